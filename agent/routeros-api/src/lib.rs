@@ -1,1 +1,4 @@
-//! placeholder
+//! An asynchronous client of the MikroTik RouterOS API.
+
+pub mod wire;
+pub mod word;
