@@ -1,1 +1,17 @@
-//! placeholder
+//! What Tawi's agents and its controller must agree on: the wire contract, and the few values that both print.
+//!
+//! Nothing here opens a socket, a file or a database. The clock and the id source are the two doors to the
+//! outside, and each is behind one type so that tests can turn the hands themselves. Neighbours: `agent` and
+//! `controller` both depend on this crate; it depends on neither.
+
+pub mod bandwidth;
+pub mod clock;
+pub mod envelope;
+pub mod ids;
+pub mod state_hash;
+pub mod topics;
+pub mod wire;
+
+pub use bandwidth::Bandwidth;
+pub use clock::{Clock, UnixMillis};
+pub use ids::{IdSource, LineId, SiteId};

@@ -1,0 +1,155 @@
+//! What is inside an envelope: one immutable struct per (type, version), written with postcard.
+//!
+//! A released struct is never edited: a change is a new `…V2`, a new type number and a `From`. Enumerations travel as
+//! `u16` codes, so that an older end can say "unknown" instead of misreading. Decoding demands that nothing is left
+//! over. `messages.rs` has the structs, `codes.rs` the codes. Golden vectors of every struct are frozen in
+//! `shared/golden/`.
+
+mod codes;
+mod messages;
+
+pub use codes::{Access, EventKind, FailureKind, Lane, Service};
+pub use messages::*;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+use crate::envelope::{self, EnvelopeError, Header};
+
+/// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
+pub const PROTOCOL_OLDEST: u16 = 1;
+/// See [`PROTOCOL_OLDEST`].
+pub const PROTOCOL_NEWEST: u16 = 1;
+
+/// A struct that travels in an envelope under its own type number.
+pub trait Body: Serialize + DeserializeOwned {
+    /// The number in the envelope's `type` field: `0x00xx` goes up, `0x01xx` goes down.
+    const TYPE: u16;
+}
+
+/// Why a message cannot be used. Bad bytes stay bad: count them and go on with the next message.
+#[derive(Debug, Error)]
+pub enum WireError {
+    /// The envelope is damaged or too large.
+    #[error("envelope: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// A type number that this release does not know, or that is not said in this direction.
+    #[error("message type {0:#06x} is unknown here; update this side")]
+    UnknownType(u16),
+    /// The body is not what its type says.
+    #[error("message type {message_type:#06x} does not decode: {source}")]
+    Body {
+        /// The type that the envelope claims.
+        message_type: u16,
+        /// What postcard found.
+        source: postcard::Error,
+    },
+    /// The body decodes, and bytes are left over: it is some other struct.
+    #[error("message type {message_type:#06x} has {count} bytes too many")]
+    LeftOver {
+        /// The type that the envelope claims.
+        message_type: u16,
+        /// How many bytes remain.
+        count: usize,
+    },
+}
+
+/// Writes `body` into an envelope.
+///
+/// # Errors
+/// [`WireError::Envelope`] when the whole is larger than an envelope may be.
+pub fn encode<B: Body>(body: &B, flags: u8, store_epoch: u32, seq: u64) -> Result<Vec<u8>, WireError> {
+    let bytes =
+        postcard::to_stdvec(body).map_err(|source| WireError::Body { message_type: B::TYPE, source })?;
+    Ok(envelope::seal(Header { message_type: B::TYPE, flags, store_epoch, seq }, &bytes)?)
+}
+
+/// Reads a body of a known type, and demands that it uses every byte.
+///
+/// # Errors
+/// [`WireError::Body`] or [`WireError::LeftOver`].
+pub fn decode_body<B: Body>(bytes: &[u8]) -> Result<B, WireError> {
+    from_exact_bytes(bytes).map_err(|error| match error {
+        ExactError::Postcard(source) => WireError::Body { message_type: B::TYPE, source },
+        ExactError::LeftOver(count) => WireError::LeftOver { message_type: B::TYPE, count },
+    })
+}
+
+/// Why bytes are not exactly one value.
+#[derive(Debug, Error)]
+pub enum ExactError {
+    /// Not that value at all.
+    #[error(transparent)]
+    Postcard(#[from] postcard::Error),
+    /// That value, and so many bytes more.
+    #[error("{0} bytes too many")]
+    LeftOver(usize),
+}
+
+/// Reads one postcard value and demands that it uses every byte; stored records use it too.
+///
+/// # Errors
+/// [`ExactError`] says whether the value is malformed or merely not alone.
+pub fn from_exact_bytes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ExactError> {
+    let (value, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() { Ok(value) } else { Err(ExactError::LeftOver(rest.len())) }
+}
+
+macro_rules! direction {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident($body:ty)),+ $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum $name {
+            $($(#[$doc])* $variant($body),)+
+        }
+
+        impl $name {
+            /// Opens an envelope and reads the message in it.
+            ///
+            /// # Errors
+            /// [`WireError`]; the bytes are never worth a second look.
+            pub fn decode(bytes: &[u8]) -> Result<(Header, Self), WireError> {
+                let (header, body) = envelope::open(bytes)?;
+                let message = match header.message_type {
+                    $(<$body>::TYPE => Self::$variant(decode_body(body)?),)+
+                    other => return Err(WireError::UnknownType(other)),
+                };
+                Ok((header, message))
+            }
+        }
+    };
+}
+
+direction! {
+    /// A message from an agent.
+    UpMessage {
+        /// Where the agent stands.
+        Hello(HelloV1),
+        /// A generation is safe on the agent's flash.
+        Stored(StoredV1),
+        /// A generation was applied to the routers and read back.
+        Applied(AppliedV1),
+        /// Session totals.
+        Usage(UsageBatchV1),
+        /// Something happened.
+        Event(EventV1),
+        /// The connection ended.
+        Bye(ByeV1),
+    }
+}
+
+direction! {
+    /// A message from the controller.
+    DownMessage {
+        /// Part of a whole desired state.
+        Snapshot(StateSnapshotV1),
+        /// What changed since a generation.
+        Delta(StateDeltaV1),
+        /// What the controller has taken in, and its time.
+        Cursor(CursorV1),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Golden vectors: what was once released decodes for ever to the same meaning.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use super::*;
+
+fn line() -> LineV1 {
+    LineV1 {
+        line: "0a1b2c".into(),
+        router: "core".into(),
+        service: Service::Pppoe.code(),
+        username: "007".into(),
+        password: "s3cret".into(),
+        profile: "home-10".into(),
+        access: Access::Open.code(),
+        valid_until_ms: Some(1_790_000_000_000),
+    }
+}
+
+fn profile() -> ProfileV1 {
+    ProfileV1 {
+        name: "home-10".into(),
+        service: Service::Pppoe.code(),
+        download_bits_per_second: 10_000_000,
+        upload_bits_per_second: 5_000_000,
+        download_burst_bits_per_second: 0,
+        upload_burst_bits_per_second: 0,
+    }
+}
+
+/// Compares with the frozen file. A missing file is an error: a new message is frozen on purpose, by running once
+/// with `TAWI_FREEZE_GOLDEN=1` and committing the file.
+#[expect(clippy::disallowed_methods, reason = "a developer's switch, not configuration")]
+fn check<B: Body + Debug + PartialEq>(name: &str, body: &B) {
+    let bytes = encode(body, 0, 7, 300).unwrap();
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden").join(format!("{name}.hex"));
+    let meaning = path.with_extension("json");
+    if std::env::var("TAWI_FREEZE_GOLDEN").is_ok() && !path.exists() {
+        std::fs::write(&path, crate::ids::hex(&bytes) + "\n").unwrap();
+        std::fs::write(&meaning, serde_json::to_string_pretty(body).unwrap() + "\n").unwrap();
+    }
+    let frozen = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert_eq!(frozen.trim(), crate::ids::hex(&bytes), "{name} no longer encodes as it was released");
+    let (header, content) = envelope::open(&bytes).unwrap();
+    assert_eq!((header.message_type, header.store_epoch, header.seq), (B::TYPE, 7, 300));
+    assert_eq!(&decode_body::<B>(content).unwrap(), body);
+    let told: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(&meaning).unwrap()).unwrap();
+    assert_eq!(told, serde_json::to_value(body).unwrap(), "{name} no longer means what it meant");
+}
+
+#[test]
+fn released_messages_never_change() {
+    check(
+        "hello-v1",
+        &HelloV1 {
+            boot_id: 1,
+            connection_epoch: 2,
+            protocol_oldest: 1,
+            protocol_newest: 1,
+            stored_generation: 41,
+            applied_generation: 40,
+            state_hash: [9; 16],
+            clock_ms: 1_790_000_000_123,
+            is_clock_trusted: true,
+            agent_version: "0.1.0".into(),
+            routers: vec![RouterStatusV1 { name: "core".into(), is_reachable: true, release: "7.18".into() }],
+        },
+    );
+    check("stored-v1", &StoredV1 { generation: 41, stored_at_ms: 5 });
+    let failure =
+        LineFailureV1 { line: "0a1b2c".into(), kind: FailureKind::ForeignRow.code(), detail: "x".into() };
+    check(
+        "applied-v1",
+        &AppliedV1 {
+            generation: 41,
+            state_hash: [1; 16],
+            applied_at_ms: -6,
+            failures: vec![failure],
+            failures_total: 1,
+        },
+    );
+    let session = SessionUsageV1 {
+        line: "0a1b2c".into(),
+        session: "core:81000001:5".into(),
+        started_at_ms: 5,
+        sampled_at_ms: 6,
+        upload_bytes: 1 << 33,
+        download_bytes: u64::MAX,
+        is_ended: true,
+        address: "10.0.0.2".into(),
+    };
+    check("usage-batch-v1", &UsageBatchV1 { sessions: vec![session] });
+    check(
+        "event-v1",
+        &EventV1 {
+            at_ms: 1,
+            kind: EventKind::LineExpired.code(),
+            line: Some("0a1b2c".into()),
+            router: None,
+            detail: String::new(),
+        },
+    );
+    check("bye-v1", &ByeV1 { connection_epoch: 2 });
+    check(
+        "state-snapshot-v1",
+        &StateSnapshotV1 {
+            generation: 41,
+            state_hash: [3; 16],
+            chunk: 0,
+            chunks: 1,
+            lines: vec![line()],
+            profiles: vec![profile()],
+        },
+    );
+    check(
+        "state-delta-v1",
+        &StateDeltaV1 {
+            from_generation: 40,
+            to_generation: 41,
+            state_hash: [3; 16],
+            lines: vec![line()],
+            removed_lines: vec!["ffff".into()],
+            profiles: vec![profile()],
+            removed_profiles: vec![(Service::Hotspot.code(), "old".into())],
+        },
+    );
+    let cursor = CursorV1 {
+        lane: Lane::Usage.code(),
+        store_epoch: 7,
+        cursor: 900,
+        controller_clock_ms: 1_790_000_000_000,
+    };
+    check("cursor-v1", &cursor);
+}
+
+#[test]
+fn a_message_of_the_wrong_direction_is_refused() {
+    let bytes = encode(&ByeV1 { connection_epoch: 1 }, 0, 1, 0).unwrap();
+    assert!(matches!(DownMessage::decode(&bytes), Err(WireError::UnknownType(6))));
+    assert!(UpMessage::decode(&bytes).is_ok());
+}
+
+#[test]
+fn left_over_bytes_are_refused() {
+    let mut body = postcard::to_stdvec(&ByeV1 { connection_epoch: 1 }).unwrap();
+    body.push(0);
+    assert!(matches!(decode_body::<ByeV1>(&body), Err(WireError::LeftOver { count: 1, .. })));
+}
+
+#[test]
+fn a_list_that_claims_to_be_endless_is_refused_without_memory() {
+    // A usage batch that claims 2^60 sessions and brings none.
+    let body = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10];
+    assert!(matches!(decode_body::<UsageBatchV1>(&body), Err(WireError::Body { .. })));
+}
+
+#[test]
+fn debug_output_never_shows_a_password_or_a_user_name() {
+    let shown = format!("{:?}", line());
+    assert!(!shown.contains("s3cret") && !shown.contains("007"), "{shown}");
+}
+
+#[test]
+fn codes_and_words_read_back() {
+    for service in Service::ALL {
+        assert_eq!(Service::from_code(service.code()), Some(*service));
+        assert_eq!(Service::parse(service.as_str()), Some(*service));
+    }
+    assert_eq!(Service::from_code(999), None);
+}
