@@ -1,1 +1,7 @@
-//! placeholder
+//! Tawi's agent: makes the MikroTik routers of one site agree with what the controller decided, alone if need be.
+//!
+//! Pure decisions (`desired`, `enforce`, `reconcile::plan`, `reconcile::guard`) stand apart from the shell that talks to
+//! flash (`outbox::store`), to the controller (`link`) and to routers (`reconcile`). `flow` has the types between them.
+
+pub mod desired;
+pub mod flow;

@@ -1,0 +1,261 @@
+//! What the controller wants of this site, in memory: lines and profiles of one generation.
+//!
+//! Pure. Deltas and snapshots come in already decoded; what they may not do is refused as a value. Lower generations
+//! change nothing. Entries are shared by `Arc`, so that a new state after a small delta costs one pointer a line. Where
+//! the state rests on flash is `outbox/store.rs`; what it means for a router is `enforce.rs` and `reconcile/`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::wire::{LineV1, ProfileV1, StateDeltaV1};
+
+/// A profile is known by service code and name.
+pub type ProfileKey = (u16, String);
+
+/// An item of the state, and the generation that brought it here; the reconciler looks only at what is newer than
+/// what it has already verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revised<T> {
+    /// The generation in which this agent learned of it.
+    pub revision: u64,
+    /// The item.
+    pub item: T,
+}
+
+/// The whole desired state of a site.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct DesiredState {
+    /// 0 before the controller has said anything.
+    pub generation: u64,
+    /// Hash of all lines and profiles.
+    pub hash: StateHash,
+    /// By line id.
+    pub lines: BTreeMap<String, Arc<Revised<LineV1>>>,
+    /// By service and name.
+    pub profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
+    /// Lines that a later generation took away, with the generation; the reconciler removes their rows. Forgotten at
+    /// a snapshot, where rows with our mark and no line are seen by a full check instead.
+    pub removed_lines: BTreeMap<String, Arc<Revised<LineV1>>>,
+}
+
+impl fmt::Debug for DesiredState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DesiredState")
+            .field("generation", &self.generation)
+            .field("lines", &self.lines.len())
+            .field("profiles", &self.profiles.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a delta or snapshot did.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The state moved to a new generation.
+    Moved(DesiredState),
+    /// Older than or equal to what is held: nothing to do.
+    AlreadyHeld,
+    /// It starts from a generation that this agent has not reached: ask for what lies between by a new hello.
+    Gap {
+        /// Where the delta starts.
+        from_generation: u64,
+    },
+    /// The hash after applying it differs from the controller's: ask for a snapshot by a hello with generation 0.
+    HashDiffers,
+}
+
+impl DesiredState {
+    /// Applies a delta to this state.
+    #[must_use]
+    pub fn take_delta(&self, delta: &StateDeltaV1) -> Taken {
+        if delta.to_generation <= self.generation {
+            return Taken::AlreadyHeld;
+        }
+        if delta.from_generation > self.generation {
+            return Taken::Gap { from_generation: delta.from_generation };
+        }
+        let mut next = self.clone();
+        next.generation = delta.to_generation;
+        for profile in &delta.profiles {
+            next.put_profile(profile.clone());
+        }
+        for line in &delta.lines {
+            next.put_line(line.clone());
+        }
+        for id in &delta.removed_lines {
+            next.drop_line(id);
+        }
+        for key in &delta.removed_profiles {
+            if let Some(old) = next.profiles.remove(key) {
+                next.hash.remove_profile(&old.item);
+            }
+        }
+        if next.hash.to_bytes() == delta.state_hash { Taken::Moved(next) } else { Taken::HashDiffers }
+    }
+
+    /// Replaces the state by a whole one. The caller has joined the chunks. A snapshot of the generation that is
+    /// already held replaces too when the hash differs: that is how damage heals.
+    #[must_use]
+    pub fn take_snapshot(
+        &self,
+        generation: u64,
+        hash: StateHash,
+        lines: Vec<LineV1>,
+        profiles: Vec<ProfileV1>,
+    ) -> Taken {
+        let same = generation == self.generation && hash == self.hash;
+        if generation < self.generation || same {
+            return Taken::AlreadyHeld;
+        }
+        let mut next = Self { generation, ..Self::default() };
+        for profile in profiles {
+            next.put_profile(profile);
+        }
+        for line in lines {
+            next.put_line(line);
+        }
+        if next.hash == hash { Taken::Moved(next) } else { Taken::HashDiffers }
+    }
+
+    /// Puts a stored item back at start, with the revision it was stored under.
+    pub fn restore_line(&mut self, line: LineV1, revision: u64) {
+        self.hash.add_line(&line);
+        self.lines.insert(line.line.clone(), Arc::new(Revised { revision, item: line }));
+    }
+
+    /// Puts a stored profile back at start.
+    pub fn restore_profile(&mut self, profile: ProfileV1, revision: u64) {
+        self.hash.add_profile(&profile);
+        let key = (profile.service, profile.name.clone());
+        self.profiles.insert(key, Arc::new(Revised { revision, item: profile }));
+    }
+
+    fn put_line(&mut self, line: LineV1) {
+        if let Some(old) = self.lines.get(&line.line) {
+            if old.item == line {
+                return;
+            }
+            self.hash.remove_line(&old.item);
+        }
+        self.removed_lines.remove(&line.line);
+        self.restore_line(line, self.generation);
+    }
+
+    fn put_profile(&mut self, profile: ProfileV1) {
+        if let Some(old) = self.profiles.get(&(profile.service, profile.name.clone())) {
+            if old.item == profile {
+                return;
+            }
+            self.hash.remove_profile(&old.item);
+        }
+        self.restore_profile(profile, self.generation);
+    }
+
+    fn drop_line(&mut self, id: &str) {
+        if let Some(old) = self.lines.remove(id) {
+            self.hash.remove_line(&old.item);
+            let removed = Revised { revision: self.generation, item: old.item.clone() };
+            self.removed_lines.insert(id.to_owned(), Arc::new(removed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tawi_shared::wire::{Access, Service};
+
+    fn line(id: &str, until: i64) -> LineV1 {
+        LineV1 {
+            line: id.into(),
+            router: "core".into(),
+            service: Service::Pppoe.code(),
+            username: id.into(),
+            password: "p".into(),
+            profile: "home".into(),
+            access: Access::Open.code(),
+            valid_until_ms: Some(until),
+        }
+    }
+
+    fn delta(from: u64, to: u64, lines: Vec<LineV1>, removed: &[&str], after: &[&LineV1]) -> StateDeltaV1 {
+        StateDeltaV1 {
+            from_generation: from,
+            to_generation: to,
+            state_hash: StateHash::of(after.iter().copied(), []).to_bytes(),
+            lines,
+            removed_lines: removed.iter().map(|id| (*id).to_owned()).collect(),
+            profiles: vec![],
+            removed_profiles: vec![],
+        }
+    }
+
+    fn moved(taken: Taken) -> DesiredState {
+        match taken {
+            Taken::Moved(state) => state,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_delta_changes_only_what_it_names_and_marks_it_with_its_generation() {
+        let first = moved(DesiredState::default().take_delta(&delta(
+            0,
+            1,
+            vec![line("a", 1), line("b", 1)],
+            &[],
+            &[&line("a", 1), &line("b", 1)],
+        )));
+        let second =
+            moved(first.take_delta(&delta(1, 2, vec![line("b", 9)], &[], &[&line("a", 1), &line("b", 9)])));
+        assert_eq!(second.lines["a"].revision, 1);
+        assert_eq!(second.lines["b"].revision, 2);
+        let third = moved(second.take_delta(&delta(2, 3, vec![], &["a"], &[&line("b", 9)])));
+        assert!(!third.lines.contains_key("a") && third.removed_lines.contains_key("a"));
+    }
+
+    #[test]
+    fn an_old_or_doubled_delta_changes_nothing() {
+        let step = delta(0, 5, vec![line("a", 1)], &[], &[&line("a", 1)]);
+        let state = moved(DesiredState::default().take_delta(&step));
+        assert_eq!(state.take_delta(&step), Taken::AlreadyHeld);
+    }
+
+    #[test]
+    fn a_delta_that_overlaps_what_is_held_is_taken() {
+        let state = moved(DesiredState::default().take_delta(&delta(
+            0,
+            5,
+            vec![line("a", 1)],
+            &[],
+            &[&line("a", 1)],
+        )));
+        let wide = delta(3, 7, vec![line("a", 1), line("b", 1)], &[], &[&line("a", 1), &line("b", 1)]);
+        assert_eq!(moved(state.take_delta(&wide)).lines["a"].revision, 5, "an unchanged line is not new");
+    }
+
+    #[test]
+    fn a_gap_and_a_wrong_hash_are_refused() {
+        let state = DesiredState::default();
+        assert_eq!(state.take_delta(&delta(3, 4, vec![], &[], &[])), Taken::Gap { from_generation: 3 });
+        assert_eq!(state.take_delta(&delta(0, 1, vec![line("a", 1)], &[], &[])), Taken::HashDiffers);
+    }
+
+    #[test]
+    fn a_snapshot_replaces_unless_it_is_older() {
+        let state = moved(DesiredState::default().take_delta(&delta(
+            0,
+            5,
+            vec![line("a", 1)],
+            &[],
+            &[&line("a", 1)],
+        )));
+        let hash = StateHash::of([&line("b", 1)], []);
+        assert_eq!(state.take_snapshot(4, hash, vec![line("b", 1)], vec![]), Taken::AlreadyHeld);
+        let replaced = moved(state.take_snapshot(6, hash, vec![line("b", 1)], vec![]));
+        assert_eq!(replaced.lines.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(replaced.take_snapshot(6, hash, vec![line("b", 1)], vec![]), Taken::AlreadyHeld);
+    }
+}

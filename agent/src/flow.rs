@@ -1,0 +1,86 @@
+//! What flows between the parts of the agent. No part knows another; each knows these types.
+//!
+//! ```text
+//! link ──Inbound──> core ──watch<DesiredState>──> one reconciler per router ──Report──> core ──> outbox ──> link
+//! ```
+//!
+//! The state goes down by a `watch`: whoever is slow sees the newest and never a queue. Reports come up by one
+//! bounded channel, whose sender waits: a report is never dropped, and the reconciler has no deadline of its own.
+
+use std::sync::Arc;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, FailureKind, SessionUsageV1};
+use tokio::sync::{mpsc, watch};
+
+use crate::desired::DesiredState;
+
+/// Reports that wait for the core. A full check of 2,000 lines makes a handful of them, so this is deep enough for every router
+/// of a site to report at once without waiting.
+pub const REPORTS_WAITING: usize = 256;
+
+/// The newest desired state.
+pub type StateReceiver = watch::Receiver<Arc<DesiredState>>;
+/// Where the core puts it.
+pub type StateSender = watch::Sender<Arc<DesiredState>>;
+/// Where reconcilers put what they saw and did.
+pub type ReportSender = mpsc::Sender<Report>;
+/// Where the core takes it.
+pub type ReportReceiver = mpsc::Receiver<Report>;
+
+/// What a reconciler tells the core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Every line of this router is as `generation` wants it, read back, except the failures. Sent once per pass that
+    /// moved the generation or changed the failures.
+    Settled {
+        /// Router name.
+        router: String,
+        /// The generation that the pass worked on.
+        generation: u64,
+        /// Lines that are not as they should be.
+        failures: Vec<LineFailure>,
+    },
+    /// New totals of sessions that moved.
+    Usage {
+        /// Absolute totals.
+        sessions: Vec<SessionUsageV1>,
+    },
+    /// Something happened.
+    Event(Event),
+    /// The router answered or stopped answering, or its release was read.
+    RouterStatus {
+        /// Router name.
+        router: String,
+        /// Whether it answers.
+        is_reachable: bool,
+        /// Its RouterOS release, where known.
+        release: Option<String>,
+    },
+}
+
+/// A line that is not on its router as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineFailure {
+    /// Line id.
+    pub line: String,
+    /// Why.
+    pub kind: FailureKind,
+    /// For a person; without secrets.
+    pub detail: String,
+}
+
+/// Something that head office wants to know at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// When.
+    pub at: UnixMillis,
+    /// What.
+    pub kind: EventKind,
+    /// Line id, where it concerns one.
+    pub line: Option<String>,
+    /// Router name, where it concerns one.
+    pub router: Option<String>,
+    /// For a person; without secrets.
+    pub detail: String,
+}
