@@ -1,1 +1,15 @@
-//! placeholder
+//! Tawi's controller: customers, plans, payments and policy for every site, and the dashboard of head office.
+//!
+//! Modules are domain nouns. In each, `mod.rs` has the nouns and public calls, `store.rs` all its SQL, `pages.rs` its
+//! HTTP, and any other file a rule named after its decision. Pure decisions (`entitlements`, `mqtt::acl`, …) import no IO.
+
+pub mod database;
+pub mod desired;
+pub mod entitlements;
+pub mod ids;
+pub mod live;
+pub mod money;
+pub mod state;
+
+#[cfg(test)]
+mod testing;

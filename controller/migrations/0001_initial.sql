@@ -1,0 +1,344 @@
+-- The subset that SQLite and PostgreSQL share: TEXT ids, BIGINT milliseconds since 1970 (UTC), BIGINT cents,
+-- BIGINT 0/1 for truth, $1 placeholders, ON CONFLICT, RETURNING. Constraints carry the invariants.
+
+-- Sites, their routers, and the link to each agent ---------------------------------------------------------------
+
+CREATE TABLE sites (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT,
+    -- Desired state: every change of a line or profile takes the next generation.
+    generation BIGINT NOT NULL DEFAULT 0,
+    state_hash TEXT NOT NULL DEFAULT '00000000000000000000000000000000',
+    stored_generation BIGINT NOT NULL DEFAULT 0,
+    applied_generation BIGINT NOT NULL DEFAULT 0,
+    applied_at BIGINT,
+    failures_total BIGINT NOT NULL DEFAULT 0,
+    -- Presence: a bye of an older connection is ignored.
+    is_online BIGINT NOT NULL DEFAULT 0,
+    online_changed_at BIGINT,
+    last_seen_at BIGINT,
+    connection_epoch BIGINT NOT NULL DEFAULT 0,
+    agent_version TEXT NOT NULL DEFAULT ''
+);
+
+CREATE TABLE site_certificates (
+    sha256 TEXT PRIMARY KEY,
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    issued_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+
+CREATE TABLE routers (
+    id TEXT PRIMARY KEY,
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    name TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    is_reachable BIGINT NOT NULL DEFAULT 0,
+    reachable_changed_at BIGINT,
+    release TEXT NOT NULL DEFAULT '',
+    UNIQUE (site_id, name)
+);
+
+-- How far the controller has taken in each lane of each life of an agent's store.
+CREATE TABLE lane_cursors (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    lane BIGINT NOT NULL,
+    store_epoch BIGINT NOT NULL,
+    cursor BIGINT NOT NULL,
+    PRIMARY KEY (site_id, lane, store_epoch)
+);
+
+-- Customers and what they bought ---------------------------------------------------------------------------------
+
+CREATE TABLE account_numbers (
+    singleton BIGINT PRIMARY KEY CHECK (singleton = 1),
+    last_serial BIGINT NOT NULL
+);
+INSERT INTO account_numbers (singleton, last_serial) VALUES (1, 1000000);
+
+CREATE TABLE customers (
+    id TEXT PRIMARY KEY,
+    account_number TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    phone TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE INDEX customers_by_phone ON customers (phone);
+
+CREATE TABLE connection_types (
+    id TEXT PRIMARY KEY,
+    service_name TEXT NOT NULL CHECK (service_name IN ('pppoe', 'hotspot')),
+    profile_name TEXT NOT NULL,
+    download_bits_per_second BIGINT NOT NULL CHECK (download_bits_per_second >= 0),
+    upload_bits_per_second BIGINT NOT NULL CHECK (upload_bits_per_second >= 0),
+    download_burst_bits_per_second BIGINT NOT NULL DEFAULT 0,
+    upload_burst_bits_per_second BIGINT NOT NULL DEFAULT 0,
+    created_at BIGINT NOT NULL,
+    UNIQUE (service_name, profile_name)
+);
+
+CREATE TABLE plans (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    connection_type_id TEXT NOT NULL REFERENCES connection_types (id),
+    price_cents BIGINT NOT NULL CHECK (price_cents > 0),
+    validity_seconds BIGINT NOT NULL CHECK (validity_seconds > 0),
+    data_quota_bytes BIGINT CHECK (data_quota_bytes > 0),
+    description TEXT NOT NULL DEFAULT '',
+    created_at BIGINT NOT NULL
+);
+
+-- A subscription is also a line: its id is the line id in the router's comment.
+CREATE TABLE subscriptions (
+    id TEXT PRIMARY KEY,
+    customer_id TEXT NOT NULL REFERENCES customers (id),
+    plan_id TEXT NOT NULL REFERENCES plans (id),
+    router_id TEXT NOT NULL REFERENCES routers (id),
+    username TEXT NOT NULL,
+    password TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('draft', 'active', 'suspended', 'expired')),
+    paid_until BIGINT,
+    created_at BIGINT NOT NULL,
+    -- Shown on pages; the desired state and the ledger decide.
+    is_online BIGINT NOT NULL DEFAULT 0,
+    online_changed_at BIGINT,
+    last_address TEXT NOT NULL DEFAULT '',
+    failure TEXT NOT NULL DEFAULT '',
+    UNIQUE (router_id, username)
+);
+CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
+CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
+
+-- Desired state: what each site should have, by generation --------------------------------------------------------
+
+CREATE TABLE desired_lines (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    line_id TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    is_removed BIGINT NOT NULL DEFAULT 0,
+    router_name TEXT NOT NULL,
+    service BIGINT NOT NULL,
+    username TEXT NOT NULL,
+    password TEXT NOT NULL,
+    profile_name TEXT NOT NULL,
+    access BIGINT NOT NULL,
+    valid_until BIGINT,
+    PRIMARY KEY (site_id, line_id)
+);
+CREATE INDEX desired_lines_by_generation ON desired_lines (site_id, generation);
+
+CREATE TABLE desired_profiles (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    service BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    generation BIGINT NOT NULL,
+    is_removed BIGINT NOT NULL DEFAULT 0,
+    download_bits_per_second BIGINT NOT NULL,
+    upload_bits_per_second BIGINT NOT NULL,
+    download_burst_bits_per_second BIGINT NOT NULL,
+    upload_burst_bits_per_second BIGINT NOT NULL,
+    PRIMARY KEY (site_id, service, name)
+);
+CREATE INDEX desired_profiles_by_generation ON desired_profiles (site_id, generation);
+
+-- Work queued in the caller's transaction: "tell this site about everything up to this generation".
+CREATE TABLE outbox (
+    site_id TEXT PRIMARY KEY REFERENCES sites (id),
+    generation BIGINT NOT NULL,
+    queued_at BIGINT NOT NULL
+);
+
+-- Money ----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE ledger_accounts (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue')),
+    created_at BIGINT NOT NULL
+);
+
+-- Append only. (cause_kind, cause_id) makes booking the same fact twice impossible.
+CREATE TABLE ledger_entries (
+    id TEXT PRIMARY KEY,
+    booked_at BIGINT NOT NULL,
+    cause_kind TEXT NOT NULL,
+    cause_id TEXT NOT NULL,
+    actor TEXT NOT NULL,
+    memo TEXT NOT NULL DEFAULT '',
+    UNIQUE (cause_kind, cause_id)
+);
+
+-- Debit is positive, credit negative; the postings of an entry sum to zero.
+CREATE TABLE ledger_postings (
+    entry_id TEXT NOT NULL REFERENCES ledger_entries (id),
+    position BIGINT NOT NULL,
+    account_id TEXT NOT NULL REFERENCES ledger_accounts (id),
+    amount_cents BIGINT NOT NULL CHECK (amount_cents <> 0),
+    PRIMARY KEY (entry_id, position)
+);
+CREATE INDEX ledger_postings_by_account ON ledger_postings (account_id);
+
+-- M-Pesa ---------------------------------------------------------------------------------------------------------
+
+CREATE TABLE payment_intents (
+    id TEXT PRIMARY KEY,
+    subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
+    customer_id TEXT NOT NULL REFERENCES customers (id),
+    short_code TEXT NOT NULL,
+    phone TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+    -- 128 random bits in lower-case hex: the path of the callback, unknown to anyone but Safaricom.
+    callback_token TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted',
+                                         'paid', 'declined', 'expired', 'review')),
+    checkout_request_id TEXT UNIQUE,
+    merchant_request_id TEXT,
+    result_code TEXT,
+    result_description TEXT,
+    receipt_number TEXT,
+    next_query_at BIGINT,
+    queries_sent BIGINT NOT NULL DEFAULT 0,
+    requested_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX payment_intents_by_subscription ON payment_intents (subscription_id, created_at);
+CREATE INDEX payment_intents_by_query ON payment_intents (next_query_at);
+
+-- Every callback body, committed before it is answered.
+CREATE TABLE callback_bodies (
+    id TEXT PRIMARY KEY,
+    callback_token TEXT NOT NULL,
+    source_address TEXT NOT NULL,
+    body BLOB NOT NULL,
+    received_at BIGINT NOT NULL,
+    processed_at BIGINT,
+    outcome TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX callback_bodies_unprocessed ON callback_bodies (processed_at, received_at);
+
+-- One row per receipt, however many callbacks and statements speak of it.
+CREATE TABLE payments (
+    id TEXT PRIMARY KEY,
+    provider TEXT NOT NULL,
+    receipt_number TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+    short_code TEXT NOT NULL,
+    phone TEXT NOT NULL DEFAULT '',
+    account_reference TEXT NOT NULL DEFAULT '',
+    customer_id TEXT REFERENCES customers (id),
+    subscription_id TEXT REFERENCES subscriptions (id),
+    intent_id TEXT REFERENCES payment_intents (id),
+    received_at BIGINT NOT NULL,
+    booked_at BIGINT NOT NULL,
+    UNIQUE (provider, receipt_number)
+);
+CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
+CREATE INDEX payments_by_received_at ON payments (received_at);
+
+CREATE TABLE payment_evidence (
+    payment_id TEXT NOT NULL REFERENCES payments (id),
+    source TEXT NOT NULL,
+    source_id TEXT NOT NULL,
+    seen_at BIGINT NOT NULL,
+    PRIMARY KEY (payment_id, source, source_id)
+);
+
+-- Payment to packets, one row a payment, one column a step.
+CREATE TABLE payment_traces (
+    payment_id TEXT PRIMARY KEY REFERENCES payments (id),
+    subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    generation BIGINT NOT NULL,
+    callback_received_at BIGINT NOT NULL,
+    booked_at BIGINT NOT NULL,
+    published_at BIGINT,
+    stored_at BIGINT,
+    verified_at BIGINT,
+    online_at BIGINT,
+    failure TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX payment_traces_by_site ON payment_traces (site_id, verified_at, generation);
+CREATE INDEX payment_traces_by_subscription ON payment_traces (subscription_id);
+CREATE INDEX payment_traces_unverified ON payment_traces (verified_at, booked_at);
+
+-- Usage and events -----------------------------------------------------------------------------------------------
+
+CREATE TABLE usage_sessions (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    session_key TEXT NOT NULL,
+    line_id TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    sampled_at BIGINT NOT NULL,
+    is_ended BIGINT NOT NULL,
+    upload_bytes BIGINT NOT NULL,
+    download_bytes BIGINT NOT NULL,
+    address TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (site_id, session_key)
+);
+CREATE INDEX usage_sessions_by_line ON usage_sessions (line_id, started_at);
+
+CREATE TABLE site_events (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    store_epoch BIGINT NOT NULL,
+    seq BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    kind BIGINT NOT NULL,
+    line_id TEXT,
+    router_name TEXT,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (site_id, store_epoch, seq)
+);
+CREATE INDEX site_events_by_received_at ON site_events (received_at);
+CREATE INDEX site_events_by_line ON site_events (line_id, received_at);
+
+-- People and programs that sign in -------------------------------------------------------------------------------
+
+CREATE TABLE staff (
+    id TEXT PRIMARY KEY,
+    login TEXT NOT NULL UNIQUE,
+    password_hash TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer')),
+    created_at BIGINT NOT NULL,
+    disabled_at BIGINT
+);
+
+CREATE TABLE staff_sessions (
+    token_sha256 TEXT PRIMARY KEY,
+    staff_id TEXT NOT NULL REFERENCES staff (id),
+    csrf_token TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+CREATE TABLE api_tokens (
+    token_sha256 TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'operator', 'viewer')),
+    created_at BIGINT NOT NULL,
+    revoked_at BIGINT
+);
+
+CREATE TABLE audit_log (
+    id TEXT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT ''
+);
+CREATE INDEX audit_log_by_at ON audit_log (at);
+
+-- Answers already given to writes of the JSON API, by the sender's key.
+CREATE TABLE idempotency_keys (
+    actor TEXT NOT NULL,
+    idempotency_key TEXT NOT NULL,
+    request_sha256 TEXT NOT NULL,
+    status BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (actor, idempotency_key)
+);

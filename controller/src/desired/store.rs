@@ -1,0 +1,296 @@
+//! All SQL of desired state.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+use tawi_shared::ids::hex;
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::wire::{LineV1, ProfileV1, Service};
+
+use super::{DesiredError, LineFacts, SiteState};
+use crate::database::{Connection, Row};
+use crate::entitlements::Status;
+use crate::ids::{LineId, SiteId};
+
+/// Everything about a line in one query; `None` when there is no such subscription.
+pub(super) async fn facts_of(
+    connection: &mut Connection,
+    line: &LineId,
+) -> Result<Option<LineFacts>, DesiredError> {
+    let row = sqlx::query(
+        "SELECT r.site_id, r.name AS router_name, s.username, s.password, s.status, s.paid_until, \
+                t.service_name, t.profile_name, t.download_bits_per_second, t.upload_bits_per_second, \
+                t.download_burst_bits_per_second, t.upload_burst_bits_per_second \
+         FROM subscriptions s \
+         JOIN plans p ON p.id = s.plan_id \
+         JOIN connection_types t ON t.id = p.connection_type_id \
+         JOIN routers r ON r.id = s.router_id \
+         WHERE s.id = $1",
+    )
+    .bind(line.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let bad = |column, value: String| DesiredError::Row { line: line.to_string(), column, value };
+    let service: String = row.try_get("service_name")?;
+    let status: String = row.try_get("status")?;
+    let site: String = row.try_get("site_id")?;
+    let service = Service::parse(&service).ok_or_else(|| bad("service_name", service))?;
+    Ok(Some(LineFacts {
+        line: line.clone(),
+        site: SiteId::parse(&site).map_err(|_| bad("site_id", site))?,
+        router_name: row.try_get("router_name")?,
+        username: row.try_get("username")?,
+        password: row.try_get("password")?,
+        service,
+        profile: read_profile(&row, "profile_name", service.code())?,
+        status: Status::parse(&status).ok_or_else(|| bad("status", status))?,
+        paid_until: row.try_get::<Option<i64>, _>("paid_until")?.map(UnixMillis),
+    }))
+}
+
+/// The line as the site was last told; `None` when it was never told or told to forget it.
+pub(super) async fn line_at(
+    connection: &mut Connection,
+    site: &SiteId,
+    line: &LineId,
+) -> Result<Option<LineV1>, DesiredError> {
+    let row = sqlx::query(
+        "SELECT line_id, router_name, service, username, password, profile_name, access, valid_until \
+         FROM desired_lines WHERE site_id = $1 AND line_id = $2 AND is_removed = 0",
+    )
+    .bind(site.as_str())
+    .bind(line.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_line(&row)).transpose()
+}
+
+/// The profile as the site was last told.
+pub(super) async fn profile_at(
+    connection: &mut Connection,
+    site: &SiteId,
+    profile: &ProfileV1,
+) -> Result<Option<ProfileV1>, DesiredError> {
+    let row = sqlx::query(
+        "SELECT name, download_bits_per_second, upload_bits_per_second, download_burst_bits_per_second, \
+                upload_burst_bits_per_second \
+         FROM desired_profiles WHERE site_id = $1 AND service = $2 AND name = $3 AND is_removed = 0",
+    )
+    .bind(site.as_str())
+    .bind(i64::from(profile.service))
+    .bind(profile.name.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_profile(&row, "name", profile.service)).transpose()
+}
+
+/// Takes the next generation of a site. On PostgreSQL the row stays locked until the commit, so that generations are
+/// committed in order; on SQLite there is one writer.
+pub(super) async fn next_generation(
+    connection: &mut Connection,
+    site: &SiteId,
+) -> Result<SiteState, DesiredError> {
+    let row = sqlx::query(
+        "UPDATE sites SET generation = generation + 1 WHERE id = $1 RETURNING generation, state_hash",
+    )
+    .bind(site.as_str())
+    .fetch_one(connection)
+    .await?;
+    read_site_state(&row)
+}
+
+/// A site's newest generation and hash; `None` when there is no such site.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn state_of(connection: &mut Connection, site: &SiteId) -> Result<Option<SiteState>, DesiredError> {
+    let row = sqlx::query("SELECT generation, state_hash FROM sites WHERE id = $1")
+        .bind(site.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| read_site_state(&row)).transpose()
+}
+
+pub(super) async fn put_line(
+    connection: &mut Connection,
+    site: &SiteId,
+    line: &LineV1,
+    generation: u64,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "INSERT INTO desired_lines (site_id, line_id, generation, is_removed, router_name, service, username, \
+                                    password, profile_name, access, valid_until) \
+         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10) \
+         ON CONFLICT (site_id, line_id) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
+             router_name = excluded.router_name, service = excluded.service, username = excluded.username, \
+             password = excluded.password, profile_name = excluded.profile_name, access = excluded.access, \
+             valid_until = excluded.valid_until",
+    )
+    .bind(site.as_str())
+    .bind(line.line.as_str())
+    .bind(to_column(generation))
+    .bind(line.router.as_str())
+    .bind(i64::from(line.service))
+    .bind(line.username.as_str())
+    .bind(line.password.as_str())
+    .bind(line.profile.as_str())
+    .bind(i64::from(line.access))
+    .bind(line.valid_until_ms)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn put_profile(
+    connection: &mut Connection,
+    site: &SiteId,
+    profile: &ProfileV1,
+    generation: u64,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "INSERT INTO desired_profiles (site_id, service, name, generation, is_removed, download_bits_per_second, \
+                                       upload_bits_per_second, download_burst_bits_per_second, \
+                                       upload_burst_bits_per_second) \
+         VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8) \
+         ON CONFLICT (site_id, service, name) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
+             download_bits_per_second = excluded.download_bits_per_second, \
+             upload_bits_per_second = excluded.upload_bits_per_second, \
+             download_burst_bits_per_second = excluded.download_burst_bits_per_second, \
+             upload_burst_bits_per_second = excluded.upload_burst_bits_per_second",
+    )
+    .bind(site.as_str())
+    .bind(i64::from(profile.service))
+    .bind(profile.name.as_str())
+    .bind(to_column(generation))
+    .bind(to_column(profile.download_bits_per_second))
+    .bind(to_column(profile.upload_bits_per_second))
+    .bind(to_column(profile.download_burst_bits_per_second))
+    .bind(to_column(profile.upload_burst_bits_per_second))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was.
+pub(super) async fn remove_elsewhere(
+    connection: &mut Connection,
+    line: &LineId,
+    site: &SiteId,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    let rows = sqlx::query(
+        "SELECT site_id, line_id, router_name, service, username, password, profile_name, access, valid_until \
+         FROM desired_lines WHERE line_id = $1 AND site_id <> $2 AND is_removed = 0",
+    )
+    .bind(line.as_str())
+    .bind(site.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in rows {
+        let text: String = row.try_get("site_id")?;
+        let old_site = SiteId::parse(&text).map_err(|_| DesiredError::Row {
+            line: line.to_string(),
+            column: "site_id",
+            value: text,
+        })?;
+        let mut state = next_generation(connection, &old_site).await?;
+        state.hash.remove_line(&read_line(&row)?);
+        sqlx::query(
+            "UPDATE desired_lines SET is_removed = 1, generation = $3 WHERE site_id = $1 AND line_id = $2",
+        )
+        .bind(old_site.as_str())
+        .bind(line.as_str())
+        .bind(to_column(state.generation))
+        .execute(&mut *connection)
+        .await?;
+        save_hash_and_queue(connection, &old_site, state, now).await?;
+    }
+    Ok(())
+}
+
+/// Closes a change: the site's new hash, and the outbox row that tells the site.
+pub(super) async fn save_hash_and_queue(
+    connection: &mut Connection,
+    site: &SiteId,
+    state: SiteState,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    sqlx::query("UPDATE sites SET state_hash = $2 WHERE id = $1")
+        .bind(site.as_str())
+        .bind(hex(&state.hash.to_bytes()))
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "INSERT INTO outbox (site_id, generation, queued_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (site_id) DO UPDATE SET generation = excluded.generation",
+    )
+    .bind(site.as_str())
+    .bind(to_column(state.generation))
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A line out of any row that selects its columns.
+///
+/// # Errors
+/// When a column is missing or holds what the code never writes.
+pub fn read_line(row: &Row) -> Result<LineV1, DesiredError> {
+    let line: String = row.try_get("line_id")?;
+    Ok(LineV1 {
+        router: row.try_get("router_name")?,
+        service: code(&line, row, "service")?,
+        username: row.try_get("username")?,
+        password: row.try_get("password")?,
+        profile: row.try_get("profile_name")?,
+        access: code(&line, row, "access")?,
+        valid_until_ms: row.try_get("valid_until")?,
+        line,
+    })
+}
+
+/// A profile out of any row that selects its columns.
+///
+/// # Errors
+/// When a column is missing.
+pub fn read_profile(row: &Row, name_column: &str, service: u16) -> Result<ProfileV1, DesiredError> {
+    let rate = |column: &str| -> Result<u64, DesiredError> {
+        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+    };
+    Ok(ProfileV1 {
+        name: row.try_get(name_column)?,
+        service,
+        download_bits_per_second: rate("download_bits_per_second")?,
+        upload_bits_per_second: rate("upload_bits_per_second")?,
+        download_burst_bits_per_second: rate("download_burst_bits_per_second")?,
+        upload_burst_bits_per_second: rate("upload_burst_bits_per_second")?,
+    })
+}
+
+fn read_site_state(row: &Row) -> Result<SiteState, DesiredError> {
+    let text: String = row.try_get("state_hash")?;
+    let hash = u128::from_str_radix(&text, 16).map_err(|_| DesiredError::Row {
+        line: String::new(),
+        column: "state_hash",
+        value: text,
+    })?;
+    let generation = u64::try_from(row.try_get::<i64, _>("generation")?).unwrap_or(0);
+    Ok(SiteState { generation, hash: StateHash::from_bytes(hash.to_be_bytes()) })
+}
+
+fn code(line: &str, row: &Row, column: &'static str) -> Result<u16, DesiredError> {
+    let value: i64 = row.try_get(column)?;
+    u16::try_from(value).map_err(|_| DesiredError::Row {
+        line: line.to_owned(),
+        column,
+        value: value.to_string(),
+    })
+}
+
+/// Generations, rates and byte counts as a BIGINT column. Values beyond `i64` cannot come up within the age of the
+/// universe, and stop at its end rather than turning negative.
+#[must_use]
+pub fn to_column(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,75 @@
+//! Against a real SQLite file, opened as the controller opens it.
+
+use sqlx::Executor as _;
+
+use super::*;
+use crate::database::Database;
+use crate::testing::TemporaryDirectory;
+
+async fn open() -> (TemporaryDirectory, Database, LineId) {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let mut write = database.write().await.unwrap();
+    write
+        .execute(
+            "INSERT INTO sites (id, name, created_at) VALUES ('a', 'A', 1), ('b', 'B', 1);
+             INSERT INTO routers (id, site_id, name, created_at) VALUES ('ra', 'a', 'core', 1), ('rb', 'b', 'core', 1);
+             INSERT INTO customers (id, account_number, name, phone, created_at) VALUES ('c', '1', 'C', '254', 1);
+             INSERT INTO connection_types VALUES ('t', 'pppoe', 'home-10', 10000000, 5000000, 0, 0, 1);
+             INSERT INTO plans (id, name, connection_type_id, price_cents, validity_seconds, created_at)
+                 VALUES ('p', 'Home', 't', 100, 60, 1);
+             INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at)
+                 VALUES ('l1', 'c', 'p', 'ra', '007', 'x', 'draft', 1);",
+        )
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    (directory, database, LineId::parse("l1").unwrap())
+}
+
+async fn refresh(database: &Database, line: &LineId, change: &'static str) -> Refreshed {
+    let mut write = database.write().await.unwrap();
+    write.execute(change).await.unwrap();
+    let refreshed = refresh_line(&mut write, line, UnixMillis(5)).await.unwrap();
+    write.commit().await.unwrap();
+    refreshed
+}
+
+fn changed(site: &str, generation: u64) -> Refreshed {
+    Refreshed::Changed { site: SiteId::parse(site).unwrap(), generation }
+}
+
+#[tokio::test]
+async fn a_line_reaches_its_site_when_it_is_paid_and_only_when_something_changed() {
+    let (_directory, database, line) = open().await;
+    assert_eq!(
+        refresh(&database, &line, "SELECT 1").await,
+        Refreshed::Unchanged,
+        "a draft stays at head office"
+    );
+    let pay = "UPDATE subscriptions SET status = 'active', paid_until = 1790000000000";
+    assert_eq!(refresh(&database, &line, pay).await, changed("a", 1));
+    assert_eq!(refresh(&database, &line, pay).await, Refreshed::Unchanged);
+    let site = SiteId::parse("a").unwrap();
+    let mut read = database.read().await.unwrap();
+    let told = store::line_at(&mut read, &site, &line).await.unwrap().unwrap();
+    assert_eq!((told.username.as_str(), told.valid_until_ms), ("007", Some(1_790_000_000_000)));
+    let profile = store::facts_of(&mut read, &line).await.unwrap().unwrap().profile;
+    let state = store::state_of(&mut read, &site).await.unwrap().unwrap();
+    assert_eq!(
+        state.hash,
+        StateHash::of([&told], [&profile]),
+        "the running hash equals the hash of the whole"
+    );
+}
+
+#[tokio::test]
+async fn a_line_that_moves_is_taken_away_where_it_was() {
+    let (_directory, database, line) = open().await;
+    refresh(&database, &line, "UPDATE subscriptions SET status = 'active', paid_until = 9").await;
+    assert_eq!(refresh(&database, &line, "UPDATE subscriptions SET router_id = 'rb'").await, changed("b", 1));
+    let mut read = database.read().await.unwrap();
+    let old = SiteId::parse("a").unwrap();
+    assert_eq!(store::line_at(&mut read, &old, &line).await.unwrap(), None);
+    assert_eq!(store::state_of(&mut read, &old).await.unwrap().unwrap().generation, 2);
+}

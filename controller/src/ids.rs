@@ -1,0 +1,25 @@
+//! The controller's own typed ids. Those that travel to agents are in `tawi_shared::ids`.
+
+macro_rules! ids {
+    ($($module:ident: $(#[$doc:meta])* $name:ident;)+) => {
+        $(mod $module {
+            tawi_shared::text_id! { $(#[$doc])* $name }
+        }
+        pub use $module::$name;)+
+    };
+}
+
+ids! {
+    customer: /** A customer. */ CustomerId;
+    router: /** A router of a site. */ RouterId;
+    connection_type: /** A connection type. */ ConnectionTypeId;
+    plan: /** A plan. */ PlanId;
+    intent: /** A request for payment sent to a phone. */ IntentId;
+    payment: /** A receipt. */ PaymentId;
+    entry: /** A ledger entry. */ EntryId;
+    callback: /** A stored callback body. */ CallbackId;
+    staff: /** A member of staff. */ StaffId;
+    audit: /** An entry of the audit log. */ AuditId;
+}
+
+pub use tawi_shared::{IdSource, LineId, SiteId};

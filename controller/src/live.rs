@@ -1,0 +1,73 @@
+//! Tells open pages and waiting tasks that something changed. Only hints travel here: whoever hears one reads the
+//! database. A listener that is too slow misses hints, and reads everything anew.
+
+use std::sync::Arc;
+
+use tokio::sync::{Notify, broadcast};
+
+use crate::ids::{CustomerId, LineId, SiteId};
+
+/// Hints that a slow listener may fall behind before it is told to read everything anew.
+const HINTS_WAITING: usize = 1_024;
+
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// A payment was booked or moved on towards the router.
+    Payment(CustomerId),
+    /// A request for payment changed its state.
+    Intent(CustomerId),
+    /// A line went on- or offline, or its state on the router changed.
+    Line(LineId),
+    /// A site or one of its routers appeared, vanished or reported.
+    Site(SiteId),
+}
+
+/// The bell. Clones ring the same one.
+#[derive(Clone, Debug)]
+pub struct Live {
+    hints: broadcast::Sender<Hint>,
+    outbox: Arc<Notify>,
+    callbacks: Arc<Notify>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        let (hints, _) = broadcast::channel(HINTS_WAITING);
+        Self { hints, outbox: Arc::default(), callbacks: Arc::default() }
+    }
+}
+
+impl Live {
+    /// Tells whoever listens. Ring after the commit, never before.
+    pub fn tell(&self, hint: Hint) {
+        // Nobody listening is the usual case and no error.
+        let _ = self.hints.send(hint);
+    }
+
+    /// Starts to listen.
+    #[must_use]
+    pub fn listen(&self) -> broadcast::Receiver<Hint> {
+        self.hints.subscribe()
+    }
+
+    /// There is something in the outbox. Ring after the commit.
+    pub fn ring_outbox(&self) {
+        self.outbox.notify_one();
+    }
+
+    /// Waits for [`Live::ring_outbox`].
+    pub async fn outbox_rung(&self) {
+        self.outbox.notified().await;
+    }
+
+    /// A callback body was stored. Ring after the commit.
+    pub fn ring_callbacks(&self) {
+        self.callbacks.notify_one();
+    }
+
+    /// Waits for [`Live::ring_callbacks`].
+    pub async fn callbacks_rung(&self) {
+        self.callbacks.notified().await;
+    }
+}
