@@ -1,0 +1,51 @@
+# The commands of the project. `make help` lists them. Everything works on a fresh Debian machine that has Rust.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO_DENY_VERSION := 0.20.2
+ONCE ?=
+SEED ?=
+
+.PHONY: help setup build fmt lint deny doc test demo bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install the Debian packages that building and testing need
+	@.ci/packages
+
+build: setup ## Build every program
+	@cargo build --workspace --bins --examples
+
+demo: setup ## Run a whole ISP on this machine; ONCE=1 plays the fixed story and prints JSON
+	@cargo build --quiet --workspace --bins 2>&1 || cargo build --workspace --bins
+	@cargo run --quiet --package tawi-tests --bin demo -- $(if $(ONCE),--once --json,)
+
+fmt: ## Check the format
+	@cargo fmt --all --check
+
+lint: deny ## Lint with denied warnings; check licences, sources and duplicate versions
+	@cargo clippy --workspace --all-targets -- --deny warnings
+
+deny:
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny --version $(CARGO_DENY_VERSION)
+	@cargo deny --log-level error check bans licenses sources
+	@if cargo deny --log-level error fetch db 2>/dev/null; \
+	then cargo deny --log-level error check --disable-fetch advisories; \
+	else echo "advisories: their database cannot be reached from here, so they were NOT checked"; fi
+
+doc: ## Build the documentation with denied warnings
+	@RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
+
+test: setup fmt lint doc build ## Format, lint, documentation, and every test
+	@.ci/test
+
+bench: setup ## Print the figures that the README quotes
+	@cargo build --release --package tawi-agent --package tawi-controller
+	@cargo build --workspace --bins
+	@cargo run --quiet --package tawi-tests --bin figures
+
+clean: ## Remove what was built
+	@cargo clean
