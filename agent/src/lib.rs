@@ -3,5 +3,6 @@
 //! Pure decisions (`desired`, `enforce`, `reconcile::plan`, `reconcile::guard`) stand apart from the shell that talks to
 //! flash (`outbox::store`), to the controller (`link`) and to routers (`reconcile`). `flow` has the types between them.
 
+pub mod config;
 pub mod desired;
 pub mod flow;

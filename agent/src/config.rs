@@ -1,0 +1,333 @@
+//! The agent's settings: one TOML file, with an optional `routers.toml` beside it.
+//!
+//! ```text
+//! agent.toml + routers.toml ──serde──> RawConfig (unknown keys refused) ──check──> Config (valid by construction)
+//! ```
+//!
+//! This is the only file that reads the environment. It refuses secrets that every user of the machine can read, and
+//! routers across the open internet without TLS. What each key means to a technician stands in
+//! `packaging/agent.toml`, which a test reads with this code. Every refusal names the key and the cure.
+
+mod files;
+mod raw;
+mod router;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tawi_shared::SiteId;
+use thiserror::Error;
+use tracing::level_filters::LevelFilter;
+
+pub use files::{Environment, Secret};
+pub use router::{RouterConfig, RouterTransport};
+
+use files::Finder;
+use raw::{RawConfig, RawController, RawEnforce, RawRouters};
+
+/// Where the packaged unit looks for the file.
+pub const DEFAULT_PATH: &str = "/etc/tawi-agent/agent.toml";
+/// The optional second file, in the directory of the first: only `[[router]]` tables.
+pub const ROUTERS_FILE: &str = "routers.toml";
+/// The port of a controller address that names none: MQTT over TLS.
+pub const CONTROLLER_PORT: u16 = 8883;
+/// The most routers of one site. Each costs a connection, a task and a full check every two minutes.
+pub const ROUTERS: usize = 64;
+/// The most controller addresses; more only make a site wait longer for the one that works.
+pub const CONTROLLER_ADDRESSES: usize = 8;
+
+/// Why the settings cannot be used. `main` prints it and exits 78.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// A file cannot be read.
+    #[error("{}: cannot be read: {source}\n  cure: {cure}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What a technician does about it.
+        cure: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or has a key that does not exist. The text of the line is left out: it may hold a secret.
+    #[error("{}:{line}: {message}\n  cure: correct that line; the packaged agent.toml explains every key", path.display())]
+    Syntax {
+        /// Which file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What the reader found.
+        message: String,
+    },
+    /// A value that cannot be right.
+    #[error("{key}: {problem}\n  cure: {cure}")]
+    Value {
+        /// The key, with its table.
+        key: String,
+        /// What is wrong with it.
+        problem: String,
+        /// What a technician does about it.
+        cure: String,
+    },
+}
+
+impl ConfigError {
+    fn value(key: impl Into<String>, problem: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self::Value { key: key.into(), problem: problem.into(), cure: cure.into() }
+    }
+}
+
+/// The settings, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which site this is; the controller's certificate for it says the same.
+    pub site: SiteId,
+    /// Where the store rests.
+    pub state_directory: PathBuf,
+    /// Where sockets live that need not survive a restart: systemd's runtime directory, or `run` in the state
+    /// directory.
+    pub runtime_directory: PathBuf,
+    /// How to reach head office.
+    pub controller: ControllerConfig,
+    /// The site's routers. Names are unique.
+    pub routers: Vec<RouterConfig>,
+    /// How closely routers are watched.
+    pub enforce: EnforceConfig,
+    /// What is logged.
+    pub log_level: LevelFilter,
+}
+
+/// How to reach head office.
+#[derive(Clone, Debug)]
+pub struct ControllerConfig {
+    /// Tried in turn. Never empty.
+    pub addresses: Vec<ControllerAddress>,
+    /// The name that the controller's certificate must carry; `None` for the host of each address.
+    pub server_name: Option<String>,
+    /// Who may have signed the controller's certificate.
+    pub ca_file: PathBuf,
+    /// Our certificate, and what leads from it to the CA.
+    pub certificate_file: PathBuf,
+    /// Its private key.
+    pub key_file: PathBuf,
+    /// How often a silent line is tried.
+    pub keep_alive: Duration,
+    /// The first pause before another try; it doubles up to five minutes, and the real pause is random below it.
+    pub reconnect_base: Duration,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerAddress {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for ControllerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// How closely routers are watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnforceConfig {
+    /// How often every row that is ours is read and compared.
+    pub full_check: Duration,
+    /// How often session totals are read.
+    pub sample: Duration,
+    /// A plan that would cut off more than this share of a router's lines waits for a person, in per cent.
+    pub guard_percent: u8,
+    /// Plans that cut off at most so many lines pass whatever their share.
+    pub guard_lines: u32,
+}
+
+impl Config {
+    /// Reads the file, and `routers.toml` beside it if there is one.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key and the cure.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let text = files::read_text(path, "create it, or name another with --config")?;
+        let raw: RawConfig = files::parse(path, &text)?;
+        let directory = files::directory_of(path);
+        let finder = Finder::new(&directory, environment);
+
+        let routers_path = directory.join(ROUTERS_FILE);
+        let beside = if routers_path.exists() {
+            let text = files::read_text(&routers_path, "make it readable for the agent's user")?;
+            let raw: RawRouters = files::parse(&routers_path, &text)?;
+            raw.router
+        } else {
+            Vec::new()
+        };
+        let holds_secrets = |router: &raw::RawRouter| router.password.is_some();
+        if raw.router.iter().any(holds_secrets) {
+            files::refuse_world_readable("router.password", path)?;
+        }
+        if beside.iter().any(holds_secrets) {
+            files::refuse_world_readable("router.password", &routers_path)?;
+        }
+        let routers = router::check(raw.router.into_iter().chain(beside), &finder)?;
+        let state_directory = absolute("state_directory", &raw.state_directory)?;
+        Ok(Self {
+            site: check_site(&raw.site)?,
+            runtime_directory: environment
+                .runtime_directory
+                .clone()
+                .unwrap_or_else(|| state_directory.join("run")),
+            state_directory,
+            controller: check_controller(&raw.controller, &finder)?,
+            routers,
+            enforce: check_enforce(&raw.enforce)?,
+            log_level: check_level(&raw.log.level)?,
+        })
+    }
+
+    /// The socket on which the running agent tells how it stands.
+    #[must_use]
+    pub fn status_socket(&self) -> PathBuf {
+        self.state_directory.join("status.sock")
+    }
+}
+
+fn check_site(text: &str) -> Result<SiteId, ConfigError> {
+    SiteId::parse(text).map_err(|error| {
+        ConfigError::value(
+            "site",
+            error.to_string(),
+            "use the name that the site has at head office, such as nyeri-01",
+        )
+    })
+}
+
+fn absolute(key: &str, text: &str) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(text);
+    if path.is_absolute() && path.parent().is_some() {
+        return Ok(path);
+    }
+    let problem = format!("{text:?} is not an absolute directory");
+    Err(ConfigError::value(key, problem, "name it from the root, such as /var/lib/tawi-agent"))
+}
+
+fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<ControllerConfig, ConfigError> {
+    let key = "controller.addresses";
+    if raw.addresses.is_empty() || raw.addresses.len() > CONTROLLER_ADDRESSES {
+        let problem = format!("it names {} addresses", raw.addresses.len());
+        return Err(ConfigError::value(
+            key,
+            problem,
+            format!("name 1 to {CONTROLLER_ADDRESSES}, such as [\"isp.example:8883\"]"),
+        ));
+    }
+    let mut addresses = Vec::with_capacity(raw.addresses.len());
+    for text in &raw.addresses {
+        let (host, port) = split_host_port(text, CONTROLLER_PORT).ok_or_else(|| {
+            ConfigError::value(
+                key,
+                format!("{text:?} is not host:port"),
+                "write it as isp.example:8883 or [2001:db8::1]:8883",
+            )
+        })?;
+        addresses.push(ControllerAddress { host, port });
+    }
+    if raw
+        .server_name
+        .as_ref()
+        .is_some_and(|name| rustls_pki_types::ServerName::try_from(name.as_str()).is_err())
+    {
+        let problem = format!("{:?} is not a host name", raw.server_name.as_deref().unwrap_or_default());
+        return Err(ConfigError::value(
+            "controller.server_name",
+            problem,
+            "use the name in the controller's certificate",
+        ));
+    }
+    let key_file = finder.find(&raw.key_file);
+    files::refuse_world_readable("controller.key_file", &key_file)?;
+    Ok(ControllerConfig {
+        addresses,
+        server_name: raw.server_name.clone(),
+        ca_file: finder.find(&raw.ca_file),
+        certificate_file: finder.find(&raw.certificate_file),
+        key_file,
+        keep_alive: Duration::from_secs(within(
+            "controller.keep_alive_seconds",
+            raw.keep_alive_seconds,
+            10,
+            1_200,
+        )?),
+        reconnect_base: Duration::from_millis(within(
+            "controller.reconnect_base_ms",
+            raw.reconnect_base_ms,
+            10,
+            300_000,
+        )?),
+    })
+}
+
+fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {
+    let percent = within("enforce.guard_percent", raw.guard_percent, 1, 100)?;
+    let lines = within("enforce.guard_lines", raw.guard_lines, 0, 100_000)?;
+    Ok(EnforceConfig {
+        full_check: Duration::from_secs(within(
+            "enforce.full_check_seconds",
+            raw.full_check_seconds,
+            10,
+            3_600,
+        )?),
+        sample: Duration::from_secs(within("enforce.sample_seconds", raw.sample_seconds, 1, 3_600)?),
+        guard_percent: u8::try_from(percent).unwrap_or(100),
+        guard_lines: u32::try_from(lines).unwrap_or(u32::MAX),
+    })
+}
+
+fn check_level(text: &str) -> Result<LevelFilter, ConfigError> {
+    match text {
+        "error" => Ok(LevelFilter::ERROR),
+        "warn" => Ok(LevelFilter::WARN),
+        "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        other => Err(ConfigError::value(
+            "log.level",
+            format!("{other:?} is no level"),
+            "use error, warn, info or debug",
+        )),
+    }
+}
+
+fn within(key: &str, value: u64, least: u64, most: u64) -> Result<u64, ConfigError> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(ConfigError::value(key, format!("{value} is out of range"), format!("use {least} to {most}")))
+}
+
+/// Splits `host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6 address. `None` for anything else.
+pub(crate) fn split_host_port(text: &str, default_port: u16) -> Option<(String, u16)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        (host, rest.strip_prefix(':').or_else(|| rest.is_empty().then_some(""))?)
+    } else if text.parse::<std::net::Ipv6Addr>().is_ok() {
+        (text, "")
+    } else {
+        let (host, port) = text.split_once(':').unwrap_or((text, ""));
+        if text.contains(':') && port.is_empty() {
+            return None;
+        }
+        (host, port)
+    };
+    rustls_pki_types::ServerName::try_from(host).ok()?;
+    let port = if port.is_empty() { default_port } else { port.parse().ok().filter(|port| *port != 0)? };
+    Some((host.to_owned(), port))
+}

@@ -1,0 +1,214 @@
+//! The packaged file with the real reader, and one refusal of each kind.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+const PACKAGED: &str = include_str!("../../../packaging/agent.toml");
+const PIN: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/// A directory of its own for each test, gone at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tawi-config-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::SeqCst));
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn put(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn load(text: &str) -> Result<Config, ConfigError> {
+    let directory = Directory::new();
+    directory.put("core.password", "s3cret\n", 0o600);
+    let path = directory.put("agent.toml", text, 0o600);
+    Config::load(&path, &Environment::default())
+}
+
+fn refusal(text: &str) -> String {
+    load(text).unwrap_err().to_string()
+}
+
+const LEAST: &str = "site = \"nyeri-01\"\n[controller]\naddresses = [\"isp.example\"]\n";
+
+fn with_router(fields: &str) -> String {
+    format!("{LEAST}[[router]]\nname = \"core\"\nuser = \"tawi\"\n{fields}\n")
+}
+
+#[test]
+fn the_packaged_file_is_read_as_it_is() {
+    let config = load(PACKAGED).unwrap();
+    assert_eq!(config.site.as_str(), "nyeri-01");
+    assert!(config.routers.is_empty());
+}
+
+#[test]
+fn the_packaged_examples_state_the_defaults() {
+    // Every commented key is taken in; what stands there as the default must be the default.
+    let uncommented: String = PACKAGED
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|letter: char| letter.is_ascii_lowercase() || letter == '[') => {
+                rest
+            }
+            _ => line,
+        })
+        .fold(String::new(), |text, line| text + line + "\n");
+    let (all, least) = (load(&uncommented).unwrap(), load(PACKAGED).unwrap());
+    assert_eq!(all.enforce, least.enforce);
+    assert_eq!(all.log_level, least.log_level);
+    assert_eq!(all.state_directory, least.state_directory);
+    assert_eq!(all.controller.keep_alive, least.controller.keep_alive);
+    assert_eq!(all.controller.reconnect_base, least.controller.reconnect_base);
+    for (a, b) in [
+        (&all.controller.ca_file, &least.controller.ca_file),
+        (&all.controller.key_file, &least.controller.key_file),
+        (&all.controller.certificate_file, &least.controller.certificate_file),
+    ] {
+        assert_eq!(a.file_name(), b.file_name());
+    }
+    let router = &all.routers[0];
+    assert_eq!((router.name.as_str(), router.port, router.password.reveal()), ("core", 8729, "s3cret"));
+}
+
+#[test]
+fn every_key_is_explained_in_the_packaged_file() {
+    // The words that the reader would accept, from its own message about an unknown key.
+    for table in ["", "[controller]\n", "[enforce]\n", "[log]\n", "[[router]]\n"] {
+        let text = if table == "[controller]\n" { String::new() } else { LEAST.to_owned() };
+        let text = if table.is_empty() {
+            format!("no_such_key = 1\n{LEAST}")
+        } else {
+            format!("{text}{table}no_such_key = 1\n")
+        };
+        let message = refusal(&text);
+        let known = message.split_once("expected ").map_or(message.as_str(), |(_, list)| list);
+        let keys: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert!(!keys.is_empty(), "{message}");
+        for key in keys {
+            assert!(
+                PACKAGED.contains(&format!("{key} =")) || PACKAGED.contains(&format!("[{key}]")),
+                "{key} of {table:?} is not explained"
+            );
+        }
+    }
+}
+
+#[test]
+fn routers_may_stand_in_their_own_file() {
+    let directory = Directory::new();
+    let path = directory.put("agent.toml", LEAST, 0o644);
+    let router = "[[router]]\nname = \"core\"\nuser = \"tawi\"\naddress = \"10.0.0.1\"\ntransport = \"plain\"\npassword = \"s3cret\"\n";
+    let routers = directory.put(ROUTERS_FILE, router, 0o600);
+    let config = Config::load(&path, &Environment::default()).unwrap();
+    assert_eq!(config.routers[0].password.reveal(), "s3cret");
+    assert!(!format!("{config:?}").contains("s3cret"), "a password is never printed");
+
+    fs::set_permissions(&routers, fs::Permissions::from_mode(0o644)).unwrap();
+    let message = Config::load(&path, &Environment::default()).unwrap_err().to_string();
+    assert!(message.contains("router.password") && message.contains("chmod o-rwx"), "{message}");
+}
+
+#[test]
+fn a_syntax_error_names_the_line_and_never_quotes_it() {
+    let message = refusal(&with_router("address = \"10.0.0.1\"\npassword = \"s3cret\" x"));
+    assert!(message.contains("agent.toml:8"), "{message}");
+    assert!(!message.contains("s3cret"), "{message}");
+}
+
+#[test]
+fn every_refusal_names_its_key_and_a_cure() {
+    let check = |text: &str, key: &str| {
+        let message = refusal(text);
+        assert!(message.contains(key) && message.contains("cure: "), "{text}\n→ {message}");
+    };
+    check("site = \"A\"\n[controller]\naddresses = [\"a\"]", "site");
+    check("site = \"a\"\n[controller]\naddresses = []", "controller.addresses");
+    check("site = \"a\"\n[controller]\naddresses = [\"a:b\"]", "controller.addresses");
+    check("site = \"a\"\nstate_directory = \"x\"\n[controller]\naddresses = [\"a\"]", "state_directory");
+    check(&format!("{LEAST}keep_alive_seconds = 1"), "controller.keep_alive_seconds");
+    check(&format!("{LEAST}reconnect_base_ms = 0"), "controller.reconnect_base_ms");
+    check(&format!("{LEAST}server_name = \"a b\""), "controller.server_name");
+    check(&format!("{LEAST}[enforce]\nguard_percent = 101"), "enforce.guard_percent");
+    check(&format!("{LEAST}[log]\nlevel = \"loud\""), "log.level");
+    check(&format!("{LEAST}typo = 1"), "typo");
+    check(
+        &with_router("address = \"10.0.0.1\"\npassword_file = \"core.password\""),
+        "router.tls_pin of \"core\"",
+    );
+    check(
+        &with_router("address = \"a b\"\ntransport = \"plain\"\npassword_file = \"core.password\""),
+        "router.address",
+    );
+    check(&with_router("address = \"10.0.0.1\"\ntransport = \"plain\""), "router.password_file");
+    check(
+        &with_router("address = \"10.0.0.1\"\ntls_pin = \"zz\"\npassword_file = \"core.password\""),
+        "router.tls_pin",
+    );
+    let twice = format!("address = \"10.0.0.1\"\ntls_pin = \"{PIN}\"\npassword_file = \"core.password\"\n");
+    let twice = with_router(&twice);
+    check(&format!("{twice}{}", &twice[LEAST.len()..]), "router.name");
+}
+
+#[test]
+fn plain_text_is_only_for_a_private_address_and_only_when_asked_for() {
+    let check = |address: &str, is_taken: bool| {
+        let text = with_router(&format!(
+            "address = \"{address}\"\ntransport = \"plain\"\npassword_file = \"core.password\""
+        ));
+        assert_eq!(load(&text).is_ok(), is_taken, "{address}");
+    };
+    for address in ["127.0.0.1", "10.1.2.3:8728", "172.16.0.1", "192.168.88.1", "[fd00::1]:8728", "::1"] {
+        check(address, true);
+    }
+    for address in ["172.32.0.1", "41.90.1.1", "router.example", "2001:db8::1"] {
+        check(address, false);
+    }
+}
+
+#[test]
+fn a_credential_of_the_same_name_wins_over_the_file_beside_the_settings() {
+    let directory = Directory::new();
+    let credentials = Directory::new();
+    directory.put("core.password", "old", 0o600);
+    credentials.put("core.password", "new", 0o400);
+    let text =
+        with_router("address = \"10.0.0.1\"\ntransport = \"plain\"\npassword_file = \"core.password\"");
+    let path = directory.put("agent.toml", &text, 0o600);
+    let environment =
+        Environment { credentials_directory: Some(credentials.0.clone()), ..Environment::default() };
+    assert_eq!(Config::load(&path, &environment).unwrap().routers[0].password.reveal(), "new");
+}
+
+#[test]
+fn addresses_are_read_as_people_write_them() {
+    let check = |text: &str, expected: Option<(&str, u16)>| {
+        let expected = expected.map(|(host, port)| (host.to_owned(), port));
+        assert_eq!(split_host_port(text, 8883), expected, "{text}");
+    };
+    check("isp.example", Some(("isp.example", 8883)));
+    check("isp.example:443", Some(("isp.example", 443)));
+    check("[2001:db8::1]:443", Some(("2001:db8::1", 443)));
+    check("2001:db8::1", Some(("2001:db8::1", 8883)));
+    for bad in ["", ":443", "isp.example:", "isp.example:0", "isp.example:70000", "[x]:1", "a b"] {
+        check(bad, None);
+    }
+}
