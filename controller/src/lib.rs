@@ -9,6 +9,7 @@ pub mod entitlements;
 pub mod ids;
 pub mod live;
 pub mod money;
+pub mod shutdown;
 pub mod state;
 
 #[cfg(test)]
