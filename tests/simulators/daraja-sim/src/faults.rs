@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::gateway::Gateway;
 use crate::phones::MAX_DELAY_MS;
 use crate::refusals::{self, Refusal};
+use crate::settings::Settings;
 
 /// What the STK query says about payments.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ pub struct FaultsChange {
     pub lose_reply_next: Option<u32>,
     /// See [`Faults::query`].
     pub query: Option<QueryManner>,
-    /// See [`Faults::token_error`]. Cannot be taken back to `null`, only changed.
+    /// See [`Faults::token_error`]. Back to `null` only with all other faults.
     pub token_error: Option<TokenError>,
     /// See [`Faults::no_product`].
     pub no_product: Option<Vec<Product>>,
@@ -145,6 +146,11 @@ enum Early {
 }
 
 impl Faults {
+    /// No faults at all, and Daraja's rules as at the start.
+    pub(crate) fn calm(settings: &Settings) -> Self {
+        Self { rule_17: settings.rule_17, ..Self::default() }
+    }
+
     /// Takes over what the change names.
     pub(crate) fn apply(&mut self, change: &FaultsChange) {
         fn set<T: Clone>(fault: &mut T, wanted: Option<&T>) {

@@ -88,7 +88,7 @@ impl Gateway {
             payments: Payments::new(),
             registrations: BTreeMap::new(),
             pull_registrations: BTreeSet::new(),
-            faults: Faults { rule_17: settings.rule_17, ..Faults::default() },
+            faults: Faults::calm(&settings),
             counts: Counts::default(),
             seeds: Seeds::new(settings.seed),
             receipts: ReceiptBook::new(settings.seed),

@@ -268,6 +268,13 @@ impl Handle {
         }))
     }
 
+    /// Ends all of the gateway's faults; the rule of two minutes is as at the start again.
+    pub fn clear_faults(&self) -> Faults {
+        let calm = Faults::calm(&self.gateway.settings);
+        self.gateway.change(|state| state.faults = calm.clone());
+        calm
+    }
+
     /// The gateway's faults in force.
     pub fn faults(&self) -> Faults {
         self.gateway.read(|state| state.faults.clone())

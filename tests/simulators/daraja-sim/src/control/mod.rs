@@ -49,7 +49,7 @@ pub(crate) fn routes(handle: Handle) -> Router {
         .route("/prompts/{checkout_request_id}/redeliver", post(redeliver_callback))
         .route("/registrations", get(list_registrations))
         .route("/registrations/{short_code}", delete(forget_registration))
-        .route("/faults", post(set_faults).get(show_faults))
+        .route("/faults", post(set_faults).get(show_faults).delete(clear_faults))
         .route("/clock", post(advance_clock))
         .route("/state", get(show_state))
         .route("/statement.csv", get(show_statement))
@@ -181,6 +181,10 @@ async fn set_faults(State(handle): State<Handle>, body: Body) -> Outcome {
     let change: FaultsChange = read(body)?;
     let now_in_force: Faults = handle.set_faults(&change)?;
     Ok(json_answer(&now_in_force))
+}
+
+async fn clear_faults(State(handle): State<Handle>) -> Outcome {
+    Ok(json_answer(&handle.clear_faults()))
 }
 
 #[derive(Deserialize)]

@@ -89,6 +89,8 @@ async fn faults_clock_registrations_and_state_answer() {
     assert_eq!((&faults["busy_next"], &faults["rule_17"]), (&json!(2), &json!(false)));
     post(&merchant, "/faults", &json!({"busy_next": 0})).await;
     assert_eq!(get(&merchant, "/faults").await.1["rule_17"], false);
+    let (_, calm) = send(merchant.client.delete(merchant.control_url("/faults"))).await;
+    assert_eq!((&calm["busy_next"], &calm["rule_17"]), (&json!(0), &json!(true)));
     assert_eq!(post(&merchant, "/clock", &json!({"advance_ms": 3_600_000})).await.0, 204);
     assert_ne!(send(merchant.push_call(&token, &merchant.push_body())).await.0, 200);
     let token = merchant.token().await;
