@@ -9,6 +9,7 @@ pub mod entitlements;
 pub mod ids;
 pub mod live;
 pub mod money;
+pub mod pki;
 pub mod shutdown;
 pub mod state;
 

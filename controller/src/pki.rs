@@ -1,0 +1,430 @@
+//! The controller's own certificate authority: one key that vouches for every agent and for the front door.
+//!
+//! The directory holds `ca.key` (mode 0600) and `ca.pem`, and nothing else: the front door's certificate is made anew
+//! at each start and never written, so there is none to steal or to forget to renew. There are no revocation lists
+//! either: the front door asks the database at each connection. Nothing here reads the clock or opens a socket.
+
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PublicKeyData as _,
+};
+use ring::digest::{SHA256, digest};
+use rustls::RootCertStore;
+use rustls::server::WebPkiClientVerifier;
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use tawi_shared::ids::hex;
+use tawi_shared::{Clock, UnixMillis};
+use thiserror::Error;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::ids::SiteId;
+
+/// How long an agent's certificate is good for. A site may be cut off for weeks; a stolen card should not be good for
+/// ever even when nobody notices.
+const SITE_VALIDITY: Duration = Duration::from_secs(366 * 86_400);
+/// How long the front door's certificate is good for: longer than any process runs without an update.
+const SERVER_VALIDITY: Duration = Duration::from_secs(5 * 366 * 86_400);
+/// How long the authority is good for. It cannot be changed without visiting every site.
+const AUTHORITY_VALIDITY: Duration = Duration::from_secs(30 * 366 * 86_400);
+/// Certificates begin so long before they were made, because clocks at sites run behind.
+const CLOCK_SLACK: Duration = Duration::from_secs(2 * 86_400);
+
+/// Why certificates cannot be made.
+#[derive(Debug, Error)]
+pub enum PkiError {
+    /// A file cannot be read or written.
+    #[error("{operation} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is a certificate and no key for it.
+    #[error("{} is there and {} is not: restore the key from a backup; a new authority would lock out every site",
+        certificate.display(), key.display())]
+    KeyMissing {
+        /// The certificate.
+        certificate: PathBuf,
+        /// Where the key should be.
+        key: PathBuf,
+    },
+    /// Key and certificate are not a pair.
+    #[error("{} and {} do not belong together: restore both from one backup", certificate.display(), key.display())]
+    NotAPair {
+        /// The certificate.
+        certificate: PathBuf,
+        /// The key.
+        key: PathBuf,
+    },
+    /// A file holds something else than it should.
+    #[error("{} does not hold {expected}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What it should hold.
+        expected: &'static str,
+    },
+    /// A certificate cannot be made.
+    #[error("making a certificate for {subject}: {source}")]
+    Certificate {
+        /// For whom.
+        subject: String,
+        /// Why.
+        source: rcgen::Error,
+    },
+    /// The TLS stack refuses what was made.
+    #[error("setting up TLS for the front door: {0}")]
+    Tls(String),
+}
+
+/// The authority.
+pub struct Pki {
+    issuer: Issuer<'static, KeyPair>,
+    certificate_pem: String,
+}
+
+impl fmt::Debug for Pki {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pki").finish_non_exhaustive()
+    }
+}
+
+/// What an agent proves itself with.
+#[derive(Clone)]
+pub struct SiteCertificate {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key. The controller keeps no copy.
+    pub key_pem: String,
+    /// SHA-256 of the certificate's DER form, in lower-case hex: how the database knows it.
+    pub sha256: String,
+    /// When it was made.
+    pub issued_at: UnixMillis,
+    /// From when it is refused.
+    pub expires_at: UnixMillis,
+}
+
+impl fmt::Debug for SiteCertificate {
+    /// Without the key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SiteCertificate")
+            .field("sha256", &self.sha256)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Pki {
+    /// Opens the authority in `directory`, or makes it there on the first start. A few small files, read and written
+    /// while the caller waits.
+    ///
+    /// # Errors
+    /// [`PkiError`]; an authority that is damaged is never replaced by a new one.
+    pub fn open_or_create(directory: &Path, now: UnixMillis) -> Result<Self, PkiError> {
+        let key_path = directory.join("ca.key");
+        let certificate_path = directory.join("ca.pem");
+        fs::create_dir_all(directory).map_err(|source| PkiError::File {
+            operation: "creating",
+            path: directory.to_owned(),
+            source,
+        })?;
+        let key = match read_if_there(&key_path)? {
+            Some(pem) => KeyPair::from_pem(&pem)
+                .map_err(|_| PkiError::Unreadable { path: key_path.clone(), expected: "a private key" })?,
+            None if certificate_path.exists() => {
+                return Err(PkiError::KeyMissing { certificate: certificate_path, key: key_path });
+            }
+            None => create_key(&key_path)?,
+        };
+        let params = authority_params(&key, now);
+        let certificate_pem = match read_if_there(&certificate_path)? {
+            Some(pem) => {
+                check_pair(&pem, &key, &certificate_path, &key_path)?;
+                pem
+            }
+            // The name of the authority follows from its key, so that a certificate made anew after a power cut
+            // between the two files, or after somebody deleted it, vouches for the same sites.
+            None => {
+                let pem = params
+                    .self_signed(&key)
+                    .map_err(|source| PkiError::Certificate { subject: "the authority".to_owned(), source })?
+                    .pem();
+                write_atomically(&certificate_path, pem.as_bytes(), 0o644)?;
+                pem
+            }
+        };
+        Ok(Self { issuer: Issuer::new(params, key), certificate_pem })
+    }
+
+    /// The certificate by which agents know the front door; it goes into each bundle.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+
+    /// Makes a key and a certificate for an agent: common name = site id, for client authentication only.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`].
+    pub fn issue_site(&self, site: &SiteId, now: UnixMillis) -> Result<SiteCertificate, PkiError> {
+        let failed = |source| PkiError::Certificate { subject: format!("site {site}"), source };
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = leaf_params(site.as_str(), now, SITE_VALIDITY);
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        Ok(SiteCertificate {
+            certificate_pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
+            sha256: sha256_of(certificate.der()),
+            issued_at: now,
+            expires_at: now.plus(SITE_VALIDITY),
+        })
+    }
+
+    /// TLS for the front door: its own fresh certificate for `names` (host names and IP addresses), and a client
+    /// certificate of this authority demanded from everybody. Validity is judged by `clock`.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`] for a name that cannot stand in a certificate, else [`PkiError::Tls`].
+    pub fn server_config(&self, names: &[String], clock: &Clock) -> Result<rustls::ServerConfig, PkiError> {
+        let failed = |source| PkiError::Certificate { subject: names.join(", "), source };
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut params = leaf_params("tawi front door", clock.now(), SERVER_VALIDITY);
+        params.subject_alt_names =
+            CertificateParams::new(names.to_vec()).map_err(failed)?.subject_alt_names;
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
+            .map_err(|error| PkiError::Tls(error.to_string()))?;
+        roots.add(authority).map_err(|error| PkiError::Tls(error.to_string()))?;
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| PkiError::Tls(error.to_string()))?;
+        rustls::ServerConfig::builder_with_details(provider, Arc::new(ByClock(clock.clone())))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| PkiError::Tls(error.to_string()))?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+            )
+            .map_err(|error| PkiError::Tls(error.to_string()))
+    }
+}
+
+/// How the database knows a certificate: SHA-256 of its DER form in lower-case hex.
+#[must_use]
+pub fn sha256_of(certificate: &CertificateDer<'_>) -> String {
+    hex(digest(&SHA256, certificate).as_ref())
+}
+
+/// The site whose id is the certificate's only common name; `None` for any other certificate.
+#[must_use]
+pub fn site_of(certificate: &CertificateDer<'_>) -> Option<SiteId> {
+    let (_rest, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let mut names = parsed.subject().iter_common_name();
+    let name = names.next()?.as_str().ok()?;
+    if names.next().is_some() {
+        return None;
+    }
+    SiteId::parse(name).ok()
+}
+
+/// Judges validity by the controller's clock, which tests can move.
+#[derive(Debug)]
+struct ByClock(Clock);
+
+impl TimeProvider for ByClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since_epoch = u64::try_from(self.0.now().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(since_epoch)))
+    }
+}
+
+fn authority_params(key: &KeyPair, now: UnixMillis) -> CertificateParams {
+    let key_digest = digest(&SHA256, key.der_bytes());
+    let mark: String = hex(key_digest.as_ref()).chars().take(12).collect();
+    let mut params = leaf_params(&format!("tawi authority {mark}"), now, AUTHORITY_VALIDITY);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn leaf_params(common_name: &str, now: UnixMillis, validity: Duration) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    let start = now.minus(CLOCK_SLACK).max(UnixMillis(0));
+    let end = now.plus(validity);
+    // Certificates count whole seconds.
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + Duration::from_secs(start.since(UnixMillis(0)).as_secs());
+    params.not_after = epoch + Duration::from_secs(end.since(UnixMillis(0)).as_secs());
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.use_authority_key_identifier_extension = true;
+    params
+}
+
+fn create_key(path: &Path) -> Result<KeyPair, PkiError> {
+    let key = KeyPair::generate()
+        .map_err(|source| PkiError::Certificate { subject: "the authority".to_owned(), source })?;
+    write_atomically(path, key.serialize_pem().as_bytes(), 0o600)?;
+    Ok(key)
+}
+
+fn check_pair(pem: &str, key: &KeyPair, certificate: &Path, key_path: &Path) -> Result<(), PkiError> {
+    let unreadable =
+        || PkiError::Unreadable { path: certificate.to_owned(), expected: "a certificate in PEM form" };
+    let der = CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| unreadable())?;
+    let (_rest, parsed) = X509Certificate::from_der(&der).map_err(|_| unreadable())?;
+    let public_key: &[u8] = parsed.public_key().subject_public_key.data.as_ref();
+    if public_key == key.der_bytes() {
+        return Ok(());
+    }
+    Err(PkiError::NotAPair { certificate: certificate.to_owned(), key: key_path.to_owned() })
+}
+
+fn read_if_there(path: &Path) -> Result<Option<String>, PkiError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(PkiError::File { operation: "reading", path: path.to_owned(), source }),
+    }
+}
+
+/// Writes a whole file or none: a new file beside it, fsync, rename, fsync of the directory.
+fn write_atomically(path: &Path, content: &[u8], mode: u32) -> Result<(), PkiError> {
+    let failed = |operation| {
+        let path = path.to_owned();
+        move |source| PkiError::File { operation, path, source }
+    };
+    let draft = path.with_extension("new");
+    // A draft that a power cut left behind may have another mode.
+    match fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("replacing")(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(&draft)
+        .map_err(failed("creating"))?;
+    file.write_all(content).map_err(failed("writing"))?;
+    file.sync_all().map_err(failed("writing"))?;
+    fs::rename(&draft, path).map_err(failed("renaming"))?;
+    if let Some(directory) = path.parent() {
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("writing"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::testing::TemporaryDirectory;
+
+    const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+    fn der(pem: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_authority_is_made_once_and_its_key_is_for_the_owner_only() {
+        let directory = TemporaryDirectory::new();
+        let first = Pki::open_or_create(directory.path(), NOW).unwrap();
+        let mode = fs::metadata(directory.path().join("ca.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let second = Pki::open_or_create(directory.path(), NOW.plus(Duration::from_secs(9))).unwrap();
+        assert_eq!(first.ca_pem(), second.ca_pem());
+        let mut files: Vec<_> =
+            fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["ca.key", "ca.pem"], "no draft stays behind");
+    }
+
+    #[test]
+    fn an_agents_certificate_names_its_site_and_lasts_a_year() {
+        let directory = TemporaryDirectory::new();
+        let pki = Pki::open_or_create(directory.path(), NOW).unwrap();
+        let site = SiteId::parse("nyeri-01").unwrap();
+        let issued = pki.issue_site(&site, NOW).unwrap();
+        let certificate = der(&issued.certificate_pem);
+        assert_eq!(site_of(&certificate), Some(site));
+        assert_eq!(sha256_of(&certificate), issued.sha256);
+        let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
+        let days = (parsed.validity().not_after.timestamp() - NOW.0 / 1_000) / 86_400;
+        assert!((365..=366).contains(&days), "{days}");
+        assert!(parsed.validity().not_before.timestamp() < NOW.0 / 1_000);
+        assert!(!parsed.is_ca());
+        assert_eq!(issued.expires_at.0 / 1_000, parsed.validity().not_after.timestamp());
+        assert!(!format!("{issued:?}").contains("PRIVATE"));
+    }
+
+    #[test]
+    fn a_lost_certificate_is_made_anew_for_the_same_sites() {
+        let directory = TemporaryDirectory::new();
+        let site = SiteId::parse("a").unwrap();
+        let issued = Pki::open_or_create(directory.path(), NOW).unwrap().issue_site(&site, NOW).unwrap();
+        fs::remove_file(directory.path().join("ca.pem")).unwrap();
+        let again = Pki::open_or_create(directory.path(), NOW).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der(again.ca_pem())).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
+        let time = UnixTime::since_unix_epoch(Duration::from_millis(NOW.0.unsigned_abs()));
+        verifier.verify_client_cert(&der(&issued.certificate_pem), &[], time).unwrap();
+    }
+
+    #[test]
+    fn an_authority_without_its_key_or_with_a_foreign_one_is_never_replaced() {
+        let directory = TemporaryDirectory::new();
+        Pki::open_or_create(directory.path(), NOW).unwrap();
+        let other = TemporaryDirectory::new();
+        Pki::open_or_create(other.path(), NOW).unwrap();
+        fs::copy(other.path().join("ca.key"), directory.path().join("ca.key")).unwrap();
+        assert!(matches!(
+            Pki::open_or_create(directory.path(), NOW),
+            Err(PkiError::NotAPair { .. })
+        ));
+        fs::remove_file(directory.path().join("ca.key")).unwrap();
+        assert!(matches!(
+            Pki::open_or_create(directory.path(), NOW),
+            Err(PkiError::KeyMissing { .. })
+        ));
+        assert!(!directory.path().join("ca.key").exists());
+        fs::write(directory.path().join("ca.key"), "nonsense").unwrap();
+        assert!(matches!(
+            Pki::open_or_create(directory.path(), NOW),
+            Err(PkiError::Unreadable { .. })
+        ));
+    }
+
+    #[test]
+    fn a_certificate_without_a_site_in_it_is_no_sites() {
+        let directory = TemporaryDirectory::new();
+        let pki = Pki::open_or_create(directory.path(), NOW).unwrap();
+        assert_eq!(site_of(&der(pki.ca_pem())), None);
+        assert_eq!(site_of(&CertificateDer::from(vec![1, 2, 3])), None);
+    }
+}
