@@ -176,7 +176,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     }
 
     fn apply(&mut self, sentence: Sentence) -> Result<(), Lost> {
-        match self.session.receive(sentence, Instant::now())? {
+        match self.session.receive(sentence, now())? {
             Event::Row(tag, row) => self.deliver(tag, row)?,
             Event::Finished(waiter, outcome) => {
                 if let Some(channel) = waiter.channel {
@@ -267,7 +267,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         let is_listen = channel.overflow.is_some();
         let waiter = Waiter { channel: Some(channel), is_keepalive: false, _place: Some(place) };
         let tag = self.next_tag();
-        let words = self.session.submit(tag, waiter, &command, is_listen, Instant::now());
+        let words = self.session.submit(tag, waiter, &command, is_listen, now());
         self.send(&words)
     }
 
@@ -296,7 +296,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             self.end_stall();
         }
         let cancel_tag = self.next_tag();
-        match self.session.cancel(tag, cancel_tag, Instant::now()) {
+        match self.session.cancel(tag, cancel_tag, now()) {
             Some(words) => self.send(&words),
             None => Ok(()),
         }
@@ -310,7 +310,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     /// Nothing was read during a stall, so nobody's silence counts.
     fn end_stall(&mut self) -> Option<Stalled> {
         let now = Instant::now();
-        self.session.forgive_silence(now);
+        self.session.forgive_silence(now.into_std());
         self.heard_at = now;
         self.stalled.take()
     }
@@ -319,7 +319,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         if let Some(stalled) = &self.stalled {
             return Some(stalled.since + self.deadlines.row_taken);
         }
-        let silence = self.session.next_deadline();
+        let silence = self.session.next_deadline().map(Instant::from_std);
         // While an answer is due its own deadline watches the connection.
         silence.or_else(|| self.keepalive.map(|keepalive| self.heard_at + keepalive))
     }
@@ -337,7 +337,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             }
             return Ok(());
         }
-        if let Some(lost) = self.session.overdue(now) {
+        if let Some(lost) = self.session.overdue(now.into_std()) {
             return Err(lost);
         }
         match self.keepalive {
@@ -345,7 +345,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
                 let command = Command::new("/system/identity/print").proplist(&["name"]);
                 let waiter = Waiter { channel: None, is_keepalive: true, _place: None };
                 let tag = self.next_tag();
-                let words = self.session.submit(tag, waiter, &command, false, now);
+                let words = self.session.submit(tag, waiter, &command, false, now.into_std());
                 self.send(&words)
             }
             _ => Ok(()),
@@ -361,7 +361,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         while let Ok(request) = self.requests.try_recv() {
             let _ = request.channel.completion.send(Err(Error::Closed { cause: lost.clone() }));
         }
-        for (waiter, error) in self.session.end(&lost, Instant::now()) {
+        for (waiter, error) in self.session.end(&lost, now()) {
             if let Some(channel) = waiter.channel {
                 let _ = channel.completion.send(Err(error));
             }
@@ -388,6 +388,12 @@ async fn room(stalled: Option<&Stalled>) -> bool {
         Some(stalled) => stalled.rows.reserve().await.is_ok(),
         None => std::future::pending().await,
     }
+}
+
+/// The session is pure and counts in the standard library's instants; the clock is tokio's, which tests
+/// can move.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
 }
 
 async fn until(deadline: Option<Instant>) {

@@ -27,10 +27,10 @@ pub enum Error {
     },
     /// The TLS handshake failed; the text names the cure where there is one.
     #[error("cannot secure the connection to the router: {0}")]
-    Tls(#[from] TlsError),
+    Tls(TlsError),
     /// The router did not let us in. Never retry at once: it counts and may lock the account.
     #[error("cannot log in to the router: {0}")]
-    Login(#[from] LoginError),
+    Login(LoginError),
     /// The router refused the command.
     #[error("the router refused the command: {0}")]
     Trap(Traps),
@@ -89,6 +89,19 @@ pub enum Error {
         /// What is missing or wrong.
         problem: &'static str,
     },
+}
+
+// By hand: `#[from]` would make the cause a source too, and chains would say everything twice.
+impl From<TlsError> for Error {
+    fn from(error: TlsError) -> Self {
+        Self::Tls(error)
+    }
+}
+
+impl From<LoginError> for Error {
+    fn from(error: LoginError) -> Self {
+        Self::Login(error)
+    }
 }
 
 impl Error {

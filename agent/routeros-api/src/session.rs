@@ -19,10 +19,9 @@ pub(crate) mod login;
 mod md5;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::time::Instant;
 
 use crate::command::Command;
 use crate::error::{Error, Lost, Operation, ProtocolError};

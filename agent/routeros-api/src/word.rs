@@ -43,7 +43,7 @@ fn split_at_equals(rest: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// Whether an attribute of this name carries a secret: see [`SENSITIVE_NAME_PARTS`].
+/// Whether an attribute of this name carries a secret: a password, passphrase, secret, response or key.
 #[must_use]
 pub fn is_sensitive(name: &[u8]) -> bool {
     SENSITIVE_NAME_PARTS

@@ -1,3 +1,5 @@
+//! Rows as real routers print them, and drafts as they are sent.
+
 use super::*;
 use crate::sentence::Row;
 use crate::value::{RateLimit, Secret, UpDown};

@@ -1,3 +1,5 @@
+//! The session against sentences that a router may send, in any order.
+
 use super::*;
 use crate::trap::TrapKind;
 use crate::wire::WireError;
@@ -14,7 +16,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
-        Self { session: Session::new(IDLE, DRAIN), now: Instant::now() }
+        Self { session: Session::new(IDLE, DRAIN), now: tokio::time::Instant::now().into_std() }
     }
 
     fn submit(&mut self, tag: Tag, waiter: Name, path: &str) {

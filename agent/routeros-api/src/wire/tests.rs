@@ -1,3 +1,5 @@
+//! The codec against published vectors, its limits, and arbitrary bytes.
+
 use proptest::prelude::*;
 
 use super::*;
