@@ -1,0 +1,333 @@
+//! Commands that write: `add`, `set`, `unset`, `remove`, `reset-counters`.
+//!
+//! Each checks everything first and changes second, so a trap leaves nothing half done, and a fault
+//! that only pretends to write can stop between the two.
+
+use super::{Answer, Applying, Change, ChangeKind, Engine, MOST_ROWS_PER_MENU, is_single};
+use crate::clock::Moment;
+use crate::request::Request;
+use crate::store::{Item, ItemId, Table};
+use crate::tables::{Initial, Kind, Menu, Property, Verb};
+use crate::trap::Trap;
+use crate::values::{self, Value};
+
+/// The most rows that one `.id` list may name.
+const MOST_TARGETS: usize = 10_000;
+
+impl Engine {
+    pub(super) fn add(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        now: Moment,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        let mut item = match request.argument("copy-from") {
+            Some(key) => self.copied(menu, key)?,
+            None => self.fresh(menu, now),
+        };
+        self.assign(menu, &mut item, request, &["copy-from", "place-before"], now)?;
+        let missing: Vec<&str> = menu
+            .properties
+            .iter()
+            .enumerate()
+            .filter(|(position, property)| {
+                matches!(property.initial, Initial::Required)
+                    && property.exists_in(self.release)
+                    && item.value(*position).is_none()
+            })
+            .map(|(_, property)| property.name)
+            .collect();
+        if !missing.is_empty() {
+            return Err(Trap::missing(&missing));
+        }
+        self.check_unique(menu, None, &item)?;
+        let table = self.tables.get_mut(menu.path).ok_or_else(Trap::no_such_prefix)?;
+        if table.len() >= MOST_ROWS_PER_MENU {
+            return Err(Trap::failure("failure: out of memory"));
+        }
+        let id = table.reserve_id();
+        if applying == Applying::Truly {
+            table.put(id, item);
+            self.changes.push(Change { menu: menu.path, id, kind: ChangeKind::Present });
+        }
+        Ok(Answer { rows: Vec::new(), ret: Some(id.to_string().into_bytes()) })
+    }
+
+    pub(super) fn set(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        now: Moment,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        let targets = self.targets(menu, request)?;
+        let mut changed = Vec::with_capacity(targets.len());
+        for id in targets {
+            let item = self.item(menu, id)?;
+            self.refuse_dynamic(menu, item, "change")?;
+            let mut next = item.clone();
+            self.assign(menu, &mut next, request, TARGET_ARGUMENTS, now)?;
+            self.check_unique(menu, Some(id), &next)?;
+            changed.push((id, next));
+        }
+        self.commit(menu, changed, applying);
+        Ok(Answer::default())
+    }
+
+    pub(super) fn unset(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        if let Some((name, _)) = request.arguments.iter().find(|(name, _)| {
+            name != b"value-name" && !TARGET_ARGUMENTS.iter().any(|known| known.as_bytes() == name)
+        }) {
+            return Err(Trap::unknown_parameter(name));
+        }
+        let name = request.argument("value-name").ok_or_else(|| Trap::missing(&["value-name"]))?;
+        let position = self.writable(menu, name)?;
+        if matches!(menu.properties.get(position).map(|property| property.initial), Some(Initial::Required)) {
+            return Err(Trap::unknown_parameter(name));
+        }
+        let mut changed = Vec::new();
+        for id in self.targets(menu, request)? {
+            let item = self.item(menu, id)?;
+            self.refuse_dynamic(menu, item, "change")?;
+            let mut next = item.clone();
+            next.put(position, None);
+            changed.push((id, next));
+        }
+        self.commit(menu, changed, applying);
+        Ok(Answer::default())
+    }
+
+    pub(super) fn remove(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        refuse_unknown(request)?;
+        let targets = self.targets(menu, request)?;
+        for id in &targets {
+            let item = self.item(menu, *id)?;
+            if item.is_protected {
+                return Err(Trap::built_in());
+            }
+            // Rows of live menus are what remove is for; elsewhere they are the router's own.
+            if menu.has(Verb::Add) && item.session.is_some() {
+                return Err(Trap::dynamic_item("remove"));
+            }
+        }
+        if applying == Applying::Pretending {
+            return Ok(Answer::default());
+        }
+        for id in targets {
+            let table = self.tables.get_mut(menu.path).ok_or_else(Trap::no_such_prefix)?;
+            if let Some(item) = table.remove(id) {
+                self.changes.push(Change { menu: menu.path, id, kind: ChangeKind::Gone });
+                self.ended.extend(item.session);
+            }
+        }
+        Ok(Answer::default())
+    }
+
+    pub(super) fn reset_counters(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        refuse_unknown(request)?;
+        let targets = self.targets(menu, request)?;
+        if applying == Applying::Pretending {
+            return Ok(Answer::default());
+        }
+        let table = self.tables.get_mut(menu.path).ok_or_else(Trap::no_such_prefix)?;
+        targets.into_iter().for_each(|id| clear_counters(table, id));
+        Ok(Answer::default())
+    }
+
+    /// The rows that `.id` or `numbers` names: ids or names, separated by commas.
+    pub(super) fn targets(&self, menu: &'static Menu, request: &Request) -> Result<Vec<ItemId>, Trap> {
+        if is_single(menu) {
+            let table = self.tables.get(menu.path);
+            return Ok(table.and_then(crate::store::Table::first).into_iter().collect());
+        }
+        let argument = TARGET_ARGUMENTS.iter().find(|name| request.argument(name).is_some());
+        self.chosen(menu, request, argument.ok_or_else(|| Trap::missing(&["numbers"]))?)
+    }
+
+    pub(super) fn chosen(
+        &self,
+        menu: &'static Menu,
+        request: &Request,
+        argument: &str,
+    ) -> Result<Vec<ItemId>, Trap> {
+        let list = request.argument(argument).unwrap_or_default();
+        // A name may itself contain a comma, so the whole word is tried first.
+        if let Some(id) = self.find_in(menu.path, list) {
+            return Ok(vec![id]);
+        }
+        let words = list.split(|byte| *byte == b',').filter(|word| !word.is_empty()).take(MOST_TARGETS);
+        words.map(|word| self.find_in(menu.path, word).ok_or_else(Trap::no_such_item)).collect()
+    }
+
+    fn item(&self, menu: &'static Menu, id: ItemId) -> Result<&Item, Trap> {
+        self.tables.get(menu.path).and_then(|table| table.item(id)).ok_or_else(Trap::no_such_item)
+    }
+
+    /// A new row with what the router fills in by itself.
+    pub(super) fn fresh(&self, menu: &'static Menu, now: Moment) -> Item {
+        let mut item = Item::empty(menu);
+        for (position, property) in menu.properties.iter().enumerate() {
+            if let Initial::Text(text) = property.initial {
+                // Reading may clear (`""` is unset); an initial reference whose row was removed stays unset.
+                let value = self.read(property, text.as_bytes(), None, now).unwrap_or_default();
+                let is_empty_text = text.is_empty() && matches!(property.kind, Kind::Text);
+                item.put(position, value.or_else(|| is_empty_text.then(|| Value::text(""))));
+            } else if let Some(value) = initial_statistic(menu.path, property.name, now) {
+                item.put(position, Some(value));
+            }
+        }
+        item
+    }
+
+    /// Puts the only row of a menu without ids in place, with what the router fills in and `values`.
+    pub(crate) fn furnish(&mut self, menu: &'static Menu, values: &[(&str, Value)], now: Moment) {
+        let mut item = self.fresh(menu, now);
+        for (name, value) in values {
+            if let Some(position) = menu.position(name, self.release) {
+                item.put(position, Some(value.clone()));
+            }
+        }
+        if let Some(table) = self.tables.get_mut(menu.path) {
+            let id = table.reserve_id();
+            table.put(id, item);
+        }
+    }
+
+    fn copied(&self, menu: &'static Menu, key: &[u8]) -> Result<Item, Trap> {
+        let id = self.find_in(menu.path, key).ok_or_else(Trap::no_such_item)?;
+        let mut item = self.item(menu, id)?.clone();
+        (item.session, item.is_protected) = (None, false);
+        for (position, property) in menu.properties.iter().enumerate() {
+            if property.is_read_only {
+                item.put(position, None);
+            }
+        }
+        Ok(item)
+    }
+
+    fn assign(
+        &self,
+        menu: &'static Menu,
+        item: &mut Item,
+        request: &Request,
+        also_known: &[&str],
+        now: Moment,
+    ) -> Result<(), Trap> {
+        for (name, word) in &request.arguments {
+            if also_known.iter().any(|known| known.as_bytes() == name) {
+                continue;
+            }
+            let position = self.writable(menu, name)?;
+            let Some(property) = menu.properties.get(position) else { continue };
+            let value = self.read(property, word, item.value(position), now)?;
+            if matches!(property.kind, Kind::Expiry)
+                && let Some(dynamic) = menu.position("dynamic", self.release)
+            {
+                item.put(dynamic, Some(Value::flag(value.is_some())));
+            }
+            item.put(position, value);
+        }
+        Ok(())
+    }
+
+    fn writable(&self, menu: &'static Menu, name: &[u8]) -> Result<usize, Trap> {
+        let unknown = || Trap::unknown_parameter(name);
+        let text = std::str::from_utf8(name).map_err(|_| unknown())?;
+        let position = menu.position(text, self.release).ok_or_else(unknown)?;
+        let is_read_only = menu.properties.get(position).is_none_or(|property| property.is_read_only);
+        if is_read_only { Err(unknown()) } else { Ok(position) }
+    }
+
+    fn read(
+        &self,
+        property: &Property,
+        word: &[u8],
+        previous: Option<&Value>,
+        now: Moment,
+    ) -> Result<Option<Value>, values::ValueError> {
+        values::read(property, word, previous, now.monotonic_ms, |menu, name| self.find_in(menu, name))
+    }
+
+    fn check_unique(&self, menu: &'static Menu, own: Option<ItemId>, item: &Item) -> Result<(), Trap> {
+        let (Some(unique), Some(table)) = (menu.unique, self.tables.get(menu.path)) else { return Ok(()) };
+        let Some(key) = table.key_of(item) else { return Ok(()) };
+        let positions: Vec<usize> =
+            unique.properties.iter().filter_map(|name| menu.position(name, self.release)).collect();
+        let is_same =
+            |other: &Item| positions.iter().all(|position| other.value(*position) == item.value(*position));
+        let clashes =
+            table.all_named(&key).filter(|id| Some(*id) != own).filter_map(|id| table.item(id)).any(is_same);
+        if clashes { Err(Trap::failure(unique.message)) } else { Ok(()) }
+    }
+
+    fn refuse_dynamic(&self, menu: &'static Menu, item: &Item, verb: &str) -> Result<(), Trap> {
+        let is_own = item.session.is_some() && menu.has(Verb::Add);
+        if is_own { Err(Trap::dynamic_item(verb)) } else { Ok(()) }
+    }
+
+    fn commit(&mut self, menu: &'static Menu, changed: Vec<(ItemId, Item)>, applying: Applying) {
+        let Some(table) = self.tables.get_mut(menu.path) else { return };
+        if applying == Applying::Pretending {
+            return;
+        }
+        for (id, item) in changed {
+            table.put(id, item);
+            self.changes.push(Change { menu: menu.path, id, kind: ChangeKind::Present });
+        }
+    }
+}
+
+const TARGET_ARGUMENTS: &[&str] = &[".id", "numbers"];
+
+fn refuse_unknown(request: &Request) -> Result<(), Trap> {
+    let is_known = |name: &[u8]| TARGET_ARGUMENTS.iter().any(|known| known.as_bytes() == name);
+    match request.arguments.iter().find(|(name, _)| !is_known(name)) {
+        Some((name, _)) => Err(Trap::unknown_parameter(name)),
+        None => Ok(()),
+    }
+}
+
+/// Sets the counters of a row to zero.
+pub(super) fn clear_counters(table: &mut Table, id: ItemId) {
+    let menu = table.menu;
+    for (position, property) in
+        menu.properties.iter().enumerate().filter(|(_, property)| property.is_read_only)
+    {
+        match table.value_mut(id, position) {
+            Some(Value::Count(count)) if !property.name.starts_with("limit-") => *count = 0,
+            Some(Value::Span(span_ms)) => *span_ms = 0,
+            Some(Value::Pair(first, second)) => (*first, *second) = (0, 0),
+            _ => {}
+        }
+    }
+}
+
+/// What the router itself puts into a new row of a configurable menu.
+fn initial_statistic(menu: &str, property: &str, now: Moment) -> Option<Value> {
+    Some(match (menu, property) {
+        ("ip/hotspot/user", "uptime") => Value::Span(0),
+        ("ip/hotspot/user", "bytes-in" | "bytes-out" | "packets-in" | "packets-out") => Value::Count(0),
+        ("queue/simple", "bytes" | "packets" | "dropped" | "rate") => Value::Pair(0, 0),
+        ("queue/simple", "total-bytes" | "total-packets") => Value::Count(0),
+        ("ip/firewall/address-list", "creation-time") => Value::Date(now.unix_ms),
+        ("ip/hotspot", "proxy-status") => Value::text("running"),
+        (_, "dynamic" | "default" | "invalid" | "HTTPS" | "expired") => Value::flag(false),
+        _ => return None,
+    })
+}

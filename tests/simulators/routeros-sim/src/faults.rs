@@ -1,0 +1,137 @@
+//! How the router misbehaves on request.
+//!
+//! A value only; who looks at it says so in its own header. A change names what it changes and leaves
+//! the rest.
+
+use serde::{Deserialize, Serialize};
+
+/// The longest latency that can be asked for; beyond it a stall says the same.
+const LONGEST_MS: u64 = 600_000;
+
+/// The misbehaviour in force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Faults {
+    /// Milliseconds that every command takes on its way, beside those of others.
+    pub latency_ms: u64,
+    /// Connections are accepted and commands swallowed, and nothing is answered.
+    pub stall: bool,
+    /// The ports refuse new connections.
+    pub refuse_connections: bool,
+    /// After this many more bytes the connection that sends them is cut, mid-sentence; zero is never.
+    pub drop_after_bytes: u64,
+    /// This many further writes are acknowledged and not done.
+    pub ignore_writes: u64,
+    /// Every write to this menu is acknowledged and not done; empty is no menu.
+    pub ignore_writes_menu: String,
+    /// Milliseconds that every command keeps the processor from all others.
+    pub serial_ms: u64,
+    /// Milliseconds by which the router's wall clock is wrong.
+    pub clock_shift_ms: i64,
+}
+
+/// A change of [`Faults`]: what is absent stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultsChange {
+    /// See [`Faults::latency_ms`].
+    pub latency_ms: Option<u64>,
+    /// See [`Faults::stall`].
+    pub stall: Option<bool>,
+    /// See [`Faults::refuse_connections`].
+    pub refuse_connections: Option<bool>,
+    /// See [`Faults::drop_after_bytes`].
+    pub drop_after_bytes: Option<u64>,
+    /// See [`Faults::ignore_writes`].
+    pub ignore_writes: Option<u64>,
+    /// See [`Faults::ignore_writes_menu`].
+    pub ignore_writes_menu: Option<String>,
+    /// See [`Faults::serial_ms`].
+    pub serial_ms: Option<u64>,
+    /// See [`Faults::clock_shift_ms`].
+    pub clock_shift_ms: Option<i64>,
+}
+
+/// Why a change of faults is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FaultsError {
+    /// Longer than anyone waits.
+    #[error("{name} is at most {LONGEST_MS} ms; use \"stall\": true for a router that never answers")]
+    TooLong {
+        /// The field.
+        name: &'static str,
+    },
+    /// Not a menu of the router.
+    #[error("ignore_writes_menu: there is no menu `{0}`; name one like ppp/secret, or \"\" for none")]
+    NoSuchMenu(String),
+}
+
+impl Faults {
+    /// These faults with a change made.
+    ///
+    /// # Errors
+    /// [`FaultsError`] names the field and the cure.
+    pub fn changed(mut self, change: FaultsChange) -> Result<Self, FaultsError> {
+        for (name, value) in [("latency_ms", change.latency_ms), ("serial_ms", change.serial_ms)] {
+            if value.is_some_and(|ms| ms > LONGEST_MS) {
+                return Err(FaultsError::TooLong { name });
+            }
+        }
+        if let Some(menu) = change.ignore_writes_menu {
+            let menu = menu.trim_matches('/').to_owned();
+            if !menu.is_empty() && !crate::tables::menus().any(|known| known.path == menu) {
+                return Err(FaultsError::NoSuchMenu(menu));
+            }
+            self.ignore_writes_menu = menu;
+        }
+        self.latency_ms = change.latency_ms.unwrap_or(self.latency_ms);
+        self.stall = change.stall.unwrap_or(self.stall);
+        self.refuse_connections = change.refuse_connections.unwrap_or(self.refuse_connections);
+        self.drop_after_bytes = change.drop_after_bytes.unwrap_or(self.drop_after_bytes);
+        self.ignore_writes = change.ignore_writes.unwrap_or(self.ignore_writes);
+        self.serial_ms = change.serial_ms.unwrap_or(self.serial_ms);
+        self.clock_shift_ms = change.clock_shift_ms.unwrap_or(self.clock_shift_ms);
+        Ok(self)
+    }
+
+    /// Whether a write to `menu` is only acknowledged; takes one of the counted ones.
+    pub fn swallows_write(&mut self, menu: &str) -> bool {
+        if !self.ignore_writes_menu.is_empty() && self.ignore_writes_menu == menu {
+            return true;
+        }
+        let swallows = self.ignore_writes > 0;
+        self.ignore_writes = self.ignore_writes.saturating_sub(1);
+        swallows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name() {
+        let slow =
+            Faults::default().changed(FaultsChange { latency_ms: Some(40), ..FaultsChange::default() });
+        let both =
+            slow.unwrap().changed(FaultsChange { stall: Some(true), ..FaultsChange::default() }).unwrap();
+        assert_eq!((both.latency_ms, both.stall), (40, true));
+    }
+
+    #[test]
+    fn a_change_that_makes_no_sense_is_refused() {
+        let long = FaultsChange { serial_ms: Some(LONGEST_MS + 1), ..FaultsChange::default() };
+        assert!(Faults::default().changed(long).is_err());
+        let menu = FaultsChange { ignore_writes_menu: Some("ppp/sekret".into()), ..FaultsChange::default() };
+        assert!(Faults::default().changed(menu).is_err());
+    }
+
+    #[test]
+    fn counted_writes_run_out_and_a_menu_does_not() {
+        let mut faults = Faults { ignore_writes: 1, ..Faults::default() };
+        assert!(faults.swallows_write("ppp/secret"));
+        assert!(!faults.swallows_write("ppp/secret"));
+        faults.ignore_writes_menu = "ppp/secret".into();
+        assert!(faults.swallows_write("ppp/secret") && faults.swallows_write("ppp/secret"));
+        assert!(!faults.swallows_write("ip/pool"));
+    }
+}

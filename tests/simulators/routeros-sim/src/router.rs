@@ -1,0 +1,550 @@
+//! The handle on a running router: the same operations that the control port offers, in process.
+//!
+//! Takes the lock, reads the clock, does one thing in [`crate::state`], and wakes whoever waits for a
+//! change. Sockets are [`crate::api_session`] and [`crate::control`].
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+
+use crate::clock::{Clock, Moment};
+use crate::devices::{
+    Device, DeviceError, DeviceState, DeviceView, Dialed, MOST_DEVICES, NewDevice, keep_dialing,
+};
+use crate::engine::{Answer, Engine, Row};
+use crate::faults::{Faults, FaultsChange, FaultsError};
+use crate::policies::Actor;
+use crate::request::Request;
+use crate::sessions::{Ending, Sessions};
+use crate::state::{ConnectionId, Pushed, State, WriteRecord};
+use crate::tables::{Menu, menus};
+use crate::trap::Trap;
+
+/// How often sessions, cookies and address-list entries are checked for their end.
+const TICK: Duration = Duration::from_millis(100);
+/// The longest time that a reboot may take.
+const LONGEST_DOWN_MS: u64 = 3_600_000;
+
+/// A running router.
+#[derive(Clone)]
+pub struct Router {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    clock: Clock,
+    /// Counts changes of any kind.
+    changed: watch::Sender<u64>,
+    /// Counts changes of what decides whether the ports are open, stalled or slow.
+    gate: watch::Sender<u64>,
+    /// Counts the times that every connection was cut.
+    cut: watch::Sender<u64>,
+    stopping: watch::Receiver<()>,
+}
+
+/// What the control port's `GET /state` shows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// The release, such as `7.18`.
+    pub release: String,
+    /// `/system/identity`.
+    pub identity: String,
+    /// Seconds since the last boot; zero while the router is down.
+    pub uptime_seconds: u64,
+    /// Open API connections.
+    pub connections: usize,
+    /// API logins since the start.
+    pub logins_total: u64,
+    /// API logins refused since the start.
+    pub failed_logins_total: u64,
+    /// API commands since the start, `/login` and `/cancel` apart.
+    pub commands_total: u64,
+    /// Of these, those that read.
+    pub prints_total: u64,
+    /// Of these, those that write.
+    pub writes_total: u64,
+    /// Subscribers who are in.
+    pub sessions: usize,
+}
+
+/// Why a row operation of the control port is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RowsError {
+    /// No menu has this path.
+    #[error("there is no menu `{0}`; write it like ppp/secret")]
+    NoSuchMenu(String),
+    /// The router answered with a trap.
+    #[error("the router refused: {0}")]
+    Refused(#[from] Trap),
+}
+
+impl RowsError {
+    /// Whether the row, rather than the request, is what is wrong.
+    #[must_use]
+    pub fn is_missing_row(&self) -> bool {
+        matches!(self, Self::Refused(trap) if trap.category == Some(0))
+    }
+}
+
+/// Waiting took longer than allowed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the router did not get there within {0:?}")]
+pub struct TookTooLong(pub Duration);
+
+impl Router {
+    pub(crate) fn new(
+        engine: Engine,
+        sessions: Sessions,
+        faults: Faults,
+        clock: Clock,
+        stopping: watch::Receiver<()>,
+    ) -> Self {
+        let state = Mutex::new(State::new(engine, sessions, faults, clock.now(0)));
+        let count = || watch::channel(0).0;
+        Self {
+            shared: Arc::new(Shared {
+                state,
+                clock,
+                changed: count(),
+                gate: count(),
+                cut: count(),
+                stopping,
+            }),
+        }
+    }
+
+    // Devices.
+
+    /// Starts a device, which dials from now on.
+    ///
+    /// # Errors
+    /// [`DeviceError`] says what is wrong with it, and the cure.
+    pub fn add_device(&self, new: NewDevice) -> Result<DeviceView, DeviceError> {
+        let name = new.name.clone();
+        let (view, serial) = self.change(|state, _| {
+            if state.devices.contains_key(&new.name) {
+                return Err(DeviceError::Exists(new.name));
+            }
+            if state.devices.len() >= MOST_DEVICES {
+                return Err(DeviceError::TooMany);
+            }
+            let serial = state.device_serials.saturating_add(1);
+            let name = new.name.clone();
+            let device = Device::new(new, serial)?;
+            let view = device.view();
+            state.device_serials = serial;
+            state.devices.insert(name, (serial, device));
+            Ok((view, serial))
+        })?;
+        tokio::spawn(keep_dialing(self.clone(), name, serial));
+        Ok(view)
+    }
+
+    /// Every device, by name.
+    #[must_use]
+    pub fn devices(&self) -> Vec<DeviceView> {
+        let state = self.lock();
+        let mut views: Vec<DeviceView> = state.devices.values().map(|(_, device)| device.view()).collect();
+        views.sort_by(|one, other| one.name.cmp(&other.name));
+        views
+    }
+
+    /// One device.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unknown`].
+    pub fn device(&self, name: &str) -> Result<DeviceView, DeviceError> {
+        let state = self.lock();
+        let device = state.devices.get(name).map(|(_, device)| device.view());
+        device.ok_or_else(|| DeviceError::Unknown(name.to_owned()))
+    }
+
+    /// Hangs a device up for good.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unknown`].
+    pub fn remove_device(&self, name: &str) -> Result<(), DeviceError> {
+        self.change(|state, now| {
+            let (_, device) =
+                state.devices.remove(name).ok_or_else(|| DeviceError::Unknown(name.to_owned()))?;
+            if let Some(key) = device.session {
+                state.sessions.end(&mut state.engine, key, Ending::HungUp, now);
+            }
+            state.sessions.depart(&mut state.engine, &device.dial.mac);
+            device.wake.notify_one();
+            state.settle(now);
+            Ok(())
+        })
+    }
+
+    /// Moves bytes through a device's session.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unknown`] or [`DeviceError::Offline`].
+    pub fn move_traffic(
+        &self,
+        name: &str,
+        upload_bytes: u64,
+        download_bytes: u64,
+    ) -> Result<DeviceView, DeviceError> {
+        self.change(|state, now| {
+            let unknown = || DeviceError::Unknown(name.to_owned());
+            let (_, device) = state.devices.get_mut(name).ok_or_else(unknown)?;
+            let key = device.session.ok_or_else(|| DeviceError::Offline(name.to_owned()))?;
+            device.upload_bytes = device.upload_bytes.saturating_add(upload_bytes);
+            device.download_bytes = device.download_bytes.saturating_add(download_bytes);
+            let ended = state.sessions.carry(&mut state.engine, key, upload_bytes, download_bytes, now);
+            if let Some(device) = ended {
+                state.drop_device(&device);
+            }
+            state.settle(now);
+            state.devices.get(name).map(|(_, device)| device.view()).ok_or_else(unknown)
+        })
+    }
+
+    /// Waits until a device is in, or is not.
+    ///
+    /// # Errors
+    /// [`TookTooLong`].
+    pub async fn wait_for_device(
+        &self,
+        name: &str,
+        wanted: DeviceState,
+        longest: Duration,
+    ) -> Result<DeviceView, TookTooLong> {
+        let is_so = || self.device(name).ok().filter(|device| device.state == wanted);
+        self.wait_for(longest, is_so).await
+    }
+
+    /// Waits until `look` finds something; it is asked again after every change of the router.
+    ///
+    /// # Errors
+    /// [`TookTooLong`].
+    pub async fn wait_for<T>(
+        &self,
+        longest: Duration,
+        look: impl Fn() -> Option<T>,
+    ) -> Result<T, TookTooLong> {
+        let mut changed = self.shared.changed.subscribe();
+        let found = async {
+            loop {
+                changed.mark_unchanged();
+                if let Some(found) = look() {
+                    return found;
+                }
+                // The sender lives in this handle, so this never fails.
+                let _sender_lives = changed.changed().await;
+            }
+        };
+        tokio::time::timeout(longest, found).await.map_err(|_| TookTooLong(longest))
+    }
+
+    // What the router holds.
+
+    /// Counters and identity.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        let state = self.lock();
+        let now = self.shared.clock.now(0);
+        let statistics = state.statistics;
+        Summary {
+            release: state.engine.release().to_string(),
+            identity: String::from_utf8_lossy(&state.engine.single_text("system/identity", "name"))
+                .into_owned(),
+            uptime_seconds: now.monotonic_ms.saturating_sub(state.booted_ms) / 1_000,
+            connections: state.connection_count(),
+            logins_total: statistics.logins,
+            failed_logins_total: statistics.failed_logins,
+            commands_total: statistics.commands,
+            prints_total: statistics.prints,
+            writes_total: statistics.writes,
+            sessions: state.sessions.len(),
+        }
+    }
+
+    /// The remembered writes with a greater `seq`, oldest first.
+    #[must_use]
+    pub fn writes_after(&self, seq: u64) -> Vec<WriteRecord> {
+        self.lock().writes_after(seq)
+    }
+
+    /// Every row of a menu, secrets redacted.
+    ///
+    /// # Errors
+    /// [`RowsError::NoSuchMenu`].
+    pub fn rows(&self, menu: &str) -> Result<Vec<Row>, RowsError> {
+        let menu = menu_at(menu)?;
+        let state = self.lock();
+        let now = self.shared.clock.now(state.faults.clock_shift_ms);
+        Ok(state.engine.redacted_rows(menu, now))
+    }
+
+    /// Adds a row as a foreign admin would; returns its `.id`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn add_row<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        menu: &str,
+        values: &[(N, V)],
+    ) -> Result<String, RowsError> {
+        let answer = self.as_admin(menu, "add", None, values)?;
+        Ok(String::from_utf8_lossy(&answer.ret.unwrap_or_default()).into_owned())
+    }
+
+    /// Changes a row, by `.id` or name, as a foreign admin would; for a menu without rows, `id` is ignored.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn set_row<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        menu: &str,
+        id: &str,
+        values: &[(N, V)],
+    ) -> Result<(), RowsError> {
+        self.as_admin(menu, "set", Some(id), values).map(drop)
+    }
+
+    /// Removes a row, by `.id` or name, as a foreign admin would.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn remove_row(&self, menu: &str, id: &str) -> Result<(), RowsError> {
+        self.as_admin::<&str, &str>(menu, "remove", Some(id), &[]).map(drop)
+    }
+
+    fn as_admin<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        menu: &str,
+        command: &str,
+        id: Option<&str>,
+        values: &[(N, V)],
+    ) -> Result<Answer, RowsError> {
+        let menu = menu_at(menu)?;
+        let mut request = Request::for_path(&format!("{}/{command}", menu.path));
+        if let Some(id) = id.filter(|_| menu.shape == crate::tables::Shape::List) {
+            request = request.with(".id", id);
+        }
+        for (name, value) in values {
+            request = request.with(name, value);
+        }
+        let answer = self.change(|state, now| state.execute_as_admin(&request, now));
+        self.note_gate();
+        Ok(answer?)
+    }
+
+    // Misbehaviour.
+
+    /// The faults in force.
+    #[must_use]
+    pub fn faults(&self) -> Faults {
+        self.lock().faults.clone()
+    }
+
+    /// Changes the faults in force.
+    ///
+    /// # Errors
+    /// [`FaultsError`].
+    pub fn set_faults(&self, change: FaultsChange) -> Result<Faults, FaultsError> {
+        let faults = self.change(|state, _| {
+            let faults = state.faults.clone().changed(change)?;
+            state.faults = faults.clone();
+            Ok(faults)
+        })?;
+        self.note_gate();
+        Ok(faults)
+    }
+
+    /// Ends every fault.
+    pub fn clear_faults(&self) {
+        self.change(|state, _| state.faults = Faults::default());
+        self.note_gate();
+    }
+
+    /// Cuts every API connection now.
+    pub fn drop_connections(&self) {
+        self.shared.cut.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Cuts the power; it is back after `down_ms` (at most an hour).
+    pub fn reboot(&self, down_ms: u64) {
+        self.change(|state, now| state.reboot(down_ms.min(LONGEST_DOWN_MS), now));
+        self.note_gate();
+        self.drop_connections();
+    }
+
+    // For devices, connections and listeners.
+
+    pub(crate) fn stopping(&self) -> watch::Receiver<()> {
+        self.shared.stopping.clone()
+    }
+
+    pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
+        self.shared.cut.subscribe()
+    }
+
+    pub(crate) fn gate(&self) -> watch::Receiver<u64> {
+        self.shared.gate.subscribe()
+    }
+
+    fn note_gate(&self) {
+        self.shared.gate.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Whether a service's port is open now; if not, in how many milliseconds to look again at the latest.
+    pub(crate) fn port_is_open(&self, service: &'static str) -> Result<(), Duration> {
+        let state = self.lock();
+        let now = self.shared.clock.now(0);
+        if state.is_down(now) {
+            return Err(Duration::from_millis(state.booted_ms.saturating_sub(now.monotonic_ms)));
+        }
+        let id = state.engine.find("ip/service", service.as_bytes());
+        let is_disabled = id.is_none_or(|id| state.engine.is_set("ip/service", id, "disabled"));
+        if is_disabled || state.faults.refuse_connections { Err(LOOK_AGAIN) } else { Ok(()) }
+    }
+
+    pub(crate) fn dial(&self, name: &str, serial: u64) -> Dialed {
+        self.change(|state, now| {
+            let is_same = |state: &State| state.devices.get(name).is_some_and(|(own, _)| *own == serial);
+            if !is_same(state) {
+                return Dialed::Gone;
+            }
+            state.dial(name, now);
+            match state.devices.get(name) {
+                Some((_, device)) if device.session.is_some() => Dialed::In(Arc::clone(&device.wake)),
+                Some((_, device)) => Dialed::Refused(Arc::clone(&device.wake), device.redial),
+                None => Dialed::Gone,
+            }
+        })
+    }
+
+    pub(crate) fn redial_of(&self, name: &str) -> Duration {
+        self.lock().devices.get(name).map_or(Duration::ZERO, |(_, device)| device.redial)
+    }
+
+    pub(crate) fn open(&self, service: &'static str, peer: IpAddr) -> Option<ConnectionId> {
+        self.change(|state, _| state.open(service, peer))
+    }
+
+    pub(crate) fn close(&self, id: ConnectionId) {
+        self.change(|state, now| state.close(id, now));
+    }
+
+    pub(crate) fn log_in(&self, id: ConnectionId, request: &Request) -> Result<Actor, Trap> {
+        self.change(|state, now| state.log_in(id, request, now))
+    }
+
+    /// Runs a command that came over the API.
+    pub(crate) fn execute(
+        &self,
+        id: ConnectionId,
+        request: &Request,
+        actor: &Actor,
+        pushes: &mpsc::Sender<Pushed>,
+    ) -> Result<Answer, Trap> {
+        let answer = self.change(|state, now| {
+            state.statistics.commands = state.statistics.commands.saturating_add(1);
+            let answer = state.execute(request, actor, now)?;
+            if request.command == "listen" {
+                state.listen(id, request, actor, pushes.clone())?;
+            }
+            Ok(answer)
+        });
+        if request.menu == "ip/service" {
+            self.note_gate();
+        }
+        answer
+    }
+
+    pub(crate) fn stop_listening(&self, id: ConnectionId, tag: &[u8]) -> bool {
+        self.lock().stop_listening(id, tag)
+    }
+
+    pub(crate) fn listening_tags(&self, id: ConnectionId) -> Vec<Vec<u8>> {
+        self.lock().listening_tags(id)
+    }
+
+    pub(crate) fn is_cut_off(&self, id: ConnectionId) -> bool {
+        self.lock().is_cut_off(id)
+    }
+
+    /// Whether the connection must stand still.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.lock().faults.stall
+    }
+
+    pub(crate) fn says_empty(&self) -> bool {
+        self.lock().engine.release().says_empty()
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        Duration::from_millis(self.lock().faults.latency_ms)
+    }
+
+    /// Takes the processor for one command; how long until it will have run.
+    pub(crate) fn reserve_processor(&self) -> Duration {
+        let mut state = self.lock();
+        let now = self.shared.clock.now(0);
+        let end_ms = state.reserve_processor(now);
+        Duration::from_millis(end_ms.saturating_sub(now.monotonic_ms))
+    }
+
+    /// How many of `wanted` bytes may be sent before the armed cut.
+    pub(crate) fn may_send(&self, wanted: usize) -> usize {
+        match self.lock().faults.drop_after_bytes {
+            0 => wanted,
+            left => wanted.min(usize::try_from(left).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Counts bytes sent towards the armed cut; whether this connection is the one that is cut.
+    pub(crate) fn sent(&self, bytes: usize) -> bool {
+        let mut state = self.lock();
+        let left = state.faults.drop_after_bytes;
+        if left == 0 {
+            return false;
+        }
+        let rest = left.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
+        state.faults.drop_after_bytes = rest;
+        rest == 0
+    }
+
+    /// Ends what time ends, until the simulator stops.
+    pub(crate) async fn keep_time(self) {
+        let mut stopping = self.stopping();
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.change(State::tick),
+                _ = stopping.changed() => return,
+            }
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State, Moment) -> T) -> T {
+        let outcome = {
+            let mut state = self.lock();
+            let now = self.shared.clock.now(state.faults.clock_shift_ms);
+            change(&mut state, now)
+        };
+        self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));
+        outcome
+    }
+
+    /// A panic in one task must not take the router from all others.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a closed port waits at most before it looks whether it may open; changes wake it earlier.
+const LOOK_AGAIN: Duration = Duration::from_secs(3600);
+
+fn menu_at(path: &str) -> Result<&'static Menu, RowsError> {
+    let path = path.trim_matches('/');
+    menus().find(|menu| menu.path == path).ok_or_else(|| RowsError::NoSuchMenu(path.to_owned()))
+}

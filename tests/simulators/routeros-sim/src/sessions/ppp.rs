@@ -1,0 +1,277 @@
+//! PPP sessions: PPPoE, L2TP and PPTP differ in names and in which server must be enabled.
+
+use super::{
+    Admitted, Caps, Carried, Dial, Ending, Refused, Service, Session, SessionKey, Sessions, limit_bytes,
+    limit_ms, place_address_entry, place_queue,
+};
+use crate::clock::Moment;
+use crate::engine::Engine;
+use crate::journal;
+use crate::store::ItemId;
+use crate::values::Value;
+
+/// MTU of PPP over Ethernet.
+const MTU: &str = "1480";
+/// Session ids of the first boot start here; each boot adds a step, as observed ids suggest.
+const FIRST_SESSION_ID: u32 = 0x8100_0000;
+const SESSION_IDS_PER_BOOT: u32 = 0x0010_0000;
+
+/// The menu that lists a service's sessions.
+fn session_menu(service: Service) -> &'static str {
+    match service {
+        Service::L2tp => "interface/l2tp-server",
+        Service::Pptp => "interface/pptp-server",
+        Service::Pppoe | Service::Hotspot => "interface/pppoe-server",
+    }
+}
+
+impl Sessions {
+    pub(super) fn connect(
+        &mut self,
+        engine: &mut Engine,
+        dial: &Dial,
+        now: Moment,
+    ) -> Result<Admitted, Refused> {
+        let port = self.serving_port(engine, dial.service)?;
+        let (secret, profile) = self.authenticate(engine, dial)?;
+        let address = self
+            .addresses
+            .take(engine, "ppp/secret", secret, "remote-address")
+            .or_else(|| self.addresses.take(engine, "ppp/profile", profile, "remote-address"))
+            .ok_or(Refused::NoAddress)?;
+        let key = self.next_key();
+        self.since_boot = self.since_boot.saturating_add(1);
+        let session_id = FIRST_SESSION_ID
+            .saturating_add(self.boots.saturating_mul(SESSION_IDS_PER_BOOT))
+            .saturating_add(self.since_boot);
+        let mut session = Session {
+            device: dial.device.clone(),
+            service: dial.service,
+            user: dial.username.clone(),
+            mac: dial.mac.clone(),
+            address,
+            account: secret,
+            started_ms: now.monotonic_ms,
+            last_traffic_ms: now.monotonic_ms,
+            upload: Carried::default(),
+            download: Carried::default(),
+            caps: Caps {
+                upload_bytes: limit_bytes(engine, "ppp/secret", secret, "limit-bytes-in"),
+                download_bytes: limit_bytes(engine, "ppp/secret", secret, "limit-bytes-out"),
+                total_bytes: None,
+                lasts_ms: limit_ms(engine, "ppp/profile", profile, "session-timeout"),
+                idle_ms: limit_ms(engine, "ppp/profile", profile, "idle-timeout"),
+            },
+            rows: Vec::new(),
+        };
+        place_rows(engine, &mut session, key, profile, session_id, &port, now);
+        log_connected(engine, &session, now);
+        self.live.insert(key, session);
+        Ok(Admitted { key, address })
+    }
+
+    /// The name of the port whose server answers.
+    fn serving_port(&self, engine: &Engine, service: Service) -> Result<Vec<u8>, Refused> {
+        let singleton = match service {
+            Service::L2tp => Some("interface/l2tp-server/server"),
+            Service::Pptp => Some("interface/pptp-server/server"),
+            Service::Pppoe | Service::Hotspot => None,
+        };
+        if let Some(menu) = singleton {
+            let is_enabled = engine.single_text(menu, "enabled") == b"true";
+            return if is_enabled { Ok(b"ether1".to_vec()) } else { Err(Refused::NoServer) };
+        }
+        let menu = "interface/pppoe-server/server";
+        let table = engine.table(menu).ok_or(Refused::NoServer)?;
+        let server = table.iter().map(|(id, _)| id).find(|id| !engine.is_set(menu, *id, "disabled"));
+        let server = server.ok_or(Refused::NoServer)?;
+        let most = limit_bytes(engine, menu, server, "max-sessions").unwrap_or(u64::MAX);
+        let live = self.live.values().filter(|session| session.service == Service::Pppoe).count();
+        if u64::try_from(live).is_ok_and(|live| live >= most) {
+            return Err(Refused::ServerFull);
+        }
+        Ok(engine.text(menu, server, "interface").unwrap_or_default())
+    }
+
+    fn authenticate(&self, engine: &Engine, dial: &Dial) -> Result<(ItemId, ItemId), Refused> {
+        let menu = "ppp/secret";
+        let secret = engine.find(menu, &dial.username).ok_or(Refused::UnknownUser)?;
+        let text = |property: &str| engine.text(menu, secret, property).unwrap_or_default();
+        if engine.is_set(menu, secret, "disabled") {
+            return Err(Refused::Disabled);
+        }
+        let service = text("service");
+        if service != b"any" && service != dial.service.word().as_bytes() {
+            return Err(Refused::OtherService);
+        }
+        if dial.password.as_deref().unwrap_or_default() != text("password") {
+            return Err(Refused::WrongPassword);
+        }
+        let caller = text("caller-id");
+        if !caller.is_empty() && caller != dial.mac.as_bytes() {
+            return Err(Refused::OtherCaller);
+        }
+        let profile = engine.referenced(menu, secret, "profile").ok_or(Refused::NoProfile)?;
+        let only_one = engine.text("ppp/profile", profile, "only-one").ok_or(Refused::NoProfile)?;
+        let is_only_one = match only_one.as_slice() {
+            b"default" => {
+                let default = engine.find("ppp/profile", b"default");
+                default
+                    .and_then(|id| engine.text("ppp/profile", id, "only-one"))
+                    .is_some_and(|text| text == b"yes")
+            }
+            text => text == b"yes",
+        };
+        if is_only_one && self.sessions_of(&dial.username, false) > 0 {
+            return Err(Refused::TooMany);
+        }
+        Ok((secret, profile))
+    }
+}
+
+fn place_rows(
+    engine: &mut Engine,
+    session: &mut Session,
+    key: SessionKey,
+    profile: ItemId,
+    session_id: u32,
+    port: &[u8],
+    now: Moment,
+) {
+    let name = free_interface_name(engine, session);
+    let limit = |cap: Option<u64>| Value::Count(cap.unwrap_or(0));
+    let service = session.service.word();
+    let since = Value::Since(now.monotonic_ms);
+    let interface = engine.place(
+        "interface",
+        &[
+            ("name", Value::text(&name)),
+            ("type", Value::text(format!("{service}-in"))),
+            ("mtu", Value::text(MTU)),
+            ("actual-mtu", Value::text(MTU)),
+            ("last-link-up-time", Value::Date(now.unix_ms)),
+            ("link-downs", Value::Count(0)),
+            ("rx-byte", Value::Count(0)),
+            ("tx-byte", Value::Count(0)),
+            ("rx-packet", Value::Count(0)),
+            ("tx-packet", Value::Count(0)),
+            ("rx-drop", Value::Count(0)),
+            ("tx-drop", Value::Count(0)),
+            ("tx-queue-drop", Value::Count(0)),
+            ("rx-error", Value::Count(0)),
+            ("tx-error", Value::Count(0)),
+            ("dynamic", Value::flag(true)),
+            ("running", Value::flag(true)),
+            ("disabled", Value::flag(false)),
+        ],
+        Some(key),
+    );
+    let menu = session_menu(session.service);
+    let server_row = engine.place(
+        menu,
+        &[
+            ("name", Value::text(&name)),
+            ("user", Value::text(&session.user)),
+            ("service", Value::text("service1")),
+            ("remote-address", Value::text(&session.mac)),
+            ("client-address", Value::text(&session.mac)),
+            ("interface", Value::text(port)),
+            ("mtu", Value::text(MTU)),
+            ("mru", Value::text(MTU)),
+            ("uptime", since.clone()),
+            ("encoding", Value::text("")),
+            ("dynamic", Value::flag(true)),
+            ("running", Value::flag(true)),
+            ("disabled", Value::flag(false)),
+        ],
+        Some(key),
+    );
+    let active = engine.place(
+        "ppp/active",
+        &[
+            ("name", Value::text(&session.user)),
+            ("service", Value::text(service)),
+            ("caller-id", Value::text(&session.mac)),
+            ("address", Value::text(session.address.to_string())),
+            ("uptime", since),
+            ("encoding", Value::text("")),
+            ("session-id", Value::text(format!("0x{session_id:08x}"))),
+            ("limit-bytes-in", limit(session.caps.upload_bytes)),
+            ("limit-bytes-out", limit(session.caps.download_bytes)),
+            ("radius", Value::flag(false)),
+        ],
+        Some(key),
+    );
+    session.rows.extend(interface.map(|id| ("interface", id)));
+    session.rows.extend(server_row.map(|id| (menu, id)));
+    session.rows.extend(active.map(|id| ("ppp/active", id)));
+    session.rows.extend(place_queue(engine, "ppp/profile", profile, &name, &name, key));
+    let list = engine.text("ppp/profile", profile, "address-list");
+    session.rows.extend(place_address_entry(engine, list, session.address, key, now));
+}
+
+/// `<pppoe-alice>`, and `<pppoe-alice-1>` for a second session at the same time.
+fn free_interface_name(engine: &Engine, session: &Session) -> Vec<u8> {
+    let named = |suffix: &str| {
+        let mut name = format!("<{}-", session.service.word()).into_bytes();
+        name.extend_from_slice(&session.user);
+        name.extend_from_slice(suffix.as_bytes());
+        name.push(b'>');
+        name
+    };
+    let mut name = named("");
+    let mut number: u32 = 0;
+    while engine.find("interface", &name).is_some() {
+        number = number.saturating_add(1);
+        name = named(&format!("-{number}"));
+    }
+    name
+}
+
+fn topics(session: &Session, rest: &str) -> String {
+    format!("{},ppp,{rest}", session.service.word())
+}
+
+/// The account line has the form that field reports quote: `NAME logged in, ADDRESS`.
+fn log_connected(engine: &mut Engine, session: &Session, now: Moment) {
+    let mut line = session.user.clone();
+    line.extend_from_slice(format!(" logged in, {}", session.address).as_bytes());
+    journal::write(engine, &topics(session, "info,account"), line, now);
+    journal::write(engine, &topics(session, "info"), interface_line(session, "connected"), now);
+}
+
+/// Writes the secret's last fields and the account line: seconds, bytes in and out, packets in and out,
+/// where in is what the client uploaded.
+pub(super) fn disconnected(engine: &mut Engine, session: &Session, ending: Ending, now: Moment) {
+    let reason = match ending {
+        Ending::HungUp => "peer-request",
+        Ending::Idle => "idle-timeout",
+        Ending::Timeout => "session-timeout",
+        Ending::Removed | Ending::TrafficLimit => "nas-request",
+    };
+    engine.put("ppp/secret", session.account, "last-logged-out", Some(Value::Date(now.unix_ms)));
+    engine.put("ppp/secret", session.account, "last-caller-id", Some(Value::text(&session.mac)));
+    engine.put("ppp/secret", session.account, "last-disconnect-reason", Some(Value::text(reason)));
+    let seconds = now.monotonic_ms.saturating_sub(session.started_ms) / 1_000;
+    let (upload, download) = (session.upload, session.download);
+    let mut line = session.user.clone();
+    line.extend_from_slice(
+        format!(
+            " logged out, {seconds} {} {} {} {}",
+            upload.bytes, download.bytes, upload.packets, download.packets
+        )
+        .as_bytes(),
+    );
+    if engine.release().names_the_caller_at_log_out() {
+        line.extend_from_slice(format!(" from {}", session.mac).as_bytes());
+    }
+    journal::write(engine, &topics(session, "info,account"), line, now);
+    journal::write(engine, &topics(session, "info"), interface_line(session, "disconnected"), now);
+}
+
+fn interface_line(session: &Session, what: &str) -> Vec<u8> {
+    let mut line = format!("<{}-", session.service.word()).into_bytes();
+    line.extend_from_slice(&session.user);
+    line.extend_from_slice(format!(">: {what}").as_bytes());
+    line
+}

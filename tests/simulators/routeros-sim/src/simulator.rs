@@ -1,0 +1,221 @@
+//! A running simulator: the sockets around a [`Router`], and their end.
+//!
+//! A port that is closed (reboot, fault, disabled service) is really closed: the listener goes, and the
+//! same address is bound again later.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::api_session::serve;
+use crate::clock::Clock;
+use crate::faults::Faults;
+use crate::preload::{self, Ports};
+use crate::router::Router;
+use crate::sessions::Sessions;
+use crate::settings::Settings;
+use crate::tls::{Identity, TlsError};
+use crate::trap::Trap;
+
+/// A peer that does not finish its handshake in this time is dropped.
+const LONGEST_HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long to wait when an address that was given up is taken by another process for the moment.
+const REBIND_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the simulator does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address is taken or not ours.
+    #[error("cannot listen on {address} for {purpose}; choose another address, or port 0 for a free one")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What for.
+        purpose: &'static str,
+        /// The system's reason.
+        #[source]
+        source: io::Error,
+    },
+    /// No certificate.
+    #[error("cannot offer TLS")]
+    Tls(#[from] TlsError),
+    /// The router refuses its own first configuration.
+    #[error("the first configuration is refused")]
+    Preload(#[source] Trap),
+}
+
+/// A running simulator; it ends when stopped or dropped.
+pub struct Simulator {
+    router: Router,
+    api_address: SocketAddr,
+    tls_address: Option<SocketAddr>,
+    tls_pin: Option<String>,
+    control_address: Option<SocketAddr>,
+    stop: watch::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Simulator {
+    /// Starts a router. Its ports are open when this returns.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let (api, api_address) = listen(settings.listen, "the API").await?;
+        let tls = match settings.tls_listen {
+            Some(address) => Some((listen(address, "the API over TLS").await?, Identity::generate()?)),
+            None => None,
+        };
+        let control = match settings.control {
+            Some(address) => Some(listen(address, "the control port").await?),
+            None => None,
+        };
+        let tls_address = tls.as_ref().map(|((_, address), _)| *address);
+        let clock = Clock::start();
+        let ports = Ports { api: api_address, tls: tls_address };
+        let engine = preload::fill(&settings, ports, clock.now(0)).map_err(StartError::Preload)?;
+        let sessions = Sessions::new(settings.hotspot_counting);
+        let faults = Faults { latency_ms: settings.latency_ms, ..Faults::default() };
+        let (stop, stopping) = watch::channel(());
+        let router = Router::new(engine, sessions, faults, clock, stopping);
+
+        let mut tasks = JoinSet::new();
+        tasks.spawn(router.clone().keep_time());
+        tasks.spawn(
+            Port { router: router.clone(), service: "api", address: api_address, tls: None }.keep_open(api),
+        );
+        let mut tls_pin = None;
+        if let Some(((listener, address), identity)) = tls {
+            tls_pin = Some(identity.pin.clone());
+            let port = Port { router: router.clone(), service: "api-ssl", address, tls: Some(identity) };
+            tasks.spawn(port.keep_open(listener));
+        }
+        let control_address = control.as_ref().map(|(_, address)| *address);
+        if let Some((listener, _)) = control {
+            tasks.spawn(crate::control::serve(listener, router.clone()));
+        }
+        Ok(Self { router, api_address, tls_address, tls_pin, control_address, stop, tasks })
+    }
+
+    /// Where the plain API listens.
+    #[must_use]
+    pub fn api_address(&self) -> SocketAddr {
+        self.api_address
+    }
+
+    /// Where the API over TLS listens.
+    #[must_use]
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
+    }
+
+    /// SHA-256 of the DER of the certificate, in lower-case hex.
+    #[must_use]
+    pub fn tls_pin(&self) -> Option<&str> {
+        self.tls_pin.as_deref()
+    }
+
+    /// Where the control port listens.
+    #[must_use]
+    pub fn control_address(&self) -> Option<SocketAddr> {
+        self.control_address
+    }
+
+    /// The router itself: what the control port offers, in process.
+    #[must_use]
+    pub fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Closes every port and connection and waits for the ports to be free.
+    pub async fn stop(self) {
+        let Self { stop, mut tasks, .. } = self;
+        drop(stop);
+        tasks.abort_all();
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+async fn listen(address: SocketAddr, purpose: &'static str) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { address, purpose, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// A port of the API.
+struct Port {
+    router: Router,
+    service: &'static str,
+    address: SocketAddr,
+    tls: Option<Identity>,
+}
+
+impl Port {
+    async fn keep_open(self, first: TcpListener) {
+        let mut listener = Some(first);
+        let mut connections = JoinSet::new();
+        let mut gate = self.router.gate();
+        loop {
+            gate.mark_unchanged();
+            if let Err(closed_for) = self.router.port_is_open(self.service) {
+                listener = None;
+                let _changed_or_over = tokio::time::timeout(closed_for, gate.changed()).await;
+                continue;
+            }
+            let open = match listener.take() {
+                Some(open) => open,
+                None => match TcpListener::bind(self.address).await {
+                    Ok(open) => open,
+                    Err(error) => {
+                        debug!(%error, address = %self.address, "the port is not free yet");
+                        tokio::time::sleep(REBIND_PAUSE).await;
+                        continue;
+                    }
+                },
+            };
+            tokio::select! {
+                accepted = open.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        connections.spawn(converse(self.router.clone(), self.service, self.tls.clone(), stream, peer));
+                    }
+                    Err(error) => debug!(%error, "accept failed"),
+                },
+                _ = gate.changed() => {}
+                _ = connections.join_next(), if !connections.is_empty() => {}
+            }
+            listener = Some(open);
+        }
+    }
+}
+
+async fn converse(
+    router: Router,
+    service: &'static str,
+    tls: Option<Identity>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    // A late segment costs a test 40 ms; real routers send at once as well.
+    if let Err(error) = stream.set_nodelay(true) {
+        debug!(%error, "cannot disable Nagle's algorithm");
+    }
+    let ended = match tls {
+        None => serve(stream, router, service, peer.ip()).await,
+        Some(identity) => {
+            match tokio::time::timeout(LONGEST_HANDSHAKE, identity.acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => serve(stream, router, service, peer.ip()).await,
+                Ok(Err(error)) => Err(error.into()),
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%error, %peer, "connection ended");
+    }
+}
