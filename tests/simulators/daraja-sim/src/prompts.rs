@@ -86,6 +86,13 @@ pub struct Prompt {
     pub(crate) polls_while_waiting: u32,
 }
 
+impl Prompt {
+    /// Whether its money has moved.
+    pub fn is_paid(&self) -> bool {
+        matches!(self.state, PromptState::Paid { .. })
+    }
+}
+
 /// The accepted pushes.
 #[derive(Debug)]
 pub(crate) struct Prompts {
@@ -156,7 +163,7 @@ impl Prompts {
         if matches!(prompt.state, PromptState::Waiting) {
             self.waiting = self.waiting.saturating_sub(1);
         }
-        if !matches!(prompt.state, PromptState::Paid { .. }) {
+        if !prompt.is_paid() {
             prompt.state = state;
             prompt.callback = Some(callback);
         }
@@ -172,5 +179,61 @@ impl Prompts {
     /// The prompts behind number `after`, oldest first.
     pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = &Prompt> {
         self.log.after(after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::receipts::ReceiptBook;
+
+    fn push() -> Push {
+        Push {
+            short_code: ShortCode::sandbox(),
+            kind: TransactionKind::PayBill,
+            amount: AmountKes::new(100).unwrap(),
+            phone: Msisdn::parse("254712345678").unwrap(),
+            party_b: ShortCode::sandbox(),
+            callback_url: CallbackUrl::parse("https://pay.example.co.ke/c").unwrap(),
+            account_reference: "12345674".to_owned(),
+            description: String::new(),
+        }
+    }
+
+    fn letter(body: &'static str) -> Letter {
+        let url = CallbackUrl::parse("https://pay.example.co.ke/c").unwrap();
+        Letter { url, body: body.into(), short_code: ShortCode::sandbox() }
+    }
+
+    fn declined() -> PromptState {
+        PromptState::Declined { result_code: ResultCode::NoAnswer, settled_at_ms: UnixMillis(2) }
+    }
+
+    #[test]
+    fn a_declined_prompt_may_be_paid_late_but_a_paid_one_stays_paid() {
+        let mut prompts = Prompts::new();
+        let id = prompts.accept(push(), "m", UnixMillis(1));
+        assert_eq!(prompts.waiting(), 1);
+        let paid =
+            PromptState::Paid { receipt: ReceiptBook::new(1).tear_off(), settled_at_ms: UnixMillis(3) };
+        for (state, body, expected) in [
+            (declined(), "declined", declined()),
+            (paid.clone(), "paid", paid.clone()),
+            (declined(), "declined again", paid),
+        ] {
+            prompts.settle(id.as_str(), state, letter(body));
+            assert_eq!(prompts.get(id.as_str()).unwrap().state, expected);
+            assert_eq!(prompts.waiting(), 0);
+        }
+        assert_eq!(prompts.get(id.as_str()).unwrap().callback.as_ref().unwrap().body, "paid");
+    }
+
+    #[test]
+    fn a_waiting_prompt_that_falls_out_waits_no_longer() {
+        let mut prompts = Prompts { log: BoundedLog::new(2), waiting: 0 };
+        let ids: Vec<_> = (0..3).map(|at| prompts.accept(push(), "m", UnixMillis(at))).collect();
+        assert_eq!(prompts.waiting(), 2);
+        prompts.settle(ids[0].as_str(), declined(), letter("too late"));
+        assert_eq!(prompts.waiting(), 2);
     }
 }

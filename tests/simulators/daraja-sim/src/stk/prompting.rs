@@ -73,11 +73,12 @@ async fn send(
     tokio::join!(callback, confirmation);
 }
 
-/// Ends the prompt under the lock. `None` when it fell out of the log meanwhile.
+/// Ends the prompt under the lock. `None` when it fell out of the log meanwhile, or was paid already:
+/// no prompt moves money twice.
 fn settle(gateway: &Gateway, id: &CheckoutRequestId, behaviour: Behaviour, phone: &Phone) -> Option<Letters> {
     let now = gateway.clock.now();
     gateway.change(|state| {
-        let prompt = state.prompts.get(id.as_str())?.clone();
+        let prompt = state.prompts.get(id.as_str()).filter(|prompt| !prompt.is_paid())?.clone();
         let question = Question {
             behaviour,
             result_code: phone.result_code.clone(),

@@ -213,4 +213,7 @@ async fn an_empty_wallet_pays_no_paybill() {
     let outcome = merchant.handle().pay_by_paybill(PHONE, &paybill("12345674")).await.unwrap();
     assert_eq!(outcome, PaybillOutcome::Insufficient);
     assert!(merchant.handle().payments(0, 10).is_empty());
+    merchant.handle().set_phone(PHONE, Phone { balance_cents: Some(2_600), ..Phone::default() }).unwrap();
+    pays(&merchant, "12345674").await;
+    assert_eq!(merchant.handle().phone(PHONE).unwrap().balance_cents, Some(100));
 }

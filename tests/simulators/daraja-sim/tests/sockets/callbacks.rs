@@ -86,13 +86,16 @@ async fn a_client_that_hangs_up_does_not_stop_the_money() {
 async fn a_listener_that_fails_is_not_called_again_and_its_status_is_kept() {
     let merchant = Merchant::start().await;
     let token = merchant.token().await;
-    merchant.listener.answer_with(503, "");
-    let id = merchant.push(&token).await;
-    merchant.settled().await;
-    assert_eq!(merchant.listener.received().len(), 1);
-    assert_eq!(merchant.handle().prompt(&id).unwrap().callback_status, [503]);
+    for (number, status) in [(1, 503), (2, 307)] {
+        merchant.listener.answer_with(status, "");
+        let id = merchant.push(&token).await;
+        merchant.settled().await;
+        assert_eq!(merchant.listener.received_at("c/1").len(), number);
+        assert_eq!(merchant.handle().prompt(&id).unwrap().callback_status, [status]);
+    }
+    assert_eq!(merchant.listener.received().len(), 2);
     let state = merchant.handle().state();
-    assert_eq!((state.callbacks_sent, state.callbacks_failed), (1, 1));
+    assert_eq!((state.callbacks_sent, state.callbacks_failed), (2, 2));
 }
 
 #[tokio::test]

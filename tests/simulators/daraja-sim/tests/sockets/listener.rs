@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
+use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
@@ -102,5 +103,6 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap
     let mut held = shared.held.subscribe();
     held.wait_for(|held| !held).await.unwrap();
     let (status, body) = shared.answer.lock().unwrap().clone();
-    (StatusCode::from_u16(status).unwrap(), body).into_response()
+    // Only a redirect is followed anywhere; on other answers the header means nothing.
+    (StatusCode::from_u16(status).unwrap(), [(LOCATION, "/elsewhere")], body).into_response()
 }

@@ -21,4 +21,6 @@ mod program;
 #[cfg(test)]
 mod pull;
 #[cfg(test)]
+mod secure_listener;
+#[cfg(test)]
 mod stk;

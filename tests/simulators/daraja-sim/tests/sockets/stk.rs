@@ -326,4 +326,5 @@ async fn pushes_in_the_same_millisecond_have_ids_of_their_own() {
         (prompts.len() == 40 && prompts.iter().all(|prompt| cancelled(&prompt.state))).then_some(())
     });
     assert!(declined.await.is_some());
+    assert_eq!(handle.state().prompts_waiting, 0);
 }
