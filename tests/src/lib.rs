@@ -1,1 +1,12 @@
-//! placeholder
+//! What Tawi's end-to-end tests and its demo are made of: a whole ISP on one machine, and the stories that it plays.
+//!
+//! Nothing of ours is mocked. The controller and the agents are processes, and the simulators of the outside world
+//! speak the true protocols over real sockets.
+
+pub mod backhaul;
+pub mod figures;
+pub mod life;
+pub mod office;
+pub mod process;
+pub mod stories;
+pub mod world;

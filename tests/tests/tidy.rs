@@ -34,8 +34,22 @@ const PURE: &[&str] = &[
 
 /// What a pure file may not name.
 const IMPURE: &[&str] = &[
-    "async fn", ".await", "tokio::", "sqlx::", "sled::", "reqwest::", "axum::", "rumqttc::", "std::fs", "std::net", "std::env",
-    "std::thread", "SystemTime", "Instant::now", "Clock::system", "IdSource::system",
+    "async fn",
+    ".await",
+    "tokio::",
+    "sqlx::",
+    "sled::",
+    "reqwest::",
+    "axum::",
+    "rumqttc::",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "Clock::system",
+    "IdSource::system",
 ];
 
 fn root() -> PathBuf {
@@ -77,12 +91,19 @@ fn shipped(text: &str) -> &str {
 }
 
 fn is_test(path: &str) -> bool {
-    path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs") || path.ends_with("/testing.rs")
+    path.starts_with("tests/")
+        || path.contains("/tests/")
+        || path.ends_with("/tests.rs")
+        || path.ends_with("/testing.rs")
 }
 
 #[test]
 fn there_are_files_to_check() {
-    assert!(rust_files().len() > 50, "only {} Rust files found: the other rules would check nothing", rust_files().len());
+    assert!(
+        rust_files().len() > 50,
+        "only {} Rust files found: the other rules would check nothing",
+        rust_files().len()
+    );
 }
 
 #[test]
@@ -126,7 +147,8 @@ fn pure_files_touch_nothing_outside() {
 
 #[test]
 fn nothing_is_left_for_later() {
-    let marks = ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect::<Vec<_>>();
+    let marks =
+        ["TO", "FIX", "XX"].iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")).collect::<Vec<_>>();
     let mut broken = Vec::new();
     for (path, text) in files() {
         for (number, line) in text.lines().enumerate() {
@@ -160,7 +182,9 @@ fn only_the_store_knows_sled() {
     let broken: Vec<_> = rust_files()
         .into_iter()
         .filter(|(path, text)| {
-            !path.starts_with("agent/src/outbox/") && !path.starts_with("tests/tests/tidy") && text.contains("sled::")
+            !path.starts_with("agent/src/outbox/")
+                && !path.starts_with("tests/tests/tidy")
+                && text.contains("sled::")
         })
         .map(|(path, _)| path)
         .collect();
@@ -199,7 +223,9 @@ fn no_name_says_nothing() {
 fn the_project_names_no_place_of_one_machine() {
     let places = ["/ro\u{6f}t/", "/w\u{6f}rk/", "/home/"];
     let mut broken = Vec::new();
-    for (path, text) in files().into_iter().filter(|(path, _)| path != "Cargo.lock" && path != "tests/tests/tidy.rs") {
+    for (path, text) in
+        files().into_iter().filter(|(path, _)| path != "Cargo.lock" && path != "tests/tests/tidy.rs")
+    {
         for (number, line) in text.lines().enumerate() {
             if places.iter().any(|place| line.contains(place)) {
                 broken.push(format!("{path}:{}", number + 1));
@@ -212,9 +238,25 @@ fn the_project_names_no_place_of_one_machine() {
 #[test]
 fn the_top_level_is_what_the_owner_set() {
     let allowed = [
-        ".ci", ".gitignore", "ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "Cargo.lock", "Cargo.toml", "LICENSE",
-        "Makefile", "README.md", "agent", "clippy.toml", "controller", "deny.toml", "packaging", "rustfmt.toml", "shared",
-        "systemd", "tests",
+        ".ci",
+        ".gitignore",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "Makefile",
+        "README.md",
+        "agent",
+        "clippy.toml",
+        "controller",
+        "deny.toml",
+        "packaging",
+        "rustfmt.toml",
+        "shared",
+        "systemd",
+        "tests",
     ];
     let mut broken: Vec<_> = files()
         .into_iter()

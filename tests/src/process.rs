@@ -1,0 +1,178 @@
+//! Our own programs as child processes: started from where cargo put them, watched for their ready line, ended by id.
+//!
+//! A child never outlives its handle. Its standard error goes to a file in the run's directory, and its last lines
+//! come along with every failure.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+/// A debug build on a busy 2-core machine starts in about a second; more than this is a failure to start.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// A program that was asked to stop has this long before it is ended by force.
+const STOP_WITHIN: Duration = Duration::from_secs(15);
+/// How much of a log a failure shows.
+const LOG_LINES_SHOWN: usize = 40;
+
+/// A running program of ours.
+#[derive(Debug)]
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+    ready_line: String,
+}
+
+/// Where cargo put the program `name`: beside the running one, or one folder above a test.
+///
+/// # Errors
+/// When it was not built; the message says how.
+pub fn path_of(name: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("asking for this program's own path")?;
+    own.ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| format!("{name} is not built; run: cargo build --workspace --bins"))
+}
+
+impl Program {
+    /// Starts `name` with `arguments`; its log goes to `<directory>/<label>.log`. Returns when the first line that begins with
+    /// `ready_word` stands on its standard output, or at once when that is empty.
+    ///
+    /// # Errors
+    /// When it cannot start, ends early or is not ready in time; with the end of its log.
+    pub async fn start(
+        name: &str,
+        label: &str,
+        directory: &Path,
+        arguments: &[&str],
+        ready_word: &str,
+    ) -> anyhow::Result<Self> {
+        let log = directory.join(format!("{label}.log"));
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let mut child = Command::new(path_of(name)?)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(file)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        let mut program = Self { name: label.to_owned(), child, log, ready_line: String::new() };
+        if !ready_word.is_empty() {
+            let mut lines = BufReader::new(stdout).lines();
+            let wait = async {
+                while let Some(line) = lines.next_line().await? {
+                    if line.starts_with(ready_word) {
+                        return Ok::<_, anyhow::Error>(line);
+                    }
+                }
+                bail!("it ended before it was ready")
+            };
+            program.ready_line = match timeout(READY_WITHIN, wait).await {
+                Ok(Ok(line)) => line,
+                Ok(Err(error)) => bail!("{label}: {error}\n{}", program.log_end()),
+                Err(_) => bail!("{label}: not ready within {READY_WITHIN:?}\n{}", program.log_end()),
+            };
+            // Whatever it prints later must not fill the pipe and stop it.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        }
+        Ok(program)
+    }
+
+    /// The value of `key=value` on the ready line.
+    ///
+    /// # Errors
+    /// When the line has no such key.
+    pub fn ready_value(&self, key: &str) -> anyhow::Result<&str> {
+        self.ready_line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix(key)?.strip_prefix('='))
+            .with_context(|| format!("{}: no {key}= on its ready line {:?}", self.name, self.ready_line))
+    }
+
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// The power goes: SIGKILL, no goodbye.
+    ///
+    /// # Errors
+    /// When the process cannot be waited for.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().await.with_context(|| format!("killing {}", self.name))
+    }
+
+    /// Asks it to stop and waits; ends it by force when it does not.
+    ///
+    /// # Errors
+    /// When it had to be ended by force, or its exit code says that something failed.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let Some(id) = self.child.id() else { return Ok(()) };
+        let pid =
+            i32::try_from(id).ok().and_then(Pid::from_raw).context("a process id is a positive number")?;
+        // It may just have ended by itself; then there is nobody to ask.
+        let _ = kill_process(pid, Signal::TERM);
+        match timeout(STOP_WITHIN, self.child.wait()).await {
+            Ok(status) => {
+                let status = status?;
+                anyhow::ensure!(status.success(), "{} ended with {status}\n{}", self.name, self.log_end());
+                Ok(())
+            }
+            Err(_) => {
+                self.kill().await?;
+                bail!("{} did not stop within {STOP_WITHIN:?}\n{}", self.name, self.log_end())
+            }
+        }
+    }
+
+    /// The last lines of its log, for a failure's message.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        let text = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LOG_LINES_SHOWN);
+        format!("--- end of {}:\n{}", self.log.display(), lines.get(from..).unwrap_or_default().join("\n"))
+    }
+
+    /// Resident memory in KiB, as Linux counts it.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn resident_kib(&self) -> anyhow::Result<u64> {
+        let id = self.child.id().context("the process has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse().ok())
+            .context("/proc/<id>/status has no VmRSS line")
+    }
+}
+
+/// Runs one of our programs to its end and returns its standard output.
+///
+/// # Errors
+/// When it fails; with its standard error.
+pub async fn run(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new(path_of(name)?).args(arguments).stdin(Stdio::null()).output().await?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    anyhow::ensure!(
+        output.status.success(),
+        "{name} {} ended with {}: {}",
+        arguments.join(" "),
+        output.status,
+        text(&output.stderr)
+    );
+    Ok(text(&output.stdout))
+}

@@ -1,0 +1,454 @@
+//! A whole ISP on one machine: the real controller, a real agent for each site, a simulated router behind each agent,
+//! a simulated Daraja, and a backhaul between each site and head office that can be cut.
+//!
+//! Programs of ours run as processes, so that they can lose their power. Simulators run in this process and speak
+//! over real sockets. Everything listens on the loopback and lives in one directory.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use routeros_sim::{NewDevice, Service};
+use serde_json::{Value, json};
+
+use crate::backhaul::Backhaul;
+use crate::office::{Office, id_of};
+use crate::process::{self, Program};
+
+/// The router's API user in every simulated site.
+const ROUTER_USER: &str = "tawi";
+/// Name of the only router of each site.
+pub const ROUTER_NAME: &str = "core";
+
+/// What a world is built with.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Site ids, such as `nyeri-01`.
+    pub sites: Vec<String>,
+    /// One-way-and-back delay of every router command, in milliseconds.
+    pub router_latency_ms: u64,
+    /// Whether Daraja answers a second prompt of the same amount within two minutes with result 17, as the real one does.
+    pub rule_17: bool,
+}
+
+impl Default for Plan {
+    /// Three sites whose routers answer within 5 ms.
+    fn default() -> Self {
+        let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
+        Self { sites, router_latency_ms: 5, rule_17: true }
+    }
+}
+
+/// The ISP.
+pub struct World {
+    directory: PathBuf,
+    keep: bool,
+    /// Safaricom.
+    pub daraja: daraja_sim::Simulator,
+    controller: Option<Program>,
+    /// Head office's API.
+    pub office: Office,
+    /// The sites.
+    pub sites: Vec<Site>,
+    dashboard: String,
+}
+
+/// One site.
+pub struct Site {
+    /// Its id.
+    pub id: String,
+    /// The controller's id of its router.
+    pub router_id: String,
+    /// Its link to head office.
+    pub backhaul: Backhaul,
+    /// Its MikroTik.
+    pub router: routeros_sim::Simulator,
+    agent: Option<Program>,
+    directory: PathBuf,
+}
+
+impl fmt::Debug for World {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("World").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// A customer with one subscription and the device that dials with it.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    /// Subscription and line id.
+    pub subscription: String,
+    /// The customer's id.
+    pub customer: String,
+    /// Index of the site in [`World::sites`].
+    pub site: usize,
+    /// Name of the device at the site's router.
+    pub device: String,
+    /// The phone that pays, `2547…`.
+    pub phone: String,
+}
+
+/// What to sell to whom.
+#[derive(Clone, Debug)]
+pub struct NewCustomer<'a> {
+    /// Running number in this world; phone and user name come from it.
+    pub number: u32,
+    /// Index of the site.
+    pub site: usize,
+    /// Plan id.
+    pub plan: &'a str,
+    /// PPPoE or hotspot; must be the plan's.
+    pub service: Service,
+    /// Milliseconds between the device's dials.
+    pub redial_ms: u64,
+}
+
+impl World {
+    /// Builds and starts everything in a fresh directory. `say` hears each step, for progress.
+    ///
+    /// # Errors
+    /// When a part does not start; with the end of its log.
+    pub async fn start(directory: &Path, plan: &Plan, say: &mut impl FnMut(&str)) -> anyhow::Result<Self> {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        say("starting the simulated Daraja");
+        let settings = daraja_sim::Settings {
+            rule_17: plan.rule_17,
+            seed: daraja_sim::Settings::fresh_seed(),
+            ..Default::default()
+        };
+        let daraja = daraja_sim::Simulator::start(settings).await?;
+        say("starting the controller");
+        let (http, broker) = (free_address().await?, free_address().await?);
+        write_controller_config(directory, http, broker, &daraja.base_url())?;
+        let controller = start_controller(directory).await?;
+        let token =
+            controller_command(directory, &["token", "add", "world", "--role", "owner", "--json"]).await?;
+        let token =
+            token.get("token").and_then(Value::as_str).context("token add prints a token")?.to_owned();
+        let dashboard = format!("http://{http}");
+        let office = Office::new(&dashboard, &token)?;
+        let mut world = Self {
+            directory: directory.to_owned(),
+            keep: false,
+            daraja,
+            controller: Some(controller),
+            office,
+            sites: Vec::new(),
+            dashboard,
+        };
+        for id in &plan.sites {
+            say(&format!("starting {id}: router, backhaul, agent"));
+            let site = world.start_site(id, broker, plan.router_latency_ms).await?;
+            world.sites.push(site);
+        }
+        Ok(world)
+    }
+
+    /// Leaves the directory behind when the world ends, to look at.
+    pub fn keep_directory(&mut self) {
+        self.keep = true;
+    }
+
+    /// Where the dashboard answers.
+    #[must_use]
+    pub fn dashboard(&self) -> &str {
+        &self.dashboard
+    }
+
+    async fn start_site(&self, id: &str, broker: SocketAddr, latency_ms: u64) -> anyhow::Result<Site> {
+        let password = tawi_shared::IdSource::system().hex(12);
+        let router = routeros_sim::Simulator::start(routeros_sim::Settings {
+            tls_listen: Some(loopback()),
+            control: Some(loopback()),
+            user: ROUTER_USER.to_owned(),
+            password: password.clone(),
+            latency_ms,
+            identity: format!("{id}-{ROUTER_NAME}"),
+            ..Default::default()
+        })
+        .await?;
+        let backhaul = Backhaul::start(broker).await?;
+        let directory = self.directory.join(id);
+        let bundle = directory.to_string_lossy().into_owned();
+        let address = backhaul.address().to_string();
+        let name = format!("POP {id}");
+        let arguments =
+            ["site", "add", id, "--name", &name, "--bundle", &bundle, "--address", &address, "--json"];
+        controller_command(&self.directory, &arguments).await?;
+        let router_row =
+            self.office.post("/api/routers", &json!({"site_id": id, "name": ROUTER_NAME})).await?;
+        write_router_config(&directory, &router, &password)?;
+        finish_agent_config(&directory)?;
+        let agent = Some(start_agent(&directory, id).await?);
+        Ok(Site { id: id.to_owned(), router_id: id_of(&router_row)?, backhaul, router, agent, directory })
+    }
+
+    /// Adds a plan and its connection type; returns the plan's id.
+    ///
+    /// # Errors
+    /// When the controller refuses.
+    pub async fn add_plan(
+        &self,
+        name: &str,
+        service: Service,
+        profile: &str,
+        megabits: u64,
+        price_cents: i64,
+        validity_seconds: u64,
+    ) -> anyhow::Result<String> {
+        let connection_type = json!({
+            "service": service.word(), "profile_name": profile,
+            "download_bits_per_second": megabits * 1_000_000,
+            "upload_bits_per_second": megabits * 500_000,
+        });
+        let connection_type = self.office.create("/api/connection-types", &connection_type).await?;
+        let plan = json!({
+            "name": name, "connection_type_id": connection_type, "price_cents": price_cents,
+            "validity_seconds": validity_seconds,
+        });
+        self.office.create("/api/plans", &plan).await
+    }
+
+    /// Adds a customer with a subscription; their device starts to dial at once, and is refused until they have paid.
+    ///
+    /// # Errors
+    /// When the controller or the router's simulator refuses.
+    pub async fn add_customer(&self, new: &NewCustomer<'_>) -> anyhow::Result<Customer> {
+        let site = self.site(new.site)?;
+        let phone = format!("2547{:08}", new.number);
+        let name = format!("Plot {:03}, {}", new.number, site.id);
+        let customer = self.office.create("/api/customers", &json!({"name": name, "phone": phone})).await?;
+        let username = format!("plot{:04}", new.number);
+        let password = tawi_shared::IdSource::system().hex(6);
+        let subscription = self
+            .office
+            .create(
+                "/api/subscriptions",
+                &json!({
+                    "customer_id": customer, "plan_id": new.plan, "router_id": site.router_id,
+                    "username": username, "password": password,
+                }),
+            )
+            .await?;
+        let device = format!("cpe-{:04}", new.number);
+        let dialing =
+            NewDevice::new(&device, new.service, &username, &password).redialing_after_ms(new.redial_ms);
+        site.router.router().add_device(dialing)?;
+        Ok(Customer { subscription, customer, site: new.site, device, phone })
+    }
+
+    /// A site by index.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn site(&self, index: usize) -> anyhow::Result<&Site> {
+        self.sites.get(index).with_context(|| format!("this world has no site number {index}"))
+    }
+
+    /// The power of the controller goes.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn kill_controller(&mut self) -> anyhow::Result<()> {
+        match self.controller.take() {
+            Some(mut controller) => controller.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts the controller again on the same database and ports.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_controller(&mut self) -> anyhow::Result<()> {
+        if self.controller.is_none() {
+            self.controller = Some(start_controller(&self.directory).await?);
+        }
+        Ok(())
+    }
+
+    /// The power of an agent goes.
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub async fn kill_agent(&mut self, site: usize) -> anyhow::Result<()> {
+        let site = self.sites.get_mut(site).context("no such site")?;
+        match site.agent.take() {
+            Some(mut agent) => agent.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Starts an agent again on the same store.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_agent(&mut self, site: usize) -> anyhow::Result<()> {
+        let site = self.sites.get_mut(site).context("no such site")?;
+        if site.agent.is_none() {
+            site.agent = Some(start_agent(&site.directory, &site.id).await?);
+        }
+        Ok(())
+    }
+
+    /// Runs a controller command beside the running controller; its JSON answer.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn command(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        controller_command(&self.directory, arguments).await
+    }
+
+    /// The agent's process at a site, where it runs.
+    #[must_use]
+    pub fn agent(&self, site: usize) -> Option<&Program> {
+        self.sites.get(site)?.agent.as_ref()
+    }
+
+    /// The controller's process, where it runs.
+    #[must_use]
+    pub fn controller(&self) -> Option<&Program> {
+        self.controller.as_ref()
+    }
+
+    /// Where configuration, databases and logs of this world are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Asks everything to stop, agents first, and removes the directory.
+    ///
+    /// # Errors
+    /// When a program of ours did not end as it should; everything is stopped all the same.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        let mut outcome = Ok(());
+        for site in &mut self.sites {
+            if let Some(agent) = site.agent.take() {
+                outcome = agent.stop().await.and(outcome);
+            }
+        }
+        if let Some(controller) = self.controller.take() {
+            outcome = controller.stop().await.and(outcome);
+        }
+        for site in self.sites.drain(..) {
+            site.router.stop().await;
+        }
+        self.daraja.stop().await;
+        if !self.keep && outcome.is_ok() {
+            std::fs::remove_dir_all(&self.directory).context("removing the world's directory")?;
+        }
+        outcome
+    }
+}
+
+async fn start_controller(directory: &Path) -> anyhow::Result<Program> {
+    let config = directory.join("controller.toml");
+    let config = config.to_string_lossy();
+    Program::start("tawi-controller", "controller", directory, &["serve", "--config", &config], "ready").await
+}
+
+async fn controller_command(directory: &Path, arguments: &[&str]) -> anyhow::Result<Value> {
+    let config = directory.join("controller.toml");
+    let config = config.to_string_lossy();
+    let mut all = arguments.to_vec();
+    all.extend(["--config", &config]);
+    let answer = process::run("tawi-controller", &all).await?;
+    serde_json::from_str(&answer).with_context(|| format!("{arguments:?} printed {answer:?}"))
+}
+
+async fn start_agent(directory: &Path, site: &str) -> anyhow::Result<Program> {
+    let config = directory.join("agent.toml");
+    Program::start(
+        "tawi-agent",
+        &format!("agent-{site}"),
+        directory,
+        &["run", "--config", &config.to_string_lossy()],
+        "",
+    )
+    .await
+}
+
+fn write_controller_config(
+    directory: &Path,
+    http: SocketAddr,
+    broker: SocketAddr,
+    daraja: &str,
+) -> anyhow::Result<()> {
+    write_secret(&directory.join("mpesa.secret"), daraja_sim::DEMO_CONSUMER_SECRET)?;
+    write_secret(&directory.join("mpesa.passkey"), daraja_sim::DEMO_PASSKEY)?;
+    let text = format!(
+        r#"data_directory = "data"
+
+[server]
+listen = "{http}"
+
+[broker]
+listen = "{broker}"
+advertised_address = "{broker}"
+
+[mpesa]
+base_url = "{daraja}"
+short_code = "174379"
+consumer_key = "{key}"
+consumer_secret_file = "mpesa.secret"
+passkey_file = "mpesa.passkey"
+callback_base_url = "http://{http}"
+"#,
+        key = daraja_sim::DEMO_CONSUMER_KEY,
+    );
+    std::fs::write(directory.join("controller.toml"), text)?;
+    Ok(())
+}
+
+fn write_router_config(
+    directory: &Path,
+    router: &routeros_sim::Simulator,
+    password: &str,
+) -> anyhow::Result<()> {
+    let address = router.tls_address().context("the router listens with TLS")?;
+    let pin = router.tls_pin().context("a router with TLS has a pin")?;
+    write_secret(&directory.join("router.password"), password)?;
+    let text = format!(
+        r#"[[router]]
+name = "{ROUTER_NAME}"
+address = "{address}"
+transport = "tls"
+tls_pin = "{pin}"
+user = "{ROUTER_USER}"
+password_file = "router.password"
+"#
+    );
+    write_secret(&directory.join("routers.toml"), &text)
+}
+
+/// The bundle is what an operator carries to the site; a world adds where to keep state, and a short temper about
+/// reconnecting, since nobody wants to wait minutes for a test.
+fn finish_agent_config(directory: &Path) -> anyhow::Result<()> {
+    let path = directory.join("agent.toml");
+    let bundle =
+        std::fs::read_to_string(&path).with_context(|| format!("the bundle has {}", path.display()))?;
+    let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
+    anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
+    std::fs::write(&path, format!("state_directory = \"state\"\n{text}\n[enforce]\nsample_seconds = 5\n"))?;
+    Ok(())
+}
+
+fn write_secret(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut file =
+        std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+/// A port that was free a moment ago: programs that are restarted need the same one again.
+async fn free_address() -> anyhow::Result<SocketAddr> {
+    Ok(tokio::net::TcpListener::bind(loopback()).await?.local_addr()?)
+}
