@@ -4,6 +4,7 @@
 //! other processes could read it.
 
 use std::error::Error;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,8 +68,11 @@ async fn print_secrets(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let client =
         Client::connect(Options::new(arguments.address, transport, arguments.user, password)).await?;
     let secrets = client.menu::<PppSecret>().print().await?;
-    print!("{}", table(&secrets));
-    Ok(())
+    match std::io::stdout().write_all(table(&secrets).as_bytes()) {
+        // `| head` has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => Ok(result?),
+    }
 }
 
 fn read(file: &PathBuf) -> Result<Vec<u8>, String> {

@@ -47,6 +47,8 @@ pub struct Client {
 struct Handle {
     requests: mpsc::Sender<Request>,
     shared: Arc<Shared>,
+    in_flight: Arc<Semaphore>,
+    listens: Arc<Semaphore>,
     lost: watch::Receiver<Option<Lost>>,
     limits: Limits,
 }
@@ -106,15 +108,14 @@ impl Client {
         let places = options.in_flight.max(1);
         let (requests, queue) = mpsc::channel(places);
         let (lost_sender, lost) = watch::channel(None);
-        let shared = Arc::new(Shared {
-            attention: Notify::new(),
-            is_closing: AtomicBool::new(false),
-            in_flight: Arc::new(Semaphore::new(places)),
-            listens: Arc::new(Semaphore::new(options.listens.max(1))),
-        });
+        let shared = Arc::new(Shared { attention: Notify::new(), is_closing: AtomicBool::new(false) });
         let driver = Driver::new(stream, decoder, options, queue, Arc::clone(&shared), lost_sender);
         tokio::spawn(driver.run());
-        Ok(Self { handle: Arc::new(Handle { requests, shared, lost, limits: options.limits }) })
+        let in_flight = Arc::new(Semaphore::new(places));
+        let listens = Arc::new(Semaphore::new(options.listens.max(1)));
+        Ok(Self {
+            handle: Arc::new(Handle { requests, shared, in_flight, listens, lost, limits: options.limits }),
+        })
     }
 
     /// Runs a command and collects its rows.
@@ -184,8 +185,7 @@ impl Client {
 
     async fn start(&self, command: Command, overflow: Option<Arc<AtomicBool>>) -> Result<RowStream, Error> {
         check(&command, self.handle.limits).map_err(Error::InvalidCommand)?;
-        let shared = &self.handle.shared;
-        let places = if overflow.is_some() { &shared.listens } else { &shared.in_flight };
+        let places = if overflow.is_some() { &self.handle.listens } else { &self.handle.in_flight };
         let place = Arc::clone(places).acquire_owned().await.map_err(|_| self.never_sent())?;
         let (row_sender, rows) = mpsc::channel(ROWS_HELD);
         let (completion_sender, completion) = oneshot::channel();

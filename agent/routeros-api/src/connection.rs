@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::command::Command;
@@ -59,8 +59,6 @@ pub(crate) struct Shared {
     /// Wakes the driver to look for abandoned commands and for `is_closing`.
     pub(crate) attention: Notify,
     pub(crate) is_closing: AtomicBool,
-    pub(crate) in_flight: Arc<Semaphore>,
-    pub(crate) listens: Arc<Semaphore>,
 }
 
 /// Whoever waits for a tag.
@@ -353,10 +351,9 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     }
 
     async fn end(mut self, lost: Lost) {
-        // First the reason, for those who find their channel closed.
+        // First the reason, for those who find their channel closed. Those who wait for a place get one when
+        // the commands in flight are dropped below, and then find the queue closed.
         self.lost.send_replace(Some(lost.clone()));
-        self.shared.in_flight.close();
-        self.shared.listens.close();
         self.requests.close();
         while let Ok(request) = self.requests.try_recv() {
             let _ = request.channel.completion.send(Err(Error::Closed { cause: lost.clone() }));

@@ -211,7 +211,8 @@ pub enum LoginError {
     /// The connection was closed before any answer.
     #[error(
         "the router closed the connection before it answered the login: check the address lists of \
-         `/ip service` and of the user, and whether the service's max-sessions is reached"
+         `/ip service` and of the user, whether the service's max-sessions is reached, and that this is not the \
+         TLS port"
     )]
     ClosedByRouter,
     /// `!fatal` in place of an answer.

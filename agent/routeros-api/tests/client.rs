@@ -422,6 +422,13 @@ async fn a_future_dropped_while_it_waits_its_turn_sends_nothing() {
     assert!(router.hears_nothing().await);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_command_dropped_before_it_was_taken_sends_nothing() {
+    let (client, mut router) = connected(&options()).await;
+    drop(client.rows(add()).await.unwrap());
+    assert!(router.hears_nothing().await);
+}
+
 // Back-pressure.
 
 #[tokio::test(start_paused = true)]
@@ -482,6 +489,36 @@ async fn a_reader_that_sleeps_loses_its_own_command_and_others_go_on() {
     };
     assert!(matches!(error, Error::SlowConsumer { .. }) && !error.is_connection_lost());
     assert_eq!(rows, 256, "what was held is still given");
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_is_read_nobodys_silence_counts() {
+    let (client, mut router) = connected(&options()).await;
+    let mut slow = client.rows(Command::new("/log/print")).await.unwrap();
+    let tag = router.expect(&["/log/print"]).await;
+    let other = spawn(&client, add());
+    let other_tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    // The answer is on its way, behind rows that take longer than the other command's deadline.
+    let sending = tokio::spawn(async move {
+        for _ in 0..5000 {
+            router.reply(&tag, &["!re", "=message=x"]).await;
+        }
+        router.reply(&tag, &["!done"]).await;
+        router.reply(&other_tag, &["!done", "=ret=*1"]).await;
+        router
+    });
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_secs(9)).await;
+        assert!(slow.next().await.unwrap().is_ok());
+    }
+    let mut rows = 5;
+    while let Some(row) = slow.next().await {
+        row.unwrap();
+        rows += 1;
+    }
+    assert_eq!(rows, 5000);
+    assert_eq!(other.await.unwrap().unwrap().ret, Some(Bytes::from("*1")));
+    drop(sending.await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
