@@ -78,7 +78,7 @@ impl Life {
     pub async fn step(&mut self, world: &World, say: &mut impl FnMut(&str)) -> anyhow::Result<()> {
         self.links_fail_and_return(world, say);
         self.bytes_move(world);
-        if self.chance.number() % STEPS_PER_PAYMENT == 0 && !self.customers.is_empty() {
+        if self.chance.number().is_multiple_of(STEPS_PER_PAYMENT) && !self.customers.is_empty() {
             let index = usize::try_from(self.chance.number())? % self.customers.len();
             if let Some(customer) = self.customers.get(index) {
                 let router = world.site(customer.site)?.router.router();
@@ -117,7 +117,7 @@ impl Life {
                 }
                 self.mended_at = None;
             }
-            None if self.chance.number() % STEPS_PER_OUTAGE == 0 => {
+            None if self.chance.number().is_multiple_of(STEPS_PER_OUTAGE) => {
                 let count = u64::try_from(world.sites.len()).unwrap_or(1).max(1);
                 let index = usize::try_from(self.chance.number() % count).unwrap_or(0);
                 let lasts = OUTAGE + Duration::from_millis(self.chance.number() % 20_000);

@@ -44,13 +44,13 @@ pub fn path_of(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 impl Program {
-    /// Starts `name` with `arguments`; its log goes to `<directory>/<label>.log`. Returns when the first line that begins with
+    /// Starts the program at `path` with `arguments`; its log goes to `<directory>/<label>.log`. Returns when the first line that begins with
     /// `ready_word` stands on its standard output, or at once when that is empty.
     ///
     /// # Errors
     /// When it cannot start, ends early or is not ready in time; with the end of its log.
     pub async fn start(
-        name: &str,
+        path: &Path,
         label: &str,
         directory: &Path,
         arguments: &[&str],
@@ -58,14 +58,14 @@ impl Program {
     ) -> anyhow::Result<Self> {
         let log = directory.join(format!("{label}.log"));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut child = Command::new(path_of(name)?)
+        let mut child = Command::new(path)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {name}"))?;
+            .with_context(|| format!("starting {}", path.display()))?;
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut program = Self { name: label.to_owned(), child, log, ready_line: String::new() };
         if !ready_word.is_empty() {

@@ -287,8 +287,11 @@ pub async fn many_pay(world: &World, cast: &Cast, count: u32, log: &mut Log) -> 
     Ok(spread)
 }
 
-/// Everybody pays, [`PAYING_AT_ONCE`] at a time.
-async fn all_pay(office: &Office, customers: &[Customer]) -> anyhow::Result<Vec<Payment>> {
+/// Everybody pays, four at a time.
+///
+/// # Errors
+/// When one payment is not booked in time.
+pub async fn all_pay(office: &Office, customers: &[Customer]) -> anyhow::Result<Vec<Payment>> {
     let mut paying = JoinSet::new();
     let mut payments = Vec::new();
     for customer in customers {

@@ -31,13 +31,17 @@ pub struct Plan {
     pub router_latency_ms: u64,
     /// Whether Daraja answers a second prompt of the same amount within two minutes with result 17, as the real one does.
     pub rule_17: bool,
+    /// Where the agents' program is; beside this program where not given.
+    pub agent_program: Option<PathBuf>,
+    /// Seconds between the agents' full checks of their routers.
+    pub full_check_seconds: u32,
 }
 
 impl Default for Plan {
     /// Three sites whose routers answer within 5 ms.
     fn default() -> Self {
         let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
-        Self { sites, router_latency_ms: 5, rule_17: true }
+        Self { sites, router_latency_ms: 5, rule_17: true, agent_program: None, full_check_seconds: 120 }
     }
 }
 
@@ -66,6 +70,7 @@ pub struct Site {
     /// Its MikroTik.
     pub router: routeros_sim::Simulator,
     agent: Option<Program>,
+    program: Option<PathBuf>,
     directory: PathBuf,
 }
 
@@ -140,7 +145,7 @@ impl World {
         };
         for id in &plan.sites {
             say(&format!("starting {id}: router, backhaul, agent"));
-            let site = world.start_site(id, broker, plan.router_latency_ms).await?;
+            let site = world.start_site(id, broker, plan).await?;
             world.sites.push(site);
         }
         Ok(world)
@@ -157,14 +162,14 @@ impl World {
         &self.dashboard
     }
 
-    async fn start_site(&self, id: &str, broker: SocketAddr, latency_ms: u64) -> anyhow::Result<Site> {
+    async fn start_site(&self, id: &str, broker: SocketAddr, plan: &Plan) -> anyhow::Result<Site> {
         let password = tawi_shared::IdSource::system().hex(12);
         let router = routeros_sim::Simulator::start(routeros_sim::Settings {
             tls_listen: Some(loopback()),
             control: Some(loopback()),
             user: ROUTER_USER.to_owned(),
             password: password.clone(),
-            latency_ms,
+            latency_ms: plan.router_latency_ms,
             identity: format!("{id}-{ROUTER_NAME}"),
             ..Default::default()
         })
@@ -180,9 +185,18 @@ impl World {
         let router_row =
             self.office.post("/api/routers", &json!({"site_id": id, "name": ROUTER_NAME})).await?;
         write_router_config(&directory, &router, &password)?;
-        finish_agent_config(&directory)?;
-        let agent = Some(start_agent(&directory, id).await?);
-        Ok(Site { id: id.to_owned(), router_id: id_of(&router_row)?, backhaul, router, agent, directory })
+        finish_agent_config(&directory, plan.full_check_seconds)?;
+        let program = plan.agent_program.clone();
+        let agent = Some(start_agent(program.as_deref(), &directory, id).await?);
+        Ok(Site {
+            id: id.to_owned(),
+            router_id: id_of(&router_row)?,
+            backhaul,
+            router,
+            agent,
+            program,
+            directory,
+        })
     }
 
     /// Adds a plan and its connection type; returns the plan's id.
@@ -288,7 +302,7 @@ impl World {
     pub async fn start_agent(&mut self, site: usize) -> anyhow::Result<()> {
         let site = self.sites.get_mut(site).context("no such site")?;
         if site.agent.is_none() {
-            site.agent = Some(start_agent(&site.directory, &site.id).await?);
+            site.agent = Some(start_agent(site.program.as_deref(), &site.directory, &site.id).await?);
         }
         Ok(())
     }
@@ -347,7 +361,8 @@ impl World {
 async fn start_controller(directory: &Path) -> anyhow::Result<Program> {
     let config = directory.join("controller.toml");
     let config = config.to_string_lossy();
-    Program::start("tawi-controller", "controller", directory, &["serve", "--config", &config], "ready").await
+    let program = process::path_of("tawi-controller")?;
+    Program::start(&program, "controller", directory, &["serve", "--config", &config], "ready").await
 }
 
 async fn controller_command(directory: &Path, arguments: &[&str]) -> anyhow::Result<Value> {
@@ -359,16 +374,11 @@ async fn controller_command(directory: &Path, arguments: &[&str]) -> anyhow::Res
     serde_json::from_str(&answer).with_context(|| format!("{arguments:?} printed {answer:?}"))
 }
 
-async fn start_agent(directory: &Path, site: &str) -> anyhow::Result<Program> {
+async fn start_agent(program: Option<&Path>, directory: &Path, site: &str) -> anyhow::Result<Program> {
     let config = directory.join("agent.toml");
-    Program::start(
-        "tawi-agent",
-        &format!("agent-{site}"),
-        directory,
-        &["run", "--config", &config.to_string_lossy()],
-        "",
-    )
-    .await
+    let config = config.to_string_lossy();
+    let program = program.map_or_else(|| process::path_of("tawi-agent"), |path| Ok(path.to_owned()))?;
+    Program::start(&program, &format!("agent-{site}"), directory, &["run", "--config", &config], "").await
 }
 
 fn write_controller_config(
@@ -426,13 +436,14 @@ password_file = "router.password"
 
 /// The bundle is what an operator carries to the site; a world adds where to keep state, and a short temper about
 /// reconnecting, since nobody wants to wait minutes for a test.
-fn finish_agent_config(directory: &Path) -> anyhow::Result<()> {
+fn finish_agent_config(directory: &Path, full_check_seconds: u32) -> anyhow::Result<()> {
     let path = directory.join("agent.toml");
     let bundle =
         std::fs::read_to_string(&path).with_context(|| format!("the bundle has {}", path.display()))?;
     let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
-    std::fs::write(&path, format!("state_directory = \"state\"\n{text}\n[enforce]\nsample_seconds = 5\n"))?;
+    let enforce = format!("[enforce]\nsample_seconds = 5\nfull_check_seconds = {full_check_seconds}\n");
+    std::fs::write(&path, format!("state_directory = \"state\"\n{text}\n{enforce}"))?;
     Ok(())
 }
 

@@ -120,7 +120,7 @@ async fn sign_in(world: &World) -> anyhow::Result<String> {
 /// Progress goes to standard error, so that standard output holds only the result.
 fn progress(step: &str) {
     if std::io::stderr().is_terminal() {
-        eprintln!("\u{1b}[2m{}\u{1b}[0m {step}", "·");
+        eprintln!("\u{1b}[2m·\u{1b}[0m {step}");
     } else {
         eprintln!("· {step}");
     }
