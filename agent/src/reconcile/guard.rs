@@ -1,0 +1,187 @@
+//! Whether a plan may cut off as many people as it would.
+//!
+//! Pure. A wrong state, a bug or a clock that leapt must not take a whole town off the network in one pass: when the
+//! lines that a plan would cut, together with those cut in the last hour, are more than so many *and* more than such a
+//! share of the lines that work, those cuts are held until a person releases them or the state no longer wants them.
+//! Everything else of the plan goes ahead. An expiry that this agent saw coming is not counted: it was agreed with the
+//! customer long before. One that first appears already fallen due (in a new state, across a clock's leap, after a
+//! restart) is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::enforce::OffReason;
+use crate::reconcile::ledger::Entry;
+use crate::reconcile::plan::{CutReason, LineChange};
+use tawi_shared::wire::LineV1;
+
+/// An expiry counts as seen coming when the line stood verified for this long before it. A state that ends everybody's
+/// time a few seconds from now is a mistake too.
+pub const SEEN_COMING: Duration = Duration::from_secs(60);
+
+/// Cuts that are remembered. Beyond it the oldest are forgotten, by when the guard has long spoken.
+const CUTS_REMEMBERED: usize = 4_096;
+
+/// When the guard speaks. Both limits must be exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuardLimits {
+    /// Share of the router's working lines, in percent. Default 20: the switch-offs of a month's worst day stay below
+    /// it, a wrong state does not.
+    pub percent: u8,
+    /// Lines. Default 10: on a small router a third is a handful of people, and a held handful helps nobody.
+    pub lines: usize,
+    /// Over how long cuts add up. Default one hour.
+    pub window: Duration,
+}
+
+impl Default for GuardLimits {
+    fn default() -> Self {
+        Self { percent: 20, lines: 10, window: Duration::from_secs(3_600) }
+    }
+}
+
+/// The cuts of the last while, by the monotonic clock.
+#[derive(Clone, Debug, Default)]
+pub struct CutHistory {
+    cuts: VecDeque<Duration>,
+}
+
+impl CutHistory {
+    /// Notes a counted cut that was applied.
+    pub fn note(&mut self, now: Duration) {
+        if self.cuts.len() >= CUTS_REMEMBERED {
+            self.cuts.pop_front();
+        }
+        self.cuts.push_back(now);
+    }
+
+    /// How many lie within the window.
+    #[must_use]
+    pub fn recent(&self, now: Duration, window: Duration) -> usize {
+        self.cuts.iter().filter(|at| now.saturating_sub(**at) < window).count()
+    }
+}
+
+/// Whether `counted` more cuts may go ahead, after `recent` ones, on a router where `usable` lines work.
+#[must_use]
+pub fn allows(counted: usize, recent: usize, usable: usize, limits: GuardLimits) -> bool {
+    let cuts = counted.saturating_add(recent);
+    let base = usable.saturating_add(recent);
+    let is_share_small = cuts.saturating_mul(100) <= usize::from(limits.percent).saturating_mul(base);
+    counted == 0 || cuts <= limits.lines || is_share_small
+}
+
+/// Whether the guard counts this cut; the ledger's entry says what was known of the line before.
+#[must_use]
+pub fn counts(
+    change: &LineChange,
+    entry: Option<&Entry>,
+    line: Option<&LineV1>,
+    now: Duration,
+    leaps: u32,
+) -> bool {
+    match change.cut {
+        None => false,
+        Some(CutReason::Removed | CutReason::Off(OffReason::SwitchedOff)) => true,
+        Some(CutReason::Off(OffReason::Expired)) => {
+            let verified = entry.and_then(|entry| entry.verified.as_ref());
+            let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
+                verified.decision.line.item.valid_until_ms == line.valid_until_ms
+                    && verified.leaps == leaps
+                    && now.saturating_sub(verified.at) >= SEEN_COMING
+            });
+            !was_seen_coming
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::desired::Revised;
+    use crate::enforce::Effective;
+    use crate::reconcile::ledger::{Decision, Verified};
+    use crate::reconcile::plan::RowChange;
+    use std::sync::Arc;
+    use tawi_shared::wire::Service;
+
+    #[test]
+    fn both_limits_must_be_exceeded() {
+        let limits = GuardLimits::default();
+        let check = |counted, recent, usable, expected| {
+            assert_eq!(allows(counted, recent, usable, limits), expected, "{counted}+{recent} of {usable}");
+        };
+        check(0, 500, 0, true);
+        check(10, 0, 10, true);
+        check(11, 0, 12, false);
+        check(11, 0, 500, true);
+        check(100, 0, 500, true);
+        check(101, 0, 500, false);
+        check(1, 100, 400, false);
+        check(1, 9, 5, true);
+    }
+
+    #[test]
+    fn cuts_older_than_the_window_no_longer_count() {
+        let mut history = CutHistory::default();
+        history.note(Duration::from_secs(0));
+        history.note(Duration::from_secs(3_000));
+        let window = GuardLimits::default().window;
+        assert_eq!(history.recent(Duration::from_secs(3_001), window), 2);
+        assert_eq!(history.recent(Duration::from_secs(3_600), window), 1);
+        assert_eq!(history.recent(Duration::from_secs(9_000), window), 0);
+    }
+
+    fn line(until: i64) -> LineV1 {
+        LineV1 {
+            line: "a".into(),
+            router: "core".into(),
+            service: 1,
+            username: "a".into(),
+            password: "p".into(),
+            profile: "home".into(),
+            access: 1,
+            valid_until_ms: Some(until),
+        }
+    }
+
+    fn entry(until: i64, leaps: u32) -> Entry {
+        let decision = Decision {
+            line: Arc::new(Revised { revision: 1, item: line(until) }),
+            state: Some(Effective::Open),
+            profile: None,
+        };
+        let verified = Verified {
+            decision,
+            at: Duration::from_secs(100),
+            leaps,
+        };
+        Entry { verified: Some(verified), ..Entry::default() }
+    }
+
+    #[test]
+    fn only_an_expiry_that_was_seen_coming_is_free() {
+        let check = |cut, entry: Option<Entry>, now, leaps, expected: bool| {
+            let change = LineChange {
+                line: "a".into(),
+                service: Service::Pppoe,
+                row: RowChange::Leave,
+                kick: vec![],
+                cut,
+                profile: None,
+                differs: vec![],
+            };
+            let now = Duration::from_secs(now);
+            assert_eq!(counts(&change, entry.as_ref(), Some(&line(9)), now, leaps), expected);
+        };
+        let expired = Some(CutReason::Off(OffReason::Expired));
+        check(None, None, 0, 0, false);
+        check(expired, Some(entry(9, 0)), 200, 0, false);
+        check(expired, Some(entry(9, 0)), 159, 0, true);
+        check(expired, Some(entry(9, 0)), 200, 1, true);
+        check(expired, Some(entry(8, 0)), 200, 0, true);
+        check(expired, None, 200, 0, true);
+        check(Some(CutReason::Off(OffReason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
+        check(Some(CutReason::Removed), Some(entry(9, 0)), 200, 0, true);
+    }
+}

@@ -1,0 +1,213 @@
+//! What the reconciler remembers of each line between passes.
+//!
+//! Pure data in memory, one entry a line: what was last verified on the router and under which decision, which password
+//! was last written (as a keyed hash), what failed and when to try again. It never holds a row id to act on, because ids
+//! are read anew in each pass. Lost at a restart, and rebuilt by the first full check without a write.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use routeros_api::value::RouterId;
+use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
+
+use crate::desired::Revised;
+use crate::enforce::Effective;
+use crate::flow::LineFailure;
+
+/// Repairs of one line within [`REPAIR_WINDOW`] after which a listen no longer triggers them and only the full check
+/// does: two tools that fight over a row would wear out the router's flash.
+pub const REPAIRS_AT_ONCE: u32 = 3;
+/// See [`REPAIRS_AT_ONCE`].
+pub const REPAIR_WINDOW: Duration = Duration::from_secs(3_600);
+
+/// What is known of the password in a line's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordKnowledge {
+    /// We wrote or saw exactly the one that is wanted, or have reason to assume so.
+    Right,
+    /// Another one was written last, or none that we know of since it was changed.
+    Stale,
+}
+
+/// One line.
+#[derive(Clone, Debug, Default)]
+pub struct Entry {
+    /// The decision that was acted upon last, whatever came of it. A new one makes the line due.
+    pub decision: Option<Decision>,
+    /// Where its row was last looked for, to find it when the state knows the line no more.
+    pub place: Option<(Service, String)>,
+    /// Id of its row when last read: to recognise news of it, never to address it.
+    pub row_hint: Option<RouterId>,
+    /// Whether the removal of a line that is no more was tried; the full check tries again.
+    pub has_tried_removal: bool,
+    /// The decision that was verified last, and the state that followed from it.
+    pub verified: Option<Verified>,
+    /// Hash of the password that was written or seen last.
+    pub password: Option<u64>,
+    /// User names whose sessions must still be ended, from a pass that was cut short.
+    pub owes_kick: Vec<String>,
+    /// Somebody changed the row, or removed it: look at it in the next pass.
+    pub is_suspect: bool,
+    /// What went wrong last.
+    pub failure: Option<LineFailure>,
+    /// When to try again, by the monotonic clock, and how often it was tried.
+    pub retry: Option<(Duration, u32)>,
+    /// Drift repaired: how often since when.
+    pub repairs: (u32, Duration),
+}
+
+/// What was wanted of a line.
+#[derive(Clone, Debug)]
+pub struct Decision {
+    /// The line as the state had it.
+    pub line: Arc<Revised<LineV1>>,
+    /// How it should be; `None` when this release does not know its codes.
+    pub state: Option<Effective>,
+    /// The profile that it names, if the state defines it.
+    pub profile: Option<Arc<Revised<ProfileV1>>>,
+}
+
+impl Decision {
+    /// Whether both want the same.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let is_same_profile = match (&self.profile, &other.profile) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one.item == other.item,
+            (None, None) => true,
+            _ => false,
+        };
+        let is_same_line = Arc::ptr_eq(&self.line, &other.line) || self.line.item == other.line.item;
+        self.state == other.state && is_same_line && is_same_profile
+    }
+}
+
+/// A decision that stood on the router when it was read back.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// What was wanted, and is.
+    pub decision: Decision,
+    /// Since when, by the monotonic clock.
+    pub at: Duration,
+    /// The clock's leaps by then.
+    pub leaps: u32,
+}
+
+/// All lines of one router.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// By line id.
+    pub entries: BTreeMap<String, Entry>,
+    /// Lines of a generation up to this one have the right password in their rows, unless known otherwise.
+    pub trusted_generation: u64,
+    hasher: RandomState,
+}
+
+impl Ledger {
+    /// The entry of a line, made when it is not there.
+    pub fn entry(&mut self, line: &str) -> &mut Entry {
+        if !self.entries.contains_key(line) {
+            self.entries.insert(line.to_owned(), Entry::default());
+        }
+        self.entries.entry(line.to_owned()).or_default()
+    }
+
+    /// What is known of the password in the row of this line.
+    #[must_use]
+    pub fn password_knowledge(&self, line: &Revised<LineV1>) -> PasswordKnowledge {
+        let known = self.entries.get(&line.item.line).and_then(|entry| entry.password);
+        let is_right = match known {
+            Some(hash) => hash == self.hash(&line.item.password),
+            None => line.revision <= self.trusted_generation,
+        };
+        if is_right { PasswordKnowledge::Right } else { PasswordKnowledge::Stale }
+    }
+
+    /// Remembers that the row of this line has the password that the state wants.
+    pub fn note_password(&mut self, line: &LineV1) {
+        let hash = self.hash(&line.password);
+        self.entry(&line.line).password = Some(hash);
+    }
+
+    /// Everything that is not as it should be, by line id.
+    #[must_use]
+    pub fn failures(&self) -> Vec<LineFailure> {
+        self.entries.values().filter_map(|entry| entry.failure.clone()).collect()
+    }
+
+    /// The lines that the guard holds.
+    #[must_use]
+    pub fn held_lines(&self) -> Vec<String> {
+        let is_held = |entry: &Entry| entry.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Held);
+        self.entries.iter().filter(|(_, entry)| is_held(entry)).map(|(line, _)| line.clone()).collect()
+    }
+
+    /// When the next retry is due.
+    #[must_use]
+    pub fn next_retry(&self) -> Option<Duration> {
+        self.entries.values().filter_map(|entry| entry.retry.map(|(at, _)| at)).min()
+    }
+
+    fn hash(&self, password: &str) -> u64 {
+        self.hasher.hash_one(password)
+    }
+}
+
+impl Entry {
+    /// Notes a repair, and says whether the next one may come at once.
+    pub fn note_repair(&mut self, now: Duration) {
+        let (count, since) = self.repairs;
+        let is_new = count == 0 || now.saturating_sub(since) > REPAIR_WINDOW;
+        self.repairs = if is_new { (1, now) } else { (count.saturating_add(1), since) };
+    }
+
+    /// Whether a change seen by listening may be repaired at once.
+    #[must_use]
+    pub fn may_repair_at_once(&self, now: Duration) -> bool {
+        let (count, since) = self.repairs;
+        count < REPAIRS_AT_ONCE || now.saturating_sub(since) > REPAIR_WINDOW
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(revision: u64, password: &str) -> Revised<LineV1> {
+        let item = LineV1 {
+            line: "a".into(),
+            router: "core".into(),
+            service: 1,
+            username: "a".into(),
+            password: password.into(),
+            profile: "home".into(),
+            access: 1,
+            valid_until_ms: None,
+        };
+        Revised { revision, item }
+    }
+
+    #[test]
+    fn a_password_is_trusted_by_what_was_written_or_by_its_generation() {
+        let mut ledger = Ledger { trusted_generation: 5, ..Ledger::default() };
+        assert_eq!(ledger.password_knowledge(&line(5, "p")), PasswordKnowledge::Right);
+        assert_eq!(ledger.password_knowledge(&line(6, "p")), PasswordKnowledge::Stale);
+        ledger.note_password(&line(6, "p").item);
+        assert_eq!(ledger.password_knowledge(&line(6, "p")), PasswordKnowledge::Right);
+        assert_eq!(ledger.password_knowledge(&line(7, "p")), PasswordKnowledge::Right);
+        assert_eq!(ledger.password_knowledge(&line(4, "q")), PasswordKnowledge::Stale);
+    }
+
+    #[test]
+    fn a_row_that_somebody_keeps_changing_is_left_to_the_full_check() {
+        let mut entry = Entry::default();
+        let at = Duration::from_secs;
+        for second in 0..3 {
+            assert!(entry.may_repair_at_once(at(second)));
+            entry.note_repair(at(second));
+        }
+        assert!(!entry.may_repair_at_once(at(3)));
+        assert!(entry.may_repair_at_once(REPAIR_WINDOW + at(10)));
+    }
+}

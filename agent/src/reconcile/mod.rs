@@ -1,0 +1,278 @@
+//! Makes one router agree with the desired state, and keeps it so.
+//!
+//! ```text
+//! state ─┐                       ┌─> plan ─> guard ─┐
+//! listen ┼─> what is due ─> read ┤                  ├─> apply ─> read back ─> plan again: empty, or a failure
+//! timers ┘                       └──────<───────────┘
+//! ```
+//!
+//! One task and one connection a router. Pure decisions are in `plan`, `guard`, `verify` and `ledger`; `read` and
+//! `apply` talk to the router. A pass takes every line that is due at its start; what comes due meanwhile is the next
+//! pass, at once. Invariants: rows without our mark are never written; ids are used only in the pass that read them; no
+//! write is sent twice without reading in between; nothing is written before the controller has spoken. Usage shares
+//! the connection and is next door in `crate::usage`.
+
+pub mod actual;
+mod apply;
+pub mod guard;
+mod ledger;
+mod pass;
+pub mod plan;
+mod read;
+mod session;
+mod settings;
+mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use routeros_api::{Client, Error};
+use tawi_shared::IdSource;
+use tawi_shared::wire::{EventKind, FailureKind, ProfileV1, Service};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::clock::TrustedClock;
+use crate::desired::{DesiredState, ProfileKey, Revised};
+use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
+use crate::usage;
+
+use guard::CutHistory;
+use ledger::Ledger;
+pub use settings::{Backoff, GuardRelease, RouterSettings, Timings};
+
+/// Starts the reconciler of one router, and with it the counting of usage there. It ends when the state's sender or
+/// the receiver of the reports is gone; aborting it is safe at any point, because every write is made such that a
+/// later pass can tell whether it happened.
+pub fn spawn(
+    settings: RouterSettings,
+    state: StateReceiver,
+    reports: ReportSender,
+    clock: TrustedClock,
+) -> JoinHandle<()> {
+    tokio::spawn(Reconciler::new(settings, reports, clock).run(state))
+}
+
+/// Why a connection is no longer served.
+pub(crate) enum End {
+    /// The agent stops.
+    Stopped,
+    /// Connect anew.
+    Lost(Error),
+}
+
+/// The task's own memory.
+pub(crate) struct Reconciler {
+    settings: RouterSettings,
+    reports: ReportSender,
+    clock: TrustedClock,
+    ids: IdSource,
+    origin: Instant,
+    ledger: Ledger,
+    history: CutHistory,
+    /// Lines whose held cuts a person let go.
+    released: BTreeSet<String>,
+    /// Profiles that stand on the router as this revision wants them.
+    good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
+    /// Services whose rows show their passwords on this connection.
+    shows_passwords: BTreeSet<Service>,
+    /// Our rows that let somebody in.
+    usable_lines: usize,
+    is_holding: bool,
+    /// What was last said of a generation.
+    settled: Option<(u64, Vec<LineFailure>)>,
+    /// Since when the router is away; `None` while it answers.
+    away_since: Option<Instant>,
+    /// Whether head office was told that it is.
+    is_lost: bool,
+    release: String,
+}
+
+impl Reconciler {
+    fn new(settings: RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
+        let origin = Instant::now();
+        Self {
+            settings,
+            reports,
+            clock,
+            ids: IdSource::system(),
+            origin,
+            ledger: Ledger::default(),
+            history: CutHistory::default(),
+            released: BTreeSet::new(),
+            good_profiles: BTreeMap::new(),
+            shows_passwords: BTreeSet::new(),
+            usable_lines: 0,
+            is_holding: false,
+            settled: None,
+            away_since: Some(origin),
+            is_lost: false,
+            release: String::new(),
+        }
+    }
+
+    async fn run(mut self, mut state: StateReceiver) {
+        let (clients, shared_client) = watch::channel(None);
+        let mut counting = JoinSet::new();
+        let usage = usage::Counter::new(&self.settings, self.reports.clone(), self.clock.clone());
+        counting.spawn(usage.run(shared_client, state.clone()));
+        let mut attempt: u32 = 0;
+        while let Some(client) = self.connect(&mut state, attempt).await {
+            let _ = clients.send(Some(client.clone()));
+            let started = self.origin.elapsed();
+            let end = Box::pin(self.serve(&client, &mut state)).await;
+            let _ = clients.send(None);
+            client.close();
+            match end {
+                End::Stopped => return,
+                End::Lost(error) => {
+                    tracing::warn!(router.name = %self.settings.name, %error, "the connection to the router ended");
+                }
+            }
+            self.away_since = Some(Instant::now());
+            // A connection that never lived long counts as a failed attempt, or a router that drops every connection
+            // would be logged in to without a pause.
+            let lived = self.origin.elapsed().saturating_sub(started);
+            attempt = if lived > self.settings.timings.reconnect.most { 0 } else { attempt.saturating_add(1) };
+        }
+    }
+
+    /// Connects, however long that takes. `None` when the agent stops.
+    async fn connect(&mut self, state: &mut StateReceiver, first_attempt: u32) -> Option<Client> {
+        let mut attempt = first_attempt;
+        let mut wait = match attempt {
+            0 => Duration::ZERO,
+            attempt => self.settings.timings.reconnect.wait(attempt.saturating_sub(1), self.ids.number()),
+        };
+        loop {
+            let error = match self.connect_after(wait, state).await? {
+                Ok(client) => {
+                    self.away_since = None;
+                    return Some(client);
+                }
+                Err(error) => error,
+            };
+            tracing::warn!(router.name = %self.settings.name, %error, "cannot reach the router");
+            wait = match error {
+                Error::Login(_) => self.settings.timings.login_refused,
+                _ => self.settings.timings.reconnect.wait(attempt, self.ids.number()),
+            };
+            attempt = attempt.saturating_add(1);
+        }
+    }
+
+    /// One attempt. Meanwhile the state may move, and head office hears when the router has been away for too long.
+    async fn connect_after(
+        &mut self,
+        wait: Duration,
+        state: &mut StateReceiver,
+    ) -> Option<Result<Client, Error>> {
+        let options = self.settings.connect.clone();
+        let mut attempt = Box::pin(async move {
+            sleep(wait).await;
+            Client::connect(options).await
+        });
+        let lost_at = self.away_since.unwrap_or(self.origin) + self.settings.timings.lost_after;
+        loop {
+            tokio::select! {
+                result = &mut attempt => return Some(result),
+                changed = state.changed() => {
+                    changed.ok()?;
+                    let current = Arc::clone(&state.borrow_and_update());
+                    if self.is_lost {
+                        self.report_unreachable(&current).await;
+                    }
+                }
+                () = sleep_until(lost_at), if !self.is_lost => {
+                    self.is_lost = true;
+                    self.report_status(false).await;
+                    self.event(EventKind::RouterLost, None, "the router stopped answering".to_owned()).await;
+                    let current = Arc::clone(&state.borrow_and_update());
+                    self.report_unreachable(&current).await;
+                }
+                () = self.reports.closed() => return None,
+            }
+        }
+    }
+
+    /// Everything that waits for this router fails until it is back.
+    async fn report_unreachable(&mut self, state: &DesiredState) {
+        if state.generation == 0 {
+            return;
+        }
+        let basis = pass::Basis { state, reading: self.clock.reading(), mono: self.origin.elapsed() };
+        let mut failures = self.ledger.failures();
+        let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).collect();
+        for line in self.due_lines(basis).difference(&failing) {
+            let detail = format!("router {} does not answer", self.settings.name);
+            failures.push(LineFailure { line: line.clone(), kind: FailureKind::RouterUnreachable, detail });
+        }
+        self.report_settled(state.generation, failures).await;
+    }
+
+    /// Lines whose decision was not yet acted upon, or that are suspect, or whose retry is due.
+    fn due_lines(&self, basis: pass::Basis<'_>) -> BTreeSet<String> {
+        let mut due = BTreeSet::new();
+        for line in self.lines(basis.state) {
+            let id = &line.item.line;
+            let entry = self.ledger.entries.get(id);
+            let is_due = entry.is_none_or(|entry| {
+                let is_retry_due = entry.retry.is_some_and(|(at, _)| at <= basis.mono);
+                let is_new = || {
+                    let wanted = self.decision(basis, id);
+                    let last = entry.decision.as_ref();
+                    !wanted.zip(last).is_some_and(|(wanted, last)| wanted.is_same(last))
+                };
+                entry.is_suspect || is_retry_due || is_new()
+            });
+            if is_due {
+                due.insert(id.clone());
+            }
+        }
+        for (id, entry) in &self.ledger.entries {
+            if !entry.has_tried_removal && entry.place.is_some() && self.line(basis.state, id).is_none() {
+                due.insert(id.clone());
+            }
+        }
+        due
+    }
+
+    /// Says where this router stands, unless that was said already.
+    async fn report_settled(&mut self, generation: u64, failures: Vec<LineFailure>) {
+        let said = (generation, failures);
+        if self.settled.as_ref() == Some(&said) {
+            return;
+        }
+        let report = Report::Settled {
+            router: self.settings.name.clone(),
+            generation,
+            failures: said.1.clone(),
+        };
+        self.settled = Some(said);
+        self.report(report).await;
+    }
+
+    async fn report_status(&self, is_reachable: bool) {
+        let release = Some(self.release.clone()).filter(|release| !release.is_empty());
+        let router = self.settings.name.clone();
+        self.report(Report::RouterStatus { router, is_reachable, release }).await;
+    }
+
+    async fn event(&self, kind: EventKind, line: Option<&str>, detail: String) {
+        let event = Event {
+            at: self.clock.now(),
+            kind,
+            line: line.map(str::to_owned),
+            router: Some(self.settings.name.clone()),
+            detail,
+        };
+        self.report(Report::Event(event)).await;
+    }
+
+    /// Waits for room. A receiver that is gone ends the task at its next wait.
+    async fn report(&self, report: Report) {
+        let _ = self.reports.send(report).await;
+    }
+}

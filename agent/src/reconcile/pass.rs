@@ -1,0 +1,582 @@
+//! One pass: read, plan, guard, apply, read back.
+//!
+//! A pass looks at everything or at a few lines, and ends when a plan over fresh rows wants nothing more or says what
+//! failed. Every line that it looked at leaves an entry in the ledger: verified, or with its failure. It refuses to act
+//! on a generation that was never heard of, and holds what the guard holds. When passes are due is `mod.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use routeros_api::{Client, Error};
+use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
+
+use crate::clock::Reading;
+use crate::desired::{DesiredState, Revised};
+use crate::enforce::{Effective, OffReason, effective};
+use crate::flow::LineFailure;
+use crate::reconcile::Reconciler;
+use crate::reconcile::actual::{Actual, ServiceRows};
+use crate::reconcile::apply::{Applied, apply};
+use crate::reconcile::guard;
+use crate::reconcile::ledger::{Decision, Verified};
+use crate::reconcile::plan::{CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, rate_limit_of};
+use crate::reconcile::read::{Needed, read_everything, read_some};
+use crate::reconcile::verify::{ROUNDS, Verdict, judge};
+
+/// Lines above which a pass reads whole menus: beyond it one long print costs the router less than many queries, each
+/// of which walks the whole table.
+pub(crate) const LINES_READ_BY_NAME: usize = 48;
+
+/// What a pass looks at.
+#[derive(Clone, Debug)]
+pub(crate) enum Reach {
+    /// Every row.
+    Everything,
+    /// These lines, known or gone.
+    Lines(BTreeSet<String>),
+}
+
+/// What a pass works on, taken once at its start: what falls due meanwhile is the next pass's.
+#[derive(Clone, Copy)]
+pub(crate) struct Basis<'a> {
+    pub(crate) state: &'a DesiredState,
+    pub(crate) reading: Reading,
+    pub(crate) mono: Duration,
+}
+
+/// What the first look planned for a line, until the last look says what became of it.
+#[derive(Default)]
+struct Touched {
+    is_cut: Option<CutReason>,
+    is_counted: bool,
+    is_drift: bool,
+    differs: Vec<&'static str>,
+    profile: Option<(Service, String)>,
+}
+
+/// Where a row of ours is that its line no longer wants there.
+struct Stray {
+    line: String,
+    service: Service,
+    username: String,
+}
+
+impl Reconciler {
+    /// Runs one pass.
+    ///
+    /// # Errors
+    /// When the connection is lost or the router answers what no reading can use. Lines that were not verified by then
+    /// stay due.
+    pub(crate) async fn pass(&mut self, client: &Client, basis: Basis<'_>, reach: Reach) -> Result<(), Error> {
+        let reach = match reach {
+            Reach::Lines(lines) if lines.len() > LINES_READ_BY_NAME => Reach::Everything,
+            reach => reach,
+        };
+        let mut actual = self.read(client, basis, &reach, &[]).await?;
+        if matches!(reach, Reach::Everything) {
+            self.usable_lines = actual.usable_lines();
+        }
+        let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
+        let mut touched = self.note_touched(basis, &planned);
+        self.hold_back(basis, &mut planned, &mut touched).await;
+        self.settle_untouched(basis, &planned, &looked_at, &actual).await;
+        let mut round = 1;
+        while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty() {
+            self.note_owed_kicks(&planned);
+            let applied = Box::pin(apply(client, &planned, &self.settings.profile_template)).await?;
+            self.report_profile_drift(basis.state, &planned).await;
+            let strays = strays(&planned);
+            let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
+            if lines.is_empty() {
+                self.good_profiles.clear();
+                break;
+            }
+            planned = self.second_look(client, basis, lines, &strays, &applied, &mut touched, round).await?;
+            round = round.saturating_add(1);
+        }
+        self.released.clear();
+        self.report_guard().await;
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        client: &Client,
+        basis: Basis<'_>,
+        reach: &Reach,
+        strays: &[Stray],
+    ) -> Result<Actual, Error> {
+        match reach {
+            Reach::Everything => Box::pin(read_everything(client)).await,
+            Reach::Lines(lines) => Box::pin(read_some(client, &self.needed(basis, lines, strays))).await,
+        }
+    }
+
+    /// The rows that deciding about these lines takes.
+    fn needed(&self, basis: Basis<'_>, lines: &BTreeSet<String>, strays: &[Stray]) -> BTreeMap<Service, Needed> {
+        let mut all: BTreeMap<Service, Needed> = BTreeMap::new();
+        for id in lines {
+            let entry = self.ledger.entries.get(id);
+            let wanted = self.line(basis.state, id);
+            if let Some((line, (service, state))) =
+                wanted.and_then(|line| Some((line, effective(&line.item, basis.reading.now).ok()?)))
+            {
+                let needed = all.entry(service).or_default();
+                needed.lines.insert(id.clone(), line.item.username.clone());
+                match state {
+                    Effective::Open => needed.profiles.extend([line.item.profile.clone()]),
+                    Effective::Off(_) => needed.sessions.extend([line.item.username.clone()]),
+                }
+                needed.sessions.extend(entry.into_iter().flat_map(|entry| entry.owes_kick.iter().cloned()));
+            }
+            for gone in self.gone_from(basis.state, id) {
+                let needed = all.entry(gone.service).or_default();
+                needed.lines.insert(id.clone(), gone.username.to_owned());
+                needed.sessions.insert(gone.username.to_owned());
+            }
+        }
+        for stray in strays {
+            let needed = all.entry(stray.service).or_default();
+            needed.lines.entry(stray.line.clone()).or_insert_with(|| stray.username.clone());
+            needed.sessions.insert(stray.username.clone());
+        }
+        for (service, needed) in &mut all {
+            let is_good = |name: &String| {
+                let key = (service.code(), name.clone());
+                let wanted = basis.state.profiles.get(&key);
+                let good = self.good_profiles.get(&key);
+                wanted.zip(good).is_some_and(|(wanted, good)| wanted.item == good.item)
+            };
+            if needed.profiles.iter().all(is_good) {
+                needed.profiles.clear();
+            }
+        }
+        all
+    }
+
+    fn first_look(
+        &mut self,
+        basis: Basis<'_>,
+        reach: &Reach,
+        actual: &mut Actual,
+    ) -> (Plan, BTreeSet<String>) {
+        let lines: BTreeSet<String> = match reach {
+            Reach::Lines(lines) => lines.clone(),
+            Reach::Everything => {
+                let wanted = self.lines(basis.state).map(|line| line.item.line.clone());
+                wanted.chain(self.ledger.entries.keys().cloned()).collect()
+            }
+        };
+        self.note_password_evidence(basis.state, actual);
+        let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), &[]);
+        let planned = plan(&scope, actual);
+        self.note_profiles(basis.state, actual);
+        for id in &lines {
+            if let Some(decision) = self.decision(basis, id) {
+                let place = Service::from_code(decision.line.item.service)
+                    .map(|service| (service, decision.line.item.username.clone()));
+                let has_moved = self.gone_from(basis.state, id).next().is_some();
+                let entry = self.ledger.entry(id);
+                entry.decision = Some(decision);
+                entry.place = if has_moved { entry.place.take() } else { place };
+                entry.is_suspect = false;
+                entry.has_tried_removal = false;
+            } else if let Some(entry) = self.ledger.entries.get_mut(id) {
+                entry.has_tried_removal = true;
+            }
+            // What the guard held is judged anew by this plan.
+            if let Some(entry) = self.ledger.entries.get_mut(id) {
+                entry.failure = entry.failure.take().filter(|failure| failure.kind != FailureKind::Held);
+            }
+        }
+        (planned, lines)
+    }
+
+    /// Takes the lines of the plan apart: what each is in for, and whether it is drift or a cut that the guard counts.
+    fn note_touched(&mut self, basis: Basis<'_>, planned: &Plan) -> BTreeMap<String, Touched> {
+        let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
+        for change in &planned.lines {
+            let entry = self.ledger.entries.get(&change.line);
+            let wanted = self.line(basis.state, &change.line).map(|line| &line.item);
+            let is_counted =
+                guard::counts(change, entry, wanted, basis.mono, basis.reading.leaps)
+                    && !self.released.contains(&change.line);
+            let was_right = entry.and_then(|entry| entry.verified.as_ref().zip(entry.decision.as_ref()));
+            let was_right = was_right.is_some_and(|(verified, decision)| verified.decision.is_same(decision));
+            let note = touched.entry(change.line.clone()).or_default();
+            note.is_cut = note.is_cut.or(change.cut);
+            note.is_counted |= is_counted;
+            note.is_drift |= was_right && !change.differs.is_empty();
+            note.differs.extend(change.differs.iter().copied());
+            note.profile = change.profile.clone().map(|name| (change.service, name));
+            if self.line(basis.state, &change.line).is_none() {
+                let username = change.kick.first().cloned().unwrap_or_default();
+                let entry = self.ledger.entry(&change.line);
+                entry.place.get_or_insert((change.service, username));
+                entry.has_tried_removal = true;
+            }
+        }
+        touched
+    }
+
+    /// Takes the cuts out of the plan that the guard does not allow.
+    async fn hold_back(
+        &mut self,
+        basis: Basis<'_>,
+        planned: &mut Plan,
+        touched: &mut BTreeMap<String, Touched>,
+    ) {
+        let counted = touched.values().filter(|note| note.is_counted).count();
+        let recent = self.history.recent(basis.mono, self.settings.guard.window);
+        if guard::allows(counted, recent, self.usable_lines, self.settings.guard) {
+            return;
+        }
+        let is_held = |change: &LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
+        let (held, kept): (Vec<_>, Vec<_>) = planned.lines.drain(..).partition(is_held);
+        planned.lines = kept;
+        for change in held {
+            touched.remove(&change.line);
+            let detail = format!("one of {counted} lines that would lose access at once");
+            let entry = self.ledger.entry(&change.line);
+            entry.retry = None;
+            entry.failure = Some(LineFailure { line: change.line, kind: FailureKind::Held, detail });
+        }
+        if !self.is_holding {
+            self.is_holding = true;
+            let usable = self.usable_lines;
+            let detail = format!("{counted} of {usable} working lines would lose access; waits for a person");
+            tracing::warn!(router.name = %self.settings.name, lines = counted, "the guard holds a plan");
+            self.event(EventKind::PlanHeld, None, detail).await;
+        }
+    }
+
+    /// Lines that the first look found right, or that no change can make right.
+    async fn settle_untouched(
+        &mut self,
+        basis: Basis<'_>,
+        planned: &Plan,
+        looked_at: &BTreeSet<String>,
+        actual: &Actual,
+    ) {
+        let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).collect();
+        for failure in &planned.failures {
+            self.note_failure(failure.clone());
+        }
+        let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).collect();
+        for id in looked_at {
+            let failure = self.ledger.entries.get(id).and_then(|entry| entry.failure.as_ref());
+            let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
+            if !changing.contains(id.as_str()) && !failed.contains(id.as_str()) && !is_held {
+                self.note_unsupported_or_verified(basis, id, actual);
+            }
+        }
+    }
+
+    fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
+        let unsupported = self
+            .line(basis.state, id)
+            .and_then(|line| effective(&line.item, basis.reading.now).err().map(|error| error.to_string()));
+        match unsupported {
+            Some(detail) => {
+                self.note_failure(LineFailure { line: id.to_owned(), kind: FailureKind::Unsupported, detail });
+            }
+            None => self.note_verified(basis, id, actual),
+        }
+    }
+
+    /// Sessions that must end even if the pass is cut short after the row was written.
+    fn note_owed_kicks(&mut self, planned: &Plan) {
+        for change in planned.lines.iter().filter(|change| !change.kick.is_empty()) {
+            if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
+                self.ledger.entry(&change.line).owes_kick.clone_from(&change.kick);
+            }
+        }
+    }
+
+    /// Reads back what was touched, plans again, and judges each line by what is left.
+    #[expect(clippy::too_many_arguments, reason = "one step of the loop above, kept apart for its length")]
+    async fn second_look(
+        &mut self,
+        client: &Client,
+        basis: Basis<'_>,
+        lines: BTreeSet<String>,
+        strays: &[Stray],
+        applied: &Applied,
+        touched: &mut BTreeMap<String, Touched>,
+        round: u32,
+    ) -> Result<Plan, Error> {
+        for line in lines.iter().filter(|line| !applied.refused.contains_key(*line)) {
+            if let Some(entry) = self.ledger.entries.get_mut(line) {
+                entry.owes_kick.clear();
+            }
+        }
+        let reach = Reach::Lines(lines.clone());
+        let mut actual = self.read(client, basis, &reach, strays).await?;
+        self.note_password_evidence(basis.state, &mut actual);
+        let scope = self.scope(basis, &lines, false, strays);
+        let left = plan(&scope, &actual);
+        self.note_profiles(basis.state, &actual);
+        for (service, name) in left.profiles.iter().map(|change| (change.service, &change.name)) {
+            self.good_profiles.remove(&(service.code(), name.clone()));
+        }
+        let missing: BTreeSet<(Service, &str)> =
+            left.profiles.iter().map(|profile| (profile.service, profile.name.as_str())).collect();
+        let mut again = Plan::default();
+        for id in &lines {
+            let changes: Vec<&LineChange> = left.lines.iter().filter(|change| change.line == *id).collect();
+            let note = touched.remove(id).unwrap_or_default();
+            if let Some(failure) = left.failures.iter().find(|failure| failure.line == *id) {
+                self.note_failure(failure.clone());
+                continue;
+            }
+            let is_profile_missing =
+                note.profile.as_ref().is_some_and(|(service, name)| missing.contains(&(*service, name.as_str())));
+            let refused = applied.refused.get(id).map(String::as_str);
+            let was_overtaken = applied.overtaken.contains(id);
+            match judge(refused, was_overtaken, &changes, is_profile_missing, round) {
+                Verdict::Verified => {
+                    self.note_verified(basis, id, &actual);
+                    self.report_done(basis, id, &note).await;
+                }
+                Verdict::Again if round < ROUNDS => {
+                    again.lines.extend(changes.into_iter().cloned());
+                    touched.insert(id.clone(), note);
+                }
+                Verdict::Again => {}
+                Verdict::Failed(kind, detail) => self.note_failed_write(basis, id, kind, detail),
+            }
+        }
+        Ok(again)
+    }
+
+    fn scope<'a>(
+        &'a self,
+        basis: Basis<'a>,
+        lines: &'a BTreeSet<String>,
+        is_everything: bool,
+        strays: &'a [Stray],
+    ) -> Scope<'a> {
+        let mut wanted = Vec::new();
+        let mut gone = Vec::new();
+        for id in lines {
+            if let Some(line) = self.line(basis.state, id)
+                && let Ok((service, state)) = effective(&line.item, basis.reading.now)
+            {
+                let entry = self.ledger.entries.get(id);
+                let owes_kick = entry.map(|entry| entry.owes_kick.as_slice()).unwrap_or_default();
+                let password = self.ledger.password_knowledge(line);
+                wanted.push(WantedLine { line: &line.item, service, state, password, owes_kick });
+            }
+            gone.extend(self.gone_from(basis.state, id));
+        }
+        for stray in strays {
+            let is_wanted_there =
+                wanted.iter().any(|wanted| wanted.line.line == stray.line && wanted.service == stray.service);
+            let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.service == stray.service);
+            if !is_wanted_there && !is_known {
+                gone.push(GoneLine { line: &stray.line, service: stray.service, username: &stray.username });
+            }
+        }
+        let all_lines = is_everything.then(|| {
+            let each = self.lines(basis.state);
+            each.map(|line| (line.item.line.as_str(), Service::from_code(line.item.service))).collect()
+        });
+        Scope { wanted, gone, profiles: &basis.state.profiles, all_lines }
+    }
+
+    /// Where a line has a row, as far as we remember, that it should not have: it is no more, or has moved.
+    fn gone_from<'a>(&'a self, state: &DesiredState, id: &'a str) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
+        let place = self.ledger.entries.get(id).and_then(|entry| entry.place.as_ref());
+        let wanted = self.line(state, id).map(|line| Service::from_code(line.item.service));
+        let is_gone = |service: Service| match wanted {
+            None => true,
+            Some(wanted) => wanted.is_some_and(|wanted| wanted != service),
+        };
+        let gone = place.filter(|(service, _)| is_gone(*service));
+        gone.map(|(service, username)| GoneLine { line: id, service: *service, username }).into_iter()
+    }
+
+    /// A line of this router.
+    pub(crate) fn line<'a>(&self, state: &'a DesiredState, id: &str) -> Option<&'a Arc<Revised<LineV1>>> {
+        state.lines.get(id).filter(|line| line.item.router == self.settings.name)
+    }
+
+    /// All lines of this router.
+    pub(crate) fn lines<'a>(
+        &self,
+        state: &'a DesiredState,
+    ) -> impl Iterator<Item = &'a Arc<Revised<LineV1>>> + use<'a, '_> {
+        state.lines.values().filter(|line| line.item.router == self.settings.name)
+    }
+
+    /// What is wanted of a line now.
+    pub(crate) fn decision(&self, basis: Basis<'_>, id: &str) -> Option<Decision> {
+        let line = self.line(basis.state, id)?;
+        let profile = basis.state.profiles.get(&(line.item.service, line.item.profile.clone()));
+        let state = effective(&line.item, basis.reading.now).ok().map(|(_, state)| state);
+        Some(Decision { line: Arc::clone(line), state, profile: profile.cloned() })
+    }
+
+    /// One row that shows the password that we want proves that this router shows passwords, for as long as this
+    /// connection lasts.
+    fn note_password_evidence(&mut self, state: &DesiredState, actual: &mut Actual) {
+        for (service, rows) in &mut actual.services {
+            let proves = rows.users.iter().any(|row| {
+                let line = row.mark.as_deref().and_then(|mark| state.lines.get(mark));
+                line.zip(row.password.as_ref()).is_some_and(|(line, password)| {
+                    !line.item.password.is_empty() && password.expose() == line.item.password.as_bytes()
+                })
+            });
+            if proves {
+                self.shows_passwords.insert(*service);
+            }
+            rows.shows_passwords = self.shows_passwords.contains(service);
+        }
+    }
+
+    /// Profiles that stand as the state wants them need no second look on this connection until the state changes
+    /// them. One that stood and now differs stays listed until it is written: that is how drift is told apart.
+    fn note_profiles(&mut self, state: &DesiredState, actual: &Actual) {
+        for (key, profile) in &state.profiles {
+            let service = Service::from_code(key.0);
+            let rows = service.and_then(|service| actual.services.get(&service));
+            let row = rows.and_then(|rows| rows.profiles.iter().find(|row| row.name.as_deref() == Some(&key.1)));
+            if row.is_some_and(|row| row.limit == Some(rate_limit_of(&profile.item))) {
+                self.good_profiles.insert(key.clone(), Arc::clone(profile));
+            }
+        }
+    }
+
+    async fn report_profile_drift(&mut self, state: &DesiredState, planned: &Plan) {
+        for change in &planned.profiles {
+            let key = (change.service.code(), change.name.clone());
+            let good = self.good_profiles.remove(&key);
+            let is_drift = good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
+            if is_drift {
+                let detail = format!("profile {} put right on the router: rate limit", change.name);
+                self.event(EventKind::DriftRepaired, None, detail).await;
+            }
+        }
+    }
+
+    fn note_failure(&mut self, mut failure: LineFailure) {
+        shorten(&mut failure.detail);
+        let entry = self.ledger.entry(&failure.line);
+        entry.retry = None;
+        entry.verified = None;
+        entry.failure = Some(failure);
+    }
+
+    /// A write that was refused waits for the next full check: it would be refused again. One that is not there when
+    /// read back is tried again soon, and then ever later.
+    fn note_failed_write(&mut self, basis: Basis<'_>, id: &str, kind: FailureKind, detail: String) {
+        tracing::warn!(router.name = %self.settings.name, line.id = id, failure = kind.as_str(), "a change did not take");
+        let attempts = self.ledger.entries.get(id).and_then(|entry| entry.retry).map_or(0, |(_, tried)| tried);
+        self.note_failure(LineFailure { line: id.to_owned(), kind, detail });
+        if kind == FailureKind::NotApplied {
+            let ceiling = self.settings.timings.retry;
+            let wait = ceiling.wait(attempts, self.ids.number()).max(ceiling.least / 2);
+            let at = basis.mono.saturating_add(wait);
+            self.ledger.entry(id).retry = Some((at, attempts.saturating_add(1)));
+        }
+    }
+
+    /// The rows that were just read are what is wanted.
+    fn note_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
+        let Some(decision) = self.decision(basis, id) else {
+            if let Some(lost) = self.ledger.entries.remove(id) {
+                self.note_access(lost.verified.is_some_and(|verified| verified.decision.is_open()), false);
+            }
+            return;
+        };
+        if decision.state == Some(Effective::Open) {
+            self.ledger.note_password(&decision.line.item);
+        }
+        let service = Service::from_code(decision.line.item.service);
+        let row_hint = service.and_then(|service| own_row_id(actual.services.get(&service)?, id));
+        let place = service.map(|service| (service, decision.line.item.username.clone()));
+        let is_open = decision.is_open();
+        let entry = self.ledger.entry(id);
+        let was_open = entry.verified.as_ref().is_some_and(|verified| verified.decision.is_open());
+        let is_first = entry.verified.is_none();
+        let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
+        let (at, leaps) =
+            since.map_or((basis.mono, basis.reading.leaps), |verified| (verified.at, verified.leaps));
+        entry.verified = Some(Verified { decision, at, leaps });
+        entry.row_hint = row_hint;
+        entry.place = place;
+        entry.failure = None;
+        entry.retry = None;
+        entry.owes_kick.clear();
+        entry.has_tried_removal = false;
+        if !is_first {
+            self.note_access(was_open, is_open);
+        }
+    }
+
+    fn note_access(&mut self, was_open: bool, is_open: bool) {
+        self.usable_lines = match (was_open, is_open) {
+            (true, false) => self.usable_lines.saturating_sub(1),
+            (false, true) => self.usable_lines.saturating_add(1),
+            _ => self.usable_lines,
+        };
+    }
+
+    /// Tells what was done to a line, now that it is verified.
+    async fn report_done(&mut self, basis: Basis<'_>, id: &str, note: &Touched) {
+        if note.is_counted {
+            self.history.note(basis.mono);
+        }
+        if note.is_cut == Some(CutReason::Off(OffReason::Expired)) {
+            let detail = "its time is over; taken off the router".to_owned();
+            self.event(EventKind::LineExpired, Some(id), detail).await;
+        } else if note.is_drift {
+            self.ledger.entry(id).note_repair(basis.mono);
+            let detail = format!("put right on the router: {}", note.differs.join(", "));
+            self.event(EventKind::DriftRepaired, Some(id), detail).await;
+        }
+    }
+
+    /// Ends the hold when nothing is held any more.
+    async fn report_guard(&mut self) {
+        if self.is_holding && self.ledger.held_lines().is_empty() {
+            self.is_holding = false;
+            let detail = "released, or no longer needed".to_owned();
+            self.event(EventKind::PlanReleased, None, detail).await;
+        }
+    }
+}
+
+impl Decision {
+    fn is_open(&self) -> bool {
+        self.state == Some(Effective::Open)
+    }
+}
+
+fn own_row_id(rows: &ServiceRows, line: &str) -> Option<routeros_api::value::RouterId> {
+    rows.users.iter().find(|row| row.mark.as_deref() == Some(line)).map(|row| row.id.clone())
+}
+
+/// Rows that go, to be looked for again where they were.
+fn strays(planned: &Plan) -> Vec<Stray> {
+    let removals = planned.lines.iter().filter(|change| matches!(change.row, RowChange::Remove { .. }));
+    let stray = |change: &LineChange| Stray {
+        line: change.line.clone(),
+        service: change.service,
+        username: change.kick.first().cloned().unwrap_or_default(),
+    };
+    removals.map(stray).collect()
+}
+
+/// Details travel in messages that give them 200 bytes.
+fn shorten(detail: &mut String) {
+    const DETAIL_BYTES: usize = 200;
+    if detail.len() > DETAIL_BYTES {
+        let mut end = DETAIL_BYTES;
+        while !detail.is_char_boundary(end) {
+            end = end.saturating_sub(1);
+        }
+        detail.truncate(end);
+    }
+}

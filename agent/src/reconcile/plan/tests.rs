@@ -1,0 +1,404 @@
+//! Wanted lines against rows, through one `check`.
+
+use super::*;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::Access;
+
+use crate::enforce::effective;
+use crate::reconcile::actual::SessionRow;
+
+const NOW: i64 = 100;
+
+fn line(id: &str) -> LineV1 {
+    LineV1 {
+        line: id.into(),
+        router: "core".into(),
+        service: Service::Pppoe.code(),
+        username: format!("user-{id}"),
+        password: format!("password-{id}"),
+        profile: "home".into(),
+        access: Access::Open.code(),
+        valid_until_ms: Some(NOW + 1),
+    }
+}
+
+fn off(id: &str) -> LineV1 {
+    LineV1 { access: Access::Off.code(), ..line(id) }
+}
+
+fn expired(id: &str) -> LineV1 {
+    LineV1 { valid_until_ms: Some(NOW), ..line(id) }
+}
+
+fn profile(name: &str, download: u64) -> ProfileV1 {
+    ProfileV1 {
+        name: name.into(),
+        service: Service::Pppoe.code(),
+        download_bits_per_second: download,
+        upload_bits_per_second: 5_000_000,
+        download_burst_bits_per_second: 0,
+        upload_burst_bits_per_second: 0,
+    }
+}
+
+fn id(number: u64) -> RouterId {
+    RouterId::parse(format!("*{number:X}")).unwrap()
+}
+
+/// Our row of a line, open and as it should be.
+fn row(number: u64, line_id: &str) -> UserRow {
+    UserRow {
+        id: id(number),
+        name: Some(format!("user-{line_id}")),
+        mark: Some(line_id.into()),
+        profile: Some("home".into()),
+        service: Some("pppoe".into()),
+        is_disabled: Some(false),
+        password: None,
+    }
+}
+
+fn foreign_row(number: u64, name: &str) -> UserRow {
+    UserRow { name: Some(name.into()), mark: None, ..row(number, "x") }
+}
+
+fn disabled(row: UserRow) -> UserRow {
+    UserRow { is_disabled: Some(true), ..row }
+}
+
+fn profile_row(name: &str, limit: &str, is_ours: bool) -> ProfileRow {
+    ProfileRow {
+        id: id(0xF0),
+        name: Some(name.into()),
+        is_ours,
+        limit: Some(RateLimit::parse(limit.as_bytes()).ok()),
+    }
+}
+
+fn session(number: u64, user: &str) -> SessionRow {
+    SessionRow { id: id(number), user: Some(user.into()) }
+}
+
+struct Case {
+    lines: Vec<LineV1>,
+    rows: ServiceRows,
+    profiles: Vec<ProfileV1>,
+    is_whole: bool,
+    knowledge: PasswordKnowledge,
+    owes_kick: Vec<String>,
+}
+
+impl Case {
+    /// A router whose profile stands, and these lines and rows.
+    fn of(lines: &[LineV1], users: &[UserRow]) -> Self {
+        let rows = ServiceRows {
+            users: users.to_vec(),
+            profiles: vec![profile_row("home", "5M/20M", true)],
+            has_profiles: true,
+            ..ServiceRows::default()
+        };
+        Self {
+            lines: lines.to_vec(),
+            rows,
+            profiles: vec![profile("home", 20_000_000)],
+            is_whole: true,
+            knowledge: PasswordKnowledge::Right,
+            owes_kick: vec![],
+        }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    fn plan(&self) -> Plan {
+        let profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>> = self
+            .profiles
+            .iter()
+            .map(|profile| {
+                let revised = Revised { revision: 1, item: profile.clone() };
+                ((profile.service, profile.name.clone()), Arc::new(revised))
+            })
+            .collect();
+        let wanted = self.lines.iter().map(|line| {
+            let (service, state) = effective(line, UnixMillis(NOW)).unwrap();
+            WantedLine { line, service, state, password: self.knowledge, owes_kick: &self.owes_kick }
+        });
+        let all_lines = self
+            .is_whole
+            .then(|| self.lines.iter().map(|line| (line.line.as_str(), Service::from_code(line.service))).collect());
+        let scope = Scope { wanted: wanted.collect(), gone: vec![], profiles: &profiles, all_lines };
+        plan(&scope, &Actual { services: BTreeMap::from([(Service::Pppoe, self.rows.clone())]) })
+    }
+}
+
+/// Says a plan in words: one text a change, in order, then the failures.
+fn words(plan: &Plan) -> Vec<String> {
+    let mut words = Vec::new();
+    for profile in &plan.profiles {
+        let verb = if profile.id.is_some() { "set" } else { "add" };
+        words.push(format!("{verb} profile {} {}", profile.name, profile.rate_limit));
+    }
+    for change in &plan.lines {
+        let mut text = match &change.row {
+            RowChange::Leave => format!("leave {}", change.line),
+            RowChange::Add(values) => format!("add {}: {}", change.line, said(values)),
+            RowChange::Set(id, values) => format!("set {} {id}: {}", change.line, said(values)),
+            RowChange::Remove { id, is_enabled } => {
+                format!("{} {} {id}", if *is_enabled { "close and remove" } else { "remove" }, change.line)
+            }
+        };
+        if !change.kick.is_empty() {
+            text.push_str(&format!(" kick {}", change.kick.join("+")));
+        }
+        if let Some(cut) = change.cut {
+            text.push_str(&format!(" cut {cut:?}"));
+        }
+        words.push(text);
+    }
+    words.extend(plan.unused_profiles.iter().map(|unused| format!("remove profile {}", unused.id)));
+    words.extend(plan.failures.iter().map(|failure| format!("fail {} {}", failure.line, failure.kind.as_str())));
+    words
+}
+
+fn said(values: &Values) -> String {
+    let mut said: Vec<String> = values.plain.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    said.extend(values.password.iter().map(|_| "password".to_owned()));
+    said.join(" ")
+}
+
+fn check(case: &Case, expected: &[&str]) {
+    assert_eq!(words(&case.plan()), expected);
+}
+
+#[test]
+fn a_router_that_agrees_is_left_alone() {
+    check(&Case::of(&[line("a"), line("b")], &[row(1, "a"), row(2, "b")]), &[]);
+    check(&Case::of(&[off("a")], &[disabled(row(1, "a"))]), &[]);
+    check(&Case::of(&[off("a")], &[]), &[]);
+    check(&Case::of(&[], &[foreign_row(1, "ours-not"), foreign_row(2, "x")]), &[]);
+}
+
+#[test]
+fn an_open_line_without_a_row_gets_one_with_its_mark() {
+    check(
+        &Case::of(&[line("a")], &[]),
+        &["add a: name=user-a profile=home service=pppoe disabled=no comment=tawi:a password"],
+    );
+}
+
+#[test]
+fn only_what_differs_is_set() {
+    let set = |change: fn(&mut UserRow), expected: &str| {
+        let mut has = row(1, "a");
+        change(&mut has);
+        check(&Case::of(&[line("a")], &[has]), &[expected]);
+    };
+    set(|row| row.is_disabled = Some(true), "set a *1: disabled=no");
+    set(|row| row.is_disabled = None, "set a *1: disabled=no");
+    set(|row| row.service = Some("any".into()), "set a *1: service=pppoe");
+    set(|row| row.profile = Some("slow".into()), "set a *1: profile=home kick user-a");
+    set(|row| row.profile = Some("*7".into()), "set a *1: profile=home kick user-a");
+    set(|row| row.name = Some("other".into()), "set a *1: name=user-a kick other");
+    set(
+        |row| {
+            row.is_disabled = Some(true);
+            row.profile = Some("slow".into());
+        },
+        "set a *1: profile=home disabled=no",
+    );
+}
+
+#[test]
+fn a_line_that_is_off_is_disabled_and_its_sessions_end() {
+    check(
+        &Case::of(&[off("a")], &[row(1, "a")]),
+        &["set a *1: disabled=yes kick user-a cut Off(SwitchedOff)"],
+    );
+    check(
+        &Case::of(&[expired("a")], &[row(1, "a")]),
+        &["set a *1: disabled=yes kick user-a cut Off(Expired)"],
+    );
+    let with_session = |users: &[UserRow]| {
+        Case::of(&[off("a")], users).with(|case| case.rows.sessions = vec![session(9, "user-a")])
+    };
+    check(&with_session(&[disabled(row(1, "a"))]), &["leave a kick user-a"]);
+    check(&with_session(&[]), &["leave a kick user-a"]);
+    check(
+        &Case::of(&[off("a")], &[disabled(row(1, "a"))])
+            .with(|case| case.rows.cookies = vec![session(9, "user-a")]),
+        &["leave a kick user-a"],
+    );
+}
+
+#[test]
+fn whoever_gains_comes_before_whoever_loses() {
+    check(
+        &Case::of(&[off("a"), line("b"), expired("c"), line("d")], &[row(1, "a"), row(3, "c"), disabled(row(4, "d"))]),
+        &[
+            "add b: name=user-b profile=home service=pppoe disabled=no comment=tawi:b password",
+            "set d *4: disabled=no",
+            "set a *1: disabled=yes kick user-a cut Off(SwitchedOff)",
+            "set c *3: disabled=yes kick user-c cut Off(Expired)",
+        ],
+    );
+}
+
+#[test]
+fn a_foreign_row_of_the_same_name_is_a_failure_and_never_a_change() {
+    let taken = [foreign_row(1, "user-a")];
+    check(&Case::of(&[line("a")], &taken), &["fail a a foreign row has that name"]);
+    check(&Case::of(&[off("a")], &taken), &["fail a a foreign row has that name"]);
+    let with_session =
+        Case::of(&[off("a")], &taken).with(|case| case.rows.sessions = vec![session(9, "user-a")]);
+    check(&with_session, &["fail a a foreign row has that name"]);
+    // Another line's mark is foreign to this one, and both are in the state.
+    let named_like_a = UserRow { name: Some("user-a".into()), ..row(1, "b") };
+    check(
+        &Case::of(&[line("a"), line("b")], &[named_like_a]),
+        &["set b *1: name=user-b kick user-a", "fail a a foreign row has that name"],
+    );
+}
+
+#[test]
+fn two_lines_of_one_user_name_do_not_fight_over_it() {
+    let twin = LineV1 { username: "user-a".into(), ..line("b") };
+    check(
+        &Case::of(&[line("a"), twin], &[]),
+        &[
+            "add a: name=user-a profile=home service=pppoe disabled=no comment=tawi:a password",
+            "fail b a foreign row has that name",
+        ],
+    );
+}
+
+#[test]
+fn a_row_of_ours_without_a_line_goes_after_its_sessions() {
+    check(
+        &Case::of(&[], &[row(1, "gone"), disabled(row(2, "old"))]),
+        &["remove old *2 kick user-old", "close and remove gone *1 kick user-gone cut Removed"],
+    );
+    // A copy that somebody made, mark and all, would be a second login.
+    let copy = UserRow { name: Some("copy".into()), ..row(2, "a") };
+    check(&Case::of(&[line("a")], &[copy, row(1, "a")]), &["close and remove a *2 kick copy cut Removed"]);
+    // A partial reading proves nothing about other rows.
+    check(&Case::of(&[], &[row(1, "gone")]).with(|case| case.is_whole = false), &[]);
+}
+
+#[test]
+fn a_gone_line_takes_its_row_and_its_sessions_along() {
+    let gone = |users: &[UserRow], sessions: &[SessionRow]| {
+        let rows =
+            ServiceRows { users: users.to_vec(), sessions: sessions.to_vec(), ..ServiceRows::default() };
+        let profiles = BTreeMap::new();
+        let scope = Scope {
+            wanted: vec![],
+            gone: vec![GoneLine { line: "a", service: Service::Pppoe, username: "user-a" }],
+            profiles: &profiles,
+            all_lines: None,
+        };
+        words(&plan(&scope, &Actual { services: BTreeMap::from([(Service::Pppoe, rows)]) }))
+    };
+    assert_eq!(gone(&[row(1, "a")], &[]), ["close and remove a *1 kick user-a cut Removed"]);
+    assert_eq!(gone(&[], &[session(9, "user-a")]), ["leave a kick user-a"]);
+    assert!(gone(&[foreign_row(1, "user-a")], &[session(9, "user-a")]).is_empty());
+    assert!(gone(&[], &[]).is_empty());
+}
+
+#[test]
+fn a_profile_stands_before_the_lines_that_use_it() {
+    let without = Case::of(&[line("a")], &[row(1, "a")]).with(|case| case.rows.profiles.clear());
+    check(&without, &["add profile home 5M/20M"]);
+    let slower = Case::of(&[line("a"), off("b")], &[row(1, "a"), disabled(row(2, "b"))])
+        .with(|case| case.rows.profiles = vec![profile_row("home", "5M/10M", true)]);
+    check(&slower, &["set profile home 5M/20M", "leave a kick user-a"]);
+    let same_in_other_words = Case::of(&[line("a")], &[row(1, "a")])
+        .with(|case| case.rows.profiles = vec![profile_row("home", "5000k/20000000", false)]);
+    check(&same_in_other_words, &[]);
+    let unlimited = Case::of(&[line("a")], &[row(1, "a")])
+        .with(|case| case.rows.profiles = vec![profile_row("home", "", true)]);
+    check(&unlimited, &["set profile home 5M/20M", "leave a kick user-a"]);
+}
+
+#[test]
+fn a_profile_that_is_foreign_or_unknown_opens_nobody_and_closes_all_the_same() {
+    let foreign = Case::of(&[line("a"), off("b")], &[row(2, "b")])
+        .with(|case| case.rows.profiles = vec![profile_row("home", "1M/1M", false)]);
+    check(
+        &foreign,
+        &["set b *2: disabled=yes kick user-b cut Off(SwitchedOff)", "fail a a foreign row has that name"],
+    );
+    let unknown = Case::of(&[line("a")], &[]).with(|case| case.profiles.clear());
+    check(&unknown, &["remove profile *F0", "fail a refused by the router"]);
+}
+
+#[test]
+fn a_profile_of_ours_goes_only_when_nothing_uses_it() {
+    let old = |users: &[UserRow]| {
+        Case::of(&[], users).with(|case| {
+            case.profiles.clear();
+            case.rows.profiles = vec![profile_row("old", "1M/1M", true), profile_row("default", "", false)];
+        })
+    };
+    check(&old(&[]), &["remove profile *F0"]);
+    check(&old(&[UserRow { profile: Some("old".into()), ..foreign_row(1, "x") }]), &[]);
+}
+
+#[test]
+fn a_password_is_written_when_it_is_known_to_be_wrong_and_never_on_suspicion() {
+    let with = |shown: Option<&str>, shows: bool, knowledge: PasswordKnowledge| {
+        let password = shown.map(|text| Secret::new(text.to_owned()));
+        Case::of(&[line("a")], &[UserRow { password, ..row(1, "a") }]).with(|case| {
+            case.rows.shows_passwords = shows;
+            case.knowledge = knowledge;
+        })
+    };
+    use PasswordKnowledge::{Right, Stale};
+    check(&with(None, false, Right), &[]);
+    check(&with(None, false, Stale), &["set a *1: password"]);
+    check(&with(Some("password-a"), true, Stale), &[]);
+    check(&with(Some("changed"), true, Right), &["set a *1: password"]);
+    check(&with(Some("*****"), false, Right), &[]);
+    check(&with(None, true, Right), &[]);
+}
+
+#[test]
+fn sessions_that_a_cut_pass_still_owed_are_ended() {
+    let owing = |line: LineV1, users: &[UserRow]| {
+        Case::of(&[line], users).with(|case| case.owes_kick = vec!["user-a".into()])
+    };
+    check(&owing(line("a"), &[row(1, "a")]), &["leave a kick user-a"]);
+    check(&owing(off("a"), &[disabled(row(1, "a"))]), &["leave a kick user-a"]);
+}
+
+#[test]
+fn a_menu_that_the_router_hides_fails_its_lines() {
+    let hidden = Case::of(&[line("a")], &[]).with(|case| case.rows.unavailable = Some("no such command".into()));
+    check(&hidden, &["fail a refused by the router"]);
+}
+
+#[test]
+fn rates_are_written_upload_first_and_bursts_only_above_the_rate() {
+    let limit = |upload: u64, download: u64, upload_burst: u64, download_burst: u64| {
+        let profile = ProfileV1 {
+            upload_bits_per_second: upload,
+            download_bits_per_second: download,
+            upload_burst_bits_per_second: upload_burst,
+            download_burst_bits_per_second: download_burst,
+            ..profile("home", 0)
+        };
+        rate_limit_of(&profile).map(|limit| limit.to_string())
+    };
+    assert_eq!(limit(0, 0, 0, 0), None);
+    assert_eq!(limit(5_000_000, 20_000_000, 0, 0).as_deref(), Some("5M/20M"));
+    assert_eq!(limit(0, 20_000_000, 0, 0).as_deref(), Some("0/20M"));
+    assert_eq!(limit(5_000_000, 20_000_000, 4_000_000, 20_000_000).as_deref(), Some("5M/20M"));
+    assert_eq!(limit(5_000_000, 20_000_000, 0, 30_000_000).as_deref(), Some("5M/20M 5M/30M 5M/20M 16/16"));
+}
+
+#[test]
+fn a_plan_does_not_show_passwords() {
+    let shown = format!("{:?}", Case::of(&[line("a")], &[]).plan());
+    assert!(!shown.contains("password-a"), "{shown}");
+}

@@ -1,0 +1,241 @@
+//! One connection, from the first greeting to its end: when a pass is due, and over what.
+//!
+//! Waits for the state to move, for news of rows, for a line to expire, for a retry, for the full check, for a person.
+//! News are compared with what is wanted before anything is asked of the router, so that the echo of our own writes
+//! costs nothing. A listen that the router does not offer is done without: the full check sees the same, later.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use routeros_api::menu::{Clock, Resource};
+use routeros_api::{Change, Client, Command, Error, Listen};
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, Service};
+use tokio::time::{Instant, sleep_until};
+
+use crate::desired::DesiredState;
+use crate::enforce;
+use crate::flow::StateReceiver;
+use crate::reconcile::actual::{Actual, ServiceRows, UserRow, menus, user_row};
+use crate::reconcile::pass::{Basis, Reach};
+use crate::reconcile::plan::{Scope, WantedLine, plan};
+use crate::reconcile::{End, Reconciler};
+
+/// The longest wait for an expiry. The trusted clock may be corrected meanwhile, and then the timer is wrong.
+const LONGEST_EXPIRY_WAIT: Duration = Duration::from_secs(30);
+
+impl Reconciler {
+    /// Serves a connection until it or the agent ends.
+    pub(crate) async fn serve(&mut self, client: &Client, state: &mut StateReceiver) -> End {
+        self.good_profiles.clear();
+        self.shows_passwords.clear();
+        let mut listens = Listens::start(client, &[Service::Pppoe, Service::Hotspot]).await;
+        if let Err(error) = self.greet(client).await {
+            return End::Lost(error);
+        }
+        let mut next_full_check = Instant::now();
+        let mut releases_seen = self.settings.release.count();
+        loop {
+            let current = Arc::clone(&state.borrow_and_update());
+            if let Err(error) = self.work(client, &current, &mut next_full_check).await {
+                return End::Lost(error);
+            }
+            if state.has_changed().unwrap_or(false) {
+                continue;
+            }
+            let wake = self.next_wake(&current, next_full_check);
+            tokio::select! {
+                changed = state.changed() => if changed.is_err() { return End::Stopped },
+                news = listens.next() => match news {
+                    Ok((service, change)) => self.take_news(&current, service, change, &mut next_full_check),
+                    Err(error) => return End::Lost(error),
+                },
+                () = sleep_until(wake) => {}
+                lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),
+                () = self.settings.release.changed() => {
+                    if self.settings.release.count() != releases_seen {
+                        releases_seen = self.settings.release.count();
+                        self.released = self.ledger.held_lines().into_iter().collect();
+                        next_full_check = Instant::now();
+                    }
+                }
+                () = self.reports.closed() => return End::Stopped,
+            }
+        }
+    }
+
+    /// Reads the release and the clock, and says that the router is there.
+    async fn greet(&mut self, client: &Client) -> Result<(), Error> {
+        let (resource, clock) = tokio::join!(client.single::<Resource>(), client.single::<Clock>());
+        if let Some(version) = unless_trapped(resource)?.and_then(|resource| resource.version) {
+            // `7.18.2 (stable)`: the channel is no part of the release.
+            let version = String::from_utf8_lossy(&version);
+            self.release = version.split(' ').next().unwrap_or_default().to_owned();
+        }
+        if let Some(seconds) = unless_trapped(clock)?.and_then(|clock| clock.unix_seconds()) {
+            self.clock.note_router_time(UnixMillis(seconds.saturating_mul(1_000)));
+        }
+        self.report_status(true).await;
+        if std::mem::take(&mut self.is_lost) {
+            self.event(EventKind::RouterFound, None, "the router answers again".to_owned()).await;
+        }
+        Ok(())
+    }
+
+    /// Runs the passes that are due, and says where the router stands.
+    async fn work(
+        &mut self,
+        client: &Client,
+        state: &DesiredState,
+        next_full_check: &mut Instant,
+    ) -> Result<(), Error> {
+        // Before the controller has spoken, an empty state is ignorance and not an order to remove everything.
+        if state.generation == 0 {
+            return Ok(());
+        }
+        let basis = Basis { state, reading: self.clock.reading(), mono: self.origin.elapsed() };
+        if self.ledger.trusted_generation == 0 {
+            self.ledger.trusted_generation = self.settings.settled_generation.unwrap_or(state.generation);
+        }
+        if *next_full_check <= Instant::now() {
+            Box::pin(self.pass(client, basis, Reach::Everything)).await?;
+            *next_full_check = Instant::now() + self.settings.timings.full_check;
+        } else {
+            let due = self.due_lines(basis);
+            if !due.is_empty() {
+                Box::pin(self.pass(client, basis, Reach::Lines(due))).await?;
+            }
+        }
+        self.report_settled(state.generation, self.ledger.failures()).await;
+        Ok(())
+    }
+
+    fn next_wake(&self, state: &DesiredState, next_full_check: Instant) -> Instant {
+        if state.generation == 0 {
+            return Instant::now() + self.settings.timings.full_check;
+        }
+        let reading = self.clock.reading();
+        let lines = self.lines(state).map(|line| &line.item);
+        let expiry = enforce::next_change(lines, reading.now)
+            .map(|at| Instant::now() + at.since(reading.now).min(LONGEST_EXPIRY_WAIT));
+        let retry = self.ledger.next_retry().map(|at| self.origin + at);
+        [Some(next_full_check), expiry, retry].into_iter().flatten().min().unwrap_or(next_full_check)
+    }
+
+    /// Marks a line as suspect when news of its row do not fit what is wanted.
+    fn take_news(
+        &mut self,
+        state: &DesiredState,
+        service: Service,
+        change: Change,
+        next_full_check: &mut Instant,
+    ) {
+        let now = self.origin.elapsed();
+        let line = match change {
+            Change::Resync => {
+                *next_full_check = Instant::now();
+                None
+            }
+            Change::Removed(id) => {
+                let mut entries = self.ledger.entries.iter();
+                let removed = entries.find(|(_, entry)| {
+                    entry.row_hint.as_ref() == Some(&id)
+                        && entry.place.as_ref().is_some_and(|(place, _)| *place == service)
+                });
+                removed.map(|(line, _)| line.clone())
+            }
+            Change::Row(row) => user_row(&row).and_then(|row| self.line_off_its_row(state, service, row)),
+        };
+        if let Some(entry) = line.and_then(|line| self.ledger.entries.get_mut(&line))
+            && entry.verified.is_some()
+            && entry.may_repair_at_once(now)
+        {
+            entry.is_suspect = true;
+        }
+    }
+
+    /// The line that this row belongs to, by its mark or by the id that it was last read with, if the row is not as
+    /// the line wants it.
+    fn line_off_its_row(&self, state: &DesiredState, service: Service, row: UserRow) -> Option<String> {
+        let by_hint = || {
+            let mut entries = self.ledger.entries.iter();
+            let same = entries.find(|(_, entry)| entry.row_hint.as_ref() == Some(&row.id));
+            same.filter(|(_, entry)| entry.place.as_ref().is_some_and(|(place, _)| *place == service))
+                .map(|(line, _)| line.clone())
+        };
+        let id = row.mark.clone().filter(|mark| self.line(state, mark).is_some()).or_else(by_hint)?;
+        let line = self.line(state, &id)?;
+        let (wanted_service, wanted_state) = enforce::effective(&line.item, self.clock.now()).ok()?;
+        let wanted = WantedLine {
+            line: &line.item,
+            service: wanted_service,
+            state: wanted_state,
+            password: self.ledger.password_knowledge(line),
+            owes_kick: &[],
+        };
+        let scope = Scope { wanted: vec![wanted], gone: vec![], profiles: &state.profiles, all_lines: None };
+        let rows = ServiceRows { users: vec![row], ..ServiceRows::default() };
+        let planned = plan(&scope, &Actual { services: BTreeMap::from([(service, rows)]) });
+        (!planned.lines.is_empty() || !planned.failures.is_empty()).then_some(id)
+    }
+}
+
+/// `None` when the router has no such menu or does not let us see it.
+fn unless_trapped<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(error) if error.is_connection_lost() => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+/// News of the rows that let users in.
+struct Listens(Vec<(Service, Listen)>);
+
+impl Listens {
+    async fn start(client: &Client, services: &[Service]) -> Self {
+        let mut listens = Vec::new();
+        for service in services {
+            let menu = menus(*service);
+            let properties: Vec<&str> =
+                menu.user_properties.iter().copied().filter(|property| *property != "password").collect();
+            let command = Command::new(format!("{}/listen", menu.users)).proplist(&properties);
+            if let Ok(listen) = client.listen(command).await {
+                listens.push((*service, listen));
+            }
+        }
+        Self(listens)
+    }
+
+    /// The next change of any; waits forever when no listen is left.
+    async fn next(&mut self) -> Result<(Service, Change), Error> {
+        loop {
+            let (index, news) = self.next_of_any().await;
+            match news {
+                Some(Ok(change)) => {
+                    let service = self.0.get(index).map_or(Service::Pppoe, |(service, _)| *service);
+                    return Ok((service, change));
+                }
+                Some(Err(error)) if error.is_connection_lost() => return Err(error),
+                // The router does not offer it, or ended it: the full check stands in.
+                Some(Err(_)) | None => {
+                    self.0.remove(index);
+                }
+            }
+        }
+    }
+
+    async fn next_of_any(&mut self) -> (usize, Option<Result<Change, Error>>) {
+        let mut waits: Vec<_> = self.0.iter_mut().map(|(_, listen)| Box::pin(listen.next())).collect();
+        std::future::poll_fn(|context| {
+            for (index, wait) in waits.iter_mut().enumerate() {
+                if let std::task::Poll::Ready(news) = wait.as_mut().poll(context) {
+                    return std::task::Poll::Ready((index, news));
+                }
+            }
+            std::task::Poll::Pending
+        })
+        .await
+    }
+}

@@ -1,0 +1,158 @@
+//! What a reconciler must know of its router, and every interval and limit that it works under.
+//!
+//! Plain data with defaults; nothing here connects. `config.rs` fills it from the agent's file. `Debug` shows no
+//! password, because the client's options do not.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use routeros_api::Options;
+use tawi_shared::wire::SessionUsageV1;
+use tokio::sync::Notify;
+
+use crate::reconcile::guard::GuardLimits;
+
+/// Silence after which the router is asked for its name, unless the options say otherwise: listens may be silent for
+/// hours, and a firewall between forgets a silent connection after minutes.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// One router of the site.
+#[derive(Clone, Debug)]
+pub struct RouterSettings {
+    /// Its name in the agent's configuration; lines refer to it.
+    pub name: String,
+    /// Address, transport, user and password.
+    pub connect: Options,
+    /// Intervals.
+    pub timings: Timings,
+    /// When the guard holds a plan.
+    pub guard: GuardLimits,
+    /// Lets a person release what the guard holds.
+    pub release: GuardRelease,
+    /// The profile whose other properties (addresses, pool, DNS) a new profile of ours starts with, as
+    /// `copy-from`; by name, and left out where the router has none of that name.
+    pub profile_template: String,
+    /// The newest generation that this router had settled before the restart, where the core keeps it. On a router that
+    /// hides passwords, lines newer than it get theirs written once more. `None` trusts the rows that are there.
+    pub settled_generation: Option<u64>,
+    /// The last stored totals of sessions of this router that had not ended, so that a restart goes on with their keys.
+    pub open_sessions: Vec<SessionUsageV1>,
+}
+
+impl RouterSettings {
+    /// Settings with defaults for everything but who and where.
+    #[must_use]
+    pub fn new(name: impl Into<String>, mut connect: Options) -> Self {
+        connect.keepalive.get_or_insert(KEEPALIVE);
+        Self {
+            name: name.into(),
+            connect,
+            timings: Timings::default(),
+            guard: GuardLimits::default(),
+            release: GuardRelease::default(),
+            profile_template: "default".to_owned(),
+            settled_generation: None,
+            open_sessions: Vec::new(),
+        }
+    }
+}
+
+/// How often and how soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timings {
+    /// Between two full checks. Default 120 s: what a listen missed is put right within two minutes, and a print of
+    /// 500 rows costs a small router less than a second of that.
+    pub full_check: Duration,
+    /// Between two samples of usage. Default 30 s: what an abrupt end of a session may lose.
+    pub sample: Duration,
+    /// First and longest wait before a change that is not there when read back is tried again. Default 1 s and 60 s.
+    pub retry: Backoff,
+    /// First and longest wait before connecting anew. Default 1 s and 60 s.
+    pub reconnect: Backoff,
+    /// Wait after a refused login. Default 60 s: repeated attempts lock accounts.
+    pub login_refused: Duration,
+    /// How long a router may be away before head office hears of it. Default 10 s: a reboot of the agent's switch is
+    /// no news.
+    pub lost_after: Duration,
+}
+
+impl Default for Timings {
+    fn default() -> Self {
+        let second = Duration::from_secs(1);
+        let minute = Duration::from_secs(60);
+        Self {
+            full_check: Duration::from_secs(120),
+            sample: Duration::from_secs(30),
+            retry: Backoff { least: second, most: minute },
+            reconnect: Backoff { least: second, most: minute },
+            login_refused: minute,
+            lost_after: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Waits that double from `least` to `most`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The ceiling of the first wait.
+    pub least: Duration,
+    /// The ceiling of every later one.
+    pub most: Duration,
+}
+
+impl Backoff {
+    /// The wait before attempt `attempt` (0 for the first): anywhere between nothing and the ceiling, by `random`, so
+    /// that routers lost together do not come back together.
+    #[must_use]
+    pub fn wait(self, attempt: u32, random: u64) -> Duration {
+        let doubled = self.least.saturating_mul(2_u32.saturating_pow(attempt.min(16)));
+        let ceiling = u64::try_from(doubled.min(self.most).as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(random.checked_rem(ceiling.saturating_add(1)).unwrap_or(0))
+    }
+}
+
+/// Releases what the guard of one router holds. Clones act on the same router.
+#[derive(Clone, Debug, Default)]
+pub struct GuardRelease(Arc<Switch>);
+
+#[derive(Debug, Default)]
+struct Switch {
+    releases: AtomicU64,
+    changed: Notify,
+}
+
+impl GuardRelease {
+    /// Lets the cuts that are held at this moment go ahead. Later ones are judged anew.
+    pub fn release(&self) {
+        self.0.releases.fetch_add(1, Ordering::SeqCst);
+        self.0.changed.notify_one();
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.releases.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_their_ceiling_and_are_spread_over_all_of_it() {
+        let backoff = Timings::default().reconnect;
+        let check = |attempt, random, millis| {
+            assert_eq!(backoff.wait(attempt, random), Duration::from_millis(millis), "{attempt}");
+        };
+        check(0, 1_000, 1_000);
+        check(0, 1_001, 0);
+        check(3, 8_000, 8_000);
+        check(6, 60_000, 60_000);
+        check(1_000, 60_000, 60_000);
+        check(1_000, u64::MAX, u64::MAX % 60_001);
+    }
+}

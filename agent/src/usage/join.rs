@@ -1,0 +1,197 @@
+//! Which counters belong to which PPP session.
+//!
+//! Pure. `/ppp/active` knows sessions and has no bytes; `/interface` has bytes and knows no users; the menu of the
+//! tunnel server joins the two by `user` and `name`. Names of interfaces are never taken apart: static bindings have
+//! arbitrary ones and a second session of one user gets a suffix. Counting over time is `tracker.rs`.
+//!
+//! The three prints are not one moment. They are asked for in the order counters, tunnels, sessions, so that a session
+//! that is old enough to span all three owned the counters; a younger one gets its bytes in the next sample.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use routeros_api::Row;
+use routeros_api::value::{UpDown, parse_duration, parse_number};
+use tawi_shared::wire::Service;
+
+use crate::reconcile::actual::text;
+use crate::usage::tracker::SeenSession;
+
+/// Uptimes are printed in whole seconds and a print takes a while; a session must be older than the sample by this.
+const AGE_SLACK: Duration = Duration::from_secs(2);
+
+/// Properties to read of `/interface`.
+pub const INTERFACE_PROPERTIES: &[&str] = &["name", "rx-byte", "tx-byte"];
+/// Properties to read of `/interface/pppoe-server`.
+pub const TUNNEL_PROPERTIES: &[&str] = &["name", "user", "remote-address", "uptime"];
+/// Properties to read of `/ppp/active`.
+pub const PPP_PROPERTIES: &[&str] =
+    &[".id", "name", "service", "caller-id", "address", "uptime", "session-id"];
+/// Properties to read of `/ip/hotspot/active`.
+pub const HOTSPOT_PROPERTIES: &[&str] = &[".id", "user", "address", "uptime", "bytes-in", "bytes-out"];
+
+struct Tunnel {
+    interface: String,
+    peer: Option<String>,
+    uptime: Duration,
+}
+
+/// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
+#[must_use]
+pub fn join_pppoe(
+    interfaces: &[Row],
+    tunnels: &[Row],
+    active: &[Row],
+    sampling: Duration,
+) -> Vec<SeenSession> {
+    let counters: BTreeMap<String, UpDown<u64>> =
+        interfaces.iter().filter_map(|row| Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?))).collect();
+    let mut by_user: BTreeMap<String, Vec<Tunnel>> = BTreeMap::new();
+    for row in tunnels {
+        if let (Some(user), Some(interface)) = (text(row, "user"), text(row, "name")) {
+            let tunnel = Tunnel { interface, peer: text(row, "remote-address"), uptime: uptime(row) };
+            by_user.entry(user).or_default().push(tunnel);
+        }
+    }
+    let mut sessions = Vec::new();
+    for row in active.iter().filter(|row| text(row, "service").as_deref() == Some("pppoe")) {
+        let Some(mut session) = seen(row, Service::Pppoe, "name", "session-id") else { continue };
+        let peer = text(row, "caller-id");
+        let is_old_enough = session.uptime >= sampling.saturating_add(AGE_SLACK);
+        let tunnel = by_user
+            .get_mut(&session.user)
+            .and_then(|tunnels| take_tunnel(tunnels, peer.as_deref(), session.uptime));
+        session.bytes =
+            tunnel.filter(|_| is_old_enough).and_then(|tunnel| counters.get(&tunnel.interface).copied());
+        sessions.push(session);
+    }
+    sessions
+}
+
+/// Reads the rows of `/ip/hotspot/active`, which have everything.
+#[must_use]
+pub fn read_hotspot(active: &[Row]) -> Vec<SeenSession> {
+    let session = |row: &Row| {
+        let mut session = seen(row, Service::Hotspot, "user", ".id")?;
+        session.bytes = counters(row, "bytes-in", "bytes-out");
+        Some(session)
+    };
+    active.iter().filter_map(session).collect()
+}
+
+/// Takes the tunnel of a session out of those of its user: the one with its peer, or else the nearest uptime.
+fn take_tunnel(tunnels: &mut Vec<Tunnel>, peer: Option<&str>, uptime: Duration) -> Option<Tunnel> {
+    let is_peer = |tunnel: &Tunnel| peer.is_some() && tunnel.peer.as_deref() == peer;
+    let has_peer = tunnels.iter().any(is_peer);
+    let best = tunnels
+        .iter()
+        .enumerate()
+        .filter(|(_, tunnel)| !has_peer || is_peer(tunnel))
+        .min_by_key(|(_, tunnel)| tunnel.uptime.abs_diff(uptime))?;
+    let index = best.0;
+    Some(tunnels.swap_remove(index))
+}
+
+fn seen(row: &Row, service: Service, user: &str, number: &str) -> Option<SeenSession> {
+    let id = text(row, ".id")?;
+    Some(SeenSession {
+        service,
+        number: text(row, number).unwrap_or(id),
+        user: text(row, user)?,
+        address: text(row, "address").unwrap_or_default(),
+        uptime: uptime(row),
+        bytes: None,
+    })
+}
+
+/// The router's `rx` and `in` come from the client: its upload.
+fn counters(row: &Row, upload: &str, download: &str) -> Option<UpDown<u64>> {
+    let number = |name| row.parsed(name, parse_number).ok().flatten();
+    Some(UpDown { upload: number(upload)?, download: number(download)? })
+}
+
+fn uptime(row: &Row) -> Duration {
+    row.parsed("uptime", parse_duration).ok().flatten().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use routeros_api::wire::Sentence;
+
+    fn row(words: &[&'static str]) -> Row {
+        Row::from(std::iter::once("!re").chain(words.iter().copied()).collect::<Sentence>())
+    }
+
+    fn joined(interfaces: &[Row], tunnels: &[Row], active: &[Row]) -> Vec<(String, Option<(u64, u64)>)> {
+        let sessions = join_pppoe(interfaces, tunnels, active, Duration::from_secs(1));
+        let bytes = |session: &SeenSession| session.bytes.map(|bytes| (bytes.upload, bytes.download));
+        sessions.iter().map(|session| (session.number.clone(), bytes(session))).collect()
+    }
+
+    #[test]
+    fn a_session_gets_the_counters_of_its_own_interface_whatever_that_is_called() {
+        let interfaces = [
+            row(&["=name=<pppoe-amina>", "=rx-byte=10", "=tx-byte=100"]),
+            row(&["=name=static-juma", "=rx-byte=20", "=tx-byte=200"]),
+            row(&["=name=ether1", "=rx-byte=9", "=tx-byte=9"]),
+        ];
+        let tunnels = [
+            row(&["=name=static-juma", "=user=juma", "=uptime=1m"]),
+            row(&["=name=<pppoe-amina>", "=user=amina", "=uptime=1m"]),
+        ];
+        let active = [
+            row(&["=.id=*1", "=name=amina", "=service=pppoe", "=uptime=1m", "=session-id=0x1"]),
+            row(&["=.id=*2", "=name=juma", "=service=pppoe", "=uptime=1m", "=session-id=0x2"]),
+            row(&["=.id=*3", "=name=vpn", "=service=l2tp", "=uptime=1m", "=session-id=0x3"]),
+        ];
+        assert_eq!(
+            joined(&interfaces, &tunnels, &active),
+            [("0x1".to_owned(), Some((10, 100))), ("0x2".to_owned(), Some((20, 200)))]
+        );
+    }
+
+    #[test]
+    fn two_sessions_of_one_user_are_told_apart_by_peer_and_then_by_uptime() {
+        let interfaces = [
+            row(&["=name=<pppoe-a>", "=rx-byte=1", "=tx-byte=1"]),
+            row(&["=name=<pppoe-a-1>", "=rx-byte=2", "=tx-byte=2"]),
+        ];
+        let active = [
+            row(&["=.id=*1", "=name=a", "=service=pppoe", "=uptime=9m", "=session-id=0x1", "=caller-id=AA"]),
+            row(&["=.id=*2", "=name=a", "=service=pppoe", "=uptime=1m", "=session-id=0x2", "=caller-id=BB"]),
+        ];
+        let by_peer = [
+            row(&["=name=<pppoe-a-1>", "=user=a", "=remote-address=AA", "=uptime=1m"]),
+            row(&["=name=<pppoe-a>", "=user=a", "=remote-address=BB", "=uptime=9m"]),
+        ];
+        assert_eq!(
+            joined(&interfaces, &by_peer, &active),
+            [("0x1".to_owned(), Some((2, 2))), ("0x2".to_owned(), Some((1, 1)))]
+        );
+        let by_uptime = [
+            row(&["=name=<pppoe-a-1>", "=user=a", "=uptime=1m1s"]),
+            row(&["=name=<pppoe-a>", "=user=a", "=uptime=9m"]),
+        ];
+        assert_eq!(
+            joined(&interfaces, &by_uptime, &active),
+            [("0x1".to_owned(), Some((1, 1))), ("0x2".to_owned(), Some((2, 2)))]
+        );
+    }
+
+    #[test]
+    fn a_session_younger_than_the_sample_waits_for_the_next_one() {
+        let interfaces = [row(&["=name=<pppoe-a>", "=rx-byte=1", "=tx-byte=1"])];
+        let tunnels = [row(&["=name=<pppoe-a>", "=user=a", "=uptime=2s"])];
+        let active = [row(&["=.id=*1", "=name=a", "=service=pppoe", "=uptime=2s", "=session-id=0x1"])];
+        assert_eq!(joined(&interfaces, &tunnels, &active), [("0x1".to_owned(), None)]);
+    }
+
+    #[test]
+    fn hotspot_rows_have_upload_as_bytes_in() {
+        let active = [row(&["=.id=*A", "=user=a", "=address=10.5.5.2", "=uptime=1m", "=bytes-in=3", "=bytes-out=7"])];
+        let sessions = read_hotspot(&active);
+        assert_eq!(sessions[0].bytes, Some(UpDown { upload: 3, download: 7 }));
+        assert_eq!((sessions[0].number.as_str(), sessions[0].address.as_str()), ("*A", "10.5.5.2"));
+    }
+}

@@ -1,0 +1,254 @@
+//! From samples of counters to totals of sessions.
+//!
+//! ```text
+//! unseen ──seen──> open ──counters grow or start anew──> open ──not seen, or another in its place──> ended
+//! ```
+//!
+//! Pure. Totals are absolute, so that a lost message is healed by the next and a doubled one changes nothing. A session
+//! is known by the router's own number for it and by when it began; a number that begins again with a smaller uptime is
+//! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Where in
+//! doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use routeros_api::value::UpDown;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
+
+/// How far an uptime may lag behind the clock and still be the same session: it is printed in whole seconds, and the
+/// router takes a while to print.
+const UPTIME_SLACK: Duration = Duration::from_secs(3);
+
+/// How far the beginning of a session may seem to have moved across a restart of the agent, by rounding and by
+/// corrections of the clock.
+const RESUME_SLACK: Duration = Duration::from_secs(10);
+
+/// A session as one sample shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenSession {
+    /// Whose menu it was in.
+    pub service: Service,
+    /// The router's number for it: the session id of PPP, the row id of a hotspot login.
+    pub number: String,
+    /// Who logged in.
+    pub user: String,
+    /// The client's address; empty when unknown.
+    pub address: String,
+    /// Since when.
+    pub uptime: Duration,
+    /// Its counters, where this sample has them.
+    pub bytes: Option<UpDown<u64>>,
+}
+
+/// When a sample was taken.
+#[derive(Clone, Copy, Debug)]
+pub struct SampledAt {
+    /// By the trusted clock; for people.
+    pub time: UnixMillis,
+    /// By the monotonic clock; for telling sessions apart.
+    pub elapsed: Duration,
+}
+
+/// What a sample brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Sessions whose totals moved, that are new, or that ended.
+    pub usage: Vec<SessionUsageV1>,
+    /// Lines that came online or went offline, with the address.
+    pub events: Vec<(EventKind, String, String)>,
+}
+
+#[derive(Clone, Debug)]
+struct Tracked {
+    line: String,
+    session: String,
+    started_at: UnixMillis,
+    address: String,
+    /// The counters when they were last read; `None` for a resumed session before its first reading.
+    counters: Option<UpDown<u64>>,
+    total: UpDown<u64>,
+    last_seen: SampledAt,
+    uptime: Duration,
+    is_resumed: bool,
+}
+
+/// All open sessions of one router.
+#[derive(Clone, Debug)]
+pub struct Tracker {
+    router: String,
+    sessions: BTreeMap<(Service, String), Tracked>,
+}
+
+impl Tracker {
+    /// Nothing open. Keys of sessions begin with the router's name.
+    #[must_use]
+    pub fn new(router: &str) -> Self {
+        Self { router: router.to_owned(), sessions: BTreeMap::new() }
+    }
+
+    /// Goes on with sessions that were open when the agent stopped. Those of other routers, and keys that this release
+    /// does not make, are left aside.
+    pub fn resume(&mut self, open: &[SessionUsageV1]) {
+        for usage in open.iter().filter(|usage| !usage.is_ended) {
+            let Some(key) = self.key_of(&usage.session) else { continue };
+            let total = UpDown { upload: usage.upload_bytes, download: usage.download_bytes };
+            let tracked = Tracked {
+                line: usage.line.clone(),
+                session: usage.session.clone(),
+                started_at: UnixMillis(usage.started_at_ms),
+                address: usage.address.clone(),
+                counters: None,
+                total,
+                last_seen: SampledAt { time: UnixMillis(usage.sampled_at_ms), elapsed: Duration::ZERO },
+                uptime: Duration::ZERO,
+                is_resumed: true,
+            };
+            self.sessions.insert(key, tracked);
+        }
+    }
+
+    /// Takes a whole sample: every session of every service. `line_of` names the line of a user; sessions of others are
+    /// not ours to count.
+    pub fn sample(
+        &mut self,
+        at: SampledAt,
+        seen: &[SeenSession],
+        line_of: impl Fn(Service, &str) -> Option<String>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        // Told after whatever ended: of a customer who dialled in again, the last news is that he is online.
+        let mut begun = Outcome::default();
+        let mut ended = std::mem::take(&mut self.sessions);
+        for session in seen {
+            let key = (session.service, session.number.clone());
+            let known = ended.remove(&key);
+            let known = match known {
+                Some(known) if known.is_continued_by(session, at) => Some(known),
+                Some(other) => {
+                    other.end(at, &mut outcome);
+                    None
+                }
+                None => None,
+            };
+            let tracked = match known {
+                Some(mut known) => {
+                    if known.take(session, at) {
+                        outcome.usage.push(known.usage(at.time, false));
+                    }
+                    known
+                }
+                None => {
+                    let Some(line) = line_of(session.service, &session.user) else { continue };
+                    let new = self.begin(line, session, at);
+                    begun.usage.push(new.usage(at.time, false));
+                    begun.events.push((EventKind::LineOnline, new.line.clone(), new.address.clone()));
+                    new
+                }
+            };
+            self.sessions.insert(key, tracked);
+        }
+        for gone in ended.into_values() {
+            gone.end(at, &mut outcome);
+        }
+        outcome.usage.extend(begun.usage);
+        outcome.events.extend(begun.events);
+        outcome
+    }
+
+    fn begin(&self, line: String, session: &SeenSession, at: SampledAt) -> Tracked {
+        let started_at = at.time.minus(session.uptime);
+        let bytes = session.bytes.unwrap_or_default();
+        Tracked {
+            line,
+            session: format!(
+                "{}/{}/{}/{}",
+                self.router,
+                session.service.as_str(),
+                session.number,
+                started_at.0.div_euclid(1_000)
+            ),
+            started_at,
+            address: session.address.clone(),
+            counters: Some(bytes),
+            total: bytes,
+            last_seen: at,
+            uptime: session.uptime,
+            is_resumed: false,
+        }
+    }
+
+    /// `router/service/number/second` read back.
+    fn key_of(&self, session: &str) -> Option<(Service, String)> {
+        let rest = session.strip_prefix(&self.router)?.strip_prefix('/')?;
+        let (service, rest) = rest.split_once('/')?;
+        let (number, _) = rest.rsplit_once('/')?;
+        Some((Service::parse(service)?, number.to_owned()))
+    }
+}
+
+impl Tracked {
+    /// Whether what is seen under the same number is the same session still.
+    fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
+        if self.is_resumed {
+            let started_at = at.time.minus(session.uptime);
+            let moved = started_at.since(self.started_at).max(self.started_at.since(started_at));
+            return moved <= RESUME_SLACK;
+        }
+        let expected = self.uptime.saturating_add(at.elapsed.saturating_sub(self.last_seen.elapsed));
+        session.uptime.saturating_add(UPTIME_SLACK) >= expected
+    }
+
+    /// Takes new counters; says whether there is anything to tell.
+    fn take(&mut self, session: &SeenSession, at: SampledAt) -> bool {
+        let before = (self.total, self.address.clone());
+        self.last_seen = at;
+        self.uptime = session.uptime;
+        self.is_resumed = false;
+        if !session.address.is_empty() {
+            self.address.clone_from(&session.address);
+        }
+        if let Some(now) = session.bytes {
+            self.total = match self.counters {
+                Some(last) => UpDown {
+                    upload: grown(self.total.upload, last.upload, now.upload),
+                    download: grown(self.total.download, last.download, now.download),
+                },
+                // Nobody knows what the counters showed when the agent stopped, only that the total had come from
+                // them: what exceeds it is new, and a smaller reading may have been counted already.
+                None => UpDown {
+                    upload: self.total.upload.max(now.upload),
+                    download: self.total.download.max(now.download),
+                },
+            };
+            self.counters = Some(now);
+        }
+        before != (self.total, self.address.clone())
+    }
+
+    fn end(self, at: SampledAt, outcome: &mut Outcome) {
+        outcome.usage.push(self.usage(self.last_seen.time.min(at.time), true));
+        outcome.events.push((EventKind::LineOffline, self.line, self.address));
+    }
+
+    fn usage(&self, sampled_at: UnixMillis, is_ended: bool) -> SessionUsageV1 {
+        SessionUsageV1 {
+            line: self.line.clone(),
+            session: self.session.clone(),
+            started_at_ms: self.started_at.0,
+            sampled_at_ms: sampled_at.0,
+            upload_bytes: self.total.upload,
+            download_bytes: self.total.download,
+            is_ended,
+            address: self.address.clone(),
+        }
+    }
+}
+
+/// A counter that shrank was reset, and all that it shows is new.
+fn grown(total: u64, last: u64, now: u64) -> u64 {
+    total.saturating_add(now.checked_sub(last).unwrap_or(now))
+}
+
+#[cfg(test)]
+mod tests;

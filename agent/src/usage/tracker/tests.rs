@@ -1,0 +1,266 @@
+//! Sessions as routers show them, and what must come out.
+
+use super::*;
+use proptest::prelude::*;
+
+fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> SeenSession {
+    SeenSession {
+        service: Service::Pppoe,
+        number: number.into(),
+        user: user.into(),
+        address: "10.0.0.9".into(),
+        uptime: Duration::from_secs(uptime),
+        bytes: bytes.map(|(upload, download)| UpDown { upload, download }),
+    }
+}
+
+fn at(second: u64) -> SampledAt {
+    SampledAt {
+        time: UnixMillis(1_000_000_000_000 + i64::try_from(second).unwrap() * 1_000),
+        elapsed: Duration::from_secs(second),
+    }
+}
+
+fn line_of(_: Service, user: &str) -> Option<String> {
+    (user != "stranger").then(|| format!("line-{user}"))
+}
+
+/// Plays samples, and gives what was last said of each session in the order of first sight: (upload, download, ended).
+fn check(samples: &[(u64, Vec<SeenSession>)], expected: &[(u64, u64, bool)], events: &[EventKind]) -> Tracker {
+    let mut tracker = Tracker::new("core");
+    let mut said: Vec<SessionUsageV1> = Vec::new();
+    let mut kinds = Vec::new();
+    for (second, sessions) in samples {
+        let outcome = tracker.sample(at(*second), sessions, line_of);
+        for usage in outcome.usage {
+            match said.iter_mut().find(|known| known.session == usage.session) {
+                Some(known) => *known = usage,
+                None => said.push(usage),
+            }
+        }
+        kinds.extend(outcome.events.into_iter().map(|(kind, ..)| kind));
+    }
+    let totals: Vec<_> =
+        said.iter().map(|usage| (usage.upload_bytes, usage.download_bytes, usage.is_ended)).collect();
+    assert_eq!(totals, expected);
+    assert_eq!(kinds, events);
+    tracker
+}
+
+use EventKind::{LineOffline, LineOnline};
+
+#[test]
+fn a_session_is_counted_from_its_beginning_to_its_last_sample() {
+    check(
+        &[
+            (0, vec![seen("0x1", "a", 5, None)]),
+            (30, vec![seen("0x1", "a", 35, Some((10, 100)))]),
+            (60, vec![seen("0x1", "a", 65, Some((20, 300)))]),
+            (90, vec![]),
+        ],
+        &[(20, 300, true)],
+        &[LineOnline, LineOffline],
+    );
+}
+
+#[test]
+fn a_session_that_did_not_move_is_not_told_again() {
+    let mut tracker = Tracker::new("core");
+    tracker.sample(at(0), &[seen("0x1", "a", 5, Some((1, 1)))], line_of);
+    let still = tracker.sample(at(30), &[seen("0x1", "a", 35, Some((1, 1)))], line_of);
+    assert_eq!(still, Outcome::default());
+}
+
+#[test]
+fn a_session_found_in_the_middle_brings_all_that_its_counters_show() {
+    check(&[(0, vec![seen("0x1", "a", 9_000, Some((7, 8)))])], &[(7, 8, false)], &[LineOnline]);
+}
+
+#[test]
+fn counters_reset_by_somebody_go_on_from_the_total() {
+    check(
+        &[
+            (0, vec![seen("0x1", "a", 100, Some((50, 500)))]),
+            (30, vec![seen("0x1", "a", 130, Some((5, 50)))]),
+            (60, vec![seen("0x1", "a", 160, Some((6, 60)))]),
+        ],
+        &[(56, 560, false)],
+        &[LineOnline],
+    );
+}
+
+#[test]
+fn a_reconnect_between_samples_is_a_new_session_by_its_number_or_by_its_uptime() {
+    check(
+        &[
+            (0, vec![seen("0x1", "a", 100, Some((50, 500)))]),
+            (30, vec![seen("0x2", "a", 10, Some((60, 600)))]),
+        ],
+        &[(50, 500, true), (60, 600, false)],
+        &[LineOnline, LineOffline, LineOnline],
+    );
+    check(
+        &[
+            (0, vec![seen("*A", "a", 100, Some((50, 500)))]),
+            (30, vec![seen("*A", "a", 10, Some((60, 600)))]),
+        ],
+        &[(50, 500, true), (60, 600, false)],
+        &[LineOnline, LineOffline, LineOnline],
+    );
+}
+
+#[test]
+fn a_reboot_ends_every_session_and_counts_none_twice() {
+    check(
+        &[
+            (0, vec![seen("0x1", "a", 100, Some((50, 500))), seen("0x2", "b", 100, Some((1, 1)))]),
+            (60, vec![]),
+            (90, vec![seen("0x1", "a", 5, Some((3, 30))), seen("0x2", "b", 4, None)]),
+        ],
+        &[(50, 500, true), (1, 1, true), (3, 30, false), (0, 0, false)],
+        &[LineOnline, LineOnline, LineOffline, LineOffline, LineOnline, LineOnline],
+    );
+}
+
+#[test]
+fn two_sessions_of_one_user_are_two_sessions_of_one_line() {
+    let tracker = check(
+        &[(0, vec![seen("0x1", "a", 9, Some((1, 2))), seen("0x2", "a", 8, Some((3, 4)))])],
+        &[(1, 2, false), (3, 4, false)],
+        &[LineOnline, LineOnline],
+    );
+    assert!(tracker.sessions.values().all(|session| session.line == "line-a"));
+}
+
+#[test]
+fn strangers_are_not_counted() {
+    check(&[(0, vec![seen("0x1", "stranger", 9, Some((1, 2)))])], &[], &[]);
+}
+
+fn open(session: &str, started_second: i64, upload: u64) -> SessionUsageV1 {
+    SessionUsageV1 {
+        line: "line-a".into(),
+        session: session.into(),
+        started_at_ms: 1_000_000_000_000 + started_second * 1_000,
+        sampled_at_ms: 1_000_000_000_000,
+        upload_bytes: upload,
+        download_bytes: 0,
+        is_ended: false,
+        address: String::new(),
+    }
+}
+
+#[test]
+fn a_restart_of_the_agent_goes_on_with_the_same_key_and_never_counts_twice() {
+    let check = |counter: u64, expected: u64| {
+        let mut tracker = Tracker::new("core");
+        tracker.resume(&[open("core/pppoe/0x1/999999900", -100, 50)]);
+        let outcome = tracker.sample(at(30), &[seen("0x1", "a", 129, Some((counter, 0)))], line_of);
+        assert!(outcome.events.is_empty());
+        let tracked = tracker.sessions.values().next().unwrap();
+        assert_eq!((tracked.session.as_str(), tracked.total.upload), ("core/pppoe/0x1/999999900", expected));
+    };
+    check(80, 80);
+    check(50, 50);
+    check(20, 50);
+}
+
+#[test]
+fn a_session_that_ended_while_the_agent_was_away_ends_with_its_last_total() {
+    let mut tracker = Tracker::new("core");
+    tracker.resume(&[open("core/pppoe/0x1/999999900", -100, 50), open("other/pppoe/0x1/1", 1, 9), open("odd", 1, 9)]);
+    let outcome = tracker.sample(at(30), &[seen("0x1", "a", 3, Some((4, 0)))], line_of);
+    let said: Vec<_> =
+        outcome.usage.iter().map(|usage| (usage.session.as_str(), usage.upload_bytes, usage.is_ended)).collect();
+    assert_eq!(said, [("core/pppoe/0x1/999999900", 50, true), ("core/pppoe/0x1/1000000027", 4, false)]);
+}
+
+/// What happens between two samples of one user's connection.
+#[derive(Clone, Debug)]
+enum Happening {
+    Moves(u32, u32),
+    Reconnects,
+    Resets,
+    Reboots,
+    Waits(u8),
+    Samples,
+    SamplesWithoutCounters,
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        6 => (any::<u32>(), any::<u32>()).prop_map(|(upload, download)| Happening::Moves(upload, download)),
+        2 => Just(Happening::Reconnects),
+        1 => Just(Happening::Resets),
+        1 => Just(Happening::Reboots),
+        4 => any::<u8>().prop_map(Happening::Waits),
+        6 => Just(Happening::Samples),
+        1 => Just(Happening::SamplesWithoutCounters),
+    ]
+}
+
+/// A router with one line, and what really moved.
+#[derive(Default)]
+struct World {
+    second: u64,
+    number: u64,
+    started: u64,
+    counters: (u64, u64),
+    moved: (u64, u64),
+    has_reused_number: bool,
+}
+
+impl World {
+    fn connect(&mut self) {
+        self.started = self.second;
+        self.counters = (0, 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn totals_never_exceed_what_was_moved_and_never_shrink(
+        happenings in proptest::collection::vec(happening(), 1..60),
+        reuses_numbers in any::<bool>(),
+    ) {
+        let mut world = World { has_reused_number: reuses_numbers, ..World::default() };
+        let mut tracker = Tracker::new("core");
+        let mut totals: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+        for what in happenings {
+            match what {
+                Happening::Moves(upload, download) => {
+                    for (counter, moved, more) in [
+                        (&mut world.counters.0, &mut world.moved.0, upload),
+                        (&mut world.counters.1, &mut world.moved.1, download),
+                    ] {
+                        *counter += u64::from(more);
+                        *moved += u64::from(more);
+                    }
+                }
+                Happening::Reconnects => {
+                    world.number += u64::from(!world.has_reused_number);
+                    world.connect();
+                }
+                Happening::Resets => world.counters = (0, 0),
+                Happening::Reboots => {
+                    world.second += 40;
+                    world.number = 0;
+                    world.connect();
+                }
+                Happening::Waits(seconds) => world.second += u64::from(seconds),
+                Happening::Samples | Happening::SamplesWithoutCounters => {
+                    let bytes = matches!(what, Happening::Samples).then_some(world.counters);
+                    let session = seen(&format!("0x{:x}", world.number), "a", world.second - world.started, bytes);
+                    let outcome = tracker.sample(at(world.second), &[session], line_of);
+                    for usage in outcome.usage {
+                        let total = (usage.upload_bytes, usage.download_bytes);
+                        let last = totals.insert(usage.session, total).unwrap_or_default();
+                        prop_assert!(last.0 <= total.0 && last.1 <= total.1);
+                    }
+                    let sum = totals.values().fold((0, 0), |sum, total| (sum.0 + total.0, sum.1 + total.1));
+                    prop_assert!(sum.0 <= world.moved.0 && sum.1 <= world.moved.1, "{sum:?} of {:?}", world.moved);
+                }
+            }
+        }
+    }
+}
