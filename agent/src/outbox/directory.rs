@@ -1,0 +1,160 @@
+//! The state directory as files: the lock, the swap of a rewritten store, the damaged one put aside, the free space.
+//!
+//! ```text
+//! lock            one agent at a time
+//! store/          the engine's directory
+//! store.new/      being written by a rewrite; complete as soon as store.old exists
+//! store.old/      the one before a rewrite, about to be removed
+//! store.bad-<ms>/ a damaged one, for whoever wants to look; only the newest is kept
+//! ```
+//!
+//! It knows nothing of the engine but one flaw: sled 0.34 reads a half-written `snap.*.generating` at start and then
+//! refuses to open (its issues 1166, 1527 and 1533), so that those are removed first.
+
+use std::fs::{self, DirBuilder, File, TryLockError};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use tawi_shared::UnixMillis;
+
+use super::StoreError;
+
+/// What a damaged store is renamed to, with the time behind it.
+const BAD_PREFIX: &str = "store.bad-";
+
+/// The state directory belongs to this process until this is dropped.
+#[derive(Debug)]
+pub struct StateLock {
+    /// Held, not read: the lock ends with it.
+    _file: File,
+}
+
+impl StateLock {
+    /// Makes the directory if need be, for the agent's user alone, and locks it.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it, [`StoreError::Unwritable`] when it cannot be made.
+    pub fn take(directory: &Path) -> Result<Self, StoreError> {
+        let unwritable = |operation, error: io::Error| StoreError::Unwritable {
+            operation,
+            directory: directory.to_path_buf(),
+            detail: error.to_string(),
+        };
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| unwritable("make the state directory", error))?;
+        let file = File::options()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(directory.join("lock"))
+            .map_err(|error| unwritable("open the lock file", error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked(directory.to_path_buf())),
+            Err(TryLockError::Error(error)) => Err(unwritable("lock the state directory", error)),
+        }
+    }
+}
+
+pub(super) fn store_of(directory: &Path) -> PathBuf {
+    directory.join("store")
+}
+
+pub(super) fn new_of(directory: &Path) -> PathBuf {
+    directory.join("store.new")
+}
+
+fn old_of(directory: &Path) -> PathBuf {
+    directory.join("store.old")
+}
+
+/// Puts things in order before the store is opened: ends a swap that a power cut interrupted, and removes half-written
+/// snapshots.
+pub(super) fn prepare(directory: &Path) -> io::Result<()> {
+    let (store, new, old) = (store_of(directory), new_of(directory), old_of(directory));
+    if !store.exists() {
+        // The first rename of a swap was done, so the new one is complete.
+        if old.exists() && new.exists() {
+            fs::rename(&new, &store)?;
+        } else if old.exists() {
+            fs::rename(&old, &store)?;
+        }
+        sync_directory(directory)?;
+    }
+    remove_tree(&new)?;
+    remove_tree(&old)?;
+    remove_generating(&store)
+}
+
+/// Puts a complete and synced `store.new` in the place of `store`.
+pub(super) fn swap(directory: &Path) -> io::Result<()> {
+    sync_directory(directory)?;
+    fs::rename(store_of(directory), old_of(directory))?;
+    sync_directory(directory)?;
+    fs::rename(new_of(directory), store_of(directory))?;
+    sync_directory(directory)?;
+    remove_tree(&old_of(directory))
+}
+
+/// Moves a damaged store out of the way; the damaged one before it goes.
+pub(super) fn put_aside(directory: &Path, now: UnixMillis) -> io::Result<PathBuf> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(BAD_PREFIX) {
+            remove_tree(&entry.path())?;
+        }
+    }
+    let bad = directory.join(format!("{BAD_PREFIX}{now}"));
+    fs::rename(store_of(directory), &bad)?;
+    sync_directory(directory)?;
+    Ok(bad)
+}
+
+pub(super) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// Free space for an ordinary user on the disk of `path`, in bytes.
+///
+/// # Errors
+/// When the system does not say.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(path)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Whether a few blocks can really be written now: quotas and limits do not show in the free space.
+pub(super) fn can_write(directory: &Path) -> io::Result<()> {
+    const PROBE: [u8; 16 * 1024] = [0x5a; 16 * 1024];
+    let path = directory.join("probe");
+    let written = fs::write(&path, PROBE).and_then(|()| File::open(&path)?.sync_all());
+    let removed = fs::remove_file(&path);
+    written.and(removed)
+}
+
+pub(super) fn remove_tree(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn remove_generating(store: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(store) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! What rests on flash, in our own terms: the desired state, the life number, and a few marks. Lanes: `lanes.rs`.
+//!
+//! Damaged records are skipped, counted and removed. A state with a hole in it is not given out: it would take the
+//! lines in the hole off the router; none is better, because then nothing is written to a router until the controller
+//! has sent a whole one. Keys and values in raw form are `store.rs`'s business.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tawi_shared::envelope;
+use tawi_shared::wire::Lane;
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::framing::unframe;
+use super::records::{
+    FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_STATE, SEALED, StoredLine, StoredProfile,
+    StoredState, numbered, profile_key, router_key, router_of,
+};
+use super::store::{Changes, Place, Store, engine, length};
+use super::{
+    LaneSizes, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError, StoreHealth,
+};
+use crate::desired::DesiredState;
+
+/// What a line or profile takes on flash, roughly, for deciding whether a rewrite pays.
+const ITEM_BYTES: u64 = 160;
+
+/// The store, open and counted.
+pub(super) struct Flash {
+    pub(super) store: Store,
+    pub(super) epoch: u32,
+    stored: Arc<DesiredState>,
+    is_state_whole: bool,
+    pub(super) event_lane: LaneSizes,
+    pub(super) usage_lane: LaneSizes,
+    /// Of the next pending event.
+    pub(super) next_order: u64,
+    pub(super) bad_records: u64,
+    pub(super) dropped_records: u64,
+}
+
+impl Flash {
+    /// Opens the store and reads everything once. The caller has prepared the directory, and catches panics.
+    pub(super) fn open(directory: &Path, ids: &IdSource) -> Result<(Self, Opening), StoreError> {
+        let mut flash = Self {
+            store: Store::open(directory)?,
+            epoch: 0,
+            stored: Arc::default(),
+            is_state_whole: false,
+            event_lane: LaneSizes::default(),
+            usage_lane: LaneSizes::default(),
+            next_order: 1,
+            bad_records: 0,
+            dropped_records: 0,
+        };
+        flash.load_state()?;
+        let open_sessions = flash.load_lanes()?;
+        flash.load_epoch(ids)?;
+        let opening = Opening {
+            state: if flash.is_state_whole { Arc::clone(&flash.stored) } else { Arc::default() },
+            is_state_whole: flash.is_state_whole,
+            lost: None,
+            open_sessions,
+            settled: flash.load_settled()?,
+            clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
+        };
+        Ok((flash, opening))
+    }
+
+    /// The generation that is safe on flash; 0 when it is not whole.
+    pub(super) fn stored_generation(&self) -> u64 {
+        if self.is_state_whole { self.stored.generation } else { 0 }
+    }
+
+    /// What the store holds, in figures.
+    pub(super) fn overview(&self) -> Overview {
+        Overview {
+            epoch: self.epoch,
+            stored_generation: self.stored_generation(),
+            events: self.event_lane,
+            usage: self.usage_lane,
+            in_memory: 0,
+            bad_records: self.bad_records,
+            dropped_records: self.dropped_records,
+            disk_bytes: self.store.disk_bytes(),
+            health: StoreHealth::Well,
+        }
+    }
+
+    /// Puts the desired state on flash: what changed since the last time, and the new head, in one commit. When this
+    /// returns, a power cut cannot take it back. On an error what was there before is still there.
+    pub(super) fn put_state(&mut self, state: Arc<DesiredState>) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let mut changes = Changes::default();
+        for (id, held) in &state.lines {
+            if self.stored.lines.get(id).is_none_or(|old| !Arc::ptr_eq(old, held) && old != held) {
+                let value = StoredLine { revision: held.revision, line: held.item.clone() };
+                changes.put(Place::Lines, id.as_bytes(), &value)?;
+            }
+        }
+        for id in self.stored.lines.keys().filter(|id| !state.lines.contains_key(*id)) {
+            changes.remove(Place::Lines, id.as_bytes());
+        }
+        for (key, held) in &state.profiles {
+            if self.stored.profiles.get(key).is_none_or(|old| !Arc::ptr_eq(old, held) && old != held) {
+                let value = StoredProfile { revision: held.revision, profile: held.item.clone() };
+                changes.put(Place::Profiles, &profile_key(key.0, &key.1), &value)?;
+            }
+        }
+        for (service, name) in self.stored.profiles.keys().filter(|key| !state.profiles.contains_key(*key)) {
+            changes.remove(Place::Profiles, &profile_key(*service, name));
+        }
+        let head = StoredState { generation: state.generation, hash: state.hash.to_bytes() };
+        changes.put(Place::Meta, META_STATE, &head)?;
+        self.store.commit(&changes)?;
+        self.store.sync()?;
+        self.stored = state;
+        self.is_state_whole = true;
+        Ok(())
+    }
+
+    /// The number of the next connection. It grows across restarts, and with the clock, so that it grows across a
+    /// lost store too.
+    pub(super) fn next_connection_epoch(&mut self, now: UnixMillis) -> Result<u64, StoreError> {
+        let last: u64 = self.store.get(Place::Meta, META_CONNECTION)?.unwrap_or(0);
+        let next = last.saturating_add(1).max(u64::try_from(now.0).unwrap_or(0));
+        self.put_meta(META_CONNECTION, &next)?;
+        self.store.sync()?;
+        Ok(next)
+    }
+
+    /// Notes the latest time that the agent is known to have lived at.
+    pub(super) fn put_clock_floor(&mut self, floor: UnixMillis) -> Result<(), StoreError> {
+        self.put_meta(META_CLOCK, &floor)
+    }
+
+    /// Notes the newest generation that a router settled. Not synced: an older one costs a few more writes to the
+    /// router after a power cut.
+    pub(super) fn put_settled(&mut self, router: &str, generation: u64) -> Result<(), StoreError> {
+        self.put_meta(&router_key(router), &generation)
+    }
+
+    /// Whether the engine's files are so much larger than what lives in them that they should be written anew.
+    pub(super) fn is_bloated(&self) -> bool {
+        let items = self.stored.lines.len().saturating_add(self.stored.profiles.len());
+        let live = u64::try_from(items).unwrap_or(u64::MAX).saturating_mul(ITEM_BYTES);
+        let live = live.saturating_add(self.event_lane.bytes).saturating_add(self.usage_lane.bytes);
+        self.store.disk_bytes() > live.saturating_mul(REWRITE_FACTOR).saturating_add(REWRITE_SLACK_BYTES)
+    }
+
+    /// Begins a new life: what is sealed gets new positions from 1 under a new epoch.
+    pub(super) fn start_new_epoch(&mut self, ids: &IdSource) -> Result<(), StoreError> {
+        let failed = |detail: String| engine("give a record a new position", detail);
+        let mut changes = Changes::default();
+        let epoch = new_epoch(ids, self.epoch);
+        let mut lanes = [self.event_lane, self.usage_lane];
+        for (lane, sizes) in [Lane::Event, Lane::Usage].into_iter().zip(&mut lanes) {
+            let place = Self::place(lane);
+            let sealed = sizes.sealed_seqs();
+            // Removals first: a new position may be the old one of another record.
+            sealed.clone().for_each(|seq| changes.remove(place, &numbered(SEALED, seq)));
+            for (seq, old) in (1..).zip(sealed) {
+                let record = self.sealed(lane, old)?;
+                let (header, body) =
+                    envelope::open(&record.bytes).map_err(|error| failed(error.to_string()))?;
+                let header = envelope::Header { store_epoch: epoch, seq, ..header };
+                let bytes = envelope::seal(header, body).map_err(|error| failed(error.to_string()))?;
+                sizes.bytes =
+                    sizes.bytes.saturating_sub(length(&record.bytes)).saturating_add(length(&bytes));
+                changes.put_bytes(place, &numbered(SEALED, seq), bytes);
+            }
+            sizes.last_seq = sizes.sealed;
+            changes.put(place, LAST_SEQ, &sizes.last_seq)?;
+        }
+        changes.put(Place::Meta, META_EPOCH, &epoch)?;
+        self.store.commit(&changes)?;
+        self.store.sync()?;
+        [self.event_lane, self.usage_lane] = lanes;
+        self.epoch = epoch;
+        Ok(())
+    }
+
+    fn load_state(&mut self) -> Result<(), StoreError> {
+        let mut state = DesiredState::default();
+        let mut bad = Vec::new();
+        for entry in self.store.scan(Place::Lines, b"")? {
+            let (key, value) = entry?;
+            match unframe::<StoredLine>(&key, FORMAT, &value) {
+                Ok(stored) => state.restore_line(stored.line, stored.revision),
+                Err(_) => bad.push((Place::Lines, key)),
+            }
+        }
+        for entry in self.store.scan(Place::Profiles, b"")? {
+            let (key, value) = entry?;
+            match unframe::<StoredProfile>(&key, FORMAT, &value) {
+                Ok(stored) => state.restore_profile(stored.profile, stored.revision),
+                Err(_) => bad.push((Place::Profiles, key)),
+            }
+        }
+        let head: StoredState = self.store.get(Place::Meta, META_STATE)?.unwrap_or_default();
+        state.generation = head.generation;
+        self.is_state_whole = bad.is_empty() && state.hash.to_bytes() == head.hash;
+        self.stored = Arc::new(state);
+        let mut changes = Changes::default();
+        bad.iter().for_each(|(place, key)| changes.remove(*place, key));
+        self.bad_records += u64::try_from(bad.len()).unwrap_or(u64::MAX);
+        self.store.commit(&changes)
+    }
+
+    fn load_settled(&self) -> Result<BTreeMap<String, u64>, StoreError> {
+        let mut settled = BTreeMap::new();
+        for entry in self.store.scan(Place::Meta, b"")? {
+            let (key, value) = entry?;
+            if let (Some(router), Ok(generation)) = (router_of(&key), unframe(&key, FORMAT, &value)) {
+                settled.insert(router.to_owned(), generation);
+            }
+        }
+        Ok(settled)
+    }
+
+    /// Reads the epoch, or begins one. Where the newest position of a lane cannot be read, positions could be given
+    /// out twice, so that a new life begins too.
+    fn load_epoch(&mut self, ids: &IdSource) -> Result<(), StoreError> {
+        let mut is_damaged = false;
+        for place in [Place::Events, Place::Usage] {
+            let found = self.store.bytes(place, LAST_SEQ)?;
+            is_damaged |= found.is_some_and(|bytes| unframe::<u64>(LAST_SEQ, FORMAT, &bytes).is_err());
+        }
+        let found = self.store.get(Place::Meta, META_EPOCH)?;
+        self.epoch = found.unwrap_or(0);
+        self.bad_records += u64::from(is_damaged);
+        if found.is_none() || is_damaged { self.start_new_epoch(ids) } else { Ok(()) }
+    }
+
+    fn put_meta<T: Serialize>(&self, key: &[u8], value: &T) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let mut changes = Changes::default();
+        changes.put(Place::Meta, key, value)?;
+        self.store.commit(&changes)
+    }
+}
+
+/// A random life number that is neither 0 nor the last one.
+fn new_epoch(ids: &IdSource, last: u32) -> u32 {
+    let [a, b, c, d, ..] = ids.number().to_be_bytes();
+    let epoch = u32::from_be_bytes([a, b, c, d]);
+    if epoch == 0 || epoch == last { last.wrapping_add(1).max(1) } else { epoch }
+}

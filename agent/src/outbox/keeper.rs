@@ -1,0 +1,398 @@
+//! What happens when flash fails: the store must never stop the agent.
+//!
+//! ```text
+//! well ──error or panic of the engine──> closed, records go to memory ──recover──> opened anew, memory put down ──> well
+//!   └──little space──> open, records go to memory ──recover──> memory put down ──> well
+//! damaged at the start: put aside as store.bad-<ms>, begin empty with a new life, say so
+//! ```
+//!
+//! It runs on the store's thread and blocks. Records in memory are bounded; of events the oldest go first. A state
+//! that is not on flash is enforced all the same; it is the core that does not tell the controller "stored".
+
+use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
+use tawi_shared::{Clock, IdSource, UnixMillis};
+use tracing::{error, info, warn};
+
+use super::directory::{can_write, prepare, put_aside};
+use super::flash::Flash;
+use super::records::{event_to_wire, shortened};
+use super::store::from_io;
+use super::{Forgot, Lost, Opening, Overview, RESERVE_BYTES, SealedRecord, StoreError, StoreHealth};
+use crate::desired::DesiredState;
+use crate::flow::Event;
+
+/// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
+const MEMORY_EVENTS: usize = 1_000;
+/// Sessions that are kept in memory while flash takes none: two for each line of a large site.
+const MEMORY_SESSIONS: usize = 4_000;
+
+/// Records that wait in memory, with whether the site was cut off when they came.
+#[derive(Default)]
+struct Memory {
+    events: VecDeque<(EventV1, bool)>,
+    sessions: BTreeMap<String, (SessionUsageV1, bool)>,
+}
+
+impl Memory {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.sessions.is_empty()
+    }
+
+    fn len(&self) -> u64 {
+        u64::try_from(self.events.len().saturating_add(self.sessions.len())).unwrap_or(u64::MAX)
+    }
+
+    /// How many old ones had to go.
+    fn put_events(&mut self, events: Vec<EventV1>, is_historical: bool) -> u64 {
+        self.events.extend(events.into_iter().map(|event| (event, is_historical)));
+        let excess = self.events.len().saturating_sub(MEMORY_EVENTS);
+        self.events.drain(..excess);
+        u64::try_from(excess).unwrap_or(u64::MAX)
+    }
+
+    /// How many could not be taken.
+    fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) -> u64 {
+        let mut refused = 0;
+        for total in sessions {
+            if self.sessions.len() < MEMORY_SESSIONS || self.sessions.contains_key(&total.session) {
+                self.sessions.insert(total.session.clone(), (total, is_historical));
+            } else {
+                refused += 1;
+            }
+        }
+        refused
+    }
+}
+
+/// The store and what to do when it fails.
+pub struct Keeper {
+    directory: PathBuf,
+    ids: IdSource,
+    clock: Clock,
+    flash: Option<Flash>,
+    health: StoreHealth,
+    memory: Memory,
+    /// The newest state that was given or read, on flash or not.
+    newest: Arc<DesiredState>,
+    connection_epoch: u64,
+    /// Figures of lives of the store that ended since the start, and of memory.
+    bad_records: u64,
+    dropped_records: u64,
+    /// What the store held when it was last open.
+    last: Overview,
+}
+
+impl Keeper {
+    /// Opens the store, or goes on without. A damaged one is put aside.
+    #[must_use]
+    pub fn open(directory: &Path, ids: IdSource, clock: Clock) -> (Self, Opening) {
+        let mut keeper = Self {
+            directory: directory.to_path_buf(),
+            ids,
+            clock,
+            flash: None,
+            health: StoreHealth::Well,
+            memory: Memory::default(),
+            newest: Arc::default(),
+            connection_epoch: 0,
+            bad_records: 0,
+            dropped_records: 0,
+            last: Overview::default(),
+        };
+        let opening = match keeper.open_flash() {
+            Ok(opening) => opening,
+            Err(problem) => {
+                keeper.fail(&problem);
+                Opening::default()
+            }
+        };
+        keeper.newest = Arc::clone(&opening.state);
+        (keeper, opening)
+    }
+
+    /// Puts the desired state on flash, durably.
+    ///
+    /// # Errors
+    /// [`StoreError`]: it is not there yet, and will be put there by [`Keeper::recover`].
+    pub fn put_state(&mut self, state: Arc<DesiredState>) -> Result<(), StoreError> {
+        self.newest = Arc::clone(&state);
+        self.attempt(|flash, _| flash.put_state(state))
+    }
+
+    /// Keeps events: on flash, or in memory until flash takes them.
+    pub fn put_events(&mut self, events: &[Event], is_historical: bool) {
+        self.put_wire_events(events.iter().map(event_to_wire).collect(), is_historical);
+    }
+
+    /// Keeps session totals: on flash, or in memory until flash takes them.
+    pub fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) {
+        if self.memory.is_empty() {
+            let copy = sessions.clone();
+            if self.attempt(|flash, _| flash.put_usage(copy, is_historical)).is_ok() {
+                return;
+            }
+        }
+        self.dropped_records += self.memory.put_usage(sessions, is_historical);
+    }
+
+    /// The sealed records of a lane after position `after`, at most `limit`. None while flash fails.
+    pub fn take(&mut self, lane: Lane, after: u64, limit: u64) -> Vec<SealedRecord> {
+        self.attempt(|flash, _| flash.take(lane, after, limit)).unwrap_or_default()
+    }
+
+    /// Takes a cursor of the controller. While flash fails nothing is forgotten: the records are sent again later.
+    pub fn forget(&mut self, lane: Lane, epoch: u32, cursor: u64) -> Forgot {
+        self.attempt(|flash, ids| flash.forget(lane, epoch, cursor, ids)).unwrap_or(Forgot::Records(0))
+    }
+
+    /// The number of the next connection: higher than all before.
+    pub fn next_connection_epoch(&mut self) -> u64 {
+        let now = self.clock.now();
+        let stored = self.attempt(|flash, _| flash.next_connection_epoch(now)).unwrap_or(0);
+        let by_clock = u64::try_from(now.0).unwrap_or(0);
+        self.connection_epoch = self.connection_epoch.saturating_add(1).max(stored).max(by_clock);
+        self.connection_epoch
+    }
+
+    /// Notes the latest time that the agent is known to have lived at. Lost while flash fails; the next one comes.
+    pub fn put_clock_floor(&mut self, floor: UnixMillis) {
+        let _ = self.attempt(|flash, _| flash.put_clock_floor(floor));
+    }
+
+    /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.
+    pub fn put_settled(&mut self, router: &str, generation: u64) {
+        let _ = self.attempt(|flash, _| flash.put_settled(router, generation));
+    }
+
+    /// Makes everything durable that was not yet; before the process ends.
+    pub fn sync(&mut self) {
+        let _ = self.attempt(|flash, _| flash.store.sync());
+    }
+
+    /// Tries to get well: opens the store if it is closed, and puts down what waits in memory. Returns a state that
+    /// was found on flash and is newer than what the agent knew: its store could not be opened at the start.
+    pub fn recover(&mut self) -> Option<Arc<DesiredState>> {
+        if self.health == StoreHealth::Well {
+            return None;
+        }
+        let mut found = None;
+        if self.flash.is_none() {
+            match self.open_flash() {
+                Ok(opening) if opening.state.generation > self.newest.generation => {
+                    self.newest = Arc::clone(&opening.state);
+                    found = Some(opening.state);
+                }
+                Ok(_) => {}
+                Err(problem) => self.fail(&problem),
+            }
+        }
+        if self.put_memory_down().is_ok() {
+            info!("the store takes records again; what waited in memory is on flash");
+            self.health = StoreHealth::Well;
+        }
+        found
+    }
+
+    /// Regular care: drops what is too old, and writes a bloated store anew. `now` only while the clock is trusted.
+    pub fn maintain(&mut self, now: Option<UnixMillis>) {
+        if let Some(now) = now {
+            let _ = self.attempt(|flash, _| flash.drop_old(now));
+        }
+        if self.flash.as_ref().is_some_and(Flash::is_bloated) {
+            self.rewrite();
+        }
+    }
+
+    /// What is held, in figures.
+    #[must_use]
+    pub fn overview(&self) -> Overview {
+        let flash = self.flash.as_ref();
+        let held = flash.map_or_else(|| self.last.clone(), Flash::overview);
+        Overview {
+            in_memory: self.memory.len(),
+            bad_records: self.bad_records + flash.map_or(0, |flash| flash.bad_records),
+            dropped_records: self.dropped_records + flash.map_or(0, |flash| flash.dropped_records),
+            health: self.health.clone(),
+            ..held
+        }
+    }
+
+    fn put_wire_events(&mut self, events: Vec<EventV1>, is_historical: bool) {
+        if self.memory.is_empty() {
+            let copy = events.clone();
+            if self.attempt(|flash, _| flash.put_events(copy, is_historical, false)).is_ok() {
+                return;
+            }
+        }
+        self.dropped_records += self.memory.put_events(events, is_historical);
+    }
+
+    fn put_memory_down(&mut self) -> Result<(), StoreError> {
+        let newest = Arc::clone(&self.newest);
+        self.attempt(|flash, _| {
+            if newest.generation > 0 && flash.stored_generation() != newest.generation {
+                flash.put_state(newest)?;
+            }
+            // An error says so before anything is taken out of memory.
+            flash.store.require(RESERVE_BYTES)
+        })?;
+        while let Some((event, is_historical)) = self.memory.events.front().cloned() {
+            self.attempt(|flash, _| flash.put_events(vec![event], is_historical, false))?;
+            self.memory.events.pop_front();
+        }
+        let sessions = self.memory.sessions.clone();
+        for was_historical in [true, false] {
+            let part = sessions.values().filter(|(_, is_historical)| *is_historical == was_historical);
+            let part: Vec<_> = part.map(|(total, _)| total.clone()).collect();
+            if !part.is_empty() {
+                self.attempt(|flash, _| flash.put_usage(part, was_historical))?;
+            }
+        }
+        self.memory.sessions.clear();
+        Ok(())
+    }
+
+    /// Does one thing with the store. An error or a panic of the engine closes it.
+    fn attempt<R>(
+        &mut self,
+        work: impl FnOnce(&mut Flash, &IdSource) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        let Some(flash) = self.flash.as_mut() else {
+            return Err(match &self.health {
+                StoreHealth::Unwell { error, .. } => error.clone(),
+                StoreHealth::Well => {
+                    StoreError::Engine { operation: "use the store", detail: "it is not open".to_owned() }
+                }
+            });
+        };
+        let ids = &self.ids;
+        match caught("use the store", || work(flash, ids)) {
+            Ok(result) => Ok(result),
+            Err(problem) => {
+                self.fail(&problem);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Notes that flash fails. Little space leaves the store open; after anything else it is opened anew later.
+    fn fail(&mut self, problem: &StoreError) {
+        let is_open = matches!(problem, StoreError::NearlyFull { .. });
+        if !is_open && let Some(flash) = self.flash.take() {
+            self.last = flash.overview();
+            self.bad_records += flash.bad_records;
+            self.dropped_records += flash.dropped_records;
+            let _ = caught("close the store", || {
+                drop(flash);
+                Ok(())
+            });
+        }
+        let is_news = self.health == StoreHealth::Well;
+        if is_news {
+            error!(error = %problem, "the store takes nothing; going on from memory");
+            self.health = StoreHealth::Unwell { since: self.clock.now(), error: problem.clone() };
+            self.tell_of(problem);
+        } else if let StoreHealth::Unwell { error, .. } = &mut self.health {
+            *error = problem.clone();
+        }
+    }
+
+    /// The alarm goes into the reserve, or waits in memory like everything else.
+    fn tell_of(&mut self, problem: &StoreError) {
+        let kind = match problem {
+            StoreError::NearlyFull { .. } | StoreError::Full { .. } => EventKind::StoreFull,
+            _ => EventKind::StoreLost,
+        };
+        let event = self.alarm(kind, &problem.to_string());
+        let flash = self.flash.as_mut();
+        let is_told = flash.is_some_and(|flash| {
+            caught("put the alarm", || flash.put_events(vec![event.clone()], false, true)).is_ok()
+        });
+        if !is_told {
+            self.dropped_records += self.memory.put_events(vec![event], false);
+        }
+    }
+
+    fn alarm(&self, kind: EventKind, detail: &str) -> EventV1 {
+        let detail = shortened(detail).to_owned();
+        EventV1 { at_ms: self.clock.now().0, kind: kind.code(), line: None, router: None, detail }
+    }
+
+    /// Opens the store; a damaged one is put aside and a new one begun.
+    fn open_flash(&mut self) -> Result<Opening, StoreError> {
+        let directory = self.directory.clone();
+        let prepared =
+            || prepare(&directory).map_err(|error| from_io(&directory, "prepare the store", &error));
+        let opened =
+            prepared().and_then(|()| caught("open the store", || Flash::open(&directory, &self.ids)));
+        let why = match opened {
+            Ok((flash, opening)) => {
+                let lost = flash.bad_records;
+                self.flash = Some(flash);
+                if !opening.is_state_whole {
+                    let detail = format!("{lost} stored records were damaged; the state is asked for anew");
+                    warn!(
+                        store.bad_records = lost,
+                        "the stored state is damaged; asking head office for it anew"
+                    );
+                    let event = self.alarm(EventKind::StoreLost, &detail);
+                    self.put_wire_events(vec![event], false);
+                }
+                return Ok(opening);
+            }
+            Err(StoreError::Engine { operation, detail }) => format!("{operation}: {detail}"),
+            Err(other) => return Err(other),
+        };
+        // An engine that cannot write may look just like a damaged one.
+        can_write(&directory).map_err(|error| match from_io(&directory, "try the disk", &error) {
+            StoreError::Engine { operation, detail } => {
+                StoreError::Unwritable { operation, directory: directory.clone(), detail }
+            }
+            other => other,
+        })?;
+        let moved_to = put_aside(&directory, self.clock.now())
+            .map_err(|error| from_io(&directory, "put the damaged store aside", &error))?;
+        error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
+        let (flash, mut opening) = caught("begin a new store", || Flash::open(&directory, &self.ids))?;
+        self.flash = Some(flash);
+        let event = self.alarm(EventKind::StoreLost, &format!("the store was damaged and begun anew: {why}"));
+        self.put_wire_events(vec![event], false);
+        opening.lost = Some(Lost { moved_to, why });
+        Ok(opening)
+    }
+
+    fn rewrite(&mut self) {
+        // The copy is far smaller than the store, or there would be no rewrite; half of it is more than enough.
+        let needed_bytes =
+            |flash: &Flash| flash.store.disk_bytes().saturating_div(2).saturating_add(RESERVE_BYTES);
+        let Some(flash) = self.flash.take_if(|flash| flash.store.require(needed_bytes(flash)).is_ok()) else {
+            return;
+        };
+        let before = flash.store.disk_bytes();
+        self.bad_records += flash.bad_records;
+        self.dropped_records += flash.dropped_records;
+        let rewritten = caught("rewrite the store", || flash.store.rewrite());
+        let opened = self.open_flash();
+        let after = self.flash.as_ref().map_or(0, |flash| flash.store.disk_bytes());
+        match rewritten.and(opened) {
+            Ok(_) => {
+                info!(store.bytes_before = before, store.bytes_after = after, "the store was written anew")
+            }
+            Err(problem) => self.fail(&problem),
+        }
+    }
+}
+
+/// The engine panics for some errors of the disk and for damaged files; here that is an error like another.
+fn caught<R>(operation: &'static str, work: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
+        Err(StoreError::Engine { operation, detail: format!("the engine panicked: {}", shortened(text)) })
+    })
+}

@@ -1,0 +1,469 @@
+//! The two lanes of the outbox on flash: what waits, what has a position, what is dropped when a bound is reached.
+//!
+//! ```text
+//! put_events ─> pending event ──┐ take: at most 16 get a position and        cursor
+//!                               ├─> become an immutable envelope ──sealed──> forgotten
+//! put_usage ──> session total ──┘
+//! ```
+//!
+//! A record gets its position only when it is about to be told. So positions have no gaps, whatever was dropped before;
+//! and a newer total of a session simply replaces the one that still waits, so that a cut-off site keeps one record a
+//! session however long it is cut off. A sealed record that was damaged is replaced by an empty one in its place.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+
+use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
+use tawi_shared::wire::{Body, EventKind, EventV1, Lane, SessionUsageV1, UpMessage, UsageBatchV1, encode};
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::flash::Flash;
+use super::framing::unframe;
+use super::records::{
+    BATCH_BYTES, FORMAT, LAST_SEQ, PENDING, SEALED, SESSION, SESSION_BYTES, StoredEvent, StoredSession,
+    is_too_old, number_of, numbered, session_key,
+};
+use super::store::{Changes, Place, engine, length};
+use super::{
+    Forgot, LaneSizes, RESERVE_BYTES, SEALED_RECORDS, SealedRecord, StoreError, URGENT_RESERVE_BYTES,
+    WAITING_BYTES,
+};
+
+/// Records that are dropped in one commit when a bound is reached. More would make one long pause.
+const DROPPED_AT_ONCE: u64 = 4_096;
+
+impl LaneSizes {
+    /// The positions that are sealed and not forgotten.
+    pub(super) fn sealed_seqs(self) -> RangeInclusive<u64> {
+        self.last_seq.saturating_sub(self.sealed).saturating_add(1)..=self.last_seq
+    }
+}
+
+/// What is being sealed: the changes, and what the lane will look like after them.
+struct Sealing {
+    changes: Changes,
+    lane: LaneSizes,
+    place: Place,
+    epoch: u32,
+}
+
+impl Sealing {
+    fn has_room(&self) -> bool {
+        self.lane.sealed < SEALED_RECORDS
+    }
+
+    /// Gives `body` the next position.
+    fn seal<B: Body>(&mut self, body: &B, is_historical: bool) -> Result<(), StoreError> {
+        let seq = self.lane.last_seq + 1;
+        let flags = if is_historical { FLAG_HISTORICAL } else { 0 };
+        let bytes = encode(body, flags, self.epoch, seq)
+            .map_err(|error| engine("seal a record", error.to_string()))?;
+        self.lane.last_seq = seq;
+        self.lane.sealed += 1;
+        self.lane.bytes += length(&bytes);
+        self.changes.put_bytes(self.place, &numbered(SEALED, seq), bytes);
+        self.changes.put(self.place, LAST_SEQ, &seq)?;
+        Ok(())
+    }
+
+    /// A pending record leaves the lane.
+    fn take_out(&mut self, key: &[u8], value: &[u8]) {
+        self.lane.pending = self.lane.pending.saturating_sub(1);
+        self.lane.bytes = self.lane.bytes.saturating_sub(length(value));
+        self.changes.remove(self.place, key);
+    }
+}
+
+/// Sessions on their way into one batch.
+#[derive(Default)]
+struct Gathered {
+    sessions: Vec<SessionUsageV1>,
+    bytes: usize,
+    is_historical: bool,
+}
+
+impl Gathered {
+    fn seal_into(&mut self, sealing: &mut Sealing) -> Result<(), StoreError> {
+        let gathered = std::mem::take(self);
+        if gathered.sessions.is_empty() {
+            return Ok(());
+        }
+        sealing.seal(&UsageBatchV1 { sessions: gathered.sessions }, gathered.is_historical)
+    }
+}
+
+impl Flash {
+    /// Puts events on flash, durably. While fewer than [`SEALED_RECORDS`] wait for the controller they get their
+    /// position in the same commit. `is_urgent` events may use the reserve: the alarm about the full disk itself.
+    pub(super) fn put_events(
+        &mut self,
+        events: Vec<EventV1>,
+        is_historical: bool,
+        is_urgent: bool,
+    ) -> Result<(), StoreError> {
+        self.store.require(if is_urgent { URGENT_RESERVE_BYTES } else { RESERVE_BYTES })?;
+        let mut sealing = self.sealing(Lane::Event);
+        let mut order = self.next_order;
+        for event in events {
+            if sealing.lane.pending == 0 && sealing.has_room() {
+                sealing.seal(&event, is_historical)?;
+            } else {
+                let value = StoredEvent { is_historical, event };
+                sealing.lane.bytes +=
+                    sealing.changes.put(Place::Events, &numbered(PENDING, order), &value)?;
+                sealing.lane.pending += 1;
+                order += 1;
+            }
+        }
+        self.store.commit(&sealing.changes)?;
+        (self.event_lane, self.next_order) = (sealing.lane, order);
+        self.store.sync()?;
+        self.keep_within_bytes()
+    }
+
+    /// Puts session totals on flash; each replaces the one of the same session that still waits. Final totals are
+    /// durable at once. A running total is at the engine's next own flush, half a second later: the next sample would
+    /// replace a lost one.
+    pub(super) fn put_usage(
+        &mut self,
+        sessions: Vec<SessionUsageV1>,
+        is_historical: bool,
+    ) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
+        // The last one of a session wins.
+        let newest: BTreeMap<_, _> =
+            sessions.into_iter().map(|total| (session_key(&total.session), total)).collect();
+        let is_final = newest.values().any(|total| total.is_ended);
+        for (key, total) in newest {
+            if total.session.is_empty() || total.session.len() > SESSION_BYTES {
+                self.dropped_records += 1;
+                continue;
+            }
+            let mut was_waiting = false;
+            if let Some(old) = self.store.bytes(Place::Usage, &key)? {
+                lane.bytes = lane.bytes.saturating_sub(length(&old));
+                was_waiting = unframe::<StoredSession>(&key, FORMAT, &old).is_ok_and(|old| old.is_waiting);
+            }
+            lane.bytes +=
+                changes.put(Place::Usage, &key, &StoredSession { is_waiting: true, is_historical, total })?;
+            lane.pending += u64::from(!was_waiting);
+        }
+        self.store.commit(&changes)?;
+        self.usage_lane = lane;
+        if is_final {
+            self.store.sync()?;
+        }
+        self.keep_within_bytes()
+    }
+
+    /// The sealed records of a lane after position `after`, at most `limit`; seals more if there is room and need.
+    pub(super) fn take(
+        &mut self,
+        lane: Lane,
+        after: u64,
+        limit: u64,
+    ) -> Result<Vec<SealedRecord>, StoreError> {
+        let sizes = self.lane(lane);
+        if sizes.pending > 0 && sizes.sealed < SEALED_RECORDS {
+            self.store.require(RESERVE_BYTES)?;
+            match lane {
+                Lane::Event => self.seal_events()?,
+                Lane::Usage => self.seal_usage()?,
+            }
+        }
+        let sealed = self.lane(lane).sealed_seqs();
+        let first = after.saturating_add(1).max(*sealed.start());
+        let last = first.saturating_add(limit).saturating_sub(1).min(*sealed.end());
+        (first..=last).map(|seq| self.sealed(lane, seq)).collect()
+    }
+
+    /// Forgets what the controller has committed. Not synced: what comes back after a power cut is sent again, and
+    /// the controller knows it already.
+    pub(super) fn forget(
+        &mut self,
+        lane: Lane,
+        epoch: u32,
+        cursor: u64,
+        ids: &IdSource,
+    ) -> Result<Forgot, StoreError> {
+        if epoch != self.epoch {
+            return Ok(Forgot::ForeignEpoch);
+        }
+        let mut sizes = self.lane(lane);
+        if cursor > sizes.last_seq {
+            self.start_new_epoch(ids)?;
+            return Ok(Forgot::NewEpoch);
+        }
+        let forgotten = *sizes.sealed_seqs().start()..=cursor;
+        if forgotten.is_empty() {
+            return Ok(Forgot::Records(0));
+        }
+        self.store.require(URGENT_RESERVE_BYTES)?;
+        let (place, mut changes, mut count) = (Self::place(lane), Changes::default(), 0);
+        for seq in forgotten {
+            let key = numbered(SEALED, seq);
+            let bytes = self.store.bytes(place, &key)?.map_or(0, |old| length(&old));
+            sizes.bytes = sizes.bytes.saturating_sub(bytes);
+            sizes.sealed = sizes.sealed.saturating_sub(1);
+            count += 1;
+            changes.remove(place, &key);
+        }
+        self.store.commit(&changes)?;
+        *self.lane_mut(lane) = sizes;
+        Ok(Forgot::Records(count))
+    }
+
+    /// Drops what has waited for longer than [`super::WAITING_AGE`]. The caller asks only while the clock is trusted.
+    pub(super) fn drop_old(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.drop_events(|event, _| is_too_old(event.at_ms, now))?;
+        self.drop_sessions(|session, _| is_too_old(session.total.sampled_at_ms, now))
+    }
+
+    /// One sealed record. A damaged or missing one is replaced, on flash, by an empty one of the same position.
+    pub(super) fn sealed(&mut self, lane: Lane, seq: u64) -> Result<SealedRecord, StoreError> {
+        let (place, key) = (Self::place(lane), numbered(SEALED, seq));
+        let is_right = |(header, body): (Header, UpMessage)| {
+            (header.seq, header.store_epoch) == (seq, self.epoch) && is_of(lane, &body)
+        };
+        if let Some(bytes) = self.store.bytes(place, &key)?
+            && UpMessage::decode(&bytes).is_ok_and(is_right)
+        {
+            return Ok(SealedRecord { seq, bytes });
+        }
+        let empty = UsageBatchV1 { sessions: Vec::new() };
+        let bytes = match lane {
+            Lane::Event => encode(&damaged_event(), FLAG_HISTORICAL, self.epoch, seq),
+            Lane::Usage => encode(&empty, FLAG_HISTORICAL, self.epoch, seq),
+        }
+        .map_err(|error| engine("replace a damaged record", error.to_string()))?;
+        let mut changes = Changes::default();
+        changes.put_bytes(place, &key, bytes.clone());
+        self.store.commit(&changes)?;
+        self.store.sync()?;
+        self.bad_records += 1;
+        Ok(SealedRecord { seq, bytes })
+    }
+
+    /// Counts both lanes; the totals of sessions that are not over.
+    pub(super) fn load_lanes(&mut self) -> Result<Vec<SessionUsageV1>, StoreError> {
+        let mut open_sessions = Vec::new();
+        for lane in [Lane::Event, Lane::Usage] {
+            let (place, mut sizes) = (Self::place(lane), LaneSizes::default());
+            let (mut first, mut last, mut order) = (None, 0, 0);
+            for entry in self.store.scan(place, b"")? {
+                let (key, value) = entry?;
+                sizes.bytes += length(&value);
+                match key.first().copied() {
+                    Some(SEALED) => {
+                        last = number_of(&key).unwrap_or(last).max(last);
+                        first = first.or(number_of(&key));
+                    }
+                    Some(PENDING) => {
+                        sizes.pending += 1;
+                        order = number_of(&key).unwrap_or(order).max(order);
+                    }
+                    Some(SESSION) => {
+                        if let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) {
+                            sizes.pending += u64::from(stored.is_waiting);
+                            open_sessions.extend(Some(stored.total).filter(|total| !total.is_ended));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            sizes.last_seq = self.store.get(place, LAST_SEQ)?.unwrap_or(0_u64).max(last);
+            sizes.sealed = first.map_or(0, |first| sizes.last_seq.saturating_sub(first).saturating_add(1));
+            *self.lane_mut(lane) = sizes;
+            self.next_order = self.next_order.max(order.saturating_add(1));
+        }
+        Ok(open_sessions)
+    }
+
+    pub(super) fn place(lane: Lane) -> Place {
+        match lane {
+            Lane::Event => Place::Events,
+            Lane::Usage => Place::Usage,
+        }
+    }
+
+    fn lane(&self, lane: Lane) -> LaneSizes {
+        match lane {
+            Lane::Event => self.event_lane,
+            Lane::Usage => self.usage_lane,
+        }
+    }
+
+    fn lane_mut(&mut self, lane: Lane) -> &mut LaneSizes {
+        match lane {
+            Lane::Event => &mut self.event_lane,
+            Lane::Usage => &mut self.usage_lane,
+        }
+    }
+
+    fn sealing(&self, lane: Lane) -> Sealing {
+        Sealing {
+            changes: Changes::default(),
+            lane: self.lane(lane),
+            place: Self::place(lane),
+            epoch: self.epoch,
+        }
+    }
+
+    fn seal_events(&mut self) -> Result<(), StoreError> {
+        let (mut sealing, mut bad) = (self.sealing(Lane::Event), 0);
+        for entry in self.store.scan(Place::Events, &[PENDING])? {
+            if !sealing.has_room() {
+                break;
+            }
+            let (key, value) = entry?;
+            sealing.take_out(&key, &value);
+            match unframe::<StoredEvent>(&key, FORMAT, &value) {
+                Ok(stored) => sealing.seal(&stored.event, stored.is_historical)?,
+                Err(_) => bad += 1,
+            }
+        }
+        self.store.commit(&sealing.changes)?;
+        self.event_lane = sealing.lane;
+        self.bad_records += bad;
+        self.store.sync()
+    }
+
+    fn seal_usage(&mut self) -> Result<(), StoreError> {
+        let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
+        for entry in self.store.scan(Place::Usage, &[SESSION])? {
+            let (key, value) = entry?;
+            let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) else {
+                bad += 1;
+                sealing.lane.bytes = sealing.lane.bytes.saturating_sub(length(&value));
+                sealing.changes.remove(Place::Usage, &key);
+                continue;
+            };
+            if !stored.is_waiting {
+                continue;
+            }
+            if gathered.bytes.saturating_add(value.len()) > BATCH_BYTES {
+                gathered.seal_into(&mut sealing)?;
+                if !sealing.has_room() {
+                    break;
+                }
+            }
+            gathered.bytes = gathered.bytes.saturating_add(value.len());
+            gathered.is_historical |= stored.is_historical;
+            gathered.sessions.push(stored.total.clone());
+            if stored.total.is_ended {
+                sealing.take_out(&key, &value);
+            } else {
+                // It stays, so that a restart knows which sessions were open.
+                sealing.lane.pending = sealing.lane.pending.saturating_sub(1);
+                sealing.changes.put(Place::Usage, &key, &StoredSession { is_waiting: false, ..stored })?;
+            }
+        }
+        gathered.seal_into(&mut sealing)?;
+        self.store.commit(&sealing.changes)?;
+        self.usage_lane = sealing.lane;
+        self.bad_records += bad;
+        self.store.sync()
+    }
+
+    /// Drops what is over [`WAITING_BYTES`]: events first, then the sessions that were read the longest ago.
+    fn keep_within_bytes(&mut self) -> Result<(), StoreError> {
+        // An eighth more than needed, so that a full store does not drop one record at each put.
+        let excess = |flash: &Self| {
+            let bytes = flash.event_lane.bytes.saturating_add(flash.usage_lane.bytes);
+            let over = bytes.saturating_sub(WAITING_BYTES);
+            if over > 0 { over.saturating_add(WAITING_BYTES / 8) } else { 0 }
+        };
+        let over = excess(self);
+        if over > 0 {
+            self.drop_events(|_, dropped| dropped < over)?;
+        }
+        let over = excess(self);
+        if over > 0 {
+            let limit = self.sampled_up_to(over)?;
+            self.drop_sessions(|session, dropped| dropped < over && session.total.sampled_at_ms <= limit)?;
+        }
+        Ok(())
+    }
+
+    /// The time, to the hour, up to which samples make up `bytes`: found in one pass, without the sessions in memory.
+    fn sampled_up_to(&self, bytes: u64) -> Result<i64, StoreError> {
+        const HOUR_MS: i64 = 3_600_000;
+        let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
+        for entry in self.store.scan(Place::Usage, &[SESSION])? {
+            let (key, value) = entry?;
+            if let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) {
+                *hours.entry(stored.total.sampled_at_ms.div_euclid(HOUR_MS)).or_default() += length(&value);
+            }
+        }
+        let mut sum: u64 = 0;
+        for (hour, held) in hours {
+            sum = sum.saturating_add(held);
+            if sum >= bytes {
+                return Ok(hour.saturating_add(1).saturating_mul(HOUR_MS));
+            }
+        }
+        Ok(i64::MAX)
+    }
+
+    /// Drops pending events, oldest first, while `is_dropped` says so of the next one and the bytes dropped so far.
+    fn drop_events(&mut self, is_dropped: impl Fn(&EventV1, u64) -> bool) -> Result<(), StoreError> {
+        let (mut sealing, mut count, mut dropped) = (self.sealing(Lane::Event), 0_u64, 0);
+        for entry in self.store.scan(Place::Events, &[PENDING])? {
+            let (key, value) = entry?;
+            let stored = unframe::<StoredEvent>(&key, FORMAT, &value);
+            if stored.is_ok_and(|stored| !is_dropped(&stored.event, dropped)) {
+                break;
+            }
+            sealing.take_out(&key, &value);
+            dropped += length(&value);
+            count += 1;
+            if count >= DROPPED_AT_ONCE {
+                break;
+            }
+        }
+        self.store.commit(&sealing.changes)?;
+        self.event_lane = sealing.lane;
+        self.dropped_records += count;
+        Ok(())
+    }
+
+    /// Drops the sessions of which `is_dropped` says so, given the bytes dropped so far.
+    fn drop_sessions(&mut self, is_dropped: impl Fn(&StoredSession, u64) -> bool) -> Result<(), StoreError> {
+        let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
+        let (mut count, mut dropped) = (0_u64, 0);
+        for entry in self.store.scan(Place::Usage, &[SESSION])? {
+            let (key, value) = entry?;
+            let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) else { continue };
+            if !is_dropped(&stored, dropped) {
+                continue;
+            }
+            lane.pending = lane.pending.saturating_sub(u64::from(stored.is_waiting));
+            lane.bytes = lane.bytes.saturating_sub(length(&value));
+            dropped += length(&value);
+            count += 1;
+            changes.remove(Place::Usage, &key);
+            if count >= DROPPED_AT_ONCE {
+                break;
+            }
+        }
+        self.store.commit(&changes)?;
+        self.usage_lane = lane;
+        self.dropped_records += count;
+        Ok(())
+    }
+}
+
+fn damaged_event() -> EventV1 {
+    EventV1 {
+        at_ms: 0,
+        kind: EventKind::StoreLost.code(),
+        line: None,
+        router: None,
+        detail: "an event that waited here was damaged on flash; this one keeps its place".to_owned(),
+    }
+}
+
+fn is_of(lane: Lane, message: &UpMessage) -> bool {
+    matches!((lane, message), (Lane::Event, UpMessage::Event(_)) | (Lane::Usage, UpMessage::Usage(_)))
+}

@@ -1,0 +1,279 @@
+//! What rests on flash: the desired state, and what waits to be told to head office.
+//!
+//! ```text
+//! core ──call──> [store thread: Keeper ──> Store ──> sled]
+//!                        └─ while flash takes nothing: the same records, bounded, in memory
+//! ```
+//!
+//! All blocking happens on one thread of its own, so that a slow card never holds up a router. `store.rs` is the only
+//! file that knows the engine; `keeper.rs` decides what happens when it fails; `directory.rs` is about files.
+//!
+//! What is dropped when the bounds are reached: events first, oldest first, because they tell a story and the state
+//! that they tell of is reported again anyway. Session totals go last, because bills and quotas stand on them; they
+//! hardly grow, as a newer total of a session replaces the older one that still waits.
+
+mod directory;
+mod flash;
+mod framing;
+mod keeper;
+mod lanes;
+mod records;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tawi_shared::wire::{Lane, SessionUsageV1};
+use tawi_shared::{Clock, IdSource, UnixMillis};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::desired::DesiredState;
+
+pub use directory::{StateLock, free_bytes};
+pub use keeper::Keeper;
+
+/// Records of one lane that are sealed and not yet forgotten. The link never has more in flight.
+pub const SEALED_RECORDS: u64 = 16;
+/// The most that waits on flash, over both lanes, in bytes of records.
+pub const WAITING_BYTES: u64 = 64 * 1024 * 1024;
+/// The longest that a record waits. Billing months are over by then.
+pub const WAITING_AGE: Duration = Duration::from_secs(45 * 86_400);
+/// Free space below which nothing ordinary is written, in bytes: the engine must never meet the end of the disk in
+/// the middle of a segment of 512 KiB, and it writes several while it tidies up.
+pub const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
+/// Free space below which not even forgetting and the alarm about the full disk are written.
+pub const URGENT_RESERVE_BYTES: u64 = 1024 * 1024;
+/// The engine's file may be so many times larger than what lives in it, plus [`REWRITE_SLACK_BYTES`].
+pub const REWRITE_FACTOR: u64 = 8;
+/// See [`REWRITE_FACTOR`].
+pub const REWRITE_SLACK_BYTES: u64 = 32 * 1024 * 1024;
+/// Calls that wait for the store's thread. The core makes one at a time; the rest is for a hung disk.
+const CALLS_WAITING: usize = 8;
+/// How long a call may take before the store counts as hung. The slowest card that was measured needed two seconds.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Why something is not on flash.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum StoreError {
+    /// Little space is left, and the rest is kept back; the store itself is as well as before.
+    #[error("the disk of {} is nearly full: {free_bytes} bytes are free and {needed_bytes} are needed", directory.display())]
+    NearlyFull {
+        /// The state directory.
+        directory: PathBuf,
+        /// What is free.
+        free_bytes: u64,
+        /// What would be enough.
+        needed_bytes: u64,
+    },
+    /// The system took no more in the middle of writing: a full disk, a quota or a limit.
+    #[error("the disk of {} takes no more: {detail}", directory.display())]
+    Full {
+        /// The state directory.
+        directory: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The operating system refused, and it is not damage: permissions, a read-only disk, a lock.
+    #[error("{operation} in {}: {detail}", directory.display())]
+    Unwritable {
+        /// What was tried.
+        operation: &'static str,
+        /// The state directory.
+        directory: PathBuf,
+        /// What the system said.
+        detail: String,
+    },
+    /// The engine failed, or panicked.
+    #[error("{operation}: {detail}")]
+    Engine {
+        /// What was tried.
+        operation: &'static str,
+        /// What the engine said.
+        detail: String,
+    },
+    /// The disk did not answer within [`CALL_DEADLINE`].
+    #[error("the disk does not answer")]
+    Hung,
+    /// Another agent uses the same state directory.
+    #[error("another agent is running on {}; stop it first", .0.display())]
+    Locked(PathBuf),
+}
+
+/// How the store fares, for the log, the status page and the watchdog.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// Everything is on flash.
+    #[default]
+    Well,
+    /// New records are kept in memory only; what is on flash is safe.
+    Unwell {
+        /// Since when.
+        since: UnixMillis,
+        /// Why.
+        error: StoreError,
+    },
+}
+
+/// What waits in one lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LaneSizes {
+    /// Records without a position: events, or sessions with a newer total than was told.
+    pub pending: u64,
+    /// Records with a position that the controller has not confirmed.
+    pub sealed: u64,
+    /// Their bytes on flash, before the engine's own overhead.
+    pub bytes: u64,
+    /// The newest position that was given out; 0 for none.
+    pub last_seq: u64,
+}
+
+/// What the store holds, in figures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// The store's present life; 0 while it never opened.
+    pub epoch: u32,
+    /// The generation that is safe on flash.
+    pub stored_generation: u64,
+    /// Events.
+    pub events: LaneSizes,
+    /// Session totals.
+    pub usage: LaneSizes,
+    /// Records that wait in memory because flash takes none.
+    pub in_memory: u64,
+    /// Damaged records that were skipped since the start.
+    pub bad_records: u64,
+    /// Records that were dropped since the start because a bound was reached.
+    pub dropped_records: u64,
+    /// The engine's files, in bytes.
+    pub disk_bytes: u64,
+    /// How it fares.
+    pub health: StoreHealth,
+}
+
+impl Overview {
+    /// The figures of one lane.
+    #[must_use]
+    pub fn lane(&self, lane: Lane) -> LaneSizes {
+        match lane {
+            Lane::Event => self.events,
+            Lane::Usage => self.usage,
+        }
+    }
+}
+
+/// A record with its position, ready to be sent: the same bytes each time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedRecord {
+    /// Its position in the lane.
+    pub seq: u64,
+    /// The envelope.
+    pub bytes: Vec<u8>,
+}
+
+/// What a cursor of the controller did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Forgot {
+    /// So many records are no longer kept.
+    Records(u64),
+    /// It speaks of another life of the store.
+    ForeignEpoch,
+    /// It is beyond what this store ever gave out: flash went back in time, or was copied. A new epoch has begun, and
+    /// a new hello must tell of it.
+    NewEpoch,
+}
+
+/// A store that was damaged and had to begin anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// Where the damaged one lies, for whoever wants to look.
+    pub moved_to: PathBuf,
+    /// What was wrong with it.
+    pub why: String,
+}
+
+/// What was found when the store was opened.
+#[derive(Debug, Default)]
+pub struct Opening {
+    /// The desired state, as far as it could be read.
+    pub state: Arc<DesiredState>,
+    /// Whether that is all of it: its hash is the one that was stored with it. If not, the agent enforces what it has
+    /// and asks for a snapshot.
+    pub is_state_whole: bool,
+    /// Set when the last store was damaged.
+    pub lost: Option<Lost>,
+    /// Totals of sessions that were not over, for the reconcilers to go on from.
+    pub open_sessions: Vec<SessionUsageV1>,
+    /// The newest generation that each router had settled.
+    pub settled: BTreeMap<String, u64>,
+    /// The latest time that this agent is known to have lived at.
+    pub clock_floor: UnixMillis,
+}
+
+type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
+
+/// The handle by which the runtime speaks to the store's thread.
+#[derive(Clone)]
+pub struct Outbox {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Outbox {
+    /// Locks the state directory, starts the thread and opens the store on it. A store that cannot be opened now does
+    /// not stop the agent: the keeper goes on in memory and tries again.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another agent runs, [`StoreError::Unwritable`] when the directory cannot be made.
+    pub async fn start(directory: &Path, ids: IdSource, clock: Clock) -> Result<(Self, Opening), StoreError> {
+        let lock = StateLock::take(directory)?;
+        let (jobs, mut waiting) = mpsc::channel::<Job>(CALLS_WAITING);
+        let (answer, opened) = oneshot::channel();
+        let directory = directory.to_path_buf();
+        let unwritable = |detail: String| StoreError::Unwritable {
+            operation: "start the store's thread",
+            directory: directory.clone(),
+            detail,
+        };
+        let thread_directory = directory.clone();
+        std::thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                let _lock = lock;
+                let (mut keeper, opening) = Keeper::open(&thread_directory, ids, clock);
+                if answer.send(opening).is_err() {
+                    return;
+                }
+                while let Some(job) = waiting.blocking_recv() {
+                    job(&mut keeper);
+                }
+            })
+            .map_err(|error| unwritable(error.to_string()))?;
+        let opening = opened.await.map_err(|_| unwritable("it ended at once".to_owned()))?;
+        Ok((Self { jobs }, opening))
+    }
+
+    /// Does `work` on the store's thread. The core awaits each call before the next, so order is kept.
+    ///
+    /// # Errors
+    /// [`StoreError::Hung`] when the disk does not answer in time. The work may still be done later.
+    pub async fn call<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Keeper) -> R + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |keeper| {
+            // Whoever asked may have given up waiting.
+            let _ = answer.send(work(keeper));
+        });
+        // A full queue means that earlier calls never came back.
+        self.jobs.try_send(job).map_err(|_| StoreError::Hung)?;
+        match tokio::time::timeout(CALL_DEADLINE, answered).await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Hung),
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The structs that lie on flash, and the keys that they lie under.
+//!
+//! ```text
+//! tree           key                value
+//! lines          line id            StoredLine
+//! profiles       service ‖ name     StoredProfile
+//! outbox_event   p ‖ order          StoredEvent      waits for a position
+//! outbox_usage   t ‖ session        StoredSession    newest total of a session
+//! both           s ‖ seq            an envelope      waits for the controller's cursor
+//! both           n                  u64              the newest position that was given out
+//! meta           state, epoch, connection, clock, router ‖ name
+//! ```
+//!
+//! Pure. A released struct is never edited: the next shape takes the next format number, and reads the last one too.
+
+use serde::{Deserialize, Serialize};
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventV1, LineV1, ProfileV1, SessionUsageV1};
+
+use crate::flow::Event;
+
+/// The format number of everything in this file.
+pub(super) const FORMAT: u8 = 1;
+
+pub(super) const PENDING: u8 = b'p';
+pub(super) const SESSION: u8 = b't';
+pub(super) const SEALED: u8 = b's';
+pub(super) const LAST_SEQ: &[u8] = b"n";
+
+pub(super) const META_STATE: &[u8] = b"state";
+pub(super) const META_EPOCH: &[u8] = b"epoch";
+pub(super) const META_CONNECTION: &[u8] = b"connection";
+pub(super) const META_CLOCK: &[u8] = b"clock";
+const META_ROUTER: &[u8] = b"router/";
+
+/// The longest session key that is kept, in bytes. A longer one is not of our making.
+pub(super) const SESSION_BYTES: usize = 200;
+/// The longest text for people in an event or a failure, in bytes; the wire contract says so.
+pub const DETAIL_BYTES: usize = 200;
+/// The body of one usage batch, in bytes: it lies on flash as one value, and the engine puts values of more than a
+/// page into files of their own.
+pub(super) const BATCH_BYTES: usize = 3_500;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredLine {
+    pub(super) revision: u64,
+    pub(super) line: LineV1,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredProfile {
+    pub(super) revision: u64,
+    pub(super) profile: ProfileV1,
+}
+
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct StoredState {
+    pub(super) generation: u64,
+    pub(super) hash: [u8; 16],
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredEvent {
+    /// Whether the site was cut off when it happened.
+    pub(super) is_historical: bool,
+    pub(super) event: EventV1,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredSession {
+    /// Whether this total is newer than what is sealed.
+    pub(super) is_waiting: bool,
+    /// Whether the site was cut off when it was read.
+    pub(super) is_historical: bool,
+    pub(super) total: SessionUsageV1,
+}
+
+/// A key of a numbered record.
+pub(super) fn numbered(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    for (slot, byte) in key.iter_mut().skip(1).zip(number.to_be_bytes()) {
+        *slot = byte;
+    }
+    key
+}
+
+/// Reads the number out of such a key.
+pub(super) fn number_of(key: &[u8]) -> Option<u64> {
+    let (_kind, rest) = key.split_first()?;
+    Some(u64::from_be_bytes(rest.try_into().ok()?))
+}
+
+pub(super) fn session_key(session: &str) -> Vec<u8> {
+    let mut key = vec![SESSION];
+    key.extend_from_slice(session.as_bytes());
+    key
+}
+
+pub(super) fn profile_key(service: u16, name: &str) -> Vec<u8> {
+    let mut key = service.to_be_bytes().to_vec();
+    key.extend_from_slice(name.as_bytes());
+    key
+}
+
+pub(super) fn router_key(router: &str) -> Vec<u8> {
+    [META_ROUTER, router.as_bytes()].concat()
+}
+
+/// The router of such a key; `None` for another entry of the same tree.
+pub(super) fn router_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(META_ROUTER)?).ok()
+}
+
+/// An event as it travels.
+pub(super) fn event_to_wire(event: &Event) -> EventV1 {
+    EventV1 {
+        at_ms: event.at.0,
+        kind: event.kind.code(),
+        line: event.line.clone(),
+        router: event.router.clone(),
+        detail: shortened(&event.detail).to_owned(),
+    }
+}
+
+/// At most [`DETAIL_BYTES`] of a text, never half a letter.
+#[must_use]
+pub fn shortened(text: &str) -> &str {
+    text.get(..text.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default()
+}
+
+/// Whether a record from `at` has waited for too long.
+pub(super) fn is_too_old(at_ms: i64, now: UnixMillis) -> bool {
+    now.since(UnixMillis(at_ms)) > super::WAITING_AGE
+}
