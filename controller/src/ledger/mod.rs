@@ -1,0 +1,113 @@
+//! The ledger: double entry in whole cents, append only.
+//!
+//! Every entry has a cause, and a cause is booked once: booking it again changes nothing. What may be booked is
+//! `entry`; what is booked when is `payments`. Nothing is ever changed or deleted here; a mistake is reversed.
+
+mod entry;
+mod store;
+
+use tawi_shared::UnixMillis;
+use thiserror::Error;
+
+use crate::database::Connection;
+use crate::ids::{CustomerId, EntryId, IdSource};
+use crate::money::Money;
+pub use entry::{Account, Entry, NotAnAccount, Posting, Unbalanced};
+
+/// What became of an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Booked {
+    /// It is booked.
+    Booked(EntryId),
+    /// Its cause was booked before; nothing changed.
+    AlreadyBooked,
+}
+
+/// A line of a customer's statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatementLine {
+    /// When it was booked.
+    pub at: UnixMillis,
+    /// What kind of fact it was.
+    pub cause_kind: String,
+    /// A few words.
+    pub memo: String,
+    /// As the customer sees it: above zero came in, below went out.
+    pub amount: Money,
+}
+
+/// Why the ledger cannot be read or written.
+#[derive(Debug, Error)]
+pub enum LedgerError {
+    /// The database refused.
+    #[error("ledger: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The entry is wrong; nothing was booked.
+    #[error("ledger entry: {0}")]
+    Unbalanced(#[from] Unbalanced),
+    /// A balance is beyond what cents in an `i64` can hold.
+    #[error("the balance of {0} overflows")]
+    Overflow(String),
+}
+
+/// Books an entry within the caller's transaction.
+///
+/// # Errors
+/// [`LedgerError`]; the transaction must then be rolled back.
+pub async fn book(
+    connection: &mut Connection,
+    entry: &Entry,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Booked, LedgerError> {
+    entry.balanced()?;
+    let id = EntryId::random(ids);
+    if !store::insert_entry(connection, &id, entry, now).await? {
+        return Ok(Booked::AlreadyBooked);
+    }
+    for (position, posting) in entry.postings.iter().enumerate() {
+        store::insert_posting(connection, &id, position, posting, now).await?;
+    }
+    Ok(Booked::Booked(id))
+}
+
+/// The balance of an account: debits above zero.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn balance_of(connection: &mut Connection, account: &Account) -> Result<Money, LedgerError> {
+    Ok(store::balance_of(connection, account).await?)
+}
+
+/// What a customer has: paid and not yet used. Zero for a customer who never paid.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn wallet_of(connection: &mut Connection, customer: &CustomerId) -> Result<Money, LedgerError> {
+    let account = Account::Wallet(customer.clone());
+    let balance = store::balance_of(connection, &account).await?;
+    balance.checked_neg().ok_or_else(|| LedgerError::Overflow(account.to_string()))
+}
+
+/// The sum of all postings. Zero, or something is broken.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn trial_balance(connection: &mut Connection) -> Result<Money, LedgerError> {
+    Ok(store::trial_balance(connection).await?)
+}
+
+/// What went into and out of a customer's wallet, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn statement_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<Vec<StatementLine>, LedgerError> {
+    Ok(store::statement_of(connection, &Account::Wallet(customer.clone()), limit).await?)
+}
+
+#[cfg(test)]
+mod tests;

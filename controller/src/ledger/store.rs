@@ -1,0 +1,106 @@
+//! All SQL of the ledger. There is no UPDATE and no DELETE in this file.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::{Account, Entry, Posting, StatementLine};
+use crate::columns;
+use crate::database::Connection;
+use crate::ids::EntryId;
+use crate::money::Money;
+
+/// False when the cause was booked before.
+pub(super) async fn insert_entry(
+    connection: &mut Connection,
+    id: &EntryId,
+    entry: &Entry,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cause_kind, cause_id) DO NOTHING",
+    )
+    .bind(id.as_str())
+    .bind(now.0)
+    .bind(entry.cause_kind)
+    .bind(entry.cause_id.as_str())
+    .bind(entry.actor.as_str())
+    .bind(entry.memo.as_str())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Opens the account when it is new.
+pub(super) async fn insert_posting(
+    connection: &mut Connection,
+    entry: &EntryId,
+    position: usize,
+    posting: &Posting,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let account = posting.account.to_string();
+    sqlx::query(
+        "INSERT INTO ledger_accounts (id, kind, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(account.as_str())
+    .bind(posting.account.kind())
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO ledger_postings (entry_id, position, account_id, amount_cents) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(entry.as_str())
+    .bind(i64::try_from(position).unwrap_or(i64::MAX))
+    .bind(account.as_str())
+    .bind(posting.amount.cents())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn balance_of(connection: &mut Connection, account: &Account) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings \
+         WHERE account_id = $1",
+    )
+    .bind(account.to_string())
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "balance")
+}
+
+pub(super) async fn trial_balance(connection: &mut Connection) -> Result<Money, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings")
+            .fetch_one(connection)
+            .await?;
+    columns::money(&row, "balance")
+}
+
+pub(super) async fn statement_of(
+    connection: &mut Connection,
+    account: &Account,
+    limit: u32,
+) -> Result<Vec<StatementLine>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT e.booked_at, e.cause_kind, e.memo, -p.amount_cents AS amount_cents \
+         FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
+         WHERE p.account_id = $1 ORDER BY e.booked_at DESC, e.id LIMIT $2",
+    )
+    .bind(account.to_string())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StatementLine {
+                at: columns::instant(row, "booked_at")?,
+                cause_kind: row.try_get("cause_kind")?,
+                memo: row.try_get("memo")?,
+                amount: columns::money(row, "amount_cents")?,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,52 @@
+//! Against a real SQLite file.
+
+use super::*;
+use crate::database::Database;
+use crate::testing::TemporaryDirectory;
+
+fn payment(cause: &str, cents: i64) -> Entry {
+    let accounts =
+        (Account::MpesaClearing("174379".to_owned()), Account::Wallet(CustomerId::parse("c1").unwrap()));
+    let cause = ("payment", cause.to_owned());
+    Entry::transfer(cause, "test", "M-Pesa", accounts, Money::from_cents(cents)).unwrap()
+}
+
+#[tokio::test]
+async fn a_cause_is_booked_once_and_everything_sums_to_zero() {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let ids = IdSource::system();
+    let mut write = database.write().await.unwrap();
+    assert!(matches!(
+        book(&mut write, &payment("1", 500), &ids, UnixMillis(1)).await.unwrap(),
+        Booked::Booked(_)
+    ));
+    for again in [500, 700] {
+        let booked = book(&mut write, &payment("1", again), &ids, UnixMillis(2)).await.unwrap();
+        assert_eq!(booked, Booked::AlreadyBooked);
+    }
+    book(&mut write, &payment("2", 250), &ids, UnixMillis(3)).await.unwrap();
+    let customer = CustomerId::parse("c1").unwrap();
+    assert_eq!(wallet_of(&mut write, &customer).await.unwrap(), Money::from_cents(750));
+    let clearing = Account::MpesaClearing("174379".to_owned());
+    assert_eq!(balance_of(&mut write, &clearing).await.unwrap(), Money::from_cents(750));
+    assert_eq!(trial_balance(&mut write).await.unwrap(), Money::ZERO);
+    let statement = statement_of(&mut write, &customer, 1).await.unwrap();
+    assert_eq!(statement.len(), 1);
+    assert_eq!((statement[0].at, statement[0].amount), (UnixMillis(3), Money::from_cents(250)));
+}
+
+#[tokio::test]
+async fn an_unbalanced_entry_leaves_nothing_behind() {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let mut write = database.write().await.unwrap();
+    let mut wrong = payment("1", 500);
+    wrong.postings[0].amount = Money::from_cents(501);
+    let refused = book(&mut write, &wrong, &IdSource::system(), UnixMillis(1)).await;
+    assert!(matches!(refused, Err(LedgerError::Unbalanced(Unbalanced::Off { by: 1 }))));
+    write.commit().await.unwrap();
+    let mut read = database.read().await.unwrap();
+    assert_eq!(trial_balance(&mut read).await.unwrap(), Money::ZERO);
+    assert_eq!(wallet_of(&mut read, &CustomerId::parse("c1").unwrap()).await.unwrap(), Money::ZERO);
+}

@@ -1,0 +1,236 @@
+//! Subscriptions: a customer's line, its plan, the router that it is on, and where it stands.
+//!
+//! A subscription's id is the line's id in the router's comment. Status and paid-until change here and in `payments`;
+//! what follows from them on the network is `entitlements`, and how the site hears of it is `desired`.
+
+pub mod credentials;
+mod store;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::Service;
+use thiserror::Error;
+
+use crate::database::Connection;
+use crate::desired::{self, DesiredError, Refreshed};
+use crate::entitlements::Status;
+use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId, SiteId};
+use crate::money::Money;
+use credentials::{Password, Username};
+
+/// A line and where it stands. The password is not in it: only the site needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// Line and subscription id.
+    pub id: LineId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// What is sold.
+    pub plan: PlanId,
+    /// The plan's name.
+    pub plan_name: String,
+    /// The price of one period.
+    pub price: Money,
+    /// The length of one period, in seconds.
+    pub validity_seconds: u64,
+    /// Where it is connected.
+    pub router: RouterId,
+    /// The router's name at its site.
+    pub router_name: String,
+    /// The router's site.
+    pub site: SiteId,
+    /// PPPoE or hotspot.
+    pub service: Service,
+    /// Name on the router.
+    pub username: Username,
+    /// Where it stands.
+    pub status: Status,
+    /// The end of what is paid for.
+    pub paid_until: Option<UnixMillis>,
+    /// Whether the site reported a session. For pages.
+    pub is_online: bool,
+    /// When that changed last.
+    pub online_changed_at: Option<UnixMillis>,
+    /// The last address that the site reported; empty for none.
+    pub last_address: String,
+    /// Why the line is not on its router as it should be; empty when it is.
+    pub failure: String,
+    /// When it was entered.
+    pub created_at: UnixMillis,
+}
+
+/// What staff enter.
+#[derive(Clone, Debug)]
+pub struct NewSubscription {
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// What is sold.
+    pub plan: PlanId,
+    /// Where it is connected.
+    pub router: RouterId,
+    /// Name on the router.
+    pub username: Username,
+    /// Password on the router.
+    pub password: Password,
+}
+
+/// What became of a new subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// It is entered, as a draft: the site hears of it with the first payment.
+    Created(Subscription),
+    /// Another line on that router has the name.
+    UsernameTaken,
+    /// No such customer.
+    NoSuchCustomer,
+    /// No such plan.
+    NoSuchPlan,
+    /// No such router.
+    NoSuchRouter,
+}
+
+/// What a hold or a release did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Done; after the commit ring the outbox if the site must be told.
+    Changed(Refreshed),
+    /// It was so already.
+    AlreadySo,
+    /// No such subscription.
+    NoSuchSubscription,
+}
+
+/// Why subscriptions cannot be read or written.
+#[derive(Debug, Error)]
+pub enum SubscriptionError {
+    /// The database refused.
+    #[error("subscriptions: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The site's desired state could not be brought up to date.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
+}
+
+/// Enters a subscription, within the caller's transaction.
+///
+/// # Errors
+/// [`SubscriptionError`]; the transaction must then be rolled back.
+pub async fn create(
+    connection: &mut Connection,
+    new: NewSubscription,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Created, SubscriptionError> {
+    let known = store::known(connection, &new).await?;
+    if !known.customer {
+        return Ok(Created::NoSuchCustomer);
+    }
+    if !known.plan {
+        return Ok(Created::NoSuchPlan);
+    }
+    if !known.router {
+        return Ok(Created::NoSuchRouter);
+    }
+    let id = LineId::random(ids);
+    if !store::insert(connection, &id, &new, now).await? {
+        return Ok(Created::UsernameTaken);
+    }
+    let subscription = store::by_id(connection, &id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Created::Created(subscription))
+}
+
+/// One subscription.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn get(
+    connection: &mut Connection,
+    id: &LineId,
+) -> Result<Option<Subscription>, SubscriptionError> {
+    Ok(store::by_id(connection, id).await?)
+}
+
+/// A customer's subscriptions, oldest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn of_customer(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<Vec<Subscription>, SubscriptionError> {
+    Ok(store::of_customer(connection, customer).await?)
+}
+
+/// Takes a line off the network, paid or not, until staff release it. Money that comes meanwhile stays in the wallet.
+///
+/// # Errors
+/// [`SubscriptionError`]; the transaction must then be rolled back.
+pub async fn hold(
+    connection: &mut Connection,
+    id: &LineId,
+    now: UnixMillis,
+) -> Result<Changed, SubscriptionError> {
+    let Some(subscription) = store::by_id(connection, id).await? else {
+        return Ok(Changed::NoSuchSubscription);
+    };
+    if subscription.status == Status::Suspended {
+        return Ok(Changed::AlreadySo);
+    }
+    store::set_status(connection, id, Status::Suspended).await?;
+    Ok(Changed::Changed(desired::refresh_line(connection, id, now).await?))
+}
+
+/// Lets a held line back to where its payments put it: active while the paid period runs, expired after it, a draft
+/// when it was never paid for. A hold does not stop the paid period.
+///
+/// # Errors
+/// [`SubscriptionError`]; the transaction must then be rolled back.
+pub async fn release(
+    connection: &mut Connection,
+    id: &LineId,
+    now: UnixMillis,
+) -> Result<Changed, SubscriptionError> {
+    let Some(subscription) = store::by_id(connection, id).await? else {
+        return Ok(Changed::NoSuchSubscription);
+    };
+    if subscription.status != Status::Suspended {
+        return Ok(Changed::AlreadySo);
+    }
+    store::set_status(connection, id, released(subscription.paid_until, now)).await?;
+    Ok(Changed::Changed(desired::refresh_line(connection, id, now).await?))
+}
+
+/// Where a line stands once nobody holds it.
+fn released(paid_until: Option<UnixMillis>, now: UnixMillis) -> Status {
+    match paid_until {
+        None => Status::Draft,
+        Some(until) if until > now => Status::Active,
+        Some(_) => Status::Expired,
+    }
+}
+
+/// Notes a bought period: the line is active until `paid_until`. For `payments`, in the transaction that books it.
+pub(crate) async fn activate(
+    connection: &mut Connection,
+    id: &LineId,
+    paid_until: UnixMillis,
+    now: UnixMillis,
+) -> Result<Refreshed, SubscriptionError> {
+    store::activate(connection, id, paid_until).await?;
+    Ok(desired::refresh_line(connection, id, now).await?)
+}
+
+/// Marks lines whose paid period is over as expired, at most `limit` at a time, and says which. The site needs no
+/// word: the end of the period travelled with the line. Safe to call at any time.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn expire_due(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(LineId, CustomerId)>, SubscriptionError> {
+    Ok(store::expire_due(connection, now, limit).await?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,169 @@
+//! All SQL of subscriptions.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::Service;
+
+use super::{NewSubscription, Subscription};
+use crate::columns;
+use crate::database::{Connection, Row};
+use crate::entitlements::Status;
+use crate::ids::{CustomerId, LineId};
+
+/// Which of the rows that a new subscription names exist.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) customer: bool,
+    pub(super) plan: bool,
+    pub(super) router: bool,
+}
+
+pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) -> Result<Known, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM customers WHERE id = $1) AS customer, \
+                (SELECT COUNT(*) FROM plans WHERE id = $2) AS plan, \
+                (SELECT COUNT(*) FROM routers WHERE id = $3) AS router",
+    )
+    .bind(new.customer.as_str())
+    .bind(new.plan.as_str())
+    .bind(new.router.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(Known {
+        customer: columns::truth(&row, "customer")?,
+        plan: columns::truth(&row, "plan")?,
+        router: columns::truth(&row, "router")?,
+    })
+}
+
+/// False when the name is taken on that router.
+pub(super) async fn insert(
+    connection: &mut Connection,
+    id: &LineId,
+    new: &NewSubscription,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7) ON CONFLICT (router_id, username) DO NOTHING",
+    )
+    .bind(id.as_str())
+    .bind(new.customer.as_str())
+    .bind(new.plan.as_str())
+    .bind(new.router.as_str())
+    .bind(new.username.as_str())
+    .bind(new.password.reveal())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn by_id(
+    connection: &mut Connection,
+    id: &LineId,
+) -> Result<Option<Subscription>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, \
+                s.is_online, s.online_changed_at, s.last_address, s.failure, \
+                p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, \
+                r.name AS router_name, r.site_id \
+         FROM subscriptions s \
+         JOIN plans p ON p.id = s.plan_id \
+         JOIN connection_types t ON t.id = p.connection_type_id \
+         JOIN routers r ON r.id = s.router_id \
+         WHERE s.id = $1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+pub(super) async fn of_customer(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<Vec<Subscription>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, \
+                s.is_online, s.online_changed_at, s.last_address, s.failure, \
+                p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, \
+                r.name AS router_name, r.site_id \
+         FROM subscriptions s \
+         JOIN plans p ON p.id = s.plan_id \
+         JOIN connection_types t ON t.id = p.connection_type_id \
+         JOIN routers r ON r.id = s.router_id \
+         WHERE s.customer_id = $1 ORDER BY s.created_at, s.id",
+    )
+    .bind(customer.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+pub(super) async fn set_status(
+    connection: &mut Connection,
+    id: &LineId,
+    status: Status,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE subscriptions SET status = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(status.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn activate(
+    connection: &mut Connection,
+    id: &LineId,
+    paid_until: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE subscriptions SET status = 'active', paid_until = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(paid_until.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn expire_due(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(LineId, CustomerId)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "UPDATE subscriptions SET status = 'expired' \
+         WHERE id IN (SELECT id FROM subscriptions WHERE status = 'active' AND paid_until <= $1 \
+                      ORDER BY paid_until LIMIT $2) \
+         RETURNING id, customer_id",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((columns::parsed(row, "id")?, columns::parsed(row, "customer_id")?))).collect()
+}
+
+fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
+    Ok(Subscription {
+        id: columns::parsed(row, "id")?,
+        customer: columns::parsed(row, "customer_id")?,
+        plan: columns::parsed(row, "plan_id")?,
+        plan_name: row.try_get("plan_name")?,
+        price: columns::money(row, "price_cents")?,
+        validity_seconds: columns::unsigned(row, "validity_seconds")?,
+        router: columns::parsed(row, "router_id")?,
+        router_name: row.try_get("router_name")?,
+        site: columns::parsed(row, "site_id")?,
+        service: columns::word(row, "service_name", Service::parse)?,
+        username: columns::parsed(row, "username")?,
+        status: columns::word(row, "status", Status::parse)?,
+        paid_until: columns::instant_or_none(row, "paid_until")?,
+        is_online: columns::truth(row, "is_online")?,
+        online_changed_at: columns::instant_or_none(row, "online_changed_at")?,
+        last_address: row.try_get("last_address")?,
+        failure: row.try_get("failure")?,
+        created_at: columns::instant(row, "created_at")?,
+    })
+}

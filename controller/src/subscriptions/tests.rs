@@ -1,0 +1,90 @@
+//! Against a real SQLite file, with the customer, plan and router that a subscription names.
+
+use super::*;
+use crate::database::Database;
+use crate::payments::testing::{World, world};
+use crate::testing::TemporaryDirectory;
+
+async fn stand(database: &Database, line: &LineId) -> (Status, Option<i64>) {
+    let mut read = database.read().await.unwrap();
+    let subscription = get(&mut read, line).await.unwrap().unwrap();
+    (subscription.status, subscription.paid_until.map(|until| until.0))
+}
+
+async fn open() -> (TemporaryDirectory, Database, World) {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let world = world(&database).await;
+    (directory, database, world)
+}
+
+#[tokio::test]
+async fn a_new_line_is_a_draft_and_its_name_is_taken_once_on_a_router() {
+    let (_directory, database, world) = open().await;
+    let ids = IdSource::system();
+    let new = |username: &str, customer: &str, plan: &str, router: &str| NewSubscription {
+        customer: CustomerId::parse(customer).unwrap(),
+        plan: PlanId::parse(plan).unwrap(),
+        router: RouterId::parse(router).unwrap(),
+        username: Username::parse(username).unwrap(),
+        password: Password::parse("secret").unwrap(),
+    };
+    let (customer, plan, router) =
+        (world.customer.id.as_str(), world.plan.id.as_str(), world.router.as_str());
+    let mut write = database.write().await.unwrap();
+    let mut check = async |new: NewSubscription, expected: Created| {
+        assert_eq!(create(&mut write, new, &ids, UnixMillis(1)).await.unwrap(), expected);
+    };
+    check(new("line-1", customer, plan, router), Created::UsernameTaken).await;
+    check(new("line-2", "nobody", plan, router), Created::NoSuchCustomer).await;
+    check(new("line-2", customer, "nothing", router), Created::NoSuchPlan).await;
+    check(new("line-2", customer, plan, "nowhere"), Created::NoSuchRouter).await;
+    let created =
+        create(&mut write, new("line-2", customer, plan, router), &ids, UnixMillis(9)).await.unwrap();
+    let Created::Created(line) = created else { panic!("{created:?}") };
+    assert_eq!((line.status, line.paid_until), (Status::Draft, None));
+    assert_eq!((line.price, line.validity_seconds), (world.plan.price, 86_400));
+    let all = of_customer(&mut write, &world.customer.id).await.unwrap();
+    assert_eq!(all.iter().map(|line| line.username.as_str()).collect::<Vec<_>>(), ["line-1", "line-2"]);
+}
+
+#[tokio::test]
+async fn a_held_line_comes_back_to_where_its_payments_put_it() {
+    for (paid_until, now, expected) in
+        [(None, 5, Status::Draft), (Some(10), 5, Status::Active), (Some(10), 10, Status::Expired)]
+    {
+        let (_directory, database, world) = open().await;
+        let mut write = database.write().await.unwrap();
+        if let Some(until) = paid_until {
+            activate(&mut write, &world.line, UnixMillis(until), UnixMillis(1)).await.unwrap();
+        }
+        let held = hold(&mut write, &world.line, UnixMillis(2)).await.unwrap();
+        assert!(matches!(held, Changed::Changed(Refreshed::Changed { .. })), "the site hears of it");
+        assert_eq!(hold(&mut write, &world.line, UnixMillis(3)).await.unwrap(), Changed::AlreadySo);
+        assert!(matches!(
+            release(&mut write, &world.line, UnixMillis(now)).await.unwrap(),
+            Changed::Changed(_)
+        ));
+        assert_eq!(release(&mut write, &world.line, UnixMillis(now)).await.unwrap(), Changed::AlreadySo);
+        write.commit().await.unwrap();
+        assert_eq!(stand(&database, &world.line).await, (expected, paid_until));
+    }
+    let (_directory, database, _) = open().await;
+    let mut write = database.write().await.unwrap();
+    let nobody = LineId::parse("nobody").unwrap();
+    assert_eq!(hold(&mut write, &nobody, UnixMillis(1)).await.unwrap(), Changed::NoSuchSubscription);
+    assert_eq!(release(&mut write, &nobody, UnixMillis(1)).await.unwrap(), Changed::NoSuchSubscription);
+}
+
+#[tokio::test]
+async fn a_line_expires_once_and_not_before_its_instant() {
+    let (_directory, database, world) = open().await;
+    let mut write = database.write().await.unwrap();
+    activate(&mut write, &world.line, UnixMillis(10), UnixMillis(1)).await.unwrap();
+    assert_eq!(expire_due(&mut write, UnixMillis(9), 10).await.unwrap(), []);
+    let expected = [(world.line.clone(), world.customer.id.clone())];
+    assert_eq!(expire_due(&mut write, UnixMillis(10), 10).await.unwrap(), expected);
+    assert_eq!(expire_due(&mut write, UnixMillis(10), 10).await.unwrap(), []);
+    write.commit().await.unwrap();
+    assert_eq!(stand(&database, &world.line).await, (Status::Expired, Some(10)));
+}
