@@ -1,30 +1,27 @@
 //! The handle on a running router: the same operations that the control port offers, in process.
 //!
 //! Takes the lock, reads the clock, does one thing in [`crate::state`], and wakes whoever waits for a
-//! change. Sockets are [`crate::api_session`] and [`crate::control`].
+//! change. What sockets and device tasks ask is in `router/inside.rs`; the sockets themselves are
+//! [`crate::api_session`] and [`crate::control`].
 
-use std::net::IpAddr;
+mod inside;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
-use crate::devices::{
-    Device, DeviceError, DeviceState, DeviceView, Dialed, MOST_DEVICES, NewDevice, keep_dialing,
-};
+use crate::devices::{Device, DeviceError, DeviceState, DeviceView, MOST_DEVICES, NewDevice, keep_dialing};
 use crate::engine::{Answer, Engine, Row};
 use crate::faults::{Faults, FaultsChange, FaultsError};
-use crate::policies::Actor;
 use crate::request::Request;
 use crate::sessions::{Ending, Sessions};
-use crate::state::{ConnectionId, Pushed, State, WriteRecord};
+use crate::state::{State, WriteRecord};
 use crate::tables::{Menu, menus};
 use crate::trap::Trap;
 
-/// How often sessions, cookies and address-list entries are checked for their end.
-const TICK: Duration = Duration::from_millis(100);
 /// The longest time that a reboot may take.
 const LONGEST_DOWN_MS: u64 = 3_600_000;
 
@@ -377,152 +374,8 @@ impl Router {
         self.drop_connections();
     }
 
-    // For devices, connections and listeners.
-
-    pub(crate) fn stopping(&self) -> watch::Receiver<()> {
-        self.shared.stopping.clone()
-    }
-
-    pub(crate) fn cuts(&self) -> watch::Receiver<u64> {
-        self.shared.cut.subscribe()
-    }
-
-    pub(crate) fn gate(&self) -> watch::Receiver<u64> {
-        self.shared.gate.subscribe()
-    }
-
     fn note_gate(&self) {
         self.shared.gate.send_modify(|count| *count = count.wrapping_add(1));
-    }
-
-    /// Whether a service's port is open now; if not, in how many milliseconds to look again at the latest.
-    pub(crate) fn port_is_open(&self, service: &'static str) -> Result<(), Duration> {
-        let state = self.lock();
-        let now = self.shared.clock.now(0);
-        if state.is_down(now) {
-            return Err(Duration::from_millis(state.booted_ms.saturating_sub(now.monotonic_ms)));
-        }
-        let id = state.engine.find("ip/service", service.as_bytes());
-        let is_disabled = id.is_none_or(|id| state.engine.is_set("ip/service", id, "disabled"));
-        if is_disabled || state.faults.refuse_connections { Err(LOOK_AGAIN) } else { Ok(()) }
-    }
-
-    pub(crate) fn dial(&self, name: &str, serial: u64) -> Dialed {
-        self.change(|state, now| {
-            let is_same = |state: &State| state.devices.get(name).is_some_and(|(own, _)| *own == serial);
-            if !is_same(state) {
-                return Dialed::Gone;
-            }
-            state.dial(name, now);
-            match state.devices.get(name) {
-                Some((_, device)) if device.session.is_some() => Dialed::In(Arc::clone(&device.wake)),
-                Some((_, device)) => Dialed::Refused(Arc::clone(&device.wake), device.redial),
-                None => Dialed::Gone,
-            }
-        })
-    }
-
-    pub(crate) fn redial_of(&self, name: &str) -> Duration {
-        self.lock().devices.get(name).map_or(Duration::ZERO, |(_, device)| device.redial)
-    }
-
-    pub(crate) fn open(&self, service: &'static str, peer: IpAddr) -> Option<ConnectionId> {
-        self.change(|state, _| state.open(service, peer))
-    }
-
-    pub(crate) fn close(&self, id: ConnectionId) {
-        self.change(|state, now| state.close(id, now));
-    }
-
-    pub(crate) fn log_in(&self, id: ConnectionId, request: &Request) -> Result<Actor, Trap> {
-        self.change(|state, now| state.log_in(id, request, now))
-    }
-
-    /// Runs a command that came over the API.
-    pub(crate) fn execute(
-        &self,
-        id: ConnectionId,
-        request: &Request,
-        actor: &Actor,
-        pushes: &mpsc::Sender<Pushed>,
-    ) -> Result<Answer, Trap> {
-        let answer = self.change(|state, now| {
-            state.statistics.commands = state.statistics.commands.saturating_add(1);
-            let answer = state.execute(request, actor, now)?;
-            if request.command == "listen" {
-                state.listen(id, request, actor, pushes.clone())?;
-            }
-            Ok(answer)
-        });
-        if request.menu == "ip/service" {
-            self.note_gate();
-        }
-        answer
-    }
-
-    pub(crate) fn stop_listening(&self, id: ConnectionId, tag: &[u8]) -> bool {
-        self.lock().stop_listening(id, tag)
-    }
-
-    pub(crate) fn listening_tags(&self, id: ConnectionId) -> Vec<Vec<u8>> {
-        self.lock().listening_tags(id)
-    }
-
-    pub(crate) fn is_cut_off(&self, id: ConnectionId) -> bool {
-        self.lock().is_cut_off(id)
-    }
-
-    /// Whether the connection must stand still.
-    pub(crate) fn is_stalled(&self) -> bool {
-        self.lock().faults.stall
-    }
-
-    pub(crate) fn says_empty(&self) -> bool {
-        self.lock().engine.release().says_empty()
-    }
-
-    pub(crate) fn latency(&self) -> Duration {
-        Duration::from_millis(self.lock().faults.latency_ms)
-    }
-
-    /// Takes the processor for one command; how long until it will have run.
-    pub(crate) fn reserve_processor(&self) -> Duration {
-        let mut state = self.lock();
-        let now = self.shared.clock.now(0);
-        let end_ms = state.reserve_processor(now);
-        Duration::from_millis(end_ms.saturating_sub(now.monotonic_ms))
-    }
-
-    /// How many of `wanted` bytes may be sent before the armed cut.
-    pub(crate) fn may_send(&self, wanted: usize) -> usize {
-        match self.lock().faults.drop_after_bytes {
-            0 => wanted,
-            left => wanted.min(usize::try_from(left).unwrap_or(usize::MAX)),
-        }
-    }
-
-    /// Counts bytes sent towards the armed cut; whether this connection is the one that is cut.
-    pub(crate) fn sent(&self, bytes: usize) -> bool {
-        let mut state = self.lock();
-        let left = state.faults.drop_after_bytes;
-        if left == 0 {
-            return false;
-        }
-        let rest = left.saturating_sub(u64::try_from(bytes).unwrap_or(u64::MAX));
-        state.faults.drop_after_bytes = rest;
-        rest == 0
-    }
-
-    /// Ends what time ends, until the simulator stops.
-    pub(crate) async fn keep_time(self) {
-        let mut stopping = self.stopping();
-        let mut ticks = tokio::time::interval(TICK);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => self.change(State::tick),
-                _ = stopping.changed() => return,
-            }
-        }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State, Moment) -> T) -> T {
@@ -540,9 +393,6 @@ impl Router {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// How long a closed port waits at most before it looks whether it may open; changes wake it earlier.
-const LOOK_AGAIN: Duration = Duration::from_secs(3600);
 
 fn menu_at(path: &str) -> Result<&'static Menu, RowsError> {
     let path = path.trim_matches('/');

@@ -205,6 +205,7 @@ async fn converse(
     if let Err(error) = stream.set_nodelay(true) {
         debug!(%error, "cannot disable Nagle's algorithm");
     }
+    router.while_stalled().await;
     let ended = match tls {
         None => serve(stream, router, service, peer.ip()).await,
         Some(identity) => {

@@ -87,7 +87,7 @@ impl View {
                     proplist = Some(value.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect());
                 }
                 "show-sensitive" if release >= SHOW_SENSITIVE_SINCE => is_asked = true,
-                "count-only" | "from" | "active" | "dynamic" => {}
+                "count-only" | "from" => {}
                 known if LAYOUT.contains(&known) => {}
                 known if NOT_SIMULATED.contains(&known) => {
                     return Err(Trap::not_simulated(&format!("print {known}")));

@@ -1,0 +1,22 @@
+//! The simulator over real sockets, spoken to in raw words: the client library has no part in this.
+//!
+//! Every test starts a router of its own on free loopback ports and waits for events, never for time.
+
+#[cfg(test)]
+mod client;
+#[cfg(test)]
+mod commands;
+#[cfg(test)]
+mod control;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod program;
+#[cfg(test)]
+mod subscribers;
+#[cfg(test)]
+mod tags;
+#[cfg(test)]
+mod tls;
