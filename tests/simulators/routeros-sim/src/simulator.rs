@@ -1,7 +1,7 @@
 //! A running simulator: the sockets around a [`Router`], and their end.
 //!
 //! A port that is closed (reboot, fault, disabled service) is really closed: the listener goes, and the
-//! same address is bound again later.
+//! same address is bound again later. An admin who changes the port of a service moves it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -157,16 +157,24 @@ struct Port {
 }
 
 impl Port {
-    async fn keep_open(self, first: TcpListener) {
+    async fn keep_open(mut self, first: TcpListener) {
         let mut listener = Some(first);
         let mut connections = JoinSet::new();
         let mut gate = self.router.gate();
         loop {
             gate.mark_unchanged();
-            if let Err(closed_for) = self.router.port_is_open(self.service) {
+            let port = match self.router.open_port(self.service) {
+                Ok(port) => port,
+                Err(closed_for) => {
+                    listener = None;
+                    let _changed_or_over = tokio::time::timeout(closed_for, gate.changed()).await;
+                    continue;
+                }
+            };
+            if port != self.address.port() {
+                // An admin moved the service.
+                self.address.set_port(port);
                 listener = None;
-                let _changed_or_over = tokio::time::timeout(closed_for, gate.changed()).await;
-                continue;
             }
             let open = match listener.take() {
                 Some(open) => open,
@@ -174,7 +182,7 @@ impl Port {
                     Ok(open) => open,
                     Err(error) => {
                         debug!(%error, address = %self.address, "the port is not free yet");
-                        tokio::time::sleep(REBIND_PAUSE).await;
+                        let _changed_or_over = tokio::time::timeout(REBIND_PAUSE, gate.changed()).await;
                         continue;
                     }
                 },

@@ -7,8 +7,11 @@
 mod hotspot;
 mod interface;
 mod ppp;
+mod print_arguments;
 mod queue;
 mod system;
+
+pub(crate) use self::print_arguments::{PrintArgument, print_argument};
 
 use crate::release::Release;
 
@@ -273,17 +276,8 @@ pub(crate) fn zone_offset_minutes(name: &[u8]) -> i32 {
 }
 
 /// The commands of an ordinary configurable list.
-const EDITABLE: &[Verb] = &[
-    Verb::Print,
-    Verb::Get,
-    Verb::Listen,
-    Verb::Add,
-    Verb::Set,
-    Verb::Remove,
-    Verb::Enable,
-    Verb::Unset,
-    Verb::Comment,
-];
+const EDITABLE: &[Verb] =
+    &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove, Verb::Enable, Verb::Comment];
 /// A configurable list whose rows cannot be disabled.
 const PROFILE: &[Verb] =
     &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove, Verb::Unset, Verb::Comment];

@@ -7,7 +7,7 @@ use crate::query::Query;
 use crate::release::Release;
 use crate::request::Request;
 use crate::store::{Item, ItemId};
-use crate::tables::{Kind, Menu};
+use crate::tables::{Kind, Menu, PrintArgument, print_argument};
 use crate::trap::Trap;
 use crate::values::Dialect;
 
@@ -41,32 +41,6 @@ enum Secrets {
 
 /// What stands for a password where none may be shown.
 pub(crate) const REDACTED: &str = "<redacted>";
-/// Arguments of print that choose a console layout, which the API does not have.
-const LAYOUT: &[&str] = &[
-    "detail",
-    "terse",
-    "brief",
-    "without-paging",
-    "show-ids",
-    "value-list",
-    "as-value",
-    "stats",
-    "stats-detail",
-    "bytes",
-    "packets",
-    "rate",
-    "status",
-    "oid",
-    "append",
-    "proplist",
-    "config",
-    "with-extra-info",
-    "comments",
-];
-/// Arguments of print that the simulator does not carry out.
-const NOT_SIMULATED: &[&str] =
-    &["file", "interval", "follow", "follow-only", "group-by", "where", "order-by", "on-event", "timestamp"];
-const SHOW_SENSITIVE_SINCE: Release = Release::new(7, 21);
 
 impl View {
     /// Reads the arguments and queries of a print or listen.
@@ -74,7 +48,7 @@ impl View {
     /// # Errors
     /// An unknown argument or a malformed query.
     pub(crate) fn parse(
-        _menu: &Menu,
+        menu: &Menu,
         release: Release,
         request: &Request,
         actor: &Actor,
@@ -82,17 +56,15 @@ impl View {
         let mut proplist = None;
         let mut is_asked = !release.hides_secrets_until_asked();
         for (name, value) in &request.arguments {
-            match std::str::from_utf8(name).unwrap_or_default() {
-                ".proplist" => {
-                    proplist = Some(value.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect());
-                }
-                "show-sensitive" if release >= SHOW_SENSITIVE_SINCE => is_asked = true,
-                "count-only" | "from" => {}
-                known if LAYOUT.contains(&known) => {}
-                known if NOT_SIMULATED.contains(&known) => {
-                    return Err(Trap::not_simulated(&format!("print {known}")));
-                }
-                _ => return Err(Trap::unknown_parameter(name)),
+            let text = std::str::from_utf8(name).unwrap_or_default();
+            if text == ".proplist" {
+                proplist = Some(value.split(|byte| *byte == b',').map(<[u8]>::to_vec).collect());
+                continue;
+            }
+            match print_argument(menu, text, release).ok_or_else(|| Trap::unknown_parameter(name))? {
+                PrintArgument::ShowSensitive => is_asked = true,
+                PrintArgument::NotSimulated => return Err(Trap::not_simulated(&format!("print {text}"))),
+                PrintArgument::CountOnly | PrintArgument::From | PrintArgument::Layout => {}
             }
         }
         let secrets = if is_asked && actor.may("sensitive") { Secrets::Shown } else { Secrets::LeftOut };

@@ -32,16 +32,19 @@ impl Router {
         self.shared.gate.subscribe()
     }
 
-    /// Whether a service's port is open now; if not, in how many milliseconds to look again at the latest.
-    pub(crate) fn port_is_open(&self, service: &'static str) -> Result<(), Duration> {
+    /// The port on which a service is open now; if it is not, how long to wait at most before looking again.
+    pub(crate) fn open_port(&self, service: &'static str) -> Result<u16, Duration> {
         let state = self.lock();
         let now = self.shared.clock.now(0);
         if state.is_down(now) {
             return Err(Duration::from_millis(state.booted_ms.saturating_sub(now.monotonic_ms)));
         }
-        let id = state.engine.find("ip/service", service.as_bytes());
-        let is_disabled = id.is_none_or(|id| state.engine.is_set("ip/service", id, "disabled"));
-        if is_disabled || state.faults.refuse_connections { Err(LOOK_AGAIN) } else { Ok(()) }
+        let id = state.engine.find("ip/service", service.as_bytes()).ok_or(LOOK_AGAIN)?;
+        if state.engine.is_set("ip/service", id, "disabled") || state.faults.refuse_connections {
+            return Err(LOOK_AGAIN);
+        }
+        let port = state.engine.text("ip/service", id, "port").unwrap_or_default();
+        std::str::from_utf8(&port).ok().and_then(|port| port.parse().ok()).ok_or(LOOK_AGAIN)
     }
 
     pub(crate) fn dial(&self, name: &str, serial: u64) -> Dialed {

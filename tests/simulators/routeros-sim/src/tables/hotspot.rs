@@ -1,17 +1,15 @@
 //! `/ip/hotspot`: captive-portal servers, users, and who is logged in.
 
-use super::{
-    Kind, LIVE, Menu, PROFILE, Property, Verb, choice, duration, fact, flag, number, reference, text,
-};
+use super::{Kind, LIVE, Menu, Property, Verb, choice, duration, fact, flag, number, reference, text};
 
 pub(super) const MENUS: &[Menu] = &[
     Menu::list("ip/hotspot", SERVER_VERBS, SERVER)
         .unique(&["name"], "failure: already have server with such name"),
-    Menu::list("ip/hotspot/profile", PROFILE, SERVER_PROFILE)
+    Menu::list("ip/hotspot/profile", PORTAL_PROFILE_VERBS, SERVER_PROFILE)
         .unique(&["name"], "failure: already have profile with this name"),
     Menu::list("ip/hotspot/user", USER_VERBS, USER)
         .unique(&["name", "server"], "failure: already have user with this name for this server"),
-    Menu::list("ip/hotspot/user/profile", PROFILE, USER_PROFILE)
+    Menu::list("ip/hotspot/user/profile", USER_PROFILE_VERBS, USER_PROFILE)
         .unique(&["name"], "failure: already have profile with this name"),
     Menu::list("ip/hotspot/active", ACTIVE_VERBS, ACTIVE).keyed_by("user"),
     Menu::list("ip/hotspot/cookie", LIVE, COOKIE).keyed_by("user"),
@@ -28,10 +26,14 @@ const USER_VERBS: &[Verb] = &[
     Verb::Set,
     Verb::Remove,
     Verb::Enable,
-    Verb::Unset,
     Verb::Comment,
     Verb::ResetCounters,
 ];
+const PORTAL_PROFILE_VERBS: &[Verb] =
+    &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove];
+/// Hotspot profiles have no comment, so no mark can be left on them.
+const USER_PROFILE_VERBS: &[Verb] =
+    &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove, Verb::Unset];
 const ACTIVE_VERBS: &[Verb] = &[Verb::Print, Verb::Get, Verb::Listen, Verb::Remove, Verb::LogIn];
 const LOGIN_METHODS: &[&str] = &["mac", "cookie", "http-chap", "https", "http-pap", "trial", "mac-cookie"];
 
@@ -54,14 +56,30 @@ const SERVER: &[Property] = &[
 const SERVER_PROFILE: &[Property] = &[
     text("name").required(),
     Property::new("hotspot-address", Kind::Address),
-    text("dns-name"),
+    text("dns-name").initially(""),
     text("html-directory").initially("hotspot"),
-    duration("http-cookie-lifetime", &[]).initially("3d"),
-    Property::new("login-by", Kind::Choices(LOGIN_METHODS)).initially("cookie,http-chap"),
+    text("html-directory-override"),
     Property::new("rate-limit", Kind::RateLimit),
+    text("http-proxy").initially("0.0.0.0:0"),
+    Property::new("smtp-server", Kind::Address),
+    Property::new("login-by", Kind::Choices(LOGIN_METHODS)).initially("cookie,http-chap"),
+    duration("http-cookie-lifetime", &[]).initially("3d"),
+    choice("mac-auth-mode", &["mac-as-username", "mac-as-username-and-password"], "mac-as-username"),
+    Property::new("mac-auth-password", Kind::Secret),
+    text("ssl-certificate"),
     flag("split-user-domain", "false"),
+    flag("install-hotspot-queue", "false"),
+    duration("trial-uptime-limit", &[]),
+    duration("trial-uptime-reset", &[]),
+    reference("trial-user-profile", "ip/hotspot/user/profile", &[]),
     flag("use-radius", "false"),
     flag("radius-accounting", "true"),
+    duration("radius-interim-update", &["received"]).initially("received"),
+    text("nas-port-type").initially("wireless-802.11"),
+    text("radius-default-domain").initially(""),
+    text("radius-location-id").initially(""),
+    text("radius-location-name").initially(""),
+    text("radius-mac-format").initially("XX:XX:XX:XX:XX:XX"),
     fact("default"),
 ];
 

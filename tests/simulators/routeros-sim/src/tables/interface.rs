@@ -12,9 +12,9 @@ pub(super) const MENUS: &[Menu] = &[
     Menu::list("interface/pppoe-server", LIVE, PPPOE_SESSION),
     Menu::list("interface/pppoe-server/server", SERVER_VERBS, PPPOE_SERVER).keyed_by("service-name"),
     Menu::list("interface/l2tp-server", LIVE, TUNNEL_SESSION),
-    Menu::single("interface/l2tp-server/server", SETTINGS, TUNNEL_SERVER),
+    Menu::single("interface/l2tp-server/server", SETTINGS, L2TP_SERVER),
     Menu::list("interface/pptp-server", LIVE, TUNNEL_SESSION),
-    Menu::single("interface/pptp-server/server", SETTINGS, TUNNEL_SERVER),
+    Menu::single("interface/pptp-server/server", SETTINGS, PPTP_SERVER),
     Menu::list("interface/ovpn-server", LIVE, TUNNEL_SESSION),
 ];
 
@@ -86,8 +86,7 @@ const PPPOE_SERVER: &[Property] = &[
     reference("interface", "interface", &[]).required(),
     Property::new("max-mtu", Kind::Number { least: 512, most: 65_535, words: &["auto"] }).initially("auto"),
     Property::new("max-mru", Kind::Number { least: 512, most: 65_535, words: &["auto"] }).initially("auto"),
-    Property::new("mrru", Kind::Number { least: 512, most: 65_535, words: &["disabled"] })
-        .initially("disabled"),
+    MRRU,
     Property::new("authentication", Kind::Choices(AUTHENTICATION)).initially("pap,chap,mschap1,mschap2"),
     duration("keepalive-timeout", &["disabled"]).initially("10s"),
     flag("one-session-per-host", "false"),
@@ -103,14 +102,39 @@ const PPPOE_SERVER: &[Property] = &[
     text("comment"),
 ];
 
-const TUNNEL_SERVER: &[Property] = &[
-    flag("enabled", "no"),
-    bounded("max-mtu", 512, 65_535).initially("1450"),
-    bounded("max-mru", 512, 65_535).initially("1450"),
-    Property::new("mrru", Kind::Number { least: 512, most: 65_535, words: &["disabled"] })
-        .initially("disabled"),
-    Property::new("authentication", Kind::Choices(AUTHENTICATION)).initially("mschap1,mschap2"),
-    duration("keepalive-timeout", &["disabled"]).initially("30s"),
-    reference("default-profile", "ppp/profile", &[]).initially("default-encryption"),
+const PPTP_SERVER: &[Property] =
+    &[ENABLED, TUNNEL_MTU, TUNNEL_MRU, MRRU, TUNNEL_AUTHENTICATION, TUNNEL_KEEPALIVE, TUNNEL_PROFILE];
+
+const L2TP_SERVER: &[Property] = &[
+    ENABLED,
+    TUNNEL_MTU,
+    TUNNEL_MRU,
+    MRRU,
+    TUNNEL_AUTHENTICATION,
+    TUNNEL_KEEPALIVE,
+    Property::new("max-sessions", Kind::Number { least: 1, most: 65_535, words: &["unlimited"] })
+        .initially("unlimited"),
+    TUNNEL_PROFILE,
     choice("use-ipsec", &["yes", "no", "required"], "no"),
+    Property::new("ipsec-secret", Kind::Secret),
+    choice("caller-id-type", &["ip-address", "number"], "ip-address"),
+    flag("one-session-per-host", "no"),
+    flag("allow-fast-path", "no"),
+    choice("accept-proto-version", &["all", "l2tpv2", "l2tpv3"], "all"),
+    choice("accept-pseudowire-type", &["all", "ether", "ppp"], "all"),
+    text("l2tpv3-circuit-id").initially(""),
+    choice("l2tpv3-cookie-length", &["0", "4-bytes", "8-bytes"], "0"),
+    choice("l2tpv3-digest-hash", &["none", "md5", "sha1"], "md5"),
+    text("l2tpv3-ether-interface-list"),
 ];
+
+const ENABLED: Property = flag("enabled", "no");
+const TUNNEL_MTU: Property = bounded("max-mtu", 512, 65_535).initially("1450");
+const TUNNEL_MRU: Property = bounded("max-mru", 512, 65_535).initially("1450");
+const MRRU: Property = Property::new("mrru", Kind::Number { least: 512, most: 65_535, words: &["disabled"] })
+    .initially("disabled");
+const TUNNEL_AUTHENTICATION: Property =
+    Property::new("authentication", Kind::Choices(AUTHENTICATION)).initially("mschap1,mschap2");
+const TUNNEL_KEEPALIVE: Property = duration("keepalive-timeout", &["disabled"]).initially("30s");
+const TUNNEL_PROFILE: Property =
+    reference("default-profile", "ppp/profile", &[]).initially("default-encryption");

@@ -1,8 +1,8 @@
 //! `/ppp` and `/ip/pool`: who may dial in, with what, and who is in.
 
 use super::{
-    EDITABLE, Kind, LIVE, Menu, PROFILE, Property, SETTINGS, Verb, bounded, choice, duration, fact, flag,
-    number, reference, text,
+    Kind, LIVE, Menu, PROFILE, Property, SETTINGS, Verb, bounded, choice, duration, fact, flag, number,
+    reference, text,
 };
 
 const SERVICES: &[&str] = &["any", "async", "pptp", "pppoe", "l2tp", "ovpn", "sstp"];
@@ -14,7 +14,7 @@ const fn address_or_pool(name: &'static str) -> Property {
 }
 
 pub(super) const MENUS: &[Menu] = &[
-    Menu::list("ppp/secret", EDITABLE, SECRET)
+    Menu::list("ppp/secret", SECRET_VERBS, SECRET)
         .unique(&["name"], "failure: secret with the same name already exists"),
     Menu::list("ppp/profile", PROFILE, PPP_PROFILE)
         .unique(&["name"], "failure: profile with the same name already exists"),
@@ -23,6 +23,17 @@ pub(super) const MENUS: &[Menu] = &[
     Menu::list("ip/pool", POOL_VERBS, POOL).unique(&["name"], "failure: pool with such name exists"),
 ];
 
+const SECRET_VERBS: &[Verb] = &[
+    Verb::Print,
+    Verb::Get,
+    Verb::Listen,
+    Verb::Add,
+    Verb::Set,
+    Verb::Remove,
+    Verb::Enable,
+    Verb::Unset,
+    Verb::Comment,
+];
 const POOL_VERBS: &[Verb] =
     &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove, Verb::Comment];
 

@@ -1,8 +1,8 @@
 //! `/system`, `/log`, `/user` and `/ip/service`: the box and who may talk to it.
 
 use super::{
-    EDITABLE, FACTS, Kind, Menu, PROFILE, Property, READ_ONLY, SETTINGS, Verb, bounded, choice, duration,
-    fact, flag, reference, text,
+    EDITABLE, FACTS, Kind, Menu, Property, READ_ONLY, SETTINGS, Verb, bounded, choice, duration, fact, flag,
+    reference, text,
 };
 
 pub(super) const MENUS: &[Menu] = &[
@@ -17,13 +17,15 @@ pub(super) const MENUS: &[Menu] = &[
     Menu::list("user", EDITABLE, USER)
         .unique(&["name"], "failure: user with the same name already exists")
         .written_with("policy"),
-    Menu::list("user/group", PROFILE, GROUP)
+    Menu::list("user/group", GROUP_VERBS, GROUP)
         .unique(&["name"], "failure: group with the same name already exists")
         .written_with("policy"),
     Menu::list("user/active", READ_ONLY, USER_ACTIVE),
     Menu::list("ip/service", SERVICE_VERBS, SERVICE),
 ];
 
+const GROUP_VERBS: &[Verb] =
+    &[Verb::Print, Verb::Get, Verb::Listen, Verb::Add, Verb::Set, Verb::Remove, Verb::Comment];
 const SERVICE_VERBS: &[Verb] = &[Verb::Print, Verb::Get, Verb::Listen, Verb::Set, Verb::Enable];
 
 const RESOURCE: &[Property] = &[
@@ -119,7 +121,7 @@ const USER_ACTIVE: &[Property] = &[fact("when"), fact("name"), fact("address"), 
 
 const SERVICE: &[Property] = &[
     fact("name"),
-    fact("port"),
+    bounded("port", 1, 65_535),
     text("address").initially(""),
     text("available-from").since(7, 24),
     text("certificate"),

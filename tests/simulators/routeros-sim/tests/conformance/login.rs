@@ -98,6 +98,27 @@ async fn one_connection_too_many_is_accepted_and_closed() {
 }
 
 #[tokio::test]
+async fn a_service_moves_when_its_port_is_changed_and_open_connections_stay() {
+    let (simulator, spare) = (start("7.18").await, start("7.18").await);
+    let mut client = Client::logged_in(&simulator).await;
+    let free = spare.api_address();
+    spare.stop().await;
+    client.check(&format!("/ip/service/set =numbers=api =port={}", free.port()), &["!done"]).await;
+    let moved = async {
+        loop {
+            match tokio::net::TcpStream::connect(free).await {
+                Ok(stream) => return Client::over(stream),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    let mut other = tokio::time::timeout(DEADLINE, moved).await.unwrap();
+    other.log_in().await;
+    assert!(tokio::net::TcpStream::connect(simulator.api_address()).await.is_err());
+    client.check("/user/active/print =count-only=", &["!done =ret=2"]).await;
+}
+
+#[tokio::test]
 async fn a_source_that_the_service_does_not_allow_is_accepted_and_closed() {
     let simulator = start("7.18").await;
     simulator.router().set_row("ip/service", "api", &[("address", "172.17.0.0/24")]).unwrap();
