@@ -5,6 +5,7 @@
 //! site was told and takes a new generation only for a difference. What a line may use is `entitlements`; how the
 //! site hears of it is `mqtt/`.
 
+mod reading;
 pub mod store;
 
 use tawi_shared::UnixMillis;
@@ -15,6 +16,8 @@ use thiserror::Error;
 use crate::database::Connection;
 use crate::entitlements::{self, Facts, Status};
 use crate::ids::{LineId, SiteId};
+
+pub use reading::{Delta, Held, MESSAGE_BYTES, Missing, delta, missing, overtake, snapshot};
 
 /// What a refresh did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,15 @@ pub enum DesiredError {
         /// What it holds.
         value: String,
     },
+    /// Its names are so long that no message can carry it.
+    #[error("line {line} is larger than a message may be; shorten its user name or password")]
+    TooLarge {
+        /// Which line.
+        line: String,
+    },
+    /// More lines than 65,535 messages can carry.
+    #[error("a site has more lines than can be told")]
+    TooManyLines,
 }
 
 /// All facts about a line, as `store` reads them in one query.

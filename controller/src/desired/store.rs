@@ -232,6 +232,95 @@ pub(super) async fn save_hash_and_queue(
     Ok(())
 }
 
+/// What is new since a generation: items that are there, and keys of those that are no more.
+#[derive(Debug)]
+pub(super) struct Since<T, K> {
+    pub(super) present: Vec<T>,
+    pub(super) removed: Vec<K>,
+}
+
+impl<T, K> Since<T, K> {
+    pub(super) fn len(&self) -> usize {
+        self.present.len() + self.removed.len()
+    }
+}
+
+/// At most `limit` lines of a site that changed after generation `from`, in the order of their change.
+pub(super) async fn lines_since(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: u64,
+    limit: usize,
+) -> Result<Since<LineV1, String>, DesiredError> {
+    let rows = sqlx::query(
+        "SELECT line_id, is_removed, router_name, service, username, password, profile_name, access, valid_until \
+         FROM desired_lines WHERE site_id = $1 AND generation > $2 ORDER BY generation, line_id LIMIT $3",
+    )
+    .bind(site.as_str())
+    .bind(to_column(from))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let mut since = Since { present: Vec::with_capacity(rows.len()), removed: Vec::new() };
+    for row in rows {
+        if row.try_get::<i64, _>("is_removed")? == 0 {
+            since.present.push(read_line(&row)?);
+        } else {
+            since.removed.push(row.try_get("line_id")?);
+        }
+    }
+    Ok(since)
+}
+
+/// At most `limit` profiles of a site that changed after generation `from`, in the order of their change.
+pub(super) async fn profiles_since(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: u64,
+    limit: usize,
+) -> Result<Since<ProfileV1, (u16, String)>, DesiredError> {
+    let rows = sqlx::query(
+        "SELECT service, name, is_removed, download_bits_per_second, upload_bits_per_second, \
+                download_burst_bits_per_second, upload_burst_bits_per_second \
+         FROM desired_profiles WHERE site_id = $1 AND generation > $2 ORDER BY generation, service, name LIMIT $3",
+    )
+    .bind(site.as_str())
+    .bind(to_column(from))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    let mut since = Since { present: Vec::with_capacity(rows.len()), removed: Vec::new() };
+    for row in rows {
+        let service = code("", &row, "service")?;
+        if row.try_get::<i64, _>("is_removed")? == 0 {
+            since.present.push(read_profile(&row, "name", service)?);
+        } else {
+            since.removed.push((service, row.try_get("name")?));
+        }
+    }
+    Ok(since)
+}
+
+/// Lifts the site's generation to at least `least`, and queues it for the site when it moved.
+pub(super) async fn raise_generation(
+    connection: &mut Connection,
+    site: &SiteId,
+    least: u64,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    let row = sqlx::query(
+        "UPDATE sites SET generation = $2 WHERE id = $1 AND generation < $2 RETURNING generation, state_hash",
+    )
+    .bind(site.as_str())
+    .bind(to_column(least))
+    .fetch_optional(&mut *connection)
+    .await?;
+    match row {
+        Some(row) => save_hash_and_queue(connection, site, read_site_state(&row)?, now).await,
+        None => Ok(()),
+    }
+}
+
 /// A line out of any row that selects its columns.
 ///
 /// # Errors
