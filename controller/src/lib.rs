@@ -3,21 +3,26 @@
 //! Modules are domain nouns. In each, `mod.rs` has the nouns and public calls, `store.rs` all its SQL, `pages.rs` its
 //! HTTP, and any other file a rule named after its decision. Pure decisions (`entitlements`, `mqtt::acl`, …) import no IO.
 
+pub mod broker;
 pub mod columns;
 pub mod customers;
 pub mod database;
 pub mod desired;
 pub mod entitlements;
 pub mod ids;
+pub mod jobs;
 pub mod ledger;
 pub mod live;
 pub mod money;
+pub mod mqtt;
 pub mod payments;
 pub mod pki;
 pub mod plans;
 pub mod shutdown;
+pub mod sites;
 pub mod state;
 pub mod subscriptions;
+pub mod usage;
 
 #[cfg(test)]
 mod testing;

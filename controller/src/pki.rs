@@ -204,8 +204,7 @@ impl Pki {
         let failed = |source| PkiError::Certificate { subject: names.join(", "), source };
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = leaf_params("tawi front door", clock.now(), SERVER_VALIDITY);
-        params.subject_alt_names =
-            CertificateParams::new(names.to_vec()).map_err(failed)?.subject_alt_names;
+        params.subject_alt_names = CertificateParams::new(names.to_vec()).map_err(failed)?.subject_alt_names;
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
         let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -403,21 +402,12 @@ mod tests {
         let other = TemporaryDirectory::new();
         Pki::open_or_create(other.path(), NOW).unwrap();
         fs::copy(other.path().join("ca.key"), directory.path().join("ca.key")).unwrap();
-        assert!(matches!(
-            Pki::open_or_create(directory.path(), NOW),
-            Err(PkiError::NotAPair { .. })
-        ));
+        assert!(matches!(Pki::open_or_create(directory.path(), NOW), Err(PkiError::NotAPair { .. })));
         fs::remove_file(directory.path().join("ca.key")).unwrap();
-        assert!(matches!(
-            Pki::open_or_create(directory.path(), NOW),
-            Err(PkiError::KeyMissing { .. })
-        ));
+        assert!(matches!(Pki::open_or_create(directory.path(), NOW), Err(PkiError::KeyMissing { .. })));
         assert!(!directory.path().join("ca.key").exists());
         fs::write(directory.path().join("ca.key"), "nonsense").unwrap();
-        assert!(matches!(
-            Pki::open_or_create(directory.path(), NOW),
-            Err(PkiError::Unreadable { .. })
-        ));
+        assert!(matches!(Pki::open_or_create(directory.path(), NOW), Err(PkiError::Unreadable { .. })));
     }
 
     #[test]

@@ -1,0 +1,410 @@
+//! The front door: TLS with a certificate from everybody, one look at the CONNECT, then bytes both ways.
+//!
+//! ```text
+//! accepted ─▶ handshake (15 s) ─▶ CONNECT (10 s) ─▶ admitted? ─▶ in the database? ─▶ spliced to the broker
+//!     └ caps: all, per address, connections          └ admission.rs     └ certificate and site not revoked
+//! ```
+//!
+//! Each connection has a task of its own, so that a silent one holds up nobody. The door does not understand MQTT
+//! beyond the first packet; it ends a connection when its site is revoked, when the same site comes again, and when
+//! the controller no longer hears what is said.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::Secret;
+use super::admission::{NotAdmitted, admit};
+use super::connect_packet::{ConnectPacket, Malformed, PACKET_BYTES, packet_length};
+use super::seats::{Ended, Seats};
+use super::settings::BrokerSettings;
+use crate::ids::SiteId;
+use crate::live::Hint;
+use crate::shutdown::Stop;
+use crate::sites::{self, SiteError};
+use crate::state::Controller;
+use crate::{database, pki};
+
+/// How long the loopback connection to the broker may take, and a refusal to be written.
+const LOOPBACK: Duration = Duration::from_secs(5);
+/// Pause after the system refused to accept, usually because file handles ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// How often revoked sites are looked for; another process may have revoked one.
+const REVOCATION_PERIOD: Duration = Duration::from_secs(5);
+/// How often those who are connected are noted as seen. Presence is judged in minutes.
+const SEEN_PERIOD: Duration = Duration::from_secs(60);
+
+/// What stands behind the door.
+pub(super) struct Behind {
+    /// Where the broker listens.
+    pub(super) broker: SocketAddr,
+    /// What makes it believe us.
+    pub(super) voucher: Secret,
+    /// Whether the controller hears.
+    pub(super) attendance: watch::Receiver<u64>,
+}
+
+/// The door.
+pub(super) struct FrontDoor {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    acceptor: TlsAcceptor,
+    behind: Behind,
+    controller: Controller,
+    settings: BrokerSettings,
+    handshakes: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    addresses: Addresses,
+    seats: Seats,
+}
+
+/// Why a connection came to nothing.
+#[derive(Debug, Error)]
+enum SentAway {
+    #[error("the TLS handshake failed: {0}")]
+    Handshake(#[source] io::Error),
+    #[error("the TLS handshake took too long")]
+    HandshakeSlow,
+    #[error("its certificate names no site")]
+    NoSite,
+    #[error("no CONNECT came in time")]
+    ConnectSlow,
+    #[error("the connection ended before CONNECT")]
+    Gone(#[source] io::Error),
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    #[error("site {site}: {source}")]
+    NotAdmitted { site: SiteId, source: NotAdmitted },
+    #[error("site {site}: its certificate is unknown or revoked")]
+    Revoked { site: SiteId },
+    #[error("site {site}: looking up its certificate: {source}")]
+    Lookup { site: SiteId, source: SiteError },
+    #[error("the broker behind the front door does not answer: {0}")]
+    Broker(#[source] io::Error),
+}
+
+/// What a connection holds while it is not yet admitted, so that nobody can fill the house from outside.
+struct Entry {
+    _handshake: OwnedSemaphorePermit,
+    _address: AddressCount,
+}
+
+/// A client that has shown who it is.
+struct Admitted {
+    stream: TlsStream<TcpStream>,
+    site: SiteId,
+    certificate_sha256: String,
+    /// The CONNECT for the broker, and whatever the client sent after it.
+    opening: Vec<u8>,
+}
+
+impl FrontDoor {
+    pub(super) fn new(
+        listener: TcpListener,
+        acceptor: TlsAcceptor,
+        behind: Behind,
+        controller: Controller,
+        settings: BrokerSettings,
+    ) -> Self {
+        let shared = Shared {
+            acceptor,
+            behind,
+            controller,
+            handshakes: Arc::new(Semaphore::new(settings.handshakes_at_once)),
+            connections: Arc::new(Semaphore::new(settings.connections)),
+            addresses: Addresses::default(),
+            seats: Seats::default(),
+            settings,
+        };
+        Self { listener, shared: Arc::new(shared) }
+    }
+
+    /// Lets agents in until `stop`; then all connections end.
+    pub(super) async fn run(self, mut stop: Stop) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(watch_over(Arc::clone(&self.shared)));
+        let mut attendance = self.shared.behind.attendance.clone();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.requested() => break,
+                Some(_) = tasks.join_next() => continue,
+                accepted = accept_when_heard(&self.listener, &mut attendance) => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    if let Some((entry, place)) = self.shared.entry(peer.ip()) {
+                        let shared = Arc::clone(&self.shared);
+                        tasks.spawn(async move {
+                            Box::pin(shared.attend(stream, peer, entry)).await;
+                            drop(place);
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the front door cannot accept connections");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+        tasks.shutdown().await;
+    }
+}
+
+/// While the controller does not hear, agents wait in the system's queue, and later at their own back-off.
+async fn accept_when_heard(
+    listener: &TcpListener,
+    attendance: &mut watch::Receiver<u64>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    attendance
+        .wait_for(|turn| turn % 2 == 1)
+        .await
+        .map_err(|_| io::Error::other("the controller's client is gone"))?;
+    listener.accept().await
+}
+
+impl Shared {
+    /// A way in, or none when the house is full; the connection is then dropped without a word, which costs the least.
+    fn entry(&self, address: IpAddr) -> Option<(Entry, OwnedSemaphorePermit)> {
+        let refused = |what: &str| tracing::debug!(peer.address = %address, "sent away: {what}");
+        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+            tracing::warn!(connections = self.settings.connections, "the front door is full");
+            return None;
+        };
+        let Ok(handshake) = Arc::clone(&self.handshakes).try_acquire_owned() else {
+            refused("too many handshakes");
+            return None;
+        };
+        let Some(count) = self.addresses.count(address, self.settings.handshakes_per_address) else {
+            refused("too many handshakes from there");
+            return None;
+        };
+        Some((Entry { _handshake: handshake, _address: count }, place))
+    }
+
+    async fn attend(&self, stream: TcpStream, peer: SocketAddr, entry: Entry) {
+        // Agents send small messages and wait for the answer. A socket that refuses the option works, only slower.
+        let _ = stream.set_nodelay(true);
+        match self.receive(stream).await {
+            Ok(admitted) => {
+                drop(entry);
+                let site = admitted.site.clone();
+                tracing::info!(site.id = %site, peer.address = %peer, "a site connected");
+                match self.splice(admitted).await {
+                    Ok(reason) => tracing::info!(site.id = %site, reason, "a site disconnected"),
+                    Err(error) => tracing::error!(site.id = %site, %error, "a site was sent away"),
+                }
+            }
+            Err(error @ (SentAway::NotAdmitted { .. } | SentAway::Revoked { .. })) => {
+                tracing::warn!(peer.address = %peer, %error, "sent away");
+            }
+            Err(error @ SentAway::Lookup { .. }) => {
+                tracing::error!(peer.address = %peer, %error, "sent away");
+            }
+            // Strangers knock on every open port; that is no news.
+            Err(error) => tracing::debug!(peer.address = %peer, %error, "sent away"),
+        }
+    }
+
+    /// From an accepted connection to a client that is known and may come in.
+    async fn receive(&self, stream: TcpStream) -> Result<Admitted, SentAway> {
+        let mut stream = timeout(self.settings.handshake_deadline, self.acceptor.accept(stream))
+            .await
+            .map_err(|_| SentAway::HandshakeSlow)?
+            .map_err(SentAway::Handshake)?;
+        let (site, certificate_sha256) = identity(&stream).ok_or(SentAway::NoSite)?;
+        let (packet, rest) = timeout(self.settings.connect_deadline, read_connect(&mut stream))
+            .await
+            .map_err(|_| SentAway::ConnectSlow)??;
+        let checked = match admit(packet, &site) {
+            Ok(packet) => self.check_standing(&site, &certificate_sha256).await.map(|()| packet),
+            Err(source) => Err(SentAway::NotAdmitted { site: site.clone(), source }),
+        };
+        match checked {
+            Ok(packet) => {
+                let mut opening =
+                    packet.encode(Some(self.behind.voucher.expose().as_bytes())).ok_or(Malformed::TooLong)?;
+                opening.extend_from_slice(&rest);
+                Ok(Admitted { stream, site, certificate_sha256, opening })
+            }
+            Err(error) => {
+                refuse(&mut stream, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks the database. When it cannot be asked, nobody comes in.
+    async fn check_standing(&self, site: &SiteId, certificate_sha256: &str) -> Result<(), SentAway> {
+        let lookup = |source| SentAway::Lookup { site: site.clone(), source };
+        let mut connection =
+            self.controller.database.read().await.map_err(|error| lookup(SiteError::Database(error)))?;
+        let is_good =
+            sites::is_certificate_good(&mut connection, site, certificate_sha256).await.map_err(lookup)?;
+        if is_good { Ok(()) } else { Err(SentAway::Revoked { site: site.clone() }) }
+    }
+
+    /// Bytes both ways until either side ends, or we do.
+    async fn splice(&self, mut admitted: Admitted) -> Result<&'static str, SentAway> {
+        let mut attendance = self.behind.attendance.clone();
+        attendance.mark_unchanged();
+        let (_seat, ended) = self.seats.take(&admitted.site, &admitted.certificate_sha256);
+        let mut broker = timeout(LOOPBACK, TcpStream::connect(self.behind.broker))
+            .await
+            .map_err(|_| SentAway::Broker(io::ErrorKind::TimedOut.into()))?
+            .map_err(SentAway::Broker)?;
+        let _ = broker.set_nodelay(true);
+        broker.write_all(&admitted.opening).await.map_err(SentAway::Broker)?;
+        // Who revoked it between the look at the database and the seat is seen here and not five seconds later.
+        self.check_standing(&admitted.site, &admitted.certificate_sha256).await?;
+        tokio::select! {
+            moved = tokio::io::copy_bidirectional(&mut admitted.stream, &mut broker) => Ok(match moved {
+                Ok(_) => "the connection was closed",
+                Err(_) => "the connection broke",
+            }),
+            ended = ended => Ok(match ended {
+                Ok(Ended::Revoked) => "it was revoked",
+                Ok(Ended::Replaced) | Err(_) => "it connected anew",
+            }),
+            _ = attendance.changed() => Ok("the controller stopped listening"),
+        }
+    }
+}
+
+/// The site and the digest of the certificate that the client proved to hold.
+fn identity(stream: &TlsStream<TcpStream>) -> Option<(SiteId, String)> {
+    let (_, session) = stream.get_ref();
+    let certificate: &CertificateDer<'_> = session.peer_certificates()?.first()?;
+    Some((pki::site_of(certificate)?, pki::sha256_of(certificate)))
+}
+
+/// Reads up to the end of the first packet. What came after it belongs to the broker.
+async fn read_connect(stream: &mut TlsStream<TcpStream>) -> Result<(ConnectPacket, Vec<u8>), SentAway> {
+    let mut bytes = Vec::with_capacity(512);
+    loop {
+        if let Some(length) = packet_length(&bytes)?
+            && let Some((packet, rest)) = bytes.split_at_checked(length)
+        {
+            return Ok((ConnectPacket::parse(packet)?, rest.to_vec()));
+        }
+        let mut chunk = [0; 512];
+        match stream.read(&mut chunk).await.map_err(SentAway::Gone)? {
+            0 => return Err(SentAway::Gone(io::ErrorKind::UnexpectedEof.into())),
+            count => bytes.extend_from_slice(chunk.get(..count).unwrap_or_default()),
+        }
+        if bytes.len() > PACKET_BYTES * 2 {
+            return Err(Malformed::TooLong.into());
+        }
+    }
+}
+
+/// Tells the client by a CONNACK that it is not welcome, so that its log names the reason.
+async fn refuse(stream: &mut TlsStream<TcpStream>, error: &SentAway) {
+    const UNAVAILABLE: u8 = 3;
+    const NOT_AUTHORISED: u8 = 5;
+    let code = match error {
+        SentAway::NotAdmitted { source, .. } => source.return_code(),
+        SentAway::Lookup { .. } => UNAVAILABLE,
+        _ => NOT_AUTHORISED,
+    };
+    let answer = async {
+        stream.write_all(&[0x20, 2, 0, code]).await?;
+        stream.shutdown().await
+    };
+    // A client that does not take the answer is gone anyway.
+    let _ = timeout(LOOPBACK, answer).await;
+}
+
+/// Ends the connections of revoked sites, and notes who is connected. Ends with the door.
+async fn watch_over(shared: Arc<Shared>) {
+    let mut revocation = tokio::time::interval(REVOCATION_PERIOD);
+    let mut seen = tokio::time::interval(SEEN_PERIOD);
+    let mut hints = shared.controller.live.listen();
+    loop {
+        let result = tokio::select! {
+            _ = revocation.tick() => shared.end_revoked().await,
+            _ = seen.tick() => shared.note_seen().await,
+            hint = hints.recv() => match hint {
+                Ok(Hint::Site(_)) | Err(broadcast::error::RecvError::Lagged(_)) => shared.end_revoked().await,
+                Ok(_) => continue,
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+        };
+        if let Err(error) = result {
+            tracing::error!(%error, "the front door cannot ask the database about its sites");
+        }
+    }
+}
+
+impl Shared {
+    async fn end_revoked(&self) -> Result<(), SiteError> {
+        if self.seats.sites().is_empty() {
+            return Ok(());
+        }
+        let mut connection = self.controller.database.read().await?;
+        let revoked = sites::revoked_certificates(&mut connection).await?;
+        self.seats.end_revoked(|sha256| revoked.contains(sha256));
+        Ok(())
+    }
+
+    async fn note_seen(&self) -> Result<(), SiteError> {
+        let connected = self.seats.sites();
+        if connected.is_empty() {
+            return Ok(());
+        }
+        let mut transaction: database::Transaction = self.controller.database.write().await?;
+        sites::note_seen(&mut transaction, &connected, self.controller.clock.now()).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Handshakes in progress by address.
+#[derive(Clone, Debug, Default)]
+struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One handshake in progress; gone when dropped.
+#[derive(Debug)]
+struct AddressCount {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Addresses {
+    /// Counts one more from `address`, unless there are `most` already.
+    fn count(&self, address: IpAddr, most: usize) -> Option<AddressCount> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_insert(0);
+        if *count >= most {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        Some(AddressCount { addresses: self.clone(), address })
+    }
+}
+
+impl Drop for AddressCount {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}

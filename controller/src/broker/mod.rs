@@ -1,0 +1,196 @@
+//! The broker that agents meet: an embedded one on loopback, behind a front door of our own.
+//!
+//! ```text
+//! agent ──TLS, certificate──▶ front_door ──CONNECT vouched for──▶ embedded broker (loopback) ◀── mqtt/, the controller
+//! ```
+//!
+//! The broker is a pipe: it keeps nothing, and is trusted with nothing but order. The front door knows who somebody
+//! is (`admission.rs`, pure) and the broker asks `mqtt/acl.rs` (pure) what that somebody may say and hear. To use
+//! another broker is to answer [`start`] with another [`BrokerAddress`]; nothing else of the controller knows which
+//! one it is.
+
+pub mod admission;
+pub mod connect_packet;
+mod embedded;
+mod front_door;
+mod seats;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+use crate::ids::IdSource;
+use crate::pki::{Pki, PkiError};
+use crate::shutdown::Stop;
+use crate::state::Controller;
+
+pub use settings::{BrokerSettings, BrokerSettingsError, RawBroker};
+
+/// Why the broker does not start.
+#[derive(Debug, Error)]
+pub enum BrokerError {
+    /// Agents cannot be heard at the address of the configuration.
+    #[error("[broker] listen = \"{address}\" cannot be used: {source}")]
+    Listen {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The front door has no certificate.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The broker behind the front door does not come up.
+    #[error("the embedded broker does not start: {0}")]
+    Embedded(String),
+}
+
+/// Where and as whom the controller meets the broker.
+#[derive(Clone, Debug)]
+pub struct BrokerAddress {
+    /// Host of the broker.
+    pub host: String,
+    /// Its port, plain TCP.
+    pub port: u16,
+    /// Who the controller is there.
+    pub user_name: String,
+    /// And how it proves it.
+    pub password: Secret,
+    /// Told by the controller's client that it hears the sites.
+    pub attendance: Attendance,
+}
+
+/// Whether the controller hears the sites. What a site says while nobody listens is lost, so that the front door lets
+/// nobody in before, and sends everybody away when the hearing was interrupted: their next word is a hello again.
+#[derive(Clone, Debug)]
+pub struct Attendance(Arc<watch::Sender<u64>>);
+
+impl Default for Attendance {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl Attendance {
+    /// The subscription stands.
+    pub fn begin(&self) {
+        // Odd while somebody listens.
+        self.0.send_modify(|turn| *turn = turn.saturating_add(1) | 1);
+    }
+
+    /// The connection ended.
+    pub fn end(&self) {
+        self.0.send_if_modified(|turn| {
+            let was_listening = *turn % 2 == 1;
+            *turn = turn.saturating_add(u64::from(was_listening));
+            was_listening
+        });
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+}
+
+/// A password that never shows itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A fresh one of 256 bits.
+    fn random(ids: &IdSource) -> Self {
+        Self(ids.hex(32))
+    }
+
+    /// The text, for the packet that carries it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `offered` is it. Digests are compared, so that the time taken tells nothing.
+    fn is(&self, offered: &[u8]) -> bool {
+        digest(&SHA256, self.0.as_bytes()).as_ref() == digest(&SHA256, offered).as_ref()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// A broker that runs.
+#[derive(Debug)]
+pub struct RunningBroker {
+    /// For `mqtt::run`.
+    pub address: BrokerAddress,
+    /// Where agents are heard.
+    pub listening: SocketAddr,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl RunningBroker {
+    /// Waits until all doors are shut, which they are soon after `stop`.
+    pub async fn finished(self) {
+        for task in self.tasks {
+            // A task that panicked has ended too, and the panic hook has told of it.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Starts the embedded broker and the front door before it. Agents are let in as soon as the controller's own client
+/// hears them ([`Attendance`]).
+///
+/// # Errors
+/// [`BrokerError`]; nothing is left running then.
+pub async fn start(
+    controller: &Controller,
+    settings: &BrokerSettings,
+    pki: &Pki,
+    stop: Stop,
+) -> Result<RunningBroker, BrokerError> {
+    let tls = pki.server_config(&settings.certificate_names(), &controller.clock)?;
+    let listener = TcpListener::bind(settings.listen)
+        .await
+        .map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
+    let listening =
+        listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
+    let attendance = Attendance::default();
+    let voucher = Secret::random(&controller.ids);
+    let password = Secret::random(&controller.ids);
+    let (embedded, broker_task) =
+        embedded::start(settings, password.clone(), voucher.clone(), stop.clone()).await?;
+    let door = front_door::FrontDoor::new(
+        listener,
+        TlsAcceptor::from(Arc::new(tls)),
+        front_door::Behind { broker: embedded, voucher, attendance: attendance.watch() },
+        controller.clone(),
+        settings.clone(),
+    );
+    let door_task = tokio::spawn(door.run(stop));
+    tracing::info!(broker.listening = %listening, "agents are heard");
+    Ok(RunningBroker {
+        address: BrokerAddress {
+            host: embedded.ip().to_string(),
+            port: embedded.port(),
+            user_name: crate::mqtt::acl::CONTROLLER_USER.to_owned(),
+            password,
+            attendance,
+        },
+        listening,
+        tasks: vec![door_task, broker_task],
+    })
+}

@@ -1,0 +1,132 @@
+//! What has to be done now and then, whatever happens. Each job asks the database what is due, so that a missed run is
+//! made up for by the next and a doubled one does nothing.
+//!
+//! Nothing here decides over money or access: lines end at their own time, at the site, without us.
+
+use std::future::Future;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::time::MissedTickBehavior;
+
+use crate::database::Transaction;
+use crate::live::Hint;
+use crate::shutdown::Stop;
+use crate::sites::SiteError;
+use crate::state::Controller;
+use crate::subscriptions::SubscriptionError;
+use crate::usage::UsageError;
+use crate::{sites, subscriptions, usage};
+
+/// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
+const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
+/// How often silent sites are looked for.
+const PRESENCE_PERIOD: Duration = Duration::from_secs(30);
+/// How often old records are forgotten, and certificates looked at.
+const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// The keep-alive of an agent that nobody configured; see the agent's packaged configuration.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// A site that has been silent for so long is offline: two and a half keep-alives. The front door notes every minute
+/// who is connected.
+pub const SILENCE: Duration = Duration::from_millis(2_500 * KEEP_ALIVE.as_secs());
+/// How long events are kept.
+pub const EVENTS_KEPT: Duration = Duration::from_secs(180 * 86_400);
+/// How long sessions are kept: a year, and a quarter to look back from.
+pub const SESSIONS_KEPT: Duration = Duration::from_secs(455 * 86_400);
+/// How long before its end a certificate is spoken of.
+pub const CERTIFICATE_WARNING: Duration = Duration::from_secs(45 * 86_400);
+/// Rows that one transaction changes, so that payments never wait for housekeeping.
+const ROWS: u32 = 500;
+
+/// Why a job failed. It runs again at its next time.
+#[derive(Debug, Error)]
+enum JobError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Sites(#[from] SiteError),
+    #[error(transparent)]
+    Usage(#[from] UsageError),
+    #[error(transparent)]
+    Subscriptions(#[from] SubscriptionError),
+}
+
+/// Runs all jobs until `stop`.
+pub async fn run(controller: Controller, stop: Stop) {
+    tokio::join!(
+        every(EXPIRY_PERIOD, "expiry", stop.clone(), || expire(&controller)),
+        every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
+        every(TIDY_PERIOD, "tidy", stop, || tidy(&controller)),
+    );
+}
+
+async fn every<F>(period: Duration, job: &'static str, mut stop: Stop, mut run: impl FnMut() -> F)
+where
+    F: Future<Output = Result<(), JobError>>,
+{
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = run().await {
+            tracing::error!(job, %error, "a job failed; it runs again");
+        }
+    }
+}
+
+/// Shows subscriptions whose paid time is over as expired. Desired state does not change: the instant was in it.
+async fn expire(controller: &Controller) -> Result<(), JobError> {
+    loop {
+        let mut transaction = controller.database.write().await?;
+        let expired = subscriptions::expire_due(&mut transaction, controller.clock.now(), ROWS).await?;
+        transaction.commit().await?;
+        let is_last = expired.len() < usize::try_from(ROWS).unwrap_or(usize::MAX);
+        for (line, _customer) in expired {
+            controller.live.tell(Hint::Line(line));
+        }
+        if is_last {
+            return Ok(());
+        }
+    }
+}
+
+/// Shows sites as offline that have been silent for too long: their farewell may never have come.
+async fn mark_silent(controller: &Controller) -> Result<(), JobError> {
+    let now = controller.clock.now();
+    let mut transaction = controller.database.write().await?;
+    let silent = sites::store::mark_silent_offline(&mut transaction, now.minus(SILENCE), now).await?;
+    transaction.commit().await?;
+    for site in silent {
+        tracing::info!(site.id = %site, "a site fell silent");
+        controller.live.tell(Hint::Site(site));
+    }
+    Ok(())
+}
+
+/// Forgets what is old, and warns of certificates that are about to end.
+async fn tidy(controller: &Controller) -> Result<(), JobError> {
+    let now = controller.clock.now();
+    loop {
+        let mut transaction: Transaction = controller.database.write().await?;
+        let events = sites::store::forget_events(&mut transaction, now.minus(EVENTS_KEPT), ROWS).await?;
+        let sessions = usage::store::forget(&mut transaction, now.minus(SESSIONS_KEPT), ROWS).await?;
+        transaction.commit().await?;
+        if events.max(sessions) < u64::from(ROWS) {
+            break;
+        }
+    }
+    let mut connection = controller.database.read().await?;
+    let soon = now.plus(CERTIFICATE_WARNING);
+    for (site, expires_at) in sites::store::expiring_before(&mut connection, soon).await? {
+        let days = expires_at.since(now).as_secs() / 86_400;
+        tracing::warn!(site.id = %site, days, "the site's certificate is about to expire; write it a new bundle");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! One connection to the broker after another.
+//!
+//! rumqttc is used as a disposable pipe: client and event loop are thrown away after each disconnect, because requests
+//! that it had accepted are dropped silently when a session is lost (rumqttc 0.25.1, `eventloop.rs`). The event loop is
+//! polled by a task of its own that never waits for anything else, and polling is never cancelled to be resumed.
+
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
+    SubscribeReasonCode,
+};
+use tawi_shared::topics::{self, ALL_SITES_UP, Up};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::acl::CONTROLLER_USER;
+use crate::broker::{Attendance, BrokerAddress};
+use crate::ids::{IdSource, SiteId};
+use crate::shutdown::Stop;
+
+/// Requests that wait for the event loop: publishes of snapshots and acknowledgements. It empties as fast as the
+/// loopback takes it.
+const REQUESTS_WAITING: usize = 1_024;
+/// The largest packet, in bytes: four times the largest envelope. The crate's default is 10 KiB, and a larger packet
+/// would end every connection that it is delivered to.
+const PACKET_BYTES: usize = 256 * 1024;
+/// The broker is on this machine or next to it.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+const CONNECT_SECONDS: u64 = 10;
+/// Pauses between attempts: from the first to the longest, doubling, each cut by up to half at random.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Something that a site said.
+#[derive(Debug)]
+pub(super) struct Arrival {
+    /// Who: the broker checked that the topic is the speaker's own.
+    pub(super) site: SiteId,
+    /// On which of its topics.
+    pub(super) topic: Up,
+    /// The packet, to be acknowledged on the connection that brought it.
+    pub(super) publish: Publish,
+    client: AsyncClient,
+}
+
+impl Arrival {
+    /// Tells the broker that it need not be delivered again. Call after the commit.
+    pub(super) async fn acknowledge(self) {
+        // The connection may be gone; then nobody waits for the acknowledgement.
+        let _ = self.client.ack(&self.publish).await;
+    }
+}
+
+/// The way to the broker, while there is one. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Pipe(watch::Sender<Option<AsyncClient>>);
+
+impl Default for Pipe {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
+impl Pipe {
+    /// Publishes with QoS 1; `false` when there is no connection now. `true` promises nothing: sites confirm what
+    /// they stored.
+    pub(super) async fn publish(&self, topic: String, payload: Vec<u8>) -> bool {
+        let client = self.0.borrow().clone();
+        match client {
+            Some(client) => client.publish(topic, QoS::AtLeastOnce, false, payload).await.is_ok(),
+            None => false,
+        }
+    }
+
+    /// Whether there is a connection now.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Returns when the connection came or went.
+    pub(super) fn changes(&self) -> watch::Receiver<Option<AsyncClient>> {
+        self.0.subscribe()
+    }
+}
+
+/// Why a connection ended.
+enum Ended {
+    Broken(ConnectionError),
+    /// The broker does not let us hear the sites: its access rules are wrong.
+    SubscriptionRefused,
+    /// The intake is gone.
+    NobodyTakes,
+}
+
+/// Keeps a connection until `stop`.
+pub(super) async fn keep(
+    ids: &IdSource,
+    address: &BrokerAddress,
+    pipe: &Pipe,
+    hand_over: mpsc::Sender<Arrival>,
+    mut stop: Stop,
+) {
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_requested() {
+        let mut opened = pipe.changes();
+        let mut polling = open(address, pipe.clone(), hand_over.clone());
+        let ended = tokio::select! {
+            ended = &mut polling => ended,
+            () = stop.requested() => {
+                polling.abort();
+                // Wait until the socket is closed.
+                let _ = polling.await;
+                break;
+            }
+        };
+        let was_open =
+            opened.has_changed().is_ok_and(|changed| changed) && opened.borrow_and_update().is_some();
+        close(pipe, &address.attendance);
+        match ended {
+            Ok(Ended::Broken(error)) => tracing::warn!(%error, "the connection to the broker broke"),
+            Ok(Ended::SubscriptionRefused) => {
+                tracing::error!(filter = ALL_SITES_UP, "the broker refuses the controller's subscription");
+            }
+            Ok(Ended::NobodyTakes) => {
+                tracing::error!("the intake of the link has ended; restart the controller");
+                break;
+            }
+            Err(error) => tracing::error!(%error, "polling the broker failed"),
+        }
+        pause = if was_open { FIRST_PAUSE } else { pause.saturating_mul(2).min(LONGEST_PAUSE) };
+        tokio::select! {
+            () = tokio::time::sleep(jittered(pause, ids)) => {}
+            () = stop.requested() => break,
+        }
+    }
+    close(pipe, &address.attendance);
+}
+
+fn close(pipe: &Pipe, attendance: &Attendance) {
+    attendance.end();
+    pipe.0.send_replace(None);
+}
+
+fn jittered(pause: Duration, ids: &IdSource) -> Duration {
+    let half = u64::try_from(pause.as_millis() / 2).unwrap_or(u64::MAX).max(1);
+    pause.saturating_sub(Duration::from_millis(ids.number() % half))
+}
+
+fn open(address: &BrokerAddress, pipe: Pipe, hand_over: mpsc::Sender<Arrival>) -> JoinHandle<Ended> {
+    let mut options = MqttOptions::new(CONTROLLER_USER, address.host.as_str(), address.port);
+    options
+        .set_credentials(address.user_name.as_str(), address.password.expose())
+        .set_keep_alive(KEEP_ALIVE)
+        .set_clean_session(true)
+        .set_manual_acks(true)
+        .set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
+    let (client, mut events) = AsyncClient::new(options, REQUESTS_WAITING);
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(CONNECT_SECONDS);
+    network.set_tcp_nodelay(true);
+    events.set_network_options(network);
+    let attendance = address.attendance.clone();
+    tokio::spawn(poll(client, events, pipe, attendance, hand_over))
+}
+
+async fn poll(
+    client: AsyncClient,
+    mut events: EventLoop,
+    pipe: Pipe,
+    attendance: Attendance,
+    hand_over: mpsc::Sender<Arrival>,
+) -> Ended {
+    loop {
+        let packet = match events.poll().await {
+            Ok(Event::Incoming(packet)) => packet,
+            Ok(Event::Outgoing(_)) => continue,
+            Err(error) => return Ended::Broken(error),
+        };
+        match packet {
+            // A refusal is an error of the poll. The queue is empty at this moment, so that there is room.
+            Packet::ConnAck(_) => match client.try_subscribe(ALL_SITES_UP, QoS::AtLeastOnce) {
+                Ok(()) => {}
+                Err(_) => return Ended::SubscriptionRefused,
+            },
+            Packet::SubAck(answer) => {
+                if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
+                    return Ended::SubscriptionRefused;
+                }
+                pipe.0.send_replace(Some(client.clone()));
+                attendance.begin();
+                tracing::info!("the controller hears its sites");
+            }
+            Packet::Publish(publish) => match topics::parse_up(&publish.topic) {
+                Some((site, topic)) => {
+                    let arrival = Arrival { site, topic, publish, client: client.clone() };
+                    match hand_over.try_send(arrival) {
+                        Ok(()) => {}
+                        Err(mpsc::error::TrySendError::Full(arrival)) => {
+                            // Whoever said it says it again when no answer comes.
+                            tracing::warn!(site.id = %arrival.site, "the intake is full; a message was dropped");
+                            let _ = client.try_ack(&arrival.publish);
+                        }
+                        Err(mpsc::error::TrySendError::Closed(_)) => return Ended::NobodyTakes,
+                    }
+                }
+                None => {
+                    tracing::warn!(topic = %publish.topic, "a message came on a topic that is none of ours");
+                    let _ = client.try_ack(&publish);
+                }
+            },
+            _ => {}
+        }
+    }
+}

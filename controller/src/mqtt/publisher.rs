@@ -1,0 +1,164 @@
+//! Tells sites what changed, as soon as it is committed.
+//!
+//! Woken by the bell (`Live::ring_outbox`), by a new connection, and every 5 s as a second line: another process may
+//! have written, and a message may have been lost. A row leaves the outbox when its generation was published; that a
+//! site has it is known only when it says so, and a site that is online and does not is told again, ever more rarely.
+//! A site that is offline needs no row: its hello brings what it lacks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use sqlx::Connection as _;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::connection::Pipe;
+use super::pending_traces as traces;
+use super::store::{self, Behind};
+use super::{LinkError, reports};
+use crate::ids::SiteId;
+use crate::shutdown::Stop;
+use crate::state::Controller;
+
+/// The second line.
+const PERIOD: Duration = Duration::from_secs(5);
+/// How long a site has to say that it stored what it was told; doubles with each time it is told again.
+const FIRST_PATIENCE: Duration = Duration::from_secs(10);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
+
+/// When a site was last told, and what.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    generation: u64,
+    at: Instant,
+    patience: Duration,
+}
+
+/// Runs until `stop`.
+pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
+    let mut told = HashMap::new();
+    let mut connection = pipe.changes();
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let is_tick = tokio::select! {
+            () = stop.requested() => return,
+            () = controller.live.outbox_rung() => false,
+            Ok(()) = connection.changed() => false,
+            _ = ticks.tick() => true,
+        };
+        if !pipe.is_open() {
+            continue;
+        }
+        if let Err(error) = pass(&controller, &pipe, &mut told, is_tick).await {
+            tracing::error!(%error, "sites could not be told what changed; trying again");
+        }
+    }
+}
+
+async fn pass(
+    controller: &Controller,
+    pipe: &Pipe,
+    told: &mut HashMap<SiteId, Told>,
+    is_tick: bool,
+) -> Result<(), LinkError> {
+    let mut connection = controller.database.read().await?;
+    let queued = store::outbox(&mut connection).await?;
+    let mut due: BTreeMap<SiteId, Behind> =
+        queued.into_iter().map(|behind| (behind.site.clone(), behind)).collect();
+    if is_tick {
+        let silent = store::behind(&mut connection).await?;
+        let now = Instant::now();
+        told.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
+        for behind in silent {
+            if is_due(told, &behind, now) {
+                due.entry(behind.site.clone()).or_insert(behind);
+            }
+        }
+    }
+    let mut published = Vec::with_capacity(due.len());
+    for behind in due.into_values() {
+        if !behind.is_online {
+            published.push((behind.site, behind.generation, false));
+            continue;
+        }
+        // One consistent view of the site: generation, hash and lines of the same moment.
+        let mut view = connection.begin().await?;
+        let from = store::agent(&mut view, &behind.site).await?.map(|agent| agent.stored_generation);
+        let mut messages = Vec::new();
+        let newest = reports::state_messages(&mut view, &behind.site, from, &mut messages).await?;
+        view.rollback().await?;
+        let Some(generation) = newest else { continue };
+        for (topic, envelope) in messages {
+            if !pipe.publish(topic, envelope).await {
+                // All sites connect anew after this, and say what they lack.
+                return Ok(());
+            }
+        }
+        note_told(told, &behind.site, generation);
+        published.push((behind.site, generation, true));
+    }
+    drop(connection);
+    record(controller, &published).await
+}
+
+/// Takes what was published out of the outbox, and dates the payments that it carried.
+async fn record(controller: &Controller, published: &[(SiteId, u64, bool)]) -> Result<(), LinkError> {
+    if published.is_empty() {
+        return Ok(());
+    }
+    let now = controller.clock.now();
+    let mut transaction = controller.database.write().await?;
+    for (site, generation, is_told) in published {
+        store::delete_from_outbox(&mut transaction, site, *generation).await?;
+        if *is_told {
+            traces::published(&mut transaction, site, *generation, now).await?;
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Whether a site that is behind has had its time. One that is met for the first time gets it now: its hello may have
+/// been answered this instant.
+fn is_due(told: &mut HashMap<SiteId, Told>, behind: &Behind, now: Instant) -> bool {
+    let fresh = Told { generation: behind.generation, at: now, patience: FIRST_PATIENCE };
+    let last = told.entry(behind.site.clone()).or_insert(fresh);
+    if now.duration_since(last.at) < last.patience {
+        return false;
+    }
+    tracing::info!(site.id = %behind.site, generation = behind.generation, "a site is told again");
+    true
+}
+
+fn note_told(told: &mut HashMap<SiteId, Told>, site: &SiteId, generation: u64) {
+    let now = Instant::now();
+    let patience = match told.get(site) {
+        Some(last) if last.generation == generation => last.patience.saturating_mul(2).min(LONGEST_PATIENCE),
+        _ => FIRST_PATIENCE,
+    };
+    told.insert(site.clone(), Told { generation, at: now, patience });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_site_that_says_nothing_is_told_again_and_ever_more_rarely() {
+        let mut told = HashMap::new();
+        let behind = Behind { site: SiteId::parse("a").unwrap(), generation: 3, is_online: true };
+        assert!(!is_due(&mut told, &behind, Instant::now()), "its hello was just answered");
+        let mut pauses = Vec::new();
+        for _ in 0..7 {
+            let start = Instant::now();
+            while !is_due(&mut told, &behind, Instant::now()) {
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+            pauses.push(start.elapsed().as_secs());
+            note_told(&mut told, &behind.site, behind.generation);
+        }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
+        note_told(&mut told, &behind.site, 4);
+        assert_eq!(told[&behind.site].patience, FIRST_PATIENCE, "a newer generation starts anew");
+    }
+}

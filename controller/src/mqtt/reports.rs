@@ -1,0 +1,441 @@
+//! What each message of a site means for the database, within the caller's transaction.
+//!
+//! A site is believed about itself only: lines, routers and sessions that are not its own are passed over. Whatever
+//! must happen outside the database is left in [`Effects`].
+
+use tawi_shared::UnixMillis;
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::topics::Down;
+use tawi_shared::wire::{
+    AppliedV1, ByeV1, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1, PROTOCOL_NEWEST,
+    PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1,
+};
+
+use super::intake::{Effects, Memory, Said};
+use super::pending_traces as traces;
+use super::positions::{Position, position};
+use super::{LinkError, store};
+use crate::database::Connection;
+use crate::desired::{self, Delta, Held, Missing, SiteState};
+use crate::ids::{LineId, SiteId};
+use crate::live::Hint;
+use crate::sites::{self, AddedRouter};
+use crate::state::Controller;
+use crate::usage;
+
+/// Routers that a site may bring by itself. The largest site that is known has nine.
+const ROUTERS: usize = 64;
+/// The longest release that is kept, in characters.
+const RELEASE_CHARACTERS: usize = 40;
+/// The longest text for people that is kept, in characters; the contract says 200 bytes.
+const DETAIL_CHARACTERS: usize = 200;
+
+/// Takes one message.
+pub(super) async fn take(
+    connection: &mut Connection,
+    controller: &Controller,
+    memory: &Memory,
+    said: &Said,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let site = &said.site;
+    let Some(state) = desired::store::state_of(connection, site).await? else {
+        tracing::warn!(site.id = %site, "a site that is not in the database speaks");
+        return Ok(());
+    };
+    match &said.message {
+        UpMessage::Hello(hello) => {
+            take_hello(connection, controller, said, hello, state, now, effects).await?;
+            return Ok(());
+        }
+        UpMessage::Bye(bye) => return take_bye(connection, site, bye, now, effects).await,
+        _ => note_alive(connection, site, now, effects).await?,
+    }
+    match &said.message {
+        UpMessage::Stored(stored) => take_stored(connection, site, stored, state, now, effects).await,
+        UpMessage::Applied(applied) => take_applied(connection, site, applied, state, now, effects).await,
+        UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, effects).await,
+        UpMessage::Event(event) => take_event(connection, memory, said, event, now, effects).await,
+        UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
+    }
+}
+
+/// Any word is a sign of life, also of a site that was taken for dead.
+async fn note_alive(
+    connection: &mut Connection,
+    site: &SiteId,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let was_online = store::agent(connection, site).await?.is_some_and(|agent| agent.is_online);
+    store::said_something(connection, site, now).await?;
+    if !was_online {
+        effects.hints.push(Hint::Site(site.clone()));
+    }
+    Ok(())
+}
+
+async fn take_hello(
+    connection: &mut Connection,
+    controller: &Controller,
+    said: &Said,
+    hello: &HelloV1,
+    state: SiteState,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let site = &said.site;
+    let mut known = hello.clone();
+    known.agent_version = plain(&hello.agent_version, RELEASE_CHARACTERS);
+    store::said_hello(connection, site, &known, now).await?;
+    take_routers(connection, controller, site, &hello.routers, now).await?;
+    effects.hints.push(Hint::Site(site.clone()));
+    tracing::info!(
+        site.id = %site, agent.version = %known.agent_version, generation.stored = hello.stored_generation,
+        generation.newest = state.generation, "a site said hello"
+    );
+    if hello.protocol_oldest > PROTOCOL_NEWEST || hello.protocol_newest < PROTOCOL_OLDEST {
+        tracing::error!(
+            site.id = %site, oldest = hello.protocol_oldest, newest = hello.protocol_newest,
+            "the agent speaks no contract that this release knows; update the older of the two"
+        );
+        return Ok(());
+    }
+    for lane in [Lane::Event, Lane::Usage] {
+        let epoch = said.header.store_epoch;
+        let cursor = store::cursor(connection, site, lane.code(), epoch).await?;
+        effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
+        effects.await_first(site, lane, true);
+    }
+    if hello.stored_generation <= state.generation && hello.stored_generation > 0 {
+        // A Stored may have been lost with the connection before.
+        traces::stored(connection, site, hello.stored_generation, now).await?;
+    }
+    let held = Held { generation: hello.stored_generation, hash: StateHash::from_bytes(hello.state_hash) };
+    tell(connection, site, desired::missing(held, state), now, effects).await
+}
+
+/// Queues what a site lacks.
+async fn tell(
+    connection: &mut Connection,
+    site: &SiteId,
+    missing: Missing,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    match missing {
+        Missing::Nothing => return Ok(()),
+        Missing::WholeAbove(held) => {
+            tracing::warn!(
+                site.id = %site, generation.held = held,
+                "the site is ahead of the database, which was probably restored from a backup; it is sent everything"
+            );
+            desired::overtake(connection, site, held, now).await?;
+        }
+        Missing::Since(_) | Missing::Whole => {}
+    }
+    let from = if let Missing::Since(from) = missing { Some(from) } else { None };
+    let mut messages = Vec::new();
+    let told = state_messages(connection, site, from, &mut messages).await?;
+    effects.messages.append(&mut messages);
+    if let Some(generation) = told {
+        traces::published(connection, site, generation, now).await?;
+    }
+    Ok(())
+}
+
+/// The messages that bring a site from generation `from` to the newest, or the whole when that is `None` or does not
+/// fit one message. Answers with the generation that they lead to; `None` when there is no such site.
+pub(super) async fn state_messages(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: Option<u64>,
+    messages: &mut Vec<(String, Vec<u8>)>,
+) -> Result<Option<u64>, LinkError> {
+    let mut effects = Effects::default();
+    let mut generation = None;
+    if let Some(from) = from {
+        match desired::delta(connection, site, from).await? {
+            Delta::Fits(delta) => {
+                effects.send(site, Down::State, &delta)?;
+                generation = Some(delta.to_generation);
+            }
+            Delta::NoSuchSite => return Ok(None),
+            Delta::TooLarge => {}
+        }
+    }
+    if generation.is_none() {
+        for part in desired::snapshot(connection, site).await? {
+            effects.send(site, Down::State, &part)?;
+            generation = Some(part.generation);
+        }
+    }
+    messages.append(&mut effects.messages);
+    Ok(generation)
+}
+
+/// Notes what the agent says of its routers. One that head office does not know yet is added: its name in the agent's
+/// configuration is all that there is to know.
+async fn take_routers(
+    connection: &mut Connection,
+    controller: &Controller,
+    site: &SiteId,
+    routers: &[RouterStatusV1],
+    now: UnixMillis,
+) -> Result<(), LinkError> {
+    for router in routers.iter().take(ROUTERS) {
+        let release = plain(&router.release, RELEASE_CHARACTERS);
+        let note = (router.name.as_str(), router.is_reachable, release.as_str());
+        if note_router(connection, site, note, now).await? {
+            continue;
+        }
+        if sites::routers_of(connection, site).await?.len() >= ROUTERS {
+            tracing::warn!(site.id = %site, "the site reports more routers than are believed");
+            return Ok(());
+        }
+        match sites::add_router(connection, site, &router.name, &controller.ids, now).await? {
+            AddedRouter::Added(added) => {
+                tracing::info!(site.id = %site, router.name = %added.name, "a router appeared");
+                note_router(connection, site, note, now).await?;
+            }
+            AddedRouter::AlreadyThere(_) | AddedRouter::NoSuchSite => {}
+            AddedRouter::BadName => {
+                tracing::warn!(site.id = %site, "a router with a name that cannot be taken was reported");
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn note_router(
+    connection: &mut Connection,
+    site: &SiteId,
+    (name, is_reachable, release): (&str, bool, &str),
+    now: UnixMillis,
+) -> Result<bool, LinkError> {
+    Ok(sites::store::note_router(connection, site, name, is_reachable, release, now).await?)
+}
+
+async fn take_bye(
+    connection: &mut Connection,
+    site: &SiteId,
+    bye: &ByeV1,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let Some(agent) = store::agent(connection, site).await? else { return Ok(()) };
+    if bye.connection_epoch < agent.connection_epoch {
+        tracing::debug!(site.id = %site, "a farewell of an older connection came late");
+        return Ok(());
+    }
+    if store::went_offline(connection, site, now).await? {
+        tracing::info!(site.id = %site, "a site went offline");
+        effects.hints.push(Hint::Site(site.clone()));
+    }
+    Ok(())
+}
+
+async fn take_stored(
+    connection: &mut Connection,
+    site: &SiteId,
+    stored: &StoredV1,
+    state: SiteState,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if stored.generation > state.generation {
+        tracing::warn!(site.id = %site, generation = stored.generation, "a site stored what it was never told");
+        return Ok(());
+    }
+    if store::raise_stored(connection, site, stored.generation).await? {
+        traces::stored(connection, site, stored.generation, now).await?;
+        effects.hints.push(Hint::Site(site.clone()));
+    }
+    Ok(())
+}
+
+async fn take_applied(
+    connection: &mut Connection,
+    site: &SiteId,
+    applied: &AppliedV1,
+    state: SiteState,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if applied.generation > state.generation {
+        tracing::warn!(site.id = %site, generation = applied.generation, "a site applied what it was never told");
+        return Ok(());
+    }
+    if applied.generation == state.generation && applied.state_hash != state.hash.to_bytes() {
+        tracing::warn!(site.id = %site, generation = applied.generation, "a site applied something else than it was told");
+        return tell(connection, site, Missing::Whole, now, effects).await;
+    }
+    store::set_applied(connection, site, applied.generation, applied.failures_total, now).await?;
+    effects.hints.push(Hint::Site(site.clone()));
+    let failed: Vec<(LineId, String)> = applied.failures.iter().filter_map(read_failure).collect();
+    let listed = u32::try_from(applied.failures.len()).unwrap_or(u32::MAX);
+    let is_complete = applied.failures_total <= listed;
+    show_failures(connection, site, &failed, is_complete, effects).await?;
+    if is_complete {
+        for customer in traces::verified(connection, site, applied.generation, &failed, now).await? {
+            effects.hints.push(Hint::Payment(customer));
+        }
+    } else {
+        // Lines that are not listed may have failed as well, so that none is taken for verified.
+        tracing::warn!(
+            site.id = %site, failures = applied.failures_total, listed, "more lines failed than one report can list"
+        );
+    }
+    Ok(())
+}
+
+/// Shows which lines are not on their routers as they should be, and, when the list is complete, that the others are.
+async fn show_failures(
+    connection: &mut Connection,
+    site: &SiteId,
+    failed: &[(LineId, String)],
+    is_complete: bool,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let shown = store::failed_lines(connection, site).await?;
+    for (line, failure) in failed {
+        let is_shown = shown.iter().any(|(known, text)| known == line && text == failure);
+        if !is_shown && store::set_failure(connection, site, line, failure).await? {
+            effects.hints.push(Hint::Line(line.clone()));
+        }
+    }
+    if !is_complete {
+        return Ok(());
+    }
+    for (line, _) in shown {
+        let is_well = !failed.iter().any(|(known, _)| *known == line);
+        if is_well && store::set_failure(connection, site, &line, "").await? {
+            effects.hints.push(Hint::Line(line));
+        }
+    }
+    Ok(())
+}
+
+async fn take_usage(
+    connection: &mut Connection,
+    memory: &Memory,
+    said: &Said,
+    batch: &UsageBatchV1,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if !advance(connection, memory, said, Lane::Usage, effects).await? {
+        return Ok(());
+    }
+    for session in &batch.sessions {
+        match usage::take(connection, &said.site, session).await? {
+            usage::Taken::Recorded if session.address.is_empty() => {}
+            usage::Taken::Recorded => {
+                let address = plain(&session.address, RELEASE_CHARACTERS);
+                store::set_last_address(connection, &said.site, &session.line, &address).await?;
+            }
+            usage::Taken::ForeignLine => {
+                tracing::warn!(site.id = %said.site, "usage of a line that is none of the site's was passed over");
+            }
+        }
+        if let Ok(line) = LineId::parse(&session.line) {
+            effects.hints.push(Hint::Line(line));
+        }
+    }
+    Ok(())
+}
+
+async fn take_event(
+    connection: &mut Connection,
+    memory: &Memory,
+    said: &Said,
+    event: &EventV1,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if !advance(connection, memory, said, Lane::Event, effects).await? {
+        return Ok(());
+    }
+    let site = &said.site;
+    let line = match event.line.as_deref().map(LineId::parse) {
+        Some(Ok(line)) if usage::store::is_line_of(connection, site, line.as_str()).await? => Some(line),
+        _ => None,
+    };
+    let router = event.router.clone().filter(|name| tawi_shared::ids::check_id(name).is_ok());
+    let kept = EventV1 { detail: plain(&event.detail, DETAIL_CHARACTERS), router, ..event.clone() };
+    let position = (said.header.store_epoch, said.header.seq);
+    if !sites::store::insert_event(connection, site, position, &kept, line.as_ref(), now).await? {
+        return Ok(());
+    }
+    effects.hints.push(Hint::Site(site.clone()));
+    match (EventKind::from_code(event.kind), line, kept.router) {
+        (Some(kind @ (EventKind::LineOnline | EventKind::LineOffline)), Some(line), _) => {
+            let is_online = kind == EventKind::LineOnline;
+            if store::set_line_online(connection, site, &line, is_online, now).await? {
+                effects.hints.push(Hint::Line(line.clone()));
+            }
+            if is_online && let Some(customer) = traces::online(connection, &line, now).await? {
+                effects.hints.push(Hint::Payment(customer));
+            }
+        }
+        (Some(EventKind::RouterLost), _, Some(router)) => {
+            note_router(connection, site, (&router, false, ""), now).await?;
+        }
+        (Some(EventKind::RouterFound), _, Some(router)) => {
+            note_router(connection, site, (&router, true, ""), now).await?;
+        }
+        (Some(EventKind::StoreLost | EventKind::StoreFull | EventKind::PlanHeld), _, _) => {
+            tracing::warn!(site.id = %site, event.kind = event.kind, "a site needs a person");
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Whether the message is to be taken; moves the lane's cursor then, and has the site told where it stands in any case.
+async fn advance(
+    connection: &mut Connection,
+    memory: &Memory,
+    said: &Said,
+    lane: Lane,
+    effects: &mut Effects,
+) -> Result<bool, LinkError> {
+    let (site, epoch, seq) = (&said.site, said.header.store_epoch, said.header.seq);
+    let cursor = store::cursor(connection, site, lane.code(), epoch).await?;
+    let is_first = effects.is_first(memory, site, lane);
+    let decided = position(seq, cursor, is_first);
+    let (is_taken, cursor) = match decided {
+        Position::Next => (true, seq),
+        Position::Resumed { lost } => {
+            tracing::warn!(site.id = %site, lane = lane.as_str(), lost, "records of a site are gone for good");
+            (true, seq)
+        }
+        Position::Repeated | Position::Ahead => (false, cursor),
+        Position::Impossible => {
+            tracing::warn!(site.id = %site, lane = lane.as_str(), "a record without a position was passed over");
+            return Ok(false);
+        }
+    };
+    if is_taken {
+        store::set_cursor(connection, site, lane.code(), epoch, seq).await?;
+    }
+    if is_first {
+        effects.await_first(site, lane, false);
+    }
+    effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
+    Ok(is_taken)
+}
+
+fn read_failure(failure: &LineFailureV1) -> Option<(LineId, String)> {
+    let line = LineId::parse(&failure.line).ok()?;
+    let kind = FailureKind::from_code(failure.kind)
+        .map_or("a failure that this release does not know", FailureKind::as_str);
+    let detail = plain(&failure.detail, DETAIL_CHARACTERS);
+    let text = if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") };
+    Some((line, text))
+}
+
+/// A text of an agent, fit for a page: at most so many characters, none of them invisible.
+fn plain(text: &str, characters: usize) -> String {
+    text.chars().filter(|character| !character.is_control()).take(characters).collect()
+}

@@ -1,0 +1,384 @@
+//! Sites, their routers, and the certificates of their agents.
+//!
+//! A site begins with [`add`], which writes the bundle that is carried to the site; what happens on the way is not
+//! known here, so the bundle is the only copy of the agent's key. Routers appear when staff add them or when the
+//! agent reports them. What the link knows of a site (presence, generations) is written by `mqtt/` and shown here.
+
+mod bundle;
+pub mod store;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::EventKind;
+use thiserror::Error;
+
+use crate::database::Connection;
+use crate::ids::{IdSource, LineId, RouterId, SiteId};
+use crate::live::Hint;
+use crate::pki::{Pki, PkiError, SiteCertificate};
+use crate::state::Controller;
+
+pub use bundle::{Bundle, NotWritten};
+pub(crate) use store::{is_certificate_good, note_seen, revoked_certificates};
+
+/// The longest name of a site, in characters: a line on a page.
+pub const NAME_CHARACTERS: usize = 80;
+
+/// Why sites cannot be read or written.
+#[derive(Debug, Error)]
+pub enum SiteError {
+    /// The database refused.
+    #[error("sites: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A row holds what the code never writes.
+    #[error("sites: column {column} holds {value:?}")]
+    Row {
+        /// Which column.
+        column: &'static str,
+        /// What it holds.
+        value: String,
+    },
+    /// No certificate could be made.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// The bundle cannot be written.
+    #[error("{operation} {}: {source}", path.display())]
+    Bundle {
+        /// What was tried.
+        operation: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A place with routers and one agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Site {
+    /// The agent's user name, and part of every topic.
+    pub id: SiteId,
+    /// For people.
+    pub name: String,
+    /// When it was added.
+    pub created_at: UnixMillis,
+    /// From when its agent is refused.
+    pub revoked_at: Option<UnixMillis>,
+    /// Whether its agent is connected.
+    pub presence: Presence,
+    /// The agent's release; empty before its first hello.
+    pub agent_version: String,
+    /// The newest desired state.
+    pub generation: u64,
+    /// The newest that is safe on the agent's flash.
+    pub stored_generation: u64,
+    /// The newest that was applied to the routers and read back.
+    pub applied_generation: u64,
+    /// When the controller heard of the latter.
+    pub applied_at: Option<UnixMillis>,
+    /// Lines that were not as they should be then.
+    pub failures_total: u64,
+}
+
+/// Whether an agent is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Presence {
+    /// Now, as far as is known.
+    pub is_online: bool,
+    /// Since when; `None` before the first connection.
+    pub changed_at: Option<UnixMillis>,
+    /// The last sign of life.
+    pub last_seen_at: Option<UnixMillis>,
+}
+
+/// A router of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Router {
+    /// What subscriptions refer to.
+    pub id: RouterId,
+    /// Where it stands.
+    pub site: SiteId,
+    /// Its name in the agent's configuration.
+    pub name: String,
+    /// Whether it answers the agent.
+    pub is_reachable: bool,
+    /// Since when; `None` when the agent has not spoken of it.
+    pub reachable_changed_at: Option<UnixMillis>,
+    /// Its RouterOS release; empty when not known.
+    pub release: String,
+}
+
+/// Something that an agent reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// From where.
+    pub site: SiteId,
+    /// When it happened, by the agent's clock.
+    pub at: UnixMillis,
+    /// When it was heard.
+    pub received_at: UnixMillis,
+    /// What; `None` for a kind of a newer agent.
+    pub kind: Option<EventKind>,
+    /// The same as it travelled.
+    pub kind_code: u16,
+    /// Which line, where it concerns one of this site's.
+    pub line: Option<LineId>,
+    /// Which router, where it concerns one.
+    pub router: Option<String>,
+    /// For a person.
+    pub detail: String,
+}
+
+/// A site to be added.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewSite {
+    /// Its id.
+    pub id: SiteId,
+    /// Its name; the id when empty.
+    pub name: String,
+}
+
+/// What [`add`] or [`renew`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// The bundle is written and the certificate is known.
+    Added(Bundle),
+    /// A site of that id is there already (only [`add`]).
+    AlreadyThere,
+    /// There is no such site, or it is revoked (only [`renew`]).
+    NoSuchSite,
+    /// The bundle's directory has files of that name; nothing was overwritten and nothing else changed.
+    DirectoryTaken(PathBuf),
+    /// The address is not `host:port`.
+    BadAddress(String),
+    /// The name is longer than [`NAME_CHARACTERS`] or has control characters.
+    BadName,
+}
+
+/// What [`add_router`] did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddedRouter {
+    /// It is there now.
+    Added(Router),
+    /// It was there before.
+    AlreadyThere(Router),
+    /// There is no such site.
+    NoSuchSite,
+    /// Not a name that the agent's configuration takes: the form of an id.
+    BadName,
+}
+
+/// Adds a site and writes its bundle: configuration, certificate and key of its agent, and the authority by which it
+/// knows us. `address` is `host:port` of the front door as seen from the site.
+///
+/// # Errors
+/// [`SiteError`]; the site is not there then, and what was written of the bundle is removed.
+pub async fn add(
+    controller: &Controller,
+    pki: &Pki,
+    new: NewSite,
+    bundle: &Path,
+    address: &str,
+) -> Result<Added, SiteError> {
+    let name = if new.name.trim().is_empty() { new.id.to_string() } else { new.name.trim().to_owned() };
+    if name.chars().count() > NAME_CHARACTERS || name.chars().any(char::is_control) {
+        return Ok(Added::BadName);
+    }
+    let now = controller.clock.now();
+    let mut transaction = controller.database.write().await?;
+    if !store::insert_site(&mut transaction, &new.id, &name, now).await? {
+        return Ok(Added::AlreadyThere);
+    }
+    let added = issue(&mut transaction, pki, &new.id, bundle, address, now).await?;
+    finish(controller, transaction, &new.id, added).await
+}
+
+/// Writes a new bundle for a site that exists and revokes the certificates that it had: for a stolen or broken agent,
+/// or for a certificate that is about to expire.
+///
+/// # Errors
+/// [`SiteError`]; the old certificates are still good then.
+pub async fn renew(
+    controller: &Controller,
+    pki: &Pki,
+    site: &SiteId,
+    bundle: &Path,
+    address: &str,
+) -> Result<Added, SiteError> {
+    let now = controller.clock.now();
+    let mut transaction = controller.database.write().await?;
+    match store::get(&mut transaction, site).await? {
+        Some(found) if found.revoked_at.is_none() => {}
+        _ => return Ok(Added::NoSuchSite),
+    }
+    store::revoke_certificates(&mut transaction, site, now).await?;
+    let added = issue(&mut transaction, pki, site, bundle, address, now).await?;
+    finish(controller, transaction, site, added).await
+}
+
+/// Shuts a site out: its connection ends within seconds and no certificate of it is taken again. Its customers and
+/// their payments stay. `false` when there is no such site, or it is revoked already.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn revoke(controller: &Controller, site: &SiteId) -> Result<bool, SiteError> {
+    let mut transaction = controller.database.write().await?;
+    let is_done = store::revoke_site(&mut transaction, site, controller.clock.now()).await?;
+    transaction.commit().await?;
+    if is_done {
+        controller.live.tell(Hint::Site(site.clone()));
+    }
+    Ok(is_done)
+}
+
+/// All sites by name.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn list(connection: &mut Connection) -> Result<Vec<Site>, SiteError> {
+    store::list(connection).await
+}
+
+/// One site.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn get(connection: &mut Connection, site: &SiteId) -> Result<Option<Site>, SiteError> {
+    store::get(connection, site).await
+}
+
+/// The routers of a site by name.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn routers_of(connection: &mut Connection, site: &SiteId) -> Result<Vec<Router>, SiteError> {
+    store::routers_of(connection, site).await
+}
+
+/// All routers, by site and name.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn all_routers(connection: &mut Connection) -> Result<Vec<Router>, SiteError> {
+    store::all_routers(connection).await
+}
+
+/// One router.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn router(connection: &mut Connection, router: &RouterId) -> Result<Option<Router>, SiteError> {
+    store::router(connection, router).await
+}
+
+/// The router of that name at a site.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn find_router(
+    connection: &mut Connection,
+    site: &SiteId,
+    name: &str,
+) -> Result<Option<Router>, SiteError> {
+    store::find_router(connection, site, name).await
+}
+
+/// Adds a router, within the caller's transaction. Its address and password are written on the device, in the
+/// agent's `routers.toml`; head office knows the name only.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn add_router(
+    connection: &mut Connection,
+    site: &SiteId,
+    name: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<AddedRouter, SiteError> {
+    if tawi_shared::ids::check_id(name).is_err() {
+        return Ok(AddedRouter::BadName);
+    }
+    if store::get(connection, site).await?.is_none() {
+        return Ok(AddedRouter::NoSuchSite);
+    }
+    if let Some(router) = store::find_router(connection, site, name).await? {
+        return Ok(AddedRouter::AlreadyThere(router));
+    }
+    let id = RouterId::random(ids);
+    store::insert_router(connection, &id, site, name, now).await?;
+    Ok(AddedRouter::Added(Router {
+        id,
+        site: site.clone(),
+        name: name.to_owned(),
+        is_reachable: false,
+        reachable_changed_at: None,
+        release: String::new(),
+    }))
+}
+
+/// The newest `limit` events of a site, newest first.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn events_of(
+    connection: &mut Connection,
+    site: &SiteId,
+    limit: u32,
+) -> Result<Vec<Event>, SiteError> {
+    store::events_of(connection, site, limit).await
+}
+
+/// The newest `limit` events of a line, newest first.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn events_of_line(
+    connection: &mut Connection,
+    line: &LineId,
+    limit: u32,
+) -> Result<Vec<Event>, SiteError> {
+    store::events_of_line(connection, line, limit).await
+}
+
+async fn issue(
+    connection: &mut Connection,
+    pki: &Pki,
+    site: &SiteId,
+    directory: &Path,
+    address: &str,
+    now: UnixMillis,
+) -> Result<Added, SiteError> {
+    if !crate::broker::settings::is_host_and_port(address) {
+        return Ok(Added::BadAddress(address.to_owned()));
+    }
+    let certificate: SiteCertificate = pki.issue_site(site, now)?;
+    store::insert_certificate(connection, site, &certificate).await?;
+    match bundle::write(directory, site, address, pki.ca_pem(), &certificate) {
+        Ok(bundle) => Ok(Added::Added(bundle)),
+        Err(NotWritten::Taken(path)) => Ok(Added::DirectoryTaken(path)),
+        Err(NotWritten::Failed { operation, path, source }) => {
+            Err(SiteError::Bundle { operation, path, source })
+        }
+    }
+}
+
+/// Commits when the bundle is there; in every other case the transaction is dropped, which rolls it back.
+async fn finish(
+    controller: &Controller,
+    transaction: crate::database::Transaction,
+    site: &SiteId,
+    added: Added,
+) -> Result<Added, SiteError> {
+    let Added::Added(bundle) = added else { return Ok(added) };
+    if let Err(error) = transaction.commit().await {
+        // A key that no database knows would only confuse whoever finds it.
+        bundle.remove();
+        return Err(error.into());
+    }
+    controller.live.tell(Hint::Site(site.clone()));
+    Ok(Added::Added(bundle))
+}

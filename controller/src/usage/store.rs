@@ -1,0 +1,133 @@
+//! All SQL of usage.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::SessionUsageV1;
+
+use super::{Session, Totals, UsageError};
+use crate::database::{Connection, Row};
+use crate::desired::store::to_column;
+use crate::ids::{LineId, SiteId};
+
+/// Whether the site was ever told of the line. A line that moved away may still report what it used there.
+pub(crate) async fn is_line_of(
+    connection: &mut Connection,
+    site: &SiteId,
+    line: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT line_id FROM desired_lines WHERE site_id = $1 AND line_id = $2")
+        .bind(site.as_str())
+        .bind(line)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Raises the session's totals to `session`'s.
+pub(super) async fn put(
+    connection: &mut Connection,
+    site: &SiteId,
+    session: &SessionUsageV1,
+) -> Result<(), UsageError> {
+    // CASE, because the greatest of two is MAX in SQLite and GREATEST in PostgreSQL.
+    sqlx::query(
+        "INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, \
+                                     download_bytes, address) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+         ON CONFLICT (site_id, session_key) DO UPDATE SET \
+             sampled_at = CASE WHEN excluded.sampled_at > usage_sessions.sampled_at \
+                               THEN excluded.sampled_at ELSE usage_sessions.sampled_at END, \
+             is_ended = CASE WHEN excluded.is_ended > usage_sessions.is_ended \
+                             THEN excluded.is_ended ELSE usage_sessions.is_ended END, \
+             upload_bytes = CASE WHEN excluded.upload_bytes > usage_sessions.upload_bytes \
+                                 THEN excluded.upload_bytes ELSE usage_sessions.upload_bytes END, \
+             download_bytes = CASE WHEN excluded.download_bytes > usage_sessions.download_bytes \
+                                   THEN excluded.download_bytes ELSE usage_sessions.download_bytes END, \
+             address = CASE WHEN excluded.address = '' THEN usage_sessions.address ELSE excluded.address END \
+         WHERE usage_sessions.line_id = excluded.line_id",
+    )
+    .bind(site.as_str())
+    .bind(session.session.as_str())
+    .bind(session.line.as_str())
+    .bind(session.started_at_ms)
+    .bind(session.sampled_at_ms)
+    .bind(i64::from(session.is_ended))
+    .bind(to_column(session.upload_bytes))
+    .bind(to_column(session.download_bytes))
+    .bind(session.address.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn sessions_of_line(
+    connection: &mut Connection,
+    line: &LineId,
+    limit: u32,
+) -> Result<Vec<Session>, UsageError> {
+    let rows = sqlx::query(
+        "SELECT site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, download_bytes, \
+                address \
+         FROM usage_sessions WHERE line_id = $1 ORDER BY started_at DESC, session_key LIMIT $2",
+    )
+    .bind(line.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_session).collect()
+}
+
+pub(super) async fn totals_of_line(connection: &mut Connection, line: &LineId) -> Result<Totals, UsageError> {
+    // Casts, because a sum of BIGINT is NUMERIC in PostgreSQL, and an empty one is NULL in both.
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(upload_bytes), 0) AS BIGINT) AS upload_bytes, \
+                CAST(COALESCE(SUM(download_bytes), 0) AS BIGINT) AS download_bytes, \
+                COUNT(*) AS sessions \
+         FROM usage_sessions WHERE line_id = $1",
+    )
+    .bind(line.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(Totals {
+        upload_bytes: number(&row, "upload_bytes")?,
+        download_bytes: number(&row, "download_bytes")?,
+        sessions: number(&row, "sessions")?,
+    })
+}
+
+/// Forgets at most `limit` sessions whose last sample is older than `before`; says how many.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, UsageError> {
+    let done = sqlx::query(
+        "DELETE FROM usage_sessions WHERE (site_id, session_key) IN \
+             (SELECT site_id, session_key FROM usage_sessions WHERE sampled_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+fn read_session(row: &Row) -> Result<Session, UsageError> {
+    let site: String = row.try_get("site_id")?;
+    let line: String = row.try_get("line_id")?;
+    Ok(Session {
+        site: SiteId::parse(&site).map_err(|_| UsageError::Row { column: "site_id", value: site })?,
+        line: LineId::parse(&line).map_err(|_| UsageError::Row { column: "line_id", value: line })?,
+        session_key: row.try_get("session_key")?,
+        started_at: UnixMillis(row.try_get("started_at")?),
+        sampled_at: UnixMillis(row.try_get("sampled_at")?),
+        is_ended: row.try_get::<i64, _>("is_ended")? != 0,
+        upload_bytes: number(row, "upload_bytes")?,
+        download_bytes: number(row, "download_bytes")?,
+        address: row.try_get("address")?,
+    })
+}
+
+fn number(row: &Row, column: &str) -> Result<u64, UsageError> {
+    Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+}
