@@ -110,7 +110,8 @@ impl ClockState {
         let controller = self.controller.map(|heard| heard.carried_to(elapsed));
         let router = self.router.map(|heard| heard.carried_to(elapsed));
         let is_confirmed = |time: UnixMillis| {
-            controller.is_some_and(|other| agree(time, other)) || router.is_some_and(|other| agree(time, other))
+            controller.is_some_and(|other| agree(time, other))
+                || router.is_some_and(|other| agree(time, other))
         };
         let follows_itself = self.anchor.is_some() && agree(system, carried);
         let (chosen, is_trusted) = if is_confirmed(system) {
@@ -263,16 +264,26 @@ mod tests {
     fn a_good_clock_is_simply_believed() {
         check("steady", &[See(DAY, 0, DAY, true), See(DAY + 5_000, 5_000, DAY + 5_000, true)]);
         check("ntp corrects minutes", &[See(0, 0, 0, true), See(600_000, 1_000, 600_000, true)]);
-        check("slow by less than the tolerance", &[See(-60_000, 0, 0, true), See(1_000, 61_000, 1_000, true)]);
+        check(
+            "slow by less than the tolerance",
+            &[See(-60_000, 0, 0, true), See(1_000, 61_000, 1_000, true)],
+        );
     }
 
     #[test]
     fn a_jump_that_nobody_confirms_does_not_move_time() {
         check(
             "a year ahead",
-            &[See(0, 0, 0, true), See(365 * DAY, 1_000, 1_000, false), See(365 * DAY + 1, 60_000, 60_000, false)],
+            &[
+                See(0, 0, 0, true),
+                See(365 * DAY, 1_000, 1_000, false),
+                See(365 * DAY + 1, 60_000, 60_000, false),
+            ],
         );
-        check("and back", &[See(0, 0, 0, true), See(9 * DAY, 1_000, 1_000, false), See(2_000, 2_000, 2_000, true)]);
+        check(
+            "and back",
+            &[See(0, 0, 0, true), See(9 * DAY, 1_000, 1_000, false), See(2_000, 2_000, 2_000, true)],
+        );
         check("to 1970", &[See(0, 0, 0, true), See(-FLOOR, 10_000, 10_000, false)]);
     }
 
@@ -312,7 +323,10 @@ mod tests {
                 See(2_000, 2_000, 2_000, true),
             ],
         );
-        check("a router alone", &[See(-FLOOR, 0, 0, false), Router(DAY, 0), See(-FLOOR, 1_000, 1_000, false)]);
+        check(
+            "a router alone",
+            &[See(-FLOOR, 0, 0, false), Router(DAY, 0), See(-FLOOR, 1_000, 1_000, false)],
+        );
     }
 
     #[test]
@@ -338,7 +352,8 @@ mod tests {
 
     #[test]
     fn a_machine_that_wakes_in_a_far_year_is_not_believed_alone_and_does_not_raise_the_floor() {
-        let state = check("battery gone", &[See(9_000 * DAY, 0, 0, false), See(9_000 * DAY, 5_000, 5_000, false)]);
+        let state =
+            check("battery gone", &[See(9_000 * DAY, 0, 0, false), See(9_000 * DAY, 5_000, 5_000, false)]);
         assert_eq!(state.floor(), UnixMillis(FLOOR + 5_000));
     }
 
@@ -355,7 +370,11 @@ mod tests {
     fn time_never_goes_backwards() {
         check(
             "a clock set back by a confirmed correction",
-            &[See(0, 0, 0, true), See(50 * 60_000, 1_000, 50 * 60_000, true), See(2_000, 2_000, 50 * 60_000, true)],
+            &[
+                See(0, 0, 0, true),
+                See(50 * 60_000, 1_000, 50 * 60_000, true),
+                See(2_000, 2_000, 50 * 60_000, true),
+            ],
         );
     }
 
@@ -367,7 +386,10 @@ mod tests {
         assert_eq!(clock.now(), start);
         hands.advance(Duration::from_secs(90 * 86_400));
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(clock.reading(), Reading { now: start.plus(Duration::from_secs(60)), is_trusted: false, leaps: 0 });
+        assert_eq!(
+            clock.reading(),
+            Reading { now: start.plus(Duration::from_secs(60)), is_trusted: false, leaps: 0 }
+        );
         clock.note_controller_time(hands.now());
         assert!(clock.reading().is_trusted);
         assert_eq!((clock.now(), clock.floor()), (hands.now(), hands.now()));

@@ -33,7 +33,8 @@ pub(crate) async fn apply(client: &Client, plan: &Plan, template: &str) -> Resul
     let broken_profiles = apply_profiles(client, &plan.profiles, template).await?;
     let mut changes: Vec<&LineChange> = Vec::with_capacity(plan.lines.len());
     for change in &plan.lines {
-        let broken = change.profile.as_ref().and_then(|name| broken_profiles.get(&(change.service, name.clone())));
+        let broken =
+            change.profile.as_ref().and_then(|name| broken_profiles.get(&(change.service, name.clone())));
         match broken {
             Some(reason) => {
                 applied.refused.insert(change.line.clone(), reason.clone());
@@ -118,7 +119,9 @@ async fn find_templates(
 fn profile_command(change: &ProfileChange, templates: &BTreeMap<Service, RouterId>) -> Command {
     let menu = menus(change.service);
     match &change.id {
-        Some(id) => Command::new(format!("{}/set", menu.profiles)).id(id).attribute("rate-limit", &change.rate_limit),
+        Some(id) => {
+            Command::new(format!("{}/set", menu.profiles)).id(id).attribute("rate-limit", &change.rate_limit)
+        }
         None => {
             let mut command = Command::new(format!("{}/add", menu.profiles));
             if let Some(id) = templates.get(&change.service) {
@@ -210,7 +213,9 @@ fn row_command(change: &LineChange) -> Option<Command> {
     match &change.row {
         RowChange::Leave | RowChange::Remove { is_enabled: false, .. } => None,
         RowChange::Add(values) => Some(with_values(Command::new(format!("{}/add", menu.users)), values)),
-        RowChange::Set(id, values) => Some(with_values(Command::new(format!("{}/set", menu.users)).id(id), values)),
+        RowChange::Set(id, values) => {
+            Some(with_values(Command::new(format!("{}/set", menu.users)).id(id), values))
+        }
         RowChange::Remove { id, is_enabled: true } => {
             Some(Command::new(format!("{}/set", menu.users)).id(id).attribute("disabled", "yes"))
         }
@@ -241,7 +246,8 @@ async fn end_sessions(
     };
     let doomed: Doomed = doomed.into_iter().filter(|(index, ..)| is_written(index)).collect();
     // Cookies before sessions, or the device would be back before its cookie is gone.
-    let (cookies, sessions): (Doomed, Doomed) = doomed.into_iter().partition(|(_, path, _)| path.ends_with("cookie"));
+    let (cookies, sessions): (Doomed, Doomed) =
+        doomed.into_iter().partition(|(_, path, _)| path.ends_with("cookie"));
     let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
     let commands = ordered.iter().map(|(_, path, id)| remove(path, id)).collect();
     for ((index, ..), reply) in ordered.iter().zip(pipeline(client, commands).await) {

@@ -151,11 +151,7 @@ mod tests {
             state: Some(Effective::Open),
             profile: None,
         };
-        let verified = Verified {
-            decision,
-            at: Duration::from_secs(100),
-            leaps,
-        };
+        let verified = Verified { decision, at: Duration::from_secs(100), leaps };
         Entry { verified: Some(verified), ..Entry::default() }
     }
 

@@ -130,6 +130,13 @@ impl Ledger {
         self.entry(&line.line).password = Some(hash);
     }
 
+    /// How many lines are verified as open.
+    #[must_use]
+    pub fn open_lines(&self) -> usize {
+        let decisions = self.entries.values().filter_map(|entry| entry.verified.as_ref());
+        decisions.filter(|verified| verified.decision.state == Some(Effective::Open)).count()
+    }
+
     /// Everything that is not as it should be, by line id.
     #[must_use]
     pub fn failures(&self) -> Vec<LineFailure> {
@@ -139,7 +146,8 @@ impl Ledger {
     /// The lines that the guard holds.
     #[must_use]
     pub fn held_lines(&self) -> Vec<String> {
-        let is_held = |entry: &Entry| entry.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Held);
+        let is_held =
+            |entry: &Entry| entry.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Held);
         self.entries.iter().filter(|(_, entry)| is_held(entry)).map(|(line, _)| line.clone()).collect()
     }
 

@@ -135,7 +135,8 @@ impl Reconciler {
             // A connection that never lived long counts as a failed attempt, or a router that drops every connection
             // would be logged in to without a pause.
             let lived = self.origin.elapsed().saturating_sub(started);
-            attempt = if lived > self.settings.timings.reconnect.most { 0 } else { attempt.saturating_add(1) };
+            attempt =
+                if lived > self.settings.timings.reconnect.most { 0 } else { attempt.saturating_add(1) };
         }
     }
 
@@ -245,11 +246,8 @@ impl Reconciler {
         if self.settled.as_ref() == Some(&said) {
             return;
         }
-        let report = Report::Settled {
-            router: self.settings.name.clone(),
-            generation,
-            failures: said.1.clone(),
-        };
+        let report =
+            Report::Settled { router: self.settings.name.clone(), generation, failures: said.1.clone() };
         self.settled = Some(said);
         self.report(report).await;
     }

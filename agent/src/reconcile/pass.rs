@@ -20,7 +20,9 @@ use crate::reconcile::actual::{Actual, ServiceRows};
 use crate::reconcile::apply::{Applied, apply};
 use crate::reconcile::guard;
 use crate::reconcile::ledger::{Decision, Verified};
-use crate::reconcile::plan::{CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, rate_limit_of};
+use crate::reconcile::plan::{
+    CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, rate_limit_of,
+};
 use crate::reconcile::read::{Needed, read_everything, read_some};
 use crate::reconcile::verify::{ROUNDS, Verdict, judge};
 
@@ -68,21 +70,28 @@ impl Reconciler {
     /// # Errors
     /// When the connection is lost or the router answers what no reading can use. Lines that were not verified by then
     /// stay due.
-    pub(crate) async fn pass(&mut self, client: &Client, basis: Basis<'_>, reach: Reach) -> Result<(), Error> {
+    pub(crate) async fn pass(
+        &mut self,
+        client: &Client,
+        basis: Basis<'_>,
+        reach: Reach,
+    ) -> Result<(), Error> {
         let reach = match reach {
             Reach::Lines(lines) if lines.len() > LINES_READ_BY_NAME => Reach::Everything,
             reach => reach,
         };
         let mut actual = self.read(client, basis, &reach, &[]).await?;
-        if matches!(reach, Reach::Everything) {
-            self.usable_lines = actual.usable_lines();
-        }
+        self.usable_lines = match reach {
+            Reach::Everything => actual.usable_lines(),
+            Reach::Lines(_) => self.ledger.open_lines(),
+        };
         let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
         self.settle_untouched(basis, &planned, &looked_at, &actual).await;
         let mut round = 1;
-        while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty() {
+        while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty()
+        {
             self.note_owed_kicks(&planned);
             let applied = Box::pin(apply(client, &planned, &self.settings.profile_template)).await?;
             self.report_profile_drift(basis.state, &planned).await;
@@ -114,7 +123,12 @@ impl Reconciler {
     }
 
     /// The rows that deciding about these lines takes.
-    fn needed(&self, basis: Basis<'_>, lines: &BTreeSet<String>, strays: &[Stray]) -> BTreeMap<Service, Needed> {
+    fn needed(
+        &self,
+        basis: Basis<'_>,
+        lines: &BTreeSet<String>,
+        strays: &[Stray],
+    ) -> BTreeMap<Service, Needed> {
         let mut all: BTreeMap<Service, Needed> = BTreeMap::new();
         for id in lines {
             let entry = self.ledger.entries.get(id);
@@ -184,6 +198,7 @@ impl Reconciler {
                 entry.has_tried_removal = false;
             } else if let Some(entry) = self.ledger.entries.get_mut(id) {
                 entry.has_tried_removal = true;
+                entry.decision = None;
             }
             // What the guard held is judged anew by this plan.
             if let Some(entry) = self.ledger.entries.get_mut(id) {
@@ -199,9 +214,8 @@ impl Reconciler {
         for change in &planned.lines {
             let entry = self.ledger.entries.get(&change.line);
             let wanted = self.line(basis.state, &change.line).map(|line| &line.item);
-            let is_counted =
-                guard::counts(change, entry, wanted, basis.mono, basis.reading.leaps)
-                    && !self.released.contains(&change.line);
+            let is_counted = guard::counts(change, entry, wanted, basis.mono, basis.reading.leaps)
+                && !self.released.contains(&change.line);
             let was_right = entry.and_then(|entry| entry.verified.as_ref().zip(entry.decision.as_ref()));
             let was_right = was_right.is_some_and(|(verified, decision)| verified.decision.is_same(decision));
             let note = touched.entry(change.line.clone()).or_default();
@@ -279,7 +293,11 @@ impl Reconciler {
             .and_then(|line| effective(&line.item, basis.reading.now).err().map(|error| error.to_string()));
         match unsupported {
             Some(detail) => {
-                self.note_failure(LineFailure { line: id.to_owned(), kind: FailureKind::Unsupported, detail });
+                self.note_failure(LineFailure {
+                    line: id.to_owned(),
+                    kind: FailureKind::Unsupported,
+                    detail,
+                });
             }
             None => self.note_verified(basis, id, actual),
         }
@@ -330,8 +348,10 @@ impl Reconciler {
                 self.note_failure(failure.clone());
                 continue;
             }
-            let is_profile_missing =
-                note.profile.as_ref().is_some_and(|(service, name)| missing.contains(&(*service, name.as_str())));
+            let is_profile_missing = note
+                .profile
+                .as_ref()
+                .is_some_and(|(service, name)| missing.contains(&(*service, name.as_str())));
             let refused = applied.refused.get(id).map(String::as_str);
             let was_overtaken = applied.overtaken.contains(id);
             match judge(refused, was_overtaken, &changes, is_profile_missing, round) {
@@ -386,7 +406,11 @@ impl Reconciler {
     }
 
     /// Where a line has a row, as far as we remember, that it should not have: it is no more, or has moved.
-    fn gone_from<'a>(&'a self, state: &DesiredState, id: &'a str) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
+    fn gone_from<'a>(
+        &'a self,
+        state: &DesiredState,
+        id: &'a str,
+    ) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
         let place = self.ledger.entries.get(id).and_then(|entry| entry.place.as_ref());
         let wanted = self.line(state, id).map(|line| Service::from_code(line.item.service));
         let is_gone = |service: Service| match wanted {
@@ -441,7 +465,8 @@ impl Reconciler {
         for (key, profile) in &state.profiles {
             let service = Service::from_code(key.0);
             let rows = service.and_then(|service| actual.services.get(&service));
-            let row = rows.and_then(|rows| rows.profiles.iter().find(|row| row.name.as_deref() == Some(&key.1)));
+            let row =
+                rows.and_then(|rows| rows.profiles.iter().find(|row| row.name.as_deref() == Some(&key.1)));
             if row.is_some_and(|row| row.limit == Some(rate_limit_of(&profile.item))) {
                 self.good_profiles.insert(key.clone(), Arc::clone(profile));
             }
@@ -452,7 +477,8 @@ impl Reconciler {
         for change in &planned.profiles {
             let key = (change.service.code(), change.name.clone());
             let good = self.good_profiles.remove(&key);
-            let is_drift = good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
+            let is_drift =
+                good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
             if is_drift {
                 let detail = format!("profile {} put right on the router: rate limit", change.name);
                 self.event(EventKind::DriftRepaired, None, detail).await;
@@ -472,7 +498,8 @@ impl Reconciler {
     /// read back is tried again soon, and then ever later.
     fn note_failed_write(&mut self, basis: Basis<'_>, id: &str, kind: FailureKind, detail: String) {
         tracing::warn!(router.name = %self.settings.name, line.id = id, failure = kind.as_str(), "a change did not take");
-        let attempts = self.ledger.entries.get(id).and_then(|entry| entry.retry).map_or(0, |(_, tried)| tried);
+        let attempts =
+            self.ledger.entries.get(id).and_then(|entry| entry.retry).map_or(0, |(_, tried)| tried);
         self.note_failure(LineFailure { line: id.to_owned(), kind, detail });
         if kind == FailureKind::NotApplied {
             let ceiling = self.settings.timings.retry;
@@ -485,9 +512,7 @@ impl Reconciler {
     /// The rows that were just read are what is wanted.
     fn note_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
         let Some(decision) = self.decision(basis, id) else {
-            if let Some(lost) = self.ledger.entries.remove(id) {
-                self.note_access(lost.verified.is_some_and(|verified| verified.decision.is_open()), false);
-            }
+            self.ledger.entries.remove(id);
             return;
         };
         if decision.state == Some(Effective::Open) {
@@ -496,10 +521,7 @@ impl Reconciler {
         let service = Service::from_code(decision.line.item.service);
         let row_hint = service.and_then(|service| own_row_id(actual.services.get(&service)?, id));
         let place = service.map(|service| (service, decision.line.item.username.clone()));
-        let is_open = decision.is_open();
         let entry = self.ledger.entry(id);
-        let was_open = entry.verified.as_ref().is_some_and(|verified| verified.decision.is_open());
-        let is_first = entry.verified.is_none();
         let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
         let (at, leaps) =
             since.map_or((basis.mono, basis.reading.leaps), |verified| (verified.at, verified.leaps));
@@ -510,17 +532,6 @@ impl Reconciler {
         entry.retry = None;
         entry.owes_kick.clear();
         entry.has_tried_removal = false;
-        if !is_first {
-            self.note_access(was_open, is_open);
-        }
-    }
-
-    fn note_access(&mut self, was_open: bool, is_open: bool) {
-        self.usable_lines = match (was_open, is_open) {
-            (true, false) => self.usable_lines.saturating_sub(1),
-            (false, true) => self.usable_lines.saturating_add(1),
-            _ => self.usable_lines,
-        };
     }
 
     /// Tells what was done to a line, now that it is verified.
@@ -545,12 +556,6 @@ impl Reconciler {
             let detail = "released, or no longer needed".to_owned();
             self.event(EventKind::PlanReleased, None, detail).await;
         }
-    }
-}
-
-impl Decision {
-    fn is_open(&self) -> bool {
-        self.state == Some(Effective::Open)
     }
 }
 

@@ -310,11 +310,7 @@ fn open_line(
     }
 }
 
-fn differences(
-    wanted: &WantedLine<'_>,
-    own: &UserRow,
-    rows: &ServiceRows,
-) -> (Values, Vec<&'static str>) {
+fn differences(wanted: &WantedLine<'_>, own: &UserRow, rows: &ServiceRows) -> (Values, Vec<&'static str>) {
     let line = wanted.line;
     let mut values = Values::default();
     let mut differs = Vec::new();
@@ -473,7 +469,8 @@ impl<'a> ProfileVerdicts<'a> {
     fn of(scope: &Scope<'a>, actual: &Actual, changes: &mut Vec<ProfileChange>) -> Self {
         let named = scope.wanted.iter().map(|wanted| (wanted.service, wanted.line.profile.as_str()));
         let all = scope.profiles.keys().filter(|_| scope.all_lines.is_some());
-        let all = all.filter_map(|(code, name)| Service::from_code(*code).map(|service| (service, name.as_str())));
+        let all =
+            all.filter_map(|(code, name)| Service::from_code(*code).map(|service| (service, name.as_str())));
         let needed: BTreeSet<(Service, &'a str)> = named.chain(all).collect();
         let mut verdicts = BTreeMap::new();
         for (service, name) in needed {
@@ -542,7 +539,11 @@ pub fn rate_limit_of(profile: &ProfileV1) -> Option<RateLimit> {
         limit.burst = Some(Burst {
             bits_per_second: UpDown {
                 upload: if upload_bursts { profile.upload_burst_bits_per_second } else { rate.upload },
-                download: if download_bursts { profile.download_burst_bits_per_second } else { rate.download },
+                download: if download_bursts {
+                    profile.download_burst_bits_per_second
+                } else {
+                    rate.download
+                },
             },
             threshold_bits_per_second: rate,
             seconds: UpDown::both(BURST_SECONDS),

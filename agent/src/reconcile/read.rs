@@ -59,7 +59,12 @@ async fn read_service(client: &Client, service: Service) -> Result<ServiceRows, 
         cookies
     );
     let mut rows = ServiceRows { has_profiles: true, ..ServiceRows::default() };
-    let parts = [(Part::Users, users), (Part::Profiles, profiles), (Part::Sessions, sessions), (Part::Cookies, cookies)];
+    let parts = [
+        (Part::Users, users),
+        (Part::Profiles, profiles),
+        (Part::Sessions, sessions),
+        (Part::Cookies, cookies),
+    ];
     for (part, reply) in parts {
         take(&mut rows, service, part, reply)?;
     }
@@ -67,10 +72,7 @@ async fn read_service(client: &Client, service: Service) -> Result<ServiceRows, 
 }
 
 /// Reads the rows of some lines. Services that nothing is needed of stay out of the answer.
-pub(crate) async fn read_some(
-    client: &Client,
-    needed: &BTreeMap<Service, Needed>,
-) -> Result<Actual, Error> {
+pub(crate) async fn read_some(client: &Client, needed: &BTreeMap<Service, Needed>) -> Result<Actual, Error> {
     let mut asked = Vec::new();
     let mut commands = Vec::new();
     let mut actual = Actual::default();

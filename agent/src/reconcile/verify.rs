@@ -39,7 +39,10 @@ pub fn judge(
         return Verdict::Failed(FailureKind::Refused, reason.to_owned());
     }
     if is_profile_missing {
-        return Verdict::Failed(FailureKind::NotApplied, "its profile is not there when read back".to_owned());
+        return Verdict::Failed(
+            FailureKind::NotApplied,
+            "its profile is not there when read back".to_owned(),
+        );
     }
     if left.is_empty() {
         return Verdict::Verified;
@@ -91,7 +94,14 @@ mod tests {
         check(None, true, &[&row], false, 1, Verdict::Again);
         check(None, true, &[&row], false, ROUNDS, not_applied(lost));
         check(None, false, &[&session], false, 1, Verdict::Again);
-        check(None, false, &[&session], false, ROUNDS, not_applied("its session is still up after it was ended"));
+        check(
+            None,
+            false,
+            &[&session],
+            false,
+            ROUNDS,
+            not_applied("its session is still up after it was ended"),
+        );
         check(None, false, &[&session, &row], false, 1, not_applied(&format!("{lost}, profile, disabled")));
         check(None, false, &[], true, 1, not_applied("its profile is not there when read back"));
     }

@@ -44,8 +44,10 @@ pub fn join_pppoe(
     active: &[Row],
     sampling: Duration,
 ) -> Vec<SeenSession> {
-    let counters: BTreeMap<String, UpDown<u64>> =
-        interfaces.iter().filter_map(|row| Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?))).collect();
+    let counters: BTreeMap<String, UpDown<u64>> = interfaces
+        .iter()
+        .filter_map(|row| Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?)))
+        .collect();
     let mut by_user: BTreeMap<String, Vec<Tunnel>> = BTreeMap::new();
     for row in tunnels {
         if let (Some(user), Some(interface)) = (text(row, "user"), text(row, "name")) {
@@ -189,7 +191,8 @@ mod tests {
 
     #[test]
     fn hotspot_rows_have_upload_as_bytes_in() {
-        let active = [row(&["=.id=*A", "=user=a", "=address=10.5.5.2", "=uptime=1m", "=bytes-in=3", "=bytes-out=7"])];
+        let active =
+            [row(&["=.id=*A", "=user=a", "=address=10.5.5.2", "=uptime=1m", "=bytes-in=3", "=bytes-out=7"])];
         let sessions = read_hotspot(&active);
         assert_eq!(sessions[0].bytes, Some(UpDown { upload: 3, download: 7 }));
         assert_eq!((sessions[0].number.as_str(), sessions[0].address.as_str()), ("*A", "10.5.5.2"));

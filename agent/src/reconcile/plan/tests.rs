@@ -125,9 +125,9 @@ impl Case {
             let (service, state) = effective(line, UnixMillis(NOW)).unwrap();
             WantedLine { line, service, state, password: self.knowledge, owes_kick: &self.owes_kick }
         });
-        let all_lines = self
-            .is_whole
-            .then(|| self.lines.iter().map(|line| (line.line.as_str(), Service::from_code(line.service))).collect());
+        let all_lines = self.is_whole.then(|| {
+            self.lines.iter().map(|line| (line.line.as_str(), Service::from_code(line.service))).collect()
+        });
         let scope = Scope { wanted: wanted.collect(), gone: vec![], profiles: &profiles, all_lines };
         plan(&scope, &Actual { services: BTreeMap::from([(Service::Pppoe, self.rows.clone())]) })
     }
@@ -158,7 +158,9 @@ fn words(plan: &Plan) -> Vec<String> {
         words.push(text);
     }
     words.extend(plan.unused_profiles.iter().map(|unused| format!("remove profile {}", unused.id)));
-    words.extend(plan.failures.iter().map(|failure| format!("fail {} {}", failure.line, failure.kind.as_str())));
+    words.extend(
+        plan.failures.iter().map(|failure| format!("fail {} {}", failure.line, failure.kind.as_str())),
+    );
     words
 }
 
@@ -235,7 +237,10 @@ fn a_line_that_is_off_is_disabled_and_its_sessions_end() {
 #[test]
 fn whoever_gains_comes_before_whoever_loses() {
     check(
-        &Case::of(&[off("a"), line("b"), expired("c"), line("d")], &[row(1, "a"), row(3, "c"), disabled(row(4, "d"))]),
+        &Case::of(
+            &[off("a"), line("b"), expired("c"), line("d")],
+            &[row(1, "a"), row(3, "c"), disabled(row(4, "d"))],
+        ),
         &[
             "add b: name=user-b profile=home service=pppoe disabled=no comment=tawi:b password",
             "set d *4: disabled=no",
@@ -374,7 +379,8 @@ fn sessions_that_a_cut_pass_still_owed_are_ended() {
 
 #[test]
 fn a_menu_that_the_router_hides_fails_its_lines() {
-    let hidden = Case::of(&[line("a")], &[]).with(|case| case.rows.unavailable = Some("no such command".into()));
+    let hidden =
+        Case::of(&[line("a")], &[]).with(|case| case.rows.unavailable = Some("no such command".into()));
     check(&hidden, &["fail a refused by the router"]);
 }
 

@@ -26,7 +26,11 @@ fn line_of(_: Service, user: &str) -> Option<String> {
 }
 
 /// Plays samples, and gives what was last said of each session in the order of first sight: (upload, download, ended).
-fn check(samples: &[(u64, Vec<SeenSession>)], expected: &[(u64, u64, bool)], events: &[EventKind]) -> Tracker {
+fn check(
+    samples: &[(u64, Vec<SeenSession>)],
+    expected: &[(u64, u64, bool)],
+    events: &[EventKind],
+) -> Tracker {
     let mut tracker = Tracker::new("core");
     let mut said: Vec<SessionUsageV1> = Vec::new();
     let mut kinds = Vec::new();
@@ -100,10 +104,7 @@ fn a_reconnect_between_samples_is_a_new_session_by_its_number_or_by_its_uptime()
         &[LineOnline, LineOffline, LineOnline],
     );
     check(
-        &[
-            (0, vec![seen("*A", "a", 100, Some((50, 500)))]),
-            (30, vec![seen("*A", "a", 10, Some((60, 600)))]),
-        ],
+        &[(0, vec![seen("*A", "a", 100, Some((50, 500)))]), (30, vec![seen("*A", "a", 10, Some((60, 600)))])],
         &[(50, 500, true), (60, 600, false)],
         &[LineOnline, LineOffline, LineOnline],
     );
@@ -168,10 +169,17 @@ fn a_restart_of_the_agent_goes_on_with_the_same_key_and_never_counts_twice() {
 #[test]
 fn a_session_that_ended_while_the_agent_was_away_ends_with_its_last_total() {
     let mut tracker = Tracker::new("core");
-    tracker.resume(&[open("core/pppoe/0x1/999999900", -100, 50), open("other/pppoe/0x1/1", 1, 9), open("odd", 1, 9)]);
+    tracker.resume(&[
+        open("core/pppoe/0x1/999999900", -100, 50),
+        open("other/pppoe/0x1/1", 1, 9),
+        open("odd", 1, 9),
+    ]);
     let outcome = tracker.sample(at(30), &[seen("0x1", "a", 3, Some((4, 0)))], line_of);
-    let said: Vec<_> =
-        outcome.usage.iter().map(|usage| (usage.session.as_str(), usage.upload_bytes, usage.is_ended)).collect();
+    let said: Vec<_> = outcome
+        .usage
+        .iter()
+        .map(|usage| (usage.session.as_str(), usage.upload_bytes, usage.is_ended))
+        .collect();
     assert_eq!(said, [("core/pppoe/0x1/999999900", 50, true), ("core/pppoe/0x1/1000000027", 4, false)]);
 }
 

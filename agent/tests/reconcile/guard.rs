@@ -1,0 +1,93 @@
+//! Plans that would cut off too many people wait for a person.
+
+use std::time::Duration;
+
+use crate::site::{Site, Wants, username};
+use tawi_agent::flow::Report;
+use tawi_shared::wire::{EventKind, FailureKind};
+
+const LINES: usize = 40;
+
+fn names() -> impl Iterator<Item = String> {
+    (0..LINES).map(|number| format!("line-{number:02}"))
+}
+
+fn enabled(site: &Site) -> usize {
+    let is_enabled = |row: &&crate::site::Shown| {
+        row.get("comment").is_some_and(|mark| mark.starts_with("tawi:")) && row["disabled"] == "false"
+    };
+    site.rows("ppp/secret").iter().filter(is_enabled).count()
+}
+
+async fn hold(site: &mut Site, change: impl FnOnce(&mut Wants<'_>)) {
+    let failures = site.settle(change).await;
+    assert_eq!(failures.len(), LINES, "{:?}", failures.first());
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held));
+    assert!(
+        site.log
+            .iter()
+            .any(|report| matches!(report, Report::Event(event) if event.kind == EventKind::PlanHeld))
+    );
+}
+
+#[tokio::test]
+async fn a_state_that_switches_everybody_off_is_held_and_its_harmless_part_is_not() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    hold(&mut site, |wants| {
+        names().for_each(|name| wants.switch_off(&name));
+        wants.open("new");
+    })
+    .await;
+    assert_eq!(enabled(&site), LINES + 1);
+    assert!(site.secret(&username("new")).is_some());
+    site.release.release();
+    site.event(EventKind::PlanReleased).await;
+    assert!(site.settled(2).await.is_empty());
+    assert_eq!(enabled(&site), 1);
+}
+
+#[tokio::test]
+async fn a_state_without_lines_removes_nobody_until_a_person_says_so() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    hold(&mut site, |wants| wants.lines.clear()).await;
+    assert_eq!(enabled(&site), LINES);
+    // The mistake is taken back: nothing was written for it, and nobody noticed.
+    let writes = site.writes();
+    let failures = site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    let is_released =
+        |report: &Report| matches!(report, Report::Event(event) if event.kind == EventKind::PlanReleased);
+    assert!(site.log.iter().any(is_released));
+    assert_eq!((enabled(&site), site.writes()), (LINES, writes));
+}
+
+#[tokio::test]
+async fn a_handful_is_never_held() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().take(8).for_each(|name| wants.open(&name))).await;
+    assert!(site.settle(|wants| names().take(8).for_each(|name| wants.switch_off(&name))).await.is_empty());
+    assert_eq!(enabled(&site), 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_expires_nobody_and_a_leap_that_is_confirmed_still_asks_a_person() {
+    let mut site =
+        Site::start_with_hands(|settings| settings.timings.full_check = Duration::from_millis(100)).await;
+    let tomorrow = site.in_millis(86_400_000);
+    site.settle(|wants| names().for_each(|name| wants.line(&name).valid_until_ms = Some(tomorrow))).await;
+    site.hands.advance(Duration::from_secs(3 * 86_400));
+    assert!(site.clock.now().0 < tomorrow);
+    let checked = site.router.summary().prints_total + 20;
+    let look = || (site.router.summary().prints_total >= checked).then_some(());
+    site.router.wait_for(crate::site::PATIENCE, look).await.unwrap();
+    assert_eq!(enabled(&site), LINES);
+    site.clock.note_controller_time(site.hands.now());
+    site.event(EventKind::PlanHeld).await;
+    assert_eq!(enabled(&site), LINES);
+    site.release.release();
+    site.event(EventKind::LineExpired).await;
+    site.event(EventKind::PlanReleased).await;
+    assert_eq!(enabled(&site), 0);
+}

@@ -1,0 +1,63 @@
+//! What a payment costs: commands, and time from the state's change to the proof.
+
+use std::time::Duration;
+
+use crate::site::{Site, username};
+use routeros_sim::FaultsChange;
+use tawi_shared::wire::Access;
+use tokio::time::Instant;
+
+/// A router on the same site, as it would answer over a busy LAN.
+const LATENCY: Duration = Duration::from_millis(5);
+
+/// Time from the change to its proof, in commands and in the router's latencies.
+async fn measure(site: &mut Site, change: impl FnOnce(&mut crate::site::Wants<'_>)) -> (u64, Duration) {
+    let before = site.router.summary().commands_total;
+    let generation = site.want(change);
+    let started = Instant::now();
+    assert!(site.settled(generation).await.is_empty());
+    (site.router.summary().commands_total - before, started.elapsed())
+}
+
+async fn quiet_site() -> Site {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
+    site.settle(|wants| (0..200).for_each(|number| wants.open(&format!("line-{number:03}")))).await;
+    site.settle(|wants| (0..10).for_each(|number| wants.switch_off(&format!("line-{number:03}")))).await;
+    let millis = u64::try_from(LATENCY.as_millis()).unwrap();
+    site.router.set_faults(FaultsChange { latency_ms: Some(millis), ..FaultsChange::default() }).unwrap();
+    site
+}
+
+#[tokio::test]
+async fn a_payment_is_three_round_trips_from_the_state_to_the_proof() {
+    let mut site = quiet_site().await;
+    let (commands, took) =
+        measure(&mut site, |wants| wants.line("line-000").access = Access::Open.code()).await;
+    println!("one payment: {commands} commands, {took:?}");
+    assert_eq!(site.secret(&username("line-000")).unwrap()["disabled"], "false");
+    assert_eq!(commands, 3, "read, write, read back");
+    assert!(took >= 3 * LATENCY && took < 20 * LATENCY, "{took:?}");
+}
+
+#[tokio::test]
+async fn payments_that_come_together_are_one_pass() {
+    let mut site = quiet_site().await;
+    let open = |wants: &mut crate::site::Wants<'_>| {
+        (0..10).for_each(|number| wants.line(&format!("line-{number:03}")).access = Access::Open.code());
+    };
+    let (commands, took) = measure(&mut site, open).await;
+    println!("ten payments: {commands} commands, {took:?}");
+    assert_eq!(commands, 12, "read, ten writes, read back");
+}
+
+#[tokio::test]
+async fn a_cut_is_four_round_trips_and_ends_the_session() {
+    let mut site = quiet_site().await;
+    let device = site.dial("line-100");
+    site.online(&device).await;
+    let (commands, took) = measure(&mut site, |wants| wants.switch_off("line-100")).await;
+    println!("one cut: {commands} commands, {took:?}");
+    assert!(site.rows("ppp/active").is_empty());
+    assert!(took >= 4 * LATENCY && took < 25 * LATENCY, "{took:?}");
+}

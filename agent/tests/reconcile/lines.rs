@@ -1,0 +1,202 @@
+//! What becomes of PPPoE lines on the router.
+
+use crate::site::{FOREIGN, Site, username};
+use tawi_agent::flow::Report;
+use tawi_shared::wire::{Access, EventKind, FailureKind, Service};
+
+#[tokio::test]
+async fn a_new_line_is_on_the_router_with_its_mark_and_its_profile() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    assert!(site.settle(|wants| wants.open("amina")).await.is_empty());
+    let row = site.secret(&username("amina")).unwrap();
+    assert_eq!(row["comment"], "tawi:amina");
+    assert_eq!(
+        (row["profile"].as_str(), row["service"].as_str(), row["disabled"].as_str()),
+        ("home", "pppoe", "false")
+    );
+    let profile = site.row("ppp/profile", "home").unwrap();
+    assert_eq!((profile["rate-limit"].as_str(), profile["comment"].as_str()), ("5M/20M", "tawi:profile"));
+    site.online(&device).await;
+}
+
+#[tokio::test]
+async fn nothing_is_written_before_the_controller_has_spoken() {
+    let mut site = Site::start().await;
+    site.router.add_row("ppp/secret", &[("name", "left-over"), ("comment", "tawi:left-over")]).unwrap();
+    site.until("the router to be reached", |report| {
+        matches!(report, Report::RouterStatus { .. }).then_some(())
+    })
+    .await;
+    site.router.drop_connections();
+    site.until("the router to be reached again", |report| {
+        matches!(report, Report::RouterStatus { .. }).then_some(())
+    })
+    .await;
+    assert_eq!(site.writes(), 0);
+}
+
+#[tokio::test]
+async fn a_line_that_is_switched_off_loses_its_session_and_keeps_its_row() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    assert!(site.settle(|wants| wants.switch_off("amina")).await.is_empty());
+    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert!(site.rows("ppp/active").is_empty());
+    site.offline(&device).await;
+    assert!(site.settle(|wants| wants.line("amina").access = Access::Open.code()).await.is_empty());
+    site.online(&device).await;
+}
+
+#[tokio::test]
+async fn a_line_expires_by_itself_the_moment_that_it_is_due() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    let until = site.in_millis(1_500);
+    site.settle(|wants| wants.line("amina").valid_until_ms = Some(until)).await;
+    site.online(&device).await;
+    let event = site.event(EventKind::LineExpired).await;
+    assert_eq!(event.line.as_deref(), Some("amina"));
+    assert!((until..until + 1_000).contains(&event.at.0), "{} ms late", event.at.0 - until);
+    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    site.offline(&device).await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_no_more_loses_its_session_and_its_row() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    assert!(site.settle(|wants| drop(wants.lines.remove("amina"))).await.is_empty());
+    assert!(site.secret(&username("amina")).is_none());
+    assert!(site.rows("ppp/active").is_empty());
+}
+
+#[tokio::test]
+async fn a_new_user_name_and_a_new_password_move_the_row_and_never_double_it() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("amina");
+    site.online(&device).await;
+    let renamed = |wants: &mut crate::site::Wants<'_>| {
+        let line = wants.line("amina");
+        line.username = "amina-2@isp".into();
+        line.password = "other".into();
+    };
+    assert!(site.settle(renamed).await.is_empty());
+    assert!(site.secret(&username("amina")).is_none());
+    assert_eq!(site.secret("amina-2@isp").unwrap()["comment"], "tawi:amina");
+    site.offline(&device).await;
+    let device = routeros_sim::NewDevice::new("again", routeros_sim::Service::Pppoe, "amina-2@isp", "other");
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online("again").await;
+    assert_eq!(site.rows("ppp/secret").len(), FOREIGN + 1);
+}
+
+#[tokio::test]
+async fn a_line_that_changes_its_service_moves_to_the_other_menu() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("amina")).await;
+    let to_hotspot = |wants: &mut crate::site::Wants<'_>| {
+        wants.lines.remove("amina");
+        wants.line_of("amina", Service::Hotspot);
+    };
+    assert!(site.settle(to_hotspot).await.is_empty());
+    assert!(site.secret(&username("amina")).is_none());
+    assert_eq!(site.row("ip/hotspot/user", &username("amina")).unwrap()["comment"], "tawi:amina");
+}
+
+#[tokio::test]
+async fn another_profile_or_another_speed_reaches_a_running_session() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    let rate = |site: &Site| {
+        let queues = site.rows("queue/simple");
+        queues.first().map(|queue| queue["max-limit"].clone())
+    };
+    assert_eq!(rate(&site).as_deref(), Some("5000000/20000000"));
+    let faster = |wants: &mut crate::site::Wants<'_>| {
+        wants.profile("fast", Service::Pppoe, 40);
+        wants.line("amina").profile = "fast".into();
+    };
+    assert!(site.settle(faster).await.is_empty());
+    let look = || rate(&site).filter(|rate| rate == "10000000/40000000");
+    site.router.wait_for(crate::site::PATIENCE, look).await.unwrap();
+    assert!(site.settle(|wants| wants.speed("fast", Service::Pppoe, 80)).await.is_empty());
+    let look = || rate(&site).filter(|rate| rate == "20000000/80000000");
+    site.router.wait_for(crate::site::PATIENCE, look).await.unwrap();
+}
+
+#[tokio::test]
+async fn foreign_rows_are_untouched_byte_for_byte_and_a_name_they_hold_is_a_failure() {
+    let mut site = Site::start().await;
+    site.router
+        .add_row("ppp/secret", &[("name", "shared"), ("password", "theirs"), ("comment", "Juma, roof")])
+        .unwrap();
+    site.router.add_row("ppp/profile", &[("name", "office"), ("rate-limit", "1M/1M")]).unwrap();
+    let before = (site.foreign_rows("ppp/secret"), site.foreign_rows("ppp/profile"));
+    let failures = site
+        .settle(|wants| {
+            wants.line("amina");
+            wants.line("b").username = "shared".into();
+            wants.profile("office", Service::Pppoe, 20);
+            wants.line("c").profile = "office".into();
+            wants.line("d").profile = "nowhere".into();
+            wants.line("e").service = 99;
+        })
+        .await;
+    let kinds: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("b", FailureKind::ForeignRow),
+            ("c", FailureKind::ForeignRow),
+            ("d", FailureKind::Refused),
+            ("e", FailureKind::Unsupported)
+        ]
+    );
+    site.settle(|wants| {
+        wants.switch_off("amina");
+        wants.switch_off("b");
+    })
+    .await;
+    site.settle(|wants| wants.lines.clear()).await;
+    assert_eq!(before, (site.foreign_rows("ppp/secret"), site.foreign_rows("ppp/profile")));
+}
+
+#[tokio::test]
+async fn a_row_that_somebody_changes_is_put_right_at_once() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("amina")).await;
+    let name = username("amina");
+    site.router.set_row("ppp/secret", &name, &[("profile", "default"), ("disabled", "yes")]).unwrap();
+    let event = site.event(EventKind::DriftRepaired).await;
+    assert_eq!(event.line.as_deref(), Some("amina"));
+    assert!(event.detail.contains("profile, disabled"), "{}", event.detail);
+    assert_eq!(site.secret(&name).unwrap()["profile"], "home");
+    site.router.remove_row("ppp/secret", &name).unwrap();
+    site.event(EventKind::DriftRepaired).await;
+    assert_eq!(site.secret(&name).unwrap()["comment"], "tawi:amina");
+}
+
+#[tokio::test]
+async fn a_tool_that_fights_over_a_row_does_not_wear_out_the_flash() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("amina")).await;
+    let name = username("amina");
+    for _ in 0..3 {
+        site.router.set_row("ppp/secret", &name, &[("disabled", "yes")]).unwrap();
+        site.event(EventKind::DriftRepaired).await;
+    }
+    let writes = site.writes();
+    site.router.set_row("ppp/secret", &name, &[("disabled", "yes")]).unwrap();
+    // Another line shows that the reconciler has gone past the news.
+    site.settle(|wants| wants.open("b")).await;
+    assert_eq!(site.secret(&name).unwrap()["disabled"], "true");
+    assert_eq!(site.writes(), writes + 1, "only the new line");
+}

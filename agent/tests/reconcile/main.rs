@@ -1,0 +1,13 @@
+//! The half of the agent that faces routers, against a simulated router on real sockets.
+//!
+//! Nothing of ours is replaced: the client, the reconciler and the counting run as in production, and every promise is
+//! checked on the router's side (its rows, its sessions, the writes that it saw) as well as in what was reported.
+
+mod faults;
+mod guard;
+mod hotspot;
+mod latency;
+mod lines;
+mod site;
+mod steady;
+mod usage;

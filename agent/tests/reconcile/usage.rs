@@ -1,0 +1,115 @@
+//! What customers moved, as counted from the router, against what their devices know that they moved.
+
+use crate::site::{PATIENCE, Site, password, username};
+use routeros_sim::{NewDevice, Service as Dialler};
+use tawi_agent::flow::Report;
+use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
+
+/// The newest totals of each session that was reported.
+fn totals(site: &Site) -> Vec<SessionUsageV1> {
+    let mut totals: Vec<SessionUsageV1> = Vec::new();
+    for report in &site.log {
+        let Report::Usage { sessions } = report else { continue };
+        for session in sessions {
+            match totals.iter_mut().find(|known| known.session == session.session) {
+                Some(known) => *known = session.clone(),
+                None => totals.push(session.clone()),
+            }
+        }
+    }
+    totals
+}
+
+#[tokio::test]
+async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    let came = site.event(EventKind::LineOnline).await;
+    assert_eq!(came.line.as_deref(), Some("amina"));
+    site.router.move_traffic(&device, 1_000, 20_000).unwrap();
+    let usage = site.usage(|session| session.download_bytes >= 20_000).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes, usage.is_ended), (1_000, 20_000, false));
+    assert_eq!(usage.line, "amina");
+    assert!(usage.session.starts_with("core/pppoe/0x"), "{}", usage.session);
+    assert_eq!(Some(usage.address), site.router.device(&device).unwrap().address);
+    site.router.move_traffic(&device, 5, 7).unwrap();
+    let usage = site.usage(|session| session.download_bytes > 20_000).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
+    site.settle(|wants| wants.switch_off("amina")).await;
+    site.event(EventKind::LineOffline).await;
+    let usage = site.usage(|session| session.is_ended).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
+    assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
+}
+
+#[tokio::test]
+async fn a_hotspot_session_is_counted_too() {
+    let mut site = Site::start().await;
+    let device = NewDevice::new("phone", Dialler::Hotspot, &username("amina"), &password("amina"));
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.settle(|wants| {
+        wants.line_of("amina", Service::Hotspot);
+    })
+    .await;
+    site.online("phone").await;
+    site.router.move_traffic("phone", 300, 4_000).unwrap();
+    let usage = site.usage(|session| session.download_bytes > 0).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (300, 4_000));
+    assert!(usage.session.starts_with("core/hotspot/*"), "{}", usage.session);
+}
+
+#[tokio::test]
+async fn strangers_are_nobodys_usage() {
+    let mut site = Site::start().await;
+    let stranger = NewDevice::new("stranger", Dialler::Pppoe, "foreign-00001", "foreign-00001");
+    site.router.add_device(stranger.redialing_after_ms(20)).unwrap();
+    site.online("stranger").await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    site.router.move_traffic("stranger", 9, 9).unwrap();
+    site.router.move_traffic(&device, 1, 1).unwrap();
+    site.usage(|session| session.download_bytes > 0).await;
+    assert!(totals(&site).iter().all(|session| session.line == "amina"));
+}
+
+#[tokio::test]
+async fn a_reboot_starts_new_sessions_and_loses_none_of_what_was_counted() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 10, 100).unwrap();
+    site.usage(|session| session.download_bytes == 100).await;
+    site.router.reboot(100);
+    site.usage(|session| session.is_ended).await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 1, 2).unwrap();
+    site.usage(|session| session.download_bytes == 2).await;
+    let totals: Vec<_> =
+        totals(&site).iter().map(|session| (session.upload_bytes, session.download_bytes)).collect();
+    assert_eq!(totals, [(10, 100), (1, 2)]);
+}
+
+#[tokio::test]
+async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
+    let mut site = Site::start().await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 10, 100).unwrap();
+    let before = site.usage(|session| session.download_bytes == 100).await;
+    let stored = before.clone();
+    site.restart(|settings| settings.open_sessions = vec![stored]).await;
+    site.router.move_traffic(&device, 1, 1).unwrap();
+    let after = site.usage(|session| session.download_bytes == 101).await;
+    assert_eq!((after.session, after.started_at_ms), (before.session, before.started_at_ms));
+    let online = site
+        .log
+        .iter()
+        .filter(|report| matches!(report, Report::Event(event) if event.kind == EventKind::LineOnline));
+    assert_eq!(online.count(), 0, "it never went away");
+    let _ = PATIENCE;
+}
