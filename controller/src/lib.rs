@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod ledger;
 pub mod live;
 pub mod money;
+pub mod mpesa;
 pub mod mqtt;
 pub mod payments;
 pub mod pki;

@@ -1,3 +1,207 @@
-//! x
+//! Payments: asking for them, booking them once, and following each from Safaricom's callback to the customer's
+//! packets.
+//!
+//! A payment is a receipt. However many callbacks speak of it, there is one row, one ledger entry and at most one
+//! bought period (`credit`). How far it has come is its trace (`traces`). Talking to Safaricom is `mpesa`.
+
+pub(crate) mod credit;
+mod request;
+mod store;
+pub mod traces;
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+use thiserror::Error;
+
+use crate::customers::phone::Msisdn;
+use crate::database::Connection;
+use crate::ids::{CallbackId, CustomerId, IntentId, LineId, PaymentId};
+use crate::ledger::LedgerError;
+use crate::money::Money;
+use crate::mpesa;
+use crate::mpesa::intent::Intent;
+use crate::subscriptions::SubscriptionError;
+pub use request::{RequestPayment, Requested, request};
+use traces::Trace;
+
+/// Rows of the "paid but not connected" list: more than that is one incident, not a list.
+const UNCONNECTED_ROWS: u32 = 200;
+
+/// A receipt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payment {
+    /// The id.
+    pub id: PaymentId,
+    /// Safaricom's receipt number.
+    pub receipt_number: String,
+    /// What was paid.
+    pub amount: Money,
+    /// Who was paid.
+    pub short_code: String,
+    /// Who paid, when the provider said.
+    pub phone: Option<Msisdn>,
+    /// Whose wallet it went to.
+    pub customer: Option<CustomerId>,
+    /// What it was asked for.
+    pub subscription: Option<LineId>,
+    /// The request that it answers.
+    pub intent: Option<IntentId>,
+    /// When Safaricom told us.
+    pub received_at: UnixMillis,
+    /// When it was booked.
+    pub booked_at: UnixMillis,
+}
+
+/// A payment in a list, with its customer and how far it has come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentRow {
+    /// The payment.
+    pub payment: Payment,
+    /// The customer's name; empty when nobody is known.
+    pub customer_name: String,
+    /// The customer's account number; empty when nobody is known.
+    pub account_number: String,
+    /// How far it has come; `None` when it bought nothing.
+    pub trace: Option<Trace>,
+}
+
+/// Money taken in a span of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// How much.
+    pub amount: Money,
+    /// In how many payments.
+    pub payments: u64,
+}
+
+/// A callback that a person has to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewItem {
+    /// The stored body.
+    pub callback: CallbackId,
+    /// The request whose path it came on.
+    pub intent: Option<IntentId>,
+    /// That request's customer.
+    pub customer: Option<CustomerId>,
+    /// When it came.
+    pub received_at: UnixMillis,
+    /// Why it needs a person.
+    pub outcome: String,
+}
+
+/// Why payments cannot be read or written.
+#[derive(Debug, Error)]
+pub enum PaymentError {
+    /// The database refused.
+    #[error("payments: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The ledger refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The subscription could not be read or written.
+    #[error(transparent)]
+    Subscription(#[from] SubscriptionError),
+    /// The trace could not be written.
+    #[error(transparent)]
+    Trace(#[from] traces::TraceError),
+    /// A payment of a receipt that is booked cannot be found: the unique constraint and the table disagree.
+    #[error("the receipt {0} is booked and cannot be found")]
+    ReceiptVanished(String),
+    /// The customer of a subscription cannot be found.
+    #[error("the customer of line {0} cannot be found")]
+    NoCustomer(LineId),
+    /// The task that sends a request ended without an answer; what became of the request is followed up.
+    #[error("sending a payment request was interrupted")]
+    Interrupted,
+}
+
+/// One request for payment.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn intent(connection: &mut Connection, id: &IntentId) -> Result<Option<Intent>, PaymentError> {
+    Ok(mpesa::store::intent_by_id(connection, id).await?)
+}
+
+/// A customer's requests for payment, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn latest_intents_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<Vec<Intent>, PaymentError> {
+    Ok(mpesa::store::intents_of_customer(connection, customer, limit).await?)
+}
+
+/// One payment.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn payment(
+    connection: &mut Connection,
+    id: &PaymentId,
+) -> Result<Option<PaymentRow>, PaymentError> {
+    Ok(store::row_by_id(connection, id).await?)
+}
+
+/// All payments, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn recent_payments(
+    connection: &mut Connection,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, PaymentError> {
+    Ok(store::recent_rows(connection, limit).await?)
+}
+
+/// A customer's payments, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn payments_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, PaymentError> {
+    Ok(store::rows_of_customer(connection, customer, limit).await?)
+}
+
+/// What was received from `from` up to, and not including, `to`.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn money_between(
+    connection: &mut Connection,
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Result<Taken, PaymentError> {
+    Ok(store::taken_between(connection, from, to).await?)
+}
+
+/// Payments that bought a period, are older than `older_than`, and are not verified on their router: the longest
+/// waiting first, at most 200.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn unconnected(
+    connection: &mut Connection,
+    now: UnixMillis,
+    older_than: Duration,
+) -> Result<Vec<PaymentRow>, PaymentError> {
+    Ok(store::unverified_rows(connection, now.minus(older_than), UNCONNECTED_ROWS).await?)
+}
+
+/// Callbacks that a person has to look at, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn for_review(connection: &mut Connection, limit: u32) -> Result<Vec<ReviewItem>, PaymentError> {
+    Ok(store::for_review(connection, limit).await?)
+}
+
 #[cfg(test)]
 pub(crate) mod testing;

@@ -10,6 +10,31 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{ConnectionTypeId, PlanId};
 
+/// The columns that [`read_connection_type`] reads, with what follows `FROM connection_types`.
+macro_rules! connection_types {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id AS type_id, service_name, profile_name, download_bits_per_second, upload_bits_per_second, ",
+            "download_burst_bits_per_second, upload_burst_bits_per_second, created_at AS type_created_at ",
+            "FROM connection_types ",
+            $rest
+        )
+    };
+}
+
+/// The columns that [`read_plan`] reads, with what follows the join.
+macro_rules! plans {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.description, p.created_at, ",
+            "t.id AS type_id, t.service_name, t.profile_name, t.download_bits_per_second, t.upload_bits_per_second, ",
+            "t.download_burst_bits_per_second, t.upload_burst_bits_per_second, t.created_at AS type_created_at ",
+            "FROM plans p JOIN connection_types t ON t.id = p.connection_type_id ",
+            $rest
+        )
+    };
+}
+
 /// False when one of that service and name is there already.
 pub(super) async fn insert_connection_type(
     connection: &mut Connection,
@@ -37,13 +62,8 @@ pub(super) async fn insert_connection_type(
 pub(super) async fn connection_types(
     connection: &mut Connection,
 ) -> Result<Vec<ConnectionType>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT id AS type_id, service_name, profile_name, download_bits_per_second, upload_bits_per_second, \
-                download_burst_bits_per_second, upload_burst_bits_per_second, created_at AS type_created_at \
-         FROM connection_types ORDER BY service_name, profile_name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        sqlx::query(connection_types!("ORDER BY service_name, profile_name")).fetch_all(connection).await?;
     rows.iter().map(read_connection_type).collect()
 }
 
@@ -51,14 +71,8 @@ pub(super) async fn connection_type_by_id(
     connection: &mut Connection,
     id: &ConnectionTypeId,
 ) -> Result<Option<ConnectionType>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT id AS type_id, service_name, profile_name, download_bits_per_second, upload_bits_per_second, \
-                download_burst_bits_per_second, upload_burst_bits_per_second, created_at AS type_created_at \
-         FROM connection_types WHERE id = $1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        sqlx::query(connection_types!("WHERE id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
     row.map(|row| read_connection_type(&row)).transpose()
 }
 
@@ -67,15 +81,11 @@ pub(super) async fn connection_type_by_name(
     service: Service,
     profile_name: &str,
 ) -> Result<Option<ConnectionType>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT id AS type_id, service_name, profile_name, download_bits_per_second, upload_bits_per_second, \
-                download_burst_bits_per_second, upload_burst_bits_per_second, created_at AS type_created_at \
-         FROM connection_types WHERE service_name = $1 AND profile_name = $2",
-    )
-    .bind(service.as_str())
-    .bind(profile_name)
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(connection_types!("WHERE service_name = $1 AND profile_name = $2"))
+        .bind(service.as_str())
+        .bind(profile_name)
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| read_connection_type(&row)).transpose()
 }
 
@@ -101,15 +111,7 @@ pub(super) async fn insert_plan(connection: &mut Connection, new: &Plan) -> Resu
 }
 
 pub(super) async fn plans(connection: &mut Connection) -> Result<Vec<Plan>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.description, p.created_at, \
-                t.id AS type_id, t.service_name, t.profile_name, t.download_bits_per_second, \
-                t.upload_bits_per_second, t.download_burst_bits_per_second, t.upload_burst_bits_per_second, \
-                t.created_at AS type_created_at \
-         FROM plans p JOIN connection_types t ON t.id = p.connection_type_id ORDER BY p.name",
-    )
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(plans!("ORDER BY p.name")).fetch_all(connection).await?;
     rows.iter().map(read_plan).collect()
 }
 
@@ -117,16 +119,7 @@ pub(super) async fn plan_by_id(
     connection: &mut Connection,
     id: &PlanId,
 ) -> Result<Option<Plan>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.description, p.created_at, \
-                t.id AS type_id, t.service_name, t.profile_name, t.download_bits_per_second, \
-                t.upload_bits_per_second, t.download_burst_bits_per_second, t.upload_burst_bits_per_second, \
-                t.created_at AS type_created_at \
-         FROM plans p JOIN connection_types t ON t.id = p.connection_type_id WHERE p.id = $1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(plans!("WHERE p.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
     row.map(|row| read_plan(&row)).transpose()
 }
 
@@ -134,16 +127,7 @@ pub(super) async fn plan_by_name(
     connection: &mut Connection,
     name: &str,
 ) -> Result<Option<Plan>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.description, p.created_at, \
-                t.id AS type_id, t.service_name, t.profile_name, t.download_bits_per_second, \
-                t.upload_bits_per_second, t.download_burst_bits_per_second, t.upload_burst_bits_per_second, \
-                t.created_at AS type_created_at \
-         FROM plans p JOIN connection_types t ON t.id = p.connection_type_id WHERE p.name = $1",
-    )
-    .bind(name)
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query(plans!("WHERE p.name = $1")).bind(name).fetch_optional(connection).await?;
     row.map(|row| read_plan(&row)).transpose()
 }
 

@@ -10,6 +10,20 @@ use crate::database::{Connection, Row};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId};
 
+/// The columns that [`read`] reads, with what follows the joins.
+macro_rules! subscriptions {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, ",
+            "s.is_online, s.online_changed_at, s.last_address, s.failure, ",
+            "p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, r.name AS router_name, r.site_id ",
+            "FROM subscriptions s JOIN plans p ON p.id = s.plan_id ",
+            "JOIN connection_types t ON t.id = p.connection_type_id JOIN routers r ON r.id = s.router_id ",
+            $rest
+        )
+    };
+}
+
 /// Which of the rows that a new subscription names exist.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
@@ -63,20 +77,8 @@ pub(super) async fn by_id(
     connection: &mut Connection,
     id: &LineId,
 ) -> Result<Option<Subscription>, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, \
-                s.is_online, s.online_changed_at, s.last_address, s.failure, \
-                p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, \
-                r.name AS router_name, r.site_id \
-         FROM subscriptions s \
-         JOIN plans p ON p.id = s.plan_id \
-         JOIN connection_types t ON t.id = p.connection_type_id \
-         JOIN routers r ON r.id = s.router_id \
-         WHERE s.id = $1",
-    )
-    .bind(id.as_str())
-    .fetch_optional(connection)
-    .await?;
+    let row =
+        sqlx::query(subscriptions!("WHERE s.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
     row.map(|row| read(&row)).transpose()
 }
 
@@ -84,20 +86,10 @@ pub(super) async fn of_customer(
     connection: &mut Connection,
     customer: &CustomerId,
 ) -> Result<Vec<Subscription>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, \
-                s.is_online, s.online_changed_at, s.last_address, s.failure, \
-                p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, \
-                r.name AS router_name, r.site_id \
-         FROM subscriptions s \
-         JOIN plans p ON p.id = s.plan_id \
-         JOIN connection_types t ON t.id = p.connection_type_id \
-         JOIN routers r ON r.id = s.router_id \
-         WHERE s.customer_id = $1 ORDER BY s.created_at, s.id",
-    )
-    .bind(customer.as_str())
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(subscriptions!("WHERE s.customer_id = $1 ORDER BY s.created_at, s.id"))
+        .bind(customer.as_str())
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(read).collect()
 }
 

@@ -1,0 +1,216 @@
+//! What Daraja's answers mean, decided by the body alone. Pure.
+//!
+//! The HTTP status decides nothing: error codes arrive with 200, refusals with 500, and pages of HTML with anything.
+//! A push has three ends: accepted, refused (certainly no prompt) and unknown (perhaps a prompt: never sent again).
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::evidence::{CheckoutId, Reason, text_of};
+
+/// Codes of a token that Daraja does not take, any more or at all. The request did nothing.
+const TOKEN_CODES: [&str; 4] = ["404.001.03", "400.003.01", "401.002.01", "401.003.01"];
+/// Codes of a gateway that did not pass the request on: too much at once, or today.
+const BUSY_CODES: [&str; 2] = ["500.003.02", "500.003.03"];
+/// "Overloaded", and three other things, told apart by the text alone.
+const OVERLOADED: &str = "500.001.1001";
+/// Texts of [`OVERLOADED`] that say that nothing was started.
+const NOTHING_STARTED: [&str; 3] =
+    ["merchant does not exist", "wrong credentials", "unable to lock subscriber"];
+/// "Still being processed", as the query writes it.
+const STILL_PROCESSING: &str = "4999";
+
+/// Why Daraja did not take a request. In all cases it did nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The token is dead: get another and try once more.
+    Token,
+    /// Too much at once: try again after a pause.
+    Busy(Reason),
+    /// It would refuse the same request again.
+    Final(Reason),
+}
+
+/// What became of a push.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushAnswer {
+    /// A prompt is on its way to the phone.
+    Accepted {
+        /// Safaricom's id of it.
+        checkout: CheckoutId,
+        /// Safaricom's other id of it.
+        merchant_request_id: Option<String>,
+    },
+    /// No prompt was sent.
+    Refused(Refusal),
+    /// A prompt may have been sent.
+    Unknown,
+}
+
+/// What a query says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueryAnswer {
+    /// Paid. There is no receipt in it.
+    Paid,
+    /// Ended without money, as far as the query knows.
+    Failed(Reason),
+    /// The token is dead.
+    Token,
+    /// Anything else: still processing, overloaded, unreadable.
+    NoAnswer,
+}
+
+/// A token and how long it lives.
+#[derive(Clone, PartialEq, Eq)]
+pub struct TokenAnswer {
+    /// The token.
+    pub access_token: String,
+    /// Its life in seconds.
+    pub lives_seconds: u64,
+}
+
+impl fmt::Debug for TokenAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenAnswer(hidden, {} s)", self.lives_seconds)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(rename = "ResponseCode", borrow)]
+    response_code: Option<&'a RawValue>,
+    #[serde(rename = "ResponseDescription", borrow)]
+    response_description: Option<&'a RawValue>,
+    #[serde(rename = "MerchantRequestID", borrow)]
+    merchant_request_id: Option<&'a RawValue>,
+    #[serde(rename = "CheckoutRequestID", borrow)]
+    checkout_request_id: Option<&'a RawValue>,
+    #[serde(rename = "ResultCode", borrow)]
+    result_code: Option<&'a RawValue>,
+    #[serde(rename = "ResultDesc", borrow)]
+    result_description: Option<&'a RawValue>,
+    #[serde(rename = "errorCode", borrow)]
+    error_code: Option<&'a RawValue>,
+    #[serde(rename = "errorMessage", borrow)]
+    error_message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    fault: Option<Fault<'a>>,
+}
+
+/// How the gateway before Daraja refuses.
+#[derive(Deserialize)]
+struct Fault<'a> {
+    #[serde(rename = "faultstring", borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    detail: Option<FaultDetail<'a>>,
+}
+
+#[derive(Deserialize)]
+struct FaultDetail<'a> {
+    #[serde(rename = "errorcode", borrow)]
+    code: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Token<'a> {
+    access_token: String,
+    #[serde(borrow)]
+    expires_in: Option<&'a RawValue>,
+}
+
+fn text(value: Option<&RawValue>) -> String {
+    value.and_then(text_of).unwrap_or_default()
+}
+
+/// Reads the answer to a push.
+#[must_use]
+pub fn of_push(body: &[u8]) -> PushAnswer {
+    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+        return PushAnswer::Unknown;
+    };
+    if let Some(refusal) = refusal(&answer) {
+        return refusal.map_or(PushAnswer::Unknown, PushAnswer::Refused);
+    }
+    let code = text(answer.response_code);
+    match CheckoutId::parse(&text(answer.checkout_request_id)) {
+        Some(checkout) if code == "0" => {
+            let merchant_request_id = answer.merchant_request_id.and_then(text_of);
+            PushAnswer::Accepted { checkout, merchant_request_id }
+        }
+        _ if code.is_empty() || code == "0" => PushAnswer::Unknown,
+        _ => PushAnswer::Refused(Refusal::Final(Reason::new(&code, &text(answer.response_description)))),
+    }
+}
+
+/// Reads the answer to a query. In doubt it says nothing: the callback decides.
+#[must_use]
+pub fn of_query(body: &[u8]) -> QueryAnswer {
+    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+        return QueryAnswer::NoAnswer;
+    };
+    match refusal(&answer) {
+        Some(Some(Refusal::Token)) => return QueryAnswer::Token,
+        Some(_) => return QueryAnswer::NoAnswer,
+        None => {}
+    }
+    match text(answer.result_code).as_str() {
+        "0" => QueryAnswer::Paid,
+        "" | STILL_PROCESSING | OVERLOADED => QueryAnswer::NoAnswer,
+        code => QueryAnswer::Failed(Reason::new(code, &text(answer.result_description))),
+    }
+}
+
+/// Reads the answer to a request for a token; `expires_in` comes as a number and as a string.
+///
+/// # Errors
+/// What Daraja said instead, for the operator's log.
+pub fn of_token(body: &[u8]) -> Result<TokenAnswer, Reason> {
+    if let Ok(token) = serde_json::from_slice::<Token<'_>>(body)
+        && !token.access_token.is_empty()
+        && token.access_token.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        // Without a life that can be read, it is used once.
+        let lives_seconds = text(token.expires_in).parse().unwrap_or(0);
+        return Ok(TokenAnswer { access_token: token.access_token, lives_seconds });
+    }
+    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+        return Err(Reason::new("", "not an answer of Daraja"));
+    };
+    Err(Reason::new(&text(answer.error_code), &text(answer.error_message)))
+}
+
+/// A refusal, if the answer is an error: `Some(None)` is an error that leaves open whether anything was done.
+fn refusal(answer: &Answer<'_>) -> Option<Option<Refusal>> {
+    if let Some(fault) = &answer.fault {
+        let code = text(fault.detail.as_ref().and_then(|detail| detail.code));
+        let reason = Reason::new(&code, &text(fault.text));
+        // The gateway refuses before it passes anything on.
+        let lowered = code.to_ascii_lowercase();
+        let is_token = lowered.contains("invalid_access_token") || lowered.contains("access_token_expired");
+        return Some(Some(if is_token { Refusal::Token } else { Refusal::Final(reason) }));
+    }
+    let code = text(answer.error_code);
+    if code.is_empty() {
+        return None;
+    }
+    let message = text(answer.error_message);
+    let reason = Reason::new(&code, &message);
+    let lowered = message.to_ascii_lowercase();
+    Some(if TOKEN_CODES.contains(&code.as_str()) {
+        Some(Refusal::Token)
+    } else if BUSY_CODES.contains(&code.as_str()) || code.starts_with("429.") {
+        Some(Refusal::Busy(reason))
+    } else if code == OVERLOADED {
+        NOTHING_STARTED.iter().any(|start| lowered.contains(start)).then_some(Refusal::Final(reason))
+    } else if code.starts_with('4') {
+        Some(Refusal::Final(reason))
+    } else {
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests;

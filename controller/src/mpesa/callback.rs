@@ -1,0 +1,192 @@
+//! Where Safaricom's callbacks arrive: stored first, answered second, understood later (`intake`).
+//!
+//! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told. A path that nobody
+//! was told is answered 404 and leaves no trace; on a known one everything is kept, junk too. Safaricom delivers a
+//! callback once, rarely more often, and drops it for good on any answer but 200.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Path, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use axum::{Extension, Router};
+use tokio::sync::{mpsc, oneshot};
+
+use super::intent::CallbackToken;
+use super::settings::MpesaSettings;
+use super::store::{self, StoredCallback};
+use crate::ids::CallbackId;
+use crate::state::Controller;
+
+/// The largest body that is taken. Safaricom's have less than 1 KiB.
+const BODY_BYTES: usize = 64 * 1024;
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// Bodies that wait for the disk before callers wait too: at most 64 MiB.
+const WAITING: usize = 1_024;
+/// Bodies that share one commit. A commit costs one write to the disk, however many bodies it carries.
+const TOGETHER: usize = 128;
+/// What Safaricom wants to hear.
+const ACCEPTED: &str = r#"{"ResultCode":0,"ResultDesc":"Accepted"}"#;
+
+/// A body on its way to the disk.
+struct Letter {
+    callback: StoredCallback,
+    source_address: String,
+    is_stored: oneshot::Sender<bool>,
+}
+
+#[derive(Clone)]
+struct Desk {
+    controller: Controller,
+    known_sources: Arc<[IpAddr]>,
+    letters: mpsc::Sender<Letter>,
+}
+
+/// The routes of callbacks. Must be called on the runtime: it starts the task that stores bodies, which ends when the
+/// router is dropped. Serve it with connect info, so that the source address is known.
+pub fn callback_router(controller: Controller, settings: &MpesaSettings) -> Router {
+    let (letters, arriving) = mpsc::channel(WAITING);
+    tokio::spawn(store_letters(controller.clone(), arriving));
+    let desk = Desk { controller, known_sources: settings.known_sources.clone().into(), letters };
+    Router::new().route("/callbacks/stk/{token}", post(receive)).with_state(desk)
+}
+
+async fn receive(
+    State(desk): State<Desk>,
+    Path(token): Path<String>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    request: Request,
+) -> Response {
+    let Some(token) = CallbackToken::parse(&token) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match is_known(&desk.controller, &token).await {
+        Ok(true) => {}
+        Ok(false) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) => {
+            tracing::error!(
+                "a callback could not be looked up and is lost unless Safaricom sends it again: {error}"
+            );
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    }
+    let source_address = source_of(peer.map(|Extension(ConnectInfo(peer))| peer.ip()), request.headers());
+    desk.note_source(&source_address);
+    let body = match read_body(request.into_body()).await {
+        Ok(body) => body,
+        Err(status) => return status.into_response(),
+    };
+    let callback = StoredCallback {
+        id: CallbackId::random(&desk.controller.ids),
+        token,
+        body,
+        received_at: desk.controller.clock.now(),
+    };
+    let (is_stored, stored) = oneshot::channel();
+    if desk.letters.send(Letter { callback, source_address, is_stored }).await.is_ok()
+        && stored.await == Ok(true)
+    {
+        return ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response();
+    }
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+async fn is_known(controller: &Controller, token: &CallbackToken) -> Result<bool, sqlx::Error> {
+    let mut connection = controller.database.read().await?;
+    store::is_token_known(&mut connection, token).await
+}
+
+async fn read_body(body: Body) -> Result<Vec<u8>, StatusCode> {
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, BODY_BYTES)).await {
+        Ok(Ok(body)) => Ok(body.into()),
+        Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+/// Who sent a request. A peer on this machine is our own proxy, and names the sender last in its header; anybody
+/// else's header is not believed.
+fn source_of(peer: Option<IpAddr>, headers: &HeaderMap) -> String {
+    let Some(peer) = peer else { return String::new() };
+    let forwarded = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|last| last.trim().parse::<IpAddr>().ok());
+    match forwarded {
+        Some(sender) if peer.is_loopback() => sender.to_string(),
+        _ => peer.to_string(),
+    }
+}
+
+impl Desk {
+    /// Safaricom's addresses change, so a stranger is only mentioned.
+    fn note_source(&self, source: &str) {
+        if let Ok(address) = source.parse::<IpAddr>()
+            && !address.is_loopback()
+            && !self.known_sources.is_empty()
+            && !self.known_sources.contains(&address)
+        {
+            tracing::warn!(source.address = %address, "a callback came from an address that is not on Safaricom's list");
+        }
+    }
+}
+
+/// Stores what has arrived, as much as there is in one commit, and tells each sender.
+async fn store_letters(controller: Controller, mut arriving: mpsc::Receiver<Letter>) {
+    let mut letters = Vec::with_capacity(TOGETHER);
+    while arriving.recv_many(&mut letters, TOGETHER).await > 0 {
+        let is_stored = match store_all(&controller, &letters).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(
+                    callbacks.count = letters.len(),
+                    "callbacks could not be stored and are lost unless Safaricom sends them again: {error}"
+                );
+                false
+            }
+        };
+        for letter in letters.drain(..) {
+            // A sender that hung up is answered by nobody; its body is stored all the same.
+            let _ = letter.is_stored.send(is_stored);
+        }
+        controller.live.ring_callbacks();
+    }
+}
+
+async fn store_all(controller: &Controller, letters: &[Letter]) -> Result<(), sqlx::Error> {
+    let mut transaction = controller.database.write().await?;
+    for letter in letters {
+        store::insert_callback(&mut transaction, &letter.callback, &letter.source_address).await?;
+    }
+    transaction.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_proxy_is_believed_about_the_sender() {
+        let check = |peer: &str, forwarded: &[&'static str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", axum::http::HeaderValue::from_static(value));
+            }
+            assert_eq!(source_of(peer.parse().ok(), &headers), expected, "{peer} {forwarded:?}");
+        };
+        check("196.201.214.200", &[], "196.201.214.200");
+        check("10.0.0.9", &["196.201.214.200"], "10.0.0.9");
+        check("127.0.0.1", &["1.2.3.4, 196.201.214.200"], "196.201.214.200");
+        check("::1", &["1.2.3.4", "5.6.7.8"], "5.6.7.8");
+        check("127.0.0.1", &["unknown"], "127.0.0.1");
+        check("", &["1.2.3.4"], "");
+    }
+}

@@ -1,0 +1,214 @@
+//! The client of Daraja: one token for all, deadlines on every call, three answers to a push.
+//!
+//! Getting a token kills the one before it, so there is one owner of the token for all clones, and one request for it
+//! at a time. A push is repeated only when the answer proves that nothing was sent. What answers mean is `answer`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use tawi_shared::{Clock, UnixMillis};
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::answer::{self, PushAnswer, QueryAnswer, Refusal, TokenAnswer};
+use super::evidence::{CheckoutId, Reason};
+use super::settings::MpesaSettings;
+use super::stk::{self, Push};
+
+/// How long a connection may take: Daraja's own advice.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a whole call may take: Daraja's own advice.
+const TOTAL: Duration = Duration::from_secs(30);
+/// The largest answer that is read; Daraja's have less than 1 KiB, and a page of HTML fits.
+const ANSWER_BYTES: usize = 64 * 1024;
+/// A token is replaced so long before it dies, so that none dies on the way.
+const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+/// Pauses before a push that found the gateway busy is sent again: together within what a person waits for.
+const BUSY_PAUSES: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
+
+const TOKEN_PATH: &str = "/oauth/v1/generate?grant_type=client_credentials";
+const PUSH_PATH: &str = "/mpesa/stkpush/v1/processrequest";
+const QUERY_PATH: &str = "/mpesa/stkpushquery/v1/query";
+
+/// The client. Clones share the token and the connections.
+#[derive(Clone, Debug)]
+pub struct Daraja {
+    http: reqwest::Client,
+    settings: Arc<MpesaSettings>,
+    clock: Clock,
+    token: Arc<Mutex<Option<HeldToken>>>,
+}
+
+/// Why there is no client.
+#[derive(Debug, Error)]
+#[error("making the M-Pesa client: {0}")]
+pub struct DarajaError(#[source] reqwest::Error);
+
+#[derive(Clone)]
+struct HeldToken {
+    bearer: HeaderValue,
+    good_until: Instant,
+}
+
+impl std::fmt::Debug for HeldToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HeldToken(hidden)")
+    }
+}
+
+/// How one HTTP exchange ended.
+enum Exchange {
+    /// With a body, whatever is in it.
+    Answered(Vec<u8>),
+    /// No connection: nothing was sent.
+    NotSent(Reason),
+    /// Sent, and the answer was lost.
+    Lost,
+}
+
+impl Daraja {
+    /// A client for one short code. Opens no connection yet.
+    ///
+    /// # Errors
+    /// When the TLS library cannot be set up.
+    pub fn new(settings: MpesaSettings, clock: Clock) -> Result<Self, DarajaError> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(CONNECT)
+            .timeout(TOTAL)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("tawi-controller/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(DarajaError)?;
+        Ok(Self { http, settings: Arc::new(settings), clock, token: Arc::default() })
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn settings(&self) -> &MpesaSettings {
+        &self.settings
+    }
+
+    /// Asks a phone for money. Takes at most about two minutes. Never sent twice unless it certainly reached nobody.
+    pub async fn push(&self, push: &Push) -> PushAnswer {
+        let mut pauses = BUSY_PAUSES.iter();
+        let mut token_was_dead = false;
+        loop {
+            let body = stk::push_body(&self.settings, push, self.now());
+            let bearer = match self.bearer().await {
+                Ok(bearer) => bearer,
+                Err(reason) => return PushAnswer::Refused(Refusal::Final(reason)),
+            };
+            let answer = match self.post(PUSH_PATH, &bearer, &body).await {
+                Exchange::Answered(body) => answer::of_push(&body),
+                Exchange::NotSent(reason) => PushAnswer::Refused(Refusal::Final(reason)),
+                Exchange::Lost => PushAnswer::Unknown,
+            };
+            match answer {
+                PushAnswer::Refused(Refusal::Token) if !token_was_dead => {
+                    token_was_dead = true;
+                    self.drop_token(&bearer).await;
+                }
+                PushAnswer::Refused(Refusal::Busy(reason)) => match pauses.next() {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => return PushAnswer::Refused(Refusal::Busy(reason)),
+                },
+                other => return other,
+            }
+        }
+    }
+
+    /// Asks what became of a prompt.
+    pub async fn query(&self, checkout: &CheckoutId) -> QueryAnswer {
+        for _ in 0..2 {
+            let Ok(bearer) = self.bearer().await else {
+                return QueryAnswer::NoAnswer;
+            };
+            let body = stk::query_body(&self.settings, checkout, self.now());
+            let Exchange::Answered(body) = self.post(QUERY_PATH, &bearer, &body).await else {
+                return QueryAnswer::NoAnswer;
+            };
+            match answer::of_query(&body) {
+                QueryAnswer::Token => self.drop_token(&bearer).await,
+                other => return other,
+            }
+        }
+        QueryAnswer::NoAnswer
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// The token in force, or a new one. Callers queue here while one of them fetches it.
+    async fn bearer(&self) -> Result<HeaderValue, Reason> {
+        let mut held = self.token.lock().await;
+        if let Some(token) = held.as_ref()
+            && token.good_until > Instant::now()
+        {
+            return Ok(token.bearer.clone());
+        }
+        let asked_at = Instant::now();
+        let answer = self.fetch_token().await.inspect_err(|reason| {
+            tracing::warn!(result.code = %reason.code, "M-Pesa gave no access token: {}", reason.description);
+        })?;
+        let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
+            .map_err(|_| Reason::new("", "the access token is not a header value"))?;
+        bearer.set_sensitive(true);
+        let life = Duration::from_secs(answer.lives_seconds).saturating_sub(TOKEN_MARGIN);
+        let good_until = asked_at.checked_add(life).unwrap_or(asked_at);
+        *held = Some(HeldToken { bearer: bearer.clone(), good_until });
+        Ok(bearer)
+    }
+
+    async fn fetch_token(&self) -> Result<TokenAnswer, Reason> {
+        let url = format!("{}{TOKEN_PATH}", self.settings.base_url);
+        let secret = self.settings.consumer_secret.reveal();
+        let request = self.http.get(url).basic_auth(&self.settings.consumer_key, Some(secret));
+        match exchange(request).await {
+            Exchange::Answered(body) => answer::of_token(&body),
+            Exchange::NotSent(reason) => Err(reason),
+            Exchange::Lost => Err(Reason::new("", "M-Pesa did not answer a request for an access token")),
+        }
+    }
+
+    /// Forgets a token that was refused, unless somebody has replaced it already.
+    async fn drop_token(&self, refused: &HeaderValue) {
+        let mut held = self.token.lock().await;
+        if held.as_ref().is_some_and(|token| token.bearer == *refused) {
+            *held = None;
+        }
+    }
+
+    async fn post(&self, path: &str, bearer: &HeaderValue, body: &impl serde::Serialize) -> Exchange {
+        let url = format!("{}{path}", self.settings.base_url);
+        exchange(self.http.post(url).header(AUTHORIZATION, bearer.clone()).json(body)).await
+    }
+}
+
+/// Sends a request and reads the answer, whatever its status.
+async fn exchange(request: reqwest::RequestBuilder) -> Exchange {
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(error) if error.is_connect() || error.is_builder() => {
+            let reason = Reason::new("", "M-Pesa cannot be reached");
+            tracing::warn!("M-Pesa cannot be reached: {}", error.without_url());
+            return Exchange::NotSent(reason);
+        }
+        Err(error) => {
+            tracing::warn!("M-Pesa did not answer: {}", error.without_url());
+            return Exchange::Lost;
+        }
+    };
+    let mut body = Vec::new();
+    loop {
+        match response.chunk().await {
+            Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= ANSWER_BYTES => {
+                body.extend_from_slice(&chunk);
+            }
+            Ok(None) => return Exchange::Answered(body),
+            Ok(Some(_)) | Err(_) => return Exchange::Lost,
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! What a callback of an STK push says. Pure: bytes in, evidence out.
+//!
+//! Items are read by name, never by position: `Balance` comes without a value or not at all. Amounts are read from
+//! their digits as sent, never through a float. What is not understood is refused whole, and kept for a person.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
+
+use crate::customers::phone::Msisdn;
+use crate::money::Money;
+
+/// The longest id of Safaricom's that is taken. Their form changed at least once: they are opaque.
+const ID_CHARACTERS: usize = 128;
+/// The longest receipt number that is taken; today's have 10 characters.
+const RECEIPT_CHARACTERS: usize = 32;
+/// The longest result text that is kept.
+const DESCRIPTION_CHARACTERS: usize = 300;
+
+/// `CheckoutRequestID`: Safaricom's name for one prompt. Opaque.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CheckoutId(String);
+
+/// The receipt that the payer sees in the SMS, such as `RGP6CZDYG6`: what makes a payment that payment. Compared in
+/// upper case and without spaces around it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ReceiptNumber(String);
+
+/// A result code with its text, both as Safaricom wrote them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// A number, or a word such as `SFC_IC0003`.
+    pub code: String,
+    /// For people. Differs between callback and query for the same code, so nothing is decided by it.
+    pub description: String,
+}
+
+/// What a callback says about one prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The prompt, when it is named.
+    pub checkout: Option<CheckoutId>,
+    /// Safaricom's other id of it.
+    pub merchant_request_id: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How a prompt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Money moved.
+    Paid(Receipt),
+    /// Money is said to have moved, without a receipt: nothing can be booked yet.
+    PaidWithoutReceipt,
+    /// No money moved.
+    Failed(Reason),
+}
+
+/// A payment as Safaricom tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The receipt number.
+    pub number: ReceiptNumber,
+    /// What was paid.
+    pub amount: Money,
+    /// Who paid, when the number is whole.
+    pub phone: Option<Msisdn>,
+}
+
+/// Why a body is no evidence.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum NotUnderstood {
+    /// Not JSON, or not in the form of a callback.
+    #[error("not an STK callback")]
+    Form,
+    /// Something named is not there, or is there in a form that nobody has seen.
+    #[error("{0} is missing or not in a known form")]
+    Field(&'static str),
+}
+
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(rename = "Body", borrow)]
+    body: Body<'a>,
+}
+
+#[derive(Deserialize)]
+struct Body<'a> {
+    #[serde(rename = "stkCallback", borrow)]
+    stk_callback: StkCallback<'a>,
+}
+
+#[derive(Deserialize)]
+struct StkCallback<'a> {
+    #[serde(rename = "MerchantRequestID", borrow)]
+    merchant_request_id: Option<&'a RawValue>,
+    #[serde(rename = "CheckoutRequestID", borrow)]
+    checkout_request_id: Option<&'a RawValue>,
+    #[serde(rename = "ResultCode", borrow)]
+    result_code: Option<&'a RawValue>,
+    #[serde(rename = "ResultDesc", borrow)]
+    result_description: Option<&'a RawValue>,
+    #[serde(rename = "CallbackMetadata", borrow)]
+    metadata: Option<Metadata<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Metadata<'a> {
+    #[serde(rename = "Item", borrow, default)]
+    items: Vec<Item<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Item<'a> {
+    #[serde(rename = "Name")]
+    name: String,
+    #[serde(rename = "Value", borrow)]
+    value: Option<&'a RawValue>,
+}
+
+/// Reads a callback's body.
+///
+/// # Errors
+/// [`NotUnderstood`]: then nothing of it may be acted on.
+pub fn parse(body: &[u8]) -> Result<Evidence, NotUnderstood> {
+    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| NotUnderstood::Form)?;
+    let callback = envelope.body.stk_callback;
+    let code = callback.result_code.and_then(text_of).ok_or(NotUnderstood::Field("ResultCode"))?;
+    let outcome = if code == "0" {
+        let items = callback.metadata.map(|metadata| metadata.items).unwrap_or_default();
+        paid(&items)?
+    } else {
+        let description = callback.result_description.and_then(text_of).unwrap_or_default();
+        Outcome::Failed(Reason::new(&code, &description))
+    };
+    let checkout = match callback.checkout_request_id.and_then(text_of) {
+        Some(text) => Some(CheckoutId::parse(&text).ok_or(NotUnderstood::Field("CheckoutRequestID"))?),
+        None => None,
+    };
+    let merchant_request_id =
+        callback.merchant_request_id.and_then(text_of).filter(|id| id.chars().count() <= ID_CHARACTERS);
+    Ok(Evidence { checkout, merchant_request_id, outcome })
+}
+
+fn paid(items: &[Item<'_>]) -> Result<Outcome, NotUnderstood> {
+    let value = |name: &str| {
+        items.iter().find(|item| item.name == name).and_then(|item| item.value).and_then(text_of)
+    };
+    let Some(number) = value("MpesaReceiptNumber") else {
+        return Ok(Outcome::PaidWithoutReceipt);
+    };
+    let number = ReceiptNumber::parse(&number).ok_or(NotUnderstood::Field("MpesaReceiptNumber"))?;
+    // No grouping commas: they are for people, and a machine that sends them is not the one we know.
+    let amount = value("Amount")
+        .filter(|text| !text.contains(','))
+        .and_then(|text| Money::parse(&text).ok())
+        .filter(|amount| amount.is_positive())
+        .ok_or(NotUnderstood::Field("Amount"))?;
+    let phone = value("PhoneNumber").and_then(|text| Msisdn::parse(&text).ok());
+    Ok(Outcome::Paid(Receipt { number, amount, phone }))
+}
+
+/// A string's content or a number's digits as they were sent; `None` for anything else and for nothing.
+pub(super) fn text_of(value: &RawValue) -> Option<String> {
+    let raw = value.get().trim();
+    let text = if raw.starts_with('"') {
+        serde_json::from_str::<String>(raw).ok()?
+    } else if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
+        raw.to_owned()
+    } else {
+        return None;
+    };
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+impl Reason {
+    /// A code with its text; the text is cut at 300 characters.
+    #[must_use]
+    pub fn new(code: &str, description: &str) -> Self {
+        Self {
+            code: code.chars().take(ID_CHARACTERS).collect(),
+            description: description.chars().take(DESCRIPTION_CHARACTERS).collect(),
+        }
+    }
+}
+
+impl CheckoutId {
+    /// Takes an id of 1 to 128 visible characters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (!text.is_empty() && text.len() <= ID_CHARACTERS && is_plain).then(|| Self(text.to_owned()))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl ReceiptNumber {
+    /// Takes a receipt number of 1 to 32 letters and digits, in any case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let fits = !text.is_empty() && text.len() <= RECEIPT_CHARACTERS && is_plain;
+        fits.then(|| Self(text.to_ascii_uppercase()))
+    }
+
+    /// The number in upper case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that is no id or receipt number.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("{0:?} is not in a known form")]
+pub struct BadForm(String);
+
+impl BadForm {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+macro_rules! from_text {
+    ($($name:ident)+) => {
+        $(impl FromStr for $name {
+            type Err = BadForm;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                Self::parse(text).ok_or_else(|| BadForm(text.to_owned()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        })+
+    };
+}
+
+from_text! { CheckoutId ReceiptNumber }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Takes stored callbacks in: in order, many to a commit, each on its own savepoint.
+//!
+//! A callback whose taking in fails is rolled back alone, marked, and tried again every minute: it neither blocks the
+//! others nor gets lost. After a crash everything that was stored and not taken in is still there, and is taken in at
+//! the start. What a callback does to the money is `payments::credit`.
+
+use std::time::Duration;
+
+use sqlx::Connection as _;
+
+use super::store::{self, StoredCallback};
+use crate::payments::PaymentError;
+use crate::payments::credit::{self, TakenIn};
+use crate::shutdown::Stop;
+use crate::state::Controller;
+
+/// Callbacks that share one commit: some tens of milliseconds of work, so that the next batch does not wait long.
+const TOGETHER: u32 = 64;
+/// How often the table is looked at although nobody rang: a stored body whose bell was lost waits this long at most.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often callbacks that failed are tried again.
+const RETRY: Duration = Duration::from_secs(60);
+/// The pause after the database refused.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Takes callbacks in until the end.
+pub async fn run_callbacks(controller: Controller, mut stop: Stop) {
+    let mut retry = tokio::time::interval(RETRY);
+    retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            _ = retry.tick() => take_in_all(&controller, true, &stop).await,
+            () = controller.live.callbacks_rung() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        take_in_all(&controller, false, &stop).await;
+    }
+}
+
+/// Takes in what waits: fresh callbacks until none is left, or one round of those that failed before.
+async fn take_in_all(controller: &Controller, that_failed: bool, stop: &Stop) {
+    while !stop.is_requested() {
+        match take_in_some(controller, that_failed).await {
+            Ok(count) if count < TOGETHER || that_failed => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::error!("stored callbacks cannot be taken in: {error}");
+                return tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One batch in one transaction; says how many callbacks it had.
+pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> Result<u32, PaymentError> {
+    let waiting = {
+        let mut connection = controller.database.read().await?;
+        store::waiting_callbacks(&mut connection, that_failed, TOGETHER).await?
+    };
+    if waiting.is_empty() {
+        return Ok(0);
+    }
+    let mut transaction = controller.database.write().await?;
+    let mut taken = Vec::with_capacity(waiting.len());
+    for callback in &waiting {
+        let now = controller.clock.now();
+        let mut savepoint = transaction.begin().await?;
+        match credit::take_in(&mut savepoint, callback, &controller.ids, now).await {
+            Ok(taken_in) => {
+                let outcome = taken_in.outcome.to_string();
+                store::close_callback(&mut savepoint, &callback.id, Some(now), &outcome).await?;
+                savepoint.commit().await?;
+                taken.push((callback, taken_in));
+            }
+            Err(error) => {
+                savepoint.rollback().await?;
+                tracing::error!(callback.id = %callback.id, "a callback cannot be taken in, and will be tried again: {error}");
+                let outcome = format!("failed: {error}");
+                store::close_callback(&mut transaction, &callback.id, None, &outcome).await?;
+            }
+        }
+    }
+    transaction.commit().await?;
+    for (callback, taken_in) in taken {
+        announce(controller, callback, taken_in);
+    }
+    Ok(u32::try_from(waiting.len()).unwrap_or(u32::MAX))
+}
+
+/// After the commit: the log, the outbox, the open pages.
+fn announce(controller: &Controller, callback: &StoredCallback, taken_in: TakenIn) {
+    let outcome = &taken_in.outcome;
+    if outcome.needs_a_person() {
+        tracing::warn!(callback.id = %callback.id, "a callback needs a person: {outcome}");
+    } else if let Some(payment) = &taken_in.payment {
+        let duration_ms = controller.clock.now().since(callback.received_at).as_millis();
+        tracing::info!(callback.id = %callback.id, payment.id = %payment, duration_ms, "payment booked");
+    } else {
+        tracing::info!(callback.id = %callback.id, "callback: {outcome}");
+    }
+    if taken_in.is_site_to_be_told {
+        controller.live.ring_outbox();
+    }
+    for hint in taken_in.hints {
+        controller.live.tell(hint);
+    }
+}

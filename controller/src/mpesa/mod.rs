@@ -1,0 +1,27 @@
+//! M-Pesa through Safaricom's Daraja: asking phones for money, hearing what became of it, and taking it in.
+//!
+//! A callback is stored before it is answered (`callback`), and taken in afterwards (`intake`), so that what was
+//! acknowledged is never lost. What it says is `evidence`, what follows for the request is `intent`; what follows for
+//! the customer's money is `payments`. Callbacks can fail to come: then `query` asks.
+
+pub mod answer;
+mod callback;
+pub mod client;
+pub mod evidence;
+mod intake;
+pub mod intent;
+pub mod poll;
+mod query;
+pub mod result_codes;
+pub mod settings;
+pub mod stk;
+pub(crate) mod store;
+
+pub use callback::callback_router;
+pub use client::Daraja;
+pub use intake::run_callbacks;
+pub use query::run_queries;
+pub use settings::{MpesaSettings, RawMpesa};
+
+#[cfg(test)]
+mod tests;

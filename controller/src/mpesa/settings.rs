@@ -1,0 +1,341 @@
+//! The `[mpesa]` section of the controller's configuration: raw as written, then valid by construction.
+//!
+//! Secrets are read from files of their own, never from the configuration, and are hidden in `Debug`. The section is
+//! optional: a controller without it serves everything but payment requests.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use reqwest::Url;
+use serde::Deserialize;
+use thiserror::Error;
+
+use super::intent::CallbackToken;
+
+/// Where Safaricom's callbacks came from, as published and as seen since (196.201.212.128 and .132 are in none of
+/// Safaricom's lists). The list drifts, so it decides nothing: a callback from elsewhere is logged.
+const KNOWN_SOURCES: [Ipv4Addr; 14] = [
+    Ipv4Addr::new(196, 201, 214, 200),
+    Ipv4Addr::new(196, 201, 214, 206),
+    Ipv4Addr::new(196, 201, 214, 207),
+    Ipv4Addr::new(196, 201, 214, 208),
+    Ipv4Addr::new(196, 201, 213, 114),
+    Ipv4Addr::new(196, 201, 213, 44),
+    Ipv4Addr::new(196, 201, 212, 127),
+    Ipv4Addr::new(196, 201, 212, 138),
+    Ipv4Addr::new(196, 201, 212, 129),
+    Ipv4Addr::new(196, 201, 212, 136),
+    Ipv4Addr::new(196, 201, 212, 74),
+    Ipv4Addr::new(196, 201, 212, 69),
+    Ipv4Addr::new(196, 201, 212, 128),
+    Ipv4Addr::new(196, 201, 212, 132),
+];
+/// Words that Safaricom's gateway refuses anywhere in a callback URL, in any case. Source: its C2B pages.
+const BLOCKED_WORDS: [&str; 8] = ["mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query"];
+/// The longest secret that is taken; today's have 64 characters.
+const SECRET_BYTES: usize = 512;
+
+/// A secret out of a file. Hidden in `Debug`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes a secret, without the line end that editors add.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
+    /// The secret itself, for the one request that needs it.
+    #[must_use]
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+/// How money reaches us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TransactionType {
+    /// To a paybill: `CustomerPayBillOnline`.
+    PayBill,
+    /// To a till: `CustomerBuyGoodsOnline`.
+    BuyGoods,
+}
+
+/// How numbers are written in requests. One production paybill reported that strings time out silently; Safaricom's
+/// own sample uses strings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumbersAs {
+    /// JSON numbers.
+    #[default]
+    Number,
+    /// JSON strings.
+    Text,
+}
+
+/// The section as written.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawMpesa {
+    base_url: String,
+    short_code: String,
+    transaction_type: TransactionType,
+    till_number: Option<String>,
+    consumer_key: String,
+    consumer_secret_file: PathBuf,
+    passkey_file: PathBuf,
+    callback_base_url: String,
+    known_sources: Option<Vec<IpAddr>>,
+    #[serde(default)]
+    numbers_as: NumbersAs,
+    #[serde(default = "yes")]
+    query: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// The section, checked.
+#[derive(Clone, Debug)]
+pub struct MpesaSettings {
+    pub(super) base_url: String,
+    pub(super) short_code: String,
+    pub(super) transaction_type: TransactionType,
+    pub(super) party: String,
+    pub(super) consumer_key: String,
+    pub(super) consumer_secret: Secret,
+    pub(super) passkey: Secret,
+    pub(super) callback_base_url: String,
+    pub(super) known_sources: Vec<IpAddr>,
+    pub(super) numbers_as: NumbersAs,
+    pub(super) query: bool,
+}
+
+/// Why the section cannot be used; each names the key and what to write.
+#[derive(Debug, Error)]
+pub enum MpesaSettingsError {
+    /// A short code or till number is not one.
+    #[error("[mpesa] {0}: write 5 to 7 digits in quotes")]
+    Digits(&'static str),
+    /// The till number is missing, or there where it has no meaning.
+    #[error("[mpesa] till_number: write it with transaction_type = \"buy_goods\", and only then")]
+    TillNumber,
+    /// A URL cannot be used.
+    #[error("[mpesa] {key}: {problem}")]
+    Url {
+        /// Which.
+        key: &'static str,
+        /// What is wrong and how to write it.
+        problem: String,
+    },
+    /// The consumer key is not one.
+    #[error("[mpesa] consumer_key: copy the consumer key of the app from the Daraja portal")]
+    ConsumerKey,
+    /// A secret's file cannot be read.
+    #[error("[mpesa] {key}: reading {path}: {source}")]
+    Read {
+        /// Which.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A secret's file holds no secret.
+    #[error("[mpesa] {key}: {path} must hold the secret on one line, and nothing else")]
+    Secret {
+        /// Which.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl RawMpesa {
+    /// Checks the section and reads the secrets; relative paths are relative to `config_directory`. Blocks for the two
+    /// small files: call it at the start.
+    ///
+    /// # Errors
+    /// [`MpesaSettingsError`] names the key and the cure.
+    pub fn check(self, config_directory: &Path) -> Result<MpesaSettings, MpesaSettingsError> {
+        let short_code = digits("short_code", &self.short_code)?;
+        let party = match (self.transaction_type, &self.till_number) {
+            (TransactionType::PayBill, None) => short_code.clone(),
+            (TransactionType::BuyGoods, Some(till)) => digits("till_number", till)?,
+            _ => return Err(MpesaSettingsError::TillNumber),
+        };
+        let consumer_key = self.consumer_key.trim().to_owned();
+        if consumer_key.is_empty() || !consumer_key.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+            return Err(MpesaSettingsError::ConsumerKey);
+        }
+        let consumer_secret = secret("consumer_secret_file", config_directory, &self.consumer_secret_file)?;
+        let passkey = secret("passkey_file", config_directory, &self.passkey_file)?;
+        Ok(MpesaSettings {
+            base_url: base_url("base_url", &self.base_url)?,
+            short_code,
+            transaction_type: self.transaction_type,
+            party,
+            consumer_key,
+            consumer_secret,
+            passkey,
+            callback_base_url: callback_base_url(&self.callback_base_url)?,
+            known_sources: self
+                .known_sources
+                .unwrap_or_else(|| KNOWN_SOURCES.into_iter().map(IpAddr::V4).collect()),
+            numbers_as: self.numbers_as,
+            query: self.query,
+        })
+    }
+}
+
+impl MpesaSettings {
+    /// Who is paid: the paybill, or the head-office number of a till.
+    #[must_use]
+    pub fn short_code(&self) -> &str {
+        &self.short_code
+    }
+
+    /// Whether Daraja may be asked about prompts that nothing was heard of.
+    #[must_use]
+    pub fn may_query(&self) -> bool {
+        self.query
+    }
+
+    /// Where Safaricom is to send the callback of one request.
+    #[must_use]
+    pub(super) fn callback_url(&self, token: &CallbackToken) -> String {
+        format!("{}/callbacks/stk/{}", self.callback_base_url, token.reveal())
+    }
+}
+
+fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
+    let is_code = (5..=7).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_code { Ok(text.to_owned()) } else { Err(MpesaSettingsError::Digits(key)) }
+}
+
+/// An origin with an optional path, without the slash at its end: https, or http on this machine.
+fn base_url(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
+    let refuse = |problem: &str| MpesaSettingsError::Url { key, problem: problem.to_owned() };
+    let url = Url::parse(text).map_err(|_| refuse("write a URL like https://api.safaricom.co.ke"))?;
+    let host = url.host_str().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_loopback =
+        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+        return Err(refuse("write https:// (http:// is for this machine alone)"));
+    }
+    if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(refuse("write only scheme, host, port and path"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+fn callback_base_url(text: &str) -> Result<String, MpesaSettingsError> {
+    let key = "callback_base_url";
+    let refuse = |problem: String| MpesaSettingsError::Url { key, problem };
+    let url = base_url(key, text)?;
+    let lowered = url.to_ascii_lowercase();
+    if let Some(word) = BLOCKED_WORDS.into_iter().find(|word| lowered.contains(word)) {
+        return Err(refuse(format!("Safaricom refuses URLs that contain {word:?}: use another host name")));
+    }
+    if lowered != url {
+        return Err(refuse("write it in lower case: Safaricom was seen to refuse capitals".to_owned()));
+    }
+    Ok(url)
+}
+
+fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
+    let path = directory.join(path);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(source) => return Err(MpesaSettingsError::Read { key, path, source }),
+    };
+    let secret = Secret::new(&text);
+    let is_plain = secret.0.bytes().all(|byte| byte.is_ascii_graphic());
+    if secret.0.is_empty() || secret.0.len() > SECRET_BYTES || !is_plain {
+        return Err(MpesaSettingsError::Secret { key, path });
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdSource;
+    use crate::testing::TemporaryDirectory;
+
+    const GOOD: &str = r#"
+        base_url = "https://sandbox.safaricom.co.ke/"
+        short_code = "174379"
+        transaction_type = "pay_bill"
+        consumer_key = "key"
+        consumer_secret_file = "secret"
+        passkey_file = "passkey"
+        callback_base_url = "https://pay.example.co.ke"
+    "#;
+
+    fn check(text: &str) -> Result<MpesaSettings, String> {
+        let directory = TemporaryDirectory::new();
+        std::fs::write(directory.path().join("secret"), "hush-hush\n").unwrap();
+        std::fs::write(directory.path().join("passkey"), "pass\r\n").unwrap();
+        std::fs::write(directory.path().join("two-lines"), "a\nb").unwrap();
+        let raw: RawMpesa = toml::from_str(text).map_err(|error| error.to_string())?;
+        raw.check(directory.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_section_is_checked_and_its_secrets_are_trimmed_and_hidden() {
+        let settings = check(GOOD).unwrap();
+        assert_eq!(settings.base_url, "https://sandbox.safaricom.co.ke");
+        assert_eq!((settings.consumer_secret.reveal(), settings.passkey.reveal()), ("hush-hush", "pass"));
+        assert_eq!((settings.party.as_str(), settings.numbers_as), ("174379", NumbersAs::Number));
+        assert!(settings.may_query() && settings.known_sources.len() == 14);
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("hush-hush") && !shown.contains("\"pass\""), "{shown}");
+        let till = GOOD.replace("pay_bill\"", "buy_goods\"\ntill_number = \"400200\"");
+        assert_eq!(check(&till).unwrap().party, "400200");
+    }
+
+    #[test]
+    fn each_mistake_names_its_key() {
+        let refused = |from: &str, to: &str, key: &str| {
+            let text = GOOD.replace(from, to);
+            assert_ne!(text, GOOD);
+            let error = check(&text).unwrap_err();
+            assert!(error.contains(key), "{to}: {error}");
+        };
+        refused("174379", "1743", "short_code");
+        refused("174379", "17437a", "short_code");
+        refused("pay_bill", "buy_goods", "till_number");
+        refused("\"key\"", "\"\"", "consumer_key");
+        refused("\"secret\"", "\"missing\"", "consumer_secret_file");
+        refused("\"passkey\"", "\"two-lines\"", "passkey_file");
+        refused("https://sandbox", "http://sandbox", "base_url");
+        refused("https://pay.", "http://pay.", "callback_base_url");
+        refused("https://pay.", "https://sqlpay.", "callback_base_url");
+        refused("https://pay.", "https://Pay.", "callback_base_url");
+        refused(".co.ke\"\n    ", ".co.ke/?a=b\"\n    ", "callback_base_url");
+        refused("short_code", "shortcode", "short_code");
+    }
+
+    #[test]
+    fn no_callback_url_holds_a_word_that_the_gateway_blocks() {
+        let settings = check(GOOD).unwrap();
+        let ids = IdSource::system();
+        for _ in 0..200 {
+            let url = settings.callback_url(&CallbackToken::random(&ids));
+            assert!(BLOCKED_WORDS.into_iter().all(|word| !url.contains(word)), "{url}");
+            assert_eq!(url, url.to_lowercase());
+        }
+    }
+}

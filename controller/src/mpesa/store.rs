@@ -1,0 +1,275 @@
+//! All SQL of payment requests and stored callbacks.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::evidence::Reason;
+use super::intent::{CallbackToken, Intent, State};
+use crate::columns;
+use crate::database::{Connection, Row};
+use crate::ids::{CallbackId, CustomerId, IntentId, LineId};
+
+/// A stored callback that waits to be taken in.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredCallback {
+    pub(crate) id: CallbackId,
+    pub(crate) token: CallbackToken,
+    pub(crate) body: Vec<u8>,
+    pub(crate) received_at: UnixMillis,
+}
+
+/// The columns that [`read_intent`] reads, with what follows `FROM payment_intents`.
+macro_rules! intents {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, subscription_id, customer_id, short_code, phone, amount_cents, callback_token, state, ",
+            "checkout_request_id, merchant_request_id, result_code, result_description, receipt_number, ",
+            "next_query_at, queries_sent, requested_by, created_at, updated_at FROM payment_intents ",
+            $rest
+        )
+    };
+}
+
+pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) -> Result<(), sqlx::Error> {
+    let (code, description) = result_columns(intent);
+    sqlx::query(
+        "INSERT INTO payment_intents (id, subscription_id, customer_id, short_code, phone, amount_cents, \
+                                      callback_token, state, checkout_request_id, merchant_request_id, \
+                                      result_code, result_description, receipt_number, next_query_at, \
+                                      queries_sent, requested_by, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+    )
+    .bind(intent.id.as_str())
+    .bind(intent.subscription.as_str())
+    .bind(intent.customer.as_str())
+    .bind(intent.short_code.as_str())
+    .bind(intent.phone.digits())
+    .bind(intent.amount.cents())
+    .bind(intent.callback_token.reveal())
+    .bind(intent.state.as_str())
+    .bind(intent.checkout.as_ref().map(|checkout| checkout.as_str()))
+    .bind(intent.merchant_request_id.as_deref())
+    .bind(code)
+    .bind(description)
+    .bind(intent.receipt())
+    .bind(intent.next_query_at.map(|at| at.0))
+    .bind(i64::from(intent.queries_sent))
+    .bind(intent.requested_by.as_str())
+    .bind(intent.created_at.0)
+    .bind(intent.updated_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes back what `apply` may have changed.
+pub(crate) async fn update_intent(connection: &mut Connection, intent: &Intent) -> Result<(), sqlx::Error> {
+    let (code, description) = result_columns(intent);
+    sqlx::query(
+        "UPDATE payment_intents SET state = $2, checkout_request_id = $3, merchant_request_id = $4, \
+                result_code = $5, result_description = $6, receipt_number = $7, next_query_at = $8, \
+                queries_sent = $9, updated_at = $10 \
+         WHERE id = $1",
+    )
+    .bind(intent.id.as_str())
+    .bind(intent.state.as_str())
+    .bind(intent.checkout.as_ref().map(|checkout| checkout.as_str()))
+    .bind(intent.merchant_request_id.as_deref())
+    .bind(code)
+    .bind(description)
+    .bind(intent.receipt())
+    .bind(intent.next_query_at.map(|at| at.0))
+    .bind(i64::from(intent.queries_sent))
+    .bind(intent.updated_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn result_columns(intent: &Intent) -> (Option<&str>, Option<&str>) {
+    intent.result().map_or((None, None), |(code, description)| (Some(code), Some(description)))
+}
+
+/// Whether another request has taken this prompt's id: then a callback that names it belongs there.
+pub(crate) async fn is_checkout_of_another(
+    connection: &mut Connection,
+    intent: &Intent,
+) -> Result<bool, sqlx::Error> {
+    let Some(checkout) = &intent.checkout else { return Ok(false) };
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS others FROM payment_intents WHERE checkout_request_id = $1 AND id <> $2",
+    )
+    .bind(checkout.as_str())
+    .bind(intent.id.as_str())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "others")
+}
+
+pub(crate) async fn intent_by_id(
+    connection: &mut Connection,
+    id: &IntentId,
+) -> Result<Option<Intent>, sqlx::Error> {
+    let row = sqlx::query(intents!("WHERE id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
+    row.map(|row| read_intent(&row)).transpose()
+}
+
+pub(crate) async fn intent_by_token(
+    connection: &mut Connection,
+    token: &CallbackToken,
+) -> Result<Option<Intent>, sqlx::Error> {
+    let row = sqlx::query(intents!("WHERE callback_token = $1"))
+        .bind(token.reveal())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| read_intent(&row)).transpose()
+}
+
+/// Newest first.
+pub(crate) async fn intents_of_customer(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<Vec<Intent>, sqlx::Error> {
+    let rows = sqlx::query(intents!("WHERE customer_id = $1 ORDER BY created_at DESC, id LIMIT $2"))
+        .bind(customer.as_str())
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_intent).collect()
+}
+
+/// The newest request for a subscription since an instant that may still be answered.
+pub(crate) async fn open_intent_since(
+    connection: &mut Connection,
+    subscription: &LineId,
+    since: UnixMillis,
+) -> Result<Option<Intent>, sqlx::Error> {
+    let row = sqlx::query(intents!(
+        "\
+         WHERE subscription_id = $1 AND created_at > $2 \
+           AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted') \
+         ORDER BY created_at DESC, id LIMIT 1"
+    ))
+    .bind(subscription.as_str())
+    .bind(since.0)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_intent(&row)).transpose()
+}
+
+/// Requests about which something is due, the longest overdue first.
+pub(crate) async fn due_intents(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<Intent>, sqlx::Error> {
+    let rows = sqlx::query(intents!("WHERE next_query_at <= $1 ORDER BY next_query_at, id LIMIT $2"))
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_intent).collect()
+}
+
+fn read_intent(row: &Row) -> Result<Intent, sqlx::Error> {
+    let word: String = row.try_get("state")?;
+    let receipt: Option<String> = row.try_get("receipt_number")?;
+    let reason = Reason {
+        code: row.try_get::<Option<String>, _>("result_code")?.unwrap_or_default(),
+        description: row.try_get::<Option<String>, _>("result_description")?.unwrap_or_default(),
+    };
+    let state = State::from_stored(&word, receipt.as_deref(), reason)
+        .map_err(|error| sqlx::Error::ColumnDecode { index: "state".to_owned(), source: Box::new(error) })?;
+    Ok(Intent {
+        id: columns::parsed(row, "id")?,
+        subscription: columns::parsed(row, "subscription_id")?,
+        customer: columns::parsed(row, "customer_id")?,
+        short_code: row.try_get("short_code")?,
+        phone: columns::parsed(row, "phone")?,
+        amount: columns::money(row, "amount_cents")?,
+        callback_token: columns::parsed(row, "callback_token")?,
+        state,
+        checkout: columns::parsed_or_none(row, "checkout_request_id")?,
+        merchant_request_id: row.try_get("merchant_request_id")?,
+        next_query_at: columns::instant_or_none(row, "next_query_at")?,
+        queries_sent: columns::unsigned(row, "queries_sent")?,
+        requested_by: row.try_get("requested_by")?,
+        created_at: columns::instant(row, "created_at")?,
+        updated_at: columns::instant(row, "updated_at")?,
+    })
+}
+
+/// Whether any request has this token: a cheap look before anything is stored.
+pub(crate) async fn is_token_known(
+    connection: &mut Connection,
+    token: &CallbackToken,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT COUNT(*) AS found FROM payment_intents WHERE callback_token = $1")
+        .bind(token.reveal())
+        .fetch_one(connection)
+        .await?;
+    columns::truth(&row, "found")
+}
+
+pub(crate) async fn insert_callback(
+    connection: &mut Connection,
+    callback: &StoredCallback,
+    source_address: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO callback_bodies (id, callback_token, source_address, body, received_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(callback.id.as_str())
+    .bind(callback.token.reveal())
+    .bind(source_address)
+    .bind(callback.body.as_slice())
+    .bind(callback.received_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Callbacks that wait, oldest first: those that were never tried, or those whose taking in failed before.
+pub(crate) async fn waiting_callbacks(
+    connection: &mut Connection,
+    that_failed: bool,
+    limit: u32,
+) -> Result<Vec<StoredCallback>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT id, callback_token, body, received_at FROM callback_bodies \
+         WHERE processed_at IS NULL AND (CASE WHEN outcome = '' THEN 0 ELSE 1 END) = $1 \
+         ORDER BY received_at, id LIMIT $2",
+    )
+    .bind(i64::from(that_failed))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(StoredCallback {
+                id: columns::parsed(row, "id")?,
+                token: columns::parsed(row, "callback_token")?,
+                body: row.try_get("body")?,
+                received_at: columns::instant(row, "received_at")?,
+            })
+        })
+        .collect()
+}
+
+/// Notes what became of a callback. `at` is `None` when it has to be tried again.
+pub(crate) async fn close_callback(
+    connection: &mut Connection,
+    id: &CallbackId,
+    at: Option<UnixMillis>,
+    outcome: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE callback_bodies SET processed_at = $2, outcome = $3 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(at.map(|at| at.0))
+        .bind(outcome)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,332 @@
+//! Payments for programs: ask a phone for one, and read how far it came, from money to packets.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::traces::Trace;
+use super::{PaymentRow, RequestPayment, Requested};
+use crate::audit::{self, Action};
+use crate::customers::phone::Msisdn;
+use crate::ids::{IntentId, LineId, PaymentId};
+use crate::money::Money;
+use crate::mpesa::intent::Intent;
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+
+/// Payments in one answer, at most.
+const LISTED_MOST: u32 = 200;
+const LISTED: u32 = 50;
+
+/// A request for payment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct IntentBody {
+    /// Id.
+    pub id: String,
+    /// For which subscription.
+    pub subscription_id: String,
+    /// Of which customer.
+    pub customer_id: String,
+    /// `created`, `submitting`, `prompted`, `submit_unknown`, `paid_unreceipted`, `paid`, `declined`, `expired` or
+    /// `review`.
+    pub state: String,
+    /// How much was asked for, in cents of KES.
+    pub amount_cents: i64,
+    /// Whose phone, with most digits hidden.
+    pub phone: String,
+    /// M-Pesa's receipt, once paid.
+    pub receipt_number: Option<String>,
+    /// Safaricom's code, once there is a result.
+    pub result_code: Option<String>,
+    /// Safaricom's words for it.
+    pub result_description: Option<String>,
+    /// What staff can tell the customer now.
+    pub advice: String,
+    /// When it was asked for.
+    pub created_at_ms: i64,
+    /// When it last changed.
+    pub updated_at_ms: i64,
+}
+
+/// A payment to ask for.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentRequestNew {
+    /// Whose phone; absent for the customer's own.
+    #[serde(default)]
+    pub phone: Option<String>,
+    /// How much, in cents of KES, whole shillings; absent for what the plan costs.
+    #[serde(default)]
+    pub amount_cents: Option<i64>,
+}
+
+/// A payment: one receipt of M-Pesa, credited once.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PaymentBody {
+    /// Id.
+    pub id: String,
+    /// M-Pesa's receipt.
+    pub receipt_number: String,
+    /// How much, in cents of KES.
+    pub amount_cents: i64,
+    /// Whose; null while nobody's.
+    pub customer_id: Option<String>,
+    /// Their name.
+    pub customer_name: String,
+    /// Their account number.
+    pub account_number: String,
+    /// For which subscription.
+    pub subscription_id: Option<String>,
+    /// Asked for by which request.
+    pub intent_id: Option<String>,
+    /// When Safaricom told us.
+    pub received_at_ms: i64,
+    /// When it was in the books.
+    pub booked_at_ms: i64,
+    /// How it went on from there; null while it bought nothing.
+    pub trace: Option<TraceBody>,
+}
+
+/// The way of a payment to the router. Null: not yet.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct TraceBody {
+    /// At which site.
+    pub site_id: String,
+    /// With which generation of the site's desired state.
+    pub generation: u64,
+    /// The callback's body was safe.
+    pub callback_received_at_ms: i64,
+    /// The ledger, the new paid-until and the site's next generation were committed.
+    pub booked_at_ms: i64,
+    /// It was sent to the site.
+    pub published_at_ms: Option<i64>,
+    /// It was safe on the agent's flash.
+    pub stored_at_ms: Option<i64>,
+    /// The router was read back and is as it should be.
+    pub verified_at_ms: Option<i64>,
+    /// The customer's session came up.
+    pub online_at_ms: Option<i64>,
+    /// Why it is not on the router; empty when it is, or not yet known.
+    pub failure: String,
+    /// From the callback to the last step so far.
+    pub total_ms: u64,
+}
+
+/// Payments, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PaymentList {
+    /// Newest first.
+    pub payments: Vec<PaymentBody>,
+}
+
+/// How many payments.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Wanted {
+    /// 1 to 200; absent for 50.
+    limit: Option<u32>,
+}
+
+impl From<&Intent> for IntentBody {
+    fn from(intent: &Intent) -> Self {
+        let result = intent.result();
+        Self {
+            id: intent.id.to_string(),
+            subscription_id: intent.subscription.to_string(),
+            customer_id: intent.customer.to_string(),
+            state: intent.state.as_str().to_owned(),
+            amount_cents: intent.amount.cents(),
+            phone: intent.phone.to_string(),
+            receipt_number: intent.receipt().map(str::to_owned),
+            result_code: result.map(|(code, _)| code.to_owned()),
+            result_description: result.map(|(_, description)| description.to_owned()),
+            advice: intent.advice().to_owned(),
+            created_at_ms: at_ms(intent.created_at),
+            updated_at_ms: at_ms(intent.updated_at),
+        }
+    }
+}
+
+impl From<&Trace> for TraceBody {
+    fn from(trace: &Trace) -> Self {
+        let last = [trace.online_at, trace.verified_at, trace.stored_at, trace.published_at]
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or(trace.booked_at);
+        let total = last.since(trace.callback_received_at);
+        Self {
+            site_id: trace.site.to_string(),
+            generation: trace.generation,
+            callback_received_at_ms: at_ms(trace.callback_received_at),
+            booked_at_ms: at_ms(trace.booked_at),
+            published_at_ms: trace.published_at.map(at_ms),
+            stored_at_ms: trace.stored_at.map(at_ms),
+            verified_at_ms: trace.verified_at.map(at_ms),
+            online_at_ms: trace.online_at.map(at_ms),
+            failure: trace.failure.clone(),
+            total_ms: u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<&PaymentRow> for PaymentBody {
+    fn from(row: &PaymentRow) -> Self {
+        let payment = &row.payment;
+        Self {
+            id: payment.id.to_string(),
+            receipt_number: payment.receipt_number.clone(),
+            amount_cents: payment.amount.cents(),
+            customer_id: payment.customer.as_ref().map(ToString::to_string),
+            customer_name: row.customer_name.clone(),
+            account_number: row.account_number.clone(),
+            subscription_id: payment.subscription.as_ref().map(ToString::to_string),
+            intent_id: payment.intent.as_ref().map(ToString::to_string),
+            received_at_ms: at_ms(payment.received_at),
+            booked_at_ms: at_ms(payment.booked_at),
+            trace: row.trace.as_ref().map(TraceBody::from),
+        }
+    }
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("POST", "/api/subscriptions/{id}/payment-requests", post(request)),
+        Route::new("GET", "/api/intents/{id}", get(get_intent)),
+        Route::new("GET", "/api/payments", get(list)),
+        Route::new("GET", "/api/payments/{id}", get(get_one)),
+    ]
+}
+
+/// Asks a phone for a payment: the customer sees a prompt and types their PIN.
+#[utoipa::path(
+    post, path = "/api/subscriptions/{id}/payment-requests", tag = "payments", request_body = PaymentRequestNew,
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 409, description = "A request for this subscription is still open", body = Problem),
+        (status = 422, body = Problem), (status = 503, description = "M-Pesa is not set up", body = Problem),
+    ),
+)]
+pub(crate) async fn request(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let new: PaymentRequestNew = write.read()?;
+    let subscription = LineId::parse(&id).map_err(|_| no_subscription())?;
+    let phone = new.phone.as_deref().map(Msisdn::parse).transpose();
+    let phone = phone.map_err(|error| ApiError::invalid("phone", error))?;
+    write.caller.require(Permission::AskForPayment)?;
+    let daraja = web.daraja.clone().ok_or_else(not_set_up)?;
+    let reserved = match write.reserve(&web, Permission::AskForPayment).await? {
+        Begun::New(reserved) => reserved,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let request = RequestPayment {
+        subscription,
+        phone,
+        amount: new.amount_cents.map(Money::from_cents),
+        requested_by: write.caller.actor().to_string(),
+    };
+    let refusal = match super::request(&web.controller, &daraja, request).await? {
+        Requested::Prompted(intent) | Requested::NotKnown(intent) | Requested::Declined(intent) => {
+            record(&web, &write.caller, &intent).await?;
+            return reserved.answer(StatusCode::CREATED, &IntentBody::from(&intent)).await;
+        }
+        Requested::AlreadyOpen { intent, wait } => ApiError::new(
+            StatusCode::CONFLICT,
+            "already_open",
+            format!("the phone is being asked already: intent {}", intent.id),
+            "wait for that intent to end, then ask again",
+        )
+        .retry_after(wait.as_secs().max(1)),
+        Requested::NoSuchSubscription => no_subscription(),
+        Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
+    };
+    reserved.release().await?;
+    Err(refusal)
+}
+
+async fn record(web: &Web, caller: &Caller, intent: &Intent) -> Result<(), ApiError> {
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
+    audit::record(&mut transaction, &caller.actor(), act, &controller.ids, controller.clock.now()).await?;
+    Ok(transaction.commit().await?)
+}
+
+/// One request for payment.
+#[utoipa::path(
+    get, path = "/api/intents/{id}", tag = "payments", params(("id" = String, Path)),
+    responses((status = 200, body = IntentBody), (status = 401, body = Problem), (status = 404, body = Problem)),
+)]
+pub(crate) async fn get_intent(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Json<IntentBody>, ApiError> {
+    caller.require(Permission::Read)?;
+    let missing = || ApiError::not_found("intent", "use the id from the answer to the payment request");
+    let id = IntentId::parse(&id).map_err(|_| missing())?;
+    let intent = super::intent(&mut *reader(&web).await?, &id).await?.ok_or_else(missing)?;
+    Ok(Json((&intent).into()))
+}
+
+/// The newest payments.
+#[utoipa::path(
+    get, path = "/api/payments", tag = "payments", params(Wanted),
+    responses((status = 200, body = PaymentList), (status = 401, body = Problem), (status = 422, body = Problem)),
+)]
+pub(crate) async fn list(
+    caller: Caller,
+    State(web): State<Web>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<PaymentList>, ApiError> {
+    caller.require(Permission::Read)?;
+    let limit = wanted.limit.unwrap_or(LISTED);
+    if !(1..=LISTED_MOST).contains(&limit) {
+        return Err(ApiError::invalid("limit", format!("use 1 to {LISTED_MOST}")));
+    }
+    let rows = super::recent_payments(&mut *reader(&web).await?, limit).await?;
+    Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect() }))
+}
+
+/// One payment with its way to the router.
+#[utoipa::path(
+    get, path = "/api/payments/{id}", tag = "payments", params(("id" = String, Path)),
+    responses((status = 200, body = PaymentBody), (status = 401, body = Problem), (status = 404, body = Problem)),
+)]
+pub(crate) async fn get_one(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentBody>, ApiError> {
+    caller.require(Permission::Read)?;
+    let missing = || ApiError::not_found("payment", "GET /api/payments lists the newest");
+    let id = PaymentId::parse(&id).map_err(|_| missing())?;
+    let row = super::payment(&mut *reader(&web).await?, &id).await?.ok_or_else(missing)?;
+    Ok(Json((&row).into()))
+}
+
+fn no_subscription() -> ApiError {
+    ApiError::not_found("subscription", "GET /api/customers/{id} lists a customer's subscriptions")
+}
+
+fn not_set_up() -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "mpesa_not_set_up",
+        "M-Pesa is not set up on this controller",
+        "fill in [mpesa] in controller.toml and restart",
+    )
+}

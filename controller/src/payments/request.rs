@@ -1,0 +1,223 @@
+//! Asks a phone for money: stored as "being sent" first, sent second, noted third.
+//!
+//! One prompt at a time: while a request for a line may still be answered, another within two minutes is refused,
+//! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
+//! two minutes. A request whose answer was lost is never sent again by itself.
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+
+use super::PaymentError;
+use crate::customers::phone::Msisdn;
+use crate::customers::{self, CustomerError};
+use crate::ids::{IntentId, LineId};
+use crate::ledger;
+use crate::live::Hint;
+use crate::money::Money;
+use crate::mpesa::answer::{PushAnswer, Refusal};
+use crate::mpesa::client::Daraja;
+use crate::mpesa::evidence::Reason;
+use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
+use crate::mpesa::stk::{Push, Shillings};
+use crate::mpesa::store;
+use crate::state::Controller;
+use crate::subscriptions;
+
+/// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
+const TWO_MINUTES: Duration = Duration::from_secs(120);
+
+/// What somebody asks for.
+#[derive(Clone, Debug)]
+pub struct RequestPayment {
+    /// What is to be paid for.
+    pub subscription: LineId,
+    /// Whose phone; the customer's own when `None`.
+    pub phone: Option<Msisdn>,
+    /// How much, in whole shillings; when `None`, what the wallet lacks for one period.
+    pub amount: Option<Money>,
+    /// Who asks: a login or the name of a token.
+    pub requested_by: String,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requested {
+    /// The prompt is on the phone, or even answered already.
+    Prompted(Intent),
+    /// M-Pesa's answer was lost: the prompt may be on the phone. Wait for the callback.
+    NotKnown(Intent),
+    /// M-Pesa refused: nothing is on the phone. The intent says why.
+    Declined(Intent),
+    /// An earlier request may still be answered.
+    AlreadyOpen {
+        /// The earlier one.
+        intent: Intent,
+        /// When another may be sent.
+        wait: Duration,
+    },
+    /// No such subscription.
+    NoSuchSubscription,
+    /// M-Pesa moves whole shillings from 1 to 250,000.
+    BadAmount,
+}
+
+/// Sends a request for payment. Takes at most about two minutes, usually one second. It goes on when the caller goes
+/// away: what was begun is noted.
+///
+/// # Errors
+/// When the database refuses; the request is then followed up by the query worker.
+pub async fn request(
+    controller: &Controller,
+    daraja: &Daraja,
+    wanted: RequestPayment,
+) -> Result<Requested, PaymentError> {
+    let (intent, push) = match prepare(controller, daraja, wanted).await? {
+        Prepared::Ready(intent, push) => (intent, push),
+        Prepared::Answer(answer) => return Ok(answer),
+    };
+    controller.live.tell(Hint::Intent(intent.customer.clone()));
+    let (controller, daraja) = (controller.clone(), daraja.clone());
+    let sending = tokio::spawn(async move {
+        let answer = daraja.push(&push).await;
+        note(&controller, &intent.id, answer).await
+    });
+    sending.await.map_err(|_| PaymentError::Interrupted)?
+}
+
+enum Prepared {
+    Ready(Box<Intent>, Push),
+    Answer(Requested),
+}
+
+/// Checks and stores the request in one transaction.
+async fn prepare(
+    controller: &Controller,
+    daraja: &Daraja,
+    wanted: RequestPayment,
+) -> Result<Prepared, PaymentError> {
+    let now = controller.clock.now();
+    let answer = |requested| Ok(Prepared::Answer(requested));
+    let mut transaction = controller.database.write().await?;
+    let Some(subscription) = subscriptions::get(&mut transaction, &wanted.subscription).await? else {
+        return answer(Requested::NoSuchSubscription);
+    };
+    let since = now.minus(TWO_MINUTES);
+    if let Some(intent) = store::open_intent_since(&mut transaction, &subscription.id, since).await? {
+        let wait = intent.created_at.plus(TWO_MINUTES).since(now);
+        return answer(Requested::AlreadyOpen { intent, wait });
+    }
+    let customer = match customers::get(&mut transaction, &subscription.customer).await {
+        Ok(Some(customer)) => customer,
+        Err(CustomerError::Database(error)) => return Err(error.into()),
+        Ok(None) | Err(CustomerError::NoAccountNumberLeft) => {
+            return Err(PaymentError::NoCustomer(subscription.id));
+        }
+    };
+    let wallet = ledger::wallet_of(&mut transaction, &customer.id).await?;
+    let amount = match wanted.amount {
+        Some(amount) => Some(amount),
+        None => missing(subscription.price, wallet),
+    };
+    let Some(shillings) = amount.and_then(Shillings::exactly) else {
+        return answer(Requested::BadAmount);
+    };
+    let phone = wanted.phone.unwrap_or(customer.phone);
+    let created = Intent {
+        id: IntentId::random(&controller.ids),
+        subscription: subscription.id,
+        customer: customer.id,
+        short_code: daraja.settings().short_code().to_owned(),
+        phone: phone.clone(),
+        amount: shillings.money(),
+        callback_token: CallbackToken::random(&controller.ids),
+        state: State::Created,
+        checkout: None,
+        merchant_request_id: None,
+        next_query_at: None,
+        queries_sent: 0,
+        requested_by: wanted.requested_by,
+        created_at: now,
+        updated_at: now,
+    };
+    let push = Push {
+        phone,
+        amount: shillings,
+        account: customer.account_number,
+        token: created.callback_token.clone(),
+    };
+    let intent = applied(created, Event::Submit, now);
+    store::insert_intent(&mut transaction, &intent).await?;
+    transaction.commit().await?;
+    Ok(Prepared::Ready(Box::new(intent), push))
+}
+
+/// What a wallet lacks for one period, in whole shillings; the whole price when it lacks nothing.
+fn missing(price: Money, wallet: Money) -> Option<Money> {
+    let lacking = price.checked_sub(wallet).filter(|lacking| lacking.is_positive()).unwrap_or(price);
+    Money::from_shillings(lacking.shillings_rounded_up())
+}
+
+/// Notes what M-Pesa answered. The callback may have been faster: the intent is read anew.
+async fn note(controller: &Controller, id: &IntentId, answer: PushAnswer) -> Result<Requested, PaymentError> {
+    let now = controller.clock.now();
+    let event = match answer {
+        PushAnswer::Accepted { checkout, merchant_request_id } => {
+            Event::Accepted { checkout, merchant_request_id }
+        }
+        PushAnswer::Refused(Refusal::Token) => {
+            Event::NotSent(Reason::new("", "M-Pesa refuses the access token it gave"))
+        }
+        PushAnswer::Refused(Refusal::Busy(reason) | Refusal::Final(reason)) => Event::NotSent(reason),
+        PushAnswer::Unknown => Event::ReplyLost,
+    };
+    let mut transaction = controller.database.write().await?;
+    let intent = store::intent_by_id(&mut transaction, id)
+        .await?
+        .ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
+    let mut after = applied(intent.clone(), event, now);
+    if store::is_checkout_of_another(&mut transaction, &after).await? {
+        tracing::error!(intent.id = %id, "M-Pesa gave the id of another prompt to this request");
+        after = applied(intent, Event::ReplyLost, now);
+    }
+    store::update_intent(&mut transaction, &after).await?;
+    transaction.commit().await?;
+    tracing::info!(intent.id = %id, intent.state = after.state.as_str(), "payment requested");
+    controller.live.tell(Hint::Intent(after.customer.clone()));
+    Ok(match after.state {
+        State::Declined(_) | State::Review(_) => Requested::Declined(after),
+        State::Created | State::Submitting | State::SubmitUnknown => Requested::NotKnown(after),
+        State::Prompted | State::PaidUnreceipted | State::Paid(_) | State::Expired => {
+            Requested::Prompted(after)
+        }
+    })
+}
+
+/// The intent after an event, or as it was when the event does not fit it.
+fn applied(intent: Intent, event: Event, now: UnixMillis) -> Intent {
+    match intent.clone().apply(event, now) {
+        Ok(after) => after,
+        Err(refused) => {
+            tracing::warn!(intent.id = %intent.id, "M-Pesa's answer does not fit the request: {refused}");
+            intent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_asks_for_what_the_wallet_lacks() {
+        let check = |price: i64, wallet: i64, expected: i64| {
+            let found = missing(Money::from_cents(price), Money::from_cents(wallet));
+            assert_eq!(found, Some(Money::from_cents(expected)), "{price} {wallet}");
+        };
+        check(150_000, 0, 150_000);
+        check(150_000, 50_000, 100_000);
+        check(150_000, 49_950, 100_100);
+        check(150_000, 150_000, 150_000);
+        check(150_000, 900_000, 150_000);
+    }
+}

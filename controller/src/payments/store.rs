@@ -1,0 +1,222 @@
+//! All SQL of payments.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::credit::PROVIDER;
+use super::traces;
+use super::{Payment, PaymentRow, ReviewItem, Taken};
+use crate::columns;
+use crate::customers::phone::Msisdn;
+use crate::database::{Connection, Row};
+use crate::ids::{CustomerId, PaymentId};
+use crate::mpesa::evidence::{Receipt, ReceiptNumber};
+use crate::mpesa::intent::Intent;
+
+/// The columns that [`read_row`] reads, with what follows the joins.
+macro_rules! payment_rows {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.id, p.receipt_number, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
+            "p.subscription_id AS paid_subscription_id, p.intent_id, p.received_at, p.booked_at AS paid_booked_at, ",
+            "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
+            "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
+            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
+            "FROM payments p LEFT JOIN customers c ON c.id = p.customer_id ",
+            "LEFT JOIN payment_traces t ON t.payment_id = p.id ",
+            $rest
+        )
+    };
+}
+
+/// A receipt about to be booked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewPayment<'a> {
+    pub(super) id: &'a PaymentId,
+    pub(super) receipt: &'a Receipt,
+    pub(super) intent: &'a Intent,
+    pub(super) received_at: UnixMillis,
+}
+
+/// False when the receipt is booked already.
+pub(super) async fn insert_payment(
+    connection: &mut Connection,
+    new: NewPayment<'_>,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
+                               customer_id, subscription_id, intent_id, received_at, booked_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, (SELECT account_number FROM customers WHERE id = $7), $7, $8, $9, $10, $11) \
+         ON CONFLICT (provider, receipt_number) DO NOTHING",
+    )
+    .bind(new.id.as_str())
+    .bind(PROVIDER)
+    .bind(new.receipt.number.as_str())
+    .bind(new.receipt.amount.cents())
+    .bind(new.intent.short_code.as_str())
+    .bind(new.receipt.phone.as_ref().map_or("", Msisdn::digits))
+    .bind(new.intent.customer.as_str())
+    .bind(new.intent.subscription.as_str())
+    .bind(new.intent.id.as_str())
+    .bind(new.received_at.0)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Adds evidence to a payment; the same piece twice is one.
+pub(super) async fn insert_evidence(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    source: &str,
+    source_id: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO payment_evidence (payment_id, source, source_id, seen_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (payment_id, source, source_id) DO NOTHING",
+    )
+    .bind(payment.as_str())
+    .bind(source)
+    .bind(source_id)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn by_receipt(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+) -> Result<Option<Payment>, sqlx::Error> {
+    let row = sqlx::query(payment_rows!("WHERE p.provider = $1 AND p.receipt_number = $2"))
+        .bind(PROVIDER)
+        .bind(number.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| read_payment(&row)).transpose()
+}
+
+pub(super) async fn row_by_id(
+    connection: &mut Connection,
+    id: &PaymentId,
+) -> Result<Option<PaymentRow>, sqlx::Error> {
+    let row =
+        sqlx::query(payment_rows!("WHERE p.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
+    row.map(|row| read_row(&row)).transpose()
+}
+
+pub(super) async fn recent_rows(
+    connection: &mut Connection,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let rows = sqlx::query(payment_rows!("ORDER BY p.received_at DESC, p.id LIMIT $1"))
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(read_row).collect()
+}
+
+pub(super) async fn rows_of_customer(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let rows =
+        sqlx::query(payment_rows!("WHERE p.customer_id = $1 ORDER BY p.received_at DESC, p.id LIMIT $2"))
+            .bind(customer.as_str())
+            .bind(i64::from(limit))
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(read_row).collect()
+}
+
+/// Payments whose trace began at or before `booked_by` and is not verified, oldest first.
+pub(super) async fn unverified_rows(
+    connection: &mut Connection,
+    booked_by: UnixMillis,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let rows = sqlx::query(payment_rows!(
+        "WHERE t.verified_at IS NULL AND t.booked_at <= $1 ORDER BY t.booked_at, p.id LIMIT $2"
+    ))
+    .bind(booked_by.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_row).collect()
+}
+
+pub(super) async fn taken_between(
+    connection: &mut Connection,
+    from: UnixMillis,
+    to: UnixMillis,
+) -> Result<Taken, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount_cents, COUNT(*) AS payments \
+         FROM payments WHERE received_at >= $1 AND received_at < $2",
+    )
+    .bind(from.0)
+    .bind(to.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Taken {
+        amount: columns::money(&row, "amount_cents")?,
+        payments: columns::unsigned(&row, "payments")?,
+    })
+}
+
+/// The words are those of `CallbackOutcome`, and of the intake for what failed.
+pub(super) async fn for_review(
+    connection: &mut Connection,
+    limit: u32,
+) -> Result<Vec<ReviewItem>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT b.id, b.received_at, b.outcome, i.id AS intent_id, i.customer_id \
+         FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
+         WHERE b.outcome LIKE 'review:%' OR b.outcome LIKE 'not understood:%' OR b.outcome LIKE 'failed:%' \
+         ORDER BY b.received_at DESC, b.id LIMIT $1",
+    )
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(ReviewItem {
+                callback: columns::parsed(row, "id")?,
+                intent: columns::parsed_or_none(row, "intent_id")?,
+                customer: columns::parsed_or_none(row, "customer_id")?,
+                received_at: columns::instant(row, "received_at")?,
+                outcome: row.try_get("outcome")?,
+            })
+        })
+        .collect()
+}
+
+fn read_row(row: &Row) -> Result<PaymentRow, sqlx::Error> {
+    let trace: Option<String> = row.try_get("payment_id")?;
+    Ok(PaymentRow {
+        payment: read_payment(row)?,
+        customer_name: row.try_get("customer_name")?,
+        account_number: row.try_get("account_number")?,
+        trace: trace.map(|_| traces::store::read(row)).transpose()?,
+    })
+}
+
+fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
+    let phone: String = row.try_get("phone")?;
+    Ok(Payment {
+        id: columns::parsed(row, "id")?,
+        receipt_number: row.try_get("receipt_number")?,
+        amount: columns::money(row, "amount_cents")?,
+        short_code: row.try_get("short_code")?,
+        phone: Msisdn::parse(&phone).ok(),
+        customer: columns::parsed_or_none(row, "customer_id")?,
+        subscription: columns::parsed_or_none(row, "paid_subscription_id")?,
+        intent: columns::parsed_or_none(row, "intent_id")?,
+        received_at: columns::instant(row, "received_at")?,
+        booked_at: columns::instant(row, "paid_booked_at")?,
+    })
+}

@@ -1,0 +1,273 @@
+//! Subscriptions for programs: create, read, hold, release.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::credentials::{Password, Username};
+use super::{Changed, Created, NewSubscription, Subscription};
+use crate::audit::Action;
+use crate::ids::{CustomerId, LineId, PlanId, RouterId};
+use crate::live::Hint;
+use crate::staff::Permission;
+use crate::usage;
+use crate::web::Web;
+use crate::web::api::{ApiError, Begun, Caller, Once, Problem, Route, Write, at_ms, reader};
+
+/// A subscription, which is also a line.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubscriptionBody {
+    /// Id; on the router the row's comment is `tawi:<id>`.
+    pub id: String,
+    /// Whose.
+    pub customer_id: String,
+    /// Which plan.
+    pub plan_id: String,
+    /// The plan's name.
+    pub plan_name: String,
+    /// Price of one period in cents of KES.
+    pub price_cents: i64,
+    /// At which site.
+    pub site_id: String,
+    /// On which router.
+    pub router_id: String,
+    /// The router's name.
+    pub router_name: String,
+    /// `pppoe` or `hotspot`.
+    pub service_name: String,
+    /// User name on the router.
+    pub username: String,
+    /// `draft`, `active`, `suspended` or `expired`.
+    pub status: String,
+    /// End of what is paid for; null when nothing ever was.
+    pub paid_until_ms: Option<i64>,
+    /// Whether a session is up.
+    pub is_online: bool,
+    /// Since when it is so.
+    pub online_changed_at_ms: Option<i64>,
+    /// Address of the last session; empty before the first.
+    pub last_address: String,
+    /// Why it is not on its router as it should be; empty when it is.
+    pub failure: String,
+    /// When it was added.
+    pub created_at_ms: i64,
+}
+
+/// A subscription that was just added.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubscriptionAdded {
+    /// Which.
+    #[serde(flatten)]
+    pub subscription: SubscriptionBody,
+    /// The password for the customer's device. It is in this answer only.
+    pub password: String,
+}
+
+/// A subscription with what it used.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SubscriptionDetail {
+    /// Which.
+    #[serde(flatten)]
+    pub subscription: SubscriptionBody,
+    /// Bytes from the customer, ever.
+    pub upload_bytes: u64,
+    /// Bytes to the customer, ever.
+    pub download_bytes: u64,
+}
+
+/// A subscription to add.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionNew {
+    /// Whose.
+    pub customer_id: String,
+    /// Which plan.
+    pub plan_id: String,
+    /// On which router.
+    pub router_id: String,
+    /// User name on the router, unique there.
+    pub username: String,
+    /// Password on the router; absent for a random one.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+impl From<&Subscription> for SubscriptionBody {
+    fn from(subscription: &Subscription) -> Self {
+        Self {
+            id: subscription.id.to_string(),
+            customer_id: subscription.customer.to_string(),
+            plan_id: subscription.plan.to_string(),
+            plan_name: subscription.plan_name.clone(),
+            price_cents: subscription.price.cents(),
+            site_id: subscription.site.to_string(),
+            router_id: subscription.router.to_string(),
+            router_name: subscription.router_name.clone(),
+            service_name: subscription.service.as_str().to_owned(),
+            username: subscription.username.to_string(),
+            status: subscription.status.as_str().to_owned(),
+            paid_until_ms: subscription.paid_until.map(at_ms),
+            is_online: subscription.is_online,
+            online_changed_at_ms: subscription.online_changed_at.map(at_ms),
+            last_address: subscription.last_address.clone(),
+            failure: subscription.failure.clone(),
+            created_at_ms: at_ms(subscription.created_at),
+        }
+    }
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("POST", "/api/subscriptions", post(create)),
+        Route::new("GET", "/api/subscriptions/{id}", get(get_one)),
+        Route::new("POST", "/api/subscriptions/{id}/hold", post(hold)),
+        Route::new("POST", "/api/subscriptions/{id}/release", post(release)),
+    ]
+}
+
+/// Adds a subscription. It stays off until it is paid for.
+#[utoipa::path(
+    post, path = "/api/subscriptions", tag = "subscriptions", request_body = SubscriptionNew,
+    params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
+    responses(
+        (status = 201, body = SubscriptionAdded), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
+    let new: SubscriptionNew = write.read()?;
+    let password = match &new.password {
+        Some(text) => Password::parse(text)?,
+        None => Password::random(&web.controller.ids),
+    };
+    let new = NewSubscription {
+        customer: CustomerId::parse(&new.customer_id).map_err(|e| ApiError::invalid("customer_id", e))?,
+        plan: PlanId::parse(&new.plan_id).map_err(|e| ApiError::invalid("plan_id", e))?,
+        router: RouterId::parse(&new.router_id).map_err(|e| ApiError::invalid("router_id", e))?,
+        username: Username::parse(&new.username)?,
+        password: password.clone(),
+    };
+    let mut once = match write.begin(&web, Permission::AddCustomers).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now) = (once.ids.clone(), once.now);
+    let subscription = match super::create(once.connection(), new, &ids, now).await? {
+        Created::Created(subscription) => subscription,
+        Created::UsernameTaken => {
+            return Err(ApiError::taken("username", "choose another for this router"));
+        }
+        Created::NoSuchCustomer => return Err(ApiError::invalid("customer_id", "there is no such customer")),
+        Created::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
+        Created::NoSuchRouter => return Err(ApiError::invalid("router_id", "there is no such router")),
+    };
+    once.audit(Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str()).await?;
+    let added = SubscriptionAdded {
+        subscription: (&subscription).into(),
+        password: password.reveal().to_owned(),
+    };
+    once.answer(StatusCode::CREATED, &added).await
+}
+
+/// One subscription with what it used.
+#[utoipa::path(
+    get, path = "/api/subscriptions/{id}", tag = "subscriptions", params(("id" = String, Path)),
+    responses((status = 200, body = SubscriptionDetail), (status = 401, body = Problem), (status = 404, body = Problem)),
+)]
+pub(crate) async fn get_one(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Json<SubscriptionDetail>, ApiError> {
+    caller.require(Permission::Read)?;
+    let id = LineId::parse(&id).map_err(|_| missing())?;
+    let mut reader = reader(&web).await?;
+    let subscription = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
+    let totals = usage::totals_of_line(&mut reader, &id).await?;
+    Ok(Json(SubscriptionDetail {
+        subscription: (&subscription).into(),
+        upload_bytes: totals.upload_bytes,
+        download_bytes: totals.download_bytes,
+    }))
+}
+
+/// Holds a subscription: the line goes off, paid or not, until it is released.
+#[utoipa::path(
+    post, path = "/api/subscriptions/{id}/hold", tag = "subscriptions",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = SubscriptionBody), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+    ),
+)]
+pub(crate) async fn hold(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let id = LineId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::HoldSubscriptions).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let now = once.now;
+    let changed = super::hold(once.connection(), &id, now).await?;
+    finish(&web, once, &id, Action::SubscriptionHeld, changed).await
+}
+
+/// Releases a held subscription: what is paid for counts again.
+#[utoipa::path(
+    post, path = "/api/subscriptions/{id}/release", tag = "subscriptions",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = SubscriptionBody), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+    ),
+)]
+pub(crate) async fn release(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let id = LineId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::HoldSubscriptions).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let now = once.now;
+    let changed = super::release(once.connection(), &id, now).await?;
+    finish(&web, once, &id, Action::SubscriptionReleased, changed).await
+}
+
+async fn finish(
+    web: &Web,
+    mut once: Once,
+    id: &LineId,
+    action: Action,
+    changed: Changed,
+) -> Result<Response, ApiError> {
+    match changed {
+        Changed::NoSuchSubscription => return Err(missing()),
+        Changed::AlreadySo => {}
+        Changed::Changed(_) => once.audit(action, id.as_str(), "").await?,
+    }
+    let subscription = super::get(once.connection(), id).await?.ok_or_else(missing)?;
+    let response = once.answer(StatusCode::OK, &SubscriptionBody::from(&subscription)).await?;
+    web.controller.live.ring_outbox();
+    web.controller.live.tell(Hint::Line(id.clone()));
+    Ok(response)
+}
+
+fn missing() -> ApiError {
+    ApiError::not_found("subscription", "GET /api/customers/{id} lists a customer's subscriptions")
+}
