@@ -25,6 +25,10 @@ use crate::reconcile::{End, Reconciler};
 /// The longest wait for an expiry. The trusted clock may be corrected meanwhile, and then the timer is wrong.
 const LONGEST_EXPIRY_WAIT: Duration = Duration::from_secs(30);
 
+/// News taken before a pass; more than the client holds for two listens (256 rows each), so that a payment never waits
+/// behind a stream of them.
+const NEWS_AT_ONCE: usize = 512;
+
 impl Reconciler {
     /// Serves a connection until it or the agent ends.
     pub(crate) async fn serve(&mut self, client: &Client, state: &mut StateReceiver) -> End {
@@ -38,6 +42,9 @@ impl Reconciler {
         let mut releases_seen = self.settings.release.count();
         loop {
             let current = Arc::clone(&state.borrow_and_update());
+            if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
+                return End::Lost(error);
+            }
             if let Err(error) = self.work(client, &current, &mut next_full_check).await {
                 return End::Lost(error);
             }
@@ -121,6 +128,25 @@ impl Reconciler {
             .map(|at| Instant::now() + at.since(reading.now).min(LONGEST_EXPIRY_WAIT));
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
         [Some(next_full_check), expiry, retry].into_iter().flatten().min().unwrap_or(next_full_check)
+    }
+
+    /// Takes the news that have come already, before a pass and not one by one between passes: the echoes of the last
+    /// pass are then compared before the next one changes what they would be compared with.
+    async fn take_waiting_news(
+        &mut self,
+        listens: &mut Listens,
+        state: &DesiredState,
+        next_full_check: &mut Instant,
+    ) -> Result<(), Error> {
+        for _ in 0..NEWS_AT_ONCE {
+            let news = tokio::select! {
+                biased;
+                news = listens.next() => news?,
+                () = std::future::ready(()) => return Ok(()),
+            };
+            self.take_news(state, news.0, news.1, next_full_check);
+        }
+        Ok(())
     }
 
     /// Marks a line as suspect when news of its row do not fit what is wanted.

@@ -32,12 +32,18 @@ async fn quiet_site() -> Site {
 #[tokio::test]
 async fn a_payment_is_three_round_trips_from_the_state_to_the_proof() {
     let mut site = quiet_site().await;
-    let (commands, took) =
-        measure(&mut site, |wants| wants.line("line-000").access = Access::Open.code()).await;
-    println!("one payment: {commands} commands, {took:?}");
-    assert_eq!(site.secret(&username("line-000")).unwrap()["disabled"], "false");
-    assert_eq!(commands, 3, "read, write, read back");
-    assert!(took >= 3 * LATENCY && took < 20 * LATENCY, "{took:?}");
+    let mut times = Vec::new();
+    for number in 0..10 {
+        let line = format!("line-{number:03}");
+        let pay = |wants: &mut crate::site::Wants<'_>| wants.line(&line).access = Access::Open.code();
+        let (commands, took) = measure(&mut site, pay).await;
+        assert_eq!(site.secret(&username(&line)).unwrap()["disabled"], "false");
+        assert_eq!(commands, 3, "read, write, read back");
+        times.push(took);
+    }
+    times.sort();
+    println!("a payment, ten times, 3 commands each: {times:?}");
+    assert!(times[0] >= 3 * LATENCY && times[5] < 20 * LATENCY, "{times:?}");
 }
 
 #[tokio::test]
