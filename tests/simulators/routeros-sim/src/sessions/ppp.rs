@@ -85,10 +85,11 @@ impl Sessions {
         let table = engine.table(menu).ok_or(Refused::NoServer)?;
         let server = table.iter().map(|(id, _)| id).find(|id| !engine.is_set(menu, *id, "disabled"));
         let server = server.ok_or(Refused::NoServer)?;
-        let most = limit_bytes(engine, menu, server, "max-sessions").unwrap_or(u64::MAX);
-        let live = self.live.values().filter(|session| session.service == Service::Pppoe).count();
-        if u64::try_from(live).is_ok_and(|live| live >= most) {
-            return Err(Refused::ServerFull);
+        if let Some(most) = limit_bytes(engine, menu, server, "max-sessions") {
+            let live = self.live.values().filter(|session| session.service == Service::Pppoe).count();
+            if u64::try_from(live).is_ok_and(|live| live >= most) {
+                return Err(Refused::ServerFull);
+            }
         }
         Ok(engine.text(menu, server, "interface").unwrap_or_default())
     }
