@@ -54,14 +54,15 @@ async fn take_in_all(controller: &Controller, that_failed: bool, stop: &Stop) {
 
 /// One batch in one transaction; says how many callbacks it had.
 pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> Result<u32, PaymentError> {
-    let waiting = {
+    {
         let mut connection = controller.database.read().await?;
-        store::waiting_callbacks(&mut connection, that_failed, TOGETHER).await?
-    };
-    if waiting.is_empty() {
-        return Ok(0);
+        if store::waiting_callbacks(&mut connection, that_failed, 1).await?.is_empty() {
+            return Ok(0);
+        }
     }
+    // Read where it is written, so that two who take in at the same time never take the same callback.
     let mut transaction = controller.database.write().await?;
+    let waiting = store::waiting_callbacks(&mut transaction, that_failed, TOGETHER).await?;
     let mut taken = Vec::with_capacity(waiting.len());
     for callback in &waiting {
         let now = controller.clock.now();

@@ -1,0 +1,7 @@
+//! The whole money path over real sockets: a simulated Daraja with phones, the callback route on loopback, and a real
+//! SQLite file. Nothing of ours is replaced.
+
+mod callbacks;
+mod paying;
+mod queries;
+mod shop;
