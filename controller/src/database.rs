@@ -65,7 +65,7 @@ impl Database {
     /// # Errors
     /// When no connection is free within 15 s, or the database is gone.
     pub async fn write(&self) -> Result<Transaction, sqlx::Error> {
-        self.writer.begin().await
+        self.writer.begin_with("BEGIN IMMEDIATE").await
     }
 
     /// A connection for reading. It sees all that was committed before.

@@ -3,8 +3,11 @@
 //! Modules are domain nouns. In each, `mod.rs` has the nouns and public calls, `store.rs` all its SQL, `pages.rs` its
 //! HTTP, and any other file a rule named after its decision. Pure decisions (`entitlements`, `mqtt::acl`, …) import no IO.
 
+pub mod audit;
 pub mod broker;
+pub mod cli;
 pub mod columns;
+pub mod config;
 pub mod customers;
 pub mod database;
 pub mod desired;
@@ -16,14 +19,17 @@ pub mod live;
 pub mod money;
 pub mod mpesa;
 pub mod mqtt;
+pub mod overview;
 pub mod payments;
 pub mod pki;
 pub mod plans;
 pub mod shutdown;
 pub mod sites;
+pub mod staff;
 pub mod state;
 pub mod subscriptions;
 pub mod usage;
+pub mod web;
 
 #[cfg(test)]
 mod testing;

@@ -3,6 +3,7 @@
 //! A customer has a wallet (`ledger`) and any number of lines (`subscriptions`). Nothing here moves money.
 
 pub mod account_number;
+pub mod api;
 pub mod phone;
 mod search;
 mod store;

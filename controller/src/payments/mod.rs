@@ -4,6 +4,7 @@
 //! A payment is a receipt. However many callbacks speak of it, there is one row, one ledger entry and at most one
 //! bought period (`credit`). How far it has come is its trace (`traces`). Talking to Safaricom is `mpesa`.
 
+pub mod api;
 pub(crate) mod credit;
 mod request;
 mod store;

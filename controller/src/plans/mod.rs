@@ -3,6 +3,7 @@
 //! The field names are those of the system that Tawi replaces, with units written out. What a customer has bought is
 //! `subscriptions`; when it ends is `entitlements`.
 
+pub mod api;
 mod store;
 
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! known here, so the bundle is the only copy of the agent's key. Routers appear when staff add them or when the
 //! agent reports them. What the link knows of a site (presence, generations) is written by `mqtt/` and shown here.
 
+pub mod api;
 mod bundle;
 pub mod store;
 #[cfg(test)]

@@ -166,10 +166,8 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         Created::NoSuchRouter => return Err(ApiError::invalid("router_id", "there is no such router")),
     };
     once.audit(Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str()).await?;
-    let added = SubscriptionAdded {
-        subscription: (&subscription).into(),
-        password: password.reveal().to_owned(),
-    };
+    let added =
+        SubscriptionAdded { subscription: (&subscription).into(), password: password.reveal().to_owned() };
     once.answer(StatusCode::CREATED, &added).await
 }
 

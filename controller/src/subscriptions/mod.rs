@@ -3,6 +3,7 @@
 //! A subscription's id is the line's id in the router's comment. Status and paid-until change here and in `payments`;
 //! what follows from them on the network is `entitlements`, and how the site hears of it is `desired`.
 
+pub mod api;
 pub mod credentials;
 mod store;
 
@@ -74,6 +75,7 @@ pub struct NewSubscription {
 }
 
 /// What became of a new subscription.
+#[expect(clippy::large_enum_variant, reason = "made once for a form; a box would only be unpacked at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It is entered, as a draft: the site hears of it with the first payment.

@@ -1,0 +1,125 @@
+//! Who did what to whom, and when: one row for each write by staff, a token or the command line.
+//!
+//! The row is written in the transaction of what it tells of, so neither exists without the other. It holds names of
+//! things and never a password, a token or a phone number. Nothing here updates or deletes a row.
+
+pub mod store;
+
+use std::fmt;
+
+use tawi_shared::UnixMillis;
+
+use crate::database::Connection;
+use crate::ids::{AuditId, IdSource};
+use crate::staff::Login;
+
+/// Who acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A member of staff, signed in.
+    Staff(Login),
+    /// A program with a token of this name.
+    Token(String),
+    /// Somebody at a shell of the controller's machine.
+    CommandLine(String),
+}
+
+impl fmt::Display for Actor {
+    /// `staff:amina`, `token:billing`, `cli:root`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Staff(login) => write!(f, "staff:{login}"),
+            Self::Token(name) => write!(f, "token:{name}"),
+            Self::CommandLine(user) => write!(f, "cli:{user}"),
+        }
+    }
+}
+
+/// What was done. The word stands in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A site was added.
+    SiteAdded,
+    /// A router was added.
+    RouterAdded,
+    /// A member of staff was added.
+    StaffAdded,
+    /// A token was made.
+    TokenAdded,
+    /// A connection type was added.
+    ConnectionTypeAdded,
+    /// A plan was added.
+    PlanAdded,
+    /// A customer was added.
+    CustomerAdded,
+    /// A subscription was added.
+    SubscriptionAdded,
+    /// A subscription was held.
+    SubscriptionHeld,
+    /// A subscription was released.
+    SubscriptionReleased,
+    /// A payment was asked for.
+    PaymentRequested,
+    /// Somebody signed in.
+    SignedIn,
+    /// Somebody signed out.
+    SignedOut,
+}
+
+impl Action {
+    /// The word in the table.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SiteAdded => "site.added",
+            Self::RouterAdded => "router.added",
+            Self::StaffAdded => "staff.added",
+            Self::TokenAdded => "token.added",
+            Self::ConnectionTypeAdded => "connection_type.added",
+            Self::PlanAdded => "plan.added",
+            Self::CustomerAdded => "customer.added",
+            Self::SubscriptionAdded => "subscription.added",
+            Self::SubscriptionHeld => "subscription.held",
+            Self::SubscriptionReleased => "subscription.released",
+            Self::PaymentRequested => "payment.requested",
+            Self::SignedIn => "staff.signed_in",
+            Self::SignedOut => "staff.signed_out",
+        }
+    }
+}
+
+/// One row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When.
+    pub at: UnixMillis,
+    /// Who, as [`Actor`] prints it.
+    pub actor: String,
+    /// What, as [`Action::as_str`] says it.
+    pub action: String,
+    /// To whom or what: an id.
+    pub subject: String,
+    /// More about it, for a person.
+    pub detail: String,
+}
+
+/// Writes the row of one act into the caller's transaction.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn record(
+    connection: &mut Connection,
+    actor: &Actor,
+    (action, subject, detail): (Action, &str, &str),
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let entry = Entry {
+        at: now,
+        actor: actor.to_string(),
+        action: action.as_str().to_owned(),
+        subject: subject.to_owned(),
+        detail: detail.to_owned(),
+    };
+    store::insert(connection, &AuditId::random(ids), &entry).await
+}

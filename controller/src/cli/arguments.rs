@@ -1,0 +1,318 @@
+//! What can be said on the command line. The texts are what `--help` shows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tawi_shared::{Bandwidth, SiteId};
+
+use super::units;
+use crate::config;
+use crate::money::Money;
+use crate::staff::{Login, Role};
+
+/// Tawi's controller: customers, plans, payments and policy for every site.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tawi-controller",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  tawi-controller serve
+  tawi-controller staff add amina --role owner
+  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle ./nyeri-01
+  tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d
+
+Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 69 database or port cannot be had, 78 bad settings."
+)]
+pub struct Arguments {
+    /// The settings file
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_PATH)]
+    pub config: PathBuf,
+    /// Print one JSON value on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller: broker, M-Pesa, pages and API
+    #[command(after_help = "Prints one line on standard output when everything is up:
+  ready http=http://127.0.0.1:8080 mqtt=0.0.0.0:8883
+SIGTERM and SIGINT end it; open requests may finish.")]
+    Serve,
+    /// Settings
+    Config {
+        /// What about them.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Bring the database up to date (serve does so too)
+    Migrate,
+    /// Sites
+    Site {
+        /// What about them.
+        #[command(subcommand)]
+        command: SiteCommand,
+    },
+    /// Routers
+    Router {
+        /// What about them.
+        #[command(subcommand)]
+        command: RouterCommand,
+    },
+    /// People who sign in
+    Staff {
+        /// What about them.
+        #[command(subcommand)]
+        command: StaffCommand,
+    },
+    /// Programs that use the API
+    Token {
+        /// What about them.
+        #[command(subcommand)]
+        command: TokenCommand,
+    },
+    /// How plans are set up on routers
+    ConnectionType {
+        /// What about them.
+        #[command(subcommand)]
+        command: ConnectionTypeCommand,
+    },
+    /// What is sold
+    Plan {
+        /// What about them.
+        #[command(subcommand)]
+        command: PlanCommand,
+    },
+    /// Customers
+    Customer {
+        /// What about them.
+        #[command(subcommand)]
+        command: CustomerCommand,
+    },
+    /// What customers bought
+    Subscription {
+        /// What about them.
+        #[command(subcommand)]
+        command: SubscriptionCommand,
+    },
+}
+
+/// About the settings.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read the settings, and say what is wrong with them
+    #[command(after_help = "Example:\n  tawi-controller config check --config ./controller.toml")]
+    Check,
+}
+
+/// About sites.
+#[derive(Debug, Subcommand)]
+pub enum SiteCommand {
+    /// Add a site, and write the bundle that its agent needs
+    #[command(after_help = "Example:
+  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle ./nyeri-01
+The bundle holds the agent's private key: bring it to the site, then delete it here.")]
+    Add {
+        /// Its id: a-z, 0-9 and dashes, such as nyeri-01
+        id: SiteId,
+        /// Its name
+        #[arg(long)]
+        name: String,
+        /// A directory that is made for the bundle
+        #[arg(long, value_name = "DIRECTORY")]
+        bundle: PathBuf,
+        /// Where the agent reaches the broker; [broker] advertised_address if it is not given
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+    /// List all sites
+    List,
+}
+
+/// About routers.
+#[derive(Debug, Subcommand)]
+pub enum RouterCommand {
+    /// Add a router to a site
+    #[command(after_help = "Example:\n  tawi-controller router add --site nyeri-01 --name core")]
+    Add {
+        /// At which site
+        #[arg(long)]
+        site: SiteId,
+        /// The name that the agent's own settings use
+        #[arg(long)]
+        name: String,
+    },
+}
+
+/// About staff.
+#[derive(Debug, Subcommand)]
+pub enum StaffCommand {
+    /// Add somebody who may sign in
+    #[command(after_help = "Examples:
+  tawi-controller staff add amina --role owner
+  tawi-controller staff add brian --role operator --password-file ./password
+Without a file a password is made and printed once.")]
+    Add {
+        /// How they sign in
+        #[arg(value_parser = Login::parse)]
+        login: Login,
+        /// What they may do
+        #[arg(long)]
+        role: RoleWord,
+        /// A file with the password on its first line
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}
+
+/// About tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token for a program, and print it once
+    #[command(after_help = "Example:\n  tawi-controller token add billing --role operator > billing.token")]
+    Add {
+        /// Which program
+        name: String,
+        /// What it may do
+        #[arg(long)]
+        role: RoleWord,
+    },
+}
+
+/// A role on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RoleWord {
+    /// Everything
+    Owner,
+    /// The daily work: customers, subscriptions, requests for payment
+    Operator,
+    /// Looks, and changes nothing
+    Viewer,
+}
+
+impl From<RoleWord> for Role {
+    fn from(word: RoleWord) -> Self {
+        match word {
+            RoleWord::Owner => Self::Owner,
+            RoleWord::Operator => Self::Operator,
+            RoleWord::Viewer => Self::Viewer,
+        }
+    }
+}
+
+/// How a line reaches the network, on the command line.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ServiceWord {
+    /// A PPP secret with service=pppoe
+    Pppoe,
+    /// A hotspot user
+    Hotspot,
+}
+
+/// About connection types.
+#[derive(Debug, Subcommand)]
+pub enum ConnectionTypeCommand {
+    /// Add a connection type
+    #[command(after_help = "Example:
+  tawi-controller connection-type add --service pppoe --profile home-10 --download 10M --upload 5M")]
+    Add {
+        /// How lines reach the network
+        #[arg(long)]
+        service: ServiceWord,
+        /// Name of the profile on routers
+        #[arg(long)]
+        profile: String,
+        /// To the customer, such as 10M, 512k or 0 for no limit
+        #[arg(long, value_parser = units::bandwidth)]
+        download: Bandwidth,
+        /// From the customer
+        #[arg(long, value_parser = units::bandwidth)]
+        upload: Bandwidth,
+        /// To the customer, for a short while
+        #[arg(long, value_parser = units::bandwidth, default_value = "0")]
+        download_burst: Bandwidth,
+        /// From the customer, for a short while
+        #[arg(long, value_parser = units::bandwidth, default_value = "0")]
+        upload_burst: Bandwidth,
+    },
+}
+
+/// About plans.
+#[derive(Debug, Subcommand)]
+pub enum PlanCommand {
+    /// Add a plan
+    #[command(after_help = "Example:
+  tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d")]
+    Add {
+        /// Its name
+        name: String,
+        /// A connection type, by profile name or id
+        #[arg(long)]
+        connection_type: String,
+        /// In shillings, such as 1500
+        #[arg(long, value_parser = Money::parse)]
+        price: Money,
+        /// How long a payment lasts, such as 30d, 24h or 90m
+        #[arg(long, value_parser = units::validity)]
+        validity: Duration,
+        /// Data in one period, such as 50GB; none for no limit
+        #[arg(long, value_parser = units::data)]
+        quota: Option<u64>,
+        /// For people
+        #[arg(long, default_value = "")]
+        description: String,
+    },
+}
+
+/// About customers.
+#[derive(Debug, Subcommand)]
+pub enum CustomerCommand {
+    /// Add a customer
+    #[command(
+        after_help = "Example:\n  tawi-controller customer add --name \"Wanjiru Kamau\" --phone 0712345678"
+    )]
+    Add {
+        /// Their name
+        #[arg(long)]
+        name: String,
+        /// Their phone
+        #[arg(long)]
+        phone: String,
+    },
+}
+
+/// About subscriptions.
+#[derive(Debug, Subcommand)]
+pub enum SubscriptionCommand {
+    /// Add a subscription, which stays off until it is paid for
+    #[command(after_help = "Example:
+  tawi-controller subscription add --customer 10000018 --plan \"Home 10\" --site nyeri-01 --router core --username plot17
+Without a file a password for the customer's device is made and printed.")]
+    Add {
+        /// A customer, by account number or id
+        #[arg(long)]
+        customer: String,
+        /// A plan, by name or id
+        #[arg(long)]
+        plan: String,
+        /// At which site
+        #[arg(long)]
+        site: SiteId,
+        /// On which router, by name
+        #[arg(long)]
+        router: String,
+        /// User name on the router
+        #[arg(long)]
+        username: String,
+        /// A file with the password on its first line
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,172 @@
+//! The command line: `serve` and everything that an owner does once, at a shell of the controller's machine.
+//!
+//! Commands that write go through the same functions as the API and leave the same audit rows; they work while
+//! `serve` runs, since SQLite lets one process write while others read. Secrets never stand on a command line, where
+//! `ps` shows them. Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 69 something needed cannot be had,
+//! 78 bad settings.
+
+pub mod arguments;
+mod catalogue;
+mod office;
+mod output;
+pub mod serve;
+mod sites;
+pub mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::audit::{self, Action, Actor};
+use crate::config::{Config, ConfigError, Environment};
+use crate::database::{Database, DatabaseError, Transaction};
+use crate::state::Controller;
+
+use arguments::{Arguments, Command, ConfigCommand};
+use output::Output;
+
+/// Refused, or failed.
+const REFUSED: u8 = 1;
+/// `EX_UNAVAILABLE` of sysexits(3): the database or a port cannot be had.
+const UNAVAILABLE: u8 = 69;
+/// `EX_CONFIG` of sysexits(3).
+const BAD_CONFIG: u8 = 78;
+
+/// Why a command was not done.
+#[derive(Debug)]
+pub enum Failure {
+    /// Something stands against it that the person at the shell can change.
+    Refused(String),
+    /// Something needed cannot be had.
+    Unavailable(anyhow::Error),
+    /// Something failed.
+    Failed(anyhow::Error),
+    /// The settings cannot be used.
+    Config(ConfigError),
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Failure {
+    fn refused(message: impl Into<String>) -> Self {
+        Self::Refused(message.into())
+    }
+
+    fn report(self) -> ExitCode {
+        let (code, text) = match self {
+            Self::Refused(message) => (REFUSED, message),
+            Self::Unavailable(error) => (UNAVAILABLE, format!("{error:#}")),
+            Self::Failed(error) => (REFUSED, format!("{error:#}")),
+            Self::Config(error) => (BAD_CONFIG, error.to_string()),
+        };
+        output::complain(&text);
+        ExitCode::from(code)
+    }
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return output::usage(&error),
+    };
+    let environment = Environment::read();
+    match dispatch(arguments, &environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(arguments: Arguments, environment: &Environment) -> Result<(), Failure> {
+    let Arguments { config: path, json, command } = arguments;
+    let config = Config::load(&path, environment).map_err(Failure::Config)?;
+    let output = Output { is_json: json };
+    match command {
+        Command::Serve => serve::serve(config, environment),
+        Command::Config { command: ConfigCommand::Check } => {
+            output.say("ok", &serde_json::json!({"ok": true, "config": path}))
+        }
+        other => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let shell_user = environment.shell_user.clone();
+            runtime.block_on(async {
+                let shell = Shell::open(config, shell_user, output).await?;
+                let outcome = shell.run(other).await;
+                shell.controller.database.close().await;
+                outcome
+            })
+        }
+    }
+}
+
+/// What a command holds.
+struct Shell {
+    config: Config,
+    controller: Controller,
+    actor: Actor,
+    output: Output,
+}
+
+impl Shell {
+    async fn open(config: Config, shell_user: String, output: Output) -> Result<Self, Failure> {
+        let database = open_database(&config).await?;
+        let controller = Controller::new(database);
+        Ok(Self { config, controller, actor: Actor::CommandLine(shell_user), output })
+    }
+
+    async fn run(&self, command: Command) -> Result<(), Failure> {
+        match command {
+            Command::Migrate => {
+                self.output.say("the database is up to date", &serde_json::json!({"ok": true}))
+            }
+            Command::Site { command } => self.site(command).await,
+            Command::Router { command } => self.router(command).await,
+            Command::Staff { command } => self.staff(command).await,
+            Command::Token { command } => self.token(command).await,
+            Command::ConnectionType { command } => self.connection_type(command).await,
+            Command::Plan { command } => self.plan(command).await,
+            Command::Customer { command } => self.customer(command).await,
+            Command::Subscription { command } => self.subscription(command).await,
+            Command::Serve | Command::Config { .. } => {
+                Err(Failure::refused("this command needs no database and is run before one is opened"))
+            }
+        }
+    }
+
+    /// Leaves the audit row of one act and commits it.
+    async fn commit(
+        &self,
+        mut transaction: Transaction,
+        (action, subject, detail): (Action, &str, &str),
+    ) -> Result<(), Failure> {
+        let Controller { ids, clock, .. } = &self.controller;
+        let act = (action, subject, detail);
+        audit::record(&mut transaction, &self.actor, act, ids, clock.now()).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+/// Makes the data directory, readable for us alone, and opens the database.
+async fn open_database(config: &Config) -> Result<Database, Failure> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_directory).map_err(|error| {
+        let what = format!(
+            "data_directory: {} cannot be made: {error}\n  cure: make it for the controller's user, or name another",
+            config.data_directory.display()
+        );
+        Failure::Unavailable(anyhow::anyhow!(what))
+    })?;
+    Database::open(&config.database_url).await.map_err(|error| match error {
+        DatabaseError::UnsupportedUrl(_) => Failure::Refused(error.to_string()),
+        other => {
+            let cure = "is the data directory writable for this user, and the disk not full?";
+            Failure::Unavailable(anyhow::Error::new(other).context(format!("cure: {cure}")))
+        }
+    })
+}

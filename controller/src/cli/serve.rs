@@ -1,0 +1,216 @@
+//! `serve`: starts everything in order, says that it is ready, and ends it in order.
+//!
+//! ```text
+//!  database ─▶ certificate authority ─▶ broker ─▶ link to the sites ─▶ M-Pesa and other workers ─▶ pages ─▶ ready
+//! ```
+//!
+//! A worker that ends before it was asked to is a fault: everything stops, and systemd starts it afresh.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sd_notify::NotifyState;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use super::sites::PKI_DIRECTORY;
+use super::{Failure, open_database};
+use crate::config::{Config, Environment, LogFormat};
+use crate::mpesa::client::Daraja;
+use crate::pki::Pki;
+use crate::shutdown::{Shutdown, Stop};
+use crate::state::Controller;
+use crate::web::{self, Web};
+use crate::{broker, jobs, mpesa, mqtt};
+
+/// Two cores are what a controller has; more threads would only take turns.
+const WORKERS: usize = 2;
+/// How long the parts may take to end. systemd waits 90 s before it kills.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// How often the state line of `systemctl status` and the watchdog are fed, when systemd asks for no watchdog.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How long the database may take to answer a heartbeat.
+const HEARTBEAT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs the controller until a signal ends it.
+///
+/// # Errors
+/// When a part does not start, or ends by itself.
+pub fn serve(config: Config, environment: &Environment) -> Result<(), Failure> {
+    log_to_standard_error(&config, environment);
+    // The first caller decides for the whole process; nobody was before us.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
+    let watchdog = environment.watchdog;
+    let outcome = runtime.block_on(run(config, watchdog));
+    // Whatever still runs on threads for blocking work has nothing left to say.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn run(config: Config, watchdog: Option<Duration>) -> Result<(), Failure> {
+    // Before anything else, so that a signal during the start ends it in order too.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let shutdown = Shutdown::default();
+    let mut parts = start(config, &shutdown.stop()).await?;
+    announce(&parts)?;
+
+    let beat = heartbeat(parts.controller.clone(), watchdog, shutdown.stop());
+    let mut outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        ended = parts.workers.join_next() => Err(fault(ended)),
+        () = beat => Ok(()),
+    };
+    notify(&[NotifyState::Stopping, NotifyState::Status("stopping")]);
+    tracing::info!("stopping");
+    shutdown.begin();
+    if timeout(FAREWELL, parts.end()).await.is_err() {
+        tracing::warn!("not everything ended within {FAREWELL:?}");
+        outcome = outcome.and(Err(Failure::Failed(anyhow::anyhow!("a part did not end in time"))));
+    }
+    outcome
+}
+
+/// What runs.
+struct Parts {
+    controller: Controller,
+    broker: broker::RunningBroker,
+    http: SocketAddr,
+    workers: JoinSet<(&'static str, anyhow::Result<()>)>,
+}
+
+impl Parts {
+    async fn end(mut self) {
+        while let Some(ended) = self.workers.join_next().await {
+            if let Ok((name, Err(error))) = ended {
+                tracing::error!(
+                    worker = name,
+                    error = format!("{error:#}"),
+                    "a worker failed on its way out"
+                );
+            }
+        }
+        self.broker.finished().await;
+        self.controller.database.close().await;
+    }
+}
+
+async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
+    let controller = Controller::new(open_database(&config).await?);
+    let now = controller.clock.now();
+    let pki = Pki::open_or_create(&config.data_directory.join(PKI_DIRECTORY), now)
+        .context("opening the certificate authority")
+        .map_err(Failure::Unavailable)?;
+    let broker = broker::start(&controller, &config.broker, &pki, stop.clone())
+        .await
+        .map_err(|error| Failure::Unavailable(error.into()))?;
+
+    let mut workers = JoinSet::new();
+    let link = mqtt::run(controller.clone(), broker.address.clone(), stop.clone());
+    workers.spawn(named("link to the sites", link));
+    workers.spawn(named("jobs", jobs::run(controller.clone(), stop.clone())));
+    workers.spawn(named("housekeeping", web::housekeeping::run(controller.clone(), stop.clone())));
+
+    let mut web = Web::new(controller.clone(), config.session_lasts, stop.clone());
+    web.is_https = config.is_https();
+    web.broker = Some(broker.listening);
+    let mut callbacks = None;
+    if let Some(settings) = config.mpesa {
+        callbacks = Some(mpesa::callback_router(controller.clone(), &settings));
+        let daraja = Daraja::new(settings, controller.clock.clone()).context("setting up M-Pesa")?;
+        let stored = mpesa::run_callbacks(controller.clone(), stop.clone());
+        workers.spawn(named("M-Pesa callbacks", stored));
+        let asking = mpesa::run_queries(controller.clone(), daraja.clone(), stop.clone());
+        workers.spawn(named("M-Pesa queries", asking));
+        web.daraja = Some(daraja);
+    }
+
+    let unavailable = |error: std::io::Error| {
+        let key = format!("[server] listen = \"{}\" cannot be used", config.listen);
+        Failure::Unavailable(anyhow::Error::new(error).context(key))
+    };
+    let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
+    let http = listener.local_addr()?;
+    let (routes, http_stop) = (web::router(web, callbacks), stop.clone());
+    workers.spawn(async move {
+        let outcome = web::serve(listener, routes, http_stop).await;
+        ("pages", outcome.map_err(anyhow::Error::from))
+    });
+    Ok(Parts { controller, broker, http, workers })
+}
+
+async fn named(name: &'static str, work: impl Future<Output = ()>) -> (&'static str, anyhow::Result<()>) {
+    work.await;
+    (name, Ok(()))
+}
+
+type Ended = Option<Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>>;
+
+fn fault(ended: Ended) -> Failure {
+    let error = match ended {
+        Some(Ok((name, Ok(())))) => anyhow::anyhow!("{name}: ended though nobody asked it to"),
+        Some(Ok((name, Err(error)))) => error.context(name),
+        Some(Err(error)) => anyhow::Error::new(error).context("a worker failed"),
+        None => anyhow::anyhow!("there are no workers"),
+    };
+    tracing::error!(error = format!("{error:#}"), "a worker ended; the controller stops");
+    Failure::Failed(error)
+}
+
+/// Says that everything is up: to whoever reads standard output, and to systemd.
+fn announce(parts: &Parts) -> Result<(), Failure> {
+    let (http, mqtt) = (parts.http, parts.broker.listening);
+    tracing::info!(%http, %mqtt, version = env!("CARGO_PKG_VERSION"), "ready");
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "ready http=http://{http} mqtt={mqtt}")?;
+    stdout.flush()?;
+    let status = format!("serving http://{http}, agents at {mqtt}");
+    notify(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    Ok(())
+}
+
+/// Feeds systemd's watchdog for as long as the database answers. Ends with `stop`.
+async fn heartbeat(controller: Controller, watchdog: Option<Duration>, mut stop: Stop) {
+    let period = watchdog.map_or(HEARTBEAT, |limit| limit / 2).max(Duration::from_millis(100));
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            _ = ticks.tick() => {}
+        }
+        let look = async {
+            let mut reader = controller.database.read().await.ok()?;
+            crate::staff::has_members(&mut reader).await.ok()
+        };
+        match timeout(HEARTBEAT_PATIENCE.min(period), look).await {
+            Ok(Some(_)) => notify(&[NotifyState::Watchdog]),
+            Ok(None) | Err(_) => tracing::error!("the database does not answer"),
+        }
+    }
+}
+
+fn notify(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "systemd cannot be told");
+    }
+}
+
+fn log_to_standard_error(config: &Config, environment: &Environment) {
+    let is_coloured = std::io::stderr().is_terminal() && !environment.is_colour_unwanted;
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(config.log_level)
+        .with_writer(std::io::stderr)
+        .with_ansi(is_coloured);
+    // A second subscriber in the same process is a test's business.
+    let _ = match config.log_format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).try_init(),
+    };
+}

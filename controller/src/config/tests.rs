@@ -1,0 +1,112 @@
+//! The settings file, as staff write it and as the package ships it.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::*;
+use crate::testing::TemporaryDirectory;
+
+const PACKAGED: &str = include_str!("../../../packaging/controller.toml");
+
+struct Fixture(TemporaryDirectory);
+
+impl Fixture {
+    fn new() -> Self {
+        Self(TemporaryDirectory::new())
+    }
+
+    fn load(&self, text: &str) -> Result<Config, ConfigError> {
+        let path = self.0.path().join("controller.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(&path, &Environment::default())
+    }
+
+    fn refusal(&self, text: &str) -> String {
+        self.load(text).expect_err(text).to_string()
+    }
+
+    fn secret(&self, name: &str) {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, "not a real secret\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+#[test]
+fn an_empty_file_means_the_defaults() {
+    let config = Fixture::new().load("").unwrap();
+    assert_eq!(config.data_directory, Path::new("/var/lib/tawi-controller"));
+    assert_eq!(config.database_url, "sqlite:///var/lib/tawi-controller/tawi.db");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.session_lasts, Duration::from_secs(12 * 3_600));
+    assert!(config.mpesa.is_none());
+    assert!(!config.is_https());
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let fixture = Fixture::new();
+    let config = fixture.load("data_directory = \"data\"\n").unwrap();
+    assert_eq!(config.data_directory, fixture.0.path().join("data"));
+    let config = fixture.load("[database]\nurl = \"sqlite:other.db\"\n").unwrap();
+    assert_eq!(config.database_url, format!("sqlite://{}", fixture.0.path().join("other.db").display()));
+}
+
+#[test]
+fn a_refusal_names_the_key_and_the_cure() {
+    let fixture = Fixture::new();
+    let check = |text: &str, key: &str| {
+        let refusal = fixture.refusal(text);
+        assert!(refusal.contains(key), "{refusal}");
+        assert!(refusal.contains("cure: "), "{refusal}");
+    };
+    check("[server]\nlisten = \"8080\"\n", "server.listen");
+    check("[server]\npublic_url = \"isp.example\"\n", "server.public_url");
+    check("[server]\npublic_url = \"https://isp.example/tawi\"\n", "server.public_url");
+    check("[server]\nlisten_on = \"127.0.0.1:1\"\n", "controller.toml:2: unknown field `listen_on`");
+    check("[database]\nurl = \"sqlite::memory:\"\n", "database.url");
+    check("[log]\nlevel = \"loud\"\n", "log.level");
+    check("[log]\nformat = \"xml\"\n", "format");
+    check("[staff]\nsession_hours = 0\n", "staff.session_hours");
+    check("[broker]\nlisten = \"nowhere\"\n", "[broker] listen");
+    check("[mpesa]\nshort_code = \"174379\"\n", "mpesa");
+    check("server = 5\n", "controller.toml:1");
+}
+
+#[test]
+fn a_refusal_repeats_no_secret() {
+    let fixture = Fixture::new();
+    let refusal = fixture.refusal("[database]\nurl = \"postgres://tawi:hunter22@db/tawi\"\n");
+    assert!(!refusal.contains("hunter22"), "{refusal}");
+    let refusal = fixture.refusal("[mpesa]\nconsumer_secret = \"hunter22\"\n");
+    assert!(!refusal.contains("hunter22"), "{refusal}");
+}
+
+#[test]
+fn the_packaged_file_says_the_defaults() {
+    let packaged = Fixture::new().load(PACKAGED).unwrap();
+    let empty = Fixture::new().load("").unwrap();
+    assert_eq!(format!("{packaged:?}"), format!("{empty:?}"));
+}
+
+/// In the packaged file prose follows `# ` and an example follows `#` at once.
+#[test]
+fn every_example_in_the_packaged_file_is_good() {
+    let fixture = Fixture::new();
+    fixture.secret("mpesa-consumer-secret");
+    fixture.secret("mpesa-passkey");
+    let mut examples = 0;
+    let text: String = PACKAGED
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(example) if !example.is_empty() && !example.starts_with(' ') => {
+                examples += 1;
+                format!("{example}\n")
+            }
+            _ => format!("{line}\n"),
+        })
+        .collect();
+    assert!(examples > 15, "only {examples} examples");
+    let config = fixture.load(&text).unwrap_or_else(|error| panic!("{error}"));
+    assert!(config.is_https());
+    assert!(config.mpesa.is_some());
+}

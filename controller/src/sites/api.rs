@@ -1,0 +1,275 @@
+//! Sites and routers for programs. A site itself is added on the command line, since its keys go into a bundle there.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{AddedRouter, Event, Router, Site};
+use crate::audit::Action;
+use crate::ids::SiteId;
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+
+/// Events in one answer.
+const EVENTS: u32 = 100;
+
+/// A site and the link to its agent.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SiteBody {
+    /// Id, such as `nyeri-01`.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// Whether its agent is connected.
+    pub is_online: bool,
+    /// Since when it is so.
+    pub online_changed_at_ms: Option<i64>,
+    /// When the agent last said anything.
+    pub last_seen_at_ms: Option<i64>,
+    /// The agent's release; empty before its first word.
+    pub agent_version: String,
+    /// The newest generation of desired state.
+    pub generation: u64,
+    /// The newest that is safe on the agent's flash.
+    pub stored_generation: u64,
+    /// The newest that was read back from all routers.
+    pub applied_generation: u64,
+    /// When that was.
+    pub applied_at_ms: Option<i64>,
+    /// Lines that are not on their router as they should be.
+    pub failures_total: u64,
+    /// When it was added.
+    pub created_at_ms: i64,
+}
+
+/// All sites.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SiteList {
+    /// By id.
+    pub sites: Vec<SiteBody>,
+}
+
+/// A site with its routers.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SiteDetail {
+    /// Which.
+    #[serde(flatten)]
+    pub site: SiteBody,
+    /// Its routers.
+    pub routers: Vec<RouterBody>,
+}
+
+/// A router.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RouterBody {
+    /// Id.
+    pub id: String,
+    /// At which site.
+    pub site_id: String,
+    /// The name that the agent's own settings use too.
+    pub name: String,
+    /// Whether the agent reaches it.
+    pub is_reachable: bool,
+    /// Since when it is so.
+    pub reachable_changed_at_ms: Option<i64>,
+    /// RouterOS release; empty before the agent reached it.
+    pub release: String,
+}
+
+/// All routers.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct RouterList {
+    /// By site and name.
+    pub routers: Vec<RouterBody>,
+}
+
+/// A router to add.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouterNew {
+    /// At which site.
+    pub site_id: String,
+    /// As in the agent's own settings.
+    pub name: String,
+}
+
+/// Something that an agent reported.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventBody {
+    /// When, by the agent's clock.
+    pub at_ms: i64,
+    /// When it arrived here.
+    pub received_at_ms: i64,
+    /// A word for what happened; `unknown` for one from a newer agent.
+    pub kind: String,
+    /// Which subscription it is about.
+    pub subscription_id: Option<String>,
+    /// Which router it is about.
+    pub router_name: Option<String>,
+    /// For people.
+    pub detail: String,
+}
+
+/// What an agent reported.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct EventList {
+    /// Newest first, at most 100.
+    pub events: Vec<EventBody>,
+}
+
+impl From<&Site> for SiteBody {
+    fn from(site: &Site) -> Self {
+        Self {
+            id: site.id.to_string(),
+            name: site.name.clone(),
+            is_online: site.presence.is_online,
+            online_changed_at_ms: site.presence.changed_at.map(at_ms),
+            last_seen_at_ms: site.presence.last_seen_at.map(at_ms),
+            agent_version: site.agent_version.clone(),
+            generation: site.generation,
+            stored_generation: site.stored_generation,
+            applied_generation: site.applied_generation,
+            applied_at_ms: site.applied_at.map(at_ms),
+            failures_total: site.failures_total,
+            created_at_ms: at_ms(site.created_at),
+        }
+    }
+}
+
+impl From<&Router> for RouterBody {
+    fn from(router: &Router) -> Self {
+        Self {
+            id: router.id.to_string(),
+            site_id: router.site.to_string(),
+            name: router.name.clone(),
+            is_reachable: router.is_reachable,
+            reachable_changed_at_ms: router.reachable_changed_at.map(at_ms),
+            release: router.release.clone(),
+        }
+    }
+}
+
+impl From<&Event> for EventBody {
+    fn from(event: &Event) -> Self {
+        Self {
+            at_ms: at_ms(event.at),
+            received_at_ms: at_ms(event.received_at),
+            kind: event.kind.map_or("unknown", |kind| kind.as_str()).to_owned(),
+            subscription_id: event.line.as_ref().map(ToString::to_string),
+            router_name: event.router.clone(),
+            detail: event.detail.clone(),
+        }
+    }
+}
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new("GET", "/api/sites", get(list)),
+        Route::new("GET", "/api/sites/{id}", get(get_one)),
+        Route::new("GET", "/api/sites/{id}/events", get(events)),
+        Route::new("GET", "/api/routers", get(list_routers)),
+        Route::new("POST", "/api/routers", post(add_router)),
+    ]
+}
+
+/// All sites.
+#[utoipa::path(
+    get, path = "/api/sites", tag = "sites",
+    responses((status = 200, body = SiteList), (status = 401, body = Problem)),
+)]
+pub(crate) async fn list(caller: Caller, State(web): State<Web>) -> Result<Json<SiteList>, ApiError> {
+    caller.require(Permission::Read)?;
+    let sites = super::list(&mut *reader(&web).await?).await?;
+    Ok(Json(SiteList { sites: sites.iter().map(SiteBody::from).collect() }))
+}
+
+/// One site with its routers.
+#[utoipa::path(
+    get, path = "/api/sites/{id}", tag = "sites", params(("id" = String, Path)),
+    responses((status = 200, body = SiteDetail), (status = 401, body = Problem), (status = 404, body = Problem)),
+)]
+pub(crate) async fn get_one(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Json<SiteDetail>, ApiError> {
+    caller.require(Permission::Read)?;
+    let id = SiteId::parse(&id).map_err(|_| missing())?;
+    let mut reader = reader(&web).await?;
+    let site = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
+    let routers = super::routers_of(&mut reader, &id).await?;
+    Ok(Json(SiteDetail { site: (&site).into(), routers: routers.iter().map(RouterBody::from).collect() }))
+}
+
+/// What a site's agent reported lately.
+#[utoipa::path(
+    get, path = "/api/sites/{id}/events", tag = "sites", params(("id" = String, Path)),
+    responses((status = 200, body = EventList), (status = 401, body = Problem), (status = 404, body = Problem)),
+)]
+pub(crate) async fn events(
+    caller: Caller,
+    State(web): State<Web>,
+    Path(id): Path<String>,
+) -> Result<Json<EventList>, ApiError> {
+    caller.require(Permission::Read)?;
+    let id = SiteId::parse(&id).map_err(|_| missing())?;
+    let mut reader = reader(&web).await?;
+    super::get(&mut reader, &id).await?.ok_or_else(missing)?;
+    let events = super::events_of(&mut reader, &id, EVENTS).await?;
+    Ok(Json(EventList { events: events.iter().map(EventBody::from).collect() }))
+}
+
+/// All routers.
+#[utoipa::path(
+    get, path = "/api/routers", tag = "sites",
+    responses((status = 200, body = RouterList), (status = 401, body = Problem)),
+)]
+pub(crate) async fn list_routers(
+    caller: Caller,
+    State(web): State<Web>,
+) -> Result<Json<RouterList>, ApiError> {
+    caller.require(Permission::Read)?;
+    let routers = super::all_routers(&mut *reader(&web).await?).await?;
+    Ok(Json(RouterList { routers: routers.iter().map(RouterBody::from).collect() }))
+}
+
+/// Adds a router to a site. One that is there already is answered as it is.
+#[utoipa::path(
+    post, path = "/api/routers", tag = "sites", request_body = RouterNew,
+    params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
+    responses(
+        (status = 200, description = "It was there", body = RouterBody), (status = 201, body = RouterBody),
+        (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn add_router(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
+    let new: RouterNew = write.read()?;
+    let no_site = || ApiError::invalid("site_id", "there is no such site");
+    let site = SiteId::parse(&new.site_id).map_err(|_| no_site())?;
+    let mut once = match write.begin(&web, Permission::AddRouters).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now) = (once.ids.clone(), once.now);
+    let (status, router) = match super::add_router(once.connection(), &site, &new.name, &ids, now).await? {
+        AddedRouter::Added(router) => (StatusCode::CREATED, router),
+        AddedRouter::AlreadyThere(router) => (StatusCode::OK, router),
+        AddedRouter::NoSuchSite => return Err(no_site()),
+        AddedRouter::BadName => {
+            return Err(ApiError::invalid("name", "use the name in the agent's settings"));
+        }
+    };
+    if status == StatusCode::CREATED {
+        once.audit(Action::RouterAdded, router.id.as_str(), &router.name).await?;
+    }
+    once.answer(status, &RouterBody::from(&router)).await
+}
+
+fn missing() -> ApiError {
+    ApiError::not_found("site", "GET /api/sites lists them")
+}

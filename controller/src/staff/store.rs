@@ -1,0 +1,156 @@
+//! All SQL of staff, their sessions, and tokens.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::{Login, Member, PasswordHash, Role, Session, StaffError, TokenHolder};
+use crate::database::{Connection, Row};
+use crate::ids::StaffId;
+
+/// Whether the row is new.
+pub(super) async fn insert_member(
+    connection: &mut Connection,
+    member: &Member,
+    hash: &PasswordHash,
+    now: UnixMillis,
+) -> Result<bool, StaffError> {
+    let done = sqlx::query(
+        "INSERT INTO staff (id, login, password_hash, role, created_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (login) DO NOTHING",
+    )
+    .bind(member.id.as_str())
+    .bind(member.login.as_str())
+    .bind(hash.as_str())
+    .bind(member.role.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Who may sign in by this login, with what the password is checked against.
+pub(super) async fn member_by_login(
+    connection: &mut Connection,
+    login: &Login,
+) -> Result<Option<(Member, PasswordHash)>, StaffError> {
+    let row = sqlx::query(
+        "SELECT id, login, role, password_hash FROM staff WHERE login = $1 AND disabled_at IS NULL",
+    )
+    .bind(login.as_str())
+    .fetch_optional(connection)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let hash: String = row.try_get("password_hash")?;
+    Ok(Some((member(&row)?, PasswordHash::stored(hash))))
+}
+
+pub(super) async fn has_members(connection: &mut Connection) -> Result<bool, StaffError> {
+    let row = sqlx::query("SELECT id FROM staff LIMIT 1").fetch_optional(connection).await?;
+    Ok(row.is_some())
+}
+
+pub(super) async fn insert_session(
+    connection: &mut Connection,
+    token_sha256: &str,
+    staff: &StaffId,
+    form_token: &str,
+    (created_at, expires_at): (UnixMillis, UnixMillis),
+) -> Result<(), StaffError> {
+    sqlx::query(
+        "INSERT INTO staff_sessions (token_sha256, staff_id, csrf_token, created_at, expires_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(token_sha256)
+    .bind(staff.as_str())
+    .bind(form_token)
+    .bind(created_at.0)
+    .bind(expires_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn session(
+    connection: &mut Connection,
+    token_sha256: &str,
+    now: UnixMillis,
+) -> Result<Option<Session>, StaffError> {
+    let row = sqlx::query(
+        "SELECT f.id, f.login, f.role, s.csrf_token FROM staff_sessions s JOIN staff f ON f.id = s.staff_id \
+         WHERE s.token_sha256 = $1 AND s.expires_at > $2 AND f.disabled_at IS NULL",
+    )
+    .bind(token_sha256)
+    .bind(now.0)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok(Session { member: member(&row)?, form_token: row.try_get("csrf_token")? })).transpose()
+}
+
+pub(super) async fn delete_session(
+    connection: &mut Connection,
+    token_sha256: &str,
+) -> Result<(), StaffError> {
+    sqlx::query("DELETE FROM staff_sessions WHERE token_sha256 = $1")
+        .bind(token_sha256)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn delete_sessions_before(
+    connection: &mut Connection,
+    now: UnixMillis,
+) -> Result<u64, StaffError> {
+    let done = sqlx::query("DELETE FROM staff_sessions WHERE expires_at <= $1")
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// Whether the row is new.
+pub(super) async fn insert_token(
+    connection: &mut Connection,
+    token_sha256: &str,
+    name: &str,
+    role: Role,
+    now: UnixMillis,
+) -> Result<bool, StaffError> {
+    let done = sqlx::query(
+        "INSERT INTO api_tokens (token_sha256, name, role, created_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (name) DO NOTHING",
+    )
+    .bind(token_sha256)
+    .bind(name)
+    .bind(role.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn token_holder(
+    connection: &mut Connection,
+    token_sha256: &str,
+) -> Result<Option<TokenHolder>, StaffError> {
+    let row = sqlx::query("SELECT name, role FROM api_tokens WHERE token_sha256 = $1 AND revoked_at IS NULL")
+        .bind(token_sha256)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok(TokenHolder { name: row.try_get("name")?, role: role(&row)? })).transpose()
+}
+
+fn member(row: &Row) -> Result<Member, StaffError> {
+    let id: String = row.try_get("id")?;
+    let login: String = row.try_get("login")?;
+    Ok(Member {
+        id: StaffId::parse(&id).map_err(|_| StaffError::Row { column: "id", value: id })?,
+        login: Login::parse(&login).map_err(|_| StaffError::Row { column: "login", value: login })?,
+        role: role(row)?,
+    })
+}
+
+fn role(row: &Row) -> Result<Role, StaffError> {
+    let role: String = row.try_get("role")?;
+    Role::parse(&role).ok_or(StaffError::Row { column: "role", value: role })
+}

@@ -1,0 +1,131 @@
+//! The JSON API: what programs use instead of pages.
+//!
+//! Names: ids are strings, amounts are whole cents of KES (`…_cents`), instants are milliseconds since 1970 in UTC
+//! (`…_at_ms`), rates are bits per second. Every write carries an `Idempotency-Key`. The handlers stand in each
+//! noun's own `api.rs`; each is listed once here for the router and once for OpenAPI, and a test compares the two.
+
+pub mod caller;
+pub mod error;
+pub mod events;
+pub mod once;
+mod store;
+
+use axum::routing::{MethodRouter, get};
+use axum::{Json, Router};
+use tawi_shared::UnixMillis;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::Web;
+use crate::database::Connection;
+use crate::{customers, overview, payments, plans, sites, subscriptions};
+
+pub use caller::Caller;
+pub use error::{ApiError, Problem, ProblemBody};
+pub use once::{Begun, Once, Write};
+
+/// One route of the API.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// With `{id}` where an id stands.
+    pub path: &'static str,
+    handler: MethodRouter<Web>,
+}
+
+impl Route {
+    /// A route.
+    #[must_use]
+    pub fn new(method: &'static str, path: &'static str, handler: MethodRouter<Web>) -> Self {
+        Self { method, path, handler }
+    }
+}
+
+/// All routes but `/health`, which the pages share.
+#[must_use]
+pub fn routes() -> Vec<Route> {
+    let mut routes = vec![
+        Route::new("GET", "/api/openapi.json", get(openapi)),
+        Route::new("GET", "/api/events", get(events::events)),
+    ];
+    routes.extend(overview::api::routes());
+    routes.extend(sites::api::routes());
+    routes.extend(customers::api::routes());
+    routes.extend(plans::api::routes());
+    routes.extend(subscriptions::api::routes());
+    routes.extend(payments::api::routes());
+    routes
+}
+
+pub(super) fn router() -> Router<Web> {
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .method_not_allowed_fallback(error::method_not_allowed)
+}
+
+/// What the API is, for programs and generators.
+#[derive(Debug, OpenApi)]
+#[openapi(
+    info(
+        title = "Tawi controller",
+        description = "Customers, plans, payments and sites of an ISP. Ids are strings; amounts are whole cents of KES; \
+            instants are milliseconds since 1970 in UTC; rates are bits per second. Every write needs an \
+            Idempotency-Key: the same key with the same body gives the same answer, with another body 422.",
+    ),
+    modifiers(&Bearer),
+    security(("token" = [])),
+    paths(
+        openapi,
+        events::events,
+        super::health::health,
+        overview::api::overview,
+        sites::api::list, sites::api::get_one, sites::api::events,
+        sites::api::list_routers, sites::api::add_router,
+        customers::api::search, customers::api::create, customers::api::get_one,
+        plans::api::list_connection_types, plans::api::create_connection_type,
+        plans::api::list_plans, plans::api::create_plan,
+        subscriptions::api::create, subscriptions::api::get_one,
+        subscriptions::api::hold, subscriptions::api::release,
+        payments::api::request, payments::api::get_intent, payments::api::list, payments::api::get_one,
+    ),
+    components(schemas(Problem, ProblemBody)),
+)]
+pub struct Description;
+
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token made with `tawi-controller token add`"))
+            .build();
+        openapi.components.get_or_insert_default().add_security_scheme("token", SecurityScheme::Http(scheme));
+    }
+}
+
+/// This description.
+#[utoipa::path(
+    get, path = "/api/openapi.json", tag = "controller",
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+    security(()),
+)]
+async fn openapi() -> Json<utoipa::openapi::OpenApi> {
+    Json(Description::openapi())
+}
+
+/// Milliseconds since 1970, as the API writes instants.
+#[must_use]
+pub fn at_ms(at: UnixMillis) -> i64 {
+    at.0
+}
+
+/// A connection for reading.
+///
+/// # Errors
+/// When none is free.
+pub async fn reader(web: &Web) -> Result<impl std::ops::DerefMut<Target = Connection> + use<>, ApiError> {
+    Ok(web.controller.database.read().await?)
+}

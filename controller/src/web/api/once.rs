@@ -1,0 +1,269 @@
+//! Writes that are done once, however often they are sent.
+//!
+//! ```text
+//!   same key, same request, answered before ──▶ the same answer again
+//!   same key, same request, still under way ──▶ 409, try again
+//!   same key, another request ────────────────▶ 422
+//!   new key ──▶ claimed ──▶ work ──▶ answer kept, all in one transaction      (a refusal keeps nothing)
+//! ```
+//!
+//! A write that talks to somebody else on the way claims its key in a transaction of its own ([`Write::reserve`]): if
+//! the controller dies in between, the key stays claimed and nothing is sent a second time.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use ring::digest::{SHA256, digest};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tawi_shared::UnixMillis;
+use tawi_shared::ids::hex;
+
+use super::store::{self, Claim};
+use super::{ApiError, Caller};
+use crate::audit::{self, Action};
+use crate::database::{Connection, Transaction};
+use crate::ids::IdSource;
+use crate::staff::Permission;
+use crate::web::Web;
+
+const KEY_HEADER: &str = "idempotency-key";
+/// A UUID has 36 characters, a SHA-256 in hex 64.
+const KEY_CHARACTERS: usize = 100;
+
+/// A write as it came in: who, under which key, what.
+#[derive(Debug)]
+pub struct Write {
+    /// Who sends it.
+    pub caller: Caller,
+    key: String,
+    request_sha256: String,
+    body: Bytes,
+}
+
+/// What came of starting a write.
+#[derive(Debug)]
+pub enum Begun<T> {
+    /// It is new.
+    New(T),
+    /// It was done before; this was the answer.
+    Answered(Response),
+}
+
+impl FromRequest<Web> for Write {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, web: &Web) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, web).await?;
+        let key = key(&parts.headers)?;
+        let start = format!("{} {}\n", parts.method, parts.uri.path());
+        let body = Bytes::from_request(Request::from_parts(parts, body), web).await.map_err(|refusal| {
+            ApiError::new(refusal.status(), "bad_body", refusal.body_text(), "send a smaller body, whole")
+        })?;
+        let request = [start.as_bytes(), &body].concat();
+        let request_sha256 = hex(digest(&SHA256, &request).as_ref());
+        Ok(Self { caller, key, request_sha256, body })
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<String, ApiError> {
+    let refuse = |message: &str| {
+        ApiError::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_key",
+            message,
+            "send \"Idempotency-Key: <a fresh UUID>\", and the same one again when you repeat the request",
+        )
+    };
+    let key = headers.get(KEY_HEADER).ok_or_else(|| refuse("a write needs an Idempotency-Key"))?;
+    let key = key.to_str().unwrap_or_default().trim();
+    let is_plain = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if key.is_empty() || key.len() > KEY_CHARACTERS || !is_plain {
+        return Err(refuse("an Idempotency-Key has 1 to 100 visible ASCII characters"));
+    }
+    Ok(key.to_owned())
+}
+
+impl Write {
+    /// The body as JSON of this shape. An empty body is `{}`.
+    ///
+    /// # Errors
+    /// 422 says what does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        serde_json::from_slice(body).map_err(|error| {
+            ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                format!("the body does not fit: {error}"),
+                "see GET /api/openapi.json for its shape",
+            )
+        })
+    }
+
+    /// Begins the write in a transaction that also keeps the answer.
+    ///
+    /// # Errors
+    /// 403, 409, 422 or 500.
+    pub async fn begin(&self, web: &Web, permission: Permission) -> Result<Begun<Once>, ApiError> {
+        self.caller.require(permission)?;
+        let now = web.controller.clock.now();
+        let mut transaction = web.controller.database.write().await?;
+        match self.claim(&mut transaction, now).await? {
+            Some(answered) => Ok(Begun::Answered(answered)),
+            None => Ok(Begun::New(Once {
+                transaction,
+                caller: self.caller.clone(),
+                key: self.key.clone(),
+                ids: web.controller.ids.clone(),
+                now,
+            })),
+        }
+    }
+
+    /// Claims the key for a write that talks to somebody else, and commits the claim.
+    ///
+    /// # Errors
+    /// 403, 409, 422 or 500.
+    pub async fn reserve(&self, web: &Web, permission: Permission) -> Result<Begun<Reserved>, ApiError> {
+        self.caller.require(permission)?;
+        let now = web.controller.clock.now();
+        let mut transaction = web.controller.database.write().await?;
+        let answered = self.claim(&mut transaction, now).await?;
+        transaction.commit().await?;
+        Ok(match answered {
+            Some(answered) => Begun::Answered(answered),
+            None => Begun::New(Reserved {
+                web: web.clone(),
+                actor: self.caller.actor().to_string(),
+                key: self.key.clone(),
+            }),
+        })
+    }
+
+    /// The answer that was given before, or `None` when the key is ours now.
+    async fn claim(
+        &self,
+        connection: &mut Connection,
+        now: UnixMillis,
+    ) -> Result<Option<Response>, ApiError> {
+        let actor = self.caller.actor().to_string();
+        let claim = store::claim(connection, &actor, &self.key, &self.request_sha256, now).await?;
+        let kept = match claim {
+            Claim::Ours => return Ok(None),
+            Claim::Taken(kept) => kept,
+        };
+        if kept.request_sha256 != self.request_sha256 {
+            return Err(ApiError::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "idempotency_key",
+                "this Idempotency-Key was used for another request",
+                "use a fresh key for a new request",
+            ));
+        }
+        let Some((status, body)) = kept.answer else {
+            return Err(ApiError::new(
+                StatusCode::CONFLICT,
+                "in_progress",
+                "this request is under way, or was when the controller stopped",
+                "try again with the same key; if it stays so for a minute, read the resource to see what became of it",
+            )
+            .retry_after(1));
+        };
+        Ok(Some(answer(status, body)))
+    }
+}
+
+/// A write under way, in its transaction. Dropped without an answer, nothing was done and the key is free again.
+#[derive(Debug)]
+pub struct Once {
+    transaction: Transaction,
+    caller: Caller,
+    key: String,
+    /// The source of ids.
+    pub ids: IdSource,
+    /// When.
+    pub now: UnixMillis,
+}
+
+impl Once {
+    /// The transaction.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.transaction
+    }
+
+    /// Leaves a row in the audit log.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn audit(&mut self, action: Action, subject: &str, detail: &str) -> Result<(), ApiError> {
+        let actor = self.caller.actor();
+        audit::record(&mut self.transaction, &actor, (action, subject, detail), &self.ids, self.now).await?;
+        Ok(())
+    }
+
+    /// Keeps the answer, commits, and gives it.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn answer(mut self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
+        let body = serialized(body)?;
+        let actor = self.caller.actor().to_string();
+        store::keep(&mut self.transaction, &actor, &self.key, status.as_u16(), &body).await?;
+        self.transaction.commit().await?;
+        Ok(answer(status, body))
+    }
+}
+
+/// A claimed key of a write that talks to somebody else.
+#[derive(Debug)]
+pub struct Reserved {
+    web: Web,
+    actor: String,
+    key: String,
+}
+
+impl Reserved {
+    /// Keeps the answer and gives it.
+    ///
+    /// # Errors
+    /// When the database refuses; the key stays claimed, and the write is not done twice.
+    pub async fn answer(self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
+        let body = serialized(body)?;
+        let mut transaction = self.web.controller.database.write().await?;
+        store::keep(&mut transaction, &self.actor, &self.key, status.as_u16(), &body).await?;
+        transaction.commit().await?;
+        Ok(answer(status, body))
+    }
+
+    /// Nothing was done: frees the key.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn release(self) -> Result<(), ApiError> {
+        let mut transaction = self.web.controller.database.write().await?;
+        store::release(&mut transaction, &self.actor, &self.key).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn serialized(body: &impl Serialize) -> Result<String, ApiError> {
+    serde_json::to_string(body).map_err(|error| ApiError::failed(&error.into()))
+}
+
+fn answer(status: StatusCode, body: String) -> Response {
+    let kind = HeaderValue::from_static("application/json");
+    let private = HeaderValue::from_static("no-store");
+    (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, private)], body).into_response()
+}
+
+/// Forgets answers kept before `before`; answers how many.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_answers(connection: &mut Connection, before: UnixMillis) -> Result<u64, sqlx::Error> {
+    store::delete_before(connection, before).await
+}

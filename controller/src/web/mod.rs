@@ -1,0 +1,88 @@
+//! HTTP: pages for people, a JSON API for programs, and what guards both.
+//!
+//! ```text
+//!  door (connections capped) ─▶ shield (address, headers, deadline, panics) ─┬─▶ pages    cookie, form token, role
+//!                                                                            ├─▶ /api     bearer token, role, key
+//!                                                                            └─▶ /callbacks  (mpesa)
+//! ```
+//!
+//! Each noun's own `pages.rs` and `api.rs` hold its handlers; here is only what they share. Pages work without
+//! scripts. Nothing here has SQL but `api/store.rs`.
+
+pub mod api;
+pub mod assets;
+pub mod chart;
+pub mod cookies;
+pub mod display;
+pub mod door;
+pub mod error;
+pub mod form;
+pub mod health;
+pub mod housekeeping;
+pub mod live;
+pub mod serve;
+pub mod shield;
+pub mod visit;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+
+use crate::mpesa::client::Daraja;
+use crate::shutdown::Stop;
+use crate::staff::SignIn;
+use crate::state::Controller;
+
+pub use serve::serve;
+
+/// The largest body of a form or an API request. The longest field is a description of 500 characters.
+const BODY_BYTES: usize = 64 * 1024;
+
+/// What every handler holds. Clones are handles to the same.
+#[derive(Clone, Debug)]
+pub struct Web {
+    /// Database, bell, clock and ids.
+    pub controller: Controller,
+    /// M-Pesa; `None` while it is not set up.
+    pub daraja: Option<Daraja>,
+    /// The door for staff.
+    pub sign_in: SignIn,
+    /// Whether cookies insist on HTTPS.
+    pub is_https: bool,
+    /// Where the broker listens; `None` in a process without one.
+    pub broker: Option<SocketAddr>,
+    /// Ends live streams when the program ends.
+    pub stop: Stop,
+}
+
+impl Web {
+    /// Over the shared state, with sessions that last so long.
+    #[must_use]
+    pub fn new(controller: Controller, session_lasts: Duration, stop: Stop) -> Self {
+        let sign_in = SignIn::new(controller.clone(), session_lasts);
+        Self { controller, daraja: None, sign_in, is_https: false, broker: None, stop }
+    }
+}
+
+/// All routes. `callbacks` are M-Pesa's, which bring their own limits.
+pub fn router(web: Web, callbacks: Option<Router>) -> Router {
+    let ours = Router::new()
+        .merge(pages())
+        .merge(api::router())
+        .route("/health", axum::routing::get(health::health))
+        .fallback(error::no_such_page)
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(web.clone());
+    let all = match callbacks {
+        Some(callbacks) => ours.merge(callbacks),
+        None => ours,
+    };
+    shield::around(all, &web)
+}
+
+fn pages() -> Router<Web> {
+    Router::new().merge(assets::routes()).merge(live::routes()).merge(crate::staff::pages::routes())
+    //PAGES
+}

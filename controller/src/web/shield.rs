@@ -1,0 +1,121 @@
+//! What lies around every route: the visitor's real address, security headers, a deadline, and a net for panics.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use tokio::task::JoinSet;
+
+use super::Web;
+use super::door::Peer;
+use super::error::broken;
+
+/// How long a request may take until its answer begins: longer than Daraja's slowest answer that we wait for (10 s),
+/// shorter than a browser's patience. Live streams have begun by then and go on.
+const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Scripts, styles and connections are ours alone; nothing inline, nothing framed, no forms to elsewhere.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+];
+/// Half a year: long enough to count, short enough to leave HTTPS again.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=15552000");
+
+pub(super) fn around(routes: Router, web: &Web) -> Router {
+    routes
+        .layer(middleware::from_fn(within_deadline))
+        .layer(middleware::from_fn(with_address))
+        .layer(middleware::from_fn_with_state(web.is_https, with_headers))
+}
+
+/// Runs the request on a task of its own, so that a panic ends only it; and no longer than the deadline.
+async fn within_deadline(request: Request, next: Next) -> Response {
+    let route = request.uri().path().to_owned();
+    // Dropped with this future when the client goes away, and the request's task with it.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(next.run(request));
+    match tokio::time::timeout(REQUEST_DEADLINE, tasks.join_next()).await {
+        Ok(Some(Ok(response))) => response,
+        Ok(Some(Err(error))) => {
+            tracing::error!(http.path = route, %error, "a request panicked");
+            broken(StatusCode::INTERNAL_SERVER_ERROR)
+        }
+        Ok(None) => broken(StatusCode::INTERNAL_SERVER_ERROR),
+        Err(_) => {
+            tracing::error!(http.path = route, "a request took longer than {REQUEST_DEADLINE:?}");
+            broken(StatusCode::SERVICE_UNAVAILABLE)
+        }
+    }
+}
+
+/// Puts the visitor's address where handlers look for it, behind a reverse proxy on this machine too.
+async fn with_address(mut request: Request, next: Next) -> Response {
+    if let Some(ConnectInfo(Peer(peer))) = request.extensions().get::<ConnectInfo<Peer>>().copied() {
+        let address = visitor(peer, request.headers());
+        request.extensions_mut().insert(ConnectInfo(address));
+    }
+    next.run(request).await
+}
+
+/// The address behind the connection. Only a proxy on this very machine is believed when it names another, and of
+/// what it names only the last: the others were written by whoever came to it.
+fn visitor(peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+    if !peer.ip().is_loopback() {
+        return peer;
+    }
+    let named = headers
+        .get_all("x-forwarded-for")
+        .iter()
+        .next_back()
+        .and_then(|value| value.to_str().ok())
+        .and_then(|list| list.rsplit(',').next())
+        .and_then(|text| text.trim().parse::<IpAddr>().ok());
+    named.map_or(peer, |address| SocketAddr::new(address, 0))
+}
+
+async fn with_headers(State(is_https): State<bool>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if is_https {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proxy_on_this_machine_may_name_another_address() {
+        let check = |peer: &str, forwarded: &[&'static str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for value in forwarded {
+                headers.append("x-forwarded-for", HeaderValue::from_static(value));
+            }
+            assert_eq!(visitor(peer.parse().unwrap(), &headers).ip().to_string(), expected, "{forwarded:?}");
+        };
+        check("41.90.1.1:5000", &[], "41.90.1.1");
+        check("41.90.1.1:5000", &["8.8.8.8"], "41.90.1.1");
+        check("127.0.0.1:5000", &[], "127.0.0.1");
+        check("127.0.0.1:5000", &["41.90.1.1"], "41.90.1.1");
+        check("127.0.0.1:5000", &["6.6.6.6, 41.90.1.1"], "41.90.1.1");
+        check("127.0.0.1:5000", &["6.6.6.6", "41.90.1.1"], "41.90.1.1");
+        check("127.0.0.1:5000", &["nonsense"], "127.0.0.1");
+        check("[::1]:5000", &["2001:db8::7"], "2001:db8::7");
+    }
+}
