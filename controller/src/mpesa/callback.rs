@@ -6,6 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -45,6 +46,8 @@ struct Desk {
     controller: Controller,
     known_sources: Arc<[IpAddr]>,
     letters: mpsc::Sender<Letter>,
+    /// How many have arrived: what arrived within one millisecond is taken in in this order.
+    arrivals: Arc<AtomicU32>,
 }
 
 /// The routes of callbacks. Must be called on the runtime: it starts the task that stores bodies, which ends when the
@@ -52,7 +55,12 @@ struct Desk {
 pub fn callback_router(controller: Controller, settings: &MpesaSettings) -> Router {
     let (letters, arriving) = mpsc::channel(WAITING);
     tokio::spawn(store_letters(controller.clone(), arriving));
-    let desk = Desk { controller, known_sources: settings.known_sources.clone().into(), letters };
+    let desk = Desk {
+        controller,
+        known_sources: settings.known_sources.clone().into(),
+        letters,
+        arrivals: Arc::default(),
+    };
     Router::new().route("/callbacks/stk/{token}", post(receive)).with_state(desk)
 }
 
@@ -81,12 +89,8 @@ async fn receive(
         Ok(body) => body,
         Err(status) => return status.into_response(),
     };
-    let callback = StoredCallback {
-        id: CallbackId::random(&desk.controller.ids),
-        token,
-        body,
-        received_at: desk.controller.clock.now(),
-    };
+    let callback =
+        StoredCallback { id: desk.next_id(), token, body, received_at: desk.controller.clock.now() };
     let (is_stored, stored) = oneshot::channel();
     if desk.letters.send(Letter { callback, source_address, is_stored }).await.is_ok()
         && stored.await == Ok(true)
@@ -127,6 +131,13 @@ fn source_of(peer: Option<IpAddr>, headers: &HeaderMap) -> String {
 }
 
 impl Desk {
+    /// An id that sorts by arrival within one run of the process, and is like no other of any run.
+    fn next_id(&self) -> CallbackId {
+        let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let random = CallbackId::random(&self.controller.ids);
+        CallbackId::parse(&format!("{arrival:08x}{random}")).unwrap_or(random)
+    }
+
     /// Safaricom's addresses change, so a stranger is only mentioned.
     fn note_source(&self, source: &str) {
         if let Ok(address) = source.parse::<IpAddr>()

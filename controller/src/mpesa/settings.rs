@@ -162,6 +162,14 @@ pub enum MpesaSettingsError {
 }
 
 impl RawMpesa {
+    /// Says where the files of the secrets are, for names that mean another place than beside the configuration.
+    #[must_use]
+    pub fn with_files(mut self, place: impl Fn(&Path) -> PathBuf) -> Self {
+        self.consumer_secret_file = place(&self.consumer_secret_file);
+        self.passkey_file = place(&self.passkey_file);
+        self
+    }
+
     /// Checks the section and reads the secrets; relative paths are relative to `config_directory`. Blocks for the two
     /// small files: call it at the start.
     ///

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::evidence::Reason;
+use super::evidence::{CheckoutId, Reason};
 use super::intent::{CallbackToken, Intent, State};
 use crate::columns;
 use crate::database::{Connection, Row};
@@ -47,7 +47,7 @@ pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) 
     .bind(intent.amount.cents())
     .bind(intent.callback_token.reveal())
     .bind(intent.state.as_str())
-    .bind(intent.checkout.as_ref().map(|checkout| checkout.as_str()))
+    .bind(intent.checkout.as_ref().map(CheckoutId::as_str))
     .bind(intent.merchant_request_id.as_deref())
     .bind(code)
     .bind(description)
@@ -73,7 +73,7 @@ pub(crate) async fn update_intent(connection: &mut Connection, intent: &Intent) 
     )
     .bind(intent.id.as_str())
     .bind(intent.state.as_str())
-    .bind(intent.checkout.as_ref().map(|checkout| checkout.as_str()))
+    .bind(intent.checkout.as_ref().map(CheckoutId::as_str))
     .bind(intent.merchant_request_id.as_deref())
     .bind(code)
     .bind(description)

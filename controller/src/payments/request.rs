@@ -74,7 +74,7 @@ pub async fn request(
 ) -> Result<Requested, PaymentError> {
     let (intent, push) = match prepare(controller, daraja, wanted).await? {
         Prepared::Ready(intent, push) => (intent, push),
-        Prepared::Answer(answer) => return Ok(answer),
+        Prepared::Answer(answer) => return Ok(*answer),
     };
     controller.live.tell(Hint::Intent(intent.customer.clone()));
     let (controller, daraja) = (controller.clone(), daraja.clone());
@@ -87,7 +87,7 @@ pub async fn request(
 
 enum Prepared {
     Ready(Box<Intent>, Push),
-    Answer(Requested),
+    Answer(Box<Requested>),
 }
 
 /// Checks and stores the request in one transaction.
@@ -97,7 +97,7 @@ async fn prepare(
     wanted: RequestPayment,
 ) -> Result<Prepared, PaymentError> {
     let now = controller.clock.now();
-    let answer = |requested| Ok(Prepared::Answer(requested));
+    let answer = |requested| Ok(Prepared::Answer(Box::new(requested)));
     let mut transaction = controller.database.write().await?;
     let Some(subscription) = subscriptions::get(&mut transaction, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);

@@ -34,7 +34,8 @@ async fn a_path_that_nobody_was_told_leaves_no_trace() {
     let shop = Shop::open().await;
     let intent = shop.unanswered().await;
     let known = intent.callback_token.reveal().to_owned();
-    let strangers = [strange_token(&shop.controller), known.to_uppercase() + "A", known[1..].to_owned()];
+    let strangers =
+        [strange_token(&shop.controller), known.to_uppercase() + "A", known.chars().skip(1).collect()];
     for token in strangers.iter().map(String::as_str).chain(["x", "%00", "..%2f.."]) {
         let (status, _) = shop.deliver(token, success(&intent, "RGP6CZDYG6", "1500.00")).await;
         assert_eq!(status, 404, "{token}");

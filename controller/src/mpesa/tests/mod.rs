@@ -5,3 +5,4 @@ mod callbacks;
 mod paying;
 mod queries;
 mod shop;
+mod shuffled;

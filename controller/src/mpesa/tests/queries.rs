@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use daraja_sim::{Behaviour, CallbackFaults, FaultsChange, Phone, QueryManner, Redelivery};
 
-use super::shop::{Books, DEADLINE, Shop};
+use super::shop::{Books, DEADLINE, Shop, daraja_with};
 use crate::mpesa::intent::{Event, Intent, State};
 use crate::mpesa::query;
 use crate::shutdown::Shutdown;
@@ -127,4 +127,20 @@ async fn a_daraja_that_is_down_leaves_everything_as_it_was() {
     look(&shop, 20).await;
     let now = shop.intent(&intent).await;
     assert_eq!((now.state.as_str(), now.queries_sent), ("prompted", 1));
+}
+
+#[tokio::test]
+async fn a_short_code_without_the_query_product_is_never_asked_about_and_its_requests_end_all_the_same() {
+    let mut shop = Shop::open().await;
+    let (base_url, address) = (shop.simulator.base_url().to_owned(), shop.address);
+    shop.daraja = daraja_with(&shop.directory, base_url, address, &shop.controller, "query = false");
+    let intent = lost(&shop).await;
+    for seconds in [20, 40, 600, 1_139] {
+        look(&shop, seconds).await;
+        assert_eq!(state(&shop, &intent).await, "prompted");
+    }
+    look(&shop, 61).await;
+    assert_eq!(state(&shop, &intent).await, "expired");
+    redeliver(&shop, &intent).await;
+    assert_eq!(shop.books().await.payments, 1);
 }

@@ -282,12 +282,23 @@ pub(super) fn daraja(
     callbacks: SocketAddr,
     controller: &Controller,
 ) -> Daraja {
+    daraja_with(directory, base_url, callbacks, controller, "")
+}
+
+/// The same with more lines in the section.
+pub(super) fn daraja_with(
+    directory: &TemporaryDirectory,
+    base_url: impl std::fmt::Display,
+    callbacks: SocketAddr,
+    controller: &Controller,
+    more: &str,
+) -> Daraja {
     std::fs::write(directory.path().join("secret"), "demo-secret\n").unwrap();
     std::fs::write(directory.path().join("passkey"), "demo-passkey\n").unwrap();
     let text = format!(
         "base_url = \"{base_url}\"\nshort_code = \"174379\"\ntransaction_type = \"pay_bill\"\n\
          consumer_key = \"demo-key\"\nconsumer_secret_file = \"secret\"\npasskey_file = \"passkey\"\n\
-         callback_base_url = \"http://{callbacks}\"\n"
+         callback_base_url = \"http://{callbacks}\"\n{more}"
     );
     let raw: RawMpesa = toml::from_str(&text).unwrap();
     Daraja::new(raw.check(directory.path()).unwrap(), controller.clock.clone()).unwrap()
