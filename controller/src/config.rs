@@ -95,11 +95,9 @@ pub struct Config {
 }
 
 /// How log lines look.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people and the journal.
-    #[default]
     Text,
     /// One JSON object a line, for collectors.
     Json,
@@ -130,6 +128,12 @@ impl Environment {
             shell_user: text("SUDO_USER").or_else(|| text("USER")).unwrap_or_else(|| "unknown".to_owned()),
             watchdog: text("WATCHDOG_USEC").and_then(|text| text.parse().ok()).map(Duration::from_micros),
         }
+    }
+
+    /// The credential of that name, if systemd was given one.
+    fn credential(&self, name: &Path) -> Option<PathBuf> {
+        let path = self.credentials_directory.as_ref()?.join(name);
+        path.exists().then_some(path)
     }
 }
 
@@ -168,8 +172,7 @@ struct RawDatabase {
 #[serde(deny_unknown_fields)]
 struct RawLog {
     level: Option<String>,
-    #[serde(default)]
-    format: LogFormat,
+    format: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -199,10 +202,8 @@ impl Config {
 
     fn check(raw: RawConfig, directory: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let data_directory = directory.join(&raw.data_directory);
-        let mpesa = raw.mpesa.map(|mpesa| {
-            let directory = environment.credentials_directory.as_deref().unwrap_or(directory);
-            mpesa.check(directory)
-        });
+        let secret_file = |name: &Path| environment.credential(name).unwrap_or_else(|| directory.join(name));
+        let mpesa = raw.mpesa.map(|mpesa| mpesa.with_files(secret_file).check(directory));
         Ok(Self {
             database_url: match raw.database.url {
                 Some(url) => check_database(url, directory)?,
@@ -213,7 +214,7 @@ impl Config {
             broker: raw.broker.check()?,
             mpesa: mpesa.transpose()?,
             log_level: check_level(raw.log.level.as_deref())?,
-            log_format: raw.log.format,
+            log_format: check_format(raw.log.format.as_deref())?,
             session_lasts: check_session(raw.staff.session_hours)?,
             data_directory,
         })
@@ -300,6 +301,18 @@ fn check_level(text: Option<&str>) -> Result<LevelFilter, ConfigError> {
             key: "log.level",
             problem: format!("{other:?} is no level"),
             cure: "use error, warn, info or debug",
+        }),
+    }
+}
+
+fn check_format(text: Option<&str>) -> Result<LogFormat, ConfigError> {
+    match text.unwrap_or("text") {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(ConfigError::Value {
+            key: "log.format",
+            problem: format!("{other:?} is no format"),
+            cure: "use text or json",
         }),
     }
 }

@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
 
 use super::sites::PKI_DIRECTORY;
 use super::{Failure, open_database};
@@ -202,10 +204,16 @@ fn notify(states: &[NotifyState<'_>]) {
     }
 }
 
+/// Ours at the level of the settings; of the libraries only what went wrong, since they tell of every connection.
+fn filter(level: LevelFilter) -> EnvFilter {
+    let theirs = level.min(LevelFilter::WARN);
+    EnvFilter::new(format!("{theirs},tawi_controller={level},tawi_shared={level}"))
+}
+
 fn log_to_standard_error(config: &Config, environment: &Environment) {
     let is_coloured = std::io::stderr().is_terminal() && !environment.is_colour_unwanted;
     let builder = tracing_subscriber::fmt()
-        .with_max_level(config.log_level)
+        .with_env_filter(filter(config.log_level))
         .with_writer(std::io::stderr)
         .with_ansi(is_coloured);
     // A second subscriber in the same process is a test's business.

@@ -26,7 +26,7 @@ impl Fixture {
 
     fn secret(&self, name: &str) {
         let path = self.0.path().join(name);
-        std::fs::write(&path, "not a real secret\n").unwrap();
+        std::fs::write(&path, "not-a-real-secret\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 }
@@ -65,10 +65,10 @@ fn a_refusal_names_the_key_and_the_cure() {
     check("[server]\nlisten_on = \"127.0.0.1:1\"\n", "controller.toml:2: unknown field `listen_on`");
     check("[database]\nurl = \"sqlite::memory:\"\n", "database.url");
     check("[log]\nlevel = \"loud\"\n", "log.level");
-    check("[log]\nformat = \"xml\"\n", "format");
+    check("[log]\nformat = \"xml\"\n", "log.format");
     check("[staff]\nsession_hours = 0\n", "staff.session_hours");
     check("[broker]\nlisten = \"nowhere\"\n", "[broker] listen");
-    check("[mpesa]\nshort_code = \"174379\"\n", "mpesa");
+    check("[mpesa]\nshort_code = \"174379\"\n", "controller.toml:1: missing field `base_url`");
     check("server = 5\n", "controller.toml:1");
 }
 
@@ -92,8 +92,8 @@ fn the_packaged_file_says_the_defaults() {
 #[test]
 fn every_example_in_the_packaged_file_is_good() {
     let fixture = Fixture::new();
-    fixture.secret("mpesa-consumer-secret");
-    fixture.secret("mpesa-passkey");
+    fixture.secret("daraja-consumer-secret");
+    fixture.secret("daraja-passkey");
     let mut examples = 0;
     let text: String = PACKAGED
         .lines()
