@@ -6,8 +6,15 @@
 pub mod clock;
 pub mod config;
 pub mod desired;
+pub mod doctor;
 pub mod enforce;
 pub mod flow;
+pub mod health;
+pub mod link;
 pub mod outbox;
 pub mod reconcile;
+pub mod run;
+pub mod service;
+pub mod site;
+pub mod status;
 pub mod usage;

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use routeros_api::Fingerprint;
+
 use super::files::{self, Finder, Secret};
 use super::raw::RawRouter;
 use super::{ConfigError, ROUTERS, split_host_port};
@@ -15,8 +17,6 @@ use super::{ConfigError, ROUTERS, split_host_port};
 const PLAIN_PORT: u16 = 8728;
 /// RouterOS's API port with TLS.
 const TLS_PORT: u16 = 8729;
-/// A SHA-256 digest.
-const PIN_BYTES: usize = 32;
 /// The longest router name, as for every id.
 const NAME_BYTES: usize = tawi_shared::ids::ID_BYTES;
 
@@ -27,8 +27,8 @@ pub enum RouterTransport {
     Plain,
     /// TLS with whatever certificate has this SHA-256 digest: RouterOS makes its own.
     PinnedTls {
-        /// SHA-256 of the certificate's DER form.
-        sha256: [u8; PIN_BYTES],
+        /// Of the certificate's DER form.
+        fingerprint: Fingerprint,
     },
     /// TLS with a certificate signed by the CA in this file.
     CaTls {
@@ -132,9 +132,9 @@ fn check_transport(raw: &RawRouter, host: &str, finder: &Finder<'_>) -> Result<R
             "use transport = \"tls\", or name the router by its address in the site's own network (10/8, 172.16/12, 192.168/16, fc00::/7)",
         )),
         ("plain", ..) => Ok(RouterTransport::Plain),
-        ("tls", Some(pin), None) => match read_pin(pin) {
-            Some(sha256) => Ok(RouterTransport::PinnedTls { sha256 }),
-            None => Err(ConfigError::value(
+        ("tls", Some(pin), None) => match Fingerprint::parse(pin) {
+            Ok(fingerprint) => Ok(RouterTransport::PinnedTls { fingerprint }),
+            Err(_) => Err(ConfigError::value(
                 key("tls_pin"),
                 "it is not 64 hex digits",
                 "copy the certificate's SHA-256 fingerprint: /certificate print detail",
@@ -144,7 +144,7 @@ fn check_transport(raw: &RawRouter, host: &str, finder: &Finder<'_>) -> Result<R
         ("tls", ..) => Err(ConfigError::value(
             key("tls_pin"),
             "tls needs exactly one of tls_pin and tls_ca_file",
-            "run `tawi-agent doctor`: it prints the pin of the certificate that the router shows",
+            "run `tawi-agent pin <address>`, compare with /certificate print detail on the router, and set tls_pin",
         )),
         (other, ..) => Err(ConfigError::value(
             key("transport"),
@@ -163,19 +163,4 @@ fn is_beside_us(host: &str) -> bool {
         }
         Err(_) => false,
     }
-}
-
-/// Reads hex with or without colons, as RouterOS and openssl print it.
-fn read_pin(text: &str) -> Option<[u8; PIN_BYTES]> {
-    let digits: Vec<u8> = text
-        .chars()
-        .filter(|letter| *letter != ':')
-        .map(|letter| letter.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
-        .collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    let bytes: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
-    bytes.try_into().ok()
 }

@@ -128,7 +128,10 @@ pub fn free_bytes(path: &Path) -> io::Result<u64> {
 }
 
 /// Whether a few blocks can really be written now: quotas and limits do not show in the free space.
-pub(super) fn can_write(directory: &Path) -> io::Result<()> {
+///
+/// # Errors
+/// Why not.
+pub fn can_write(directory: &Path) -> io::Result<()> {
     const PROBE: [u8; 16 * 1024] = [0x5a; 16 * 1024];
     let path = directory.join("probe");
     let written = fs::write(&path, PROBE).and_then(|()| File::open(&path)?.sync_all());

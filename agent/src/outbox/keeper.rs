@@ -381,7 +381,7 @@ impl Keeper {
         let after = self.flash.as_ref().map_or(0, |flash| flash.store.disk_bytes());
         match rewritten.and(opened) {
             Ok(_) => {
-                info!(store.bytes_before = before, store.bytes_after = after, "the store was written anew")
+                info!(store.bytes_before = before, store.bytes_after = after, "the store was written anew");
             }
             Err(problem) => self.fail(&problem),
         }

@@ -25,6 +25,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tawi_shared::wire::{Lane, SessionUsageV1};
@@ -34,8 +35,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::DesiredState;
 
-pub use directory::{StateLock, free_bytes};
+pub use directory::{StateLock, can_write, free_bytes};
 pub use keeper::Keeper;
+pub use records::shortened;
 
 /// Records of one lane that are sealed and not yet forgotten. The link never has more in flight.
 pub const SEALED_RECORDS: u64 = 16;
@@ -52,8 +54,9 @@ pub const URGENT_RESERVE_BYTES: u64 = 1024 * 1024;
 pub const REWRITE_FACTOR: u64 = 8;
 /// See [`REWRITE_FACTOR`].
 pub const REWRITE_SLACK_BYTES: u64 = 32 * 1024 * 1024;
-/// Calls that wait for the store's thread. The core makes one at a time; the rest is for a hung disk.
-const CALLS_WAITING: usize = 8;
+/// Calls that wait for the store's thread. The core makes one at a time; the rest is what reporters bring while the
+/// disk hangs, and is done when it answers again.
+const CALLS_WAITING: usize = 64;
 /// How long a call may take before the store counts as hung. The slowest card that was measured needed two seconds.
 pub const CALL_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -220,6 +223,8 @@ type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
 #[derive(Clone)]
 pub struct Outbox {
     jobs: mpsc::Sender<Job>,
+    /// Set while a call has not come back in time: then nobody waits for the next ones.
+    is_hung: Arc<AtomicBool>,
 }
 
 impl Outbox {
@@ -253,7 +258,7 @@ impl Outbox {
             })
             .map_err(|error| unwritable(error.to_string()))?;
         let opening = opened.await.map_err(|_| unwritable("it ended at once".to_owned()))?;
-        Ok((Self { jobs }, opening))
+        Ok((Self { jobs, is_hung: Arc::default() }, opening))
     }
 
     /// Does `work` on the store's thread. The core awaits each call before the next, so order is kept.
@@ -265,15 +270,24 @@ impl Outbox {
         work: impl FnOnce(&mut Keeper) -> R + Send + 'static,
     ) -> Result<R, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let is_hung = Arc::clone(&self.is_hung);
         let job: Job = Box::new(move |keeper| {
+            let result = work(keeper);
+            is_hung.store(false, Ordering::Relaxed);
             // Whoever asked may have given up waiting.
-            let _ = answer.send(work(keeper));
+            let _ = answer.send(result);
         });
-        // A full queue means that earlier calls never came back.
         self.jobs.try_send(job).map_err(|_| StoreError::Hung)?;
+        if self.is_hung.load(Ordering::Relaxed) {
+            return Err(StoreError::Hung);
+        }
         match tokio::time::timeout(CALL_DEADLINE, answered).await {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Hung),
+            Ok(Err(_)) => Err(StoreError::Hung),
+            Err(_) => {
+                self.is_hung.store(true, Ordering::Relaxed);
+                Err(StoreError::Hung)
+            }
         }
     }
 }

@@ -87,6 +87,9 @@ impl Changes {
     }
 }
 
+/// A key and its value.
+pub(super) type Entry = (Vec<u8>, Vec<u8>);
+
 /// The engine, open.
 pub(super) struct Store {
     db: Db,
@@ -138,7 +141,7 @@ impl Store {
         &self,
         place: Place,
         prefix: &[u8],
-    ) -> Result<impl Iterator<Item = Result<(Vec<u8>, Vec<u8>), StoreError>>, StoreError> {
+    ) -> Result<impl Iterator<Item = Result<Entry, StoreError>>, StoreError> {
         let entries = self.tree(place)?.scan_prefix(prefix);
         Ok(entries.map(|entry| match entry {
             Ok((key, value)) => Ok((key.to_vec(), value.to_vec())),

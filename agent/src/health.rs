@@ -1,0 +1,280 @@
+//! How the agent stands: the answer to `status`, what systemd shows, and what counts as a problem.
+//!
+//! Plain data and judgements on it. Where it comes from is `site`; how it travels to whoever asks is `status.rs`.
+
+use serde::{Deserialize, Serialize};
+use tawi_shared::UnixMillis;
+
+use crate::outbox::{LaneSizes, Overview, StoreHealth};
+
+/// How the agent stands. The JSON of `tawi-agent status --json`; keys are only ever added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The agent's release.
+    pub version: String,
+    /// Which site it serves.
+    pub site: String,
+    /// When the process started, by the agent's clock.
+    pub started_at_ms: i64,
+    /// The line to head office.
+    pub controller: ControllerStatus,
+    /// What head office wants, and how far it is.
+    pub state: StateStatus,
+    /// Each configured router, by name.
+    pub routers: Vec<RouterStatus>,
+    /// What waits for head office.
+    pub outbox: OutboxStatus,
+    /// How flash fares.
+    pub store: StoreStatus,
+    /// What time it is, and whether that is believed.
+    pub clock: ClockStatus,
+    /// Messages from head office that could not be read since the start.
+    pub messages_refused: u64,
+    /// Memory in use, in bytes; 0 when the system does not say.
+    pub rss_bytes: u64,
+}
+
+/// The line to head office.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControllerStatus {
+    /// Whether the controller has answered our hello on this connection.
+    pub is_connected: bool,
+    /// Which address answered.
+    pub address: Option<String>,
+    /// Since when this connection is up.
+    pub connected_since_ms: Option<i64>,
+    /// Why the last connection or try ended.
+    pub last_problem: Option<String>,
+    /// Bytes to the controller since the start, as they left the machine.
+    pub bytes_sent: u64,
+    /// Bytes from the controller since the start.
+    pub bytes_received: u64,
+}
+
+/// What head office wants, and how far it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateStatus {
+    /// The newest generation that is enforced.
+    pub generation: u64,
+    /// The newest generation that a power cut cannot take.
+    pub stored_generation: u64,
+    /// The newest generation that was read back from every router.
+    pub applied_generation: u64,
+    /// Lines of the site.
+    pub lines: u64,
+    /// Speed profiles of the site.
+    pub profiles: u64,
+    /// Lines that are not on their router as they should be.
+    pub failing_lines: u64,
+}
+
+/// One router.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterStatus {
+    /// Its name in the settings.
+    pub name: String,
+    /// Whether it answers.
+    pub is_reachable: bool,
+    /// Its RouterOS release; empty until it was read.
+    pub release: String,
+    /// The newest generation that it settled since the start.
+    pub settled_generation: u64,
+    /// Lines that are not as they should be there.
+    pub failing_lines: u64,
+}
+
+/// What waits for head office.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxStatus {
+    /// The present life of the store.
+    pub store_epoch: u32,
+    /// Events.
+    pub events: LaneStatus,
+    /// Session totals.
+    pub usage: LaneStatus,
+    /// Records that wait in memory because flash takes none.
+    pub in_memory: u64,
+    /// Damaged records that were skipped since the start.
+    pub bad_records: u64,
+    /// Records that were dropped since the start because a bound was reached.
+    pub dropped_records: u64,
+}
+
+/// One lane.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneStatus {
+    /// Without a position.
+    pub pending: u64,
+    /// With a position, and not confirmed.
+    pub sealed: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The newest position that was given out.
+    pub last_seq: u64,
+}
+
+impl From<LaneSizes> for LaneStatus {
+    fn from(sizes: LaneSizes) -> Self {
+        Self { pending: sizes.pending, sealed: sizes.sealed, bytes: sizes.bytes, last_seq: sizes.last_seq }
+    }
+}
+
+/// How flash fares.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// Whether everything is on flash.
+    pub is_well: bool,
+    /// Since when not.
+    pub unwell_since_ms: Option<i64>,
+    /// Why not.
+    pub problem: Option<String>,
+    /// What the store takes on the disk, in bytes.
+    pub disk_bytes: u64,
+}
+
+/// What time it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// The time that is acted on.
+    pub now_ms: i64,
+    /// Whether it is believed. If not, nothing expires by the wall clock.
+    pub is_trusted: bool,
+}
+
+impl Status {
+    /// Fills in what the store said.
+    pub fn put_overview(&mut self, overview: &Overview) {
+        self.outbox = OutboxStatus {
+            store_epoch: overview.epoch,
+            events: overview.events.into(),
+            usage: overview.usage.into(),
+            in_memory: overview.in_memory,
+            bad_records: overview.bad_records,
+            dropped_records: overview.dropped_records,
+        };
+        let (since, problem) = match &overview.health {
+            StoreHealth::Well => (None, None),
+            StoreHealth::Unwell { since, error } => (Some(since.0), Some(error.to_string())),
+        };
+        self.store = StoreStatus {
+            is_well: problem.is_none(),
+            unwell_since_ms: since,
+            problem,
+            disk_bytes: overview.disk_bytes,
+        };
+    }
+
+    /// What someone should look at, in sentences. Empty when all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.controller.is_connected {
+            let why = self.controller.last_problem.as_deref().unwrap_or("no connection was made yet");
+            problems.push(format!("head office is not reached: {why}"));
+        }
+        if let Some(problem) = &self.store.problem {
+            problems.push(format!("new records are not safe against a power cut: {problem}"));
+        }
+        for router in self.routers.iter().filter(|router| !router.is_reachable) {
+            problems.push(format!("router {} does not answer", router.name));
+        }
+        if self.state.failing_lines > 0 {
+            problems.push(format!(
+                "{} lines are not on their router as they should be",
+                self.state.failing_lines
+            ));
+        }
+        if !self.clock.is_trusted {
+            problems.push("the clock is not believed: nothing expires by the wall clock".to_owned());
+        }
+        problems
+    }
+
+    /// One line for systemd's `STATUS=`.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let reachable = self.routers.iter().filter(|router| router.is_reachable).count();
+        let line = if self.controller.is_connected { "connected" } else { "cut off" };
+        let waiting = self.outbox.events.pending.saturating_add(self.outbox.usage.pending);
+        format!(
+            "{line}; {} lines, generation {} applied of {}; {reachable} of {} routers answer; {waiting} records wait",
+            self.state.lines,
+            self.state.applied_generation,
+            self.state.generation,
+            self.routers.len(),
+        )
+    }
+}
+
+/// Memory in use by this process, in bytes; 0 when the system does not say.
+#[must_use]
+pub fn rss_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    rss_of(&text).unwrap_or(0)
+}
+
+/// Reads `VmRSS:   5192 kB` out of `/proc/self/status` (proc(5)).
+fn rss_of(text: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kilobytes.checked_mul(1024)
+}
+
+/// A duration as people say it: the two largest units.
+#[must_use]
+pub fn spoken(from: UnixMillis, to: UnixMillis) -> String {
+    let seconds = to.since(from).as_secs();
+    let units = [
+        (seconds / 86_400, "d"),
+        (seconds / 3_600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let spoken: Vec<_> = units
+        .into_iter()
+        .skip_while(|(count, _)| *count == 0)
+        .take(2)
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, unit)| format!("{count} {unit}"))
+        .collect();
+    if spoken.is_empty() { "0 s".to_owned() } else { spoken.join(" ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_read_from_what_linux_writes() {
+        assert_eq!(rss_of("Name:\tx\nVmRSS:\t    5192 kB\nThreads:\t9\n"), Some(5_192 * 1024));
+        assert_eq!(rss_of("Name:\tx\n"), None);
+        assert!(rss_bytes() > 1024 * 1024);
+    }
+
+    #[test]
+    fn durations_are_spoken_in_two_units() {
+        let check = |seconds: i64, text: &str| {
+            assert_eq!(spoken(UnixMillis(0), UnixMillis(seconds * 1_000)), text);
+        };
+        check(0, "0 s");
+        check(59, "59 s");
+        check(60, "1 min");
+        check(3_661, "1 h 1 min");
+        check(90_000, "1 d 1 h");
+        check(86_400 * 3 + 5, "3 d");
+    }
+
+    #[test]
+    fn an_agent_that_has_just_started_says_what_is_missing() {
+        let mut status = Status {
+            routers: vec![RouterStatus { name: "core".into(), ..RouterStatus::default() }],
+            ..Status::default()
+        };
+        status.put_overview(&Overview::default());
+        let problems = status.problems().join("\n");
+        for word in ["head office", "router core", "clock"] {
+            assert!(problems.contains(word), "{problems}");
+        }
+        assert!(status.store.is_well && !problems.contains("power cut"));
+    }
+}

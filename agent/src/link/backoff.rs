@@ -1,0 +1,78 @@
+//! How long to wait before the next dial. Pure: the random number comes in as an argument.
+//!
+//! Full jitter: anywhere between nothing and a ceiling that doubles with each failure. When head office restarts, a
+//! thousand sites do not come back in the same second.
+
+use std::time::Duration;
+
+/// The highest ceiling: a site is never away for longer than this after the line is back.
+pub const CEILING: Duration = Duration::from_secs(300);
+
+/// The failures so far.
+#[derive(Clone, Debug)]
+pub struct Backoff {
+    base: Duration,
+    failures: u32,
+}
+
+impl Backoff {
+    /// Begins with a ceiling of `base`.
+    #[must_use]
+    pub fn new(base: Duration) -> Self {
+        Self { base, failures: 0 }
+    }
+
+    /// The next wait; the one after it has twice the ceiling.
+    pub fn next(&mut self, random: u64) -> Duration {
+        let doubled = self.base.saturating_mul(2_u32.saturating_pow(self.failures.min(31)));
+        self.failures = self.failures.saturating_add(1);
+        let ceiling = u64::try_from(doubled.min(CEILING).as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(random.checked_rem(ceiling.saturating_add(1)).unwrap_or(0))
+    }
+
+    /// A connection was good: the next wait is short again.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ceilings_double_up_to_five_minutes_and_begin_anew_after_a_good_connection() {
+        let mut backoff = Backoff::new(Duration::from_secs(2));
+        let mut ceilings = Vec::new();
+        for _ in 0..10 {
+            // The remainder of a number just below a multiple of every ceiling + 1 would not show the ceiling; so ask
+            // with the ceiling itself.
+            let failures = backoff.failures;
+            let expected = Duration::from_secs(2 * 2_u64.pow(failures)).min(CEILING);
+            assert_eq!(backoff.next(u64::try_from(expected.as_millis()).unwrap()), expected);
+            ceilings.push(expected.as_secs());
+        }
+        assert_eq!(ceilings, [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        backoff.reset();
+        assert_eq!(backoff.next(2_000), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn the_wait_is_anywhere_below_the_ceiling() {
+        let ids = tawi_shared::IdSource::seeded(3);
+        let mut seconds = std::collections::BTreeSet::new();
+        for _ in 0..2_000 {
+            let mut backoff = Backoff::new(CEILING);
+            let wait = backoff.next(ids.number());
+            assert!(wait <= CEILING);
+            seconds.insert(wait.as_secs() / 30);
+        }
+        assert_eq!(seconds.iter().copied().take(10).collect::<Vec<_>>(), (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn many_failures_do_not_overflow() {
+        let mut backoff = Backoff { base: Duration::MAX, failures: u32::MAX };
+        assert!(backoff.next(u64::MAX) <= CEILING);
+    }
+}

@@ -1,0 +1,271 @@
+//! Our own door to head office: a Unix socket that rumqttc connects to, a TLS connection behind it, and a splice.
+//!
+//! So there is one TLS stack in the agent, every step has a deadline, sessions are resumed, and the bytes of a metered
+//! line are counted where they leave the machine. The socket stands in a directory that only the agent can enter.
+//! What travels is `session.rs`'s business.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::net::{TcpStream, UnixListener};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::ByteCounters;
+use crate::config::{ControllerAddress, ControllerConfig};
+
+/// Name look-up, TCP and TLS together.
+pub const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+/// rumqttc connects to the socket at once; whoever does not is not coming.
+const ACCEPT_DEADLINE: Duration = Duration::from_secs(5);
+/// Each way of the splice. A usage batch is 4 KiB.
+const SPLICE_BYTES: usize = 8 * 1024;
+/// The kernel's limit for the name of a socket, in bytes, with the closing zero.
+const SOCKET_NAME_BYTES: usize = 108;
+
+/// Why head office could not be dialled.
+#[derive(Debug, Error)]
+pub enum DialError {
+    /// No TCP connection.
+    #[error("{address}: {source}")]
+    Connect {
+        /// Which address.
+        address: ControllerAddress,
+        /// Why.
+        source: io::Error,
+    },
+    /// No TLS on it.
+    #[error("{address}: TLS: {source}")]
+    Tls {
+        /// Which address.
+        address: ControllerAddress,
+        /// Why.
+        source: io::Error,
+    },
+    /// Neither within [`DIAL_DEADLINE`].
+    #[error("{address}: no connection within {} s", DIAL_DEADLINE.as_secs())]
+    TooSlow {
+        /// Which address.
+        address: ControllerAddress,
+    },
+    /// The name cannot stand in a certificate.
+    #[error("{address}: it is not a name that a certificate can carry")]
+    BadName {
+        /// Which address.
+        address: ControllerAddress,
+    },
+}
+
+/// Why the door cannot be opened.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The system refuses.
+    #[error("{}: the agent's own socket cannot be made: {source}", path.display())]
+    Refused {
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The directory's name is too long for a socket in it.
+    #[error("{}: the name is too long for a socket; choose a shorter state_directory", .0.display())]
+    NameTooLong(PathBuf),
+}
+
+/// A connection to head office, with the address that answered.
+pub struct Dialed {
+    /// Encrypted, both sides proven.
+    pub stream: TlsStream<Counted>,
+    /// Which address answered.
+    pub address: ControllerAddress,
+}
+
+/// The door.
+pub struct Dialer {
+    socket: PathBuf,
+    listener: Arc<UnixListener>,
+    tls: TlsConnector,
+    addresses: Vec<ControllerAddress>,
+    server_name: Option<String>,
+    next: usize,
+    bytes: Arc<ByteCounters>,
+}
+
+impl Dialer {
+    /// Opens the socket in `directory`, which is made for the agent alone if need be.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(
+        directory: &Path,
+        controller: &ControllerConfig,
+        tls: Arc<ClientConfig>,
+        bytes: Arc<ByteCounters>,
+    ) -> Result<Self, BindError> {
+        let socket = directory.join("mqtt.sock");
+        let listener = bind_private(&socket)?;
+        Ok(Self {
+            socket,
+            listener: Arc::new(listener),
+            tls: TlsConnector::from(tls),
+            addresses: controller.addresses.clone(),
+            server_name: controller.server_name.clone(),
+            next: 0,
+            bytes,
+        })
+    }
+
+    /// Where rumqttc connects to.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Dials the next address of the list.
+    ///
+    /// # Errors
+    /// [`DialError`] names the address; the next call tries the one after it.
+    pub async fn dial(&mut self) -> Result<Dialed, DialError> {
+        let count = self.addresses.len().max(1);
+        let address = self.addresses.get(self.next % count).cloned();
+        let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
+        self.next = self.next.wrapping_add(1) % count;
+        let dialed = dial_address(&address, self.server_name.as_deref(), &self.tls, &self.bytes).await;
+        if dialed.is_ok() {
+            // What worked is tried first the next time.
+            self.next = self.next.wrapping_add(count).wrapping_sub(1) % count;
+        }
+        dialed
+    }
+
+    /// Waits for rumqttc at the door and carries bytes both ways until either side ends.
+    #[must_use]
+    pub fn splice(&self, mut stream: TlsStream<Counted>) -> Splice {
+        let listener = Arc::clone(&self.listener);
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let (mut inner, _) = timeout(ACCEPT_DEADLINE, listener.accept()).await??;
+            copy_bidirectional_with_sizes(&mut inner, &mut stream, SPLICE_BYTES, SPLICE_BYTES).await?;
+            Ok(())
+        });
+        Splice { task }
+    }
+}
+
+/// The two ways of one connection. Dropping it ends both.
+pub struct Splice {
+    task: JoinSet<io::Result<()>>,
+}
+
+impl Splice {
+    /// Waits until everything was carried; how the line broke, if it did.
+    pub async fn ended(mut self) -> Option<io::Error> {
+        self.task.join_next().await?.ok()?.err()
+    }
+}
+
+/// Dials one address, with TLS. The doctor uses it too.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial_address(
+    address: &ControllerAddress,
+    server_name: Option<&str>,
+    tls: &TlsConnector,
+    bytes: &Arc<ByteCounters>,
+) -> Result<Dialed, DialError> {
+    let name = ServerName::try_from(server_name.unwrap_or(&address.host).to_owned())
+        .map_err(|_| DialError::BadName { address: address.clone() })?;
+    let dialing = async {
+        let tcp = TcpStream::connect((address.host.as_str(), address.port))
+            .await
+            .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
+            .map_err(|source| DialError::Connect { address: address.clone(), source })?;
+        let counted = Counted { tcp, bytes: Arc::clone(bytes) };
+        let stream = tls
+            .connect(name, counted)
+            .await
+            .map_err(|source| DialError::Tls { address: address.clone(), source })?;
+        Ok(Dialed { stream, address: address.clone() })
+    };
+    match timeout(DIAL_DEADLINE, Box::pin(dialing)).await {
+        Ok(dialed) => dialed,
+        Err(_) => Err(DialError::TooSlow { address: address.clone() }),
+    }
+}
+
+/// A listening socket that only the agent's user can reach.
+///
+/// # Errors
+/// [`BindError`].
+pub fn bind_private(socket: &Path) -> Result<UnixListener, BindError> {
+    if socket.as_os_str().len() >= SOCKET_NAME_BYTES {
+        return Err(BindError::NameTooLong(socket.to_path_buf()));
+    }
+    let refused = |source| BindError::Refused { path: socket.to_path_buf(), source };
+    if let Some(directory) = socket.parent() {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(refused)?;
+    }
+    // A socket of the last run is in the way; the lock on the state directory says that nobody listens on it.
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+        _ => {}
+    }
+    let listener = UnixListener::bind(socket).map_err(refused)?;
+    std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600)).map_err(refused)?;
+    Ok(listener)
+}
+
+/// A TCP connection whose bytes are counted.
+pub struct Counted {
+    tcp: TcpStream,
+    bytes: Arc<ByteCounters>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.tcp).poll_read(context, buffer);
+        let read = buffer.filled().len().saturating_sub(before);
+        self.bytes.received.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        polled
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.tcp).poll_write(context, buffer);
+        if let Poll::Ready(Ok(written)) = &polled {
+            self.bytes.sent.fetch_add(u64::try_from(*written).unwrap_or(0), Ordering::Relaxed);
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}

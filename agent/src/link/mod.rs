@@ -1,0 +1,188 @@
+//! The connection to head office, again and again.
+//!
+//! ```text
+//! core ⇄ session (rumqttc, one pair a connection) ⇄ our own socket ⇄ dialer (TLS) ⇄ controller
+//! ```
+//!
+//! Whatever rumqttc accepted may be lost when a connection ends, so that nothing is ever believed to be told before
+//! the controller's own word for it: the core keeps the outbox until a cursor comes. A connection is disposable;
+//! after each end everything is built anew, and the next dial waits for a random time that grows with failures. What
+//! is said and when is the core's business; `window` and `backoff` are the pure parts.
+
+pub mod backoff;
+pub mod dialer;
+pub mod session;
+pub mod tls;
+pub mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tawi_shared::{IdSource, SiteId};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use crate::outbox::Outbox;
+use backoff::Backoff;
+use dialer::{Dialed, Dialer};
+pub use session::{Connection, Delivery, Lost};
+
+/// Messages from the link that wait for the core. A snapshot of a large site is a dozen of them, and the core takes
+/// one in milliseconds; whoever fills this queue has a core that hangs, and the connection is dropped.
+pub const INBOUND_WAITING: usize = 1_024;
+/// Bytes of messages that wait for the core: a large site's snapshot several times over.
+pub const INBOUND_BYTES: u64 = 4 * 1024 * 1024;
+/// From the CONNECT to the SUBACK. Satellite and 3G links need most of it.
+pub const SUBSCRIBE_DEADLINE: Duration = Duration::from_secs(30);
+/// How long what was written last may take to leave through the dialer.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What the link tells the core.
+#[derive(Debug)]
+pub enum FromLink {
+    /// Connected and subscribed: say hello.
+    Up(Connection),
+    /// The controller said something. Only between `Up` and `Down` of the same connection.
+    Said(Delivery),
+    /// The connection ended.
+    Down {
+        /// Which.
+        connection_epoch: u64,
+        /// Why, for the log and the status page.
+        why: String,
+    },
+    /// The controller could not be reached, or refused.
+    Failed {
+        /// Why, with the address.
+        why: String,
+    },
+}
+
+/// Where the link puts what it hears.
+pub type LinkSender = mpsc::Sender<FromLink>;
+
+/// Bytes over the metered line, as they leave and enter the machine.
+#[derive(Debug, Default)]
+pub struct ByteCounters {
+    /// To the controller.
+    pub sent: AtomicU64,
+    /// From the controller.
+    pub received: AtomicU64,
+}
+
+impl ByteCounters {
+    /// Sent and received since the start.
+    #[must_use]
+    pub fn totals(&self) -> (u64, u64) {
+        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
+    }
+}
+
+/// What the link needs to know.
+pub struct LinkSettings {
+    /// Whose topics.
+    pub site: SiteId,
+    /// How often a silent line is tried.
+    pub keep_alive: Duration,
+    /// The first pause before another try.
+    pub reconnect_base: Duration,
+}
+
+/// Why one try came to nothing.
+#[derive(Debug, Error)]
+enum TryError {
+    #[error(transparent)]
+    Dial(#[from] dialer::DialError),
+    #[error("the disk does not answer, so that the connection has no number")]
+    NoNumber,
+    #[error("the controller did not accept the subscription within {} s", SUBSCRIBE_DEADLINE.as_secs())]
+    NotSubscribed,
+    #[error("the controller ended the connection before the subscription: {0}")]
+    Refused(String),
+}
+
+/// Keeps a connection to head office for as long as the core listens.
+pub async fn run(
+    settings: LinkSettings,
+    mut dialer: Dialer,
+    outbox: Outbox,
+    ids: IdSource,
+    core: LinkSender,
+) {
+    let mut backoff = Backoff::new(settings.reconnect_base);
+    loop {
+        match connect_once(&settings, &mut dialer, &outbox, &core).await {
+            Ok(was_good) if was_good => backoff.reset(),
+            Ok(_) => {}
+            Err(error) => {
+                if core.send(FromLink::Failed { why: error.to_string() }).await.is_err() {
+                    return;
+                }
+            }
+        }
+        if core.is_closed() {
+            return;
+        }
+        sleep(backoff.next(ids.number())).await;
+    }
+}
+
+/// One connection from dial to end; whether the controller answered its hello.
+async fn connect_once(
+    settings: &LinkSettings,
+    dialer: &mut Dialer,
+    outbox: &Outbox,
+    core: &LinkSender,
+) -> Result<bool, TryError> {
+    let Dialed { stream, address } = dialer.dial().await?;
+    // Only now, because the number costs a write to flash.
+    let connection_epoch =
+        outbox.call(crate::outbox::Keeper::next_connection_epoch).await.map_err(|_| TryError::NoNumber)?;
+    let splice = dialer.splice(stream);
+    let mut session = session::start(settings, dialer.socket(), connection_epoch, address, core.clone());
+    let subscribed = timeout(SUBSCRIBE_DEADLINE, session.subscribed()).await;
+    if subscribed.is_err() {
+        session.stop();
+    }
+    let (why, was_good) = session.ended().await;
+    // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
+    // the splice knows how: a refused certificate, for one, shows after the handshake.
+    let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();
+    let why = line_error.map_or(why, |line_error| line_error.to_string());
+    match subscribed {
+        Ok(true) => {
+            // A core that is gone needs no telling.
+            let _ = core.send(FromLink::Down { connection_epoch, why }).await;
+            Ok(was_good)
+        }
+        Ok(false) => Err(TryError::Refused(why)),
+        Err(_) => Err(TryError::NotSubscribed),
+    }
+}
+
+/// A share in the bytes that wait for the core; given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Share {
+    waiting: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Share {
+    /// `None` when too much waits already.
+    fn take(waiting: &Arc<AtomicU64>, bytes: u64) -> Option<Self> {
+        let before = waiting.fetch_add(bytes, Ordering::Relaxed);
+        let share = Self { waiting: Arc::clone(waiting), bytes };
+        (before.saturating_add(bytes) <= INBOUND_BYTES).then_some(share)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,274 @@
+//! One connection's life with rumqttc 0.25: a client and its event loop, used once and thrown away.
+//!
+//! ```text
+//! CONNECT (will = bye) ─> CONNACK ─> SUBSCRIBE down/# ─> SUBACK ─> Up to the core ─> deliveries … ─> end
+//! ```
+//!
+//! Its event loop is polled by one task that does nothing else: polling is not safe to cancel, and publishing from the
+//! polling task locks up when the channel is full. After any error the pair is dropped, because what it kept of an old
+//! connection would be lost silently or block the new one. Deliveries are acknowledged by the core, by hand.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rumqttc::{
+    AsyncClient, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, Publish, QoS,
+    SubscribeReasonCode, Transport,
+};
+use tawi_shared::SiteId;
+use tawi_shared::topics::{Down, Up, down_filter, parse_down};
+use tawi_shared::wire::{ByeV1, encode};
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::{FromLink, LinkSender, LinkSettings, Share};
+use crate::config::ControllerAddress;
+
+/// The largest packet in either direction. An envelope is at most 64 KiB, and a broker may add to a topic.
+const PACKET_BYTES: usize = 256 * 1024;
+/// Requests that wait for the event loop: the window, its acks, and what is said at once.
+const REQUESTS: usize = 128;
+/// Publishes that the broker has not acknowledged. Well above the window, so that packet ids never come round to one
+/// that is still in use.
+const IN_FLIGHT: u16 = 64;
+/// TCP, TLS and CONNACK as rumqttc sees them: only the CONNACK, since the line is already up.
+const CONNACK_SECONDS: u64 = 30;
+/// How long a farewell may take.
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The connection is gone, or so slow that it will be.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the connection to the controller is gone")]
+pub struct Lost;
+
+/// The core's end of a connection. Dropping it ends the connection.
+#[derive(Debug)]
+pub struct Connection {
+    client: AsyncClient,
+    site: SiteId,
+    /// Its number; higher than that of every earlier one.
+    pub connection_epoch: u64,
+    /// Which address answered.
+    pub address: ControllerAddress,
+    is_good: Arc<AtomicBool>,
+    /// Dropped with this value, which tells the link.
+    _hold: mpsc::Sender<()>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Connection {
+    /// Says something, at least once, if the connection lives. Never waits.
+    ///
+    /// # Errors
+    /// [`Lost`]: drop the connection.
+    pub fn say(&self, up: Up, bytes: Vec<u8>) -> Result<(), Lost> {
+        self.client.try_publish(up.topic(&self.site), QoS::AtLeastOnce, false, bytes).map_err(|_| Lost)
+    }
+
+    /// Tells the broker that a delivery was dealt with.
+    ///
+    /// # Errors
+    /// [`Lost`]: drop the connection.
+    pub fn ack(&self, delivery: &Delivery) -> Result<(), Lost> {
+        self.client.try_ack(&delivery.publish).map_err(|_| Lost)
+    }
+
+    /// The controller answered our hello: the next dial need not wait long.
+    pub fn mark_good(&self) {
+        self.is_good.store(true, Ordering::Relaxed);
+    }
+
+    /// Says bye and ends the connection, waiting for a moment until that is on its way.
+    pub async fn farewell(self) {
+        let bye = ByeV1 { connection_epoch: self.connection_epoch };
+        let is_said = encode(&bye, 0, 0, 0).is_ok_and(|bytes| self.say(Up::Bye, bytes).is_ok());
+        if is_said && self.client.try_disconnect().is_ok() {
+            let _ = tokio::time::timeout(FAREWELL_DEADLINE, self.ended).await;
+        }
+    }
+}
+
+/// Something that the controller said, not yet acknowledged.
+#[derive(Debug)]
+pub struct Delivery {
+    publish: Publish,
+    _share: Share,
+}
+
+impl Delivery {
+    /// The bytes, unread.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.publish.payload
+    }
+
+    /// What kind of message the topic promises; `None` for a topic that is not ours.
+    #[must_use]
+    pub fn kind(&self) -> Option<Down> {
+        parse_down(&self.publish.topic).map(|(_, kind)| kind)
+    }
+
+    /// The topic, for the log.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.publish.topic
+    }
+}
+
+/// The link's end of a connection.
+pub(super) struct Session {
+    task: JoinSet<String>,
+    subscribed: oneshot::Receiver<()>,
+    /// Ends when the core drops its connection.
+    held: mpsc::Receiver<()>,
+    is_good: Arc<AtomicBool>,
+}
+
+/// Starts the pair on our own socket.
+pub(super) fn start(
+    settings: &LinkSettings,
+    socket: &Path,
+    connection_epoch: u64,
+    address: ControllerAddress,
+    core: LinkSender,
+) -> Session {
+    let (client, event_loop) = pair(settings, socket, connection_epoch);
+    let (hold, held) = mpsc::channel(1);
+    let (subscribed_sender, subscribed) = oneshot::channel();
+    let (ended_sender, ended) = oneshot::channel();
+    let is_good = Arc::new(AtomicBool::new(false));
+    let connection = Connection {
+        client: client.clone(),
+        site: settings.site.clone(),
+        connection_epoch,
+        address,
+        is_good: Arc::clone(&is_good),
+        _hold: hold,
+        ended,
+    };
+    let polling = Polling {
+        client,
+        filter: down_filter(&settings.site),
+        core,
+        waiting: Arc::new(AtomicU64::new(0)),
+        opening: Some((connection, subscribed_sender)),
+    };
+    let mut task = JoinSet::new();
+    task.spawn(async move {
+        let why = polling.run(event_loop).await;
+        let _ = ended_sender.send(());
+        why
+    });
+    Session { task, subscribed, held, is_good }
+}
+
+fn pair(settings: &LinkSettings, socket: &Path, connection_epoch: u64) -> (AsyncClient, EventLoop) {
+    let site = settings.site.as_str();
+    let mut options = MqttOptions::new(site, socket.to_string_lossy(), 0);
+    options.set_transport(Transport::Unix);
+    options.set_credentials(site, "");
+    options.set_clean_session(true);
+    options.set_keep_alive(settings.keep_alive);
+    options.set_manual_acks(true);
+    options.set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
+    options.set_inflight(IN_FLIGHT);
+    // A will that cannot be encoded would be a will that says nothing; the controller then learns of the end from the
+    // next hello.
+    if let Ok(bye) = encode(&ByeV1 { connection_epoch }, 0, 0, 0) {
+        options.set_last_will(LastWill::new(Up::Bye.topic(&settings.site), bye, QoS::AtLeastOnce, false));
+    }
+    let (client, mut event_loop) = AsyncClient::new(options, REQUESTS);
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(CONNACK_SECONDS);
+    event_loop.set_network_options(network);
+    (client, event_loop)
+}
+
+impl Session {
+    /// Whether the controller accepted the subscription; `false` when the connection ended before.
+    pub(super) async fn subscribed(&mut self) -> bool {
+        (&mut self.subscribed).await.is_ok()
+    }
+
+    /// Ends the pair at once.
+    pub(super) fn stop(&mut self) {
+        self.task.abort_all();
+    }
+
+    /// Waits for the end: of the line, or of the core's patience. Says why, and whether the hello was answered.
+    pub(super) async fn ended(mut self) -> (String, bool) {
+        let why = tokio::select! {
+            ended = self.task.join_next() => match ended {
+                Some(Ok(why)) => why,
+                Some(Err(_)) | None => "the session was stopped".to_owned(),
+            },
+            // Nothing is ever sent on it: it ends when the core drops the connection. The loop itself is not
+            // cancelled in the middle: the whole pair is dropped.
+            _ = self.held.recv() => "the agent ended it".to_owned(),
+        };
+        (why, self.is_good.load(Ordering::Relaxed))
+    }
+}
+
+/// What the polling task knows.
+struct Polling {
+    client: AsyncClient,
+    filter: String,
+    core: LinkSender,
+    waiting: Arc<AtomicU64>,
+    /// Until the subscription is accepted.
+    opening: Option<(Connection, oneshot::Sender<()>)>,
+}
+
+impl Polling {
+    /// Polls until the connection ends, and says why.
+    async fn run(mut self, mut event_loop: EventLoop) -> String {
+        loop {
+            let event = match event_loop.poll().await {
+                Ok(event) => event,
+                Err(error) => return error.to_string(),
+            };
+            let outcome = match event {
+                Event::Incoming(Packet::ConnAck(_)) => self.subscribe(),
+                Event::Incoming(Packet::SubAck(ack)) => self.open(&ack.return_codes),
+                Event::Incoming(Packet::Publish(publish)) => self.deliver(publish),
+                Event::Outgoing(Outgoing::Disconnect) => Err("the agent said bye".to_owned()),
+                _ => Ok(()),
+            };
+            if let Err(why) = outcome {
+                return why;
+            }
+        }
+    }
+
+    fn subscribe(&self) -> Result<(), String> {
+        // The channel is empty: nothing was said before.
+        self.client
+            .try_subscribe(&self.filter, QoS::AtLeastOnce)
+            .map_err(|_| "the subscription could not be sent".to_owned())
+    }
+
+    fn open(&mut self, codes: &[SubscribeReasonCode]) -> Result<(), String> {
+        let is_accepted = !codes.is_empty()
+            && codes.iter().all(|code| matches!(code, SubscribeReasonCode::Success(QoS::AtLeastOnce)));
+        if !is_accepted {
+            return Err(format!("the broker refused the subscription to {}", self.filter));
+        }
+        let Some((connection, subscribed)) = self.opening.take() else { return Ok(()) };
+        self.core.try_send(FromLink::Up(connection)).map_err(|_| OVERRUN.to_owned())?;
+        let _ = subscribed.send(());
+        Ok(())
+    }
+
+    fn deliver(&self, publish: Publish) -> Result<(), String> {
+        let bytes = u64::try_from(publish.payload.len()).unwrap_or(u64::MAX);
+        let share = Share::take(&self.waiting, bytes).ok_or_else(|| OVERRUN.to_owned())?;
+        let delivery = Delivery { publish, _share: share };
+        self.core.try_send(FromLink::Said(delivery)).map_err(|_| OVERRUN.to_owned())
+    }
+}
+
+const OVERRUN: &str = "the agent cannot take messages as fast as they come";

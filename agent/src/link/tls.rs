@@ -1,0 +1,123 @@
+//! What proves us to head office and head office to us: certificates from files, one provider, our own clock.
+//!
+//! Only the CA file is believed: neither the system's certificates nor anything built in. Time comes from the trusted
+//! clock, because a board that boots in 1970 would refuse every certificate. Sessions are resumed across connections,
+//! which saves a metered line some kilobytes each time.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::Resumption;
+use rustls::crypto::{CryptoProvider, ring};
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::{self, PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use thiserror::Error;
+
+use crate::clock::TrustedClock;
+use crate::config::ControllerConfig;
+
+/// Servers whose sessions are remembered: the addresses of one controller.
+const SESSIONS: usize = 8;
+
+/// Why the certificates cannot be used.
+#[derive(Debug, Error)]
+pub enum TlsFileError {
+    /// A file cannot be read.
+    #[error("controller.{key}: {}: {source}\n  cure: copy the file from the bundle that head office made for this site", path.display())]
+    Unreadable {
+        /// The key in the settings.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("controller.{key}: {}: {problem}\n  cure: copy the file from the bundle that head office made for this site", path.display())]
+    Unusable {
+        /// The key in the settings.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+/// The client's side of every TLS connection to head office.
+///
+/// # Errors
+/// [`TlsFileError`] names the key and the file.
+pub fn client_config(
+    controller: &ControllerConfig,
+    clock: TrustedClock,
+) -> Result<Arc<ClientConfig>, TlsFileError> {
+    let unusable =
+        |key, path: &Path, problem: String| TlsFileError::Unusable { key, path: path.into(), problem };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates("ca_file", &controller.ca_file)? {
+        roots
+            .add(certificate)
+            .map_err(|error| unusable("ca_file", &controller.ca_file, error.to_string()))?;
+    }
+    let chain = certificates("certificate_file", &controller.certificate_file)?;
+    let bytes = read("key_file", &controller.key_file)?;
+    let key = PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| unusable("key_file", &controller.key_file, pem_problem(&error)))?;
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let mut config = ClientConfig::builder_with_details(provider, Arc::new(OurTime(clock)))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| unusable("ca_file", &controller.ca_file, error.to_string()))?
+        .with_root_certificates(roots)
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| unusable("key_file", &controller.key_file, error.to_string()))?;
+    config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    Ok(Arc::new(config))
+}
+
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+/// [`TlsFileError`] names the key and the file.
+pub fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFileError> {
+    let unusable = |problem| TlsFileError::Unusable { key, path: path.into(), problem };
+    let bytes = read(key, path)?;
+    let found: Vec<_> = CertificateDer::pem_slice_iter(&bytes)
+        .collect::<Result<_, _>>()
+        .map_err(|error| unusable(pem_problem(&error)))?;
+    if found.is_empty() { Err(unusable("it holds no certificate".to_owned())) } else { Ok(found) }
+}
+
+fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsFileError> {
+    std::fs::read(path).map_err(|source| TlsFileError::Unreadable { key, path: path.into(), source })
+}
+
+/// What is wrong with a PEM file, without a piece of it: it may be a key.
+fn pem_problem(error: &pem::Error) -> String {
+    match error {
+        pem::Error::NoItemsFound => "it holds nothing of that kind".to_owned(),
+        pem::Error::MissingSectionEnd { .. } => "it is cut short".to_owned(),
+        _ => "it is not a PEM file".to_owned(),
+    }
+}
+
+/// The trusted clock, as rustls asks for it.
+struct OurTime(TrustedClock);
+
+impl fmt::Debug for OurTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OurTime")
+    }
+}
+
+impl TimeProvider for OurTime {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = u64::try_from(self.0.now().0).ok()?;
+        Some(UnixTime::since_unix_epoch(Duration::from_millis(now)))
+    }
+}

@@ -1,0 +1,184 @@
+//! What may be told next, and what is still unanswered. Pure: times are counted from the start of the connection.
+//!
+//! A lane is silent until the controller's first cursor of this connection says where it stands. After that at most
+//! [`WINDOW`] records are unanswered over both lanes, and usage leaves some of it to events, so that a backlog of
+//! totals never stands before "customer online". Hello and acks are not counted here: they are said at once.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use tawi_shared::wire::Lane;
+
+/// Records that may be unanswered. Far below what rumqttc has in flight, so that its packet ids never collide.
+pub const WINDOW: usize = 16;
+/// What of it usage may take.
+pub const USAGE_WINDOW: usize = 12;
+/// A connection on which something stays unanswered for so long is dead, or its controller is.
+pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
+
+#[derive(Clone, Debug, Default)]
+struct LaneWindow {
+    /// Whether the controller has said in this connection where it stands.
+    is_heard: bool,
+    /// The highest position that was told or confirmed.
+    told: u64,
+    /// What is unanswered: position and time.
+    unanswered: VecDeque<(u64, Duration)>,
+}
+
+/// What is unanswered on one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    event: LaneWindow,
+    usage: LaneWindow,
+    hello_at: Option<Duration>,
+}
+
+/// What to tell next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// Of which lane.
+    pub lane: Lane,
+    /// Records with positions after this one.
+    pub after: u64,
+    /// At most so many.
+    pub limit: u64,
+}
+
+impl Window {
+    /// Hello was said, or said again: lanes wait for their cursors, and nothing counts as told.
+    pub fn hello(&mut self, now: Duration) {
+        *self = Self { hello_at: Some(now), ..Self::default() };
+    }
+
+    /// What to tell next, given in which lanes anything may wait: events before usage.
+    #[must_use]
+    pub fn next(&self, events_wait: bool, usage_waits: bool) -> Option<Next> {
+        let all = self.event.unanswered.len().saturating_add(self.usage.unanswered.len());
+        let free = WINDOW.saturating_sub(all);
+        let usage_free = free.min(USAGE_WINDOW.saturating_sub(self.usage.unanswered.len()));
+        let ask = |lane, window: &LaneWindow, limit: usize| Next {
+            lane,
+            after: window.told,
+            limit: u64::try_from(limit).unwrap_or(0),
+        };
+        if events_wait && self.event.is_heard && free > 0 {
+            Some(ask(Lane::Event, &self.event, free))
+        } else if usage_waits && self.usage.is_heard && usage_free > 0 {
+            Some(ask(Lane::Usage, &self.usage, usage_free))
+        } else {
+            None
+        }
+    }
+
+    /// A record was told.
+    pub fn told(&mut self, lane: Lane, seq: u64, now: Duration) {
+        let window = self.lane(lane);
+        window.told = window.told.max(seq);
+        window.unanswered.push_back((seq, now));
+    }
+
+    /// The controller has committed all positions up to `cursor`.
+    pub fn cursor(&mut self, lane: Lane, cursor: u64) {
+        let window = self.lane(lane);
+        window.is_heard = true;
+        window.told = window.told.max(cursor);
+        window.unanswered.retain(|(seq, _)| *seq > cursor);
+        if self.event.is_heard && self.usage.is_heard {
+            self.hello_at = None;
+        }
+    }
+
+    /// Whether the controller has answered the hello for both lanes.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.event.is_heard && self.usage.is_heard
+    }
+
+    /// How many records are unanswered.
+    #[must_use]
+    pub fn unanswered(&self) -> usize {
+        self.event.unanswered.len().saturating_add(self.usage.unanswered.len())
+    }
+
+    /// Whether something has been unanswered for too long.
+    #[must_use]
+    pub fn is_overdue(&self, now: Duration) -> bool {
+        let oldest = |window: &LaneWindow| window.unanswered.front().map(|(_, at)| *at);
+        let oldest = [self.hello_at, oldest(&self.event), oldest(&self.usage)].into_iter().flatten().min();
+        oldest.is_some_and(|at| now.saturating_sub(at) > ANSWER_DEADLINE)
+    }
+
+    fn lane(&mut self, lane: Lane) -> &mut LaneWindow {
+        match lane {
+            Lane::Event => &mut self.event,
+            Lane::Usage => &mut self.usage,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    enum Step {
+        Hello,
+        Tell(Lane, u64),
+        Cursor(Lane, u64),
+    }
+    use Lane::{Event, Usage};
+    use Step::{Cursor, Hello, Tell};
+
+    fn after(steps: &[Step]) -> Window {
+        let mut window = Window::default();
+        for step in steps {
+            match step {
+                Hello => window.hello(NOW),
+                Tell(lane, seq) => window.told(*lane, *seq, NOW),
+                Cursor(lane, seq) => window.cursor(*lane, *seq),
+            }
+        }
+        window
+    }
+
+    #[test]
+    fn what_is_told_next() {
+        let check = |steps: &[Step], waits: (bool, bool), expected: Option<(Lane, u64, u64)>| {
+            let next = after(steps).next(waits.0, waits.1).map(|next| (next.lane, next.after, next.limit));
+            assert_eq!(next, expected);
+        };
+        check(&[Hello], (true, true), None);
+        check(&[Hello, Cursor(Usage, 0)], (true, true), Some((Usage, 0, 12)));
+        check(&[Hello, Cursor(Usage, 0), Cursor(Event, 3)], (true, true), Some((Event, 3, 16)));
+        check(&[Hello, Cursor(Usage, 7), Cursor(Event, 3)], (false, true), Some((Usage, 7, 12)));
+        check(&[Hello, Cursor(Usage, 7), Cursor(Event, 3)], (false, false), None);
+        let mut full: Vec<Step> = vec![Hello, Cursor(Usage, 0), Cursor(Event, 0)];
+        full.extend((1..=12).map(|seq| Tell(Usage, seq)));
+        check(&full, (false, true), None);
+        check(&full, (true, true), Some((Event, 0, 4)));
+        full.extend((1..=4).map(|seq| Tell(Event, seq)));
+        check(&full, (true, true), None);
+        full.push(Cursor(Usage, 5));
+        check(&full, (true, true), Some((Event, 4, 5)));
+        check(&full, (false, true), Some((Usage, 12, 5)));
+        full.push(Hello);
+        check(&full, (true, true), None);
+    }
+
+    #[test]
+    fn a_silent_controller_is_noticed_after_45_seconds() {
+        let late = NOW + ANSWER_DEADLINE + Duration::from_millis(1);
+        assert!(after(&[Hello]).is_overdue(late));
+        assert!(!after(&[Hello]).is_overdue(NOW + ANSWER_DEADLINE));
+        assert!(after(&[Hello, Cursor(Event, 0)]).is_overdue(late), "both lanes must be answered");
+        let answered = [Hello, Cursor(Event, 0), Cursor(Usage, 0)];
+        assert!(!after(&answered).is_overdue(late) && after(&answered).is_answered());
+        let mut told: Vec<Step> = answered.into();
+        told.push(Tell(Event, 1));
+        assert!(after(&told).is_overdue(late));
+        told.push(Cursor(Event, 1));
+        assert!(!after(&told).is_overdue(late));
+    }
+}

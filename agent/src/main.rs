@@ -1,0 +1,276 @@
+//! The command line of the agent.
+//!
+//! Reads the settings, sets up logging and the one crypto provider, and hands over to `run`, `status` or `doctor`.
+//! Exit codes are those of sysexits.h where there is one; `--help` lists them.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
+use tawi_agent::doctor::{self, Finding, Verdict};
+use tawi_agent::health::{Status, spoken};
+use tawi_agent::outbox::StoreError;
+use tawi_agent::run::{StartError, run};
+use tawi_agent::status::{AskError, ask_release, ask_status};
+use tawi_shared::{Clock, UnixMillis};
+use tokio::runtime::{Builder, Runtime};
+
+/// Something is wrong, and was said.
+const PROBLEM: u8 = 1;
+/// EX_UNAVAILABLE: the agent does not run, or does not answer.
+const UNAVAILABLE: u8 = 69;
+/// EX_CANTCREAT: the state directory or a socket cannot be made.
+const CANNOT_CREATE: u8 = 73;
+/// EX_TEMPFAIL: another agent has the state directory.
+const TRY_LATER: u8 = 75;
+/// EX_CONFIG: the settings are wrong.
+const BAD_CONFIG: u8 = 78;
+
+const EXAMPLES: &str = "\
+Examples:
+  tawi-agent doctor                              look at everything, with a cure for what is wrong
+  tawi-agent status                              how the running agent stands
+  tawi-agent status --json | jq .state           the same for programs
+  tawi-agent pin 192.168.88.1                    the fingerprint to put into router.tls_pin
+  tawi-agent release core                        let cuts go ahead that the guard of router core holds
+  tawi-agent run --config ./agent.toml           run in the foreground
+
+Exit codes:
+  0   all is well               69  the agent does not run or does not answer
+  1   a problem was found       73  the state directory or a socket cannot be made
+  2   wrong use                 75  another agent runs on the same state directory
+                                78  the settings are wrong; the message names the key and the cure";
+
+/// Makes the MikroTik routers of one site agree with what head office decided, alone if need be.
+#[derive(Parser)]
+#[command(name = "tawi-agent", version, after_help = EXAMPLES)]
+struct Arguments {
+    /// The settings.
+    #[arg(long, global = true, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve the site until SIGTERM or SIGINT.
+    Run,
+    /// Ask the running agent how it stands.
+    Status {
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at settings, files, disk, head office and routers; say what is wrong and what to do.
+    Doctor {
+        /// Answer in JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the fingerprint of the certificate that a router shows on its api-ssl port.
+    Pin {
+        /// The router: an address or a name, with a port if it is not 8729.
+        address: String,
+    },
+    /// Let the cuts go ahead that the guard of a router holds at this moment.
+    Release {
+        /// The router's name in the settings.
+        router: String,
+    },
+}
+
+fn main() -> ExitCode {
+    // Before anything else can open a TLS connection. A second install would be refused, which harms nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let arguments = Arguments::parse();
+    let environment = Environment::read();
+    let runtime = match Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime cannot be started: {error}"), PROBLEM),
+    };
+    let outcome = match arguments.command {
+        Command::Run => serve(&arguments.config, &environment, &runtime),
+        Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
+        Command::Doctor { json } => show_doctor(&arguments.config, &environment, &runtime, json),
+        Command::Pin { address } => show_pin(&address, &runtime),
+        Command::Release { router } => release(&arguments.config, &environment, &runtime, &router),
+    };
+    // A thread that hangs in a name look-up must not hold up the end.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn serve(path: &Path, environment: &Environment, runtime: &Runtime) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(config.log_level)
+        .with_ansi(std::io::stderr().is_terminal() && !environment.is_colour_unwanted)
+        .with_writer(std::io::stderr)
+        .init();
+    match runtime.block_on(Box::pin(run(config))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error.to_string(), code_of(&error)),
+    }
+}
+
+fn code_of(error: &StartError) -> u8 {
+    match error {
+        StartError::Tls(_) | StartError::RouterCa { .. } => BAD_CONFIG,
+        StartError::Store(StoreError::Locked(_)) => TRY_LATER,
+        StartError::Store(_) | StartError::Socket(_) => CANNOT_CREATE,
+        StartError::Signals(_) => PROBLEM,
+    }
+}
+
+fn show_status(path: &Path, environment: &Environment, runtime: &Runtime, json: bool) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    let status = match runtime.block_on(ask_status(&config.status_socket())) {
+        Ok(status) => status,
+        Err(error) => return not_answered(&error),
+    };
+    let problems = status.problems();
+    if json {
+        print_json(&status);
+    } else {
+        print(&describe(&status, &problems));
+    }
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEM) }
+}
+
+fn show_doctor(path: &Path, environment: &Environment, runtime: &Runtime, json: bool) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    let is_coloured = std::io::stdout().is_terminal() && !environment.is_colour_unwanted;
+    let show = |finding: &Finding| {
+        if !json {
+            print(&line_of(finding, is_coloured));
+        }
+    };
+    let findings = runtime.block_on(Box::pin(doctor::examine(&config, Clock::system(), show)));
+    if json {
+        print_json(&findings);
+    }
+    let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
+    if is_bad { ExitCode::from(PROBLEM) } else { ExitCode::SUCCESS }
+}
+
+fn show_pin(address: &str, runtime: &Runtime) -> ExitCode {
+    match runtime.block_on(Box::pin(doctor::pin_of(address))) {
+        Ok(fingerprint) => {
+            print(&format!(
+                "tls_pin = \"{fingerprint}\"\n# Compare it with the router's own word before you trust it: /certificate print detail\n"
+            ));
+            ExitCode::SUCCESS
+        }
+        Err(why) => fail(&format!("{address} shows no certificate: {why}"), UNAVAILABLE),
+    }
+}
+
+fn release(path: &Path, environment: &Environment, runtime: &Runtime, router: &str) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    match runtime.block_on(ask_release(&config.status_socket(), router)) {
+        Ok(()) => {
+            print(&format!("what the guard of {router} holds may go ahead\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => not_answered(&error),
+    }
+}
+
+/// The status for people.
+fn describe(status: &Status, problems: &[String]) -> String {
+    let now = UnixMillis(status.clock.now_ms);
+    let mut text = format!(
+        "site        {} (agent {}, up {}, {} MiB of memory)\n",
+        status.site,
+        status.version,
+        spoken(UnixMillis(status.started_at_ms), now),
+        status.rss_bytes / 1024 / 1024,
+    );
+    text += &match (&status.controller.address, status.controller.connected_since_ms) {
+        (Some(address), Some(since)) => {
+            format!("head office {address}, connected for {}\n", spoken(UnixMillis(since), now))
+        }
+        _ => "head office not connected\n".to_owned(),
+    };
+    text += &format!(
+        "state       generation {} in force, {} on flash, {} on the routers; {} lines, {} profiles\n",
+        status.state.generation,
+        status.state.stored_generation,
+        status.state.applied_generation,
+        status.state.lines,
+        status.state.profiles,
+    );
+    for router in &status.routers {
+        let answer = if router.is_reachable { "answers" } else { "does not answer" };
+        let release =
+            if router.release.is_empty() { String::new() } else { format!(", RouterOS {}", router.release) };
+        text += &format!(
+            "router      {} {answer}{release}; generation {} settled, {} lines failing\n",
+            router.name, router.settled_generation, router.failing_lines,
+        );
+    }
+    let (events, usage) = (&status.outbox.events, &status.outbox.usage);
+    text += &format!(
+        "outbox      {} events and {} session totals wait, {} records unconfirmed; {} KiB on flash\n",
+        events.pending,
+        usage.pending,
+        events.sealed.saturating_add(usage.sealed),
+        status.store.disk_bytes / 1024,
+    );
+    for problem in problems {
+        text += &format!("PROBLEM     {problem}\n");
+    }
+    text
+}
+
+fn line_of(finding: &Finding, is_coloured: bool) -> String {
+    let (word, colour) = match finding.verdict {
+        Verdict::Good => ("good    ", "32"),
+        Verdict::Doubtful => ("doubtful", "33"),
+        Verdict::Bad => ("BAD     ", "31"),
+    };
+    let word = if is_coloured { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() };
+    let cure =
+        if finding.cure.is_empty() { String::new() } else { format!("\n         cure: {}", finding.cure) };
+    format!("{word} {}: {}{cure}\n", finding.subject, finding.detail)
+}
+
+fn bad_config(error: &ConfigError) -> ExitCode {
+    fail(&error.to_string(), BAD_CONFIG)
+}
+
+fn not_answered(error: &AskError) -> ExitCode {
+    let code = if matches!(error, AskError::Refused(_)) { PROBLEM } else { UNAVAILABLE };
+    fail(&error.to_string(), code)
+}
+
+fn fail(message: &str, code: u8) -> ExitCode {
+    // Nobody may be reading: that changes nothing about the exit code.
+    let _ = writeln!(std::io::stderr(), "tawi-agent: {message}");
+    ExitCode::from(code)
+}
+
+/// Whoever pipes us into `head` is content with less.
+fn print(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn print_json<T: serde::Serialize>(value: &T) {
+    print(&serde_json::to_string_pretty(value).unwrap_or_default());
+    print("\n");
+}

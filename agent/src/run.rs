@@ -1,0 +1,194 @@
+//! Puts the parts of the running agent together, starts them and waits for the end.
+//!
+//! Reconcilers start from what is on flash, before head office is dialled: a site that boots without its backhaul
+//! enforces at once. Nothing is decided here. What each failure to start means for the exit code is `main.rs`'s
+//! business.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use routeros_api::{Options, TlsTrust, Transport};
+use tawi_shared::{Clock, IdSource};
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tracing::info;
+
+use crate::clock::TrustedClock;
+use crate::config::{Config, RouterConfig, RouterTransport};
+use crate::flow::REPORTS_WAITING;
+use crate::link::dialer::{BindError, Dialer, bind_private};
+use crate::link::tls::{TlsFileError, client_config};
+use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
+use crate::outbox::{Opening, Outbox, StoreError};
+use crate::reconcile::guard::GuardLimits;
+use crate::reconcile::{self, RouterSettings};
+use crate::service;
+use crate::site::{Ends, Site, Tools};
+use crate::status;
+
+/// Why the agent cannot start. Each names what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A certificate or key of the controller's line.
+    #[error(transparent)]
+    Tls(#[from] TlsFileError),
+    /// The CA of a router.
+    #[error("router.tls_ca_file of {router:?}: {}: {problem}\n  cure: name a PEM file with the CA of that router", path.display())]
+    RouterCa {
+        /// Which router.
+        router: String,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The state directory.
+    #[error("state_directory: {0}\n  cure: let the agent's user own it, and run one agent only")]
+    Store(#[from] StoreError),
+    /// A socket.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// Signals cannot be heard.
+    #[error("signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`StartError`] says why it did not start; a started agent only ends when it is asked to.
+pub async fn run(config: Config) -> Result<(), StartError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let (stop_sender, stop) = oneshot::channel();
+    let mut watching = JoinSet::new();
+    watching.spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        service::stopping();
+        // The agent may have ended already.
+        let _ = stop_sender.send(());
+    });
+    run_until(config, stop, Clock::system(), IdSource::system()).await
+}
+
+/// Runs the agent until `stop`, with a clock and random numbers of the caller's choice.
+///
+/// # Errors
+/// [`StartError`] says why it did not start.
+pub async fn run_until(
+    config: Config,
+    stop: oneshot::Receiver<()>,
+    clock: Clock,
+    ids: IdSource,
+) -> Result<(), StartError> {
+    let (outbox, opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
+    let trusted = TrustedClock::new(clock, opening.clock_floor);
+    let tls = client_config(&config.controller, trusted.clone())?;
+    let bytes = Arc::new(ByteCounters::default());
+    let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
+    let status_listener = bind_private(&config.status_socket())?;
+
+    let (state_sender, state) = watch::channel(Arc::clone(&opening.state));
+    let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
+    let (link_sender, inbound) = mpsc::channel(INBOUND_WAITING);
+    let (question_sender, questions) = mpsc::channel(status::QUESTIONS);
+
+    // Before the reconcilers are spawned: their first look at the state is what was on flash.
+    let site = Site::new(
+        Tools {
+            site: config.site.clone(),
+            clock: trusted.clone(),
+            ids: ids.clone(),
+            outbox: outbox.clone(),
+            state: state_sender,
+            bytes,
+            routers: config.routers.iter().map(|router| router.name.clone()).collect(),
+        },
+        &opening,
+    );
+    // Everything in here ends with this function.
+    let (mut tasks, mut reconcilers) = (JoinSet::new(), Reconcilers::default());
+    let mut releases = BTreeMap::new();
+    for router in &config.routers {
+        let settings = router_settings(&config, router, &opening)?;
+        releases.insert(router.name.clone(), settings.release.clone());
+        reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
+    }
+    drop(report_sender);
+    let link_settings = LinkSettings {
+        site: config.site.clone(),
+        keep_alive: config.controller.keep_alive,
+        reconnect_base: config.controller.reconnect_base,
+    };
+    tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
+    tasks.spawn(status::serve(status_listener, question_sender, releases));
+    service::ready();
+    info!(site.id = %config.site, site.routers = config.routers.len(), "started");
+    Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;
+    let _ = std::fs::remove_file(config.status_socket());
+    Ok(())
+}
+
+/// The reconcilers' tasks. They end with it: every write of theirs may be cut off at any point.
+#[derive(Default)]
+struct Reconcilers(Vec<JoinHandle<()>>);
+
+impl Drop for Reconcilers {
+    fn drop(&mut self) {
+        self.0.iter().for_each(JoinHandle::abort);
+    }
+}
+
+/// What the reconciler of one router must know.
+fn router_settings(
+    config: &Config,
+    router: &RouterConfig,
+    opening: &Opening,
+) -> Result<RouterSettings, StartError> {
+    let mut settings = RouterSettings::new(&router.name, router_options(router)?);
+    settings.timings.full_check = config.enforce.full_check;
+    settings.timings.sample = config.enforce.sample;
+    settings.guard = GuardLimits {
+        percent: config.enforce.guard_percent,
+        lines: usize::try_from(config.enforce.guard_lines).unwrap_or(usize::MAX),
+        ..settings.guard
+    };
+    settings.settled_generation = opening.settled.get(&router.name).copied();
+    let prefix = format!("{}/", router.name);
+    let is_here = |session: &&tawi_shared::wire::SessionUsageV1| session.session.starts_with(&prefix);
+    settings.open_sessions = opening.open_sessions.iter().filter(is_here).cloned().collect();
+    Ok(settings)
+}
+
+/// How to connect to a router. The doctor connects the same way.
+///
+/// # Errors
+/// [`StartError::RouterCa`].
+pub fn router_options(router: &RouterConfig) -> Result<Options, StartError> {
+    let bad_ca = |path: &PathBuf, problem: String| StartError::RouterCa {
+        router: router.name.clone(),
+        path: path.clone(),
+        problem,
+    };
+    let transport = match &router.transport {
+        RouterTransport::Plain => Transport::Plain,
+        RouterTransport::PinnedTls { fingerprint } => Transport::Tls(TlsTrust::Pin(*fingerprint)),
+        RouterTransport::CaTls { ca_file } => {
+            let pem = std::fs::read(ca_file).map_err(|error| bad_ca(ca_file, error.to_string()))?;
+            Transport::Tls(TlsTrust::ca_pem(&pem).map_err(|error| bad_ca(ca_file, error.to_string()))?)
+        }
+    };
+    let address = if router.host.contains(':') {
+        format!("[{}]:{}", router.host, router.port)
+    } else {
+        format!("{}:{}", router.host, router.port)
+    };
+    let password = routeros_api::Secret::new(router.password.reveal().as_bytes().to_vec());
+    Ok(Options::new(address, transport, &router.user, password))
+}

@@ -1,0 +1,572 @@
+//! The heart of the agent: takes what head office wants to flash and to the reconcilers, and what they saw to head
+//! office.
+//!
+//! ```text
+//! delta or snapshot ─> DesiredState::take_* ─> flash, synced ─> "stored" ─> watch ─> MQTT ack
+//! Settled ─> applied        events, usage ─> outbox ─> window ─> link        cursor ─> forget
+//! ```
+//!
+//! One task and no locks. Whatever waits at once is taken together, so that fifty payments in a second cost one sync of
+//! flash. It refuses to say "stored" of what a power cut could take. It does not know MQTT (`link`), the engine
+//! (`outbox`) or RouterOS (`reconcile`); pure parts are next door in `applied`, `chunks` and `link::window`.
+
+pub mod applied;
+mod chunks;
+mod talk;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tawi_shared::wire::{DownMessage, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
+use tawi_shared::{IdSource, SiteId, UnixMillis};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+
+use crate::clock::TrustedClock;
+use crate::desired::{DesiredState, Taken};
+use crate::flow::{Report, ReportReceiver, StateSender};
+use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
+use crate::link::{ByteCounters, Delivery, FromLink};
+use crate::outbox::{Forgot, Opening, Outbox, Overview, StoreHealth};
+use crate::service;
+use applied::Progress;
+use chunks::{Chunks, Joined};
+use talk::Talk;
+
+/// What is taken in one go at most, of messages and of reports: more would let the other side wait.
+const TAKEN_AT_ONCE: usize = 64;
+/// How often overdue answers and the watchdog are looked after.
+const TICK: Duration = Duration::from_secs(1);
+/// How often the store's figures are read, and a store that fails is tried again.
+const STORE_EVERY: Duration = Duration::from_secs(5);
+/// How often the clock's floor is kept: what a power cut may take from it.
+const FLOOR_EVERY: Duration = Duration::from_secs(300);
+/// How often old records and a bloated store are looked for.
+const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
+/// Between two hellos of one connection that ask for a missing or better state.
+const HELLO_AGAIN: Duration = Duration::from_secs(2);
+
+/// A question of how the agent stands, and where the answer goes.
+pub type StatusRequest = oneshot::Sender<Status>;
+
+/// What the heart of the agent is connected to.
+pub struct Ends {
+    /// From the link.
+    pub inbound: mpsc::Receiver<FromLink>,
+    /// From the reconcilers.
+    pub reports: ReportReceiver,
+    /// From whoever asks how the agent stands.
+    pub questions: mpsc::Receiver<StatusRequest>,
+    /// Ends when the agent is asked to stop.
+    pub stop: oneshot::Receiver<()>,
+}
+
+/// What it works with.
+pub struct Tools {
+    /// Which site this is.
+    pub site: SiteId,
+    /// Time.
+    pub clock: TrustedClock,
+    /// Randomness.
+    pub ids: IdSource,
+    /// Flash.
+    pub outbox: Outbox,
+    /// The newest state, for the reconcilers.
+    pub state: StateSender,
+    /// What the line has carried.
+    pub bytes: Arc<ByteCounters>,
+    /// The routers of the settings.
+    pub routers: Vec<String>,
+}
+
+/// When something was last done.
+struct Chores {
+    store: Instant,
+    floor: Instant,
+    maintain: Instant,
+}
+
+/// The heart of the agent.
+pub struct Site {
+    tools: Tools,
+    boot_id: u64,
+    started_at: UnixMillis,
+    /// What is enforced.
+    desired: Arc<DesiredState>,
+    /// What is safe on flash.
+    stored: Arc<DesiredState>,
+    /// Whether the state was found to differ from the controller's: a snapshot must come.
+    is_state_doubted: bool,
+    chunks: Chunks,
+    progress: Progress,
+    talk: Option<Talk>,
+    overview: Overview,
+    last_problem: Option<String>,
+    messages_refused: u64,
+    chores: Chores,
+}
+
+impl Site {
+    /// Begins with what was found on flash.
+    #[must_use]
+    pub fn new(tools: Tools, opening: &Opening) -> Self {
+        let now = Instant::now();
+        let state = Arc::clone(&opening.state);
+        tools.state.send_replace(Arc::clone(&state));
+        Self {
+            boot_id: tools.ids.number(),
+            started_at: tools.clock.now(),
+            stored: Arc::clone(&state),
+            desired: state,
+            is_state_doubted: !opening.is_state_whole,
+            chunks: Chunks::default(),
+            progress: Progress::new(tools.routers.iter().cloned()),
+            talk: None,
+            overview: Overview::default(),
+            last_problem: None,
+            messages_refused: 0,
+            chores: Chores { store: now, floor: now, maintain: now },
+            tools,
+        }
+    }
+
+    /// Works until it is asked to stop; then says bye and makes everything durable.
+    pub async fn run(mut self, mut ends: Ends) {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut has_reports = true;
+        self.refresh_overview().await;
+        info!(site.id = %self.tools.site, state.generation = self.desired.generation, "the agent is at work");
+        loop {
+            tokio::select! {
+                _ = &mut ends.stop => break,
+                message = ends.inbound.recv() => match message {
+                    Some(first) => Box::pin(self.take_messages(first, &mut ends.inbound)).await,
+                    None => break,
+                },
+                report = ends.reports.recv(), if has_reports => match report {
+                    Some(first) => Box::pin(self.take_reports(first, &mut ends.reports)).await,
+                    // A site without routers has nobody to report.
+                    None => has_reports = false,
+                },
+                Some(answer) = ends.questions.recv() => {
+                    self.refresh_overview().await;
+                    // Whoever asked may be gone.
+                    let _ = answer.send(self.status());
+                }
+                _ = tick.tick() => Box::pin(self.tick()).await,
+            }
+        }
+        self.stop().await;
+    }
+
+    async fn stop(mut self) {
+        let floor = self.tools.clock.floor();
+        let kept = self.tools.outbox.call(move |keeper| {
+            keeper.put_clock_floor(floor);
+            keeper.sync();
+        });
+        if kept.await.is_err() {
+            warn!("the disk does not answer; what was not synced may be lost");
+        }
+        if let Some(talk) = self.talk.take() {
+            talk.farewell().await;
+        }
+        info!(site.id = %self.tools.site, "the agent stops");
+    }
+
+    /// Takes what waits from the link, and makes one commit of all state in it.
+    async fn take_messages(&mut self, first: FromLink, inbound: &mut mpsc::Receiver<FromLink>) {
+        let mut deliveries = Vec::new();
+        let mut next = Some(first);
+        for _ in 0..TAKEN_AT_ONCE {
+            let Some(message) = next.take().or_else(|| inbound.try_recv().ok()) else { break };
+            match message {
+                FromLink::Said(delivery) => self.hear(delivery, &mut deliveries).await,
+                FromLink::Up(connection) => {
+                    // What came before belongs to the connection before.
+                    self.store_state(&mut deliveries).await;
+                    info!(controller.address = %connection.address, "connected to head office");
+                    self.talk = Some(Talk::new(connection));
+                    self.say_hello();
+                }
+                FromLink::Down { connection_epoch, why } => {
+                    self.store_state(&mut deliveries).await;
+                    if self.talk.as_ref().is_some_and(|talk| talk.connection_epoch() == connection_epoch) {
+                        self.talk = None;
+                    }
+                    self.chunks.clear();
+                    warn!(link.why = why, "the connection to head office ended");
+                    self.last_problem = Some(why);
+                }
+                FromLink::Failed { why } => {
+                    // Once for each cause, or a long outage fills the log.
+                    if self.last_problem.as_ref() != Some(&why) {
+                        warn!(link.why = why, "head office is not reached; trying on");
+                    }
+                    self.last_problem = Some(why);
+                }
+            }
+        }
+        self.store_state(&mut deliveries).await;
+        self.pump().await;
+    }
+
+    /// Takes in one message. State is only taken into memory here; its acknowledgement waits in `deliveries`.
+    async fn hear(&mut self, delivery: Delivery, deliveries: &mut Vec<Delivery>) {
+        match DownMessage::decode(delivery.bytes()) {
+            Ok((_, DownMessage::Delta(delta))) => {
+                self.take_delta(&delta);
+                deliveries.push(delivery);
+            }
+            Ok((_, DownMessage::Snapshot(chunk))) => {
+                self.take_chunk(chunk);
+                deliveries.push(delivery);
+            }
+            Ok((_, DownMessage::Cursor(cursor))) => {
+                self.tools.clock.note_controller_time(UnixMillis(cursor.controller_clock_ms));
+                if let Some(lane) = Lane::from_code(cursor.lane) {
+                    self.take_cursor(lane, cursor.store_epoch, cursor.cursor).await;
+                }
+                self.acknowledge(&delivery);
+            }
+            Err(error) => {
+                // Bad bytes stay bad: they are counted, and what comes after them is not held up.
+                self.messages_refused = self.messages_refused.saturating_add(1);
+                warn!(link.topic = delivery.topic(), %error, "a message from head office cannot be read");
+                self.acknowledge(&delivery);
+            }
+        }
+    }
+
+    fn take_delta(&mut self, delta: &StateDeltaV1) {
+        let taken = self.desired.take_delta(delta);
+        debug!(state.to = delta.to_generation, "a delta came");
+        self.take(taken, "delta");
+    }
+
+    fn take_chunk(&mut self, chunk: StateSnapshotV1) {
+        match self.chunks.take(chunk) {
+            Joined::Waiting => {}
+            Joined::Whole { generation, hash, lines, profiles } => {
+                let taken = self.desired.take_snapshot(generation, hash, lines, profiles);
+                if matches!(taken, Taken::AlreadyHeld) {
+                    self.is_state_doubted = false;
+                    if generation < self.desired.generation {
+                        warn!(
+                            state.generation = self.desired.generation,
+                            snapshot.generation = generation,
+                            "head office offers an older state than this site holds; was its database restored?"
+                        );
+                    }
+                }
+                self.take(taken, "snapshot");
+            }
+            Joined::Refused(why) => {
+                self.messages_refused = self.messages_refused.saturating_add(1);
+                warn!(state.why = why, "a part of a snapshot cannot be used");
+            }
+        }
+    }
+
+    fn take(&mut self, taken: Taken, what: &'static str) {
+        match taken {
+            Taken::Moved(state) => {
+                // Its hash is the controller's own: whatever was doubted before, this is right.
+                self.is_state_doubted = false;
+                self.desired = Arc::new(state);
+                self.with_talk(|talk| talk.is_hello_wanted = false);
+            }
+            Taken::AlreadyHeld => {
+                // Head office may have missed that it is stored.
+                self.with_talk(|talk| talk.is_stored_wanted = true);
+            }
+            Taken::Gap { from_generation } => {
+                info!(
+                    state.from = from_generation,
+                    state.generation = self.desired.generation,
+                    "a delta starts from a generation that is not held; asking for what lies between"
+                );
+                self.with_talk(|talk| talk.is_hello_wanted = true);
+            }
+            Taken::HashDiffers => {
+                warn!(state.what = what, "the state would differ from head office's; asking for a snapshot");
+                self.is_state_doubted = true;
+                self.with_talk(|talk| talk.is_hello_wanted = true);
+            }
+        }
+    }
+
+    /// Puts the state on flash if it moved, says so, hands it to the reconcilers, and acknowledges what brought it.
+    async fn store_state(&mut self, deliveries: &mut Vec<Delivery>) {
+        let is_news = !Arc::ptr_eq(&self.desired, &self.stored);
+        if is_news && !self.is_state_doubted {
+            let started = Instant::now();
+            let state = Arc::clone(&self.desired);
+            let put = self.tools.outbox.call(move |keeper| keeper.put_state(state)).await;
+            match put.and_then(|put| put) {
+                Ok(()) => {
+                    self.stored = Arc::clone(&self.desired);
+                    let duration_ms = started.elapsed().as_secs_f64() * 1_000.0;
+                    debug!(state.generation = self.stored.generation, duration_ms, "the state is on flash");
+                    self.with_talk(|talk| talk.is_stored_wanted = true);
+                }
+                // The keeper has said so loudly. The state is enforced all the same; what is not said is "stored",
+                // and so head office sends it again to whoever comes back without it.
+                Err(error) => debug!(%error, "the state is not on flash yet"),
+            }
+        }
+        self.say_stored();
+        if !Arc::ptr_eq(&self.desired, &self.tools.state.borrow()) {
+            self.tools.state.send_replace(Arc::clone(&self.desired));
+            self.say_applied();
+        }
+        for delivery in deliveries.drain(..) {
+            self.acknowledge(&delivery);
+        }
+    }
+
+    async fn take_cursor(&mut self, lane: Lane, store_epoch: u32, cursor: u64) {
+        let ids_epoch = self.overview.epoch;
+        let forgot = self.tools.outbox.call(move |keeper| keeper.forget(lane, store_epoch, cursor)).await;
+        match forgot {
+            Ok(Forgot::Records(_)) => {
+                let was_answered = self.talk.as_ref().is_some_and(Talk::is_answered);
+                self.with_talk(|talk| talk.cursor(lane, cursor));
+                if !was_answered && self.talk.as_ref().is_some_and(Talk::is_answered) {
+                    info!("head office has answered");
+                    self.last_problem = None;
+                    self.say_applied();
+                }
+            }
+            Ok(Forgot::ForeignEpoch) => {
+                debug!(
+                    outbox.epoch = ids_epoch,
+                    cursor.epoch = store_epoch,
+                    "a cursor of another life of the store"
+                );
+            }
+            Ok(Forgot::NewEpoch) => {
+                warn!(
+                    outbox.cursor = cursor,
+                    "head office knows more records than this store ever had; beginning a new life of the store"
+                );
+                self.refresh_overview().await;
+                self.say_hello();
+            }
+            Err(error) => debug!(%error, "the cursor was not taken"),
+        }
+    }
+
+    /// Takes what waits from the reconcilers: good news first, records after.
+    async fn take_reports(&mut self, first: Report, reports: &mut ReportReceiver) {
+        let (mut events, mut usage, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = Some(first);
+        for _ in 0..TAKEN_AT_ONCE {
+            let Some(report) = next.take().or_else(|| reports.try_recv().ok()) else { break };
+            match report {
+                Report::Settled { router, generation, failures } => {
+                    if self.progress.settled(&router, generation, failures) {
+                        settled.push((router, generation));
+                    }
+                }
+                Report::RouterStatus { router, is_reachable, release } => {
+                    info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
+                    self.progress.status(&router, is_reachable, release);
+                }
+                Report::Usage { sessions } => usage.extend(sessions),
+                Report::Event(event) => events.push(event),
+            }
+        }
+        self.say_applied();
+        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        let (has_events, has_usage) = (!events.is_empty(), !usage.is_empty());
+        if has_events || has_usage || !settled.is_empty() {
+            let kept = self.tools.outbox.call(move |keeper| {
+                if !events.is_empty() {
+                    keeper.put_events(&events, is_historical);
+                }
+                if !usage.is_empty() {
+                    keeper.put_usage(usage, is_historical);
+                }
+                settled.iter().for_each(|(router, generation)| keeper.put_settled(router, *generation));
+            });
+            if let Err(error) = kept.await {
+                warn!(%error, "reports of the routers may be lost");
+            }
+        }
+        self.with_talk(|talk| talk.waits(has_events, has_usage));
+        self.pump().await;
+    }
+
+    /// Tells head office what waits, as far as the window allows.
+    async fn pump(&mut self) {
+        while let Some(next) = self.talk.as_ref().and_then(Talk::next) {
+            let taken =
+                self.tools.outbox.call(move |keeper| keeper.take(next.lane, next.after, next.limit)).await;
+            let records = taken.unwrap_or_default();
+            self.with_talk(|talk| talk.tell(next, records));
+        }
+        self.drop_lost();
+    }
+
+    async fn tick(&mut self) {
+        if self.talk.as_ref().is_some_and(Talk::is_overdue) {
+            warn!("head office has not answered for too long; connecting anew");
+            self.last_problem = Some("head office stopped answering".to_owned());
+            self.talk = None;
+        }
+        if self.talk.as_ref().is_some_and(|talk| talk.is_hello_wanted && talk.hello_age() >= HELLO_AGAIN) {
+            self.say_hello();
+        }
+        if self.chores.store.elapsed() >= STORE_EVERY {
+            self.chores.store = Instant::now();
+            self.refresh_overview().await;
+            if self.overview.health != StoreHealth::Well {
+                self.recover().await;
+            }
+            if !Arc::ptr_eq(&self.desired, &self.stored) {
+                self.store_state(&mut Vec::new()).await;
+            }
+            service::alive(&self.status().summary());
+        }
+        if self.chores.floor.elapsed() >= FLOOR_EVERY {
+            self.chores.floor = Instant::now();
+            let floor = self.tools.clock.floor();
+            let _ = self.tools.outbox.call(move |keeper| keeper.put_clock_floor(floor)).await;
+        }
+        if self.chores.maintain.elapsed() >= MAINTAIN_EVERY {
+            self.chores.maintain = Instant::now();
+            let reading = self.tools.clock.reading();
+            let now = reading.is_trusted.then_some(reading.now);
+            let _ = self.tools.outbox.call(move |keeper| keeper.maintain(now)).await;
+        }
+    }
+
+    /// Flash failed: whether it takes records again.
+    async fn recover(&mut self) {
+        let found = self.tools.outbox.call(crate::outbox::Keeper::recover).await;
+        if let Ok(Some(state)) = found
+            && state.generation > self.desired.generation
+        {
+            info!(state.generation = state.generation, "the stored state could be read after all");
+            self.desired = state;
+        }
+        self.refresh_overview().await;
+        if self.overview.health == StoreHealth::Well {
+            if self.overview.stored_generation == self.desired.generation {
+                self.stored = Arc::clone(&self.desired);
+                self.with_talk(|talk| talk.is_stored_wanted = true);
+            }
+            self.with_talk(|talk| talk.waits(true, true));
+            self.store_state(&mut Vec::new()).await;
+            self.pump().await;
+        }
+    }
+
+    async fn refresh_overview(&mut self) {
+        match self.tools.outbox.call(|keeper| keeper.overview()).await {
+            Ok(overview) => self.overview = overview,
+            Err(error) => {
+                let since = self.tools.clock.now();
+                if self.overview.health == StoreHealth::Well {
+                    self.overview.health = StoreHealth::Unwell { since, error };
+                }
+            }
+        }
+    }
+
+    fn say_hello(&mut self) {
+        let is_whole = !self.is_state_doubted;
+        let hello = talk::Hello {
+            boot_id: self.boot_id,
+            store_epoch: self.overview.epoch,
+            stored_generation: if is_whole { self.stored.generation } else { 0 },
+            applied_generation: self.progress.applied(&self.desired).generation,
+            state_hash: self.stored.hash.to_bytes(),
+            reading: self.tools.clock.reading(),
+            routers: self.progress.statuses(),
+        };
+        self.with_talk(|talk| talk.hello(hello));
+        self.drop_lost();
+    }
+
+    fn say_stored(&mut self) {
+        let stored = StoredV1 { generation: self.stored.generation, stored_at_ms: self.tools.clock.now().0 };
+        if stored.generation > 0 {
+            self.with_talk(|talk| talk.stored(&stored));
+        }
+    }
+
+    /// Says where the routers stand, if that is news on this connection.
+    fn say_applied(&mut self) {
+        let applied = self.progress.applied(&self.desired);
+        let (desired, now) = (Arc::clone(&self.desired), self.tools.clock.now());
+        self.with_talk(|talk| talk.applied(applied, &desired, now));
+        self.drop_lost();
+    }
+
+    fn acknowledge(&mut self, delivery: &Delivery) {
+        self.with_talk(|talk| talk.acknowledge(delivery));
+    }
+
+    fn with_talk(&mut self, act: impl FnOnce(&mut Talk)) {
+        if let Some(talk) = self.talk.as_mut() {
+            act(talk);
+        }
+    }
+
+    fn drop_lost(&mut self) {
+        if self.talk.as_ref().is_some_and(|talk| talk.is_lost) {
+            self.talk = None;
+        }
+    }
+
+    fn status(&self) -> Status {
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let applied = self.progress.applied(&self.desired);
+        let (bytes_sent, bytes_received) = self.tools.bytes.totals();
+        let reading = self.tools.clock.reading();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: self.tools.site.to_string(),
+            started_at_ms: self.started_at.0,
+            controller: ControllerStatus {
+                is_connected: self.talk.as_ref().is_some_and(Talk::is_answered),
+                address: self.talk.as_ref().map(|talk| talk.address().to_string()),
+                connected_since_ms: self.talk.as_ref().map(|talk| reading.now.minus(talk.age()).0),
+                last_problem: self.last_problem.clone(),
+                bytes_sent,
+                bytes_received,
+            },
+            state: StateStatus {
+                generation: self.desired.generation,
+                stored_generation: self.stored.generation,
+                applied_generation: applied.generation,
+                lines: count(self.desired.lines.len()),
+                profiles: count(self.desired.profiles.len()),
+                failing_lines: count(applied.failures.len()),
+            },
+            routers: self
+                .progress
+                .routers()
+                .map(|(name, router)| RouterStatus {
+                    name: name.to_owned(),
+                    is_reachable: router.is_reachable,
+                    release: router.release.clone(),
+                    settled_generation: router.settled,
+                    failing_lines: count(router.failures.len()),
+                })
+                .collect(),
+            clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },
+            messages_refused: self.messages_refused,
+            rss_bytes: rss_bytes(),
+            ..Status::default()
+        };
+        status.put_overview(&self.overview);
+        status
+    }
+}

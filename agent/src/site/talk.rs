@@ -1,0 +1,189 @@
+//! The conversation on one connection: what was said on it, what is unanswered, what is still to be said.
+//!
+//! It decides nothing about the state or the records themselves; `mod.rs` does. Saying never waits: a connection that
+//! takes nothing more is lost, and marked so.
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::topics::Up;
+use tawi_shared::wire::{
+    Body, HelloV1, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, encode,
+};
+use tokio::time::Instant;
+use tracing::{debug, error};
+
+use super::applied::Applied;
+use crate::clock::Reading;
+use crate::config::ControllerAddress;
+use crate::desired::DesiredState;
+use crate::link::window::{Next, Window};
+use crate::link::{Connection, Delivery};
+use crate::outbox::SealedRecord;
+
+/// Where the agent stands, for hello.
+pub(super) struct Hello {
+    pub(super) boot_id: u64,
+    pub(super) store_epoch: u32,
+    pub(super) stored_generation: u64,
+    pub(super) applied_generation: u64,
+    pub(super) state_hash: [u8; 16],
+    pub(super) reading: Reading,
+    pub(super) routers: Vec<RouterStatusV1>,
+}
+
+/// One connection.
+pub(super) struct Talk {
+    connection: Connection,
+    started: Instant,
+    window: Window,
+    hello_at: Instant,
+    store_epoch: u32,
+    applied_said: Option<Applied>,
+    events_wait: bool,
+    usage_waits: bool,
+    /// The controller should hear once more where we stand.
+    pub(super) is_hello_wanted: bool,
+    /// The controller should hear what is stored: it is news, or the controller seems to have missed it.
+    pub(super) is_stored_wanted: bool,
+    /// Nothing more can be said on it.
+    pub(super) is_lost: bool,
+}
+
+impl Talk {
+    pub(super) fn new(connection: Connection) -> Self {
+        let now = Instant::now();
+        Self {
+            connection,
+            started: now,
+            window: Window::default(),
+            hello_at: now,
+            store_epoch: 0,
+            applied_said: None,
+            events_wait: true,
+            usage_waits: true,
+            is_hello_wanted: false,
+            is_stored_wanted: false,
+            is_lost: false,
+        }
+    }
+
+    pub(super) fn connection_epoch(&self) -> u64 {
+        self.connection.connection_epoch
+    }
+
+    pub(super) fn address(&self) -> &ControllerAddress {
+        &self.connection.address
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    pub(super) fn hello_age(&self) -> Duration {
+        self.hello_at.elapsed()
+    }
+
+    pub(super) fn hello(&mut self, hello: Hello) {
+        let body = HelloV1 {
+            boot_id: hello.boot_id,
+            connection_epoch: self.connection.connection_epoch,
+            protocol_oldest: PROTOCOL_OLDEST,
+            protocol_newest: PROTOCOL_NEWEST,
+            stored_generation: hello.stored_generation,
+            applied_generation: hello.applied_generation,
+            state_hash: hello.state_hash,
+            clock_ms: hello.reading.now.0,
+            is_clock_trusted: hello.reading.is_trusted,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            routers: hello.routers,
+        };
+        self.store_epoch = hello.store_epoch;
+        self.hello_at = Instant::now();
+        self.is_hello_wanted = false;
+        self.window.hello(self.age());
+        (self.events_wait, self.usage_waits) = (true, true);
+        self.say(Up::Hello, &body);
+    }
+
+    /// Says what is stored, if the controller should hear it.
+    pub(super) fn stored(&mut self, stored: &StoredV1) {
+        if std::mem::take(&mut self.is_stored_wanted) {
+            self.say(Up::Ack, stored);
+        }
+    }
+
+    /// Says where the routers stand, if that is news here.
+    pub(super) fn applied(&mut self, applied: Applied, state: &DesiredState, now: UnixMillis) {
+        if applied.generation == 0 || self.applied_said.as_ref() == Some(&applied) {
+            return;
+        }
+        self.say(Up::Ack, &applied.to_wire(state, now));
+        self.applied_said = Some(applied);
+    }
+
+    /// Something new may wait in a lane.
+    pub(super) fn waits(&mut self, events: bool, usage: bool) {
+        self.events_wait |= events;
+        self.usage_waits |= usage;
+    }
+
+    pub(super) fn next(&self) -> Option<Next> {
+        if self.is_lost { None } else { self.window.next(self.events_wait, self.usage_waits) }
+    }
+
+    /// Tells records of a lane; fewer than were asked for means that no more wait.
+    pub(super) fn tell(&mut self, asked: Next, records: Vec<SealedRecord>) {
+        if u64::try_from(records.len()).unwrap_or(u64::MAX) < asked.limit {
+            match asked.lane {
+                Lane::Event => self.events_wait = false,
+                Lane::Usage => self.usage_waits = false,
+            }
+        }
+        let topic = match asked.lane {
+            Lane::Event => Up::Event,
+            Lane::Usage => Up::Usage,
+        };
+        for record in records {
+            self.is_lost |= self.connection.say(topic, record.bytes).is_err();
+            self.window.told(asked.lane, record.seq, self.age());
+        }
+    }
+
+    pub(super) fn cursor(&mut self, lane: Lane, cursor: u64) {
+        self.window.cursor(lane, cursor);
+        // What was forgotten makes room for what waits.
+        match lane {
+            Lane::Event => self.events_wait = true,
+            Lane::Usage => self.usage_waits = true,
+        }
+        if self.window.is_answered() {
+            self.connection.mark_good();
+        }
+    }
+
+    pub(super) fn is_answered(&self) -> bool {
+        self.window.is_answered()
+    }
+
+    pub(super) fn is_overdue(&self) -> bool {
+        self.window.is_overdue(self.age())
+    }
+
+    pub(super) fn acknowledge(&mut self, delivery: &Delivery) {
+        self.is_lost |= self.connection.ack(delivery).is_err();
+    }
+
+    pub(super) async fn farewell(self) {
+        self.connection.farewell().await;
+    }
+
+    fn say<B: Body>(&mut self, up: Up, body: &B) {
+        match encode(body, 0, self.store_epoch, 0) {
+            Ok(bytes) => self.is_lost |= self.connection.say(up, bytes).is_err(),
+            // The settings cap what hello carries and `to_wire` what applied does, so that this is a bug.
+            Err(problem) => error!(error = %problem, "a message is too large to be said"),
+        }
+        debug!(link.message = ?up, "said");
+    }
+}
