@@ -111,6 +111,8 @@ CREATE TABLE subscriptions (
 );
 CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
 CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
+-- Holds only the lines with a session: how many there are is read often.
+CREATE INDEX subscriptions_online ON subscriptions (is_online) WHERE is_online = 1;
 
 -- Desired state: what each site should have, by generation --------------------------------------------------------
 

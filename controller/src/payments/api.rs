@@ -1,11 +1,14 @@
 //! Payments for programs: ask a phone for one, and read how far it came, from money to packets.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::traces::Trace;
@@ -14,11 +17,14 @@ use crate::audit::{self, Action};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
+use crate::mpesa::client::Daraja;
 use crate::mpesa::intent::Intent;
 use crate::staff::Permission;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, Begun, Caller, Problem, Reserved, Route, Write, at_ms, reader};
 
+/// How long a caller waits for Safaricom, who mostly takes a second: less than a request may take at all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// Payments in one answer, at most.
 const LISTED_MOST: u32 = 200;
 const LISTED: u32 = 50;
@@ -238,9 +244,25 @@ pub(crate) async fn request(
         amount: new.amount_cents.map(Money::from_cents),
         requested_by: write.caller.actor().to_string(),
     };
+    // On a task of its own, so that the answer is kept under the key when the caller goes away or Safaricom is slow.
+    let asking = tokio::spawn(ask(web, daraja, write.caller, reserved, request));
+    match timeout(ANSWER_WITHIN, asking).await {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(error)) => Err(ApiError::failed(&error.into())),
+        Err(_) => Err(ApiError::in_progress()),
+    }
+}
+
+async fn ask(
+    web: Web,
+    daraja: Daraja,
+    caller: Caller,
+    reserved: Reserved,
+    request: RequestPayment,
+) -> Result<Response, ApiError> {
     let refusal = match super::request(&web.controller, &daraja, request).await? {
         Requested::Prompted(intent) | Requested::NotKnown(intent) | Requested::Declined(intent) => {
-            record(&web, &write.caller, &intent).await?;
+            record(&web, &caller, &intent).await?;
             return reserved.answer(StatusCode::CREATED, &IntentBody::from(&intent)).await;
         }
         Requested::AlreadyOpen { intent, wait } => ApiError::new(

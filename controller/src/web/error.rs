@@ -120,7 +120,10 @@ pub(super) async fn no_such_page(uri: Uri) -> Response {
     PageError::NotFound.into_response()
 }
 
-/// What is answered when a handler panicked or took too long.
-pub(super) fn broken(status: StatusCode) -> Response {
+/// What is answered when a handler panicked or took too long: JSON below `/api`, else a page.
+pub(super) fn broken(status: StatusCode, path: &str) -> Response {
+    if path.starts_with("/api/") {
+        return ApiError::broken(status).into_response();
+    }
     plain(status, "Something went wrong here", "It is in the controller’s log. Try again in a moment.")
 }

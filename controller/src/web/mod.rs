@@ -22,6 +22,10 @@ pub mod housekeeping;
 pub mod live;
 pub mod serve;
 pub mod shield;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod visit;
 
 use std::net::SocketAddr;

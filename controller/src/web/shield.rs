@@ -48,13 +48,13 @@ async fn within_deadline(request: Request, next: Next) -> Response {
     match tokio::time::timeout(REQUEST_DEADLINE, tasks.join_next()).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(error))) => {
-            tracing::error!(http.path = route, %error, "a request panicked");
-            broken(StatusCode::INTERNAL_SERVER_ERROR)
+            tracing::error!(http.path = route.as_str(), %error, "a request panicked");
+            broken(StatusCode::INTERNAL_SERVER_ERROR, &route)
         }
-        Ok(None) => broken(StatusCode::INTERNAL_SERVER_ERROR),
+        Ok(None) => broken(StatusCode::INTERNAL_SERVER_ERROR, &route),
         Err(_) => {
-            tracing::error!(http.path = route, "a request took longer than {REQUEST_DEADLINE:?}");
-            broken(StatusCode::SERVICE_UNAVAILABLE)
+            tracing::error!(http.path = route.as_str(), "a request took longer than {REQUEST_DEADLINE:?}");
+            broken(StatusCode::SERVICE_UNAVAILABLE, &route)
         }
     }
 }

@@ -73,6 +73,25 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "taken", format!("{field} is taken"), cure)
     }
 
+    /// The same request is under way.
+    #[must_use]
+    pub fn in_progress() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "in_progress",
+            "this request is under way, or was when the controller stopped",
+            "try again with the same key; if it stays so for minutes, read the resource to see what became of it",
+        )
+        .retry_after(2)
+    }
+
+    /// A handler that panicked or took too long; the log has it.
+    #[must_use]
+    pub(in crate::web) fn broken(status: StatusCode) -> Self {
+        let cure = "try again with the same Idempotency-Key; the cause is in the controller's log";
+        Self::new(status, "failed", "the controller could not do it", cure)
+    }
+
     /// Says when to come again.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {

@@ -22,7 +22,7 @@ use crate::{customers, overview, payments, plans, sites, subscriptions};
 
 pub use caller::Caller;
 pub use error::{ApiError, Problem, ProblemBody};
-pub use once::{Begun, Once, Write};
+pub use once::{Begun, Once, Reserved, Write};
 
 /// One route of the API.
 #[derive(Clone, Debug)]

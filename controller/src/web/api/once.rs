@@ -164,13 +164,7 @@ impl Write {
             ));
         }
         let Some((status, body)) = kept.answer else {
-            return Err(ApiError::new(
-                StatusCode::CONFLICT,
-                "in_progress",
-                "this request is under way, or was when the controller stopped",
-                "try again with the same key; if it stays so for a minute, read the resource to see what became of it",
-            )
-            .retry_after(1));
+            return Err(ApiError::in_progress());
         };
         Ok(Some(answer(status, body)))
     }

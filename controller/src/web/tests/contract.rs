@@ -1,0 +1,200 @@
+//! The API is what its description says: every route is in it, and every answer fits it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use utoipa::OpenApi as _;
+
+use super::schema::misfits;
+use crate::ids::PaymentId;
+use crate::staff::Role;
+use crate::web::api;
+use crate::web::testing::{Answer, Program, Served};
+
+fn description() -> Value {
+    serde_json::to_value(api::Description::openapi()).unwrap()
+}
+
+#[test]
+fn every_route_is_described_and_every_description_is_a_route() {
+    let described: BTreeSet<(String, String)> = description()["paths"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .flat_map(|(path, item)| {
+            item.as_object().unwrap().keys().map(|method| (method.to_ascii_uppercase(), path.clone()))
+        })
+        .collect();
+    let served: BTreeSet<(String, String)> = api::routes()
+        .iter()
+        .map(|route| (route.method.to_owned(), route.path.to_owned()))
+        .chain([("GET".to_owned(), "/health".to_owned())])
+        .collect();
+    assert_eq!(described, served);
+    assert!(served.len() >= 24, "{served:?}");
+}
+
+#[test]
+fn every_operation_says_what_it_is_and_every_write_asks_for_a_key() {
+    let description = description();
+    assert_eq!(description["openapi"].as_str().unwrap().get(..3), Some("3.1"));
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let what = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|text| text.len() > 5), "{what}: no summary");
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let asks = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
+            assert_eq!(asks, method == "post", "{what}");
+            if path.starts_with("/api/") && path != "/api/openapi.json" {
+                assert!(operation["responses"].get("401").is_some(), "{what}: 401 is not described");
+            }
+        }
+    }
+}
+
+/// Asks, and checks the answer against the description of `path` as it stands there.
+struct Checker {
+    root: Value,
+    program: Program,
+    covered: BTreeSet<String>,
+}
+
+impl Checker {
+    async fn get(&mut self, described: &str, path: &str) -> Value {
+        let answer = self.program.get(path).await;
+        self.check("get", described, &answer)
+    }
+
+    async fn post(&mut self, described: &str, path: &str, body: &Value) -> Value {
+        let answer = self.program.post(path, body).await;
+        self.check("post", described, &answer)
+    }
+
+    fn check(&mut self, method: &str, described: &str, answer: &Answer) -> Value {
+        let operation = &self.root["paths"][described][method];
+        let response = &operation["responses"][answer.status.to_string()];
+        assert!(
+            response.is_object(),
+            "{method} {described}: {} is not described: {}",
+            answer.status,
+            answer.body
+        );
+        let schema = &response["content"]["application/json"]["schema"];
+        assert!(!schema.is_null(), "{method} {described} {}: no schema", answer.status);
+        let value = answer.json();
+        let misfits = misfits(&value, schema, &self.root);
+        assert!(misfits.is_empty(), "{method} {described} {}: {misfits:#?}", answer.status);
+        self.covered.insert(format!("{method} {described} {}", answer.status));
+        value
+    }
+}
+
+fn id(value: &Value) -> String {
+    value["id"].as_str().unwrap_or_else(|| panic!("no id in {value}")).to_owned()
+}
+
+#[tokio::test]
+async fn every_answer_fits_its_description() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Owner).await;
+    let mut api = Checker { root: description(), program, covered: BTreeSet::new() };
+
+    let kind = json!({
+        "service_name": "hotspot", "profile_name": "day-pass", "download_bits_per_second": 2_000_000,
+        "upload_bits_per_second": 1_000_000,
+    });
+    let kind = id(&api.post("/api/connection-types", "/api/connection-types", &kind).await);
+    api.post("/api/connection-types", "/api/connection-types", &json!({"service_name": "isdn"})).await;
+    let plan = json!({
+        "name": "Day pass", "connection_type_id": kind, "price_cents": 5_000, "validity_seconds": 86_400,
+        "data_quota_bytes": 5_000_000_000_u64, "description": "one device",
+    });
+    let plan_id = id(&api.post("/api/plans", "/api/plans", &plan).await);
+    api.post("/api/plans", "/api/plans", &plan).await;
+    let router = json!({"site_id": served.world.site, "name": "edge"});
+    let router_id = id(&api.post("/api/routers", "/api/routers", &router).await);
+    api.post("/api/routers", "/api/routers", &router).await;
+    api.post("/api/routers", "/api/routers", &json!({"site_id": "nowhere", "name": "edge"})).await;
+    let customer = json!({"name": "Otieno", "phone": "0722 000 111"});
+    let customer = id(&api.post("/api/customers", "/api/customers", &customer).await);
+    api.post("/api/customers", "/api/customers", &json!({"name": "", "phone": "0722000111"})).await;
+    let subscription = json!({
+        "customer_id": customer, "plan_id": plan_id, "router_id": router_id, "username": "otieno",
+    });
+    let added = api.post("/api/subscriptions", "/api/subscriptions", &subscription).await;
+    assert!(added["password"].as_str().unwrap().len() >= 8);
+    api.post("/api/subscriptions", "/api/subscriptions", &subscription).await;
+    let line = id(&added);
+
+    let path = format!("/api/subscriptions/{line}/payment-requests");
+    let intent = api.post("/api/subscriptions/{id}/payment-requests", &path, &json!({})).await;
+    api.post("/api/subscriptions/{id}/payment-requests", &path, &json!({"amount_cents": 0})).await;
+    let payment = wait_for_payment(&served, &api.program).await;
+    assert_eq!(payment["amount_cents"], 5_000);
+    assert_eq!(payment["trace"]["site_id"], served.world.site.as_str());
+    let intent = api.get("/api/intents/{id}", &format!("/api/intents/{}", id(&intent))).await;
+    assert_eq!(intent["state"], "paid");
+    assert_eq!(intent["receipt_number"], payment["receipt_number"]);
+    assert!(!intent["phone"].as_str().unwrap().contains("722000111"), "the phone is masked");
+    api.get("/api/payments", "/api/payments?limit=5").await;
+    api.get("/api/payments", "/api/payments?limit=0").await;
+    api.get("/api/payments/{id}", &format!("/api/payments/{}", id(&payment))).await;
+
+    for action in ["hold", "release"] {
+        let described = format!("/api/subscriptions/{{id}}/{action}");
+        let path = format!("/api/subscriptions/{line}/{action}");
+        let expected = if action == "hold" { "suspended" } else { "active" };
+        assert_eq!(api.post(&described, &path, &json!({})).await["status"], expected);
+        assert_eq!(api.post(&described, &path, &json!({})).await["status"], expected, "twice is once");
+        api.post(&described, &format!("/api/subscriptions/nobody/{action}"), &json!({})).await;
+    }
+    let site = served.world.site.clone();
+    for (described, path) in [
+        ("/api/overview", "/api/overview".to_owned()),
+        ("/api/sites", "/api/sites".to_owned()),
+        ("/api/sites/{id}", format!("/api/sites/{site}")),
+        ("/api/sites/{id}", "/api/sites/nowhere".to_owned()),
+        ("/api/sites/{id}/events", format!("/api/sites/{site}/events")),
+        ("/api/routers", "/api/routers".to_owned()),
+        ("/api/customers", "/api/customers?query=0722000111".to_owned()),
+        ("/api/customers/{id}", format!("/api/customers/{customer}")),
+        ("/api/customers/{id}", "/api/customers/nobody".to_owned()),
+        ("/api/connection-types", "/api/connection-types".to_owned()),
+        ("/api/plans", "/api/plans".to_owned()),
+        ("/api/subscriptions/{id}", format!("/api/subscriptions/{line}")),
+        ("/api/subscriptions/{id}", "/api/subscriptions/x".to_owned()),
+        ("/api/intents/{id}", "/api/intents/x".to_owned()),
+        ("/api/payments/{id}", "/api/payments/x".to_owned()),
+        ("/health", "/health".to_owned()),
+        ("/api/openapi.json", "/api/openapi.json".to_owned()),
+    ] {
+        api.get(described, &path).await;
+    }
+    assert_nothing_is_left_out(&api);
+    served.stop().await;
+}
+
+/// Every operation was asked with success, but the stream, which has a test of its own.
+fn assert_nothing_is_left_out(api: &Checker) {
+    for route in api::routes().iter().filter(|route| route.path != "/api/events") {
+        let operation = format!("{} {} 20", route.method.to_ascii_lowercase(), route.path);
+        let is_covered = api.covered.iter().any(|covered| covered.starts_with(&operation));
+        assert!(is_covered, "{operation}x is never asked");
+    }
+}
+
+/// Waits on the bell, not on the clock.
+async fn wait_for_payment(served: &Served, program: &Program) -> Value {
+    let mut hints = served.controller.live.listen();
+    let found = async {
+        loop {
+            let list = program.read("/api/payments").await;
+            if let Some(payment) = list["payments"].as_array().unwrap().first() {
+                PaymentId::parse(payment["id"].as_str().unwrap()).unwrap();
+                return payment.clone();
+            }
+            let _ = hints.recv().await;
+        }
+    };
+    tokio::time::timeout(crate::web::testing::DEADLINE, found).await.expect("the payment arrives")
+}

@@ -1,0 +1,7 @@
+//! The HTTP half over real sockets and a real SQLite file.
+
+mod contract;
+mod requests;
+mod schema;
+mod sign_in;
+mod writes;

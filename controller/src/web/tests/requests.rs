@@ -1,0 +1,134 @@
+//! What lies around every route: tokens, headers, caps, streams, and the end.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::live::Hint;
+use crate::staff::Role;
+use crate::web::testing::{DEADLINE, Served};
+
+#[tokio::test]
+async fn the_api_wants_a_token_that_it_knows() {
+    let served = Served::start().await;
+    let mut program = served.program(Role::Owner).await;
+    let client = program.client.clone();
+    let bare = client.get(format!("{}/api/overview", served.base)).send().await.unwrap();
+    assert_eq!(bare.status(), 401);
+    assert_eq!(bare.headers()["www-authenticate"], "Bearer realm=\"tawi\"");
+    program.token = program.token.replace("tawi_", "tawi-");
+    let answer = program.get("/api/overview").await;
+    assert_eq!(answer.status, 401);
+    assert_eq!(answer.json()["error"]["code"], "unauthorized");
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let missing = program.get("/api/nothing").await;
+    assert_eq!((missing.status, missing.json()["error"]["code"].as_str()), (404, Some("not_found")));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn every_answer_carries_the_security_headers() {
+    let served = Served::start().await;
+    let mut browser = served.stranger();
+    for path in ["/sign-in", "/health", "/nothing", "/api/overview", "/assets/tawi.css"] {
+        let answer = browser.get(path).await;
+        assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");
+        assert!(!answer.header("content-security-policy").contains("unsafe"), "{path}");
+        assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(answer.header("x-frame-options"), "DENY", "{path}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn over_https_cookies_and_headers_insist_on_it() {
+    let served = Served::start_with(|web| web.is_https = true, false).await;
+    let answer = served.stranger().get("/sign-in").await;
+    let cookie = answer.header("set-cookie");
+    assert!(cookie.starts_with("__Host-tawi_form=") && cookie.ends_with("; Secure"), "{cookie}");
+    assert!(answer.header("strict-transport-security").starts_with("max-age="));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_the_cap_is_refused() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let body = serde_json::json!({"name": "x".repeat(70_000), "phone": "0733000111"});
+    let answer = program.post("/api/customers", &body).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (413, Some("bad_body")));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn live_hints_reach_programs_and_browsers_and_end_with_the_controller() {
+    let served = Served::start().await;
+    let program = served.program(Role::Viewer).await;
+    let browser = served.browser(Role::Viewer).await;
+    let events = program.client.get(format!("{}/api/events", served.base)).bearer_auth(&program.token);
+    let cookie = format!("tawi_session={}", browser.cookies["tawi_session"]);
+    let live = program.client.get(format!("{}/live", served.base)).header("cookie", cookie);
+    let mut streams = [events.send().await.unwrap(), live.send().await.unwrap()];
+    for stream in &mut streams {
+        assert_eq!(stream.status(), 200);
+        assert_eq!(stream.headers()["content-type"], "text/event-stream");
+        assert_eq!(next(stream).await, "event: ready\ndata: {}\n\n");
+    }
+    served.controller.live.tell(Hint::Line(served.world.line.clone()));
+    for stream in &mut streams {
+        assert_eq!(
+            next(stream).await,
+            format!("event: line\ndata: {{\"id\":\"{}\"}}\n\n", served.world.line)
+        );
+    }
+    served.stop().await;
+    for stream in &mut streams {
+        assert!(stream.chunk().await.unwrap().is_none(), "the stream ends");
+    }
+}
+
+async fn next(stream: &mut reqwest::Response) -> String {
+    let chunk = tokio::time::timeout(DEADLINE, stream.chunk()).await.unwrap().unwrap().unwrap();
+    String::from_utf8(chunk.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn a_stranger_hears_nothing_live() {
+    let served = Served::start().await;
+    let answer = served.stranger().get("/live").await;
+    assert_eq!(answer.status, 303);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn health_tells_whether_the_broker_listens() {
+    let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = broker.local_addr().unwrap();
+    let served = Served::start_with(|web| web.broker = Some(address), false).await;
+    let mut stranger = served.stranger();
+    let healthy = stranger.get("/health").await;
+    assert_eq!((healthy.status, healthy.json()["status"].as_str()), (200, Some("ok")));
+    drop(broker);
+    let degraded = stranger.get("/health").await;
+    assert_eq!((degraded.status, degraded.json()["status"].as_str()), (200, Some("degraded")));
+    assert_eq!(degraded.json()["broker"], false);
+    served.controller.database.close().await;
+    let dead = stranger.get("/health").await;
+    assert_eq!((dead.status, dead.json()["database"].as_bool()), (503, Some(false)));
+    served.stop().await;
+}
+
+/// A browser that keeps its connection open must not keep the controller from ending.
+#[tokio::test]
+async fn an_idle_connection_does_not_hold_up_the_end() {
+    let served = Served::start().await;
+    let mut idle = TcpStream::connect(served.base.trim_start_matches("http://")).await.unwrap();
+    idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    let before = tokio::time::Instant::now();
+    served.stop().await;
+    assert!(before.elapsed() < Duration::from_secs(5), "{:?}", before.elapsed());
+}

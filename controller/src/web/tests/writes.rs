@@ -1,0 +1,146 @@
+//! Writes through the API: done once, by whom may, and noted.
+
+use serde_json::json;
+
+use crate::audit;
+use crate::staff::Role;
+use crate::web::testing::Served;
+
+#[tokio::test]
+async fn the_same_key_and_body_give_the_same_answer_and_one_customer() {
+    let served = Served::start().await;
+    let program = served.program(Role::Operator).await;
+    let body = json!({"name": "Achieng", "phone": "0733000111"});
+    let first = program.post_as("key-1", "/api/customers", &body).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let second = program.post_as("key-1", "/api/customers", &body).await;
+    assert_eq!((second.status, &second.body), (201, &first.body));
+    let list = program.read("/api/customers?query=Achieng").await;
+    assert_eq!(list["customers"].as_array().unwrap().len(), 1);
+
+    let other = json!({"name": "Achieng", "phone": "0733000112"});
+    let refused = program.post_as("key-1", "/api/customers", &other).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.json()["error"]["code"], "idempotency_key");
+    let elsewhere = program.post_as("key-1", "/api/routers", &body).await;
+    assert_eq!(elsewhere.status, 422, "{}", elsewhere.body);
+
+    let neighbour = served.program(Role::Operator).await;
+    let theirs = neighbour.post_as("key-1", "/api/customers", &body).await;
+    assert_eq!(theirs.status, 201, "keys of different programs do not meet");
+    assert_ne!(theirs.body, first.body);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_request_sent_many_times_at_once_is_done_once() {
+    let served = Served::start().await;
+    let program = served.program(Role::Operator).await;
+    let body = json!({"name": "Barasa", "phone": "0733000111"});
+    let answers = tokio::join!(
+        program.post_as("key", "/api/customers", &body),
+        program.post_as("key", "/api/customers", &body),
+        program.post_as("key", "/api/customers", &body),
+        program.post_as("key", "/api/customers", &body),
+    );
+    let answers = [answers.0, answers.1, answers.2, answers.3];
+    assert!(answers.iter().all(|answer| answer.status == 201 && answer.body == answers[0].body));
+    let list = program.read("/api/customers?query=Barasa").await;
+    assert_eq!(list["customers"].as_array().unwrap().len(), 1);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_write_keeps_nothing_and_its_key_stays_free() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let refused = program.post_as("key", "/api/customers", &json!({"name": "", "phone": "0733000111"})).await;
+    assert_eq!(refused.status, 422);
+    assert_eq!(refused.json()["error"]["code"], "invalid");
+    assert!(!refused.json()["error"]["cure"].as_str().unwrap().is_empty());
+    let better = json!({"name": "Cherono", "phone": "0733000111"});
+    assert_eq!(program.post_as("key", "/api/customers", &better).await.status, 201);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_write_without_a_good_key_is_refused() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let body = json!({"name": "Dida", "phone": "0733000111"});
+    let request = program.client.post(format!("{}/api/customers", program.base)).bearer_auth(&program.token);
+    assert_eq!(request.json(&body).send().await.unwrap().status(), 400);
+    for bad in ["", "with space", &"x".repeat(101)] {
+        assert_eq!(program.post_as(bad, "/api/customers", &body).await.status, 400, "{bad:?}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn roles_decide_what_a_token_may_do() {
+    let served = Served::start().await;
+    let (viewer, operator) = (served.program(Role::Viewer).await, served.program(Role::Operator).await);
+    let customer = json!({"name": "Ekiru", "phone": "0733000111"});
+    let line = served.world.line.clone();
+    for path in ["/api/overview", "/api/customers", "/api/sites", "/api/plans"] {
+        assert_eq!(viewer.get(path).await.status, 200, "{path}");
+    }
+    let refused = viewer.post("/api/customers", &customer).await;
+    assert_eq!((refused.status, refused.json()["error"]["code"].as_str()), (403, Some("forbidden")));
+    for path in ["hold", "release", "payment-requests"] {
+        let path = format!("/api/subscriptions/{line}/{path}");
+        assert_eq!(viewer.post(&path, &json!({})).await.status, 403, "{path}");
+    }
+    assert_eq!(operator.post("/api/customers", &customer).await.status, 201);
+    let router = json!({"site_id": served.world.site, "name": "edge"});
+    assert_eq!(operator.post("/api/routers", &router).await.status, 403);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn every_write_leaves_an_audit_row_of_its_token() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let line = served.world.line.clone();
+    program.post("/api/customers", &json!({"name": "Fatuma", "phone": "0733000111"})).await;
+    program.post(&format!("/api/subscriptions/{line}/hold"), &json!({})).await;
+    let again = program.post(&format!("/api/subscriptions/{line}/hold"), &json!({})).await;
+    assert_eq!(again.status, 200);
+    let mut reader = served.controller.database.read().await.unwrap();
+    let rows = audit::store::latest(&mut reader, 10).await.unwrap();
+    let mut actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+    actions.sort_unstable();
+    assert_eq!(actions, ["customer.added", "subscription.held"], "what changed nothing leaves no row");
+    assert!(rows.iter().all(|row| row.actor.starts_with("token:owner-")), "{rows:?}");
+    drop(reader);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_doubled_request_for_payment_prompts_the_phone_once() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Operator).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    let first = program.post_as("ask-1", &path, &json!({})).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    let second = program.post_as("ask-1", &path, &json!({})).await;
+    assert_eq!((second.status, &second.body), (201, &first.body));
+    let handle = served.simulator.as_ref().unwrap().handle();
+    assert!(handle.settled(crate::web::testing::DEADLINE).await);
+    let mut reader = served.controller.database.read().await.unwrap();
+    let customer = &served.world.customer.id;
+    let intents = crate::payments::latest_intents_of(&mut reader, customer, 10).await.unwrap();
+    assert_eq!(intents.len(), 1);
+    drop(reader);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn without_mpesa_a_request_for_payment_says_so() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    let answer = program.post(&path, &json!({})).await;
+    assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("mpesa_not_set_up")));
+    served.stop().await;
+}
