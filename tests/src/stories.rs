@@ -334,7 +334,7 @@ pub async fn receipt_of(office: &Office, intent: &Intent) -> anyhow::Result<Paym
             Ok(now.receipt_number)
         })
         .await?;
-    let listed = office.payments(500).await?;
+    let listed = office.payments(200).await?;
     listed
         .into_iter()
         .find(|payment| payment.receipt_number == receipt)
@@ -411,7 +411,7 @@ async fn money_of(world: &World, customer: &Customer) -> anyhow::Result<(usize, 
         .receipt
         .as_str()
         .to_owned();
-    let listed = world.office.payments(500).await?;
+    let listed = world.office.payments(200).await?;
     let count = listed.iter().filter(|payment| payment.receipt_number == receipt).count();
     Ok((count, world.office.subscription(&customer.subscription).await?.paid_until_ms))
 }

@@ -213,7 +213,7 @@ impl World {
         validity_seconds: u64,
     ) -> anyhow::Result<String> {
         let connection_type = json!({
-            "service": service.word(), "profile_name": profile,
+            "service_name": service.word(), "profile_name": profile,
             "download_bits_per_second": megabits * 1_000_000,
             "upload_bits_per_second": megabits * 500_000,
         });
@@ -402,6 +402,7 @@ advertised_address = "{broker}"
 [mpesa]
 base_url = "{daraja}"
 short_code = "174379"
+transaction_type = "pay_bill"
 consumer_key = "{key}"
 consumer_secret_file = "mpesa.secret"
 passkey_file = "mpesa.passkey"
@@ -443,7 +444,8 @@ fn finish_agent_config(directory: &Path, full_check_seconds: u32) -> anyhow::Res
     let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
     let enforce = format!("[enforce]\nsample_seconds = 5\nfull_check_seconds = {full_check_seconds}\n");
-    std::fs::write(&path, format!("state_directory = \"state\"\n{text}\n{enforce}"))?;
+    let state = directory.canonicalize()?.join("state");
+    std::fs::write(&path, format!("state_directory = \"{}\"\n{text}\n{enforce}", state.display()))?;
     Ok(())
 }
 

@@ -157,7 +157,7 @@ async fn the_end_is_the_same(world: &World, customer: &Customer) -> anyhow::Resu
     ensure!(receipts.len() == 1, "{} receipts at Safaricom", receipts.len());
     let receipt = receipts.first().context("one receipt")?;
     let online = stories::comes_online(world, customer).await?;
-    let booked = world.office.payments(500).await?;
+    let booked = world.office.payments(200).await?;
     let count = booked.iter().filter(|payment| payment.receipt_number == *receipt).count();
     ensure!(count == 1, "receipt {receipt} stands {count} times in the books");
     let payment = booked.iter().find(|payment| payment.receipt_number == *receipt).context("booked")?;

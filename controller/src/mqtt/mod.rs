@@ -13,7 +13,6 @@
 pub mod acl;
 mod connection;
 mod intake;
-mod pending_traces;
 mod positions;
 mod publisher;
 mod reports;
@@ -27,11 +26,11 @@ use tokio::sync::mpsc;
 use crate::broker::BrokerAddress;
 use crate::desired::DesiredError;
 use crate::ids::SiteId;
+use crate::payments::traces::TraceError;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
 use crate::state::Controller;
 use crate::usage::UsageError;
-use pending_traces::TraceError;
 
 /// Messages that wait for the intake. A broker that respects our window (64 on the embedded one) never fills it.
 const ARRIVALS_WAITING: usize = 1_024;

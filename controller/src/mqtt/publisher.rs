@@ -12,10 +12,10 @@ use sqlx::Connection as _;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::Pipe;
-use super::pending_traces as traces;
 use super::store::{self, Behind};
 use super::{LinkError, reports};
 use crate::ids::SiteId;
+use crate::payments::traces;
 use crate::shutdown::Stop;
 use crate::state::Controller;
 

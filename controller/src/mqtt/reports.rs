@@ -12,13 +12,13 @@ use tawi_shared::wire::{
 };
 
 use super::intake::{Effects, Memory, Said};
-use super::pending_traces as traces;
 use super::positions::{Position, position};
 use super::{LinkError, store};
 use crate::database::Connection;
 use crate::desired::{self, Delta, Held, Missing, SiteState};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
+use crate::payments::traces;
 use crate::sites::{self, AddedRouter};
 use crate::state::Controller;
 use crate::usage;
