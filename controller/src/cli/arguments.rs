@@ -128,7 +128,7 @@ The bundle holds the agent's private key: bring it to the site, then delete it h
         /// A directory that is made for the bundle
         #[arg(long, value_name = "DIRECTORY")]
         bundle: PathBuf,
-        /// Where the agent reaches the broker; [broker] advertised_address if it is not given
+        /// Where the agent reaches the broker; the advertised_address of the settings if not given
         #[arg(long, value_name = "HOST:PORT")]
         address: Option<String>,
     },

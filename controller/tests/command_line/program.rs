@@ -1,0 +1,301 @@
+//! The program itself: its commands, what it prints, its exit codes, and `serve` from the first line to the signal.
+
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use tawi_shared::IdSource;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tawi-controller");
+/// Longer than a start takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A directory with settings for a controller on free ports; removed at the end.
+struct Place(PathBuf);
+
+impl Place {
+    fn new(more: &str) -> Self {
+        let directory = std::env::temp_dir().join(format!("tawi-cli-{}", IdSource::system().hex(6)));
+        std::fs::create_dir_all(&directory).unwrap();
+        let place = Self(directory);
+        place.configure("127.0.0.1:0", more);
+        place
+    }
+
+    fn configure(&self, listen: &str, more: &str) {
+        let text = format!(
+            "data_directory = \"data\"\n[server]\nlisten = \"{listen}\"\n[broker]\nlisten = \"127.0.0.1:0\"\n{more}"
+        );
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.0.join("controller.toml")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments).arg("--config").arg(self.config()).current_dir(&self.0);
+        command.env_remove("NOTIFY_SOCKET").env("USER", "tester").env_remove("SUDO_USER");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs what must succeed, and reads the one JSON value that it prints.
+    fn json(&self, arguments: &[&str]) -> Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stdout)))
+    }
+
+    /// Runs what must be refused with this code, and answers what it says.
+    fn refusal(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}: a refusal prints nothing on standard output");
+        said
+    }
+
+    fn serve(&self) -> Serving {
+        let mut command = self.command(&["serve"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let http = line.split_whitespace().find_map(|word| word.strip_prefix("http="));
+        let Some(http) = http.map(str::to_owned) else {
+            let output = child.wait_with_output().unwrap();
+            panic!("not ready: {line:?} {}", text(&output.stderr));
+        };
+        assert!(
+            line.starts_with("ready http=http://127.0.0.1:") && line.contains(" mqtt=127.0.0.1:"),
+            "{line}"
+        );
+        Serving { child, http }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Left-over files of a failed test are no reason to fail another.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A running controller; killed if a test fails before it is stopped.
+struct Serving {
+    child: Child,
+    http: String,
+}
+
+impl Serving {
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+    }
+
+    /// Ends it as systemd does, and answers its exit code and its log.
+    fn stop(mut self) -> (Option<i32>, String) {
+        self.signal("-TERM");
+        let mut log = String::new();
+        std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut log).unwrap();
+        (self.child.wait().unwrap().code(), log)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+async fn get(base: &str, path: &str, token: &str) -> (u16, Value) {
+    let client = reqwest::Client::builder().timeout(DEADLINE).build().unwrap();
+    let answer = client.get(format!("{base}{path}")).bearer_auth(token).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[test]
+fn every_command_explains_itself_with_an_example() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(PROGRAM).args(arguments).arg("--help").output().unwrap();
+        assert!(output.status.success(), "{arguments:?}");
+        text(&output.stdout)
+    };
+    assert!(help(&[]).contains("Exit codes: 0 done"));
+    for command in [
+        "config check",
+        "site add",
+        "router add",
+        "staff add",
+        "token add",
+        "connection-type add",
+        "plan add",
+        "customer add",
+        "subscription add",
+    ] {
+        let arguments: Vec<&str> = command.split(' ').collect();
+        let said = help(&arguments);
+        assert!(said.contains(&format!("tawi-controller {command}")), "{command}: no example in\n{said}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_exits_2_and_bad_settings_exit_78() {
+    let place = Place::new("");
+    place.refusal(2, &["serv"]);
+    place.refusal(2, &["staff", "add", "amina"]);
+    let said =
+        place.refusal(2, &["staff", "add", "amina", "--role", "owner", "--password", "on-the-command-line"]);
+    assert!(said.contains("--password"), "a password cannot stand on a command line: {said}");
+    place.configure("127.0.0.1:0", "colour = \"red\"\n");
+    for command in [vec!["serve"], vec!["config", "check"], vec!["site", "list"]] {
+        let said = place.refusal(78, &command);
+        assert!(said.contains("colour") && said.contains("cure:"), "{said}");
+    }
+    std::fs::remove_file(place.config()).unwrap();
+    assert!(place.refusal(78, &["serve"]).contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
+    let place = Place::new("");
+    assert_eq!(place.json(&["config", "check"])["ok"], true);
+    let token = place.json(&["token", "add", "tests", "--role", "viewer"]);
+    let token = token["token"].as_str().unwrap().to_owned();
+    let serving = place.serve();
+
+    let site = place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "bundle"]);
+    assert_eq!(site["id"], "nyeri-01");
+    assert!(Path::new(&place.0).join("bundle").is_dir());
+    let router = place.json(&["router", "add", "--site", "nyeri-01", "--name", "core"]);
+    let again = place.json(&["router", "add", "--site", "nyeri-01", "--name", "core"]);
+    assert_eq!(router["id"], again["id"], "twice is once");
+    let speeds = ["--download", "10M", "--upload", "512k"];
+    let kind = ["connection-type", "add", "--service", "pppoe", "--profile", "home-10"];
+    let kind = place.json(&[&kind[..], &speeds].concat());
+    assert_eq!(
+        (&kind["download_bits_per_second"], &kind["upload_bits_per_second"]),
+        (&10_000_000.into(), &512_000.into())
+    );
+    let terms = ["--connection-type", "home-10", "--price", "1500", "--validity", "30d", "--quota", "50GB"];
+    let plan = place.json(&[&["plan", "add", "Home 10"][..], &terms].concat());
+    assert_eq!((&plan["price_cents"], &plan["validity_seconds"]), (&150_000.into(), &2_592_000.into()));
+    let customer = place.json(&["customer", "add", "--name", "Wanjiru", "--phone", "0712 345 678"]);
+    let number = customer["account_number"].as_str().unwrap();
+    let line = ["--site", "nyeri-01", "--router", "core", "--username", "plot17"];
+    let whose = ["subscription", "add", "--customer", number, "--plan", "Home 10"];
+    let subscription = place.json(&[&whose[..], &line].concat());
+    assert_eq!(subscription["status"], "draft");
+    let said = place.refusal(1, &[&whose[..], &line].concat());
+    assert!(said.contains("--username: that name is taken"), "{said}");
+    assert_eq!(place.json(&["site", "list"])[0]["id"], "nyeri-01");
+
+    let path = format!("/api/subscriptions/{}", subscription["id"].as_str().unwrap());
+    let (status, seen) = get(&serving.http, &path, &token).await;
+    assert_eq!((status, &seen["username"]), (200, &"plot17".into()));
+    let (status, health) = get(&serving.http, "/health", "").await;
+    assert_eq!((status, &health["status"]), (200, &"ok".into()));
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+    everything_is_in_the_audit_log(&place).await;
+}
+
+async fn everything_is_in_the_audit_log(place: &Place) {
+    let url = format!("sqlite://{}", place.0.join("data/tawi.db").display());
+    let database = tawi_controller::database::Database::open(&url).await.unwrap();
+    let mut reader = database.read().await.unwrap();
+    let mut rows = tawi_controller::audit::store::latest(&mut reader, 20).await.unwrap();
+    rows.sort_by_key(|row| row.at);
+    let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+    let expected = [
+        "token.added",
+        "site.added",
+        "router.added",
+        "connection_type.added",
+        "plan.added",
+        "customer.added",
+        "subscription.added",
+    ];
+    assert_eq!(actions, expected);
+    assert!(rows.iter().all(|row| row.actor == "cli:tester"), "{rows:?}");
+}
+
+#[test]
+fn a_password_is_taken_from_a_file_or_made_and_shown_once() {
+    let place = Place::new("");
+    let made = place.json(&["staff", "add", "amina", "--role", "owner"]);
+    assert!(made["password"].as_str().unwrap().len() >= 20);
+    let output = place.run(&["staff", "add", "brian", "--role", "operator"]);
+    assert_eq!(text(&output.stdout).lines().count(), 1, "the password alone is on standard output");
+    std::fs::write(place.0.join("password"), "correct horse\n").unwrap();
+    let given = place.json(&["staff", "add", "carol", "--role", "viewer", "--password-file", "password"]);
+    assert!(given.get("password").is_none(), "{given}");
+    std::fs::write(place.0.join("password"), "short\n").unwrap();
+    let said = place.refusal(1, &["staff", "add", "dan", "--role", "viewer", "--password-file", "password"]);
+    assert!(said.contains("at least"), "{said}");
+    let said = place.refusal(1, &["staff", "add", "amina", "--role", "viewer"]);
+    assert!(said.contains("taken"), "{said}");
+}
+
+#[test]
+fn a_port_that_is_taken_exits_69_and_names_the_key() {
+    let place = Place::new("");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    place.configure(&taken.local_addr().unwrap().to_string(), "");
+    let said = place.refusal(69, &["serve"]);
+    assert!(said.contains("[server] listen"), "{said}");
+    std::fs::write(place.0.join("file"), "").unwrap();
+    std::fs::write(place.config(), "data_directory = \"file/data\"\n").unwrap();
+    let said = place.refusal(69, &["migrate"]);
+    assert!(said.contains("data_directory") && said.contains("cure:"), "{said}");
+}
+
+#[test]
+fn systemd_hears_that_it_is_ready_alive_and_stopping() {
+    let place = Place::new("[log]\nformat = \"json\"\n");
+    let socket = UnixDatagram::bind(place.0.join("notify")).unwrap();
+    socket.set_read_timeout(Some(DEADLINE)).unwrap();
+    let mut command = place.command(&["serve"]);
+    command.env("NOTIFY_SOCKET", place.0.join("notify")).env("WATCHDOG_USEC", "400000");
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let serving = Serving { child, http: String::new() };
+    let hear = |what: &str| {
+        let mut buffer = [0; 4_096];
+        let mut heard = Vec::new();
+        loop {
+            let length =
+                socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{what}: {error}: {heard:?}"));
+            let message = text(&buffer[..length]);
+            if message.lines().any(|line| line == what) {
+                return message;
+            }
+            heard.push(message);
+        }
+    };
+    assert!(hear("READY=1").contains("STATUS=serving http://127.0.0.1:"));
+    hear("WATCHDOG=1");
+    hear("WATCHDOG=1");
+    serving.signal("-INT");
+    hear("STOPPING=1");
+    let (code, log) = serving.stop();
+    assert_eq!(code, Some(0), "{log}");
+    for line in log.lines() {
+        let line: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["level"].is_string() && line["timestamp"].is_string(), "{line}");
+    }
+    assert!(log.contains("\"message\":\"ready\""), "{log}");
+}
