@@ -40,12 +40,24 @@ impl fmt::Display for Actor {
 pub enum Action {
     /// A site was added.
     SiteAdded,
+    /// A site got a new certificate, and its old ones were revoked.
+    SiteRenewed,
+    /// A site was shut out.
+    SiteRevoked,
     /// A router was added.
     RouterAdded,
     /// A member of staff was added.
     StaffAdded,
+    /// A member of staff may no longer sign in.
+    StaffDisabled,
+    /// A member of staff may sign in again.
+    StaffEnabled,
+    /// A member of staff got a new password.
+    PasswordChanged,
     /// A token was made.
     TokenAdded,
+    /// A token no longer works.
+    TokenRevoked,
     /// A connection type was added.
     ConnectionTypeAdded,
     /// A plan was added.
@@ -72,8 +84,14 @@ impl Action {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SiteAdded => "site.added",
+            Self::SiteRenewed => "site.renewed",
+            Self::SiteRevoked => "site.revoked",
             Self::RouterAdded => "router.added",
             Self::StaffAdded => "staff.added",
+            Self::StaffDisabled => "staff.disabled",
+            Self::StaffEnabled => "staff.enabled",
+            Self::PasswordChanged => "staff.password_changed",
+            Self::TokenRevoked => "token.revoked",
             Self::TokenAdded => "token.added",
             Self::ConnectionTypeAdded => "connection_type.added",
             Self::PlanAdded => "plan.added",

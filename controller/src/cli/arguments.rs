@@ -134,6 +134,24 @@ The bundle holds the agent's private key: bring it to the site, then delete it h
     },
     /// List all sites
     List,
+    /// Write a new bundle for a site; its old certificates stop working
+    #[command(after_help = "Example:\n  tawi-controller site renew nyeri-01 --bundle ./nyeri-01-again")]
+    Renew {
+        /// Which site
+        id: SiteId,
+        /// A directory that is made for the bundle
+        #[arg(long, value_name = "DIRECTORY")]
+        bundle: PathBuf,
+        /// Where the agent reaches the broker; the advertised_address of the settings if not given
+        #[arg(long, value_name = "HOST:PORT")]
+        address: Option<String>,
+    },
+    /// Shut a site out: its agent was stolen, or the site is gone
+    #[command(after_help = "Example:\n  tawi-controller site revoke nyeri-01")]
+    Revoke {
+        /// Which site
+        id: SiteId,
+    },
 }
 
 /// About routers.
@@ -170,6 +188,32 @@ Without a file a password is made and printed once.")]
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },
+    /// List everybody
+    List,
+    /// Give somebody a new password; whatever they had open ends
+    #[command(after_help = "Example:\n  tawi-controller staff password amina")]
+    Password {
+        /// Who
+        #[arg(value_parser = Login::parse)]
+        login: Login,
+        /// A file with the password on its first line
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Let somebody sign in no longer; whatever they had open ends
+    #[command(after_help = "Example:\n  tawi-controller staff disable brian")]
+    Disable {
+        /// Who
+        #[arg(value_parser = Login::parse)]
+        login: Login,
+    },
+    /// Let somebody sign in again
+    #[command(after_help = "Example:\n  tawi-controller staff enable brian")]
+    Enable {
+        /// Who
+        #[arg(value_parser = Login::parse)]
+        login: Login,
+    },
 }
 
 /// About tokens.
@@ -183,6 +227,14 @@ pub enum TokenCommand {
         /// What it may do
         #[arg(long)]
         role: RoleWord,
+    },
+    /// List all tokens by name
+    List,
+    /// End a token
+    #[command(after_help = "Example:\n  tawi-controller token revoke billing")]
+    Revoke {
+        /// Which program's
+        name: String,
     },
 }
 

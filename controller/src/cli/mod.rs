@@ -138,6 +138,12 @@ impl Shell {
         }
     }
 
+    /// Leaves the audit row of an act that committed by itself.
+    async fn note(&self, act: (Action, &str, &str)) -> Result<(), Failure> {
+        let transaction = self.controller.database.write().await?;
+        self.commit(transaction, act).await
+    }
+
     /// Leaves the audit row of one act and commits it.
     async fn commit(
         &self,

@@ -1,10 +1,13 @@
 //! `site` and `router`.
 
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
 
 use super::arguments::{RouterCommand, SiteCommand};
 use super::{Failure, Shell};
 use crate::audit::Action;
+use crate::ids::SiteId;
 use crate::pki::Pki;
 use crate::sites::api::{RouterBody, SiteBody};
 use crate::sites::{self, Added, AddedRouter, NewSite};
@@ -17,40 +20,47 @@ impl Shell {
         match command {
             SiteCommand::List => self.list_sites().await,
             SiteCommand::Add { id, name, bundle, address } => {
-                let address = address.unwrap_or_else(|| self.config.broker.advertised_address.clone());
-                let now = self.controller.clock.now();
-                let pki = Pki::open_or_create(&self.config.data_directory.join(PKI_DIRECTORY), now)?;
+                let address = self.address(address);
                 let new = NewSite { id: id.clone(), name: name.clone() };
-                let written = match sites::add(&self.controller, &pki, new, &bundle, &address).await? {
-                    Added::Added(written) => written,
-                    Added::AlreadyThere | Added::NoSuchSite => {
-                        return Err(Failure::refused(format!(
-                            "there is a site {id} already, or it was revoked"
-                        )));
-                    }
-                    Added::DirectoryTaken(path) => {
-                        let problem = format!("--bundle: {} is there already", path.display());
-                        return Err(Failure::refused(format!("{problem}; name a new directory")));
-                    }
-                    Added::BadAddress(address) => {
-                        return Err(Failure::refused(format!("--address: {address:?} is not host:port")));
-                    }
-                    Added::BadName => {
-                        return Err(Failure::refused(
-                            "--name: enter a name of at most 80 characters on one line",
-                        ));
-                    }
-                };
-                let transaction = self.controller.database.write().await?;
-                self.commit(transaction, (Action::SiteAdded, id.as_str(), &name)).await?;
-                let directory = written.directory.display().to_string();
-                let words = format!(
-                    "site {id} added; bring {directory} to its agent, which reaches this controller at {address}, and \
-                     delete it here"
-                );
-                self.output.say(&words, &json!({"id": id, "name": name, "bundle": directory}))
+                let added = sites::add(&self.controller, &self.pki()?, new, &bundle, &address).await?;
+                let bundle = written(&id, added)?;
+                self.note((Action::SiteAdded, id.as_str(), &name)).await?;
+                self.say_bundle("added", &id, &bundle, &address)
+            }
+            SiteCommand::Renew { id, bundle, address } => {
+                let address = self.address(address);
+                let added = sites::renew(&self.controller, &self.pki()?, &id, &bundle, &address).await?;
+                let bundle = written(&id, added)?;
+                self.note((Action::SiteRenewed, id.as_str(), "")).await?;
+                self.say_bundle("renewed", &id, &bundle, &address)
+            }
+            SiteCommand::Revoke { id } => {
+                if !sites::revoke(&self.controller, &id).await? {
+                    let problem = format!("there is no site {id}, or it is revoked already");
+                    return Err(Failure::refused(format!("{problem}: tawi-controller site list")));
+                }
+                self.note((Action::SiteRevoked, id.as_str(), "")).await?;
+                self.output.say(&format!("site {id} is shut out"), &json!({"id": id}))
             }
         }
+    }
+
+    fn address(&self, given: Option<String>) -> String {
+        given.unwrap_or_else(|| self.config.broker.advertised_address.clone())
+    }
+
+    fn pki(&self) -> Result<Pki, Failure> {
+        let directory = self.config.data_directory.join(PKI_DIRECTORY);
+        Ok(Pki::open_or_create(&directory, self.controller.clock.now())?)
+    }
+
+    fn say_bundle(&self, done: &str, id: &SiteId, bundle: &Path, address: &str) -> Result<(), Failure> {
+        let directory = bundle.display().to_string();
+        let words = format!(
+            "site {id} {done}; bring {directory} to its agent, which reaches this controller at {address}, and delete \
+             it here"
+        );
+        self.output.say(&words, &json!({"id": id, "bundle": directory, "address": address}))
     }
 
     async fn list_sites(&self) -> Result<(), Failure> {
@@ -58,8 +68,12 @@ impl Shell {
         let lines: Vec<String> = sites
             .iter()
             .map(|site| {
-                let state = if site.presence.is_online { "up" } else { "down" };
-                format!("{:<20} {:<5} {}", site.id, state, site.name)
+                let state = match (site.revoked_at, site.presence.is_online) {
+                    (Some(_), _) => "revoked",
+                    (None, true) => "up",
+                    (None, false) => "down",
+                };
+                format!("{:<20} {state:<8} {}", site.id.as_str(), site.name)
             })
             .collect();
         let words = if lines.is_empty() {
@@ -89,4 +103,19 @@ impl Shell {
         };
         self.output.say(&format!("router {name} of site {site} is there"), &RouterBody::from(&router))
     }
+}
+
+/// Where the bundle was written, or why it was not.
+fn written(id: &SiteId, added: Added) -> Result<PathBuf, Failure> {
+    let problem = match added {
+        Added::Added(bundle) => return Ok(bundle.directory),
+        Added::AlreadyThere => format!("there is a site {id} already: tawi-controller site renew"),
+        Added::NoSuchSite => format!("there is no site {id}, or it is revoked: tawi-controller site list"),
+        Added::DirectoryTaken(path) => {
+            format!("--bundle: {} is there already; name a new directory", path.display())
+        }
+        Added::BadAddress(address) => format!("--address: {address:?} is not host:port"),
+        Added::BadName => "--name: enter a name of at most 80 characters on one line".to_owned(),
+    };
+    Err(Failure::Refused(problem))
 }

@@ -218,6 +218,19 @@ pub struct TokenHolder {
     pub role: Role,
 }
 
+/// Somebody or something that may come in, as lists show it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Login, or name of the token.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Since when they are there.
+    pub created_at: UnixMillis,
+    /// Since when they may no longer come in.
+    pub ended_at: Option<UnixMillis>,
+}
+
 /// What came of adding a member of staff or a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Added<T> {
@@ -242,6 +255,60 @@ pub async fn add(
     let member = Member { id: StaffId::random(ids), login, role };
     let is_new = store::insert_member(connection, &member, hash, now).await?;
     Ok(if is_new { Added::Added(member) } else { Added::NameTaken })
+}
+
+/// Lets a member sign in, or no longer; what they had open ends at once. Answers whether there is such a member.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_disabled(
+    connection: &mut Connection,
+    login: &Login,
+    disabled_at: Option<UnixMillis>,
+) -> Result<bool, StaffError> {
+    store::delete_sessions_of(connection, login).await?;
+    store::set_disabled(connection, login, disabled_at).await
+}
+
+/// Gives a member a new password; what they had open ends at once. Answers whether there is such a member.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn set_password(
+    connection: &mut Connection,
+    login: &Login,
+    hash: &PasswordHash,
+) -> Result<bool, StaffError> {
+    store::delete_sessions_of(connection, login).await?;
+    store::set_password(connection, login, hash).await
+}
+
+/// All members, by login.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(connection: &mut Connection) -> Result<Vec<Listed>, StaffError> {
+    store::members(connection).await
+}
+
+/// All tokens, by name.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list_tokens(connection: &mut Connection) -> Result<Vec<Listed>, StaffError> {
+    store::tokens(connection).await
+}
+
+/// Ends a token. Answers whether there was one of that name that still worked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn revoke_token(
+    connection: &mut Connection,
+    name: &str,
+    now: UnixMillis,
+) -> Result<bool, StaffError> {
+    store::revoke_token(connection, name, now).await
 }
 
 /// Makes a token; the secret is in the answer and nowhere else.

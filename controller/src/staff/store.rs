@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::{Login, Member, PasswordHash, Role, Session, StaffError, TokenHolder};
+use super::{Listed, Login, Member, PasswordHash, Role, Session, StaffError, TokenHolder};
 use crate::database::{Connection, Row};
 use crate::ids::StaffId;
 
@@ -47,6 +47,73 @@ pub(super) async fn member_by_login(
 pub(super) async fn has_members(connection: &mut Connection) -> Result<bool, StaffError> {
     let row = sqlx::query("SELECT id FROM staff LIMIT 1").fetch_optional(connection).await?;
     Ok(row.is_some())
+}
+
+/// Whether there is such a member.
+pub(super) async fn set_disabled(
+    connection: &mut Connection,
+    login: &Login,
+    disabled_at: Option<UnixMillis>,
+) -> Result<bool, StaffError> {
+    let done = sqlx::query("UPDATE staff SET disabled_at = $1 WHERE login = $2")
+        .bind(disabled_at.map(|at| at.0))
+        .bind(login.as_str())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether there is such a member.
+pub(super) async fn set_password(
+    connection: &mut Connection,
+    login: &Login,
+    hash: &PasswordHash,
+) -> Result<bool, StaffError> {
+    let done = sqlx::query("UPDATE staff SET password_hash = $1 WHERE login = $2")
+        .bind(hash.as_str())
+        .bind(login.as_str())
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn members(connection: &mut Connection) -> Result<Vec<Listed>, StaffError> {
+    let rows = sqlx::query(
+        "SELECT login AS name, role, created_at, disabled_at AS ended_at FROM staff ORDER BY login",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(listed).collect()
+}
+
+pub(super) async fn tokens(connection: &mut Connection) -> Result<Vec<Listed>, StaffError> {
+    let rows =
+        sqlx::query("SELECT name, role, created_at, revoked_at AS ended_at FROM api_tokens ORDER BY name")
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(listed).collect()
+}
+
+/// Whether there was one that still worked.
+pub(super) async fn revoke_token(
+    connection: &mut Connection,
+    name: &str,
+    now: UnixMillis,
+) -> Result<bool, StaffError> {
+    let done = sqlx::query("UPDATE api_tokens SET revoked_at = $1 WHERE name = $2 AND revoked_at IS NULL")
+        .bind(now.0)
+        .bind(name)
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn delete_sessions_of(connection: &mut Connection, login: &Login) -> Result<(), StaffError> {
+    sqlx::query("DELETE FROM staff_sessions WHERE staff_id IN (SELECT id FROM staff WHERE login = $1)")
+        .bind(login.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 pub(super) async fn insert_session(
@@ -147,6 +214,16 @@ fn member(row: &Row) -> Result<Member, StaffError> {
         id: StaffId::parse(&id).map_err(|_| StaffError::Row { column: "id", value: id })?,
         login: Login::parse(&login).map_err(|_| StaffError::Row { column: "login", value: login })?,
         role: role(row)?,
+    })
+}
+
+fn listed(row: &Row) -> Result<Listed, StaffError> {
+    let ended_at: Option<i64> = row.try_get("ended_at")?;
+    Ok(Listed {
+        name: row.try_get("name")?,
+        role: role(row)?,
+        created_at: UnixMillis(row.try_get("created_at")?),
+        ended_at: ended_at.map(UnixMillis),
     })
 }
 

@@ -142,6 +142,12 @@ fn every_command_explains_itself_with_an_example() {
         "staff add",
         "token add",
         "connection-type add",
+        "site renew",
+        "site revoke",
+        "staff password",
+        "staff disable",
+        "staff enable",
+        "token revoke",
         "plan add",
         "customer add",
         "subscription add",
@@ -249,6 +255,35 @@ fn a_password_is_taken_from_a_file_or_made_and_shown_once() {
     assert!(said.contains("at least"), "{said}");
     let said = place.refusal(1, &["staff", "add", "amina", "--role", "viewer"]);
     assert!(said.contains("taken"), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
+    let place = Place::new("");
+    place.json(&["staff", "add", "brian", "--role", "operator"]);
+    let token = place.json(&["token", "add", "billing", "--role", "viewer"]);
+    let token = token["token"].as_str().unwrap().to_owned();
+    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "first"]);
+    let serving = place.serve();
+    assert_eq!(get(&serving.http, "/api/overview", &token).await.0, 200);
+
+    place.json(&["token", "revoke", "billing"]);
+    assert_eq!(get(&serving.http, "/api/overview", &token).await.0, 401);
+    place.refusal(1, &["token", "revoke", "billing"]);
+    assert!(place.json(&["token", "list"])[0]["ended_at_ms"].is_i64());
+
+    place.json(&["staff", "disable", "brian"]);
+    assert!(place.json(&["staff", "list"])[0]["ended_at_ms"].is_i64());
+    place.json(&["staff", "enable", "brian"]);
+    assert!(place.json(&["staff", "password", "brian"])["password"].is_string());
+    place.refusal(1, &["staff", "disable", "nobody"]);
+
+    let renewed =
+        place.json(&["site", "renew", "nyeri-01", "--bundle", "second", "--address", "isp.example:8883"]);
+    assert_eq!(renewed["address"], "isp.example:8883");
+    place.json(&["site", "revoke", "nyeri-01"]);
+    place.refusal(1, &["site", "renew", "nyeri-01", "--bundle", "third"]);
+    assert_eq!(serving.stop().0, Some(0));
 }
 
 #[test]

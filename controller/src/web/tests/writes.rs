@@ -144,3 +144,40 @@ async fn without_mpesa_a_request_for_payment_says_so() {
     assert_eq!((answer.status, answer.json()["error"]["code"].as_str()), (503, Some("mpesa_not_set_up")));
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_request_that_a_stop_cut_short_is_not_sent_a_second_time() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Operator).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    assert_eq!(program.post_as("ask-1", &path, &json!({})).await.status, 201);
+    // What the table holds when the controller dies between claiming the key and keeping the answer.
+    let mut write = served.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE idempotency_keys SET status = 0, body = ''").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let again = program.post_as("ask-1", &path, &json!({})).await;
+    assert_eq!((again.status, again.json()["error"]["code"].as_str()), (409, Some("in_progress")));
+    assert_eq!(again.header("retry-after"), "2");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_request_for_the_same_line_waits_for_the_first() {
+    let served = Served::start_with_mpesa().await;
+    let handle = served.simulator.as_ref().unwrap().handle();
+    let silent = daraja_sim::Phone {
+        behaviour: daraja_sim::Behaviour::Ignore,
+        delay_ms: 3_600_000,
+        ..daraja_sim::Phone::default()
+    };
+    handle.set_phone(crate::payments::testing::PHONE, silent).unwrap();
+    let program = served.program(Role::Operator).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    assert_eq!(program.post_as("ask-1", &path, &json!({})).await.status, 201);
+    let second = program.post_as("ask-2", &path, &json!({})).await;
+    assert_eq!((second.status, second.json()["error"]["code"].as_str()), (409, Some("already_open")));
+    assert!(second.header("retry-after").parse::<u64>().unwrap() > 0);
+    let third = program.post_as("ask-2", &path, &json!({})).await;
+    assert_eq!(third.json()["error"]["code"], "already_open", "a refusal leaves the key free");
+    served.stop().await;
+}
