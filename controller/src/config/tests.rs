@@ -110,3 +110,19 @@ fn every_example_in_the_packaged_file_is_good() {
     assert!(config.is_https());
     assert!(config.mpesa.is_some());
 }
+
+#[test]
+fn a_secret_that_systemd_was_given_comes_before_a_file() {
+    let (fixture, credentials) = (Fixture::new(), Fixture::new());
+    fixture.secret("passkey");
+    credentials.secret("secret");
+    let text = "[mpesa]\nbase_url = \"https://sandbox.safaricom.co.ke\"\nshort_code = \"174379\"\n\
+        transaction_type = \"pay_bill\"\nconsumer_key = \"key\"\nconsumer_secret_file = \"secret\"\n\
+        passkey_file = \"passkey\"\ncallback_base_url = \"https://pay.isp.example\"\n";
+    assert!(fixture.refusal(text).contains("consumer_secret_file"), "the secret is not beside the settings");
+    let credentials_directory = Some(credentials.0.path().to_path_buf());
+    let environment = Environment { credentials_directory, ..Environment::default() };
+    let config = Config::load(&fixture.0.path().join("controller.toml"), &environment).unwrap();
+    assert!(config.mpesa.is_some());
+    assert!(!format!("{config:?}").contains("not-a-real-secret"), "secrets are not printed");
+}

@@ -40,7 +40,11 @@ impl Door {
     /// Over a bound listener.
     #[must_use]
     pub fn new(listener: TcpListener) -> Self {
-        Self { listener, connections: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self::with_room_for(CONNECTIONS, listener)
+    }
+
+    fn with_room_for(connections: usize, listener: TcpListener) -> Self {
+        Self { listener, connections: Arc::new(Semaphore::new(connections)) }
     }
 }
 
@@ -143,5 +147,71 @@ impl AsyncWrite for Guarded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::task::JoinHandle;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+
+    async fn serve(connections: usize) -> (SocketAddr, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let routes = Router::new().route("/", get(|| async { "hello" }));
+        let door = Door::with_room_for(connections, listener);
+        let serving = tokio::spawn(async move {
+            axum::serve(door, routes.into_make_service_with_connect_info::<Peer>()).await.unwrap();
+        });
+        (address, serving)
+    }
+
+    async fn is_answered(stream: &mut TcpStream) -> bool {
+        let mut start = [0; 12];
+        timeout(Duration::from_secs(5), stream.read_exact(&mut start)).await.is_ok_and(|read| read.is_ok())
+            && start == *b"HTTP/1.1 200"
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_stands_still_is_closed() {
+        let (address, serving) = serve(10).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HT").await.unwrap();
+        let before = Instant::now();
+        let mut rest = Vec::new();
+        silent.read_to_end(&mut rest).await.unwrap();
+        // A half request is answered with 408 or with nothing, and closed.
+        let _ = slow.read_to_end(&mut rest).await;
+        assert!(
+            before.elapsed() >= STANDSTILL && before.elapsed() < STANDSTILL * 2,
+            "{:?}",
+            before.elapsed()
+        );
+        serving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_cap_a_connection_waits_until_another_ends() {
+        let (address, serving) = serve(2).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(REQUEST).await.unwrap();
+        assert!(is_answered(&mut first).await);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(REQUEST).await.unwrap();
+        assert!(is_answered(&mut second).await);
+        let mut third = TcpStream::connect(address).await.unwrap();
+        third.write_all(REQUEST).await.unwrap();
+        assert!(!is_answered(&mut third).await, "there is no room");
+        drop(first);
+        assert!(is_answered(&mut third).await, "there is room again");
+        serving.abort();
     }
 }

@@ -72,18 +72,19 @@ impl Web {
 
 /// All routes. `callbacks` are M-Pesa's, which bring their own limits.
 pub fn router(web: Web, callbacks: Option<Router>) -> Router {
+    let is_https = web.is_https;
     let ours = Router::new()
         .merge(pages())
         .merge(api::router())
         .route("/health", axum::routing::get(health::health))
         .fallback(error::no_such_page)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
-        .with_state(web.clone());
+        .with_state(web);
     let all = match callbacks {
         Some(callbacks) => ours.merge(callbacks),
         None => ours,
     };
-    shield::around(all, &web)
+    shield::around(all, is_https)
 }
 
 fn pages() -> Router<Web> {

@@ -10,7 +10,6 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use tokio::task::JoinSet;
 
-use super::Web;
 use super::door::Peer;
 use super::error::broken;
 
@@ -32,11 +31,11 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// Half a year: long enough to count, short enough to leave HTTPS again.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=15552000");
 
-pub(super) fn around(routes: Router, web: &Web) -> Router {
+pub(super) fn around(routes: Router, is_https: bool) -> Router {
     routes
         .layer(middleware::from_fn(within_deadline))
         .layer(middleware::from_fn(with_address))
-        .layer(middleware::from_fn_with_state(web.is_https, with_headers))
+        .layer(middleware::from_fn_with_state(is_https, with_headers))
 }
 
 /// Runs the request on a task of its own, so that a panic ends only it; and no longer than the deadline.
@@ -98,7 +97,43 @@ async fn with_headers(State(is_https): State<bool>, request: Request, next: Next
 
 #[cfg(test)]
 mod tests {
+    use axum::body::Body;
+    use axum::routing::get;
+    use tower::ServiceExt as _;
+
     use super::*;
+
+    async fn ask(routes: Router, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let response = around(routes, false).oneshot(request).await.unwrap();
+        assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        let status = response.status();
+        let body = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_one_request_and_tells_nothing() {
+        async fn broken_handler() -> &'static str {
+            panic!("a secret thing")
+        }
+        let routes =
+            Router::new().route("/page", get(broken_handler)).route("/api/thing", get(broken_handler));
+        let (status, page) = ask(routes.clone(), "/page").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(page.contains("Something went wrong here") && !page.contains("secret"), "{page}");
+        let (status, problem) = ask(routes, "/api/thing").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        assert!(problem.starts_with("{\"error\":{\"code\":\"failed\""), "{problem}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_takes_too_long_is_answered_all_the_same() {
+        let stuck = get(|| async { std::future::pending::<&'static str>().await });
+        let before = tokio::time::Instant::now();
+        let (status, _) = ask(Router::new().route("/page", stuck), "/page").await;
+        assert_eq!((status, before.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, REQUEST_DEADLINE));
+    }
 
     #[test]
     fn only_a_proxy_on_this_machine_may_name_another_address() {
