@@ -67,6 +67,8 @@ CREATE TABLE customers (
     created_at BIGINT NOT NULL
 );
 CREATE INDEX customers_by_phone ON customers (phone);
+-- The order of every list of customers: a page reads a page, however many there are.
+CREATE INDEX customers_by_created_at ON customers (created_at DESC, id);
 
 CREATE TABLE connection_types (
     id TEXT PRIMARY KEY,
@@ -112,7 +114,7 @@ CREATE TABLE subscriptions (
 CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
 CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
 -- Holds only the lines with a session: how many there are is read often.
-CREATE INDEX subscriptions_online ON subscriptions (is_online) WHERE is_online = 1;
+CREATE INDEX subscriptions_online ON subscriptions (id) WHERE is_online = 1;
 
 -- Desired state: what each site should have, by generation --------------------------------------------------------
 

@@ -9,6 +9,23 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::CustomerId;
 
+/// A page of customers with the number of their lines.
+macro_rules! counted {
+    ($page:literal) => {
+        concat!(
+            "SELECT c.id, c.account_number, c.name, c.phone, c.created_at, \
+                    (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id) AS lines, \
+                    (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id AND s.status = 'active') \
+                        AS lines_open, \
+                    (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id AND s.is_online = 1) \
+                        AS lines_online \
+             FROM (",
+            $page,
+            ") c ORDER BY c.created_at DESC, c.id"
+        )
+    };
+}
+
 /// Draws the next serial. The row is updated in the caller's transaction, so that two customers never share one.
 pub(super) async fn next_serial(connection: &mut Connection) -> Result<u32, sqlx::Error> {
     let row = sqlx::query(
@@ -58,36 +75,43 @@ pub(super) async fn by_account_number(
 }
 
 /// One query for every kind of search: a pattern that is not asked for is NULL, and matches nothing.
+/// A page of those who are wanted, newest first. The inner query finds the page by an index; only its rows are counted.
 pub(super) async fn search(
     connection: &mut Connection,
     wanted: &Wanted,
     rows: u32,
     offset: u64,
 ) -> Result<Vec<CustomerRow>, sqlx::Error> {
-    let (all, account, phone, name) = match wanted {
-        Wanted::All => (1_i64, None, None, None),
-        Wanted::Number { account, phone } => (0, Some(account.as_str()), Some(phone.as_str()), None),
-        Wanted::Name(name) => (0, None, None, Some(name.as_str())),
+    let found = match wanted {
+        Wanted::All => sqlx::query(counted!(
+            "SELECT id, account_number, name, phone, created_at FROM customers \
+             ORDER BY created_at DESC, id LIMIT $1 OFFSET $2"
+        ))
+        .bind(i64::from(rows))
+        .bind(columns::stored(offset)),
+        Wanted::Name(pattern) => sqlx::query(counted!(
+            "SELECT id, account_number, name, phone, created_at FROM customers \
+             WHERE LOWER(name) LIKE $3 ESCAPE '\\' ORDER BY created_at DESC, id LIMIT $1 OFFSET $2"
+        ))
+        .bind(i64::from(rows))
+        .bind(columns::stored(offset))
+        .bind(pattern),
+        Wanted::Number { account, phone } => sqlx::query(counted!(
+            "SELECT id, account_number, name, phone, created_at FROM customers \
+             WHERE account_number >= $3 AND account_number < $4 \
+             UNION \
+             SELECT id, account_number, name, phone, created_at FROM customers \
+             WHERE phone >= $5 AND phone < $6 \
+             ORDER BY created_at DESC, id LIMIT $1 OFFSET $2"
+        ))
+        .bind(i64::from(rows))
+        .bind(columns::stored(offset))
+        .bind(account)
+        .bind(after(account))
+        .bind(phone)
+        .bind(after(phone)),
     };
-    let found = sqlx::query(
-        "SELECT c.id, c.account_number, c.name, c.phone, c.created_at, \
-                (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id) AS lines, \
-                (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id AND s.status = 'active') \
-                    AS lines_open, \
-                (SELECT COUNT(*) FROM subscriptions s WHERE s.customer_id = c.id AND s.is_online = 1) \
-                    AS lines_online \
-         FROM customers c \
-         WHERE $1 = 1 OR c.account_number LIKE $2 OR c.phone LIKE $3 OR LOWER(c.name) LIKE $4 ESCAPE '\\' \
-         ORDER BY c.created_at DESC, c.id LIMIT $5 OFFSET $6",
-    )
-    .bind(all)
-    .bind(account)
-    .bind(phone)
-    .bind(name)
-    .bind(i64::from(rows))
-    .bind(columns::stored(offset))
-    .fetch_all(connection)
-    .await?;
+    let found = found.fetch_all(connection).await?;
     found
         .iter()
         .map(|row| {
@@ -99,6 +123,11 @@ pub(super) async fn search(
             })
         })
         .collect()
+}
+
+/// What sorts after every text of digits that begins with `digits`: a colon follows 9.
+fn after(digits: &str) -> String {
+    format!("{digits}:")
 }
 
 fn read(row: &Row) -> Result<Customer, sqlx::Error> {

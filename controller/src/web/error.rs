@@ -68,7 +68,7 @@ impl IntoResponse for PageError {
                 "Nothing was changed. Go back, reload the page and send it again.",
             ),
             Self::Failed(error) => {
-                tracing::error!(error = format!("{error:#}"), "a page failed");
+                tracing::error!(%error, "a page failed");
                 (
                     StatusCode::INTERNAL_SERVER_ERROR,
                     "Something went wrong here",

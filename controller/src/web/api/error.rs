@@ -141,7 +141,7 @@ impl ApiError {
     /// Something failed here.
     #[must_use]
     pub fn failed(error: &anyhow::Error) -> Self {
-        tracing::error!(error = format!("{error:#}"), "an API request failed");
+        tracing::error!(%error, "an API request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "failed",
