@@ -166,6 +166,7 @@ mod tests {
                 cut,
                 profile: None,
                 differs: vec![],
+                revision: 1,
             };
             let now = Duration::from_secs(now);
             assert_eq!(counts(&change, entry.as_ref(), Some(&line(9)), now, leaps), expected);

@@ -14,6 +14,7 @@
 
 pub mod actual;
 mod apply;
+mod backlog;
 pub mod guard;
 mod ledger;
 mod pass;
@@ -39,6 +40,7 @@ use crate::desired::{DesiredState, ProfileKey, Revised};
 use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
 use crate::usage;
 
+use backlog::Backlog;
 use guard::CutHistory;
 use ledger::Ledger;
 pub use settings::{Backoff, GuardRelease, RouterSettings, Timings};
@@ -78,8 +80,16 @@ pub(crate) struct Reconciler {
     good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
     /// Services whose rows show their passwords on this connection.
     shows_passwords: BTreeSet<Service>,
-    /// Our rows that let somebody in.
+    /// Our rows that let somebody in, by the last full check.
     usable_lines: usize,
+    /// Changes that wait for their turn.
+    backlog: Backlog,
+    /// Whether this connection has had a full check.
+    has_checked: bool,
+    /// How often in a row a full check made way for the state.
+    checks_put_off: u32,
+    /// Drift that was put right and not yet told.
+    drift: Vec<(String, String)>,
     is_holding: bool,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
@@ -105,6 +115,10 @@ impl Reconciler {
             good_profiles: BTreeMap::new(),
             shows_passwords: BTreeSet::new(),
             usable_lines: 0,
+            backlog: Backlog::default(),
+            has_checked: false,
+            checks_put_off: 0,
+            drift: Vec::new(),
             is_holding: false,
             settled: None,
             away_since: Some(origin),

@@ -18,6 +18,7 @@ use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, ServiceRows};
 use crate::reconcile::apply::{Applied, apply};
+use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
 use crate::reconcile::ledger::{Decision, Verified};
 use crate::reconcile::plan::{
@@ -29,6 +30,9 @@ use crate::reconcile::verify::{ROUNDS, Verdict, judge};
 /// Lines above which a pass reads whole menus: beyond it one long print costs the router less than many queries, each
 /// of which walks the whole table.
 pub(crate) const LINES_READ_BY_NAME: usize = 48;
+
+/// Repaired lines of one pass that get an event each. Events are kept on flash until head office has them.
+const DRIFT_TOLD_SINGLY: usize = 10;
 
 /// What a pass looks at.
 #[derive(Clone, Debug)]
@@ -65,7 +69,7 @@ struct Stray {
 }
 
 impl Reconciler {
-    /// Runs one pass.
+    /// Runs one pass, over rows that were read already if they are given.
     ///
     /// # Errors
     /// When the connection is lost or the router answers what no reading can use. Lines that were not verified by then
@@ -75,19 +79,23 @@ impl Reconciler {
         client: &Client,
         basis: Basis<'_>,
         reach: Reach,
+        read: Option<Actual>,
     ) -> Result<(), Error> {
-        let reach = match reach {
-            Reach::Lines(lines) if lines.len() > LINES_READ_BY_NAME => Reach::Everything,
-            reach => reach,
+        let mut actual = match read {
+            Some(actual) => actual,
+            None => self.read(client, basis, &reach, &[]).await?,
         };
-        let mut actual = self.read(client, basis, &reach, &[]).await?;
-        self.usable_lines = match reach {
-            Reach::Everything => actual.usable_lines(),
-            Reach::Lines(_) => self.ledger.open_lines(),
-        };
+        match &reach {
+            Reach::Everything => {
+                self.usable_lines = actual.usable_lines();
+                self.backlog.clear();
+            }
+            Reach::Lines(lines) => self.backlog.forget(lines),
+        }
         let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
+        self.put_off(&mut planned, &mut touched);
         self.settle_untouched(basis, &planned, &looked_at, &actual).await;
         let mut round = 1;
         while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty()
@@ -105,6 +113,7 @@ impl Reconciler {
             round = round.saturating_add(1);
         }
         self.released.clear();
+        self.report_drift().await;
         self.report_guard().await;
         Ok(())
     }
@@ -243,7 +252,9 @@ impl Reconciler {
     ) {
         let counted = touched.values().filter(|note| note.is_counted).count();
         let recent = self.history.recent(basis.mono, self.settings.guard.window);
-        if guard::allows(counted, recent, self.usable_lines, self.settings.guard) {
+        // Between two full checks the lines that are known to be open count too.
+        let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
+        if guard::allows(counted, recent, usable, self.settings.guard) {
             return;
         }
         let is_held = |change: &LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
@@ -258,11 +269,26 @@ impl Reconciler {
         }
         if !self.is_holding {
             self.is_holding = true;
-            let usable = self.usable_lines;
             let detail = format!("{counted} of {usable} working lines would lose access; waits for a person");
             tracing::warn!(router.name = %self.settings.name, lines = counted, "the guard holds a plan");
             self.event(EventKind::PlanHeld, None, detail).await;
         }
+    }
+
+    /// Leaves what is more than a pass may change for the next ones.
+    fn put_off(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
+        let mut lines = BTreeSet::new();
+        let mut kept = Vec::new();
+        for change in planned.lines.drain(..) {
+            if lines.len() < LINES_PER_PASS || lines.contains(&change.line) {
+                lines.insert(change.line.clone());
+                kept.push(change);
+            } else {
+                touched.remove(&change.line);
+                self.backlog.add(&change.line, change.revision);
+            }
+        }
+        planned.lines = kept;
     }
 
     /// Lines that the first look found right, or that no change can make right.
@@ -281,7 +307,8 @@ impl Reconciler {
         for id in looked_at {
             let failure = self.ledger.entries.get(id).and_then(|entry| entry.failure.as_ref());
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
-            if !changing.contains(id.as_str()) && !failed.contains(id.as_str()) && !is_held {
+            let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
+            if is_settled && !is_held && !self.backlog.contains(id) {
                 self.note_unsupported_or_verified(basis, id, actual);
             }
         }
@@ -386,7 +413,8 @@ impl Reconciler {
                 let entry = self.ledger.entries.get(id);
                 let owes_kick = entry.map(|entry| entry.owes_kick.as_slice()).unwrap_or_default();
                 let password = self.ledger.password_knowledge(line);
-                wanted.push(WantedLine { line: &line.item, service, state, password, owes_kick });
+                let revision = line.revision;
+                wanted.push(WantedLine { line: &line.item, service, state, password, owes_kick, revision });
             }
             gone.extend(self.gone_from(basis.state, id));
         }
@@ -544,8 +572,21 @@ impl Reconciler {
             self.event(EventKind::LineExpired, Some(id), detail).await;
         } else if note.is_drift {
             self.ledger.entry(id).note_repair(basis.mono);
-            let detail = format!("put right on the router: {}", note.differs.join(", "));
-            self.event(EventKind::DriftRepaired, Some(id), detail).await;
+            self.drift.push((id.to_owned(), note.differs.join(", ")));
+        }
+    }
+
+    /// Tells of each row that was put right, or of all together when they are many: somebody restored a backup.
+    async fn report_drift(&mut self) {
+        let drift = std::mem::take(&mut self.drift);
+        if drift.len() > DRIFT_TOLD_SINGLY {
+            let detail = format!("put right on the router: {} lines at once", drift.len());
+            self.event(EventKind::DriftRepaired, None, detail).await;
+            return;
+        }
+        for (line, differs) in drift {
+            let detail = format!("put right on the router: {differs}");
+            self.event(EventKind::DriftRepaired, Some(&line), detail).await;
         }
     }
 

@@ -5,6 +5,7 @@
 //! a change; a name that such a row holds is a failure of the line that wants it. What may wait is `guard.rs`; doing it
 //! is `apply.rs`; a plan over rows read back that is empty is the proof that it was done.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub struct WantedLine<'a> {
     pub password: PasswordKnowledge,
     /// Names whose sessions a pass that was cut short still had to end.
     pub owes_kick: &'a [String],
+    /// The generation that wants it so.
+    pub revision: u64,
 }
 
 /// A line that is no more, as far as this agent remembers it.
@@ -113,6 +116,8 @@ pub struct LineChange {
     pub profile: Option<String>,
     /// What differed, for a person.
     pub differs: Vec<&'static str>,
+    /// The generation that wants it so; 0 for a line that is no more.
+    pub revision: u64,
 }
 
 /// What happens to a row.
@@ -177,11 +182,15 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
             plan_unused_profiles(*service, rows, scope, &mut plan.unused_profiles);
         }
     }
-    // Stable: within a rank, lines stay in the order of their ids.
-    plan.lines.sort_by_key(|change| match (&change.row, change.cut) {
-        (RowChange::Add(_) | RowChange::Set(..), None) => 0,
-        (_, None) => 1,
-        (_, Some(_)) => 2,
+    // Within a rank the newest decision first: whoever has just paid. Stable, so that the rest stays in the order of
+    // ids.
+    plan.lines.sort_by_key(|change| {
+        let rank = match (&change.row, change.cut) {
+            (RowChange::Add(_) | RowChange::Set(..), None) => 0,
+            (_, None) => 1,
+            (_, Some(_)) => 2,
+        };
+        (rank, Reverse(change.revision))
     });
     plan
 }
@@ -267,6 +276,7 @@ fn close_line(
         cut: to_disable.map(|_| CutReason::Off(reason)),
         profile: None,
         differs: if to_disable.is_some() { vec!["disabled"] } else { vec![] },
+        revision: wanted.revision,
     })
 }
 
@@ -285,6 +295,7 @@ fn open_line(
         cut: None,
         profile: Some(line.profile.clone()),
         differs,
+        revision: wanted.revision,
     };
     let Some(own) = own else {
         let mut plain = vec![("name", line.username.clone()), ("profile", line.profile.clone())];
@@ -360,6 +371,7 @@ fn plan_gone(gone: &GoneLine<'_>, rows: &ServiceRows, changes: &mut Vec<LineChan
             cut: None,
             profile: None,
             differs: vec![],
+            revision: 0,
         });
     }
 }
@@ -406,6 +418,7 @@ fn removal(line: &str, service: Service, row: &UserRow) -> LineChange {
         cut: is_enabled.then_some(CutReason::Removed),
         profile: None,
         differs: vec!["row"],
+        revision: 0,
     }
 }
 

@@ -4,22 +4,23 @@
 //! News are compared with what is wanted before anything is asked of the router, so that the echo of our own writes
 //! costs nothing. A listen that the router does not offer is done without: the full check sees the same, later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::menu::{Clock, Resource};
 use routeros_api::{Change, Client, Command, Error, Listen};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, Service};
+use tawi_shared::wire::{EventKind, FailureKind, Service};
 use tokio::time::{Instant, sleep_until};
 
 use crate::desired::DesiredState;
 use crate::enforce;
-use crate::flow::StateReceiver;
+use crate::flow::{LineFailure, StateReceiver};
 use crate::reconcile::actual::{Actual, ServiceRows, UserRow, menus, user_row};
-use crate::reconcile::pass::{Basis, Reach};
+use crate::reconcile::pass::{Basis, LINES_READ_BY_NAME, Reach};
 use crate::reconcile::plan::{Scope, WantedLine, plan};
+use crate::reconcile::read::read_everything;
 use crate::reconcile::{End, Reconciler};
 
 /// The longest wait for an expiry. The trusted clock may be corrected meanwhile, and then the timer is wrong.
@@ -29,11 +30,17 @@ const LONGEST_EXPIRY_WAIT: Duration = Duration::from_secs(30);
 /// behind a stream of them.
 const NEWS_AT_ONCE: usize = 512;
 
+/// How often in a row a full check makes way for a state that moves. Then it runs to its end: a stream of payments must
+/// not keep the router unchecked.
+const CHECKS_PUT_OFF: u32 = 3;
+
 impl Reconciler {
     /// Serves a connection until it or the agent ends.
     pub(crate) async fn serve(&mut self, client: &Client, state: &mut StateReceiver) -> End {
         self.good_profiles.clear();
         self.shows_passwords.clear();
+        self.backlog.clear();
+        self.has_checked = false;
         let mut listens = Listens::start(client, &[Service::Pppoe, Service::Hotspot]).await;
         if let Err(error) = self.greet(client).await {
             return End::Lost(error);
@@ -45,11 +52,13 @@ impl Reconciler {
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
                 return End::Lost(error);
             }
-            if let Err(error) = self.work(client, &current, &mut next_full_check).await {
+            if let Err(error) = self.work(client, &current, state, &mut next_full_check).await {
                 return End::Lost(error);
             }
-            if state.has_changed().unwrap_or(false) {
-                continue;
+            match state.has_changed() {
+                Err(_) => return End::Stopped,
+                Ok(has_changed) if has_changed || !self.backlog.is_empty() => continue,
+                Ok(_) => {}
             }
             let wake = self.next_wake(&current, next_full_check);
             tokio::select! {
@@ -80,8 +89,8 @@ impl Reconciler {
             let version = String::from_utf8_lossy(&version);
             self.release = version.split(' ').next().unwrap_or_default().to_owned();
         }
-        if let Some(seconds) = unless_trapped(clock)?.and_then(|clock| clock.unix_seconds()) {
-            self.clock.note_router_time(UnixMillis(seconds.saturating_mul(1_000)));
+        if let Some(clock) = unless_trapped(clock)? {
+            self.note_time_of(&clock);
         }
         self.report_status(true).await;
         if std::mem::take(&mut self.is_lost) {
@@ -90,32 +99,82 @@ impl Reconciler {
         Ok(())
     }
 
-    /// Runs the passes that are due, and says where the router stands.
+    fn note_time_of(&self, clock: &Clock) {
+        if let Some(seconds) = clock.unix_seconds() {
+            self.clock.note_router_time(UnixMillis(seconds.saturating_mul(1_000)));
+        }
+    }
+
+    /// Runs the pass that is due most, and says where the router stands.
     async fn work(
         &mut self,
         client: &Client,
-        state: &DesiredState,
+        current: &DesiredState,
+        state: &mut StateReceiver,
         next_full_check: &mut Instant,
     ) -> Result<(), Error> {
         // Before the controller has spoken, an empty state is ignorance and not an order to remove everything.
-        if state.generation == 0 {
+        if current.generation == 0 {
             return Ok(());
         }
-        let basis = Basis { state, reading: self.clock.reading(), mono: self.origin.elapsed() };
+        let basis = Basis { state: current, reading: self.clock.reading(), mono: self.origin.elapsed() };
         if self.ledger.trusted_generation == 0 {
-            self.ledger.trusted_generation = self.settings.settled_generation.unwrap_or(state.generation);
+            self.ledger.trusted_generation = self.settings.settled_generation.unwrap_or(current.generation);
         }
-        if *next_full_check <= Instant::now() {
-            Box::pin(self.pass(client, basis, Reach::Everything)).await?;
+        let due = self.due_lines(basis);
+        let is_few = !due.is_empty() && due.len() <= LINES_READ_BY_NAME;
+        if self.has_checked && is_few {
+            Box::pin(self.pass(client, basis, Reach::Lines(due), None)).await?;
+        } else if !due.is_empty() || *next_full_check <= Instant::now() {
+            let Some(actual) = self.read_whole(client, state).await? else { return Ok(()) };
+            Box::pin(self.pass(client, basis, Reach::Everything, Some(actual))).await?;
+            self.has_checked = true;
             *next_full_check = Instant::now() + self.settings.timings.full_check;
-        } else {
-            let due = self.due_lines(basis);
-            if !due.is_empty() {
-                Box::pin(self.pass(client, basis, Reach::Lines(due))).await?;
+            if let Ok(clock) = client.single::<Clock>().await {
+                self.note_time_of(&clock);
             }
+        } else if !self.backlog.is_empty() {
+            Box::pin(self.pass(client, basis, Reach::Lines(self.backlog.portion()), None)).await?;
         }
-        self.report_settled(state.generation, self.ledger.failures()).await;
+        if self.backlog.is_older_than(current.generation) {
+            self.report_settled(current.generation, self.all_failures()).await;
+        }
         Ok(())
+    }
+
+    /// Reads every row. On a weak router that takes seconds, so that a state that moves meanwhile goes first: `None`.
+    async fn read_whole(
+        &mut self,
+        client: &Client,
+        state: &mut StateReceiver,
+    ) -> Result<Option<Actual>, Error> {
+        let may_yield = self.has_checked && self.checks_put_off < CHECKS_PUT_OFF;
+        let actual = tokio::select! {
+            actual = Box::pin(read_everything(client)) => actual?,
+            _ = state.changed(), if may_yield => {
+                state.mark_changed();
+                self.checks_put_off = self.checks_put_off.saturating_add(1);
+                return Ok(None);
+            }
+        };
+        self.checks_put_off = 0;
+        Ok(Some(actual))
+    }
+
+    /// What is wrong, and what merely waits.
+    fn all_failures(&self) -> Vec<LineFailure> {
+        let mut failures = self.ledger.failures();
+        let failing: BTreeSet<&str> = failures.iter().map(|failure| failure.line.as_str()).collect();
+        let waiting = self.backlog.lines().filter(|line| !failing.contains(line.as_str()));
+        let waiting: Vec<LineFailure> = waiting
+            .map(|line| LineFailure {
+                line: line.clone(),
+                kind: FailureKind::NotApplied,
+                detail: "waits for its turn behind other changes".to_owned(),
+            })
+            .collect();
+        failures.extend(waiting);
+        failures
     }
 
     fn next_wake(&self, state: &DesiredState, next_full_check: Instant) -> Instant {
@@ -199,6 +258,7 @@ impl Reconciler {
             state: wanted_state,
             password: self.ledger.password_knowledge(line),
             owes_kick: &[],
+            revision: line.revision,
         };
         let scope = Scope { wanted: vec![wanted], gone: vec![], profiles: &state.profiles, all_lines: None };
         let rows = ServiceRows { users: vec![row], ..ServiceRows::default() };

@@ -75,6 +75,7 @@ mod tests {
             cut: None,
             profile: None,
             differs: vec!["profile", "disabled"],
+            revision: 1,
         }
     }
 

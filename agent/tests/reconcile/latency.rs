@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::site::{Site, username};
 use routeros_sim::FaultsChange;
+use tawi_agent::flow::Report;
 use tawi_shared::wire::Access;
 use tokio::time::Instant;
 
@@ -66,4 +67,33 @@ async fn a_cut_is_four_round_trips_and_ends_the_session() {
     println!("one cut: {commands} commands, {took:?}");
     assert!(site.rows("ppp/active").is_empty());
     assert!(took >= 4 * LATENCY && took < 25 * LATENCY, "{took:?}");
+}
+
+#[tokio::test]
+async fn a_payment_does_not_wait_behind_a_router_that_is_filled_anew() {
+    const LINES: usize = 400;
+    let mut site = quiet_site().await;
+    let slow = FaultsChange { latency_ms: Some(0), serial_ms: Some(3), ..FaultsChange::default() };
+    site.router.set_faults(slow).unwrap();
+    let filling = site.want(|wants| (0..LINES).for_each(|number| wants.open(&format!("new-{number:03}"))));
+    let ours = |site: &Site| site.rows("ppp/secret").len();
+    let before = ours(&site);
+    site.router.wait_for(crate::site::PATIENCE, || (ours(&site) > before).then_some(())).await.unwrap();
+    let paid = site.want(|wants| wants.line("line-000").access = Access::Open.code());
+    let failures = site.settled(paid).await;
+    let added = ours(&site) - before;
+    println!("a payment was proven while {added} of {LINES} new rows were written");
+    assert!(added < LINES / 2, "{added} rows went first");
+    assert_eq!(site.secret(&username("line-000")).unwrap()["disabled"], "false");
+    assert!(failures.iter().all(|failure| failure.line.starts_with("new-")), "{failures:?}");
+    assert!(!failures.is_empty(), "what waits is not told as done");
+    let done = |report: &Report| match report {
+        Report::Settled { generation, failures, .. } => {
+            (*generation == paid && failures.is_empty()).then_some(())
+        }
+        _ => None,
+    };
+    site.until("all rows to be there", done).await;
+    assert_eq!(ours(&site), before + LINES);
+    assert!(paid > filling);
 }

@@ -123,7 +123,14 @@ impl Case {
             .collect();
         let wanted = self.lines.iter().map(|line| {
             let (service, state) = effective(line, UnixMillis(NOW)).unwrap();
-            WantedLine { line, service, state, password: self.knowledge, owes_kick: &self.owes_kick }
+            WantedLine {
+                line,
+                service,
+                state,
+                password: self.knowledge,
+                owes_kick: &self.owes_kick,
+                revision: 1,
+            }
         });
         let all_lines = self.is_whole.then(|| {
             self.lines.iter().map(|line| (line.line.as_str(), Service::from_code(line.service))).collect()
