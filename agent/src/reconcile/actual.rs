@@ -177,10 +177,7 @@ pub fn user_row(row: &Row) -> Option<UserRow> {
 #[must_use]
 pub fn profile_row(service: Service, row: &Row) -> Option<ProfileRow> {
     let (property, mark) = menus(service).profile_mark;
-    let limit = match row.parsed("rate-limit", RateLimit::parse) {
-        Ok(limit) => Some(limit),
-        Err(_) => None,
-    };
+    let limit = row.parsed("rate-limit", RateLimit::parse).ok();
     Some(ProfileRow {
         id: row.id()?,
         name: text(row, "name"),
