@@ -7,6 +7,7 @@
 
 pub mod arguments;
 mod catalogue;
+mod data_directory;
 mod office;
 mod output;
 pub mod serve;
@@ -158,16 +159,9 @@ impl Shell {
     }
 }
 
-/// Makes the data directory, readable for us alone, and opens the database.
+/// Opens the database, in a data directory of our own.
 async fn open_database(config: &Config) -> Result<Database, Failure> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&config.data_directory).map_err(|error| {
-        let what = format!(
-            "data_directory: {} cannot be made: {error}\n  cure: make it for the controller's user, or name another",
-            config.data_directory.display()
-        );
-        Failure::Unavailable(anyhow::anyhow!(what))
-    })?;
+    data_directory::prepare(&config.data_directory)?;
     Database::open(&config.database_url).await.map_err(|error| match error {
         DatabaseError::UnsupportedUrl(_) => Failure::Refused(error.to_string()),
         other => {

@@ -130,6 +130,8 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         workers.spawn(named("M-Pesa callbacks", stored));
         let asking = mpesa::run_queries(controller.clone(), daraja.clone(), stop.clone());
         workers.spawn(named("M-Pesa queries", asking));
+        let fetching = mpesa::run_pull(controller.clone(), daraja.clone(), stop.clone());
+        workers.spawn(named("M-Pesa Pull", fetching));
         web.daraja = Some(daraja);
     }
 

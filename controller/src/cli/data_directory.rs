@@ -1,0 +1,81 @@
+//! The data directory: made for us alone, and never written to as root when it belongs to the controller's own user.
+//!
+//! `sudo tawi-controller staff add …` would otherwise leave files of root beside the database, and the next start of
+//! the service would find that it may not open them.
+
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
+
+use super::Failure;
+
+const ROOT: u32 = 0;
+
+/// Makes the directory if it is not there, and refuses to be root in a directory of another.
+pub(super) fn prepare(directory: &Path) -> Result<(), Failure> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+        let cure = "make it for the controller's user, or name another";
+        let what = format!("data_directory: {} cannot be made: {error}", directory.display());
+        Failure::Unavailable(anyhow::anyhow!("{what}\n  cure: {cure}"))
+    })?;
+    // The owner of our own entry in /proc is our effective user. Where there is no /proc nothing is known, or refused.
+    let Ok(own) = fs::metadata("/proc/self") else { return Ok(()) };
+    let owner = fs::metadata(directory)?.uid();
+    if !would_lock_out(own.uid(), owner) {
+        return Ok(());
+    }
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = user_name(&passwd, owner);
+    let problem = format!("data_directory: {} belongs to {name}", directory.display());
+    let reason = "files made by root would lock the controller out of it";
+    Err(Failure::refused(format!("{problem}, and {reason}\n  cure: sudo -u {name} tawi-controller …")))
+}
+
+fn would_lock_out(user: u32, owner: u32) -> bool {
+    user == ROOT && owner != ROOT
+}
+
+/// The name of a user, or `'#997'` as sudo takes it, for users that come from elsewhere than the file.
+fn user_name(passwd: &str, user: u32) -> String {
+    let wanted = user.to_string();
+    passwd
+        .lines()
+        .map(|line| line.split(':'))
+        .find_map(|mut fields| {
+            let name = fields.next()?;
+            (fields.nth(1)? == wanted).then(|| name.to_owned())
+        })
+        .unwrap_or_else(|| format!("'#{user}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_locks_out_others() {
+        assert!(would_lock_out(0, 997));
+        assert!(!would_lock_out(0, 0));
+        assert!(!would_lock_out(997, 997));
+        assert!(!would_lock_out(1_000, 997), "the system itself refuses that");
+    }
+
+    #[test]
+    fn users_are_named_as_sudo_takes_them() {
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\ntawi-controller:x:997:997::/:/usr/sbin/nologin\n";
+        assert_eq!(user_name(passwd, 997), "tawi-controller");
+        assert_eq!(user_name(passwd, 0), "root");
+        assert_eq!(user_name(passwd, 5), "'#5'");
+        assert_eq!(user_name("", 5), "'#5'");
+    }
+
+    #[test]
+    fn a_directory_is_made_for_its_owner_alone() {
+        let parent = crate::testing::TemporaryDirectory::new();
+        let directory = parent.path().join("a/b");
+        prepare(&directory).unwrap();
+        prepare(&directory).unwrap();
+        assert_eq!(fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
+    }
+}
