@@ -16,9 +16,11 @@ use tawi_tests::world::{Customer, NewCustomer, Plan, World};
 use tokio::time::{Instant, sleep};
 
 /// Cuts in one run of the test.
-const CUTS: u32 = 8;
-/// From asking for payment to being online takes some 300 ms; cuts fall anywhere within it and a little after.
-const CUT_WITHIN_MS: u64 = 900;
+const CUTS: u32 = 12;
+/// Every second cut falls between asking for payment and the router's read-back, which takes some 100 ms…
+const CUT_EARLY_WITHIN_MS: u64 = 120;
+/// …and every other one anywhere up to the session, the reports and the acknowledgements, and a little after.
+const CUT_LATE_WITHIN_MS: u64 = 900;
 /// Power is away for up to this long.
 const AWAY_MS: u64 = 600;
 /// A person who sees no prompt on the phone asks again after this long.
@@ -55,7 +57,8 @@ async fn a_power_cut_at_any_point_changes_nothing_about_the_end() {
         let victim =
             [Victim::Agent, Victim::Controller, Victim::Both][usize::try_from(chance.number() % 3).unwrap()];
         let is_cut_off = chance.number().is_multiple_of(2);
-        let (cut_ms, away_ms) = (chance.number() % CUT_WITHIN_MS, chance.number() % AWAY_MS);
+        let within = if number.is_multiple_of(2) { CUT_EARLY_WITHIN_MS } else { CUT_LATE_WITHIN_MS };
+        let (cut_ms, away_ms) = (chance.number() % within, chance.number() % AWAY_MS);
         eprintln!("· cut {number}: {victim:?} after {cut_ms} ms for {away_ms} ms, link cut: {is_cut_off}");
         let round = Round { number, victim, is_cut_off, cut_ms, away_ms };
         if let Err(error) = round.play(&mut world, &cast).await {

@@ -19,7 +19,7 @@ const PURE: &[&str] = &[
     "agent/src/reconcile/guard.rs",
     "agent/src/reconcile/plan.rs",
     "agent/src/usage/tracker.rs",
-    "controller/src/broker/acl.rs",
+    "controller/src/mqtt/acl.rs",
     "controller/src/customers/account_number.rs",
     "controller/src/entitlements.rs",
     "controller/src/money.rs",

@@ -20,7 +20,8 @@ fn analyze(arguments: &[&str]) -> (bool, String) {
         .env("SYSTEMD_COLORS", "0")
         .output()
         .expect("systemd-analyze is there: make setup installs it");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     (output.status.success(), text)
 }
 

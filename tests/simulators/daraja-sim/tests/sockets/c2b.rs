@@ -1,3 +1,5 @@
+//! C2B: registration, validation, confirmation and its twin of an STK payment.
+
 use std::time::Duration;
 
 use daraja_sim::{MsisdnForm, PaybillOutcome, PaybillPayment, Phone, Receipt, Redelivery, Settings};

@@ -1,3 +1,5 @@
+//! How often, when and whether a callback comes.
+
 use daraja_sim::{CallbackFaults, ConfirmationFaults, Phone, PromptState, Redelivery};
 
 use crate::merchant::{Merchant, PHONE, send};

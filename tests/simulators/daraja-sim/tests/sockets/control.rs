@@ -1,3 +1,5 @@
+//! The control port, over HTTP.
+
 use serde_json::{Value, json};
 
 use crate::merchant::{Answer, Merchant, PHONE, send};

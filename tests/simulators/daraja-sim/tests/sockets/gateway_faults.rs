@@ -1,3 +1,5 @@
+//! A gateway that is slow, busy, lost for words or gone.
+
 use daraja_sim::{FaultsChange, Product};
 
 use crate::merchant::{Merchant, error_of, send};

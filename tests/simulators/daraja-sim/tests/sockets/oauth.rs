@@ -1,3 +1,5 @@
+//! Tokens: one lives, the one before is dead.
+
 use std::time::Duration;
 
 use daraja_sim::{ExpiresInForm, FaultsChange, Settings, TokenError};

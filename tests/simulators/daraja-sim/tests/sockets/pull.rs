@@ -1,3 +1,5 @@
+//! Pull Transactions: registration, windows and pages.
+
 use std::time::Duration;
 
 use daraja_sim::PaybillPayment;

@@ -1,3 +1,5 @@
+//! STK push and query: every field, every refusal, every kind of phone.
+
 use std::time::Duration;
 
 use daraja_sim::{Behaviour, FaultsChange, Phone, PromptState, QueryManner, ResultCode, Settings, ShortCode};
