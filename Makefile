@@ -43,7 +43,7 @@ test: setup fmt lint doc build ## Format, lint, documentation, and every test
 	@.ci/test
 
 bench: setup ## Print the figures that the README quotes
-	@cargo build --release --package tawi-agent --package tawi-controller
+	@cargo build --release --package tawi-agent
 	@cargo build --workspace --bins
 	@cargo run --quiet --package tawi-tests --bin figures
 

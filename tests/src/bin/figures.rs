@@ -25,14 +25,13 @@ const PAYMENTS: u32 = 200;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let release = release_folder()?;
-    let (agent, controller) = (release.join("tawi-agent"), release.join("tawi-controller"));
+    let agent = release.join("tawi-agent");
     let payments = payments(&agent).await?;
     let steady = steady_state(&agent).await?;
     let answer = json!({
         "callback_to_verified_ms": payments,
         "agent": steady,
         "agent_binary_bytes": size_of(&agent)?,
-        "controller_binary_bytes": size_of(&controller)?,
         "fsync_ms": fsync_ms()?,
     });
     println!("{}", serde_json::to_string_pretty(&answer)?);
