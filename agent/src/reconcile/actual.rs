@@ -177,12 +177,11 @@ pub fn user_row(row: &Row) -> Option<UserRow> {
 #[must_use]
 pub fn profile_row(service: Service, row: &Row) -> Option<ProfileRow> {
     let (property, mark) = menus(service).profile_mark;
-    let limit = row.parsed("rate-limit", RateLimit::parse).ok();
     Some(ProfileRow {
         id: row.id()?,
         name: text(row, "name"),
         is_ours: text(row, property).as_deref() == Some(mark),
-        limit,
+        limit: row.parsed("rate-limit", RateLimit::parse).ok(),
     })
 }
 

@@ -2,17 +2,19 @@
 //!
 //! Shares the reconciler's connection. A sample reads every session with its counters; it is taken at fixed intervals,
 //! and at once when a listen says that somebody came or went, but never so often that it takes more than a tenth of the
-//! router's time. All state goes through whole samples, so that news that arrive late or twice change nothing. Pure
-//! parts: `join` (whose counters) and `tracker` (how much).
+//! router's time. Sessions come and go by whole samples alone, so that news that arrive late or twice change nothing; only the
+//! router's own log-out totals end a session by themselves. Pure parts: `join` (whose counters), `logout` (the router's
+//! last word) and `tracker` (how much).
 
 pub mod join;
+pub mod logout;
 pub mod tracker;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routeros_api::{Client, Command, Error, Listen, Query, Reply};
+use routeros_api::{Change, Client, Command, Error, Listen, Query, Reply, Row};
 use tawi_shared::wire::Service;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -21,8 +23,10 @@ use crate::clock::TrustedClock;
 use crate::desired::DesiredState;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
 use crate::reconcile::RouterSettings;
+use crate::reconcile::actual::text;
 use join::{HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP_PROPERTIES, TUNNEL_PROPERTIES};
-use tracker::{SampledAt, SeenSession, Tracker};
+use logout::{TOPICS, parse_log_out};
+use tracker::{Outcome, SampledAt, SeenSession, Tracker};
 
 /// The shortest time between two samples that news trigger. A town whose power returns dials in within seconds.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
@@ -78,7 +82,7 @@ impl Counter {
     }
 
     async fn serve(&mut self, client: &Client, clients: &mut SharedClient, state: &StateReceiver) -> End {
-        let mut sessions = News::start(client).await;
+        let mut news = News::start(client).await;
         let mut next_sample = Instant::now();
         let mut next_by_news = Instant::now();
         let mut has_news = false;
@@ -100,9 +104,10 @@ impl Counter {
                     next_sample = started + self.interval.max(pause);
                     has_news = false;
                 }
-                is_alive = sessions.next() => match is_alive {
-                    true => has_news = true,
-                    false => return self.wait_for_another(clients).await,
+                news = news.next() => match news {
+                    Some(Told::CameOrWent) => has_news = true,
+                    Some(Told::Logged(row)) => self.take_log_line(&row).await,
+                    None => return self.wait_for_another(clients).await,
                 },
                 changed = clients.changed() => return match changed {
                     Ok(()) => End::Disconnected,
@@ -121,6 +126,17 @@ impl Counter {
         }
     }
 
+    async fn take_log_line(&mut self, row: &Row) {
+        let Some(word) = text(row, "message").and_then(|message| parse_log_out(&message)) else { return };
+        let at = self.sampled_at();
+        let outcome = self.tracker.log_out(at, &word);
+        self.tell(at, outcome).await;
+    }
+
+    fn sampled_at(&self) -> SampledAt {
+        SampledAt { time: self.clock.now(), elapsed: self.origin.elapsed() }
+    }
+
     async fn sample(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
         // Before the state is known, every session would be a stranger's and every known one would seem to have ended.
         if state.generation == 0 {
@@ -128,9 +144,14 @@ impl Counter {
         }
         let seen = read_sessions(client).await?;
         let lines = lines_by_user(state, &self.router);
-        let at = SampledAt { time: self.clock.now(), elapsed: self.origin.elapsed() };
+        let at = self.sampled_at();
         let line_of = |service, user: &str| lines.get(&(service, user)).map(|line| (*line).to_owned());
         let outcome = self.tracker.sample(at, &seen, line_of);
+        self.tell(at, outcome).await;
+        Ok(())
+    }
+
+    async fn tell(&self, at: SampledAt, outcome: Outcome) {
         for (kind, line, address) in outcome.events {
             let router = Some(self.router.clone());
             let event = Event { at: at.time, kind, line: Some(line), router, detail: address };
@@ -139,7 +160,6 @@ impl Counter {
         if !outcome.usage.is_empty() {
             let _ = self.reports.send(Report::Usage { sessions: outcome.usage }).await;
         }
-        Ok(())
     }
 }
 
@@ -164,7 +184,7 @@ async fn read_sessions(client: &Client) -> Result<Vec<SeenSession>, Error> {
 }
 
 /// No rows from a menu that the router lacks or hides.
-fn rows(reply: Result<Reply, Error>) -> Result<Vec<routeros_api::Row>, Error> {
+fn rows(reply: Result<Reply, Error>) -> Result<Vec<Row>, Error> {
     match reply {
         Ok(reply) => Ok(reply.rows),
         Err(error) if error.trap_kind().is_some() => Ok(Vec::new()),
@@ -181,38 +201,55 @@ fn lines_by_user<'a>(state: &'a DesiredState, router: &str) -> HashMap<(Service,
     lines.filter_map(key).collect()
 }
 
-/// News that somebody came or went.
+/// What the router tells of itself.
+enum Told {
+    /// Somebody came or went.
+    CameOrWent,
+    /// It logged something about an account.
+    Logged(Row),
+}
+
+/// What is listened to. A listen that the router ends or refuses is done without.
 struct News {
+    log: Option<Listen>,
     ppp: Option<Listen>,
     hotspot: Option<Listen>,
 }
 
 impl News {
     async fn start(client: &Client) -> Self {
-        let listen = |path: &str| Command::new(format!("{path}/listen")).proplist(&[".id"]);
+        let listen = |path: &str| Command::new(format!("{path}/listen"));
+        let log = listen("/log").proplist(&["message"]).query(Query::equals("topics", TOPICS));
         Self {
-            ppp: client.listen(listen("/ppp/active")).await.ok(),
-            hotspot: client.listen(listen("/ip/hotspot/active")).await.ok(),
+            log: client.listen(log).await.ok(),
+            ppp: client.listen(listen("/ppp/active").proplist(&[".id"])).await.ok(),
+            hotspot: client.listen(listen("/ip/hotspot/active").proplist(&[".id"])).await.ok(),
         }
     }
 
-    /// Waits for news: `false` when the connection is over. A listen that the router ends is done without.
-    async fn next(&mut self) -> bool {
+    /// Waits for news: `None` when the connection is over. The log goes first: it knows the final totals of a session
+    /// whose row is about to be missed.
+    async fn next(&mut self) -> Option<Told> {
         loop {
             let (slot, news) = tokio::select! {
-                news = next_of(&mut self.ppp) => (&mut self.ppp, news),
-                news = next_of(&mut self.hotspot) => (&mut self.hotspot, news),
+                biased;
+                news = next_of(&mut self.log) => (&mut self.log, news.map(|news| (news, true))),
+                news = next_of(&mut self.ppp) => (&mut self.ppp, news.map(|news| (news, false))),
+                news = next_of(&mut self.hotspot) => (&mut self.hotspot, news.map(|news| (news, false))),
             };
             match news {
-                Some(Ok(_)) => return true,
-                Some(Err(error)) if error.is_connection_lost() => return false,
-                Some(Err(_)) | None => *slot = None,
+                Some((Ok(Change::Row(row)), true)) => return Some(Told::Logged(row)),
+                // Lines that make room in the log, or were dropped: sampled totals stand in.
+                Some((Ok(_), true)) => {}
+                Some((Ok(_), false)) => return Some(Told::CameOrWent),
+                Some((Err(error), _)) if error.is_connection_lost() => return None,
+                Some((Err(_), _)) | None => *slot = None,
             }
         }
     }
 }
 
-async fn next_of(listen: &mut Option<Listen>) -> Option<Result<routeros_api::Change, Error>> {
+async fn next_of(listen: &mut Option<Listen>) -> Option<Result<Change, Error>> {
     match listen {
         Some(listen) => listen.next().await,
         None => std::future::pending().await,

@@ -1,7 +1,7 @@
 //! From samples of counters to totals of sessions.
 //!
 //! ```text
-//! unseen ──seen──> open ──counters grow or start anew──> open ──not seen, or another in its place──> ended
+//! unseen ──seen──> open ──counters grow or start anew──> open ──not seen, another in its place, logged out──> ended
 //! ```
 //!
 //! Pure. Totals are absolute, so that a lost message is healed by the next and a doubled one changes nothing. A session
@@ -9,12 +9,14 @@
 //! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Where in
 //! doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use routeros_api::value::UpDown;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
+
+use crate::usage::logout::LogOut;
 
 /// How far an uptime may lag behind the clock and still be the same session: it is printed in whole seconds, and the
 /// router takes a while to print.
@@ -23,6 +25,15 @@ const UPTIME_SLACK: Duration = Duration::from_secs(3);
 /// How far the beginning of a session may seem to have moved across a restart of the agent, by rounding and by
 /// corrections of the clock.
 const RESUME_SLACK: Duration = Duration::from_secs(10);
+
+/// How long the router's last word on a session may come after the news that it is gone.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long the row of a session may linger behind that word.
+const ROW_LINGERS: Duration = Duration::from_secs(5);
+
+/// Ended sessions that are remembered; a town's worth. Beyond it the oldest keep their last sampled totals.
+const ENDED_REMEMBERED: usize = 1_024;
 
 /// A session as one sample shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +73,8 @@ pub struct Outcome {
 #[derive(Clone, Debug)]
 struct Tracked {
     line: String,
+    /// Empty for a resumed session until it is seen.
+    user: String,
     session: String,
     started_at: UnixMillis,
     address: String,
@@ -71,6 +84,7 @@ struct Tracked {
     last_seen: SampledAt,
     uptime: Duration,
     is_resumed: bool,
+    has_last_word: bool,
 }
 
 /// All open sessions of one router.
@@ -78,13 +92,15 @@ struct Tracked {
 pub struct Tracker {
     router: String,
     sessions: BTreeMap<(Service, String), Tracked>,
+    /// Oldest first, with the moment of their end.
+    ended: VecDeque<((Service, String), Tracked, SampledAt)>,
 }
 
 impl Tracker {
     /// Nothing open. Keys of sessions begin with the router's name.
     #[must_use]
     pub fn new(router: &str) -> Self {
-        Self { router: router.to_owned(), sessions: BTreeMap::new() }
+        Self { router: router.to_owned(), sessions: BTreeMap::new(), ended: VecDeque::new() }
     }
 
     /// Goes on with sessions that were open when the agent stopped. Those of other routers, and keys that this release
@@ -95,6 +111,7 @@ impl Tracker {
             let total = UpDown { upload: usage.upload_bytes, download: usage.download_bytes };
             let tracked = Tracked {
                 line: usage.line.clone(),
+                user: String::new(),
                 session: usage.session.clone(),
                 started_at: UnixMillis(usage.started_at_ms),
                 address: usage.address.clone(),
@@ -103,6 +120,7 @@ impl Tracker {
                 last_seen: SampledAt { time: UnixMillis(usage.sampled_at_ms), elapsed: Duration::ZERO },
                 uptime: Duration::ZERO,
                 is_resumed: true,
+                has_last_word: false,
             };
             self.sessions.insert(key, tracked);
         }
@@ -119,18 +137,20 @@ impl Tracker {
         let mut outcome = Outcome::default();
         // Told after whatever ended: of a customer who dialled in again, the last news is that he is online.
         let mut begun = Outcome::default();
-        let mut ended = std::mem::take(&mut self.sessions);
+        let mut unseen = std::mem::take(&mut self.sessions);
         for session in seen {
             let key = (session.service, session.number.clone());
-            let known = ended.remove(&key);
-            let known = match known {
+            let known = match unseen.remove(&key) {
                 Some(known) if known.is_continued_by(session, at) => Some(known),
                 Some(other) => {
-                    other.end(at, &mut outcome);
+                    self.end(key.clone(), other, at, &mut outcome);
                     None
                 }
                 None => None,
             };
+            if known.is_none() && self.has_ended(&key, session, at) {
+                continue;
+            }
             let tracked = match known {
                 Some(mut known) => {
                     if known.take(session, at) {
@@ -148,26 +168,84 @@ impl Tracker {
             };
             self.sessions.insert(key, tracked);
         }
-        for gone in ended.into_values() {
-            gone.end(at, &mut outcome);
+        for (key, gone) in unseen {
+            self.end(key, gone, at, &mut outcome);
         }
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
         outcome
     }
 
+    /// Takes the router's last word on a session: its total becomes exact, and it is over. A word that fits no session
+    /// of that user, or that is below what was counted, changes nothing.
+    pub fn log_out(&mut self, at: SampledAt, word: &LogOut) -> Outcome {
+        let mut outcome = Outcome::default();
+        // Time decides whose word it is, and the bytes only whether it is believed: otherwise the word on a session that
+        // was never sampled would find some older one that it happens to fit.
+        let is_of = |key: &(Service, String), tracked: &Tracked, until: SampledAt| {
+            key.0 == Service::Pppoe
+                && tracked.user == word.user
+                && !tracked.has_last_word
+                && tracked.may_have_lasted(word.lasted, until)
+        };
+        let open = self.sessions.iter().find(|(key, tracked)| is_of(key, tracked, at));
+        if let Some(key) = open.map(|(key, _)| key.clone()) {
+            if let Some(mut tracked) = self.sessions.remove(&key) {
+                if tracked.take_last_word(word) {
+                    tracked.last_seen.time = at.time;
+                    self.end(key, tracked, at, &mut outcome);
+                } else {
+                    self.sessions.insert(key, tracked);
+                }
+            }
+            return outcome;
+        }
+        let mut ended =
+            self.ended.iter_mut().rev().take_while(|(_, _, ended_at)| {
+                at.elapsed.saturating_sub(ended_at.elapsed) < LAST_WORD_WITHIN
+            });
+        if let Some((_, tracked, ended_at)) =
+            ended.find(|(key, tracked, ended_at)| is_of(key, tracked, *ended_at))
+        {
+            let before = tracked.total;
+            if tracked.take_last_word(word) && tracked.total != before {
+                outcome.usage.push(tracked.usage(ended_at.time, true));
+            }
+        }
+        outcome
+    }
+
+    /// Whether this is what is left of a session that has ended already.
+    fn has_ended(&self, key: &(Service, String), session: &SeenSession, at: SampledAt) -> bool {
+        let mut ended = self.ended.iter().rev().filter(|(known, ..)| known == key);
+        ended.next().is_some_and(|(_, tracked, ended_at)| {
+            at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS && tracked.is_continued_by(session, at)
+        })
+    }
+
+    fn end(&mut self, key: (Service, String), tracked: Tracked, at: SampledAt, outcome: &mut Outcome) {
+        outcome.usage.push(tracked.usage(tracked.last_seen.time.min(at.time), true));
+        outcome.events.push((EventKind::LineOffline, tracked.line.clone(), tracked.address.clone()));
+        if self.ended.len() >= ENDED_REMEMBERED {
+            self.ended.pop_front();
+        }
+        self.ended.push_back((key, tracked, at));
+    }
+
     fn begin(&self, line: String, session: &SeenSession, at: SampledAt) -> Tracked {
         let started_at = at.time.minus(session.uptime);
         let bytes = session.bytes.unwrap_or_default();
+        let key =
+            |second: i64| format!("{}/{}/{}/{second}", self.router, session.service.as_str(), session.number);
+        // A number that begins twice in one second would take over the totals of the session before it.
+        let mut second = started_at.0.div_euclid(1_000);
+        while self.ended.iter().any(|(_, ended, _)| ended.session == key(second)) {
+            second = second.saturating_add(1);
+        }
         Tracked {
             line,
-            session: format!(
-                "{}/{}/{}/{}",
-                self.router,
-                session.service.as_str(),
-                session.number,
-                started_at.0.div_euclid(1_000)
-            ),
+            user: session.user.clone(),
+            session: key(second),
             started_at,
             address: session.address.clone(),
             counters: Some(bytes),
@@ -175,6 +253,7 @@ impl Tracker {
             last_seen: at,
             uptime: session.uptime,
             is_resumed: false,
+            has_last_word: false,
         }
     }
 
@@ -205,6 +284,7 @@ impl Tracked {
         self.last_seen = at;
         self.uptime = session.uptime;
         self.is_resumed = false;
+        self.user.clone_from(&session.user);
         if !session.address.is_empty() {
             self.address.clone_from(&session.address);
         }
@@ -226,9 +306,22 @@ impl Tracked {
         before != (self.total, self.address.clone())
     }
 
-    fn end(self, at: SampledAt, outcome: &mut Outcome) {
-        outcome.usage.push(self.usage(self.last_seen.time.min(at.time), true));
-        outcome.events.push((EventKind::LineOffline, self.line, self.address));
+    /// Takes the router's total, unless it is below what was counted: then one of the two is about something else.
+    fn take_last_word(&mut self, word: &LogOut) -> bool {
+        let is_believed =
+            word.bytes.upload >= self.total.upload && word.bytes.download >= self.total.download;
+        if is_believed {
+            self.total = word.bytes;
+            self.has_last_word = true;
+        }
+        is_believed
+    }
+
+    /// Whether it may have ended at this age: between when it was last seen and `until`.
+    fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
+        let unseen = until.elapsed.saturating_sub(self.last_seen.elapsed);
+        lasted.saturating_add(UPTIME_SLACK) >= self.uptime
+            && lasted <= self.uptime.saturating_add(unseen).saturating_add(UPTIME_SLACK)
     }
 
     fn usage(&self, sampled_at: UnixMillis, is_ended: bool) -> SessionUsageV1 {

@@ -1,6 +1,6 @@
 //! A site in a test: one simulated router, one reconciler, and a hand on the desired state.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ pub struct Site {
     reports: ReportReceiver,
     /// Everything that was reported, in order.
     pub log: Vec<Report>,
+    /// Which of them a test was given.
+    given: BTreeSet<usize>,
+    /// Where the log stood when the last generation was sent.
+    since: usize,
     lines: BTreeMap<String, LineV1>,
     profiles: BTreeMap<(u16, String), ProfileV1>,
     task: JoinHandle<()>,
@@ -93,6 +97,8 @@ impl Site {
             state,
             reports,
             log: vec![],
+            given: BTreeSet::new(),
+            since: 0,
             lines,
             profiles,
             task,
@@ -109,6 +115,8 @@ impl Site {
         self.release = settings.release.clone();
         self.reports = reports;
         self.log.clear();
+        self.given.clear();
+        self.since = 0;
         self.task = reconcile::spawn(settings, self.state.subscribe(), sender, self.clock.clone());
     }
 
@@ -127,7 +135,10 @@ impl Site {
             removed_profiles: gone(&before.1, &self.profiles),
         };
         match current.take_delta(&delta) {
-            Taken::Moved(next) => self.state.send(Arc::new(next)).unwrap(),
+            Taken::Moved(next) => {
+                self.since = self.log.len();
+                self.state.send(Arc::new(next)).unwrap();
+            }
             other => panic!("{other:?}"),
         }
         delta.to_generation
@@ -165,19 +176,25 @@ impl Site {
         .await
     }
 
-    /// Takes reports until one fits; each is kept in the log.
+    /// Gives the first report since the last generation that fits and was not given before, and waits for it if need
+    /// be: what happens at the same time may be reported in either order.
     pub async fn until<T>(&mut self, what: &str, mut fits: impl FnMut(&Report) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
+        let mut index = self.since;
         loop {
-            let report = match timeout_at(deadline, self.reports.recv()).await {
-                Ok(Some(report)) => report,
+            while let Some(report) = self.log.get(index) {
+                if !self.given.contains(&index)
+                    && let Some(found) = fits(report)
+                {
+                    self.given.insert(index);
+                    return found;
+                }
+                index += 1;
+            }
+            match timeout_at(deadline, self.reports.recv()).await {
+                Ok(Some(report)) => self.log.push(report),
                 Ok(None) => panic!("the reconciler ended while the test waited for {what}"),
                 Err(_) => panic!("waited in vain for {what}; heard: {:#?}", self.log),
-            };
-            let found = fits(&report);
-            self.log.push(report);
-            if let Some(found) = found {
-                return found;
             }
         }
     }

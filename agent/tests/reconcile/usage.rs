@@ -1,6 +1,8 @@
 //! What customers moved, as counted from the router, against what their devices know that they moved.
 
-use crate::site::{PATIENCE, Site, password, username};
+use std::time::Duration;
+
+use crate::site::{Site, password, username};
 use routeros_sim::{NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
@@ -37,10 +39,25 @@ async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
     site.router.move_traffic(&device, 5, 7).unwrap();
     let usage = site.usage(|session| session.download_bytes > 20_000).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
-    site.settle(|wants| wants.switch_off("amina")).await;
+    site.want(|wants| wants.switch_off("amina"));
     site.event(EventKind::LineOffline).await;
     let usage = site.usage(|session| session.is_ended).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
+    assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
+}
+
+#[tokio::test]
+async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
+    let device = site.dial("amina");
+    site.settle(|wants| wants.open("amina")).await;
+    site.online(&device).await;
+    site.event(EventKind::LineOnline).await;
+    site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
+    site.want(|wants| wants.switch_off("amina"));
+    let whole = |session: &SessionUsageV1| session.is_ended && session.upload_bytes == 5_000_000_000;
+    assert_eq!(site.usage(whole).await.download_bytes, 70_000);
     assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
 }
 
@@ -111,5 +128,4 @@ async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
         .iter()
         .filter(|report| matches!(report, Report::Event(event) if event.kind == EventKind::LineOnline));
     assert_eq!(online.count(), 0, "it never went away");
-    let _ = PATIENCE;
 }

@@ -183,11 +183,79 @@ fn a_session_that_ended_while_the_agent_was_away_ends_with_its_last_total() {
     assert_eq!(said, [("core/pppoe/0x1/999999900", 50, true), ("core/pppoe/0x1/1000000027", 4, false)]);
 }
 
+fn word(user: &str, seconds: u64, upload: u64, download: u64) -> LogOut {
+    LogOut { user: user.into(), lasted: Duration::from_secs(seconds), bytes: UpDown { upload, download } }
+}
+
+#[test]
+fn the_routers_last_word_makes_the_total_exact_before_or_after_the_session_is_missed() {
+    let last = |outcome: &Outcome| {
+        outcome.usage.last().map(|usage| (usage.upload_bytes, usage.download_bytes, usage.is_ended))
+    };
+    let sampled = || {
+        let mut tracker = Tracker::new("core");
+        tracker.sample(at(0), &[seen("0x1", "a", 100, Some((10, 100)))], line_of);
+        tracker
+    };
+    let mut tracker = sampled();
+    let outcome = tracker.log_out(at(20), &word("a", 120, 15, 150));
+    assert_eq!((last(&outcome), outcome.events.len()), (Some((15, 150, true)), 1));
+    assert_eq!(tracker.sample(at(21), &[], line_of), Outcome::default());
+
+    let mut tracker = sampled();
+    assert_eq!(last(&tracker.sample(at(20), &[], line_of)), Some((10, 100, true)));
+    let outcome = tracker.log_out(at(21), &word("a", 119, 15, 150));
+    assert_eq!((last(&outcome), outcome.events.len()), (Some((15, 150, true)), 0));
+    assert_eq!(
+        tracker.log_out(at(22), &word("a", 119, 15, 150)),
+        Outcome::default(),
+        "said twice, counted once"
+    );
+}
+
+#[test]
+fn a_last_word_that_fits_no_session_changes_nothing() {
+    let check = |word: LogOut| {
+        let mut tracker = Tracker::new("core");
+        tracker.sample(at(0), &[seen("0x1", "a", 100, Some((10, 100)))], line_of);
+        assert_eq!(tracker.log_out(at(20), &word), Outcome::default(), "{word:?}");
+    };
+    check(word("b", 120, 15, 150));
+    check(word("a", 90, 15, 150));
+    check(word("a", 130, 15, 150));
+    // Were the router's order the other way round, this is how it would look.
+    check(word("a", 120, 150, 15));
+}
+
+#[test]
+fn a_row_that_lingers_behind_the_last_word_is_not_a_new_session() {
+    let mut tracker = Tracker::new("core");
+    tracker.sample(at(0), &[seen("0x1", "a", 100, Some((10, 100)))], line_of);
+    tracker.log_out(at(20), &word("a", 120, 15, 150));
+    assert_eq!(
+        tracker.sample(at(20), &[seen("0x1", "a", 120, Some((15, 150)))], line_of),
+        Outcome::default()
+    );
+    let outcome = tracker.sample(at(25), &[seen("0x1", "a", 3, Some((1, 1)))], line_of);
+    assert_eq!(outcome.events.len(), 1, "another session under the same number");
+}
+
+#[test]
+fn a_number_that_begins_twice_in_one_second_is_two_sessions() {
+    let mut tracker = Tracker::new("core");
+    tracker.sample(at(0), &[seen("*A", "a", 0, Some((0, 1)))], line_of);
+    tracker.log_out(at(0), &word("a", 0, 0, 1));
+    let outcome = tracker.sample(at(60), &[seen("*A", "a", 60, Some((0, 0)))], line_of);
+    assert_eq!(outcome.usage[0].session, "core/pppoe/*A/1000000001");
+}
+
 /// What happens between two samples of one user's connection.
 #[derive(Clone, Debug)]
 enum Happening {
     Moves(u32, u32),
     Reconnects,
+    /// The router logs it out with its totals, and it dials in again.
+    LogsOut,
     Resets,
     Reboots,
     Waits(u8),
@@ -199,6 +267,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         6 => (any::<u32>(), any::<u32>()).prop_map(|(upload, download)| Happening::Moves(upload, download)),
         2 => Just(Happening::Reconnects),
+        2 => Just(Happening::LogsOut),
         1 => Just(Happening::Resets),
         1 => Just(Happening::Reboots),
         4 => any::<u8>().prop_map(Happening::Waits),
@@ -215,6 +284,7 @@ struct World {
     started: u64,
     counters: (u64, u64),
     moved: (u64, u64),
+    in_session: (u64, u64),
     has_reused_number: bool,
 }
 
@@ -222,7 +292,18 @@ impl World {
     fn connect(&mut self) {
         self.started = self.second;
         self.counters = (0, 0);
+        self.in_session = (0, 0);
     }
+}
+
+/// Takes what is told of sessions, and refuses one that shrinks.
+fn note(totals: &mut BTreeMap<String, (u64, u64)>, outcome: Outcome) -> Result<(), TestCaseError> {
+    for usage in outcome.usage {
+        let total = (usage.upload_bytes, usage.download_bytes);
+        let last = totals.insert(usage.session, total).unwrap_or_default();
+        prop_assert!(last.0 <= total.0 && last.1 <= total.1);
+    }
+    Ok(())
 }
 
 proptest! {
@@ -237,15 +318,21 @@ proptest! {
         for what in happenings {
             match what {
                 Happening::Moves(upload, download) => {
-                    for (counter, moved, more) in [
-                        (&mut world.counters.0, &mut world.moved.0, upload),
-                        (&mut world.counters.1, &mut world.moved.1, download),
+                    for (counters, more) in [
+                        ([&mut world.counters.0, &mut world.moved.0, &mut world.in_session.0], upload),
+                        ([&mut world.counters.1, &mut world.moved.1, &mut world.in_session.1], download),
                     ] {
-                        *counter += u64::from(more);
-                        *moved += u64::from(more);
+                        counters.into_iter().for_each(|counter| *counter += u64::from(more));
                     }
                 }
                 Happening::Reconnects => {
+                    world.number += u64::from(!world.has_reused_number);
+                    world.connect();
+                }
+                Happening::LogsOut => {
+                    let (upload, download) = world.in_session;
+                    let word = word("a", world.second - world.started, upload, download);
+                    note(&mut totals, tracker.log_out(at(world.second), &word))?;
                     world.number += u64::from(!world.has_reused_number);
                     world.connect();
                 }
@@ -260,11 +347,7 @@ proptest! {
                     let bytes = matches!(what, Happening::Samples).then_some(world.counters);
                     let session = seen(&format!("0x{:x}", world.number), "a", world.second - world.started, bytes);
                     let outcome = tracker.sample(at(world.second), &[session], line_of);
-                    for usage in outcome.usage {
-                        let total = (usage.upload_bytes, usage.download_bytes);
-                        let last = totals.insert(usage.session, total).unwrap_or_default();
-                        prop_assert!(last.0 <= total.0 && last.1 <= total.1);
-                    }
+                    note(&mut totals, outcome)?;
                     let sum = totals.values().fold((0, 0), |sum, total| (sum.0 + total.0, sum.1 + total.1));
                     prop_assert!(sum.0 <= world.moved.0 && sum.1 <= world.moved.1, "{sum:?} of {:?}", world.moved);
                 }
