@@ -194,7 +194,7 @@ fn cure_of(error: &DialError) -> String {
         },
         DialError::Tls { source, .. } => {
             let text = source.to_string();
-            if text.contains("UnknownIssuer") {
+            if text.contains("UnknownIssuer") || text.contains("BadSignature") {
                 "the CA file is not the one that signed the controller's certificate: copy ca.pem from a fresh bundle"
             } else if text.contains("not valid for name") || text.contains("NotValidForName") {
                 "set controller.server_name to a name in the controller's certificate"

@@ -15,8 +15,6 @@ pub mod session;
 pub mod tls;
 pub mod window;
 
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,6 +5,7 @@
 //! store/          the engine's directory
 //! store.new/      being written by a rewrite; complete as soon as store.old exists
 //! store.old/      the one before a rewrite, about to be removed
+//! reserve         given up when the disk is full at start, so that the engine can open
 //! store.bad-<ms>/ a damaged one, for whoever wants to look; only the newest is kept
 //! ```
 //!
@@ -18,7 +19,10 @@ use std::path::{Path, PathBuf};
 
 use tawi_shared::UnixMillis;
 
-use super::StoreError;
+use super::{RESERVE_BYTES, StoreError};
+
+/// What the engine needs at most to open: it ends its last segment and begins another, and writes a snapshot.
+const RESERVE_FILE_BYTES: usize = 2 * 1024 * 1024;
 
 /// What a damaged store is renamed to, with the time behind it.
 const BAD_PREFIX: &str = "store.bad-";
@@ -137,6 +141,24 @@ pub fn can_write(directory: &Path) -> io::Result<()> {
     let written = fs::write(&path, PROBE).and_then(|()| File::open(&path)?.sync_all());
     let removed = fs::remove_file(&path);
     written.and(removed)
+}
+
+/// Puts something aside for the day when the disk is full, if there is plenty now. Without it the store works too.
+pub(super) fn put_reserve(directory: &Path) {
+    let path = directory.join("reserve");
+    let plenty = RESERVE_BYTES.saturating_mul(2);
+    if path.exists() || !free_bytes(directory).is_ok_and(|free| free > plenty) {
+        return;
+    }
+    // Real bytes, not a hole in a file. A part of it is no use, and would never be made whole.
+    if fs::write(&path, vec![0x5a; RESERVE_FILE_BYTES]).is_err() {
+        give_up_reserve(directory);
+    }
+}
+
+/// Gives the reserve up; whether there was one.
+pub(super) fn give_up_reserve(directory: &Path) -> bool {
+    fs::remove_file(directory.join("reserve")).is_ok()
 }
 
 pub(super) fn remove_tree(path: &Path) -> io::Result<()> {

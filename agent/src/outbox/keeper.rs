@@ -18,7 +18,7 @@ use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
-use super::directory::{can_write, prepare, put_aside};
+use super::directory::{can_write, give_up_reserve, prepare, put_aside, put_reserve};
 use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
@@ -323,8 +323,24 @@ impl Keeper {
         EventV1 { at_ms: self.clock.now().0, kind: kind.code(), line: None, router: None, detail }
     }
 
-    /// Opens the store; a damaged one is put aside and a new one begun.
+    /// Opens the store. On a full disk the reserve is given up for it: a site that boots with a full disk must know
+    /// what to enforce.
     fn open_flash(&mut self) -> Result<Opening, StoreError> {
+        let opened = match self.open_or_begin() {
+            Err(problem) if give_up_reserve(&self.directory) => {
+                warn!(error = %problem, "the store does not open; trying again with the reserve given up");
+                self.open_or_begin()
+            }
+            other => other,
+        };
+        if opened.is_ok() {
+            put_reserve(&self.directory);
+        }
+        opened
+    }
+
+    /// Opens the store; a damaged one is put aside and a new one begun.
+    fn open_or_begin(&mut self) -> Result<Opening, StoreError> {
         let directory = self.directory.clone();
         let prepared =
             || prepare(&directory).map_err(|error| from_io(&directory, "prepare the store", &error));

@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,12 @@ use super::records::FORMAT;
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// How often the engine writes on its own what no commit forced out, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
+
+/// The engine's threads let go of its file a moment after its last handle is dropped. Whoever opens it again in the
+/// same process waits for them, two seconds at most.
+const LOCK_TRIES: u32 = 100;
+/// See [`LOCK_TRIES`].
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Where a value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,13 +115,20 @@ impl Store {
 
     fn open_at(directory: &Path, path: &Path) -> Result<Self, StoreError> {
         let failed = |operation, error| classify(directory, operation, error);
-        let db = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .mode(sled::Mode::LowSpace)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(Some(FLUSH_EVERY_MS))
-            .open()
-            .map_err(|error| failed("open the store", error))?;
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        let mut opened = config.open();
+        for _ in 0..LOCK_TRIES {
+            if !opened.as_ref().is_err_and(is_locked) {
+                break;
+            }
+            std::thread::park_timeout(LOCK_PAUSE);
+            opened = config.open();
+        }
+        let db = opened.map_err(|error| failed("open the store", error))?;
         let file = File::open(path.join("db"))
             .map_err(|error| from_io(directory, "open the store's file", &error))?;
         let trees = Place::ALL
@@ -250,10 +264,16 @@ pub(super) fn from_io(directory: &Path, operation: &'static str, error: &io::Err
         Kind::PermissionDenied | Kind::ReadOnlyFilesystem | Kind::ResourceBusy => {
             StoreError::Unwritable { operation, directory, detail }
         }
-        // The engine says so when its last life in this process has not quite ended.
-        _ if detail.contains("could not acquire lock") => {
-            StoreError::Unwritable { operation, directory, detail }
-        }
+        _ if is_lock_held(error) => StoreError::Unwritable { operation, directory, detail },
         _ => engine(operation, detail),
     }
+}
+
+/// Whether the engine could not have its file for itself; it says so in words only.
+fn is_lock_held(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if is_lock_held(error))
 }

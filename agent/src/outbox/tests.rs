@@ -369,7 +369,11 @@ fn a_damaged_store_is_put_aside_and_a_new_life_begins() {
     let (mut keeper, opening) = directory.open();
     let lost = opening.lost.expect("it was damaged");
     assert!(lost.moved_to.join("conf").exists());
-    assert_eq!(directory.names(), ["store", "store.bad-1000"], "only the newest damaged one is kept");
+    assert_eq!(
+        directory.names(),
+        ["reserve", "store", "store.bad-1000"],
+        "only the newest damaged one is kept"
+    );
     assert_eq!(opening.state.generation, 0);
     assert_ne!(keeper.overview().epoch, epoch);
     let records = keeper.take(Lane::Event, 0, 16);
@@ -434,7 +438,7 @@ fn a_rewrite_keeps_everything_and_an_interrupted_one_is_put_right() {
         assert_eq!(details(&keeper.take(Lane::Event, 0, 16)), ["1"], "{when}");
         assert_eq!((keeper.overview().epoch, opening.open_sessions.len()), (before.epoch, 1), "{when}");
         drop(keeper);
-        assert_eq!(directory.names(), ["store"], "{when}");
+        assert_eq!(directory.names(), ["reserve", "store"], "{when}");
     };
     check("after a rewrite");
     let (store, new, old) =

@@ -13,8 +13,6 @@
 pub mod applied;
 mod chunks;
 mod talk;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,467 @@
+//! The agent's line to head office over real sockets: TLS, a real broker, real flash. What each test proves is its
+//! name; head office is in `office.rs`, the agent is whole but for its routers, whose reports the tests make.
+
+mod office;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use office::{Directory, Keys, Office, PATIENCE};
+use tawi_agent::clock::TrustedClock;
+use tawi_agent::config::Config;
+use tawi_agent::desired::DesiredState;
+use tawi_agent::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
+use tawi_agent::health::Status;
+use tawi_agent::link::dialer::Dialer;
+use tawi_agent::link::tls::client_config;
+use tawi_agent::link::{self, ByteCounters, LinkSettings};
+use tawi_agent::outbox::Outbox;
+use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
+use tawi_shared::envelope::FLAG_HISTORICAL;
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::topics::Down;
+use tawi_shared::wire::{
+    Access, EventKind, FailureKind, Lane, LineV1, Service, SessionUsageV1, StateDeltaV1, StateSnapshotV1,
+    UpMessage,
+};
+use tawi_shared::{Clock, IdSource, UnixMillis};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+
+const SITE: &str = "nyeri-01";
+
+/// An agent whose routers are played by the test.
+struct Agent {
+    reports: ReportSender,
+    state: StateReceiver,
+    questions: mpsc::Sender<StatusRequest>,
+    stop: Option<oneshot::Sender<()>>,
+    tasks: JoinSet<()>,
+}
+
+impl Agent {
+    async fn start(config: &Config, routers: &[&str]) -> Self {
+        let (outbox, opening) =
+            Outbox::start(&config.state_directory, IdSource::system(), Clock::system()).await.unwrap();
+        let clock = TrustedClock::new(Clock::system(), opening.clock_floor);
+        let tls = client_config(&config.controller, clock.clone()).unwrap();
+        let bytes = Arc::new(ByteCounters::default());
+        let dialer =
+            Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes)).unwrap();
+        let (state_sender, state) = watch::channel(Arc::<DesiredState>::default());
+        let (reports, report_receiver) = mpsc::channel(256);
+        let (link_sender, inbound) = mpsc::channel(link::INBOUND_WAITING);
+        let (questions, question_receiver) = mpsc::channel(4);
+        let (stop, stopped) = oneshot::channel();
+        let tools = Tools {
+            site: config.site.clone(),
+            clock,
+            ids: IdSource::system(),
+            outbox: outbox.clone(),
+            state: state_sender,
+            bytes,
+            routers: routers.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let site = Site::new(tools, &opening);
+        let settings = LinkSettings {
+            site: config.site.clone(),
+            keep_alive: config.controller.keep_alive,
+            reconnect_base: config.controller.reconnect_base,
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(site.run(Ends {
+            inbound,
+            reports: report_receiver,
+            questions: question_receiver,
+            stop: stopped,
+        }));
+        tasks.spawn(link::run(settings, dialer, outbox, IdSource::system(), link_sender));
+        Self { reports, state, questions, stop: Some(stop), tasks }
+    }
+
+    async fn report(&self, report: Report) {
+        self.reports.send(report).await.unwrap();
+    }
+
+    async fn event(&self, detail: &str) {
+        let detail = detail.to_owned();
+        let event =
+            Event { at: UnixMillis(7), kind: EventKind::LineOnline, line: None, router: None, detail };
+        self.report(Report::Event(event)).await;
+    }
+
+    async fn status(&self) -> Status {
+        let (answer, answered) = oneshot::channel();
+        self.questions.send(answer).await.unwrap();
+        timeout(PATIENCE, answered).await.unwrap().unwrap()
+    }
+
+    /// Waits until the reconcilers would see this generation.
+    async fn enforces(&mut self, generation: u64) -> Arc<DesiredState> {
+        let waiting = self.state.wait_for(|state| state.generation == generation);
+        Arc::clone(&*timeout(PATIENCE, waiting).await.expect("the state does not come").unwrap())
+    }
+
+    /// Asks politely, as SIGTERM does, and waits.
+    async fn stop(mut self) {
+        self.stop.take().unwrap().send(()).unwrap();
+        timeout(PATIENCE, self.tasks.join_next()).await.expect("the agent does not stop").unwrap().unwrap();
+        self.tasks.shutdown().await;
+    }
+
+    /// Ends it as a power cut does, as far as a task can.
+    async fn kill(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+fn line(id: &str, until: i64) -> LineV1 {
+    LineV1 {
+        line: id.into(),
+        router: "core".into(),
+        service: Service::Pppoe.code(),
+        username: id.into(),
+        password: "p".into(),
+        profile: "home".into(),
+        access: Access::Open.code(),
+        valid_until_ms: Some(until),
+    }
+}
+
+fn delta(from: u64, to: u64, lines: &[LineV1], after: &[LineV1]) -> StateDeltaV1 {
+    StateDeltaV1 {
+        from_generation: from,
+        to_generation: to,
+        state_hash: StateHash::of(after, []).to_bytes(),
+        lines: lines.to_vec(),
+        removed_lines: vec![],
+        profiles: vec![],
+        removed_profiles: vec![],
+    }
+}
+
+/// An agent that has said hello and was answered.
+async fn connected(directory: &Path, routers: &[&str]) -> (Office, Agent, u32) {
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(directory), routers).await;
+    let (epoch, hello) = office.hear_hello().await;
+    assert_eq!((hello.stored_generation, hello.state_hash), (0, [0; 16]));
+    office.answer(epoch, 0, 0).await;
+    (office, agent, epoch)
+}
+
+async fn until_down(agent: &Agent, is_connected: bool) {
+    let waiting = async {
+        while agent.status().await.controller.is_connected != is_connected {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("the agent does not notice the line");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delta_is_stored_enforced_and_reported_applied() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, _) = connected(&directory.0, &["core"]).await;
+    office.say_delta(&delta(0, 1, &[line("a", 5)], &[line("a", 5)])).await;
+    assert_eq!(office.hear_stored().await, 1);
+    let state = agent.enforces(1).await;
+    assert_eq!(state.lines["a"].item, line("a", 5));
+    assert_eq!(agent.status().await.state.applied_generation, 0, "no router has said so yet");
+
+    let failures = vec![LineFailure { line: "a".into(), kind: FailureKind::Held, detail: "wait".into() }];
+    agent.report(Report::Settled { router: "core".into(), generation: 1, failures }).await;
+    let applied = office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::Applied(applied) => Some(applied.clone()),
+            _ => None,
+        })
+        .await;
+    assert_eq!((applied.generation, applied.failures_total), (1, 1));
+    assert_eq!(applied.failures[0].kind, FailureKind::Held.code());
+    assert_eq!(applied.state_hash, state.hash.to_bytes());
+    let status = agent.status().await;
+    assert_eq!((status.state.generation, status.state.stored_generation), (1, 1));
+    assert!(status.controller.bytes_sent > 100 && status.controller.bytes_received > 100);
+    assert!(status.clock.is_trusted, "the controller's time stands behind ours");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_payments_at_once_are_all_taken_and_the_last_one_is_enforced() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, _) = connected(&directory.0, &["core"]).await;
+    let started = Instant::now();
+    for generation in 1..=50 {
+        let now = line("a", generation.try_into().unwrap());
+        office.say_delta(&delta(generation - 1, generation, &[now.clone()], &[now])).await;
+    }
+    agent.enforces(50).await;
+    let took = started.elapsed();
+    while office.hear_stored().await != 50 {}
+    println!("50 deltas to flash and to the reconcilers: {took:?}");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_outbox_is_told_before_the_controller_says_where_it_stands() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    agent.event("first").await;
+    let kept = async {
+        while agent.status().await.outbox.events.sealed != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, kept).await.expect("the event is not kept");
+    assert!(!agent.status().await.controller.is_connected);
+    assert!(office.overhear().is_none());
+    // A cursor of a life that this store never had changes nothing.
+    office.answer(epoch ^ 1, 9, 9).await;
+    office.answer(epoch, 0, 0).await;
+    let (seq, flags, text) = office.hear_event().await;
+    assert_eq!((seq, flags, text.as_str()), (1, FLAG_HISTORICAL, "first"), "told late, and it says so");
+    agent.event("second").await;
+    assert_eq!(office.hear_event().await, (2, 0, "second".to_owned()));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_is_told_again_after_a_cut_until_the_cursor_comes_and_never_after() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    for text in ["one", "two", "three"] {
+        agent.event(text).await;
+    }
+    for seq in 1..=3 {
+        assert_eq!(office.hear_event().await.0, seq);
+    }
+    let last = office.connections.load(Ordering::SeqCst);
+    office.cut();
+    let (_, hello) = office.hear_hello().await;
+    assert!(office.connections.load(Ordering::SeqCst) > last);
+    assert_eq!(hello.stored_generation, 0);
+    office.answer(epoch, 1, 0).await;
+    assert_eq!(
+        office.hear_event().await,
+        (2, 0, "two".to_owned()),
+        "all after the cursor, the same as before"
+    );
+    assert_eq!(office.hear_event().await, (3, 0, "three".to_owned()));
+    office.say_cursor(Lane::Event, epoch, 3).await;
+    agent.event("four").await;
+    assert_eq!(office.hear_event().await.0, 4);
+    office.say_cursor(Lane::Event, epoch, 4).await;
+    let forgotten = async {
+        while agent.status().await.outbox.events.sealed > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, forgotten).await.expect("the cursor is not taken");
+    assert!(office.resumed.load(Ordering::SeqCst) >= 1, "TLS sessions are resumed across connections");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_events_come_in_order_with_never_more_than_sixteen_unanswered() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    for number in 1..=100 {
+        agent.event(&number.to_string()).await;
+    }
+    let mut cursor = 0;
+    while cursor < 100 {
+        let burst = (100 - cursor).min(16);
+        for _ in 0..burst {
+            let (seq, _, text) = office.hear_event().await;
+            cursor += 1;
+            assert_eq!((seq, text), (cursor, cursor.to_string()));
+        }
+        let status = agent.status().await;
+        assert!(office.overhear().is_none(), "more than the window was told");
+        assert!(status.outbox.events.sealed <= 16);
+        office.say_cursor(Lane::Event, epoch, cursor).await;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    for bytes in 1..=300 {
+        let sessions = vec![SessionUsageV1 {
+            line: "a".into(),
+            session: "core/1".into(),
+            started_at_ms: 1,
+            sampled_at_ms: 2,
+            upload_bytes: bytes,
+            download_bytes: bytes,
+            is_ended: bytes == 300,
+            address: String::new(),
+        }];
+        agent.report(Report::Usage { sessions }).await;
+    }
+    let waiting = async {
+        // The reports go through a queue; the last one is marked as final.
+        while agent.status().await.outbox.usage.pending != 1 || agent.reports.capacity() < 256 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap();
+    office.answer(epoch, 0, 0).await;
+    let batch = office
+        .hear_until(|(_, header, message)| match message {
+            UpMessage::Usage(batch) => Some((header.seq, batch.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!((batch.0, batch.1.sessions.len(), batch.1.sessions[0].upload_bytes), (1, 1, 300));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_message_is_counted_and_disturbs_nothing_else() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, _) = connected(&directory.0, &[]).await;
+    let mut bytes =
+        tawi_shared::wire::encode(&delta(0, 1, &[line("x", 1)], &[line("x", 1)]), 0, 0, 0).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    office.say_bytes(Down::State, bytes).await;
+    office.say_bytes(Down::Command, vec![]).await;
+    office.say_bytes(Down::State, vec![0xff; 70_000]).await;
+    office.say_delta(&delta(0, 1, &[line("a", 1)], &[line("a", 1)])).await;
+    assert_eq!(office.hear_stored().await, 1);
+    agent.enforces(1).await;
+    let status = agent.status().await;
+    assert_eq!((status.messages_refused, status.controller.is_connected), (3, true));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_is_answered_by_hello_and_a_wrong_hash_by_hello_from_nothing() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, epoch) = connected(&directory.0, &[]).await;
+    office.say_delta(&delta(0, 1, &[line("a", 1)], &[line("a", 1)])).await;
+    assert_eq!(office.hear_stored().await, 1);
+    office.say_delta(&delta(5, 6, &[line("b", 1)], &[line("b", 1)])).await;
+    let (_, hello) = office.hear_hello().await;
+    assert_eq!(hello.stored_generation, 1, "what lies between 1 and 6 is missing");
+    office.answer(epoch, 0, 0).await;
+    office.say_delta(&delta(1, 7, &[line("b", 1)], &[line("z", 1)])).await;
+    let (_, hello) = office.hear_hello().await;
+    assert_eq!(hello.stored_generation, 0, "a snapshot must come");
+    office.answer(epoch, 0, 0).await;
+    let lines = [line("b", 1), line("c", 1)];
+    let state_hash = StateHash::of(&lines, []).to_bytes();
+    for (chunk, line) in [(1, &lines[1]), (0, &lines[0])] {
+        let part = StateSnapshotV1 {
+            generation: 7,
+            state_hash,
+            chunk,
+            chunks: 2,
+            lines: vec![line.clone()],
+            profiles: vec![],
+        };
+        office.say(Down::State, &part).await;
+    }
+    assert_eq!(office.hear_stored().await, 7);
+    let state = agent.enforces(7).await;
+    assert_eq!(state.lines.keys().collect::<Vec<_>>(), ["b", "c"]);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_agent_enforces_from_flash_and_its_connection_has_a_higher_number() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, epoch) = connected(&directory.0, &["core"]).await;
+    let config = office.config(&directory.0);
+    office.say_delta(&delta(0, 1, &[line("a", 1)], &[line("a", 1)])).await;
+    assert_eq!(office.hear_stored().await, 1);
+    agent.enforces(1).await;
+    agent.event("before").await;
+    office.hear_event().await;
+    agent.kill().await;
+    // The will of the killed one, or its farewell: either names its connection.
+    let first = office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::Bye(bye) => Some(bye.connection_epoch),
+            _ => None,
+        })
+        .await;
+    let mut agent = Agent::start(&config, &["core"]).await;
+    assert_eq!(agent.enforces(1).await.lines.len(), 1);
+    let (same_epoch, hello) = office.hear_hello().await;
+    assert_eq!((same_epoch, hello.stored_generation), (epoch, 1));
+    assert!(hello.connection_epoch > first);
+    office.answer(epoch, 0, 0).await;
+    assert_eq!(office.hear_event().await.2, "before", "an unconfirmed event survives");
+    agent.stop().await;
+    let farewell = office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::Bye(bye) => Some(bye.connection_epoch),
+            _ => None,
+        })
+        .await;
+    assert_eq!(farewell, hello.connection_epoch);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_of_another_ca_is_never_spoken_to() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let config = office.config(&directory.0);
+    // Our certificate is right, and the controller's is signed by somebody else.
+    let stranger = Directory::new("link-stranger");
+    Keys::new().put_bundle(&stranger.0, SITE);
+    std::fs::copy(stranger.0.join("ca.pem"), directory.0.join("ca.pem")).unwrap();
+    let agent = Agent::start(&config, &[]).await;
+    let why = problem(&agent, "invalid peer certificate").await;
+    assert!(why.contains("localhost:"), "{why}");
+    assert!(office.overhear().is_none());
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_a_foreign_certificate_is_told_so_in_its_own_status() {
+    let directory = Directory::new("link");
+    let office = Office::start(SITE).await;
+    let config = office.config(&directory.0);
+    let stranger = Directory::new("link-stranger");
+    Keys::new().put_bundle(&stranger.0, SITE);
+    for name in ["agent.pem", "agent.key"] {
+        std::fs::copy(stranger.0.join(name), directory.0.join(name)).unwrap();
+    }
+    let agent = Agent::start(&config, &[]).await;
+    let why = problem(&agent, "alert").await;
+    println!("{why}");
+    agent.stop().await;
+}
+
+/// The agent's last problem, once it speaks of `word`.
+async fn problem(agent: &Agent, word: &str) -> String {
+    let mut last = String::new();
+    let waiting = async {
+        loop {
+            let found = agent.status().await.controller.last_problem;
+            match found {
+                Some(why) if why.contains(word) => break why,
+                found => last = found.unwrap_or_default(),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    match timeout(PATIENCE, waiting).await {
+        Ok(why) => why,
+        Err(_) => panic!("no problem speaks of {word:?}; the last was {last:?}"),
+    }
+}
