@@ -1,4 +1,4 @@
-//! What a callback does to the money. All of it in the caller's transaction, so that all of it happens or nothing.
+//! What a callback, or anything else that tells of a receipt, does to the money. All of it in the caller's transaction, so that all of it happens or nothing.
 //!
 //! A receipt makes one payment row (unique by constraint), one ledger entry into the customer's wallet, and, when the
 //! wallet then covers the price, one period bought from it, which changes the site's desired state. More callbacks
@@ -10,15 +10,16 @@ use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::{PaymentError, store, traces};
+use super::{Payment, PaymentError, store, traces};
+use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Purchase, Status};
-use crate::ids::{LineId, PaymentId};
+use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
-use crate::mpesa::evidence::{self, NotUnderstood, Outcome, Receipt};
+use crate::mpesa::evidence::{self, NotUnderstood, Outcome, ReceiptNumber};
 use crate::mpesa::intent::{Event, Intent, Refused};
 use crate::mpesa::store as requests;
 use crate::mpesa::store::StoredCallback;
@@ -146,80 +147,202 @@ pub(crate) async fn take_in(
         taken_in.hints.push(Hint::Intent(after.customer));
         return Ok(taken_in);
     };
-    credit(connection, callback, after, &receipt, ids, now).await
+    let short_code = after.short_code.clone();
+    let told = Told {
+        number: &receipt.number,
+        amount: receipt.amount,
+        short_code: &short_code,
+        phone: receipt.phone.as_ref().map_or("", Msisdn::digits),
+        account_reference: "",
+        received_at: callback.received_at,
+        source: SOURCE,
+        source_id: callback.id.as_str(),
+    };
+    credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await
 }
 
-/// Books a receipt for the request that it answers.
-async fn credit(
+/// A receipt, as a callback or any other source tells of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) number: &'a ReceiptNumber,
+    pub(crate) amount: Money,
+    pub(crate) short_code: &'a str,
+    /// Digits, a mask or a hash; empty when it was not said.
+    pub(crate) phone: &'a str,
+    /// What was typed as account; empty when it was not said.
+    pub(crate) account_reference: &'a str,
+    /// When we were told.
+    pub(crate) received_at: UnixMillis,
+    /// What tells, and which piece of it: together they are one piece of evidence.
+    pub(crate) source: &'static str,
+    pub(crate) source_id: &'a str,
+}
+
+/// Whose a receipt is.
+pub(crate) enum Owner {
+    /// A request's: as it is after the event that brought the receipt, not yet stored.
+    Intent(Box<Intent>),
+    /// A customer's, for this line of theirs or for none.
+    Customer { customer: CustomerId, subscription: Option<LineId> },
+    /// Nobody's that we know: it waits in suspense for a person.
+    Nobody,
+}
+
+impl Owner {
+    pub(super) fn customer(&self) -> Option<&CustomerId> {
+        match self {
+            Self::Intent(intent) => Some(&intent.customer),
+            Self::Customer { customer, .. } => Some(customer),
+            Self::Nobody => None,
+        }
+    }
+
+    pub(super) fn subscription(&self) -> Option<&LineId> {
+        match self {
+            Self::Intent(intent) => Some(&intent.subscription),
+            Self::Customer { subscription, .. } => subscription.as_ref(),
+            Self::Nobody => None,
+        }
+    }
+
+    pub(super) fn intent(&self) -> Option<&Intent> {
+        match self {
+            Self::Intent(intent) => Some(intent),
+            Self::Customer { .. } | Self::Nobody => None,
+        }
+    }
+}
+
+/// Whether a source has told of a receipt before: then there is nothing to take in.
+pub(crate) async fn is_told_by(
     connection: &mut Connection,
-    callback: &StoredCallback,
-    intent: Intent,
-    receipt: &Receipt,
+    number: &ReceiptNumber,
+    source: &str,
+) -> Result<bool, PaymentError> {
+    Ok(store::is_told_by(connection, number, source).await?)
+}
+
+/// Whether a receipt is booked. Then it has an owner, or waits for a person, and nobody has to guess.
+pub(crate) async fn is_booked(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+) -> Result<bool, PaymentError> {
+    Ok(store::by_receipt(connection, number).await?.is_some())
+}
+
+/// Books a receipt for whoever it belongs to.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction, or its savepoint, must then be rolled back.
+pub(crate) async fn credit(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    owner: Owner,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
     let id = PaymentId::random(ids);
-    let new = store::NewPayment { id: &id, receipt, intent: &intent, received_at: callback.received_at };
-    if !store::insert_payment(connection, new, now).await? {
-        return repeated(connection, callback, &intent, receipt, now).await;
+    if !store::insert_payment(connection, &id, told, &owner, now).await? {
+        return repeated(connection, told, owner, ids, now).await;
     }
-    store::insert_evidence(connection, &id, SOURCE, callback.id.as_str(), now).await?;
-    let entry = Entry::transfer(
-        ("payment", id.to_string()),
-        ACTOR,
-        &format!("M-Pesa {}", receipt.number),
-        (Account::MpesaClearing(intent.short_code.clone()), Account::Wallet(intent.customer.clone())),
-        receipt.amount,
-    )
-    .map_err(ledger::LedgerError::Unbalanced)?;
+    store::insert_evidence(connection, &id, told.source, told.source_id, now).await?;
+    let into = Account::MpesaClearing(told.short_code.to_owned());
+    let out_of = owner.customer().map_or(Account::Suspense, |customer| Account::Wallet(customer.clone()));
+    let memo = format!("M-Pesa {}", told.number);
+    let entry = Entry::transfer(("payment", id.to_string()), ACTOR, &memo, (into, out_of), told.amount)
+        .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
-    let bought = buy_period(connection, &intent.subscription, ("period", id.to_string()), ids, now).await?;
-    let mut is_site_to_be_told = false;
-    if let Some(Refreshed::Changed { site, generation }) = &bought {
-        is_site_to_be_told = true;
-        let steps = traces::Begun {
-            payment: &id,
-            subscription: &intent.subscription,
-            site,
-            generation: *generation,
-            callback_received_at: callback.received_at,
-            booked_at: now,
-        };
-        traces::begin(connection, steps).await?;
+    fulfil(connection, told, id, &owner, ids, now).await
+}
+
+/// What follows once the money is where it belongs: a period is bought, and the request is paid.
+async fn fulfil(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    id: PaymentId,
+    owner: &Owner,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let mut taken_in = TakenIn::quietly(CallbackOutcome::Booked);
+    taken_in.hints.extend(owner.customer().cloned().map(Hint::Payment));
+    if let Some(intent) = owner.intent() {
+        requests::update_intent(connection, intent).await?;
+        taken_in.hints.push(Hint::Intent(intent.customer.clone()));
+        if told.amount != intent.amount {
+            taken_in.outcome = CallbackOutcome::AnotherAmount { asked: intent.amount, paid: told.amount };
+        }
     }
-    requests::update_intent(connection, &intent).await?;
-    let outcome = if receipt.amount == intent.amount {
-        CallbackOutcome::Booked
-    } else {
-        CallbackOutcome::AnotherAmount { asked: intent.amount, paid: receipt.amount }
-    };
-    let mut hints = vec![Hint::Payment(intent.customer.clone()), Hint::Intent(intent.customer)];
-    if bought.is_some() {
-        hints.push(Hint::Line(intent.subscription));
+    if let Some(line) = owner.subscription() {
+        let bought = buy_period(connection, line, ("period", id.to_string()), ids, now).await?;
+        if let Some(Refreshed::Changed { site, generation }) = &bought {
+            taken_in.is_site_to_be_told = true;
+            let steps = traces::Begun {
+                payment: &id,
+                subscription: line,
+                site,
+                generation: *generation,
+                callback_received_at: told.received_at,
+                booked_at: now,
+            };
+            traces::begin(connection, steps).await?;
+        }
+        taken_in.hints.extend(bought.map(|_| Hint::Line(line.clone())));
     }
-    Ok(TakenIn { outcome, payment: Some(id), is_site_to_be_told, hints })
+    taken_in.payment = Some(id);
+    Ok(taken_in)
 }
 
 /// A receipt that is booked already: evidence at most, never money.
 async fn repeated(
     connection: &mut Connection,
-    callback: &StoredCallback,
-    intent: &Intent,
-    receipt: &Receipt,
+    told: &Told<'_>,
+    owner: Owner,
+    ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
-    let booked = store::by_receipt(connection, &receipt.number)
+    let booked = store::by_receipt(connection, told.number)
         .await?
-        .ok_or_else(|| PaymentError::ReceiptVanished(receipt.number.to_string()))?;
-    if booked.intent.as_ref() != Some(&intent.id) {
-        return Ok(TakenIn::quietly(CallbackOutcome::ReceiptOfAnother));
+        .ok_or_else(|| PaymentError::ReceiptVanished(told.number.to_string()))?;
+    if let Some(intent) = owner.intent()
+        && booked.intent.as_ref() != Some(&intent.id)
+    {
+        // It was booked by what the payer typed, before its request was known.
+        let is_free =
+            booked.intent.is_none() && booked.customer.as_ref().is_none_or(|one| *one == intent.customer);
+        if !is_free || booked.amount != told.amount {
+            return Ok(TakenIn::quietly(CallbackOutcome::ReceiptOfAnother));
+        }
+        return claim(connection, told, &booked, owner, ids, now).await;
     }
-    store::insert_evidence(connection, &booked.id, SOURCE, callback.id.as_str(), now).await?;
-    Ok(TakenIn::quietly(if booked.amount == receipt.amount {
+    store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    Ok(TakenIn::quietly(if booked.amount == told.amount {
         CallbackOutcome::Repeated
     } else {
-        CallbackOutcome::Contradiction { booked: booked.amount, told: receipt.amount }
+        CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount }
     }))
+}
+
+/// Gives a payment that is booked without a request to the request that it answers: out of suspense if it lay there.
+async fn claim(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    booked: &Payment,
+    owner: Owner,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    store::give_to(connection, &booked.id, &owner).await?;
+    if let (None, Some(customer)) = (&booked.customer, owner.customer()) {
+        let accounts = (Account::Suspense, Account::Wallet(customer.clone()));
+        let memo = format!("M-Pesa {}", told.number);
+        let cause = ("claim", booked.id.to_string());
+        let entry = Entry::transfer(cause, ACTOR, &memo, accounts, told.amount)
+            .map_err(ledger::LedgerError::Unbalanced)?;
+        ledger::book(connection, &entry, ids, now).await?;
+    }
+    fulfil(connection, told, booked.id.clone(), &owner, ids, now).await
 }
 
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for

@@ -3,15 +3,14 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::credit::PROVIDER;
+use super::credit::{Owner, PROVIDER, Told};
 use super::traces;
 use super::{Payment, PaymentRow, ReviewItem, Taken};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
-use crate::ids::{CustomerId, PaymentId};
-use crate::mpesa::evidence::{Receipt, ReceiptNumber};
-use crate::mpesa::intent::Intent;
+use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::mpesa::evidence::ReceiptNumber;
 
 /// The columns that [`read_row`] reads, with what follows the joins.
 macro_rules! payment_rows {
@@ -29,41 +28,74 @@ macro_rules! payment_rows {
     };
 }
 
-/// A receipt about to be booked.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct NewPayment<'a> {
-    pub(super) id: &'a PaymentId,
-    pub(super) receipt: &'a Receipt,
-    pub(super) intent: &'a Intent,
-    pub(super) received_at: UnixMillis,
-}
-
 /// False when the receipt is booked already.
 pub(super) async fn insert_payment(
     connection: &mut Connection,
-    new: NewPayment<'_>,
+    id: &PaymentId,
+    told: &Told<'_>,
+    owner: &Owner,
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
                                customer_id, subscription_id, intent_id, received_at, booked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, (SELECT account_number FROM customers WHERE id = $7), $7, $8, $9, $10, $11) \
+         VALUES ($1, $2, $3, $4, $5, $6, \
+                 COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
+                 $7, $8, $9, $10, $11) \
          ON CONFLICT (provider, receipt_number) DO NOTHING",
     )
-    .bind(new.id.as_str())
+    .bind(id.as_str())
     .bind(PROVIDER)
-    .bind(new.receipt.number.as_str())
-    .bind(new.receipt.amount.cents())
-    .bind(new.intent.short_code.as_str())
-    .bind(new.receipt.phone.as_ref().map_or("", Msisdn::digits))
-    .bind(new.intent.customer.as_str())
-    .bind(new.intent.subscription.as_str())
-    .bind(new.intent.id.as_str())
-    .bind(new.received_at.0)
+    .bind(told.number.as_str())
+    .bind(told.amount.cents())
+    .bind(told.short_code)
+    .bind(told.phone)
+    .bind(owner.customer().map(CustomerId::as_str))
+    .bind(owner.subscription().map(LineId::as_str))
+    .bind(owner.intent().map(|intent| intent.id.as_str()))
+    .bind(told.received_at.0)
     .bind(now.0)
+    .bind(told.account_reference)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Gives a payment to its request. Nothing changes when it has one.
+pub(super) async fn give_to(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    owner: &Owner,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4 \
+         WHERE id = $1 AND intent_id IS NULL",
+    )
+    .bind(payment.as_str())
+    .bind(owner.customer().map(CustomerId::as_str))
+    .bind(owner.subscription().map(LineId::as_str))
+    .bind(owner.intent().map(|intent| intent.id.as_str()))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Whether a receipt is booked, and a source has told of it.
+pub(super) async fn is_told_by(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+    source: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM payments p JOIN payment_evidence e ON e.payment_id = p.id \
+         WHERE p.provider = $1 AND p.receipt_number = $2 AND e.source = $3",
+    )
+    .bind(PROVIDER)
+    .bind(number.as_str())
+    .bind(source)
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
 }
 
 /// Adds evidence to a payment; the same piece twice is one.
