@@ -210,6 +210,7 @@ CREATE TABLE payment_intents (
 );
 CREATE INDEX payment_intents_by_subscription ON payment_intents (subscription_id, created_at);
 CREATE INDEX payment_intents_by_query ON payment_intents (next_query_at);
+CREATE INDEX payment_intents_by_created_at ON payment_intents (created_at);
 
 -- Every callback body, committed before it is answered.
 CREATE TABLE callback_bodies (

@@ -163,6 +163,13 @@ pub fn of_query(body: &[u8]) -> QueryAnswer {
     }
 }
 
+/// Whether an answer, to whatever it is, says that the token is dead.
+#[must_use]
+pub fn is_token_refused(body: &[u8]) -> bool {
+    serde_json::from_slice::<Answer<'_>>(body)
+        .is_ok_and(|answer| matches!(refusal(&answer), Some(Some(Refusal::Token))))
+}
+
 /// Reads the answer to a request for a token; `expires_in` comes as a number and as a string.
 ///
 /// # Errors

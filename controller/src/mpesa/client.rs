@@ -21,8 +21,9 @@ use super::stk::{self, Push};
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a whole call may take: Daraja's own advice.
 const TOTAL: Duration = Duration::from_secs(30);
-/// The largest answer that is read; Daraja's have less than 1 KiB, and a page of HTML fits.
-const ANSWER_BYTES: usize = 64 * 1024;
+/// The largest answer that is read; most have less than 1 KiB, and a hundred payments of Pull some 30 KiB. Ten times
+/// that, should its pages ever be longer.
+const ANSWER_BYTES: usize = 512 * 1024;
 /// A token is replaced so long before it dies, so that none dies on the way.
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 /// Pauses before a push that found the gateway busy is sent again: together within what a person waits for.
@@ -115,6 +116,26 @@ impl Daraja {
                     None => return PushAnswer::Refused(Refusal::Busy(reason)),
                 },
                 other => return other,
+            }
+        }
+    }
+
+    /// Asks something that may be asked twice, and gives the answer back as it came. Once more if the token was dead.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(super) async fn ask(&self, path: &str, body: &impl serde::Serialize) -> Result<Vec<u8>, Reason> {
+        let mut token_was_dead = false;
+        loop {
+            let bearer = self.bearer().await?;
+            match self.post(path, &bearer, body).await {
+                Exchange::Answered(answer) if !token_was_dead && answer::is_token_refused(&answer) => {
+                    token_was_dead = true;
+                    self.drop_token(&bearer).await;
+                }
+                Exchange::Answered(answer) => return Ok(answer),
+                Exchange::NotSent(reason) => return Err(reason),
+                Exchange::Lost => return Err(Reason::new("", "M-Pesa did not answer")),
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A callback is stored before it is answered (`callback`), and taken in afterwards (`intake`), so that what was
 //! acknowledged is never lost. What it says is `evidence`, what follows for the request is `intent`; what follows for
-//! the customer's money is `payments`. Callbacks can fail to come: then `query` asks.
+//! the customer's money is `payments`. Callbacks can fail to come: then `query` asks, and `pull` fetches what was missed.
 
 pub mod answer;
 mod callback;
@@ -11,6 +11,7 @@ pub mod evidence;
 mod intake;
 pub mod intent;
 pub mod poll;
+pub mod pull;
 mod query;
 pub mod result_codes;
 pub mod settings;
@@ -20,6 +21,7 @@ pub(crate) mod store;
 pub use callback::callback_router;
 pub use client::Daraja;
 pub use intake::run_callbacks;
+pub use pull::run_pull;
 pub use query::run_queries;
 pub use settings::{MpesaSettings, RawMpesa};
 

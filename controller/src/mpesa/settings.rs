@@ -12,6 +12,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::intent::CallbackToken;
+use super::pull;
+use super::pull::settings::{PullSettings, PullSettingsError};
 
 /// Where Safaricom's callbacks came from, as published and as seen since (196.201.212.128 and .132 are in none of
 /// Safaricom's lists). The list drifts, so it decides nothing: a callback from elsewhere is logged.
@@ -99,6 +101,10 @@ pub struct RawMpesa {
     numbers_as: NumbersAs,
     #[serde(default = "yes")]
     query: bool,
+    #[serde(default)]
+    pull: bool,
+    pull_nominated_number: Option<String>,
+    pull_seconds: Option<u64>,
 }
 
 fn yes() -> bool {
@@ -119,6 +125,7 @@ pub struct MpesaSettings {
     pub(super) known_sources: Vec<IpAddr>,
     pub(super) numbers_as: NumbersAs,
     pub(super) query: bool,
+    pub(super) pull: Option<PullSettings>,
 }
 
 /// Why the section cannot be used; each names the key and what to write.
@@ -159,6 +166,9 @@ pub enum MpesaSettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// One of the keys of Pull.
+    #[error(transparent)]
+    Pull(#[from] PullSettingsError),
 }
 
 impl RawMpesa {
@@ -202,6 +212,7 @@ impl RawMpesa {
                 .unwrap_or_else(|| KNOWN_SOURCES.into_iter().map(IpAddr::V4).collect()),
             numbers_as: self.numbers_as,
             query: self.query,
+            pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
         })
     }
 }
@@ -217,6 +228,12 @@ impl MpesaSettings {
     #[must_use]
     pub fn may_query(&self) -> bool {
         self.query
+    }
+
+    /// How missed payments are fetched; `None` when they are not.
+    #[must_use]
+    pub fn pull(&self) -> Option<&PullSettings> {
+        self.pull.as_ref()
     }
 
     /// Where Safaricom is to send the callback of one request.
@@ -334,6 +351,8 @@ mod tests {
         refused("https://pay.", "https://Pay.", "callback_base_url");
         refused(".co.ke\"\n    ", ".co.ke/?a=b\"\n    ", "callback_base_url");
         refused("short_code", "shortcode", "short_code");
+        refused("short_code", "pull = true\nshort_code", "pull_nominated_number");
+        refused("short_code", "pull_seconds = 0\nshort_code", "pull_seconds");
     }
 
     #[test]

@@ -164,6 +164,7 @@ mod tests {
             known_sources: Vec::new(),
             numbers_as,
             query: true,
+            pull: None,
         }
     }
 

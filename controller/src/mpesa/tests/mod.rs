@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod paying;
+mod pulling;
 mod queries;
 mod shop;
 mod shuffled;

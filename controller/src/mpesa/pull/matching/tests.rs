@@ -1,0 +1,161 @@
+//! Rows against requests and customers, as a table of what differs from a row that fits.
+
+use super::super::payer::Payer;
+use super::*;
+use crate::mpesa::evidence::ReceiptNumber;
+
+const CODE: &str = "174379";
+const NOON: UnixMillis = UnixMillis(1_790_000_000_000);
+const PHONE: &str = "254712345678";
+
+fn account() -> AccountNumber {
+    AccountNumber::from_serial(1_000_001).unwrap()
+}
+
+fn row() -> Row {
+    Row {
+        receipt: ReceiptNumber::parse("RKL51ZDR4F").unwrap(),
+        paid_at: PaidAt { probably: NOON, perhaps: None },
+        payer: Payer::told(PHONE),
+        kind: "c2b-pay-bill-debit".to_owned(),
+        reference: account().to_string(),
+        amount: Money::from_cents(150_000),
+    }
+}
+
+fn candidate(intent: &str) -> Candidate {
+    Candidate {
+        intent: IntentId::parse(intent).unwrap(),
+        subscription: LineId::parse("l1").unwrap(),
+        customer: CustomerId::parse("c1").unwrap(),
+        account_number: account(),
+        short_code: CODE.to_owned(),
+        phone: Msisdn::parse(PHONE).unwrap(),
+        amount: Money::from_cents(150_000),
+        standing: Standing::Unknown,
+        created_at: NOON.minus(Duration::from_secs(20)),
+    }
+}
+
+fn holder(lines: &[&str]) -> Holder {
+    Holder {
+        customer: CustomerId::parse("c1").unwrap(),
+        subscriptions: lines.iter().map(|line| LineId::parse(line).unwrap()).collect(),
+    }
+}
+
+fn intent(id: &str) -> Match {
+    Match::Intent(IntentId::parse(id).unwrap())
+}
+
+fn customer(line: Option<&str>) -> Match {
+    Match::Customer {
+        customer: CustomerId::parse("c1").unwrap(),
+        subscription: line.map(|line| LineId::parse(line).unwrap()),
+    }
+}
+
+/// One request, of a customer with one line, and one thing about the row or the request that differs.
+fn check(name: &str, change: impl FnOnce(&mut Row, &mut Candidate), expected: Match) {
+    let (mut row, mut candidate) = (row(), candidate("i1"));
+    change(&mut row, &mut candidate);
+    assert_eq!(decide(&row, CODE, Some(&holder(&["l1"])), &[candidate]), expected, "{name}");
+}
+
+#[test]
+fn a_row_is_a_requests_when_everything_fits_and_the_customers_otherwise() {
+    let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
+    let number = account();
+    let (left, right) = number.as_str().split_at(4);
+    let spelt = format!(" {left}-{right} ");
+    check("as it is", |_, _| {}, intent("i1"));
+    check("account as people write it", |row, _| row.reference = spelt, intent("i1"));
+    check("masked", |row, _| row.payer = Payer::told("2547 ***** 678"), intent("i1"));
+    check("payer not said", |row, _| row.payer = Payer::told(""), intent("i1"));
+    check("kind not said", |row, _| row.kind.clear(), intent("i1"));
+    check("14 minutes before", |_, one| one.created_at = NOON.plus(minutes(14)), intent("i1"));
+    check("14 minutes after", |_, one| one.created_at = NOON.minus(minutes(14)), intent("i1"));
+    check(
+        "three hours after, if the Z were true",
+        |row, one| {
+            row.paid_at.perhaps = Some(NOON.plus(minutes(180)));
+            one.created_at = NOON.plus(minutes(180));
+        },
+        intent("i1"),
+    );
+    check("said unpaid", |_, one| one.standing = Standing::SaidUnpaid, intent("i1"));
+
+    check("another amount", |row, _| row.amount = Money::from_cents(150_001), customer(Some("l1")));
+    check("another phone", |row, _| row.payer = Payer::told("254712345679"), customer(Some("l1")));
+    check("another mask", |row, _| row.payer = Payer::told("2547 ***** 679"), customer(Some("l1")));
+    check("16 minutes", |_, one| one.created_at = NOON.minus(minutes(16)), customer(Some("l1")));
+    check("another short code", |_, one| one.short_code = "600000".to_owned(), customer(Some("l1")));
+    let another = AccountNumber::from_serial(1_000_002).unwrap();
+    check("another account", |_, one| one.account_number = another, customer(Some("l1")));
+}
+
+#[test]
+fn a_customer_with_one_line_buys_for_it_and_others_fill_the_wallet() {
+    let alone = |lines: &[&str]| decide(&row(), CODE, Some(&holder(lines)), &[]);
+    assert_eq!(alone(&["l1"]), customer(Some("l1")));
+    assert_eq!(alone(&["l1", "l2"]), customer(None));
+    assert_eq!(alone(&[]), customer(None));
+}
+
+#[test]
+fn what_is_nobodys_says_why() {
+    let check = |reference: &str, expected| {
+        let row = Row { reference: reference.to_owned(), ..row() };
+        assert_eq!(decide(&row, CODE, None, &[]), Match::Nobody(expected), "{reference}");
+    };
+    check("", Reason::NoAccount);
+    check("rent", Reason::NotAnAccount);
+    check("1000001", Reason::NotAnAccount);
+    let number = account();
+    let (stem, digit) = number.as_str().split_at(7);
+    let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
+    check(&slip, Reason::CheckDigit);
+    check(account().as_str(), Reason::UnknownAccount);
+    let reversal = Row { kind: "reversal".to_owned(), ..row() };
+    let told = decide(&reversal, CODE, Some(&holder(&["l1"])), &[candidate("i1")]);
+    assert_eq!(told, Match::Nobody(Reason::UnknownKind));
+}
+
+#[test]
+fn a_till_has_no_account_and_needs_the_whole_number() {
+    let till = |payer: &str| Row { reference: String::new(), payer: Payer::told(payer), ..row() };
+    let decide = |row: &Row| decide(row, CODE, None, &[candidate("i1")]);
+    assert_eq!(decide(&till(PHONE)), intent("i1"));
+    for payer in ["2547 ***** 678", "", "254712345679"] {
+        assert_eq!(decide(&till(payer)), Match::Nobody(Reason::NoAccount), "{payer}");
+    }
+}
+
+#[test]
+fn of_several_requests_the_likeliest_and_then_the_oldest_is_paid() {
+    let at = |id: &str, standing, seconds| Candidate {
+        standing,
+        created_at: NOON.minus(Duration::from_secs(seconds)),
+        ..candidate(id)
+    };
+    let check = |candidates: &[Candidate], expected: &str| {
+        let lines = holder(&["l1", "l2"]);
+        assert_eq!(decide(&row(), CODE, Some(&lines), candidates), intent(expected));
+        let backwards: Vec<Candidate> = candidates.iter().rev().cloned().collect();
+        assert_eq!(decide(&row(), CODE, Some(&lines), &backwards), intent(expected));
+    };
+    check(&[at("new", Standing::Unknown, 10), at("old", Standing::Unknown, 200)], "old");
+    check(&[at("new", Standing::SaidPaid, 10), at("old", Standing::Unknown, 200)], "new");
+    check(&[at("new", Standing::Unknown, 10), at("old", Standing::SaidUnpaid, 200)], "new");
+    let other_line = Candidate { subscription: LineId::parse("l2").unwrap(), ..candidate("other") };
+    check(&[at("paid", Standing::SaidPaid, 10), other_line], "paid");
+}
+
+#[test]
+fn requests_of_two_lines_that_fit_alike_leave_the_money_in_the_wallet() {
+    let other = Candidate { subscription: LineId::parse("l2").unwrap(), ..candidate("i2") };
+    let both = [candidate("i1"), other];
+    assert_eq!(decide(&row(), CODE, Some(&holder(&["l1", "l2"])), &both), customer(None));
+    let till = Row { reference: String::new(), ..row() };
+    assert_eq!(decide(&till, CODE, None, &both), Match::Nobody(Reason::Ambiguous));
+}

@@ -1,0 +1,202 @@
+//! What Daraja answers to Pull's two calls: bytes in, rows out. Pure.
+//!
+//! Rows come in a list within a list, values as strings or numbers, and names in mixed case: all are taken. Amounts are
+//! read from their digits, never through a float. A row that is not understood is left out and counted, and never
+//! spoils its page. Sources: Safaricom's Daraja pages (December 2025), and answers that public clients wrote down.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::{Offset, TimeZone};
+use serde_json::value::RawValue;
+use tawi_shared::UnixMillis;
+use thiserror::Error;
+
+use super::payer::Payer;
+use crate::money::Money;
+use crate::mpesa::evidence::{Reason, ReceiptNumber, text_of};
+
+/// The longest reference that is kept. Safaricom takes 20 characters from customers.
+const REFERENCE_CHARACTERS: usize = 40;
+/// The longest kind that is kept; today's have 18 characters.
+const KIND_CHARACTERS: usize = 40;
+/// East Africa Time.
+const EAST_AFRICA: Offset = jiff::tz::offset(3);
+
+/// A payment as Pull tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) receipt: ReceiptNumber,
+    pub(super) paid_at: PaidAt,
+    pub(super) payer: Payer,
+    /// Such as `c2b-pay-bill-debit`, in lower case; empty when it was not said.
+    pub(super) kind: String,
+    /// What the customer typed as account, as typed; empty for a till.
+    pub(super) reference: String,
+    pub(super) amount: Money,
+}
+
+/// When it was paid. Times end in `Z` and are most probably Nairobi's all the same: nobody has published a proof, so
+/// both readings are kept where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PaidAt {
+    /// Read as Nairobi time, or by its own offset.
+    pub(super) probably: UnixMillis,
+    /// Read as UTC, when it ends in `Z`.
+    pub(super) perhaps: Option<UnixMillis>,
+}
+
+/// A part of what was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Page {
+    /// What was understood.
+    pub(super) rows: Vec<Row>,
+    /// How many were not.
+    pub(super) bad: usize,
+}
+
+impl Page {
+    /// All rows of the page: what the offset of the next is counted by.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len().saturating_add(self.bad)
+    }
+}
+
+/// An answer that brings nothing, and not because there is nothing.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub(in crate::mpesa) enum NoPage {
+    /// Daraja refuses.
+    #[error("Daraja refuses with {code:?}: {description}", code = .0.code, description = .0.description)]
+    Refused(Reason),
+    /// Not an answer of Daraja's: a page of HTML, half a body.
+    #[error("the answer is not one of Daraja's")]
+    NotUnderstood,
+}
+
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+/// Reads the answer to a query. `1001`, which means "nothing in that window" and "not set up for Pull" alike, is an
+/// empty page.
+///
+/// # Errors
+/// [`NoPage`]: nothing is known about the window.
+pub(super) fn of_query(body: &[u8]) -> Result<Page, NoPage> {
+    let fields = fields_of(body)?;
+    match text(&fields, "responsecode").as_str() {
+        "1000" => Ok(fields.get("response").map(|response| page(response)).unwrap_or_default()),
+        "1001" => Ok(Page::default()),
+        _ => Err(refused(&fields)),
+    }
+}
+
+/// Reads the answer to a registration: `1000` is done, `1001` was done before.
+///
+/// # Errors
+/// [`NoPage`]: the short code may not be registered.
+pub(super) fn of_registration(body: &[u8]) -> Result<(), NoPage> {
+    let fields = fields_of(body)?;
+    let status = ["responsestatus", "responsecode"].map(|name| text(&fields, name));
+    if status.iter().any(|status| status == "1000" || status == "1001") {
+        return Ok(());
+    }
+    Err(refused(&fields))
+}
+
+fn refused(fields: &Fields<'_>) -> NoPage {
+    let first = |names: &[&str]| {
+        names.iter().map(|name| text(fields, name)).find(|text| !text.is_empty()).unwrap_or_default()
+    };
+    let fault = fields.get("fault").and_then(|fault| fields_of(fault.get().as_bytes()).ok());
+    let fault = fault.map(|fault| text(&fault, "faultstring")).unwrap_or_default();
+    let code = first(&["errorcode", "responsestatus", "responsecode"]);
+    let description = first(&["errormessage", "responsemessage", "responsedescription"]);
+    let description = if description.is_empty() { fault } else { description };
+    if code.is_empty() && description.is_empty() {
+        return NoPage::NotUnderstood;
+    }
+    NoPage::Refused(Reason::new(&code, &description))
+}
+
+/// An object's members by their names in lower case without spaces: `Response Status` is `responsestatus`.
+fn fields_of(object: &[u8]) -> Result<Fields<'_>, NoPage> {
+    let members: BTreeMap<String, &RawValue> =
+        serde_json::from_slice(object).map_err(|_| NoPage::NotUnderstood)?;
+    let plain = |name: String| name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
+    Ok(members.into_iter().map(|(name, value)| (plain(name), value)).collect())
+}
+
+fn text(fields: &Fields<'_>, name: &str) -> String {
+    fields.get(name).and_then(|value| text_of(value)).unwrap_or_default()
+}
+
+/// A list of rows, or of lists of rows.
+fn page(response: &RawValue) -> Page {
+    let mut page = Page::default();
+    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(response.get()) else {
+        return page;
+    };
+    for element in elements {
+        match serde_json::from_str::<Vec<&RawValue>>(element.get()) {
+            Ok(inner) => inner.into_iter().for_each(|row| page.take(row)),
+            Err(_) => page.take(element),
+        }
+    }
+    page
+}
+
+impl Page {
+    fn take(&mut self, element: &RawValue) {
+        match row(element) {
+            Some(row) => self.rows.push(row),
+            None => self.bad = self.bad.saturating_add(1),
+        }
+    }
+}
+
+fn row(element: &RawValue) -> Option<Row> {
+    let fields = fields_of(element.get().as_bytes()).ok()?;
+    let cut = |name, most| -> String {
+        text(&fields, name).chars().filter(|c| !c.is_control()).take(most).collect()
+    };
+    Some(Row {
+        receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,
+        paid_at: paid_at(&text(&fields, "trxdate"))?,
+        payer: Payer::told(&text(&fields, "msisdn")),
+        kind: cut("transactiontype", KIND_CHARACTERS).to_lowercase(),
+        reference: cut("billreference", REFERENCE_CHARACTERS),
+        amount: Money::parse(&text(&fields, "amount")).ok().filter(|amount| amount.is_positive())?,
+    })
+}
+
+/// Reads a time in the forms that were seen: ISO with `T` or a space, with and without fractions, `Z` and offsets; the
+/// fourteen digits of callbacks; the day first, as the portal's statements have it.
+fn paid_at(text: &str) -> Option<PaidAt> {
+    let local = text.strip_suffix(['Z', 'z']);
+    let civil = civil(local.unwrap_or(text));
+    let at = |offset: Offset| {
+        let instant = TimeZone::fixed(offset).to_timestamp(civil?).ok()?;
+        Some(UnixMillis(instant.as_millisecond()))
+    };
+    if local.is_some() {
+        return Some(PaidAt { probably: at(EAST_AFRICA)?, perhaps: at(Offset::UTC) });
+    }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Some(PaidAt { probably: UnixMillis(instant.as_millisecond()), perhaps: None });
+    }
+    Some(PaidAt { probably: at(EAST_AFRICA)?, perhaps: None })
+}
+
+fn civil(text: &str) -> Option<DateTime> {
+    const FORMS: [&str; 4] = ["%Y%m%d%H%M%S", "%d-%m-%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S"];
+    let by_form = || FORMS.iter().find_map(|form| DateTime::strptime(form, text).ok());
+    // Fourteen digits first: an ISO reader could take them for something else.
+    if text.bytes().all(|byte| byte.is_ascii_digit()) {
+        by_form()
+    } else {
+        text.parse().ok().or_else(by_form)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,338 @@
+//! One sweep: register the short code once, ask for a window page by page, take every row in.
+//!
+//! Each row is decided and booked in one transaction of its own, so that a row that fails holds up nothing, and a
+//! sweep that is cut off keeps what it had. Only a window that was seen whole and taken in whole counts as swept.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::{Offset, TimeZone};
+use serde_json::{Value, json};
+use tawi_shared::UnixMillis;
+use thiserror::Error;
+
+use super::matching::{self, Holder, Match, TIME_AROUND};
+use super::rows::{self, NoPage, Page, Row};
+use super::settings::PullSettings;
+use super::store;
+use super::window::{Progress, Window};
+use crate::customers::account_number::AccountNumber;
+use crate::customers::{self, CustomerError};
+use crate::database::Connection;
+use crate::mpesa::client::Daraja;
+use crate::mpesa::evidence::{Reason, ReceiptNumber};
+use crate::mpesa::intent::Event;
+use crate::mpesa::store as requests;
+use crate::payments::PaymentError;
+use crate::payments::credit::{self, Owner, TakenIn, Told};
+use crate::shutdown::Stop;
+use crate::state::Controller;
+
+const REGISTER_PATH: &str = "/pulltransactions/v1/register";
+const QUERY_PATH: &str = "/pulltransactions/v1/query";
+/// The source in the key of a piece of evidence.
+const SOURCE: &str = "pull";
+/// Pages of one window: fifty thousand payments in two days, or a gateway that ignores the offset.
+const PAGES_MOST: usize = 500;
+/// Rows of one sweep that may fail before it is given up: by then it is not the rows.
+const FAILED_MOST: usize = 10;
+/// How long a payment may take to show up in Pull before its absence means anything.
+const LAG: Duration = Duration::from_secs(15 * 60);
+/// East Africa Time.
+const EAST_AFRICA: Offset = jiff::tz::offset(3);
+
+/// Why a sweep did not get through. It is tried again.
+#[derive(Debug, Error)]
+pub(in crate::mpesa) enum PullError {
+    /// The controller stops.
+    #[error("the controller stops")]
+    Stopped,
+    /// Daraja gave no answer.
+    #[error("no answer from Daraja: {0}")]
+    NoAnswer(String),
+    /// Daraja gave an answer without rows.
+    #[error(transparent)]
+    NoPage(#[from] NoPage),
+    /// The window has more pages than any real one.
+    #[error("the window has more than {PAGES_MOST} pages")]
+    TooManyPages,
+    /// Rows could not be booked; each was logged.
+    #[error("{0} payments could not be booked")]
+    NotBooked(usize),
+    /// The database refused.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+}
+
+impl From<Reason> for PullError {
+    fn from(reason: Reason) -> Self {
+        Self::NoAnswer(reason.description)
+    }
+}
+
+impl From<sqlx::Error> for PullError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Payment(PaymentError::Database(error))
+    }
+}
+
+/// What a sweep found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::mpesa) struct Swept {
+    /// Payments that were told of.
+    pub(in crate::mpesa) rows: usize,
+    /// Payments that were not booked before.
+    pub(in crate::mpesa) booked: usize,
+    /// Rows that were not understood.
+    pub(in crate::mpesa) bad: usize,
+    /// Pull said that there is nothing, although callbacks told of payments.
+    pub(in crate::mpesa) is_silent: bool,
+}
+
+/// Whose a row is, and why it is nobody's.
+struct Found {
+    owner: Owner,
+    reason: Option<matching::Reason>,
+}
+
+/// Sweeps, and remembers what it has swept.
+#[derive(Debug)]
+pub(in crate::mpesa) struct Sweeper {
+    controller: Controller,
+    daraja: Daraja,
+    settings: PullSettings,
+    progress: Progress,
+    is_registered: bool,
+    was_silent: bool,
+}
+
+impl Sweeper {
+    pub(in crate::mpesa) fn new(controller: Controller, daraja: Daraja, settings: PullSettings) -> Self {
+        let progress = Progress::default();
+        Self { controller, daraja, settings, progress, is_registered: false, was_silent: false }
+    }
+
+    /// Asks for everything since the last sweep, and more, and takes it in.
+    ///
+    /// # Errors
+    /// [`PullError`]; what was taken in until then is kept, and the same window is asked for again.
+    pub(in crate::mpesa) async fn sweep(&mut self, stop: &mut Stop) -> Result<Swept, PullError> {
+        if !self.is_registered {
+            self.register(stop).await?;
+        }
+        let window = self.progress.next(self.controller.clock.now());
+        let mut swept = Swept::default();
+        let mut seen = HashSet::new();
+        let (mut offset, mut failed) = (0_usize, 0_usize);
+        for number in 0.. {
+            if number == PAGES_MOST {
+                return Err(PullError::TooManyPages);
+            }
+            let page = self.page(&window, offset, stop).await?;
+            offset = offset.saturating_add(page.len());
+            swept.bad = swept.bad.saturating_add(page.bad);
+            let is_news = page.bad > 0 || page.rows.iter().any(|row| !seen.contains(&row.receipt));
+            if !is_news {
+                break;
+            }
+            self.take_in_page(page, &mut seen, &mut swept, &mut failed, stop).await?;
+        }
+        swept.rows = seen.len();
+        if swept.bad > 0 {
+            tracing::warn!(rows = swept.bad, "Pull told of payments in a form that is not understood");
+        }
+        if failed > 0 {
+            return Err(PullError::NotBooked(failed));
+        }
+        swept.is_silent = offset == 0 && self.is_suspicious(&window).await?;
+        if !swept.is_silent {
+            self.progress.succeeded(&window);
+        }
+        Ok(swept)
+    }
+
+    /// Registers the short code for Pull; a second time changes nothing.
+    async fn register(&mut self, stop: &mut Stop) -> Result<(), PullError> {
+        let settings = self.daraja.settings();
+        let body = json!({
+            "ShortCode": settings.short_code(),
+            "RequestType": "Pull",
+            "NominatedNumber": self.settings.nominated_number.digits(),
+            "CallBackURL": format!("{}/callbacks/pull", settings.callback_base_url),
+        });
+        rows::of_registration(&self.ask(REGISTER_PATH, &body, stop).await?)?;
+        self.is_registered = true;
+        tracing::info!("the short code is registered for Pull Transactions");
+        Ok(())
+    }
+
+    async fn page(&self, window: &Window, offset: usize, stop: &mut Stop) -> Result<Page, PullError> {
+        let body = json!({
+            "ShortCode": self.daraja.settings().short_code(),
+            "StartDate": in_nairobi(window.start),
+            "EndDate": in_nairobi(window.end),
+            "OffSetValue": offset.to_string(),
+        });
+        Ok(rows::of_query(&self.ask(QUERY_PATH, &body, stop).await?)?)
+    }
+
+    async fn ask(&self, path: &str, body: &Value, stop: &mut Stop) -> Result<Vec<u8>, PullError> {
+        tokio::select! {
+            () = stop.requested() => Err(PullError::Stopped),
+            answer = self.daraja.ask(path, body) => Ok(answer?),
+        }
+    }
+
+    async fn take_in_page(
+        &self,
+        page: Page,
+        seen: &mut HashSet<ReceiptNumber>,
+        swept: &mut Swept,
+        failed: &mut usize,
+        stop: &Stop,
+    ) -> Result<(), PullError> {
+        for row in page.rows {
+            if stop.is_requested() {
+                return Err(PullError::Stopped);
+            }
+            if !seen.insert(row.receipt.clone()) {
+                continue;
+            }
+            match self.take_in(&row).await {
+                Ok(true) => swept.booked = swept.booked.saturating_add(1),
+                Ok(false) => {}
+                Err(error) => {
+                    *failed = failed.saturating_add(1);
+                    tracing::error!(receipt.number = %row.receipt, "a payment out of Pull cannot be booked: {error}");
+                    if *failed >= FAILED_MOST {
+                        return Err(error.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Decides whose a row is and books it, in one transaction. Says whether it was not booked before.
+    async fn take_in(&self, row: &Row) -> Result<bool, PaymentError> {
+        {
+            let mut connection = self.controller.database.read().await?;
+            if credit::is_told_by(&mut connection, &row.receipt, SOURCE).await? {
+                return Ok(false);
+            }
+        }
+        let now = self.controller.clock.now();
+        let mut transaction = self.controller.database.write().await?;
+        // What is booked is not decided anew: of it, the row is one more piece of evidence.
+        let found = if credit::is_booked(&mut transaction, &row.receipt).await? {
+            Found { owner: Owner::Nobody, reason: None }
+        } else {
+            self.owner_of(&mut transaction, row, now).await?
+        };
+        let told = Told {
+            number: &row.receipt,
+            amount: row.amount,
+            short_code: self.daraja.settings().short_code(),
+            phone: row.payer.kept(),
+            account_reference: &row.reference,
+            received_at: now,
+            source: SOURCE,
+            source_id: row.receipt.as_str(),
+        };
+        let taken_in =
+            credit::credit(&mut transaction, &told, found.owner, &self.controller.ids, now).await?;
+        transaction.commit().await?;
+        let is_new = taken_in.payment.is_some();
+        self.announce(row, taken_in, found.reason);
+        Ok(is_new)
+    }
+
+    async fn owner_of(
+        &self,
+        connection: &mut Connection,
+        row: &Row,
+        now: UnixMillis,
+    ) -> Result<Found, PaymentError> {
+        let holder = holder_of(connection, row).await?;
+        let short_code = self.daraja.settings().short_code();
+        let times = [Some(row.paid_at.probably), row.paid_at.perhaps].into_iter().flatten();
+        let mut candidates = Vec::new();
+        for time in times {
+            let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
+            let found = store::unreceipted_between(connection, short_code, row.amount, around).await?;
+            candidates.extend(found);
+        }
+        let owner = match matching::decide(row, short_code, holder.as_ref(), &candidates) {
+            Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
+            Match::Nobody(reason) => return Ok(Found { owner: Owner::Nobody, reason: Some(reason) }),
+            Match::Intent(id) => {
+                let intent = requests::intent_by_id(connection, &id).await?;
+                let intent = intent.ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
+                let (customer, subscription) = (intent.customer.clone(), Some(intent.subscription.clone()));
+                let paid = Event::Paid { receipt: row.receipt.clone(), checkout: intent.checkout.clone() };
+                match intent.apply(paid, now) {
+                    Ok(paid) => Owner::Intent(Box::new(paid)),
+                    // A request without a receipt takes one. Should it ever not, the money is its customer's anyway.
+                    Err(_) => Owner::Customer { customer, subscription },
+                }
+            }
+        };
+        Ok(Found { owner, reason: None })
+    }
+
+    /// After the commit: the log, the outbox, the open pages.
+    fn announce(&self, row: &Row, taken_in: TakenIn, reason: Option<matching::Reason>) {
+        let outcome = &taken_in.outcome;
+        if let Some(reason) = reason {
+            tracing::warn!(receipt.number = %row.receipt, "a payment has no owner and waits in suspense: {reason}");
+        } else if outcome.needs_a_person() {
+            tracing::warn!(receipt.number = %row.receipt, "a payment out of Pull needs a person: {outcome}");
+        } else if let Some(payment) = &taken_in.payment {
+            tracing::info!(payment.id = %payment, "a payment that no callback told of is booked");
+        }
+        if taken_in.is_site_to_be_told {
+            self.controller.live.ring_outbox();
+        }
+        for hint in taken_in.hints {
+            self.controller.live.tell(hint);
+        }
+    }
+
+    /// Whether "nothing" is hard to believe. `1001` also means that the short code is not set up for Pull, and would
+    /// mean it for ever: so the window does not count as swept, and the short code is registered anew.
+    async fn is_suspicious(&mut self, window: &Window) -> Result<bool, PullError> {
+        let mut connection = self.controller.database.read().await?;
+        let span = (window.start, window.end.minus(LAG));
+        let short_code = self.daraja.settings().short_code();
+        let is_silent = store::has_traffic(&mut connection, short_code, span, SOURCE).await?;
+        if is_silent {
+            self.is_registered = false;
+            if !self.was_silent {
+                tracing::warn!(
+                    "Pull says that there were no payments, and callbacks told of some: \
+                     is the C2B product on the Daraja app, and the short code registered for Pull?"
+                );
+            }
+        }
+        self.was_silent = is_silent;
+        Ok(is_silent)
+    }
+}
+
+async fn holder_of(connection: &mut Connection, row: &Row) -> Result<Option<Holder>, PaymentError> {
+    let Ok(number) = AccountNumber::parse(&row.reference) else { return Ok(None) };
+    let customer = match customers::by_account_number(connection, &number).await {
+        Ok(Some(customer)) => customer.id,
+        Ok(None) | Err(CustomerError::NoAccountNumberLeft) => return Ok(None),
+        Err(CustomerError::Database(error)) => return Err(error.into()),
+    };
+    let subscriptions = store::lines_of(connection, &customer).await?;
+    Ok(Some(Holder { customer, subscriptions }))
+}
+
+/// `YYYY-MM-DD HH:MM:SS` in East Africa Time. An instant beyond what a calendar holds reads as 1970.
+fn in_nairobi(at: UnixMillis) -> String {
+    let instant = Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH);
+    instant.to_zoned(TimeZone::fixed(EAST_AFRICA)).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}

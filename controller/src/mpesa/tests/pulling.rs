@@ -1,0 +1,332 @@
+//! Payments that nothing told of, fetched by Pull over real sockets.
+
+use std::time::Duration;
+
+use daraja_sim::{
+    Behaviour, CallbackFaults, FaultsChange, PaybillOutcome, PaybillPayment, Phone, Product, Redelivery,
+    Simulator,
+};
+use sqlx::Row as _;
+use tawi_shared::{Clock, UnixMillis};
+
+use super::shop::{Books, DAY_MS, DEADLINE, START, Shop, daraja_with, success};
+use crate::entitlements::Status;
+use crate::ledger::{self, Account};
+use crate::live::Hint;
+use crate::mpesa::intent::Intent;
+use crate::mpesa::pull::sweep::{PullError, Sweeper, Swept};
+use crate::mpesa::{Daraja, query, run_pull};
+use crate::payments::testing::PHONE;
+use crate::payments::{self, Payment};
+use crate::shutdown::Shutdown;
+use crate::subscriptions::credentials::{Password, Username};
+use crate::subscriptions::{self, NewSubscription};
+
+const MORE: &str = "pull = true\npull_nominated_number = \"0712345678\"\npull_seconds = 1";
+
+/// A shop whose clock shows what the simulator's shows, which stamps payments.
+async fn open() -> (Shop, Sweeper) {
+    let mut shop = Shop::open().await;
+    shop.controller.clock.set(Clock::system().now());
+    with_pull(&mut shop);
+    let sweeper = sweeper(&shop);
+    (shop, sweeper)
+}
+
+fn with_pull(shop: &mut Shop) {
+    shop.daraja = daraja_at(shop, &shop.simulator.base_url());
+}
+
+fn daraja_at(shop: &Shop, base_url: &impl std::fmt::Display) -> Daraja {
+    daraja_with(&shop.directory, base_url, shop.address, &shop.controller, MORE)
+}
+
+fn sweeper(shop: &Shop) -> Sweeper {
+    let settings = shop.daraja.settings().pull().unwrap().clone();
+    Sweeper::new(shop.controller.clone(), shop.daraja.clone(), settings)
+}
+
+async fn try_sweep(shop: &Shop, sweeper: &mut Sweeper) -> Result<Swept, PullError> {
+    // What was paid by the real clock lies before the end of the window.
+    shop.controller.clock.advance(Duration::from_secs(60));
+    let shutdown = Shutdown::default();
+    sweeper.sweep(&mut shutdown.stop()).await
+}
+
+/// Sweeps, and says how many payments were told of and how many of them were new.
+async fn sweep(shop: &Shop, sweeper: &mut Sweeper) -> (usize, usize) {
+    let swept = try_sweep(shop, sweeper).await.unwrap();
+    assert_eq!((swept.bad, swept.is_silent), (0, false));
+    (swept.rows, swept.booked)
+}
+
+/// A payment whose callback never comes.
+async fn lost(shop: &Shop) -> Intent {
+    let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
+    shop.phone(Phone { callback, ..Phone::default() });
+    let intent = shop.prompt(None).await;
+    shop.settle().await;
+    assert_eq!(shop.stored_callbacks().await, 0);
+    intent
+}
+
+async fn redeliver(shop: &Shop, intent: &Intent) {
+    let id = intent.checkout.as_ref().unwrap().to_string();
+    let again = Redelivery { copies: 1, together: false };
+    assert_eq!(shop.handle().redeliver_callback(&id, again).await.unwrap(), [200]);
+    shop.settle().await;
+}
+
+/// The books after one payment of one price, booked at an instant and told of so many times.
+fn paid_once(booked_at: UnixMillis, evidence: i64) -> Books {
+    let paid_days = Some((booked_at.0 + DAY_MS - START.0) / DAY_MS);
+    Books { evidence, paid_days, ..Books::PAID_ONCE }
+}
+
+async fn paybill(shop: &Shop, amount: u32, account: &str) -> String {
+    let payment = PaybillPayment { short_code: "174379".to_owned(), amount, account: account.to_owned() };
+    match shop.handle().pay_by_paybill(PHONE, &payment).await.unwrap() {
+        PaybillOutcome::Paid { receipt } => receipt.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn suspense(shop: &Shop) -> i64 {
+    let mut read = shop.controller.database.read().await.unwrap();
+    -ledger::balance_of(&mut read, &Account::Suspense).await.unwrap().cents()
+}
+
+async fn only_payment(shop: &Shop) -> Payment {
+    let mut read = shop.controller.database.read().await.unwrap();
+    let mut rows = payments::recent_payments(&mut read, 9).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    rows.remove(0).payment
+}
+
+#[tokio::test]
+async fn a_payment_whose_callback_was_lost_is_fetched_and_credited_once() {
+    let (shop, mut sweeper) = open().await;
+    let intent = lost(&shop).await;
+    assert_eq!(shop.books().await, Books::EMPTY);
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    let booked_at = shop.controller.clock.now();
+    let paid = shop.intent(&intent).await;
+    assert_eq!(paid.state.as_str(), "paid");
+    let payment = only_payment(&shop).await;
+    assert_eq!(
+        (payment.intent, payment.subscription),
+        (Some(intent.id.clone()), Some(shop.world.line.clone()))
+    );
+    assert_eq!(paid.receipt(), Some(payment.receipt_number.as_str()));
+    assert_eq!(payment.phone.unwrap().digits(), PHONE);
+    assert_eq!(shop.books().await, paid_once(booked_at, 1));
+    // Sweeping again, and the callback that comes after all, change nothing.
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert_eq!(shop.books().await, paid_once(booked_at, 1));
+    redeliver(&shop, &intent).await;
+    assert_eq!(shop.outcomes().await, ["booked before"]);
+    assert_eq!(shop.books().await, paid_once(booked_at, 2));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert_eq!(shop.books().await, paid_once(booked_at, 2));
+}
+
+#[tokio::test]
+async fn what_a_callback_told_of_gains_evidence_and_nothing_else() {
+    let (shop, mut sweeper) = open().await;
+    let booked_at = shop.controller.clock.now();
+    let intent = shop.pay(None).await;
+    assert_eq!(shop.books().await, paid_once(booked_at, 1));
+    // Another request, refused on the phone, fits the payment as well: it is not paid by it.
+    shop.wait_two_minutes();
+    shop.phone_that(Behaviour::Refuse);
+    let refused = shop.pay(Some(1_500)).await;
+    for _ in 0..2 {
+        assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+        assert_eq!(shop.books().await, paid_once(booked_at, 2));
+    }
+    assert_eq!(shop.intent(&intent).await.state, intent.state);
+    assert_eq!(shop.intent(&refused).await.state.as_str(), "declined");
+}
+
+#[tokio::test]
+async fn a_request_that_a_query_called_paid_gets_its_receipt() {
+    let (shop, mut sweeper) = open().await;
+    let intent = lost(&shop).await;
+    shop.controller.clock.advance(Duration::from_secs(20));
+    let shutdown = Shutdown::default();
+    query::ask_about_due(&shop.controller, &shop.daraja, &shutdown.stop()).await.unwrap();
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+    assert_eq!(shop.books().await, paid_once(shop.controller.clock.now(), 1));
+}
+
+#[tokio::test]
+async fn a_restart_before_or_after_the_sweep_changes_nothing() {
+    let (mut shop, _) = open().await;
+    let intent = lost(&shop).await;
+    let mut booked_at = None;
+    for expected in [(1, 1), (1, 0)] {
+        shop.restart().await;
+        with_pull(&mut shop);
+        assert_eq!(sweep(&shop, &mut sweeper(&shop)).await, expected);
+        let booked_at = *booked_at.get_or_insert(shop.controller.clock.now());
+        assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+        assert_eq!(shop.books().await, paid_once(booked_at, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_short_code_that_cannot_be_registered_is_swept_once_it_can() {
+    let (shop, mut sweeper) = open().await;
+    let intent = lost(&shop).await;
+    let without = FaultsChange { no_product: Some(vec![Product::Pull]), ..FaultsChange::default() };
+    shop.handle().set_faults(&without).unwrap();
+    assert!(matches!(try_sweep(&shop, &mut sweeper).await, Err(PullError::NoPage(_))));
+    let down = FaultsChange { no_product: Some(vec![]), html_next: Some(1), ..FaultsChange::default() };
+    shop.handle().set_faults(&down).unwrap();
+    assert!(try_sweep(&shop, &mut sweeper).await.is_err());
+    assert_eq!(shop.books().await, Books::EMPTY);
+    shop.handle().clear_faults();
+    let dead = FaultsChange { expire_token: true, ..FaultsChange::default() };
+    shop.handle().set_faults(&dead).unwrap();
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+}
+
+#[tokio::test]
+async fn nothing_found_where_callbacks_told_of_payments_does_not_count_as_swept() {
+    let (shop, mut sweeper) = open().await;
+    shop.pay(None).await;
+    let other = Simulator::start(daraja_sim::Settings::default()).await.unwrap();
+    let mut blind =
+        Sweeper::new(shop.controller.clone(), daraja_at(&shop, &other.base_url()), pull_settings(&shop));
+    // Fresh payments may not have shown up yet.
+    assert!(!try_sweep(&shop, &mut blind).await.unwrap().is_silent);
+    shop.controller.clock.advance(Duration::from_secs(20 * 60));
+    assert!(try_sweep(&shop, &mut blind).await.unwrap().is_silent);
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert!(!try_sweep(&shop, &mut blind).await.unwrap().is_silent, "Pull has told of it");
+    other.stop().await;
+}
+
+fn pull_settings(shop: &Shop) -> crate::mpesa::pull::settings::PullSettings {
+    shop.daraja.settings().pull().unwrap().clone()
+}
+
+#[tokio::test]
+async fn money_of_nobody_waits_in_suspense() {
+    let (shop, mut sweeper) = open().await;
+    let receipt = paybill(&shop, 700, "rent november").await;
+    for expected in [(1, 1), (1, 0)] {
+        assert_eq!(sweep(&shop, &mut sweeper).await, expected);
+        assert_eq!(suspense(&shop).await, 70_000);
+        let books = Books { clearing: 70_000, payments: 1, evidence: 1, ..Books::EMPTY };
+        assert_eq!(shop.books().await, books);
+    }
+    let payment = only_payment(&shop).await;
+    assert_eq!((payment.receipt_number, payment.customer, payment.subscription), (receipt, None, None));
+    let mut read = shop.controller.database.read().await.unwrap();
+    let row = sqlx::query("SELECT account_reference FROM payments").fetch_one(&mut *read).await.unwrap();
+    assert_eq!(row.get::<String, _>("account_reference"), "rent november");
+}
+
+#[tokio::test]
+async fn money_in_suspense_goes_to_the_request_that_a_later_callback_names() {
+    let (shop, mut sweeper) = open().await;
+    let receipt = paybill(&shop, 1_500, "no account").await;
+    let intent = shop.unanswered().await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!((suspense(&shop).await, shop.intent(&intent).await.state.as_str()), (150_000, "prompted"));
+    for evidence in [2, 3] {
+        let body = success(&intent, &receipt, "1500.00");
+        assert_eq!(shop.deliver_to(&intent, body).await.0, 200);
+        shop.take_in().await;
+        assert_eq!(suspense(&shop).await, 0);
+        assert_eq!(shop.books().await, paid_once(shop.controller.clock.now(), evidence));
+        assert_eq!(shop.intent(&intent).await.receipt(), Some(receipt.as_str()));
+    }
+    assert_eq!(shop.outcomes().await, ["booked", "booked before"]);
+    assert_eq!(only_payment(&shop).await.intent, Some(intent.id));
+}
+
+#[tokio::test]
+async fn a_payment_to_an_account_number_buys_a_period_and_a_later_callback_does_not_buy_another() {
+    let (shop, mut sweeper) = open().await;
+    let number = shop.world.customer.account_number.as_str().to_owned();
+    let (left, right) = number.split_at(4);
+    let receipt = paybill(&shop, 1_500, &format!("{left} {right}")).await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    let booked_at = shop.controller.clock.now();
+    assert_eq!(shop.books().await, paid_once(booked_at, 1));
+    let payment = only_payment(&shop).await;
+    assert_eq!((payment.customer, payment.intent), (Some(shop.world.customer.id.clone()), None));
+    // The request was made only afterwards as far as our clock knows; its callback names the same receipt.
+    let intent = shop.unanswered().await;
+    shop.deliver_to(&intent, success(&intent, &receipt, "1500.00")).await;
+    shop.take_in().await;
+    assert_eq!(shop.books().await, paid_once(booked_at, 2));
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+    assert_eq!(only_payment(&shop).await.intent, Some(intent.id));
+}
+
+#[tokio::test]
+async fn a_customer_with_two_lines_says_which_one_it_is_for() {
+    let (shop, mut sweeper) = open().await;
+    let new = NewSubscription {
+        customer: shop.world.customer.id.clone(),
+        plan: shop.world.plan.id.clone(),
+        router: shop.world.router.clone(),
+        username: Username::parse("line-2").unwrap(),
+        password: Password::parse("secret").unwrap(),
+    };
+    let now = shop.controller.clock.now();
+    let mut write = shop.controller.database.write().await.unwrap();
+    let created = subscriptions::create(&mut write, new, &shop.controller.ids, now).await.unwrap();
+    assert!(matches!(created, subscriptions::Created::Created(_)), "{created:?}");
+    write.commit().await.unwrap();
+    paybill(&shop, 1_500, shop.world.customer.account_number.as_str()).await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    let books = Books { clearing: 150_000, wallet: 150_000, payments: 1, evidence: 1, ..Books::EMPTY };
+    assert_eq!(shop.books().await, books);
+}
+
+#[tokio::test]
+async fn more_than_a_page_is_fetched_page_by_page() {
+    let (shop, mut sweeper) = open().await;
+    let account = shop.world.customer.account_number.as_str().to_owned();
+    for _ in 0..205 {
+        paybill(&shop, 1, &account).await;
+    }
+    assert_eq!(sweep(&shop, &mut sweeper).await, (205, 205));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (205, 0));
+    let books = shop.books().await;
+    assert_eq!((books.payments, books.wallet, books.status), (205, 20_500, Status::Draft));
+}
+
+#[tokio::test]
+async fn the_worker_fetches_by_itself_and_ends_when_it_is_told() {
+    let mut shop = Shop::open().await;
+    shop.controller.clock = Clock::system();
+    with_pull(&mut shop);
+    let mut hints = shop.controller.live.listen();
+    let shutdown = Shutdown::default();
+    let worker = tokio::spawn(run_pull(shop.controller.clone(), shop.daraja.clone(), shutdown.stop()));
+    let intent = lost(&shop).await;
+    let booked = async { while !matches!(hints.recv().await.unwrap(), Hint::Payment(_)) {} };
+    tokio::time::timeout(DEADLINE, booked).await.unwrap();
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+    assert_eq!(shop.books().await.payments, 1);
+    shutdown.begin();
+    tokio::time::timeout(DEADLINE, worker).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn without_pull_the_worker_asks_nothing_and_waits_for_the_end() {
+    let shop = Shop::open().await;
+    let shutdown = Shutdown::default();
+    let worker = tokio::spawn(run_pull(shop.controller.clone(), shop.daraja.clone(), shutdown.stop()));
+    shutdown.begin();
+    tokio::time::timeout(DEADLINE, worker).await.unwrap().unwrap();
+    assert_eq!(shop.handle().state().pulls, 0);
+}
