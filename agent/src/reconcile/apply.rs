@@ -22,6 +22,8 @@ pub(crate) struct Applied {
     pub(crate) refused: BTreeMap<String, String>,
     /// Lines whose rows were not what the plan had read: they moved in between, and a second look will tell.
     pub(crate) overtaken: BTreeSet<String>,
+    /// Whether any refusal was for want of a policy: a login keeps the policies that it began with.
+    pub(crate) lacks_policy: bool,
 }
 
 /// Applies the plan.
@@ -30,7 +32,7 @@ pub(crate) struct Applied {
 /// Only when the connection is lost; a write may then have been carried out or not.
 pub(crate) async fn apply(client: &Client, plan: &Plan, template: &str) -> Result<Applied, Error> {
     let mut applied = Applied::default();
-    let broken_profiles = apply_profiles(client, &plan.profiles, template).await?;
+    let broken_profiles = apply_profiles(client, &plan.profiles, template, &mut applied).await?;
     let mut changes: Vec<&LineChange> = Vec::with_capacity(plan.lines.len());
     for change in &plan.lines {
         let broken =
@@ -59,7 +61,10 @@ enum Outcome {
     Done,
     /// The row is there already, or gone already.
     Overtaken,
-    Refused(String),
+    Refused {
+        reason: String,
+        is_for_policy: bool,
+    },
 }
 
 fn settle(reply: Result<Reply, Error>) -> Result<Outcome, Error> {
@@ -68,7 +73,10 @@ fn settle(reply: Result<Reply, Error>) -> Result<Outcome, Error> {
         Err(error) if error.is_connection_lost() => Err(error),
         Err(error) => Ok(match error.trap_kind() {
             Some(TrapKind::NoSuchItem | TrapKind::AlreadyExists) => Outcome::Overtaken,
-            _ => Outcome::Refused(error.to_string()),
+            kind => Outcome::Refused {
+                reason: error.to_string(),
+                is_for_policy: kind == Some(TrapKind::NotPermitted),
+            },
         }),
     }
 }
@@ -78,6 +86,7 @@ async fn apply_profiles(
     client: &Client,
     changes: &[ProfileChange],
     template: &str,
+    applied: &mut Applied,
 ) -> Result<BTreeMap<(Service, String), String>, Error> {
     let mut broken = BTreeMap::new();
     if changes.is_empty() {
@@ -86,7 +95,8 @@ async fn apply_profiles(
     let templates = find_templates(client, changes, template).await?;
     let commands = changes.iter().map(|change| profile_command(change, &templates)).collect();
     for (change, reply) in changes.iter().zip(pipeline(client, commands).await) {
-        if let Outcome::Refused(reason) = settle(reply)? {
+        if let Outcome::Refused { reason, is_for_policy } = settle(reply)? {
+            applied.lacks_policy |= is_for_policy;
             let detail = format!("profile {}: {reason}", change.name);
             broken.insert((change.service, change.name.clone()), detail);
         }
@@ -195,7 +205,8 @@ fn note_outcome(line: &str, outcome: Outcome, applied: &mut Applied) {
         Outcome::Overtaken => {
             applied.overtaken.insert(line.to_owned());
         }
-        Outcome::Refused(reason) => {
+        Outcome::Refused { reason, is_for_policy } => {
+            applied.lacks_policy |= is_for_policy;
             applied.refused.insert(line.to_owned(), reason);
         }
     }
@@ -251,8 +262,10 @@ async fn end_sessions(
     let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
     let commands = ordered.iter().map(|(_, path, id)| remove(path, id)).collect();
     for ((index, ..), reply) in ordered.iter().zip(pipeline(client, commands).await) {
-        if let (Outcome::Refused(reason), Some(change)) = (settle(reply)?, changes.get(*index)) {
-            applied.refused.insert(change.line.clone(), reason);
+        match (settle(reply)?, changes.get(*index)) {
+            // Gone already is as good as gone.
+            (refused @ Outcome::Refused { .. }, Some(change)) => note_outcome(&change.line, refused, applied),
+            _ => {}
         }
     }
     Ok(())
@@ -272,8 +285,8 @@ async fn remove_rows(client: &Client, changes: &[&LineChange], applied: &mut App
     }
     for (line, reply) in lines.into_iter().zip(pipeline(client, commands).await) {
         // Gone already is as good as gone.
-        if let Outcome::Refused(reason) = settle(reply)? {
-            applied.refused.insert(line, reason);
+        if let refused @ Outcome::Refused { .. } = settle(reply)? {
+            note_outcome(&line, refused, applied);
         }
     }
     Ok(())

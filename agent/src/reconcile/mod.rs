@@ -63,6 +63,9 @@ pub(crate) enum End {
     Stopped,
     /// Connect anew.
     Lost(Error),
+    /// The router refused something for want of a policy. Somebody may have given it meanwhile, and only a new login
+    /// has it.
+    LogInAgain,
 }
 
 /// The task's own memory.
@@ -86,6 +89,8 @@ pub(crate) struct Reconciler {
     backlog: Backlog,
     /// Whether this connection has had a full check.
     has_checked: bool,
+    /// Whether the router's user was refused something for want of a policy, on this connection.
+    lacks_policy: bool,
     /// How often in a row a full check made way for the state.
     checks_put_off: u32,
     /// Drift that was put right and not yet told.
@@ -117,6 +122,7 @@ impl Reconciler {
             usable_lines: 0,
             backlog: Backlog::default(),
             has_checked: false,
+            lacks_policy: false,
             checks_put_off: 0,
             drift: Vec::new(),
             is_holding: false,
@@ -141,6 +147,9 @@ impl Reconciler {
             client.close();
             match end {
                 End::Stopped => return,
+                End::LogInAgain => {
+                    tracing::info!(router.name = %self.settings.name, "logging in again, as the router's user lacks a policy");
+                }
                 End::Lost(error) => {
                     tracing::warn!(router.name = %self.settings.name, %error, "the connection to the router ended");
                 }

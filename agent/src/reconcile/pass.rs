@@ -102,6 +102,7 @@ impl Reconciler {
         {
             self.note_owed_kicks(&planned);
             let applied = Box::pin(apply(client, &planned, &self.settings.profile_template)).await?;
+            self.lacks_policy |= applied.lacks_policy;
             self.report_profile_drift(basis.state, &planned).await;
             let strays = strays(&planned);
             let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();

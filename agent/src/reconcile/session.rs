@@ -41,6 +41,7 @@ impl Reconciler {
         self.shows_passwords.clear();
         self.backlog.clear();
         self.has_checked = false;
+        self.lacks_policy = false;
         let mut listens = Listens::start(client, &[Service::Pppoe, Service::Hotspot]).await;
         if let Err(error) = self.greet(client).await {
             return End::Lost(error);
@@ -51,6 +52,9 @@ impl Reconciler {
             let current = Arc::clone(&state.borrow_and_update());
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
                 return End::Lost(error);
+            }
+            if self.lacks_policy && next_full_check <= Instant::now() {
+                return End::LogInAgain;
             }
             if let Err(error) = self.work(client, &current, state, &mut next_full_check).await {
                 return End::Lost(error);

@@ -14,6 +14,7 @@ mod guard;
 mod hotspot;
 mod latency;
 mod lines;
+mod releases;
 mod site;
 mod steady;
 mod usage;
