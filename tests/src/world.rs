@@ -407,6 +407,9 @@ consumer_key = "{key}"
 consumer_secret_file = "mpesa.secret"
 passkey_file = "mpesa.passkey"
 callback_base_url = "http://{http}"
+pull = true
+pull_nominated_number = "0712345678"
+pull_seconds = 2
 "#,
         key = daraja_sim::DEMO_CONSUMER_KEY,
     );
