@@ -19,7 +19,7 @@ pub mod guard;
 mod ledger;
 mod pass;
 pub mod plan;
-mod read;
+pub(crate) mod read;
 mod session;
 mod settings;
 mod verify;
@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routeros_api::{Client, Error};
+use routeros_api::{Client, Error, LoginError};
 use tawi_shared::IdSource;
 use tawi_shared::wire::{EventKind, FailureKind, ProfileV1, Service};
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ pub(crate) struct Reconciler {
     is_holding: bool,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
-    /// Since when the router is away; `None` while it answers.
+    /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
     away_since: Option<Instant>,
     /// Whether head office was told that it is.
     is_lost: bool,
@@ -154,7 +154,7 @@ impl Reconciler {
                     tracing::warn!(router.name = %self.settings.name, %error, "the connection to the router ended");
                 }
             }
-            self.away_since = Some(Instant::now());
+            self.away_since.get_or_insert_with(Instant::now);
             // A connection that never lived long counts as a failed attempt, or a router that drops every connection
             // would be logged in to without a pause.
             let lived = self.origin.elapsed().saturating_sub(started);
@@ -172,15 +172,14 @@ impl Reconciler {
         };
         loop {
             let error = match self.connect_after(wait, state).await? {
-                Ok(client) => {
-                    self.away_since = None;
-                    return Some(client);
-                }
+                Ok(client) => return Some(client),
                 Err(error) => error,
             };
             tracing::warn!(router.name = %self.settings.name, %error, "cannot reach the router");
             wait = match error {
-                Error::Login(_) => self.settings.timings.login_refused,
+                Error::Login(LoginError::Refused { .. } | LoginError::LegacyRefused) => {
+                    self.settings.timings.login_refused
+                }
                 _ => self.settings.timings.reconnect.wait(attempt, self.ids.number()),
             };
             attempt = attempt.saturating_add(1);
@@ -256,7 +255,9 @@ impl Reconciler {
             }
         }
         for (id, entry) in &self.ledger.entries {
-            if !entry.has_tried_removal && entry.place.is_some() && self.line(basis.state, id).is_none() {
+            let is_retry_due = entry.retry.is_some_and(|(at, _)| at <= basis.mono);
+            let is_due = entry.place.is_some() && (!entry.has_tried_removal || is_retry_due);
+            if is_due && self.line(basis.state, id).is_none() {
                 due.insert(id.clone());
             }
         }

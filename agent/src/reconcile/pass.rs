@@ -113,7 +113,8 @@ impl Reconciler {
             planned = self.second_look(client, basis, lines, &strays, &applied, &mut touched, round).await?;
             round = round.saturating_add(1);
         }
-        self.released.clear();
+        let Self { released, backlog, .. } = self;
+        released.retain(|line| backlog.contains(line));
         self.report_drift().await;
         self.report_guard().await;
         Ok(())

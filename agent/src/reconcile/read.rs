@@ -175,8 +175,8 @@ fn take(
     Ok(())
 }
 
-/// The router's words, when it has no such menu or does not let us see it.
-fn unavailable(error: &Error) -> Option<String> {
+/// The router's words, when it has no such menu or does not let us see it. Any other trap says nothing about the rows.
+pub(crate) fn unavailable(error: &Error) -> Option<String> {
     let is_menu = matches!(
         error.trap_kind(),
         Some(TrapKind::NoSuchCommand | TrapKind::NotPermitted | TrapKind::DeviceMode)

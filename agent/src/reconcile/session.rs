@@ -26,6 +26,9 @@ use crate::reconcile::{End, Reconciler};
 /// The longest wait for an expiry. The trusted clock may be corrected meanwhile, and then the timer is wrong.
 const LONGEST_EXPIRY_WAIT: Duration = Duration::from_secs(30);
 
+/// The shortest wait. An expiry may be late by it; in return nothing that is due and cannot be done keeps a core busy.
+const SHORTEST_WAIT: Duration = Duration::from_millis(5);
+
 /// News taken before a pass; more than the client holds for two listens (256 rows each), so that a payment never waits
 /// behind a stream of them.
 const NEWS_AT_ONCE: usize = 512;
@@ -59,6 +62,7 @@ impl Reconciler {
             if let Err(error) = self.work(client, &current, state, &mut next_full_check).await {
                 return End::Lost(error);
             }
+            self.report_found().await;
             match state.has_changed() {
                 Err(_) => return End::Stopped,
                 Ok(has_changed) if has_changed || !self.backlog.is_empty() => continue,
@@ -85,7 +89,7 @@ impl Reconciler {
         }
     }
 
-    /// Reads the release and the clock, and says that the router is there.
+    /// Reads the release and the clock.
     async fn greet(&mut self, client: &Client) -> Result<(), Error> {
         let (resource, clock) = tokio::join!(client.single::<Resource>(), client.single::<Clock>());
         if let Some(version) = unless_trapped(resource)?.and_then(|resource| resource.version) {
@@ -96,11 +100,18 @@ impl Reconciler {
         if let Some(clock) = unless_trapped(clock)? {
             self.note_time_of(&clock);
         }
+        Ok(())
+    }
+
+    /// Says that the router is there: it has answered all that was asked of it.
+    async fn report_found(&mut self) {
+        if self.away_since.take().is_none() {
+            return;
+        }
         self.report_status(true).await;
         if std::mem::take(&mut self.is_lost) {
             self.event(EventKind::RouterFound, None, "the router answers again".to_owned()).await;
         }
-        Ok(())
     }
 
     fn note_time_of(&self, clock: &Clock) {
@@ -190,7 +201,8 @@ impl Reconciler {
         let expiry = enforce::next_change(lines, reading.now)
             .map(|at| Instant::now() + at.since(reading.now).min(LONGEST_EXPIRY_WAIT));
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
-        [Some(next_full_check), expiry, retry].into_iter().flatten().min().unwrap_or(next_full_check)
+        let next = [Some(next_full_check), expiry, retry].into_iter().flatten().min();
+        next.unwrap_or(next_full_check).max(Instant::now() + SHORTEST_WAIT)
     }
 
     /// Takes the news that have come already, before a pass and not one by one between passes: the echoes of the last

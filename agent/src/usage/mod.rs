@@ -24,6 +24,7 @@ use crate::desired::DesiredState;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
 use crate::reconcile::RouterSettings;
 use crate::reconcile::actual::text;
+use crate::reconcile::read::unavailable;
 use join::{HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP_PROPERTIES, TUNNEL_PROPERTIES};
 use logout::{TOPICS, parse_log_out};
 use tracker::{Outcome, SampledAt, SeenSession, Tracker};
@@ -183,11 +184,12 @@ async fn read_sessions(client: &Client) -> Result<Vec<SeenSession>, Error> {
     Ok(sessions)
 }
 
-/// No rows from a menu that the router lacks or hides.
+/// No rows from a menu that the router lacks or hides. After any other trap nobody knows who is logged in, and the sample
+/// is none: it would end every session.
 fn rows(reply: Result<Reply, Error>) -> Result<Vec<Row>, Error> {
     match reply {
         Ok(reply) => Ok(reply.rows),
-        Err(error) if error.trap_kind().is_some() => Ok(Vec::new()),
+        Err(error) if unavailable(&error).is_some() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

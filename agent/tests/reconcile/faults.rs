@@ -25,6 +25,23 @@ async fn a_write_that_the_router_ignores_is_reported_and_then_healed() {
 }
 
 #[tokio::test]
+async fn a_removal_that_the_router_ignores_is_tried_again() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("amina")).await;
+    let ignoring = FaultsChange { ignore_writes_menu: Some("ppp/secret".into()), ..FaultsChange::default() };
+    site.router.set_faults(ignoring).unwrap();
+    let failures = site.settle(|wants| wants.lines.clear()).await;
+    assert_eq!((failures[0].line.as_str(), failures[0].kind), ("amina", FailureKind::NotApplied));
+    site.router.clear_faults();
+    let healed = |report: &Report| match report {
+        Report::Settled { failures, .. } => failures.is_empty().then_some(()),
+        _ => None,
+    };
+    site.until("the row to be gone", healed).await;
+    assert!(site.secret(&username("amina")).is_none());
+}
+
+#[tokio::test]
 async fn a_change_that_the_router_refuses_fails_its_line_and_no_other() {
     let mut site = Site::start().await;
     // A rate that no profile can have, beside one that can.

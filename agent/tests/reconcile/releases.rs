@@ -28,8 +28,7 @@ async fn every_release_opens_closes_and_forgets_a_line_without_a_refusal() {
             Report::RouterStatus { release: Some(said), .. } => Some(said.clone()),
             _ => None,
         };
-        let said = site.log.iter().find_map(is_reached);
-        assert_eq!(said.as_deref(), Some(release));
+        assert_eq!(site.until("the release", is_reached).await, release);
         let failures = site
             .settle(|wants| {
                 wants.switch_off("amina");
