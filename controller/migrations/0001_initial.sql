@@ -113,6 +113,8 @@ CREATE TABLE subscriptions (
 );
 CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
 CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
+-- The lines that fail, to list them without reading those that do not.
+CREATE INDEX subscriptions_failing ON subscriptions (router_id) WHERE failure <> '';
 -- Holds only the lines with a session: how many there are is read often.
 CREATE INDEX subscriptions_online ON subscriptions (id) WHERE is_online = 1;
 

@@ -4,6 +4,7 @@
 
 pub mod account_number;
 pub mod api;
+pub mod pages;
 pub mod phone;
 mod search;
 mod store;

@@ -3,7 +3,7 @@
 //! Read-only. Each figure is one indexed query whose cost is what it shows, not how many customers there are.
 
 pub mod api;
-//pub mod pages;
+pub mod pages;
 pub mod store;
 
 use std::time::Duration;

@@ -6,6 +6,8 @@
 
 pub mod api;
 pub(crate) mod credit;
+pub mod pages;
+pub mod progress;
 mod request;
 mod store;
 pub mod traces;

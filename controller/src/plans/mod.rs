@@ -4,6 +4,7 @@
 //! `subscriptions`; when it ends is `entitlements`.
 
 pub mod api;
+pub mod pages;
 mod store;
 
 use std::time::Duration;

@@ -6,6 +6,7 @@
 
 pub mod api;
 mod bundle;
+pub mod pages;
 pub mod store;
 #[cfg(test)]
 mod tests;

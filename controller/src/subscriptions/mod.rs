@@ -5,6 +5,7 @@
 
 pub mod api;
 pub mod credentials;
+pub mod pages;
 mod store;
 
 use tawi_shared::UnixMillis;
@@ -57,6 +58,23 @@ pub struct Subscription {
     pub failure: String,
     /// When it was entered.
     pub created_at: UnixMillis,
+}
+
+/// A line that is not on its router as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailingLine {
+    /// Which.
+    pub id: LineId,
+    /// Whose.
+    pub customer: CustomerId,
+    /// Their name.
+    pub customer_name: String,
+    /// Name on the router.
+    pub username: Username,
+    /// On which router.
+    pub router_name: String,
+    /// Why, as the site said it.
+    pub failure: String,
 }
 
 /// What staff enter.
@@ -160,6 +178,18 @@ pub async fn of_customer(
     customer: &CustomerId,
 ) -> Result<Vec<Subscription>, SubscriptionError> {
     Ok(store::of_customer(connection, customer).await?)
+}
+
+/// Lines of a site that are not on their router as they should be, at most `limit`, by router and name.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn failing_of_site(
+    connection: &mut Connection,
+    site: &SiteId,
+    limit: u32,
+) -> Result<Vec<FailingLine>, SubscriptionError> {
+    Ok(store::failing_of_site(connection, site, limit).await?)
 }
 
 /// Takes a line off the network, paid or not, until staff release it. Money that comes meanwhile stays in the wallet.

@@ -4,11 +4,11 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Service;
 
-use super::{NewSubscription, Subscription};
+use super::{FailingLine, NewSubscription, Subscription};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
-use crate::ids::{CustomerId, LineId};
+use crate::ids::{CustomerId, LineId, SiteId};
 
 /// The columns that [`read`] reads, with what follows the joins.
 macro_rules! subscriptions {
@@ -91,6 +91,35 @@ pub(super) async fn of_customer(
         .fetch_all(connection)
         .await?;
     rows.iter().map(read).collect()
+}
+
+/// An index holds just the lines that fail.
+pub(super) async fn failing_of_site(
+    connection: &mut Connection,
+    site: &SiteId,
+    limit: u32,
+) -> Result<Vec<FailingLine>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT s.id, s.customer_id, c.name AS customer_name, s.username, r.name AS router_name, s.failure \
+         FROM routers r JOIN subscriptions s ON s.router_id = r.id JOIN customers c ON c.id = s.customer_id \
+         WHERE r.site_id = $1 AND s.failure <> '' ORDER BY r.name, s.username LIMIT $2",
+    )
+    .bind(site.as_str())
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(FailingLine {
+                id: columns::parsed(row, "id")?,
+                customer: columns::parsed(row, "customer_id")?,
+                customer_name: row.try_get("customer_name")?,
+                username: columns::parsed(row, "username")?,
+                router_name: row.try_get("router_name")?,
+                failure: row.try_get("failure")?,
+            })
+        })
+        .collect()
 }
 
 pub(super) async fn set_status(

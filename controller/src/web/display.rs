@@ -5,13 +5,56 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone, offset};
 use tawi_shared::UnixMillis;
+use tawi_shared::wire::Service;
 
+use crate::customers::phone::Msisdn;
 use crate::money::Money;
 
 /// East Africa Time has had no summer time since 1960, so a fixed offset is all of it.
 const NAIROBI: Offset = offset(3);
 const MILLIS_PER_DAY: i64 = 86_400_000;
 const NAIROBI_MILLIS: i64 = 3 * 3_600_000;
+
+/// A status: a word, and the colour that goes with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Badge {
+    /// `good`, `warn`, `bad`, `info` or `idle`: classes of the stylesheet.
+    pub tone: &'static str,
+    /// What it says. The colour never says more.
+    pub word: String,
+}
+
+impl Badge {
+    /// As it should be.
+    #[must_use]
+    pub fn good(word: impl Into<String>) -> Self {
+        Self { tone: "good", word: word.into() }
+    }
+
+    /// Look at it soon.
+    #[must_use]
+    pub fn warn(word: impl Into<String>) -> Self {
+        Self { tone: "warn", word: word.into() }
+    }
+
+    /// Not as it should be.
+    #[must_use]
+    pub fn bad(word: impl Into<String>) -> Self {
+        Self { tone: "bad", word: word.into() }
+    }
+
+    /// Under way.
+    #[must_use]
+    pub fn info(word: impl Into<String>) -> Self {
+        Self { tone: "info", word: word.into() }
+    }
+
+    /// Neither good nor bad.
+    #[must_use]
+    pub fn idle(word: impl Into<String>) -> Self {
+        Self { tone: "idle", word: word.into() }
+    }
+}
 
 /// An instant as a page shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,12 +149,13 @@ pub fn span(length: Duration) -> String {
     }
 }
 
-/// A length of time that is measured rather than told: `0.42 s`, `12.3 s`, `4 min 5 s`.
+/// A length of time that is measured rather than told: `87 ms`, `1.42 s`, `12.3 s`, `4 min 5 s`.
 #[must_use]
 pub fn took(length: Duration) -> String {
     let millis = length.as_millis();
     match millis {
-        0..=9_999 => format!("{}.{:02} s", millis / 1_000, millis % 1_000 / 10),
+        0..=999 => format!("{millis} ms"),
+        1_000..=9_999 => format!("{}.{:02} s", millis / 1_000, millis % 1_000 / 10),
         10_000..=59_999 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
         60_000..=3_599_999 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1_000),
         _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
@@ -136,6 +180,24 @@ pub fn validity(length: Duration) -> String {
 #[must_use]
 pub fn kes(amount: Money) -> String {
     format!("KES {amount}")
+}
+
+/// The service as people write it.
+#[must_use]
+pub fn service(service: Service) -> &'static str {
+    match service {
+        Service::Pppoe => "PPPoE",
+        Service::Hotspot => "Hotspot",
+    }
+}
+
+/// A number as its owner says it: `0712 345 678`. For the customer's own page; lists show it masked.
+#[must_use]
+pub fn phone(number: &Msisdn) -> String {
+    let national = number.digits().get(3..).unwrap_or_default();
+    let (first, rest) = national.split_at_checked(3).unwrap_or((national, ""));
+    let (second, third) = rest.split_at_checked(3).unwrap_or((rest, ""));
+    format!("0{first} {second} {third}")
 }
 
 /// An amount of data in decimal units: `0 B`, `640 kB`, `1.2 GB`.
@@ -183,8 +245,9 @@ mod tests {
     #[test]
     fn lengths_of_time_are_said_in_units_that_fit() {
         let check = |millis, text: &str| assert_eq!(took(Duration::from_millis(millis)), text);
-        check(0, "0.00 s");
-        check(423, "0.42 s");
+        check(0, "0 ms");
+        check(423, "423 ms");
+        check(1_425, "1.42 s");
         check(12_345, "12.3 s");
         check(245_000, "4 min 5 s");
         check(7_300_000, "2 h 1 min");
@@ -194,6 +257,11 @@ mod tests {
         check(36 * 3_600, "36 hours");
         check(5_400, "90 minutes");
         check(61, "61 seconds");
+    }
+
+    #[test]
+    fn a_phone_number_is_said_as_its_owner_says_it() {
+        assert_eq!(phone(&Msisdn::parse("+254712345678").unwrap()), "0712 345 678");
     }
 
     #[test]

@@ -88,6 +88,14 @@ pub fn router(web: Web, callbacks: Option<Router>) -> Router {
 }
 
 fn pages() -> Router<Web> {
-    Router::new().merge(assets::routes()).merge(live::routes()).merge(crate::staff::pages::routes())
-    //PAGES
+    Router::new()
+        .merge(assets::routes())
+        .merge(live::routes())
+        .merge(crate::staff::pages::routes())
+        .merge(crate::overview::pages::routes())
+        .merge(crate::customers::pages::routes())
+        .merge(crate::subscriptions::pages::routes())
+        .merge(crate::payments::pages::routes())
+        .merge(crate::plans::pages::routes())
+        .merge(crate::sites::pages::routes())
 }

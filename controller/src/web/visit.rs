@@ -25,6 +25,9 @@ use crate::staff::{self, Member, Permission, SecretToken};
 
 /// How long a note waits for the next page: as long as a slow phone needs to load one.
 const NOTE_LASTS: Duration = Duration::from_secs(60);
+/// What the script sends when it reads a page again to show what changed: a note is not for it, but for the page that
+/// a person opens next.
+const REFRESH: &str = "tawi-refresh";
 /// The longest note. Browsers refuse cookies of more than 4 KB altogether.
 const NOTE_CHARACTERS: usize = 400;
 
@@ -225,7 +228,9 @@ impl FromRequestParts<Web> for Visit {
             member: session.member,
             now,
             form_token: session.form_token,
-            note: Cookie::Flash.read(&parts.headers, web.is_https).and_then(Note::from_cookie),
+            note: (!parts.headers.contains_key(REFRESH))
+                .then(|| Cookie::Flash.read(&parts.headers, web.is_https).and_then(Note::from_cookie))
+                .flatten(),
             is_https: web.is_https,
         })
     }

@@ -1,0 +1,366 @@
+//! Payments as pages show them, asking for one, and the page of one with its way to the router.
+//!
+//! What is said after asking is what is known: an answer that was lost is never called a success or a failure, because
+//! a customer who is told "failed" pays again. Deciding is `request` and `progress`; here are words.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tawi_shared::UnixMillis;
+use tokio::time::timeout;
+
+use super::progress::{Progress, progress};
+use super::traces::Trace;
+use super::{PaymentRow, RequestPayment, Requested};
+use crate::audit::{self, Action, Actor};
+use crate::customers::{self, Customer, phone::Msisdn};
+use crate::ids::{LineId, PaymentId};
+use crate::money::Money;
+use crate::mpesa::client::Daraja;
+use crate::mpesa::intent::{Intent, State as IntentState};
+use crate::sites::{self, Site};
+use crate::staff::Permission;
+use crate::subscriptions::{self, Subscription};
+use crate::web::Web;
+use crate::web::display::{self, Badge, Moment};
+use crate::web::error::PageError;
+use crate::web::form::Fields;
+use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+
+/// How long a page waits for Safaricom, who mostly takes a second: less than a request may take at all.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// What is said while nobody knows.
+const NOT_KNOWN: &str = "M-Pesa has not answered, so the request may be on the phone. Send no other and do not pay \
+                         again: wait two minutes, the result appears below by itself.";
+
+/// Where a payment stands, in words.
+#[derive(Clone, Debug)]
+pub(crate) struct Standing {
+    pub(crate) badge: Badge,
+    /// `87 ms`; empty while it is not known.
+    pub(crate) took: String,
+    /// A sentence for whoever asks.
+    pub(crate) sentence: String,
+    /// Whether the sentence has to be read: it is not simply done.
+    pub(crate) needs_words: bool,
+}
+
+/// One step of a trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) at: Option<Moment>,
+    /// With milliseconds.
+    pub(crate) clock: String,
+    /// Since the step before: `+12 ms`.
+    pub(crate) after: String,
+    /// `done`, `waiting` or `failed`.
+    pub(crate) tone: &'static str,
+}
+
+/// The way of a payment, drawn.
+#[derive(Clone, Debug)]
+pub(crate) struct TraceView {
+    pub(crate) steps: Vec<Step>,
+}
+
+/// A payment in a list or on its page.
+#[derive(Clone, Debug)]
+pub(crate) struct PaymentView {
+    pub(crate) id: String,
+    pub(crate) customer_id: Option<String>,
+    pub(crate) customer_name: String,
+    pub(crate) account: String,
+    pub(crate) amount: String,
+    pub(crate) receipt: String,
+    pub(crate) short_code: String,
+    pub(crate) received: Moment,
+    pub(crate) standing: Standing,
+    pub(crate) trace: Option<TraceView>,
+}
+
+impl PaymentView {
+    /// `site` is the site of its trace, where it is known.
+    pub(crate) fn of(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Self {
+        let payment = &row.payment;
+        let has_owner = payment.customer.is_some();
+        Self {
+            id: payment.id.to_string(),
+            customer_id: payment.customer.as_ref().map(ToString::to_string),
+            customer_name: row.customer_name.clone(),
+            account: row.account_number.clone(),
+            amount: display::kes(payment.amount),
+            receipt: payment.receipt_number.clone(),
+            short_code: payment.short_code.clone(),
+            received: Moment::of(payment.received_at, now),
+            standing: standing(row.trace.as_ref(), site, has_owner, now),
+            trace: row.trace.as_ref().map(|trace| TraceView::of(trace, now)),
+        }
+    }
+}
+
+fn standing(trace: Option<&Trace>, site: Option<&Site>, has_owner: bool, now: UnixMillis) -> Standing {
+    let told = |badge, sentence: String| Standing { badge, took: String::new(), sentence, needs_words: true };
+    let done = |badge, took, sentence: &str| Standing {
+        badge,
+        took: display::took(took),
+        sentence: sentence.to_owned(),
+        needs_words: false,
+    };
+    let name = site.map_or("The site", |site| site.name.as_str());
+    match progress(trace, site.map(|site| &site.presence)) {
+        Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
+        Progress::OnRouter(took) => done(Badge::good("on the router"), took, "The router lets the line in."),
+        Progress::BoughtNothing if has_owner => told(
+            Badge::info("in the wallet"),
+            "It did not complete a period and waits in the wallet.".to_owned(),
+        ),
+        Progress::BoughtNothing => told(Badge::warn("nobody’s"), "Nobody knows yet whose it is.".to_owned()),
+        Progress::Failed(why) => told(Badge::bad("failed"), format!("{name} says: {why}.")),
+        Progress::SiteOffline(since) => {
+            let since = since.map_or_else(
+                || " has never been connected".to_owned(),
+                |since| format!(" is offline since {}", Moment::of(since, now).text),
+            );
+            told(
+                Badge::warn("site offline"),
+                format!("{name}{since}; it is connected the moment that the site is back."),
+            )
+        }
+        Progress::ToBeSent => told(Badge::info("being sent"), "The site is about to be told.".to_owned()),
+        Progress::Sent => told(Badge::info("sent"), format!("{name} was told and has not confirmed.")),
+        Progress::Stored => {
+            told(Badge::info("at the site"), format!("{name} has it and is changing the router."))
+        }
+    }
+}
+
+impl TraceView {
+    fn of(trace: &Trace, now: UnixMillis) -> Self {
+        let instants = [
+            ("M-Pesa told us", Some(trace.callback_received_at)),
+            ("Booked", Some(trace.booked_at)),
+            ("Sent to the site", trace.published_at),
+            ("Safe at the site", trace.stored_at),
+            ("Read back from the router", trace.verified_at),
+            ("Session came up", trace.online_at),
+        ];
+        let mut before = trace.callback_received_at;
+        let mut is_failing = !trace.failure.is_empty();
+        let steps = instants.into_iter().enumerate().map(|(index, (name, at))| {
+            let (after, tone) = match at {
+                Some(_) if index == 0 => (String::new(), "done"),
+                Some(at) => (format!("+{}", display::took(at.since(before))), "done"),
+                // The reason stands at the step that it keeps from happening.
+                None if is_failing && name.starts_with("Read back") => {
+                    is_failing = false;
+                    (trace.failure.clone(), "failed")
+                }
+                None => ("not yet".to_owned(), "waiting"),
+            };
+            before = at.map_or(before, |at| at.max(before));
+            Step {
+                name,
+                at: at.map(|at| Moment::of(at, now)),
+                clock: at.map(display::clock_time).unwrap_or_default(),
+                after,
+                tone,
+            }
+        });
+        Self { steps: steps.collect() }
+    }
+}
+
+/// A request for payment in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct IntentView {
+    pub(crate) id: String,
+    pub(crate) amount: String,
+    pub(crate) phone: String,
+    pub(crate) state: Badge,
+    pub(crate) advice: &'static str,
+    /// Safaricom's code and words; empty for none.
+    pub(crate) code: String,
+    pub(crate) at: Moment,
+    pub(crate) by: String,
+}
+
+impl IntentView {
+    pub(crate) fn of(intent: &Intent, now: UnixMillis) -> Self {
+        let state = match &intent.state {
+            IntentState::Created | IntentState::Submitting => Badge::info("being sent"),
+            IntentState::Prompted => Badge::info("on the phone"),
+            IntentState::SubmitUnknown => Badge::warn("not known"),
+            IntentState::PaidUnreceipted => Badge::warn("receipt missing"),
+            IntentState::Paid(_) => Badge::good("paid"),
+            IntentState::Declined(_) => Badge::idle("declined"),
+            IntentState::Expired => Badge::idle("no answer"),
+            IntentState::Review(_) => Badge::bad("to be checked"),
+        };
+        let by = intent.requested_by.split_once(':').map_or(intent.requested_by.as_str(), |(_, name)| name);
+        Self {
+            id: intent.id.to_string(),
+            amount: display::kes(intent.amount),
+            phone: display::phone(&intent.phone),
+            state,
+            advice: intent.advice(),
+            code: intent.result().map(|(code, words)| format!("{code} {words}")).unwrap_or_default(),
+            at: Moment::of(intent.created_at, now),
+            by: by.to_owned(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "payments/one.html")]
+struct PaymentPage {
+    frame: Frame,
+    payment: PaymentView,
+    site: Option<(String, String)>,
+}
+
+#[derive(Template)]
+#[template(path = "payments/ask.html")]
+struct AskPage {
+    frame: Frame,
+    fields: Fields,
+    subscription_id: String,
+    plan: String,
+    customer_id: String,
+    customer_name: String,
+}
+
+pub(crate) fn routes() -> Router<Web> {
+    Router::new().route("/payments/{id}", get(one)).route("/subscriptions/{id}/payment-requests", post(ask))
+}
+
+async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
+    let id = PaymentId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let mut reader = web.controller.database.read().await?;
+    let row = super::payment(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
+    let site = match &row.trace {
+        Some(trace) => sites::get(&mut reader, &trace.site).await?,
+        None => None,
+    };
+    let payment = PaymentView::of(&row, site.as_ref(), visit.now);
+    let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Customers);
+    visit.show(&PaymentPage { frame, payment, site: site.map(|site| (site.id.to_string(), site.name)) })
+}
+
+/// What the form said, once it can be sent.
+struct Wanted {
+    phone: Msisdn,
+    amount: Money,
+}
+
+async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> Result<Response, PageError> {
+    let Posted { visit, mut fields } = posted;
+    visit.require(Permission::AskForPayment)?;
+    let id = LineId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let (subscription, customer) = subscription_of(&web, &id).await?;
+    let to = format!("/customers/{}", customer.id);
+    let Some(daraja) = web.daraja.clone() else {
+        let note = "M-Pesa is not set up: fill in [mpesa] in controller.toml and restart the controller.";
+        return Ok(visit.go(&to, &Note::bad(note)));
+    };
+    let phone = fields.read("phone", Msisdn::parse);
+    let amount = fields.read("amount", Money::parse);
+    let (Some(phone), Some(amount)) = (phone, amount) else {
+        return complain(&visit, fields, &subscription, &customer);
+    };
+    let wanted = Wanted { phone, amount };
+    let said = display::phone(&wanted.phone);
+    // On a task of its own: what was begun is noted and written down, also when the browser goes away.
+    let asking = tokio::spawn(send(web, daraja, visit.actor(), id, wanted));
+    let Ok(outcome) = timeout(ANSWER_WITHIN, asking).await else {
+        return Ok(visit.go(&to, &Note::bad(NOT_KNOWN)));
+    };
+    let requested = outcome??;
+    if requested == Requested::BadAmount {
+        fields.complain("amount", "ask for whole shillings, from 1 to 250,000");
+        return complain(&visit, fields, &subscription, &customer);
+    }
+    note_of(&requested, &said).map(|note| visit.go(&to, &note)).ok_or(PageError::NotFound)
+}
+
+async fn subscription_of(web: &Web, id: &LineId) -> Result<(Subscription, Customer), PageError> {
+    let mut reader = web.controller.database.read().await?;
+    let subscription = subscriptions::get(&mut reader, id).await?.ok_or(PageError::NotFound)?;
+    let customer = customers::get(&mut reader, &subscription.customer).await?.ok_or(PageError::NotFound)?;
+    Ok((subscription, customer))
+}
+
+async fn send(
+    web: Web,
+    daraja: Daraja,
+    actor: Actor,
+    id: LineId,
+    wanted: Wanted,
+) -> Result<Requested, PageError> {
+    let controller = &web.controller;
+    let request = RequestPayment {
+        subscription: id,
+        phone: Some(wanted.phone),
+        amount: Some(wanted.amount),
+        requested_by: actor.to_string(),
+    };
+    let requested = super::request(controller, &daraja, request).await?;
+    if let Requested::Prompted(intent) | Requested::NotKnown(intent) | Requested::Declined(intent) =
+        &requested
+    {
+        let mut transaction = controller.database.write().await?;
+        let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
+        audit::record(&mut transaction, &actor, act, &controller.ids, controller.clock.now()).await?;
+        transaction.commit().await?;
+    }
+    Ok(requested)
+}
+
+/// What the next page says; `None` when there is no such subscription.
+fn note_of(requested: &Requested, phone: &str) -> Option<Note> {
+    Some(match requested {
+        Requested::Prompted(intent) => match intent.receipt() {
+            Some(receipt) => Note::good(format!("Paid: {}, receipt {receipt}.", display::kes(intent.amount))),
+            None => Note::good(format!(
+                "{} is asked of {phone}: the customer enters the M-Pesa PIN. It shows here when it is paid. Send no \
+                 other for two minutes.",
+                display::kes(intent.amount)
+            )),
+        },
+        Requested::NotKnown(_) => Note::bad(NOT_KNOWN),
+        Requested::Declined(intent) => {
+            let why =
+                intent.result().map(|(code, words)| format!(" (M-Pesa: {code} {words})")).unwrap_or_default();
+            Note::bad(format!("M-Pesa refused, and nothing is on the phone. {}{why}", intent.advice()))
+        }
+        Requested::AlreadyOpen { intent, wait } => Note::bad(format!(
+            "Nothing was sent: a request for {} is open already. Let the customer answer it and not pay twice; another \
+             can be sent in {}.",
+            display::kes(intent.amount),
+            display::span((*wait).max(Duration::from_secs(1)))
+        )),
+        Requested::NoSuchSubscription | Requested::BadAmount => return None,
+    })
+}
+
+fn complain(
+    visit: &Visit,
+    fields: Fields,
+    subscription: &Subscription,
+    customer: &Customer,
+) -> Result<Response, PageError> {
+    let page = AskPage {
+        frame: visit.frame("Ask for payment", Section::Customers),
+        fields,
+        subscription_id: subscription.id.to_string(),
+        plan: subscription.plan_name.clone(),
+        customer_id: customer.id.to_string(),
+        customer_name: customer.name.clone(),
+    };
+    visit.show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+}

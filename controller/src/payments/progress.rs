@@ -1,0 +1,96 @@
+//! How far a payment has come on its way from money to packets, and whom to tell about it. Pure.
+//!
+//! The trace has the instants (`traces`); what a page makes of the answer is `pages`.
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+
+use super::traces::Trace;
+use crate::sites::Presence;
+
+/// Where a payment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It bought no period: the money is in the wallet, or nobody's yet.
+    BoughtNothing,
+    /// The customer's session came up so long after the callback.
+    Online(Duration),
+    /// The router had the line open so long after the callback; the device may dial in.
+    OnRouter(Duration),
+    /// The site said why the line is not on its router.
+    Failed(String),
+    /// The site is not connected; since when, if it ever was.
+    SiteOffline(Option<UnixMillis>),
+    /// The site is told next.
+    ToBeSent,
+    /// Sent to the site, which has not confirmed.
+    Sent,
+    /// On the site's disk, not yet read back from the router.
+    Stored,
+}
+
+/// Decides. What the site said goes before what is known of its link: a line that the router refuses is not helped
+/// by a better backhaul.
+#[must_use]
+pub fn progress(trace: Option<&Trace>, site: Option<&Presence>) -> Progress {
+    let Some(trace) = trace else { return Progress::BoughtNothing };
+    let start = trace.callback_received_at;
+    if let Some(at) = trace.online_at {
+        return Progress::Online(at.since(start));
+    }
+    if let Some(at) = trace.verified_at {
+        return Progress::OnRouter(at.since(start));
+    }
+    if !trace.failure.is_empty() {
+        return Progress::Failed(trace.failure.clone());
+    }
+    match (site, trace.published_at, trace.stored_at) {
+        (Some(presence), ..) if !presence.is_online => Progress::SiteOffline(presence.changed_at),
+        (_, _, Some(_)) => Progress::Stored,
+        (_, Some(_), None) => Progress::Sent,
+        (_, None, None) => Progress::ToBeSent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{LineId, PaymentId, SiteId};
+
+    fn trace(steps: [Option<i64>; 4], failure: &str) -> Trace {
+        let [published, stored, verified, online] = steps.map(|at| at.map(UnixMillis));
+        Trace {
+            payment: PaymentId::parse("p").unwrap(),
+            subscription: LineId::parse("l").unwrap(),
+            site: SiteId::parse("s").unwrap(),
+            generation: 1,
+            callback_received_at: UnixMillis(1_000),
+            booked_at: UnixMillis(1_001),
+            published_at: published,
+            stored_at: stored,
+            verified_at: verified,
+            online_at: online,
+            failure: failure.to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_payment_stands_where_its_last_step_put_it() {
+        let up = Presence { is_online: true, ..Presence::default() };
+        let down = Presence { changed_at: Some(UnixMillis(5)), ..Presence::default() };
+        let check = |steps, failure: &str, site: Presence, expected: Progress| {
+            assert_eq!(progress(Some(&trace(steps, failure)), Some(&site)), expected);
+        };
+        let took = Duration::from_millis;
+        check([None; 4], "", up, Progress::ToBeSent);
+        check([Some(2), None, None, None], "", up, Progress::Sent);
+        check([Some(2), Some(3), None, None], "", up, Progress::Stored);
+        check([Some(2), Some(3), None, None], "", down, Progress::SiteOffline(Some(UnixMillis(5))));
+        check([Some(2), Some(3), None, None], "refused", down, Progress::Failed("refused".to_owned()));
+        check([Some(2), Some(3), Some(1_087), None], "", down, Progress::OnRouter(took(87)));
+        check([Some(2), Some(3), Some(1_087), Some(1_100)], "", up, Progress::Online(took(100)));
+        assert_eq!(progress(None, None), Progress::BoughtNothing);
+        assert_eq!(progress(Some(&trace([None; 4], "")), None), Progress::ToBeSent);
+    }
+}

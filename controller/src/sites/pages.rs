@@ -1,0 +1,263 @@
+//! Sites: which are up, and everything about one: its agent, how far the state of its lines has come, its routers,
+//! the lines that fail and why, and what it reported.
+
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::EventKind;
+
+use super::{AddedRouter, Event, Router, Site};
+use crate::audit::{self, Action};
+use crate::ids::SiteId;
+use crate::live::Hint;
+use crate::sites;
+use crate::staff::Permission;
+use crate::subscriptions::{self, FailingLine};
+use crate::web::Web;
+use crate::web::display::{Badge, Moment};
+use crate::web::error::PageError;
+use crate::web::form::Fields;
+use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+
+/// Failing lines on a site's page; the rest is counted.
+const FAILING: u32 = 50;
+/// Events on a site's page.
+const EVENTS: u32 = 20;
+
+/// A site in a list.
+#[derive(Clone, Debug)]
+pub(crate) struct SiteView {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) badge: Badge,
+    /// `since 14:05`; empty before the first connection.
+    pub(crate) since: String,
+    pub(crate) version: String,
+    pub(crate) failures: u64,
+    pub(crate) routers: usize,
+    pub(crate) routers_reachable: usize,
+}
+
+impl SiteView {
+    /// `routers` may hold those of other sites too.
+    pub(crate) fn of(site: &Site, routers: &[Router], now: UnixMillis) -> Self {
+        let ours = || routers.iter().filter(|router| router.site == site.id);
+        Self {
+            id: site.id.to_string(),
+            name: site.name.clone(),
+            badge: site_badge(site),
+            since: since(site.presence.changed_at, now),
+            version: site.agent_version.clone(),
+            failures: site.failures_total,
+            routers: ours().count(),
+            routers_reachable: ours().filter(|router| router.is_reachable).count(),
+        }
+    }
+}
+
+fn site_badge(site: &Site) -> Badge {
+    match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
+        (Some(_), ..) => Badge::idle("revoked"),
+        (None, true, _) => Badge::good("up"),
+        (None, false, Some(_)) => Badge::bad("down"),
+        (None, false, None) => Badge::idle("not started"),
+    }
+}
+
+fn since(at: Option<UnixMillis>, now: UnixMillis) -> String {
+    at.map(|at| format!("since {}", Moment::of(at, now).text)).unwrap_or_default()
+}
+
+struct RouterView {
+    name: String,
+    release: String,
+    badge: Badge,
+    since: String,
+}
+
+fn router_view(router: &Router, is_site_up: bool, now: UnixMillis) -> RouterView {
+    let badge = match (router.is_reachable, is_site_up, router.reachable_changed_at) {
+        (_, _, None) => Badge::idle("not heard of"),
+        (true, true, _) => Badge::good("answers"),
+        (false, true, _) => Badge::bad("silent"),
+        (_, false, _) => Badge::idle("not known"),
+    };
+    let since = since(router.reachable_changed_at, now);
+    RouterView { name: router.name.clone(), release: router.release.clone(), badge, since }
+}
+
+struct EventView {
+    what: String,
+    about: String,
+    detail: String,
+    at: Moment,
+}
+
+fn event_view(event: &Event, now: UnixMillis) -> EventView {
+    let what =
+        event.kind.map_or_else(|| format!("event {}", event.kind_code), |kind| kind.as_str().to_owned());
+    let about = event.router.clone().or_else(|| event.line.as_ref().map(ToString::to_string));
+    // A line's id says nothing to people where the detail names it.
+    let is_line = matches!(event.kind, Some(EventKind::LineOnline | EventKind::LineOffline));
+    let about = if is_line && !event.detail.is_empty() { None } else { about };
+    EventView {
+        what: capitalised(&what),
+        about: about.unwrap_or_default(),
+        detail: event.detail.clone(),
+        at: Moment::of(event.at, now),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+#[derive(Template)]
+#[template(path = "sites/list.html")]
+struct ListPage {
+    frame: Frame,
+    sites: Vec<SiteView>,
+}
+
+#[derive(Template)]
+#[template(path = "sites/one.html")]
+struct OnePage {
+    frame: Frame,
+    site: SiteView,
+    added: Moment,
+    is_up: bool,
+    is_revoked: bool,
+    never_seen: bool,
+    since_word: &'static str,
+    since: Option<Moment>,
+    last_seen: Option<Moment>,
+    wanted: u64,
+    stored: u64,
+    applied: u64,
+    stored_tone: &'static str,
+    applied_tone: &'static str,
+    applied_at: Option<Moment>,
+    sync_sentence: String,
+    failing: Vec<FailingLine>,
+    routers: Vec<RouterView>,
+    events: Vec<EventView>,
+    fields: Fields,
+    may_add_router: bool,
+}
+
+pub(crate) fn routes() -> axum::Router<Web> {
+    axum::Router::new()
+        .route("/sites", get(list))
+        .route("/sites/{id}", get(one))
+        .route("/sites/{id}/routers", post(add_router))
+}
+
+async fn list(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let mut reader = web.controller.database.read().await?;
+    let sites = sites::list(&mut reader).await?;
+    let routers = sites::all_routers(&mut reader).await?;
+    drop(reader);
+    let frame = visit.frame("Sites", Section::Sites);
+    let sites = sites.iter().map(|site| SiteView::of(site, &routers, visit.now)).collect();
+    visit.show(&ListPage { frame, sites })
+}
+
+async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let id = SiteId::parse(&id).map_err(|_| PageError::NotFound)?;
+    show(&web, &visit, StatusCode::OK, &id, Fields::default()).await
+}
+
+async fn show(
+    web: &Web,
+    visit: &Visit,
+    status: StatusCode,
+    id: &SiteId,
+    fields: Fields,
+) -> Result<Response, PageError> {
+    let now = visit.now;
+    let mut reader = web.controller.database.read().await?;
+    let site = sites::get(&mut reader, id).await?.ok_or(PageError::NotFound)?;
+    let routers = sites::routers_of(&mut reader, id).await?;
+    let failing = subscriptions::failing_of_site(&mut reader, id, FAILING).await?;
+    let events = sites::events_of(&mut reader, id, EVENTS).await?;
+    drop(reader);
+    let presence = site.presence;
+    let tone = |reached: u64| if reached >= site.generation { "good" } else { "warn" };
+    let page = OnePage {
+        frame: visit.frame(site.name.clone(), Section::Sites),
+        added: Moment::of(site.created_at, now),
+        is_up: presence.is_online,
+        is_revoked: site.revoked_at.is_some(),
+        never_seen: presence.changed_at.is_none(),
+        since_word: if presence.is_online { "Up since" } else { "Down since" },
+        since: Moment::maybe(presence.changed_at, now),
+        last_seen: Moment::maybe(presence.last_seen_at, now),
+        wanted: site.generation,
+        stored: site.stored_generation,
+        applied: site.applied_generation,
+        stored_tone: tone(site.stored_generation),
+        applied_tone: tone(site.applied_generation),
+        applied_at: Moment::maybe(site.applied_at, now),
+        sync_sentence: sync_sentence(&site),
+        routers: routers.iter().map(|router| router_view(router, presence.is_online, now)).collect(),
+        events: events.iter().map(|event| event_view(event, now)).collect(),
+        site: SiteView::of(&site, &routers, now),
+        failing,
+        fields,
+        may_add_router: visit.may(Permission::AddRouters) && site.revoked_at.is_none(),
+    };
+    visit.show_as(status, &page)
+}
+
+/// What the three generations mean together.
+fn sync_sentence(site: &Site) -> String {
+    let behind = site.generation.saturating_sub(site.applied_generation);
+    let changes = |count: u64| format!("{count} {}", if count == 1 { "change" } else { "changes" });
+    if site.generation == 0 {
+        "No line of this site was ever paid for.".to_owned()
+    } else if behind == 0 {
+        "The routers have what head office wants.".to_owned()
+    } else if site.presence.is_online {
+        format!("{} on the way to the routers.", changes(behind))
+    } else {
+        format!("{} wait until the site is back.", changes(behind))
+    }
+}
+
+async fn add_router(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, mut fields } = posted;
+    visit.require(Permission::AddRouters)?;
+    let id = SiteId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let to = format!("/sites/{id}");
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let name = fields.value("name").to_owned();
+    match sites::add_router(&mut transaction, &id, &name, &controller.ids, visit.now).await? {
+        AddedRouter::Added(router) => {
+            let act = (Action::RouterAdded, router.id.as_str(), router.name.as_str());
+            audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
+            transaction.commit().await?;
+            controller.live.tell(Hint::Site(id));
+            Ok(visit.go(&to, &Note::good(format!("Router {name} is added."))))
+        }
+        AddedRouter::AlreadyThere(_) => {
+            Ok(visit.go(&to, &Note::good(format!("Router {name} was there already."))))
+        }
+        AddedRouter::NoSuchSite => Err(PageError::NotFound),
+        AddedRouter::BadName => {
+            drop(transaction);
+            fields.complain("name", "use lower-case letters, digits and dashes, as in routers.toml");
+            show(&web, &visit, StatusCode::UNPROCESSABLE_ENTITY, &id, fields).await
+        }
+    }
+}
