@@ -16,6 +16,8 @@ mod front_door;
 mod seats;
 pub mod settings;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

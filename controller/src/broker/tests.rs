@@ -1,1 +1,210 @@
-//! pending
+//! The front door and the broker behind it, over real sockets.
+
+use std::time::Duration;
+
+use rumqttc::mqttbytes::v4::{ConnectReturnCode, Packet};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout};
+
+use super::connect_packet::ConnectPacket;
+use super::testing::{ACCEPTED, Agent, House, PATIENCE, connect, settings, will};
+use crate::mqtt::acl::CONTROLLER_USER;
+use crate::sites;
+
+async fn house() -> House {
+    let house = House::open(settings()).await;
+    house.broker.address.attendance.begin();
+    house
+}
+
+/// What the door answers to a CONNECT; `None` when it hangs up.
+async fn answer(
+    house: &House,
+    certificate: &crate::pki::SiteCertificate,
+    connect: rumqttc::mqttbytes::v4::Connect,
+) -> Option<ConnectReturnCode> {
+    let mut agent = Agent::over("a", house.tls(Some(certificate)).await.unwrap());
+    agent.send(&Packet::Connect(connect)).await;
+    match agent.packet().await {
+        Some(Packet::ConnAck(answer)) => Some(answer.code),
+        None => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_agent_with_its_certificate_comes_in_and_hears_only_its_own_site() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut agent = house.agent("a", &certificate).await;
+    for foreign in ["#", "v1/+/down/#", "v1/b/down/#", "$share/g/v1/a/down/#", "$share/g/#", "$SYS/#"] {
+        assert!(!agent.subscribe(foreign).await, "{foreign}");
+    }
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_silent_connection_holds_up_nobody_and_is_dropped() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut silent = house.tcp().await;
+    // TLS is done, and no CONNECT comes.
+    let mut mute = house.tls(Some(&certificate)).await.unwrap();
+    let _agent = house.agent("a", &certificate).await;
+    let started = Instant::now();
+    let mut byte = [0; 1];
+    assert!(matches!(timeout(PATIENCE, silent.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
+    assert!(matches!(timeout(PATIENCE, mute.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
+    assert!(started.elapsed() < Duration::from_secs(5), "deadlines of 300 ms");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn who_is_not_the_site_of_the_certificate_is_refused() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    house.certificate("b").await;
+    let refused = Some(ConnectReturnCode::NotAuthorized);
+    assert_eq!(answer(&house, &certificate, connect("a", "b")).await, refused);
+    assert_eq!(answer(&house, &certificate, connect("a", CONTROLLER_USER)).await, refused);
+    assert_eq!(
+        answer(&house, &certificate, connect("b", "a")).await,
+        Some(ConnectReturnCode::BadClientId),
+        "nobody takes over the session of another"
+    );
+    for topic in ["v1/b/up/bye", "v1/a/up/hello", "v1/a/down/state"] {
+        let mut foreign = connect("a", "a");
+        foreign.last_will = Some(will(topic, vec![1]));
+        assert_eq!(answer(&house, &certificate, foreign).await, refused, "{topic}");
+    }
+    let mut good = connect("a", "a");
+    good.last_will = Some(will("v1/a/up/bye", vec![1]));
+    assert_eq!(answer(&house, &certificate, good).await, Some(ACCEPTED));
+    house.close().await;
+}
+
+/// With TLS 1.3 the client learns of the refusal of its certificate by its first read.
+async fn is_refused_by_tls(house: &House, certificate: Option<&crate::pki::SiteCertificate>) -> bool {
+    match house.tls(certificate).await {
+        Err(_) => true,
+        Ok(stream) => {
+            let mut agent = Agent::over("a", stream);
+            agent.send(&Packet::Connect(connect("a", "a"))).await;
+            agent.packet().await.is_none()
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_comes_in_without_a_certificate_of_our_authority() {
+    let house = house().await;
+    house.certificate("a").await;
+    assert!(is_refused_by_tls(&house, None).await);
+    let site = crate::ids::SiteId::parse("a").unwrap();
+    let foreign = house.stranger().issue_site(&site, house.controller.clock.now()).unwrap();
+    assert!(is_refused_by_tls(&house, Some(&foreign)).await);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_revoked_or_unknown_to_the_database_is_refused() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let site = crate::ids::SiteId::parse("a").unwrap();
+    let unknown = house.pki.issue_site(&site, house.controller.clock.now()).unwrap();
+    let refused = Some(ConnectReturnCode::NotAuthorized);
+    assert_eq!(answer(&house, &unknown, connect("a", "a")).await, refused);
+    assert_eq!(answer(&house, &certificate, connect("a", "a")).await, Some(ACCEPTED));
+    assert!(sites::revoke(&house.controller, &site).await.unwrap());
+    assert_eq!(answer(&house, &certificate, connect("a", "a")).await, refused);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn revoking_a_site_ends_its_connection() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut agent = house.agent("a", &certificate).await;
+    assert!(sites::revoke(&house.controller, &agent.site).await.unwrap());
+    assert!(agent.packet().await.is_none());
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_newer_connection_of_a_site_ends_the_older_one() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut older = house.agent("a", &certificate).await;
+    let mut newer = house.agent("a", &certificate).await;
+    assert!(older.packet().await.is_none());
+    assert!(newer.subscribe("v1/a/down/state").await, "the newer one goes on");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_program_that_finds_the_loopback_port_is_nobody() {
+    let house = house().await;
+    house.certificate("a").await;
+    let attempt = async |user_name: &str, password: Option<&str>| {
+        let port = house.broker.address.port;
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let packet = ConnectPacket {
+            client_id: "a".into(),
+            user_name: Some(user_name.into()),
+            will: None,
+            is_clean_session: true,
+            keep_alive_seconds: 60,
+        };
+        stream.write_all(&packet.encode(password.map(str::as_bytes)).unwrap()).await.unwrap();
+        let mut connack = [0; 4];
+        match timeout(PATIENCE, stream.read_exact(&mut connack)).await.unwrap() {
+            Ok(_) => connack[3],
+            Err(_) => u8::MAX,
+        }
+    };
+    for (user_name, password) in [
+        ("a", None),
+        ("a", Some("")),
+        ("a", Some("guess")),
+        (CONTROLLER_USER, None),
+        (CONTROLLER_USER, Some("guess")),
+    ] {
+        assert_ne!(attempt(user_name, password).await, 0, "{user_name} {password:?}");
+    }
+    let password = house.broker.address.password.expose().to_owned();
+    assert_ne!(attempt("a", Some(&password)).await, 0, "the controller's password is no voucher");
+    assert_eq!(attempt(CONTROLLER_USER, Some(&password)).await, 0, "the check itself can succeed");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn one_address_cannot_take_all_handshakes() {
+    let mut few = settings();
+    few.handshakes_per_address = 2;
+    few.handshake_deadline = PATIENCE;
+    let house = House::open(few).await;
+    house.broker.address.attendance.begin();
+    let (_first, _second) = (house.tcp().await, house.tcp().await);
+    let mut third = house.tcp().await;
+    let mut byte = [0; 1];
+    assert!(matches!(timeout(PATIENCE, third.read(&mut byte)).await.unwrap(), Ok(0) | Err(_)));
+    house.close().await;
+}
+
+#[tokio::test]
+async fn while_the_controller_does_not_listen_nobody_comes_in_and_whoever_is_in_goes() {
+    let house = House::open(settings()).await;
+    let certificate = house.certificate("a").await;
+    let attendance = house.broker.address.attendance.clone();
+    let mut agent = {
+        let early = house.agent("a", &certificate);
+        tokio::pin!(early);
+        assert!(timeout(Duration::from_millis(200), &mut early).await.is_err(), "it waits");
+        attendance.begin();
+        timeout(PATIENCE, early).await.unwrap()
+    };
+    attendance.end();
+    assert!(agent.packet().await.is_none(), "what it says now would be lost");
+    house.close().await;
+}

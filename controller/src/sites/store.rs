@@ -31,7 +31,7 @@ pub(super) async fn get(connection: &mut Connection, site: &SiteId) -> Result<Op
 }
 
 /// `false` when the id is taken.
-pub(super) async fn insert_site(
+pub(crate) async fn insert_site(
     connection: &mut Connection,
     site: &SiteId,
     name: &str,
@@ -48,7 +48,7 @@ pub(super) async fn insert_site(
     Ok(done.rows_affected() == 1)
 }
 
-pub(super) async fn insert_certificate(
+pub(crate) async fn insert_certificate(
     connection: &mut Connection,
     site: &SiteId,
     certificate: &SiteCertificate,
