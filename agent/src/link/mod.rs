@@ -15,7 +15,6 @@ pub mod session;
 pub mod tls;
 pub mod window;
 
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
