@@ -262,10 +262,9 @@ async fn end_sessions(
     let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
     let commands = ordered.iter().map(|(_, path, id)| remove(path, id)).collect();
     for ((index, ..), reply) in ordered.iter().zip(pipeline(client, commands).await) {
-        match (settle(reply)?, changes.get(*index)) {
-            // Gone already is as good as gone.
-            (refused @ Outcome::Refused { .. }, Some(change)) => note_outcome(&change.line, refused, applied),
-            _ => {}
+        // Gone already is as good as gone.
+        if let (refused @ Outcome::Refused { .. }, Some(change)) = (settle(reply)?, changes.get(*index)) {
+            note_outcome(&change.line, refused, applied);
         }
     }
     Ok(())
