@@ -12,7 +12,7 @@ use std::time::Duration;
 use mqtt5::broker::MqttBroker;
 use mqtt5::broker::config::{BrokerConfig, StorageConfig};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, QoS};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use tawi_agent::config::{Config, ControllerAddress, ControllerConfig, EnforceConfig};
@@ -271,12 +271,17 @@ async fn start_controller(
     options.set_max_packet_size(256 * 1024, 256 * 1024);
     options.set_inflight(1_000);
     let (client, mut event_loop) = AsyncClient::new(options, 1_000);
+    let mut network = NetworkOptions::new();
+    network.set_tcp_nodelay(true);
+    event_loop.set_network_options(network);
     let (sender, heard) = mpsc::unbounded_channel();
     let (subscribed, mut is_subscribed) = watch::channel(false);
     client.subscribe(ALL_SITES_UP, QoS::AtLeastOnce).await.unwrap();
     tasks.spawn(async move {
         loop {
-            match event_loop.poll().await.expect("the controller's own line to the broker") {
+            // At the end of a test the broker may go first.
+            let Ok(event) = event_loop.poll().await else { return };
+            match event {
                 Event::Incoming(Packet::SubAck(_)) => drop(subscribed.send(true)),
                 Event::Incoming(Packet::Publish(publish)) => {
                     let (_, up) = parse_up(&publish.topic).expect("a topic of ours");
@@ -305,6 +310,7 @@ impl Door {
         let mut guests = JoinSet::new();
         loop {
             let (tcp, _) = listener.accept().await.unwrap();
+            tcp.set_nodelay(true).unwrap();
             let (acceptor, broker_port) = (self.acceptor.clone(), self.broker_port);
             let (connections, resumed) = (Arc::clone(&self.connections), Arc::clone(&self.resumed));
             let mut cut = self.cut.clone();
@@ -316,6 +322,7 @@ impl Door {
                     resumed.fetch_add(1, Ordering::SeqCst);
                 }
                 let Ok(mut broker) = TcpStream::connect(("127.0.0.1", broker_port)).await else { return };
+                broker.set_nodelay(true).unwrap();
                 tokio::select! {
                     _ = tokio::io::copy_bidirectional(&mut tls, &mut broker) => {}
                     _ = cut.changed() => {}
