@@ -109,7 +109,7 @@
       stream.addEventListener(name, (event) => heard(name, event));
     }
     stream.onerror = () => {
-      say("reconnecting", false);
+      say("not live", false);
       // A refused stream is not tried again by the browser.
       if (stream !== null && stream.readyState === EventSource.CLOSED) {
         close();

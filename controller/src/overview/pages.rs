@@ -49,6 +49,8 @@ struct OverviewPage {
     money: String,
     payments: u64,
     sites_up: usize,
+    /// Those that should be up: not the revoked ones.
+    sites_counted: usize,
     sites: Vec<SiteView>,
     waiting: Vec<Waiting>,
     recent: Vec<PaymentView>,
@@ -76,6 +78,7 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
             site.map(|site| (site.id.to_string(), site.name.clone())).unwrap_or_default();
         Waiting { payment, site_id, site_name }
     });
+    let counted = || overview.sites.iter().filter(|site| site.revoked_at.is_none());
     let (chart, chart_summary) = chart(&overview.hours);
     let page = OverviewPage {
         frame: visit.frame("Overview", Section::Overview),
@@ -83,7 +86,8 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         online: overview.lines_online,
         money: display::kes(overview.today.amount),
         payments: overview.today.payments,
-        sites_up: overview.sites.iter().filter(|site| site.presence.is_online).count(),
+        sites_up: counted().filter(|site| site.presence.is_online).count(),
+        sites_counted: counted().count(),
         sites: sites(&overview.sites, now),
         waiting: waiting.collect(),
         recent: overview.recent.iter().map(|row| view(row).0).collect(),
@@ -97,7 +101,12 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
 /// Those that are down first: they are what somebody looks for.
 fn sites(sites: &[Site], now: UnixMillis) -> Vec<SiteView> {
     let mut sorted: Vec<&Site> = sites.iter().collect();
-    sorted.sort_by_key(|site| site.presence.is_online);
+    sorted.sort_by_key(|site| match (site.revoked_at, site.presence.is_online, site.presence.changed_at) {
+        (None, false, Some(_)) => 0,
+        (None, true, _) => 1,
+        (None, false, None) => 2,
+        (Some(_), ..) => 3,
+    });
     sorted.into_iter().map(|site| SiteView::of(site, &[], now)).collect()
 }
 
