@@ -1,1 +1,120 @@
-//! pending
+//! Each job is run twice: the second run finds nothing to do.
+
+use sqlx::{Executor as _, Row as _};
+use tawi_shared::{Clock, UnixMillis};
+
+use super::*;
+use crate::database::Database;
+use crate::payments::testing::world;
+use crate::testing::TemporaryDirectory;
+
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
+async fn open() -> (TemporaryDirectory, Controller) {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    world(&database).await;
+    (directory, Controller { clock: Clock::manual(NOW), ..Controller::new(database) })
+}
+
+async fn write(controller: &Controller, sql: String) {
+    let mut transaction = controller.database.write().await.unwrap();
+    transaction.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn count(controller: &Controller, query: &'static str) -> i64 {
+    let mut read = controller.database.read().await.unwrap();
+    sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+}
+
+#[tokio::test]
+async fn a_subscription_whose_time_is_over_is_shown_as_expired() {
+    let (_directory, controller) = open().await;
+    let until = NOW.0 + 1_000;
+    write(&controller, format!("UPDATE subscriptions SET status = 'active', paid_until = {until}")).await;
+    expire(&controller).await.unwrap();
+    let expired = "SELECT COUNT(*) FROM subscriptions WHERE status = 'expired'";
+    assert_eq!(count(&controller, expired).await, 0, "not yet");
+    controller.clock.advance(Duration::from_secs(1));
+    let mut hints = controller.live.listen();
+    for _ in 0..2 {
+        expire(&controller).await.unwrap();
+        assert_eq!(count(&controller, expired).await, 1);
+    }
+    assert!(matches!(hints.try_recv(), Ok(Hint::Line(_))));
+    assert!(hints.try_recv().is_err(), "told once");
+    assert_eq!(
+        count(&controller, "SELECT generation FROM sites").await,
+        0,
+        "the site knew the instant before"
+    );
+}
+
+#[tokio::test]
+async fn a_site_that_is_silent_for_two_and_a_half_keep_alives_is_offline() {
+    let (_directory, controller) = open().await;
+    write(&controller, format!("UPDATE sites SET is_online = 1, last_seen_at = {}", NOW.0)).await;
+    let online = "SELECT COUNT(*) FROM sites WHERE is_online = 1";
+    controller.clock.advance(SILENCE);
+    mark_silent(&controller).await.unwrap();
+    assert_eq!(count(&controller, online).await, 1, "just in time");
+    controller.clock.advance(Duration::from_millis(1));
+    let mut hints = controller.live.listen();
+    for _ in 0..2 {
+        mark_silent(&controller).await.unwrap();
+        assert_eq!(count(&controller, online).await, 0);
+    }
+    assert!(matches!(hints.try_recv(), Ok(Hint::Site(_))));
+    assert!(hints.try_recv().is_err(), "told once");
+}
+
+#[tokio::test]
+async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
+    let (_directory, controller) = open().await;
+    let old_event = NOW.minus(EVENTS_KEPT).0 - 1;
+    let old_session = NOW.minus(SESSIONS_KEPT).0 - 1;
+    let mut sql = String::new();
+    // More than one transaction's worth.
+    for seq in 1..=i64::from(ROWS) + 10 {
+        sql += &format!(
+            "INSERT INTO site_events (site_id, store_epoch, seq, at, received_at, kind, detail)
+                 VALUES ('nyeri-01', 1, {seq}, 1, {old_event}, 1, '');"
+        );
+    }
+    for (key, sampled_at) in [("old", old_session), ("young", old_session + 1)] {
+        sql += &format!(
+            "INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes,
+                                         download_bytes)
+                 VALUES ('nyeri-01', '{key}', 'l', 1, {sampled_at}, 1, 1, 1);
+             INSERT INTO site_events (site_id, store_epoch, seq, at, received_at, kind, detail)
+                 VALUES ('nyeri-01', 2, {sampled_at}, 1, {young}, 1, '');",
+            young = old_event + 1
+        );
+    }
+    write(&controller, sql).await;
+    for _ in 0..2 {
+        tidy(&controller).await.unwrap();
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM site_events").await, 2);
+        assert_eq!(
+            count(&controller, "SELECT COUNT(*) FROM usage_sessions WHERE session_key = 'young'").await,
+            1
+        );
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_sessions").await, 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_run_at_once_and_end_when_told() {
+    let runs = std::cell::Cell::new(0);
+    let shutdown = crate::shutdown::Shutdown::default();
+    let job = every(Duration::from_secs(10), "test", shutdown.stop(), || {
+        runs.set(runs.get() + 1);
+        if runs.get() == 3 {
+            shutdown.begin();
+        }
+        std::future::ready(Err(JobError::Database(sqlx::Error::RowNotFound)))
+    });
+    job.await;
+    assert_eq!(runs.get(), 3, "a failure is no end");
+}

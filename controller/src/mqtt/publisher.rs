@@ -15,6 +15,7 @@ use super::connection::Pipe;
 use super::store::{self, Behind};
 use super::{LinkError, reports};
 use crate::ids::SiteId;
+use crate::live::Hint;
 use crate::payments::traces;
 use crate::shutdown::Stop;
 use crate::state::Controller;
@@ -108,13 +109,19 @@ async fn record(controller: &Controller, published: &[(SiteId, u64, bool)]) -> R
     }
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
+    let mut hints = Vec::new();
     for (site, generation, is_told) in published {
         store::delete_from_outbox(&mut transaction, site, *generation).await?;
         if *is_told {
-            traces::published(&mut transaction, site, *generation, now).await?;
+            let customers = traces::published(&mut transaction, site, *generation, now).await?;
+            hints.push(Hint::Site(site.clone()));
+            hints.extend(customers.into_iter().map(Hint::Payment));
         }
     }
     transaction.commit().await?;
+    for hint in hints {
+        controller.live.tell(hint);
+    }
     Ok(())
 }
 

@@ -110,7 +110,8 @@ async fn take_hello(
     }
     if hello.stored_generation <= state.generation && hello.stored_generation > 0 {
         // A Stored may have been lost with the connection before.
-        traces::stored(connection, site, hello.stored_generation, now).await?;
+        let customers = traces::stored(connection, site, hello.stored_generation, now).await?;
+        effects.hints.extend(customers.into_iter().map(Hint::Payment));
     }
     let held = Held { generation: hello.stored_generation, hash: StateHash::from_bytes(hello.state_hash) };
     tell(connection, site, desired::missing(held, state), now, effects).await
@@ -140,7 +141,8 @@ async fn tell(
     let told = state_messages(connection, site, from, &mut messages).await?;
     effects.messages.append(&mut messages);
     if let Some(generation) = told {
-        traces::published(connection, site, generation, now).await?;
+        let customers = traces::published(connection, site, generation, now).await?;
+        effects.hints.extend(customers.into_iter().map(Hint::Payment));
     }
     Ok(())
 }
@@ -249,7 +251,8 @@ async fn take_stored(
         return Ok(());
     }
     if store::raise_stored(connection, site, stored.generation).await? {
-        traces::stored(connection, site, stored.generation, now).await?;
+        let customers = traces::stored(connection, site, stored.generation, now).await?;
+        effects.hints.extend(customers.into_iter().map(Hint::Payment));
         effects.hints.push(Hint::Site(site.clone()));
     }
     Ok(())
@@ -278,9 +281,8 @@ async fn take_applied(
     let is_complete = applied.failures_total <= listed;
     show_failures(connection, site, &failed, is_complete, effects).await?;
     if is_complete {
-        for customer in traces::verified(connection, site, applied.generation, &failed, now).await? {
-            effects.hints.push(Hint::Payment(customer));
-        }
+        let customers = traces::verified(connection, site, applied.generation, &failed, now).await?;
+        effects.hints.extend(customers.into_iter().map(Hint::Payment));
     } else {
         // Lines that are not listed may have failed as well, so that none is taken for verified.
         tracing::warn!(

@@ -1,1 +1,426 @@
-//! pending
+//! The link over real sockets: an agent's end of a TLS connection, and the database behind.
+
+use rumqttc::mqttbytes::v4::Packet;
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::topics::Up;
+use tawi_shared::wire::{
+    self, AppliedV1, ByeV1, CursorV1, DownMessage, EventKind, EventV1, FailureKind, HelloV1, Lane,
+    LineFailureV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1, UsageBatchV1,
+};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use crate::broker::testing::{Agent, House, PATIENCE, connect, settings, will};
+use crate::desired::{self, Refreshed};
+use crate::ids::LineId;
+use crate::payments::testing::{World, world};
+use crate::pki::SiteCertificate;
+use crate::sites::{self, Site};
+use crate::usage;
+
+const EPOCH: u32 = 7;
+
+/// A controller whose link runs, with one site and one line.
+struct Link {
+    house: House,
+    world: World,
+    certificate: SiteCertificate,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    async fn open() -> Self {
+        let house = House::open(settings()).await;
+        let world = world(&house.controller.database).await;
+        let certificate = house.certificate(world.site.as_str()).await;
+        let stop = house.shutdown.stop();
+        let link = super::run(house.controller.clone(), house.broker.address.clone(), stop);
+        Self { task: tokio::spawn(link), house, world, certificate }
+    }
+
+    async fn agent(&self) -> Agent {
+        self.house.agent(self.world.site.as_str(), &self.certificate).await
+    }
+
+    /// An agent that has said hello and been told how far each lane is.
+    async fn greeted(&self, hello: HelloV1) -> Agent {
+        let mut agent = self.agent().await;
+        agent.say(Up::Hello, &hello, (EPOCH, 0)).await;
+        for lane in [Lane::Event, Lane::Usage] {
+            assert_eq!(cursor(&mut agent).await.lane, lane.code());
+        }
+        agent
+    }
+
+    /// The line is paid up to `until`.
+    async fn pay(&self, until: i64) -> u64 {
+        let mut write = self.house.controller.database.write().await.unwrap();
+        sqlx::query("UPDATE subscriptions SET status = 'active', paid_until = $1 WHERE id = $2")
+            .bind(until)
+            .bind(self.world.line.as_str())
+            .execute(&mut *write)
+            .await
+            .unwrap();
+        let refreshed = desired::refresh_line(&mut write, &self.world.line, UnixMillis(1)).await.unwrap();
+        write.commit().await.unwrap();
+        self.house.controller.live.ring_outbox();
+        match refreshed {
+            Refreshed::Changed { generation, .. } => generation,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    async fn site(&self) -> Site {
+        let mut read = self.house.controller.database.read().await.unwrap();
+        sites::get(&mut read, &self.world.site).await.unwrap().unwrap()
+    }
+
+    async fn hash(&self) -> StateHash {
+        let mut read = self.house.controller.database.read().await.unwrap();
+        desired::store::state_of(&mut read, &self.world.site).await.unwrap().unwrap().hash
+    }
+
+    async fn column(&self, query: &'static str) -> i64 {
+        let mut read = self.house.controller.database.read().await.unwrap();
+        sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+    }
+
+    /// Waits until a site is as it should be; hints tell when to look again.
+    async fn site_becomes(&self, what: &str, is_so: impl Fn(&Site) -> bool) -> Site {
+        let mut hints = self.house.controller.live.listen();
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let site = self.site().await;
+                if is_so(&site) {
+                    return site;
+                }
+                let _ = hints.recv().await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("never: {what}"))
+    }
+
+    async fn close(self) {
+        self.house.close().await;
+        timeout(PATIENCE, self.task).await.unwrap().unwrap();
+    }
+}
+
+async fn cursor(agent: &mut Agent) -> CursorV1 {
+    match agent.heard().await {
+        DownMessage::Cursor(cursor) => cursor,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn delta(agent: &mut Agent) -> StateDeltaV1 {
+    match agent.heard().await {
+        DownMessage::Delta(delta) => delta,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn hello(connection_epoch: u64, stored_generation: u64, hash: StateHash) -> HelloV1 {
+    HelloV1 {
+        boot_id: 1,
+        connection_epoch,
+        protocol_oldest: 1,
+        protocol_newest: 1,
+        stored_generation,
+        applied_generation: 0,
+        state_hash: hash.to_bytes(),
+        clock_ms: 1,
+        is_clock_trusted: true,
+        agent_version: "0.1.0".into(),
+        routers: vec![RouterStatusV1 { name: "core".into(), is_reachable: true, release: "7.18".into() }],
+    }
+}
+
+fn fresh() -> HelloV1 {
+    hello(1, 0, StateHash::default())
+}
+
+fn usage_of(line: &LineId, download_bytes: u64) -> UsageBatchV1 {
+    UsageBatchV1 {
+        sessions: vec![SessionUsageV1 {
+            line: line.to_string(),
+            session: "core:1:1".into(),
+            started_at_ms: 1,
+            sampled_at_ms: 2,
+            upload_bytes: 5,
+            download_bytes,
+            is_ended: false,
+            address: "10.0.0.2".into(),
+        }],
+    }
+}
+
+fn event(kind: EventKind, line: Option<&LineId>) -> EventV1 {
+    EventV1 {
+        at_ms: 9,
+        kind: kind.code(),
+        line: line.map(ToString::to_string),
+        router: None,
+        detail: "x".into(),
+    }
+}
+
+#[tokio::test]
+async fn a_payment_reaches_the_site_and_comes_back_verified() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    let site = link.site_becomes("online", |site| site.presence.is_online).await;
+    assert_eq!(site.agent_version, "0.1.0");
+    let generation = link.pay(1_790_000_000_000).await;
+    let told = delta(&mut agent).await;
+    assert_eq!((told.from_generation, told.to_generation), (0, generation));
+    assert_eq!(told.lines[0].line, link.world.line.as_str());
+    assert_eq!(told.state_hash, StateHash::of(&told.lines, &told.profiles).to_bytes());
+    agent.say(Up::Ack, &StoredV1 { generation, stored_at_ms: 1 }, (EPOCH, 0)).await;
+    link.site_becomes("stored", |site| site.stored_generation == generation).await;
+    let failure = LineFailureV1 {
+        line: link.world.line.to_string(),
+        kind: FailureKind::Refused.code(),
+        detail: "no such profile".into(),
+    };
+    let mut applied = AppliedV1 {
+        generation,
+        state_hash: told.state_hash,
+        applied_at_ms: 1,
+        failures: vec![failure],
+        failures_total: 1,
+    };
+    agent.say(Up::Ack, &applied, (EPOCH, 0)).await;
+    link.site_becomes("failed", |site| site.failures_total == 1).await;
+    assert_eq!(
+        link.column("SELECT COUNT(*) FROM subscriptions WHERE failure LIKE '%no such profile'").await,
+        1
+    );
+    applied.failures.clear();
+    applied.failures_total = 0;
+    agent.say(Up::Ack, &applied, (EPOCH, 0)).await;
+    let site = link
+        .site_becomes("applied", |site| site.failures_total == 0 && site.applied_generation == generation)
+        .await;
+    assert!(site.applied_at.is_some());
+    assert_eq!(link.column("SELECT COUNT(*) FROM subscriptions WHERE failure <> ''").await, 0);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_was_away_is_told_what_it_lacks_by_its_hello() {
+    let link = Link::open().await;
+    let first = link.pay(1_000).await;
+    let held = link.hash().await;
+    let second = link.pay(2_000).await;
+    let newest = link.hash().await;
+
+    let mut behind = link.greeted(hello(1, first, held)).await;
+    let told = delta(&mut behind).await;
+    assert_eq!((told.from_generation, told.to_generation), (first, second));
+    assert_eq!(told.lines.len(), 1);
+
+    let mut empty = link.greeted(hello(2, 0, StateHash::default())).await;
+    let DownMessage::Snapshot(whole) = empty.heard().await else { panic!("not a snapshot") };
+    assert_eq!((whole.generation, whole.chunks, whole.state_hash), (second, 1, newest.to_bytes()));
+
+    let mut damaged = link.greeted(hello(3, second, held)).await;
+    assert!(matches!(damaged.heard().await, DownMessage::Snapshot(_)), "same number, other content");
+
+    // Ahead of a database that was restored: everything, under a number that it takes.
+    let mut ahead = link.greeted(hello(4, second + 40, held)).await;
+    let DownMessage::Snapshot(whole) = ahead.heard().await else { panic!("not a snapshot") };
+    assert_eq!((whole.generation, whole.state_hash), (second + 41, newest.to_bytes()));
+
+    let mut current = link.greeted(hello(5, second + 41, newest)).await;
+    current.say(Up::Usage, &usage_of(&link.world.line, 1), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut current).await.cursor, 1, "nothing was sent before this answer");
+    link.close().await;
+}
+
+#[tokio::test]
+async fn usage_and_events_are_counted_once_however_often_they_come() {
+    let link = Link::open().await;
+    link.pay(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    for (download, seq, expected) in [(100, 1, 1), (100, 1, 1), (250, 2, 2), (100, 1, 2)] {
+        agent.say(Up::Usage, &usage_of(&link.world.line, download), (EPOCH, seq)).await;
+        let answer = cursor(&mut agent).await;
+        assert_eq!((answer.lane, answer.store_epoch, answer.cursor), (Lane::Usage.code(), EPOCH, expected));
+    }
+    // A wiped store counts anew, and tells an older total once more.
+    agent.say(Up::Usage, &usage_of(&link.world.line, 90), (EPOCH + 1, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    for _ in 0..2 {
+        agent.say(Up::Event, &event(EventKind::LineOnline, Some(&link.world.line)), (EPOCH, 1)).await;
+        assert_eq!(cursor(&mut agent).await.cursor, 1);
+    }
+    let mut read = link.house.controller.database.read().await.unwrap();
+    let totals = usage::totals_of_line(&mut read, &link.world.line).await.unwrap();
+    assert_eq!((totals.download_bytes, totals.upload_bytes, totals.sessions), (250, 5, 1));
+    assert_eq!(sites::events_of(&mut read, &link.world.site, 10).await.unwrap().len(), 1);
+    drop(read);
+    assert_eq!(
+        link.column("SELECT COUNT(*) FROM subscriptions WHERE is_online = 1 AND last_address = '10.0.0.2'")
+            .await,
+        1
+    );
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_hole_in_a_lane_is_waited_for_and_one_that_cannot_heal_is_passed() {
+    let link = Link::open().await;
+    link.pay(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let line = link.world.line.clone();
+    for (seq, expected) in [(1, 1), (3, 1), (2, 2), (3, 3)] {
+        agent.say(Up::Event, &event(EventKind::LineExpired, Some(&line)), (EPOCH, seq)).await;
+        assert_eq!(cursor(&mut agent).await.cursor, expected, "{seq}");
+    }
+    // After a hello the agent begins with the oldest that it has.
+    let mut again = link.greeted(hello(2, 1, link.hash().await)).await;
+    again.say(Up::Event, &event(EventKind::LineExpired, Some(&line)), (EPOCH, 90)).await;
+    assert_eq!(cursor(&mut again).await.cursor, 90);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn damaged_messages_disturb_nothing() {
+    let link = Link::open().await;
+    link.pay(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let mut damaged = wire::encode(&usage_of(&link.world.line, 1_000_000), 0, EPOCH, 1).unwrap();
+    let last = damaged.len() - 1;
+    damaged[last] ^= 1;
+    let site = link.world.site.clone();
+    for payload in [damaged, vec![], vec![0; 70_000], b"{}".to_vec()] {
+        agent.publish(&Up::Usage.topic(&site), payload).await;
+    }
+    agent.say(Up::Usage, &usage_of(&link.world.line, 10), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    let mut read = link.house.controller.database.read().await.unwrap();
+    assert_eq!(usage::totals_of_line(&mut read, &link.world.line).await.unwrap().download_bytes, 10);
+    drop(read);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_is_believed_about_its_own_lines_only() {
+    let link = Link::open().await;
+    link.pay(1_000).await;
+    let thief = link.house.certificate("thief").await;
+    let mut agent = link.house.agent("thief", &thief).await;
+    agent.say(Up::Hello, &HelloV1 { routers: vec![], ..fresh() }, (EPOCH, 0)).await;
+    for _ in 0..2 {
+        cursor(&mut agent).await;
+    }
+    let line = &link.world.line;
+    agent.say(Up::Usage, &usage_of(line, 1 << 40), (EPOCH, 1)).await;
+    cursor(&mut agent).await;
+    agent.say(Up::Event, &event(EventKind::LineOnline, Some(line)), (EPOCH, 1)).await;
+    cursor(&mut agent).await;
+    let foreign = LineFailureV1 { line: line.to_string(), kind: 1, detail: "x".into() };
+    let applied = AppliedV1 {
+        generation: 0,
+        state_hash: StateHash::default().to_bytes(),
+        applied_at_ms: 1,
+        failures: vec![foreign],
+        failures_total: 1,
+    };
+    agent.say(Up::Ack, &applied, (EPOCH, 0)).await;
+    // And in the other's name: the broker does not pass it on.
+    agent
+        .publish(
+            &Up::Bye.topic(&link.world.site),
+            wire::encode(&ByeV1 { connection_epoch: 9 }, 0, 1, 0).unwrap(),
+        )
+        .await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 2)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 2);
+    let touched =
+        "SELECT COUNT(*) FROM subscriptions WHERE is_online = 1 OR failure <> '' OR last_address <> ''";
+    assert_eq!(link.column(touched).await, 0);
+    assert_eq!(link.column("SELECT COUNT(*) FROM usage_sessions").await, 0);
+    assert_eq!(link.column("SELECT COUNT(*) FROM site_events WHERE line_id IS NOT NULL").await, 0);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_farewell_of_an_older_connection_is_ignored() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(hello(5, 0, StateHash::default())).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    agent.say(Up::Bye, &ByeV1 { connection_epoch: 4 }, (EPOCH, 0)).await;
+    // In order after it, so that its answer proves that the farewell was read.
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    cursor(&mut agent).await;
+    assert!(link.site().await.presence.is_online);
+    agent.say(Up::Bye, &ByeV1 { connection_epoch: 5 }, (EPOCH, 0)).await;
+    link.site_becomes("offline", |site| !site.presence.is_online).await;
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_says_farewell_by_its_will() {
+    let link = Link::open().await;
+    let site = link.world.site.clone();
+    let mut agent = Agent::over(site.as_str(), link.house.tls(Some(&link.certificate)).await.unwrap());
+    let mut with_will = connect(site.as_str(), site.as_str());
+    let bye = wire::encode(&ByeV1 { connection_epoch: 1 }, 0, EPOCH, 0).unwrap();
+    with_will.last_will = Some(will(&Up::Bye.topic(&site), bye));
+    agent.send(&Packet::Connect(with_will)).await;
+    agent.packet().await.unwrap();
+    agent.say(Up::Hello, &fresh(), (EPOCH, 0)).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    drop(agent);
+    link.site_becomes("offline", |site| !site.presence.is_online).await;
+    link.close().await;
+}
+
+#[tokio::test]
+async fn routers_appear_by_themselves_and_their_state_is_kept() {
+    let link = Link::open().await;
+    let mut greeting = fresh();
+    greeting.routers.push(RouterStatusV1 {
+        name: "tower".into(),
+        is_reachable: false,
+        release: String::new(),
+    });
+    greeting.routers.push(RouterStatusV1 {
+        name: "No Id".into(),
+        is_reachable: true,
+        release: String::new(),
+    });
+    let _agent = link.greeted(greeting).await;
+    let mut read = link.house.controller.database.read().await.unwrap();
+    let routers = sites::routers_of(&mut read, &link.world.site).await.unwrap();
+    let shown: Vec<_> = routers
+        .iter()
+        .map(|router| (router.name.as_str(), router.is_reachable, router.release.as_str()))
+        .collect();
+    assert_eq!(shown, [("core", true, "7.18"), ("tower", false, "")]);
+    assert_eq!(routers[0].id, link.world.router, "known ones keep their id");
+    drop(read);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn the_outbox_is_empty_once_its_sites_were_told() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    let mut hints = link.house.controller.live.listen();
+    link.pay(1_000).await;
+    let generation = delta(&mut agent).await.to_generation;
+    let emptied = timeout(PATIENCE, async {
+        while link.column("SELECT COUNT(*) FROM outbox").await != 0 {
+            hints.recv().await.unwrap();
+        }
+    });
+    emptied.await.unwrap();
+    assert_eq!(link.site().await.stored_generation, 0, "told is not stored");
+    assert_eq!(link.site().await.generation, generation);
+    link.close().await;
+}
