@@ -20,6 +20,7 @@ mod ledger;
 mod pass;
 pub mod plan;
 pub(crate) mod read;
+mod record;
 mod session;
 mod settings;
 mod verify;

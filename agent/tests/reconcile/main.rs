@@ -9,6 +9,7 @@
     reason = "a test that cannot go on stops; clippy's own exception knows only functions marked as tests"
 )]
 
+mod chaos;
 mod faults;
 mod guard;
 mod hotspot;

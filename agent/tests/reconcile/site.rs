@@ -144,6 +144,11 @@ impl Site {
         delta.to_generation
     }
 
+    /// The lines that are wanted now.
+    pub fn lines(&self) -> impl Iterator<Item = &LineV1> {
+        self.lines.values()
+    }
+
     /// Sends a new generation, waits until it is settled, and gives the failures.
     pub async fn settle(&mut self, change: impl FnOnce(&mut Wants<'_>)) -> Vec<LineFailure> {
         let generation = self.want(change);
