@@ -14,6 +14,7 @@ fn unit(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../systemd").join(name)
 }
 
+#[expect(clippy::expect_used, reason = "without systemd-analyze nothing here can be judged")]
 fn analyze(arguments: &[&str]) -> (bool, String) {
     let output = Command::new("systemd-analyze")
         .args(arguments)

@@ -36,7 +36,7 @@ const META_ROUTER: &[u8] = b"router/";
 /// The longest session key that is kept, in bytes. A longer one is not of our making.
 pub(super) const SESSION_BYTES: usize = 200;
 /// The longest text for people in an event or a failure, in bytes; the wire contract says so.
-pub const DETAIL_BYTES: usize = 200;
+pub(super) const DETAIL_BYTES: usize = 200;
 /// The body of one usage batch, in bytes: it lies on flash as one value, and the engine puts values of more than a
 /// page into files of their own.
 pub(super) const BATCH_BYTES: usize = 3_500;
@@ -122,7 +122,7 @@ pub(super) fn event_to_wire(event: &Event) -> EventV1 {
     }
 }
 
-/// At most [`DETAIL_BYTES`] of a text, never half a letter.
+/// At most 200 bytes of a text, as the wire contract has it; never half a letter.
 #[must_use]
 pub fn shortened(text: &str) -> &str {
     text.get(..text.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default()
