@@ -4,7 +4,9 @@
 //! line are counted where they leave the machine. The socket stands in a directory that only the agent can enter.
 //! What travels is `session.rs`'s business.
 
+use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -17,9 +19,9 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
-use tokio::net::{TcpStream, UnixListener};
+use tokio::net::{TcpStream, UnixListener, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -28,6 +30,10 @@ use crate::config::{ControllerAddress, ControllerConfig};
 
 /// Name look-up, TCP and TLS together.
 pub const DIAL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long an address is tried alone before the next is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS: Duration = Duration::from_millis(250);
+/// Addresses of one name that are tried at most, give or take one.
+const ADDRESSES: usize = 8;
 /// rumqttc connects to the socket at once; whoever does not is not coming.
 const ACCEPT_DEADLINE: Duration = Duration::from_secs(5);
 /// Each way of the splice. A usage batch is 4 KiB.
@@ -189,7 +195,7 @@ pub async fn dial_address(
     let name = ServerName::try_from(server_name.unwrap_or(&address.host).to_owned())
         .map_err(|_| DialError::BadName { address: address.clone() })?;
     let dialing = async {
-        let tcp = TcpStream::connect((address.host.as_str(), address.port))
+        let tcp = connect(&address.host, address.port)
             .await
             .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
             .map_err(|source| DialError::Connect { address: address.clone(), source })?;
@@ -204,6 +210,42 @@ pub async fn dial_address(
         Ok(dialed) => dialed,
         Err(_) => Err(DialError::TooSlow { address: address.clone() }),
     }
+}
+
+/// Connects to whichever address of a host answers first. They are tried one after the other with a short start
+/// between, as RFC 8305 has it: many a mobile network hands out IPv6 addresses that lead nowhere.
+async fn connect(host: &str, port: u16) -> io::Result<TcpStream> {
+    let (six, four): (VecDeque<_>, VecDeque<_>) =
+        lookup_host((host, port)).await?.partition(SocketAddr::is_ipv6);
+    let mut addresses = alternating(six, four).into_iter();
+    let mut attempts = JoinSet::new();
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    loop {
+        let next = addresses.next();
+        let has_next = next.is_some();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            Some(attempt) = attempts.join_next() => match attempt {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(error)) => last = error,
+                Err(error) => last = io::Error::other(error),
+            },
+            () = sleep(NEXT_ADDRESS), if has_next => {}
+            else => return Err(last),
+        }
+    }
+}
+
+/// One of each in turn, the first kind first, at most [`ADDRESSES`].
+fn alternating<T>(mut first: VecDeque<T>, mut second: VecDeque<T>) -> Vec<T> {
+    let mut all = Vec::new();
+    while all.len() < ADDRESSES && !(first.is_empty() && second.is_empty()) {
+        all.extend(first.pop_front());
+        all.extend(second.pop_front());
+    }
+    all
 }
 
 /// A listening socket that only the agent's user can reach.
@@ -267,5 +309,29 @@ impl AsyncWrite for Counted {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_both_kinds_take_turns() {
+        let check = |six: &[u8], four: &[u8], expected: &[u8]| {
+            let deque = |numbers: &[u8]| numbers.iter().copied().collect::<VecDeque<_>>();
+            assert_eq!(alternating(deque(six), deque(four)), expected);
+        };
+        check(&[], &[], &[]);
+        check(&[1, 2, 3], &[11], &[1, 11, 2, 3]);
+        check(&[], &[11, 12], &[11, 12]);
+    }
+
+    #[tokio::test]
+    async fn a_port_that_nobody_listens_on_is_refused_and_a_name_without_address_is_said_so() {
+        let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+        let refused = connect("127.0.0.1", closed.port()).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        assert!(connect("no-such-host.invalid", 1).await.is_err());
     }
 }

@@ -146,16 +146,16 @@ async fn connect_once(
     if subscribed.is_err() {
         session.stop();
     }
-    let (why, was_good) = session.ended().await;
+    let ended = session.ended().await;
     // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
     // the splice knows how: a refused certificate, for one, shows after the handshake.
     let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();
-    let why = line_error.map_or(why, |line_error| line_error.to_string());
+    let why = line_error.map_or_else(|| ended.why.clone(), |line_error| line_error.to_string());
     match subscribed {
         Ok(true) => {
             // A core that is gone needs no telling.
             let _ = core.send(FromLink::Down { connection_epoch, why }).await;
-            Ok(was_good)
+            Ok(ended.was_good)
         }
         Ok(false) => Err(TryError::Refused(why)),
         Err(_) => Err(TryError::NotSubscribed),
@@ -181,5 +181,22 @@ impl Share {
 impl Drop for Share {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_the_core_is_bounded_in_bytes_and_given_back() {
+        let waiting = Arc::new(AtomicU64::new(0));
+        let first = Share::take(&waiting, INBOUND_BYTES - 10).unwrap();
+        let second = Share::take(&waiting, 10).unwrap();
+        assert!(Share::take(&waiting, 1).is_none());
+        drop(second);
+        assert!(Share::take(&waiting, 10).is_some());
+        drop(first);
+        assert_eq!(waiting.load(Ordering::Relaxed), 0);
     }
 }

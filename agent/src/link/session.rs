@@ -37,7 +37,7 @@ const IN_FLIGHT: u16 = 64;
 /// TCP, TLS and CONNACK as rumqttc sees them: only the CONNACK, since the line is already up.
 const CONNACK_SECONDS: u64 = 30;
 /// How long a farewell may take.
-const FAREWELL_DEADLINE: Duration = Duration::from_secs(2);
+const FAREWELL_DEADLINE: Duration = Duration::from_secs(4);
 
 /// The connection is gone, or so slow that it will be.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -56,7 +56,8 @@ pub struct Connection {
     is_good: Arc<AtomicBool>,
     /// Dropped with this value, which tells the link.
     _hold: mpsc::Sender<()>,
-    ended: oneshot::Receiver<()>,
+    /// Answers when the last byte has left the machine.
+    drained: oneshot::Receiver<()>,
 }
 
 impl Connection {
@@ -86,7 +87,7 @@ impl Connection {
         let bye = ByeV1 { connection_epoch: self.connection_epoch };
         let is_said = encode(&bye, 0, 0, 0).is_ok_and(|bytes| self.say(Up::Bye, bytes).is_ok());
         if is_said && self.client.try_disconnect().is_ok() {
-            let _ = tokio::time::timeout(FAREWELL_DEADLINE, self.ended).await;
+            let _ = tokio::time::timeout(FAREWELL_DEADLINE, self.drained).await;
         }
     }
 }
@@ -125,6 +126,16 @@ pub(super) struct Session {
     /// Ends when the core drops its connection.
     held: mpsc::Receiver<()>,
     is_good: Arc<AtomicBool>,
+    drained: oneshot::Sender<()>,
+}
+
+/// How a session ended.
+pub(super) struct Ended {
+    pub(super) why: String,
+    /// Whether the controller answered the hello.
+    pub(super) was_good: bool,
+    /// To be dropped when the last byte has left the machine: a farewell waits for it.
+    pub(super) _drained: oneshot::Sender<()>,
 }
 
 /// Starts the pair on our own socket.
@@ -138,7 +149,7 @@ pub(super) fn start(
     let (client, event_loop) = pair(settings, socket, connection_epoch);
     let (hold, held) = mpsc::channel(1);
     let (subscribed_sender, subscribed) = oneshot::channel();
-    let (ended_sender, ended) = oneshot::channel();
+    let (drained_sender, drained) = oneshot::channel();
     let is_good = Arc::new(AtomicBool::new(false));
     let connection = Connection {
         client: client.clone(),
@@ -147,7 +158,7 @@ pub(super) fn start(
         address,
         is_good: Arc::clone(&is_good),
         _hold: hold,
-        ended,
+        drained,
     };
     let polling = Polling {
         client,
@@ -157,12 +168,8 @@ pub(super) fn start(
         opening: Some((connection, subscribed_sender)),
     };
     let mut task = JoinSet::new();
-    task.spawn(async move {
-        let why = polling.run(event_loop).await;
-        let _ = ended_sender.send(());
-        why
-    });
-    Session { task, subscribed, held, is_good }
+    task.spawn(polling.run(event_loop));
+    Session { task, subscribed, held, is_good, drained: drained_sender }
 }
 
 fn pair(settings: &LinkSettings, socket: &Path, connection_epoch: u64) -> (AsyncClient, EventLoop) {
@@ -198,8 +205,8 @@ impl Session {
         self.task.abort_all();
     }
 
-    /// Waits for the end: of the line, or of the core's patience. Says why, and whether the hello was answered.
-    pub(super) async fn ended(mut self) -> (String, bool) {
+    /// Waits for the end: of the line, or of the core's patience.
+    pub(super) async fn ended(mut self) -> Ended {
         let why = tokio::select! {
             ended = self.task.join_next() => match ended {
                 Some(Ok(why)) => why,
@@ -209,7 +216,7 @@ impl Session {
             // cancelled in the middle: the whole pair is dropped.
             _ = self.held.recv() => "the agent ended it".to_owned(),
         };
-        (why, self.is_good.load(Ordering::Relaxed))
+        Ended { why, was_good: self.is_good.load(Ordering::Relaxed), _drained: self.drained }
     }
 }
 

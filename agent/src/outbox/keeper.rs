@@ -241,9 +241,13 @@ impl Keeper {
             // An error says so before anything is taken out of memory.
             flash.store.require(RESERVE_BYTES)
         })?;
-        while let Some((event, is_historical)) = self.memory.events.front().cloned() {
-            self.attempt(|flash, _| flash.put_events(vec![event], is_historical, false))?;
-            self.memory.events.pop_front();
+        // All that came in the same condition in one commit; order is kept.
+        while let Some(&(_, is_historical)) = self.memory.events.front() {
+            let alike = self.memory.events.iter().take_while(|(_, was)| *was == is_historical);
+            let events: Vec<_> = alike.map(|(event, _)| event.clone()).collect();
+            let count = events.len();
+            self.attempt(|flash, _| flash.put_events(events, is_historical, false))?;
+            self.memory.events.drain(..count);
         }
         let sessions = self.memory.sessions.clone();
         for was_historical in [true, false] {

@@ -526,3 +526,24 @@ fn a_second_agent_on_the_same_directory_is_refused() {
     drop(first);
     assert!(StateLock::take(&directory.0).is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_hangs_is_not_waited_for_and_what_it_was_told_is_done_when_it_answers() {
+    let directory = Directory::new();
+    let (outbox, _) = Outbox::start(&directory.0, IdSource::system(), Clock::system()).await.unwrap();
+    let (release, hold) = std::sync::mpsc::channel::<()>();
+    let hung = outbox.call(move |_| hold.recv()).await;
+    assert_eq!(hung, Err(StoreError::Hung));
+    let state = moved(&DesiredState::default(), &[line("a", 1)], &[], &[]);
+    let started = tokio::time::Instant::now();
+    assert_eq!(outbox.call(|keeper| keeper.put_state(state)).await, Err(StoreError::Hung));
+    assert_eq!(started.elapsed(), Duration::ZERO, "nobody waits for a disk that is known to hang");
+    release.send(()).unwrap();
+    let overview = loop {
+        tokio::task::yield_now().await;
+        if let Ok(overview) = outbox.call(|keeper| keeper.overview()).await {
+            break overview;
+        }
+    };
+    assert_eq!(overview.stored_generation, 1);
+}
