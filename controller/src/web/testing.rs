@@ -198,6 +198,14 @@ impl Browser {
         self.send(Method::GET, path, None).await
     }
 
+    /// Reads a page again, as its script does.
+    pub(crate) async fn refresh(&mut self, path: &str) -> Answer {
+        let cookies = self.cookies.iter().map(|(name, value)| format!("{name}={value}"));
+        let cookies: Vec<_> = cookies.collect();
+        let request = self.client.get(format!("{}{path}", self.base)).header(COOKIE, cookies.join("; "));
+        answer(request.header("tawi-refresh", "1")).await
+    }
+
     /// Posts a form of the page, with the token that the page put into it.
     pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
         let token = self.form_token.clone();

@@ -1,0 +1,381 @@
+//! Every page over a real socket: that it shows what matters, escapes what people typed, refuses what a role may not
+//! do and what another site's form asks for, and says truthfully what became of a request for payment.
+
+use std::time::Duration;
+
+use sqlx::Executor as _;
+use tawi_shared::UnixMillis;
+
+use crate::customers::{self, NewCustomer, phone::Msisdn};
+use crate::payments::testing::World;
+use crate::staff::Role;
+use crate::web::testing::{Answer, Browser, START, Served};
+
+const NASTY: &str = "<script>alert(1)</script>";
+
+/// Runs SQL as the site's messages would have left it.
+async fn write(served: &Served, sql: &str) {
+    let mut write = served.controller.database.write().await.unwrap();
+    write.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()))).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+/// A customer whose name wants to be a script.
+async fn nasty(served: &Served) -> String {
+    let new = NewCustomer { name: NASTY.to_owned(), phone: Msisdn::parse("0711000111").unwrap() };
+    let mut write = served.controller.database.write().await.unwrap();
+    let created = customers::create(&mut write, new, &served.controller.ids, START).await.unwrap();
+    write.commit().await.unwrap();
+    let customers::Created::Created(customer) = created else { panic!("{created:?}") };
+    customer.id.to_string()
+}
+
+/// A payment booked `ago`, with steps in milliseconds after it.
+async fn payment(served: &Served, id: &str, ago: Duration, steps: [Option<i64>; 4], failure: &str) {
+    let at = START.minus(ago).0;
+    let World { customer, line, site, .. } = &served.world;
+    let [published, stored, verified, online] =
+        steps.map(|step| step.map_or_else(|| "NULL".to_owned(), |after| (at + after).to_string()));
+    let booked = at + 4;
+    write(
+        served,
+        &format!(
+            "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, \
+                                   subscription_id, received_at, booked_at) \
+             VALUES ('{id}', 'mpesa', 'TK{id}', 150000, '174379', '{}', '{line}', {at}, {booked}); \
+             INSERT INTO payment_traces VALUES ('{id}', '{line}', '{site}', 1, {at}, {booked}, {published}, {stored}, \
+                                                {verified}, {online}, '{failure}');",
+            customer.id
+        ),
+    )
+    .await;
+}
+
+async fn site_went(served: &Served, is_online: bool, ago: Duration) {
+    let at = START.minus(ago).0;
+    write(
+        served,
+        &format!("UPDATE sites SET is_online = {}, online_changed_at = {at}", i64::from(is_online)),
+    )
+    .await;
+}
+
+fn shows(answer: &Answer, wanted: &[&str]) {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    for text in wanted {
+        assert!(answer.body.contains(text), "{text:?} is missing in\n{}", answer.body);
+    }
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn the_overview_tells_money_sites_and_who_waits_and_why() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Viewer).await;
+    shows(&browser.get("/").await, &["KES 0.00", "No payment yet", "To begin", "No payment today yet."]);
+
+    site_went(&served, true, 2 * MINUTE).await;
+    payment(&served, "a1", 2 * SECOND, [Some(8), Some(30), Some(87), None], "").await;
+    payment(&served, "a2", 5 * MINUTE, [Some(8), Some(30), None, None], "refused by the router: full").await;
+    let page = browser.get("/").await;
+    shows(
+        &page,
+        &["KES 3,000.00", "2 payments", "87 ms", "TKa1", "Nyeri says: refused by the router: full."],
+    );
+    assert!(!page.body.contains("To begin"));
+
+    write(&served, "UPDATE payment_traces SET failure = ''").await;
+    site_went(&served, false, 20 * MINUTE).await;
+    shows(&browser.get("/").await, &["Nyeri is offline since 15:53", "0 <small>of 1</small>"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_people_typed_is_never_markup() {
+    let served = Served::start().await;
+    let id = nasty(&served).await;
+    write(
+        &served,
+        &format!(
+            "UPDATE subscriptions SET failure = '{NASTY}', last_address = '{NASTY}', customer_id = '{id}'; \
+             UPDATE sites SET name = '{NASTY}'; UPDATE plans SET name = '{NASTY}', description = '{NASTY}'; \
+             INSERT INTO site_events VALUES ('nyeri-01', 1, 1, 1, 1, 9, NULL, NULL, '{NASTY}');"
+        ),
+    )
+    .await;
+    let mut browser = served.browser(Role::Owner).await;
+    let one = format!("/customers/{id}");
+    let new = format!("{one}/subscriptions/new");
+    let search = format!("/customers?query={}", crate::web::error::percent_encoded(NASTY));
+    for path in ["/", "/customers", &search, &one, &new, "/plans", "/sites", "/sites/nyeri-01"] {
+        let page = browser.get(path).await;
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.body.contains("<script>alert"), "{path}");
+        assert!(
+            !page.body.contains(" style=") && !page.body.contains("<style"),
+            "{path}: the policy forbids it"
+        );
+        assert!(page.body.matches("<script").count() == 1, "{path}: one script, and it is a file");
+    }
+    shows(&browser.get(&one).await, &["&#60;script&#62;alert(1)"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_is_added_found_and_given_a_line() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let wrong = browser.post("/customers", &[("name", "Achieng"), ("phone", "12")]).await;
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.body.contains("value=\"Achieng\"") && wrong.body.contains("not a Kenyan mobile number"));
+
+    let added = browser.post("/customers", &[("name", "Achieng"), ("phone", "0722 000 111")]).await;
+    assert_eq!(added.status, 303, "{}", added.body);
+    let path = added.location().to_owned();
+    shows(&browser.get(&path).await, &["Achieng is added", "0722 000 111", "No subscription yet"]);
+    assert!(!browser.get(&path).await.body.contains("is added"), "a note is said once");
+    shows(&browser.get("/customers?query=0722%20000").await, &["Achieng", "2547•••••111"]);
+    shows(&browser.get("/customers?query=nobody").await, &["Nobody fits"]);
+
+    let plan = served.world.plan.id.to_string();
+    let fields = [("plan", plan.as_str()), ("router", "r1"), ("username", "line-1"), ("password", "abcdef")];
+    let taken = browser.post(&format!("{path}/subscriptions"), &fields).await;
+    assert_eq!(taken.status, 422);
+    assert!(taken.body.contains("another line on that router has this name"));
+    let fields = [("plan", plan.as_str()), ("router", "r1"), ("username", "achieng"), ("password", "abcdef")];
+    assert_eq!(browser.post(&format!("{path}/subscriptions"), &fields).await.status, 303);
+    let page = browser.get(&path).await;
+    shows(&page, &["never paid", "achieng", "KES 1,500.00"]);
+    assert!(!page.body.contains("abcdef"), "a line's password is never shown again");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
+    let served = Served::start().await;
+    site_went(&served, true, MINUTE).await;
+    payment(&served, "a1", 10 * SECOND, [Some(9), Some(31), Some(87), Some(1_240)], "").await;
+    let World { customer, line, .. } = &served.world;
+    let start = START.minus(90 * MINUTE).0;
+    write(
+        &served,
+        &format!(
+            "INSERT INTO usage_sessions VALUES ('nyeri-01', 'k', '{line}', {start}, {}, 1, 12000000, 3400000000, \
+             '10.0.0.7')",
+            START.0
+        ),
+    )
+    .await;
+    let mut browser = served.browser(Role::Viewer).await;
+    let page = browser.get(&format!("/customers/{}", customer.id)).await;
+    shows(
+        &page,
+        &["1.24 s", "Read back from the router", "+56 ms", "+1.15 s", "3.4 GB down", "12.0 MB up", "<rect"],
+    );
+    shows(&browser.get("/payments/a1").await, &["TKa1", "1.24 s", "Wanjiku"]);
+    assert_eq!(browser.get("/payments/none").await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_site_shows_what_fails_and_why() {
+    let served = Served::start().await;
+    write(
+        &served,
+        "UPDATE sites SET is_online = 1, online_changed_at = 1, generation = 9, stored_generation = 9, \
+             applied_generation = 7, failures_total = 1, agent_version = '1.2.3'; \
+         UPDATE routers SET is_reachable = 1, reachable_changed_at = 1, release = '7.16.2'; \
+         UPDATE subscriptions SET failure = 'a foreign row has that name'; \
+         INSERT INTO site_events VALUES ('nyeri-01', 1, 1, 1, 1, 9, NULL, 'core', 'put right');",
+    )
+    .await;
+    let mut browser = served.browser(Role::Owner).await;
+    shows(&browser.get("/sites").await, &["Nyeri", "1.2.3", "tawi-controller site add"]);
+    let page = browser.get("/sites/nyeri-01").await;
+    shows(
+        &page,
+        &["2 changes on the way", "RouterOS 7.16.2", "a foreign row has that name", "Drift repaired"],
+    );
+    let bad = browser.post("/sites/nyeri-01/routers", &[("name", "Not A Name")]).await;
+    assert!(bad.status == 422 && bad.body.contains("value=\"Not A Name\""), "{}", bad.body);
+    assert_eq!(browser.post("/sites/nyeri-01/routers", &[("name", "tower")]).await.status, 303);
+    assert_eq!(browser.get("/sites/none").await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_owner_adds_what_is_sold() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let kind = [("service", "hotspot"), ("profile_name", "cafe-5"), ("download", "5M"), ("upload", "2M")];
+    assert_eq!(browser.post("/connection-types", &kind).await.status, 303);
+    shows(&browser.get("/plans").await, &["cafe-5 is added.", "5 Mbit/s / 2 Mbit/s", "Hotspot"]);
+    let twice = browser.post("/connection-types", &kind).await;
+    assert!(twice.status == 422 && twice.body.contains("a profile of that name already"));
+    let type_id = served.world.plan.connection_type.id.to_string();
+    let plan = |price: &'static str| {
+        [
+            ("name", "Week"),
+            ("connection_type", type_id.as_str()),
+            ("price", price),
+            ("validity", "7d"),
+            ("quota", "5GB"),
+        ]
+    };
+    let wrong = browser.post("/plans", &plan("a lot")).await;
+    assert!(
+        wrong.status == 422
+            && wrong.body.contains("is not an amount")
+            && wrong.body.contains("value=\"Week\"")
+    );
+    assert_eq!(browser.post("/plans", &plan("400")).await.status, 303);
+    shows(&browser.get("/plans").await, &["Week is added.", "KES 400.00", "7 days", "5.0 GB"]);
+    served.stop().await;
+}
+
+/// Every form of the pages, as somebody might post it.
+fn forms(world: &World) -> Vec<(String, Vec<(&'static str, String)>)> {
+    let (customer, line) = (&world.customer.id, &world.line);
+    let own = |fields: &[(&'static str, &str)]| fields.iter().map(|(n, v)| (*n, (*v).to_owned())).collect();
+    vec![
+        ("/customers".to_owned(), own(&[("name", "X"), ("phone", "0722000111")])),
+        (format!("/customers/{customer}/subscriptions"), own(&[("router", "r1"), ("username", "x")])),
+        (format!("/subscriptions/{line}/hold"), own(&[])),
+        (format!("/subscriptions/{line}/release"), own(&[])),
+        (format!("/subscriptions/{line}/payment-requests"), own(&[("phone", "0722000111"), ("amount", "1")])),
+        ("/plans".to_owned(), own(&[("name", "X")])),
+        ("/connection-types".to_owned(), own(&[("service", "pppoe")])),
+        ("/sites/nyeri-01/routers".to_owned(), own(&[("name", "x")])),
+    ]
+}
+
+async fn post(browser: &mut Browser, path: &str, fields: &[(&'static str, String)], is_ours: bool) -> u16 {
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if is_ours {
+        browser.post(path, &fields).await.status
+    } else {
+        browser.post_bare(path, &fields).await.status
+    }
+}
+
+#[tokio::test]
+async fn no_form_is_taken_without_its_token_from_a_viewer_or_from_a_stranger() {
+    let served = Served::start().await;
+    let (mut owner, mut viewer) = (served.browser(Role::Owner).await, served.browser(Role::Viewer).await);
+    let mut operator = served.browser(Role::Operator).await;
+    for (path, fields) in forms(&served.world) {
+        assert_eq!(post(&mut owner, &path, &fields, false).await, 403, "without a token: {path}");
+        assert_eq!(post(&mut viewer, &path, &fields, true).await, 403, "by a viewer: {path}");
+        let mut stranger = served.stranger();
+        assert_eq!(post(&mut stranger, &path, &fields, true).await, 303, "by a stranger: {path}");
+    }
+    for path in ["/plans", "/connection-types", "/sites/nyeri-01/routers"] {
+        assert_eq!(operator.post(path, &[("name", "x")]).await.status, 403, "by an operator: {path}");
+    }
+    let page = viewer.get(&format!("/customers/{}", served.world.customer.id)).await;
+    shows(&page, &["Wanjiku"]);
+    assert!(
+        !page.body.contains("payment-requests") && !page.body.contains("/hold"),
+        "a viewer sees no such buttons"
+    );
+    assert_eq!(viewer.get("/customers/new").await.status, 403);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn hold_and_release_say_what_they_did() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let (line, page) = (&served.world.line, format!("/customers/{}", served.world.customer.id));
+    assert_eq!(browser.post(&format!("/subscriptions/{line}/hold"), &[]).await.location(), page);
+    shows(&browser.get(&page).await, &["on hold", "On hold: the site takes the line off", "Release"]);
+    browser.post(&format!("/subscriptions/{line}/hold"), &[]).await;
+    shows(&browser.get(&page).await, &["It was on hold already."]);
+    browser.post(&format!("/subscriptions/{line}/release"), &[]).await;
+    shows(&browser.get(&page).await, &["Released", ">Hold<"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn asking_for_a_payment_is_told_as_it_is() {
+    let served = Served::start_with_mpesa().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let page = format!("/customers/{}", served.world.customer.id);
+    let ask = format!("/subscriptions/{}/payment-requests", served.world.line);
+    shows(&browser.get(&page).await, &["value=\"0712 345 678\"", "value=\"1500\""]);
+    let wrong = browser.post(&ask, &[("phone", "12"), ("amount", "1500")]).await;
+    assert!(wrong.status == 422 && wrong.body.contains("Nothing was sent yet"), "{}", wrong.body);
+    let cents = browser.post(&ask, &[("phone", "0712345678"), ("amount", "1.50")]).await;
+    assert!(cents.status == 422 && cents.body.contains("whole shillings"), "{}", cents.body);
+
+    let fields = [("phone", "0712345678"), ("amount", "1500")];
+    let sent = browser.post(&ask, &fields).await;
+    assert_eq!((sent.status, sent.location()), (303, page.as_str()));
+    let said = browser.get(&page).await;
+    shows(&said, &["KES 1,500.00"]);
+    assert!(said.body.contains("is asked of 0712 345 678") || said.body.contains("Paid: "), "{}", said.body);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_request_within_two_minutes_is_refused_in_words() {
+    let served = Served::start_with_mpesa().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let World { customer, line, .. } = &served.world;
+    let at = START.minus(30 * SECOND).0;
+    write(
+        &served,
+        &format!(
+            "INSERT INTO payment_intents (id, subscription_id, customer_id, short_code, phone, amount_cents, \
+                 callback_token, state, requested_by, created_at, updated_at) \
+             VALUES ('i1', '{line}', '{}', '174379', '254712345678', 150000, '{}', 'submit_unknown', 'staff:a', {at}, {at})",
+            customer.id,
+            "a".repeat(32)
+        ),
+    )
+    .await;
+    let page = format!("/customers/{}", customer.id);
+    shows(&browser.get(&page).await, &["do not pay again", "not known"]);
+    let fields = [("phone", "0712345678"), ("amount", "1500")];
+    browser.post(&format!("/subscriptions/{line}/payment-requests"), &fields).await;
+    shows(
+        &browser.get(&page).await,
+        &["Nothing was sent: a request for KES 1,500.00 is open already", "in 1 min"],
+    );
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_page_that_is_read_again_by_the_script_leaves_the_note_to_a_person() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Operator).await;
+    browser.post("/customers", &[("name", "Achieng"), ("phone", "0722000111")]).await;
+    let refreshed = browser.refresh("/").await;
+    shows(&refreshed, &["Overview"]);
+    assert!(!refreshed.body.contains("is added"));
+    shows(&browser.get("/").await, &["Achieng is added"]);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_of_customers_goes_on_page_by_page() {
+    let served = Served::start().await;
+    let mut write = served.controller.database.write().await.unwrap();
+    for number in 0..60_i64 {
+        let phone = Msisdn::parse(&format!("07110001{number:02}")).unwrap();
+        let new = NewCustomer { name: format!("Customer {number}"), phone };
+        let at = UnixMillis(START.0 + number);
+        customers::create(&mut write, new, &served.controller.ids, at).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let mut browser = served.browser(Role::Viewer).await;
+    let first = browser.get("/customers").await;
+    shows(&first, &["Customer 59", "/customers?query=&#38;page=1"]);
+    assert!(!first.body.contains("Customer 9<"));
+    let second = browser.get("/customers?query=&page=1").await;
+    shows(&second, &["Customer 9<", "Wanjiku", "rel=\"prev\""]);
+    assert!(!second.body.contains("rel=\"next\""));
+    served.stop().await;
+}
