@@ -161,6 +161,8 @@ impl TraceView {
                     is_failing = false;
                     (trace.failure.clone(), "failed")
                 }
+                // A customer who pays while online has no new session, and none is missing.
+                None if trace.verified_at.is_some() => ("none seen".to_owned(), "waiting"),
                 None => ("not yet".to_owned(), "waiting"),
             };
             before = at.map_or(before, |at| at.max(before));

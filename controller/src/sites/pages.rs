@@ -85,7 +85,8 @@ fn router_view(router: &Router, is_site_up: bool, now: UnixMillis) -> RouterView
         (false, true, _) => Badge::bad("silent"),
         (_, false, _) => Badge::idle("not known"),
     };
-    let since = since(router.reachable_changed_at, now);
+    // While the site is away nobody knows since when.
+    let since = if is_site_up { since(router.reachable_changed_at, now) } else { String::new() };
     RouterView { name: router.name.clone(), release: router.release.clone(), badge, since }
 }
 
