@@ -96,6 +96,9 @@ fn config(settings: &BrokerSettings) -> BrokerConfig {
         .with_max_subscriptions_per_client(SUBSCRIPTIONS)
         .with_maximum_qos(1)
         .with_retain_available(false)
+        // The above refuses retained wills only (mqtt5 0.49.0); nothing that is published shall stay either.
+        .with_max_retained_messages(1)
+        .with_max_retained_message_size(1)
         .with_storage(storage);
     config.max_message_rate_per_client = MESSAGES_PER_SECOND;
     config.sys_topics_enabled = false;

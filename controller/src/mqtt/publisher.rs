@@ -19,6 +19,7 @@ use crate::live::Hint;
 use crate::payments::traces;
 use crate::shutdown::Stop;
 use crate::state::Controller;
+use crate::{database, desired};
 
 /// The second line.
 const PERIOD: Duration = Duration::from_secs(5);
@@ -82,24 +83,48 @@ async fn pass(
             published.push((behind.site, behind.generation, false));
             continue;
         }
-        // One consistent view of the site: generation, hash and lines of the same moment.
-        let mut view = connection.begin().await?;
-        let from = store::agent(&mut view, &behind.site).await?.map(|agent| agent.stored_generation);
         let mut messages = Vec::new();
-        let newest = reports::state_messages(&mut view, &behind.site, from, &mut messages).await?;
-        view.rollback().await?;
+        let newest = match read_state(&mut connection, &behind.site, &mut messages).await {
+            Ok(newest) => newest,
+            Err(LinkError::Database(error)) => return Err(error.into()),
+            Err(error) => {
+                // One site whose state cannot be told keeps no other waiting; its row stays and is tried again.
+                tracing::error!(site.id = %behind.site, %error, "a site cannot be told what changed");
+                continue;
+            }
+        };
         let Some(generation) = newest else { continue };
+        let is_told = !messages.is_empty();
         for (topic, envelope) in messages {
             if !pipe.publish(topic, envelope).await {
                 // All sites connect anew after this, and say what they lack.
                 return Ok(());
             }
         }
-        note_told(told, &behind.site, generation);
-        published.push((behind.site, generation, true));
+        if is_told {
+            note_told(told, &behind.site, generation);
+        }
+        published.push((behind.site, generation, is_told));
     }
     drop(connection);
     record(controller, &published).await
+}
+
+/// Reads what a site lacks in one consistent view: generation, hash and lines of the same moment. Answers with the
+/// newest generation, and without messages when the site has said that it holds it.
+async fn read_state(
+    connection: &mut database::Connection,
+    site: &SiteId,
+    messages: &mut Vec<(String, Vec<u8>)>,
+) -> Result<Option<u64>, LinkError> {
+    let mut view = connection.begin().await?;
+    let stored = store::agent(&mut view, site).await?.map(|agent| agent.stored_generation);
+    let newest = desired::store::state_of(&mut view, site).await?.map(|state| state.generation);
+    if stored < newest {
+        reports::state_messages(&mut view, site, stored, messages).await?;
+    }
+    view.rollback().await?;
+    Ok(newest)
 }
 
 /// Takes what was published out of the outbox, and dates the payments that it carried.
@@ -112,9 +137,9 @@ async fn record(controller: &Controller, published: &[(SiteId, u64, bool)]) -> R
     let mut hints = Vec::new();
     for (site, generation, is_told) in published {
         store::delete_from_outbox(&mut transaction, site, *generation).await?;
+        hints.push(Hint::Site(site.clone()));
         if *is_told {
             let customers = traces::published(&mut transaction, site, *generation, now).await?;
-            hints.push(Hint::Site(site.clone()));
             hints.extend(customers.into_iter().map(Hint::Payment));
         }
     }

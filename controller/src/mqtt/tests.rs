@@ -1,6 +1,7 @@
 //! The link over real sockets: an agent's end of a TLS connection, and the database behind.
 
-use rumqttc::mqttbytes::v4::Packet;
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::{Packet, Publish};
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::state_hash::StateHash;
@@ -70,6 +71,19 @@ impl Link {
             Refreshed::Changed { generation, .. } => generation,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// The same while the site is away: afterwards nothing waits for it but its hello.
+    async fn pay_while_away(&self, until: i64) -> u64 {
+        let mut hints = self.house.controller.live.listen();
+        let generation = self.pay(until).await;
+        let emptied = timeout(PATIENCE, async {
+            while self.column("SELECT COUNT(*) FROM outbox").await != 0 {
+                hints.recv().await.unwrap();
+            }
+        });
+        emptied.await.expect("the outbox is emptied");
+        generation
     }
 
     async fn site(&self) -> Site {
@@ -212,9 +226,9 @@ async fn a_payment_reaches_the_site_and_comes_back_verified() {
 #[tokio::test]
 async fn a_site_that_was_away_is_told_what_it_lacks_by_its_hello() {
     let link = Link::open().await;
-    let first = link.pay(1_000).await;
+    let first = link.pay_while_away(1_000).await;
     let held = link.hash().await;
-    let second = link.pay(2_000).await;
+    let second = link.pay_while_away(2_000).await;
     let newest = link.hash().await;
 
     let mut behind = link.greeted(hello(1, first, held)).await;
@@ -243,7 +257,7 @@ async fn a_site_that_was_away_is_told_what_it_lacks_by_its_hello() {
 #[tokio::test]
 async fn usage_and_events_are_counted_once_however_often_they_come() {
     let link = Link::open().await;
-    link.pay(1_000).await;
+    link.pay_while_away(1_000).await;
     let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
     for (download, seq, expected) in [(100, 1, 1), (100, 1, 1), (250, 2, 2), (100, 1, 2)] {
         agent.say(Up::Usage, &usage_of(&link.world.line, download), (EPOCH, seq)).await;
@@ -273,7 +287,7 @@ async fn usage_and_events_are_counted_once_however_often_they_come() {
 #[tokio::test]
 async fn a_hole_in_a_lane_is_waited_for_and_one_that_cannot_heal_is_passed() {
     let link = Link::open().await;
-    link.pay(1_000).await;
+    link.pay_while_away(1_000).await;
     let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
     let line = link.world.line.clone();
     for (seq, expected) in [(1, 1), (3, 1), (2, 2), (3, 3)] {
@@ -290,7 +304,7 @@ async fn a_hole_in_a_lane_is_waited_for_and_one_that_cannot_heal_is_passed() {
 #[tokio::test]
 async fn damaged_messages_disturb_nothing() {
     let link = Link::open().await;
-    link.pay(1_000).await;
+    link.pay_while_away(1_000).await;
     let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
     let mut damaged = wire::encode(&usage_of(&link.world.line, 1_000_000), 0, EPOCH, 1).unwrap();
     let last = damaged.len() - 1;
@@ -310,7 +324,7 @@ async fn damaged_messages_disturb_nothing() {
 #[tokio::test]
 async fn a_site_is_believed_about_its_own_lines_only() {
     let link = Link::open().await;
-    link.pay(1_000).await;
+    link.pay_while_away(1_000).await;
     let thief = link.house.certificate("thief").await;
     let mut agent = link.house.agent("thief", &thief).await;
     agent.say(Up::Hello, &HelloV1 { routers: vec![], ..fresh() }, (EPOCH, 0)).await;
@@ -422,5 +436,39 @@ async fn the_outbox_is_empty_once_its_sites_were_told() {
     emptied.await.unwrap();
     assert_eq!(link.site().await.stored_generation, 0, "told is not stored");
     assert_eq!(link.site().await.generation, generation);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_whose_state_cannot_be_told_keeps_no_other_waiting() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    let mut write = link.house.controller.database.write().await.unwrap();
+    // First in every order, and with a line that no message can hold.
+    for statement in [
+        "INSERT INTO sites (id, name, created_at, is_online, generation) VALUES ('a', 'A', 1, 1, 1)",
+        "INSERT INTO outbox (site_id, generation, queued_at) VALUES ('a', 1, 0)",
+        "INSERT INTO desired_lines (site_id, line_id, generation, router_name, service, username, password, \
+         profile_name, access) VALUES ('a', 'l', 1, 'core', 1, printf('%.70000c', 'x'), 'p', 'x', 1)",
+    ] {
+        sqlx::query(statement).execute(&mut *write).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let generation = link.pay(1_000).await;
+    assert_eq!(delta(&mut agent).await.to_generation, generation);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn the_broker_keeps_nothing_that_a_site_asks_it_to_keep() {
+    let link = Link::open().await;
+    let mut agent = link.agent().await;
+    let topic = Up::Hello.topic(&link.world.site);
+    let mut kept =
+        Publish::new(topic.as_str(), QoS::AtLeastOnce, wire::encode(&fresh(), 0, EPOCH, 0).unwrap());
+    (kept.pkid, kept.retain) = (9, true);
+    agent.send(&Packet::Publish(kept)).await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.lane, Lane::Event.code(), "the hello came to nothing");
     link.close().await;
 }

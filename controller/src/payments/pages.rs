@@ -185,7 +185,7 @@ pub(crate) struct IntentView {
     pub(crate) amount: String,
     pub(crate) phone: String,
     pub(crate) state: Badge,
-    pub(crate) advice: &'static str,
+    pub(crate) advice: String,
     /// Safaricom's code and words; empty for none.
     pub(crate) code: String,
     pub(crate) at: Moment,
@@ -204,17 +204,28 @@ impl IntentView {
             IntentState::Expired => Badge::idle("no answer"),
             IntentState::Review(_) => Badge::bad("to be checked"),
         };
+        let (advice, code) = told(intent);
         let by = intent.requested_by.split_once(':').map_or(intent.requested_by.as_str(), |(_, name)| name);
         Self {
             id: intent.id.to_string(),
             amount: display::kes(intent.amount),
             phone: display::phone(&intent.phone),
             state,
-            advice: intent.advice(),
-            code: intent.result().map(|(code, words)| format!("{code} {words}")).unwrap_or_default(),
+            advice,
+            code,
             at: Moment::of(intent.created_at, now),
             by: by.to_owned(),
         }
+    }
+}
+
+/// What to tell the customer, and Safaricom's code and words for it. A result without a code is our own: its words are
+/// all that there is to tell.
+fn told(intent: &Intent) -> (String, String) {
+    match intent.result() {
+        Some(("", words)) if !words.is_empty() => (format!("{words}."), String::new()),
+        Some((code, words)) => (intent.advice().to_owned(), format!("{code} {words}").trim().to_owned()),
+        None => (intent.advice().to_owned(), String::new()),
     }
 }
 
@@ -336,9 +347,9 @@ fn note_of(requested: &Requested, phone: &str) -> Option<Note> {
         },
         Requested::NotKnown(_) => Note::bad(NOT_KNOWN),
         Requested::Declined(intent) => {
-            let why =
-                intent.result().map(|(code, words)| format!(" (M-Pesa: {code} {words})")).unwrap_or_default();
-            Note::bad(format!("M-Pesa refused, and nothing is on the phone. {}{why}", intent.advice()))
+            let (advice, result) = told(intent);
+            let result = if result.is_empty() { result } else { format!(" (M-Pesa: {result})") };
+            Note::bad(format!("Nothing is on the phone. {advice}{result}"))
         }
         Requested::AlreadyOpen { intent, wait } => Note::bad(format!(
             "Nothing was sent: a request for {} is open already. Let the customer answer it and not pay twice; another \

@@ -320,6 +320,19 @@ async fn asking_for_a_payment_is_told_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_request_that_never_left_is_told_in_words_of_our_own() {
+    let mut served = Served::start_with_mpesa().await;
+    served.simulator.take().unwrap().stop().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let ask = format!("/subscriptions/{}/payment-requests", served.world.line);
+    let sent = browser.post(&ask, &[("phone", "0712345678"), ("amount", "1500")]).await;
+    let page = browser.get(sent.location()).await;
+    shows(&page, &["Nothing is on the phone. M-Pesa cannot be reached.", "declined"]);
+    assert!(!page.body.contains("nobody has seen"));
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_second_request_within_two_minutes_is_refused_in_words() {
     let served = Served::start_with_mpesa().await;
     let mut browser = served.browser(Role::Operator).await;
