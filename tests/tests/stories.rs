@@ -1,13 +1,11 @@
-//! The five parts of the story as one end-to-end test over real processes and sockets.
+//! The five parts of the story as one end-to-end test over real processes and sockets. It prints how long payments took;
+//! whether that keeps the promise is for `make bench` to say, on a machine that does nothing else.
 
 use std::path::PathBuf;
 
 use tawi_shared::IdSource;
 use tawi_tests::stories;
 use tawi_tests::world::{Plan, World};
-
-/// What the product promises for a payment under 5 ms of router latency, on a machine with 2 cores.
-const P99_MS: i64 = 250;
 
 fn directory() -> PathBuf {
     std::env::temp_dir().join(format!("tawi-stories-{}", IdSource::system().hex(4)))
@@ -28,5 +26,4 @@ async fn money_becomes_packets_in_every_part_of_the_story() {
     stopped.unwrap();
     println!("{text}");
     assert_eq!(report.callback_to_verified_ms.count, 200);
-    assert!(report.callback_to_verified_ms.p99 <= P99_MS, "{text}");
 }
