@@ -280,10 +280,10 @@ mod tests {
     #[test]
     fn no_password_shows_in_a_command_or_a_query() {
         let command = Command::new("/ppp/secret/add")
-            .attribute("name", "alice")
+            .attribute("name", "plot1")
             .attribute("password", "hunter2")
             .query(Query::equals("password", "hunter2"));
         let shown = format!("{command:?} {:?}", Query::equals("password", "hunter2"));
-        assert!(!shown.contains("hunter2") && shown.contains("=name=alice"), "{shown}");
+        assert!(!shown.contains("hunter2") && shown.contains("=name=plot1"), "{shown}");
     }
 }

@@ -44,11 +44,11 @@
 //!
 //! // First the account, then its session: the other way round it would dial in again.
 //! let secrets = client.menu::<PppSecret>();
-//! for secret in secrets.named(&["alice"]).await? {
+//! for secret in secrets.named(&["plot1"]).await? {
 //!     secrets.disable(&secret.id).await?;
 //! }
 //! let sessions = client.menu::<PppActive>();
-//! for session in sessions.named(&["alice"]).await? {
+//! for session in sessions.named(&["plot1"]).await? {
 //!     match sessions.remove(&session.id).await {
 //!         Err(error) if error.trap_kind() == Some(TrapKind::NoSuchItem) => {} // Gone by itself.
 //!         result => result?,

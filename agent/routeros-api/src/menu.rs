@@ -9,8 +9,8 @@
 //! # async fn example(client: routeros_api::Client) -> Result<(), routeros_api::Error> {
 //! use routeros_api::menu::{PppSecret, PppSecretDraft};
 //! let secrets = client.menu::<PppSecret>();
-//! let id = secrets.add(&PppSecretDraft::new().name("alice").profile("10M")).await?;
-//! for secret in secrets.named(&["alice", "bob"]).await? {
+//! let id = secrets.add(&PppSecretDraft::new().name("plot1").profile("10M")).await?;
+//! for secret in secrets.named(&["plot1", "plot2"]).await? {
 //!     println!("{}: {:?}", secret.id, secret.profile);
 //! }
 //! secrets.disable(&id).await?;

@@ -23,7 +23,7 @@ fn print() -> Command {
 }
 
 fn add() -> Command {
-    Command::new("/ppp/secret/add").attribute("name", "alice")
+    Command::new("/ppp/secret/add").attribute("name", "plot1")
 }
 
 /// Starts a command in a task of its own.
@@ -131,7 +131,7 @@ async fn interleaved_answers_find_their_callers() {
     let first = spawn(&client, print());
     let first_tag = router.expect(&["/ppp/active/print"]).await;
     let second = spawn(&client, add());
-    let second_tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    let second_tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
     assert_ne!(first_tag, second_tag);
     router.reply(&first_tag, &["!re", "=name=a"]).await;
     router.reply(&second_tag, &["!done", "=ret=*1A"]).await;
@@ -179,7 +179,7 @@ async fn an_empty_menu_is_no_rows_with_and_without_a_notice() {
 async fn traps_are_told_at_done_and_the_connection_goes_on() {
     let (client, mut router) = connected(&options()).await;
     let call = spawn(&client, add());
-    let tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    let tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
     router
         .reply(&tag, &["!trap", "=category=4", "=message=failure: secret with the same name already exists"])
         .await;
@@ -392,7 +392,7 @@ async fn a_dropped_future_cancels_its_command_and_its_place_is_kept_until_the_en
     router.reply(&cancel_tag, &["!done"]).await;
     router.reply(&tag, &["!trap", "=category=2", "=message=interrupted"]).await;
     router.reply(&tag, &["!done"]).await;
-    let next_tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    let next_tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
     router.reply(&next_tag, &["!done", "=ret=*1"]).await;
     assert_eq!(next.await.unwrap().unwrap().rows, [], "late rows reach nobody");
 }
@@ -468,7 +468,7 @@ async fn a_reader_that_sleeps_loses_its_own_command_and_others_go_on() {
     let mut sleeping = client.rows(Command::new("/log/print")).await.unwrap();
     let tag = router.expect(&["/log/print"]).await;
     let other = spawn(&client, add());
-    let other_tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    let other_tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
     for _ in 0..300 {
         router.reply(&tag, &["!re", "=message=x"]).await;
     }
@@ -497,7 +497,7 @@ async fn while_nothing_is_read_nobodys_silence_counts() {
     let mut slow = client.rows(Command::new("/log/print")).await.unwrap();
     let tag = router.expect(&["/log/print"]).await;
     let other = spawn(&client, add());
-    let other_tag = router.expect(&["/ppp/secret/add", "=name=alice"]).await;
+    let other_tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
     // The answer is on its way, behind rows that take longer than the other command's deadline.
     let sending = tokio::spawn(async move {
         for _ in 0..5000 {
@@ -542,11 +542,11 @@ async fn a_listen_tells_of_rows_and_removals_in_both_dialects() {
     let command = router.receive().await;
     assert_eq!(command.first().unwrap(), "/ppp/secret/listen");
     let tag = command.tag().unwrap();
-    router.reply(&tag, &["!re", "=.id=*3", "=name=alice"]).await;
+    router.reply(&tag, &["!re", "=.id=*3", "=name=plot1"]).await;
     router.reply(&tag, &["!re", "=.id=*3", "=.dead=true"]).await;
     router.reply(&tag, &["!re", "=.id=*4", "=.dead=yes"]).await;
     router.reply(&tag, &["!re", "=.dead=yes"]).await;
-    assert!(matches!(listen.next().await, Some(Ok(Change::Row(row))) if row.get("name").unwrap() == "alice"));
+    assert!(matches!(listen.next().await, Some(Ok(Change::Row(row))) if row.get("name").unwrap() == "plot1"));
     for id in ["*3", "*4"] {
         assert_eq!(listen.next().await.unwrap().unwrap(), Change::Removed(RouterId::parse(id).unwrap()));
     }
@@ -618,7 +618,7 @@ async fn a_menu_adds_sets_switches_and_removes_by_id() {
     let (client, mut router) = connected(&options()).await;
     let acting = tokio::spawn(async move {
         let secrets = client.menu::<PppSecret>();
-        let id = secrets.add(&PppSecretDraft::new().name("alice").disabled(true)).await.unwrap();
+        let id = secrets.add(&PppSecretDraft::new().name("plot1").disabled(true)).await.unwrap();
         secrets.set(&id, &PppSecretDraft::new()).await.unwrap();
         secrets.set(&id, &PppSecretDraft::new().profile("walled")).await.unwrap();
         secrets.unset(&id, "remote-address").await.unwrap();
@@ -631,7 +631,7 @@ async fn a_menu_adds_sets_switches_and_removes_by_id() {
         secrets.count().await
     });
     for words in [
-        &["/ppp/secret/add", "=name=alice", "=disabled=yes"][..],
+        &["/ppp/secret/add", "=name=plot1", "=disabled=yes"][..],
         &["/ppp/secret/set", "=.id=*1A", "=profile=walled"],
         &["/ppp/secret/unset", "=.id=*1A", "=value-name=remote-address"],
         &["/ppp/secret/enable", "=.id=*1A"],

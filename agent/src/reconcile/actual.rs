@@ -219,7 +219,7 @@ mod tests {
         let check = |comment, expected| assert_eq!(line_of_mark(comment), expected, "{comment:?}");
         check("tawi:l-1", Some("l-1"));
         check("tawi:", None);
-        check("tawi:l-1 moved by Juma", None);
+        check("tawi:l-1 moved by hand", None);
         check(" tawi:l-1", None);
         check("tawi:L1", None);
         check("roof, tawi:l-1", None);

@@ -134,17 +134,17 @@ mod tests {
     #[test]
     fn a_session_gets_the_counters_of_its_own_interface_whatever_that_is_called() {
         let interfaces = [
-            row(&["=name=<pppoe-amina>", "=rx-byte=10", "=tx-byte=100"]),
-            row(&["=name=static-juma", "=rx-byte=20", "=tx-byte=200"]),
+            row(&["=name=<pppoe-plot1>", "=rx-byte=10", "=tx-byte=100"]),
+            row(&["=name=static-plot2", "=rx-byte=20", "=tx-byte=200"]),
             row(&["=name=ether1", "=rx-byte=9", "=tx-byte=9"]),
         ];
         let tunnels = [
-            row(&["=name=static-juma", "=user=juma", "=uptime=1m"]),
-            row(&["=name=<pppoe-amina>", "=user=amina", "=uptime=1m"]),
+            row(&["=name=static-plot2", "=user=plot2", "=uptime=1m"]),
+            row(&["=name=<pppoe-plot1>", "=user=plot1", "=uptime=1m"]),
         ];
         let active = [
-            row(&["=.id=*1", "=name=amina", "=service=pppoe", "=uptime=1m", "=session-id=0x1"]),
-            row(&["=.id=*2", "=name=juma", "=service=pppoe", "=uptime=1m", "=session-id=0x2"]),
+            row(&["=.id=*1", "=name=plot1", "=service=pppoe", "=uptime=1m", "=session-id=0x1"]),
+            row(&["=.id=*2", "=name=plot2", "=service=pppoe", "=uptime=1m", "=session-id=0x2"]),
             row(&["=.id=*3", "=name=vpn", "=service=l2tp", "=uptime=1m", "=session-id=0x3"]),
         ];
         assert_eq!(

@@ -1,6 +1,6 @@
 //! The router's own last word on a PPP session.
 //!
-//! Pure. RouterOS logs `amina logged out, 143 115036 112418 106 92 from 52:54:00:AA:00:03` when a session ends: seconds,
+//! Pure. RouterOS logs `plot1 logged out, 143 115036 112418 106 92 from 52:54:00:AA:00:03` when a session ends: seconds,
 //! bytes from and to the client, packets likewise; release 6 leaves the address out. It is the only exact total, as the
 //! counters are gone with the session. Read from the right, because user names may hold blanks, commas and worse. That
 //! the client's upload comes first is inferred from samples where one direction is far larger, so that `tracker.rs`
@@ -59,16 +59,16 @@ mod tests {
             "skn001 logged out, 143 115036 112418 106 92 from 52:54:00:AA:00:03",
             Some(("skn001", 143, 115_036, 112_418)),
         );
-        check("amina logged out, 109 1568 98 14 8", Some(("amina", 109, 1_568, 98)));
+        check("plot1 logged out, 109 1568 98 14 8", Some(("plot1", 109, 1_568, 98)));
         check(
             "a b, c logged out, 51207 62321664 28910924660 1 2",
             Some(("a b, c", 51_207, 62_321_664, 28_910_924_660)),
         );
         check("x logged out, 1 2 3 4 5 logged out, 6 7 8 9 10", Some(("x logged out, 1 2 3 4 5", 6, 7, 8)));
-        check("amina logged in, 192.168.200.10", None);
-        check("amina logged out, 109 1568 98 14", None);
-        check("amina logged out, 109 1568 98 14 8 9", None);
-        check("amina logged out, -1 1568 98 14 8", None);
+        check("plot1 logged in, 192.168.200.10", None);
+        check("plot1 logged out, 109 1568 98 14", None);
+        check("plot1 logged out, 109 1568 98 14 8 9", None);
+        check("plot1 logged out, -1 1568 98 14 8", None);
         check("", None);
     }
 }

@@ -10,35 +10,35 @@ use tawi_shared::wire::{EventKind, FailureKind};
 #[tokio::test]
 async fn a_write_that_the_router_ignores_is_reported_and_then_healed() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     site.router.set_faults(FaultsChange { ignore_writes: Some(2), ..FaultsChange::default() }).unwrap();
-    let failures = site.settle(|wants| wants.switch_off("amina")).await;
+    let failures = site.settle(|wants| wants.switch_off("plot1")).await;
     assert_eq!(failures.len(), 1);
-    assert_eq!((failures[0].line.as_str(), failures[0].kind), ("amina", FailureKind::NotApplied));
+    assert_eq!((failures[0].line.as_str(), failures[0].kind), ("plot1", FailureKind::NotApplied));
     assert!(failures[0].detail.contains("disabled"), "{}", failures[0].detail);
     let healed = |report: &Report| match report {
         Report::Settled { failures, .. } if failures.is_empty() => Some(()),
         _ => None,
     };
     site.until("the line to be healed", healed).await;
-    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
 }
 
 #[tokio::test]
 async fn a_removal_that_the_router_ignores_is_tried_again() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     let ignoring = FaultsChange { ignore_writes_menu: Some("ppp/secret".into()), ..FaultsChange::default() };
     site.router.set_faults(ignoring).unwrap();
     let failures = site.settle(|wants| wants.lines.clear()).await;
-    assert_eq!((failures[0].line.as_str(), failures[0].kind), ("amina", FailureKind::NotApplied));
+    assert_eq!((failures[0].line.as_str(), failures[0].kind), ("plot1", FailureKind::NotApplied));
     site.router.clear_faults();
     let healed = |report: &Report| match report {
         Report::Settled { failures, .. } => failures.is_empty().then_some(()),
         _ => None,
     };
     site.until("the row to be gone", healed).await;
-    assert!(site.secret(&username("amina")).is_none());
+    assert!(site.secret(&username("plot1")).is_none());
 }
 
 #[tokio::test]
@@ -47,13 +47,13 @@ async fn a_change_that_the_router_refuses_fails_its_line_and_no_other() {
     // A rate that no profile can have, beside one that can.
     let failures = site
         .settle(|wants| {
-            wants.open("amina");
+            wants.open("plot1");
             wants.line("b").username = String::new();
         })
         .await;
     assert_eq!(failures.len(), 1, "{failures:?}");
     assert_eq!((failures[0].line.as_str(), failures[0].kind), ("b", FailureKind::Refused));
-    assert!(site.secret(&username("amina")).is_some());
+    assert!(site.secret(&username("plot1")).is_some());
 }
 
 #[tokio::test]
@@ -86,12 +86,12 @@ async fn a_connection_cut_anywhere_leaves_every_line_right_and_none_doubled() {
 #[tokio::test]
 async fn a_reboot_in_the_middle_is_ridden_out() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.set_faults(FaultsChange { latency_ms: Some(30), ..FaultsChange::default() }).unwrap();
     let generation = site.want(|wants| {
-        wants.switch_off("amina");
+        wants.switch_off("plot1");
         for number in 0..20 {
             wants.open(&format!("n-{number}"));
         }
@@ -107,14 +107,14 @@ async fn a_reboot_in_the_middle_is_ridden_out() {
     };
     site.until("everything to be right after the reboot", settled).await;
     assert_eq!(site.rows("ppp/secret").len(), FOREIGN + 21);
-    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
     assert!(site.rows("ppp/active").is_empty());
 }
 
 #[tokio::test]
 async fn what_waits_for_a_router_that_is_away_says_so() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     site.router
         .set_faults(FaultsChange { refuse_connections: Some(true), ..FaultsChange::default() })
         .unwrap();
@@ -141,7 +141,7 @@ async fn what_waits_for_a_router_that_is_away_says_so() {
 #[tokio::test]
 async fn a_short_absence_is_no_news() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     site.router.drop_connections();
     site.settle(|wants| wants.open("b")).await;
     let lost = site
@@ -158,9 +158,9 @@ async fn a_router_that_hangs_is_left_and_met_again() {
         |settings| settings.connect.deadlines.command_idle = Duration::from_millis(200),
     )
     .await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     site.router.set_faults(FaultsChange { stall: Some(true), ..FaultsChange::default() }).unwrap();
-    let generation = site.want(|wants| wants.switch_off("amina"));
+    let generation = site.want(|wants| wants.switch_off("plot1"));
     site.event(EventKind::RouterLost).await;
     site.router.clear_faults();
     let settled = |report: &Report| match report {
@@ -170,7 +170,7 @@ async fn a_router_that_hangs_is_left_and_met_again() {
         _ => None,
     };
     site.until("the line to be off", settled).await;
-    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
 }
 
 #[tokio::test]
@@ -178,13 +178,13 @@ async fn sessions_that_a_cut_connection_left_up_are_ended_afterwards() {
     // Drops the connection right behind the disabling, before the session can be removed.
     for bytes in [40, 80, 120, 160, 200, 240, 280] {
         let mut site = Site::start().await;
-        let device = site.dial("amina");
-        site.settle(|wants| wants.open("amina")).await;
+        let device = site.dial("plot1");
+        site.settle(|wants| wants.open("plot1")).await;
         site.online(&device).await;
         site.router
             .set_faults(FaultsChange { drop_after_bytes: Some(bytes), ..FaultsChange::default() })
             .unwrap();
-        let generation = site.want(|wants| wants.switch_off("amina"));
+        let generation = site.want(|wants| wants.switch_off("plot1"));
         let failures = site.settled(generation).await;
         assert!(failures.is_empty(), "{failures:?}");
         assert!(site.rows("ppp/active").is_empty(), "cut after {bytes} bytes");

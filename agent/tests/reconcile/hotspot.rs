@@ -14,53 +14,53 @@ fn phone(site: &Site, line: &str) -> NewDevice {
 #[tokio::test]
 async fn a_hotspot_line_has_its_user_its_profile_and_its_mark() {
     let mut site = Site::start().await;
-    let device = phone(&site, "amina");
+    let device = phone(&site, "plot1");
     site.router.add_device(device).unwrap();
     assert!(
         site.settle(|wants| {
-            wants.line_of("amina", Service::Hotspot);
+            wants.line_of("plot1", Service::Hotspot);
         })
         .await
         .is_empty()
     );
-    let user = site.row("ip/hotspot/user", &username("amina")).unwrap();
+    let user = site.row("ip/hotspot/user", &username("plot1")).unwrap();
     assert_eq!(
         (user["comment"].as_str(), user["profile"].as_str(), user["disabled"].as_str()),
-        ("tawi:amina", "home", "false")
+        ("tawi:plot1", "home", "false")
     );
     let profile = site.row("ip/hotspot/user/profile", "home").unwrap();
     assert_eq!((profile["rate-limit"].as_str(), profile["on-logout"].as_str()), ("5M/20M", "# tawi:profile"));
-    site.online("amina").await;
+    site.online("plot1").await;
 }
 
 #[tokio::test]
 async fn a_phone_that_is_switched_off_does_not_come_back_by_its_cookie() {
     let mut site = Site::start().await;
-    let device = phone(&site, "amina").forgetting_its_password();
+    let device = phone(&site, "plot1").forgetting_its_password();
     site.router.add_device(device).unwrap();
     site.settle(|wants| {
-        wants.line_of("amina", Service::Hotspot);
+        wants.line_of("plot1", Service::Hotspot);
     })
     .await;
-    site.online("amina").await;
+    site.online("plot1").await;
     assert_eq!(site.rows("ip/hotspot/cookie").len(), 1, "the test needs a cookie to take away");
-    assert!(site.settle(|wants| wants.line_of("amina", Service::Hotspot).access = 2).await.is_empty());
+    assert!(site.settle(|wants| wants.line_of("plot1", Service::Hotspot).access = 2).await.is_empty());
     assert!(site.rows("ip/hotspot/cookie").is_empty());
     assert!(site.rows("ip/hotspot/active").is_empty());
-    assert_eq!(site.row("ip/hotspot/user", &username("amina")).unwrap()["disabled"], "true");
-    site.offline("amina").await;
+    assert_eq!(site.row("ip/hotspot/user", &username("plot1")).unwrap()["disabled"], "true");
+    site.offline("plot1").await;
 }
 
 #[tokio::test]
 async fn a_faster_hotspot_profile_reaches_whoever_is_logged_in() {
     let mut site = Site::start().await;
-    let device = phone(&site, "amina");
+    let device = phone(&site, "plot1");
     site.router.add_device(device).unwrap();
     site.settle(|wants| {
-        wants.line_of("amina", Service::Hotspot);
+        wants.line_of("plot1", Service::Hotspot);
     })
     .await;
-    site.online("amina").await;
+    site.online("plot1").await;
     assert!(site.settle(|wants| wants.speed("home", Service::Hotspot, 40)).await.is_empty());
     assert_eq!(site.row("ip/hotspot/user/profile", "home").unwrap()["rate-limit"], "10M/40M");
     let look = || {
@@ -77,15 +77,15 @@ async fn a_removed_hotspot_line_leaves_nothing_behind_and_foreign_users_stay() {
         .add_row("ip/hotspot/user", &[("name", "guest"), ("password", "guest"), ("comment", "lobby")])
         .unwrap();
     let before = site.foreign_rows("ip/hotspot/user");
-    let device = phone(&site, "amina");
+    let device = phone(&site, "plot1");
     site.router.add_device(device).unwrap();
     site.settle(|wants| {
-        wants.line_of("amina", Service::Hotspot);
+        wants.line_of("plot1", Service::Hotspot);
     })
     .await;
-    site.online("amina").await;
+    site.online("plot1").await;
     assert!(site.settle(|wants| wants.lines.clear()).await.is_empty());
     assert_eq!(site.foreign_rows("ip/hotspot/user"), before);
-    assert!(site.row("ip/hotspot/user", &username("amina")).is_none());
+    assert!(site.row("ip/hotspot/user", &username("plot1")).is_none());
     assert!(site.rows("ip/hotspot/active").is_empty() && site.rows("ip/hotspot/cookie").is_empty());
 }

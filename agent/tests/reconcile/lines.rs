@@ -7,10 +7,10 @@ use tawi_shared::wire::{Access, EventKind, FailureKind, Service};
 #[tokio::test]
 async fn a_new_line_is_on_the_router_with_its_mark_and_its_profile() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    assert!(site.settle(|wants| wants.open("amina")).await.is_empty());
-    let row = site.secret(&username("amina")).unwrap();
-    assert_eq!(row["comment"], "tawi:amina");
+    let device = site.dial("plot1");
+    assert!(site.settle(|wants| wants.open("plot1")).await.is_empty());
+    let row = site.secret(&username("plot1")).unwrap();
+    assert_eq!(row["comment"], "tawi:plot1");
     assert_eq!(
         (row["profile"].as_str(), row["service"].as_str(), row["disabled"].as_str()),
         ("home", "pppoe", "false")
@@ -39,58 +39,58 @@ async fn nothing_is_written_before_the_controller_has_spoken() {
 #[tokio::test]
 async fn a_line_that_is_switched_off_loses_its_session_and_keeps_its_row() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
-    assert!(site.settle(|wants| wants.switch_off("amina")).await.is_empty());
-    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert!(site.settle(|wants| wants.switch_off("plot1")).await.is_empty());
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
     assert!(site.rows("ppp/active").is_empty());
     site.offline(&device).await;
-    assert!(site.settle(|wants| wants.line("amina").access = Access::Open.code()).await.is_empty());
+    assert!(site.settle(|wants| wants.line("plot1").access = Access::Open.code()).await.is_empty());
     site.online(&device).await;
 }
 
 #[tokio::test]
 async fn a_line_expires_by_itself_the_moment_that_it_is_due() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
+    let device = site.dial("plot1");
     let until = site.in_millis(1_500);
-    site.settle(|wants| wants.line("amina").valid_until_ms = Some(until)).await;
+    site.settle(|wants| wants.line("plot1").valid_until_ms = Some(until)).await;
     site.online(&device).await;
     let event = site.event(EventKind::LineExpired).await;
-    assert_eq!(event.line.as_deref(), Some("amina"));
+    assert_eq!(event.line.as_deref(), Some("plot1"));
     assert!((until..until + 1_000).contains(&event.at.0), "{} ms late", event.at.0 - until);
-    assert_eq!(site.secret(&username("amina")).unwrap()["disabled"], "true");
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
     site.offline(&device).await;
 }
 
 #[tokio::test]
 async fn a_line_that_is_no_more_loses_its_session_and_its_row() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
-    assert!(site.settle(|wants| drop(wants.lines.remove("amina"))).await.is_empty());
-    assert!(site.secret(&username("amina")).is_none());
+    assert!(site.settle(|wants| drop(wants.lines.remove("plot1"))).await.is_empty());
+    assert!(site.secret(&username("plot1")).is_none());
     assert!(site.rows("ppp/active").is_empty());
 }
 
 #[tokio::test]
 async fn a_new_user_name_and_a_new_password_move_the_row_and_never_double_it() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
-    let device = site.dial("amina");
+    site.settle(|wants| wants.open("plot1")).await;
+    let device = site.dial("plot1");
     site.online(&device).await;
     let renamed = |wants: &mut crate::site::Wants<'_>| {
-        let line = wants.line("amina");
-        line.username = "amina-2@isp".into();
+        let line = wants.line("plot1");
+        line.username = "plot1-2@isp".into();
         line.password = "other".into();
     };
     assert!(site.settle(renamed).await.is_empty());
-    assert!(site.secret(&username("amina")).is_none());
-    assert_eq!(site.secret("amina-2@isp").unwrap()["comment"], "tawi:amina");
+    assert!(site.secret(&username("plot1")).is_none());
+    assert_eq!(site.secret("plot1-2@isp").unwrap()["comment"], "tawi:plot1");
     site.offline(&device).await;
-    let device = routeros_sim::NewDevice::new("again", routeros_sim::Service::Pppoe, "amina-2@isp", "other");
+    let device = routeros_sim::NewDevice::new("again", routeros_sim::Service::Pppoe, "plot1-2@isp", "other");
     site.router.add_device(device.redialing_after_ms(20)).unwrap();
     site.online("again").await;
     assert_eq!(site.rows("ppp/secret").len(), FOREIGN + 1);
@@ -99,21 +99,21 @@ async fn a_new_user_name_and_a_new_password_move_the_row_and_never_double_it() {
 #[tokio::test]
 async fn a_line_that_changes_its_service_moves_to_the_other_menu() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     let to_hotspot = |wants: &mut crate::site::Wants<'_>| {
-        wants.lines.remove("amina");
-        wants.line_of("amina", Service::Hotspot);
+        wants.lines.remove("plot1");
+        wants.line_of("plot1", Service::Hotspot);
     };
     assert!(site.settle(to_hotspot).await.is_empty());
-    assert!(site.secret(&username("amina")).is_none());
-    assert_eq!(site.row("ip/hotspot/user", &username("amina")).unwrap()["comment"], "tawi:amina");
+    assert!(site.secret(&username("plot1")).is_none());
+    assert_eq!(site.row("ip/hotspot/user", &username("plot1")).unwrap()["comment"], "tawi:plot1");
 }
 
 #[tokio::test]
 async fn another_profile_or_another_speed_reaches_a_running_session() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     let rate = |site: &Site| {
         let queues = site.rows("queue/simple");
@@ -122,7 +122,7 @@ async fn another_profile_or_another_speed_reaches_a_running_session() {
     assert_eq!(rate(&site).as_deref(), Some("5000000/20000000"));
     let faster = |wants: &mut crate::site::Wants<'_>| {
         wants.profile("fast", Service::Pppoe, 40);
-        wants.line("amina").profile = "fast".into();
+        wants.line("plot1").profile = "fast".into();
     };
     assert!(site.settle(faster).await.is_empty());
     let look = || rate(&site).filter(|rate| rate == "10000000/40000000");
@@ -136,13 +136,13 @@ async fn another_profile_or_another_speed_reaches_a_running_session() {
 async fn foreign_rows_are_untouched_byte_for_byte_and_a_name_they_hold_is_a_failure() {
     let mut site = Site::start().await;
     site.router
-        .add_row("ppp/secret", &[("name", "shared"), ("password", "theirs"), ("comment", "Juma, roof")])
+        .add_row("ppp/secret", &[("name", "shared"), ("password", "theirs"), ("comment", "school, roof")])
         .unwrap();
     site.router.add_row("ppp/profile", &[("name", "office"), ("rate-limit", "1M/1M")]).unwrap();
     let before = (site.foreign_rows("ppp/secret"), site.foreign_rows("ppp/profile"));
     let failures = site
         .settle(|wants| {
-            wants.line("amina");
+            wants.line("plot1");
             wants.line("b").username = "shared".into();
             wants.profile("office", Service::Pppoe, 20);
             wants.line("c").profile = "office".into();
@@ -161,7 +161,7 @@ async fn foreign_rows_are_untouched_byte_for_byte_and_a_name_they_hold_is_a_fail
         ]
     );
     site.settle(|wants| {
-        wants.switch_off("amina");
+        wants.switch_off("plot1");
         wants.switch_off("b");
     })
     .await;
@@ -172,23 +172,23 @@ async fn foreign_rows_are_untouched_byte_for_byte_and_a_name_they_hold_is_a_fail
 #[tokio::test]
 async fn a_row_that_somebody_changes_is_put_right_at_once() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
-    let name = username("amina");
+    site.settle(|wants| wants.open("plot1")).await;
+    let name = username("plot1");
     site.router.set_row("ppp/secret", &name, &[("profile", "default"), ("disabled", "yes")]).unwrap();
     let event = site.event(EventKind::DriftRepaired).await;
-    assert_eq!(event.line.as_deref(), Some("amina"));
+    assert_eq!(event.line.as_deref(), Some("plot1"));
     assert!(event.detail.contains("profile, disabled"), "{}", event.detail);
     assert_eq!(site.secret(&name).unwrap()["profile"], "home");
     site.router.remove_row("ppp/secret", &name).unwrap();
     site.event(EventKind::DriftRepaired).await;
-    assert_eq!(site.secret(&name).unwrap()["comment"], "tawi:amina");
+    assert_eq!(site.secret(&name).unwrap()["comment"], "tawi:plot1");
 }
 
 #[tokio::test]
 async fn a_tool_that_fights_over_a_row_does_not_wear_out_the_flash() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("amina")).await;
-    let name = username("amina");
+    site.settle(|wants| wants.open("plot1")).await;
+    let name = username("plot1");
     for _ in 0..3 {
         site.router.set_row("ppp/secret", &name, &[("disabled", "yes")]).unwrap();
         site.event(EventKind::DriftRepaired).await;

@@ -14,11 +14,11 @@ const RELEASES: [&str; 7] = ["6.49.10", "7.9", "7.10", "7.16.2", "7.18", "7.21",
 async fn every_release_opens_closes_and_forgets_a_line_without_a_refusal() {
     for release in RELEASES {
         let mut site = Site::start_with(|router| router.release = release.parse().unwrap(), |_| {}).await;
-        let device = site.dial("amina");
+        let device = site.dial("plot1");
         let foreign = (site.foreign_rows("ppp/secret"), site.foreign_rows("ip/hotspot/user"));
         let failures = site
             .settle(|wants| {
-                wants.open("amina");
+                wants.open("plot1");
                 wants.line_of("phone", Service::Hotspot);
             })
             .await;
@@ -31,7 +31,7 @@ async fn every_release_opens_closes_and_forgets_a_line_without_a_refusal() {
         assert_eq!(site.until("the release", is_reached).await, release);
         let failures = site
             .settle(|wants| {
-                wants.switch_off("amina");
+                wants.switch_off("plot1");
                 wants.line("phone").access = Access::Off.code();
             })
             .await;
@@ -52,8 +52,7 @@ async fn every_release_opens_closes_and_forgets_a_line_without_a_refusal() {
 
 #[tokio::test]
 async fn names_that_are_hard_to_quote_stay_what_they_are() {
-    let names =
-        ["007", "a>b", "x logged out, 1 2 3 4 5", "wanjiru o'brien=1", "ñandú ☕", "=.id=*1", "?name"];
+    let names = ["007", "a>b", "x logged out, 1 2 3 4 5", "plot 1 o'clock=1", "ñandú ☕", "=.id=*1", "?name"];
     let mut site = Site::start().await;
     let failures = site
         .settle(|wants| {
@@ -80,7 +79,7 @@ async fn names_that_are_hard_to_quote_stay_what_they_are() {
 async fn a_user_that_may_only_read_fails_each_line_with_the_routers_words_and_tries_no_more() {
     let mut site = Site::start().await;
     site.router.set_row("user", "admin", &[("group", "read")]).unwrap();
-    let failures = site.settle(|wants| wants.open("amina")).await;
+    let failures = site.settle(|wants| wants.open("plot1")).await;
     assert_eq!(failures.len(), 1);
     assert_eq!(failures[0].kind, FailureKind::Refused);
     assert!(failures[0].detail.contains("not enough permissions"), "{}", failures[0].detail);
@@ -95,12 +94,12 @@ async fn a_policy_that_is_granted_later_is_used_without_anybody_touching_the_age
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.full_check = Duration::from_millis(200)).await;
     site.router.set_row("user", "admin", &[("group", "read")]).unwrap();
-    assert_eq!(site.settle(|wants| wants.open("amina")).await.len(), 1);
+    assert_eq!(site.settle(|wants| wants.open("plot1")).await.len(), 1);
     site.router.set_row("user", "admin", &[("group", "full")]).unwrap();
     let healed = |report: &Report| match report {
         Report::Settled { failures, .. } => failures.is_empty().then_some(()),
         _ => None,
     };
     site.until("the line to be opened", healed).await;
-    assert_eq!(site.secret(&username("amina")).unwrap()["comment"], "tawi:amina");
+    assert_eq!(site.secret(&username("plot1")).unwrap()["comment"], "tawi:plot1");
 }

@@ -72,26 +72,26 @@ async fn a_password_that_was_not_settled_before_a_restart_is_written_once() {
     let release = |router: &mut Settings| router.release = "7.22".parse().unwrap();
     let mut site = Site::start_with(release, |_| {}).await;
     site.settle(|wants| {
-        wants.open("amina");
+        wants.open("plot1");
         wants.open("b");
     })
     .await;
     let writes = site.writes();
     // The agent dies before it hears of the change, and its core remembers that generation 1 was settled.
     site.restart(|settings| settings.settled_generation = Some(1)).await;
-    site.want(|wants| wants.line("amina").password = "another".into());
+    site.want(|wants| wants.line("plot1").password = "another".into());
     site.settled(2).await;
     assert_eq!(site.writes(), writes + 1);
     let device =
-        routeros_sim::NewDevice::new("amina", routeros_sim::Service::Pppoe, &username("amina"), "another");
+        routeros_sim::NewDevice::new("plot1", routeros_sim::Service::Pppoe, &username("plot1"), "another");
     site.router.add_device(device.redialing_after_ms(20)).unwrap();
-    site.online("amina").await;
+    site.online("plot1").await;
 }
 
 #[tokio::test]
 async fn a_row_removed_while_no_agent_looked_is_back_after_the_next_full_check() {
     let mut site = Site::start_with(|_| {}, fast_checks).await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     site.router.set_row("ppp/profile", "home", &[("rate-limit", "1M/1M")]).unwrap();
     site.row_until("ppp/profile", "home", |row| row["rate-limit"] == "5M/20M").await;
 }
@@ -99,13 +99,13 @@ async fn a_row_removed_while_no_agent_looked_is_back_after_the_next_full_check()
 #[tokio::test]
 async fn a_copy_of_our_row_and_a_left_over_one_go_and_a_foreign_one_stays() {
     let mut site = Site::start_with(|_| {}, fast_checks).await;
-    site.settle(|wants| wants.open("amina")).await;
+    site.settle(|wants| wants.open("plot1")).await;
     let foreign = site.foreign_rows("ppp/secret");
-    for (name, mark) in [("copy", "tawi:amina"), ("left-over", "tawi:long-gone")] {
+    for (name, mark) in [("copy", "tawi:plot1"), ("left-over", "tawi:long-gone")] {
         site.router.add_row("ppp/secret", &[("name", name), ("comment", mark)]).unwrap();
     }
     let look = || (site.secret("copy").is_none() && site.secret("left-over").is_none()).then_some(());
     site.router.wait_for(PATIENCE, look).await.unwrap();
-    assert!(site.secret(&username("amina")).is_some());
+    assert!(site.secret(&username("plot1")).is_some());
     assert_eq!(site.foreign_rows("ppp/secret"), foreign);
 }

@@ -25,21 +25,21 @@ fn totals(site: &Site) -> Vec<SessionUsageV1> {
 #[tokio::test]
 async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     let came = site.event(EventKind::LineOnline).await;
-    assert_eq!(came.line.as_deref(), Some("amina"));
+    assert_eq!(came.line.as_deref(), Some("plot1"));
     site.router.move_traffic(&device, 1_000, 20_000).unwrap();
     let usage = site.usage(|session| session.download_bytes >= 20_000).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes, usage.is_ended), (1_000, 20_000, false));
-    assert_eq!(usage.line, "amina");
+    assert_eq!(usage.line, "plot1");
     assert!(usage.session.starts_with("core/pppoe/0x"), "{}", usage.session);
     assert_eq!(Some(usage.address), site.router.device(&device).unwrap().address);
     site.router.move_traffic(&device, 5, 7).unwrap();
     let usage = site.usage(|session| session.download_bytes > 20_000).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
-    site.want(|wants| wants.switch_off("amina"));
+    site.want(|wants| wants.switch_off("plot1"));
     site.event(EventKind::LineOffline).await;
     let usage = site.usage(|session| session.is_ended).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes), (1_005, 20_007));
@@ -50,12 +50,12 @@ async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
 async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.event(EventKind::LineOnline).await;
     site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
-    site.want(|wants| wants.switch_off("amina"));
+    site.want(|wants| wants.switch_off("plot1"));
     let whole = |session: &SessionUsageV1| session.is_ended && session.upload_bytes == 5_000_000_000;
     assert_eq!(site.usage(whole).await.download_bytes, 70_000);
     assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
@@ -64,10 +64,10 @@ async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
 #[tokio::test]
 async fn a_hotspot_session_is_counted_too() {
     let mut site = Site::start().await;
-    let device = NewDevice::new("phone", Dialler::Hotspot, &username("amina"), &password("amina"));
+    let device = NewDevice::new("phone", Dialler::Hotspot, &username("plot1"), &password("plot1"));
     site.router.add_device(device.redialing_after_ms(20)).unwrap();
     site.settle(|wants| {
-        wants.line_of("amina", Service::Hotspot);
+        wants.line_of("plot1", Service::Hotspot);
     })
     .await;
     site.online("phone").await;
@@ -83,20 +83,20 @@ async fn strangers_are_nobodys_usage() {
     let stranger = NewDevice::new("stranger", Dialler::Pppoe, "foreign-00001", "foreign-00001");
     site.router.add_device(stranger.redialing_after_ms(20)).unwrap();
     site.online("stranger").await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic("stranger", 9, 9).unwrap();
     site.router.move_traffic(&device, 1, 1).unwrap();
     site.usage(|session| session.download_bytes > 0).await;
-    assert!(totals(&site).iter().all(|session| session.line == "amina"));
+    assert!(totals(&site).iter().all(|session| session.line == "plot1"));
 }
 
 #[tokio::test]
 async fn a_reboot_starts_new_sessions_and_loses_none_of_what_was_counted() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic(&device, 10, 100).unwrap();
     site.usage(|session| session.download_bytes == 100).await;
@@ -113,8 +113,8 @@ async fn a_reboot_starts_new_sessions_and_loses_none_of_what_was_counted() {
 #[tokio::test]
 async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
     let mut site = Site::start().await;
-    let device = site.dial("amina");
-    site.settle(|wants| wants.open("amina")).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic(&device, 10, 100).unwrap();
     let before = site.usage(|session| session.download_bytes == 100).await;

@@ -25,7 +25,7 @@ pub enum Actor {
 }
 
 impl fmt::Display for Actor {
-    /// `staff:amina`, `token:billing`, `cli:root`.
+    /// `staff:owner`, `token:billing`, `cli:root`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Staff(login) => write!(f, "staff:{login}"),

@@ -20,7 +20,7 @@ use crate::staff::{Login, Role};
     arg_required_else_help = true,
     after_help = "Examples:
   tawi-controller serve
-  tawi-controller staff add amina --role owner
+  tawi-controller staff add owner --role owner
   tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle ./nyeri-01
   tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d
 
@@ -174,8 +174,8 @@ pub enum RouterCommand {
 pub enum StaffCommand {
     /// Add somebody who may sign in
     #[command(after_help = "Examples:
-  tawi-controller staff add amina --role owner
-  tawi-controller staff add brian --role operator --password-file ./password
+  tawi-controller staff add owner --role owner
+  tawi-controller staff add technician --role operator --password-file ./password
 Without a file a password is made and printed once.")]
     Add {
         /// How they sign in
@@ -191,7 +191,7 @@ Without a file a password is made and printed once.")]
     /// List everybody
     List,
     /// Give somebody a new password; whatever they had open ends
-    #[command(after_help = "Example:\n  tawi-controller staff password amina")]
+    #[command(after_help = "Example:\n  tawi-controller staff password owner")]
     Password {
         /// Who
         #[arg(value_parser = Login::parse)]
@@ -201,14 +201,14 @@ Without a file a password is made and printed once.")]
         password_file: Option<PathBuf>,
     },
     /// Let somebody sign in no longer; whatever they had open ends
-    #[command(after_help = "Example:\n  tawi-controller staff disable brian")]
+    #[command(after_help = "Example:\n  tawi-controller staff disable technician")]
     Disable {
         /// Who
         #[arg(value_parser = Login::parse)]
         login: Login,
     },
     /// Let somebody sign in again
-    #[command(after_help = "Example:\n  tawi-controller staff enable brian")]
+    #[command(after_help = "Example:\n  tawi-controller staff enable technician")]
     Enable {
         /// Who
         #[arg(value_parser = Login::parse)]
@@ -328,7 +328,7 @@ pub enum PlanCommand {
 pub enum CustomerCommand {
     /// Add a customer
     #[command(
-        after_help = "Example:\n  tawi-controller customer add --name \"Wanjiru Kamau\" --phone 0712345678"
+        after_help = "Example:\n  tawi-controller customer add --name \"Corner Shop\" --phone 0712345678"
     )]
     Add {
         /// Their name

@@ -54,7 +54,7 @@ mod tests {
         assert_eq!(Wanted::parse("1000 0012"), number("10000012", "25410000012"));
         assert_eq!(Wanted::parse("0712-3"), number("07123", "2547123"));
         assert_eq!(Wanted::parse("+254 712"), number("254712", "254712"));
-        assert_eq!(Wanted::parse("Wanjiku"), Wanted::Name("%wanjiku%".to_owned()));
+        assert_eq!(Wanted::parse("Corner Shop"), Wanted::Name("%corner shop%".to_owned()));
         assert_eq!(Wanted::parse("50%_"), Wanted::Name("%50\\%\\_%".to_owned()));
         assert_eq!(Wanted::parse("-"), Wanted::Name("%-%".to_owned()));
     }

@@ -62,7 +62,7 @@ pub(crate) async fn world(database: &Database) -> World {
     };
     let created = plans::create_plan(&mut write, new, &ids, now).await.unwrap();
     let plans::Created::Created(plan) = created else { panic!("{created:?}") };
-    let new = NewCustomer { name: "Wanjiku".to_owned(), phone: Msisdn::parse(PHONE).unwrap() };
+    let new = NewCustomer { name: "Corner Shop".to_owned(), phone: Msisdn::parse(PHONE).unwrap() };
     let created = customers::create(&mut write, new, &ids, now).await.unwrap();
     let customers::Created::Created(customer) = created else { panic!("{created:?}") };
     let new = NewSubscription {

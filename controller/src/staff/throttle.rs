@@ -111,25 +111,25 @@ mod tests {
     #[test]
     fn the_sixth_wrong_password_waits_and_only_from_the_same_address() {
         let mut throttle = Throttle::default();
-        let amina = login("amina");
+        let cashier = login("cashier");
         for _ in 0..5 {
-            assert_eq!(throttle.attempt(&amina, HERE, UnixMillis(0)), Verdict::MayTry);
+            assert_eq!(throttle.attempt(&cashier, HERE, UnixMillis(0)), Verdict::MayTry);
         }
         assert_eq!(
-            throttle.attempt(&amina, HERE, UnixMillis(60_000)),
+            throttle.attempt(&cashier, HERE, UnixMillis(60_000)),
             Verdict::Wait(WINDOW - Duration::from_secs(60))
         );
-        assert_eq!(throttle.attempt(&amina, THERE, UnixMillis(60_000)), Verdict::MayTry);
-        assert_eq!(throttle.attempt(&amina, HERE, UnixMillis(0).plus(WINDOW)), Verdict::MayTry);
+        assert_eq!(throttle.attempt(&cashier, THERE, UnixMillis(60_000)), Verdict::MayTry);
+        assert_eq!(throttle.attempt(&cashier, HERE, UnixMillis(0).plus(WINDOW)), Verdict::MayTry);
     }
 
     #[test]
     fn a_right_password_forgives_the_wrong_ones_before_it() {
         let mut throttle = Throttle::default();
-        let amina = login("amina");
+        let cashier = login("cashier");
         for _ in 0..20 {
-            assert_eq!(throttle.attempt(&amina, HERE, UnixMillis(0)), Verdict::MayTry);
-            throttle.succeeded(&amina, HERE);
+            assert_eq!(throttle.attempt(&cashier, HERE, UnixMillis(0)), Verdict::MayTry);
+            throttle.succeeded(&cashier, HERE);
         }
     }
 
@@ -150,13 +150,13 @@ mod tests {
         let mut tried = 0;
         for n in 0..20_000_u32 {
             let address = IpAddr::V4(Ipv4Addr::from_bits(n));
-            if throttle.attempt(&login("amina"), address, UnixMillis(0)) == Verdict::MayTry {
+            if throttle.attempt(&login("cashier"), address, UnixMillis(0)) == Verdict::MayTry {
                 tried += 1;
             }
         }
         assert_eq!(tried, KEYS / 2);
         let later = UnixMillis(0).plus(WINDOW);
-        assert_eq!(throttle.attempt(&login("amina"), HERE, later), Verdict::MayTry);
+        assert_eq!(throttle.attempt(&login("cashier"), HERE, later), Verdict::MayTry);
         assert!(throttle.failures.len() <= 2);
     }
 }

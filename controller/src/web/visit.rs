@@ -283,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_note_survives_the_cookie() {
-        for note in [Note::good("Njoroge’s line is held; \"for now\""), Note::bad("")] {
+        for note in [Note::good("Bakery’s line is held; \"for now\""), Note::bad("")] {
             assert_eq!(Note::from_cookie(&note.to_cookie()), Some(note));
         }
         assert_eq!(Note::from_cookie("%%%"), None);

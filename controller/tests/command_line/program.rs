@@ -162,9 +162,9 @@ fn every_command_explains_itself_with_an_example() {
 fn a_wrong_command_line_exits_2_and_bad_settings_exit_78() {
     let place = Place::new("");
     place.refusal(2, &["serv"]);
-    place.refusal(2, &["staff", "add", "amina"]);
-    let said =
-        place.refusal(2, &["staff", "add", "amina", "--role", "owner", "--password", "on-the-command-line"]);
+    place.refusal(2, &["staff", "add", "cashier"]);
+    let said = place
+        .refusal(2, &["staff", "add", "cashier", "--role", "owner", "--password", "on-the-command-line"]);
     assert!(said.contains("--password"), "a password cannot stand on a command line: {said}");
     place.configure("127.0.0.1:0", "colour = \"red\"\n");
     for command in [vec!["serve"], vec!["config", "check"], vec!["site", "list"]] {
@@ -199,7 +199,7 @@ async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
     let terms = ["--connection-type", "home-10", "--price", "1500", "--validity", "30d", "--quota", "50GB"];
     let plan = place.json(&[&["plan", "add", "Home 10"][..], &terms].concat());
     assert_eq!((&plan["price_cents"], &plan["validity_seconds"]), (&150_000.into(), &2_592_000.into()));
-    let customer = place.json(&["customer", "add", "--name", "Wanjiru", "--phone", "0712 345 678"]);
+    let customer = place.json(&["customer", "add", "--name", "Corner Shop", "--phone", "0712 345 678"]);
     let number = customer["account_number"].as_str().unwrap();
     let line = ["--site", "nyeri-01", "--router", "core", "--username", "plot17"];
     let whose = ["subscription", "add", "--customer", number, "--plan", "Home 10"];
@@ -243,24 +243,25 @@ async fn everything_is_in_the_audit_log(place: &Place) {
 #[test]
 fn a_password_is_taken_from_a_file_or_made_and_shown_once() {
     let place = Place::new("");
-    let made = place.json(&["staff", "add", "amina", "--role", "owner"]);
+    let made = place.json(&["staff", "add", "cashier", "--role", "owner"]);
     assert!(made["password"].as_str().unwrap().len() >= 20);
-    let output = place.run(&["staff", "add", "brian", "--role", "operator"]);
+    let output = place.run(&["staff", "add", "technician", "--role", "operator"]);
     assert_eq!(text(&output.stdout).lines().count(), 1, "the password alone is on standard output");
     std::fs::write(place.0.join("password"), "correct horse\n").unwrap();
-    let given = place.json(&["staff", "add", "carol", "--role", "viewer", "--password-file", "password"]);
+    let given = place.json(&["staff", "add", "auditor", "--role", "viewer", "--password-file", "password"]);
     assert!(given.get("password").is_none(), "{given}");
     std::fs::write(place.0.join("password"), "short\n").unwrap();
-    let said = place.refusal(1, &["staff", "add", "dan", "--role", "viewer", "--password-file", "password"]);
+    let said =
+        place.refusal(1, &["staff", "add", "trainee", "--role", "viewer", "--password-file", "password"]);
     assert!(said.contains("at least"), "{said}");
-    let said = place.refusal(1, &["staff", "add", "amina", "--role", "viewer"]);
+    let said = place.refusal(1, &["staff", "add", "cashier", "--role", "viewer"]);
     assert!(said.contains("taken"), "{said}");
 }
 
 #[tokio::test]
 async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
     let place = Place::new("");
-    place.json(&["staff", "add", "brian", "--role", "operator"]);
+    place.json(&["staff", "add", "technician", "--role", "operator"]);
     let token = place.json(&["token", "add", "billing", "--role", "viewer"]);
     let token = token["token"].as_str().unwrap().to_owned();
     place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "first"]);
@@ -272,10 +273,10 @@ async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
     place.refusal(1, &["token", "revoke", "billing"]);
     assert!(place.json(&["token", "list"])[0]["ended_at_ms"].is_i64());
 
-    place.json(&["staff", "disable", "brian"]);
+    place.json(&["staff", "disable", "technician"]);
     assert!(place.json(&["staff", "list"])[0]["ended_at_ms"].is_i64());
-    place.json(&["staff", "enable", "brian"]);
-    assert!(place.json(&["staff", "password", "brian"])["password"].is_string());
+    place.json(&["staff", "enable", "technician"]);
+    assert!(place.json(&["staff", "password", "technician"])["password"].is_string());
     place.refusal(1, &["staff", "disable", "nobody"]);
 
     let renewed =

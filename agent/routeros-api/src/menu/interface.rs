@@ -1,14 +1,14 @@
 //! `/interface`: where the bytes of tunnel sessions are counted.
 //!
 //! A session's interface is dynamic and its counters begin at zero; find it by [`super::TunnelSession`],
-//! not by taking `<pppoe-alice>` apart. Counters are 64 bits wide.
+//! not by taking `<pppoe-plot1>` apart. Counters are 64 bits wide.
 
 use crate::command::Query;
 
 row! {
     /// One interface.
     Interface at "/interface" by "name" {
-        /// Such as `ether1` or `<pppoe-alice>`.
+        /// Such as `ether1` or `<pppoe-plot1>`.
         bytes name = "name";
         /// Such as `ether`, `pppoe-in`, `l2tp-in`.
         bytes kind = "type";

@@ -64,7 +64,7 @@ fn sessions_and_profiles_are_read_in_their_own_kinds() {
     let active = PppActive::read(&row(&[
         b"!re",
         b"=.id=*8",
-        b"=name=alice",
+        b"=name=plot1",
         b"=address=192.168.89.254",
         b"=uptime=44m55s",
         b"=session-id=0x81100000",
@@ -108,7 +108,7 @@ fn passwords_are_never_asked_for() {
 #[test]
 fn a_draft_sends_what_it_was_given_and_each_property_once() {
     let draft = PppSecretDraft::new()
-        .name("alice")
+        .name("plot1")
         .disabled(true)
         .limit_bytes_in(10_737_418_240)
         .password(&Secret::new("hunter2"))
@@ -117,7 +117,7 @@ fn a_draft_sends_what_it_was_given_and_each_property_once() {
     assert_eq!(
         draft.words(),
         [
-            &b"=name=alice"[..],
+            &b"=name=plot1"[..],
             b"=disabled=yes",
             b"=limit-bytes-in=10737418240",
             b"=password=hunter2",

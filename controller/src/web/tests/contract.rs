@@ -115,11 +115,11 @@ async fn every_answer_fits_its_description() {
     let router_id = id(&api.post("/api/routers", "/api/routers", &router).await);
     api.post("/api/routers", "/api/routers", &router).await;
     api.post("/api/routers", "/api/routers", &json!({"site_id": "nowhere", "name": "edge"})).await;
-    let customer = json!({"name": "Otieno", "phone": "0722 000 111"});
+    let customer = json!({"name": "Kiosk", "phone": "0722 000 111"});
     let customer = id(&api.post("/api/customers", "/api/customers", &customer).await);
     api.post("/api/customers", "/api/customers", &json!({"name": "", "phone": "0722000111"})).await;
     let subscription = json!({
-        "customer_id": customer, "plan_id": plan_id, "router_id": router_id, "username": "otieno",
+        "customer_id": customer, "plan_id": plan_id, "router_id": router_id, "username": "kiosk",
     });
     let added = api.post("/api/subscriptions", "/api/subscriptions", &subscription).await;
     assert!(added["password"].as_str().unwrap().len() >= 8);

@@ -127,16 +127,16 @@ async fn what_people_typed_is_never_markup() {
 async fn a_customer_is_added_found_and_given_a_line() {
     let served = Served::start().await;
     let mut browser = served.browser(Role::Operator).await;
-    let wrong = browser.post("/customers", &[("name", "Achieng"), ("phone", "12")]).await;
+    let wrong = browser.post("/customers", &[("name", "Bakery"), ("phone", "12")]).await;
     assert_eq!(wrong.status, 422);
-    assert!(wrong.body.contains("value=\"Achieng\"") && wrong.body.contains("not a Kenyan mobile number"));
+    assert!(wrong.body.contains("value=\"Bakery\"") && wrong.body.contains("not a Kenyan mobile number"));
 
-    let added = browser.post("/customers", &[("name", "Achieng"), ("phone", "0722 000 111")]).await;
+    let added = browser.post("/customers", &[("name", "Bakery"), ("phone", "0722 000 111")]).await;
     assert_eq!(added.status, 303, "{}", added.body);
     let path = added.location().to_owned();
-    shows(&browser.get(&path).await, &["Achieng is added", "0722 000 111", "No subscription yet"]);
+    shows(&browser.get(&path).await, &["Bakery is added", "0722 000 111", "No subscription yet"]);
     assert!(!browser.get(&path).await.body.contains("is added"), "a note is said once");
-    shows(&browser.get("/customers?query=0722%20000").await, &["Achieng", "2547•••••111"]);
+    shows(&browser.get("/customers?query=0722%20000").await, &["Bakery", "2547•••••111"]);
     shows(&browser.get("/customers?query=nobody").await, &["Nobody fits"]);
 
     let plan = served.world.plan.id.to_string();
@@ -144,10 +144,10 @@ async fn a_customer_is_added_found_and_given_a_line() {
     let taken = browser.post(&format!("{path}/subscriptions"), &fields).await;
     assert_eq!(taken.status, 422);
     assert!(taken.body.contains("another line on that router has this name"));
-    let fields = [("plan", plan.as_str()), ("router", "r1"), ("username", "achieng"), ("password", "abcdef")];
+    let fields = [("plan", plan.as_str()), ("router", "r1"), ("username", "bakery"), ("password", "abcdef")];
     assert_eq!(browser.post(&format!("{path}/subscriptions"), &fields).await.status, 303);
     let page = browser.get(&path).await;
-    shows(&page, &["never paid", "achieng", "KES 1,500.00"]);
+    shows(&page, &["never paid", "bakery", "KES 1,500.00"]);
     assert!(!page.body.contains("abcdef"), "a line's password is never shown again");
     served.stop().await;
 }
@@ -174,7 +174,7 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
         &page,
         &["1.24 s", "Read back from the router", "+56 ms", "+1.15 s", "3.4 GB down", "12.0 MB up", "<rect"],
     );
-    shows(&browser.get("/payments/a1").await, &["TKa1", "1.24 s", "Wanjiku"]);
+    shows(&browser.get("/payments/a1").await, &["TKa1", "1.24 s", "Corner Shop"]);
     assert_eq!(browser.get("/payments/none").await.status, 404);
     served.stop().await;
 }
@@ -275,7 +275,7 @@ async fn no_form_is_taken_without_its_token_from_a_viewer_or_from_a_stranger() {
         assert_eq!(operator.post(path, &[("name", "x")]).await.status, 403, "by an operator: {path}");
     }
     let page = viewer.get(&format!("/customers/{}", served.world.customer.id)).await;
-    shows(&page, &["Wanjiku"]);
+    shows(&page, &["Corner Shop"]);
     assert!(
         !page.body.contains("payment-requests") && !page.body.contains("/hold"),
         "a viewer sees no such buttons"
@@ -364,11 +364,11 @@ async fn a_second_request_within_two_minutes_is_refused_in_words() {
 async fn a_page_that_is_read_again_by_the_script_leaves_the_note_to_a_person() {
     let served = Served::start().await;
     let mut browser = served.browser(Role::Operator).await;
-    browser.post("/customers", &[("name", "Achieng"), ("phone", "0722000111")]).await;
+    browser.post("/customers", &[("name", "Bakery"), ("phone", "0722000111")]).await;
     let refreshed = browser.refresh("/").await;
     shows(&refreshed, &["Overview"]);
     assert!(!refreshed.body.contains("is added"));
-    shows(&browser.get("/").await, &["Achieng is added"]);
+    shows(&browser.get("/").await, &["Bakery is added"]);
     served.stop().await;
 }
 
@@ -388,7 +388,7 @@ async fn a_list_of_customers_goes_on_page_by_page() {
     shows(&first, &["Customer 59", "/customers?query=&#38;page=1"]);
     assert!(!first.body.contains("Customer 9<"));
     let second = browser.get("/customers?query=&page=1").await;
-    shows(&second, &["Customer 9<", "Wanjiku", "rel=\"prev\""]);
+    shows(&second, &["Customer 9<", "Corner Shop", "rel=\"prev\""]);
     assert!(!second.body.contains("rel=\"next\""));
     served.stop().await;
 }

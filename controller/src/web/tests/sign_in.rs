@@ -23,11 +23,11 @@ async fn sign_in(
 #[tokio::test]
 async fn somebody_signs_in_looks_around_and_signs_out() {
     let served = Served::start().await;
-    served.add_staff("amina", Role::Operator).await;
+    served.add_staff("cashier", Role::Operator).await;
     let mut browser = served.stranger();
     let sent_away = browser.get("/live?x=1").await;
     assert_eq!((sent_away.status, sent_away.location()), (303, "/sign-in?next=/live%3Fx%3D1"));
-    let welcome = sign_in(&mut browser, "Amina", PASSWORD, "/customers").await;
+    let welcome = sign_in(&mut browser, "Cashier", PASSWORD, "/customers").await;
     assert_eq!((welcome.status, welcome.location()), (303, "/customers"));
     assert!(!browser.cookies.contains_key("tawi_form"), "the form's cookie is gone");
     let token = browser.cookies["tawi_session"].clone();
@@ -53,9 +53,9 @@ async fn form_token_of(served: &Served, token: &str) -> String {
 #[tokio::test]
 async fn a_wrong_password_is_refused_without_saying_which_part_is_wrong() {
     let served = Served::start().await;
-    served.add_staff("amina", Role::Operator).await;
+    served.add_staff("cashier", Role::Operator).await;
     let mut browser = served.stranger();
-    let wrong = sign_in(&mut browser, "amina", "wrong", "/").await;
+    let wrong = sign_in(&mut browser, "cashier", "wrong", "/").await;
     let nobody = sign_in(&mut browser, "nobody", PASSWORD, "/").await;
     assert_eq!((wrong.status, nobody.status), (422, 422));
     let said = |answer: &crate::web::testing::Answer| answer.body.contains("do not belong together");
@@ -68,28 +68,28 @@ async fn a_wrong_password_is_refused_without_saying_which_part_is_wrong() {
 #[tokio::test]
 async fn the_sixth_try_waits_even_with_the_right_password() {
     let served = Served::start().await;
-    served.add_staff("amina", Role::Operator).await;
+    served.add_staff("cashier", Role::Operator).await;
     let mut browser = served.stranger();
     for _ in 0..5 {
-        assert_eq!(sign_in(&mut browser, "amina", "wrong", "/").await.status, 422);
+        assert_eq!(sign_in(&mut browser, "cashier", "wrong", "/").await.status, 422);
     }
-    let throttled = sign_in(&mut browser, "amina", PASSWORD, "/").await;
+    let throttled = sign_in(&mut browser, "cashier", PASSWORD, "/").await;
     assert_eq!(throttled.status, 429);
     assert!(throttled.header("retry-after").parse::<u64>().unwrap() > 60);
     served.controller.clock.advance(std::time::Duration::from_secs(15 * 60));
-    assert_eq!(sign_in(&mut browser, "amina", PASSWORD, "/").await.status, 303);
+    assert_eq!(sign_in(&mut browser, "cashier", PASSWORD, "/").await.status, 303);
     served.stop().await;
 }
 
 #[tokio::test]
 async fn a_sign_in_form_of_another_site_is_refused() {
     let served = Served::start().await;
-    served.add_staff("amina", Role::Operator).await;
+    served.add_staff("cashier", Role::Operator).await;
     let mut browser = served.stranger();
-    let fields = [("login", "amina"), ("password", PASSWORD), ("form_token", "")];
+    let fields = [("login", "cashier"), ("password", PASSWORD), ("form_token", "")];
     assert_eq!(browser.post_bare("/sign-in", &fields).await.status, 403);
     browser.get("/sign-in").await;
-    let fields = [("login", "amina"), ("password", PASSWORD), ("form_token", "guess")];
+    let fields = [("login", "cashier"), ("password", PASSWORD), ("form_token", "guess")];
     assert_eq!(browser.post_bare("/sign-in", &fields).await.status, 403);
     assert!(!browser.cookies.contains_key("tawi_session"));
     served.stop().await;
@@ -98,10 +98,10 @@ async fn a_sign_in_form_of_another_site_is_refused() {
 #[tokio::test]
 async fn a_sign_in_leads_to_our_own_pages_only() {
     let served = Served::start().await;
-    served.add_staff("amina", Role::Operator).await;
+    served.add_staff("cashier", Role::Operator).await;
     for elsewhere in ["//evil.example/", "https://evil.example/", "/\\evil.example"] {
         let mut browser = served.stranger();
-        let welcome = sign_in(&mut browser, "amina", PASSWORD, elsewhere).await;
+        let welcome = sign_in(&mut browser, "cashier", PASSWORD, elsewhere).await;
         assert_eq!((welcome.status, welcome.location()), (303, "/"), "{elsewhere}");
     }
     served.stop().await;

@@ -113,7 +113,7 @@ async fn devices(State(router): State<Router>) -> Response {
 }
 
 async fn add_device(State(router): State<Router>, body: Bytes) -> Result<Response, Refusal> {
-    let example = r#"{"name":"cpe-1","service":"pppoe","username":"alice","password":"…"}"#;
+    let example = r#"{"name":"cpe-1","service":"pppoe","username":"plot1","password":"…"}"#;
     let new: NewDevice = read(&body, example)?;
     Ok((StatusCode::CREATED, Json(router.add_device(new)?)).into_response())
 }
@@ -176,7 +176,7 @@ fn row_json(row: &Row) -> JsonValue {
 
 /// The words of a JSON object: strings, numbers and booleans as RouterOS would have them.
 fn words(body: &Bytes) -> Result<Vec<(String, String)>, Refusal> {
-    let example = r#"{"name":"alice","password":"…","disabled":false}"#;
+    let example = r#"{"name":"plot1","password":"…","disabled":false}"#;
     let object: Map<String, JsonValue> = read(body, example)?;
     let word = |(name, value): (String, JsonValue)| match value {
         JsonValue::String(text) => Ok((name, text)),

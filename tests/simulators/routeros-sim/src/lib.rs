@@ -12,8 +12,8 @@
 //!
 //! let simulator = Simulator::start(Settings::default()).await?;
 //! let router = simulator.router();
-//! router.add_row("ppp/secret", &[("name", "alice"), ("password", "w"), ("service", "pppoe")])?;
-//! router.add_device(NewDevice::new("cpe-1", Service::Pppoe, "alice", "w"))?;
+//! router.add_row("ppp/secret", &[("name", "plot1"), ("password", "w"), ("service", "pppoe")])?;
+//! router.add_device(NewDevice::new("cpe-1", Service::Pppoe, "plot1", "w"))?;
 //! router.wait_for_device("cpe-1", DeviceState::Online, Duration::from_secs(5)).await?;
 //! simulator.stop().await;
 //! # Ok(())

@@ -18,7 +18,7 @@ Examples:
   Any free ports, for a script that reads the ready line:
     routeros-sim --listen 127.0.0.1:0 --tls-listen 127.0.0.1:0 --control 127.0.0.1:0
   A subscriber dials in:
-    curl -d '{\"name\":\"cpe-1\",\"service\":\"pppoe\",\"username\":\"alice\",\"password\":\"w\"}' http://127.0.0.1:9080/devices
+    curl -d '{\"name\":\"cpe-1\",\"service\":\"pppoe\",\"username\":\"plot1\",\"password\":\"w\"}' http://127.0.0.1:9080/devices
 
 When ready it prints one line: ready api=… [tls=… tls_pin=…] [control=…]
 It serves until SIGINT or SIGTERM. Log level: --log debug.";

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     const ROW: &[(&str, &str)] = &[
-        ("name", "alice"),
+        ("name", "plot1"),
         ("disabled", "false"),
         ("profile", "gold"),
         ("limit-bytes-in", "9"),
@@ -209,19 +209,19 @@ mod tests {
         check(&["name"], true);
         check(&["comment"], false);
         check(&["-comment"], true);
-        check(&["name=alice"], true);
-        check(&["=name=alice"], true);
+        check(&["name=plot1"], true);
+        check(&["=name=plot1"], true);
         check(&["disabled=no"], false);
         check(&["disabled=false", "profile=gold"], true);
         check(&["disabled=false", "profile=silver"], false);
-        check(&["name=bob", "name=alice", "#|"], true);
-        check(&["name=bob", "name=carol", "name=alice", "#|", "#|"], true);
-        check(&["name=bob", "#!"], true);
-        check(&["name=alice", "name=bob", "#!&"], true);
-        check(&["name=alice", "name=bob", "#0"], false);
-        check(&["name=alice", "name=bob", "#1"], true);
-        check(&["name=alice", "#.&"], true);
-        check(&["name=alice", "name=bob", "#1.|&"], true);
+        check(&["name=plot2", "name=plot1", "#|"], true);
+        check(&["name=plot2", "name=plot3", "name=plot1", "#|", "#|"], true);
+        check(&["name=plot2", "#!"], true);
+        check(&["name=plot1", "name=plot2", "#!&"], true);
+        check(&["name=plot1", "name=plot2", "#0"], false);
+        check(&["name=plot1", "name=plot2", "#1"], true);
+        check(&["name=plot1", "#.&"], true);
+        check(&["name=plot1", "name=plot2", "#1.|&"], true);
         check(&[">limit-bytes-in=10"], false);
         check(&["<limit-bytes-in=10"], true);
         check(&[">uptime=59m"], true);

@@ -51,11 +51,11 @@ fn rows_are_added_printed_changed_and_removed() {
     check(
         "7.18",
         &[
-            ("/ppp/secret/add =name=alice =password=w =service=pppoe", "ret *1"),
+            ("/ppp/secret/add =name=plot1 =password=w =service=pppoe", "ret *1"),
             ("/ppp/secret/add =name=007 =disabled=yes =comment=a=b", "ret *2"),
             (
                 "/ppp/secret/print =.proplist=.id,name,disabled,comment",
-                ".id=*1 name=alice disabled=false; .id=*2 name=007 disabled=true comment=a=b",
+                ".id=*1 name=plot1 disabled=false; .id=*2 name=007 disabled=true comment=a=b",
             ),
             ("/ppp/secret/getall =.proplist=name ?name=007", "name=007"),
             ("/ppp/secret/print =count-only=", "ret 2"),
@@ -64,13 +64,13 @@ fn rows_are_added_printed_changed_and_removed() {
             ("/ppp/secret/print =.proplist=comment", "comment=both; comment=both"),
             ("/ppp/secret/set =numbers=007 =comment=", ""),
             ("/ppp/secret/enable =.id=*2", ""),
-            ("/ppp/secret/disable =numbers=alice", ""),
+            ("/ppp/secret/disable =numbers=plot1", ""),
             (
                 "/ppp/secret/print =.proplist=.id,comment,disabled",
                 ".id=*1 disabled=true comment=both; .id=*2 disabled=false",
             ),
             ("/ppp/secret/print =.proplist=name ?.id=*2", "name=007"),
-            ("/ppp/secret/get =number=alice =value-name=service", "ret pppoe"),
+            ("/ppp/secret/get =number=plot1 =value-name=service", "ret pppoe"),
             ("/ppp/secret/remove =.id=*1", ""),
             ("/ppp/secret/print =.proplist=.id", ".id=*2"),
         ],

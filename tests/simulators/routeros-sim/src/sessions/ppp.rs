@@ -211,7 +211,7 @@ fn place_rows(
     session.rows.extend(place_address_entry(engine, list, session.address, key, now));
 }
 
-/// `<pppoe-alice>`, and `<pppoe-alice-1>` for a second session at the same time.
+/// `<pppoe-plot1>`, and `<pppoe-plot1-1>` for a second session at the same time.
 fn free_interface_name(engine: &Engine, session: &Session) -> Vec<u8> {
     let named = |suffix: &str| {
         let mut name = format!("<{}-", session.service.word()).into_bytes();

@@ -89,18 +89,18 @@ impl Site {
 fn a_dial_is_refused_for_the_reason_that_holds() {
     let check = |line: &str, expected: Refused| {
         let mut site = Site::new();
-        site.admin("/ppp/secret/add =name=alice =password=w =service=pppoe");
+        site.admin("/ppp/secret/add =name=plot1 =password=w =service=pppoe");
         if !line.is_empty() {
             site.admin(line);
         }
-        assert_eq!(site.pppoe("alice"), Err(expected), "{line}");
+        assert_eq!(site.pppoe("plot1"), Err(expected), "{line}");
         assert_eq!(site.rows("ppp/active", "name"), [""; 0]);
     };
-    check("/ppp/secret/disable =numbers=alice", Refused::Disabled);
-    check("/ppp/secret/remove =numbers=alice", Refused::UnknownUser);
-    check("/ppp/secret/set =numbers=alice =password=new", Refused::WrongPassword);
-    check("/ppp/secret/set =numbers=alice =service=l2tp", Refused::OtherService);
-    check("/ppp/secret/set =numbers=alice =caller-id=02:00:00:00:00:99", Refused::OtherCaller);
+    check("/ppp/secret/disable =numbers=plot1", Refused::Disabled);
+    check("/ppp/secret/remove =numbers=plot1", Refused::UnknownUser);
+    check("/ppp/secret/set =numbers=plot1 =password=new", Refused::WrongPassword);
+    check("/ppp/secret/set =numbers=plot1 =service=l2tp", Refused::OtherService);
+    check("/ppp/secret/set =numbers=plot1 =caller-id=02:00:00:00:00:99", Refused::OtherCaller);
     check("/interface/pppoe-server/server/disable =numbers=service1", Refused::NoServer);
     check("/ppp/profile/unset =numbers=default =value-name=remote-address", Refused::NoAddress);
 }
@@ -112,26 +112,26 @@ fn a_pppoe_session_shows_in_every_menu_and_leaves_its_totals_in_the_log() {
         "/ppp/profile/add =name=gold =rate-limit=5M/20M =remote-address=pppoe-pool =address-list=walled",
     );
     site.admin(
-        "/ppp/secret/add =name=alice =password=w =service=pppoe =profile=gold =limit-bytes-in=9000000000",
+        "/ppp/secret/add =name=plot1 =password=w =service=pppoe =profile=gold =limit-bytes-in=9000000000",
     );
-    let key = site.pppoe("alice").unwrap();
+    let key = site.pppoe("plot1").unwrap();
     assert!(site.carry(key, 5_000_000_000, 1_400));
     site.pass(143);
-    let active = "name=alice service=pppoe caller-id=02:00:00:00:00:01 address=10.64.0.2 uptime=2m23s \
+    let active = "name=plot1 service=pppoe caller-id=02:00:00:00:00:01 address=10.64.0.2 uptime=2m23s \
                   session-id=0x81000001 limit-bytes-in=9000000000";
     let columns = "name,service,caller-id,address,uptime,session-id,limit-bytes-in";
     assert_eq!(site.rows("ppp/active", columns), [active]);
     let counters = "name,type,rx-byte,tx-byte,dynamic,running";
     let interface =
-        "name=<pppoe-alice> type=pppoe-in rx-byte=5000000000 tx-byte=1400 dynamic=true running=true";
+        "name=<pppoe-plot1> type=pppoe-in rx-byte=5000000000 tx-byte=1400 dynamic=true running=true";
     assert!(site.rows("interface", counters).contains(&interface.to_owned()));
-    assert_eq!(site.rows("interface/pppoe-server", "name,user"), ["name=<pppoe-alice> user=alice"]);
-    let queue = "name=<pppoe-alice> target=<pppoe-alice> max-limit=5000000/20000000 bytes=5000000000/1400 dynamic=true";
+    assert_eq!(site.rows("interface/pppoe-server", "name,user"), ["name=<pppoe-plot1> user=plot1"]);
+    let queue = "name=<pppoe-plot1> target=<pppoe-plot1> max-limit=5000000/20000000 bytes=5000000000/1400 dynamic=true";
     assert_eq!(site.rows("queue/simple", "name,target,max-limit,bytes,dynamic"), [queue]);
     let entry = "list=walled address=10.64.0.2 dynamic=true";
     assert_eq!(site.rows("ip/firewall/address-list", "list,address,dynamic"), [entry]);
 
-    site.admin("/ppp/active/remove =numbers=alice");
+    site.admin("/ppp/active/remove =numbers=plot1");
     for menu in ["ppp/active", "interface/pppoe-server", "queue/simple", "ip/firewall/address-list"] {
         assert_eq!(site.rows(menu, ".id"), [""; 0], "{menu}");
     }
@@ -145,10 +145,10 @@ fn a_pppoe_session_shows_in_every_menu_and_leaves_its_totals_in_the_log() {
     assert_eq!(
         site.log(),
         [
-            "alice logged in, 10.64.0.2",
-            "<pppoe-alice>: connected",
-            "alice logged out, 143 5000000000 1400 3571429 1 from 02:00:00:00:00:01",
-            "<pppoe-alice>: disconnected",
+            "plot1 logged in, 10.64.0.2",
+            "<pppoe-plot1>: connected",
+            "plot1 logged out, 143 5000000000 1400 3571429 1 from 02:00:00:00:00:01",
+            "<pppoe-plot1>: disconnected",
         ]
     );
 }
@@ -157,16 +157,16 @@ fn a_pppoe_session_shows_in_every_menu_and_leaves_its_totals_in_the_log() {
 fn a_session_is_not_touched_by_changes_of_its_secret_and_profile() {
     let mut site = Site::new();
     site.admin("/ppp/profile/add =name=gold =rate-limit=5M/20M =remote-address=pppoe-pool");
-    site.admin("/ppp/secret/add =name=alice =password=w =profile=gold");
-    site.pppoe("alice").unwrap();
+    site.admin("/ppp/secret/add =name=plot1 =password=w =profile=gold");
+    site.pppoe("plot1").unwrap();
     site.admin("/ppp/profile/set =numbers=gold =rate-limit=1M/1M");
-    site.admin("/ppp/secret/disable =numbers=alice");
+    site.admin("/ppp/secret/disable =numbers=plot1");
     assert_eq!(site.rows("queue/simple", "max-limit"), ["max-limit=5000000/20000000"]);
-    assert_eq!(site.rows("ppp/active", "name"), ["name=alice"]);
-    site.admin("/ppp/active/remove =numbers=alice");
-    assert_eq!(site.pppoe("alice"), Err(Refused::Disabled));
-    site.admin("/ppp/secret/enable =numbers=alice");
-    site.pppoe("alice").unwrap();
+    assert_eq!(site.rows("ppp/active", "name"), ["name=plot1"]);
+    site.admin("/ppp/active/remove =numbers=plot1");
+    assert_eq!(site.pppoe("plot1"), Err(Refused::Disabled));
+    site.admin("/ppp/secret/enable =numbers=plot1");
+    site.pppoe("plot1").unwrap();
     assert_eq!(site.rows("queue/simple", "max-limit"), ["max-limit=1000000/1000000"]);
 }
 
@@ -174,22 +174,22 @@ fn a_session_is_not_touched_by_changes_of_its_secret_and_profile() {
 fn a_profile_that_was_removed_lets_nobody_in() {
     let mut site = Site::new();
     site.admin("/ppp/profile/add =name=gold =remote-address=pppoe-pool");
-    site.admin("/ppp/secret/add =name=alice =password=w =profile=gold");
+    site.admin("/ppp/secret/add =name=plot1 =password=w =profile=gold");
     site.admin("/ppp/profile/remove =numbers=gold");
-    assert_eq!(site.pppoe("alice"), Err(Refused::NoProfile));
+    assert_eq!(site.pppoe("plot1"), Err(Refused::NoProfile));
 }
 
 #[test]
 fn a_second_session_gets_another_name_and_only_one_forbids_it() {
     let mut site = Site::new();
-    site.admin("/ppp/secret/add =name=alice =password=w");
-    site.dial(Service::Pppoe, "alice", Some("w"), 1).unwrap();
-    let second = site.dial(Service::Pppoe, "alice", Some("w"), 2).unwrap();
+    site.admin("/ppp/secret/add =name=plot1 =password=w");
+    site.dial(Service::Pppoe, "plot1", Some("w"), 1).unwrap();
+    let second = site.dial(Service::Pppoe, "plot1", Some("w"), 2).unwrap();
     let names = site.rows("interface/pppoe-server", "name");
-    assert_eq!(names, ["name=<pppoe-alice>", "name=<pppoe-alice-1>"]);
+    assert_eq!(names, ["name=<pppoe-plot1>", "name=<pppoe-plot1-1>"]);
     site.sessions.end(&mut site.engine, second, Ending::HungUp, site.now);
     site.admin("/ppp/profile/set =numbers=default =only-one=yes");
-    assert_eq!(site.dial(Service::Pppoe, "alice", Some("w"), 2), Err(Refused::TooMany));
+    assert_eq!(site.dial(Service::Pppoe, "plot1", Some("w"), 2), Err(Refused::TooMany));
 }
 
 #[test]
@@ -214,15 +214,15 @@ fn pools_hand_out_each_address_once_and_follow_their_successor() {
 fn limits_of_time_and_bytes_end_a_session() {
     let mut site = Site::new();
     site.admin("/ppp/profile/add =name=p =remote-address=pppoe-pool =session-timeout=1h =idle-timeout=10m");
-    site.admin("/ppp/secret/add =name=alice =password=w =profile=p =limit-bytes-out=1000");
+    site.admin("/ppp/secret/add =name=plot1 =password=w =profile=p =limit-bytes-out=1000");
     let reason = |site: &mut Site| site.rows("ppp/secret", "last-disconnect-reason").concat();
-    let key = site.pppoe("alice").unwrap();
+    let key = site.pppoe("plot1").unwrap();
     assert!(!site.carry(key, 0, 1_000));
     assert_eq!(reason(&mut site), "last-disconnect-reason=nas-request");
-    site.pppoe("alice").unwrap();
+    site.pppoe("plot1").unwrap();
     site.pass(601);
     assert_eq!(reason(&mut site), "last-disconnect-reason=idle-timeout");
-    let key = site.pppoe("alice").unwrap();
+    let key = site.pppoe("plot1").unwrap();
     for _ in 0..6 {
         site.pass(599);
         site.carry(key, 1, 1);
@@ -234,25 +234,25 @@ fn limits_of_time_and_bytes_end_a_session() {
 #[test]
 fn a_cookie_lets_a_phone_return_silently_until_cookie_or_user_is_gone() {
     let mut site = Site::new();
-    site.admin("/ip/hotspot/user/add =name=bob =password=w");
-    let phone = |site: &mut Site, password| site.dial(Service::Hotspot, "bob", password, 7);
+    site.admin("/ip/hotspot/user/add =name=plot2 =password=w");
+    let phone = |site: &mut Site, password| site.dial(Service::Hotspot, "plot2", password, 7);
     assert_eq!(phone(&mut site, None), Err(Refused::PasswordWanted));
     phone(&mut site, Some("w")).unwrap();
-    assert_eq!(site.rows("ip/hotspot/active", "user,login-by"), ["user=bob login-by=http-chap"]);
-    assert_eq!(site.rows("ip/hotspot/cookie", "user,expires-in"), ["user=bob expires-in=3d"]);
+    assert_eq!(site.rows("ip/hotspot/active", "user,login-by"), ["user=plot2 login-by=http-chap"]);
+    assert_eq!(site.rows("ip/hotspot/cookie", "user,expires-in"), ["user=plot2 expires-in=3d"]);
     assert_eq!(site.rows("ip/hotspot/host", "authorized"), ["authorized=true"]);
 
-    site.admin("/ip/hotspot/active/remove =numbers=bob");
+    site.admin("/ip/hotspot/active/remove =numbers=plot2");
     assert_eq!(site.rows("ip/hotspot/host", "authorized"), ["authorized=false"]);
     phone(&mut site, None).unwrap();
     assert_eq!(site.rows("ip/hotspot/active", "login-by"), ["login-by=cookie"]);
 
-    site.admin("/ip/hotspot/user/disable =numbers=bob");
-    assert_eq!(site.rows("ip/hotspot/active", "user"), ["user=bob"], "disabling does not drop");
-    site.admin("/ip/hotspot/active/remove =numbers=bob");
+    site.admin("/ip/hotspot/user/disable =numbers=plot2");
+    assert_eq!(site.rows("ip/hotspot/active", "user"), ["user=plot2"], "disabling does not drop");
+    site.admin("/ip/hotspot/active/remove =numbers=plot2");
     assert_eq!(phone(&mut site, None), Err(Refused::Disabled));
-    site.admin("/ip/hotspot/user/enable =numbers=bob");
-    site.admin("/ip/hotspot/cookie/remove =numbers=bob");
+    site.admin("/ip/hotspot/user/enable =numbers=plot2");
+    site.admin("/ip/hotspot/cookie/remove =numbers=plot2");
     assert_eq!(phone(&mut site, None), Err(Refused::PasswordWanted));
     phone(&mut site, Some("w")).unwrap();
     site.admin("/ip/hotspot/host/remove =numbers=02:00:00:00:00:07");
@@ -268,27 +268,27 @@ fn a_cookie_lets_a_phone_return_silently_until_cookie_or_user_is_gone() {
 #[test]
 fn hotspot_limits_are_what_is_left_and_refuse_when_nothing_is() {
     let mut site = Site::new();
-    site.admin("/ip/hotspot/user/add =name=bob =password=w =limit-bytes-total=1000");
-    let key = site.dial(Service::Hotspot, "bob", Some("w"), 7).unwrap();
+    site.admin("/ip/hotspot/user/add =name=plot2 =password=w =limit-bytes-total=1000");
+    let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
     assert!(site.carry(key, 100, 300));
     site.sessions.end(&mut site.engine, key, Ending::HungUp, site.now);
     assert_eq!(site.rows("ip/hotspot/user", "bytes-in,bytes-out"), ["bytes-in=100 bytes-out=300"]);
-    let key = site.dial(Service::Hotspot, "bob", Some("w"), 7).unwrap();
+    let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
     assert_eq!(site.rows("ip/hotspot/active", "limit-bytes-total"), ["limit-bytes-total=600"]);
     assert!(!site.carry(key, 0, 600));
-    assert_eq!(site.dial(Service::Hotspot, "bob", Some("w"), 7), Err(Refused::LimitReached));
-    site.admin("/ip/hotspot/user/reset-counters =numbers=bob");
-    assert!(site.dial(Service::Hotspot, "bob", Some("w"), 7).is_ok());
+    assert_eq!(site.dial(Service::Hotspot, "plot2", Some("w"), 7), Err(Refused::LimitReached));
+    site.admin("/ip/hotspot/user/reset-counters =numbers=plot2");
+    assert!(site.dial(Service::Hotspot, "plot2", Some("w"), 7).is_ok());
 }
 
 #[test]
 fn shared_users_counts_phones() {
     let mut site = Site::new();
     site.admin("/ip/hotspot/user/profile/set =numbers=default =shared-users=2");
-    site.admin("/ip/hotspot/user/add =name=bob =password=w");
-    assert!(site.dial(Service::Hotspot, "bob", Some("w"), 1).is_ok());
-    assert!(site.dial(Service::Hotspot, "bob", Some("w"), 2).is_ok());
-    assert_eq!(site.dial(Service::Hotspot, "bob", Some("w"), 3), Err(Refused::TooMany));
+    site.admin("/ip/hotspot/user/add =name=plot2 =password=w");
+    assert!(site.dial(Service::Hotspot, "plot2", Some("w"), 1).is_ok());
+    assert!(site.dial(Service::Hotspot, "plot2", Some("w"), 2).is_ok());
+    assert_eq!(site.dial(Service::Hotspot, "plot2", Some("w"), 3), Err(Refused::TooMany));
 }
 
 #[test]
@@ -298,8 +298,8 @@ fn hotspot_user_counters_move_at_logout_or_live_and_the_unflushed_part_dies_with
         (HotspotCounting::Live, "bytes-in=10", "bytes-in=10"),
     ] {
         let mut site = Site::counting(counting);
-        site.admin("/ip/hotspot/user/add =name=bob =password=w");
-        let key = site.dial(Service::Hotspot, "bob", Some("w"), 7).unwrap();
+        site.admin("/ip/hotspot/user/add =name=plot2 =password=w");
+        let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
         site.carry(key, 10, 0);
         assert_eq!(site.rows("ip/hotspot/user", "bytes-in"), [during]);
         site.sessions.lose_power(&mut site.engine);
@@ -310,13 +310,13 @@ fn hotspot_user_counters_move_at_logout_or_live_and_the_unflushed_part_dies_with
 #[test]
 fn after_a_power_cut_nobody_is_in_and_ids_are_new() {
     let mut site = Site::new();
-    site.admin("/ppp/secret/add =name=alice =password=w");
-    site.pppoe("alice").unwrap();
+    site.admin("/ppp/secret/add =name=plot1 =password=w");
+    site.pppoe("plot1").unwrap();
     assert_eq!(site.sessions.lose_power(&mut site.engine), ["device-1"]);
     assert_eq!(site.sessions.len(), 0);
     assert_eq!(site.rows("ppp/active", ".id"), [""; 0]);
     assert!(!site.log().iter().any(|line| line.contains("logged out")));
-    site.pppoe("alice").unwrap();
+    site.pppoe("plot1").unwrap();
     let active = site.rows("ppp/active", ".id,address,session-id");
     assert_eq!(active, [".id=*2 address=10.64.0.2 session-id=0x81100001"]);
 }
@@ -324,10 +324,10 @@ fn after_a_power_cut_nobody_is_in_and_ids_are_new() {
 #[test]
 fn tunnels_need_their_server_and_show_in_their_own_menu() {
     let mut site = Site::new();
-    site.admin("/ppp/secret/add =name=alice =password=w =service=l2tp");
-    assert_eq!(site.dial(Service::L2tp, "alice", Some("w"), 1), Err(Refused::NoServer));
+    site.admin("/ppp/secret/add =name=plot1 =password=w =service=l2tp");
+    assert_eq!(site.dial(Service::L2tp, "plot1", Some("w"), 1), Err(Refused::NoServer));
     site.admin("/interface/l2tp-server/server/set =enabled=yes");
-    site.dial(Service::L2tp, "alice", Some("w"), 1).unwrap();
-    assert_eq!(site.rows("interface/l2tp-server", "name,user"), ["name=<l2tp-alice> user=alice"]);
-    assert_eq!(site.dial(Service::Pppoe, "alice", Some("w"), 1), Err(Refused::OtherService));
+    site.dial(Service::L2tp, "plot1", Some("w"), 1).unwrap();
+    assert_eq!(site.rows("interface/l2tp-server", "name,user"), ["name=<l2tp-plot1> user=plot1"]);
+    assert_eq!(site.dial(Service::Pppoe, "plot1", Some("w"), 1), Err(Refused::OtherService));
 }

@@ -37,10 +37,10 @@ impl Control {
 #[tokio::test]
 async fn a_device_is_started_watched_fed_and_hung_up() {
     let control = Control::start().await;
-    let secret = r#"{"name":"alice","password":"w","service":"pppoe","disabled":false}"#;
+    let secret = r#"{"name":"plot1","password":"w","service":"pppoe","disabled":false}"#;
     let (status, body) = control.ask(Method::POST, "/rows/ppp/secret", secret).await;
     assert_eq!((status, body), (StatusCode::CREATED, json!({"id": "*1"})));
-    let device = r#"{"name":"cpe 1","service":"pppoe","username":"alice","password":"w","redial_ms":20}"#;
+    let device = r#"{"name":"cpe 1","service":"pppoe","username":"plot1","password":"w","redial_ms":20}"#;
     let (status, body) = control.ask(Method::POST, "/devices", device).await;
     assert_eq!((status, &body["state"]), (StatusCode::CREATED, &json!("dialing")));
     control.simulator.router().wait_for_device("cpe 1", DeviceState::Online, DEADLINE).await.unwrap();
@@ -50,7 +50,7 @@ async fn a_device_is_started_watched_fed_and_hung_up() {
     assert_eq!((&body["upload_bytes"], &body["download_bytes"]), (&json!(5), &json!(7)));
     assert_eq!(control.get("/devices").await.as_array().unwrap().len(), 1);
     assert_eq!(control.get("/devices/cpe%201").await["sessions"], 1);
-    assert_eq!(control.get("/menus/ppp/active").await[0]["name"], "alice");
+    assert_eq!(control.get("/menus/ppp/active").await[0]["name"], "plot1");
     assert_eq!(control.get("/state").await["sessions"], 1);
     assert_eq!(control.ask(Method::DELETE, "/devices/cpe%201", "").await.0, StatusCode::NO_CONTENT);
     assert_eq!(control.get("/menus/ppp/active").await, json!([]));
