@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::traces::Trace;
+use super::request::{Prepared, prepare};
 use super::{PaymentRow, RequestPayment, Requested};
-use crate::audit::{self, Action};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
@@ -21,7 +21,7 @@ use crate::mpesa::client::Daraja;
 use crate::mpesa::intent::Intent;
 use crate::staff::Permission;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Problem, Reserved, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
 
 /// How long a caller waits for Safaricom, who mostly takes a second: less than a request may take at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
@@ -234,18 +234,14 @@ pub(crate) async fn request(
     let phone = phone.map_err(|error| ApiError::invalid("phone", error))?;
     write.caller.require(Permission::AskForPayment)?;
     let daraja = web.daraja.clone().ok_or_else(not_set_up)?;
-    let reserved = match write.reserve(&web, Permission::AskForPayment).await? {
-        Begun::New(reserved) => reserved,
-        Begun::Answered(response) => return Ok(response),
-    };
     let request = RequestPayment {
         subscription,
         phone,
         amount: new.amount_cents.map(Money::from_cents),
-        requested_by: write.caller.actor().to_string(),
+        requested_by: write.caller.actor(),
     };
     // On a task of its own, so that the answer is kept under the key when the caller goes away or Safaricom is slow.
-    let asking = tokio::spawn(ask(web, daraja, write.caller, reserved, request));
+    let asking = tokio::spawn(ask(web, daraja, write, request));
     match timeout(ANSWER_WITHIN, asking).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(ApiError::failed(&error.into())),
@@ -253,18 +249,32 @@ pub(crate) async fn request(
     }
 }
 
-async fn ask(
-    web: Web,
-    daraja: Daraja,
-    caller: Caller,
-    reserved: Reserved,
-    request: RequestPayment,
-) -> Result<Response, ApiError> {
-    let refusal = match super::request(&web.controller, &daraja, request).await? {
-        Requested::Prompted(intent) | Requested::NotKnown(intent) | Requested::Declined(intent) => {
-            record(&web, &caller, &intent).await?;
-            return reserved.answer(StatusCode::CREATED, &IntentBody::from(&intent)).await;
-        }
+/// Two transactions around one prompt: the key with the request, and what M-Pesa said with the answer.
+async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) -> Result<Response, ApiError> {
+    let controller = &web.controller;
+    let mut once = match write.begin(&web, Permission::AskForPayment).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let asked = match prepare(once.connection(), controller, &daraja, request).await? {
+        Prepared::Ready(asked) => asked,
+        // Dropped without an answer: the key is free again.
+        Prepared::Answer(refused) => return Err(refusal(&refused)),
+    };
+    let reserved = once.reserve().await?;
+    let answered = asked.send(controller, &daraja).await;
+    let mut transaction = controller.database.write().await?;
+    let requested = answered.note(&mut transaction, controller.clock.now()).await?;
+    let Some(intent) = requested.sent() else { return Err(refusal(&requested)) };
+    let response = reserved.keep(&mut transaction, StatusCode::CREATED, &IntentBody::from(intent)).await?;
+    transaction.commit().await?;
+    requested.tell(controller);
+    Ok(response)
+}
+
+/// Why nothing is sent.
+fn refusal(requested: &Requested) -> ApiError {
+    match requested {
         Requested::AlreadyOpen { intent, wait } => ApiError::new(
             StatusCode::CONFLICT,
             "already_open",
@@ -274,17 +284,8 @@ async fn ask(
         .retry_after(wait.as_secs().max(1)),
         Requested::NoSuchSubscription => no_subscription(),
         Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
-    };
-    reserved.release().await?;
-    Err(refusal)
-}
-
-async fn record(web: &Web, caller: &Caller, intent: &Intent) -> Result<(), ApiError> {
-    let controller = &web.controller;
-    let mut transaction = controller.database.write().await?;
-    let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
-    audit::record(&mut transaction, &caller.actor(), act, &controller.ids, controller.clock.now()).await?;
-    Ok(transaction.commit().await?)
+        Requested::Prompted(_) | Requested::NotKnown(_) | Requested::Declined(_) => ApiError::in_progress(),
+    }
 }
 
 /// One request for payment.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::progress::{Progress, progress};
 use super::traces::Trace;
 use super::{PaymentRow, RequestPayment, Requested};
-use crate::audit::{self, Action, Actor};
+use crate::audit::Actor;
 use crate::customers::{self, Customer, phone::Msisdn};
 use crate::ids::{LineId, PaymentId};
 use crate::money::Money;
@@ -315,23 +315,13 @@ async fn send(
     id: LineId,
     wanted: Wanted,
 ) -> Result<Requested, PageError> {
-    let controller = &web.controller;
     let request = RequestPayment {
         subscription: id,
         phone: Some(wanted.phone),
         amount: Some(wanted.amount),
-        requested_by: actor.to_string(),
+        requested_by: actor,
     };
-    let requested = super::request(controller, &daraja, request).await?;
-    if let Requested::Prompted(intent) | Requested::NotKnown(intent) | Requested::Declined(intent) =
-        &requested
-    {
-        let mut transaction = controller.database.write().await?;
-        let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
-        audit::record(&mut transaction, &actor, act, &controller.ids, controller.clock.now()).await?;
-        transaction.commit().await?;
-    }
-    Ok(requested)
+    Ok(super::request(&web.controller, &daraja, request).await?)
 }
 
 /// What the next page says; `None` when there is no such subscription.

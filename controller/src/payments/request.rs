@@ -1,5 +1,8 @@
 //! Asks a phone for money: stored as "being sent" first, sent second, noted third.
 //!
+//! The first and the third are a transaction each, and whoever asks may add to them ([`prepare`], [`Answered::note`]):
+//! the JSON API keeps its key and its answer there, so that neither exists without the request.
+//!
 //! One prompt at a time: while a request for a line may still be answered, another within two minutes is refused,
 //! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
 //! two minutes. A request whose answer was lost is never sent again by itself.
@@ -9,8 +12,10 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
+use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
+use crate::database::Connection;
 use crate::ids::{IntentId, LineId};
 use crate::ledger;
 use crate::live::Hint;
@@ -36,8 +41,8 @@ pub struct RequestPayment {
     pub phone: Option<Msisdn>,
     /// How much, in whole shillings; when `None`, what the wallet lacks for one period.
     pub amount: Option<Money>,
-    /// Who asks: a login or the name of a token.
-    pub requested_by: String,
+    /// Who asks.
+    pub requested_by: Actor,
 }
 
 /// What became of it.
@@ -72,49 +77,69 @@ pub async fn request(
     daraja: &Daraja,
     wanted: RequestPayment,
 ) -> Result<Requested, PaymentError> {
-    let (intent, push) = match prepare(controller, daraja, wanted).await? {
-        Prepared::Ready(intent, push) => (intent, push),
+    let mut transaction = controller.database.write().await?;
+    let asked = match prepare(&mut transaction, controller, daraja, wanted).await? {
+        Prepared::Ready(asked) => asked,
         Prepared::Answer(answer) => return Ok(*answer),
     };
-    controller.live.tell(Hint::Intent(intent.customer.clone()));
+    transaction.commit().await?;
     let (controller, daraja) = (controller.clone(), daraja.clone());
     let sending = tokio::spawn(async move {
-        let answer = daraja.push(&push).await;
-        note(&controller, &intent.id, answer).await
+        let answered = asked.send(&controller, &daraja).await;
+        let mut transaction = controller.database.write().await?;
+        let requested = answered.note(&mut transaction, controller.clock.now()).await?;
+        transaction.commit().await?;
+        requested.tell(&controller);
+        Ok(requested)
     });
     sending.await.map_err(|_| PaymentError::Interrupted)?
 }
 
-enum Prepared {
-    Ready(Box<Intent>, Push),
+/// What came of preparing a request.
+pub(super) enum Prepared {
+    /// It is stored. Commit, then send it.
+    Ready(Asked),
+    /// Nothing is to be sent, and nothing was stored.
     Answer(Box<Requested>),
 }
 
-/// Checks and stores the request in one transaction.
-async fn prepare(
+/// A request that is stored as being sent.
+pub(super) struct Asked {
+    intent: Box<Intent>,
+    push: Push,
+}
+
+/// A request that was sent, and what M-Pesa said.
+pub(super) struct Answered {
+    id: IntentId,
+    answer: PushAnswer,
+}
+
+/// Checks the request, and stores it and who asked for it in the caller's transaction.
+pub(super) async fn prepare(
+    connection: &mut Connection,
     controller: &Controller,
     daraja: &Daraja,
     wanted: RequestPayment,
 ) -> Result<Prepared, PaymentError> {
     let now = controller.clock.now();
     let answer = |requested| Ok(Prepared::Answer(Box::new(requested)));
-    let mut transaction = controller.database.write().await?;
-    let Some(subscription) = subscriptions::get(&mut transaction, &wanted.subscription).await? else {
+    let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
     let since = now.minus(TWO_MINUTES);
-    if let Some(intent) = store::open_intent_since(&mut transaction, &subscription.id, since).await? {
+    if let Some(intent) = store::open_intent_since(connection, &subscription.id, since).await? {
         let wait = intent.created_at.plus(TWO_MINUTES).since(now);
         return answer(Requested::AlreadyOpen { intent, wait });
     }
-    let customer = match customers::get(&mut transaction, &subscription.customer).await {
+    let customer = match customers::get(connection, &subscription.customer).await {
         Ok(Some(customer)) => customer,
         Err(CustomerError::Database(error)) => return Err(error.into()),
         Ok(None) | Err(CustomerError::NoAccountNumberLeft) => {
             return Err(PaymentError::NoCustomer(subscription.id));
         }
     };
-    let wallet = ledger::wallet_of(&mut transaction, &customer.id).await?;
+    let wallet = ledger::wallet_of(connection, &customer.id).await?;
     let amount = match wanted.amount {
         Some(amount) => Some(amount),
         None => missing(subscription.price, wallet),
@@ -136,7 +161,7 @@ async fn prepare(
         merchant_request_id: None,
         next_query_at: None,
         queries_sent: 0,
-        requested_by: wanted.requested_by,
+        requested_by: wanted.requested_by.to_string(),
         created_at: now,
         updated_at: now,
     };
@@ -147,9 +172,10 @@ async fn prepare(
         token: created.callback_token.clone(),
     };
     let intent = applied(created, Event::Submit, now);
-    store::insert_intent(&mut transaction, &intent).await?;
-    transaction.commit().await?;
-    Ok(Prepared::Ready(Box::new(intent), push))
+    store::insert_intent(connection, &intent).await?;
+    let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
+    audit::record(connection, &wanted.requested_by, act, &controller.ids, now).await?;
+    Ok(Prepared::Ready(Asked { intent: Box::new(intent), push }))
 }
 
 /// What a wallet lacks for one period, in whole shillings; the whole price when it lacks nothing.
@@ -158,39 +184,67 @@ fn missing(price: Money, wallet: Money) -> Option<Money> {
     Money::from_shillings(lacking.shillings_rounded_up())
 }
 
-/// Notes what M-Pesa answered. The callback may have been faster: the intent is read anew.
-async fn note(controller: &Controller, id: &IntentId, answer: PushAnswer) -> Result<Requested, PaymentError> {
-    let now = controller.clock.now();
-    let event = match answer {
-        PushAnswer::Accepted { checkout, merchant_request_id } => {
-            Event::Accepted { checkout, merchant_request_id }
-        }
-        PushAnswer::Refused(Refusal::Token) => {
-            Event::NotSent(Reason::new("", "M-Pesa refuses the access token it gave"))
-        }
-        PushAnswer::Refused(Refusal::Busy(reason) | Refusal::Final(reason)) => Event::NotSent(reason),
-        PushAnswer::Unknown => Event::ReplyLost,
-    };
-    let mut transaction = controller.database.write().await?;
-    let intent = store::intent_by_id(&mut transaction, id)
-        .await?
-        .ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
-    let mut after = applied(intent.clone(), event, now);
-    if store::is_checkout_of_another(&mut transaction, &after).await? {
-        tracing::error!(intent.id = %id, "M-Pesa gave the id of another prompt to this request");
-        after = applied(intent, Event::ReplyLost, now);
+impl Asked {
+    /// Sends it, once. Call after the commit: what is sent is known, whatever happens to us next.
+    pub(super) async fn send(self, controller: &Controller, daraja: &Daraja) -> Answered {
+        controller.live.tell(Hint::Intent(self.intent.customer.clone()));
+        Answered { answer: daraja.push(&self.push).await, id: self.intent.id }
     }
-    store::update_intent(&mut transaction, &after).await?;
-    transaction.commit().await?;
-    tracing::info!(intent.id = %id, intent.state = after.state.as_str(), "payment requested");
-    controller.live.tell(Hint::Intent(after.customer.clone()));
-    Ok(match after.state {
-        State::Declined(_) | State::Review(_) => Requested::Declined(after),
-        State::Created | State::Submitting | State::SubmitUnknown => Requested::NotKnown(after),
-        State::Prompted | State::PaidUnreceipted | State::Paid(_) | State::Expired => {
-            Requested::Prompted(after)
+}
+
+impl Answered {
+    /// Notes what M-Pesa answered, in the caller's transaction. The callback may have been faster: the intent is read
+    /// anew.
+    pub(super) async fn note(
+        self,
+        connection: &mut Connection,
+        now: UnixMillis,
+    ) -> Result<Requested, PaymentError> {
+        let event = match self.answer {
+            PushAnswer::Accepted { checkout, merchant_request_id } => {
+                Event::Accepted { checkout, merchant_request_id }
+            }
+            PushAnswer::Refused(Refusal::Token) => {
+                Event::NotSent(Reason::new("", "M-Pesa refuses the access token it gave"))
+            }
+            PushAnswer::Refused(Refusal::Busy(reason) | Refusal::Final(reason)) => Event::NotSent(reason),
+            PushAnswer::Unknown => Event::ReplyLost,
+        };
+        let intent = store::intent_by_id(connection, &self.id)
+            .await?
+            .ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
+        let mut after = applied(intent.clone(), event, now);
+        if store::is_checkout_of_another(connection, &after).await? {
+            tracing::error!(intent.id = %self.id, "M-Pesa gave the id of another prompt to this request");
+            after = applied(intent, Event::ReplyLost, now);
         }
-    })
+        store::update_intent(connection, &after).await?;
+        Ok(match after.state {
+            State::Declined(_) | State::Review(_) => Requested::Declined(after),
+            State::Created | State::Submitting | State::SubmitUnknown => Requested::NotKnown(after),
+            State::Prompted | State::PaidUnreceipted | State::Paid(_) | State::Expired => {
+                Requested::Prompted(after)
+            }
+        })
+    }
+}
+
+impl Requested {
+    /// The request that was stored and sent; `None` when nothing was.
+    pub(super) fn sent(&self) -> Option<&Intent> {
+        match self {
+            Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
+            Self::AlreadyOpen { .. } | Self::NoSuchSubscription | Self::BadAmount => None,
+        }
+    }
+
+    /// After the commit: the log, the open pages.
+    pub(super) fn tell(&self, controller: &Controller) {
+        if let Some(intent) = self.sent() {
+            tracing::info!(intent.id = %intent.id, intent.state = intent.state.as_str(), "payment requested");
+            controller.live.tell(Hint::Intent(intent.customer.clone()));
+        }
+    }
 }
 
 /// The intent after an event, or as it was when the event does not fit it.

@@ -233,7 +233,7 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
         subscription: shop.world.line.clone(),
         phone: None,
         amount: None,
-        requested_by: "test".to_owned(),
+        requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     let requested = payments::request(&shop.controller, &gone, wanted).await.unwrap();
     assert!(matches!(requested, Requested::Declined(_)), "{requested:?}");

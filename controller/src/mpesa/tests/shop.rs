@@ -142,7 +142,7 @@ impl Shop {
             subscription: self.world.line.clone(),
             phone: None,
             amount: shillings.map(|shillings| Money::from_shillings(shillings).unwrap()),
-            requested_by: "test".to_owned(),
+            requested_by: crate::audit::Actor::Token("test".to_owned()),
         };
         payments::request(&self.controller, &self.daraja, wanted).await.unwrap()
     }

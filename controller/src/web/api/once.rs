@@ -7,8 +7,9 @@
 //!   new key ──▶ claimed ──▶ work ──▶ answer kept, all in one transaction      (a refusal keeps nothing)
 //! ```
 //!
-//! A write that talks to somebody else on the way claims its key in a transaction of its own ([`Write::reserve`]): if
-//! the controller dies in between, the key stays claimed and nothing is sent a second time.
+//! A write that talks to somebody else on the way is two transactions: what it is about to do is committed with the
+//! claim ([`Once::reserve`]), and what came of it with the answer ([`Reserved::keep`]). If the controller dies in
+//! between, the key stays claimed and nothing is sent a second time.
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
@@ -123,26 +124,6 @@ impl Write {
         }
     }
 
-    /// Claims the key for a write that talks to somebody else, and commits the claim.
-    ///
-    /// # Errors
-    /// 403, 409, 422 or 500.
-    pub async fn reserve(&self, web: &Web, permission: Permission) -> Result<Begun<Reserved>, ApiError> {
-        self.caller.require(permission)?;
-        let now = web.controller.clock.now();
-        let mut transaction = web.controller.database.write().await?;
-        let answered = self.claim(&mut transaction, now).await?;
-        transaction.commit().await?;
-        Ok(match answered {
-            Some(answered) => Begun::Answered(answered),
-            None => Begun::New(Reserved {
-                web: web.clone(),
-                actor: self.caller.actor().to_string(),
-                key: self.key.clone(),
-            }),
-        })
-    }
-
     /// The answer that was given before, or `None` when the key is ours now.
     async fn claim(
         &self,
@@ -198,6 +179,15 @@ impl Once {
         Ok(())
     }
 
+    /// Commits what was done so far with the claim. Nothing was sent yet; from here on the key is never free again.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn reserve(self) -> Result<Reserved, ApiError> {
+        self.transaction.commit().await?;
+        Ok(Reserved { actor: self.caller.actor().to_string(), key: self.key })
+    }
+
     /// Keeps the answer, commits, and gives it.
     ///
     /// # Errors
@@ -214,33 +204,24 @@ impl Once {
 /// A claimed key of a write that talks to somebody else.
 #[derive(Debug)]
 pub struct Reserved {
-    web: Web,
     actor: String,
     key: String,
 }
 
 impl Reserved {
-    /// Keeps the answer and gives it.
+    /// Keeps the answer in the transaction of what it tells of. Give what comes back after the commit.
     ///
     /// # Errors
     /// When the database refuses; the key stays claimed, and the write is not done twice.
-    pub async fn answer(self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
+    pub async fn keep(
+        self,
+        connection: &mut Connection,
+        status: StatusCode,
+        body: &impl Serialize,
+    ) -> Result<Response, ApiError> {
         let body = serialized(body)?;
-        let mut transaction = self.web.controller.database.write().await?;
-        store::keep(&mut transaction, &self.actor, &self.key, status.as_u16(), &body).await?;
-        transaction.commit().await?;
+        store::keep(connection, &self.actor, &self.key, status.as_u16(), &body).await?;
         Ok(answer(status, body))
-    }
-
-    /// Nothing was done: frees the key.
-    ///
-    /// # Errors
-    /// When the database refuses.
-    pub async fn release(self) -> Result<(), ApiError> {
-        let mut transaction = self.web.controller.database.write().await?;
-        store::release(&mut transaction, &self.actor, &self.key).await?;
-        transaction.commit().await?;
-        Ok(())
     }
 }
 

@@ -161,6 +161,47 @@ async fn a_request_that_a_stop_cut_short_is_not_sent_a_second_time() {
     served.stop().await;
 }
 
+/// While Safaricom keeps us waiting, the tables hold what a power cut would leave of a request that is being sent.
+#[tokio::test]
+async fn a_request_is_stored_with_its_key_and_its_audit_row_before_it_is_sent() {
+    let served = Served::start_with_mpesa().await;
+    let slow = daraja_sim::FaultsChange { slow_reply_ms: Some(3_600_000), ..daraja_sim::FaultsChange::default() };
+    served.simulator.as_ref().unwrap().handle().set_faults(&slow).unwrap();
+    let program = served.program(Role::Operator).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    let mut hints = served.controller.live.listen();
+    let (body, nothing) = (json!({}), json!({"amount_cents": 0}));
+    assert_eq!(program.post_as("ask-0", &path, &nothing).await.status, 422);
+    let column = async |query: &'static str| {
+        let mut reader = served.controller.database.read().await.unwrap();
+        sqlx::query_scalar::<_, i64>(query).fetch_one(&mut *reader).await.unwrap()
+    };
+    let tables = async || {
+        (
+            column("SELECT COUNT(*) FROM idempotency_keys WHERE status = 0").await,
+            column("SELECT COUNT(*) FROM payment_intents WHERE state = 'submitting'").await,
+            column("SELECT COUNT(*) FROM audit_log WHERE action = 'payment.requested'").await,
+        )
+    };
+    assert_eq!(tables().await, (0, 0, 0), "a refusal leaves nothing, not even its key");
+    let asking = async {
+        program.post_as("ask-1", &path, &body).await;
+        panic!("Safaricom answered");
+    };
+    let looking = async {
+        assert!(matches!(hints.recv().await, Ok(crate::live::Hint::Intent(_))));
+        assert_eq!(tables().await, (1, 1, 1));
+        let again = program.post_as("ask-1", &path, &body).await;
+        assert_eq!((again.status, again.json()["error"]["code"].as_str()), (409, Some("in_progress")));
+        assert_eq!(tables().await, (1, 1, 1), "and nothing is sent a second time");
+    };
+    tokio::select! {
+        () = asking => {}
+        () = looking => {}
+    }
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_second_request_for_the_same_line_waits_for_the_first() {
     let served = Served::start_with_mpesa().await;
