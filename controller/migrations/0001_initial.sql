@@ -135,6 +135,8 @@ CREATE TABLE desired_lines (
     PRIMARY KEY (site_id, line_id)
 );
 CREATE INDEX desired_lines_by_generation ON desired_lines (site_id, generation);
+-- Each booking looks where else its line is.
+CREATE INDEX desired_lines_by_line ON desired_lines (line_id);
 
 CREATE TABLE desired_profiles (
     site_id TEXT NOT NULL REFERENCES sites (id),
@@ -211,6 +213,7 @@ CREATE TABLE payment_intents (
     updated_at BIGINT NOT NULL
 );
 CREATE INDEX payment_intents_by_subscription ON payment_intents (subscription_id, created_at);
+CREATE INDEX payment_intents_by_customer ON payment_intents (customer_id, created_at);
 CREATE INDEX payment_intents_by_query ON payment_intents (next_query_at);
 CREATE INDEX payment_intents_by_created_at ON payment_intents (created_at);
 
@@ -219,7 +222,9 @@ CREATE TABLE callback_bodies (
     id TEXT PRIMARY KEY,
     callback_token TEXT NOT NULL,
     source_address TEXT NOT NULL,
-    body BLOB NOT NULL,
+    -- The text as it came, or, where it was none that both databases can hold, its bytes in hex.
+    body TEXT NOT NULL,
+    is_hex BIGINT NOT NULL DEFAULT 0,
     received_at BIGINT NOT NULL,
     processed_at BIGINT,
     outcome TEXT NOT NULL DEFAULT ''
@@ -268,6 +273,8 @@ CREATE TABLE payment_traces (
     failure TEXT NOT NULL DEFAULT ''
 );
 CREATE INDEX payment_traces_by_site ON payment_traces (site_id, verified_at, generation);
+-- Holds only what was not sent yet.
+CREATE INDEX payment_traces_unpublished ON payment_traces (site_id, generation) WHERE published_at IS NULL;
 CREATE INDEX payment_traces_by_subscription ON payment_traces (subscription_id);
 CREATE INDEX payment_traces_unverified ON payment_traces (verified_at, booked_at);
 
@@ -286,6 +293,8 @@ CREATE TABLE usage_sessions (
     PRIMARY KEY (site_id, session_key)
 );
 CREATE INDEX usage_sessions_by_line ON usage_sessions (line_id, started_at);
+-- What is forgotten by its age is found by its age, here and in the tables below.
+CREATE INDEX usage_sessions_by_sampled_at ON usage_sessions (sampled_at);
 
 CREATE TABLE site_events (
     site_id TEXT NOT NULL REFERENCES sites (id),
@@ -349,3 +358,4 @@ CREATE TABLE idempotency_keys (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (actor, idempotency_key)
 );
+CREATE INDEX idempotency_keys_by_created_at ON idempotency_keys (created_at);

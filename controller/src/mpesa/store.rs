@@ -1,7 +1,10 @@
 //! All SQL of payment requests and stored callbacks.
 
+use std::borrow::Cow;
+
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
+use tawi_shared::ids::hex;
 
 use super::evidence::{CheckoutId, Reason};
 use super::intent::{CallbackToken, Intent, State};
@@ -217,18 +220,35 @@ pub(crate) async fn insert_callback(
     callback: &StoredCallback,
     source_address: &str,
 ) -> Result<(), sqlx::Error> {
+    let (body, is_hex) = written(&callback.body);
     sqlx::query(
-        "INSERT INTO callback_bodies (id, callback_token, source_address, body, received_at) \
-         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO callback_bodies (id, callback_token, source_address, body, is_hex, received_at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(callback.id.as_str())
     .bind(callback.token.reveal())
     .bind(source_address)
-    .bind(callback.body.as_slice())
+    .bind(body.as_ref())
+    .bind(i64::from(is_hex))
     .bind(callback.received_at.0)
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// A body as a text, which a person can read where it is kept; as hex when it is no text, or one with a NUL, which
+/// PostgreSQL does not take.
+fn written(body: &[u8]) -> (Cow<'_, str>, bool) {
+    match std::str::from_utf8(body) {
+        Ok(text) if !text.contains('\0') => (Cow::Borrowed(text), false),
+        Ok(_) | Err(_) => (Cow::Owned(hex(body)), true),
+    }
+}
+
+/// What [`written`] wrote as hex. Anything else in the column ends the body there, and is then not understood.
+fn unhex(text: &str) -> Vec<u8> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs.map_while(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
 /// Callbacks that wait, oldest first: those that were never tried, or those whose taking in failed before.
@@ -238,7 +258,7 @@ pub(crate) async fn waiting_callbacks(
     limit: u32,
 ) -> Result<Vec<StoredCallback>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT id, callback_token, body, received_at FROM callback_bodies \
+        "SELECT id, callback_token, body, is_hex, received_at FROM callback_bodies \
          WHERE processed_at IS NULL AND (CASE WHEN outcome = '' THEN 0 ELSE 1 END) = $1 \
          ORDER BY received_at, id LIMIT $2",
     )
@@ -248,10 +268,11 @@ pub(crate) async fn waiting_callbacks(
     .await?;
     rows.iter()
         .map(|row| {
+            let body: String = row.try_get("body")?;
             Ok(StoredCallback {
                 id: columns::parsed(row, "id")?,
                 token: columns::parsed(row, "callback_token")?,
-                body: row.try_get("body")?,
+                body: if columns::truth(row, "is_hex")? { unhex(&body) } else { body.into_bytes() },
                 received_at: columns::instant(row, "received_at")?,
             })
         })
@@ -272,4 +293,24 @@ pub(crate) async fn close_callback(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_comes_out_as_it_went_in_whatever_its_bytes() {
+        let check = |body: &[u8], expected: (&str, bool)| {
+            let (text, is_hex) = written(body);
+            assert_eq!((text.as_ref(), is_hex), expected);
+            let read = if is_hex { unhex(&text) } else { text.into_owned().into_bytes() };
+            assert_eq!(read, body);
+        };
+        check(b"", ("", false));
+        check(b"{\"a\":1}", ("{\"a\":1}", false));
+        check("caf\u{e9}".as_bytes(), ("caf\u{e9}", false));
+        check(b"a\0b", ("610062", true));
+        check(&[0xff, 0x00, 0x0a], ("ff000a", true));
+    }
 }

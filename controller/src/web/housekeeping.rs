@@ -13,6 +13,8 @@ use crate::state::Controller;
 const PERIOD: Duration = Duration::from_secs(3_600);
 /// How long answers are kept: a program that repeats a request after a week has lost its own books.
 const ANSWERS_KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// Answers that one transaction forgets, so that payments never wait for housekeeping.
+const ROWS: u32 = 500;
 
 /// Runs until `stop`.
 pub async fn run(controller: Controller, mut stop: Stop) {
@@ -37,8 +39,17 @@ pub async fn tidy(controller: &Controller) -> Result<(), StaffError> {
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
     let sessions = staff::forget_sessions(&mut transaction, now).await?;
-    let answers = once::forget_answers(&mut transaction, now.minus(ANSWERS_KEPT)).await?;
     transaction.commit().await?;
+    let mut answers = 0_u64;
+    loop {
+        let mut transaction = controller.database.write().await?;
+        let forgotten = once::forget_answers(&mut transaction, now.minus(ANSWERS_KEPT), ROWS).await?;
+        transaction.commit().await?;
+        answers = answers.saturating_add(forgotten);
+        if forgotten < u64::from(ROWS) {
+            break;
+        }
+    }
     tracing::debug!(sessions, answers, "forgot old sessions and answers");
     Ok(())
 }

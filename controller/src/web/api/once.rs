@@ -235,10 +235,14 @@ fn answer(status: StatusCode, body: String) -> Response {
     (status, [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, private)], body).into_response()
 }
 
-/// Forgets answers kept before `before`; answers how many.
+/// Forgets at most `limit` answers kept before `before`; answers how many.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn forget_answers(connection: &mut Connection, before: UnixMillis) -> Result<u64, sqlx::Error> {
-    store::delete_before(connection, before).await
+pub async fn forget_answers(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    store::delete_before(connection, before, limit).await
 }

@@ -83,10 +83,15 @@ pub(super) async fn keep(
 pub(super) async fn delete_before(
     connection: &mut Connection,
     before: UnixMillis,
+    limit: u32,
 ) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1")
-        .bind(before.0)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(
+        "DELETE FROM idempotency_keys WHERE (actor, idempotency_key) IN \
+             (SELECT actor, idempotency_key FROM idempotency_keys WHERE created_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected())
 }

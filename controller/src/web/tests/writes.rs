@@ -165,7 +165,8 @@ async fn a_request_that_a_stop_cut_short_is_not_sent_a_second_time() {
 #[tokio::test]
 async fn a_request_is_stored_with_its_key_and_its_audit_row_before_it_is_sent() {
     let served = Served::start_with_mpesa().await;
-    let slow = daraja_sim::FaultsChange { slow_reply_ms: Some(3_600_000), ..daraja_sim::FaultsChange::default() };
+    let slow =
+        daraja_sim::FaultsChange { slow_reply_ms: Some(3_600_000), ..daraja_sim::FaultsChange::default() };
     served.simulator.as_ref().unwrap().handle().set_faults(&slow).unwrap();
     let program = served.program(Role::Operator).await;
     let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
