@@ -1,13 +1,15 @@
-//! The database: where it is, how it is opened, and the two pools over it.
+//! The database: where it is, how it is opened, and the pools over it.
 //!
 //! SQLite has one writer. Writes therefore go through a pool of one connection, so that transactions queue in
-//! memory in order instead of failing with "database is locked"; reads have their own pool and never wait for a
-//! write (WAL). All SQL is in files called `store.rs`, in the subset that SQLite and PostgreSQL share.
+//! memory in order instead of failing with "database is locked"; reads have their own pools and never wait for a
+//! write (WAL). What a commit appended to the WAL is copied into the database by a connection of its own
+//! ([`Database::checkpoint`]), so that no payment's commit does it. All SQL is in files called `store.rs`, in the subset
+//! that SQLite and PostgreSQL share.
 
 use std::time::Duration;
 
-use sqlx::AnyConnection;
 use sqlx::any::{Any, AnyPoolOptions};
+use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use thiserror::Error;
 
 /// A connection inside or outside a transaction; what every function in a `store.rs` takes.
@@ -19,6 +21,17 @@ pub type Row = sqlx::any::AnyRow;
 
 /// Readers at the same time. Pages are short; more would only fight for two cores.
 const READERS: u32 = 4;
+/// Readers for what a payment waits for: the callback that arrives and the site that is told. Four slow searches on
+/// pages keep none of these waiting.
+const FIRST_READERS: u32 = 3;
+/// Pages of the WAL (4 KiB each) above which it is cut back to nothing: 64 MiB, ten seconds of the heaviest load that
+/// was measured. Below, SQLite itself starts it over whenever everything in it was copied.
+const CUT_ABOVE_PAGES: i64 = 16_384;
+/// Pages of the WAL at which a commit copies them itself all the same: 128 MiB. Only a process that calls no
+/// [`Database::checkpoint`], or one whose reader never ends, comes so far.
+const BACKSTOP_PAGES: i64 = 2 * CUT_ABOVE_PAGES;
+/// How long cutting the WAL back waits for readers while it keeps writers out. It is tried again a second later.
+const CUT_PATIENCE: Duration = Duration::from_millis(100);
 /// How long a request waits for a connection before it fails: longer than any write we do, shorter than a browser waits.
 const ACQUIRE: Duration = Duration::from_secs(15);
 
@@ -36,11 +49,13 @@ pub enum DatabaseError {
     Migrate(#[from] sqlx::migrate::MigrateError),
 }
 
-/// Both pools. Clones share them.
+/// All pools. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Database {
     writer: sqlx::Pool<Any>,
     readers: sqlx::Pool<Any>,
+    first_readers: sqlx::Pool<Any>,
+    checkpointer: sqlx::Pool<Any>,
 }
 
 impl Database {
@@ -54,10 +69,12 @@ impl Database {
             return Err(DatabaseError::UnsupportedUrl(url.to_owned()));
         }
         let separator = if url.contains('?') { '&' } else { '?' };
-        let writer = pool(&format!("{url}{separator}mode=rwc"), 1).await?;
+        let writer = pool(&format!("{url}{separator}mode=rwc"), 1, BUSY).await?;
         sqlx::migrate!("./migrations").run(&writer).await?;
-        let readers = pool(url, READERS).await?;
-        Ok(Self { writer, readers })
+        let readers = pool(url, READERS, BUSY).await?;
+        let first_readers = pool(url, FIRST_READERS, BUSY).await?;
+        let checkpointer = pool(url, 1, CUT_PATIENCE).await?;
+        Ok(Self { writer, readers, first_readers, checkpointer })
     }
 
     /// Begins a transaction that may write. They run one after another on SQLite.
@@ -76,31 +93,172 @@ impl Database {
         self.readers.acquire().await
     }
 
-    /// Closes both pools and waits for what is under way.
+    /// The same for what a payment waits for. Pages and programs have no part in it.
+    ///
+    /// # Errors
+    /// When no connection is free within 15 s, or the database is gone.
+    pub async fn read_first(&self) -> Result<sqlx::pool::PoolConnection<Any>, sqlx::Error> {
+        self.first_readers.acquire().await
+    }
+
+    /// Copies what was committed from the WAL into the database, beside the writer and the readers. Call it every second.
+    ///
+    /// # Errors
+    /// When the database refuses. The WAL grows until it is called again with success.
+    pub async fn checkpoint(&self) -> Result<(), sqlx::Error> {
+        self.checkpoint_and_cut_above(CUT_ABOVE_PAGES).await
+    }
+
+    async fn checkpoint_and_cut_above(&self, most: i64) -> Result<(), sqlx::Error> {
+        let mut connection = self.checkpointer.acquire().await?;
+        let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await?;
+        let pages: i64 = row.try_get("log")?;
+        if pages <= most {
+            return Ok(());
+        }
+        // Commits that go on all the time leave no moment at which all of it is copied, and it would grow for ever.
+        // Nobody writes while we hold the writer, and little is left to copy.
+        let _nobody_writes = self.writer.acquire().await?;
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+        Ok(())
+    }
+
+    /// Closes all pools and waits for what is under way. The last connection to go empties the WAL.
     pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        for pool in [&self.checkpointer, &self.first_readers, &self.readers, &self.writer] {
+            pool.close().await;
+        }
     }
 }
 
-async fn pool(url: &str, connections: u32) -> Result<sqlx::Pool<Any>, DatabaseError> {
+/// How long a connection waits for a lock that another process holds.
+const BUSY: Duration = Duration::from_secs(10);
+
+async fn pool(url: &str, connections: u32, busy: Duration) -> Result<sqlx::Pool<Any>, DatabaseError> {
     AnyPoolOptions::new()
         .max_connections(connections)
         .min_connections(1)
         .acquire_timeout(ACQUIRE)
-        .after_connect(|connection, _| Box::pin(configure(connection)))
+        .after_connect(move |connection, _| Box::pin(configure(connection, busy)))
         .connect(url)
         .await
         .map_err(DatabaseError::Open)
 }
 
 /// WAL lets readers go on during a write; FULL makes a commit survive a power cut, which money needs.
-async fn configure(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(
+async fn configure(connection: &mut AnyConnection, busy: Duration) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(AssertSqlSafe(format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
-         PRAGMA busy_timeout = 10000; PRAGMA temp_store = MEMORY;",
-    )
+         PRAGMA busy_timeout = {}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES};",
+        busy.as_millis()
+    )))
     .execute(connection)
     .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TemporaryDirectory;
+
+    async fn open() -> (TemporaryDirectory, Database) {
+        let directory = TemporaryDirectory::new();
+        let database = Database::open(&directory.database_url()).await.unwrap();
+        let mut write = database.write().await.unwrap();
+        sqlx::raw_sql(
+            "CREATE TABLE bulk (id BIGINT PRIMARY KEY, body TEXT); INSERT INTO bulk VALUES (1, '')",
+        )
+        .execute(&mut *write)
+        .await
+        .unwrap();
+        write.commit().await.unwrap();
+        (directory, database)
+    }
+
+    /// Changes about 64 pages.
+    async fn write(database: &Database) {
+        let mut write = database.write().await.unwrap();
+        sqlx::query("UPDATE bulk SET body = hex(randomblob(131072))").execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+    }
+
+    fn wal_bytes(directory: &TemporaryDirectory) -> u64 {
+        let files = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap);
+        let wal = files.filter(|file| file.file_name().to_string_lossy().ends_with("-wal"));
+        wal.map(|file| file.metadata().unwrap().len()).sum()
+    }
+
+    #[tokio::test]
+    async fn the_wal_stays_bounded_while_writes_never_pause() {
+        let (directory, database) = open().await;
+        let (writing, most_pages) = (database.clone(), 512);
+        let writing = tokio::spawn(async move {
+            for _ in 0..120 {
+                write(&writing).await;
+            }
+        });
+        let mut largest = 0;
+        while !writing.is_finished() {
+            database.checkpoint_and_cut_above(most_pages).await.unwrap();
+            largest = largest.max(wal_bytes(&directory));
+        }
+        writing.await.unwrap();
+        // Twelve times as much was written. Between two looks a few commits go on top of the limit.
+        assert!(largest < 10 * 1_024 * 1_024, "{largest}");
+        database.checkpoint_and_cut_above(0).await.unwrap();
+        assert_eq!(wal_bytes(&directory), 0);
+        database.close().await;
+        assert_eq!(wal_bytes(&directory), 0, "the end leaves nothing either");
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_does_not_end_holds_up_no_commit_for_long() {
+        let (directory, database) = open().await;
+        let mut reader = database.read().await.unwrap();
+        let mut view = sqlx::Connection::begin(&mut *reader).await.unwrap();
+        sqlx::query("SELECT COUNT(*) FROM bulk").fetch_one(&mut *view).await.unwrap();
+        write(&database).await;
+        let before = tokio::time::Instant::now();
+        database.checkpoint_and_cut_above(0).await.unwrap();
+        write(&database).await;
+        assert!(before.elapsed() < BUSY, "{:?}", before.elapsed());
+        assert!(wal_bytes(&directory) > 0, "the reader still needs it");
+        view.rollback().await.unwrap();
+        drop(reader);
+        database.checkpoint_and_cut_above(0).await.unwrap();
+        assert_eq!(wal_bytes(&directory), 0);
+    }
+
+    /// The conditions are those of the stores that run often, or while they hold the writer.
+    #[tokio::test]
+    async fn no_table_that_grows_is_read_from_end_to_end() {
+        let (_directory, database) = open().await;
+        let mut read = database.read().await.unwrap();
+        for (table, condition) in [
+            ("desired_lines", "line_id = 'x' AND site_id <> 'y' AND is_removed = 0"),
+            ("usage_sessions", "sampled_at < 1"),
+            ("idempotency_keys", "created_at < 1"),
+            ("payment_intents", "customer_id = 'x' ORDER BY created_at DESC, id LIMIT 5"),
+            ("payment_traces", "site_id = 'x' AND generation <= 1 AND published_at IS NULL"),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}");
+            let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *read).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().all(|step| !step.starts_with("SCAN")), "{table}: {plan:?}");
+            let index = if table == "payment_traces" { "payment_traces_unpublished" } else { "_by_" };
+            assert!(plan.iter().any(|step| step.contains(index)), "{table}: {plan:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn slow_searches_on_pages_keep_no_payment_waiting() {
+        let (_directory, database) = open().await;
+        let mut searches = Vec::new();
+        for _ in 0..READERS {
+            searches.push(database.read().await.unwrap());
+        }
+        let mut first = database.read_first().await.unwrap();
+        sqlx::query("SELECT COUNT(*) FROM bulk").fetch_one(&mut *first).await.unwrap();
+    }
 }

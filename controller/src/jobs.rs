@@ -22,6 +22,8 @@ use crate::{sites, subscriptions, usage};
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
 /// How often silent sites are looked for.
 const PRESENCE_PERIOD: Duration = Duration::from_secs(30);
+/// How often commits are copied from the WAL into the database: seldom enough to copy a busy page once for many commits.
+const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
@@ -57,6 +59,7 @@ pub async fn run(controller: Controller, stop: Stop) {
     tokio::join!(
         every(EXPIRY_PERIOD, "expiry", stop.clone(), || expire(&controller)),
         every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
+        every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
         every(TIDY_PERIOD, "tidy", stop, || tidy(&controller)),
     );
 }
@@ -92,6 +95,10 @@ async fn expire(controller: &Controller) -> Result<(), JobError> {
             return Ok(());
         }
     }
+}
+
+async fn checkpoint(controller: &Controller) -> Result<(), JobError> {
+    Ok(controller.database.checkpoint().await?)
 }
 
 /// Shows sites as offline that have been silent for too long: their farewell may never have come.

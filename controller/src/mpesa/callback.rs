@@ -101,7 +101,7 @@ async fn receive(
 }
 
 async fn is_known(controller: &Controller, token: &CallbackToken) -> Result<bool, sqlx::Error> {
-    let mut connection = controller.database.read().await?;
+    let mut connection = controller.database.read_first().await?;
     store::is_token_known(&mut connection, token).await
 }
 

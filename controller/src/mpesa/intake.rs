@@ -29,38 +29,50 @@ pub async fn run_callbacks(controller: Controller, mut stop: Stop) {
     let mut retry = tokio::time::interval(RETRY);
     retry.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        tokio::select! {
+        let is_rung = tokio::select! {
             () = stop.requested() => return,
-            _ = retry.tick() => take_in_all(&controller, true, &stop).await,
-            () = controller.live.callbacks_rung() => {}
-            () = tokio::time::sleep(LOOK) => {}
-        }
-        take_in_all(&controller, false, &stop).await;
+            _ = retry.tick() => {
+                take_in_all(&controller, true, false, &stop).await;
+                false
+            }
+            () = controller.live.callbacks_rung() => true,
+            () = tokio::time::sleep(LOOK) => false,
+        };
+        take_in_all(&controller, false, is_rung, &stop).await;
     }
 }
 
 /// Takes in what waits: fresh callbacks until none is left, or one round of those that failed before.
-async fn take_in_all(controller: &Controller, that_failed: bool, stop: &Stop) {
+async fn take_in_all(controller: &Controller, that_failed: bool, is_rung: bool, stop: &Stop) {
+    // The bell says that there is something; otherwise nobody takes the writer only to look.
+    if !is_rung {
+        match is_any_waiting(controller, that_failed).await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return failed(&error).await,
+        }
+    }
     while !stop.is_requested() {
         match take_in_some(controller, that_failed).await {
             Ok(count) if count < TOGETHER || that_failed => return,
             Ok(_) => {}
-            Err(error) => {
-                tracing::error!("stored callbacks cannot be taken in: {error}");
-                return tokio::time::sleep(PAUSE).await;
-            }
+            Err(error) => return failed(&error).await,
         }
     }
 }
 
+async fn failed(error: &PaymentError) {
+    tracing::error!("stored callbacks cannot be taken in: {error}");
+    tokio::time::sleep(PAUSE).await;
+}
+
+async fn is_any_waiting(controller: &Controller, that_failed: bool) -> Result<bool, PaymentError> {
+    let mut connection = controller.database.read_first().await?;
+    Ok(!store::waiting_callbacks(&mut connection, that_failed, 1).await?.is_empty())
+}
+
 /// One batch in one transaction; says how many callbacks it had.
 pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> Result<u32, PaymentError> {
-    {
-        let mut connection = controller.database.read().await?;
-        if store::waiting_callbacks(&mut connection, that_failed, 1).await?.is_empty() {
-            return Ok(0);
-        }
-    }
     // Read where it is written, so that two who take in at the same time never take the same callback.
     let mut transaction = controller.database.write().await?;
     let waiting = store::waiting_callbacks(&mut transaction, that_failed, TOGETHER).await?;
