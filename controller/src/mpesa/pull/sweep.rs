@@ -1,7 +1,7 @@
 //! One sweep: register the short code once, ask for a window page by page, take every row in.
 //!
-//! Each row is decided and booked in one transaction of its own, so that a row that fails holds up nothing, and a
-//! sweep that is cut off keeps what it had. Only a window that was seen whole and taken in whole counts as swept.
+//! Rows are decided and booked many to a commit, each on its own savepoint, so that a row that fails holds up nothing,
+//! and a sweep that is cut off keeps what it had. Only a window that was seen whole and taken in whole counts as swept.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
@@ -35,6 +36,9 @@ const QUERY_PATH: &str = "/pulltransactions/v1/query";
 const SOURCE: &str = "pull";
 /// Pages of one window: fifty thousand payments in two days, or a gateway that ignores the offset.
 const PAGES_MOST: usize = 500;
+/// Rows that share one commit. Almost all of them were booked by their callbacks and only add a piece of evidence; 16
+/// hold the writer, for which callbacks wait, for no longer than a batch of callbacks does.
+const TOGETHER: usize = 16;
 /// Rows of one sweep that may fail before it is given up: by then it is not the rows.
 const FAILED_MOST: usize = 10;
 /// How long a payment may take to show up in Pull before its absence means anything.
@@ -94,6 +98,13 @@ pub(in crate::mpesa) struct Swept {
 struct Found {
     owner: Owner,
     reason: Option<matching::Reason>,
+}
+
+/// What came of rows that shared a commit.
+#[derive(Clone, Copy, Debug, Default)]
+struct Batch {
+    booked: usize,
+    failed: usize,
 }
 
 /// Sweeps, and remembers what it has swept.
@@ -192,43 +203,72 @@ impl Sweeper {
         failed: &mut usize,
         stop: &Stop,
     ) -> Result<(), PullError> {
-        for row in page.rows {
+        let fresh: Vec<Row> = page.rows.into_iter().filter(|row| seen.insert(row.receipt.clone())).collect();
+        for rows in fresh.chunks(TOGETHER) {
             if stop.is_requested() {
                 return Err(PullError::Stopped);
             }
-            if !seen.insert(row.receipt.clone()) {
-                continue;
-            }
-            match self.take_in(&row).await {
-                Ok(true) => swept.booked = swept.booked.saturating_add(1),
-                Ok(false) => {}
-                Err(error) => {
-                    *failed = failed.saturating_add(1);
-                    tracing::error!(receipt.number = %row.receipt, "a payment out of Pull cannot be booked: {error}");
-                    if *failed >= FAILED_MOST {
-                        return Err(error.into());
+            let mut news = Vec::with_capacity(rows.len());
+            {
+                let mut connection = self.controller.database.read().await?;
+                for row in rows {
+                    if !credit::is_told_by(&mut connection, &row.receipt, SOURCE).await? {
+                        news.push(row);
                     }
                 }
+            }
+            if news.is_empty() {
+                continue;
+            }
+            let taken_in = self.take_in(&news).await?;
+            swept.booked = swept.booked.saturating_add(taken_in.booked);
+            *failed = failed.saturating_add(taken_in.failed);
+            if *failed >= FAILED_MOST {
+                return Err(PullError::NotBooked(*failed));
             }
         }
         Ok(())
     }
 
-    /// Decides whose a row is and books it, in one transaction. Says whether it was not booked before.
-    async fn take_in(&self, row: &Row) -> Result<bool, PaymentError> {
-        {
-            let mut connection = self.controller.database.read().await?;
-            if credit::is_told_by(&mut connection, &row.receipt, SOURCE).await? {
-                return Ok(false);
+    /// Takes rows in, in one transaction: one that fails is rolled back alone.
+    async fn take_in(&self, rows: &[&Row]) -> Result<Batch, PaymentError> {
+        let mut batch = Batch::default();
+        let mut taken = Vec::with_capacity(rows.len());
+        let mut transaction = self.controller.database.write().await?;
+        for row in rows {
+            let mut savepoint = transaction.begin().await?;
+            match self.take_in_one(&mut savepoint, row).await {
+                Ok((taken_in, reason)) => {
+                    savepoint.commit().await?;
+                    batch.booked = batch.booked.saturating_add(usize::from(taken_in.payment.is_some()));
+                    taken.push((row, taken_in, reason));
+                }
+                Err(error) => {
+                    savepoint.rollback().await?;
+                    batch.failed = batch.failed.saturating_add(1);
+                    tracing::error!(receipt.number = %row.receipt, "a payment out of Pull cannot be booked: {error}");
+                }
             }
         }
+        transaction.commit().await?;
+        for (row, taken_in, reason) in taken {
+            self.announce(row, taken_in, reason);
+        }
+        Ok(batch)
+    }
+
+    /// Decides whose a row is and books it. The transaction, or its savepoint, must be rolled back after an error.
+    async fn take_in_one(
+        &self,
+        connection: &mut Connection,
+        row: &Row,
+    ) -> Result<(TakenIn, Option<matching::Reason>), PaymentError> {
         let now = self.controller.clock.now();
-        let mut transaction = self.controller.database.write().await?;
         // What is booked is not decided anew: of it, the row is one more piece of evidence.
-        let found = if credit::is_booked(&mut transaction, &row.receipt).await? {
+        let found = if credit::is_booked(connection, &row.receipt).await? {
             Found { owner: Owner::Nobody, reason: None }
         } else {
-            self.owner_of(&mut transaction, row, now).await?
+            self.owner_of(connection, row, now).await?
         };
         let told = Told {
             number: &row.receipt,
@@ -240,12 +280,8 @@ impl Sweeper {
             source: SOURCE,
             source_id: row.receipt.as_str(),
         };
-        let taken_in =
-            credit::credit(&mut transaction, &told, found.owner, &self.controller.ids, now).await?;
-        transaction.commit().await?;
-        let is_new = taken_in.payment.is_some();
-        self.announce(row, taken_in, found.reason);
-        Ok(is_new)
+        let taken_in = credit::credit(connection, &told, found.owner, &self.controller.ids, now).await?;
+        Ok((taken_in, found.reason))
     }
 
     async fn owner_of(

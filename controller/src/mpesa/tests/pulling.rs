@@ -305,6 +305,29 @@ async fn more_than_a_page_is_fetched_page_by_page() {
 }
 
 #[tokio::test]
+async fn a_row_that_cannot_be_booked_holds_up_no_other_of_its_commit() {
+    let (shop, mut sweeper) = open().await;
+    let account = shop.world.customer.account_number.to_string();
+    let mut receipts = Vec::new();
+    for _ in 0..3 {
+        receipts.push(paybill(&shop, 10, &account).await);
+    }
+    let trigger = format!(
+        "CREATE TRIGGER refusal BEFORE INSERT ON ledger_entries WHEN NEW.memo LIKE '%{}' \
+         BEGIN SELECT RAISE(ABORT, 'refused'); END",
+        receipts[1]
+    );
+    let mut write = shop.controller.database.write().await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(trigger)).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    assert!(matches!(try_sweep(&shop, &mut sweeper).await, Err(PullError::NotBooked(1))));
+    assert_eq!((shop.books().await.payments, shop.books().await.wallet), (2, 2_000));
+    shop.execute("DROP TRIGGER refusal").await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (3, 1), "the same window is asked for again");
+    assert_eq!(shop.books().await.wallet, 3_000);
+}
+
+#[tokio::test]
 async fn the_worker_fetches_by_itself_and_ends_when_it_is_told() {
     let mut shop = Shop::open().await;
     shop.controller.clock = Clock::system();
