@@ -52,6 +52,15 @@ impl Arrival {
     }
 }
 
+/// What a connection hands over, in order.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// It hears the sites from here on, and none is let in yet: whoever was shown as online is not.
+    Nobody,
+    /// A site spoke.
+    Site(Arrival),
+}
+
 /// The way to the broker, while there is one. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Pipe(watch::Sender<Option<AsyncClient>>);
@@ -98,7 +107,7 @@ pub(super) async fn keep(
     ids: &IdSource,
     address: &BrokerAddress,
     pipe: &Pipe,
-    hand_over: mpsc::Sender<Arrival>,
+    hand_over: mpsc::Sender<Heard>,
     mut stop: Stop,
 ) {
     let mut pause = FIRST_PAUSE;
@@ -147,7 +156,7 @@ fn jittered(pause: Duration, ids: &IdSource) -> Duration {
     pause.saturating_sub(Duration::from_millis(ids.number() % half))
 }
 
-fn open(address: &BrokerAddress, pipe: Pipe, hand_over: mpsc::Sender<Arrival>) -> JoinHandle<Ended> {
+fn open(address: &BrokerAddress, pipe: Pipe, hand_over: mpsc::Sender<Heard>) -> JoinHandle<Ended> {
     let mut options = MqttOptions::new(CONTROLLER_USER, address.host.as_str(), address.port);
     options
         .set_credentials(address.user_name.as_str(), address.password.expose())
@@ -169,7 +178,7 @@ async fn poll(
     mut events: EventLoop,
     pipe: Pipe,
     attendance: Attendance,
-    hand_over: mpsc::Sender<Arrival>,
+    hand_over: mpsc::Sender<Heard>,
 ) -> Ended {
     loop {
         let packet = match events.poll().await {
@@ -187,6 +196,10 @@ async fn poll(
                 if answer.return_codes.contains(&SubscribeReasonCode::Failure) {
                     return Ended::SubscriptionRefused;
                 }
+                // In the queue before the first hello can be.
+                if let Err(mpsc::error::TrySendError::Closed(_)) = hand_over.try_send(Heard::Nobody) {
+                    return Ended::NobodyTakes;
+                }
                 pipe.0.send_replace(Some(client.clone()));
                 attendance.begin();
                 tracing::info!("the controller hears its sites");
@@ -194,9 +207,9 @@ async fn poll(
             Packet::Publish(publish) => match topics::parse_up(&publish.topic) {
                 Some((site, topic)) => {
                     let arrival = Arrival { site, topic, publish, client: client.clone() };
-                    match hand_over.try_send(arrival) {
-                        Ok(()) => {}
-                        Err(mpsc::error::TrySendError::Full(arrival)) => {
+                    match hand_over.try_send(Heard::Site(arrival)) {
+                        Ok(()) | Err(mpsc::error::TrySendError::Full(Heard::Nobody)) => {}
+                        Err(mpsc::error::TrySendError::Full(Heard::Site(arrival))) => {
                             // Whoever said it says it again when no answer comes.
                             tracing::warn!(site.id = %arrival.site, "the intake is full; a message was dropped");
                             let _ = client.try_ack(&arrival.publish);

@@ -12,10 +12,11 @@ use tawi_shared::topics::{Down, Up};
 use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage};
 use tokio::sync::mpsc;
 
-use super::connection::{Arrival, Pipe};
+use super::connection::{Arrival, Heard, Pipe};
 use super::{LinkError, reports};
 use crate::ids::SiteId;
 use crate::live::Hint;
+use crate::sites;
 use crate::state::Controller;
 
 /// Messages that share a transaction. Enough to make the commit cheap for a crowd, few enough that the last of them
@@ -79,17 +80,46 @@ impl Effects {
     }
 }
 
-/// Runs until the arrivals end.
-pub(super) async fn run(controller: Controller, mut arrivals: mpsc::Receiver<Arrival>, pipe: Pipe) {
+/// Runs until what is heard ends.
+pub(super) async fn run(controller: Controller, mut heard: mpsc::Receiver<Heard>, pipe: Pipe) {
     let mut memory = Memory::default();
     let mut batch = Vec::with_capacity(BATCH);
-    while arrivals.recv_many(&mut batch, BATCH).await > 0 {
-        let said: Vec<Said> = batch.iter().filter_map(|arrival| memory.read(arrival)).collect();
+    while heard.recv_many(&mut batch, BATCH).await > 0 {
+        let mut said = Vec::with_capacity(batch.len());
+        for one in &batch {
+            match one {
+                Heard::Site(arrival) => said.extend(memory.read(arrival)),
+                Heard::Nobody => {
+                    take(&controller, &mut memory, &said, &pipe).await;
+                    said.clear();
+                    note_nobody(&controller).await;
+                }
+            }
+        }
         take(&controller, &mut memory, &said, &pipe).await;
-        for arrival in batch.drain(..) {
-            arrival.acknowledge().await;
+        for one in batch.drain(..) {
+            if let Heard::Site(arrival) = one {
+                arrival.acknowledge().await;
+            }
         }
     }
+}
+
+/// Shows every site as offline. After a restart, or a connection to the broker that broke, none is connected, and the
+/// farewell of one that died meanwhile was heard by nobody; a hello brings each of the others back.
+async fn note_nobody(controller: &Controller) {
+    match offline(controller).await {
+        Ok(sites) => sites.into_iter().for_each(|site| controller.live.tell(Hint::Site(site))),
+        // Presence is shown wrongly for minutes then, until it is judged by silence.
+        Err(error) => tracing::error!(%error, "sites cannot be shown as offline"),
+    }
+}
+
+async fn offline(controller: &Controller) -> Result<Vec<SiteId>, LinkError> {
+    let mut transaction = controller.database.write().await?;
+    let sites = sites::store::mark_all_offline(&mut transaction, controller.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(sites)
 }
 
 impl Memory {

@@ -3,7 +3,7 @@
 //! ```text
 //!            ┌─ connection: polls, hands over ─▶ intake: one transaction for what waits ─▶ answers, acknowledgement
 //! broker ────┤
-//!            └─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots
+//!            └─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots ─▶ published: noted
 //! ```
 //!
 //! Nothing is believed to have arrived because it was published: sites say what they stored, and a site that says
@@ -14,6 +14,7 @@ pub mod acl;
 mod connection;
 mod intake;
 mod positions;
+mod published;
 mod publisher;
 mod reports;
 mod store;
@@ -57,9 +58,9 @@ enum LinkError {
 /// Runs the link until `stop`: connects to the broker, and again after each disconnection; takes in what sites say;
 /// tells them what changed. What was received before `stop` is still committed.
 pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
-    let (hand_over, arrivals) = mpsc::channel(ARRIVALS_WAITING);
+    let (hand_over, heard) = mpsc::channel(ARRIVALS_WAITING);
     let pipe = connection::Pipe::default();
-    let intake = tokio::spawn(intake::run(controller.clone(), arrivals, pipe.clone()));
+    let intake = tokio::spawn(intake::run(controller.clone(), heard, pipe.clone()));
     let publisher = tokio::spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
     connection::keep(&controller.ids, &address, &pipe, hand_over, stop).await;
     for task in [intake, publisher] {

@@ -3,20 +3,21 @@
 //! Woken by the bell (`Live::ring_outbox`), by a new connection, and every 5 s as a second line: another process may
 //! have written, and a message may have been lost. A row leaves the outbox when its generation was published; that a
 //! site has it is known only when it says so, and a site that is online and does not is told again, ever more rarely.
-//! A site that is offline needs no row: its hello brings what it lacks.
+//! A site that is offline needs no row: its hello brings what it lacks. Nothing here waits for the writer: what was
+//! published is handed to `published`, and its row is passed over until that has taken it out.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use sqlx::Connection as _;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::Pipe;
+use super::published::{self, Published};
 use super::store::{self, Behind};
 use super::{LinkError, reports};
 use crate::ids::SiteId;
-use crate::live::Hint;
-use crate::payments::traces;
 use crate::shutdown::Stop;
 use crate::state::Controller;
 use crate::{database, desired};
@@ -35,15 +36,26 @@ struct Told {
     patience: Duration,
 }
 
-/// Runs until `stop`.
+/// What the publisher remembers of each site. It never holds more than there are sites.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Of those that have not said that they stored it.
+    told: HashMap<SiteId, Told>,
+    /// Up to where the row is about to be taken out, or was.
+    handed_over: HashMap<SiteId, u64>,
+}
+
+/// Runs until `stop`, and then until what was published is noted.
 pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
-    let mut told = HashMap::new();
+    let (hand_over, handed_over) = mpsc::channel(published::WAITING);
+    let noting = tokio::spawn(published::run(controller.clone(), handed_over));
+    let mut memory = Memory::default();
     let mut connection = pipe.changes();
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let is_tick = tokio::select! {
-            () = stop.requested() => return,
+            () = stop.requested() => break,
             () = controller.live.outbox_rung() => false,
             Ok(()) = connection.changed() => false,
             _ = ticks.tick() => true,
@@ -51,45 +63,52 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
         if !pipe.is_open() {
             continue;
         }
-        if let Err(error) = pass(&controller, &pipe, &mut told, is_tick).await {
+        if let Err(error) = pass(&controller, &pipe, &mut memory, &hand_over, is_tick).await {
             tracing::error!(%error, "sites could not be told what changed; trying again");
         }
+    }
+    drop(hand_over);
+    if let Err(error) = noting.await {
+        tracing::error!(%error, "noting what was published failed; those sites are told again after the start");
     }
 }
 
 async fn pass(
     controller: &Controller,
     pipe: &Pipe,
-    told: &mut HashMap<SiteId, Told>,
+    memory: &mut Memory,
+    hand_over: &mpsc::Sender<Published>,
     is_tick: bool,
 ) -> Result<(), LinkError> {
-    let mut connection = controller.database.read().await?;
+    let mut connection = controller.database.read_first().await?;
     let queued = store::outbox(&mut connection).await?;
-    let mut due: BTreeMap<SiteId, Behind> =
-        queued.into_iter().map(|behind| (behind.site.clone(), behind)).collect();
+    let mut due: BTreeMap<SiteId, Behind> = queued
+        .into_iter()
+        .filter(|behind| memory.handed_over.get(&behind.site).is_none_or(|done| *done < behind.generation))
+        .map(|behind| (behind.site.clone(), behind))
+        .collect();
     if is_tick {
         let silent = store::behind(&mut connection).await?;
         let now = Instant::now();
-        told.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
+        memory.told.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
         for behind in silent {
-            if is_due(told, &behind, now) {
+            if is_due(&mut memory.told, &behind, now) {
                 due.entry(behind.site.clone()).or_insert(behind);
             }
         }
     }
-    let mut published = Vec::with_capacity(due.len());
-    for behind in due.into_values() {
-        if !behind.is_online {
-            published.push((behind.site, behind.generation, false));
+    for Behind { site, generation, is_online } in due.into_values() {
+        if !is_online {
+            memory.hand_over(hand_over, Published { site, generation, told_at: None }).await;
             continue;
         }
         let mut messages = Vec::new();
-        let newest = match read_state(&mut connection, &behind.site, &mut messages).await {
+        let newest = match read_state(&mut connection, &site, &mut messages).await {
             Ok(newest) => newest,
             Err(LinkError::Database(error)) => return Err(error.into()),
             Err(error) => {
                 // One site whose state cannot be told keeps no other waiting; its row stays and is tried again.
-                tracing::error!(site.id = %behind.site, %error, "a site cannot be told what changed");
+                tracing::error!(site.id = %site, %error, "a site cannot be told what changed");
                 continue;
             }
         };
@@ -101,13 +120,23 @@ async fn pass(
                 return Ok(());
             }
         }
+        let told_at = is_told.then(|| controller.clock.now());
         if is_told {
-            note_told(told, &behind.site, generation);
+            note_told(&mut memory.told, &site, generation);
         }
-        published.push((behind.site, generation, is_told));
+        memory.hand_over(hand_over, Published { site, generation, told_at }).await;
     }
-    drop(connection);
-    record(controller, &published).await
+    Ok(())
+}
+
+impl Memory {
+    async fn hand_over(&mut self, hand_over: &mpsc::Sender<Published>, published: Published) {
+        let (site, generation) = (published.site.clone(), published.generation);
+        // Whoever notes it ends after us. Should it not, the row stays, and each pass tells the site again.
+        if hand_over.send(published).await.is_ok() {
+            self.handed_over.insert(site, generation);
+        }
+    }
 }
 
 /// Reads what a site lacks in one consistent view: generation, hash and lines of the same moment. Answers with the
@@ -125,29 +154,6 @@ async fn read_state(
     }
     view.rollback().await?;
     Ok(newest)
-}
-
-/// Takes what was published out of the outbox, and dates the payments that it carried.
-async fn record(controller: &Controller, published: &[(SiteId, u64, bool)]) -> Result<(), LinkError> {
-    if published.is_empty() {
-        return Ok(());
-    }
-    let now = controller.clock.now();
-    let mut transaction = controller.database.write().await?;
-    let mut hints = Vec::new();
-    for (site, generation, is_told) in published {
-        store::delete_from_outbox(&mut transaction, site, *generation).await?;
-        hints.push(Hint::Site(site.clone()));
-        if *is_told {
-            let customers = traces::published(&mut transaction, site, *generation, now).await?;
-            hints.extend(customers.into_iter().map(Hint::Payment));
-        }
-    }
-    transaction.commit().await?;
-    for hint in hints {
-        controller.live.tell(hint);
-    }
-    Ok(())
 }
 
 /// Whether a site that is behind has had its time. One that is met for the first time gets it now: its hello may have

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::broker::testing::{Agent, House, PATIENCE, connect, settings, will};
+use crate::database::Transaction;
 use crate::desired::{self, Refreshed};
 use crate::ids::LineId;
 use crate::payments::testing::{World, world};
@@ -57,7 +58,11 @@ impl Link {
 
     /// The line is paid up to `until`.
     async fn pay(&self, until: i64) -> u64 {
-        let mut write = self.house.controller.database.write().await.unwrap();
+        let write = self.house.controller.database.write().await.unwrap();
+        self.pay_in(write, until).await
+    }
+
+    async fn pay_in(&self, mut write: Transaction, until: i64) -> u64 {
         sqlx::query("UPDATE subscriptions SET status = 'active', paid_until = $1 WHERE id = $2")
             .bind(until)
             .bind(self.world.line.as_str())
@@ -436,6 +441,62 @@ async fn the_outbox_is_empty_once_its_sites_were_told() {
     emptied.await.unwrap();
     assert_eq!(link.site().await.stored_generation, 0, "told is not stored");
     assert_eq!(link.site().await.generation, generation);
+    link.close().await;
+}
+
+/// Takes a place in the queue for the only writer.
+async fn queued<F: Future>(wanted: F) -> std::pin::Pin<Box<F>> {
+    let mut wanted = Box::pin(wanted);
+    tokio::select! {
+        biased;
+        _ = &mut wanted => panic!("nobody has the writer"),
+        () = std::future::ready(()) => wanted,
+    }
+}
+
+#[tokio::test]
+async fn a_site_is_told_though_the_note_of_what_it_was_told_before_waits_for_the_writer() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    let database = &link.house.controller.database;
+    let first = database.write().await.unwrap();
+    let second = queued(database.write()).await;
+    let third = queued(database.write()).await;
+    let generation = link.pay_in(first, 1_000).await;
+    let second = second.await.unwrap();
+    assert_eq!(delta(&mut agent).await.to_generation, generation);
+    let generation = link.pay_in(second, 2_000).await;
+    let third = third.await.unwrap();
+    assert_eq!(delta(&mut agent).await.to_generation, generation);
+    assert_eq!(link.column("SELECT COUNT(*) FROM outbox").await, 1, "a power cut now loses nothing");
+    // It is asked to end meanwhile, and notes all the same what it did.
+    link.house.shutdown.begin();
+    drop(third);
+    timeout(PATIENCE, link.task).await.unwrap().unwrap();
+    let mut read = link.house.controller.database.read().await.unwrap();
+    let left: i64 = sqlx::query_scalar("SELECT COUNT(*) FROM outbox").fetch_one(&mut *read).await.unwrap();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn after_a_restart_a_site_is_shown_as_online_only_once_it_says_hello() {
+    let house = House::open(settings()).await;
+    let world = world(&house.controller.database).await;
+    let now = house.controller.clock.now().0;
+    let mut write = house.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE sites SET is_online = 1, last_seen_at = $1")
+        .bind(now)
+        .execute(&mut *write)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    let certificate = house.certificate(world.site.as_str()).await;
+    let stop = house.shutdown.stop();
+    let task = tokio::spawn(super::run(house.controller.clone(), house.broker.address.clone(), stop));
+    let link = Link { task, house, world, certificate };
+    link.site_becomes("offline", |site| !site.presence.is_online).await;
+    let _agent = link.greeted(fresh()).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
     link.close().await;
 }
 

@@ -152,6 +152,14 @@ pub(crate) async fn mark_silent_offline(
     rows.iter().map(|row| site_id(row, "id")).collect()
 }
 
+/// Marks every site as offline; says which were online.
+pub(crate) async fn mark_all_offline(
+    connection: &mut Connection,
+    now: UnixMillis,
+) -> Result<Vec<SiteId>, SiteError> {
+    mark_silent_offline(connection, UnixMillis(i64::MAX), now).await
+}
+
 /// Sites whose agent will be refused before `before` unless its certificate is renewed: the newest certificate of
 /// each site counts.
 pub(crate) async fn expiring_before(

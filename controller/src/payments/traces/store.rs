@@ -36,7 +36,7 @@ pub(super) async fn insert(connection: &mut Connection, begun: Begun<'_>) -> Res
     Ok(())
 }
 
-/// Only traces that are not verified can still be on their way, and only those are in the index's reach.
+/// A trace that is verified already is dated too: the site's answer may be faster than the note of what it was told.
 pub(super) async fn set_published(
     connection: &mut Connection,
     site: &SiteId,
@@ -45,7 +45,7 @@ pub(super) async fn set_published(
 ) -> Result<Vec<CustomerId>, sqlx::Error> {
     let rows = sqlx::query(
         "UPDATE payment_traces SET published_at = $3 \
-         WHERE site_id = $1 AND verified_at IS NULL AND generation <= $2 AND published_at IS NULL \
+         WHERE site_id = $1 AND generation <= $2 AND published_at IS NULL \
          RETURNING (SELECT s.customer_id FROM subscriptions s WHERE s.id = subscription_id) AS customer_id",
     )
     .bind(site.as_str())
@@ -56,6 +56,7 @@ pub(super) async fn set_published(
     customers(&rows)
 }
 
+/// Only traces that are not verified can still be on their way, and only those are in the index's reach.
 pub(super) async fn set_stored(
     connection: &mut Connection,
     site: &SiteId,

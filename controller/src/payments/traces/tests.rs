@@ -72,6 +72,18 @@ async fn each_step_is_noted_once_and_only_up_to_its_generation() {
 }
 
 #[tokio::test]
+async fn an_answer_that_overtakes_the_note_of_what_was_sent_leaves_no_step_empty() {
+    let (_directory, database, world) = open().await;
+    let mut write = database.write().await.unwrap();
+    let payment = paid(&mut write, &world, 1, 10).await;
+    stored(&mut write, &world.site, 1, UnixMillis(13)).await.unwrap();
+    verified(&mut write, &world.site, 1, &[], UnixMillis(15)).await.unwrap();
+    published(&mut write, &world.site, 1, UnixMillis(11)).await.unwrap();
+    let trace = trace_of(&mut write, &payment).await.unwrap().unwrap();
+    assert_eq!(steps(&trace), [Some(11), Some(13), Some(15), None]);
+}
+
+#[tokio::test]
 async fn a_line_that_fails_on_its_router_is_paid_and_not_connected_until_it_works() {
     let (_directory, database, world) = open().await;
     let mut write = database.write().await.unwrap();
