@@ -65,9 +65,7 @@ pub async fn book(
     if !store::insert_entry(connection, &id, entry, now).await? {
         return Ok(Booked::AlreadyBooked);
     }
-    for (position, posting) in entry.postings.iter().enumerate() {
-        store::insert_posting(connection, &id, position, posting, now).await?;
-    }
+    store::insert_postings(connection, &id, &entry.postings, now).await?;
     Ok(Booked::Booked(id))
 }
 

@@ -31,8 +31,58 @@ pub(super) async fn insert_entry(
     Ok(done.rows_affected() == 1)
 }
 
-/// Opens the account when it is new.
-pub(super) async fn insert_posting(
+/// Opens the accounts that are new. Two sides are what almost every entry has, and share their statements: whoever books
+/// holds the only writer.
+pub(super) async fn insert_postings(
+    connection: &mut Connection,
+    entry: &EntryId,
+    postings: &[Posting],
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    if let [first, second] = postings {
+        return insert_pair(connection, entry, first, second, now).await;
+    }
+    for (position, posting) in postings.iter().enumerate() {
+        insert_posting(connection, entry, position, posting, now).await?;
+    }
+    Ok(())
+}
+
+async fn insert_pair(
+    connection: &mut Connection,
+    entry: &EntryId,
+    first: &Posting,
+    second: &Posting,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let accounts = [first.account.to_string(), second.account.to_string()];
+    let [first_account, second_account] = &accounts;
+    sqlx::query(
+        "INSERT INTO ledger_accounts (id, kind, created_at) VALUES ($1, $2, $5), ($3, $4, $5) \
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(first_account.as_str())
+    .bind(first.account.kind())
+    .bind(second_account.as_str())
+    .bind(second.account.kind())
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO ledger_postings (entry_id, position, account_id, amount_cents) \
+         VALUES ($1, 0, $2, $3), ($1, 1, $4, $5)",
+    )
+    .bind(entry.as_str())
+    .bind(first_account.as_str())
+    .bind(first.amount.cents())
+    .bind(second_account.as_str())
+    .bind(second.amount.cents())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn insert_posting(
     connection: &mut Connection,
     entry: &EntryId,
     position: usize,

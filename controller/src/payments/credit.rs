@@ -134,11 +134,13 @@ pub(crate) async fn take_in(
         Outcome::PaidWithoutReceipt => (Event::PaidWithoutReceipt { checkout }, None),
         Outcome::Failed(reason) => (Event::Failed { reason, checkout }, None),
     };
+    let known = intent.checkout.clone();
     let after = match intent.apply(event, now) {
         Ok(after) => after,
         Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
     };
-    if requests::is_checkout_of_another(connection, &after).await? {
+    // What the request knew before was looked at when it learnt it.
+    if after.checkout != known && requests::is_checkout_of_another(connection, &after).await? {
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     let Some(receipt) = receipt else {
