@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep};
 
 /// A local controller answers in milliseconds; a request that takes this long has failed.
 const REQUEST: Duration = Duration::from_secs(20);
-/// How often a condition is looked at while waiting for it.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How often a condition is looked at while waiting for it: looking more often would be most of the load that is
+/// measured.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A client of the API. Clones share the connection pool.
 #[derive(Clone)]
@@ -152,12 +153,25 @@ impl Office {
         Ok(serde_json::from_value(self.get(&format!("/api/payments/{id}")).await?)?)
     }
 
-    /// The newest payments, without traces.
+    /// The payment of a receipt.
+    ///
+    /// # Errors
+    /// When the controller cannot be reached or has not booked it.
+    pub async fn payment_of(&self, receipt: &str) -> anyhow::Result<Payment> {
+        let found = self.payments_at(&format!("/api/payments?receipt={receipt}")).await?;
+        found.into_iter().next().with_context(|| format!("payment {receipt}"))
+    }
+
+    /// The newest payments.
     ///
     /// # Errors
     /// When the controller cannot be reached.
     pub async fn payments(&self, limit: u32) -> anyhow::Result<Vec<Payment>> {
-        let answer = self.get(&format!("/api/payments?limit={limit}")).await?;
+        self.payments_at(&format!("/api/payments?limit={limit}")).await
+    }
+
+    async fn payments_at(&self, path: &str) -> anyhow::Result<Vec<Payment>> {
+        let answer = self.get(path).await?;
         let list =
             if answer.is_array() { answer } else { answer.get("payments").cloned().unwrap_or_default() };
         Ok(serde_json::from_value(list)?)

@@ -334,11 +334,7 @@ pub async fn receipt_of(office: &Office, intent: &Intent) -> anyhow::Result<Paym
             Ok(now.receipt_number)
         })
         .await?;
-    let listed = office.payments(200).await?;
-    listed
-        .into_iter()
-        .find(|payment| payment.receipt_number == receipt)
-        .with_context(|| format!("payment {receipt}"))
+    office.payment_of(&receipt).await
 }
 
 /// Waits until both the router's simulator and head office see the customer online.

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
-use super::traces::Trace;
 use super::request::{Prepared, prepare};
+use super::traces::Trace;
 use super::{PaymentRow, RequestPayment, Requested};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::client::Daraja;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::staff::Permission;
 use crate::web::Web;
@@ -130,10 +131,12 @@ pub struct PaymentList {
     pub payments: Vec<PaymentBody>,
 }
 
-/// How many payments.
-#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+/// Which payments, and how many.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wanted {
+    /// Only the one with this receipt number, in any case.
+    receipt: Option<String>,
     /// 1 to 200; absent for 50.
     limit: Option<u32>,
 }
@@ -305,7 +308,7 @@ pub(crate) async fn get_intent(
     Ok(Json((&intent).into()))
 }
 
-/// The newest payments.
+/// The newest payments, or the one of a receipt.
 #[utoipa::path(
     get, path = "/api/payments", tag = "payments", params(Wanted),
     responses((status = 200, body = PaymentList), (status = 401, body = Problem), (status = 422, body = Problem)),
@@ -320,7 +323,15 @@ pub(crate) async fn list(
     if !(1..=LISTED_MOST).contains(&limit) {
         return Err(ApiError::invalid("limit", format!("use 1 to {LISTED_MOST}")));
     }
-    let rows = super::recent_payments(&mut *reader(&web).await?, limit).await?;
+    let mut reader = reader(&web).await?;
+    let rows = match wanted.receipt {
+        Some(receipt) => {
+            let receipt = ReceiptNumber::parse(&receipt)
+                .ok_or_else(|| ApiError::invalid("receipt", "use 1 to 32 letters and digits"))?;
+            super::payment_of_receipt(&mut reader, &receipt).await?.into_iter().collect()
+        }
+        None => super::recent_payments(&mut reader, limit).await?,
+    };
     Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect() }))
 }
 

@@ -23,6 +23,7 @@ use crate::ids::{CallbackId, CustomerId, IntentId, LineId, PaymentId};
 use crate::ledger::LedgerError;
 use crate::money::Money;
 use crate::mpesa;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
@@ -148,6 +149,17 @@ pub async fn payment(
     id: &PaymentId,
 ) -> Result<Option<PaymentRow>, PaymentError> {
     Ok(store::row_by_id(connection, id).await?)
+}
+
+/// The payment of a receipt; `None` while it is not booked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn payment_of_receipt(
+    connection: &mut Connection,
+    receipt: &ReceiptNumber,
+) -> Result<Option<PaymentRow>, PaymentError> {
+    Ok(store::row_by_receipt(connection, receipt).await?)
 }
 
 /// All payments, newest first.

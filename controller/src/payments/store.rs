@@ -123,12 +123,19 @@ pub(super) async fn by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,
 ) -> Result<Option<Payment>, sqlx::Error> {
+    Ok(row_by_receipt(connection, number).await?.map(|row| row.payment))
+}
+
+pub(super) async fn row_by_receipt(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+) -> Result<Option<PaymentRow>, sqlx::Error> {
     let row = sqlx::query(payment_rows!("WHERE p.provider = $1 AND p.receipt_number = $2"))
         .bind(PROVIDER)
         .bind(number.as_str())
         .fetch_optional(connection)
         .await?;
-    row.map(|row| read_payment(&row)).transpose()
+    row.map(|row| read_row(&row)).transpose()
 }
 
 pub(super) async fn row_by_id(

@@ -138,6 +138,16 @@ async fn every_answer_fits_its_description() {
     assert!(!intent["phone"].as_str().unwrap().contains("722000111"), "the phone is masked");
     api.get("/api/payments", "/api/payments?limit=5").await;
     api.get("/api/payments", "/api/payments?limit=0").await;
+    let path =
+        format!("/api/payments?receipt={}", payment["receipt_number"].as_str().unwrap().to_lowercase());
+    let found = api.get("/api/payments", &path).await;
+    assert_eq!(
+        (&found["payments"][0]["id"], found["payments"].as_array().unwrap().len()),
+        (&payment["id"], 1)
+    );
+    let unknown = api.get("/api/payments", "/api/payments?receipt=UNKNOWN1").await;
+    assert_eq!(unknown["payments"], json!([]));
+    api.get("/api/payments", "/api/payments?receipt=no-receipt").await;
     api.get("/api/payments/{id}", &format!("/api/payments/{}", id(&payment))).await;
 
     for action in ["hold", "release"] {
