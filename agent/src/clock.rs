@@ -17,6 +17,8 @@ pub const TOLERANCE: Duration = Duration::from_secs(3_600);
 
 /// How far ahead of the floor the machine's clock may be at start and be believed without a second source. An agent
 /// that was off for longer than a billing month waits for the controller or a router to confirm the date.
+/// The same holds ahead of the build date: a new agent has nothing to enforce before the controller speaks, and a far
+/// year that it believed meanwhile would stay its floor. `link/tls.rs` sees to it that the controller can be heard.
 pub const LONGEST_UNCONFIRMED_GAP: Duration = Duration::from_secs(35 * 86_400);
 
 /// No machine that runs this release can be before it: 2026-11-01T00:00:00Z, unless the build names its own date.

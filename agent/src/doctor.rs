@@ -198,8 +198,8 @@ fn cure_of(error: &DialError) -> String {
                 "the CA file is not the one that signed the controller's certificate: copy ca.pem from a fresh bundle"
             } else if text.contains("not valid for name") || text.contains("NotValidForName") {
                 "set controller.server_name to a name in the controller's certificate"
-            } else if text.contains("Expired") || text.contains("NotValidYet") || text.contains("expired") {
-                "check this machine's clock: timedatectl; if it is right, the controller's certificate must be renewed"
+            } else if text.contains("Expired") || text.contains("expired") {
+                "check this machine's clock: timedatectl; if it is right, restart the controller, which makes its certificate anew"
             } else {
                 "check that the port is the controller's MQTT port, and that nothing between reads TLS"
             }

@@ -1,8 +1,9 @@
 //! What proves us to head office and head office to us: certificates from files, one provider, our own clock.
 //!
 //! Only the CA file is believed: neither the system's certificates nor anything built in. Time comes from the trusted
-//! clock, because a board that boots in 1970 would refuse every certificate. Sessions are resumed across connections,
-//! which saves a metered line some kilobytes each time.
+//! clock, because a board that boots in 1970 would refuse every certificate; and as that clock may be late until head
+//! office confirms the date, a certificate is refused for being over and never for having begun just now. Sessions are
+//! resumed across connections, which saves a metered line some kilobytes each time.
 
 use std::fmt;
 use std::io;
@@ -10,12 +11,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject as _};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use thiserror::Error;
 
 use crate::clock::TrustedClock;
@@ -70,10 +72,14 @@ pub fn client_config(
     let key = PrivateKeyDer::from_pem_slice(&bytes)
         .map_err(|error| unusable("key_file", &controller.key_file, pem_problem(&error)))?;
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| unusable("ca_file", &controller.ca_file, error.to_string()))?;
     let mut config = ClientConfig::builder_with_details(provider, Arc::new(OurTime(clock)))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(|error| unusable("ca_file", &controller.ca_file, error.to_string()))?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(BegunByNow(verifier)))
         .with_client_auth_cert(chain, key)
         .map_err(|error| unusable("key_file", &controller.key_file, error.to_string()))?;
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
@@ -119,5 +125,58 @@ impl TimeProvider for OurTime {
     fn current_time(&self) -> Option<UnixTime> {
         let now = u64::try_from(self.0.now().0).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_millis(now)))
+    }
+}
+
+/// Checks a certificate as rustls does, and takes one that is not valid yet as of its first moment.
+///
+/// Our clock is a lower bound while nothing confirms it: a board without a battery, or a site that was off for longer
+/// than [`crate::clock::LONGEST_UNCONFIRMED_GAP`], stands where it was last known to be. Head office makes its
+/// certificate anew at each start, so that it may well begin after that; were it refused, the date could never be heard
+/// from head office, which says it over this very connection. Somebody who holds the CA's key could do worse than to
+/// date a certificate ahead.
+#[derive(Debug)]
+struct BegunByNow(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for BegunByNow {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verify =
+            |at| self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, at);
+        match verify(now) {
+            Err(rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext {
+                not_before,
+                ..
+            })) => verify(not_before),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
     }
 }

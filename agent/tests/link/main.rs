@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use office::{Directory, Keys, Office, PATIENCE};
-use tawi_agent::clock::TrustedClock;
+use tawi_agent::clock::{LONGEST_UNCONFIRMED_GAP, TrustedClock, build_date};
 use tawi_agent::config::Config;
 use tawi_agent::desired::DesiredState;
 use tawi_agent::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
@@ -52,6 +52,11 @@ struct Agent {
 
 impl Agent {
     async fn start(config: &Config, routers: &[&str]) -> Self {
+        Self::start_at(config, routers, Clock::system()).await
+    }
+
+    /// On a machine with this clock.
+    async fn start_at(config: &Config, routers: &[&str], hands: Clock) -> Self {
         let started = async {
             loop {
                 match Outbox::start(&config.state_directory, IdSource::system(), Clock::system()).await {
@@ -62,7 +67,7 @@ impl Agent {
             }
         };
         let (outbox, opening) = timeout(PATIENCE, started).await.expect("the last agent keeps the store");
-        let clock = TrustedClock::new(Clock::system(), opening.clock_floor);
+        let clock = TrustedClock::new(hands, opening.clock_floor);
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
         let dialer =
@@ -514,4 +519,45 @@ async fn problem(agent: &Agent, word: &str) -> String {
         Ok(why) => why,
         Err(_) => panic!("no problem speaks of {word:?}; the last was {last:?}"),
     }
+}
+
+/// So far ahead of the build's own date that no clock is believed without a second source.
+fn long_after_the_build() -> UnixMillis {
+    build_date().plus(LONGEST_UNCONFIRMED_GAP).plus(DAY.saturating_mul(60))
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_was_off_for_months_hears_the_date_from_a_controller_that_was_restarted_yesterday() {
+    let today = long_after_the_build();
+    // A machine whose clock is right, one without a battery, and one that woke in a far year.
+    for shown in [today, UnixMillis(0), today.plus(DAY.saturating_mul(40 * 365))] {
+        let directory = Directory::new("link");
+        let validity = (today.minus(DAY), today.plus(DAY.saturating_mul(365)));
+        let mut office = Office::start_with(SITE, Some(validity)).await;
+        let agent = Agent::start_at(&office.config(&directory.0), &[], Clock::manual(shown)).await;
+        let (epoch, hello) = office.hear_hello().await;
+        assert!(!hello.is_clock_trusted, "nothing has confirmed the date yet, and nobody is expired by it");
+        assert!(UnixMillis(hello.clock_ms) < today.minus(DAY));
+        for lane in [Lane::Event, Lane::Usage] {
+            office.say_cursor_at(today, lane, epoch, 0).await;
+        }
+        until_down(&agent, true).await;
+        let clock = agent.status().await.clock;
+        assert!(clock.is_trusted && UnixMillis(clock.now_ms) >= today, "{clock:?}");
+        agent.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_the_controller_that_is_over_is_refused() {
+    let directory = Directory::new("link");
+    let now = Clock::system().now();
+    let validity = (now.minus(DAY.saturating_mul(9)), now.minus(DAY));
+    let mut office = Office::start_with(SITE, Some(validity)).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    problem(&agent, "expired").await;
+    assert!(office.overhear().is_none());
+    agent.stop().await;
 }

@@ -16,10 +16,10 @@ use rumqttc::{AsyncClient, Event, MqttOptions, NetworkOptions, Packet, QoS};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use tawi_agent::config::{Config, ControllerAddress, ControllerConfig, EnforceConfig};
-use tawi_shared::SiteId;
 use tawi_shared::envelope::Header;
 use tawi_shared::topics::{ALL_SITES_UP, Down, Up, parse_up};
 use tawi_shared::wire::{Body, CursorV1, HelloV1, Lane, StateDeltaV1, UpMessage, encode};
+use tawi_shared::{Clock, SiteId, UnixMillis};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -48,6 +48,9 @@ impl Drop for Directory {
     }
 }
 
+/// From when and until when a certificate is good.
+pub type Validity = (UnixMillis, UnixMillis);
+
 /// Keys of a head office: its CA and what it signed.
 pub struct Keys {
     ca: Issuer<'static, KeyPair>,
@@ -65,9 +68,13 @@ impl Keys {
     }
 
     /// Certificate and key for a name, as PEM.
-    fn issue(&self, name: &str) -> (String, String) {
+    fn issue(&self, name: &str, validity: Option<Validity>) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
+        if let Some((begin, end)) = validity {
+            let date = |time: UnixMillis| rcgen::date_time_ymd(1970, 1, 1) + time.since(UnixMillis(0));
+            (params.not_before, params.not_after) = (date(begin), date(end));
+        }
         params.distinguished_name.push(DnType::CommonName, name);
         params.subject_alt_names = vec![SanType::DnsName("localhost".try_into().unwrap())];
         (params.signed_by(&key, &self.ca).unwrap().pem(), key.serialize_pem())
@@ -76,7 +83,7 @@ impl Keys {
     /// Puts a site's files into a directory, as a bundle holds them.
     pub fn put_bundle(&self, directory: &Path, site: &str) {
         use std::os::unix::fs::PermissionsExt as _;
-        let (certificate, key) = self.issue(site);
+        let (certificate, key) = self.issue(site, None);
         for (name, text) in [("ca.pem", &self.ca_pem), ("agent.pem", &certificate), ("agent.key", &key)] {
             std::fs::write(directory.join(name), text).unwrap();
         }
@@ -84,10 +91,10 @@ impl Keys {
             .unwrap();
     }
 
-    fn server_config(&self) -> Arc<ServerConfig> {
+    fn server_config(&self, validity: Option<Validity>) -> Arc<ServerConfig> {
         use rustls_pki_types::pem::PemObject as _;
         use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-        let (certificate, key) = self.issue("controller");
+        let (certificate, key) = self.issue("controller", validity);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.ca_pem.as_bytes()).unwrap()).unwrap();
@@ -125,6 +132,11 @@ pub struct Office {
 
 impl Office {
     pub async fn start(site: &str) -> Self {
+        Self::start_with(site, None).await
+    }
+
+    /// With a certificate of its own that is good for this long.
+    pub async fn start_with(site: &str, validity: Option<Validity>) -> Self {
         let mut tasks = JoinSet::new();
         let broker_port = start_broker(&mut tasks).await;
         let keys = Keys::new();
@@ -133,7 +145,7 @@ impl Office {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let door = Door {
-            acceptor: TlsAcceptor::from(keys.server_config()),
+            acceptor: TlsAcceptor::from(keys.server_config(validity)),
             broker_port,
             connections: Arc::clone(&connections),
             resumed: Arc::clone(&resumed),
@@ -231,7 +243,12 @@ impl Office {
     }
 
     pub async fn say_cursor(&self, lane: Lane, store_epoch: u32, cursor: u64) {
-        let controller_clock_ms = tawi_shared::Clock::system().now().0;
+        self.say_cursor_at(Clock::system().now(), lane, store_epoch, cursor).await;
+    }
+
+    /// The same from a controller whose clock shows `now`.
+    pub async fn say_cursor_at(&self, now: UnixMillis, lane: Lane, store_epoch: u32, cursor: u64) {
+        let controller_clock_ms = now.0;
         let body = CursorV1 { lane: lane.code(), store_epoch, cursor, controller_clock_ms };
         self.say(Down::Ack, &body).await;
     }
