@@ -6,8 +6,9 @@
 //!
 //! Pure. Totals are absolute, so that a lost message is healed by the next and a doubled one changes nothing. A session
 //! is known by the router's own number for it and by when it began; a number that begins again with a smaller uptime is
-//! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Where in
-//! doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
+//! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Across a
+//! restart of the agent the clock may have moved, so that it can say that a session is the same and never that it is
+//! another. Where in doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -22,9 +23,12 @@ use crate::usage::logout::LogOut;
 /// router takes a while to print.
 const UPTIME_SLACK: Duration = Duration::from_secs(3);
 
-/// How far the beginning of a session may seem to have moved across a restart of the agent, by rounding and by
-/// corrections of the clock.
+/// How far the beginning of a session may seem to have moved across a restart of the agent and be the same beyond
+/// doubt: by rounding and by small corrections of the clock.
 const RESUME_SLACK: Duration = Duration::from_secs(10);
+
+/// Ends the key of a session of which only a part is counted, so that a restart of the agent knows it by its key.
+const PARTIAL: char = '+';
 
 /// How long the router's last word on a session may come after the news that it is gone.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
@@ -85,6 +89,21 @@ struct Tracked {
     uptime: Duration,
     is_resumed: bool,
     has_last_word: bool,
+    /// Its counters may show what was counted under another key: only their growth while we look on is its own.
+    is_partial: bool,
+}
+
+/// What a session is to the one that was open under its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kinship {
+    /// The same.
+    Same,
+    /// Another one, with all that its counters show.
+    Another,
+    /// Perhaps another one; what its counters show may have been counted already, and is not counted again.
+    Unsure,
+    /// Nothing can be said before its counters are seen.
+    Unknown,
 }
 
 /// All open sessions of one router.
@@ -121,6 +140,7 @@ impl Tracker {
                 uptime: Duration::ZERO,
                 is_resumed: true,
                 has_last_word: false,
+                is_partial: usage.session.ends_with(PARTIAL),
             };
             self.sessions.insert(key, tracked);
         }
@@ -140,17 +160,25 @@ impl Tracker {
         let mut unseen = std::mem::take(&mut self.sessions);
         for session in seen {
             let key = (session.service, session.number.clone());
+            let mut kinship = Kinship::Another;
             let known = match unseen.remove(&key) {
-                Some(known) if known.is_continued_by(session, at) => Some(known),
-                Some(other) => {
-                    self.end(key.clone(), other, at, &mut outcome);
-                    None
+                Some(open) => {
+                    kinship = open.kinship(session, at, || line_of(session.service, &session.user));
+                    match kinship {
+                        Kinship::Same => Some(open),
+                        Kinship::Another | Kinship::Unsure => {
+                            self.end(key.clone(), open, at, &mut outcome);
+                            None
+                        }
+                        Kinship::Unknown => {
+                            self.sessions.insert(key, open);
+                            continue;
+                        }
+                    }
                 }
+                None if self.has_ended(&key, session, at) => continue,
                 None => None,
             };
-            if known.is_none() && self.has_ended(&key, session, at) {
-                continue;
-            }
             let tracked = match known {
                 Some(mut known) => {
                     if known.take(session, at) {
@@ -160,7 +188,7 @@ impl Tracker {
                 }
                 None => {
                     let Some(line) = line_of(session.service, &session.user) else { continue };
-                    let new = self.begin(line, session, at);
+                    let new = self.begin(line, session, at, kinship);
                     begun.usage.push(new.usage(at.time, false));
                     begun.events.push((EventKind::LineOnline, new.line.clone(), new.address.clone()));
                     new
@@ -185,7 +213,7 @@ impl Tracker {
         let is_of = |key: &(Service, String), tracked: &Tracked, until: SampledAt| {
             key.0 == Service::Pppoe
                 && tracked.user == word.user
-                && !tracked.has_last_word
+                && !(tracked.has_last_word || tracked.is_partial)
                 && tracked.may_have_lasted(word.lasted, until)
         };
         let open = self.sessions.iter().find(|(key, tracked)| is_of(key, tracked, at));
@@ -219,7 +247,8 @@ impl Tracker {
     fn has_ended(&self, key: &(Service, String), session: &SeenSession, at: SampledAt) -> bool {
         let mut ended = self.ended.iter().rev().filter(|(known, ..)| known == key);
         ended.next().is_some_and(|(_, tracked, ended_at)| {
-            at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS && tracked.is_continued_by(session, at)
+            at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS
+                && tracked.kinship(session, at, || None) == Kinship::Same
         })
     }
 
@@ -232,11 +261,13 @@ impl Tracker {
         self.ended.push_back((key, tracked, at));
     }
 
-    fn begin(&self, line: String, session: &SeenSession, at: SampledAt) -> Tracked {
+    fn begin(&self, line: String, session: &SeenSession, at: SampledAt, kinship: Kinship) -> Tracked {
         let started_at = at.time.minus(session.uptime);
         let bytes = session.bytes.unwrap_or_default();
-        let key =
-            |second: i64| format!("{}/{}/{}/{second}", self.router, session.service.as_str(), session.number);
+        let is_partial = kinship == Kinship::Unsure;
+        let mark = if is_partial { PARTIAL.to_string() } else { String::new() };
+        let (router, service, number) = (&self.router, session.service.as_str(), &session.number);
+        let key = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
         // A number that begins twice in one second would take over the totals of the session before it.
         let mut second = started_at.0.div_euclid(1_000);
         while self.ended.iter().any(|(_, ended, _)| ended.session == key(second)) {
@@ -249,15 +280,16 @@ impl Tracker {
             started_at,
             address: session.address.clone(),
             counters: Some(bytes),
-            total: bytes,
+            total: if is_partial { UpDown::both(0) } else { bytes },
             last_seen: at,
             uptime: session.uptime,
             is_resumed: false,
             has_last_word: false,
+            is_partial,
         }
     }
 
-    /// `router/service/number/second` read back.
+    /// `router/service/number/second` read back, with or without [`PARTIAL`].
     fn key_of(&self, session: &str) -> Option<(Service, String)> {
         let rest = session.strip_prefix(&self.router)?.strip_prefix('/')?;
         let (service, rest) = rest.split_once('/')?;
@@ -267,13 +299,39 @@ impl Tracker {
 }
 
 impl Tracked {
-    /// Whether what is seen under the same number is the same session still.
-    fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
-        if self.is_resumed {
-            let started_at = at.time.minus(session.uptime);
-            let moved = started_at.since(self.started_at).max(self.started_at.since(started_at));
-            return moved <= RESUME_SLACK;
+    /// What is seen under the number of this session; `line` looks up whose its user is now.
+    fn kinship(
+        &self,
+        session: &SeenSession,
+        at: SampledAt,
+        line: impl FnOnce() -> Option<String>,
+    ) -> Kinship {
+        if !self.is_resumed {
+            return if self.is_continued_by(session, at) { Kinship::Same } else { Kinship::Another };
         }
+        // Uptimes and the monotonic clock have no date that could be wrong: this one began after the agent did.
+        if session.uptime.saturating_add(RESUME_SLACK) < at.elapsed {
+            return Kinship::Another;
+        }
+        let started_at = at.time.minus(session.uptime);
+        if started_at.since(self.started_at).max(self.started_at.since(started_at)) <= RESUME_SLACK {
+            return Kinship::Same;
+        }
+        match session.bytes {
+            None => Kinship::Unknown,
+            Some(bytes)
+                if line().is_some_and(|line| line == self.line)
+                    && bytes.upload >= self.total.upload
+                    && bytes.download >= self.total.download =>
+            {
+                Kinship::Same
+            }
+            Some(_) => Kinship::Unsure,
+        }
+    }
+
+    /// Whether this sample goes on from the last one of this run.
+    fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
         let expected = self.uptime.saturating_add(at.elapsed.saturating_sub(self.last_seen.elapsed));
         session.uptime.saturating_add(UPTIME_SLACK) >= expected
     }
@@ -294,6 +352,7 @@ impl Tracked {
                     upload: grown(self.total.upload, last.upload, now.upload),
                     download: grown(self.total.download, last.download, now.download),
                 },
+                None if self.is_partial => self.total,
                 // Nobody knows what the counters showed when the agent stopped, only that the total had come from
                 // them: what exceeds it is new, and a smaller reading may have been counted already.
                 None => UpDown {
