@@ -20,7 +20,7 @@ use crate::reconcile::actual::Actual;
 use crate::reconcile::apply::{Applied, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
-use crate::reconcile::ledger::Decision;
+use crate::reconcile::ledger::{Decision, Entry};
 use crate::reconcile::plan::{CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan};
 use crate::reconcile::read::{Needed, read_everything, read_some};
 use crate::reconcile::verify::{ROUNDS, Verdict, judge};
@@ -91,11 +91,12 @@ impl Reconciler {
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
         self.put_off(&mut planned, &mut touched);
+        self.owe_kicks_elsewhere(basis, &planned, &looked_at);
         self.settle_untouched(basis, &planned, &looked_at, &actual).await;
         let mut round = 1;
         while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty()
         {
-            self.note_owed_kicks(&planned);
+            self.note_owed_kicks(&planned.lines);
             let applied = Box::pin(apply(client, &planned, &self.settings.profile_template)).await?;
             self.lacks_policy |= applied.lacks_policy;
             self.report_profile_drift(basis.state, &planned).await;
@@ -275,7 +276,7 @@ impl Reconciler {
     /// Leaves what is more than a pass may change for the next ones.
     fn put_off(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
         let mut lines = BTreeSet::new();
-        let mut kept = Vec::new();
+        let (mut kept, mut put_off) = (Vec::new(), Vec::new());
         for change in planned.lines.drain(..) {
             if lines.len() < LINES_PER_PASS || lines.contains(&change.line) {
                 lines.insert(change.line.clone());
@@ -283,9 +284,41 @@ impl Reconciler {
             } else {
                 touched.remove(&change.line);
                 self.backlog.add(&change.line, change.revision);
+                put_off.push(change);
             }
         }
         planned.lines = kept;
+        // A profile that this pass writes is no difference any more when their turn comes, and the sessions would keep
+        // the speed that they started with. Whoever loses access is found by his row and sessions then.
+        put_off.retain(|change| change.cut.is_none());
+        self.note_owed_kicks(&put_off);
+    }
+
+    /// Sessions of other lines that run at the speed of a profile which a look at a few lines is about to change.
+    fn owe_kicks_elsewhere(&mut self, basis: Basis<'_>, planned: &Plan, looked_at: &BTreeSet<String>) {
+        let changed: BTreeSet<(u16, &str)> = planned
+            .profiles
+            .iter()
+            .filter(|change| change.id.is_some())
+            .map(|change| (change.service.code(), change.name.as_str()))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let others = self.lines(basis.state).filter(|line| !looked_at.contains(&line.item.line));
+        let others = others.filter(|line| changed.contains(&(line.item.service, line.item.profile.as_str())));
+        let others: Vec<_> = others.cloned().collect();
+        for line in others {
+            let entry = self.ledger.entries.get_mut(&line.item.line);
+            let is_open = |entry: &Entry| {
+                let verified = entry.verified.as_ref();
+                verified.is_some_and(|verified| verified.decision.state == Some(Effective::Open))
+            };
+            if let Some(entry) = entry.filter(|entry| is_open(entry)) {
+                entry.owes_kick = vec![line.item.username.clone()];
+                self.backlog.add(&line.item.line, line.revision);
+            }
+        }
     }
 
     /// Lines that the first look found right, or that no change can make right.
@@ -328,8 +361,8 @@ impl Reconciler {
     }
 
     /// Sessions that must end even if the pass is cut short after the row was written.
-    fn note_owed_kicks(&mut self, planned: &Plan) {
-        for change in planned.lines.iter().filter(|change| !change.kick.is_empty()) {
+    fn note_owed_kicks(&mut self, changes: &[LineChange]) {
+        for change in changes.iter().filter(|change| !change.kick.is_empty()) {
             if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
                 self.ledger.entry(&change.line).owes_kick.clone_from(&change.kick);
             }

@@ -1,6 +1,6 @@
 //! What becomes of PPPoE lines on the router.
 
-use crate::site::{FOREIGN, Site, username};
+use crate::site::{FOREIGN, PATIENCE, Site, rows_of, username};
 use tawi_agent::flow::Report;
 use tawi_shared::wire::{Access, EventKind, FailureKind, Service};
 
@@ -126,10 +126,60 @@ async fn another_profile_or_another_speed_reaches_a_running_session() {
     };
     assert!(site.settle(faster).await.is_empty());
     let look = || rate(&site).filter(|rate| rate == "10000000/40000000");
-    site.router.wait_for(crate::site::PATIENCE, look).await.unwrap();
+    site.router.wait_for(PATIENCE, look).await.unwrap();
     assert!(site.settle(|wants| wants.speed("fast", Service::Pppoe, 80)).await.is_empty());
     let look = || rate(&site).filter(|rate| rate == "20000000/80000000");
-    site.router.wait_for(crate::site::PATIENCE, look).await.unwrap();
+    site.router.wait_for(PATIENCE, look).await.unwrap();
+}
+
+/// More than one pass changes, all online with the same profile.
+async fn crowd(site: &mut Site) -> Vec<String> {
+    let names: Vec<String> = (0..120).map(|number| format!("line-{number:03}")).collect();
+    names.iter().for_each(|name| drop(site.dial(name)));
+    let failures = site.settle(|wants| names.iter().for_each(|name| wants.open(name))).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    all_run_at(site, names.len(), "5000000/20000000").await;
+    names
+}
+
+async fn all_run_at(site: &mut Site, lines: usize, rate: &str) {
+    let router = site.router.clone();
+    let others = || {
+        let queues = rows_of(&router, "queue/simple");
+        queues.len().abs_diff(lines) + queues.iter().filter(|queue| queue["max-limit"] != rate).count()
+    };
+    let wait = router.wait_for(PATIENCE, || (others() == 0).then_some(()));
+    if site.hearing(wait).await.is_err() {
+        panic!("{} sessions do not run at {rate}", others());
+    }
+}
+
+#[tokio::test]
+async fn another_speed_reaches_every_running_session_of_a_profile_however_many_they_are() {
+    let mut site = Site::start().await;
+    let lines = crowd(&mut site).await.len();
+    site.want(|wants| wants.speed("home", Service::Pppoe, 80));
+    all_run_at(&mut site, lines, "20000000/80000000").await;
+    assert_eq!(site.rows("ppp/secret").len(), FOREIGN + lines);
+}
+
+#[tokio::test]
+async fn a_profile_that_was_put_right_beside_a_payment_reaches_the_sessions_of_everybody() {
+    let mut site = Site::start().await;
+    let lines = crowd(&mut site).await.len();
+    site.router.set_row("ppp/profile", "home", &[("rate-limit", "1M/1M")]).unwrap();
+    for session in site.router.rows("ppp/active").unwrap() {
+        let id = session.iter().find(|(name, _)| *name == ".id").unwrap();
+        site.router.remove_row("ppp/active", std::str::from_utf8(&id.1).unwrap()).unwrap();
+    }
+    all_run_at(&mut site, lines, "1000000/1000000").await;
+    // Another plan of the same payment makes the agent look at both profiles, and it finds one of them changed.
+    site.want(|wants| {
+        wants.speed("other", Service::Pppoe, 7);
+        wants.line("new").profile = "other".into();
+        wants.line("line-000").valid_until_ms = Some(i64::MAX);
+    });
+    all_run_at(&mut site, lines, "5000000/20000000").await;
 }
 
 #[tokio::test]

@@ -204,6 +204,17 @@ impl Site {
         }
     }
 
+    /// Waits for something on the router and takes in reports meanwhile: a reconciler that nobody hears stands still.
+    pub async fn hearing<T>(&mut self, wait: impl Future<Output = T>) -> T {
+        let mut wait = std::pin::pin!(wait);
+        loop {
+            tokio::select! {
+                found = &mut wait => return found,
+                Some(report) = self.reports.recv() => self.log.push(report),
+            }
+        }
+    }
+
     /// Waits until a row of a menu satisfies a claim.
     pub async fn row_until(&self, menu: &str, name: &str, holds: impl Fn(&Shown) -> bool) -> Shown {
         let look = || self.row(menu, name).filter(|row| holds(row));
@@ -222,11 +233,7 @@ impl Site {
     }
 
     pub fn rows(&self, menu: &str) -> Vec<Shown> {
-        let rows = self.router.rows(menu).unwrap();
-        let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
-        rows.into_iter()
-            .map(|row| row.into_iter().map(|(name, value)| (name, text(value))).collect())
-            .collect()
+        rows_of(&self.router, menu)
     }
 
     /// All rows of a menu without our mark, byte for byte.
@@ -277,6 +284,13 @@ impl Drop for Site {
 
 /// A row as text.
 pub type Shown = BTreeMap<&'static str, String>;
+
+/// All rows of a menu as text.
+pub fn rows_of(router: &Router, menu: &str) -> Vec<Shown> {
+    let rows = router.rows(menu).unwrap();
+    let text = |value: Vec<u8>| String::from_utf8_lossy(&value).into_owned();
+    rows.into_iter().map(|row| row.into_iter().map(|(name, value)| (name, text(value))).collect()).collect()
+}
 
 /// The state in a test's hand.
 pub struct Wants<'a> {
