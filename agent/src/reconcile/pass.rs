@@ -110,7 +110,8 @@ impl Reconciler {
             round = round.saturating_add(1);
         }
         let Self { released, backlog, .. } = self;
-        released.retain(|line| backlog.contains(line));
+        // A pass over a few other lines has nothing to say about what a person let go.
+        released.retain(|line| !looked_at.contains(line) || backlog.contains(line));
         self.report_drift().await;
         self.report_guard().await;
         Ok(())

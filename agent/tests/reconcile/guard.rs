@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::site::{Site, Wants, username};
 use tawi_agent::flow::Report;
-use tawi_shared::wire::{EventKind, FailureKind};
+use tawi_shared::wire::{Access, EventKind, FailureKind};
 
 /// More than one pass may change.
 const LINES: usize = 120;
@@ -46,6 +46,24 @@ async fn a_state_that_switches_everybody_off_is_held_and_its_harmless_part_is_no
     site.event(EventKind::PlanReleased).await;
     assert!(site.settled(2).await.is_empty());
     assert_eq!(enabled(&site), 1);
+}
+
+#[tokio::test]
+async fn what_a_person_let_go_is_not_forgotten_over_a_payment_that_comes_first() {
+    let mut site = Site::start().await;
+    // Which of two that come at once is seen first is chance: a few rounds see both.
+    for round in 1..=5 {
+        site.settle(|wants| names().for_each(|name| wants.line(&name).access = Access::Open.code())).await;
+        hold(&mut site, |wants| names().for_each(|name| wants.switch_off(&name))).await;
+        site.release.release();
+        site.want(|wants| wants.open(&format!("paid-{round}")));
+        let is_cut = |report: &Report| match report {
+            Report::Settled { failures, .. } => failures.is_empty().then_some(()),
+            _ => None,
+        };
+        site.until("everybody to be cut off", is_cut).await;
+        assert_eq!(enabled(&site), round);
+    }
 }
 
 #[tokio::test]
