@@ -74,11 +74,17 @@ impl Flash {
         if self.is_state_whole { self.stored.generation } else { 0 }
     }
 
+    /// Whether exactly this state is safe on flash. Two states may have one generation: damage heals by a snapshot.
+    pub(super) fn holds(&self, state: &DesiredState) -> bool {
+        self.is_state_whole && (self.stored.generation, self.stored.hash) == (state.generation, state.hash)
+    }
+
     /// What the store holds, in figures.
     pub(super) fn overview(&self) -> Overview {
         Overview {
             epoch: self.epoch,
             stored_generation: self.stored_generation(),
+            stored_hash: self.stored.hash,
             events: self.event_lane,
             usage: self.usage_lane,
             in_memory: 0,
@@ -136,10 +142,12 @@ impl Flash {
         self.put_meta(META_CLOCK, &floor)
     }
 
-    /// Notes the newest generation that a router settled. Not synced: an older one costs a few more writes to the
-    /// router after a power cut.
+    /// Notes the newest generation that a router settled; what was settled once stays so. Not synced: an older one
+    /// costs a few more writes to the router after a power cut.
     pub(super) fn put_settled(&mut self, router: &str, generation: u64) -> Result<(), StoreError> {
-        self.put_meta(&router_key(router), &generation)
+        let key = router_key(router);
+        let known: Option<u64> = self.store.get(Place::Meta, &key)?;
+        if known.is_some_and(|known| known >= generation) { Ok(()) } else { self.put_meta(&key, &generation) }
     }
 
     /// Whether the engine's files are so much larger than what lives in them that they should be written anew.

@@ -235,7 +235,7 @@ impl Keeper {
     fn put_memory_down(&mut self) -> Result<(), StoreError> {
         let newest = Arc::clone(&self.newest);
         self.attempt(|flash, _| {
-            if newest.generation > 0 && flash.stored_generation() != newest.generation {
+            if newest.generation > 0 && !flash.holds(&newest) {
                 flash.put_state(newest)?;
             }
             // An error says so before anything is taken out of memory.

@@ -220,11 +220,13 @@ impl Flash {
         self.drop_sessions(|session, _| is_too_old(session.total.sampled_at_ms, now))
     }
 
-    /// One sealed record. A damaged or missing one is replaced, on flash, by an empty one of the same position.
+    /// One sealed record. A damaged or missing one is replaced, on flash, by an empty one of the same position. While
+    /// the mark of the store's life is lost (0), any life will do: what was sealed is moved into the next one.
     pub(super) fn sealed(&mut self, lane: Lane, seq: u64) -> Result<SealedRecord, StoreError> {
         let (place, key) = (Self::place(lane), numbered(SEALED, seq));
         let is_right = |(header, body): (Header, UpMessage)| {
-            (header.seq, header.store_epoch) == (seq, self.epoch) && is_of(lane, &body)
+            let is_of_this_life = self.epoch == 0 || header.store_epoch == self.epoch;
+            header.seq == seq && is_of_this_life && is_of(lane, &body)
         };
         if let Some(bytes) = self.store.bytes(place, &key)?
             && UpMessage::decode(&bytes).is_ok_and(is_right)

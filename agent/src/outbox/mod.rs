@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use thiserror::Error;
@@ -142,6 +143,8 @@ pub struct Overview {
     pub epoch: u32,
     /// The generation that is safe on flash.
     pub stored_generation: u64,
+    /// The hash of that state.
+    pub stored_hash: StateHash,
     /// Events.
     pub events: LaneSizes,
     /// Session totals.

@@ -1,5 +1,5 @@
 //! What the store promises, on real flash: positions, replacement, damage, bounds, new lives. Crashes and full disks
-//! are in `tests/store_survival.rs`, which kills a process and fills a disk.
+//! are in `tests/store/main.rs`, which kills a process and fills a disk.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, StateDeltaV1, UpMessage};
 
-use super::records::{SEALED, numbered};
+use super::records::{META_EPOCH, SEALED, numbered};
 use super::store::{Changes, Place};
 use super::*;
 use crate::desired::Taken;
@@ -316,6 +316,52 @@ fn a_damaged_record_is_skipped_counted_and_its_place_kept() {
     assert!(heard[1].contains("damaged"), "{heard:?}");
     assert_eq!(keeper.overview().bad_records, 1);
     assert_eq!(keeper.take(Lane::Event, 0, 16), records, "and it stays that way");
+}
+
+#[test]
+fn a_damaged_mark_of_the_stores_life_begins_a_new_one_and_loses_no_record() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    keeper.put_events(&[event("1"), event("2")], false);
+    keeper.put_usage(vec![total("core/1", 5, true)], false);
+    keeper.take(Lane::Usage, 0, 16);
+    let epoch = keeper.overview().epoch;
+    drop(keeper);
+    let flash = directory.flash();
+    let mut changes = Changes::default();
+    changes.put_bytes(Place::Meta, META_EPOCH, b"damage".to_vec());
+    flash.store.commit(&changes).unwrap();
+    flash.store.sync().unwrap();
+    drop(flash);
+
+    let (mut keeper, _) = directory.open();
+    assert_ne!(keeper.overview().epoch, epoch);
+    assert_eq!(details(&keeper.take(Lane::Event, 0, 16)), ["1", "2"]);
+    assert_eq!(totals(&keeper.take(Lane::Usage, 0, 16)), [("core/1".to_owned(), 5)]);
+}
+
+#[test]
+fn what_a_router_settled_once_stays_settled() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    for generation in [0, 7, 5] {
+        keeper.put_settled("core", generation);
+    }
+    drop(keeper);
+    assert_eq!(directory.open().1.settled, BTreeMap::from([("core".to_owned(), 7)]));
+}
+
+#[test]
+fn only_the_very_same_state_counts_as_stored() {
+    let directory = Directory::new();
+    let (mut keeper, opening) = directory.open();
+    let damaged = moved(&opening.state, &[line("a", 1)], &[], &[]);
+    let right = moved(&opening.state, &[line("a", 2)], &[], &[]);
+    keeper.put_state(Arc::clone(&damaged)).unwrap();
+    assert_eq!(keeper.overview().stored_hash, damaged.hash);
+    drop(keeper);
+    let flash = directory.flash();
+    assert!(flash.holds(&damaged) && !flash.holds(&right), "they have one generation");
 }
 
 #[test]
