@@ -22,6 +22,7 @@ use tawi_shared::SiteId;
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use files::WORLD_BITS;
 pub use files::{Environment, Secret};
 pub use router::{RouterConfig, RouterTransport};
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use crate::clock::TrustedClock;
-use crate::config::{Config, ControllerAddress, RouterConfig};
+use crate::config::{Config, ControllerAddress, RouterConfig, WORLD_BITS};
 use crate::link::ByteCounters;
 use crate::link::dialer::{DialError, dial_address};
 use crate::link::tls::client_config;
@@ -30,8 +30,6 @@ use crate::run::router_options;
 const COMFORTABLE_BYTES: u64 = 256 * 1024 * 1024;
 /// How long a refusal of our certificate may take: TLS 1.3 sends it after the handshake has ended for us.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
-/// Bits that let others than the owner's group at a secret.
-const WORLD_BITS: u32 = 0o007;
 
 /// How one thing was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -16,7 +16,7 @@ use super::ConfigError;
 /// The largest settings or secret file that is read, in bytes. Ours are a few hundred lines.
 const FILE_BYTES: u64 = 1024 * 1024;
 /// Any of these bits lets everybody on the machine read or change a file.
-const WORLD_BITS: u32 = 0o007;
+pub(crate) const WORLD_BITS: u32 = 0o007;
 
 /// A text that must not be seen: it is neither printed nor logged.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -114,8 +114,21 @@ pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, C
     toml::from_str(text).map_err(|error| ConfigError::Syntax {
         path: path.to_path_buf(),
         line: error.span().map_or(1, |span| line_at(text, span.start)),
-        message: error.message().lines().next().unwrap_or_default().to_owned(),
+        message: without_values(error.message().lines().next().unwrap_or_default()),
     })
+}
+
+/// The reader's words without what stood in the file: of a value of the wrong kind it repeats the value itself, and a
+/// password may be all digits. Names of keys, which it puts between backticks too, follow other words.
+fn without_values(message: &str) -> String {
+    for said in ["invalid type: ", "invalid value: "] {
+        if let Some((_, expected)) =
+            message.strip_prefix(said).and_then(|rest| rest.rsplit_once(", expected "))
+        {
+            return format!("{said}expected {expected}");
+        }
+    }
+    message.to_owned()
 }
 
 fn line_at(text: &str, offset: usize) -> usize {

@@ -135,6 +135,21 @@ fn a_syntax_error_names_the_line_and_never_quotes_it() {
 }
 
 #[test]
+fn a_value_of_the_wrong_kind_is_refused_without_saying_it() {
+    let check = |value: &str, expected: &str| {
+        let message = refusal(&with_router(&format!("address = \"10.0.0.1\"\npassword = {value}")));
+        assert!(message.contains("agent.toml:8") && message.contains(expected), "{message}");
+        assert!(!message.contains("8374") && !message.contains("1999"), "{message}");
+    };
+    check("83749261", "expected a string");
+    check("8374.9261", "expected a string");
+    check("1999-08-07", "expected a string");
+    check("[\"8374\"]", "expected a string");
+    let message = refusal(&with_router("address = \"10.0.0.1\"\npasword = \"s3cret\""));
+    assert!(message.contains("pasword") && !message.contains("s3cret"), "a wrong key is named: {message}");
+}
+
+#[test]
 fn every_refusal_names_its_key_and_a_cure() {
     let check = |text: &str, key: &str| {
         let message = refusal(text);
