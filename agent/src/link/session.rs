@@ -18,7 +18,7 @@ use rumqttc::{
     SubscribeReasonCode, Transport,
 };
 use tawi_shared::SiteId;
-use tawi_shared::topics::{Down, Up, down_filter, parse_down};
+use tawi_shared::topics::{Up, down_filter};
 use tawi_shared::wire::{ByeV1, encode};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -104,12 +104,6 @@ impl Delivery {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.publish.payload
-    }
-
-    /// What kind of message the topic promises; `None` for a topic that is not ours.
-    #[must_use]
-    pub fn kind(&self) -> Option<Down> {
-        parse_down(&self.publish.topic).map(|(_, kind)| kind)
     }
 
     /// The topic, for the log.

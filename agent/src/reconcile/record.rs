@@ -10,6 +10,7 @@ use tawi_shared::wire::{EventKind, FailureKind, Service};
 use crate::desired::DesiredState;
 use crate::enforce::{Effective, OffReason};
 use crate::flow::LineFailure;
+use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, ServiceRows};
 use crate::reconcile::ledger::Verified;
@@ -65,7 +66,7 @@ impl Reconciler {
     }
 
     pub(super) fn note_failure(&mut self, mut failure: LineFailure) {
-        shorten(&mut failure.detail);
+        failure.detail.truncate(shortened(&failure.detail).len());
         let entry = self.ledger.entry(&failure.line);
         entry.retry = None;
         entry.verified = None;
@@ -158,16 +159,4 @@ impl Reconciler {
 
 fn own_row_id(rows: &ServiceRows, line: &str) -> Option<routeros_api::value::RouterId> {
     rows.users.iter().find(|row| row.mark.as_deref() == Some(line)).map(|row| row.id.clone())
-}
-
-/// Details travel in messages that give them 200 bytes.
-fn shorten(detail: &mut String) {
-    const DETAIL_BYTES: usize = 200;
-    if detail.len() > DETAIL_BYTES {
-        let mut end = DETAIL_BYTES;
-        while !detail.is_char_boundary(end) {
-            end = end.saturating_sub(1);
-        }
-        detail.truncate(end);
-    }
 }
