@@ -35,9 +35,10 @@ pub struct DesiredState {
     pub lines: BTreeMap<String, Arc<Revised<LineV1>>>,
     /// By service and name.
     pub profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
-    /// Lines that a later generation took away, with the generation; the reconciler removes their rows. Forgotten at
-    /// a snapshot, where rows with our mark and no line are seen by a full check instead.
-    pub removed_lines: BTreeMap<String, Arc<Revised<LineV1>>>,
+    /// Routers that have yet to let go of a line (by router, then line id), and the generation that took it from them.
+    /// Forgotten when they have, and at a snapshot, where rows with our mark and no line are seen by a full check
+    /// instead.
+    pub leaving: BTreeMap<(String, String), u64>,
 }
 
 impl fmt::Debug for DesiredState {
@@ -96,7 +97,8 @@ impl DesiredState {
     }
 
     /// Replaces the state by a whole one. The caller has joined the chunks. A snapshot of the generation that is
-    /// already held replaces too when the hash differs: that is how damage heals.
+    /// already held replaces too when the hash differs: that is how damage heals. What it does not change is no news,
+    /// and keeps its revision.
     #[must_use]
     pub fn take_snapshot(
         &self,
@@ -116,7 +118,17 @@ impl DesiredState {
         for line in lines {
             next.put_line(line);
         }
-        if next.hash == hash { Taken::Moved(next) } else { Taken::HashDiffers }
+        if next.hash != hash {
+            return Taken::HashDiffers;
+        }
+        keep_unchanged(&mut next.lines, &self.lines);
+        keep_unchanged(&mut next.profiles, &self.profiles);
+        Taken::Moved(next)
+    }
+
+    /// Forgets the lines that their old routers have let go of.
+    pub fn forget_leaving(&mut self, has_left: impl Fn(&str, u64) -> bool) {
+        self.leaving.retain(|(router, _), generation| !has_left(router, *generation));
     }
 
     /// Puts a stored item back at start, with the revision it was stored under.
@@ -138,8 +150,11 @@ impl DesiredState {
                 return;
             }
             self.hash.remove_line(&old.item);
+            if old.item.router != line.router {
+                self.leaving.insert((old.item.router.clone(), line.line.clone()), self.generation);
+            }
         }
-        self.removed_lines.remove(&line.line);
+        self.leaving.remove(&(line.router.clone(), line.line.clone()));
         self.restore_line(line, self.generation);
     }
 
@@ -156,8 +171,20 @@ impl DesiredState {
     fn drop_line(&mut self, id: &str) {
         if let Some(old) = self.lines.remove(id) {
             self.hash.remove_line(&old.item);
-            let removed = Revised { revision: self.generation, item: old.item.clone() };
-            self.removed_lines.insert(id.to_owned(), Arc::new(removed));
+            self.leaving.insert((old.item.router.clone(), id.to_owned()), self.generation);
+        }
+    }
+}
+
+/// Puts the items that were held already back in the place of equal new ones: the reconciler and the store then see
+/// that nothing happened to them.
+fn keep_unchanged<K: Ord, T: PartialEq>(
+    next: &mut BTreeMap<K, Arc<Revised<T>>>,
+    held: &BTreeMap<K, Arc<Revised<T>>>,
+) {
+    for (key, new) in next {
+        if let Some(old) = held.get(key).filter(|old| old.item == new.item) {
+            *new = Arc::clone(old);
         }
     }
 }
@@ -213,7 +240,27 @@ mod tests {
         assert_eq!(second.lines["a"].revision, 1);
         assert_eq!(second.lines["b"].revision, 2);
         let third = moved(second.take_delta(&delta(2, 3, vec![], &["a"], &[&line("b", 9)])));
-        assert!(!third.lines.contains_key("a") && third.removed_lines.contains_key("a"));
+        assert!(!third.lines.contains_key("a"));
+        assert_eq!(third.leaving, BTreeMap::from([(("core".to_owned(), "a".to_owned()), 3)]));
+    }
+
+    #[test]
+    fn a_router_that_lost_a_line_is_remembered_until_it_has_let_go_of_it() {
+        let at = |router: &str| LineV1 { router: router.into(), ..line("a", 1) };
+        let step = |state: &DesiredState, line: &LineV1| {
+            let (from, to) = (state.generation, state.generation + 1);
+            moved(state.take_delta(&delta(from, to, vec![line.clone()], &[], &[line])))
+        };
+        let first = step(&DesiredState::default(), &at("core"));
+        assert!(first.leaving.is_empty());
+        let mut second = step(&first, &at("tower"));
+        assert_eq!(second.leaving, BTreeMap::from([(("core".to_owned(), "a".to_owned()), 2)]));
+        let back = step(&second, &at("core"));
+        assert_eq!(back.leaving, BTreeMap::from([(("tower".to_owned(), "a".to_owned()), 3)]));
+        second.forget_leaving(|router, generation| router == "core" && generation > 2);
+        assert_eq!(second.leaving.len(), 1);
+        second.forget_leaving(|router, generation| router == "core" && generation <= 2);
+        assert!(second.leaving.is_empty());
     }
 
     #[test]
@@ -257,5 +304,16 @@ mod tests {
         let replaced = moved(state.take_snapshot(6, hash, vec![line("b", 1)], vec![]));
         assert_eq!(replaced.lines.keys().collect::<Vec<_>>(), ["b"]);
         assert_eq!(replaced.take_snapshot(6, hash, vec![line("b", 1)], vec![]), Taken::AlreadyHeld);
+    }
+
+    #[test]
+    fn what_a_snapshot_does_not_change_is_not_new() {
+        let both = [line("a", 1), line("b", 1)];
+        let step = delta(0, 5, both.to_vec(), &[], &[&both[0], &both[1]]);
+        let state = moved(DesiredState::default().take_delta(&step));
+        let after = [line("a", 1), line("b", 9)];
+        let next = moved(state.take_snapshot(6, StateHash::of(&after, []), after.to_vec(), vec![]));
+        assert!(Arc::ptr_eq(&next.lines["a"], &state.lines["a"]), "it is not even written to flash again");
+        assert_eq!((next.lines["a"].revision, next.lines["b"].revision), (5, 6));
     }
 }

@@ -86,6 +86,12 @@ impl Progress {
             .collect()
     }
 
+    /// Whether a router has settled this generation, or will never be heard of.
+    #[must_use]
+    pub fn has_settled(&self, router: &str, generation: u64) -> bool {
+        self.routers.get(router).is_none_or(|progress| progress.settled >= generation)
+    }
+
     /// What can be said of the site in this state.
     #[must_use]
     pub fn applied(&self, state: &DesiredState) -> Applied {
@@ -99,11 +105,10 @@ impl Progress {
                 }
             }
         }
-        // A router whose last line was taken away has yet to remove its row.
-        for removed in state.removed_lines.values() {
-            if let Some(progress) = self.routers.get(&removed.item.router) {
-                applied.generation =
-                    applied.generation.min(progress.settled.max(removed.revision.saturating_sub(1)));
+        // A router that a line was taken from has yet to remove its row.
+        for ((router, _), left_in) in &state.leaving {
+            if let Some(progress) = self.routers.get(router) {
+                applied.generation = applied.generation.min(progress.settled.max(left_in.saturating_sub(1)));
             }
         }
         for failure in self.routers.values().flat_map(|progress| &progress.failures) {
@@ -208,16 +213,11 @@ mod tests {
     #[test]
     fn a_line_that_was_taken_away_counts_until_its_row_is_gone() {
         let mut state = state(7, &[]);
-        let line = state_with_line("a", "core");
-        state.removed_lines.insert("a".into(), line);
+        state.leaving.insert(("core".into(), "a".into()), 7);
         let mut progress = Progress::new(["core".to_owned()]);
         assert_eq!(progress.applied(&state).generation, 6);
         progress.settled("core", 7, vec![]);
         assert_eq!(progress.applied(&state).generation, 7);
-    }
-
-    fn state_with_line(id: &str, router: &str) -> std::sync::Arc<crate::desired::Revised<LineV1>> {
-        std::sync::Arc::clone(&state(7, &[(id, router)]).lines[id])
     }
 
     #[test]

@@ -272,9 +272,10 @@ impl Site {
 
     fn take(&mut self, taken: Taken, what: &'static str) {
         match taken {
-            Taken::Moved(state) => {
+            Taken::Moved(mut state) => {
                 // Its hash is the controller's own: whatever was doubted before, this is right.
                 self.is_state_doubted = false;
+                state.forget_leaving(|router, generation| self.progress.has_settled(router, generation));
                 self.desired = Arc::new(state);
                 self.with_talk(|talk| talk.is_hello_wanted = false);
             }
