@@ -120,6 +120,15 @@ impl Progress {
     }
 }
 
+/// The newest generation of which every line stands on a router that settled `generation` with these failures: what
+/// a restart may take for written. A line that failed may still have its old password there, and a router that hides
+/// passwords would never show it.
+#[must_use]
+pub fn proven(generation: u64, failures: &[LineFailure], state: &DesiredState) -> u64 {
+    let failing = failures.iter().filter_map(|failure| state.lines.get(&failure.line));
+    failing.map(|line| line.revision.saturating_sub(1)).fold(generation, u64::min)
+}
+
 impl Applied {
     /// As it travels: as many failures as fit, and how many there are.
     #[must_use]
@@ -218,6 +227,23 @@ mod tests {
         assert_eq!(progress.applied(&state).generation, 6);
         progress.settled("core", 7, vec![]);
         assert_eq!(progress.applied(&state).generation, 7);
+    }
+
+    #[test]
+    fn a_restart_takes_no_line_for_written_that_failed() {
+        let mut state = state(7, &[("old", "core")]);
+        for (id, revision) in [("a", 9), ("b", 12)] {
+            let item = LineV1 { line: id.into(), ..state.lines["old"].item.clone() };
+            state.restore_line(item, revision);
+        }
+        let check = |failing: &[&str], expected: u64| {
+            let failures: Vec<_> = failing.iter().map(|id| failure(id, FailureKind::Refused)).collect();
+            assert_eq!(proven(12, &failures, &state), expected, "{failing:?}");
+        };
+        check(&[], 12);
+        check(&["b"], 11);
+        check(&["b", "a"], 8);
+        check(&["gone"], 12);
     }
 
     #[test]

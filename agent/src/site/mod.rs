@@ -368,8 +368,9 @@ impl Site {
             let Some(report) = next.take().or_else(|| reports.try_recv().ok()) else { break };
             match report {
                 Report::Settled { router, generation, failures } => {
+                    let proven = applied::proven(generation, &failures, &self.desired);
                     if self.progress.settled(&router, generation, failures) {
-                        settled.push((router, generation));
+                        settled.push((router, proven));
                     }
                 }
                 Report::RouterStatus { router, is_reachable, release } => {

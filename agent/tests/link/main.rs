@@ -25,7 +25,7 @@ use tawi_agent::health::Status;
 use tawi_agent::link::dialer::Dialer;
 use tawi_agent::link::tls::client_config;
 use tawi_agent::link::{self, ByteCounters, LinkSettings};
-use tawi_agent::outbox::{Outbox, StoreError};
+use tawi_agent::outbox::{Opening, Outbox, StoreError};
 use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
 use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::state_hash::StateHash;
@@ -50,6 +50,19 @@ struct Agent {
     tasks: JoinSet<()>,
 }
 
+async fn open_store(directory: &Path) -> (Outbox, Opening) {
+    let opened = async {
+        loop {
+            match Outbox::start(directory, IdSource::system(), Clock::system()).await {
+                // The store's thread of an agent that was just killed ends a moment after it.
+                Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
+                opened => break opened.unwrap(),
+            }
+        }
+    };
+    timeout(PATIENCE, opened).await.expect("the last agent keeps the store")
+}
+
 impl Agent {
     async fn start(config: &Config, routers: &[&str]) -> Self {
         Self::start_at(config, routers, Clock::system()).await
@@ -57,16 +70,7 @@ impl Agent {
 
     /// On a machine with this clock.
     async fn start_at(config: &Config, routers: &[&str], hands: Clock) -> Self {
-        let started = async {
-            loop {
-                match Outbox::start(&config.state_directory, IdSource::system(), Clock::system()).await {
-                    // The store's thread of an agent that was just killed ends a moment after it.
-                    Err(StoreError::Locked(_)) => tokio::task::yield_now().await,
-                    started => break started.unwrap(),
-                }
-            }
-        };
-        let (outbox, opening) = timeout(PATIENCE, started).await.expect("the last agent keeps the store");
+        let (outbox, opening) = open_store(&config.state_directory).await;
         let clock = TrustedClock::new(hands, opening.clock_floor);
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
@@ -519,6 +523,34 @@ async fn problem(agent: &Agent, word: &str) -> String {
         Ok(why) => why,
         Err(_) => panic!("no problem speaks of {word:?}; the last was {last:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_takes_a_router_that_settled_with_failures_for_unfinished() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, _) = connected(&directory.0, &["core"]).await;
+    let both = [line("a", 5), line("b", 5)];
+    office.say_delta(&delta(0, 1, &both, &both)).await;
+    agent.enforces(1).await;
+    let settled = |generation, failures| Report::Settled { router: "core".into(), generation, failures };
+    agent.report(settled(1, vec![])).await;
+    let after = [line("a", 6), line("b", 5)];
+    office.say_delta(&delta(1, 2, &after[..1], &after)).await;
+    agent.enforces(2).await;
+    let failed = LineFailure { line: "a".into(), kind: FailureKind::NotApplied, detail: String::new() };
+    agent.report(settled(2, vec![failed])).await;
+    let applied = |heard: &office::Heard| match &heard.2 {
+        UpMessage::Applied(applied) if applied.generation == 2 => Some(()),
+        _ => None,
+    };
+    office.hear_until(applied).await;
+    agent.stop().await;
+    let (_, opening) = open_store(&directory.0.join("state")).await;
+    assert_eq!(
+        opening.settled.get("core"),
+        Some(&1),
+        "the new password of a line may not be on the router yet"
+    );
 }
 
 /// So far ahead of the build's own date that no clock is believed without a second source.
