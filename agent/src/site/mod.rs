@@ -428,6 +428,7 @@ impl Site {
             if self.overview.health != StoreHealth::Well {
                 self.recover().await;
             }
+            self.say_new_epoch();
             if !Arc::ptr_eq(&self.desired, &self.stored) {
                 self.store_state(&mut Vec::new()).await;
             }
@@ -456,8 +457,10 @@ impl Site {
             self.desired = state;
         }
         self.refresh_overview().await;
+        self.say_new_epoch();
         if self.overview.health == StoreHealth::Well {
-            if self.overview.stored_generation == self.desired.generation {
+            let held = (self.overview.stored_generation, self.overview.stored_hash);
+            if held == (self.desired.generation, self.desired.hash) {
                 self.stored = Arc::clone(&self.desired);
                 self.with_talk(|talk| talk.is_stored_wanted = true);
             }
@@ -492,6 +495,15 @@ impl Site {
         };
         self.with_talk(|talk| talk.hello(hello));
         self.drop_lost();
+    }
+
+    /// A store that began a new life while connected: the controller's cursors speak of the last one, and without a
+    /// hello both lanes would be silent for as long as the line holds.
+    fn say_new_epoch(&mut self) {
+        let epoch = self.overview.epoch;
+        if epoch != 0 && self.talk.as_ref().is_some_and(|talk| talk.store_epoch() != epoch) {
+            self.say_hello();
+        }
     }
 
     fn say_stored(&mut self) {

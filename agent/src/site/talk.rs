@@ -80,6 +80,11 @@ impl Talk {
         self.started.elapsed()
     }
 
+    /// The life of the store that was said in hello.
+    pub(super) fn store_epoch(&self) -> u32 {
+        self.store_epoch
+    }
+
     pub(super) fn hello_age(&self) -> Duration {
         self.hello_at.elapsed()
     }

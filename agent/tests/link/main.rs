@@ -43,6 +43,7 @@ const SITE: &str = "nyeri-01";
 
 /// An agent whose routers are played by the test.
 struct Agent {
+    outbox: Outbox,
     reports: ReportSender,
     state: StateReceiver,
     questions: mpsc::Sender<StatusRequest>,
@@ -103,8 +104,8 @@ impl Agent {
             questions: question_receiver,
             stop: stopped,
         }));
-        tasks.spawn(link::run(settings, dialer, outbox, IdSource::system(), link_sender));
-        Self { reports, state, questions, stop: Some(stop), tasks }
+        tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
+        Self { outbox, reports, state, questions, stop: Some(stop), tasks }
     }
 
     async fn report(&self, report: Report) {
@@ -523,6 +524,22 @@ async fn problem(agent: &Agent, word: &str) -> String {
         Ok(why) => why,
         Err(_) => panic!("no problem speaks of {word:?}; the last was {last:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_begins_a_new_life_while_connected_says_hello_and_its_records_come() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    // What the keeper does by itself when it has to begin the store anew: the core hears nothing of it.
+    agent.outbox.call(move |keeper| keeper.forget(Lane::Event, epoch, 99)).await.unwrap();
+    agent.event("after").await;
+    let (new_epoch, _) = office.hear_hello().await;
+    assert_ne!(new_epoch, epoch);
+    office.answer(new_epoch, 0, 0).await;
+    let (seq, _, text) = office.hear_event().await;
+    assert_eq!((seq, text.as_str()), (1, "after"));
+    agent.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
