@@ -17,7 +17,7 @@ mod talk;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{DownMessage, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
+use tawi_shared::wire::{DownMessage, EventKind, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
 use tawi_shared::{IdSource, SiteId, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 
 use crate::clock::TrustedClock;
 use crate::desired::{DesiredState, Taken};
-use crate::flow::{Report, ReportReceiver, StateSender};
+use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, StoreHealth};
@@ -44,8 +44,11 @@ const STORE_EVERY: Duration = Duration::from_secs(5);
 const FLOOR_EVERY: Duration = Duration::from_secs(300);
 /// How often old records and a bloated store are looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
-/// Between two hellos of one connection that ask for a missing or better state.
+/// Between two hellos of one connection that ask for a missing or better state; doubled each time that the state which
+/// comes is no better.
 const HELLO_AGAIN: Duration = Duration::from_secs(2);
+/// The longest of these pauses: a whole state every few seconds would eat a metered line up.
+const HELLO_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 
 /// A question of how the agent stands, and where the answer goes.
 pub type StatusRequest = oneshot::Sender<Status>;
@@ -98,6 +101,10 @@ pub struct Site {
     stored: Arc<DesiredState>,
     /// Whether the state was found to differ from the controller's: a snapshot must come.
     is_state_doubted: bool,
+    /// How long the next hello that asks for a better state waits.
+    hello_pause: Duration,
+    /// Whether head office was told that its own snapshot does not have the hash that it names.
+    is_difference_told: bool,
     chunks: Chunks,
     progress: Progress,
     talk: Option<Talk>,
@@ -120,6 +127,8 @@ impl Site {
             stored: Arc::clone(&state),
             desired: state,
             is_state_doubted: !opening.is_state_whole,
+            hello_pause: HELLO_AGAIN,
+            is_difference_told: false,
             chunks: Chunks::default(),
             progress: Progress::new(tools.routers.iter().cloned()),
             talk: None,
@@ -221,7 +230,7 @@ impl Site {
                 deliveries.push(delivery);
             }
             Ok((_, DownMessage::Snapshot(chunk))) => {
-                self.take_chunk(chunk);
+                self.take_chunk(chunk).await;
                 deliveries.push(delivery);
             }
             Ok((_, DownMessage::Cursor(cursor))) => {
@@ -246,13 +255,13 @@ impl Site {
         self.take(taken, "delta");
     }
 
-    fn take_chunk(&mut self, chunk: StateSnapshotV1) {
+    async fn take_chunk(&mut self, chunk: StateSnapshotV1) {
         match self.chunks.take(chunk) {
             Joined::Waiting => {}
             Joined::Whole { generation, hash, lines, profiles } => {
                 let taken = self.desired.take_snapshot(generation, hash, lines, profiles);
                 if matches!(taken, Taken::AlreadyHeld) {
-                    self.is_state_doubted = false;
+                    self.trust_state();
                     if generation < self.desired.generation {
                         warn!(
                             state.generation = self.desired.generation,
@@ -261,7 +270,11 @@ impl Site {
                         );
                     }
                 }
+                let is_no_better = matches!(taken, Taken::HashDiffers);
                 self.take(taken, "snapshot");
+                if is_no_better {
+                    self.tell_difference(generation).await;
+                }
             }
             Joined::Refused(why) => {
                 self.messages_refused = self.messages_refused.saturating_add(1);
@@ -274,7 +287,7 @@ impl Site {
         match taken {
             Taken::Moved(mut state) => {
                 // Its hash is the controller's own: whatever was doubted before, this is right.
-                self.is_state_doubted = false;
+                self.trust_state();
                 state.forget_leaving(|router, generation| self.progress.has_settled(router, generation));
                 self.desired = Arc::new(state);
                 self.with_talk(|talk| talk.is_hello_wanted = false);
@@ -297,6 +310,28 @@ impl Site {
                 self.with_talk(|talk| talk.is_hello_wanted = true);
             }
         }
+    }
+
+    fn trust_state(&mut self) {
+        (self.is_state_doubted, self.is_difference_told) = (false, false);
+        self.hello_pause = HELLO_AGAIN;
+    }
+
+    /// Head office's own snapshot differs from the hash that it names: asking again will not help, a person may. Told
+    /// once, until a state comes that is right.
+    async fn tell_difference(&mut self, generation: u64) {
+        if std::mem::replace(&mut self.is_difference_told, true) {
+            return;
+        }
+        let detail = format!("the snapshot of generation {generation} does not have the hash that it names");
+        let at = self.tools.clock.now();
+        let event = Event { at, kind: EventKind::StateDiffers, line: None, router: None, detail };
+        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        let kept = self.tools.outbox.call(move |keeper| keeper.put_events(&[event], is_historical)).await;
+        if let Err(error) = kept {
+            warn!(%error, "an event may be lost");
+        }
+        self.with_talk(|talk| talk.waits(true, false));
     }
 
     /// Puts the state on flash if it moved, says so, hands it to the reconcilers, and acknowledges what brought it.
@@ -419,7 +454,11 @@ impl Site {
             self.last_problem = Some("head office stopped answering".to_owned());
             self.talk = None;
         }
-        if self.talk.as_ref().is_some_and(|talk| talk.is_hello_wanted && talk.hello_age() >= HELLO_AGAIN) {
+        let pause = self.hello_pause;
+        if self.talk.as_ref().is_some_and(|talk| talk.is_hello_wanted && talk.hello_age() >= pause) {
+            if self.is_state_doubted {
+                self.hello_pause = pause.saturating_mul(2).min(HELLO_AGAIN_AT_MOST);
+            }
             self.say_hello();
         }
         if self.chores.store.elapsed() >= STORE_EVERY {

@@ -543,6 +543,40 @@ async fn a_store_that_begins_a_new_life_while_connected_says_hello_and_its_recor
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_that_contradicts_its_own_hash_is_told_once_and_asked_for_ever_more_rarely() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    let wrong = StateSnapshotV1 {
+        generation: 3,
+        state_hash: StateHash::of([&line("other", 1)], []).to_bytes(),
+        chunk: 0,
+        chunks: 1,
+        lines: vec![line("a", 1)],
+        profiles: vec![],
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..3 {
+        office.say(Down::State, &wrong).await;
+        let asked = Instant::now();
+        let (_, hello) = office.hear_hello().await;
+        assert_eq!(hello.stored_generation, 0);
+        pauses.push(asked.elapsed());
+        office.answer(epoch, 0, 0).await;
+    }
+    assert!(pauses[2] > pauses[1] + Duration::from_secs(2), "{pauses:?}");
+    let (seq, _, text) = office.hear_event().await;
+    assert!(seq == 1 && text.contains("generation 3"), "{text}");
+    agent.event("next").await;
+    let next = office.hear_until(|(_, header, message)| match message {
+        UpMessage::Event(event) if header.seq > 1 => Some(event.detail.clone()),
+        _ => None,
+    });
+    assert_eq!(next.await, "next", "the difference is told once");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_takes_a_router_that_settled_with_failures_for_unfinished() {
     let directory = Directory::new("link");
     let (mut office, mut agent, _) = connected(&directory.0, &["core"]).await;

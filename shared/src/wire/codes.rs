@@ -82,6 +82,8 @@ codes! {
         DriftRepaired = 9 / "drift repaired",
         /// The agent's disk takes no more writes.
         StoreFull = 10 / "store full",
+        /// A snapshot of the controller does not have the hash that it names; the agent keeps what it has.
+        StateDiffers = 11 / "state differs",
     }
 }
 
