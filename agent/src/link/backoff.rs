@@ -1,9 +1,11 @@
 //! How long to wait before the next dial. Pure: the random number comes in as an argument.
 //!
-//! Full jitter: anywhere between nothing and a ceiling that doubles with each failure. When head office restarts, a
-//! thousand sites do not come back in the same second.
+//! The same waits as those for a router ([`reconcile::Backoff`](crate::reconcile::Backoff)), counted here: when head
+//! office restarts, a thousand sites do not come back in the same second.
 
 use std::time::Duration;
+
+use crate::reconcile;
 
 /// The highest ceiling: a site is never away for longer than this after the line is back.
 pub const CEILING: Duration = Duration::from_secs(300);
@@ -24,10 +26,10 @@ impl Backoff {
 
     /// The next wait; the one after it has twice the ceiling.
     pub fn next(&mut self, random: u64) -> Duration {
-        let doubled = self.base.saturating_mul(2_u32.saturating_pow(self.failures.min(31)));
+        let waits = reconcile::Backoff { least: self.base, most: CEILING };
+        let wait = waits.wait(self.failures, random);
         self.failures = self.failures.saturating_add(1);
-        let ceiling = u64::try_from(doubled.min(CEILING).as_millis()).unwrap_or(u64::MAX);
-        Duration::from_millis(random.checked_rem(ceiling.saturating_add(1)).unwrap_or(0))
+        wait
     }
 
     /// A connection was good: the next wait is short again.

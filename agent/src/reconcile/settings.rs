@@ -106,7 +106,7 @@ impl Backoff {
     /// that routers lost together do not come back together.
     #[must_use]
     pub fn wait(self, attempt: u32, random: u64) -> Duration {
-        let doubled = self.least.saturating_mul(2_u32.saturating_pow(attempt.min(16)));
+        let doubled = self.least.saturating_mul(2_u32.saturating_pow(attempt));
         let ceiling = u64::try_from(doubled.min(self.most).as_millis()).unwrap_or(u64::MAX);
         Duration::from_millis(random.checked_rem(ceiling.saturating_add(1)).unwrap_or(0))
     }
