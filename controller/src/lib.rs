@@ -8,6 +8,7 @@ pub mod broker;
 pub mod cli;
 pub mod columns;
 pub mod config;
+pub mod crowd;
 pub mod customers;
 pub mod database;
 pub mod desired;

@@ -11,7 +11,7 @@ use crate::ids::{CustomerId, LineId, SiteId};
 const HINTS_WAITING: usize = 1_024;
 
 /// What changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Hint {
     /// A payment was booked or moved on towards the router.
     Payment(CustomerId),
@@ -21,6 +21,8 @@ pub enum Hint {
     Line(LineId),
     /// A site or one of its routers appeared, vanished or reported.
     Site(SiteId),
+    /// A certificate of a site was revoked: whoever came in with it must go. Pages hear [`Hint::Site`] beside it.
+    Revoked(SiteId),
 }
 
 /// The bell. Clones ring the same one.

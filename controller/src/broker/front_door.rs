@@ -6,13 +6,12 @@
 //! ```
 //!
 //! Each connection has a task of its own, so that a silent one holds up nobody. The door does not understand MQTT
-//! beyond the first packet; it ends a connection when its site is revoked, when the same site comes again, and when
-//! the controller no longer hears what is said.
+//! beyond the first packet; it slows who says too much (`allowance.rs`), and ends a connection when its site is
+//! revoked, when the same site comes again, and when the controller no longer hears what is said.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
@@ -21,15 +20,18 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Secret;
 use super::admission::{NotAdmitted, admit};
+use super::allowance::{Allowances, Packets};
 use super::connect_packet::{ConnectPacket, Malformed, PACKET_BYTES, packet_length};
 use super::seats::{Ended, Seats};
 use super::settings::BrokerSettings;
+use super::splice::{Speaker, splice, watch_for_silence};
+use crate::crowd::{Crowd, Present, network_of};
 use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::shutdown::Stop;
@@ -43,7 +45,7 @@ const LOOPBACK: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often revoked sites are looked for; another process may have revoked one.
 const REVOCATION_PERIOD: Duration = Duration::from_secs(5);
-/// How often those who are connected are noted as seen. Presence is judged in minutes.
+/// How often those who said something are noted as seen. Presence is judged in minutes.
 const SEEN_PERIOD: Duration = Duration::from_secs(60);
 
 /// What stands behind the door.
@@ -69,8 +71,9 @@ struct Shared {
     settings: BrokerSettings,
     handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    addresses: Addresses,
+    addresses: Crowd<IpAddr>,
     seats: Seats,
+    allowances: Allowances,
 }
 
 /// Why a connection came to nothing.
@@ -101,7 +104,7 @@ enum SentAway {
 /// What a connection holds while it is not yet admitted, so that nobody can fill the house from outside.
 struct Entry {
     _handshake: OwnedSemaphorePermit,
-    _address: AddressCount,
+    _address: Present<IpAddr>,
 }
 
 /// A client that has shown who it is.
@@ -127,8 +130,9 @@ impl FrontDoor {
             controller,
             handshakes: Arc::new(Semaphore::new(settings.handshakes_at_once)),
             connections: Arc::new(Semaphore::new(settings.connections)),
-            addresses: Addresses::default(),
+            addresses: Crowd::default(),
             seats: Seats::default(),
+            allowances: Allowances::default(),
             settings,
         };
         Self { listener, shared: Arc::new(shared) }
@@ -189,7 +193,8 @@ impl Shared {
             refused("too many handshakes");
             return None;
         };
-        let Some(count) = self.addresses.count(address, self.settings.handshakes_per_address) else {
+        let Some(count) = self.addresses.enter(network_of(address), self.settings.handshakes_per_address)
+        else {
             refused("too many handshakes from there");
             return None;
         };
@@ -199,6 +204,9 @@ impl Shared {
     async fn attend(&self, stream: TcpStream, peer: SocketAddr, entry: Entry) {
         // Agents send small messages and wait for the answer. A socket that refuses the option works, only slower.
         let _ = stream.set_nodelay(true);
+        if let Err(error) = watch_for_silence(&stream) {
+            tracing::debug!(%error, "the system does not watch over a connection");
+        }
         match self.receive(stream).await {
             Ok(admitted) => {
                 drop(entry);
@@ -259,10 +267,10 @@ impl Shared {
     }
 
     /// Bytes both ways until either side ends, or we do.
-    async fn splice(&self, mut admitted: Admitted) -> Result<&'static str, SentAway> {
+    async fn splice(&self, admitted: Admitted) -> Result<&'static str, SentAway> {
         let mut attendance = self.behind.attendance.clone();
         attendance.mark_unchanged();
-        let (_seat, ended) = self.seats.take(&admitted.site, &admitted.certificate_sha256);
+        let (seat, ended) = self.seats.take(&admitted.site, &admitted.certificate_sha256);
         let mut broker = timeout(LOOPBACK, TcpStream::connect(self.behind.broker))
             .await
             .map_err(|_| SentAway::Broker(io::ErrorKind::TimedOut.into()))?
@@ -271,8 +279,13 @@ impl Shared {
         broker.write_all(&admitted.opening).await.map_err(SentAway::Broker)?;
         // Who revoked it between the look at the database and the seat is seen here and not five seconds later.
         self.check_standing(&admitted.site, &admitted.certificate_sha256).await?;
+        let mut packets = Packets::Between;
+        // Spent without a wait: it is one CONNECT and at most a kilobyte or two.
+        self.allowances.spend(&admitted.site, packets.cost(&admitted.opening), Instant::now());
+        let speaker =
+            Speaker { site: &admitted.site, allowances: &self.allowances, is_heard: seat.is_heard() };
         tokio::select! {
-            moved = tokio::io::copy_bidirectional(&mut admitted.stream, &mut broker) => Ok(match moved {
+            moved = splice(admitted.stream, &mut broker, packets, &speaker) => Ok(match moved {
                 Ok(_) => "the connection was closed",
                 Err(_) => "the connection broke",
             }),
@@ -329,7 +342,7 @@ async fn refuse(stream: &mut TlsStream<TcpStream>, error: &SentAway) {
     let _ = timeout(LOOPBACK, answer).await;
 }
 
-/// Ends the connections of revoked sites, and notes who is connected. Ends with the door.
+/// Ends the connections of revoked sites, and notes who was heard. Ends with the door.
 async fn watch_over(shared: Arc<Shared>) {
     let mut revocation = tokio::time::interval(REVOCATION_PERIOD);
     let mut seen = tokio::time::interval(SEEN_PERIOD);
@@ -339,7 +352,7 @@ async fn watch_over(shared: Arc<Shared>) {
             _ = revocation.tick() => shared.end_revoked().await,
             _ = seen.tick() => shared.note_seen().await,
             hint = hints.recv() => match hint {
-                Ok(Hint::Site(_)) | Err(broadcast::error::RecvError::Lagged(_)) => shared.end_revoked().await,
+                Ok(Hint::Revoked(_)) | Err(broadcast::error::RecvError::Lagged(_)) => shared.end_revoked().await,
                 Ok(_) => continue,
                 Err(broadcast::error::RecvError::Closed) => return,
             },
@@ -362,49 +375,13 @@ impl Shared {
     }
 
     async fn note_seen(&self) -> Result<(), SiteError> {
-        let connected = self.seats.sites();
-        if connected.is_empty() {
+        let heard = self.seats.heard();
+        if heard.is_empty() {
             return Ok(());
         }
         let mut transaction: database::Transaction = self.controller.database.write().await?;
-        sites::note_seen(&mut transaction, &connected, self.controller.clock.now()).await?;
+        sites::note_seen(&mut transaction, &heard, self.controller.clock.now()).await?;
         transaction.commit().await?;
         Ok(())
-    }
-}
-
-/// Handshakes in progress by address.
-#[derive(Clone, Debug, Default)]
-struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
-
-/// One handshake in progress; gone when dropped.
-#[derive(Debug)]
-struct AddressCount {
-    addresses: Addresses,
-    address: IpAddr,
-}
-
-impl Addresses {
-    /// Counts one more from `address`, unless there are `most` already.
-    fn count(&self, address: IpAddr, most: usize) -> Option<AddressCount> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(address).or_insert(0);
-        if *count >= most {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        Some(AddressCount { addresses: self.clone(), address })
-    }
-}
-
-impl Drop for AddressCount {
-    fn drop(&mut self) {
-        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.address) {
-            *count = count.saturating_sub(1);
-            if *count == 0 {
-                counts.remove(&self.address);
-            }
-        }
     }
 }

@@ -10,11 +10,13 @@
 //! one it is.
 
 pub mod admission;
+mod allowance;
 pub mod connect_packet;
 mod embedded;
 mod front_door;
 mod seats;
 pub mod settings;
+mod splice;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
@@ -29,7 +31,7 @@ use ring::digest::{SHA256, digest};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use crate::ids::IdSource;
@@ -100,6 +102,12 @@ impl Attendance {
         });
     }
 
+    /// Whether the sites are heard now.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        *self.0.borrow() % 2 == 1
+    }
+
     fn watch(&self) -> watch::Receiver<u64> {
         self.0.subscribe()
     }
@@ -140,15 +148,23 @@ pub struct RunningBroker {
     pub address: BrokerAddress,
     /// Where agents are heard.
     pub listening: SocketAddr,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: JoinSet<()>,
+    stop: Stop,
 }
 
 impl RunningBroker {
-    /// Waits until all doors are shut, which they are soon after `stop`.
-    pub async fn finished(self) {
-        for task in self.tasks {
-            // A task that panicked has ended too, and the panic hook has told of it.
-            let _ = task.await;
+    /// Waits until all doors are shut, which they are soon after `stop`. Returns before `stop` only when a part has
+    /// failed: nobody is let in then, and whoever calls must start it all anew.
+    pub async fn finished(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a part of the broker failed; restart the controller");
+            }
+            if !self.stop.is_requested() {
+                self.address.attendance.end();
+                // The other part is no good alone, and goes with `self`.
+                return;
+            }
         }
     }
 }
@@ -173,8 +189,9 @@ pub async fn start(
     let attendance = Attendance::default();
     let voucher = Secret::random(&controller.ids);
     let password = Secret::random(&controller.ids);
-    let (embedded, broker_task) =
-        embedded::start(settings, password.clone(), voucher.clone(), stop.clone()).await?;
+    let mut tasks = JoinSet::new();
+    let embedded =
+        embedded::start(settings, password.clone(), voucher.clone(), stop.clone(), &mut tasks).await?;
     let door = front_door::FrontDoor::new(
         listener,
         TlsAcceptor::from(Arc::new(tls)),
@@ -182,7 +199,7 @@ pub async fn start(
         controller.clone(),
         settings.clone(),
     );
-    let door_task = tokio::spawn(door.run(stop));
+    tasks.spawn(door.run(stop.clone()));
     tracing::info!(broker.listening = %listening, "agents are heard");
     Ok(RunningBroker {
         address: BrokerAddress {
@@ -193,6 +210,7 @@ pub async fn start(
             attendance,
         },
         listening,
-        tasks: vec![door_task, broker_task],
+        tasks,
+        stop,
     })
 }

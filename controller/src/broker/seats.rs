@@ -4,6 +4,7 @@
 //! before the old connection is known to be dead. It also means that a stolen certificate cannot fill the house.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
@@ -33,6 +34,7 @@ struct Table {
 struct Taken {
     number: u64,
     certificate_sha256: String,
+    is_heard: Arc<AtomicBool>,
     end: oneshot::Sender<Ended>,
 }
 
@@ -42,6 +44,14 @@ pub(super) struct Seat {
     seats: Seats,
     site: SiteId,
     number: u64,
+    is_heard: Arc<AtomicBool>,
+}
+
+impl Seat {
+    /// To be set whenever something comes from the site.
+    pub(super) fn is_heard(&self) -> &AtomicBool {
+        &self.is_heard
+    }
 }
 
 impl Seats {
@@ -51,12 +61,15 @@ impl Seats {
         let mut table = self.lock();
         let number = table.next_number;
         table.next_number = number.wrapping_add(1);
-        let taken = Taken { number, certificate_sha256: certificate_sha256.to_owned(), end };
+        // Its CONNECT was heard.
+        let is_heard = Arc::new(AtomicBool::new(true));
+        let certificate_sha256 = certificate_sha256.to_owned();
+        let taken = Taken { number, certificate_sha256, is_heard: Arc::clone(&is_heard), end };
         if let Some(older) = table.taken.insert(site.clone(), taken) {
             // It may have ended by itself a moment ago.
             let _ = older.end.send(Ended::Replaced);
         }
-        (Seat { seats: self.clone(), site: site.clone(), number }, ended)
+        (Seat { seats: self.clone(), site: site.clone(), number, is_heard }, ended)
     }
 
     /// Ends every connection whose certificate `is_revoked`.
@@ -76,6 +89,13 @@ impl Seats {
     /// Who is connected.
     pub(super) fn sites(&self) -> Vec<SiteId> {
         self.lock().taken.keys().cloned().collect()
+    }
+
+    /// From whom something came since this was asked last. A connection alone is no sign of life.
+    pub(super) fn heard(&self) -> Vec<SiteId> {
+        let table = self.lock();
+        let heard = table.taken.iter().filter(|(_, taken)| taken.is_heard.swap(false, Ordering::Relaxed));
+        heard.map(|(site, _)| site.clone()).collect()
     }
 
     /// No code panics while it holds the lock, and the table is whole after each step.
@@ -109,6 +129,17 @@ mod tests {
         assert!(new_ended.try_recv().is_err(), "it goes on");
         drop(new);
         assert!(seats.sites().is_empty());
+    }
+
+    #[test]
+    fn a_site_that_says_nothing_is_not_heard_though_it_is_connected() {
+        let seats = Seats::default();
+        let site = SiteId::parse("a").unwrap();
+        let (seat, _ended) = seats.take(&site, "x");
+        assert_eq!(seats.heard(), std::slice::from_ref(&site), "it said who it is");
+        assert!(seats.heard().is_empty());
+        seat.is_heard().store(true, Ordering::Relaxed);
+        assert_eq!(seats.heard(), [site]);
     }
 
     #[test]

@@ -161,6 +161,8 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Agent<S> {
         .unwrap();
         // Who is sent away may find the connection closed already; the next read tells.
         let _ = self.stream.write_all(&bytes).await;
+        // TLS keeps what a full socket did not take.
+        let _ = self.stream.flush().await;
     }
 
     /// The next packet; `None` when the connection ended.

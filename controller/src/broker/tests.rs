@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rumqttc::mqttbytes::v4::{ConnectReturnCode, Packet};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rumqttc::mqttbytes::v4::{ConnectReturnCode, Login, Packet, PubAck};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
@@ -206,5 +206,98 @@ async fn while_the_controller_does_not_listen_nobody_comes_in_and_whoever_is_in_
     };
     attendance.end();
     assert!(agent.packet().await.is_none(), "what it says now would be lost");
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_part_of_the_broker_that_fails_ends_it_all() {
+    let mut house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut agent = house.agent("a", &certificate).await;
+    let attendance = house.broker.address.attendance.clone();
+    house.broker.tasks.spawn(async { panic!("a part of the broker") });
+    timeout(PATIENCE, house.broker.finished()).await.expect("it does not go on without a part");
+    assert!(!attendance.is_listening(), "health tells of it");
+    assert!(agent.packet().await.is_none());
+}
+
+/// The controller's own client at the broker.
+async fn controller(house: &House) -> Agent<TcpStream> {
+    let address = &house.broker.address;
+    let stream = TcpStream::connect((address.host.as_str(), address.port)).await.unwrap();
+    let mut client = Agent::over("a", stream);
+    let mut packet = connect(CONTROLLER_USER, CONTROLLER_USER);
+    packet.login = Some(Login::new(CONTROLLER_USER, address.password.expose()));
+    client.send(&Packet::Connect(packet)).await;
+    assert!(matches!(client.packet().await, Some(Packet::ConnAck(answer)) if answer.code == ACCEPTED));
+    client
+}
+
+/// The topic of the next message, acknowledged.
+async fn next_topic<S: AsyncRead + AsyncWrite + Unpin>(client: &mut Agent<S>) -> String {
+    loop {
+        match client.packet().await.expect("a message") {
+            Packet::Publish(publish) => {
+                client.send(&Packet::PubAck(PubAck::new(publish.pkid))).await;
+                return publish.topic;
+            }
+            Packet::PubAck(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn all_that_the_controller_tells_within_a_second_arrives() {
+    const MESSAGES: usize = 1_500;
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let mut agent = house.agent("a", &certificate).await;
+    let mut client = controller(&house).await;
+    let begun = Instant::now();
+    let tell = async {
+        for _ in 0..MESSAGES {
+            client.publish("v1/a/down/state", vec![7; 20]).await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(1), "{:?}: too slow to prove it", begun.elapsed());
+    };
+    let hear = async {
+        for _ in 0..MESSAGES {
+            assert_eq!(next_topic(&mut agent).await, "v1/a/down/state");
+        }
+    };
+    tokio::join!(tell, hear);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_floods_is_slowed_and_holds_up_no_other() {
+    const MESSAGES: usize = 1_400;
+    let house = house().await;
+    let (flooding, quiet) = (house.certificate("a").await, house.certificate("b").await);
+    let mut client = controller(&house).await;
+    client.subscribe("v1/+/up/#").await;
+    let mut flooding = house.agent("a", &flooding).await;
+    let mut quiet = house.agent("b", &quiet).await;
+    tokio::spawn(async move {
+        for _ in 0..MESSAGES {
+            flooding.publish("v1/a/up/event", vec![7; 20]).await;
+        }
+        while flooding.packet().await.is_some() {}
+    });
+    let mut heard = 0;
+    while heard < 500 {
+        assert_eq!(next_topic(&mut client).await, "v1/a/up/event");
+        heard += 1;
+    }
+    quiet.publish("v1/b/up/event", vec![7; 20]).await;
+    while next_topic(&mut client).await != "v1/b/up/event" {
+        heard += 1;
+    }
+    assert!(heard < 1_200, "{heard} messages of the flood came first");
+    while heard < MESSAGES {
+        assert_eq!(next_topic(&mut client).await, "v1/a/up/event", "none of them is dropped");
+        heard += 1;
+    }
     house.close().await;
 }
