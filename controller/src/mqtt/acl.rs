@@ -2,8 +2,8 @@
 //!
 //! A site says `v1/<site>/up/…` and hears `v1/<site>/down/…`; the controller the reverse, of all sites. What is not
 //! named here is refused: there is no wildcard before the site's own name, so no filter that is accepted for one
-//! site can match a topic of another. The embedded broker asks these functions; an external one is given the same
-//! two lines a site.
+//! site can match a topic of another. The embedded broker asks these functions; another broker would have to be
+//! given the same rules.
 
 use tawi_shared::topics;
 

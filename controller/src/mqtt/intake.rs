@@ -3,6 +3,9 @@
 //! What is to be sent or told because of a message is collected in [`Effects`] and happens after the commit. When a
 //! batch fails, each of its messages is tried alone, so that one that cannot be taken spoils no other. A message that
 //! still fails is given up: its sender was not answered, and says it again.
+//!
+//! The whole state of a site is dear to read and to send, and a hello is cheap to say: a site that asks for it again
+//! too soon is told it a little later.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -11,9 +14,12 @@ use tawi_shared::envelope::Header;
 use tawi_shared::topics::{Down, Up};
 use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
+use super::budget::{Budgets, EVENTS, SESSIONS};
 use super::connection::{Arrival, Heard, Pipe};
 use super::{LinkError, reports};
+use crate::desired::Held;
 use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::sites;
@@ -24,6 +30,9 @@ use crate::state::Controller;
 const BATCH: usize = 64;
 /// How long the database gets to recover before a message is tried for the last time.
 const LAST_TRY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Between two tellings of the whole state to one site: an agent asks no sooner for a better one.
+const WHOLE_AGAIN: Duration = Duration::from_secs(2);
 
 /// A message that could be read.
 #[derive(Debug)]
@@ -48,12 +57,34 @@ pub(super) struct Effects {
     resumptions: Vec<(SiteId, u16, bool)>,
 }
 
-/// What the intake remembers between batches: the lanes of which nothing came since their site's hello.
-#[derive(Debug, Default)]
+/// What the intake remembers between batches.
+#[derive(Debug)]
 pub(super) struct Memory {
+    /// The lanes of which nothing came since their site's hello.
     awaited: HashSet<(SiteId, u16)>,
+    /// When each site was last told the whole.
+    wholes: HashMap<SiteId, Instant>,
+    /// Who asked for the whole too soon, and what they hold.
+    owed: HashMap<SiteId, Held>,
+    /// What each site may add to its events.
+    pub(super) events: Budgets,
+    /// And to its sessions.
+    pub(super) sessions: Budgets,
     /// Bad messages by site, so that a broken agent does not fill the log.
     bad: HashMap<SiteId, u64>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self {
+            awaited: HashSet::new(),
+            wholes: HashMap::new(),
+            owed: HashMap::new(),
+            events: Budgets::new(EVENTS),
+            sessions: Budgets::new(SESSIONS),
+            bad: HashMap::new(),
+        }
+    }
 }
 
 impl Effects {
@@ -84,7 +115,18 @@ impl Effects {
 pub(super) async fn run(controller: Controller, mut heard: mpsc::Receiver<Heard>, pipe: Pipe) {
     let mut memory = Memory::default();
     let mut batch = Vec::with_capacity(BATCH);
-    while heard.recv_many(&mut batch, BATCH).await > 0 {
+    loop {
+        let due = memory.next_owed();
+        let count = tokio::select! {
+            count = heard.recv_many(&mut batch, BATCH) => count,
+            () = until(due) => {
+                tell_owed(&controller, &mut memory, &pipe).await;
+                continue;
+            }
+        };
+        if count == 0 {
+            return;
+        }
         let mut said = Vec::with_capacity(batch.len());
         for one in &batch {
             match one {
@@ -122,7 +164,68 @@ async fn offline(controller: &Controller) -> Result<Vec<SiteId>, LinkError> {
     Ok(sites)
 }
 
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Tells the whole to those who asked for it too soon, once it is time.
+async fn tell_owed(controller: &Controller, memory: &mut Memory, pipe: &Pipe) {
+    for (site, held) in memory.take_owed(Instant::now()) {
+        match commit_owed(controller, memory, &site, held).await {
+            Ok(effects) => finish(controller, memory, effects, pipe).await,
+            Err(error) => {
+                tracing::error!(site.id = %site, %error, "a site could not be told its state; its next hello asks again");
+            }
+        }
+    }
+}
+
+async fn commit_owed(
+    controller: &Controller,
+    memory: &mut Memory,
+    site: &SiteId,
+    held: Held,
+) -> Result<Effects, LinkError> {
+    let now = controller.clock.now();
+    let mut effects = Effects::default();
+    let mut transaction = controller.database.write().await?;
+    reports::tell_owed(&mut transaction, memory, site, held, now, &mut effects).await?;
+    transaction.commit().await?;
+    Ok(effects)
+}
+
 impl Memory {
+    /// Whether a site that holds `held` may be told the whole now. If not, it is owed it.
+    pub(super) fn may_tell_whole(&mut self, site: &SiteId, held: Held) -> bool {
+        let now = Instant::now();
+        if self.wholes.get(site).is_some_and(|last| now.duration_since(*last) < WHOLE_AGAIN) {
+            self.owed.insert(site.clone(), held);
+            return false;
+        }
+        self.wholes.insert(site.clone(), now);
+        true
+    }
+
+    /// A newer word of the site decides what it needs.
+    pub(super) fn forget_owed(&mut self, site: &SiteId) {
+        self.owed.remove(site);
+    }
+
+    fn next_owed(&self) -> Option<Instant> {
+        let last = self.owed.keys().filter_map(|site| self.wholes.get(site)).min()?;
+        last.checked_add(WHOLE_AGAIN)
+    }
+
+    fn take_owed(&mut self, now: Instant) -> Vec<(SiteId, Held)> {
+        let wholes = &self.wholes;
+        let is_due =
+            |site: &SiteId| wholes.get(site).is_none_or(|last| now.duration_since(*last) >= WHOLE_AGAIN);
+        self.owed.extract_if(|site, _| is_due(site)).collect()
+    }
+
     /// Opens the envelope. Bad bytes are counted and forgotten: they stay bad however often they come.
     fn read(&mut self, arrival: &Arrival) -> Option<Said> {
         if arrival.topic == Up::Log {
@@ -192,15 +295,24 @@ async fn take_alone(controller: &Controller, memory: &mut Memory, one: &Said, pi
     }
 }
 
-async fn commit(controller: &Controller, memory: &Memory, said: &[Said]) -> Result<Effects, LinkError> {
+async fn commit(controller: &Controller, memory: &mut Memory, said: &[Said]) -> Result<Effects, LinkError> {
     let now = controller.clock.now();
     let mut effects = Effects::default();
     let mut transaction = controller.database.write().await?;
-    for one in said {
+    for (index, one) in said.iter().enumerate() {
+        if is_superseded(one, said.iter().skip(index.saturating_add(1))) {
+            continue;
+        }
         Box::pin(reports::take(&mut transaction, controller, memory, one, now, &mut effects)).await?;
     }
     transaction.commit().await?;
     Ok(effects)
+}
+
+/// Whether a hello is followed by another of the same site, which says all that it says.
+fn is_superseded<'a>(one: &Said, mut later: impl Iterator<Item = &'a Said>) -> bool {
+    let is_hello = |said: &Said| matches!(said.message, UpMessage::Hello(_));
+    is_hello(one) && later.any(|other| other.site == one.site && is_hello(other))
 }
 
 async fn finish(controller: &Controller, memory: &mut Memory, effects: Effects, pipe: &Pipe) {
@@ -219,10 +331,9 @@ async fn finish(controller: &Controller, memory: &mut Memory, effects: Effects, 
             break;
         }
     }
-    let mut told: Vec<&Hint> = Vec::new();
+    let mut told: HashSet<&Hint> = HashSet::new();
     for hint in &effects.hints {
-        if !told.contains(&hint) {
-            told.push(hint);
+        if told.insert(hint) {
             controller.live.tell(hint.clone());
         }
     }

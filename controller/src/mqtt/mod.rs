@@ -11,6 +11,7 @@
 //! messages themselves are `tawi_shared::wire`.
 
 pub mod acl;
+mod budget;
 mod connection;
 mod intake;
 mod positions;
@@ -23,6 +24,7 @@ mod tests;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::task::{JoinError, JoinSet};
 
 use crate::broker::BrokerAddress;
 use crate::desired::DesiredError;
@@ -56,16 +58,79 @@ enum LinkError {
 }
 
 /// Runs the link until `stop`: connects to the broker, and again after each disconnection; takes in what sites say;
-/// tells them what changed. What was received before `stop` is still committed.
+/// tells them what changed. What was received before `stop` is still committed. Returns before `stop` only when a part
+/// has failed: the link is no good without any of them.
 pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
     let (hand_over, heard) = mpsc::channel(ARRIVALS_WAITING);
     let pipe = connection::Pipe::default();
-    let intake = tokio::spawn(intake::run(controller.clone(), heard, pipe.clone()));
-    let publisher = tokio::spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
-    connection::keep(&controller.ids, &address, &pipe, hand_over, stop).await;
-    for task in [intake, publisher] {
-        if let Err(error) = task.await {
-            tracing::error!(%error, "a task of the link failed; restart the controller");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(intake::run(controller.clone(), heard, pipe.clone()));
+    tasks.spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
+    let kept = connection::keep(&controller.ids, &address, &pipe, hand_over, stop.clone());
+    supervise(kept, tasks, &stop).await;
+    // Nobody is let in any more, and whoever is in goes.
+    address.attendance.end();
+}
+
+/// Waits for the first part to end; then for the others if that was asked for, and else ends them.
+async fn supervise(kept: impl Future<Output = ()>, mut tasks: JoinSet<()>, stop: &Stop) {
+    let told = |ended: Option<Result<(), JoinError>>| {
+        if let Some(Err(error)) = ended {
+            tracing::error!(%error, "a part of the link failed; restart the controller");
         }
+    };
+    let mut kept = std::pin::pin!(kept);
+    let is_disconnected = tokio::select! {
+        () = &mut kept => true,
+        ended = tasks.join_next() => {
+            told(ended);
+            false
+        }
+    };
+    if !stop.is_requested() {
+        tracing::error!("a part of the link ended though nobody asked it to");
+        tasks.shutdown().await;
+        return;
+    }
+    if !is_disconnected {
+        kept.await;
+    }
+    while let Some(ended) = tasks.join_next().await {
+        told(Some(ended));
+    }
+}
+
+#[cfg(test)]
+mod supervision {
+    use super::*;
+    use crate::broker::testing::PATIENCE;
+    use crate::shutdown::Shutdown;
+
+    #[tokio::test]
+    async fn a_part_that_fails_ends_the_link() {
+        let shutdown = Shutdown::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async { panic!("the intake") });
+        tasks.spawn(std::future::pending());
+        let stop = shutdown.stop();
+        let ended = supervise(std::future::pending(), tasks, &stop);
+        tokio::time::timeout(PATIENCE, ended).await.expect("it does not go on without its intake");
+    }
+
+    #[tokio::test]
+    async fn parts_that_are_asked_to_end_are_waited_for() {
+        let shutdown = Shutdown::default();
+        let (mut first, mut second) = (shutdown.stop(), shutdown.stop());
+        let (done, mut is_done) = tokio::sync::oneshot::channel();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { first.requested().await });
+        shutdown.begin();
+        let kept = async move {
+            second.requested().await;
+            tokio::task::yield_now().await;
+            done.send(()).unwrap();
+        };
+        supervise(kept, tasks, &shutdown.stop()).await;
+        assert!(is_done.try_recv().is_ok());
     }
 }

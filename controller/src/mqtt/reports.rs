@@ -11,6 +11,7 @@ use tawi_shared::wire::{
     PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1,
 };
 
+use super::budget::Spent;
 use super::intake::{Effects, Memory, Said};
 use super::positions::{Position, position};
 use super::{LinkError, store};
@@ -34,7 +35,7 @@ const DETAIL_CHARACTERS: usize = 200;
 pub(super) async fn take(
     connection: &mut Connection,
     controller: &Controller,
-    memory: &Memory,
+    memory: &mut Memory,
     said: &Said,
     now: UnixMillis,
     effects: &mut Effects,
@@ -46,7 +47,11 @@ pub(super) async fn take(
     };
     match &said.message {
         UpMessage::Hello(hello) => {
-            take_hello(connection, controller, said, hello, state, now, effects).await?;
+            if take_hello(connection, controller, said, hello, state, now, effects).await? {
+                let hash = StateHash::from_bytes(hello.state_hash);
+                let held = Held { generation: hello.stored_generation, hash };
+                tell(connection, memory, site, held, state, now, effects).await?;
+            }
             return Ok(());
         }
         UpMessage::Bye(bye) => return take_bye(connection, site, bye, now, effects).await,
@@ -54,8 +59,10 @@ pub(super) async fn take(
     }
     match &said.message {
         UpMessage::Stored(stored) => take_stored(connection, site, stored, state, now, effects).await,
-        UpMessage::Applied(applied) => take_applied(connection, site, applied, state, now, effects).await,
-        UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, effects).await,
+        UpMessage::Applied(applied) => {
+            take_applied(connection, memory, said, applied, state, now, effects).await
+        }
+        UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, now, effects).await,
         UpMessage::Event(event) => take_event(connection, memory, said, event, now, effects).await,
         UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
@@ -76,6 +83,7 @@ async fn note_alive(
     Ok(())
 }
 
+/// Answers whether the agent speaks a contract that we know.
 async fn take_hello(
     connection: &mut Connection,
     controller: &Controller,
@@ -84,7 +92,7 @@ async fn take_hello(
     state: SiteState,
     now: UnixMillis,
     effects: &mut Effects,
-) -> Result<(), LinkError> {
+) -> Result<bool, LinkError> {
     let site = &said.site;
     let mut known = hello.clone();
     known.agent_version = plain(&hello.agent_version, RELEASE_CHARACTERS);
@@ -100,7 +108,7 @@ async fn take_hello(
             site.id = %site, oldest = hello.protocol_oldest, newest = hello.protocol_newest,
             "the agent speaks no contract that this release knows; update the older of the two"
         );
-        return Ok(());
+        return Ok(false);
     }
     for lane in [Lane::Event, Lane::Usage] {
         let epoch = said.header.store_epoch;
@@ -113,32 +121,55 @@ async fn take_hello(
         let customers = traces::stored(connection, site, hello.stored_generation, now).await?;
         effects.hints.extend(customers.into_iter().map(Hint::Payment));
     }
-    let held = Held { generation: hello.stored_generation, hash: StateHash::from_bytes(hello.state_hash) };
-    tell(connection, site, desired::missing(held, state), now, effects).await
+    Ok(true)
 }
 
-/// Queues what a site lacks.
-async fn tell(
+/// Tells a site the whole that it asked for too soon, or whatever else it lacks by now.
+pub(super) async fn tell_owed(
     connection: &mut Connection,
+    memory: &mut Memory,
     site: &SiteId,
-    missing: Missing,
+    held: Held,
     now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), LinkError> {
-    match missing {
+    let Some(state) = desired::store::state_of(connection, site).await? else { return Ok(()) };
+    tell(connection, memory, site, held, state, now, effects).await
+}
+
+/// Queues what a site lacks that holds `held`.
+async fn tell(
+    connection: &mut Connection,
+    memory: &mut Memory,
+    site: &SiteId,
+    held: Held,
+    state: SiteState,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    memory.forget_owed(site);
+    let missing = desired::missing(held, state);
+    let from = match missing {
         Missing::Nothing => return Ok(()),
-        Missing::WholeAbove(held) => {
-            tracing::warn!(
-                site.id = %site, generation.held = held,
-                "the site is ahead of the database, which was probably restored from a backup; it is sent everything"
-            );
-            desired::overtake(connection, site, held, now).await?;
-        }
-        Missing::Since(_) | Missing::Whole => {}
+        Missing::Since(from) => Some(from),
+        Missing::Whole | Missing::WholeAbove(_) => None,
+    };
+    if from.is_none() && !memory.may_tell_whole(site, held) {
+        return Ok(());
     }
-    let from = if let Missing::Since(from) = missing { Some(from) } else { None };
+    if let Missing::WholeAbove(held) = missing {
+        tracing::warn!(
+            site.id = %site, generation.held = held,
+            "the site is ahead of the database, which was probably restored from a backup; it is sent everything"
+        );
+        desired::overtake(connection, site, held, now).await?;
+    }
     let mut messages = Vec::new();
     let told = state_messages(connection, site, from, &mut messages).await?;
+    // A change that does not fit one message has become the whole.
+    if from.is_some() && messages.len() > 1 && !memory.may_tell_whole(site, held) {
+        return Ok(());
+    }
     effects.messages.append(&mut messages);
     if let Some(generation) = told {
         let customers = traces::published(connection, site, generation, now).await?;
@@ -201,7 +232,7 @@ async fn take_routers(
                 tracing::info!(site.id = %site, router.name = %added.name, "a router appeared");
                 note_router(connection, site, note, now).await?;
             }
-            AddedRouter::AlreadyThere(_) | AddedRouter::NoSuchSite => {}
+            AddedRouter::AlreadyThere(_) | AddedRouter::NoSuchSite | AddedRouter::SiteRevoked => {}
             AddedRouter::BadName => {
                 tracing::warn!(site.id = %site, "a router with a name that cannot be taken was reported");
             }
@@ -260,19 +291,22 @@ async fn take_stored(
 
 async fn take_applied(
     connection: &mut Connection,
-    site: &SiteId,
+    memory: &mut Memory,
+    said: &Said,
     applied: &AppliedV1,
     state: SiteState,
     now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), LinkError> {
+    let site = &said.site;
     if applied.generation > state.generation {
         tracing::warn!(site.id = %site, generation = applied.generation, "a site applied what it was never told");
         return Ok(());
     }
     if applied.generation == state.generation && applied.state_hash != state.hash.to_bytes() {
         tracing::warn!(site.id = %site, generation = applied.generation, "a site applied something else than it was told");
-        return tell(connection, site, Missing::Whole, now, effects).await;
+        let held = Held { generation: applied.generation, hash: StateHash::from_bytes(applied.state_hash) };
+        return tell(connection, memory, site, held, state, now, effects).await;
     }
     store::set_applied(connection, site, applied.generation, applied.failures_total, now).await?;
     effects.hints.push(Hint::Site(site.clone()));
@@ -321,35 +355,54 @@ async fn show_failures(
 
 async fn take_usage(
     connection: &mut Connection,
-    memory: &Memory,
+    memory: &mut Memory,
     said: &Said,
     batch: &UsageBatchV1,
+    now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), LinkError> {
     if !advance(connection, memory, said, Lane::Usage, effects).await? {
         return Ok(());
     }
+    let site = &said.site;
+    let (mut unbelieved, mut refused) = (0_u32, None);
     for session in &batch.sessions {
-        match usage::take(connection, &said.site, session).await? {
+        let may_add = || match memory.sessions.spend(site, now) {
+            Spent::Yes => true,
+            Spent::No(count) => {
+                refused = Some(count);
+                false
+            }
+        };
+        match usage::take(connection, site, session, may_add).await? {
             usage::Taken::Recorded if session.address.is_empty() => {}
             usage::Taken::Recorded => {
-                let address = plain(&session.address, RELEASE_CHARACTERS);
-                store::set_last_address(connection, &said.site, &session.line, &address).await?;
+                let address = plain(&session.address, usage::ADDRESS_BYTES);
+                store::set_last_address(connection, site, &session.line, &address).await?;
             }
-            usage::Taken::ForeignLine => {
-                tracing::warn!(site.id = %said.site, "usage of a line that is none of the site's was passed over");
+            usage::Taken::ForeignLine | usage::Taken::Unbelievable => {
+                unbelieved = unbelieved.saturating_add(1);
             }
-        }
-        if let Ok(line) = LineId::parse(&session.line) {
-            effects.hints.push(Hint::Line(line));
+            usage::Taken::TooMany => {}
         }
     }
+    if unbelieved > 0 {
+        tracing::warn!(
+            site.id = %site, sessions = unbelieved,
+            "sessions of lines that are none of the site's, or that cannot be, were passed over"
+        );
+    }
+    if let Some(count) = refused {
+        tracing::warn!(site.id = %site, count, "the site begins more sessions than can be; the rest is not kept");
+    }
+    // One for all lines: a report has hundreds, and pages that show usage listen to the site too.
+    effects.hints.push(Hint::Site(site.clone()));
     Ok(())
 }
 
 async fn take_event(
     connection: &mut Connection,
-    memory: &Memory,
+    memory: &mut Memory,
     said: &Said,
     event: &EventV1,
     now: UnixMillis,
@@ -366,8 +419,17 @@ async fn take_event(
     let router = event.router.clone().filter(|name| tawi_shared::ids::check_id(name).is_ok());
     let kept = EventV1 { detail: plain(&event.detail, DETAIL_CHARACTERS), router, ..event.clone() };
     let position = (said.header.store_epoch, said.header.seq);
-    if !sites::store::insert_event(connection, site, position, &kept, line.as_ref(), now).await? {
-        return Ok(());
+    match memory.events.spend(site, now) {
+        Spent::Yes => {
+            if !sites::store::insert_event(connection, site, position, &kept, line.as_ref(), now).await? {
+                return Ok(());
+            }
+        }
+        Spent::No(count) => {
+            if count.is_power_of_two() {
+                tracing::warn!(site.id = %site, count, "the site reports more events than are kept");
+            }
+        }
     }
     effects.hints.push(Hint::Site(site.clone()));
     match (EventKind::from_code(event.kind), line, kept.router) {
@@ -404,6 +466,8 @@ async fn advance(
 ) -> Result<bool, LinkError> {
     let (site, epoch, seq) = (&said.site, said.header.store_epoch, said.header.seq);
     let cursor = store::cursor(connection, site, lane.code(), epoch).await?;
+    // Positions begin at 1, so that a life with a cursor has a larger one.
+    let is_new_life = cursor == 0;
     let is_first = effects.is_first(memory, site, lane);
     let decided = position(seq, cursor, is_first);
     let (is_taken, cursor) = match decided {
@@ -419,6 +483,9 @@ async fn advance(
         }
     };
     if is_taken {
+        if is_new_life {
+            store::forget_other_lives(connection, site, lane.code(), epoch).await?;
+        }
         store::set_cursor(connection, site, lane.code(), epoch, seq).await?;
     }
     if is_first {

@@ -166,6 +166,23 @@ pub(super) async fn set_cursor(
     Ok(())
 }
 
+/// Forgets how far a lane came in other lives of the store than this one. A life that comes back all the same is told
+/// to begin anew, and says what it says for the second time.
+pub(super) async fn forget_other_lives(
+    connection: &mut Connection,
+    site: &SiteId,
+    lane: u16,
+    store_epoch: u32,
+) -> Result<(), LinkError> {
+    sqlx::query("DELETE FROM lane_cursors WHERE site_id = $1 AND lane = $2 AND store_epoch <> $3")
+        .bind(site.as_str())
+        .bind(i64::from(lane))
+        .bind(i64::from(store_epoch))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The lines of a site that are shown as failed, with what is shown.
 pub(super) async fn failed_lines(
     connection: &mut Connection,

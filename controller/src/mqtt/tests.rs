@@ -13,8 +13,10 @@ use tawi_shared::wire::{
     LineFailureV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1, UsageBatchV1,
 };
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::budget::{Budgets, Limits};
+use super::intake::{Effects, Memory, Said};
 use crate::broker::testing::{Agent, House, PATIENCE, connect, settings, will};
 use crate::database::Transaction;
 use crate::desired::{self, Refreshed};
@@ -537,4 +539,143 @@ async fn the_broker_keeps_nothing_that_a_site_asks_it_to_keep() {
     agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
     assert_eq!(cursor(&mut agent).await.lane, Lane::Event.code(), "the hello came to nothing");
     link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_asks_for_the_whole_again_and_again_is_told_it_once_and_then_when_it_is_time() {
+    let link = Link::open().await;
+    let generation = link.pay_while_away(1_000).await;
+    let mut agent = link.agent().await;
+    let begun = Instant::now();
+    for epoch in 1..=20 {
+        agent.say(Up::Hello, &hello(epoch, 0, StateHash::default()), (EPOCH, 0)).await;
+    }
+    let applied = AppliedV1 {
+        generation,
+        state_hash: StateHash::default().to_bytes(),
+        applied_at_ms: 1,
+        failures: vec![],
+        failures_total: 0,
+    };
+    agent.say(Up::Ack, &applied, (EPOCH, 0)).await;
+    // In order after all of them, so that its answer proves that they were taken.
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    let (mut wholes, mut is_taken) = (0, false);
+    while !is_taken {
+        match agent.heard().await {
+            DownMessage::Snapshot(_) => wholes += 1,
+            DownMessage::Cursor(cursor) => is_taken = cursor.lane == Lane::Event.code() && cursor.cursor == 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..=1 + begun.elapsed().as_secs() / 2).contains(&wholes), "{wholes} in {:?}", begun.elapsed());
+    while wholes < 2 {
+        match agent.heard().await {
+            DownMessage::Snapshot(whole) => {
+                assert_eq!(whole.generation, generation, "it asked again, and is told in the end");
+                wholes += 1;
+            }
+            DownMessage::Cursor(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    link.close().await;
+}
+
+/// The database alone, and messages as the intake takes them.
+struct Desk {
+    house: House,
+    world: World,
+    memory: Memory,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let house = House::open(settings()).await;
+        let world = world(&house.controller.database).await;
+        Self { house, world, memory: Memory::default() }
+    }
+
+    /// Takes a message in, and says what it left to do.
+    async fn take<B: wire::Body>(&mut self, body: &B, (epoch, seq): (u32, u64)) -> Effects {
+        let envelope = wire::encode(body, 0, epoch, seq).unwrap();
+        let (header, message) = wire::UpMessage::decode(&envelope).unwrap();
+        let said = Said { site: self.world.site.clone(), header, message };
+        let mut effects = Effects::default();
+        let mut write = self.house.controller.database.write().await.unwrap();
+        let controller = &self.house.controller;
+        let taken = super::reports::take(
+            &mut write,
+            controller,
+            &mut self.memory,
+            &said,
+            UnixMillis(1),
+            &mut effects,
+        );
+        taken.await.unwrap();
+        write.commit().await.unwrap();
+        effects
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        let mut read = self.house.controller.database.read().await.unwrap();
+        sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+    }
+
+    /// The site was told of its line, so that it may report it.
+    async fn tell_of_line(&self) {
+        let mut write = self.house.controller.database.write().await.unwrap();
+        sqlx::query("UPDATE subscriptions SET status = 'active', paid_until = 9")
+            .execute(&mut *write)
+            .await
+            .unwrap();
+        desired::refresh_line(&mut write, &self.world.line, UnixMillis(1)).await.unwrap();
+        write.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn events_and_sessions_beyond_a_sites_budget_are_passed_and_not_kept() {
+    let mut desk = Desk::open().await;
+    desk.tell_of_line().await;
+    desk.memory.events = Budgets::new(Limits { at_once: 3, an_hour: 1 });
+    desk.memory.sessions = Budgets::new(Limits { at_once: 3, an_hour: 1 });
+    for seq in 1..=9 {
+        desk.take(&event(EventKind::PlanReleased, None), (EPOCH, seq)).await;
+        let mut usage = usage_of(&desk.world.line, seq);
+        usage.sessions[0].session = format!("core/pppoe/{seq}/1");
+        desk.take(&usage, (EPOCH, seq)).await;
+    }
+    assert_eq!(desk.count("SELECT COUNT(*) FROM site_events").await, 3);
+    assert_eq!(desk.count("SELECT COUNT(*) FROM usage_sessions").await, 3);
+    let passed = "SELECT COUNT(*) FROM lane_cursors WHERE cursor = 9";
+    assert_eq!(desk.count(passed).await, 2, "the agent need not say them again");
+    desk.house.close().await;
+}
+
+#[tokio::test]
+async fn only_the_newest_life_of_an_agents_store_has_a_cursor() {
+    let mut desk = Desk::open().await;
+    for epoch in 1..=20 {
+        desk.take(&event(EventKind::PlanReleased, None), (epoch, 1)).await;
+    }
+    assert_eq!(desk.count("SELECT COUNT(*) FROM lane_cursors").await, 1);
+    assert_eq!(desk.count("SELECT store_epoch FROM lane_cursors").await, 20);
+    desk.house.close().await;
+}
+
+#[tokio::test]
+async fn a_report_of_hundreds_of_lines_is_one_hint() {
+    let mut desk = Desk::open().await;
+    desk.tell_of_line().await;
+    let mut usage = usage_of(&desk.world.line, 1);
+    for number in 0..300 {
+        let session = SessionUsageV1 { session: format!("s{number}"), ..usage.sessions[0].clone() };
+        usage.sessions.push(session);
+    }
+    let effects = desk.take(&usage, (EPOCH, 1)).await;
+    let mut hints = effects.hints;
+    hints.dedup();
+    assert_eq!(hints, [crate::live::Hint::Site(desk.world.site.clone())]);
+    desk.house.close().await;
 }

@@ -14,6 +14,14 @@ use thiserror::Error;
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
 
+/// The longest name of a session that is kept, in bytes. An agent's has at most 75: router, service, number, second.
+pub const SESSION_BYTES: usize = 80;
+/// The longest address that is kept, in bytes: an IPv6 address with an IPv4 one in it.
+pub const ADDRESS_BYTES: usize = 45;
+/// The largest total that is believed, in bytes: what a line of 10 Gbit/s moves in ten days, and one of 100 Mbit/s in
+/// three years.
+pub const TOTAL_BYTES: u64 = 1 << 50;
+
 /// Why usage cannot be read or written.
 #[derive(Debug, Error)]
 pub enum UsageError {
@@ -71,10 +79,14 @@ pub enum Taken {
     Recorded,
     /// The line was never one of this site's: not believed, and not kept.
     ForeignLine,
+    /// Its name is empty or too long, or its totals are beyond what a line can move: not kept.
+    Unbelievable,
+    /// It is new, and the caller takes no more new ones now: not kept.
+    TooMany,
 }
 
 /// Keeps a session's totals, within the caller's transaction. Totals never go back: of two that disagree the larger
-/// one stands, and an ended session stays ended.
+/// one stands, and an ended session stays ended. `may_add` is asked before a session is kept that was not known.
 ///
 /// # Errors
 /// [`UsageError`].
@@ -82,12 +94,25 @@ pub async fn take(
     connection: &mut Connection,
     site: &SiteId,
     session: &SessionUsageV1,
+    may_add: impl FnOnce() -> bool,
 ) -> Result<Taken, UsageError> {
+    if !is_believable(session) {
+        return Ok(Taken::Unbelievable);
+    }
     if !store::is_line_of(connection, site, &session.line).await? {
         return Ok(Taken::ForeignLine);
     }
+    if !store::is_known(connection, site, &session.session).await? && !may_add() {
+        return Ok(Taken::TooMany);
+    }
     store::put(connection, site, session).await?;
     Ok(Taken::Recorded)
+}
+
+fn is_believable(session: &SessionUsageV1) -> bool {
+    (1..=SESSION_BYTES).contains(&session.session.len())
+        && session.address.len() <= ADDRESS_BYTES
+        && session.upload_bytes.max(session.download_bytes) <= TOTAL_BYTES
 }
 
 /// The newest `limit` sessions of a line, newest first.

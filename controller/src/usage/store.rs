@@ -23,6 +23,20 @@ pub(crate) async fn is_line_of(
     Ok(row.is_some())
 }
 
+/// Whether a session of that name is kept.
+pub(super) async fn is_known(
+    connection: &mut Connection,
+    site: &SiteId,
+    session: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT site_id FROM usage_sessions WHERE site_id = $1 AND session_key = $2")
+        .bind(site.as_str())
+        .bind(session)
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// Raises the session's totals to `session`'s.
 pub(super) async fn put(
     connection: &mut Connection,
@@ -78,10 +92,11 @@ pub(super) async fn sessions_of_line(
 }
 
 pub(super) async fn totals_of_line(connection: &mut Connection, line: &LineId) -> Result<Totals, UsageError> {
-    // Casts, because a sum of BIGINT is NUMERIC in PostgreSQL, and an empty one is NULL in both.
+    // Casts, because a sum of BIGINT is NUMERIC in PostgreSQL, and an empty one is NULL in both. Not a sum of integers,
+    // because SQLite refuses one that overflows; this one is exact up to 2^53, and then as large as it gets.
     let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(upload_bytes), 0) AS BIGINT) AS upload_bytes, \
-                CAST(COALESCE(SUM(download_bytes), 0) AS BIGINT) AS download_bytes, \
+        "SELECT CAST(COALESCE(SUM(upload_bytes * 1.0), 0) AS BIGINT) AS upload_bytes, \
+                CAST(COALESCE(SUM(download_bytes * 1.0), 0) AS BIGINT) AS download_bytes, \
                 COUNT(*) AS sessions \
          FROM usage_sessions WHERE line_id = $1",
     )

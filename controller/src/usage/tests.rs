@@ -44,7 +44,7 @@ async fn totals_never_go_back_and_an_ended_session_stays_ended() {
     let mut late = session("l1", "s", 10, 100);
     late.address = String::new();
     for told in [&session("l1", "s", 5, 50), &ended, &late, &ended] {
-        assert_eq!(take(&mut write, &site, told).await.unwrap(), Taken::Recorded);
+        assert_eq!(take(&mut write, &site, told, || true).await.unwrap(), Taken::Recorded);
     }
     let kept = sessions_of_line(&mut write, &line, 10).await.unwrap();
     assert_eq!(kept.len(), 1);
@@ -57,35 +57,88 @@ async fn totals_add_up_over_sessions_and_hold_the_largest_counter() {
     let (_directory, mut write) = open().await;
     let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
     assert_eq!(totals_of_line(&mut write, &line).await.unwrap(), Totals::default());
-    take(&mut write, &site, &session("l1", "s1", 5, 1 << 40)).await.unwrap();
-    take(&mut write, &site, &session("l1", "s2", 5, 7)).await.unwrap();
+    take(&mut write, &site, &session("l1", "s1", 5, 1 << 40), || true).await.unwrap();
+    take(&mut write, &site, &session("l1", "s2", 5, 7), || true).await.unwrap();
     let totals = totals_of_line(&mut write, &line).await.unwrap();
     assert_eq!(totals, Totals { upload_bytes: 2, download_bytes: (1 << 40) + 7, sessions: 2 });
-    take(&mut write, &site, &session("l1", "s3", 5, u64::MAX)).await.unwrap();
-    assert!(
-        sessions_of_line(&mut write, &line, 10)
-            .await
-            .unwrap()
-            .iter()
-            .any(|kept| kept.download_bytes > 1 << 62)
-    );
+    take(&mut write, &site, &session("l1", "s3", 5, TOTAL_BYTES), || true).await.unwrap();
+    let kept = sessions_of_line(&mut write, &line, 10).await.unwrap();
+    assert!(kept.iter().any(|kept| kept.download_bytes == TOTAL_BYTES));
+}
+
+#[tokio::test]
+async fn totals_that_cannot_be_are_refused_and_the_sum_stays_readable() {
+    let (_directory, mut write) = open().await;
+    let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
+    let mut told = session("l1", "s1", 5, 7);
+    assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Recorded);
+    for (key, bytes) in [("s1", u64::MAX), ("s2", u64::MAX), ("s3", TOTAL_BYTES + 1)] {
+        (told.session, told.download_bytes) = (key.into(), bytes);
+        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Unbelievable, "{bytes}");
+        (told.upload_bytes, told.download_bytes) = (bytes, 1);
+        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Unbelievable, "{bytes}");
+        told.upload_bytes = 1;
+    }
+    let totals = totals_of_line(&mut write, &line).await.unwrap();
+    assert_eq!(totals, Totals { upload_bytes: 1, download_bytes: 7, sessions: 1 });
+}
+
+#[tokio::test]
+async fn any_number_of_the_largest_totals_has_a_sum() {
+    let (_directory, mut write) = open().await;
+    let many = "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 9000)
+         INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes,
+                                     download_bytes)
+         SELECT 'a', n, 'l1', 1, 1, 0, 1125899906842624, 1 FROM counted";
+    sqlx::query(many).execute(&mut *write).await.unwrap();
+    let totals = totals_of_line(&mut write, &LineId::parse("l1").unwrap()).await.unwrap();
+    assert!(totals.upload_bytes > 1 << 62, "{totals:?}");
+    assert_eq!((totals.download_bytes, totals.sessions), (9_000, 9_000));
+}
+
+#[tokio::test]
+async fn names_and_addresses_that_no_agent_sends_are_refused() {
+    let (_directory, mut write) = open().await;
+    let site = SiteId::parse("a").unwrap();
+    let (name, address) = ("s".repeat(SESSION_BYTES), "1".repeat(ADDRESS_BYTES));
+    let told =
+        |name: &str, address: &str| SessionUsageV1 { address: address.into(), ..session("l1", name, 1, 1) };
+    for (told, expected) in [
+        (told(&name, &address), Taken::Recorded),
+        (told(&format!("{name}s"), &address), Taken::Unbelievable),
+        (told(&name, &format!("{address}1")), Taken::Unbelievable),
+        (told("", &address), Taken::Unbelievable),
+    ] {
+        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), expected, "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_known_session_goes_on_when_no_new_one_is_taken() {
+    let (_directory, mut write) = open().await;
+    let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
+    take(&mut write, &site, &session("l1", "s1", 1, 1), || true).await.unwrap();
+    let later = take(&mut write, &site, &session("l1", "s1", 2, 9), || false).await.unwrap();
+    let new = take(&mut write, &site, &session("l1", "s2", 2, 9), || false).await.unwrap();
+    assert_eq!((later, new), (Taken::Recorded, Taken::TooMany));
+    assert_eq!(totals_of_line(&mut write, &line).await.unwrap().download_bytes, 9);
 }
 
 #[tokio::test]
 async fn a_site_reports_only_lines_that_it_has_or_had() {
     let (_directory, mut write) = open().await;
     let (a, b) = (SiteId::parse("a").unwrap(), SiteId::parse("b").unwrap());
-    assert_eq!(take(&mut write, &b, &session("l1", "s", 1, 1)).await.unwrap(), Taken::ForeignLine);
-    assert_eq!(take(&mut write, &a, &session("none", "s", 1, 1)).await.unwrap(), Taken::ForeignLine);
-    assert_eq!(take(&mut write, &a, &session("gone", "s", 1, 1)).await.unwrap(), Taken::Recorded);
+    assert_eq!(take(&mut write, &b, &session("l1", "s", 1, 1), || true).await.unwrap(), Taken::ForeignLine);
+    assert_eq!(take(&mut write, &a, &session("none", "s", 1, 1), || true).await.unwrap(), Taken::ForeignLine);
+    assert_eq!(take(&mut write, &a, &session("gone", "s", 1, 1), || true).await.unwrap(), Taken::Recorded);
 }
 
 #[tokio::test]
 async fn a_session_cannot_change_its_line() {
     let (_directory, mut write) = open().await;
     let site = SiteId::parse("a").unwrap();
-    take(&mut write, &site, &session("l1", "s", 1, 10)).await.unwrap();
-    take(&mut write, &site, &session("gone", "s", 2, 99)).await.unwrap();
+    take(&mut write, &site, &session("l1", "s", 1, 10), || true).await.unwrap();
+    take(&mut write, &site, &session("gone", "s", 2, 99), || true).await.unwrap();
     let kept = sessions_of_line(&mut write, &LineId::parse("l1").unwrap(), 10).await.unwrap();
     assert_eq!(kept[0].download_bytes, 10);
 }
