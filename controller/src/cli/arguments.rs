@@ -134,8 +134,10 @@ The bundle holds the agent's private key: bring it to the site, then delete it h
     },
     /// List all sites
     List,
-    /// Write a new bundle for a site; its old certificates stop working
-    #[command(after_help = "Example:\n  tawi-controller site renew nyeri-01 --bundle ./nyeri-01-again")]
+    /// Write a new bundle for a site: its agent was stolen or broke, or its certificate is about to expire
+    #[command(after_help = "Example:
+  tawi-controller site renew nyeri-01 --bundle ./nyeri-01-again
+The old certificates stop working at once. A site that was revoked comes back by it.")]
     Renew {
         /// Which site
         id: SiteId,
@@ -146,8 +148,10 @@ The bundle holds the agent's private key: bring it to the site, then delete it h
         #[arg(long, value_name = "HOST:PORT")]
         address: Option<String>,
     },
-    /// Shut a site out: its agent was stolen, or the site is gone
-    #[command(after_help = "Example:\n  tawi-controller site revoke nyeri-01")]
+    /// Shut a site out: it is gone for good
+    #[command(after_help = "Example:
+  tawi-controller site revoke nyeri-01
+Nothing is sold there any more. When only the agent was stolen: tawi-controller site renew")]
     Revoke {
         /// Which site
         id: SiteId,

@@ -95,6 +95,9 @@ impl Shell {
             subscriptions::Created::UsernameTaken => {
                 return Err(Failure::refused("--username: that name is taken on this router"));
             }
+            subscriptions::Created::SiteRevoked => {
+                return Err(Failure::refused("--site: it is revoked; nothing is sold there"));
+            }
             subscriptions::Created::NoSuchCustomer
             | subscriptions::Created::NoSuchPlan
             | subscriptions::Created::NoSuchRouter => {

@@ -40,7 +40,9 @@ impl Shell {
                     return Err(Failure::refused(format!("{problem}: tawi-controller site list")));
                 }
                 self.note((Action::SiteRevoked, id.as_str(), "")).await?;
-                self.output.say(&format!("site {id} is shut out"), &json!({"id": id}))
+                let words =
+                    format!("site {id} is shut out; to bring it back: tawi-controller site renew {id}");
+                self.output.say(&words, &json!({"id": id}))
             }
         }
     }
@@ -97,6 +99,10 @@ impl Shell {
             AddedRouter::NoSuchSite => {
                 return Err(Failure::refused(format!("there is no site {site}: tawi-controller site list")));
             }
+            AddedRouter::SiteRevoked => {
+                let cure = format!("tawi-controller site renew {site}");
+                return Err(Failure::refused(format!("site {site} is revoked; to bring it back: {cure}")));
+            }
             AddedRouter::BadName => {
                 return Err(Failure::refused("--name: use the name in the agent's settings"));
             }
@@ -110,7 +116,7 @@ fn written(id: &SiteId, added: Added) -> Result<PathBuf, Failure> {
     let problem = match added {
         Added::Added(bundle) => return Ok(bundle.directory),
         Added::AlreadyThere => format!("there is a site {id} already: tawi-controller site renew"),
-        Added::NoSuchSite => format!("there is no site {id}, or it is revoked: tawi-controller site list"),
+        Added::NoSuchSite => format!("there is no site {id}: tawi-controller site list"),
         Added::DirectoryTaken(path) => {
             format!("--bundle: {} is there already; name a new directory", path.display())
         }

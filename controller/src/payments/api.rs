@@ -286,6 +286,12 @@ fn refusal(requested: &Requested) -> ApiError {
         )
         .retry_after(wait.as_secs().max(1)),
         Requested::NoSuchSubscription => no_subscription(),
+        Requested::SiteRevoked => ApiError::new(
+            StatusCode::CONFLICT,
+            "site_revoked",
+            "the site of this subscription is revoked",
+            "ask for no money: nothing that is paid for there comes on",
+        ),
         Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
         Requested::Prompted(_) | Requested::NotKnown(_) | Requested::Declined(_) => ApiError::in_progress(),
     }

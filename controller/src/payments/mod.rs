@@ -25,6 +25,7 @@ use crate::money::Money;
 use crate::mpesa;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
+use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
 use traces::Trace;
@@ -106,6 +107,9 @@ pub enum PaymentError {
     /// The subscription could not be read or written.
     #[error(transparent)]
     Subscription(#[from] SubscriptionError),
+    /// The line's site could not be read.
+    #[error(transparent)]
+    Site(#[from] SiteError),
     /// The trace could not be written.
     #[error(transparent)]
     Trace(#[from] traces::TraceError),

@@ -113,7 +113,7 @@ fn standing(trace: Option<&Trace>, site: Option<&Site>, has_owner: bool, now: Un
         needs_words: false,
     };
     let name = site.map_or("The site", |site| site.name.as_str());
-    match progress(trace, site.map(|site| &site.presence)) {
+    match progress(trace, site) {
         Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
         Progress::OnRouter(took) => done(Badge::good("on the router"), took, "The router lets the line in."),
         Progress::BoughtNothing if has_owner => told(
@@ -132,6 +132,12 @@ fn standing(trace: Option<&Trace>, site: Option<&Site>, has_owner: bool, now: Un
                 format!("{name}{since}; it is connected the moment that the site is back."),
             )
         }
+        Progress::SiteRevoked => told(
+            Badge::bad("site revoked"),
+            format!(
+                "{name} is revoked: the line does not come on there. Move the customer, or give the money back."
+            ),
+        ),
         Progress::ToBeSent => told(Badge::info("being sent"), "The site is about to be told.".to_owned()),
         Progress::Sent => told(Badge::info("sent"), format!("{name} was told and has not confirmed.")),
         Progress::Stored => {
@@ -347,6 +353,9 @@ fn note_of(requested: &Requested, phone: &str) -> Option<Note> {
             display::kes(intent.amount),
             display::span((*wait).max(Duration::from_secs(1)))
         )),
+        Requested::SiteRevoked => Note::bad(
+            "Nothing was sent: the site of this line is revoked, and what is paid for there does not come on.",
+        ),
         Requested::NoSuchSubscription | Requested::BadAmount => return None,
     })
 }

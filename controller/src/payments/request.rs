@@ -26,6 +26,7 @@ use crate::mpesa::evidence::Reason;
 use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
 use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
+use crate::sites;
 use crate::state::Controller;
 use crate::subscriptions;
 
@@ -63,6 +64,8 @@ pub enum Requested {
     },
     /// No such subscription.
     NoSuchSubscription,
+    /// The line's site is shut out: what is paid for there would never come on.
+    SiteRevoked,
     /// M-Pesa moves whole shillings from 1 to 250,000.
     BadAmount,
 }
@@ -127,6 +130,9 @@ pub(super) async fn prepare(
     let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
+    if sites::get(connection, &subscription.site).await?.is_some_and(|site| site.revoked_at.is_some()) {
+        return answer(Requested::SiteRevoked);
+    }
     let since = now.minus(TWO_MINUTES);
     if let Some(intent) = store::open_intent_since(connection, &subscription.id, since).await? {
         let wait = intent.created_at.plus(TWO_MINUTES).since(now);
@@ -234,7 +240,7 @@ impl Requested {
     pub(super) fn sent(&self) -> Option<&Intent> {
         match self {
             Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
-            Self::AlreadyOpen { .. } | Self::NoSuchSubscription | Self::BadAmount => None,
+            Self::AlreadyOpen { .. } | Self::NoSuchSubscription | Self::SiteRevoked | Self::BadAmount => None,
         }
     }
 

@@ -45,6 +45,8 @@ pub struct SiteBody {
     pub failures_total: u64,
     /// When it was added.
     pub created_at_ms: i64,
+    /// From when its agent is refused and nothing is sold there; null for a site that is in use.
+    pub revoked_at_ms: Option<i64>,
 }
 
 /// All sites.
@@ -137,6 +139,7 @@ impl From<&Site> for SiteBody {
             applied_at_ms: site.applied_at.map(at_ms),
             failures_total: site.failures_total,
             created_at_ms: at_ms(site.created_at),
+            revoked_at_ms: site.revoked_at.map(at_ms),
         }
     }
 }
@@ -260,6 +263,7 @@ pub(crate) async fn add_router(State(web): State<Web>, write: Write) -> Result<R
         AddedRouter::Added(router) => (StatusCode::CREATED, router),
         AddedRouter::AlreadyThere(router) => (StatusCode::OK, router),
         AddedRouter::NoSuchSite => return Err(no_site()),
+        AddedRouter::SiteRevoked => return Err(ApiError::invalid("site_id", "the site is revoked")),
         AddedRouter::BadName => {
             return Err(ApiError::invalid("name", "use the name in the agent's settings"));
         }

@@ -151,7 +151,7 @@ pub enum Added {
     Added(Bundle),
     /// A site of that id is there already (only [`add`]).
     AlreadyThere,
-    /// There is no such site, or it is revoked (only [`renew`]).
+    /// There is no such site (only [`renew`]).
     NoSuchSite,
     /// The bundle's directory has files of that name; nothing was overwritten and nothing else changed.
     DirectoryTaken(PathBuf),
@@ -170,6 +170,8 @@ pub enum AddedRouter {
     AlreadyThere(Router),
     /// There is no such site.
     NoSuchSite,
+    /// The site is shut out: nothing is added to it.
+    SiteRevoked,
     /// Not a name that the agent's configuration takes: the form of an id.
     BadName,
 }
@@ -200,7 +202,7 @@ pub async fn add(
 }
 
 /// Writes a new bundle for a site that exists and revokes the certificates that it had: for a stolen or broken agent,
-/// or for a certificate that is about to expire.
+/// or for a certificate that is about to expire. A site that was revoked comes back by it.
 ///
 /// # Errors
 /// [`SiteError`]; the old certificates are still good then.
@@ -213,17 +215,21 @@ pub async fn renew(
 ) -> Result<Added, SiteError> {
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
-    match store::get(&mut transaction, site).await? {
-        Some(found) if found.revoked_at.is_none() => {}
-        _ => return Ok(Added::NoSuchSite),
+    if store::get(&mut transaction, site).await?.is_none() {
+        return Ok(Added::NoSuchSite);
     }
     store::revoke_certificates(&mut transaction, site, now).await?;
+    store::readmit_site(&mut transaction, site).await?;
     let added = issue(&mut transaction, pki, site, bundle, address, now).await?;
-    finish(controller, transaction, site, added).await
+    let added = finish(controller, transaction, site, added).await?;
+    if matches!(added, Added::Added(_)) {
+        controller.live.tell(Hint::Revoked(site.clone()));
+    }
+    Ok(added)
 }
 
-/// Shuts a site out: its connection ends within seconds and no certificate of it is taken again. Its customers and
-/// their payments stay. `false` when there is no such site, or it is revoked already.
+/// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers and
+/// their payments stay, nothing of it is sold, and only [`renew`] brings it back. `false` when there is no such site, or it is revoked already.
 ///
 /// # Errors
 /// [`SiteError`].
@@ -232,6 +238,7 @@ pub async fn revoke(controller: &Controller, site: &SiteId) -> Result<bool, Site
     let is_done = store::revoke_site(&mut transaction, site, controller.clock.now()).await?;
     transaction.commit().await?;
     if is_done {
+        controller.live.tell(Hint::Revoked(site.clone()));
         controller.live.tell(Hint::Site(site.clone()));
     }
     Ok(is_done)
@@ -304,8 +311,10 @@ pub async fn add_router(
     if tawi_shared::ids::check_id(name).is_err() {
         return Ok(AddedRouter::BadName);
     }
-    if store::get(connection, site).await?.is_none() {
-        return Ok(AddedRouter::NoSuchSite);
+    match store::get(connection, site).await? {
+        None => return Ok(AddedRouter::NoSuchSite),
+        Some(found) if found.revoked_at.is_some() => return Ok(AddedRouter::SiteRevoked),
+        Some(_) => {}
     }
     if let Some(router) = store::find_router(connection, site, name).await? {
         return Ok(AddedRouter::AlreadyThere(router));

@@ -255,6 +255,9 @@ async fn add_router(
             Ok(visit.go(&to, &Note::good(format!("Router {name} was there already."))))
         }
         AddedRouter::NoSuchSite => Err(PageError::NotFound),
+        AddedRouter::SiteRevoked => {
+            Ok(visit.go(&to, &Note::bad("The site is revoked: no router can be added to it.")))
+        }
         AddedRouter::BadName => {
             drop(transaction);
             fields.complain("name", "use lower-case letters, digits and dashes, as in routers.toml");

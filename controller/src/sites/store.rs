@@ -119,6 +119,15 @@ pub(super) async fn revoke_site(
     Ok(done.rows_affected() == 1)
 }
 
+/// Lets a revoked site back in. Its certificates stay revoked.
+pub(super) async fn readmit_site(connection: &mut Connection, site: &SiteId) -> Result<(), SiteError> {
+    sqlx::query("UPDATE sites SET revoked_at = NULL WHERE id = $1")
+        .bind(site.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// Notes a sign of life of each of `sites`.
 pub(crate) async fn note_seen(
     connection: &mut Connection,

@@ -80,7 +80,7 @@ async fn nothing_is_overwritten_and_a_refusal_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_renewed_site_has_one_good_certificate_and_a_revoked_one_none() {
+async fn a_renewed_site_has_one_good_certificate_and_a_revoked_one_none_until_it_is_renewed() {
     let office = Office::open().await;
     let site = SiteId::parse("a").unwrap();
     let renewed = async |bundle: &str| {
@@ -96,7 +96,20 @@ async fn a_renewed_site_has_one_good_certificate_and_a_revoked_one_none() {
     assert!(revoke(&office.controller, &site).await.unwrap());
     assert!(!revoke(&office.controller, &site).await.unwrap(), "a second time changes nothing");
     assert_eq!(office.revoked().await, 2);
-    assert_eq!(renewed("third").await, Added::NoSuchSite);
+    assert!(matches!(renewed("third").await, Added::Added(_)));
+    assert_eq!(office.get("a").await.unwrap().revoked_at, None);
+    assert_eq!(office.revoked().await, 2, "what the thief holds stays revoked");
+}
+
+#[tokio::test]
+async fn no_router_is_added_to_a_revoked_site() {
+    let office = Office::open().await;
+    office.add("a", "bundle", ADDRESS).await;
+    let site = SiteId::parse("a").unwrap();
+    assert!(revoke(&office.controller, &site).await.unwrap());
+    let mut write = office.controller.database.write().await.unwrap();
+    let added = add_router(&mut write, &site, "core", &office.controller.ids, UnixMillis(1)).await.unwrap();
+    assert_eq!(added, AddedRouter::SiteRevoked);
 }
 
 #[tokio::test]

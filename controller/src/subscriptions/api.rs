@@ -163,6 +163,7 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         }
         Created::NoSuchCustomer => return Err(ApiError::invalid("customer_id", "there is no such customer")),
         Created::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
+        Created::SiteRevoked => return Err(ApiError::invalid("router_id", "its site is revoked")),
         Created::NoSuchRouter => return Err(ApiError::invalid("router_id", "there is no such router")),
     };
     once.audit(Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str()).await?;

@@ -106,6 +106,8 @@ pub enum Created {
     NoSuchPlan,
     /// No such router.
     NoSuchRouter,
+    /// The router's site is shut out: nothing is sold there.
+    SiteRevoked,
 }
 
 /// What a hold or a release did.
@@ -149,6 +151,9 @@ pub async fn create(
     }
     if !known.router {
         return Ok(Created::NoSuchRouter);
+    }
+    if known.is_revoked {
+        return Ok(Created::SiteRevoked);
     }
     let id = LineId::random(ids);
     if !store::insert(connection, &id, &new, now).await? {

@@ -254,10 +254,9 @@ async fn show_new(
     let sites = sites::list(&mut reader).await?;
     let routers = sites::all_routers(&mut reader).await?;
     drop(reader);
-    let router_text = |router: &sites::Router| {
-        let site = sites.iter().find(|site| site.id == router.site);
-        let site = site.map_or(router.site.as_str(), |site| site.name.as_str());
-        Choice { id: router.id.to_string(), text: format!("{site}: {}", router.name) }
+    let offered = |router: &sites::Router| {
+        let site = sites.iter().find(|site| site.id == router.site && site.revoked_at.is_none())?;
+        Some(Choice { id: router.id.to_string(), text: format!("{}: {}", site.name, router.name) })
     };
     let page = NewPage {
         frame: visit.frame("Add subscription", Section::Customers),
@@ -265,7 +264,7 @@ async fn show_new(
         customer_id: customer.id.to_string(),
         customer_name: customer.name,
         plans: plans.iter().map(plan_choice).collect(),
-        routers: routers.iter().map(router_text).collect(),
+        routers: routers.iter().filter_map(offered).collect(),
     };
     visit.show_as(status, &page)
 }
@@ -301,6 +300,7 @@ async fn create(
             }
             Created::NoSuchCustomer => return Err(PageError::NotFound),
             Created::NoSuchPlan => fields.complain("plan", "choose a plan of the list"),
+            Created::SiteRevoked => fields.complain("router", "its site is revoked; choose another"),
             Created::NoSuchRouter => fields.complain("router", "choose a router of the list"),
         }
     }

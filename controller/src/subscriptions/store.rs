@@ -30,13 +30,17 @@ pub(super) struct Known {
     pub(super) customer: bool,
     pub(super) plan: bool,
     pub(super) router: bool,
+    /// Whether the router's site is shut out.
+    pub(super) is_revoked: bool,
 }
 
 pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) -> Result<Known, sqlx::Error> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM customers WHERE id = $1) AS customer, \
                 (SELECT COUNT(*) FROM plans WHERE id = $2) AS plan, \
-                (SELECT COUNT(*) FROM routers WHERE id = $3) AS router",
+                (SELECT COUNT(*) FROM routers WHERE id = $3) AS router, \
+                (SELECT COUNT(*) FROM routers r JOIN sites s ON s.id = r.site_id \
+                 WHERE r.id = $3 AND s.revoked_at IS NOT NULL) AS is_revoked",
     )
     .bind(new.customer.as_str())
     .bind(new.plan.as_str())
@@ -47,6 +51,7 @@ pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) ->
         customer: columns::truth(&row, "customer")?,
         plan: columns::truth(&row, "plan")?,
         router: columns::truth(&row, "router")?,
+        is_revoked: columns::truth(&row, "is_revoked")?,
     })
 }
 

@@ -49,6 +49,22 @@ async fn a_new_line_is_a_draft_and_its_name_is_taken_once_on_a_router() {
 }
 
 #[tokio::test]
+async fn nothing_is_sold_at_a_revoked_site() {
+    let (_directory, database, world) = open().await;
+    let mut write = database.write().await.unwrap();
+    sqlx::query("UPDATE sites SET revoked_at = 1").execute(&mut *write).await.unwrap();
+    let new = NewSubscription {
+        customer: world.customer.id,
+        plan: world.plan.id,
+        router: world.router,
+        username: Username::parse("line-2").unwrap(),
+        password: Password::parse("secret").unwrap(),
+    };
+    let created = create(&mut write, new, &IdSource::system(), UnixMillis(1)).await.unwrap();
+    assert_eq!(created, Created::SiteRevoked);
+}
+
+#[tokio::test]
 async fn a_held_line_comes_back_to_where_its_payments_put_it() {
     for (paid_until, now, expected) in
         [(None, 5, Status::Draft), (Some(10), 5, Status::Active), (Some(10), 10, Status::Expired)]

@@ -192,6 +192,16 @@ async fn two_who_ask_at_once_send_one_prompt() {
 }
 
 #[tokio::test]
+async fn nobody_is_asked_to_pay_for_a_line_of_a_revoked_site() {
+    let shop = Shop::open().await;
+    let mut write = shop.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE sites SET revoked_at = 1").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(shop.ask(None).await, Requested::SiteRevoked);
+    assert!(shop.handle().payments(0, 1).is_empty(), "nothing is on the phone");
+}
+
+#[tokio::test]
 async fn amounts_that_mpesa_does_not_move_are_not_asked_for() {
     let shop = Shop::open().await;
     for shillings in [0, -1, 250_001] {
