@@ -31,7 +31,7 @@ use crate::{broker, jobs, mpesa, mqtt};
 
 /// Two cores are what a controller has; more threads would only take turns.
 const WORKERS: usize = 2;
-/// How long the parts may take to end. systemd waits 90 s before it kills.
+/// How long the parts may take to end. systemd waits 45 s before it kills.
 const FAREWELL: Duration = Duration::from_secs(20);
 /// How often the state line of `systemctl status` and the watchdog are fed, when systemd asks for no watchdog.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -82,8 +82,8 @@ async fn run(config: Config, watchdog: Option<Duration>) -> Result<(), Failure> 
 /// What runs.
 struct Parts {
     controller: Controller,
-    broker: broker::RunningBroker,
     http: SocketAddr,
+    mqtt: SocketAddr,
     workers: JoinSet<(&'static str, anyhow::Result<()>)>,
 }
 
@@ -98,7 +98,6 @@ impl Parts {
                 );
             }
         }
-        self.broker.finished().await;
         self.controller.database.close().await;
     }
 }
@@ -114,14 +113,17 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         .map_err(|error| Failure::Unavailable(error.into()))?;
 
     let mut workers = JoinSet::new();
-    let link = mqtt::run(controller.clone(), broker.address.clone(), stop.clone());
+    let (listening, address) = (broker.listening, broker.address.clone());
+    let attendance = address.attendance.clone();
+    workers.spawn(named("broker", broker.finished()));
+    let link = mqtt::run(controller.clone(), address, stop.clone());
     workers.spawn(named("link to the sites", link));
     workers.spawn(named("jobs", jobs::run(controller.clone(), stop.clone())));
     workers.spawn(named("housekeeping", web::housekeeping::run(controller.clone(), stop.clone())));
 
     let mut web = Web::new(controller.clone(), config.session_lasts, stop.clone());
     web.is_https = config.is_https();
-    web.broker = Some(broker.listening);
+    web.broker = Some((listening, attendance));
     let mut callbacks = None;
     if let Some(settings) = config.mpesa {
         callbacks = Some(mpesa::callback_router(controller.clone(), &settings));
@@ -146,7 +148,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         let outcome = web::serve(listener, routes, http_stop).await;
         ("pages", outcome.map_err(anyhow::Error::from))
     });
-    Ok(Parts { controller, broker, http, workers })
+    Ok(Parts { controller, http, mqtt: listening, workers })
 }
 
 async fn named(name: &'static str, work: impl Future<Output = ()>) -> (&'static str, anyhow::Result<()>) {
@@ -169,7 +171,7 @@ fn fault(ended: Ended) -> Failure {
 
 /// Says that everything is up: to whoever reads standard output, and to systemd.
 fn announce(parts: &Parts) -> Result<(), Failure> {
-    let (http, mqtt) = (parts.http, parts.broker.listening);
+    let (http, mqtt) = (parts.http, parts.mqtt);
     tracing::info!(%http, %mqtt, version = env!("CARGO_PKG_VERSION"), "ready");
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "ready http=http://{http} mqtt={mqtt}")?;

@@ -178,7 +178,7 @@ impl SecretToken {
     }
 
     /// What rests in the database.
-    fn sha256(&self) -> String {
+    pub(crate) fn sha256(&self) -> String {
         hex(digest(&SHA256, self.0.as_bytes()).as_ref())
     }
 }

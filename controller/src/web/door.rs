@@ -1,25 +1,28 @@
-//! The listener: so many connections at once, and none that stands still.
+//! The listener: so many connections at once, so many of them from one address, and none that stands still.
 //!
-//! axum's own listener takes any number and waits for a slow request line for ever; a few hundred open sockets would
-//! then lock staff out of a controller that stands in the open.
+//! A few hundred open sockets would otherwise lock staff out of a controller that stands in the open. How long the head
+//! of a request may take is `serve.rs`.
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::extract::connect_info::Connected;
-use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::crowd::{Crowd, Present, network_of};
+
 /// Connections at once. A browser opens six; this is eighty browsers, and 20 MB at most.
 const CONNECTIONS: usize = 512;
+/// Connections from one address at once: ten browsers behind one line. A proxy on this machine brings everybody's, and
+/// is not counted.
+const CONNECTIONS_PER_ADDRESS: usize = 64;
 /// How long a connection may neither read nor write. Longer than a request may take, and than live streams are silent.
 const STANDSTILL: Duration = Duration::from_secs(75);
 /// A pause after a failed accept, so that "too many open files" does not become a busy loop.
@@ -34,6 +37,9 @@ pub struct Peer(pub SocketAddr);
 pub struct Door {
     listener: TcpListener,
     connections: Arc<Semaphore>,
+    addresses: Crowd<IpAddr>,
+    per_address: usize,
+    is_loopback_free: bool,
 }
 
 impl Door {
@@ -44,23 +50,30 @@ impl Door {
     }
 
     fn with_room_for(connections: usize, listener: TcpListener) -> Self {
-        Self { listener, connections: Arc::new(Semaphore::new(connections)) }
+        Self {
+            listener,
+            connections: Arc::new(Semaphore::new(connections)),
+            addresses: Crowd::default(),
+            per_address: CONNECTIONS_PER_ADDRESS,
+            is_loopback_free: true,
+        }
     }
-}
 
-impl Listener for Door {
-    type Io = Guarded;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Guarded, SocketAddr) {
+    /// The next connection, once there is room for it. Cancel safe.
+    pub(super) async fn accept(&mut self) -> (Guarded, SocketAddr) {
         loop {
             // The semaphore is never closed, so there is always a permit in the end.
             let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
             match self.listener.accept().await {
                 Ok((stream, address)) => {
+                    let Ok(present) = self.enter(address.ip()) else {
+                        // Without a word, which costs the least.
+                        tracing::debug!(peer.address = %address, "too many connections from there");
+                        continue;
+                    };
                     // Answers are small and wanted at once; without it a live event waits for an acknowledgement.
                     let _ = stream.set_nodelay(true);
-                    return (Guarded::new(stream, permit), address);
+                    return (Guarded::new(stream, permit, present), address);
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be taken");
@@ -70,16 +83,17 @@ impl Listener for Door {
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    /// A place for one more from `address`; nothing is held for one that is not counted.
+    fn enter(&self, address: IpAddr) -> Result<Option<Present<IpAddr>>, Full> {
+        if self.is_loopback_free && address.to_canonical().is_loopback() {
+            return Ok(None);
+        }
+        self.addresses.enter(network_of(address), self.per_address).map(Some).ok_or(Full)
     }
 }
 
-impl Connected<IncomingStream<'_, Door>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
-        Self(*stream.remote_addr())
-    }
-}
+/// An address has as many connections as it may.
+struct Full;
 
 /// A connection that ends when it stands still.
 #[derive(Debug)]
@@ -87,11 +101,16 @@ pub struct Guarded {
     stream: TcpStream,
     standstill: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
+    _present: Option<Present<IpAddr>>,
 }
 
 impl Guarded {
-    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, standstill: Box::pin(sleep(STANDSTILL)), _permit: permit }
+    fn new(
+        stream: TcpStream,
+        permit: Option<OwnedSemaphorePermit>,
+        present: Option<Present<IpAddr>>,
+    ) -> Self {
+        Self { stream, standstill: Box::pin(sleep(STANDSTILL)), _permit: permit, _present: present }
     }
 
     fn moved(&mut self) {
@@ -159,16 +178,24 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+    use crate::shutdown::Shutdown;
+    use crate::web::serve::{HEAD, serve_behind};
 
     const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
 
     async fn serve(connections: usize) -> (SocketAddr, JoinHandle<()>) {
+        serve_with(connections, |_| {}).await
+    }
+
+    async fn serve_with(connections: usize, change: impl FnOnce(&mut Door)) -> (SocketAddr, JoinHandle<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new().route("/", get(|| async { "hello" }));
-        let door = Door::with_room_for(connections, listener);
+        let mut door = Door::with_room_for(connections, listener);
+        change(&mut door);
         let serving = tokio::spawn(async move {
-            axum::serve(door, routes.into_make_service_with_connect_info::<Peer>()).await.unwrap();
+            let shutdown = Shutdown::default();
+            serve_behind(door, routes, shutdown.stop()).await;
         });
         (address, serving)
     }
@@ -190,11 +217,53 @@ mod tests {
         silent.read_to_end(&mut rest).await.unwrap();
         // A half request is answered with 408 or with nothing, and closed.
         let _ = slow.read_to_end(&mut rest).await;
-        assert!(
-            before.elapsed() >= STANDSTILL && before.elapsed() < STANDSTILL * 2,
-            "{:?}",
-            before.elapsed()
-        );
+        assert!(before.elapsed() >= HEAD && before.elapsed() < STANDSTILL, "{:?}", before.elapsed());
+        serving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_trickles_in_is_cut_off_though_it_never_stands_still() {
+        let (address, serving) = serve(10).await;
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let before = Instant::now();
+        let mut byte = [0; 1];
+        loop {
+            assert!(before.elapsed() < HEAD * 2, "it goes on for ever");
+            if slow.write_all(b"x").await.is_err() {
+                break;
+            }
+            match timeout(HEAD / 10, slow.read(&mut byte)).await {
+                Ok(Ok(1)) | Err(_) => {}
+                Ok(_) => break,
+            }
+        }
+        serving.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_kept_open_for_nothing_is_closed() {
+        let (address, serving) = serve(10).await;
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(REQUEST).await.unwrap();
+        let before = Instant::now();
+        let mut all = Vec::new();
+        idle.read_to_end(&mut all).await.unwrap();
+        assert!(all.starts_with(b"HTTP/1.1 200") && before.elapsed() < STANDSTILL, "{:?}", before.elapsed());
+        serving.abort();
+    }
+
+    #[tokio::test]
+    async fn one_address_cannot_take_all_connections() {
+        let few = |door: &mut Door| (door.per_address, door.is_loopback_free) = (1, false);
+        let (address, serving) = serve_with(10, few).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        first.write_all(REQUEST).await.unwrap();
+        assert!(is_answered(&mut first).await);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let _ = second.write_all(REQUEST).await;
+        assert!(!is_answered(&mut second).await, "it is closed at once");
+        drop(first);
         serving.abort();
     }
 

@@ -22,7 +22,7 @@ pub struct Health {
     pub status: String,
     /// Whether the database answers.
     pub database: bool,
-    /// Whether the broker takes connections.
+    /// Whether the broker takes connections, and the controller hears what its sites say.
     pub broker: bool,
     /// Whether M-Pesa is set up; nobody asks Safaricom here.
     pub mpesa_is_set_up: bool,
@@ -61,7 +61,10 @@ async fn database_answers(web: &Web) -> bool {
 }
 
 async fn broker_answers(web: &Web) -> bool {
-    let Some(mut address) = web.broker else { return false };
+    let Some((mut address, attendance)) = web.broker.clone() else { return false };
+    if !attendance.is_listening() {
+        return false;
+    }
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
     }

@@ -34,6 +34,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 
+use crate::broker::Attendance;
 use crate::mpesa::client::Daraja;
 use crate::shutdown::Stop;
 use crate::staff::SignIn;
@@ -55,8 +56,10 @@ pub struct Web {
     pub sign_in: SignIn,
     /// Whether cookies insist on HTTPS.
     pub is_https: bool,
-    /// Where the broker listens; `None` in a process without one.
-    pub broker: Option<SocketAddr>,
+    /// Where the broker listens, and whether it is listened to; `None` in a process without one.
+    pub broker: Option<(SocketAddr, Attendance)>,
+    /// Live streams that are open.
+    pub streams: live::Streams,
     /// Ends live streams when the program ends.
     pub stop: Stop,
 }
@@ -66,7 +69,15 @@ impl Web {
     #[must_use]
     pub fn new(controller: Controller, session_lasts: Duration, stop: Stop) -> Self {
         let sign_in = SignIn::new(controller.clone(), session_lasts);
-        Self { controller, daraja: None, sign_in, is_https: false, broker: None, stop }
+        Self {
+            controller,
+            daraja: None,
+            sign_in,
+            is_https: false,
+            broker: None,
+            streams: live::Streams::default(),
+            stop,
+        }
     }
 }
 

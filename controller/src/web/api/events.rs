@@ -1,10 +1,12 @@
 //! `/api/events`: live hints for programs.
 
 use axum::extract::State;
-use axum::response::{IntoResponse as _, Response};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 
+use super::caller::bearer;
 use super::{ApiError, Caller};
-use crate::staff::Permission;
+use crate::staff::{Permission, SecretToken};
 use crate::web::{Web, live};
 
 /// Hints that something changed, as server-sent events, from now on.
@@ -16,9 +18,23 @@ use crate::web::{Web, live};
     responses(
         (status = 200, description = "A stream of events", body = String, content_type = "text/event-stream"),
         (status = 401, description = "No token, or not one of ours", body = super::Problem),
+        (status = 429, description = "The token has as many streams open as it may", body = super::Problem),
     ),
 )]
-pub async fn events(caller: Caller, State(web): State<Web>) -> Result<Response, ApiError> {
+pub async fn events(
+    caller: Caller,
+    State(web): State<Web>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     caller.require(Permission::Read)?;
-    Ok(live::stream(&web).into_response())
+    let listener = live::Listener::Program(SecretToken::received(bearer(&headers).unwrap_or_default()));
+    live::stream(&web, listener).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too_many_streams",
+            "this token has as many streams open as it may",
+            "close one that is no longer read",
+        )
+        .retry_after(60)
+    })
 }

@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use crate::broker::Attendance;
 use crate::customers::account_number::AccountNumber;
 use crate::live::Hint;
-use crate::staff::Role;
+use crate::staff::{self, Role, SecretToken};
+use crate::web::Web;
 use crate::web::testing::{DEADLINE, Served};
 
 #[tokio::test]
@@ -94,6 +96,57 @@ async fn next(stream: &mut reqwest::Response) -> String {
     String::from_utf8(chunk.to_vec()).unwrap()
 }
 
+/// A stream of somebody, after its first event.
+async fn listen(request: reqwest::RequestBuilder) -> reqwest::Response {
+    let mut stream = request.send().await.unwrap();
+    assert_eq!(stream.status(), 200);
+    assert!(stream.chunk().await.unwrap().is_some());
+    stream
+}
+
+#[tokio::test]
+async fn a_stream_ends_soon_after_whoever_listens_was_sent_away() {
+    let look_often = |web: &mut Web| web.streams.look_again = Duration::from_millis(20);
+    let served = Served::start_with(look_often, false).await;
+    let browser = served.browser(Role::Viewer).await;
+    let token = browser.cookies["tawi_session"].clone();
+    let program = served.program(Role::Viewer).await;
+    let live = program.client.get(format!("{}/live", served.base));
+    let mut page = listen(live.header("cookie", format!("tawi_session={token}"))).await;
+    let events = program.client.get(format!("{}/api/events", served.base));
+    let mut events = listen(events.bearer_auth(&program.token)).await;
+    let mut write = served.controller.database.write().await.unwrap();
+    staff::close_session(&mut write, &SecretToken::received(&token)).await.unwrap();
+    sqlx::query("UPDATE api_tokens SET revoked_at = 1").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    for stream in [&mut page, &mut events] {
+        let ended = async { while stream.chunk().await.unwrap().is_some() {} };
+        tokio::time::timeout(DEADLINE, ended).await.expect("it ends though the connection stands");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn one_token_opens_only_so_many_streams() {
+    let served = Served::start().await;
+    let program = served.program(Role::Viewer).await;
+    let ask = || program.client.get(format!("{}/api/events", served.base)).bearer_auth(&program.token);
+    let mut open = Vec::new();
+    let refused = loop {
+        let stream = ask().send().await.unwrap();
+        if stream.status() != 200 {
+            break stream.status().as_u16();
+        }
+        open.push(stream);
+        assert!(open.len() < 20, "there is no end");
+    };
+    assert_eq!((open.len(), refused), (8, 429));
+    let other = served.program(Role::Viewer).await;
+    let url = format!("{}/api/events", served.base);
+    assert_eq!(other.client.get(url).bearer_auth(&other.token).send().await.unwrap().status(), 200);
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn a_stranger_hears_nothing_live() {
     let served = Served::start().await;
@@ -103,11 +156,16 @@ async fn a_stranger_hears_nothing_live() {
 }
 
 #[tokio::test]
-async fn health_tells_whether_the_broker_listens() {
+async fn health_tells_whether_the_broker_listens_and_is_listened_to() {
     let broker = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = broker.local_addr().unwrap();
-    let served = Served::start_with(|web| web.broker = Some(address), false).await;
+    let attendance = Attendance::default();
+    let heard = attendance.clone();
+    let served = Served::start_with(|web| web.broker = Some((address, heard)), false).await;
     let mut stranger = served.stranger();
+    let deaf = stranger.get("/health").await;
+    assert_eq!((deaf.status, deaf.json()["broker"].as_bool()), (200, Some(false)), "nobody hears the sites");
+    attendance.begin();
     let healthy = stranger.get("/health").await;
     assert_eq!((healthy.status, healthy.json()["status"].as_str()), (200, Some("ok")));
     drop(broker);
