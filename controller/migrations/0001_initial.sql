@@ -216,6 +216,9 @@ CREATE INDEX payment_intents_by_subscription ON payment_intents (subscription_id
 CREATE INDEX payment_intents_by_customer ON payment_intents (customer_id, created_at);
 CREATE INDEX payment_intents_by_query ON payment_intents (next_query_at);
 CREATE INDEX payment_intents_by_created_at ON payment_intents (created_at);
+-- Holds only what a person has to look at.
+CREATE INDEX payment_intents_for_review ON payment_intents (updated_at, id)
+    WHERE state IN ('paid_unreceipted', 'review');
 
 -- Every callback body, committed before it is answered.
 CREATE TABLE callback_bodies (
@@ -227,9 +230,12 @@ CREATE TABLE callback_bodies (
     is_hex BIGINT NOT NULL DEFAULT 0,
     received_at BIGINT NOT NULL,
     processed_at BIGINT,
-    outcome TEXT NOT NULL DEFAULT ''
+    outcome TEXT NOT NULL DEFAULT '',
+    needs_person BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX callback_bodies_unprocessed ON callback_bodies (processed_at, received_at);
+-- Holds only what a person has to look at: the list is short, and the table is not.
+CREATE INDEX callback_bodies_for_review ON callback_bodies (received_at, id) WHERE needs_person = 1;
 
 -- One row per receipt, however many callbacks and statements speak of it.
 CREATE TABLE payments (

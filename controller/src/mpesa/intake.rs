@@ -83,7 +83,9 @@ pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> 
         match credit::take_in(&mut savepoint, callback, &controller.ids, now).await {
             Ok(taken_in) => {
                 let outcome = taken_in.outcome.to_string();
-                store::close_callback(&mut savepoint, &callback.id, Some(now), &outcome).await?;
+                let needs_person = taken_in.outcome.needs_a_person();
+                store::close_callback(&mut savepoint, &callback.id, Some(now), &outcome, needs_person)
+                    .await?;
                 savepoint.commit().await?;
                 taken.push((callback, taken_in));
             }
@@ -91,7 +93,7 @@ pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> 
                 savepoint.rollback().await?;
                 tracing::error!(callback.id = %callback.id, "a callback cannot be taken in, and will be tried again: {error}");
                 let outcome = format!("failed: {error}");
-                store::close_callback(&mut transaction, &callback.id, None, &outcome).await?;
+                store::close_callback(&mut transaction, &callback.id, None, &outcome, true).await?;
             }
         }
     }

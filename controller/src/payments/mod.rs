@@ -9,6 +9,7 @@ pub(crate) mod credit;
 pub mod pages;
 pub mod progress;
 mod request;
+mod review;
 mod store;
 pub mod traces;
 
@@ -19,7 +20,7 @@ use thiserror::Error;
 
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
-use crate::ids::{CallbackId, CustomerId, IntentId, LineId, PaymentId};
+use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::ledger::LedgerError;
 use crate::money::Money;
 use crate::mpesa;
@@ -28,6 +29,7 @@ use crate::mpesa::intent::Intent;
 use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
+pub use review::{ForReview, ReviewKind, ReviewTarget, for_review};
 use traces::Trace;
 
 /// Rows of the "paid but not connected" list: more than that is one incident, not a list.
@@ -78,21 +80,6 @@ pub struct Taken {
     pub amount: Money,
     /// In how many payments.
     pub payments: u64,
-}
-
-/// A callback that a person has to look at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReviewItem {
-    /// The stored body.
-    pub callback: CallbackId,
-    /// The request whose path it came on.
-    pub intent: Option<IntentId>,
-    /// That request's customer.
-    pub customer: Option<CustomerId>,
-    /// When it came.
-    pub received_at: UnixMillis,
-    /// Why it needs a person.
-    pub outcome: String,
 }
 
 /// Why payments cannot be read or written.
@@ -212,14 +199,6 @@ pub async fn unconnected(
     older_than: Duration,
 ) -> Result<Vec<PaymentRow>, PaymentError> {
     Ok(store::unverified_rows(connection, now.minus(older_than), UNCONNECTED_ROWS).await?)
-}
-
-/// Callbacks that a person has to look at, newest first.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn for_review(connection: &mut Connection, limit: u32) -> Result<Vec<ReviewItem>, PaymentError> {
-    Ok(store::for_review(connection, limit).await?)
 }
 
 #[cfg(test)]

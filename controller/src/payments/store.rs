@@ -4,12 +4,14 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::credit::{Owner, PROVIDER, Told};
+use super::review::{ForReview, ReviewKind};
 use super::traces;
-use super::{Payment, PaymentRow, ReviewItem, Taken};
+use super::{Payment, PaymentRow, Taken};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 
 /// The columns that [`read_row`] reads, with what follows the joins.
@@ -207,31 +209,91 @@ pub(super) async fn taken_between(
     })
 }
 
-/// The words are those of `CallbackOutcome`, and of the intake for what failed.
-pub(super) async fn for_review(
+/// Callbacks that a person has to look at, newest first. What is known of the money is what its request says.
+pub(super) async fn callbacks_for_review(
     connection: &mut Connection,
-    limit: u32,
-) -> Result<Vec<ReviewItem>, sqlx::Error> {
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT b.id, b.received_at, b.outcome, i.id AS intent_id, i.customer_id \
+        "SELECT b.id, b.received_at AS since, b.outcome, i.amount_cents, i.receipt_number, i.customer_id, \
+                COALESCE(c.name, '') AS customer_name \
          FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
-         WHERE b.outcome LIKE 'review:%' OR b.outcome LIKE 'not understood:%' OR b.outcome LIKE 'failed:%' \
-         ORDER BY b.received_at DESC, b.id LIMIT $1",
+         LEFT JOIN customers c ON c.id = i.customer_id \
+         WHERE b.needs_person = 1 ORDER BY b.received_at DESC, b.id DESC LIMIT $1",
     )
-    .bind(i64::from(limit))
+    .bind(limit)
     .fetch_all(connection)
     .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(ReviewItem {
-                callback: columns::parsed(row, "id")?,
-                intent: columns::parsed_or_none(row, "intent_id")?,
-                customer: columns::parsed_or_none(row, "customer_id")?,
-                received_at: columns::instant(row, "received_at")?,
-                outcome: row.try_get("outcome")?,
-            })
-        })
-        .collect()
+    let item = |row: &Row| {
+        let kind = ReviewKind::Callback(columns::parsed(row, "id")?);
+        read_for_review(row, kind, row.try_get("outcome")?)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Requests whose end a person has to find out, newest first.
+pub(super) async fn requests_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT i.id, i.updated_at AS since, i.state, COALESCE(i.result_code, '') AS result_code, \
+                COALESCE(i.result_description, '') AS result_description, i.amount_cents, i.receipt_number, \
+                i.customer_id, c.name AS customer_name \
+         FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
+         WHERE i.state IN ('paid_unreceipted', 'review') ORDER BY i.updated_at DESC, i.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let (state, code): (String, String) = (row.try_get("state")?, row.try_get("result_code")?);
+        let description: String = row.try_get("result_description")?;
+        let reason = if state == "review" {
+            format!("M-Pesa answered what nobody has seen before: {code} {description}").trim_end().to_owned()
+        } else {
+            "M-Pesa says that it is paid, and the receipt has not come".to_owned()
+        };
+        read_for_review(row, ReviewKind::Request(columns::parsed(row, "id")?), reason)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Payments that are nobody's, newest first.
+pub(super) async fn payments_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.received_at AS since, p.account_reference, p.amount_cents, p.receipt_number, \
+                p.customer_id, '' AS customer_name \
+         FROM payments p WHERE p.customer_id IS NULL ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let typed: String = row.try_get("account_reference")?;
+        let reason = if typed.is_empty() {
+            "nobody knows whose it is: no account was given".to_owned()
+        } else {
+            format!("nobody knows whose it is: the account that was typed is {typed:?}")
+        };
+        read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason)
+    };
+    rows.iter().map(item).collect()
+}
+
+fn read_for_review(row: &Row, kind: ReviewKind, reason: String) -> Result<ForReview, sqlx::Error> {
+    Ok(ForReview {
+        kind,
+        reason,
+        amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
+        receipt_number: row.try_get("receipt_number")?,
+        since: columns::instant(row, "since")?,
+        customer: columns::parsed_or_none(row, "customer_id")?,
+        customer_name: row.try_get("customer_name")?,
+    })
 }
 
 fn read_row(row: &Row) -> Result<PaymentRow, sqlx::Error> {

@@ -5,5 +5,6 @@ mod callbacks;
 mod paying;
 mod pulling;
 mod queries;
+mod reviewing;
 mod shop;
 mod shuffled;

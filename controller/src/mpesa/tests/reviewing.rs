@@ -1,0 +1,94 @@
+//! What a person is shown: everything that no rule could decide, and nothing else.
+
+use daraja_sim::{Behaviour, Phone};
+
+use super::shop::{Shop, success};
+use crate::money::Money;
+use crate::mpesa::intent::Event;
+use crate::mpesa::{intake, store};
+use crate::payments::{self, ForReview, ReviewKind, ReviewTarget};
+
+async fn for_review(shop: &Shop, limit: i64) -> Vec<ForReview> {
+    let mut read = shop.controller.database.read().await.unwrap();
+    payments::for_review(&mut read, limit).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_ended_strangely_is_listed_until_its_receipt_comes() {
+    let shop = Shop::open().await;
+    let fail =
+        Phone { behaviour: Behaviour::Fail, result_code: Some("31337".to_owned()), ..Phone::default() };
+    shop.phone(fail);
+    let intent = shop.pay(None).await;
+    assert_eq!(shop.outcomes().await, ["noted: review"]);
+    let items = for_review(&shop, 9).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    let item = &items[0];
+    assert_eq!(item.kind, ReviewKind::Request(intent.id.clone()));
+    assert!(item.reason.contains("31337"), "{}", item.reason);
+    assert_eq!((item.amount, item.receipt_number.as_deref()), (Some(intent.amount), None));
+    assert_eq!((item.since, item.customer_name.as_str()), (intent.updated_at, "Corner Shop"));
+    assert_eq!(item.target(), Some(ReviewTarget::Customer(intent.customer.clone())));
+    shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500")).await;
+    shop.take_in().await;
+    assert_eq!(for_review(&shop, 9).await, []);
+}
+
+#[tokio::test]
+async fn a_request_that_is_paid_without_a_receipt_is_listed() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    let mut write = shop.controller.database.write().await.unwrap();
+    let said = intent.clone().apply(Event::QueryPaid, shop.controller.clock.now()).unwrap();
+    store::update_intent(&mut write, &said).await.unwrap();
+    write.commit().await.unwrap();
+    let items = for_review(&shop, 9).await;
+    assert_eq!(items.iter().map(|item| &item.kind).collect::<Vec<_>>(), [&ReviewKind::Request(intent.id)]);
+}
+
+#[tokio::test]
+async fn a_payment_of_nobody_is_listed_with_what_was_typed() {
+    let shop = Shop::open().await;
+    shop.pay(None).await;
+    shop.execute(
+        "UPDATE payments SET customer_id = NULL, subscription_id = NULL, account_reference = 'rent november'",
+    )
+    .await;
+    let items = for_review(&shop, 9).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    let ReviewKind::Payment(payment) = items[0].kind.clone() else { panic!("{items:?}") };
+    assert_eq!(items[0].target(), Some(ReviewTarget::Payment(payment)));
+    assert!(items[0].reason.contains("rent november"), "{}", items[0].reason);
+    assert_eq!(items[0].amount, Some(Money::from_cents(150_000)));
+    assert!(items[0].receipt_number.is_some());
+}
+
+#[tokio::test]
+async fn a_callback_that_cannot_be_taken_in_is_listed_until_it_can() {
+    let shop = Shop::open().await;
+    shop.prompt(None).await;
+    assert!(shop.handle().settled(super::shop::DEADLINE).await);
+    shop.execute("ALTER TABLE payment_traces RENAME TO payment_traces_away").await;
+    intake::take_in_some(&shop.controller, false).await.unwrap();
+    let items = for_review(&shop, 9).await;
+    assert!(matches!(items.as_slice(), [ForReview { kind: ReviewKind::Callback(_), .. }]), "{items:?}");
+    assert!(items[0].reason.starts_with("failed:"), "{}", items[0].reason);
+    shop.execute("ALTER TABLE payment_traces_away RENAME TO payment_traces").await;
+    intake::take_in_some(&shop.controller, true).await.unwrap();
+    assert_eq!(for_review(&shop, 9).await, []);
+}
+
+#[tokio::test]
+async fn the_newest_come_first_and_no_more_than_asked_for() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    for second in 0..3 {
+        shop.deliver_to(&intent, format!("junk {second}")).await;
+        shop.controller.clock.advance(std::time::Duration::from_secs(1));
+    }
+    shop.take_in().await;
+    let items = for_review(&shop, 2).await;
+    assert_eq!(items.len(), 2);
+    assert!(items[0].since > items[1].since);
+    assert_eq!(for_review(&shop, 0).await, []);
+}
