@@ -14,6 +14,11 @@ use super::evidence::{CheckoutId, Reason, text_of};
 const TOKEN_CODES: [&str; 4] = ["404.001.03", "400.003.01", "401.002.01", "401.003.01"];
 /// Codes of a gateway that did not pass the request on: too much at once, or today.
 const BUSY_CODES: [&str; 2] = ["500.003.02", "500.003.03"];
+/// Where the gateway's faults come from that it finds before it passes a request on. Any other fault, such as
+/// `messaging.adaptors.http.flow.GatewayTimeout` or an unexpected end of the answer, may come after that.
+const FAULTS_BEFORE: [&str; 3] = ["keymanagement.", "oauth.", "policies."];
+/// Words of the gateway's faults for too much at once or today, as in `policies.ratelimit.SpikeArrestViolation`.
+const FAULTS_BUSY: [&str; 2] = ["spikearrest", "quota"];
 /// "Overloaded", and three other things, told apart by the text alone.
 const OVERLOADED: &str = "500.001.1001";
 /// Texts of [`OVERLOADED`] that say that nothing was started.
@@ -194,10 +199,7 @@ fn refusal(answer: &Answer<'_>) -> Option<Option<Refusal>> {
     if let Some(fault) = &answer.fault {
         let code = text(fault.detail.as_ref().and_then(|detail| detail.code));
         let reason = Reason::new(&code, &text(fault.text));
-        // The gateway refuses before it passes anything on.
-        let lowered = code.to_ascii_lowercase();
-        let is_token = lowered.contains("invalid_access_token") || lowered.contains("access_token_expired");
-        return Some(Some(if is_token { Refusal::Token } else { Refusal::Final(reason) }));
+        return Some(refusal_of_fault(&code, reason));
     }
     let code = text(answer.error_code);
     if code.is_empty() {
@@ -216,6 +218,21 @@ fn refusal(answer: &Answer<'_>) -> Option<Option<Refusal>> {
         Some(Refusal::Final(reason))
     } else {
         None
+    })
+}
+
+/// What a fault of the gateway proves: `None` when the request may have been passed on before.
+fn refusal_of_fault(code: &str, reason: Reason) -> Option<Refusal> {
+    let lowered = code.to_ascii_lowercase();
+    if !FAULTS_BEFORE.iter().any(|origin| lowered.starts_with(origin)) {
+        return None;
+    }
+    let is_token = lowered.contains("invalid_access_token") || lowered.contains("access_token_expired");
+    let is_busy = lowered.starts_with("policies.") && FAULTS_BUSY.iter().any(|word| lowered.contains(word));
+    Some(match (is_token, is_busy) {
+        (true, _) => Refusal::Token,
+        (false, true) => Refusal::Busy(reason),
+        (false, false) => Refusal::Final(reason),
     })
 }
 

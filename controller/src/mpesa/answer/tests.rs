@@ -51,6 +51,10 @@ fn a_push_is_accepted_refused_or_unknown() {
     check(&fault("keymanagement.service.invalid_access_token"), PushAnswer::Refused(Refusal::Token));
     let product = "keymanagement.service.InvalidAPICallAsNoApiProductMatchFound";
     check(&fault(product), refused(product, "x"));
+    check(&fault("oauth.v2.InvalidApiKey"), refused("oauth.v2.InvalidApiKey", "x"));
+    for code in ["policies.ratelimit.SpikeArrestViolation", "policies.ratelimit.QuotaViolation"] {
+        check(&fault(code), busy(code));
+    }
     let unknown = [
         "",
         "<html></html>",
@@ -64,6 +68,23 @@ fn a_push_is_accepted_refused_or_unknown() {
         check(body, PushAnswer::Unknown);
     }
     check(&error("500.003.1001", "internal"), PushAnswer::Unknown);
+}
+
+#[test]
+fn a_fault_that_may_come_after_forwarding_leaves_open_whether_the_phone_rings() {
+    for code in [
+        "messaging.adaptors.http.flow.GatewayTimeout",
+        "messaging.adaptors.http.flow.UnexpectedEOFAtTarget",
+        "messaging.adaptors.http.flow.ErrorResponseCode",
+        "messaging.runtime.TARGET_READ_TIMEOUT",
+        "flow.APITimedOut",
+        "steps.javascript.ScriptExecutionFailed",
+        "",
+    ] {
+        assert_eq!(of_push(fault(code).as_bytes()), PushAnswer::Unknown, "{code}");
+        assert!(!is_token_refused(fault(code).as_bytes()), "{code}");
+    }
+    assert_eq!(of_push(br#"{"fault":{"faultstring":"Gateway Timeout"}}"#), PushAnswer::Unknown);
 }
 
 #[test]

@@ -98,6 +98,17 @@ async fn a_push_whose_reply_is_lost_is_not_sent_again_and_its_callback_is_booked
 }
 
 #[tokio::test]
+async fn a_gateway_that_gives_up_waiting_proves_nothing_and_no_second_prompt_is_sent() {
+    let shop = Shop::open().await;
+    shop.handle().set_faults(&FaultsChange { time_out_next: Some(1), ..FaultsChange::default() }).unwrap();
+    let Requested::NotKnown(intent) = shop.ask(None).await else { panic!("it was called a refusal") };
+    assert!(matches!(shop.ask(None).await, Requested::AlreadyOpen { .. }));
+    shop.settle().await;
+    assert!(shop.intent(&intent).await.receipt().is_some());
+    assert_eq!((shop.handle().prompts(0, 9).len(), shop.books().await), (1, Books::PAID_ONCE));
+}
+
+#[tokio::test]
 async fn a_customer_who_cancels_or_ignores_the_prompt_pays_nothing_and_may_still_pay() {
     let shop = Shop::open().await;
     shop.phone_that(Behaviour::Refuse);

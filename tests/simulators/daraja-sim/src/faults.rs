@@ -91,6 +91,8 @@ pub struct Faults {
     pub oauth_busy_next: u32,
     /// How many of the next accepted pushes get no answer: the connection closes, the prompt goes out.
     pub lose_reply_next: u32,
+    /// How many of the next accepted pushes the gateway gives up waiting for: an Apigee fault, the prompt goes out.
+    pub time_out_next: u32,
     /// What the STK query says.
     pub query: QueryManner,
     /// The code for dead tokens; `null`: `404.001.03` for STK, `401.003.01` for C2B, `400.003.01` for Pull.
@@ -117,6 +119,8 @@ pub struct FaultsChange {
     pub oauth_busy_next: Option<u32>,
     /// See [`Faults::lose_reply_next`].
     pub lose_reply_next: Option<u32>,
+    /// See [`Faults::time_out_next`].
+    pub time_out_next: Option<u32>,
     /// See [`Faults::query`].
     pub query: Option<QueryManner>,
     /// See [`Faults::token_error`]. Back to `null` only with all other faults.
@@ -164,6 +168,7 @@ impl Faults {
         set(&mut self.html_next, change.html_next.as_ref());
         set(&mut self.oauth_busy_next, change.oauth_busy_next.as_ref());
         set(&mut self.lose_reply_next, change.lose_reply_next.as_ref());
+        set(&mut self.time_out_next, change.time_out_next.as_ref());
         set(&mut self.query, change.query.as_ref());
         set(&mut self.no_product, change.no_product.as_ref());
         set(&mut self.rule_17, change.rule_17.as_ref());
@@ -175,6 +180,11 @@ impl Faults {
     /// Uses up one lost answer, if one is due.
     pub(crate) fn lose_this_reply(&mut self) -> bool {
         take_one(&mut self.lose_reply_next)
+    }
+
+    /// Uses up one time-out after forwarding, if one is due.
+    pub(crate) fn time_out_this_reply(&mut self) -> bool {
+        take_one(&mut self.time_out_next)
     }
 
     fn meet(&mut self, path: &str) -> Option<Early> {

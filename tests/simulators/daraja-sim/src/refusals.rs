@@ -96,6 +96,15 @@ pub(crate) fn no_product_match() -> Response {
     (StatusCode::UNAUTHORIZED, Json(body)).into_response()
 }
 
+/// What Apigee answers when Daraja, to which it has passed the request on, takes too long: nothing was refused.
+pub(crate) fn gateway_timeout() -> Response {
+    let body = json!({"fault": {
+        "faultstring": "Gateway Timeout",
+        "detail": {"errorcode": "messaging.adaptors.http.flow.GatewayTimeout"},
+    }});
+    (StatusCode::GATEWAY_TIMEOUT, Json(body)).into_response()
+}
+
 /// What stands before Daraja answers when Daraja is down.
 pub(crate) fn html_page() -> Response {
     let page = "<html><head><title>503 Service Temporarily Unavailable</title></head>\

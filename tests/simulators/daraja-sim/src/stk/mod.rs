@@ -25,7 +25,7 @@ use crate::identifiers::CheckoutRequestId;
 use crate::oauth::{self, Family};
 use crate::phones::Phone;
 use crate::prompts::MAX_WAITING;
-use crate::refusals::Refusal;
+use crate::refusals::{self, Refusal};
 use crate::stk::query::QueryAnswer;
 use crate::stk::validation::Push;
 
@@ -62,6 +62,7 @@ struct Accepted {
     reply: PushReply,
     phone: Phone,
     reply_is_lost: bool,
+    times_out: bool,
 }
 
 /// Answers `/mpesa/stkpush/v1/processrequest`.
@@ -90,6 +91,9 @@ pub(crate) async fn push(
     }
     if accepted.reply_is_lost {
         cut.cut();
+    }
+    if accepted.times_out {
+        return refusals::gateway_timeout();
     }
     Json(accepted.reply).into_response()
 }
@@ -123,7 +127,8 @@ fn accept(gateway: &Gateway, push: Push) -> Result<Accepted, Refusal> {
             response_description: ACCEPTED,
             customer_message: ACCEPTED,
         };
-        Ok(Accepted { reply, phone, reply_is_lost: state.faults.lose_this_reply() })
+        let reply_is_lost = state.faults.lose_this_reply();
+        Ok(Accepted { reply, phone, reply_is_lost, times_out: state.faults.time_out_this_reply() })
     })
 }
 

@@ -65,6 +65,18 @@ async fn a_lost_reply_closes_the_connection_but_the_customer_still_pays() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_gives_up_waiting_answers_with_a_fault_and_the_customer_still_pays() {
+    let merchant = Merchant::start().await;
+    let token = merchant.token().await;
+    merchant.handle().set_faults(&FaultsChange { time_out_next: Some(1), ..FaultsChange::default() }).unwrap();
+    let (status, body) = send(merchant.push_call(&token, &merchant.push_body())).await;
+    assert_eq!(status, 504);
+    assert_eq!(body["fault"]["detail"]["errorcode"], "messaging.adaptors.http.flow.GatewayTimeout");
+    merchant.settled().await;
+    assert_eq!(merchant.handle().payments(0, 10).len(), 1);
+}
+
+#[tokio::test]
 async fn a_slow_reply_comes_behind_its_own_callback() {
     let merchant = Merchant::start().await;
     let token = merchant.token().await;
