@@ -1,7 +1,7 @@
 //! The client of Daraja: one token for all, deadlines on every call, three answers to a push.
 //!
 //! Getting a token kills the one before it, so there is one owner of the token for all clones, and one request for it
-//! at a time. A push is repeated only when the answer proves that nothing was sent. What answers mean is `answer`.
+//! at a time, whose failure is shared as well. A push leaves soon or never. It is repeated only when the answer proves that nothing was sent. What answers mean is `answer`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use tawi_shared::{Clock, UnixMillis};
 use thiserror::Error;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, PushAnswer, QueryAnswer, Refusal, TokenAnswer};
 use super::evidence::{CheckoutId, Reason};
@@ -26,6 +26,13 @@ const TOTAL: Duration = Duration::from_secs(30);
 const ANSWER_BYTES: usize = 512 * 1024;
 /// A token is replaced so long before it dies, so that none dies on the way.
 const TOKEN_MARGIN: Duration = Duration::from_secs(60);
+/// How long a push may wait for a token, and for its turn after a refusal, before it is not sent at all. With the time
+/// that a connection may take it leaves within 30 s or never: long before its request counts as lost (120 s) and another
+/// may be sent.
+const BEGINS_WITHIN: Duration = Duration::from_secs(20);
+/// How long a failure to get a token is the answer for everybody: those who queued behind it would each wait as long
+/// again, and a person who tries once more has not read the message before that.
+const FAILURE_KEPT: Duration = Duration::from_secs(2);
 /// Pauses before a push that found the gateway busy is sent again: together within what a person waits for.
 const BUSY_PAUSES: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
 
@@ -39,13 +46,25 @@ pub struct Daraja {
     http: reqwest::Client,
     settings: Arc<MpesaSettings>,
     clock: Clock,
-    token: Arc<Mutex<Option<HeldToken>>>,
+    token: Arc<Mutex<Held>>,
 }
 
 /// Why there is no client.
 #[derive(Debug, Error)]
 #[error("making the M-Pesa client: {0}")]
 pub struct DarajaError(#[source] reqwest::Error);
+
+/// What is known of the token.
+#[derive(Debug, Default)]
+enum Held {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// The one in force.
+    Token(HeldToken),
+    /// It could not be had just now.
+    Failed { reason: Reason, until: Instant },
+}
 
 #[derive(Clone)]
 struct HeldToken {
@@ -91,16 +110,20 @@ impl Daraja {
         &self.settings
     }
 
-    /// Asks a phone for money. Takes at most about two minutes. Never sent twice unless it certainly reached nobody.
+    /// Asks a phone for money. Takes at most 80 s, and is sent in the first 30 s or never. Never sent twice unless it
+    /// certainly reached nobody.
     pub async fn push(&self, push: &Push) -> PushAnswer {
+        let deadline = after(BEGINS_WITHIN);
+        let mut refused = Refusal::Final(Reason::new("", "M-Pesa gave no access token in time"));
         let mut pauses = BUSY_PAUSES.iter();
         let mut token_was_dead = false;
         loop {
-            let body = stk::push_body(&self.settings, push, self.now());
-            let bearer = match self.bearer().await {
-                Ok(bearer) => bearer,
-                Err(reason) => return PushAnswer::Refused(Refusal::Final(reason)),
+            let bearer = match timeout_at(deadline, self.bearer()).await {
+                Ok(Ok(bearer)) if Instant::now() < deadline => bearer,
+                Ok(Err(reason)) => return PushAnswer::Refused(Refusal::Final(reason)),
+                Ok(Ok(_)) | Err(_) => return PushAnswer::Refused(refused),
             };
+            let body = stk::push_body(&self.settings, push, self.now());
             let answer = match self.post(PUSH_PATH, &bearer, &body).await {
                 Exchange::Answered(body) => answer::of_push(&body),
                 Exchange::NotSent(reason) => PushAnswer::Refused(Refusal::Final(reason)),
@@ -109,12 +132,16 @@ impl Daraja {
             match answer {
                 PushAnswer::Refused(Refusal::Token) if !token_was_dead => {
                     token_was_dead = true;
+                    refused = Refusal::Token;
                     self.drop_token(&bearer).await;
                 }
-                PushAnswer::Refused(Refusal::Busy(reason)) => match pauses.next() {
-                    Some(pause) => tokio::time::sleep(*pause).await,
-                    None => return PushAnswer::Refused(Refusal::Busy(reason)),
-                },
+                PushAnswer::Refused(Refusal::Busy(reason)) => {
+                    refused = Refusal::Busy(reason);
+                    match pauses.next() {
+                        Some(pause) => tokio::time::sleep(*pause).await,
+                        None => return PushAnswer::Refused(refused),
+                    }
+                }
                 other => return other,
             }
         }
@@ -162,28 +189,39 @@ impl Daraja {
         self.clock.now()
     }
 
-    /// The token in force, or a new one. Callers queue here while one of them fetches it.
+    /// The token in force, or a new one. Callers queue here while one of them fetches it, and share how that ended.
     async fn bearer(&self) -> Result<HeaderValue, Reason> {
         let mut held = self.token.lock().await;
-        if let Some(token) = held.as_ref()
-            && token.good_until > Instant::now()
-        {
-            return Ok(token.bearer.clone());
+        match &*held {
+            Held::Token(token) if token.good_until > Instant::now() => return Ok(token.bearer.clone()),
+            Held::Failed { reason, until } if *until > Instant::now() => return Err(reason.clone()),
+            Held::Nothing | Held::Token(_) | Held::Failed { .. } => {}
         }
+        match self.fetch_token().await {
+            Ok(token) => {
+                let bearer = token.bearer.clone();
+                *held = Held::Token(token);
+                Ok(bearer)
+            }
+            Err(reason) => {
+                tracing::warn!(result.code = %reason.code, "M-Pesa gave no access token: {}", reason.description);
+                *held = Held::Failed { reason: reason.clone(), until: after(FAILURE_KEPT) };
+                Err(reason)
+            }
+        }
+    }
+
+    async fn fetch_token(&self) -> Result<HeldToken, Reason> {
         let asked_at = Instant::now();
-        let answer = self.fetch_token().await.inspect_err(|reason| {
-            tracing::warn!(result.code = %reason.code, "M-Pesa gave no access token: {}", reason.description);
-        })?;
+        let answer = self.ask_for_token().await?;
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
             .map_err(|_| Reason::new("", "the access token is not a header value"))?;
         bearer.set_sensitive(true);
         let life = Duration::from_secs(answer.lives_seconds).saturating_sub(TOKEN_MARGIN);
-        let good_until = asked_at.checked_add(life).unwrap_or(asked_at);
-        *held = Some(HeldToken { bearer: bearer.clone(), good_until });
-        Ok(bearer)
+        Ok(HeldToken { bearer, good_until: asked_at.checked_add(life).unwrap_or(asked_at) })
     }
 
-    async fn fetch_token(&self) -> Result<TokenAnswer, Reason> {
+    async fn ask_for_token(&self) -> Result<TokenAnswer, Reason> {
         let url = format!("{}{TOKEN_PATH}", self.settings.base_url);
         let secret = self.settings.consumer_secret.reveal();
         let request = self.http.get(url).basic_auth(&self.settings.consumer_key, Some(secret));
@@ -197,8 +235,8 @@ impl Daraja {
     /// Forgets a token that was refused, unless somebody has replaced it already.
     async fn drop_token(&self, refused: &HeaderValue) {
         let mut held = self.token.lock().await;
-        if held.as_ref().is_some_and(|token| token.bearer == *refused) {
-            *held = None;
+        if matches!(&*held, Held::Token(token) if token.bearer == *refused) {
+            *held = Held::Nothing;
         }
     }
 
@@ -206,6 +244,11 @@ impl Daraja {
         let url = format!("{}{path}", self.settings.base_url);
         exchange(self.http.post(url).header(AUTHORIZATION, bearer.clone()).json(body)).await
     }
+}
+
+fn after(span: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(span).unwrap_or(now)
 }
 
 /// Sends a request and reads the answer, whatever its status.

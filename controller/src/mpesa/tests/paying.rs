@@ -6,13 +6,23 @@ use daraja_sim::{Behaviour, CallbackFaults, FaultsChange, Phone, Redelivery};
 use tawi_shared::wire::Access;
 
 use super::shop::{Books, DEADLINE, Shop, daraja};
+use crate::customers::account_number::AccountNumber;
+use crate::customers::phone::Msisdn;
+use crate::database::Database;
 use crate::desired;
 use crate::entitlements::Status;
+use crate::ids::IdSource;
 use crate::live::Hint;
-use crate::mpesa::run_callbacks;
+use crate::money::Money;
+use crate::mpesa::answer::{PushAnswer, Refusal};
+use crate::mpesa::intent::CallbackToken;
+use crate::mpesa::stk::{Push, Shillings};
+use crate::mpesa::{Daraja, run_callbacks};
 use crate::payments::{self, Requested};
 use crate::shutdown::Shutdown;
+use crate::state::Controller;
 use crate::subscriptions;
+use crate::testing::TemporaryDirectory;
 
 #[tokio::test]
 async fn a_payment_reaches_the_ledger_the_line_and_the_site_without_anyone_touching_anything() {
@@ -261,24 +271,61 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
     assert_eq!(shop.handle().prompts(0, 9).len(), 0);
 }
 
-#[tokio::test]
-async fn many_requests_at_once_share_one_token() {
-    let shop = Shop::open().await;
+/// Asks eight phones at once.
+async fn push_eight(daraja: &Daraja) -> Vec<PushAnswer> {
+    let ids = IdSource::seeded(8);
     let tasks: Vec<_> = (1..=8)
         .map(|number| {
-            let daraja = shop.daraja.clone();
-            let push = crate::mpesa::stk::Push {
-                phone: crate::customers::phone::Msisdn::parse(&format!("071234567{number}")).unwrap(),
-                amount: crate::mpesa::stk::Shillings::exactly(crate::money::Money::from_cents(100)).unwrap(),
-                account: shop.world.customer.account_number.clone(),
-                token: crate::mpesa::intent::CallbackToken::random(&shop.controller.ids),
+            let daraja = daraja.clone();
+            let push = Push {
+                phone: Msisdn::parse(&format!("071234567{number}")).unwrap(),
+                amount: Shillings::exactly(Money::from_cents(100)).unwrap(),
+                account: AccountNumber::from_serial(1_000_001).unwrap(),
+                token: CallbackToken::random(&ids),
             };
             tokio::spawn(async move { daraja.push(&push).await })
         })
         .collect();
+    let mut answers = Vec::new();
     for task in tasks {
-        let answer = task.await.unwrap();
-        assert!(matches!(answer, crate::mpesa::answer::PushAnswer::Accepted { .. }), "{answer:?}");
+        answers.push(task.await.unwrap());
+    }
+    answers
+}
+
+#[tokio::test]
+async fn many_requests_at_once_share_one_token() {
+    let shop = Shop::open().await;
+    for answer in push_eight(&shop.daraja).await {
+        assert!(matches!(answer, PushAnswer::Accepted { .. }), "{answer:?}");
     }
     assert_eq!(shop.handle().state().tokens_issued, 1);
+}
+
+#[tokio::test]
+async fn many_requests_at_once_share_the_failure_to_get_a_token() {
+    let shop = Shop::open().await;
+    let busy = FaultsChange { oauth_busy_next: Some(8), ..FaultsChange::default() };
+    shop.handle().set_faults(&busy).unwrap();
+    for answer in push_eight(&shop.daraja).await {
+        let PushAnswer::Refused(Refusal::Final(reason)) = answer else { panic!("{answer:?}") };
+        assert_eq!(reason.code, "500.003.02");
+    }
+    assert_eq!(shop.handle().faults().oauth_busy_next, 7, "one has asked for all");
+}
+
+#[tokio::test]
+async fn a_push_that_gets_no_token_is_given_up_long_before_another_may_be_sent() {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    // It takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap();
+    let daraja = daraja(&directory, format!("http://{address}"), address, &Controller::new(database));
+    tokio::time::pause();
+    let before = tokio::time::Instant::now();
+    for answer in push_eight(&daraja).await {
+        assert!(matches!(answer, PushAnswer::Refused(Refusal::Final(_))), "{answer:?}");
+    }
+    assert!(before.elapsed() <= Duration::from_secs(21), "{:?}", before.elapsed());
 }
