@@ -237,6 +237,14 @@ CREATE INDEX callback_bodies_unprocessed ON callback_bodies (processed_at, recei
 -- Holds only what a person has to look at: the list is short, and the table is not.
 CREATE INDEX callback_bodies_for_review ON callback_bodies (received_at, id) WHERE needs_person = 1;
 
+-- Rows of Pull that are not understood, as they came: each may be a payment.
+CREATE TABLE pull_rows_for_review (
+    row_sha256 TEXT PRIMARY KEY,
+    body TEXT NOT NULL,
+    seen_at BIGINT NOT NULL
+);
+CREATE INDEX pull_rows_for_review_by_seen_at ON pull_rows_for_review (seen_at, row_sha256);
+
 -- One row per receipt, however many callbacks and statements speak of it.
 CREATE TABLE payments (
     id TEXT PRIMARY KEY,

@@ -287,13 +287,15 @@ pub(crate) async fn close_callback(
     outcome: &str,
     needs_person: bool,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4 WHERE id = $1")
-        .bind(id.as_str())
-        .bind(at.map(|at| at.0))
-        .bind(outcome)
-        .bind(i64::from(needs_person))
-        .execute(connection)
-        .await?;
+    sqlx::query(
+        "UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4 WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(at.map(|at| at.0))
+    .bind(outcome)
+    .bind(i64::from(needs_person))
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What a person has to look at: money whose way nobody can decide by rule.
 //!
-//! It gathers three things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
-//! (`mpesa::intent`), and payments that are nobody's (`mpesa::pull`). It decides nothing and changes nothing; a request
+//! It gathers four things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
+//! (`mpesa::intent`), and payments that are nobody's and rows that are not understood (`mpesa::pull`). It decides nothing and changes nothing; a request
 //! leaves the list when its receipt comes, a payment when its owner is known.
 
 use std::cmp::Reverse;
@@ -41,6 +41,8 @@ pub enum ReviewKind {
     Request(IntentId),
     /// A payment that is nobody's: its money lies in suspense.
     Payment(PaymentId),
+    /// A row of Pull, perhaps a payment, that is not understood; with the SHA-256 of it.
+    PullRow(String),
 }
 
 /// The page on which a person finds more.
@@ -60,6 +62,7 @@ impl ReviewKind {
             Self::Callback(_) => "callback",
             Self::Request(_) => "request",
             Self::Payment(_) => "payment",
+            Self::PullRow(_) => "pull_row",
         }
     }
 }
@@ -85,6 +88,7 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     let mut items = store::callbacks_for_review(connection, limit).await?;
     items.extend(store::requests_for_review(connection, limit).await?);
     items.extend(store::payments_for_review(connection, limit).await?);
+    items.extend(store::pull_rows_for_review(connection, limit).await?);
     items.sort_by_key(|item| Reverse(item.since));
     items.truncate(usize::try_from(limit).unwrap_or_default());
     Ok(items)

@@ -284,6 +284,32 @@ pub(super) async fn payments_for_review(
     rows.iter().map(item).collect()
 }
 
+/// Rows of Pull that were not understood, newest first. They are the reason themselves: they may name a receipt.
+pub(super) async fn pull_rows_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT row_sha256, body, seen_at FROM pull_rows_for_review ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let body: String = row.try_get("body")?;
+        Ok(ForReview {
+            kind: ReviewKind::PullRow(row.try_get("row_sha256")?),
+            reason: format!("Pull told of a payment in a form that is not understood: {body}"),
+            amount: None,
+            receipt_number: None,
+            since: columns::instant(row, "seen_at")?,
+            customer: None,
+            customer_name: String::new(),
+        })
+    };
+    rows.iter().map(item).collect()
+}
+
 fn read_for_review(row: &Row, kind: ReviewKind, reason: String) -> Result<ForReview, sqlx::Error> {
     Ok(ForReview {
         kind,

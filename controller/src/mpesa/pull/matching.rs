@@ -161,7 +161,9 @@ fn fits(
         Some(Ok(number)) => *number == candidate.account_number && agreement != Agreement::Another,
         Some(Err(_)) => false,
     };
-    is_theirs && row.amount == candidate.amount && is_around(row.paid_at, candidate.created_at)
+    is_theirs
+        && row.amount == candidate.amount
+        && row.paid_at.is_some_and(|at| is_around(at, candidate.created_at))
 }
 
 fn is_around(paid_at: PaidAt, created_at: UnixMillis) -> bool {

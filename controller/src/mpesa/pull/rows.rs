@@ -1,8 +1,8 @@
 //! What Daraja answers to Pull's two calls: bytes in, rows out. Pure.
 //!
 //! Rows come in a list within a list, values as strings or numbers, and names in mixed case: all are taken. Amounts are
-//! read from their digits, never through a float. A row that is not understood is left out and counted, and never
-//! spoils its page. Sources: Safaricom's Daraja pages (December 2025), and answers that public clients wrote down.
+//! read from their digits, never through a float. A row that is not understood is kept as it came, and never spoils
+//! its page; a time that is not understood does not cost the row. Sources: Safaricom's Daraja pages (December 2025), and answers that public clients wrote down.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,8 @@ use crate::mpesa::evidence::{Reason, ReceiptNumber, text_of};
 const REFERENCE_CHARACTERS: usize = 40;
 /// The longest kind that is kept; today's have 18 characters.
 const KIND_CHARACTERS: usize = 40;
+/// How much is kept of a row that is not understood: several times what today's rows have.
+const BAD_ROW_CHARACTERS: usize = 2_000;
 /// East Africa Time.
 const EAST_AFRICA: Offset = jiff::tz::offset(3);
 
@@ -28,7 +30,8 @@ const EAST_AFRICA: Offset = jiff::tz::offset(3);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) receipt: ReceiptNumber,
-    pub(super) paid_at: PaidAt,
+    /// `None` when the time is not understood: the money is somebody's all the same.
+    pub(super) paid_at: Option<PaidAt>,
     pub(super) payer: Payer,
     /// Such as `c2b-pay-bill-debit`, in lower case; empty when it was not said.
     pub(super) kind: String,
@@ -52,14 +55,14 @@ pub(super) struct PaidAt {
 pub(super) struct Page {
     /// What was understood.
     pub(super) rows: Vec<Row>,
-    /// How many were not.
-    pub(super) bad: usize,
+    /// What was not, as it came, cut at 2,000 characters.
+    pub(super) bad: Vec<String>,
 }
 
 impl Page {
     /// All rows of the page: what the offset of the next is counted by.
     pub(super) fn len(&self) -> usize {
-        self.rows.len().saturating_add(self.bad)
+        self.rows.len().saturating_add(self.bad.len())
     }
 }
 
@@ -72,6 +75,9 @@ pub(in crate::mpesa) enum NoPage {
     /// Not an answer of Daraja's: a page of HTML, half a body.
     #[error("the answer is not one of Daraja's")]
     NotUnderstood,
+    /// A success without a list: payments may be in it.
+    #[error("the answer has no list of payments where it should have one")]
+    NotAList,
 }
 
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
@@ -84,7 +90,7 @@ type Fields<'a> = BTreeMap<String, &'a RawValue>;
 pub(super) fn of_query(body: &[u8]) -> Result<Page, NoPage> {
     let fields = fields_of(body)?;
     match text(&fields, "responsecode").as_str() {
-        "1000" => Ok(fields.get("response").map(|response| page(response)).unwrap_or_default()),
+        "1000" => fields.get("response").map_or_else(|| Ok(Page::default()), |response| page(response)),
         "1001" => Ok(Page::default()),
         _ => Err(refused(&fields)),
     }
@@ -130,26 +136,27 @@ fn text(fields: &Fields<'_>, name: &str) -> String {
     fields.get(name).and_then(|value| text_of(value)).unwrap_or_default()
 }
 
-/// A list of rows, or of lists of rows.
-fn page(response: &RawValue) -> Page {
+/// A list of rows, or of lists of rows. Nothing at all is an empty page; anything else could hold payments.
+fn page(response: &RawValue) -> Result<Page, NoPage> {
     let mut page = Page::default();
-    let Ok(elements) = serde_json::from_str::<Vec<&RawValue>>(response.get()) else {
-        return page;
-    };
+    if matches!(response.get(), "null" | "\"\"") {
+        return Ok(page);
+    }
+    let elements: Vec<&RawValue> = serde_json::from_str(response.get()).map_err(|_| NoPage::NotAList)?;
     for element in elements {
         match serde_json::from_str::<Vec<&RawValue>>(element.get()) {
             Ok(inner) => inner.into_iter().for_each(|row| page.take(row)),
             Err(_) => page.take(element),
         }
     }
-    page
+    Ok(page)
 }
 
 impl Page {
     fn take(&mut self, element: &RawValue) {
         match row(element) {
             Some(row) => self.rows.push(row),
-            None => self.bad = self.bad.saturating_add(1),
+            None => self.bad.push(element.get().chars().take(BAD_ROW_CHARACTERS).collect()),
         }
     }
 }
@@ -161,7 +168,7 @@ fn row(element: &RawValue) -> Option<Row> {
     };
     Some(Row {
         receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,
-        paid_at: paid_at(&text(&fields, "trxdate"))?,
+        paid_at: paid_at(&text(&fields, "trxdate")),
         payer: Payer::told(&text(&fields, "msisdn")),
         kind: cut("transactiontype", KIND_CHARACTERS).to_lowercase(),
         reference: cut("billreference", REFERENCE_CHARACTERS),

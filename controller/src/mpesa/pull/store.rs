@@ -1,6 +1,7 @@
-//! All SQL of Pull alone: what is awaited, which requests a row may fit, and what is known of traffic. It only reads;
-//! what is booked is `payments::credit`.
+//! All SQL of Pull alone: which requests a row may fit, what is known of traffic, and rows that are not understood. What
+//! is booked is `payments::credit`.
 
+use ring::digest::{SHA256, digest};
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
@@ -106,4 +107,24 @@ pub(super) async fn has_traffic(
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")
+}
+
+/// Keeps a row that is not understood, as it came. False when it is kept already.
+pub(super) async fn keep_bad_row(
+    connection: &mut Connection,
+    row: &str,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let sha256 = digest(&SHA256, row.as_bytes());
+    let id: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let done = sqlx::query(
+        "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ($1, $2, $3) \
+         ON CONFLICT (row_sha256) DO NOTHING",
+    )
+    .bind(id)
+    .bind(row)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }

@@ -90,8 +90,12 @@ pub(in crate::mpesa) struct Swept {
     pub(in crate::mpesa) booked: usize,
     /// Rows that were not understood.
     pub(in crate::mpesa) bad: usize,
+    /// How many of them are new, and now kept for a person.
+    pub(in crate::mpesa) kept: usize,
     /// Pull said that there is nothing, although callbacks told of payments.
     pub(in crate::mpesa) is_silent: bool,
+    /// The window counts as swept.
+    pub(in crate::mpesa) is_whole: bool,
 }
 
 /// Whose a row is, and why it is nobody's.
@@ -134,7 +138,7 @@ impl Sweeper {
         }
         let window = self.progress.next(self.controller.clock.now());
         let mut swept = Swept::default();
-        let mut seen = HashSet::new();
+        let (mut seen, mut seen_bad) = (HashSet::new(), HashSet::new());
         let (mut offset, mut failed) = (0_usize, 0_usize);
         for number in 0.. {
             if number == PAGES_MOST {
@@ -142,25 +146,46 @@ impl Sweeper {
             }
             let page = self.page(&window, offset, stop).await?;
             offset = offset.saturating_add(page.len());
-            swept.bad = swept.bad.saturating_add(page.bad);
-            let is_news = page.bad > 0 || page.rows.iter().any(|row| !seen.contains(&row.receipt));
+            let mut is_news = page.rows.iter().any(|row| !seen.contains(&row.receipt));
+            for row in &page.bad {
+                is_news |= seen_bad.insert(row.clone());
+            }
             if !is_news {
                 break;
             }
             self.take_in_page(page, &mut seen, &mut swept, &mut failed, stop).await?;
         }
-        swept.rows = seen.len();
-        if swept.bad > 0 {
-            tracing::warn!(rows = swept.bad, "Pull told of payments in a form that is not understood");
-        }
+        (swept.rows, swept.bad) = (seen.len(), seen_bad.len());
+        self.keep_bad(&seen_bad, &mut swept).await?;
         if failed > 0 {
             return Err(PullError::NotBooked(failed));
         }
         swept.is_silent = offset == 0 && self.is_suspicious(&window).await?;
-        if !swept.is_silent {
+        swept.is_whole = !swept.is_silent && swept.kept == 0;
+        if swept.is_whole {
             self.progress.succeeded(&window);
         }
         Ok(swept)
+    }
+
+    /// Keeps rows that are not understood for a person. The first time the window does not count as swept, so that it
+    /// is asked for once more; a row that stays as it is must not hold up the others for two days.
+    async fn keep_bad(&self, rows: &HashSet<String>, swept: &mut Swept) -> Result<(), PullError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let now = self.controller.clock.now();
+        let mut transaction = self.controller.database.write().await?;
+        for row in rows {
+            if store::keep_bad_row(&mut transaction, row, now).await? {
+                swept.kept = swept.kept.saturating_add(1);
+            }
+        }
+        transaction.commit().await?;
+        if swept.kept > 0 {
+            tracing::error!(rows = swept.kept, "Pull told of payments in a form that is not understood");
+        }
+        Ok(())
     }
 
     /// Registers the short code for Pull; a second time changes nothing.
@@ -292,7 +317,7 @@ impl Sweeper {
     ) -> Result<Found, PaymentError> {
         let holder = holder_of(connection, row).await?;
         let short_code = self.daraja.settings().short_code();
-        let times = [Some(row.paid_at.probably), row.paid_at.perhaps].into_iter().flatten();
+        let times = row.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
         let mut candidates = Vec::new();
         for time in times {
             let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));

@@ -304,6 +304,75 @@ async fn more_than_a_page_is_fetched_page_by_page() {
     assert_eq!((books.payments, books.wallet, books.status), (205, 20_500, Status::Draft));
 }
 
+/// A Daraja whose first page has these rows, and every further one none.
+async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
+    use axum::routing::{get, post};
+
+    let first = format!(r#"{{"ResponseCode":"1000","Response":{response}}}"#);
+    let query = move |asked: String| async move {
+        let is_first = asked.contains(r#""OffSetValue":"0""#);
+        if is_first { first } else { r#"{"ResponseCode":"1001"}"#.to_owned() }
+    };
+    let routes = axum::Router::new()
+        .route("/oauth/v1/generate", get(|| async { r#"{"access_token":"t","expires_in":"3599"}"# }))
+        .route("/pulltransactions/v1/register", post(|| async { r#"{"ResponseStatus":"1000"}"# }))
+        .route("/pulltransactions/v1/query", post(query));
+    let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(socket, routes).await });
+    daraja_at(shop, &format!("http://{address}"))
+}
+
+fn row_of(receipt: &str, date: &str, account: &str) -> String {
+    format!(
+        r#"{{"transactionId":"{receipt}","trxDate":"{date}","msisdn":254712345678,"amount":"1500.00",
+        "transactiontype":"c2b-pay-bill-debit","billreference":"{account}"}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_payment_whose_time_is_not_understood_is_its_account_holders() {
+    let (shop, _) = open().await;
+    let intent = lost(&shop).await;
+    let row = row_of("RKL51ZDR4F", "yesterday", shop.world.customer.account_number.as_str());
+    let daraja = daraja_that_tells(&shop, &format!("[[{row}]]")).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!(shop.books().await, paid_once(shop.controller.clock.now(), 1));
+    assert_eq!(shop.intent(&intent).await.receipt(), None);
+    let nobody = daraja_that_tells(&shop, &format!("[[{}]]", row_of("RKL51ZDR4G", "", "rent"))).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), nobody, pull_settings(&shop));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!(suspense(&shop).await, 150_000);
+}
+
+#[tokio::test]
+async fn a_row_that_is_not_understood_is_kept_for_a_person_and_asked_for_once_more() {
+    let (shop, _) = open().await;
+    let good = row_of("RKL51ZDR4F", "2026-11-21 12:13:25", shop.world.customer.account_number.as_str());
+    let bad = row_of("not a receipt", "2026-11-21 12:13:25", "rent");
+    let daraja = daraja_that_tells(&shop, &format!("[[{bad},{good}]]")).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    for (booked, kept, is_whole) in [(1, 1, false), (0, 0, true)] {
+        let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
+        assert_eq!(swept, Swept { rows: 1, booked, bad: 1, kept, is_silent: false, is_whole });
+        let mut read = shop.controller.database.read().await.unwrap();
+        let items = payments::for_review(&mut read, 9).await.unwrap();
+        assert_eq!(items.len(), 1);
+        assert!(matches!(items[0].kind, payments::ReviewKind::PullRow(_)), "{items:?}");
+        assert!(items[0].reason.contains("not a receipt"), "{}", items[0].reason);
+    }
+}
+
+#[tokio::test]
+async fn a_success_without_a_list_does_not_count_as_swept() {
+    let (shop, _) = open().await;
+    let row = row_of("RKL51ZDR4F", "2026-11-21 12:13:25", "rent");
+    let daraja = daraja_that_tells(&shop, &row).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    assert!(matches!(try_sweep(&shop, &mut sweeper).await, Err(PullError::NoPage(_))));
+}
+
 #[tokio::test]
 async fn a_row_that_cannot_be_booked_holds_up_no_other_of_its_commit() {
     let (shop, mut sweeper) = open().await;

@@ -15,7 +15,7 @@ fn account() -> AccountNumber {
 fn row() -> Row {
     Row {
         receipt: ReceiptNumber::parse("RKL51ZDR4F").unwrap(),
-        paid_at: PaidAt { probably: NOON, perhaps: None },
+        paid_at: Some(PaidAt { probably: NOON, perhaps: None }),
         payer: Payer::told(PHONE),
         kind: "c2b-pay-bill-debit".to_owned(),
         reference: account().to_string(),
@@ -78,7 +78,7 @@ fn a_row_is_a_requests_when_everything_fits_and_the_customers_otherwise() {
     check(
         "three hours after, if the Z were true",
         |row, one| {
-            row.paid_at.perhaps = Some(NOON.plus(minutes(180)));
+            row.paid_at = Some(PaidAt { probably: NOON, perhaps: Some(NOON.plus(minutes(180))) });
             one.created_at = NOON.plus(minutes(180));
         },
         intent("i1"),
@@ -89,6 +89,7 @@ fn a_row_is_a_requests_when_everything_fits_and_the_customers_otherwise() {
     check("another phone", |row, _| row.payer = Payer::told("254712345679"), customer(Some("l1")));
     check("another mask", |row, _| row.payer = Payer::told("2547 ***** 679"), customer(Some("l1")));
     check("16 minutes", |_, one| one.created_at = NOON.minus(minutes(16)), customer(Some("l1")));
+    check("time not understood", |row, _| row.paid_at = None, customer(Some("l1")));
     check("another short code", |_, one| one.short_code = "600000".to_owned(), customer(Some("l1")));
     let another = AccountNumber::from_serial(1_000_002).unwrap();
     check("another account", |_, one| one.account_number = another, customer(Some("l1")));

@@ -68,7 +68,10 @@ async fn a_lost_reply_closes_the_connection_but_the_customer_still_pays() {
 async fn a_gateway_that_gives_up_waiting_answers_with_a_fault_and_the_customer_still_pays() {
     let merchant = Merchant::start().await;
     let token = merchant.token().await;
-    merchant.handle().set_faults(&FaultsChange { time_out_next: Some(1), ..FaultsChange::default() }).unwrap();
+    merchant
+        .handle()
+        .set_faults(&FaultsChange { time_out_next: Some(1), ..FaultsChange::default() })
+        .unwrap();
     let (status, body) = send(merchant.push_call(&token, &merchant.push_body())).await;
     assert_eq!(status, 504);
     assert_eq!(body["fault"]["detail"]["errorcode"], "messaging.adaptors.http.flow.GatewayTimeout");
