@@ -66,17 +66,19 @@ impl Money {
         self.0 > 0
     }
 
-    /// Reads decimal text as peers and people write it: `1500`, `1,500.5`, `1500.50`. More than two decimals are
-    /// accepted only when they are zeros, since a fraction of a cent cannot be booked.
+    /// Reads decimal text as peers and people write it: `1500`, `1,500.5`, `1500.50`. A comma is taken only before groups
+    /// of three digits: `1500,50` is a decimal comma to whoever wrote it. More than two decimals are accepted only when
+    /// they are zeros, since a fraction of a cent cannot be booked.
     ///
     /// # Errors
     /// [`NotAnAmount`] for anything else, including signs, exponents and overflow.
     pub fn parse(text: &str) -> Result<Self, NotAnAmount> {
         let refuse = || NotAnAmount(text.chars().take(40).collect());
-        let cleaned: String = text.trim().chars().filter(|c| *c != ',').collect();
-        let (whole, fraction) = cleaned.split_once('.').unwrap_or((&cleaned, ""));
+        let text = text.trim();
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let whole = ungrouped(whole).ok_or_else(refuse)?;
         let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-        if whole.is_empty() || !digits(whole) || !digits(fraction) {
+        if whole.is_empty() || !digits(&whole) || !digits(fraction) {
             return Err(refuse());
         }
         let (cents, rest) = fraction.split_at_checked(2).unwrap_or((fraction, ""));
@@ -87,6 +89,13 @@ impl Money {
         let whole: i64 = whole.parse().map_err(|_| refuse())?;
         whole.checked_mul(100).and_then(|value| value.checked_add(cents)).map(Self).ok_or_else(refuse)
     }
+}
+
+/// Takes the commas out: groups of three digits, behind a first one of one to three. `None` when they stand elsewhere.
+fn ungrouped(whole: &str) -> Option<String> {
+    let Some((first, rest)) = whole.split_once(',') else { return Some(whole.to_owned()) };
+    let is_grouped = (1..=3).contains(&first.len()) && rest.split(',').all(|group| group.len() == 3);
+    is_grouped.then(|| whole.replace(',', ""))
 }
 
 impl fmt::Display for Money {
@@ -120,6 +129,12 @@ mod tests {
         check(" 1,500.50 ", 150_050);
         check("0.01", 1);
         check("10.000", 1_000);
+        check("1,234,567", 123_456_700);
+        for bad in [
+            "1500,50", "1,5", "1,50,000", "1500,000", ",500", "1,500,", "1,", "1,,500", "1.500,00", "0.5,000",
+        ] {
+            assert!(Money::parse(bad).is_err(), "{bad}");
+        }
         for bad in ["", ".", "-1", "+1", "1e3", "1.001", "abc", "1.2.3", "99999999999999999999", "NaN"] {
             assert!(Money::parse(bad).is_err(), "{bad}");
         }
