@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use super::door::Peer;
 use super::error::broken;
 
-/// How long a request may take until its answer begins: longer than Daraja's slowest answer that we wait for (10 s),
+/// How long a request may take until its answer begins: longer than pages and programs wait for Daraja (20 and 25 s),
 /// shorter than a browser's patience. Live streams have begun by then and go on.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -40,22 +40,31 @@ pub(super) fn around(routes: Router, is_https: bool) -> Router {
 
 /// Runs the request on a task of its own, so that a panic ends only it; and no longer than the deadline.
 async fn within_deadline(request: Request, next: Next) -> Response {
-    let route = request.uri().path().to_owned();
+    let path = request.uri().path().to_owned();
+    let route = route_of(&request);
     // Dropped with this future when the client goes away, and the request's task with it.
     let mut tasks = JoinSet::new();
     tasks.spawn(next.run(request));
     match tokio::time::timeout(REQUEST_DEADLINE, tasks.join_next()).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(error))) => {
-            tracing::error!(http.path = route.as_str(), %error, "a request panicked");
-            broken(StatusCode::INTERNAL_SERVER_ERROR, &route)
+            tracing::error!(http.route = route.as_str(), %error, "a request panicked");
+            broken(StatusCode::INTERNAL_SERVER_ERROR, &path)
         }
-        Ok(None) => broken(StatusCode::INTERNAL_SERVER_ERROR, &route),
+        Ok(None) => broken(StatusCode::INTERNAL_SERVER_ERROR, &path),
         Err(_) => {
-            tracing::error!(http.path = route.as_str(), "a request took longer than {REQUEST_DEADLINE:?}");
-            broken(StatusCode::SERVICE_UNAVAILABLE, &route)
+            tracing::error!(http.route = route.as_str(), "a request took longer than {REQUEST_DEADLINE:?}");
+            broken(StatusCode::SERVICE_UNAVAILABLE, &path)
         }
     }
+}
+
+/// What is logged of a path: the route, such as `/callbacks/stk/{token}`. The path itself holds tokens and ids.
+fn route_of(request: &Request) -> String {
+    request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "no route".to_owned(), |route| route.as_str().to_owned())
 }
 
 /// Puts the visitor's address where handlers look for it, behind a reverse proxy on this machine too.
@@ -97,6 +106,8 @@ async fn with_headers(State(is_https): State<bool>, request: Request, next: Next
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use axum::body::Body;
     use axum::routing::get;
     use tower::ServiceExt as _;
@@ -133,6 +144,40 @@ mod tests {
         let before = tokio::time::Instant::now();
         let (status, _) = ask(Router::new().route("/page", stuck), "/page").await;
         assert_eq!((status, before.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, REQUEST_DEADLINE));
+    }
+
+    /// What was logged, where a test can read it.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_names_the_route_and_never_the_token_in_the_path() {
+        async fn broken_handler() -> &'static str {
+            panic!("broken")
+        }
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _guard = tracing::subscriber::set_default(subscriber);
+        let stuck = get(|| async { std::future::pending::<&'static str>().await });
+        let routes =
+            Router::new().route("/callbacks/stk/{token}", get(broken_handler)).route("/slow/{token}", stuck);
+        ask(routes.clone(), "/callbacks/stk/0123456789abcdef").await;
+        ask(routes, "/slow/0123456789abcdef").await;
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(log.contains("/callbacks/stk/{token}") && log.contains("/slow/{token}"), "{log}");
+        assert!(!log.contains("0123456789abcdef"), "{log}");
     }
 
     #[test]
