@@ -17,36 +17,28 @@ mod window;
 
 use std::time::Duration;
 
-use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
-
 use super::client::Daraja;
-use crate::live::Hint;
 use crate::shutdown::Stop;
 use crate::state::Controller;
-use settings::PullSettings;
 use sweep::{PullError, Sweeper};
 
-/// How long after a request without a receipt its payment is still awaited, whatever was heard: the half hour that
-/// queries take, too.
-const AWAITED: Duration = Duration::from_secs(30 * 60);
-/// Requests older than that are not awaited any more: Pull does not have them.
-const AWAITED_MOST: Duration = Duration::from_secs(48 * 3_600);
-
-/// Sweeps until the end: at once, then as often as the settings say while a payment is awaited, and hourly otherwise.
-/// Does nothing when Pull is off.
+/// Sweeps until the end: at once, then as often as the settings say. Whether a request is open makes no difference: a
+/// payment by Paybill is announced by nothing. Does nothing when Pull is off, and says so.
 pub async fn run_pull(controller: Controller, daraja: Daraja, mut stop: Stop) {
     let Some(settings) = daraja.settings().pull().cloned() else {
+        tracing::warn!(
+            "payments by Paybill, and those whose callback is lost, will not be heard of: [mpesa] pull is off"
+        );
         return stop.requested().await;
     };
-    let mut sweeper = Sweeper::new(controller.clone(), daraja, settings.clone());
+    let mut sweeper = Sweeper::new(controller, daraja, settings.clone());
     let mut failures = 0_u32;
     while !stop.is_requested() {
         match sweeper.sweep(&mut stop).await {
             Ok(swept) => {
                 failures = 0;
                 tracing::debug!(rows = swept.rows, booked = swept.booked, bad = swept.bad, "Pull was swept");
-                wait(&controller, &settings, &mut stop).await;
+                pause(settings.every, &mut stop).await;
             }
             Err(PullError::Stopped) => return,
             Err(error) => {
@@ -55,47 +47,16 @@ pub async fn run_pull(controller: Controller, daraja: Daraja, mut stop: Stop) {
                     failures,
                     "missed payments cannot be fetched, and will be tried again: {error}"
                 );
-                tokio::select! {
-                    () = stop.requested() => return,
-                    () = tokio::time::sleep(window::back_off(failures)) => {}
-                }
+                pause(window::back_off(failures), &mut stop).await;
             }
         }
     }
 }
 
-/// Waits until the next sweep is due. While nothing is awaited that is long, and a new request ends it early.
-async fn wait(controller: &Controller, settings: &PullSettings, stop: &mut Stop) {
-    let mut hints = controller.live.listen();
-    let mut is_awaited = is_awaited_now(controller).await;
-    let after = |pause| Instant::now().checked_add(pause).unwrap_or_else(Instant::now);
-    let mut due = after(window::pause(is_awaited, settings.every));
-    loop {
-        tokio::select! {
-            () = stop.requested() => return,
-            () = tokio::time::sleep_until(due) => return,
-            hint = hints.recv(), if !is_awaited => match hint {
-                Ok(Hint::Intent(_)) | Err(RecvError::Lagged(_)) => {
-                    is_awaited = is_awaited_now(controller).await;
-                    due = due.min(after(window::pause(is_awaited, settings.every)));
-                }
-                Ok(_) => {}
-                // The controller holds the bell; without it there is nobody to wait for.
-                Err(RecvError::Closed) => return stop.requested().await,
-            },
-        }
+/// Waits so long, or until the controller stops.
+async fn pause(span: Duration, stop: &mut Stop) {
+    tokio::select! {
+        () = stop.requested() => {}
+        () = tokio::time::sleep(span) => {}
     }
-}
-
-/// When the database cannot say, something is.
-async fn is_awaited_now(controller: &Controller) -> bool {
-    let now = controller.clock.now();
-    let asked = async {
-        let mut connection = controller.database.read().await?;
-        store::is_payment_awaited(&mut connection, now.minus(AWAITED_MOST), now.minus(AWAITED)).await
-    };
-    asked.await.unwrap_or_else(|error| {
-        tracing::error!("whether payments are awaited cannot be read: {error}");
-        true
-    })
 }

@@ -6,8 +6,8 @@ use thiserror::Error;
 
 use crate::customers::phone::Msisdn;
 
-/// How often Pull is asked while a payment is awaited, unless the settings say otherwise: twelve questions an hour are
-/// far below every limit of Daraja's, and five minutes are what a customer without a receipt waits.
+/// How often Pull is asked unless the settings say otherwise: twelve questions an hour are
+/// far below every limit of Daraja's, and five minutes are what a customer who pays by Paybill waits.
 const DEFAULT_SECONDS: u64 = 300;
 /// The longest pause that can be set: Pull reaches back 48 hours, and a day leaves room for a day of outage.
 const SECONDS_MOST: u64 = 86_400;
@@ -17,7 +17,7 @@ const SECONDS_MOST: u64 = 86_400;
 pub struct PullSettings {
     /// The number that Safaricom knows as the short code's own; it is sent with the registration.
     pub(super) nominated_number: Msisdn,
-    /// How often, while a payment is awaited.
+    /// How often.
     pub(super) every: Duration,
 }
 

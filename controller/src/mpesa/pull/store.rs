@@ -11,27 +11,6 @@ use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, LineId};
 use crate::money::Money;
 
-/// Whether a payment may come that nothing tells of: a request that is still open, at most two days old, or any
-/// without a receipt that was made since `recently`.
-pub(super) async fn is_payment_awaited(
-    connection: &mut Connection,
-    two_days_ago: UnixMillis,
-    recently: UnixMillis,
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS found FROM (\
-             SELECT id FROM payment_intents \
-             WHERE created_at > $1 AND state NOT IN ('created', 'paid') \
-               AND (created_at > $2 OR state IN ('submitting', 'prompted', 'submit_unknown', 'paid_unreceipted')) \
-             LIMIT 1) AS awaited",
-    )
-    .bind(two_days_ago.0)
-    .bind(recently.0)
-    .fetch_one(connection)
-    .await?;
-    columns::truth(&row, "found")
-}
-
 /// Requests without a receipt, of this short code and amount, that were made between the two instants. A request that
 /// was never sent cannot have been paid.
 pub(super) async fn unreceipted_between(

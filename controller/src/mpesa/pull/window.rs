@@ -1,9 +1,9 @@
 //! Which span of time Pull is asked about next, and when. Pure.
 //!
 //! ```text
-//!   every pull_seconds while a payment is awaited     the last 30 minutes
-//!   every hour                                        the last 6 hours
-//!   at the start, and every day                       all that Pull still has, almost 48 hours
+//!   every pull_seconds              the last 30 minutes
+//!   every hour                      the last 6 hours
+//!   at the start, and every day     all that Pull still has, almost 48 hours
 //! ```
 //! Always at least from ten minutes before the last successful sweep, so that nothing is skipped; rows that turn up
 //! late in Safaricom's own tables are found by the longer sweeps. What is found twice is booked once.
@@ -20,7 +20,7 @@ const HOURS: Duration = Duration::from_secs(6 * 3_600);
 const REACH: Duration = Duration::from_secs(48 * 3_600 - 600);
 /// How far a sweep goes back behind the last one.
 const OVERLAP: Duration = Duration::from_secs(600);
-/// Between two sweeps when nothing is awaited, and between two that look back six hours.
+/// Between two that look back six hours.
 const HOURLY: Duration = Duration::from_secs(3_600);
 /// Between two that look back on everything.
 const DAILY: Duration = Duration::from_secs(24 * 3_600);
@@ -81,11 +81,6 @@ impl Progress {
     }
 }
 
-/// How long to wait after a sweep that succeeded.
-pub(super) fn pause(is_awaited: bool, every: Duration) -> Duration {
-    if is_awaited { every } else { every.max(HOURLY) }
-}
-
 /// How long to wait after so many failures in a row, at least one.
 pub(super) fn back_off(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
@@ -144,11 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_follow_what_is_awaited_and_failures_are_met_with_patience() {
-        let every = Duration::from_secs(300);
-        assert_eq!(pause(true, every), every);
-        assert_eq!(pause(false, every), HOURLY);
-        assert_eq!(pause(false, Duration::from_secs(7_200)), Duration::from_secs(7_200));
+    fn failures_are_met_with_patience() {
         let seconds: Vec<u64> = (1..=8).map(|failures| back_off(failures).as_secs()).collect();
         assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
         assert_eq!(back_off(u32::MAX).as_secs(), 60);
