@@ -48,6 +48,8 @@ pub(crate) enum CallbackOutcome {
         /// What the receipt says.
         paid: Money,
     },
+    /// Booked, and the payer is not the phone that was asked.
+    AnotherPhone,
     /// The receipt was booked before, with another amount. Nothing is booked.
     Contradiction {
         /// What is booked.
@@ -82,6 +84,9 @@ impl fmt::Display for CallbackOutcome {
             Self::Noted(state) => write!(f, "noted: {state}"),
             Self::AnotherAmount { asked, paid } => {
                 write!(f, "review: booked; {asked} was asked for and {paid} paid")
+            }
+            Self::AnotherPhone => {
+                f.write_str("review: booked; another phone paid than the one that was asked")
             }
             Self::Contradiction { booked, told } => {
                 write!(f, "review: the receipt is booked with {booked}, and this says {told}")
@@ -271,6 +276,10 @@ async fn fulfil(
     if let Some(intent) = owner.intent() {
         requests::update_intent(connection, intent).await?;
         taken_in.hints.push(Hint::Intent(intent.customer.clone()));
+        // A masked or hashed number is no number, and says nothing here.
+        if Msisdn::parse(told.phone).is_ok_and(|payer| payer != intent.phone) {
+            taken_in.outcome = CallbackOutcome::AnotherPhone;
+        }
         if told.amount != intent.amount {
             taken_in.outcome = CallbackOutcome::AnotherAmount { asked: intent.amount, paid: told.amount };
         }

@@ -90,6 +90,32 @@ async fn a_callback_with_another_amount_is_credited_as_the_receipt_says_and_show
 }
 
 #[tokio::test]
+async fn a_payment_from_another_phone_than_the_one_asked_is_booked_and_shown_to_a_person() {
+    let another = ("\"254799999999\"", "review: booked; another phone paid than the one that was asked");
+    let hash = format!("\"{}\"", "7".repeat(64));
+    for (payer, outcome) in [
+        another,
+        ("254712345678", "booked"),
+        ("\"2547 ***** 999\"", "booked"),
+        ("\"25479****999\"", "booked"),
+        (hash.as_str(), "booked"),
+        ("null", "booked"),
+    ] {
+        let shop = Shop::open().await;
+        let intent = shop.unanswered().await;
+        let body = success(&intent, "RGP6CZDYG6", "1500.00");
+        let body = body.replace("\"Value\":254712345678", &format!("\"Value\":{payer}"));
+        shop.deliver_to(&intent, body).await;
+        shop.take_in().await;
+        assert_eq!(shop.books().await, Books::PAID_ONCE, "{payer}");
+        assert_eq!(shop.outcomes().await, [outcome], "{payer}");
+        let mut read = shop.controller.database.read().await.unwrap();
+        let listed = payments::for_review(&mut read, 9).await.unwrap().len();
+        assert_eq!(listed, usize::from(outcome != "booked"), "{payer}");
+    }
+}
+
+#[tokio::test]
 async fn one_receipt_is_one_payment_whatever_else_is_said_of_it() {
     let shop = Shop::open().await;
     let first = shop.unanswered().await;
