@@ -64,7 +64,7 @@ pub struct Payment {
 /// When each step from the callback to the router happened, in milliseconds since 1970.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Trace {
-    /// The callback's body was committed.
+    /// The callback came in.
     pub callback_received_at_ms: i64,
     /// The router was read back and is as it should be.
     pub verified_at_ms: Option<i64>,

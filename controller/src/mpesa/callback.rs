@@ -71,6 +71,8 @@ async fn receive(
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     request: Request,
 ) -> Response {
+    // Before anything that takes time: the wait for the database and for the body are part of what a customer waits.
+    let received_at = desk.controller.clock.now();
     let Some(token) = CallbackToken::parse(&token) else {
         return StatusCode::NOT_FOUND.into_response();
     };
@@ -91,8 +93,7 @@ async fn receive(
         Ok(body) => body,
         Err(status) => return status.into_response(),
     };
-    let callback =
-        StoredCallback { id: desk.next_id(), token, body, received_at: desk.controller.clock.now() };
+    let callback = StoredCallback { id: desk.next_id(), token, body, received_at };
     let (is_stored, stored) = oneshot::channel();
     if desk.letters.send(Letter { callback, source, is_stored }).await.is_ok() && stored.await == Ok(true) {
         return ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response();

@@ -7,8 +7,10 @@
 use std::time::Duration;
 
 use sqlx::Connection as _;
+use tawi_shared::UnixMillis;
 
 use super::store::{self, StoredCallback};
+use crate::ids::CallbackId;
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
 use crate::shutdown::Stop;
@@ -24,6 +26,27 @@ const RETRY: Duration = Duration::from_secs(60);
 /// The pause after the database refused.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// One pass over callbacks that wait.
+#[derive(Debug)]
+pub(crate) struct Round {
+    that_failed: bool,
+    /// How far it has come among those that failed: those that fail again still wait, and must not be met again and
+    /// again while later ones never have their turn. Fresh ones do not stay.
+    behind: Option<(UnixMillis, CallbackId)>,
+}
+
+impl Round {
+    /// Over those that were never tried.
+    pub(crate) fn of_fresh() -> Self {
+        Self { that_failed: false, behind: None }
+    }
+
+    /// Over those that failed before.
+    pub(crate) fn of_failed() -> Self {
+        Self { that_failed: true, behind: None }
+    }
+}
+
 /// Takes callbacks in until the end.
 pub async fn run_callbacks(controller: Controller, mut stop: Stop) {
     let mut retry = tokio::time::interval(RETRY);
@@ -32,29 +55,29 @@ pub async fn run_callbacks(controller: Controller, mut stop: Stop) {
         let is_rung = tokio::select! {
             () = stop.requested() => return,
             _ = retry.tick() => {
-                take_in_all(&controller, true, false, &stop).await;
+                take_in_all(&controller, Round::of_failed(), false, &stop).await;
                 false
             }
             () = controller.live.callbacks_rung() => true,
             () = tokio::time::sleep(LOOK) => false,
         };
-        take_in_all(&controller, false, is_rung, &stop).await;
+        take_in_all(&controller, Round::of_fresh(), is_rung, &stop).await;
     }
 }
 
-/// Takes in what waits: fresh callbacks until none is left, or one round of those that failed before.
-async fn take_in_all(controller: &Controller, that_failed: bool, is_rung: bool, stop: &Stop) {
+/// Takes in what waits: fresh callbacks until none is left, and of those that failed before each once.
+async fn take_in_all(controller: &Controller, mut round: Round, is_rung: bool, stop: &Stop) {
     // The bell says that there is something; otherwise nobody takes the writer only to look.
     if !is_rung {
-        match is_any_waiting(controller, that_failed).await {
+        match is_any_waiting(controller, &round).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return failed(&error).await,
         }
     }
     while !stop.is_requested() {
-        match take_in_some(controller, that_failed).await {
-            Ok(count) if count < TOGETHER || that_failed => return,
+        match take_in_some(controller, &mut round).await {
+            Ok(count) if count < TOGETHER => return,
             Ok(_) => {}
             Err(error) => return failed(&error).await,
         }
@@ -66,16 +89,21 @@ async fn failed(error: &PaymentError) {
     tokio::time::sleep(PAUSE).await;
 }
 
-async fn is_any_waiting(controller: &Controller, that_failed: bool) -> Result<bool, PaymentError> {
+async fn is_any_waiting(controller: &Controller, round: &Round) -> Result<bool, PaymentError> {
     let mut connection = controller.database.read_first().await?;
-    Ok(!store::waiting_callbacks(&mut connection, that_failed, 1).await?.is_empty())
+    let first = store::waiting_callbacks(&mut connection, round.that_failed, round.behind.as_ref(), 1).await?;
+    Ok(!first.is_empty())
 }
 
 /// One batch in one transaction; says how many callbacks it had.
-pub(crate) async fn take_in_some(controller: &Controller, that_failed: bool) -> Result<u32, PaymentError> {
+pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> Result<u32, PaymentError> {
+    let (that_failed, behind) = (round.that_failed, round.behind.clone());
     // Read where it is written, so that two who take in at the same time never take the same callback.
     let mut transaction = controller.database.write().await?;
-    let waiting = store::waiting_callbacks(&mut transaction, that_failed, TOGETHER).await?;
+    let waiting = store::waiting_callbacks(&mut transaction, that_failed, behind.as_ref(), TOGETHER).await?;
+    if that_failed {
+        round.behind = waiting.last().map(|last| (last.received_at, last.id.clone()));
+    }
     let mut taken = Vec::with_capacity(waiting.len());
     for callback in &waiting {
         let now = controller.clock.now();

@@ -251,18 +251,23 @@ fn unhex(text: &str) -> Vec<u8> {
     pairs.map_while(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }
 
-/// Callbacks that wait, oldest first: those that were never tried, or those whose taking in failed before.
+/// Callbacks that wait behind a place in their order, oldest first: those that were never tried, or those whose taking
+/// in failed before.
 pub(crate) async fn waiting_callbacks(
     connection: &mut Connection,
     that_failed: bool,
+    behind: Option<&(UnixMillis, CallbackId)>,
     limit: u32,
 ) -> Result<Vec<StoredCallback>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT id, callback_token, body, is_hex, received_at FROM callback_bodies \
          WHERE processed_at IS NULL AND (CASE WHEN outcome = '' THEN 0 ELSE 1 END) = $1 \
-         ORDER BY received_at, id LIMIT $2",
+           AND (received_at > $2 OR (received_at = $2 AND id > $3)) \
+         ORDER BY received_at, id LIMIT $4",
     )
     .bind(i64::from(that_failed))
+    .bind(behind.map_or(i64::MIN, |(received_at, _)| received_at.0))
+    .bind(behind.map_or("", |(_, id)| id.as_str()))
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;

@@ -1,9 +1,13 @@
 //! Callbacks that are doubled, forged, damaged or interrupted.
 
+use std::time::Duration;
+
 use daraja_sim::{Behaviour, Phone};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::shop::{Books, DEADLINE, Shop, strange_token, success};
 use crate::live::Hint;
+use crate::mpesa::intake::Round;
 use crate::mpesa::{intake, run_callbacks};
 use crate::payments;
 use crate::shutdown::Shutdown;
@@ -208,11 +212,11 @@ async fn a_crash_while_booking_books_nothing_and_the_next_try_books_all() {
     assert!(shop.handle().settled(DEADLINE).await);
     // The last statement of the booking fails, after the money was posted.
     shop.execute("ALTER TABLE payment_traces RENAME TO payment_traces_away").await;
-    intake::take_in_some(&shop.controller, false).await.unwrap();
+    intake::take_in_some(&shop.controller, &mut Round::of_fresh()).await.unwrap();
     shop.execute("ALTER TABLE payment_traces_away RENAME TO payment_traces").await;
     assert_eq!(shop.books().await, Books::EMPTY);
     assert!(shop.outcomes().await[0].starts_with("failed:"), "{:?}", shop.outcomes().await);
-    assert_eq!(intake::take_in_some(&shop.controller, true).await.unwrap(), 1);
+    assert_eq!(intake::take_in_some(&shop.controller, &mut Round::of_failed()).await.unwrap(), 1);
     assert_eq!(shop.books().await, Books::PAID_ONCE);
     assert_eq!(shop.outcomes().await, ["booked"]);
 }
@@ -226,14 +230,70 @@ async fn a_poisoned_callback_holds_nobody_up() {
     shop.wait_two_minutes();
     let healthy = shop.unanswered().await;
     shop.deliver_to(&healthy, success(&healthy, "RGP6CZDYG6", "1500")).await;
-    assert_eq!(intake::take_in_some(&shop.controller, false).await.unwrap(), 2);
+    assert_eq!(intake::take_in_some(&shop.controller, &mut Round::of_fresh()).await.unwrap(), 2);
     assert_eq!(shop.books().await.payments, 1);
     assert_eq!(
-        intake::take_in_some(&shop.controller, false).await.unwrap(),
+        intake::take_in_some(&shop.controller, &mut Round::of_fresh()).await.unwrap(),
         0,
         "it is not tried again at once"
     );
     shop.execute("UPDATE payment_intents SET phone = '254712345678'").await;
-    assert_eq!(intake::take_in_some(&shop.controller, true).await.unwrap(), 1);
+    assert_eq!(intake::take_in_some(&shop.controller, &mut Round::of_failed()).await.unwrap(), 1);
     assert_eq!((shop.books().await.payments, shop.books().await.paid_days), (2, Some(2)));
+}
+
+#[tokio::test]
+async fn callbacks_that_always_fail_do_not_keep_a_later_one_from_its_turn() {
+    let shop = Shop::open().await;
+    let poisoned = shop.unanswered().await;
+    for number in 0..17 {
+        shop.deliver_to(&poisoned, success(&poisoned, &format!("RPOISON{number:03}"), "1500")).await;
+    }
+    shop.wait_two_minutes();
+    let healthy = shop.unanswered().await;
+    shop.deliver_to(&healthy, success(&healthy, "RGP6CZDYG6", "1500")).await;
+    shop.execute("UPDATE payment_intents SET phone = 'damaged'").await;
+    shop.take_in().await;
+    assert_eq!(shop.books().await.payments, 0);
+    // The newest is mended, and the others are not.
+    shop.execute(
+        "UPDATE payment_intents SET phone = '254712345678' \
+         WHERE created_at = (SELECT MAX(created_at) FROM payment_intents)",
+    )
+    .await;
+    let mut round = Round::of_failed();
+    let mut batches = Vec::new();
+    for _ in 0..3 {
+        batches.push(intake::take_in_some(&shop.controller, &mut round).await.unwrap());
+    }
+    assert_eq!(batches, [16, 2, 0], "each has one turn in a round");
+    assert_eq!(shop.books().await.payments, 1);
+}
+
+#[tokio::test]
+async fn a_callback_counts_from_its_first_line_and_not_from_its_last_byte() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    let body = success(&intent, "RGP6CZDYG6", "1500");
+    let mut stream = tokio::net::TcpStream::connect(shop.address).await.unwrap();
+    let head = format!(
+        "POST /callbacks/stk/{} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        intent.callback_token.reveal(),
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // Sent when the body is first read: the request is known by then.
+    let mut answer = [0; 25];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 100 Continue\r\n\r\n");
+    let came_at = shop.controller.clock.now();
+    shop.controller.clock.advance(Duration::from_secs(9));
+    stream.write_all(body.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    shop.take_in().await;
+    let mut read = shop.controller.database.read().await.unwrap();
+    let row = payments::recent_payments(&mut read, 9).await.unwrap().remove(0);
+    assert_eq!(row.payment.received_at, came_at);
 }

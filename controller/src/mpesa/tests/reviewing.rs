@@ -4,6 +4,7 @@ use daraja_sim::{Behaviour, Phone};
 
 use super::shop::{Shop, success};
 use crate::money::Money;
+use crate::mpesa::intake::Round;
 use crate::mpesa::intent::Event;
 use crate::mpesa::{intake, store};
 use crate::payments::{self, ForReview, ReviewKind, ReviewTarget};
@@ -69,12 +70,12 @@ async fn a_callback_that_cannot_be_taken_in_is_listed_until_it_can() {
     shop.prompt(None).await;
     assert!(shop.handle().settled(super::shop::DEADLINE).await);
     shop.execute("ALTER TABLE payment_traces RENAME TO payment_traces_away").await;
-    intake::take_in_some(&shop.controller, false).await.unwrap();
+    intake::take_in_some(&shop.controller, &mut Round::of_fresh()).await.unwrap();
     let items = for_review(&shop, 9).await;
     assert!(matches!(items.as_slice(), [ForReview { kind: ReviewKind::Callback(_), .. }]), "{items:?}");
     assert!(items[0].reason.starts_with("failed:"), "{}", items[0].reason);
     shop.execute("ALTER TABLE payment_traces_away RENAME TO payment_traces").await;
-    intake::take_in_some(&shop.controller, true).await.unwrap();
+    intake::take_in_some(&shop.controller, &mut Round::of_failed()).await.unwrap();
     assert_eq!(for_review(&shop, 9).await, []);
 }
 

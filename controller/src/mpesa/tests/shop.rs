@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::entitlements::Status;
 use crate::ledger::{self, Account};
 use crate::money::Money;
+use crate::mpesa::intake::Round;
 use crate::mpesa::intent::{CallbackToken, Intent};
 use crate::mpesa::{Daraja, RawMpesa, callback_router, intake, store};
 use crate::payments::testing::{PHONE, World, world};
@@ -163,7 +164,7 @@ impl Shop {
 
     /// Takes in every callback that was stored.
     pub(super) async fn take_in(&self) {
-        while intake::take_in_some(&self.controller, false).await.unwrap() > 0 {}
+        while intake::take_in_some(&self.controller, &mut Round::of_fresh()).await.unwrap() > 0 {}
     }
 
     pub(super) async fn pay(&self, shillings: Option<i64>) -> Intent {

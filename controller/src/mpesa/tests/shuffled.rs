@@ -9,6 +9,7 @@ use crate::entitlements::Status;
 use crate::ids::IntentId;
 use crate::mpesa::evidence::CheckoutId;
 use crate::mpesa::intake;
+use crate::mpesa::intake::Round;
 use crate::mpesa::intent::{CallbackToken, Intent, State};
 
 /// Requests that are open at once.
@@ -79,7 +80,7 @@ async fn check(arrivals: &[Arrival]) {
             }
             Arrival::Crossed(..) => {}
             Arrival::TakeIn => {
-                intake::take_in_some(&shop.controller, false).await.unwrap();
+                intake::take_in_some(&shop.controller, &mut Round::of_fresh()).await.unwrap();
             }
         }
         shop.books().await;
