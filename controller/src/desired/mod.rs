@@ -8,6 +8,8 @@
 mod reading;
 pub mod store;
 
+use std::fmt;
+
 use tawi_shared::UnixMillis;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{LineV1, ProfileV1, Service};
@@ -62,8 +64,8 @@ pub enum DesiredError {
     TooManyLines,
 }
 
-/// All facts about a line, as `store` reads them in one query.
-#[derive(Clone, Debug)]
+/// All facts about a line, as `store` reads them in one query. `Debug` shows the line alone: the password is among them.
+#[derive(Clone)]
 pub struct LineFacts {
     /// Line and subscription id.
     pub line: LineId,
@@ -83,6 +85,12 @@ pub struct LineFacts {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+}
+
+impl fmt::Debug for LineFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineFacts").field("line", &self.line).finish_non_exhaustive()
+    }
 }
 
 impl LineFacts {

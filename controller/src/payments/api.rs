@@ -106,7 +106,7 @@ pub struct TraceBody {
     pub site_id: String,
     /// With which generation of the site's desired state.
     pub generation: u64,
-    /// The callback's body was safe.
+    /// The callback came in, or Pull told of the payment.
     pub callback_received_at_ms: i64,
     /// The ledger, the new paid-until and the site's next generation were committed.
     pub booked_at_ms: i64,

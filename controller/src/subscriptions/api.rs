@@ -1,5 +1,7 @@
 //! Subscriptions for programs: create, read, hold, release.
 
+use std::fmt;
+
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -58,12 +60,13 @@ pub struct SubscriptionBody {
 }
 
 /// A subscription that was just added.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 pub struct SubscriptionAdded {
     /// Which.
     #[serde(flatten)]
     pub subscription: SubscriptionBody,
-    /// The password for the customer's device. It is in this answer only.
+    /// The password for the customer's device. No other answer has it, but this one is kept for seven days and given
+    /// again to whoever repeats the request with its Idempotency-Key.
     pub password: String,
 }
 
@@ -80,7 +83,7 @@ pub struct SubscriptionDetail {
 }
 
 /// A subscription to add.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubscriptionNew {
     /// Whose.
@@ -94,6 +97,18 @@ pub struct SubscriptionNew {
     /// Password on the router; absent for a random one.
     #[serde(default)]
     pub password: Option<String>,
+}
+
+impl fmt::Debug for SubscriptionAdded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionAdded").field("subscription", &self.subscription).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for SubscriptionNew {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionNew").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 impl From<&Subscription> for SubscriptionBody {
@@ -269,4 +284,17 @@ async fn finish(
 
 fn missing() -> ApiError {
     ApiError::not_found("subscription", "GET /api/customers/{id} lists a customer's subscriptions")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_in_no_debug_text() {
+        let text = r#"{"customer_id":"c","plan_id":"p","router_id":"r","username":"line-1","password":"open sesame"}"#;
+        let new: SubscriptionNew = serde_json::from_str(text).unwrap();
+        let shown = format!("{new:?}");
+        assert!(shown.contains("line-1") && !shown.contains("sesame"), "{shown}");
+    }
 }
