@@ -72,6 +72,8 @@ pub enum Action {
     SubscriptionReleased,
     /// A payment was asked for.
     PaymentRequested,
+    /// A period was bought from a wallet, without a payment.
+    PeriodBought,
     /// Somebody signed in.
     SignedIn,
     /// Somebody signed out.
@@ -100,6 +102,7 @@ impl Action {
             Self::SubscriptionHeld => "subscription.held",
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
+            Self::PeriodBought => "period.bought",
             Self::SignedIn => "staff.signed_in",
             Self::SignedOut => "staff.signed_out",
         }

@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{Prepared, prepare};
 use super::traces::Trace;
-use super::{PaymentRow, RequestPayment, Requested};
+use super::{FromWallet, PaymentRow, RequestPayment, Requested};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
@@ -58,6 +58,21 @@ pub struct IntentBody {
     pub created_at_ms: i64,
     /// When it last changed.
     pub updated_at_ms: i64,
+}
+
+/// A period that the wallet bought instead of a payment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct FromWalletBody {
+    /// `bought_from_wallet`: no request of this word exists, so that the two answers are told apart.
+    pub state: String,
+    /// For which subscription.
+    pub subscription_id: String,
+    /// Out of which customer's wallet.
+    pub customer_id: String,
+    /// What it cost, in cents of KES.
+    pub price_cents: i64,
+    /// The new end of what is paid for.
+    pub paid_until_ms: i64,
 }
 
 /// A payment to ask for.
@@ -161,6 +176,18 @@ impl From<&Intent> for IntentBody {
     }
 }
 
+impl From<&FromWallet> for FromWalletBody {
+    fn from(bought: &FromWallet) -> Self {
+        Self {
+            state: "bought_from_wallet".to_owned(),
+            subscription_id: bought.subscription.to_string(),
+            customer_id: bought.customer.to_string(),
+            price_cents: bought.price.cents(),
+            paid_until_ms: at_ms(bought.paid_until),
+        }
+    }
+}
+
 impl From<&Trace> for TraceBody {
     fn from(trace: &Trace) -> Self {
         let last = [trace.online_at, trace.verified_at, trace.stored_at, trace.published_at]
@@ -212,7 +239,8 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Asks a phone for a payment: the customer sees a prompt and types their PIN.
+/// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period, nothing
+/// is asked, whatever the amount: the period is bought at once.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/payment-requests", tag = "payments", request_body = PaymentRequestNew,
     params(
@@ -220,6 +248,8 @@ pub(crate) fn routes() -> Vec<Route> {
         ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
     ),
     responses(
+        (status = 200, description = "The wallet covered a period and bought it; no phone was asked",
+            body = FromWalletBody),
         (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
         (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, description = "A request for this subscription is still open", body = Problem),
@@ -261,6 +291,11 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
     };
     let asked = match prepare(once.connection(), controller, &daraja, request).await? {
         Prepared::Ready(asked) => asked,
+        Prepared::Bought(bought) => {
+            let response = once.answer(StatusCode::OK, &FromWalletBody::from(&bought)).await?;
+            bought.tell(controller);
+            return Ok(response);
+        }
         // Dropped without an answer: the key is free again.
         Prepared::Answer(refused) => return Err(refusal(&refused)),
     };
@@ -293,7 +328,10 @@ fn refusal(requested: &Requested) -> ApiError {
             "ask for no money: nothing that is paid for there comes on",
         ),
         Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
-        Requested::Prompted(_) | Requested::NotKnown(_) | Requested::Declined(_) => ApiError::in_progress(),
+        Requested::Prompted(_)
+        | Requested::NotKnown(_)
+        | Requested::Declined(_)
+        | Requested::BoughtFromWallet(_) => ApiError::in_progress(),
     }
 }
 

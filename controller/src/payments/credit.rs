@@ -6,24 +6,21 @@
 //! another prompt, a receipt that is booked elsewhere, a body that is not understood. None of these moves money.
 
 use std::fmt;
-use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::{Payment, PaymentError, store, traces};
+use super::{Payment, PaymentError, store, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
-use crate::entitlements::{self, Purchase, Status};
 use crate::ids::{CustomerId, LineId, PaymentId};
-use crate::ledger::{self, Account, Booked, Entry};
+use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::mpesa::evidence::{self, NotUnderstood, Outcome, ReceiptNumber};
 use crate::mpesa::intent::{Event, Intent, Refused};
 use crate::mpesa::store as requests;
 use crate::mpesa::store::StoredCallback;
-use crate::subscriptions;
 
 /// The provider in the key of a receipt.
 pub(super) const PROVIDER: &str = "mpesa";
@@ -285,7 +282,8 @@ async fn fulfil(
         }
     }
     if let Some(line) = owner.subscription() {
-        let bought = buy_period(connection, line, ("period", id.to_string()), ids, now).await?;
+        let cause = ("period", id.to_string());
+        let bought = wallet::buy_period(connection, line, cause, ACTOR, ids, now).await?;
         if let Some(Refreshed::Changed { site, generation }) = &bought {
             taken_in.is_site_to_be_told = true;
             let steps = traces::Begun {
@@ -354,34 +352,4 @@ async fn claim(
         ledger::book(connection, &entry, ids, now).await?;
     }
     fulfil(connection, told, booked.id.clone(), &owner, ids, now).await
-}
-
-/// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
-/// a cause. A held line buys nothing: its customer could not use it.
-async fn buy_period(
-    connection: &mut Connection,
-    line: &LineId,
-    cause: (&'static str, String),
-    ids: &IdSource,
-    now: UnixMillis,
-) -> Result<Option<Refreshed>, PaymentError> {
-    let Some(subscription) = subscriptions::get(connection, line).await? else {
-        return Ok(None);
-    };
-    if subscription.status == Status::Suspended {
-        return Ok(None);
-    }
-    let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
-    let validity = Duration::from_secs(subscription.validity_seconds);
-    let purchase = entitlements::purchase(wallet, subscription.price, validity, subscription.paid_until, now);
-    let Purchase::Bought { price, paid_until } = purchase else {
-        return Ok(None);
-    };
-    let accounts = (Account::Wallet(subscription.customer), Account::Revenue);
-    let entry = Entry::transfer(cause, ACTOR, &subscription.plan_name, accounts, price)
-        .map_err(ledger::LedgerError::Unbalanced)?;
-    if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
-        return Ok(None);
-    }
-    Ok(Some(subscriptions::activate(connection, line, paid_until, now).await?))
 }

@@ -12,6 +12,7 @@ mod request;
 mod review;
 mod store;
 pub mod traces;
+pub(crate) mod wallet;
 
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
 pub use review::{ForReview, ReviewKind, ReviewTarget, for_review};
 use traces::Trace;
+pub use wallet::{FromWallet, Released, release};
 
 /// Rows of the "paid but not connected" list: more than that is one incident, not a list.
 const UNCONNECTED_ROWS: u32 = 200;

@@ -304,7 +304,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         fields.complain("amount", "ask for whole shillings, from 1 to 250,000");
         return complain(&visit, fields, &subscription, &customer);
     }
-    note_of(&requested, &said).map(|note| visit.go(&to, &note)).ok_or(PageError::NotFound)
+    note_of(&requested, &said, visit.now).map(|note| visit.go(&to, &note)).ok_or(PageError::NotFound)
 }
 
 async fn subscription_of(web: &Web, id: &LineId) -> Result<(Subscription, Customer), PageError> {
@@ -331,7 +331,7 @@ async fn send(
 }
 
 /// What the next page says; `None` when there is no such subscription.
-fn note_of(requested: &Requested, phone: &str) -> Option<Note> {
+fn note_of(requested: &Requested, phone: &str, now: UnixMillis) -> Option<Note> {
     Some(match requested {
         Requested::Prompted(intent) => match intent.receipt() {
             Some(receipt) => Note::good(format!("Paid: {}, receipt {receipt}.", display::kes(intent.amount))),
@@ -356,6 +356,12 @@ fn note_of(requested: &Requested, phone: &str) -> Option<Note> {
         Requested::SiteRevoked => Note::bad(
             "Nothing was sent: the site of this line is revoked, and what is paid for there does not come on.",
         ),
+        Requested::BoughtFromWallet(bought) => Note::good(format!(
+            "Nothing was asked of the phone: the wallet covers {}. A period is bought from it, and the line is paid \
+             until {}.",
+            display::kes(bought.price),
+            Moment::of(bought.paid_until, now).text
+        )),
         Requested::NoSuchSubscription | Requested::BadAmount => return None,
     })
 }

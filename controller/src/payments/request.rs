@@ -5,13 +5,14 @@
 //!
 //! One prompt at a time: while a request for a line may still be answered, another within two minutes is refused,
 //! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
-//! two minutes. A request whose answer was lost is never sent again by itself.
+//! two minutes. A request whose answer was lost is never sent again by itself. What the wallet can pay is not asked for.
 
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
+use super::wallet::{self, FromWallet};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
@@ -62,6 +63,8 @@ pub enum Requested {
         /// When another may be sent.
         wait: Duration,
     },
+    /// Nothing was asked: the wallet covered the price, and a period is bought from it.
+    BoughtFromWallet(FromWallet),
     /// No such subscription.
     NoSuchSubscription,
     /// The line's site is shut out: what is paid for there would never come on.
@@ -83,6 +86,11 @@ pub async fn request(
     let mut transaction = controller.database.write().await?;
     let asked = match prepare(&mut transaction, controller, daraja, wanted).await? {
         Prepared::Ready(asked) => asked,
+        Prepared::Bought(bought) => {
+            transaction.commit().await?;
+            bought.tell(controller);
+            return Ok(Requested::BoughtFromWallet(bought));
+        }
         Prepared::Answer(answer) => return Ok(*answer),
     };
     transaction.commit().await?;
@@ -102,6 +110,8 @@ pub async fn request(
 pub(super) enum Prepared {
     /// It is stored. Commit, then send it.
     Ready(Asked),
+    /// Nothing is to be sent: the wallet paid. Commit, then tell.
+    Bought(FromWallet),
     /// Nothing is to be sent, and nothing was stored.
     Answer(Box<Requested>),
 }
@@ -145,14 +155,22 @@ pub(super) async fn prepare(
             return Err(PaymentError::NoCustomer(subscription.id));
         }
     };
-    let wallet = ledger::wallet_of(connection, &customer.id).await?;
+    let in_wallet = ledger::wallet_of(connection, &customer.id).await?;
     let amount = match wanted.amount {
         Some(amount) => Some(amount),
-        None => missing(subscription.price, wallet),
+        None => wallet::lacking(subscription.price, in_wallet),
     };
     let Some(shillings) = amount.and_then(Shillings::exactly) else {
         return answer(Requested::BadAmount);
     };
+    let (by, ids) = (&wanted.requested_by, &controller.ids);
+    let bought =
+        wallet::buy_unpaid(connection, &subscription.id, "wallet", &by.to_string(), ids, now).await?;
+    if let Some(bought) = bought {
+        let act = (Action::PeriodBought, bought.subscription.as_str(), "from the wallet");
+        audit::record(connection, by, act, ids, now).await?;
+        return Ok(Prepared::Bought(bought));
+    }
     let phone = wanted.phone.unwrap_or(customer.phone);
     let created = Intent {
         id: IntentId::random(&controller.ids),
@@ -182,12 +200,6 @@ pub(super) async fn prepare(
     let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
     audit::record(connection, &wanted.requested_by, act, &controller.ids, now).await?;
     Ok(Prepared::Ready(Asked { intent: Box::new(intent), push }))
-}
-
-/// What a wallet lacks for one period, in whole shillings; the whole price when it lacks nothing.
-fn missing(price: Money, wallet: Money) -> Option<Money> {
-    let lacking = price.checked_sub(wallet).filter(|lacking| lacking.is_positive()).unwrap_or(price);
-    Money::from_shillings(lacking.shillings_rounded_up())
 }
 
 impl Asked {
@@ -240,7 +252,11 @@ impl Requested {
     pub(super) fn sent(&self) -> Option<&Intent> {
         match self {
             Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
-            Self::AlreadyOpen { .. } | Self::NoSuchSubscription | Self::SiteRevoked | Self::BadAmount => None,
+            Self::AlreadyOpen { .. }
+            | Self::BoughtFromWallet(_)
+            | Self::NoSuchSubscription
+            | Self::SiteRevoked
+            | Self::BadAmount => None,
         }
     }
 
@@ -261,23 +277,5 @@ fn applied(intent: Intent, event: Event, now: UnixMillis) -> Intent {
             tracing::warn!(intent.id = %intent.id, "M-Pesa's answer does not fit the request: {refused}");
             intent
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_asks_for_what_the_wallet_lacks() {
-        let check = |price: i64, wallet: i64, expected: i64| {
-            let found = missing(Money::from_cents(price), Money::from_cents(wallet));
-            assert_eq!(found, Some(Money::from_cents(expected)), "{price} {wallet}");
-        };
-        check(150_000, 0, 150_000);
-        check(150_000, 50_000, 100_000);
-        check(150_000, 49_950, 100_100);
-        check(150_000, 150_000, 150_000);
-        check(150_000, 900_000, 150_000);
     }
 }

@@ -15,10 +15,11 @@ use super::{Changed, Created, NewSubscription, Subscription};
 use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
 use crate::live::Hint;
+use crate::payments;
 use crate::staff::Permission;
 use crate::usage;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Once, Problem, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
 
 /// A subscription, which is also a line.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -226,17 +227,10 @@ pub(crate) async fn hold(
     Path(id): Path<String>,
     write: Write,
 ) -> Result<Response, ApiError> {
-    let id = LineId::parse(&id).map_err(|_| missing())?;
-    let mut once = match write.begin(&web, Permission::HoldSubscriptions).await? {
-        Begun::New(once) => once,
-        Begun::Answered(response) => return Ok(response),
-    };
-    let now = once.now;
-    let changed = super::hold(once.connection(), &id, now).await?;
-    finish(&web, once, &id, Action::SubscriptionHeld, changed).await
+    change(&web, &id, write, true).await
 }
 
-/// Releases a held subscription: what is paid for counts again.
+/// Releases a held subscription: what is paid for counts again, and a wallet that covers a period buys it.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/release", tag = "subscriptions",
     params(
@@ -253,32 +247,31 @@ pub(crate) async fn release(
     Path(id): Path<String>,
     write: Write,
 ) -> Result<Response, ApiError> {
-    let id = LineId::parse(&id).map_err(|_| missing())?;
-    let mut once = match write.begin(&web, Permission::HoldSubscriptions).await? {
+    change(&web, &id, write, false).await
+}
+
+async fn change(web: &Web, id: &str, write: Write, is_hold: bool) -> Result<Response, ApiError> {
+    let id = LineId::parse(id).map_err(|_| missing())?;
+    let mut once = match write.begin(web, Permission::HoldSubscriptions).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
     };
-    let now = once.now;
-    let changed = super::release(once.connection(), &id, now).await?;
-    finish(&web, once, &id, Action::SubscriptionReleased, changed).await
-}
-
-async fn finish(
-    web: &Web,
-    mut once: Once,
-    id: &LineId,
-    action: Action,
-    changed: Changed,
-) -> Result<Response, ApiError> {
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor().to_string());
+    let (changed, action) = if is_hold {
+        (super::hold(once.connection(), &id, now).await?, Action::SubscriptionHeld)
+    } else {
+        let released = payments::release(once.connection(), &id, &actor, &ids, now).await?;
+        (released.changed, Action::SubscriptionReleased)
+    };
     match changed {
         Changed::NoSuchSubscription => return Err(missing()),
         Changed::AlreadySo => {}
         Changed::Changed(_) => once.audit(action, id.as_str(), "").await?,
     }
-    let subscription = super::get(once.connection(), id).await?.ok_or_else(missing)?;
+    let subscription = super::get(once.connection(), &id).await?.ok_or_else(missing)?;
     let response = once.answer(StatusCode::OK, &SubscriptionBody::from(&subscription)).await?;
     web.controller.live.ring_outbox();
-    web.controller.live.tell(Hint::Line(id.clone()));
+    web.controller.live.tell(Hint::Line(id));
     Ok(response)
 }
 

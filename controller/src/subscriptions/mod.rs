@@ -217,11 +217,12 @@ pub async fn hold(
 }
 
 /// Lets a held line back to where its payments put it: active while the paid period runs, expired after it, a draft
-/// when it was never paid for. A hold does not stop the paid period.
+/// when it was never paid for. A hold does not stop the paid period. For `payments::release`, which also spends what
+/// came into the wallet meanwhile.
 ///
 /// # Errors
 /// [`SubscriptionError`]; the transaction must then be rolled back.
-pub async fn release(
+pub(crate) async fn release(
     connection: &mut Connection,
     id: &LineId,
     now: UnixMillis,

@@ -19,6 +19,7 @@ use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
 use crate::live::Hint;
 use crate::money::Money;
+use crate::payments;
 use crate::plans::{self, Plan};
 use crate::sites::{self, Site};
 use crate::staff::Permission;
@@ -140,7 +141,8 @@ fn line_view(
         failure: line.failure,
         is_held: line.status == Status::Suspended,
         is_due: is_soon && line.status != Status::Suspended,
-        ask_amount: shillings_to_ask(line.price, wallet),
+        ask_amount: payments::wallet::lacking(line.price, wallet)
+            .map_or_else(String::new, |lacking| lacking.shillings_rounded_up().to_string()),
         usage,
     }
 }
@@ -153,12 +155,6 @@ fn status_badge(status: Status, is_paid: bool) -> Badge {
         Status::Active | Status::Expired => Badge::warn("expired"),
         Status::Suspended => Badge::bad("on hold"),
     }
-}
-
-/// What the wallet lacks for one period, in whole shillings; the price when it lacks nothing.
-fn shillings_to_ask(price: Money, wallet: Money) -> String {
-    let lacking = price.checked_sub(wallet).filter(|lacking| lacking.is_positive()).unwrap_or(price);
-    lacking.shillings_rounded_up().to_string()
 }
 
 fn usage_view(totals: usage::Totals, newest_first: &[Session], now: UnixMillis) -> UsageView {
@@ -340,18 +336,23 @@ async fn change(web: &Web, id: &str, visit: &Visit, is_hold: bool) -> Result<Res
     let id = LineId::parse(id).map_err(|_| PageError::NotFound)?;
     let controller = &web.controller;
     let mut transaction = controller.database.write().await?;
-    let (changed, action) = if is_hold {
-        (subscriptions::hold(&mut transaction, &id, visit.now).await?, Action::SubscriptionHeld)
+    let (changed, bought, action) = if is_hold {
+        (subscriptions::hold(&mut transaction, &id, visit.now).await?, None, Action::SubscriptionHeld)
     } else {
-        (subscriptions::release(&mut transaction, &id, visit.now).await?, Action::SubscriptionReleased)
+        let (actor, ids) = (visit.actor().to_string(), &controller.ids);
+        let released = payments::release(&mut transaction, &id, &actor, ids, visit.now).await?;
+        (released.changed, released.bought, Action::SubscriptionReleased)
     };
     let line = subscriptions::get(&mut transaction, &id).await?.ok_or(PageError::NotFound)?;
     let note = match (&changed, is_hold) {
         (Changed::NoSuchSubscription, _) => return Err(PageError::NotFound),
-        (Changed::AlreadySo, true) => "It was on hold already.",
-        (Changed::AlreadySo, false) => "It was not on hold.",
-        (Changed::Changed(_), true) => "On hold: the site takes the line off the network.",
-        (Changed::Changed(_), false) => "Released: what is paid for counts again.",
+        (Changed::AlreadySo, true) => "It was on hold already.".to_owned(),
+        (Changed::AlreadySo, false) => "It was not on hold.".to_owned(),
+        (Changed::Changed(_), true) => "On hold: the site takes the line off the network.".to_owned(),
+        (Changed::Changed(_), false) => bought.map_or_else(
+            || "Released: what is paid for counts again.".to_owned(),
+            |bought| format!("Released: {} of the wallet bought a period.", display::kes(bought.price)),
+        ),
     };
     if matches!(changed, Changed::Changed(_)) {
         let act = (action, id.as_str(), "");

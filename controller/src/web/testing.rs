@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{Web, router, serve};
 use crate::database::Database;
+use crate::ledger::{self, Account, Entry};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::{self, RawMpesa};
 use crate::payments::testing::{World, world};
@@ -106,6 +107,17 @@ impl Served {
     pub(crate) async fn stop(self) {
         self.shutdown.begin();
         self.serving.await.unwrap().unwrap();
+    }
+
+    /// Puts the price of one period into the customer's wallet.
+    pub(crate) async fn fill_wallet(&self) {
+        let Controller { database, ids, clock, .. } = &self.controller;
+        let accounts = (Account::Suspense, Account::Wallet(self.world.customer.id.clone()));
+        let entry =
+            Entry::transfer(("test", ids.hex(4)), "test", "", accounts, self.world.plan.price).unwrap();
+        let mut transaction = database.write().await.unwrap();
+        ledger::book(&mut transaction, &entry, ids, clock.now()).await.unwrap();
+        transaction.commit().await.unwrap();
     }
 
     /// Adds somebody who signs in with the password `a long password`.

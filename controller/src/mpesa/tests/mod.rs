@@ -8,3 +8,4 @@ mod queries;
 mod reviewing;
 mod shop;
 mod shuffled;
+mod wallet;

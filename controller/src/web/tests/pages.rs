@@ -299,6 +299,24 @@ async fn hold_and_release_say_what_they_did() {
 }
 
 #[tokio::test]
+async fn what_the_wallet_can_pay_is_bought_and_said() {
+    let served = Served::start_with_mpesa().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let (line, page) = (&served.world.line, format!("/customers/{}", served.world.customer.id));
+    served.fill_wallet().await;
+    browser.post(&format!("/subscriptions/{line}/hold"), &[]).await;
+    browser.get(&page).await;
+    browser.post(&format!("/subscriptions/{line}/release"), &[]).await;
+    shows(&browser.get(&page).await, &["Released: KES 1,500.00 of the wallet bought a period."]);
+    served.fill_wallet().await;
+    let fields = [("phone", "0712345678"), ("amount", "1500")];
+    browser.post(&format!("/subscriptions/{line}/payment-requests"), &fields).await;
+    shows(&browser.get(&page).await, &["Nothing was asked of the phone: the wallet covers KES 1,500.00"]);
+    assert_eq!(served.simulator.as_ref().unwrap().handle().prompts(0, 9).len(), 0);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn asking_for_a_payment_is_told_as_it_is() {
     let served = Served::start_with_mpesa().await;
     let mut browser = served.browser(Role::Operator).await;

@@ -136,6 +136,28 @@ async fn a_doubled_request_for_payment_prompts_the_phone_once() {
 }
 
 #[tokio::test]
+async fn a_request_that_the_wallet_can_pay_is_answered_with_what_it_bought() {
+    let served = Served::start_with_mpesa().await;
+    served.fill_wallet().await;
+    let program = served.program(Role::Operator).await;
+    let path = format!("/api/subscriptions/{}/payment-requests", served.world.line);
+    for _ in 0..2 {
+        let answer = program.post_as("ask-1", &path, &json!({})).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(
+            (&answer.json()["state"], &answer.json()["price_cents"]),
+            (&json!("bought_from_wallet"), &json!(150_000))
+        );
+    }
+    assert_eq!(served.simulator.as_ref().unwrap().handle().prompts(0, 9).len(), 0);
+    let mut reader = served.controller.database.read().await.unwrap();
+    let rows = audit::store::latest(&mut reader, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.action.as_str()).collect::<Vec<_>>(), ["period.bought"]);
+    drop(reader);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn without_mpesa_a_request_for_payment_says_so() {
     let served = Served::start().await;
     let program = served.program(Role::Owner).await;

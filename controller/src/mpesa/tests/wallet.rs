@@ -1,0 +1,96 @@
+//! Money that is in the wallet already: nobody is asked for it again.
+
+use super::shop::{Books, DAY_MS, Shop};
+use crate::desired;
+use crate::entitlements::Status;
+use crate::live::Hint;
+use crate::payments::{self, FromWallet, Released, Requested};
+use crate::subscriptions::{self, Changed};
+
+async fn hold(shop: &Shop) {
+    let mut write = shop.controller.database.write().await.unwrap();
+    let now = shop.controller.clock.now();
+    subscriptions::hold(&mut write, &shop.world.line, now).await.unwrap();
+    write.commit().await.unwrap();
+}
+
+async fn release(shop: &Shop) -> Released {
+    let mut write = shop.controller.database.write().await.unwrap();
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let released =
+        payments::release(&mut write, &shop.world.line, "staff:front-desk", ids, now).await.unwrap();
+    write.commit().await.unwrap();
+    released
+}
+
+/// The wallet holds so many prices, and the line is not paid for.
+async fn with_money(prices: i64) -> Shop {
+    let shop = Shop::open().await;
+    hold(&shop).await;
+    shop.pay(Some(prices * 1_500)).await;
+    shop.wait_two_minutes();
+    shop
+}
+
+fn bought(shop: &Shop, days: i64) -> FromWallet {
+    let started = shop.controller.clock.now().0;
+    FromWallet {
+        subscription: shop.world.line.clone(),
+        customer: shop.world.customer.id.clone(),
+        price: shop.world.plan.price,
+        paid_until: tawi_shared::UnixMillis(started + days * DAY_MS),
+    }
+}
+
+#[tokio::test]
+async fn money_that_came_while_a_line_was_held_buys_when_it_is_released_and_only_once() {
+    let shop = with_money(2).await;
+    let before = desired_generation(&shop).await;
+    let released = release(&shop).await;
+    assert!(matches!(released.changed, Changed::Changed(_)), "{released:?}");
+    assert_eq!(released.bought, Some(bought(&shop, 1)));
+    assert!(desired_generation(&shop).await > before, "the site is told");
+    let once = Books { clearing: 300_000, wallet: 150_000, traces: 0, ..Books::PAID_ONCE };
+    assert_eq!(shop.books().await, once);
+    assert_eq!(release(&shop).await, Released { changed: Changed::AlreadySo, bought: None });
+    assert_eq!(shop.books().await, once);
+}
+
+#[tokio::test]
+async fn a_release_without_enough_money_buys_nothing() {
+    let shop = Shop::open().await;
+    hold(&shop).await;
+    shop.pay(Some(1_499)).await;
+    assert_eq!(release(&shop).await.bought, None);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue, books.status), (149_900, 0, Status::Draft));
+}
+
+#[tokio::test]
+async fn a_request_that_the_wallet_can_pay_buys_at_once_and_asks_nobody() {
+    let shop = with_money(3).await;
+    release(&shop).await;
+    let prompts = shop.handle().prompts(0, 9).len();
+    let mut hints = shop.controller.live.listen();
+    assert_eq!(shop.ask(None).await, Requested::BoughtFromWallet(bought(&shop, 2)));
+    assert_eq!(hints.recv().await.unwrap(), Hint::Line(shop.world.line.clone()));
+    assert_eq!(shop.ask(Some(1_500)).await, Requested::BoughtFromWallet(bought(&shop, 3)));
+    assert_eq!(shop.handle().prompts(0, 9).len(), prompts);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue, books.status), (0, 450_000, Status::Active));
+    // Nothing is left: now the phone is asked.
+    let intent = shop.prompt(None).await;
+    assert_eq!(intent.amount, shop.world.plan.price);
+}
+
+#[tokio::test]
+async fn a_held_line_buys_nothing_from_the_wallet() {
+    let shop = with_money(1).await;
+    assert!(matches!(shop.ask(None).await, Requested::Prompted(_)));
+    assert_eq!((shop.books().await.revenue, shop.books().await.status), (0, Status::Suspended));
+}
+
+async fn desired_generation(shop: &Shop) -> u64 {
+    let mut read = shop.controller.database.read().await.unwrap();
+    desired::store::state_of(&mut read, &shop.world.site).await.unwrap().unwrap().generation
+}

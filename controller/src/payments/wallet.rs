@@ -1,0 +1,151 @@
+//! What a wallet buys: one period of a line, when it covers the price. What remains stays in it.
+//!
+//! Money buys when it comes (`credit`). Money that came while a line was held, or for another purpose, buys when the line
+//! is released and when somebody asks for a payment that the wallet can make (`request`): nobody pays twice for what is
+//! paid already. A held line buys nothing: its customer could not use it.
+
+use std::time::Duration;
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::PaymentError;
+use crate::database::Connection;
+use crate::desired::Refreshed;
+use crate::entitlements::{self, Purchase, Status};
+use crate::ids::{CustomerId, LineId};
+use crate::ledger::{self, Account, Booked, Entry};
+use crate::live::Hint;
+use crate::money::Money;
+use crate::state::Controller;
+use crate::subscriptions::{self, Changed};
+
+/// A period that a wallet bought without a new payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FromWallet {
+    /// For which line.
+    pub subscription: LineId,
+    /// Out of whose wallet.
+    pub customer: CustomerId,
+    /// What it cost.
+    pub price: Money,
+    /// The new end of what is paid for.
+    pub paid_until: UnixMillis,
+}
+
+impl FromWallet {
+    /// After the commit: the outbox, the open pages.
+    pub(super) fn tell(&self, controller: &Controller) {
+        tracing::info!(subscription.id = %self.subscription, "a period is bought from the wallet");
+        controller.live.ring_outbox();
+        controller.live.tell(Hint::Line(self.subscription.clone()));
+        controller.live.tell(Hint::Payment(self.customer.clone()));
+    }
+}
+
+/// What a release did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Released {
+    /// To the hold; after the commit ring the outbox if the site must be told.
+    pub changed: Changed,
+    /// What the wallet bought with it.
+    pub bought: Option<FromWallet>,
+}
+
+/// What a payment must bring so that `wallet` covers `price`, in whole shillings; the whole price when it covers it
+/// already. `None` beyond what money can hold.
+#[must_use]
+pub(crate) fn lacking(price: Money, wallet: Money) -> Option<Money> {
+    let lacking = price.checked_sub(wallet).filter(|lacking| lacking.is_positive()).unwrap_or(price);
+    Money::from_shillings(lacking.shillings_rounded_up())
+}
+
+/// Releases a held line, and buys a period when the wallet covers one: what was paid meanwhile counts at once.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub async fn release(
+    connection: &mut Connection,
+    line: &LineId,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Released, PaymentError> {
+    let changed = subscriptions::release(connection, line, now).await?;
+    let bought = match changed {
+        Changed::Changed(_) => buy_unpaid(connection, line, "release", actor, ids, now).await?,
+        Changed::AlreadySo | Changed::NoSuchSubscription => None,
+    };
+    Ok(Released { changed, bought })
+}
+
+/// Buys a period that no payment is the cause of. What `kind` of occasion and the period that it follows are the cause,
+/// so that one period is bought once.
+pub(super) async fn buy_unpaid(
+    connection: &mut Connection,
+    line: &LineId,
+    kind: &'static str,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<FromWallet>, PaymentError> {
+    let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
+    let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
+    let cause = (kind, format!("{line} after {follows}"));
+    if buy_period(connection, line, cause, actor, ids, now).await?.is_none() {
+        return Ok(None);
+    }
+    let after = subscriptions::get(connection, line).await?;
+    Ok(after.and_then(|after| {
+        let paid_until = after.paid_until?;
+        Some(FromWallet { subscription: after.id, customer: after.customer, price: before.price, paid_until })
+    }))
+}
+
+/// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
+/// a cause.
+pub(super) async fn buy_period(
+    connection: &mut Connection,
+    line: &LineId,
+    cause: (&'static str, String),
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<Refreshed>, PaymentError> {
+    let Some(subscription) = subscriptions::get(connection, line).await? else {
+        return Ok(None);
+    };
+    if subscription.status == Status::Suspended {
+        return Ok(None);
+    }
+    let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
+    let validity = Duration::from_secs(subscription.validity_seconds);
+    let purchase = entitlements::purchase(wallet, subscription.price, validity, subscription.paid_until, now);
+    let Purchase::Bought { price, paid_until } = purchase else {
+        return Ok(None);
+    };
+    let accounts = (Account::Wallet(subscription.customer), Account::Revenue);
+    let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
+        .map_err(ledger::LedgerError::Unbalanced)?;
+    if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
+        return Ok(None);
+    }
+    Ok(Some(subscriptions::activate(connection, line, paid_until, now).await?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_asks_for_what_the_wallet_lacks() {
+        let check = |price: i64, wallet: i64, expected: i64| {
+            let found = lacking(Money::from_cents(price), Money::from_cents(wallet));
+            assert_eq!(found, Some(Money::from_cents(expected)), "{price} {wallet}");
+        };
+        check(150_000, 0, 150_000);
+        check(150_000, 50_000, 100_000);
+        check(150_000, 49_950, 100_100);
+        check(150_000, 150_000, 150_000);
+        check(150_000, 900_000, 150_000);
+    }
+}
