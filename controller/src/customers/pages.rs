@@ -209,7 +209,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         banner: intents.first().and_then(banner),
         lines,
         last: payments.first().cloned(),
-        requests: intents.iter().map(|intent| IntentView::of(intent, now)).collect(),
+        requests: intents.iter().map(|intent| IntentView::of(intent, web.is_paybill_heard(), now)).collect(),
         payments,
         has_mpesa: web.daraja.is_some(),
         may_add: visit.may(Permission::AddCustomers),
@@ -231,7 +231,7 @@ fn hints(id: &CustomerId, lines: &[LineView]) -> String {
 /// What stands on top while a request may still be answered: the moment in which people pay twice.
 fn banner(newest: &Intent) -> Option<Badge> {
     let asked = format!("{} is asked of {}. ", display::kes(newest.amount), display::phone(&newest.phone));
-    let word = format!("{asked}{} Send no other meanwhile, and do not pay again.", newest.advice());
+    let word = format!("{asked}{} Send no other meanwhile, and do not pay again.", newest.advice(false));
     match newest.state {
         IntentState::Created | IntentState::Submitting | IntentState::Prompted => Some(Badge::info(word)),
         IntentState::SubmitUnknown | IntentState::PaidUnreceipted => Some(Badge::warn(word)),

@@ -278,9 +278,10 @@ impl Intent {
         }
     }
 
-    /// One or two sentences for the customer and whoever speaks with them.
+    /// One or two sentences for the customer and whoever speaks with them. Whether payments by Paybill are heard of
+    /// decides whether anybody is sent there.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
+    pub fn advice(&self, is_paybill_heard: bool) -> &'static str {
         match &self.state {
             State::Created | State::Submitting => "The request is being sent.",
             State::Prompted => "The request is on the phone: the customer enters the M-Pesa PIN.",
@@ -290,7 +291,9 @@ impl Intent {
             State::PaidUnreceipted => "M-Pesa says that it is paid; the receipt has not come yet.",
             State::Paid(_) => "Paid.",
             State::Expired => "Nothing was heard from the phone. If the customer paid, it is still credited.",
-            State::Declined(reason) | State::Review(reason) => result_codes::advice(&reason.code),
+            State::Declined(reason) | State::Review(reason) => {
+                result_codes::advice(&reason.code, is_paybill_heard)
+            }
         }
     }
 }

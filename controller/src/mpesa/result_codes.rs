@@ -17,6 +17,11 @@ pub enum Meaning {
 /// One code: what it says, and what to tell the customer.
 struct Known(&'static str, Meaning, &'static str);
 
+/// When the request did not reach the phone.
+const NOT_SENT: &str = "The request could not be sent to the phone. Try again.";
+/// The same where a payment by Paybill is heard of.
+const NOT_SENT_OR_PAYBILL: &str = "The request could not be sent to the phone. Try again, or pay by Paybill.";
+
 /// Sources: Safaricom's Daraja 3.0 pages (December 2025), and observations at the sandbox and in public logs.
 const KNOWN: &[Known] = &[
     Known("1", Meaning::Declined, "Too little money in M-Pesa. Top up and try again."),
@@ -32,11 +37,7 @@ const KNOWN: &[Known] = &[
     Known("26", Meaning::Declined, "M-Pesa is busy. Try again in half a minute."),
     Known("1001", Meaning::Declined, "Another M-Pesa menu is open on the phone. Close it and try again."),
     Known("1019", Meaning::Declined, "The request expired on the phone. Try again."),
-    Known(
-        "1025",
-        Meaning::Declined,
-        "The request could not be sent to the phone. Try again, or pay by Paybill.",
-    ),
+    Known("1025", Meaning::Declined, NOT_SENT),
     Known("1031", Meaning::Declined, "The customer cancelled."),
     Known("1032", Meaning::Declined, "The customer cancelled."),
     Known("1037", Meaning::Declined, "The phone did not answer: off, out of reach, or ignored."),
@@ -47,11 +48,7 @@ const KNOWN: &[Known] = &[
         "The short code is set up wrongly: the owner must check its transaction type.",
     ),
     Known("8006", Meaning::Declined, "The M-Pesa PIN is locked. The customer must call Safaricom on 100."),
-    Known(
-        "9999",
-        Meaning::Declined,
-        "The request could not be sent to the phone. Try again, or pay by Paybill.",
-    ),
+    Known("9999", Meaning::Declined, NOT_SENT),
     Known("SFC_IC0003", Meaning::Declined, "The till is set up wrongly: the owner must check its number."),
     Known("4999", Meaning::Pending, "The request is on the phone."),
     Known("500.001.1001", Meaning::Pending, "The request is on the phone."),
@@ -66,10 +63,14 @@ pub fn meaning(code: &str) -> Meaning {
     find(code).map_or(Meaning::Unknown, |known| known.1)
 }
 
-/// One or two sentences for the customer.
+/// One or two sentences for the customer. Nobody is sent to the Paybill where a payment to it is not heard of.
 #[must_use]
-pub fn advice(code: &str) -> &'static str {
-    find(code).map_or(UNKNOWN_ADVICE, |known| known.2)
+pub fn advice(code: &str, is_paybill_heard: bool) -> &'static str {
+    match find(code) {
+        Some(known) if known.2 == NOT_SENT && is_paybill_heard => NOT_SENT_OR_PAYBILL,
+        Some(known) => known.2,
+        None => UNKNOWN_ADVICE,
+    }
 }
 
 fn find(code: &str) -> Option<&'static Known> {
@@ -87,8 +88,17 @@ mod tests {
         assert_eq!(meaning("4999"), Meaning::Pending);
         for unknown in ["", "0", "31337", "R000002", "-1"] {
             assert_eq!(meaning(unknown), Meaning::Unknown, "{unknown}");
-            assert_eq!(advice(unknown), UNKNOWN_ADVICE);
+            assert_eq!(advice(unknown, true), UNKNOWN_ADVICE);
         }
+    }
+
+    #[test]
+    fn nobody_is_sent_to_a_paybill_that_is_not_heard_of() {
+        for code in ["1025", "9999"] {
+            assert!(advice(code, true).ends_with("or pay by Paybill."), "{code}");
+            assert!(!advice(code, false).contains("Paybill"), "{code}");
+        }
+        assert!(KNOWN.iter().all(|known| !advice(known.0, false).contains("pay by Paybill")));
     }
 
     #[test]

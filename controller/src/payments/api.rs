@@ -156,8 +156,8 @@ pub struct Wanted {
     limit: Option<u32>,
 }
 
-impl From<&Intent> for IntentBody {
-    fn from(intent: &Intent) -> Self {
+impl IntentBody {
+    fn of(intent: &Intent, is_paybill_heard: bool) -> Self {
         let result = intent.result();
         Self {
             id: intent.id.to_string(),
@@ -169,7 +169,7 @@ impl From<&Intent> for IntentBody {
             receipt_number: intent.receipt().map(str::to_owned),
             result_code: result.map(|(code, _)| code.to_owned()),
             result_description: result.map(|(_, description)| description.to_owned()),
-            advice: intent.advice().to_owned(),
+            advice: intent.advice(is_paybill_heard).to_owned(),
             created_at_ms: at_ms(intent.created_at),
             updated_at_ms: at_ms(intent.updated_at),
         }
@@ -304,7 +304,8 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
     let mut transaction = controller.database.write().await?;
     let requested = answered.note(&mut transaction, controller.clock.now()).await?;
     let Some(intent) = requested.sent() else { return Err(refusal(&requested)) };
-    let response = reserved.keep(&mut transaction, StatusCode::CREATED, &IntentBody::from(intent)).await?;
+    let body = IntentBody::of(intent, web.is_paybill_heard());
+    let response = reserved.keep(&mut transaction, StatusCode::CREATED, &body).await?;
     transaction.commit().await?;
     requested.tell(controller);
     Ok(response)
@@ -349,7 +350,7 @@ pub(crate) async fn get_intent(
     let missing = || ApiError::not_found("intent", "use the id from the answer to the payment request");
     let id = IntentId::parse(&id).map_err(|_| missing())?;
     let intent = super::intent(&mut *reader(&web).await?, &id).await?.ok_or_else(missing)?;
-    Ok(Json((&intent).into()))
+    Ok(Json(IntentBody::of(&intent, web.is_paybill_heard())))
 }
 
 /// The newest payments, or the one of a receipt.

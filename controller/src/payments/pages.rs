@@ -199,7 +199,7 @@ pub(crate) struct IntentView {
 }
 
 impl IntentView {
-    pub(crate) fn of(intent: &Intent, now: UnixMillis) -> Self {
+    pub(crate) fn of(intent: &Intent, is_paybill_heard: bool, now: UnixMillis) -> Self {
         let state = match &intent.state {
             IntentState::Created | IntentState::Submitting => Badge::info("being sent"),
             IntentState::Prompted => Badge::info("on the phone"),
@@ -210,7 +210,7 @@ impl IntentView {
             IntentState::Expired => Badge::idle("no answer"),
             IntentState::Review(_) => Badge::bad("to be checked"),
         };
-        let (advice, code) = told(intent);
+        let (advice, code) = told(intent, is_paybill_heard);
         let by = intent.requested_by.split_once(':').map_or(intent.requested_by.as_str(), |(_, name)| name);
         Self {
             id: intent.id.to_string(),
@@ -227,11 +227,12 @@ impl IntentView {
 
 /// What to tell the customer, and Safaricom's code and words for it. A result without a code is our own: its words are
 /// all that there is to tell.
-fn told(intent: &Intent) -> (String, String) {
+fn told(intent: &Intent, is_paybill_heard: bool) -> (String, String) {
+    let advice = intent.advice(is_paybill_heard).to_owned();
     match intent.result() {
         Some(("", words)) if !words.is_empty() => (format!("{words}."), String::new()),
-        Some((code, words)) => (intent.advice().to_owned(), format!("{code} {words}").trim().to_owned()),
-        None => (intent.advice().to_owned(), String::new()),
+        Some((code, words)) => (advice, format!("{code} {words}").trim().to_owned()),
+        None => (advice, String::new()),
     }
 }
 
@@ -293,7 +294,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         return complain(&visit, fields, &subscription, &customer);
     };
     let wanted = Wanted { phone, amount };
-    let said = display::phone(&wanted.phone);
+    let (said, is_paybill_heard) = (display::phone(&wanted.phone), web.is_paybill_heard());
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
     let asking = tokio::spawn(send(web, daraja, visit.actor(), id, wanted));
     let Ok(outcome) = timeout(ANSWER_WITHIN, asking).await else {
@@ -304,7 +305,9 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         fields.complain("amount", "ask for whole shillings, from 1 to 250,000");
         return complain(&visit, fields, &subscription, &customer);
     }
-    note_of(&requested, &said, visit.now).map(|note| visit.go(&to, &note)).ok_or(PageError::NotFound)
+    note_of(&requested, &said, is_paybill_heard, visit.now)
+        .map(|note| visit.go(&to, &note))
+        .ok_or(PageError::NotFound)
 }
 
 async fn subscription_of(web: &Web, id: &LineId) -> Result<(Subscription, Customer), PageError> {
@@ -331,7 +334,7 @@ async fn send(
 }
 
 /// What the next page says; `None` when there is no such subscription.
-fn note_of(requested: &Requested, phone: &str, now: UnixMillis) -> Option<Note> {
+fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: UnixMillis) -> Option<Note> {
     Some(match requested {
         Requested::Prompted(intent) => match intent.receipt() {
             Some(receipt) => Note::good(format!("Paid: {}, receipt {receipt}.", display::kes(intent.amount))),
@@ -343,7 +346,7 @@ fn note_of(requested: &Requested, phone: &str, now: UnixMillis) -> Option<Note> 
         },
         Requested::NotKnown(_) => Note::bad(NOT_KNOWN),
         Requested::Declined(intent) => {
-            let (advice, result) = told(intent);
+            let (advice, result) = told(intent, is_paybill_heard);
             let result = if result.is_empty() { result } else { format!(" (M-Pesa: {result})") };
             Note::bad(format!("Nothing is on the phone. {advice}{result}"))
         }

@@ -79,6 +79,12 @@ impl Web {
             stop,
         }
     }
+
+    /// Whether a payment by Paybill is heard of: Safaricom tells of it in Pull alone.
+    #[must_use]
+    pub fn is_paybill_heard(&self) -> bool {
+        self.daraja.as_ref().is_some_and(|daraja| daraja.settings().pull().is_some())
+    }
 }
 
 /// All routes. `callbacks` are M-Pesa's, which bring their own limits.

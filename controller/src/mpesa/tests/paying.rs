@@ -125,7 +125,7 @@ async fn a_customer_who_cancels_or_ignores_the_prompt_pays_nothing_and_may_still
     let declined = shop.pay(None).await;
     assert_eq!(declined.state.as_str(), "declined");
     assert_eq!(declined.result().map(|(code, _)| code), Some("1032"));
-    assert_eq!(declined.advice(), "The customer cancelled.");
+    assert_eq!(declined.advice(false), "The customer cancelled.");
     assert_eq!(shop.books().await, Books::EMPTY);
 
     // Ignored, and then the PIN was entered all the same.

@@ -414,6 +414,23 @@ async fn the_worker_fetches_by_itself_and_ends_when_it_is_told() {
 }
 
 #[tokio::test]
+async fn a_payment_by_paybill_is_fetched_soon_although_no_request_is_open() {
+    let mut shop = Shop::open().await;
+    shop.controller.clock = Clock::system();
+    with_pull(&mut shop);
+    let mut hints = shop.controller.live.listen();
+    let shutdown = Shutdown::default();
+    let worker = tokio::spawn(run_pull(shop.controller.clone(), shop.daraja.clone(), shutdown.stop()));
+    let has_swept = |handle: &daraja_sim::Handle| (handle.state().pulls > 0).then_some(());
+    shop.handle().wait_for(DEADLINE, has_swept).await.expect("the first sweep comes at once");
+    paybill(&shop, 1_500, shop.world.customer.account_number.as_str()).await;
+    let booked = async { while !matches!(hints.recv().await.unwrap(), Hint::Payment(_)) {} };
+    tokio::time::timeout(DEADLINE, booked).await.expect("the next sweep does not wait for a request");
+    shutdown.begin();
+    tokio::time::timeout(DEADLINE, worker).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn without_pull_the_worker_asks_nothing_and_waits_for_the_end() {
     let shop = Shop::open().await;
     let shutdown = Shutdown::default();
