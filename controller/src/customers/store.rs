@@ -74,7 +74,6 @@ pub(super) async fn by_account_number(
     row.map(|row| read(&row)).transpose()
 }
 
-/// One query for every kind of search: a pattern that is not asked for is NULL, and matches nothing.
 /// A page of those who are wanted, newest first. The inner query finds the page by an index; only its rows are counted.
 pub(super) async fn search(
     connection: &mut Connection,

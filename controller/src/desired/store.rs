@@ -7,6 +7,7 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{LineV1, ProfileV1, Service};
 
 use super::{DesiredError, LineFacts, SiteState};
+use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
 use crate::ids::{LineId, SiteId};
@@ -128,7 +129,7 @@ pub(super) async fn put_line(
     )
     .bind(site.as_str())
     .bind(line.line.as_str())
-    .bind(to_column(generation))
+    .bind(columns::stored(generation))
     .bind(line.router.as_str())
     .bind(i64::from(line.service))
     .bind(line.username.as_str())
@@ -161,11 +162,11 @@ pub(super) async fn put_profile(
     .bind(site.as_str())
     .bind(i64::from(profile.service))
     .bind(profile.name.as_str())
-    .bind(to_column(generation))
-    .bind(to_column(profile.download_bits_per_second))
-    .bind(to_column(profile.upload_bits_per_second))
-    .bind(to_column(profile.download_burst_bits_per_second))
-    .bind(to_column(profile.upload_burst_bits_per_second))
+    .bind(columns::stored(generation))
+    .bind(columns::stored(profile.download_bits_per_second))
+    .bind(columns::stored(profile.upload_bits_per_second))
+    .bind(columns::stored(profile.download_burst_bits_per_second))
+    .bind(columns::stored(profile.upload_burst_bits_per_second))
     .execute(connection)
     .await?;
     Ok(())
@@ -200,7 +201,7 @@ pub(super) async fn remove_elsewhere(
         )
         .bind(old_site.as_str())
         .bind(line.as_str())
-        .bind(to_column(state.generation))
+        .bind(columns::stored(state.generation))
         .execute(&mut *connection)
         .await?;
         save_hash_and_queue(connection, &old_site, state, now).await?;
@@ -225,7 +226,7 @@ pub(super) async fn save_hash_and_queue(
          ON CONFLICT (site_id) DO UPDATE SET generation = excluded.generation",
     )
     .bind(site.as_str())
-    .bind(to_column(state.generation))
+    .bind(columns::stored(state.generation))
     .bind(now.0)
     .execute(connection)
     .await?;
@@ -257,7 +258,7 @@ pub(super) async fn lines_since(
          FROM desired_lines WHERE site_id = $1 AND generation > $2 ORDER BY generation, line_id LIMIT $3",
     )
     .bind(site.as_str())
-    .bind(to_column(from))
+    .bind(columns::stored(from))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
@@ -285,7 +286,7 @@ pub(super) async fn profiles_since(
          FROM desired_profiles WHERE site_id = $1 AND generation > $2 ORDER BY generation, service, name LIMIT $3",
     )
     .bind(site.as_str())
-    .bind(to_column(from))
+    .bind(columns::stored(from))
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
@@ -312,7 +313,7 @@ pub(super) async fn raise_generation(
         "UPDATE sites SET generation = $2 WHERE id = $1 AND generation < $2 RETURNING generation, state_hash",
     )
     .bind(site.as_str())
-    .bind(to_column(least))
+    .bind(columns::stored(least))
     .fetch_optional(&mut *connection)
     .await?;
     match row {
@@ -375,11 +376,4 @@ fn code(line: &str, row: &Row, column: &'static str) -> Result<u16, DesiredError
         column,
         value: value.to_string(),
     })
-}
-
-/// Generations, rates and byte counts as a BIGINT column. Values beyond `i64` cannot come up within the age of the
-/// universe, and stop at its end rather than turning negative.
-#[must_use]
-pub fn to_column(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }

@@ -10,6 +10,7 @@ pub mod client;
 pub mod evidence;
 mod intake;
 pub mod intent;
+mod nairobi;
 pub mod poll;
 pub mod pull;
 mod query;

@@ -6,13 +6,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
 use serde::Serialize;
 use tawi_shared::UnixMillis;
 
 use super::evidence::CheckoutId;
 use super::intent::CallbackToken;
+use super::nairobi;
 use super::settings::{MpesaSettings, NumbersAs, TransactionType};
 use crate::customers::account_number::AccountNumber;
 use crate::customers::phone::Msisdn;
@@ -20,8 +19,6 @@ use crate::money::Money;
 
 /// What M-Pesa moves in one transaction, in whole shillings.
 pub const AMOUNT_MAX_SHILLINGS: i64 = 250_000;
-/// East Africa Time.
-const EAST_AFRICA: Offset = jiff::tz::offset(3);
 /// What stands beside the account in the prompt; at most 13 characters.
 const DESCRIPTION: &str = "Internet";
 
@@ -139,10 +136,9 @@ fn password(settings: &MpesaSettings, timestamp: &str) -> String {
     STANDARD.encode(format!("{}{}{timestamp}", settings.short_code, settings.passkey.reveal()))
 }
 
-/// `YYYYMMDDHHmmss` in East Africa Time. An instant beyond what a calendar holds reads as 1970.
+/// `YYYYMMDDHHmmss` in East Africa Time.
 fn timestamp(now: UnixMillis) -> String {
-    let instant = Timestamp::from_millisecond(now.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    instant.to_zoned(TimeZone::fixed(EAST_AFRICA)).strftime("%Y%m%d%H%M%S").to_string()
+    nairobi::written(now, "%Y%m%d%H%M%S")
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::HelloV1;
 
 use super::LinkError;
+use crate::columns;
 use crate::database::{Connection, Row};
-use crate::desired::store::to_column;
 use crate::ids::{LineId, SiteId};
 
 /// What the controller knows of an agent's end.
@@ -50,8 +50,8 @@ pub(super) async fn said_hello(
     .bind(site.as_str())
     .bind(into_column(hello.connection_epoch))
     .bind(hello.agent_version.as_str())
-    .bind(to_column(hello.stored_generation))
-    .bind(to_column(hello.applied_generation))
+    .bind(columns::stored(hello.stored_generation))
+    .bind(columns::stored(hello.applied_generation))
     .bind(now.0)
     .execute(connection)
     .await?;
@@ -102,7 +102,7 @@ pub(super) async fn raise_stored(
     let done =
         sqlx::query("UPDATE sites SET stored_generation = $2 WHERE id = $1 AND stored_generation < $2")
             .bind(site.as_str())
-            .bind(to_column(generation))
+            .bind(columns::stored(generation))
             .execute(connection)
             .await?;
     Ok(done.rows_affected() == 1)
@@ -120,7 +120,7 @@ pub(super) async fn set_applied(
         "UPDATE sites SET applied_generation = $2, applied_at = $3, failures_total = $4 WHERE id = $1",
     )
     .bind(site.as_str())
-    .bind(to_column(generation))
+    .bind(columns::stored(generation))
     .bind(now.0)
     .bind(i64::from(failures_total))
     .execute(connection)
@@ -160,7 +160,7 @@ pub(super) async fn set_cursor(
     .bind(site.as_str())
     .bind(i64::from(lane))
     .bind(i64::from(store_epoch))
-    .bind(to_column(cursor))
+    .bind(columns::stored(cursor))
     .execute(connection)
     .await?;
     Ok(())
@@ -294,7 +294,7 @@ pub(super) async fn delete_from_outbox(
 ) -> Result<(), LinkError> {
     sqlx::query("DELETE FROM outbox WHERE site_id = $1 AND generation <= $2")
         .bind(site.as_str())
-        .bind(to_column(generation))
+        .bind(columns::stored(generation))
         .execute(connection)
         .await?;
     Ok(())

@@ -7,8 +7,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, EventV1};
 
 use super::{Event, Presence, Router, Site, SiteError};
+use crate::columns;
 use crate::database::{Connection, Row};
-use crate::desired::store::to_column;
 use crate::ids::{LineId, RouterId, SiteId};
 use crate::pki::SiteCertificate;
 
@@ -282,7 +282,7 @@ pub(crate) async fn insert_event(
     )
     .bind(site.as_str())
     .bind(i64::from(store_epoch))
-    .bind(to_column(seq))
+    .bind(columns::stored(seq))
     .bind(event.at_ms)
     .bind(now.0)
     .bind(i64::from(event.kind))

@@ -5,8 +5,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::SessionUsageV1;
 
 use super::{Session, Totals, UsageError};
+use crate::columns;
 use crate::database::{Connection, Row};
-use crate::desired::store::to_column;
 use crate::ids::{LineId, SiteId};
 
 /// Whether the site was ever told of the line. A line that moved away may still report what it used there.
@@ -66,8 +66,8 @@ pub(super) async fn put(
     .bind(session.started_at_ms)
     .bind(session.sampled_at_ms)
     .bind(i64::from(session.is_ended))
-    .bind(to_column(session.upload_bytes))
-    .bind(to_column(session.download_bytes))
+    .bind(columns::stored(session.upload_bytes))
+    .bind(columns::stored(session.download_bytes))
     .bind(session.address.as_str())
     .execute(connection)
     .await?;

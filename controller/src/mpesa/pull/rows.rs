@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::payer::Payer;
 use crate::money::Money;
 use crate::mpesa::evidence::{Reason, ReceiptNumber, text_of};
+use crate::mpesa::nairobi::EAST_AFRICA;
 
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
 const REFERENCE_CHARACTERS: usize = 40;
@@ -23,8 +24,6 @@ const REFERENCE_CHARACTERS: usize = 40;
 const KIND_CHARACTERS: usize = 40;
 /// How much is kept of a row that is not understood: several times what today's rows have.
 const BAD_ROW_CHARACTERS: usize = 2_000;
-/// East Africa Time.
-const EAST_AFRICA: Offset = jiff::tz::offset(3);
 
 /// A payment as Pull tells of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,8 +6,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use jiff::tz::{Offset, TimeZone};
 use serde_json::{Value, json};
 use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
@@ -24,6 +22,7 @@ use crate::database::Connection;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::intent::Event;
+use crate::mpesa::nairobi;
 use crate::mpesa::store as requests;
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, Owner, TakenIn, Told};
@@ -43,8 +42,6 @@ const TOGETHER: usize = 16;
 const FAILED_MOST: usize = 10;
 /// How long a payment may take to show up in Pull before its absence means anything.
 const LAG: Duration = Duration::from_secs(15 * 60);
-/// East Africa Time.
-const EAST_AFRICA: Offset = jiff::tz::offset(3);
 
 /// Why a sweep did not get through. It is tried again.
 #[derive(Debug, Error)]
@@ -392,8 +389,7 @@ async fn holder_of(connection: &mut Connection, row: &Row) -> Result<Option<Hold
     Ok(Some(Holder { customer, subscriptions }))
 }
 
-/// `YYYY-MM-DD HH:MM:SS` in East Africa Time. An instant beyond what a calendar holds reads as 1970.
+/// `YYYY-MM-DD HH:MM:SS` in East Africa Time.
 fn in_nairobi(at: UnixMillis) -> String {
-    let instant = Timestamp::from_millisecond(at.0).unwrap_or(Timestamp::UNIX_EPOCH);
-    instant.to_zoned(TimeZone::fixed(EAST_AFRICA)).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    nairobi::written(at, "%Y-%m-%d %H:%M:%S")
 }
