@@ -5,10 +5,8 @@
 
 use std::fmt;
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use super::evidence::{CheckoutId, Reason, text_of};
+use super::evidence::{CheckoutId, Reason};
+use super::fields::{self, Fields, text_or_empty};
 
 /// Codes of a token that Daraja does not take, any more or at all. The request did nothing.
 const TOKEN_CODES: [&str; 4] = ["404.001.03", "400.003.01", "401.002.01", "401.003.01"];
@@ -82,78 +80,33 @@ impl fmt::Debug for TokenAnswer {
     }
 }
 
-#[derive(Deserialize)]
-struct Answer<'a> {
-    #[serde(rename = "ResponseCode", borrow)]
-    response_code: Option<&'a RawValue>,
-    #[serde(rename = "ResponseDescription", borrow)]
-    response_description: Option<&'a RawValue>,
-    #[serde(rename = "MerchantRequestID", borrow)]
-    merchant_request_id: Option<&'a RawValue>,
-    #[serde(rename = "CheckoutRequestID", borrow)]
-    checkout_request_id: Option<&'a RawValue>,
-    #[serde(rename = "ResultCode", borrow)]
-    result_code: Option<&'a RawValue>,
-    #[serde(rename = "ResultDesc", borrow)]
-    result_description: Option<&'a RawValue>,
-    #[serde(rename = "errorCode", borrow)]
-    error_code: Option<&'a RawValue>,
-    #[serde(rename = "errorMessage", borrow)]
-    error_message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    fault: Option<Fault<'a>>,
-}
-
-/// How the gateway before Daraja refuses.
-#[derive(Deserialize)]
-struct Fault<'a> {
-    #[serde(rename = "faultstring", borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(borrow)]
-    detail: Option<FaultDetail<'a>>,
-}
-
-#[derive(Deserialize)]
-struct FaultDetail<'a> {
-    #[serde(rename = "errorcode", borrow)]
-    code: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Token<'a> {
-    access_token: String,
-    #[serde(borrow)]
-    expires_in: Option<&'a RawValue>,
-}
-
-fn text(value: Option<&RawValue>) -> String {
-    value.and_then(text_of).unwrap_or_default()
-}
-
 /// Reads the answer to a push.
 #[must_use]
 pub fn of_push(body: &[u8]) -> PushAnswer {
-    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+    let Some(answer) = fields::of(body) else {
         return PushAnswer::Unknown;
     };
     if let Some(refusal) = refusal(&answer) {
         return refusal.map_or(PushAnswer::Unknown, PushAnswer::Refused);
     }
-    let code = text(answer.response_code);
-    match CheckoutId::parse(&text(answer.checkout_request_id)) {
+    let code = text_or_empty(&answer, "responsecode");
+    match CheckoutId::parse(&text_or_empty(&answer, "checkoutrequestid")) {
         Some(checkout) if code == "0" => {
-            let merchant_request_id = answer.merchant_request_id.and_then(text_of);
+            let merchant_request_id = fields::text(&answer, "merchantrequestid");
             PushAnswer::Accepted { checkout, merchant_request_id }
         }
         _ if code.is_empty() || code == "0" => PushAnswer::Unknown,
-        _ => PushAnswer::Refused(Refusal::Final(Reason::new(&code, &text(answer.response_description)))),
+        _ => {
+            let description = text_or_empty(&answer, "responsedescription");
+            PushAnswer::Refused(Refusal::Final(Reason::new(&code, &description)))
+        }
     }
 }
 
 /// Reads the answer to a query. In doubt it says nothing: the callback decides.
 #[must_use]
 pub fn of_query(body: &[u8]) -> QueryAnswer {
-    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+    let Some(answer) = fields::of(body) else {
         return QueryAnswer::NoAnswer;
     };
     match refusal(&answer) {
@@ -161,18 +114,17 @@ pub fn of_query(body: &[u8]) -> QueryAnswer {
         Some(_) => return QueryAnswer::NoAnswer,
         None => {}
     }
-    match text(answer.result_code).as_str() {
+    match text_or_empty(&answer, "resultcode").as_str() {
         "0" => QueryAnswer::Paid,
         "" | STILL_PROCESSING | OVERLOADED => QueryAnswer::NoAnswer,
-        code => QueryAnswer::Failed(Reason::new(code, &text(answer.result_description))),
+        code => QueryAnswer::Failed(Reason::new(code, &text_or_empty(&answer, "resultdesc"))),
     }
 }
 
 /// Whether an answer, to whatever it is, says that the token is dead.
 #[must_use]
 pub fn is_token_refused(body: &[u8]) -> bool {
-    serde_json::from_slice::<Answer<'_>>(body)
-        .is_ok_and(|answer| matches!(refusal(&answer), Some(Some(Refusal::Token))))
+    fields::of(body).is_some_and(|answer| matches!(refusal(&answer), Some(Some(Refusal::Token))))
 }
 
 /// Reads the answer to a request for a token; `expires_in` comes as a number and as a string.
@@ -180,32 +132,32 @@ pub fn is_token_refused(body: &[u8]) -> bool {
 /// # Errors
 /// What Daraja said instead, for the operator's log.
 pub fn of_token(body: &[u8]) -> Result<TokenAnswer, Reason> {
-    if let Ok(token) = serde_json::from_slice::<Token<'_>>(body)
-        && !token.access_token.is_empty()
-        && token.access_token.bytes().all(|byte| byte.is_ascii_graphic())
-    {
-        // Without a life that can be read, it is used once.
-        let lives_seconds = text(token.expires_in).parse().unwrap_or(0);
-        return Ok(TokenAnswer { access_token: token.access_token, lives_seconds });
-    }
-    let Ok(answer) = serde_json::from_slice::<Answer<'_>>(body) else {
+    let Some(answer) = fields::of(body) else {
         return Err(Reason::new("", "not an answer of Daraja"));
     };
-    Err(Reason::new(&text(answer.error_code), &text(answer.error_message)))
+    let access_token = text_or_empty(&answer, "access_token");
+    if !access_token.is_empty() && access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // Without a life that can be read, it is used once.
+        let lives_seconds = text_or_empty(&answer, "expires_in").parse().unwrap_or(0);
+        return Ok(TokenAnswer { access_token, lives_seconds });
+    }
+    Err(Reason::new(&text_or_empty(&answer, "errorcode"), &text_or_empty(&answer, "errormessage")))
 }
 
 /// A refusal, if the answer is an error: `Some(None)` is an error that leaves open whether anything was done.
-fn refusal(answer: &Answer<'_>) -> Option<Option<Refusal>> {
-    if let Some(fault) = &answer.fault {
-        let code = text(fault.detail.as_ref().and_then(|detail| detail.code));
-        let reason = Reason::new(&code, &text(fault.text));
+fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
+    if answer.get("fault").is_some_and(|fault| fault.get() != "null") {
+        let fault = fields::object(answer, "fault").unwrap_or_default();
+        let detail = fields::object(&fault, "detail").unwrap_or_default();
+        let code = text_or_empty(&detail, "errorcode");
+        let reason = Reason::new(&code, &text_or_empty(&fault, "faultstring"));
         return Some(refusal_of_fault(&code, reason));
     }
-    let code = text(answer.error_code);
+    let code = text_or_empty(answer, "errorcode");
     if code.is_empty() {
         return None;
     }
-    let message = text(answer.error_message);
+    let message = text_or_empty(answer, "errormessage");
     let reason = Reason::new(&code, &message);
     let lowered = message.to_ascii_lowercase();
     Some(if TOKEN_CODES.contains(&code.as_str()) {

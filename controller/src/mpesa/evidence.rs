@@ -6,10 +6,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::fields::{self, Fields};
 use crate::customers::phone::Msisdn;
 use crate::money::Money;
 
@@ -82,73 +82,45 @@ pub enum NotUnderstood {
     Field(&'static str),
 }
 
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    #[serde(rename = "Body", borrow)]
-    body: Body<'a>,
-}
-
-#[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(rename = "stkCallback", borrow)]
-    stk_callback: StkCallback<'a>,
-}
-
-#[derive(Deserialize)]
-struct StkCallback<'a> {
-    #[serde(rename = "MerchantRequestID", borrow)]
-    merchant_request_id: Option<&'a RawValue>,
-    #[serde(rename = "CheckoutRequestID", borrow)]
-    checkout_request_id: Option<&'a RawValue>,
-    #[serde(rename = "ResultCode", borrow)]
-    result_code: Option<&'a RawValue>,
-    #[serde(rename = "ResultDesc", borrow)]
-    result_description: Option<&'a RawValue>,
-    #[serde(rename = "CallbackMetadata", borrow)]
-    metadata: Option<Metadata<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Metadata<'a> {
-    #[serde(rename = "Item", borrow, default)]
-    items: Vec<Item<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Item<'a> {
-    #[serde(rename = "Name")]
-    name: String,
-    #[serde(rename = "Value", borrow)]
-    value: Option<&'a RawValue>,
-}
-
 /// Reads a callback's body.
 ///
 /// # Errors
 /// [`NotUnderstood`]: then nothing of it may be acted on.
 pub fn parse(body: &[u8]) -> Result<Evidence, NotUnderstood> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|_| NotUnderstood::Form)?;
-    let callback = envelope.body.stk_callback;
-    let code = callback.result_code.and_then(text_of).ok_or(NotUnderstood::Field("ResultCode"))?;
+    let envelope = fields::of(body).ok_or(NotUnderstood::Form)?;
+    let body = fields::object(&envelope, "body").ok_or(NotUnderstood::Form)?;
+    let callback = fields::object(&body, "stkcallback").ok_or(NotUnderstood::Form)?;
+    let code = fields::text(&callback, "resultcode").ok_or(NotUnderstood::Field("ResultCode"))?;
     let outcome = if code == "0" {
-        let items = callback.metadata.map(|metadata| metadata.items).unwrap_or_default();
-        paid(&items)?
+        paid(&items_of(&callback)?)?
     } else {
-        let description = callback.result_description.and_then(text_of).unwrap_or_default();
-        Outcome::Failed(Reason::new(&code, &description))
+        Outcome::Failed(Reason::new(&code, &fields::text_or_empty(&callback, "resultdesc")))
     };
-    let checkout = match callback.checkout_request_id.and_then(text_of) {
+    let checkout = match fields::text(&callback, "checkoutrequestid") {
         Some(text) => Some(CheckoutId::parse(&text).ok_or(NotUnderstood::Field("CheckoutRequestID"))?),
         None => None,
     };
     let merchant_request_id =
-        callback.merchant_request_id.and_then(text_of).filter(|id| id.chars().count() <= ID_CHARACTERS);
+        fields::text(&callback, "merchantrequestid").filter(|id| id.chars().count() <= ID_CHARACTERS);
     Ok(Evidence { checkout, merchant_request_id, outcome })
 }
 
-fn paid(items: &[Item<'_>]) -> Result<Outcome, NotUnderstood> {
+/// The items beside a success: each has a name, and most a value.
+fn items_of<'a>(callback: &Fields<'a>) -> Result<Vec<Fields<'a>>, NotUnderstood> {
+    if callback.get("callbackmetadata").is_none_or(|metadata| metadata.get() == "null") {
+        return Ok(Vec::new());
+    }
+    let metadata = fields::object(callback, "callbackmetadata").ok_or(NotUnderstood::Form)?;
+    let Some(items) = metadata.get("item").copied() else { return Ok(Vec::new()) };
+    let items: Vec<&'a RawValue> = serde_json::from_str(items.get()).map_err(|_| NotUnderstood::Form)?;
+    let item = |raw: &'a RawValue| fields::of(raw.get().as_bytes()).filter(|item| item.contains_key("name"));
+    items.into_iter().map(|raw| item(raw).ok_or(NotUnderstood::Form)).collect()
+}
+
+fn paid(items: &[Fields<'_>]) -> Result<Outcome, NotUnderstood> {
     let value = |name: &str| {
-        items.iter().find(|item| item.name == name).and_then(|item| item.value).and_then(text_of)
+        let item = items.iter().find(|item| fields::text(item, "name").as_deref() == Some(name))?;
+        fields::text(item, "value")
     };
     let Some(number) = value("MpesaReceiptNumber") else {
         return Ok(Outcome::PaidWithoutReceipt);
@@ -162,20 +134,6 @@ fn paid(items: &[Item<'_>]) -> Result<Outcome, NotUnderstood> {
         .ok_or(NotUnderstood::Field("Amount"))?;
     let phone = value("PhoneNumber").and_then(|text| Msisdn::parse(&text).ok());
     Ok(Outcome::Paid(Receipt { number, amount, phone }))
-}
-
-/// A string's content or a number's digits as they were sent; `None` for anything else and for nothing.
-pub(super) fn text_of(value: &RawValue) -> Option<String> {
-    let raw = value.get().trim();
-    let text = if raw.starts_with('"') {
-        serde_json::from_str::<String>(raw).ok()?
-    } else if raw.starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-        raw.to_owned()
-    } else {
-        return None;
-    };
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 impl Reason {

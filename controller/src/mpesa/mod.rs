@@ -8,6 +8,7 @@ pub mod answer;
 mod callback;
 pub mod client;
 pub mod evidence;
+mod fields;
 mod intake;
 pub mod intent;
 mod nairobi;

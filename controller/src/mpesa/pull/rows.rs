@@ -4,8 +4,6 @@
 //! read from their digits, never through a float. A row that is not understood is kept as it came, and never spoils
 //! its page; a time that is not understood does not cost the row. Sources: Safaricom's Daraja pages (December 2025), and answers that public clients wrote down.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{Offset, TimeZone};
@@ -15,7 +13,8 @@ use thiserror::Error;
 
 use super::payer::Payer;
 use crate::money::Money;
-use crate::mpesa::evidence::{Reason, ReceiptNumber, text_of};
+use crate::mpesa::evidence::{Reason, ReceiptNumber};
+use crate::mpesa::fields::{self, Fields, text_or_empty as text};
 use crate::mpesa::nairobi::EAST_AFRICA;
 
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
@@ -79,15 +78,13 @@ pub(in crate::mpesa) enum NoPage {
     NotAList,
 }
 
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
-
 /// Reads the answer to a query. `1001`, which means "nothing in that window" and "not set up for Pull" alike, is an
 /// empty page.
 ///
 /// # Errors
 /// [`NoPage`]: nothing is known about the window.
 pub(super) fn of_query(body: &[u8]) -> Result<Page, NoPage> {
-    let fields = fields_of(body)?;
+    let fields = fields::of(body).ok_or(NoPage::NotUnderstood)?;
     match text(&fields, "responsecode").as_str() {
         "1000" => fields.get("response").map_or_else(|| Ok(Page::default()), |response| page(response)),
         "1001" => Ok(Page::default()),
@@ -100,7 +97,7 @@ pub(super) fn of_query(body: &[u8]) -> Result<Page, NoPage> {
 /// # Errors
 /// [`NoPage`]: the short code may not be registered.
 pub(super) fn of_registration(body: &[u8]) -> Result<(), NoPage> {
-    let fields = fields_of(body)?;
+    let fields = fields::of(body).ok_or(NoPage::NotUnderstood)?;
     let status = ["responsestatus", "responsecode"].map(|name| text(&fields, name));
     if status.iter().any(|status| status == "1000" || status == "1001") {
         return Ok(());
@@ -112,7 +109,7 @@ fn refused(fields: &Fields<'_>) -> NoPage {
     let first = |names: &[&str]| {
         names.iter().map(|name| text(fields, name)).find(|text| !text.is_empty()).unwrap_or_default()
     };
-    let fault = fields.get("fault").and_then(|fault| fields_of(fault.get().as_bytes()).ok());
+    let fault = fields::object(fields, "fault");
     let fault = fault.map(|fault| text(&fault, "faultstring")).unwrap_or_default();
     let code = first(&["errorcode", "responsestatus", "responsecode"]);
     let description = first(&["errormessage", "responsemessage", "responsedescription"]);
@@ -121,18 +118,6 @@ fn refused(fields: &Fields<'_>) -> NoPage {
         return NoPage::NotUnderstood;
     }
     NoPage::Refused(Reason::new(&code, &description))
-}
-
-/// An object's members by their names in lower case without spaces: `Response Status` is `responsestatus`.
-fn fields_of(object: &[u8]) -> Result<Fields<'_>, NoPage> {
-    let members: BTreeMap<String, &RawValue> =
-        serde_json::from_slice(object).map_err(|_| NoPage::NotUnderstood)?;
-    let plain = |name: String| name.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_lowercase();
-    Ok(members.into_iter().map(|(name, value)| (plain(name), value)).collect())
-}
-
-fn text(fields: &Fields<'_>, name: &str) -> String {
-    fields.get(name).and_then(|value| text_of(value)).unwrap_or_default()
 }
 
 /// A list of rows, or of lists of rows. Nothing at all is an empty page; anything else could hold payments.
@@ -161,7 +146,7 @@ impl Page {
 }
 
 fn row(element: &RawValue) -> Option<Row> {
-    let fields = fields_of(element.get().as_bytes()).ok()?;
+    let fields = fields::of(element.get().as_bytes())?;
     let cut = |name, most| -> String {
         text(&fields, name).chars().filter(|c| !c.is_control()).take(most).collect()
     };
