@@ -91,7 +91,8 @@ async fn failed(error: &PaymentError) {
 
 async fn is_any_waiting(controller: &Controller, round: &Round) -> Result<bool, PaymentError> {
     let mut connection = controller.database.read_first().await?;
-    let first = store::waiting_callbacks(&mut connection, round.that_failed, round.behind.as_ref(), 1).await?;
+    let first =
+        store::waiting_callbacks(&mut connection, round.that_failed, round.behind.as_ref(), 1).await?;
     Ok(!first.is_empty())
 }
 
