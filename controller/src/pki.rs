@@ -130,7 +130,7 @@ impl fmt::Debug for SiteCertificate {
 
 impl Pki {
     /// Opens the authority in `directory`, or makes it there on the first start. A few small files, read and written
-    /// while the caller waits.
+    /// while the caller waits. Of programs that start at once one makes it, and the others wait for that.
     ///
     /// # Errors
     /// [`PkiError`]; an authority that is damaged is never replaced by a new one.
@@ -142,6 +142,7 @@ impl Pki {
             path: directory.to_owned(),
             source,
         })?;
+        let _turn = locked(directory)?;
         let key = match read_if_there(&key_path)? {
             Some(pem) => KeyPair::from_pem(&pem)
                 .map_err(|_| PkiError::Unreadable { path: key_path.clone(), expected: "a private key" })?,
@@ -299,6 +300,14 @@ fn check_pair(pem: &str, key: &KeyPair, certificate: &Path, key_path: &Path) -> 
     Err(PkiError::NotAPair { certificate: certificate.to_owned(), key: key_path.to_owned() })
 }
 
+/// Nobody else makes an authority in `directory` until the answer is dropped, or its holder dies.
+fn locked(directory: &Path) -> Result<File, PkiError> {
+    let failed = |source| PkiError::File { operation: "locking", path: directory.to_owned(), source };
+    let directory = File::open(directory).map_err(failed)?;
+    directory.lock().map_err(failed)?;
+    Ok(directory)
+}
+
 fn read_if_there(path: &Path) -> Result<Option<String>, PkiError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
@@ -359,6 +368,22 @@ mod tests {
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         files.sort();
         assert_eq!(files, ["ca.key", "ca.pem"], "no draft stays behind");
+    }
+
+    #[test]
+    fn programs_that_start_at_once_share_one_authority() {
+        let directory = TemporaryDirectory::new();
+        let start = std::sync::Barrier::new(8);
+        let authorities: Vec<String> = std::thread::scope(|scope| {
+            let open = || {
+                start.wait();
+                Pki::open_or_create(directory.path(), NOW).unwrap().ca_pem().to_owned()
+            };
+            let opened: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
+            opened.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let again = Pki::open_or_create(directory.path(), NOW).unwrap();
+        assert!(authorities.iter().all(|pem| pem == again.ca_pem()), "two authorities were made");
     }
 
     #[test]

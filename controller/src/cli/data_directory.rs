@@ -1,11 +1,14 @@
-//! The data directory: made for us alone, and never written to as root when it belongs to the controller's own user.
+//! The data directory: made for us alone, never written to as root when it belongs to the controller's own user, and
+//! brought up to date by one program at a time.
 //!
 //! `sudo tawi-controller staff add …` would otherwise leave files of root beside the database, and the next start of
 //! the service would find that it may not open them.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+
+use anyhow::Context as _;
 
 use super::Failure;
 
@@ -29,6 +32,21 @@ pub(super) fn prepare(directory: &Path) -> Result<(), Failure> {
     let problem = format!("data_directory: {} belongs to {name}", directory.display());
     let reason = "files made by root would lock the controller out of it";
     Err(Failure::refused(format!("{problem}, and {reason}\n  cure: sudo -u {name} tawi-controller …")))
+}
+
+/// Waits until no other program brings the database up to date; the turn is over when the answer is dropped, or its
+/// holder dies. SQLite alone does not keep `serve` and `staff add` apart on a first start: both would find that there
+/// are no tables, and the second fails over those of the first. The lock is on the directory itself, so that no file
+/// is left over.
+pub(super) async fn turn(directory: &Path) -> Result<File, Failure> {
+    let path = directory.to_path_buf();
+    let locked = tokio::task::spawn_blocking(move || {
+        let directory = File::open(path)?;
+        directory.lock()?;
+        Ok::<_, std::io::Error>(directory)
+    });
+    let locked = locked.await?.with_context(|| format!("data_directory: locking {}", directory.display()));
+    locked.map_err(Failure::Unavailable)
 }
 
 fn would_lock_out(user: u32, owner: u32) -> bool {

@@ -164,6 +164,7 @@ async fn open_database(config: &Config) -> Result<Database, Failure> {
     data_directory::prepare(&config.data_directory)?;
     Database::open(&config.database_url).await.map_err(|error| match error {
         DatabaseError::UnsupportedUrl(_) => Failure::Refused(error.to_string()),
+    let _turn = data_directory::turn(&config.data_directory).await?;
         other => {
             let cure = "is the data directory writable for this user, and the disk not full?";
             Failure::Unavailable(anyhow::Error::new(other).context(format!("cure: {cure}")))

@@ -240,6 +240,31 @@ async fn everything_is_in_the_audit_log(place: &Place) {
     assert!(rows.iter().all(|row| row.actor == "cli:tester"), "{rows:?}");
 }
 
+/// Without turns two of three rounds fail.
+#[test]
+fn programs_that_start_at_once_wait_for_the_database_instead_of_failing() {
+    for _ in 0..5 {
+        let place = Place::new("");
+        let mut serving =
+            place.command(&["serve"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let migrate = || {
+            let mut command = place.command(&["migrate"]);
+            command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        let commands: Vec<Child> = (0..6).map(|_| migrate()).collect();
+        let mut line = String::new();
+        BufReader::new(serving.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let serving = Serving { child: serving, http: String::new() };
+        for command in commands {
+            let output = command.wait_with_output().unwrap();
+            assert!(output.status.success(), "{}", text(&output.stderr));
+        }
+        let (code, log) = serving.stop();
+        assert_eq!(code, Some(0), "{log}");
+        assert!(line.starts_with("ready "), "{line:?} {log}");
+    }
+}
+
 #[test]
 fn a_password_is_taken_from_a_file_or_made_and_shown_once() {
     let place = Place::new("");
