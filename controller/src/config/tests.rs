@@ -82,31 +82,80 @@ fn a_refusal_repeats_no_secret() {
 }
 
 #[test]
-fn the_packaged_file_says_the_defaults() {
+fn the_packaged_file_changes_nothing_before_it_is_edited() {
     let packaged = Fixture::new().load(PACKAGED).unwrap();
     let empty = Fixture::new().load("").unwrap();
     assert_eq!(format!("{packaged:?}"), format!("{empty:?}"));
 }
 
-/// In the packaged file prose follows `# ` and an example follows `#` at once.
+/// The packaged file with every example taken in but those of the keys in `without`. Prose follows `# `, and an example
+/// follows `#` at once.
+fn packaged_examples(without: &[&str]) -> String {
+    let mut examples = 0;
+    let mut text = String::new();
+    for line in PACKAGED.lines() {
+        let example = line.strip_prefix('#').filter(|rest| !rest.is_empty() && !rest.starts_with(' '));
+        examples += usize::from(example.is_some());
+        let is_left_out = example
+            .and_then(|example| example.split_once(" = "))
+            .is_some_and(|(key, _)| without.contains(&key));
+        if !is_left_out {
+            text.push_str(example.unwrap_or(line));
+            text.push('\n');
+        }
+    }
+    assert!(examples > 15, "only {examples} examples");
+    text
+}
+
+#[test]
+fn the_packaged_examples_state_the_defaults() {
+    let fixture = Fixture::new();
+    fixture.secret("daraja-consumer-secret");
+    fixture.secret("daraja-passkey");
+    // What the file calls no default but an example: its own words say what stands when the key is absent.
+    let all =
+        fixture.load(&packaged_examples(&["public_url", "advertised_address", "known_sources"])).unwrap();
+    let least = fixture.load("").unwrap();
+    let known = (&all.data_directory, &all.database_url, all.listen, &all.public_url, &all.broker);
+    assert_eq!(
+        known,
+        (&least.data_directory, &least.database_url, least.listen, &least.public_url, &least.broker)
+    );
+    let known = (all.log_level, all.log_format, all.session_lasts);
+    assert_eq!(known, (least.log_level, least.log_format, least.session_lasts));
+    // [mpesa] has keys that must be there; the others of it are at their defaults when they are left out.
+    let defaulted = ["numbers_as", "query", "pull_seconds", "known_sources"];
+    let least = fixture.load(&packaged_examples(&defaulted)).unwrap();
+    assert!(all.mpesa.is_some());
+    assert_eq!(format!("{:?}", all.mpesa), format!("{:?}", least.mpesa));
+}
+
+#[test]
+fn every_key_is_explained_in_the_packaged_file() {
+    let fixture = Fixture::new();
+    // The words that the reader would accept, from its own message about an unknown key.
+    for table in ["", "[server]\n", "[database]\n", "[broker]\n", "[mpesa]\n", "[log]\n", "[staff]\n"] {
+        let message = fixture.refusal(&format!("{table}no_such_key = 1\n"));
+        let known = message.split_once("expected ").map_or("", |(_, list)| list);
+        let keys: Vec<_> = known.split('`').skip(1).step_by(2).collect();
+        assert!(!keys.is_empty(), "{message}");
+        for key in keys {
+            // What is good only with another value of its neighbour is explained there.
+            let is_told = PACKAGED.contains(&format!("\n#{key} ="))
+                || PACKAGED.contains(&format!("[{key}]\n"))
+                || PACKAGED.contains(&format!("also needs {key} ="));
+            assert!(is_told, "{key} of {table:?} has no example");
+        }
+    }
+}
+
 #[test]
 fn every_example_in_the_packaged_file_is_good() {
     let fixture = Fixture::new();
     fixture.secret("daraja-consumer-secret");
     fixture.secret("daraja-passkey");
-    let mut examples = 0;
-    let text: String = PACKAGED
-        .lines()
-        .map(|line| match line.strip_prefix('#') {
-            Some(example) if !example.is_empty() && !example.starts_with(' ') => {
-                examples += 1;
-                format!("{example}\n")
-            }
-            _ => format!("{line}\n"),
-        })
-        .collect();
-    assert!(examples > 15, "only {examples} examples");
-    let config = fixture.load(&text).unwrap_or_else(|error| panic!("{error}"));
+    let config = fixture.load(&packaged_examples(&[])).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.is_https());
     assert!(config.mpesa.is_some());
 }
