@@ -78,6 +78,12 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// Who changed what, and when
+    Audit {
+        /// What about it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// How plans are set up on routers
     ConnectionType {
         /// What about them.
@@ -239,6 +245,21 @@ pub enum TokenCommand {
     Revoke {
         /// Which program's
         name: String,
+    },
+}
+
+/// About the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List the newest entries, newest first
+    #[command(after_help = "Examples:
+  tawi-controller audit list
+  tawi-controller audit list --limit 1000 --json
+Times are Nairobi's; in JSON they are milliseconds since 1970 in UTC.")]
+    List {
+        /// How many, 1 to 10000
+        #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
     },
 }
 

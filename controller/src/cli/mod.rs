@@ -6,6 +6,7 @@
 //! 78 bad settings.
 
 pub mod arguments;
+mod audit_log;
 mod catalogue;
 mod data_directory;
 mod office;
@@ -129,6 +130,7 @@ impl Shell {
             Command::Router { command } => self.router(command).await,
             Command::Staff { command } => self.staff(command).await,
             Command::Token { command } => self.token(command).await,
+            Command::Audit { command } => self.audit(command).await,
             Command::ConnectionType { command } => self.connection_type(command).await,
             Command::Plan { command } => self.plan(command).await,
             Command::Customer { command } => self.customer(command).await,
@@ -162,9 +164,9 @@ impl Shell {
 /// Opens the database, in a data directory of our own.
 async fn open_database(config: &Config) -> Result<Database, Failure> {
     data_directory::prepare(&config.data_directory)?;
+    let _turn = data_directory::turn(&config.data_directory).await?;
     Database::open(&config.database_url).await.map_err(|error| match error {
         DatabaseError::UnsupportedUrl(_) => Failure::Refused(error.to_string()),
-    let _turn = data_directory::turn(&config.data_directory).await?;
         other => {
             let cure = "is the data directory writable for this user, and the disk not full?";
             Failure::Unavailable(anyhow::Error::new(other).context(format!("cure: {cure}")))

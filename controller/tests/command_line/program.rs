@@ -151,6 +151,7 @@ fn every_command_explains_itself_with_an_example() {
         "plan add",
         "customer add",
         "subscription add",
+        "audit list",
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = help(&arguments);
@@ -217,16 +218,14 @@ async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
     let (code, log) = serving.stop();
     assert_eq!(code, Some(0), "{log}");
     assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
-    everything_is_in_the_audit_log(&place).await;
+    everything_is_in_the_audit_log(&place);
 }
 
-async fn everything_is_in_the_audit_log(place: &Place) {
-    let url = format!("sqlite://{}", place.0.join("data/tawi.db").display());
-    let database = tawi_controller::database::Database::open(&url).await.unwrap();
-    let mut reader = database.read().await.unwrap();
-    let mut rows = tawi_controller::audit::store::latest(&mut reader, 20).await.unwrap();
-    rows.sort_by_key(|row| row.at);
-    let actions: Vec<&str> = rows.iter().map(|row| row.action.as_str()).collect();
+fn everything_is_in_the_audit_log(place: &Place) {
+    let entries = place.json(&["audit", "list"]);
+    let mut entries = entries.as_array().unwrap().clone();
+    entries.sort_by_key(|entry| entry["at_ms"].as_i64());
+    let actions: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
     let expected = [
         "token.added",
         "site.added",
@@ -237,7 +236,11 @@ async fn everything_is_in_the_audit_log(place: &Place) {
         "subscription.added",
     ];
     assert_eq!(actions, expected);
-    assert!(rows.iter().all(|row| row.actor == "cli:tester"), "{rows:?}");
+    assert!(entries.iter().all(|entry| entry["actor"] == "cli:tester"), "{entries:?}");
+    let newest = text(&place.run(&["audit", "list", "--limit", "1"]).stdout);
+    assert_eq!(newest.lines().count(), 1);
+    assert!(newest.contains("cli:tester") && newest.contains("subscription.added"), "{newest}");
+    place.refusal(2, &["audit", "list", "--limit", "0"]);
 }
 
 /// Without turns two of three rounds fail.
