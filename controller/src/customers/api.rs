@@ -1,7 +1,7 @@
 //! Customers for programs: search, create, read one with what they bought.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
@@ -17,7 +17,7 @@ use crate::staff::Permission;
 use crate::subscriptions;
 use crate::subscriptions::api::SubscriptionBody;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, ApiQuery, Begun, Caller, Problem, Route, Write, at_ms, reader};
 
 /// A customer.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -125,12 +125,14 @@ pub(crate) fn routes() -> Vec<Route> {
 /// Finds customers.
 #[utoipa::path(
     get, path = "/api/customers", tag = "customers", params(Wanted),
-    responses((status = 200, body = CustomerList), (status = 401, body = Problem)),
+    responses(
+        (status = 200, body = CustomerList), (status = 400, body = Problem), (status = 401, body = Problem),
+    ),
 )]
 pub(crate) async fn search(
     caller: Caller,
     State(web): State<Web>,
-    Query(wanted): Query<Wanted>,
+    ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<Json<CustomerList>, ApiError> {
     caller.require(Permission::Read)?;
     let rows = super::search(&mut *reader(&web).await?, &wanted.query, wanted.page).await?;
@@ -146,8 +148,8 @@ pub(crate) async fn search(
     post, path = "/api/customers", tag = "customers", request_body = CustomerNew,
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
     responses(
-        (status = 201, body = CustomerBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 422, body = Problem),
+        (status = 201, body = CustomerBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {

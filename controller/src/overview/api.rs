@@ -26,6 +26,8 @@ pub struct OverviewBody {
     pub payments_today: u64,
     /// Paid more than a minute ago, and not on the router yet.
     pub unconnected: Vec<PaymentBody>,
+    /// What a person has to look at, at most 200: GET /api/payments/review lists it.
+    pub for_review: u64,
     /// The newest payments, newest first.
     pub recent_payments: Vec<PaymentBody>,
 }
@@ -38,6 +40,7 @@ impl From<&Overview> for OverviewBody {
             money_today_cents: overview.today.amount.cents(),
             payments_today: overview.today.payments,
             unconnected: overview.unconnected.iter().map(PaymentBody::from).collect(),
+            for_review: u64::try_from(overview.for_review).unwrap_or(u64::MAX),
             recent_payments: overview.recent.iter().map(PaymentBody::from).collect(),
         }
     }

@@ -63,6 +63,8 @@ pub struct Overview {
     pub hours: Vec<Hour>,
     /// Paid more than a minute ago, and not on the router yet.
     pub unconnected: Vec<PaymentRow>,
+    /// Payments, requests and callbacks that a person has to look at; counted no further than the list of them goes.
+    pub for_review: usize,
     /// The newest payments.
     pub recent: Vec<PaymentRow>,
     /// Whether there is anything to sell: without plans nobody can subscribe.
@@ -82,6 +84,7 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         today: payments::money_between(connection, midnight, now.plus(Duration::from_millis(1))).await?,
         hours,
         unconnected: payments::unconnected(connection, now, CONNECT_WITHIN).await?,
+        for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
         recent: payments::recent_payments(connection, RECENT).await?,
         has_plans: store::has_plans(connection).await?,
     })

@@ -53,6 +53,7 @@ struct OverviewPage {
     sites_counted: usize,
     sites: Vec<SiteView>,
     waiting: Vec<Waiting>,
+    for_review: usize,
     recent: Vec<PaymentView>,
     first_steps: Vec<FirstStep>,
     chart: Chart,
@@ -90,6 +91,7 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         sites_counted: counted().count(),
         sites: sites(&overview.sites, now),
         waiting: waiting.collect(),
+        for_review: overview.for_review,
         recent: overview.recent.iter().map(|row| view(row).0).collect(),
         first_steps: first_steps(&overview),
         chart,
@@ -141,13 +143,11 @@ fn chart(hours: &[Hour]) -> (Chart, String) {
         let (from, amount) = (display::hour_minute(hour.from), display::kes(hour.amount));
         format!("from {from}: {} payment{plural}, {amount}", hour.payments)
     };
-    let mut values: Vec<Value> = hours
-        .iter()
-        .map(|hour| Value { lower: hour.payments, upper: 0, title: title(hour), label: String::new() })
-        .collect();
-    values.resize(HOURS, Value { lower: 0, upper: 0, title: String::new(), label: String::new() });
+    let mut values: Vec<Value> =
+        hours.iter().map(|hour| Value { lower: hour.payments, upper: 0, title: title(hour) }).collect();
+    values.resize(HOURS, Value { lower: 0, upper: 0, title: String::new() });
     let most = hours.iter().max_by_key(|hour| hour.payments).filter(|hour| hour.payments > 0);
     let summary =
         most.map_or_else(|| "No payment today yet.".to_owned(), |hour| format!("The most {}.", title(hour)));
-    (Chart::draw(values, String::new()), summary)
+    (Chart::draw(values), summary)
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{Prepared, prepare};
 use super::traces::Trace;
-use super::{FromWallet, PaymentRow, RequestPayment, Requested};
+use super::{ForReview, FromWallet, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
@@ -22,7 +22,7 @@ use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::staff::Permission;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, ApiQuery, Begun, Caller, Problem, Route, Write, at_ms, reader};
 
 /// How long a caller waits for Safaricom, who mostly takes a second: less than a request may take at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
@@ -146,6 +146,34 @@ pub struct PaymentList {
     pub payments: Vec<PaymentBody>,
 }
 
+/// Something that a person has to look at.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReviewBody {
+    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `payment`: it is nobody's.
+    pub kind: String,
+    /// The id of that callback, request or payment.
+    pub id: String,
+    /// Why it needs a person.
+    pub reason: String,
+    /// How much, in cents of KES; null when nobody knows.
+    pub amount_cents: Option<i64>,
+    /// M-Pesa's receipt; null when there is none.
+    pub receipt_number: Option<String>,
+    /// Since when it waits.
+    pub since_at_ms: i64,
+    /// Whose it probably is; null when nobody knows.
+    pub customer_id: Option<String>,
+    /// Their name; empty when nobody knows.
+    pub customer_name: String,
+}
+
+/// What a person has to look at, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ReviewList {
+    /// Newest first, at most 200.
+    pub items: Vec<ReviewBody>,
+}
+
 /// Which payments, and how many.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -230,11 +258,32 @@ impl From<&PaymentRow> for PaymentBody {
     }
 }
 
+impl From<&ForReview> for ReviewBody {
+    fn from(item: &ForReview) -> Self {
+        let id = match &item.kind {
+            ReviewKind::Callback(id) => id.to_string(),
+            ReviewKind::Request(id) => id.to_string(),
+            ReviewKind::Payment(id) => id.to_string(),
+        };
+        Self {
+            kind: item.kind.as_str().to_owned(),
+            id,
+            reason: item.reason.clone(),
+            amount_cents: item.amount.map(Money::cents),
+            receipt_number: item.receipt_number.clone(),
+            since_at_ms: at_ms(item.since),
+            customer_id: item.customer.as_ref().map(ToString::to_string),
+            customer_name: item.customer_name.clone(),
+        }
+    }
+}
+
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("POST", "/api/subscriptions/{id}/payment-requests", post(request)),
         Route::new("GET", "/api/intents/{id}", get(get_intent)),
         Route::new("GET", "/api/payments", get(list)),
+        Route::new("GET", "/api/payments/review", get(review)),
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
 }
@@ -251,9 +300,9 @@ pub(crate) fn routes() -> Vec<Route> {
         (status = 200, description = "The wallet covered a period and bought it; no phone was asked",
             body = FromWalletBody),
         (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
-        (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
         (status = 409, description = "A request for this subscription is still open", body = Problem),
-        (status = 422, body = Problem), (status = 503, description = "M-Pesa is not set up", body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, description = "M-Pesa is not set up", body = Problem),
     ),
 )]
 pub(crate) async fn request(
@@ -356,12 +405,15 @@ pub(crate) async fn get_intent(
 /// The newest payments, or the one of a receipt.
 #[utoipa::path(
     get, path = "/api/payments", tag = "payments", params(Wanted),
-    responses((status = 200, body = PaymentList), (status = 401, body = Problem), (status = 422, body = Problem)),
+    responses(
+        (status = 200, body = PaymentList), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 422, body = Problem),
+    ),
 )]
 pub(crate) async fn list(
     caller: Caller,
     State(web): State<Web>,
-    Query(wanted): Query<Wanted>,
+    ApiQuery(wanted): ApiQuery<Wanted>,
 ) -> Result<Json<PaymentList>, ApiError> {
     caller.require(Permission::Read)?;
     let limit = wanted.limit.unwrap_or(LISTED);
@@ -378,6 +430,17 @@ pub(crate) async fn list(
         None => super::recent_payments(&mut reader, limit).await?,
     };
     Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect() }))
+}
+
+/// What a person has to look at: money that no rule could place.
+#[utoipa::path(
+    get, path = "/api/payments/review", tag = "payments",
+    responses((status = 200, body = ReviewList), (status = 401, body = Problem)),
+)]
+pub(crate) async fn review(caller: Caller, State(web): State<Web>) -> Result<Json<ReviewList>, ApiError> {
+    caller.require(Permission::Read)?;
+    let items = super::for_review(&mut *reader(&web).await?, REVIEW_ROWS).await?;
+    Ok(Json(ReviewList { items: items.iter().map(ReviewBody::from).collect() }))
 }
 
 /// One payment with its way to the router.

@@ -36,6 +36,8 @@ pub use wallet::{FromWallet, Released, release};
 
 /// Rows of the "paid but not connected" list: more than that is one incident, not a list.
 const UNCONNECTED_ROWS: u32 = 200;
+/// Rows of the list of what a person has to look at: more than that is one incident, not a list.
+pub const REVIEW_ROWS: i64 = 200;
 
 /// A receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
 use super::traces::Trace;
-use super::{PaymentRow, RequestPayment, Requested};
+use super::{ForReview, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
 use crate::audit::Actor;
 use crate::customers::{self, Customer, phone::Msisdn};
 use crate::ids::{LineId, PaymentId};
@@ -255,8 +255,66 @@ struct AskPage {
     customer_name: String,
 }
 
+/// Something that a person has to look at.
+struct ReviewView {
+    /// Tells rows apart, for the script.
+    key: String,
+    since: Moment,
+    what: &'static str,
+    customer_id: Option<String>,
+    customer_name: String,
+    /// Empty when nobody knows.
+    amount: String,
+    /// Empty for none.
+    receipt: String,
+    /// The payment's own page, when it is a payment.
+    payment_id: Option<String>,
+    reason: String,
+}
+
+impl ReviewView {
+    fn of(item: &ForReview, now: UnixMillis) -> Self {
+        let (what, id, payment_id) = match &item.kind {
+            ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
+            ReviewKind::Request(id) => ("Request", id.as_str(), None),
+            ReviewKind::Payment(id) => ("Payment", id.as_str(), Some(id.to_string())),
+        };
+        Self {
+            key: id.to_owned(),
+            since: Moment::of(item.since, now),
+            what,
+            customer_id: item.customer.as_ref().map(ToString::to_string),
+            customer_name: item.customer_name.clone(),
+            amount: item.amount.map(display::kes).unwrap_or_default(),
+            receipt: item.receipt_number.clone().unwrap_or_default(),
+            payment_id,
+            reason: item.reason.clone(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "payments/review.html")]
+struct ReviewPage {
+    frame: Frame,
+    rows: Vec<ReviewView>,
+    /// Whether there may be more than are shown.
+    is_full: bool,
+}
+
 pub(crate) fn routes() -> Router<Web> {
-    Router::new().route("/payments/{id}", get(one)).route("/subscriptions/{id}/payment-requests", post(ask))
+    Router::new()
+        .route("/payments/review", get(review))
+        .route("/payments/{id}", get(one))
+        .route("/subscriptions/{id}/payment-requests", post(ask))
+}
+
+async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let items = super::for_review(&mut *web.controller.database.read().await?, REVIEW_ROWS).await?;
+    let rows: Vec<ReviewView> = items.iter().map(|item| ReviewView::of(item, visit.now)).collect();
+    let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= REVIEW_ROWS;
+    visit.show(&ReviewPage { frame: visit.frame("To be checked", Section::Overview), rows, is_full })
 }
 
 async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {

@@ -15,8 +15,6 @@ pub struct Bar {
     pub top_height: u64,
     /// Said when a pointer rests on it, and to screen readers.
     pub title: String,
-    /// Written below; empty for most.
-    pub label: String,
 }
 
 /// A chart.
@@ -24,21 +22,15 @@ pub struct Bar {
 pub struct Chart {
     /// Width of the drawing.
     pub width: u64,
-    /// Height of the drawing, with labels.
-    pub height: u64,
-    /// Where bars stand.
+    /// Where bars stand: the height of the drawing.
     pub floor: u64,
-    /// Where labels stand.
-    pub label_y: u64,
     /// Width of each bar.
     pub bar_width: u64,
     /// Bars from left to right.
     pub bars: Vec<Bar>,
-    /// What the highest bar says.
-    pub highest: String,
 }
 
-/// One value to draw: the lower part, the part on top of it, what to say, and a label.
+/// One value to draw: the lower part, the part on top of it, and what to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Value {
     /// The lower part.
@@ -47,19 +39,16 @@ pub struct Value {
     pub upper: u64,
     /// Said when a pointer rests on it.
     pub title: String,
-    /// Written below; empty for none.
-    pub label: String,
 }
 
 const WIDTH: u64 = 720;
 const BARS_HEIGHT: u64 = 120;
-const LABELS_HEIGHT: u64 = 22;
 const ROOM_ABOVE: u64 = 6;
 
 impl Chart {
-    /// Draws `values` from left to right, the highest over the full height. `highest` says what that is.
+    /// Draws `values` from left to right, the highest over the full height.
     #[must_use]
-    pub fn draw(values: Vec<Value>, highest: String) -> Self {
+    pub fn draw(values: Vec<Value>) -> Self {
         let count = u64::try_from(values.len()).unwrap_or(u64::MAX).max(1);
         let slot = (WIDTH / count).max(1);
         let most = values.iter().map(|value| value.lower.saturating_add(value.upper)).max().unwrap_or(0);
@@ -77,19 +66,10 @@ impl Chart {
                     top_y: floor.saturating_sub(height.saturating_add(top_height)),
                     top_height,
                     title: value.title,
-                    label: value.label,
                 }
             })
             .collect();
-        Self {
-            width: WIDTH,
-            height: floor + LABELS_HEIGHT,
-            floor,
-            label_y: floor + LABELS_HEIGHT - 5,
-            bar_width: (slot * 3 / 4).clamp(1, 60),
-            bars,
-            highest,
-        }
+        Self { width: WIDTH, floor, bar_width: (slot * 3 / 4).clamp(1, 60), bars }
     }
 }
 
@@ -107,12 +87,12 @@ mod tests {
     use super::*;
 
     fn value(lower: u64, upper: u64) -> Value {
-        Value { lower, upper, title: String::new(), label: String::new() }
+        Value { lower, upper, title: String::new() }
     }
 
     #[test]
     fn the_highest_bar_fills_the_chart_and_the_least_can_be_seen() {
-        let chart = Chart::draw(vec![value(1, 0), value(0, 0), value(1_000_000, 0)], String::new());
+        let chart = Chart::draw(vec![value(1, 0), value(0, 0), value(1_000_000, 0)]);
         let heights: Vec<u64> = chart.bars.iter().map(|bar| bar.height).collect();
         assert_eq!(heights, [2, 0, BARS_HEIGHT]);
         assert!(chart.bars.iter().all(|bar| bar.y + bar.height == chart.floor));
@@ -120,8 +100,8 @@ mod tests {
 
     #[test]
     fn nothing_and_everything_can_be_drawn() {
-        assert!(Chart::draw(Vec::new(), String::new()).bars.is_empty());
-        let chart = Chart::draw(vec![value(u64::MAX, u64::MAX)], String::new());
+        assert!(Chart::draw(Vec::new()).bars.is_empty());
+        let chart = Chart::draw(vec![value(u64::MAX, u64::MAX)]);
         assert!(chart.bars.iter().all(|bar| bar.height <= BARS_HEIGHT));
     }
 }

@@ -8,6 +8,7 @@ pub mod caller;
 pub mod error;
 pub mod events;
 pub mod once;
+pub mod query;
 mod store;
 
 use axum::routing::{MethodRouter, get};
@@ -23,6 +24,7 @@ use crate::{customers, overview, payments, plans, sites, subscriptions};
 pub use caller::Caller;
 pub use error::{ApiError, Problem, ProblemBody};
 pub use once::{Begun, Once, Reserved, Write};
+pub use query::ApiQuery;
 
 /// One route of the API.
 #[derive(Clone, Debug)]
@@ -88,7 +90,8 @@ pub(super) fn router() -> Router<Web> {
         plans::api::list_plans, plans::api::create_plan,
         subscriptions::api::create, subscriptions::api::get_one,
         subscriptions::api::hold, subscriptions::api::release,
-        payments::api::request, payments::api::get_intent, payments::api::list, payments::api::get_one,
+        payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
+        payments::api::get_one,
     ),
     components(schemas(Problem, ProblemBody)),
 )]

@@ -45,6 +45,10 @@ fn every_operation_says_what_it_is_and_every_write_asks_for_a_key() {
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let asks = parameters.iter().any(|parameter| parameter["name"] == "Idempotency-Key");
             assert_eq!(asks, method == "post", "{what}");
+            for status in ["400", "413"] {
+                let is_told = operation["responses"].get(status).is_some();
+                assert!(is_told || method != "post", "{what}: {status} is not described");
+            }
             if path.starts_with("/api/") && path != "/api/openapi.json" {
                 assert!(operation["responses"].get("401").is_some(), "{what}: 401 is not described");
             }
@@ -63,6 +67,16 @@ impl Checker {
     async fn get(&mut self, described: &str, path: &str) -> Value {
         let answer = self.program.get(path).await;
         self.check("get", described, &answer)
+    }
+
+    /// A write without a key, and one that is larger than any.
+    async fn post_wrongly(&mut self, described: &str, path: &str) {
+        let url = format!("{}{path}", self.program.base);
+        let bare = self.program.client.post(url).bearer_auth(&self.program.token).json(&json!({}));
+        let refusal = self.check("post", described, &crate::web::testing::answer(bare).await);
+        assert_eq!(refusal["error"]["code"], "idempotency_key");
+        let large = json!({"name": "x".repeat(70_000)});
+        assert_eq!(self.post(described, path, &large).await["error"]["code"], "bad_body");
     }
 
     async fn post(&mut self, described: &str, path: &str, body: &Value) -> Value {
@@ -149,6 +163,23 @@ async fn every_answer_fits_its_description() {
     assert_eq!(unknown["payments"], json!([]));
     api.get("/api/payments", "/api/payments?receipt=no-receipt").await;
     api.get("/api/payments/{id}", &format!("/api/payments/{}", id(&payment))).await;
+    for (described, path) in
+        [("/api/payments", "/api/payments?limit=x"), ("/api/customers", "/api/customers?page=-1")]
+    {
+        assert_eq!(api.get(described, path).await["error"]["code"], "bad_query", "{path}");
+    }
+    for route in api::routes().iter().filter(|route| route.method == "POST") {
+        api.post_wrongly(route.path, &route.path.replace("{id}", &line)).await;
+    }
+    let mut write = served.controller.database.write().await.unwrap();
+    let nobodys =
+        "UPDATE payments SET customer_id = NULL, subscription_id = NULL, account_reference = 'rent'";
+    sqlx::query(nobodys).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let review = api.get("/api/payments/review", "/api/payments/review").await;
+    assert_eq!(review["items"][0]["id"], payment["id"], "{review}");
+    assert!(review["items"][0]["reason"].as_str().unwrap().contains("rent"), "{review}");
+    assert_eq!(api.get("/api/overview", "/api/overview").await["for_review"], 1);
 
     for action in ["hold", "release"] {
         let described = format!("/api/subscriptions/{{id}}/{action}");

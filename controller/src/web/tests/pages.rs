@@ -93,6 +93,29 @@ async fn the_overview_tells_money_sites_and_who_waits_and_why() {
 }
 
 #[tokio::test]
+async fn what_no_rule_could_decide_is_counted_on_the_overview_and_listed_with_its_reason() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Viewer).await;
+    shows(&browser.get("/payments/review").await, &["Nothing. Here stands"]);
+    shows(&browser.get("/").await, &["href=\"/payments/review\"", "all money has its place"]);
+    payment(&served, "a1", MINUTE, [None; 4], "").await;
+    write(
+        &served,
+        &format!(
+            "UPDATE payments SET customer_id = NULL, subscription_id = NULL, account_reference = '{NASTY}'"
+        ),
+    )
+    .await;
+    let page = browser.get("/payments/review").await;
+    let wanted = ["KES 1,500.00", "href=\"/payments/a1\">TKa1</a>", "nobody knows whose it is", "not known"];
+    shows(&page, &wanted);
+    assert!(!page.body.contains(NASTY), "what was typed is no markup");
+    shows(&browser.get("/").await, &["need a person"]);
+    assert_eq!(served.stranger().get("/payments/review").await.status, 303);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_people_typed_is_never_markup() {
     let served = Served::start().await;
     let id = nasty(&served).await;
