@@ -339,7 +339,7 @@ pub enum PlanCommand {
         /// How long a payment lasts, such as 30d, 24h or 90m
         #[arg(long, value_parser = units::validity)]
         validity: Duration,
-        /// Data in one period, such as 50GB; none for no limit
+        /// Data in one period, such as 50GB; shown to staff, not yet enforced by this release
         #[arg(long, value_parser = units::data)]
         quota: Option<u64>,
         /// For people

@@ -81,7 +81,7 @@ pub struct PlanBody {
     pub price_cents: i64,
     /// Length of one period.
     pub validity_seconds: u64,
-    /// Data in one period; null for no limit.
+    /// Data in one period; null for no limit. Shown to staff; not yet enforced by this release.
     pub data_quota_bytes: Option<u64>,
     /// For people.
     pub description: String,
@@ -108,7 +108,7 @@ pub struct PlanNew {
     pub price_cents: i64,
     /// Length of one period.
     pub validity_seconds: u64,
-    /// Data in one period; absent for no limit.
+    /// Data in one period; absent for no limit. Shown to staff; not yet enforced by this release.
     #[serde(default)]
     pub data_quota_bytes: Option<u64>,
     /// For people.
@@ -174,8 +174,8 @@ pub(crate) async fn list_connection_types(
     post, path = "/api/connection-types", tag = "plans", request_body = ConnectionTypeNew,
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
     responses(
-        (status = 201, body = ConnectionTypeBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 201, body = ConnectionTypeBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 pub(crate) async fn create_connection_type(
@@ -221,8 +221,8 @@ pub(crate) async fn list_plans(caller: Caller, State(web): State<Web>) -> Result
     post, path = "/api/plans", tag = "plans", request_body = PlanNew,
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
     responses(
-        (status = 201, body = PlanBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 201, body = PlanBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 pub(crate) async fn create_plan(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {

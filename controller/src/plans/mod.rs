@@ -79,7 +79,7 @@ pub struct Plan {
     pub price: Money,
     /// The length of one period.
     pub validity: Duration,
-    /// Data in one period; `None` for no limit.
+    /// Data in one period; `None` for no limit. Shown to staff; nothing enforces it yet.
     pub data_quota_bytes: Option<u64>,
     /// For customers.
     pub description: String,
@@ -98,7 +98,7 @@ pub struct NewPlan {
     pub price: Money,
     /// The length of one period.
     pub validity: Duration,
-    /// Data in one period; `None` for no limit.
+    /// Data in one period; `None` for no limit. Shown to staff; nothing enforces it yet.
     pub data_quota_bytes: Option<u64>,
     /// For customers.
     pub description: String,

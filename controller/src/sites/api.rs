@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::Action;
 use crate::ids::SiteId;
+use crate::live::Hint;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
@@ -52,7 +53,7 @@ pub struct SiteBody {
 /// All sites.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SiteList {
-    /// By id.
+    /// By name.
     pub sites: Vec<SiteBody>,
 }
 
@@ -247,7 +248,7 @@ pub(crate) async fn list_routers(
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
     responses(
         (status = 200, description = "It was there", body = RouterBody), (status = 201, body = RouterBody),
-        (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 pub(crate) async fn add_router(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
@@ -268,10 +269,12 @@ pub(crate) async fn add_router(State(web): State<Web>, write: Write) -> Result<R
             return Err(ApiError::invalid("name", "use the name in the agent's settings"));
         }
     };
-    if status == StatusCode::CREATED {
-        once.audit(Action::RouterAdded, router.id.as_str(), &router.name).await?;
+    if status == StatusCode::OK {
+        return once.answer(status, &RouterBody::from(&router)).await;
     }
-    once.answer(status, &RouterBody::from(&router)).await
+    once.audit(Action::RouterAdded, router.id.as_str(), &router.name).await?;
+    let live = web.controller.live.clone();
+    once.answer_and_tell(status, &RouterBody::from(&router), move || live.tell(Hint::Site(site))).await
 }
 
 fn missing() -> ApiError {

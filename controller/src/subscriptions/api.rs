@@ -150,8 +150,8 @@ pub(crate) fn routes() -> Vec<Route> {
     post, path = "/api/subscriptions", tag = "subscriptions", request_body = SubscriptionNew,
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
     responses(
-        (status = 201, body = SubscriptionAdded), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem), (status = 422, body = Problem),
+        (status = 201, body = SubscriptionAdded), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
 pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
@@ -185,7 +185,8 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
     once.audit(Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str()).await?;
     let added =
         SubscriptionAdded { subscription: (&subscription).into(), password: password.reveal().to_owned() };
-    once.answer(StatusCode::CREATED, &added).await
+    let live = web.controller.live.clone();
+    once.answer_and_tell(StatusCode::CREATED, &added, move || live.tell(Hint::Line(subscription.id))).await
 }
 
 /// One subscription with what it used.
@@ -218,8 +219,8 @@ pub(crate) async fn get_one(
         ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
     ),
     responses(
-        (status = 200, body = SubscriptionBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem),
+        (status = 200, body = SubscriptionBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 413, body = Problem),
     ),
 )]
 pub(crate) async fn hold(
@@ -238,8 +239,8 @@ pub(crate) async fn hold(
         ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
     ),
     responses(
-        (status = 200, body = SubscriptionBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem),
+        (status = 200, body = SubscriptionBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 413, body = Problem),
     ),
 )]
 pub(crate) async fn release(
@@ -269,10 +270,13 @@ async fn change(web: &Web, id: &str, write: Write, is_hold: bool) -> Result<Resp
         Changed::Changed(_) => once.audit(action, id.as_str(), "").await?,
     }
     let subscription = super::get(once.connection(), &id).await?.ok_or_else(missing)?;
-    let response = once.answer(StatusCode::OK, &SubscriptionBody::from(&subscription)).await?;
-    web.controller.live.ring_outbox();
-    web.controller.live.tell(Hint::Line(id));
-    Ok(response)
+    let body = SubscriptionBody::from(&subscription);
+    let live = web.controller.live.clone();
+    let tell = move || {
+        live.ring_outbox();
+        live.tell(Hint::Line(subscription.id));
+    };
+    once.answer_and_tell(StatusCode::OK, &body, tell).await
 }
 
 fn missing() -> ApiError {

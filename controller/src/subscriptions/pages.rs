@@ -167,7 +167,6 @@ fn usage_view(totals: usage::Totals, newest_first: &[Session], now: UnixMillis) 
         lower: session.download_bytes,
         upper: session.upload_bytes,
         title: title(session),
-        label: String::new(),
     });
     let started = |session: Option<&Session>| {
         session.map(|session| Moment::of(session.started_at, now).text).unwrap_or_default()
@@ -177,7 +176,7 @@ fn usage_view(totals: usage::Totals, newest_first: &[Session], now: UnixMillis) 
         sessions: totals.sessions,
         download: display::bytes(totals.download_bytes),
         upload: display::bytes(totals.upload_bytes),
-        chart: Chart::draw(values.collect(), String::new()),
+        chart: Chart::draw(values.collect()),
         summary: most
             .map(|session| format!("Data by session, the most {}", title(session)))
             .unwrap_or_default(),
@@ -357,9 +356,15 @@ async fn change(web: &Web, id: &str, visit: &Visit, is_hold: bool) -> Result<Res
     if matches!(changed, Changed::Changed(_)) {
         let act = (action, id.as_str(), "");
         audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-        transaction.commit().await?;
-        controller.live.ring_outbox();
-        controller.live.tell(Hint::Line(id));
+        let live = controller.live.clone();
+        // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
+        let told = tokio::spawn(async move {
+            transaction.commit().await?;
+            live.ring_outbox();
+            live.tell(Hint::Line(id));
+            Ok::<_, sqlx::Error>(())
+        });
+        told.await??;
     }
     Ok(visit.go(&format!("/customers/{}", line.customer), &Note::good(note)))
 }

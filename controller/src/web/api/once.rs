@@ -11,6 +11,8 @@
 //! claim ([`Once::reserve`]), and what came of it with the answer ([`Reserved::keep`]). If the controller dies in
 //! between, the key stays claimed and nothing is sent a second time.
 
+use std::fmt;
+
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -34,13 +36,19 @@ const KEY_HEADER: &str = "idempotency-key";
 const KEY_CHARACTERS: usize = 100;
 
 /// A write as it came in: who, under which key, what.
-#[derive(Debug)]
 pub struct Write {
     /// Who sends it.
     pub caller: Caller,
     key: String,
     request_sha256: String,
     body: Bytes,
+}
+
+impl fmt::Debug for Write {
+    /// Without the body, which may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Write").field("caller", &self.caller).finish_non_exhaustive()
+    }
 }
 
 /// What came of starting a write.
@@ -192,12 +200,30 @@ impl Once {
     ///
     /// # Errors
     /// When the database refuses; nothing was done then.
-    pub async fn answer(mut self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
+    pub async fn answer(self, status: StatusCode, body: &impl Serialize) -> Result<Response, ApiError> {
+        self.answer_and_tell(status, body, || {}).await
+    }
+
+    /// Keeps the answer, commits, calls `tell`, and gives the answer. On a task of its own: a client that hangs up ends
+    /// its handler wherever that stands, and a bell between the commit and that end would never ring.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn answer_and_tell(
+        mut self,
+        status: StatusCode,
+        body: &impl Serialize,
+        tell: impl FnOnce() + Send + 'static,
+    ) -> Result<Response, ApiError> {
         let body = serialized(body)?;
-        let actor = self.caller.actor().to_string();
-        store::keep(&mut self.transaction, &actor, &self.key, status.as_u16(), &body).await?;
-        self.transaction.commit().await?;
-        Ok(answer(status, body))
+        let kept = tokio::spawn(async move {
+            let actor = self.caller.actor().to_string();
+            store::keep(&mut self.transaction, &actor, &self.key, status.as_u16(), &body).await?;
+            self.transaction.commit().await?;
+            tell();
+            Ok(answer(status, body))
+        });
+        kept.await.unwrap_or_else(|error| Err(ApiError::failed(&error.into())))
     }
 }
 
@@ -245,4 +271,32 @@ pub async fn forget_answers(
     limit: u32,
 ) -> Result<u64, sqlx::Error> {
     store::delete_before(connection, before, limit).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::staff::Role;
+    use crate::web::testing::Served;
+
+    #[tokio::test]
+    async fn a_write_is_printed_without_its_body() {
+        let served = Served::start().await;
+        let program = served.program(Role::Owner).await;
+        let web = Web::new(
+            served.controller.clone(),
+            std::time::Duration::from_secs(1),
+            crate::shutdown::Shutdown::default().stop(),
+        );
+        let request = Request::post("/api/subscriptions")
+            .header(header::AUTHORIZATION, format!("Bearer {}", program.token))
+            .header(KEY_HEADER, "key-1")
+            .body(r#"{"password":"hunter22"}"#.into())
+            .unwrap();
+        let write = Write::from_request(request, &web).await.unwrap();
+        assert_eq!(write.body, r#"{"password":"hunter22"}"#);
+        let printed = format!("{write:?}");
+        assert!(!printed.contains("hunter22") && printed.contains("owner"), "{printed}");
+        served.stop().await;
+    }
 }

@@ -1,10 +1,22 @@
 //! Writes through the API: done once, by whom may, and noted.
 
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::task::Poll;
+
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
 use serde_json::json;
+use tower::ServiceExt as _;
 
 use crate::audit;
+use crate::live::Hint;
+use crate::shutdown::Shutdown;
 use crate::staff::Role;
-use crate::web::testing::Served;
+use crate::web::testing::{DEADLINE, SESSION, Served};
+use crate::web::{Web, router};
 
 #[tokio::test]
 async fn the_same_key_and_body_give_the_same_answer_and_one_customer() {
@@ -243,5 +255,83 @@ async fn a_second_request_for_the_same_line_waits_for_the_first() {
     assert!(second.header("retry-after").parse::<u64>().unwrap() > 0);
     let third = program.post_as("ask-2", &path, &json!({})).await;
     assert_eq!(third.json()["error"]["code"], "already_open", "a refusal leaves the key free");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_program_adds_is_told_to_open_pages() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let world = &served.world;
+    let mut hints = served.controller.live.listen();
+    let router = json!({"site_id": world.site, "name": "edge"});
+    assert_eq!(program.post("/api/routers", &router).await.status, 201);
+    assert_eq!(hints.try_recv().unwrap(), Hint::Site(world.site.clone()));
+    let line = json!({
+        "customer_id": world.customer.id, "plan_id": world.plan.id, "router_id": world.router, "username": "kiosk",
+    });
+    let added = program.post("/api/subscriptions", &line).await.json();
+    let Hint::Line(line) = hints.try_recv().unwrap() else { panic!("not a line") };
+    assert_eq!(added["id"], line.as_str());
+    served.stop().await;
+}
+
+/// Polls it so often and then drops it, as a server drops the handler of a client that hung up. Whether it ended before.
+async fn hang_up_after(polls: usize, work: impl Future) -> bool {
+    let mut work = pin!(work);
+    let mut left = polls;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(false);
+        }
+        left -= 1;
+        work.as_mut().poll(context).map(|_| true)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hold_that_is_committed_is_told_whenever_the_client_hangs_up() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let browser = served.browser(Role::Owner).await;
+    let routes = router(Web::new(served.controller.clone(), SESSION, Shutdown::default().stop()), None);
+    let line = served.world.line.clone();
+    for is_page in [false, true] {
+        let mut has_ended = false;
+        for polls in 1.. {
+            let release = format!("/api/subscriptions/{line}/release");
+            assert_eq!(program.post(&release, &json!({})).await.status, 200);
+            served.controller.live.outbox_rung().await;
+            let mut hints = served.controller.live.listen();
+            let request = if is_page {
+                Request::post(format!("/subscriptions/{line}/hold"))
+                    .header("cookie", format!("tawi_session={}", browser.cookies["tawi_session"]))
+                    .header("content-type", "application/x-www-form-urlencoded")
+                    .body(Body::from(format!("form_token={}", browser.form_token)))
+            } else {
+                Request::post(format!("/api/subscriptions/{line}/hold"))
+                    .header("authorization", format!("Bearer {}", program.token))
+                    .header("idempotency-key", format!("key-{polls}"))
+                    .body(Body::empty())
+            };
+            let mut request = request.unwrap();
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 9))));
+            has_ended = hang_up_after(polls, routes.clone().oneshot(request)).await;
+            // The only writer is free when what was begun is committed or given up.
+            drop(served.controller.database.write().await.unwrap());
+            let path = format!("/api/subscriptions/{line}");
+            if program.read(&path).await["status"] == "suspended" {
+                let told = async { (hints.recv().await, served.controller.live.outbox_rung().await) };
+                let told = tokio::time::timeout(DEADLINE, told).await;
+                let (hint, ()) = told.unwrap_or_else(|_| panic!("nobody was told after {polls} polls"));
+                assert_eq!(hint.unwrap(), Hint::Line(line.clone()));
+            }
+            if has_ended {
+                break;
+            }
+        }
+        assert!(has_ended);
+    }
     served.stop().await;
 }
