@@ -201,12 +201,19 @@ pub struct Member {
 }
 
 /// A browser that is signed in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Session {
     /// Who.
     pub member: Member,
     /// What every form of this session carries.
     pub form_token: String,
+}
+
+impl fmt::Debug for Session {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("member", &self.member).finish_non_exhaustive()
+    }
 }
 
 /// A program with a token.

@@ -1,7 +1,8 @@
 //! Signing in and out.
 //!
 //! The sign-in form has no session to take its token from, so it carries one that a cookie repeats: another site can
-//! make a browser post the form, but can neither read nor set that cookie.
+//! make a browser post the form, but can neither read nor set that cookie. Tabs of one browser share the token, so
+//! that the form of the first works after the second was opened.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -51,17 +52,30 @@ pub(crate) fn routes() -> Router<Web> {
     Router::new().route("/sign-in", get(form).post(sign_in)).route("/sign-out", post(sign_out))
 }
 
-async fn form(State(web): State<Web>, Query(asked): Query<Asked>) -> Result<Response, PageError> {
-    show(&web, StatusCode::OK, ("", &asked.next), "").await
+async fn form(
+    State(web): State<Web>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    show(&web, StatusCode::OK, &headers, ("", &asked.next), "").await
+}
+
+/// The token that this browser has, if it is one that we could have made; else a new one.
+fn form_token(web: &Web, headers: &HeaderMap) -> String {
+    let known = Cookie::SignInForm.read(headers, web.is_https).unwrap_or_default();
+    let is_ours = known.len() == FORM_TOKEN_BYTES.saturating_mul(2)
+        && known.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if is_ours { known.to_owned() } else { web.controller.ids.hex(FORM_TOKEN_BYTES) }
 }
 
 async fn show(
     web: &Web,
     status: StatusCode,
+    headers: &HeaderMap,
     (login, next): (&str, &str),
     complaint: &str,
 ) -> Result<Response, PageError> {
-    let form_token = web.controller.ids.hex(FORM_TOKEN_BYTES);
+    let form_token = form_token(web, headers);
     let is_first = !has_members(&mut *web.controller.database.read().await?).await?;
     let page = SignInPage {
         form_token: &form_token,
@@ -91,18 +105,19 @@ async fn sign_in(
     let (login, next) = (fields.value("login"), fields.value("next"));
     if expected.is_empty() || !is_same_secret(fields.value(TOKEN_FIELD), expected) {
         let complaint = "The form was too old, or this browser takes no cookies. Try once more.";
-        return show(&web, StatusCode::FORBIDDEN, (login, next), complaint).await;
+        return show(&web, StatusCode::FORBIDDEN, &headers, (login, next), complaint).await;
     }
     let attempt = Attempt { login, password: fields.exact("password"), address: peer.ip() };
     match web.sign_in.attempt(attempt).await? {
         SignInOutcome::SignedIn(_, token) => Ok(welcome(&web, &token, next)),
         SignInOutcome::Refused => {
             let complaint = "That login and password do not belong together.";
-            show(&web, StatusCode::UNPROCESSABLE_ENTITY, (login, next), complaint).await
+            show(&web, StatusCode::UNPROCESSABLE_ENTITY, &headers, (login, next), complaint).await
         }
         SignInOutcome::Wait(wait) => {
             let complaint = format!("Too many wrong passwords. Try again in {}.", display::span(wait));
-            let mut response = show(&web, StatusCode::TOO_MANY_REQUESTS, (login, next), &complaint).await?;
+            let mut response =
+                show(&web, StatusCode::TOO_MANY_REQUESTS, &headers, (login, next), &complaint).await?;
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs()));
             Ok(response)
         }

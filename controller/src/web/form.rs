@@ -4,6 +4,7 @@
 //! the reason beside the field.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::customers::Invalid;
 
@@ -11,10 +12,20 @@ use crate::customers::Invalid;
 pub const TOKEN_FIELD: &str = "form_token";
 
 /// The fields of a form, as typed; and complaints by field.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Fields {
     values: BTreeMap<String, String>,
     complaints: BTreeMap<&'static str, String>,
+}
+
+impl fmt::Debug for Fields {
+    /// Without what was typed: passwords and phone numbers are among it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fields")
+            .field("names", &self.values.keys())
+            .field("complaints", &self.complaints)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Fields {
@@ -91,5 +102,19 @@ impl Fields {
     pub fn other_complaints(&self, shown: &[&str]) -> Vec<&str> {
         let is_other = |(field, _): &(&&'static str, &String)| !shown.contains(*field);
         self.complaints.iter().filter(is_other).map(|(_, reason)| reason.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_printed_without_what_was_typed() {
+        let mut fields = Fields::with(&[("password", "hunter22")]);
+        fields.complain("password", "use more characters");
+        let printed = format!("{fields:?}");
+        assert!(printed.contains("password") && printed.contains("use more"), "{printed}");
+        assert!(!printed.contains("hunter22"), "{printed}");
     }
 }

@@ -4,6 +4,7 @@
 //! fields of a form whose token is right, so a handler that takes one cannot be reached by another site's form.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use askama::Template;
@@ -80,7 +81,7 @@ pub enum Section {
 }
 
 /// What every page has around its content.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Frame {
     /// What stands in the tab.
     pub title: String,
@@ -104,6 +105,16 @@ pub struct Frame {
     pub icon_url: &'static str,
 }
 
+impl fmt::Debug for Frame {
+    /// Without the form token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Frame")
+            .field("title", &self.title)
+            .field("login", &self.login)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Frame {
     /// Whether this part of the navigation is marked; the name is the lower-case word.
     #[must_use]
@@ -119,7 +130,7 @@ impl Frame {
 }
 
 /// A signed-in look at a page.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Visit {
     /// Who.
     pub member: Member,
@@ -128,6 +139,13 @@ pub struct Visit {
     form_token: String,
     note: Option<Note>,
     is_https: bool,
+}
+
+impl fmt::Debug for Visit {
+    /// Without the form token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit").field("member", &self.member).field("now", &self.now).finish_non_exhaustive()
+    }
 }
 
 impl Visit {
@@ -289,6 +307,22 @@ mod tests {
         assert_eq!(Note::from_cookie("%%%"), None);
         let long = Note::good("é".repeat(5_000));
         assert!(long.to_cookie().len() < 2_000);
+    }
+
+    #[test]
+    fn a_visit_and_its_session_are_printed_without_the_form_token() {
+        let member = Member {
+            id: crate::ids::StaffId::random(&crate::ids::IdSource::seeded(1)),
+            login: crate::staff::Login::parse("cashier").unwrap(),
+            role: crate::staff::Role::Operator,
+        };
+        let form_token = "0123456789abcdef".to_owned();
+        let session = staff::Session { member: member.clone(), form_token: form_token.clone() };
+        let visit = Visit { member, now: UnixMillis(0), form_token, note: None, is_https: true };
+        let frame = visit.frame("Sites", Section::Sites);
+        for printed in [format!("{session:?}"), format!("{visit:?}"), format!("{frame:?}")] {
+            assert!(printed.contains("cashier") && !printed.contains("0123456789"), "{printed}");
+        }
     }
 
     #[test]

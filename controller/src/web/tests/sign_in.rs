@@ -51,6 +51,22 @@ async fn form_token_of(served: &Served, token: &str) -> String {
 }
 
 #[tokio::test]
+async fn the_form_of_the_first_tab_works_after_a_second_was_opened() {
+    let served = Served::start().await;
+    served.add_staff("cashier", Role::Operator).await;
+    let mut browser = served.stranger();
+    browser.get("/sign-in").await;
+    let token = browser.cookies["tawi_form"].clone();
+    browser.get("/sign-in?next=/sites").await;
+    let fields = [("login", "cashier"), ("password", PASSWORD), ("next", "/"), ("form_token", &token)];
+    assert_eq!(browser.post_bare("/sign-in", &fields).await.status, 303);
+    browser.cookies.insert("tawi_form".to_owned(), "short".to_owned());
+    browser.get("/sign-in").await;
+    assert_ne!(browser.cookies["tawi_form"], "short", "a token that is not ours is replaced");
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_refused_without_saying_which_part_is_wrong() {
     let served = Served::start().await;
     served.add_staff("cashier", Role::Operator).await;
