@@ -19,9 +19,9 @@ setup: ## Install the Debian packages that building and testing need
 build: setup ## Build every program
 	@cargo build --workspace --bins --examples
 
-demo: setup ## Run a whole ISP on this machine; ONCE=1 plays the fixed story and prints JSON
+demo: setup ## Run a whole ISP on this machine; SEED=7 lives another life; ONCE=1 plays the fixed story and prints JSON
 	@cargo build --quiet --workspace --bins 2>&1 || cargo build --workspace --bins
-	@cargo run --quiet --package tawi-tests --bin demo -- $(if $(ONCE),--once --json,)
+	@cargo run --quiet --package tawi-tests --bin demo -- $(if $(ONCE),--once --json,$(if $(SEED),--seed $(SEED),))
 
 fmt: ## Check the format
 	@cargo fmt --all --check

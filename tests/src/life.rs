@@ -103,7 +103,8 @@ impl Life {
             .daraja
             .handle()
             .set_phone(&customer.phone, Phone { behaviour, delay_ms, ..Phone::default() })?;
-        // Refused while an earlier prompt is open, or while nothing is due: the customer tries again another time.
+        // Refused while an earlier prompt is open, or while nothing is due: the customer tries again another time. That
+        // the controller itself is gone is for `World::ensure_running` to say.
         let _ = world.office.ask_for_payment(&customer.subscription).await;
         Ok(())
     }

@@ -106,6 +106,17 @@ impl Program {
         self.child.id()
     }
 
+    /// Whether it still runs.
+    ///
+    /// # Errors
+    /// When it ended by itself; with the end of its log.
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
+        match self.child.try_wait().with_context(|| format!("looking at {}", self.name))? {
+            None => Ok(()),
+            Some(status) => bail!("{} ended by itself with {status}\n{}", self.name, self.log_end()),
+        }
+    }
+
     /// The power goes: SIGKILL, no goodbye.
     ///
     /// # Errors
@@ -175,4 +186,29 @@ pub async fn run(name: &str, arguments: &[&str]) -> anyhow::Result<String> {
         text(&output.stderr)
     );
     Ok(text(&output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_ended_by_itself_is_named_with_its_log() {
+        let directory = std::env::temp_dir();
+        let label = format!("tawi-ended-{}", tawi_shared::IdSource::system().hex(4));
+        let script = "echo ready; read -r line < \"$0\"; echo the disk is full >&2; exit 3";
+        let pipe = directory.join(format!("{label}.pipe"));
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let arguments = ["-c", script, pipe.to_str().unwrap()];
+        let mut program =
+            Program::start(Path::new("/bin/sh"), &label, &directory, &arguments, "ready").await.unwrap();
+        program.ensure_running().unwrap();
+        std::fs::write(&pipe, "go on\n").unwrap();
+        program.child.wait().await.unwrap();
+        let said = format!("{:#}", program.ensure_running().unwrap_err());
+        assert!(said.contains(&label) && said.contains("exit status: 3"), "{said}");
+        assert!(said.contains("the disk is full"), "{said}");
+        std::fs::remove_file(pipe).unwrap();
+        std::fs::remove_file(program.log).unwrap();
+    }
 }

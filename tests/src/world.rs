@@ -261,6 +261,15 @@ impl World {
         self.sites.get(index).with_context(|| format!("this world has no site number {index}"))
     }
 
+    /// Whether every program of ours that was started, and whose power was not cut, still runs.
+    ///
+    /// # Errors
+    /// When one ended by itself; with the end of its log.
+    pub fn ensure_running(&mut self) -> anyhow::Result<()> {
+        let agents = self.sites.iter_mut().filter_map(|site| site.agent.as_mut());
+        self.controller.iter_mut().chain(agents).try_for_each(Program::ensure_running)
+    }
+
     /// The power of the controller goes.
     ///
     /// # Errors

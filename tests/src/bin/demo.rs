@@ -106,6 +106,7 @@ async fn act(arguments: &Arguments, world: &mut World) -> anyhow::Result<bool> {
         world.dashboard()
     );
     loop {
+        world.ensure_running()?;
         life.step(world, &mut progress).await?;
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
