@@ -53,6 +53,7 @@ impl Chart {
         let slot = (WIDTH / count).max(1);
         let most = values.iter().map(|value| value.lower.saturating_add(value.upper)).max().unwrap_or(0);
         let floor = ROOM_ABOVE + BARS_HEIGHT;
+        let bar_width = (slot * 3 / 4).clamp(1, 60);
         let bars = values
             .into_iter()
             .zip(0_u64..)
@@ -60,7 +61,7 @@ impl Chart {
                 let height = scaled(value.lower, most);
                 let top_height = scaled(value.upper, most);
                 Bar {
-                    x: index.saturating_mul(slot).saturating_add(slot / 8),
+                    x: index.saturating_mul(slot).saturating_add(slot.saturating_sub(bar_width) / 2),
                     y: floor.saturating_sub(height),
                     height,
                     top_y: floor.saturating_sub(height.saturating_add(top_height)),
@@ -69,7 +70,7 @@ impl Chart {
                 }
             })
             .collect();
-        Self { width: WIDTH, floor, bar_width: (slot * 3 / 4).clamp(1, 60), bars }
+        Self { width: WIDTH, floor, bar_width, bars }
     }
 }
 
@@ -96,6 +97,17 @@ mod tests {
         let heights: Vec<u64> = chart.bars.iter().map(|bar| bar.height).collect();
         assert_eq!(heights, [2, 0, BARS_HEIGHT]);
         assert!(chart.bars.iter().all(|bar| bar.y + bar.height == chart.floor));
+    }
+
+    #[test]
+    fn a_bar_stands_in_the_middle_of_its_place() {
+        let check = |count: usize| {
+            let chart = Chart::draw(vec![value(1, 0); count]);
+            let (first, last) = (&chart.bars[0], &chart.bars[count - 1]);
+            let right = chart.width - last.x - chart.bar_width;
+            assert!(right.abs_diff(first.x) <= 1 + chart.width % u64::try_from(count).unwrap(), "{count}");
+        };
+        [1, 2, 7, 24, 100].into_iter().for_each(check);
     }
 
     #[test]
