@@ -4,6 +4,7 @@
 //! speak the true protocols over real sockets.
 
 pub mod backhaul;
+pub mod browser;
 pub mod figures;
 pub mod life;
 pub mod office;
