@@ -7,37 +7,42 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use routeros_sim::Service;
-use serde_json::json;
 use tawi_shared::IdSource;
-use tawi_tests::figures::Spread;
+use tawi_tests::figures::{AGENT_LIVES, Measured, SUBSCRIBERS, Spread, Steady};
+use tawi_tests::office::Office;
 use tawi_tests::stories;
-use tawi_tests::world::{NewCustomer, Plan, World};
+use tawi_tests::world::{Customer, NewCustomer, Plan, World};
 use tokio::task::LocalSet;
-use tokio::time::sleep;
 
-/// What the agent is measured with.
-const SUBSCRIBERS: u32 = 500;
 /// Full checks that pass while nothing may be written.
-const QUIET_CHECKS: u32 = 4;
+const QUIET_CHECKS: u64 = 4;
 const FULL_CHECK_SECONDS: u32 = 10;
+/// Prints of one sample of usage: interfaces, tunnels, PPP sessions, hotspot sessions.
+const READS_PER_SAMPLE: u64 = 4;
+/// Prints of one full check with the two samples that a world's agent takes meanwhile: users, profiles and sessions of
+/// both services, cookies, and the clock.
+const READS_PER_CHECK: u64 = 8 + 2 * READS_PER_SAMPLE;
+/// Far above what the agent needs for its next reading, so that a slow machine is not a failure.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+/// An agent that lost its power is back well within this.
+const BACK_WITHIN: Duration = Duration::from_secs(90);
+/// What each subscriber moves between two readings, up and down.
+const MOVED_BYTES: (u64, u64) = (10_000, 100_000);
 const PAYMENTS: u32 = 200;
-/// What the product promises for a payment under 5 ms of router latency, on a machine with 2 cores.
-const P99_MS: i64 = 250;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let release = release_folder()?;
     let agent = release.join("tawi-agent");
-    let payments = payments(&agent).await?;
-    let steady = steady_state(&agent).await?;
-    let answer = json!({
-        "callback_to_verified_ms": payments,
-        "agent": steady,
-        "agent_binary_bytes": size_of(&agent)?,
-        "fsync_ms": fsync_ms()?,
-    });
-    println!("{}", serde_json::to_string_pretty(&answer)?);
-    ensure!(payments.p99 <= P99_MS, "p99 is {} ms, and {P99_MS} ms are promised", payments.p99);
+    let measured = Measured {
+        callback_to_verified_ms: payments(&agent).await?,
+        agent: steady_state(&agent).await?,
+        agent_binary_bytes: size_of(&agent)?,
+        fsync_ms: fsync_ms()?,
+    };
+    println!("{}", serde_json::to_string_pretty(&measured)?);
+    let broken = measured.broken_promises();
+    ensure!(broken.is_empty(), "promises that these figures break:\n{}", broken.join("\n"));
     Ok(())
 }
 
@@ -59,8 +64,9 @@ async fn payments(agent: &Path) -> anyhow::Result<Spread> {
     Ok(spread)
 }
 
-/// One site with 500 paid subscribers, all of them online: what the agent holds, and what it writes when nothing happens.
-async fn steady_state(agent: &Path) -> anyhow::Result<serde_json::Value> {
+/// One site with 500 paid subscribers, all of them online and moving traffic, whose agent loses its power once: what the
+/// agent holds, and what it writes when nothing is to be written.
+async fn steady_state(agent: &Path) -> anyhow::Result<Steady> {
     let plan = Plan {
         sites: vec!["nyeri-01".into()],
         rule_17: false,
@@ -68,7 +74,7 @@ async fn steady_state(agent: &Path) -> anyhow::Result<serde_json::Value> {
         full_check_seconds: FULL_CHECK_SECONDS,
         ..Plan::default()
     };
-    let world = World::start(&directory(), &plan, &mut say).await?;
+    let mut world = World::start(&directory(), &plan, &mut say).await?;
     let cast = stories::cast(&world).await?;
     let mut customers = Vec::new();
     for number in 0..SUBSCRIBERS {
@@ -81,23 +87,83 @@ async fn steady_state(agent: &Path) -> anyhow::Result<serde_json::Value> {
     for payment in &payments {
         stories::trace_of(&world.office, &payment.id, true).await?;
     }
-    // One more check ends what the last payment began.
-    sleep(Duration::from_secs(u64::from(FULL_CHECK_SECONDS) + 2)).await;
-    let before = world.site(0)?.router.router().summary();
-    say(&format!("{QUIET_CHECKS} full checks in which nothing happens"));
-    sleep(Duration::from_secs(u64::from(FULL_CHECK_SECONDS * QUIET_CHECKS))).await;
-    let after = world.site(0)?.router.router().summary();
-    let resident_kib = world.agent(0).context("the agent runs")?.resident_kib()?;
-    let answer = json!({
-        "subscribers": SUBSCRIBERS,
-        "sessions": after.sessions,
-        "resident_kib": resident_kib,
-        "router_logins": after.logins_total,
-        "router_writes_in_steady_state": after.writes_total - before.writes_total,
-        "router_reads_in_steady_state": after.prints_total - before.prints_total,
-    });
+    let mut site = Busy { customers, rounds: 0 };
+    say("they move traffic");
+    let resident_first_life_kib = site.highest_resident_kib(&world, 2 * READS_PER_CHECK).await?;
+    say("the agent loses its power and comes back");
+    world.kill_agent(0).await?;
+    let id = world.site(0)?.id.clone();
+    stories::wait_for_site(&world.office, &id, false).await?;
+    world.start_agent(0).await?;
+    let router = world.site(0)?.router.router();
+    router.wait_for(BACK_WITHIN, || (router.summary().logins_total >= AGENT_LIVES).then_some(())).await?;
+    stories::wait_for_site(&world.office, &id, true).await?;
+    // The first check of the new life and one more end what the restart began.
+    let while_starting = site.highest_resident_kib(&world, 2 * READS_PER_CHECK).await?;
+    let before = router.summary();
+    say(&format!("{QUIET_CHECKS} full checks in which nothing is to be written"));
+    let resident_kib = site.highest_resident_kib(&world, QUIET_CHECKS * READS_PER_CHECK).await?;
+    let after = router.summary();
+    site.is_all_told(&world).await?;
     world.stop().await?;
-    Ok(answer)
+    Ok(Steady {
+        sessions: after.sessions,
+        resident_first_life_kib,
+        resident_second_life_kib: resident_kib.max(while_starting),
+        router_logins: after.logins_total,
+        router_writes_in_steady_state: after.writes_total - before.writes_total,
+        router_reads_in_steady_state: after.prints_total - before.prints_total,
+    })
+}
+
+/// A site whose subscribers all move traffic.
+struct Busy {
+    customers: Vec<Customer>,
+    rounds: u64,
+}
+
+impl Busy {
+    /// Moves traffic in every session again and again, until the router was asked for so many prints; the agent's
+    /// highest memory meanwhile.
+    async fn highest_resident_kib(&mut self, world: &World, reads: u64) -> anyhow::Result<u64> {
+        let router = world.site(0)?.router.router();
+        let until = router.summary().prints_total + reads;
+        let mut highest = 0;
+        loop {
+            let read = router.summary().prints_total;
+            if read >= until {
+                return Ok(highest);
+            }
+            for customer in &self.customers {
+                router.move_traffic(&customer.device, MOVED_BYTES.0, MOVED_BYTES.1)?;
+            }
+            self.rounds += 1;
+            let next = read + READS_PER_SAMPLE;
+            router
+                .wait_for(READ_WITHIN, || (router.summary().prints_total >= next).then_some(()))
+                .await
+                .context("the agent reads the router")?;
+            let resident = world.agent(0).context("the agent runs")?.resident_kib()?;
+            highest = highest.max(resident);
+        }
+    }
+
+    /// Waits until head office knows every byte, and each once, although the agent lost its power between.
+    async fn is_all_told(&self, world: &World) -> anyhow::Result<()> {
+        let moved = [MOVED_BYTES.0 * self.rounds, MOVED_BYTES.1 * self.rounds];
+        for customer in &self.customers {
+            let path = format!("/api/subscriptions/{}", customer.subscription);
+            let told = async |office: &Office| {
+                let now = office.get(&path).await?;
+                let total = ["upload_bytes", "download_bytes"]
+                    .map(|name| now.get(name).and_then(serde_json::Value::as_u64));
+                ensure!(total == moved.map(Some), "{total:?} of {moved:?} bytes are known");
+                Ok(Some(()))
+            };
+            world.office.wait_for("head office knows the traffic", READ_WITHIN, told).await?;
+        }
+        Ok(())
+    }
 }
 
 /// This program is in `<target>/debug`; the release builds are beside that.
@@ -113,7 +179,6 @@ fn size_of(path: &Path) -> anyhow::Result<u64> {
     Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len())
 }
 
-/// What one durable write costs here: half of every figure above is made of it.
 fn fsync_ms() -> anyhow::Result<f64> {
     use std::io::Write as _;
     const WRITES: u32 = 100;
