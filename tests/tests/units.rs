@@ -38,6 +38,17 @@ fn every_unit_exposes_little() {
     }
 }
 
+/// The agent says when it is ready, and every few seconds that it lives. Without these lines nobody would listen: it would
+/// count as started before its routers are served, and one that hangs would hang for ever.
+#[test]
+fn the_agent_is_waited_for_and_one_that_hangs_is_started_anew() {
+    let text = std::fs::read_to_string(unit("tawi-agent.service")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    for wanted in ["Type=notify", "NotifyAccess=main", "WatchdogSec=120", "Restart=always"] {
+        assert!(lines.contains(&wanted), "tawi-agent.service lacks {wanted}");
+    }
+}
+
 /// `verify` wants the program to exist, so the units are judged in a root of their own, with a stand-in for it.
 #[test]
 fn every_unit_is_understood_by_systemd() {
