@@ -4,6 +4,7 @@
 //! Exit codes are those of sysexits.h where there is one; `--help` lists them.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -27,6 +28,10 @@ const CANNOT_CREATE: u8 = 73;
 const TRY_LATER: u8 = 75;
 /// EX_CONFIG: the settings are wrong.
 const BAD_CONFIG: u8 = 78;
+
+/// One heap for all threads; large pieces are mapped by themselves and given back, and so is the end of the heap.
+const ONE_HEAP: [(&str, &str); 3] =
+    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -83,10 +88,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Before anything else can open a TLS connection. A second install would be refused, which harms nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = Arguments::parse();
     let environment = Environment::read();
+    if matches!(arguments.command, Command::Run) && !environment.is_allocator_set {
+        start_over_with_one_heap();
+    }
+    // Before anything else can open a TLS connection. A second install would be refused, which harms nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime cannot be started: {error}"), PROBLEM),
@@ -101,6 +109,19 @@ fn main() -> ExitCode {
     // A thread that hangs in a name look-up must not hold up the end.
     runtime.shutdown_background();
     outcome
+}
+
+/// Puts this program in its own place with other settings of glibc's allocator, which reads them before `main`. Left
+/// alone it makes a heap for each thread and keeps back up to a few MiB in each, which is more than the agent needs at
+/// all. Where this cannot be done the agent works as well and holds more.
+fn start_over_with_one_heap() {
+    if let Ok(program) = std::env::current_exe() {
+        // It only returns when it fails.
+        let _ = std::process::Command::new(program)
+            .args(std::env::args_os().skip(1))
+            .envs(ONE_HEAP.iter().copied())
+            .exec();
+    }
 }
 
 fn serve(path: &Path, environment: &Environment, runtime: &Runtime) -> ExitCode {

@@ -52,6 +52,8 @@ pub struct Environment {
     pub runtime_directory: Option<PathBuf>,
     /// Whether colours are unwanted: `NO_COLOR` is set and not empty (<https://no-color.org>).
     pub is_colour_unwanted: bool,
+    /// Whether somebody has said how the C library's allocator works: `MALLOC_ARENA_MAX` is set (`man mallopt`).
+    pub is_allocator_set: bool,
 }
 
 impl Environment {
@@ -69,6 +71,7 @@ impl Environment {
                 .and_then(|list| list.split(':').next().map(PathBuf::from))
                 .filter(|path| path.is_absolute()),
             is_colour_unwanted: std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty()),
+            is_allocator_set: std::env::var_os("MALLOC_ARENA_MAX").is_some(),
         }
     }
 }

@@ -13,7 +13,7 @@
 //! refuses to open (its issues 1166, 1527 and 1533), so that those are removed first.
 
 use std::fs::{self, DirBuilder, File, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -150,10 +150,21 @@ pub(super) fn put_reserve(directory: &Path) {
     if path.exists() || !free_bytes(directory).is_ok_and(|free| free > plenty) {
         return;
     }
-    // Real bytes, not a hole in a file. A part of it is no use, and would never be made whole.
-    if fs::write(&path, vec![0x5a; RESERVE_FILE_BYTES]).is_err() {
+    // A part of it is no use, and would never be made whole.
+    if fill(&path).is_err() {
         give_up_reserve(directory);
     }
+}
+
+/// Writes real bytes, not a hole in a file, and in pieces: one buffer for all of it would teach the allocator to keep
+/// as much memory back for as long as the agent runs.
+fn fill(path: &Path) -> io::Result<()> {
+    const PIECE: [u8; 16 * 1024] = [0x5a; 16 * 1024];
+    let mut file = File::create(path)?;
+    for _ in 0..RESERVE_FILE_BYTES / PIECE.len() {
+        file.write_all(&PIECE)?;
+    }
+    Ok(())
 }
 
 /// Gives the reserve up; whether there was one.

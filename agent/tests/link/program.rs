@@ -83,6 +83,13 @@ impl Drop for Running {
     }
 }
 
+/// A variable of a running program's environment.
+fn variable(running: &Running, name: &str) -> Option<String> {
+    let all = std::fs::read(format!("/proc/{}/environ", running.0.id())).unwrap();
+    let all = String::from_utf8(all).unwrap();
+    all.split('\0').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('=').map(str::to_owned))
+}
+
 fn notice(notices: &UnixDatagram) -> String {
     let mut buffer = [0; 1024];
     let length = notices.recv(&mut buffer).expect("it tells systemd nothing");
@@ -149,6 +156,7 @@ async fn the_whole_life_of_the_program() {
     assert!(problem.contains("not running") && problem.contains("cure: "), "{problem}");
 
     let (running, _notices) = Running::start(&path).await;
+    assert_eq!(variable(&running, "MALLOC_ARENA_MAX").as_deref(), Some("1"), "one heap, whoever starts it");
     let (epoch, first_hello) = office.hear_hello().await;
     office.answer(epoch, 0, 0).await;
     office.say_delta(&delta(0, 1, &[line("a", 5)], &[line("a", 5)])).await;
