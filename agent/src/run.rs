@@ -87,7 +87,7 @@ pub async fn run_until(
     clock: Clock,
     ids: IdSource,
 ) -> Result<(), StartError> {
-    let (outbox, opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
+    let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
     let trusted = TrustedClock::new(clock, opening.clock_floor);
     let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
@@ -116,11 +116,13 @@ pub async fn run_until(
     let (mut tasks, mut reconcilers) = (JoinSet::new(), Reconcilers::default());
     let mut releases = BTreeMap::new();
     for router in &config.routers {
-        let settings = router_settings(&config, router, &opening)?;
+        let settings = router_settings(&config, router, &mut opening)?;
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }
     drop(report_sender);
+    // What was found on flash has been handed on, and would be held for as long as the agent runs.
+    drop(opening);
     let link_settings = LinkSettings {
         site: config.site.clone(),
         keep_alive: config.controller.keep_alive,
@@ -145,11 +147,11 @@ impl Drop for Reconcilers {
     }
 }
 
-/// What the reconciler of one router must know.
+/// What the reconciler of one router must know. Its open sessions are taken out of what was found.
 fn router_settings(
     config: &Config,
     router: &RouterConfig,
-    opening: &Opening,
+    opening: &mut Opening,
 ) -> Result<RouterSettings, StartError> {
     let mut settings = RouterSettings::new(&router.name, router_options(router)?);
     settings.timings.full_check = config.enforce.full_check;
@@ -161,8 +163,9 @@ fn router_settings(
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
     let prefix = format!("{}/", router.name);
-    let is_here = |session: &&tawi_shared::wire::SessionUsageV1| session.session.starts_with(&prefix);
-    settings.open_sessions = opening.open_sessions.iter().filter(is_here).cloned().collect();
+    let found = std::mem::take(&mut opening.open_sessions).into_iter();
+    (settings.open_sessions, opening.open_sessions) =
+        found.partition(|session| session.session.starts_with(&prefix));
     Ok(settings)
 }
 

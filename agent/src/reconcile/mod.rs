@@ -137,7 +137,7 @@ impl Reconciler {
     async fn run(mut self, mut state: StateReceiver) {
         let (clients, shared_client) = watch::channel(None);
         let mut counting = JoinSet::new();
-        let usage = usage::Counter::new(&self.settings, self.reports.clone(), self.clock.clone());
+        let usage = usage::Counter::new(&mut self.settings, self.reports.clone(), self.clock.clone());
         counting.spawn(usage.run(shared_client, state.clone()));
         let mut attempt: u32 = 0;
         while let Some(client) = self.connect(&mut state, attempt).await {

@@ -54,9 +54,10 @@ enum End {
 }
 
 impl Counter {
-    pub(crate) fn new(settings: &RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
+    /// Takes the open sessions out of the settings: they would be held for as long as the router is served.
+    pub(crate) fn new(settings: &mut RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
         let mut tracker = Tracker::new(&settings.name);
-        tracker.resume(&settings.open_sessions);
+        tracker.resume(&std::mem::take(&mut settings.open_sessions));
         Self {
             router: settings.name.clone(),
             interval: settings.timings.sample,
