@@ -86,7 +86,8 @@ impl RouterId {
     pub fn parse(value: impl Into<Bytes>) -> Result<Self, ValueError> {
         let value = value.into();
         match number_of_id(&value) {
-            Some(_) => Ok(Self(value)),
+            // A copy: an id is often kept, and its row, which may show a password, is not.
+            Some(_) => Ok(Self(Bytes::copy_from_slice(&value))),
             None => Err(ValueError { expected: "a row id (`*` and hexadecimal digits)" }),
         }
     }

@@ -9,7 +9,6 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routeros_api::value::RouterId;
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::desired::Revised;
@@ -38,8 +37,8 @@ pub struct Entry {
     pub decision: Option<Decision>,
     /// Where its row was last looked for, to find it when the state knows the line no more.
     pub place: Option<(Service, String)>,
-    /// Id of its row when last read: to recognise news of it, never to address it.
-    pub row_hint: Option<RouterId>,
+    /// Number of its row on this connection, when last read: to recognise news of it, never to address it.
+    pub row_hint: Option<u64>,
     /// Whether the removal of a line that is no more was tried; the full check tries again.
     pub has_tried_removal: bool,
     /// The decision that was verified last, and the state that followed from it.
@@ -130,6 +129,11 @@ impl Ledger {
         self.entry(&line.line).password = Some(hash);
     }
 
+    /// Forgets what only the connection that read it can mean: numbers of rows.
+    pub fn forget_connection(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.row_hint = None);
+    }
+
     /// How many lines are verified as open.
     #[must_use]
     pub fn open_lines(&self) -> usize {
@@ -205,6 +209,16 @@ mod tests {
         assert_eq!(ledger.password_knowledge(&line(6, "p")), PasswordKnowledge::Right);
         assert_eq!(ledger.password_knowledge(&line(7, "p")), PasswordKnowledge::Right);
         assert_eq!(ledger.password_knowledge(&line(4, "q")), PasswordKnowledge::Stale);
+    }
+
+    #[test]
+    fn no_number_of_a_row_outlives_its_connection() {
+        let mut ledger = Ledger::default();
+        for id in ["a", "b"] {
+            ledger.entry(id).row_hint = Some(1);
+        }
+        ledger.forget_connection();
+        assert!(ledger.entries.values().all(|entry| entry.row_hint.is_none()));
     }
 
     #[test]

@@ -146,6 +146,7 @@ impl Reconciler {
             let end = Box::pin(self.serve(&client, &mut state)).await;
             let _ = clients.send(None);
             client.close();
+            self.ledger.forget_connection();
             match end {
                 End::Stopped => return,
                 End::LogInAgain => {

@@ -104,7 +104,7 @@ impl Reconciler {
             self.ledger.note_password(&decision.line.item);
         }
         let service = Service::from_code(decision.line.item.service);
-        let row_hint = service.and_then(|service| own_row_id(actual.services.get(&service)?, id));
+        let row_hint = service.and_then(|service| own_row(actual.services.get(&service)?, id));
         let place = service.map(|service| (service, decision.line.item.username.clone()));
         let entry = self.ledger.entry(id);
         let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
@@ -157,6 +157,6 @@ impl Reconciler {
     }
 }
 
-fn own_row_id(rows: &ServiceRows, line: &str) -> Option<routeros_api::value::RouterId> {
-    rows.users.iter().find(|row| row.mark.as_deref() == Some(line)).map(|row| row.id.clone())
+fn own_row(rows: &ServiceRows, line: &str) -> Option<u64> {
+    rows.users.iter().find(|row| row.mark.as_deref() == Some(line)).map(|row| row.id.number())
 }

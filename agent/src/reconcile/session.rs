@@ -241,7 +241,7 @@ impl Reconciler {
             Change::Removed(id) => {
                 let mut entries = self.ledger.entries.iter();
                 let removed = entries.find(|(_, entry)| {
-                    entry.row_hint.as_ref() == Some(&id)
+                    entry.row_hint == Some(id.number())
                         && entry.place.as_ref().is_some_and(|(place, _)| *place == service)
                 });
                 removed.map(|(line, _)| line.clone())
@@ -261,7 +261,7 @@ impl Reconciler {
     fn line_off_its_row(&self, state: &DesiredState, service: Service, row: UserRow) -> Option<String> {
         let by_hint = || {
             let mut entries = self.ledger.entries.iter();
-            let same = entries.find(|(_, entry)| entry.row_hint.as_ref() == Some(&row.id));
+            let same = entries.find(|(_, entry)| entry.row_hint == Some(row.id.number()));
             same.filter(|(_, entry)| entry.place.as_ref().is_some_and(|(place, _)| *place == service))
                 .map(|(line, _)| line.clone())
         };
