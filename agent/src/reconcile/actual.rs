@@ -169,7 +169,8 @@ pub fn user_row(row: &Row) -> Option<UserRow> {
         profile: text(row, "profile"),
         service: text(row, "service"),
         is_disabled: row.parsed("disabled", parse_bool).ok().flatten(),
-        password: row.get("password").map(Secret::new),
+        // A copy, or the whole row would be kept with it.
+        password: row.get("password").map(|password| Secret::new(password.to_vec())),
     })
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routeros_api::{Client, Command, Error, Query, Reply, Row, RowStream, TrapKind};
+use routeros_api::{Client, Command, Error, Query, REPLY_ROWS, Reply, Row, RowStream, TrapKind};
 use tawi_shared::wire::Service;
 
 use crate::reconcile::actual::{
@@ -43,54 +43,106 @@ pub(crate) async fn read_everything(client: &Client) -> Result<Actual, Error> {
 
 async fn read_service(client: &Client, service: Service) -> Result<ServiceRows, Error> {
     let menu = menus(service);
-    let print = |path: &str, properties: &[&str]| {
-        client.run(Command::new(format!("{path}/print")).proplist(properties))
-    };
+    let print = |path: &str, properties: &[&str]| Command::new(format!("{path}/print")).proplist(properties);
     let cookies = async {
         match menu.cookies {
-            Some(path) => print(path, COOKIE_PROPERTIES).await,
-            None => Ok(Reply::default()),
+            Some(path) => read_rows(client, print(path, COOKIE_PROPERTIES), cookie_row).await,
+            None => Ok(Vec::new()),
         }
     };
     let (users, profiles, sessions, cookies) = tokio::join!(
-        print(menu.users, menu.user_properties),
-        print(menu.profiles, menu.profile_properties),
-        print(menu.sessions, menu.session_properties),
+        read_rows(client, print(menu.users, menu.user_properties), user_row),
+        read_rows(client, print(menu.profiles, menu.profile_properties), |row| profile_row(service, row)),
+        read_rows(client, print(menu.sessions, menu.session_properties), |row| session_row(service, row)),
         cookies
     );
-    let mut rows = ServiceRows { has_profiles: true, ..ServiceRows::default() };
-    let parts = [
-        (Part::Users, users),
-        (Part::Profiles, profiles),
-        (Part::Sessions, sessions),
-        (Part::Cookies, cookies),
-    ];
-    for (part, reply) in parts {
-        take(&mut rows, service, part, reply)?;
+    let mut unavailable = None;
+    Ok(ServiceRows {
+        users: there(users, &mut unavailable)?,
+        profiles: there(profiles, &mut unavailable)?,
+        sessions: there(sessions, &mut unavailable)?,
+        cookies: there(cookies, &mut unavailable)?,
+        has_profiles: true,
+        shows_passwords: false,
+        unavailable,
+    })
+}
+
+/// Runs a print and turns each row into what is kept of it as it comes: whole rows of a large menu would be most of
+/// the agent's memory.
+pub(crate) async fn read_rows<T>(
+    client: &Client,
+    print: Command,
+    convert: impl Fn(&Row) -> Option<T>,
+) -> Result<Vec<T>, Error> {
+    let mut stream = client.rows(print).await?;
+    let (mut kept, mut taken) = (Vec::new(), 0_usize);
+    while let Some(row) = stream.next().await {
+        if taken >= REPLY_ROWS {
+            return Err(Error::ReplyTooLarge { limit: REPLY_ROWS });
+        }
+        taken += 1;
+        kept.extend(convert(&row?));
     }
-    Ok(rows)
+    Ok(kept)
+}
+
+/// No rows, and the reason noted, from a menu that the router lacks or hides.
+fn there<T>(read: Result<Vec<T>, Error>, reason: &mut Option<String>) -> Result<Vec<T>, Error> {
+    match read {
+        Ok(rows) => Ok(rows),
+        Err(error) => match unavailable(&error) {
+            Some(why) => {
+                *reason = Some(why);
+                Ok(Vec::new())
+            }
+            None => Err(error),
+        },
+    }
 }
 
 /// Reads the rows of some lines. Services that nothing is needed of stay out of the answer.
 pub(crate) async fn read_some(client: &Client, needed: &BTreeMap<Service, Needed>) -> Result<Actual, Error> {
-    let mut asked = Vec::new();
-    let mut commands = Vec::new();
-    let mut actual = Actual::default();
-    for (service, needed) in needed {
-        let has_profiles = !needed.profiles.is_empty();
-        actual.services.insert(*service, ServiceRows { has_profiles, ..ServiceRows::default() });
-        for (part, command) in prints(*service, needed) {
-            asked.push((*service, part));
-            commands.push(command);
+    let (asked, commands) = Asked::of(needed);
+    asked.answered(pipeline(client, commands).await)
+}
+
+/// The prints of one reading of some lines, and what their answers will mean.
+pub(crate) struct Asked {
+    actual: Actual,
+    parts: Vec<(Service, Part)>,
+}
+
+impl Asked {
+    /// The prints, to be sent in this order.
+    pub(crate) fn of(needed: &BTreeMap<Service, Needed>) -> (Self, Vec<Command>) {
+        let (mut asked, mut commands) = (Self { actual: Actual::default(), parts: Vec::new() }, Vec::new());
+        for (service, needed) in needed {
+            let has_profiles = !needed.profiles.is_empty();
+            asked.actual.services.insert(*service, ServiceRows { has_profiles, ..ServiceRows::default() });
+            for (part, command) in prints(*service, needed) {
+                asked.parts.push((*service, part));
+                commands.push(command);
+            }
         }
+        (asked, commands)
     }
-    let replies = pipeline(client, commands).await;
-    for ((service, part), reply) in asked.into_iter().zip(replies) {
-        if let Some(rows) = actual.services.get_mut(&service) {
-            take(rows, service, part, reply)?;
+
+    /// The rows, from the answers in the same order.
+    ///
+    /// # Errors
+    /// As [`read_some`].
+    pub(crate) fn answered(
+        mut self,
+        replies: impl IntoIterator<Item = Result<Reply, Error>>,
+    ) -> Result<Actual, Error> {
+        for ((service, part), reply) in self.parts.into_iter().zip(replies) {
+            if let Some(rows) = self.actual.services.get_mut(&service) {
+                take(rows, service, part, reply)?;
+            }
         }
+        Ok(self.actual)
     }
-    Ok(actual)
 }
 
 const COOKIE_PROPERTIES: &[&str] = &[".id", "user"];
@@ -155,16 +207,7 @@ fn take(
     part: Part,
     reply: Result<Reply, Error>,
 ) -> Result<(), Error> {
-    let reply = match reply {
-        Ok(reply) => reply.rows,
-        Err(error) => match unavailable(&error) {
-            Some(reason) => {
-                rows.unavailable = Some(reason);
-                return Ok(());
-            }
-            None => return Err(error),
-        },
-    };
+    let reply = there(reply.map(|reply| reply.rows), &mut rows.unavailable)?;
     let each = reply.iter();
     match part {
         Part::Users => rows.users.extend(each.filter_map(user_row)),

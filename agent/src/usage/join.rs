@@ -30,35 +30,67 @@ pub const PPP_PROPERTIES: &[&str] =
 /// Properties to read of `/ip/hotspot/active`.
 pub const HOTSPOT_PROPERTIES: &[&str] = &[".id", "user", "address", "uptime", "bytes-in", "bytes-out"];
 
-struct Tunnel {
+/// The counters of an interface, under its name.
+pub type Counters = (String, UpDown<u64>);
+
+/// A row of the tunnel server: whose interface it is.
+#[derive(Debug)]
+pub struct Tunnel {
+    user: String,
     interface: String,
     peer: Option<String>,
     uptime: Duration,
 }
 
+/// Reads a row of `/interface`.
+#[must_use]
+pub fn counters_row(row: &Row) -> Option<Counters> {
+    Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?))
+}
+
+/// Reads a row of `/interface/pppoe-server`.
+#[must_use]
+pub fn tunnel_row(row: &Row) -> Option<Tunnel> {
+    Some(Tunnel {
+        user: text(row, "user")?,
+        interface: text(row, "name")?,
+        peer: text(row, "remote-address"),
+        uptime: uptime(row),
+    })
+}
+
+/// Reads a row of `/ppp/active`, with its peer; `None` for other tunnels than PPPoE.
+#[must_use]
+pub fn pppoe_row(row: &Row) -> Option<(SeenSession, Option<String>)> {
+    let is_pppoe = text(row, "service").as_deref() == Some("pppoe");
+    let session = is_pppoe.then(|| seen(row, Service::Pppoe, "name", "session-id"))??;
+    Some((session, text(row, "caller-id")))
+}
+
+/// Reads a row of `/ip/hotspot/active`, which has everything.
+#[must_use]
+pub fn hotspot_row(row: &Row) -> Option<SeenSession> {
+    let mut session = seen(row, Service::Hotspot, "user", ".id")?;
+    session.bytes = counters(row, "bytes-in", "bytes-out");
+    Some(session)
+}
+
 /// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
 #[must_use]
 pub fn join_pppoe(
-    interfaces: &[Row],
-    tunnels: &[Row],
-    active: &[Row],
+    interfaces: Vec<Counters>,
+    tunnels: Vec<Tunnel>,
+    active: Vec<(SeenSession, Option<String>)>,
     sampling: Duration,
 ) -> Vec<SeenSession> {
-    let counters: BTreeMap<String, UpDown<u64>> = interfaces
-        .iter()
-        .filter_map(|row| Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?)))
-        .collect();
+    let counters: BTreeMap<String, UpDown<u64>> = interfaces.into_iter().collect();
     let mut by_user: BTreeMap<String, Vec<Tunnel>> = BTreeMap::new();
-    for row in tunnels {
-        if let (Some(user), Some(interface)) = (text(row, "user"), text(row, "name")) {
-            let tunnel = Tunnel { interface, peer: text(row, "remote-address"), uptime: uptime(row) };
-            by_user.entry(user).or_default().push(tunnel);
-        }
+    for tunnel in tunnels {
+        // Most users have one.
+        by_user.entry(tunnel.user.clone()).or_insert_with(|| Vec::with_capacity(1)).push(tunnel);
     }
-    let mut sessions = Vec::new();
-    for row in active.iter().filter(|row| text(row, "service").as_deref() == Some("pppoe")) {
-        let Some(mut session) = seen(row, Service::Pppoe, "name", "session-id") else { continue };
-        let peer = text(row, "caller-id");
+    let mut sessions = Vec::with_capacity(active.len());
+    for (mut session, peer) in active {
         let is_old_enough = session.uptime >= sampling.saturating_add(AGE_SLACK);
         let tunnel = by_user
             .get_mut(&session.user)
@@ -68,17 +100,6 @@ pub fn join_pppoe(
         sessions.push(session);
     }
     sessions
-}
-
-/// Reads the rows of `/ip/hotspot/active`, which have everything.
-#[must_use]
-pub fn read_hotspot(active: &[Row]) -> Vec<SeenSession> {
-    let session = |row: &Row| {
-        let mut session = seen(row, Service::Hotspot, "user", ".id")?;
-        session.bytes = counters(row, "bytes-in", "bytes-out");
-        Some(session)
-    };
-    active.iter().filter_map(session).collect()
 }
 
 /// Takes the tunnel of a session out of those of its user: the one with its peer, or else the nearest uptime.
@@ -126,7 +147,12 @@ mod tests {
     }
 
     fn joined(interfaces: &[Row], tunnels: &[Row], active: &[Row]) -> Vec<(String, Option<(u64, u64)>)> {
-        let sessions = join_pppoe(interfaces, tunnels, active, Duration::from_secs(1));
+        let sessions = join_pppoe(
+            interfaces.iter().filter_map(counters_row).collect(),
+            tunnels.iter().filter_map(tunnel_row).collect(),
+            active.iter().filter_map(pppoe_row).collect(),
+            Duration::from_secs(1),
+        );
         let bytes = |session: &SeenSession| session.bytes.map(|bytes| (bytes.upload, bytes.download));
         sessions.iter().map(|session| (session.number.clone(), bytes(session))).collect()
     }
@@ -191,10 +217,10 @@ mod tests {
 
     #[test]
     fn hotspot_rows_have_upload_as_bytes_in() {
-        let active =
-            [row(&["=.id=*A", "=user=a", "=address=10.5.5.2", "=uptime=1m", "=bytes-in=3", "=bytes-out=7"])];
-        let sessions = read_hotspot(&active);
-        assert_eq!(sessions[0].bytes, Some(UpDown { upload: 3, download: 7 }));
-        assert_eq!((sessions[0].number.as_str(), sessions[0].address.as_str()), ("*A", "10.5.5.2"));
+        let row =
+            row(&["=.id=*A", "=user=a", "=address=10.5.5.2", "=uptime=1m", "=bytes-in=3", "=bytes-out=7"]);
+        let session = hotspot_row(&row).unwrap();
+        assert_eq!(session.bytes, Some(UpDown { upload: 3, download: 7 }));
+        assert_eq!((session.number.as_str(), session.address.as_str()), ("*A", "10.5.5.2"));
     }
 }

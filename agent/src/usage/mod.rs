@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use routeros_api::{Change, Client, Command, Error, Listen, Query, Reply, Row};
+use routeros_api::{Change, Client, Command, Error, Listen, Query, Row};
 use tawi_shared::wire::Service;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -24,7 +24,7 @@ use crate::desired::DesiredState;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
 use crate::reconcile::RouterSettings;
 use crate::reconcile::actual::text;
-use crate::reconcile::read::unavailable;
+use crate::reconcile::read::{read_rows, unavailable};
 use join::{HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP_PROPERTIES, TUNNEL_PROPERTIES};
 use logout::{TOPICS, parse_log_out};
 use tracker::{Outcome, SampledAt, SeenSession, Tracker};
@@ -172,24 +172,24 @@ async fn read_sessions(client: &Client) -> Result<Vec<SeenSession>, Error> {
     // In this order on the wire: see `join`. Each is asked for before the one before it is answered, and taken as
     // it comes.
     let tunnels_only = Query::equals("type", "pppoe-in");
-    let (interfaces, tunnels, active, hotspot) = tokio::join!(
+    let (counters, tunnels, active, hotspot) = tokio::join!(
         biased;
-        client.run(print("/interface", INTERFACE_PROPERTIES).query(tunnels_only)),
-        client.run(print("/interface/pppoe-server", TUNNEL_PROPERTIES)),
-        client.run(print("/ppp/active", PPP_PROPERTIES)),
-        client.run(print("/ip/hotspot/active", HOTSPOT_PROPERTIES)),
+        read_rows(client, print("/interface", INTERFACE_PROPERTIES).query(tunnels_only), join::counters_row),
+        read_rows(client, print("/interface/pppoe-server", TUNNEL_PROPERTIES), join::tunnel_row),
+        read_rows(client, print("/ppp/active", PPP_PROPERTIES), join::pppoe_row),
+        read_rows(client, print("/ip/hotspot/active", HOTSPOT_PROPERTIES), join::hotspot_row),
     );
-    let (interfaces, tunnels, active) = (rows(interfaces)?, rows(tunnels)?, rows(active)?);
-    let mut sessions = join::join_pppoe(&interfaces, &tunnels, &active, started.elapsed());
-    sessions.extend(join::read_hotspot(&rows(hotspot)?));
+    let (counters, tunnels, active) = (there(counters)?, there(tunnels)?, there(active)?);
+    let mut sessions = join::join_pppoe(counters, tunnels, active, started.elapsed());
+    sessions.extend(there(hotspot)?);
     Ok(sessions)
 }
 
 /// No rows from a menu that the router lacks or hides. After any other trap nobody knows who is logged in, and the sample
 /// is none: it would end every session.
-fn rows(reply: Result<Reply, Error>) -> Result<Vec<Row>, Error> {
-    match reply {
-        Ok(reply) => Ok(reply.rows),
+fn there<T>(read: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
+    match read {
+        Ok(rows) => Ok(rows),
         Err(error) if unavailable(&error).is_some() => Ok(Vec::new()),
         Err(error) => Err(error),
     }
