@@ -45,15 +45,54 @@ pub struct Next {
     pub limit: u64,
 }
 
+/// What may be told now, over both lanes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// The lanes in which anything may wait: events before usage.
+    lanes: Vec<Next>,
+    /// At most so many records of both together.
+    free: u64,
+}
+
+impl Room {
+    /// Whether nothing may be told.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Takes records of each lane, as many as there is room for; with what was asked of each.
+    ///
+    /// # Errors
+    /// The first of `take`.
+    pub fn fill<T, E>(
+        &self,
+        mut take: impl FnMut(Next) -> Result<Vec<T>, E>,
+    ) -> Result<Vec<(Next, Vec<T>)>, E> {
+        let mut taken = Vec::with_capacity(self.lanes.len());
+        let mut free = self.free;
+        for lane in &self.lanes {
+            let next = Next { limit: lane.limit.min(free), ..*lane };
+            if next.limit == 0 {
+                break;
+            }
+            let records = take(next)?;
+            free = free.saturating_sub(u64::try_from(records.len()).unwrap_or(u64::MAX));
+            taken.push((next, records));
+        }
+        Ok(taken)
+    }
+}
+
 impl Window {
     /// Hello was said, or said again: lanes wait for their cursors, and nothing counts as told.
     pub fn hello(&mut self, now: Duration) {
         *self = Self { hello_at: Some(now), ..Self::default() };
     }
 
-    /// What to tell next, given in which lanes anything may wait: events before usage.
+    /// What may be told next, given in which lanes anything may wait.
     #[must_use]
-    pub fn next(&self, events_wait: bool, usage_waits: bool) -> Option<Next> {
+    pub fn room(&self, events_wait: bool, usage_waits: bool) -> Room {
         let all = self.event.unanswered.len().saturating_add(self.usage.unanswered.len());
         let free = WINDOW.saturating_sub(all);
         let usage_free = free.min(USAGE_WINDOW.saturating_sub(self.usage.unanswered.len()));
@@ -62,13 +101,14 @@ impl Window {
             after: window.told,
             limit: u64::try_from(limit).unwrap_or(0),
         };
+        let mut lanes = Vec::new();
         if events_wait && self.event.is_heard && free > 0 {
-            Some(ask(Lane::Event, &self.event, free))
-        } else if usage_waits && self.usage.is_heard && usage_free > 0 {
-            Some(ask(Lane::Usage, &self.usage, usage_free))
-        } else {
-            None
+            lanes.push(ask(Lane::Event, &self.event, free));
         }
+        if usage_waits && self.usage.is_heard && usage_free > 0 {
+            lanes.push(ask(Lane::Usage, &self.usage, usage_free));
+        }
+        Room { lanes, free: u64::try_from(free).unwrap_or(0) }
     }
 
     /// A record was told.
@@ -145,26 +185,47 @@ mod tests {
 
     #[test]
     fn what_is_told_next() {
-        let check = |steps: &[Step], waits: (bool, bool), expected: Option<(Lane, u64, u64)>| {
-            let next = after(steps).next(waits.0, waits.1).map(|next| (next.lane, next.after, next.limit));
-            assert_eq!(next, expected);
+        let check = |steps: &[Step], waits: (bool, bool), expected: &[(Lane, u64, u64)]| {
+            let room = after(steps).room(waits.0, waits.1);
+            let lanes: Vec<_> = room.lanes.iter().map(|next| (next.lane, next.after, next.limit)).collect();
+            assert_eq!(lanes, expected);
         };
-        check(&[Hello], (true, true), None);
-        check(&[Hello, Cursor(Usage, 0)], (true, true), Some((Usage, 0, 12)));
-        check(&[Hello, Cursor(Usage, 0), Cursor(Event, 3)], (true, true), Some((Event, 3, 16)));
-        check(&[Hello, Cursor(Usage, 7), Cursor(Event, 3)], (false, true), Some((Usage, 7, 12)));
-        check(&[Hello, Cursor(Usage, 7), Cursor(Event, 3)], (false, false), None);
+        check(&[Hello], (true, true), &[]);
+        check(&[Hello, Cursor(Usage, 0)], (true, true), &[(Usage, 0, 12)]);
+        let both = [Hello, Cursor(Usage, 7), Cursor(Event, 3)];
+        check(&both, (true, true), &[(Event, 3, 16), (Usage, 7, 12)]);
+        check(&both, (false, true), &[(Usage, 7, 12)]);
+        check(&both, (false, false), &[]);
         let mut full: Vec<Step> = vec![Hello, Cursor(Usage, 0), Cursor(Event, 0)];
         full.extend((1..=12).map(|seq| Tell(Usage, seq)));
-        check(&full, (false, true), None);
-        check(&full, (true, true), Some((Event, 0, 4)));
+        check(&full, (false, true), &[]);
+        check(&full, (true, true), &[(Event, 0, 4)]);
         full.extend((1..=4).map(|seq| Tell(Event, seq)));
-        check(&full, (true, true), None);
+        check(&full, (true, true), &[]);
         full.push(Cursor(Usage, 5));
-        check(&full, (true, true), Some((Event, 4, 5)));
-        check(&full, (false, true), Some((Usage, 12, 5)));
+        check(&full, (true, true), &[(Event, 4, 5), (Usage, 12, 5)]);
+        check(&full, (false, true), &[(Usage, 12, 5)]);
         full.push(Hello);
-        check(&full, (true, true), None);
+        check(&full, (true, true), &[]);
+    }
+
+    #[test]
+    fn both_lanes_together_never_exceed_the_window_and_events_go_first() {
+        let room = after(&[Hello, Cursor(Usage, 0), Cursor(Event, 0)]).room(true, true);
+        let check = |events_waiting: usize, usage_waiting: usize, expected: &[(Lane, u64, usize)]| {
+            let take = |next: Next| {
+                let waiting = if next.lane == Event { events_waiting } else { usage_waiting };
+                Ok::<_, ()>(vec![(); waiting.min(usize::try_from(next.limit).unwrap())])
+            };
+            let taken = room.fill(take).unwrap();
+            let taken: Vec<_> =
+                taken.iter().map(|(next, records)| (next.lane, next.limit, records.len())).collect();
+            assert_eq!(taken, expected);
+        };
+        check(0, 99, &[(Event, 16, 0), (Usage, 12, 12)]);
+        check(2, 99, &[(Event, 16, 2), (Usage, 12, 12)]);
+        check(9, 99, &[(Event, 16, 9), (Usage, 7, 7)]);
+        check(99, 99, &[(Event, 16, 16)]);
     }
 
     #[test]

@@ -39,6 +39,11 @@ pub(super) struct Flash {
     pub(super) next_order: u64,
     pub(super) bad_records: u64,
     pub(super) dropped_records: u64,
+    /// Whether syncs wait for the end of a batch, and whether one does.
+    is_batched: bool,
+    owes_sync: bool,
+    #[cfg(test)]
+    pub(super) syncs: u32,
 }
 
 impl Flash {
@@ -54,6 +59,10 @@ impl Flash {
             next_order: 1,
             bad_records: 0,
             dropped_records: 0,
+            is_batched: false,
+            owes_sync: false,
+            #[cfg(test)]
+            syncs: 0,
         };
         flash.load_state()?;
         let open_sessions = flash.load_lanes()?;
@@ -67,6 +76,34 @@ impl Flash {
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
         };
         Ok((flash, opening))
+    }
+
+    /// Does several things with one sync behind them, where each alone would end with its own. None of them is safe
+    /// against a power cut before this returns.
+    pub(super) fn batch<R>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.is_batched = true;
+        let result = work(self);
+        self.is_batched = false;
+        if std::mem::take(&mut self.owes_sync) {
+            self.sync()?;
+        }
+        result
+    }
+
+    /// Makes safe what was committed: now, or at the end of the batch.
+    pub(super) fn sync(&mut self) -> Result<(), StoreError> {
+        self.owes_sync = self.is_batched;
+        if self.is_batched {
+            return Ok(());
+        }
+        #[cfg(test)]
+        {
+            self.syncs += 1;
+        }
+        self.store.sync()
     }
 
     /// The generation that is safe on flash; 0 when it is not whole.

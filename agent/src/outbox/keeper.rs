@@ -22,9 +22,12 @@ use super::directory::{can_write, give_up_reserve, prepare, put_aside, put_reser
 use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
-use super::{Forgot, Lost, Opening, Overview, RESERVE_BYTES, SealedRecord, StoreError, StoreHealth};
+use super::{
+    Forgot, Lost, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError, StoreHealth,
+};
 use crate::desired::DesiredState;
 use crate::flow::Event;
+use crate::link::window::{Next, Room};
 
 /// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
 const MEMORY_EVENTS: usize = 1_000;
@@ -126,23 +129,56 @@ impl Keeper {
 
     /// Keeps events: on flash, or in memory until flash takes them.
     pub fn put_events(&mut self, events: &[Event], is_historical: bool) {
-        self.put_wire_events(events.iter().map(event_to_wire).collect(), is_historical);
+        let reported = Reported { events: events.to_vec(), ..Reported::default() };
+        self.keep(reported, is_historical, &Room::default());
     }
 
     /// Keeps session totals: on flash, or in memory until flash takes them.
     pub fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) {
-        if self.memory.is_empty() {
-            let copy = sessions.clone();
-            if self.attempt(|flash, _| flash.put_usage(copy, is_historical)).is_ok() {
-                return;
-            }
-        }
-        self.dropped_records += self.memory.put_usage(sessions, is_historical);
+        let reported = Reported { usage: sessions, ..Reported::default() };
+        self.keep(reported, is_historical, &Room::default());
     }
 
     /// The sealed records of a lane after position `after`, at most `limit`. None while flash fails.
     pub fn take(&mut self, lane: Lane, after: u64, limit: u64) -> Vec<SealedRecord> {
         self.attempt(|flash, _| flash.take(lane, after, limit)).unwrap_or_default()
+    }
+
+    /// Keeps what the reconcilers reported, and gives what can be told of it and of what waited, as far as `room`
+    /// allows: everything with a single sync of flash, because payments wait behind it. While flash fails, as each
+    /// alone.
+    pub fn keep(
+        &mut self,
+        reported: Reported,
+        is_historical: bool,
+        room: &Room,
+    ) -> Vec<(Next, Vec<SealedRecord>)> {
+        let Reported { events, usage, settled } = reported;
+        let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
+        if self.memory.is_empty() {
+            let kept = self.attempt(|flash, _| {
+                flash.batch(|flash| {
+                    if !events.is_empty() {
+                        flash.put_events(events.clone(), is_historical, false)?;
+                    }
+                    if !usage.is_empty() {
+                        flash.put_usage(&usage, is_historical)?;
+                    }
+                    for (router, generation) in &settled {
+                        flash.put_settled(router, *generation)?;
+                    }
+                    room.fill(|next| flash.take(next.lane, next.after, next.limit))
+                })
+            });
+            if let Ok(records) = kept {
+                return records;
+            }
+        }
+        self.dropped_records += self.memory.put_events(events, is_historical);
+        self.dropped_records += self.memory.put_usage(usage, is_historical);
+        settled.iter().for_each(|(router, generation)| self.put_settled(router, *generation));
+        room.fill(|next| Ok::<_, StoreError>(self.take(next.lane, next.after, next.limit)))
+            .unwrap_or_default()
     }
 
     /// Takes a cursor of the controller. While flash fails nothing is forgotten: the records are sent again later.
@@ -254,7 +290,7 @@ impl Keeper {
             let part = sessions.values().filter(|(_, is_historical)| *is_historical == was_historical);
             let part: Vec<_> = part.map(|(total, _)| total.clone()).collect();
             if !part.is_empty() {
-                self.attempt(|flash, _| flash.put_usage(part, was_historical))?;
+                self.attempt(|flash, _| flash.put_usage(&part, was_historical))?;
             }
         }
         self.memory.sessions.clear();
@@ -415,4 +451,48 @@ fn caught<R>(operation: &'static str, work: impl FnOnce() -> Result<R, StoreErro
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
         Err(StoreError::Engine { operation, detail: format!("the engine panicked: {}", shortened(text)) })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::window::Window;
+
+    #[test]
+    fn a_report_costs_one_sync_whatever_is_in_it_and_whatever_it_lets_be_told() {
+        let ids = IdSource::system();
+        let directory = std::env::temp_dir().join(format!("tawi-keeper-{}", ids.hex(4)));
+        std::fs::create_dir_all(&directory).unwrap();
+        let (mut keeper, _) = Keeper::open(&directory, ids, Clock::system());
+        let event = Event {
+            at: UnixMillis(1),
+            kind: EventKind::LineOnline,
+            line: Some("a".into()),
+            router: Some("core".into()),
+            detail: String::new(),
+        };
+        let total = SessionUsageV1 {
+            line: "a".into(),
+            session: "core/pppoe/0x1/1".into(),
+            started_at_ms: 1,
+            sampled_at_ms: 2,
+            upload_bytes: 3,
+            download_bytes: 4,
+            is_ended: true,
+            address: String::new(),
+        };
+        let reported =
+            Reported { events: vec![event], usage: vec![total], settled: vec![("core".into(), 7)] };
+        let mut window = Window::default();
+        window.cursor(Lane::Event, 0);
+        window.cursor(Lane::Usage, 0);
+        let syncs = |keeper: &Keeper| keeper.flash.as_ref().unwrap().syncs;
+        let before = syncs(&keeper);
+        let told = keeper.keep(reported, false, &window.room(true, true));
+        let counts: Vec<_> = told.iter().map(|(next, records)| (next.lane, records.len())).collect();
+        assert_eq!(counts, [(Lane::Event, 1), (Lane::Usage, 1)]);
+        assert_eq!(syncs(&keeper) - before, 1);
+        drop(keeper);
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
 }

@@ -31,6 +31,9 @@ use super::{
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
 const DROPPED_AT_ONCE: u64 = 4_096;
+/// Session totals that are put down in one commit. They need not stand or fall together, and until a commit is over the
+/// engine holds every page that it replaced.
+const SESSIONS_PER_COMMIT: usize = 32;
 
 impl LaneSizes {
     /// The positions that are sealed and not forgotten.
@@ -117,7 +120,7 @@ impl Flash {
         }
         self.store.commit(&sealing.changes)?;
         (self.event_lane, self.next_order) = (sealing.lane, order);
-        self.store.sync()?;
+        self.sync()?;
         self.keep_within_bytes()
     }
 
@@ -126,15 +129,24 @@ impl Flash {
     /// replace a lost one.
     pub(super) fn put_usage(
         &mut self,
-        sessions: Vec<SessionUsageV1>,
+        sessions: &[SessionUsageV1],
         is_historical: bool,
     ) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
+        for part in sessions.chunks(SESSIONS_PER_COMMIT) {
+            self.put_some_usage(part, is_historical)?;
+        }
+        if sessions.iter().any(|total| total.is_ended) {
+            self.sync()?;
+        }
+        self.keep_within_bytes()
+    }
+
+    fn put_some_usage(&mut self, sessions: &[SessionUsageV1], is_historical: bool) -> Result<(), StoreError> {
         let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
         // The last one of a session wins.
         let newest: BTreeMap<_, _> =
-            sessions.into_iter().map(|total| (session_key(&total.session), total)).collect();
-        let is_final = newest.values().any(|total| total.is_ended);
+            sessions.iter().map(|total| (session_key(&total.session), total)).collect();
         for (key, total) in newest {
             if total.session.is_empty() || total.session.len() > SESSION_BYTES {
                 self.dropped_records += 1;
@@ -145,16 +157,14 @@ impl Flash {
                 lane.bytes = lane.bytes.saturating_sub(length(&old));
                 was_waiting = unframe::<StoredSession>(&key, FORMAT, &old).is_ok_and(|old| old.is_waiting);
             }
+            let total = total.clone();
             lane.bytes +=
                 changes.put(Place::Usage, &key, &StoredSession { is_waiting: true, is_historical, total })?;
             lane.pending += u64::from(!was_waiting);
         }
         self.store.commit(&changes)?;
         self.usage_lane = lane;
-        if is_final {
-            self.store.sync()?;
-        }
-        self.keep_within_bytes()
+        Ok(())
     }
 
     /// The sealed records of a lane after position `after`, at most `limit`; seals more if there is room and need.
@@ -242,7 +252,7 @@ impl Flash {
         let mut changes = Changes::default();
         changes.put_bytes(place, &key, bytes.clone());
         self.store.commit(&changes)?;
-        self.store.sync()?;
+        self.sync()?;
         self.bad_records += 1;
         Ok(SealedRecord { seq, bytes })
     }
@@ -328,7 +338,7 @@ impl Flash {
         self.store.commit(&sealing.changes)?;
         self.event_lane = sealing.lane;
         self.bad_records += bad;
-        self.store.sync()
+        self.sync()
     }
 
     fn seal_usage(&mut self) -> Result<(), StoreError> {
@@ -346,6 +356,9 @@ impl Flash {
             }
             if gathered.bytes.saturating_add(value.len()) > BATCH_BYTES {
                 gathered.seal_into(&mut sealing)?;
+                // Each batch is a commit with the sessions that are in it: one for all would be large in memory.
+                self.store.commit(&std::mem::take(&mut sealing.changes))?;
+                self.usage_lane = sealing.lane;
                 if !sealing.has_room() {
                     break;
                 }
@@ -365,7 +378,7 @@ impl Flash {
         self.store.commit(&sealing.changes)?;
         self.usage_lane = sealing.lane;
         self.bad_records += bad;
-        self.store.sync()
+        self.sync()
     }
 
     /// Drops what is over [`WAITING_BYTES`]: events first, then the sessions that were read the longest ago.

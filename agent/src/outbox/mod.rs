@@ -35,6 +35,7 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::DesiredState;
+use crate::flow::Event;
 
 pub use directory::{StateLock, can_write, free_bytes};
 pub use keeper::Keeper;
@@ -179,6 +180,25 @@ pub struct SealedRecord {
     pub seq: u64,
     /// The envelope.
     pub bytes: Vec<u8>,
+}
+
+/// What reconcilers reported and is to be kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// What happened.
+    pub events: Vec<Event>,
+    /// Absolute totals.
+    pub usage: Vec<SessionUsageV1>,
+    /// The newest generation that each of these routers settled.
+    pub settled: Vec<(String, u64)>,
+}
+
+impl Reported {
+    /// Whether there is nothing to keep.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.usage.is_empty() && self.settled.is_empty()
+    }
 }
 
 /// What a cursor of the controller did.

@@ -28,7 +28,7 @@ use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
 use crate::link::{ByteCounters, Delivery, FromLink};
-use crate::outbox::{Forgot, Opening, Outbox, Overview, StoreHealth};
+use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
 use crate::service;
 use applied::Progress;
 use chunks::{Chunks, Joined};
@@ -149,9 +149,21 @@ impl Site {
         info!(site.id = %self.tools.site, state.generation = self.desired.generation, "the agent is at work");
         loop {
             tokio::select! {
+                // A payment does not wait behind reports: the other way about, each batch of messages lets one of reports
+                // and one question by, so that nothing starves.
+                biased;
                 _ = &mut ends.stop => break,
+                _ = tick.tick() => Box::pin(self.tick()).await,
                 message = ends.inbound.recv() => match message {
-                    Some(first) => Box::pin(self.take_messages(first, &mut ends.inbound)).await,
+                    Some(first) => {
+                        Box::pin(self.take_messages(first, &mut ends.inbound)).await;
+                        if let Ok(first) = ends.reports.try_recv() {
+                            Box::pin(self.take_reports(first, &mut ends.reports)).await;
+                        }
+                        if let Ok(answer) = ends.questions.try_recv() {
+                            self.answer(answer).await;
+                        }
+                    }
                     None => break,
                 },
                 report = ends.reports.recv(), if has_reports => match report {
@@ -159,15 +171,16 @@ impl Site {
                     // A site without routers has nobody to report.
                     None => has_reports = false,
                 },
-                Some(answer) = ends.questions.recv() => {
-                    self.refresh_overview().await;
-                    // Whoever asked may be gone.
-                    let _ = answer.send(self.status());
-                }
-                _ = tick.tick() => Box::pin(self.tick()).await,
+                Some(answer) = ends.questions.recv() => self.answer(answer).await,
             }
         }
         self.stop().await;
+    }
+
+    async fn answer(&mut self, answer: StatusRequest) {
+        self.refresh_overview().await;
+        // Whoever asked may be gone.
+        let _ = answer.send(self.status());
     }
 
     async fn stop(mut self) {
@@ -397,7 +410,7 @@ impl Site {
 
     /// Takes what waits from the reconcilers: good news first, records after.
     async fn take_reports(&mut self, first: Report, reports: &mut ReportReceiver) {
-        let (mut events, mut usage, mut settled) = (Vec::new(), Vec::new(), Vec::new());
+        let mut reported = Reported::default();
         let mut next = Some(first);
         for _ in 0..TAKEN_AT_ONCE {
             let Some(report) = next.take().or_else(|| reports.try_recv().ok()) else { break };
@@ -405,45 +418,49 @@ impl Site {
                 Report::Settled { router, generation, failures } => {
                     let proven = applied::proven(generation, &failures, &self.desired);
                     if self.progress.settled(&router, generation, failures) {
-                        settled.push((router, proven));
+                        reported.settled.push((router, proven));
                     }
                 }
                 Report::RouterStatus { router, is_reachable, release } => {
                     info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
                     self.progress.status(&router, is_reachable, release);
                 }
-                Report::Usage { sessions } => usage.extend(sessions),
-                Report::Event(event) => events.push(event),
+                Report::Usage { sessions } => reported.usage.extend(sessions),
+                Report::Event(event) => reported.events.push(event),
             }
         }
         self.say_applied();
-        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
-        let (has_events, has_usage) = (!events.is_empty(), !usage.is_empty());
-        if has_events || has_usage || !settled.is_empty() {
-            let kept = self.tools.outbox.call(move |keeper| {
-                if !events.is_empty() {
-                    keeper.put_events(&events, is_historical);
-                }
-                if !usage.is_empty() {
-                    keeper.put_usage(usage, is_historical);
-                }
-                settled.iter().for_each(|(router, generation)| keeper.put_settled(router, *generation));
-            });
-            if let Err(error) = kept.await {
-                warn!(%error, "reports of the routers may be lost");
-            }
-        }
-        self.with_talk(|talk| talk.waits(has_events, has_usage));
-        self.pump().await;
+        self.with_talk(|talk| talk.waits(!reported.events.is_empty(), !reported.usage.is_empty()));
+        self.keep_and_tell(reported).await;
     }
 
     /// Tells head office what waits, as far as the window allows.
     async fn pump(&mut self) {
-        while let Some(next) = self.talk.as_ref().and_then(Talk::next) {
-            let taken =
-                self.tools.outbox.call(move |keeper| keeper.take(next.lane, next.after, next.limit)).await;
-            let records = taken.unwrap_or_default();
-            self.with_talk(|talk| talk.tell(next, records));
+        self.keep_and_tell(Reported::default()).await;
+    }
+
+    /// Puts reports on flash and tells head office what waits. One call of the store does both: each sync of flash
+    /// holds up the payments behind it.
+    async fn keep_and_tell(&mut self, mut reported: Reported) {
+        let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        loop {
+            let room = self.talk.as_ref().map(Talk::room).unwrap_or_default();
+            if reported.is_empty() && room.is_empty() {
+                break;
+            }
+            let has_reports = !reported.is_empty();
+            let part = std::mem::take(&mut reported);
+            match self.tools.outbox.call(move |keeper| keeper.keep(part, is_historical, &room)).await {
+                Ok(told) => told
+                    .into_iter()
+                    .for_each(|(next, records)| self.with_talk(|talk| talk.tell(next, records))),
+                Err(error) => {
+                    if has_reports {
+                        warn!(%error, "reports of the routers may be lost");
+                    }
+                    break;
+                }
+            }
         }
         self.drop_lost();
     }

@@ -17,7 +17,7 @@ use super::applied::Applied;
 use crate::clock::Reading;
 use crate::config::ControllerAddress;
 use crate::desired::DesiredState;
-use crate::link::window::{Next, Window};
+use crate::link::window::{Next, Room, Window};
 use crate::link::{Connection, Delivery};
 use crate::outbox::SealedRecord;
 
@@ -133,8 +133,9 @@ impl Talk {
         self.usage_waits |= usage;
     }
 
-    pub(super) fn next(&self) -> Option<Next> {
-        if self.is_lost { None } else { self.window.next(self.events_wait, self.usage_waits) }
+    /// What may be told now.
+    pub(super) fn room(&self) -> Room {
+        if self.is_lost { Room::default() } else { self.window.room(self.events_wait, self.usage_waits) }
     }
 
     /// Tells records of a lane; fewer than were asked for means that no more wait.
