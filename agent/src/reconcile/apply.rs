@@ -11,9 +11,9 @@ use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
 use tawi_shared::wire::Service;
 
-use crate::reconcile::actual::{cookie_row, menus, session_row};
+use crate::reconcile::actual::{Actual, cookie_row, menus, session_row};
 use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange, Values};
-use crate::reconcile::read::{pipeline, session_prints};
+use crate::reconcile::read::{self, Needed, PIPELINE_DEPTH, pipeline, session_prints};
 
 /// What became of the changes that were sent.
 #[derive(Debug, Default)]
@@ -24,14 +24,27 @@ pub(crate) struct Applied {
     pub(crate) overtaken: BTreeSet<String>,
     /// Whether any refusal was for want of a policy: a login keeps the policies that it began with.
     pub(crate) lacks_policy: bool,
+    /// What was read back in the same flight as the writes, where that could be.
+    pub(crate) seen: Option<Actual>,
 }
 
-/// Applies the plan.
+/// Applies the plan. Where it is nothing but rows to write, as for a payment, `read_back` is asked for right behind them
+/// without waiting for their answers.
 ///
 /// # Errors
-/// Only when the connection is lost; a write may then have been carried out or not.
-pub(crate) async fn apply(client: &Client, plan: &Plan, template: &str) -> Result<Applied, Error> {
+/// When the connection is lost, and a write may then have been carried out or not; or when what was read back in the
+/// same flight cannot be used.
+pub(crate) async fn apply(
+    client: &Client,
+    plan: &Plan,
+    template: &str,
+    read_back: &BTreeMap<Service, Needed>,
+) -> Result<Applied, Error> {
     let mut applied = Applied::default();
+    if is_one_flight(plan) {
+        applied.seen = Some(write_and_read(client, &plan.lines, read_back, &mut applied).await?);
+        return Ok(applied);
+    }
     let broken_profiles = apply_profiles(client, &plan.profiles, template, &mut applied).await?;
     let mut changes: Vec<&LineChange> = Vec::with_capacity(plan.lines.len());
     for change in &plan.lines {
@@ -54,6 +67,33 @@ pub(crate) async fn apply(client: &Client, plan: &Plan, template: &str) -> Resul
         settle(reply)?;
     }
     Ok(applied)
+}
+
+/// Whether nothing of the plan must wait for the answer to another part of it.
+fn is_one_flight(plan: &Plan) -> bool {
+    let is_write =
+        |change: &LineChange| change.kick.is_empty() && !matches!(change.row, RowChange::Remove { .. });
+    let has_rows_only = plan.profiles.is_empty() && plan.unused_profiles.is_empty();
+    has_rows_only && plan.lines.len() < PIPELINE_DEPTH && plan.lines.iter().all(is_write)
+}
+
+/// Writes the rows and reads them back. A router that carries commands out in another order than they came in shows
+/// rows that are not yet as wanted; the caller then reads once more before it judges.
+async fn write_and_read(
+    client: &Client,
+    changes: &[LineChange],
+    read_back: &BTreeMap<Service, Needed>,
+    applied: &mut Applied,
+) -> Result<Actual, Error> {
+    let (written, mut commands): (Vec<_>, Vec<_>) =
+        changes.iter().filter_map(|change| Some((&change.line, row_command(change)?))).unzip();
+    let (asked, prints) = read::Asked::of(read_back);
+    commands.extend(prints);
+    let mut replies = pipeline(client, commands).await.into_iter();
+    for (line, reply) in written.into_iter().zip(replies.by_ref()) {
+        note_outcome(line, settle(reply)?, applied);
+    }
+    asked.answered(replies)
 }
 
 /// How a single write ended, short of a lost connection.

@@ -97,16 +97,19 @@ impl Reconciler {
         while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty()
         {
             self.note_owed_kicks(&planned.lines);
-            let applied = Box::pin(apply(client, &planned, &self.settings.profile_template)).await?;
-            self.lacks_policy |= applied.lacks_policy;
-            self.report_profile_drift(basis.state, &planned).await;
             let strays = strays(&planned);
             let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
+            let needed = self.needed(basis, &lines, &strays);
+            let template = &self.settings.profile_template;
+            let mut applied = Box::pin(apply(client, &planned, template, &needed)).await?;
+            self.lacks_policy |= applied.lacks_policy;
+            self.report_profile_drift(basis.state, &planned).await;
             if lines.is_empty() {
                 self.good_profiles.clear();
                 break;
             }
-            planned = self.second_look(client, basis, lines, &strays, &applied, &mut touched, round).await?;
+            planned =
+                self.second_look(client, basis, lines, &strays, &mut applied, &mut touched, round).await?;
             round = round.saturating_add(1);
         }
         let Self { released, backlog, .. } = self;
@@ -378,7 +381,7 @@ impl Reconciler {
         basis: Basis<'_>,
         lines: BTreeSet<String>,
         strays: &[Stray],
-        applied: &Applied,
+        applied: &mut Applied,
         touched: &mut BTreeMap<String, Touched>,
         round: u32,
     ) -> Result<Plan, Error> {
@@ -388,10 +391,20 @@ impl Reconciler {
             }
         }
         let reach = Reach::Lines(lines.clone());
-        let mut actual = self.read(client, basis, &reach, strays).await?;
+        let was_early = applied.seen.is_some();
+        let mut actual = match applied.seen.take() {
+            Some(seen) => seen,
+            None => self.read(client, basis, &reach, strays).await?,
+        };
         self.note_password_evidence(basis.state, &mut actual);
-        let scope = self.scope(basis, &lines, false, strays);
-        let left = plan(&scope, &actual);
+        let mut left = plan(&self.scope(basis, &lines, false, strays), &actual);
+        let is_right = left.lines.is_empty() && left.profiles.is_empty() && left.failures.is_empty();
+        if was_early && !is_right {
+            // What was read behind the writes without waiting proves only what is right.
+            actual = self.read(client, basis, &reach, strays).await?;
+            self.note_password_evidence(basis.state, &mut actual);
+            left = plan(&self.scope(basis, &lines, false, strays), &actual);
+        }
         self.note_profiles(basis.state, &actual);
         for (service, name) in left.profiles.iter().map(|change| (change.service, &change.name)) {
             self.good_profiles.remove(&(service.code(), name.clone()));

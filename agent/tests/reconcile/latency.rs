@@ -11,6 +11,9 @@ use tokio::time::Instant;
 /// A router on the same site, as it would answer over a busy LAN.
 const LATENCY: Duration = Duration::from_millis(5);
 
+/// A router behind a radio link: so slow that the machine under this test hardly counts.
+const FAR: Duration = Duration::from_millis(60);
+
 /// Time from the change to its proof, in commands and in the router's latencies.
 async fn measure(site: &mut Site, change: impl FnOnce(&mut crate::site::Wants<'_>)) -> (u64, Duration) {
     let before = site.router.summary().commands_total;
@@ -25,26 +28,31 @@ async fn quiet_site() -> Site {
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
     site.settle(|wants| (0..200).for_each(|number| wants.open(&format!("line-{number:03}")))).await;
     site.settle(|wants| (0..10).for_each(|number| wants.switch_off(&format!("line-{number:03}")))).await;
-    let millis = u64::try_from(LATENCY.as_millis()).unwrap();
-    site.router.set_faults(FaultsChange { latency_ms: Some(millis), ..FaultsChange::default() }).unwrap();
+    set_latency(&site, LATENCY);
     site
 }
 
+fn set_latency(site: &Site, latency: Duration) {
+    let millis = u64::try_from(latency.as_millis()).unwrap();
+    site.router.set_faults(FaultsChange { latency_ms: Some(millis), ..FaultsChange::default() }).unwrap();
+}
+
 #[tokio::test]
-async fn a_payment_is_three_round_trips_from_the_state_to_the_proof() {
+async fn a_payment_is_two_round_trips_from_the_state_to_the_proof() {
     let mut site = quiet_site().await;
+    set_latency(&site, FAR);
     let mut times = Vec::new();
     for number in 0..10 {
         let line = format!("line-{number:03}");
         let pay = |wants: &mut crate::site::Wants<'_>| wants.line(&line).access = Access::Open.code();
         let (commands, took) = measure(&mut site, pay).await;
         assert_eq!(site.secret(&username(&line)).unwrap()["disabled"], "false");
-        assert_eq!(commands, 3, "read, write, read back");
+        assert_eq!(commands, 3, "read; write and read back together");
         times.push(took);
     }
     times.sort();
     println!("a payment, ten times, 3 commands each: {times:?}");
-    assert!(times[0] >= 3 * LATENCY && times[5] < 20 * LATENCY, "{times:?}");
+    assert!(times[0] >= 2 * FAR && times[0] < 3 * FAR, "{times:?}");
 }
 
 #[tokio::test]
