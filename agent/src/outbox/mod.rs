@@ -48,7 +48,7 @@ pub const WAITING_BYTES: u64 = 64 * 1024 * 1024;
 /// The longest that a record waits. Billing months are over by then.
 pub const WAITING_AGE: Duration = Duration::from_secs(45 * 86_400);
 /// Free space below which nothing ordinary is written, in bytes: the engine must never meet the end of the disk in
-/// the middle of a segment of 512 KiB, and it writes several while it tidies up.
+/// the middle of a segment of 256 KiB, and it writes several while it tidies up.
 pub const RESERVE_BYTES: u64 = 4 * 1024 * 1024;
 /// Free space below which not even forgetting and the alarm about the full disk are written.
 pub const URGENT_RESERVE_BYTES: u64 = 1024 * 1024;

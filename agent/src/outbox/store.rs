@@ -23,6 +23,9 @@ use super::records::FORMAT;
 
 /// The engine's page cache, in bytes. A site's whole state is about one tenth of it.
 const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+/// What the engine's file is made of, in bytes. Two of these are in memory while records are written: with the engine's
+/// own choice, 512 KiB, they would be a tenth of the agent. A page must fit in four times over; the largest has 60 KB.
+const SEGMENT_BYTES: usize = 256 * 1024;
 /// How often the engine writes on its own what no commit forced out, in milliseconds.
 const FLUSH_EVERY_MS: u64 = 500;
 
@@ -119,6 +122,7 @@ impl Store {
             .path(path)
             .mode(sled::Mode::LowSpace)
             .cache_capacity(CACHE_BYTES)
+            .segment_size(SEGMENT_BYTES)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
         let mut opened = config.open();
         for _ in 0..LOCK_TRIES {
