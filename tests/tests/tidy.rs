@@ -89,9 +89,12 @@ fn shipped(text: &str) -> &str {
         let line = line.trim_start().trim_start_matches("pub(crate) ").trim_start_matches("pub ");
         line.starts_with("mod ") && line.trim_end().ends_with('{')
     };
-    text.match_indices("#[cfg(test)]")
-        .find(|(at, mark)| text[at + mark.len()..].trim_start().lines().next().is_some_and(is_module))
-        .map_or(text, |(at, _)| &text[..at])
+    let is_followed_by_module = |at: &usize| {
+        let rest = text.split_at(*at).1.trim_start_matches("#[cfg(test)]");
+        rest.trim_start().lines().next().is_some_and(is_module)
+    };
+    let end = text.match_indices("#[cfg(test)]").map(|(at, _)| at).find(is_followed_by_module);
+    end.map_or(text, |end| text.split_at(end).0)
 }
 
 /// Whether the file's own header calls it pure.
