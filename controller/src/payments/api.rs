@@ -264,6 +264,7 @@ impl From<&ForReview> for ReviewBody {
             ReviewKind::Callback(id) => id.to_string(),
             ReviewKind::Request(id) => id.to_string(),
             ReviewKind::Payment(id) => id.to_string(),
+            ReviewKind::PullRow(digest) => digest.clone(),
         };
         Self {
             kind: item.kind.as_str().to_owned(),

@@ -278,6 +278,7 @@ impl ReviewView {
             ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
             ReviewKind::Request(id) => ("Request", id.as_str(), None),
             ReviewKind::Payment(id) => ("Payment", id.as_str(), Some(id.to_string())),
+            ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
         };
         Self {
             key: id.to_owned(),

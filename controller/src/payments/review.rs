@@ -1,8 +1,8 @@
 //! What a person has to look at: money whose way nobody can decide by rule.
 //!
 //! It gathers four things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
-//! (`mpesa::intent`), and payments that are nobody's and rows that are not understood (`mpesa::pull`). It decides nothing and changes nothing; a request
-//! leaves the list when its receipt comes, a payment when its owner is known.
+//! (`mpesa::intent`), and payments that are nobody's and rows that are not understood (`mpesa::pull`). It decides
+//! nothing and changes nothing; a request leaves the list when its receipt comes, a payment when its owner is known.
 
 use std::cmp::Reverse;
 
