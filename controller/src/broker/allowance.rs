@@ -7,9 +7,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::ids::SiteId;
 
@@ -119,7 +117,7 @@ mod tests {
     #[test]
     fn what_is_beyond_the_burst_waits_its_time_and_a_quiet_site_has_its_burst_again() {
         let allowances = Allowances::default();
-        let start = Instant::now();
+        let start = tokio::time::Instant::now().into_std();
         let check = |after: Duration, cost: u64, expected: Duration| {
             let found = allowances.spend(&site("a"), cost, start + after);
             let late = found.saturating_sub(expected);
@@ -137,7 +135,7 @@ mod tests {
     #[test]
     fn one_site_spends_nothing_of_another() {
         let allowances = Allowances::default();
-        let now = Instant::now();
+        let now = tokio::time::Instant::now().into_std();
         assert!(allowances.spend(&site("a"), BURST * 10, now) > Duration::from_secs(30));
         assert_eq!(allowances.spend(&site("b"), BURST, now), Duration::ZERO);
     }

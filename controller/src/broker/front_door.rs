@@ -281,7 +281,7 @@ impl Shared {
         self.check_standing(&admitted.site, &admitted.certificate_sha256).await?;
         let mut packets = Packets::Between;
         // Spent without a wait: it is one CONNECT and at most a kilobyte or two.
-        self.allowances.spend(&admitted.site, packets.cost(&admitted.opening), Instant::now());
+        self.allowances.spend(&admitted.site, packets.cost(&admitted.opening), Instant::now().into_std());
         let speaker =
             Speaker { site: &admitted.site, allowances: &self.allowances, is_heard: seat.is_heard() };
         tokio::select! {

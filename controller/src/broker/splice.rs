@@ -93,7 +93,7 @@ async fn said(
             return to.shutdown().await;
         }
         speaker.is_heard.store(true, Ordering::Relaxed);
-        let pause = speaker.allowances.spend(speaker.site, packets.cost(bytes), Instant::now());
+        let pause = speaker.allowances.spend(speaker.site, packets.cost(bytes), Instant::now().into_std());
         if !pause.is_zero() {
             sleep(pause).await;
         }
