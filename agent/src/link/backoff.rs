@@ -1,6 +1,6 @@
 //! How long to wait before the next dial. Pure: the random number comes in as an argument.
 //!
-//! The same waits as those for a router ([`reconcile::Backoff`](crate::reconcile::Backoff)), counted here: when head
+//! The same waits as those for a router ([`crate::reconcile::Backoff`]), counted here: when head
 //! office restarts, a thousand sites do not come back in the same second.
 
 use std::time::Duration;

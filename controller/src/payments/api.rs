@@ -149,9 +149,10 @@ pub struct PaymentList {
 /// Something that a person has to look at.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewBody {
-    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `payment`: it is nobody's.
+    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`: a row of
+    /// Pull that is not understood; `payment`: it is nobody's.
     pub kind: String,
-    /// The id of that callback, request or payment.
+    /// The id of that callback, request or payment; the digest of that row.
     pub id: String,
     /// Why it needs a person.
     pub reason: String,
