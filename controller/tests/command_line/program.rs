@@ -311,7 +311,11 @@ async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
         place.json(&["site", "renew", "nyeri-01", "--bundle", "second", "--address", "isp.example:8883"]);
     assert_eq!(renewed["address"], "isp.example:8883");
     place.json(&["site", "revoke", "nyeri-01"]);
-    place.refusal(1, &["site", "renew", "nyeri-01", "--bundle", "third"]);
+    assert!(place.json(&["site", "list"])[0]["revoked_at_ms"].is_i64());
+    // A stolen agent is shut out by a new certificate for its successor, whether or not the site was revoked before.
+    place.json(&["site", "renew", "nyeri-01", "--bundle", "third"]);
+    assert!(place.json(&["site", "list"])[0]["revoked_at_ms"].is_null());
+    place.refusal(1, &["site", "renew", "othaya-01", "--bundle", "fourth"]);
     assert_eq!(serving.stop().0, Some(0));
 }
 
