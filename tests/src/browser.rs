@@ -59,6 +59,8 @@ impl Browser {
     pub async fn start(directory: &Path, base: &str) -> anyhow::Result<Self> {
         let mut driver = Command::new("chromedriver")
             .arg("--port=0")
+            // Chromium leaves folders of its own behind when it is killed.
+            .env("TMPDIR", directory)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
