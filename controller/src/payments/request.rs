@@ -27,7 +27,6 @@ use crate::mpesa::evidence::Reason;
 use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
 use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
-use crate::sites;
 use crate::state::Controller;
 use crate::subscriptions;
 
@@ -140,7 +139,7 @@ pub(super) async fn prepare(
     let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
-    if sites::get(connection, &subscription.site).await?.is_some_and(|site| site.revoked_at.is_some()) {
+    if wallet::is_at_revoked_site(connection, &subscription).await? {
         return answer(Requested::SiteRevoked);
     }
     let since = now.minus(TWO_MINUTES);

@@ -1,8 +1,9 @@
 //! What a wallet buys: one period of a line, when it covers the price. What remains stays in it.
 //!
-//! Money buys when it comes (`credit`). Money that came while a line was held, or for another purpose, buys when the line
-//! is released and when somebody asks for a payment that the wallet can make (`request`): nobody pays twice for what is
-//! paid already. A held line buys nothing: its customer could not use it.
+//! Money buys when it comes (`credit`). Money that came while a line was held, or for another purpose, buys when the
+//! line is released unpaid, and when somebody asks for a payment that the wallet can make (`request`): nobody pays
+//! twice for what is paid already. A held line buys nothing, nor does one at a revoked site: its customer could not use
+//! it, and the money stays theirs.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::state::Controller;
-use crate::subscriptions::{self, Changed};
+use crate::sites;
+use crate::subscriptions::{self, Changed, Subscription};
 
 /// A period that a wallet bought without a new payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +61,8 @@ pub(crate) fn lacking(price: Money, wallet: Money) -> Option<Money> {
     Money::from_shillings(lacking.shillings_rounded_up())
 }
 
-/// Releases a held line, and buys a period when the wallet covers one: what was paid meanwhile counts at once.
+/// Releases a held line. When nothing of its paid time is left and the wallet covers a period, that is bought: what was
+/// paid meanwhile counts at once, and nobody's money is spent on time that is paid for already.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
@@ -71,9 +74,15 @@ pub async fn release(
     now: UnixMillis,
 ) -> Result<Released, PaymentError> {
     let changed = subscriptions::release(connection, line, now).await?;
+    let is_paid = match subscriptions::get(connection, line).await? {
+        Some(released) => released.paid_until.is_some_and(|until| until > now),
+        None => false,
+    };
     let bought = match changed {
-        Changed::Changed(_) => buy_unpaid(connection, line, "release", actor, ids, now).await?,
-        Changed::AlreadySo | Changed::NoSuchSubscription => None,
+        Changed::Changed(_) if !is_paid => {
+            buy_unpaid(connection, line, "release", actor, ids, now).await?
+        }
+        Changed::Changed(_) | Changed::AlreadySo | Changed::NoSuchSubscription => None,
     };
     Ok(Released { changed, bought })
 }
@@ -101,6 +110,14 @@ pub(super) async fn buy_unpaid(
     }))
 }
 
+/// Whether a line's site is shut out: what is bought there would never come on.
+pub(super) async fn is_at_revoked_site(
+    connection: &mut Connection,
+    line: &Subscription,
+) -> Result<bool, PaymentError> {
+    Ok(sites::get(connection, &line.site).await?.is_some_and(|site| site.revoked_at.is_some()))
+}
+
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
 /// a cause.
 pub(super) async fn buy_period(
@@ -114,7 +131,7 @@ pub(super) async fn buy_period(
     let Some(subscription) = subscriptions::get(connection, line).await? else {
         return Ok(None);
     };
-    if subscription.status == Status::Suspended {
+    if subscription.status == Status::Suspended || is_at_revoked_site(connection, &subscription).await? {
         return Ok(None);
     }
     let wallet = ledger::wallet_of(connection, &subscription.customer).await?;

@@ -1,6 +1,8 @@
 //! Money that is in the wallet already: nobody is asked for it again.
 
-use super::shop::{Books, DAY_MS, Shop};
+use std::time::Duration;
+
+use super::shop::{Books, DAY_MS, Shop, success};
 use crate::desired;
 use crate::entitlements::Status;
 use crate::live::Hint;
@@ -64,6 +66,40 @@ async fn a_release_without_enough_money_buys_nothing() {
     assert_eq!(release(&shop).await.bought, None);
     let books = shop.books().await;
     assert_eq!((books.wallet, books.revenue, books.status), (149_900, 0, Status::Draft));
+}
+
+#[tokio::test]
+async fn a_release_with_paid_time_left_buys_nothing() {
+    let shop = Shop::open().await;
+    shop.pay(None).await;
+    shop.wait_two_minutes();
+    hold(&shop).await;
+    shop.pay(None).await;
+    let released = release(&shop).await;
+    assert!(matches!(released.changed, Changed::Changed(_)), "{released:?}");
+    assert_eq!(released.bought, None);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.paid_days, books.status), (150_000, Some(1), Status::Active));
+    // Once that time is over it is no longer paid.
+    hold(&shop).await;
+    shop.controller.clock.advance(Duration::from_secs(86_400));
+    assert_eq!(release(&shop).await.bought, Some(bought(&shop, 1)));
+}
+
+#[tokio::test]
+async fn at_a_revoked_site_a_release_and_a_late_payment_leave_the_money_in_the_wallet() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    shop.execute("UPDATE sites SET revoked_at = 1").await;
+    shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500")).await;
+    shop.take_in().await;
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
+    let in_the_wallet = Books { clearing: 150_000, wallet: 150_000, payments: 1, evidence: 1, ..Books::EMPTY };
+    assert_eq!(shop.books().await, in_the_wallet);
+    hold(&shop).await;
+    let released = release(&shop).await;
+    assert!(matches!(released.changed, Changed::Changed(_)), "{released:?}");
+    assert_eq!((released.bought, shop.books().await), (None, in_the_wallet));
 }
 
 #[tokio::test]
