@@ -107,5 +107,19 @@ pub async fn statement_of(
     Ok(store::statement_of(connection, &Account::Wallet(customer.clone()), limit).await?)
 }
 
+/// When an entry of this kind, whose cause begins so, was last booked on a customer's wallet after `since`; `None` when
+/// none was.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn last_booked_since(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    cause: (&str, &str),
+    since: UnixMillis,
+) -> Result<Option<UnixMillis>, LedgerError> {
+    Ok(store::last_booked_since(connection, &Account::Wallet(customer.clone()), cause, since).await?)
+}
+
 #[cfg(test)]
 mod tests;

@@ -129,6 +129,27 @@ pub(super) async fn trial_balance(connection: &mut Connection) -> Result<Money, 
     columns::money(&row, "balance")
 }
 
+/// When an entry of this kind, whose cause begins so, was last booked on an account since an instant.
+pub(super) async fn last_booked_since(
+    connection: &mut Connection,
+    account: &Account,
+    (cause_kind, cause_begin): (&str, &str),
+    since: UnixMillis,
+) -> Result<Option<UnixMillis>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT MAX(e.booked_at) AS booked_at \
+         FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
+         WHERE p.account_id = $1 AND e.booked_at > $2 AND e.cause_kind = $3 AND e.cause_id LIKE $4",
+    )
+    .bind(account.to_string())
+    .bind(since.0)
+    .bind(cause_kind)
+    .bind(format!("{cause_begin}%"))
+    .fetch_one(connection)
+    .await?;
+    columns::instant_or_none(&row, "booked_at")
+}
+
 pub(super) async fn statement_of(
     connection: &mut Connection,
     account: &Account,

@@ -290,8 +290,8 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period, nothing
-/// is asked, whatever the amount: the period is bought at once.
+/// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period,
+/// nothing is asked, whatever the amount: the period is bought at once, and none other within two minutes.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/payment-requests", tag = "payments", request_body = PaymentRequestNew,
     params(
@@ -302,9 +302,12 @@ pub(crate) fn routes() -> Vec<Route> {
         (status = 200, description = "The wallet covered a period and bought it; no phone was asked",
             body = FromWalletBody),
         (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
-        (status = 409, description = "A request for this subscription is still open", body = Problem),
-        (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, description = "M-Pesa is not set up", body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+        (status = 409, description = "A request is still open, the wallet has just bought a period, the subscription \
+            is on hold and the wallet covers it, or its site is revoked: see `code`", body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem),
+        (status = 503, description = "M-Pesa is not set up", body = Problem),
     ),
 )]
 pub(crate) async fn request(
@@ -372,6 +375,19 @@ fn refusal(requested: &Requested) -> ApiError {
             "wait for that intent to end, then ask again",
         )
         .retry_after(wait.as_secs().max(1)),
+        Requested::JustBought { wait } => ApiError::new(
+            StatusCode::CONFLICT,
+            "just_bought",
+            "the wallet bought a period of this subscription less than two minutes ago",
+            "ask again later if another period is wanted",
+        )
+        .retry_after(wait.as_secs().max(1)),
+        Requested::OnHold { .. } => ApiError::new(
+            StatusCode::CONFLICT,
+            "on_hold",
+            "the subscription is on hold, and its customer's wallet covers a period",
+            "release the subscription: nobody has to pay first",
+        ),
         Requested::NoSuchSubscription => no_subscription(),
         Requested::SiteRevoked => ApiError::new(
             StatusCode::CONFLICT,

@@ -424,6 +424,16 @@ fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: Unix
             display::kes(bought.price),
             Moment::of(bought.paid_until, now).text
         )),
+        Requested::JustBought { wait } => Note::bad(format!(
+            "Nothing was done: the wallet bought a period of this line less than two minutes ago. If another is wanted, \
+             ask again in {}.",
+            display::span((*wait).max(Duration::from_secs(1)))
+        )),
+        Requested::OnHold { price } => Note::bad(format!(
+            "Nothing was sent: the line is on hold, and the wallet covers {} already. Release the line; nobody has to \
+             pay first.",
+            display::kes(*price)
+        )),
         Requested::NoSuchSubscription | Requested::BadAmount => return None,
     })
 }

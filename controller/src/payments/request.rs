@@ -5,18 +5,22 @@
 //!
 //! One prompt at a time: while a request for a line may still be answered, another within two minutes is refused,
 //! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
-//! two minutes. A request whose answer was lost is never sent again by itself. What the wallet can pay is not asked for.
+//! two minutes. A request whose answer was lost is never sent again by itself.
+//!
+//! What the wallet can pay is not asked for: it buys a period at once, and for the same two minutes that is the answer,
+//! so that a button that is pressed twice neither buys twice nor asks a phone. A held line is released first.
 
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
-use super::wallet::{self, FromWallet};
+use super::wallet::{self, FromWallet, ON_REQUEST};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
+use crate::entitlements::Status;
 use crate::ids::{IntentId, LineId};
 use crate::ledger;
 use crate::live::Hint;
@@ -28,7 +32,7 @@ use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
 use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
 use crate::state::Controller;
-use crate::subscriptions;
+use crate::subscriptions::{self, Subscription};
 
 /// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
 const TWO_MINUTES: Duration = Duration::from_secs(120);
@@ -64,6 +68,16 @@ pub enum Requested {
     },
     /// Nothing was asked: the wallet covered the price, and a period is bought from it.
     BoughtFromWallet(FromWallet),
+    /// Nothing was asked: a period of the line was bought from the wallet a moment ago.
+    JustBought {
+        /// When another may be asked for.
+        wait: Duration,
+    },
+    /// Nothing was asked: the line is on hold, and the wallet covers what a release of it needs.
+    OnHold {
+        /// Of one period.
+        price: Money,
+    },
     /// No such subscription.
     NoSuchSubscription,
     /// The line's site is shut out: what is paid for there would never come on.
@@ -139,13 +153,9 @@ pub(super) async fn prepare(
     let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
-    if wallet::is_at_revoked_site(connection, &subscription).await? {
-        return answer(Requested::SiteRevoked);
-    }
-    let since = now.minus(TWO_MINUTES);
-    if let Some(intent) = store::open_intent_since(connection, &subscription.id, since).await? {
-        let wait = intent.created_at.plus(TWO_MINUTES).since(now);
-        return answer(Requested::AlreadyOpen { intent, wait });
+    let in_wallet = ledger::wallet_of(connection, &subscription.customer).await?;
+    if let Some(refused) = refused(connection, &subscription, in_wallet, now).await? {
+        return answer(refused);
     }
     let customer = match customers::get(connection, &subscription.customer).await {
         Ok(Some(customer)) => customer,
@@ -154,7 +164,6 @@ pub(super) async fn prepare(
             return Err(PaymentError::NoCustomer(subscription.id));
         }
     };
-    let in_wallet = ledger::wallet_of(connection, &customer.id).await?;
     let amount = match wanted.amount {
         Some(amount) => Some(amount),
         None => wallet::lacking(subscription.price, in_wallet),
@@ -164,7 +173,7 @@ pub(super) async fn prepare(
     };
     let (by, ids) = (&wanted.requested_by, &controller.ids);
     let bought =
-        wallet::buy_unpaid(connection, &subscription.id, "wallet", &by.to_string(), ids, now).await?;
+        wallet::buy_unpaid(connection, &subscription.id, ON_REQUEST, &by.to_string(), ids, now).await?;
     if let Some(bought) = bought {
         let act = (Action::PeriodBought, bought.subscription.as_str(), "from the wallet");
         audit::record(connection, by, act, ids, now).await?;
@@ -199,6 +208,29 @@ pub(super) async fn prepare(
     let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
     audit::record(connection, &wanted.requested_by, act, &controller.ids, now).await?;
     Ok(Prepared::Ready(Asked { intent: Box::new(intent), push }))
+}
+
+/// Why nothing is to be done for a line now; `None` when something is.
+async fn refused(
+    connection: &mut Connection,
+    line: &Subscription,
+    in_wallet: Money,
+    now: UnixMillis,
+) -> Result<Option<Requested>, PaymentError> {
+    if wallet::is_at_revoked_site(connection, line).await? {
+        return Ok(Some(Requested::SiteRevoked));
+    }
+    let since = now.minus(TWO_MINUTES);
+    let wait = |at: UnixMillis| at.plus(TWO_MINUTES).since(now);
+    if let Some(intent) = store::open_intent_since(connection, &line.id, since).await? {
+        let wait = wait(intent.created_at);
+        return Ok(Some(Requested::AlreadyOpen { intent, wait }));
+    }
+    if let Some(at) = wallet::last_bought_since(connection, line, since).await? {
+        return Ok(Some(Requested::JustBought { wait: wait(at) }));
+    }
+    let is_on_hold = line.status == Status::Suspended && in_wallet >= line.price;
+    Ok(is_on_hold.then_some(Requested::OnHold { price: line.price }))
 }
 
 impl Asked {
@@ -253,6 +285,8 @@ impl Requested {
             Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
             Self::AlreadyOpen { .. }
             | Self::BoughtFromWallet(_)
+            | Self::JustBought { .. }
+            | Self::OnHold { .. }
             | Self::NoSuchSubscription
             | Self::SiteRevoked
             | Self::BadAmount => None,

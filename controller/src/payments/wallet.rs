@@ -21,6 +21,9 @@ use crate::state::Controller;
 use crate::sites;
 use crate::subscriptions::{self, Changed, Subscription};
 
+/// The kind of cause of a period that is bought because somebody asked for a payment.
+pub(super) const ON_REQUEST: &str = "wallet";
+
 /// A period that a wallet bought without a new payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromWallet {
@@ -85,6 +88,16 @@ pub async fn release(
         Changed::Changed(_) | Changed::AlreadySo | Changed::NoSuchSubscription => None,
     };
     Ok(Released { changed, bought })
+}
+
+/// When somebody's request last bought a period of the line out of the wallet after `since`; `None` when none did.
+pub(super) async fn last_bought_since(
+    connection: &mut Connection,
+    line: &Subscription,
+    since: UnixMillis,
+) -> Result<Option<UnixMillis>, PaymentError> {
+    let begin = format!("{} after ", line.id);
+    Ok(ledger::last_booked_since(connection, &line.customer, (ON_REQUEST, &begin), since).await?)
 }
 
 /// Buys a period that no payment is the cause of. What `kind` of occasion and the period that it follows are the cause,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tawi_shared::UnixMillis;
+
 use super::shop::{Books, DAY_MS, Shop, success};
 use crate::desired;
 use crate::entitlements::Status;
@@ -35,12 +37,15 @@ async fn with_money(prices: i64) -> Shop {
 }
 
 fn bought(shop: &Shop, days: i64) -> FromWallet {
-    let started = shop.controller.clock.now().0;
+    bought_from(shop, shop.controller.clock.now(), days)
+}
+
+fn bought_from(shop: &Shop, started: UnixMillis, days: i64) -> FromWallet {
     FromWallet {
         subscription: shop.world.line.clone(),
         customer: shop.world.customer.id.clone(),
         price: shop.world.plan.price,
-        paid_until: tawi_shared::UnixMillis(started + days * DAY_MS),
+        paid_until: UnixMillis(started.0 + days * DAY_MS),
     }
 }
 
@@ -105,24 +110,49 @@ async fn at_a_revoked_site_a_release_and_a_late_payment_leave_the_money_in_the_w
 #[tokio::test]
 async fn a_request_that_the_wallet_can_pay_buys_at_once_and_asks_nobody() {
     let shop = with_money(3).await;
+    let started = shop.controller.clock.now();
     release(&shop).await;
     let prompts = shop.handle().prompts(0, 9).len();
     let mut hints = shop.controller.live.listen();
-    assert_eq!(shop.ask(None).await, Requested::BoughtFromWallet(bought(&shop, 2)));
+    let paid_until = |days| Requested::BoughtFromWallet(bought_from(&shop, started, days));
+    assert_eq!(shop.ask(None).await, paid_until(2));
     assert_eq!(hints.recv().await.unwrap(), Hint::Line(shop.world.line.clone()));
-    assert_eq!(shop.ask(Some(1_500)).await, Requested::BoughtFromWallet(bought(&shop, 3)));
+    shop.wait_two_minutes();
+    assert_eq!(shop.ask(Some(1_500)).await, paid_until(3));
     assert_eq!(shop.handle().prompts(0, 9).len(), prompts);
     let books = shop.books().await;
     assert_eq!((books.wallet, books.revenue, books.status), (0, 450_000, Status::Active));
     // Nothing is left: now the phone is asked.
+    shop.wait_two_minutes();
     let intent = shop.prompt(None).await;
     assert_eq!(intent.amount, shop.world.plan.price);
 }
 
 #[tokio::test]
-async fn a_held_line_buys_nothing_from_the_wallet() {
+async fn a_button_that_is_pressed_twice_buys_once_and_asks_no_phone() {
+    for prices in [2, 3] {
+        let shop = with_money(prices).await;
+        release(&shop).await;
+        assert!(matches!(shop.ask(None).await, Requested::BoughtFromWallet(_)));
+        let books = shop.books().await;
+        let prompts = shop.handle().prompts(0, 9).len();
+        for waited in [0, 119] {
+            shop.controller.clock.advance(Duration::from_secs(waited));
+            let wait = Duration::from_secs(120 - waited);
+            assert_eq!(shop.ask(None).await, Requested::JustBought { wait });
+        }
+        assert_eq!((shop.books().await, shop.handle().prompts(0, 9).len()), (books, prompts));
+    }
+}
+
+#[tokio::test]
+async fn for_a_held_line_that_the_wallet_covers_nobody_is_asked_and_nothing_is_bought() {
     let shop = with_money(1).await;
-    assert!(matches!(shop.ask(None).await, Requested::Prompted(_)));
+    let prompts = shop.handle().prompts(0, 9).len();
+    for shillings in [None, Some(1_500)] {
+        assert_eq!(shop.ask(shillings).await, Requested::OnHold { price: shop.world.plan.price });
+    }
+    assert_eq!(shop.handle().prompts(0, 9).len(), prompts);
     assert_eq!((shop.books().await.revenue, shop.books().await.status), (0, Status::Suspended));
 }
 
