@@ -1,7 +1,8 @@
 //! The client of Daraja: one token for all, deadlines on every call, three answers to a push.
 //!
 //! Getting a token kills the one before it, so there is one owner of the token for all clones, and one request for it
-//! at a time, whose failure is shared as well. A push leaves soon or never. It is repeated only when the answer proves that nothing was sent. What answers mean is `answer`.
+//! at a time, whose failure is shared as well. A push leaves soon or never. It is repeated only when the answer proves
+//! that nothing was sent. What answers mean is `answer`.
 
 use std::sync::Arc;
 use std::time::Duration;

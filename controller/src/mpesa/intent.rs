@@ -28,7 +28,8 @@ use crate::customers::phone::Msisdn;
 use crate::ids::{CustomerId, IdSource, IntentId, LineId};
 use crate::money::Money;
 
-/// When a push that was neither accepted nor refused counts as lost: the client gives up after 80 s at most; a controller that was killed in between never will.
+/// When a push that was neither accepted nor refused counts as lost: the client gives up after 80 s at most; a
+/// controller that was killed in between never will.
 const SUBMIT_DEADLINE: Duration = Duration::from_secs(120);
 /// Random bytes in a callback's path: 128 bits cannot be guessed.
 const TOKEN_BYTES: usize = 16;

@@ -228,8 +228,9 @@ pub async fn renew(
     Ok(added)
 }
 
-/// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers and
-/// their payments stay, nothing of it is sold, and only [`renew`] brings it back. `false` when there is no such site, or it is revoked already.
+/// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers
+/// and their payments stay, nothing of it is sold, and only [`renew`] brings it back. `false` when there is no such
+/// site, or it is revoked already.
 ///
 /// # Errors
 /// [`SiteError`].

@@ -2,7 +2,8 @@
 //!
 //! Rows come in a list within a list, values as strings or numbers, and names in mixed case: all are taken. Amounts are
 //! read from their digits, never through a float. A row that is not understood is kept as it came, and never spoils
-//! its page; a time that is not understood does not cost the row. Sources: Safaricom's Daraja pages (December 2025), and answers that public clients wrote down.
+//! its page; a time that is not understood does not cost the row. Sources: Safaricom's Daraja pages (December 2025), and
+//! answers that public clients wrote down.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
