@@ -269,8 +269,13 @@ CREATE TABLE payment_evidence (
     source TEXT NOT NULL,
     source_id TEXT NOT NULL,
     seen_at BIGINT NOT NULL,
+    -- What a person has to look at, where it does not fit what is booked and nothing else keeps that.
+    outcome TEXT NOT NULL DEFAULT '',
+    needs_person BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (payment_id, source, source_id)
 );
+-- Holds only what a person has to look at.
+CREATE INDEX payment_evidence_for_review ON payment_evidence (seen_at, payment_id) WHERE needs_person = 1;
 
 -- Payment to packets, one row a payment, one column a step.
 CREATE TABLE payment_traces (

@@ -251,6 +251,27 @@ mod tests {
         }
     }
 
+    /// Each has an index of its own, so that a short list never costs a walk through a table that is not. Payments of
+    /// nobody are the exception: the index by customer has them beside each other and in order.
+    #[tokio::test]
+    async fn what_a_person_has_to_look_at_is_found_and_sorted_by_an_index() {
+        let (_directory, database) = open().await;
+        let mut read = database.read().await.unwrap();
+        for (table, condition) in [
+            ("callback_bodies", "needs_person = 1 ORDER BY received_at DESC, id DESC LIMIT 5"),
+            (
+                "payment_intents",
+                "state IN ('paid_unreceipted', 'review') ORDER BY updated_at DESC, id DESC LIMIT 5",
+            ),
+            ("payment_evidence", "needs_person = 1 ORDER BY seen_at DESC, payment_id DESC LIMIT 5"),
+        ] {
+            let explain = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}");
+            let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *read).await.unwrap();
+            let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
+            assert!(plan.iter().all(|step| step.contains("_for_review")), "{table}: {plan:?}");
+        }
+    }
+
     #[tokio::test]
     async fn slow_searches_on_pages_keep_no_payment_waiting() {
         let (_directory, database) = open().await;

@@ -150,9 +150,10 @@ pub struct PaymentList {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewBody {
     /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`: a row of
-    /// Pull that is not understood; `payment`: it is nobody's.
+    /// Pull that is not understood; `payment`: it is nobody's; `evidence`: Pull tells of a payment otherwise than it
+    /// is booked.
     pub kind: String,
-    /// The id of that callback, request or payment; the digest of that row.
+    /// The id of that callback, request or payment, or of the payment that the evidence is of; the digest of that row.
     pub id: String,
     /// Why it needs a person.
     pub reason: String,
@@ -264,7 +265,7 @@ impl From<&ForReview> for ReviewBody {
         let id = match &item.kind {
             ReviewKind::Callback(id) => id.to_string(),
             ReviewKind::Request(id) => id.to_string(),
-            ReviewKind::Payment(id) => id.to_string(),
+            ReviewKind::Payment(id) | ReviewKind::Evidence(id) => id.to_string(),
             ReviewKind::PullRow(digest) => digest.clone(),
         };
         Self {

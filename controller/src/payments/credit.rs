@@ -1,4 +1,5 @@
-//! What a callback, or anything else that tells of a receipt, does to the money. All of it in the caller's transaction, so that all of it happens or nothing.
+//! What a callback, or anything else that tells of a receipt, does to the money. All of it in the caller's transaction,
+//! so that all of it happens or nothing.
 //!
 //! A receipt makes one payment row (unique by constraint), one ledger entry into the customer's wallet, and, when the
 //! wallet then covers the price, one period bought from it, which changes the site's desired state. More callbacks
@@ -232,6 +233,16 @@ pub(crate) async fn is_booked(
     number: &ReceiptNumber,
 ) -> Result<bool, PaymentError> {
     Ok(store::by_receipt(connection, number).await?.is_some())
+}
+
+/// Keeps for a person that what was told does not fit what is booked. For sources that keep no message of their own, as
+/// callbacks do: the piece of evidence is then never taken in again, and would be seen by nobody.
+pub(crate) async fn keep_for_person(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    outcome: &CallbackOutcome,
+) -> Result<(), PaymentError> {
+    Ok(store::mark_evidence(connection, told, &outcome.to_string()).await?)
 }
 
 /// Books a receipt for whoever it belongs to.

@@ -267,7 +267,7 @@ struct ReviewView {
     amount: String,
     /// Empty for none.
     receipt: String,
-    /// The payment's own page, when it is a payment.
+    /// The payment's own page, when it is about one.
     payment_id: Option<String>,
     reason: String,
 }
@@ -278,10 +278,12 @@ impl ReviewView {
             ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
             ReviewKind::Request(id) => ("Request", id.as_str(), None),
             ReviewKind::Payment(id) => ("Payment", id.as_str(), Some(id.to_string())),
+            ReviewKind::Evidence(id) => ("What Pull says", id.as_str(), Some(id.to_string())),
             ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
         };
         Self {
-            key: id.to_owned(),
+            // A payment of nobody may be contradicted as well: the kind keeps the two apart.
+            key: format!("{}-{id}", item.kind.as_str()),
             since: Moment::of(item.since, now),
             what,
             customer_id: item.customer.as_ref().map(ToString::to_string),

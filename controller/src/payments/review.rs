@@ -1,8 +1,8 @@
 //! What a person has to look at: money whose way nobody can decide by rule.
 //!
-//! It gathers four things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
-//! (`mpesa::intent`), and payments that are nobody's and rows that are not understood (`mpesa::pull`). It decides
-//! nothing and changes nothing; a request leaves the list when its receipt comes, a payment when its owner is known.
+//! It gathers five things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
+//! (`mpesa::intent`), and payments that are nobody's, rows that are not understood, and rows that do not fit what is
+//! booked (`mpesa::pull`). It decides nothing and changes nothing; a request leaves the list when its receipt comes, a payment when its owner is known.
 
 use std::cmp::Reverse;
 
@@ -41,6 +41,8 @@ pub enum ReviewKind {
     Request(IntentId),
     /// A payment that is nobody's: its money lies in suspense.
     Payment(PaymentId),
+    /// What Pull tells of this payment does not fit what is booked.
+    Evidence(PaymentId),
     /// A row of Pull, perhaps a payment, that is not understood; with the SHA-256 of it.
     PullRow(String),
 }
@@ -62,6 +64,7 @@ impl ReviewKind {
             Self::Callback(_) => "callback",
             Self::Request(_) => "request",
             Self::Payment(_) => "payment",
+            Self::Evidence(_) => "evidence",
             Self::PullRow(_) => "pull_row",
         }
     }
@@ -72,7 +75,9 @@ impl ForReview {
     #[must_use]
     pub fn target(&self) -> Option<ReviewTarget> {
         match (&self.kind, &self.customer) {
-            (ReviewKind::Payment(payment), _) => Some(ReviewTarget::Payment(payment.clone())),
+            (ReviewKind::Payment(payment) | ReviewKind::Evidence(payment), _) => {
+                Some(ReviewTarget::Payment(payment.clone()))
+            }
             (_, Some(customer)) => Some(ReviewTarget::Customer(customer.clone())),
             (_, None) => None,
         }
@@ -88,6 +93,7 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     let mut items = store::callbacks_for_review(connection, limit).await?;
     items.extend(store::requests_for_review(connection, limit).await?);
     items.extend(store::payments_for_review(connection, limit).await?);
+    items.extend(store::evidence_for_review(connection, limit).await?);
     items.extend(store::pull_rows_for_review(connection, limit).await?);
     items.sort_by_key(|item| Reverse(item.since));
     items.truncate(usize::try_from(limit).unwrap_or_default());

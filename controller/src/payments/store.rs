@@ -121,6 +121,27 @@ pub(super) async fn insert_evidence(
     Ok(())
 }
 
+/// Marks a piece of evidence for a person, with why.
+pub(super) async fn mark_evidence(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    why: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE payment_evidence SET outcome = $5, needs_person = 1 \
+         WHERE payment_id = (SELECT id FROM payments WHERE provider = $1 AND receipt_number = $2) \
+           AND source = $3 AND source_id = $4",
+    )
+    .bind(PROVIDER)
+    .bind(told.number.as_str())
+    .bind(told.source)
+    .bind(told.source_id)
+    .bind(why)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,
@@ -280,6 +301,28 @@ pub(super) async fn payments_for_review(
             format!("nobody knows whose it is: the account that was typed is {typed:?}")
         };
         read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Evidence that does not fit the payment that is booked, newest first.
+pub(super) async fn evidence_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT e.payment_id, e.seen_at AS since, e.outcome, p.amount_cents, p.receipt_number, p.customer_id, \
+                COALESCE(c.name, '') AS customer_name \
+         FROM payment_evidence e JOIN payments p ON p.id = e.payment_id \
+         LEFT JOIN customers c ON c.id = p.customer_id \
+         WHERE e.needs_person = 1 ORDER BY e.seen_at DESC, e.payment_id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let kind = ReviewKind::Evidence(columns::parsed(row, "payment_id")?);
+        read_for_review(row, kind, row.try_get("outcome")?)
     };
     rows.iter().map(item).collect()
 }

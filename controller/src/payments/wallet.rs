@@ -17,8 +17,8 @@ use crate::ids::{CustomerId, LineId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
-use crate::state::Controller;
 use crate::sites;
+use crate::state::Controller;
 use crate::subscriptions::{self, Changed, Subscription};
 
 /// The kind of cause of a period that is bought because somebody asked for a payment.
@@ -82,9 +82,7 @@ pub async fn release(
         None => false,
     };
     let bought = match changed {
-        Changed::Changed(_) if !is_paid => {
-            buy_unpaid(connection, line, "release", actor, ids, now).await?
-        }
+        Changed::Changed(_) if !is_paid => buy_unpaid(connection, line, "release", actor, ids, now).await?,
         Changed::Changed(_) | Changed::AlreadySo | Changed::NoSuchSubscription => None,
     };
     Ok(Released { changed, bought })

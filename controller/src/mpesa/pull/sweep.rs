@@ -303,6 +303,9 @@ impl Sweeper {
             source_id: row.receipt.as_str(),
         };
         let taken_in = credit::credit(connection, &told, found.owner, &self.controller.ids, now).await?;
+        if taken_in.outcome.needs_a_person() {
+            credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
+        }
         Ok((taken_in, found.reason))
     }
 

@@ -365,6 +365,30 @@ async fn a_row_that_is_not_understood_is_kept_for_a_person_and_asked_for_once_mo
 }
 
 #[tokio::test]
+async fn what_pull_contradicts_is_listed_for_a_person_once_and_moves_no_money() {
+    let (shop, _) = open().await;
+    let intent = shop.unanswered().await;
+    shop.deliver_to(&intent, success(&intent, "RKL51ZDR4F", "1500.00")).await;
+    shop.take_in().await;
+    let booked_at = shop.controller.clock.now();
+    let told = row_of("RKL51ZDR4F", "2026-11-21 12:13:25", "").replace("1500.00", "15.00");
+    let daraja = daraja_that_tells(&shop, &format!("[[{told}]]")).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    let payment = only_payment(&shop).await;
+    for _ in 0..2 {
+        assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+        assert_eq!(shop.books().await, paid_once(booked_at, 2));
+        let mut read = shop.controller.database.read().await.unwrap();
+        let items = payments::for_review(&mut read, 9).await.unwrap();
+        assert_eq!(items.len(), 1, "{items:?}");
+        assert_eq!(items[0].kind, payments::ReviewKind::Evidence(payment.id.clone()));
+        assert_eq!(items[0].target(), Some(payments::ReviewTarget::Payment(payment.id.clone())));
+        assert!(items[0].reason.contains("1,500.00") && items[0].reason.contains("15.00"), "{items:?}");
+        assert_eq!((items[0].amount, &items[0].customer), (Some(payment.amount), &payment.customer));
+    }
+}
+
+#[tokio::test]
 async fn a_success_without_a_list_does_not_count_as_swept() {
     let (shop, _) = open().await;
     let row = row_of("RKL51ZDR4F", "2026-11-21 12:13:25", "rent");

@@ -99,7 +99,8 @@ async fn at_a_revoked_site_a_release_and_a_late_payment_leave_the_money_in_the_w
     shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500")).await;
     shop.take_in().await;
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
-    let in_the_wallet = Books { clearing: 150_000, wallet: 150_000, payments: 1, evidence: 1, ..Books::EMPTY };
+    let in_the_wallet =
+        Books { clearing: 150_000, wallet: 150_000, payments: 1, evidence: 1, ..Books::EMPTY };
     assert_eq!(shop.books().await, in_the_wallet);
     hold(&shop).await;
     let released = release(&shop).await;
