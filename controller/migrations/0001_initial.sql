@@ -241,9 +241,11 @@ CREATE INDEX callback_bodies_for_review ON callback_bodies (received_at, id) WHE
 CREATE TABLE pull_rows_for_review (
     row_sha256 TEXT PRIMARY KEY,
     body TEXT NOT NULL,
-    seen_at BIGINT NOT NULL
+    seen_at BIGINT NOT NULL,
+    -- A row stays when a person has looked at it: the next sweep sees it again.
+    needs_person BIGINT NOT NULL DEFAULT 1
 );
-CREATE INDEX pull_rows_for_review_by_seen_at ON pull_rows_for_review (seen_at, row_sha256);
+CREATE INDEX pull_rows_for_review_by_seen_at ON pull_rows_for_review (seen_at, row_sha256) WHERE needs_person = 1;
 
 -- One row per receipt, however many callbacks and statements speak of it.
 CREATE TABLE payments (

@@ -263,12 +263,16 @@ mod tests {
                 "payment_intents",
                 "state IN ('paid_unreceipted', 'review') ORDER BY updated_at DESC, id DESC LIMIT 5",
             ),
+            ("pull_rows_for_review", "needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5"),
             ("payment_evidence", "needs_person = 1 ORDER BY seen_at DESC, payment_id DESC LIMIT 5"),
         ] {
             let explain = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}");
             let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *read).await.unwrap();
             let plan: Vec<String> = rows.iter().map(|row| row.get("detail")).collect();
-            assert!(plan.iter().all(|step| step.contains("_for_review")), "{table}: {plan:?}");
+            assert!(
+                plan.iter().all(|step| step.contains("USING INDEX") && step.contains("_for_review")),
+                "{table}: {plan:?}"
+            );
         }
     }
 

@@ -74,6 +74,8 @@ pub enum Action {
     PaymentRequested,
     /// A period was bought from a wallet, without a payment.
     PeriodBought,
+    /// Something on the list of what a person has to look at was looked at.
+    ReviewLookedAt,
     /// Somebody signed in.
     SignedIn,
     /// Somebody signed out.
@@ -103,6 +105,7 @@ impl Action {
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
             Self::PeriodBought => "period.bought",
+            Self::ReviewLookedAt => "review.looked_at",
             Self::SignedIn => "staff.signed_in",
             Self::SignedOut => "staff.signed_out",
         }

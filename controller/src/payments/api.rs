@@ -13,7 +13,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::request::{Prepared, prepare};
 use super::traces::Trace;
-use super::{ForReview, FromWallet, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
+use super::{
+    ForReview, FromWallet, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind,
+};
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId};
 use crate::money::Money;
@@ -176,6 +178,15 @@ pub struct ReviewList {
     pub items: Vec<ReviewBody>,
 }
 
+/// Something that a person has looked at.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LookedAtBody {
+    /// As in the list.
+    pub kind: String,
+    /// As in the list.
+    pub id: String,
+}
+
 /// Which payments, and how many.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -287,6 +298,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/intents/{id}", get(get_intent)),
         Route::new("GET", "/api/payments", get(list)),
         Route::new("GET", "/api/payments/review", get(review)),
+        Route::new("POST", "/api/payments/review/{kind}/{id}/looked-at", post(looked_at)),
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
 }
@@ -460,6 +472,49 @@ pub(crate) async fn review(caller: Caller, State(web): State<Web>) -> Result<Jso
     caller.require(Permission::Read)?;
     let items = super::for_review(&mut *reader(&web).await?, REVIEW_ROWS).await?;
     Ok(Json(ReviewList { items: items.iter().map(ReviewBody::from).collect() }))
+}
+
+/// Takes something off the list of what a person has to look at, because one has. No money moves, and nothing is
+/// forgotten. A message from M-Pesa that cannot be taken in comes back when that fails again.
+#[utoipa::path(
+    post, path = "/api/payments/review/{kind}/{id}/looked-at", tag = "payments",
+    params(
+        ("kind" = String, Path, description = "`callback`, `evidence` or `pull_row`"),
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, description = "It is not on the list any more", body = LookedAtBody),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+        (status = 409, description = "Requests and payments leave the list by themselves", body = Problem),
+        (status = 413, body = Problem),
+    ),
+)]
+pub(crate) async fn looked_at(
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let mut once = match write.begin(&web, Permission::SettleReview).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
+    match super::looked_at(once.connection(), (&kind, &id), &actor, &ids, now).await? {
+        LookedAt::Noted | LookedAt::AlreadySo => {
+            once.answer(StatusCode::OK, &LookedAtBody { kind, id }).await
+        }
+        LookedAt::NoSuchItem => {
+            Err(ApiError::not_found("item", "GET /api/payments/review lists what there is"))
+        }
+        LookedAt::LeavesByItself => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "leaves_by_itself",
+            "requests and payments leave the list by themselves",
+            "wait for the receipt of the request, or the owner of the payment",
+        )),
+    }
 }
 
 /// One payment with its way to the router.

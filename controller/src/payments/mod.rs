@@ -30,7 +30,7 @@ use crate::mpesa::intent::Intent;
 use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
-pub use review::{ForReview, ReviewKind, ReviewTarget, for_review};
+pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
 use traces::Trace;
 pub use wallet::{FromWallet, Released, release};
 

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
 use super::traces::Trace;
-use super::{ForReview, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
+use super::{ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
 use crate::audit::Actor;
 use crate::customers::{self, Customer, phone::Msisdn};
 use crate::ids::{LineId, PaymentId};
@@ -267,13 +267,15 @@ struct ReviewView {
     amount: String,
     /// Empty for none.
     receipt: String,
+    /// Where the button for having looked at it leads; `None` for no button.
+    looked_at: Option<String>,
     /// The payment's own page, when it is about one.
     payment_id: Option<String>,
     reason: String,
 }
 
 impl ReviewView {
-    fn of(item: &ForReview, now: UnixMillis) -> Self {
+    fn of(item: &ForReview, may_settle: bool, now: UnixMillis) -> Self {
         let (what, id, payment_id) = match &item.kind {
             ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
             ReviewKind::Request(id) => ("Request", id.as_str(), None),
@@ -281,7 +283,9 @@ impl ReviewView {
             ReviewKind::Evidence(id) => ("What Pull says", id.as_str(), Some(id.to_string())),
             ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
         };
+        let path = format!("/payments/review/{}/{id}/looked-at", item.kind.as_str());
         Self {
+            looked_at: (may_settle && item.is_taken_off_by_hand()).then_some(path),
             // A payment of nobody may be contradicted as well: the kind keeps the two apart.
             key: format!("{}-{id}", item.kind.as_str()),
             since: Moment::of(item.since, now),
@@ -308,6 +312,7 @@ struct ReviewPage {
 pub(crate) fn routes() -> Router<Web> {
     Router::new()
         .route("/payments/review", get(review))
+        .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
         .route("/subscriptions/{id}/payment-requests", post(ask))
 }
@@ -315,9 +320,29 @@ pub(crate) fn routes() -> Router<Web> {
 async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
     visit.require(Permission::Read)?;
     let items = super::for_review(&mut *web.controller.database.read().await?, REVIEW_ROWS).await?;
-    let rows: Vec<ReviewView> = items.iter().map(|item| ReviewView::of(item, visit.now)).collect();
+    let may_settle = visit.may(Permission::SettleReview);
+    let rows: Vec<ReviewView> =
+        items.iter().map(|item| ReviewView::of(item, may_settle, visit.now)).collect();
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= REVIEW_ROWS;
     visit.show(&ReviewPage { frame: visit.frame("To be checked", Section::Overview), rows, is_full })
+}
+
+async fn looked_at(
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let visit = posted.visit;
+    visit.require(Permission::SettleReview)?;
+    let mut transaction = web.controller.database.write().await?;
+    let (item, ids) = ((kind.as_str(), id.as_str()), &web.controller.ids);
+    let note = match super::looked_at(&mut transaction, item, &visit.actor(), ids, visit.now).await? {
+        LookedAt::Noted => "Looked at: it has left the list.",
+        LookedAt::AlreadySo => "It was looked at already.",
+        LookedAt::NoSuchItem | LookedAt::LeavesByItself => return Err(PageError::NotFound),
+    };
+    transaction.commit().await?;
+    Ok(visit.go("/payments/review", &Note::good(note)))
 }
 
 async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {

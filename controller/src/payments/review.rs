@@ -2,13 +2,15 @@
 //!
 //! It gathers five things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
 //! (`mpesa::intent`), and payments that are nobody's, rows that are not understood, and rows that do not fit what is
-//! booked (`mpesa::pull`). It decides nothing and changes nothing; a request leaves the list when its receipt comes, a payment when its owner is known.
+//! booked (`mpesa::pull`). It decides nothing. A request leaves the list when its receipt comes, a payment when its owner is known; the others when a
+//! person has looked at them, which moves no money and forgets nothing.
 
 use std::cmp::Reverse;
 
-use tawi_shared::UnixMillis;
+use tawi_shared::{IdSource, UnixMillis};
 
 use super::{PaymentError, store};
+use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId};
 use crate::money::Money;
@@ -47,6 +49,30 @@ pub enum ReviewKind {
     PullRow(String),
 }
 
+/// What leaves the list when a person says that it was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// A callback.
+    Callback(CallbackId),
+    /// What Pull told of this payment.
+    Evidence(PaymentId),
+    /// A row of Pull, by its SHA-256.
+    PullRow(String),
+}
+
+/// What came of saying that something was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookedAt {
+    /// It has left the list.
+    Noted,
+    /// It was not on the list any more.
+    AlreadySo,
+    /// There is no such item.
+    NoSuchItem,
+    /// It is a request or a payment: those leave the list by themselves.
+    LeavesByItself,
+}
+
 /// The page on which a person finds more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReviewTarget {
@@ -70,7 +96,23 @@ impl ReviewKind {
     }
 }
 
+impl Settled {
+    fn id(&self) -> &str {
+        match self {
+            Self::Callback(id) => id.as_str(),
+            Self::Evidence(id) => id.as_str(),
+            Self::PullRow(digest) => digest,
+        }
+    }
+}
+
 impl ForReview {
+    /// Whether a person takes it off the list, with [`looked_at`].
+    #[must_use]
+    pub fn is_taken_off_by_hand(&self) -> bool {
+        !matches!(self.kind, ReviewKind::Request(_) | ReviewKind::Payment(_))
+    }
+
     /// Where to look first; `None` when no page has it.
     #[must_use]
     pub fn target(&self) -> Option<ReviewTarget> {
@@ -98,4 +140,32 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     items.sort_by_key(|item| Reverse(item.since));
     items.truncate(usize::try_from(limit).unwrap_or_default());
     Ok(items)
+}
+
+/// Notes that a person has looked at an item, named as [`ReviewKind::as_str`] and its id, and who: it leaves the list.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn looked_at(
+    connection: &mut Connection,
+    (kind, id): (&str, &str),
+    by: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<LookedAt, PaymentError> {
+    let item = match kind {
+        "callback" => CallbackId::parse(id).ok().map(Settled::Callback),
+        "evidence" => PaymentId::parse(id).ok().map(Settled::Evidence),
+        "pull_row" => Some(Settled::PullRow(id.to_owned())),
+        "request" | "payment" => return Ok(LookedAt::LeavesByItself),
+        _ => None,
+    };
+    let Some(item) = item else { return Ok(LookedAt::NoSuchItem) };
+    match store::waits_for_person(connection, &item).await? {
+        None => return Ok(LookedAt::NoSuchItem),
+        Some(false) => return Ok(LookedAt::AlreadySo),
+        Some(true) => store::note_looked_at(connection, &item).await?,
+    }
+    audit::record(connection, by, (Action::ReviewLookedAt, item.id(), kind), ids, now).await?;
+    Ok(LookedAt::Noted)
 }

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::credit::{Owner, PROVIDER, Told};
-use super::review::{ForReview, ReviewKind};
+use super::review::{ForReview, ReviewKind, Settled};
 use super::traces;
 use super::{Payment, PaymentRow, Taken};
 use crate::columns;
@@ -25,6 +25,16 @@ macro_rules! payment_rows {
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
             "FROM payments p LEFT JOIN customers c ON c.id = p.customer_id ",
             "LEFT JOIN payment_traces t ON t.payment_id = p.id ",
+            $rest
+        )
+    };
+}
+
+/// Whether there is such a row, and whether it waits for a person.
+macro_rules! waiting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT COUNT(*) AS found, CAST(COALESCE(MAX(needs_person), 0) AS BIGINT) AS waiting FROM ",
             $rest
         )
     };
@@ -333,7 +343,8 @@ pub(super) async fn pull_rows_for_review(
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT row_sha256, body, seen_at FROM pull_rows_for_review ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+        "SELECT row_sha256, body, seen_at FROM pull_rows_for_review \
+         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(connection)
@@ -351,6 +362,35 @@ pub(super) async fn pull_rows_for_review(
         })
     };
     rows.iter().map(item).collect()
+}
+
+/// Whether an item waits for a person; `None` when there is no such item.
+pub(super) async fn waits_for_person(
+    connection: &mut Connection,
+    item: &Settled,
+) -> Result<Option<bool>, sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => (waiting!("callback_bodies WHERE id = $1"), id.as_str()),
+        Settled::Evidence(id) => (waiting!("payment_evidence WHERE payment_id = $1"), id.as_str()),
+        Settled::PullRow(digest) => (waiting!("pull_rows_for_review WHERE row_sha256 = $1"), digest.as_str()),
+    };
+    let row = sqlx::query(sql).bind(id).fetch_one(connection).await?;
+    Ok(if columns::truth(&row, "found")? { Some(columns::truth(&row, "waiting")?) } else { None })
+}
+
+/// Takes an item off the list of what a person has to look at.
+pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) -> Result<(), sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => ("UPDATE callback_bodies SET needs_person = 0 WHERE id = $1", id.as_str()),
+        Settled::Evidence(id) => {
+            ("UPDATE payment_evidence SET needs_person = 0 WHERE payment_id = $1", id.as_str())
+        }
+        Settled::PullRow(digest) => {
+            ("UPDATE pull_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
+        }
+    };
+    sqlx::query(sql).bind(id).execute(connection).await?;
+    Ok(())
 }
 
 fn read_for_review(row: &Row, kind: ReviewKind, reason: String) -> Result<ForReview, sqlx::Error> {

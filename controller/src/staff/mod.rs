@@ -79,6 +79,8 @@ pub enum Permission {
     AskForPayment,
     /// Hold and release a subscription.
     HoldSubscriptions,
+    /// Say that something on the list of what a person has to look at was looked at.
+    SettleReview,
     /// Add connection types and plans.
     AddPlans,
     /// Add routers.

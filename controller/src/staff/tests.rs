@@ -111,7 +111,12 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
     for role in Role::ALL {
         check(role, Permission::Read, true);
     }
-    for daily in [Permission::AddCustomers, Permission::AskForPayment, Permission::HoldSubscriptions] {
+    for daily in [
+        Permission::AddCustomers,
+        Permission::AskForPayment,
+        Permission::HoldSubscriptions,
+        Permission::SettleReview,
+    ] {
         check(Role::Viewer, daily, false);
         check(Role::Operator, daily, true);
         check(Role::Owner, daily, true);

@@ -1,13 +1,15 @@
 //! What a person is shown: everything that no rule could decide, and nothing else.
 
 use daraja_sim::{Behaviour, Phone};
+use sqlx::Row as _;
 
 use super::shop::{Shop, success};
+use crate::audit::Actor;
 use crate::money::Money;
 use crate::mpesa::intake::Round;
 use crate::mpesa::intent::Event;
 use crate::mpesa::{intake, store};
-use crate::payments::{self, ForReview, ReviewKind, ReviewTarget};
+use crate::payments::{self, ForReview, LookedAt, ReviewKind, ReviewTarget};
 
 async fn for_review(shop: &Shop, limit: i64) -> Vec<ForReview> {
     let mut read = shop.controller.database.read().await.unwrap();
@@ -77,6 +79,65 @@ async fn a_callback_that_cannot_be_taken_in_is_listed_until_it_can() {
     shop.execute("ALTER TABLE payment_traces_away RENAME TO payment_traces").await;
     intake::take_in_some(&shop.controller, &mut Round::of_failed()).await.unwrap();
     assert_eq!(for_review(&shop, 9).await, []);
+}
+
+#[tokio::test]
+async fn what_a_person_has_looked_at_leaves_the_list_once_and_stays_away() {
+    let shop = Shop::open().await;
+    let intent = shop.pay(None).await;
+    shop.deliver_to(&intent, "junk").await;
+    shop.take_in().await;
+    shop.execute(
+        "UPDATE payment_evidence SET needs_person = 1; \
+         INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ('ab', '{}', 1)",
+    )
+    .await;
+    let books = shop.books().await;
+    let items = for_review(&shop, 9).await;
+    let kinds: Vec<&str> = items.iter().map(|item| item.kind.as_str()).collect();
+    assert_eq!(kinds, ["callback", "evidence", "pull_row"]);
+    for (left, item) in items.iter().enumerate() {
+        assert!(item.is_taken_off_by_hand());
+        let id = match &item.kind {
+            ReviewKind::Callback(id) => id.to_string(),
+            ReviewKind::Evidence(id) => id.to_string(),
+            ReviewKind::PullRow(digest) => digest.clone(),
+            other => panic!("{other:?}"),
+        };
+        for expected in [LookedAt::Noted, LookedAt::AlreadySo] {
+            assert_eq!(look_at(&shop, item.kind.as_str(), &id).await, expected);
+        }
+        assert_eq!(for_review(&shop, 9).await, items[left + 1..]);
+    }
+    assert_eq!(shop.books().await, books, "no money moved");
+    let mut read = shop.controller.database.read().await.unwrap();
+    let acts =
+        "SELECT COUNT(*) AS n FROM audit_log WHERE action = 'review.looked_at' AND actor = 'token:test'";
+    let row = sqlx::query(acts).fetch_one(&mut *read).await.unwrap();
+    assert_eq!(row.get::<i64, _>("n"), 3);
+}
+
+#[tokio::test]
+async fn requests_and_payments_leave_by_themselves_and_what_is_not_there_cannot_be_looked_at() {
+    let shop = Shop::open().await;
+    for (kind, id, expected) in [
+        ("request", "x", LookedAt::LeavesByItself),
+        ("payment", "x", LookedAt::LeavesByItself),
+        ("callback", "x", LookedAt::NoSuchItem),
+        ("evidence", "x", LookedAt::NoSuchItem),
+        ("pull_row", "x", LookedAt::NoSuchItem),
+        ("rumour", "x", LookedAt::NoSuchItem),
+    ] {
+        assert_eq!(look_at(&shop, kind, id).await, expected, "{kind}");
+    }
+}
+
+async fn look_at(shop: &Shop, kind: &str, id: &str) -> LookedAt {
+    let mut write = shop.controller.database.write().await.unwrap();
+    let (by, now) = (Actor::Token("test".to_owned()), shop.controller.clock.now());
+    let came = payments::looked_at(&mut write, (kind, id), &by, &shop.controller.ids, now).await.unwrap();
+    write.commit().await.unwrap();
+    came
 }
 
 #[tokio::test]

@@ -91,7 +91,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::create, subscriptions::api::get_one,
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
-        payments::api::get_one,
+        payments::api::looked_at, payments::api::get_one,
     ),
     components(schemas(Problem, ProblemBody)),
 )]

@@ -180,6 +180,31 @@ async fn every_answer_fits_its_description() {
     assert_eq!(review["items"][0]["id"], payment["id"], "{review}");
     assert!(review["items"][0]["reason"].as_str().unwrap().contains("rent"), "{review}");
     assert_eq!(api.get("/api/overview", "/api/overview").await["for_review"], 1);
+    let mut write = served.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE callback_bodies SET needs_person = 1").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let review = api.get("/api/payments/review", "/api/payments/review").await;
+    let items = review["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2, "{review}");
+    for item in items {
+        let path = format!("/api/payments/review/{}/{}/looked-at", item["kind"].as_str().unwrap(), id(item));
+        for _ in 0..2 {
+            let answer = api.post("/api/payments/review/{kind}/{id}/looked-at", &path, &json!({})).await;
+            let is_off = item["kind"] == "callback";
+            let expected = if is_off {
+                answer["id"] == item["id"]
+            } else {
+                answer["error"]["code"] == "leaves_by_itself"
+            };
+            assert!(expected, "{answer}");
+        }
+    }
+    for strange in ["callback/none", "evidence/none", "pull_row/none", "rumour/none"] {
+        let path = format!("/api/payments/review/{strange}/looked-at");
+        let answer = api.post("/api/payments/review/{kind}/{id}/looked-at", &path, &json!({})).await;
+        assert_eq!(answer["error"]["code"], "not_found", "{strange}");
+    }
+    assert_eq!(api.get("/api/overview", "/api/overview").await["for_review"], 1);
 
     for action in ["hold", "release"] {
         let described = format!("/api/subscriptions/{{id}}/{action}");
