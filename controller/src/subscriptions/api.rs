@@ -231,7 +231,8 @@ pub(crate) async fn hold(
     change(&web, &id, write, true).await
 }
 
-/// Releases a held subscription: what is paid for counts again, and a wallet that covers a period buys it.
+/// Releases a held subscription: what is paid for counts again. When nothing of it is left, a wallet that covers a period
+/// buys it.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/release", tag = "subscriptions",
     params(
