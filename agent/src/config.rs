@@ -18,7 +18,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tawi_shared::SiteId;
+use tawi_shared::{KEEP_ALIVE_LONGEST, SiteId};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
@@ -265,7 +265,7 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
             "controller.keep_alive_seconds",
             raw.keep_alive_seconds,
             10,
-            1_200,
+            KEEP_ALIVE_LONGEST.as_secs(),
         )?),
         reconnect_base: Duration::from_millis(within(
             "controller.reconnect_base_ms",

@@ -6,9 +6,11 @@
 use std::future::Future;
 use std::time::Duration;
 
+use tawi_shared::KEEP_ALIVE_LONGEST;
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
+use crate::broker::SEEN_PERIOD;
 use crate::database::Transaction;
 use crate::live::Hint;
 use crate::shutdown::Stop;
@@ -27,11 +29,10 @@ const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
-/// The keep-alive of an agent that nobody configured; see the agent's packaged configuration.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// A site that has been silent for so long is offline: two and a half keep-alives. The front door notes every minute
-/// who is connected.
-pub const SILENCE: Duration = Duration::from_millis(2_500 * KEEP_ALIVE.as_secs());
+/// A site that has been silent for so long is offline: one and a half of the longest keep-alives, which is when the
+/// broker gives a connection up, and the period in which the front door notes whom it heard.
+pub const SILENCE: Duration =
+    Duration::from_millis(1_500 * KEEP_ALIVE_LONGEST.as_secs()).saturating_add(SEEN_PERIOD);
 /// How long events are kept.
 pub const EVENTS_KEPT: Duration = Duration::from_secs(180 * 86_400);
 /// How long sessions are kept: a year, and a quarter to look back from.

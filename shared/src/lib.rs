@@ -4,6 +4,8 @@
 //! outside, and each is behind one type so that tests can turn the hands themselves. Neighbours: `agent` and
 //! `controller` both depend on this crate; it depends on neither.
 
+use std::time::Duration;
+
 pub mod bandwidth;
 pub mod clock;
 pub mod envelope;
@@ -15,3 +17,7 @@ pub mod wire;
 pub use bandwidth::Bandwidth;
 pub use clock::{Clock, UnixMillis};
 pub use ids::{IdSource, LineId, SiteId};
+
+/// The longest keep-alive that an agent may have: whoever is connected says something at least so often. Head office
+/// judges by it who is offline, so that a longer one would be a longer lie about who can be told of a payment.
+pub const KEEP_ALIVE_LONGEST: Duration = Duration::from_secs(300);

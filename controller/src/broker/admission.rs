@@ -3,15 +3,13 @@
 //!
 //! What the database knows (is the certificate or the site revoked?) is asked beside this, by `front_door.rs`.
 
+use tawi_shared::KEEP_ALIVE_LONGEST;
 use tawi_shared::topics::{self, Up};
 use thiserror::Error;
 
 use super::connect_packet::{ConnectPacket, Will};
 use crate::ids::SiteId;
 
-/// The longest keep-alive that is taken. A dead connection holds its place for one and a half times as long, and
-/// presence should not lag by more than half an hour.
-pub const KEEP_ALIVE_SECONDS: u16 = 1_200;
 
 /// Why a client is sent away.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -26,7 +24,7 @@ pub enum NotAdmitted {
     #[error("the last will is not a farewell of this site")]
     OtherWill,
     /// The connection would be kept for ever after its end.
-    #[error("the keep-alive is not between 1 and {KEEP_ALIVE_SECONDS} seconds")]
+    #[error("the keep-alive is not between 1 and {} seconds", KEEP_ALIVE_LONGEST.as_secs())]
     KeepAlive,
 }
 
@@ -56,7 +54,7 @@ pub fn admit(packet: ConnectPacket, site: &SiteId) -> Result<ConnectPacket, NotA
     if packet.will.as_ref().is_some_and(|will| !is_farewell(will, site)) {
         return Err(NotAdmitted::OtherWill);
     }
-    if packet.keep_alive_seconds == 0 || packet.keep_alive_seconds > KEEP_ALIVE_SECONDS {
+    if packet.keep_alive_seconds == 0 || u64::from(packet.keep_alive_seconds) > KEEP_ALIVE_LONGEST.as_secs() {
         return Err(NotAdmitted::KeepAlive);
     }
     Ok(ConnectPacket { is_clean_session: true, ..packet })
@@ -135,8 +133,8 @@ mod tests {
     #[test]
     fn a_connection_that_would_never_end_is_refused() {
         check(|packet| packet.keep_alive_seconds = 0, Err(NotAdmitted::KeepAlive));
-        check(|packet| packet.keep_alive_seconds = 1_201, Err(NotAdmitted::KeepAlive));
-        check(|packet| packet.keep_alive_seconds = 1_200, Ok(()));
+        check(|packet| packet.keep_alive_seconds = 301, Err(NotAdmitted::KeepAlive));
+        check(|packet| packet.keep_alive_seconds = 300, Ok(()));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use super::seats::{Ended, Seats};
 use super::settings::BrokerSettings;
 use super::splice::{Speaker, splice, watch_for_silence};
 use crate::crowd::{Crowd, Present, network_of};
+use crate::desired::{self, DesiredError};
 use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::shutdown::Stop;
@@ -46,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often revoked sites are looked for; another process may have revoked one.
 const REVOCATION_PERIOD: Duration = Duration::from_secs(5);
 /// How often those who said something are noted as seen. Presence is judged in minutes.
-const SEEN_PERIOD: Duration = Duration::from_secs(60);
+pub(crate) const SEEN_PERIOD: Duration = Duration::from_secs(60);
 
 /// What stands behind the door.
 pub(super) struct Behind {
@@ -99,6 +100,17 @@ enum SentAway {
     Lookup { site: SiteId, source: SiteError },
     #[error("the broker behind the front door does not answer: {0}")]
     Broker(#[source] io::Error),
+}
+
+/// Why a look at those who are connected failed. It is taken again.
+#[derive(Debug, Error)]
+pub(crate) enum WatchError {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Sites(#[from] SiteError),
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
 }
 
 /// What a connection holds while it is not yet admitted, so that nobody can fill the house from outside.
@@ -364,7 +376,7 @@ async fn watch_over(shared: Arc<Shared>) {
 }
 
 impl Shared {
-    async fn end_revoked(&self) -> Result<(), SiteError> {
+    async fn end_revoked(&self) -> Result<(), WatchError> {
         if self.seats.sites().is_empty() {
             return Ok(());
         }
@@ -374,14 +386,37 @@ impl Shared {
         Ok(())
     }
 
-    async fn note_seen(&self) -> Result<(), SiteError> {
+    async fn note_seen(&self) -> Result<(), WatchError> {
         let heard = self.seats.heard();
         if heard.is_empty() {
             return Ok(());
         }
-        let mut transaction: database::Transaction = self.controller.database.write().await?;
-        sites::note_seen(&mut transaction, &heard, self.controller.clock.now()).await?;
-        transaction.commit().await?;
-        Ok(())
+        note_seen(&self.controller, heard, || self.seats.sites()).await
     }
+}
+
+/// Notes who was `heard` and is still `seated` once the database listens. One that was taken for dead is online again
+/// and is told what it lacks: it has no reason to say hello.
+pub(crate) async fn note_seen(
+    controller: &Controller,
+    mut heard: Vec<SiteId>,
+    seated: impl FnOnce() -> Vec<SiteId>,
+) -> Result<(), WatchError> {
+    let now = controller.clock.now();
+    let mut transaction: database::Transaction = controller.database.write().await?;
+    let seated = seated();
+    heard.retain(|site| seated.contains(site));
+    let returned = sites::note_seen(&mut transaction, &heard, now).await?;
+    for site in &returned {
+        desired::store::queue_what_it_lacks(&mut transaction, site, now).await?;
+    }
+    transaction.commit().await?;
+    if !returned.is_empty() {
+        controller.live.ring_outbox();
+    }
+    for site in returned {
+        tracing::info!(site.id = %site, "a site that was silent is heard again");
+        controller.live.tell(Hint::Site(site));
+    }
+    Ok(())
 }

@@ -39,6 +39,9 @@ use crate::pki::{Pki, PkiError};
 use crate::shutdown::Stop;
 use crate::state::Controller;
 
+pub(crate) use front_door::SEEN_PERIOD;
+#[cfg(test)]
+pub(crate) use front_door::note_seen;
 pub use settings::{BrokerSettings, BrokerSettingsError, RawBroker};
 
 /// Why the broker does not start.

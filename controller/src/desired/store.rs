@@ -233,6 +233,24 @@ pub(super) async fn save_hash_and_queue(
     Ok(())
 }
 
+/// Queues what a site lacks that was taken for dead: its row may have left the outbox meanwhile, and it says no hello.
+pub(crate) async fn queue_what_it_lacks(
+    connection: &mut Connection,
+    site: &SiteId,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "INSERT INTO outbox (site_id, generation, queued_at) \
+         SELECT id, generation, $2 FROM sites WHERE id = $1 AND stored_generation < generation \
+         ON CONFLICT (site_id) DO NOTHING",
+    )
+    .bind(site.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// What is new since a generation: items that are there, and keys of those that are no more.
 #[derive(Debug)]
 pub(super) struct Since<T, K> {

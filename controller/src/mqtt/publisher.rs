@@ -3,7 +3,8 @@
 //! Woken by the bell (`Live::ring_outbox`), by a new connection, and every 5 s as a second line: another process may
 //! have written, and a message may have been lost. A row leaves the outbox when its generation was published; that a
 //! site has it is known only when it says so, and a site that is online and does not is told again, ever more rarely.
-//! A site that is offline needs no row: its hello brings what it lacks. Nothing here waits for the writer: what was
+//! A site that is offline needs no row: its hello brings what it lacks, or whoever finds that it was there all the time
+//! queues it again. Nothing here waits for the writer: what was
 //! published is handed to `published`, and its row is passed over until that has taken it out.
 
 use std::collections::{BTreeMap, HashMap};
@@ -99,7 +100,10 @@ async fn pass(
     }
     for Behind { site, generation, is_online } in due.into_values() {
         if !is_online {
-            memory.hand_over(hand_over, Published { site, generation, told_at: None }).await;
+            // Not remembered as handed over: the same generation is queued again when the site is heard after all.
+            let published = Published { site, generation, told_at: None };
+            // Whoever notes it ends after us. Should it not, the row stays, and is seen by the next pass.
+            let _ = hand_over.send(published).await;
             continue;
         }
         let mut messages = Vec::new();

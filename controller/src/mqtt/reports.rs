@@ -78,6 +78,8 @@ async fn note_alive(
     let was_online = store::agent(connection, site).await?.is_some_and(|agent| agent.is_online);
     store::said_something(connection, site, now).await?;
     if !was_online {
+        desired::store::queue_what_it_lacks(connection, site, now).await?;
+        effects.has_outbox = true;
         effects.hints.push(Hint::Site(site.clone()));
     }
     Ok(())

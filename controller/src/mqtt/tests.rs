@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout};
 
 use super::budget::{Budgets, Limits};
 use super::intake::{Effects, Memory, Said};
+use crate::broker::note_seen;
 use crate::broker::testing::{Agent, House, PATIENCE, connect, settings, will};
 use crate::database::Transaction;
 use crate::desired::{self, Refreshed};
@@ -27,6 +28,8 @@ use crate::sites::{self, Site};
 use crate::usage;
 
 const EPOCH: u32 = 7;
+/// Sooner than a site that was told, and says nothing, is told again.
+const AT_ONCE: Duration = Duration::from_secs(9);
 /// Whoever waits for the writer gives up after 15 s, and whatever it held up goes on.
 const BEFORE_THE_WRITER_IS_GIVEN_UP: Duration = Duration::from_secs(5);
 
@@ -504,6 +507,38 @@ async fn after_a_restart_a_site_is_shown_as_online_only_once_it_says_hello() {
     link.site_becomes("offline", |site| !site.presence.is_online).await;
     let _agent = link.greeted(fresh()).await;
     link.site_becomes("online", |site| site.presence.is_online).await;
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_was_taken_for_dead_is_told_of_a_payment_as_soon_as_it_is_heard() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    let controller = &link.house.controller;
+    let taken_for_dead = async || {
+        let mut write = controller.database.write().await.unwrap();
+        sqlx::query("UPDATE sites SET is_online = 0").execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+    };
+    let site = link.world.site.clone();
+
+    taken_for_dead().await;
+    let generation = link.pay_while_away(1_000).await;
+    note_seen(controller, vec![site.clone()], Vec::new).await.unwrap();
+    assert!(!link.site().await.presence.is_online, "it left before it was noted");
+    // A ping, which only the front door sees.
+    note_seen(controller, vec![site.clone()], || vec![site.clone()]).await.unwrap();
+    assert!(link.site().await.presence.is_online);
+    let told = timeout(AT_ONCE, delta(&mut agent)).await.expect("told at once");
+    assert_eq!(told.to_generation, generation);
+
+    taken_for_dead().await;
+    let generation = link.pay_while_away(2_000).await;
+    agent.say(Up::Usage, &usage_of(&link.world.line, 1), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    let told = timeout(AT_ONCE, delta(&mut agent)).await.expect("told at once");
+    assert_eq!(told.to_generation, generation);
     link.close().await;
 }
 

@@ -128,20 +128,32 @@ pub(super) async fn readmit_site(connection: &mut Connection, site: &SiteId) -> 
     Ok(())
 }
 
-/// Notes a sign of life of each of `sites`.
+/// Notes a sign of life of each of `sites`; says which of them were taken for dead and are online again.
 pub(crate) async fn note_seen(
     connection: &mut Connection,
     sites: &[SiteId],
     now: UnixMillis,
-) -> Result<(), SiteError> {
+) -> Result<Vec<SiteId>, SiteError> {
+    let mut returned = Vec::new();
     for site in sites {
         sqlx::query("UPDATE sites SET last_seen_at = $2 WHERE id = $1")
             .bind(site.as_str())
             .bind(now.0)
             .execute(&mut *connection)
             .await?;
+        let back = sqlx::query(
+            "UPDATE sites SET is_online = 1, online_changed_at = $2 \
+             WHERE id = $1 AND is_online = 0 AND revoked_at IS NULL",
+        )
+        .bind(site.as_str())
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+        if back.rows_affected() == 1 {
+            returned.push(site.clone());
+        }
     }
-    Ok(())
+    Ok(returned)
 }
 
 /// Marks as offline every site that has been silent since before `silent_since`; says which.
