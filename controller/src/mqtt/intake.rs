@@ -296,6 +296,17 @@ async fn take_alone(controller: &Controller, memory: &mut Memory, one: &Said, pi
 }
 
 async fn commit(controller: &Controller, memory: &mut Memory, said: &[Said]) -> Result<Effects, LinkError> {
+    let outcome = try_to_commit(controller, memory, said).await;
+    memory.events.settle(outcome.is_ok());
+    memory.sessions.settle(outcome.is_ok());
+    outcome
+}
+
+async fn try_to_commit(
+    controller: &Controller,
+    memory: &mut Memory,
+    said: &[Said],
+) -> Result<Effects, LinkError> {
     let now = controller.clock.now();
     let mut effects = Effects::default();
     let mut transaction = controller.database.write().await?;

@@ -372,7 +372,9 @@ async fn take_usage(
         let may_add = || match memory.sessions.spend(site, now) {
             Spent::Yes => true,
             Spent::No(count) => {
-                refused = Some(count);
+                if count.is_power_of_two() {
+                    refused = Some(count);
+                }
                 false
             }
         };
@@ -395,7 +397,7 @@ async fn take_usage(
         );
     }
     if let Some(count) = refused {
-        tracing::warn!(site.id = %site, count, "the site begins more sessions than can be; the rest is not kept");
+        tracing::warn!(site.id = %site, count, "the site begins more sessions than are kept");
     }
     // One for all lines: a report has hundreds, and pages that show usage listen to the site too.
     effects.hints.push(Hint::Site(site.clone()));
