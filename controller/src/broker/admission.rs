@@ -10,7 +10,6 @@ use thiserror::Error;
 use super::connect_packet::{ConnectPacket, Will};
 use crate::ids::SiteId;
 
-
 /// Why a client is sent away.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NotAdmitted {

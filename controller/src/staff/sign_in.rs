@@ -89,7 +89,9 @@ impl SignIn {
             tracing::warn!(staff.login = %login, source.address = %attempt.address, "sign-in was refused");
             return Ok(SignInOutcome::Refused);
         };
-        self.with_throttle(|throttle| throttle.succeeded(&login, attempt.address));
+        self.with_throttle(|throttle| {
+            throttle.succeeded(&login, attempt.address, self.controller.clock.now())
+        });
         let token = self.open(&member).await?;
         tracing::info!(staff.login = %member.login, "signed in");
         Ok(SignInOutcome::SignedIn(member, token))
