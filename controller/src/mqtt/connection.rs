@@ -94,10 +94,13 @@ impl Pipe {
 }
 
 /// Why a connection ended.
+#[derive(Debug)]
 enum Ended {
     Broken(ConnectionError),
     /// The broker does not let us hear the sites: its access rules are wrong.
     SubscriptionRefused,
+    /// The intake has no room to hear that nobody is online, and whoever is not would be shown as online for ever.
+    IntakeFull,
     /// The intake is gone.
     NobodyTakes,
 }
@@ -130,6 +133,9 @@ pub(super) async fn keep(
             Ok(Ended::Broken(error)) => tracing::warn!(%error, "the connection to the broker broke"),
             Ok(Ended::SubscriptionRefused) => {
                 tracing::error!(filter = ALL_SITES_UP, "the broker refuses the controller's subscription");
+            }
+            Ok(Ended::IntakeFull) => {
+                tracing::warn!("the intake is full; connecting to the broker anew");
             }
             Ok(Ended::NobodyTakes) => {
                 tracing::error!("the intake of the link has ended; restart the controller");
@@ -197,8 +203,10 @@ async fn poll(
                     return Ended::SubscriptionRefused;
                 }
                 // In the queue before the first hello can be.
-                if let Err(mpsc::error::TrySendError::Closed(_)) = hand_over.try_send(Heard::Nobody) {
-                    return Ended::NobodyTakes;
+                match hand_over.try_send(Heard::Nobody) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(_)) => return Ended::IntakeFull,
+                    Err(mpsc::error::TrySendError::Closed(_)) => return Ended::NobodyTakes,
                 }
                 pipe.0.send_replace(Some(client.clone()));
                 attendance.begin();
@@ -224,5 +232,30 @@ async fn poll(
             },
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::broker::testing::{House, PATIENCE, settings};
+
+    #[tokio::test]
+    async fn a_connection_ends_when_the_intake_cannot_hear_that_nobody_is_online() {
+        let house = House::open(settings()).await;
+        let (hand_over, mut heard) = mpsc::channel(1);
+        // What a connection before this one left.
+        hand_over.try_send(Heard::Nobody).unwrap();
+        let pipe = Pipe::default();
+        let refused = open(&house.broker.address, pipe.clone(), hand_over.clone());
+        assert!(matches!(timeout(PATIENCE, refused).await.unwrap().unwrap(), Ended::IntakeFull));
+        assert!(!pipe.is_open(), "no site is let in");
+        heard.recv().await.unwrap();
+        let opened = open(&house.broker.address, pipe.clone(), hand_over.clone());
+        assert!(matches!(timeout(PATIENCE, heard.recv()).await.unwrap(), Some(Heard::Nobody)));
+        opened.abort();
+        house.close().await;
     }
 }
