@@ -71,13 +71,25 @@ where
 {
     let mut ticks = tokio::time::interval(period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut failures = 0_u64;
     loop {
         tokio::select! {
             () = stop.requested() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = run().await {
-            tracing::error!(job, %error, "a job failed; it runs again");
+        match run().await {
+            Ok(()) if failures > 0 => {
+                tracing::info!(job, failures, "a job that failed is well again");
+                failures = 0;
+            }
+            Ok(()) => {}
+            Err(error) => {
+                failures = failures.saturating_add(1);
+                // A disk that refuses fails one of them every second, and the log is on a disk too.
+                if failures.is_power_of_two() {
+                    tracing::error!(job, failures, %error, "a job failed; it runs again");
+                }
+            }
         }
     }
 }
