@@ -12,7 +12,7 @@
 mod tests;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,6 +31,8 @@ const FILE_BYTES: u64 = 1024 * 1024;
 const DATABASE_FILE: &str = "tawi.db";
 /// The longest session: a week. A lost laptop should not stay signed in for longer.
 const SESSION_HOURS_MOST: u64 = 168;
+/// The most proxies on other machines; an office has one, or two that stand in for each other.
+const PROXIES_MOST: usize = 16;
 
 /// Why the settings cannot be used. `main` prints it and exits 78.
 #[derive(Debug, Error)]
@@ -82,6 +84,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How browsers reach it, without a slash at the end; `None` when it was not said.
     pub public_url: Option<String>,
+    /// Reverse proxies on other machines.
+    pub trusted_proxies: Vec<IpAddr>,
     /// The broker that agents connect to.
     pub broker: BrokerSettings,
     /// M-Pesa; `None` while it is not set up.
@@ -160,6 +164,8 @@ struct RawConfig {
 struct RawServer {
     listen: Option<String>,
     public_url: Option<String>,
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -211,6 +217,7 @@ impl Config {
             },
             listen: check_listen(raw.server.listen.as_deref())?,
             public_url: raw.server.public_url.as_deref().map(check_public_url).transpose()?,
+            trusted_proxies: check_proxies(&raw.server.trusted_proxies)?,
             broker: raw.broker.check()?,
             mpesa: mpesa.transpose()?,
             log_level: check_level(raw.log.level.as_deref())?,
@@ -289,6 +296,19 @@ fn check_public_url(text: &str) -> Result<String, ConfigError> {
         problem: format!("{text:?} is not the address of a web site without a path"),
         cure: "write it as https://isp.example",
     })
+}
+
+fn check_proxies(texts: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
+    let refuse = |problem| ConfigError::Value {
+        key: "server.trusted_proxies",
+        problem,
+        cure: "write the proxies' own addresses, such as [\"10.0.0.7\"], or leave it out",
+    };
+    if texts.len() > PROXIES_MOST {
+        return Err(refuse(format!("{} are more than {PROXIES_MOST}", texts.len())));
+    }
+    let read = |text: &String| text.parse().map_err(|_| refuse(format!("{text:?} is not an address")));
+    texts.iter().map(read).collect()
 }
 
 fn check_level(text: Option<&str>) -> Result<LevelFilter, ConfigError> {

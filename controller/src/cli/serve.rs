@@ -26,7 +26,7 @@ use crate::mpesa::client::Daraja;
 use crate::pki::Pki;
 use crate::shutdown::{Shutdown, Stop};
 use crate::state::Controller;
-use crate::web::{self, Web};
+use crate::web::{self, Proxies, Web};
 use crate::{broker, jobs, mpesa, mqtt};
 
 /// Two cores are what a controller has; more threads would only take turns.
@@ -123,6 +123,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
 
     let mut web = Web::new(controller.clone(), config.session_lasts, stop.clone());
     web.is_https = config.is_https();
+    web.proxies = Proxies::new(config.trusted_proxies);
     web.broker = Some((listening, attendance));
     let mut callbacks = None;
     if let Some(settings) = config.mpesa {
@@ -143,9 +144,10 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     };
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let http = listener.local_addr()?;
+    let proxies = web.proxies.clone();
     let (routes, http_stop) = (web::router(web, callbacks), stop.clone());
     workers.spawn(async move {
-        let outcome = web::serve(listener, routes, http_stop).await;
+        let outcome = web::serve(listener, proxies, routes, http_stop).await;
         ("pages", outcome.map_err(anyhow::Error::from))
     });
     Ok(Parts { controller, http, mqtt: listening, workers })

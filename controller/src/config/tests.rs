@@ -62,6 +62,7 @@ fn a_refusal_names_the_key_and_the_cure() {
     check("[server]\nlisten = \"8080\"\n", "server.listen");
     check("[server]\npublic_url = \"isp.example\"\n", "server.public_url");
     check("[server]\npublic_url = \"https://isp.example/tawi\"\n", "server.public_url");
+    check("[server]\ntrusted_proxies = [\"proxy.example\"]\n", "server.trusted_proxies");
     check("[server]\nlisten_on = \"127.0.0.1:1\"\n", "controller.toml:2: unknown field `listen_on`");
     check("[database]\nurl = \"sqlite::memory:\"\n", "database.url");
     check("[log]\nlevel = \"loud\"\n", "log.level");

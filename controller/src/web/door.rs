@@ -16,12 +16,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::proxies::Proxies;
 use crate::crowd::{Crowd, Present, network_of};
 
 /// Connections at once. A browser opens six; this is eighty browsers, and 20 MB at most.
 const CONNECTIONS: usize = 512;
-/// Connections from one address at once: ten browsers behind one line. A proxy on this machine brings everybody's, and
-/// is not counted.
+/// Connections from one address at once: ten browsers behind one line. A proxy that is trusted brings everybody's, and is
+/// not counted.
 const CONNECTIONS_PER_ADDRESS: usize = 64;
 /// How long a connection may neither read nor write. Longer than a request may take, and than live streams are silent.
 const STANDSTILL: Duration = Duration::from_secs(75);
@@ -39,14 +40,16 @@ pub struct Door {
     connections: Arc<Semaphore>,
     addresses: Crowd<IpAddr>,
     per_address: usize,
+    proxies: Proxies,
     is_loopback_free: bool,
+    refused: u64,
 }
 
 impl Door {
     /// Over a bound listener.
     #[must_use]
-    pub fn new(listener: TcpListener) -> Self {
-        Self::with_room_for(CONNECTIONS, listener)
+    pub fn new(listener: TcpListener, proxies: Proxies) -> Self {
+        Self { proxies, ..Self::with_room_for(CONNECTIONS, listener) }
     }
 
     fn with_room_for(connections: usize, listener: TcpListener) -> Self {
@@ -55,7 +58,9 @@ impl Door {
             connections: Arc::new(Semaphore::new(connections)),
             addresses: Crowd::default(),
             per_address: CONNECTIONS_PER_ADDRESS,
+            proxies: Proxies::default(),
             is_loopback_free: true,
+            refused: 0,
         }
     }
 
@@ -68,7 +73,13 @@ impl Door {
                 Ok((stream, address)) => {
                     let Ok(present) = self.enter(address.ip()) else {
                         // Without a word, which costs the least.
-                        tracing::debug!(peer.address = %address, "too many connections from there");
+                        self.refused = self.refused.saturating_add(1);
+                        if self.refused.is_power_of_two() {
+                            tracing::warn!(
+                                peer.address = %address.ip(), refused = self.refused,
+                                "too many connections from one address; a proxy of yours belongs into [server] trusted_proxies"
+                            );
+                        }
                         continue;
                     };
                     // Answers are small and wanted at once; without it a live event waits for an acknowledgement.
@@ -85,7 +96,7 @@ impl Door {
 
     /// A place for one more from `address`; nothing is held for one that is not counted.
     fn enter(&self, address: IpAddr) -> Result<Option<Present<IpAddr>>, Full> {
-        if self.is_loopback_free && address.to_canonical().is_loopback() {
+        if self.proxies.is_one(address) && (self.is_loopback_free || !address.to_canonical().is_loopback()) {
             return Ok(None);
         }
         self.addresses.enter(network_of(address), self.per_address).map(Some).ok_or(Full)
@@ -265,6 +276,20 @@ mod tests {
         assert!(!is_answered(&mut second).await, "it is closed at once");
         drop(first);
         serving.abort();
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_trusted_is_not_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let trusted: IpAddr = "10.0.0.7".parse().unwrap();
+        let door = Door::new(listener, Proxies::new(vec![trusted]));
+        let enter = |address: &str| door.enter(address.parse().unwrap());
+        let entered: Vec<_> = (0..CONNECTIONS_PER_ADDRESS).map(|_| enter("10.0.0.8")).collect();
+        assert!(entered.iter().all(Result::is_ok) && enter("10.0.0.8").is_err());
+        for proxy in ["10.0.0.7", "::ffff:10.0.0.7", "127.0.0.1"] {
+            let many: Vec<_> = (0..=CONNECTIONS_PER_ADDRESS).map(|_| enter(proxy)).collect();
+            assert!(many.iter().all(Result::is_ok), "{proxy}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,7 @@ pub mod form;
 pub mod health;
 pub mod housekeeping;
 pub mod live;
+pub mod proxies;
 pub mod serve;
 pub mod shield;
 #[cfg(test)]
@@ -40,6 +41,7 @@ use crate::shutdown::Stop;
 use crate::staff::SignIn;
 use crate::state::Controller;
 
+pub use proxies::Proxies;
 pub use serve::serve;
 
 /// The largest body of a form or an API request. The longest field is a description of 500 characters.
@@ -56,6 +58,8 @@ pub struct Web {
     pub sign_in: SignIn,
     /// Whether cookies insist on HTTPS.
     pub is_https: bool,
+    /// Who may speak for a visitor.
+    pub proxies: Proxies,
     /// Where the broker listens, and whether it is listened to; `None` in a process without one.
     pub broker: Option<(SocketAddr, Attendance)>,
     /// Live streams that are open.
@@ -74,6 +78,7 @@ impl Web {
             daraja: None,
             sign_in,
             is_https: false,
+            proxies: Proxies::default(),
             broker: None,
             streams: live::Streams::default(),
             stop,
@@ -89,7 +94,7 @@ impl Web {
 
 /// All routes. `callbacks` are M-Pesa's, which bring their own limits.
 pub fn router(web: Web, callbacks: Option<Router>) -> Router {
-    let is_https = web.is_https;
+    let (is_https, proxies) = (web.is_https, web.proxies.clone());
     let ours = Router::new()
         .merge(pages())
         .merge(api::router())
@@ -101,7 +106,7 @@ pub fn router(web: Web, callbacks: Option<Router>) -> Router {
         Some(callbacks) => ours.merge(callbacks),
         None => ours,
     };
-    shield::around(all, is_https)
+    shield::around(all, is_https, proxies)
 }
 
 fn pages() -> Router<Web> {

@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use tower::ServiceExt as _;
 
 use super::door::{Door, Peer};
+use super::proxies::Proxies;
 use crate::shutdown::Stop;
 
 /// How long open requests may go on after the end was asked for. systemd waits 45 s; nobody posts for 10.
@@ -30,8 +31,13 @@ pub(super) const HEAD: Duration = Duration::from_secs(20);
 ///
 /// # Errors
 /// None yet; the signature leaves room for a listener that is lost.
-pub async fn serve(listener: TcpListener, routes: Router, stop: Stop) -> std::io::Result<()> {
-    serve_behind(Door::new(listener), routes, stop).await;
+pub async fn serve(
+    listener: TcpListener,
+    proxies: Proxies,
+    routes: Router,
+    stop: Stop,
+) -> std::io::Result<()> {
+    serve_behind(Door::new(listener, proxies), routes, stop).await;
     Ok(())
 }
 

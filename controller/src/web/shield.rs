@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::door::Peer;
 use super::error::broken;
+use super::proxies::Proxies;
 
 /// How long a request may take until its answer begins: longer than pages and programs wait for Daraja (20 and 25 s),
 /// shorter than a browser's patience. Live streams have begun by then and go on.
@@ -31,10 +32,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
 /// Half a year: long enough to count, short enough to leave HTTPS again.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=15552000");
 
-pub(super) fn around(routes: Router, is_https: bool) -> Router {
+pub(super) fn around(routes: Router, is_https: bool, proxies: Proxies) -> Router {
     routes
         .layer(middleware::from_fn(within_deadline))
-        .layer(middleware::from_fn(with_address))
+        .layer(middleware::from_fn_with_state(proxies, with_address))
         .layer(middleware::from_fn_with_state(is_https, with_headers))
 }
 
@@ -67,19 +68,19 @@ fn route_of(request: &Request) -> String {
         .map_or_else(|| "no route".to_owned(), |route| route.as_str().to_owned())
 }
 
-/// Puts the visitor's address where handlers look for it, behind a reverse proxy on this machine too.
-async fn with_address(mut request: Request, next: Next) -> Response {
+/// Puts the visitor's address where handlers look for it, behind a reverse proxy too.
+async fn with_address(State(proxies): State<Proxies>, mut request: Request, next: Next) -> Response {
     if let Some(ConnectInfo(Peer(peer))) = request.extensions().get::<ConnectInfo<Peer>>().copied() {
-        let address = visitor(peer, request.headers());
+        let address = visitor(peer, request.headers(), &proxies);
         request.extensions_mut().insert(ConnectInfo(address));
     }
     next.run(request).await
 }
 
-/// The address behind the connection. Only a proxy on this very machine is believed when it names another, and of
-/// what it names only the last: the others were written by whoever came to it.
-fn visitor(peer: SocketAddr, headers: &HeaderMap) -> SocketAddr {
-    if !peer.ip().is_loopback() {
+/// The address behind the connection. Only a proxy that is trusted is believed when it names another, and of what it
+/// names only the last: the others were written by whoever came to it.
+fn visitor(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> SocketAddr {
+    if !proxies.is_one(peer.ip()) {
         return peer;
     }
     let named = headers
@@ -116,7 +117,7 @@ mod tests {
 
     async fn ask(routes: Router, path: &str) -> (StatusCode, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
-        let response = around(routes, false).oneshot(request).await.unwrap();
+        let response = around(routes, false, Proxies::default()).oneshot(request).await.unwrap();
         assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
         let status = response.status();
         let body = axum::body::to_bytes(response.into_body(), 100_000).await.unwrap();
@@ -181,13 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_proxy_on_this_machine_may_name_another_address() {
+    fn only_a_proxy_that_is_trusted_may_name_another_address() {
+        let proxies = Proxies::new(vec!["10.0.0.7".parse().unwrap()]);
         let check = |peer: &str, forwarded: &[&'static str], expected: &str| {
             let mut headers = HeaderMap::new();
             for value in forwarded {
                 headers.append("x-forwarded-for", HeaderValue::from_static(value));
             }
-            assert_eq!(visitor(peer.parse().unwrap(), &headers).ip().to_string(), expected, "{forwarded:?}");
+            let visitor = visitor(peer.parse().unwrap(), &headers, &proxies);
+            assert_eq!(visitor.ip().to_string(), expected, "{forwarded:?}");
         };
         check("41.90.1.1:5000", &[], "41.90.1.1");
         check("41.90.1.1:5000", &["8.8.8.8"], "41.90.1.1");
@@ -197,5 +200,7 @@ mod tests {
         check("127.0.0.1:5000", &["6.6.6.6", "41.90.1.1"], "41.90.1.1");
         check("127.0.0.1:5000", &["nonsense"], "127.0.0.1");
         check("[::1]:5000", &["2001:db8::7"], "2001:db8::7");
+        check("10.0.0.7:5000", &["6.6.6.6, 41.90.1.1"], "41.90.1.1");
+        check("10.0.0.8:5000", &["41.90.1.1"], "10.0.0.8");
     }
 }

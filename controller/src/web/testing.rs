@@ -96,7 +96,8 @@ impl Served {
             simulator = Some(running);
         }
         change(&mut web);
-        let serving = tokio::spawn(serve(listener, router(web, callbacks), shutdown.stop()));
+        let proxies = web.proxies.clone();
+        let serving = tokio::spawn(serve(listener, proxies, router(web, callbacks), shutdown.stop()));
         let client =
             Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(DEADLINE).build().unwrap();
         let base = format!("http://{address}");
