@@ -166,6 +166,7 @@ fn router_settings(
     let found = std::mem::take(&mut opening.open_sessions).into_iter();
     (settings.open_sessions, opening.open_sessions) =
         found.partition(|session| session.session.starts_with(&prefix));
+    settings.are_sessions_known = opening.are_sessions_known;
     Ok(settings)
 }
 

@@ -65,13 +65,15 @@ impl Flash {
             syncs: 0,
         };
         flash.load_state()?;
-        let open_sessions = flash.load_lanes()?;
+        let is_new = flash.store.bytes(Place::Meta, META_EPOCH)?.is_none();
+        let (open_sessions, are_sessions_whole) = flash.load_lanes()?;
         flash.load_epoch(ids)?;
         let opening = Opening {
             state: if flash.is_state_whole { Arc::clone(&flash.stored) } else { Arc::default() },
             is_state_whole: flash.is_state_whole,
             lost: None,
             open_sessions,
+            are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
         };

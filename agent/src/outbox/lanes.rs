@@ -257,9 +257,9 @@ impl Flash {
         Ok(SealedRecord { seq, bytes })
     }
 
-    /// Counts both lanes; the totals of sessions that are not over.
-    pub(super) fn load_lanes(&mut self) -> Result<Vec<SessionUsageV1>, StoreError> {
-        let mut open_sessions = Vec::new();
+    /// Counts both lanes; the totals of sessions that are not over, and whether none of them was damaged.
+    pub(super) fn load_lanes(&mut self) -> Result<(Vec<SessionUsageV1>, bool), StoreError> {
+        let (mut open_sessions, mut are_whole) = (Vec::new(), true);
         for lane in [Lane::Event, Lane::Usage] {
             let (place, mut sizes) = (Self::place(lane), LaneSizes::default());
             let (mut first, mut last, mut order) = (None, 0, 0);
@@ -275,12 +275,13 @@ impl Flash {
                         sizes.pending += 1;
                         order = number_of(&key).unwrap_or(order).max(order);
                     }
-                    Some(SESSION) => {
-                        if let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) {
+                    Some(SESSION) => match unframe::<StoredSession>(&key, FORMAT, &value) {
+                        Ok(stored) => {
                             sizes.pending += u64::from(stored.is_waiting);
                             open_sessions.extend(Some(stored.total).filter(|total| !total.is_ended));
                         }
-                    }
+                        Err(_) => are_whole = false,
+                    },
                     _ => {}
                 }
             }
@@ -289,7 +290,7 @@ impl Flash {
             *self.lane_mut(lane) = sizes;
             self.next_order = self.next_order.max(order.saturating_add(1));
         }
-        Ok(open_sessions)
+        Ok((open_sessions, are_whole))
     }
 
     pub(super) fn place(lane: Lane) -> Place {

@@ -234,6 +234,9 @@ pub struct Opening {
     pub lost: Option<Lost>,
     /// Totals of sessions that were not over, for the reconcilers to go on from.
     pub open_sessions: Vec<SessionUsageV1>,
+    /// Whether those are all: `false` when the store is new, was damaged or does not open. An agent that was put on new
+    /// flash cannot be told from a new one, so that neither knows what head office was told of running sessions.
+    pub are_sessions_known: bool,
     /// The newest generation that each router had settled.
     pub settled: BTreeMap<String, u64>,
     /// The latest time that this agent is known to have lived at.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, StateDeltaV1, UpMessage};
 
-use super::records::{META_EPOCH, SEALED, numbered};
+use super::records::{META_EPOCH, SEALED, numbered, session_key};
 use super::store::{Changes, Place};
 use super::*;
 use crate::desired::Taken;
@@ -237,7 +237,8 @@ fn a_newer_total_replaces_the_one_that_still_waits() {
 #[test]
 fn sessions_that_were_open_are_known_after_a_restart_and_ended_ones_are_told_once() {
     let directory = Directory::new();
-    let (mut keeper, _) = directory.open();
+    let (mut keeper, opening) = directory.open();
+    assert!(!opening.are_sessions_known, "new flash may be that of an agent that was replaced");
     keeper.put_usage(vec![total("core/1", 5, false), total("core/2", 6, true)], false);
     let epoch = keeper.overview().epoch;
     assert_eq!(totals(&keeper.take(Lane::Usage, 0, 16)).len(), 2);
@@ -245,8 +246,23 @@ fn sessions_that_were_open_are_known_after_a_restart_and_ended_ones_are_told_onc
     drop(keeper);
     let (mut keeper, opening) = directory.open();
     let open: Vec<_> = opening.open_sessions.iter().map(|total| total.session.as_str()).collect();
-    assert_eq!(open, ["core/1"]);
+    assert_eq!((open, opening.are_sessions_known), (vec!["core/1"], true));
     assert!(keeper.take(Lane::Usage, 1, 16).is_empty());
+}
+
+#[test]
+fn a_damaged_total_of_an_open_session_makes_all_running_sessions_doubtful() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    keeper.put_usage(vec![total("core/1", 5, false), total("core/2", 6, false)], false);
+    drop(keeper);
+    let flash = directory.flash();
+    let mut changes = Changes::default();
+    changes.put_bytes(Place::Usage, &session_key("core/2"), b"damage".to_vec());
+    flash.store.commit(&changes).unwrap();
+    drop(flash);
+    let (_, opening) = directory.open();
+    assert_eq!((opening.open_sessions.len(), opening.are_sessions_known), (1, false));
 }
 
 #[test]
@@ -413,6 +429,7 @@ fn a_damaged_store_is_put_aside_and_a_new_life_begins() {
     fs::write(directory.0.join("store/conf"), b"\xff\xff\xff\xffgarbage").unwrap();
 
     let (mut keeper, opening) = directory.open();
+    assert!(!opening.are_sessions_known, "what was told of running sessions is in the damaged one");
     let lost = opening.lost.expect("it was damaged");
     assert!(lost.moved_to.join("conf").exists());
     assert_eq!(

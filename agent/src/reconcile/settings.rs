@@ -38,6 +38,8 @@ pub struct RouterSettings {
     pub settled_generation: Option<u64>,
     /// The last stored totals of sessions of this router that had not ended, so that a restart goes on with their keys.
     pub open_sessions: Vec<SessionUsageV1>,
+    /// Whether those are all. If not, a session that runs already is counted from its first reading on.
+    pub are_sessions_known: bool,
 }
 
 impl RouterSettings {
@@ -54,6 +56,7 @@ impl RouterSettings {
             profile_template: "default".to_owned(),
             settled_generation: None,
             open_sessions: Vec::new(),
+            are_sessions_known: true,
         }
     }
 }

@@ -58,6 +58,9 @@ impl Counter {
     pub(crate) fn new(settings: &mut RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
         let mut tracker = Tracker::new(&settings.name);
         tracker.resume(&std::mem::take(&mut settings.open_sessions));
+        if !settings.are_sessions_known {
+            tracker.doubt_running();
+        }
         Self {
             router: settings.name.clone(),
             interval: settings.timings.sample,

@@ -8,7 +8,9 @@
 //! is known by the router's own number for it and by when it began; a number that begins again with a smaller uptime is
 //! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Across a
 //! restart of the agent the clock may have moved, so that it can say that a session is the same and never that it is
-//! another. Where in doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
+//! another. Where what was told before is not known, because the store is new or lost, sessions that run already are
+//! counted from their first reading on: head office may have been told of the bytes before it, under a key that nobody
+//! remembers. Where in doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -113,13 +115,30 @@ pub struct Tracker {
     sessions: BTreeMap<(Service, String), Tracked>,
     /// Oldest first, with the moment of their end.
     ended: VecDeque<((Service, String), Tracked, SampledAt)>,
+    /// Whether sessions that run already may have been told of without our knowing.
+    are_running_doubted: bool,
+    /// When the first sample was taken, by the monotonic clock.
+    first_look: Option<Duration>,
 }
 
 impl Tracker {
     /// Nothing open. Keys of sessions begin with the router's name.
     #[must_use]
     pub fn new(router: &str) -> Self {
-        Self { router: router.to_owned(), sessions: BTreeMap::new(), ended: VecDeque::new() }
+        Self {
+            router: router.to_owned(),
+            sessions: BTreeMap::new(),
+            ended: VecDeque::new(),
+            are_running_doubted: false,
+            first_look: None,
+        }
+    }
+
+    /// What an earlier agent told of sessions is not known, or not of all: those that run already and are not resumed
+    /// are counted from their first reading on. At a site that is new indeed this leaves out what its sessions had
+    /// moved before the agent came.
+    pub fn doubt_running(&mut self) {
+        self.are_running_doubted = true;
     }
 
     /// Goes on with sessions that were open when the agent stopped. Those of other routers, and keys that this release
@@ -142,7 +161,12 @@ impl Tracker {
                 has_last_word: false,
                 is_partial: usage.session.ends_with(PARTIAL),
             };
-            self.sessions.insert(key, tracked);
+            // An agent whose store did not open at its start left the session of before open under its own key, beside
+            // the part that it counted: going on with the former would count that part twice.
+            let rank = |tracked: &Tracked| (tracked.is_partial, tracked.last_seen.time);
+            if self.sessions.get(&key).is_none_or(|other| rank(other) <= rank(&tracked)) {
+                self.sessions.insert(key, tracked);
+            }
         }
     }
 
@@ -160,7 +184,7 @@ impl Tracker {
         let mut unseen = std::mem::take(&mut self.sessions);
         for session in seen {
             let key = (session.service, session.number.clone());
-            let mut kinship = Kinship::Another;
+            let mut kinship = self.kinship_of_unknown(session, at);
             let known = match unseen.remove(&key) {
                 Some(open) => {
                     kinship = open.kinship(session, at, || line_of(session.service, &session.user));
@@ -199,6 +223,7 @@ impl Tracker {
         for (key, gone) in unseen {
             self.end(key, gone, at, &mut outcome);
         }
+        self.first_look.get_or_insert(at.elapsed);
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
         outcome
@@ -243,6 +268,16 @@ impl Tracker {
         outcome
     }
 
+    /// What a session is under whose number none was open.
+    fn kinship_of_unknown(&self, session: &SeenSession, at: SampledAt) -> Kinship {
+        let began_under_our_eyes = match self.first_look {
+            None => session.uptime.saturating_add(RESUME_SLACK) < at.elapsed,
+            // It was not there at the first look, unless its user had no line or its menu was hidden.
+            Some(look) => session.uptime <= at.elapsed.saturating_sub(look).saturating_add(UPTIME_SLACK),
+        };
+        if began_under_our_eyes || !self.are_running_doubted { Kinship::Another } else { Kinship::Unsure }
+    }
+
     /// Whether this is what is left of a session that has ended already.
     fn has_ended(&self, key: &(Service, String), session: &SeenSession, at: SampledAt) -> bool {
         let mut ended = self.ended.iter().rev().filter(|(known, ..)| known == key);
@@ -269,7 +304,9 @@ impl Tracker {
         let (router, service, number) = (&self.router, session.service.as_str(), &session.number);
         let key = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
         // A number that begins twice in one second would take over the totals of the session before it.
-        let mut second = started_at.0.div_euclid(1_000);
+        // A part is named after when it began to be counted: another part of its session may have been told of.
+        let begins = if is_partial { at.time } else { started_at };
+        let mut second = begins.0.div_euclid(1_000);
         while self.ended.iter().any(|(_, ended, _)| ended.session == key(second)) {
             second = second.saturating_add(1);
         }
@@ -279,7 +316,8 @@ impl Tracker {
             session: key(second),
             started_at,
             address: session.address.clone(),
-            counters: Some(bytes),
+            // A part is counted from its first reading on, which this sample may lack.
+            counters: if is_partial { session.bytes } else { Some(bytes) },
             total: if is_partial { UpDown::both(0) } else { bytes },
             last_seen: at,
             uptime: session.uptime,

@@ -219,6 +219,65 @@ fn what_may_have_been_counted_before_a_restart_is_not_counted_again() {
     check(seen("0x1", "a", 5, Some((80, 0))), &[(50, true), (80, false)]);
 }
 
+/// What a tracker that knows nothing of earlier sessions says last of each session in these samples: key and upload.
+fn said_in_doubt(samples: &[(u64, SeenSession)]) -> Vec<(String, u64)> {
+    let mut tracker = Tracker::new("core");
+    tracker.doubt_running();
+    let mut said: Vec<(String, u64)> = Vec::new();
+    for (second, session) in samples {
+        for usage in tracker.sample(at(*second), std::slice::from_ref(session), line_of).usage {
+            said.retain(|(known, _)| *known != usage.session);
+            said.push((usage.session, usage.upload_bytes));
+        }
+    }
+    said
+}
+
+#[test]
+fn after_a_lost_store_running_sessions_are_counted_from_their_first_reading_on() {
+    let check = |samples: &[(u64, SeenSession)], expected: &[(&str, u64)]| {
+        let said = said_in_doubt(samples);
+        let said: Vec<_> = said.iter().map(|(session, upload)| (session.as_str(), *upload)).collect();
+        assert_eq!(said, expected, "{samples:?}");
+    };
+    let running = |second: u64, bytes| (second, seen("0x1", "a", 900 + second, bytes));
+    // Head office may have it as core/pppoe/0x1/999999100, or with a second more or less.
+    check(&[running(1, Some((80, 0))), running(31, Some((95, 0)))], &[("core/pppoe/0x1/1000000001+", 15)]);
+    check(
+        &[running(1, None), running(31, Some((80, 0))), running(61, Some((95, 0)))],
+        &[("core/pppoe/0x1/1000000001+", 15)],
+    );
+    // The router came up long after the agent did, and so did its sessions.
+    check(&[(600, seen("0x1", "a", 60, Some((80, 0))))], &[("core/pppoe/0x1/1000000540", 80)]);
+    // Not there at the first look, and old enough to have been.
+    check(
+        &[(1, seen("0x2", "stranger", 9, None)), running(31, Some((80, 0)))],
+        &[("core/pppoe/0x1/1000000031+", 0)],
+    );
+    // Dialled in while this agent looked on, however soon after its start.
+    check(
+        &[(1, seen("0x2", "stranger", 9, None)), (3, seen("0x1", "a", 1, Some((80, 0))))],
+        &[("core/pppoe/0x1/1000000002", 80)],
+    );
+}
+
+#[test]
+fn a_part_that_was_counted_while_the_store_was_shut_is_not_counted_again_when_it_opens() {
+    for order in [[0, 1], [1, 0]] {
+        let whole = open("core/pppoe/0x1/999999900", -100, 50);
+        let part = SessionUsageV1 { session: "core/pppoe/0x1/1000000000+".into(), ..open("", -100, 20) };
+        let found = [whole, part];
+        let mut tracker = Tracker::new("core");
+        tracker.resume(&order.map(|index| found[index].clone()));
+        let outcome = tracker.sample(at(30), &[seen("0x1", "a", 130, Some((80, 0)))], line_of);
+        assert!(outcome.usage.iter().all(|usage| usage.upload_bytes <= 50), "{outcome:?}");
+        let outcome = tracker.sample(at(60), &[seen("0x1", "a", 160, Some((85, 0)))], line_of);
+        let said: Vec<_> =
+            outcome.usage.iter().map(|usage| (usage.session.as_str(), usage.upload_bytes)).collect();
+        assert_eq!(said, [("core/pppoe/0x1/1000000000+", 25)]);
+    }
+}
+
 fn word(user: &str, seconds: u64, upload: u64, download: u64) -> LogOut {
     LogOut { user: user.into(), lasted: Duration::from_secs(seconds), bytes: UpDown { upload, download } }
 }
@@ -299,6 +358,11 @@ enum Happening {
     SamplesWithoutCounters,
     /// The agent starts again with what it last said of sessions, and with another date unless this is 0.
     Restarts(i64),
+    /// The agent starts again and its store is lost, or does not open before the next start; with another date likewise.
+    Forgets {
+        shift: i64,
+        is_found_again: bool,
+    },
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -366,7 +430,12 @@ fn note(
 /// What happens when the agent itself is started again, some of the time with another date.
 fn happening_with_restarts() -> impl Strategy<Value = Happening> {
     let restart = prop_oneof![Just(0_i64), Just(-1), Just(1), any::<i8>().prop_map(i64::from)];
-    prop_oneof![8 => happening(), 2 => restart.prop_map(Happening::Restarts)]
+    prop_oneof![
+        16 => happening(),
+        4 => restart.clone().prop_map(Happening::Restarts),
+        1 => (restart, any::<bool>())
+            .prop_map(|(shift, is_found_again)| Happening::Forgets { shift, is_found_again }),
+    ]
 }
 
 /// Plays what happens. Dialling in again takes `redial_seconds`.
@@ -412,6 +481,18 @@ fn play(happenings: Vec<Happening>, reuses_numbers: bool, redial_seconds: u64) -
                 tracker = Tracker::new("core");
                 tracker.resume(&open.values().cloned().collect::<Vec<_>>());
             }
+            Happening::Forgets { shift, is_found_again } => {
+                // A start takes a while.
+                world.second += 1;
+                world.agent_started = world.second;
+                world.restarts += 1;
+                world.clock_shift += shift * 1_000_000 * world.restarts;
+                tracker = Tracker::new("core");
+                tracker.doubt_running();
+                if !is_found_again {
+                    open.clear();
+                }
+            }
             Happening::Samples | Happening::SamplesWithoutCounters => {
                 let bytes = matches!(what, Happening::Samples).then_some(world.counters);
                 let session =
@@ -436,7 +517,7 @@ proptest! {
     }
 
     #[test]
-    fn totals_never_exceed_what_was_moved_whenever_the_agent_is_started_again_and_whatever_its_clock_shows(
+    fn totals_never_exceed_what_was_moved_whatever_the_agents_restarts_clock_and_store_forget(
         happenings in proptest::collection::vec(happening_with_restarts(), 1..60),
         reuses_numbers in any::<bool>(),
     ) {
