@@ -81,18 +81,15 @@ impl Flash {
     }
 
     /// Does several things with one sync behind them, where each alone would end with its own. None of them is safe
-    /// against a power cut before this returns.
-    pub(super) fn batch<R>(
-        &mut self,
-        work: impl FnOnce(&mut Self) -> Result<R, StoreError>,
-    ) -> Result<R, StoreError> {
+    /// against a power cut before this returns, and none if it returns an error; what `work` says of itself is inside.
+    pub(super) fn batch<R>(&mut self, work: impl FnOnce(&mut Self) -> R) -> Result<R, StoreError> {
         self.is_batched = true;
         let result = work(self);
         self.is_batched = false;
         if std::mem::take(&mut self.owes_sync) {
             self.sync()?;
         }
-        result
+        Ok(result)
     }
 
     /// Makes safe what was committed: now, or at the end of the batch.

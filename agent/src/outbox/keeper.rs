@@ -155,27 +155,39 @@ impl Keeper {
     ) -> Vec<(Next, Vec<SealedRecord>)> {
         let Reported { events, usage, settled } = reported;
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
+        // What is on flash although something after it failed: put down again it would have a second position.
+        let (mut are_events_kept, mut is_usage_kept) = (false, false);
         if self.memory.is_empty() {
             let kept = self.attempt(|flash, _| {
-                flash.batch(|flash| {
+                let (mut are_events_put, mut is_usage_put) = (false, false);
+                let done = flash.batch(|flash| {
                     if !events.is_empty() {
                         flash.put_events(events.clone(), is_historical, false)?;
+                        are_events_put = true;
                     }
                     if !usage.is_empty() {
                         flash.put_usage(&usage, is_historical)?;
+                        is_usage_put = true;
                     }
                     for (router, generation) in &settled {
                         flash.put_settled(router, *generation)?;
                     }
                     room.fill(|next| flash.take(next.lane, next.after, next.limit))
-                })
+                })?;
+                // Not before the sync: until then a power cut may take them.
+                (are_events_kept, is_usage_kept) = (are_events_put, is_usage_put);
+                done
             });
             if let Ok(records) = kept {
                 return records;
             }
         }
-        self.dropped_records += self.memory.put_events(events, is_historical);
-        self.dropped_records += self.memory.put_usage(usage, is_historical);
+        if !are_events_kept {
+            self.dropped_records += self.memory.put_events(events, is_historical);
+        }
+        if !is_usage_kept {
+            self.dropped_records += self.memory.put_usage(usage, is_historical);
+        }
         settled.iter().for_each(|(router, generation)| self.put_settled(router, *generation));
         room.fill(|next| Ok::<_, StoreError>(self.take(next.lane, next.after, next.limit)))
             .unwrap_or_default()
@@ -457,13 +469,18 @@ fn caught<R>(operation: &'static str, work: impl FnOnce() -> Result<R, StoreErro
 mod tests {
     use super::*;
     use crate::link::window::Window;
+    use crate::outbox::store::Place;
 
-    #[test]
-    fn a_report_costs_one_sync_whatever_is_in_it_and_whatever_it_lets_be_told() {
+    fn opened() -> (PathBuf, Keeper) {
         let ids = IdSource::system();
         let directory = std::env::temp_dir().join(format!("tawi-keeper-{}", ids.hex(4)));
         std::fs::create_dir_all(&directory).unwrap();
-        let (mut keeper, _) = Keeper::open(&directory, ids, Clock::system());
+        let (keeper, _) = Keeper::open(&directory, ids, Clock::system());
+        (directory, keeper)
+    }
+
+    /// An event, the last total of a session, and a generation.
+    fn reported() -> Reported {
         let event = Event {
             at: UnixMillis(1),
             kind: EventKind::LineOnline,
@@ -481,18 +498,42 @@ mod tests {
             is_ended: true,
             address: String::new(),
         };
-        let reported =
-            Reported { events: vec![event], usage: vec![total], settled: vec![("core".into(), 7)] };
+        Reported { events: vec![event], usage: vec![total], settled: vec![("core".into(), 7)] }
+    }
+
+    #[test]
+    fn a_report_costs_one_sync_whatever_is_in_it_and_whatever_it_lets_be_told() {
+        let (directory, mut keeper) = opened();
         let mut window = Window::default();
         window.cursor(Lane::Event, 0);
         window.cursor(Lane::Usage, 0);
         let syncs = |keeper: &Keeper| keeper.flash.as_ref().unwrap().syncs;
         let before = syncs(&keeper);
-        let told = keeper.keep(reported, false, &window.room(true, true));
+        let told = keeper.keep(reported(), false, &window.room(true, true));
         let counts: Vec<_> = told.iter().map(|(next, records)| (next.lane, records.len())).collect();
         assert_eq!(counts, [(Lane::Event, 1), (Lane::Usage, 1)]);
         assert_eq!(syncs(&keeper) - before, 1);
         drop(keeper);
         std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn what_was_put_down_before_the_store_failed_is_not_put_down_again() {
+        for (failing, waits) in [(Place::Events, (1, 1)), (Place::Usage, (0, 1)), (Place::Meta, (0, 0))] {
+            let (directory, mut keeper) = opened();
+            keeper.flash.as_mut().unwrap().store.lose(failing);
+            keeper.keep(reported(), false, &Room::default());
+            assert!(keeper.flash.is_none(), "{failing:?}");
+            let is_told = |(event, _): &&(EventV1, bool)| event.kind == EventKind::LineOnline.code();
+            let waiting = (keeper.memory.events.iter().filter(is_told).count(), keeper.memory.sessions.len());
+            assert_eq!(waiting, waits, "{failing:?}");
+            keeper.recover();
+            let overview = keeper.overview();
+            // The event, and the alarm about the store.
+            assert_eq!((overview.events.last_seq, overview.in_memory), (2, 0), "{failing:?}");
+            assert_eq!(overview.usage.pending, 1, "{failing:?}");
+            drop(keeper);
+            std::fs::remove_dir_all(&directory).unwrap();
+        }
     }
 }

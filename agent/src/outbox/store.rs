@@ -169,6 +169,8 @@ impl Store {
 
     /// Makes all changes or none. Not durable before [`Store::sync`].
     pub(super) fn commit(&self, changes: &Changes) -> Result<(), StoreError> {
+        #[cfg(test)]
+        changes.0.iter().try_for_each(|(place, ..)| self.tree(*place).map(drop))?;
         let touched: Vec<(&Tree, Batch)> =
             self.trees.iter().filter_map(|(place, tree)| Some((tree, changes.batch_of(*place)?))).collect();
         let trees: Vec<&Tree> = touched.iter().map(|(tree, _)| *tree).collect();
@@ -228,6 +230,12 @@ impl Store {
         // Both engines are closed before the names change.
         drop(self);
         swap(&directory).map_err(|error| from_io(&directory, "swap the copy in", &error))
+    }
+
+    /// Lets everything fail that touches a place.
+    #[cfg(test)]
+    pub(super) fn lose(&mut self, place: Place) {
+        self.trees.retain(|(of, _)| *of != place);
     }
 
     fn tree(&self, place: Place) -> Result<&Tree, StoreError> {
