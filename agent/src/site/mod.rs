@@ -44,7 +44,7 @@ const STORE_EVERY: Duration = Duration::from_secs(5);
 const FLOOR_EVERY: Duration = Duration::from_secs(300);
 /// How often old records and a bloated store are looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
-/// Between two hellos of one connection that ask for a missing or better state; doubled each time that the state which
+/// Between two hellos of one connection, which ask for a missing or better state or tell of the routers; doubled each time that the state which
 /// comes is no better.
 const HELLO_AGAIN: Duration = Duration::from_secs(2);
 /// The longest of these pauses: a whole state every few seconds would eat a metered line up.
@@ -472,7 +472,11 @@ impl Site {
             self.talk = None;
         }
         let pause = self.hello_pause;
-        if self.talk.as_ref().is_some_and(|talk| talk.is_hello_wanted && talk.hello_age() >= pause) {
+        let is_wanted = |talk: &Talk| {
+            talk.hello_age() >= pause
+                && (talk.is_hello_wanted || talk.has_old_routers(&self.progress.statuses()))
+        };
+        if self.talk.as_ref().is_some_and(is_wanted) {
             if self.is_state_doubted {
                 self.hello_pause = pause.saturating_mul(2).min(HELLO_AGAIN_AT_MOST);
             }

@@ -38,6 +38,8 @@ pub(super) struct Talk {
     started: Instant,
     window: Window,
     hello_at: Instant,
+    /// What hello said of the routers.
+    routers_said: Vec<RouterStatusV1>,
     store_epoch: u32,
     applied_said: Option<Applied>,
     events_wait: bool,
@@ -58,6 +60,7 @@ impl Talk {
             started: now,
             window: Window::default(),
             hello_at: now,
+            routers_said: Vec::new(),
             store_epoch: 0,
             applied_said: None,
             events_wait: true,
@@ -85,11 +88,18 @@ impl Talk {
         self.store_epoch
     }
 
+    /// Whether hello said something else of the routers. No other message tells that a router answers which had not yet
+    /// when hello was said, or which release it runs.
+    pub(super) fn has_old_routers(&self, routers: &[RouterStatusV1]) -> bool {
+        self.routers_said != routers
+    }
+
     pub(super) fn hello_age(&self) -> Duration {
         self.hello_at.elapsed()
     }
 
     pub(super) fn hello(&mut self, hello: Hello) {
+        self.routers_said.clone_from(&hello.routers);
         let body = HelloV1 {
             boot_id: hello.boot_id,
             connection_epoch: self.connection.connection_epoch,

@@ -543,6 +543,23 @@ async fn a_store_that_begins_a_new_life_while_connected_says_hello_and_its_recor
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn head_office_hears_of_a_router_that_answers_only_after_hello() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &["core"]).await;
+    let (epoch, hello) = office.hear_hello().await;
+    assert!(!hello.routers[0].is_reachable, "nobody knows yet");
+    office.answer(epoch, 0, 0).await;
+    let release = Some("7.18".to_owned());
+    agent.report(Report::RouterStatus { router: "core".into(), is_reachable: true, release }).await;
+    let (_, hello) = office.hear_hello().await;
+    let said: Vec<_> =
+        hello.routers.iter().map(|router| (router.is_reachable, router.release.as_str())).collect();
+    assert_eq!(said, [(true, "7.18")]);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_that_contradicts_its_own_hash_is_told_once_and_asked_for_ever_more_rarely() {
     let directory = Directory::new("link");
     let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
