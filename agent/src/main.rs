@@ -17,6 +17,7 @@ use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_release, ask_status};
 use tawi_shared::{Clock, UnixMillis};
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Something is wrong, and was said.
 const PROBLEM: u8 = 1;
@@ -90,17 +91,22 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let environment = Environment::read();
-    if matches!(arguments.command, Command::Run) && !environment.is_allocator_set {
-        start_over_with_one_heap();
-    }
+    let is_running = matches!(arguments.command, Command::Run);
+    let failed_start = (is_running && !environment.is_allocator_set).then(start_over_with_one_heap);
     // Before anything else can open a TLS connection. A second install would be refused, which harms nothing.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = match Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("the runtime cannot be started: {error}"), PROBLEM),
     };
+    // std gives SIGPIPE its default back before it tries to put a program in this one's place, and leaves it at that: a
+    // closed pipe would end the agent. Heard, the signal harms nothing; the listener is held for as long as we live.
+    let _pipes = failed_start.is_some().then(|| {
+        let _entered = runtime.enter();
+        signal(SignalKind::pipe())
+    });
     let outcome = match arguments.command {
-        Command::Run => serve(&arguments.config, &environment, &runtime),
+        Command::Run => serve(&arguments.config, &environment, &runtime, failed_start.as_ref()),
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
         Command::Doctor { json } => show_doctor(&arguments.config, &environment, &runtime, json),
         Command::Pin { address } => show_pin(&address, &runtime),
@@ -113,18 +119,24 @@ fn main() -> ExitCode {
 
 /// Puts this program in its own place with other settings of glibc's allocator, which reads them before `main`. Left
 /// alone it makes a heap for each thread and keeps back up to a few MiB in each, which is more than the agent needs at
-/// all. Where this cannot be done the agent works as well and holds more.
-fn start_over_with_one_heap() {
-    if let Ok(program) = std::env::current_exe() {
-        // It only returns when it fails.
-        let _ = std::process::Command::new(program)
+/// all. Returns only where this cannot be done, and says why: the agent works as well then and holds more.
+fn start_over_with_one_heap() -> std::io::Error {
+    match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program)
             .args(std::env::args_os().skip(1))
             .envs(ONE_HEAP.iter().copied())
-            .exec();
+            .exec(),
+        Err(error) => error,
     }
 }
 
-fn serve(path: &Path, environment: &Environment, runtime: &Runtime) -> ExitCode {
+/// `failed_start` says why this program could not start over.
+fn serve(
+    path: &Path,
+    environment: &Environment,
+    runtime: &Runtime,
+    failed_start: Option<&std::io::Error>,
+) -> ExitCode {
     let config = match Config::load(path, environment) {
         Ok(config) => config,
         Err(error) => return bad_config(&error),
@@ -134,6 +146,9 @@ fn serve(path: &Path, environment: &Environment, runtime: &Runtime) -> ExitCode 
         .with_ansi(std::io::stderr().is_terminal() && !environment.is_colour_unwanted)
         .with_writer(std::io::stderr)
         .init();
+    if let Some(error) = failed_start {
+        tracing::warn!(%error, "cannot start over with one heap; the agent works as well and holds more memory");
+    }
     match runtime.block_on(Box::pin(run(config))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error.to_string(), code_of(&error)),

@@ -1,5 +1,6 @@
 //! The program itself, as a technician and systemd know it: exit codes, status, doctor, signals, memory.
 
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -16,7 +17,11 @@ use crate::{SITE, delta, line};
 const MEMORY_BYTES: u64 = 10 * 1024 * 1024;
 
 fn program(arguments: &[&str], config: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tawi-agent"));
+    program_at(Path::new(env!("CARGO_BIN_EXE_tawi-agent")), arguments, config)
+}
+
+fn program_at(file: &Path, arguments: &[&str], config: &Path) -> Command {
+    let mut command = Command::new(file);
     command.args(arguments).arg("--config").arg(config).env_remove("RUNTIME_DIRECTORY");
     command
 }
@@ -49,11 +54,15 @@ struct Running(Child);
 impl Running {
     /// Starts it and waits until it says that it is ready.
     async fn start(config: &Path) -> (Self, UnixDatagram) {
+        Self::start_as(Path::new(env!("CARGO_BIN_EXE_tawi-agent")), config).await
+    }
+
+    async fn start_as(file: &Path, config: &Path) -> (Self, UnixDatagram) {
         let socket = config.with_file_name("notify.sock");
         let _ = std::fs::remove_file(&socket);
         let notices = UnixDatagram::bind(&socket).unwrap();
         notices.set_read_timeout(Some(PATIENCE)).unwrap();
-        let child = program(&["run"], config)
+        let child = program_at(file, &["run"], config)
             .env("NOTIFY_SOCKET", &socket)
             .stderr(std::fs::File::create(config.with_file_name("log")).unwrap())
             .stdout(Stdio::null())
@@ -195,6 +204,31 @@ async fn the_whole_life_of_the_program() {
     let log = log(&path);
     assert!(!log.contains('\x1b'), "no colours where no terminal is: {log}");
     assert!(!log.contains("panicked"), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_cannot_start_over_says_so_and_survives_closed_pipes() {
+    /// SIGPIPE, number 13, in the masks of /proc.
+    const PIPE: u64 = 1 << 12;
+    let directory = Directory::new("program");
+    let office = Office::start(SITE).await;
+    let path = bundle(&office, &directory.0, "");
+    // A file that is open and has no name any more can be started, and not be found to start over.
+    let named = Path::new(env!("CARGO_BIN_EXE_tawi-agent")).with_extension(std::process::id().to_string());
+    std::fs::hard_link(env!("CARGO_BIN_EXE_tawi-agent"), &named).unwrap();
+    let file = std::fs::File::open(&named).unwrap();
+    std::fs::remove_file(&named).unwrap();
+    let nameless = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+
+    let (running, _notices) = Running::start_as(&nameless, &path).await;
+    assert_eq!(variable(&running, "MALLOC_ARENA_MAX"), None, "it did start over");
+    assert!(log(&path).contains("cannot start over"), "{}", log(&path));
+    let status = std::fs::read_to_string(format!("/proc/{}/status", running.0.id())).unwrap();
+    let mask = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        u64::from_str_radix(line.trim(), 16).unwrap()
+    };
+    assert_ne!((mask("SigIgn:") | mask("SigCgt:")) & PIPE, 0, "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
