@@ -90,7 +90,7 @@ impl SignIn {
             return Ok(SignInOutcome::Refused);
         };
         self.with_throttle(|throttle| {
-            throttle.succeeded(&login, attempt.address, self.controller.clock.now())
+            throttle.succeeded(&login, attempt.address, self.controller.clock.now());
         });
         let token = self.open(&member).await?;
         tracing::info!(staff.login = %member.login, "signed in");
