@@ -162,11 +162,7 @@ fn router_settings(
         ..settings.guard
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
-    let prefix = format!("{}/", router.name);
-    let found = std::mem::take(&mut opening.open_sessions).into_iter();
-    (settings.open_sessions, opening.open_sessions) =
-        found.partition(|session| session.session.starts_with(&prefix));
-    settings.are_sessions_known = opening.are_sessions_known;
+    (settings.open_sessions, settings.are_sessions_known) = opening.take_sessions_of(&router.name);
     Ok(settings)
 }
 

@@ -243,6 +243,21 @@ pub struct Opening {
     pub clock_floor: UnixMillis,
 }
 
+impl Opening {
+    /// Takes out the open sessions of a router; and whether those are all that head office may know. A router without
+    /// any may never have been sampled since the store was lost: an agent that is started twice must not forget that
+    /// it remembers nothing. Where there were none indeed, that leaves out what moved while the agent was away.
+    pub fn take_sessions_of(&mut self, router: &str) -> (Vec<SessionUsageV1>, bool) {
+        let prefix = format!("{router}/");
+        let found = std::mem::take(&mut self.open_sessions).into_iter();
+        let (of_router, of_others): (Vec<_>, _) =
+            found.partition(|session| session.session.starts_with(&prefix));
+        self.open_sessions = of_others;
+        let are_known = self.are_sessions_known && !of_router.is_empty();
+        (of_router, are_known)
+    }
+}
+
 type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
 
 /// The handle by which the runtime speaks to the store's thread.

@@ -251,6 +251,20 @@ fn sessions_that_were_open_are_known_after_a_restart_and_ended_ones_are_told_onc
 }
 
 #[test]
+fn a_router_without_open_sessions_may_never_have_been_sampled_since_the_store_was_lost() {
+    let open_sessions = vec![total("core/1", 5, false), total("core2/1", 6, false)];
+    let mut opening = Opening { open_sessions, are_sessions_known: true, ..Opening::default() };
+    let mut check = |router: &str, expected: &[&str], are_known: bool| {
+        let (sessions, known) = opening.take_sessions_of(router);
+        let sessions: Vec<_> = sessions.iter().map(|total| total.session.as_str()).collect();
+        assert_eq!((sessions.as_slice(), known), (expected, are_known), "{router}");
+    };
+    check("core", &["core/1"], true);
+    check("tower", &[], false);
+    check("core2", &["core2/1"], true);
+}
+
+#[test]
 fn a_damaged_total_of_an_open_session_makes_all_running_sessions_doubtful() {
     let directory = Directory::new();
     let (mut keeper, _) = directory.open();

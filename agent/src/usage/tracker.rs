@@ -162,11 +162,20 @@ impl Tracker {
                 is_partial: usage.session.ends_with(PARTIAL),
             };
             // An agent whose store did not open at its start left the session of before open under its own key, beside
-            // the part that it counted: going on with the former would count that part twice.
+            // what it counted itself. Which of them is running nobody knows, as the clock may have moved between them:
+            // one goes on, a part where there is one, and counts from its first reading on.
             let rank = |tracked: &Tracked| (tracked.is_partial, tracked.last_seen.time);
-            if self.sessions.get(&key).is_none_or(|other| rank(other) <= rank(&tracked)) {
-                self.sessions.insert(key, tracked);
+            let (mut goes_on, is_over) = match self.sessions.remove(&key) {
+                Some(other) if rank(&other) > rank(&tracked) => (other, Some(tracked)),
+                other => (tracked, other),
+            };
+            if let Some(over) = is_over {
+                goes_on.is_partial = true;
+                // Remembered for its key alone, which must not be given again; its total was told.
+                let at = over.last_seen;
+                self.end(key.clone(), over, at, &mut Outcome::default());
             }
+            self.sessions.insert(key, goes_on);
         }
     }
 

@@ -480,6 +480,10 @@ fn play(happenings: Vec<Happening>, reuses_numbers: bool, redial_seconds: u64) -
                 world.clock_shift += shift * 1_000_000 * world.restarts;
                 tracker = Tracker::new("core");
                 tracker.resume(&open.values().cloned().collect::<Vec<_>>());
+                // As the outbox says of a router without open sessions.
+                if open.is_empty() {
+                    tracker.doubt_running();
+                }
             }
             Happening::Forgets { shift, is_found_again } => {
                 // A start takes a while.
