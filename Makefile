@@ -8,6 +8,10 @@ CARGO_DENY_VERSION := 0.20.2
 ONCE ?=
 SEED ?=
 
+# The examples bring in what only tests need, so that demo, bench and tests share one build of every crate.
+BUILD := cargo build --workspace --bins --examples
+PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
+
 .PHONY: help setup build fmt lint deny doc test demo bench clean
 
 help: ## Show this list
@@ -17,11 +21,11 @@ setup: ## Install the Debian packages that building and testing need
 	@.ci/packages
 
 build: setup ## Build every program
-	@cargo build --workspace --bins --examples
+	@$(BUILD)
 
 demo: setup ## Run a whole ISP on this machine; SEED=7 lives another life; ONCE=1 plays the fixed story and prints JSON
-	@cargo build --quiet --workspace --bins 2>&1 || cargo build --workspace --bins
-	@cargo run --quiet --package tawi-tests --bin demo -- $(if $(ONCE),--once --json,$(if $(SEED),--seed $(SEED),))
+	@$(BUILD)
+	@$(PROGRAMS)/demo $(if $(ONCE),--once --json,$(if $(SEED),--seed $(SEED),))
 
 fmt: ## Check the format
 	@cargo fmt --all --check
@@ -44,8 +48,8 @@ test: setup fmt lint doc build ## Format, lint, documentation, and every test
 
 bench: setup ## Print the figures that the README quotes
 	@cargo build --release --package tawi-agent
-	@cargo build --workspace --bins
-	@cargo run --quiet --package tawi-tests --bin figures
+	@$(BUILD)
+	@$(PROGRAMS)/figures
 
 clean: ## Remove what was built
 	@cargo clean

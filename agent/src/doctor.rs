@@ -166,7 +166,10 @@ async fn examine_controller(
     // Whoever lets us in waits for us to speak; whoever refuses our certificate says so now.
     let mut byte = [0; 1];
     match timeout(REFUSAL_WAIT, dialed.stream.read(&mut byte)).await {
-        Err(_) => Finding::good(subject, "reached, its certificate is right and ours was not refused"),
+        Err(_) => Finding::good(
+            subject,
+            "reached, and its certificate is right; whether this site was revoked or renewed shows when the agent connects: tawi-agent status",
+        ),
         Ok(Ok(count)) if count > 0 => Finding::bad(
             subject,
             "what answers speaks first, which the controller does not",

@@ -99,7 +99,9 @@ enum TryError {
     NoNumber,
     #[error("the controller did not accept the subscription within {} s", SUBSCRIBE_DEADLINE.as_secs())]
     NotSubscribed,
-    #[error("the controller ended the connection before the subscription: {0}")]
+    #[error(
+        "head office hung up before it let us in ({0}); where that goes on, ask there whether this site was revoked or given a newer bundle"
+    )]
     Refused(String),
 }
 
@@ -150,7 +152,7 @@ async fn connect_once(
     // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
     // the splice knows how: a refused certificate, for one, shows after the handshake.
     let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();
-    let why = line_error.map_or_else(|| ended.why.clone(), |line_error| line_error.to_string());
+    let why = line_error.map_or_else(|| ended.why.clone(), |line_error| why_the_line_ended(&line_error));
     match subscribed {
         Ok(true) => {
             // A core that is gone needs no telling.
@@ -159,6 +161,14 @@ async fn connect_once(
         }
         Ok(false) => Err(TryError::Refused(why)),
         Err(_) => Err(TryError::NotSubscribed),
+    }
+}
+
+/// In words for a technician: the TLS library's own for a missing farewell speak of the protocol.
+fn why_the_line_ended(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::UnexpectedEof => "the line ended without a farewell".to_owned(),
+        _ => error.to_string(),
     }
 }
 

@@ -48,7 +48,9 @@ pub use settings::{BrokerSettings, BrokerSettingsError, RawBroker};
 #[derive(Debug, Error)]
 pub enum BrokerError {
     /// Agents cannot be heard at the address of the configuration.
-    #[error("[broker] listen = \"{address}\" cannot be used: {source}")]
+    #[error(
+        "[broker] listen = \"{address}\" cannot be used; cure: end whatever listens there, or choose another port"
+    )]
     Listen {
         /// Which address.
         address: SocketAddr,

@@ -40,8 +40,8 @@ impl Shell {
                     return Err(Failure::refused(format!("{problem}: tawi-controller site list")));
                 }
                 self.note((Action::SiteRevoked, id.as_str(), "")).await?;
-                let words =
-                    format!("site {id} is shut out; to bring it back: tawi-controller site renew {id}");
+                let back = format!("tawi-controller site renew {id} --bundle DIRECTORY");
+                let words = format!("site {id} is shut out; to bring it back: {back}");
                 self.output.say(&words, &json!({"id": id}))
             }
         }
@@ -100,7 +100,7 @@ impl Shell {
                 return Err(Failure::refused(format!("there is no site {site}: tawi-controller site list")));
             }
             AddedRouter::SiteRevoked => {
-                let cure = format!("tawi-controller site renew {site}");
+                let cure = format!("tawi-controller site renew {site} --bundle DIRECTORY");
                 return Err(Failure::refused(format!("site {site} is revoked; to bring it back: {cure}")));
             }
             AddedRouter::BadName => {
