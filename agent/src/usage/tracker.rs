@@ -280,7 +280,7 @@ impl Tracker {
     /// What a session is under whose number none was open.
     fn kinship_of_unknown(&self, session: &SeenSession, at: SampledAt) -> Kinship {
         let began_under_our_eyes = match self.first_look {
-            None => session.uptime.saturating_add(RESUME_SLACK) < at.elapsed,
+            None => session.uptime.saturating_add(UPTIME_SLACK) < at.elapsed,
             // It was not there at the first look, unless its user had no line or its menu was hidden.
             Some(look) => session.uptime <= at.elapsed.saturating_sub(look).saturating_add(UPTIME_SLACK),
         };

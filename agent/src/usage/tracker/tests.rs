@@ -249,6 +249,10 @@ fn after_a_lost_store_running_sessions_are_counted_from_their_first_reading_on()
     );
     // The router came up long after the agent did, and so did its sessions.
     check(&[(600, seen("0x1", "a", 60, Some((80, 0))))], &[("core/pppoe/0x1/1000000540", 80)]);
+    // A new site: nobody was looked at before its first lines came, and their customers dialled in at once.
+    check(&[(9, seen("0x1", "a", 4, Some((80, 0))))], &[("core/pppoe/0x1/1000000005", 80)]);
+    // As old as the agent itself, give or take the rounding of uptimes: it may have run before.
+    check(&[(9, seen("0x1", "a", 6, Some((80, 0))))], &[("core/pppoe/0x1/1000000009+", 0)]);
     // Not there at the first look, and old enough to have been.
     check(
         &[(1, seen("0x2", "stranger", 9, None)), running(31, Some((80, 0)))],
