@@ -11,6 +11,7 @@ use tawi_shared::IdSource;
 use tawi_tests::life::Life;
 use tawi_tests::stories;
 use tawi_tests::world::{Plan, World};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Run a whole ISP on this machine: controller, three sites with agents and simulated routers, a simulated Daraja.
 #[derive(Debug, Parser)]
@@ -72,7 +73,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
     let outcome = tokio::select! {
         outcome = act(&arguments, &mut world) => outcome,
-        interrupted = tokio::signal::ctrl_c() => {
+        interrupted = asked_to_end() => {
             interrupted.context("listening for Ctrl-C")?;
             progress("stopping");
             // A story that was interrupted has proven nothing; a life ends when it is told to.
@@ -85,6 +86,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     }
     let stopped = world.stop().await;
     outcome.and_then(|passed| stopped.map(|()| passed))
+}
+
+/// Ctrl-C, or the polite end that a script or a closing session sends.
+async fn asked_to_end() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
 }
 
 async fn act(arguments: &Arguments, world: &mut World) -> anyhow::Result<bool> {
