@@ -204,6 +204,7 @@ mod tests {
             profile: "home".into(),
             access: Access::Open.code(),
             valid_until_ms: Some(until),
+            ..LineV1::default()
         }
     }
 

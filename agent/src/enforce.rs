@@ -42,11 +42,13 @@ pub enum Unsupported {
 /// # Errors
 /// [`Unsupported`] when this release does not know a code.
 pub fn effective(line: &LineV1, now: UnixMillis) -> Result<(Service, Effective), Unsupported> {
-    let service = Service::from_code(line.service).ok_or(Unsupported::Service(line.service))?;
+    let is_known = |service: &Service| !matches!(service, Service::Static | Service::HotspotDevice);
+    let service =
+        Service::from_code(line.service).filter(is_known).ok_or(Unsupported::Service(line.service))?;
     let access = Access::from_code(line.access).ok_or(Unsupported::Access(line.access))?;
     let is_over = line.valid_until_ms.is_some_and(|until| now.0 >= until);
     let state = match access {
-        Access::Off => Effective::Off(OffReason::SwitchedOff),
+        Access::Off | Access::Suspended => Effective::Off(OffReason::SwitchedOff),
         Access::Open if is_over => Effective::Off(OffReason::Expired),
         Access::Open => Effective::Open,
     };
@@ -83,6 +85,7 @@ mod tests {
             profile: "home".into(),
             access,
             valid_until_ms,
+            ..LineV1::default()
         }
     }
 

@@ -125,13 +125,8 @@ CREATE TABLE desired_lines (
     line_id TEXT NOT NULL,
     generation BIGINT NOT NULL,
     is_removed BIGINT NOT NULL DEFAULT 0,
-    router_name TEXT NOT NULL,
-    service BIGINT NOT NULL,
-    username TEXT NOT NULL,
-    password TEXT NOT NULL,
-    profile_name TEXT NOT NULL,
-    access BIGINT NOT NULL,
-    valid_until BIGINT,
+    -- As it was told, in JSON.
+    line TEXT NOT NULL,
     PRIMARY KEY (site_id, line_id)
 );
 CREATE INDEX desired_lines_by_generation ON desired_lines (site_id, generation);
@@ -144,10 +139,8 @@ CREATE TABLE desired_profiles (
     name TEXT NOT NULL,
     generation BIGINT NOT NULL,
     is_removed BIGINT NOT NULL DEFAULT 0,
-    download_bits_per_second BIGINT NOT NULL,
-    upload_bits_per_second BIGINT NOT NULL,
-    download_burst_bits_per_second BIGINT NOT NULL,
-    upload_burst_bits_per_second BIGINT NOT NULL,
+    -- As it was told, in JSON.
+    profile TEXT NOT NULL,
     PRIMARY KEY (site_id, service, name)
 );
 CREATE INDEX desired_profiles_by_generation ON desired_profiles (site_id, generation);

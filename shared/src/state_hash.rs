@@ -84,6 +84,7 @@ mod tests {
             profile: "home".into(),
             access: Access::Open.code(),
             valid_until_ms: Some(1),
+            ..LineV1::default()
         }
     }
 

@@ -8,7 +8,9 @@
 mod codes;
 mod messages;
 
-pub use codes::{Access, EventKind, FailureKind, Lane, Service};
+pub use codes::{
+    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, Restraint, Service, WriteStatus,
+};
 pub use messages::*;
 
 use serde::Serialize;
@@ -63,6 +65,12 @@ pub fn encode<B: Body>(body: &B, flags: u8, store_epoch: u32, seq: u64) -> Resul
     let bytes =
         postcard::to_stdvec(body).map_err(|source| WireError::Body { message_type: B::TYPE, source })?;
     Ok(envelope::seal(Header { message_type: B::TYPE, flags, store_epoch, seq }, &bytes)?)
+}
+
+/// How many bytes an item takes within a message; `usize::MAX` for what cannot be written.
+#[must_use]
+pub fn item_bytes<T: Serialize>(item: &T) -> usize {
+    postcard::to_stdvec(item).map_or(usize::MAX, |bytes| bytes.len())
 }
 
 /// Reads a body of a known type, and demands that it uses every byte.
@@ -136,6 +144,14 @@ direction! {
         Event(EventV1),
         /// The connection ended.
         Bye(ByeV1),
+        /// What was written to routers.
+        RouterWrites(RouterWritesV1),
+        /// What became of a command.
+        CommandResult(CommandResultV1),
+        /// Rows that could be taken over.
+        ForeignRows(ForeignRowsV1),
+        /// What the guard holds.
+        HeldPlan(HeldPlanV1),
     }
 }
 
@@ -148,6 +164,10 @@ direction! {
         Delta(StateDeltaV1),
         /// What the controller has taken in, and its time.
         Cursor(CursorV1),
+        /// Something to do once.
+        Command(CommandV1),
+        /// What lines had moved before.
+        UsageBefore(UsageBeforeV1),
     }
 }
 

@@ -497,6 +497,7 @@ mod tests {
             download_bytes: 4,
             is_ended: true,
             address: String::new(),
+            period_started_ms: 0,
         };
         Reported { events: vec![event], usage: vec![total], settled: vec![("core".into(), 7)] }
     }

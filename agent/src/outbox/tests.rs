@@ -61,6 +61,7 @@ fn line(id: &str, until: i64) -> LineV1 {
         profile: "home".into(),
         access: Access::Open.code(),
         valid_until_ms: Some(until),
+        ..LineV1::default()
     }
 }
 
@@ -72,6 +73,7 @@ fn profile() -> ProfileV1 {
         upload_bits_per_second: 5_000_000,
         download_burst_bits_per_second: 0,
         upload_burst_bits_per_second: 0,
+        ..ProfileV1::default()
     }
 }
 
@@ -125,6 +127,7 @@ fn total(session: &str, bytes: u64, is_ended: bool) -> SessionUsageV1 {
         download_bytes: bytes,
         is_ended,
         address: "10.0.0.1".into(),
+        period_started_ms: 0,
     }
 }
 

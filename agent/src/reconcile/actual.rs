@@ -71,7 +71,9 @@ const HOTSPOT: Menus = Menus {
 #[must_use]
 pub fn menus(service: Service) -> &'static Menus {
     match service {
-        Service::Pppoe => &PPPOE,
+        Service::Pppoe | Service::L2tp | Service::Pptp | Service::Openvpn => &PPPOE,
+        // `enforce.rs` refuses these before anybody asks.
+        Service::Static | Service::HotspotDevice => &PPPOE,
         Service::Hotspot => &HOTSPOT,
     }
 }

@@ -142,6 +142,7 @@ mod tests {
             profile: "home".into(),
             access: 1,
             valid_until_ms: Some(until),
+            ..LineV1::default()
         }
     }
 

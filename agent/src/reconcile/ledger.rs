@@ -196,6 +196,7 @@ mod tests {
             profile: "home".into(),
             access: 1,
             valid_until_ms: None,
+            ..LineV1::default()
         };
         Revised { revision, item }
     }

@@ -449,7 +449,10 @@ fn distinct(mut names: Vec<String>) -> Vec<String> {
 fn service_value(service: Service) -> Option<&'static str> {
     match service {
         Service::Pppoe => Some("pppoe"),
-        Service::Hotspot => None,
+        Service::L2tp => Some("l2tp"),
+        Service::Pptp => Some("pptp"),
+        Service::Openvpn => Some("ovpn"),
+        Service::Hotspot | Service::Static | Service::HotspotDevice => None,
     }
 }
 

@@ -174,6 +174,7 @@ mod tests {
                 profile: "home".into(),
                 access: Access::Open.code(),
                 valid_until_ms: None,
+                ..LineV1::default()
             };
             state.restore_line(line, generation);
         }

@@ -94,6 +94,7 @@ mod tests {
             upload_bits_per_second: 0,
             download_burst_bits_per_second: 0,
             upload_burst_bits_per_second: 0,
+            ..ProfileV1::default()
         }
     }
 

@@ -253,6 +253,10 @@ impl Site {
                 }
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::Command(_) | DownMessage::UsageBefore(_))) => {
+                warn!("head office says what this release does not take in");
+                self.acknowledge(&delivery);
+            }
             Err(error) => {
                 // Bad bytes stay bad: they are counted, and what comes after them is not held up.
                 self.messages_refused = self.messages_refused.saturating_add(1);

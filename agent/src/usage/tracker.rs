@@ -440,6 +440,7 @@ impl Tracked {
             download_bytes: self.total.download,
             is_ended,
             address: self.address.clone(),
+            period_started_ms: 0,
         }
     }
 }

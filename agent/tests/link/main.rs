@@ -154,6 +154,7 @@ fn line(id: &str, until: i64) -> LineV1 {
         profile: "home".into(),
         access: Access::Open.code(),
         valid_until_ms: Some(until),
+        ..LineV1::default()
     }
 }
 
@@ -367,6 +368,7 @@ async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
             download_bytes: bytes,
             is_ended: bytes == 300,
             address: String::new(),
+            period_started_ms: 0,
         }];
         agent.report(Report::Usage { sessions }).await;
     }

@@ -247,6 +247,7 @@ async fn five_hundred_lines_fit_into_the_promised_memory() {
         upload_bits_per_second: 5_000_000,
         download_burst_bits_per_second: 0,
         upload_burst_bits_per_second: 0,
+        ..ProfileV1::default()
     }];
     let state_hash = StateHash::of(&lines, &profiles).to_bytes();
     let snapshot = StateSnapshotV1 { generation: 9, state_hash, chunk: 0, chunks: 1, lines, profiles };

@@ -320,6 +320,7 @@ impl Wants<'_> {
             profile: "home".into(),
             access: Access::Open.code(),
             valid_until_ms: None,
+            ..LineV1::default()
         })
     }
 
@@ -336,6 +337,7 @@ impl Wants<'_> {
             upload_bits_per_second: download_megabits * 250_000,
             download_burst_bits_per_second: 0,
             upload_burst_bits_per_second: 0,
+            ..ProfileV1::default()
         };
         self.profiles.entry((service.code(), name.to_owned())).or_insert(profile);
     }

@@ -64,6 +64,7 @@ fn line(number: u64, until: u64) -> LineV1 {
         profile: "home".into(),
         access: Access::Open.code(),
         valid_until_ms: i64::try_from(until).ok(),
+        ..LineV1::default()
     }
 }
 
@@ -109,6 +110,7 @@ fn ended(number: u64) -> SessionUsageV1 {
         download_bytes: number,
         is_ended: true,
         address: String::new(),
+        period_started_ms: 0,
     }
 }
 

@@ -107,6 +107,7 @@ impl LineFacts {
             profile: self.profile.name.clone(),
             access: entitlement.access.code(),
             valid_until_ms: entitlement.valid_until.map(|until| until.0),
+            ..LineV1::default()
         }
     }
 }

@@ -6,7 +6,7 @@
 use tawi_shared::UnixMillis;
 use tawi_shared::envelope::ENVELOPE_BYTES;
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{LineV1, ProfileV1, StateDeltaV1, StateSnapshotV1};
+use tawi_shared::wire::{self, LineV1, ProfileV1, StateDeltaV1, StateSnapshotV1};
 
 use super::{DesiredError, SiteState, store};
 use crate::database::Connection;
@@ -170,29 +170,26 @@ fn chunks(
     Ok(parts)
 }
 
-/// The most that a code takes as a postcard varint.
-const CODE_BYTES: usize = 3;
-/// The most that a 64-bit number takes.
-const NUMBER_BYTES: usize = 10;
-
-/// The most that a line takes in a message; exact for no line, too small for none.
+/// What a line takes in a message.
 fn line_bytes(line: &LineV1) -> usize {
-    let texts = [&line.line, &line.router, &line.username, &line.password, &line.profile];
-    texts.into_iter().map(|text| text_bytes(text)).sum::<usize>() + 2 * CODE_BYTES + 1 + NUMBER_BYTES
+    wire::item_bytes(line)
 }
 
 fn profile_bytes(profile: &ProfileV1) -> usize {
-    text_bytes(&profile.name) + CODE_BYTES + 4 * NUMBER_BYTES
+    wire::item_bytes(profile)
 }
 
+/// The most that a text takes, and a code.
 fn text_bytes(text: &str) -> usize {
     CODE_BYTES + text.len()
 }
 
+/// The most that a 16-bit code or the length of a text takes as a postcard varint.
+const CODE_BYTES: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use tawi_shared::wire;
 
     use super::*;
 
@@ -222,7 +219,7 @@ mod tests {
             id in "[a-z0-9]{1,40}", router in "[a-z]{1,40}", username in ".{0,60}", password in ".{0,60}",
             profile in "[a-z]{0,40}", service: u16, access: u16, valid_until_ms: Option<i64>,
         ) -> LineV1 {
-            LineV1 { line: id, router, service, username, password, profile, access, valid_until_ms }
+            LineV1 { line: id, router, service, username, password, profile, access, valid_until_ms, ..LineV1::default() }
         }
     }
 
@@ -233,6 +230,7 @@ mod tests {
             ProfileV1 {
                 name, service, download_bits_per_second: a, upload_bits_per_second: b,
                 download_burst_bits_per_second: c, upload_burst_bits_per_second: d,
+                ..ProfileV1::default()
             }
         }
     }
@@ -272,6 +270,7 @@ mod tests {
             profile: String::new(),
             access: 1,
             valid_until_ms: None,
+            ..LineV1::default()
         };
         let state = SiteState { generation: 1, hash: hash_of(0) };
         let error = chunks(state, vec![line], vec![]).unwrap_err();

@@ -1,5 +1,7 @@
 //! All SQL of desired state.
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
@@ -43,7 +45,15 @@ pub(super) async fn facts_of(
         username: row.try_get("username")?,
         password: row.try_get("password")?,
         service,
-        profile: read_profile(&row, "profile_name", service.code())?,
+        profile: ProfileV1 {
+            name: row.try_get("profile_name")?,
+            service: service.code(),
+            download_bits_per_second: columns::unsigned(&row, "download_bits_per_second")?,
+            upload_bits_per_second: columns::unsigned(&row, "upload_bits_per_second")?,
+            download_burst_bits_per_second: columns::unsigned(&row, "download_burst_bits_per_second")?,
+            upload_burst_bits_per_second: columns::unsigned(&row, "upload_burst_bits_per_second")?,
+            ..ProfileV1::default()
+        },
         status: Status::parse(&status).ok_or_else(|| bad("status", status))?,
         paid_until: row.try_get::<Option<i64>, _>("paid_until")?.map(UnixMillis),
     }))
@@ -56,8 +66,7 @@ pub(super) async fn line_at(
     line: &LineId,
 ) -> Result<Option<LineV1>, DesiredError> {
     let row = sqlx::query(
-        "SELECT line_id, router_name, service, username, password, profile_name, access, valid_until \
-         FROM desired_lines WHERE site_id = $1 AND line_id = $2 AND is_removed = 0",
+        "SELECT line_id, line FROM desired_lines WHERE site_id = $1 AND line_id = $2 AND is_removed = 0",
     )
     .bind(site.as_str())
     .bind(line.as_str())
@@ -73,16 +82,15 @@ pub(super) async fn profile_at(
     profile: &ProfileV1,
 ) -> Result<Option<ProfileV1>, DesiredError> {
     let row = sqlx::query(
-        "SELECT name, download_bits_per_second, upload_bits_per_second, download_burst_bits_per_second, \
-                upload_burst_bits_per_second \
-         FROM desired_profiles WHERE site_id = $1 AND service = $2 AND name = $3 AND is_removed = 0",
+        "SELECT name, profile FROM desired_profiles \
+         WHERE site_id = $1 AND service = $2 AND name = $3 AND is_removed = 0",
     )
     .bind(site.as_str())
     .bind(i64::from(profile.service))
     .bind(profile.name.as_str())
     .fetch_optional(connection)
     .await?;
-    row.map(|row| read_profile(&row, "name", profile.service)).transpose()
+    row.map(|row| read_profile(&row)).transpose()
 }
 
 /// Takes the next generation of a site. On PostgreSQL the row stays locked until the commit, so that generations are
@@ -119,24 +127,14 @@ pub(super) async fn put_line(
     generation: u64,
 ) -> Result<(), DesiredError> {
     sqlx::query(
-        "INSERT INTO desired_lines (site_id, line_id, generation, is_removed, router_name, service, username, \
-                                    password, profile_name, access, valid_until) \
-         VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $8, $9, $10) \
+        "INSERT INTO desired_lines (site_id, line_id, generation, is_removed, line) VALUES ($1, $2, $3, 0, $4) \
          ON CONFLICT (site_id, line_id) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
-             router_name = excluded.router_name, service = excluded.service, username = excluded.username, \
-             password = excluded.password, profile_name = excluded.profile_name, access = excluded.access, \
-             valid_until = excluded.valid_until",
+             line = excluded.line",
     )
     .bind(site.as_str())
     .bind(line.line.as_str())
     .bind(columns::stored(generation))
-    .bind(line.router.as_str())
-    .bind(i64::from(line.service))
-    .bind(line.username.as_str())
-    .bind(line.password.as_str())
-    .bind(line.profile.as_str())
-    .bind(i64::from(line.access))
-    .bind(line.valid_until_ms)
+    .bind(written(line)?)
     .execute(connection)
     .await?;
     Ok(())
@@ -149,24 +147,16 @@ pub(super) async fn put_profile(
     generation: u64,
 ) -> Result<(), DesiredError> {
     sqlx::query(
-        "INSERT INTO desired_profiles (site_id, service, name, generation, is_removed, download_bits_per_second, \
-                                       upload_bits_per_second, download_burst_bits_per_second, \
-                                       upload_burst_bits_per_second) \
-         VALUES ($1, $2, $3, $4, 0, $5, $6, $7, $8) \
+        "INSERT INTO desired_profiles (site_id, service, name, generation, is_removed, profile) \
+         VALUES ($1, $2, $3, $4, 0, $5) \
          ON CONFLICT (site_id, service, name) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
-             download_bits_per_second = excluded.download_bits_per_second, \
-             upload_bits_per_second = excluded.upload_bits_per_second, \
-             download_burst_bits_per_second = excluded.download_burst_bits_per_second, \
-             upload_burst_bits_per_second = excluded.upload_burst_bits_per_second",
+             profile = excluded.profile",
     )
     .bind(site.as_str())
     .bind(i64::from(profile.service))
     .bind(profile.name.as_str())
     .bind(columns::stored(generation))
-    .bind(columns::stored(profile.download_bits_per_second))
-    .bind(columns::stored(profile.upload_bits_per_second))
-    .bind(columns::stored(profile.download_burst_bits_per_second))
-    .bind(columns::stored(profile.upload_burst_bits_per_second))
+    .bind(written(profile)?)
     .execute(connection)
     .await?;
     Ok(())
@@ -180,8 +170,8 @@ pub(super) async fn remove_elsewhere(
     now: UnixMillis,
 ) -> Result<(), DesiredError> {
     let rows = sqlx::query(
-        "SELECT site_id, line_id, router_name, service, username, password, profile_name, access, valid_until \
-         FROM desired_lines WHERE line_id = $1 AND site_id <> $2 AND is_removed = 0",
+        "SELECT site_id, line_id, line FROM desired_lines \
+         WHERE line_id = $1 AND site_id <> $2 AND is_removed = 0",
     )
     .bind(line.as_str())
     .bind(site.as_str())
@@ -272,8 +262,8 @@ pub(super) async fn lines_since(
     limit: usize,
 ) -> Result<Since<LineV1, String>, DesiredError> {
     let rows = sqlx::query(
-        "SELECT line_id, is_removed, router_name, service, username, password, profile_name, access, valid_until \
-         FROM desired_lines WHERE site_id = $1 AND generation > $2 ORDER BY generation, line_id LIMIT $3",
+        "SELECT line_id, is_removed, line FROM desired_lines \
+         WHERE site_id = $1 AND generation > $2 ORDER BY generation, line_id LIMIT $3",
     )
     .bind(site.as_str())
     .bind(columns::stored(from))
@@ -299,9 +289,8 @@ pub(super) async fn profiles_since(
     limit: usize,
 ) -> Result<Since<ProfileV1, (u16, String)>, DesiredError> {
     let rows = sqlx::query(
-        "SELECT service, name, is_removed, download_bits_per_second, upload_bits_per_second, \
-                download_burst_bits_per_second, upload_burst_bits_per_second \
-         FROM desired_profiles WHERE site_id = $1 AND generation > $2 ORDER BY generation, service, name LIMIT $3",
+        "SELECT service, name, is_removed, profile FROM desired_profiles \
+         WHERE site_id = $1 AND generation > $2 ORDER BY generation, service, name LIMIT $3",
     )
     .bind(site.as_str())
     .bind(columns::stored(from))
@@ -312,7 +301,7 @@ pub(super) async fn profiles_since(
     for row in rows {
         let service = code("", &row, "service")?;
         if row.try_get::<i64, _>("is_removed")? == 0 {
-            since.present.push(read_profile(&row, "name", service)?);
+            since.present.push(read_profile(&row)?);
         } else {
             since.removed.push((service, row.try_get("name")?));
         }
@@ -340,40 +329,35 @@ pub(super) async fn raise_generation(
     }
 }
 
-/// A line out of any row that selects its columns.
-///
-/// # Errors
-/// When a column is missing or holds what the code never writes.
-pub fn read_line(row: &Row) -> Result<LineV1, DesiredError> {
-    let line: String = row.try_get("line_id")?;
-    Ok(LineV1 {
-        router: row.try_get("router_name")?,
-        service: code(&line, row, "service")?,
-        username: row.try_get("username")?,
-        password: row.try_get("password")?,
-        profile: row.try_get("profile_name")?,
-        access: code(&line, row, "access")?,
-        valid_until_ms: row.try_get("valid_until")?,
-        line,
+/// The line in a row that selects `line_id` and `line`. It is kept as it was told, whole: nobody asks for a part of it,
+/// and a new field of the contract needs no new column.
+fn read_line(row: &Row) -> Result<LineV1, DesiredError> {
+    let text: String = row.try_get("line")?;
+    read(row.try_get("line_id")?, "line", &text)
+}
+
+/// The profile in a row that selects `name` and `profile`.
+fn read_profile(row: &Row) -> Result<ProfileV1, DesiredError> {
+    let text: String = row.try_get("profile")?;
+    read(row.try_get("name")?, "profile", &text)
+}
+
+fn read<T: DeserializeOwned>(of: String, column: &'static str, text: &str) -> Result<T, DesiredError> {
+    // What the row holds is not shown: a password may be in it.
+    serde_json::from_str(text).map_err(|error| DesiredError::Row {
+        line: of,
+        column,
+        value: error.to_string(),
     })
 }
 
-/// A profile out of any row that selects its columns.
-///
-/// # Errors
-/// When a column is missing.
-pub fn read_profile(row: &Row, name_column: &str, service: u16) -> Result<ProfileV1, DesiredError> {
-    let rate = |column: &str| -> Result<u64, DesiredError> {
-        Ok(u64::try_from(row.try_get::<i64, _>(column)?).unwrap_or(0))
+fn written<T: Serialize>(item: &T) -> Result<String, DesiredError> {
+    let unwritable = |error: serde_json::Error| DesiredError::Row {
+        line: String::new(),
+        column: "line or profile",
+        value: error.to_string(),
     };
-    Ok(ProfileV1 {
-        name: row.try_get(name_column)?,
-        service,
-        download_bits_per_second: rate("download_bits_per_second")?,
-        upload_bits_per_second: rate("upload_bits_per_second")?,
-        download_burst_bits_per_second: rate("download_burst_bits_per_second")?,
-        upload_burst_bits_per_second: rate("upload_burst_bits_per_second")?,
-    })
+    serde_json::to_string(item).map_err(unwritable)
 }
 
 fn read_site_state(row: &Row) -> Result<SiteState, DesiredError> {

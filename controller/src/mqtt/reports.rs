@@ -64,6 +64,13 @@ pub(super) async fn take(
         }
         UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, now, effects).await,
         UpMessage::Event(event) => take_event(connection, memory, said, event, now, effects).await,
+        UpMessage::RouterWrites(_)
+        | UpMessage::CommandResult(_)
+        | UpMessage::ForeignRows(_)
+        | UpMessage::HeldPlan(_) => {
+            tracing::warn!(site.id = %site, "a site says what this release does not take in");
+            Ok(())
+        }
         UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::{Packet, Publish};
+use sqlx::AssertSqlSafe;
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     self, AppliedV1, ByeV1, CursorV1, DownMessage, EventKind, EventV1, FailureKind, HelloV1, Lane,
-    LineFailureV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1, UsageBatchV1,
+    LineFailureV1, LineV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1, UsageBatchV1,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -181,6 +182,7 @@ fn usage_of(line: &LineId, download_bytes: u64) -> UsageBatchV1 {
             download_bytes,
             is_ended: false,
             address: "10.0.0.2".into(),
+            period_started_ms: 0,
         }],
     }
 }
@@ -548,13 +550,16 @@ async fn a_site_whose_state_cannot_be_told_keeps_no_other_waiting() {
     let mut agent = link.greeted(fresh()).await;
     let mut write = link.house.controller.database.write().await.unwrap();
     // First in every order, and with a line that no message can hold.
+    let huge = LineV1 { line: "l".into(), username: "x".repeat(70_000), ..LineV1::default() };
+    let huge = serde_json::to_string(&huge).unwrap();
     for statement in [
         "INSERT INTO sites (id, name, created_at, is_online, generation) VALUES ('a', 'A', 1, 1, 1)",
         "INSERT INTO outbox (site_id, generation, queued_at) VALUES ('a', 1, 0)",
-        "INSERT INTO desired_lines (site_id, line_id, generation, router_name, service, username, password, \
-         profile_name, access) VALUES ('a', 'l', 1, 'core', 1, printf('%.70000c', 'x'), 'p', 'x', 1)",
+        &format!(
+            "INSERT INTO desired_lines (site_id, line_id, generation, line) VALUES ('a', 'l', 1, '{huge}')"
+        ),
     ] {
-        sqlx::query(statement).execute(&mut *write).await.unwrap();
+        sqlx::query(AssertSqlSafe(statement)).execute(&mut *write).await.unwrap();
     }
     write.commit().await.unwrap();
     let generation = link.pay(1_000).await;

@@ -13,9 +13,8 @@ async fn open() -> (TemporaryDirectory, Transaction) {
     write
         .execute(
             "INSERT INTO sites (id, name, created_at) VALUES ('a', 'A', 1), ('b', 'B', 1);
-             INSERT INTO desired_lines (site_id, line_id, generation, is_removed, router_name, service, username,
-                                        password, profile_name, access)
-                 VALUES ('a', 'l1', 1, 0, 'core', 1, 'u', 'p', 'x', 1), ('a', 'gone', 2, 1, 'core', 1, 'u', 'p', 'x', 1);",
+             INSERT INTO desired_lines (site_id, line_id, generation, is_removed, line)
+                 VALUES ('a', 'l1', 1, 0, '{}'), ('a', 'gone', 2, 1, '{}');",
         )
         .await
         .unwrap();
@@ -32,6 +31,7 @@ fn session(line: &str, key: &str, sampled_at: i64, download_bytes: u64) -> Sessi
         download_bytes,
         is_ended: false,
         address: "10.0.0.2".into(),
+        period_started_ms: 0,
     }
 }
 

@@ -188,6 +188,11 @@ pub fn service(service: Service) -> &'static str {
     match service {
         Service::Pppoe => "PPPoE",
         Service::Hotspot => "Hotspot",
+        Service::L2tp => "L2TP",
+        Service::Pptp => "PPTP",
+        Service::Openvpn => "OpenVPN",
+        Service::Static => "Static address",
+        Service::HotspotDevice => "Hotspot device",
     }
 }
 

@@ -46,6 +46,16 @@ codes! {
         Pppoe = 1 / "pppoe",
         /// `/ip/hotspot/user`.
         Hotspot = 2 / "hotspot",
+        /// `/ppp/secret` with service=l2tp.
+        L2tp = 3 / "l2tp",
+        /// `/ppp/secret` with service=pptp.
+        Pptp = 4 / "pptp",
+        /// `/ppp/secret` with service=ovpn.
+        Openvpn = 5 / "openvpn",
+        /// Nobody logs in: an address of the customer's own, with a `/queue/simple` and entries in address lists.
+        Static = 6 / "static",
+        /// As [`Self::Static`], behind a hotspot that lets the device pass by its MAC: `/ip/hotspot/ip-binding` besides.
+        HotspotDevice = 7 / "hotspot-device",
     }
 }
 
@@ -54,8 +64,64 @@ codes! {
     Access {
         /// May use the network until `valid_until`.
         Open = 1 / "open",
-        /// May not, whatever the time.
+        /// May not, whatever the time and whatever its plan says of suspension.
         Off = 2 / "off",
+        /// Suspended, as its plan says.
+        Suspended = 3 / "suspended",
+    }
+}
+
+codes! {
+    /// How a line is kept from full use.
+    Restraint {
+        /// It may not use the network.
+        Off = 1 / "off",
+        /// It reaches the pages on which its customer can pay, and nothing else.
+        Walled = 2 / "walled",
+        /// It goes on, slowly.
+        Throttled = 3 / "throttled",
+    }
+}
+
+codes! {
+    /// Something to do once.
+    CommandKind {
+        /// Let the held plan go that the argument names.
+        ReleaseHeld = 1 / "release held",
+        /// End the sessions of a line.
+        Kick = 2 / "kick",
+        /// Make the router anew from the store, whatever the guard would say: it was replaced or reset.
+        Rebuild = 3 / "rebuild",
+        /// Tell of the rows that somebody else made.
+        ListForeign = 4 / "list foreign rows",
+        /// Take over the row that the argument names, for the line.
+        Adopt = 5 / "adopt",
+    }
+}
+
+codes! {
+    /// Where a command stands.
+    CommandStatus {
+        /// It was begun; whether it was done is not known.
+        Executing = 1 / "executing",
+        /// It was done.
+        Succeeded = 2 / "succeeded",
+        /// It was not done; the detail says why.
+        Failed = 3 / "failed",
+        /// It came too late and was not begun.
+        Expired = 4 / "expired",
+    }
+}
+
+codes! {
+    /// What became of a write to a router.
+    WriteStatus {
+        /// The router took it.
+        Done = 1 / "done",
+        /// The router refused it.
+        Refused = 2 / "refused",
+        /// The connection was lost before the answer.
+        Unknown = 3 / "unknown",
     }
 }
 
@@ -84,6 +150,18 @@ codes! {
         StoreFull = 10 / "store full",
         /// A snapshot of the controller does not have the hash that it names; the agent keeps what it has.
         StateDiffers = 11 / "state differs",
+        /// A line used up what its quota allows.
+        QuotaReached = 12 / "quota reached",
+        /// Head office was silent for so long that lines were restrained as their plans say.
+        OfflineRuleApplied = 13 / "offline rule applied",
+        /// The clock is not trusted: nothing expires by it until it is.
+        ClockDoubted = 14 / "clock doubted",
+        /// The clock is trusted again.
+        ClockTrusted = 15 / "clock trusted",
+        /// A router was rebuilt from the store.
+        RouterRebuilt = 16 / "router rebuilt",
+        /// A row that somebody else made was taken over.
+        RowAdopted = 17 / "row adopted",
     }
 }
 

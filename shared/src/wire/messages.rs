@@ -123,6 +123,9 @@ pub struct SessionUsageV1 {
     pub is_ended: bool,
     /// The customer's address; empty when unknown.
     pub address: String,
+    /// When the period began that these bytes count towards; 0 where the line has no quota. A session that crosses into
+    /// another period is told in parts, each with a name of its own, so that no part counts towards two.
+    pub period_started_ms: i64,
 }
 
 body! { 0x0005,
@@ -149,8 +152,35 @@ body! { 0x0006,
     }
 }
 
+/// How a line is kept from full use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestraintV1 {
+    /// A [`Restraint`](super::Restraint) code.
+    pub how: u16,
+    /// Name of the [`ProfileV1`] that slows it down or walls it in; empty where it is off.
+    pub profile: String,
+}
+
+/// What a line may move in one period, and what comes after.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaV1 {
+    /// When the period begins; it lasts until the next one of the line begins.
+    pub from_ms: i64,
+    /// What may be moved in it, upload and download together, with all that was topped up.
+    pub bytes: u64,
+}
+
+/// What happens to a line while head office cannot be heard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfflineRuleV1 {
+    /// For how long nothing happens, in hours.
+    pub after_hours: u32,
+    /// What happens then, until head office is heard again.
+    pub then: RestraintV1,
+}
+
 /// What a line may use, and until when. Equal on both ends, hashed into [`StateHash`](crate::state_hash::StateHash).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineV1 {
     /// Line id.
     pub line: String,
@@ -158,20 +188,33 @@ pub struct LineV1 {
     pub router: String,
     /// A [`Service`](super::Service) code.
     pub service: u16,
-    /// Name of the secret or hotspot user on the router.
+    /// Name of the secret or hotspot user on the router; of the queue where nobody logs in.
     pub username: String,
-    /// Its password.
+    /// Its password. Empty: the one in the row stays, because nobody at head office knows it.
     pub password: String,
     /// Name of a [`ProfileV1`].
     pub profile: String,
     /// An [`Access`](super::Access) code.
     pub access: u16,
-    /// The instant from which the line is off, in milliseconds since 1970; `None` for no end.
+    /// The instant from which the line is suspended, in milliseconds since 1970; `None` for no end.
     pub valid_until_ms: Option<i64>,
+    /// What being suspended means for it.
+    pub suspension: RestraintV1,
+    /// The only device that may use it: a MAC address in capitals, or for tunnels the address that is dialled from.
+    /// Empty: any.
+    pub caller_id: String,
+    /// Its own address. Empty: one of the profile's pool. Never empty where nobody logs in.
+    pub address: String,
+    /// By `from_ms`, oldest first: the running period, and those that were bought ahead. Empty: no quota.
+    pub quotas: Vec<QuotaV1>,
+    /// What comes after the quota.
+    pub after_quota: RestraintV1,
+    /// `None`: the line is kept as it is.
+    pub offline: Option<OfflineRuleV1>,
 }
 
 impl fmt::Debug for LineV1 {
-    /// Without the password and the customer's user name.
+    /// Without the password, the customer's user name, device and address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LineV1")
             .field("line", &self.line)
@@ -180,12 +223,16 @@ impl fmt::Debug for LineV1 {
             .field("profile", &self.profile)
             .field("access", &self.access)
             .field("valid_until_ms", &self.valid_until_ms)
+            .field("suspension", &self.suspension)
+            .field("quotas", &self.quotas)
+            .field("after_quota", &self.after_quota)
+            .field("offline", &self.offline)
             .finish_non_exhaustive()
     }
 }
 
 /// A speed profile that lines refer to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProfileV1 {
     /// Name on the router; unique within its service at a site.
     pub name: String,
@@ -199,6 +246,22 @@ pub struct ProfileV1 {
     pub download_burst_bits_per_second: u64,
     /// Short-term speed from the customer; 0 for no burst.
     pub upload_burst_bits_per_second: u64,
+    /// The average to the customer above which a burst ends; 0: the rate.
+    pub download_threshold_bits_per_second: u64,
+    /// The average from the customer above which a burst ends; 0: the rate.
+    pub upload_threshold_bits_per_second: u64,
+    /// Over how many seconds that average is taken; 0: the agent's default.
+    pub burst_seconds: u32,
+    /// From 1, served first, to 8; 0: the router's default, which is 8.
+    pub priority: u16,
+    /// How many devices may be logged in at once under one name; 0: the router's default.
+    pub shared_users: u32,
+    /// Pool on the router that clients get addresses from; empty: as the router's own default profile has it.
+    pub pool: String,
+    /// The router's own address towards the client; PPP only. Empty: as the router's own default profile has it.
+    pub local_address: String,
+    /// Address list on the router that clients are in while they use this profile; empty: none.
+    pub address_list: String,
 }
 
 body! { 0x0101,
@@ -251,4 +314,157 @@ body! { 0x0103,
         /// The controller's clock when it said so.
         controller_clock_ms: i64,
     }
+}
+
+body! { 0x0007,
+    /// What the agent wrote to routers, in the order in which it did: the API log.
+    RouterWritesV1 {
+        /// At least one.
+        writes: Vec<RouterWriteV1>,
+    }
+}
+
+/// One write to a router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterWriteV1 {
+    /// When it was answered, by the agent's clock.
+    pub at_ms: i64,
+    /// Router name in the agent's configuration.
+    pub router: String,
+    /// The command, such as `/ppp/secret/set`.
+    pub operation: String,
+    /// Its parameters as `name=value`, secrets as `***`; at most 500 bytes.
+    pub parameters: String,
+    /// Line id, where it concerns one.
+    pub line: Option<String>,
+    /// A [`WriteStatus`](super::WriteStatus) code.
+    pub status: u16,
+    /// The router's words where it refused; at most 200 bytes.
+    pub detail: String,
+}
+
+body! { 0x0008,
+    /// What became of a [`CommandV1`]. Told again with each hello until the controller commands it no more.
+    CommandResultV1 {
+        /// Which.
+        id: String,
+        /// A [`CommandStatus`](super::CommandStatus) code.
+        status: u16,
+        /// When, by the agent's clock.
+        at_ms: i64,
+        /// For a person; at most 200 bytes, without secrets.
+        detail: String,
+    }
+}
+
+body! { 0x0009,
+    /// Rows of a router that somebody else made and that could be taken over as lines, as a
+    /// [`CommandKind::ListForeign`](super::CommandKind::ListForeign) asked.
+    ForeignRowsV1 {
+        /// The command that asked.
+        command: String,
+        /// From 0.
+        chunk: u16,
+        /// How many there are.
+        chunks: u16,
+        /// Router name in the agent's configuration.
+        router: String,
+        /// Rows of this chunk.
+        rows: Vec<ForeignRowV1>,
+    }
+}
+
+/// A secret or hotspot user without our mark.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignRowV1 {
+    /// A [`Service`](super::Service) code.
+    pub service: u16,
+    /// Name on the router.
+    pub username: String,
+    /// What somebody wrote beside it; at most 200 bytes.
+    pub comment: String,
+    /// Name of its profile.
+    pub profile: String,
+    /// The profile's rate limit in the router's words, upload first.
+    pub rate_limit: String,
+    /// Whether it may not log in.
+    pub is_disabled: bool,
+    /// Whether somebody is logged in under it now.
+    pub is_online: bool,
+    /// Its own address, if any.
+    pub address: String,
+    /// The only device that may use it, if any.
+    pub caller_id: String,
+}
+
+impl fmt::Debug for ForeignRowV1 {
+    /// Without whatever names a person.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ForeignRowV1")
+            .field("service", &self.service)
+            .field("profile", &self.profile)
+            .field("is_disabled", &self.is_disabled)
+            .finish_non_exhaustive()
+    }
+}
+
+body! { 0x000A,
+    /// How many lines of a router lose access as soon as a person lets them, and which plan that is.
+    HeldPlanV1 {
+        /// Router name in the agent's configuration.
+        router: String,
+        /// Names exactly the lines that are held; a release must name it too. Empty: nothing is held any more.
+        digest: String,
+        /// How many lines are held.
+        lines_total: u32,
+        /// How many lines of the router work.
+        lines_working: u32,
+        /// The first of them, at most as many as fit an envelope.
+        lines: Vec<String>,
+        /// When, by the agent's clock.
+        at_ms: i64,
+    }
+}
+
+body! { 0x0104,
+    /// Something to do once that is not state.
+    CommandV1 {
+        /// Random; the agent does each at most once.
+        id: String,
+        /// A [`CommandKind`](super::CommandKind) code.
+        kind: u16,
+        /// Not to be begun after this instant, in milliseconds since 1970.
+        not_after_ms: i64,
+        /// Router name in the agent's configuration, where it concerns one.
+        router: String,
+        /// Line id, where it concerns one.
+        line: String,
+        /// What the kind says: the digest of a held plan, the name of a foreign row.
+        argument: String,
+        /// A [`Service`](super::Service) code, where the kind takes one; 0 otherwise.
+        service: u16,
+    }
+}
+
+body! { 0x0105,
+    /// What lines had moved in their running period before the agent's store began, or at another site. The agent adds
+    /// what it counts itself. Sent after the hello of a store that the controller does not know yet, and with a line that
+    /// comes from elsewhere.
+    UsageBeforeV1 {
+        /// The life of the agent's store that these exclude.
+        store_epoch: u32,
+        /// Lines with a quota that moved anything before.
+        lines: Vec<LineUsageBeforeV1>,
+    }
+}
+
+/// See [`UsageBeforeV1`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineUsageBeforeV1 {
+    /// Line id.
+    pub line: String,
+    /// Which period.
+    pub period_started_ms: i64,
+    /// Upload and download together.
+    pub bytes: u64,
 }

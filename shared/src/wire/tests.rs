@@ -15,6 +15,15 @@ fn line() -> LineV1 {
         profile: "home-10".into(),
         access: Access::Open.code(),
         valid_until_ms: Some(1_790_000_000_000),
+        suspension: RestraintV1 { how: Restraint::Walled.code(), profile: "walled".into() },
+        caller_id: "02:00:00:00:00:07".into(),
+        address: "10.0.0.2".into(),
+        quotas: vec![QuotaV1 { from_ms: 1_780_000_000_000, bytes: 50_000_000_000 }],
+        after_quota: RestraintV1 { how: Restraint::Throttled.code(), profile: "slow".into() },
+        offline: Some(OfflineRuleV1 {
+            after_hours: 72,
+            then: RestraintV1 { how: Restraint::Off.code(), profile: String::new() },
+        }),
     }
 }
 
@@ -25,8 +34,43 @@ fn profile() -> ProfileV1 {
         download_bits_per_second: 10_000_000,
         upload_bits_per_second: 5_000_000,
         download_burst_bits_per_second: 0,
-        upload_burst_bits_per_second: 0,
+        upload_burst_bits_per_second: 8_000_000,
+        download_threshold_bits_per_second: 0,
+        upload_threshold_bits_per_second: 4_000_000,
+        burst_seconds: 16,
+        priority: 8,
+        shared_users: 2,
+        pool: "clients".into(),
+        local_address: "10.0.0.1".into(),
+        address_list: "tawi-walled".into(),
     }
+}
+
+fn write() -> RouterWriteV1 {
+    RouterWriteV1 {
+        at_ms: 1,
+        router: "core".into(),
+        operation: "/ppp/secret/set".into(),
+        parameters: ".id=*1 password=***".into(),
+        line: Some("0a1b2c".into()),
+        status: WriteStatus::Done.code(),
+        detail: String::new(),
+    }
+}
+
+fn foreign_rows() -> ForeignRowsV1 {
+    let row = ForeignRowV1 {
+        service: Service::Hotspot.code(),
+        username: "plot 7".into(),
+        comment: "roof".into(),
+        profile: "old-10M".into(),
+        rate_limit: "5M/10M".into(),
+        is_disabled: false,
+        is_online: true,
+        address: "10.0.0.2".into(),
+        caller_id: "02:00:00:00:00:07".into(),
+    };
+    ForeignRowsV1 { command: "c0ffee".into(), chunk: 0, chunks: 1, router: "core".into(), rows: vec![row] }
 }
 
 /// Compares with the frozen file. A missing file is an error: a new message is frozen on purpose, by running once
@@ -89,6 +133,7 @@ fn released_messages_never_change() {
         download_bytes: u64::MAX,
         is_ended: true,
         address: "10.0.0.2".into(),
+        period_started_ms: 4,
     };
     check("usage-batch-v1", &UsageBatchV1 { sessions: vec![session] });
     check(
@@ -102,6 +147,36 @@ fn released_messages_never_change() {
         },
     );
     check("bye-v1", &ByeV1 { connection_epoch: 2 });
+    check("router-writes-v1", &RouterWritesV1 { writes: vec![write()] });
+    check("foreign-rows-v1", &foreign_rows());
+    let result = CommandResultV1 {
+        id: "c0ffee".into(),
+        status: CommandStatus::Failed.code(),
+        at_ms: 8,
+        detail: "no such row".into(),
+    };
+    check("command-result-v1", &result);
+    let held = HeldPlanV1 {
+        router: "core".into(),
+        digest: "12ab".into(),
+        lines_total: 40,
+        lines_working: 100,
+        lines: vec!["0a1b2c".into()],
+        at_ms: 9,
+    };
+    check("held-plan-v1", &held);
+    let command = CommandV1 {
+        id: "c0ffee".into(),
+        kind: CommandKind::Adopt.code(),
+        not_after_ms: 1_790_000_000_000,
+        router: "core".into(),
+        line: "0a1b2c".into(),
+        argument: "007".into(),
+        service: Service::Pppoe.code(),
+    };
+    check("command-v1", &command);
+    let before = LineUsageBeforeV1 { line: "0a1b2c".into(), period_started_ms: 3, bytes: 1 << 40 };
+    check("usage-before-v1", &UsageBeforeV1 { store_epoch: 7, lines: vec![before] });
     check(
         "state-snapshot-v1",
         &StateSnapshotV1 {

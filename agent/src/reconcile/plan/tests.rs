@@ -19,6 +19,7 @@ fn line(id: &str) -> LineV1 {
         profile: "home".into(),
         access: Access::Open.code(),
         valid_until_ms: Some(NOW + 1),
+        ..LineV1::default()
     }
 }
 
@@ -38,6 +39,7 @@ fn profile(name: &str, download: u64) -> ProfileV1 {
         upload_bits_per_second: 5_000_000,
         download_burst_bits_per_second: 0,
         upload_burst_bits_per_second: 0,
+        ..ProfileV1::default()
     }
 }
 

@@ -148,6 +148,7 @@ fn open(session: &str, started_second: i64, upload: u64) -> SessionUsageV1 {
         download_bytes: 0,
         is_ended: false,
         address: String::new(),
+        period_started_ms: 0,
     }
 }
 
