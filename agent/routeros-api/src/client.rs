@@ -15,8 +15,9 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use crate::command::Command;
-use crate::connection::{Channel, Driver, ROWS_HELD, Request, Shared, log_in};
+use crate::connection::{Channel, Driver, Request, Shared, log_in};
 use crate::error::{Error, Lost, Operation};
+use crate::held::{self, Allowance, RowReceiver};
 use crate::options::{Options, Transport};
 use crate::sentence::Row;
 use crate::tls;
@@ -108,7 +109,11 @@ impl Client {
         let places = options.in_flight.max(1);
         let (requests, queue) = mpsc::channel(places);
         let (lost_sender, lost) = watch::channel(None);
-        let shared = Arc::new(Shared { attention: Notify::new(), is_closing: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            attention: Notify::new(),
+            is_closing: AtomicBool::new(false),
+            allowance: Arc::new(Allowance::new(options.held_bytes)),
+        });
         let driver = Driver::new(stream, decoder, options, queue, Arc::clone(&shared), lost_sender);
         tokio::spawn(driver.run());
         let in_flight = Arc::new(Semaphore::new(places));
@@ -138,9 +143,11 @@ impl Client {
 
     /// Runs a command whose rows are taken one by one.
     ///
-    /// At most 256 rows are held for the caller. Beyond that nothing is read from the router, which holds
-    /// the rest, until rows are taken or [`crate::Deadlines::row_taken`] passes. So do not wait for
-    /// another command's answer between two rows: take the rows first, or run the other from another task.
+    /// Rows that are not taken are held, [`Options::held_bytes`] of them over all commands in flight; so far
+    /// nobody waits for a slow caller. Beyond that nothing is read from the router, which holds the rest, until
+    /// rows are taken; if none of this command's are for [`crate::Deadlines::row_taken`] while they are the most,
+    /// it is cancelled. So do not wait for another command's answer between two rows of a large print: take the
+    /// rows first, or run the other from another task.
     ///
     /// # Errors
     /// [`Error::Closed`] and [`Error::InvalidCommand`]; others come from the stream.
@@ -177,6 +184,13 @@ impl Client {
         }
     }
 
+    /// Memory that rows of commands in flight take until somebody takes *them*, in bytes. At most
+    /// [`Options::held_bytes`] and one row.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.handle.shared.allowance.held_bytes()
+    }
+
     /// Whether the connection is over.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -187,7 +201,7 @@ impl Client {
         check(&command, self.handle.limits).map_err(Error::InvalidCommand)?;
         let places = if overflow.is_some() { &self.handle.listens } else { &self.handle.in_flight };
         let place = Arc::clone(places).acquire_owned().await.map_err(|_| self.never_sent())?;
-        let (row_sender, rows) = mpsc::channel(ROWS_HELD);
+        let (row_sender, rows) = held::rows(&self.handle.shared.allowance, overflow.is_some());
         let (completion_sender, completion) = oneshot::channel();
         let is_read = command.is_read();
         let channel = Channel { rows: row_sender, completion: completion_sender, overflow };
@@ -245,7 +259,7 @@ fn check(command: &Command, limits: Limits) -> Result<(), WireError> {
 pub struct RowStream {
     client: Client,
     is_read: bool,
-    rows: mpsc::Receiver<Row>,
+    rows: RowReceiver,
     completion: oneshot::Receiver<Result<Option<Bytes>, Error>>,
     is_over: bool,
     ret: Option<Bytes>,
@@ -344,7 +358,7 @@ impl Listen {
     fn has_overflowed(&mut self) -> bool {
         let has_overflowed = self.overflow.swap(false, Ordering::AcqRel);
         if has_overflowed {
-            while self.rows.rows.try_recv().is_ok() {}
+            self.rows.rows.discard();
         }
         has_overflowed
     }

@@ -5,10 +5,10 @@
 //!  RowStream ◄──rows (bounded)─── Driver ◄─sentences── stream
 //! ```
 //!
-//! It reads and writes at once, so that a router that waits for us to read never waits for ever. When the
-//! rows of a command are not taken it stops reading, which is back-pressure all the way to the router;
-//! after a deadline it cancels that command instead, so that one sleeper cannot stop the others. It
-//! refuses to reconnect: a lost connection is the caller's to judge.
+//! It reads and writes at once, so that a router that waits for us to read never waits for ever. Rows that are
+//! not taken are held until the allowance of [`crate::held`] is used up; then it stops reading, which is
+//! back-pressure all the way to the router; after a deadline it cancels the command that holds most, so that
+//! one sleeper cannot stop the others. It refuses to reconnect: a lost connection is the caller's to judge.
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::command::Command;
 use crate::error::{Error, LoginError, Lost, Operation, ProtocolError};
+use crate::held::{Allowance, RowSender, Sent};
 use crate::options::{Deadlines, Options};
 use crate::sentence::Row;
 use crate::session::login::{Login, Step};
@@ -32,14 +33,12 @@ use crate::wire::{Decoder, Sentence, encode_sentence};
 const READ_BYTES: usize = 16 * 1024;
 /// New commands wait while this much is still to be written.
 const UNWRITTEN_BYTES: usize = 256 * 1024;
-/// Rows of one command held for its caller before reading stops: about 64 KiB of full rows.
-pub(crate) const ROWS_HELD: usize = 256;
 /// For saying goodbye to a peer that may not listen.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Where the answer of a command goes.
 pub(crate) struct Channel {
-    pub(crate) rows: mpsc::Sender<Row>,
+    pub(crate) rows: RowSender,
     pub(crate) completion: oneshot::Sender<Result<Option<Bytes>, Error>>,
     /// Set when a row had to be dropped. Only listens have one: theirs is the one kind of row that a
     /// full print makes good.
@@ -59,6 +58,8 @@ pub(crate) struct Shared {
     /// Wakes the driver to look for abandoned commands and for `is_closing`.
     pub(crate) attention: Notify,
     pub(crate) is_closing: AtomicBool,
+    /// What untaken rows may cost.
+    pub(crate) allowance: Arc<Allowance>,
 }
 
 /// Whoever waits for a tag.
@@ -78,21 +79,13 @@ impl Waiter {
     }
 }
 
-/// A row that nobody takes; nothing is read until it is gone.
-struct Stalled {
-    tag: Tag,
-    row: Row,
-    rows: mpsc::Sender<Row>,
-    since: Instant,
-}
-
 enum Wake {
     Read(io::Result<usize>),
     Wrote(io::Result<usize>),
     Request(Option<Request>),
     Attention,
-    /// The stalled row's channel has room, or its reader is gone.
-    Room(bool),
+    /// Rows were taken: there is room to read on.
+    Room,
     Deadline,
 }
 
@@ -109,7 +102,8 @@ pub(crate) struct Driver<S> {
     shared: Arc<Shared>,
     /// The tag given out last; counted up in 64 bits and never used again.
     last_tag: Tag,
-    stalled: Option<Stalled>,
+    /// Whether reading has stopped because the rows that wait have used up their allowance.
+    is_stalled: bool,
     deadlines: Deadlines,
     keepalive: Option<Duration>,
     heard_at: Instant,
@@ -138,7 +132,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             requests,
             shared,
             last_tag: 0,
-            stalled: None,
+            is_stalled: false,
             deadlines: options.deadlines,
             keepalive: options.keepalive,
             heard_at: Instant::now(),
@@ -161,16 +155,19 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         self.end(lost).await;
     }
 
-    /// Applies every whole sentence read so far, until a row finds no room.
+    /// Applies every whole sentence read so far, until the rows that wait are too many.
     fn digest(&mut self) -> Result<(), Lost> {
-        while self.stalled.is_none() {
+        loop {
+            self.is_stalled = self.shared.allowance.is_full();
+            if self.is_stalled {
+                return Ok(());
+            }
             match self.decoder.poll() {
                 Ok(Some(sentence)) => self.apply(sentence)?,
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(error) => return Err(Lost::Protocol(error.into())),
             }
         }
-        Ok(())
     }
 
     fn apply(&mut self, sentence: Sentence) -> Result<(), Lost> {
@@ -191,16 +188,12 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         let Some(channel) = self.session.waiter(tag).and_then(|waiter| waiter.channel.as_ref()) else {
             return Ok(());
         };
-        match channel.rows.try_send(row) {
-            Ok(()) => Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => self.cancel(tag),
-            Err(mpsc::error::TrySendError::Full(row)) => {
-                match &channel.overflow {
-                    Some(overflow) => overflow.store(true, Ordering::Release),
-                    None => {
-                        let rows = channel.rows.clone();
-                        self.stalled = Some(Stalled { tag, row, rows, since: Instant::now() });
-                    }
+        match channel.rows.send(row) {
+            Sent::Held => Ok(()),
+            Sent::Unwanted => self.cancel(tag),
+            Sent::NoRoom => {
+                if let Some(overflow) = &channel.overflow {
+                    overflow.store(true, Ordering::Release);
                 }
                 Ok(())
             }
@@ -211,13 +204,13 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         let deadline = self.next_deadline();
         let unwritten = self.unwritten.get(self.written..).unwrap_or_default();
         let is_write_due = !unwritten.is_empty() || self.is_flush_due;
-        let is_stalled = self.stalled.is_some();
+        let is_stalled = self.is_stalled;
         tokio::select! {
             read = self.reader.read(&mut self.read_buffer), if !is_stalled => Wake::Read(read),
             wrote = write_some(&mut self.writer, unwritten), if is_write_due => Wake::Wrote(wrote),
             request = self.requests.recv(), if unwritten.len() < UNWRITTEN_BYTES => Wake::Request(request),
             () = self.shared.attention.notified() => Wake::Attention,
-            has_room = room(self.stalled.as_ref()), if is_stalled => Wake::Room(has_room),
+            () = self.shared.allowance.room(), if is_stalled => Wake::Room,
             () = until(deadline) => Wake::Deadline,
         }
     }
@@ -239,7 +232,10 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             // The last handle is gone, and with it everyone who could be waiting.
             Wake::Request(None) => Err(Lost::ClosedHere),
             Wake::Attention => self.look_around(),
-            Wake::Room(has_room) => self.resume(has_room),
+            Wake::Room => {
+                self.end_stall();
+                Ok(())
+            }
             Wake::Deadline => self.on_deadline(),
         }
     }
@@ -290,8 +286,9 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
     }
 
     fn cancel(&mut self, tag: Tag) -> Result<(), Lost> {
-        if self.stalled.as_ref().is_some_and(|stalled| stalled.tag == tag) {
-            self.end_stall();
+        if let Some(waiter) = self.session.waiter_mut(tag) {
+            // Nobody takes its rows any more, so they must not stand in the way of reading on to its `!done`.
+            waiter.channel = None;
         }
         let cancel_tag = self.next_tag();
         match self.session.cancel(tag, cancel_tag, now()) {
@@ -300,22 +297,27 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         }
     }
 
-    fn resume(&mut self, has_room: bool) -> Result<(), Lost> {
-        let Some(stalled) = self.end_stall() else { return Ok(()) };
-        if has_room { self.deliver(stalled.tag, stalled.row) } else { self.cancel(stalled.tag) }
-    }
-
     /// Nothing was read during a stall, so nobody's silence counts.
-    fn end_stall(&mut self) -> Option<Stalled> {
+    fn end_stall(&mut self) {
         let now = Instant::now();
         self.session.forgive_silence(now.into_std());
         self.heard_at = now;
-        self.stalled.take()
+        self.is_stalled = false;
+    }
+
+    /// The command whose rows take up most of the allowance, and since when none of them was taken.
+    fn slowest_taker(&self) -> Option<(Tag, Instant)> {
+        let waiting = self.session.waiters().filter_map(|(tag, waiter)| {
+            let channel = waiter.channel.as_ref().filter(|channel| channel.overflow.is_none())?;
+            let (bytes, since) = channel.rows.waiting();
+            Some((bytes, tag, since))
+        });
+        waiting.max_by_key(|(bytes, ..)| *bytes).map(|(_, tag, since)| (tag, since))
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        if let Some(stalled) = &self.stalled {
-            return Some(stalled.since + self.deadlines.row_taken);
+        if self.is_stalled {
+            return self.slowest_taker().map(|(_, since)| since + self.deadlines.row_taken);
         }
         let silence = self.session.next_deadline().map(Instant::from_std);
         // While an answer is due its own deadline watches the connection.
@@ -324,16 +326,8 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
 
     fn on_deadline(&mut self) -> Result<(), Lost> {
         let now = Instant::now();
-        if let Some(stalled) = &self.stalled {
-            let tag = stalled.tag;
-            if stalled.since + self.deadlines.row_taken <= now {
-                if let Some(channel) = self.session.waiter_mut(tag).and_then(|waiter| waiter.channel.take()) {
-                    let after = self.deadlines.row_taken;
-                    let _ = channel.completion.send(Err(Error::SlowConsumer { after }));
-                }
-                return self.cancel(tag);
-            }
-            return Ok(());
+        if self.is_stalled {
+            return self.give_up_slowest(now);
         }
         if let Some(lost) = self.session.overdue(now.into_std()) {
             return Err(lost);
@@ -348,6 +342,20 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Cancels the command whose rows are in everybody's way, if it has had its time.
+    fn give_up_slowest(&mut self, now: Instant) -> Result<(), Lost> {
+        let after = self.deadlines.row_taken;
+        let Some((tag, _)) = self.slowest_taker().filter(|(_, since)| *since + after <= now) else {
+            return Ok(());
+        };
+        if let Some(channel) = self.session.waiter_mut(tag).and_then(|waiter| waiter.channel.take()) {
+            // With its end of the rows goes their claim on the allowance.
+            let _ = channel.completion.send(Err(Error::SlowConsumer { after }));
+        }
+        self.end_stall();
+        self.cancel(tag)
     }
 
     async fn end(mut self, lost: Lost) {
@@ -377,13 +385,6 @@ async fn write_some<W: AsyncWrite + Unpin>(writer: &mut W, bytes: &[u8]) -> io::
     match writer.write(bytes).await? {
         0 => Err(io::ErrorKind::WriteZero.into()),
         count => Ok(count),
-    }
-}
-
-async fn room(stalled: Option<&Stalled>) -> bool {
-    match stalled {
-        Some(stalled) => stalled.rows.reserve().await.is_ok(),
-        None => std::future::pending().await,
     }
 }
 

@@ -8,7 +8,7 @@
 //!   menu      typed rows and drafts                     PppSecret, HotspotUser, Interface …
 //!     │
 //!   client    the handle: run, rows, listen             cheap to clone, closes with its last clone
-//!     │ bounded channels
+//!     │ held: rows that wait, within an allowance
 //!   connection  the task that owns the stream           deadlines, back-pressure, keepalive
 //!     │
 //!   session   pure: login, tags, draining, the end      what happened to *this* command?
@@ -61,6 +61,7 @@ mod client;
 mod command;
 mod connection;
 mod error;
+mod held;
 pub mod menu;
 mod options;
 mod sentence;

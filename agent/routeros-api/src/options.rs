@@ -25,11 +25,14 @@ const LOGIN: Duration = Duration::from_secs(10);
 const COMMAND_IDLE: Duration = Duration::from_secs(30);
 /// A cancel is answered at once unless the router hangs.
 const CANCEL_DRAIN: Duration = Duration::from_secs(5);
-/// While rows of one command wait to be taken, nothing else is read; others must not starve for long.
+/// While the rows that wait have used up their allowance nothing is read; others must not starve for long.
 const ROW_TAKEN: Duration = Duration::from_secs(10);
 /// Deep enough to hide the round trip, shallow enough that a weak router answers the last within the
 /// idle deadline.
 const IN_FLIGHT: usize = 16;
+/// Some two thousand rows of a few properties: more than a caller falls behind while it does something with each,
+/// little on a device of 64 MB.
+const HELD_BYTES: usize = 1024 * 1024;
 /// One per menu that is watched, with room to spare.
 const LISTENS: usize = 8;
 
@@ -94,6 +97,9 @@ pub struct Options {
     pub limits: Limits,
     /// How long to wait for what.
     pub deadlines: Deadlines,
+    /// Memory for rows that were read and are not yet taken, over all commands in flight. Beyond it nothing is
+    /// read until some are. Default 1 MiB.
+    pub held_bytes: usize,
     /// Commands sent and not yet answered; more wait their turn. At least 1. Default 16.
     pub in_flight: usize,
     /// Listens at a time; more wait their turn. At least 1. Default 8.
@@ -121,6 +127,7 @@ impl Options {
             legacy_login: false,
             limits: Limits::default(),
             deadlines: Deadlines::default(),
+            held_bytes: HELD_BYTES,
             in_flight: IN_FLIGHT,
             listens: LISTENS,
             keepalive: None,

@@ -58,6 +58,10 @@ impl Row {
         matches!(self.get(".dead").as_deref(), Some(b"true" | b"yes"))
     }
 
+    pub(crate) fn words(&self) -> &[Bytes] {
+        &self.0.0
+    }
+
     /// Every property in the order sent, repeats included.
     pub fn properties(&self) -> impl Iterator<Item = (Bytes, Bytes)> + '_ {
         self.0.attributes()

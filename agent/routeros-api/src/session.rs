@@ -159,13 +159,17 @@ impl<S> Session<S> {
         }
     }
 
+    /// Everybody who waits for a command in flight.
+    pub(crate) fn waiters(&self) -> impl Iterator<Item = (Tag, &S)> {
+        self.tags.iter().filter_map(|(tag, state)| match state {
+            State::InFlight(in_flight) => Some((*tag, &in_flight.waiter)),
+            State::Draining { .. } => None,
+        })
+    }
+
     /// Commands in flight whose waiter is such.
     pub(crate) fn tags_where(&self, is_such: impl Fn(&S) -> bool) -> Vec<Tag> {
-        let in_flight = self.tags.iter().filter_map(|(tag, state)| match state {
-            State::InFlight(in_flight) => is_such(&in_flight.waiter).then_some(*tag),
-            State::Draining { .. } => None,
-        });
-        in_flight.collect()
+        self.waiters().filter(|(_, waiter)| is_such(waiter)).map(|(tag, _)| tag).collect()
     }
 
     pub(crate) fn waiter_mut(&mut self, tag: Tag) -> Option<&mut S> {

@@ -3,12 +3,14 @@
 //! Tests run on paused time: when everybody waits, the clock jumps to the next deadline, so a deadlock
 //! shows as a timeout at once and no test sleeps.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use routeros_api::wire::{Decoder, Limits, Sentence, encode_sentence};
 use routeros_api::{Client, Options, Secret, Transport};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::io::{AsyncRead as _, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::timeout;
 
 /// Longer than any deadline of the client, so that the client's own comes first.
@@ -42,6 +44,17 @@ impl Router {
                 Ok(count) => self.decoder.feed(&buffer[..count]),
             }
         }
+    }
+
+    /// A sentence that has already come, if one has.
+    pub(crate) fn heard_by_now(&mut self) -> Option<Sentence> {
+        let mut buffer = [0; 1024];
+        let mut space = ReadBuf::new(&mut buffer);
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(Ok(())) = Pin::new(&mut self.stream).poll_read(&mut context, &mut space) {
+            self.decoder.feed(space.filled());
+        }
+        self.decoder.poll().unwrap()
     }
 
     /// The next sentence's tag, after checking its other words.
