@@ -12,9 +12,9 @@ use std::fmt;
 
 use bytes::Bytes;
 
-pub use date::{DateTime, parse_date_time};
-pub use duration::{parse_duration, parse_timeout, print_duration};
-pub use rate::{Burst, RateLimit, parse_rate, print_rate};
+pub use date::{DateDialect, DateTime, LogTime, parse_date_time, parse_log_time};
+pub use duration::{parse_duration, parse_timeout, print_duration, print_duration_as_clock, print_timeout};
+pub use rate::{Burst, RateLimit, parse_rate, parse_rate_pair, print_rate, print_rate_pair};
 
 /// A value that is not of the kind expected. It does not repeat the value, which may be a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -144,6 +144,12 @@ pub fn print_bool(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
+/// `true` or `false`, as rows show flags: what a query has to compare with.
+#[must_use]
+pub fn print_flag(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
 /// Decimal digits only, up to `u64::MAX`.
 ///
 /// # Errors
@@ -174,6 +180,12 @@ pub fn parse_pair(value: &[u8]) -> Result<UpDown<u64>, ValueError> {
     })
 }
 
+/// Prints `upload/download` in whole numbers. What [`parse_pair`] reads back.
+#[must_use]
+pub fn print_pair(pair: UpDown<u64>) -> String {
+    pair.to_string()
+}
+
 /// Splits at the only `/`.
 fn split_pair(value: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut halves = value.split(|byte| *byte == b'/');
@@ -183,6 +195,8 @@ fn split_pair(value: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -205,6 +219,10 @@ mod tests {
             [("true", Ok(true)), ("yes", Ok(true)), ("false", Ok(false)), ("no", Ok(false))]
         {
             assert_eq!(parse_bool(text.as_bytes()), expected);
+        }
+        for value in [true, false] {
+            assert_eq!(parse_bool(print_bool(value).as_bytes()), Ok(value));
+            assert_eq!(parse_bool(print_flag(value).as_bytes()), Ok(value));
         }
         for text in ["", "default", "require", "True", "1"] {
             assert!(parse_bool(text.as_bytes()).is_err(), "{text}");
@@ -237,5 +255,21 @@ mod tests {
         let secret = Secret::new("hunter2");
         assert_eq!(format!("{secret:?} {:#?}", Some(&secret)), "[redacted] Some(\n    [redacted],\n)");
         assert_eq!(secret.expose(), b"hunter2");
+    }
+
+    proptest! {
+        #[test]
+        fn printed_numbers_pairs_and_ids_read_back_the_same(upload in any::<u64>(), download in any::<u64>()) {
+            prop_assert_eq!(parse_number(upload.to_string().as_bytes()), Ok(upload));
+            let pair = UpDown { upload, download };
+            prop_assert_eq!(parse_pair(print_pair(pair).as_bytes()), Ok(pair));
+            let id = RouterId::parse(format!("*{upload:X}")).unwrap();
+            prop_assert_eq!(RouterId::parse(id.to_string()).unwrap().number(), upload);
+        }
+
+        #[test]
+        fn no_bytes_make_the_plain_parsers_panic(value in prop::collection::vec(any::<u8>(), 0..24)) {
+            let _ = (parse_bool(&value), parse_number(&value), parse_pair(&value), RouterId::parse(value));
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! topics `ppp` and `account`.
 
 use crate::command::Query;
-use crate::value::RouterId;
+use crate::value::{DateTime, RouterId, parse_log_time};
 
 row! {
     /// One line.
@@ -21,6 +21,12 @@ impl LogLine {
     #[must_use]
     pub fn of_topics(topics: &str) -> Query {
         Query::equals("topics", topics)
+    }
+
+    /// When it was written, in the router's local time; `now` is that of reading it.
+    #[must_use]
+    pub fn written_at(&self, now: DateTime) -> Option<DateTime> {
+        self.time.as_deref().and_then(|time| parse_log_time(time).ok())?.resolve(now)
     }
 
     /// Whether this line came after that one. Ids start again when the router does.

@@ -1,6 +1,6 @@
 //! `/system`: who the router is, how it is, and what time it has.
 
-use crate::value::{DateTime, ValueError, parse_date_time, parse_number};
+use crate::value::{DateDialect, DateTime, ValueError, parse_date_time, parse_number};
 
 row! {
     /// What the router is made of and how busy it is.
@@ -78,6 +78,14 @@ impl Version {
         let number =
             |digits| parse_number(digits).ok().and_then(|number| u16::try_from(number).ok()).ok_or(error);
         Ok(Self { major: number(major)?, minor: number(minor)?, patch: number(patch)? })
+    }
+}
+
+impl Version {
+    /// How this release writes dates.
+    #[must_use]
+    pub fn date_dialect(self) -> DateDialect {
+        if (self.major, self.minor) < (7, 10) { DateDialect::NamedMonths } else { DateDialect::Iso }
     }
 }
 
@@ -181,7 +189,12 @@ mod tests {
         for text in ["", "7", "7.", "v7.1", "7.x", "7.1beta4.2", ".1", "99999.1"] {
             assert!(Version::parse(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(Version::parse(b"7.9.1").unwrap() < Version::parse(b"7.10").unwrap());
+        let [older, newer] = [b"7.9.1", b"7.10x"].map(|text| Version::parse(text).unwrap());
+        assert!(older < newer);
+        assert_eq!(
+            (older.date_dialect(), newer.date_dialect()),
+            (DateDialect::NamedMonths, DateDialect::Iso)
+        );
     }
 
     #[test]

@@ -103,6 +103,30 @@ pub fn print_duration(duration: Duration) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Prints a duration as the console and older releases do: `1w2d03:04:05`, `00:00:01.5`. What [`parse_duration`] reads
+/// back.
+#[must_use]
+pub fn print_duration_as_clock(duration: Duration) -> String {
+    let mut text = String::new();
+    let seconds = duration.as_secs();
+    append(&mut text, seconds / 604_800, "w");
+    append(&mut text, seconds / 86_400 % 7, "d");
+    let (hours, minutes, seconds) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
+    // Writing to a `String` cannot fail.
+    let _ = write!(text, "{hours:02}:{minutes:02}:{seconds:02}");
+    if duration.subsec_nanos() > 0 {
+        let fraction = format!("{:09}", duration.subsec_nanos());
+        let _ = write!(text, ".{}", fraction.trim_end_matches('0'));
+    }
+    text
+}
+
+/// Prints a timeout that may be off, in the word that the property takes for that: `none`, `never`, `unlimited`.
+#[must_use]
+pub fn print_timeout(timeout: Option<Duration>, off: &str) -> String {
+    timeout.map_or_else(|| off.to_owned(), print_duration)
+}
+
 fn append(text: &mut String, amount: u64, unit: &str) {
     if amount > 0 {
         // Writing to a `String` cannot fail.
@@ -227,6 +251,14 @@ mod tests {
         {
             assert_eq!(print_duration(Duration::from_millis(milliseconds)), text);
         }
+        for (milliseconds, text) in [
+            (0, "00:00:00"),
+            (788_645_000, "1w2d03:04:05"),
+            (1_500, "00:00:01.5"),
+            (86_400_000, "1d00:00:00"),
+        ] {
+            assert_eq!(print_duration_as_clock(Duration::from_millis(milliseconds)), text);
+        }
     }
 
     proptest! {
@@ -234,6 +266,13 @@ mod tests {
         fn a_printed_duration_reads_back_the_same(seconds in any::<u64>(), nanoseconds in 0_u32..1_000_000_000) {
             let duration = Duration::new(seconds, nanoseconds);
             prop_assert_eq!(parse_duration(print_duration(duration).as_bytes()), Ok(duration));
+            prop_assert_eq!(parse_duration(print_duration_as_clock(duration).as_bytes()), Ok(duration));
+        }
+
+        #[test]
+        fn a_printed_timeout_reads_back_the_same(seconds in prop::option::of(any::<u64>()), off in prop::sample::select(vec!["none", "never", "unlimited", "disabled", ""])) {
+            let timeout = seconds.map(Duration::from_secs);
+            prop_assert_eq!(parse_timeout(print_timeout(timeout, off).as_bytes()), Ok(timeout));
         }
 
         #[test]

@@ -173,6 +173,25 @@ pub fn print_rate(bits_per_second: u64) -> String {
     }
 }
 
+/// Reads `upload/download` in bits per second, as the `max-limit`, `limit-at` and `rate` of a queue: `25000000/25M`.
+///
+/// # Errors
+/// When either half is missing or no rate.
+pub fn parse_rate_pair(value: &[u8]) -> Result<UpDown<u64>, ValueError> {
+    let error = ValueError { expected: "a pair of rates (upload/download)" };
+    let (upload, download) = super::split_pair(value).ok_or(error)?;
+    Ok(UpDown {
+        upload: parse_rate(upload).map_err(|_| error)?,
+        download: parse_rate(download).map_err(|_| error)?,
+    })
+}
+
+/// Prints `upload/download` in bits per second: `25M/25M`. What [`parse_rate_pair`] reads back.
+#[must_use]
+pub fn print_rate_pair(pair: UpDown<u64>) -> String {
+    print_pair(pair).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -264,7 +283,33 @@ mod tests {
             .prop_map(|(upload, download)| UpDown { upload, download })
     }
 
+    #[test]
+    fn a_queues_limits_are_a_pair_of_rates_with_and_without_units() {
+        for text in ["25000000/5000000", "25M/5M", "25M/5000k"] {
+            assert_eq!(parse_rate_pair(text.as_bytes()), Ok(megabits(25, 5)), "{text}");
+        }
+        assert_eq!(print_rate_pair(megabits(25, 5)), "25M/5M");
+        for text in ["", "25M", "25M/", "/25M", "1/2/3", "a/b"] {
+            assert!(parse_rate_pair(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn a_printed_rate_reads_back_the_same(bits in any::<u64>()) {
+            prop_assert_eq!(parse_rate(print_rate(bits).as_bytes()), Ok(bits));
+            let pair = UpDown { upload: bits, download: bits / 3 };
+            prop_assert_eq!(parse_rate_pair(print_rate_pair(pair).as_bytes()), Ok(pair));
+        }
+
+        #[test]
+        fn no_bytes_make_the_parsers_of_rates_panic(value in prop::collection::vec(prop::sample::select(b"0123456789kMG/. s\xff".to_vec()), 0..40)) {
+            if let Ok(limit) = RateLimit::parse(&value) {
+                prop_assert_eq!(RateLimit::parse(limit.to_string().as_bytes()), Ok(limit));
+            }
+            let _ = (parse_rate(&value), parse_rate_pair(&value));
+        }
+
         #[test]
         fn a_printed_rate_limit_reads_back_the_same(
             rate in pairs(), burst in prop::option::of((pairs(), pairs(), pairs())),
