@@ -7,6 +7,8 @@
 //! ```text
 //!   menu      typed rows and drafts                     PppSecret, HotspotUser, Interface …
 //!     │
+//!   follow    listen and print, merged and resumed      what became different
+//!     │
 //!   client    the handle: run, rows, listen             cheap to clone, closes with its last clone
 //!     │ held: rows that wait, within an allowance
 //!   connection  the task that owns the stream           deadlines, back-pressure, keepalive
@@ -61,6 +63,7 @@ mod client;
 mod command;
 mod connection;
 mod error;
+mod follow;
 mod held;
 pub mod menu;
 mod options;
@@ -75,6 +78,7 @@ pub mod word;
 pub use client::{Change, Client, Listen, REPLY_ROWS, Reply, RowStream};
 pub use command::{Command, Query};
 pub use error::{Error, LoginError, Lost, Operation, ProtocolError};
+pub use follow::{Difference, Follow, News};
 pub use options::{Deadlines, Options, PLAIN_PORT, TLS_PORT, Transport};
 pub use sentence::Row;
 pub use tls::{Fingerprint, TlsError, TlsTrust};

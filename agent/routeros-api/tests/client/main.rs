@@ -6,6 +6,7 @@ mod back_pressure;
 mod cancelling;
 mod commands;
 mod endings;
+mod following;
 mod listening;
 mod login;
 mod menus;
