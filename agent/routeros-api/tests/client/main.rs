@@ -11,6 +11,7 @@ mod listening;
 mod login;
 mod menus;
 mod scripted_router;
+mod seeds;
 
 use std::time::Duration;
 
