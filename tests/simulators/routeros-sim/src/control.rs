@@ -74,6 +74,7 @@ impl From<DeviceError> for Refusal {
             DeviceError::BadName
             | DeviceError::UnknownService(_)
             | DeviceError::BadMac(_)
+            | DeviceError::BadAddress(_)
             | DeviceError::BadRedial => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error)

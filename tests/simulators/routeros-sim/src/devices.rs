@@ -4,6 +4,7 @@
 //! [`crate::sessions`].
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,7 +29,7 @@ const LONGEST_NAME: usize = 128;
 pub struct NewDevice {
     /// The name by which the control port knows it.
     pub name: String,
-    /// `pppoe`, `l2tp`, `pptp` or `hotspot`.
+    /// `pppoe`, `l2tp`, `pptp`, `ovpn` or `hotspot`.
     pub service: String,
     /// The name it dials with.
     pub username: String,
@@ -41,6 +42,9 @@ pub struct NewDevice {
     /// Its MAC address; made up when absent.
     #[serde(default)]
     pub mac: Option<String>,
+    /// Tunnels only: the IPv4 address that it calls from; made up when absent.
+    #[serde(default)]
+    pub calls_from: Option<String>,
     /// Hotspot only: whether it offers its password again after the first login. A phone whose owner is
     /// not looking does not: it returns by cookie or not at all.
     #[serde(default = "yes")]
@@ -66,6 +70,7 @@ impl NewDevice {
             password: password.to_owned(),
             redial_ms: DEFAULT_REDIAL_MS,
             mac: None,
+            calls_from: None,
             remembers_password: true,
         }
     }
@@ -74,6 +79,18 @@ impl NewDevice {
     #[must_use]
     pub fn redialing_after_ms(self, redial_ms: u64) -> Self {
         Self { redial_ms, ..self }
+    }
+
+    /// The same device with this MAC address.
+    #[must_use]
+    pub fn with_mac(self, mac: &str) -> Self {
+        Self { mac: Some(mac.to_owned()), ..self }
+    }
+
+    /// The same device, whose tunnel comes from this address.
+    #[must_use]
+    pub fn calling_from(self, address: &str) -> Self {
+        Self { calls_from: Some(address.to_owned()), ..self }
     }
 
     /// The same device, which offers its password only until its first login.
@@ -100,11 +117,14 @@ pub enum DeviceError {
     #[error("name must have 1 to {LONGEST_NAME} characters")]
     BadName,
     /// Not a service that devices dial.
-    #[error("service `{0}` is unknown; use pppoe, l2tp, pptp or hotspot")]
+    #[error("service `{0}` is unknown; use pppoe, l2tp, pptp, ovpn or hotspot")]
     UnknownService(String),
     /// Not a MAC address.
     #[error("mac `{0}` is no MAC address; write it like 02:00:00:00:00:01, or leave it out")]
     BadMac(String),
+    /// Not an IPv4 address.
+    #[error("calls_from `{0}` is no IPv4 address; write it like 198.51.100.7, or leave it out")]
+    BadAddress(String),
     /// Too short or too long.
     #[error("redial_ms must be from {LEAST_REDIAL_MS} to {MOST_REDIAL_MS}")]
     BadRedial,
@@ -143,6 +163,8 @@ pub struct DeviceView {
     pub username: String,
     /// Its MAC address.
     pub mac: String,
+    /// The address that its tunnel comes from; absent for what is no tunnel.
+    pub calls_from: Option<String>,
     /// Whether it is in.
     pub state: DeviceState,
     /// Its address while it is in.
@@ -190,12 +212,17 @@ impl Device {
             Some(mac) => parse_mac(mac).ok_or_else(|| DeviceError::BadMac(mac.clone()))?,
             None => made_up_mac(serial),
         };
+        let calls_from = match &new.calls_from {
+            Some(address) => address.parse().map_err(|_| DeviceError::BadAddress(address.clone()))?,
+            None => made_up_address(serial),
+        };
         let dial = Dial {
             device: new.name,
             service,
             username: new.username.into_bytes(),
             password: Some(new.password.into_bytes()),
             mac,
+            calls_from,
         };
         Ok(Self {
             dial,
@@ -234,6 +261,7 @@ impl Device {
             service: self.dial.service.word(),
             username: String::from_utf8_lossy(&self.dial.username).into_owned(),
             mac: self.dial.mac.clone(),
+            calls_from: self.dial.service.is_tunnel().then(|| self.dial.calls_from.to_string()),
             state: if self.session.is_some() { DeviceState::Online } else { DeviceState::Dialing },
             address: self.address.clone(),
             last_error: self.last_error.clone(),
@@ -249,6 +277,12 @@ impl Device {
 fn made_up_mac(serial: u64) -> String {
     let [.., third, second, first] = serial.to_be_bytes();
     format!("02:00:00:{third:02X}:{second:02X}:{first:02X}")
+}
+
+/// An address of 198.18.0.0/15, which is set aside for measurements.
+fn made_up_address(serial: u64) -> Ipv4Addr {
+    let [.., third, second, first] = serial.to_be_bytes();
+    Ipv4Addr::new(198, 18 | (third & 1), second, first)
 }
 
 /// What a device's task does next.

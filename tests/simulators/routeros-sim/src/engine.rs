@@ -20,7 +20,7 @@ use crate::release::Release;
 use crate::request::Request;
 use crate::sessions::SessionKey;
 use crate::store::{Item, ItemId, Table};
-use crate::tables::{Menu, Property, Shape, Verb, is_directory, menus, zone_offset_minutes};
+use crate::tables::{Menu, Property, Shape, Verb, is_directory, menus_of, zone_offset_minutes};
 use crate::trap::Trap;
 use crate::values::{Dialect, Value};
 
@@ -73,7 +73,7 @@ impl Engine {
     /// A router of this release with empty tables.
     #[must_use]
     pub(crate) fn new(release: Release) -> Self {
-        let tables = menus().map(|menu| (menu.path, Table::new(menu))).collect();
+        let tables = menus_of(release).map(|menu| (menu.path, Table::new(menu))).collect();
         Self { release, tables, changes: Vec::new(), ended: Vec::new() }
     }
 
@@ -94,7 +94,7 @@ impl Engine {
         now: Moment,
         applying: Applying,
     ) -> Result<Answer, Trap> {
-        let (menu, verb) = resolve(request)?;
+        let (menu, verb) = resolve(request, self.release)?;
         if !actor.may(if verb.is_read() { "read" } else { menu.write_policy }) {
             return Err(Trap::not_permitted());
         }
@@ -344,16 +344,16 @@ impl Verb {
 
 /// Whether the request is a command that changes configuration.
 #[must_use]
-pub(crate) fn is_write(request: &Request) -> bool {
-    resolve(request).is_ok_and(|(_, verb)| !verb.is_read())
+pub(crate) fn is_write(request: &Request, release: Release) -> bool {
+    resolve(request, release).is_ok_and(|(_, verb)| !verb.is_read())
 }
 
 /// The menu and command that a request names.
 ///
 /// # Errors
 /// `no such command prefix` or `no such command`.
-pub(crate) fn resolve(request: &Request) -> Result<(&'static Menu, Verb), Trap> {
-    let Some(menu) = menus().find(|menu| menu.path == request.menu) else {
+pub(crate) fn resolve(request: &Request, release: Release) -> Result<(&'static Menu, Verb), Trap> {
+    let Some(menu) = menus_of(release).find(|menu| menu.path == request.menu) else {
         return Err(if is_directory(&request.menu) {
             Trap::no_such_command()
         } else {

@@ -14,7 +14,7 @@ use crate::release::Release;
 use crate::request::Request;
 use crate::settings::Settings;
 use crate::store::ItemId;
-use crate::tables::menus;
+use crate::tables::menus_of;
 use crate::trap::Trap;
 use crate::values::Value;
 
@@ -95,7 +95,7 @@ fn singles(engine: &mut Engine, settings: &Settings, now: Moment) {
     ];
     let identity = [("name", text(&settings.identity))];
     let license = [("software-id", text(&software_id)), ("nlevel", text("6")), ("features", text(""))];
-    for menu in menus().filter(|menu| menu.shape == crate::tables::Shape::Single) {
+    for menu in menus_of(release).filter(|menu| menu.shape == crate::tables::Shape::Single) {
         let values: &[(&str, Value)] = match menu.path {
             "system/resource" => &resource,
             "system/routerboard" => &board,

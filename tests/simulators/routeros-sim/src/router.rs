@@ -16,10 +16,11 @@ use crate::clock::{Clock, Moment};
 use crate::devices::{Device, DeviceError, DeviceState, DeviceView, MOST_DEVICES, NewDevice, keep_dialing};
 use crate::engine::{Answer, Engine, Row};
 use crate::faults::{Faults, FaultsChange, FaultsError};
+use crate::release::Release;
 use crate::request::Request;
 use crate::sessions::{Ending, Sessions};
 use crate::state::{State, WriteRecord};
-use crate::tables::{Menu, menus};
+use crate::tables::{Menu, menus_of};
 use crate::trap::Trap;
 
 /// The longest time that a reboot may take.
@@ -274,8 +275,8 @@ impl Router {
     /// # Errors
     /// [`RowsError::NoSuchMenu`].
     pub fn rows(&self, menu: &str) -> Result<Vec<Row>, RowsError> {
-        let menu = menu_at(menu)?;
         let state = self.lock();
+        let menu = menu_at(menu, state.engine.release())?;
         let now = self.shared.clock.now(state.faults.clock_shift_ms);
         Ok(state.engine.redacted_rows(menu, now))
     }
@@ -321,7 +322,7 @@ impl Router {
         id: Option<&str>,
         values: &[(N, V)],
     ) -> Result<Answer, RowsError> {
-        let menu = menu_at(menu)?;
+        let menu = menu_at(menu, self.lock().engine.release())?;
         let mut request = Request::for_path(&format!("{}/{command}", menu.path));
         if let Some(id) = id.filter(|_| menu.shape == crate::tables::Shape::List) {
             request = request.with(".id", id);
@@ -394,7 +395,7 @@ impl Router {
     }
 }
 
-fn menu_at(path: &str) -> Result<&'static Menu, RowsError> {
+fn menu_at(path: &str, release: Release) -> Result<&'static Menu, RowsError> {
     let path = path.trim_matches('/');
-    menus().find(|menu| menu.path == path).ok_or_else(|| RowsError::NoSuchMenu(path.to_owned()))
+    menus_of(release).find(|menu| menu.path == path).ok_or_else(|| RowsError::NoSuchMenu(path.to_owned()))
 }

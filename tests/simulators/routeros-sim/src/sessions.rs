@@ -34,11 +34,15 @@ pub enum Service {
     L2tp,
     /// PPTP; the router's `/interface/pptp-server/server` must be enabled.
     Pptp,
+    /// OpenVPN; a server of `/interface/ovpn-server/server` must be enabled.
+    Ovpn,
     /// The captive portal.
     Hotspot,
 }
 
 impl Service {
+    const ALL: [Self; 5] = [Self::Pppoe, Self::L2tp, Self::Pptp, Self::Ovpn, Self::Hotspot];
+
     /// The word for it in RouterOS and on the control port.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -46,8 +50,14 @@ impl Service {
             Self::Pppoe => "pppoe",
             Self::L2tp => "l2tp",
             Self::Pptp => "pptp",
+            Self::Ovpn => "ovpn",
             Self::Hotspot => "hotspot",
         }
+    }
+
+    /// Whether it comes over the Internet, so that the router knows its caller by address and not by MAC.
+    pub(crate) fn is_tunnel(self) -> bool {
+        matches!(self, Self::L2tp | Self::Pptp | Self::Ovpn)
     }
 }
 
@@ -55,8 +65,7 @@ impl FromStr for Service {
     type Err = ();
 
     fn from_str(word: &str) -> Result<Self, ()> {
-        let all = [Self::Pppoe, Self::L2tp, Self::Pptp, Self::Hotspot];
-        all.into_iter().find(|service| service.word() == word).ok_or(())
+        Self::ALL.into_iter().find(|service| service.word() == word).ok_or(())
     }
 }
 
@@ -73,6 +82,15 @@ pub(crate) struct Dial {
     pub password: Option<Vec<u8>>,
     /// Its MAC address in capitals.
     pub mac: String,
+    /// The address that it calls from, by which a tunnel's caller is known.
+    pub calls_from: Ipv4Addr,
+}
+
+impl Dial {
+    /// What the router shows as `caller-id`, and what a secret's `caller-id` is compared with.
+    pub(crate) fn caller(&self) -> String {
+        if self.service.is_tunnel() { self.calls_from.to_string() } else { self.mac.clone() }
+    }
 }
 
 impl fmt::Debug for Dial {
@@ -117,6 +135,9 @@ pub(crate) enum Refused {
         "could not acquire a remote address: give the secret or its profile a remote-address, or widen the pool"
     )]
     NoAddress,
+    /// The server's `one-session-per-host` allows this caller no further session.
+    #[error("the server allows one session per host")]
+    HostTwice,
     /// `only-one` or `shared-users` allows no further session.
     #[error("no more sessions are allowed for user")]
     TooMany,
@@ -184,6 +205,8 @@ struct Session {
     service: Service,
     user: Vec<u8>,
     mac: String,
+    /// Its MAC address, or the address that a tunnel comes from.
+    caller: String,
     address: Ipv4Addr,
     /// The secret or hotspot user that admitted it.
     account: ItemId,
@@ -252,7 +275,7 @@ impl Sessions {
     ) -> Result<Admitted, Refused> {
         match dial.service {
             Service::Hotspot => self.log_in(engine, dial, now),
-            Service::Pppoe | Service::L2tp | Service::Pptp => self.connect(engine, dial, now),
+            Service::Pppoe | Service::L2tp | Service::Pptp | Service::Ovpn => self.connect(engine, dial, now),
         }
     }
 
@@ -308,8 +331,8 @@ impl Sessions {
         match session.service {
             // A phone keeps its address while it stays on the portal's network.
             Service::Hotspot => self.logged_out(engine, &session, ending, now),
-            Service::Pppoe | Service::L2tp | Service::Pptp => {
-                self.addresses.release(session.address);
+            Service::Pppoe | Service::L2tp | Service::Pptp | Service::Ovpn => {
+                self.addresses.release(engine, session.address);
                 ppp::disconnected(engine, &session, ending, now);
             }
         }
@@ -347,6 +370,7 @@ impl Sessions {
             engine.displace("ip/hotspot/host", host.row);
         }
         self.addresses = AddressBook::default();
+        engine.wipe("ip/pool/used", true);
         self.boots = self.boots.saturating_add(1);
         self.since_boot = 0;
         lost.into_values().map(|session| session.device).collect()

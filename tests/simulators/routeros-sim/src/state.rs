@@ -135,7 +135,7 @@ impl State {
 
     /// Runs a command that came over the API.
     pub(crate) fn execute(&mut self, request: &Request, actor: &Actor, now: Moment) -> Result<Answer, Trap> {
-        let is_write = is_write(request);
+        let is_write = is_write(request, self.engine.release());
         let is_ignored = is_write && self.faults.swallows_write(&request.menu);
         let applying = if is_ignored { Applying::Pretending } else { Applying::Truly };
         if request.menu == "ip/hotspot/active" && request.command == "login" {
@@ -161,7 +161,7 @@ impl State {
     /// Runs a command of a foreign admin: neither counted nor subject to faults.
     pub(crate) fn execute_as_admin(&mut self, request: &Request, now: Moment) -> Result<Answer, Trap> {
         let answer = self.engine.execute(request, &Actor::foreign_admin(), now, Applying::Truly);
-        if answer.is_ok() && is_write(request) {
+        if answer.is_ok() && is_write(request, self.engine.release()) {
             self.wear_flash();
         }
         self.settle(now);
@@ -432,7 +432,7 @@ impl State {
         actor: &Actor,
         sender: mpsc::Sender<Pushed>,
     ) -> Result<(), Trap> {
-        let (menu, _) = crate::engine::resolve(request)?;
+        let (menu, _) = crate::engine::resolve(request, self.engine.release())?;
         let view = View::parse(menu, self.engine.release(), request, actor)?;
         let own = self.listeners.iter().filter(|listener| listener.connection == connection).count();
         if own >= MOST_LISTENS_PER_CONNECTION {
@@ -465,7 +465,7 @@ fn log_refusal(engine: &mut Engine, dial: &Dial, reason: &str, now: Moment) {
     let topics = match dial.service {
         Service::Hotspot => "hotspot,info,debug",
         Service::Pppoe => "pppoe,ppp,error",
-        Service::L2tp | Service::Pptp => "ppp,error",
+        Service::L2tp | Service::Pptp | Service::Ovpn => "ppp,error",
     };
     line.extend_from_slice(b": login failed: ");
     line.extend_from_slice(reason.as_bytes());

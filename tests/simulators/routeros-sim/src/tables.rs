@@ -192,13 +192,27 @@ pub(crate) struct Menu {
     pub key: &'static str,
     /// What no two rows may share.
     pub unique: Option<Unique>,
+    /// The release that brought it in this shape.
+    pub since: Release,
+    /// The release that took it away, or gave it another shape.
+    pub until: Release,
     /// The policy that a write needs: `write`, or `policy` for users.
     pub write_policy: &'static str,
 }
 
 impl Menu {
     const fn list(path: &'static str, verbs: &'static [Verb], properties: &'static [Property]) -> Self {
-        Self { path, shape: Shape::List, verbs, properties, key: "name", unique: None, write_policy: "write" }
+        Self {
+            path,
+            shape: Shape::List,
+            verbs,
+            properties,
+            key: "name",
+            unique: None,
+            since: EARLIEST,
+            until: NEVER,
+            write_policy: "write",
+        }
     }
 
     const fn single(path: &'static str, verbs: &'static [Verb], properties: &'static [Property]) -> Self {
@@ -213,8 +227,22 @@ impl Menu {
         Self { key, ..self }
     }
 
+    const fn since(self, major: u16, minor: u16) -> Self {
+        Self { since: Release::new(major, minor), ..self }
+    }
+
+    const fn until(self, major: u16, minor: u16) -> Self {
+        Self { until: Release::new(major, minor), ..self }
+    }
+
     const fn written_with(self, write_policy: &'static str) -> Self {
         Self { write_policy, ..self }
+    }
+
+    /// Whether `release` has this menu, in this shape.
+    #[must_use]
+    pub(crate) fn exists_in(&self, release: Release) -> bool {
+        self.since <= release && release < self.until
     }
 
     /// The place of the property `name` in a row, if `release` has it.
@@ -230,9 +258,14 @@ impl Menu {
     }
 }
 
-/// Every menu of the router.
+/// Every menu of every release. Where a menu changed its shape, both stand here.
 pub(crate) fn menus() -> impl Iterator<Item = &'static Menu> {
     ppp::MENUS.iter().chain(interface::MENUS).chain(hotspot::MENUS).chain(queue::MENUS).chain(system::MENUS)
+}
+
+/// Every menu of a release.
+pub(crate) fn menus_of(release: Release) -> impl Iterator<Item = &'static Menu> {
+    menus().filter(move |menu| menu.exists_in(release))
 }
 
 /// Whether some menu's path starts with the segments of `path`: then a word after it is an unknown
@@ -328,7 +361,10 @@ mod tests {
     #[test]
     fn every_reference_names_a_menu_and_every_unique_rule_names_properties() {
         let paths: BTreeSet<&str> = menus().map(|menu| menu.path).collect();
-        assert_eq!(paths.len(), menus().count(), "a path is declared twice");
+        for release in [Release::new(6, 49), Release::new(7, 16), Release::new(7, 17), Release::new(7, 24)] {
+            let here: BTreeSet<&str> = menus_of(release).map(|menu| menu.path).collect();
+            assert_eq!(here.len(), menus_of(release).count(), "a path is declared twice in {release}");
+        }
         for menu in menus() {
             for property in menu.properties {
                 if let Kind::Reference { menu: other, .. } = property.kind {

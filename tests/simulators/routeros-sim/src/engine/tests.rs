@@ -9,7 +9,7 @@ fn moment(seconds: u64) -> Moment {
 
 fn engine(release: &str) -> Engine {
     let mut engine = Engine::new(release.parse().unwrap());
-    for menu in menus().filter(|menu| is_single(menu)) {
+    for menu in menus_of(engine.release).filter(|menu| is_single(menu)) {
         engine.furnish(menu, &[], moment(0));
     }
     for (menu, name) in [("ppp/profile", "default"), ("ip/hotspot/user/profile", "default")] {

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::journal;
 use crate::printing::duration_text;
 use crate::sessions::SessionKey;
+use crate::sessions::addresses::Taking;
 use crate::store::ItemId;
 use crate::values::Value;
 use std::net::Ipv4Addr;
@@ -62,6 +63,7 @@ impl Sessions {
             service: Service::Hotspot,
             user: dial.username.clone(),
             mac: dial.mac.clone(),
+            caller: dial.mac.clone(),
             address: host.address,
             account: user,
             started_ms: now.monotonic_ms,
@@ -97,8 +99,11 @@ impl Sessions {
             // An admin removed the row: the phone joins anew.
             self.depart(engine, mac);
         }
-        let address =
-            self.addresses.take(engine, "ip/hotspot", server, "address-pool").ok_or(Refused::NoAddress)?;
+        let taking = Taking { owner: "hotspot", info: mac.as_bytes() };
+        let address = self
+            .addresses
+            .take(engine, "ip/hotspot", server, "address-pool", taking)
+            .ok_or(Refused::NoAddress)?;
         let values = [
             ("mac-address", Value::text(mac)),
             ("address", Value::text(address.to_string())),
@@ -133,7 +138,7 @@ impl Sessions {
     pub(crate) fn depart(&mut self, engine: &mut Engine, mac: &str) {
         if let Some(host) = self.hosts.remove(mac) {
             engine.displace(HOST, host.row);
-            self.addresses.release(host.address);
+            self.addresses.release(engine, host.address);
         }
     }
 

@@ -1,4 +1,5 @@
-//! PPP sessions: PPPoE, L2TP and PPTP differ in names and in which server must be enabled.
+//! PPP sessions: PPPoE, L2TP, PPTP and OVPN differ in names, in how the caller is known and in which server
+//! must be enabled. The hotspot is [`super::hotspot`]; which addresses are free is [`super::addresses`].
 
 use super::{
     Admitted, Caps, Carried, Dial, Ending, Refused, Service, Session, SessionKey, Sessions, limit_bytes,
@@ -7,11 +8,10 @@ use super::{
 use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::journal;
+use crate::sessions::addresses::Taking;
 use crate::store::ItemId;
 use crate::values::Value;
 
-/// MTU of PPP over Ethernet.
-const MTU: &str = "1480";
 /// Session ids of the first boot start here; each boot adds a step, as observed ids suggest.
 const FIRST_SESSION_ID: u32 = 0x8100_0000;
 const SESSION_IDS_PER_BOOT: u32 = 0x0010_0000;
@@ -21,7 +21,27 @@ fn session_menu(service: Service) -> &'static str {
     match service {
         Service::L2tp => "interface/l2tp-server",
         Service::Pptp => "interface/pptp-server",
+        Service::Ovpn => "interface/ovpn-server",
         Service::Pppoe | Service::Hotspot => "interface/pppoe-server",
+    }
+}
+
+/// The menu that holds a service's server or servers.
+fn server_menu(service: Service) -> &'static str {
+    match service {
+        Service::L2tp => "interface/l2tp-server/server",
+        Service::Pptp => "interface/pptp-server/server",
+        Service::Ovpn => "interface/ovpn-server/server",
+        Service::Pppoe | Service::Hotspot => "interface/pppoe-server/server",
+    }
+}
+
+/// What a session's interface can carry in one packet; the defaults of each server.
+fn mtu(service: Service) -> &'static str {
+    match service {
+        Service::Pppoe | Service::Hotspot => "1480",
+        Service::L2tp | Service::Pptp => "1450",
+        Service::Ovpn => "1500",
     }
 }
 
@@ -32,12 +52,13 @@ impl Sessions {
         dial: &Dial,
         now: Moment,
     ) -> Result<Admitted, Refused> {
-        let port = self.serving_port(engine, dial.service)?;
+        let server = self.serving(engine, dial)?;
         let (secret, profile) = self.authenticate(engine, dial)?;
+        let taking = Taking { owner: dial.service.word(), info: &dial.username };
         let address = self
             .addresses
-            .take(engine, "ppp/secret", secret, "remote-address")
-            .or_else(|| self.addresses.take(engine, "ppp/profile", profile, "remote-address"))
+            .take(engine, "ppp/secret", secret, "remote-address", taking)
+            .or_else(|| self.addresses.take(engine, "ppp/profile", profile, "remote-address", taking))
             .ok_or(Refused::NoAddress)?;
         let key = self.next_key();
         self.since_boot = self.since_boot.saturating_add(1);
@@ -49,6 +70,7 @@ impl Sessions {
             service: dial.service,
             user: dial.username.clone(),
             mac: dial.mac.clone(),
+            caller: dial.caller(),
             address,
             account: secret,
             started_ms: now.monotonic_ms,
@@ -64,34 +86,35 @@ impl Sessions {
             },
             rows: Vec::new(),
         };
-        place_rows(engine, &mut session, key, profile, session_id, &port, now);
+        place_rows(engine, &mut session, key, profile, session_id, server, now);
         log_connected(engine, &session, now);
         self.live.insert(key, session);
         Ok(Admitted { key, address })
     }
 
-    /// The name of the port whose server answers.
-    fn serving_port(&self, engine: &Engine, service: Service) -> Result<Vec<u8>, Refused> {
-        let singleton = match service {
-            Service::L2tp => Some("interface/l2tp-server/server"),
-            Service::Pptp => Some("interface/pptp-server/server"),
-            Service::Pppoe | Service::Hotspot => None,
-        };
-        if let Some(menu) = singleton {
-            let is_enabled = engine.single_text(menu, "enabled") == b"true";
-            return if is_enabled { Ok(b"ether1".to_vec()) } else { Err(Refused::NoServer) };
-        }
-        let menu = "interface/pppoe-server/server";
+    /// The server that answers, if there is one and it has room.
+    fn serving(&self, engine: &Engine, dial: &Dial) -> Result<ItemId, Refused> {
+        let menu = server_menu(dial.service);
         let table = engine.table(menu).ok_or(Refused::NoServer)?;
-        let server = table.iter().map(|(id, _)| id).find(|id| !engine.is_set(menu, *id, "disabled"));
-        let server = server.ok_or(Refused::NoServer)?;
-        if let Some(most) = limit_bytes(engine, menu, server, "max-sessions") {
-            let live = self.live.values().filter(|session| session.service == Service::Pppoe).count();
-            if u64::try_from(live).is_ok_and(|live| live >= most) {
-                return Err(Refused::ServerFull);
-            }
+        // A menu with one server has `enabled`, a list of servers has `disabled`.
+        let serves = |id: &ItemId| match engine.text(menu, *id, "enabled") {
+            Some(enabled) => enabled == b"true",
+            None => !engine.is_set(menu, *id, "disabled"),
+        };
+        let server = table.iter().map(|(id, _)| id).find(serves).ok_or(Refused::NoServer)?;
+        let of_service = || self.live.values().filter(|session| session.service == dial.service);
+        let most = limit_bytes(engine, menu, server, "max-sessions");
+        let is_full = |most: u64| u64::try_from(of_service().count()).is_ok_and(|live| live >= most);
+        if most.is_some_and(is_full) {
+            return Err(Refused::ServerFull);
         }
-        Ok(engine.text(menu, server, "interface").unwrap_or_default())
+        let caller = dial.caller();
+        if engine.is_set(menu, server, "one-session-per-host")
+            && of_service().any(|session| session.caller == caller)
+        {
+            return Err(Refused::HostTwice);
+        }
+        Ok(server)
     }
 
     fn authenticate(&self, engine: &Engine, dial: &Dial) -> Result<(ItemId, ItemId), Refused> {
@@ -109,7 +132,7 @@ impl Sessions {
             return Err(Refused::WrongPassword);
         }
         let caller = text("caller-id");
-        if !caller.is_empty() && caller != dial.mac.as_bytes() {
+        if !caller.is_empty() && caller != dial.caller().as_bytes() {
             return Err(Refused::OtherCaller);
         }
         let profile = engine.referenced(menu, secret, "profile").ok_or(Refused::NoProfile)?;
@@ -136,20 +159,25 @@ fn place_rows(
     key: SessionKey,
     profile: ItemId,
     session_id: u32,
-    port: &[u8],
+    server: ItemId,
     now: Moment,
 ) {
     let name = free_interface_name(engine, session);
     let limit = |cap: Option<u64>| Value::Count(cap.unwrap_or(0));
     let service = session.service.word();
     let since = Value::Since(now.monotonic_ms);
+    let mtu = mtu(session.service);
+    let of_server = |property: &str| {
+        Value::text(engine.text(server_menu(session.service), server, property).unwrap_or_default())
+    };
+    let (service_name, port) = (of_server("service-name"), of_server("interface"));
     let interface = engine.place(
         "interface",
         &[
             ("name", Value::text(&name)),
             ("type", Value::text(format!("{service}-in"))),
-            ("mtu", Value::text(MTU)),
-            ("actual-mtu", Value::text(MTU)),
+            ("mtu", Value::text(mtu)),
+            ("actual-mtu", Value::text(mtu)),
             ("last-link-up-time", Value::Date(now.unix_ms)),
             ("link-downs", Value::Count(0)),
             ("rx-byte", Value::Count(0)),
@@ -173,12 +201,12 @@ fn place_rows(
         &[
             ("name", Value::text(&name)),
             ("user", Value::text(&session.user)),
-            ("service", Value::text("service1")),
-            ("remote-address", Value::text(&session.mac)),
-            ("client-address", Value::text(&session.mac)),
-            ("interface", Value::text(port)),
-            ("mtu", Value::text(MTU)),
-            ("mru", Value::text(MTU)),
+            ("service", service_name),
+            ("remote-address", Value::text(&session.caller)),
+            ("client-address", Value::text(&session.caller)),
+            ("interface", port),
+            ("mtu", Value::text(mtu)),
+            ("mru", Value::text(mtu)),
             ("uptime", since.clone()),
             ("encoding", Value::text("")),
             ("dynamic", Value::flag(true)),
@@ -192,7 +220,7 @@ fn place_rows(
         &[
             ("name", Value::text(&session.user)),
             ("service", Value::text(service)),
-            ("caller-id", Value::text(&session.mac)),
+            ("caller-id", Value::text(&session.caller)),
             ("address", Value::text(session.address.to_string())),
             ("uptime", since),
             ("encoding", Value::text("")),
@@ -251,7 +279,7 @@ pub(super) fn disconnected(engine: &mut Engine, session: &Session, ending: Endin
         Ending::Removed | Ending::TrafficLimit => "nas-request",
     };
     engine.put("ppp/secret", session.account, "last-logged-out", Some(Value::Date(now.unix_ms)));
-    engine.put("ppp/secret", session.account, "last-caller-id", Some(Value::text(&session.mac)));
+    engine.put("ppp/secret", session.account, "last-caller-id", Some(Value::text(&session.caller)));
     engine.put("ppp/secret", session.account, "last-disconnect-reason", Some(Value::text(reason)));
     let seconds = now.monotonic_ms.saturating_sub(session.started_ms) / 1_000;
     let (upload, download) = (session.upload, session.download);
@@ -264,7 +292,7 @@ pub(super) fn disconnected(engine: &mut Engine, session: &Session, ending: Endin
         .as_bytes(),
     );
     if engine.release().names_the_caller_at_log_out() {
-        line.extend_from_slice(format!(" from {}", session.mac).as_bytes());
+        line.extend_from_slice(format!(" from {}", session.caller).as_bytes());
     }
     journal::write(engine, &topics(session, "info,account"), line, now);
     journal::write(engine, &topics(session, "info"), interface_line(session, "disconnected"), now);

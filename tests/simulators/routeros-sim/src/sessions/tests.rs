@@ -49,6 +49,7 @@ impl Site {
             username: name.as_bytes().to_vec(),
             password: password.map(|password| password.as_bytes().to_vec()),
             mac: format!("02:00:00:00:00:{mac:02X}"),
+            calls_from: std::net::Ipv4Addr::new(198, 18, 0, mac),
         };
         self.sessions.dial(&mut self.engine, &dial, self.now).map(|admitted| admitted.key)
     }

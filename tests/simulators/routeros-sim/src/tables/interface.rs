@@ -16,6 +16,11 @@ pub(super) const MENUS: &[Menu] = &[
     Menu::list("interface/pptp-server", LIVE, TUNNEL_SESSION),
     Menu::single("interface/pptp-server/server", SETTINGS, PPTP_SERVER),
     Menu::list("interface/ovpn-server", LIVE, TUNNEL_SESSION),
+    // One server until 7.16, a list of them since.
+    Menu::single("interface/ovpn-server/server", SETTINGS, OVPN_SERVER).until(7, 17),
+    Menu::list("interface/ovpn-server/server", SERVER_VERBS, OVPN_SERVERS)
+        .since(7, 17)
+        .unique(&["name"], "failure: already have server with such name"),
 ];
 
 const INTERFACE_VERBS: &[Verb] =
@@ -127,6 +132,75 @@ const L2TP_SERVER: &[Property] = &[
     choice("l2tpv3-digest-hash", &["none", "md5", "sha1"], "md5"),
     text("l2tpv3-ether-interface-list"),
 ];
+
+const OVPN_SERVER: &[Property] = &[
+    ENABLED,
+    OVPN_PORT,
+    OVPN_MODE,
+    OVPN_PROTOCOL,
+    OVPN_NETMASK,
+    OVPN_MAC,
+    OVPN_MTU,
+    OVPN_KEEPALIVE,
+    OVPN_PROFILE,
+    OVPN_CERTIFICATE,
+    OVPN_CLIENT_CERTIFICATE,
+    OVPN_TLS,
+    OVPN_AUTH,
+    OVPN_CIPHER,
+    OVPN_RENEGOTIATION,
+    text("redirect-gateway").initially("disabled").since(7, 0),
+    text("push-routes").initially("").since(7, 14),
+    flag("enable-tun-ipv6", "no").since(7, 0),
+    number("ipv6-prefix-len").initially("64").since(7, 0),
+    text("tun-server-ipv6").initially("::").since(7, 0),
+];
+
+const OVPN_SERVERS: &[Property] = &[
+    text("name").required(),
+    OVPN_PORT,
+    OVPN_MODE,
+    OVPN_PROTOCOL,
+    OVPN_NETMASK,
+    OVPN_MAC,
+    OVPN_MTU,
+    OVPN_KEEPALIVE,
+    OVPN_PROFILE,
+    OVPN_CERTIFICATE,
+    OVPN_CLIENT_CERTIFICATE,
+    OVPN_TLS,
+    OVPN_AUTH,
+    choice("user-auth-method", &["pap", "mschap2"], "pap"),
+    OVPN_CIPHER,
+    OVPN_RENEGOTIATION,
+    text("redirect-gateway").initially("disabled"),
+    text("push-routes").initially(""),
+    text("push-routes-ipv6").since(7, 21),
+    flag("enable-tun-ipv6", "no"),
+    number("ipv6-prefix-len").initially("64"),
+    text("tun-server-ipv6").initially("::"),
+    text("vrf").initially("main"),
+    flag("disabled", "yes"),
+    text("comment"),
+];
+
+const OVPN_PORT: Property = bounded("port", 1, 65_535).initially("1194");
+const OVPN_MODE: Property = choice("mode", &["ip", "ethernet"], "ip");
+const OVPN_PROTOCOL: Property = choice("protocol", &["tcp", "udp"], "tcp").since(7, 0);
+const OVPN_NETMASK: Property = bounded("netmask", 0, 32).initially("24");
+const OVPN_MAC: Property = Property::new("mac-address", Kind::Mac).initially("FE:00:00:00:00:01");
+const OVPN_MTU: Property = bounded("max-mtu", 1_280, 65_535).initially("1500");
+const OVPN_KEEPALIVE: Property =
+    Property::new("keepalive-timeout", Kind::Number { least: 0, most: 65_535, words: &["disabled"] })
+        .initially("60");
+const OVPN_PROFILE: Property = reference("default-profile", "ppp/profile", &[]).initially("default");
+const OVPN_CERTIFICATE: Property = text("certificate").initially("none");
+const OVPN_CLIENT_CERTIFICATE: Property = flag("require-client-certificate", "no");
+const OVPN_TLS: Property = choice("tls-version", &["any", "only-1.2"], "any").since(7, 0);
+const OVPN_AUTH: Property =
+    Property::new("auth", Kind::Choices(&["md5", "sha1", "null", "sha256", "sha512"])).initially("sha1,md5");
+const OVPN_CIPHER: Property = text("cipher").initially("blowfish128,aes128-cbc");
+const OVPN_RENEGOTIATION: Property = number("reneg-sec").initially("3600").since(7, 0);
 
 const ENABLED: Property = flag("enabled", "no");
 const TUNNEL_MTU: Property = bounded("max-mtu", 512, 65_535).initially("1450");

@@ -1,8 +1,8 @@
 //! `/ppp` and `/ip/pool`: who may dial in, with what, and who is in.
 
 use super::{
-    Kind, LIVE, Menu, PROFILE, Property, SETTINGS, Verb, bounded, choice, duration, fact, flag, number,
-    reference, text,
+    Kind, LIVE, Menu, PROFILE, Property, READ_ONLY, SETTINGS, Verb, bounded, choice, duration, fact, flag,
+    number, reference, text,
 };
 
 const SERVICES: &[&str] = &["any", "async", "pptp", "pppoe", "l2tp", "ovpn", "sstp"];
@@ -20,6 +20,7 @@ pub(super) const MENUS: &[Menu] = &[
         .unique(&["name"], "failure: profile with the same name already exists"),
     Menu::list("ppp/active", LIVE, ACTIVE),
     Menu::single("ppp/aaa", SETTINGS, AAA),
+    Menu::list("ip/pool/used", READ_ONLY, POOL_USED).keyed_by("address"),
     Menu::list("ip/pool", POOL_VERBS, POOL).unique(&["name"], "failure: pool with such name exists"),
 ];
 
@@ -126,3 +127,5 @@ const POOL: &[Property] = &[
     reference("next-pool", "ip/pool", &["none"]),
     text("comment"),
 ];
+
+const POOL_USED: &[Property] = &[fact("pool"), fact("address"), fact("owner"), fact("info")];

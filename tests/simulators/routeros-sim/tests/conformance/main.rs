@@ -15,6 +15,8 @@ mod login;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod services;
+#[cfg(test)]
 mod subscribers;
 #[cfg(test)]
 mod tags;
