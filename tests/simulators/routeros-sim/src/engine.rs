@@ -103,7 +103,7 @@ impl Engine {
             Verb::Get => self.get(menu, request, actor, now),
             // The socket side keeps the listener; here only its words are checked.
             Verb::Listen => View::parse(menu, self.release, request, actor).map(|_| Answer::default()),
-            Verb::Add => self.add(menu, request, now, applying),
+            Verb::Add => self.add(menu, request, actor, now, applying),
             Verb::Set | Verb::Comment => self.set(menu, request, now, applying),
             Verb::Enable => {
                 let disabled = if request.command == "disable" { "yes" } else { "no" };
@@ -112,6 +112,9 @@ impl Engine {
             Verb::Unset => self.unset(menu, request, applying),
             Verb::Remove => self.remove(menu, request, applying),
             Verb::ResetCounters => self.reset_counters(menu, request, applying),
+            Verb::Move => self.move_rows(menu, request, applying),
+            Verb::Sign => self.sign(menu, request, now, applying),
+            Verb::Run => Err(Trap::not_simulated("scripts")),
             Verb::LogIn => Err(Trap::not_simulated("hotspot login on behalf of a host")),
         }
     }
@@ -354,7 +357,7 @@ pub(crate) fn is_write(request: &Request, release: Release) -> bool {
 /// `no such command prefix` or `no such command`.
 pub(crate) fn resolve(request: &Request, release: Release) -> Result<(&'static Menu, Verb), Trap> {
     let Some(menu) = menus_of(release).find(|menu| menu.path == request.menu) else {
-        return Err(if is_directory(&request.menu) {
+        return Err(if is_directory(&request.menu, release) {
             Trap::no_such_command()
         } else {
             Trap::no_such_prefix()
@@ -370,11 +373,14 @@ pub(crate) fn resolve(request: &Request, release: Release) -> Result<(&'static M
         "enable" | "disable" => Verb::Enable,
         "unset" => Verb::Unset,
         "comment" => Verb::Comment,
+        "move" => Verb::Move,
         "reset-counters" => Verb::ResetCounters,
         "login" => Verb::LogIn,
+        "sign" => Verb::Sign,
+        "run" => Verb::Run,
         _ => return Err(Trap::no_such_command()),
     };
-    if menu.has(verb) { Ok((menu, verb)) } else { Err(Trap::no_such_command()) }
+    if menu.has(verb, release) { Ok((menu, verb)) } else { Err(Trap::no_such_command()) }
 }
 
 /// Whether a menu holds one nameless row.

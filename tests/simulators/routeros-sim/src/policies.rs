@@ -15,7 +15,7 @@ impl Actor {
     /// One who may do everything: the simulator itself, and the foreign admin of the control port.
     #[must_use]
     pub(crate) fn foreign_admin() -> Self {
-        Self { name: "foreign-admin".to_owned(), granted: crate::tables::POLICIES.to_vec() }
+        Self { name: "foreign-admin".to_owned(), granted: crate::tables::every_policy().collect() }
     }
 
     /// The user with this name and password, if login over the API is allowed from `address`.

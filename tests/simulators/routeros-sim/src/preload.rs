@@ -220,11 +220,15 @@ impl Admin<'_> {
     }
 
     fn users(&mut self, settings: &Settings) -> Result<(), Trap> {
-        let everyday =
-            "local,telnet,ssh,reboot,read,test,winbox,password,web,sniff,sensitive,api,romon,rest-api";
-        let full = crate::tables::POLICIES.join(",");
-        let write = format!("{everyday},write");
-        for (name, policy) in [("read", everyday), ("write", write.as_str()), ("full", full.as_str())] {
+        let policies = crate::tables::policies_of(settings.release);
+        let without = |left_out: &[&str]| {
+            let granted = policies.iter().filter(|policy| !left_out.contains(policy));
+            granted.copied().collect::<Vec<_>>().join(",")
+        };
+        let read = without(&["ftp", "write", "policy"]);
+        let write = without(&["ftp", "policy"]);
+        let full = policies.join(",");
+        for (name, policy) in [("read", &read), ("write", &write), ("full", &full)] {
             self.add_built_in("user/group", &[("name", name), ("policy", policy)])?;
         }
         let admin =

@@ -78,6 +78,8 @@ pub(crate) struct Table {
     items: BTreeMap<ItemId, Item>,
     by_key: HashMap<Vec<u8>, Vec<ItemId>>,
     key_position: Option<usize>,
+    /// The rows in the admin's order, for a menu whose order matters; else empty.
+    order: Vec<ItemId>,
     next_id: u32,
 }
 
@@ -86,7 +88,14 @@ impl Table {
     #[must_use]
     pub(crate) fn new(menu: &'static Menu) -> Self {
         let key_position = menu.properties.iter().position(|property| property.name == menu.key);
-        Self { menu, items: BTreeMap::new(), by_key: HashMap::new(), key_position, next_id: 1 }
+        Self {
+            menu,
+            items: BTreeMap::new(),
+            by_key: HashMap::new(),
+            key_position,
+            order: Vec::new(),
+            next_id: 1,
+        }
     }
 
     /// The number of rows.
@@ -95,9 +104,20 @@ impl Table {
         self.items.len()
     }
 
-    /// The rows in the order of their ids.
+    /// The rows in the admin's order where there is one, else in the order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (ItemId, &Item)> {
-        self.items.iter().map(|(id, item)| (*id, item))
+        let by_id = (!self.menu.is_ordered()).then(|| self.items.iter().map(|(id, item)| (*id, item)));
+        let in_order = self.order.iter().filter_map(|id| self.items.get(id).map(|item| (*id, item)));
+        in_order.chain(by_id.into_iter().flatten())
+    }
+
+    /// Moves rows before another one, or to the end; for a menu whose order matters.
+    pub(crate) fn place_before(&mut self, ids: &[ItemId], before: Option<ItemId>) {
+        self.order.retain(|id| !ids.contains(id));
+        let place = before.and_then(|before| self.order.iter().position(|id| *id == before));
+        let place = place.unwrap_or(self.order.len());
+        let present = ids.iter().copied().filter(|id| self.items.contains_key(id));
+        self.order.splice(place..place, present);
     }
 
     /// The row with this id.
@@ -132,12 +152,17 @@ impl Table {
             ids.push(id);
             ids.sort_unstable();
         }
-        self.items.insert(id, item);
+        if self.items.insert(id, item).is_none() && self.menu.is_ordered() {
+            self.order.push(id);
+        }
     }
 
     /// Removes a row.
     pub(crate) fn remove(&mut self, id: ItemId) -> Option<Item> {
         self.forget_key(id);
+        if self.menu.is_ordered() {
+            self.order.retain(|other| *other != id);
+        }
         self.items.remove(&id)
     }
 
@@ -162,6 +187,7 @@ impl Table {
     pub(crate) fn clear(&mut self) {
         self.items.clear();
         self.by_key.clear();
+        self.order.clear();
     }
 
     /// Starts the ids over, as a reboot does for the log.

@@ -1,9 +1,13 @@
 //! What a menu is: its properties, its commands and the refusals that are its own.
 //!
 //! The menus themselves are data, in the files beside this one; [`crate::engine`] runs them all with
-//! one set of rules. Names, release ranges and writability follow MikroTik's manual and public
-//! console-inspect dumps of releases 7.9 to 7.24; 6.49 is the 7.9 table where no dump exists.
+//! one set of rules. Which release knows which argument is [`arguments`], from public console-inspect
+//! dumps; what is declared here is the form of its values, and what only rows show. An argument that is
+//! known and not declared is kept as the text that it is.
 
+mod arguments;
+mod box_settings;
+mod firewall;
 mod hotspot;
 mod interface;
 mod ppp;
@@ -13,7 +17,11 @@ mod system;
 
 pub(crate) use self::print_arguments::{PrintArgument, print_argument};
 
+use std::sync::LazyLock;
+
 use crate::release::Release;
+
+pub(crate) use self::arguments::knows;
 
 /// Whether a menu holds rows with `.id` or one nameless row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,10 +53,16 @@ pub(crate) enum Verb {
     Unset,
     /// `comment`.
     Comment,
+    /// `move =destination=`, in menus whose order matters.
+    Move,
     /// `reset-counters`.
     ResetCounters,
     /// `/ip/hotspot/active/login`.
     LogIn,
+    /// `/certificate/sign`.
+    Sign,
+    /// `/system/script/run`.
+    Run,
 }
 
 /// The form of a property's values.
@@ -178,7 +192,7 @@ pub(crate) struct Unique {
 }
 
 /// A menu.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Menu {
     /// The path without the first slash, such as `ppp/secret`.
     pub path: &'static str,
@@ -251,16 +265,60 @@ impl Menu {
         self.properties.iter().position(|property| property.name == name && property.exists_in(release))
     }
 
-    /// Whether this menu has the command.
+    /// Whether this menu has the command in `release`.
     #[must_use]
-    pub(crate) fn has(&self, verb: Verb) -> bool {
-        self.verbs.contains(&verb)
+    pub(crate) fn has(&self, verb: Verb, release: Release) -> bool {
+        self.verbs.contains(&verb) && arguments::has(self.path, verb, release).unwrap_or(true)
+    }
+
+    /// Whether its rows are in an order that an admin chooses.
+    #[must_use]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.verbs.contains(&Verb::Move)
     }
 }
 
 /// Every menu of every release. Where a menu changed its shape, both stand here.
 pub(crate) fn menus() -> impl Iterator<Item = &'static Menu> {
-    ppp::MENUS.iter().chain(interface::MENUS).chain(hotspot::MENUS).chain(queue::MENUS).chain(system::MENUS)
+    static MENUS: LazyLock<Vec<Menu>> = LazyLock::new(|| {
+        let declared = [
+            ppp::MENUS,
+            interface::MENUS,
+            hotspot::MENUS,
+            queue::MENUS,
+            firewall::MENUS,
+            box_settings::MENUS,
+            system::MENUS,
+        ];
+        declared.into_iter().flatten().map(|menu| with_known_arguments(*menu)).collect()
+    });
+    MENUS.iter()
+}
+
+/// The menu with every argument that dumps know: those that are declared get their releases from there, the
+/// others are added as texts, before the last two columns.
+fn with_known_arguments(menu: Menu) -> Menu {
+    const ARE_NO_PROPERTIES: [&str; 3] = ["numbers", "copy-from", "place-before"];
+    if !arguments::covers(menu.path) {
+        return menu;
+    }
+    let known = arguments::writable(menu.path);
+    let mut properties = menu.properties.to_vec();
+    for property in properties.iter_mut().filter(|property| !property.is_read_only) {
+        if let Some((_, span)) = known.iter().find(|(name, _)| *name == property.name) {
+            (property.since, property.until) = (span.since, span.until);
+        }
+    }
+    for (name, span) in known {
+        let is_declared = properties.iter().any(|property| property.name == name);
+        if is_declared || ARE_NO_PROPERTIES.contains(&name) {
+            continue;
+        }
+        let last = |property: &Property| property.name == "disabled" || property.name == "comment";
+        let place = properties.iter().position(last).unwrap_or(properties.len());
+        properties.insert(place, Property { since: span.since, until: span.until, ..text(name) });
+    }
+    Menu { properties: properties.leak(), ..menu }
 }
 
 /// Every menu of a release.
@@ -271,8 +329,8 @@ pub(crate) fn menus_of(release: Release) -> impl Iterator<Item = &'static Menu> 
 /// Whether some menu's path starts with the segments of `path`: then a word after it is an unknown
 /// command, otherwise an unknown prefix.
 #[must_use]
-pub(crate) fn is_directory(path: &str) -> bool {
-    menus()
+pub(crate) fn is_directory(path: &str, release: Release) -> bool {
+    menus_of(release)
         .any(|menu| menu.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
@@ -296,6 +354,39 @@ pub(crate) const POLICIES: &[&str] = &[
     "romon",
     "rest-api",
 ];
+
+/// The same in RouterOS 6, which has no REST and still has The Dude and Tik-App. Inferred.
+const POLICIES_OF_SIX: &[&str] = &[
+    "local",
+    "telnet",
+    "ssh",
+    "ftp",
+    "reboot",
+    "read",
+    "write",
+    "policy",
+    "test",
+    "winbox",
+    "password",
+    "web",
+    "sniff",
+    "sensitive",
+    "api",
+    "romon",
+    "dude",
+    "tikapp",
+];
+
+/// The policies that groups of a release have.
+pub(crate) fn policies_of(release: Release) -> &'static [&'static str] {
+    if release < Release::new(7, 0) { POLICIES_OF_SIX } else { POLICIES }
+}
+
+/// The policies of any release.
+pub(crate) fn every_policy() -> impl Iterator<Item = &'static str> {
+    let of_six_alone = POLICIES_OF_SIX.iter().filter(|policy| !POLICIES.contains(policy));
+    POLICIES.iter().chain(of_six_alone).copied()
+}
 
 /// Minutes east of Greenwich of the time zones that `/system/clock` knows here: zones of East Africa,
 /// which never change, so that no zone database is needed.
@@ -395,8 +486,9 @@ mod tests {
 
     #[test]
     fn a_directory_is_a_prefix_of_whole_segments() {
-        assert!(is_directory("ppp"));
-        assert!(is_directory("ppp/secret"));
-        assert!(!is_directory("ppp/sec"));
+        let seven = Release::new(7, 18);
+        assert!(is_directory("ppp", seven));
+        assert!(is_directory("ppp/secret", seven));
+        assert!(!is_directory("ppp/sec", seven));
     }
 }

@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use crate::printing;
 use crate::release::Release;
 use crate::store::ItemId;
-use crate::tables::{Kind, POLICIES, Property};
+use crate::tables::{Kind, Property, every_policy, policies_of};
 
 /// A stored value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,7 @@ pub(crate) fn read(
     word: &[u8],
     previous: Option<&Value>,
     now_ms: u64,
+    release: Release,
     find: impl Fn(&'static str, &[u8]) -> Option<ItemId>,
 ) -> Result<Option<Value>, ValueError> {
     let name = property.name;
@@ -153,7 +154,7 @@ pub(crate) fn read(
             let known = text.split(',').all(|part| words.contains(&part));
             if known { text.to_owned() } else { return Err(no_match()) }
         }
-        Kind::Policies => policies_text(text, previous).ok_or_else(no_match)?,
+        Kind::Policies => policies_text(text, previous, release).ok_or_else(no_match)?,
         Kind::Number { words, .. } | Kind::Duration(words) if words.contains(&text) => text.to_owned(),
         Kind::Number { least, most, .. } => {
             let number: u64 = text.parse().map_err(|_| invalid())?;
@@ -247,20 +248,21 @@ fn address_set_text(text: &str) -> String {
 
 /// Every policy, granted or with `!`. Policies that `text` does not name stay as they are in `previous`;
 /// on a new group they are not granted.
-fn policies_text(text: &str, previous: Option<&Value>) -> Option<String> {
+fn policies_text(text: &str, previous: Option<&Value>, release: Release) -> Option<String> {
+    let policies = policies_of(release);
     let mut granted: Vec<&str> = match previous {
         Some(Value::Text(bytes)) => granted_policies(bytes).collect(),
         _ => Vec::new(),
     };
     for word in text.split(',').filter(|word| !word.is_empty()) {
         let (name, is_granted) = word.strip_prefix('!').map_or((word, true), |name| (name, false));
-        let name = POLICIES.iter().find(|policy| **policy == name)?;
+        let name = policies.iter().find(|policy| **policy == name)?;
         granted.retain(|policy| policy != name);
         if is_granted {
             granted.push(name);
         }
     }
-    let words = POLICIES
+    let words = policies
         .iter()
         .map(|policy| if granted.contains(policy) { (*policy).to_owned() } else { format!("!{policy}") });
     Some(words.collect::<Vec<_>>().join(","))
@@ -268,10 +270,7 @@ fn policies_text(text: &str, previous: Option<&Value>) -> Option<String> {
 
 /// The policies that a group's `policy` text grants.
 pub(crate) fn granted_policies(text: &[u8]) -> impl Iterator<Item = &'static str> {
-    POLICIES
-        .iter()
-        .copied()
-        .filter(|policy| text.split(|byte| *byte == b',').any(|word| word == policy.as_bytes()))
+    every_policy().filter(|policy| text.split(|byte| *byte == b',').any(|word| word == policy.as_bytes()))
 }
 
 #[cfg(test)]
@@ -285,7 +284,7 @@ mod tests {
         let dialect =
             Dialect { release: Release::new(7, 18), monotonic_ms: 0, unix_ms: 0, offset_minutes: 0 };
         let pool = |_: &str, name: &[u8]| (name == b"pool1").then_some(ItemId::new(2));
-        let read = read(property, word.as_bytes(), None, 0, pool)
+        let read = read(property, word.as_bytes(), None, 0, Release::new(7, 18), pool)
             .map(|value| value.map(|value| String::from_utf8(dialect.print(&value)).unwrap()))
             .map_err(|error| error.to_string());
         let read = read.as_ref().map(Option::as_deref).map_err(String::as_str);
@@ -319,10 +318,13 @@ mod tests {
 
     #[test]
     fn a_new_group_is_granted_only_what_it_names_and_a_changed_one_only_loses_what_is_negated() {
-        let new = policies_text("read,api", None).unwrap();
+        let seven = Release::new(7, 18);
+        let new = policies_text("read,api", None, seven).unwrap();
         assert_eq!(granted_policies(new.as_bytes()).collect::<Vec<_>>(), ["read", "api"]);
-        let changed = policies_text("write,!api", Some(&Value::text(&new))).unwrap();
+        let changed = policies_text("write,!api", Some(&Value::text(&new)), seven).unwrap();
         assert_eq!(granted_policies(changed.as_bytes()).collect::<Vec<_>>(), ["read", "write"]);
-        assert_eq!(policies_text("fly", None), None);
+        assert_eq!(policies_text("fly", None, seven), None);
+        assert_eq!(policies_text("dude", None, seven), None);
+        assert_eq!(policies_text("rest-api", None, Release::new(6, 49)), None);
     }
 }

@@ -4,10 +4,13 @@
 //! that only pretends to write can stop between the two.
 
 use super::{Answer, Applying, Change, ChangeKind, Engine, MOST_ROWS_PER_MENU, is_single};
+use ring::digest::{SHA256, digest};
+
 use crate::clock::Moment;
+use crate::policies::Actor;
 use crate::request::Request;
 use crate::store::{Item, ItemId, Table};
-use crate::tables::{Initial, Kind, Menu, Property, Verb};
+use crate::tables::{Initial, Kind, Menu, Property, Verb, knows};
 use crate::trap::Trap;
 use crate::values::{self, Value};
 
@@ -19,6 +22,7 @@ impl Engine {
         &mut self,
         menu: &'static Menu,
         request: &Request,
+        actor: &Actor,
         now: Moment,
         applying: Applying,
     ) -> Result<Answer, Trap> {
@@ -26,7 +30,17 @@ impl Engine {
             Some(key) => self.copied(menu, key)?,
             None => self.fresh(menu, now),
         };
-        self.assign(menu, &mut item, request, &["copy-from", "place-before"], now)?;
+        self.assign(menu, Verb::Add, &mut item, request, &["copy-from", "place-before"], now)?;
+        if let Some(owner) = menu.position("owner", self.release) {
+            item.put(owner, Some(Value::text(&actor.name)));
+        }
+        let before = match request.argument("place-before") {
+            Some(key) if menu.is_ordered() => {
+                Some(self.find_in(menu.path, key).ok_or_else(Trap::no_such_item)?)
+            }
+            Some(_) => return Err(Trap::unknown_parameter(b"place-before")),
+            None => None,
+        };
         let missing: Vec<&str> = menu
             .properties
             .iter()
@@ -49,6 +63,9 @@ impl Engine {
         let id = table.reserve_id();
         if applying == Applying::Truly {
             table.put(id, item);
+            if before.is_some() {
+                table.place_before(&[id], before);
+            }
             self.changes.push(Change { menu: menu.path, id, kind: ChangeKind::Present });
         }
         Ok(Answer { rows: Vec::new(), ret: Some(id.to_string().into_bytes()) })
@@ -67,7 +84,7 @@ impl Engine {
             let item = self.item(menu, id)?;
             self.refuse_dynamic(menu, item, "change")?;
             let mut next = item.clone();
-            self.assign(menu, &mut next, request, TARGET_ARGUMENTS, now)?;
+            self.assign(menu, Verb::Set, &mut next, request, TARGET_ARGUMENTS, now)?;
             self.check_unique(menu, Some(id), &next)?;
             changed.push((id, next));
         }
@@ -117,7 +134,7 @@ impl Engine {
                 return Err(Trap::built_in());
             }
             // Rows of live menus are what remove is for; elsewhere they are the router's own.
-            if menu.has(Verb::Add) && item.session.is_some() {
+            if menu.has(Verb::Add, self.release) && item.session.is_some() {
                 return Err(Trap::dynamic_item("remove"));
             }
         }
@@ -147,6 +164,80 @@ impl Engine {
         }
         let table = self.tables.get_mut(menu.path).ok_or_else(Trap::no_such_prefix)?;
         targets.into_iter().for_each(|id| clear_counters(table, id));
+        Ok(Answer::default())
+    }
+
+    /// Puts rows before another one, or at the end.
+    pub(super) fn move_rows(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        let is_known = |name: &[u8]| {
+            name == b"destination" || TARGET_ARGUMENTS.iter().any(|known| known.as_bytes() == name)
+        };
+        if let Some((name, _)) = request.arguments.iter().find(|(name, _)| !is_known(name)) {
+            return Err(Trap::unknown_parameter(name));
+        }
+        let targets = self.targets(menu, request)?;
+        let before = match request.argument("destination") {
+            Some(key) => Some(self.find_in(menu.path, key).ok_or_else(Trap::no_such_item)?),
+            None => None,
+        };
+        let table = self.tables.get_mut(menu.path).ok_or_else(Trap::no_such_prefix)?;
+        if applying == Applying::Truly {
+            table.place_before(&targets, before);
+            let moved = |id| Change { menu: menu.path, id, kind: ChangeKind::Present };
+            self.changes.extend(targets.into_iter().map(moved));
+        }
+        Ok(Answer::default())
+    }
+
+    /// Signs certificates: from then on they have a key, a fingerprint and a life of `days-valid`.
+    pub(super) fn sign(
+        &mut self,
+        menu: &'static Menu,
+        request: &Request,
+        now: Moment,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        const KNOWN: [&str; 7] =
+            [".id", "numbers", "number", "ca", "name", "ca-crl-host", "ca-on-smart-card"];
+        let is_known = |name: &[u8]| KNOWN.iter().any(|known| known.as_bytes() == name);
+        if let Some((name, _)) = request.arguments.iter().find(|(name, _)| !is_known(name)) {
+            return Err(Trap::unknown_parameter(name));
+        }
+        let targets = match request.argument("number") {
+            Some(number) => self.targets(menu, &request.clone().with("numbers", number))?,
+            None => self.targets(menu, request)?,
+        };
+        if let Some(ca) = request.argument("ca") {
+            self.find_in(menu.path, ca).ok_or_else(|| Trap::from(values::ValueError::NoMatch("ca")))?;
+        }
+        if applying == Applying::Pretending {
+            return Ok(Answer::default());
+        }
+        for id in targets {
+            let text = |property: &str| self.text(menu.path, id, property).unwrap_or_default();
+            let days = String::from_utf8_lossy(&text("days-valid")).parse().unwrap_or(365);
+            let lasts_ms = i64::saturating_mul(days, 86_400_000);
+            let fingerprint = digest(&SHA256, &[text("name"), text("common-name")].concat());
+            let hex: String = fingerprint.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let ca = request.argument("ca").map(Value::text);
+            let facts = [
+                ("key-type", Some(Value::text("rsa"))),
+                ("fingerprint", Some(Value::text(hex))),
+                ("invalid-before", Some(Value::Date(now.unix_ms))),
+                ("invalid-after", Some(Value::Date(now.unix_ms.saturating_add(lasts_ms)))),
+                ("private-key", Some(Value::flag(true))),
+                ("authority", Some(Value::flag(ca.is_none()))),
+                ("ca", ca),
+            ];
+            for (name, value) in facts {
+                self.put(menu.path, id, name, value);
+            }
+        }
         Ok(Answer::default())
     }
 
@@ -224,14 +315,21 @@ impl Engine {
     fn assign(
         &self,
         menu: &'static Menu,
+        verb: Verb,
         item: &mut Item,
         request: &Request,
         also_known: &[&str],
         now: Moment,
     ) -> Result<(), Trap> {
         for (name, word) in &request.arguments {
-            if also_known.iter().any(|known| known.as_bytes() == name) {
+            let text = std::str::from_utf8(name).unwrap_or_default();
+            // Every menu knows its rows by `.id`, which is a word of the API and in no dump.
+            let is_known = text == ".id" || knows(menu.path, verb, text, self.release).unwrap_or(true);
+            if also_known.contains(&text) && is_known {
                 continue;
+            }
+            if !is_known {
+                return Err(Trap::unknown_parameter(name));
             }
             let position = self.writable(menu, name)?;
             let Some(property) = menu.properties.get(position) else { continue };
@@ -261,7 +359,9 @@ impl Engine {
         previous: Option<&Value>,
         now: Moment,
     ) -> Result<Option<Value>, values::ValueError> {
-        values::read(property, word, previous, now.monotonic_ms, |menu, name| self.find_in(menu, name))
+        values::read(property, word, previous, now.monotonic_ms, self.release, |menu, name| {
+            self.find_in(menu, name)
+        })
     }
 
     fn check_unique(&self, menu: &'static Menu, own: Option<ItemId>, item: &Item) -> Result<(), Trap> {
@@ -277,7 +377,7 @@ impl Engine {
     }
 
     fn refuse_dynamic(&self, menu: &'static Menu, item: &Item, verb: &str) -> Result<(), Trap> {
-        let is_own = item.session.is_some() && menu.has(Verb::Add);
+        let is_own = item.session.is_some() && menu.has(Verb::Add, self.release);
         if is_own { Err(Trap::dynamic_item(verb)) } else { Ok(()) }
     }
 
@@ -326,8 +426,12 @@ fn initial_statistic(menu: &str, property: &str, now: Moment) -> Option<Value> {
         ("queue/simple", "bytes" | "packets" | "dropped" | "rate") => Value::Pair(0, 0),
         ("queue/simple", "total-bytes" | "total-packets") => Value::Count(0),
         ("ip/firewall/address-list", "creation-time") => Value::Date(now.unix_ms),
+        ("ip/firewall/filter" | "ip/firewall/nat", "bytes" | "packets")
+        | ("ip/hotspot/walled-garden", "hits")
+        | ("system/script" | "system/scheduler", "run-count") => Value::Count(0),
         ("ip/hotspot", "proxy-status") => Value::text("running"),
-        (_, "dynamic" | "default" | "invalid" | "HTTPS" | "expired") => Value::flag(false),
+        ("certificate", "private-key" | "authority" | "issued")
+        | (_, "dynamic" | "default" | "invalid" | "HTTPS" | "expired" | "inactive") => Value::flag(false),
         _ => return None,
     })
 }

@@ -313,3 +313,68 @@ fn every_change_of_configuration_is_noted_and_statistics_are_not() {
     engine.measure("ip/hotspot/user", id, "bytes-in", |value| *value = Value::Count(7));
     assert_eq!(engine.take_changes(), []);
 }
+
+#[test]
+fn rules_are_added_before_others_and_moved() {
+    let print = "/ip/firewall/filter/print =.proplist=.id,comment";
+    check(
+        "7.18",
+        &[
+            ("/ip/firewall/filter/add =chain=forward =action=drop =comment=last", "ret *1"),
+            ("/ip/firewall/filter/add =chain=forward =comment=first =place-before=*1", "ret *2"),
+            ("/ip/firewall/filter/add =chain=forward =comment=middle =place-before=*1", "ret *3"),
+            ("/ip/firewall/filter/add =chain=forward =place-before=*9", "trap 0: no such item"),
+            (print, ".id=*2 comment=first; .id=*3 comment=middle; .id=*1 comment=last"),
+            ("/ip/firewall/filter/move =numbers=*1,*3 =destination=*2", ""),
+            (print, ".id=*1 comment=last; .id=*3 comment=middle; .id=*2 comment=first"),
+            ("/ip/firewall/filter/move =numbers=*1", ""),
+            ("/ip/firewall/filter/remove =.id=*3", ""),
+            (print, ".id=*2 comment=first; .id=*1 comment=last"),
+            ("/ip/firewall/filter/set =.id=*1 =place-before=*2", "trap : unknown parameter place-before"),
+            ("/ppp/secret/move =numbers=*1", "trap : no such command"),
+            ("/ppp/secret/add =name=a =place-before=*1", "trap : unknown parameter place-before"),
+        ],
+    );
+}
+
+#[test]
+fn arguments_are_those_of_the_release_even_where_only_dumps_know_them() {
+    let add = "/ip/firewall/filter/add =chain=forward =connection-state=established";
+    for release in ["6.49.10", "7.12", "7.24"] {
+        let print = "/ip/firewall/filter/print =.proplist=connection-state,action";
+        check(release, &[(add, "ret *1"), (print, "action=accept connection-state=established")]);
+    }
+    check("7.20", &[("/ip/firewall/filter/add =chain=forward =tos=1", "trap : unknown parameter tos")]);
+    check("7.21", &[("/ip/firewall/filter/add =chain=forward =tos=1", "ret *1")]);
+    check("7.16", &[("/ip/dns/set =vrf=main", "")]);
+    check("7.12", &[("/ip/dns/set =vrf=main", "trap : unknown parameter vrf")]);
+    check("7.21", &[("/system/logging/add =comment=x", "trap : unknown parameter comment")]);
+    check("7.22", &[("/ppp/secret/print =order-by=name", "trap : unknown parameter order-by")]);
+    check("6.49.10", &[("/system/device-mode/print", "trap : no such command prefix")]);
+}
+
+#[test]
+fn a_signed_certificate_has_a_key_a_fingerprint_and_a_life() {
+    let print = "/certificate/print =.proplist=name,private-key,invalid-after,authority";
+    check(
+        "7.18",
+        &[
+            ("/certificate/add =name=ca =common-name=ca =key-usage=key-cert-sign", "ret *1"),
+            ("/certificate/add =name=api =common-name=10.0.0.1 =days-valid=10", "ret *2"),
+            ("/certificate/add =name=api", "trap : failure: certificate with the same name already exists"),
+            ("/certificate/sign =.id=*1", ""),
+            ("/certificate/sign =number=api =ca=nobody", "trap 1: input does not match any value of ca"),
+            (
+                print,
+                "name=ca invalid-after=2024-11-14 01:13:20 private-key=true authority=true; \
+                 name=api private-key=false authority=false",
+            ),
+            ("/certificate/sign =number=api =ca=ca", ""),
+            (
+                print,
+                "name=ca invalid-after=2024-11-14 01:13:20 private-key=true authority=true; \
+                 name=api invalid-after=2023-11-25 01:13:20 private-key=true authority=false",
+            ),
+        ],
+    );
+}

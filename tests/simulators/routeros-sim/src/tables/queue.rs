@@ -20,6 +20,7 @@ const QUEUE_VERBS: &[Verb] = &[
     Verb::Enable,
     Verb::Unset,
     Verb::Comment,
+    Verb::Move,
     Verb::ResetCounters,
 ];
 

@@ -11,7 +11,7 @@ pub(super) const MENUS: &[Menu] = &[
     Menu::single("system/clock", SETTINGS, CLOCK),
     Menu::single("system/license", FACTS, LICENSE),
     Menu::single("system/routerboard", FACTS, ROUTERBOARD),
-    Menu::single("system/device-mode", FACTS, DEVICE_MODE),
+    Menu::single("system/device-mode", FACTS, DEVICE_MODE).since(7, 0),
     Menu::list("system/package", READ_ONLY, PACKAGE),
     Menu::list("log", READ_ONLY, LOG).keyed_by("message"),
     Menu::list("user", EDITABLE, USER)
