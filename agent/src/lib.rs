@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod contact;
 pub mod desired;
 pub mod doctor;
 pub mod enforce;

@@ -18,6 +18,7 @@ use tracing::info;
 
 use crate::clock::TrustedClock;
 use crate::config::{Config, RouterConfig, RouterTransport};
+use crate::contact::Contact;
 use crate::flow::REPORTS_WAITING;
 use crate::link::dialer::{BindError, Dialer, bind_private};
 use crate::link::tls::{TlsFileError, client_config};
@@ -89,6 +90,7 @@ pub async fn run_until(
 ) -> Result<(), StartError> {
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
     let trusted = TrustedClock::new(clock, opening.clock_floor);
+    let contact = Contact::remembered(opening.last_heard);
     let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
     let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
@@ -104,6 +106,7 @@ pub async fn run_until(
         Tools {
             site: config.site.clone(),
             clock: trusted.clone(),
+            contact: contact.clone(),
             ids: ids.clone(),
             outbox: outbox.clone(),
             state: state_sender,
@@ -116,7 +119,8 @@ pub async fn run_until(
     let (mut tasks, mut reconcilers) = (JoinSet::new(), Reconcilers::default());
     let mut releases = BTreeMap::new();
     for router in &config.routers {
-        let settings = router_settings(&config, router, &mut opening)?;
+        let mut settings = router_settings(&config, router, &mut opening)?;
+        settings.contact = contact.clone();
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }

@@ -15,8 +15,8 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_STATE, SEALED, StoredLine, StoredProfile,
-    StoredState, numbered, profile_key, router_key, router_of,
+    FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, SEALED, StoredLine,
+    StoredProfile, StoredState, numbered, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
@@ -76,6 +76,7 @@ impl Flash {
             are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
+            last_heard: flash.store.get(Place::Meta, META_HEARD)?,
         };
         Ok((flash, opening))
     }
@@ -176,6 +177,11 @@ impl Flash {
     /// Notes the latest time that the agent is known to have lived at.
     pub(super) fn put_clock_floor(&mut self, floor: UnixMillis) -> Result<(), StoreError> {
         self.put_meta(META_CLOCK, &floor)
+    }
+
+    /// Notes when head office was last heard. Not synced: a power cut may make a silence a little longer.
+    pub(super) fn put_last_heard(&mut self, at: UnixMillis) -> Result<(), StoreError> {
+        self.put_meta(META_HEARD, &at)
     }
 
     /// Notes the newest generation that a router settled; what was settled once stays so. Not synced: an older one

@@ -212,6 +212,11 @@ impl Keeper {
         let _ = self.attempt(|flash, _| flash.put_clock_floor(floor));
     }
 
+    /// Notes when head office was last heard. Lost while flash fails; the next one comes.
+    pub fn put_last_heard(&mut self, at: UnixMillis) {
+        let _ = self.attempt(|flash, _| flash.put_last_heard(at));
+    }
+
     /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.
     pub fn put_settled(&mut self, router: &str, generation: u64) {
         let _ = self.attempt(|flash, _| flash.put_settled(router, generation));

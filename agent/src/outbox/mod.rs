@@ -241,6 +241,8 @@ pub struct Opening {
     pub settled: BTreeMap<String, u64>,
     /// The latest time that this agent is known to have lived at.
     pub clock_floor: UnixMillis,
+    /// When head office was last heard, give or take a few minutes; `None` when never.
+    pub last_heard: Option<UnixMillis>,
 }
 
 impl Opening {

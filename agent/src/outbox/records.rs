@@ -31,6 +31,7 @@ pub(super) const META_STATE: &[u8] = b"state";
 pub(super) const META_EPOCH: &[u8] = b"epoch";
 pub(super) const META_CONNECTION: &[u8] = b"connection";
 pub(super) const META_CLOCK: &[u8] = b"clock";
+pub(super) const META_HEARD: &[u8] = b"heard";
 const META_ROUTER: &[u8] = b"router/";
 
 /// The longest session key that is kept, in bytes. A longer one is not of our making.

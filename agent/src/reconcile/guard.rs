@@ -3,14 +3,14 @@
 //! Pure. A wrong state, a bug or a clock that leapt must not take a whole town off the network in one pass: when the
 //! lines that a plan would cut, together with those cut in the last hour, are more than so many *and* more than such a
 //! share of the lines that work, those cuts are held until a person releases them or the state no longer wants them.
-//! Everything else of the plan goes ahead. An expiry that this agent saw coming is not counted: it was agreed with the
-//! customer long before. One that first appears already fallen due (in a new state, across a clock's leap, after a
+//! Everything else of the plan goes ahead. An expiry that this agent saw coming is not counted, and no rule for the time when
+//! head office is away: both were agreed long before. One that first appears already fallen due (in a new state, across a clock's leap, after a
 //! restart) is.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::enforce::OffReason;
+use crate::enforce::Reason;
 use crate::reconcile::ledger::Entry;
 use crate::reconcile::plan::{CutReason, LineChange};
 use tawi_shared::wire::LineV1;
@@ -82,11 +82,13 @@ pub fn counts(
 ) -> bool {
     match change.cut {
         None => false,
-        Some(CutReason::Removed | CutReason::Off(OffReason::SwitchedOff)) => true,
-        Some(CutReason::Off(OffReason::Expired)) => {
+        Some(CutReason::Removed) => true,
+        Some(CutReason::Restrained(Reason::SwitchedOff | Reason::Suspended | Reason::QuotaReached)) => true,
+        Some(CutReason::Restrained(Reason::Expired | Reason::OfflineRule)) => {
             let verified = entry.and_then(|entry| entry.verified.as_ref());
             let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
-                verified.decision.line.item.valid_until_ms == line.valid_until_ms
+                let agreed = &verified.decision.line.item;
+                (agreed.valid_until_ms, &agreed.offline) == (line.valid_until_ms, &line.offline)
                     && verified.leaps == leaps
                     && now.saturating_sub(verified.at) >= SEEN_COMING
             });
@@ -172,14 +174,14 @@ mod tests {
             let now = Duration::from_secs(now);
             assert_eq!(counts(&change, entry.as_ref(), Some(&line(9)), now, leaps), expected);
         };
-        let expired = Some(CutReason::Off(OffReason::Expired));
+        let expired = Some(CutReason::Restrained(Reason::Expired));
         check(None, None, 0, 0, false);
         check(expired, Some(entry(9, 0)), 200, 0, false);
         check(expired, Some(entry(9, 0)), 159, 0, true);
         check(expired, Some(entry(9, 0)), 200, 1, true);
         check(expired, Some(entry(8, 0)), 200, 0, true);
         check(expired, None, 200, 0, true);
-        check(Some(CutReason::Off(OffReason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
+        check(Some(CutReason::Restrained(Reason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
         check(Some(CutReason::Removed), Some(entry(9, 0)), 200, 0, true);
     }
 }

@@ -138,7 +138,7 @@ impl Ledger {
     #[must_use]
     pub fn open_lines(&self) -> usize {
         let decisions = self.entries.values().filter_map(|entry| entry.verified.as_ref());
-        decisions.filter(|verified| verified.decision.state == Some(Effective::Open)).count()
+        decisions.filter(|verified| verified.decision.state.is_some_and(Effective::is_online)).count()
     }
 
     /// Everything that is not as it should be, by line id.

@@ -15,6 +15,7 @@
 pub mod actual;
 mod apply;
 mod backlog;
+mod circumstances;
 pub mod guard;
 mod ledger;
 mod pass;
@@ -44,7 +45,7 @@ use crate::usage;
 use backlog::Backlog;
 use guard::CutHistory;
 use ledger::Ledger;
-pub use settings::{Backoff, GuardRelease, RouterSettings, Timings};
+pub use settings::{Backoff, GuardRelease, Recheck, RouterSettings, Timings};
 
 /// Starts the reconciler of one router, and with it the counting of usage there. It ends when the state's sender or
 /// the receiver of the reports is gone; aborting it is safe at any point, because every write is made such that a
@@ -227,7 +228,7 @@ impl Reconciler {
         if state.generation == 0 {
             return;
         }
-        let basis = pass::Basis { state, reading: self.clock.reading(), mono: self.origin.elapsed() };
+        let basis = self.basis(state);
         let mut failures = self.ledger.failures();
         let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).collect();
         for line in self.due_lines(basis).difference(&failing) {

@@ -13,7 +13,7 @@ use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
 
 use crate::clock::Reading;
 use crate::desired::{DesiredState, Revised};
-use crate::enforce::{Effective, effective};
+use crate::enforce::Effective;
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::Actual;
@@ -21,7 +21,9 @@ use crate::reconcile::apply::{Applied, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
 use crate::reconcile::ledger::{Decision, Entry};
-use crate::reconcile::plan::{CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan};
+use crate::reconcile::plan::{
+    CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, profile_for,
+};
 use crate::reconcile::read::{Needed, read_everything, read_some};
 use crate::reconcile::verify::{ROUNDS, Verdict, judge};
 
@@ -44,6 +46,8 @@ pub(crate) struct Basis<'a> {
     pub(crate) state: &'a DesiredState,
     pub(crate) reading: Reading,
     pub(crate) mono: Duration,
+    /// For how long head office was not heard.
+    pub(crate) silence: Duration,
 }
 
 /// What the first look planned for a line, until the last look says what became of it.
@@ -145,13 +149,13 @@ impl Reconciler {
             let entry = self.ledger.entries.get(id);
             let wanted = self.line(basis.state, id);
             if let Some((line, (service, state))) =
-                wanted.and_then(|line| Some((line, effective(&line.item, basis.reading.now).ok()?)))
+                wanted.and_then(|line| Some((line, self.effective(basis, &line.item).ok()?)))
             {
                 let needed = all.entry(service).or_default();
                 needed.lines.insert(id.clone(), line.item.username.clone());
-                match state {
-                    Effective::Open => needed.profiles.extend([line.item.profile.clone()]),
-                    Effective::Off(_) => needed.sessions.extend([line.item.username.clone()]),
+                match profile_for(service, state, &line.item) {
+                    Some(profile) => needed.profiles.extend([profile.to_owned()]),
+                    None => needed.sessions.extend([line.item.username.clone()]),
                 }
                 needed.sessions.extend(entry.into_iter().flat_map(|entry| entry.owes_kick.iter().cloned()));
             }
@@ -310,13 +314,17 @@ impl Reconciler {
             return;
         }
         let others = self.lines(basis.state).filter(|line| !looked_at.contains(&line.item.line));
-        let others = others.filter(|line| changed.contains(&(line.item.service, line.item.profile.as_str())));
+        let others = others.filter(|line| {
+            let state = self.effective(basis, &line.item).ok();
+            let profile = state.and_then(|(service, state)| profile_for(service, state, &line.item));
+            profile.is_some_and(|profile| changed.contains(&(line.item.service, profile)))
+        });
         let others: Vec<_> = others.cloned().collect();
         for line in others {
             let entry = self.ledger.entries.get_mut(&line.item.line);
             let is_open = |entry: &Entry| {
                 let verified = entry.verified.as_ref();
-                verified.is_some_and(|verified| verified.decision.state == Some(Effective::Open))
+                verified.is_some_and(|verified| verified.decision.state.is_some_and(Effective::is_online))
             };
             if let Some(entry) = entry.filter(|entry| is_open(entry)) {
                 entry.owes_kick = vec![line.item.username.clone()];
@@ -351,7 +359,7 @@ impl Reconciler {
     fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
         let unsupported = self
             .line(basis.state, id)
-            .and_then(|line| effective(&line.item, basis.reading.now).err().map(|error| error.to_string()));
+            .and_then(|line| self.effective(basis, &line.item).err().map(|error| error.to_string()));
         match unsupported {
             Some(detail) => {
                 self.note_failure(LineFailure {
@@ -452,7 +460,7 @@ impl Reconciler {
         let mut gone = Vec::new();
         for id in lines {
             if let Some(line) = self.line(basis.state, id)
-                && let Ok((service, state)) = effective(&line.item, basis.reading.now)
+                && let Ok((service, state)) = self.effective(basis, &line.item)
             {
                 let entry = self.ledger.entries.get(id);
                 let owes_kick = entry.map(|entry| entry.owes_kick.as_slice()).unwrap_or_default();
@@ -509,8 +517,10 @@ impl Reconciler {
     /// What is wanted of a line now.
     pub(crate) fn decision(&self, basis: Basis<'_>, id: &str) -> Option<Decision> {
         let line = self.line(basis.state, id)?;
-        let profile = basis.state.profiles.get(&(line.item.service, line.item.profile.clone()));
-        let state = effective(&line.item, basis.reading.now).ok().map(|(_, state)| state);
+        let state = self.effective(basis, &line.item).ok().map(|(_, state)| state);
+        let profile = state.and_then(|state| state.profile(&line.item));
+        let profile =
+            profile.and_then(|name| basis.state.profiles.get(&(line.item.service, name.to_owned())));
         Some(Decision { line: Arc::clone(line), state, profile: profile.cloned() })
     }
 }

@@ -13,7 +13,7 @@ use routeros_api::value::{Burst, RateLimit, RouterId, Secret, UpDown};
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::desired::{ProfileKey, Revised};
-use crate::enforce::{Effective, OffReason};
+use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::reconcile::actual::{Actual, ProfileRow, ServiceRows, UserRow, mark_of, menus};
 use crate::reconcile::ledger::PasswordKnowledge;
@@ -151,8 +151,8 @@ pub struct Values {
 /// Why somebody loses access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutReason {
-    /// The line is off.
-    Off(OffReason),
+    /// The line is off, or walled in.
+    Restrained(Reason),
     /// The line is no more, or this row of it is one too many.
     Removed,
 }
@@ -220,29 +220,39 @@ fn plan_line(wanted: &WantedLine<'_>, rows: &ServiceRows, profiles: &ProfileVerd
             plan.lines.push(removal(&line.line, wanted.service, extra));
         }
     }
-    if let Effective::Off(reason) = wanted.state {
+    let Some(profile) = profile_for(wanted.service, wanted.state, line) else {
+        let reason = wanted.state.reason().unwrap_or(Reason::SwitchedOff);
         if is_taken && own.is_none() {
             plan.failures.push(foreign(line, "a row that is not ours has this user name"));
             return;
         }
         plan.lines.extend(close_line(wanted, reason, own, is_taken, rows));
         return;
-    }
+    };
     if is_taken {
         plan.failures.push(foreign(line, "a row that is not ours has this user name"));
         return;
     }
-    match profiles.verdict(wanted.service, &line.profile) {
+    match profiles.verdict(wanted.service, profile) {
         ProfileVerdict::Unknown => {
-            let detail = format!("the state has no profile {} for this service", line.profile);
+            let detail = format!("the state has no profile {profile:?} for this service");
             plan.failures.push(failure(line, FailureKind::Refused, detail));
         }
         ProfileVerdict::Foreign => {
-            let detail =
-                format!("profile {} on the router is not ours and has another rate limit", line.profile);
+            let detail = format!("profile {profile} on the router is not ours and has another rate limit");
             plan.failures.push(foreign(line, &detail));
         }
-        verdict => plan.lines.extend(open_line(wanted, own, verdict, rows)),
+        verdict => plan.lines.extend(open_line(wanted, profile, own, verdict, rows)),
+    }
+}
+
+/// The profile that a line uses in this state; `None` where its row is disabled instead. A hotspot shows whoever is not
+/// logged in its own page, so that walled and off are one there.
+#[must_use]
+pub fn profile_for(service: Service, state: Effective, line: &LineV1) -> Option<&str> {
+    match (service, state) {
+        (Service::Hotspot, Effective::Walled(_)) => None,
+        _ => state.profile(line),
     }
 }
 
@@ -250,7 +260,7 @@ fn plan_line(wanted: &WantedLine<'_>, rows: &ServiceRows, profiles: &ProfileVerd
 /// made.
 fn close_line(
     wanted: &WantedLine<'_>,
-    reason: OffReason,
+    reason: Reason,
     own: Option<&UserRow>,
     is_taken: bool,
     rows: &ServiceRows,
@@ -273,7 +283,7 @@ fn close_line(
         service: wanted.service,
         row,
         kick: names,
-        cut: to_disable.map(|_| CutReason::Off(reason)),
+        cut: to_disable.map(|_| CutReason::Restrained(reason)),
         profile: None,
         differs: if to_disable.is_some() { vec!["disabled"] } else { vec![] },
         revision: wanted.revision,
@@ -282,30 +292,31 @@ fn close_line(
 
 fn open_line(
     wanted: &WantedLine<'_>,
+    profile: &str,
     own: Option<&UserRow>,
     verdict: ProfileVerdict,
     rows: &ServiceRows,
 ) -> Option<LineChange> {
     let line = wanted.line;
-    let change = |row, kick: Vec<String>, differs| LineChange {
+    let change = |row, kick: Vec<String>, differs, cut| LineChange {
         line: line.line.clone(),
         service: wanted.service,
         row,
         kick: distinct(kick),
-        cut: None,
-        profile: Some(line.profile.clone()),
+        cut,
+        profile: Some(profile.to_owned()),
         differs,
         revision: wanted.revision,
     };
     let Some(own) = own else {
-        let mut plain = vec![("name", line.username.clone()), ("profile", line.profile.clone())];
+        let mut plain = vec![("name", line.username.clone()), ("profile", profile.to_owned())];
         plain.extend(service_value(wanted.service).map(|value| ("service", value.to_owned())));
         plain.push(("disabled", "no".into()));
         plain.push(("comment", mark_of(&line.line)));
         let password = Some(Secret::new(line.password.clone().into_bytes()));
-        return Some(change(RowChange::Add(Values { plain, password }), vec![], vec!["row"]));
+        return Some(change(RowChange::Add(Values { plain, password }), vec![], vec!["row"], None));
     };
-    let (values, differs) = differences(wanted, own, rows);
+    let (values, differs) = differences(wanted, profile, own, rows);
     let mut kick = wanted.owes_kick.to_vec();
     let was_open = own.is_disabled != Some(true);
     let is_renamed = differs.contains(&"name");
@@ -314,14 +325,22 @@ fn open_line(
         // A running session keeps the rate that it started with: the customer dials again and has the new one.
         kick.extend(own.name.clone());
     }
+    // Whoever is walled in loses what he had, if he had anything.
+    let is_walled_now = was_open && differs.contains(&"profile") && !wanted.state.is_online();
+    let cut = wanted.state.reason().filter(|_| is_walled_now).map(CutReason::Restrained);
     match (differs.is_empty(), kick.is_empty()) {
         (true, true) => None,
-        (true, false) => Some(change(RowChange::Leave, kick, differs)),
-        (false, _) => Some(change(RowChange::Set(own.id.clone(), values), kick, differs)),
+        (true, false) => Some(change(RowChange::Leave, kick, differs, cut)),
+        (false, _) => Some(change(RowChange::Set(own.id.clone(), values), kick, differs, cut)),
     }
 }
 
-fn differences(wanted: &WantedLine<'_>, own: &UserRow, rows: &ServiceRows) -> (Values, Vec<&'static str>) {
+fn differences(
+    wanted: &WantedLine<'_>,
+    profile: &str,
+    own: &UserRow,
+    rows: &ServiceRows,
+) -> (Values, Vec<&'static str>) {
     let line = wanted.line;
     let mut values = Values::default();
     let mut differs = Vec::new();
@@ -332,7 +351,7 @@ fn differences(wanted: &WantedLine<'_>, own: &UserRow, rows: &ServiceRows) -> (V
         }
     };
     compare("name", own.name.as_deref(), &line.username);
-    compare("profile", own.profile.as_deref(), &line.profile);
+    compare("profile", own.profile.as_deref(), profile);
     if let Some(service) = service_value(wanted.service) {
         compare("service", own.service.as_deref(), service);
     }
@@ -483,7 +502,9 @@ impl<'a> ProfileVerdicts<'a> {
     /// Judges the profiles that this pass needs, and adds what must change to `changes`. A full check needs all of the
     /// state, so that the first customer of a new plan does not wait for its profile.
     fn of(scope: &Scope<'a>, actual: &Actual, changes: &mut Vec<ProfileChange>) -> Self {
-        let named = scope.wanted.iter().map(|wanted| (wanted.service, wanted.line.profile.as_str()));
+        let named = scope.wanted.iter().filter_map(|wanted| {
+            Some((wanted.service, profile_for(wanted.service, wanted.state, wanted.line)?))
+        });
         let all = scope.profiles.keys().filter(|_| scope.all_lines.is_some());
         let all =
             all.filter_map(|(code, name)| Service::from_code(*code).map(|service| (service, name.as_str())));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 
 use crate::desired::DesiredState;
-use crate::enforce::{Effective, OffReason};
+use crate::enforce::Reason;
 use crate::flow::LineFailure;
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
@@ -100,7 +100,7 @@ impl Reconciler {
             self.ledger.entries.remove(id);
             return;
         };
-        if decision.state == Some(Effective::Open) {
+        if decision.state.is_some_and(|state| state.profile(&decision.line.item).is_some()) {
             self.ledger.note_password(&decision.line.item);
         }
         let service = Service::from_code(decision.line.item.service);
@@ -124,7 +124,7 @@ impl Reconciler {
         if note.is_counted {
             self.history.note(basis.mono);
         }
-        if note.is_cut == Some(CutReason::Off(OffReason::Expired)) {
+        if note.is_cut == Some(CutReason::Restrained(Reason::Expired)) {
             let detail = "its time is over; taken off the router".to_owned();
             self.event(EventKind::LineExpired, Some(id), detail).await;
         } else if note.is_drift {

@@ -11,14 +11,14 @@ use std::time::Duration;
 use routeros_api::menu::{Clock, Resource};
 use routeros_api::{Change, Client, Command, Error, Listen};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, FailureKind, Service};
+use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
 use tokio::time::{Instant, sleep_until};
 
 use crate::desired::DesiredState;
 use crate::enforce;
 use crate::flow::{LineFailure, StateReceiver};
 use crate::reconcile::actual::{Actual, ServiceRows, UserRow, menus, user_row};
-use crate::reconcile::pass::{Basis, LINES_READ_BY_NAME, Reach};
+use crate::reconcile::pass::{LINES_READ_BY_NAME, Reach};
 use crate::reconcile::plan::{Scope, WantedLine, plan};
 use crate::reconcile::read::read_everything;
 use crate::reconcile::{End, Reconciler};
@@ -51,6 +51,8 @@ impl Reconciler {
         }
         let mut next_full_check = Instant::now();
         let mut releases_seen = self.settings.release.count();
+        let (recheck, mut ends_of_silence) =
+            (self.settings.recheck.clone(), self.settings.contact.ends_of_silence());
         loop {
             let current = Arc::clone(&state.borrow_and_update());
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
@@ -76,6 +78,8 @@ impl Reconciler {
                     Err(error) => return End::Lost(error),
                 },
                 () = sleep_until(wake) => {}
+                () = recheck.changed() => drop(recheck.take()),
+                () = ends_of_silence.next() => {}
                 lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),
                 () = self.settings.release.changed() => {
                     if self.settings.release.count() != releases_seen {
@@ -132,7 +136,7 @@ impl Reconciler {
         if current.generation == 0 {
             return Ok(());
         }
-        let basis = Basis { state: current, reading: self.clock.reading(), mono: self.origin.elapsed() };
+        let basis = self.basis(current);
         if self.ledger.trusted_generation == 0 {
             self.ledger.trusted_generation = self.settings.settled_generation.unwrap_or(current.generation);
         }
@@ -196,10 +200,14 @@ impl Reconciler {
         if state.generation == 0 {
             return Instant::now() + self.settings.timings.full_check;
         }
-        let reading = self.clock.reading();
-        let lines = self.lines(state).map(|line| &line.item);
-        let expiry = enforce::next_change(lines, reading.now)
-            .map(|at| Instant::now() + at.since(reading.now).min(LONGEST_EXPIRY_WAIT));
+        let basis = self.basis(state);
+        let now = basis.reading.now;
+        let change = |line: &LineV1| enforce::next_change(line, &self.circumstances(basis, line));
+        let expiry = self
+            .lines(state)
+            .filter_map(|line| change(&line.item))
+            .min()
+            .map(|at| Instant::now() + at.since(now).min(LONGEST_EXPIRY_WAIT));
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
         let next = [Some(next_full_check), expiry, retry].into_iter().flatten().min();
         next.unwrap_or(next_full_check).max(Instant::now() + SHORTEST_WAIT)
@@ -267,7 +275,7 @@ impl Reconciler {
         };
         let id = row.mark.clone().filter(|mark| self.line(state, mark).is_some()).or_else(by_hint)?;
         let line = self.line(state, &id)?;
-        let (wanted_service, wanted_state) = enforce::effective(&line.item, self.clock.now()).ok()?;
+        let (wanted_service, wanted_state) = self.effective(self.basis(state), &line.item).ok()?;
         let wanted = WantedLine {
             line: &line.item,
             service: wanted_service,

@@ -3,14 +3,16 @@
 //! Plain data with defaults; nothing here connects. `config.rs` fills it from the agent's file. `Debug` shows no
 //! password, because the client's options do not.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use routeros_api::Options;
 use tawi_shared::wire::SessionUsageV1;
 use tokio::sync::Notify;
 
+use crate::contact::Contact;
 use crate::reconcile::guard::GuardLimits;
 
 /// Silence after which the router is asked for its name, unless the options say otherwise: listens may be silent for
@@ -30,6 +32,10 @@ pub struct RouterSettings {
     pub guard: GuardLimits,
     /// Lets a person release what the guard holds.
     pub release: GuardRelease,
+    /// Lines to decide about anew, because something that counts for them happened.
+    pub recheck: Recheck,
+    /// When head office was last heard.
+    pub contact: Contact,
     /// The profile whose other properties (addresses, pool, DNS) a new profile of ours starts with, as
     /// `copy-from`; by name, and left out where the router has none of that name.
     pub profile_template: String,
@@ -53,6 +59,8 @@ impl RouterSettings {
             timings: Timings::default(),
             guard: GuardLimits::default(),
             release: GuardRelease::default(),
+            recheck: Recheck::default(),
+            contact: Contact::default(),
             profile_template: "default".to_owned(),
             settled_generation: None,
             open_sessions: Vec::new(),
@@ -134,6 +142,37 @@ impl GuardRelease {
 
     pub(crate) fn count(&self) -> u64 {
         self.0.releases.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+/// Lines of one router to decide about anew at once: one that reached its quota, or was topped up. Clones act on the
+/// same router. What waits is a set of lines, so that a router that is away for long does not gather more than that.
+#[derive(Clone, Debug, Default)]
+pub struct Recheck(Arc<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: Mutex<BTreeSet<String>>,
+    changed: Notify,
+}
+
+impl Recheck {
+    /// Decides about this line anew. One whose decision stays as it was costs nothing.
+    pub fn line(&self, line: &str) {
+        let mut lines = self.0.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if !lines.contains(line) {
+            lines.insert(line.to_owned());
+        }
+        drop(lines);
+        self.0.changed.notify_one();
+    }
+
+    pub(crate) fn take(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.0.lines.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) async fn changed(&self) {

@@ -24,6 +24,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
 use crate::clock::TrustedClock;
+use crate::contact::Contact;
 use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
@@ -71,6 +72,8 @@ pub struct Tools {
     pub site: SiteId,
     /// Time.
     pub clock: TrustedClock,
+    /// When head office was last heard.
+    pub contact: Contact,
     /// Randomness.
     pub ids: IdSource,
     /// Flash.
@@ -184,12 +187,8 @@ impl Site {
     }
 
     async fn stop(mut self) {
-        let floor = self.tools.clock.floor();
-        let kept = self.tools.outbox.call(move |keeper| {
-            keeper.put_clock_floor(floor);
-            keeper.sync();
-        });
-        if kept.await.is_err() {
+        self.keep_marks().await;
+        if self.tools.outbox.call(crate::outbox::Keeper::sync).await.is_err() {
             warn!("the disk does not answer; what was not synced may be lost");
         }
         if let Some(talk) = self.talk.take() {
@@ -205,7 +204,10 @@ impl Site {
         for _ in 0..TAKEN_AT_ONCE {
             let Some(message) = next.take().or_else(|| inbound.try_recv().ok()) else { break };
             match message {
-                FromLink::Said(delivery) => self.hear(delivery, &mut deliveries).await,
+                FromLink::Said(delivery) => {
+                    self.tools.contact.note();
+                    self.hear(delivery, &mut deliveries).await;
+                }
                 FromLink::Up(connection) => {
                     // What came before belongs to the connection before.
                     self.store_state(&mut deliveries).await;
@@ -475,6 +477,10 @@ impl Site {
             self.last_problem = Some("head office stopped answering".to_owned());
             self.talk = None;
         }
+        // A quiet head office is there for as long as the connection to it holds.
+        if self.talk.as_ref().is_some_and(Talk::is_answered) {
+            self.tools.contact.note();
+        }
         let pause = self.hello_pause;
         let is_wanted = |talk: &Talk| {
             talk.hello_age() >= pause
@@ -500,8 +506,7 @@ impl Site {
         }
         if self.chores.floor.elapsed() >= FLOOR_EVERY {
             self.chores.floor = Instant::now();
-            let floor = self.tools.clock.floor();
-            let _ = self.tools.outbox.call(move |keeper| keeper.put_clock_floor(floor)).await;
+            self.keep_marks().await;
         }
         if self.chores.maintain.elapsed() >= MAINTAIN_EVERY {
             self.chores.maintain = Instant::now();
@@ -509,6 +514,18 @@ impl Site {
             let now = reading.is_trusted.then_some(reading.now);
             let _ = self.tools.outbox.call(move |keeper| keeper.maintain(now)).await;
         }
+    }
+
+    /// Keeps what a restart must know of time.
+    async fn keep_marks(&self) {
+        let floor = self.tools.clock.floor();
+        let heard = self.tools.contact.last_heard(floor);
+        let kept = self.tools.outbox.call(move |keeper| {
+            keeper.put_clock_floor(floor);
+            heard.into_iter().for_each(|at| keeper.put_last_heard(at));
+        });
+        // The next ones come.
+        let _ = kept.await;
     }
 
     /// Flash failed: whether it takes records again.

@@ -19,6 +19,7 @@ use std::time::Duration;
 use office::{Directory, Keys, Office, PATIENCE};
 use tawi_agent::clock::{LONGEST_UNCONFIRMED_GAP, TrustedClock, build_date};
 use tawi_agent::config::Config;
+use tawi_agent::contact::Contact;
 use tawi_agent::desired::DesiredState;
 use tawi_agent::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
 use tawi_agent::health::Status;
@@ -83,6 +84,7 @@ impl Agent {
         let (questions, question_receiver) = mpsc::channel(4);
         let (stop, stopped) = oneshot::channel();
         let tools = Tools {
+            contact: Contact::default(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),

@@ -16,6 +16,7 @@ mod hotspot;
 mod latency;
 mod lines;
 mod releases;
+mod restraints;
 mod site;
 mod steady;
 mod usage;

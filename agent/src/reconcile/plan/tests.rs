@@ -4,7 +4,7 @@ use super::*;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Access;
 
-use crate::enforce::effective;
+use crate::enforce::{Circumstances, effective};
 use crate::reconcile::actual::SessionRow;
 
 const NOW: i64 = 100;
@@ -123,8 +123,9 @@ impl Case {
                 ((profile.service, profile.name.clone()), Arc::new(revised))
             })
             .collect();
+        let circumstances = Circumstances { now: UnixMillis(NOW), ..Circumstances::default() };
         let wanted = self.lines.iter().map(|line| {
-            let (service, state) = effective(line, UnixMillis(NOW)).unwrap();
+            let (service, state) = effective(line, &circumstances).unwrap();
             WantedLine {
                 line,
                 service,
@@ -225,11 +226,11 @@ fn only_what_differs_is_set() {
 fn a_line_that_is_off_is_disabled_and_its_sessions_end() {
     check(
         &Case::of(&[off("a")], &[row(1, "a")]),
-        &["set a *1: disabled=yes kick user-a cut Off(SwitchedOff)"],
+        &["set a *1: disabled=yes kick user-a cut Restrained(SwitchedOff)"],
     );
     check(
         &Case::of(&[expired("a")], &[row(1, "a")]),
-        &["set a *1: disabled=yes kick user-a cut Off(Expired)"],
+        &["set a *1: disabled=yes kick user-a cut Restrained(Expired)"],
     );
     let with_session = |users: &[UserRow]| {
         Case::of(&[off("a")], users).with(|case| case.rows.sessions = vec![session(9, "user-a")])
@@ -253,8 +254,8 @@ fn whoever_gains_comes_before_whoever_loses() {
         &[
             "add b: name=user-b profile=home service=pppoe disabled=no comment=tawi:b password",
             "set d *4: disabled=no",
-            "set a *1: disabled=yes kick user-a cut Off(SwitchedOff)",
-            "set c *3: disabled=yes kick user-c cut Off(Expired)",
+            "set a *1: disabled=yes kick user-a cut Restrained(SwitchedOff)",
+            "set c *3: disabled=yes kick user-c cut Restrained(Expired)",
         ],
     );
 }
@@ -341,7 +342,10 @@ fn a_profile_that_is_foreign_or_unknown_opens_nobody_and_closes_all_the_same() {
         .with(|case| case.rows.profiles = vec![profile_row("home", "1M/1M", false)]);
     check(
         &foreign,
-        &["set b *2: disabled=yes kick user-b cut Off(SwitchedOff)", "fail a a foreign row has that name"],
+        &[
+            "set b *2: disabled=yes kick user-b cut Restrained(SwitchedOff)",
+            "fail a a foreign row has that name",
+        ],
     );
     let unknown = Case::of(&[line("a")], &[]).with(|case| case.profiles.clear());
     check(&unknown, &["remove profile *F0", "fail a refused by the router"]);

@@ -1,0 +1,44 @@
+//! What counts for a line besides itself, gathered for the decision in `enforce.rs`.
+//!
+//! The one place of the reconciler where the quota book and the silence of head office come in. It decides nothing and
+//! asks the router nothing.
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{LineV1, Service};
+
+use crate::enforce::{self, Circumstances, Effective, Unsupported};
+use crate::reconcile::Reconciler;
+use crate::reconcile::pass::Basis;
+
+impl Reconciler {
+    /// What this pass works on, taken at this moment.
+    pub(crate) fn basis<'a>(&self, state: &'a crate::desired::DesiredState) -> Basis<'a> {
+        let reading = self.clock.reading();
+        let silence = self.settings.contact.silence(reading.now);
+        Basis { state, reading, mono: self.origin.elapsed(), silence }
+    }
+
+    /// How this line should be.
+    pub(crate) fn effective(
+        &self,
+        basis: Basis<'_>,
+        line: &LineV1,
+    ) -> Result<(Service, Effective), Unsupported> {
+        enforce::effective(line, &self.circumstances(basis, line)).and_then(
+            |(service, state)| match service {
+                Service::Static | Service::HotspotDevice => Err(Unsupported::Service(service.code())),
+                _ => Ok((service, state)),
+            },
+        )
+    }
+
+    pub(crate) fn circumstances(&self, basis: Basis<'_>, line: &LineV1) -> Circumstances {
+        let now = basis.reading.now;
+        Circumstances { now, used: self.bytes_used(line, now), silence: basis.silence }
+    }
+
+    /// What the line moved in its running period.
+    fn bytes_used(&self, _line: &LineV1, _now: UnixMillis) -> Option<u64> {
+        None
+    }
+}

@@ -1,0 +1,85 @@
+//! Lines that may do less than their plan says: suspended, or because head office is silent.
+
+use std::time::Duration;
+
+use crate::site::{PATIENCE, Site, username};
+use routeros_sim::DeviceState;
+use tawi_agent::contact::Contact;
+use tawi_agent::flow::LineFailure;
+use tawi_shared::wire::{Access, FailureKind, OfflineRuleV1, Restraint, RestraintV1, Service};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn restraint(how: Restraint, profile: &str) -> RestraintV1 {
+    RestraintV1 { how: how.code(), profile: profile.into() }
+}
+
+/// Suspends a line that is online, and gives the failures.
+async fn suspend(site: &mut Site, how: Restraint, profile: &str) -> Vec<LineFailure> {
+    site.settle(|wants| {
+        wants.profile("slow", Service::Pppoe, 1);
+        let line = wants.line("plot1");
+        line.suspension = restraint(how, profile);
+        line.access = Access::Suspended.code();
+    })
+    .await
+}
+
+/// Waits until the device's session has this rate.
+async fn runs_at(site: &Site, rate: &str) {
+    let look = || site.rows("queue/simple").iter().any(|queue| queue["max-limit"] == rate).then_some(());
+    if site.router.wait_for(PATIENCE, look).await.is_err() {
+        panic!("{:?}", site.rows("queue/simple"));
+    }
+}
+
+#[tokio::test]
+async fn a_suspended_line_goes_on_slowly_or_is_walled_in_or_off_as_its_plan_says() {
+    for how in [Restraint::Throttled, Restraint::Walled] {
+        let mut site = Site::start().await;
+        let device = site.dial("plot1");
+        site.settle(|wants| wants.open("plot1")).await;
+        site.online(&device).await;
+        assert!(suspend(&mut site, how, "slow").await.is_empty());
+        let row = site.secret(&username("plot1")).unwrap();
+        assert_eq!((row["profile"].as_str(), row["disabled"].as_str()), ("slow", "false"));
+        runs_at(&site, "250000/1000000").await;
+        site.settle(|wants| wants.line("plot1").access = Access::Open.code()).await;
+        runs_at(&site, "5000000/20000000").await;
+    }
+}
+
+#[tokio::test]
+async fn a_restraint_without_its_profile_is_a_failure_and_opens_nobody() {
+    let mut site = Site::start().await;
+    for profile in ["", "nowhere"] {
+        let failures = suspend(&mut site, Restraint::Throttled, profile).await;
+        assert_eq!(failures.iter().map(|failure| failure.kind).collect::<Vec<_>>(), [FailureKind::Refused]);
+        assert!(site.secret(&username("plot1")).is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and_freed_by_its_first_word() {
+    let contact = Contact::remembered(Some(tawi_shared::Clock::system().now().minus(5 * HOUR)));
+    let handle = contact.clone();
+    let mut site = Site::start_with(|_| {}, move |settings| settings.contact = handle).await;
+    let device = site.dial("plot1");
+    let rule =
+        |after_hours, how, profile: &str| Some(OfflineRuleV1 { after_hours, then: restraint(how, profile) });
+    site.settle(|wants| {
+        wants.profile("slow", Service::Pppoe, 1);
+        wants.line("plot1").offline = rule(5, Restraint::Throttled, "slow");
+        wants.line("patient").offline = rule(6, Restraint::Off, "");
+        wants.open("kept");
+    })
+    .await;
+    assert_eq!(site.secret(&username("plot1")).unwrap()["profile"], "slow");
+    assert_eq!(site.secret(&username("patient")).unwrap()["disabled"], "false");
+    assert_eq!(site.secret(&username("kept")).unwrap()["profile"], "home");
+    site.online(&device).await;
+    contact.note();
+    site.row_until("ppp/secret", &username("plot1"), |row| row["profile"] == "home").await;
+    runs_at(&site, "5000000/20000000").await;
+    assert_eq!(site.router.device(&device).unwrap().state, DeviceState::Online);
+}
