@@ -92,6 +92,9 @@ pub struct OutboxStatus {
     pub events: LaneStatus,
     /// Session totals.
     pub usage: LaneStatus,
+    /// The API log, in batches.
+    #[serde(default)]
+    pub log: LaneStatus,
     /// Records that wait in memory because flash takes none.
     pub in_memory: u64,
     /// Damaged records that were skipped since the start.
@@ -148,6 +151,7 @@ impl Status {
             store_epoch: overview.epoch,
             events: overview.events.into(),
             usage: overview.usage.into(),
+            log: overview.log.into(),
             in_memory: overview.in_memory,
             bad_records: overview.bad_records,
             dropped_records: overview.dropped_records,

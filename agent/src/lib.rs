@@ -3,6 +3,7 @@
 //! Pure decisions (`desired`, `enforce`, `reconcile::plan`, `reconcile::guard`) stand apart from the shell that talks to
 //! flash (`outbox::store`), to the controller (`link`) and to routers (`reconcile`). `flow` has the types between them.
 
+pub mod api_log;
 pub mod clock;
 pub mod config;
 pub mod contact;

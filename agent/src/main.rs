@@ -7,8 +7,10 @@ use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tawi_agent::api_log::show::{FOLLOW_EVERY, Wanted, parse_ago, print_from};
 use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor::{self, Finding, Verdict};
 use tawi_agent::health::{Status, spoken};
@@ -41,6 +43,7 @@ Examples:
   tawi-agent status --json | jq .state           the same for programs
   tawi-agent pin 192.168.88.1                    the fingerprint to put into router.tls_pin
   tawi-agent release core                        let cuts go ahead that the guard of router core holds
+  tawi-agent log --since 2h --line plot17        what was written to routers for a line, whether the agent runs or not
   tawi-agent run --config ./agent.toml           run in the foreground
 
 Exit codes:
@@ -81,6 +84,24 @@ enum Command {
         /// The router: an address or a name, with a port if it is not 8729.
         address: String,
     },
+    /// Show what was written to routers, from the last thirty days; the agent need not run.
+    Log {
+        /// Of this router alone.
+        #[arg(long)]
+        router: Option<String>,
+        /// About this line alone: its id, or its name on the router.
+        #[arg(long)]
+        line: Option<String>,
+        /// How far back, such as 90m, 2h or 7d.
+        #[arg(long, value_name = "SPAN", default_value = "1h", value_parser = parse_ago)]
+        since: Duration,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+        /// Go on showing what comes.
+        #[arg(long)]
+        follow: bool,
+    },
     /// Let the cuts go ahead that the guard of a router holds at this moment.
     Release {
         /// The router's name in the settings.
@@ -110,6 +131,10 @@ fn main() -> ExitCode {
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
         Command::Doctor { json } => show_doctor(&arguments.config, &environment, &runtime, json),
         Command::Pin { address } => show_pin(&address, &runtime),
+        Command::Log { router, line, since, json, follow } => {
+            let wanted = Wanted { router, line, since: Clock::system().now().minus(since), is_json: json };
+            show_log(&arguments.config, &environment, &runtime, &wanted, follow)
+        }
         Command::Release { router } => release(&arguments.config, &environment, &runtime, &router),
     };
     // A thread that hangs in a name look-up must not hold up the end.
@@ -210,6 +235,46 @@ fn show_pin(address: &str, runtime: &Runtime) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(why) => fail(&format!("{address} shows no certificate: {why}"), UNAVAILABLE),
+    }
+}
+
+fn show_log(
+    path: &Path,
+    environment: &Environment,
+    runtime: &Runtime,
+    wanted: &Wanted,
+    is_followed: bool,
+) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    let mut seen = 0;
+    loop {
+        let mut is_read = true;
+        let printed = print_from(&config.state_directory, wanted, seen, |text| {
+            is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
+            is_read
+        });
+        match printed {
+            Ok((count, unread)) => {
+                if unread > 0 && seen == 0 {
+                    let _ =
+                        writeln!(std::io::stderr(), "tawi-agent: {unread} lines of the log cannot be read");
+                }
+                seen = count;
+            }
+            Err(error) => {
+                let cure = "run it as root, or as the agent's user";
+                let place = config.state_directory.display();
+                return fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM);
+            }
+        }
+        // Whoever pipes us into `head` is content with less.
+        if !is_followed || !is_read {
+            return ExitCode::SUCCESS;
+        }
+        runtime.block_on(tokio::time::sleep(FOLLOW_EVERY));
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tracing::info;
 
+use crate::api_log::ApiLog;
 use crate::clock::TrustedClock;
 use crate::config::{Config, RouterConfig, RouterTransport};
 use crate::contact::Contact;
@@ -101,6 +102,7 @@ pub async fn run_until(
     let (link_sender, inbound) = mpsc::channel(INBOUND_WAITING);
     let (question_sender, questions) = mpsc::channel(status::QUESTIONS);
 
+    let log = ApiLog::default();
     // Before the reconcilers are spawned: their first look at the state is what was on flash.
     let site = Site::new(
         Tools {
@@ -111,6 +113,7 @@ pub async fn run_until(
             outbox: outbox.clone(),
             state: state_sender,
             bytes,
+            log: log.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
         },
         &opening,
@@ -121,6 +124,7 @@ pub async fn run_until(
     for router in &config.routers {
         let mut settings = router_settings(&config, router, &mut opening)?;
         settings.contact = contact.clone();
+        settings.connect.witness = Some(log.witness(&router.name, trusted.clone()));
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }

@@ -23,7 +23,7 @@ pub enum Up {
     Usage,
     /// Something happened that head office wants to know at once.
     Event,
-    /// Diagnostics; first to be dropped.
+    /// Writes to routers; first to be dropped.
     Log,
     /// The last will, or a farewell.
     Bye,

@@ -23,6 +23,7 @@ use crate::sentence::Row;
 use crate::tls;
 use crate::value::RouterId;
 use crate::wire::{Decoder, Limits, WireError};
+use crate::witness::Witness;
 
 /// Rows that [`Client::run`] collects before it gives up: a hundred times the accounts of a large site.
 pub const REPLY_ROWS: usize = 100_000;
@@ -52,6 +53,7 @@ struct Handle {
     listens: Arc<Semaphore>,
     lost: watch::Receiver<Option<Lost>>,
     limits: Limits,
+    witness: Option<Witness>,
 }
 
 impl Client {
@@ -118,9 +120,8 @@ impl Client {
         tokio::spawn(driver.run());
         let in_flight = Arc::new(Semaphore::new(places));
         let listens = Arc::new(Semaphore::new(options.listens.max(1)));
-        Ok(Self {
-            handle: Arc::new(Handle { requests, shared, in_flight, listens, lost, limits: options.limits }),
-        })
+        let (limits, witness) = (options.limits, options.witness.clone());
+        Ok(Self { handle: Arc::new(Handle { requests, shared, in_flight, listens, lost, limits, witness }) })
     }
 
     /// Runs a command and collects its rows.
@@ -204,10 +205,20 @@ impl Client {
         let (row_sender, rows) = held::rows(&self.handle.shared.allowance, overflow.is_some());
         let (completion_sender, completion) = oneshot::channel();
         let is_read = command.is_read();
+        let witness = self.handle.witness.clone().filter(|_| !is_read);
+        let witnessed = witness.map(|witness| (witness, command.clone()));
         let channel = Channel { rows: row_sender, completion: completion_sender, overflow };
         let request = Request { command, channel, place };
         self.handle.requests.send(request).await.map_err(|_| self.never_sent())?;
-        Ok(RowStream { client: self.clone(), is_read, rows, completion, is_over: false, ret: None })
+        Ok(RowStream {
+            client: self.clone(),
+            is_read,
+            witnessed,
+            rows,
+            completion,
+            is_over: false,
+            ret: None,
+        })
     }
 
     fn never_sent(&self) -> Error {
@@ -259,6 +270,8 @@ fn check(command: &Command, limits: Limits) -> Result<(), WireError> {
 pub struct RowStream {
     client: Client,
     is_read: bool,
+    /// A write that somebody wants to hear of.
+    witnessed: Option<(Witness, Command)>,
     rows: RowReceiver,
     completion: oneshot::Receiver<Result<Option<Bytes>, Error>>,
     is_over: bool,
@@ -278,13 +291,16 @@ impl RowStream {
         }
         let outcome = (&mut self.completion).await;
         self.is_over = true;
+        let outcome = outcome.unwrap_or_else(|_| Err(self.client.without_answer(self.is_read)));
+        if let Some((witness, command)) = self.witnessed.take() {
+            witness.tell(&command, outcome.as_ref().map(drop));
+        }
         match outcome {
-            Ok(Ok(ret)) => {
+            Ok(ret) => {
                 self.ret = ret;
                 None
             }
-            Ok(Err(error)) => Some(Err(error)),
-            Err(_) => Some(Err(self.client.without_answer(self.is_read))),
+            Err(error) => Some(Err(error)),
         }
     }
 
@@ -302,6 +318,9 @@ impl Drop for RowStream {
             self.rows.close();
             self.completion.close();
             self.client.handle.shared.attention.notify_one();
+            if let Some((witness, command)) = self.witnessed.take() {
+                witness.tell_unknown(&command);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! stack machine on the router, so a [`Query`] is built such that it always leaves exactly one value.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +30,7 @@ pub struct Command {
     words: Vec<Bytes>,
     is_read: bool,
     idle: Option<Duration>,
+    subject: Option<Arc<str>>,
 }
 
 impl Command {
@@ -38,7 +40,7 @@ impl Command {
         let path: String = path.into();
         let verb = path.rsplit('/').next().unwrap_or_default();
         let is_read = READ_VERBS.contains(&verb);
-        Self { words: vec![Bytes::from(path)], is_read, idle: None }
+        Self { words: vec![Bytes::from(path)], is_read, idle: None, subject: None }
     }
 
     /// Adds `=name=value`. The value is bytes and needs no escaping; empty unsets most text properties.
@@ -86,6 +88,19 @@ impl Command {
     pub fn idle_deadline(mut self, idle: Duration) -> Self {
         self.idle = Some(idle);
         self
+    }
+
+    /// Notes whom or what the command is about, for the [`crate::Witness`]. It is not sent.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.subject = Some(Arc::from(subject));
+        self
+    }
+
+    /// What [`Command::about`] noted.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// The path, such as `/ppp/secret/add`.

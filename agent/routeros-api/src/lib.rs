@@ -73,6 +73,7 @@ mod tls;
 mod trap;
 pub mod value;
 pub mod wire;
+mod witness;
 pub mod word;
 
 pub use client::{Change, Client, Listen, REPLY_ROWS, Reply, RowStream};
@@ -84,6 +85,7 @@ pub use sentence::Row;
 pub use tls::{Fingerprint, TlsError, TlsTrust};
 pub use trap::{Trap, TrapCategory, TrapKind, Traps};
 pub use value::Secret;
+pub use witness::{Fate, Witness};
 
 /// The README's example is compiled with the tests.
 #[cfg(doctest)]

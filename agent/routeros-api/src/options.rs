@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::tls::TlsTrust;
 use crate::value::Secret;
 use crate::wire::Limits;
+use crate::witness::Witness;
 
 /// The port of the service `api`.
 pub const PLAIN_PORT: u16 = 8728;
@@ -107,6 +108,8 @@ pub struct Options {
     /// After this long without a byte from the router, ask for its name, so that a dead connection is
     /// found and the way to it stays open in firewalls. Default off; 30 s is a good value.
     pub keepalive: Option<Duration>,
+    /// Hears of every write. Default nobody.
+    pub witness: Option<Witness>,
 }
 
 impl Options {
@@ -131,6 +134,7 @@ impl Options {
             in_flight: IN_FLIGHT,
             listens: LISTENS,
             keepalive: None,
+            witness: None,
         }
     }
 

@@ -1,8 +1,9 @@
 //! What may be told next, and what is still unanswered. Pure: times are counted from the start of the connection.
 //!
 //! A lane is silent until the controller's first cursor of this connection says where it stands. After that at most
-//! [`WINDOW`] records are unanswered over both lanes, and usage leaves some of it to events, so that a backlog of
-//! totals never stands before "customer online". Hello and acks are not counted here: they are said at once.
+//! [`WINDOW`] records are unanswered over all lanes, and usage leaves some of it to events, so that a backlog of
+//! totals never stands before "customer online". The log is told while the others have nothing to say and nothing
+//! unanswered. Hello and acks are not counted here: they are said at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,6 +14,8 @@ use tawi_shared::wire::Lane;
 pub const WINDOW: usize = 16;
 /// What of it usage may take.
 pub const USAGE_WINDOW: usize = 12;
+/// What of it the log may take.
+pub const LOG_WINDOW: usize = 4;
 /// A connection on which something stays unanswered for so long is dead, or its controller is.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -31,6 +34,7 @@ struct LaneWindow {
 pub struct Window {
     event: LaneWindow,
     usage: LaneWindow,
+    log: LaneWindow,
     hello_at: Option<Duration>,
 }
 
@@ -45,12 +49,12 @@ pub struct Next {
     pub limit: u64,
 }
 
-/// What may be told now, over both lanes.
+/// What may be told now, over all lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Room {
-    /// The lanes in which anything may wait: events before usage.
+    /// The lanes in which anything may wait: events before usage, and the log alone.
     lanes: Vec<Next>,
-    /// At most so many records of both together.
+    /// At most so many records of all together.
     free: u64,
 }
 
@@ -92,9 +96,9 @@ impl Window {
 
     /// What may be told next, given in which lanes anything may wait.
     #[must_use]
-    pub fn room(&self, events_wait: bool, usage_waits: bool) -> Room {
-        let all = self.event.unanswered.len().saturating_add(self.usage.unanswered.len());
-        let free = WINDOW.saturating_sub(all);
+    pub fn room(&self, events_wait: bool, usage_waits: bool, log_waits: bool) -> Room {
+        let busy = self.event.unanswered.len().saturating_add(self.usage.unanswered.len());
+        let free = WINDOW.saturating_sub(busy.saturating_add(self.log.unanswered.len()));
         let usage_free = free.min(USAGE_WINDOW.saturating_sub(self.usage.unanswered.len()));
         let ask = |lane, window: &LaneWindow, limit: usize| Next {
             lane,
@@ -107,6 +111,11 @@ impl Window {
         }
         if usage_waits && self.usage.is_heard && usage_free > 0 {
             lanes.push(ask(Lane::Usage, &self.usage, usage_free));
+        }
+        let is_idle = busy == 0 && !events_wait && !usage_waits;
+        let log_free = free.min(LOG_WINDOW.saturating_sub(self.log.unanswered.len()));
+        if log_waits && is_idle && self.log.is_heard && log_free > 0 {
+            lanes.push(ask(Lane::Log, &self.log, log_free));
         }
         Room { lanes, free: u64::try_from(free).unwrap_or(0) }
     }
@@ -129,7 +138,7 @@ impl Window {
         }
     }
 
-    /// Whether the controller has answered the hello for both lanes.
+    /// Whether the controller has answered the hello for the lanes that matter.
     #[must_use]
     pub fn is_answered(&self) -> bool {
         self.event.is_heard && self.usage.is_heard
@@ -138,14 +147,15 @@ impl Window {
     /// How many records are unanswered.
     #[must_use]
     pub fn unanswered(&self) -> usize {
-        self.event.unanswered.len().saturating_add(self.usage.unanswered.len())
+        [&self.event, &self.usage, &self.log].iter().map(|lane| lane.unanswered.len()).sum()
     }
 
     /// Whether something has been unanswered for too long.
     #[must_use]
     pub fn is_overdue(&self, now: Duration) -> bool {
         let oldest = |window: &LaneWindow| window.unanswered.front().map(|(_, at)| *at);
-        let oldest = [self.hello_at, oldest(&self.event), oldest(&self.usage)].into_iter().flatten().min();
+        let lanes = [&self.event, &self.usage, &self.log];
+        let oldest = lanes.into_iter().filter_map(oldest).chain(self.hello_at).min();
         oldest.is_some_and(|at| now.saturating_sub(at) > ANSWER_DEADLINE)
     }
 
@@ -153,6 +163,7 @@ impl Window {
         match lane {
             Lane::Event => &mut self.event,
             Lane::Usage => &mut self.usage,
+            Lane::Log => &mut self.log,
         }
     }
 }
@@ -168,7 +179,7 @@ mod tests {
         Tell(Lane, u64),
         Cursor(Lane, u64),
     }
-    use Lane::{Event, Usage};
+    use Lane::{Event, Log, Usage};
     use Step::{Cursor, Hello, Tell};
 
     fn after(steps: &[Step]) -> Window {
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn what_is_told_next() {
         let check = |steps: &[Step], waits: (bool, bool), expected: &[(Lane, u64, u64)]| {
-            let room = after(steps).room(waits.0, waits.1);
+            let room = after(steps).room(waits.0, waits.1, false);
             let lanes: Vec<_> = room.lanes.iter().map(|next| (next.lane, next.after, next.limit)).collect();
             assert_eq!(lanes, expected);
         };
@@ -211,7 +222,7 @@ mod tests {
 
     #[test]
     fn both_lanes_together_never_exceed_the_window_and_events_go_first() {
-        let room = after(&[Hello, Cursor(Usage, 0), Cursor(Event, 0)]).room(true, true);
+        let room = after(&[Hello, Cursor(Usage, 0), Cursor(Event, 0)]).room(true, true, false);
         let check = |events_waiting: usize, usage_waiting: usize, expected: &[(Lane, u64, usize)]| {
             let take = |next: Next| {
                 let waiting = if next.lane == Event { events_waiting } else { usage_waiting };
@@ -226,6 +237,26 @@ mod tests {
         check(2, 99, &[(Event, 16, 2), (Usage, 12, 12)]);
         check(9, 99, &[(Event, 16, 9), (Usage, 7, 7)]);
         check(99, 99, &[(Event, 16, 16)]);
+    }
+
+    #[test]
+    fn the_log_is_told_while_nothing_else_waits() {
+        let check = |steps: Vec<Step>, waits: (bool, bool), expected: &[(Lane, u64, u64)]| {
+            let heard = [Hello, Cursor(Event, 0), Cursor(Usage, 0), Cursor(Log, 5)];
+            let steps: Vec<Step> = heard.into_iter().chain(steps).collect();
+            let room = after(&steps).room(waits.0, waits.1, true);
+            let lanes: Vec<_> = room.lanes.iter().map(|next| (next.lane, next.after, next.limit)).collect();
+            assert_eq!(lanes, expected);
+        };
+        check(vec![], (false, false), &[(Log, 5, 4)]);
+        check(vec![], (true, false), &[(Event, 0, 16)]);
+        check(vec![], (false, true), &[(Usage, 0, 12)]);
+        check(vec![Tell(Event, 1)], (false, false), &[]);
+        check(vec![Tell(Event, 1), Cursor(Event, 1)], (false, false), &[(Log, 5, 4)]);
+        let told = || (6..=9).map(|seq| Tell(Log, seq)).collect::<Vec<_>>();
+        check(told(), (false, false), &[]);
+        check(told(), (true, true), &[(Event, 0, 12), (Usage, 0, 12)]);
+        check(told().into_iter().chain([Cursor(Log, 8)]).collect(), (false, false), &[(Log, 9, 3)]);
     }
 
     #[test]

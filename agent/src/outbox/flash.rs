@@ -35,7 +35,8 @@ pub(super) struct Flash {
     is_state_whole: bool,
     pub(super) event_lane: LaneSizes,
     pub(super) usage_lane: LaneSizes,
-    /// Of the next pending event.
+    pub(super) log_lane: LaneSizes,
+    /// Of the next pending event or batch of writes.
     pub(super) next_order: u64,
     pub(super) bad_records: u64,
     pub(super) dropped_records: u64,
@@ -56,6 +57,7 @@ impl Flash {
             is_state_whole: false,
             event_lane: LaneSizes::default(),
             usage_lane: LaneSizes::default(),
+            log_lane: LaneSizes::default(),
             next_order: 1,
             bad_records: 0,
             dropped_records: 0,
@@ -124,6 +126,7 @@ impl Flash {
             stored_hash: self.stored.hash,
             events: self.event_lane,
             usage: self.usage_lane,
+            log: self.log_lane,
             in_memory: 0,
             bad_records: self.bad_records,
             dropped_records: self.dropped_records,
@@ -196,7 +199,8 @@ impl Flash {
     pub(super) fn is_bloated(&self) -> bool {
         let items = self.stored.lines.len().saturating_add(self.stored.profiles.len());
         let live = u64::try_from(items).unwrap_or(u64::MAX).saturating_mul(ITEM_BYTES);
-        let live = live.saturating_add(self.event_lane.bytes).saturating_add(self.usage_lane.bytes);
+        let lanes = [self.event_lane, self.usage_lane, self.log_lane];
+        let live = lanes.iter().fold(live, |live, lane| live.saturating_add(lane.bytes));
         self.store.disk_bytes() > live.saturating_mul(REWRITE_FACTOR).saturating_add(REWRITE_SLACK_BYTES)
     }
 
@@ -205,8 +209,8 @@ impl Flash {
         let failed = |detail: String| engine("give a record a new position", detail);
         let mut changes = Changes::default();
         let epoch = new_epoch(ids, self.epoch);
-        let mut lanes = [self.event_lane, self.usage_lane];
-        for (lane, sizes) in [Lane::Event, Lane::Usage].into_iter().zip(&mut lanes) {
+        let mut lanes = [self.event_lane, self.usage_lane, self.log_lane];
+        for (lane, sizes) in [Lane::Event, Lane::Usage, Lane::Log].into_iter().zip(&mut lanes) {
             let place = Self::place(lane);
             let sealed = sizes.sealed_seqs();
             // Removals first: a new position may be the old one of another record.
@@ -227,7 +231,7 @@ impl Flash {
         changes.put(Place::Meta, META_EPOCH, &epoch)?;
         self.store.commit(&changes)?;
         self.store.sync()?;
-        [self.event_lane, self.usage_lane] = lanes;
+        [self.event_lane, self.usage_lane, self.log_lane] = lanes;
         self.epoch = epoch;
         Ok(())
     }
@@ -274,7 +278,7 @@ impl Flash {
     /// out twice, so that a new life begins too.
     fn load_epoch(&mut self, ids: &IdSource) -> Result<(), StoreError> {
         let mut is_damaged = false;
-        for place in [Place::Events, Place::Usage] {
+        for place in [Place::Events, Place::Usage, Place::Log] {
             let found = self.store.bytes(place, LAST_SEQ)?;
             is_damaged |= found.is_some_and(|bytes| unframe::<u64>(LAST_SEQ, FORMAT, &bytes).is_err());
         }

@@ -18,13 +18,15 @@ use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
-use super::directory::{can_write, give_up_reserve, prepare, put_aside, put_reserve};
+use super::directory::{can_write, free_bytes, give_up_reserve, prepare, put_aside, put_reserve};
 use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
 use super::{
     Forgot, Lost, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError, StoreHealth,
 };
+use crate::api_log::Write;
+use crate::api_log::files::{FREE_BYTES, Files};
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::link::window::{Next, Room};
@@ -80,6 +82,10 @@ pub struct Keeper {
     flash: Option<Flash>,
     health: StoreHealth,
     memory: Memory,
+    /// The API log in files.
+    log: Files,
+    /// How often the files took nothing; said in the log at powers of two.
+    log_failures: u64,
     /// The newest state that was given or read, on flash or not.
     newest: Arc<DesiredState>,
     connection_epoch: u64,
@@ -101,6 +107,8 @@ impl Keeper {
             flash: None,
             health: StoreHealth::Well,
             memory: Memory::default(),
+            log: Files::within(directory),
+            log_failures: 0,
             newest: Arc::default(),
             connection_epoch: 0,
             bad_records: 0,
@@ -137,6 +145,24 @@ impl Keeper {
     pub fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) {
         let reported = Reported { usage: sessions, ..Reported::default() };
         self.keep(reported, is_historical, &Room::default());
+    }
+
+    /// Keeps writes to routers: in the file of the day, and for head office. Whatever takes none now loses them: no
+    /// alarm is raised over a log, and no memory is spent on it.
+    pub fn put_writes(&mut self, writes: &[Write], now: UnixMillis) {
+        let kept = self.log.append(writes, now);
+        if !matches!(kept, Ok(0)) {
+            self.log_failures += 1;
+            if self.log_failures.is_power_of_two() {
+                let problem = kept.err().map_or_else(|| "no room".to_owned(), |error| error.to_string());
+                warn!(problem, failures = self.log_failures, "the API log at the site leaves writes out");
+            }
+        }
+        let has_space = free_bytes(&self.directory).is_ok_and(|free| free >= FREE_BYTES);
+        if has_space && self.health == StoreHealth::Well {
+            let writes = writes.iter().map(Write::to_wire).collect();
+            let _ = self.attempt(|flash, _| flash.put_writes(writes));
+        }
     }
 
     /// The sealed records of a lane after position `after`, at most `limit`. None while flash fails.
@@ -233,6 +259,8 @@ impl Keeper {
         if self.health == StoreHealth::Well {
             return None;
         }
+        // The log goes before anything else is at risk.
+        let _ = self.log.make_room();
         let mut found = None;
         if self.flash.is_none() {
             match self.open_flash() {
@@ -255,6 +283,7 @@ impl Keeper {
     pub fn maintain(&mut self, now: Option<UnixMillis>) {
         if let Some(now) = now {
             let _ = self.attempt(|flash, _| flash.drop_old(now));
+            let _ = self.log.forget_old(now);
         }
         if self.flash.as_ref().is_some_and(Flash::is_bloated) {
             self.rewrite();
@@ -515,7 +544,7 @@ mod tests {
         window.cursor(Lane::Usage, 0);
         let syncs = |keeper: &Keeper| keeper.flash.as_ref().unwrap().syncs;
         let before = syncs(&keeper);
-        let told = keeper.keep(reported(), false, &window.room(true, true));
+        let told = keeper.keep(reported(), false, &window.room(true, true, false));
         let counts: Vec<_> = told.iter().map(|(next, records)| (next.lane, records.len())).collect();
         assert_eq!(counts, [(Lane::Event, 1), (Lane::Usage, 1)]);
         assert_eq!(syncs(&keeper) - before, 1);

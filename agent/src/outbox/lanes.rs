@@ -1,9 +1,10 @@
-//! The two lanes of the outbox on flash: what waits, what has a position, what is dropped when a bound is reached.
+//! The lanes of the outbox on flash: what waits, what has a position, what is dropped when a bound is reached.
 //!
 //! ```text
 //! put_events ─> pending event ──┐ take: at most 16 get a position and        cursor
 //!                               ├─> become an immutable envelope ──sealed──> forgotten
-//! put_usage ──> session total ──┘
+//! put_usage ──> session total ──┤
+//! put_writes ─> batch of writes ┘   (`writes.rs`)
 //! ```
 //!
 //! A record gets its position only when it is about to be told. So positions have no gaps, whatever was dropped before;
@@ -14,7 +15,9 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
-use tawi_shared::wire::{Body, EventKind, EventV1, Lane, SessionUsageV1, UpMessage, UsageBatchV1, encode};
+use tawi_shared::wire::{
+    Body, EventKind, EventV1, Lane, RouterWritesV1, SessionUsageV1, UpMessage, UsageBatchV1, encode,
+};
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::flash::Flash;
@@ -30,7 +33,7 @@ use super::{
 };
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
-const DROPPED_AT_ONCE: u64 = 4_096;
+pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
 /// Session totals that are put down in one commit. They need not stand or fall together, and until a commit is over the
 /// engine holds every page that it replaced.
 const SESSIONS_PER_COMMIT: usize = 32;
@@ -43,20 +46,20 @@ impl LaneSizes {
 }
 
 /// What is being sealed: the changes, and what the lane will look like after them.
-struct Sealing {
-    changes: Changes,
-    lane: LaneSizes,
+pub(super) struct Sealing {
+    pub(super) changes: Changes,
+    pub(super) lane: LaneSizes,
     place: Place,
     epoch: u32,
 }
 
 impl Sealing {
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.lane.sealed < SEALED_RECORDS
     }
 
     /// Gives `body` the next position.
-    fn seal<B: Body>(&mut self, body: &B, is_historical: bool) -> Result<(), StoreError> {
+    pub(super) fn seal<B: Body>(&mut self, body: &B, is_historical: bool) -> Result<(), StoreError> {
         let seq = self.lane.last_seq + 1;
         let flags = if is_historical { FLAG_HISTORICAL } else { 0 };
         let bytes = encode(body, flags, self.epoch, seq)
@@ -70,7 +73,7 @@ impl Sealing {
     }
 
     /// A pending record leaves the lane.
-    fn take_out(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn take_out(&mut self, key: &[u8], value: &[u8]) {
         self.lane.pending = self.lane.pending.saturating_sub(1);
         self.lane.bytes = self.lane.bytes.saturating_sub(length(value));
         self.changes.remove(self.place, key);
@@ -180,6 +183,7 @@ impl Flash {
             match lane {
                 Lane::Event => self.seal_events()?,
                 Lane::Usage => self.seal_usage()?,
+                Lane::Log => self.seal_writes()?,
             }
         }
         let sealed = self.lane(lane).sealed_seqs();
@@ -226,6 +230,7 @@ impl Flash {
 
     /// Drops what has waited for longer than [`super::WAITING_AGE`]. The caller asks only while the clock is trusted.
     pub(super) fn drop_old(&mut self, now: UnixMillis) -> Result<(), StoreError> {
+        self.drop_writes(|at, _| is_too_old(at, now))?;
         self.drop_events(|event, _| is_too_old(event.at_ms, now))?;
         self.drop_sessions(|session, _| is_too_old(session.total.sampled_at_ms, now))
     }
@@ -247,6 +252,7 @@ impl Flash {
         let bytes = match lane {
             Lane::Event => encode(&damaged_event(), FLAG_HISTORICAL, self.epoch, seq),
             Lane::Usage => encode(&empty, FLAG_HISTORICAL, self.epoch, seq),
+            Lane::Log => encode(&RouterWritesV1 { writes: Vec::new() }, FLAG_HISTORICAL, self.epoch, seq),
         }
         .map_err(|error| engine("replace a damaged record", error.to_string()))?;
         let mut changes = Changes::default();
@@ -257,10 +263,10 @@ impl Flash {
         Ok(SealedRecord { seq, bytes })
     }
 
-    /// Counts both lanes; the totals of sessions that are not over, and whether none of them was damaged.
+    /// Counts all lanes; the totals of sessions that are not over, and whether none of them was damaged.
     pub(super) fn load_lanes(&mut self) -> Result<(Vec<SessionUsageV1>, bool), StoreError> {
         let (mut open_sessions, mut are_whole) = (Vec::new(), true);
-        for lane in [Lane::Event, Lane::Usage] {
+        for lane in [Lane::Event, Lane::Usage, Lane::Log] {
             let (place, mut sizes) = (Self::place(lane), LaneSizes::default());
             let (mut first, mut last, mut order) = (None, 0, 0);
             for entry in self.store.scan(place, b"")? {
@@ -297,6 +303,7 @@ impl Flash {
         match lane {
             Lane::Event => Place::Events,
             Lane::Usage => Place::Usage,
+            Lane::Log => Place::Log,
         }
     }
 
@@ -304,6 +311,7 @@ impl Flash {
         match lane {
             Lane::Event => self.event_lane,
             Lane::Usage => self.usage_lane,
+            Lane::Log => self.log_lane,
         }
     }
 
@@ -311,10 +319,11 @@ impl Flash {
         match lane {
             Lane::Event => &mut self.event_lane,
             Lane::Usage => &mut self.usage_lane,
+            Lane::Log => &mut self.log_lane,
         }
     }
 
-    fn sealing(&self, lane: Lane) -> Sealing {
+    pub(super) fn sealing(&self, lane: Lane) -> Sealing {
         Sealing {
             changes: Changes::default(),
             lane: self.lane(lane),
@@ -382,14 +391,19 @@ impl Flash {
         self.sync()
     }
 
-    /// Drops what is over [`WAITING_BYTES`]: events first, then the sessions that were read the longest ago.
-    fn keep_within_bytes(&mut self) -> Result<(), StoreError> {
+    /// Drops what is over [`WAITING_BYTES`]: the log first, then events, then the sessions that were read the longest ago.
+    pub(super) fn keep_within_bytes(&mut self) -> Result<(), StoreError> {
         // An eighth more than needed, so that a full store does not drop one record at each put.
         let excess = |flash: &Self| {
-            let bytes = flash.event_lane.bytes.saturating_add(flash.usage_lane.bytes);
+            let lanes = [flash.event_lane, flash.usage_lane, flash.log_lane];
+            let bytes = lanes.iter().fold(0_u64, |bytes, lane| bytes.saturating_add(lane.bytes));
             let over = bytes.saturating_sub(WAITING_BYTES);
             if over > 0 { over.saturating_add(WAITING_BYTES / 8) } else { 0 }
         };
+        let over = excess(self);
+        if over > 0 {
+            self.drop_writes(|_, dropped| dropped < over)?;
+        }
         let over = excess(self);
         if over > 0 {
             self.drop_events(|_, dropped| dropped < over)?;
@@ -481,5 +495,10 @@ fn damaged_event() -> EventV1 {
 }
 
 fn is_of(lane: Lane, message: &UpMessage) -> bool {
-    matches!((lane, message), (Lane::Event, UpMessage::Event(_)) | (Lane::Usage, UpMessage::Usage(_)))
+    matches!(
+        (lane, message),
+        (Lane::Event, UpMessage::Event(_))
+            | (Lane::Usage, UpMessage::Usage(_))
+            | (Lane::Log, UpMessage::RouterWrites(_))
+    )
 }

@@ -8,7 +8,8 @@
 //! All blocking happens on one thread of its own, so that a slow card never holds up a router. `store.rs` is the only
 //! file that knows the engine; `keeper.rs` decides what happens when it fails; `directory.rs` is about files.
 //!
-//! What is dropped when the bounds are reached: events first, oldest first, because they tell a story and the state
+//! What is dropped when the bounds are reached: the API log first, which the site keeps in files too, and of which no
+//! more is taken here than an eighth of the whole. Then events, oldest first, because they tell a story and the state
 //! that they tell of is reported again anyway. Session totals go last, because bills and quotas stand on them; they
 //! hardly grow, as a newer total of a session replaces the older one that still waits.
 
@@ -21,6 +22,7 @@ mod records;
 mod store;
 #[cfg(test)]
 mod tests;
+mod writes;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,8 +45,10 @@ pub use records::shortened;
 
 /// Records of one lane that are sealed and not yet forgotten. The link never has more in flight.
 pub const SEALED_RECORDS: u64 = 16;
-/// The most that waits on flash, over both lanes, in bytes of records.
+/// The most that waits on flash, over all lanes, in bytes of records.
 pub const WAITING_BYTES: u64 = 64 * 1024 * 1024;
+/// What of it the API log may take.
+pub const WAITING_LOG_BYTES: u64 = WAITING_BYTES / 8;
 /// The longest that a record waits. Billing months are over by then.
 pub const WAITING_AGE: Duration = Duration::from_secs(45 * 86_400);
 /// Free space below which nothing ordinary is written, in bytes: the engine must never meet the end of the disk in
@@ -150,6 +154,8 @@ pub struct Overview {
     pub events: LaneSizes,
     /// Session totals.
     pub usage: LaneSizes,
+    /// The API log, in batches.
+    pub log: LaneSizes,
     /// Records that wait in memory because flash takes none.
     pub in_memory: u64,
     /// Damaged records that were skipped since the start.
@@ -169,6 +175,7 @@ impl Overview {
         match lane {
             Lane::Event => self.events,
             Lane::Usage => self.usage,
+            Lane::Log => self.log,
         }
     }
 }

@@ -6,8 +6,9 @@
 //! profiles       service ‖ name     StoredProfile
 //! outbox_event   p ‖ order          StoredEvent      waits for a position
 //! outbox_usage   t ‖ session        StoredSession    newest total of a session
-//! both           s ‖ seq            an envelope      waits for the controller's cursor
-//! both           n                  u64              the newest position that was given out
+//! outbox_log     p ‖ order          StoredWrites     waits for a position
+//! all three      s ‖ seq            an envelope      waits for the controller's cursor
+//! all three      n                  u64              the newest position that was given out
 //! meta           state, epoch, connection, clock, router ‖ name
 //! ```
 //!
@@ -15,7 +16,7 @@
 
 use serde::{Deserialize, Serialize};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventV1, LineV1, ProfileV1, SessionUsageV1};
+use tawi_shared::wire::{EventV1, LineV1, ProfileV1, RouterWriteV1, SessionUsageV1};
 
 use crate::flow::Event;
 
@@ -38,7 +39,7 @@ const META_ROUTER: &[u8] = b"router/";
 pub(super) const SESSION_BYTES: usize = 200;
 /// The longest text for people in an event or a failure, in bytes; the wire contract says so.
 pub(super) const DETAIL_BYTES: usize = 200;
-/// The body of one usage batch, in bytes: it lies on flash as one value, and the engine puts values of more than a
+/// The body of one batch of totals or writes, in bytes: it lies on flash as one value, and the engine puts values of more than a
 /// page into files of their own.
 pub(super) const BATCH_BYTES: usize = 3_500;
 
@@ -74,6 +75,11 @@ pub(super) struct StoredSession {
     /// Whether the site was cut off when it was read.
     pub(super) is_historical: bool,
     pub(super) total: SessionUsageV1,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredWrites {
+    pub(super) writes: Vec<RouterWriteV1>,
 }
 
 /// A key of a numbered record.

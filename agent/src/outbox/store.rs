@@ -43,16 +43,18 @@ pub(super) enum Place {
     Meta,
     Events,
     Usage,
+    Log,
 }
 
 impl Place {
     /// Few trees: each costs the engine pages of its own.
-    const ALL: [(Self, &str); 5] = [
+    const ALL: [(Self, &str); 6] = [
         (Self::Lines, "lines"),
         (Self::Profiles, "profiles"),
         (Self::Meta, "meta"),
         (Self::Events, "outbox_event"),
         (Self::Usage, "outbox_usage"),
+        (Self::Log, "outbox_log"),
     ];
 }
 

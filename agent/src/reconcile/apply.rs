@@ -85,8 +85,10 @@ async fn write_and_read(
     read_back: &BTreeMap<Service, Needed>,
     applied: &mut Applied,
 ) -> Result<Actual, Error> {
-    let (written, mut commands): (Vec<_>, Vec<_>) =
-        changes.iter().filter_map(|change| Some((&change.line, row_command(change)?))).unzip();
+    let (written, mut commands): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .filter_map(|change| Some((&change.line, row_command(change)?.about(&change.line))))
+        .unzip();
     let (asked, prints) = read::Asked::of(read_back);
     commands.extend(prints);
     let mut replies = pipeline(client, commands).await.into_iter();
@@ -201,7 +203,7 @@ async fn write_rows(
     let mut kicked: BTreeMap<Service, BTreeMap<&str, usize>> = BTreeMap::new();
     for (index, change) in changes.iter().enumerate() {
         if let Some(command) = row_command(change) {
-            commands.push(command);
+            commands.push(command.about(&change.line));
             meaning.push(Asked::Write(&change.line));
         }
         let names = kicked.entry(change.service).or_default();
@@ -300,7 +302,8 @@ async fn end_sessions(
     let (cookies, sessions): (Doomed, Doomed) =
         doomed.into_iter().partition(|(_, path, _)| path.ends_with("cookie"));
     let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
-    let commands = ordered.iter().map(|(_, path, id)| remove(path, id)).collect();
+    let line_of = |index: usize| changes.get(index).map_or("", |change| change.line.as_str());
+    let commands = ordered.iter().map(|(index, path, id)| remove(path, id).about(line_of(*index))).collect();
     for ((index, ..), reply) in ordered.iter().zip(pipeline(client, commands).await) {
         // Gone already is as good as gone.
         if let (refused @ Outcome::Refused { .. }, Some(change)) = (settle(reply)?, changes.get(*index)) {
@@ -318,7 +321,7 @@ async fn remove_rows(client: &Client, changes: &[&LineChange], applied: &mut App
             && !applied.refused.contains_key(&change.line)
             && !applied.overtaken.contains(&change.line)
         {
-            commands.push(remove(menus(change.service).users, id));
+            commands.push(remove(menus(change.service).users, id).about(&change.line));
             lines.push(change.line.clone());
         }
     }

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 
+use crate::api_log::ApiLog;
 use crate::clock::TrustedClock;
 use crate::contact::Contact;
 use crate::desired::{DesiredState, Taken};
@@ -41,6 +42,8 @@ const TAKEN_AT_ONCE: usize = 64;
 const TICK: Duration = Duration::from_secs(1);
 /// How often the store's figures are read, and a store that fails is tried again.
 const STORE_EVERY: Duration = Duration::from_secs(5);
+/// How often the API log is put down: what a power cut may take of it.
+const LOG_EVERY: Duration = Duration::from_secs(5);
 /// How often the clock's floor is kept: what a power cut may take from it.
 const FLOOR_EVERY: Duration = Duration::from_secs(300);
 /// How often old records and a bloated store are looked for.
@@ -82,6 +85,8 @@ pub struct Tools {
     pub state: StateSender,
     /// What the line has carried.
     pub bytes: Arc<ByteCounters>,
+    /// What was written to routers.
+    pub log: ApiLog,
     /// The routers of the settings.
     pub routers: Vec<String>,
 }
@@ -89,6 +94,7 @@ pub struct Tools {
 /// When something was last done.
 struct Chores {
     store: Instant,
+    log: Instant,
     floor: Instant,
     maintain: Instant,
 }
@@ -138,7 +144,7 @@ impl Site {
             overview: Overview::default(),
             last_problem: None,
             messages_refused: 0,
-            chores: Chores { store: now, floor: now, maintain: now },
+            chores: Chores { store: now, log: now, floor: now, maintain: now },
             tools,
         }
     }
@@ -188,7 +194,13 @@ impl Site {
 
     async fn stop(mut self) {
         self.keep_marks().await;
-        if self.tools.outbox.call(crate::outbox::Keeper::sync).await.is_err() {
+        let now = self.tools.clock.now();
+        let (writes, _) = self.tools.log.take();
+        let kept = self.tools.outbox.call(move |keeper| {
+            keeper.put_writes(&writes, now);
+            keeper.sync();
+        });
+        if kept.await.is_err() {
             warn!("the disk does not answer; what was not synced may be lost");
         }
         if let Some(talk) = self.talk.take() {
@@ -504,6 +516,10 @@ impl Site {
             }
             service::alive(&self.status().summary());
         }
+        if self.chores.log.elapsed() >= LOG_EVERY {
+            self.chores.log = Instant::now();
+            self.put_log_down().await;
+        }
         if self.chores.floor.elapsed() >= FLOOR_EVERY {
             self.chores.floor = Instant::now();
             self.keep_marks().await;
@@ -526,6 +542,22 @@ impl Site {
         });
         // The next ones come.
         let _ = kept.await;
+    }
+
+    /// Puts the API log down, and tells of it when nothing else is to be said.
+    async fn put_log_down(&mut self) {
+        let (writes, lost) = self.tools.log.take();
+        if lost > 0 {
+            warn!(writes = lost, "the API log could not keep up; these writes are not in it");
+        }
+        if !writes.is_empty() {
+            let now = self.tools.clock.now();
+            if self.tools.outbox.call(move |keeper| keeper.put_writes(&writes, now)).await.is_err() {
+                warn!("the disk does not answer; writes are missing in the API log");
+            }
+            self.with_talk(Talk::log_waits);
+        }
+        self.pump().await;
     }
 
     /// Flash failed: whether it takes records again.

@@ -44,6 +44,7 @@ pub(super) struct Talk {
     applied_said: Option<Applied>,
     events_wait: bool,
     usage_waits: bool,
+    log_waits: bool,
     /// The controller should hear once more where we stand.
     pub(super) is_hello_wanted: bool,
     /// The controller should hear what is stored: it is news, or the controller seems to have missed it.
@@ -65,6 +66,7 @@ impl Talk {
             applied_said: None,
             events_wait: true,
             usage_waits: true,
+            log_waits: true,
             is_hello_wanted: false,
             is_stored_wanted: false,
             is_lost: false,
@@ -117,7 +119,7 @@ impl Talk {
         self.hello_at = Instant::now();
         self.is_hello_wanted = false;
         self.window.hello(self.age());
-        (self.events_wait, self.usage_waits) = (true, true);
+        (self.events_wait, self.usage_waits, self.log_waits) = (true, true, true);
         self.say(Up::Hello, &body);
     }
 
@@ -143,9 +145,17 @@ impl Talk {
         self.usage_waits |= usage;
     }
 
+    /// Something new may wait in the log.
+    pub(super) fn log_waits(&mut self) {
+        self.log_waits = true;
+    }
+
     /// What may be told now.
     pub(super) fn room(&self) -> Room {
-        if self.is_lost { Room::default() } else { self.window.room(self.events_wait, self.usage_waits) }
+        if self.is_lost {
+            return Room::default();
+        }
+        self.window.room(self.events_wait, self.usage_waits, self.log_waits)
     }
 
     /// Tells records of a lane; fewer than were asked for means that no more wait.
@@ -154,11 +164,13 @@ impl Talk {
             match asked.lane {
                 Lane::Event => self.events_wait = false,
                 Lane::Usage => self.usage_waits = false,
+                Lane::Log => self.log_waits = false,
             }
         }
         let topic = match asked.lane {
             Lane::Event => Up::Event,
             Lane::Usage => Up::Usage,
+            Lane::Log => Up::Log,
         };
         for record in records {
             self.is_lost |= self.connection.say(topic, record.bytes).is_err();
@@ -172,6 +184,7 @@ impl Talk {
         match lane {
             Lane::Event => self.events_wait = true,
             Lane::Usage => self.usage_waits = true,
+            Lane::Log => self.log_waits = true,
         }
         if self.window.is_answered() {
             self.connection.mark_good();

@@ -85,6 +85,7 @@ impl Agent {
         let (stop, stopped) = oneshot::channel();
         let tools = Tools {
             contact: Contact::default(),
+            log: tawi_agent::api_log::ApiLog::default(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),

@@ -192,5 +192,7 @@ codes! {
         Event = 1 / "event",
         /// Session totals.
         Usage = 2 / "usage",
+        /// Writes to routers, the API log. The first to be dropped and the last to be told.
+        Log = 3 / "log",
     }
 }

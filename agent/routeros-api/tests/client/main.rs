@@ -12,6 +12,7 @@ mod login;
 mod menus;
 mod scripted_router;
 mod seeds;
+mod witness;
 
 use std::time::Duration;
 
