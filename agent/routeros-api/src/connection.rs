@@ -100,8 +100,6 @@ pub(crate) struct Driver<S> {
     is_flush_due: bool,
     requests: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
-    /// The tag given out last; counted up in 64 bits and never used again.
-    last_tag: Tag,
     /// Whether reading has stopped because the rows that wait have used up their allowance.
     is_stalled: bool,
     deadlines: Deadlines,
@@ -131,7 +129,6 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             is_flush_due: false,
             requests,
             shared,
-            last_tag: 0,
             is_stalled: false,
             deadlines: options.deadlines,
             keepalive: options.keepalive,
@@ -260,14 +257,9 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
         }
         let is_listen = channel.overflow.is_some();
         let waiter = Waiter { channel: Some(channel), is_keepalive: false, _place: Some(place) };
-        let tag = self.next_tag();
+        let tag = self.session.next_tag();
         let words = self.session.submit(tag, waiter, &command, is_listen, now());
         self.send(&words)
-    }
-
-    fn next_tag(&mut self) -> Tag {
-        self.last_tag = self.last_tag.saturating_add(1);
-        self.last_tag
     }
 
     fn send(&mut self, words: &[Bytes]) -> Result<(), Lost> {
@@ -290,7 +282,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             // Nobody takes its rows any more, so they must not stand in the way of reading on to its `!done`.
             waiter.channel = None;
         }
-        let cancel_tag = self.next_tag();
+        let cancel_tag = self.session.next_tag();
         match self.session.cancel(tag, cancel_tag, now()) {
             Some(words) => self.send(&words),
             None => Ok(()),
@@ -336,7 +328,7 @@ impl<S: AsyncRead + AsyncWrite> Driver<S> {
             Some(keepalive) if self.session.next_deadline().is_none() && self.heard_at + keepalive <= now => {
                 let command = Command::new("/system/identity/print").proplist(&["name"]);
                 let waiter = Waiter { channel: None, is_keepalive: true, _place: None };
-                let tag = self.next_tag();
+                let tag = self.session.next_tag();
                 let words = self.session.submit(tag, waiter, &command, false, now.into_std());
                 self.send(&words)
             }

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A `!trap` never finishes a command: only `!done` does, or the next reply would be taken for the wrong
-//! one. A tag is never used again. What drives it is [`crate::connection`].
+//! one. A tag is not used again before its `!done`. What drives it is [`crate::connection`].
 
 pub(crate) mod login;
 mod md5;
@@ -29,7 +29,7 @@ use crate::sentence::{Answer, Row, classify};
 use crate::trap::Traps;
 use crate::wire::Sentence;
 
-/// A command's number on this connection. Counted up in 64 bits, so it does not come round.
+/// A command's number on this connection.
 pub(crate) type Tag = u64;
 
 /// How a finished command ended: what `=ret=` carried, or the traps.
@@ -68,13 +68,26 @@ enum State<S> {
 /// The session after login. `S` is whoever waits for a command.
 pub(crate) struct Session<S> {
     tags: BTreeMap<Tag, State<S>>,
+    /// The tag given out last.
+    last_tag: Tag,
     command_idle: Duration,
     cancel_drain: Duration,
 }
 
 impl<S> Session<S> {
     pub(crate) fn new(command_idle: Duration, cancel_drain: Duration) -> Self {
-        Self { tags: BTreeMap::new(), command_idle, cancel_drain }
+        Self { tags: BTreeMap::new(), last_tag: 0, command_idle, cancel_drain }
+    }
+
+    /// A tag that no command bears, be it in flight or draining: a listen may outlive any number of others, so that
+    /// even numbers that come round do not meet it. Zero is left out, as some take it for no tag.
+    pub(crate) fn next_tag(&mut self) -> Tag {
+        loop {
+            self.last_tag = self.last_tag.wrapping_add(1);
+            if self.last_tag != 0 && !self.tags.contains_key(&self.last_tag) {
+                return self.last_tag;
+            }
+        }
     }
 
     /// Takes a command into flight and gives the words to send.

@@ -119,6 +119,23 @@ fn replies_with_an_unknown_a_late_or_no_tag_are_dropped() {
 }
 
 #[test]
+fn tags_that_come_round_do_not_meet_a_listen_that_lives_nor_a_command_that_drains() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.session.next_tag(), 1);
+    bench.submit(1, "listen", "/ppp/active/listen");
+    bench.submit(2, "print", "/log/print");
+    bench.session.cancel(2, 3, bench.now).unwrap();
+    bench.session.last_tag = Tag::MAX - 1;
+    assert_eq!(bench.session.next_tag(), Tag::MAX);
+    assert_eq!(bench.session.next_tag(), 4, "past zero, the listen, the drained and its cancel");
+    // The drained command ends, and its tag is free again.
+    bench.receive(&["!done", ".tag=2"]);
+    bench.session.last_tag = Tag::MAX;
+    assert_eq!(bench.session.next_tag(), 2);
+    assert!(row_of(&bench.receive(&["!re", "=name=a", ".tag=1"]), 1).is_some(), "the listen is the listen");
+}
+
+#[test]
 fn a_cancelled_command_is_drained_whichever_done_comes_first() {
     for order in [["!done .tag=1", "!done .tag=2"], ["!done .tag=2", "!done .tag=1"]] {
         let mut bench = Bench::new();

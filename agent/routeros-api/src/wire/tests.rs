@@ -65,6 +65,22 @@ fn each_length_class_turns_over_exactly_at_its_boundary() {
 }
 
 #[test]
+fn words_around_each_boundary_survive_whole() {
+    let limits = Limits { word_bytes: 0x20_0001, words: 16, sentence_bytes: 0x40_0000 };
+    for last_of_class in [0x7F, 0x3FFF, 0x1F_FFFF] {
+        for length in [last_of_class - 1, last_of_class, last_of_class + 1] {
+            let mut word = vec![b'x'; length];
+            word[length - 1] = b'y';
+            let bytes = encoded(&[b"!re", &word, b"=after=it"]);
+            let sentences = decode_all(&mut Decoder::new(limits), &bytes).unwrap();
+            assert_eq!(sentences.len(), 1);
+            assert_eq!(sentences[0].0[1], word, "{length:#x}");
+            assert_eq!(sentences[0].attribute("after").as_deref(), Some(&b"it"[..]), "{length:#x}");
+        }
+    }
+}
+
+#[test]
 fn a_length_that_the_format_cannot_say_is_refused() {
     let mut out = Vec::new();
     assert!(matches!(encode_length(0x1_0000_0000, &mut out), Err(WireError::WordTooLong { .. })));

@@ -122,3 +122,50 @@ async fn a_big_command_and_a_big_reply_pass_each_other() {
     router.reply(&command.tag().unwrap(), &["!done"]).await;
     assert!(writing.await.unwrap().is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn odd_values_go_out_and_come_back_byte_for_byte() {
+    let (client, mut router) = connected(&options()).await;
+    let values: [&[u8]; 7] = [b"a=b=c", b"=", b"x\r\ny\0z", b"", b"caf\xe9", "p\u{e4}".as_bytes(), b"!done"];
+    let mut command = Command::new("/ppp/secret/add").flag("detail");
+    for value in values {
+        command = command.attribute("comment", value);
+    }
+    let call = spawn(&client, command);
+    let heard = router.receive().await;
+    let sent: Vec<_> = heard.attributes().filter(|(name, _)| name == "comment").collect();
+    assert_eq!(sent.iter().map(|(_, value)| value.clone()).collect::<Vec<_>>(), values);
+    assert_eq!(heard.attribute("detail").as_deref(), Some(&b""[..]));
+    let tag = [b".tag=", &heard.tag().unwrap()[..]].concat();
+    let mut bytes = Vec::new();
+    for value in values {
+        let word = [b"=comment=", value].concat();
+        routeros_api::wire::encode_sentence(&[b"!re", &word[..], b"=flag", &tag], &mut bytes).unwrap();
+    }
+    routeros_api::wire::encode_sentence(&[b"!done", &tag[..]], &mut bytes).unwrap();
+    router.send_bytes(&bytes).await.unwrap();
+    let rows = call.await.unwrap().unwrap().rows;
+    assert_eq!(rows.iter().map(|row| row.raw("comment").unwrap()).collect::<Vec<_>>(), values);
+    assert_eq!(
+        rows[0].raw("flag").as_deref(),
+        Some(&b""[..]),
+        "a word without a second `=` is an empty value"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trap_completes_nothing_before_its_done_and_shifts_no_later_answer() {
+    let (client, mut router) = connected(&options()).await;
+    let first = spawn(&client, add());
+    let first_tag = router.expect(&["/ppp/secret/add", "=name=plot1"]).await;
+    router.reply(&first_tag, &["!trap", "=message=no such item"]).await;
+    let second = spawn(&client, print());
+    let second_tag = router.expect(&["/ppp/active/print"]).await;
+    assert!(!first.is_finished(), "a trap is not the end");
+    router.reply(&second_tag, &["!re", "=name=b"]).await;
+    router.reply(&second_tag, &["!done"]).await;
+    assert_eq!(second.await.unwrap().unwrap().rows.len(), 1);
+    assert!(!first.is_finished());
+    router.reply(&first_tag, &["!done"]).await;
+    assert_eq!(first.await.unwrap().unwrap_err().trap_kind(), Some(TrapKind::NoSuchItem));
+}

@@ -21,7 +21,8 @@ async fn a_fatal_fails_everything_in_flight_and_only_writes_are_in_doubt() {
 
 #[tokio::test(start_paused = true)]
 async fn an_end_after_a_write_was_sent_is_its_own_error() {
-    for partial in [&b""[..], b"\x05!do", b"\x05!done\x07.tag"] {
+    // After sending, in a length, in a word, between two words, before the end of the sentence.
+    for partial in [&b""[..], b"\x80", b"\x05!do", b"\x05!done", b"\x05!done\x06.tag=1"] {
         let (client, mut router) = connected(&Options { in_flight: 2, ..options() }).await;
         let write = spawn(&client, add());
         router.receive().await;
@@ -75,19 +76,40 @@ async fn a_long_answer_that_keeps_coming_does_not_time_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_broken_frame_ends_the_connection() {
+async fn an_end_in_the_middle_of_sending_leaves_the_write_in_doubt() {
     let (client, mut router) = connected(&options()).await;
-    let read = spawn(&client, print());
-    router.receive().await;
-    let write = spawn(&client, add());
-    router.receive().await;
-    router.send_bytes(b"\xf0\x40\x00\x00\x00").await.unwrap();
-    let error = read.await.unwrap().unwrap_err();
-    assert!(
-        matches!(error, Error::Protocol(ProtocolError::Framing(WireError::WordTooLong { .. }))),
-        "{error:?}"
-    );
-    assert!(matches!(write.await.unwrap(), Err(Error::OutcomeUnknown { cause: Lost::Protocol(_) })));
+    // Far more than the pipe holds: the router has seen its beginning when it goes.
+    let write = spawn(&client, add().attribute("comment", "x".repeat(500_000)));
+    router.hears_some().await;
+    router.hang_up().await;
+    let error = write.await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::OutcomeUnknown { .. }), "{error:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_frame_ends_the_connection() {
+    let gibibyte = WireError::WordTooLong { claimed: 0x4000_0000, limit: Limits::default().word_bytes };
+    let reserved = |byte| WireError::ControlByte { byte };
+    for (bytes, expected) in [
+        (&b"\xf0\x40\x00\x00\x00"[..], gibibyte),
+        (b"\xf1", reserved(0xF1)),
+        (b"\x03!re\xf8", reserved(0xF8)),
+        (b"\xff", reserved(0xFF)),
+    ] {
+        let (client, mut router) = connected(&options()).await;
+        let read = spawn(&client, print());
+        router.receive().await;
+        let write = spawn(&client, add());
+        router.receive().await;
+        router.send_bytes(bytes).await.unwrap();
+        let error = read.await.unwrap().unwrap_err();
+        assert!(
+            matches!(error, Error::Protocol(ProtocolError::Framing(found)) if found == expected),
+            "{error:?}"
+        );
+        assert!(matches!(write.await.unwrap(), Err(Error::OutcomeUnknown { cause: Lost::Protocol(_) })));
+        assert!(router.receive_or_end().await.is_none(), "the client has closed the connection");
+    }
 }
 
 #[tokio::test(start_paused = true)]

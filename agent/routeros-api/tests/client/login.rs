@@ -90,3 +90,26 @@ async fn bytes_that_are_no_api_are_not_taken_for_a_refused_login() {
     let expected = ProtocolError::Framing(WireError::ControlByte { byte: 0xFF });
     assert!(matches!(error, Error::Login(LoginError::NotTheApi(found)) if found == expected));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_challenge_that_is_repeated_or_odd_ends_the_login_and_is_answered_once_at_most() {
+    let legacy = Options { legacy_login: true, ..options() };
+    let error = login(&legacy, async |mut router| {
+        router.receive().await;
+        router.send(&["!done", "=ret=abc123"]).await;
+        router.receive().await;
+        router.send(&["!done", "=ret=abc123"]).await;
+        assert!(router.receive_or_end().await.is_none(), "no second answer");
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, Error::Login(LoginError::RepeatedChallenge)), "{error:?}");
+    let error = login(&legacy, async |mut router| {
+        router.receive().await;
+        router.send(&["!done", "=ret=abc"]).await;
+        assert!(router.receive_or_end().await.is_none(), "nothing is answered");
+    })
+    .await
+    .unwrap_err();
+    assert!(matches!(error, Error::Login(LoginError::BadChallenge)), "{error:?}");
+}

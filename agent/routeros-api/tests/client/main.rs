@@ -5,12 +5,14 @@
 mod back_pressure;
 mod cancelling;
 mod commands;
+mod edge_cases;
 mod endings;
 mod following;
 mod listening;
 mod login;
 mod menus;
 mod scripted_router;
+mod secrecy;
 mod seeds;
 mod witness;
 
@@ -18,7 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use routeros_api::menu::{HotspotUser, Identity, PppSecret, PppSecretDraft};
+use routeros_api::menu::{HotspotUser, HotspotUserDraft, Identity, PppSecret, PppSecretDraft};
 use routeros_api::value::RouterId;
 use routeros_api::wire::{Limits, WireError};
 use routeros_api::{

@@ -66,6 +66,13 @@ impl Router {
         tag
     }
 
+    /// Some bytes of a sentence, which is lost.
+    pub(crate) async fn hears_some(&mut self) {
+        let mut buffer = [0; 16];
+        let heard = timeout(PATIENCE, self.stream.read(&mut buffer)).await.expect("the client sent nothing");
+        assert_ne!(heard.unwrap(), 0, "the client hung up");
+    }
+
     /// Whether nothing comes from the client for a second of its time.
     pub(crate) async fn hears_nothing(&mut self) -> bool {
         timeout(Duration::from_secs(1), self.receive_or_end()).await.is_err()
