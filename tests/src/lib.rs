@@ -6,6 +6,7 @@
 pub mod backhaul;
 pub mod browser;
 pub mod figures;
+pub mod interop;
 pub mod life;
 pub mod office;
 pub mod process;
