@@ -12,7 +12,7 @@ SEED ?=
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build fmt lint deny doc test demo bench clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ build: setup ## Build every program
 demo: setup ## Run a whole ISP on this machine; SEED=7 lives another life; ONCE=1 plays the fixed story and prints JSON
 	@$(BUILD)
 	@$(PROGRAMS)/demo $(if $(ONCE),--once --json,$(if $(SEED),--seed $(SEED),))
+
+interop: setup ## Install the Python clients that ours is compared with, into the target directory
+	@tests/interop/install $(or $(CARGO_TARGET_DIR),target)/interop
 
 fmt: ## Check the format
 	@cargo fmt --all --check
@@ -43,13 +46,15 @@ deny:
 doc: ## Build the documentation with denied warnings
 	@RUSTDOCFLAGS="--deny warnings" cargo doc --workspace --no-deps --quiet
 
-test: setup fmt lint doc build ## Format, lint, documentation, and every test
+test: setup fmt lint doc build interop ## Format, lint, documentation, and every test
 	@.ci/test
 
-bench: setup ## Print the figures that the README quotes
+bench: setup interop ## Print the figures that the README quotes, and our client's pace beside librouteros'
 	@cargo build --release --package tawi-agent
+	@cargo build --release --package routeros-sim --package routeros-api --bins --examples
 	@$(BUILD)
 	@$(PROGRAMS)/figures
+	@$(PROGRAMS)/pace
 
 clean: ## Remove what was built
 	@cargo clean

@@ -123,6 +123,10 @@ pub fn rows(data: &[u8]) {
             (Resource::read(&row), LogLine::read(&row), Clock::read(&row).map(|clock| clock.unix_seconds()));
         let _ = (row.id(), row.is_dead());
         let hidden = "a-value-that-is-hidden-by-its-name";
+        if data.windows(hidden.len()).any(|window| window == hidden.as_bytes()) {
+            // It stands there under another name, which the fuzzer finds out within a minute.
+            continue;
+        }
         let words = sentence.0.into_iter().chain([Bytes::from(format!("=password={hidden}"))]);
         let shown = format!("{:?}", Row::from(words.collect::<Sentence>()));
         assert!(!shown.contains(hidden));
