@@ -245,7 +245,10 @@ impl Session {
             ("system", "reboot") if actor.may("reboot") => {
                 self.router.reboot(REBOOT_MS);
             }
-            ("system", "reboot") => self.reply(request, Err(Trap::not_permitted()), false),
+            ("system", "reset-configuration") if actor.may("policy") => self.reset_configuration(request),
+            ("system", "reboot" | "reset-configuration") => {
+                self.reply(request, Err(Trap::not_permitted()), false);
+            }
             _ => {
                 let answer = self.router.execute(self.id, request, &actor, &self.push_sender);
                 if request.command == "listen" && answer.is_ok() {
@@ -254,6 +257,19 @@ impl Session {
                 let is_print = matches!(request.command.as_str(), "print" | "getall");
                 self.reply(request, answer, is_print);
             }
+        }
+    }
+
+    /// Answers only when it is refused; otherwise the line drops.
+    fn reset_configuration(&mut self, request: &Request) {
+        const KNOWN: [&[u8]; 3] = [b"keep-users", b"no-defaults", b"skip-backup"];
+        if let Some((name, _)) = request.arguments.iter().find(|(name, _)| !KNOWN.contains(&name.as_slice()))
+        {
+            return self.reply(request, Err(Trap::unknown_parameter(name)), false);
+        }
+        let keeps_users = matches!(request.argument("keep-users"), Some(b"yes" | b"true"));
+        if self.router.reset_configuration(keeps_users, REBOOT_MS).is_err() {
+            self.reply(request, Err(Trap::failure("failure: cannot reset")), false);
         }
     }
 

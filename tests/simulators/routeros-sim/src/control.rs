@@ -3,6 +3,8 @@
 //! For tests and the demo; bodies are bounded, and a request that cannot be served says what would be.
 //! Secrets do not come out here. The paths are documented in `tests/README.md`.
 
+use std::collections::BTreeMap;
+
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
@@ -18,7 +20,7 @@ use tracing::debug;
 use crate::devices::{DeviceError, NewDevice};
 use crate::engine::Row;
 use crate::faults::{FaultsChange, FaultsError};
-use crate::router::{Router, RowsError};
+use crate::router::{FactError, Router, RowsError};
 use crate::tables::menus;
 
 /// The longest body; a row of a secret has a few hundred bytes.
@@ -43,6 +45,10 @@ fn routes(router: Router) -> Routes {
         .route("/faults", get(faults).post(set_faults).delete(clear_faults))
         .route("/drop-connections", post(drop_connections))
         .route("/reboot", post(reboot))
+        .route("/reset", post(reset))
+        .route("/replace", post(replace))
+        .route("/license", post(license))
+        .route("/device-mode", post(device_mode))
         .fallback(unknown_path)
         .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
         .with_state(router)
@@ -75,6 +81,7 @@ impl From<DeviceError> for Refusal {
             | DeviceError::UnknownService(_)
             | DeviceError::BadMac(_)
             | DeviceError::BadAddress(_)
+            | DeviceError::AddressMisplaced
             | DeviceError::BadRedial => StatusCode::BAD_REQUEST,
         };
         Self::new(status, error)
@@ -85,6 +92,12 @@ impl From<RowsError> for Refusal {
     fn from(error: RowsError) -> Self {
         let is_missing = matches!(error, RowsError::NoSuchMenu(_)) || error.is_missing_row();
         Self::new(if is_missing { StatusCode::NOT_FOUND } else { StatusCode::BAD_REQUEST }, error)
+    }
+}
+
+impl From<FactError> for Refusal {
+    fn from(error: FactError) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
     }
 }
 
@@ -105,7 +118,8 @@ fn read<T: DeserializeOwned>(body: &Bytes, example: &str) -> Result<T, Refusal> 
 }
 
 async fn unknown_path() -> Refusal {
-    let known = "/devices, /state, /writes, /menus/…, /rows/…, /faults, /drop-connections, /reboot";
+    let known = "/devices, /state, /writes, /menus/…, /rows/…, /faults, /drop-connections, /reboot, \
+                 /reset, /replace, /license, /device-mode";
     Refusal::new(StatusCode::NOT_FOUND, format!("no such path; there are {known}"))
 }
 
@@ -257,5 +271,45 @@ struct Reboot {
 async fn reboot(State(router): State<Router>, body: Bytes) -> Result<StatusCode, Refusal> {
     let reboot: Reboot = read(&body, r#"{"down_ms":2000}"#)?;
     router.reboot(reboot.down_ms);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ResetConfiguration {
+    #[serde(default)]
+    keep_users: bool,
+    down_ms: u64,
+}
+
+async fn reset(State(router): State<Router>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let reset: ResetConfiguration = read(&body, r#"{"keep_users":true,"down_ms":2000}"#)?;
+    router.reset_configuration(reset.keep_users, reset.down_ms)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn replace(State(router): State<Router>, body: Bytes) -> Result<Response, Refusal> {
+    let replace: Reboot = read(&body, r#"{"down_ms":2000}"#)?;
+    router.replace_board(replace.down_ms)?;
+    Ok(Json(router.summary()).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct License {
+    level: u8,
+}
+
+async fn license(State(router): State<Router>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let license: License = read(&body, r#"{"level":4}"#)?;
+    router.set_license_level(license.level)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn device_mode(State(router): State<Router>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let features: BTreeMap<String, bool> = read(&body, r#"{"hotspot":false,"container":true}"#)?;
+    for (feature, is_allowed) in &features {
+        router.set_device_mode(feature, *is_allowed)?;
+    }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,9 +29,10 @@ const LONGEST_NAME: usize = 128;
 pub struct NewDevice {
     /// The name by which the control port knows it.
     pub name: String,
-    /// `pppoe`, `l2tp`, `pptp`, `ovpn` or `hotspot`.
+    /// `pppoe`, `l2tp`, `pptp`, `ovpn`, `hotspot` or `ipoe`.
     pub service: String,
-    /// The name it dials with.
+    /// The name it dials with; an IPoE device has none.
+    #[serde(default)]
     pub username: String,
     /// The password it dials with.
     #[serde(default)]
@@ -42,6 +43,9 @@ pub struct NewDevice {
     /// Its MAC address; made up when absent.
     #[serde(default)]
     pub mac: Option<String>,
+    /// IPoE only, and required there: its fixed IPv4 address.
+    #[serde(default)]
+    pub address: Option<String>,
     /// Tunnels only: the IPv4 address that it calls from; made up when absent.
     #[serde(default)]
     pub calls_from: Option<String>,
@@ -70,9 +74,16 @@ impl NewDevice {
             password: password.to_owned(),
             redial_ms: DEFAULT_REDIAL_MS,
             mac: None,
+            address: None,
             calls_from: None,
             remembers_password: true,
         }
+    }
+
+    /// A device without a login, which has this address.
+    #[must_use]
+    pub fn ipoe(name: &str, address: &str) -> Self {
+        Self { address: Some(address.to_owned()), ..Self::new(name, Service::Ipoe, "", "") }
     }
 
     /// The same device with another time between dials.
@@ -117,14 +128,17 @@ pub enum DeviceError {
     #[error("name must have 1 to {LONGEST_NAME} characters")]
     BadName,
     /// Not a service that devices dial.
-    #[error("service `{0}` is unknown; use pppoe, l2tp, pptp, ovpn or hotspot")]
+    #[error("service `{0}` is unknown; use pppoe, l2tp, pptp, ovpn, hotspot or ipoe")]
     UnknownService(String),
     /// Not a MAC address.
     #[error("mac `{0}` is no MAC address; write it like 02:00:00:00:00:01, or leave it out")]
     BadMac(String),
     /// Not an IPv4 address.
-    #[error("calls_from `{0}` is no IPv4 address; write it like 198.51.100.7, or leave it out")]
+    #[error("`{0}` is no IPv4 address; write it like 198.51.100.7")]
     BadAddress(String),
+    /// Only an IPoE device has a fixed address, and it must have one.
+    #[error("an ipoe device needs its fixed `address`, and no other device has one")]
+    AddressMisplaced,
     /// Too short or too long.
     #[error("redial_ms must be from {LEAST_REDIAL_MS} to {MOST_REDIAL_MS}")]
     BadRedial,
@@ -212,16 +226,22 @@ impl Device {
             Some(mac) => parse_mac(mac).ok_or_else(|| DeviceError::BadMac(mac.clone()))?,
             None => made_up_mac(serial),
         };
-        let calls_from = match &new.calls_from {
-            Some(address) => address.parse().map_err(|_| DeviceError::BadAddress(address.clone()))?,
-            None => made_up_address(serial),
+        let parsed = |address: &String| {
+            address.parse::<Ipv4Addr>().map_err(|_| DeviceError::BadAddress(address.clone()))
         };
+        let address = new.address.as_ref().map(parsed).transpose()?;
+        if address.is_some() != (service == Service::Ipoe) {
+            return Err(DeviceError::AddressMisplaced);
+        }
+        let calls_from =
+            new.calls_from.as_ref().map(parsed).transpose()?.unwrap_or_else(|| made_up_address(serial));
         let dial = Dial {
             device: new.name,
             service,
             username: new.username.into_bytes(),
             password: Some(new.password.into_bytes()),
             mac,
+            address,
             calls_from,
         };
         Ok(Self {

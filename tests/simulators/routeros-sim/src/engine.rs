@@ -4,10 +4,12 @@
 //! [`crate::api_session`]; subscribers who dial in are [`crate::sessions`], which write their rows here.
 //! Every change is noted in [`Engine::take_changes`] for those who listen.
 
+mod device_mode;
 mod edit;
 mod print;
 #[cfg(test)]
 mod tests;
+mod wall_clock;
 
 use std::collections::HashMap;
 
@@ -15,6 +17,7 @@ pub use self::print::Row;
 pub(crate) use self::print::{Answer, REDACTED, View};
 
 use crate::clock::Moment;
+use crate::journal::Buffers;
 use crate::policies::Actor;
 use crate::release::Release;
 use crate::request::Request;
@@ -60,6 +63,29 @@ const MOST_ROWS_PER_MENU: usize = 100_000;
 const EXPIRING: [(&str, &str); 2] =
     [("ip/firewall/address-list", "timeout"), ("ip/hotspot/cookie", "expires-in")];
 
+/// Menus whose counters live in memory.
+const COUNTED: [&str; 5] =
+    ["interface", "queue/simple", "ip/firewall/filter", "ip/firewall/nat", "ip/hotspot/walled-garden"];
+
+/// Menus that have rows in memory, whose ids a reboot starts over.
+const IN_MEMORY: [&str; 15] = [
+    "log",
+    "user/active",
+    "interface",
+    "interface/pppoe-server",
+    "interface/l2tp-server",
+    "interface/pptp-server",
+    "interface/ovpn-server",
+    "ppp/active",
+    "ip/pool/used",
+    "ip/hotspot/active",
+    "ip/hotspot/host",
+    "ip/arp",
+    "ip/firewall/address-list",
+    "queue/simple",
+    "ip/dhcp-server/lease",
+];
+
 /// Every table of the router.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -67,6 +93,7 @@ pub(crate) struct Engine {
     tables: HashMap<&'static str, Table>,
     changes: Vec<Change>,
     ended: Vec<SessionKey>,
+    buffers: Buffers,
 }
 
 impl Engine {
@@ -74,7 +101,7 @@ impl Engine {
     #[must_use]
     pub(crate) fn new(release: Release) -> Self {
         let tables = menus_of(release).map(|menu| (menu.path, Table::new(menu))).collect();
-        Self { release, tables, changes: Vec::new(), ended: Vec::new() }
+        Self { release, tables, changes: Vec::new(), ended: Vec::new(), buffers: Buffers::new() }
     }
 
     /// The release.
@@ -98,6 +125,7 @@ impl Engine {
         if !actor.may(if verb.is_read() { "read" } else { menu.write_policy }) {
             return Err(Trap::not_permitted());
         }
+        self.refuse_by_device_mode(menu, verb, request)?;
         match verb {
             Verb::Print => self.print(menu, request, actor, now),
             Verb::Get => self.get(menu, request, actor, now),
@@ -288,36 +316,48 @@ impl Engine {
         }
     }
 
+    /// The lines of the log by buffer, which [`crate::journal`] keeps.
+    pub(crate) fn buffers_mut(&mut self) -> &mut Buffers {
+        &mut self.buffers
+    }
+
     /// Removes a row that grew too old, as the log does: listeners are not told.
-    pub(crate) fn forget_oldest(&mut self, menu: &str) {
-        if let Some(table) = self.tables.get_mut(menu)
-            && let Some(id) = table.first()
-        {
+    pub(crate) fn forget(&mut self, menu: &str, id: ItemId) {
+        if let Some(table) = self.tables.get_mut(menu) {
             table.remove(id);
         }
     }
 
-    /// Forgets what a reboot forgets: dynamic address-list entries, and the counters of ports and queues.
-    /// Hotspot users and cookies are on disk.
-    pub(crate) fn forget_dynamic(&mut self) {
-        let menu = "ip/firewall/address-list";
-        let rows = self.tables.get(menu).into_iter().flat_map(Table::iter).map(|(id, _)| id);
-        let dynamic: Vec<ItemId> = rows.filter(|id| self.is_set(menu, *id, "dynamic")).collect();
-        dynamic.into_iter().for_each(|id| self.displace(menu, id));
-        for menu in ["interface", "queue/simple"] {
+    /// Forgets what a reboot forgets: rows that live in memory, the counters of ports, queues and rules. Ids of
+    /// menus that had such rows start over. Hotspot users with their counters and cookies are on disk.
+    pub(crate) fn forget_memory(&mut self) {
+        for menu in ["log", "user/active"] {
+            if let Some(table) = self.tables.get_mut(menu) {
+                table.clear();
+            }
+        }
+        self.buffers.clear();
+        for menu in ["ip/firewall/address-list", "ip/arp"] {
+            let rows = self.tables.get(menu).into_iter().flat_map(Table::iter).map(|(id, _)| id);
+            let dynamic: Vec<ItemId> = rows.filter(|id| self.is_set(menu, *id, "dynamic")).collect();
+            dynamic.into_iter().for_each(|id| self.displace(menu, id));
+        }
+        for menu in COUNTED {
             let Some(table) = self.tables.get_mut(menu) else { continue };
             let ids: Vec<ItemId> = table.iter().map(|(id, _)| id).collect();
             ids.into_iter().for_each(|id| edit::clear_counters(table, id));
         }
-    }
-
-    /// Empties a menu that lives in memory, as a reboot does; its ids start over when `restarting`.
-    pub(crate) fn wipe(&mut self, menu: &str, restarting: bool) {
-        if let Some(table) = self.tables.get_mut(menu) {
-            table.clear();
-            if restarting {
+        for menu in IN_MEMORY {
+            if let Some(table) = self.tables.get_mut(menu) {
                 table.restart_ids();
             }
+        }
+    }
+
+    /// Removes every row of a menu that lives in memory.
+    pub(crate) fn wipe(&mut self, menu: &str) {
+        if let Some(table) = self.tables.get_mut(menu) {
+            table.clear();
         }
     }
 

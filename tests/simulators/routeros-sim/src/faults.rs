@@ -27,6 +27,14 @@ pub struct Faults {
     pub serial_ms: u64,
     /// Milliseconds by which the router's wall clock is wrong.
     pub clock_shift_ms: i64,
+    /// Percent that `/system/resource` shows as `cpu-load`; zero is what it really is.
+    pub cpu_load: u64,
+    /// Listens stay open and tell nothing.
+    pub silent_listens: bool,
+    /// This many further prints are answered with a trap.
+    pub trap_prints: u64,
+    /// Every print of this menu is answered with a trap; empty is no menu.
+    pub trap_prints_menu: String,
 }
 
 /// A change of [`Faults`]: what is absent stays.
@@ -49,6 +57,14 @@ pub struct FaultsChange {
     pub serial_ms: Option<u64>,
     /// See [`Faults::clock_shift_ms`].
     pub clock_shift_ms: Option<i64>,
+    /// See [`Faults::cpu_load`].
+    pub cpu_load: Option<u64>,
+    /// See [`Faults::silent_listens`].
+    pub silent_listens: Option<bool>,
+    /// See [`Faults::trap_prints`].
+    pub trap_prints: Option<u64>,
+    /// See [`Faults::trap_prints_menu`].
+    pub trap_prints_menu: Option<String>,
 }
 
 /// Why a change of faults is refused.
@@ -60,8 +76,11 @@ pub enum FaultsError {
         /// The field.
         name: &'static str,
     },
+    /// More than all of the processor.
+    #[error("cpu_load is a percentage, so at most 100; 0 shows the true load")]
+    TooBusy,
     /// Not a menu of the router.
-    #[error("ignore_writes_menu: there is no menu `{0}`; name one like ppp/secret, or \"\" for none")]
+    #[error("there is no menu `{0}`; name one like ppp/secret, or \"\" for none")]
     NoSuchMenu(String),
 }
 
@@ -76,12 +95,19 @@ impl Faults {
                 return Err(FaultsError::TooLong { name });
             }
         }
-        if let Some(menu) = change.ignore_writes_menu {
-            let menu = menu.trim_matches('/').to_owned();
+        if change.cpu_load.is_some_and(|percent| percent > 100) {
+            return Err(FaultsError::TooBusy);
+        }
+        let menus = [
+            (change.ignore_writes_menu, &mut self.ignore_writes_menu),
+            (change.trap_prints_menu, &mut self.trap_prints_menu),
+        ];
+        for (wanted, held) in menus {
+            let Some(menu) = wanted.map(|menu| menu.trim_matches('/').to_owned()) else { continue };
             if !menu.is_empty() && !crate::tables::menus().any(|known| known.path == menu) {
                 return Err(FaultsError::NoSuchMenu(menu));
             }
-            self.ignore_writes_menu = menu;
+            *held = menu;
         }
         self.latency_ms = change.latency_ms.unwrap_or(self.latency_ms);
         self.stall = change.stall.unwrap_or(self.stall);
@@ -90,7 +116,20 @@ impl Faults {
         self.ignore_writes = change.ignore_writes.unwrap_or(self.ignore_writes);
         self.serial_ms = change.serial_ms.unwrap_or(self.serial_ms);
         self.clock_shift_ms = change.clock_shift_ms.unwrap_or(self.clock_shift_ms);
+        self.cpu_load = change.cpu_load.unwrap_or(self.cpu_load);
+        self.silent_listens = change.silent_listens.unwrap_or(self.silent_listens);
+        self.trap_prints = change.trap_prints.unwrap_or(self.trap_prints);
         Ok(self)
+    }
+
+    /// Whether a print of `menu` is answered with a trap; takes one of the counted ones.
+    pub fn traps_print(&mut self, menu: &str) -> bool {
+        if !self.trap_prints_menu.is_empty() && self.trap_prints_menu == menu {
+            return true;
+        }
+        let traps = self.trap_prints > 0;
+        self.trap_prints = self.trap_prints.saturating_sub(1);
+        traps
     }
 
     /// Whether a write to `menu` is only acknowledged; takes one of the counted ones.

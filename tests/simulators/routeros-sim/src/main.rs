@@ -55,6 +55,9 @@ struct Arguments {
     /// The router's name; its serial number follows from it
     #[arg(long, value_name = "NAME", default_value = "MikroTik")]
     identity: String,
+    /// The licence's level, which limits sessions: 0, 1, 3, 4, 5, or 6 for no limit
+    #[arg(long, value_name = "LEVEL", default_value_t = 6)]
+    license_level: u8,
     /// When counters of hotspot users move
     #[arg(long, value_name = "WHEN", default_value = "at-logout")]
     hotspot_counters: Counters,
@@ -99,12 +102,14 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
         foreign_secrets: arguments.secrets,
         latency_ms: arguments.latency_ms,
         identity: arguments.identity,
+        license_level: arguments.license_level,
         hotspot_counting: match arguments.hotspot_counters {
             Counters::AtLogout => HotspotCounting::AtLogout,
             Counters::Live => HotspotCounting::Live,
         },
     })
     .await?;
+    simulator.router().set_license_level(arguments.license_level)?;
     print_ready(&simulator).context("cannot write the ready line")?;
     tokio::select! {
         _ = interrupt.recv() => {}

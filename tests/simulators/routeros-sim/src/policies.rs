@@ -1,6 +1,7 @@
 //! Who runs a command, and what their group lets them do.
 
 use crate::engine::Engine;
+use crate::store::ItemId;
 use crate::values::granted_policies;
 
 /// The user behind a command.
@@ -9,13 +10,15 @@ pub(crate) struct Actor {
     /// The user's name.
     pub name: String,
     granted: Vec<&'static str>,
+    /// The row of the user, whose group is asked again at every command.
+    row: Option<ItemId>,
 }
 
 impl Actor {
     /// One who may do everything: the simulator itself, and the foreign admin of the control port.
     #[must_use]
     pub(crate) fn foreign_admin() -> Self {
-        Self { name: "foreign-admin".to_owned(), granted: crate::tables::every_policy().collect() }
+        Self { name: "foreign-admin".to_owned(), granted: crate::tables::every_policy().collect(), row: None }
     }
 
     /// The user with this name and password, if login over the API is allowed from `address`.
@@ -32,10 +35,21 @@ impl Actor {
         if !is_right || !allows_address(&text("address"), address) {
             return None;
         }
-        let group = engine.find("user/group", &text("group"))?;
-        let policy = engine.text("user/group", group, "policy")?;
-        let granted: Vec<&'static str> = granted_policies(&policy).collect();
-        granted.contains(&"api").then(|| Self { name: String::from_utf8_lossy(name).into_owned(), granted })
+        let granted = granted_to(engine, id);
+        let name = String::from_utf8_lossy(name).into_owned();
+        granted.contains(&"api").then_some(Self { name, granted, row: Some(id) })
+    }
+
+    /// The same user with what their group grants now; nothing, once the user is gone or disabled. That a change
+    /// reaches connections that are open is inferred: it is the stricter reading.
+    #[must_use]
+    pub(crate) fn as_of_now(&self, engine: &Engine) -> Self {
+        let granted = match self.row {
+            None => self.granted.clone(),
+            Some(row) if engine.is_set("user", row, "disabled") => Vec::new(),
+            Some(row) => granted_to(engine, row),
+        };
+        Self { granted, ..self.clone() }
     }
 
     /// Whether the group grants the policy.
@@ -43,6 +57,12 @@ impl Actor {
     pub(crate) fn may(&self, policy: &str) -> bool {
         self.granted.contains(&policy)
     }
+}
+
+fn granted_to(engine: &Engine, user: ItemId) -> Vec<&'static str> {
+    let group = engine.referenced("user", user, "group");
+    let policy = group.and_then(|group| engine.text("user/group", group, "policy"));
+    policy.map(|policy| granted_policies(&policy).collect()).unwrap_or_default()
 }
 
 /// Whether a comma list of addresses and prefixes, empty for anyone, contains `address`.

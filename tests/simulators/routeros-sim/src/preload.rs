@@ -1,4 +1,4 @@
-//! The router as it is when the simulator starts: a site that serves PPPoE and a hotspot.
+//! The router as it is when the simulator starts: a site that serves PPPoE and a hotspot; and as it is after a reset.
 //!
 //! Configurable rows go through the same commands that an admin would type, so nothing here can be
 //! what the router would refuse.
@@ -29,23 +29,51 @@ pub(crate) struct Ports {
     pub(crate) tls: Option<SocketAddr>,
 }
 
-/// Fills the tables.
+/// What is on the flash of a router that is furnished.
+#[derive(Clone, Copy)]
+pub(crate) enum Contents<'engine> {
+    /// A site that serves subscribers.
+    Site,
+    /// Nothing but what the factory puts there: no pool, no server, `admin` without a password.
+    Factory {
+        /// Whose users and groups are kept.
+        users_of: Option<&'engine Engine>,
+    },
+}
+
+/// A router with these contents. `board` counts the boards that stood here: each has its own serial number.
 ///
 /// # Errors
 /// The trap of the row that this release refuses, which is a fault of this file.
-pub(crate) fn fill(settings: &Settings, ports: Ports, now: Moment) -> Result<Engine, Trap> {
+pub(crate) fn furnished(
+    settings: &Settings,
+    ports: Ports,
+    board: u32,
+    contents: Contents<'_>,
+    now: Moment,
+) -> Result<Engine, Trap> {
     let mut engine = Engine::new(settings.release);
-    singles(&mut engine, settings, now);
+    let is_site = matches!(contents, Contents::Site);
+    singles(&mut engine, settings, board, is_site, now);
     interfaces(&mut engine);
-    services(&mut engine, ports);
+    services(&mut engine, ports, is_site);
+    health(&mut engine);
     let mut admin = Admin { engine: &mut engine, now };
-    admin.users(settings)?;
-    admin.subscribers()?;
-    admin.foreign_secrets(settings.foreign_secrets)?;
+    admin.logging()?;
+    admin.built_in_profiles(is_site)?;
+    match contents {
+        Contents::Site => {
+            admin.users(settings, &settings.user, &settings.password)?;
+            admin.subscribers()?;
+            admin.foreign_secrets(settings.foreign_secrets)?;
+        }
+        Contents::Factory { users_of: None } => admin.users(settings, "admin", "")?,
+        Contents::Factory { users_of: Some(before) } => admin.users_of(before)?,
+    }
     Ok(engine)
 }
 
-fn singles(engine: &mut Engine, settings: &Settings, now: Moment) {
+fn singles(engine: &mut Engine, settings: &Settings, board: u32, is_site: bool, now: Moment) {
     let release = settings.release;
     let text = |text: &str| Value::text(text);
     let version = release.version_text();
@@ -70,9 +98,9 @@ fn singles(engine: &mut Engine, settings: &Settings, now: Moment) {
         ("board-name", text("CCR2004-16G-2S+")),
         ("platform", text("MikroTik")),
     ];
-    let serial = serial_of(&settings.identity);
+    let serial = serial_of(&settings.identity, board);
     let firmware = release.to_string();
-    let board = [
+    let routerboard = [
         ("routerboard", Value::flag(true)),
         ("board-name", text("CCR2004-16G-2S+")),
         ("model", text("CCR2004-16G-2S+")),
@@ -84,21 +112,31 @@ fn singles(engine: &mut Engine, settings: &Settings, now: Moment) {
     ];
     let (id_head, id_tail) = serial.split_at_checked(4).unwrap_or((&serial, ""));
     let software_id = format!("{id_head}-{}", id_tail.get(..4).unwrap_or_default());
-    let mode = ["container", "hotspot", "fetch", "scheduler", "pptp", "l2tp"];
-    let mut device_mode = vec![("mode", text("advanced"))];
-    device_mode.extend(mode.map(|feature| (feature, Value::flag(feature != "container"))));
+    let mut device_mode = vec![
+        ("mode", text("advanced")),
+        ("flagged", Value::flag(false)),
+        ("flagging-enabled", Value::flag(true)),
+    ];
+    device_mode
+        .extend(crate::tables::DEVICE_FEATURES.map(|feature| (feature, Value::flag(feature != "container"))));
     let clock = [
         ("time", Value::ClockTime),
         ("date", Value::ClockDate),
         ("gmt-offset", Value::ClockOffset),
         ("dst-active", Value::flag(false)),
     ];
-    let identity = [("name", text(&settings.identity))];
-    let license = [("software-id", text(&software_id)), ("nlevel", text("6")), ("features", text(""))];
+    let ntp = [("enabled", Value::flag(is_site))];
+    let identity = [("name", text(if is_site { &settings.identity } else { "MikroTik" }))];
+    let license = [
+        ("software-id", text(&software_id)),
+        ("nlevel", text(&settings.license_level.to_string())),
+        ("features", text("")),
+    ];
     for menu in menus_of(release).filter(|menu| menu.shape == crate::tables::Shape::Single) {
         let values: &[(&str, Value)] = match menu.path {
             "system/resource" => &resource,
-            "system/routerboard" => &board,
+            "system/routerboard" => &routerboard,
+            "system/ntp/client" => &ntp,
             "system/device-mode" => &device_mode,
             "system/clock" => &clock,
             "system/identity" => &identity,
@@ -122,8 +160,9 @@ fn singles(engine: &mut Engine, settings: &Settings, now: Moment) {
 }
 
 /// A serial number that differs by identity, because it is how a site's router is told from another's.
-fn serial_of(identity: &str) -> String {
-    let hash = digest(&SHA256, identity.as_bytes());
+fn serial_of(identity: &str, board: u32) -> String {
+    let seed = if board == 0 { identity.to_owned() } else { format!("{identity} {board}") };
+    let hash = digest(&SHA256, seed.as_bytes());
     let hex: String = hash.as_ref().iter().take(5).map(|byte| format!("{byte:02X}")).collect();
     format!("H{hex}")
 }
@@ -165,7 +204,27 @@ fn interfaces(engine: &mut Engine) {
     }
 }
 
-fn services(engine: &mut Engine, ports: Ports) {
+/// The sensors of the board.
+fn health(engine: &mut Engine) {
+    let sensors = [("voltage", "24.1", "V"), ("temperature", "39", "C")];
+    match engine.single("system/health") {
+        Some(id) if engine.release() < Release::new(7, 0) => {
+            for (name, value, _) in sensors {
+                engine.put("system/health", id, name, Some(Value::text(value)));
+            }
+        }
+        _ => {
+            for (name, value, unit) in sensors {
+                let row =
+                    [("name", Value::text(name)), ("value", Value::text(value)), ("type", Value::text(unit))];
+                engine.place("system/health", &row, None);
+            }
+        }
+    }
+}
+
+/// The API over TLS needs a certificate, which a router without configuration does not have.
+fn services(engine: &mut Engine, ports: Ports, is_site: bool) {
     let (api, tls) = (ports.api.port(), ports.tls.map(|address| address.port()));
     let rows = [
         ("telnet", 23, false),
@@ -175,7 +234,7 @@ fn services(engine: &mut Engine, ports: Ports) {
         ("www-ssl", 443, false),
         ("api", api, true),
         ("winbox", 8291, false),
-        ("api-ssl", tls.unwrap_or(8729), tls.is_some()),
+        ("api-ssl", tls.unwrap_or(8729), tls.is_some() && is_site),
     ];
     for (name, port, is_open) in rows {
         let mut values = vec![
@@ -219,7 +278,44 @@ impl Admin<'_> {
         Ok(())
     }
 
-    fn users(&mut self, settings: &Settings) -> Result<(), Trap> {
+    /// Where lines of the log go, as on a new router.
+    fn logging(&mut self) -> Result<(), Trap> {
+        for (name, target) in [("memory", "memory"), ("disk", "disk"), ("echo", "echo"), ("remote", "remote")]
+        {
+            self.add_built_in("system/logging/action", &[("name", name), ("target", target)])?;
+        }
+        for (topics, action) in
+            [("info", "memory"), ("error", "memory"), ("warning", "memory"), ("critical", "echo")]
+        {
+            let rule = [("topics", topics), ("action", action)];
+            if let Some(id) = self.add("system/logging", &rule)? {
+                self.engine.put("system/logging", id, "default", Some(Value::flag(true)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The users and groups that another router had.
+    fn users_of(&mut self, before: &Engine) -> Result<(), Trap> {
+        for (menu, properties) in [
+            ("user/group", &["name", "policy", "comment"][..]),
+            ("user", &["name", "group", "password", "address", "comment", "disabled"]),
+        ] {
+            for id in before.table(menu).into_iter().flat_map(|table| table.iter().map(|(id, _)| id)) {
+                let held =
+                    properties.iter().map(|name| (*name, before.text(menu, id, name).unwrap_or_default()));
+                let values: Vec<(&str, Vec<u8>)> = held.filter(|(_, value)| !value.is_empty()).collect();
+                let is_built_in = before.is_set(menu, id, "default");
+                if let (Some(id), true) = (self.add(menu, &values)?, is_built_in) {
+                    self.engine.put(menu, id, "default", Some(Value::flag(true)));
+                    self.engine.protect(menu, id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn users(&mut self, settings: &Settings, name: &str, password: &str) -> Result<(), Trap> {
         let policies = crate::tables::policies_of(settings.release);
         let without = |left_out: &[&str]| {
             let granted = policies.iter().filter(|policy| !left_out.contains(policy));
@@ -231,25 +327,30 @@ impl Admin<'_> {
         for (name, policy) in [("read", &read), ("write", &write), ("full", &full)] {
             self.add_built_in("user/group", &[("name", name), ("policy", policy)])?;
         }
-        let admin =
-            [("name", settings.user.as_str()), ("group", "full"), ("password", settings.password.as_str())];
+        let admin = [("name", name), ("group", "full"), ("password", password)];
         self.add("user", &admin).map(drop)
     }
 
-    fn subscribers(&mut self) -> Result<(), Trap> {
-        self.add("ip/pool", &[("name", "pppoe-pool"), ("ranges", "10.64.0.2-10.64.255.254")])?;
-        self.add("ip/pool", &[("name", "hs-pool"), ("ranges", "10.80.0.2-10.80.255.254")])?;
+    /// Profiles that no router is without; those of a site give addresses.
+    fn built_in_profiles(&mut self, is_site: bool) -> Result<(), Trap> {
+        if is_site {
+            self.add("ip/pool", &[("name", "pppoe-pool"), ("ranges", "10.64.0.2-10.64.255.254")])?;
+            self.add("ip/pool", &[("name", "hs-pool"), ("ranges", "10.80.0.2-10.80.255.254")])?;
+        }
         let addresses = [("local-address", "10.64.0.1"), ("remote-address", "pppoe-pool")];
-        let [local, remote] = addresses;
-        self.add_built_in("ppp/profile", &[("name", "default"), local, remote])?;
-        let encrypted = [("name", "default-encryption"), ("use-encryption", "yes"), local, remote];
-        self.add_built_in("ppp/profile", &encrypted)?;
+        let addresses = if is_site { &addresses[..] } else { &[] };
+        self.add_built_in("ppp/profile", &[&[("name", "default")], addresses].concat())?;
+        let encrypted = [("name", "default-encryption"), ("use-encryption", "yes")];
+        self.add_built_in("ppp/profile", &[&encrypted[..], addresses].concat())?;
+        self.add_built_in("ip/hotspot/profile", &[("name", "default")])?;
+        self.add_built_in("ip/hotspot/user/profile", &[("name", "default")])
+    }
+
+    fn subscribers(&mut self) -> Result<(), Trap> {
         self.add(
             "interface/pppoe-server/server",
             &[("service-name", "service1"), ("interface", "ether2"), ("disabled", "no")],
         )?;
-        self.add_built_in("ip/hotspot/profile", &[("name", "default")])?;
-        self.add_built_in("ip/hotspot/user/profile", &[("name", "default")])?;
         let portal = [
             ("name", "hotspot1"),
             ("interface", "ether3"),

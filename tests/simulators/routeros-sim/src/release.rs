@@ -51,6 +51,13 @@ impl Release {
         self >= Self::new(7, 18)
     }
 
+    /// What `.dead` says of a row that is gone: `true` was measured on 7.23; the manual has `yes`, which is taken
+    /// for RouterOS 6 (inferred).
+    #[must_use]
+    pub fn dead_word(self) -> &'static str {
+        if self.major < 7 { "yes" } else { "true" }
+    }
+
     /// Whether passwords are printed only when `=show-sensitive=` asks for them (7.21 and later).
     #[must_use]
     pub fn hides_secrets_until_asked(self) -> bool {

@@ -14,17 +14,22 @@ use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
 use crate::devices::{Device, DeviceError, DeviceState, DeviceView, MOST_DEVICES, NewDevice, keep_dialing};
-use crate::engine::{Answer, Engine, Row};
+use crate::engine::{Answer, Row};
 use crate::faults::{Faults, FaultsChange, FaultsError};
+use crate::preload::Ports;
 use crate::release::Release;
 use crate::request::Request;
-use crate::sessions::{Ending, Sessions};
-use crate::state::{State, WriteRecord};
+use crate::sessions::Ending;
+use crate::settings::Settings;
+use crate::state::{Reset, State, WriteRecord};
 use crate::tables::{Menu, menus_of};
 use crate::trap::Trap;
+use crate::values::Value;
 
 /// The longest time that a reboot may take.
 const LONGEST_DOWN_MS: u64 = 3_600_000;
+
+const LICENSE_LEVELS: [u8; 6] = [0, 1, 3, 4, 5, 6];
 
 /// A running router.
 #[derive(Clone)]
@@ -51,6 +56,10 @@ pub struct Summary {
     pub release: String,
     /// `/system/identity`.
     pub identity: String,
+    /// The board's serial number.
+    pub serial_number: String,
+    /// The licence's level.
+    pub license_level: String,
     /// Seconds since the last boot; zero while the router is down.
     pub uptime_seconds: u64,
     /// Open API connections.
@@ -88,6 +97,19 @@ impl RowsError {
     }
 }
 
+/// Why a fact of the box cannot be changed so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FactError {
+    /// Not a level of a licence.
+    #[error("there is no licence of level {0}; levels are 0, 1, 3, 4, 5 and 6")]
+    NoSuchLevel(u8),
+    /// Not a feature of device-mode, or a release without it.
+    #[error(
+        "device-mode of this release knows no feature `{0}`; it knows container, hotspot, fetch, scheduler, pptp and l2tp from 7.0 on"
+    )]
+    NoSuchFeature(String),
+}
+
 /// Waiting took longer than allowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the router did not get there within {0:?}")]
@@ -95,15 +117,14 @@ pub struct TookTooLong(pub Duration);
 
 impl Router {
     pub(crate) fn new(
-        engine: Engine,
-        sessions: Sessions,
-        faults: Faults,
+        settings: Settings,
+        ports: Ports,
         clock: Clock,
         stopping: watch::Receiver<()>,
-    ) -> Self {
-        let state = Mutex::new(State::new(engine, sessions, faults, clock.now(0)));
+    ) -> Result<Self, Trap> {
+        let state = Mutex::new(State::new(settings, ports, clock.now(0))?);
         let count = || watch::channel(0).0;
-        Self {
+        Ok(Self {
             shared: Arc::new(Shared {
                 state,
                 clock,
@@ -112,7 +133,7 @@ impl Router {
                 cut: count(),
                 stopping,
             }),
-        }
+        })
     }
 
     // Devices.
@@ -249,10 +270,13 @@ impl Router {
         let state = self.lock();
         let now = self.shared.clock.now(0);
         let statistics = state.statistics;
+        let text =
+            |menu, property| String::from_utf8_lossy(&state.engine.single_text(menu, property)).into_owned();
         Summary {
             release: state.engine.release().to_string(),
-            identity: String::from_utf8_lossy(&state.engine.single_text("system/identity", "name"))
-                .into_owned(),
+            identity: text("system/identity", "name"),
+            serial_number: text("system/routerboard", "serial-number"),
+            license_level: text("system/license", "nlevel"),
             uptime_seconds: now.monotonic_ms.saturating_sub(state.booted_ms) / 1_000,
             connections: state.connection_count(),
             logins_total: statistics.logins,
@@ -277,7 +301,7 @@ impl Router {
     pub fn rows(&self, menu: &str) -> Result<Vec<Row>, RowsError> {
         let state = self.lock();
         let menu = menu_at(menu, state.engine.release())?;
-        let now = self.shared.clock.now(state.faults.clock_shift_ms);
+        let now = self.shared.clock.now(state.clock_shift_ms());
         Ok(state.engine.redacted_rows(menu, now))
     }
 
@@ -375,6 +399,60 @@ impl Router {
         self.drop_connections();
     }
 
+    /// Takes all configuration from the router, which boots anew after `down_ms` (at most an hour): no pool, no
+    /// server, no subscriber, `admin` without a password unless users are kept, and no API over TLS.
+    ///
+    /// # Errors
+    /// [`RowsError::Refused`] when the release refuses its own defaults.
+    pub fn reset_configuration(&self, keep_users: bool, down_ms: u64) -> Result<(), RowsError> {
+        self.lose_configuration(Reset::Configuration { keep_users }, down_ms)
+    }
+
+    /// Puts another board of the same model and release in the router's place: another serial number, nothing
+    /// configured.
+    ///
+    /// # Errors
+    /// [`RowsError::Refused`] when the release refuses its own defaults.
+    pub fn replace_board(&self, down_ms: u64) -> Result<(), RowsError> {
+        self.lose_configuration(Reset::Board, down_ms)
+    }
+
+    fn lose_configuration(&self, how: Reset, down_ms: u64) -> Result<(), RowsError> {
+        self.change(|state, now| state.reset(how, down_ms.min(LONGEST_DOWN_MS), now))?;
+        self.note_gate();
+        self.drop_connections();
+        Ok(())
+    }
+
+    /// Changes the licence's level, which decides how many sessions further dials may make.
+    ///
+    /// # Errors
+    /// [`FactError::NoSuchLevel`].
+    pub fn set_license_level(&self, level: u8) -> Result<(), FactError> {
+        if !LICENSE_LEVELS.contains(&level) {
+            return Err(FactError::NoSuchLevel(level));
+        }
+        self.change(|state, now| {
+            state.set_fact("system/license", "nlevel", Value::text(level.to_string()), now);
+        });
+        Ok(())
+    }
+
+    /// Allows or forbids a feature by device-mode, as somebody at the box does. Sessions that are up stay.
+    ///
+    /// # Errors
+    /// [`FactError::NoSuchFeature`].
+    pub fn set_device_mode(&self, feature: &str, is_allowed: bool) -> Result<(), FactError> {
+        const MODE: &str = "system/device-mode";
+        let is_known =
+            self.lock().engine.single(MODE).is_some() && crate::tables::DEVICE_FEATURES.contains(&feature);
+        if !is_known {
+            return Err(FactError::NoSuchFeature(feature.to_owned()));
+        }
+        self.change(|state, now| state.set_fact(MODE, feature, Value::flag(is_allowed), now));
+        Ok(())
+    }
+
     fn note_gate(&self) {
         self.shared.gate.send_modify(|count| *count = count.wrapping_add(1));
     }
@@ -382,7 +460,7 @@ impl Router {
     fn change<T>(&self, change: impl FnOnce(&mut State, Moment) -> T) -> T {
         let outcome = {
             let mut state = self.lock();
-            let now = self.shared.clock.now(state.faults.clock_shift_ms);
+            let now = self.shared.clock.now(state.clock_shift_ms());
             change(&mut state, now)
         };
         self.shared.changed.send_modify(|count| *count = count.wrapping_add(1));

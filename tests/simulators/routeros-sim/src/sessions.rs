@@ -6,7 +6,9 @@
 
 pub(crate) mod addresses;
 mod hotspot;
+mod ipoe;
 mod ppp;
+mod queues;
 #[cfg(test)]
 mod tests;
 
@@ -38,10 +40,12 @@ pub enum Service {
     Ovpn,
     /// The captive portal.
     Hotspot,
+    /// No login at all: a fixed address behind the router.
+    Ipoe,
 }
 
 impl Service {
-    const ALL: [Self; 5] = [Self::Pppoe, Self::L2tp, Self::Pptp, Self::Ovpn, Self::Hotspot];
+    const ALL: [Self; 6] = [Self::Pppoe, Self::L2tp, Self::Pptp, Self::Ovpn, Self::Hotspot, Self::Ipoe];
 
     /// The word for it in RouterOS and on the control port.
     #[must_use]
@@ -52,6 +56,7 @@ impl Service {
             Self::Pptp => "pptp",
             Self::Ovpn => "ovpn",
             Self::Hotspot => "hotspot",
+            Self::Ipoe => "ipoe",
         }
     }
 
@@ -82,6 +87,8 @@ pub(crate) struct Dial {
     pub password: Option<Vec<u8>>,
     /// Its MAC address in capitals.
     pub mac: String,
+    /// Its fixed address, if it has one.
+    pub address: Option<Ipv4Addr>,
     /// The address that it calls from, by which a tunnel's caller is known.
     pub calls_from: Ipv4Addr,
 }
@@ -144,6 +151,15 @@ pub(crate) enum Refused {
     /// A limit of the hotspot user is used up.
     #[error("user has reached its uptime or traffic limit")]
     LimitReached,
+    /// An ip-binding or a lease keeps this device out.
+    #[error("this device is blocked")]
+    Blocked,
+    /// The licence allows no more sessions of this kind.
+    #[error("the licence allows no further session; POST /license raises its level")]
+    Licence,
+    /// Device-mode does not allow the service.
+    #[error("not allowed by device-mode")]
+    DeviceMode,
     /// The portal has no cookie for this phone, and the phone offers no password.
     #[error("the portal asks for a password")]
     PasswordWanted,
@@ -208,8 +224,10 @@ struct Session {
     /// Its MAC address, or the address that a tunnel comes from.
     caller: String,
     address: Ipv4Addr,
-    /// The secret or hotspot user that admitted it.
-    account: ItemId,
+    /// The secret or hotspot user that admitted it; nobody admits a bypassed or an IPoE device.
+    account: Option<ItemId>,
+    /// The name of its interface, if it has one.
+    interface: Option<Vec<u8>>,
     started_ms: u64,
     last_traffic_ms: u64,
     upload: Carried,
@@ -248,6 +266,7 @@ pub(crate) struct Sessions {
     addresses: AddressBook,
     hosts: HashMap<String, hotspot::Host>,
     counting: HotspotCounting,
+    queues: queues::QueueIndex,
 }
 
 impl Sessions {
@@ -273,7 +292,14 @@ impl Sessions {
         dial: &Dial,
         now: Moment,
     ) -> Result<Admitted, Refused> {
+        if !self.licence_allows(engine, dial.service) {
+            return Err(Refused::Licence);
+        }
+        if !engine.device_mode_allows(dial.service.word()) {
+            return Err(Refused::DeviceMode);
+        }
         match dial.service {
+            Service::Ipoe => self.appear(engine, dial, now),
             Service::Hotspot => self.log_in(engine, dial, now),
             Service::Pppoe | Service::L2tp | Service::Pptp | Service::Ovpn => self.connect(engine, dial, now),
         }
@@ -293,15 +319,22 @@ impl Sessions {
         session.upload.add(upload);
         session.download.add(download);
         session.last_traffic_ms = now.monotonic_ms;
+        let mut has_queue = false;
         for (menu, id) in &session.rows {
+            has_queue |= *menu == "queue/simple";
             count(engine, menu, *id, upload, download, now);
+        }
+        if !has_queue
+            && let Some(id) = self.queues.counting(engine, session.address, session.interface.as_deref())
+        {
+            count(engine, "queue/simple", id, upload, download, now);
         }
         if session.service == Service::Hotspot {
             if let Some(host) = self.hosts.get(&session.mac) {
                 count(engine, "ip/hotspot/host", host.row, upload, download, now);
             }
-            if self.counting == HotspotCounting::Live {
-                count(engine, "ip/hotspot/user", session.account, upload, download, now);
+            if let (Some(user), HotspotCounting::Live) = (session.account, self.counting) {
+                count(engine, "ip/hotspot/user", user, upload, download, now);
             }
         }
         let is_over = |cap: Option<u64>, bytes: u64| cap.is_some_and(|cap| bytes >= cap);
@@ -329,6 +362,7 @@ impl Sessions {
             engine.displace(menu, *id);
         }
         match session.service {
+            Service::Ipoe => {}
             // A phone keeps its address while it stays on the portal's network.
             Service::Hotspot => self.logged_out(engine, &session, ending, now),
             Service::Pppoe | Service::L2tp | Service::Pptp | Service::Ovpn => {
@@ -369,8 +403,9 @@ impl Sessions {
         for (_, host) in self.hosts.drain() {
             engine.displace("ip/hotspot/host", host.row);
         }
+        self.queues = queues::QueueIndex::default();
         self.addresses = AddressBook::default();
-        engine.wipe("ip/pool/used", true);
+        engine.wipe("ip/pool/used");
         self.boots = self.boots.saturating_add(1);
         self.since_boot = 0;
         lost.into_values().map(|session| session.device).collect()
@@ -379,6 +414,22 @@ impl Sessions {
     fn next_key(&mut self) -> SessionKey {
         self.started = self.started.saturating_add(1);
         SessionKey(self.started)
+    }
+
+    /// Whether the licence's level allows one session more: PPPoE, L2TP and PPTP 200 (levels 3 and 4) or 500 (5)
+    /// each, OVPN 200 (3 and 4), hotspot users 1 (3), 200 (4) or 500 (5); without a licence one of each. As in the
+    /// manual's table of licence levels.
+    fn licence_allows(&self, engine: &Engine, service: Service) -> bool {
+        let level = engine.single_text("system/license", "nlevel");
+        let most = match (service, level.as_slice()) {
+            (Service::Ipoe, _) => return true,
+            (_, b"0" | b"1") | (Service::Hotspot, b"3") => 1,
+            (_, b"3" | b"4") => 200,
+            (Service::Pppoe | Service::L2tp | Service::Pptp | Service::Hotspot, b"5") => 500,
+            _ => return true,
+        };
+        let is_counted = |session: &&Session| session.service == service && session.account.is_some();
+        self.live.values().filter(is_counted).count() < most
     }
 
     fn sessions_of(&self, user: &[u8], is_hotspot: bool) -> usize {

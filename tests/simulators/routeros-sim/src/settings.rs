@@ -27,6 +27,8 @@ pub struct Settings {
     pub latency_ms: u64,
     /// `/system/identity`; the serial number is derived from it.
     pub identity: String,
+    /// The licence's level, which limits sessions; 6 does not.
+    pub license_level: u8,
     /// Whether hotspot user counters move during a session.
     pub hotspot_counting: HotspotCounting,
 }
@@ -45,6 +47,7 @@ impl Default for Settings {
             foreign_secrets: 0,
             latency_ms: 0,
             identity: "MikroTik".to_owned(),
+            license_level: 6,
             hotspot_counting: HotspotCounting::AtLogout,
         }
     }

@@ -14,10 +14,8 @@ use tracing::debug;
 
 use crate::api_session::serve;
 use crate::clock::Clock;
-use crate::faults::Faults;
-use crate::preload::{self, Ports};
+use crate::preload::Ports;
 use crate::router::Router;
-use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::tls::{Identity, TlsError};
 use crate::trap::Trap;
@@ -78,11 +76,8 @@ impl Simulator {
         let tls_address = tls.as_ref().map(|((_, address), _)| *address);
         let clock = Clock::start();
         let ports = Ports { api: api_address, tls: tls_address };
-        let engine = preload::fill(&settings, ports, clock.now(0)).map_err(StartError::Preload)?;
-        let sessions = Sessions::new(settings.hotspot_counting);
-        let faults = Faults { latency_ms: settings.latency_ms, ..Faults::default() };
         let (stop, stopping) = watch::channel(());
-        let router = Router::new(engine, sessions, faults, clock, stopping);
+        let router = Router::new(settings, ports, clock, stopping).map_err(StartError::Preload)?;
 
         let mut tasks = JoinSet::new();
         tasks.spawn(router.clone().keep_time());

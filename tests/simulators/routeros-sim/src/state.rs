@@ -2,6 +2,10 @@
 //!
 //! No method waits. [`crate::router`] takes the lock and wakes those who wait for a change.
 
+mod power;
+
+pub(crate) use self::power::Reset;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
 
@@ -14,8 +18,10 @@ use crate::engine::{Answer, Applying, ChangeKind, Engine, REDACTED, Row, View, i
 use crate::faults::Faults;
 use crate::journal;
 use crate::policies::Actor;
+use crate::preload::{self, Contents, Ports};
 use crate::request::Request;
 use crate::sessions::{Admitted, Dial, Ending, Refused, Service, Sessions};
+use crate::settings::Settings;
 use crate::store::ItemId;
 use crate::tables::Menu;
 use crate::trap::Trap;
@@ -25,6 +31,9 @@ use crate::values::Value;
 const REMEMBERED_WRITES: usize = 4096;
 /// The listens of one connection; the client beside us opens three.
 const MOST_LISTENS_PER_CONNECTION: usize = 64;
+
+/// Percent of the processor that a router spends on itself.
+const IDLE_LOAD: u64 = 3;
 
 /// The number of an API connection.
 pub(crate) type ConnectionId = u64;
@@ -106,13 +115,47 @@ pub(crate) struct State {
     pub(crate) booted_ms: u64,
     /// Monotonic milliseconds until which the processor is taken.
     busy_until_ms: u64,
+    load: Load,
+    /// By how much the wall clock is wrong since the last boot.
+    clock_offset_ms: i64,
+    settings: Settings,
+    ports: Ports,
+    /// Counts the boards that stood here.
+    board: u32,
+}
+
+/// How much of each second the processor was taken.
+#[derive(Clone, Copy, Debug, Default)]
+struct Load {
+    second: u64,
+    busy_ms: u64,
+    busy_ms_before: u64,
+}
+
+impl Load {
+    fn turn_to(&mut self, second: u64) {
+        if second > self.second {
+            let is_next = second == self.second.saturating_add(1);
+            self.busy_ms_before = if is_next { self.busy_ms } else { 0 };
+            (self.second, self.busy_ms) = (second, 0);
+        }
+    }
+
+    /// Percent of the last whole second, or of the present one where that is more.
+    fn percent(&mut self, now: Moment) -> u64 {
+        self.turn_to(now.monotonic_ms / 1_000);
+        (self.busy_ms.max(self.busy_ms_before) / 10).min(100)
+    }
 }
 
 impl State {
-    pub(crate) fn new(engine: Engine, sessions: Sessions, faults: Faults, now: Moment) -> Self {
-        let mut engine = engine;
+    pub(crate) fn new(settings: Settings, ports: Ports, now: Moment) -> Result<Self, Trap> {
+        let mut engine = preload::furnished(&settings, ports, 0, Contents::Site, now)?;
+        let sessions = Sessions::new(settings.hotspot_counting);
+        let faults = Faults { latency_ms: settings.latency_ms, ..Faults::default() };
+        engine.mark_inactive();
         engine.take_changes();
-        Self {
+        Ok(Self {
             engine,
             sessions,
             devices: HashMap::new(),
@@ -126,7 +169,12 @@ impl State {
             next_connection: 0,
             booted_ms: now.monotonic_ms,
             busy_until_ms: 0,
-        }
+            load: Load::default(),
+            clock_offset_ms: 0,
+            settings,
+            ports,
+            board: 0,
+        })
     }
 
     pub(crate) fn is_down(&self, now: Moment) -> bool {
@@ -135,13 +183,20 @@ impl State {
 
     /// Runs a command that came over the API.
     pub(crate) fn execute(&mut self, request: &Request, actor: &Actor, now: Moment) -> Result<Answer, Trap> {
+        let actor = &actor.as_of_now(&self.engine);
+        self.show_load(request, now);
+        let is_print = matches!(request.command.as_str(), "print" | "getall");
+        if is_print && self.faults.traps_print(&request.menu) {
+            self.statistics.prints = self.statistics.prints.saturating_add(1);
+            return Err(Trap::timed_out());
+        }
         let is_write = is_write(request, self.engine.release());
         let is_ignored = is_write && self.faults.swallows_write(&request.menu);
         let applying = if is_ignored { Applying::Pretending } else { Applying::Truly };
         if request.menu == "ip/hotspot/active" && request.command == "login" {
             return self.log_in_host(request, actor, now);
         }
-        let answer = self.engine.execute(request, actor, now, applying);
+        let answer = self.run(request, actor, now, applying);
         match request.command.as_str() {
             "print" | "getall" | "get" => self.statistics.prints = self.statistics.prints.saturating_add(1),
             _ if is_write => {
@@ -160,12 +215,45 @@ impl State {
 
     /// Runs a command of a foreign admin: neither counted nor subject to faults.
     pub(crate) fn execute_as_admin(&mut self, request: &Request, now: Moment) -> Result<Answer, Trap> {
-        let answer = self.engine.execute(request, &Actor::foreign_admin(), now, Applying::Truly);
+        let answer = self.run(request, &Actor::foreign_admin(), now, Applying::Truly);
         if answer.is_ok() && is_write(request, self.engine.release()) {
             self.wear_flash();
         }
         self.settle(now);
         answer
+    }
+
+    /// Runs a command on the tables, but for the clock, which is not in them.
+    fn run(
+        &mut self,
+        request: &Request,
+        actor: &Actor,
+        now: Moment,
+        applying: Applying,
+    ) -> Result<Answer, Trap> {
+        if (request.menu.as_str(), request.command.as_str()) != ("system/clock", "set") {
+            return self.engine.execute(request, actor, now, applying);
+        }
+        let (wanted_ms, rest) = self.engine.wanted_time(request, now)?;
+        let answer = self.engine.execute(&rest, actor, now, applying)?;
+        if let (Some(wanted_ms), Applying::Truly) = (wanted_ms, applying) {
+            self.set_clock(wanted_ms, now);
+        }
+        Ok(answer)
+    }
+
+    /// `/system/resource` shows the load of the moment in which it is asked.
+    fn show_load(&mut self, request: &Request, now: Moment) {
+        if request.menu != "system/resource" {
+            return;
+        }
+        let percent = match self.faults.cpu_load {
+            0 => self.load.percent(now).max(IDLE_LOAD),
+            percent => percent,
+        };
+        if let Some(id) = self.engine.single("system/resource") {
+            self.engine.measure("system/resource", id, "cpu-load", |value| *value = Value::Count(percent));
+        }
     }
 
     /// Ends sessions whose rows were removed and tells listeners what changed.
@@ -176,7 +264,14 @@ impl State {
             }
         }
         let changes = self.engine.take_changes();
-        if self.listeners.is_empty() {
+        let touches = |menus: &[&str]| changes.iter().any(|change| menus.contains(&change.menu));
+        if touches(&["ip/hotspot", "system/scheduler", "system/device-mode"]) {
+            self.engine.mark_inactive();
+        }
+        if touches(&["system/ntp/client"]) {
+            self.synchronise();
+        }
+        if self.listeners.is_empty() || self.faults.silent_listens {
             return;
         }
         for change in changes {
@@ -185,7 +280,8 @@ impl State {
                     ChangeKind::Present => self.engine.row_for(listener.menu, change.id, &listener.view, now),
                     ChangeKind::Gone => {
                         let id = change.id.to_string().into_bytes();
-                        Some(vec![(".id", id), (".dead", b"true".to_vec())])
+                        let dead = self.engine.release().dead_word().as_bytes().to_vec();
+                        Some(vec![(".id", id), (".dead", dead)])
                     }
                 };
                 let Some(row) = row else { continue };
@@ -278,33 +374,12 @@ impl State {
         self.settle(now);
     }
 
-    /// The power goes now and is back after `down_ms`.
-    pub(crate) fn reboot(&mut self, down_ms: u64, now: Moment) {
-        for device in self.sessions.lose_power(&mut self.engine) {
-            self.drop_device(&device);
-        }
-        self.listeners.clear();
-        for menu in ["log", "user/active"] {
-            self.engine.wipe(menu, menu == "log");
-        }
-        self.engine.forget_dynamic();
-        self.booted_ms = now.monotonic_ms.saturating_add(down_ms);
-        self.busy_until_ms = 0;
-        let boot = self.booted_ms;
-        if let Some(id) = self.engine.single("system/resource") {
-            self.engine.measure("system/resource", id, "uptime", |value| *value = Value::Since(boot));
-            self.engine
-                .measure("system/resource", id, "write-sect-since-reboot", |value| *value = Value::Count(0));
-        }
-        let line = "router was rebooted without proper shutdown";
-        journal::write(&mut self.engine, "system,error,critical", line, now);
-        self.engine.take_changes();
-    }
-
     /// Takes the processor for one command: monotonic milliseconds at which it will have run.
     pub(crate) fn reserve_processor(&mut self, now: Moment) -> u64 {
         let start_ms = self.busy_until_ms.max(now.monotonic_ms);
         let end_ms = start_ms.saturating_add(self.faults.serial_ms);
+        self.load.turn_to(now.monotonic_ms / 1_000);
+        self.load.busy_ms = self.load.busy_ms.saturating_add(self.faults.serial_ms);
         if self.faults.serial_ms > 0 {
             self.busy_until_ms = end_ms;
         }
@@ -391,6 +466,16 @@ impl State {
         self.settle(now);
     }
 
+    // Facts of the box that no command changes.
+
+    /// Sets a property of a menu of facts, as a hand on the box does.
+    pub(crate) fn set_fact(&mut self, menu: &str, property: &str, value: Value, now: Moment) {
+        if let Some(id) = self.engine.single(menu) {
+            self.engine.put(menu, id, property, Some(value));
+        }
+        self.settle(now);
+    }
+
     pub(crate) fn log_in(&mut self, id: ConnectionId, request: &Request, now: Moment) -> Result<Actor, Trap> {
         let name = request.argument("name").unwrap_or_default();
         let password = request.argument("password").unwrap_or_default();
@@ -464,6 +549,7 @@ fn log_refusal(engine: &mut Engine, dial: &Dial, reason: &str, now: Moment) {
     let mut line = dial.username.clone();
     let topics = match dial.service {
         Service::Hotspot => "hotspot,info,debug",
+        Service::Ipoe => "dhcp,info",
         Service::Pppoe => "pppoe,ppp,error",
         Service::L2tp | Service::Pptp | Service::Ovpn => "ppp,error",
     };

@@ -80,6 +80,8 @@ pub(crate) struct Table {
     key_position: Option<usize>,
     /// The rows in the admin's order, for a menu whose order matters; else empty.
     order: Vec<ItemId>,
+    /// Counts changes of rows, statistics apart.
+    revision: u64,
     next_id: u32,
 }
 
@@ -94,8 +96,19 @@ impl Table {
             by_key: HashMap::new(),
             key_position,
             order: Vec::new(),
+            revision: 0,
             next_id: 1,
         }
+    }
+
+    /// A number that is another one after every change of rows; statistics are no change.
+    #[must_use]
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    fn touch(&mut self) {
+        self.revision = self.revision.wrapping_add(1);
     }
 
     /// The number of rows.
@@ -113,6 +126,7 @@ impl Table {
 
     /// Moves rows before another one, or to the end; for a menu whose order matters.
     pub(crate) fn place_before(&mut self, ids: &[ItemId], before: Option<ItemId>) {
+        self.touch();
         self.order.retain(|id| !ids.contains(id));
         let place = before.and_then(|before| self.order.iter().position(|id| *id == before));
         let place = place.unwrap_or(self.order.len());
@@ -146,6 +160,7 @@ impl Table {
 
     /// Stores a row under a reserved id, in place of what was there.
     pub(crate) fn put(&mut self, id: ItemId, item: Item) {
+        self.touch();
         self.forget_key(id);
         if let Some(key) = self.key_of(&item) {
             let ids = self.by_key.entry(key).or_default();
@@ -159,6 +174,7 @@ impl Table {
 
     /// Removes a row.
     pub(crate) fn remove(&mut self, id: ItemId) -> Option<Item> {
+        self.touch();
         self.forget_key(id);
         if self.menu.is_ordered() {
             self.order.retain(|other| *other != id);
@@ -183,16 +199,17 @@ impl Table {
         }
     }
 
-    /// Removes every row and, as a reboot does for rows that live in memory, leaves the ids counting on.
+    /// Removes every row; the ids count on until they are started over.
     pub(crate) fn clear(&mut self) {
+        self.touch();
         self.items.clear();
         self.by_key.clear();
         self.order.clear();
     }
 
-    /// Starts the ids over, as a reboot does for the log.
+    /// Starts the ids over after the greatest that is in use, as a reboot does for what lives in memory.
     pub(crate) fn restart_ids(&mut self) {
-        self.next_id = 1;
+        self.next_id = self.items.keys().next_back().map_or(1, |id| id.0.saturating_add(1));
     }
 
     /// The oldest row.

@@ -388,6 +388,9 @@ pub(crate) fn every_policy() -> impl Iterator<Item = &'static str> {
     POLICIES.iter().chain(of_six_alone).copied()
 }
 
+/// The features that device-mode allows or not.
+pub(crate) const DEVICE_FEATURES: [&str; 6] = ["container", "hotspot", "fetch", "scheduler", "pptp", "l2tp"];
+
 /// Minutes east of Greenwich of the time zones that `/system/clock` knows here: zones of East Africa,
 /// which never change, so that no zone database is needed.
 #[must_use]

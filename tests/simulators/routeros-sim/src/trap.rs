@@ -87,6 +87,21 @@ impl Trap {
         Self::failure("failure: can not remove default item")
     }
 
+    /// The router gave up on its own command.
+    #[must_use]
+    pub fn timed_out() -> Self {
+        Self::new(
+            None,
+            "action timed out - try again, if error continues contact MikroTik support and send a supout file (13)",
+        )
+    }
+
+    /// The box itself does not allow it.
+    #[must_use]
+    pub fn not_in_device_mode() -> Self {
+        Self::failure("failure: not allowed by device-mode")
+    }
+
     /// Something that RouterOS does and the simulator does not: said aloud rather than pretended.
     #[must_use]
     pub fn not_simulated(what: &str) -> Self {

@@ -22,7 +22,7 @@ fn session_menu(service: Service) -> &'static str {
         Service::L2tp => "interface/l2tp-server",
         Service::Pptp => "interface/pptp-server",
         Service::Ovpn => "interface/ovpn-server",
-        Service::Pppoe | Service::Hotspot => "interface/pppoe-server",
+        Service::Pppoe | Service::Hotspot | Service::Ipoe => "interface/pppoe-server",
     }
 }
 
@@ -32,14 +32,14 @@ fn server_menu(service: Service) -> &'static str {
         Service::L2tp => "interface/l2tp-server/server",
         Service::Pptp => "interface/pptp-server/server",
         Service::Ovpn => "interface/ovpn-server/server",
-        Service::Pppoe | Service::Hotspot => "interface/pppoe-server/server",
+        Service::Pppoe | Service::Hotspot | Service::Ipoe => "interface/pppoe-server/server",
     }
 }
 
 /// What a session's interface can carry in one packet; the defaults of each server.
 fn mtu(service: Service) -> &'static str {
     match service {
-        Service::Pppoe | Service::Hotspot => "1480",
+        Service::Pppoe | Service::Hotspot | Service::Ipoe => "1480",
         Service::L2tp | Service::Pptp => "1450",
         Service::Ovpn => "1500",
     }
@@ -72,7 +72,8 @@ impl Sessions {
             mac: dial.mac.clone(),
             caller: dial.caller(),
             address,
-            account: secret,
+            account: Some(secret),
+            interface: None,
             started_ms: now.monotonic_ms,
             last_traffic_ms: now.monotonic_ms,
             upload: Carried::default(),
@@ -163,6 +164,7 @@ fn place_rows(
     now: Moment,
 ) {
     let name = free_interface_name(engine, session);
+    session.interface = Some(name.clone());
     let limit = |cap: Option<u64>| Value::Count(cap.unwrap_or(0));
     let service = session.service.word();
     let since = Value::Since(now.monotonic_ms);
@@ -278,9 +280,11 @@ pub(super) fn disconnected(engine: &mut Engine, session: &Session, ending: Endin
         Ending::Timeout => "session-timeout",
         Ending::Removed | Ending::TrafficLimit => "nas-request",
     };
-    engine.put("ppp/secret", session.account, "last-logged-out", Some(Value::Date(now.unix_ms)));
-    engine.put("ppp/secret", session.account, "last-caller-id", Some(Value::text(&session.caller)));
-    engine.put("ppp/secret", session.account, "last-disconnect-reason", Some(Value::text(reason)));
+    if let Some(secret) = session.account {
+        engine.put("ppp/secret", secret, "last-logged-out", Some(Value::Date(now.unix_ms)));
+        engine.put("ppp/secret", secret, "last-caller-id", Some(Value::text(&session.caller)));
+        engine.put("ppp/secret", secret, "last-disconnect-reason", Some(Value::text(reason)));
+    }
     let seconds = now.monotonic_ms.saturating_sub(session.started_ms) / 1_000;
     let (upload, download) = (session.upload, session.download);
     let mut line = session.user.clone();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::engine::Applying;
 use crate::policies::Actor;
-use crate::preload::{self, Ports};
+use crate::preload::{self, Contents, Ports};
 use crate::request::Request;
 use crate::settings::Settings;
 
@@ -23,7 +23,7 @@ impl Site {
     fn counting(counting: HotspotCounting) -> Self {
         let now = Moment { monotonic_ms: 0, unix_ms: START_UNIX_MS };
         let ports = Ports { api: "127.0.0.1:8728".parse().unwrap(), tls: None };
-        let engine = preload::fill(&Settings::default(), ports, now).unwrap();
+        let engine = preload::furnished(&Settings::default(), ports, 0, Contents::Site, now).unwrap();
         Self { engine, sessions: Sessions::new(counting), now }
     }
 
@@ -49,6 +49,7 @@ impl Site {
             username: name.as_bytes().to_vec(),
             password: password.map(|password| password.as_bytes().to_vec()),
             mac: format!("02:00:00:00:00:{mac:02X}"),
+            address: None,
             calls_from: std::net::Ipv4Addr::new(198, 18, 0, mac),
         };
         self.sessions.dial(&mut self.engine, &dial, self.now).map(|admitted| admitted.key)

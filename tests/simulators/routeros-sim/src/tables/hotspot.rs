@@ -50,6 +50,8 @@ const SERVER: &[Property] = &[
     fact("proxy-status"),
     fact("invalid"),
     fact("HTTPS"),
+    fact("inactive").since(7, 0),
+    fact("comment").since(7, 0),
     flag("disabled", "false"),
 ];
 
@@ -188,4 +190,5 @@ const HOST: &[Property] = &[
     fact("DHCP"),
     fact("authorized"),
     fact("bypassed"),
+    fact("blocked"),
 ];

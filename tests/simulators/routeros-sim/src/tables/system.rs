@@ -84,6 +84,8 @@ const ROUTERBOARD: &[Property] = &[
 
 const DEVICE_MODE: &[Property] = &[
     fact("mode"),
+    fact("flagged"),
+    fact("flagging-enabled"),
     fact("container"),
     fact("hotspot"),
     fact("fetch"),

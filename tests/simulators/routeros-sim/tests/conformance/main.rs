@@ -3,6 +3,8 @@
 //! Every test starts a router of its own on free loopback ports and waits for events, never for time.
 
 #[cfg(test)]
+mod box_and_power;
+#[cfg(test)]
 mod client;
 #[cfg(test)]
 mod commands;
@@ -10,6 +12,8 @@ mod commands;
 mod control;
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod hotspot;
 #[cfg(test)]
 mod login;
 #[cfg(test)]

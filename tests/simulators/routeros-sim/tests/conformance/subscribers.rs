@@ -149,7 +149,7 @@ async fn a_reboot_drops_everyone_and_everything_that_lives_in_memory() {
     client
         .check(
             "/ppp/active/print =.proplist=.id,session-id",
-            &["!re =.id=*2 =session-id=0x81200001", "!done"],
+            &["!re =.id=*1 =session-id=0x81200001", "!done"],
         )
         .await;
     let counters = "/interface/print =.proplist=rx-byte ?name=<pppoe-plot1>";
