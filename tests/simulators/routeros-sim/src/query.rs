@@ -69,6 +69,33 @@ impl Query {
         Ok(Self(parsed))
     }
 
+    /// The values of `property` of which every row that passes has one, when the words say so: `name=x` among words
+    /// that are ANDed, or `name=x`, `name=y` … joined by `#|` alone. An unset property equals the empty text, so that
+    /// says nothing.
+    pub(crate) fn only(&self, property: &[u8]) -> Option<Vec<&[u8]>> {
+        let equal = |word| match word {
+            &Word::Compares(ref name, Ordering::Equal, ref value)
+                if name == property && !value.is_empty() =>
+            {
+                Some(value.as_slice())
+            }
+            _ => None,
+        };
+        let first_operation = self.0.iter().position(|word| matches!(word, Word::Operate(_)));
+        let Some(at) = first_operation else { return Some(vec![self.0.iter().find_map(equal)?]) };
+        let (tests, operations) = self.0.split_at(at);
+        let values: Option<Vec<&[u8]>> = tests.iter().map(equal).collect();
+        let mut ors: usize = 0;
+        for operation in operations {
+            let Word::Operate(steps) = operation else { return None };
+            if steps.iter().any(|step| *step != Step::Or) {
+                return None;
+            }
+            ors = ors.saturating_add(steps.len());
+        }
+        values.filter(|values| values.len() == ors.saturating_add(1))
+    }
+
     /// Whether a row passes; `property` prints one of its properties.
     pub(crate) fn accepts(&self, property: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
         let mut stack = Vec::new();
@@ -228,6 +255,27 @@ mod tests {
         check(&[">comment="], false);
         check(&[">name="], true);
         check(&["comment="], true);
+    }
+
+    #[test]
+    fn a_query_tells_which_rows_alone_can_pass() {
+        let check = |words: &[&str], expected: Option<&[&str]>| {
+            let bytes: Vec<Vec<u8>> = words.iter().map(|word| word.as_bytes().to_vec()).collect();
+            let query = Query::parse(&bytes).unwrap();
+            let expected = expected.map(|names| names.iter().map(|name| name.as_bytes()).collect::<Vec<_>>());
+            assert_eq!(query.only(b"name"), expected, "{words:?}");
+        };
+        check(&[], None);
+        check(&["name=a"], Some(&["a"]));
+        check(&["disabled=false", "=name=a"], Some(&["a"]));
+        check(&["name=a", "name=b", "#|"], Some(&["a", "b"]));
+        check(&["name=a", "name=b", "name=c", "#||"], Some(&["a", "b", "c"]));
+        check(&["name=a", "name=b", "name=c", "#|"], None);
+        check(&["name=a", "disabled=false", "#|"], None);
+        check(&["name=a", "#!"], None);
+        check(&["name=a", "name=b", "#|", "disabled=false"], None);
+        check(&["name="], None);
+        check(&[">name=a"], None);
     }
 
     #[test]
