@@ -138,3 +138,53 @@ async fn faults_are_set_one_by_one_and_cleared_together() {
     assert_eq!(control.ask(Method::POST, "/reboot", r#"{"down_ms":50}"#).await.0, StatusCode::NO_CONTENT);
     assert_eq!(client.next().await, None);
 }
+
+#[tokio::test]
+async fn the_box_is_changed_reset_and_replaced_over_the_control_port() {
+    let control = Control::start().await;
+    let post = |path, body| control.ask(Method::POST, path, body);
+    assert_eq!(post("/license", r#"{"level":4}"#).await.0, StatusCode::NO_CONTENT);
+    let before = control.get("/state").await;
+    assert_eq!(before["license_level"], "4");
+    assert_eq!(post("/device-mode", r#"{"hotspot":false,"container":true}"#).await.0, StatusCode::NO_CONTENT);
+    let mode = control.get("/menus/system/device-mode").await;
+    assert_eq!((&mode[0]["hotspot"], &mode[0]["container"]), (&json!("false"), &json!("true")));
+
+    let house = r#"{"name":"house","service":"ipoe","address":"10.9.0.5"}"#;
+    assert_eq!(post("/devices", house).await.0, StatusCode::CREATED);
+    let router = control.simulator.router();
+    router.wait_for_device("house", DeviceState::Online, DEADLINE).await.unwrap();
+    assert_eq!(control.get("/devices/house").await["address"], "10.9.0.5");
+
+    post("/rows/ip/pool", r#"{"name":"p","ranges":"10.1.0.2-10.1.0.9"}"#).await;
+    assert_eq!(post("/reset", r#"{"keep_users":true,"down_ms":0}"#).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(control.get("/menus/ip/pool").await, json!([]));
+    assert_eq!(control.get("/state").await["serial_number"], before["serial_number"]);
+    let (status, replaced) = post("/replace", r#"{"down_ms":0}"#).await;
+    assert_eq!(status, StatusCode::OK);
+    assert_ne!(replaced["serial_number"], before["serial_number"]);
+
+    for (path, body, cure) in [
+        ("/license", r#"{"level":7}"#, "levels are 0, 1, 3, 4, 5 and 6"),
+        ("/device-mode", r#"{"teleport":true}"#, "it knows container, hotspot"),
+        ("/device-mode", r#"{"hotspot":"no"}"#, "send JSON like"),
+        ("/reset", "{}", "down_ms"),
+        ("/devices", r#"{"name":"x","service":"ipoe"}"#, "needs its fixed `address`"),
+        (
+            "/devices",
+            r#"{"name":"x","service":"pppoe","username":"u","address":"10.0.0.1"}"#,
+            "no other device has one",
+        ),
+        (
+            "/devices",
+            r#"{"name":"x","service":"l2tp","username":"u","calls_from":"home"}"#,
+            "is no IPv4 address",
+        ),
+        ("/faults", r#"{"cpu_load":101}"#, "at most 100"),
+        ("/faults", r#"{"trap_prints_menu":"ppp/sekret"}"#, "name one like ppp/secret"),
+    ] {
+        let (status, answer) = post(path, body).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {body}");
+        assert!(answer["error"].as_str().unwrap().contains(cure), "{path} {body}: {answer}");
+    }
+}

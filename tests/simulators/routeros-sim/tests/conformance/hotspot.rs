@@ -159,3 +159,57 @@ async fn a_blocked_lease_keeps_an_ipoe_device_out() {
     router.set_row("ip/dhcp-server/lease", &id, &[("block-access", "no")]).unwrap();
     online(&router, "house").await;
 }
+
+#[tokio::test]
+async fn limits_of_bytes_and_time_cut_the_session_and_refuse_the_next_login_until_they_are_raised() {
+    const LIMIT: &str = "user has reached its uptime or traffic limit";
+    for (limit, upload, download) in
+        [("limit-bytes-in", 1_000, 0), ("limit-bytes-out", 0, 1_000), ("limit-bytes-total", 400, 600)]
+    {
+        let simulator = start("7.18").await;
+        let router = simulator.router();
+        let user = [("name", "u"), ("password", "w"), (limit, "1000")];
+        router.add_row("ip/hotspot/user", &user).unwrap();
+        router.add_device(phone("phone", "u")).unwrap();
+        online(&router, "phone").await;
+        let mut client = Client::logged_in(&simulator).await;
+        let shown = format!("!re ={limit}=1000");
+        client.check(&format!("/ip/hotspot/active/print =.proplist={limit}"), &[&shown, "!done"]).await;
+        let view = router.move_traffic("phone", upload, download).unwrap();
+        assert_eq!(view.state, DeviceState::Dialing, "{limit}");
+        refused(&router, "phone", LIMIT).await;
+        client.check(&format!("/ip/hotspot/user/set =numbers=u ={limit}=5000000000"), &["!done"]).await;
+        online(&router, "phone").await;
+        let left = format!("!re ={limit}=4999999000");
+        client.check(&format!("/ip/hotspot/active/print =.proplist={limit}"), &[&left, "!done"]).await;
+        simulator.stop().await;
+    }
+    let simulator = start("7.18").await;
+    let router = simulator.router();
+    router.add_row("ip/hotspot/user", &[("name", "u"), ("password", "w"), ("limit-uptime", "1s")]).unwrap();
+    router.add_device(phone("phone", "u")).unwrap();
+    online(&router, "phone").await;
+    refused(&router, "phone", LIMIT).await;
+    let mut client = Client::logged_in(&simulator).await;
+    client.check("/ip/hotspot/user/print =.proplist=uptime ?name=u", &["!re =uptime=1s", "!done"]).await;
+    router.set_row("ip/hotspot/user", "u", &[("limit-uptime", "1h")]).unwrap();
+    online(&router, "phone").await;
+    let left = client.talk("/ip/hotspot/active/print =.proplist=session-time-left").await;
+    assert!(left[0].starts_with("!re =session-time-left=59m5"), "{}", left[0]);
+}
+
+#[tokio::test]
+async fn an_entry_with_a_timeout_vanishes_by_itself_and_a_second_one_is_refused() {
+    let simulator = start("7.18").await;
+    let mut client = Client::logged_in(&simulator).await;
+    client.send("/ip/firewall/address-list/listen =.proplist=list,address,dynamic .tag=l").await;
+    client.check("/system/identity/print .tag=x", &["!re =name=MikroTik .tag=x", "!done .tag=x"]).await;
+    let router = simulator.router();
+    let entry = [("list", "walled"), ("address", "10.9.0.5"), ("timeout", "1s")];
+    router.add_row("ip/firewall/address-list", &entry).unwrap();
+    let again = router.add_row("ip/firewall/address-list", &[("list", "walled"), ("address", "10.9.0.5")]);
+    assert_eq!(again.unwrap_err().to_string(), "the router refused: failure: already have such entry");
+    let row = client.next().await.unwrap();
+    assert_eq!(row, "!re =list=walled =address=10.9.0.5 =dynamic=true .tag=l");
+    assert_eq!(client.next().await.unwrap(), "!re =.id=*1 =.dead=true .tag=l");
+}

@@ -150,3 +150,32 @@ async fn a_stopped_simulator_frees_its_port() {
     let again = Settings { listen: address, ..settings("7.18") };
     Simulator::start(again).await.unwrap().stop().await;
 }
+
+#[tokio::test]
+async fn the_number_of_sessions_of_a_service_is_limited_from_7_16_on() {
+    for (release, is_limited) in [("7.12", false), ("7.16", true)] {
+        let simulator = start(release).await;
+        let mut first = Client::logged_in(&simulator).await;
+        let unknown = ["!trap =message=unknown parameter max-sessions", "!done"];
+        let expected: &[&str] = if is_limited { &["!done"] } else { &unknown };
+        first.check("/ip/service/set =numbers=api =max-sessions=1", expected).await;
+        let mut second = Client::connect(simulator.api_address()).await;
+        if is_limited {
+            assert_eq!(second.next().await, None);
+        } else {
+            second.log_in().await;
+        }
+        simulator.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_come_from_this_address_is_refused_like_a_wrong_password() {
+    let simulator = start("7.18").await;
+    simulator.router().set_row("user", "admin", &[("address", "172.17.0.2/32")]).unwrap();
+    let mut client = Client::connect(simulator.api_address()).await;
+    let refused = ["!trap =message=invalid user name or password (6)", "!done"];
+    client.check("/login =name=admin =password=w", &refused).await;
+    simulator.router().set_row("user", "admin", &[("address", "172.17.0.2/32,127.0.0.0/8")]).unwrap();
+    client.check("/login =name=admin =password=w", &["!done"]).await;
+}
