@@ -1,7 +1,8 @@
 //! The control port: HTTP and JSON over the operations of [`Router`].
 //!
 //! For tests and the demo; bodies are bounded, and a request that cannot be served says what would be.
-//! Secrets do not come out here. The paths are documented in `tests/README.md`.
+//! Secrets do not come out here. The paths are documented in this
+//! crate's README.
 
 use std::collections::BTreeMap;
 

@@ -20,6 +20,11 @@ Examples:
     routeros-sim --listen 127.0.0.1:0 --tls-listen 127.0.0.1:0 --control 127.0.0.1:0
   A subscriber dials in:
     curl -d '{\"name\":\"cpe-1\",\"service\":\"pppoe\",\"username\":\"plot1\",\"password\":\"w\"}' http://127.0.0.1:9080/devices
+  A house without a login behind a RouterOS 6 with a licence of level 4:
+    routeros-sim --release 6.49.10 --license-level 4 --control 127.0.0.1:9080
+    curl -d '{\"name\":\"house\",\"service\":\"ipoe\",\"address\":\"10.9.0.5\"}' http://127.0.0.1:9080/devices
+  The board burns down and another one takes its place:
+    curl -d '{\"down_ms\":3000}' http://127.0.0.1:9080/replace
 
 When ready it prints one line: ready api=… [tls=… tls_pin=…] [control=…]
 It serves until SIGINT or SIGTERM. Log level: --log debug.";
