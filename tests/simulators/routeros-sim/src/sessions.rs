@@ -5,6 +5,7 @@
 //! in which it begins; later changes of the secret or the profile do not touch it, as on a real router.
 
 pub(crate) mod addresses;
+mod bindings;
 mod hotspot;
 mod ipoe;
 mod ppp;
@@ -228,6 +229,8 @@ struct Session {
     account: Option<ItemId>,
     /// The name of its interface, if it has one.
     interface: Option<Vec<u8>>,
+    /// The static binding that it uses, if an admin made one for its user.
+    held: Option<bindings::Held>,
     started_ms: u64,
     last_traffic_ms: u64,
     upload: Carried,
@@ -324,6 +327,9 @@ impl Sessions {
             has_queue |= *menu == "queue/simple";
             count(engine, menu, *id, upload, download, now);
         }
+        if let Some(held) = session.held {
+            count(engine, "interface", held.interface, upload, download, now);
+        }
         if !has_queue
             && let Some(id) = self.queues.counting(engine, session.address, session.interface.as_deref())
         {
@@ -361,6 +367,9 @@ impl Sessions {
         for (menu, id) in &session.rows {
             engine.displace(menu, *id);
         }
+        if let Some(held) = session.held {
+            held.bring_down(engine, now);
+        }
         match session.service {
             Service::Ipoe => {}
             // A phone keeps its address while it stays on the portal's network.
@@ -395,11 +404,12 @@ impl Sessions {
     }
 
     /// The power goes: nobody is in, nothing is logged, unflushed counters are lost. Returns the devices.
-    pub(crate) fn lose_power(&mut self, engine: &mut Engine) -> Vec<String> {
+    pub(crate) fn lose_power(&mut self, engine: &mut Engine, now: Moment) -> Vec<String> {
         let lost = std::mem::take(&mut self.live);
         for (menu, id) in lost.values().flat_map(|session| &session.rows) {
             engine.displace(menu, *id);
         }
+        lost.values().filter_map(|session| session.held).for_each(|held| held.bring_down(engine, now));
         for (_, host) in self.hosts.drain() {
             engine.displace("ip/hotspot/host", host.row);
         }

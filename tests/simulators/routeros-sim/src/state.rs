@@ -268,6 +268,11 @@ impl State {
         if touches(&["ip/hotspot", "system/scheduler", "system/device-mode"]) {
             self.engine.mark_inactive();
         }
+        if touches(&crate::tables::BINDINGS.map(|(menu, _)| menu)) {
+            for device in self.sessions.follow_bindings(&mut self.engine, now) {
+                self.drop_device(&device);
+            }
+        }
         if touches(&["system/ntp/client"]) {
             self.synchronise();
         }

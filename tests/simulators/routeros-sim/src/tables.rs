@@ -210,6 +210,8 @@ pub(crate) struct Menu {
     pub since: Release,
     /// The release that took it away, or gave it another shape.
     pub until: Release,
+    /// Whether removing a row of a session ends it, though rows can be added as well.
+    pub ends_sessions: bool,
     /// The policy that a write needs: `write`, or `policy` for users.
     pub write_policy: &'static str,
 }
@@ -225,6 +227,7 @@ impl Menu {
             unique: None,
             since: EARLIEST,
             until: NEVER,
+            ends_sessions: false,
             write_policy: "write",
         }
     }
@@ -247,6 +250,10 @@ impl Menu {
 
     const fn until(self, major: u16, minor: u16) -> Self {
         Self { until: Release::new(major, minor), ..self }
+    }
+
+    const fn ending_sessions(self) -> Self {
+        Self { ends_sessions: true, ..self }
     }
 
     const fn written_with(self, write_policy: &'static str) -> Self {
@@ -387,6 +394,14 @@ pub(crate) fn every_policy() -> impl Iterator<Item = &'static str> {
     let of_six_alone = POLICIES_OF_SIX.iter().filter(|policy| !POLICIES.contains(policy));
     POLICIES.iter().chain(of_six_alone).copied()
 }
+
+/// The menus whose rows are sessions or static bindings, and the type of their interfaces.
+pub(crate) const BINDINGS: [(&str, &str); 4] = [
+    ("interface/pppoe-server", "pppoe-in"),
+    ("interface/l2tp-server", "l2tp-in"),
+    ("interface/pptp-server", "pptp-in"),
+    ("interface/ovpn-server", "ovpn-in"),
+];
 
 /// The features that device-mode allows or not.
 pub(crate) const DEVICE_FEATURES: [&str; 6] = ["container", "hotspot", "fetch", "scheduler", "pptp", "l2tp"];

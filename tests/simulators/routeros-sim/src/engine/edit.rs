@@ -134,7 +134,7 @@ impl Engine {
                 return Err(Trap::built_in());
             }
             // Rows of live menus are what remove is for; elsewhere they are the router's own.
-            if menu.has(Verb::Add, self.release) && item.session.is_some() {
+            if menu.has(Verb::Add, self.release) && !menu.ends_sessions && item.session.is_some() {
                 return Err(Trap::dynamic_item("remove"));
             }
         }
@@ -431,7 +431,9 @@ fn initial_statistic(menu: &str, property: &str, now: Moment) -> Option<Value> {
         | ("system/script" | "system/scheduler", "run-count") => Value::Count(0),
         ("ip/hotspot", "proxy-status") => Value::text("running"),
         ("certificate", "private-key" | "authority" | "issued")
-        | (_, "dynamic" | "default" | "invalid" | "HTTPS" | "expired" | "inactive") => Value::flag(false),
+        | (_, "dynamic" | "default" | "invalid" | "HTTPS" | "expired" | "inactive" | "running") => {
+            Value::flag(false)
+        }
         _ => return None,
     })
 }

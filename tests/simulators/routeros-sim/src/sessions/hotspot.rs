@@ -231,6 +231,7 @@ fn session_of(
         address,
         account,
         interface: None,
+        held: None,
         started_ms: now.monotonic_ms,
         last_traffic_ms: now.monotonic_ms,
         upload: Carried::default(),

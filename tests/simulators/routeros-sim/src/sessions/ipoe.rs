@@ -50,6 +50,7 @@ impl Sessions {
             address,
             account: None,
             interface: None,
+            held: None,
             started_ms: now.monotonic_ms,
             last_traffic_ms: now.monotonic_ms,
             upload: Carried::default(),

@@ -9,6 +9,7 @@ use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::journal;
 use crate::sessions::addresses::Taking;
+use crate::sessions::bindings::free_binding;
 use crate::store::ItemId;
 use crate::values::Value;
 
@@ -74,6 +75,7 @@ impl Sessions {
             address,
             account: Some(secret),
             interface: None,
+            held: None,
             started_ms: now.monotonic_ms,
             last_traffic_ms: now.monotonic_ms,
             upload: Carried::default(),
@@ -163,60 +165,30 @@ fn place_rows(
     server: ItemId,
     now: Moment,
 ) {
-    let name = free_interface_name(engine, session);
+    let menu = session_menu(session.service);
+    let held = free_binding(engine, menu, &session.user);
+    let name = match &held {
+        Some((_, name)) => name.clone(),
+        None => free_interface_name(engine, session),
+    };
     session.interface = Some(name.clone());
     let limit = |cap: Option<u64>| Value::Count(cap.unwrap_or(0));
     let service = session.service.word();
     let since = Value::Since(now.monotonic_ms);
-    let mtu = mtu(session.service);
-    let of_server = |property: &str| {
-        Value::text(engine.text(server_menu(session.service), server, property).unwrap_or_default())
-    };
-    let (service_name, port) = (of_server("service-name"), of_server("interface"));
-    let interface = engine.place(
-        "interface",
-        &[
-            ("name", Value::text(&name)),
-            ("type", Value::text(format!("{service}-in"))),
-            ("mtu", Value::text(mtu)),
-            ("actual-mtu", Value::text(mtu)),
-            ("last-link-up-time", Value::Date(now.unix_ms)),
-            ("link-downs", Value::Count(0)),
-            ("rx-byte", Value::Count(0)),
-            ("tx-byte", Value::Count(0)),
-            ("rx-packet", Value::Count(0)),
-            ("tx-packet", Value::Count(0)),
-            ("rx-drop", Value::Count(0)),
-            ("tx-drop", Value::Count(0)),
-            ("tx-queue-drop", Value::Count(0)),
-            ("rx-error", Value::Count(0)),
-            ("tx-error", Value::Count(0)),
-            ("dynamic", Value::flag(true)),
-            ("running", Value::flag(true)),
-            ("disabled", Value::flag(false)),
-        ],
-        Some(key),
-    );
-    let menu = session_menu(session.service);
-    let server_row = engine.place(
-        menu,
-        &[
-            ("name", Value::text(&name)),
-            ("user", Value::text(&session.user)),
-            ("service", service_name),
-            ("remote-address", Value::text(&session.caller)),
-            ("client-address", Value::text(&session.caller)),
-            ("interface", port),
-            ("mtu", Value::text(mtu)),
-            ("mru", Value::text(mtu)),
-            ("uptime", since.clone()),
-            ("encoding", Value::text("")),
-            ("dynamic", Value::flag(true)),
-            ("running", Value::flag(true)),
-            ("disabled", Value::flag(false)),
-        ],
-        Some(key),
-    );
+    let shown = server_row(engine, session, &name, server, now);
+    match held {
+        Some((held, _)) => {
+            held.bring_up(engine, shown, now);
+            session.held = Some(held);
+        }
+        None => {
+            let values = interface_row(service, &name, mtu(session.service), now);
+            let interface = engine.place("interface", &values, Some(key));
+            session.rows.extend(interface.map(|id| ("interface", id)));
+            let row = engine.place(menu, &shown, Some(key));
+            session.rows.extend(row.map(|id| (menu, id)));
+        }
+    }
     let active = engine.place(
         "ppp/active",
         &[
@@ -233,12 +205,65 @@ fn place_rows(
         ],
         Some(key),
     );
-    session.rows.extend(interface.map(|id| ("interface", id)));
-    session.rows.extend(server_row.map(|id| (menu, id)));
     session.rows.extend(active.map(|id| ("ppp/active", id)));
     session.rows.extend(place_queue(engine, "ppp/profile", profile, &name, &name, key));
     let list = engine.text("ppp/profile", profile, "address-list");
     session.rows.extend(place_address_entry(engine, list, session.address, key, now));
+}
+
+fn interface_row(service: &str, name: &[u8], mtu: &str, now: Moment) -> Vec<(&'static str, Value)> {
+    let mut values = vec![
+        ("name", Value::text(name)),
+        ("type", Value::text(format!("{service}-in"))),
+        ("mtu", Value::text(mtu)),
+        ("actual-mtu", Value::text(mtu)),
+        ("last-link-up-time", Value::Date(now.unix_ms)),
+        ("dynamic", Value::flag(true)),
+        ("running", Value::flag(true)),
+        ("disabled", Value::flag(false)),
+    ];
+    let counters = [
+        "link-downs",
+        "rx-byte",
+        "tx-byte",
+        "rx-packet",
+        "tx-packet",
+        "rx-drop",
+        "tx-drop",
+        "tx-queue-drop",
+        "rx-error",
+        "tx-error",
+    ];
+    values.extend(counters.map(|counter| (counter, Value::Count(0))));
+    values
+}
+
+/// The row of the service's own menu; what the menu does not have is left out when it is placed.
+fn server_row(
+    engine: &Engine,
+    session: &Session,
+    name: &[u8],
+    server: ItemId,
+    now: Moment,
+) -> Vec<(&'static str, Value)> {
+    let of_server = |property: &str| {
+        Value::text(engine.text(server_menu(session.service), server, property).unwrap_or_default())
+    };
+    vec![
+        ("name", Value::text(name)),
+        ("user", Value::text(&session.user)),
+        ("service", of_server("service-name")),
+        ("remote-address", Value::text(&session.caller)),
+        ("client-address", Value::text(&session.caller)),
+        ("interface", of_server("interface")),
+        ("mtu", Value::text(mtu(session.service))),
+        ("mru", Value::text(mtu(session.service))),
+        ("uptime", Value::Since(now.monotonic_ms)),
+        ("encoding", Value::text("")),
+        ("dynamic", Value::flag(true)),
+        ("running", Value::flag(true)),
+        ("disabled", Value::flag(false)),
+    ]
 }
 
 /// `<pppoe-plot1>`, and `<pppoe-plot1-1>` for a second session at the same time.

@@ -304,7 +304,7 @@ fn hotspot_user_counters_move_at_logout_or_live_and_the_unflushed_part_dies_with
         let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
         site.carry(key, 10, 0);
         assert_eq!(site.rows("ip/hotspot/user", "bytes-in"), [during]);
-        site.sessions.lose_power(&mut site.engine);
+        site.sessions.lose_power(&mut site.engine, site.now);
         assert_eq!(site.rows("ip/hotspot/user", "bytes-in"), [after]);
     }
 }
@@ -314,7 +314,7 @@ fn after_a_power_cut_nobody_is_in_and_ids_are_new() {
     let mut site = Site::new();
     site.admin("/ppp/secret/add =name=plot1 =password=w");
     site.pppoe("plot1").unwrap();
-    assert_eq!(site.sessions.lose_power(&mut site.engine), ["device-1"]);
+    assert_eq!(site.sessions.lose_power(&mut site.engine, site.now), ["device-1"]);
     assert_eq!(site.sessions.len(), 0);
     assert_eq!(site.rows("ppp/active", ".id"), [""; 0]);
     assert!(!site.log().iter().any(|line| line.contains("logged out")));

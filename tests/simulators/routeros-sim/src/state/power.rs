@@ -28,7 +28,7 @@ pub(crate) enum Reset {
 impl State {
     /// The power goes now and is back after `down_ms`.
     pub(crate) fn reboot(&mut self, down_ms: u64, now: Moment) {
-        self.lose_power();
+        self.lose_power(now);
         self.engine.forget_memory();
         let at_boot = self.boot(down_ms, now);
         let line = "router was rebooted without proper shutdown";
@@ -49,7 +49,7 @@ impl State {
             Reset::Board => self.board.saturating_add(1),
         };
         let engine = preload::furnished(&self.settings, self.ports, board, contents, now)?;
-        self.lose_power();
+        self.lose_power(now);
         self.engine = engine;
         self.board = board;
         let at_boot = self.boot(down_ms, now);
@@ -58,8 +58,8 @@ impl State {
         Ok(())
     }
 
-    fn lose_power(&mut self) {
-        for device in self.sessions.lose_power(&mut self.engine) {
+    fn lose_power(&mut self, now: Moment) {
+        for device in self.sessions.lose_power(&mut self.engine, now) {
             self.drop_device(&device);
         }
         self.listeners.clear();

@@ -207,10 +207,6 @@ mod tests {
 
     /// What the simulator has and the dumps have not, or the other way round, said aloud.
     const DIFFERENCES: &[(&str, &str, &str)] = &[
-        ("interface/pppoe-server", "add set enable comment", "static server bindings are not simulated"),
-        ("interface/l2tp-server", "add set enable comment", "static server bindings are not simulated"),
-        ("interface/pptp-server", "add set enable comment", "static server bindings are not simulated"),
-        ("interface/ovpn-server", "add set enable comment", "static server bindings are not simulated"),
         ("ip/hotspot/active", "add set comment", "releases before 7.21 list them, and they do nothing"),
         ("ip/service", "unset", "releases before 7.17 list it"),
         ("user/active", "add remove", "the API's own sessions are not ended through it"),

@@ -1,21 +1,28 @@
 //! `/interface`: ports, and the interfaces of those who dialled in.
 
 use super::{
-    Kind, LIVE, Menu, Property, SETTINGS, Verb, bounded, choice, duration, fact, flag, number, reference,
-    text,
+    Kind, Menu, Property, SETTINGS, Verb, bounded, choice, duration, fact, flag, number, reference, text,
 };
 
 const AUTHENTICATION: &[&str] = &["pap", "chap", "mschap1", "mschap2"];
 
 pub(super) const MENUS: &[Menu] = &[
     Menu::list("interface", INTERFACE_VERBS, INTERFACE),
-    Menu::list("interface/pppoe-server", LIVE, PPPOE_SESSION),
+    Menu::list("interface/pppoe-server", SERVER_VERBS, PPPOE_SESSION)
+        .unique(&["name"], "failure: already have interface with such name")
+        .ending_sessions(),
     Menu::list("interface/pppoe-server/server", SERVER_VERBS, PPPOE_SERVER).keyed_by("service-name"),
-    Menu::list("interface/l2tp-server", LIVE, TUNNEL_SESSION),
+    Menu::list("interface/l2tp-server", SERVER_VERBS, TUNNEL_SESSION)
+        .unique(&["name"], "failure: already have interface with such name")
+        .ending_sessions(),
     Menu::single("interface/l2tp-server/server", SETTINGS, L2TP_SERVER),
-    Menu::list("interface/pptp-server", LIVE, TUNNEL_SESSION),
+    Menu::list("interface/pptp-server", SERVER_VERBS, TUNNEL_SESSION)
+        .unique(&["name"], "failure: already have interface with such name")
+        .ending_sessions(),
     Menu::single("interface/pptp-server/server", SETTINGS, PPTP_SERVER),
-    Menu::list("interface/ovpn-server", LIVE, TUNNEL_SESSION),
+    Menu::list("interface/ovpn-server", SERVER_VERBS, TUNNEL_SESSION)
+        .unique(&["name"], "failure: already have interface with such name")
+        .ending_sessions(),
     // One server until 7.16, a list of them since.
     Menu::single("interface/ovpn-server/server", SETTINGS, OVPN_SERVER).until(7, 17),
     Menu::list("interface/ovpn-server/server", SERVER_VERBS, OVPN_SERVERS)
@@ -57,9 +64,9 @@ const INTERFACE: &[Property] = &[
 ];
 
 const PPPOE_SESSION: &[Property] = &[
-    fact("name"),
-    fact("user"),
-    fact("service"),
+    text("name").required(),
+    text("user").initially(""),
+    text("service").initially(""),
     fact("remote-address"),
     fact("interface"),
     fact("mtu"),
@@ -68,13 +75,13 @@ const PPPOE_SESSION: &[Property] = &[
     fact("encoding"),
     fact("dynamic"),
     fact("running"),
-    fact("disabled"),
-    fact("comment"),
+    flag("disabled", "false"),
+    text("comment"),
 ];
 
 const TUNNEL_SESSION: &[Property] = &[
-    fact("name"),
-    fact("user"),
+    text("name").required(),
+    text("user").initially(""),
     fact("client-address"),
     fact("mtu"),
     fact("mru"),
@@ -82,8 +89,8 @@ const TUNNEL_SESSION: &[Property] = &[
     fact("encoding"),
     fact("dynamic"),
     fact("running"),
-    fact("disabled"),
-    fact("comment"),
+    flag("disabled", "false"),
+    text("comment"),
 ];
 
 const PPPOE_SERVER: &[Property] = &[

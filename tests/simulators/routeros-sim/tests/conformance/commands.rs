@@ -95,3 +95,48 @@ async fn writes_wear_the_flash_and_are_remembered_without_secrets() {
     let summary = simulator.router().summary();
     assert_eq!((summary.commands_total, summary.prints_total, summary.writes_total), (3, 1, 2));
 }
+
+#[tokio::test]
+async fn every_release_prints_all_that_it_has_and_knows_no_argument_of_later_ones() {
+    let only_later = [
+        ("/ppp/profile/set =numbers=default =bridge-port-vid=7", "bridge-port-vid", "7.17"),
+        ("/ppp/profile/set =numbers=default =dhcpv6-use-radius=no", "dhcpv6-use-radius", "7.20"),
+        ("/system/logging/set =numbers=*1 =comment=x", "comment", "7.22"),
+        ("/ip/service/set =numbers=api =max-sessions=20", "max-sessions", "7.16"),
+        ("/ip/service/set =numbers=api =available-from=", "available-from", "7.24"),
+        ("/ip/dns/set =vrf=main", "vrf", "7.16"),
+    ];
+    for release in ["6.49.10", "7.12", "7.16", "7.18", "7.20", "7.22", "7.24"] {
+        let simulator = start(release).await;
+        let mut client = Client::logged_in(&simulator).await;
+        for menu in [
+            "ppp/secret",
+            "ppp/profile",
+            "ppp/active",
+            "interface",
+            "interface/ovpn-server/server",
+            "interface/l2tp-server/server",
+            "ip/hotspot/ip-binding",
+            "ip/hotspot/walled-garden/ip",
+            "ip/firewall/nat",
+            "ip/dns",
+            "ip/service",
+            "system/health",
+            "system/logging/action",
+            "system/ntp/client",
+            "system/package",
+            "user/group",
+            "certificate",
+        ] {
+            let answer = client.talk(&format!("/{menu}/print")).await;
+            assert!(!answer[0].starts_with("!trap"), "{release} {menu}: {}", answer[0]);
+        }
+        for (line, argument, since) in only_later {
+            let is_known = release.parse::<routeros_sim::Release>().unwrap() >= since.parse().unwrap();
+            let unknown = format!("!trap =message=unknown parameter {argument}");
+            let expected: &[&str] = if is_known { &["!done"] } else { &[&unknown, "!done"] };
+            client.check(line, expected).await;
+        }
+        simulator.stop().await;
+    }
+}

@@ -192,3 +192,47 @@ async fn the_ovpn_server_is_one_until_7_16_and_a_list_from_7_17_on() {
         simulator.stop().await;
     }
 }
+
+#[tokio::test]
+async fn a_static_binding_names_the_interface_and_its_counters_run_on_from_session_to_session() {
+    for service in PPP {
+        let simulator = start("7.18").await;
+        let router = simulator.router();
+        serve_all(&router);
+        let menu = format!("interface/{}-server", service.word());
+        router.add_row("ppp/secret", &[("name", "plot1"), ("password", "w")]).unwrap();
+        router.add_row(&menu, &[("name", "head-office"), ("user", "plot1")]).unwrap();
+        let mut client = Client::logged_in(&simulator).await;
+        let interface = "/interface/print =.proplist=name,rx-byte,dynamic,running ?name=head-office";
+        let row = |bytes: u64, is_up: bool| {
+            format!("!re =name=head-office =rx-byte={bytes} =dynamic=false =running={is_up}")
+        };
+        client.check(interface, &[&row(0, false), "!done"]).await;
+        router.add_device(device(service, "cpe", "plot1")).unwrap();
+        online(&router, "cpe").await;
+        router.move_traffic("cpe", 700, 0).unwrap();
+        client.check(interface, &[&row(700, true), "!done"]).await;
+        let session = format!("/{menu}/print =.proplist=name,user,running");
+        client.check(&session, &["!re =name=head-office =user=plot1 =running=true", "!done"]).await;
+
+        client.check("/ppp/active/remove =numbers=plot1", &["!done"]).await;
+        let again = || router.device("cpe").ok().filter(|device| device.sessions == 2);
+        router.wait_for(DEADLINE, again).await.unwrap();
+        router.move_traffic("cpe", 300, 0).unwrap();
+        client.check(interface, &[&row(1_000, true), "!done"]).await;
+
+        // Somebody else of the same name gets a dynamic interface; its row can be removed, which ends it.
+        router.add_device(device(service, "second", "plot1")).unwrap();
+        online(&router, "second").await;
+        let dynamic = format!("<{}-plot1>", service.word());
+        client.check(&format!("/{menu}/remove =numbers={dynamic}"), &["!done"]).await;
+        let again = || router.device("second").ok().filter(|device| device.sessions == 2);
+        router.wait_for(DEADLINE, again).await.unwrap();
+
+        client.check(&format!("/{menu}/remove =numbers=head-office"), &["!done"]).await;
+        client.check(interface, &["!empty", "!done"]).await;
+        let again = || router.device("cpe").ok().filter(|device| device.sessions == 3);
+        router.wait_for(DEADLINE, again).await.unwrap();
+        simulator.stop().await;
+    }
+}
