@@ -5,11 +5,14 @@
 //! `.id` are left out, because nothing could address them. Asking for rows is `read.rs`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use routeros_api::Row;
-use routeros_api::value::{RateLimit, RouterId, Secret, parse_bool};
+use routeros_api::value::{RateLimit, RouterId, Secret, parse_bool, parse_duration};
 use tawi_shared::ids::check_id;
 use tawi_shared::wire::Service;
+
+use crate::reconcile::fixed::FixedRows;
 
 /// What marks a row as ours, before the line id.
 pub const MARK: &str = "tawi:";
@@ -20,11 +23,103 @@ pub const PROFILE_MARK: &str = "tawi:profile";
 /// where it is refused, the lines of that profile fail with the router's own words.
 pub const HOTSPOT_PROFILE_MARK: &str = "# tawi:profile";
 
-/// Menus and property names of one service.
+/// What the manual gives as the `mac-address` of a hotspot user that any device may use.
+pub const ANY_MAC: &str = "00:00:00:00:00:00";
+/// What it gives as the `address` of a hotspot user without one of its own.
+pub const ANY_ADDRESS: &str = "0.0.0.0";
+
+/// Services whose rows are in the same menus, where names are shared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Family {
+    /// PPPoE, L2TP, PPTP and OVPN: a secret, whatever it is that dials in.
+    Ppp,
+    /// Hotspot users.
+    Hotspot,
+    /// Nobody logs in: queues, address lists and bindings (`fixed.rs`).
+    Fixed,
+}
+
+impl Family {
+    /// The families in which somebody logs in.
+    pub const LOGINS: [Self; 2] = [Self::Ppp, Self::Hotspot];
+
+    /// Where the rows of a service are.
+    #[must_use]
+    pub fn of(service: Service) -> Self {
+        match service {
+            Service::Pppoe | Service::L2tp | Service::Pptp | Service::Openvpn => Self::Ppp,
+            Service::Hotspot => Self::Hotspot,
+            Service::Static | Service::HotspotDevice => Self::Fixed,
+        }
+    }
+
+    /// Where the rows of a service code are; `None` for one of a newer contract.
+    #[must_use]
+    pub fn of_code(code: u16) -> Option<Self> {
+        Service::from_code(code).map(Self::of)
+    }
+
+    /// The menus of those who log in; `None` where nobody does.
+    #[must_use]
+    pub fn logins(self) -> Option<&'static Menus> {
+        match self {
+            Self::Ppp => Some(&PPP),
+            Self::Hotspot => Some(&HOTSPOT),
+            Self::Fixed => None,
+        }
+    }
+}
+
+/// A menu in which lines have rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// `/ppp/secret`.
+    Secrets,
+    /// `/ip/hotspot/user`.
+    HotspotUsers,
+    /// `/queue/simple`.
+    Queues,
+    /// `/ip/firewall/address-list`.
+    AddressLists,
+    /// `/ip/hotspot/ip-binding`.
+    Bindings,
+}
+
+impl Table {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Secrets, Self::HotspotUsers, Self::Queues, Self::AddressLists, Self::Bindings];
+
+    /// Its path.
+    #[must_use]
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Secrets => PPP.users,
+            Self::HotspotUsers => HOTSPOT.users,
+            Self::Queues => "/queue/simple",
+            Self::AddressLists => "/ip/firewall/address-list",
+            Self::Bindings => "/ip/hotspot/ip-binding",
+        }
+    }
+
+    /// Whose rows are in it.
+    #[must_use]
+    pub fn family(self) -> Family {
+        match self {
+            Self::Secrets => Family::Ppp,
+            Self::HotspotUsers => Family::Hotspot,
+            Self::Queues | Self::AddressLists | Self::Bindings => Family::Fixed,
+        }
+    }
+}
+
+/// Menus and property names of one family in which somebody logs in.
 #[derive(Debug)]
 pub struct Menus {
     /// Who may log in.
     pub users: &'static str,
+    /// The same, as a table of rows of lines.
+    pub table: Table,
     /// Speeds.
     pub profiles: &'static str,
     /// Who is logged in.
@@ -35,6 +130,17 @@ pub struct Menus {
     pub session_user: &'static str,
     /// The property of a profile that bears our mark, and the mark.
     pub profile_mark: (&'static str, &'static str),
+    /// The property of a user that names the only device that may use it.
+    pub caller: &'static str,
+    /// The property of a user that is its own address.
+    pub address: &'static str,
+    /// The properties of a profile that lines choose by: the pool, the router's own address if it has one, how many
+    /// may share a name.
+    pub pool: &'static str,
+    /// See [`Self::pool`].
+    pub local_address: Option<&'static str>,
+    /// See [`Self::pool`].
+    pub sharing: &'static str,
     /// What to read of a user.
     pub user_properties: &'static [&'static str],
     /// What to read of a profile.
@@ -43,40 +149,68 @@ pub struct Menus {
     pub session_properties: &'static [&'static str],
 }
 
-const PPPOE: Menus = Menus {
+const PPP: Menus = Menus {
     users: "/ppp/secret",
+    table: Table::Secrets,
     profiles: "/ppp/profile",
     sessions: "/ppp/active",
     cookies: None,
     session_user: "name",
     profile_mark: ("comment", PROFILE_MARK),
-    user_properties: &[".id", "name", "comment", "profile", "disabled", "service", "password"],
-    profile_properties: &[".id", "name", "comment", "rate-limit"],
-    session_properties: &[".id", "name", "service"],
+    caller: "caller-id",
+    address: "remote-address",
+    pool: "remote-address",
+    local_address: Some("local-address"),
+    sharing: "only-one",
+    user_properties: &[
+        ".id",
+        "name",
+        "comment",
+        "profile",
+        "disabled",
+        "service",
+        "caller-id",
+        "remote-address",
+        "password",
+    ],
+    profile_properties: &[
+        ".id",
+        "name",
+        "comment",
+        "rate-limit",
+        "remote-address",
+        "local-address",
+        "address-list",
+        "only-one",
+    ],
+    session_properties: &[".id", "name", "uptime"],
 };
 
 const HOTSPOT: Menus = Menus {
     users: "/ip/hotspot/user",
+    table: Table::HotspotUsers,
     profiles: "/ip/hotspot/user/profile",
     sessions: "/ip/hotspot/active",
     cookies: Some("/ip/hotspot/cookie"),
     session_user: "user",
     profile_mark: ("on-logout", HOTSPOT_PROFILE_MARK),
-    user_properties: &[".id", "name", "comment", "profile", "disabled", "password"],
-    profile_properties: &[".id", "name", "on-logout", "rate-limit"],
-    session_properties: &[".id", "user"],
+    caller: "mac-address",
+    address: "address",
+    pool: "address-pool",
+    local_address: None,
+    sharing: "shared-users",
+    user_properties: &[".id", "name", "comment", "profile", "disabled", "mac-address", "address", "password"],
+    profile_properties: &[
+        ".id",
+        "name",
+        "on-logout",
+        "rate-limit",
+        "address-pool",
+        "address-list",
+        "shared-users",
+    ],
+    session_properties: &[".id", "user", "uptime"],
 };
-
-/// The menus of a service.
-#[must_use]
-pub fn menus(service: Service) -> &'static Menus {
-    match service {
-        Service::Pppoe | Service::L2tp | Service::Pptp | Service::Openvpn => &PPPOE,
-        // `enforce.rs` refuses these before anybody asks.
-        Service::Static | Service::HotspotDevice => &PPPOE,
-        Service::Hotspot => &HOTSPOT,
-    }
-}
 
 /// The comment of a line's row.
 #[must_use]
@@ -97,6 +231,10 @@ pub struct UserRow {
     pub profile: Option<String>,
     /// PPP only.
     pub service: Option<String>,
+    /// The only device that may use it; `None` for any.
+    pub caller: Option<String>,
+    /// Its own address; `None` for one of the pool.
+    pub address: Option<String>,
     /// `None` when the router said neither yes nor no.
     pub is_disabled: Option<bool>,
     /// `None` when the router hides it.
@@ -114,6 +252,14 @@ pub struct ProfileRow {
     pub is_ours: bool,
     /// `Some(None)` is no limit; `None` is one that cannot be read, and equals nothing.
     pub limit: Option<Option<RateLimit>>,
+    /// `None` for none.
+    pub pool: Option<String>,
+    /// The router's own address, PPP only; `None` for none.
+    pub local_address: Option<String>,
+    /// `None` for none.
+    pub address_list: Option<String>,
+    /// How many may share a name, in the menu's own words.
+    pub sharing: Option<String>,
 }
 
 /// A session or a cookie, by the user it belongs to.
@@ -123,11 +269,13 @@ pub struct SessionRow {
     pub id: RouterId,
     /// `None` when it is not UTF-8.
     pub user: Option<String>,
+    /// For how long it lasts already; zero for a cookie, and where the router does not say.
+    pub uptime: Duration,
 }
 
-/// The rows of one service.
+/// The rows of one family in which somebody logs in.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceRows {
+pub struct LoginRows {
     /// Ours and foreign.
     pub users: Vec<UserRow>,
     /// Ours and foreign.
@@ -148,29 +296,34 @@ pub struct ServiceRows {
 /// The rows of one router, as far as this pass asked for them.
 #[derive(Clone, Debug, Default)]
 pub struct Actual {
-    /// By service.
-    pub services: BTreeMap<Service, ServiceRows>,
+    /// Of those who log in.
+    pub logins: BTreeMap<Family, LoginRows>,
+    /// Of those who do not; `None` when nothing was asked of them.
+    pub fixed: Option<FixedRows>,
 }
 
 impl Actual {
     /// Our rows that may log in now: what the guard measures a plan against.
     #[must_use]
     pub fn usable_lines(&self) -> usize {
-        let users = self.services.values().flat_map(|rows| &rows.users);
-        users.filter(|row| row.mark.is_some() && row.is_disabled != Some(true)).count()
+        let users = self.logins.values().flat_map(|rows| &rows.users);
+        let logins = users.filter(|row| row.mark.is_some() && row.is_disabled != Some(true)).count();
+        logins.saturating_add(self.fixed.as_ref().map_or(0, FixedRows::usable_lines))
     }
 }
 
 /// Reads a row of `users`.
 #[must_use]
-pub fn user_row(row: &Row) -> Option<UserRow> {
+pub fn user_row(menus: &Menus, row: &Row) -> Option<UserRow> {
     Some(UserRow {
         id: row.id()?,
         name: text(row, "name"),
-        mark: text(row, "comment").and_then(|comment| line_of_mark(&comment).map(str::to_owned)),
+        mark: mark(row),
         profile: text(row, "profile"),
         service: text(row, "service"),
-        is_disabled: row.parsed("disabled", parse_bool).ok().flatten(),
+        caller: said(row, menus.caller).filter(|caller| caller != ANY_MAC),
+        address: said(row, menus.address).filter(|address| address != ANY_ADDRESS),
+        is_disabled: disabled(row),
         // A copy, or the whole row would be kept with it.
         password: row.get("password").map(|password| Secret::new(password.to_vec())),
     })
@@ -178,34 +331,52 @@ pub fn user_row(row: &Row) -> Option<UserRow> {
 
 /// Reads a row of `profiles`.
 #[must_use]
-pub fn profile_row(service: Service, row: &Row) -> Option<ProfileRow> {
-    let (property, mark) = menus(service).profile_mark;
+pub fn profile_row(menus: &Menus, row: &Row) -> Option<ProfileRow> {
+    let (property, mark) = menus.profile_mark;
     Some(ProfileRow {
         id: row.id()?,
         name: text(row, "name"),
         is_ours: text(row, property).as_deref() == Some(mark),
         limit: row.parsed("rate-limit", RateLimit::parse).ok(),
+        pool: said(row, menus.pool),
+        local_address: menus.local_address.and_then(|property| said(row, property)),
+        address_list: said(row, "address-list"),
+        sharing: said(row, menus.sharing),
     })
 }
 
-/// Reads a row of `sessions`; PPP sessions of another service are somebody else's.
+/// Reads a row of `sessions`. Whatever it came in by: a name is one user's in all of PPP.
 #[must_use]
-pub fn session_row(service: Service, row: &Row) -> Option<SessionRow> {
-    let is_other = service == Service::Pppoe && text(row, "service").is_some_and(|kind| kind != "pppoe");
-    let user = text(row, menus(service).session_user);
-    row.id().filter(|_| !is_other).map(|id| SessionRow { id, user })
+pub fn session_row(menus: &Menus, row: &Row) -> Option<SessionRow> {
+    let uptime = row.parsed("uptime", parse_duration).ok().flatten().unwrap_or_default();
+    row.id().map(|id| SessionRow { id, user: text(row, menus.session_user), uptime })
 }
 
 /// Reads a row of `cookies`.
 #[must_use]
 pub fn cookie_row(row: &Row) -> Option<SessionRow> {
-    Some(SessionRow { id: row.id()?, user: text(row, "user") })
+    Some(SessionRow { id: row.id()?, user: text(row, "user"), uptime: Duration::ZERO })
 }
 
 /// The line that a comment marks; `None` for anything but the exact mark.
 #[must_use]
 pub fn line_of_mark(comment: &str) -> Option<&str> {
     comment.strip_prefix(MARK).filter(|line| check_id(line).is_ok())
+}
+
+/// The line whose mark a row bears.
+pub(crate) fn mark(row: &Row) -> Option<String> {
+    text(row, "comment").and_then(|comment| line_of_mark(&comment).map(str::to_owned))
+}
+
+/// `None` when the router said neither yes nor no.
+pub(crate) fn disabled(row: &Row) -> Option<bool> {
+    row.parsed("disabled", parse_bool).ok().flatten()
+}
+
+/// A property that says something: releases differ in whether one that is unset is left out, empty or `none`.
+fn said(row: &Row, name: &str) -> Option<String> {
+    text(row, name).filter(|text| !text.is_empty() && text != "none")
 }
 
 /// A property as text; unset and "not UTF-8" are both `None`.

@@ -7,12 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use routeros_api::value::RouterId;
+use routeros_api::value::{RouterId, Secret};
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
-use tawi_shared::wire::Service;
 
-use crate::reconcile::actual::{Actual, cookie_row, menus, session_row};
-use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange, Values};
+use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, session_row};
+use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange};
 use crate::reconcile::read::{self, Needed, PIPELINE_DEPTH, pipeline, session_prints};
 
 /// What became of the changes that were sent.
@@ -38,7 +37,7 @@ pub(crate) async fn apply(
     client: &Client,
     plan: &Plan,
     template: &str,
-    read_back: &BTreeMap<Service, Needed>,
+    read_back: &BTreeMap<Family, Needed>,
 ) -> Result<Applied, Error> {
     let mut applied = Applied::default();
     if is_one_flight(plan) {
@@ -48,8 +47,10 @@ pub(crate) async fn apply(
     let broken_profiles = apply_profiles(client, &plan.profiles, template, &mut applied).await?;
     let mut changes: Vec<&LineChange> = Vec::with_capacity(plan.lines.len());
     for change in &plan.lines {
-        let broken =
-            change.profile.as_ref().and_then(|name| broken_profiles.get(&(change.service, name.clone())));
+        let broken = change
+            .profile
+            .as_ref()
+            .and_then(|name| broken_profiles.get(&(change.table.family(), name.clone())));
         match broken {
             Some(reason) => {
                 applied.refused.insert(change.line.clone(), reason.clone());
@@ -61,8 +62,10 @@ pub(crate) async fn apply(
     end_sessions(client, &changes, sessions, &mut applied).await?;
     remove_rows(client, &changes, &mut applied).await?;
     let unused = plan.unused_profiles.iter();
-    let removals = unused.map(|profile| remove(menus(profile.service).profiles, &profile.id)).collect();
-    for reply in pipeline(client, removals).await {
+    let removals = unused
+        .filter_map(|profile| Some((None, remove(profile.family.logins()?.profiles, &profile.id))))
+        .collect();
+    for reply in send(client, removals).await {
         // A profile that somebody began to use meanwhile stays; the next full check sees it.
         settle(reply)?;
     }
@@ -82,20 +85,30 @@ fn is_one_flight(plan: &Plan) -> bool {
 async fn write_and_read(
     client: &Client,
     changes: &[LineChange],
-    read_back: &BTreeMap<Service, Needed>,
+    read_back: &BTreeMap<Family, Needed>,
     applied: &mut Applied,
 ) -> Result<Actual, Error> {
-    let (written, mut commands): (Vec<_>, Vec<_>) = changes
-        .iter()
-        .filter_map(|change| Some((&change.line, row_command(change)?.about(&change.line))))
-        .unzip();
+    let mut sent: Vec<Sent<'_>> = changes.iter().flat_map(row_writes).collect();
+    let written: Vec<Option<&str>> = sent.iter().map(|(line, _)| *line).collect();
     let (asked, prints) = read::Asked::of(read_back);
-    commands.extend(prints);
-    let mut replies = pipeline(client, commands).await.into_iter();
+    sent.extend(prints.into_iter().map(|print| (None, print)));
+    let mut replies = send(client, sent).await.into_iter();
     for (line, reply) in written.into_iter().zip(replies.by_ref()) {
-        note_outcome(line, settle(reply)?, applied);
+        note_outcome(line.unwrap_or_default(), settle(reply)?, applied);
     }
     asked.answered(replies)
+}
+
+/// A command, and the line that it is for.
+type Sent<'a> = (Option<&'a str>, Command);
+
+/// Sends commands in this order without waiting between them. Every write to a router goes through here.
+async fn send(client: &Client, sent: Vec<Sent<'_>>) -> Vec<Result<Reply, Error>> {
+    let named = sent.into_iter().map(|(line, command)| match line {
+        Some(line) => command.about(line),
+        None => command,
+    });
+    pipeline(client, named.collect()).await
 }
 
 /// How a single write ended, short of a lost connection.
@@ -129,18 +142,23 @@ async fn apply_profiles(
     changes: &[ProfileChange],
     template: &str,
     applied: &mut Applied,
-) -> Result<BTreeMap<(Service, String), String>, Error> {
+) -> Result<BTreeMap<(Family, String), String>, Error> {
     let mut broken = BTreeMap::new();
     if changes.is_empty() {
         return Ok(broken);
     }
     let templates = find_templates(client, changes, template).await?;
-    let commands = changes.iter().map(|change| profile_command(change, &templates)).collect();
-    for (change, reply) in changes.iter().zip(pipeline(client, commands).await) {
+    let (written, sent): (Vec<_>, Vec<_>) = changes
+        .iter()
+        .flat_map(|change| {
+            profile_writes(change, &templates).into_iter().map(move |write| (change, (None, write)))
+        })
+        .unzip();
+    for (change, reply) in written.into_iter().zip(send(client, sent).await) {
         if let Outcome::Refused { reason, is_for_policy } = settle(reply)? {
             applied.lacks_policy |= is_for_policy;
             let detail = format!("profile {}: {reason}", change.name);
-            broken.insert((change.service, change.name.clone()), detail);
+            broken.insert((change.family, change.name.clone()), detail);
         }
     }
     Ok(broken)
@@ -151,40 +169,69 @@ async fn find_templates(
     client: &Client,
     changes: &[ProfileChange],
     template: &str,
-) -> Result<BTreeMap<Service, RouterId>, Error> {
-    let services: BTreeSet<Service> =
-        changes.iter().filter(|change| change.id.is_none()).map(|change| change.service).collect();
-    let print = |service: &Service| {
+) -> Result<BTreeMap<Family, RouterId>, Error> {
+    let families: BTreeSet<Family> =
+        changes.iter().filter(|change| change.id.is_none()).map(|change| change.family).collect();
+    let menus = families.into_iter().filter_map(|family| Some((family, family.logins()?)));
+    let print = |(_, menus): &(Family, &'static Menus)| {
         let query = routeros_api::Query::equals("name", template);
-        Command::new(format!("{}/print", menus(*service).profiles)).proplist(&[".id"]).query(query)
+        Command::new(format!("{}/print", menus.profiles)).proplist(&[".id"]).query(query)
     };
-    let replies = pipeline(client, services.iter().map(print).collect()).await;
+    let menus: Vec<_> = menus.collect();
+    let replies = pipeline(client, menus.iter().map(print).collect()).await;
     let mut templates = BTreeMap::new();
-    for (service, reply) in services.into_iter().zip(replies) {
+    for ((family, _), reply) in menus.into_iter().zip(replies) {
         if let Some(id) = reply?.rows.first().and_then(routeros_api::Row::id) {
-            templates.insert(service, id);
+            templates.insert(family, id);
         }
     }
     Ok(templates)
 }
 
-fn profile_command(change: &ProfileChange, templates: &BTreeMap<Service, RouterId>) -> Command {
-    let menu = menus(change.service);
+fn profile_writes(change: &ProfileChange, templates: &BTreeMap<Family, RouterId>) -> Vec<Command> {
+    let Some(menus) = change.family.logins() else { return Vec::new() };
     match &change.id {
-        Some(id) => {
-            Command::new(format!("{}/set", menu.profiles)).id(id).attribute("rate-limit", &change.rate_limit)
-        }
+        Some(id) => set_and_unset(menus.profiles, id, &change.values, None, &change.unset),
         None => {
-            let mut command = Command::new(format!("{}/add", menu.profiles));
-            if let Some(id) = templates.get(&change.service) {
+            let mut command = Command::new(format!("{}/add", menus.profiles));
+            if let Some(id) = templates.get(&change.family) {
                 command = command.attribute("copy-from", id);
             }
-            let (property, mark) = menu.profile_mark;
-            command
-                .attribute("name", &change.name)
-                .attribute("rate-limit", &change.rate_limit)
-                .attribute(property, mark)
+            command = command.attribute("name", &change.name);
+            vec![with_values(command, &change.values, None)]
         }
+    }
+}
+
+/// One `set` for what has a value, and one `unset` for each property that must have none.
+fn set_and_unset(
+    path: &str,
+    id: &RouterId,
+    values: &[(&'static str, String)],
+    password: Option<&Secret>,
+    unset: &[&'static str],
+) -> Vec<Command> {
+    let mut commands = Vec::new();
+    if !values.is_empty() || password.is_some() {
+        commands.push(with_values(Command::new(format!("{path}/set")).id(id), values, password));
+    }
+    let unset = unset.iter();
+    commands
+        .extend(unset.map(|name| Command::new(format!("{path}/unset")).id(id).attribute("value-name", name)));
+    commands
+}
+
+fn with_values(
+    mut command: Command,
+    values: &[(&'static str, String)],
+    password: Option<&Secret>,
+) -> Command {
+    for (name, value) in values {
+        command = command.attribute(name, value);
+    }
+    match password {
+        Some(password) => command.attribute("password", password.expose()),
+        None => command,
     }
 }
 
@@ -198,43 +245,48 @@ async fn write_rows(
     changes: &[&LineChange],
     applied: &mut Applied,
 ) -> Result<Doomed, Error> {
-    let mut commands = Vec::new();
+    let mut sent: Vec<Sent<'_>> = Vec::new();
     let mut meaning = Vec::new();
-    let mut kicked: BTreeMap<Service, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut kicked: BTreeMap<Family, BTreeMap<&str, usize>> = BTreeMap::new();
     for (index, change) in changes.iter().enumerate() {
-        if let Some(command) = row_command(change) {
-            commands.push(command.about(&change.line));
+        for write in row_writes(change) {
+            sent.push(write);
             meaning.push(Asked::Write(&change.line));
         }
-        let names = kicked.entry(change.service).or_default();
+        let names = kicked.entry(change.table.family()).or_default();
         names.extend(change.kick.iter().map(|name| (name.as_str(), index)));
     }
-    for (service, names) in &kicked {
+    for (family, names) in &kicked {
+        let Some(menus) = family.logins() else { continue };
         let names: Vec<&str> = names.keys().copied().collect();
-        for (command, is_cookie) in session_prints(*service, &names) {
-            commands.push(command);
-            meaning.push(if is_cookie { Asked::Cookies(*service) } else { Asked::Sessions(*service) });
+        for (command, is_cookie) in session_prints(menus, &names) {
+            sent.push((None, command));
+            meaning.push(if is_cookie {
+                Asked::Cookies(*family, menus)
+            } else {
+                Asked::Sessions(*family, menus)
+            });
         }
     }
     let mut doomed = Vec::new();
-    for (asked, reply) in meaning.into_iter().zip(pipeline(client, commands).await) {
-        let (service, path, rows) = match asked {
+    for (asked, reply) in meaning.into_iter().zip(send(client, sent).await) {
+        let (family, path, rows) = match asked {
             Asked::Write(line) => {
                 note_outcome(line, settle(reply)?, applied);
                 continue;
             }
-            Asked::Sessions(service) => {
+            Asked::Sessions(family, menus) => {
                 let rows = reply?.rows;
-                let rows: Vec<_> = rows.iter().filter_map(|row| session_row(service, row)).collect();
-                (service, menus(service).sessions, rows)
+                let rows: Vec<_> = rows.iter().filter_map(|row| session_row(menus, row)).collect();
+                (family, menus.sessions, rows)
             }
-            Asked::Cookies(service) => {
+            Asked::Cookies(family, menus) => {
                 let rows = reply?.rows.iter().filter_map(cookie_row).collect();
-                (service, menus(service).cookies.unwrap_or_default(), rows)
+                (family, menus.cookies.unwrap_or_default(), rows)
             }
         };
         for row in rows {
-            let index = row.user.and_then(|user| kicked.get(&service)?.get(user.as_str()).copied());
+            let index = row.user.and_then(|user| kicked.get(&family)?.get(user.as_str()).copied());
             doomed.extend(index.map(|index| (index, path, row.id)));
         }
     }
@@ -256,33 +308,27 @@ fn note_outcome(line: &str, outcome: Outcome, applied: &mut Applied) {
 
 enum Asked<'a> {
     Write(&'a str),
-    Sessions(Service),
-    Cookies(Service),
+    Sessions(Family, &'static Menus),
+    Cookies(Family, &'static Menus),
 }
 
-/// The write that comes before sessions end; a row that goes is only disabled for now.
-fn row_command(change: &LineChange) -> Option<Command> {
-    let menu = menus(change.service);
-    match &change.row {
-        RowChange::Leave | RowChange::Remove { is_enabled: false, .. } => None,
-        RowChange::Add(values) => Some(with_values(Command::new(format!("{}/add", menu.users)), values)),
+/// The writes that come before sessions end; a row that goes and lets somebody in is only disabled for now.
+fn row_writes(change: &LineChange) -> impl Iterator<Item = Sent<'_>> {
+    let path = change.table.path();
+    let commands = match &change.row {
+        RowChange::Leave | RowChange::Remove { is_enabled: false, .. } => vec![],
+        RowChange::Add(values) => {
+            vec![with_values(Command::new(format!("{path}/add")), &values.plain, values.password.as_ref())]
+        }
         RowChange::Set(id, values) => {
-            Some(with_values(Command::new(format!("{}/set", menu.users)).id(id), values))
+            set_and_unset(path, id, &values.plain, values.password.as_ref(), &values.unset)
         }
+        RowChange::Drop(id) => vec![remove(path, id)],
         RowChange::Remove { id, is_enabled: true } => {
-            Some(Command::new(format!("{}/set", menu.users)).id(id).attribute("disabled", "yes"))
+            vec![Command::new(format!("{path}/set")).id(id).attribute("disabled", "yes")]
         }
-    }
-}
-
-fn with_values(mut command: Command, values: &Values) -> Command {
-    for (name, value) in &values.plain {
-        command = command.attribute(name, value);
-    }
-    match &values.password {
-        Some(password) => command.attribute("password", password.expose()),
-        None => command,
-    }
+    };
+    commands.into_iter().map(|command| (Some(change.line.as_str()), command))
 }
 
 /// Ends sessions of the rows that were written. Those of a row whose write was refused go on: the row still lets its
@@ -302,9 +348,9 @@ async fn end_sessions(
     let (cookies, sessions): (Doomed, Doomed) =
         doomed.into_iter().partition(|(_, path, _)| path.ends_with("cookie"));
     let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
-    let line_of = |index: usize| changes.get(index).map_or("", |change| change.line.as_str());
-    let commands = ordered.iter().map(|(index, path, id)| remove(path, id).about(line_of(*index))).collect();
-    for ((index, ..), reply) in ordered.iter().zip(pipeline(client, commands).await) {
+    let line_of = |index: &usize| changes.get(*index).map(|change| change.line.as_str());
+    let sent = ordered.iter().map(|(index, path, id)| (line_of(index), remove(path, id))).collect();
+    for ((index, ..), reply) in ordered.iter().zip(send(client, sent).await) {
         // Gone already is as good as gone.
         if let (refused @ Outcome::Refused { .. }, Some(change)) = (settle(reply)?, changes.get(*index)) {
             note_outcome(&change.line, refused, applied);
@@ -314,21 +360,20 @@ async fn end_sessions(
 }
 
 async fn remove_rows(client: &Client, changes: &[&LineChange], applied: &mut Applied) -> Result<(), Error> {
-    let mut commands = Vec::new();
-    let mut lines = Vec::new();
+    let mut sent: Vec<Sent<'_>> = Vec::new();
     for change in changes {
         if let RowChange::Remove { id, .. } = &change.row
             && !applied.refused.contains_key(&change.line)
             && !applied.overtaken.contains(&change.line)
         {
-            commands.push(remove(menus(change.service).users, id).about(&change.line));
-            lines.push(change.line.clone());
+            sent.push((Some(&change.line), remove(change.table.path(), id)));
         }
     }
-    for (line, reply) in lines.into_iter().zip(pipeline(client, commands).await) {
+    let lines: Vec<&str> = sent.iter().filter_map(|(line, _)| *line).collect();
+    for (line, reply) in lines.into_iter().zip(send(client, sent).await) {
         // Gone already is as good as gone.
         if let refused @ Outcome::Refused { .. } = settle(reply)? {
-            note_outcome(&line, refused, applied);
+            note_outcome(line, refused, applied);
         }
     }
     Ok(())

@@ -24,12 +24,7 @@ impl Reconciler {
         basis: Basis<'_>,
         line: &LineV1,
     ) -> Result<(Service, Effective), Unsupported> {
-        enforce::effective(line, &self.circumstances(basis, line)).and_then(
-            |(service, state)| match service {
-                Service::Static | Service::HotspotDevice => Err(Unsupported::Service(service.code())),
-                _ => Ok((service, state)),
-            },
-        )
+        enforce::effective(line, &self.circumstances(basis, line))
     }
 
     pub(crate) fn circumstances(&self, basis: Basis<'_>, line: &LineV1) -> Circumstances {

@@ -102,10 +102,10 @@ mod tests {
     use super::*;
     use crate::desired::Revised;
     use crate::enforce::Effective;
+    use crate::reconcile::actual::Table;
     use crate::reconcile::ledger::{Decision, Verified};
     use crate::reconcile::plan::RowChange;
     use std::sync::Arc;
-    use tawi_shared::wire::Service;
 
     #[test]
     fn both_limits_must_be_exceeded() {
@@ -163,7 +163,7 @@ mod tests {
         let check = |cut, entry: Option<Entry>, now, leaps, expected: bool| {
             let change = LineChange {
                 line: "a".into(),
-                service: Service::Pppoe,
+                table: Table::Secrets,
                 row: RowChange::Leave,
                 kick: vec![],
                 cut,

@@ -4,16 +4,17 @@
 //! was last written (as a keyed hash), what failed and when to try again. It never holds a row id to act on, because ids
 //! are read anew in each pass. Lost at a restart, and rebuilt by the first full check without a write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
+use tawi_shared::wire::{FailureKind, LineV1, ProfileV1};
 
 use crate::desired::Revised;
 use crate::enforce::Effective;
 use crate::flow::LineFailure;
+use crate::reconcile::actual::{Family, Table};
 
 /// Repairs of one line within [`REPAIR_WINDOW`] after which a listen no longer triggers them and only the full check
 /// does: two tools that fight over a row would wear out the router's flash.
@@ -36,9 +37,7 @@ pub struct Entry {
     /// The decision that was acted upon last, whatever came of it. A new one makes the line due.
     pub decision: Option<Decision>,
     /// Where its row was last looked for, to find it when the state knows the line no more.
-    pub place: Option<(Service, String)>,
-    /// Number of its row on this connection, when last read: to recognise news of it, never to address it.
-    pub row_hint: Option<u64>,
+    pub place: Option<(Family, String)>,
     /// Whether the removal of a line that is no more was tried; the full check tries again.
     pub has_tried_removal: bool,
     /// The decision that was verified last, and the state that followed from it.
@@ -98,6 +97,8 @@ pub struct Verified {
 pub struct Ledger {
     /// By line id.
     pub entries: BTreeMap<String, Entry>,
+    /// Whose the rows are, by their numbers on this connection: to recognise news of them, never to address them.
+    pub row_hints: HashMap<(Table, u64), String>,
     /// Lines of a generation up to this one have the right password in their rows, unless known otherwise.
     pub trusted_generation: u64,
     hasher: RandomState,
@@ -131,7 +132,7 @@ impl Ledger {
 
     /// Forgets what only the connection that read it can mean: numbers of rows.
     pub fn forget_connection(&mut self) {
-        self.entries.values_mut().for_each(|entry| entry.row_hint = None);
+        self.row_hints.clear();
     }
 
     /// How many lines are verified as open.
@@ -215,11 +216,9 @@ mod tests {
     #[test]
     fn no_number_of_a_row_outlives_its_connection() {
         let mut ledger = Ledger::default();
-        for id in ["a", "b"] {
-            ledger.entry(id).row_hint = Some(1);
-        }
+        ledger.row_hints.insert((Table::Secrets, 1), "a".into());
         ledger.forget_connection();
-        assert!(ledger.entries.values().all(|entry| entry.row_hint.is_none()));
+        assert!(ledger.row_hints.is_empty());
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod actual;
 mod apply;
 mod backlog;
 mod circumstances;
+pub mod fixed;
 pub mod guard;
 mod ledger;
 mod pass;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use routeros_api::{Client, Error, LoginError};
 use tawi_shared::IdSource;
-use tawi_shared::wire::{EventKind, FailureKind, ProfileV1, Service};
+use tawi_shared::wire::{EventKind, FailureKind, ProfileV1};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep, sleep_until};
@@ -42,6 +43,7 @@ use crate::desired::{DesiredState, ProfileKey, Revised};
 use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
 use crate::usage;
 
+use actual::Family;
 use backlog::Backlog;
 use guard::CutHistory;
 use ledger::Ledger;
@@ -83,8 +85,8 @@ pub(crate) struct Reconciler {
     released: BTreeSet<String>,
     /// Profiles that stand on the router as this revision wants them.
     good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
-    /// Services whose rows show their passwords on this connection.
-    shows_passwords: BTreeSet<Service>,
+    /// Families whose rows show their passwords on this connection.
+    shows_passwords: BTreeSet<Family>,
     /// Our rows that let somebody in, by the last full check.
     usable_lines: usize,
     /// Changes that wait for their turn.

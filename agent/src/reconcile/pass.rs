@@ -16,7 +16,7 @@ use crate::desired::{DesiredState, Revised};
 use crate::enforce::Effective;
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
-use crate::reconcile::actual::Actual;
+use crate::reconcile::actual::{Actual, Family};
 use crate::reconcile::apply::{Applied, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
@@ -25,6 +25,7 @@ use crate::reconcile::plan::{
     CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, profile_for,
 };
 use crate::reconcile::read::{Needed, read_everything, read_some};
+use crate::reconcile::record::profile_keys;
 use crate::reconcile::verify::{ROUNDS, Verdict, judge};
 
 /// Lines above which a pass reads whole menus: beyond it one long print costs the router less than many queries, each
@@ -57,13 +58,13 @@ pub(super) struct Touched {
     pub(super) is_counted: bool,
     pub(super) is_drift: bool,
     pub(super) differs: Vec<&'static str>,
-    pub(super) profile: Option<(Service, String)>,
+    pub(super) profile: Option<(Family, String)>,
 }
 
 /// Where a row of ours is that its line no longer wants there.
 struct Stray {
     line: String,
-    service: Service,
+    family: Family,
     username: String,
 }
 
@@ -96,7 +97,7 @@ impl Reconciler {
         self.hold_back(basis, &mut planned, &mut touched).await;
         self.put_off(&mut planned, &mut touched);
         self.owe_kicks_elsewhere(basis, &planned, &looked_at);
-        self.settle_untouched(basis, &planned, &looked_at, &actual).await;
+        self.settle_untouched(basis, &planned, &looked_at).await;
         let mut round = 1;
         while !planned.lines.is_empty() || !planned.profiles.is_empty() || !planned.unused_profiles.is_empty()
         {
@@ -104,6 +105,7 @@ impl Reconciler {
             let strays = strays(&planned);
             let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
             let needed = self.needed(basis, &lines, &strays);
+            self.forget_rows_that_go(&planned);
             let template = &self.settings.profile_template;
             let mut applied = Box::pin(apply(client, &planned, template, &needed)).await?;
             self.lacks_policy |= applied.lacks_policy;
@@ -143,45 +145,54 @@ impl Reconciler {
         basis: Basis<'_>,
         lines: &BTreeSet<String>,
         strays: &[Stray],
-    ) -> BTreeMap<Service, Needed> {
-        let mut all: BTreeMap<Service, Needed> = BTreeMap::new();
+    ) -> BTreeMap<Family, Needed> {
+        let mut all: BTreeMap<Family, Needed> = BTreeMap::new();
         for id in lines {
             let entry = self.ledger.entries.get(id);
             let wanted = self.line(basis.state, id);
             if let Some((line, (service, state))) =
-                wanted.and_then(|line| Some((line, self.effective(basis, &line.item).ok()?)))
+                wanted.and_then(|line| Some((&line.item, self.effective(basis, &line.item).ok()?)))
             {
-                let needed = all.entry(service).or_default();
-                needed.lines.insert(id.clone(), line.item.username.clone());
-                match profile_for(service, state, &line.item) {
-                    Some(profile) => needed.profiles.extend([profile.to_owned()]),
-                    None => needed.sessions.extend([line.item.username.clone()]),
+                let needed = all.entry(Family::of(service)).or_default();
+                needed.lines.insert(id.clone(), line.username.clone());
+                match profile_for(service, state, line) {
+                    Some(profile) if !self.is_profile_good(basis.state, line.service, profile) => {
+                        needed.profiles.extend([profile.to_owned()]);
+                    }
+                    Some(_) => {}
+                    None => needed.sessions.extend([line.username.clone()]),
                 }
                 needed.sessions.extend(entry.into_iter().flat_map(|entry| entry.owes_kick.iter().cloned()));
+                if Family::of(service) == Family::Fixed {
+                    needed.addresses.insert(line.address.clone());
+                    let mac =
+                        (service == Service::HotspotDevice).then(|| line.caller_id.to_ascii_uppercase());
+                    needed.macs.extend(mac);
+                }
             }
             for gone in self.gone_from(basis.state, id) {
-                let needed = all.entry(gone.service).or_default();
+                let needed = all.entry(gone.family).or_default();
                 needed.lines.insert(id.clone(), gone.username.to_owned());
                 needed.sessions.insert(gone.username.to_owned());
             }
         }
         for stray in strays {
-            let needed = all.entry(stray.service).or_default();
+            let needed = all.entry(stray.family).or_default();
             needed.lines.entry(stray.line.clone()).or_insert_with(|| stray.username.clone());
             needed.sessions.insert(stray.username.clone());
         }
-        for (service, needed) in &mut all {
-            let is_good = |name: &String| {
-                let key = (service.code(), name.clone());
-                let wanted = basis.state.profiles.get(&key);
-                let good = self.good_profiles.get(&key);
-                wanted.zip(good).is_some_and(|(wanted, good)| wanted.item == good.item)
-            };
-            if needed.profiles.iter().all(is_good) {
-                needed.profiles.clear();
-            }
+        // What a profile leaves open is as the template has it.
+        for needed in all.values_mut().filter(|needed| !needed.profiles.is_empty()) {
+            needed.profiles.insert(self.settings.profile_template.clone());
         }
         all
+    }
+
+    /// Whether a profile stood on the router when it was last looked at, as the state still wants it.
+    fn is_profile_good(&self, state: &DesiredState, service: u16, name: &str) -> bool {
+        let key = (service, name.to_owned());
+        let (wanted, good) = (state.profiles.get(&key), self.good_profiles.get(&key));
+        wanted.zip(good).is_some_and(|(wanted, good)| wanted.item == good.item)
     }
 
     fn first_look(
@@ -198,13 +209,14 @@ impl Reconciler {
             }
         };
         self.note_password_evidence(basis.state, actual);
+        self.note_rows(actual);
         let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), &[]);
         let planned = plan(&scope, actual);
         self.note_profiles(basis.state, actual);
         for id in &lines {
             if let Some(decision) = self.decision(basis, id) {
-                let place = Service::from_code(decision.line.item.service)
-                    .map(|service| (service, decision.line.item.username.clone()));
+                let place = Family::of_code(decision.line.item.service)
+                    .map(|family| (family, decision.line.item.username.clone()));
                 let has_moved = self.gone_from(basis.state, id).next().is_some();
                 let entry = self.ledger.entry(id);
                 entry.decision = Some(decision);
@@ -238,11 +250,11 @@ impl Reconciler {
             note.is_counted |= is_counted;
             note.is_drift |= was_right && !change.differs.is_empty();
             note.differs.extend(change.differs.iter().copied());
-            note.profile = change.profile.clone().map(|name| (change.service, name));
+            note.profile = change.profile.clone().map(|name| (change.table.family(), name));
             if self.line(basis.state, &change.line).is_none() {
                 let username = change.kick.first().cloned().unwrap_or_default();
                 let entry = self.ledger.entry(&change.line);
-                entry.place.get_or_insert((change.service, username));
+                entry.place.get_or_insert((change.table.family(), username));
                 entry.has_tried_removal = true;
             }
         }
@@ -304,11 +316,11 @@ impl Reconciler {
 
     /// Sessions of other lines that run at the speed of a profile which a look at a few lines is about to change.
     fn owe_kicks_elsewhere(&mut self, basis: Basis<'_>, planned: &Plan, looked_at: &BTreeSet<String>) {
-        let changed: BTreeSet<(u16, &str)> = planned
+        let changed: BTreeSet<(Family, &str)> = planned
             .profiles
             .iter()
             .filter(|change| change.id.is_some())
-            .map(|change| (change.service.code(), change.name.as_str()))
+            .map(|change| (change.family, change.name.as_str()))
             .collect();
         if changed.is_empty() {
             return;
@@ -316,8 +328,10 @@ impl Reconciler {
         let others = self.lines(basis.state).filter(|line| !looked_at.contains(&line.item.line));
         let others = others.filter(|line| {
             let state = self.effective(basis, &line.item).ok();
-            let profile = state.and_then(|(service, state)| profile_for(service, state, &line.item));
-            profile.is_some_and(|profile| changed.contains(&(line.item.service, profile)))
+            let profile = state.and_then(|(service, state)| {
+                Some((Family::of(service), profile_for(service, state, &line.item)?))
+            });
+            profile.is_some_and(|profile| changed.contains(&profile))
         });
         let others: Vec<_> = others.cloned().collect();
         for line in others {
@@ -334,13 +348,7 @@ impl Reconciler {
     }
 
     /// Lines that the first look found right, or that no change can make right.
-    async fn settle_untouched(
-        &mut self,
-        basis: Basis<'_>,
-        planned: &Plan,
-        looked_at: &BTreeSet<String>,
-        actual: &Actual,
-    ) {
+    async fn settle_untouched(&mut self, basis: Basis<'_>, planned: &Plan, looked_at: &BTreeSet<String>) {
         let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).collect();
         for failure in &planned.failures {
             self.note_failure(failure.clone());
@@ -351,12 +359,12 @@ impl Reconciler {
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
             if is_settled && !is_held && !self.backlog.contains(id) {
-                self.note_unsupported_or_verified(basis, id, actual);
+                self.note_unsupported_or_verified(basis, id);
             }
         }
     }
 
-    fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
+    fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str) {
         let unsupported = self
             .line(basis.state, id)
             .and_then(|line| self.effective(basis, &line.item).err().map(|error| error.to_string()));
@@ -368,7 +376,7 @@ impl Reconciler {
                     detail,
                 });
             }
-            None => self.note_verified(basis, id, actual),
+            None => self.note_verified(basis, id),
         }
     }
 
@@ -377,6 +385,15 @@ impl Reconciler {
         for change in changes.iter().filter(|change| !change.kick.is_empty()) {
             if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
                 self.ledger.entry(&change.line).owes_kick.clone_from(&change.kick);
+            }
+        }
+    }
+
+    /// That they are gone is no news then.
+    fn forget_rows_that_go(&mut self, planned: &Plan) {
+        for change in &planned.lines {
+            if let RowChange::Drop(id) | RowChange::Remove { id, .. } = &change.row {
+                self.ledger.row_hints.remove(&(change.table, id.number()));
             }
         }
     }
@@ -414,11 +431,12 @@ impl Reconciler {
             left = plan(&self.scope(basis, &lines, false, strays), &actual);
         }
         self.note_profiles(basis.state, &actual);
-        for (service, name) in left.profiles.iter().map(|change| (change.service, &change.name)) {
-            self.good_profiles.remove(&(service.code(), name.clone()));
+        self.note_rows(&actual);
+        for key in left.profiles.iter().flat_map(|change| profile_keys(change.family, &change.name)) {
+            self.good_profiles.remove(&key);
         }
-        let missing: BTreeSet<(Service, &str)> =
-            left.profiles.iter().map(|profile| (profile.service, profile.name.as_str())).collect();
+        let missing: BTreeSet<(Family, &str)> =
+            left.profiles.iter().map(|profile| (profile.family, profile.name.as_str())).collect();
         let mut again = Plan::default();
         for id in &lines {
             let changes: Vec<&LineChange> = left.lines.iter().filter(|change| change.line == *id).collect();
@@ -430,12 +448,12 @@ impl Reconciler {
             let is_profile_missing = note
                 .profile
                 .as_ref()
-                .is_some_and(|(service, name)| missing.contains(&(*service, name.as_str())));
+                .is_some_and(|(family, name)| missing.contains(&(*family, name.as_str())));
             let refused = applied.refused.get(id).map(String::as_str);
             let was_overtaken = applied.overtaken.contains(id);
             match judge(refused, was_overtaken, &changes, is_profile_missing, round) {
                 Verdict::Verified => {
-                    self.note_verified(basis, id, &actual);
+                    self.note_verified(basis, id);
                     self.report_done(basis, id, &note).await;
                 }
                 Verdict::Again if round < ROUNDS => {
@@ -471,18 +489,20 @@ impl Reconciler {
             gone.extend(self.gone_from(basis.state, id));
         }
         for stray in strays {
-            let is_wanted_there =
-                wanted.iter().any(|wanted| wanted.line.line == stray.line && wanted.service == stray.service);
-            let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.service == stray.service);
+            let is_wanted_there = wanted
+                .iter()
+                .any(|wanted| wanted.line.line == stray.line && Family::of(wanted.service) == stray.family);
+            let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.family == stray.family);
             if !is_wanted_there && !is_known {
-                gone.push(GoneLine { line: &stray.line, service: stray.service, username: &stray.username });
+                gone.push(GoneLine { line: &stray.line, family: stray.family, username: &stray.username });
             }
         }
         let all_lines = is_everything.then(|| {
             let each = self.lines(basis.state);
-            each.map(|line| (line.item.line.as_str(), Service::from_code(line.item.service))).collect()
+            each.map(|line| (line.item.line.as_str(), Family::of_code(line.item.service))).collect()
         });
-        Scope { wanted, gone, profiles: &basis.state.profiles, all_lines }
+        let template = &self.settings.profile_template;
+        Scope { wanted, gone, profiles: &basis.state.profiles, template, all_lines }
     }
 
     /// Where a line has a row, as far as we remember, that it should not have: it is no more, or has moved.
@@ -492,13 +512,13 @@ impl Reconciler {
         id: &'a str,
     ) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
         let place = self.ledger.entries.get(id).and_then(|entry| entry.place.as_ref());
-        let wanted = self.line(state, id).map(|line| Service::from_code(line.item.service));
-        let is_gone = |service: Service| match wanted {
+        let wanted = self.line(state, id).map(|line| Family::of_code(line.item.service));
+        let is_gone = |family: Family| match wanted {
             None => true,
-            Some(wanted) => wanted.is_some_and(|wanted| wanted != service),
+            Some(wanted) => wanted.is_some_and(|wanted| wanted != family),
         };
-        let gone = place.filter(|(service, _)| is_gone(*service));
-        gone.map(|(service, username)| GoneLine { line: id, service: *service, username }).into_iter()
+        let gone = place.filter(|(family, _)| is_gone(*family));
+        gone.map(|(family, username)| GoneLine { line: id, family: *family, username }).into_iter()
     }
 
     /// A line of this router.
@@ -527,10 +547,13 @@ impl Reconciler {
 
 /// Rows that go, to be looked for again where they were.
 fn strays(planned: &Plan) -> Vec<Stray> {
-    let removals = planned.lines.iter().filter(|change| matches!(change.row, RowChange::Remove { .. }));
+    let removals = planned
+        .lines
+        .iter()
+        .filter(|change| matches!(change.row, RowChange::Remove { .. } | RowChange::Drop(_)));
     let stray = |change: &LineChange| Stray {
         line: change.line.clone(),
-        service: change.service,
+        family: change.table.family(),
         username: change.kick.first().cloned().unwrap_or_default(),
     };
     removals.map(stray).collect()

@@ -5,22 +5,26 @@
 //! a change; a name that such a row holds is a failure of the line that wants it. What may wait is `guard.rs`; doing it
 //! is `apply.rs`; a plan over rows read back that is empty is the proof that it was done.
 
+mod fixed;
+mod profiles;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use routeros_api::value::{Burst, RateLimit, RouterId, Secret, UpDown};
+use routeros_api::value::{RouterId, Secret};
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::desired::{ProfileKey, Revised};
 use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
-use crate::reconcile::actual::{Actual, ProfileRow, ServiceRows, UserRow, mark_of, menus};
+use crate::reconcile::actual::{
+    ANY_ADDRESS, ANY_MAC, Actual, Family, LoginRows, Menus, SessionRow, Table, UserRow, mark_of,
+};
 use crate::reconcile::ledger::PasswordKnowledge;
-
-/// Seconds over which RouterOS averages a client's rate to allow a burst. Its default of one second ends a burst before
-/// a page has loaded; sixteen is the manual's own example.
-const BURST_SECONDS: u64 = 16;
+use fixed::FixedIndex;
+use profiles::{Verdict, Verdicts};
+pub use profiles::{rate_limit_of, stands};
 
 /// A line as it should be.
 #[derive(Clone, Copy, Debug)]
@@ -44,8 +48,8 @@ pub struct WantedLine<'a> {
 pub struct GoneLine<'a> {
     /// Line id.
     pub line: &'a str,
-    /// Where its row is.
-    pub service: Service,
+    /// Where its rows are.
+    pub family: Family,
     /// The name its sessions go by.
     pub username: &'a str,
 }
@@ -59,9 +63,11 @@ pub struct Scope<'a> {
     pub gone: Vec<GoneLine<'a>>,
     /// All profiles of the state.
     pub profiles: &'a BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
-    /// Set when every row was read: then our rows of lines that are not among these (with the service that each should
-    /// have; `None` where it is unknown to this release) must go, and so must our profiles that nothing uses.
-    pub all_lines: Option<BTreeMap<&'a str, Option<Service>>>,
+    /// The profile whose other properties ours have; by name.
+    pub template: &'a str,
+    /// Set when every row was read: then our rows of lines that are not among these (with the family that each should
+    /// be in; `None` where it is unknown to this release) must go, and so must our profiles that nothing uses.
+    pub all_lines: Option<BTreeMap<&'a str, Option<Family>>>,
 }
 
 /// Changes in the order to apply: profiles, then lines, then profiles that nothing uses any more.
@@ -81,20 +87,22 @@ pub struct Plan {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProfileChange {
     /// Whose.
-    pub service: Service,
+    pub family: Family,
     /// Its name on the router.
     pub name: String,
     /// The row to set; `None` to add one.
     pub id: Option<RouterId>,
-    /// The `rate-limit` to write; empty for none.
-    pub rate_limit: String,
+    /// What to write.
+    pub values: Vec<(&'static str, String)>,
+    /// Properties that must have no value.
+    pub unset: Vec<&'static str>,
 }
 
 /// Removes a profile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnusedProfile {
     /// Whose.
-    pub service: Service,
+    pub family: Family,
     /// Which.
     pub id: RouterId,
 }
@@ -105,7 +113,7 @@ pub struct LineChange {
     /// Line id; for a row of ours without a line, the one that its mark names.
     pub line: String,
     /// Where.
-    pub service: Service,
+    pub table: Table,
     /// What happens to its row.
     pub row: RowChange,
     /// User names whose sessions and cookies have to end once the row is written.
@@ -129,6 +137,8 @@ pub enum RowChange {
     Add(Values),
     /// Some of its properties are set.
     Set(RouterId, Values),
+    /// It goes at once: nobody is logged in by it.
+    Drop(RouterId),
     /// It is disabled if it is not yet, its sessions end, and then it goes. In this order, because the row is what a
     /// later pass would find the sessions by, were this one cut short.
     Remove {
@@ -144,6 +154,8 @@ pub enum RowChange {
 pub struct Values {
     /// All but the password.
     pub plain: Vec<(&'static str, String)>,
+    /// Properties that must have no value, where an empty one is none.
+    pub unset: Vec<&'static str>,
     /// The password, when it is written.
     pub password: Option<Secret>,
 }
@@ -161,32 +173,48 @@ pub enum CutReason {
 #[must_use]
 pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
     let mut plan = Plan::default();
-    let profiles = ProfileVerdicts::of(scope, actual, &mut plan.profiles);
-    let mut names = BTreeSet::new();
+    let profiles = Verdicts::of(scope, actual, &mut plan.profiles);
+    let logins: BTreeMap<Family, LoginIndex<'_>> = actual
+        .logins
+        .iter()
+        .filter_map(|(family, rows)| Some((*family, LoginIndex::of(family.logins()?, rows))))
+        .collect();
+    let fixed = actual.fixed.as_ref().map(FixedIndex::of);
+    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for wanted in &scope.wanted {
-        let Some(rows) = rows_of(actual, wanted, &mut plan.failures) else { continue };
-        if !names.insert((wanted.service, wanted.line.username.as_str())) {
-            plan.failures.push(foreign(wanted.line, "another line of the state has the same user name"));
+        let family = Family::of(wanted.service);
+        if !logins.contains_key(&family) && !(family == Family::Fixed && fixed.is_some()) {
             continue;
         }
-        plan_line(wanted, rows, &profiles, &mut plan);
-    }
-    for gone in &scope.gone {
-        if let Some(rows) = actual.services.get(&gone.service) {
-            plan_gone(gone, rows, &mut plan.lines);
+        if !names.insert((family, wanted.line.username.as_str())) {
+            plan.failures.push(foreign(wanted.line, "another line of the state has the same user name"));
+        } else if let Some(index) = logins.get(&family) {
+            plan_line(wanted, index, &profiles, &mut plan);
+        } else if let Some(index) = &fixed {
+            fixed::plan_line(wanted, index, &mut addresses, scope, &mut plan);
         }
     }
-    if let Some(all_lines) = &scope.all_lines {
-        for (service, rows) in &actual.services {
-            plan_orphans(*service, rows, all_lines, &mut plan.lines);
-            plan_unused_profiles(*service, rows, scope, &mut plan.unused_profiles);
+    for gone in &scope.gone {
+        if let Some(index) = logins.get(&gone.family) {
+            index.plan_gone(gone, &mut plan.lines);
+        } else if let Some(index) = fixed.as_ref().filter(|_| gone.family == Family::Fixed) {
+            index.plan_gone(gone.line, &mut plan.lines);
+        }
+    }
+    if scope.all_lines.is_some() {
+        for (family, index) in &logins {
+            index.plan_orphans(*family, scope, &mut plan.lines);
+            profiles::unused(*family, index.rows, scope, &mut plan.unused_profiles);
+        }
+        if let Some(index) = &fixed {
+            index.plan_orphans(scope, &mut plan.lines);
         }
     }
     // Within a rank the newest decision first: whoever has just paid. Stable, so that the rest stays in the order of
     // ids.
     plan.lines.sort_by_key(|change| {
         let rank = match (&change.row, change.cut) {
-            (RowChange::Add(_) | RowChange::Set(..), None) => 0,
+            (RowChange::Add(_) | RowChange::Set(..) | RowChange::Drop(_), None) => 0,
             (_, None) => 1,
             (_, Some(_)) => 2,
         };
@@ -195,59 +223,172 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
     plan
 }
 
-fn rows_of<'a>(
-    actual: &'a Actual,
-    wanted: &WantedLine<'_>,
-    failures: &mut Vec<LineFailure>,
-) -> Option<&'a ServiceRows> {
-    let rows = actual.services.get(&wanted.service)?;
-    match &rows.unavailable {
-        None => Some(rows),
-        Some(reason) => {
-            let detail = format!("the router does not show {}: {reason}", menus(wanted.service).users);
-            failures.push(failure(wanted.line, FailureKind::Refused, detail));
-            None
+/// Rows by a text of theirs: two thousand lines look for their own rows in every full check.
+pub(super) struct Lookup<'a, T>(Vec<(&'a str, &'a T)>);
+
+impl<'a, T> Lookup<'a, T> {
+    pub(super) fn of(rows: &'a [T], key: impl Fn(&'a T) -> Option<&'a str>) -> Self {
+        let mut keyed: Vec<_> = rows.iter().filter_map(|row| Some((key(row)?, row))).collect();
+        // Stable: rows of one key stay in the router's order.
+        keyed.sort_by_key(|(key, _)| *key);
+        Self(keyed)
+    }
+
+    pub(super) fn get(&self, key: &str) -> impl Iterator<Item = &'a T> + use<'_, 'a, T> {
+        let start = self.0.partition_point(|(has, _)| *has < key);
+        let end = self.0.partition_point(|(has, _)| *has <= key);
+        self.0.get(start..end).unwrap_or_default().iter().map(|(_, row)| *row)
+    }
+}
+
+/// The rows of one family by what they are looked up by.
+struct LoginIndex<'a> {
+    menus: &'static Menus,
+    rows: &'a LoginRows,
+    by_mark: Lookup<'a, UserRow>,
+    by_name: Lookup<'a, UserRow>,
+    sessions: Lookup<'a, SessionRow>,
+    cookies: Lookup<'a, SessionRow>,
+}
+
+impl<'a> LoginIndex<'a> {
+    fn of(menus: &'static Menus, rows: &'a LoginRows) -> Self {
+        Self {
+            menus,
+            rows,
+            by_mark: Lookup::of(&rows.users, |row| row.mark.as_deref()),
+            by_name: Lookup::of(&rows.users, |row| row.name.as_deref()),
+            sessions: Lookup::of(&rows.sessions, |row| row.user.as_deref()),
+            cookies: Lookup::of(&rows.cookies, |row| row.user.as_deref()),
+        }
+    }
+
+    /// Our row of a line: the one with the right name, or else the first that bears its mark.
+    fn own(&self, line: &LineV1) -> Option<&'a UserRow> {
+        let named = self.by_mark.get(&line.line).find(|row| row.name.as_deref() == Some(&line.username));
+        named.or_else(|| self.by_mark.get(&line.line).next())
+    }
+
+    /// Whether a row that is not this line's holds the name.
+    fn is_taken(&self, line: &LineV1) -> bool {
+        self.by_name.get(&line.username).any(|row| row.mark.as_deref() != Some(&line.line))
+    }
+
+    fn has_sessions(&self, names: &[String]) -> bool {
+        let has = |name: &String| {
+            self.sessions.get(name).next().is_some() || self.cookies.get(name).next().is_some()
+        };
+        names.iter().any(has)
+    }
+
+    fn plan_gone(&self, gone: &GoneLine<'_>, changes: &mut Vec<LineChange>) {
+        let before = changes.len();
+        changes.extend(self.by_mark.get(gone.line).map(|row| self.removal(gone.line, row)));
+        let names = vec![gone.username.to_owned()];
+        let is_free = self.by_name.get(gone.username).next().is_none();
+        if changes.len() == before && is_free && self.has_sessions(&names) {
+            changes.push(LineChange {
+                line: gone.line.to_owned(),
+                table: self.menus.table,
+                row: RowChange::Leave,
+                kick: names,
+                cut: None,
+                profile: None,
+                differs: vec![],
+                revision: 0,
+            });
+        }
+    }
+
+    fn plan_orphans(&self, family: Family, scope: &Scope<'_>, changes: &mut Vec<LineChange>) {
+        let Some(all_lines) = &scope.all_lines else { return };
+        let gone: BTreeSet<&str> =
+            scope.gone.iter().filter(|gone| gone.family == family).map(|gone| gone.line).collect();
+        for row in &self.rows.users {
+            let Some(mark) = row.mark.as_deref() else { continue };
+            let is_wanted_here =
+                all_lines.get(mark).is_some_and(|wanted| wanted.is_none_or(|of| of == family));
+            if !is_wanted_here && !gone.contains(mark) {
+                changes.push(self.removal(mark, row));
+            }
+        }
+    }
+
+    fn removal(&self, line: &str, row: &UserRow) -> LineChange {
+        let is_enabled = row.is_disabled != Some(true);
+        LineChange {
+            line: line.to_owned(),
+            table: self.menus.table,
+            row: RowChange::Remove { id: row.id.clone(), is_enabled },
+            kick: row.name.clone().into_iter().collect(),
+            cut: is_enabled.then_some(CutReason::Removed),
+            profile: None,
+            differs: vec!["row"],
+            revision: 0,
         }
     }
 }
 
-fn plan_line(wanted: &WantedLine<'_>, rows: &ServiceRows, profiles: &ProfileVerdicts<'_>, plan: &mut Plan) {
+fn plan_line(wanted: &WantedLine<'_>, index: &LoginIndex<'_>, profiles: &Verdicts<'_>, plan: &mut Plan) {
     let line = wanted.line;
-    let own = own_row(rows, &line.line, &line.username);
-    let is_taken = is_taken(rows, &line.line, &line.username);
-    for extra in rows.users.iter().filter(|row| row.mark.as_deref() == Some(&line.line)) {
+    if let Some(reason) = &index.rows.unavailable {
+        let detail = format!("the router does not show {}: {reason}", index.menus.users);
+        return plan.failures.push(failure(line, FailureKind::Refused, detail));
+    }
+    let own = index.own(line);
+    let is_taken = index.is_taken(line);
+    for extra in index.by_mark.get(&line.line) {
         if own.is_some_and(|own| own.id != extra.id) {
-            plan.lines.push(removal(&line.line, wanted.service, extra));
+            plan.lines.push(index.removal(&line.line, extra));
         }
     }
-    let Some(profile) = profile_for(wanted.service, wanted.state, line) else {
+    let profile = profile_for(wanted.service, wanted.state, line);
+    if is_taken && (own.is_none() || profile.is_some()) {
+        return plan.failures.push(foreign(line, "a row that is not ours has this user name"));
+    }
+    let Some(profile) = profile else {
         let reason = wanted.state.reason().unwrap_or(Reason::SwitchedOff);
-        if is_taken && own.is_none() {
-            plan.failures.push(foreign(line, "a row that is not ours has this user name"));
-            return;
-        }
-        plan.lines.extend(close_line(wanted, reason, own, is_taken, rows));
-        return;
+        return plan.lines.extend(close_line(wanted, reason, own, is_taken, index));
     };
-    if is_taken {
-        plan.failures.push(foreign(line, "a row that is not ours has this user name"));
-        return;
+    if let Some(detail) = misfit(wanted, own) {
+        return plan.failures.push(failure(line, FailureKind::Refused, detail));
     }
-    match profiles.verdict(wanted.service, profile) {
-        ProfileVerdict::Unknown => {
+    match profiles.of_line(wanted.service, profile) {
+        Verdict::Unknown => {
             let detail = format!("the state has no profile {profile:?} for this service");
             plan.failures.push(failure(line, FailureKind::Refused, detail));
         }
-        ProfileVerdict::Foreign => {
-            let detail = format!("profile {profile} on the router is not ours and has another rate limit");
+        Verdict::Twofold => {
+            let detail = format!(
+                "the state has two different profiles {profile:?} that share a menu of the router; rename one"
+            );
+            plan.failures.push(failure(line, FailureKind::Refused, detail));
+        }
+        Verdict::Foreign => {
+            let detail = format!("profile {profile} on the router is not ours and has other properties");
             plan.failures.push(foreign(line, &detail));
         }
-        verdict => plan.lines.extend(open_line(wanted, profile, own, verdict, rows)),
+        verdict => plan.lines.extend(open_line(wanted, profile, own, verdict, index)),
     }
 }
 
+/// What a line says that no row could have.
+fn misfit(wanted: &WantedLine<'_>, own: Option<&UserRow>) -> Option<String> {
+    let line = wanted.line;
+    if !line.address.is_empty() && fixed::usable_address(&line.address).is_none() {
+        return Some(format!("{:?} is no IPv4 address that a customer can have", line.address));
+    }
+    let needs_mac = wanted.service == Service::Hotspot && !line.caller_id.is_empty();
+    if needs_mac && !fixed::is_mac(&line.caller_id.to_ascii_uppercase()) {
+        return Some(format!("{:?} is no MAC address of a device", line.caller_id));
+    }
+    // A row without a password would let anybody in.
+    (own.is_none() && line.password.is_empty())
+        .then(|| "its row is not there, and nobody knows the password for a new one".to_owned())
+}
+
 /// The profile that a line uses in this state; `None` where its row is disabled instead. A hotspot shows whoever is not
-/// logged in its own page, so that walled and off are one there.
+/// logged in its own page, with a walled garden of its own, so that walled and off are one there.
 #[must_use]
 pub fn profile_for(service: Service, state: Effective, line: &LineV1) -> Option<&str> {
     match (service, state) {
@@ -263,7 +404,7 @@ fn close_line(
     reason: Reason,
     own: Option<&UserRow>,
     is_taken: bool,
-    rows: &ServiceRows,
+    index: &LoginIndex<'_>,
 ) -> Option<LineChange> {
     let mut names: Vec<String> = own.and_then(|row| row.name.clone()).into_iter().collect();
     if !is_taken {
@@ -272,15 +413,16 @@ fn close_line(
     names.extend(wanted.owes_kick.iter().cloned());
     let names = distinct(names);
     let to_disable = own.filter(|row| row.is_disabled != Some(true));
-    if to_disable.is_none() && !has_sessions(rows, &names) && wanted.owes_kick.is_empty() {
+    if to_disable.is_none() && !index.has_sessions(&names) && wanted.owes_kick.is_empty() {
         return None;
     }
     let row = to_disable.map_or(RowChange::Leave, |row| {
-        RowChange::Set(row.id.clone(), Values { plain: vec![("disabled", "yes".into())], password: None })
+        let plain = vec![("disabled", "yes".into())];
+        RowChange::Set(row.id.clone(), Values { plain, ..Values::default() })
     });
     Some(LineChange {
         line: wanted.line.line.clone(),
-        service: wanted.service,
+        table: index.menus.table,
         row,
         kick: names,
         cut: to_disable.map(|_| CutReason::Restrained(reason)),
@@ -294,13 +436,13 @@ fn open_line(
     wanted: &WantedLine<'_>,
     profile: &str,
     own: Option<&UserRow>,
-    verdict: ProfileVerdict,
-    rows: &ServiceRows,
+    verdict: Verdict,
+    index: &LoginIndex<'_>,
 ) -> Option<LineChange> {
     let line = wanted.line;
     let change = |row, kick: Vec<String>, differs, cut| LineChange {
         line: line.line.clone(),
-        service: wanted.service,
+        table: index.menus.table,
         row,
         kick: distinct(kick),
         cut,
@@ -309,20 +451,21 @@ fn open_line(
         revision: wanted.revision,
     };
     let Some(own) = own else {
-        let mut plain = vec![("name", line.username.clone()), ("profile", profile.to_owned())];
-        plain.extend(service_value(wanted.service).map(|value| ("service", value.to_owned())));
-        plain.push(("disabled", "no".into()));
-        plain.push(("comment", mark_of(&line.line)));
-        let password = Some(Secret::new(line.password.clone().into_bytes()));
-        return Some(change(RowChange::Add(Values { plain, password }), vec![], vec!["row"], None));
+        let values = new_row(wanted, profile, index.menus);
+        return Some(change(RowChange::Add(values), vec![], vec!["row"], None));
     };
-    let (values, differs) = differences(wanted, profile, own, rows);
+    let (values, differs) = differences(wanted, profile, own, index);
     let mut kick = wanted.owes_kick.to_vec();
     let was_open = own.is_disabled != Some(true);
-    let is_renamed = differs.contains(&"name");
-    let is_other_speed = differs.contains(&"profile") || verdict == ProfileVerdict::Changing;
-    if was_open && (is_renamed || is_other_speed) {
-        // A running session keeps the rate that it started with: the customer dials again and has the new one.
+    // A running session keeps the rate, the address and the device that it started with: the customer dials again and
+    // has the new ones.
+    // One that took any service before may well run by the right one.
+    let is_other_service =
+        differs.contains(&"service") && own.service.as_deref().is_some_and(|service| service != "any");
+    let is_felt = is_other_service
+        || differs.iter().any(|name| FELT_BY_SESSIONS.contains(name))
+        || verdict == Verdict::Changing;
+    if was_open && is_felt {
         kick.extend(own.name.clone());
     }
     // Whoever is walled in loses what he had, if he had anything.
@@ -335,13 +478,33 @@ fn open_line(
     }
 }
 
+/// Properties of a row that its sessions took over when they began.
+const FELT_BY_SESSIONS: &[&str] =
+    &["name", "profile", "caller-id", "mac-address", "remote-address", "address"];
+
+fn new_row(wanted: &WantedLine<'_>, profile: &str, menus: &Menus) -> Values {
+    let line = wanted.line;
+    let mut plain = vec![("name", line.username.clone()), ("profile", profile.to_owned())];
+    plain.extend(service_value(wanted.service).map(|value| ("service", value.to_owned())));
+    if !line.caller_id.is_empty() {
+        plain.push((menus.caller, line.caller_id.to_ascii_uppercase()));
+    }
+    if !line.address.is_empty() {
+        plain.push((menus.address, line.address.clone()));
+    }
+    plain.push(("disabled", "no".into()));
+    plain.push(("comment", mark_of(&line.line)));
+    let password = Some(Secret::new(line.password.clone().into_bytes()));
+    Values { plain, password, ..Values::default() }
+}
+
 fn differences(
     wanted: &WantedLine<'_>,
     profile: &str,
     own: &UserRow,
-    rows: &ServiceRows,
+    index: &LoginIndex<'_>,
 ) -> (Values, Vec<&'static str>) {
-    let line = wanted.line;
+    let (line, menus) = (wanted.line, index.menus);
     let mut values = Values::default();
     let mut differs = Vec::new();
     let mut compare = |name: &'static str, has: Option<&str>, wants: &str| {
@@ -355,11 +518,27 @@ fn differences(
     if let Some(service) = service_value(wanted.service) {
         compare("service", own.service.as_deref(), service);
     }
+    let caller = own.caller.as_deref().unwrap_or_default();
+    if !caller.eq_ignore_ascii_case(&line.caller_id) {
+        let any = if menus.table == Table::HotspotUsers { ANY_MAC } else { "" };
+        let wants =
+            if line.caller_id.is_empty() { any.to_owned() } else { line.caller_id.to_ascii_uppercase() };
+        values.plain.push((menus.caller, wants));
+        differs.push(menus.caller);
+    }
+    if own.address.as_deref().unwrap_or_default() != line.address {
+        match (line.address.is_empty(), menus.table) {
+            (false, _) => values.plain.push((menus.address, line.address.clone())),
+            (true, Table::HotspotUsers) => values.plain.push((menus.address, ANY_ADDRESS.into())),
+            (true, _) => values.unset.push(menus.address),
+        }
+        differs.push(menus.address);
+    }
     if own.is_disabled != Some(false) {
         values.plain.push(("disabled", "no".into()));
         differs.push("disabled");
     }
-    if is_password_wrong(wanted, own, rows) {
+    if is_password_wrong(wanted, own, index.rows) {
         values.password = Some(Secret::new(line.password.clone().into_bytes()));
         differs.push("password");
     }
@@ -367,95 +546,15 @@ fn differences(
 }
 
 /// Rows that show passwords are believed; for others, what this agent remembers of its own writes decides. So a restart
-/// rewrites nothing, and a password that changed while the agent was away is written once.
-fn is_password_wrong(wanted: &WantedLine<'_>, own: &UserRow, rows: &ServiceRows) -> bool {
+/// rewrites nothing, and a password that changed while the agent was away is written once. One that nobody knows stays.
+fn is_password_wrong(wanted: &WantedLine<'_>, own: &UserRow, rows: &LoginRows) -> bool {
+    if wanted.line.password.is_empty() {
+        return false;
+    }
     match own.password.as_ref().filter(|_| rows.shows_passwords) {
         Some(has) => has.expose() != wanted.line.password.as_bytes(),
         None => wanted.password == PasswordKnowledge::Stale,
     }
-}
-
-fn plan_gone(gone: &GoneLine<'_>, rows: &ServiceRows, changes: &mut Vec<LineChange>) {
-    let own = rows.users.iter().filter(|row| row.mark.as_deref() == Some(gone.line));
-    let before = changes.len();
-    changes.extend(own.map(|row| removal(gone.line, gone.service, row)));
-    let names = vec![gone.username.to_owned()];
-    let is_free = !rows.users.iter().any(|row| row.name.as_deref() == Some(gone.username));
-    if changes.len() == before && is_free && has_sessions(rows, &names) {
-        changes.push(LineChange {
-            line: gone.line.to_owned(),
-            service: gone.service,
-            row: RowChange::Leave,
-            kick: names,
-            cut: None,
-            profile: None,
-            differs: vec![],
-            revision: 0,
-        });
-    }
-}
-
-fn plan_orphans(
-    service: Service,
-    rows: &ServiceRows,
-    all_lines: &BTreeMap<&str, Option<Service>>,
-    changes: &mut Vec<LineChange>,
-) {
-    for row in &rows.users {
-        let Some(mark) = row.mark.as_deref() else { continue };
-        let is_wanted_here = all_lines.get(mark).is_some_and(|wanted| wanted.is_none_or(|of| of == service));
-        let is_planned = changes.iter().any(|change| matches!(&change.row, RowChange::Remove { id, .. } if *id == row.id && change.service == service));
-        if !is_wanted_here && !is_planned {
-            changes.push(removal(mark, service, row));
-        }
-    }
-}
-
-fn plan_unused_profiles(
-    service: Service,
-    rows: &ServiceRows,
-    scope: &Scope<'_>,
-    unused: &mut Vec<UnusedProfile>,
-) {
-    let used: BTreeSet<&str> = rows.users.iter().filter_map(|row| row.profile.as_deref()).collect();
-    for row in rows.profiles.iter().filter(|row| row.is_ours) {
-        let Some(name) = row.name.as_deref() else { continue };
-        let is_known = scope.profiles.contains_key(&(service.code(), name.to_owned()));
-        if !is_known && !used.contains(name) {
-            unused.push(UnusedProfile { service, id: row.id.clone() });
-        }
-    }
-}
-
-fn removal(line: &str, service: Service, row: &UserRow) -> LineChange {
-    let is_enabled = row.is_disabled != Some(true);
-    LineChange {
-        line: line.to_owned(),
-        service,
-        row: RowChange::Remove { id: row.id.clone(), is_enabled },
-        kick: row.name.clone().into_iter().collect(),
-        cut: is_enabled.then_some(CutReason::Removed),
-        profile: None,
-        differs: vec!["row"],
-        revision: 0,
-    }
-}
-
-/// Our row of a line: the one with the right name, or else the first that bears its mark.
-fn own_row<'a>(rows: &'a ServiceRows, line: &str, username: &str) -> Option<&'a UserRow> {
-    let mut own = rows.users.iter().filter(|row| row.mark.as_deref() == Some(line));
-    let named = own.clone().find(|row| row.name.as_deref() == Some(username));
-    named.or_else(|| own.next())
-}
-
-/// Whether a row that is not this line's holds the name.
-fn is_taken(rows: &ServiceRows, line: &str, username: &str) -> bool {
-    rows.users.iter().any(|row| row.name.as_deref() == Some(username) && row.mark.as_deref() != Some(line))
-}
-
-fn has_sessions(rows: &ServiceRows, names: &[String]) -> bool {
-    let belongs = |user: &Option<String>| user.as_ref().is_some_and(|user| names.contains(user));
-    rows.sessions.iter().chain(&rows.cookies).any(|row| belongs(&row.user))
 }
 
 fn distinct(mut names: Vec<String>) -> Vec<String> {
@@ -481,112 +580,6 @@ fn failure(line: &LineV1, kind: FailureKind, detail: String) -> LineFailure {
 
 fn foreign(line: &LineV1, detail: &str) -> LineFailure {
     failure(line, FailureKind::ForeignRow, detail.to_owned())
-}
-
-/// What a line can expect of the profile that it names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ProfileVerdict {
-    /// It stands, or will be added.
-    Stands,
-    /// Its rate limit is about to change, which running sessions would not notice.
-    Changing,
-    /// A foreign row has the name and another rate limit.
-    Foreign,
-    /// The state does not define it.
-    Unknown,
-}
-
-struct ProfileVerdicts<'a>(BTreeMap<(Service, &'a str), ProfileVerdict>);
-
-impl<'a> ProfileVerdicts<'a> {
-    /// Judges the profiles that this pass needs, and adds what must change to `changes`. A full check needs all of the
-    /// state, so that the first customer of a new plan does not wait for its profile.
-    fn of(scope: &Scope<'a>, actual: &Actual, changes: &mut Vec<ProfileChange>) -> Self {
-        let named = scope.wanted.iter().filter_map(|wanted| {
-            Some((wanted.service, profile_for(wanted.service, wanted.state, wanted.line)?))
-        });
-        let all = scope.profiles.keys().filter(|_| scope.all_lines.is_some());
-        let all =
-            all.filter_map(|(code, name)| Service::from_code(*code).map(|service| (service, name.as_str())));
-        let needed: BTreeSet<(Service, &'a str)> = named.chain(all).collect();
-        let mut verdicts = BTreeMap::new();
-        for (service, name) in needed {
-            let wanted = scope.profiles.get(&(service.code(), name.to_owned()));
-            let rows = actual.services.get(&service).filter(|rows| rows.unavailable.is_none());
-            let verdict = match (wanted, rows) {
-                (None, _) => ProfileVerdict::Unknown,
-                (Some(wanted), Some(rows)) if rows.has_profiles => {
-                    judge_profile(service, &wanted.item, rows, changes)
-                }
-                _ => ProfileVerdict::Stands,
-            };
-            verdicts.insert((service, name), verdict);
-        }
-        Self(verdicts)
-    }
-
-    fn verdict(&self, service: Service, name: &str) -> ProfileVerdict {
-        self.0.get(&(service, name)).copied().unwrap_or(ProfileVerdict::Unknown)
-    }
-}
-
-fn judge_profile(
-    service: Service,
-    wanted: &ProfileV1,
-    rows: &ServiceRows,
-    changes: &mut Vec<ProfileChange>,
-) -> ProfileVerdict {
-    let limit = rate_limit_of(wanted);
-    let row = rows.profiles.iter().find(|row| row.name.as_deref() == Some(&wanted.name));
-    let mut change = |id: Option<&ProfileRow>| {
-        changes.push(ProfileChange {
-            service,
-            name: wanted.name.clone(),
-            id: id.map(|row| row.id.clone()),
-            rate_limit: limit.map(|limit| limit.to_string()).unwrap_or_default(),
-        });
-    };
-    match row {
-        None => {
-            change(None);
-            ProfileVerdict::Stands
-        }
-        Some(row) if row.limit == Some(limit) => ProfileVerdict::Stands,
-        Some(row) if row.is_ours => {
-            change(Some(row));
-            ProfileVerdict::Changing
-        }
-        Some(_) => ProfileVerdict::Foreign,
-    }
-}
-
-/// The router's rate limit of a profile, upload first; `None` for no limit at all. A burst that is not above the rate
-/// of its direction is none.
-#[must_use]
-pub fn rate_limit_of(profile: &ProfileV1) -> Option<RateLimit> {
-    let rate = UpDown { upload: profile.upload_bits_per_second, download: profile.download_bits_per_second };
-    if rate == UpDown::both(0) {
-        return None;
-    }
-    let is_burst = |burst: u64, rate: u64| rate > 0 && burst > rate;
-    let upload_bursts = is_burst(profile.upload_burst_bits_per_second, rate.upload);
-    let download_bursts = is_burst(profile.download_burst_bits_per_second, rate.download);
-    let mut limit = RateLimit::plain(rate);
-    if upload_bursts || download_bursts {
-        limit.burst = Some(Burst {
-            bits_per_second: UpDown {
-                upload: if upload_bursts { profile.upload_burst_bits_per_second } else { rate.upload },
-                download: if download_bursts {
-                    profile.download_burst_bits_per_second
-                } else {
-                    rate.download
-                },
-            },
-            threshold_bits_per_second: rate,
-            seconds: UpDown::both(BURST_SECONDS),
-        });
-    }
-    Some(limit)
 }
 
 #[cfg(test)]

@@ -7,10 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::{Client, Command, Error, Query, REPLY_ROWS, Reply, Row, RowStream, TrapKind};
-use tawi_shared::wire::Service;
 
 use crate::reconcile::actual::{
-    Actual, ServiceRows, cookie_row, mark_of, menus, profile_row, session_row, user_row,
+    Actual, Family, LoginRows, Menus, Table, cookie_row, mark_of, profile_row, session_row, user_row,
+};
+use crate::reconcile::fixed::{
+    BINDING_PROPERTIES, ENTRY_PROPERTIES, FixedRows, QUEUE_PROPERTIES, binding_row, entry_row, made_by_hand,
+    our_lists, queue_row,
 };
 
 /// Lines asked for in one print: two conditions each. The router's own limit on words is not documented, so a
@@ -21,7 +24,7 @@ const LINES_PER_PRINT: usize = 32;
 /// another wait to be taken.
 pub(crate) const PIPELINE_DEPTH: usize = 16;
 
-/// Which rows of one service a pass needs.
+/// Which rows of one family a pass needs.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Needed {
     /// Lines by id, with the user name that each should have.
@@ -30,34 +33,48 @@ pub(crate) struct Needed {
     pub(crate) profiles: BTreeSet<String>,
     /// User names whose sessions and cookies matter.
     pub(crate) sessions: BTreeSet<String>,
+    /// Addresses whose entries matter, where nobody logs in.
+    pub(crate) addresses: BTreeSet<String>,
+    /// Devices whose bindings matter, where nobody logs in; empty: none matters.
+    pub(crate) macs: BTreeSet<String>,
 }
 
-/// Reads every row of every service.
+/// Reads every row of every family.
 pub(crate) async fn read_everything(client: &Client) -> Result<Actual, Error> {
-    let (pppoe, hotspot) = tokio::join!(
-        Box::pin(read_service(client, Service::Pppoe)),
-        Box::pin(read_service(client, Service::Hotspot))
+    let logins = |family: Family| async move {
+        match family.logins() {
+            Some(menus) => read_logins(client, menus).await,
+            None => Ok(LoginRows::default()),
+        }
+    };
+    let (ppp, hotspot, fixed) = tokio::join!(
+        Box::pin(logins(Family::Ppp)),
+        Box::pin(logins(Family::Hotspot)),
+        Box::pin(read_fixed(client))
     );
-    Ok(Actual { services: BTreeMap::from([(Service::Pppoe, pppoe?), (Service::Hotspot, hotspot?)]) })
+    let logins = BTreeMap::from([(Family::Ppp, ppp?), (Family::Hotspot, hotspot?)]);
+    Ok(Actual { logins, fixed: Some(fixed?) })
 }
 
-async fn read_service(client: &Client, service: Service) -> Result<ServiceRows, Error> {
-    let menu = menus(service);
-    let print = |path: &str, properties: &[&str]| Command::new(format!("{path}/print")).proplist(properties);
+fn print_of(path: &str, properties: &[&str]) -> Command {
+    Command::new(format!("{path}/print")).proplist(properties)
+}
+
+async fn read_logins(client: &Client, menus: &'static Menus) -> Result<LoginRows, Error> {
     let cookies = async {
-        match menu.cookies {
-            Some(path) => read_rows(client, print(path, COOKIE_PROPERTIES), cookie_row).await,
+        match menus.cookies {
+            Some(path) => read_rows(client, print_of(path, COOKIE_PROPERTIES), cookie_row).await,
             None => Ok(Vec::new()),
         }
     };
     let (users, profiles, sessions, cookies) = tokio::join!(
-        read_rows(client, print(menu.users, menu.user_properties), user_row),
-        read_rows(client, print(menu.profiles, menu.profile_properties), |row| profile_row(service, row)),
-        read_rows(client, print(menu.sessions, menu.session_properties), |row| session_row(service, row)),
+        read_rows(client, print_of(menus.users, menus.user_properties), |row| user_row(menus, row)),
+        read_rows(client, print_of(menus.profiles, menus.profile_properties), |row| profile_row(menus, row)),
+        read_rows(client, print_of(menus.sessions, menus.session_properties), |row| session_row(menus, row)),
         cookies
     );
     let mut unavailable = None;
-    Ok(ServiceRows {
+    Ok(LoginRows {
         users: there(users, &mut unavailable)?,
         profiles: there(profiles, &mut unavailable)?,
         sessions: there(sessions, &mut unavailable)?,
@@ -65,6 +82,30 @@ async fn read_service(client: &Client, service: Service) -> Result<ServiceRows, 
         has_profiles: true,
         shows_passwords: false,
         unavailable,
+    })
+}
+
+async fn read_fixed(client: &Client) -> Result<FixedRows, Error> {
+    let print = |table: Table, properties: &[&str], query: Option<Query>| {
+        let print = print_of(table.path(), properties);
+        match query {
+            Some(query) => print.query(query),
+            None => print,
+        }
+    };
+    let lists = our_lists().map(|lists| lists.and(made_by_hand()));
+    let (queues, entries, bindings) = tokio::join!(
+        read_rows(client, print(Table::Queues, QUEUE_PROPERTIES, Some(made_by_hand())), queue_row),
+        read_rows(client, print(Table::AddressLists, ENTRY_PROPERTIES, lists), entry_row),
+        read_rows(client, print(Table::Bindings, BINDING_PROPERTIES, None), binding_row),
+    );
+    let (mut unavailable, mut no_bindings) = (None, None);
+    Ok(FixedRows {
+        queues: there(queues, &mut unavailable)?,
+        entries: there(entries, &mut unavailable)?,
+        bindings: there(bindings, &mut no_bindings)?,
+        unavailable,
+        no_bindings,
     })
 }
 
@@ -101,8 +142,8 @@ fn there<T>(read: Result<Vec<T>, Error>, reason: &mut Option<String>) -> Result<
     }
 }
 
-/// Reads the rows of some lines. Services that nothing is needed of stay out of the answer.
-pub(crate) async fn read_some(client: &Client, needed: &BTreeMap<Service, Needed>) -> Result<Actual, Error> {
+/// Reads the rows of some lines. Families that nothing is needed of stay out of the answer.
+pub(crate) async fn read_some(client: &Client, needed: &BTreeMap<Family, Needed>) -> Result<Actual, Error> {
     let (asked, commands) = Asked::of(needed);
     asked.answered(pipeline(client, commands).await)
 }
@@ -110,21 +151,29 @@ pub(crate) async fn read_some(client: &Client, needed: &BTreeMap<Service, Needed
 /// The prints of one reading of some lines, and what their answers will mean.
 pub(crate) struct Asked {
     actual: Actual,
-    parts: Vec<(Service, Part)>,
+    parts: Vec<Part>,
 }
 
 impl Asked {
     /// The prints, to be sent in this order.
-    pub(crate) fn of(needed: &BTreeMap<Service, Needed>) -> (Self, Vec<Command>) {
-        let (mut asked, mut commands) = (Self { actual: Actual::default(), parts: Vec::new() }, Vec::new());
-        for (service, needed) in needed {
-            let has_profiles = !needed.profiles.is_empty();
-            asked.actual.services.insert(*service, ServiceRows { has_profiles, ..ServiceRows::default() });
-            for (part, command) in prints(*service, needed) {
-                asked.parts.push((*service, part));
-                commands.push(command);
+    pub(crate) fn of(needed: &BTreeMap<Family, Needed>) -> (Self, Vec<Command>) {
+        let (mut asked, mut prints) = (Self { actual: Actual::default(), parts: Vec::new() }, Vec::new());
+        for (family, needed) in needed {
+            match family.logins() {
+                Some(menus) => {
+                    let has_profiles = !needed.profiles.is_empty();
+                    let rows = LoginRows { has_profiles, ..LoginRows::default() };
+                    asked.actual.logins.insert(*family, rows);
+                    login_prints(*family, menus, needed, &mut prints);
+                }
+                None => {
+                    asked.actual.fixed = Some(FixedRows::default());
+                    fixed_prints(needed, &mut prints);
+                }
             }
         }
+        let (parts, commands) = prints.into_iter().unzip();
+        asked.parts = parts;
         (asked, commands)
     }
 
@@ -136,28 +185,66 @@ impl Asked {
         mut self,
         replies: impl IntoIterator<Item = Result<Reply, Error>>,
     ) -> Result<Actual, Error> {
-        for ((service, part), reply) in self.parts.into_iter().zip(replies) {
-            if let Some(rows) = self.actual.services.get_mut(&service) {
-                take(rows, service, part, reply)?;
-            }
+        for (part, reply) in std::mem::take(&mut self.parts).into_iter().zip(replies) {
+            self.take(part, reply)?;
+        }
+        if let Some(fixed) = &mut self.actual.fixed {
+            fixed.drop_doubles();
         }
         Ok(self.actual)
+    }
+
+    fn take(&mut self, part: Part, reply: Result<Reply, Error>) -> Result<(), Error> {
+        let reply = reply.map(|reply| reply.rows);
+        match part {
+            Part::Logins(family, menus, of) => {
+                let Some(rows) = self.actual.logins.get_mut(&family) else { return Ok(()) };
+                let reply = there(reply, &mut rows.unavailable)?;
+                let each = reply.iter();
+                match of {
+                    Of::Users => rows.users.extend(each.filter_map(|row| user_row(menus, row))),
+                    Of::Profiles => rows.profiles.extend(each.filter_map(|row| profile_row(menus, row))),
+                    Of::Sessions => rows.sessions.extend(each.filter_map(|row| session_row(menus, row))),
+                    Of::Cookies => rows.cookies.extend(each.filter_map(cookie_row)),
+                }
+            }
+            Part::Fixed(table) => {
+                let Some(rows) = &mut self.actual.fixed else { return Ok(()) };
+                let reason = match table {
+                    Table::Bindings => &mut rows.no_bindings,
+                    _ => &mut rows.unavailable,
+                };
+                let reply = there(reply, reason)?;
+                let each = reply.iter();
+                match table {
+                    Table::Queues => rows.queues.extend(each.filter_map(queue_row)),
+                    Table::AddressLists => rows.entries.extend(each.filter_map(entry_row)),
+                    Table::Bindings => rows.bindings.extend(each.filter_map(binding_row)),
+                    Table::Secrets | Table::HotspotUsers => {}
+                }
+            }
+        }
+        Ok(())
     }
 }
 
 const COOKIE_PROPERTIES: &[&str] = &[".id", "user"];
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Part {
+    Logins(Family, &'static Menus, Of),
+    Fixed(Table),
+}
+
+#[derive(Clone, Copy)]
+enum Of {
     Users,
     Profiles,
     Sessions,
     Cookies,
 }
 
-fn prints(service: Service, needed: &Needed) -> Vec<(Part, Command)> {
-    let menu = menus(service);
-    let mut prints = Vec::new();
+fn login_prints(family: Family, menus: &'static Menus, needed: &Needed, prints: &mut Vec<(Part, Command)>) {
     let lines: Vec<_> = needed.lines.iter().collect();
     for chunk in lines.chunks(LINES_PER_PRINT) {
         let names: Vec<&str> = chunk.iter().map(|(_, name)| name.as_str()).collect();
@@ -165,57 +252,77 @@ fn prints(service: Service, needed: &Needed) -> Vec<(Part, Command)> {
         let by_name = Query::any_of("name", &names);
         let by_mark = Query::any_of("comment", &marks);
         if let Some(query) = by_name.zip(by_mark).map(|(name, mark)| name.or(mark)) {
-            let command = Command::new(format!("{}/print", menu.users)).proplist(menu.user_properties);
-            prints.push((Part::Users, command.query(query)));
+            let print = print_of(menus.users, menus.user_properties).query(query);
+            prints.push((Part::Logins(family, menus, Of::Users), print));
         }
     }
     let profiles: Vec<&String> = needed.profiles.iter().collect();
     for chunk in profiles.chunks(LINES_PER_PRINT) {
         if let Some(query) = Query::any_of("name", chunk) {
-            let command = Command::new(format!("{}/print", menu.profiles)).proplist(menu.profile_properties);
-            prints.push((Part::Profiles, command.query(query)));
+            let print = print_of(menus.profiles, menus.profile_properties).query(query);
+            prints.push((Part::Logins(family, menus, Of::Profiles), print));
         }
     }
     let names: Vec<&String> = needed.sessions.iter().collect();
-    for (command, is_cookie) in session_prints(service, &names) {
-        prints.push((if is_cookie { Part::Cookies } else { Part::Sessions }, command));
+    for (command, is_cookie) in session_prints(menus, &names) {
+        let of = if is_cookie { Of::Cookies } else { Of::Sessions };
+        prints.push((Part::Logins(family, menus, of), command));
     }
-    prints
+}
+
+/// Rows by mark, and by what another row must not hold already.
+fn fixed_prints(needed: &Needed, prints: &mut Vec<(Part, Command)>) {
+    let lines: Vec<_> = needed.lines.iter().collect();
+    for chunk in lines.chunks(LINES_PER_PRINT) {
+        let names: Vec<&str> = chunk.iter().map(|(_, name)| name.as_str()).collect();
+        let marks: Vec<String> = chunk.iter().map(|(line, _)| mark_of(line)).collect();
+        let Some(by_mark) = Query::any_of("comment", &marks) else { continue };
+        if let Some(by_name) = Query::any_of("name", &names) {
+            let query = by_name.or(by_mark.clone()).and(made_by_hand());
+            prints.push((
+                Part::Fixed(Table::Queues),
+                print_of(Table::Queues.path(), QUEUE_PROPERTIES).query(query),
+            ));
+        }
+        if let Some(lists) = our_lists() {
+            let query = by_mark.clone().and(lists).and(made_by_hand());
+            let print = print_of(Table::AddressLists.path(), ENTRY_PROPERTIES).query(query);
+            prints.push((Part::Fixed(Table::AddressLists), print));
+        }
+        let print = print_of(Table::Bindings.path(), BINDING_PROPERTIES).query(by_mark);
+        prints.push((Part::Fixed(Table::Bindings), print));
+    }
+    let addresses: Vec<&String> = needed.addresses.iter().collect();
+    for chunk in addresses.chunks(LINES_PER_PRINT) {
+        let others = Query::any_of("address", chunk).zip(our_lists());
+        if let Some(query) = others.map(|(addresses, lists)| addresses.and(lists)) {
+            let print =
+                print_of(Table::AddressLists.path(), ENTRY_PROPERTIES).query(query.and(made_by_hand()));
+            prints.push((Part::Fixed(Table::AddressLists), print));
+        }
+    }
+    let macs: Vec<&String> = needed.macs.iter().collect();
+    for chunk in macs.chunks(LINES_PER_PRINT) {
+        if let Some(query) = Query::any_of("mac-address", chunk) {
+            let print = print_of(Table::Bindings.path(), BINDING_PROPERTIES).query(query);
+            prints.push((Part::Fixed(Table::Bindings), print));
+        }
+    }
 }
 
 /// Prints of the sessions, and of the cookies (`true`), of these users.
-pub(crate) fn session_prints<N: AsRef<str>>(service: Service, names: &[N]) -> Vec<(Command, bool)> {
-    let menu = menus(service);
+pub(crate) fn session_prints<N: AsRef<str>>(menus: &Menus, names: &[N]) -> Vec<(Command, bool)> {
     let mut prints = Vec::new();
     for chunk in names.chunks(LINES_PER_PRINT) {
         let names: Vec<&str> = chunk.iter().map(AsRef::as_ref).collect();
-        if let Some(query) = Query::any_of(menu.session_user, &names) {
-            let command = Command::new(format!("{}/print", menu.sessions)).proplist(menu.session_properties);
-            prints.push((command.query(query), false));
+        if let Some(query) = Query::any_of(menus.session_user, &names) {
+            prints.push((print_of(menus.sessions, menus.session_properties).query(query), false));
         }
-        if let Some((path, query)) = menu.cookies.zip(Query::any_of("user", &names)) {
-            let command = Command::new(format!("{path}/print")).proplist(COOKIE_PROPERTIES);
-            prints.push((command.query(query), true));
+        if let Some((path, query)) = menus.cookies.zip(Query::any_of("user", &names)) {
+            prints.push((print_of(path, COOKIE_PROPERTIES).query(query), true));
         }
     }
     prints
-}
-
-fn take(
-    rows: &mut ServiceRows,
-    service: Service,
-    part: Part,
-    reply: Result<Reply, Error>,
-) -> Result<(), Error> {
-    let reply = there(reply.map(|reply| reply.rows), &mut rows.unavailable)?;
-    let each = reply.iter();
-    match part {
-        Part::Users => rows.users.extend(each.filter_map(user_row)),
-        Part::Profiles => rows.profiles.extend(each.filter_map(|row: &Row| profile_row(service, row))),
-        Part::Sessions => rows.sessions.extend(each.filter_map(|row| session_row(service, row))),
-        Part::Cookies => rows.cookies.extend(each.filter_map(cookie_row)),
-    }
-    Ok(())
 }
 
 /// The router's words, when it has no such menu or does not let us see it. Any other trap says nothing about the rows.

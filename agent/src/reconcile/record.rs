@@ -5,17 +5,18 @@
 
 use std::sync::Arc;
 
+use routeros_api::value::RouterId;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 
-use crate::desired::DesiredState;
+use crate::desired::{DesiredState, ProfileKey};
 use crate::enforce::Reason;
 use crate::flow::LineFailure;
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
-use crate::reconcile::actual::{Actual, ServiceRows};
+use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::ledger::Verified;
 use crate::reconcile::pass::{Basis, Touched};
-use crate::reconcile::plan::{CutReason, Plan, rate_limit_of};
+use crate::reconcile::plan::{CutReason, Plan, stands};
 
 /// Repaired lines of one pass that get an event each. Events are kept on flash until head office has them.
 const DRIFT_TOLD_SINGLY: usize = 10;
@@ -24,7 +25,7 @@ impl Reconciler {
     /// One row that shows the password that we want proves that this router shows passwords, for as long as this
     /// connection lasts.
     pub(super) fn note_password_evidence(&mut self, state: &DesiredState, actual: &mut Actual) {
-        for (service, rows) in &mut actual.services {
+        for (family, rows) in &mut actual.logins {
             let proves = rows.users.iter().any(|row| {
                 let line = row.mark.as_deref().and_then(|mark| state.lines.get(mark));
                 line.zip(row.password.as_ref()).is_some_and(|(line, password)| {
@@ -32,21 +33,38 @@ impl Reconciler {
                 })
             });
             if proves {
-                self.shows_passwords.insert(*service);
+                self.shows_passwords.insert(*family);
             }
-            rows.shows_passwords = self.shows_passwords.contains(service);
+            rows.shows_passwords = self.shows_passwords.contains(family);
         }
+    }
+
+    /// Whose the rows are that were just read.
+    pub(super) fn note_rows(&mut self, actual: &Actual) {
+        let hints = &mut self.ledger.row_hints;
+        let mut note = |table: Table, id: &RouterId, mark: &Option<String>| {
+            if let Some(mark) = mark {
+                hints.insert((table, id.number()), mark.clone());
+            }
+        };
+        for (family, rows) in &actual.logins {
+            let Some(menus) = family.logins() else { continue };
+            rows.users.iter().for_each(|row| note(menus.table, &row.id, &row.mark));
+        }
+        let Some(fixed) = &actual.fixed else { return };
+        fixed.queues.iter().for_each(|row| note(Table::Queues, &row.id, &row.mark));
+        fixed.entries.iter().for_each(|row| note(Table::AddressLists, &row.id, &row.mark));
+        fixed.bindings.iter().for_each(|row| note(Table::Bindings, &row.id, &row.mark));
     }
 
     /// Profiles that stand as the state wants them need no second look on this connection until the state changes
     /// them. One that stood and now differs stays listed until it is written: that is how drift is told apart.
     pub(super) fn note_profiles(&mut self, state: &DesiredState, actual: &Actual) {
         for (key, profile) in &state.profiles {
-            let service = Service::from_code(key.0);
-            let rows = service.and_then(|service| actual.services.get(&service));
-            let row =
-                rows.and_then(|rows| rows.profiles.iter().find(|row| row.name.as_deref() == Some(&key.1)));
-            if row.is_some_and(|row| row.limit == Some(rate_limit_of(&profile.item))) {
+            let Some(family) = Family::of_code(key.0) else { continue };
+            let template = &self.settings.profile_template;
+            let rows = actual.logins.get(&family).filter(|rows| rows.has_profiles);
+            if rows.is_some_and(|rows| stands(family, &profile.item, rows, template)) {
                 self.good_profiles.insert(key.clone(), Arc::clone(profile));
             }
         }
@@ -54,12 +72,17 @@ impl Reconciler {
 
     pub(super) async fn report_profile_drift(&mut self, state: &DesiredState, planned: &Plan) {
         for change in &planned.profiles {
-            let key = (change.service.code(), change.name.clone());
-            let good = self.good_profiles.remove(&key);
-            let is_drift =
-                good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
+            let mut is_drift = false;
+            for key in profile_keys(change.family, &change.name) {
+                let good = self.good_profiles.remove(&key);
+                is_drift |=
+                    good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
+            }
             if is_drift {
-                let detail = format!("profile {} put right on the router: rate limit", change.name);
+                let values = change.values.iter().map(|(name, _)| *name);
+                let differs: Vec<&str> = values.chain(change.unset.iter().copied()).collect();
+                let detail =
+                    format!("profile {} put right on the router: {}", change.name, differs.join(", "));
                 self.event(EventKind::DriftRepaired, None, detail).await;
             }
         }
@@ -95,7 +118,7 @@ impl Reconciler {
     }
 
     /// The rows that were just read are what is wanted.
-    pub(super) fn note_verified(&mut self, basis: Basis<'_>, id: &str, actual: &Actual) {
+    pub(super) fn note_verified(&mut self, basis: Basis<'_>, id: &str) {
         let Some(decision) = self.decision(basis, id) else {
             self.ledger.entries.remove(id);
             return;
@@ -103,15 +126,13 @@ impl Reconciler {
         if decision.state.is_some_and(|state| state.profile(&decision.line.item).is_some()) {
             self.ledger.note_password(&decision.line.item);
         }
-        let service = Service::from_code(decision.line.item.service);
-        let row_hint = service.and_then(|service| own_row(actual.services.get(&service)?, id));
-        let place = service.map(|service| (service, decision.line.item.username.clone()));
+        let family = Family::of_code(decision.line.item.service);
+        let place = family.map(|family| (family, decision.line.item.username.clone()));
         let entry = self.ledger.entry(id);
         let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
         let (at, leaps) =
             since.map_or((basis.mono, basis.reading.leaps), |verified| (verified.at, verified.leaps));
         entry.verified = Some(Verified { decision, at, leaps });
-        entry.row_hint = row_hint;
         entry.place = place;
         entry.failure = None;
         entry.retry = None;
@@ -157,6 +178,8 @@ impl Reconciler {
     }
 }
 
-fn own_row(rows: &ServiceRows, line: &str) -> Option<u64> {
-    rows.users.iter().find(|row| row.mark.as_deref() == Some(line)).map(|row| row.id.number())
+/// The keys under which the state may know a profile of the router.
+pub(super) fn profile_keys(family: Family, name: &str) -> impl Iterator<Item = ProfileKey> {
+    let services = Service::ALL.iter().filter(move |service| Family::of(**service) == family);
+    services.map(move |service| (service.code(), name.to_owned()))
 }

@@ -4,21 +4,26 @@
 //! News are compared with what is wanted before anything is asked of the router, so that the echo of our own writes
 //! costs nothing. A listen that the router does not offer is done without: the full check sees the same, later.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::menu::{Clock, Resource};
-use routeros_api::{Change, Client, Command, Error, Listen};
+use routeros_api::{Change, Client, Command, Error, Listen, Row};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
+use tawi_shared::wire::{EventKind, FailureKind, LineV1};
 use tokio::time::{Instant, sleep_until};
 
 use crate::desired::DesiredState;
 use crate::enforce;
 use crate::flow::{LineFailure, StateReceiver};
-use crate::reconcile::actual::{Actual, ServiceRows, UserRow, menus, user_row};
-use crate::reconcile::pass::{LINES_READ_BY_NAME, Reach};
+use crate::reconcile::actual::{Actual, Family, LoginRows, Table, mark, user_row};
+use crate::reconcile::fixed::{
+    BINDING_PROPERTIES, ENTRY_PROPERTIES, FixedRows, QUEUE_PROPERTIES, binding_row, entry_row, made_by_hand,
+    our_lists, queue_row,
+};
+use crate::reconcile::ledger::PasswordKnowledge;
+use crate::reconcile::pass::{Basis, LINES_READ_BY_NAME, Reach};
 use crate::reconcile::plan::{Scope, WantedLine, plan};
 use crate::reconcile::read::read_everything;
 use crate::reconcile::{End, Reconciler};
@@ -45,7 +50,7 @@ impl Reconciler {
         self.backlog.clear();
         self.has_checked = false;
         self.lacks_policy = false;
-        let mut listens = Listens::start(client, &[Service::Pppoe, Service::Hotspot]).await;
+        let mut listens = Listens::start(client).await;
         if let Err(error) = self.greet(client).await {
             return End::Lost(error);
         }
@@ -74,7 +79,7 @@ impl Reconciler {
             tokio::select! {
                 changed = state.changed() => if changed.is_err() { return End::Stopped },
                 news = listens.next() => match news {
-                    Ok((service, change)) => self.take_news(&current, service, change, &mut next_full_check),
+                    Ok((table, change)) => self.take_news(&current, table, change, &mut next_full_check),
                     Err(error) => return End::Lost(error),
                 },
                 () = sleep_until(wake) => {}
@@ -236,7 +241,7 @@ impl Reconciler {
     fn take_news(
         &mut self,
         state: &DesiredState,
-        service: Service,
+        table: Table,
         change: Change,
         next_full_check: &mut Instant,
     ) {
@@ -246,15 +251,8 @@ impl Reconciler {
                 *next_full_check = Instant::now();
                 None
             }
-            Change::Removed(id) => {
-                let mut entries = self.ledger.entries.iter();
-                let removed = entries.find(|(_, entry)| {
-                    entry.row_hint == Some(id.number())
-                        && entry.place.as_ref().is_some_and(|(place, _)| *place == service)
-                });
-                removed.map(|(line, _)| line.clone())
-            }
-            Change::Row(row) => user_row(&row).and_then(|row| self.line_off_its_row(state, service, row)),
+            Change::Removed(id) => self.ledger.row_hints.remove(&(table, id.number())),
+            Change::Row(row) => self.line_off_its_row(state, table, &row),
         };
         if let Some(entry) = line.and_then(|line| self.ledger.entries.get_mut(&line))
             && entry.verified.is_some()
@@ -266,28 +264,76 @@ impl Reconciler {
 
     /// The line that this row belongs to, by its mark or by the id that it was last read with, if the row is not as
     /// the line wants it.
-    fn line_off_its_row(&self, state: &DesiredState, service: Service, row: UserRow) -> Option<String> {
-        let by_hint = || {
-            let mut entries = self.ledger.entries.iter();
-            let same = entries.find(|(_, entry)| entry.row_hint == Some(row.id.number()));
-            same.filter(|(_, entry)| entry.place.as_ref().is_some_and(|(place, _)| *place == service))
-                .map(|(line, _)| line.clone())
+    fn line_off_its_row(&self, state: &DesiredState, table: Table, row: &Row) -> Option<String> {
+        let marked = mark(row).filter(|mark| self.line(state, mark).is_some());
+        let id = match marked {
+            Some(marked) => marked,
+            // Somebody took the mark away.
+            None => self.ledger.row_hints.get(&(table, row.id()?.number()))?.clone(),
         };
-        let id = row.mark.clone().filter(|mark| self.line(state, mark).is_some()).or_else(by_hint)?;
         let line = self.line(state, &id)?;
-        let (wanted_service, wanted_state) = self.effective(self.basis(state), &line.item).ok()?;
+        let basis = self.basis(state);
+        let (service, wanted_state) = self.effective(basis, &line.item).ok()?;
+        let family = Family::of(service);
+        let mut actual = Actual::default();
+        match family.logins() {
+            Some(menus) if table.family() == family => {
+                let rows =
+                    LoginRows { users: user_row(menus, row).into_iter().collect(), ..LoginRows::default() };
+                actual.logins.insert(family, rows);
+            }
+            // One row of several says little: a look at the others of this line is cheap, and an echo of our own write
+            // is told apart by what was verified.
+            _ => return self.is_news_of_fixed(basis, &id, table, row).then_some(id),
+        }
         let wanted = WantedLine {
             line: &line.item,
-            service: wanted_service,
+            service,
             state: wanted_state,
             password: self.ledger.password_knowledge(line),
             owes_kick: &[],
             revision: line.revision,
         };
-        let scope = Scope { wanted: vec![wanted], gone: vec![], profiles: &state.profiles, all_lines: None };
-        let rows = ServiceRows { users: vec![row], ..ServiceRows::default() };
-        let planned = plan(&scope, &Actual { services: BTreeMap::from([(service, rows)]) });
+        let template = &self.settings.profile_template;
+        let scope = Scope {
+            wanted: vec![wanted],
+            gone: vec![],
+            profiles: &state.profiles,
+            template,
+            all_lines: None,
+        };
+        let planned = plan(&scope, &actual);
         (!planned.lines.is_empty() || !planned.failures.is_empty()).then_some(id)
+    }
+
+    /// Whether a row of a line where nobody logs in, or one in a menu where its line has none, is not as it should be.
+    fn is_news_of_fixed(&self, basis: Basis<'_>, id: &str, table: Table, row: &Row) -> bool {
+        let Some(line) = self.line(basis.state, id) else { return false };
+        let Ok((service, state)) = self.effective(basis, &line.item) else { return false };
+        if Family::of(service) != table.family() {
+            return true;
+        }
+        let wanted = WantedLine {
+            line: &line.item,
+            service,
+            state,
+            password: PasswordKnowledge::Right,
+            owes_kick: &[],
+            revision: line.revision,
+        };
+        let template = &self.settings.profile_template;
+        let profiles = &basis.state.profiles;
+        let scope = Scope { wanted: vec![wanted], gone: vec![], profiles, template, all_lines: None };
+        let mut rows = FixedRows::default();
+        match table {
+            Table::Queues => rows.queues.extend(queue_row(row)),
+            Table::AddressLists => rows.entries.extend(entry_row(row)),
+            Table::Bindings => rows.bindings.extend(binding_row(row)),
+            Table::Secrets | Table::HotspotUsers => {}
+        }
+        let planned = plan(&scope, &Actual { fixed: Some(rows), ..Actual::default() });
+        // The other rows of the line were not given, so that the plan would add them: only this table speaks.
+        planned.lines.iter().any(|change| change.table == table)
     }
 }
 
@@ -300,32 +346,46 @@ fn unless_trapped<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// News of the rows that let users in.
-struct Listens(Vec<(Service, Listen)>);
+/// News of the rows of lines.
+struct Listens(Vec<(Table, Listen)>);
 
 impl Listens {
-    async fn start(client: &Client, services: &[Service]) -> Self {
+    async fn start(client: &Client) -> Self {
         let mut listens = Vec::new();
-        for service in services {
-            let menu = menus(*service);
-            let properties: Vec<&str> =
-                menu.user_properties.iter().copied().filter(|property| *property != "password").collect();
-            let command = Command::new(format!("{}/listen", menu.users)).proplist(&properties);
+        for table in Table::ALL {
+            let command = Command::new(format!("{}/listen", table.path()));
+            let command = match table {
+                Table::Queues => command.proplist(QUEUE_PROPERTIES).query(made_by_hand()),
+                Table::AddressLists => {
+                    let command = command.proplist(ENTRY_PROPERTIES);
+                    match our_lists() {
+                        Some(lists) => command.query(lists.and(made_by_hand())),
+                        None => command,
+                    }
+                }
+                Table::Bindings => command.proplist(BINDING_PROPERTIES),
+                Table::Secrets | Table::HotspotUsers => {
+                    let all = table.family().logins().map_or(&[][..], |menus| menus.user_properties);
+                    let properties: Vec<&str> =
+                        all.iter().copied().filter(|property| *property != "password").collect();
+                    command.proplist(&properties)
+                }
+            };
             if let Ok(listen) = client.listen(command).await {
-                listens.push((*service, listen));
+                listens.push((table, listen));
             }
         }
         Self(listens)
     }
 
     /// The next change of any; waits forever when no listen is left.
-    async fn next(&mut self) -> Result<(Service, Change), Error> {
+    async fn next(&mut self) -> Result<(Table, Change), Error> {
         loop {
             let (index, news) = self.next_of_any().await;
             match news {
                 Some(Ok(change)) => {
-                    let service = self.0.get(index).map_or(Service::Pppoe, |(service, _)| *service);
-                    return Ok((service, change));
+                    let table = self.0.get(index).map_or(Table::Secrets, |(table, _)| *table);
+                    return Ok((table, change));
                 }
                 Some(Err(error)) if error.is_connection_lost() => return Err(error),
                 // The router does not offer it, or ended it: the full check stands in.

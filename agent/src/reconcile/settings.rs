@@ -19,6 +19,9 @@ use crate::reconcile::guard::GuardLimits;
 /// hours, and a firewall between forgets a silent connection after minutes.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// Listens on one connection: one for each menu with rows of lines, and those of usage beside them.
+const LISTENS: usize = 16;
+
 /// One router of the site.
 #[derive(Clone, Debug)]
 pub struct RouterSettings {
@@ -53,6 +56,7 @@ impl RouterSettings {
     #[must_use]
     pub fn new(name: impl Into<String>, mut connect: Options) -> Self {
         connect.keepalive.get_or_insert(KEEPALIVE);
+        connect.listens = connect.listens.max(LISTENS);
         Self {
             name: name.into(),
             connect,

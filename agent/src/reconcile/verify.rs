@@ -63,13 +63,13 @@ pub fn judge(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reconcile::actual::Table;
     use crate::reconcile::plan::Values;
-    use tawi_shared::wire::Service;
 
     fn left(row: RowChange) -> LineChange {
         LineChange {
             line: "a".into(),
-            service: Service::Pppoe,
+            table: Table::Secrets,
             row,
             kick: vec![],
             cut: None,

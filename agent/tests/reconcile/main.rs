@@ -11,6 +11,7 @@
 
 mod chaos;
 mod faults;
+mod fixed;
 mod guard;
 mod hotspot;
 mod latency;

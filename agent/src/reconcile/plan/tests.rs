@@ -1,11 +1,16 @@
 //! Wanted lines against rows, through one `check`.
 
+mod fixed;
+
 use super::*;
+use std::time::Duration;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::Access;
+use tawi_shared::wire::{Access, Restraint, RestraintV1};
 
 use crate::enforce::{Circumstances, effective};
-use crate::reconcile::actual::SessionRow;
+use crate::reconcile::actual::{ProfileRow, SessionRow};
+use crate::reconcile::fixed::FixedRows;
+use routeros_api::value::RateLimit;
 
 const NOW: i64 = 100;
 
@@ -55,6 +60,8 @@ fn row(number: u64, line_id: &str) -> UserRow {
         mark: Some(line_id.into()),
         profile: Some("home".into()),
         service: Some("pppoe".into()),
+        caller: None,
+        address: None,
         is_disabled: Some(false),
         password: None,
     }
@@ -74,16 +81,22 @@ fn profile_row(name: &str, limit: &str, is_ours: bool) -> ProfileRow {
         name: Some(name.into()),
         is_ours,
         limit: Some(RateLimit::parse(limit.as_bytes()).ok()),
+        pool: None,
+        local_address: None,
+        address_list: None,
+        sharing: Some("default".into()),
     }
 }
 
 fn session(number: u64, user: &str) -> SessionRow {
-    SessionRow { id: id(number), user: Some(user.into()) }
+    SessionRow { id: id(number), user: Some(user.into()), uptime: Duration::ZERO }
 }
 
 struct Case {
     lines: Vec<LineV1>,
-    rows: ServiceRows,
+    rows: LoginRows,
+    hotspot: LoginRows,
+    fixed: FixedRows,
     profiles: Vec<ProfileV1>,
     is_whole: bool,
     knowledge: PasswordKnowledge,
@@ -93,15 +106,17 @@ struct Case {
 impl Case {
     /// A router whose profile stands, and these lines and rows.
     fn of(lines: &[LineV1], users: &[UserRow]) -> Self {
-        let rows = ServiceRows {
+        let rows = LoginRows {
             users: users.to_vec(),
             profiles: vec![profile_row("home", "5M/20M", true)],
             has_profiles: true,
-            ..ServiceRows::default()
+            ..LoginRows::default()
         };
         Self {
             lines: lines.to_vec(),
             rows,
+            hotspot: LoginRows { has_profiles: true, ..LoginRows::default() },
+            fixed: FixedRows::default(),
             profiles: vec![profile("home", 20_000_000)],
             is_whole: true,
             knowledge: PasswordKnowledge::Right,
@@ -136,10 +151,18 @@ impl Case {
             }
         });
         let all_lines = self.is_whole.then(|| {
-            self.lines.iter().map(|line| (line.line.as_str(), Service::from_code(line.service))).collect()
+            self.lines.iter().map(|line| (line.line.as_str(), Family::of_code(line.service))).collect()
         });
-        let scope = Scope { wanted: wanted.collect(), gone: vec![], profiles: &profiles, all_lines };
-        plan(&scope, &Actual { services: BTreeMap::from([(Service::Pppoe, self.rows.clone())]) })
+        let scope = Scope {
+            wanted: wanted.collect(),
+            gone: vec![],
+            profiles: &profiles,
+            template: "default",
+            all_lines,
+        };
+        let logins =
+            BTreeMap::from([(Family::Ppp, self.rows.clone()), (Family::Hotspot, self.hotspot.clone())]);
+        plan(&scope, &Actual { logins, fixed: Some(self.fixed.clone()) })
     }
 }
 
@@ -148,13 +171,17 @@ fn words(plan: &Plan) -> Vec<String> {
     let mut words = Vec::new();
     for profile in &plan.profiles {
         let verb = if profile.id.is_some() { "set" } else { "add" };
-        words.push(format!("{verb} profile {} {}", profile.name, profile.rate_limit));
+        let values = profile.values.iter().filter(|(_, value)| !value.ends_with("tawi:profile"));
+        let mut values: Vec<String> = values.map(|(name, value)| format!("{name}={value}")).collect();
+        values.extend(profile.unset.iter().map(|name| format!("{name} unset")));
+        words.push(format!("{verb} profile {} {}", profile.name, values.join(" ")));
     }
     for change in &plan.lines {
         let mut text = match &change.row {
             RowChange::Leave => format!("leave {}", change.line),
             RowChange::Add(values) => format!("add {}: {}", change.line, said(values)),
             RowChange::Set(id, values) => format!("set {} {id}: {}", change.line, said(values)),
+            RowChange::Drop(id) => format!("drop {} {} {id}", change.line, change.table.path()),
             RowChange::Remove { id, is_enabled } => {
                 format!("{} {} {id}", if *is_enabled { "close and remove" } else { "remove" }, change.line)
             }
@@ -176,6 +203,7 @@ fn words(plan: &Plan) -> Vec<String> {
 
 fn said(values: &Values) -> String {
     let mut said: Vec<String> = values.plain.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    said.extend(values.unset.iter().map(|name| format!("{name} unset")));
     said.extend(values.password.iter().map(|_| "password".to_owned()));
     said.join(" ")
 }
@@ -304,16 +332,16 @@ fn a_row_of_ours_without_a_line_goes_after_its_sessions() {
 #[test]
 fn a_gone_line_takes_its_row_and_its_sessions_along() {
     let gone = |users: &[UserRow], sessions: &[SessionRow]| {
-        let rows =
-            ServiceRows { users: users.to_vec(), sessions: sessions.to_vec(), ..ServiceRows::default() };
+        let rows = LoginRows { users: users.to_vec(), sessions: sessions.to_vec(), ..LoginRows::default() };
         let profiles = BTreeMap::new();
         let scope = Scope {
             wanted: vec![],
-            gone: vec![GoneLine { line: "a", service: Service::Pppoe, username: "user-a" }],
+            gone: vec![GoneLine { line: "a", family: Family::Ppp, username: "user-a" }],
             profiles: &profiles,
+            template: "default",
             all_lines: None,
         };
-        words(&plan(&scope, &Actual { services: BTreeMap::from([(Service::Pppoe, rows)]) }))
+        words(&plan(&scope, &Actual { logins: BTreeMap::from([(Family::Ppp, rows)]), fixed: None }))
     };
     assert_eq!(gone(&[row(1, "a")], &[]), ["close and remove a *1 kick user-a cut Removed"]);
     assert_eq!(gone(&[], &[session(9, "user-a")]), ["leave a kick user-a"]);
@@ -324,16 +352,16 @@ fn a_gone_line_takes_its_row_and_its_sessions_along() {
 #[test]
 fn a_profile_stands_before_the_lines_that_use_it() {
     let without = Case::of(&[line("a")], &[row(1, "a")]).with(|case| case.rows.profiles.clear());
-    check(&without, &["add profile home 5M/20M"]);
+    check(&without, &["add profile home rate-limit=5M/20M"]);
     let slower = Case::of(&[line("a"), off("b")], &[row(1, "a"), disabled(row(2, "b"))])
         .with(|case| case.rows.profiles = vec![profile_row("home", "5M/10M", true)]);
-    check(&slower, &["set profile home 5M/20M", "leave a kick user-a"]);
+    check(&slower, &["set profile home rate-limit=5M/20M", "leave a kick user-a"]);
     let same_in_other_words = Case::of(&[line("a")], &[row(1, "a")])
         .with(|case| case.rows.profiles = vec![profile_row("home", "5000k/20000000", false)]);
     check(&same_in_other_words, &[]);
     let unlimited = Case::of(&[line("a")], &[row(1, "a")])
         .with(|case| case.rows.profiles = vec![profile_row("home", "", true)]);
-    check(&unlimited, &["set profile home 5M/20M", "leave a kick user-a"]);
+    check(&unlimited, &["set profile home rate-limit=5M/20M", "leave a kick user-a"]);
 }
 
 #[test]
@@ -420,4 +448,222 @@ fn rates_are_written_upload_first_and_bursts_only_above_the_rate() {
 fn a_plan_does_not_show_passwords() {
     let shown = format!("{:?}", Case::of(&[line("a")], &[]).plan());
     assert!(!shown.contains("password-a"), "{shown}");
+}
+
+fn suspended(id: &str, how: Restraint, profile: &str) -> LineV1 {
+    let suspension = RestraintV1 { how: how.code(), profile: profile.into() };
+    LineV1 { access: Access::Suspended.code(), suspension, ..line(id) }
+}
+
+/// A case with a profile for whoever is suspended, on the router too.
+fn with_slow(lines: &[LineV1], users: &[UserRow]) -> Case {
+    Case::of(lines, users).with(|case| {
+        case.profiles.push(profile("slow", 1_000_000));
+        case.rows.profiles.push(ProfileRow { id: id(0xF1), ..profile_row("slow", "5M/1M", true) });
+    })
+}
+
+#[test]
+fn a_restrained_line_gets_another_profile_and_dials_again() {
+    use Restraint::{Throttled, Walled};
+    let slow = UserRow { profile: Some("slow".into()), ..row(1, "a") };
+    let throttled = [suspended("a", Throttled, "slow")];
+    let walled = [suspended("a", Walled, "slow")];
+    check(&with_slow(&throttled, &[row(1, "a")]), &["set a *1: profile=slow kick user-a"]);
+    check(&with_slow(&throttled, &[slow.clone()]), &[]);
+    check(
+        &with_slow(&walled, &[row(1, "a")]),
+        &["set a *1: profile=slow kick user-a cut Restrained(Suspended)"],
+    );
+    check(&with_slow(&walled, &[slow.clone()]), &[]);
+    check(&with_slow(&walled, &[disabled(row(1, "a"))]), &["set a *1: profile=slow disabled=no"]);
+    check(&with_slow(&[line("a")], &[slow]), &["set a *1: profile=home kick user-a"]);
+    for nowhere in ["", "nowhere"] {
+        let lines = [suspended("a", Walled, nowhere)];
+        check(&with_slow(&lines, &[row(1, "a")]), &["fail a refused by the router"]);
+    }
+}
+
+#[test]
+fn the_services_of_ppp_share_one_menu() {
+    let l2tp = |id: &str| LineV1 { service: Service::L2tp.code(), ..line(id) };
+    let both = |case: Case| {
+        case.with(|case| {
+            let item = ProfileV1 { service: Service::L2tp.code(), ..profile("home", 20_000_000) };
+            case.profiles.push(item);
+        })
+    };
+    check(&both(Case::of(&[l2tp("a")], &[row(1, "a")])), &["set a *1: service=l2tp kick user-a"]);
+    let twin = LineV1 { username: "user-a".into(), ..l2tp("b") };
+    check(&both(Case::of(&[line("a"), twin], &[row(1, "a")])), &["fail b a foreign row has that name"]);
+    check(
+        &both(Case::of(&[l2tp("a")], &[foreign_row(1, "user-a")])),
+        &["fail a a foreign row has that name"],
+    );
+    // The same name with another speed: each service's lines would undo the other's profile.
+    let twofold = Case::of(&[line("a"), l2tp("b"), off("c")], &[row(1, "a"), row(3, "c")]).with(|case| {
+        case.profiles.push(ProfileV1 { service: Service::L2tp.code(), ..profile("home", 40_000_000) });
+    });
+    check(
+        &twofold,
+        &[
+            "set c *3: disabled=yes kick user-c cut Restrained(SwitchedOff)",
+            "fail a refused by the router",
+            "fail b refused by the router",
+        ],
+    );
+}
+
+#[test]
+fn a_device_and_an_address_of_its_own_are_set_and_taken_back() {
+    let bound = |caller: &str, address: &str| LineV1 {
+        caller_id: caller.into(),
+        address: address.into(),
+        ..line("a")
+    };
+    let mac = "02:00:00:00:00:AF";
+    let has = |caller: Option<&str>, address: Option<&str>| UserRow {
+        caller: caller.map(str::to_owned),
+        address: address.map(str::to_owned),
+        ..row(1, "a")
+    };
+    let to = |line: LineV1, row: UserRow, expected: &[&str]| check(&Case::of(&[line], &[row]), expected);
+    to(bound(mac, "10.0.0.7"), has(Some(mac), Some("10.0.0.7")), &[]);
+    to(bound("02:00:00:00:00:af", ""), has(Some(mac), None), &[]);
+    to(
+        bound(mac, "10.0.0.7"),
+        has(None, None),
+        &["set a *1: caller-id=02:00:00:00:00:AF remote-address=10.0.0.7 kick user-a"],
+    );
+    to(
+        bound("", ""),
+        has(Some(mac), Some("10.0.0.7")),
+        &["set a *1: caller-id= remote-address unset kick user-a"],
+    );
+    to(bound("", "10.0.0"), has(None, None), &["fail a refused by the router"]);
+    check(
+        &Case::of(&[bound(mac, "10.0.0.7")], &[]),
+        &[
+            "add a: name=user-a profile=home service=pppoe caller-id=02:00:00:00:00:AF remote-address=10.0.0.7 \
+           disabled=no comment=tawi:a password",
+        ],
+    );
+}
+
+#[test]
+fn a_password_that_nobody_knows_stays_and_makes_no_new_row() {
+    let unknown = LineV1 { password: String::new(), ..line("a") };
+    let shown = UserRow { password: Some(Secret::new("theirs")), ..row(1, "a") };
+    let case = Case::of(&[unknown.clone()], &[shown]).with(|case| {
+        case.rows.shows_passwords = true;
+        case.knowledge = PasswordKnowledge::Stale;
+    });
+    check(&case, &[]);
+    check(&Case::of(&[unknown], &[]), &["fail a refused by the router"]);
+}
+
+#[test]
+fn a_profile_has_what_its_plan_says_and_the_rest_from_the_template() {
+    let template = ProfileRow {
+        id: id(1),
+        pool: Some("pool".into()),
+        local_address: Some("10.0.0.1".into()),
+        ..profile_row("default", "", false)
+    };
+    let to = |wanted: ProfileV1, row: ProfileRow, expected: &[&str]| {
+        let case = Case::of(&[line("a")], &[UserRow { ..row_of_a() }]).with(|case| {
+            case.profiles = vec![wanted];
+            case.rows.profiles = vec![template.clone(), row];
+        });
+        check(&case, expected);
+    };
+    fn row_of_a() -> UserRow {
+        row(1, "a")
+    }
+    let from_template = || ProfileRow {
+        pool: Some("pool".into()),
+        local_address: Some("10.0.0.1".into()),
+        ..profile_row("home", "5M/20M", true)
+    };
+    let wanted = || profile("home", 20_000_000);
+    to(wanted(), from_template(), &[]);
+    to(
+        ProfileV1 { pool: "other".into(), shared_users: 1, ..wanted() },
+        from_template(),
+        &["set profile home remote-address=other only-one=yes"],
+    );
+    to(
+        wanted(),
+        ProfileRow { pool: Some("other".into()), ..from_template() },
+        &["set profile home remote-address=pool"],
+    );
+    to(
+        ProfileV1 { address_list: "gold".into(), ..wanted() },
+        from_template(),
+        &["set profile home address-list=gold", "leave a kick user-a"],
+    );
+    to(
+        wanted(),
+        ProfileRow { address_list: Some("gold".into()), ..from_template() },
+        &["set profile home address-list=", "leave a kick user-a"],
+    );
+    // A foreign one needs no more than what the plan says.
+    to(wanted(), ProfileRow { is_ours: false, pool: Some("theirs".into()), ..from_template() }, &[]);
+    to(
+        ProfileV1 { pool: "other".into(), ..wanted() },
+        ProfileRow { is_ours: false, ..from_template() },
+        &["fail a a foreign row has that name"],
+    );
+}
+
+#[test]
+fn burst_threshold_time_and_priority_are_written_as_the_plan_has_them() {
+    let limit = |change: fn(&mut ProfileV1)| {
+        let mut wanted = profile("home", 20_000_000);
+        change(&mut wanted);
+        rate_limit_of(&wanted).map(|limit| limit.to_string())
+    };
+    let burst = |profile: &mut ProfileV1| {
+        profile.download_burst_bits_per_second = 30_000_000;
+        profile.download_threshold_bits_per_second = 16_000_000;
+        profile.burst_seconds = 8;
+        profile.priority = 3;
+    };
+    assert_eq!(limit(burst).as_deref(), Some("5M/20M 5M/30M 5M/16M 8/8 3"));
+    assert_eq!(limit(|profile| profile.priority = 9).as_deref(), Some("5M/20M"));
+}
+
+fn hotspot(id: &str) -> LineV1 {
+    LineV1 { service: Service::Hotspot.code(), ..line(id) }
+}
+
+#[test]
+fn a_hotspot_line_that_is_walled_in_is_closed_and_a_throttled_one_is_slow() {
+    let with = |line: LineV1| {
+        Case::of(&[line], &[]).with(|case| {
+            for (name, download) in [("home", 20_000_000), ("slow", 1_000_000)] {
+                let item = ProfileV1 { service: Service::Hotspot.code(), ..profile(name, download) };
+                case.profiles.push(item);
+                let limit = if name == "home" { "5M/20M" } else { "5M/1M" };
+                let row = ProfileRow { sharing: Some("1".into()), ..profile_row(name, limit, true) };
+                case.hotspot.profiles.push(row);
+            }
+            case.hotspot.users = vec![UserRow { service: None, ..row(1, "a") }];
+        })
+    };
+    let suspend = |how, profile| LineV1 { service: Service::Hotspot.code(), ..suspended("a", how, profile) };
+    check(&with(hotspot("a")), &[]);
+    check(
+        &with(suspend(Restraint::Walled, "")),
+        &["set a *1: disabled=yes kick user-a cut Restrained(Suspended)"],
+    );
+    check(&with(suspend(Restraint::Throttled, "slow")), &["set a *1: profile=slow kick user-a"]);
+    let bound = LineV1 { caller_id: "02:00:00:00:00:AF".into(), address: "10.5.5.7".into(), ..hotspot("a") };
+    check(&with(bound), &["set a *1: mac-address=02:00:00:00:00:AF address=10.5.5.7 kick user-a"]);
+    let freed = with(hotspot("a")).with(|case| {
+        case.hotspot.users[0].caller = Some("02:00:00:00:00:AF".into());
+        case.hotspot.users[0].address = Some("10.5.5.7".into());
+    });
+    check(&freed, &["set a *1: mac-address=00:00:00:00:00:00 address=0.0.0.0 kick user-a"]);
+    check(&with(LineV1 { caller_id: "phone".into(), ..hotspot("a") }), &["fail a refused by the router"]);
 }

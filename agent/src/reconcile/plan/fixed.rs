@@ -1,0 +1,412 @@
+//! What must change for lines where nobody logs in: their queues, entries of the two lists and hotspot bindings.
+//!
+//! Pure. Such a line is held back by its queue, and kept from the network by an entry in a list that the router's
+//! firewall heeds: without those rules (`tawi-agent router-script` prints them) an entry does nothing. A line that is no
+//! more leaves neither queue nor entry behind, and what its address may do then is the firewall's business. The queue of
+//! a line that is off stays as it is. A new speed reaches whoever uses it at once, so that nobody is thrown out.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use routeros_api::value::{RateLimit, UpDown};
+use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
+
+use super::profiles::rate_limit_of;
+use super::{CutReason, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure, foreign};
+use crate::enforce::Effective;
+use crate::reconcile::actual::{Family, Table, mark_of};
+use crate::reconcile::fixed::{BindingRow, EntryRow, FixedRows, OFF_LIST, QueueRow, Shape, WALLED_LIST};
+
+/// The rows by what they are looked up by.
+pub(super) struct FixedIndex<'a> {
+    rows: &'a FixedRows,
+    queues_by_mark: Lookup<'a, QueueRow>,
+    queues_by_name: Lookup<'a, QueueRow>,
+    entries_by_mark: Lookup<'a, EntryRow>,
+    entries_by_address: Lookup<'a, EntryRow>,
+    bindings_by_mark: Lookup<'a, BindingRow>,
+    bindings_by_mac: Lookup<'a, BindingRow>,
+}
+
+impl<'a> FixedIndex<'a> {
+    pub(super) fn of(rows: &'a FixedRows) -> Self {
+        Self {
+            rows,
+            queues_by_mark: Lookup::of(&rows.queues, |row| row.mark.as_deref()),
+            queues_by_name: Lookup::of(&rows.queues, |row| row.name.as_deref()),
+            entries_by_mark: Lookup::of(&rows.entries, |row| row.mark.as_deref()),
+            entries_by_address: Lookup::of(&rows.entries, |row| row.address.as_deref()),
+            bindings_by_mark: Lookup::of(&rows.bindings, |row| row.mark.as_deref()),
+            bindings_by_mac: Lookup::of(&rows.bindings, |row| row.mac.as_deref()),
+        }
+    }
+
+    /// Everything of this line's that is there.
+    fn removals(&self, line: &str, changes: &mut Vec<LineChange>) {
+        let removal = |table, id: &routeros_api::value::RouterId, loses: bool| {
+            let cut = loses.then_some(CutReason::Removed);
+            change(line, 0, table, RowChange::Drop(id.clone()), cut, vec!["row"])
+        };
+        let queues = self.queues_by_mark.get(line);
+        changes.extend(queues.map(|row| removal(Table::Queues, &row.id, true)));
+        let bindings = self.bindings_by_mark.get(line);
+        changes.extend(
+            bindings.map(|row| removal(Table::Bindings, &row.id, row.kind.as_deref() == Some("bypassed"))),
+        );
+        let entries = self.entries_by_mark.get(line);
+        changes.extend(entries.map(|row| removal(Table::AddressLists, &row.id, false)));
+    }
+
+    /// Rows of a line that is no more.
+    pub(super) fn plan_gone(&self, line: &str, changes: &mut Vec<LineChange>) {
+        self.removals(line, changes);
+    }
+
+    /// Rows of lines that should have none here.
+    pub(super) fn plan_orphans(&self, scope: &Scope<'_>, changes: &mut Vec<LineChange>) {
+        let Some(all_lines) = &scope.all_lines else { return };
+        let rows = self.rows;
+        let marks = rows.queues.iter().map(|row| &row.mark);
+        let marks = marks.chain(rows.entries.iter().map(|row| &row.mark));
+        let marks: BTreeSet<&str> =
+            marks.chain(rows.bindings.iter().map(|row| &row.mark)).filter_map(Option::as_deref).collect();
+        for mark in marks {
+            let is_wanted_here =
+                all_lines.get(mark).is_some_and(|wanted| wanted.is_none_or(|of| of == Family::Fixed));
+            if !is_wanted_here
+                && !scope.gone.iter().any(|gone| gone.family == Family::Fixed && gone.line == mark)
+            {
+                self.removals(mark, changes);
+            }
+        }
+    }
+}
+
+/// What a valid line of these says, once it is understood.
+struct Place<'a> {
+    address: String,
+    /// The device behind a hotspot.
+    mac: Option<String>,
+    /// The list that the address must be in.
+    list: Option<&'static str>,
+    /// How the queue must be; `None` where it is left alone.
+    shape: Option<Shape>,
+    wanted: &'a WantedLine<'a>,
+}
+
+/// Plans one line.
+pub(super) fn plan_line<'a>(
+    wanted: &'a WantedLine<'a>,
+    index: &FixedIndex<'_>,
+    addresses: &mut BTreeSet<String>,
+    scope: &Scope<'_>,
+    plan: &mut Plan,
+) {
+    let place = match understand(wanted, scope) {
+        Ok(place) => place,
+        Err(detail) => return plan.failures.push(failure(wanted.line, FailureKind::Refused, detail)),
+    };
+    if !addresses.insert(place.address.clone()) {
+        let detail = format!("another line of the state has the address {}", place.address);
+        return plan.failures.push(foreign(wanted.line, &detail));
+    }
+    if let Some(reason) =
+        index.rows.unavailable.as_ref().or_else(|| place.mac.as_ref().and(index.rows.no_bindings.as_ref()))
+    {
+        let detail = format!("the router does not show what this line needs: {reason}");
+        return plan.failures.push(failure(wanted.line, FailureKind::Refused, detail));
+    }
+    if let Some(detail) = place.taken(index) {
+        return plan.failures.push(foreign(wanted.line, detail));
+    }
+    let mut changes = Vec::new();
+    place.plan_queue(index, &mut changes);
+    place.plan_binding(index, &mut changes);
+    place.plan_entries(index, &mut changes);
+    plan.lines.append(&mut changes);
+}
+
+fn understand<'a>(wanted: &'a WantedLine<'a>, scope: &Scope<'_>) -> Result<Place<'a>, String> {
+    let line = wanted.line;
+    let address = usable_address(&line.address).ok_or_else(|| {
+        // RouterOS takes any other text for a name, and the row would match nobody.
+        format!("{:?} is no IPv4 address that a customer can have", line.address)
+    })?;
+    let mac = match wanted.service {
+        Service::HotspotDevice => {
+            let mac = line.caller_id.to_ascii_uppercase();
+            Some(mac)
+                .filter(|mac| is_mac(mac))
+                .map(Some)
+                .ok_or_else(|| format!("{:?} is no MAC address of a device", line.caller_id))?
+        }
+        _ => None,
+    };
+    let shape = match wanted.state.profile(line) {
+        None => None,
+        Some(name) => {
+            let profile = scope.profiles.get(&(line.service, name.to_owned()));
+            let profile =
+                profile.ok_or_else(|| format!("the state has no profile {name:?} for this service"))?;
+            Some(shape_of(&profile.item))
+        }
+    };
+    let list = match wanted.state {
+        Effective::Open | Effective::Throttled(_) => None,
+        Effective::Walled(_) => Some(WALLED_LIST),
+        Effective::Off(_) => Some(OFF_LIST),
+    };
+    Ok(Place { address: address.to_string(), mac, list, shape, wanted })
+}
+
+/// An address that one customer can have.
+#[must_use]
+pub fn usable_address(text: &str) -> Option<Ipv4Addr> {
+    let address: Ipv4Addr = text.parse().ok()?;
+    let is_special =
+        address.is_unspecified() || address.is_broadcast() || address.is_multicast() || address.is_loopback();
+    (!is_special).then_some(address)
+}
+
+/// Six bytes in capitals with colons between.
+#[must_use]
+pub fn is_mac(text: &str) -> bool {
+    let is_byte = |part: &str| {
+        part.len() == 2 && part.bytes().all(|digit| digit.is_ascii_digit() || (b'A'..=b'F').contains(&digit))
+    };
+    text.split(':').count() == 6 && text.split(':').all(is_byte)
+}
+
+fn shape_of(profile: &ProfileV1) -> Shape {
+    let none = UpDown::both(0);
+    let limit = rate_limit_of(profile).unwrap_or(RateLimit::plain(none));
+    let (burst, threshold, seconds) = limit.burst.map_or((none, none, none), |burst| {
+        (burst.bits_per_second, burst.threshold_bits_per_second, burst.seconds)
+    });
+    let time = UpDown {
+        upload: Duration::from_secs(seconds.upload),
+        download: Duration::from_secs(seconds.download),
+    };
+    let priority = UpDown::both(u64::from(limit.priority));
+    Shape { limit: limit.bits_per_second, burst, threshold, time, priority }
+}
+
+/// What differs between two shapes, or all of one.
+fn shape_values(wants: &Shape, has: Option<&Shape>) -> Vec<(&'static str, String)> {
+    let time = |time: UpDown<Duration>| format!("{}s/{}s", time.upload.as_secs(), time.download.as_secs());
+    let mut values = Vec::new();
+    let mut compare = |name, is_same: bool, value: String| {
+        if !is_same {
+            values.push((name, value));
+        }
+    };
+    let same = |of: fn(&Shape, &Shape) -> bool| has.is_some_and(|has| of(wants, has));
+    compare("max-limit", same(|a, b| a.limit == b.limit), wants.limit.to_string());
+    compare("burst-limit", same(|a, b| a.burst == b.burst), wants.burst.to_string());
+    compare("burst-threshold", same(|a, b| a.threshold == b.threshold), wants.threshold.to_string());
+    compare("burst-time", same(|a, b| a.time == b.time), time(wants.time));
+    compare("priority", same(|a, b| a.priority == b.priority), wants.priority.to_string());
+    values
+}
+
+impl Place<'_> {
+    fn line(&self) -> &LineV1 {
+        self.wanted.line
+    }
+
+    /// What of somebody else's stands in the way.
+    fn taken(&self, index: &FixedIndex<'_>) -> Option<&'static str> {
+        let line = self.line();
+        let is_other = |mark: &Option<String>| mark.as_deref() != Some(&line.line);
+        let mut same_name = index.queues_by_name.get(&line.username);
+        if self.shape.is_some() && same_name.any(|row| is_other(&row.mark)) {
+            return Some("a queue that is not ours has this name");
+        }
+        if index.entries_by_address.get(&self.address).any(|row| is_other(&row.mark)) {
+            return Some("an entry that is not ours has this address in a list of ours");
+        }
+        let mac = self.mac.as_deref()?;
+        let mut same_mac = index.bindings_by_mac.get(mac);
+        same_mac.any(|row| is_other(&row.mark)).then_some("a binding that is not ours has this MAC address")
+    }
+
+    fn plan_queue(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
+        let line = self.line();
+        let rows = || index.queues_by_mark.get(&line.line);
+        let own = rows().find(|row| row.name.as_deref() == Some(&line.username)).or_else(|| rows().next());
+        let extra = rows().filter(|row| own.is_some_and(|own| own.id != row.id));
+        changes.extend(
+            extra.map(|row| self.change(Table::Queues, RowChange::Drop(row.id.clone()), None, vec!["row"])),
+        );
+        let Some(shape) = &self.shape else { return };
+        let target = format!("{}/32", self.address);
+        let Some(own) = own else {
+            let mut plain = vec![("name", line.username.clone()), ("target", target)];
+            plain.extend(shape_values(shape, None));
+            plain.push(("comment", mark_of(&line.line)));
+            return changes.push(self.add(Table::Queues, plain, None));
+        };
+        let mut plain = Vec::new();
+        if own.name.as_deref() != Some(&line.username) {
+            plain.push(("name", line.username.clone()));
+        }
+        if own.target.as_deref() != Some(&self.address) {
+            plain.push(("target", target));
+        }
+        plain.extend(shape_values(shape, own.shape.as_ref()));
+        if own.is_disabled != Some(false) {
+            plain.push(("disabled", "no".into()));
+        }
+        changes.extend(self.set(Table::Queues, &own.id, plain, None));
+    }
+
+    /// The hotspot lets the device by, or blocks it. Walled in is the firewall's business, as for everybody else here.
+    fn plan_binding(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
+        let line = self.line();
+        let mut rows = index.bindings_by_mark.get(&line.line);
+        let own = self.mac.as_ref().and_then(|mac| {
+            let mut same = index.bindings_by_mark.get(&line.line).filter(|row| row.mac.as_ref() == Some(mac));
+            same.next().or_else(|| rows.next())
+        });
+        let extra =
+            index.bindings_by_mark.get(&line.line).filter(|row| own.is_none_or(|own| own.id != row.id));
+        changes.extend(
+            extra.map(|row| self.change(Table::Bindings, RowChange::Drop(row.id.clone()), None, vec!["row"])),
+        );
+        let Some(mac) = &self.mac else { return };
+        let kind = if matches!(self.wanted.state, Effective::Off(_)) { "blocked" } else { "bypassed" };
+        let wants = [("mac-address", mac.as_str()), ("address", &self.address), ("type", kind)];
+        let Some(own) = own else {
+            let mut plain: Vec<_> = wants.map(|(name, value)| (name, value.to_owned())).to_vec();
+            plain.push(("comment", mark_of(&line.line)));
+            return changes.push(self.add(Table::Bindings, plain, None));
+        };
+        let has = [own.mac.as_deref(), own.address.as_deref(), own.kind.as_deref()];
+        let differs = wants.into_iter().zip(has).filter(|((_, wants), has)| *has != Some(*wants));
+        let mut plain: Vec<_> = differs.map(|((name, value), _)| (name, value.to_owned())).collect();
+        if own.is_disabled != Some(false) {
+            plain.push(("disabled", "no".into()));
+        }
+        let was_let_by = own.kind.as_deref() == Some("bypassed") && own.is_disabled != Some(true);
+        let cut = self.cut().filter(|_| was_let_by && kind == "blocked");
+        changes.extend(self.set(Table::Bindings, &own.id, plain, cut));
+    }
+
+    fn plan_entries(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
+        let line = self.line();
+        let rows = || index.entries_by_mark.get(&line.line);
+        let is_right = |row: &&EntryRow| {
+            row.address.as_deref() == Some(&self.address) && row.list.as_deref() == self.list
+        };
+        let own = self.list.and_then(|_| rows().find(is_right));
+        let was_held = rows().any(|row| row.is_disabled != Some(true));
+        let cut = self.cut().filter(|_| !was_held);
+        let other = rows().filter(|row| own.is_none_or(|own| own.id != row.id));
+        let other: Vec<_> = other
+            .map(|row| self.change(Table::AddressLists, RowChange::Drop(row.id.clone()), None, vec!["list"]))
+            .collect();
+        match (self.list, own) {
+            (None, _) => {}
+            (Some(_), Some(own)) => {
+                let enable = (own.is_disabled != Some(false)).then(|| ("disabled", "no".to_owned()));
+                changes.extend(self.set(Table::AddressLists, &own.id, enable.into_iter().collect(), cut));
+            }
+            (Some(list), None) => {
+                let plain = vec![
+                    ("list", list.to_owned()),
+                    ("address", self.address.clone()),
+                    ("comment", mark_of(&line.line)),
+                ];
+                changes.push(self.add(Table::AddressLists, plain, cut));
+            }
+        }
+        changes.extend(other);
+    }
+
+    /// Somebody loses access by what follows, if he had any.
+    fn cut(&self) -> Option<CutReason> {
+        let reason = self.wanted.state.reason().filter(|_| !self.wanted.state.is_online());
+        reason.map(CutReason::Restrained)
+    }
+
+    fn add(&self, table: Table, plain: Vec<(&'static str, String)>, cut: Option<CutReason>) -> LineChange {
+        let values = Values { plain, ..Values::default() };
+        self.change(table, RowChange::Add(values), cut, vec!["row"])
+    }
+
+    fn set(
+        &self,
+        table: Table,
+        id: &routeros_api::value::RouterId,
+        plain: Vec<(&'static str, String)>,
+        cut: Option<CutReason>,
+    ) -> Option<LineChange> {
+        let differs: Vec<&'static str> = plain.iter().map(|(name, _)| *name).collect();
+        let values = Values { plain, ..Values::default() };
+        let row = RowChange::Set(id.clone(), values);
+        (!differs.is_empty()).then(|| self.change(table, row, cut, differs))
+    }
+
+    fn change(
+        &self,
+        table: Table,
+        row: RowChange,
+        cut: Option<CutReason>,
+        differs: Vec<&'static str>,
+    ) -> LineChange {
+        change(&self.line().line, self.wanted.revision, table, row, cut, differs)
+    }
+}
+
+fn change(
+    line: &str,
+    revision: u64,
+    table: Table,
+    row: RowChange,
+    cut: Option<CutReason>,
+    differs: Vec<&'static str>,
+) -> LineChange {
+    LineChange { line: line.to_owned(), table, row, kick: vec![], cut, profile: None, differs, revision }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_that_a_customer_can_have() {
+        for good in ["10.0.0.7", "196.201.214.9"] {
+            assert!(usable_address(good).is_some(), "{good}");
+        }
+        for bad in [
+            "",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "127.0.0.1",
+            "10.0.0.7/32",
+            "203.0.113.1-254",
+            "10.0.0",
+            "plot1",
+            "::1",
+        ] {
+            assert!(usable_address(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mac_address_is_six_bytes_in_capitals() {
+        assert!(is_mac("02:00:00:00:00:AF"));
+        for bad in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:af",
+            "02-00-00-00-00-AF",
+            "02:00:00:00:00:0G",
+            "02:00:00:00:00:AF:01",
+        ] {
+            assert!(!is_mac(bad), "{bad}");
+        }
+    }
+}

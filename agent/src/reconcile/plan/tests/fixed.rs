@@ -1,0 +1,187 @@
+//! Lines where nobody logs in, through the same `check`.
+
+use std::time::Duration;
+
+use routeros_api::value::UpDown;
+use tawi_shared::wire::{Access, LineV1, ProfileV1, Restraint, RestraintV1, Service};
+
+use super::{Case, check, id, line, profile};
+use crate::reconcile::fixed::{BindingRow, EntryRow, FixedRows, QueueRow, Shape};
+
+fn addressed(id: &str, service: Service) -> LineV1 {
+    LineV1 {
+        service: service.code(),
+        address: "10.0.0.7".into(),
+        caller_id: "02:00:00:00:00:AF".into(),
+        ..line(id)
+    }
+}
+
+fn queue(number: u64, line_id: &str) -> QueueRow {
+    let shape = Shape {
+        limit: UpDown { upload: 5_000_000, download: 20_000_000 },
+        burst: UpDown::both(0),
+        threshold: UpDown::both(0),
+        time: UpDown::both(Duration::ZERO),
+        priority: UpDown::both(8),
+    };
+    QueueRow {
+        id: id(number),
+        name: Some(format!("user-{line_id}")),
+        mark: Some(line_id.into()),
+        target: Some("10.0.0.7".into()),
+        is_disabled: Some(false),
+        shape: Some(shape),
+    }
+}
+
+fn entry(number: u64, list: &str, mark: Option<&str>) -> EntryRow {
+    EntryRow {
+        id: id(number),
+        list: Some(list.into()),
+        address: Some("10.0.0.7".into()),
+        mark: mark.map(str::to_owned),
+        is_disabled: Some(false),
+    }
+}
+
+fn binding(number: u64, kind: &str, mark: Option<&str>) -> BindingRow {
+    BindingRow {
+        id: id(number),
+        mac: Some("02:00:00:00:00:AF".into()),
+        address: Some("10.0.0.7".into()),
+        kind: Some(kind.into()),
+        mark: mark.map(str::to_owned),
+        is_disabled: Some(false),
+    }
+}
+
+fn check_fixed(line: LineV1, fixed: FixedRows, expected: &[&str]) {
+    let case = Case::of(&[line], &[]).with(|case| {
+        for service in [Service::Static, Service::HotspotDevice] {
+            for (name, download) in [("home", 20_000_000), ("slow", 1_000_000)] {
+                case.profiles.push(ProfileV1 { service: service.code(), ..profile(name, download) });
+            }
+        }
+        case.fixed = fixed;
+    });
+    check(&case, expected);
+}
+
+#[test]
+fn a_line_with_an_address_has_its_queue_and_in_restraint_an_entry_in_a_list() {
+    let open = || addressed("a", Service::Static);
+    let suspend = |how, profile: &str| {
+        let suspension = RestraintV1 { how: Restraint::code(how), profile: profile.into() };
+        LineV1 { access: Access::Suspended.code(), suspension, ..open() }
+    };
+    let rows = |queues: &[QueueRow], entries: &[EntryRow]| FixedRows {
+        queues: queues.to_vec(),
+        entries: entries.to_vec(),
+        ..FixedRows::default()
+    };
+    let walled = || entry(2, "tawi-walled", Some("a"));
+    check_fixed(open(), rows(&[queue(1, "a")], &[]), &[]);
+    check_fixed(
+        open(),
+        rows(&[], &[]),
+        &[
+            "add a: name=user-a target=10.0.0.7/32 max-limit=5000000/20000000 burst-limit=0/0 burst-threshold=0/0 \
+           burst-time=0s/0s priority=8/8 comment=tawi:a",
+        ],
+    );
+    check_fixed(
+        suspend(Restraint::Throttled, "slow"),
+        rows(&[queue(1, "a")], &[]),
+        &["set a *1: max-limit=5000000/1000000"],
+    );
+    check_fixed(
+        suspend(Restraint::Walled, "slow"),
+        rows(&[queue(1, "a")], &[]),
+        &[
+            "set a *1: max-limit=5000000/1000000",
+            "add a: list=tawi-walled address=10.0.0.7 comment=tawi:a cut Restrained(Suspended)",
+        ],
+    );
+    check_fixed(
+        suspend(Restraint::Off, ""),
+        rows(&[queue(1, "a")], &[walled()]),
+        &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a", "drop a /ip/firewall/address-list *2"],
+    );
+    check_fixed(suspend(Restraint::Off, ""), rows(&[], &[entry(2, "tawi-off", Some("a"))]), &[]);
+    check_fixed(open(), rows(&[queue(1, "a")], &[walled()]), &["drop a /ip/firewall/address-list *2"]);
+    let moved = QueueRow { target: Some("10.0.0.8".into()), is_disabled: Some(true), ..queue(1, "a") };
+    check_fixed(open(), rows(&[moved], &[]), &["set a *1: target=10.0.0.7/32 disabled=no"]);
+    check_fixed(open(), rows(&[queue(1, "a"), queue(9, "a")], &[]), &["drop a /queue/simple *9"]);
+}
+
+#[test]
+fn a_device_behind_a_hotspot_is_let_by_or_blocked() {
+    let open = || addressed("a", Service::HotspotDevice);
+    let rows = |bindings: &[BindingRow]| FixedRows {
+        queues: vec![queue(1, "a")],
+        bindings: bindings.to_vec(),
+        ..FixedRows::default()
+    };
+    check_fixed(open(), rows(&[binding(3, "bypassed", Some("a"))]), &[]);
+    check_fixed(
+        open(),
+        rows(&[]),
+        &["add a: mac-address=02:00:00:00:00:AF address=10.0.0.7 type=bypassed comment=tawi:a"],
+    );
+    check_fixed(open(), rows(&[binding(3, "blocked", Some("a"))]), &["set a *3: type=bypassed"]);
+    check_fixed(
+        LineV1 { access: Access::Off.code(), ..open() },
+        rows(&[binding(3, "bypassed", Some("a"))]),
+        &[
+            "set a *3: type=blocked cut Restrained(SwitchedOff)",
+            "add a: list=tawi-off address=10.0.0.7 comment=tawi:a cut Restrained(SwitchedOff)",
+        ],
+    );
+    check_fixed(
+        addressed("a", Service::Static),
+        rows(&[binding(3, "bypassed", Some("a"))]),
+        &["drop a /ip/hotspot/ip-binding *3"],
+    );
+}
+
+#[test]
+fn somebody_elses_queue_entry_or_binding_is_a_failure_and_never_a_change() {
+    let fail = &["fail a a foreign row has that name"];
+    let device = || addressed("a", Service::HotspotDevice);
+    let foreign_queue = QueueRow { mark: None, ..queue(1, "a") };
+    check_fixed(device(), FixedRows { queues: vec![foreign_queue], ..FixedRows::default() }, fail);
+    let entries = vec![entry(2, "tawi-off", None)];
+    check_fixed(device(), FixedRows { entries, ..FixedRows::default() }, fail);
+    let bindings = vec![binding(3, "bypassed", None)];
+    check_fixed(device(), FixedRows { bindings, ..FixedRows::default() }, fail);
+}
+
+#[test]
+fn an_address_that_no_customer_can_have_is_refused_before_the_router_takes_it_for_a_name() {
+    for bad in ["", "203.0.113.1-254", "10.0.0.7/24", "plot1"] {
+        let line = LineV1 { address: bad.into(), ..addressed("a", Service::Static) };
+        check_fixed(line, FixedRows::default(), &["fail a refused by the router"]);
+    }
+    let line = LineV1 { caller_id: "phone".into(), ..addressed("a", Service::HotspotDevice) };
+    check_fixed(line, FixedRows::default(), &["fail a refused by the router"]);
+}
+
+#[test]
+fn queues_entries_and_bindings_of_lines_that_are_no_more_go() {
+    let fixed = FixedRows {
+        queues: vec![queue(1, "gone"), QueueRow { mark: None, ..queue(5, "x") }],
+        entries: vec![entry(2, "tawi-off", Some("gone")), entry(6, "tawi-off", None)],
+        bindings: vec![binding(3, "bypassed", Some("gone")), binding(7, "bypassed", None)],
+        ..FixedRows::default()
+    };
+    let case = Case::of(&[], &[]).with(|case| case.fixed = fixed);
+    check(
+        &case,
+        &[
+            "drop gone /ip/firewall/address-list *2",
+            "drop gone /queue/simple *1 cut Removed",
+            "drop gone /ip/hotspot/ip-binding *3 cut Removed",
+        ],
+    );
+}

@@ -1,0 +1,108 @@
+//! Lines where nobody logs in: queues, address lists, bindings.
+
+use crate::site::{ROUTER, Site, Wants};
+use tawi_agent::flow::LineFailure;
+use tawi_shared::wire::{Access, EventKind, LineV1, Restraint, RestraintV1, Service};
+
+const MAC: &str = "02:00:00:00:00:AF";
+
+fn addressed(wants: &mut Wants<'_>, id: &str, service: Service, address: &str) {
+    wants.profile("home", service, 20);
+    wants.profile("slow", service, 1);
+    let suspension = RestraintV1 { how: Restraint::Walled.code(), profile: "slow".into() };
+    let line = LineV1 {
+        address: address.into(),
+        caller_id: if service == Service::HotspotDevice { MAC.into() } else { String::new() },
+        suspension,
+        password: String::new(),
+        router: ROUTER.into(),
+        ..wants.line_of(id, service).clone()
+    };
+    wants.lines.insert(id.to_owned(), line);
+}
+
+/// The entries of our lists as `list address comment`.
+fn entries(site: &Site) -> Vec<String> {
+    let rows = site.rows("ip/firewall/address-list");
+    rows.iter().map(|row| format!("{} {} {}", row["list"], row["address"], row["comment"])).collect()
+}
+
+async fn access(site: &mut Site, id: &str, access: Access) -> Vec<LineFailure> {
+    site.settle(|wants| {
+        if let Some(line) = wants.lines.get_mut(id) {
+            line.access = access.code();
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_address_is_held_back_by_its_queue_and_kept_out_by_an_entry() {
+    let mut site = Site::start().await;
+    let failures = site.settle(|wants| addressed(wants, "plot1", Service::Static, "10.20.0.7")).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    let queue = site.row("queue/simple", "plot1@isp").unwrap();
+    assert_eq!(
+        (queue["target"].as_str(), queue["max-limit"].as_str(), queue["comment"].as_str()),
+        ("10.20.0.7/32", "5000000/20000000", "tawi:plot1")
+    );
+    assert!(entries(&site).is_empty());
+
+    assert!(access(&mut site, "plot1", Access::Suspended).await.is_empty());
+    assert_eq!(entries(&site), ["tawi-walled 10.20.0.7 tawi:plot1"]);
+    assert_eq!(site.row("queue/simple", "plot1@isp").unwrap()["max-limit"], "250000/1000000");
+    assert!(access(&mut site, "plot1", Access::Off).await.is_empty());
+    assert_eq!(entries(&site), ["tawi-off 10.20.0.7 tawi:plot1"]);
+    assert!(access(&mut site, "plot1", Access::Open).await.is_empty());
+    assert!(entries(&site).is_empty());
+
+    // Another speed is set in place, and an address that moves takes its queue along.
+    assert!(site.settle(|wants| wants.speed("home", Service::Static, 40)).await.is_empty());
+    assert_eq!(site.row("queue/simple", "plot1@isp").unwrap()["max-limit"], "10000000/40000000");
+    assert!(site.settle(|wants| addressed(wants, "plot1", Service::Static, "10.20.0.8")).await.is_empty());
+    let queues = site.rows("queue/simple");
+    assert_eq!(queues.iter().map(|row| row["target"].as_str()).collect::<Vec<_>>(), ["10.20.0.8/32"]);
+    let writes = site.writes();
+    assert!(site.settle(|wants| drop(wants.lines.remove("plot1"))).await.is_empty());
+    assert!(site.rows("queue/simple").is_empty());
+    assert_eq!(site.writes(), writes + 1);
+}
+
+#[tokio::test]
+async fn a_device_behind_a_hotspot_passes_it_until_it_is_off() {
+    let mut site = Site::start().await;
+    let failures = site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, "10.5.5.9")).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    let kind = |site: &Site| {
+        let rows = site.rows("ip/hotspot/ip-binding");
+        rows.iter()
+            .map(|row| format!("{} {} {}", row["mac-address"], row["type"], row["comment"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kind(&site), [format!("{MAC} bypassed tawi:tv")]);
+    assert!(access(&mut site, "tv", Access::Off).await.is_empty());
+    assert_eq!(kind(&site), [format!("{MAC} blocked tawi:tv")]);
+    assert_eq!(entries(&site), ["tawi-off 10.5.5.9 tawi:tv"]);
+    assert!(site.settle(|wants| wants.lines.clear()).await.is_empty());
+    assert!(kind(&site).is_empty() && entries(&site).is_empty() && site.rows("queue/simple").is_empty());
+}
+
+#[tokio::test]
+async fn hands_on_a_queue_an_entry_or_a_binding_are_put_right_at_once() {
+    let mut site = Site::start().await;
+    site.settle(|wants| {
+        addressed(wants, "tv", Service::HotspotDevice, "10.5.5.9");
+        addressed(wants, "plot1", Service::Static, "10.20.0.7");
+    })
+    .await;
+    assert!(access(&mut site, "plot1", Access::Off).await.is_empty());
+    site.router.set_row("queue/simple", "tv@isp", &[("max-limit", "1M/1M")]).unwrap();
+    assert_eq!(site.event(EventKind::DriftRepaired).await.line.as_deref(), Some("tv"));
+    assert_eq!(site.row("queue/simple", "tv@isp").unwrap()["max-limit"], "5000000/20000000");
+    site.router.remove_row("ip/hotspot/ip-binding", MAC).unwrap();
+    assert_eq!(site.event(EventKind::DriftRepaired).await.line.as_deref(), Some("tv"));
+    assert_eq!(site.rows("ip/hotspot/ip-binding").len(), 1);
+    site.router.remove_row("ip/firewall/address-list", "10.20.0.7").unwrap();
+    assert_eq!(site.event(EventKind::DriftRepaired).await.line.as_deref(), Some("plot1"));
+    assert_eq!(entries(&site), ["tawi-off 10.20.0.7 tawi:plot1"]);
+}
