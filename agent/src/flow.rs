@@ -7,13 +7,16 @@
 //! The state goes down by a `watch`: whoever is slow sees the newest and never a queue. Reports come up by one
 //! bounded channel, whose sender waits: a report is never dropped, and the reconciler has no deadline of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, FailureKind, SessionUsageV1};
+use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::sync::{mpsc, watch};
 
 use crate::desired::DesiredState;
+use crate::usage::counted::Counted;
+use crate::usage::quota::PeriodCounted;
 
 /// Reports that wait for the core. A full check of 2,000 lines makes a handful of them, so this is deep enough for every router
 /// of a site to report at once without waiting.
@@ -44,7 +47,9 @@ pub enum Report {
     /// New totals of sessions that moved.
     Usage {
         /// Absolute totals.
-        sessions: Vec<SessionUsageV1>,
+        sessions: Vec<Counted>,
+        /// What the ended sessions of lines moved in the running period; goes to flash in one commit with the totals.
+        periods: BTreeMap<String, PeriodCounted>,
     },
     /// Something happened.
     Event(Event),

@@ -30,6 +30,8 @@ use crate::reconcile::{self, RouterSettings};
 use crate::service;
 use crate::site::{Ends, Site, Tools};
 use crate::status;
+use crate::usage::book::Quotas;
+use crate::usage::quota::QuotaBook;
 
 /// Why the agent cannot start. Each names what to do.
 #[derive(Debug, Error)]
@@ -97,6 +99,8 @@ pub async fn run_until(
     let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
     let status_listener = bind_private(&config.status_socket())?;
 
+    let book = QuotaBook::load(opening.epoch, &std::mem::take(&mut opening.book), &opening.open_sessions);
+    let quotas = Quotas::new(book);
     let (state_sender, state) = watch::channel(Arc::clone(&opening.state));
     let (report_sender, reports) = mpsc::channel(REPORTS_WAITING);
     let (link_sender, inbound) = mpsc::channel(INBOUND_WAITING);
@@ -112,6 +116,7 @@ pub async fn run_until(
             ids: ids.clone(),
             outbox: outbox.clone(),
             state: state_sender,
+            quotas: quotas.clone(),
             bytes,
             log: log.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
@@ -125,6 +130,7 @@ pub async fn run_until(
         let mut settings = router_settings(&config, router, &mut opening)?;
         settings.contact = contact.clone();
         settings.connect.witness = Some(log.witness(&router.name, trusted.clone()));
+        settings.quotas = quotas.clone();
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }

@@ -15,14 +15,16 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, SEALED, StoredLine,
-    StoredProfile, StoredState, numbered, profile_key, router_key, router_of,
+    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, PERIOD,
+    SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, numbered, profile_key, router_key,
+    router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError, StoreHealth,
 };
 use crate::desired::DesiredState;
+use crate::usage::quota::{BookRecords, CountedBefore, QuotaBook};
 
 /// What a line or profile takes on flash, roughly, for deciding whether a rewrite pays.
 const ITEM_BYTES: u64 = 160;
@@ -75,6 +77,8 @@ impl Flash {
             is_state_whole: flash.is_state_whole,
             lost: None,
             open_sessions,
+            epoch: flash.epoch,
+            book: flash.load_book()?,
             are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
@@ -229,6 +233,12 @@ impl Flash {
             changes.put(place, LAST_SEQ, &sizes.last_seq)?;
         }
         changes.put(Place::Meta, META_EPOCH, &epoch)?;
+        // What head office tells of the life before is mostly what this store counted in it.
+        let (open, _) = self.load_lanes()?;
+        let befores = QuotaBook::load(self.epoch, &self.load_book()?, &open).begin_epoch(epoch);
+        for (line, before) in &befores {
+            changes.put(Place::Usage, &line_key(BEFORE, line), before)?;
+        }
         self.store.commit(&changes)?;
         self.store.sync()?;
         [self.event_lane, self.usage_lane, self.log_lane] = lanes;
@@ -260,6 +270,49 @@ impl Flash {
         let mut changes = Changes::default();
         bad.iter().for_each(|(place, key)| changes.remove(*place, key));
         self.bad_records += u64::try_from(bad.len()).unwrap_or(u64::MAX);
+        self.store.commit(&changes)
+    }
+
+    /// What was counted for quotas. A damaged record counts as none.
+    fn load_book(&self) -> Result<BookRecords, StoreError> {
+        let mut book = BookRecords::default();
+        for entry in self.store.scan(Place::Usage, &[PERIOD])? {
+            let (key, value) = entry?;
+            if let (Some(line), Ok(record)) = (line_of(&key), unframe(&key, FORMAT, &value)) {
+                book.periods.insert(line.to_owned(), record);
+            }
+        }
+        for entry in self.store.scan(Place::Usage, &[BEFORE])? {
+            let (key, value) = entry?;
+            if let (Some(line), Ok(record)) = (line_of(&key), unframe(&key, FORMAT, &value)) {
+                book.befores.insert(line.to_owned(), record);
+            }
+        }
+        Ok(book)
+    }
+
+    /// Puts down what head office told of the time before. Synced: it is told once.
+    pub(super) fn put_befores(
+        &mut self,
+        befores: &BTreeMap<String, CountedBefore>,
+    ) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let mut changes = Changes::default();
+        for (line, before) in befores {
+            changes.put(Place::Usage, &line_key(BEFORE, line), before)?;
+        }
+        self.store.commit(&changes)?;
+        self.sync()
+    }
+
+    /// Forgets what was counted for the quotas of lines that are no more. What comes back after a power cut is
+    /// forgotten at the next start.
+    pub(super) fn forget_lines(&mut self, lines: &[String]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        for line in lines {
+            changes.remove(Place::Usage, &line_key(PERIOD, line));
+            changes.remove(Place::Usage, &line_key(BEFORE, line));
+        }
         self.store.commit(&changes)
     }
 

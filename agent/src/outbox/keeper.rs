@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
+use tawi_shared::wire::{EventKind, EventV1, Lane};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
@@ -30,6 +30,8 @@ use crate::api_log::files::{FREE_BYTES, Files};
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::link::window::{Next, Room};
+use crate::usage::counted::Counted;
+use crate::usage::quota::{CountedBefore, PeriodCounted};
 
 /// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
 const MEMORY_EVENTS: usize = 1_000;
@@ -40,12 +42,18 @@ const MEMORY_SESSIONS: usize = 4_000;
 #[derive(Default)]
 struct Memory {
     events: VecDeque<(EventV1, bool)>,
-    sessions: BTreeMap<String, (SessionUsageV1, bool)>,
+    sessions: BTreeMap<String, (Counted, bool)>,
+    /// One for each line of the site at most.
+    periods: BTreeMap<String, PeriodCounted>,
+    befores: BTreeMap<String, CountedBefore>,
 }
 
 impl Memory {
     fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.sessions.is_empty()
+        self.events.is_empty()
+            && self.sessions.is_empty()
+            && self.periods.is_empty()
+            && self.befores.is_empty()
     }
 
     fn len(&self) -> u64 {
@@ -61,11 +69,12 @@ impl Memory {
     }
 
     /// How many could not be taken.
-    fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) -> u64 {
+    fn put_usage(&mut self, sessions: Vec<Counted>, is_historical: bool) -> u64 {
         let mut refused = 0;
         for total in sessions {
-            if self.sessions.len() < MEMORY_SESSIONS || self.sessions.contains_key(&total.session) {
-                self.sessions.insert(total.session.clone(), (total, is_historical));
+            let session = &total.total.session;
+            if self.sessions.len() < MEMORY_SESSIONS || self.sessions.contains_key(session) {
+                self.sessions.insert(session.clone(), (total, is_historical));
             } else {
                 refused += 1;
             }
@@ -142,7 +151,7 @@ impl Keeper {
     }
 
     /// Keeps session totals: on flash, or in memory until flash takes them.
-    pub fn put_usage(&mut self, sessions: Vec<SessionUsageV1>, is_historical: bool) {
+    pub fn put_usage(&mut self, sessions: Vec<Counted>, is_historical: bool) {
         let reported = Reported { usage: sessions, ..Reported::default() };
         self.keep(reported, is_historical, &Room::default());
     }
@@ -179,7 +188,8 @@ impl Keeper {
         is_historical: bool,
         room: &Room,
     ) -> Vec<(Next, Vec<SealedRecord>)> {
-        let Reported { events, usage, settled } = reported;
+        let Reported { events, usage, periods, settled } = reported;
+        let usage: Vec<_> = usage.into_iter().map(|counted| (counted, is_historical)).collect();
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
         // What is on flash although something after it failed: put down again it would have a second position.
         let (mut are_events_kept, mut is_usage_kept) = (false, false);
@@ -191,8 +201,8 @@ impl Keeper {
                         flash.put_events(events.clone(), is_historical, false)?;
                         are_events_put = true;
                     }
-                    if !usage.is_empty() {
-                        flash.put_usage(&usage, is_historical)?;
+                    if !usage.is_empty() || !periods.is_empty() {
+                        flash.put_usage(&usage, &periods)?;
                         is_usage_put = true;
                     }
                     for (router, generation) in &settled {
@@ -212,11 +222,29 @@ impl Keeper {
             self.dropped_records += self.memory.put_events(events, is_historical);
         }
         if !is_usage_kept {
+            let usage = usage.into_iter().map(|(counted, _)| counted).collect();
             self.dropped_records += self.memory.put_usage(usage, is_historical);
+            self.memory.periods.extend(periods);
         }
         settled.iter().for_each(|(router, generation)| self.put_settled(router, *generation));
         room.fill(|next| Ok::<_, StoreError>(self.take(next.lane, next.after, next.limit)))
             .unwrap_or_default()
+    }
+
+    /// Keeps what head office told of the time before: on flash, or in memory until flash takes it.
+    pub fn put_befores(&mut self, befores: BTreeMap<String, CountedBefore>) {
+        if self.attempt(|flash, _| flash.put_befores(&befores)).is_err() {
+            self.memory.befores.extend(befores);
+        }
+    }
+
+    /// Forgets what was counted for the quotas of lines that are no more. While flash fails it stays until the next start.
+    pub fn forget_lines(&mut self, lines: &[String]) {
+        for line in lines {
+            self.memory.periods.remove(line);
+            self.memory.befores.remove(line);
+        }
+        let _ = self.attempt(|flash, _| flash.forget_lines(lines));
     }
 
     /// Takes a cursor of the controller. While flash fails nothing is forgotten: the records are sent again later.
@@ -331,14 +359,16 @@ impl Keeper {
             self.attempt(|flash, _| flash.put_events(events, is_historical, false))?;
             self.memory.events.drain(..count);
         }
-        let sessions = self.memory.sessions.clone();
-        for was_historical in [true, false] {
-            let part = sessions.values().filter(|(_, is_historical)| *is_historical == was_historical);
-            let part: Vec<_> = part.map(|(total, _)| total.clone()).collect();
-            if !part.is_empty() {
-                self.attempt(|flash, _| flash.put_usage(&part, was_historical))?;
+        let sessions: Vec<_> = self.memory.sessions.values().cloned().collect();
+        let (periods, befores) = (self.memory.periods.clone(), self.memory.befores.clone());
+        self.attempt(|flash, _| {
+            if !sessions.is_empty() || !periods.is_empty() {
+                flash.put_usage(&sessions, &periods)?;
             }
-        }
+            if befores.is_empty() { Ok(()) } else { flash.put_befores(&befores) }
+        })?;
+        self.memory.periods.clear();
+        self.memory.befores.clear();
         self.memory.sessions.clear();
         Ok(())
     }
@@ -504,6 +534,7 @@ mod tests {
     use super::*;
     use crate::link::window::Window;
     use crate::outbox::store::Place;
+    use tawi_shared::wire::SessionUsageV1;
 
     fn opened() -> (PathBuf, Keeper) {
         let ids = IdSource::system();
@@ -533,7 +564,12 @@ mod tests {
             address: String::new(),
             period_started_ms: 0,
         };
-        Reported { events: vec![event], usage: vec![total], settled: vec![("core".into(), 7)] }
+        Reported {
+            events: vec![event],
+            usage: vec![total.into()],
+            settled: vec![("core".into(), 7)],
+            ..Reported::default()
+        }
     }
 
     #[test]

@@ -23,19 +23,22 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, FORMAT, LAST_SEQ, PENDING, SEALED, SESSION, SESSION_BYTES, StoredEvent, StoredSession,
-    is_too_old, number_of, numbered, session_key,
+    BATCH_BYTES, BEFORE, FORMAT, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES, StoredEvent,
+    StoredSession, is_too_old, line_key, number_of, numbered, session_key,
 };
 use super::store::{Changes, Place, engine, length};
 use super::{
     Forgot, LaneSizes, RESERVE_BYTES, SEALED_RECORDS, SealedRecord, StoreError, URGENT_RESERVE_BYTES,
     WAITING_BYTES,
 };
+use crate::usage::counted::Counted;
+use crate::usage::quota::PeriodCounted;
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
 pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
-/// Session totals that are put down in one commit. They need not stand or fall together, and until a commit is over the
-/// engine holds every page that it replaced.
+/// Session totals that are put down in one commit, and more only where they are of one line, whose record is made of
+/// them. Others need not stand or fall together, and until a commit is over the engine holds every page that it
+/// replaced.
 const SESSIONS_PER_COMMIT: usize = 32;
 
 impl LaneSizes {
@@ -127,30 +130,49 @@ impl Flash {
         self.keep_within_bytes()
     }
 
-    /// Puts session totals on flash; each replaces the one of the same session that still waits. Final totals are
-    /// durable at once. A running total is at the engine's next own flush, half a second later: the next sample would
-    /// replace a lost one.
+    /// Puts session totals on flash; each replaces the one of the same session that still waits. Beside each is whether
+    /// the site was cut off. What `periods` says of a line is in one commit with its totals. Final totals are durable at
+    /// once. A running total is at the engine's next own flush, half a second later: the next sample would replace a
+    /// lost one.
     pub(super) fn put_usage(
         &mut self,
-        sessions: &[SessionUsageV1],
-        is_historical: bool,
+        sessions: &[(Counted, bool)],
+        periods: &BTreeMap<String, PeriodCounted>,
     ) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
-        for part in sessions.chunks(SESSIONS_PER_COMMIT) {
-            self.put_some_usage(part, is_historical)?;
+        let mut by_line: BTreeMap<&str, Vec<&(Counted, bool)>> = BTreeMap::new();
+        for line in periods.keys() {
+            by_line.entry(line).or_default();
         }
-        if sessions.iter().any(|total| total.is_ended) {
+        for session in sessions {
+            by_line.entry(&session.0.total.line).or_default().push(session);
+        }
+        let (mut part, mut records) = (Vec::new(), Vec::new());
+        for (line, of_line) in by_line {
+            part.extend(of_line);
+            records.extend(periods.get_key_value(line));
+            if part.len().max(records.len()) >= SESSIONS_PER_COMMIT {
+                self.put_some_usage(&std::mem::take(&mut part), &std::mem::take(&mut records))?;
+            }
+        }
+        self.put_some_usage(&part, &records)?;
+        if sessions.iter().any(|(counted, _)| counted.total.is_ended) {
             self.sync()?;
         }
         self.keep_within_bytes()
     }
 
-    fn put_some_usage(&mut self, sessions: &[SessionUsageV1], is_historical: bool) -> Result<(), StoreError> {
+    fn put_some_usage(
+        &mut self,
+        sessions: &[&(Counted, bool)],
+        periods: &[(&String, &PeriodCounted)],
+    ) -> Result<(), StoreError> {
         let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
         // The last one of a session wins.
         let newest: BTreeMap<_, _> =
-            sessions.iter().map(|total| (session_key(&total.session), total)).collect();
-        for (key, total) in newest {
+            sessions.iter().map(|session| (session_key(&session.0.total.session), session)).collect();
+        for (key, (counted, is_historical)) in newest {
+            let total = counted.total.clone();
             if total.session.is_empty() || total.session.len() > SESSION_BYTES {
                 self.dropped_records += 1;
                 continue;
@@ -160,10 +182,13 @@ impl Flash {
                 lane.bytes = lane.bytes.saturating_sub(length(&old));
                 was_waiting = unframe::<StoredSession>(&key, FORMAT, &old).is_ok_and(|old| old.is_waiting);
             }
-            let total = total.clone();
-            lane.bytes +=
-                changes.put(Place::Usage, &key, &StoredSession { is_waiting: true, is_historical, total })?;
+            let is_historical = *is_historical;
+            let stored = StoredSession { is_waiting: true, is_historical, total, mark: counted.mark };
+            lane.bytes += changes.put(Place::Usage, &key, &stored)?;
             lane.pending += u64::from(!was_waiting);
+        }
+        for (line, record) in periods {
+            changes.put(Place::Usage, &line_key(PERIOD, line), record)?;
         }
         self.store.commit(&changes)?;
         self.usage_lane = lane;
@@ -264,14 +289,17 @@ impl Flash {
     }
 
     /// Counts all lanes; the totals of sessions that are not over, and whether none of them was damaged.
-    pub(super) fn load_lanes(&mut self) -> Result<(Vec<SessionUsageV1>, bool), StoreError> {
+    pub(super) fn load_lanes(&mut self) -> Result<(Vec<Counted>, bool), StoreError> {
         let (mut open_sessions, mut are_whole) = (Vec::new(), true);
         for lane in [Lane::Event, Lane::Usage, Lane::Log] {
             let (place, mut sizes) = (Self::place(lane), LaneSizes::default());
             let (mut first, mut last, mut order) = (None, 0, 0);
             for entry in self.store.scan(place, b"")? {
                 let (key, value) = entry?;
-                sizes.bytes += length(&value);
+                // The records of lines are no part of what waits.
+                if !matches!(key.first().copied(), Some(PERIOD | BEFORE)) {
+                    sizes.bytes += length(&value);
+                }
                 match key.first().copied() {
                     Some(SEALED) => {
                         last = number_of(&key).unwrap_or(last).max(last);
@@ -284,7 +312,8 @@ impl Flash {
                     Some(SESSION) => match unframe::<StoredSession>(&key, FORMAT, &value) {
                         Ok(stored) => {
                             sizes.pending += u64::from(stored.is_waiting);
-                            open_sessions.extend(Some(stored.total).filter(|total| !total.is_ended));
+                            open_sessions
+                                .extend(Some(stored.counted()).filter(|counted| !counted.total.is_ended));
                         }
                         Err(_) => are_whole = false,
                     },

@@ -31,13 +31,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{Lane, SessionUsageV1};
+use tawi_shared::wire::Lane;
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::DesiredState;
 use crate::flow::Event;
+use crate::usage::counted::Counted;
+use crate::usage::quota::{BookRecords, PeriodCounted};
 
 pub use directory::{StateLock, can_write, free_bytes};
 pub use keeper::Keeper;
@@ -195,7 +197,9 @@ pub struct Reported {
     /// What happened.
     pub events: Vec<Event>,
     /// Absolute totals.
-    pub usage: Vec<SessionUsageV1>,
+    pub usage: Vec<Counted>,
+    /// What the ended sessions of lines moved in the running period: belongs to these totals.
+    pub periods: BTreeMap<String, PeriodCounted>,
     /// The newest generation that each of these routers settled.
     pub settled: Vec<(String, u64)>,
 }
@@ -204,7 +208,7 @@ impl Reported {
     /// Whether there is nothing to keep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.usage.is_empty() && self.settled.is_empty()
+        self.events.is_empty() && self.usage.is_empty() && self.periods.is_empty() && self.settled.is_empty()
     }
 }
 
@@ -240,12 +244,16 @@ pub struct Opening {
     /// Set when the last store was damaged.
     pub lost: Option<Lost>,
     /// Totals of sessions that were not over, for the reconcilers to go on from.
-    pub open_sessions: Vec<SessionUsageV1>,
+    pub open_sessions: Vec<Counted>,
     /// Whether those are all: `false` when the store is new, was damaged or does not open. An agent that was put on new
     /// flash cannot be told from a new one, so that neither knows what head office was told of running sessions.
     pub are_sessions_known: bool,
     /// The newest generation that each router had settled.
     pub settled: BTreeMap<String, u64>,
+    /// The store's present life; 0 while it does not open.
+    pub epoch: u32,
+    /// What was counted for quotas.
+    pub book: BookRecords,
     /// The latest time that this agent is known to have lived at.
     pub clock_floor: UnixMillis,
     /// When head office was last heard, give or take a few minutes; `None` when never.
@@ -256,11 +264,11 @@ impl Opening {
     /// Takes out the open sessions of a router; and whether those are all that head office may know. A router without
     /// any may never have been sampled since the store was lost: an agent that is started twice must not forget that
     /// it remembers nothing. Where there were none indeed, that leaves out what moved while the agent was away.
-    pub fn take_sessions_of(&mut self, router: &str) -> (Vec<SessionUsageV1>, bool) {
+    pub fn take_sessions_of(&mut self, router: &str) -> (Vec<Counted>, bool) {
         let prefix = format!("{router}/");
         let found = std::mem::take(&mut self.open_sessions).into_iter();
         let (of_router, of_others): (Vec<_>, _) =
-            found.partition(|session| session.session.starts_with(&prefix));
+            found.partition(|session| session.total.session.starts_with(&prefix));
         self.open_sessions = of_others;
         let are_known = self.are_sessions_known && !of_router.is_empty();
         (of_router, are_known)

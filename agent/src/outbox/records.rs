@@ -6,6 +6,8 @@
 //! profiles       service ‖ name     StoredProfile
 //! outbox_event   p ‖ order          StoredEvent      waits for a position
 //! outbox_usage   t ‖ session        StoredSession    newest total of a session
+//! outbox_usage   q ‖ line           PeriodCounted    what its ended sessions moved in the running period
+//! outbox_usage   b ‖ line           CountedBefore    what head office told of the time before
 //! outbox_log     p ‖ order          StoredWrites     waits for a position
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
 //! all three      n                  u64              the newest position that was given out
@@ -19,6 +21,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventV1, LineV1, ProfileV1, RouterWriteV1, SessionUsageV1};
 
 use crate::flow::Event;
+use crate::usage::counted::{Counted, Mark};
 
 /// The format number of everything in this file.
 pub(super) const FORMAT: u8 = 1;
@@ -26,6 +29,8 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const PENDING: u8 = b'p';
 pub(super) const SESSION: u8 = b't';
 pub(super) const SEALED: u8 = b's';
+pub(super) const PERIOD: u8 = b'q';
+pub(super) const BEFORE: u8 = b'b';
 pub(super) const LAST_SEQ: &[u8] = b"n";
 
 pub(super) const META_STATE: &[u8] = b"state";
@@ -75,6 +80,14 @@ pub(super) struct StoredSession {
     /// Whether the site was cut off when it was read.
     pub(super) is_historical: bool,
     pub(super) total: SessionUsageV1,
+    pub(super) mark: Mark,
+}
+
+impl StoredSession {
+    /// As the counters go on from it.
+    pub(super) fn counted(self) -> Counted {
+        Counted { total: self.total, mark: self.mark, grown_bytes: 0 }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -101,6 +114,18 @@ pub(super) fn session_key(session: &str) -> Vec<u8> {
     let mut key = vec![SESSION];
     key.extend_from_slice(session.as_bytes());
     key
+}
+
+/// A key of a line's record of one kind.
+pub(super) fn line_key(kind: u8, line: &str) -> Vec<u8> {
+    let mut key = vec![kind];
+    key.extend_from_slice(line.as_bytes());
+    key
+}
+
+/// The line of such a key.
+pub(super) fn line_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.split_first()?.1).ok()
 }
 
 pub(super) fn profile_key(service: u16, name: &str) -> Vec<u8> {

@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use tawi_shared::envelope::FLAG_HISTORICAL;
-use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, StateDeltaV1, UpMessage};
+use tawi_shared::wire::{
+    Access, EventKind, LineV1, ProfileV1, Service, SessionUsageV1, StateDeltaV1, UpMessage,
+};
 
 use super::records::{META_EPOCH, SEALED, numbered, session_key};
 use super::store::{Changes, Place};
 use super::*;
 use crate::desired::Taken;
 use crate::flow::Event;
+use crate::usage::counted::Counted;
 
 /// A state directory of its own for each test, gone at the end.
 struct Directory(PathBuf);
@@ -117,8 +120,8 @@ fn event(text: &str) -> Event {
     }
 }
 
-fn total(session: &str, bytes: u64, is_ended: bool) -> SessionUsageV1 {
-    SessionUsageV1 {
+fn total(session: &str, bytes: u64, is_ended: bool) -> Counted {
+    Counted::from(SessionUsageV1 {
         line: "a".into(),
         session: session.into(),
         started_at_ms: 1,
@@ -128,7 +131,7 @@ fn total(session: &str, bytes: u64, is_ended: bool) -> SessionUsageV1 {
         is_ended,
         address: "10.0.0.1".into(),
         period_started_ms: 0,
-    }
+    })
 }
 
 fn details(records: &[SealedRecord]) -> Vec<String> {
@@ -248,7 +251,7 @@ fn sessions_that_were_open_are_known_after_a_restart_and_ended_ones_are_told_onc
     assert_eq!(keeper.forget(Lane::Usage, epoch, 1), Forgot::Records(1));
     drop(keeper);
     let (mut keeper, opening) = directory.open();
-    let open: Vec<_> = opening.open_sessions.iter().map(|total| total.session.as_str()).collect();
+    let open: Vec<_> = opening.open_sessions.iter().map(|total| total.total.session.as_str()).collect();
     assert_eq!((open, opening.are_sessions_known), (vec!["core/1"], true));
     assert!(keeper.take(Lane::Usage, 1, 16).is_empty());
 }
@@ -259,7 +262,7 @@ fn a_router_without_open_sessions_may_never_have_been_sampled_since_the_store_wa
     let mut opening = Opening { open_sessions, are_sessions_known: true, ..Opening::default() };
     let mut check = |router: &str, expected: &[&str], are_known: bool| {
         let (sessions, known) = opening.take_sessions_of(router);
-        let sessions: Vec<_> = sessions.iter().map(|total| total.session.as_str()).collect();
+        let sessions: Vec<_> = sessions.iter().map(|total| total.total.session.as_str()).collect();
         assert_eq!((sessions.as_slice(), known), (expected, are_known), "{router}");
     };
     check("core", &["core/1"], true);

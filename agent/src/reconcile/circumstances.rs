@@ -33,7 +33,7 @@ impl Reconciler {
     }
 
     /// What the line moved in its running period.
-    fn bytes_used(&self, _line: &LineV1, _now: UnixMillis) -> Option<u64> {
-        None
+    fn bytes_used(&self, line: &LineV1, now: UnixMillis) -> Option<u64> {
+        self.settings.quotas.used(line, now)
     }
 }

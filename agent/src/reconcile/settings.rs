@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use routeros_api::Options;
-use tawi_shared::wire::SessionUsageV1;
 use tokio::sync::Notify;
 
 use crate::contact::Contact;
 use crate::reconcile::guard::GuardLimits;
+use crate::usage::book::Quotas;
+use crate::usage::counted::Counted;
 
 /// Silence after which the router is asked for its name, unless the options say otherwise: listens may be silent for
 /// hours, and a firewall between forgets a silent connection after minutes.
@@ -46,9 +47,11 @@ pub struct RouterSettings {
     /// hides passwords, lines newer than it get theirs written once more. `None` trusts the rows that are there.
     pub settled_generation: Option<u64>,
     /// The last stored totals of sessions of this router that had not ended, so that a restart goes on with their keys.
-    pub open_sessions: Vec<SessionUsageV1>,
+    pub open_sessions: Vec<Counted>,
     /// Whether those are all. If not, a session that runs already is counted from its first reading on.
     pub are_sessions_known: bool,
+    /// What lines moved in the running period of their quota: one book for the whole site.
+    pub quotas: Quotas,
 }
 
 impl RouterSettings {
@@ -69,6 +72,7 @@ impl RouterSettings {
             settled_generation: None,
             open_sessions: Vec::new(),
             are_sessions_known: true,
+            quotas: Quotas::default(),
         }
     }
 }

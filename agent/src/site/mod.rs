@@ -13,6 +13,7 @@
 pub mod applied;
 mod chunks;
 mod talk;
+mod usage;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, St
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
 use crate::service;
+use crate::usage::book::Quotas;
 use applied::Progress;
 use chunks::{Chunks, Joined};
 use talk::Talk;
@@ -83,6 +85,8 @@ pub struct Tools {
     pub outbox: Outbox,
     /// The newest state, for the reconcilers.
     pub state: StateSender,
+    /// What lines moved in the running period of their quota.
+    pub quotas: Quotas,
     /// What the line has carried.
     pub bytes: Arc<ByteCounters>,
     /// What was written to routers.
@@ -121,6 +125,8 @@ pub struct Site {
     last_problem: Option<String>,
     messages_refused: u64,
     chores: Chores,
+    /// Whether the clock was trusted when it was last looked at.
+    was_clock_trusted: bool,
 }
 
 impl Site {
@@ -145,6 +151,7 @@ impl Site {
             last_problem: None,
             messages_refused: 0,
             chores: Chores { store: now, log: now, floor: now, maintain: now },
+            was_clock_trusted: true,
             tools,
         }
     }
@@ -267,7 +274,11 @@ impl Site {
                 }
                 self.acknowledge(&delivery);
             }
-            Ok((_, DownMessage::Command(_) | DownMessage::UsageBefore(_))) => {
+            Ok((_, DownMessage::UsageBefore(told))) => {
+                self.take_usage_before(&told).await;
+                self.acknowledge(&delivery);
+            }
+            Ok((_, DownMessage::Command(_))) => {
                 warn!("head office says what this release does not take in");
                 self.acknowledge(&delivery);
             }
@@ -355,8 +366,13 @@ impl Site {
             return;
         }
         let detail = format!("the snapshot of generation {generation} does not have the hash that it names");
+        self.keep_event(EventKind::StateDiffers, detail).await;
+    }
+
+    /// Keeps an event of the site itself.
+    async fn keep_event(&mut self, kind: EventKind, detail: String) {
         let at = self.tools.clock.now();
-        let event = Event { at, kind: EventKind::StateDiffers, line: None, router: None, detail };
+        let event = Event { at, kind, line: None, router: None, detail };
         let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
         let kept = self.tools.outbox.call(move |keeper| keeper.put_events(&[event], is_historical)).await;
         if let Err(error) = kept {
@@ -387,6 +403,7 @@ impl Site {
         self.say_stored();
         if !Arc::ptr_eq(&self.desired, &self.tools.state.borrow()) {
             self.tools.state.send_replace(Arc::clone(&self.desired));
+            self.forget_gone_lines().await;
             self.say_applied();
         }
         for delivery in deliveries.drain(..) {
@@ -420,6 +437,7 @@ impl Site {
                     "head office knows more records than this store ever had; beginning a new life of the store"
                 );
                 self.refresh_overview().await;
+                self.begin_epoch_of_book().await;
                 self.say_hello();
             }
             Err(error) => debug!(%error, "the cursor was not taken"),
@@ -443,7 +461,10 @@ impl Site {
                     info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
                     self.progress.status(&router, is_reachable, release);
                 }
-                Report::Usage { sessions } => reported.usage.extend(sessions),
+                Report::Usage { sessions, periods } => {
+                    reported.usage.extend(sessions);
+                    reported.periods.extend(periods);
+                }
                 Report::Event(event) => reported.events.push(event),
             }
         }
@@ -484,6 +505,7 @@ impl Site {
     }
 
     async fn tick(&mut self) {
+        self.watch_clock().await;
         if self.talk.as_ref().is_some_and(Talk::is_overdue) {
             warn!("head office has not answered for too long; connecting anew");
             self.last_problem = Some("head office stopped answering".to_owned());
@@ -570,6 +592,7 @@ impl Site {
             self.desired = state;
         }
         self.refresh_overview().await;
+        self.begin_epoch_of_book().await;
         self.say_new_epoch();
         if self.overview.health == StoreHealth::Well {
             let held = (self.overview.stored_generation, self.overview.stored_hash);

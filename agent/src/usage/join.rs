@@ -1,20 +1,22 @@
-//! Which counters belong to which PPP session.
+//! Which counters belong to which session or line.
 //!
 //! Pure. `/ppp/active` knows sessions and has no bytes; `/interface` has bytes and knows no users; the menu of the
 //! tunnel server joins the two by `user` and `name`. Names of interfaces are never taken apart: static bindings have
 //! arbitrary ones and a second session of one user gets a suffix. Counting over time is `tracker.rs`.
 //!
 //! The three prints are not one moment. They are asked for in the order counters, tunnels, sessions, so that a session
-//! that is old enough to span all three owned the counters; a younger one gets its bytes in the next sample.
+//! is old enough to span all three owned the counters; a younger one gets its bytes in the next sample. The hotspot's
+//! own menu has everything, and a line where nobody logs in is counted by its queue. Directions: what a router calls
+//! `rx`, `in` or the first of a pair comes from the client, and is its upload.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use routeros_api::Row;
-use routeros_api::value::{UpDown, parse_duration, parse_number};
+use routeros_api::value::{UpDown, parse_duration, parse_number, parse_pair};
 use tawi_shared::wire::Service;
 
-use crate::reconcile::actual::text;
+use crate::reconcile::actual::{line_of_mark, text};
 use crate::usage::tracker::SeenSession;
 
 /// Uptimes are printed in whole seconds and a print takes a while; a session must be older than the sample by this.
@@ -22,13 +24,58 @@ const AGE_SLACK: Duration = Duration::from_secs(2);
 
 /// Properties to read of `/interface`.
 pub const INTERFACE_PROPERTIES: &[&str] = &["name", "rx-byte", "tx-byte"];
-/// Properties to read of `/interface/pppoe-server`.
-pub const TUNNEL_PROPERTIES: &[&str] = &["name", "user", "remote-address", "uptime"];
+/// Properties to read of the menus of tunnel servers. The peer is `remote-address` for PPPoE and, for tunnels over IP,
+/// `client-address`.
+pub const TUNNEL_PROPERTIES: &[&str] = &["name", "user", "remote-address", "client-address", "uptime"];
 /// Properties to read of `/ppp/active`.
 pub const PPP_PROPERTIES: &[&str] =
     &[".id", "name", "service", "caller-id", "address", "uptime", "session-id"];
 /// Properties to read of `/ip/hotspot/active`.
 pub const HOTSPOT_PROPERTIES: &[&str] = &[".id", "user", "address", "uptime", "bytes-in", "bytes-out"];
+
+/// Properties to read of `/queue/simple`.
+pub const QUEUE_PROPERTIES: &[&str] = &[".id", "comment", "target", "bytes"];
+
+/// Where the sessions of a PPP service are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PppMenus {
+    /// The service.
+    pub service: Service,
+    /// Its word in `/ppp/active` and in the topics of the log.
+    pub word: &'static str,
+    /// The menu of its server, which says whose interface is whose.
+    pub server: &'static str,
+    /// The type of its interfaces.
+    pub interface_type: &'static str,
+}
+
+/// All PPP services that lines can have.
+pub const PPP: &[PppMenus] = &[
+    PppMenus {
+        service: Service::Pppoe,
+        word: "pppoe",
+        server: "/interface/pppoe-server",
+        interface_type: "pppoe-in",
+    },
+    PppMenus {
+        service: Service::L2tp,
+        word: "l2tp",
+        server: "/interface/l2tp-server",
+        interface_type: "l2tp-in",
+    },
+    PppMenus {
+        service: Service::Pptp,
+        word: "pptp",
+        server: "/interface/pptp-server",
+        interface_type: "pptp-in",
+    },
+    PppMenus {
+        service: Service::Openvpn,
+        word: "ovpn",
+        server: "/interface/ovpn-server",
+        interface_type: "ovpn-in",
+    },
+];
 
 /// The counters of an interface, under its name.
 pub type Counters = (String, UpDown<u64>);
@@ -36,6 +83,7 @@ pub type Counters = (String, UpDown<u64>);
 /// A row of the tunnel server: whose interface it is.
 #[derive(Debug)]
 pub struct Tunnel {
+    service: Service,
     user: String,
     interface: String,
     peer: Option<String>,
@@ -48,23 +96,40 @@ pub fn counters_row(row: &Row) -> Option<Counters> {
     Some((text(row, "name")?, counters(row, "rx-byte", "tx-byte")?))
 }
 
-/// Reads a row of `/interface/pppoe-server`.
+/// Reads a row of the menu of a tunnel server.
 #[must_use]
-pub fn tunnel_row(row: &Row) -> Option<Tunnel> {
+pub fn tunnel_row(service: Service, row: &Row) -> Option<Tunnel> {
     Some(Tunnel {
+        service,
         user: text(row, "user")?,
         interface: text(row, "name")?,
-        peer: text(row, "remote-address"),
+        peer: text(row, "remote-address").or_else(|| text(row, "client-address")),
         uptime: uptime(row),
     })
 }
 
-/// Reads a row of `/ppp/active`, with its peer; `None` for other tunnels than PPPoE.
+/// Reads a row of `/ppp/active`, with its peer; `None` for tunnels that no line can have.
 #[must_use]
-pub fn pppoe_row(row: &Row) -> Option<(SeenSession, Option<String>)> {
-    let is_pppoe = text(row, "service").as_deref() == Some("pppoe");
-    let session = is_pppoe.then(|| seen(row, Service::Pppoe, "name", "session-id"))??;
-    Some((session, text(row, "caller-id")))
+pub fn ppp_row(row: &Row) -> Option<(SeenSession, Option<String>)> {
+    let word = text(row, "service")?;
+    let menus = PPP.iter().find(|menus| menus.word == word)?;
+    Some((seen(row, menus.service, "name", "session-id")?, text(row, "caller-id")))
+}
+
+/// Reads a row of `/queue/simple` that bears the mark of a line; which service that has, its row does not say.
+#[must_use]
+pub fn queue_row(row: &Row) -> Option<SeenSession> {
+    let line = line_of_mark(&text(row, "comment")?)?.to_owned();
+    let target = text(row, "target").unwrap_or_default();
+    let first = target.split(',').next().unwrap_or_default();
+    Some(SeenSession {
+        service: Service::Static,
+        number: text(row, ".id")?,
+        user: line,
+        address: first.strip_suffix("/32").unwrap_or(first).to_owned(),
+        uptime: Duration::ZERO,
+        bytes: row.parsed("bytes", parse_pair).ok().flatten(),
+    })
 }
 
 /// Reads a row of `/ip/hotspot/active`, which has everything.
@@ -77,23 +142,24 @@ pub fn hotspot_row(row: &Row) -> Option<SeenSession> {
 
 /// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
 #[must_use]
-pub fn join_pppoe(
+pub fn join_ppp(
     interfaces: Vec<Counters>,
     tunnels: Vec<Tunnel>,
     active: Vec<(SeenSession, Option<String>)>,
     sampling: Duration,
 ) -> Vec<SeenSession> {
     let counters: BTreeMap<String, UpDown<u64>> = interfaces.into_iter().collect();
-    let mut by_user: BTreeMap<String, Vec<Tunnel>> = BTreeMap::new();
+    let mut by_user: BTreeMap<(Service, String), Vec<Tunnel>> = BTreeMap::new();
     for tunnel in tunnels {
         // Most users have one.
-        by_user.entry(tunnel.user.clone()).or_insert_with(|| Vec::with_capacity(1)).push(tunnel);
+        let user = (tunnel.service, tunnel.user.clone());
+        by_user.entry(user).or_insert_with(|| Vec::with_capacity(1)).push(tunnel);
     }
     let mut sessions = Vec::with_capacity(active.len());
     for (mut session, peer) in active {
         let is_old_enough = session.uptime >= sampling.saturating_add(AGE_SLACK);
         let tunnel = by_user
-            .get_mut(&session.user)
+            .get_mut(&(session.service, session.user.clone()))
             .and_then(|tunnels| take_tunnel(tunnels, peer.as_deref(), session.uptime));
         session.bytes =
             tunnel.filter(|_| is_old_enough).and_then(|tunnel| counters.get(&tunnel.interface).copied());
@@ -147,10 +213,10 @@ mod tests {
     }
 
     fn joined(interfaces: &[Row], tunnels: &[Row], active: &[Row]) -> Vec<(String, Option<(u64, u64)>)> {
-        let sessions = join_pppoe(
+        let sessions = join_ppp(
             interfaces.iter().filter_map(counters_row).collect(),
-            tunnels.iter().filter_map(tunnel_row).collect(),
-            active.iter().filter_map(pppoe_row).collect(),
+            tunnels.iter().filter_map(|row| tunnel_row(Service::Pppoe, row)).collect(),
+            active.iter().filter_map(ppp_row).collect(),
             Duration::from_secs(1),
         );
         let bytes = |session: &SeenSession| session.bytes.map(|bytes| (bytes.upload, bytes.download));
@@ -171,11 +237,17 @@ mod tests {
         let active = [
             row(&["=.id=*1", "=name=plot1", "=service=pppoe", "=uptime=1m", "=session-id=0x1"]),
             row(&["=.id=*2", "=name=plot2", "=service=pppoe", "=uptime=1m", "=session-id=0x2"]),
-            row(&["=.id=*3", "=name=vpn", "=service=l2tp", "=uptime=1m", "=session-id=0x3"]),
+            // The same name by another service, and one that no line can have.
+            row(&["=.id=*3", "=name=plot1", "=service=l2tp", "=uptime=1m", "=session-id=0x3"]),
+            row(&["=.id=*4", "=name=plot1", "=service=sstp", "=uptime=1m", "=session-id=0x4"]),
         ];
         assert_eq!(
             joined(&interfaces, &tunnels, &active),
-            [("0x1".to_owned(), Some((10, 100))), ("0x2".to_owned(), Some((20, 200)))]
+            [
+                ("0x1".to_owned(), Some((10, 100))),
+                ("0x2".to_owned(), Some((20, 200))),
+                ("0x3".to_owned(), None)
+            ]
         );
     }
 
@@ -213,6 +285,49 @@ mod tests {
         let tunnels = [row(&["=name=<pppoe-a>", "=user=a", "=uptime=2s"])];
         let active = [row(&["=.id=*1", "=name=a", "=service=pppoe", "=uptime=2s", "=session-id=0x1"])];
         assert_eq!(joined(&interfaces, &tunnels, &active), [("0x1".to_owned(), None)]);
+    }
+
+    #[test]
+    fn tunnels_over_ip_are_told_apart_by_service_and_by_the_address_that_is_dialled_from() {
+        let interfaces = [
+            row(&["=name=<l2tp-a>", "=rx-byte=1", "=tx-byte=5000000001"]),
+            row(&["=name=<ovpn-a>", "=rx-byte=3", "=tx-byte=4"]),
+        ];
+        let tunnel = |service, words: &[&'static str]| tunnel_row(service, &row(words)).unwrap();
+        let tunnels = vec![
+            tunnel(Service::Openvpn, &["=name=<ovpn-a>", "=user=a", "=client-address=9.9.9.9", "=uptime=1m"]),
+            tunnel(Service::L2tp, &["=name=<l2tp-a>", "=user=a", "=client-address=9.9.9.9", "=uptime=1m"]),
+        ];
+        let active = [
+            row(&["=.id=*1", "=name=a", "=service=l2tp", "=caller-id=9.9.9.9", "=uptime=1m"]),
+            row(&["=.id=*2", "=name=a", "=service=ovpn", "=caller-id=9.9.9.9", "=uptime=1m"]),
+        ];
+        let sessions = join_ppp(
+            interfaces.iter().filter_map(counters_row).collect(),
+            tunnels,
+            active.iter().filter_map(ppp_row).collect(),
+            Duration::from_secs(1),
+        );
+        let found: Vec<_> = sessions.iter().map(|session| (session.service, session.bytes)).collect();
+        let bytes = |upload, download| Some(UpDown { upload, download });
+        let expected = [(Service::L2tp, bytes(1, 5_000_000_001)), (Service::Openvpn, bytes(3, 4))];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_queue_with_our_mark_counts_for_its_line_upload_first() {
+        let queue = row(&[
+            "=.id=*6F3",
+            "=comment=tawi:l1",
+            "=target=10.16.97.102/32,10.16.97.103/32",
+            "=bytes=38105527/5000000000",
+        ]);
+        let seen = queue_row(&queue).unwrap();
+        assert_eq!(seen.bytes, Some(UpDown { upload: 38_105_527, download: 5_000_000_000 }));
+        let named = (seen.number.as_str(), seen.user.as_str(), seen.address.as_str());
+        assert_eq!(named, ("*6F3", "l1", "10.16.97.102"));
+        assert_eq!(queue_row(&row(&["=.id=*1", "=comment=l1", "=bytes=1/1"])), None);
+        assert_eq!(queue_row(&row(&["=.id=*1", "=bytes=1/1"])), None);
     }
 
     #[test]

@@ -9,9 +9,24 @@
 use std::time::Duration;
 
 use routeros_api::value::{UpDown, parse_number};
+use tawi_shared::wire::Service;
+
+use super::join::{PPP, PppMenus};
 
 /// The topics of such lines, in the router's order.
-pub const TOPICS: &str = "pppoe,ppp,info,account";
+#[must_use]
+pub fn topics(menus: &PppMenus) -> String {
+    format!("{},ppp,info,account", menus.word)
+}
+
+/// The service that a line with these topics is about.
+#[must_use]
+pub fn service_of(topics: &str) -> Option<Service> {
+    let mut words = topics.split(',');
+    let word = words.next()?;
+    let menus = PPP.iter().find(|menus| menus.word == word)?;
+    words.any(|topic| topic == "account").then_some(menus.service)
+}
 
 /// What the line says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +59,15 @@ pub fn parse_log_out(message: &str) -> Option<LogOut> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_topics_name_the_service() {
+        for menus in PPP {
+            assert_eq!(service_of(&topics(menus)), Some(menus.service));
+        }
+        assert_eq!(service_of("system,info,account"), None);
+        assert_eq!(service_of("pppoe,ppp,info"), None);
+    }
 
     #[test]
     fn lines_are_read_from_the_right_and_everything_else_is_left() {

@@ -1,38 +1,49 @@
 //! Counts what the lines of one router move, and tells when they come and go.
 //!
-//! Shares the reconciler's connection. A sample reads every session with its counters; it is taken at fixed intervals,
-//! and at once when a listen says that somebody came or went, but never so often that it takes more than a tenth of the
-//! router's time. Sessions come and go by whole samples alone, so that news that arrive late or twice change nothing; only the
-//! router's own log-out totals end a session by themselves. Pure parts: `join` (whose counters), `logout` (the router's
-//! last word) and `tracker` (how much).
+//! Shares the reconciler's connection. A sample reads every session with its counters; the next is taken after a pause
+//! that follows the router's load and the nearest quota, at the instant a period begins, and at once when a listen says
+//! that somebody came or went, but never so often that it takes more than a tenth of the router's time. Sessions come and
+//! go by whole samples alone, so that news that arrive late or twice change nothing; only the router's own log-out totals
+//! end a session by themselves. Pure parts: `join` (whose counters), `logout` (the router's last word), `tracker` and
+//! `session` (how much), `quota` (how much of the period's allowance), `pace` (how often).
 
+pub mod book;
+pub mod counted;
 pub mod join;
 pub mod logout;
+pub mod pace;
+pub mod quota;
+mod read;
+mod session;
 pub mod tracker;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Change, Client, Command, Error, Listen, Query, Row};
-use tawi_shared::wire::Service;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::clock::TrustedClock;
 use crate::desired::DesiredState;
+use crate::enforce::running_quota;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
-use crate::reconcile::RouterSettings;
 use crate::reconcile::actual::text;
-use crate::reconcile::read::{read_rows, unavailable};
-use join::{HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP_PROPERTIES, TUNNEL_PROPERTIES};
-use logout::{TOPICS, parse_log_out};
-use tracker::{Outcome, SampledAt, SeenSession, Tracker};
+use crate::reconcile::{Recheck, RouterSettings};
+use book::Quotas;
+use join::PPP;
+use logout::{parse_log_out, service_of, topics};
+use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
+use quota::PeriodCounted;
+use tracker::{Outcome, Owner, SampledAt, Tracker};
 
 /// The shortest time between two samples that news trigger. A town whose power returns dials in within seconds.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
-/// A sample may take this share of the router's time: one part in ten.
-const PAUSE_PER_SAMPLE: u32 = 10;
+/// The longest wait for a period to begin: the trusted clock may be corrected meanwhile, and then the timer is wrong.
+const LONGEST_PERIOD_WAIT: Duration = Duration::from_secs(30);
 
 /// The connection, while there is one.
 pub(crate) type SharedClient = watch::Receiver<Option<Client>>;
@@ -43,8 +54,12 @@ pub(crate) struct Counter {
     interval: Duration,
     reports: ReportSender,
     clock: TrustedClock,
+    quotas: Quotas,
+    recheck: Recheck,
     tracker: Tracker,
     origin: Instant,
+    /// When the last whole sample was taken, by `origin`.
+    sampled: Option<Duration>,
 }
 
 /// Why serving a connection ended.
@@ -66,8 +81,11 @@ impl Counter {
             interval: settings.timings.sample,
             reports,
             clock,
+            quotas: settings.quotas.clone(),
+            recheck: settings.recheck.clone(),
             tracker,
             origin: Instant::now(),
+            sampled: None,
         }
     }
 
@@ -87,37 +105,55 @@ impl Counter {
     }
 
     async fn serve(&mut self, client: &Client, clients: &mut SharedClient, state: &StateReceiver) -> End {
-        let mut news = News::start(client).await;
+        let mut services = services_of(&state.borrow(), &self.router);
+        let mut news = News::start(client, &services).await;
         let mut next_sample = Instant::now();
         let mut next_by_news = Instant::now();
         let mut has_news = false;
+        let mut wakes = self.quotas.wakes();
         loop {
             let due = if has_news { next_sample.min(next_by_news) } else { next_sample };
+            let due = due.min(self.next_period(&state.borrow()).max(next_by_news));
             tokio::select! {
                 () = sleep_until(due) => {
                     let started = Instant::now();
                     let current = Arc::clone(&state.borrow());
+                    let wanted = services_of(&current, &self.router);
+                    if wanted != services {
+                        services = wanted;
+                        news = News::start(client, &services).await;
+                    }
+                    let mut observed = Observed::default();
                     match Box::pin(self.sample(client, &current)).await {
-                        Ok(()) => {}
+                        Ok(sampled) => observed = sampled,
                         Err(error) if error.is_connection_lost() => return self.wait_for_another(clients).await,
                         Err(error) => {
                             tracing::warn!(router.name = %self.router, %error, "a sample of usage failed");
                         }
                     }
+                    observed.took = started.elapsed();
                     let pause = started.elapsed().saturating_mul(PAUSE_PER_SAMPLE).max(NEWS_PAUSE);
                     next_by_news = Instant::now() + pause;
-                    next_sample = started + self.interval.max(pause);
+                    next_sample = started + pace::pause(self.interval, observed).max(pause);
                     has_news = false;
                 }
                 news = news.next() => match news {
                     Some(Told::CameOrWent) => has_news = true,
-                    Some(Told::Logged(row)) => self.take_log_line(&row).await,
+                    Some(Told::Logged(row)) => {
+                        let current = Arc::clone(&state.borrow());
+                        self.take_log_line(&row, &current).await;
+                    }
                     None => return self.wait_for_another(clients).await,
                 },
                 changed = clients.changed() => return match changed {
                     Ok(()) => End::Disconnected,
                     Err(_) => End::Stopped,
                 },
+                Ok(()) = wakes.changed() => {
+                    let current = Arc::clone(&state.borrow());
+                    let with_quota = lines_of(&current, &self.router).filter(|line| !line.quotas.is_empty());
+                    with_quota.for_each(|line| self.recheck.line(&line.line));
+                }
                 () = self.reports.closed() => return End::Stopped,
             }
         }
@@ -131,80 +167,124 @@ impl Counter {
         }
     }
 
-    async fn take_log_line(&mut self, row: &Row) {
-        let Some(word) = text(row, "message").and_then(|message| parse_log_out(&message)) else { return };
+    async fn take_log_line(&mut self, row: &Row, state: &DesiredState) {
+        let service = text(row, "topics").and_then(|topics| service_of(&topics));
+        let word = text(row, "message").and_then(|message| parse_log_out(&message));
+        let (Some(service), Some(word)) = (service, word) else { return };
         let at = self.sampled_at();
-        let outcome = self.tracker.log_out(at, &word);
-        self.tell(at, outcome).await;
+        let outcome = self.tracker.log_out(at, service, &word);
+        self.tell(at, outcome, state).await;
     }
 
     fn sampled_at(&self) -> SampledAt {
         SampledAt { time: self.clock.now(), elapsed: self.origin.elapsed() }
     }
 
-    async fn sample(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
+    /// When the next period of a line begins: a sample then keeps its bytes apart from those of the one before.
+    fn next_period(&self, state: &DesiredState) -> Instant {
+        let now = self.clock.now();
+        let begins = lines_of(state, &self.router).flat_map(|line| &line.quotas);
+        let begins = begins.map(|quota| UnixMillis(quota.from_ms)).filter(|begins| *begins > now).min();
+        let wait = begins.map_or(LONGEST_PERIOD_WAIT, |begins| begins.since(now));
+        Instant::now() + wait.min(LONGEST_PERIOD_WAIT)
+    }
+
+    async fn sample(&mut self, client: &Client, state: &DesiredState) -> Result<Observed, Error> {
         // Before the state is known, every session would be a stranger's and every known one would seem to have ended.
         if state.generation == 0 {
-            return Ok(());
+            return Ok(Observed::default());
         }
-        let seen = read_sessions(client).await?;
-        let lines = lines_by_user(state, &self.router);
+        let lines: HashMap<(Service, &str), &LineV1> = lines_of(state, &self.router)
+            .filter_map(|line| {
+                let service = Service::from_code(line.service)?;
+                let is_standing = session::is_standing(service);
+                Some(((service, if is_standing { &line.line } else { &line.username }.as_str()), line))
+            })
+            .collect();
+        let mut services = services_of(state, &self.router);
+        services.extend(self.tracker.services());
+        let (seen, cpu_percent) = read::read_sessions(client, &services, |line| {
+            let standing = [Service::Static, Service::HotspotDevice].into_iter();
+            standing.filter(|service| lines.contains_key(&(*service, line))).next_back()
+        })
+        .await?;
         let at = self.sampled_at();
-        let line_of = |service, user: &str| lines.get(&(service, user)).map(|line| (*line).to_owned());
-        let outcome = self.tracker.sample(at, &seen, line_of);
-        self.tell(at, outcome).await;
-        Ok(())
+        let owner_of = |service, user: &str| {
+            let line = lines.get(&(service, user))?;
+            let period_ms = running_quota(line, at.time).map_or(0, |quota| quota.from_ms);
+            Some(Owner { line: &line.line, period_ms })
+        };
+        let outcome = self.tracker.sample(at, &seen, owner_of);
+        let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
+        let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
+        self.tell(at, outcome, state).await;
+        Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
     }
 
-    async fn tell(&self, at: SampledAt, outcome: Outcome) {
-        for (kind, line, address) in outcome.events {
+    /// When the first of the lines that moved anything will have used its quota up; those that have do not count.
+    fn nearest_quota(
+        &self,
+        outcome: &Outcome,
+        state: &DesiredState,
+        now: UnixMillis,
+        since_last: Duration,
+    ) -> Option<Duration> {
+        let mut moved: BTreeMap<&str, u64> = BTreeMap::new();
+        for counted in &outcome.usage {
+            let bytes = moved.entry(&counted.total.line).or_default();
+            *bytes = bytes.saturating_add(counted.grown_bytes);
+        }
+        let left = moved.into_iter().filter_map(|(line, bytes)| {
+            let line = &state.lines.get(line)?.item;
+            let quota = running_quota(line, now)?;
+            // What this sample adds is not in the book yet.
+            let used = self.quotas.used(line, now)?.saturating_add(bytes);
+            let left_bytes = quota.bytes.checked_sub(used).filter(|left| *left > 0)?;
+            time_left(left_bytes, bytes, since_last)
+        });
+        left.min()
+    }
+
+    /// Puts what was counted into the book, and reports it with what follows from it.
+    async fn tell(&self, at: SampledAt, outcome: Outcome, state: &DesiredState) {
+        let Outcome { usage, mut events } = outcome;
+        let running = |line: &str| {
+            let line = state.lines.get(line).map(|line| &line.item);
+            line.and_then(|line| running_quota(line, at.time)).map_or(0, |quota| quota.from_ms)
+        };
+        let (mut periods, reached) = self.quotas.with(|book| {
+            let periods = book.take(&usage, running);
+            let with_quota = lines_of(state, &self.router).filter_map(|line| {
+                let quota = running_quota(line, at.time)?;
+                Some((line, quota, book.newly_reached(&line.line, quota)?))
+            });
+            let reached: Vec<(String, u64, PeriodCounted)> =
+                with_quota.map(|(line, quota, record)| (line.line.clone(), quota.bytes, record)).collect();
+            (periods, reached)
+        });
+        // The reconciler is woken first: what is moved from here on is moved beyond the quota.
+        reached.iter().for_each(|(line, ..)| self.recheck.line(line));
+        for (line, bytes, record) in reached {
+            events.push((EventKind::QuotaReached, line.clone(), format!("{bytes} bytes are used up")));
+            periods.insert(line, record);
+        }
+        for (kind, line, detail) in events {
             let router = Some(self.router.clone());
-            let event = Event { at: at.time, kind, line: Some(line), router, detail: address };
+            let event = Event { at: at.time, kind, line: Some(line), router, detail };
             let _ = self.reports.send(Report::Event(event)).await;
         }
-        if !outcome.usage.is_empty() {
-            let _ = self.reports.send(Report::Usage { sessions: outcome.usage }).await;
+        if !usage.is_empty() || !periods.is_empty() {
+            let _ = self.reports.send(Report::Usage { sessions: usage, periods }).await;
         }
     }
 }
 
-/// Everybody who is logged in, with counters where the menus have them.
-async fn read_sessions(client: &Client) -> Result<Vec<SeenSession>, Error> {
-    let print = |path: &str, properties: &[&str]| Command::new(format!("{path}/print")).proplist(properties);
-    let started = Instant::now();
-    // In this order on the wire: see `join`. Each is asked for before the one before it is answered, and taken as
-    // it comes.
-    let tunnels_only = Query::equals("type", "pppoe-in");
-    let (counters, tunnels, active, hotspot) = tokio::join!(
-        biased;
-        read_rows(client, print("/interface", INTERFACE_PROPERTIES).query(tunnels_only), join::counters_row),
-        read_rows(client, print("/interface/pppoe-server", TUNNEL_PROPERTIES), join::tunnel_row),
-        read_rows(client, print("/ppp/active", PPP_PROPERTIES), join::pppoe_row),
-        read_rows(client, print("/ip/hotspot/active", HOTSPOT_PROPERTIES), join::hotspot_row),
-    );
-    let (counters, tunnels, active) = (there(counters)?, there(tunnels)?, there(active)?);
-    let mut sessions = join::join_pppoe(counters, tunnels, active, started.elapsed());
-    sessions.extend(there(hotspot)?);
-    Ok(sessions)
+fn lines_of<'a>(state: &'a DesiredState, router: &'a str) -> impl Iterator<Item = &'a LineV1> {
+    state.lines.values().map(|line| &line.item).filter(move |line| line.router == router)
 }
 
-/// No rows from a menu that the router lacks or hides. After any other trap nobody knows who is logged in, and the sample
-/// is none: it would end every session.
-fn there<T>(read: Result<Vec<T>, Error>) -> Result<Vec<T>, Error> {
-    match read {
-        Ok(rows) => Ok(rows),
-        Err(error) if unavailable(&error).is_some() => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
-}
-
-fn lines_by_user<'a>(state: &'a DesiredState, router: &str) -> HashMap<(Service, &'a str), &'a str> {
-    let lines = state.lines.values().map(|line| &line.item).filter(|line| line.router == router);
-    let key = |line: &'a tawi_shared::wire::LineV1| {
-        let service = Service::from_code(line.service)?;
-        Some(((service, line.username.as_str()), line.line.as_str()))
-    };
-    lines.filter_map(key).collect()
+fn services_of(state: &DesiredState, router: &str) -> BTreeSet<Service> {
+    lines_of(state, router).filter_map(|line| Service::from_code(line.service)).collect()
 }
 
 /// What the router tells of itself.
@@ -223,14 +303,26 @@ struct News {
 }
 
 impl News {
-    async fn start(client: &Client) -> Self {
+    async fn start(client: &Client, services: &BTreeSet<Service>) -> Self {
         let listen = |path: &str| Command::new(format!("{path}/listen"));
-        let log = listen("/log").proplist(&["message"]).query(Query::equals("topics", TOPICS));
-        Self {
-            log: client.listen(log).await.ok(),
-            ppp: client.listen(listen("/ppp/active").proplist(&[".id"])).await.ok(),
-            hotspot: client.listen(listen("/ip/hotspot/active").proplist(&[".id"])).await.ok(),
-        }
+        let topics: Vec<String> =
+            PPP.iter().filter(|menus| services.contains(&menus.service)).map(topics).collect();
+        let log = match Query::any_of("topics", &topics) {
+            Some(query) => {
+                let log = listen("/log").proplist(&["topics", "message"]).query(query);
+                client.listen(log).await.ok()
+            }
+            None => None,
+        };
+        let ppp = match topics.is_empty() {
+            true => None,
+            false => client.listen(listen("/ppp/active").proplist(&[".id"])).await.ok(),
+        };
+        let hotspot = match services.contains(&Service::Hotspot) {
+            true => client.listen(listen("/ip/hotspot/active").proplist(&[".id"])).await.ok(),
+            false => None,
+        };
+        Self { log, ppp, hotspot }
     }
 
     /// Waits for news: `None` when the connection is over. The log goes first: it knows the final totals of a session

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! unseen ──seen──> open ──counters grow or start anew──> open ──not seen, another in its place, logged out──> ended
+//!                    └──its line or period changes──> the part so far ended, the next part open
 //! ```
 //!
 //! Pure. Totals are absolute, so that a lost message is healed by the next and a doubled one changes nothing. A session
@@ -10,32 +11,24 @@
 //! restart of the agent the clock may have moved, so that it can say that a session is the same and never that it is
 //! another. Where what was told before is not known, because the store is new or lost, sessions that run already are
 //! counted from their first reading on: head office may have been told of the bytes before it, under a key that nobody
-//! remembers. Where in doubt it counts too little: a total never exceeds what was moved. Reading the counters is `join.rs`.
+//! remembers. So is the queue of a line where nobody logs in, which may be older than the line. Where in doubt it counts
+//! too little: a total never exceeds what was moved. One session is `session.rs`, reading the counters `join.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use routeros_api::value::UpDown;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
+use tawi_shared::wire::{EventKind, Service};
 
-use crate::usage::logout::LogOut;
-
-/// How far an uptime may lag behind the clock and still be the same session: it is printed in whole seconds, and the
-/// router takes a while to print.
-const UPTIME_SLACK: Duration = Duration::from_secs(3);
-
-/// How far the beginning of a session may seem to have moved across a restart of the agent and be the same beyond
-/// doubt: by rounding and by small corrections of the clock.
-const RESUME_SLACK: Duration = Duration::from_secs(10);
-
-/// Ends the key of a session of which only a part is counted, so that a restart of the agent knows it by its key.
-const PARTIAL: char = '+';
+use super::counted::Counted;
+use super::logout::LogOut;
+use super::session::{IDLE, Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
 
 /// How long the router's last word on a session may come after the news that it is gone.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
 
-/// How long the row of a session may linger behind that word.
+/// How long the row of a session may linger behind that word, or behind a sample that missed it.
 const ROW_LINGERS: Duration = Duration::from_secs(5);
 
 /// Ended sessions that are remembered; a town's worth. Beyond it the oldest keep their last sampled totals.
@@ -46,13 +39,13 @@ const ENDED_REMEMBERED: usize = 1_024;
 pub struct SeenSession {
     /// Whose menu it was in.
     pub service: Service,
-    /// The router's number for it: the session id of PPP, the row id of a hotspot login.
+    /// The router's number for it: the session id of PPP, the row id of a hotspot login or of a queue.
     pub number: String,
-    /// Who logged in.
+    /// Who logged in; the line of a queue, by its mark.
     pub user: String,
     /// The client's address; empty when unknown.
     pub address: String,
-    /// Since when.
+    /// Since when; zero where nobody logs in.
     pub uptime: Duration,
     /// Its counters, where this sample has them.
     pub bytes: Option<UpDown<u64>>,
@@ -71,41 +64,28 @@ pub struct SampledAt {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Sessions whose totals moved, that are new, or that ended.
-    pub usage: Vec<SessionUsageV1>,
+    pub usage: Vec<Counted>,
     /// Lines that came online or went offline, with the address.
     pub events: Vec<(EventKind, String, String)>,
 }
 
-#[derive(Clone, Debug)]
-struct Tracked {
-    line: String,
-    /// Empty for a resumed session until it is seen.
-    user: String,
-    session: String,
-    started_at: UnixMillis,
-    address: String,
-    /// The counters when they were last read; `None` for a resumed session before its first reading.
-    counters: Option<UpDown<u64>>,
-    total: UpDown<u64>,
-    last_seen: SampledAt,
-    uptime: Duration,
-    is_resumed: bool,
-    has_last_word: bool,
-    /// Its counters may show what was counted under another key: only their growth while we look on is its own.
-    is_partial: bool,
+/// Whose bytes a session's are: the line, and the running period of its quota.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner<'a> {
+    /// Line id.
+    pub line: &'a str,
+    /// When the period began, in milliseconds since 1970; 0 for a line without a running quota.
+    pub period_ms: i64,
 }
 
-/// What a session is to the one that was open under its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kinship {
-    /// The same.
-    Same,
-    /// Another one, with all that its counters show.
-    Another,
-    /// Perhaps another one; what its counters show may have been counted already, and is not counted again.
-    Unsure,
-    /// Nothing can be said before its counters are seen.
-    Unknown,
+/// What a session is to those that have ended.
+enum Found {
+    /// None of them.
+    New,
+    /// The row of one of them, which is about to go.
+    Left,
+    /// One of them that did not end: a sample had missed it, or the word on another had been taken for its own.
+    Again(Box<Tracked>),
 }
 
 /// All open sessions of one router.
@@ -119,6 +99,8 @@ pub struct Tracker {
     are_running_doubted: bool,
     /// When the first sample was taken, by the monotonic clock.
     first_look: Option<Duration>,
+    /// What was found to be over before the first sample, and is told with it.
+    over: Vec<Counted>,
 }
 
 impl Tracker {
@@ -131,6 +113,7 @@ impl Tracker {
             ended: VecDeque::new(),
             are_running_doubted: false,
             first_look: None,
+            over: Vec::new(),
         }
     }
 
@@ -143,60 +126,55 @@ impl Tracker {
 
     /// Goes on with sessions that were open when the agent stopped. Those of other routers, and keys that this release
     /// does not make, are left aside.
-    pub fn resume(&mut self, open: &[SessionUsageV1]) {
-        for usage in open.iter().filter(|usage| !usage.is_ended) {
-            let Some(key) = self.key_of(&usage.session) else { continue };
-            let total = UpDown { upload: usage.upload_bytes, download: usage.download_bytes };
-            let tracked = Tracked {
-                line: usage.line.clone(),
-                user: String::new(),
-                session: usage.session.clone(),
-                started_at: UnixMillis(usage.started_at_ms),
-                address: usage.address.clone(),
-                counters: None,
-                total,
-                last_seen: SampledAt { time: UnixMillis(usage.sampled_at_ms), elapsed: Duration::ZERO },
-                uptime: Duration::ZERO,
-                is_resumed: true,
-                has_last_word: false,
-                is_partial: usage.session.ends_with(PARTIAL),
-            };
-            // An agent whose store did not open at its start left the session of before open under its own key, beside
+    pub fn resume(&mut self, open: &[Counted]) {
+        for found in open.iter().filter(|found| !found.total.is_ended) {
+            let tracked = Tracked::resumed(found);
+            let Some(key) = self.key_of(&tracked.name) else { continue };
+            // An agent whose store did not open at its start left the session of before open under its own name, beside
             // what it counted itself. Which of them is running nobody knows, as the clock may have moved between them:
             // one goes on, a part where there is one, and counts from its first reading on.
-            let rank = |tracked: &Tracked| (tracked.is_partial, tracked.last_seen.time);
+            let rank = |tracked: &Tracked| (tracked.is_partial, tracked.part, tracked.last_seen.time);
             let (mut goes_on, is_over) = match self.sessions.remove(&key) {
                 Some(other) if rank(&other) > rank(&tracked) => (other, Some(tracked)),
                 other => (tracked, other),
             };
             if let Some(over) = is_over {
-                goes_on.is_partial = true;
-                // Remembered for its key alone, which must not be given again; its total was told.
-                let at = over.last_seen;
-                self.end(key.clone(), over, at, &mut Outcome::default());
+                if over.name != goes_on.name {
+                    goes_on.is_partial = true;
+                    goes_on.counters = None;
+                }
+                let (at, mut outcome) = (over.last_seen, Outcome::default());
+                self.end(key.clone(), over, at, &mut outcome);
+                self.over.append(&mut outcome.usage);
             }
             self.sessions.insert(key, goes_on);
         }
     }
 
-    /// Takes a whole sample: every session of every service. `line_of` names the line of a user; sessions of others are
-    /// not ours to count.
-    pub fn sample(
+    /// The services of open sessions: a sample must show them to end them.
+    pub fn services(&self) -> impl Iterator<Item = Service> {
+        self.sessions.keys().map(|(service, _)| *service)
+    }
+
+    /// Takes a whole sample: every session of every service. `owner_of` names the line of a user and its running period;
+    /// sessions of others are not ours to count.
+    pub fn sample<'a>(
         &mut self,
         at: SampledAt,
         seen: &[SeenSession],
-        line_of: impl Fn(Service, &str) -> Option<String>,
+        owner_of: impl Fn(Service, &str) -> Option<Owner<'a>>,
     ) -> Outcome {
-        let mut outcome = Outcome::default();
+        let mut outcome = Outcome { usage: std::mem::take(&mut self.over), events: Vec::new() };
         // Told after whatever ended: of a customer who dialled in again, the last news is that he is online.
         let mut begun = Outcome::default();
         let mut unseen = std::mem::take(&mut self.sessions);
         for session in seen {
             let key = (session.service, session.number.clone());
+            let owner = owner_of(session.service, &session.user);
             let mut kinship = self.kinship_of_unknown(session, at);
             let known = match unseen.remove(&key) {
                 Some(open) => {
-                    kinship = open.kinship(session, at, || line_of(session.service, &session.user));
+                    kinship = open.kinship(session, at, || owner.map(|owner| owner.line));
                     match kinship {
                         Kinship::Same => Some(open),
                         Kinship::Another | Kinship::Unsure => {
@@ -209,21 +187,30 @@ impl Tracker {
                         }
                     }
                 }
-                None if self.has_ended(&key, session, at) => continue,
-                None => None,
+                None => match self.found_again(&key, session, at) {
+                    Found::Left => continue,
+                    Found::Again(tracked) => {
+                        if !is_standing(session.service) {
+                            let (line, address) = (tracked.line.clone(), tracked.address.clone());
+                            begun.events.push((EventKind::LineOnline, line, address));
+                        }
+                        Some(*tracked)
+                    }
+                    Found::New => None,
+                },
             };
             let tracked = match known {
                 Some(mut known) => {
-                    if known.take(session, at) {
-                        outcome.usage.push(known.usage(at.time, false));
-                    }
+                    go_on(&mut known, session, at, owner, &mut outcome);
                     known
                 }
                 None => {
-                    let Some(line) = line_of(session.service, &session.user) else { continue };
-                    let new = self.begin(line, session, at, kinship);
-                    begun.usage.push(new.usage(at.time, false));
-                    begun.events.push((EventKind::LineOnline, new.line.clone(), new.address.clone()));
+                    let Some(owner) = owner else { continue };
+                    let mut new = self.begin(owner, session, at, kinship);
+                    begun.usage.push(new.counted(at.time, false));
+                    if !is_standing(session.service) || new.moved_at.is_some() {
+                        begun.events.push((EventKind::LineOnline, new.line.clone(), new.address.clone()));
+                    }
                     new
                 }
             };
@@ -240,39 +227,38 @@ impl Tracker {
 
     /// Takes the router's last word on a session: its total becomes exact, and it is over. A word that fits no session
     /// of that user, or that is below what was counted, changes nothing.
-    pub fn log_out(&mut self, at: SampledAt, word: &LogOut) -> Outcome {
+    pub fn log_out(&mut self, at: SampledAt, service: Service, word: &LogOut) -> Outcome {
         let mut outcome = Outcome::default();
         // Time decides whose word it is, and the bytes only whether it is believed: otherwise the word on a session that
-        // was never sampled would find some older one that it happens to fit.
+        // was never sampled would find some older one that it happens to fit. Where it may be about more than one, it
+        // may also be about one that had its word already, and is left.
         let is_of = |key: &(Service, String), tracked: &Tracked, until: SampledAt| {
-            key.0 == Service::Pppoe
-                && tracked.user == word.user
-                && !(tracked.has_last_word || tracked.is_partial)
-                && tracked.may_have_lasted(word.lasted, until)
+            key.0 == service && tracked.user == word.user && tracked.may_have_lasted(word.lasted, until)
         };
-        let open = self.sessions.iter().find(|(key, tracked)| is_of(key, tracked, at));
-        if let Some(key) = open.map(|(key, _)| key.clone()) {
-            if let Some(mut tracked) = self.sessions.remove(&key) {
-                if tracked.take_last_word(word) {
-                    tracked.last_seen.time = at.time;
-                    self.end(key, tracked, at, &mut outcome);
-                } else {
-                    self.sessions.insert(key, tracked);
+        let mut open = self.sessions.iter().filter(|(key, tracked)| is_of(key, tracked, at));
+        let mut ended =
+            self.ended.iter().enumerate().filter(|(_, (key, tracked, until))| is_of(key, tracked, *until));
+        match (open.next(), ended.next(), open.next(), ended.next()) {
+            (Some((key, _)), None, None, _) => {
+                let key = key.clone();
+                if let Some(mut tracked) = self.sessions.remove(&key) {
+                    if tracked.take_last_word(word) {
+                        tracked.last_seen.time = at.time;
+                        self.end(key, tracked, at, &mut outcome);
+                    } else {
+                        self.sessions.insert(key, tracked);
+                    }
                 }
             }
-            return outcome;
-        }
-        let mut ended =
-            self.ended.iter_mut().rev().take_while(|(_, _, ended_at)| {
-                at.elapsed.saturating_sub(ended_at.elapsed) < LAST_WORD_WITHIN
-            });
-        if let Some((_, tracked, ended_at)) =
-            ended.find(|(key, tracked, ended_at)| is_of(key, tracked, *ended_at))
-        {
-            let before = tracked.total;
-            if tracked.take_last_word(word) && tracked.total != before {
-                outcome.usage.push(tracked.usage(ended_at.time, true));
+            (None, Some((index, _)), _, None) => {
+                let Some((_, tracked, ended_at)) = self.ended.get_mut(index) else { return outcome };
+                let is_soon = at.elapsed.saturating_sub(ended_at.elapsed) < LAST_WORD_WITHIN;
+                let before = tracked.total;
+                if is_soon && tracked.take_last_word(word) && tracked.total != before {
+                    outcome.usage.push(tracked.counted(ended_at.time, true));
+                }
             }
+            _ => {}
         }
         outcome
     }
@@ -280,6 +266,8 @@ impl Tracker {
     /// What a session is under whose number none was open.
     fn kinship_of_unknown(&self, session: &SeenSession, at: SampledAt) -> Kinship {
         let began_under_our_eyes = match self.first_look {
+            // A queue does not tell since when it counts, and may have been somebody's before it was this line's.
+            _ if is_standing(session.service) => return Kinship::Unsure,
             None => session.uptime.saturating_add(UPTIME_SLACK) < at.elapsed,
             // It was not there at the first look, unless its user had no line or its menu was hidden.
             Some(look) => session.uptime <= at.elapsed.saturating_sub(look).saturating_add(UPTIME_SLACK),
@@ -287,52 +275,72 @@ impl Tracker {
         if began_under_our_eyes || !self.are_running_doubted { Kinship::Another } else { Kinship::Unsure }
     }
 
-    /// Whether this is what is left of a session that has ended already.
-    fn has_ended(&self, key: &(Service, String), session: &SeenSession, at: SampledAt) -> bool {
-        let mut ended = self.ended.iter().rev().filter(|(known, ..)| known == key);
-        ended.next().is_some_and(|(_, tracked, ended_at)| {
-            at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS
-                && tracked.kinship(session, at, || None) == Kinship::Same
+    /// Takes out a session that had seemed to end, and is there again or still. What is left behind the router's last
+    /// word is `Left`.
+    fn found_again(&mut self, key: &(Service, String), session: &SeenSession, at: SampledAt) -> Found {
+        let newest = self.ended.iter().rposition(|(known, ..)| known == key);
+        let Some((index, (_, tracked, ended_at))) =
+            newest.and_then(|index| Some((index, self.ended.get(index)?)))
+        else {
+            return Found::New;
+        };
+        if tracked.kinship(session, at, || None) != Kinship::Same {
+            return Found::New;
+        }
+        if at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS {
+            return Found::Left;
+        }
+        self.ended.remove(index).map_or(Found::New, |(_, mut tracked, _)| {
+            tracked.has_last_word = false;
+            Found::Again(Box::new(tracked))
         })
     }
 
-    fn end(&mut self, key: (Service, String), tracked: Tracked, at: SampledAt, outcome: &mut Outcome) {
-        outcome.usage.push(tracked.usage(tracked.last_seen.time.min(at.time), true));
-        outcome.events.push((EventKind::LineOffline, tracked.line.clone(), tracked.address.clone()));
+    fn end(&mut self, key: (Service, String), mut tracked: Tracked, at: SampledAt, outcome: &mut Outcome) {
+        outcome.usage.push(tracked.counted(tracked.last_seen.time.min(at.time), true));
+        if !is_standing(key.0) || tracked.moved_at.is_some() {
+            outcome.events.push((EventKind::LineOffline, tracked.line.clone(), tracked.address.clone()));
+        }
         if self.ended.len() >= ENDED_REMEMBERED {
             self.ended.pop_front();
         }
         self.ended.push_back((key, tracked, at));
     }
 
-    fn begin(&self, line: String, session: &SeenSession, at: SampledAt, kinship: Kinship) -> Tracked {
+    fn begin(&self, owner: Owner<'_>, session: &SeenSession, at: SampledAt, kinship: Kinship) -> Tracked {
         let started_at = at.time.minus(session.uptime);
         let bytes = session.bytes.unwrap_or_default();
         let is_partial = kinship == Kinship::Unsure;
         let mark = if is_partial { PARTIAL.to_string() } else { String::new() };
         let (router, service, number) = (&self.router, session.service.as_str(), &session.number);
-        let key = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
+        let name = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
         // A number that begins twice in one second would take over the totals of the session before it.
         // A part is named after when it began to be counted: another part of its session may have been told of.
         let begins = if is_partial { at.time } else { started_at };
         let mut second = begins.0.div_euclid(1_000);
-        while self.ended.iter().any(|(_, ended, _)| ended.session == key(second)) {
+        while self.ended.iter().any(|(_, ended, _)| ended.name == name(second)) {
             second = second.saturating_add(1);
         }
+        let total = if is_partial { UpDown::both(0) } else { bytes };
         Tracked {
-            line,
+            line: owner.line.to_owned(),
+            period_ms: owner.period_ms,
             user: session.user.clone(),
-            session: key(second),
+            name: name(second),
+            part: 0,
+            before: UpDown::both(0),
             started_at,
             address: session.address.clone(),
             // A part is counted from its first reading on, which this sample may lack.
             counters: if is_partial { session.bytes } else { Some(bytes) },
-            total: if is_partial { UpDown::both(0) } else { bytes },
+            total,
+            told: UpDown::both(0),
             last_seen: at,
             uptime: session.uptime,
             is_resumed: false,
             has_last_word: false,
             is_partial,
+            moved_at: (total != UpDown::both(0)).then_some(at.elapsed),
         }
     }
 
@@ -345,109 +353,50 @@ impl Tracker {
     }
 }
 
-impl Tracked {
-    /// What is seen under the number of this session; `line` looks up whose its user is now.
-    fn kinship(
-        &self,
-        session: &SeenSession,
-        at: SampledAt,
-        line: impl FnOnce() -> Option<String>,
-    ) -> Kinship {
-        if !self.is_resumed {
-            return if self.is_continued_by(session, at) { Kinship::Same } else { Kinship::Another };
+/// Takes what a sample shows of a session that it still shows.
+fn go_on(
+    known: &mut Tracked,
+    session: &SeenSession,
+    at: SampledAt,
+    owner: Option<Owner<'_>>,
+    outcome: &mut Outcome,
+) {
+    let was_resumed = known.is_resumed;
+    let was_seen = known.last_seen.time;
+    let had = known.total;
+    let has_news = known.take(session, at);
+    let has_moved = known.total != had;
+    if is_standing(session.service) {
+        if was_resumed && at.time.since(was_seen) < IDLE {
+            // It was told to be online, or else is about to be.
+            known.moved_at = Some(at.elapsed);
         }
-        // Uptimes and the monotonic clock have no date that could be wrong: this one began after the agent did.
-        if session.uptime.saturating_add(RESUME_SLACK) < at.elapsed {
-            return Kinship::Another;
-        }
-        let started_at = at.time.minus(session.uptime);
-        if started_at.since(self.started_at).max(self.started_at.since(started_at)) <= RESUME_SLACK {
-            return Kinship::Same;
-        }
-        match session.bytes {
-            None => Kinship::Unknown,
-            Some(bytes)
-                if line().is_some_and(|line| line == self.line)
-                    && bytes.upload >= self.total.upload
-                    && bytes.download >= self.total.download =>
-            {
-                Kinship::Same
+        let event = match known.moved_at {
+            None if has_moved => Some(EventKind::LineOnline),
+            Some(last) if !has_moved && at.elapsed.saturating_sub(last) >= IDLE => {
+                Some(EventKind::LineOffline)
             }
-            Some(_) => Kinship::Unsure,
+            _ => None,
+        };
+        if let Some(kind) = event {
+            outcome.events.push((kind, known.line.clone(), known.address.clone()));
         }
+        known.moved_at = match event {
+            Some(EventKind::LineOffline) => None,
+            _ if has_moved => Some(at.elapsed),
+            _ => known.moved_at,
+        };
     }
-
-    /// Whether this sample goes on from the last one of this run.
-    fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
-        let expected = self.uptime.saturating_add(at.elapsed.saturating_sub(self.last_seen.elapsed));
-        session.uptime.saturating_add(UPTIME_SLACK) >= expected
-    }
-
-    /// Takes new counters; says whether there is anything to tell.
-    fn take(&mut self, session: &SeenSession, at: SampledAt) -> bool {
-        let before = (self.total, self.address.clone());
-        self.last_seen = at;
-        self.uptime = session.uptime;
-        self.is_resumed = false;
-        self.user.clone_from(&session.user);
-        if !session.address.is_empty() {
-            self.address.clone_from(&session.address);
+    // Without a reading, what was moved so far could not be kept apart from what comes.
+    match owner.filter(|owner| session.bytes.is_some() && !known.is_of(*owner)) {
+        Some(owner) => {
+            outcome.usage.push(known.counted(at.time, true));
+            known.begin_part(owner);
+            outcome.usage.push(known.counted(at.time, false));
         }
-        if let Some(now) = session.bytes {
-            self.total = match self.counters {
-                Some(last) => UpDown {
-                    upload: grown(self.total.upload, last.upload, now.upload),
-                    download: grown(self.total.download, last.download, now.download),
-                },
-                None if self.is_partial => self.total,
-                // Nobody knows what the counters showed when the agent stopped, only that the total had come from
-                // them: what exceeds it is new, and a smaller reading may have been counted already.
-                None => UpDown {
-                    upload: self.total.upload.max(now.upload),
-                    download: self.total.download.max(now.download),
-                },
-            };
-            self.counters = Some(now);
-        }
-        before != (self.total, self.address.clone())
+        None if has_news => outcome.usage.push(known.counted(at.time, false)),
+        None => {}
     }
-
-    /// Takes the router's total, unless it is below what was counted: then one of the two is about something else.
-    fn take_last_word(&mut self, word: &LogOut) -> bool {
-        let is_believed =
-            word.bytes.upload >= self.total.upload && word.bytes.download >= self.total.download;
-        if is_believed {
-            self.total = word.bytes;
-            self.has_last_word = true;
-        }
-        is_believed
-    }
-
-    /// Whether it may have ended at this age: between when it was last seen and `until`.
-    fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
-        let unseen = until.elapsed.saturating_sub(self.last_seen.elapsed);
-        lasted.saturating_add(UPTIME_SLACK) >= self.uptime
-            && lasted <= self.uptime.saturating_add(unseen).saturating_add(UPTIME_SLACK)
-    }
-
-    fn usage(&self, sampled_at: UnixMillis, is_ended: bool) -> SessionUsageV1 {
-        SessionUsageV1 {
-            line: self.line.clone(),
-            session: self.session.clone(),
-            started_at_ms: self.started_at.0,
-            sampled_at_ms: sampled_at.0,
-            upload_bytes: self.total.upload,
-            download_bytes: self.total.download,
-            is_ended,
-            address: self.address.clone(),
-            period_started_ms: 0,
-        }
-    }
-}
-
-/// A counter that shrank was reset, and all that it shows is new.
-fn grown(total: u64, last: u64, now: u64) -> u64 {
-    total.saturating_add(now.checked_sub(last).unwrap_or(now))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 mod office;
 mod program;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,6 +29,7 @@ use tawi_agent::link::tls::client_config;
 use tawi_agent::link::{self, ByteCounters, LinkSettings};
 use tawi_agent::outbox::{Opening, Outbox, StoreError};
 use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
+use tawi_agent::usage::book::Quotas;
 use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
@@ -86,6 +88,7 @@ impl Agent {
         let tools = Tools {
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
+            quotas: Quotas::default(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),
@@ -362,18 +365,21 @@ async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
     let agent = Agent::start(&office.config(&directory.0), &[]).await;
     let (epoch, _) = office.hear_hello().await;
     for bytes in 1..=300 {
-        let sessions = vec![SessionUsageV1 {
-            line: "a".into(),
-            session: "core/1".into(),
-            started_at_ms: 1,
-            sampled_at_ms: 2,
-            upload_bytes: bytes,
-            download_bytes: bytes,
-            is_ended: bytes == 300,
-            address: String::new(),
-            period_started_ms: 0,
-        }];
-        agent.report(Report::Usage { sessions }).await;
+        let sessions = vec![
+            SessionUsageV1 {
+                line: "a".into(),
+                session: "core/1".into(),
+                started_at_ms: 1,
+                sampled_at_ms: 2,
+                upload_bytes: bytes,
+                download_bytes: bytes,
+                is_ended: bytes == 300,
+                address: String::new(),
+                period_started_ms: 0,
+            }
+            .into(),
+        ];
+        agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
     }
     let waiting = async {
         // The reports go through a queue; the last one is marked as final.

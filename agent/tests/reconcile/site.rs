@@ -175,7 +175,9 @@ impl Site {
     /// Waits for a report about a session that fits.
     pub async fn usage(&mut self, fits: impl Fn(&SessionUsageV1) -> bool) -> SessionUsageV1 {
         self.until("usage", |report| match report {
-            Report::Usage { sessions } => sessions.iter().find(|session| fits(session)).cloned(),
+            Report::Usage { sessions, .. } => {
+                sessions.iter().map(|counted| &counted.total).find(|total| fits(total)).cloned()
+            }
             _ => None,
         })
         .await

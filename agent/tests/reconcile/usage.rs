@@ -11,8 +11,8 @@ use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
 fn totals(site: &Site) -> Vec<SessionUsageV1> {
     let mut totals: Vec<SessionUsageV1> = Vec::new();
     for report in &site.log {
-        let Report::Usage { sessions } = report else { continue };
-        for session in sessions {
+        let Report::Usage { sessions, .. } = report else { continue };
+        for session in sessions.iter().map(|counted| &counted.total) {
             match totals.iter_mut().find(|known| known.session == session.session) {
                 Some(known) => *known = session.clone(),
                 None => totals.push(session.clone()),
@@ -119,7 +119,7 @@ async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
     site.router.move_traffic(&device, 10, 100).unwrap();
     let before = site.usage(|session| session.download_bytes == 100).await;
     let stored = before.clone();
-    site.restart(|settings| settings.open_sessions = vec![stored]).await;
+    site.restart(|settings| settings.open_sessions = vec![stored.into()]).await;
     site.router.move_traffic(&device, 1, 1).unwrap();
     let after = site.usage(|session| session.download_bytes == 101).await;
     assert_eq!((after.session, after.started_at_ms), (before.session, before.started_at_ms));

@@ -157,7 +157,7 @@ fn writer() {
             Err(error) => writeln!(out, "failed {error}").unwrap(),
         }
         keeper.put_events(&[event(number)], false);
-        keeper.put_usage(vec![ended(number)], false);
+        keeper.put_usage(vec![ended(number).into()], false);
         if keeper.overview().health == StoreHealth::Well {
             writeln!(out, "records {number}").unwrap();
         }
@@ -401,7 +401,7 @@ fn a_full_disk_is_said_loudly_loses_nothing_and_heals_when_there_is_room() {
         "noticed before the engine meets the end: {refused}"
     );
     keeper.put_events(&[event(2), event(3)], true);
-    keeper.put_usage(vec![ended(9)], true);
+    keeper.put_usage(vec![ended(9).into()], true);
     let overview = keeper.overview();
     assert!(matches!(overview.health, StoreHealth::Unwell { .. }));
     assert_eq!(overview.stored_generation, 1, "not told as stored");

@@ -1,0 +1,63 @@
+//! The core's part in quotas and in the clock: what head office tells of the time before, lines that are no more, and
+//! whether time can be trusted.
+//!
+//! Nothing is counted here (`crate::usage`), and nothing is restrained (`crate::reconcile`).
+
+use tawi_shared::wire::{EventKind, UsageBeforeV1};
+use tracing::{info, warn};
+
+use super::Site;
+
+impl Site {
+    /// Takes what lines had moved before this life of the store. It is on flash before it is acknowledged, because it is
+    /// told once.
+    pub(super) async fn take_usage_before(&mut self, told: &UsageBeforeV1) {
+        let Some(befores) = self.tools.quotas.with(|book| book.note_before(told)) else {
+            info!(
+                usage.epoch = told.store_epoch,
+                "head office tells of usage before another life of the store"
+            );
+            return;
+        };
+        if self.tools.outbox.call(move |keeper| keeper.put_befores(befores)).await.is_err() {
+            warn!("the disk does not answer; what was used before may be forgotten at the next start");
+        }
+        self.tools.quotas.wake();
+    }
+
+    /// The book forgets lines with the state, in memory and on flash.
+    pub(super) async fn forget_gone_lines(&mut self) {
+        let gone = self.tools.quotas.keep_only(&self.desired.lines);
+        if !gone.is_empty() {
+            // What stays on flash is forgotten with the next state.
+            let _ = self.tools.outbox.call(move |keeper| keeper.forget_lines(&gone)).await;
+        }
+    }
+
+    /// The store has begun another life and written so beside its own count; the book in memory follows.
+    pub(super) async fn begin_epoch_of_book(&mut self) {
+        let epoch = self.overview.epoch;
+        let befores = self.tools.quotas.with(|book| book.begin_epoch(epoch));
+        if !befores.is_empty() {
+            let _ = self.tools.outbox.call(move |keeper| keeper.put_befores(befores)).await;
+        }
+    }
+
+    /// Tells head office when the clock stops being trusted, and when it is again.
+    pub(super) async fn watch_clock(&mut self) {
+        let reading = self.tools.clock.reading();
+        if reading.is_trusted == std::mem::replace(&mut self.was_clock_trusted, reading.is_trusted) {
+            return;
+        }
+        let (kind, detail) = if reading.is_trusted {
+            (EventKind::ClockTrusted, "a second source confirms the time")
+        } else {
+            (
+                EventKind::ClockDoubted,
+                "the machine's clock is off and nothing confirms it; time goes on by the monotonic clock",
+            )
+        };
+        warn!(clock.is_trusted = reading.is_trusted, "{detail}");
+        self.keep_event(kind, detail.to_owned()).await;
+    }
+}

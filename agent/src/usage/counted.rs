@@ -1,0 +1,51 @@
+//! A session's total, and what it takes to go on from it.
+//!
+//! Pure. The total travels to head office; the mark stays at the site, on flash beside the total, in one record: an agent
+//! that starts again counts on from the very counters that the total came from. Who makes it is `tracker.rs`, who keeps
+//! it `crate::outbox`, who adds it up for quotas `quota.rs`.
+
+use routeros_api::value::UpDown;
+use serde::{Deserialize, Serialize};
+use tawi_shared::wire::SessionUsageV1;
+
+/// What was counted of one session, or of one part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// As head office is told.
+    pub total: SessionUsageV1,
+    /// Where to go on from.
+    pub mark: Mark,
+    /// By how much the total is larger than when it was last given out, upload and download together.
+    pub grown_bytes: u64,
+}
+
+/// Where counting goes on after a restart of the agent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What the router's counters showed when the total was read, upload first; `None` before the first reading, and
+    /// where nobody knows.
+    pub counters: Option<(u64, u64)>,
+    /// What earlier parts of the session moved, upload first: the router's last word is about all of them.
+    pub before: (u64, u64),
+}
+
+impl From<SessionUsageV1> for Counted {
+    /// A total without a mark: what exceeds it in the counters is new.
+    fn from(total: SessionUsageV1) -> Self {
+        Self { total, mark: Mark::default(), grown_bytes: 0 }
+    }
+}
+
+/// Upload and download together.
+#[must_use]
+pub fn bytes_of(total: &SessionUsageV1) -> u64 {
+    total.upload_bytes.saturating_add(total.download_bytes)
+}
+
+pub(super) fn to_pair(bytes: UpDown<u64>) -> (u64, u64) {
+    (bytes.upload, bytes.download)
+}
+
+pub(super) fn from_pair((upload, download): (u64, u64)) -> UpDown<u64> {
+    UpDown { upload, download }
+}

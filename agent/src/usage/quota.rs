@@ -1,0 +1,397 @@
+//! What each line moved in the running period of its quota.
+//!
+//! ```text
+//! used = before (head office told, for this life of the store) + ended parts + open parts     all of the running period
+//! ```
+//!
+//! Pure. Whole totals are kept and never differences, so that nothing counts twice: the ended parts of a line are on flash
+//! in one commit with the totals that they are made of, and the open ones are there anyway. Parts of another period than
+//! the running one count for nothing here. A line is forgotten with the line; one period of each is remembered. What
+//! follows from a quota that is used up is `crate::enforce`; the handle that tasks share is `book.rs`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+use tawi_shared::wire::{QuotaV1, UsageBeforeV1};
+
+use super::counted::{Counted, bytes_of};
+
+/// Lines that are remembered: several times a large site. Head office may tell of lines whose state is still to come.
+const LINES: usize = 20_000;
+
+/// What the ended parts of a line moved in a period. It lies on flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodCounted {
+    /// When the period began.
+    pub period_ms: i64,
+    /// Upload and download together.
+    pub ended_bytes: u64,
+    /// The quota of which head office was told that it is used up.
+    pub told_bytes: Option<u64>,
+}
+
+/// What a line had moved in a period before this life of the store began, or elsewhere. It lies on flash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CountedBefore {
+    /// When the period began.
+    pub period_ms: i64,
+    /// What is added to what this store counted.
+    pub bytes: u64,
+    /// What this store had counted itself when its present life began: head office's figures may have it in them.
+    pub own_bytes: u64,
+}
+
+/// Everything the book puts on flash, by line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BookRecords {
+    /// See [`PeriodCounted`].
+    pub periods: BTreeMap<String, PeriodCounted>,
+    /// See [`CountedBefore`].
+    pub befores: BTreeMap<String, CountedBefore>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct LineBook {
+    counted: PeriodCounted,
+    /// Open parts of that period, by name.
+    open: BTreeMap<String, u64>,
+    before: Option<CountedBefore>,
+}
+
+impl LineBook {
+    /// What this store counted itself.
+    fn own(&self) -> u64 {
+        self.open.values().fold(self.counted.ended_bytes, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    fn used(&self, period_ms: i64) -> u64 {
+        let own = if self.counted.period_ms == period_ms { self.own() } else { 0 };
+        own.saturating_add(self.before_of(period_ms).bytes)
+    }
+
+    fn before_of(&self, period_ms: i64) -> CountedBefore {
+        let known = self.before.filter(|before| before.period_ms == period_ms);
+        known.unwrap_or(CountedBefore { period_ms, ..CountedBefore::default() })
+    }
+
+    /// Lets a period run; says whether that is another one.
+    fn turn(&mut self, period_ms: i64) -> bool {
+        if self.counted.period_ms == period_ms {
+            return false;
+        }
+        self.counted = PeriodCounted { period_ms, ..PeriodCounted::default() };
+        self.open.clear();
+        true
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct QuotaBook {
+    epoch: u32,
+    lines: BTreeMap<String, LineBook>,
+}
+
+impl QuotaBook {
+    /// Goes on from flash: the life of the store, its records, and the sessions that were not over.
+    #[must_use]
+    pub fn load(epoch: u32, records: &BookRecords, open: &[Counted]) -> Self {
+        let mut book = Self { epoch, lines: BTreeMap::new() };
+        for (line, counted) in &records.periods {
+            book.lines.entry(line.clone()).or_default().counted = *counted;
+        }
+        for (line, before) in &records.befores {
+            book.lines.entry(line.clone()).or_default().before = Some(*before);
+        }
+        let parts = open.iter().map(|open| &open.total).filter(|total| total.period_started_ms != 0);
+        for total in parts {
+            let line = book.lines.entry(total.line.clone()).or_default();
+            if line.counted.period_ms == 0 {
+                line.turn(total.period_started_ms);
+            }
+            if line.counted.period_ms == total.period_started_ms {
+                line.open.insert(total.session.clone(), bytes_of(total));
+            }
+        }
+        book
+    }
+
+    /// What the line moved in a period.
+    #[must_use]
+    pub fn used(&self, line: &str, period_ms: i64) -> u64 {
+        self.lines.get(line).map_or(0, |line| line.used(period_ms))
+    }
+
+    /// Takes what was counted; `running` says when the running period of a line began, and 0 where none does. Gives the
+    /// records that belong into one commit with these totals.
+    pub fn take(
+        &mut self,
+        usage: &[Counted],
+        running: impl Fn(&str) -> i64,
+    ) -> BTreeMap<String, PeriodCounted> {
+        let mut changed = BTreeSet::new();
+        for counted in usage {
+            let total = &counted.total;
+            let period_ms = running(&total.line);
+            let is_known = self.lines.contains_key(&total.line);
+            // What ends of a line that was forgotten does not bring it back.
+            if !is_known && (period_ms == 0 || total.is_ended && total.period_started_ms != period_ms) {
+                continue;
+            }
+            let line = self.lines.entry(total.line.clone()).or_default();
+            if period_ms != 0 && line.turn(period_ms) {
+                changed.insert(total.line.clone());
+            }
+            if total.period_started_ms == 0 || line.counted.period_ms != total.period_started_ms {
+                continue;
+            }
+            let known = line.open.remove(&total.session).unwrap_or(0);
+            let bytes = known.saturating_add(counted.grown_bytes);
+            if total.is_ended {
+                line.counted.ended_bytes = line.counted.ended_bytes.saturating_add(bytes);
+                changed.insert(total.line.clone());
+            } else {
+                line.open.insert(total.session.clone(), bytes);
+            }
+        }
+        self.records_of(changed)
+    }
+
+    /// Whether the line has used this quota up and head office was not told of it; the record says that it is now.
+    pub fn newly_reached(&mut self, line: &str, quota: &QuotaV1) -> Option<PeriodCounted> {
+        if self.used(line, quota.from_ms) < quota.bytes {
+            return None;
+        }
+        let line = self.lines.entry(line.to_owned()).or_default();
+        line.turn(quota.from_ms);
+        let is_told = line.counted.told_bytes == Some(quota.bytes);
+        line.counted.told_bytes = Some(quota.bytes);
+        (!is_told).then_some(line.counted)
+    }
+
+    /// Takes what head office tells of the time before; `None` where it speaks of another life of the store. A period
+    /// that is over stays so.
+    pub fn note_before(&mut self, told: &UsageBeforeV1) -> Option<BTreeMap<String, CountedBefore>> {
+        if told.store_epoch != self.epoch {
+            return None;
+        }
+        let mut changed = BTreeMap::new();
+        for entry in &told.lines {
+            let is_known = self.lines.contains_key(&entry.line);
+            if (!is_known && self.lines.len() >= LINES) || entry.period_started_ms == 0 {
+                continue;
+            }
+            let line = self.lines.entry(entry.line.clone()).or_default();
+            if entry.period_started_ms < line.counted.period_ms {
+                continue;
+            }
+            let mut before = line.before_of(entry.period_started_ms);
+            // The larger one: they come in any order, and what was moved is never less than was known.
+            before.bytes = before.bytes.max(entry.bytes.saturating_sub(before.own_bytes));
+            line.before = Some(before);
+            changed.insert(entry.line.clone(), before);
+        }
+        Some(changed)
+    }
+
+    /// The store begins another life with its records intact. Head office will tell what it knows of the one before, of
+    /// which this book knows most already.
+    pub fn begin_epoch(&mut self, epoch: u32) -> BTreeMap<String, CountedBefore> {
+        if std::mem::replace(&mut self.epoch, epoch) == epoch {
+            return BTreeMap::new();
+        }
+        let mut changed = BTreeMap::new();
+        for (id, line) in &mut self.lines {
+            let before = CountedBefore { own_bytes: line.own(), ..line.before_of(line.counted.period_ms) };
+            if before.period_ms != 0 {
+                line.before = Some(before);
+                changed.insert(id.clone(), before);
+            }
+        }
+        changed
+    }
+
+    /// Forgets lines that are no more; gives those that were known.
+    pub fn forget<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        let gone = lines.into_iter().filter(|line| self.lines.remove(*line).is_some());
+        gone.map(str::to_owned).collect()
+    }
+
+    /// The lines that it knows.
+    pub fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.keys().map(String::as_str)
+    }
+
+    fn records_of(&self, lines: BTreeSet<String>) -> BTreeMap<String, PeriodCounted> {
+        lines
+            .into_iter()
+            .filter_map(|id| {
+                let counted = self.lines.get(&id)?.counted;
+                Some((id, counted))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tawi_shared::wire::{LineUsageBeforeV1, SessionUsageV1};
+
+    const P1: i64 = 1_000;
+    const P2: i64 = 2_000;
+
+    fn part(session: &str, period: i64, bytes: u64, is_ended: bool) -> SessionUsageV1 {
+        SessionUsageV1 {
+            line: "a".into(),
+            session: session.into(),
+            started_at_ms: 0,
+            sampled_at_ms: 0,
+            upload_bytes: 0,
+            download_bytes: bytes,
+            is_ended,
+            address: String::new(),
+            period_started_ms: period,
+        }
+    }
+
+    /// A book and what a store would hold of it.
+    #[derive(Default)]
+    struct Kept {
+        book: QuotaBook,
+        records: BookRecords,
+        totals: BTreeMap<String, SessionUsageV1>,
+    }
+
+    impl Kept {
+        fn take(&mut self, running: i64, parts: &[SessionUsageV1]) {
+            let usage: Vec<Counted> = parts
+                .iter()
+                .map(|total| {
+                    let known = self.totals.insert(total.session.clone(), total.clone());
+                    let grown_bytes = bytes_of(total) - known.map_or(0, |known| bytes_of(&known));
+                    Counted { grown_bytes, ..Counted::from(total.clone()) }
+                })
+                .collect();
+            self.records.periods.extend(self.book.take(&usage, |_| running));
+        }
+
+        fn told(&mut self, epoch: u32, period_started_ms: i64, bytes: u64) {
+            let lines = vec![LineUsageBeforeV1 { line: "a".into(), period_started_ms, bytes }];
+            let told = self.book.note_before(&UsageBeforeV1 { store_epoch: epoch, lines });
+            self.records.befores.extend(told.unwrap_or_default());
+        }
+
+        fn restart(&mut self) {
+            let open = self.totals.values().filter(|total| !total.is_ended).cloned();
+            let open: Vec<Counted> = open.map(Counted::from).collect();
+            self.book = QuotaBook::load(self.book.epoch, &self.records, &open);
+        }
+
+        fn check(&mut self, period: i64, expected: u64) {
+            assert_eq!(self.book.used("a", period), expected);
+            self.restart();
+            assert_eq!(self.book.used("a", period), expected, "after a restart");
+        }
+    }
+
+    #[test]
+    fn open_and_ended_parts_of_the_running_period_count_once_each() {
+        let mut kept = Kept::default();
+        kept.take(P1, &[part("x", P1, 10, false), part("y", P1, 5, false)]);
+        kept.check(P1, 15);
+        kept.take(P1, &[part("x", P1, 30, false)]);
+        kept.check(P1, 35);
+        kept.take(P1, &[part("x", P1, 40, true)]);
+        kept.check(P1, 45);
+        // The router's last word came late.
+        kept.take(P1, &[part("x", P1, 42, true)]);
+        kept.check(P1, 47);
+        kept.check(P2, 0);
+    }
+
+    #[test]
+    fn another_period_begins_at_nothing_and_what_comes_late_of_the_last_one_counts_for_neither() {
+        let mut kept = Kept::default();
+        kept.take(P1, &[part("x", P1, 10, false), part("y", P1, 5, false)]);
+        kept.take(P2, &[part("x", P1, 12, true), part("x#2", P2, 0, false)]);
+        kept.check(P2, 0);
+        kept.take(P2, &[part("x#2", P2, 3, false), part("y", P1, 9, true)]);
+        kept.check(P2, 3);
+        kept.check(P1, 0);
+    }
+
+    #[test]
+    fn bytes_without_a_period_and_of_one_that_has_not_begun_count_for_nothing() {
+        let mut kept = Kept::default();
+        kept.take(0, &[part("x", 0, 10, false)]);
+        assert_eq!(kept.book.lines().count(), 0);
+        kept.take(P1, &[part("x", 0, 12, true), part("x#2", P1, 1, false)]);
+        kept.check(P1, 1);
+    }
+
+    #[test]
+    fn what_head_office_tells_is_added_for_its_period_and_this_life_of_the_store_only() {
+        let mut kept = Kept { book: QuotaBook::load(7, &BookRecords::default(), &[]), ..Kept::default() };
+        kept.told(6, P1, 1_000);
+        kept.check(P1, 0);
+        kept.told(7, P1, 100);
+        kept.check(P1, 100);
+        kept.take(P1, &[part("x", P1, 10, false)]);
+        kept.told(7, P1, 100);
+        kept.told(7, P1, 90);
+        kept.check(P1, 110);
+        kept.told(7, P1, 120);
+        kept.check(P1, 130);
+        kept.take(P2, &[part("x", P1, 11, true)]);
+        kept.told(7, P1, 500);
+        kept.check(P2, 0);
+        kept.told(7, P2, 4);
+        kept.check(P2, 4);
+    }
+
+    #[test]
+    fn a_store_that_begins_another_life_does_not_count_its_own_bytes_twice() {
+        let mut kept = Kept { book: QuotaBook::load(7, &BookRecords::default(), &[]), ..Kept::default() };
+        kept.told(7, P1, 100);
+        kept.take(P1, &[part("x", P1, 10, true), part("y", P1, 5, false)]);
+        kept.records.befores.extend(kept.book.begin_epoch(8));
+        kept.check(P1, 115);
+        // All that head office had heard: what was before, and most of what this store counted.
+        kept.told(8, P1, 113);
+        kept.check(P1, 115);
+        // It knows more: the flash is a copy of days ago.
+        kept.told(8, P1, 215);
+        kept.check(P1, 215);
+        kept.take(P1, &[part("y", P1, 8, false)]);
+        kept.check(P1, 218);
+        assert!(kept.book.begin_epoch(8).is_empty());
+    }
+
+    #[test]
+    fn reaching_a_quota_is_told_once_and_again_when_a_top_up_is_used_up_too() {
+        let mut kept = Kept::default();
+        let mut check = |bytes: u64, quota: u64, expected: bool| {
+            kept.take(P1, &[part("x", P1, bytes, false)]);
+            let reached = kept.book.newly_reached("a", &QuotaV1 { from_ms: P1, bytes: quota });
+            assert_eq!(reached.is_some(), expected, "{bytes} of {quota}");
+            kept.records.periods.extend(reached.map(|record| ("a".to_owned(), record)));
+            kept.restart();
+        };
+        check(99, 100, false);
+        check(100, 100, true);
+        check(130, 100, false);
+        check(130, 200, false);
+        check(200, 200, true);
+        check(201, 200, false);
+    }
+
+    #[test]
+    fn a_forgotten_line_stays_forgotten() {
+        let mut kept = Kept::default();
+        kept.take(P1, &[part("x", P1, 10, false)]);
+        assert_eq!(kept.book.forget(["a", "b"]), ["a"]);
+        kept.take(0, &[part("x", P1, 11, true)]);
+        assert_eq!((kept.book.lines().count(), kept.book.used("a", P1)), (0, 0));
+    }
+}

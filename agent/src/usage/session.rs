@@ -1,0 +1,278 @@
+//! One session as it is being counted: whether a sample still shows it, and what its counters add.
+//!
+//! Pure. A session is told in parts where its line changes hands or enters another period: each part has a name of its
+//! own and a total that begins at 0, and what a sample shows since the one before goes to the part that was running
+//! then. All sessions of a router are `tracker.rs`.
+
+use std::time::Duration;
+
+use routeros_api::value::UpDown;
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{Service, SessionUsageV1};
+
+use super::counted::{Counted, Mark, from_pair, to_pair};
+use super::logout::LogOut;
+use super::tracker::{Owner, SampledAt, SeenSession};
+
+/// How far an uptime may lag behind the clock and still be the same session: it is printed in whole seconds, and the
+/// router takes a while to print.
+pub(super) const UPTIME_SLACK: Duration = Duration::from_secs(3);
+
+/// How far the beginning of a session may seem to have moved across a restart of the agent and be the same beyond
+/// doubt: by rounding and by small corrections of the clock.
+const RESUME_SLACK: Duration = Duration::from_secs(10);
+
+/// Ends the name of a session of which only a part is counted, so that a restart of the agent knows it by its name.
+pub(super) const PARTIAL: char = '+';
+
+/// Stands before the number of a part, from 2, behind the name of its session.
+const PART: char = '#';
+
+/// A line where nobody logs in counts as offline after so long without traffic: as long as a hotspot waits by default.
+pub(super) const IDLE: Duration = Duration::from_secs(300);
+
+/// Whether nobody logs in: counted by a queue that stands there for good.
+pub(super) fn is_standing(service: Service) -> bool {
+    matches!(service, Service::Static | Service::HotspotDevice)
+}
+
+/// What a session is to the one that was open under its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kinship {
+    /// The same.
+    Same,
+    /// Another one, with all that its counters show.
+    Another,
+    /// Perhaps another one; what its counters show may have been counted already, and is not counted again.
+    Unsure,
+    /// Nothing can be said before its counters are seen.
+    Unknown,
+}
+
+/// The name of a part, taken apart: the name of its session, and how many parts came before it.
+pub(super) fn name_and_part(session: &str) -> (&str, u32) {
+    let numbered = session.rsplit_once(PART).and_then(|(name, part)| {
+        let number: u32 = part.parse().ok().filter(|number| *number > 1)?;
+        Some((name, number.saturating_sub(1)))
+    });
+    numbered.unwrap_or((session, 0))
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Tracked {
+    pub(super) line: String,
+    /// When the period began that the running part counts towards; 0 for none.
+    pub(super) period_ms: i64,
+    /// Empty for a resumed session until it is seen.
+    pub(super) user: String,
+    /// The name of the whole session.
+    pub(super) name: String,
+    /// How many parts came before the running one.
+    pub(super) part: u32,
+    /// What those moved.
+    pub(super) before: UpDown<u64>,
+    pub(super) started_at: UnixMillis,
+    pub(super) address: String,
+    /// The counters when they were last read; `None` before the first reading, and for a resumed session of which they
+    /// are not known.
+    pub(super) counters: Option<UpDown<u64>>,
+    /// Of the running part.
+    pub(super) total: UpDown<u64>,
+    /// The total that was last given out.
+    pub(super) told: UpDown<u64>,
+    pub(super) last_seen: SampledAt,
+    pub(super) uptime: Duration,
+    pub(super) is_resumed: bool,
+    pub(super) has_last_word: bool,
+    /// Its counters may show what was counted under another name: only their growth while we look on is its own.
+    pub(super) is_partial: bool,
+    /// When its counters last moved, for those where nobody logs in; `None` while it counts as offline.
+    pub(super) moved_at: Option<Duration>,
+}
+
+impl Tracked {
+    /// Goes on with a session, or part of one, that was open when the agent stopped.
+    pub(super) fn resumed(open: &Counted) -> Self {
+        let usage = &open.total;
+        let (name, part) = name_and_part(&usage.session);
+        let total = UpDown { upload: usage.upload_bytes, download: usage.download_bytes };
+        Self {
+            line: usage.line.clone(),
+            period_ms: usage.period_started_ms,
+            user: String::new(),
+            name: name.to_owned(),
+            part,
+            before: from_pair(open.mark.before),
+            started_at: UnixMillis(usage.started_at_ms),
+            address: usage.address.clone(),
+            counters: open.mark.counters.map(from_pair),
+            total,
+            told: total,
+            last_seen: SampledAt { time: UnixMillis(usage.sampled_at_ms), elapsed: Duration::ZERO },
+            uptime: Duration::ZERO,
+            is_resumed: true,
+            has_last_word: false,
+            is_partial: name.ends_with(PARTIAL),
+            moved_at: None,
+        }
+    }
+
+    /// The name of the running part.
+    pub(super) fn key(&self) -> String {
+        match self.part {
+            0 => self.name.clone(),
+            part => format!("{}{PART}{}", self.name, part.saturating_add(1)),
+        }
+    }
+
+    /// Whether the running part counts for this line and period.
+    pub(super) fn is_of(&self, owner: Owner<'_>) -> bool {
+        (self.line.as_str(), self.period_ms) == (owner.line, owner.period_ms)
+    }
+
+    /// Begins the next part. The one before must have been given out.
+    pub(super) fn begin_part(&mut self, owner: Owner<'_>) {
+        self.before = sum(self.before, self.total);
+        (self.total, self.told) = (UpDown::both(0), UpDown::both(0));
+        self.part = self.part.saturating_add(1);
+        owner.line.clone_into(&mut self.line);
+        self.period_ms = owner.period_ms;
+    }
+
+    /// What is seen under the number of this session; `line` looks up whose its user is now.
+    pub(super) fn kinship<'a>(
+        &self,
+        session: &SeenSession,
+        at: SampledAt,
+        line: impl FnOnce() -> Option<&'a str>,
+    ) -> Kinship {
+        if is_standing(session.service) {
+            return self.kinship_of_standing(session);
+        }
+        if !self.is_resumed {
+            return if self.is_continued_by(session, at) { Kinship::Same } else { Kinship::Another };
+        }
+        // Uptimes and the monotonic clock have no date that could be wrong: this one began after the agent did.
+        if session.uptime.saturating_add(RESUME_SLACK) < at.elapsed {
+            return Kinship::Another;
+        }
+        let is_of_line = line().is_none_or(|line| line == self.line);
+        let started_at = at.time.minus(session.uptime);
+        if started_at.since(self.started_at).max(self.started_at.since(started_at)) <= RESUME_SLACK {
+            // A wrong clock and a number that is given again may agree by chance; then at least it is the same line's.
+            return if is_of_line { Kinship::Same } else { Kinship::Unsure };
+        }
+        match session.bytes {
+            None => Kinship::Unknown,
+            Some(bytes) => {
+                let least = self.counters.unwrap_or_else(|| sum(self.before, self.total));
+                let has_grown = bytes.upload >= least.upload && bytes.download >= least.download;
+                if has_grown && is_of_line { Kinship::Same } else { Kinship::Unsure }
+            }
+        }
+    }
+
+    /// A queue has no beginning but its counters: where they began anew, so did the session. Its user is its line.
+    fn kinship_of_standing(&self, session: &SeenSession) -> Kinship {
+        if session.user != self.line {
+            return Kinship::Unsure;
+        }
+        match (self.counters, session.bytes) {
+            (Some(last), Some(now)) if now.upload < last.upload || now.download < last.download => {
+                Kinship::Another
+            }
+            _ => Kinship::Same,
+        }
+    }
+
+    /// Whether this sample goes on from the last one of this run.
+    fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
+        let expected = self.uptime.saturating_add(at.elapsed.saturating_sub(self.last_seen.elapsed));
+        session.uptime.saturating_add(UPTIME_SLACK) >= expected
+    }
+
+    /// Takes new counters; says whether there is anything to tell.
+    pub(super) fn take(&mut self, session: &SeenSession, at: SampledAt) -> bool {
+        let before = (self.total, self.counters, self.address.clone());
+        self.last_seen = at;
+        self.uptime = session.uptime;
+        self.is_resumed = false;
+        self.user.clone_from(&session.user);
+        if !session.address.is_empty() {
+            self.address.clone_from(&session.address);
+        }
+        if let Some(now) = session.bytes {
+            self.total = match self.counters {
+                Some(last) => UpDown {
+                    upload: grown(self.total.upload, last.upload, now.upload),
+                    download: grown(self.total.download, last.download, now.download),
+                },
+                None if self.is_partial => self.total,
+                // Nobody knows what the counters showed when the agent stopped, only that the total had come from
+                // them: what exceeds it is new, and a smaller reading may have been counted already.
+                None => UpDown {
+                    upload: self.total.upload.max(now.upload.saturating_sub(self.before.upload)),
+                    download: self.total.download.max(now.download.saturating_sub(self.before.download)),
+                },
+            };
+            self.counters = Some(now);
+        }
+        before != (self.total, self.counters, self.address.clone())
+    }
+
+    /// Takes the router's total, unless it is below what was counted: then one of the two is about something else.
+    pub(super) fn take_last_word(&mut self, word: &LogOut) -> bool {
+        // What a session had moved before it was looked at may have been counted under another name.
+        if self.is_partial || self.has_last_word {
+            return false;
+        }
+        let own = |all: u64, before: u64, total: u64| all.checked_sub(before).filter(|own| *own >= total);
+        let upload = own(word.bytes.upload, self.before.upload, self.total.upload);
+        let download = own(word.bytes.download, self.before.download, self.total.download);
+        let (Some(upload), Some(download)) = (upload, download) else { return false };
+        self.total = UpDown { upload, download };
+        self.has_last_word = true;
+        true
+    }
+
+    /// Whether it may have ended at this age: between when it was last seen and `until`.
+    pub(super) fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
+        let unseen = until.elapsed.saturating_sub(self.last_seen.elapsed);
+        lasted.saturating_add(UPTIME_SLACK) >= self.uptime
+            && lasted <= self.uptime.saturating_add(unseen).saturating_add(UPTIME_SLACK)
+    }
+
+    /// The total to give out.
+    pub(super) fn counted(&mut self, sampled_at: UnixMillis, is_ended: bool) -> Counted {
+        let up = self.total.upload.saturating_sub(self.told.upload);
+        let down = self.total.download.saturating_sub(self.told.download);
+        self.told = self.total;
+        Counted {
+            total: SessionUsageV1 {
+                line: self.line.clone(),
+                session: self.key(),
+                started_at_ms: self.started_at.0,
+                sampled_at_ms: sampled_at.0,
+                upload_bytes: self.total.upload,
+                download_bytes: self.total.download,
+                is_ended,
+                address: self.address.clone(),
+                period_started_ms: self.period_ms,
+            },
+            mark: Mark { counters: self.counters.map(to_pair), before: to_pair(self.before) },
+            grown_bytes: up.saturating_add(down),
+        }
+    }
+}
+
+fn sum(one: UpDown<u64>, other: UpDown<u64>) -> UpDown<u64> {
+    UpDown {
+        upload: one.upload.saturating_add(other.upload),
+        download: one.download.saturating_add(other.download),
+    }
+}
+
+/// A counter that shrank was reset, and all that it shows is new.
+fn grown(total: u64, last: u64, now: u64) -> u64 {
+    total.saturating_add(now.checked_sub(last).unwrap_or(now))
+}
