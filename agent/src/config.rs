@@ -9,6 +9,7 @@
 //! `packaging/agent.toml`, which a test reads with this code. Every refusal names the key and the cure.
 
 mod files;
+mod outline;
 mod raw;
 mod router;
 
@@ -24,6 +25,7 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use files::WORLD_BITS;
 pub use files::{Environment, Secret};
+pub use outline::{RouterOutline, outline_of};
 pub use router::{RouterConfig, RouterTransport};
 
 use files::Finder;
@@ -311,6 +313,14 @@ fn within(key: &str, value: u64, least: u64, most: u64) -> Result<u64, ConfigErr
         return Ok(value);
     }
     Err(ConfigError::value(key, format!("{value} is out of range"), format!("use {least} to {most}")))
+}
+
+/// Reads a file with a secret on one line, which others may not read.
+///
+/// # Errors
+/// [`ConfigError`] names the key and the cure.
+pub fn read_secret_file(key: &str, path: &Path) -> Result<Secret, ConfigError> {
+    files::read_secret(key, path)
 }
 
 /// Splits `host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6 address. `None` for anything else.

@@ -15,6 +15,8 @@ pub mod health;
 pub mod link;
 pub mod outbox;
 pub mod reconcile;
+pub mod router_script;
+pub mod router_script_files;
 pub mod run;
 pub mod service;
 pub mod site;

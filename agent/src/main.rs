@@ -3,6 +3,8 @@
 //! Reads the settings, sets up logging and the one crypto provider, and hands over to `run`, `status` or `doctor`.
 //! Exit codes are those of sysexits.h where there is one; `--help` lists them.
 
+mod cli;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -42,6 +44,8 @@ Examples:
   tawi-agent status                              how the running agent stands
   tawi-agent status --json | jq .state           the same for programs
   tawi-agent pin 192.168.88.1                    the fingerprint to put into router.tls_pin
+  tawi-agent router-script --router core --release 7.18 --router-address 192.168.88.1 --pppoe ether2
+                                                 the script that prepares a router; --help lists its options
   tawi-agent release core                        let cuts go ahead that the guard of router core holds
   tawi-agent log --since 2h --line plot17        what was written to routers for a line, whether the agent runs or not
   tawi-agent run --config ./agent.toml           run in the foreground
@@ -102,6 +106,13 @@ enum Command {
         #[arg(long)]
         follow: bool,
     },
+    /// Print the script that prepares a router for the agent: paste it into the router's terminal.
+    ///
+    /// It makes a user with the least rights, api-ssl with a certificate of its own, the log of accounts and the walled
+    /// garden; it may be pasted again, and leaves alone what it did not make. The password is written to the file that
+    /// routers.toml names, and stands in the script: keep both to yourself.
+    #[command(after_help = cli::router_script::EXAMPLES)]
+    RouterScript(Box<cli::router_script::Arguments>),
     /// Let the cuts go ahead that the guard of a router holds at this moment.
     Release {
         /// The router's name in the settings.
@@ -134,6 +145,9 @@ fn main() -> ExitCode {
         Command::Log { router, line, since, json, follow } => {
             let wanted = Wanted { router, line, since: Clock::system().now().minus(since), is_json: json };
             show_log(&arguments.config, &environment, &runtime, &wanted, follow)
+        }
+        Command::RouterScript(options) => {
+            cli::router_script::show(&arguments.config, &environment, &runtime, &options)
         }
         Command::Release { router } => release(&arguments.config, &environment, &runtime, &router),
     };

@@ -86,9 +86,7 @@ fn check_one(raw: RawRouter, finder: &Finder<'_>) -> Result<RouterConfig, Config
         ConfigError::value("router.name", error.to_string(), cure)
     })?;
     let key = |field: &str| format!("router.{field} of {:?}", raw.name);
-    let is_plain = raw.transport == "plain";
-    let default_port = if is_plain { PLAIN_PORT } else { TLS_PORT };
-    let (host, port) = split_host_port(&raw.address, default_port).ok_or_else(|| {
+    let (host, port) = split_host_port(&raw.address, default_port(&raw.transport)).ok_or_else(|| {
         let problem = format!("{:?} is not an address", raw.address);
         ConfigError::value(key("address"), problem, "write it as 192.168.88.1 or 192.168.88.1:8729")
     })?;
@@ -115,6 +113,11 @@ fn check_one(raw: RawRouter, finder: &Finder<'_>) -> Result<RouterConfig, Config
         }
     };
     Ok(RouterConfig { name: raw.name, host, port, transport, user: raw.user, password })
+}
+
+/// The port of an address that names none.
+pub(super) fn default_port(transport: &str) -> u16 {
+    if transport == "plain" { PLAIN_PORT } else { TLS_PORT }
 }
 
 fn check_transport(raw: &RawRouter, host: &str, finder: &Finder<'_>) -> Result<RouterTransport, ConfigError> {

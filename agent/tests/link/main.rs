@@ -10,6 +10,7 @@
 
 mod office;
 mod program;
+mod router_script;
 
 use std::collections::BTreeMap;
 use std::path::Path;

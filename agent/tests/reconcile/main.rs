@@ -10,12 +10,14 @@
 )]
 
 mod chaos;
+mod console;
 mod faults;
 mod fixed;
 mod guard;
 mod hotspot;
 mod latency;
 mod lines;
+mod prepared;
 mod releases;
 mod restraints;
 mod site;

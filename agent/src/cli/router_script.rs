@@ -1,0 +1,272 @@
+//! `tawi-agent router-script`: options in, a script for the console of a router out.
+//!
+//! It writes a password file where there is none, and nothing to the router: the script is pasted by a person who may
+//! change it first.
+
+use std::io::Write as _;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use routeros_api::Client;
+use routeros_api::menu::Resource;
+use tawi_agent::config::{Config, ConfigError, Environment, RouterOutline, outline_of};
+use tawi_agent::router_script::{ExtraPolicy, Host, Name, Setup, SetupError, parse_prefix, parse_release};
+use tawi_agent::router_script_files::{
+    FileError, Replacing, can_be_pasted, own_address_towards, take_password, write_private,
+};
+use tawi_agent::run::router_options;
+use tawi_shared::IdSource;
+use tokio::runtime::Runtime;
+
+use crate::{BAD_CONFIG, CANNOT_CREATE, UNAVAILABLE, fail, print};
+
+/// Wrong use, as clap has it.
+const USAGE: u8 = 2;
+/// The user and group of a router that the settings do not name yet.
+const DEFAULT_USER: &str = "tawi";
+const TLS_PORT: u16 = 8729;
+
+/// What `--help` shows.
+pub const EXAMPLES: &str = "\
+Examples:
+  tawi-agent router-script --router core --release 7.18 --router-address 192.168.88.1 \\
+      --pppoe ether2 --pay-page 203.0.113.10 --allow-host pay.isp.example --output core.rsc
+  tawi-agent router-script --router core --hotspot          asks the router for its release
+  tawi-agent router-script --router core --release 6.49 --remove
+
+Exit codes:
+  0   the script was written       69  the router does not tell its release
+  2   an option is wrong           73  a file cannot be written
+                                   78  the settings or the password file are wrong";
+
+/// What the router is to be prepared for.
+#[derive(Args)]
+pub struct Arguments {
+    /// The router's name in routers.toml. It need not stand there yet
+    #[arg(long, value_name = "NAME")]
+    router: String,
+    /// RouterOS's release; left out, the router is asked, if the agent can log in already
+    #[arg(long, value_name = "RELEASE")]
+    release: Option<String>,
+    /// Where the agent reaches the router; left out, what routers.toml says
+    #[arg(long, value_name = "ADDRESS")]
+    router_address: Option<Ipv4Addr>,
+    /// The agent's address as the router sees it; left out, this machine's towards the router
+    #[arg(long, value_name = "ADDRESS")]
+    agent: Option<Ipv4Addr>,
+    /// The agent's user on the router; left out, what routers.toml says, or tawi
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// Its group
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_USER)]
+    group: String,
+    /// A policy beyond read, write and api: sensitive or test
+    #[arg(long = "policy", value_name = "POLICY")]
+    policies: Vec<String>,
+    /// Another address or prefix that may use api-ssl, such as a monitoring server's
+    #[arg(long, value_name = "PREFIX")]
+    also_allow: Vec<String>,
+    /// Leave the API without TLS as it is; otherwise it is switched off
+    #[arg(long)]
+    keep_plain_api: bool,
+    /// Customers dial PPPoE on this interface: make a server there if none is
+    #[arg(long, value_name = "INTERFACE")]
+    pppoe: Option<String>,
+    /// The router serves a hotspot: open its walled garden and keep its account lines
+    #[arg(long)]
+    hotspot: bool,
+    /// Where customers who have not paid are led when they open a page over HTTP
+    #[arg(long, value_name = "ADDRESS[:PORT]", value_parser = parse_page)]
+    pay_page: Option<SocketAddrV4>,
+    /// A name or address that customers who have not paid may reach
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
+    /// A resolver that they may ask; left out, any
+    #[arg(long, value_name = "ADDRESS")]
+    resolver: Vec<Ipv4Addr>,
+    /// Where the router takes its time from, if it takes it from nowhere
+    #[arg(long, value_name = "HOST", default_value = "pool.ntp.org")]
+    time_server: String,
+    /// Write the script there, for its owner alone, instead of printing it
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Print the script that takes back what the other one made
+    #[arg(long)]
+    remove: bool,
+}
+
+fn parse_page(text: &str) -> Result<SocketAddrV4, String> {
+    let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:80") };
+    with_port.parse().map_err(|_| {
+        "give an IPv4 address, as packets are led to addresses and not to names: 203.0.113.10 or 203.0.113.10:8080"
+            .to_owned()
+    })
+}
+
+/// Why there is no script.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Option(#[from] SetupError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{0}")]
+    Missing(String),
+    #[error(
+        "the router cannot be asked for its release: {0}\n  cure: give it with --release, as /system resource print shows it"
+    )]
+    Release(String),
+}
+
+impl Problem {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::File(FileError::Read(_) | FileError::Letters(_)) => BAD_CONFIG,
+            Self::Option(_) | Self::Missing(_) => USAGE,
+            Self::File(FileError::Write { .. }) => CANNOT_CREATE,
+            Self::Release(_) => UNAVAILABLE,
+        }
+    }
+}
+
+pub fn show(path: &Path, environment: &Environment, runtime: &Runtime, arguments: &Arguments) -> ExitCode {
+    match make(path, environment, runtime, arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => fail(&problem.to_string(), problem.code()),
+    }
+}
+
+fn make(
+    path: &Path,
+    environment: &Environment,
+    runtime: &Runtime,
+    arguments: &Arguments,
+) -> Result<(), Problem> {
+    tawi_shared::ids::check_id(&arguments.router)
+        .map_err(|error| Problem::Missing(format!("--router: {error}")))?;
+    let (directory, outline) = outline_of(path, environment, &arguments.router)?;
+    let setup = setup_of(path, environment, runtime, arguments, outline.as_ref())?;
+    setup.check()?;
+    if arguments.remove {
+        return put(arguments, &setup.removal());
+    }
+    let file = outline
+        .as_ref()
+        .and_then(|outline| outline.password_file.clone())
+        .unwrap_or_else(|| directory.join(format!("{}.password", arguments.router)));
+    let password = match outline.as_ref().and_then(|outline| outline.password.clone()) {
+        Some(password) if can_be_pasted(password.reveal()) => password,
+        Some(_) => return Err(FileError::Letters(path.to_path_buf()).into()),
+        None => {
+            let (password, is_new) = take_password(&file, &IdSource::system())?;
+            if is_new {
+                note(&format!(
+                    "wrote a new password to {}; the agent's user must be able to read it: chown tawi-agent {0}",
+                    file.display()
+                ));
+            }
+            password
+        }
+    };
+    put(arguments, &setup.script(password.reveal()))?;
+    if outline.is_none() {
+        let name = &arguments.router;
+        let shown = file.strip_prefix(&directory).unwrap_or(&file).display();
+        note(&format!(
+            "routers.toml does not name it yet; add, with the pin that the script prints:\n\n[[router]]\nname = \"{name}\"\naddress = \"{}\"\nuser = \"{}\"\npassword_file = \"{shown}\"\ntls_pin = \"…\"\n",
+            setup.router,
+            setup.user.as_str(),
+        ));
+    }
+    Ok(())
+}
+
+fn setup_of(
+    path: &Path,
+    environment: &Environment,
+    runtime: &Runtime,
+    arguments: &Arguments,
+    outline: Option<&RouterOutline>,
+) -> Result<Setup, Problem> {
+    let router = arguments
+        .router_address
+        .or_else(|| outline.and_then(|outline| outline.host.parse().ok()))
+        .ok_or_else(|| {
+        Problem::Missing("where is the router?\n  cure: give its address with --router-address".to_owned())
+    })?;
+    let port = outline.map_or(TLS_PORT, |outline| if outline.port == 8728 { TLS_PORT } else { outline.port });
+    let agent = arguments.agent.or_else(|| own_address_towards(router, port)).ok_or_else(|| {
+        Problem::Missing(format!(
+            "this machine has no way to {router}\n  cure: give the agent's address with --agent, as the router sees it"
+        ))
+    })?;
+    let user = arguments.user.as_deref().or(outline.map(|outline| outline.user.as_str()));
+    let release = match &arguments.release {
+        Some(text) => parse_release(text)?,
+        None => {
+            parse_release(&runtime.block_on(Box::pin(ask_release(path, environment, &arguments.router)))?)?
+        }
+    };
+    let each = |texts: &[String]| -> Result<Vec<Host>, SetupError> {
+        texts.iter().map(|text| Host::parse(text)).collect()
+    };
+    Ok(Setup {
+        release,
+        agent,
+        also_allowed: arguments.also_allow.iter().map(|text| parse_prefix(text)).collect::<Result<_, _>>()?,
+        router,
+        port,
+        user: Name::parse("--user", user.unwrap_or(DEFAULT_USER))?,
+        group: Name::parse("--group", &arguments.group)?,
+        extra_policies: arguments
+            .policies
+            .iter()
+            .map(|text| ExtraPolicy::parse(text))
+            .collect::<Result<_, _>>()?,
+        keeps_plain_api: arguments.keep_plain_api,
+        pppoe_interface: arguments.pppoe.as_deref().map(|text| Name::parse("--pppoe", text)).transpose()?,
+        has_hotspot: arguments.hotspot,
+        pay_hosts: each(&arguments.allow_host)?,
+        pay_page: arguments.pay_page,
+        resolvers: arguments.resolver.clone(),
+        time_server: Host::parse(&arguments.time_server)?,
+    })
+}
+
+/// Logs in as the agent would and reads the release.
+async fn ask_release(path: &Path, environment: &Environment, name: &str) -> Result<String, Problem> {
+    let unknown = |why: String| Problem::Release(why);
+    let config = Config::load(path, environment).map_err(|error| unknown(error.to_string()))?;
+    let router = config
+        .routers
+        .iter()
+        .find(|router| router.name == name)
+        .ok_or_else(|| unknown(format!("no router {name:?} is configured")))?;
+    let options = router_options(router).map_err(|error| unknown(error.to_string()))?;
+    let client = Client::connect(options).await.map_err(|error| unknown(error.to_string()))?;
+    let resource = client.single::<Resource>().await;
+    client.close();
+    let resource = resource.map_err(|error| unknown(error.to_string()))?;
+    let version = resource.version.ok_or_else(|| unknown("it does not say".to_owned()))?;
+    Ok(String::from_utf8_lossy(&version).into_owned())
+}
+
+fn put(arguments: &Arguments, text: &str) -> Result<(), Problem> {
+    match &arguments.output {
+        None => print(text),
+        Some(file) => {
+            write_private(file, text, Replacing::Earlier)?;
+            note(&format!("wrote {}", file.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Beside the script, which may go into a pipe.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "tawi-agent: {text}");
+}

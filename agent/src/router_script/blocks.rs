@@ -1,0 +1,410 @@
+//! What stands in the script: the agent's user, its way in, the log of accounts, the walled garden, the time.
+//!
+//! Pure: a setup in, text out. Each block says what it is for before it does it. Rows are written by `script.rs`, which
+//! makes them safe to paste twice; each name here has its counterpart in `removal.rs`, and a test holds them together.
+
+use super::script::{Group, Row, Script, counted, quoted, signed};
+use super::{CERTIFICATE, Host, LOG_ACTION, MARK, OFF_LIST, PAY_LIST, Setup, WALLED_LIST};
+
+pub(super) const USER: &str = "/user";
+pub(super) const USER_GROUP: &str = "/user group";
+pub(super) const CERTIFICATES: &str = "/certificate";
+pub(super) const SERVICE: &str = "/ip service";
+pub(super) const FILTER: &str = "/ip firewall filter";
+pub(super) const NAT: &str = "/ip firewall nat";
+pub(super) const ADDRESS_LIST: &str = "/ip firewall address-list";
+pub(super) const LOGGING: &str = "/system logging";
+pub(super) const LOGGING_ACTION: &str = "/system logging action";
+pub(super) const GARDEN: &str = "/ip hotspot walled-garden";
+pub(super) const GARDEN_IP: &str = "/ip hotspot walled-garden ip";
+pub(super) const PPPOE_SERVER: &str = "/interface pppoe-server server";
+pub(super) const NTP_CLIENT: &str = "/system ntp client";
+
+/// Groups of rows by the name in their comments, with their menus.
+pub(super) const GROUPS: [(&str, &str); 8] = [
+    (FILTER, "api"),
+    (FILTER, "jumps"),
+    (FILTER, "walled"),
+    (FILTER, "off"),
+    (NAT, "redirect"),
+    (ADDRESS_LIST, "pay"),
+    (GARDEN, "garden"),
+    (GARDEN_IP, "garden-ip"),
+];
+/// Of the groups above, those of the hotspot, whose menus a router of release 6 may lack.
+pub(super) const HOTSPOT_GROUPS: [&str; 2] = ["garden", "garden-ip"];
+/// The service name of a PPPoE server of ours.
+pub(super) const PPPOE_SERVICE: &str = "tawi";
+
+/// How long a router may take to sign its certificate, in seconds: a slow MIPS board makes an RSA key in a minute.
+const SIGNING_SECONDS: u32 = 120;
+/// Lines of the account log that the router keeps: a day of 2,000 customers who reconnect twice.
+const LOG_LINES: u32 = 10_000;
+/// Ten years. A pin does not look at the date, and a certificate that must be renewed is a site that stops one day.
+const CERTIFICATE_DAYS: u32 = 3_650;
+
+/// What the agent cannot do without.
+const LEAST_POLICIES: [&str; 3] = ["read", "write", "api"];
+/// Every policy that both releases know, in the order in which they are shown.
+const POLICIES: [&str; 16] = [
+    "local",
+    "telnet",
+    "ssh",
+    "ftp",
+    "reboot",
+    "read",
+    "write",
+    "policy",
+    "test",
+    "winbox",
+    "password",
+    "web",
+    "sniff",
+    "sensitive",
+    "api",
+    "romon",
+];
+const POLICIES_OF_SIX: [&str; 2] = ["dude", "tikapp"];
+const POLICIES_OF_SEVEN: [&str; 1] = ["rest-api"];
+
+pub(super) fn write(setup: &Setup, password: &str) -> String {
+    let mut script = Script::default();
+    head(&mut script, setup);
+    user(&mut script, setup, password);
+    certificate(&mut script, setup);
+    service(&mut script, setup);
+    log(&mut script, setup);
+    lists(&mut script, setup);
+    walls(&mut script, setup);
+    if let Some(interface) = &setup.pppoe_interface {
+        pppoe(&mut script, interface.as_str());
+    }
+    time(&mut script, setup);
+    if setup.has_hotspot {
+        garden(&mut script, setup);
+    }
+    end(&mut script);
+    script.into_text()
+}
+
+fn head(script: &mut Script, setup: &Setup) {
+    let Setup { release, agent, router, port, .. } = setup;
+    script.remark(&format!(
+        "Prepares this MikroTik for Tawi's agent. Made for RouterOS {}.{}; on another release make it anew.",
+        release.major, release.minor
+    ));
+    script.remark("SECRET: it holds the password of the agent's user. Remove this file from the router when it has run.");
+    script.remark(
+        "Paste it into a terminal, or copy it to the router and run: /import file-name=tawi.rsc\nIt may run again at any time: what is there already is left as it is.",
+    );
+    script.remark(&format!(
+        "Afterwards, in routers.toml beside agent.toml: address = \"{router}:{port}\", user = {}, and the tls_pin that is printed at the end. The agent speaks from {agent}.",
+        quoted(setup.user.as_str())
+    ));
+}
+
+fn heading(script: &mut Script, text: &str) {
+    script.blank();
+    script.remark(text);
+}
+
+/// The policies in one word, with everything that is not granted denied in so many words: `set` leaves alone what it is
+/// not told.
+fn policies(setup: &Setup) -> String {
+    let granted: Vec<&str> =
+        LEAST_POLICIES.into_iter().chain(setup.extra_policies.iter().map(|extra| extra.name())).collect();
+    let own: &[&str] = if setup.is_six() { &POLICIES_OF_SIX } else { &POLICIES_OF_SEVEN };
+    let known = POLICIES.iter().chain(own);
+    let words: Vec<String> = known
+        .map(|name| if granted.contains(name) { (*name).to_owned() } else { format!("!{name}") })
+        .collect();
+    words.join(",")
+}
+
+fn user(script: &mut Script, setup: &Setup, password: &str) {
+    let (user, group) = (setup.user.as_str(), setup.group.as_str());
+    let policy = Row::new().with("policy", policies(setup));
+    heading(
+        script,
+        "The agent's group and user, with no more rights than it needs. Mind that `write` may change most of the router: the password and the address are what guards it. The user is known by its comment, which changes with the password.",
+    );
+    script.when(&format!("{} = 0", counted(USER_GROUP, &format!("name={}", quoted(group)))), |script| {
+        script.line(&format!("{USER_GROUP} add name={} policy={}", quoted(group), policies(setup)));
+    });
+    let address = agent_prefix(setup);
+    let contents = [group, &policies(setup), &address, password].join("\n");
+    let comment = signed("user", &contents);
+    let row = |row: Row| {
+        row.with("group", group)
+            .with("address", address.clone())
+            .with("password", password)
+            .with("comment", comment.clone())
+    };
+    let named = format!("name={}", quoted(user));
+    script.when(&format!("{} = 0", counted(USER, &named)), |script| {
+        script.add(USER, &row(Row::new().with("name", user)));
+    });
+    let ours = format!("{named} comment~\"^{MARK} user \"");
+    script.when(&format!("{} = 0", counted(USER, &ours)), |script| {
+        script.line(&format!(
+            ":put {}",
+            quoted(&format!(
+                "STOP: a user {user} is there that this script did not make. Choose another name with --user."
+            ))
+        ));
+    });
+    let right = format!("{named} comment={}", quoted(&comment));
+    let is_old = format!("({} = 0) && ({} = 1)", counted(USER, &right), counted(USER, &ours));
+    script.when(&is_old, |script| {
+        script.set(USER_GROUP, &format!("name={}", quoted(group)), &policy);
+        script.set(USER, &named, &row(Row::new()));
+    });
+}
+
+fn agent_prefix(setup: &Setup) -> String {
+    format!("{}/32", setup.agent)
+}
+
+fn certificate(script: &mut Script, setup: &Setup) {
+    heading(
+        script,
+        "A certificate for api-ssl, signed by the router itself: without one RouterOS offers ciphers that prove nothing, and the agent refuses them. Making its key takes a while.",
+    );
+    let named = format!("name={}", quoted(CERTIFICATE));
+    let found = format!("[{CERTIFICATES} find where {named}]");
+    script.when(&format!("{} = 0", counted(CERTIFICATES, &named)), |script| {
+        let row = Row::new()
+            .with("name", CERTIFICATE)
+            .with("common-name", CERTIFICATE)
+            .with("key-size", "2048")
+            .with("days-valid", CERTIFICATE_DAYS.to_string())
+            .with("subject-alt-name", format!("IP:{}", setup.router));
+        script.add(CERTIFICATES, &row);
+    });
+    let is_unsigned = format!("[:len [{CERTIFICATES} get {found} fingerprint]] < 64");
+    script.when(&is_unsigned, |script| script.line(&format!("{CERTIFICATES} sign {found}")));
+    script.braced("{", |script| {
+        script.line(":local waited 0");
+        script.braced(
+            &format!(":while (({is_unsigned}) && ($waited < {SIGNING_SECONDS})) do={{"),
+            |script| {
+                script.line(":delay 1s");
+                script.line(":set waited ($waited + 1)");
+            },
+        );
+    });
+}
+
+fn service(script: &mut Script, setup: &Setup) {
+    let name = "api-ssl";
+    let argument = setup.address_argument();
+    heading(
+        script,
+        "The API over TLS, for the agent's address alone. What was set before is printed, in case another program used it: allow that with --also-allow.",
+    );
+    let get = |property: &str| format!("[{SERVICE} get {name} {property}]");
+    let set = |script: &mut Script, property: &'static str, value: &str| {
+        script.set_only(SERVICE, name, &Row::new().with(property, value));
+    };
+    script.when(&format!("{} != {}", get("certificate"), quoted(CERTIFICATE)), |script| {
+        script.line(&format!(":put (\"api-ssl had the certificate: \" . {})", get("certificate")));
+        set(script, "certificate", CERTIFICATE);
+    });
+    script.when(&format!("{} != \"only-1.2\"", get("tls-version")), |script| {
+        set(script, "tls-version", "only-1.2");
+    });
+    let mut allowed = vec![agent_prefix(setup)];
+    for prefix in &setup.also_allowed {
+        if !allowed.contains(prefix) {
+            allowed.push(prefix.clone());
+        }
+    }
+    // A list is shown with semicolons where it is an array, and with commas where it is a text.
+    let shown = format!("[:tostr {}]", get(argument));
+    let mut is_other = format!("{shown} != {}", quoted(&allowed.join(",")));
+    if allowed.len() > 1 {
+        is_other = format!("({is_other}) && ({shown} != {})", quoted(&allowed.join(";")));
+    }
+    script.when(&is_other, |script| {
+        script.line(&format!(":put (\"api-ssl was open for: \" . {shown})"));
+        set(script, argument, &allowed.join(","));
+    });
+    script.when(&format!("{} = true", get("disabled")), |script| set(script, "disabled", "no"));
+    if !setup.keeps_plain_api {
+        script.remark("The API without TLS sends passwords in clear text. Programs that still need it: --keep-plain-api.");
+        script.when(&format!("[{SERVICE} get api disabled] = false"), |script| {
+            script.set_only(SERVICE, "api", &Row::new().with("disabled", "yes"));
+        });
+    }
+    script.remark("An address list leaves the port visible, so the firewall lets the agent in before any rule that drops.");
+    let rows = allowed.iter().map(|prefix| {
+        Row::new()
+            .with("chain", "input")
+            .with("action", "accept")
+            .with("protocol", "tcp")
+            .with("src-address", prefix.strip_suffix("/32").unwrap_or(prefix))
+            .with("dst-port", setup.port.to_string())
+    });
+    script.ensure(&Group { menu: FILTER, name: "api", rows: rows.collect(), before_chain: Some("input") });
+}
+
+fn log(script: &mut Script, setup: &Setup) {
+    heading(
+        script,
+        "Account lines hold the exact bytes of every session that ended. A memory buffer of their own keeps them while the agent is away, and costs no flash.",
+    );
+    script.when(
+        &format!("{} = 0", counted(LOGGING_ACTION, &format!("name={}", quoted(LOG_ACTION)))),
+        |script| {
+            let row = Row::new()
+                .with("name", LOG_ACTION)
+                .with("target", "memory")
+                .with("memory-lines", LOG_LINES.to_string());
+            script.add(LOGGING_ACTION, &row);
+        },
+    );
+    let topics: &[&str] =
+        if setup.has_hotspot { &["ppp,account", "hotspot,account"] } else { &["ppp,account"] };
+    let to_us = format!("action={}", quoted(LOG_ACTION));
+    script.when(&format!("{} != {}", counted(LOGGING, &to_us), topics.len()), |script| {
+        script.remove(LOGGING, &to_us);
+        for topics in topics {
+            script.add(LOGGING, &Row::new().with("topics", *topics).with("action", LOG_ACTION));
+        }
+    });
+}
+
+fn lists(script: &mut Script, setup: &Setup) {
+    let hosts = setup.reachable();
+    heading(
+        script,
+        &format!(
+            "What customers who have not paid may reach: the pay page and what it needs. The router resolves names by itself. Agent and profiles put such customers into the list {WALLED_LIST}, and those who may reach nothing into {OFF_LIST}."
+        ),
+    );
+    if hosts.is_empty() {
+        script.remark("No host was named (--allow-host, --pay-page), so they reach name servers only.");
+    }
+    let rows = hosts.iter().map(|host| Row::new().with("list", PAY_LIST).with("address", host.to_string()));
+    script.ensure(&Group { menu: ADDRESS_LIST, name: "pay", rows: rows.collect(), before_chain: None });
+}
+
+fn walls(script: &mut Script, setup: &Setup) {
+    heading(
+        script,
+        "The walled garden. Its rules stand in chains of their own, and the jumps to them before every rule of the router, above all before one that accepts established connections. FastTrack goes past all of them: leave these customers out of it.",
+    );
+    script.ensure(&Group { menu: FILTER, name: "walled", rows: walled_rules(setup), before_chain: None });
+    let off = Row::new().with("chain", OFF_LIST).with("action", "drop");
+    script.ensure(&Group { menu: FILTER, name: "off", rows: vec![off], before_chain: None });
+    let jump = |side: &'static str, list: &'static str| {
+        Row::new().with("chain", "forward").with("action", "jump").with("jump-target", list).with(side, list)
+    };
+    let jumps = vec![
+        jump("src-address-list", OFF_LIST),
+        jump("dst-address-list", OFF_LIST),
+        jump("src-address-list", WALLED_LIST),
+    ];
+    script.ensure(&Group { menu: FILTER, name: "jumps", rows: jumps, before_chain: Some("forward") });
+    let Some(page) = setup.pay_page else {
+        script.remark("No pay page was named (--pay-page), so what they open over HTTP is not led anywhere.");
+        script.ensure(&Group { menu: NAT, name: "redirect", rows: vec![], before_chain: None });
+        return;
+    };
+    script.remark(
+        "Pages that they open over HTTP are led to the pay page, which must answer for any host. HTTPS cannot be led anywhere without a false certificate.",
+    );
+    let redirect = Row::new()
+        .with("chain", "dstnat")
+        .with("action", "dst-nat")
+        .with("protocol", "tcp")
+        .with("src-address-list", WALLED_LIST)
+        .with("dst-address-list", format!("!{PAY_LIST}"))
+        .with("dst-port", "80")
+        .with("to-addresses", page.ip().to_string())
+        .with("to-ports", page.port().to_string());
+    script.ensure(&Group { menu: NAT, name: "redirect", rows: vec![redirect], before_chain: Some("dstnat") });
+}
+
+fn walled_rules(setup: &Setup) -> Vec<Row> {
+    let chain = || Row::new().with("chain", WALLED_LIST);
+    let resolvers: Vec<Option<String>> = if setup.resolvers.is_empty() {
+        vec![None]
+    } else {
+        setup.resolvers.iter().map(|address| Some(address.to_string())).collect()
+    };
+    let mut rows = Vec::new();
+    for resolver in resolvers {
+        for protocol in ["udp", "tcp"] {
+            let mut row = chain().with("action", "accept").with("protocol", protocol).with("dst-port", "53");
+            if let Some(address) = &resolver {
+                row = row.with("dst-address", address.clone());
+            }
+            rows.push(row);
+        }
+    }
+    rows.push(chain().with("action", "accept").with("dst-address-list", PAY_LIST));
+    // A phone that is refused at once shows its sign-in page; one that waits shows nothing.
+    rows.push(chain().with("action", "reject").with("protocol", "tcp").with("reject-with", "tcp-reset"));
+    rows.push(chain().with("action", "drop"));
+    rows
+}
+
+fn pppoe(script: &mut Script, interface: &str) {
+    heading(
+        script,
+        "A PPPoE server where none is. Profiles are copied from `default`, which needs a local address and a pool: tawi-agent doctor looks.",
+    );
+    let there = format!("interface={}", quoted(interface));
+    script.when(&format!("{} = 0", counted(PPPOE_SERVER, &there)), |script| {
+        let row = Row::new()
+            .with("service-name", PPPOE_SERVICE)
+            .with("interface", interface)
+            .with("one-session-per-host", "yes")
+            .with("disabled", "no");
+        script.add(PPPOE_SERVER, &row);
+    });
+}
+
+fn time(script: &mut Script, setup: &Setup) {
+    heading(
+        script,
+        "The time, without which dates in the log mean nothing. A client that runs already is left as it is.",
+    );
+    let argument = match (&setup.time_server, setup.is_six()) {
+        (Host::Address(_), true) => "primary-ntp",
+        (Host::Name(_), true) => "server-dns-names",
+        (_, false) => "servers",
+    };
+    script.when(&format!("[{NTP_CLIENT} get enabled] = false"), |script| {
+        let row = Row::new().with("enabled", "yes").with(argument, setup.time_server.to_string());
+        script.set_only(NTP_CLIENT, "", &row);
+    });
+}
+
+fn garden(script: &mut Script, setup: &Setup) {
+    heading(
+        script,
+        "What guests of the hotspot may reach before they log in: pages by name, and everything else by address. The hotspot itself is made with: /ip hotspot setup",
+    );
+    let hosts = setup.reachable();
+    let names = hosts.iter().filter(|host| matches!(host, Host::Name(_)));
+    let rows = names.map(|host| Row::new().with("action", "allow").with("dst-host", host.to_string()));
+    script.ensure(&Group { menu: GARDEN, name: "garden", rows: rows.collect(), before_chain: None });
+    let rows = hosts.iter().map(|host| {
+        let argument = if matches!(host, Host::Name(_)) { "dst-host" } else { "dst-address" };
+        Row::new().with("action", "accept").with(argument, host.to_string())
+    });
+    script.ensure(&Group { menu: GARDEN_IP, name: "garden-ip", rows: rows.collect(), before_chain: None });
+    script.when("[:len [/ip hotspot find]] = 0", |script| {
+        script.line(&format!(":put {}", quoted("No hotspot server is there yet: /ip hotspot setup")));
+    });
+}
+
+fn end(script: &mut Script) {
+    heading(script, "What the agent must know of this router.");
+    let fingerprint =
+        format!("[{CERTIFICATES} get [{CERTIFICATES} find where name={}] fingerprint]", quoted(CERTIFICATE));
+    script.line(":put \"Done. For routers.toml beside agent.toml:\"");
+    script.line(&format!(":put (\"tls_pin = \\\"\" . {fingerprint} . \"\\\"\")"));
+}

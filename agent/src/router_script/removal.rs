@@ -1,0 +1,59 @@
+//! The script that takes back what `blocks.rs` made, and nothing else.
+//!
+//! Pure: a setup in, text out. Everything is found by the comments and names that only our script gives. What had another
+//! value before cannot be known any more: api-ssl is closed, the API without TLS stays off, the clock goes on being set.
+
+use super::blocks::{
+    CERTIFICATES, GROUPS, HOTSPOT_GROUPS, LOGGING, LOGGING_ACTION, PPPOE_SERVER, PPPOE_SERVICE, SERVICE,
+    USER, USER_GROUP,
+};
+use super::script::{Script, any_of, counted, quoted};
+use super::{CERTIFICATE, LOG_ACTION, MARK, Setup};
+
+pub(super) fn write(setup: &Setup) -> String {
+    let mut script = Script::default();
+    script.remark("Takes back what Tawi's set-up script made on this MikroTik, and leaves everything else.");
+    script.remark("It does not touch customers: their secrets and hotspot users stay, and stay open.");
+    script.remark(
+        "What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays as it is, and the NTP client goes on.",
+    );
+    script.blank();
+    script.remark("Rules, lists and hosts of the walled garden, the jumps first.");
+    let (mut jumps, mut others) = (Vec::new(), Vec::new());
+    for group in GROUPS {
+        if setup.has_hotspot || !HOTSPOT_GROUPS.contains(&group.1) {
+            if group.1 == "jumps" { jumps.push(group) } else { others.push(group) }
+        }
+    }
+    for (menu, name) in jumps.into_iter().chain(others) {
+        script.remove(menu, &any_of(name));
+    }
+    script.blank();
+    script.remark("The log of accounts.");
+    script.remove(LOGGING, &format!("action={}", quoted(LOG_ACTION)));
+    script.remove(LOGGING_ACTION, &format!("name={}", quoted(LOG_ACTION)));
+    if let Some(interface) = &setup.pppoe_interface {
+        script.blank();
+        script.remark("The PPPoE server, if it is ours: customers on it are cut off.");
+        let ours = format!("interface={} service-name={}", quoted(interface.as_str()), quoted(PPPOE_SERVICE));
+        script.remove(PPPOE_SERVER, &ours);
+    }
+    script.blank();
+    script.remark("The way in, last.");
+    script.when(&format!("[{SERVICE} get api-ssl certificate] = {}", quoted(CERTIFICATE)), |script| {
+        script.line(&format!(
+            "{SERVICE} set api-ssl disabled=yes certificate=none {}=\"\"",
+            setup.address_argument()
+        ));
+    });
+    script.remove(CERTIFICATES, &format!("name={}", quoted(CERTIFICATE)));
+    let (user, group) = (quoted(setup.user.as_str()), quoted(setup.group.as_str()));
+    let ours = format!("name={user} comment~\"^{MARK} user \"");
+    script.when(&format!("{} = 1", counted(USER, &ours)), |script| {
+        script.remove(USER, &ours);
+        script.when(&format!("{} = 0", counted(USER, &format!("group={group}"))), |script| {
+            script.remove(USER_GROUP, &format!("name={group}"));
+        });
+    });
+    script.into_text()
+}

@@ -1,0 +1,140 @@
+use super::blocks::GROUPS;
+use super::*;
+
+fn setup(release: &str) -> Setup {
+    Setup {
+        release: parse_release(release).unwrap(),
+        agent: Ipv4Addr::new(192, 168, 88, 2),
+        also_allowed: vec![],
+        router: Ipv4Addr::new(192, 168, 88, 1),
+        port: 8729,
+        user: Name::parse("--user", "tawi").unwrap(),
+        group: Name::parse("--group", "tawi").unwrap(),
+        extra_policies: vec![],
+        keeps_plain_api: false,
+        pppoe_interface: Some(Name::parse("--pppoe", "ether2").unwrap()),
+        has_hotspot: true,
+        pay_hosts: vec![Host::parse("pay.isp.example").unwrap()],
+        pay_page: Some("203.0.113.10:8080".parse().unwrap()),
+        resolvers: vec![],
+        time_server: Host::parse("pool.ntp.org").unwrap(),
+    }
+}
+
+#[test]
+fn options_that_a_script_cannot_hold_safely_are_refused() {
+    for (text, is_right) in [
+        ("pay.isp.example", true),
+        ("203.0.113.10", true),
+        ("203.0.113.1-254", false),
+        ("203.0.113", false),
+        ("pay isp", false),
+        ("-pay.example", false),
+        ("pay..example", false),
+        ("", false),
+        ("a\"b.example", false),
+    ] {
+        assert_eq!(Host::parse(text).is_ok(), is_right, "{text:?}");
+    }
+    for (text, is_right) in [
+        ("tawi", true),
+        ("ether2 wan", true),
+        ("a\"; /user", false),
+        ("$x", false),
+        (" a", false),
+        ("", false),
+    ] {
+        assert_eq!(Name::parse("--user", text).is_ok(), is_right, "{text:?}");
+    }
+    for (text, shown) in [
+        ("192.168.88.7", Some("192.168.88.7/32")),
+        ("192.168.88.7/24", Some("192.168.88.0/24")),
+        ("192.168.88.7/0", None),
+        ("192.168.88.7/33", None),
+        ("all", None),
+    ] {
+        assert_eq!(parse_prefix(text).ok().as_deref(), shown, "{text:?}");
+    }
+    for (text, is_right) in
+        [("6.49", true), ("7.18.2", true), ("7.24", true), ("6.48.6", false), ("seven", false)]
+    {
+        assert_eq!(parse_release(text).is_ok(), is_right, "{text:?}");
+    }
+    let group = Name::parse("--group", "full").unwrap();
+    assert_eq!(Setup { group, ..setup("7.18") }.check(), Err(SetupError::BuiltInGroup("full".to_owned())));
+    assert_eq!(setup("7.18").check(), Ok(()));
+}
+
+#[test]
+fn no_release_is_told_of_policies_and_arguments_that_it_does_not_know() {
+    for (release, has, lacks) in [
+        (
+            "6.49",
+            &["!dude", "!tikapp", "server-dns-names=", "set api-ssl address="][..],
+            &["rest-api", "servers="][..],
+        ),
+        (
+            "7.12",
+            &["!rest-api", " servers=", "set api-ssl address="][..],
+            &["dude", "tikapp", "server-dns"][..],
+        ),
+        ("7.24", &["!rest-api", "set api-ssl available-from="][..], &["set api-ssl address="][..]),
+    ] {
+        let script = setup(release).script("secret");
+        has.iter().for_each(|text| assert!(script.contains(text), "{release} lacks {text}"));
+        lacks.iter().for_each(|text| assert!(!script.contains(text), "{release} has {text}"));
+    }
+}
+
+#[test]
+fn what_is_not_granted_is_denied_in_so_many_words() {
+    let script = setup("7.18").script("secret");
+    let policy = "policy=!local,!telnet,!ssh,!ftp,!reboot,read,write,!policy,!test,!winbox,!password,!web,!sniff,!sensitive,api,!romon,!rest-api";
+    assert!(script.contains(policy), "{script}");
+    let more = Setup { extra_policies: vec![ExtraPolicy::Sensitive, ExtraPolicy::Test], ..setup("7.18") };
+    let script = more.script("secret");
+    assert!(script.contains(",!policy,test,") && script.contains(",sensitive,api,"), "{script}");
+}
+
+#[test]
+fn a_console_of_any_release_can_be_given_the_text() {
+    for release in ["6.49", "7.24"] {
+        let setup = setup(release);
+        for text in [setup.script("Aa0"), setup.removal()] {
+            assert!(text.is_ascii() && !text.contains(['?', '\t', '\r']), "a console would act on it");
+            for line in text.lines().filter(|line| line.starts_with('#')) {
+                assert!(line.len() <= 100, "{line}");
+            }
+            let (opened, closed) = (text.matches('{').count(), text.matches('}').count());
+            assert_eq!(opened, closed, "{text}");
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_made_by_group_is_taken_back_by_group() {
+    let setup = setup("7.18");
+    let (script, removal) = (setup.script("Zk3vTq8R"), setup.removal());
+    for (menu, name) in GROUPS {
+        assert!(
+            script.contains(&format!("{menu} add ")) && script.contains(&format!("^{MARK} {name} ")),
+            "{name}"
+        );
+        assert!(
+            removal.contains(&format!("{menu} remove [{menu} find where comment~\"^{MARK} {name} \"]")),
+            "{name}"
+        );
+    }
+    assert!(!removal.contains("Zk3vTq8R"));
+}
+
+#[test]
+fn another_password_is_another_comment_and_the_same_is_the_same() {
+    let comment = |password: &str| {
+        let script = setup("7.18").script(password);
+        let at = script.find("comment=\"tawi-setup user ").unwrap();
+        script.get(at..).unwrap().chars().take(33).collect::<String>()
+    };
+    assert_eq!(comment("a"), comment("a"));
+    assert_ne!(comment("a"), comment("b"));
+}

@@ -1,0 +1,33 @@
+# Takes back what Tawi's set-up script made on this MikroTik, and leaves everything else.
+# It does not touch customers: their secrets and hotspot users stay, and stay open.
+# What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays
+# as it is, and the NTP client goes on.
+
+# Rules, lists and hosts of the walled garden, the jumps first.
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps "]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api "]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled "]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off "]
+/ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect "]
+/ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay "]
+/ip hotspot walled-garden remove [/ip hotspot walled-garden find where comment~"^tawi-setup garden "]
+/ip hotspot walled-garden ip remove [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip "]
+
+# The log of accounts.
+/system logging remove [/system logging find where action="tawiacct"]
+/system logging action remove [/system logging action find where name="tawiacct"]
+
+# The PPPoE server, if it is ours: customers on it are cut off.
+/interface pppoe-server server remove [/interface pppoe-server server find where interface="ether4" service-name="tawi"]
+
+# The way in, last.
+:if ([/ip service get api-ssl certificate] = "tawi-api") do={
+    /ip service set api-ssl disabled=yes certificate=none address=""
+}
+/certificate remove [/certificate find where name="tawi-api"]
+:if ([:len [/user find where name="tawi" comment~"^tawi-setup user "]] = 1) do={
+    /user remove [/user find where name="tawi" comment~"^tawi-setup user "]
+    :if ([:len [/user find where group="tawi"]] = 0) do={
+        /user group remove [/user group find where name="tawi"]
+    }
+}

@@ -1,0 +1,326 @@
+//! Routers that the set-up script prepared: it may be pasted twice, takes back what it made, leaves foreign rows alone, and
+//! the agent works on the router as the user that it made.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use routeros_api::{Client, Fingerprint, Options, Secret, TlsTrust, Transport};
+use routeros_sim::Router;
+use tawi_agent::router_script::{Host, Name, Setup, parse_release};
+
+use crate::console::{Command, Console, commands, parse};
+use crate::site::{Site, username};
+
+/// The releases that the simulator has profiles of.
+const RELEASES: [&str; 8] = ["6.49.10", "7.9", "7.12", "7.16", "7.18", "7.20", "7.22", "7.24"];
+/// One of each dialect: the NTP client and policies of 6, those of 7, and the address list of services in 7.24.
+const DIALECTS: [&str; 3] = ["6.49", "7.18", "7.24"];
+/// What each release knows, as the simulator has it from public dumps.
+const KNOWN: &str = include_str!("../../../tests/simulators/routeros-sim/data/arguments.txt");
+/// Menus that the dumps leave out; the simulator's own tables judge them.
+const NOT_DUMPED: [&str; 1] = ["system/ntp/client"];
+const PASSWORD: &str = "Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U";
+
+const MENUS: [&str; 14] = [
+    "user",
+    "user/group",
+    "certificate",
+    "ip/service",
+    "ip/firewall/filter",
+    "ip/firewall/nat",
+    "ip/firewall/address-list",
+    "system/logging",
+    "system/logging/action",
+    "ip/hotspot/walled-garden",
+    "ip/hotspot/walled-garden/ip",
+    "interface/pppoe-server/server",
+    "system/ntp/client",
+    "ppp/secret",
+];
+
+fn setup(release: &str) -> Setup {
+    Setup {
+        release: parse_release(release).unwrap(),
+        agent: Ipv4Addr::LOCALHOST,
+        also_allowed: vec![],
+        router: Ipv4Addr::new(192, 168, 88, 1),
+        port: 8729,
+        user: Name::parse("--user", "tawi").unwrap(),
+        group: Name::parse("--group", "tawi").unwrap(),
+        extra_policies: vec![],
+        keeps_plain_api: false,
+        pppoe_interface: Some(Name::parse("--pppoe", "ether4").unwrap()),
+        has_hotspot: true,
+        pay_hosts: vec![Host::parse("pay.isp.example").unwrap(), Host::parse("198.51.100.7").unwrap()],
+        pay_page: Some("203.0.113.10:8080".parse().unwrap()),
+        resolvers: vec![],
+        time_server: Host::parse("pool.ntp.org").unwrap(),
+    }
+}
+
+/// A router with rules of somebody else in every menu that the script writes to.
+async fn foreign_site(release: &str) -> Site {
+    let prepare = |router: &mut routeros_sim::Settings| {
+        router.release = release.parse().unwrap();
+        router.tls_listen = Some("127.0.0.1:0".parse().unwrap());
+    };
+    let site = Site::start_with(prepare, |_| {}).await;
+    let rows: [(&str, &[(&str, &str)]); 8] = [
+        ("ip/firewall/filter", &[("chain", "input"), ("action", "drop"), ("comment", "theirs")]),
+        ("ip/firewall/filter", &[("chain", "forward"), ("action", "fasttrack-connection")]),
+        (
+            "ip/firewall/filter",
+            &[("chain", "forward"), ("action", "accept"), ("comment", "tawi-setupx walled 1")],
+        ),
+        ("ip/firewall/nat", &[("chain", "dstnat"), ("action", "redirect"), ("comment", "their proxy")]),
+        (
+            "ip/firewall/address-list",
+            &[("list", "tawi-pay"), ("address", "192.0.2.1"), ("comment", "theirs")],
+        ),
+        ("system/logging/action", &[("name", "theirs"), ("target", "memory")]),
+        ("system/logging", &[("topics", "ppp,account"), ("action", "theirs")]),
+        ("ip/hotspot/walled-garden", &[("dst-host", "news.example"), ("comment", "theirs")]),
+    ];
+    for (menu, row) in rows {
+        site.router.add_row(menu, row).unwrap();
+    }
+    site
+}
+
+async fn admin(site: &Site) -> Console {
+    let options =
+        Options::new(site.sim.api_address(), Transport::Plain, "admin", Secret::new("correct horse"));
+    Console::new(Client::connect(options).await.unwrap())
+}
+
+/// How the agent connects: over TLS, by the pin of the certificate, as the user that the script made.
+fn as_agent(site: &Site, password: &str) -> Options {
+    let pin = Fingerprint::parse(site.sim.tls_pin().unwrap()).unwrap();
+    let address = site.sim.tls_address().unwrap();
+    Options::new(address, Transport::Tls(TlsTrust::Pin(pin)), "tawi", Secret::new(password.to_owned()))
+}
+
+type Shown = BTreeMap<&'static str, Vec<Vec<(&'static str, Vec<u8>)>>>;
+
+/// All rows, without when somebody last logged in.
+fn everything(router: &Router) -> Shown {
+    let rows_of = |menu: &&'static str| {
+        let mut rows = router.rows(menu).unwrap();
+        rows.iter_mut().for_each(|row| row.retain(|(name, _)| *name != "last-logged-in"));
+        (*menu, rows)
+    };
+    MENUS.iter().map(rows_of).collect()
+}
+
+/// Compares without printing a whole router.
+fn check_same(before: &Shown, after: &Shown, what: &str) {
+    for (menu, rows) in before {
+        assert!(Some(rows) == after.get(menu), "{what}: {menu} differs");
+    }
+    assert_eq!(before.len(), after.len());
+}
+
+#[tokio::test]
+async fn a_script_that_is_pasted_twice_changes_nothing_the_second_time() {
+    for release in RELEASES {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        let before = everything(&site.router);
+        let script = setup(release).script(PASSWORD);
+        console.paste(&script).await;
+        let (once, writes) = (everything(&site.router), site.writes());
+        assert!(before != once, "{release}");
+        console.paste(&script).await;
+        check_same(&once, &everything(&site.router), release);
+        assert_eq!(site.writes(), writes, "{release}: a second paste writes nothing to the flash");
+        let pins = console.printed.iter().filter(|line| line.starts_with("tls_pin = \"")).count();
+        assert_eq!(pins, 2, "{release}: {:?}", console.printed);
+
+        // Every foreign row is as it was, byte for byte, and in its order.
+        for (menu, rows) in &before {
+            if ["ip/service", "system/ntp/client"].contains(menu) {
+                continue;
+            }
+            let after: Vec<_> = once[menu].iter().filter(|row| rows.contains(row)).collect();
+            assert_eq!(after, rows.iter().collect::<Vec<_>>(), "{release} {menu}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn rules_stand_before_those_of_others_and_in_their_order() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        admin(&site).await.paste(&setup(release).script(PASSWORD)).await;
+        let rules = site.rows("ip/firewall/filter");
+        let of = |chain: &str| -> Vec<String> {
+            let rules = rules.iter().filter(|rule| rule["chain"] == chain);
+            rules
+                .map(|rule| {
+                    format!("{} {}", rule["action"], rule.get("src-address-list").map_or("", |list| list))
+                })
+                .collect()
+        };
+        assert_eq!(of("input"), ["accept ", "drop "], "{release}");
+        let forward = ["jump tawi-off", "jump ", "jump tawi-walled", "fasttrack-connection ", "accept "];
+        assert_eq!(of("forward"), forward, "{release}");
+        assert_eq!(of("tawi-walled"), ["accept ", "accept ", "accept ", "reject ", "drop "], "{release}");
+        let nat = site.rows("ip/firewall/nat");
+        let actions: Vec<&str> = nat.iter().map(|rule| rule["action"].as_str()).collect();
+        assert_eq!(actions, ["dst-nat", "redirect"], "{release}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_script_made_is_taken_back_and_nothing_else_is() {
+    for release in RELEASES {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        let before = everything(&site.router);
+        let setup = setup(release);
+        // A removal where nothing was made finds nothing, and harms nothing.
+        console.paste(&setup.removal()).await;
+        check_same(&before, &everything(&site.router), release);
+        console.paste(&setup.script(PASSWORD)).await;
+        console.paste(&setup.removal()).await;
+        let mut after = everything(&site.router);
+        let mut before = before;
+        // What these were before is not known any more, and the script says so.
+        for menu in ["ip/service", "system/ntp/client"] {
+            after.remove(menu);
+            before.remove(menu);
+        }
+        check_same(&before, &after, release);
+    }
+}
+
+#[tokio::test]
+async fn a_script_with_other_options_replaces_what_an_earlier_one_made() {
+    let site = foreign_site("7.18").await;
+    let mut console = admin(&site).await;
+    console.paste(&setup("7.18").script(PASSWORD)).await;
+    let other = Setup {
+        pay_hosts: vec![],
+        pay_page: None,
+        resolvers: vec![Ipv4Addr::new(192, 168, 88, 1)],
+        has_hotspot: true,
+        ..setup("7.18")
+    };
+    console.paste(&other.script("another1password2of3thirty4twoXY")).await;
+    let ours = |menu: &str| {
+        let rows = site.rows(menu).into_iter();
+        rows.filter(|row| row.get("comment").is_some_and(|comment| comment.starts_with("tawi-setup ")))
+            .count()
+    };
+    assert_eq!(
+        (ours("ip/firewall/nat"), ours("ip/firewall/address-list"), ours("ip/hotspot/walled-garden")),
+        (0, 0, 0)
+    );
+    let rules = site.rows("ip/firewall/filter");
+    let walled: Vec<_> = rules.iter().filter(|rule| rule["chain"] == "tawi-walled").collect();
+    assert_eq!(walled.len(), 5);
+    assert_eq!(walled[0]["dst-address"], "192.168.88.1");
+    for (password, is_right) in [("another1password2of3thirty4twoXY", true), (PASSWORD, false)] {
+        assert_eq!(Client::connect(as_agent(&site, password)).await.is_ok(), is_right, "{password}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_somebody_else_by_that_name_is_left_alone_and_told_of() {
+    let site = foreign_site("7.18").await;
+    site.router.add_row("user", &[("name", "tawi"), ("group", "full"), ("password", "theirs")]).unwrap();
+    let mut console = admin(&site).await;
+    let before = everything(&site.router).remove("user").unwrap();
+    console.paste(&setup("7.18").script(PASSWORD)).await;
+    assert!(everything(&site.router)["user"] == before);
+    assert!(console.printed.iter().any(|line| line.starts_with("STOP: a user tawi is there")));
+    console.paste(&setup("7.18").removal()).await;
+    assert!(everything(&site.router)["user"] == before);
+}
+
+#[tokio::test]
+async fn the_agent_works_on_the_router_as_the_user_that_the_script_made() {
+    for release in RELEASES {
+        let mut site = foreign_site(release).await;
+        admin(&site).await.paste(&setup(release).script(PASSWORD)).await;
+        let options = as_agent(&site, PASSWORD);
+        site.restart(|settings| settings.connect = options.clone()).await;
+        let failures = site
+            .settle(|wants| {
+                wants.open("plot1");
+                wants.line_of("phone", tawi_shared::wire::Service::Hotspot);
+            })
+            .await;
+        assert!(failures.is_empty(), "{release}: {failures:?}");
+        assert!(site.secret(&username("plot1")).is_some(), "{release}");
+        // What it was not given it does not have.
+        let client = Client::connect(options).await.unwrap();
+        let refused = client.run(routeros_api::Command::new("/user/add").attribute("name", "x")).await;
+        assert!(refused.is_err(), "{release}: the group has no policy to make users");
+        client.close();
+    }
+}
+
+/// `name`, `name@7.17`, `name@..7.16` and `name@7.20..7.23` of the simulator's table.
+fn knows(word: &str, name: &str, release: (u16, u16)) -> bool {
+    let (known, range) = word.split_once('@').unwrap_or((word, ""));
+    let (since, until) = range.split_once("..").unwrap_or((range, ""));
+    let read = |text: &str| {
+        let (major, minor) = text.split_once('.').unwrap();
+        (major.parse::<u16>().unwrap(), minor.parse::<u16>().unwrap())
+    };
+    known == name
+        && (since.is_empty() || read(since) <= release)
+        && (until.is_empty() || release < read(until))
+}
+
+fn check_known(command: &Command, release: (u16, u16)) {
+    let Command { menu, verb, arguments, .. } = command;
+    if ["find", "get", "sign"].contains(&verb.as_str()) || NOT_DUMPED.contains(&menu.as_str()) {
+        return;
+    }
+    let head = format!("{menu} {verb}");
+    let line = KNOWN.lines().find(|line| line.split([':', '@']).next() == Some(head.as_str()));
+    let words = line.unwrap_or_else(|| panic!("no dump knows {head}")).split_once(':').unwrap().1;
+    for (name, _) in arguments {
+        let is_known = words.split_ascii_whitespace().any(|word| knows(word, name, release));
+        assert!(is_known, "{release:?}: {head} has no argument {name}");
+    }
+}
+
+#[test]
+fn every_menu_and_argument_of_the_script_is_known_to_its_release() {
+    for release in [
+        "7.9", "7.10", "7.12", "7.14", "7.16", "7.17", "7.18", "7.19", "7.20", "7.21", "7.22", "7.23", "7.24",
+    ] {
+        let (major, minor) = release.split_once('.').unwrap();
+        let numbers = (major.parse().unwrap(), minor.parse().unwrap());
+        let setup = setup(release);
+        for text in [setup.script(PASSWORD), setup.removal()] {
+            let commands = commands(&parse(&text));
+            assert!(commands.len() > 20, "{release}");
+            commands.iter().for_each(|command| check_known(command, numbers));
+        }
+    }
+}
+
+/// Compares with the file; what differs is written beside it, to be looked at.
+fn check_golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/reconcile/golden").join(name);
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    if expected != text {
+        std::fs::write(path.with_extension("rsc.new"), text).unwrap();
+        panic!(
+            "{name} differs; what is written now is beside it as {name}.new: compare, and rename it if it is right"
+        );
+    }
+}
+
+#[test]
+fn the_script_of_each_dialect_is_the_one_that_was_looked_at() {
+    for release in DIALECTS {
+        check_golden(&format!("prepare-{release}.rsc"), &setup(release).script(PASSWORD));
+    }
+    check_golden("take-back-7.18.rsc", &setup("7.18").removal());
+}
