@@ -9,6 +9,8 @@
 
 pub mod book;
 pub mod counted;
+#[cfg(test)]
+mod histories;
 pub mod join;
 pub mod logout;
 pub mod pace;

@@ -4,11 +4,11 @@
 //! of services that count here are read. Nothing is decided here but what a menu that the router lacks means.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use routeros_api::value::parse_number;
 use routeros_api::{Client, Command, Error, Query};
 use tawi_shared::wire::Service;
+use tokio::time::Instant;
 
 use super::join::{
     HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP, PPP_PROPERTIES, PppMenus, QUEUE_PROPERTIES,

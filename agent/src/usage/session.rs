@@ -165,7 +165,7 @@ impl Tracked {
         match session.bytes {
             None => Kinship::Unknown,
             Some(bytes) => {
-                let least = self.counters.unwrap_or_else(|| sum(self.before, self.total));
+                let least = self.counters.unwrap_or_else(|| self.whole());
                 let has_grown = bytes.upload >= least.upload && bytes.download >= least.download;
                 if has_grown && is_of_line { Kinship::Same } else { Kinship::Unsure }
             }
@@ -233,6 +233,11 @@ impl Tracked {
         self.total = UpDown { upload, download };
         self.has_last_word = true;
         true
+    }
+
+    /// What all of its parts moved.
+    pub(super) fn whole(&self) -> UpDown<u64> {
+        sum(self.before, self.total)
     }
 
     /// Whether it may have ended at this age: between when it was last seen and `until`.

@@ -88,13 +88,16 @@ enum Found {
     Again(Box<Tracked>),
 }
 
+/// A session that ended, under what number, and when that was seen.
+type Ended = ((Service, String), Tracked, SampledAt);
+
 /// All open sessions of one router.
 #[derive(Clone, Debug)]
 pub struct Tracker {
     router: String,
     sessions: BTreeMap<(Service, String), Tracked>,
     /// Oldest first, with the moment of their end.
-    ended: VecDeque<((Service, String), Tracked, SampledAt)>,
+    ended: VecDeque<Ended>,
     /// Whether sessions that run already may have been told of without our knowing.
     are_running_doubted: bool,
     /// When the first sample was taken, by the monotonic clock.
@@ -230,14 +233,23 @@ impl Tracker {
     pub fn log_out(&mut self, at: SampledAt, service: Service, word: &LogOut) -> Outcome {
         let mut outcome = Outcome::default();
         // Time decides whose word it is, and the bytes only whether it is believed: otherwise the word on a session that
-        // was never sampled would find some older one that it happens to fit. Where it may be about more than one, it
-        // may also be about one that had its word already, and is left.
+        // was never sampled would find some older one that it happens to fit. Where it may be about more than one, or
+        // was said before, it is left.
         let is_of = |key: &(Service, String), tracked: &Tracked, until: SampledAt| {
             key.0 == service && tracked.user == word.user && tracked.may_have_lasted(word.lasted, until)
         };
+        let was_said = |(key, tracked, until): &Ended| {
+            tracked.has_last_word && tracked.whole() == word.bytes && is_of(key, tracked, *until)
+        };
+        if self.ended.iter().any(was_said) {
+            return outcome;
+        }
         let mut open = self.sessions.iter().filter(|(key, tracked)| is_of(key, tracked, at));
-        let mut ended =
-            self.ended.iter().enumerate().filter(|(_, (key, tracked, until))| is_of(key, tracked, *until));
+        let mut ended = self
+            .ended
+            .iter()
+            .enumerate()
+            .filter(|(_, (key, tracked, until))| !tracked.has_last_word && is_of(key, tracked, *until));
         match (open.next(), ended.next(), open.next(), ended.next()) {
             (Some((key, _)), None, None, _) => {
                 let key = key.clone();
