@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use routeros_api::menu::{PppSecret, PppSecretDraft};
-use routeros_api::{Client, Command, Difference, Follow, News, Options};
+use routeros_api::{Client, Command, Difference, Error, Follow, LoginError, News, Options};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -123,4 +123,20 @@ async fn connected_again(simulator: &routeros_sim::Simulator) -> Client {
         }
     };
     timeout(WITHIN, connecting).await.expect("the router is back")
+}
+
+#[tokio::test]
+async fn a_door_that_closes_at_once_is_told_as_one_whatever_closed_it() {
+    for (property, value) in [("max-sessions", "1"), ("address", "192.0.2.0/24")] {
+        let simulator = start("7.18", 0).await;
+        let first = ours::connect(&simulator).await;
+        simulator.router().set_row("ip/service", "api", &[(property, value)]).unwrap();
+        let error = Client::connect(ours::options(&simulator)).await.unwrap_err();
+        assert!(matches!(error, Error::Login(LoginError::ClosedByRouter)), "{property}: {error:?}");
+        let text = error.to_string();
+        assert!(text.contains("max-sessions") && text.contains("address lists"), "{text}");
+        // Who is in stays in.
+        assert!(first.run(Command::new("/system/identity/print")).await.is_ok(), "{property}");
+        simulator.stop().await;
+    }
 }
