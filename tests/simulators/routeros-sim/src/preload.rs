@@ -343,7 +343,9 @@ impl Admin<'_> {
         let encrypted = [("name", "default-encryption"), ("use-encryption", "yes")];
         self.add_built_in("ppp/profile", &[&encrypted[..], addresses].concat())?;
         self.add_built_in("ip/hotspot/profile", &[("name", "default")])?;
-        self.add_built_in("ip/hotspot/user/profile", &[("name", "default")])
+        self.add_built_in("ip/hotspot/user/profile", &[("name", "default")])?;
+        // Every router has this user, whose counters and limits are those of trials.
+        self.add_built_in("ip/hotspot/user", &[("name", "default-trial"), ("profile", "default")])
     }
 
     fn subscribers(&mut self) -> Result<(), Trap> {

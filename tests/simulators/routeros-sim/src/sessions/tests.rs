@@ -274,7 +274,7 @@ fn hotspot_limits_are_what_is_left_and_refuse_when_nothing_is() {
     let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
     assert!(site.carry(key, 100, 300));
     site.sessions.end(&mut site.engine, key, Ending::HungUp, site.now);
-    assert_eq!(site.rows("ip/hotspot/user", "bytes-in,bytes-out"), ["bytes-in=100 bytes-out=300"]);
+    assert_eq!(site.rows("ip/hotspot/user", "bytes-in,bytes-out")[1..], ["bytes-in=100 bytes-out=300"]);
     let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
     assert_eq!(site.rows("ip/hotspot/active", "limit-bytes-total"), ["limit-bytes-total=600"]);
     assert!(!site.carry(key, 0, 600));
@@ -303,9 +303,9 @@ fn hotspot_user_counters_move_at_logout_or_live_and_the_unflushed_part_dies_with
         site.admin("/ip/hotspot/user/add =name=plot2 =password=w");
         let key = site.dial(Service::Hotspot, "plot2", Some("w"), 7).unwrap();
         site.carry(key, 10, 0);
-        assert_eq!(site.rows("ip/hotspot/user", "bytes-in"), [during]);
+        assert_eq!(site.rows("ip/hotspot/user", "bytes-in")[1..], [during]);
         site.sessions.lose_power(&mut site.engine, site.now);
-        assert_eq!(site.rows("ip/hotspot/user", "bytes-in"), [after]);
+        assert_eq!(site.rows("ip/hotspot/user", "bytes-in")[1..], [after]);
     }
 }
 
