@@ -354,6 +354,16 @@ impl Engine {
         }
     }
 
+    /// Takes over properties of menus without rows from another router.
+    pub(crate) fn keep_facts_of(&mut self, other: &Self, facts: &[(&str, &str)]) {
+        for (menu, property) in facts {
+            let held = other.single(menu).and_then(|id| other.value(menu, id, property)).cloned();
+            if let Some(id) = self.single(menu) {
+                self.put(menu, id, property, held);
+            }
+        }
+    }
+
     /// Removes every row of a menu that lives in memory.
     pub(crate) fn wipe(&mut self, menu: &str) {
         if let Some(table) = self.tables.get_mut(menu) {

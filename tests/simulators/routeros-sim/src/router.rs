@@ -438,7 +438,8 @@ impl Router {
         Ok(())
     }
 
-    /// Allows or forbids a feature by device-mode, as somebody at the box does. Sessions that are up stay.
+    /// Allows or forbids a feature by device-mode, as somebody at the box does. A hotspot that is
+    /// forbidden loses its sessions; tunnels that are up stay.
     ///
     /// # Errors
     /// [`FactError::NoSuchFeature`].

@@ -267,6 +267,9 @@ impl State {
         let touches = |menus: &[&str]| changes.iter().any(|change| menus.contains(&change.menu));
         if touches(&["ip/hotspot", "system/scheduler", "system/device-mode"]) {
             self.engine.mark_inactive();
+            for device in self.sessions.leave_closed_portals(&mut self.engine, now) {
+                self.drop_device(&device);
+            }
         }
         if touches(&crate::tables::BINDINGS.map(|(menu, _)| menu)) {
             for device in self.sessions.follow_bindings(&mut self.engine, now) {

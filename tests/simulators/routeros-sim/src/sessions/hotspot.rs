@@ -147,6 +147,20 @@ impl Sessions {
         self.hosts.iter().find(|(_, host)| host.address == address).map(|(mac, _)| mac.clone())
     }
 
+    /// Ends every session, and forgets every phone, once no portal is open. Returns the devices that were in.
+    pub(crate) fn leave_closed_portals(&mut self, engine: &mut Engine, now: Moment) -> Vec<String> {
+        if serving(engine).is_some() && engine.device_mode_allows("hotspot") {
+            return Vec::new();
+        }
+        let here = self.live.iter().filter(|(_, session)| session.service == Service::Hotspot);
+        let keys: Vec<SessionKey> = here.map(|(key, _)| *key).collect();
+        let devices =
+            keys.into_iter().filter_map(|key| self.end(engine, key, Ending::Removed, now)).collect();
+        let macs: Vec<String> = self.hosts.keys().cloned().collect();
+        macs.iter().for_each(|mac| self.depart(engine, mac));
+        devices
+    }
+
     /// The phone leaves the portal's network.
     pub(crate) fn depart(&mut self, engine: &mut Engine, mac: &str) {
         if let Some(host) = self.hosts.remove(mac) {

@@ -12,6 +12,18 @@ use crate::trap::Trap;
 use crate::values::Value;
 
 const NTP: &str = "system/ntp/client";
+/// What belongs to the board and not to its configuration.
+const FACTS_OF_THE_BOARD: &[(&str, &str)] = &[
+    ("system/license", "nlevel"),
+    ("system/device-mode", "mode"),
+    ("system/device-mode", "container"),
+    ("system/device-mode", "hotspot"),
+    ("system/device-mode", "fetch"),
+    ("system/device-mode", "scheduler"),
+    ("system/device-mode", "pptp"),
+    ("system/device-mode", "l2tp"),
+    ("system/resource", "write-sect-total"),
+];
 
 /// How a router loses its configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +60,10 @@ impl State {
             Reset::Configuration { .. } => self.board,
             Reset::Board => self.board.saturating_add(1),
         };
-        let engine = preload::furnished(&self.settings, self.ports, board, contents, now)?;
+        let mut engine = preload::furnished(&self.settings, self.ports, board, contents, now)?;
+        if let Reset::Configuration { .. } = how {
+            engine.keep_facts_of(&self.engine, FACTS_OF_THE_BOARD);
+        }
         self.lose_power(now);
         self.engine = engine;
         self.board = board;

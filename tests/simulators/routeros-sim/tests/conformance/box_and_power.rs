@@ -95,6 +95,12 @@ async fn device_mode_keeps_a_hotspot_inactive_and_refuses_a_container() {
         router.set_device_mode(feature, true).unwrap();
     }
     online(&router, "u").await;
+    router.set_row("ip/hotspot", "hotspot1", &[("disabled", "yes")]).unwrap();
+    router.set_row("ip/hotspot", "h2", &[("disabled", "yes")]).unwrap();
+    refused(&router, "u", "no enabled server for this service").await;
+    client.check("/ip/hotspot/host/print =count-only=", &["!done =ret=0"]).await;
+    router.set_row("ip/hotspot", "hotspot1", &[("disabled", "no")]).unwrap();
+    online(&router, "u").await;
     client
         .check(
             "/ip/hotspot/print =.proplist=name,inactive,comment ?name=h2",
@@ -201,6 +207,7 @@ async fn a_reset_router_has_lost_everything_and_another_board_has_another_serial
     online(&router, "a").await;
     let board = router.summary().serial_number;
 
+    router.set_license_level(5).unwrap();
     router.reset_configuration(true, 0).unwrap();
     refused(&router, "a", "no enabled server for this service").await;
     let mut client = reconnected(&simulator).await;
@@ -214,6 +221,7 @@ async fn a_reset_router_has_lost_everything_and_another_board_has_another_serial
         )
         .await;
     assert_eq!(router.summary().serial_number, board);
+    assert_eq!(router.summary().license_level, "5", "the licence is the board's");
 
     client.send("/system/reset-configuration =keep-users=no").await;
     assert_eq!(client.next().await, None);
