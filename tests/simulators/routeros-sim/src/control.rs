@@ -39,6 +39,7 @@ fn routes(router: Router) -> Routes {
         .route("/devices", get(devices).post(add_device))
         .route("/devices/{name}", get(device).delete(remove_device))
         .route("/devices/{name}/traffic", post(move_traffic))
+        .route("/devices/{name}/reach", get(reach))
         .route("/state", get(state))
         .route("/writes", get(writes))
         .route("/menus/{*path}", get(menu))
@@ -163,6 +164,25 @@ async fn move_traffic(
     let traffic: Traffic = read(&body, r#"{"upload_bytes":1000,"download_bytes":20000}"#)?;
     let view = router.move_traffic(&name, traffic.upload_bytes, traffic.download_bytes)?;
     Ok(Json(view).into_response())
+}
+
+#[derive(Deserialize)]
+struct To {
+    to: String,
+}
+
+async fn reach(
+    State(router): State<Router>,
+    Path(name): Path<String>,
+    Query(to): Query<To>,
+) -> Result<Response, Refusal> {
+    let to = to.to.parse().map_err(|_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            format!("`{}` is no address; write it like 203.0.113.5:443", to.to),
+        )
+    })?;
+    Ok(Json(router.reach(&name, to)?).into_response())
 }
 
 async fn state(State(router): State<Router>) -> Response {

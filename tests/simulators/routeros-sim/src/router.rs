@@ -6,6 +6,7 @@
 
 mod inside;
 
+use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::devices::{Device, DeviceError, DeviceState, DeviceView, MOST_DEVICES,
 use crate::engine::{Answer, Row};
 use crate::faults::{Faults, FaultsChange, FaultsError};
 use crate::preload::Ports;
+use crate::reach::Reach;
 use crate::release::Release;
 use crate::request::Request;
 use crate::sessions::Ending;
@@ -223,6 +225,18 @@ impl Router {
             state.settle(now);
             state.devices.get(name).map(|(_, device)| device.view()).ok_or_else(unknown)
         })
+    }
+
+    /// Whether a new TCP connection of a device would pass the router's firewall.
+    ///
+    /// # Errors
+    /// [`DeviceError::Unknown`] or [`DeviceError::Offline`].
+    pub fn reach(&self, name: &str, to: SocketAddrV4) -> Result<Reach, DeviceError> {
+        let state = self.lock();
+        let (_, device) = state.devices.get(name).ok_or_else(|| DeviceError::Unknown(name.to_owned()))?;
+        let address = device.session.and_then(|key| state.sessions.address_of(key));
+        let from = address.ok_or_else(|| DeviceError::Offline(name.to_owned()))?;
+        Ok(crate::reach::follow(&state.engine, from, to))
     }
 
     /// Waits until a device is in, or is not.

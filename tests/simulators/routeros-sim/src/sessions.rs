@@ -285,6 +285,12 @@ impl Sessions {
         self.live.len()
     }
 
+    /// The address of a live session.
+    #[must_use]
+    pub(crate) fn address_of(&self, key: SessionKey) -> Option<Ipv4Addr> {
+        self.live.get(&key).map(|session| session.address)
+    }
+
     /// Lets a device in, or says why not.
     ///
     /// # Errors

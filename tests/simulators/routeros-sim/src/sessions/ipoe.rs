@@ -1,8 +1,8 @@
 //! Devices without a login: a fixed address and MAC behind the router, which move bytes as long as it is up.
 //!
 //! The router sees them in `/ip/arp`, and its static queues count them. A DHCP lease for their MAC with
-//! `block-access` keeps them out. Rules of the firewall are not run: whether one would have dropped the packets is
-//! for the test to read from the rows.
+//! `block-access` keeps them out. Rules of the firewall do not hold their bytes back; [`crate::reach`] tells whether
+//! they would.
 
 use super::{Admitted, Caps, Carried, Dial, Refused, Service, Session, Sessions};
 use crate::clock::Moment;

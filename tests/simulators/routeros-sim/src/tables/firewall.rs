@@ -1,5 +1,5 @@
 //! `/ip/firewall/filter` and `nat`, and the walled gardens of the hotspot: ordered rules that are kept, counted
-//! and moved. No packet is judged by them: devices here move what they are told to.
+//! and moved. Whether a connection would pass them is [`crate::reach`]; no traffic is held back.
 
 use super::{Kind, Menu, Property, Verb, choice, fact, flag, reference, text};
 

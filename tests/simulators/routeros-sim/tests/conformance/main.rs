@@ -19,6 +19,8 @@ mod login;
 #[cfg(test)]
 mod program;
 #[cfg(test)]
+mod reach;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod subscribers;
