@@ -270,6 +270,7 @@ pub(crate) struct Sessions {
     hosts: HashMap<String, hotspot::Host>,
     counting: HotspotCounting,
     queues: queues::QueueIndex,
+    bindings: Vec<bindings::Binding>,
 }
 
 impl Sessions {

@@ -271,7 +271,7 @@ impl State {
                 self.drop_device(&device);
             }
         }
-        if touches(&crate::tables::BINDINGS.map(|(menu, _)| menu)) {
+        if changes.iter().any(|change| self.sessions.is_about_binding(&self.engine, change)) {
             for device in self.sessions.follow_bindings(&mut self.engine, now) {
                 self.drop_device(&device);
             }

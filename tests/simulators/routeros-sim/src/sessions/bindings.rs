@@ -6,12 +6,15 @@
 
 use super::{Ending, Session, Sessions};
 use crate::clock::Moment;
-use crate::engine::Engine;
+use crate::engine::{Change, Engine};
 use crate::store::{Item, ItemId, Table};
 use crate::tables::BINDINGS;
 use crate::values::Value;
 
 const INTERFACE: &str = "interface";
+
+/// A binding: its menu and row.
+pub(super) type Binding = (&'static str, ItemId);
 
 /// The rows that a session uses and does not own.
 #[derive(Clone, Copy, Debug)]
@@ -22,14 +25,19 @@ pub(super) struct Held {
 }
 
 /// The free, enabled binding of a user, and its name.
-pub(super) fn free_binding(engine: &Engine, menu: &'static str, user: &[u8]) -> Option<(Held, Vec<u8>)> {
-    let rows = engine.table(menu)?.iter().filter(|(_, item)| item.session.is_none());
+pub(super) fn free_binding(
+    engine: &Engine,
+    known: &[Binding],
+    menu: &'static str,
+    user: &[u8],
+) -> Option<(Held, Vec<u8>)> {
+    let rows = known.iter().filter(|(of_menu, _)| *of_menu == menu);
     let is_theirs = |id: &ItemId| {
         engine.text(menu, *id, "user").as_deref() == Some(user)
             && !engine.is_set(menu, *id, "disabled")
             && !engine.is_set(menu, *id, "running")
     };
-    let binding = rows.map(|(id, _)| id).find(is_theirs)?;
+    let binding = rows.map(|(_, id)| *id).find(is_theirs)?;
     let name = engine.text(menu, binding, "name")?;
     let interface = engine.find(INTERFACE, &name)?;
     Some((Held { menu, binding, interface }, name))
@@ -65,13 +73,26 @@ impl Held {
 }
 
 impl Sessions {
+    /// Whether a change is one of a binding, and not of a session that comes or goes.
+    pub(crate) fn is_about_binding(&self, engine: &Engine, change: &Change) -> bool {
+        let is_menu = BINDINGS.iter().any(|(menu, _)| *menu == change.menu);
+        let item = || engine.table(change.menu).and_then(|table| table.item(change.id));
+        is_menu
+            && (self.bindings.contains(&(change.menu, change.id))
+                || item().is_some_and(|item| item.session.is_none()))
+    }
+
     /// Gives every binding its interface and takes those of removed ones away; ends the sessions of bindings that
     /// are gone or disabled. Returns the devices that were dropped.
     pub(crate) fn follow_bindings(&mut self, engine: &mut Engine, now: Moment) -> Vec<String> {
         let mut names: Vec<(Vec<u8>, &'static str)> = Vec::new();
+        self.bindings.clear();
         for (menu, kind) in BINDINGS {
             let rows = engine.table(menu).into_iter().flat_map(Table::iter);
             let of_admin = rows.filter(|(_, item)| item.session.is_none()).map(|(id, _)| id);
+            let of_admin: Vec<ItemId> = of_admin.collect();
+            self.bindings.extend(of_admin.iter().map(|id| (menu, *id)));
+            let of_admin = of_admin.into_iter();
             names.extend(of_admin.filter_map(|id| Some((engine.text(menu, id, "name")?, kind))));
         }
         for (name, kind) in &names {

@@ -9,7 +9,7 @@ use crate::clock::Moment;
 use crate::engine::Engine;
 use crate::journal;
 use crate::sessions::addresses::Taking;
-use crate::sessions::bindings::free_binding;
+use crate::sessions::bindings::{Binding, free_binding};
 use crate::store::ItemId;
 use crate::values::Value;
 
@@ -89,7 +89,7 @@ impl Sessions {
             },
             rows: Vec::new(),
         };
-        place_rows(engine, &mut session, key, profile, session_id, server, now);
+        place_rows(engine, &self.bindings, &mut session, (key, session_id), profile, server, now);
         log_connected(engine, &session, now);
         self.live.insert(key, session);
         Ok(Admitted { key, address })
@@ -158,15 +158,15 @@ impl Sessions {
 
 fn place_rows(
     engine: &mut Engine,
+    bindings: &[Binding],
     session: &mut Session,
-    key: SessionKey,
+    (key, session_id): (SessionKey, u32),
     profile: ItemId,
-    session_id: u32,
     server: ItemId,
     now: Moment,
 ) {
     let menu = session_menu(session.service);
-    let held = free_binding(engine, menu, &session.user);
+    let held = free_binding(engine, bindings, menu, &session.user);
     let name = match &held {
         Some((_, name)) => name.clone(),
         None => free_interface_name(engine, session),

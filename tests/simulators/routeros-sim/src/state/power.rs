@@ -67,6 +67,8 @@ impl State {
         self.lose_power(now);
         self.engine = engine;
         self.board = board;
+        // Bindings went with the configuration; nobody is in who could be dropped.
+        let _nobody = self.sessions.follow_bindings(&mut self.engine, now);
         let at_boot = self.boot(down_ms, now);
         journal::write(&mut self.engine, "system,info", "router was reset to its defaults", at_boot);
         self.engine.take_changes();
