@@ -111,9 +111,12 @@ impl ClockState {
         let carried = self.anchor.unwrap_or(self.start).carried_to(elapsed);
         let controller = self.controller.map(|heard| heard.carried_to(elapsed));
         let router = self.router.map(|heard| heard.carried_to(elapsed));
+        // Nothing confirms a time before the floor: a power cut takes the machine and the router back to 1970 together.
+        let is_possible = |time: UnixMillis| time.plus(TOLERANCE) >= self.start.time;
         let is_confirmed = |time: UnixMillis| {
-            controller.is_some_and(|other| agree(time, other))
-                || router.is_some_and(|other| agree(time, other))
+            is_possible(time)
+                && (controller.is_some_and(|other| agree(time, other))
+                    || router.is_some_and(|other| agree(time, other)))
         };
         let follows_itself = self.anchor.is_some() && agree(system, carried);
         let (chosen, is_trusted) = if is_confirmed(system) {
@@ -376,6 +379,69 @@ mod tests {
                 See(0, 0, 0, true),
                 See(50 * 60_000, 1_000, 50 * 60_000, true),
                 See(2_000, 2_000, 50 * 60_000, true),
+            ],
+        );
+    }
+
+    #[test]
+    fn no_wrong_clock_expires_anybody() {
+        const YEAR: i64 = 365 * DAY;
+        check(
+            "power cut, 1970, and a router that was off too",
+            &[
+                See(-FLOOR, 0, 0, false),
+                Router(-FLOOR + 1_000, 1_000),
+                See(-FLOOR + 60_000, 60_000, 60_000, false),
+                // The router finds its time server, and the machine does.
+                Router(DAY, 61_000),
+                See(-FLOOR + 62_000, 62_000, 62_000, false),
+                See(DAY + 2_000, 63_000, DAY + 2_000, true),
+            ],
+        );
+        check(
+            "a year ahead, router right",
+            &[
+                See(0, 0, 0, true),
+                Router(1_000, 1_000),
+                See(YEAR, 2_000, 2_000, false),
+                See(YEAR + DAY, DAY, DAY, false),
+            ],
+        );
+        check(
+            "a year back, router right",
+            &[
+                See(0, 0, 0, true),
+                Router(1_000, 1_000),
+                See(-YEAR, 2_000, 2_000, false),
+                See(3_000, 3_000, 3_000, true),
+            ],
+        );
+        check(
+            "a year back, router away, controller heard",
+            &[
+                See(0, 0, 0, true),
+                See(-YEAR, 2_000, 2_000, false),
+                Controller(3_000, 3_000),
+                See(-YEAR, 4_000, 4_000, true),
+            ],
+        );
+        check(
+            "a wrong router beside a right machine",
+            &[
+                See(0, 0, 0, true),
+                Router(YEAR, 1_000),
+                See(2_000, 2_000, 2_000, true),
+                Router(-FLOOR, 3_000),
+                See(4_000, 4_000, 4_000, true),
+            ],
+        );
+        check(
+            "both wrong in different ways and nobody else heard",
+            &[
+                See(0, 0, 0, true),
+                Router(YEAR, 1_000),
+                See(2 * YEAR, 2_000, 2_000, false),
+                See(2 * YEAR, DAY, DAY, false),
             ],
         );
     }

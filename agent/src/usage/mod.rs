@@ -206,8 +206,8 @@ impl Counter {
         let mut services = services_of(state, &self.router);
         services.extend(self.tracker.services());
         let (seen, cpu_percent) = read::read_sessions(client, &services, |line| {
-            let standing = [Service::Static, Service::HotspotDevice].into_iter();
-            standing.filter(|service| lines.contains_key(&(*service, line))).next_back()
+            let has = |service| lines.contains_key(&(service, line));
+            [Service::Static, Service::HotspotDevice].into_iter().find(|service| has(*service))
         })
         .await?;
         let at = self.sampled_at();

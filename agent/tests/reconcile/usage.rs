@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::site::{Site, password, username};
 use routeros_sim::{NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
-use tawi_shared::wire::{EventKind, Service, SessionUsageV1};
+use tawi_shared::wire::{Access, EventKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1};
 
 /// The newest totals of each session that was reported.
 fn totals(site: &Site) -> Vec<SessionUsageV1> {
@@ -128,4 +128,74 @@ async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
         .iter()
         .filter(|report| matches!(report, Report::Event(event) if event.kind == EventKind::LineOnline));
     assert_eq!(online.count(), 0, "it never went away");
+}
+
+#[tokio::test]
+async fn a_quota_is_enforced_when_it_is_crossed_and_a_top_up_opens_the_line_at_once() {
+    let mut site = Site::start().await;
+    let device = site.dial("plot1");
+    let from_ms = site.in_millis(0);
+    let quota = |bytes| vec![QuotaV1 { from_ms, bytes }];
+    site.settle(|wants| {
+        let line = wants.line("plot1");
+        line.quotas = quota(1_000);
+        line.after_quota = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
+    })
+    .await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 300, 600).unwrap();
+    let usage = site.usage(|session| session.download_bytes == 600).await;
+    assert_eq!(usage.period_started_ms, from_ms);
+    assert_eq!(site.secret("plot1@isp").unwrap()["disabled"], "false");
+    site.router.move_traffic(&device, 100, 0).unwrap();
+    let event = site.event(EventKind::QuotaReached).await;
+    assert_eq!((event.line.as_deref(), event.detail.as_str()), (Some("plot1"), "1000 bytes are used up"));
+    site.offline(&device).await;
+    assert_eq!(site.secret("plot1@isp").unwrap()["disabled"], "true");
+    site.settle(|wants| wants.line("plot1").quotas = quota(5_000)).await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 0, 50).unwrap();
+    site.usage(|session| session.download_bytes == 50).await;
+    let reached =
+        |report: &&Report| matches!(report, Report::Event(event) if event.kind == EventKind::QuotaReached);
+    assert_eq!(site.log.iter().filter(reached).count(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_runs_when_a_period_begins_goes_on_in_another_part() {
+    let mut site = Site::start().await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
+    site.online(&device).await;
+    site.router.move_traffic(&device, 10, 100).unwrap();
+    let before = site.usage(|session| session.download_bytes == 100).await;
+    let from_ms = site.in_millis(0);
+    site.settle(|wants| wants.line("plot1").quotas = vec![QuotaV1 { from_ms, bytes: 1_000 }]).await;
+    site.usage(|session| session.session == before.session && session.is_ended).await;
+    site.router.move_traffic(&device, 1, 2).unwrap();
+    let part = site.usage(|session| session.download_bytes == 2).await;
+    assert_eq!(part.session, format!("{}#2", before.session));
+    assert_eq!((part.upload_bytes, part.period_started_ms, part.is_ended), (1, from_ms, false));
+}
+
+#[tokio::test]
+async fn tunnels_over_ip_are_counted_and_their_last_word_is_heard() {
+    let mut site = Site::start().await;
+    for menu in ["interface/l2tp-server/server", "interface/pptp-server/server"] {
+        site.router.set_row(menu, "", &[("enabled", "yes")]).unwrap();
+    }
+    for (line, dialler, service) in
+        [("plot1", Dialler::L2tp, Service::L2tp), ("plot2", Dialler::Pptp, Service::Pptp)]
+    {
+        let device = NewDevice::new(line, dialler, &username(line), &password(line));
+        site.router.add_device(device.redialing_after_ms(20)).unwrap();
+        site.settle(|wants| drop(wants.line_of(line, service).clone())).await;
+        site.online(line).await;
+        site.router.move_traffic(line, 7, 5_000_000_000).unwrap();
+        let usage = site.usage(|session| session.download_bytes == 5_000_000_000).await;
+        assert_eq!((usage.upload_bytes, usage.line.as_str()), (7, line));
+        assert!(usage.session.starts_with(&format!("core/{}/0x", service.as_str())), "{}", usage.session);
+        site.settle(|wants| wants.line_of(line, service).access = Access::Off.code()).await;
+        site.usage(|session| session.is_ended && session.line == line).await;
+    }
 }
