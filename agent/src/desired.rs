@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{LineV1, ProfileV1, StateDeltaV1};
+use tawi_shared::wire::{LineV1, ProfileV1, Service, StateDeltaV1};
 
 /// A profile is known by service code and name.
 pub type ProfileKey = (u16, String);
@@ -68,6 +68,18 @@ pub enum Taken {
 }
 
 impl DesiredState {
+    /// How many lines of each service belong to a router.
+    #[must_use]
+    pub fn services_of(&self, router: &str) -> BTreeMap<String, u64> {
+        let mut services = BTreeMap::new();
+        for line in self.lines.values().map(|held| &held.item).filter(|line| line.router == router) {
+            let name = Service::from_code(line.service).map_or("unknown", Service::as_str);
+            let count: &mut u64 = services.entry(name.to_owned()).or_default();
+            *count = count.saturating_add(1);
+        }
+        services
+    }
+
     /// Applies a delta to this state.
     #[must_use]
     pub fn take_delta(&self, delta: &StateDeltaV1) -> Taken {

@@ -15,6 +15,7 @@ use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::sync::{mpsc, watch};
 
 use crate::desired::DesiredState;
+use crate::trouble::Trouble;
 use crate::usage::counted::Counted;
 use crate::usage::quota::PeriodCounted;
 
@@ -61,6 +62,13 @@ pub enum Report {
         is_reachable: bool,
         /// Its RouterOS release, where known.
         release: Option<String>,
+    },
+    /// Why a router cannot be worked with changed; `None` when it can again.
+    RouterTrouble {
+        /// Router name.
+        router: String,
+        /// What is wrong, and the cure.
+        trouble: Option<Trouble>,
     },
 }
 

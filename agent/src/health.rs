@@ -2,6 +2,8 @@
 //!
 //! Plain data and judgements on it. Where it comes from is `site`; how it travels to whoever asks is `status.rs`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tawi_shared::UnixMillis;
 
@@ -81,6 +83,15 @@ pub struct RouterStatus {
     pub settled_generation: u64,
     /// Lines that are not as they should be there.
     pub failing_lines: u64,
+    /// Lines that belong there, by service.
+    #[serde(default)]
+    pub lines: BTreeMap<String, u64>,
+    /// Why it cannot be worked with; `None` while it can.
+    #[serde(default)]
+    pub problem: Option<String>,
+    /// What to do about that.
+    #[serde(default)]
+    pub cure: Option<String>,
 }
 
 /// What waits for head office.
@@ -144,6 +155,17 @@ pub struct ClockStatus {
     pub is_trusted: bool,
 }
 
+impl RouterStatus {
+    /// Why it is not worked with, and what helps.
+    fn said(&self) -> String {
+        match (&self.problem, &self.cure) {
+            (Some(problem), Some(cure)) => format!("router {}: {problem}; cure: {cure}", self.name),
+            (Some(problem), None) => format!("router {}: {problem}", self.name),
+            _ => format!("router {} does not answer", self.name),
+        }
+    }
+}
+
 impl Status {
     /// Fills in what the store said.
     pub fn put_overview(&mut self, overview: &Overview) {
@@ -180,7 +202,7 @@ impl Status {
             problems.push(format!("new records are not safe against a power cut: {problem}"));
         }
         for router in self.routers.iter().filter(|router| !router.is_reachable) {
-            problems.push(format!("router {} does not answer", router.name));
+            problems.push(router.said());
         }
         if self.state.failing_lines > 0 {
             problems.push(format!(

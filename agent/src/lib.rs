@@ -21,4 +21,5 @@ pub mod run;
 pub mod service;
 pub mod site;
 pub mod status;
+pub mod trouble;
 pub mod usage;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use tawi_agent::api_log::show::{FOLLOW_EVERY, Wanted, parse_ago, print_from};
 use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
-use tawi_agent::doctor::{self, Finding, Verdict};
+use tawi_agent::doctor;
 use tawi_agent::health::{Status, spoken};
 use tawi_agent::outbox::StoreError;
 use tawi_agent::run::{StartError, run};
@@ -78,11 +78,8 @@ enum Command {
         json: bool,
     },
     /// Look at settings, files, disk, head office and routers; say what is wrong and what to do.
-    Doctor {
-        /// Answer in JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(after_help = cli::doctor::EXAMPLES)]
+    Doctor(cli::doctor::Arguments),
     /// Print the fingerprint of the certificate that a router shows on its api-ssl port.
     Pin {
         /// The router: an address or a name, with a port if it is not 8729.
@@ -140,7 +137,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Run => serve(&arguments.config, &environment, &runtime, failed_start.as_ref()),
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
-        Command::Doctor { json } => show_doctor(&arguments.config, &environment, &runtime, json),
+        Command::Doctor(options) => cli::doctor::show(&arguments.config, &environment, &runtime, &options),
         Command::Pin { address } => show_pin(&address, &runtime),
         Command::Log { router, line, since, json, follow } => {
             let wanted = Wanted { router, line, since: Clock::system().now().minus(since), is_json: json };
@@ -219,25 +216,6 @@ fn show_status(path: &Path, environment: &Environment, runtime: &Runtime, json: 
         print(&describe(&status, &problems));
     }
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEM) }
-}
-
-fn show_doctor(path: &Path, environment: &Environment, runtime: &Runtime, json: bool) -> ExitCode {
-    let config = match Config::load(path, environment) {
-        Ok(config) => config,
-        Err(error) => return bad_config(&error),
-    };
-    let is_coloured = std::io::stdout().is_terminal() && !environment.is_colour_unwanted;
-    let show = |finding: &Finding| {
-        if !json {
-            print(&line_of(finding, is_coloured));
-        }
-    };
-    let findings = runtime.block_on(Box::pin(doctor::examine(&config, Clock::system(), show)));
-    if json {
-        print_json(&findings);
-    }
-    let is_bad = findings.iter().any(|finding| finding.verdict == Verdict::Bad);
-    if is_bad { ExitCode::from(PROBLEM) } else { ExitCode::SUCCESS }
 }
 
 fn show_pin(address: &str, runtime: &Runtime) -> ExitCode {
@@ -351,18 +329,6 @@ fn describe(status: &Status, problems: &[String]) -> String {
         text += &format!("PROBLEM     {problem}\n");
     }
     text
-}
-
-fn line_of(finding: &Finding, is_coloured: bool) -> String {
-    let (word, colour) = match finding.verdict {
-        Verdict::Good => ("good    ", "32"),
-        Verdict::Doubtful => ("doubtful", "33"),
-        Verdict::Bad => ("BAD     ", "31"),
-    };
-    let word = if is_coloured { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() };
-    let cure =
-        if finding.cure.is_empty() { String::new() } else { format!("\n         cure: {}", finding.cure) };
-    format!("{word} {}: {}{cure}\n", finding.subject, finding.detail)
 }
 
 fn bad_config(error: &ConfigError) -> ExitCode {

@@ -2,4 +2,5 @@
 //!
 //! Each reads its options, asks the library, and prints. What is decided is in the library.
 
+pub mod doctor;
 pub mod router_script;

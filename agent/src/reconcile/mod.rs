@@ -41,6 +41,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock::TrustedClock;
 use crate::desired::{DesiredState, ProfileKey, Revised};
 use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
+use crate::trouble::{Trouble, trouble_of};
 use crate::usage;
 
 use actual::Family;
@@ -106,6 +107,8 @@ pub(crate) struct Reconciler {
     away_since: Option<Instant>,
     /// Whether head office was told that it is.
     is_lost: bool,
+    /// Why the last try to connect failed; `None` while connected, and before the first.
+    trouble: Option<Trouble>,
     release: String,
 }
 
@@ -133,6 +136,7 @@ impl Reconciler {
             settled: None,
             away_since: Some(origin),
             is_lost: false,
+            trouble: None,
             release: String::new(),
         }
     }
@@ -177,10 +181,14 @@ impl Reconciler {
         };
         loop {
             let error = match self.connect_after(wait, state).await? {
-                Ok(client) => return Some(client),
+                Ok(client) => {
+                    self.report_trouble(None).await;
+                    return Some(client);
+                }
                 Err(error) => error,
             };
             tracing::warn!(router.name = %self.settings.name, %error, "cannot reach the router");
+            self.report_trouble(Some(trouble_of(&error))).await;
             wait = match error {
                 Error::Login(LoginError::Refused { .. } | LoginError::LegacyRefused) => {
                     self.settings.timings.login_refused
@@ -216,7 +224,7 @@ impl Reconciler {
                 () = sleep_until(lost_at), if !self.is_lost => {
                     self.is_lost = true;
                     self.report_status(false).await;
-                    self.event(EventKind::RouterLost, None, "the router stopped answering".to_owned()).await;
+                    self.event(EventKind::RouterLost, None, self.why_unreachable()).await;
                     let current = Arc::clone(&state.borrow_and_update());
                     self.report_unreachable(&current).await;
                 }
@@ -234,10 +242,28 @@ impl Reconciler {
         let mut failures = self.ledger.failures();
         let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).collect();
         for line in self.due_lines(basis).difference(&failing) {
-            let detail = format!("router {} does not answer", self.settings.name);
+            let detail = self.why_unreachable();
             failures.push(LineFailure { line: line.clone(), kind: FailureKind::RouterUnreachable, detail });
         }
         self.report_settled(state.generation, failures).await;
+    }
+
+    /// What people are told of a router that cannot be worked with.
+    fn why_unreachable(&self) -> String {
+        let name = &self.settings.name;
+        match &self.trouble {
+            Some(trouble) => format!("router {name}: {trouble}"),
+            None => format!("router {name} does not answer"),
+        }
+    }
+
+    /// Says why the router cannot be worked with, unless that was said already.
+    async fn report_trouble(&mut self, trouble: Option<Trouble>) {
+        if self.trouble == trouble {
+            return;
+        }
+        self.trouble.clone_from(&trouble);
+        self.report(Report::RouterTrouble { router: self.settings.name.clone(), trouble }).await;
     }
 
     /// Lines whose decision was not yet acted upon, or that are suspect, or whose retry is due.

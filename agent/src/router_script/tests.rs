@@ -1,3 +1,5 @@
+//! Options that are refused, what each release is told, and that all that is made is taken back.
+
 use super::blocks::GROUPS;
 use super::*;
 

@@ -12,6 +12,7 @@ use tawi_shared::wire::{AppliedV1, FailureKind, LineFailureV1, RouterStatusV1};
 use crate::desired::DesiredState;
 use crate::flow::LineFailure;
 use crate::outbox::shortened;
+use crate::trouble::Trouble;
 
 /// The most that failures may take in one message, in bytes; the envelope holds 64 KiB.
 const FAILURES_BYTES: usize = 56 * 1024;
@@ -29,6 +30,8 @@ pub struct RouterProgress {
     pub settled: u64,
     /// Lines that are not as they should be there.
     pub failures: Vec<LineFailure>,
+    /// Why it cannot be worked with; `None` while it can.
+    pub trouble: Option<Trouble>,
 }
 
 /// All routers of the configuration.
@@ -66,6 +69,13 @@ impl Progress {
         if let Some(progress) = self.routers.get_mut(router) {
             progress.is_reachable = is_reachable;
             progress.release = release.unwrap_or_else(|| std::mem::take(&mut progress.release));
+        }
+    }
+
+    /// Why a router cannot be worked with; `None` when it can again.
+    pub fn trouble(&mut self, router: &str, trouble: Option<Trouble>) {
+        if let Some(progress) = self.routers.get_mut(router) {
+            progress.trouble = trouble;
         }
     }
 

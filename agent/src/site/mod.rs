@@ -457,6 +457,7 @@ impl Site {
                         reported.settled.push((router, proven));
                     }
                 }
+                Report::RouterTrouble { router, trouble } => self.progress.trouble(&router, trouble),
                 Report::RouterStatus { router, is_reachable, release } => {
                     info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
                     self.progress.status(&router, is_reachable, release);
@@ -707,6 +708,9 @@ impl Site {
                     release: router.release.clone(),
                     settled_generation: router.settled,
                     failing_lines: count(router.failures.len()),
+                    lines: self.desired.services_of(name),
+                    problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
+                    cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
                 })
                 .collect(),
             clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },

@@ -280,9 +280,12 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
 
     let (code, text, problem) = output(&["doctor", "--json"], &path).await;
     assert_eq!(code, Some(1), "{text}{problem}");
-    let findings: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&report["schema"], &report["verdict"]), (&1.into(), &"bad".into()), "{text}");
+    let findings = report["findings"].as_array().unwrap();
     let verdict = |subject: &str| {
-        let found = findings.iter().find(|finding| finding["subject"].as_str().unwrap().starts_with(subject));
+        let found =
+            findings.iter().find(|finding| finding["check"] == subject || finding["group"] == subject);
         let found = found.unwrap_or_else(|| panic!("nothing about {subject}: {text}"));
         (found["verdict"].as_str().unwrap().to_owned(), found["cure"].as_str().unwrap().to_owned())
     };
@@ -297,7 +300,10 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
     let (code, text, _) = output(&["doctor"], &path).await;
     assert_eq!(code, Some(1));
     assert!(
-        text.contains("BAD      router core") && text.contains("cure: ") && !text.contains('\x1b'),
+        text.contains("\nrouter core\n  BAD      reach: ")
+            && text.ends_with(" bad\n")
+            && text.contains("cure: ")
+            && !text.contains('\x1b'),
         "{text}"
     );
 }

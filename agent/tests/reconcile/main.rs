@@ -11,6 +11,7 @@
 
 mod chaos;
 mod console;
+mod examined;
 mod faults;
 mod fixed;
 mod guard;

@@ -20,7 +20,7 @@ const DIALECTS: [&str; 3] = ["6.49", "7.18", "7.24"];
 const KNOWN: &str = include_str!("../../../tests/simulators/routeros-sim/data/arguments.txt");
 /// Menus that the dumps leave out; the simulator's own tables judge them.
 const NOT_DUMPED: [&str; 1] = ["system/ntp/client"];
-const PASSWORD: &str = "Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U";
+pub const PASSWORD: &str = "Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U";
 
 const MENUS: [&str; 14] = [
     "user",
@@ -39,7 +39,7 @@ const MENUS: [&str; 14] = [
     "ppp/secret",
 ];
 
-fn setup(release: &str) -> Setup {
+pub fn setup(release: &str) -> Setup {
     Setup {
         release: parse_release(release).unwrap(),
         agent: Ipv4Addr::LOCALHOST,
@@ -88,14 +88,14 @@ async fn foreign_site(release: &str) -> Site {
     site
 }
 
-async fn admin(site: &Site) -> Console {
+pub async fn admin(site: &Site) -> Console {
     let options =
         Options::new(site.sim.api_address(), Transport::Plain, "admin", Secret::new("correct horse"));
     Console::new(Client::connect(options).await.unwrap())
 }
 
 /// How the agent connects: over TLS, by the pin of the certificate, as the user that the script made.
-fn as_agent(site: &Site, password: &str) -> Options {
+pub fn as_agent(site: &Site, password: &str) -> Options {
     let pin = Fingerprint::parse(site.sim.tls_pin().unwrap()).unwrap();
     let address = site.sim.tls_address().unwrap();
     Options::new(address, Transport::Tls(TlsTrust::Pin(pin)), "tawi", Secret::new(password.to_owned()))

@@ -106,6 +106,11 @@ impl Site {
         }
     }
 
+    /// Stops the agent as a power cut would.
+    pub fn stop(&mut self) {
+        self.task.abort();
+    }
+
     /// Stops the agent as a power cut would, and starts another on the same router with the same state.
     pub async fn restart(&mut self, change: impl FnOnce(&mut RouterSettings)) {
         self.task.abort();

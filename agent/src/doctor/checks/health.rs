@@ -1,0 +1,176 @@
+//! The box: its release, whether it is the one that it was, its clock, its flash.
+//!
+//! Pure.
+
+use super::super::facts::Facts;
+use super::super::finding::Finding;
+use super::super::memory::Seen;
+
+/// The releases whose commands and arguments are known.
+const KNOWN_FROM: (u16, u16) = (7, 9);
+const KNOWN_TO: (u16, u16) = (7, 24);
+const OLDEST: (u16, u16) = (6, 49);
+/// Releases of which users tell that they trouble the agent, by the beginning of their names.
+const TROUBLED: [(&str, &str); 1] =
+    [("7.23.2 ", "prints of the firewall take a hundred times as long as in other releases")];
+
+/// Dates in the log are off by this and nobody notices, in seconds.
+const SKEW_SECONDS: u64 = 60;
+/// The agent believes two clocks that differ by less than an hour; beyond, one of them is wrong for it too.
+const WRONG_SECONDS: u64 = 3_600;
+
+/// A router of 16 MB has about this when it is full of nothing but RouterOS.
+const FREE_BYTES: u64 = 2 * 1024 * 1024;
+/// Below this a change of configuration may not be saved.
+const LEAST_FREE_BYTES: u64 = 512 * 1024;
+
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+/// Sectors a day that no site of 2,000 customers should need: some 50 changes an hour of 40 sectors each. Flash stands
+/// about 100,000 writes a sector, spread over all of them.
+const SECTORS_A_DAY: u64 = 50_000;
+/// Worn sectors in per cent from which a board should be replaced before it chooses the day itself.
+const WORN_PERCENT: f64 = 5.0;
+
+pub(super) fn release(facts: &Facts) -> Vec<Finding> {
+    let check = "release";
+    let Some(text) = facts.value("resource", "version") else { return vec![] };
+    let board = facts.value("resource", "board-name").unwrap_or("board unknown");
+    let detail = format!("RouterOS {text} on {board}");
+    let Some(release) = facts.release() else {
+        return vec![Finding::doubtful(
+            check,
+            format!("{detail}, of which nothing is known"),
+            "/system resource print",
+        )];
+    };
+    let named = format!("{text} ");
+    if let Some((_, why)) = TROUBLED.iter().find(|(beginning, _)| named.starts_with(beginning)) {
+        return vec![Finding::doubtful(check, format!("{detail}: {why}"), "/system package update install")];
+    }
+    vec![if release < OLDEST {
+        Finding::bad(check, detail, "upgrade RouterOS to 6.49 or later: /system package update install")
+    } else if release != OLDEST && release < KNOWN_FROM {
+        Finding::doubtful(
+            check,
+            format!("{detail}, an early release of 7 that nobody tried"),
+            "upgrade to a long-term or stable release: /system package update install",
+        )
+    } else if release > KNOWN_TO {
+        Finding::good(check, format!("{detail}, newer than what this agent knows in detail"))
+    } else {
+        Finding::good(check, detail)
+    }]
+}
+
+pub(super) fn serial(facts: &Facts) -> Vec<Finding> {
+    let check = "identity";
+    let Some(serial) = facts.serial() else { return vec![] };
+    let name = facts.value("identity", "name").unwrap_or("without a name");
+    let detail = format!("{name}, serial number {serial}");
+    match facts.seen.as_ref().and_then(|seen| seen.serial.as_deref()) {
+        Some(before) if before != serial => vec![Finding::bad(
+            check,
+            format!("{detail}: another router than before, which was {before}"),
+            "if two routers of routers.toml changed places, correct their addresses; if the router was replaced on purpose, say so: tawi-agent doctor --accept-routers",
+        )],
+        Some(_) => vec![Finding::good(check, format!("{detail}, as before"))],
+        None => vec![Finding::good(check, detail)],
+    }
+}
+
+pub(super) fn clock(facts: &Facts) -> Vec<Finding> {
+    let check = "clock";
+    let has_ntp = matches!(facts.value("ntp", "enabled"), Some("true" | "yes"));
+    let cure = "switch on its NTP client, which tawi-agent router-script does: /system ntp client print";
+    let mut findings = Vec::new();
+    if let Some(ahead) = facts.clock_ahead_seconds {
+        let off = ahead.unsigned_abs();
+        let side = if ahead < 0 { "behind" } else { "ahead of" };
+        let detail = format!("the router's clock is {off} s {side} this machine's");
+        findings.push(if off >= WRONG_SECONDS {
+            Finding::bad(
+                check,
+                format!("{detail}, so that one of them is wrong"),
+                format!("look at both: timedatectl here; there, {cure}"),
+            )
+        } else if off >= SKEW_SECONDS {
+            Finding::doubtful(check, detail, cure)
+        } else {
+            Finding::good(check, detail)
+        });
+    }
+    if facts.was_read("ntp") && !has_ntp {
+        findings.push(Finding::doubtful(check, "the router's NTP client is off", cure));
+    }
+    findings
+}
+
+pub(super) fn flash(facts: &Facts) -> Vec<Finding> {
+    let check = "flash";
+    let Some(free) = facts.number("resource", "free-hdd-space") else { return vec![] };
+    let detail = format!("{} KiB of flash are free", free / 1024);
+    let cure = "remove files that are not needed: /file print; then /system resource print";
+    vec![if free < LEAST_FREE_BYTES {
+        Finding::bad(check, format!("{detail}: changes may not be saved"), cure)
+    } else if free < FREE_BYTES {
+        Finding::doubtful(check, detail, cure)
+    } else {
+        Finding::good(check, detail)
+    }]
+}
+
+pub(super) fn wear(facts: &Facts) -> Vec<Finding> {
+    let check = "flash wear";
+    let mut findings = Vec::new();
+    if let Some(percent) =
+        facts.value("resource", "bad-blocks").and_then(|text| text.trim_end_matches('%').parse::<f64>().ok())
+        && percent > 0.0
+    {
+        let detail = format!("{percent} % of the flash is worn out");
+        let cure = "keep a copy of its configuration (/export), and a spare board at hand";
+        findings.push(if percent >= WORN_PERCENT {
+            Finding::bad(check, detail, cure)
+        } else {
+            Finding::doubtful(check, detail, cure)
+        });
+    }
+    let Some(now) = facts.number("resource", "write-sect-total") else { return findings };
+    let before = facts.seen.as_ref().and_then(|seen| seen.sectors);
+    let since = before.map_or(0, |(_, at)| facts.now_ms.saturating_sub(at));
+    match before {
+        // Of an hour or less nothing can be said; a count that went back is another board's.
+        Some((sectors, _)) if since >= HOUR_MS && now >= sectors => {
+            let wide =
+                u128::from(now.saturating_sub(sectors)).saturating_mul(u128::from(DAY_MS.unsigned_abs()));
+            let a_day = wide.checked_div(u128::from(since.unsigned_abs())).unwrap_or_default();
+            let detail =
+                format!("{a_day} sectors a day were written since the doctor was here, {now} in all");
+            findings.push(if a_day > u128::from(SECTORS_A_DAY) {
+                Finding::doubtful(check, detail, "find out what writes so often: /log print; scripts and schedulers of other programs; logging to disk")
+            } else {
+                Finding::good(check, detail)
+            });
+        }
+        _ => findings.push(Finding::good(
+            check,
+            format!("{now} sectors were written in all; the next visit tells how many a day"),
+        )),
+    }
+    findings
+}
+
+/// What to remember of this visit. A reading that is young stays, so that an hour goes by between two.
+pub(in crate::doctor) fn remembered(facts: &Facts, accepts: bool) -> Seen {
+    let before = facts.seen.clone().unwrap_or_default();
+    let serial = facts.serial().map(str::to_owned);
+    let is_another = before.serial.is_some() && serial.is_some() && before.serial != serial;
+    if is_another && !accepts {
+        return before;
+    }
+    let is_young =
+        before.sectors.is_some_and(|(_, at)| (0..HOUR_MS).contains(&facts.now_ms.saturating_sub(at)));
+    let read = facts.number("resource", "write-sect-total").map(|sectors| (sectors, facts.now_ms));
+    let sectors = if is_young && !is_another { before.sectors } else { read.or(before.sectors) };
+    Seen { serial: serial.or(before.serial), sectors }
+}

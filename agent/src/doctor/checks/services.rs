@@ -1,0 +1,406 @@
+//! What customers need of the router: servers, pools, profiles, licence, rules, the log of accounts.
+//!
+//! Pure. How bad a lack is depends on what is sold there; where the agent does not run nobody knows, and a lack is doubtful.
+
+use super::super::facts::{Facts, Row, is_set, text};
+use super::super::finding::{Finding, Verdict};
+use crate::router_script::{LOG_ACTION, OFF_LIST, WALLED_LIST};
+
+const PPP: [&str; 4] = ["pppoe", "l2tp", "pptp", "ovpn"];
+/// As the agent names them.
+const PPP_SERVICES: [&str; 4] = ["pppoe", "l2tp", "pptp", "openvpn"];
+const TUNNELS: [&str; 3] = ["pppoe", "l2tp", "pptp"];
+const HOTSPOT: [&str; 2] = ["hotspot", "hotspot-device"];
+const SCRIPT: &str = "paste the script of tawi-agent router-script again";
+/// Of a long list of names, so many are shown.
+const SHOWN: usize = 5;
+/// From this share of a licence on it is time to think of the next, in per cent.
+const FULL_PERCENT: u64 = 90;
+
+/// Bad where something is sold that needs it, doubtful where nobody knows, nothing where nobody needs it.
+fn lack(
+    facts: &Facts,
+    services: &[&str],
+    check: &'static str,
+    detail: impl Into<String>,
+    cure: impl Into<String>,
+) -> Option<Finding> {
+    match facts.lines_of(services) {
+        Some(0) => None,
+        Some(lines) => Some(Finding::bad(check, format!("{}; {lines} lines need it", detail.into()), cure)),
+        None => Some(Finding::doubtful(
+            check,
+            format!("{}; how many lines need it is known when the agent runs", detail.into()),
+            cure,
+        )),
+    }
+}
+
+pub(super) fn device_mode(facts: &Facts) -> Vec<Finding> {
+    let check = "device-mode";
+    let Some(row) = facts.row("device-mode") else { return vec![] };
+    let mode = text(row, "mode").unwrap_or("unknown");
+    let forbidden: Vec<Finding> = [("hotspot", &HOTSPOT[..]), ("pptp", &["pptp"]), ("l2tp", &["l2tp"])]
+        .into_iter()
+        .filter(|(feature, _)| matches!(text(row, feature), Some("false" | "no")))
+        .filter_map(|(feature, services)| {
+            lack(
+                facts,
+                services,
+                check,
+                format!("device-mode {mode} forbids {feature}"),
+                format!("at the router: /system device-mode update {feature}=yes, then press its button or cut its power within five minutes"),
+            )
+        })
+        .collect();
+    if forbidden.is_empty() {
+        vec![Finding::good(check, format!("{mode}; it forbids nothing that is sold here"))]
+    } else {
+        forbidden
+    }
+}
+
+pub(super) fn packages(facts: &Facts) -> Vec<Finding> {
+    let check = "packages";
+    // From release 7 on they are part of the one package.
+    if !facts.was_read("packages") || facts.release().is_none_or(|(major, _)| major >= 7) {
+        return vec![];
+    }
+    let is_there = |name: &str| {
+        facts.rows("packages").iter().any(|row| text(row, "name") == Some(name) && !is_set(row, "disabled"))
+    };
+    let lacking: Vec<Finding> = [("ppp", &PPP_SERVICES[..]), ("hotspot", &HOTSPOT[..])]
+        .into_iter()
+        .filter(|(name, _)| !is_there(name))
+        .filter_map(|(name, services)| {
+            lack(
+                facts,
+                services,
+                check,
+                format!("the package {name} is missing or disabled"),
+                format!("/system package enable {name}; if it is not listed, copy it from MikroTik's extra packages; then /system reboot"),
+            )
+        })
+        .collect();
+    if lacking.is_empty() {
+        vec![Finding::good(check, "ppp and hotspot, as far as they are needed")]
+    } else {
+        lacking
+    }
+}
+
+/// How many sessions a licence lets in at a time: of PPPoE, PPTP and L2TP each, and of the hotspot. `None` for no end.
+fn limits(level: &str) -> Option<(Option<u64>, Option<u64>)> {
+    match level {
+        "0" | "1" => Some((Some(1), Some(1))),
+        "3" => Some((Some(200), Some(1))),
+        "4" => Some((Some(200), Some(200))),
+        "5" => Some((Some(500), Some(500))),
+        "6" => Some((None, None)),
+        "p1" | "p10" | "p-unlimited" | "punlimited" => Some((None, None)),
+        _ => None,
+    }
+}
+
+pub(super) fn licence(facts: &Facts) -> Vec<Finding> {
+    let check = "licence";
+    let Some(level) = facts.value("license", "nlevel").or(facts.value("license", "level")) else {
+        return vec![];
+    };
+    if level == "free" {
+        return vec![Finding::bad(
+            check,
+            "the free licence of a CHR carries 1 Mbit/s an interface",
+            "buy a licence p1 or better: /system license renew",
+        )];
+    }
+    let Some((ppp, hotspot)) = limits(level) else {
+        return vec![Finding::doubtful(
+            check,
+            format!("level {level} is not known"),
+            "/system license print",
+        )];
+    };
+    let counted = |name: &str| facts.counts.get(name).copied();
+    let tunnels = TUNNELS.map(|service| (service, facts.lines_of(&[service]), ppp));
+    let guests = ("hotspot", facts.lines_of(&["hotspot"]).or_else(|| counted("hotspot-users")), hotspot);
+    // Without the agent only the sum of all secrets is known.
+    let all = if facts.lines.is_none() { Some(("ppp", counted("secrets"), ppp)) } else { None };
+    let mut findings = Vec::new();
+    for (service, lines, limit) in tunnels.into_iter().chain([guests]).chain(all) {
+        let (Some(lines), Some(limit)) = (lines, limit) else { continue };
+        let detail =
+            format!("level {level} lets {limit} sessions of {service} in at a time, and {lines} may come");
+        let cure = "a higher level lets more in: /system license print; or put some on another router";
+        if lines > limit {
+            findings.push(Finding::bad(check, detail, cure));
+        } else if lines.saturating_mul(100) >= limit.saturating_mul(FULL_PERCENT) && limit > 1 {
+            findings.push(Finding::doubtful(check, detail, cure));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good(check, format!("level {level} is enough for what is sold here")));
+    }
+    findings
+}
+
+pub(super) fn readable(facts: &Facts) -> Vec<Finding> {
+    let check = "customers";
+    let shown: Vec<String> = [("secrets", "PPP secrets"), ("hotspot-users", "hotspot users")]
+        .into_iter()
+        .filter_map(|(name, words)| facts.counts.get(name).map(|count| format!("{count} {words}")))
+        .collect();
+    let mut findings = vec![];
+    if !shown.is_empty() {
+        findings.push(Finding::good(check, format!("our user may read them: {}", shown.join(", "))));
+    }
+    for (name, services) in [("secrets", &PPP_SERVICES[..]), ("hotspot-users", &HOTSPOT[..])] {
+        if facts.is_absent(name) {
+            findings.extend(lack(
+                facts,
+                services,
+                check,
+                format!("the router has no menu for {name}"),
+                "install the package: /system package print",
+            ));
+        }
+    }
+    findings
+}
+
+pub(super) fn servers(facts: &Facts) -> Vec<Finding> {
+    let check = "servers";
+    let is_on = |row: &Row| !is_set(row, "disabled") && !is_set(row, "invalid");
+    let pppoe = facts.rows("pppoe-servers").iter().filter(|row| is_on(row)).count();
+    let hotspots = facts.rows("hotspots").iter().filter(|row| is_on(row)).count();
+    let is_enabled = |question: &str| {
+        // A list in newer releases, one row with `enabled` in older ones.
+        facts
+            .rows(question)
+            .iter()
+            .any(|row| is_set(row, "enabled") || matches!(text(row, "disabled"), Some("false" | "no")))
+    };
+    let there = [
+        (
+            "pppoe-servers",
+            "pppoe",
+            &["pppoe"][..],
+            pppoe > 0,
+            "/interface pppoe-server server add service-name=tawi interface=<where customers are> disabled=no",
+        ),
+        (
+            "l2tp-server",
+            "l2tp",
+            &["l2tp"],
+            is_enabled("l2tp-server"),
+            "/interface l2tp-server server set enabled=yes",
+        ),
+        (
+            "pptp-server",
+            "pptp",
+            &["pptp"],
+            is_enabled("pptp-server"),
+            "/interface pptp-server server set enabled=yes",
+        ),
+        (
+            "ovpn-server",
+            "ovpn",
+            &["openvpn"],
+            is_enabled("ovpn-server"),
+            "/interface ovpn-server server print, and enable one",
+        ),
+        (
+            "hotspots",
+            "hotspot",
+            &HOTSPOT,
+            hotspots > 0,
+            "/ip hotspot setup; a server that is there and invalid: /ip hotspot print",
+        ),
+    ];
+    let mut findings = Vec::new();
+    let mut running = Vec::new();
+    for (question, name, services, is_running, cure) in there {
+        if is_running {
+            running.push(name);
+        } else if facts.was_read(question) && (facts.lines.is_some() || PPP.first() == Some(&name)) {
+            findings.extend(lack(facts, services, check, format!("no {name} server is enabled"), cure));
+        }
+    }
+    if findings.is_empty() && !running.is_empty() {
+        findings.push(Finding::good(check, format!("enabled: {}", running.join(", "))));
+    }
+    findings
+}
+
+/// Rows whose pool is none of those that are there: `*2` is what a router shows of a pool that was removed.
+fn without_pool<'f>(facts: &'f Facts, question: &str, property: &str) -> Vec<&'f str> {
+    let is_pool = |value: &str| facts.rows("pools").iter().any(|pool| text(pool, "name") == Some(value));
+    let is_known =
+        |value: &str| value == "none" || value.parse::<std::net::IpAddr>().is_ok() || is_pool(value);
+    let broken =
+        facts.rows(question).iter().filter(|row| text(row, property).is_some_and(|value| !is_known(value)));
+    broken.filter_map(|row| text(row, "name")).collect()
+}
+
+pub(super) fn pools(facts: &Facts) -> Vec<Finding> {
+    let check = "pools";
+    if !facts.was_read("pools") {
+        return vec![];
+    }
+    let places = [
+        (
+            "ppp-profiles",
+            "remote-address",
+            "PPP profiles",
+            "/ppp profile print; /ip pool add name=<as there> ranges=10.64.0.2-10.64.255.254",
+        ),
+        (
+            "hotspot-profiles",
+            "address-pool",
+            "hotspot user profiles",
+            "/ip hotspot user profile print; /ip pool print",
+        ),
+        ("hotspots", "address-pool", "hotspot servers", "/ip hotspot print; /ip pool print"),
+    ];
+    let mut findings = Vec::new();
+    for (question, property, words, cure) in places {
+        let broken = without_pool(facts, question, property);
+        if let Some(more) = broken.len().checked_sub(1) {
+            let names: Vec<&str> = broken.iter().take(SHOWN).copied().collect();
+            let rest = if more >= SHOWN { " and more" } else { "" };
+            findings.push(Finding::bad(
+                check,
+                format!("{words} name an address pool that is not there: {}{rest}", names.join(", ")),
+                cure,
+            ));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good(
+            check,
+            format!("{} pools; every profile names one that is there", facts.rows("pools").len()),
+        ));
+    }
+    findings
+}
+
+pub(super) fn default_profile(facts: &Facts) -> Vec<Finding> {
+    let check = "default profile";
+    let Some(row) = facts.rows("ppp-profiles").iter().find(|row| text(row, "name") == Some("default")) else {
+        return vec![];
+    };
+    let lacking: Vec<&str> = ["local-address", "remote-address"]
+        .into_iter()
+        .filter(|property| text(row, property).is_none())
+        .collect();
+    if lacking.is_empty() {
+        return vec![Finding::good(check, "it gives customers an address")];
+    }
+    // Lines may have addresses of their own, so this alone keeps nobody out for certain.
+    let finding = lack(
+        facts,
+        &PPP_SERVICES,
+        check,
+        format!("the PPP profile default, from which ours are made, has no {}", lacking.join(" and no ")),
+        "/ip pool add name=pppoe ranges=10.64.0.2-10.64.255.254; /ppp profile set default local-address=10.64.0.1 remote-address=pppoe",
+    );
+    finding.into_iter().map(|finding| Finding { verdict: Verdict::Doubtful, ..finding }).collect()
+}
+
+/// Properties by which a rule speaks of some packets only.
+const CONDITIONS: [&str; 9] = [
+    "src-address-list",
+    "dst-address-list",
+    "connection-mark",
+    "packet-mark",
+    "in-interface",
+    "in-interface-list",
+    "out-interface",
+    "src-address",
+    "dst-address",
+];
+
+fn is_fasttrack(row: &Row) -> bool {
+    text(row, "action") == Some("fasttrack-connection") && !is_set(row, "disabled")
+}
+
+pub(super) fn fasttrack(facts: &Facts) -> Vec<Finding> {
+    let check = "fasttrack";
+    if !facts.was_read("rules") {
+        return vec![];
+    }
+    let mut rules = facts.rows("rules").iter().filter(|row| is_fasttrack(row)).peekable();
+    if rules.peek().is_none() {
+        return vec![Finding::good(check, "no rule lets traffic pass the queues")];
+    }
+    let has_conditions = |row: &Row| CONDITIONS.iter().any(|name| text(row, name).is_some());
+    if rules.all(has_conditions) {
+        return vec![Finding::doubtful(
+            check,
+            "a FastTrack rule lets some traffic pass the queues and the walled garden",
+            "make sure that no customer's traffic fits it: /ip firewall filter print where action=fasttrack-connection",
+        )];
+    }
+    let cure = "/ip firewall filter disable [find where action=fasttrack-connection]";
+    let detail = "FastTrack lets all established traffic pass queues and walled garden: speeds are not kept, and usage counted by queues is too low";
+    let all = [&PPP_SERVICES[..], &HOTSPOT, &["static"]].concat();
+    vec![lack(facts, &all, check, detail, cure).unwrap_or_else(|| Finding::doubtful(check, detail, cure))]
+}
+
+pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
+    let check = "walled garden";
+    if !facts.was_read("rules") {
+        return vec![];
+    }
+    let rules = facts.rows("rules");
+    let jump_to = |list: &str| {
+        rules.iter().position(|row| {
+            text(row, "chain") == Some("forward")
+                && text(row, "jump-target") == Some(list)
+                && !is_set(row, "disabled")
+        })
+    };
+    let has_rules =
+        |list: &str| rules.iter().any(|row| text(row, "chain") == Some(list) && !is_set(row, "disabled"));
+    for list in [WALLED_LIST, OFF_LIST] {
+        if jump_to(list).is_none() || !has_rules(list) {
+            return vec![Finding::doubtful(
+                check,
+                format!("no rule speaks of the address list {list}: who is put there goes on as before"),
+                SCRIPT,
+            )];
+        }
+    }
+    let last_jump = jump_to(WALLED_LIST).max(jump_to(OFF_LIST));
+    let fasttrack = rules.iter().position(|row| is_fasttrack(row) && text(row, "chain") == Some("forward"));
+    if fasttrack.is_some() && fasttrack < last_jump {
+        return vec![Finding::doubtful(
+            check,
+            "its rules stand behind a FastTrack rule, which most packets never get past",
+            "/ip firewall filter move the jumps to the top of the chain forward, or remove them and paste the script again",
+        )];
+    }
+    vec![Finding::good(check, format!("rules for {WALLED_LIST} and {OFF_LIST} are there"))]
+}
+
+pub(super) fn logging(facts: &Facts) -> Vec<Finding> {
+    let check = "account log";
+    if !facts.was_read("logging") {
+        return vec![];
+    }
+    let rules = facts.rows("logging").iter().filter(|row| !is_set(row, "disabled"));
+    let speaks_of = |row: &Row, topic: &str| {
+        text(row, "topics").is_some_and(|topics| topics.split([',', ';']).any(|word| word == topic))
+    };
+    let is_ours = |row: &&Row| text(row, "action") == Some(LOG_ACTION) && speaks_of(row, "account");
+    if rules.clone().any(|row| is_ours(&row)) {
+        return vec![Finding::good(check, "account lines have a buffer of their own")];
+    }
+    let is_kept = rules.clone().any(|row| speaks_of(row, "account") || speaks_of(row, "info"));
+    let detail = if is_kept {
+        "account lines share a buffer with everything else, which holds them for hours at best"
+    } else {
+        "no rule keeps account lines: the traffic of a session after the last sample is not counted"
+    };
+    vec![Finding::doubtful(check, detail, SCRIPT)]
+}

@@ -1,0 +1,306 @@
+//! One change at a time to a sound router, and what the checks make of it.
+
+use std::collections::BTreeMap;
+
+use super::super::facts::Row;
+use super::super::finding::Verdict::{self, Bad, Doubtful, Good};
+use super::super::memory::Seen;
+use super::*;
+
+fn rows(text: &str) -> Answer {
+    let row = |line: &str| -> Row {
+        line.split_whitespace()
+            .filter_map(|word| word.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    };
+    Answer::Rows(text.split(" / ").filter(|line| !line.trim().is_empty()).map(row).collect())
+}
+
+/// A router as the set-up script leaves it, with 20 PPPoE lines and 10 guests.
+fn sound() -> Facts {
+    let answers = [
+        (
+            "resource",
+            "version=7.18.2 board-name=RB5009 free-hdd-space=90000000 write-sect-total=9000 bad-blocks=0%",
+        ),
+        ("identity", "name=tower"),
+        ("routerboard", "serial-number=H1"),
+        ("license", "nlevel=5 software-id=ABCD"),
+        ("ntp", "enabled=true"),
+        ("device-mode", "mode=advanced hotspot=true pptp=true l2tp=true"),
+        ("packages", "name=routeros disabled=false"),
+        ("user", "name=tawi group=tawi"),
+        ("groups", "name=full policy=read,write,api,policy / name=tawi policy=!local,read,write,api,!policy"),
+        (
+            "services",
+            "name=api-ssl disabled=false address=10.0.0.2/32 certificate=tawi-api max-sessions=20 / name=api disabled=true",
+        ),
+        (
+            "rules",
+            "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop",
+        ),
+        ("logging", "topics=info action=memory / topics=ppp,account action=tawiacct"),
+        ("pools", "name=pppoe"),
+        (
+            "ppp-profiles",
+            "name=default local-address=10.64.0.1 remote-address=pppoe / name=own remote-address=10.9.9.9",
+        ),
+        ("pppoe-servers", "interface=ether2 disabled=false"),
+        ("l2tp-server", "enabled=false"),
+        ("pptp-server", "enabled=false"),
+        ("ovpn-server", ""),
+        ("hotspots", "name=hs disabled=false invalid=false address-pool=none"),
+        ("hotspot-profiles", "name=default"),
+    ];
+    Facts {
+        user: "tawi".to_owned(),
+        answers: answers.into_iter().map(|(name, text)| (name, rows(text))).collect(),
+        counts: BTreeMap::from([("secrets", 20), ("hotspot-users", 10)]),
+        clock_ahead_seconds: Some(2),
+        lines: Some(BTreeMap::from([("pppoe".to_owned(), 20), ("hotspot".to_owned(), 10)])),
+        seen: Some(Seen { serial: Some("H1".to_owned()), sectors: Some((1_000, 0)) }),
+        now_ms: 86_400_000,
+    }
+}
+
+fn check(name: &str, change: impl FnOnce(&mut Facts), verdict: Verdict, says: &str) {
+    let mut facts = sound();
+    change(&mut facts);
+    let findings = all(&facts);
+    let found: Vec<_> = findings.iter().filter(|finding| finding.check == name).collect();
+    let fits = |finding: &&Finding| finding.verdict == verdict && finding.detail.contains(says);
+    assert!(
+        found.iter().any(|finding| fits(finding)),
+        "{name} should be {verdict:?} and say {says:?}: {found:#?}"
+    );
+    for finding in &findings {
+        assert_eq!(finding.cure.is_empty(), finding.verdict == Good, "{finding:?}");
+    }
+}
+
+/// One answer is another.
+fn answer(name: &'static str, text: &'static str) -> impl FnOnce(&mut Facts) {
+    move |facts| {
+        facts.answers.insert(name, rows(text));
+    }
+}
+
+#[test]
+fn a_router_as_the_script_leaves_it_is_good_throughout() {
+    let findings = all(&sound());
+    let bad: Vec<_> = findings.iter().filter(|finding| finding.verdict != Good).collect();
+    assert!(bad.is_empty(), "{bad:#?}");
+    assert!(findings.len() >= 15, "{findings:#?}");
+}
+
+#[test]
+fn who_may_do_what() {
+    let group = |policy: &'static str| {
+        move |facts: &mut Facts| {
+            let row = Row::from([("name".into(), "tawi".into()), ("policy".into(), policy.into())]);
+            facts.answers.insert("groups", Answer::Rows(vec![row]));
+        }
+    };
+    check("policies", group("read,!write,api"), Bad, "lacks write");
+    check("policies", group("read,write,api,sensitive,test"), Good, "sensitive");
+    check("policies", group("read,write,api,policy,ssh"), Doubtful, "policy, ssh");
+    check("api service", answer("services", "name=api-ssl certificate=c"), Doubtful, "from everywhere");
+    check(
+        "api service",
+        answer("services", "name=api-ssl available-from=10.0.0.2 certificate=c"),
+        Good,
+        "few",
+    );
+    check(
+        "api service",
+        answer("services", "name=api-ssl address=1 certificate=none"),
+        Doubtful,
+        "no certificate",
+    );
+    check("api service", answer("services", "name=api address=10.0.0.2"), Doubtful, "clear text");
+    check(
+        "api service",
+        answer("services", "name=api-ssl address=1 certificate=c max-sessions=2"),
+        Doubtful,
+        "2 sessions",
+    );
+    check(
+        "api service",
+        answer(
+            "services",
+            "name=api-ssl address=1 certificate=c / name=api dynamic=true / name=api connection=true",
+        ),
+        Good,
+        "few",
+    );
+    check(
+        "reads",
+        |facts| {
+            facts.answers.insert("rules", Answer::Refused);
+            facts.answers.insert("pools", Answer::Refused);
+        },
+        Bad,
+        "pools, rules",
+    );
+    check(
+        "reads",
+        |facts| {
+            facts.answers.insert("rules", Answer::Failed("no".into()));
+        },
+        Doubtful,
+        "rules could not be read: no",
+    );
+}
+
+#[test]
+fn how_the_box_is() {
+    let resource = |text: &'static str| answer("resource", text);
+    check("release", resource("version=6.48.6"), Bad, "6.48.6");
+    check("release", resource("version=6.49.10"), Good, "6.49.10");
+    check("release", resource("version=7.1beta4"), Doubtful, "early");
+    check("release", resource("version=7.23.2"), Doubtful, "hundred times");
+    check("release", resource("version=7.30"), Good, "newer");
+    check("release", resource("version=eight"), Doubtful, "nothing is known");
+    check(
+        "identity",
+        answer("routerboard", "serial-number=H2"),
+        Bad,
+        "another router than before, which was H1",
+    );
+    check("identity", answer("routerboard", ""), Bad, "ABCD");
+    check("identity", |facts| facts.seen = None, Good, "H1");
+    check("clock", |facts| facts.clock_ahead_seconds = Some(-90), Doubtful, "90 s behind");
+    check("clock", |facts| facts.clock_ahead_seconds = Some(7_200), Bad, "one of them is wrong");
+    check("clock", answer("ntp", "enabled=false"), Doubtful, "off");
+    check("flash", resource("free-hdd-space=1000000"), Doubtful, "976 KiB");
+    check("flash", resource("free-hdd-space=1000"), Bad, "may not be saved");
+    check("flash wear", resource("bad-blocks=0.1%"), Doubtful, "0.1 %");
+    check("flash wear", resource("bad-blocks=12%"), Bad, "12 %");
+    check("flash wear", resource("write-sect-total=9000"), Good, "8000 sectors a day");
+    check("flash wear", resource("write-sect-total=90000"), Doubtful, "89000 sectors a day");
+    check("flash wear", resource("write-sect-total=900"), Good, "the next visit");
+    check("flash wear", |facts| facts.now_ms = 60_000, Good, "the next visit");
+}
+
+#[test]
+fn what_customers_need() {
+    let sold = |service: &'static str, count: u64| {
+        move |facts: &mut Facts| {
+            facts.lines = Some(BTreeMap::from([(service.to_owned(), count)]));
+        }
+    };
+    check("device-mode", answer("device-mode", "mode=home hotspot=no"), Bad, "forbids hotspot; 10 lines");
+    check("device-mode", answer("device-mode", "mode=home l2tp=no"), Good, "forbids nothing");
+    check(
+        "packages",
+        |facts| {
+            facts.answers.insert("resource", rows("version=6.49.10"));
+            facts.answers.insert("packages", rows("name=system / name=ppp disabled=true / name=hotspot"));
+        },
+        Bad,
+        "package ppp",
+    );
+    check("licence", sold("pppoe", 501), Bad, "lets 500 sessions of pppoe");
+    check("licence", sold("l2tp", 450), Doubtful, "450 may come");
+    check("licence", answer("license", "nlevel=3"), Bad, "lets 1 sessions of hotspot");
+    check("licence", answer("license", "nlevel=6"), Good, "level 6");
+    check("licence", answer("license", "level=free"), Bad, "1 Mbit/s");
+    check(
+        "licence",
+        |facts| {
+            facts.lines = None;
+            facts.counts.insert("secrets", 900);
+        },
+        Bad,
+        "900 may come",
+    );
+    check("servers", answer("pppoe-servers", "interface=ether2 disabled=true"), Bad, "no pppoe server");
+    check("servers", answer("hotspots", "name=hs invalid=true"), Bad, "no hotspot server");
+    check("servers", sold("openvpn", 3), Bad, "no ovpn server");
+    check(
+        "servers",
+        |facts| {
+            sold("openvpn", 3)(facts);
+            facts.answers.insert("ovpn-server", rows("name=o disabled=false"));
+        },
+        Good,
+        "ovpn",
+    );
+    check("pools", answer("ppp-profiles", "name=gold remote-address=*2"), Bad, "gold");
+    check("pools", answer("hotspot-profiles", "name=guest address-pool=gone"), Bad, "guest");
+    check(
+        "default profile",
+        answer("ppp-profiles", "name=default"),
+        Doubtful,
+        "no local-address and no remote-address",
+    );
+    let walls = "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop";
+    check("walled garden", answer("rules", ""), Doubtful, "tawi-walled");
+    check(
+        "walled garden",
+        answer("rules", "chain=forward jump-target=tawi-walled / chain=tawi-walled"),
+        Doubtful,
+        "tawi-off",
+    );
+    check(
+        "walled garden",
+        move |facts| {
+            let text = format!("chain=forward action=fasttrack-connection / {walls}");
+            facts.answers.insert("rules", rows(&text));
+        },
+        Doubtful,
+        "behind a FastTrack rule",
+    );
+    check("fasttrack", answer("rules", "chain=forward action=fasttrack-connection"), Bad, "30 lines");
+    check("fasttrack", answer("rules", "action=fasttrack-connection disabled=true"), Good, "no rule");
+    check(
+        "fasttrack",
+        answer("rules", "action=fasttrack-connection src-address-list=staff"),
+        Doubtful,
+        "some traffic",
+    );
+    check("account log", answer("logging", "topics=info action=memory"), Doubtful, "share a buffer");
+    check(
+        "account log",
+        answer("logging", "topics=ppp,account action=tawiacct disabled=true"),
+        Doubtful,
+        "no rule",
+    );
+}
+
+#[test]
+fn what_is_not_sold_is_not_missed_and_what_nobody_knows_is_doubtful() {
+    let without_servers = |facts: &mut Facts| {
+        facts.answers.insert("pppoe-servers", rows(""));
+    };
+    let mut facts = sound();
+    without_servers(&mut facts);
+    facts.lines = Some(BTreeMap::new());
+    assert!(all(&facts).iter().all(|finding| finding.verdict == Good), "{:#?}", all(&facts));
+    check(
+        "servers",
+        |facts| {
+            without_servers(facts);
+            facts.lines = None;
+        },
+        Doubtful,
+        "no pppoe server",
+    );
+}
+
+#[test]
+fn a_router_that_nobody_accepted_is_not_taken_for_the_one_that_was() {
+    let mut facts = sound();
+    assert_eq!(remembered(&facts, false).sectors, Some((9_000, 86_400_000)));
+    facts.answers.insert("routerboard", rows("serial-number=H2"));
+    assert_eq!(remembered(&facts, false).serial.as_deref(), Some("H1"), "and is told of again");
+    assert_eq!(remembered(&facts, true).serial.as_deref(), Some("H2"));
+    let mut facts = sound();
+    facts.now_ms = 60_000;
+    assert_eq!(
+        remembered(&facts, false).sectors,
+        Some((1_000, 0)),
+        "a young reading stays, so that an hour goes by"
+    );
+}

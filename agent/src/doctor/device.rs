@@ -1,0 +1,95 @@
+//! The machine that the agent runs on: its files, its disk, its clock, and whether the agent runs.
+//!
+//! In the state directory it makes a probe file that it removes again, and changes nothing else.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use super::finding::Finding;
+use crate::config::WORLD_BITS;
+use crate::health::Status;
+use crate::outbox::{RESERVE_BYTES, can_write, free_bytes};
+use crate::status::AskError;
+
+/// Free space that lets a site be cut off for its 45 days and the store be written anew meanwhile, in bytes.
+const COMFORTABLE_BYTES: u64 = 256 * 1024 * 1024;
+
+pub(super) fn key(path: &Path) -> Option<Finding> {
+    let check = "key file";
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    if mode & WORLD_BITS == 0 {
+        return Some(Finding::good(check, format!("{} has mode {mode:04o}", path.display())));
+    }
+    let cure = format!("chmod 0640 {}", path.display());
+    Some(Finding::bad(check, format!("{} has mode {mode:04o}", path.display()), cure))
+}
+
+pub(super) fn state(directory: &Path) -> Option<Finding> {
+    let check = "state directory";
+    let name = directory.display();
+    if !directory.exists() {
+        let cure = "start the agent once, or make the directory for the agent's user: install -d -m 0700 -o tawi-agent";
+        return Some(Finding::doubtful(
+            check,
+            format!("{name} does not exist yet"),
+            format!("{cure} {name}"),
+        ));
+    }
+    if let Err(error) = can_write(directory) {
+        let cure = format!("run the doctor as the agent's user, or chown -R tawi-agent {name}");
+        return Some(Finding::bad(check, format!("{name} cannot be written: {error}"), cure));
+    }
+    let free = free_bytes(directory).ok()?;
+    let (free_mib, detail) =
+        (free / 1024 / 1024, |text: &str| format!("{name}: {} MiB free{text}", free / 1024 / 1024));
+    if free < RESERVE_BYTES.saturating_mul(2) {
+        let cure = "free some space: journalctl --vacuum-size=50M; apt-get clean";
+        return Some(Finding::bad(check, detail(", and the store needs more"), cure));
+    }
+    if free < COMFORTABLE_BYTES {
+        let cure = "free some space, so that a long outage fits: journalctl --vacuum-size=50M";
+        return Some(Finding::doubtful(check, detail(""), cure));
+    }
+    Some(Finding::good(check, format!("{name} can be written, {free_mib} MiB free")))
+}
+
+/// Whether the agent runs, is the release that this command is, and believes its clock.
+pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
+    let check = "agent";
+    let status = match asked {
+        Ok(status) => status,
+        Err(error) => {
+            let message = error.to_string();
+            let (detail, cure) =
+                message.split_once("\n  cure: ").unwrap_or((&message, "systemctl status tawi-agent"));
+            return vec![Finding::doubtful(check, detail, cure)];
+        }
+    };
+    let ours = env!("CARGO_PKG_VERSION");
+    let mut findings = vec![if status.version == ours {
+        Finding::good(check, format!("it runs, release {ours}"))
+    } else {
+        Finding::doubtful(
+            check,
+            format!("the running agent is release {}, and this command {ours}", status.version),
+            "start the installed release: systemctl restart tawi-agent",
+        )
+    }];
+    findings.push(if status.clock.is_trusted {
+        Finding::good("clock", "the agent believes this machine's clock")
+    } else {
+        Finding::doubtful(
+            "clock",
+            "the agent does not believe this machine's clock, so nothing expires by it",
+            "set it: timedatectl; a router or head office that says the same time confirms it",
+        )
+    });
+    if let Some(problem) = &status.store.problem {
+        findings.push(Finding::bad(
+            "flash",
+            format!("new records are not safe against a power cut: {problem}"),
+            "look at the disk: dmesg, df; then systemctl restart tawi-agent",
+        ));
+    }
+    findings
+}

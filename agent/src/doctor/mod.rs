@@ -1,0 +1,161 @@
+//! Looks at everything that the agent needs, one thing after the other, and says what to do about what is wrong.
+//!
+//! It changes nothing: not on the routers, not at head office, and in the state directory it keeps one small file of what
+//! it saw (`memory.rs`). It logs in to each router once, reads a bounded number of rows and leaves. It works while the agent
+//! runs and while it does not. What is read (`read.rs`, `device.rs`, `office.rs`) stands apart from what it means
+//! (`checks/`); how findings are shown is `cli/doctor.rs`'s business.
+
+mod checks;
+mod device;
+mod facts;
+mod finding;
+mod memory;
+mod office;
+mod read;
+
+use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
+use tawi_shared::{Clock, UnixMillis};
+
+use crate::clock::TrustedClock;
+use crate::config::{Config, RouterConfig};
+use crate::health::Status;
+use crate::link::tls::client_config;
+use crate::run::router_options;
+use crate::status::ask_status;
+use crate::trouble::trouble_of;
+
+use self::facts::Facts;
+pub use self::finding::{Finding, Report, Verdict};
+use self::memory::Memory;
+
+const MACHINE: &str = "this machine";
+const OFFICE: &str = "head office";
+
+/// Looks at everything; `show` is called with each finding as it is made. `accepts_routers`: a router with another serial
+/// number than before is the right one from now on.
+pub async fn examine(
+    config: &Config,
+    clock: Clock,
+    accepts_routers: bool,
+    mut show: impl FnMut(&Finding),
+) -> Report {
+    let mut findings = Vec::new();
+    let mut note = |finding: Finding, group: &str| {
+        let finding = finding.of(group);
+        show(&finding);
+        findings.push(finding);
+    };
+    let routers = config.routers.len();
+    note(Finding::good("settings", format!("site {}, {routers} routers", config.site)), MACHINE);
+    for finding in
+        device::key(&config.controller.key_file).into_iter().chain(device::state(&config.state_directory))
+    {
+        note(finding, MACHINE);
+    }
+    let status = ask_status(&config.status_socket()).await;
+    for finding in device::agent(&status) {
+        note(finding, MACHINE);
+    }
+    let status = status.ok();
+    match client_config(&config.controller, TrustedClock::new(clock.clone(), UnixMillis::default())) {
+        Ok(tls) => {
+            note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
+            for address in &config.controller.addresses {
+                let server_name = config.controller.server_name.as_deref();
+                note(office::examine_controller(address, server_name, &tls).await, OFFICE);
+            }
+        }
+        Err(error) => note(split_cure("certificates", &error.to_string()), OFFICE),
+    }
+    if let Some(status) = &status {
+        note(office::connection_of(status), OFFICE);
+    }
+    if config.routers.is_empty() {
+        let cure = "prepare one with tawi-agent router-script, and add a [[router]] table to routers.toml";
+        note(Finding::doubtful("routers", "none is configured", cure), MACHINE);
+    }
+    let mut memory = Memory::load(&config.state_directory);
+    for router in &config.routers {
+        let group = format!("router {}", router.name);
+        let (found, seen) = examine_router(router, status.as_ref(), &memory, &clock, accepts_routers).await;
+        for finding in found {
+            note(finding, &group);
+        }
+        if let Some(seen) = seen {
+            memory.note(&router.name, seen);
+        }
+    }
+    memory.keep(&config.state_directory);
+    Report::new(config.site.to_string(), findings)
+}
+
+/// Turns a message of the settings' kind, with its cure on a line of its own, into a finding.
+fn split_cure(check: &'static str, message: &str) -> Finding {
+    let (detail, cure) = message.split_once("\n  cure: ").unwrap_or((message, ""));
+    Finding::bad(check, detail, cure)
+}
+
+async fn examine_router(
+    router: &RouterConfig,
+    status: Option<&Status>,
+    memory: &Memory,
+    clock: &Clock,
+    accepts_routers: bool,
+) -> (Vec<Finding>, Option<memory::Seen>) {
+    let options = match router_options(router) {
+        Ok(options) => options,
+        Err(error) => return (vec![split_cure("tls", &error.to_string())], None),
+    };
+    let client = match Client::connect(options).await {
+        Ok(client) => client,
+        Err(error) => {
+            let trouble = trouble_of(&error);
+            return (vec![Finding::bad(trouble.part, trouble.why, trouble.cure)], None);
+        }
+    };
+    let mut facts = Facts {
+        user: router.user.clone(),
+        seen: memory.of(&router.name).cloned(),
+        lines: status.and_then(|status| lines_of(status, &router.name)),
+        ..Facts::default()
+    };
+    let read = read::router(&client, clock, &mut facts).await;
+    client.close();
+    let mut findings = vec![Finding::good("login", format!("logged in as {}", router.user))];
+    if let Err(error) = read {
+        let trouble = trouble_of(&error);
+        findings.push(Finding::bad(trouble.part, trouble.why, trouble.cure));
+        return (findings, None);
+    }
+    findings.extend(checks::all(&facts));
+    let seen = checks::remembered(&facts, accepts_routers);
+    (findings, Some(seen))
+}
+
+/// Lines by service of a router, as the running agent has them.
+fn lines_of(status: &Status, router: &str) -> Option<std::collections::BTreeMap<String, u64>> {
+    // Before head office has spoken there are none, and nobody knows how many there will be.
+    if status.state.generation == 0 {
+        return None;
+    }
+    status.routers.iter().find(|found| found.name == router).map(|found| found.lines.clone())
+}
+
+/// The fingerprint of the certificate that a router shows. Nothing is sent to it but the start of a handshake: no user
+/// name and no password.
+///
+/// # Errors
+/// What stands in the way, in words.
+pub async fn pin_of(address: &str) -> Result<Fingerprint, String> {
+    // No certificate has it, so that the handshake must end before the login.
+    let nothing = Fingerprint::of(b"");
+    let transport = Transport::Tls(TlsTrust::Pin(nothing));
+    match Client::connect(Options::new(address, transport, "", Secret::new(Vec::new()))).await {
+        Err(Error::Tls(TlsError::PinMismatch { found, .. })) => Ok(found),
+        Err(error) => Err(trouble_of(&error).why),
+        Ok(client) => {
+            client.close();
+            Err("it shows no certificate".to_owned())
+        }
+    }
+}

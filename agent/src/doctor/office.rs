@@ -1,0 +1,95 @@
+//! Whether head office can be reached, and whether it is head office.
+//!
+//! It does not log in there: that would push the running agent off the line. So it tells a port that is closed, a
+//! certificate that is wrong and one of ours that is refused apart, and leaves revocation to the agent's own connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::finding::Finding;
+use crate::config::ControllerAddress;
+use crate::health::Status;
+use crate::link::ByteCounters;
+use crate::link::dialer::{DialError, dial_address};
+
+/// How long a refusal of our certificate may take: TLS 1.3 sends it after the handshake has ended for us.
+const REFUSAL_WAIT: Duration = Duration::from_secs(2);
+const CHECK: &str = "head office";
+
+pub(super) async fn examine_controller(
+    address: &ControllerAddress,
+    server_name: Option<&str>,
+    tls: &Arc<ClientConfig>,
+) -> Finding {
+    let connector = TlsConnector::from(Arc::clone(tls));
+    let bytes = Arc::new(ByteCounters::default());
+    let mut dialed = match dial_address(address, server_name, &connector, &bytes).await {
+        Ok(dialed) => dialed,
+        Err(error) => {
+            let cure = cure_of(&error);
+            return Finding::bad(CHECK, format!("{address}: {error}"), cure);
+        }
+    };
+    // Whoever lets us in waits for us to speak; whoever refuses our certificate says so now.
+    let mut byte = [0; 1];
+    match timeout(REFUSAL_WAIT, dialed.stream.read(&mut byte)).await {
+        Err(_) => Finding::good(CHECK, format!("{address} is reached, and its certificate is right")),
+        Ok(Ok(count)) if count > 0 => Finding::bad(
+            CHECK,
+            format!("{address}: what answers speaks first, which the controller does not"),
+            "correct controller.addresses: another service listens there",
+        ),
+        Ok(outcome) => Finding::bad(
+            CHECK,
+            format!(
+                "{address}: it refused our certificate: {}",
+                outcome.err().map_or("it hung up".to_owned(), |error| error.to_string())
+            ),
+            "ask head office whether this site was revoked or given a newer bundle, and copy that here",
+        ),
+    }
+}
+
+fn cure_of(error: &DialError) -> String {
+    match error {
+        DialError::Connect { source, .. } => match source.kind() {
+            std::io::ErrorKind::ConnectionRefused => "nothing listens there: check the port in controller.addresses, and that the controller runs",
+            std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => "check this machine's default route: ip route",
+            _ => "check the name in controller.addresses and this machine's DNS: getent hosts <name>",
+        },
+        DialError::Tls { source, .. } => {
+            let text = source.to_string();
+            if text.contains("UnknownIssuer") || text.contains("BadSignature") {
+                "the CA file is not the one that signed the controller's certificate: copy ca.pem from a fresh bundle"
+            } else if text.contains("not valid for name") || text.contains("NotValidForName") {
+                "set controller.server_name to a name in the controller's certificate"
+            } else if text.contains("Expired") || text.contains("expired") {
+                "check this machine's clock: timedatectl; if it is right, restart the controller, which makes its certificate anew"
+            } else {
+                "check that the port is the controller's MQTT port, and that nothing between reads TLS"
+            }
+        }
+        DialError::TooSlow { .. } => "a firewall on the way drops the port: allow it outwards, or try another address of the controller",
+        DialError::BadName { .. } => "write controller.addresses with a host name or an address",
+    }
+    .to_owned()
+}
+
+/// What the running agent's own connection says, which alone knows whether this site was revoked.
+pub(super) fn connection_of(status: &Status) -> Finding {
+    let check = "connection";
+    if status.controller.is_connected {
+        return Finding::good(check, "the agent is connected, so this site's certificate is accepted");
+    }
+    let why = status.controller.last_problem.as_deref().unwrap_or("no connection was made yet");
+    Finding::bad(
+        check,
+        format!("the agent is not connected: {why}"),
+        "if head office is reached above and hangs up, the site was revoked or has a newer bundle: ask head office for tawi-controller site renew",
+    )
+}

@@ -1,0 +1,164 @@
+//! Why a router cannot be worked with, in a technician's words, and what to do about it.
+//!
+//! Pure: an error of the client in, two sentences out. A router that is away, one that refuses a password and one that is
+//! another than it should be are three things to a person who stands beside it. Doctor, status and head office say the
+//! same.
+
+use std::error::Error as _;
+use std::fmt;
+use std::io::ErrorKind;
+
+use routeros_api::{Error, LoginError, Operation, TlsError, TrapKind};
+
+/// What is wrong and what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which part of the way fails: a stable word.
+    pub part: &'static str,
+    /// What was seen.
+    pub why: String,
+    /// What to do.
+    pub cure: String,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; cure: {}", self.why, self.cure)
+    }
+}
+
+/// What an error of the client means to whoever must cure it.
+#[must_use]
+pub fn trouble_of(error: &Error) -> Trouble {
+    let (part, cure) = match error {
+        Error::Connect { source, .. } => ("reach", cure_of_connect(source.kind())),
+        Error::Timeout { operation: Operation::Connect, .. } => (
+            "reach",
+            "nothing answers at that address: check router.address, power and cable, and that no firewall drops the port: /ip firewall filter print",
+        ),
+        Error::Tls(tls) => ("tls", cure_of_tls(tls)),
+        Error::Login(login) => ("login", cure_of_login(login)),
+        Error::Trap(_) if error.trap_kind() == Some(TrapKind::NotPermitted) => (
+            "policies",
+            "give the user's group the policies read, write and api: paste the script of tawi-agent router-script again, or /user group print",
+        ),
+        Error::Trap(_) if error.trap_kind() == Some(TrapKind::DeviceMode) => (
+            "device-mode",
+            "allow it at the router: /system device-mode update, and press its button within five minutes",
+        ),
+        Error::Timeout { .. } => (
+            "answers",
+            "the router is overloaded, or a firewall drops what belongs to a connection: /system resource print; /ip firewall filter print",
+        ),
+        Error::Protocol(_) => {
+            ("reach", "another service listens on that port: check router.address and router.transport")
+        }
+        _ => ("answers", "try again; if it stays, read the router's log: /log print"),
+    };
+    let (why, own_cure) = words_of(error);
+    Trouble { part, why, cure: own_cure.unwrap_or_else(|| cure.to_owned()) }
+}
+
+fn cure_of_connect(kind: ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::ConnectionRefused => {
+            "the router answers, and nothing listens on that port: check the port in router.address, and enable the service: /ip service set api-ssl disabled=no"
+        }
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
+            "this machine has no way there: check router.address, the cable and this machine's addresses: ip address"
+        }
+        _ => {
+            "check router.address, the cable, and that /ip service has api-ssl (or api) enabled for this machine's address"
+        }
+    }
+}
+
+fn cure_of_tls(error: &TlsError) -> &'static str {
+    match error {
+        TlsError::PinMismatch { .. } => {
+            "if the certificate was made anew on purpose, compare with /certificate print at the router and set router.tls_pin; otherwise another machine answers in the router's place"
+        }
+        TlsError::NotTls => {
+            "use the port of api-ssl (8729) in router.address, or transport = \"plain\" for a router beside the agent"
+        }
+        TlsError::Closed => {
+            "the address list of api-ssl does not hold this machine: /ip service print; or too many connections: max-sessions"
+        }
+        _ => "give api-ssl a certificate of its own: tawi-agent router-script prints how",
+    }
+}
+
+fn cure_of_login(error: &LoginError) -> &'static str {
+    match error {
+        LoginError::Refused { .. } => {
+            "the password, the user's name, or its address list is not what the router has: paste the script of tawi-agent router-script again, which sets the password of router.password_file; to look: /user print detail"
+        }
+        LoginError::LegacyRefused => "upgrade RouterOS to 6.49 or later: /system package update install",
+        LoginError::ClosedByRouter => {
+            "the router hung up before it looked at the password: its address lists do not hold this machine (/ip service print; /user print), or max-sessions is reached"
+        }
+        LoginError::NotTheApi(_) => {
+            "check the port in router.address and router.transport: 8729 is tls, 8728 is plain"
+        }
+        _ => "try again; if it stays, read the router's log: /log print where topics~\"account\"",
+    }
+}
+
+/// The error with its causes, and the cure that it names itself.
+fn words_of(error: &Error) -> (String, Option<String>) {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    match text.split_once(" Cure: ") {
+        Some((why, cure)) => (why.trim_end_matches('.').to_owned(), Some(cure.to_owned())),
+        None => (text, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use routeros_api::Fingerprint;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    #[test]
+    fn each_way_to_fail_names_its_part_and_its_own_cure() {
+        let connect = |kind: ErrorKind| Error::Connect {
+            address: "192.0.2.1:8729".to_owned(),
+            source: Arc::new(kind.into()),
+        };
+        let refused = LoginError::Refused { message: "invalid user name or password (6)".to_owned() };
+        let (expected, found) = (Fingerprint::of(b"a"), Fingerprint::of(b"b"));
+        let cases: Vec<(Error, &str, &str)> = vec![
+            (connect(ErrorKind::ConnectionRefused), "reach", "api-ssl disabled=no"),
+            (connect(ErrorKind::HostUnreachable), "reach", "ip address"),
+            (
+                Error::Timeout { operation: Operation::Connect, after: Duration::from_secs(5) },
+                "reach",
+                "nothing answers",
+            ),
+            (Error::Tls(TlsError::PinMismatch { expected, found }), "tls", "tls_pin"),
+            (Error::Tls(TlsError::NoCommonCipher), "tls", "/certificate add"),
+            (Error::Tls(TlsError::Closed), "tls", "max-sessions"),
+            (Error::Login(refused), "login", "router-script"),
+            (Error::Login(LoginError::ClosedByRouter), "login", "hung up before"),
+            (
+                Error::Timeout { operation: Operation::Command, after: Duration::from_secs(30) },
+                "answers",
+                "overloaded",
+            ),
+        ];
+        for (error, part, cure) in cases {
+            let trouble = trouble_of(&error);
+            assert_eq!(trouble.part, part, "{error}");
+            assert!(trouble.cure.contains(cure), "{error}: {}", trouble.cure);
+            assert!(!trouble.why.is_empty() && !trouble.why.contains("Cure"), "{}", trouble.why);
+        }
+        let why = trouble_of(&Error::Tls(TlsError::PinMismatch { expected, found })).why;
+        assert!(why.contains(&expected.to_string()) && why.contains(&found.to_string()), "{why}");
+    }
+}
