@@ -175,29 +175,10 @@ pub fn running_quota(line: &LineV1, now: UnixMillis) -> Option<&QuotaV1> {
     line.quotas.iter().filter(|quota| quota.from_ms <= now.0).max_by_key(|quota| quota.from_ms)
 }
 
-/// The first instant after `now` at which this line may change by time alone, if head office stays as silent as it is
-/// and the line moves nothing: its end, the start of another period, or the end of the patience with head office.
-#[must_use]
-pub fn next_change(line: &LineV1, circumstances: &Circumstances) -> Option<UnixMillis> {
-    let now = circumstances.now;
-    let is_running = match effective(line, circumstances) {
-        Ok((_, state)) => {
-            !matches!(state.reason(), Some(Reason::Expired | Reason::Suspended | Reason::SwitchedOff))
-        }
-        // Another code counts after the next change, and that one may be known.
-        Err(Unsupported::Restraint(_)) => true,
-        Err(Unsupported::Service(_) | Unsupported::Access(_)) => false,
-    };
-    if !is_running {
-        return None;
-    }
+/// Every instant at which time alone may change this line: its end, and the beginnings of its periods.
+pub fn instants(line: &LineV1) -> impl Iterator<Item = UnixMillis> {
     let end = line.valid_until_ms.map(UnixMillis);
-    let periods = line.quotas.iter().map(|quota| UnixMillis(quota.from_ms));
-    let rule = line.offline.as_ref().map(patience);
-    let silent_for_long = rule
-        .filter(|patience| *patience > circumstances.silence)
-        .map(|patience| now.plus(patience.saturating_sub(circumstances.silence)));
-    periods.chain(end).chain(silent_for_long).filter(|at| *at > now).min()
+    line.quotas.iter().map(|quota| UnixMillis(quota.from_ms)).chain(end)
 }
 
 #[cfg(test)]
@@ -366,33 +347,5 @@ mod tests {
         check(Effective::Walled(Reason::QuotaReached), Some("used-up"));
         check(Effective::Throttled(Reason::OfflineRule), Some("throttled"));
         check(Effective::Off(Reason::Expired), None);
-    }
-
-    #[test]
-    fn the_next_change_is_the_nearest_end_period_or_loss_of_patience() {
-        let check = |line: LineV1, used, silence, expected: Option<i64>| {
-            assert_eq!(next_change(&line, &at(NOW, used, silence)), expected.map(UnixMillis), "{line:?}");
-        };
-        let until = |at: i64| with(|line| line.valid_until_ms = Some(at));
-        check(line(), None, Duration::ZERO, None);
-        check(until(9), None, Duration::ZERO, Some(9));
-        check(until(5), None, Duration::ZERO, None);
-        check(LineV1 { access: Access::Off.code(), ..until(7) }, None, Duration::ZERO, None);
-        check(LineV1 { access: Access::Suspended.code(), ..until(7) }, None, Duration::ZERO, None);
-        check(LineV1 { service: 99, ..until(6) }, None, Duration::ZERO, None);
-        let periods = |line: &mut LineV1| {
-            limited(line, Restraint::Off);
-            line.quotas.push(QuotaV1 { from_ms: 8, bytes: 100 });
-        };
-        check(with(periods), Some(100), Duration::ZERO, Some(8));
-        check(LineV1 { valid_until_ms: Some(7), ..with(periods) }, Some(0), Duration::ZERO, Some(7));
-        let unknown_code = |line: &mut LineV1| {
-            periods(line);
-            line.after_quota.how = 77;
-        };
-        check(with(unknown_code), Some(100), Duration::ZERO, Some(8));
-        let rule = |line: &mut LineV1| ruled(line, Restraint::Throttled);
-        check(with(rule), None, HOUR, Some(NOW + 3_600_000));
-        check(with(rule), None, 2 * HOUR, None);
     }
 }

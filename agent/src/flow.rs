@@ -15,6 +15,7 @@ use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::sync::{mpsc, watch};
 
 use crate::desired::DesiredState;
+use crate::reconcile::memory::RouterMemory;
 use crate::trouble::Trouble;
 use crate::usage::counted::Counted;
 use crate::usage::quota::PeriodCounted;
@@ -51,6 +52,13 @@ pub enum Report {
         sessions: Vec<Counted>,
         /// What the ended sessions of lines moved in the running period; goes to flash in one commit with the totals.
         periods: BTreeMap<String, PeriodCounted>,
+    },
+    /// What must be known of a router after a restart, whole.
+    Remember {
+        /// Router name.
+        router: String,
+        /// What.
+        memory: RouterMemory,
     },
     /// Something happened.
     Event(Event),

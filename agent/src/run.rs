@@ -176,6 +176,7 @@ fn router_settings(
         ..settings.guard
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
+    settings.memory = opening.memories.remove(&router.name).unwrap_or_default();
     (settings.open_sessions, settings.are_sessions_known) = opening.take_sessions_of(&router.name);
     Ok(settings)
 }

@@ -16,14 +16,15 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, PERIOD,
-    SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, numbered, profile_key, router_key,
-    router_of,
+    SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, memory_key, memory_of, numbered,
+    profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError, StoreHealth,
 };
 use crate::desired::DesiredState;
+use crate::reconcile::memory::RouterMemory;
 use crate::usage::quota::{BookRecords, CountedBefore, QuotaBook};
 
 /// What a line or profile takes on flash, roughly, for deciding whether a rewrite pays.
@@ -81,6 +82,7 @@ impl Flash {
             book: flash.load_book()?,
             are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
+            memories: flash.load_memories()?,
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
             last_heard: flash.store.get(Place::Meta, META_HEARD)?,
         };
@@ -189,6 +191,12 @@ impl Flash {
     /// Notes when head office was last heard. Not synced: a power cut may make a silence a little longer.
     pub(super) fn put_last_heard(&mut self, at: UnixMillis) -> Result<(), StoreError> {
         self.put_meta(META_HEARD, &at)
+    }
+
+    /// Notes what must be known of a router after a restart. Synced: the router is changed right after.
+    pub(super) fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
+        self.put_meta(&memory_key(router), memory)?;
+        self.store.sync()
     }
 
     /// Notes the newest generation that a router settled; what was settled once stays so. Not synced: an older one
@@ -325,6 +333,17 @@ impl Flash {
             }
         }
         Ok(settled)
+    }
+
+    fn load_memories(&self) -> Result<BTreeMap<String, RouterMemory>, StoreError> {
+        let mut memories = BTreeMap::new();
+        for entry in self.store.scan(Place::Meta, b"")? {
+            let (key, value) = entry?;
+            if let (Some(router), Ok(memory)) = (memory_of(&key), unframe(&key, FORMAT, &value)) {
+                memories.insert(router.to_owned(), memory);
+            }
+        }
+        Ok(memories)
     }
 
     /// Reads the epoch, or begins one. Where the newest position of a lane cannot be read, positions could be given

@@ -30,6 +30,7 @@ use crate::api_log::files::{FREE_BYTES, Files};
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::link::window::{Next, Room};
+use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{CountedBefore, PeriodCounted};
 
@@ -269,6 +270,11 @@ impl Keeper {
     /// Notes when head office was last heard. Lost while flash fails; the next one comes.
     pub fn put_last_heard(&mut self, at: UnixMillis) {
         let _ = self.attempt(|flash, _| flash.put_last_heard(at));
+    }
+
+    /// Notes what must be known of a router after a restart. Lost while flash fails.
+    pub fn put_memory(&mut self, router: &str, memory: &RouterMemory) {
+        let _ = self.attempt(|flash, _| flash.put_memory(router, memory));
     }
 
     /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.

@@ -38,6 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::desired::DesiredState;
 use crate::flow::Event;
+use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{BookRecords, PeriodCounted};
 
@@ -254,6 +255,8 @@ pub struct Opening {
     pub epoch: u32,
     /// What was counted for quotas.
     pub book: BookRecords,
+    /// What is remembered of each router.
+    pub memories: BTreeMap<String, RouterMemory>,
     /// The latest time that this agent is known to have lived at.
     pub clock_floor: UnixMillis,
     /// When head office was last heard, give or take a few minutes; `None` when never.

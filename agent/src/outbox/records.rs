@@ -39,6 +39,7 @@ pub(super) const META_CONNECTION: &[u8] = b"connection";
 pub(super) const META_CLOCK: &[u8] = b"clock";
 pub(super) const META_HEARD: &[u8] = b"heard";
 const META_ROUTER: &[u8] = b"router/";
+const META_MEMORY: &[u8] = b"memory/";
 
 /// The longest session key that is kept, in bytes. A longer one is not of our making.
 pub(super) const SESSION_BYTES: usize = 200;
@@ -141,6 +142,16 @@ pub(super) fn router_key(router: &str) -> Vec<u8> {
 /// The router of such a key; `None` for another entry of the same tree.
 pub(super) fn router_of(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(META_ROUTER)?).ok()
+}
+
+/// The key of what is remembered of a router.
+pub(super) fn memory_key(router: &str) -> Vec<u8> {
+    [META_MEMORY, router.as_bytes()].concat()
+}
+
+/// The router whose memory this key is of.
+pub(super) fn memory_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(META_MEMORY)?).ok()
 }
 
 /// An event as it travels.

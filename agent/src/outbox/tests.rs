@@ -594,12 +594,15 @@ fn marks_of_clock_and_routers_survive() {
     let (mut keeper, _) = directory.open();
     keeper.put_clock_floor(UnixMillis(77));
     keeper.put_last_heard(UnixMillis(66));
+    let memory = RouterMemory { serial: "HEX1".into(), speeds: vec![] };
+    keeper.put_memory("core", &memory);
     keeper.put_settled("core", 9);
     keeper.sync();
     drop(keeper);
     let (_, opening) = directory.open();
     assert_eq!((opening.clock_floor, opening.last_heard), (UnixMillis(77), Some(UnixMillis(66))));
     assert_eq!(opening.settled, BTreeMap::from([("core".to_owned(), 9)]));
+    assert_eq!(opening.memories, BTreeMap::from([("core".to_owned(), memory)]));
 }
 
 #[test]

@@ -38,12 +38,16 @@ impl Backlog {
         self.0.retain(|line, _| !lines.contains(line));
     }
 
-    /// The next portion: the newest decisions first.
-    pub(crate) fn portion(&self) -> BTreeSet<String> {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The next portion of at most so many lines: the newest decisions first.
+    pub(crate) fn portion(&self, most: usize) -> BTreeSet<String> {
         let mut lines: Vec<(&String, u64)> =
             self.0.iter().map(|(line, revision)| (line, *revision)).collect();
         lines.sort_by_key(|(_, revision)| Reverse(*revision));
-        lines.into_iter().take(LINES_PER_PASS).map(|(line, _)| line.clone()).collect()
+        lines.into_iter().take(most).map(|(line, _)| line.clone()).collect()
     }
 
     /// Whether everything that waits was wanted before this generation: then what is new in it can be told already.
@@ -68,7 +72,7 @@ mod tests {
             backlog.add(&format!("old-{number:02}"), 1);
         }
         backlog.add("paid", 7);
-        let portion = backlog.portion();
+        let portion = backlog.portion(LINES_PER_PASS);
         assert_eq!(portion.len(), LINES_PER_PASS);
         assert!(portion.contains("paid") && portion.contains("old-00") && !portion.contains("old-59"));
         assert!(!backlog.is_older_than(7) && backlog.is_older_than(8));

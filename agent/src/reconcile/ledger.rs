@@ -44,16 +44,8 @@ pub struct Entry {
     pub verified: Option<Verified>,
     /// Hash of the password that was written or seen last.
     pub password: Option<u64>,
-    /// User names whose sessions must still be ended, from a pass that was cut short.
-    pub owes_kick: Vec<String>,
     /// Somebody changed the row, or removed it: look at it in the next pass.
     pub is_suspect: bool,
-    /// What went wrong last.
-    pub failure: Option<LineFailure>,
-    /// When to try again, by the monotonic clock, and how often it was tried.
-    pub retry: Option<(Duration, u32)>,
-    /// Drift repaired: how often since when.
-    pub repairs: (u32, Duration),
 }
 
 /// What was wanted of a line.
@@ -97,6 +89,16 @@ pub struct Verified {
 pub struct Ledger {
     /// By line id.
     pub entries: BTreeMap<String, Entry>,
+    /// What is wrong with the few lines that are not as they should be.
+    pub failures: BTreeMap<String, LineFailure>,
+    /// When to try a line again, by the monotonic clock, and how often it was tried.
+    pub retries: BTreeMap<String, (Duration, u32)>,
+    /// User names whose sessions must still be ended, by line.
+    pub owed_kicks: BTreeMap<String, Vec<String>>,
+    /// Drift repaired: how often since when.
+    pub repairs: BTreeMap<String, (u32, Duration)>,
+    /// The rows are not what we wrote: the router was replaced or reset, and no password in them is known.
+    pub is_distrusting: bool,
     /// Whose the rows are, by their numbers on this connection: to recognise news of them, never to address them.
     pub row_hints: HashMap<(Table, u64), String>,
     /// Lines of a generation up to this one have the right password in their rows, unless known otherwise.
@@ -119,7 +121,7 @@ impl Ledger {
         let known = self.entries.get(&line.item.line).and_then(|entry| entry.password);
         let is_right = match known {
             Some(hash) => hash == self.hash(&line.item.password),
-            None => line.revision <= self.trusted_generation,
+            None => !self.is_distrusting && line.revision <= self.trusted_generation,
         };
         if is_right { PasswordKnowledge::Right } else { PasswordKnowledge::Stale }
     }
@@ -145,41 +147,54 @@ impl Ledger {
     /// Everything that is not as it should be, by line id.
     #[must_use]
     pub fn failures(&self) -> Vec<LineFailure> {
-        self.entries.values().filter_map(|entry| entry.failure.clone()).collect()
+        self.failures.values().cloned().collect()
+    }
+
+    /// Nothing is remembered of the passwords in the rows.
+    pub fn distrust_passwords(&mut self) {
+        self.is_distrusting = true;
+        self.entries.values_mut().for_each(|entry| entry.password = None);
+    }
+
+    /// A line that is no more leaves nothing behind.
+    pub fn forget(&mut self, line: &str) {
+        self.entries.remove(line);
+        self.failures.remove(line);
+        self.retries.remove(line);
+        self.owed_kicks.remove(line);
+        self.repairs.remove(line);
     }
 
     /// The lines that the guard holds.
     #[must_use]
     pub fn held_lines(&self) -> Vec<String> {
-        let is_held =
-            |entry: &Entry| entry.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Held);
-        self.entries.iter().filter(|(_, entry)| is_held(entry)).map(|(line, _)| line.clone()).collect()
+        let held = self.failures.iter().filter(|(_, failure)| failure.kind == FailureKind::Held);
+        held.map(|(line, _)| line.clone()).collect()
     }
 
     /// When the next retry is due.
     #[must_use]
     pub fn next_retry(&self) -> Option<Duration> {
-        self.entries.values().filter_map(|entry| entry.retry.map(|(at, _)| at)).min()
+        self.retries.values().map(|(at, _)| *at).min()
     }
 
-    fn hash(&self, password: &str) -> u64 {
-        self.hasher.hash_one(password)
-    }
-}
-
-impl Entry {
     /// Notes a repair, and says whether the next one may come at once.
-    pub fn note_repair(&mut self, now: Duration) {
-        let (count, since) = self.repairs;
+    pub fn note_repair(&mut self, line: &str, now: Duration) {
+        let (count, since) = self.repairs.get(line).copied().unwrap_or_default();
         let is_new = count == 0 || now.saturating_sub(since) > REPAIR_WINDOW;
-        self.repairs = if is_new { (1, now) } else { (count.saturating_add(1), since) };
+        let repairs = if is_new { (1, now) } else { (count.saturating_add(1), since) };
+        self.repairs.insert(line.to_owned(), repairs);
     }
 
     /// Whether a change seen by listening may be repaired at once.
     #[must_use]
-    pub fn may_repair_at_once(&self, now: Duration) -> bool {
-        let (count, since) = self.repairs;
+    pub fn may_repair_at_once(&self, line: &str, now: Duration) -> bool {
+        let (count, since) = self.repairs.get(line).copied().unwrap_or_default();
         count < REPAIRS_AT_ONCE || now.saturating_sub(since) > REPAIR_WINDOW
+    }
+
+    fn hash(&self, password: &str) -> u64 {
+        self.hasher.hash_one(password)
     }
 }
 
@@ -223,13 +238,13 @@ mod tests {
 
     #[test]
     fn a_row_that_somebody_keeps_changing_is_left_to_the_full_check() {
-        let mut entry = Entry::default();
+        let mut ledger = Ledger::default();
         let at = Duration::from_secs;
         for second in 0..3 {
-            assert!(entry.may_repair_at_once(at(second)));
-            entry.note_repair(at(second));
+            assert!(ledger.may_repair_at_once("a", at(second)));
+            ledger.note_repair("a", at(second));
         }
-        assert!(!entry.may_repair_at_once(at(3)));
-        assert!(entry.may_repair_at_once(REPAIR_WINDOW + at(10)));
+        assert!(!ledger.may_repair_at_once("a", at(3)) && ledger.may_repair_at_once("b", at(3)));
+        assert!(ledger.may_repair_at_once("a", REPAIR_WINDOW + at(10)));
     }
 }

@@ -13,12 +13,15 @@
 //! the connection and is next door in `crate::usage`.
 
 pub mod actual;
+mod agenda;
 mod apply;
 mod backlog;
 mod circumstances;
 pub mod fixed;
 pub mod guard;
 mod ledger;
+pub mod memory;
+pub mod pace;
 mod pass;
 pub mod plan;
 pub(crate) mod read;
@@ -45,10 +48,13 @@ use crate::trouble::{Trouble, trouble_of};
 use crate::usage;
 
 use actual::Family;
+use agenda::Agenda;
 use backlog::Backlog;
 use guard::CutHistory;
 use ledger::Ledger;
-pub use settings::{Backoff, GuardRelease, Recheck, RouterSettings, Timings};
+use memory::RouterMemory;
+use pace::Pace;
+pub use settings::{Backoff, GuardRelease, Rebuild, Recheck, RouterSettings, Timings};
 
 /// Starts the reconciler of one router, and with it the counting of usage there. It ends when the state's sender or
 /// the receiver of the reports is gone; aborting it is safe at any point, because every write is made such that a
@@ -101,6 +107,24 @@ pub(crate) struct Reconciler {
     /// Drift that was put right and not yet told.
     drift: Vec<(String, String)>,
     is_holding: bool,
+    /// Lines to decide about.
+    agenda: Agenda,
+    /// How fast many changes go to the router.
+    pace: Pace,
+    /// What must be known after a restart.
+    memory: RouterMemory,
+    /// Sessions that were to be ended before the restart are still to be found.
+    is_resuming: bool,
+    /// The number of the router that answers; empty until it was read.
+    serial_now: String,
+    /// Another router answers than the one that is remembered.
+    is_stranger: bool,
+    /// A person has the router made anew.
+    is_rebuilding: bool,
+    /// How many such orders were followed.
+    rebuilds_seen: u64,
+    /// Lines that the last passes restrained because head office is silent.
+    offline_rule_applied: usize,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
     /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
@@ -115,7 +139,17 @@ pub(crate) struct Reconciler {
 impl Reconciler {
     fn new(settings: RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
         let origin = Instant::now();
+        let (pace, memory) = (Pace::new(settings.pace), settings.memory.clone());
         Self {
+            agenda: Agenda::default(),
+            pace,
+            is_resuming: !memory.speeds.is_empty(),
+            memory,
+            serial_now: String::new(),
+            is_stranger: false,
+            is_rebuilding: false,
+            rebuilds_seen: 0,
+            offline_rule_applied: 0,
             settings,
             reports,
             clock,
@@ -234,14 +268,13 @@ impl Reconciler {
     }
 
     /// Everything that waits for this router fails until it is back.
-    async fn report_unreachable(&mut self, state: &DesiredState) {
+    async fn report_unreachable(&mut self, state: &Arc<DesiredState>) {
         if state.generation == 0 {
             return;
         }
-        let basis = self.basis(state);
         let mut failures = self.ledger.failures();
         let failing: BTreeSet<String> = failures.iter().map(|failure| failure.line.clone()).collect();
-        for line in self.due_lines(basis).difference(&failing) {
+        for line in self.due_lines(state).difference(&failing) {
             let detail = self.why_unreachable();
             failures.push(LineFailure { line: line.clone(), kind: FailureKind::RouterUnreachable, detail });
         }
@@ -267,32 +300,30 @@ impl Reconciler {
     }
 
     /// Lines whose decision was not yet acted upon, or that are suspect, or whose retry is due.
-    fn due_lines(&self, basis: pass::Basis<'_>) -> BTreeSet<String> {
-        let mut due = BTreeSet::new();
-        for line in self.lines(basis.state) {
-            let id = &line.item.line;
-            let entry = self.ledger.entries.get(id);
-            let is_due = entry.is_none_or(|entry| {
-                let is_retry_due = entry.retry.is_some_and(|(at, _)| at <= basis.mono);
-                let is_new = || {
-                    let wanted = self.decision(basis, id);
-                    let last = entry.decision.as_ref();
-                    !wanted.zip(last).is_some_and(|(wanted, last)| wanted.is_same(last))
-                };
-                entry.is_suspect || is_retry_due || is_new()
-            });
-            if is_due {
-                due.insert(id.clone());
-            }
-        }
-        for (id, entry) in &self.ledger.entries {
-            let is_retry_due = entry.retry.is_some_and(|(at, _)| at <= basis.mono);
-            let is_due = entry.place.is_some() && (!entry.has_tried_removal || is_retry_due);
-            if is_due && self.line(basis.state, id).is_none() {
-                due.insert(id.clone());
-            }
-        }
-        due
+    fn due_lines(&mut self, state: &Arc<DesiredState>) -> BTreeSet<String> {
+        let basis = self.basis(state);
+        self.agenda.take_state(&self.settings.name, state);
+        self.agenda.take_time(basis.reading.now, basis.silence);
+        let mut lines = self.agenda.take();
+        lines.extend(self.settings.recheck.take());
+        let retries = self.ledger.retries.iter().filter(|(_, (at, _))| *at <= basis.mono);
+        lines.extend(retries.map(|(line, _)| line.clone()));
+        lines.retain(|id| self.is_due(basis, id));
+        lines.iter().for_each(|id| self.agenda.add(id.clone()));
+        lines
+    }
+
+    fn is_due(&self, basis: pass::Basis<'_>, id: &str) -> bool {
+        let entry = self.ledger.entries.get(id);
+        let is_retry_due = self.ledger.retries.get(id).is_some_and(|(at, _)| *at <= basis.mono);
+        let Some(wanted) = self.decision(basis, id) else {
+            return entry
+                .is_some_and(|entry| entry.place.is_some() && (!entry.has_tried_removal || is_retry_due));
+        };
+        entry.is_none_or(|entry| {
+            let is_new = !entry.decision.as_ref().is_some_and(|last| wanted.is_same(last));
+            entry.is_suspect || is_retry_due || is_new
+        })
     }
 
     /// Says where this router stands, unless that was said already.

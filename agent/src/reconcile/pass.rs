@@ -95,7 +95,12 @@ impl Reconciler {
         let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
-        self.put_off(&mut planned, &mut touched);
+        let most = match reach {
+            Reach::Everything => self.pace.allowed(self.origin.elapsed()),
+            // Whatever is due goes now; portions of the backlog are measured by whoever asks for them.
+            Reach::Lines(_) => LINES_PER_PASS,
+        };
+        self.put_off(&mut planned, &mut touched, most);
         self.owe_kicks_elsewhere(basis, &planned, &looked_at);
         self.settle_untouched(basis, &planned, &looked_at).await;
         let mut round = 1;
@@ -106,6 +111,8 @@ impl Reconciler {
             let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
             let needed = self.needed(basis, &lines, &strays);
             self.forget_rows_that_go(&planned);
+            self.pace.spend(lines.len(), self.origin.elapsed());
+            self.remember_speeds(basis, &planned).await;
             let template = &self.settings.profile_template;
             let mut applied = Box::pin(apply(client, &planned, template, &needed)).await?;
             self.lacks_policy |= applied.lacks_policy;
@@ -148,7 +155,7 @@ impl Reconciler {
     ) -> BTreeMap<Family, Needed> {
         let mut all: BTreeMap<Family, Needed> = BTreeMap::new();
         for id in lines {
-            let entry = self.ledger.entries.get(id);
+            let owed = self.ledger.owed_kicks.get(id);
             let wanted = self.line(basis.state, id);
             if let Some((line, (service, state))) =
                 wanted.and_then(|line| Some((&line.item, self.effective(basis, &line.item).ok()?)))
@@ -162,7 +169,7 @@ impl Reconciler {
                     Some(_) => {}
                     None => needed.sessions.extend([line.username.clone()]),
                 }
-                needed.sessions.extend(entry.into_iter().flat_map(|entry| entry.owes_kick.iter().cloned()));
+                needed.sessions.extend(owed.into_iter().flatten().cloned());
                 if Family::of(service) == Family::Fixed {
                     needed.addresses.insert(line.address.clone());
                     let mac =
@@ -210,6 +217,9 @@ impl Reconciler {
         };
         self.note_password_evidence(basis.state, actual);
         self.note_rows(actual);
+        if matches!(reach, Reach::Everything) {
+            self.resume_kicks(basis, actual);
+        }
         let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), &[]);
         let planned = plan(&scope, actual);
         self.note_profiles(basis.state, actual);
@@ -228,8 +238,8 @@ impl Reconciler {
                 entry.decision = None;
             }
             // What the guard held is judged anew by this plan.
-            if let Some(entry) = self.ledger.entries.get_mut(id) {
-                entry.failure = entry.failure.take().filter(|failure| failure.kind != FailureKind::Held);
+            if self.ledger.failures.get(id).is_some_and(|failure| failure.kind == FailureKind::Held) {
+                self.ledger.failures.remove(id);
             }
         }
         (planned, lines)
@@ -269,10 +279,13 @@ impl Reconciler {
         touched: &mut BTreeMap<String, Touched>,
     ) {
         let counted = touched.values().filter(|note| note.is_counted).count();
+        if counted == 0 || self.is_rebuilding {
+            return;
+        }
         let recent = self.history.recent(basis.mono, self.settings.guard.window);
         // Between two full checks the lines that are known to be open count too.
         let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
-        if guard::allows(counted, recent, usable, self.settings.guard) {
+        if !self.is_stranger && guard::allows(counted, recent, usable, self.settings.guard) {
             return;
         }
         let is_held = |change: &LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
@@ -281,9 +294,10 @@ impl Reconciler {
         for change in held {
             touched.remove(&change.line);
             let detail = format!("one of {counted} lines that would lose access at once");
-            let entry = self.ledger.entry(&change.line);
-            entry.retry = None;
-            entry.failure = Some(LineFailure { line: change.line, kind: FailureKind::Held, detail });
+            self.ledger.entry(&change.line);
+            self.ledger.retries.remove(&change.line);
+            let failure = LineFailure { line: change.line.clone(), kind: FailureKind::Held, detail };
+            self.ledger.failures.insert(change.line, failure);
         }
         if !self.is_holding {
             self.is_holding = true;
@@ -294,11 +308,11 @@ impl Reconciler {
     }
 
     /// Leaves what is more than a pass may change for the next ones.
-    fn put_off(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
+    fn put_off(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>, most: usize) {
         let mut lines = BTreeSet::new();
         let (mut kept, mut put_off) = (Vec::new(), Vec::new());
         for change in planned.lines.drain(..) {
-            if lines.len() < LINES_PER_PASS || lines.contains(&change.line) {
+            if lines.len() < most || lines.contains(&change.line) {
                 lines.insert(change.line.clone());
                 kept.push(change);
             } else {
@@ -319,7 +333,7 @@ impl Reconciler {
         let changed: BTreeSet<(Family, &str)> = planned
             .profiles
             .iter()
-            .filter(|change| change.id.is_some())
+            .filter(|change| change.is_felt)
             .map(|change| (change.family, change.name.as_str()))
             .collect();
         if changed.is_empty() {
@@ -335,13 +349,13 @@ impl Reconciler {
         });
         let others: Vec<_> = others.cloned().collect();
         for line in others {
-            let entry = self.ledger.entries.get_mut(&line.item.line);
+            let entry = self.ledger.entries.get(&line.item.line);
             let is_open = |entry: &Entry| {
                 let verified = entry.verified.as_ref();
                 verified.is_some_and(|verified| verified.decision.state.is_some_and(Effective::is_online))
             };
-            if let Some(entry) = entry.filter(|entry| is_open(entry)) {
-                entry.owes_kick = vec![line.item.username.clone()];
+            if entry.is_some_and(|entry| is_open(entry)) {
+                self.ledger.owed_kicks.insert(line.item.line.clone(), vec![line.item.username.clone()]);
                 self.backlog.add(&line.item.line, line.revision);
             }
         }
@@ -355,7 +369,7 @@ impl Reconciler {
         }
         let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).collect();
         for id in looked_at {
-            let failure = self.ledger.entries.get(id).and_then(|entry| entry.failure.as_ref());
+            let failure = self.ledger.failures.get(id);
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
             if is_settled && !is_held && !self.backlog.contains(id) {
@@ -384,7 +398,7 @@ impl Reconciler {
     fn note_owed_kicks(&mut self, changes: &[LineChange]) {
         for change in changes.iter().filter(|change| !change.kick.is_empty()) {
             if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
-                self.ledger.entry(&change.line).owes_kick.clone_from(&change.kick);
+                self.ledger.owed_kicks.insert(change.line.clone(), change.kick.clone());
             }
         }
     }
@@ -411,9 +425,7 @@ impl Reconciler {
         round: u32,
     ) -> Result<Plan, Error> {
         for line in lines.iter().filter(|line| !applied.refused.contains_key(*line)) {
-            if let Some(entry) = self.ledger.entries.get_mut(line) {
-                entry.owes_kick.clear();
-            }
+            self.ledger.owed_kicks.remove(line);
         }
         let reach = Reach::Lines(lines.clone());
         let was_early = applied.seen.is_some();
@@ -480,8 +492,7 @@ impl Reconciler {
             if let Some(line) = self.line(basis.state, id)
                 && let Ok((service, state)) = self.effective(basis, &line.item)
             {
-                let entry = self.ledger.entries.get(id);
-                let owes_kick = entry.map(|entry| entry.owes_kick.as_slice()).unwrap_or_default();
+                let owes_kick = self.ledger.owed_kicks.get(id).map(Vec::as_slice).unwrap_or_default();
                 let password = self.ledger.password_knowledge(line);
                 let revision = line.revision;
                 wanted.push(WantedLine { line: &line.item, service, state, password, owes_kick, revision });

@@ -96,6 +96,8 @@ pub struct ProfileChange {
     pub values: Vec<(&'static str, String)>,
     /// Properties that must have no value.
     pub unset: Vec<&'static str>,
+    /// Whether running sessions go on with what it was.
+    pub is_felt: bool,
 }
 
 /// Removes a profile.

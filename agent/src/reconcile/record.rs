@@ -9,7 +9,7 @@ use routeros_api::value::RouterId;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 
 use crate::desired::{DesiredState, ProfileKey};
-use crate::enforce::Reason;
+use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
@@ -90,10 +90,9 @@ impl Reconciler {
 
     pub(super) fn note_failure(&mut self, mut failure: LineFailure) {
         failure.detail.truncate(shortened(&failure.detail).len());
-        let entry = self.ledger.entry(&failure.line);
-        entry.retry = None;
-        entry.verified = None;
-        entry.failure = Some(failure);
+        self.ledger.entry(&failure.line).verified = None;
+        self.ledger.retries.remove(&failure.line);
+        self.ledger.failures.insert(failure.line.clone(), failure);
     }
 
     /// A write that was refused waits for the next full check: it would be refused again. One that is not there when
@@ -106,21 +105,20 @@ impl Reconciler {
         detail: String,
     ) {
         tracing::warn!(router.name = %self.settings.name, line.id = id, failure = kind.as_str(), "a change did not take");
-        let attempts =
-            self.ledger.entries.get(id).and_then(|entry| entry.retry).map_or(0, |(_, tried)| tried);
+        let attempts = self.ledger.retries.get(id).map_or(0, |(_, tried)| *tried);
         self.note_failure(LineFailure { line: id.to_owned(), kind, detail });
         if kind == FailureKind::NotApplied {
             let ceiling = self.settings.timings.retry;
             let wait = ceiling.wait(attempts, self.ids.number()).max(ceiling.least / 2);
             let at = basis.mono.saturating_add(wait);
-            self.ledger.entry(id).retry = Some((at, attempts.saturating_add(1)));
+            self.ledger.retries.insert(id.to_owned(), (at, attempts.saturating_add(1)));
         }
     }
 
     /// The rows that were just read are what is wanted.
     pub(super) fn note_verified(&mut self, basis: Basis<'_>, id: &str) {
         let Some(decision) = self.decision(basis, id) else {
-            self.ledger.entries.remove(id);
+            self.ledger.forget(id);
             return;
         };
         if decision.state.is_some_and(|state| state.profile(&decision.line.item).is_some()) {
@@ -128,16 +126,20 @@ impl Reconciler {
         }
         let family = Family::of_code(decision.line.item.service);
         let place = family.map(|family| (family, decision.line.item.username.clone()));
+        let is_by_rule =
+            |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let entry = self.ledger.entry(id);
+        let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
+        self.offline_rule_applied += usize::from(is_by_rule(decision.state) && !was_by_rule);
         let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
         let (at, leaps) =
             since.map_or((basis.mono, basis.reading.leaps), |verified| (verified.at, verified.leaps));
         entry.verified = Some(Verified { decision, at, leaps });
         entry.place = place;
-        entry.failure = None;
-        entry.retry = None;
-        entry.owes_kick.clear();
         entry.has_tried_removal = false;
+        self.ledger.failures.remove(id);
+        self.ledger.retries.remove(id);
+        self.ledger.owed_kicks.remove(id);
     }
 
     /// Tells what was done to a line, now that it is verified.
@@ -149,13 +151,21 @@ impl Reconciler {
             let detail = "its time is over; taken off the router".to_owned();
             self.event(EventKind::LineExpired, Some(id), detail).await;
         } else if note.is_drift {
-            self.ledger.entry(id).note_repair(basis.mono);
+            self.ledger.note_repair(id, basis.mono);
             self.drift.push((id.to_owned(), note.differs.join(", ")));
         }
     }
 
     /// Tells of each row that was put right, or of all together when they are many: somebody restored a backup.
     pub(super) async fn report_drift(&mut self) {
+        let restrained = std::mem::take(&mut self.offline_rule_applied);
+        if restrained > 0 {
+            let silence = self.settings.contact.silence(self.clock.now());
+            let hours = silence.as_secs() / 3_600;
+            let detail =
+                format!("{restrained} lines, as their plans say; head office was not heard for {hours} h");
+            self.event(EventKind::OfflineRuleApplied, None, detail).await;
+        }
         let drift = std::mem::take(&mut self.drift);
         if drift.len() > DRIFT_TOLD_SINGLY {
             let detail = format!("put right on the router: {} lines at once", drift.len());

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::menu::{Clock, Resource};
+use routeros_api::value::parse_number;
 use routeros_api::{Change, Client, Command, Error, Listen, Row};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, FailureKind, LineV1};
+use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::time::{Instant, sleep_until};
 
 use crate::desired::DesiredState;
-use crate::enforce;
 use crate::flow::{LineFailure, StateReceiver};
 use crate::reconcile::actual::{Actual, Family, LoginRows, Table, mark, user_row};
 use crate::reconcile::fixed::{
@@ -56,10 +56,15 @@ impl Reconciler {
         }
         let mut next_full_check = Instant::now();
         let mut releases_seen = self.settings.release.count();
-        let (recheck, mut ends_of_silence) =
-            (self.settings.recheck.clone(), self.settings.contact.ends_of_silence());
+        let (recheck, rebuild) = (self.settings.recheck.clone(), self.settings.rebuild.clone());
+        let mut ends_of_silence = self.settings.contact.ends_of_silence();
         loop {
             let current = Arc::clone(&state.borrow_and_update());
+            if self.rebuilds_seen != rebuild.count() {
+                self.rebuilds_seen = rebuild.count();
+                self.begin_rebuild().await;
+                next_full_check = Instant::now();
+            }
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
                 return End::Lost(error);
             }
@@ -72,8 +77,8 @@ impl Reconciler {
             self.report_found().await;
             match state.has_changed() {
                 Err(_) => return End::Stopped,
-                Ok(has_changed) if has_changed || !self.backlog.is_empty() => continue,
-                Ok(_) => {}
+                Ok(true) => continue,
+                Ok(false) => {}
             }
             let wake = self.next_wake(&current, next_full_check);
             tokio::select! {
@@ -83,7 +88,8 @@ impl Reconciler {
                     Err(error) => return End::Lost(error),
                 },
                 () = sleep_until(wake) => {}
-                () = recheck.changed() => drop(recheck.take()),
+                () = recheck.changed() => {}
+                () = rebuild.changed() => {}
                 () = ends_of_silence.next() => {}
                 lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),
                 () = self.settings.release.changed() => {
@@ -109,7 +115,7 @@ impl Reconciler {
         if let Some(clock) = unless_trapped(clock)? {
             self.note_time_of(&clock);
         }
-        Ok(())
+        self.recognise(client).await
     }
 
     /// Says that the router is there: it has answered all that was asked of it.
@@ -133,7 +139,7 @@ impl Reconciler {
     async fn work(
         &mut self,
         client: &Client,
-        current: &DesiredState,
+        current: &Arc<DesiredState>,
         state: &mut StateReceiver,
         next_full_check: &mut Instant,
     ) -> Result<(), Error> {
@@ -141,11 +147,11 @@ impl Reconciler {
         if current.generation == 0 {
             return Ok(());
         }
-        let basis = self.basis(current);
         if self.ledger.trusted_generation == 0 {
             self.ledger.trusted_generation = self.settings.settled_generation.unwrap_or(current.generation);
         }
-        let due = self.due_lines(basis);
+        let due = self.due_lines(current);
+        let basis = self.basis(current);
         let is_few = !due.is_empty() && due.len() <= LINES_READ_BY_NAME;
         if self.has_checked && is_few {
             Box::pin(self.pass(client, basis, Reach::Lines(due), None)).await?;
@@ -157,12 +163,35 @@ impl Reconciler {
             if let Ok(clock) = client.single::<Clock>().await {
                 self.note_time_of(&clock);
             }
-        } else if !self.backlog.is_empty() {
-            Box::pin(self.pass(client, basis, Reach::Lines(self.backlog.portion()), None)).await?;
+        } else if self.is_portion_ready() {
+            self.feel_pulse(client).await?;
+            let most = self.pace.allowed(self.origin.elapsed()).max(1);
+            Box::pin(self.pass(client, basis, Reach::Lines(self.backlog.portion(most)), None)).await?;
+        }
+        self.forget_speeds().await;
+        if self.is_rebuilding && self.has_checked && self.backlog.is_empty() {
+            let lines = self.lines(current).count();
+            self.end_rebuild(lines).await;
         }
         if self.backlog.is_older_than(current.generation) {
             self.report_settled(current.generation, self.all_failures()).await;
         }
+        Ok(())
+    }
+
+    fn is_portion_ready(&mut self) -> bool {
+        let (now, waiting) = (self.origin.elapsed(), self.backlog.len());
+        waiting > 0 && self.pace.ready_at(waiting, now) <= now
+    }
+
+    /// Asks the router how busy it is, before more is asked of it.
+    async fn feel_pulse(&mut self, client: &Client) -> Result<(), Error> {
+        let asked = Instant::now();
+        let print = Command::new("/system/resource/print").proplist(&["cpu-load"]);
+        let reply = unless_trapped(client.run(print).await)?;
+        let row = reply.as_ref().and_then(|reply| reply.rows.first());
+        let load = row.and_then(|row| row.parsed("cpu-load", parse_number).ok().flatten());
+        self.pace.note(load, asked.elapsed());
         Ok(())
     }
 
@@ -201,20 +230,17 @@ impl Reconciler {
         failures
     }
 
-    fn next_wake(&self, state: &DesiredState, next_full_check: Instant) -> Instant {
+    fn next_wake(&mut self, state: &DesiredState, next_full_check: Instant) -> Instant {
         if state.generation == 0 {
             return Instant::now() + self.settings.timings.full_check;
         }
         let basis = self.basis(state);
-        let now = basis.reading.now;
-        let change = |line: &LineV1| enforce::next_change(line, &self.circumstances(basis, line));
-        let expiry = self
-            .lines(state)
-            .filter_map(|line| change(&line.item))
-            .min()
-            .map(|at| Instant::now() + at.since(now).min(LONGEST_EXPIRY_WAIT));
+        let by_time = self.agenda.next(basis.reading.now, basis.silence);
+        let by_time = by_time.map(|wait| Instant::now() + wait.min(LONGEST_EXPIRY_WAIT));
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
-        let next = [Some(next_full_check), expiry, retry].into_iter().flatten().min();
+        let waiting = self.backlog.len();
+        let portion = (waiting > 0).then(|| self.origin + self.pace.ready_at(waiting, self.origin.elapsed()));
+        let next = [Some(next_full_check), by_time, retry, portion].into_iter().flatten().min();
         next.unwrap_or(next_full_check).max(Instant::now() + SHORTEST_WAIT)
     }
 
@@ -254,11 +280,10 @@ impl Reconciler {
             Change::Removed(id) => self.ledger.row_hints.remove(&(table, id.number())),
             Change::Row(row) => self.line_off_its_row(state, table, &row),
         };
-        if let Some(entry) = line.and_then(|line| self.ledger.entries.get_mut(&line))
-            && entry.verified.is_some()
-            && entry.may_repair_at_once(now)
-        {
+        let Some(line) = line.filter(|line| self.ledger.may_repair_at_once(line, now)) else { return };
+        if let Some(entry) = self.ledger.entries.get_mut(&line).filter(|entry| entry.verified.is_some()) {
             entry.is_suspect = true;
+            self.agenda.add(line);
         }
     }
 

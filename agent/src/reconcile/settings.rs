@@ -13,6 +13,8 @@ use tokio::sync::Notify;
 
 use crate::contact::Contact;
 use crate::reconcile::guard::GuardLimits;
+use crate::reconcile::memory::RouterMemory;
+use crate::reconcile::pace::PaceLimits;
 use crate::usage::book::Quotas;
 use crate::usage::counted::Counted;
 
@@ -36,6 +38,12 @@ pub struct RouterSettings {
     pub guard: GuardLimits,
     /// Lets a person release what the guard holds.
     pub release: GuardRelease,
+    /// Has the router made anew from the store.
+    pub rebuild: Rebuild,
+    /// How fast many changes go to the router.
+    pub pace: PaceLimits,
+    /// What was remembered of the router before the restart.
+    pub memory: RouterMemory,
     /// Lines to decide about anew, because something that counts for them happened.
     pub recheck: Recheck,
     /// When head office was last heard.
@@ -66,6 +74,9 @@ impl RouterSettings {
             timings: Timings::default(),
             guard: GuardLimits::default(),
             release: GuardRelease::default(),
+            rebuild: Rebuild::default(),
+            pace: PaceLimits::default(),
+            memory: RouterMemory::default(),
             recheck: Recheck::default(),
             contact: Contact::default(),
             profile_template: "default".to_owned(),
@@ -144,6 +155,27 @@ struct Switch {
 impl GuardRelease {
     /// Lets the cuts that are held at this moment go ahead. Later ones are judged anew.
     pub fn release(&self) {
+        self.0.releases.fetch_add(1, Ordering::SeqCst);
+        self.0.changed.notify_one();
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.releases.load(Ordering::SeqCst)
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+/// Has one router made anew from the store. Clones act on the same router.
+#[derive(Clone, Debug, Default)]
+pub struct Rebuild(Arc<Switch>);
+
+impl Rebuild {
+    /// Makes every row of the router as the store has it, whatever the guard would say: the router was replaced or
+    /// reset, and a person says so. A router that is away is rebuilt when it answers.
+    pub fn request(&self) {
         self.0.releases.fetch_add(1, Ordering::SeqCst);
         self.0.changed.notify_one();
     }

@@ -466,6 +466,13 @@ impl Site {
                     reported.usage.extend(sessions);
                     reported.periods.extend(periods);
                 }
+                Report::Remember { router, memory } => {
+                    let kept =
+                        self.tools.outbox.call(move |keeper| keeper.put_memory(&router, &memory)).await;
+                    if let Err(error) = kept {
+                        warn!(%error, "what must be known of a router after a restart may be lost");
+                    }
+                }
                 Report::Event(event) => reported.events.push(event),
             }
         }

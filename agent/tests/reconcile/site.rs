@@ -9,7 +9,8 @@ use routeros_sim::{NewDevice, Router, Service as Dialler, Settings, Simulator};
 use tawi_agent::clock::TrustedClock;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, REPORTS_WAITING, Report, ReportReceiver, StateSender};
-use tawi_agent::reconcile::{self, Backoff, GuardRelease, RouterSettings, Timings};
+use tawi_agent::reconcile::pace::PaceLimits;
+use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, RouterSettings, Timings};
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, SessionUsageV1, StateDeltaV1};
 use tawi_shared::{Clock, UnixMillis};
@@ -34,6 +35,7 @@ pub struct Site {
     /// The machine's clock, when the test turns its hands.
     pub hands: Clock,
     pub release: GuardRelease,
+    pub rebuild: Rebuild,
     state: StateSender,
     reports: ReportReceiver,
     /// Everything that was reported, in order.
@@ -65,6 +67,7 @@ impl Site {
         let options = Options::new(sim.api_address(), Transport::Plain, "admin", Secret::new(PASSWORD));
         let mut settings = RouterSettings::new(ROUTER, options);
         settings.timings = quick();
+        settings.pace = quick_pace();
         change_settings(&mut settings);
         Self::attach(sim, settings, Clock::system())
     }
@@ -84,7 +87,7 @@ impl Site {
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
         let clock = TrustedClock::new(hands.clone(), UnixMillis(0));
         clock.note_controller_time(hands.now());
-        let release = settings.release.clone();
+        let (release, rebuild) = (settings.release.clone(), settings.rebuild.clone());
         let task = reconcile::spawn(settings.clone(), receiver, sender, clock.clone());
         let router = sim.router();
         let (lines, profiles) = (BTreeMap::new(), BTreeMap::new());
@@ -94,6 +97,7 @@ impl Site {
             clock,
             hands,
             release,
+            rebuild,
             state,
             reports,
             log: vec![],
@@ -115,9 +119,23 @@ impl Site {
     pub async fn restart(&mut self, change: impl FnOnce(&mut RouterSettings)) {
         self.task.abort();
         let (sender, reports) = mpsc::channel(REPORTS_WAITING);
-        let mut settings = RouterSettings { release: GuardRelease::default(), ..self.settings.clone() };
+        let mut settings = RouterSettings {
+            release: GuardRelease::default(),
+            rebuild: Rebuild::default(),
+            ..self.settings.clone()
+        };
+        while let Ok(report) = self.reports.try_recv() {
+            self.log.push(report);
+        }
+        // What the core would have kept on flash.
+        let kept = self.log.iter().rev().find_map(|report| match report {
+            Report::Remember { memory, .. } => Some(memory.clone()),
+            _ => None,
+        });
+        settings.memory = kept.unwrap_or(settings.memory);
+        self.settings.memory = settings.memory.clone();
         change(&mut settings);
-        self.release = settings.release.clone();
+        (self.release, self.rebuild) = (settings.release.clone(), settings.rebuild.clone());
         self.reports = reports;
         self.log.clear();
         self.given.clear();
@@ -361,6 +379,11 @@ pub fn username(line: &str) -> String {
 
 pub fn password(line: &str) -> String {
     format!("secret of {line}")
+}
+
+/// So fast that no test waits for it, unless it asks for another pace.
+pub fn quick_pace() -> PaceLimits {
+    PaceLimits { fastest: Duration::from_millis(1), slowest: Duration::from_millis(2), busy_percent: 100 }
 }
 
 /// Intervals that tests can wait for; the full check is as rare as in production unless a test asks for it.

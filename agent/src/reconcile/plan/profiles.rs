@@ -107,7 +107,7 @@ fn judge(
         values.extend(explicit(menus, wanted).into_iter().map(|(name, value, _)| (name, value)));
         let (property, mark) = menus.profile_mark;
         values.push((property, mark.to_owned()));
-        return (Verdict::Stands, Some(change(family, wanted, None, values, vec![])));
+        return (Verdict::Stands, Some(change(family, wanted, None, values, vec![], false)));
     };
     let differs = differences(menus, wanted, row, named(template));
     if differs.is_empty() {
@@ -117,7 +117,7 @@ fn judge(
         return (Verdict::Foreign, None);
     }
     let is_felt = differs.is_felt;
-    let change = change(family, wanted, Some(row.id.clone()), differs.values, differs.unset);
+    let change = change(family, wanted, Some(row.id.clone()), differs.values, differs.unset, is_felt);
     (if is_felt { Verdict::Changing } else { Verdict::Stands }, Some(change))
 }
 
@@ -127,8 +127,9 @@ fn change(
     id: Option<RouterId>,
     values: Vec<(&'static str, String)>,
     unset: Vec<&'static str>,
+    is_felt: bool,
 ) -> ProfileChange {
-    ProfileChange { family, name: wanted.name.clone(), id, values, unset }
+    ProfileChange { family, name: wanted.name.clone(), id, values, unset, is_felt }
 }
 
 /// Whether a profile is on the router as it is wanted.

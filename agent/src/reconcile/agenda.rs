@@ -1,0 +1,226 @@
+//! Which lines must be decided about, without a look at all of them.
+//!
+//! Pure. A site has thousands of lines and wakes for each of its payments and samples, so that a wake may cost what has
+//! changed and not what there is. Lines come in when the state moves them or a profile of theirs, when an instant
+//! comes at which time alone may change them, when the silence of head office crosses what their rule bears, or when
+//! somebody says so. Whether they then differ from what was acted upon is decided by the caller, who says which of them
+//! stay.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::LineV1;
+
+use crate::desired::{DesiredState, ProfileKey, Revised};
+use crate::enforce::{instants, patience};
+
+/// The lines of one router.
+#[derive(Debug, Default)]
+pub(crate) struct Agenda {
+    /// The state that the rest is about.
+    state: Arc<DesiredState>,
+    /// Lines to decide about.
+    lines: BTreeSet<String>,
+    /// When time alone may change a line.
+    instants: BTreeSet<(UnixMillis, String)>,
+    /// Lines with a rule for the silence of head office, by how long they bear it.
+    rules: BTreeMap<Duration, BTreeSet<String>>,
+    /// The silence when it was last looked at.
+    silence: Duration,
+}
+
+impl Agenda {
+    /// Takes in what a new state changes for the lines of this router.
+    pub(crate) fn take_state(&mut self, router: &str, state: &Arc<DesiredState>) {
+        if Arc::ptr_eq(&self.state, state) {
+            return;
+        }
+        let old = std::mem::replace(&mut self.state, Arc::clone(state));
+        let is_here = |line: &&Arc<Revised<LineV1>>| line.item.router == router;
+        for (id, line) in &old.lines {
+            let new = state.lines.get(id);
+            let is_same = new.is_some_and(|new| Arc::ptr_eq(new, line) || new.item == line.item);
+            if !is_same && is_here(&line) {
+                self.forget(&line.item);
+                self.lines.insert(id.clone());
+            }
+        }
+        for (id, line) in state.lines.iter().filter(|(_, line)| is_here(line)) {
+            let known = old.lines.get(id);
+            let is_same = known.is_some_and(|known| Arc::ptr_eq(known, line) || known.item == line.item);
+            if !is_same {
+                self.expect(&line.item);
+                self.lines.insert(id.clone());
+            }
+        }
+        let changed = changed_profiles(&old, state);
+        if !changed.is_empty() {
+            let uses = |line: &&Arc<Revised<LineV1>>| uses_any(&line.item, &changed);
+            let users = state.lines.values().filter(is_here).filter(uses);
+            self.lines.extend(users.map(|line| line.item.line.clone()));
+        }
+    }
+
+    /// Takes in what time and silence have brought.
+    pub(crate) fn take_time(&mut self, now: UnixMillis, silence: Duration) {
+        while self.instants.first().is_some_and(|(at, _)| *at <= now) {
+            self.lines.extend(self.instants.pop_first().map(|(_, line)| line));
+        }
+        let (least, most) = (self.silence.min(silence), self.silence.max(silence));
+        // A rule applies from its own length on: crossed are those above the lesser and up to the greater.
+        let crossed = self.rules.range((std::ops::Bound::Excluded(least), std::ops::Bound::Included(most)));
+        self.lines.extend(crossed.flat_map(|(_, lines)| lines.iter().cloned()));
+        self.silence = silence;
+    }
+
+    /// Somebody says that this line must be decided about.
+    pub(crate) fn add(&mut self, line: String) {
+        self.lines.insert(line);
+    }
+
+    /// Takes the lines out that are to be decided about; those that stay are put back by [`Self::add`].
+    pub(crate) fn take(&mut self) -> BTreeSet<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// How long until time or silence brings something.
+    pub(crate) fn next(&self, now: UnixMillis, silence: Duration) -> Option<Duration> {
+        let instant = self.instants.first().map(|(at, _)| at.since(now));
+        let rule = self.rules.keys().find(|patience| **patience > silence);
+        let rule = rule.map(|patience| patience.saturating_sub(silence));
+        [instant, rule].into_iter().flatten().min()
+    }
+
+    fn expect(&mut self, line: &LineV1) {
+        self.instants.extend(instants(line).map(|at| (at, line.line.clone())));
+        if let Some(rule) = &line.offline {
+            self.rules.entry(patience(rule)).or_default().insert(line.line.clone());
+        }
+    }
+
+    fn forget(&mut self, line: &LineV1) {
+        for at in instants(line) {
+            self.instants.remove(&(at, line.line.clone()));
+        }
+        if let Some(rule) = &line.offline {
+            let patience = patience(rule);
+            if let Some(lines) = self.rules.get_mut(&patience) {
+                lines.remove(&line.line);
+                if lines.is_empty() {
+                    self.rules.remove(&patience);
+                }
+            }
+        }
+    }
+}
+
+fn changed_profiles(old: &DesiredState, new: &DesiredState) -> BTreeSet<ProfileKey> {
+    let is_same = |key: &ProfileKey| match (old.profiles.get(key), new.profiles.get(key)) {
+        (Some(old), Some(new)) => Arc::ptr_eq(old, new) || old.item == new.item,
+        _ => false,
+    };
+    old.profiles.keys().chain(new.profiles.keys()).filter(|key| !is_same(key)).cloned().collect()
+}
+
+fn uses_any(line: &LineV1, changed: &BTreeSet<ProfileKey>) -> bool {
+    let offline = line.offline.as_ref().map(|rule| &rule.then.profile);
+    let names = [&line.profile, &line.suspension.profile, &line.after_quota.profile];
+    let is_changed = |name: &String| changed.contains(&(line.service, name.clone()));
+    names.into_iter().chain(offline).any(is_changed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tawi_shared::wire::{OfflineRuleV1, ProfileV1};
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    fn state(lines: &[LineV1], download: u64) -> Arc<DesiredState> {
+        let mut state = DesiredState::default();
+        for line in lines {
+            state.restore_line(line.clone(), 1);
+        }
+        let profile = ProfileV1 {
+            name: "home".into(),
+            service: 1,
+            download_bits_per_second: download,
+            ..ProfileV1::default()
+        };
+        state.restore_profile(profile, 1);
+        Arc::new(state)
+    }
+
+    fn line(id: &str, until: Option<i64>) -> LineV1 {
+        LineV1 {
+            line: id.into(),
+            router: "core".into(),
+            service: 1,
+            profile: "home".into(),
+            valid_until_ms: until,
+            ..LineV1::default()
+        }
+    }
+
+    fn taken(agenda: &mut Agenda) -> Vec<String> {
+        agenda.take().into_iter().collect()
+    }
+
+    #[test]
+    fn a_state_brings_only_the_lines_that_it_changes() {
+        let mut agenda = Agenda::default();
+        let elsewhere = LineV1 { router: "tower".into(), ..line("far", None) };
+        agenda.take_state("core", &state(&[line("a", None), line("b", None), elsewhere.clone()], 1));
+        assert_eq!(taken(&mut agenda), ["a", "b"]);
+        agenda.take_state("core", &state(&[line("a", None), line("b", Some(9)), elsewhere.clone()], 1));
+        assert_eq!(taken(&mut agenda), ["b"]);
+        agenda.take_state("core", &state(&[line("a", None), elsewhere.clone()], 1));
+        assert_eq!(taken(&mut agenda), ["b"], "one that is no more");
+        let other_service = LineV1 { service: 2, ..line("c", None) };
+        agenda.take_state("core", &state(&[line("a", None), other_service.clone(), elsewhere.clone()], 1));
+        assert_eq!(taken(&mut agenda), ["c"]);
+        agenda.take_state("core", &state(&[line("a", None), other_service, elsewhere], 2));
+        assert_eq!(taken(&mut agenda), ["a"], "whoever uses a profile that changed");
+    }
+
+    #[test]
+    fn time_brings_a_line_once_and_not_when_it_was_renewed_before() {
+        let mut agenda = Agenda::default();
+        agenda.take_state("core", &state(&[line("a", Some(10)), line("b", Some(20))], 1));
+        taken(&mut agenda);
+        assert_eq!(agenda.next(UnixMillis(4), Duration::ZERO), Some(Duration::from_millis(6)));
+        agenda.take_time(UnixMillis(10), Duration::ZERO);
+        assert_eq!(taken(&mut agenda), ["a"]);
+        agenda.take_state("core", &state(&[line("a", Some(10)), line("b", Some(30))], 1));
+        taken(&mut agenda);
+        agenda.take_time(UnixMillis(29), Duration::ZERO);
+        assert!(taken(&mut agenda).is_empty());
+        agenda.take_time(UnixMillis(30), Duration::ZERO);
+        assert_eq!(taken(&mut agenda), ["b"]);
+        assert_eq!(agenda.next(UnixMillis(30), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn a_rule_is_crossed_when_silence_reaches_it_and_when_it_ends() {
+        let ruled = |id: &str, after_hours| LineV1 {
+            offline: Some(OfflineRuleV1 { after_hours, ..OfflineRuleV1::default() }),
+            ..line(id, None)
+        };
+        let mut agenda = Agenda::default();
+        agenda.take_state("core", &state(&[ruled("a", 1), ruled("b", 3), line("c", None)], 1));
+        taken(&mut agenda);
+        let now = UnixMillis(0);
+        assert_eq!(agenda.next(now, HOUR / 2), Some(HOUR / 2));
+        let mut check = |silence, expected: &[&str]| {
+            agenda.take_time(now, silence);
+            assert_eq!(taken(&mut agenda), expected, "{silence:?}");
+        };
+        check(HOUR / 2, &[]);
+        check(HOUR, &["a"]);
+        check(2 * HOUR, &[]);
+        check(3 * HOUR, &["b"]);
+        check(Duration::ZERO, &["a", "b"]);
+    }
+}

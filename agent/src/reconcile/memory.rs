@@ -1,0 +1,205 @@
+//! What the agent must know of a router after a restart, beyond the state.
+//!
+//! A small record for each router: which hardware it is, and which changes of speed may not have reached every running
+//! session yet. It is told whole to the core, which keeps it on flash before the change goes to the router, one record
+//! for a change however many lines it has. Sessions that began after the change have the new speed already, so that
+//! nobody is thrown out twice.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use routeros_api::{Client, Command, Error};
+use serde::{Deserialize, Serialize};
+use tawi_shared::wire::{EventKind, Service};
+
+use crate::flow::Report;
+use crate::reconcile::Reconciler;
+use crate::reconcile::actual::{Actual, Family, text};
+use crate::reconcile::pass::Basis;
+use crate::reconcile::plan::{Plan, RowChange, profile_for};
+
+/// Changes of speed that are remembered; the oldest go first. Profiles of a site are tens, and a pass changes tens of
+/// lines.
+const SPEEDS: usize = 512;
+/// Uptimes are in whole seconds, and a print takes a while. A session that is younger by no more than this is ended once
+/// too often rather than never.
+const UPTIME_SLACK: Duration = Duration::from_secs(3);
+
+/// See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RouterMemory {
+    /// Number of the board, or of the licence where there is no board; empty until it was read.
+    pub serial: String,
+    /// What running sessions may not have yet.
+    pub speeds: Vec<SpeedChange>,
+}
+
+/// A profile that was changed, or a line that got another one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpeedChange {
+    /// Code of a service of the family.
+    pub service: u16,
+    /// Name of the profile; empty where it is about a line.
+    pub profile: String,
+    /// Line id; empty where it is about a profile.
+    pub line: String,
+    /// When, by the trusted clock, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
+impl Reconciler {
+    /// Remembers what this plan changes for running sessions, before it does.
+    pub(super) async fn remember_speeds(&mut self, basis: Basis<'_>, planned: &Plan) {
+        let at_ms = basis.reading.now.0;
+        let code = |family: Family| match family {
+            Family::Hotspot => Service::Hotspot.code(),
+            Family::Ppp | Family::Fixed => Service::Pppoe.code(),
+        };
+        let felt = planned.profiles.iter().filter(|change| change.is_felt);
+        let mut speeds: Vec<SpeedChange> = felt
+            .map(|change| SpeedChange {
+                service: code(change.family),
+                profile: change.name.clone(),
+                line: String::new(),
+                at_ms,
+            })
+            .collect();
+        let is_swap = |row: &RowChange| matches!(row, RowChange::Set(..));
+        let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty() && is_swap(&change.row));
+        let swaps: Vec<SpeedChange> = swaps
+            .map(|change| SpeedChange {
+                service: code(change.table.family()),
+                profile: String::new(),
+                line: change.line.clone(),
+                at_ms,
+            })
+            .collect();
+        // A single line is changed and its session ended within a few answers, and each payment would cost a record.
+        if swaps.len() > 1 {
+            speeds.extend(swaps);
+        }
+        if speeds.is_empty() {
+            return;
+        }
+        self.memory.speeds.retain(|known| {
+            !speeds.iter().any(|new| (&new.profile, &new.line) == (&known.profile, &known.line))
+        });
+        self.memory.speeds.extend(speeds);
+        let excess = self.memory.speeds.len().saturating_sub(SPEEDS);
+        self.memory.speeds.drain(..excess);
+        self.report_memory().await;
+    }
+
+    /// Forgets the changes of speed once no session is left to end.
+    pub(super) async fn forget_speeds(&mut self) {
+        let is_done = self.ledger.owed_kicks.is_empty() && self.backlog.is_empty() && !self.is_resuming;
+        if is_done && !self.memory.speeds.is_empty() {
+            self.memory.speeds.clear();
+            self.report_memory().await;
+        }
+    }
+
+    /// After a restart: sessions that are older than a change of speed which was on its way then.
+    pub(super) fn resume_kicks(&mut self, basis: Basis<'_>, actual: &Actual) {
+        if !std::mem::take(&mut self.is_resuming) {
+            return;
+        }
+        let mut oldest: BTreeMap<(Family, &str), Duration> = BTreeMap::new();
+        for (family, rows) in &actual.logins {
+            for session in &rows.sessions {
+                let Some(user) = session.user.as_deref() else { continue };
+                let known = oldest.entry((*family, user)).or_default();
+                *known = session.uptime.max(*known);
+            }
+        }
+        let mut owed = Vec::new();
+        for line in self.lines(basis.state).map(|line| &line.item) {
+            let Ok((service, state)) = self.effective(basis, line) else { continue };
+            let (family, profile) = (Family::of(service), profile_for(service, state, line));
+            let is_about = |change: &&SpeedChange| {
+                let is_its_profile = Family::of_code(change.service) == Some(family)
+                    && profile.is_some_and(|profile| change.profile == profile);
+                change.line == line.line || (change.line.is_empty() && is_its_profile)
+            };
+            let Some(at) = self.memory.speeds.iter().filter(is_about).map(|change| change.at_ms).max() else {
+                continue;
+            };
+            let age = basis.reading.now.since(tawi_shared::UnixMillis(at));
+            let uptime = oldest.get(&(family, line.username.as_str()));
+            if uptime.is_some_and(|uptime| uptime.saturating_add(UPTIME_SLACK) >= age) {
+                owed.push((line.line.clone(), vec![line.username.clone()]));
+            }
+        }
+        self.ledger.owed_kicks.extend(owed);
+    }
+
+    /// Whether the router is the one that it was. Another one may be a replaced one, or a wrong address in the settings:
+    /// rows of another router's lines would go as left over. So nobody is cut off there until a person says that it is
+    /// right, by having it rebuilt.
+    pub(super) async fn recognise(&mut self, client: &Client) -> Result<(), Error> {
+        let Some(serial) = read_serial(client).await? else { return Ok(()) };
+        self.serial_now.clone_from(&serial);
+        if self.memory.serial == serial {
+            self.is_stranger = false;
+        } else if self.memory.serial.is_empty() {
+            self.memory.serial = serial;
+            self.report_memory().await;
+        } else if !std::mem::replace(&mut self.is_stranger, true) {
+            let detail = format!(
+                "another router answers: its serial number is {serial} and was {}; rebuild it if it was replaced, \
+                 or correct its address in the agent's settings",
+                self.memory.serial
+            );
+            tracing::warn!(router.name = %self.settings.name, "another router answers than before");
+            self.event(EventKind::RouterFound, None, detail).await;
+        }
+        Ok(())
+    }
+
+    /// A person says that this router is to be made from the store.
+    pub(super) async fn begin_rebuild(&mut self) {
+        tracing::info!(router.name = %self.settings.name, "rebuilding the router from the store");
+        self.is_rebuilding = true;
+        self.is_stranger = false;
+        self.ledger.distrust_passwords();
+        if !self.serial_now.is_empty() && self.serial_now != self.memory.serial {
+            self.memory.serial.clone_from(&self.serial_now);
+            self.report_memory().await;
+        }
+    }
+
+    /// Tells of the end of a rebuild.
+    pub(super) async fn end_rebuild(&mut self, lines: usize) {
+        self.is_rebuilding = false;
+        let failing = self.ledger.failures.len();
+        let detail = format!("rebuilt from the store: {lines} lines, {failing} of them failing");
+        self.event(EventKind::RouterRebuilt, None, detail).await;
+    }
+
+    async fn report_memory(&mut self) {
+        let report = Report::Remember { router: self.settings.name.clone(), memory: self.memory.clone() };
+        self.report(report).await;
+    }
+}
+
+/// The number of the board, or of the licence; `None` where the router shows neither.
+async fn read_serial(client: &Client) -> Result<Option<String>, Error> {
+    for (path, properties) in
+        [("/system/routerboard", &["serial-number"][..]), ("/system/license", &["system-id", "software-id"])]
+    {
+        let print = Command::new(format!("{path}/print")).proplist(properties);
+        match client.run(print).await {
+            Ok(reply) => {
+                let row = reply.rows.first();
+                let said = row.and_then(|row| properties.iter().find_map(|name| text(row, name)));
+                if let Some(serial) = said.filter(|serial| !serial.is_empty()) {
+                    return Ok(Some(serial));
+                }
+            }
+            Err(error) if error.is_connection_lost() => return Err(error),
+            // A board without a number, or a menu that is hidden: the other one may do.
+            Err(_) => {}
+        }
+    }
+    Ok(None)
+}
