@@ -15,7 +15,9 @@ use super::store::{Changes, Place};
 use super::*;
 use crate::desired::Taken;
 use crate::flow::Event;
-use crate::usage::counted::Counted;
+use crate::link::window::Room;
+use crate::usage::counted::{Counted, Mark};
+use crate::usage::quota::CountedBefore;
 
 /// A state directory of its own for each test, gone at the end.
 struct Directory(PathBuf);
@@ -502,6 +504,44 @@ fn flipped_bits_anywhere_in_the_files_never_stop_the_agent_and_never_give_wrong_
         keeper.put_state(Arc::clone(&state)).unwrap();
         assert_eq!(keeper.overview().stored_generation, 1, "round {round}: it goes on");
     }
+}
+
+#[test]
+fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_the_store() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    let of_period = |session: &str, bytes, is_ended| {
+        let mut counted = total(session, bytes, is_ended);
+        counted.total.period_started_ms = 7;
+        counted.mark = Mark { counters: Some((bytes, 0)), before: (1, 2) };
+        counted
+    };
+    let record = PeriodCounted { period_ms: 7, ended_bytes: 30, told_bytes: None };
+    let (open, over) = (of_period("core/1", 5, false), of_period("core/2", 15, true));
+    keeper.keep(
+        Reported {
+            usage: vec![open.clone(), over],
+            periods: BTreeMap::from([("a".to_owned(), record)]),
+            ..Reported::default()
+        },
+        false,
+        &Room::default(),
+    );
+    drop(keeper);
+    let (mut keeper, opening) = directory.open();
+    assert_eq!(opening.book.periods, BTreeMap::from([("a".to_owned(), record)]));
+    assert_eq!(opening.open_sessions, [open.clone()]);
+    let own_bytes = record.ended_bytes + crate::usage::counted::bytes_of(&open.total);
+    // Head office knows more than this flash: another life begins, and the store remembers what it counted before.
+    assert_eq!(keeper.forget(Lane::Usage, opening.epoch, 99), Forgot::NewEpoch);
+    drop(keeper);
+    let (mut keeper, opening) = directory.open();
+    let before = CountedBefore { period_ms: 7, bytes: 0, own_bytes };
+    assert_eq!(opening.book.befores, BTreeMap::from([("a".to_owned(), before)]));
+    keeper.forget_lines(&["a".to_owned()]);
+    drop(keeper);
+    let (_, opening) = directory.open();
+    assert_eq!(opening.book, BookRecords::default());
 }
 
 #[test]

@@ -31,12 +31,13 @@ use tawi_agent::link::{self, ByteCounters, LinkSettings};
 use tawi_agent::outbox::{Opening, Outbox, StoreError};
 use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
 use tawi_agent::usage::book::Quotas;
+use tawi_agent::usage::quota::QuotaBook;
 use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    Access, EventKind, FailureKind, Lane, LineV1, Service, SessionUsageV1, StateDeltaV1, StateSnapshotV1,
-    UpMessage,
+    Access, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1, QuotaV1, Service, SessionUsageV1,
+    StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
 };
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -52,6 +53,7 @@ struct Agent {
     state: StateReceiver,
     questions: mpsc::Sender<StatusRequest>,
     stop: Option<oneshot::Sender<()>>,
+    quotas: Quotas,
     tasks: JoinSet<()>,
 }
 
@@ -86,10 +88,12 @@ impl Agent {
         let (link_sender, inbound) = mpsc::channel(link::INBOUND_WAITING);
         let (questions, question_receiver) = mpsc::channel(4);
         let (stop, stopped) = oneshot::channel();
+        let book = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
+        let quotas = Quotas::new(book);
         let tools = Tools {
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
-            quotas: Quotas::default(),
+            quotas: quotas.clone(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),
@@ -112,7 +116,7 @@ impl Agent {
             stop: stopped,
         }));
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
-        Self { outbox, reports, state, questions, stop: Some(stop), tasks }
+        Self { outbox, reports, state, quotas, questions, stop: Some(stop), tasks }
     }
 
     async fn report(&self, report: Report) {
@@ -222,6 +226,39 @@ async fn a_delta_is_stored_enforced_and_reported_applied() {
     assert!(status.controller.bytes_sent > 100 && status.controller.bytes_received > 100);
     assert!(status.clock.is_trusted, "the controller's time stands behind ours");
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_used_before_counts_at_once_is_kept_and_is_forgotten_with_the_line() {
+    let directory = Directory::new("link");
+    let (mut office, mut agent, epoch) = connected(&directory.0, &["core"]).await;
+    let mut limited = line("a", i64::MAX);
+    limited.quotas = vec![QuotaV1 { from_ms: 5, bytes: 1_000 }];
+    office.say_delta(&delta(0, 1, std::slice::from_ref(&limited), std::slice::from_ref(&limited))).await;
+    agent.enforces(1).await;
+    let mut wakes = agent.quotas.wakes();
+    for (store_epoch, bytes) in [(epoch.wrapping_add(1), 999), (epoch, 700)] {
+        let lines = vec![LineUsageBeforeV1 { line: "a".into(), period_started_ms: 5, bytes }];
+        office.say(Down::State, &UsageBeforeV1 { store_epoch, lines }).await;
+    }
+    timeout(PATIENCE, wakes.changed()).await.expect("nobody is woken").unwrap();
+    assert_eq!(agent.quotas.used(&limited, UnixMillis(6)), Some(700), "not that of another life");
+    agent.kill().await;
+    let (outbox, opening) = open_store(&office.config(&directory.0).state_directory).await;
+    assert_eq!(opening.book.befores["a"].bytes, 700);
+    drop((outbox, opening));
+
+    let config = office.config(&directory.0);
+    let mut agent = Agent::start(&config, &["core"]).await;
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    assert_eq!(agent.quotas.used(&limited, UnixMillis(6)), Some(700));
+    let gone = StateDeltaV1 { removed_lines: vec!["a".into()], ..delta(1, 2, &[], &[]) };
+    office.say_delta(&gone).await;
+    agent.enforces(2).await;
+    agent.stop().await;
+    let (_outbox, opening) = open_store(&office.config(&directory.0).state_directory).await;
+    assert!(opening.book.befores.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -199,3 +199,22 @@ async fn tunnels_over_ip_are_counted_and_their_last_word_is_heard() {
         site.usage(|session| session.is_ended && session.line == line).await;
     }
 }
+
+#[tokio::test]
+async fn a_line_where_nobody_logs_in_is_counted_by_its_queue() {
+    let mut site = Site::start().await;
+    site.router.add_device(NewDevice::ipoe("plot1", "10.20.0.9")).unwrap();
+    site.settle(|wants| {
+        let line = wants.line_of("plot1", Service::Static);
+        line.address = "10.20.0.9".into();
+        line.password = String::new();
+    })
+    .await;
+    // The first reading is where counting begins.
+    site.usage(|session| session.line == "plot1").await;
+    site.router.move_traffic("plot1", 7, 5_000_000_000).unwrap();
+    let usage = site.usage(|session| session.download_bytes > 0).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes, usage.is_ended), (7, 5_000_000_000, false));
+    assert_eq!(usage.address, "10.20.0.9");
+    assert!(usage.session.starts_with("core/static/*"), "{}", usage.session);
+}
