@@ -17,8 +17,8 @@ const DOUBTFUL: u8 = 3;
 
 /// What `--help` shows.
 pub const EXAMPLES: &str = "\
-It changes nothing, logs in to each router once, and may run beside the agent; what is sold at each router it asks the
-running agent.
+It changes nothing, logs in to each router once, and may run beside the agent, which it asks
+what is sold at each router.
 
 Examples:
   tawi-agent doctor

@@ -309,6 +309,22 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn doubts_alone_end_the_doctor_with_3_where_that_is_asked_for() {
+    let directory = Directory::new("program");
+    let office = Office::start(SITE).await;
+    // No router and no running agent: nothing is bad about that, and nothing works yet.
+    let path = bundle(&office, &directory.0, "");
+    std::fs::create_dir_all(directory.0.join("state")).unwrap();
+    let (code, text, _) = output(&["doctor"], &path).await;
+    assert!(
+        code == Some(0) && text.contains("doubtful agent: ") && text.contains(" doubtful, 0 bad"),
+        "{text}"
+    );
+    let (code, text, _) = output(&["doctor", "--strict"], &path).await;
+    assert_eq!(code, Some(3), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_doctor_tells_a_refused_certificate_from_a_closed_port() {
     let directory = Directory::new("program");
     let office = Office::start(SITE).await;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use routeros_api::Fingerprint;
+use routeros_sim::FaultsChange;
 use tawi_agent::config::{Config, Environment};
 use tawi_agent::doctor::{Finding, Verdict, examine};
 use tawi_agent::flow::Report;
@@ -160,6 +161,26 @@ async fn one_thing_wrong_at_a_time_is_found() {
         site.router.remove_row("system/logging", &action[".id"]).unwrap();
     }
     check(&settings.examine(false).await, "account log", Verdict::Doubtful, "");
+}
+
+#[tokio::test]
+async fn a_router_that_answers_badly_is_judged_by_what_it_did_answer() {
+    let site = site("7.18").await;
+    let settings = Settings::of(&site);
+    let two_minutes = FaultsChange { clock_shift_ms: Some(-120_000), ..FaultsChange::default() };
+    site.router.set_faults(two_minutes).unwrap();
+    check(&settings.examine(false).await, "clock", Verdict::Doubtful, "s behind");
+    site.router.clear_faults();
+    let trapped = FaultsChange { trap_prints_menu: Some("ip/pool".to_owned()), ..FaultsChange::default() };
+    site.router.set_faults(trapped).unwrap();
+    let findings = settings.examine(false).await;
+    check(&findings, "reads", Verdict::Doubtful, "pools could not be read");
+    check(&findings, "policies", Verdict::Good, "");
+    assert!(findings.iter().all(|finding| finding.check != "pools"), "what was not read is not judged");
+    site.router.clear_faults();
+    let cut_off = FaultsChange { drop_after_bytes: Some(2_000), ..FaultsChange::default() };
+    site.router.set_faults(cut_off).unwrap();
+    check(&settings.examine(false).await, "answers", Verdict::Bad, "closed");
 }
 
 #[tokio::test]

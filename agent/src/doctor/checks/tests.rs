@@ -70,10 +70,7 @@ fn check(name: &str, change: impl FnOnce(&mut Facts), verdict: Verdict, says: &s
     let findings = all(&facts);
     let found: Vec<_> = findings.iter().filter(|finding| finding.check == name).collect();
     let fits = |finding: &&Finding| finding.verdict == verdict && finding.detail.contains(says);
-    assert!(
-        found.iter().any(|finding| fits(finding)),
-        "{name} should be {verdict:?} and say {says:?}: {found:#?}"
-    );
+    assert!(found.iter().any(fits), "{name} should be {verdict:?} and say {says:?}: {found:#?}");
     for finding in &findings {
         assert_eq!(finding.cure.is_empty(), finding.verdict == Good, "{finding:?}");
     }
