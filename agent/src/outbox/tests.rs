@@ -530,7 +530,7 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
     drop(keeper);
     let (mut keeper, opening) = directory.open();
     assert_eq!(opening.book.periods, BTreeMap::from([("a".to_owned(), record)]));
-    assert_eq!(opening.open_sessions, [open.clone()]);
+    assert_eq!(opening.open_sessions, std::slice::from_ref(&open));
     let own_bytes = record.ended_bytes + crate::usage::counted::bytes_of(&open.total);
     // Head office knows more than this flash: another life begins, and the store remembers what it counted before.
     assert_eq!(keeper.forget(Lane::Usage, opening.epoch, 99), Forgot::NewEpoch);
