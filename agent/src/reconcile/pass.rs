@@ -354,7 +354,7 @@ impl Reconciler {
                 let verified = entry.verified.as_ref();
                 verified.is_some_and(|verified| verified.decision.state.is_some_and(Effective::is_online))
             };
-            if entry.is_some_and(|entry| is_open(entry)) {
+            if entry.is_some_and(is_open) {
                 self.ledger.owed_kicks.insert(line.item.line.clone(), vec![line.item.username.clone()]);
                 self.backlog.add(&line.item.line, line.revision);
             }

@@ -185,7 +185,8 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
     let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
     for wanted in &scope.wanted {
         let family = Family::of(wanted.service);
-        if !logins.contains_key(&family) && !(family == Family::Fixed && fixed.is_some()) {
+        let is_read = logins.contains_key(&family) || (family == Family::Fixed && fixed.is_some());
+        if !is_read {
             continue;
         }
         if !names.insert((family, wanted.line.username.as_str())) {
