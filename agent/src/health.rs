@@ -201,7 +201,7 @@ impl Status {
         if let Some(problem) = &self.store.problem {
             problems.push(format!("new records are not safe against a power cut: {problem}"));
         }
-        for router in self.routers.iter().filter(|router| !router.is_reachable) {
+        for router in self.routers.iter().filter(|router| !router.is_reachable || router.problem.is_some()) {
             problems.push(router.said());
         }
         if self.state.failing_lines > 0 {

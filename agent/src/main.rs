@@ -309,7 +309,11 @@ fn describe(status: &Status, problems: &[String]) -> String {
         status.state.profiles,
     );
     for router in &status.routers {
-        let answer = if router.is_reachable { "answers" } else { "does not answer" };
+        let answer = match (router.is_reachable, &router.problem) {
+            (_, Some(_)) => "cannot be worked with, see below",
+            (true, None) => "answers",
+            (false, None) => "does not answer",
+        };
         let release =
             if router.release.is_empty() { String::new() } else { format!(", RouterOS {}", router.release) };
         text += &format!(
