@@ -20,7 +20,9 @@ CREATE TABLE sites (
     online_changed_at BIGINT,
     last_seen_at BIGINT,
     connection_epoch BIGINT NOT NULL DEFAULT 0,
-    agent_version TEXT NOT NULL DEFAULT ''
+    agent_version TEXT NOT NULL DEFAULT '',
+    -- The life of the agent's store that said the last hello; NULL before the first.
+    store_epoch BIGINT
 );
 
 CREATE TABLE site_certificates (
@@ -70,18 +72,29 @@ CREATE INDEX customers_by_phone ON customers (phone);
 -- The order of every list of customers: a page reads a page, however many there are.
 CREATE INDEX customers_by_created_at ON customers (created_at DESC, id);
 
+-- Names are unique in a family, because that is one list on a router: PPP services share their profiles.
 CREATE TABLE connection_types (
     id TEXT PRIMARY KEY,
-    service_name TEXT NOT NULL CHECK (service_name IN ('pppoe', 'hotspot')),
+    service_name TEXT NOT NULL CHECK (service_name IN ('pppoe', 'hotspot', 'l2tp', 'pptp', 'openvpn', 'static',
+                                                       'hotspot-device')),
+    family TEXT NOT NULL CHECK (family IN ('ppp', 'hotspot', 'static')),
     profile_name TEXT NOT NULL,
     download_bits_per_second BIGINT NOT NULL CHECK (download_bits_per_second >= 0),
     upload_bits_per_second BIGINT NOT NULL CHECK (upload_bits_per_second >= 0),
     download_burst_bits_per_second BIGINT NOT NULL DEFAULT 0,
     upload_burst_bits_per_second BIGINT NOT NULL DEFAULT 0,
+    download_threshold_bits_per_second BIGINT NOT NULL DEFAULT 0,
+    upload_threshold_bits_per_second BIGINT NOT NULL DEFAULT 0,
+    burst_seconds BIGINT NOT NULL DEFAULT 0,
+    priority BIGINT NOT NULL DEFAULT 0 CHECK (priority BETWEEN 0 AND 8),
+    shared_users BIGINT NOT NULL DEFAULT 0,
+    pool TEXT NOT NULL DEFAULT '',
+    local_address TEXT NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL,
-    UNIQUE (service_name, profile_name)
+    UNIQUE (family, profile_name)
 );
 
+-- What restrains a line is 'off', 'walled' or 'throttled <download>/<upload>' in bits per second.
 CREATE TABLE plans (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -89,8 +102,20 @@ CREATE TABLE plans (
     price_cents BIGINT NOT NULL CHECK (price_cents > 0),
     validity_seconds BIGINT NOT NULL CHECK (validity_seconds > 0),
     data_quota_bytes BIGINT CHECK (data_quota_bytes > 0),
+    suspension TEXT NOT NULL DEFAULT 'off',
+    after_quota TEXT NOT NULL DEFAULT 'off',
+    -- NULL: a line is kept as it is, however long head office is silent.
+    offline_hours BIGINT CHECK (offline_hours > 0),
+    offline TEXT NOT NULL DEFAULT 'off',
     description TEXT NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL
+);
+
+-- Plans whose lines have to be told anew, up to which of their lines that was done.
+CREATE TABLE plan_refreshes (
+    plan_id TEXT PRIMARY KEY REFERENCES plans (id),
+    after_line TEXT NOT NULL DEFAULT '',
+    queued_at BIGINT NOT NULL
 );
 
 -- A subscription is also a line: its id is the line id in the router's comment.
@@ -101,6 +126,9 @@ CREATE TABLE subscriptions (
     router_id TEXT NOT NULL REFERENCES routers (id),
     username TEXT NOT NULL,
     password TEXT NOT NULL,
+    -- Its own address, and the only device that may use it; empty for none.
+    address TEXT NOT NULL DEFAULT '',
+    caller_id TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL CHECK (status IN ('draft', 'active', 'suspended', 'expired')),
     paid_until BIGINT,
     created_at BIGINT NOT NULL,
@@ -112,11 +140,33 @@ CREATE TABLE subscriptions (
     UNIQUE (router_id, username)
 );
 CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
+CREATE INDEX subscriptions_by_plan ON subscriptions (plan_id, id);
+CREATE UNIQUE INDEX subscriptions_by_address ON subscriptions (router_id, address) WHERE address <> '';
 CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
 -- The lines that fail, to list them without reading those that do not.
 CREATE INDEX subscriptions_failing ON subscriptions (router_id) WHERE failure <> '';
 -- Holds only the lines with a session: how many there are is read often.
 CREATE INDEX subscriptions_online ON subscriptions (id) WHERE is_online = 1;
+
+-- The periods that a line bought, one after the other. `bytes` is NULL where the plan had no limit.
+CREATE TABLE quota_periods (
+    line_id TEXT NOT NULL REFERENCES subscriptions (id),
+    started_at BIGINT NOT NULL,
+    ends_at BIGINT NOT NULL CHECK (ends_at > started_at),
+    bytes BIGINT CHECK (bytes > 0),
+    topped_up_bytes BIGINT NOT NULL DEFAULT 0 CHECK (topped_up_bytes >= 0),
+    PRIMARY KEY (line_id, started_at)
+);
+
+-- Data that can be bought on top of a running period: of one plan, or of any that has a limit.
+CREATE TABLE top_ups (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    plan_id TEXT REFERENCES plans (id),
+    price_cents BIGINT NOT NULL CHECK (price_cents > 0),
+    bytes BIGINT NOT NULL CHECK (bytes > 0),
+    created_at BIGINT NOT NULL
+);
 
 -- Desired state: what each site should have, by generation --------------------------------------------------------
 
@@ -137,6 +187,8 @@ CREATE TABLE desired_profiles (
     site_id TEXT NOT NULL REFERENCES sites (id),
     service BIGINT NOT NULL,
     name TEXT NOT NULL,
+    -- Which connection type it belongs to: a change of that reaches it without a look at any line.
+    connection_type_id TEXT NOT NULL DEFAULT '',
     generation BIGINT NOT NULL,
     is_removed BIGINT NOT NULL DEFAULT 0,
     -- As it was told, in JSON.
@@ -144,6 +196,7 @@ CREATE TABLE desired_profiles (
     PRIMARY KEY (site_id, service, name)
 );
 CREATE INDEX desired_profiles_by_generation ON desired_profiles (site_id, generation);
+CREATE INDEX desired_profiles_by_connection_type ON desired_profiles (connection_type_id);
 
 -- Work queued in the caller's transaction: "tell this site about everything up to this generation".
 CREATE TABLE outbox (
@@ -186,6 +239,8 @@ CREATE INDEX ledger_postings_by_account ON ledger_postings (account_id);
 CREATE TABLE payment_intents (
     id TEXT PRIMARY KEY,
     subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
+    -- What the money is to buy; NULL for a period.
+    top_up_id TEXT REFERENCES top_ups (id),
     customer_id TEXT NOT NULL REFERENCES customers (id),
     short_code TEXT NOT NULL,
     phone TEXT NOT NULL,
@@ -304,11 +359,33 @@ CREATE TABLE usage_sessions (
     upload_bytes BIGINT NOT NULL,
     download_bytes BIGINT NOT NULL,
     address TEXT NOT NULL DEFAULT '',
+    -- Which period of the line it counts towards; 0 for none. And the life of the agent's store that told of it last.
+    period_started_at BIGINT NOT NULL DEFAULT 0,
+    store_epoch BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (site_id, session_key)
 );
 CREATE INDEX usage_sessions_by_line ON usage_sessions (line_id, started_at);
+CREATE INDEX usage_sessions_by_period ON usage_sessions (line_id, period_started_at);
 -- What is forgotten by its age is found by its age, here and in the tables below.
 CREATE INDEX usage_sessions_by_sampled_at ON usage_sessions (sampled_at);
+
+-- What lines moved by hour, and by day of Nairobi. Time comes first in the key: what is written lies at its end, what is
+-- forgotten at its beginning, and an hour of a line is one look into it.
+CREATE TABLE usage_hours (
+    hour_at BIGINT NOT NULL,
+    line_id TEXT NOT NULL,
+    upload_bytes BIGINT NOT NULL,
+    download_bytes BIGINT NOT NULL,
+    PRIMARY KEY (hour_at, line_id)
+);
+
+CREATE TABLE usage_days (
+    day_at BIGINT NOT NULL,
+    line_id TEXT NOT NULL,
+    upload_bytes BIGINT NOT NULL,
+    download_bytes BIGINT NOT NULL,
+    PRIMARY KEY (day_at, line_id)
+);
 
 CREATE TABLE site_events (
     site_id TEXT NOT NULL REFERENCES sites (id),

@@ -10,13 +10,21 @@
 //!                       hold  ▼    │                             ▼
 //!                          suspended                           active
 //! ```
+//!
+//! What being suspended or expired means (off, behind the wall, slow) is the plan's, and travels with the line. A line
+//! that was never paid for may reach the pay page, and is never merely slow: that would be free use.
 
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::Access;
+use tawi_shared::wire::{Access, QuotaV1};
 
 use crate::money::Money;
+use crate::plans::Restraint;
+
+/// What a period without a limit is told as, where it stands between periods that have one: more than any line moves in
+/// a period (see `usage::TOTAL_BYTES`), and little enough for every counter of a router.
+pub const NO_LIMIT_BYTES: u64 = 1 << 50;
 
 /// Where a subscription stands; the four words of the seed system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -59,12 +67,14 @@ pub struct Facts {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// What its plan says of suspended lines.
+    pub suspension: Restraint,
 }
 
 /// What the site is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entitlement {
-    /// Open or off.
+    /// Open, off, or suspended as the plan says.
     pub access: Access,
     /// The agent closes the line at this instant, with or without us.
     pub valid_until: Option<UnixMillis>,
@@ -74,13 +84,50 @@ pub struct Entitlement {
 /// nobody and spares nobody.
 #[must_use]
 pub fn entitlement(facts: Facts) -> Entitlement {
-    let off = Entitlement { access: Access::Off, valid_until: None };
+    let is_unpaid = facts.status == Status::Draft || facts.paid_until.is_none();
+    let closed = match facts.suspension {
+        Restraint::Off => Access::Off,
+        Restraint::Throttled { .. } if is_unpaid => Access::Off,
+        Restraint::Walled | Restraint::Throttled { .. } => Access::Suspended,
+    };
     match (facts.status, facts.paid_until) {
         (Status::Active | Status::Expired, Some(until)) => {
             Entitlement { access: Access::Open, valid_until: Some(until) }
         }
-        (Status::Draft | Status::Suspended, _) | (_, None) => off,
+        (Status::Draft | Status::Suspended, _) | (_, None) => {
+            Entitlement { access: closed, valid_until: None }
+        }
     }
+}
+
+/// One period that was bought. Periods that were bought ahead follow one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period {
+    /// When it begins.
+    pub started_at: UnixMillis,
+    /// When it ends.
+    pub ends_at: UnixMillis,
+    /// What may be moved in it, upload and download together, with all that was topped up; `None` for no limit.
+    pub bytes: Option<u64>,
+}
+
+/// The period that runs at `now`.
+#[must_use]
+pub fn running(periods: &[Period], now: UnixMillis) -> Option<Period> {
+    periods.iter().copied().find(|period| period.started_at <= now && now < period.ends_at)
+}
+
+/// What the site is told of a line's periods, oldest first: nothing when none has a limit.
+#[must_use]
+pub fn quotas(periods: &[Period]) -> Vec<QuotaV1> {
+    if periods.iter().all(|period| period.bytes.is_none()) {
+        return Vec::new();
+    }
+    let told = |period: &Period| QuotaV1 {
+        from_ms: period.started_at.0,
+        bytes: period.bytes.unwrap_or(NO_LIMIT_BYTES),
+    };
+    periods.iter().map(told).collect()
 }
 
 /// How a wallet pays for periods.
@@ -90,6 +137,8 @@ pub enum Purchase {
     Bought {
         /// What it costs.
         price: Money,
+        /// When it begins.
+        starts_at: UnixMillis,
         /// The new end of what is paid for.
         paid_until: UnixMillis,
     },
@@ -115,7 +164,7 @@ pub fn purchase(
         return Purchase::TooLittle { missing };
     }
     let start = paid_until.map_or(now, |until| until.max(now));
-    Purchase::Bought { price, paid_until: start.plus(validity) }
+    Purchase::Bought { price, starts_at: start, paid_until: start.plus(validity) }
 }
 
 #[cfg(test)]
@@ -125,15 +174,47 @@ mod tests {
     #[test]
     fn only_what_is_paid_and_not_held_is_open() {
         let until = Some(UnixMillis(50));
-        let check = |status, paid_until, access| {
-            assert_eq!(entitlement(Facts { status, paid_until }).access, access, "{status:?} {paid_until:?}");
+        let rate = tawi_shared::Bandwidth::from_bits_per_second(1);
+        let slow = Restraint::Throttled { download: rate, upload: rate };
+        let check = |status, paid_until, expected: [Access; 3]| {
+            for (suspension, access) in [Restraint::Off, Restraint::Walled, slow].into_iter().zip(expected) {
+                let facts = Facts { status, paid_until, suspension };
+                assert_eq!(entitlement(facts).access, access, "{facts:?}");
+            }
         };
-        check(Status::Draft, None, Access::Off);
-        check(Status::Draft, until, Access::Off);
-        check(Status::Active, until, Access::Open);
-        check(Status::Active, None, Access::Off);
-        check(Status::Suspended, until, Access::Off);
-        check(Status::Expired, until, Access::Open);
+        let free_use = [Access::Off, Access::Suspended, Access::Off];
+        check(Status::Draft, None, free_use);
+        check(Status::Draft, until, free_use);
+        check(Status::Active, until, [Access::Open; 3]);
+        check(Status::Active, None, free_use);
+        check(Status::Suspended, until, [Access::Off, Access::Suspended, Access::Suspended]);
+        check(Status::Suspended, None, free_use);
+        check(Status::Expired, until, [Access::Open; 3]);
+    }
+
+    #[test]
+    fn periods_that_were_bought_ahead_are_told_in_their_order() {
+        let period =
+            |from: i64, bytes| Period { started_at: UnixMillis(from), ends_at: UnixMillis(from + 10), bytes };
+        let told = |periods: &[Period]| -> Vec<(i64, u64)> {
+            quotas(periods).into_iter().map(|quota| (quota.from_ms, quota.bytes)).collect()
+        };
+        assert_eq!(told(&[period(0, Some(5)), period(10, Some(7))]), [(0, 5), (10, 7)]);
+        assert_eq!(told(&[period(0, Some(5)), period(10, None)]), [(0, 5), (10, NO_LIMIT_BYTES)]);
+        assert_eq!(told(&[period(0, None), period(10, None)]), []);
+        let periods = [period(0, Some(5)), period(10, Some(7))];
+        let check = |now, expected: Option<i64>| {
+            assert_eq!(
+                running(&periods, UnixMillis(now)).map(|period| period.started_at.0),
+                expected,
+                "{now}"
+            );
+        };
+        check(-1, None);
+        check(0, Some(0));
+        check(9, Some(0));
+        check(10, Some(10));
+        check(20, None);
     }
 
     #[test]
@@ -147,8 +228,11 @@ mod tests {
                 UnixMillis(100),
             )
         };
-        let bought =
-            |until| Purchase::Bought { price: Money::from_cents(500), paid_until: UnixMillis(until) };
+        let bought = |until: i64| Purchase::Bought {
+            price: Money::from_cents(500),
+            starts_at: UnixMillis(until - 10),
+            paid_until: UnixMillis(until),
+        };
         assert_eq!(buy(None), bought(110));
         assert_eq!(buy(Some(90)), bought(110));
         assert_eq!(buy(Some(105)), bought(115));

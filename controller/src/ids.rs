@@ -14,6 +14,7 @@ ids! {
     router: /** A router of a site. */ RouterId;
     connection_type: /** A connection type. */ ConnectionTypeId;
     plan: /** A plan. */ PlanId;
+    top_up: /** A top-up. */ TopUpId;
     intent: /** A request for payment sent to a phone. */ IntentId;
     payment: /** A receipt. */ PaymentId;
     entry: /** A ledger entry. */ EntryId;

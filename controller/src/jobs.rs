@@ -12,13 +12,15 @@ use tokio::time::MissedTickBehavior;
 
 use crate::broker::SEEN_PERIOD;
 use crate::database::Transaction;
+use crate::desired::{DesiredError, Swept};
 use crate::live::Hint;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
 use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
-use crate::{sites, subscriptions, usage};
+use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
+use crate::{desired, sites, subscriptions, usage};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -26,6 +28,8 @@ const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
 const PRESENCE_PERIOD: Duration = Duration::from_secs(30);
 /// How often commits are copied from the WAL into the database: seldom enough to copy a busy page once for many commits.
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked whether a plan changed whose lines have to be told.
+const CATALOGUE_PERIOD: Duration = Duration::from_secs(1);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
@@ -42,6 +46,9 @@ pub const CERTIFICATE_WARNING: Duration = Duration::from_secs(45 * 86_400);
 /// Rows that one transaction changes, so that payments never wait for housekeeping.
 const ROWS: u32 = 500;
 
+/// Lines of a plan that one transaction tells anew.
+const LINES: u32 = 100;
+
 /// Why a job failed. It runs again at its next time.
 #[derive(Debug, Error)]
 enum JobError {
@@ -52,6 +59,8 @@ enum JobError {
     #[error(transparent)]
     Usage(#[from] UsageError),
     #[error(transparent)]
+    Desired(#[from] DesiredError),
+    #[error(transparent)]
     Subscriptions(#[from] SubscriptionError),
 }
 
@@ -61,6 +70,7 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(EXPIRY_PERIOD, "expiry", stop.clone(), || expire(&controller)),
         every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
+        every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller)),
         every(TIDY_PERIOD, "tidy", stop, || tidy(&controller)),
     );
 }
@@ -110,6 +120,23 @@ async fn expire(controller: &Controller) -> Result<(), JobError> {
     }
 }
 
+/// Tells lines what their plans say since they were changed. A portion is some hundredths of a second of the writer.
+async fn refresh_plans(controller: &Controller) -> Result<(), JobError> {
+    if !desired::is_refresh_queued(&mut *controller.database.read().await?).await? {
+        return Ok(());
+    }
+    loop {
+        let mut transaction = controller.database.write().await?;
+        let swept = desired::refresh_some(&mut transaction, controller.clock.now(), LINES).await?;
+        transaction.commit().await?;
+        match swept {
+            Swept::Nothing => return Ok(()),
+            Swept::Some(sites) if sites.is_empty() => {}
+            Swept::Some(_) => controller.live.ring_outbox(),
+        }
+    }
+}
+
 async fn checkpoint(controller: &Controller) -> Result<(), JobError> {
     Ok(controller.database.checkpoint().await?)
 }
@@ -134,8 +161,10 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let mut transaction: Transaction = controller.database.write().await?;
         let events = sites::store::forget_events(&mut transaction, now.minus(EVENTS_KEPT), ROWS).await?;
         let sessions = usage::store::forget(&mut transaction, now.minus(SESSIONS_KEPT), ROWS).await?;
+        let hours = usage::store::forget_hours(&mut transaction, now.minus(HOURS_KEPT), ROWS).await?;
+        let days = usage::store::forget_days(&mut transaction, now.minus(DAYS_KEPT), ROWS).await?;
         transaction.commit().await?;
-        if events.max(sessions) < u64::from(ROWS) {
+        if events.max(sessions).max(hours).max(days) < u64::from(ROWS) {
             break;
         }
     }

@@ -24,11 +24,13 @@ pub mod overview;
 pub mod payments;
 pub mod pki;
 pub mod plans;
+pub mod quota;
 pub mod shutdown;
 pub mod sites;
 pub mod staff;
 pub mod state;
 pub mod subscriptions;
+pub mod top_ups;
 pub mod usage;
 pub mod web;
 

@@ -60,8 +60,16 @@ pub enum Action {
     TokenRevoked,
     /// A connection type was added.
     ConnectionTypeAdded,
+    /// A connection type was changed.
+    ConnectionTypeChanged,
     /// A plan was added.
     PlanAdded,
+    /// A plan was changed.
+    PlanChanged,
+    /// A top-up was added to the catalogue.
+    TopUpAdded,
+    /// A top-up was bought from a wallet.
+    TopUpBought,
     /// A customer was added.
     CustomerAdded,
     /// A subscription was added.
@@ -98,7 +106,11 @@ impl Action {
             Self::TokenRevoked => "token.revoked",
             Self::TokenAdded => "token.added",
             Self::ConnectionTypeAdded => "connection_type.added",
+            Self::ConnectionTypeChanged => "connection_type.changed",
             Self::PlanAdded => "plan.added",
+            Self::PlanChanged => "plan.changed",
+            Self::TopUpAdded => "top_up.added",
+            Self::TopUpBought => "top_up.bought",
             Self::CustomerAdded => "customer.added",
             Self::SubscriptionAdded => "subscription.added",
             Self::SubscriptionHeld => "subscription.held",

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, SiteId};
 
 use super::units;
 use crate::config;
 use crate::money::Money;
+use crate::plans::Restraint;
 use crate::staff::{Login, Role};
 
 /// Tawi's controller: customers, plans, payments and policy for every site.
@@ -95,6 +97,12 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         /// What about them.
         #[command(subcommand)]
         command: PlanCommand,
+    },
+    /// Data that can be bought on top
+    TopUp {
+        /// What about them.
+        #[command(subcommand)]
+        command: TopUpCommand,
     },
     /// Customers
     Customer {
@@ -291,14 +299,72 @@ pub enum ServiceWord {
     Pppoe,
     /// A hotspot user
     Hotspot,
+    /// A PPP secret with service=l2tp
+    L2tp,
+    /// A PPP secret with service=pptp
+    Pptp,
+    /// A PPP secret with service=ovpn
+    Openvpn,
+    /// An address of the customer's own, with a queue; nobody logs in
+    Static,
+    /// The same behind a hotspot that lets the device pass by its MAC
+    HotspotDevice,
+}
+
+impl From<ServiceWord> for Service {
+    fn from(word: ServiceWord) -> Self {
+        match word {
+            ServiceWord::Pppoe => Self::Pppoe,
+            ServiceWord::Hotspot => Self::Hotspot,
+            ServiceWord::L2tp => Self::L2tp,
+            ServiceWord::Pptp => Self::Pptp,
+            ServiceWord::Openvpn => Self::Openvpn,
+            ServiceWord::Static => Self::Static,
+            ServiceWord::HotspotDevice => Self::HotspotDevice,
+        }
+    }
+}
+
+/// What a connection type is set to; what is not given stays, or is nothing for a new one.
+#[derive(Clone, Debug, Args)]
+pub struct ProfileArguments {
+    /// To the customer, for a short while; 0 for no burst
+    #[arg(long, value_parser = units::bandwidth)]
+    pub download_burst: Option<Bandwidth>,
+    /// From the customer, for a short while; 0 for no burst
+    #[arg(long, value_parser = units::bandwidth)]
+    pub upload_burst: Option<Bandwidth>,
+    /// The average to the customer above which a burst ends; 0 for the speed itself
+    #[arg(long, value_parser = units::bandwidth)]
+    pub download_threshold: Option<Bandwidth>,
+    /// The average from the customer above which a burst ends; 0 for the speed itself
+    #[arg(long, value_parser = units::bandwidth)]
+    pub upload_threshold: Option<Bandwidth>,
+    /// Over how many seconds that average is taken
+    #[arg(long, value_name = "N")]
+    pub burst_seconds: Option<u32>,
+    /// From 1, served first, to 8; 0 for the router's default
+    #[arg(long, value_name = "N")]
+    pub priority: Option<u16>,
+    /// Devices that may be logged in at once under one name; 0 for the router's default
+    #[arg(long, value_name = "N")]
+    pub shared_users: Option<u32>,
+    /// Pool on the routers that clients get addresses from; empty for the router's default
+    #[arg(long)]
+    pub pool: Option<String>,
+    /// The router's own address towards the client, PPP only; empty for the router's default
+    #[arg(long)]
+    pub local_address: Option<String>,
 }
 
 /// About connection types.
 #[derive(Debug, Subcommand)]
 pub enum ConnectionTypeCommand {
     /// Add a connection type
-    #[command(after_help = "Example:
-  tawi-controller connection-type add --service pppoe --profile home-10 --download 10M --upload 5M")]
+    #[command(after_help = "Examples:
+  tawi-controller connection-type add --service pppoe --profile home-10 --download 10M --upload 5M --pool homes
+  tawi-controller connection-type add --service static --profile office-20 --download 20M --upload 20M
+PPP services share one list of profiles on a router: their names are unique among them.")]
     Add {
         /// How lines reach the network
         #[arg(long)]
@@ -312,21 +378,39 @@ pub enum ConnectionTypeCommand {
         /// From the customer
         #[arg(long, value_parser = units::bandwidth)]
         upload: Bandwidth,
-        /// To the customer, for a short while
-        #[arg(long, value_parser = units::bandwidth, default_value = "0")]
-        download_burst: Bandwidth,
-        /// From the customer, for a short while
-        #[arg(long, value_parser = units::bandwidth, default_value = "0")]
-        upload_burst: Bandwidth,
+        /// More about it.
+        #[command(flatten)]
+        more: ProfileArguments,
     },
+    /// Change a connection type, at every site that has it
+    #[command(after_help = "Example:
+  tawi-controller connection-type change home-10 --download 20M --upload 10M
+What is not given stays. Running sessions get the new speed too.")]
+    Change {
+        /// Which, by profile name or id
+        connection_type: String,
+        /// To the customer, such as 10M, 512k or 0 for no limit
+        #[arg(long, value_parser = units::bandwidth)]
+        download: Option<Bandwidth>,
+        /// From the customer
+        #[arg(long, value_parser = units::bandwidth)]
+        upload: Option<Bandwidth>,
+        /// More about it.
+        #[command(flatten)]
+        more: ProfileArguments,
+    },
+    /// List all connection types
+    List,
 }
 
 /// About plans.
 #[derive(Debug, Subcommand)]
 pub enum PlanCommand {
     /// Add a plan
-    #[command(after_help = "Example:
-  tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d")]
+    #[command(after_help = "Examples:
+  tawi-controller plan add \"Home 10\" --connection-type home-10 --price 1500 --validity 30d
+  tawi-controller plan add \"Home 10, 50 GB\" --connection-type home-10 --price 1000 --validity 30d \\
+      --quota 50GB --after-quota 1M/512k --suspension walled --offline 72h:1M/1M")]
     Add {
         /// Its name
         name: String,
@@ -339,13 +423,79 @@ pub enum PlanCommand {
         /// How long a payment lasts, such as 30d, 24h or 90m
         #[arg(long, value_parser = units::validity)]
         validity: Duration,
-        /// Data in one period, such as 50GB; shown to staff, not yet enforced by this release
+        /// Data in one period, upload and download together, such as 50GB
         #[arg(long, value_parser = units::data)]
         quota: Option<u64>,
+        /// What comes after the data: off, walled, or a slow download and upload such as 1M/512k
+        #[arg(long, value_parser = units::restraint, default_value = "off")]
+        after_quota: Restraint,
+        /// What being held or not paid for means: off, walled (the pay page only), or a slow 1M/512k
+        #[arg(long, value_parser = units::restraint, default_value = "off")]
+        suspension: Restraint,
+        /// What happens while the site cannot hear head office: keep, 72h:off or 72h:1M/512k
+        #[arg(long, default_value = "keep")]
+        offline: String,
         /// For people
         #[arg(long, default_value = "")]
         description: String,
     },
+    /// Change a plan
+    #[command(after_help = "Examples:
+  tawi-controller plan change \"Home 10\" --price 1600
+  tawi-controller plan change \"Home 10\" --quota none --suspension walled
+What is not given stays. Price, length and data are those of the next period that is bought; what happens to lines that
+are suspended, used up or alone changes at once, on all lines of the plan.")]
+    Change {
+        /// Which, by name or id
+        plan: String,
+        /// In shillings, such as 1500
+        #[arg(long, value_parser = Money::parse)]
+        price: Option<Money>,
+        /// How long a payment lasts, such as 30d, 24h or 90m
+        #[arg(long, value_parser = units::validity)]
+        validity: Option<Duration>,
+        /// Data in one period, such as 50GB; none for no limit
+        #[arg(long)]
+        quota: Option<String>,
+        /// What comes after the data: off, walled, or a slow download and upload such as 1M/512k
+        #[arg(long, value_parser = units::restraint)]
+        after_quota: Option<Restraint>,
+        /// What being held or not paid for means: off, walled (the pay page only), or a slow 1M/512k
+        #[arg(long, value_parser = units::restraint)]
+        suspension: Option<Restraint>,
+        /// What happens while the site cannot hear head office: keep, 72h:off or 72h:1M/512k
+        #[arg(long)]
+        offline: Option<String>,
+        /// For people
+        #[arg(long)]
+        description: Option<String>,
+    },
+    /// List all plans
+    List,
+}
+
+/// About top-ups.
+#[derive(Debug, Subcommand)]
+pub enum TopUpCommand {
+    /// Add a top-up: data that customers can buy on top of a running period
+    #[command(after_help = "Examples:
+  tawi-controller top-up add \"5 GB more\" --price 200 --data 5GB
+  tawi-controller top-up add \"Home 10: 20 GB\" --plan \"Home 10\" --price 500 --data 20GB")]
+    Add {
+        /// Its name
+        name: String,
+        /// For lines of this plan alone, by name or id; of any with a data limit if not given
+        #[arg(long)]
+        plan: Option<String>,
+        /// In shillings, such as 200
+        #[arg(long, value_parser = Money::parse)]
+        price: Money,
+        /// What it adds, such as 5GB
+        #[arg(long, value_parser = units::data)]
+        data: u64,
+    },
+    /// List all top-ups
+    List,
 }
 
 /// About customers.
@@ -369,8 +519,10 @@ pub enum CustomerCommand {
 #[derive(Debug, Subcommand)]
 pub enum SubscriptionCommand {
     /// Add a subscription, which stays off until it is paid for
-    #[command(after_help = "Example:
+    #[command(after_help = "Examples:
   tawi-controller subscription add --customer 10000018 --plan \"Home 10\" --site nyeri-01 --router core --username plot17
+  tawi-controller subscription add --customer 10000018 --plan \"Office 20\" --site nyeri-01 --router core \\
+      --username plot18 --address 10.20.0.18
 Without a file a password for the customer's device is made and printed.")]
     Add {
         /// A customer, by account number or id
@@ -388,6 +540,12 @@ Without a file a password for the customer's device is made and printed.")]
         /// User name on the router
         #[arg(long)]
         username: String,
+        /// Its own IPv4 address; needed where nobody logs in, else one of the pool if not given
+        #[arg(long, default_value = "")]
+        address: String,
+        /// The only device that may use it: a MAC address, or for tunnels the address that is dialled from
+        #[arg(long, default_value = "")]
+        caller_id: String,
         /// A file with the password on its first line
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,

@@ -1,44 +1,58 @@
-//! `connection-type`, `plan`, `customer` and `subscription`.
+//! `connection-type`, `plan` and `top-up`.
 
-use std::path::PathBuf;
+use serde_json::json;
 
-use tawi_shared::wire::Service;
-
-use super::arguments::{
-    ConnectionTypeCommand, CustomerCommand, PlanCommand, ServiceWord, SubscriptionCommand,
-};
-use super::office::first_line;
-use super::{Failure, Shell};
+use super::arguments::{ConnectionTypeCommand, PlanCommand, ProfileArguments, TopUpCommand};
+use super::{Failure, Shell, units};
 use crate::audit::Action;
-use crate::customers::account_number::AccountNumber;
-use crate::customers::api::CustomerBody;
-use crate::customers::phone::Msisdn;
-use crate::customers::{self, NewCustomer};
+use crate::customers::Invalid;
 use crate::database::Connection;
-use crate::ids::{ConnectionTypeId, CustomerId, PlanId, RouterId, SiteId};
+use crate::ids::{ConnectionTypeId, PlanId};
 use crate::plans::api::{ConnectionTypeBody, PlanBody};
-use crate::plans::{self, NewConnectionType, NewPlan};
-use crate::sites;
-use crate::subscriptions::api::SubscriptionAdded;
-use crate::subscriptions::credentials::{Password, Username};
-use crate::subscriptions::{self, NewSubscription};
+use crate::plans::{self, ConnectionType, Family, NewConnectionType, NewPlan, Plan, Profile, Terms};
+use crate::top_ups::api::TopUpBody;
+use crate::top_ups::{self, NewTopUp, TopUp};
+use crate::web::display;
 
 impl Shell {
     pub(super) async fn connection_type(&self, command: ConnectionTypeCommand) -> Result<(), Failure> {
-        let ConnectionTypeCommand::Add { service, profile, download, upload, download_burst, upload_burst } =
-            command;
-        let service = match service {
-            ServiceWord::Pppoe => Service::Pppoe,
-            ServiceWord::Hotspot => Service::Hotspot,
-        };
-        let new = NewConnectionType {
-            service,
-            profile_name: profile,
-            download,
-            upload,
-            download_burst,
-            upload_burst,
-        };
+        match command {
+            ConnectionTypeCommand::Add { service, profile, download, upload, more } => {
+                let settings = with(Profile { download, upload, ..Profile::default() }, more);
+                let (service, profile_name) = (service.into(), profile);
+                self.add_connection_type(NewConnectionType { service, profile_name, profile: settings }).await
+            }
+            ConnectionTypeCommand::Change { connection_type, download, upload, more } => {
+                let mut transaction = self.controller.database.write().await?;
+                let kind = find_connection_type(&mut transaction, &connection_type).await?;
+                let mut profile = kind.profile;
+                profile.download = download.unwrap_or(profile.download);
+                profile.upload = upload.unwrap_or(profile.upload);
+                let (profile, now) = (with(profile, more), self.controller.clock.now());
+                let changed = plans::change_connection_type(&mut transaction, &kind.id, profile, now).await?;
+                let kind = changed_or_refused(changed)?;
+                let act = (Action::ConnectionTypeChanged, kind.id.as_str(), kind.profile.in_words());
+                self.commit(transaction, (act.0, act.1, &act.2)).await?;
+                let words =
+                    format!("connection type {} is now {}", kind.profile_name, kind.profile.in_words());
+                self.output.say(&words, &ConnectionTypeBody::from(&kind))
+            }
+            ConnectionTypeCommand::List => {
+                let mut reader = self.controller.database.read().await?;
+                let kinds = plans::list_connection_types(&mut reader).await?;
+                let line = |kind: &ConnectionType| {
+                    let service = display::service(kind.service);
+                    format!("{:<32} {:<16} {}", kind.profile_name, service, kind.profile.in_words())
+                };
+                let lines: Vec<String> = kinds.iter().map(line).collect();
+                let words =
+                    or_empty(&lines, "there is no connection type: tawi-controller connection-type add");
+                self.output.say(&words, &kinds.iter().map(ConnectionTypeBody::from).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    async fn add_connection_type(&self, new: NewConnectionType) -> Result<(), Failure> {
         let mut transaction = self.controller.database.write().await?;
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let created = plans::create_connection_type(&mut transaction, new, ids, now).await?;
@@ -49,123 +63,181 @@ impl Shell {
     }
 
     pub(super) async fn plan(&self, command: PlanCommand) -> Result<(), Failure> {
-        let PlanCommand::Add { name, connection_type, price, validity, quota, description } = command;
+        match command {
+            PlanCommand::List => {
+                let plans = plans::list_plans(&mut *self.controller.database.read().await?).await?;
+                let line = |plan: &Plan| {
+                    let kind = &plan.connection_type.profile_name;
+                    format!("{:<32} on {kind:<24} {}", plan.name, plan.terms.in_words())
+                };
+                let lines: Vec<String> = plans.iter().map(line).collect();
+                let words = or_empty(&lines, "there is no plan: tawi-controller plan add");
+                self.output.say(&words, &plans.iter().map(PlanBody::from).collect::<Vec<_>>())
+            }
+            add @ PlanCommand::Add { .. } => self.add_plan(add).await,
+            change @ PlanCommand::Change { .. } => self.change_plan(change).await,
+        }
+    }
+
+    async fn add_plan(&self, command: PlanCommand) -> Result<(), Failure> {
+        let PlanCommand::Add { name, connection_type, price, validity, quota, .. } = &command else {
+            return Ok(());
+        };
+        let PlanCommand::Add { after_quota, suspension, offline, description, .. } = &command else {
+            return Ok(());
+        };
+        let terms = Terms {
+            price: *price,
+            validity: *validity,
+            data_quota_bytes: *quota,
+            suspension: *suspension,
+            after_quota: *after_quota,
+            offline: units::offline(offline).map_err(|how| Failure::refused(format!("--offline: {how}")))?,
+            description: description.clone(),
+        };
         let mut transaction = self.controller.database.write().await?;
-        let connection_type = find_connection_type(&mut transaction, &connection_type).await?;
-        let new = NewPlan { name, connection_type, price, validity, data_quota_bytes: quota, description };
+        let connection_type = find_connection_type(&mut transaction, connection_type).await?.id;
+        let new = NewPlan { name: name.clone(), connection_type, terms };
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let plan = created_or_refused(plans::create_plan(&mut transaction, new, ids, now).await?)?;
         self.commit(transaction, (Action::PlanAdded, plan.id.as_str(), &plan.name)).await?;
-        let words = format!("plan {:?} added for KES {}: {}", plan.name, plan.price, plan.id);
+        let words = format!("plan {:?} added for KES {}: {}", plan.name, plan.terms.price, plan.id);
         self.output.say(&words, &PlanBody::from(&plan))
     }
 
-    pub(super) async fn customer(&self, command: CustomerCommand) -> Result<(), Failure> {
-        let CustomerCommand::Add { name, phone } = command;
-        let phone = Msisdn::parse(&phone).map_err(|error| Failure::refused(format!("--phone: {error}")))?;
-        let mut transaction = self.controller.database.write().await?;
-        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
-        let new = NewCustomer { name, phone };
-        let customer = match customers::create(&mut transaction, new, ids, now).await? {
-            customers::Created::Created(customer) => customer,
-            customers::Created::Invalid(invalid) => return Err(Failure::refused(format!("--{invalid}"))),
+    async fn change_plan(&self, command: PlanCommand) -> Result<(), Failure> {
+        let PlanCommand::Change {
+            plan,
+            price,
+            validity,
+            quota,
+            after_quota,
+            suspension,
+            offline,
+            description,
+        } = command
+        else {
+            return Ok(());
         };
-        let number = customer.account_number.as_str();
-        self.commit(transaction, (Action::CustomerAdded, customer.id.as_str(), number)).await?;
-        let words = format!("{} added with account number {number}", customer.name);
-        self.output.say(&words, &CustomerBody::from(&customer))
+        let mut transaction = self.controller.database.write().await?;
+        let id = find_plan(&mut transaction, &plan).await?;
+        let Some(before) = plans::get_plan(&mut transaction, &id).await? else { return Err(no_plan(&plan)) };
+        let Terms { offline: offline_before, data_quota_bytes: quota_before, .. } = before.terms;
+        let quota = quota.as_deref().map(units::quota).transpose();
+        let offline = offline.as_deref().map(units::offline).transpose();
+        let terms = Terms {
+            price: price.unwrap_or(before.terms.price),
+            validity: validity.unwrap_or(before.terms.validity),
+            data_quota_bytes: quota
+                .map_err(|how| Failure::refused(format!("--quota: {how}, or none")))?
+                .unwrap_or(quota_before),
+            suspension: suspension.unwrap_or(before.terms.suspension),
+            after_quota: after_quota.unwrap_or(before.terms.after_quota),
+            offline: offline
+                .map_err(|how| Failure::refused(format!("--offline: {how}")))?
+                .unwrap_or(offline_before),
+            description: description.unwrap_or(before.terms.description),
+        };
+        let now = self.controller.clock.now();
+        let plan = changed_or_refused(plans::change_plan(&mut transaction, &id, terms, now).await?)?;
+        let words = plan.terms.in_words();
+        self.commit(transaction, (Action::PlanChanged, plan.id.as_str(), &words)).await?;
+        self.output.say(&format!("plan {:?} is now {words}", plan.name), &PlanBody::from(&plan))
     }
 
-    pub(super) async fn subscription(&self, command: SubscriptionCommand) -> Result<(), Failure> {
-        let SubscriptionCommand::Add { customer, plan, site, router, username, password_file } = command;
-        let password = self.line_password(password_file)?;
-        let username =
-            Username::parse(&username).map_err(|invalid| Failure::refused(format!("--{invalid}")))?;
+    pub(super) async fn top_up(&self, command: TopUpCommand) -> Result<(), Failure> {
+        let TopUpCommand::Add { name, plan, price, data } = command else {
+            let top_ups = top_ups::list(&mut *self.controller.database.read().await?).await?;
+            let line = |top_up: &TopUp| {
+                let of = if top_up.plan_name.is_empty() { "any plan" } else { top_up.plan_name.as_str() };
+                format!("{:<32} {} for KES {}, {of}", top_up.name, display::bytes(top_up.bytes), top_up.price)
+            };
+            let lines: Vec<String> = top_ups.iter().map(line).collect();
+            let words = or_empty(&lines, "there is no top-up: tawi-controller top-up add");
+            return self.output.say(&words, &top_ups.iter().map(TopUpBody::from).collect::<Vec<_>>());
+        };
         let mut transaction = self.controller.database.write().await?;
-        let new = NewSubscription {
-            customer: find_customer(&mut transaction, &customer).await?,
-            plan: find_plan(&mut transaction, &plan).await?,
-            router: find_router(&mut transaction, &site, &router).await?,
-            username,
-            password: password.clone(),
+        let plan = match plan {
+            Some(plan) => Some(find_plan(&mut transaction, &plan).await?),
+            None => None,
         };
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
-        let subscription = match subscriptions::create(&mut transaction, new, ids, now).await? {
-            subscriptions::Created::Created(subscription) => subscription,
-            subscriptions::Created::UsernameTaken => {
-                return Err(Failure::refused("--username: that name is taken on this router"));
+        let new = NewTopUp { name, plan, price, bytes: data };
+        let top_up = match top_ups::create(&mut transaction, new, ids, now).await? {
+            top_ups::Created::Created(top_up) => top_up,
+            top_ups::Created::NameTaken => {
+                return Err(Failure::refused("that name is taken: choose another"));
             }
-            subscriptions::Created::SiteRevoked => {
-                return Err(Failure::refused("--site: it is revoked; nothing is sold there"));
-            }
-            subscriptions::Created::NoSuchCustomer
-            | subscriptions::Created::NoSuchPlan
-            | subscriptions::Created::NoSuchRouter => {
-                return Err(Failure::refused("customer, plan or router was removed meanwhile"));
-            }
+            top_ups::Created::NoSuchPlan => return Err(Failure::refused("the plan was removed meanwhile")),
+            top_ups::Created::Invalid(invalid) => return Err(refused(invalid)),
         };
-        let act = (Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str());
-        self.commit(transaction, act).await?;
-        let words = format!(
-            "subscription {} added; user name {}, password {}",
-            subscription.id,
-            subscription.username,
-            password.reveal()
-        );
-        let added = SubscriptionAdded {
-            subscription: (&subscription).into(),
-            password: password.reveal().to_owned(),
-        };
-        self.output.say(&words, &added)
+        self.commit(transaction, (Action::TopUpAdded, top_up.id.as_str(), &top_up.name)).await?;
+        let words = format!("top-up {:?} added for KES {}: {}", top_up.name, top_up.price, top_up.id);
+        self.output.say(&words, &json!(TopUpBody::from(&top_up)))
     }
+}
 
-    fn line_password(&self, file: Option<PathBuf>) -> Result<Password, Failure> {
-        let Some(path) = file else { return Ok(Password::random(&self.controller.ids)) };
-        let text = first_line(&path)?;
-        Password::parse(&text).map_err(|invalid| Failure::refused(format!("{}: {invalid}", path.display())))
+/// What was given, over what is there.
+fn with(profile: Profile, more: ProfileArguments) -> Profile {
+    Profile {
+        download: profile.download,
+        upload: profile.upload,
+        download_burst: more.download_burst.unwrap_or(profile.download_burst),
+        upload_burst: more.upload_burst.unwrap_or(profile.upload_burst),
+        download_threshold: more.download_threshold.unwrap_or(profile.download_threshold),
+        upload_threshold: more.upload_threshold.unwrap_or(profile.upload_threshold),
+        burst_seconds: more.burst_seconds.unwrap_or(profile.burst_seconds),
+        priority: more.priority.unwrap_or(profile.priority),
+        shared_users: more.shared_users.unwrap_or(profile.shared_users),
+        pool: more.pool.unwrap_or(profile.pool),
+        local_address: more.local_address.unwrap_or(profile.local_address),
     }
+}
+
+fn or_empty(lines: &[String], empty: &str) -> String {
+    if lines.is_empty() { empty.to_owned() } else { lines.join("\n") }
+}
+
+fn refused(invalid: Invalid) -> Failure {
+    Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
 }
 
 fn created_or_refused<T>(created: plans::Created<T>) -> Result<T, Failure> {
     match created {
         plans::Created::Created(thing) => Ok(thing),
-        plans::Created::NameTaken => Err(Failure::refused("that name is taken: choose another")),
+        plans::Created::NameTaken => Err(Failure::refused(
+            "that name is taken: choose another (PPP services share one list of profiles on a router)",
+        )),
         plans::Created::NoSuchConnectionType => Err(Failure::refused("there is no such connection type")),
-        plans::Created::Invalid(invalid) => Err(Failure::refused(format!("--{invalid}"))),
+        plans::Created::Invalid(invalid) => Err(refused(invalid)),
     }
 }
 
-async fn find_connection_type(connection: &mut Connection, text: &str) -> Result<ConnectionTypeId, Failure> {
-    for service in Service::ALL.iter().copied() {
-        if let Some(kind) = plans::find_connection_type(connection, service, text).await? {
-            return Ok(kind.id);
+fn changed_or_refused<T>(changed: plans::Changed<T>) -> Result<T, Failure> {
+    match changed {
+        plans::Changed::Changed(thing) => Ok(thing),
+        plans::Changed::NoSuchOne => Err(Failure::refused("it was removed meanwhile")),
+        plans::Changed::Invalid(invalid) => Err(refused(invalid)),
+    }
+}
+
+async fn find_connection_type(connection: &mut Connection, text: &str) -> Result<ConnectionType, Failure> {
+    for family in [Family::Ppp, Family::Hotspot, Family::Static] {
+        if let Some(kind) = plans::find_connection_type(connection, family, text).await? {
+            return Ok(kind);
         }
     }
     if let Ok(id) = ConnectionTypeId::parse(text)
-        && plans::get_connection_type(connection, &id).await?.is_some()
+        && let Some(kind) = plans::get_connection_type(connection, &id).await?
     {
-        return Ok(id);
+        return Ok(kind);
     }
     Err(Failure::refused(format!(
-        "--connection-type: there is no {text:?}: tawi-controller connection-type add"
+        "--connection-type: there is no {text:?}: tawi-controller connection-type list"
     )))
 }
 
-async fn find_customer(connection: &mut Connection, text: &str) -> Result<CustomerId, Failure> {
-    if let Ok(number) = AccountNumber::parse(text)
-        && let Some(customer) = customers::by_account_number(connection, &number).await?
-    {
-        return Ok(customer.id);
-    }
-    if let Ok(id) = CustomerId::parse(text)
-        && customers::get(connection, &id).await?.is_some()
-    {
-        return Ok(id);
-    }
-    Err(Failure::refused(format!("--customer: there is no {text:?}: give the account number or the id")))
-}
-
-async fn find_plan(connection: &mut Connection, text: &str) -> Result<PlanId, Failure> {
+pub(super) async fn find_plan(connection: &mut Connection, text: &str) -> Result<PlanId, Failure> {
     if let Some(plan) = plans::find_plan(connection, text).await? {
         return Ok(plan.id);
     }
@@ -174,15 +246,9 @@ async fn find_plan(connection: &mut Connection, text: &str) -> Result<PlanId, Fa
     {
         return Ok(id);
     }
-    Err(Failure::refused(format!("--plan: there is no {text:?}: tawi-controller plan add")))
+    Err(no_plan(text))
 }
 
-async fn find_router(connection: &mut Connection, site: &SiteId, name: &str) -> Result<RouterId, Failure> {
-    if sites::get(connection, site).await?.is_none() {
-        return Err(Failure::refused(format!("--site: there is no {site}: tawi-controller site list")));
-    }
-    let router = sites::find_router(connection, site, name).await?;
-    router.map(|router| router.id).ok_or_else(|| {
-        Failure::refused(format!("--router: {site} has no {name:?}: tawi-controller router add"))
-    })
+fn no_plan(text: &str) -> Failure {
+    Failure::refused(format!("--plan: there is no {text:?}: tawi-controller plan list"))
 }

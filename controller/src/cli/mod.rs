@@ -11,6 +11,7 @@ mod catalogue;
 mod data_directory;
 mod office;
 mod output;
+mod sales;
 pub mod serve;
 mod sites;
 pub mod units;
@@ -133,6 +134,7 @@ impl Shell {
             Command::Audit { command } => self.audit(command).await,
             Command::ConnectionType { command } => self.connection_type(command).await,
             Command::Plan { command } => self.plan(command).await,
+            Command::TopUp { command } => self.top_up(command).await,
             Command::Customer { command } => self.customer(command).await,
             Command::Subscription { command } => self.subscription(command).await,
             Command::Serve | Command::Config { .. } => {

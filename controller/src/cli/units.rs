@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tawi_shared::Bandwidth;
 
+use crate::plans::{OfflineRule, Restraint};
+
 /// Splits `10M` into 10 and `M`.
 fn split(text: &str) -> Option<(u64, &str)> {
     let text = text.trim();
@@ -41,7 +43,10 @@ pub fn bandwidth(text: &str) -> Result<Bandwidth, &'static str> {
 /// # Errors
 /// Says how to write one.
 pub fn validity(text: &str) -> Result<Duration, &'static str> {
-    const UNITS: [(&str, u64); 10] = [
+    const UNITS: [(&str, u64); 13] = [
+        ("minute", 60),
+        ("second", 1),
+        ("seconds", 1),
         ("d", 86_400),
         ("day", 86_400),
         ("days", 86_400),
@@ -61,7 +66,9 @@ pub fn validity(text: &str) -> Result<Duration, &'static str> {
 /// # Errors
 /// Says how to write one.
 pub fn data(text: &str) -> Result<u64, &'static str> {
-    const UNITS: [(&str, u64); 6] = [
+    const UNITS: [(&str, u64); 8] = [
+        ("B", 1),
+        ("kB", 1_000),
         ("MB", 1_000_000),
         ("M", 1_000_000),
         ("GB", 1_000_000_000),
@@ -72,9 +79,101 @@ pub fn data(text: &str) -> Result<u64, &'static str> {
     scaled(text, &UNITS, "write an amount of data as 50GB or 500MB")
 }
 
+/// Writes a rate so that [`bandwidth`] reads it; no limit as `0`.
+#[must_use]
+pub fn bandwidth_text(rate: Bandwidth) -> String {
+    if rate.is_unlimited() { "0".to_owned() } else { rate.to_string() }
+}
+
+/// Writes an amount of data so that [`data`] reads it, to the byte.
+#[must_use]
+pub fn data_text(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    let fits = |(_, size): &&(&str, u64)| bytes > 0 && bytes.is_multiple_of(*size);
+    match UNITS.iter().find(fits) {
+        Some((unit, size)) => format!("{}{unit}", bytes / size),
+        None => format!("{bytes}B"),
+    }
+}
+
+/// Reads how a line is restrained: `off` (or `cut`), `walled`, or a slow download and upload such as `1M/512k`.
+///
+/// # Errors
+/// Says how to write one.
+pub fn restraint(text: &str) -> Result<Restraint, &'static str> {
+    const HOW: &str = "write off, walled, or a slow download and upload as 1M/512k";
+    match text.trim() {
+        "off" | "cut" => return Ok(Restraint::Off),
+        "walled" => return Ok(Restraint::Walled),
+        _ => {}
+    }
+    let (download, upload) = text.split_once('/').ok_or(HOW)?;
+    let rate = |text: &str| bandwidth(text).ok().filter(|rate| !rate.is_unlimited()).ok_or(HOW);
+    Ok(Restraint::Throttled { download: rate(download)?, upload: rate(upload)? })
+}
+
+/// Reads what happens without head office: `keep`, or when and what, such as `72h:off` and `72h:1M/512k`.
+///
+/// # Errors
+/// Says how to write one.
+pub fn offline(text: &str) -> Result<Option<OfflineRule>, &'static str> {
+    const HOW: &str = "write keep, or after how many hours and what, as 72h:off or 72h:1M/512k";
+    if text.trim() == "keep" {
+        return Ok(None);
+    }
+    let (after, then) = text.split_once(':').ok_or(HOW)?;
+    let seconds = validity(after).map_err(|_| HOW)?.as_secs();
+    let hours = u32::try_from(seconds / 3_600).map_err(|_| HOW)?;
+    let then = restraint(then)?;
+    if seconds % 3_600 == 0 { Ok(Some(OfflineRule { after_hours: hours, then })) } else { Err(HOW) }
+}
+
+/// Reads an amount of data, or `none` for no limit.
+///
+/// # Errors
+/// Says how to write one.
+pub fn quota(text: &str) -> Result<Option<u64>, &'static str> {
+    if text.trim() == "none" { Ok(None) } else { data(text).map(Some) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_into_a_form_is_read_from_it() {
+        for bits in [0, 1, 1_500_000, 10_000_000, 3_000_000_000] {
+            let rate = Bandwidth::from_bits_per_second(bits);
+            assert_eq!(bandwidth(&bandwidth_text(rate)), Ok(rate));
+        }
+        for bytes in [1, 1_500, 5_000_000, 50_000_000_000, 1 << 50] {
+            assert_eq!(data(&data_text(bytes)), Ok(bytes));
+        }
+        for seconds in [1, 59, 60, 5_400, 86_400, 90_061] {
+            let length = Duration::from_secs(seconds);
+            assert_eq!(validity(&crate::web::display::validity(length)), Ok(length));
+        }
+    }
+
+    #[test]
+    fn restraints_read_as_people_write_them() {
+        let rate = Bandwidth::from_bits_per_second;
+        let slow = Restraint::Throttled { download: rate(1_000_000), upload: rate(512_000) };
+        assert_eq!(restraint("off"), Ok(Restraint::Off));
+        assert_eq!(restraint("cut"), Ok(Restraint::Off));
+        assert_eq!(restraint(" walled "), Ok(Restraint::Walled));
+        assert_eq!(restraint("1M/512k"), Ok(slow));
+        assert_eq!(offline("keep"), Ok(None));
+        assert_eq!(offline("72h:off"), Ok(Some(OfflineRule { after_hours: 72, then: Restraint::Off })));
+        assert_eq!(offline("3d:1M/512k"), Ok(Some(OfflineRule { after_hours: 72, then: slow })));
+        assert_eq!((quota("none"), quota("5GB")), (Ok(None), Ok(Some(5_000_000_000))));
+        for bad in ["", "slow", "1M", "0/1M", "1M/0", "1M/"] {
+            assert!(restraint(bad).is_err(), "{bad}");
+        }
+        for bad in ["", "off", "72:off", "90m:off", "72h:slow"] {
+            assert!(offline(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn units_read_as_people_write_them() {

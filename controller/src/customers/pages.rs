@@ -184,7 +184,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     let now = visit.now;
     let mut reader = web.controller.database.read().await?;
     let customer = customers::get(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
-    let lines = lines_of(&mut reader, &id, now).await?;
+    let lines = lines_of(&mut reader, &id, &web.controller.ids, now).await?;
     let rows = payments::payments_of(&mut reader, &id, PAYMENTS).await?;
     let intents = payments::latest_intents_of(&mut reader, &id, REQUESTS).await?;
     let wallet = ledger::wallet_of(&mut reader, &id).await?;

@@ -2,22 +2,29 @@
 //! transaction that changed the facts.
 //!
 //! [`refresh_line`] is safe to call at any time and as often as one likes: it compares what should be with what the
-//! site was told and takes a new generation only for a difference. What a line may use is `entitlements`; how the
-//! site hears of it is `mqtt/`.
+//! site was told and takes a new generation only for a difference. A change of a connection type refreshes its profiles,
+//! one generation a site; one of a plan refreshes its lines in portions (`batch`, `sweep`). What a line may use is
+//! `entitlements`; how the site hears of it is `mqtt/`.
 
+mod batch;
 mod reading;
 pub mod store;
+mod sweep;
 
 use std::fmt;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{LineV1, ProfileV1, Service};
+use tawi_shared::wire::{Access, LineV1, ProfileV1};
 use thiserror::Error;
 
 use crate::database::Connection;
-use crate::entitlements::{self, Facts, Status};
+use crate::entitlements::{self, Entitlement, Facts, Period, Status};
 use crate::ids::{LineId, SiteId};
+use crate::plans::{self, Family, Plan};
+use batch::Batch;
+
+pub use sweep::{Swept, is_refresh_queued, queue_refresh, refresh_profiles, refresh_some};
 
 pub use reading::{Delta, Held, MESSAGE_BYTES, Missing, delta, missing, overtake, snapshot};
 
@@ -43,6 +50,9 @@ pub enum DesiredError {
     /// The database refused.
     #[error("desired state: {0}")]
     Database(#[from] sqlx::Error),
+    /// The plan of a line cannot be found.
+    #[error("the plan of line {0} cannot be found")]
+    NoPlan(LineId),
     /// A row holds what the code never writes.
     #[error("desired state of line {line}: column {column} holds {value:?}")]
     Row {
@@ -64,7 +74,7 @@ pub enum DesiredError {
     TooManyLines,
 }
 
-/// All facts about a line, as `store` reads them in one query. `Debug` shows the line alone: the password is among them.
+/// All facts about a line. `Debug` shows the line alone: the password is among them.
 #[derive(Clone)]
 pub struct LineFacts {
     /// Line and subscription id.
@@ -77,10 +87,14 @@ pub struct LineFacts {
     pub username: String,
     /// Password on the router.
     pub password: String,
-    /// PPPoE or hotspot.
-    pub service: Service,
-    /// The speed profile of its connection type.
-    pub profile: ProfileV1,
+    /// Its own address; empty for none.
+    pub address: String,
+    /// The only device that may use it; empty for any.
+    pub caller_id: String,
+    /// What was sold.
+    pub plan: Plan,
+    /// The running period, and those bought ahead.
+    pub periods: Vec<Period>,
     /// Where the subscription stands.
     pub status: Status,
     /// The end of what is paid for.
@@ -94,21 +108,36 @@ impl fmt::Debug for LineFacts {
 }
 
 impl LineFacts {
+    fn entitlement(&self) -> Entitlement {
+        let suspension = self.plan.terms.suspension;
+        entitlements::entitlement(Facts { status: self.status, paid_until: self.paid_until, suspension })
+    }
+
     /// The line as the site should have it.
     fn desired(&self) -> LineV1 {
-        let entitlement =
-            entitlements::entitlement(Facts { status: self.status, paid_until: self.paid_until });
+        let (entitlement, kind, terms) = (self.entitlement(), &self.plan.connection_type, &self.plan.terms);
+        let has_login = Family::of(kind.service) != Family::Static;
         LineV1 {
             line: self.line.to_string(),
             router: self.router_name.clone(),
-            service: self.service.code(),
+            service: kind.service.code(),
             username: self.username.clone(),
-            password: self.password.clone(),
-            profile: self.profile.name.clone(),
+            password: if has_login { self.password.clone() } else { String::new() },
+            profile: kind.profile_name.clone(),
             access: entitlement.access.code(),
             valid_until_ms: entitlement.valid_until.map(|until| until.0),
-            ..LineV1::default()
+            suspension: terms.suspension.told(&kind.profile_name),
+            caller_id: self.caller_id.clone(),
+            address: self.address.clone(),
+            quotas: entitlements::quotas(&self.periods),
+            after_quota: terms.after_quota.told(&kind.profile_name),
+            offline: terms.offline.map(|rule| rule.told(&kind.profile_name)),
         }
+    }
+
+    /// The profiles that it can come to need, the open one first.
+    fn profiles(&self) -> Vec<ProfileV1> {
+        plans::profiles::of_plan(&self.plan)
     }
 }
 
@@ -121,35 +150,49 @@ pub async fn refresh_line(
     line: &LineId,
     now: UnixMillis,
 ) -> Result<Refreshed, DesiredError> {
-    let Some(facts) = store::facts_of(connection, line).await? else {
+    let Some(facts) = store::facts_of(connection, line, now).await? else {
         return Ok(Refreshed::NoSuchLine);
     };
-    store::remove_elsewhere(connection, line, &facts.site, now).await?;
+    let mut batch = Batch::default();
+    refresh(connection, &mut batch, &facts).await?;
+    let told = batch.close(connection, now).await?;
+    let own = told.into_iter().find(|(site, _)| *site == facts.site);
+    Ok(own.map_or(Refreshed::Unchanged, |(site, generation)| Refreshed::Changed { site, generation }))
+}
+
+async fn refresh(
+    connection: &mut Connection,
+    batch: &mut Batch,
+    facts: &LineFacts,
+) -> Result<(), DesiredError> {
+    let site = &facts.site;
+    batch.remove_elsewhere(connection, &facts.line, site).await?;
+    let told = store::line_at(connection, site, &facts.line).await?;
+    if told.is_none() && facts.status == Status::Draft && facts.entitlement().access == Access::Off {
+        // Nobody has paid yet, and nobody is shown where to: the site need not know.
+        return Ok(());
+    }
+    for profile in facts.profiles() {
+        batch.put_profile(connection, site, &facts.plan.connection_type.id, &profile).await?;
+    }
     let wanted = facts.desired();
-    let told = store::line_at(connection, &facts.site, line).await?;
-    if told.is_none() && facts.status == Status::Draft {
-        // Nobody has paid yet: the site need not know.
-        return Ok(Refreshed::Unchanged);
+    if told.as_ref() != Some(&wanted) {
+        batch.put_line(connection, site, told.as_ref(), &wanted).await?;
     }
-    let told_profile = store::profile_at(connection, &facts.site, &facts.profile).await?;
-    if told.as_ref() == Some(&wanted) && told_profile.as_ref() == Some(&facts.profile) {
-        return Ok(Refreshed::Unchanged);
-    }
-    let mut site = store::next_generation(connection, &facts.site).await?;
-    if told_profile.as_ref() != Some(&facts.profile) {
-        if let Some(old) = &told_profile {
-            site.hash.remove_profile(old);
-        }
-        site.hash.add_profile(&facts.profile);
-        store::put_profile(connection, &facts.site, &facts.profile, site.generation).await?;
-    }
-    if let Some(old) = &told {
-        site.hash.remove_line(old);
-    }
-    site.hash.add_line(&wanted);
-    store::put_line(connection, &facts.site, &wanted, site.generation).await?;
-    store::save_hash_and_queue(connection, &facts.site, site, now).await?;
-    Ok(Refreshed::Changed { site: facts.site, generation: site.generation })
+    Ok(())
+}
+
+/// At most `limit` lines of a site that changed after generation `from` and have a quota.
+///
+/// # Errors
+/// [`DesiredError`].
+pub async fn lines_with_quota_since(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<LineId>, DesiredError> {
+    store::lines_with_quota_since(connection, site, from, limit).await
 }
 
 /// A site's newest generation and the hash of its whole state.

@@ -6,61 +6,53 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{LineV1, ProfileV1, Service};
+use tawi_shared::wire::{LineV1, ProfileV1};
 
 use super::{DesiredError, LineFacts, SiteState};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
-use crate::ids::{LineId, SiteId};
+use crate::ids::{ConnectionTypeId, LineId, PlanId, SiteId};
+use crate::{plans, quota};
 
-/// Everything about a line in one query; `None` when there is no such subscription.
+/// Everything about a line; `None` when there is no such subscription.
 pub(super) async fn facts_of(
     connection: &mut Connection,
     line: &LineId,
+    now: UnixMillis,
 ) -> Result<Option<LineFacts>, DesiredError> {
     let row = sqlx::query(
-        "SELECT r.site_id, r.name AS router_name, s.username, s.password, s.status, s.paid_until, \
-                t.service_name, t.profile_name, t.download_bits_per_second, t.upload_bits_per_second, \
-                t.download_burst_bits_per_second, t.upload_burst_bits_per_second \
-         FROM subscriptions s \
-         JOIN plans p ON p.id = s.plan_id \
-         JOIN connection_types t ON t.id = p.connection_type_id \
-         JOIN routers r ON r.id = s.router_id \
-         WHERE s.id = $1",
+        "SELECT r.site_id, r.name AS router_name, s.plan_id, s.username, s.password, s.address, s.caller_id, \
+                s.status, s.paid_until \
+         FROM subscriptions s JOIN routers r ON r.id = s.router_id WHERE s.id = $1",
     )
     .bind(line.as_str())
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
-    let bad = |column, value: String| DesiredError::Row { line: line.to_string(), column, value };
-    let service: String = row.try_get("service_name")?;
-    let status: String = row.try_get("status")?;
-    let site: String = row.try_get("site_id")?;
-    let service = Service::parse(&service).ok_or_else(|| bad("service_name", service))?;
+    let plan: PlanId = columns::parsed(&row, "plan_id")?;
+    let plan = match plans::get_plan(connection, &plan).await {
+        Ok(plan) => plan.ok_or_else(|| DesiredError::NoPlan(line.clone()))?,
+        Err(plans::PlanError::Database(error)) => return Err(error.into()),
+        Err(plans::PlanError::Desired(error)) => return Err(error),
+    };
     Ok(Some(LineFacts {
         line: line.clone(),
-        site: SiteId::parse(&site).map_err(|_| bad("site_id", site))?,
+        site: columns::parsed(&row, "site_id")?,
         router_name: row.try_get("router_name")?,
         username: row.try_get("username")?,
         password: row.try_get("password")?,
-        service,
-        profile: ProfileV1 {
-            name: row.try_get("profile_name")?,
-            service: service.code(),
-            download_bits_per_second: columns::unsigned(&row, "download_bits_per_second")?,
-            upload_bits_per_second: columns::unsigned(&row, "upload_bits_per_second")?,
-            download_burst_bits_per_second: columns::unsigned(&row, "download_burst_bits_per_second")?,
-            upload_burst_bits_per_second: columns::unsigned(&row, "upload_burst_bits_per_second")?,
-            ..ProfileV1::default()
-        },
-        status: Status::parse(&status).ok_or_else(|| bad("status", status))?,
-        paid_until: row.try_get::<Option<i64>, _>("paid_until")?.map(UnixMillis),
+        address: row.try_get("address")?,
+        caller_id: row.try_get("caller_id")?,
+        plan,
+        periods: quota::periods_of(connection, line, now).await?,
+        status: columns::word(&row, "status", Status::parse)?,
+        paid_until: columns::instant_or_none(&row, "paid_until")?,
     }))
 }
 
 /// The line as the site was last told; `None` when it was never told or told to forget it.
-pub(super) async fn line_at(
+pub(crate) async fn line_at(
     connection: &mut Connection,
     site: &SiteId,
     line: &LineId,
@@ -143,60 +135,158 @@ pub(super) async fn put_line(
 pub(super) async fn put_profile(
     connection: &mut Connection,
     site: &SiteId,
+    kind: &ConnectionTypeId,
     profile: &ProfileV1,
     generation: u64,
 ) -> Result<(), DesiredError> {
     sqlx::query(
-        "INSERT INTO desired_profiles (site_id, service, name, generation, is_removed, profile) \
-         VALUES ($1, $2, $3, $4, 0, $5) \
+        "INSERT INTO desired_profiles (site_id, service, name, generation, is_removed, profile, connection_type_id) \
+         VALUES ($1, $2, $3, $4, 0, $5, $6) \
          ON CONFLICT (site_id, service, name) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
-             profile = excluded.profile",
+             profile = excluded.profile, connection_type_id = excluded.connection_type_id",
     )
     .bind(site.as_str())
     .bind(i64::from(profile.service))
     .bind(profile.name.as_str())
     .bind(columns::stored(generation))
     .bind(written(profile)?)
+    .bind(kind.as_str())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-/// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was.
-pub(super) async fn remove_elsewhere(
+pub(super) async fn remove_profile(
+    connection: &mut Connection,
+    site: &SiteId,
+    profile: &ProfileV1,
+    generation: u64,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "UPDATE desired_profiles SET is_removed = 1, generation = $4 WHERE site_id = $1 AND service = $2 AND name = $3",
+    )
+    .bind(site.as_str())
+    .bind(i64::from(profile.service))
+    .bind(profile.name.as_str())
+    .bind(columns::stored(generation))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The profiles that a connection type has at sites, as they were told.
+pub(super) async fn profiles_of_type(
+    connection: &mut Connection,
+    kind: &ConnectionTypeId,
+) -> Result<Vec<(SiteId, ProfileV1)>, DesiredError> {
+    let rows = sqlx::query(
+        "SELECT site_id, name, profile FROM desired_profiles \
+         WHERE connection_type_id = $1 AND is_removed = 0 ORDER BY site_id, service, name",
+    )
+    .bind(kind.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_profile(row)?))).collect()
+}
+
+/// Where else than at `site` a line is, and how it was told there.
+pub(super) async fn lines_elsewhere(
     connection: &mut Connection,
     line: &LineId,
     site: &SiteId,
-    now: UnixMillis,
-) -> Result<(), DesiredError> {
+) -> Result<Vec<(SiteId, LineV1)>, DesiredError> {
     let rows = sqlx::query(
         "SELECT site_id, line_id, line FROM desired_lines \
          WHERE line_id = $1 AND site_id <> $2 AND is_removed = 0",
     )
     .bind(line.as_str())
     .bind(site.as_str())
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    for row in rows {
-        let text: String = row.try_get("site_id")?;
-        let old_site = SiteId::parse(&text).map_err(|_| DesiredError::Row {
-            line: line.to_string(),
-            column: "site_id",
-            value: text,
-        })?;
-        let mut state = next_generation(connection, &old_site).await?;
-        state.hash.remove_line(&read_line(&row)?);
-        sqlx::query(
-            "UPDATE desired_lines SET is_removed = 1, generation = $3 WHERE site_id = $1 AND line_id = $2",
-        )
-        .bind(old_site.as_str())
-        .bind(line.as_str())
-        .bind(columns::stored(state.generation))
-        .execute(&mut *connection)
-        .await?;
-        save_hash_and_queue(connection, &old_site, state, now).await?;
-    }
+    rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_line(row)?))).collect()
+}
+
+pub(super) async fn remove_line(
+    connection: &mut Connection,
+    site: &SiteId,
+    line: &LineId,
+    generation: u64,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "UPDATE desired_lines SET is_removed = 1, generation = $3 WHERE site_id = $1 AND line_id = $2",
+    )
+    .bind(site.as_str())
+    .bind(line.as_str())
+    .bind(columns::stored(generation))
+    .execute(connection)
+    .await?;
     Ok(())
+}
+
+/// Queues the lines of a plan, from the first.
+pub(super) async fn queue_plan(
+    connection: &mut Connection,
+    plan: &PlanId,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    sqlx::query(
+        "INSERT INTO plan_refreshes (plan_id, after_line, queued_at) VALUES ($1, '', $2) \
+         ON CONFLICT (plan_id) DO UPDATE SET after_line = ''",
+    )
+    .bind(plan.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The plan that waits longest, and the last of its lines that was done.
+pub(super) async fn queued_plan(
+    connection: &mut Connection,
+) -> Result<Option<(PlanId, String)>, DesiredError> {
+    let row =
+        sqlx::query("SELECT plan_id, after_line FROM plan_refreshes ORDER BY queued_at, plan_id LIMIT 1")
+            .fetch_optional(connection)
+            .await?;
+    row.map(|row| Ok((columns::parsed(&row, "plan_id")?, row.try_get("after_line")?))).transpose()
+}
+
+pub(super) async fn note_refreshed(
+    connection: &mut Connection,
+    plan: &PlanId,
+    line: &LineId,
+) -> Result<(), DesiredError> {
+    sqlx::query("UPDATE plan_refreshes SET after_line = $2 WHERE plan_id = $1")
+        .bind(plan.as_str())
+        .bind(line.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn unqueue_plan(connection: &mut Connection, plan: &PlanId) -> Result<(), DesiredError> {
+    sqlx::query("DELETE FROM plan_refreshes WHERE plan_id = $1")
+        .bind(plan.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// At most `limit` lines of a plan behind this one, in the order of their ids.
+pub(super) async fn lines_of_plan(
+    connection: &mut Connection,
+    plan: &PlanId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<LineId>, DesiredError> {
+    let rows =
+        sqlx::query("SELECT id FROM subscriptions WHERE plan_id = $1 AND id > $2 ORDER BY id LIMIT $3")
+            .bind(plan.as_str())
+            .bind(after)
+            .bind(i64::from(limit))
+            .fetch_all(connection)
+            .await?;
+    rows.iter().map(|row| Ok(columns::parsed(row, "id")?)).collect()
 }
 
 /// Closes a change: the site's new hash, and the outbox row that tells the site.
@@ -279,6 +369,27 @@ pub(super) async fn lines_since(
         }
     }
     Ok(since)
+}
+
+/// At most `limit` lines of a site that changed after a generation, and have periods with a limit.
+pub(super) async fn lines_with_quota_since(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<LineId>, DesiredError> {
+    let rows = sqlx::query(
+        "SELECT d.line_id FROM desired_lines d \
+         WHERE d.site_id = $1 AND d.generation > $2 AND d.is_removed = 0 \
+           AND EXISTS (SELECT 1 FROM quota_periods p WHERE p.line_id = d.line_id AND p.bytes IS NOT NULL) \
+         ORDER BY d.generation, d.line_id LIMIT $3",
+    )
+    .bind(site.as_str())
+    .bind(columns::stored(from))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok(columns::parsed(row, "line_id")?)).collect()
 }
 
 /// At most `limit` profiles of a site that changed after generation `from`, in the order of their change.

@@ -15,7 +15,9 @@ async fn open() -> (TemporaryDirectory, Database, LineId) {
             "INSERT INTO sites (id, name, created_at) VALUES ('a', 'A', 1), ('b', 'B', 1);
              INSERT INTO routers (id, site_id, name, created_at) VALUES ('ra', 'a', 'core', 1), ('rb', 'b', 'core', 1);
              INSERT INTO customers (id, account_number, name, phone, created_at) VALUES ('c', '1', 'C', '254', 1);
-             INSERT INTO connection_types VALUES ('t', 'pppoe', 'home-10', 10000000, 5000000, 0, 0, 1);
+             INSERT INTO connection_types (id, service_name, family, profile_name, download_bits_per_second,
+                                           upload_bits_per_second, created_at)
+                 VALUES ('t', 'pppoe', 'ppp', 'home-10', 10000000, 5000000, 1);
              INSERT INTO plans (id, name, connection_type_id, price_cents, validity_seconds, created_at)
                  VALUES ('p', 'Home', 't', 100, 60, 1);
              INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at)
@@ -54,7 +56,9 @@ async fn a_line_reaches_its_site_when_it_is_paid_and_only_when_something_changed
     let mut read = database.read().await.unwrap();
     let told = store::line_at(&mut read, &site, &line).await.unwrap().unwrap();
     assert_eq!((told.username.as_str(), told.valid_until_ms), ("007", Some(1_790_000_000_000)));
-    let profile = store::facts_of(&mut read, &line).await.unwrap().unwrap().profile;
+    let profile = plans::profiles::open(
+        &store::facts_of(&mut read, &line, UnixMillis(5)).await.unwrap().unwrap().plan.connection_type,
+    );
     let state = store::state_of(&mut read, &site).await.unwrap().unwrap();
     assert_eq!(
         state.hash,
@@ -72,4 +76,28 @@ async fn a_line_that_moves_is_taken_away_where_it_was() {
     let old = SiteId::parse("a").unwrap();
     assert_eq!(store::line_at(&mut read, &old, &line).await.unwrap(), None);
     assert_eq!(store::state_of(&mut read, &old).await.unwrap().unwrap().generation, 2);
+}
+
+#[tokio::test]
+async fn a_site_is_told_all_that_it_needs_to_go_on_alone() {
+    let (_directory, database, line) = open().await;
+    let all = "UPDATE plans SET data_quota_bytes = 50, suspension = 'walled', after_quota = 'throttled 1000000/512000',
+                                offline_hours = 72, offline = 'throttled 2000000/2000000';
+         UPDATE subscriptions SET status = 'active', paid_until = 20, address = '10.0.0.9', caller_id = 'AA:BB:CC:DD:EE:0F';
+         INSERT INTO quota_periods (line_id, started_at, ends_at, bytes, topped_up_bytes)
+             VALUES ('l1', 0, 3, 50, 0), ('l1', 3, 10, 50, 7), ('l1', 10, 20, 60, 0);";
+    assert_eq!(refresh(&database, &line, all).await, changed("a", 1), "one generation for line and profiles");
+    let mut read = database.read().await.unwrap();
+    let parts = snapshot(&mut read, &SiteId::parse("a").unwrap()).await.unwrap();
+    let (told, profiles) = (&parts[0].lines[0], &parts[0].profiles);
+    let quotas: Vec<(i64, u64)> = told.quotas.iter().map(|quota| (quota.from_ms, quota.bytes)).collect();
+    assert_eq!(quotas, [(3, 57), (10, 60)], "the running period with its top-up, and the one bought ahead");
+    let offline = told.offline.as_ref().unwrap();
+    let named = [&told.suspension.profile, &told.after_quota.profile, &offline.then.profile];
+    assert_eq!(named, ["home-10-walled", "home-10-slow-1M-512k", "home-10-slow-2M-2M"]);
+    assert!(named.iter().all(|name| profiles.iter().any(|profile| profile.name == **name)), "{profiles:?}");
+    assert_eq!((offline.after_hours, profiles.len()), (72, 4));
+    assert_eq!((told.address.as_str(), told.caller_id.as_str()), ("10.0.0.9", "AA:BB:CC:DD:EE:0F"));
+    assert_eq!(told.password, "x");
+    assert_eq!(refresh(&database, &line, "SELECT 1").await, Refreshed::Unchanged);
 }

@@ -94,6 +94,13 @@ async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
             young = old_event + 1
         );
     }
+    let old = usage::history::hour_of(NOW.minus(HOURS_KEPT)).0 - 3_600_000;
+    let old_day = usage::history::day_of(NOW.minus(DAYS_KEPT)).0 - 86_400_000;
+    for (hour, day) in [(old, old_day), (NOW.0, NOW.0)] {
+        sql += &format!(
+            "INSERT INTO usage_hours VALUES ({hour}, 'l', 1, 1); INSERT INTO usage_days VALUES ({day}, 'l', 1, 1);"
+        );
+    }
     write(&controller, sql).await;
     for _ in 0..2 {
         tidy(&controller).await.unwrap();
@@ -103,6 +110,8 @@ async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
             1
         );
         assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_sessions").await, 1);
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_hours").await, 1);
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_days").await, 1);
     }
 }
 

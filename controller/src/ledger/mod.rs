@@ -69,6 +69,14 @@ pub async fn book(
     Ok(Booked::Booked(id))
 }
 
+/// Whether a fact is booked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_booked(connection: &mut Connection, cause: (&str, &str)) -> Result<bool, LedgerError> {
+    Ok(store::is_booked(connection, cause).await?)
+}
+
 /// The balance of an account: debits above zero.
 ///
 /// # Errors

@@ -110,6 +110,19 @@ async fn insert_posting(
     Ok(())
 }
 
+pub(super) async fn is_booked(
+    connection: &mut Connection,
+    (kind, id): (&str, &str),
+) -> Result<bool, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS found FROM ledger_entries WHERE cause_kind = $1 AND cause_id = $2")
+            .bind(kind)
+            .bind(id)
+            .fetch_one(connection)
+            .await?;
+    columns::truth(&row, "found")
+}
+
 pub(super) async fn balance_of(connection: &mut Connection, account: &Account) -> Result<Money, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings \

@@ -25,7 +25,7 @@ use super::evidence::{BadForm, CheckoutId, Reason, ReceiptNumber};
 use super::poll;
 use super::result_codes::{self, Meaning};
 use crate::customers::phone::Msisdn;
-use crate::ids::{CustomerId, IdSource, IntentId, LineId};
+use crate::ids::{CustomerId, IdSource, IntentId, LineId, TopUpId};
 use crate::money::Money;
 
 /// When a push that was neither accepted nor refused counts as lost: the client gives up after 80 s at most; a
@@ -171,6 +171,8 @@ pub struct Intent {
     pub id: IntentId,
     /// What is to be paid for.
     pub subscription: LineId,
+    /// What the money is to buy for it; `None` for a period.
+    pub top_up: Option<TopUpId>,
     /// Whose it is.
     pub customer: CustomerId,
     /// Who is paid.

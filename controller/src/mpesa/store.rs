@@ -10,7 +10,7 @@ use super::evidence::{CheckoutId, Reason};
 use super::intent::{CallbackToken, Intent, State};
 use crate::columns;
 use crate::database::{Connection, Row};
-use crate::ids::{CallbackId, CustomerId, IntentId, LineId};
+use crate::ids::{CallbackId, CustomerId, IntentId, LineId, TopUpId};
 
 /// A stored callback that waits to be taken in.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct StoredCallback {
 macro_rules! intents {
     ($rest:literal) => {
         concat!(
-            "SELECT id, subscription_id, customer_id, short_code, phone, amount_cents, callback_token, state, ",
+            "SELECT id, subscription_id, top_up_id, customer_id, short_code, phone, amount_cents, callback_token, state, ",
             "checkout_request_id, merchant_request_id, result_code, result_description, receipt_number, ",
             "next_query_at, queries_sent, requested_by, created_at, updated_at FROM payment_intents ",
             $rest
@@ -39,8 +39,8 @@ pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) 
         "INSERT INTO payment_intents (id, subscription_id, customer_id, short_code, phone, amount_cents, \
                                       callback_token, state, checkout_request_id, merchant_request_id, \
                                       result_code, result_description, receipt_number, next_query_at, \
-                                      queries_sent, requested_by, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+                                      queries_sent, requested_by, created_at, updated_at, top_up_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
     )
     .bind(intent.id.as_str())
     .bind(intent.subscription.as_str())
@@ -60,6 +60,7 @@ pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) 
     .bind(intent.requested_by.as_str())
     .bind(intent.created_at.0)
     .bind(intent.updated_at.0)
+    .bind(intent.top_up.as_ref().map(TopUpId::as_str))
     .execute(connection)
     .await?;
     Ok(())
@@ -187,6 +188,7 @@ fn read_intent(row: &Row) -> Result<Intent, sqlx::Error> {
     Ok(Intent {
         id: columns::parsed(row, "id")?,
         subscription: columns::parsed(row, "subscription_id")?,
+        top_up: columns::parsed_or_none(row, "top_up_id")?,
         customer: columns::parsed(row, "customer_id")?,
         short_code: row.try_get("short_code")?,
         phone: columns::parsed(row, "phone")?,

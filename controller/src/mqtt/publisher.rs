@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use sqlx::Connection as _;
+use tawi_shared::UnixMillis;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
@@ -107,7 +108,8 @@ async fn pass(
             continue;
         }
         let mut messages = Vec::new();
-        let newest = match read_state(&mut connection, &site, &mut messages).await {
+        let now = controller.clock.now();
+        let newest = match read_state(&mut connection, &site, now, &mut messages).await {
             Ok(newest) => newest,
             Err(LinkError::Database(error)) => return Err(error.into()),
             Err(error) => {
@@ -148,6 +150,7 @@ impl Memory {
 async fn read_state(
     connection: &mut database::Connection,
     site: &SiteId,
+    now: UnixMillis,
     messages: &mut Vec<(String, Vec<u8>)>,
 ) -> Result<Option<u64>, LinkError> {
     let mut view = connection.begin().await?;
@@ -155,6 +158,7 @@ async fn read_state(
     let newest = desired::store::state_of(&mut view, site).await?.map(|state| state.generation);
     if stored < newest {
         reports::state_messages(&mut view, site, stored, messages).await?;
+        reports::usage_of_told(&mut view, site, stored.unwrap_or(0), now, messages).await?;
     }
     view.rollback().await?;
     Ok(newest)

@@ -7,8 +7,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    AppliedV1, ByeV1, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1, PROTOCOL_NEWEST,
-    PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1,
+    self, AppliedV1, ByeV1, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1, LineUsageBeforeV1,
+    PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1, UsageBeforeV1,
 };
 
 use super::budget::Spent;
@@ -20,6 +20,7 @@ use crate::desired::{self, Delta, Held, Missing, SiteState};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::payments::traces;
+use crate::quota::{self, LineUsage};
 use crate::sites::{self, AddedRouter};
 use crate::state::Controller;
 use crate::usage;
@@ -51,6 +52,8 @@ pub(super) async fn take(
                 let hash = StateHash::from_bytes(hello.state_hash);
                 let held = Held { generation: hello.stored_generation, hash };
                 tell(connection, memory, site, held, state, now, effects).await?;
+                let teller = (site, said.header.store_epoch);
+                usage_before(connection, teller, None, now, &mut effects.messages).await?;
             }
             return Ok(());
         }
@@ -105,7 +108,7 @@ async fn take_hello(
     let site = &said.site;
     let mut known = hello.clone();
     known.agent_version = plain(&hello.agent_version, RELEASE_CHARACTERS);
-    store::said_hello(connection, site, &known, now).await?;
+    store::said_hello(connection, site, (&known, said.header.store_epoch), now).await?;
     take_routers(connection, controller, site, &hello.routers, now).await?;
     effects.hints.push(Hint::Site(site.clone()));
     tracing::info!(
@@ -187,6 +190,27 @@ async fn tell(
     Ok(())
 }
 
+/// Lines of a delta that are looked up one by one; of more the whole site is.
+const LINES_ALONE: usize = 64;
+
+/// What a site has to know besides, when lines are told to it that have a quota: they may have moved there. `store_epoch`
+/// is the life of its store that spoke last.
+pub(super) async fn usage_of_told(
+    connection: &mut Connection,
+    site: &SiteId,
+    from: u64,
+    now: UnixMillis,
+    messages: &mut Vec<(String, Vec<u8>)>,
+) -> Result<(), LinkError> {
+    let Some(store_epoch) = store::store_epoch(connection, site).await? else { return Ok(()) };
+    let lines = desired::lines_with_quota_since(connection, site, from, LINES_ALONE + 1).await?;
+    let narrowed = (lines.len() <= LINES_ALONE).then_some(lines.as_slice());
+    if narrowed.is_some_and(<[LineId]>::is_empty) {
+        return Ok(());
+    }
+    usage_before(connection, (site, store_epoch), narrowed, now, messages).await
+}
+
 /// The messages that bring a site from generation `from` to the newest, or the whole when that is `None` or does not
 /// fit one message. Answers with the generation that they lead to; `None` when there is no such site.
 pub(super) async fn state_messages(
@@ -215,6 +239,51 @@ pub(super) async fn state_messages(
     }
     messages.append(&mut effects.messages);
     Ok(generation)
+}
+
+/// The messages that tell a site what its lines moved in their running periods elsewhere: at other sites, and in earlier
+/// lives of its store. Of all lines, or of these. It is said with each hello, and changes nothing when it is heard twice.
+pub(super) async fn usage_before(
+    connection: &mut Connection,
+    (site, store_epoch): (&SiteId, u32),
+    lines: Option<&[LineId]>,
+    now: UnixMillis,
+    messages: &mut Vec<(String, Vec<u8>)>,
+) -> Result<(), LinkError> {
+    let mut found = Vec::new();
+    match lines {
+        None => found = quota::used_elsewhere(connection, (site, store_epoch), None, now).await?,
+        Some(lines) => {
+            for line in lines {
+                let used = quota::used_elsewhere(connection, (site, store_epoch), Some(line), now).await?;
+                found.extend(used);
+            }
+        }
+    }
+    let told = |used: LineUsage| LineUsageBeforeV1 {
+        line: used.line.to_string(),
+        period_started_ms: used.period_started_at.0,
+        bytes: used.bytes,
+    };
+    let (mut effects, mut chunk, mut filled) = (Effects::default(), Vec::new(), 0_usize);
+    for item in found.into_iter().map(told) {
+        let bytes = wire::item_bytes(&item);
+        if filled.saturating_add(bytes) > desired::MESSAGE_BYTES {
+            effects.send(
+                site,
+                Down::State,
+                &UsageBeforeV1 { store_epoch, lines: std::mem::take(&mut chunk) },
+            )?;
+            filled = 0;
+        }
+        filled = filled.saturating_add(bytes);
+        chunk.push(item);
+    }
+    if !chunk.is_empty() {
+        effects.send(site, Down::State, &UsageBeforeV1 { store_epoch, lines: chunk })?;
+    }
+    messages.append(&mut effects.messages);
+    Ok(())
 }
 
 /// Notes what the agent says of its routers. One that head office does not know yet is added: its name in the agent's
@@ -385,7 +454,8 @@ async fn take_usage(
                 false
             }
         };
-        match usage::take(connection, site, session, may_add).await? {
+        let teller = (site, said.header.store_epoch);
+        match usage::take(connection, teller, session, now, may_add).await? {
             usage::Taken::Recorded if session.address.is_empty() => {}
             usage::Taken::Recorded => {
                 let address = plain(&session.address, usage::ADDRESS_BYTES);

@@ -37,12 +37,12 @@ pub(super) async fn agent(connection: &mut Connection, site: &SiteId) -> Result<
 pub(super) async fn said_hello(
     connection: &mut Connection,
     site: &SiteId,
-    hello: &HelloV1,
+    (hello, store_epoch): (&HelloV1, u32),
     now: UnixMillis,
 ) -> Result<(), LinkError> {
     sqlx::query(
         "UPDATE sites SET connection_epoch = $2, agent_version = $3, stored_generation = $4, \
-                          applied_generation = $5, last_seen_at = $6, \
+                          applied_generation = $5, last_seen_at = $6, store_epoch = $7, \
                           online_changed_at = CASE WHEN is_online = 1 THEN online_changed_at ELSE $6 END, \
                           is_online = 1 \
          WHERE id = $1",
@@ -53,9 +53,23 @@ pub(super) async fn said_hello(
     .bind(columns::stored(hello.stored_generation))
     .bind(columns::stored(hello.applied_generation))
     .bind(now.0)
+    .bind(i64::from(store_epoch))
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The life of the store that said hello last; `None` before the first.
+pub(super) async fn store_epoch(
+    connection: &mut Connection,
+    site: &SiteId,
+) -> Result<Option<u32>, LinkError> {
+    let row = sqlx::query("SELECT store_epoch FROM sites WHERE id = $1")
+        .bind(site.as_str())
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(None) };
+    Ok(row.try_get::<Option<i64>, _>("store_epoch")?.and_then(|epoch| u32::try_from(epoch).ok()))
 }
 
 /// A sign of life from a site that is online, or was taken for dead.

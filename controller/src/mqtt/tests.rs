@@ -11,7 +11,8 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     self, AppliedV1, ByeV1, CursorV1, DownMessage, EventKind, EventV1, FailureKind, HelloV1, Lane,
-    LineFailureV1, LineV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1, UsageBatchV1,
+    LineFailureV1, LineUsageBeforeV1, LineV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1,
+    UsageBatchV1, UsageBeforeV1,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -717,5 +718,83 @@ async fn a_report_of_hundreds_of_lines_is_one_hint() {
     let mut hints = effects.hints;
     hints.dedup();
     assert_eq!(hints, [crate::live::Hint::Site(desk.world.site.clone())]);
+    desk.house.close().await;
+}
+
+/// What a site is told of usage elsewhere, out of what a message left to be sent.
+fn usage_before(effects: &Effects) -> Vec<UsageBeforeV1> {
+    let read = |(_, envelope): &(String, Vec<u8>)| match DownMessage::decode(envelope).unwrap().1 {
+        DownMessage::UsageBefore(before) => Some(before),
+        _ => None,
+    };
+    effects.messages.iter().filter_map(read).collect()
+}
+
+#[tokio::test]
+async fn a_store_that_begins_anew_is_told_what_its_lines_had_moved_and_as_often_as_it_asks() {
+    let mut desk = Desk::open().await;
+    let line = desk.world.line.clone();
+    let mut write = desk.house.controller.database.write().await.unwrap();
+    sqlx::query("INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) VALUES ($1, 1, 9, 1000)")
+        .bind(line.as_str())
+        .execute(&mut *write)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    desk.tell_of_line().await;
+    assert_eq!(usage_before(&desk.take(&fresh(), (EPOCH, 0)).await), [], "nothing was moved yet");
+    let mut usage = usage_of(&line, 95);
+    usage.sessions[0].period_started_ms = 1;
+    desk.take(&usage, (EPOCH, 1)).await;
+    assert_eq!(usage_before(&desk.take(&fresh(), (EPOCH, 0)).await), [], "it counts that itself");
+    let told = LineUsageBeforeV1 { line: line.to_string(), period_started_ms: 1, bytes: 100 };
+    for _ in 0..2 {
+        let expected = UsageBeforeV1 { store_epoch: EPOCH + 1, lines: vec![told.clone()] };
+        assert_eq!(usage_before(&desk.take(&fresh(), (EPOCH + 1, 0)).await), [expected]);
+    }
+    // A change of the line brings it along: the line may have come from elsewhere.
+    let mut write = desk.house.controller.database.write().await.unwrap();
+    let mut messages = Vec::new();
+    let site = desk.world.site.clone();
+    let told_of = super::reports::usage_of_told(&mut write, &site, 0, UnixMillis(1), &mut messages);
+    told_of.await.unwrap();
+    assert_eq!(messages.len(), 1);
+    let newest = desired::store::state_of(&mut write, &site).await.unwrap().unwrap().generation;
+    messages.clear();
+    let told_of = super::reports::usage_of_told(&mut write, &site, newest, UnixMillis(1), &mut messages);
+    told_of.await.unwrap();
+    assert_eq!(messages.len(), 0, "nothing changed since");
+    drop(write);
+    desk.house.close().await;
+}
+
+#[tokio::test]
+async fn usage_of_thousands_of_lines_is_told_in_messages_that_fit() {
+    let desk = Desk::open().await;
+    let mut write = desk.house.controller.database.write().await.unwrap();
+    let many = "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 3000)
+        INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at)
+        SELECT 'a-line-with-a-long-name-' || n, customer_id, plan_id, router_id, 'u' || n, 'x', 'draft', 1
+        FROM subscriptions, counted;
+        INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) SELECT id, 1, 9, 5 FROM subscriptions;
+        INSERT INTO desired_lines (site_id, line_id, generation, line)
+            SELECT 'nyeri-01', id, 1, '{}' FROM subscriptions;
+        INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes,
+                                    download_bytes, period_started_at, store_epoch)
+            SELECT 'nyeri-01', id, id, 1, 1, 1, 1, 1, 1, 6 FROM subscriptions;";
+    sqlx::raw_sql(many).execute(&mut *write).await.unwrap();
+    let (site, mut messages) = (desk.world.site.clone(), Vec::new());
+    super::reports::usage_before(&mut write, (&site, EPOCH), None, UnixMillis(1), &mut messages)
+        .await
+        .unwrap();
+    drop(write);
+    assert!(messages.len() > 1, "{}", messages.len());
+    let mut effects = Effects::default();
+    effects.messages = messages;
+    let told = usage_before(&effects);
+    let mut lines: Vec<String> = told.into_iter().flat_map(|part| part.lines).map(|used| used.line).collect();
+    lines.sort();
+    lines.dedup();
+    assert_eq!(lines.len(), 3_001);
     desk.house.close().await;
 }

@@ -14,10 +14,12 @@ use utoipa::{IntoParams, ToSchema};
 use super::request::{Prepared, prepare};
 use super::traces::Trace;
 use super::{
-    ForReview, FromWallet, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind,
+    ForReview, FromWallet, LookedAt, NoTopUp, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind,
+    ToppedUp,
 };
+use crate::audit::Action;
 use crate::customers::phone::Msisdn;
-use crate::ids::{IntentId, LineId, PaymentId};
+use crate::ids::{IntentId, LineId, PaymentId, TopUpId};
 use crate::money::Money;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::ReceiptNumber;
@@ -39,6 +41,8 @@ pub struct IntentBody {
     pub id: String,
     /// For which subscription.
     pub subscription_id: String,
+    /// Which top-up it is to buy; null for a period.
+    pub top_up_id: Option<String>,
     /// Of which customer.
     pub customer_id: String,
     /// `created`, `submitting`, `prompted`, `submit_unknown`, `paid_unreceipted`, `paid`, `declined`, `expired` or
@@ -77,6 +81,35 @@ pub struct FromWalletBody {
     pub paid_until_ms: i64,
 }
 
+/// A top-up that the wallet bought.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct ToppedUpBody {
+    /// `topped_up_from_wallet`: no request of this word exists, so that the answers are told apart.
+    pub state: String,
+    /// For which subscription.
+    pub subscription_id: String,
+    /// Out of which customer's wallet.
+    pub customer_id: String,
+    /// Which top-up.
+    pub top_up_id: String,
+    /// What it cost, in cents of KES.
+    pub price_cents: i64,
+    /// What it added to the running period.
+    pub bytes: u64,
+    /// When that period ends.
+    pub until_at_ms: i64,
+}
+
+/// What the wallet bought instead of a payment.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum BoughtBody {
+    /// A period.
+    Period(FromWalletBody),
+    /// A top-up.
+    TopUp(ToppedUpBody),
+}
+
 /// A payment to ask for.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -84,9 +117,20 @@ pub struct PaymentRequestNew {
     /// Whose phone; absent for the customer's own.
     #[serde(default)]
     pub phone: Option<String>,
-    /// How much, in cents of KES, whole shillings; absent for what the plan costs.
+    /// A top-up that the money is to buy; absent for a period.
+    #[serde(default)]
+    pub top_up_id: Option<String>,
+    /// How much, in cents of KES, whole shillings; absent for what the wallet lacks.
     #[serde(default)]
     pub amount_cents: Option<i64>,
+}
+
+/// A top-up to buy out of the wallet.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TopUpWanted {
+    /// Which; see `GET /api/top-ups`.
+    pub top_up_id: String,
 }
 
 /// A payment: one receipt of M-Pesa, credited once.
@@ -203,6 +247,7 @@ impl IntentBody {
         Self {
             id: intent.id.to_string(),
             subscription_id: intent.subscription.to_string(),
+            top_up_id: intent.top_up.as_ref().map(ToString::to_string),
             customer_id: intent.customer.to_string(),
             state: intent.state.as_str().to_owned(),
             amount_cents: intent.amount.cents(),
@@ -225,6 +270,20 @@ impl From<&FromWallet> for FromWalletBody {
             customer_id: bought.customer.to_string(),
             price_cents: bought.price.cents(),
             paid_until_ms: at_ms(bought.paid_until),
+        }
+    }
+}
+
+impl From<&ToppedUp> for ToppedUpBody {
+    fn from(bought: &ToppedUp) -> Self {
+        Self {
+            state: "topped_up_from_wallet".to_owned(),
+            subscription_id: bought.subscription.to_string(),
+            customer_id: bought.customer.to_string(),
+            top_up_id: bought.top_up.id.to_string(),
+            price_cents: bought.top_up.price.cents(),
+            bytes: bought.top_up.bytes,
+            until_at_ms: at_ms(bought.until),
         }
     }
 }
@@ -295,6 +354,7 @@ impl From<&ForReview> for ReviewBody {
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("POST", "/api/subscriptions/{id}/payment-requests", post(request)),
+        Route::new("POST", "/api/subscriptions/{id}/top-ups", post(top_up)),
         Route::new("GET", "/api/intents/{id}", get(get_intent)),
         Route::new("GET", "/api/payments", get(list)),
         Route::new("GET", "/api/payments/review", get(review)),
@@ -303,8 +363,9 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period,
-/// nothing is asked, whatever the amount: the period is bought at once, and none other within two minutes.
+/// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period, or the
+/// top-up that is asked for, nothing is asked, whatever the amount: it is bought at once, and none other within two
+/// minutes.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/payment-requests", tag = "payments", request_body = PaymentRequestNew,
     params(
@@ -312,13 +373,14 @@ pub(crate) fn routes() -> Vec<Route> {
         ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
     ),
     responses(
-        (status = 200, description = "The wallet covered a period and bought it; no phone was asked",
-            body = FromWalletBody),
+        (status = 200, description = "The wallet covered the period, or the top-up, and bought it; no phone was asked",
+            body = BoughtBody),
         (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem),
-        (status = 409, description = "A request is still open, the wallet has just bought a period, the subscription \
-            is on hold and the wallet covers it, or its site is revoked: see `code`", body = Problem),
+        (status = 409, description = "A request is still open, the wallet has just bought something, the subscription \
+            is on hold and the wallet covers it, it cannot use that top-up, or its site is revoked: see `code`",
+            body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
         (status = 503, description = "M-Pesa is not set up", body = Problem),
     ),
@@ -332,10 +394,13 @@ pub(crate) async fn request(
     let subscription = LineId::parse(&id).map_err(|_| no_subscription())?;
     let phone = new.phone.as_deref().map(Msisdn::parse).transpose();
     let phone = phone.map_err(|error| ApiError::invalid("phone", error))?;
+    let top_up = new.top_up_id.as_deref().map(TopUpId::parse).transpose();
+    let top_up = top_up.map_err(|error| ApiError::invalid("top_up_id", error))?;
     write.caller.require(Permission::AskForPayment)?;
     let daraja = web.daraja.clone().ok_or_else(not_set_up)?;
     let request = RequestPayment {
         subscription,
+        top_up,
         phone,
         amount: new.amount_cents.map(Money::from_cents),
         requested_by: write.caller.actor(),
@@ -360,6 +425,11 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
         Prepared::Ready(asked) => asked,
         Prepared::Bought(bought) => {
             let response = once.answer(StatusCode::OK, &FromWalletBody::from(&bought)).await?;
+            bought.tell(controller);
+            return Ok(response);
+        }
+        Prepared::ToppedUp(bought) => {
+            let response = once.answer(StatusCode::OK, &ToppedUpBody::from(&*bought)).await?;
             bought.tell(controller);
             return Ok(response);
         }
@@ -391,8 +461,8 @@ fn refusal(requested: &Requested) -> ApiError {
         Requested::JustBought { wait } => ApiError::new(
             StatusCode::CONFLICT,
             "just_bought",
-            "the wallet bought a period of this subscription less than two minutes ago",
-            "ask again later if another period is wanted",
+            "the wallet bought a period or a top-up of this subscription less than two minutes ago",
+            "ask again later if another is wanted",
         )
         .retry_after(wait.as_secs().max(1)),
         Requested::OnHold { .. } => ApiError::new(
@@ -408,12 +478,74 @@ fn refusal(requested: &Requested) -> ApiError {
             "the site of this subscription is revoked",
             "ask for no money: nothing that is paid for there comes on",
         ),
+        Requested::NoTopUp(why) => no_top_up(why),
         Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
         Requested::Prompted(_)
         | Requested::NotKnown(_)
         | Requested::Declined(_)
-        | Requested::BoughtFromWallet(_) => ApiError::in_progress(),
+        | Requested::BoughtFromWallet(_)
+        | Requested::ToppedUp(_) => ApiError::in_progress(),
     }
+}
+
+/// Why a top-up is not bought.
+fn no_top_up(why: &NoTopUp) -> ApiError {
+    let conflict = |code, cure: &str| ApiError::new(StatusCode::CONFLICT, code, why.sentence(), cure);
+    match why {
+        NoTopUp::NoSuchSubscription => no_subscription(),
+        NoTopUp::NoSuchTopUp => ApiError::invalid("top_up_id", "there is no such top-up: GET /api/top-ups"),
+        NoTopUp::AnotherPlan => ApiError::invalid("top_up_id", "it is for lines of another plan"),
+        NoTopUp::OnHold => conflict("on_hold", "release the subscription"),
+        NoTopUp::SiteRevoked => conflict("site_revoked", "ask for no money"),
+        NoTopUp::NothingToTopUp => conflict("nothing_to_top_up", "let the customer pay for a period first"),
+        NoTopUp::TooLittle { .. } => conflict(
+            "wallet_too_small",
+            "POST a payment request with this top_up_id: it buys it when it is paid",
+        ),
+        NoTopUp::AlreadyBought => conflict("already_bought", "nothing is to be done"),
+    }
+}
+
+/// Buys a top-up out of the wallet: data on top of the running period, told to the site at once. Nobody is asked to pay:
+/// where the wallet does not cover it, send a payment request with the same `top_up_id`.
+#[utoipa::path(
+    post, path = "/api/subscriptions/{id}/top-ups", tag = "payments", request_body = TopUpWanted,
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 201, description = "It is bought", body = ToppedUpBody),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+        (status = 409, description = "The wallet does not cover it, no period with a limit runs, the subscription is on \
+            hold, or its site is revoked: see `code`", body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn top_up(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let wanted: TopUpWanted = write.read()?;
+    let line = LineId::parse(&id).map_err(|_| no_subscription())?;
+    let top_up = TopUpId::parse(&wanted.top_up_id).map_err(|error| ApiError::invalid("top_up_id", error))?;
+    let mut once = match write.begin(&web, Permission::AskForPayment).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor().to_string());
+    // The key keeps a repeated request from a second purchase; the occasion only has to be of its own.
+    let occasion = ids.hex(16);
+    let what = (&line, &top_up);
+    let bought = match super::buy_top_up(once.connection(), what, &occasion, &actor, &ids, now).await? {
+        Ok(bought) => bought,
+        Err(why) => return Err(no_top_up(&why)),
+    };
+    once.audit(Action::TopUpBought, line.as_str(), &bought.top_up.name).await?;
+    let (body, controller) = (ToppedUpBody::from(&bought), web.controller.clone());
+    once.answer_and_tell(StatusCode::CREATED, &body, move || bought.tell(&controller)).await
 }
 
 /// One request for payment.

@@ -10,7 +10,7 @@ use std::fmt;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::{Payment, PaymentError, store, traces, wallet};
+use super::{Payment, PaymentError, store, topping_up, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -270,7 +270,8 @@ pub(crate) async fn credit(
     fulfil(connection, told, id, &owner, ids, now).await
 }
 
-/// What follows once the money is where it belongs: a period is bought, and the request is paid.
+/// What follows once the money is where it belongs: what it was asked for is bought, a top-up or else a period, and the
+/// request is paid.
 async fn fulfil(
     connection: &mut Connection,
     told: &Told<'_>,
@@ -293,8 +294,13 @@ async fn fulfil(
         }
     }
     if let Some(line) = owner.subscription() {
-        let cause = ("period", id.to_string());
-        let bought = wallet::buy_period(connection, line, cause, ACTOR, ids, now).await?;
+        let bought = match top_up_first(connection, owner, &id, ids, now).await? {
+            Some(refreshed) => Some(refreshed),
+            None => {
+                let cause = ("period", id.to_string());
+                wallet::buy_period(connection, line, cause, ACTOR, ids, now).await?
+            }
+        };
         if let Some(Refreshed::Changed { site, generation }) = &bought {
             taken_in.is_site_to_be_told = true;
             let steps = traces::Begun {
@@ -311,6 +317,22 @@ async fn fulfil(
     }
     taken_in.payment = Some(id);
     Ok(taken_in)
+}
+
+/// The top-up that the money was asked for. `None` when it was asked for a period, and when the line cannot use a top-up
+/// any more, or the money does not cover it: then the rules for any other payment hold.
+async fn top_up_first(
+    connection: &mut Connection,
+    owner: &Owner,
+    id: &PaymentId,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<Refreshed>, PaymentError> {
+    let Some(intent) = owner.intent() else { return Ok(None) };
+    let Some(top_up) = &intent.top_up else { return Ok(None) };
+    let what = (&intent.subscription, top_up);
+    let bought = topping_up::buy_top_up(connection, what, id.as_str(), ACTOR, ids, now).await?;
+    Ok(bought.ok().map(|bought| bought.refreshed))
 }
 
 /// A receipt that is booked already: evidence at most, never money.

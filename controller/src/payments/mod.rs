@@ -11,6 +11,7 @@ pub mod progress;
 mod request;
 mod review;
 mod store;
+pub mod topping_up;
 pub mod traces;
 pub(crate) mod wallet;
 
@@ -31,6 +32,7 @@ use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
 pub use request::{RequestPayment, Requested, request};
 pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
+pub use topping_up::{NoTopUp, ToppedUp, buy_top_up};
 use traces::Trace;
 pub use wallet::{FromWallet, Released, release};
 
@@ -110,6 +112,9 @@ pub enum PaymentError {
     /// The customer of a subscription cannot be found.
     #[error("the customer of line {0} cannot be found")]
     NoCustomer(LineId),
+    /// A line that is to be topped up has no period to add to: it was there a moment ago, in the same transaction.
+    #[error("the running period of line {0} cannot be found")]
+    NoPeriod(LineId),
     /// The task that sends a request ended without an answer; what became of the request is followed up.
     #[error("sending a payment request was interrupted")]
     Interrupted,

@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
 use super::traces::Trace;
-use super::{ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind};
-use crate::audit::Actor;
+use super::{ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp};
+use crate::audit::{self, Action, Actor};
 use crate::customers::{self, Customer, phone::Msisdn};
-use crate::ids::{LineId, PaymentId};
+use crate::ids::{LineId, PaymentId, TopUpId};
 use crate::money::Money;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::intent::{Intent, State as IntentState};
@@ -34,6 +34,8 @@ use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 
 /// How long a page waits for Safaricom, who mostly takes a second: less than a request may take at all.
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+/// Characters of the occasion that a form for a top-up carries.
+pub(crate) const OCCASION_DIGITS: usize = 32;
 /// What is said while nobody knows.
 const NOT_KNOWN: &str = "M-Pesa has not answered, so the request may be on the phone. Send no other and do not pay \
                          again: wait two minutes, the result appears below by itself.";
@@ -315,6 +317,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
         .route("/subscriptions/{id}/payment-requests", post(ask))
+        .route("/subscriptions/{id}/top-ups", post(top_up))
 }
 
 async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
@@ -360,8 +363,10 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
 
 /// What the form said, once it can be sent.
 struct Wanted {
+    top_up: Option<TopUpId>,
     phone: Msisdn,
-    amount: Money,
+    /// What the wallet lacks, when `None`: of a top-up the page does not know the price.
+    amount: Option<Money>,
 }
 
 async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> Result<Response, PageError> {
@@ -375,11 +380,14 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         return Ok(visit.go(&to, &Note::bad(note)));
     };
     let phone = fields.read("phone", Msisdn::parse);
-    let amount = fields.read("amount", Money::parse);
-    let (Some(phone), Some(amount)) = (phone, amount) else {
+    let top_up = fields.read("top_up", read_top_up);
+    let is_priced = fields.value("amount").is_empty() && top_up.as_ref().is_some_and(Option::is_some);
+    let amount =
+        fields.read("amount", |text| if is_priced { Ok(None) } else { Money::parse(text).map(Some) });
+    let (Some(phone), Some(top_up), Some(amount)) = (phone, top_up, amount) else {
         return complain(&visit, fields, &subscription, &customer);
     };
-    let wanted = Wanted { phone, amount };
+    let wanted = Wanted { top_up, phone, amount };
     let (said, is_paybill_heard) = (display::phone(&wanted.phone), web.is_paybill_heard());
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
     let asking = tokio::spawn(send(web, daraja, visit.actor(), id, wanted));
@@ -394,6 +402,63 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     note_of(&requested, &said, is_paybill_heard, visit.now)
         .map(|note| visit.go(&to, &note))
         .ok_or(PageError::NotFound)
+}
+
+fn read_top_up(text: &str) -> Result<Option<TopUpId>, &'static str> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        TopUpId::parse(text).map(Some).map_err(|_| "choose a top-up of the list")
+    }
+}
+
+/// What was bought, in words.
+fn topped_up(bought: &ToppedUp, now: UnixMillis) -> String {
+    let (data, until) = (display::bytes(bought.top_up.bytes), Moment::of(bought.until, now).text);
+    format!("{} is bought: {data} more until {until}.", bought.top_up.name)
+}
+
+/// Buys a top-up out of the wallet. The form carries an occasion of its own, so that a button that is pressed twice buys
+/// once.
+async fn top_up(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, mut fields } = posted;
+    visit.require(Permission::AskForPayment)?;
+    let id = LineId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let (_, customer) = subscription_of(&web, &id).await?;
+    let to = format!("/customers/{}", customer.id);
+    let is_occasion =
+        |text: &str| text.len() == OCCASION_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let chosen = fields.read("top_up", read_top_up).flatten();
+    let (Some(chosen), true) = (chosen, is_occasion(fields.value("occasion"))) else {
+        return Ok(visit.go(&to, &Note::bad("Nothing was bought: choose a top-up of the list.")));
+    };
+    let (controller, actor) = (web.controller.clone(), visit.actor());
+    let mut transaction = controller.database.write().await?;
+    let (what, occasion) = ((&id, &chosen), format!("page {}", fields.value("occasion")));
+    let by = actor.to_string();
+    let bought =
+        super::buy_top_up(&mut transaction, what, &occasion, &by, &controller.ids, visit.now).await?;
+    let note = match bought {
+        Ok(bought) => {
+            let act = (Action::TopUpBought, id.as_str(), bought.top_up.name.as_str());
+            audit::record(&mut transaction, &actor, act, &controller.ids, visit.now).await?;
+            let note = Note::good(topped_up(&bought, visit.now));
+            // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
+            let told = tokio::spawn(async move {
+                transaction.commit().await?;
+                bought.tell(&controller);
+                Ok::<_, sqlx::Error>(())
+            });
+            told.await??;
+            note
+        }
+        Err(why) => Note::bad(why.sentence()),
+    };
+    Ok(visit.go(&to, &note))
 }
 
 async fn subscription_of(web: &Web, id: &LineId) -> Result<(Subscription, Customer), PageError> {
@@ -412,8 +477,9 @@ async fn send(
 ) -> Result<Requested, PageError> {
     let request = RequestPayment {
         subscription: id,
+        top_up: wanted.top_up,
         phone: Some(wanted.phone),
-        amount: Some(wanted.amount),
+        amount: wanted.amount,
         requested_by: actor,
     };
     Ok(super::request(&web.controller, &daraja, request).await?)
@@ -451,8 +517,13 @@ fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: Unix
             display::kes(bought.price),
             Moment::of(bought.paid_until, now).text
         )),
+        Requested::ToppedUp(bought) => Note::good(format!(
+            "Nothing was asked of the phone: the wallet covers it. {}",
+            topped_up(bought, now)
+        )),
+        Requested::NoTopUp(why) => Note::bad(format!("Nothing was sent. {}", why.sentence())),
         Requested::JustBought { wait } => Note::bad(format!(
-            "Nothing was done: the wallet bought a period of this line less than two minutes ago. If another is wanted, \
+            "Nothing was done: the wallet bought for this line less than two minutes ago. If another is wanted, \
              ask again in {}.",
             display::span((*wait).max(Duration::from_secs(1)))
         )),

@@ -7,21 +7,23 @@
 //! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
 //! two minutes. A request whose answer was lost is never sent again by itself.
 //!
-//! What the wallet can pay is not asked for: it buys a period at once, and for the same two minutes that is the answer,
-//! so that a button that is pressed twice neither buys twice nor asks a phone. A held line is released first.
+//! What the wallet can pay is not asked for: it buys a period, or the top-up that was asked for, at once, and for the same
+//! two minutes that is the answer, so that a button that is pressed twice neither buys twice nor asks a phone. A held line
+//! is released first. For a top-up that a line cannot use nobody is asked.
 
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
+use super::topping_up::{self, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
 use crate::entitlements::Status;
-use crate::ids::{IntentId, LineId};
+use crate::ids::{IntentId, LineId, TopUpId};
 use crate::ledger;
 use crate::live::Hint;
 use crate::money::Money;
@@ -37,14 +39,19 @@ use crate::subscriptions::{self, Subscription};
 /// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
+/// How the occasion of a top-up begins that is bought because somebody asked for a payment.
+const ASKED: &str = "asked ";
+
 /// What somebody asks for.
 #[derive(Clone, Debug)]
 pub struct RequestPayment {
     /// What is to be paid for.
     pub subscription: LineId,
+    /// What it is to buy; a period when `None`.
+    pub top_up: Option<TopUpId>,
     /// Whose phone; the customer's own when `None`.
     pub phone: Option<Msisdn>,
-    /// How much, in whole shillings; when `None`, what the wallet lacks for one period.
+    /// How much, in whole shillings; when `None`, what the wallet lacks for it.
     pub amount: Option<Money>,
     /// Who asks.
     pub requested_by: Actor,
@@ -68,7 +75,11 @@ pub enum Requested {
     },
     /// Nothing was asked: the wallet covered the price, and a period is bought from it.
     BoughtFromWallet(FromWallet),
-    /// Nothing was asked: a period of the line was bought from the wallet a moment ago.
+    /// Nothing was asked: the wallet covered the top-up, and it is bought.
+    ToppedUp(ToppedUp),
+    /// Nothing was asked: the line cannot use the top-up.
+    NoTopUp(NoTopUp),
+    /// Nothing was asked: a period or a top-up of the line was bought from the wallet a moment ago.
     JustBought {
         /// When another may be asked for.
         wait: Duration,
@@ -104,6 +115,11 @@ pub async fn request(
             bought.tell(controller);
             return Ok(Requested::BoughtFromWallet(bought));
         }
+        Prepared::ToppedUp(bought) => {
+            transaction.commit().await?;
+            bought.tell(controller);
+            return Ok(Requested::ToppedUp(*bought));
+        }
         Prepared::Answer(answer) => return Ok(*answer),
     };
     transaction.commit().await?;
@@ -125,6 +141,8 @@ pub(super) enum Prepared {
     Ready(Asked),
     /// Nothing is to be sent: the wallet paid. Commit, then tell.
     Bought(FromWallet),
+    /// Nothing is to be sent: the wallet paid for the top-up. Commit, then tell.
+    ToppedUp(Box<ToppedUp>),
     /// Nothing is to be sent, and nothing was stored.
     Answer(Box<Requested>),
 }
@@ -164,25 +182,28 @@ pub(super) async fn prepare(
             return Err(PaymentError::NoCustomer(subscription.id));
         }
     };
+    let price = match &wanted.top_up {
+        None => subscription.price,
+        Some(top_up) => match topping_up::offer(connection, &subscription.id, top_up, now).await? {
+            Ok(offer) => offer.top_up.price,
+            Err(why) => return answer(Requested::NoTopUp(why)),
+        },
+    };
     let amount = match wanted.amount {
         Some(amount) => Some(amount),
-        None => wallet::lacking(subscription.price, in_wallet),
+        None => wallet::lacking(price, in_wallet),
     };
     let Some(shillings) = amount.and_then(Shillings::exactly) else {
         return answer(Requested::BadAmount);
     };
-    let (by, ids) = (&wanted.requested_by, &controller.ids);
-    let bought =
-        wallet::buy_unpaid(connection, &subscription.id, ON_REQUEST, &by.to_string(), ids, now).await?;
-    if let Some(bought) = bought {
-        let act = (Action::PeriodBought, bought.subscription.as_str(), "from the wallet");
-        audit::record(connection, by, act, ids, now).await?;
-        return Ok(Prepared::Bought(bought));
+    if let Some(bought) = buy(connection, controller, &wanted, now).await? {
+        return Ok(bought);
     }
     let phone = wanted.phone.unwrap_or(customer.phone);
     let created = Intent {
         id: IntentId::random(&controller.ids),
         subscription: subscription.id,
+        top_up: wanted.top_up,
         customer: customer.id,
         short_code: daraja.settings().short_code().to_owned(),
         phone: phone.clone(),
@@ -210,6 +231,33 @@ pub(super) async fn prepare(
     Ok(Prepared::Ready(Asked { intent: Box::new(intent), push }))
 }
 
+/// What the wallet can pay, it buys; `None` when it cannot.
+async fn buy(
+    connection: &mut Connection,
+    controller: &Controller,
+    wanted: &RequestPayment,
+    now: UnixMillis,
+) -> Result<Option<Prepared>, PaymentError> {
+    let (line, by, ids) = (&wanted.subscription, &wanted.requested_by, &controller.ids);
+    let actor = by.to_string();
+    let Some(top_up) = &wanted.top_up else {
+        let Some(bought) = wallet::buy_unpaid(connection, line, ON_REQUEST, &actor, ids, now).await? else {
+            return Ok(None);
+        };
+        let act = (Action::PeriodBought, bought.subscription.as_str(), "from the wallet");
+        audit::record(connection, by, act, ids, now).await?;
+        return Ok(Some(Prepared::Bought(bought)));
+    };
+    let occasion = format!("{ASKED}{}", ids.hex(8));
+    let Ok(bought) = topping_up::buy_top_up(connection, (line, top_up), &occasion, &actor, ids, now).await?
+    else {
+        return Ok(None);
+    };
+    let act = (Action::TopUpBought, line.as_str(), bought.top_up.name.as_str());
+    audit::record(connection, by, act, ids, now).await?;
+    Ok(Some(Prepared::ToppedUp(Box::new(bought))))
+}
+
 /// Why nothing is to be done for a line now; `None` when something is.
 async fn refused(
     connection: &mut Connection,
@@ -226,7 +274,10 @@ async fn refused(
         let wait = wait(intent.created_at);
         return Ok(Some(Requested::AlreadyOpen { intent, wait }));
     }
-    if let Some(at) = wallet::last_bought_since(connection, line, since).await? {
+    let begin = format!("{} {ASKED}", line.id);
+    let topped_up = ledger::last_booked_since(connection, &line.customer, (topping_up::CAUSE, &begin), since);
+    let topped_up = topped_up.await?;
+    if let Some(at) = wallet::last_bought_since(connection, line, since).await?.max(topped_up) {
         return Ok(Some(Requested::JustBought { wait: wait(at) }));
     }
     let is_on_hold = line.status == Status::Suspended && in_wallet >= line.price;
@@ -285,6 +336,8 @@ impl Requested {
             Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
             Self::AlreadyOpen { .. }
             | Self::BoughtFromWallet(_)
+            | Self::ToppedUp(_)
+            | Self::NoTopUp(_)
             | Self::JustBought { .. }
             | Self::OnHold { .. }
             | Self::NoSuchSubscription

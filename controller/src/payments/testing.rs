@@ -10,7 +10,7 @@ use crate::customers::{self, Customer, NewCustomer, phone::Msisdn};
 use crate::database::Database;
 use crate::ids::{IdSource, LineId, RouterId, SiteId};
 use crate::money::Money;
-use crate::plans::{self, NewConnectionType, NewPlan, Plan};
+use crate::plans::{self, NewConnectionType, NewPlan, Plan, Profile, Restraint, Terms};
 use crate::subscriptions::credentials::{Password, Username};
 use crate::subscriptions::{self, NewSubscription};
 
@@ -29,6 +29,19 @@ pub(crate) struct World {
     pub(crate) line: LineId,
 }
 
+/// What the world's plan says.
+pub(crate) fn day_terms() -> Terms {
+    Terms {
+        price: PRICE,
+        validity: Duration::from_secs(86_400),
+        data_quota_bytes: None,
+        suspension: Restraint::Off,
+        after_quota: Restraint::Off,
+        offline: None,
+        description: String::new(),
+    }
+}
+
 /// Enters it all, through the calls that staff's pages use.
 pub(crate) async fn world(database: &Database) -> World {
     let ids = IdSource::system();
@@ -45,21 +58,15 @@ pub(crate) async fn world(database: &Database) -> World {
     let new = NewConnectionType {
         service: Service::Pppoe,
         profile_name: "home-10".to_owned(),
-        download: Bandwidth::from_bits_per_second(10_000_000),
-        upload: Bandwidth::from_bits_per_second(5_000_000),
-        download_burst: Bandwidth::UNLIMITED,
-        upload_burst: Bandwidth::UNLIMITED,
+        profile: Profile {
+            download: Bandwidth::from_bits_per_second(10_000_000),
+            upload: Bandwidth::from_bits_per_second(5_000_000),
+            ..Profile::default()
+        },
     };
     let created = plans::create_connection_type(&mut write, new, &ids, now).await.unwrap();
     let plans::Created::Created(kind) = created else { panic!("{created:?}") };
-    let new = NewPlan {
-        name: "Day".to_owned(),
-        connection_type: kind.id,
-        price: PRICE,
-        validity: Duration::from_secs(86_400),
-        data_quota_bytes: None,
-        description: String::new(),
-    };
+    let new = NewPlan { name: "Day".to_owned(), connection_type: kind.id, terms: day_terms() };
     let created = plans::create_plan(&mut write, new, &ids, now).await.unwrap();
     let plans::Created::Created(plan) = created else { panic!("{created:?}") };
     let new = NewCustomer { name: "Corner Shop".to_owned(), phone: Msisdn::parse(PHONE).unwrap() };
@@ -71,6 +78,8 @@ pub(crate) async fn world(database: &Database) -> World {
         router: router.clone(),
         username: Username::parse("line-1").unwrap(),
         password: Password::parse("secret").unwrap(),
+        address: None,
+        caller_id: None,
     };
     let created = subscriptions::create(&mut write, new, &ids, now).await.unwrap();
     let subscriptions::Created::Created(line) = created else { panic!("{created:?}") };

@@ -12,14 +12,14 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::PaymentError;
 use crate::database::Connection;
 use crate::desired::Refreshed;
-use crate::entitlements::{self, Purchase, Status};
+use crate::entitlements::{self, Period, Purchase, Status};
 use crate::ids::{CustomerId, LineId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
-use crate::sites;
 use crate::state::Controller;
 use crate::subscriptions::{self, Changed, Subscription};
+use crate::{quota, sites};
 
 /// The kind of cause of a period that is bought because somebody asked for a payment.
 pub(super) const ON_REQUEST: &str = "wallet";
@@ -130,7 +130,7 @@ pub(super) async fn is_at_revoked_site(
 }
 
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
-/// a cause.
+/// a cause. The period with its data is written in the same transaction.
 pub(super) async fn buy_period(
     connection: &mut Connection,
     line: &LineId,
@@ -148,7 +148,7 @@ pub(super) async fn buy_period(
     let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
     let validity = Duration::from_secs(subscription.validity_seconds);
     let purchase = entitlements::purchase(wallet, subscription.price, validity, subscription.paid_until, now);
-    let Purchase::Bought { price, paid_until } = purchase else {
+    let Purchase::Bought { price, starts_at, paid_until } = purchase else {
         return Ok(None);
     };
     let accounts = (Account::Wallet(subscription.customer), Account::Revenue);
@@ -157,6 +157,8 @@ pub(super) async fn buy_period(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(None);
     }
+    let period = Period { started_at: starts_at, ends_at: paid_until, bytes: subscription.data_quota_bytes };
+    quota::begin(connection, line, period).await?;
     Ok(Some(subscriptions::activate(connection, line, paid_until, now).await?))
 }
 

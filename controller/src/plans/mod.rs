@@ -1,10 +1,15 @@
 //! Plans: what is sold, for how much and for how long; and connection types: how it is set up on a router.
 //!
-//! The field names are those of the system that Tawi replaces, with units written out. What a customer has bought is
-//! `subscriptions`; when it ends is `entitlements`.
+//! The field names are those of the system that Tawi replaces, with units written out. What may be entered is `check`,
+//! which profiles routers get is `profiles`. What a customer has bought is `subscriptions`; when it ends is
+//! `entitlements`. A change reaches the lines that are sold already through `desired`.
 
 pub mod api;
+mod check;
+mod forms;
 pub mod pages;
+pub mod profiles;
+mod restraint;
 mod store;
 
 use std::time::Duration;
@@ -15,28 +20,16 @@ use thiserror::Error;
 
 use crate::customers::Invalid;
 use crate::database::Connection;
+use crate::desired::{self, DesiredError};
 use crate::ids::{ConnectionTypeId, IdSource, PlanId};
 use crate::money::Money;
+pub(crate) use check::{plan_name as check_name, price as check_price};
+pub use profiles::Family;
+pub use restraint::{OfflineRule, Restraint};
 
-/// The longest name of a plan or a profile, in characters. A profile's name is written to routers; 64 leaves room in
-/// every column of WinBox and is far more than anybody types.
-const NAME_CHARACTERS: usize = 64;
-/// The longest description, in characters.
-const DESCRIPTION_CHARACTERS: usize = 500;
-/// The longest period: two years. A longer one is a slip of the unit.
-const VALIDITY_MAX: Duration = Duration::from_secs(2 * 366 * 24 * 3_600);
-/// The dearest plan: what M-Pesa moves in one transaction, KES 250,000.
-const PRICE_MAX: Money = Money::from_cents(25_000_000);
-
-/// How a line is set up on a router: service, speed profile, speeds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConnectionType {
-    /// The id.
-    pub id: ConnectionTypeId,
-    /// PPPoE or hotspot.
-    pub service: Service,
-    /// The profile's name on the router.
-    pub profile_name: String,
+/// What of a connection type may be changed: it becomes a profile on routers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Profile {
     /// Towards the customer.
     pub download: Bandwidth,
     /// From the customer.
@@ -45,6 +38,33 @@ pub struct ConnectionType {
     pub download_burst: Bandwidth,
     /// From the customer, for short bursts; zero for none.
     pub upload_burst: Bandwidth,
+    /// The average towards the customer above which a burst ends; zero: the speed itself.
+    pub download_threshold: Bandwidth,
+    /// The average from the customer above which a burst ends; zero: the speed itself.
+    pub upload_threshold: Bandwidth,
+    /// Over how many seconds that average is taken; 0: the agent's default.
+    pub burst_seconds: u32,
+    /// From 1, served first, to 8; 0: the router's default.
+    pub priority: u16,
+    /// Devices that may be logged in at once under one name; 0: the router's default.
+    pub shared_users: u32,
+    /// Pool on the router that clients get addresses from; empty: the router's default.
+    pub pool: String,
+    /// The router's own address towards the client, PPP only; empty: the router's default.
+    pub local_address: String,
+}
+
+/// How a line is set up on a router: service, profile, speeds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionType {
+    /// The id.
+    pub id: ConnectionTypeId,
+    /// How lines reach the network.
+    pub service: Service,
+    /// The profile's name on the router.
+    pub profile_name: String,
+    /// What it is set to.
+    pub profile: Profile,
     /// When it was entered.
     pub created_at: UnixMillis,
 }
@@ -52,18 +72,12 @@ pub struct ConnectionType {
 /// What staff enter.
 #[derive(Clone, Debug)]
 pub struct NewConnectionType {
-    /// PPPoE or hotspot.
+    /// How lines reach the network.
     pub service: Service,
     /// The profile's name on the router.
     pub profile_name: String,
-    /// Towards the customer.
-    pub download: Bandwidth,
-    /// From the customer.
-    pub upload: Bandwidth,
-    /// Towards the customer, for short bursts; zero for none.
-    pub download_burst: Bandwidth,
-    /// From the customer, for short bursts; zero for none.
-    pub upload_burst: Bandwidth,
+    /// What it is set to.
+    pub profile: Profile,
 }
 
 /// What is sold.
@@ -75,14 +89,8 @@ pub struct Plan {
     pub name: String,
     /// How its lines are set up.
     pub connection_type: ConnectionType,
-    /// The price of one period.
-    pub price: Money,
-    /// The length of one period.
-    pub validity: Duration,
-    /// Data in one period; `None` for no limit. Shown to staff; nothing enforces it yet.
-    pub data_quota_bytes: Option<u64>,
-    /// For customers.
-    pub description: String,
+    /// What one period costs, and what is in it.
+    pub terms: Terms,
     /// When it was entered.
     pub created_at: UnixMillis,
 }
@@ -94,12 +102,26 @@ pub struct NewPlan {
     pub name: String,
     /// How its lines are set up.
     pub connection_type: ConnectionTypeId,
+    /// What one period costs, and what is in it.
+    pub terms: Terms,
+}
+
+/// What of a plan may be changed. Price, length and data are those of the next period that is bought; how lines are
+/// restrained changes at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
     /// The price of one period.
     pub price: Money,
     /// The length of one period.
     pub validity: Duration,
-    /// Data in one period; `None` for no limit. Shown to staff; nothing enforces it yet.
+    /// Data in one period, upload and download together; `None` for no limit.
     pub data_quota_bytes: Option<u64>,
+    /// What being suspended means: held, or not paid for.
+    pub suspension: Restraint,
+    /// What comes after the data of a period.
+    pub after_quota: Restraint,
+    /// What happens while a site cannot hear head office; `None`: nothing.
+    pub offline: Option<OfflineRule>,
     /// For customers.
     pub description: String,
 }
@@ -117,12 +139,26 @@ pub enum Created<T> {
     Invalid(Invalid),
 }
 
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed<T> {
+    /// It is changed, or was so already. Ring `Live::ring_outbox` after the commit.
+    Changed(T),
+    /// There is no such one.
+    NoSuchOne,
+    /// Something has to be written differently.
+    Invalid(Invalid),
+}
+
 /// Why plans cannot be read or written.
 #[derive(Debug, Error)]
 pub enum PlanError {
     /// The database refused.
     #[error("plans: {0}")]
     Database(#[from] sqlx::Error),
+    /// What sites should have could not be brought up to date.
+    #[error(transparent)]
+    Desired(#[from] DesiredError),
 }
 
 /// Enters a connection type.
@@ -135,21 +171,41 @@ pub async fn create_connection_type(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Created<ConnectionType>, PlanError> {
-    if let Err(invalid) = check_connection_type(&new) {
+    if let Err(invalid) = check::connection_type(&new) {
         return Ok(Created::Invalid(invalid));
     }
     let connection_type = ConnectionType {
         id: ConnectionTypeId::random(ids),
         service: new.service,
         profile_name: new.profile_name,
-        download: new.download,
-        upload: new.upload,
-        download_burst: new.download_burst,
-        upload_burst: new.upload_burst,
+        profile: new.profile,
         created_at: now,
     };
     let is_new = store::insert_connection_type(connection, &connection_type).await?;
     Ok(if is_new { Created::Created(connection_type) } else { Created::NameTaken })
+}
+
+/// Sets a connection type's profile, at every site that has it, in the caller's transaction: one generation a site,
+/// however many lines use it.
+///
+/// # Errors
+/// [`PlanError`]; the transaction must then be rolled back.
+pub async fn change_connection_type(
+    connection: &mut Connection,
+    id: &ConnectionTypeId,
+    profile: Profile,
+    now: UnixMillis,
+) -> Result<Changed<ConnectionType>, PlanError> {
+    let Some(mut kind) = store::connection_type_by_id(connection, id).await? else {
+        return Ok(Changed::NoSuchOne);
+    };
+    if let Err(invalid) = check::profile(kind.service, &profile) {
+        return Ok(Changed::Invalid(invalid));
+    }
+    kind.profile = profile;
+    store::update_connection_type(connection, &kind).await?;
+    desired::refresh_profiles(connection, id, now).await?;
+    Ok(Changed::Changed(kind))
 }
 
 /// Enters a plan.
@@ -162,24 +218,84 @@ pub async fn create_plan(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Created<Plan>, PlanError> {
-    if let Err(invalid) = check_plan(&new) {
-        return Ok(Created::Invalid(invalid));
-    }
     let Some(connection_type) = store::connection_type_by_id(connection, &new.connection_type).await? else {
         return Ok(Created::NoSuchConnectionType);
     };
+    let checked = check::plan_name(&new.name).and_then(|()| check::terms(&connection_type, &new.terms));
+    if let Err(invalid) = checked {
+        return Ok(Created::Invalid(invalid));
+    }
     let plan = Plan {
         id: PlanId::random(ids),
         name: new.name.trim().to_owned(),
         connection_type,
-        price: new.price,
-        validity: new.validity,
-        data_quota_bytes: new.data_quota_bytes,
-        description: new.description.trim().to_owned(),
+        terms: trimmed(new.terms),
         created_at: now,
     };
     let is_new = store::insert_plan(connection, &plan).await?;
     Ok(if is_new { Created::Created(plan) } else { Created::NameTaken })
+}
+
+/// Changes a plan. What it says of restraints reaches its lines in portions (`desired::refresh_some`), queued in the
+/// caller's transaction, so that a plan with thousands of them keeps no payment waiting.
+///
+/// # Errors
+/// [`PlanError`]; the transaction must then be rolled back.
+pub async fn change_plan(
+    connection: &mut Connection,
+    id: &PlanId,
+    terms: Terms,
+    now: UnixMillis,
+) -> Result<Changed<Plan>, PlanError> {
+    let Some(mut plan) = store::plan_by_id(connection, id).await? else { return Ok(Changed::NoSuchOne) };
+    if let Err(invalid) = check::terms(&plan.connection_type, &terms) {
+        return Ok(Changed::Invalid(invalid));
+    }
+    let told = |terms: &Terms| (terms.suspension, terms.after_quota, terms.offline);
+    let is_told = told(&terms) != told(&plan.terms);
+    plan.terms = trimmed(terms);
+    store::update_plan(connection, &plan).await?;
+    if is_told {
+        desired::queue_refresh(connection, id, now).await?;
+    }
+    Ok(Changed::Changed(plan))
+}
+
+impl Profile {
+    /// For the audit log.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let Self { download, upload, download_burst, upload_burst, .. } = self;
+        let Self { download_threshold, upload_threshold, burst_seconds, priority, shared_users, .. } = self;
+        let Self { pool, local_address, .. } = self;
+        format!(
+            "{download} down, {upload} up; burst {download_burst} / {upload_burst} above {download_threshold} / \
+             {upload_threshold} over {burst_seconds} s; priority {priority}; shared users {shared_users}; pool {pool:?}; \
+             local address {local_address:?}"
+        )
+    }
+}
+
+impl Terms {
+    /// For the audit log.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let data = self.data_quota_bytes.map_or_else(|| "no limit".to_owned(), |bytes| format!("{bytes} B"));
+        let offline = self
+            .offline
+            .map_or_else(|| "kept".to_owned(), |rule| format!("{} after {} h", rule.then, rule.after_hours));
+        format!(
+            "KES {} for {} s; data {data}, then {}; suspended: {}; without head office: {offline}",
+            self.price,
+            self.validity.as_secs(),
+            self.after_quota,
+            self.suspension
+        )
+    }
+}
+
+fn trimmed(terms: Terms) -> Terms {
+    Terms { description: terms.description.trim().to_owned(), ..terms }
 }
 
 /// All connection types, by service and profile name.
@@ -201,16 +317,16 @@ pub async fn get_connection_type(
     Ok(store::connection_type_by_id(connection, id).await?)
 }
 
-/// One connection type, by service and profile name.
+/// One connection type, by family and profile name.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn find_connection_type(
     connection: &mut Connection,
-    service: Service,
+    family: Family,
     profile_name: &str,
 ) -> Result<Option<ConnectionType>, PlanError> {
-    Ok(store::connection_type_by_name(connection, service, profile_name).await?)
+    Ok(store::connection_type_by_name(connection, family, profile_name).await?)
 }
 
 /// All plans, by name.
@@ -237,52 +353,12 @@ pub async fn find_plan(connection: &mut Connection, name: &str) -> Result<Option
     Ok(store::plan_by_name(connection, name.trim()).await?)
 }
 
-/// A profile's name goes to routers: RouterOS takes any bytes there, but shows and matches anything beyond printable
-/// ASCII differently by release and by tool, and its own names use no spaces.
-fn check_connection_type(new: &NewConnectionType) -> Result<(), Invalid> {
-    let name = &new.profile_name;
-    if name.is_empty() || name.len() > NAME_CHARACTERS || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(Invalid {
-            field: "profile_name",
-            reason: "use 1 to 64 characters of plain letters, digits and signs, without spaces",
-        });
-    }
-    let is_below = |burst: Bandwidth, limit: Bandwidth| !burst.is_unlimited() && burst < limit;
-    if is_below(new.download_burst, new.download) || is_below(new.upload_burst, new.upload) {
-        return Err(Invalid {
-            field: "burst",
-            reason: "a burst cannot be slower than the speed itself; leave it empty for none",
-        });
-    }
-    if new.download.is_unlimited() != new.upload.is_unlimited() {
-        // A router's rate limit has both directions or none.
-        return Err(Invalid { field: "download", reason: "limit both download and upload, or neither" });
-    }
-    Ok(())
-}
-
-fn check_plan(new: &NewPlan) -> Result<(), Invalid> {
-    let name = new.name.trim();
-    let invalid = |field, reason| Err(Invalid { field, reason });
-    if name.is_empty() || name.chars().count() > NAME_CHARACTERS || name.chars().any(char::is_control) {
-        return invalid("name", "enter a name of at most 64 characters on one line");
-    }
-    if !new.price.is_positive() || new.price > PRICE_MAX {
-        return invalid(
-            "price",
-            "enter a price above 0 and up to 250,000, the most that M-Pesa moves at once",
-        );
-    }
-    if new.validity < Duration::from_secs(1) || new.validity > VALIDITY_MAX {
-        return invalid("validity", "enter a period from one second to two years");
-    }
-    if new.data_quota_bytes.is_some_and(|bytes| bytes == 0 || i64::try_from(bytes).is_err()) {
-        return invalid("quota", "enter an amount of data above 0, or nothing for no limit");
-    }
-    if new.description.chars().count() > DESCRIPTION_CHARACTERS {
-        return invalid("description", "use at most 500 characters");
-    }
-    Ok(())
+/// The plans that are sold on a connection type.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn plans_on(connection: &mut Connection, id: &ConnectionTypeId) -> Result<Vec<Plan>, sqlx::Error> {
+    store::plans_on(connection, id).await
 }
 
 #[cfg(test)]

@@ -3,20 +3,30 @@
 use std::time::Duration;
 
 use sqlx::Row as _;
+use tawi_shared::Bandwidth;
 use tawi_shared::wire::Service;
 
-use super::{ConnectionType, Plan};
+use super::{ConnectionType, Family, OfflineRule, Plan, Profile, Restraint, Terms};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{ConnectionTypeId, PlanId};
+
+/// The columns of a connection type besides its id and its time, for [`read_connection_type`].
+macro_rules! type_columns {
+    () => {
+        "service_name, profile_name, download_bits_per_second, upload_bits_per_second, \
+         download_burst_bits_per_second, upload_burst_bits_per_second, download_threshold_bits_per_second, \
+         upload_threshold_bits_per_second, burst_seconds, priority, shared_users, pool, local_address"
+    };
+}
 
 /// The columns that [`read_connection_type`] reads, with what follows `FROM connection_types`.
 macro_rules! connection_types {
     ($rest:literal) => {
         concat!(
-            "SELECT id AS type_id, service_name, profile_name, download_bits_per_second, upload_bits_per_second, ",
-            "download_burst_bits_per_second, upload_burst_bits_per_second, created_at AS type_created_at ",
-            "FROM connection_types ",
+            "SELECT id AS type_id, created_at AS type_created_at, ",
+            type_columns!(),
+            " FROM connection_types ",
             $rest
         )
     };
@@ -26,38 +36,70 @@ macro_rules! connection_types {
 macro_rules! plans {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.description, p.created_at, ",
-            "t.id AS type_id, t.service_name, t.profile_name, t.download_bits_per_second, t.upload_bits_per_second, ",
-            "t.download_burst_bits_per_second, t.upload_burst_bits_per_second, t.created_at AS type_created_at ",
-            "FROM plans p JOIN connection_types t ON t.id = p.connection_type_id ",
+            "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.suspension, p.after_quota, ",
+            "p.offline_hours, p.offline, p.description, p.created_at, ",
+            "t.id AS type_id, t.created_at AS type_created_at, ",
+            type_columns!(),
+            " FROM plans p JOIN connection_types t ON t.id = p.connection_type_id ",
             $rest
         )
     };
 }
 
-/// False when one of that service and name is there already.
+/// False when one of that family and name is there already.
 pub(super) async fn insert_connection_type(
     connection: &mut Connection,
     new: &ConnectionType,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "INSERT INTO connection_types (id, service_name, profile_name, download_bits_per_second, \
-                                       upload_bits_per_second, download_burst_bits_per_second, \
-                                       upload_burst_bits_per_second, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (service_name, profile_name) DO NOTHING",
-    )
-    .bind(new.id.as_str())
-    .bind(new.service.as_str())
-    .bind(new.profile_name.as_str())
-    .bind(columns::stored(new.download.bits_per_second()))
-    .bind(columns::stored(new.upload.bits_per_second()))
-    .bind(columns::stored(new.download_burst.bits_per_second()))
-    .bind(columns::stored(new.upload_burst.bits_per_second()))
-    .bind(new.created_at.0)
-    .execute(connection)
-    .await?;
+    let insert = concat!(
+        "INSERT INTO connection_types (id, family, created_at, ",
+        type_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) \
+         ON CONFLICT (family, profile_name) DO NOTHING"
+    );
+    let query = sqlx::query(insert)
+        .bind(new.id.as_str())
+        .bind(Family::of(new.service).as_str())
+        .bind(new.created_at.0)
+        .bind(new.service.as_str())
+        .bind(new.profile_name.as_str());
+    let done = bind_profile(query, &new.profile).execute(connection).await?;
     Ok(done.rows_affected() == 1)
 }
+
+pub(super) async fn update_connection_type(
+    connection: &mut Connection,
+    kind: &ConnectionType,
+) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "UPDATE connection_types SET download_bits_per_second = $2, upload_bits_per_second = $3, \
+                download_burst_bits_per_second = $4, upload_burst_bits_per_second = $5, \
+                download_threshold_bits_per_second = $6, upload_threshold_bits_per_second = $7, burst_seconds = $8, \
+                priority = $9, shared_users = $10, pool = $11, local_address = $12 \
+         WHERE id = $1",
+    );
+    bind_profile(query.bind(kind.id.as_str()), &kind.profile).execute(connection).await?;
+    Ok(())
+}
+
+/// In the order of [`type_columns`].
+fn bind_profile<'q>(query: Query<'q>, profile: &'q Profile) -> Query<'q> {
+    let rate = |rate: Bandwidth| columns::stored(rate.bits_per_second());
+    query
+        .bind(rate(profile.download))
+        .bind(rate(profile.upload))
+        .bind(rate(profile.download_burst))
+        .bind(rate(profile.upload_burst))
+        .bind(rate(profile.download_threshold))
+        .bind(rate(profile.upload_threshold))
+        .bind(i64::from(profile.burst_seconds))
+        .bind(i64::from(profile.priority))
+        .bind(i64::from(profile.shared_users))
+        .bind(profile.pool.as_str())
+        .bind(profile.local_address.as_str())
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Any, sqlx::any::AnyArguments>;
 
 pub(super) async fn connection_types(
     connection: &mut Connection,
@@ -78,11 +120,11 @@ pub(super) async fn connection_type_by_id(
 
 pub(super) async fn connection_type_by_name(
     connection: &mut Connection,
-    service: Service,
+    family: Family,
     profile_name: &str,
 ) -> Result<Option<ConnectionType>, sqlx::Error> {
-    let row = sqlx::query(connection_types!("WHERE service_name = $1 AND profile_name = $2"))
-        .bind(service.as_str())
+    let row = sqlx::query(connection_types!("WHERE family = $1 AND profile_name = $2"))
+        .bind(family.as_str())
         .bind(profile_name)
         .fetch_optional(connection)
         .await?;
@@ -91,27 +133,55 @@ pub(super) async fn connection_type_by_name(
 
 /// False when one of that name is there already.
 pub(super) async fn insert_plan(connection: &mut Connection, new: &Plan) -> Result<bool, sqlx::Error> {
-    let validity_seconds = columns::stored(new.validity.as_secs());
-    let done = sqlx::query(
-        "INSERT INTO plans (id, name, connection_type_id, price_cents, validity_seconds, data_quota_bytes, \
-                            description, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
+    let query = sqlx::query(
+        "INSERT INTO plans (id, name, connection_type_id, created_at, price_cents, validity_seconds, \
+                            data_quota_bytes, suspension, after_quota, offline_hours, offline, description) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) DO NOTHING",
     )
     .bind(new.id.as_str())
     .bind(new.name.as_str())
     .bind(new.connection_type.id.as_str())
-    .bind(new.price.cents())
-    .bind(validity_seconds)
-    .bind(new.data_quota_bytes.map(columns::stored))
-    .bind(new.description.as_str())
-    .bind(new.created_at.0)
-    .execute(connection)
-    .await?;
+    .bind(new.created_at.0);
+    let done = bind_terms(query, &new.terms).execute(connection).await?;
     Ok(done.rows_affected() == 1)
+}
+
+pub(super) async fn update_plan(connection: &mut Connection, plan: &Plan) -> Result<(), sqlx::Error> {
+    let query = sqlx::query(
+        "UPDATE plans SET price_cents = $2, validity_seconds = $3, data_quota_bytes = $4, suspension = $5, \
+                after_quota = $6, offline_hours = $7, offline = $8, description = $9 \
+         WHERE id = $1",
+    );
+    bind_terms(query.bind(plan.id.as_str()), &plan.terms).execute(connection).await?;
+    Ok(())
+}
+
+fn bind_terms<'q>(query: Query<'q>, terms: &'q Terms) -> Query<'q> {
+    let offline = terms.offline.map_or(Restraint::Off, |rule| rule.then);
+    query
+        .bind(terms.price.cents())
+        .bind(columns::stored(terms.validity.as_secs()))
+        .bind(terms.data_quota_bytes.map(columns::stored))
+        .bind(terms.suspension.stored())
+        .bind(terms.after_quota.stored())
+        .bind(terms.offline.map(|rule| i64::from(rule.after_hours)))
+        .bind(offline.stored())
+        .bind(terms.description.as_str())
 }
 
 pub(super) async fn plans(connection: &mut Connection) -> Result<Vec<Plan>, sqlx::Error> {
     let rows = sqlx::query(plans!("ORDER BY p.name")).fetch_all(connection).await?;
+    rows.iter().map(read_plan).collect()
+}
+
+pub(super) async fn plans_on(
+    connection: &mut Connection,
+    kind: &ConnectionTypeId,
+) -> Result<Vec<Plan>, sqlx::Error> {
+    let rows = sqlx::query(plans!("WHERE p.connection_type_id = $1 ORDER BY p.name"))
+        .bind(kind.as_str())
+        .fetch_all(connection)
+        .await?;
     rows.iter().map(read_plan).collect()
 }
 
@@ -136,24 +206,41 @@ fn read_connection_type(row: &Row) -> Result<ConnectionType, sqlx::Error> {
         id: columns::parsed(row, "type_id")?,
         service: columns::word(row, "service_name", Service::parse)?,
         profile_name: row.try_get("profile_name")?,
-        download: columns::bandwidth(row, "download_bits_per_second")?,
-        upload: columns::bandwidth(row, "upload_bits_per_second")?,
-        download_burst: columns::bandwidth(row, "download_burst_bits_per_second")?,
-        upload_burst: columns::bandwidth(row, "upload_burst_bits_per_second")?,
+        profile: Profile {
+            download: columns::bandwidth(row, "download_bits_per_second")?,
+            upload: columns::bandwidth(row, "upload_bits_per_second")?,
+            download_burst: columns::bandwidth(row, "download_burst_bits_per_second")?,
+            upload_burst: columns::bandwidth(row, "upload_burst_bits_per_second")?,
+            download_threshold: columns::bandwidth(row, "download_threshold_bits_per_second")?,
+            upload_threshold: columns::bandwidth(row, "upload_threshold_bits_per_second")?,
+            burst_seconds: columns::unsigned(row, "burst_seconds")?,
+            priority: columns::unsigned(row, "priority")?,
+            shared_users: columns::unsigned(row, "shared_users")?,
+            pool: row.try_get("pool")?,
+            local_address: row.try_get("local_address")?,
+        },
         created_at: columns::instant(row, "type_created_at")?,
     })
 }
 
 fn read_plan(row: &Row) -> Result<Plan, sqlx::Error> {
     let quota: Option<i64> = row.try_get("data_quota_bytes")?;
+    let hours: Option<i64> = row.try_get("offline_hours")?;
+    let then = columns::word(row, "offline", Restraint::parse)?;
+    let rule = |hours| Some(OfflineRule { after_hours: u32::try_from(hours).ok()?, then });
     Ok(Plan {
         id: columns::parsed(row, "id")?,
         name: row.try_get("name")?,
         connection_type: read_connection_type(row)?,
-        price: columns::money(row, "price_cents")?,
-        validity: Duration::from_secs(columns::unsigned(row, "validity_seconds")?),
-        data_quota_bytes: quota.and_then(|bytes| u64::try_from(bytes).ok()),
-        description: row.try_get("description")?,
+        terms: Terms {
+            price: columns::money(row, "price_cents")?,
+            validity: Duration::from_secs(columns::unsigned(row, "validity_seconds")?),
+            data_quota_bytes: quota.and_then(|bytes| u64::try_from(bytes).ok()),
+            suspension: columns::word(row, "suspension", Restraint::parse)?,
+            after_quota: columns::word(row, "after_quota", Restraint::parse)?,
+            offline: hours.and_then(rule),
+            description: row.try_get("description")?,
+        },
         created_at: columns::instant(row, "created_at")?,
     })
 }

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::credentials::{Password, Username};
-use super::{Changed, Created, NewSubscription, Subscription};
+use super::{Changed, Created, NewSubscription, Subscription, device};
 use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
 use crate::live::Hint;
 use crate::payments;
+use crate::quota::{self, Standing};
 use crate::staff::Permission;
 use crate::usage;
 use crate::web::Web;
@@ -40,10 +41,14 @@ pub struct SubscriptionBody {
     pub router_id: String,
     /// The router's name.
     pub router_name: String,
-    /// `pppoe` or `hotspot`.
+    /// `pppoe`, `hotspot`, `l2tp`, `pptp`, `openvpn`, `static` or `hotspot-device`.
     pub service_name: String,
     /// User name on the router.
     pub username: String,
+    /// Its own address; null for one of the pool.
+    pub address: Option<String>,
+    /// The only device that may use it; null for any.
+    pub caller_id: Option<String>,
     /// `draft`, `active`, `suspended` or `expired`.
     pub status: String,
     /// End of what is paid for; null when nothing ever was.
@@ -81,6 +86,25 @@ pub struct SubscriptionDetail {
     pub upload_bytes: u64,
     /// Bytes to the customer, ever.
     pub download_bytes: u64,
+    /// The running period; null when none runs.
+    pub period: Option<PeriodBody>,
+}
+
+/// The period of a subscription that runs now, and where its data stands as far as the site reported it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct PeriodBody {
+    /// When it began.
+    pub started_at_ms: i64,
+    /// When it ends.
+    pub ends_at_ms: i64,
+    /// What may be moved in it, upload and download together, with what was topped up; null for no limit.
+    pub quota_bytes: Option<u64>,
+    /// How much of that was topped up.
+    pub topped_up_bytes: u64,
+    /// What was moved in it.
+    pub used_bytes: u64,
+    /// What is left; null for no limit.
+    pub left_bytes: Option<u64>,
 }
 
 /// A subscription to add.
@@ -98,6 +122,13 @@ pub struct SubscriptionNew {
     /// Password on the router; absent for a random one.
     #[serde(default)]
     pub password: Option<String>,
+    /// Its own IPv4 address, unique on its router; absent for one of the pool. Needed for `static` and `hotspot-device`.
+    #[serde(default)]
+    pub address: String,
+    /// The only device that may use it: a MAC address, or for tunnels the IPv4 address that is dialled from; absent for
+    /// any. Needed for `hotspot-device`.
+    #[serde(default)]
+    pub caller_id: String,
 }
 
 impl fmt::Debug for SubscriptionAdded {
@@ -109,6 +140,19 @@ impl fmt::Debug for SubscriptionAdded {
 impl fmt::Debug for SubscriptionNew {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionNew").field("username", &self.username).finish_non_exhaustive()
+    }
+}
+
+impl From<&Standing> for PeriodBody {
+    fn from(standing: &Standing) -> Self {
+        Self {
+            started_at_ms: at_ms(standing.started_at),
+            ends_at_ms: at_ms(standing.ends_at),
+            quota_bytes: standing.bytes,
+            topped_up_bytes: standing.topped_up_bytes,
+            used_bytes: standing.used_bytes,
+            left_bytes: standing.left_bytes(),
+        }
     }
 }
 
@@ -125,6 +169,8 @@ impl From<&Subscription> for SubscriptionBody {
             router_name: subscription.router_name.clone(),
             service_name: subscription.service.as_str().to_owned(),
             username: subscription.username.to_string(),
+            address: subscription.address.map(|address| address.to_string()),
+            caller_id: subscription.caller_id.as_ref().map(ToString::to_string),
             status: subscription.status.as_str().to_owned(),
             paid_until_ms: subscription.paid_until.map(at_ms),
             is_online: subscription.is_online,
@@ -145,7 +191,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-/// Adds a subscription. It stays off until it is paid for.
+/// Adds a subscription. It stays off, or reaches the pay page alone where its plan says so, until it is paid for.
 #[utoipa::path(
     post, path = "/api/subscriptions", tag = "subscriptions", request_body = SubscriptionNew,
     params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
@@ -166,6 +212,8 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         router: RouterId::parse(&new.router_id).map_err(|e| ApiError::invalid("router_id", e))?,
         username: Username::parse(&new.username)?,
         password: password.clone(),
+        address: device::address(&new.address)?,
+        caller_id: device::caller_id(&new.caller_id)?,
     };
     let mut once = match write.begin(&web, Permission::AddCustomers).await? {
         Begun::New(once) => once,
@@ -177,6 +225,8 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         Created::UsernameTaken => {
             return Err(ApiError::taken("username", "choose another for this router"));
         }
+        Created::AddressTaken => return Err(ApiError::taken("address", "choose another for this router")),
+        Created::Invalid(invalid) => return Err(invalid.into()),
         Created::NoSuchCustomer => return Err(ApiError::invalid("customer_id", "there is no such customer")),
         Created::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
         Created::SiteRevoked => return Err(ApiError::invalid("router_id", "its site is revoked")),
@@ -186,7 +236,11 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
     let added =
         SubscriptionAdded { subscription: (&subscription).into(), password: password.reveal().to_owned() };
     let live = web.controller.live.clone();
-    once.answer_and_tell(StatusCode::CREATED, &added, move || live.tell(Hint::Line(subscription.id))).await
+    let tell = move || {
+        live.ring_outbox();
+        live.tell(Hint::Line(subscription.id));
+    };
+    once.answer_and_tell(StatusCode::CREATED, &added, tell).await
 }
 
 /// One subscription with what it used.
@@ -204,14 +258,16 @@ pub(crate) async fn get_one(
     let mut reader = reader(&web).await?;
     let subscription = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
     let totals = usage::totals_of_line(&mut reader, &id).await?;
+    let standing = quota::standing(&mut reader, &id, web.controller.clock.now()).await?;
     Ok(Json(SubscriptionDetail {
         subscription: (&subscription).into(),
         upload_bytes: totals.upload_bytes,
         download_bytes: totals.download_bytes,
+        period: standing.as_ref().map(PeriodBody::from),
     }))
 }
 
-/// Holds a subscription: the line goes off, paid or not, until it is released.
+/// Holds a subscription: the line is suspended as its plan says, paid or not, until it is released.
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/hold", tag = "subscriptions",
     params(

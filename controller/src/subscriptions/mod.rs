@@ -5,19 +5,24 @@
 
 pub mod api;
 pub mod credentials;
+pub mod device;
 pub mod pages;
 mod store;
+
+use std::net::Ipv4Addr;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Service;
 use thiserror::Error;
 
+use crate::customers::Invalid;
 use crate::database::Connection;
 use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId, SiteId};
 use crate::money::Money;
 use credentials::{Password, Username};
+use device::CallerId;
 
 /// A line and where it stands. The password is not in it: only the site needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,16 +39,22 @@ pub struct Subscription {
     pub price: Money,
     /// The length of one period, in seconds.
     pub validity_seconds: u64,
+    /// Data in one period that is bought now; `None` for no limit.
+    pub data_quota_bytes: Option<u64>,
     /// Where it is connected.
     pub router: RouterId,
     /// The router's name at its site.
     pub router_name: String,
     /// The router's site.
     pub site: SiteId,
-    /// PPPoE or hotspot.
+    /// How it reaches the network.
     pub service: Service,
     /// Name on the router.
     pub username: Username,
+    /// Its own address; `None` for one of the pool.
+    pub address: Option<Ipv4Addr>,
+    /// The only device that may use it; `None` for any.
+    pub caller_id: Option<CallerId>,
     /// Where it stands.
     pub status: Status,
     /// The end of what is paid for.
@@ -90,16 +101,25 @@ pub struct NewSubscription {
     pub username: Username,
     /// Password on the router.
     pub password: Password,
+    /// Its own address; `None` for one of the pool.
+    pub address: Option<Ipv4Addr>,
+    /// The only device that may use it; `None` for any.
+    pub caller_id: Option<CallerId>,
 }
 
 /// What became of a new subscription.
 #[expect(clippy::large_enum_variant, reason = "made once for a form; a box would only be unpacked at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
-    /// It is entered, as a draft: the site hears of it with the first payment.
+    /// It is entered, as a draft: the site hears of it with the first payment, or at once where its plan shows the way to
+    /// the pay page. Ring `Live::ring_outbox` after the commit.
     Created(Subscription),
     /// Another line on that router has the name.
     UsernameTaken,
+    /// Another line on that router has the address.
+    AddressTaken,
+    /// The service needs something else.
+    Invalid(Invalid),
     /// No such customer.
     NoSuchCustomer,
     /// No such plan.
@@ -146,19 +166,26 @@ pub async fn create(
     if !known.customer {
         return Ok(Created::NoSuchCustomer);
     }
-    if !known.plan {
-        return Ok(Created::NoSuchPlan);
-    }
+    let Some(service) = known.service else { return Ok(Created::NoSuchPlan) };
     if !known.router {
         return Ok(Created::NoSuchRouter);
     }
     if known.is_revoked {
         return Ok(Created::SiteRevoked);
     }
+    if let Err(invalid) = device::check(service, new.address, new.caller_id.as_ref()) {
+        return Ok(Created::Invalid(invalid));
+    }
+    if let Some(address) = new.address
+        && store::is_address_taken(connection, &new.router, address).await?
+    {
+        return Ok(Created::AddressTaken);
+    }
     let id = LineId::random(ids);
     if !store::insert(connection, &id, &new, now).await? {
         return Ok(Created::UsernameTaken);
     }
+    desired::refresh_line(connection, &id, now).await?;
     let subscription = store::by_id(connection, &id).await?.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Created::Created(subscription))
 }
@@ -197,7 +224,7 @@ pub async fn failing_of_site(
     Ok(store::failing_of_site(connection, site, limit).await?)
 }
 
-/// Takes a line off the network, paid or not, until staff release it. Money that comes meanwhile stays in the wallet.
+/// Suspends a line as its plan says, paid or not, until staff release it. Money that comes meanwhile stays in the wallet.
 ///
 /// # Errors
 /// [`SubscriptionError`]; the transaction must then be rolled back.

@@ -11,19 +11,21 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::credentials::{Password, Username};
-use super::{Changed, Created, NewSubscription, Subscription};
+use super::{Changed, Created, NewSubscription, Subscription, device};
 use crate::audit::{self, Action};
 use crate::customers::{self, Customer};
 use crate::database::Connection;
 use crate::entitlements::Status;
-use crate::ids::{CustomerId, LineId, PlanId, RouterId};
+use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::payments;
-use crate::plans::{self, Plan};
+use crate::plans::{self, Plan, Restraint};
+use crate::quota::{self, Standing};
 use crate::sites::{self, Site};
 use crate::staff::Permission;
-use crate::usage::{self, Session};
+use crate::top_ups::{self, TopUp};
+use crate::usage::{self, Amount, Session};
 use crate::web::Web;
 use crate::web::chart::{Chart, Value};
 use crate::web::display::{self, Badge, Moment};
@@ -32,10 +34,14 @@ use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 use crate::{ledger, subscriptions};
 
-/// Sessions in the chart: a month of days for a line that reconnects each night.
-const CHARTED: u32 = 30;
-/// Sessions in the table below it.
-const LISTED: usize = 5;
+/// Hours in the chart: two days, so that last night can be compared with the one before.
+const HOURS: u32 = 48;
+/// Days in the chart below it.
+const DAYS: u32 = 30;
+/// Days in the table beside it, newest first.
+const DAYS_LISTED: usize = 7;
+/// Sessions in the table.
+const LISTED: u32 = 5;
 /// From when on a line counts as about to expire: the form for a payment lies open then.
 const DUE_WITHIN: Duration = Duration::from_secs(3 * 86_400);
 
@@ -56,6 +62,18 @@ pub(crate) struct LineView {
     pub(crate) online_word: &'static str,
     pub(crate) online_since: Option<Moment>,
     pub(crate) address: String,
+    /// Its own address and the only device that may use it; empty for none.
+    pub(crate) own_address: String,
+    pub(crate) caller_id: String,
+    pub(crate) last_login: Option<Moment>,
+    /// How long the running session is up; empty when none runs.
+    pub(crate) uptime: String,
+    pub(crate) period: Option<PeriodView>,
+    pub(crate) top_ups: Vec<Choice>,
+    /// What keeps a button that is pressed twice from buying twice.
+    pub(crate) occasion: String,
+    /// What a hold means on its plan.
+    pub(crate) suspension: String,
     pub(crate) paid_until: Option<Moment>,
     pub(crate) failure: String,
     pub(crate) is_held: bool,
@@ -64,17 +82,50 @@ pub(crate) struct LineView {
     pub(crate) usage: UsageView,
 }
 
+/// Where a line stands in its running period.
+#[derive(Clone, Debug)]
+pub(crate) struct PeriodView {
+    pub(crate) used: String,
+    /// Empty for no limit.
+    pub(crate) quota: String,
+    pub(crate) left: String,
+    pub(crate) topped_up: String,
+    pub(crate) until: Moment,
+    /// Of the bar, from 0 to 100.
+    pub(crate) percent: u64,
+    /// `low` or `gone`; empty while enough is left.
+    pub(crate) tone: &'static str,
+    /// What comes after it.
+    pub(crate) after: String,
+}
+
 /// What a line moved.
 #[derive(Clone, Debug)]
 pub(crate) struct UsageView {
     pub(crate) sessions: u64,
     pub(crate) download: String,
     pub(crate) upload: String,
+    pub(crate) hours: History,
+    pub(crate) days: History,
+    pub(crate) latest: Vec<SessionView>,
+}
+
+/// A chart of hours or days, with what it says as a table.
+#[derive(Clone, Debug)]
+pub(crate) struct History {
     pub(crate) chart: Chart,
     pub(crate) summary: String,
     pub(crate) first: String,
     pub(crate) last: String,
-    pub(crate) latest: Vec<SessionView>,
+    pub(crate) rows: Vec<HistoryRow>,
+}
+
+/// One hour or day.
+#[derive(Clone, Debug)]
+pub(crate) struct HistoryRow {
+    pub(crate) when: String,
+    pub(crate) download: String,
+    pub(crate) upload: String,
 }
 
 /// One session.
@@ -92,29 +143,43 @@ pub(crate) struct SessionView {
 pub(crate) async fn lines_of(
     connection: &mut Connection,
     customer: &CustomerId,
+    ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Vec<LineView>, PageError> {
     let wallet = ledger::wallet_of(connection, customer).await?;
     let mut views = Vec::new();
     for subscription in subscriptions::of_customer(connection, customer).await? {
-        let site = sites::get(connection, &subscription.site).await?;
-        let totals = usage::totals_of_line(connection, &subscription.id).await?;
-        let sessions = usage::sessions_of_line(connection, &subscription.id, CHARTED).await?;
-        let usage = usage_view(totals, &sessions, now);
-        views.push(line_view(subscription, site, wallet, usage, now));
+        let line = &subscription.id;
+        let known = Known {
+            site: sites::get(connection, &subscription.site).await?,
+            plan: plans::get_plan(connection, &subscription.plan).await?,
+            standing: quota::standing(connection, line, now).await?,
+            offered: top_ups::offered_to(connection, &subscription.plan).await?,
+            totals: usage::totals_of_line(connection, line).await?,
+            sessions: usage::sessions_of_line(connection, line, LISTED).await?,
+            hours: usage::hours(connection, line, HOURS, now).await?,
+            days: usage::days(connection, line, DAYS, now).await?,
+        };
+        views.push(line_view(subscription, &known, wallet, ids, now));
     }
     Ok(views)
 }
 
-fn line_view(
-    line: Subscription,
+/// What is known about a line besides itself.
+struct Known {
     site: Option<Site>,
-    wallet: Money,
-    usage: UsageView,
-    now: UnixMillis,
-) -> LineView {
+    plan: Option<Plan>,
+    standing: Option<Standing>,
+    offered: Vec<TopUp>,
+    totals: usage::Totals,
+    sessions: Vec<Session>,
+    hours: Vec<(UnixMillis, Amount)>,
+    days: Vec<(UnixMillis, Amount)>,
+}
+
+fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, now: UnixMillis) -> LineView {
     let is_paid = line.paid_until.is_some_and(|until| until > now);
-    let is_site_up = site.as_ref().is_some_and(|site| site.presence.is_online);
+    let is_site_up = known.site.as_ref().is_some_and(|site| site.presence.is_online);
     let online = match (line.is_online, is_site_up) {
         (true, true) => Badge::good("online"),
         (true, false) => Badge::warn("online when last heard of"),
@@ -122,6 +187,12 @@ fn line_view(
         (false, false) => Badge::warn("site offline"),
     };
     let is_soon = line.paid_until.is_none_or(|until| until < now.plus(DUE_WITHIN));
+    let is_held = line.status == Status::Suspended;
+    let has_quota = known.standing.is_some_and(|standing| standing.bytes.is_some());
+    let newest = known.sessions.first();
+    let running = newest.filter(|session| line.is_online && !session.is_ended);
+    let terms = known.plan.as_ref().map(|plan| &plan.terms);
+    let after_quota = terms.map(|terms| terms.after_quota).unwrap_or_default();
     LineView {
         id: line.id.to_string(),
         plan: line.plan_name,
@@ -130,21 +201,61 @@ fn line_view(
         service: display::service(line.service),
         username: line.username.to_string(),
         router: line.router_name,
-        site_name: site.map_or_else(|| line.site.to_string(), |site| site.name),
+        site_name: known.site.as_ref().map_or_else(|| line.site.to_string(), |site| site.name.clone()),
         site_id: line.site.to_string(),
         status: status_badge(line.status, is_paid),
         online,
         online_word: if line.is_online { "Online since" } else { "Offline since" },
         online_since: Moment::maybe(line.online_changed_at, now),
         address: line.last_address,
+        own_address: line.address.map(|address| address.to_string()).unwrap_or_default(),
+        caller_id: line.caller_id.map(|device| device.to_string()).unwrap_or_default(),
+        last_login: newest.map(|session| Moment::of(session.started_at, now)),
+        uptime: running.map(|session| display::span(now.since(session.started_at))).unwrap_or_default(),
+        period: known.standing.map(|standing| period_view(standing, after_quota, now)),
+        top_ups: if has_quota && !is_held {
+            known.offered.iter().map(top_up_choice).collect()
+        } else {
+            Vec::new()
+        },
+        occasion: ids.hex(payments::pages::OCCASION_DIGITS / 2),
+        suspension: terms.map(|terms| terms.suspension.to_string()).unwrap_or_default(),
         paid_until: Moment::maybe(line.paid_until, now),
         failure: line.failure,
-        is_held: line.status == Status::Suspended,
-        is_due: is_soon && line.status != Status::Suspended,
+        is_held,
+        is_due: is_soon && !is_held,
         ask_amount: payments::wallet::lacking(line.price, wallet)
             .map_or_else(String::new, |lacking| lacking.shillings_rounded_up().to_string()),
-        usage,
+        usage: usage_view(known, now),
     }
+}
+
+fn period_view(standing: Standing, after_quota: Restraint, now: UnixMillis) -> PeriodView {
+    let left = standing.left_bytes();
+    let percent = standing.bytes.map_or(0, |bytes| {
+        let percent = u128::from(standing.used_bytes).saturating_mul(100) / u128::from(bytes.max(1));
+        u64::try_from(percent).unwrap_or(100).min(100)
+    });
+    let topped_up = standing.topped_up_bytes;
+    PeriodView {
+        used: display::bytes(standing.used_bytes),
+        quota: standing.bytes.map(display::bytes).unwrap_or_default(),
+        left: left.map(display::bytes).unwrap_or_default(),
+        topped_up: if topped_up > 0 { display::bytes(topped_up) } else { String::new() },
+        until: Moment::of(standing.ends_at, now),
+        percent,
+        tone: match (left, percent) {
+            (Some(0), _) => "gone",
+            (_, 80..) => "low",
+            _ => "",
+        },
+        after: after_quota.to_string(),
+    }
+}
+
+fn top_up_choice(top_up: &TopUp) -> Choice {
+    let (data, price) = (display::bytes(top_up.bytes), display::kes(top_up.price));
+    Choice { id: top_up.id.to_string(), text: format!("{}: {data} for {price}", top_up.name) }
 }
 
 fn status_badge(status: Status, is_paid: bool) -> Badge {
@@ -157,32 +268,49 @@ fn status_badge(status: Status, is_paid: bool) -> Badge {
     }
 }
 
-fn usage_view(totals: usage::Totals, newest_first: &[Session], now: UnixMillis) -> UsageView {
-    let title = |session: &Session| {
-        let from = Moment::of(session.started_at, now).text;
-        let (down, up) = (display::bytes(session.download_bytes), display::bytes(session.upload_bytes));
-        format!("from {from}: {down} down, {up} up")
+fn usage_view(known: &Known, now: UnixMillis) -> UsageView {
+    let hour = |at: UnixMillis| Moment::of(at, now).text;
+    let hours = history(&known.hours, "hour", hour);
+    let mut days = history(&known.days, "day", display::short_day);
+    // What the chart says of the last week, for whoever reads and does not see.
+    let row = |(at, amount): &(UnixMillis, Amount)| HistoryRow {
+        when: display::short_day(*at),
+        download: display::bytes(amount.download_bytes),
+        upload: display::bytes(amount.upload_bytes),
     };
-    let values = newest_first.iter().rev().map(|session| Value {
-        lower: session.download_bytes,
-        upper: session.upload_bytes,
-        title: title(session),
-    });
-    let started = |session: Option<&Session>| {
-        session.map(|session| Moment::of(session.started_at, now).text).unwrap_or_default()
-    };
-    let most = newest_first.iter().max_by_key(|s| s.download_bytes.saturating_add(s.upload_bytes));
+    days.rows = known.days.iter().rev().take(DAYS_LISTED).map(row).collect();
     UsageView {
-        sessions: totals.sessions,
-        download: display::bytes(totals.download_bytes),
-        upload: display::bytes(totals.upload_bytes),
-        chart: Chart::draw(values.collect()),
-        summary: most
-            .map(|session| format!("Data by session, the most {}", title(session)))
-            .unwrap_or_default(),
-        first: started(newest_first.last()),
-        last: started(newest_first.first()),
-        latest: newest_first.iter().take(LISTED).map(|session| session_view(session, now)).collect(),
+        sessions: known.totals.sessions,
+        download: display::bytes(known.totals.download_bytes),
+        upload: display::bytes(known.totals.upload_bytes),
+        hours,
+        days,
+        latest: known.sessions.iter().map(|session| session_view(session, now)).collect(),
+    }
+}
+
+fn history(
+    spans: &[(UnixMillis, Amount)],
+    unit: &'static str,
+    say: impl Fn(UnixMillis) -> String,
+) -> History {
+    let title = |(at, amount): &(UnixMillis, Amount)| {
+        let (down, up) = (display::bytes(amount.download_bytes), display::bytes(amount.upload_bytes));
+        format!("{}: {down} down, {up} up", say(*at))
+    };
+    let value = |span: &(UnixMillis, Amount)| Value {
+        lower: span.1.download_bytes,
+        upper: span.1.upload_bytes,
+        title: title(span),
+    };
+    let most = spans.iter().max_by_key(|(_, amount)| amount.total());
+    let said = |span: Option<&(UnixMillis, Amount)>| span.map(|(at, _)| say(*at)).unwrap_or_default();
+    History {
+        chart: Chart::draw(spans.iter().map(value).collect()),
+        summary: most.map(|span| format!("Data by {unit}, the most {}", title(span))).unwrap_or_default(),
+        first: said(spans.first()),
+        last: said(spans.last()),
+        rows: Vec::new(),
     }
 }
 
@@ -199,9 +327,9 @@ fn session_view(session: &Session, now: UnixMillis) -> SessionView {
 
 /// One of a list to choose from.
 #[derive(Clone, Debug)]
-struct Choice {
-    id: String,
-    text: String,
+pub(crate) struct Choice {
+    pub(crate) id: String,
+    pub(crate) text: String,
 }
 
 #[derive(Template)]
@@ -265,7 +393,7 @@ async fn show_new(
 }
 
 fn plan_choice(plan: &Plan) -> Choice {
-    let (price, validity) = (display::kes(plan.price), display::validity(plan.validity));
+    let (price, validity) = (display::kes(plan.terms.price), display::validity(plan.terms.validity));
     let service = display::service(plan.connection_type.service);
     Choice { id: plan.id.to_string(), text: format!("{}: {price} for {validity}, {service}", plan.name) }
 }
@@ -286,6 +414,7 @@ async fn create(
                 let act = (Action::SubscriptionAdded, line.id.as_str(), line.username.as_str());
                 audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
                 transaction.commit().await?;
+                controller.live.ring_outbox();
                 controller.live.tell(Hint::Line(line.id));
                 let note = format!("{} is added. It goes on with the first payment.", line.plan_name);
                 return Ok(visit.go(&format!("/customers/{}", customer.id), &Note::good(note)));
@@ -293,6 +422,10 @@ async fn create(
             Created::UsernameTaken => {
                 fields.complain("username", "another line on that router has this name; choose another");
             }
+            Created::AddressTaken => {
+                fields.complain("address", "another line on that router has this address; choose another");
+            }
+            Created::Invalid(invalid) => fields.complain_of(invalid),
             Created::NoSuchCustomer => return Err(PageError::NotFound),
             Created::NoSuchPlan => fields.complain("plan", "choose a plan of the list"),
             Created::SiteRevoked => fields.complain("router", "its site is revoked; choose another"),
@@ -309,12 +442,17 @@ fn read_new(fields: &mut Fields, customer: &Customer) -> Option<NewSubscription>
     let username = fields.read("username", |text| Username::parse(text).map_err(|invalid| invalid.reason));
     let exact = fields.exact("password").to_owned();
     let password = fields.read("password", |_| Password::parse(&exact).map_err(|invalid| invalid.reason));
+    let address = fields.read("address", |text| device::address(text).map_err(|invalid| invalid.reason));
+    let caller_id =
+        fields.read("caller_id", |text| device::caller_id(text).map_err(|invalid| invalid.reason));
     Some(NewSubscription {
         customer: customer.id.clone(),
         plan: plan?,
         router: router?,
         username: username?,
         password: password?,
+        address: address?,
+        caller_id: caller_id?,
     })
 }
 
@@ -347,7 +485,7 @@ async fn change(web: &Web, id: &str, visit: &Visit, is_hold: bool) -> Result<Res
         (Changed::NoSuchSubscription, _) => return Err(PageError::NotFound),
         (Changed::AlreadySo, true) => "It was on hold already.".to_owned(),
         (Changed::AlreadySo, false) => "It was not on hold.".to_owned(),
-        (Changed::Changed(_), true) => "On hold: the site takes the line off the network.".to_owned(),
+        (Changed::Changed(_), true) => "On hold: the site suspends the line as its plan says.".to_owned(),
         (Changed::Changed(_), false) => bought.map_or_else(
             || "Released: what is paid for counts again.".to_owned(),
             |bought| format!("Released: {} of the wallet bought a period.", display::kes(bought.price)),

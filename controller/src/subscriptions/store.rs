@@ -1,22 +1,24 @@
 //! All SQL of subscriptions.
 
+use std::net::Ipv4Addr;
+
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Service;
 
-use super::{FailingLine, NewSubscription, Subscription};
+use super::{FailingLine, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
-use crate::ids::{CustomerId, LineId, SiteId};
+use crate::ids::{CustomerId, LineId, RouterId, SiteId};
 
 /// The columns that [`read`] reads, with what follows the joins.
 macro_rules! subscriptions {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.status, s.paid_until, s.created_at, ",
+            "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.created_at, ",
             "s.is_online, s.online_changed_at, s.last_address, s.failure, ",
-            "p.name AS plan_name, p.price_cents, p.validity_seconds, t.service_name, r.name AS router_name, r.site_id ",
+            "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id ",
             "FROM subscriptions s JOIN plans p ON p.id = s.plan_id ",
             "JOIN connection_types t ON t.id = p.connection_type_id JOIN routers r ON r.id = s.router_id ",
             $rest
@@ -28,7 +30,8 @@ macro_rules! subscriptions {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     pub(super) customer: bool,
-    pub(super) plan: bool,
+    /// The service of its plan; `None` when there is no such plan.
+    pub(super) service: Option<Service>,
     pub(super) router: bool,
     /// Whether the router's site is shut out.
     pub(super) is_revoked: bool,
@@ -37,7 +40,8 @@ pub(super) struct Known {
 pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) -> Result<Known, sqlx::Error> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM customers WHERE id = $1) AS customer, \
-                (SELECT COUNT(*) FROM plans WHERE id = $2) AS plan, \
+                (SELECT t.service_name FROM plans p JOIN connection_types t ON t.id = p.connection_type_id \
+                 WHERE p.id = $2) AS service_name, \
                 (SELECT COUNT(*) FROM routers WHERE id = $3) AS router, \
                 (SELECT COUNT(*) FROM routers r JOIN sites s ON s.id = r.site_id \
                  WHERE r.id = $3 AND s.revoked_at IS NOT NULL) AS is_revoked",
@@ -47,9 +51,11 @@ pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) ->
     .bind(new.router.as_str())
     .fetch_one(connection)
     .await?;
+    let service: Option<String> = row.try_get("service_name")?;
+    let service = service.map(|_| columns::word(&row, "service_name", Service::parse)).transpose()?;
     Ok(Known {
         customer: columns::truth(&row, "customer")?,
-        plan: columns::truth(&row, "plan")?,
+        service,
         router: columns::truth(&row, "router")?,
         is_revoked: columns::truth(&row, "is_revoked")?,
     })
@@ -63,8 +69,9 @@ pub(super) async fn insert(
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7) ON CONFLICT (router_id, username) DO NOTHING",
+        "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at, \
+                                    address, caller_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7, $8, $9) ON CONFLICT (router_id, username) DO NOTHING",
     )
     .bind(id.as_str())
     .bind(new.customer.as_str())
@@ -73,9 +80,27 @@ pub(super) async fn insert(
     .bind(new.username.as_str())
     .bind(new.password.reveal())
     .bind(now.0)
+    .bind(new.address.map(|address| address.to_string()).unwrap_or_default())
+    .bind(new.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Whether a line of the router has the address.
+pub(super) async fn is_address_taken(
+    connection: &mut Connection,
+    router: &RouterId,
+    address: Ipv4Addr,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS taken FROM subscriptions WHERE router_id = $1 AND address = $2 AND address <> ''",
+    )
+    .bind(router.as_str())
+    .bind(address.to_string())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "taken")
 }
 
 pub(super) async fn by_id(
@@ -172,6 +197,7 @@ pub(super) async fn expire_due(
 }
 
 fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
+    let quota: Option<i64> = row.try_get("data_quota_bytes")?;
     Ok(Subscription {
         id: columns::parsed(row, "id")?,
         customer: columns::parsed(row, "customer_id")?,
@@ -179,11 +205,14 @@ fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
         plan_name: row.try_get("plan_name")?,
         price: columns::money(row, "price_cents")?,
         validity_seconds: columns::unsigned(row, "validity_seconds")?,
+        data_quota_bytes: quota.and_then(|bytes| u64::try_from(bytes).ok()),
         router: columns::parsed(row, "router_id")?,
         router_name: row.try_get("router_name")?,
         site: columns::parsed(row, "site_id")?,
         service: columns::word(row, "service_name", Service::parse)?,
         username: columns::parsed(row, "username")?,
+        address: columns::word(row, "address", |text| device::address(text).ok())?,
+        caller_id: columns::word(row, "caller_id", |text| device::caller_id(text).ok())?,
         status: columns::word(row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(row, "paid_until")?,
         is_online: columns::truth(row, "is_online")?,

@@ -28,6 +28,8 @@ async fn a_new_line_is_a_draft_and_its_name_is_taken_once_on_a_router() {
         router: RouterId::parse(router).unwrap(),
         username: Username::parse(username).unwrap(),
         password: Password::parse("secret").unwrap(),
+        address: None,
+        caller_id: None,
     };
     let (customer, plan, router) =
         (world.customer.id.as_str(), world.plan.id.as_str(), world.router.as_str());
@@ -43,7 +45,7 @@ async fn a_new_line_is_a_draft_and_its_name_is_taken_once_on_a_router() {
         create(&mut write, new("line-2", customer, plan, router), &ids, UnixMillis(9)).await.unwrap();
     let Created::Created(line) = created else { panic!("{created:?}") };
     assert_eq!((line.status, line.paid_until), (Status::Draft, None));
-    assert_eq!((line.price, line.validity_seconds), (world.plan.price, 86_400));
+    assert_eq!((line.price, line.validity_seconds), (world.plan.terms.price, 86_400));
     let all = of_customer(&mut write, &world.customer.id).await.unwrap();
     assert_eq!(all.iter().map(|line| line.username.as_str()).collect::<Vec<_>>(), ["line-1", "line-2"]);
 }
@@ -59,6 +61,8 @@ async fn nothing_is_sold_at_a_revoked_site() {
         router: world.router,
         username: Username::parse("line-2").unwrap(),
         password: Password::parse("secret").unwrap(),
+        address: None,
+        caller_id: None,
     };
     let created = create(&mut write, new, &IdSource::system(), UnixMillis(1)).await.unwrap();
     assert_eq!(created, Created::SiteRevoked);

@@ -1,8 +1,11 @@
 //! What each line moved, by session.
 //!
 //! Agents tell absolute totals of a session, so that a lost report is healed by the next and a doubled one changes
-//! nothing: a total only ever grows. What quota or bill follows from it is decided elsewhere.
+//! nothing: a total only ever grows. By how much one grew goes into the history by hour and day (`history`), in the same
+//! transaction. What of it counts towards a period is `quota`.
 
+pub mod api;
+pub mod history;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -13,6 +16,7 @@ use thiserror::Error;
 
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
+pub use history::Amount;
 
 /// The longest name of a session that is kept, in bytes. An agent's has at most 75: router, service, number, second.
 pub const SESSION_BYTES: usize = 80;
@@ -59,6 +63,8 @@ pub struct Session {
     pub download_bytes: u64,
     /// The customer's address; empty when unknown.
     pub address: String,
+    /// Which period of the line it counts towards; 0 for none.
+    pub period_started_at: UnixMillis,
 }
 
 /// What a line moved in all its sessions.
@@ -86,14 +92,16 @@ pub enum Taken {
 }
 
 /// Keeps a session's totals, within the caller's transaction. Totals never go back: of two that disagree the larger
-/// one stands, and an ended session stays ended. `may_add` is asked before a session is kept that was not known.
+/// one stands, and an ended session stays ended. What is new of them goes into the history, so that a report that is
+/// doubled or comes late adds nothing there either. `may_add` is asked before a session is kept that was not known.
 ///
 /// # Errors
 /// [`UsageError`].
 pub async fn take(
     connection: &mut Connection,
-    site: &SiteId,
+    (site, store_epoch): (&SiteId, u32),
     session: &SessionUsageV1,
+    now: UnixMillis,
     may_add: impl FnOnce() -> bool,
 ) -> Result<Taken, UsageError> {
     if !is_believable(session) {
@@ -102,15 +110,31 @@ pub async fn take(
     if !store::is_line_of(connection, site, &session.line).await? {
         return Ok(Taken::ForeignLine);
     }
-    if !store::is_known(connection, site, &session.session).await? && !may_add() {
-        return Ok(Taken::TooMany);
+    let known = store::known(connection, site, &session.session).await?;
+    match &known {
+        Some(known) if known.line != session.line => return Ok(Taken::Unbelievable),
+        None if !may_add() => return Ok(Taken::TooMany),
+        Some(_) | None => {}
     }
-    store::put(connection, site, session).await?;
+    store::put(connection, (site, store_epoch), session).await?;
+    let before =
+        known.map_or((Amount::default(), session.started_at_ms), |known| (known.amount, known.sampled_at.0));
+    let moved = Amount {
+        upload_bytes: session.upload_bytes.saturating_sub(before.0.upload_bytes),
+        download_bytes: session.download_bytes.saturating_sub(before.0.download_bytes),
+    };
+    if moved != Amount::default() {
+        let span = (UnixMillis(before.1), UnixMillis(session.sampled_at_ms));
+        for (hour, part) in history::spread(span, moved, now) {
+            store::add_to_history(connection, &session.line, hour, part).await?;
+        }
+    }
     Ok(Taken::Recorded)
 }
 
 fn is_believable(session: &SessionUsageV1) -> bool {
-    (1..=SESSION_BYTES).contains(&session.session.len())
+    session.period_started_ms >= 0
+        && (1..=SESSION_BYTES).contains(&session.session.len())
         && session.address.len() <= ADDRESS_BYTES
         && session.upload_bytes.max(session.download_bytes) <= TOTAL_BYTES
 }
@@ -133,4 +157,36 @@ pub async fn sessions_of_line(
 /// [`UsageError`].
 pub async fn totals_of_line(connection: &mut Connection, line: &LineId) -> Result<Totals, UsageError> {
     store::totals_of_line(connection, line).await
+}
+
+/// What a line moved in the last `count` hours, oldest first, the running one last; hours without a byte are zero.
+///
+/// # Errors
+/// [`UsageError`].
+pub async fn hours(
+    connection: &mut Connection,
+    line: &LineId,
+    count: u32,
+    now: UnixMillis,
+) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
+    let first = history::hour_of(now)
+        .0
+        .saturating_sub(i64::from(count.saturating_sub(1)).saturating_mul(history::HOUR));
+    store::hours(connection, line, (first, history::hour_of(now).0)).await
+}
+
+/// The same by days of Nairobi.
+///
+/// # Errors
+/// [`UsageError`].
+pub async fn days(
+    connection: &mut Connection,
+    line: &LineId,
+    count: u32,
+    now: UnixMillis,
+) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
+    let first = history::day_of(now)
+        .0
+        .saturating_sub(i64::from(count.saturating_sub(1)).saturating_mul(history::DAY));
+    store::days(connection, line, (first, history::day_of(now).0)).await
 }

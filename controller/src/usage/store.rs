@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::SessionUsageV1;
 
-use super::{Session, Totals, UsageError};
+use super::{Amount, Session, Totals, UsageError, history};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{LineId, SiteId};
@@ -23,31 +23,122 @@ pub(crate) async fn is_line_of(
     Ok(row.is_some())
 }
 
-/// Whether a session of that name is kept.
-pub(super) async fn is_known(
+/// What is kept of a session.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) line: String,
+    pub(super) amount: Amount,
+    pub(super) sampled_at: UnixMillis,
+}
+
+/// The session of that name, if one is kept.
+pub(super) async fn known(
     connection: &mut Connection,
     site: &SiteId,
     session: &str,
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query("SELECT site_id FROM usage_sessions WHERE site_id = $1 AND session_key = $2")
-        .bind(site.as_str())
-        .bind(session)
-        .fetch_optional(connection)
-        .await?;
-    Ok(row.is_some())
+) -> Result<Option<Known>, UsageError> {
+    let row = sqlx::query(
+        "SELECT line_id, sampled_at, upload_bytes, download_bytes FROM usage_sessions \
+         WHERE site_id = $1 AND session_key = $2",
+    )
+    .bind(site.as_str())
+    .bind(session)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Known {
+            line: row.try_get("line_id")?,
+            amount: read_amount(&row)?,
+            sampled_at: UnixMillis(row.try_get("sampled_at")?),
+        })
+    })
+    .transpose()
+}
+
+/// Adds to an hour of a line, and to the day that it is in.
+pub(super) async fn add_to_history(
+    connection: &mut Connection,
+    line: &str,
+    hour: UnixMillis,
+    amount: Amount,
+) -> Result<(), UsageError> {
+    let (up, down) = (columns::stored(amount.upload_bytes), columns::stored(amount.download_bytes));
+    sqlx::query(
+        "INSERT INTO usage_hours (hour_at, line_id, upload_bytes, download_bytes) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (hour_at, line_id) DO UPDATE SET upload_bytes = usage_hours.upload_bytes + excluded.upload_bytes, \
+             download_bytes = usage_hours.download_bytes + excluded.download_bytes",
+    )
+    .bind(hour.0)
+    .bind(line)
+    .bind(up)
+    .bind(down)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "INSERT INTO usage_days (day_at, line_id, upload_bytes, download_bytes) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (day_at, line_id) DO UPDATE SET upload_bytes = usage_days.upload_bytes + excluded.upload_bytes, \
+             download_bytes = usage_days.download_bytes + excluded.download_bytes",
+    )
+    .bind(history::day_of(hour).0)
+    .bind(line)
+    .bind(up)
+    .bind(down)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Every hour from the first to the last of a line: each is one look into the table, however large it is.
+pub(super) async fn hours(
+    connection: &mut Connection,
+    line: &LineId,
+    (first, last): (i64, i64),
+) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE wanted (at) AS (SELECT CAST($2 AS BIGINT) UNION ALL \
+                                        SELECT at + 3600000 FROM wanted WHERE at + 3600000 <= $3) \
+         SELECT w.at, COALESCE(u.upload_bytes, 0) AS upload_bytes, COALESCE(u.download_bytes, 0) AS download_bytes \
+         FROM wanted w LEFT JOIN usage_hours u ON u.hour_at = w.at AND u.line_id = $1 ORDER BY w.at",
+    )
+    .bind(line.as_str())
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((UnixMillis(row.try_get("at")?), read_amount(row)?))).collect()
+}
+
+/// The same by day.
+pub(super) async fn days(
+    connection: &mut Connection,
+    line: &LineId,
+    (first, last): (i64, i64),
+) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
+    let rows = sqlx::query(
+        "WITH RECURSIVE wanted (at) AS (SELECT CAST($2 AS BIGINT) UNION ALL \
+                                        SELECT at + 86400000 FROM wanted WHERE at + 86400000 <= $3) \
+         SELECT w.at, COALESCE(u.upload_bytes, 0) AS upload_bytes, COALESCE(u.download_bytes, 0) AS download_bytes \
+         FROM wanted w LEFT JOIN usage_days u ON u.day_at = w.at AND u.line_id = $1 ORDER BY w.at",
+    )
+    .bind(line.as_str())
+    .bind(first)
+    .bind(last)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((UnixMillis(row.try_get("at")?), read_amount(row)?))).collect()
 }
 
 /// Raises the session's totals to `session`'s.
 pub(super) async fn put(
     connection: &mut Connection,
-    site: &SiteId,
+    (site, store_epoch): (&SiteId, u32),
     session: &SessionUsageV1,
 ) -> Result<(), UsageError> {
     // CASE, because the greatest of two is MAX in SQLite and GREATEST in PostgreSQL.
     sqlx::query(
         "INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, \
-                                     download_bytes, address) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+                                     download_bytes, address, period_started_at, store_epoch) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
          ON CONFLICT (site_id, session_key) DO UPDATE SET \
              sampled_at = CASE WHEN excluded.sampled_at > usage_sessions.sampled_at \
                                THEN excluded.sampled_at ELSE usage_sessions.sampled_at END, \
@@ -57,7 +148,8 @@ pub(super) async fn put(
                                  THEN excluded.upload_bytes ELSE usage_sessions.upload_bytes END, \
              download_bytes = CASE WHEN excluded.download_bytes > usage_sessions.download_bytes \
                                    THEN excluded.download_bytes ELSE usage_sessions.download_bytes END, \
-             address = CASE WHEN excluded.address = '' THEN usage_sessions.address ELSE excluded.address END \
+             address = CASE WHEN excluded.address = '' THEN usage_sessions.address ELSE excluded.address END, \
+             period_started_at = excluded.period_started_at, store_epoch = excluded.store_epoch \
          WHERE usage_sessions.line_id = excluded.line_id",
     )
     .bind(site.as_str())
@@ -69,6 +161,8 @@ pub(super) async fn put(
     .bind(columns::stored(session.upload_bytes))
     .bind(columns::stored(session.download_bytes))
     .bind(session.address.as_str())
+    .bind(session.period_started_ms)
+    .bind(i64::from(store_epoch))
     .execute(connection)
     .await?;
     Ok(())
@@ -81,7 +175,7 @@ pub(super) async fn sessions_of_line(
 ) -> Result<Vec<Session>, UsageError> {
     let rows = sqlx::query(
         "SELECT site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, download_bytes, \
-                address \
+                address, period_started_at \
          FROM usage_sessions WHERE line_id = $1 ORDER BY started_at DESC, session_key LIMIT $2",
     )
     .bind(line.as_str())
@@ -127,6 +221,44 @@ pub(crate) async fn forget(
     Ok(done.rows_affected())
 }
 
+/// Forgets at most `limit` hours of lines older than `before`; says how many.
+pub(crate) async fn forget_hours(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, UsageError> {
+    let done = sqlx::query(
+        "DELETE FROM usage_hours WHERE (hour_at, line_id) IN \
+             (SELECT hour_at, line_id FROM usage_hours WHERE hour_at < $1 ORDER BY hour_at LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The same of days.
+pub(crate) async fn forget_days(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, UsageError> {
+    let done = sqlx::query(
+        "DELETE FROM usage_days WHERE (day_at, line_id) IN \
+             (SELECT day_at, line_id FROM usage_days WHERE day_at < $1 ORDER BY day_at LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+fn read_amount(row: &Row) -> Result<Amount, UsageError> {
+    Ok(Amount { upload_bytes: number(row, "upload_bytes")?, download_bytes: number(row, "download_bytes")? })
+}
+
 fn read_session(row: &Row) -> Result<Session, UsageError> {
     let site: String = row.try_get("site_id")?;
     let line: String = row.try_get("line_id")?;
@@ -140,6 +272,7 @@ fn read_session(row: &Row) -> Result<Session, UsageError> {
         upload_bytes: number(row, "upload_bytes")?,
         download_bytes: number(row, "download_bytes")?,
         address: row.try_get("address")?,
+        period_started_at: UnixMillis(row.try_get("period_started_at")?),
     })
 }
 

@@ -6,6 +6,8 @@ use super::*;
 use crate::database::{Database, Transaction};
 use crate::testing::TemporaryDirectory;
 
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+
 async fn open() -> (TemporaryDirectory, Transaction) {
     let directory = TemporaryDirectory::new();
     let database = Database::open(&directory.database_url()).await.unwrap();
@@ -44,7 +46,7 @@ async fn totals_never_go_back_and_an_ended_session_stays_ended() {
     let mut late = session("l1", "s", 10, 100);
     late.address = String::new();
     for told in [&session("l1", "s", 5, 50), &ended, &late, &ended] {
-        assert_eq!(take(&mut write, &site, told, || true).await.unwrap(), Taken::Recorded);
+        assert_eq!(take(&mut write, (&site, 1), told, NOW, || true).await.unwrap(), Taken::Recorded);
     }
     let kept = sessions_of_line(&mut write, &line, 10).await.unwrap();
     assert_eq!(kept.len(), 1);
@@ -57,11 +59,11 @@ async fn totals_add_up_over_sessions_and_hold_the_largest_counter() {
     let (_directory, mut write) = open().await;
     let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
     assert_eq!(totals_of_line(&mut write, &line).await.unwrap(), Totals::default());
-    take(&mut write, &site, &session("l1", "s1", 5, 1 << 40), || true).await.unwrap();
-    take(&mut write, &site, &session("l1", "s2", 5, 7), || true).await.unwrap();
+    take(&mut write, (&site, 1), &session("l1", "s1", 5, 1 << 40), NOW, || true).await.unwrap();
+    take(&mut write, (&site, 1), &session("l1", "s2", 5, 7), NOW, || true).await.unwrap();
     let totals = totals_of_line(&mut write, &line).await.unwrap();
     assert_eq!(totals, Totals { upload_bytes: 2, download_bytes: (1 << 40) + 7, sessions: 2 });
-    take(&mut write, &site, &session("l1", "s3", 5, TOTAL_BYTES), || true).await.unwrap();
+    take(&mut write, (&site, 1), &session("l1", "s3", 5, TOTAL_BYTES), NOW, || true).await.unwrap();
     let kept = sessions_of_line(&mut write, &line, 10).await.unwrap();
     assert!(kept.iter().any(|kept| kept.download_bytes == TOTAL_BYTES));
 }
@@ -71,12 +73,20 @@ async fn totals_that_cannot_be_are_refused_and_the_sum_stays_readable() {
     let (_directory, mut write) = open().await;
     let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
     let mut told = session("l1", "s1", 5, 7);
-    assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Recorded);
+    assert_eq!(take(&mut write, (&site, 1), &told, NOW, || true).await.unwrap(), Taken::Recorded);
     for (key, bytes) in [("s1", u64::MAX), ("s2", u64::MAX), ("s3", TOTAL_BYTES + 1)] {
         (told.session, told.download_bytes) = (key.into(), bytes);
-        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Unbelievable, "{bytes}");
+        assert_eq!(
+            take(&mut write, (&site, 1), &told, NOW, || true).await.unwrap(),
+            Taken::Unbelievable,
+            "{bytes}"
+        );
         (told.upload_bytes, told.download_bytes) = (bytes, 1);
-        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), Taken::Unbelievable, "{bytes}");
+        assert_eq!(
+            take(&mut write, (&site, 1), &told, NOW, || true).await.unwrap(),
+            Taken::Unbelievable,
+            "{bytes}"
+        );
         told.upload_bytes = 1;
     }
     let totals = totals_of_line(&mut write, &line).await.unwrap();
@@ -109,7 +119,7 @@ async fn names_and_addresses_that_no_agent_sends_are_refused() {
         (told(&name, &format!("{address}1")), Taken::Unbelievable),
         (told("", &address), Taken::Unbelievable),
     ] {
-        assert_eq!(take(&mut write, &site, &told, || true).await.unwrap(), expected, "{told:?}");
+        assert_eq!(take(&mut write, (&site, 1), &told, NOW, || true).await.unwrap(), expected, "{told:?}");
     }
 }
 
@@ -117,9 +127,9 @@ async fn names_and_addresses_that_no_agent_sends_are_refused() {
 async fn a_known_session_goes_on_when_no_new_one_is_taken() {
     let (_directory, mut write) = open().await;
     let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
-    take(&mut write, &site, &session("l1", "s1", 1, 1), || true).await.unwrap();
-    let later = take(&mut write, &site, &session("l1", "s1", 2, 9), || false).await.unwrap();
-    let new = take(&mut write, &site, &session("l1", "s2", 2, 9), || false).await.unwrap();
+    take(&mut write, (&site, 1), &session("l1", "s1", 1, 1), NOW, || true).await.unwrap();
+    let later = take(&mut write, (&site, 1), &session("l1", "s1", 2, 9), NOW, || false).await.unwrap();
+    let new = take(&mut write, (&site, 1), &session("l1", "s2", 2, 9), NOW, || false).await.unwrap();
     assert_eq!((later, new), (Taken::Recorded, Taken::TooMany));
     assert_eq!(totals_of_line(&mut write, &line).await.unwrap().download_bytes, 9);
 }
@@ -128,17 +138,84 @@ async fn a_known_session_goes_on_when_no_new_one_is_taken() {
 async fn a_site_reports_only_lines_that_it_has_or_had() {
     let (_directory, mut write) = open().await;
     let (a, b) = (SiteId::parse("a").unwrap(), SiteId::parse("b").unwrap());
-    assert_eq!(take(&mut write, &b, &session("l1", "s", 1, 1), || true).await.unwrap(), Taken::ForeignLine);
-    assert_eq!(take(&mut write, &a, &session("none", "s", 1, 1), || true).await.unwrap(), Taken::ForeignLine);
-    assert_eq!(take(&mut write, &a, &session("gone", "s", 1, 1), || true).await.unwrap(), Taken::Recorded);
+    assert_eq!(
+        take(&mut write, (&b, 1), &session("l1", "s", 1, 1), NOW, || true).await.unwrap(),
+        Taken::ForeignLine
+    );
+    assert_eq!(
+        take(&mut write, (&a, 1), &session("none", "s", 1, 1), NOW, || true).await.unwrap(),
+        Taken::ForeignLine
+    );
+    assert_eq!(
+        take(&mut write, (&a, 1), &session("gone", "s", 1, 1), NOW, || true).await.unwrap(),
+        Taken::Recorded
+    );
 }
 
 #[tokio::test]
 async fn a_session_cannot_change_its_line() {
     let (_directory, mut write) = open().await;
     let site = SiteId::parse("a").unwrap();
-    take(&mut write, &site, &session("l1", "s", 1, 10), || true).await.unwrap();
-    take(&mut write, &site, &session("gone", "s", 2, 99), || true).await.unwrap();
+    take(&mut write, (&site, 1), &session("l1", "s", 1, 10), NOW, || true).await.unwrap();
+    take(&mut write, (&site, 1), &session("gone", "s", 2, 99), NOW, || true).await.unwrap();
     let kept = sessions_of_line(&mut write, &LineId::parse("l1").unwrap(), 10).await.unwrap();
     assert_eq!(kept[0].download_bytes, 10);
+}
+
+/// The hours and days of a line up to `NOW`, those without a byte left out.
+async fn history_of(write: &mut Transaction) -> (Vec<(i64, u64)>, u64) {
+    let line = LineId::parse("l1").unwrap();
+    let moved = |spans: Vec<(UnixMillis, Amount)>| -> Vec<(i64, u64)> {
+        let spans = spans.into_iter().filter(|(_, amount)| amount.total() > 0);
+        spans.map(|(at, amount)| (at.0, amount.download_bytes)).collect()
+    };
+    let hours = moved(hours(write, &line, 48, NOW).await.unwrap());
+    let days = moved(days(write, &line, 30, NOW).await.unwrap());
+    (hours, days.iter().map(|(_, bytes)| bytes).sum())
+}
+
+#[tokio::test]
+async fn history_grows_by_what_is_new_of_a_total_however_often_it_is_told() {
+    let (_directory, mut write) = open().await;
+    let site = SiteId::parse("a").unwrap();
+    let hour = history::hour_of(NOW).0;
+    let told = |sampled_at, download_bytes| SessionUsageV1 {
+        started_at_ms: hour - 3_600_000,
+        upload_bytes: 0,
+        ..session("l1", "s", sampled_at, download_bytes)
+    };
+    let first = told(hour - 1_800_000, 100);
+    let second = told(hour + 600_000, 160);
+    for report in [&first, &second, &second, &first, &second] {
+        let taken = take(&mut write, (&site, 1), report, NOW, || true).await.unwrap();
+        assert_eq!(taken, Taken::Recorded);
+        if report == &first {
+            continue;
+        }
+        // 100 in the hour before; of the 60 after it three quarters before the full hour, and one behind it.
+        assert_eq!(history_of(&mut write).await, (vec![(hour - 3_600_000, 145), (hour, 15)], 160));
+    }
+    let (line, mut other) = (LineId::parse("l1").unwrap(), told(hour, 7));
+    other.session = "s2".into();
+    take(&mut write, (&site, 1), &other, NOW, || true).await.unwrap();
+    assert_eq!(history_of(&mut write).await.1, 167);
+    assert_eq!(totals_of_line(&mut write, &line).await.unwrap().download_bytes, 167, "the same in both");
+}
+
+#[tokio::test]
+async fn a_session_is_of_the_period_and_the_store_that_told_of_it_last() {
+    let (_directory, mut write) = open().await;
+    let site = SiteId::parse("a").unwrap();
+    for (epoch, period) in [(1, 100), (2, 100)] {
+        let told = SessionUsageV1 { period_started_ms: period, ..session("l1", "s", 1, 1) };
+        take(&mut write, (&site, epoch), &told, NOW, || true).await.unwrap();
+    }
+    let row = sqlx::query("SELECT store_epoch, period_started_at FROM usage_sessions")
+        .fetch_one(&mut *write)
+        .await
+        .unwrap();
+    let found: (i64, i64) = (sqlx::Row::get(&row, 0), sqlx::Row::get(&row, 1));
+    assert_eq!(found, (2, 100));
+    let before_1970 = SessionUsageV1 { period_started_ms: -1, ..session("l1", "s3", 1, 1) };
+    assert_eq!(take(&mut write, (&site, 1), &before_1970, NOW, || true).await.unwrap(), Taken::Unbelievable);
 }

@@ -113,6 +113,12 @@ pub fn day(at: UnixMillis) -> String {
     format(at, "%A, %-d %B")
 }
 
+/// `24 Nov`.
+#[must_use]
+pub fn short_day(at: UnixMillis) -> String {
+    format(at, "%-d %b")
+}
+
 /// Nairobi's midnight before `at`.
 #[must_use]
 pub fn midnight(at: UnixMillis) -> UnixMillis {

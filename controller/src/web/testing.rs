@@ -115,7 +115,7 @@ impl Served {
         let Controller { database, ids, clock, .. } = &self.controller;
         let accounts = (Account::Suspense, Account::Wallet(self.world.customer.id.clone()));
         let entry =
-            Entry::transfer(("test", ids.hex(4)), "test", "", accounts, self.world.plan.price).unwrap();
+            Entry::transfer(("test", ids.hex(4)), "test", "", accounts, self.world.plan.terms.price).unwrap();
         let mut transaction = database.write().await.unwrap();
         ledger::book(&mut transaction, &entry, ids, clock.now()).await.unwrap();
         transaction.commit().await.unwrap();

@@ -148,7 +148,11 @@ fn every_command_explains_itself_with_an_example() {
         "staff disable",
         "staff enable",
         "token revoke",
+        "connection-type add",
+        "connection-type change",
         "plan add",
+        "plan change",
+        "top-up add",
         "customer add",
         "subscription add",
         "audit list",
@@ -200,11 +204,35 @@ async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
     let terms = ["--connection-type", "home-10", "--price", "1500", "--validity", "30d", "--quota", "50GB"];
     let plan = place.json(&[&["plan", "add", "Home 10"][..], &terms].concat());
     assert_eq!((&plan["price_cents"], &plan["validity_seconds"]), (&150_000.into(), &2_592_000.into()));
+    let changed =
+        place.json(&["connection-type", "change", "home-10", "--download", "20M", "--priority", "3"]);
+    assert_eq!(
+        (&changed["download_bits_per_second"], &changed["upload_bits_per_second"], &changed["priority"]),
+        (&20_000_000.into(), &512_000.into(), &3.into()),
+        "what is not given stays"
+    );
+    let terms =
+        ["--price", "1600", "--after-quota", "1M/256k", "--suspension", "walled", "--offline", "72h:off"];
+    let plan = place.json(&[&["plan", "change", "Home 10"][..], &terms].concat());
+    assert_eq!((&plan["price_cents"], &plan["validity_seconds"]), (&160_000.into(), &2_592_000.into()));
+    assert_eq!((&plan["suspension"]["how"], &plan["offline"]["after_hours"]), (&"walled".into(), &72.into()));
+    assert_eq!(place.json(&["plan", "list"])[0]["after_quota"]["upload_bits_per_second"], 256_000);
+    assert_eq!(place.json(&["connection-type", "list"])[0]["profile_name"], "home-10");
+    let said = place.refusal(1, &["plan", "change", "Home 10", "--suspension", "30M/30M"]);
+    assert!(said.contains("--suspension: the slow speed is faster"), "{said}");
+    let top_up = place.json(&["top-up", "add", "5 GB more", "--price", "200", "--data", "5GB"]);
+    assert_eq!((&top_up["bytes"], &top_up["plan_id"]), (&5_000_000_000_u64.into(), &serde_json::Value::Null));
+    assert_eq!(place.json(&["top-up", "list"])[0]["name"], "5 GB more");
     let customer = place.json(&["customer", "add", "--name", "Corner Shop", "--phone", "0712 345 678"]);
     let number = customer["account_number"].as_str().unwrap();
     let line = ["--site", "nyeri-01", "--router", "core", "--username", "plot17"];
     let whose = ["subscription", "add", "--customer", number, "--plan", "Home 10"];
-    let subscription = place.json(&[&whose[..], &line].concat());
+    let bad = ["--caller-id", "nonsense"];
+    let said = place.refusal(1, &[&whose[..], &line, &bad].concat());
+    assert!(said.contains("--caller-id: write a MAC address"), "{said}");
+    let own = ["--address", "10.0.0.17", "--caller-id", "aa-bb-cc-dd-ee-0f"];
+    let subscription = place.json(&[&whose[..], &line, &own].concat());
+    assert_eq!(subscription["caller_id"], "AA:BB:CC:DD:EE:0F");
     assert_eq!(subscription["status"], "draft");
     let said = place.refusal(1, &[&whose[..], &line].concat());
     assert!(said.contains("--username: that name is taken"), "{said}");
@@ -232,6 +260,9 @@ fn everything_is_in_the_audit_log(place: &Place) {
         "router.added",
         "connection_type.added",
         "plan.added",
+        "connection_type.changed",
+        "plan.changed",
+        "top_up.added",
         "customer.added",
         "subscription.added",
     ];

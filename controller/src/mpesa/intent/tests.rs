@@ -18,6 +18,7 @@ fn intent(state: State) -> Intent {
     Intent {
         id: IntentId::parse("i").unwrap(),
         subscription: LineId::parse("l").unwrap(),
+        top_up: None,
         customer: CustomerId::parse("c").unwrap(),
         short_code: "174379".to_owned(),
         phone: Msisdn::parse("0712345678").unwrap(),

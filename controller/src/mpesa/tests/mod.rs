@@ -8,4 +8,5 @@ mod queries;
 mod reviewing;
 mod shop;
 mod shuffled;
+mod topping_up;
 mod wallet;

@@ -262,6 +262,7 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
     let gone = daraja(&shop.directory, format!("http://{gone}"), shop.address, &shop.controller);
     let wanted = payments::RequestPayment {
         subscription: shop.world.line.clone(),
+        top_up: None,
         phone: None,
         amount: None,
         requested_by: crate::audit::Actor::Token("test".to_owned()),

@@ -279,6 +279,8 @@ async fn a_customer_with_two_lines_says_which_one_it_is_for() {
         router: shop.world.router.clone(),
         username: Username::parse("line-2").unwrap(),
         password: Password::parse("secret").unwrap(),
+        address: None,
+        caller_id: None,
     };
     let now = shop.controller.clock.now();
     let mut write = shop.controller.database.write().await.unwrap();

@@ -141,6 +141,7 @@ impl Shop {
     pub(super) async fn ask(&self, shillings: Option<i64>) -> Requested {
         let wanted = RequestPayment {
             subscription: self.world.line.clone(),
+            top_up: None,
             phone: None,
             amount: shillings.map(|shillings| Money::from_shillings(shillings).unwrap()),
             requested_by: crate::audit::Actor::Token("test".to_owned()),

@@ -44,7 +44,7 @@ fn bought_from(shop: &Shop, started: UnixMillis, days: i64) -> FromWallet {
     FromWallet {
         subscription: shop.world.line.clone(),
         customer: shop.world.customer.id.clone(),
-        price: shop.world.plan.price,
+        price: shop.world.plan.terms.price,
         paid_until: UnixMillis(started.0 + days * DAY_MS),
     }
 }
@@ -126,7 +126,7 @@ async fn a_request_that_the_wallet_can_pay_buys_at_once_and_asks_nobody() {
     // Nothing is left: now the phone is asked.
     shop.wait_two_minutes();
     let intent = shop.prompt(None).await;
-    assert_eq!(intent.amount, shop.world.plan.price);
+    assert_eq!(intent.amount, shop.world.plan.terms.price);
 }
 
 #[tokio::test]
@@ -151,7 +151,7 @@ async fn for_a_held_line_that_the_wallet_covers_nobody_is_asked_and_nothing_is_b
     let shop = with_money(1).await;
     let prompts = shop.handle().prompts(0, 9).len();
     for shillings in [None, Some(1_500)] {
-        assert_eq!(shop.ask(shillings).await, Requested::OnHold { price: shop.world.plan.price });
+        assert_eq!(shop.ask(shillings).await, Requested::OnHold { price: shop.world.plan.terms.price });
     }
     assert_eq!(shop.handle().prompts(0, 9).len(), prompts);
     assert_eq!((shop.books().await.revenue, shop.books().await.status), (0, Status::Suspended));

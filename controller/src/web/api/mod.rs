@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::Web;
 use crate::database::Connection;
-use crate::{customers, overview, payments, plans, sites, subscriptions};
+use crate::{customers, overview, payments, plans, sites, subscriptions, top_ups, usage};
 
 pub use caller::Caller;
 pub use error::{ApiError, Problem, ProblemBody};
@@ -55,8 +55,10 @@ pub fn routes() -> Vec<Route> {
     routes.extend(sites::api::routes());
     routes.extend(customers::api::routes());
     routes.extend(plans::api::routes());
+    routes.extend(top_ups::api::routes());
     routes.extend(subscriptions::api::routes());
     routes.extend(payments::api::routes());
+    routes.extend(usage::api::routes());
     routes
 }
 
@@ -87,11 +89,14 @@ pub(super) fn router() -> Router<Web> {
         sites::api::list_routers, sites::api::add_router,
         customers::api::search, customers::api::create, customers::api::get_one,
         plans::api::list_connection_types, plans::api::create_connection_type,
-        plans::api::list_plans, plans::api::create_plan,
+        plans::api::change_connection_type,
+        plans::api::list_plans, plans::api::create_plan, plans::api::change_plan,
+        top_ups::api::list, top_ups::api::create,
         subscriptions::api::create, subscriptions::api::get_one,
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
-        payments::api::looked_at, payments::api::get_one,
+        payments::api::looked_at, payments::api::get_one, payments::api::top_up,
+        usage::api::of_line,
     ),
     components(schemas(Problem, ProblemBody)),
 )]

@@ -125,6 +125,7 @@ async fn every_answer_fits_its_description() {
     });
     let plan_id = id(&api.post("/api/plans", "/api/plans", &plan).await);
     api.post("/api/plans", "/api/plans", &plan).await;
+    changes_of_the_catalogue(&mut api, &kind, &plan_id).await;
     let router = json!({"site_id": served.world.site, "name": "edge"});
     let router_id = id(&api.post("/api/routers", "/api/routers", &router).await);
     api.post("/api/routers", "/api/routers", &router).await;
@@ -206,6 +207,7 @@ async fn every_answer_fits_its_description() {
     }
     assert_eq!(api.get("/api/overview", "/api/overview").await["for_review"], 1);
 
+    top_ups(&mut api, &served, &line, &plan_id).await;
     for action in ["hold", "release"] {
         let described = format!("/api/subscriptions/{{id}}/{action}");
         let path = format!("/api/subscriptions/{line}/{action}");
@@ -238,6 +240,83 @@ async fn every_answer_fits_its_description() {
     }
     assert_nothing_is_left_out(&api);
     served.stop().await;
+}
+
+async fn changes_of_the_catalogue(api: &mut Checker, kind: &str, plan: &str) {
+    let path = format!("/api/connection-types/{kind}");
+    let described = "/api/connection-types/{id}";
+    let speeds =
+        json!({"download_bits_per_second": 3_000_000, "upload_bits_per_second": 2_000_000, "priority": 2});
+    for _ in 0..2 {
+        let changed = api.post(described, &path, &speeds).await;
+        assert_eq!((&changed["priority"], &changed["profile_name"]), (&json!(2), &json!("day-pass")));
+    }
+    let bad = json!({"download_bits_per_second": 3_000_000, "upload_bits_per_second": 0});
+    assert_eq!(api.post(described, &path, &bad).await["error"]["code"], "invalid");
+    let unknown = json!({"download_bits_per_second": 1, "upload_bits_per_second": 1, "prority": 2});
+    assert_eq!(api.post(described, &path, &unknown).await["error"]["code"], "invalid");
+    api.post(described, "/api/connection-types/none", &speeds).await;
+    let slow =
+        json!({"how": "throttled", "download_bits_per_second": 500_000, "upload_bits_per_second": 250_000});
+    let terms = json!({
+        "price_cents": 5_000, "validity_seconds": 86_400, "data_quota_bytes": 5_000_000_000_u64,
+        "suspension": {"how": "walled"}, "after_quota": slow, "offline": {"after_hours": 48, "then": slow},
+    });
+    let path = format!("/api/plans/{plan}");
+    let changed = api.post("/api/plans/{id}", &path, &terms).await;
+    assert_eq!((&changed["after_quota"], &changed["suspension"]["how"]), (&slow, &json!("walled")));
+    assert_eq!(changed["offline"]["after_hours"], 48);
+    let bad = json!({"price_cents": 1, "validity_seconds": 1, "suspension": {"how": "maybe"}});
+    assert_eq!(api.post("/api/plans/{id}", &path, &bad).await["error"]["code"], "invalid");
+    api.post("/api/plans/{id}", "/api/plans/none", &terms).await;
+}
+
+/// The line's period of today has 5 GB.
+async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
+    let new = json!({"name": "1 GB more", "plan_id": plan, "price_cents": 100_000, "bytes": 1_000_000_000});
+    let top_up = id(&api.post("/api/top-ups", "/api/top-ups", &new).await);
+    api.post("/api/top-ups", "/api/top-ups", &new).await;
+    api.post("/api/top-ups", "/api/top-ups", &json!({"name": "x", "price_cents": 0, "bytes": 1})).await;
+    assert_eq!(api.get("/api/top-ups", "/api/top-ups").await["top_ups"][0]["id"], top_up.as_str());
+    let (described, path) = ("/api/subscriptions/{id}/top-ups", format!("/api/subscriptions/{line}/top-ups"));
+    let wanted = json!({"top_up_id": top_up});
+    let poor = api.post(described, &path, &wanted).await;
+    assert_eq!(poor["error"]["code"], "wallet_too_small", "{poor}");
+    assert_eq!(api.post(described, &path, &json!({"top_up_id": "none"})).await["error"]["code"], "invalid");
+    api.post(described, "/api/subscriptions/nobody/top-ups", &wanted).await;
+    let mut write = served.controller.database.write().await.unwrap();
+    let gift = "INSERT INTO ledger_entries VALUES ('gift', 1, 'test', 'gift', 'test', '');
+        INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1) ON CONFLICT DO NOTHING;
+        INSERT INTO ledger_postings
+            SELECT 'gift', 0, 'wallet:' || customer_id, -200000 FROM subscriptions WHERE username = 'kiosk';
+        INSERT INTO ledger_postings VALUES ('gift', 1, 'suspense', 200000);";
+    sqlx::raw_sql(gift).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let key = "one-key-for-one-top-up";
+    for _ in 0..2 {
+        let answer = api.program.post_as(key, &path, &wanted).await;
+        let bought = api.check("post", described, &answer);
+        assert_eq!((answer.status, &bought["bytes"]), (201, &json!(1_000_000_000)), "{bought}");
+    }
+    let path = format!("/api/subscriptions/{line}");
+    let detail = api.get("/api/subscriptions/{id}", &path).await;
+    let period = &detail["period"];
+    assert_eq!(
+        (&period["quota_bytes"], &period["topped_up_bytes"], &period["used_bytes"]),
+        (&json!(6_000_000_000_u64), &json!(1_000_000_000), &json!(0)),
+        "sent twice, bought once"
+    );
+    let requests = format!("{path}/payment-requests");
+    let described = "/api/subscriptions/{id}/payment-requests";
+    let bought = api.post(described, &requests, &wanted).await;
+    assert_eq!(bought["state"], "topped_up_from_wallet", "{bought}");
+    assert_eq!(api.post(described, &requests, &wanted).await["error"]["code"], "just_bought");
+    let usage = api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?hours=3&days=2")).await;
+    assert_eq!((usage["hours"].as_array().unwrap().len(), usage["days"].as_array().unwrap().len()), (3, 2));
+    api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage")).await;
+    api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?hours=0")).await;
+    api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?days=x")).await;
+    api.get("/api/subscriptions/{id}/usage", "/api/subscriptions/x/usage").await;
 }
 
 /// Every operation was asked with success, but the stream, which has a test of its own.

@@ -9,6 +9,7 @@ use tawi_shared::UnixMillis;
 use crate::customers::{self, NewCustomer, phone::Msisdn};
 use crate::payments::testing::World;
 use crate::staff::Role;
+use crate::usage;
 use crate::web::testing::{Answer, Browser, START, Served};
 
 const NASTY: &str = "<script>alert(1)</script>";
@@ -203,9 +204,17 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
     write(
         &served,
         &format!(
-            "INSERT INTO usage_sessions VALUES ('nyeri-01', 'k', '{line}', {start}, {}, 1, 12000000, 3400000000, \
-             '10.0.0.7')",
-            START.0
+            "INSERT INTO usage_sessions VALUES ('nyeri-01', 'k', '{line}', {start}, {now}, 0, 12000000, 3400000000, \
+             '10.0.0.7', {start}, 1); \
+             INSERT INTO usage_hours VALUES ({hour}, '{line}', 12000000, 3400000000); \
+             INSERT INTO usage_days VALUES ({day}, '{line}', 12000000, 3400000000); \
+             INSERT INTO quota_periods VALUES ('{line}', {start}, {end}, 4000000000, 1000000000); \
+             UPDATE subscriptions SET status = 'active', paid_until = {end}, is_online = 1, last_address = '10.0.0.7'; \
+             INSERT INTO top_ups VALUES ('t1', '5 GB more', NULL, 20000, 5000000000, 1);",
+            now = START.0,
+            hour = usage::history::hour_of(START).0,
+            day = usage::history::day_of(START).0,
+            end = START.0 + 86_400_000,
         ),
     )
     .await;
@@ -215,6 +224,13 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
         &page,
         &["1.24 s", "Read back from the router", "+56 ms", "+1.15 s", "3.4 GB down", "12.0 MB up", "<rect"],
     );
+    // The quota of the period with what was topped up, the running session, and the charts.
+    shows(&page, &["1.5 GB left", "of 5.0 GB", "1.0 GB topped up", "width=\"68\"", "up for 1 h", "10.0.0.7"]);
+    shows(&page, &["Data by hour, the most", "Data by day, the most", "3.4 GB down, 12.0 MB up"]);
+    assert!(!page.body.contains("5 GB more"), "a viewer buys nothing");
+    let mut operator = served.browser(Role::Operator).await;
+    let page = operator.get(&format!("/customers/{}", customer.id)).await;
+    shows(&page, &["5 GB more: 5.0 GB for KES 200.00"]);
     shows(&browser.get("/payments/a1").await, &["TKa1", "1.24 s", "Corner Shop"]);
     assert_eq!(browser.get("/payments/none").await.status, 404);
     served.stop().await;
@@ -276,6 +292,89 @@ async fn an_owner_adds_what_is_sold() {
     served.stop().await;
 }
 
+#[tokio::test]
+async fn an_owner_changes_what_is_sold() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let plan = &served.world.plan;
+    let path = format!("/connection-types/{}", plan.connection_type.id);
+    shows(&browser.get(&path).await, &["home-10", "value=\"10 Mbit/s\""]);
+    let wrong = browser.post(&path, &[("download", "20M"), ("upload", "0")]).await;
+    assert!(wrong.status == 422 && wrong.body.contains("limit both download and upload"), "{}", wrong.body);
+    let speeds = [("download", "20M"), ("upload", "10M"), ("pool", "homes")];
+    assert_eq!(browser.post(&path, &speeds).await.status, 303);
+    shows(&browser.get("/plans").await, &["home-10 is changed", "20 Mbit/s / 10 Mbit/s"]);
+    let path = format!("/plans/{}", plan.id);
+    shows(&browser.get(&path).await, &["value=\"1,500.00\"", "value=\"1 day\""]);
+    let mut terms = vec![
+        ("price", "1600"),
+        ("validity", "7d"),
+        ("quota", "50GB"),
+        ("after_quota", "throttled"),
+        ("after_quota_download", "1M"),
+        ("suspension", "walled"),
+        ("offline", "off"),
+        ("offline_hours", "72"),
+    ];
+    let wrong = browser.post(&path, &terms).await;
+    assert!(wrong.status == 422 && wrong.body.contains("write a speed"), "{}", wrong.body);
+    terms.push(("after_quota_upload", "512k"));
+    assert_eq!(browser.post(&path, &terms).await.status, 303);
+    shows(
+        &browser.get("/plans").await,
+        &[
+            "KES 1,600.00",
+            "50.0 GB",
+            "then slowed to 1 Mbit/s down, 512 kbit/s up",
+            "pay page only",
+            "off after 72 h without head office",
+        ],
+    );
+    let top_up = [("name", "5 GB more"), ("price", "200"), ("data", "5GB"), ("plan", plan.id.as_str())];
+    assert_eq!(browser.post("/top-ups", &top_up).await.status, 303);
+    shows(&browser.get("/plans").await, &["5 GB more is added.", "KES 200.00"]);
+    assert_eq!(browser.post("/top-ups", &top_up).await.status, 422);
+    assert_eq!(browser.get("/plans/none").await.status, 404);
+    assert_eq!(browser.get("/connection-types/none").await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_top_up_whose_button_is_pressed_twice_is_bought_once() {
+    let served = Served::start().await;
+    let (line, customer) = (&served.world.line, &served.world.customer.id);
+    let (start, end) = (START.0 - 1, START.0 + 86_400_000);
+    write(
+        &served,
+        &format!(
+            "INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) VALUES ('{line}', {start}, {end}, 100); \
+             UPDATE subscriptions SET status = 'active', paid_until = {end}; \
+             INSERT INTO top_ups VALUES ('t1', 'More', NULL, 100000, 50, 1);"
+        ),
+    )
+    .await;
+    let mut browser = served.browser(Role::Operator).await;
+    let (path, page) = (format!("/subscriptions/{line}/top-ups"), format!("/customers/{customer}"));
+    let occasion = "0123456789abcdef0123456789abcdef";
+    let form = [("top_up", "t1"), ("occasion", occasion)];
+    browser.post(&path, &form).await;
+    shows(&browser.get(&page).await, &["The wallet lacks KES 1,000.00"]);
+    served.fill_wallet().await;
+    served.fill_wallet().await;
+    browser.post(&path, &form).await;
+    shows(&browser.get(&page).await, &["More is bought", "150 B left", "50 B topped up", "KES 2,000.00"]);
+    browser.post(&path, &form).await;
+    shows(&browser.get(&page).await, &["nothing was bought twice", "KES 2,000.00", "150 B left"]);
+    let another = [("top_up", "t1"), ("occasion", "0123456789abcdef0123456789abcdee")];
+    browser.post(&path, &another).await;
+    shows(&browser.get(&page).await, &["More is bought", "KES 1,000.00", "200 B left"]);
+    for bad in [[("top_up", "t1"), ("occasion", "x")], [("top_up", ""), ("occasion", occasion)]] {
+        browser.post(&path, &bad).await;
+        shows(&browser.get(&page).await, &["Nothing was bought", "KES 1,000.00"]);
+    }
+    served.stop().await;
+}
+
 /// Every form of the pages, as somebody might post it.
 fn forms(world: &World) -> Vec<(String, Vec<(&'static str, String)>)> {
     let (customer, line) = (&world.customer.id, &world.line);
@@ -286,7 +385,11 @@ fn forms(world: &World) -> Vec<(String, Vec<(&'static str, String)>)> {
         (format!("/subscriptions/{line}/hold"), own(&[])),
         (format!("/subscriptions/{line}/release"), own(&[])),
         (format!("/subscriptions/{line}/payment-requests"), own(&[("phone", "0722000111"), ("amount", "1")])),
+        (format!("/subscriptions/{line}/top-ups"), own(&[("top_up", "x")])),
         ("/plans".to_owned(), own(&[("name", "X")])),
+        (format!("/plans/{}", world.plan.id), own(&[("price", "1")])),
+        (format!("/connection-types/{}", world.plan.connection_type.id), own(&[("download", "1M")])),
+        ("/top-ups".to_owned(), own(&[("name", "X")])),
         ("/connection-types".to_owned(), own(&[("service", "pppoe")])),
         ("/sites/nyeri-01/routers".to_owned(), own(&[("name", "x")])),
     ]
@@ -312,7 +415,7 @@ async fn no_form_is_taken_without_its_token_from_a_viewer_or_from_a_stranger() {
         let mut stranger = served.stranger();
         assert_eq!(post(&mut stranger, &path, &fields, true).await, 303, "by a stranger: {path}");
     }
-    for path in ["/plans", "/connection-types", "/sites/nyeri-01/routers"] {
+    for path in ["/plans", "/connection-types", "/top-ups", "/sites/nyeri-01/routers"] {
         assert_eq!(operator.post(path, &[("name", "x")]).await.status, 403, "by an operator: {path}");
     }
     let page = viewer.get(&format!("/customers/{}", served.world.customer.id)).await;
@@ -331,7 +434,7 @@ async fn hold_and_release_say_what_they_did() {
     let mut browser = served.browser(Role::Operator).await;
     let (line, page) = (&served.world.line, format!("/customers/{}", served.world.customer.id));
     assert_eq!(browser.post(&format!("/subscriptions/{line}/hold"), &[]).await.location(), page);
-    shows(&browser.get(&page).await, &["on hold", "On hold: the site takes the line off", "Release"]);
+    shows(&browser.get(&page).await, &["on hold", "On hold: the site suspends the line", "Release"]);
     browser.post(&format!("/subscriptions/{line}/hold"), &[]).await;
     shows(&browser.get(&page).await, &["It was on hold already."]);
     browser.post(&format!("/subscriptions/{line}/release"), &[]).await;

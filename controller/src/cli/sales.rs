@@ -1,0 +1,127 @@
+//! `customer` and `subscription`.
+
+use std::path::PathBuf;
+
+use super::arguments::{CustomerCommand, SubscriptionCommand};
+use super::catalogue::find_plan;
+use super::office::first_line;
+use super::{Failure, Shell};
+use crate::audit::Action;
+use crate::customers::account_number::AccountNumber;
+use crate::customers::api::CustomerBody;
+use crate::customers::phone::Msisdn;
+use crate::customers::{self, NewCustomer};
+use crate::database::Connection;
+use crate::ids::{CustomerId, RouterId, SiteId};
+use crate::sites;
+use crate::subscriptions::api::SubscriptionAdded;
+use crate::subscriptions::credentials::{Password, Username};
+use crate::subscriptions::{self, NewSubscription, device};
+
+impl Shell {
+    pub(super) async fn customer(&self, command: CustomerCommand) -> Result<(), Failure> {
+        let CustomerCommand::Add { name, phone } = command;
+        let phone = Msisdn::parse(&phone).map_err(|error| Failure::refused(format!("--phone: {error}")))?;
+        let mut transaction = self.controller.database.write().await?;
+        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
+        let new = NewCustomer { name, phone };
+        let customer = match customers::create(&mut transaction, new, ids, now).await? {
+            customers::Created::Created(customer) => customer,
+            customers::Created::Invalid(invalid) => return Err(Failure::refused(format!("--{invalid}"))),
+        };
+        let number = customer.account_number.as_str();
+        self.commit(transaction, (Action::CustomerAdded, customer.id.as_str(), number)).await?;
+        let words = format!("{} added with account number {number}", customer.name);
+        self.output.say(&words, &CustomerBody::from(&customer))
+    }
+
+    pub(super) async fn subscription(&self, command: SubscriptionCommand) -> Result<(), Failure> {
+        let SubscriptionCommand::Add {
+            customer,
+            plan,
+            site,
+            router,
+            username,
+            address,
+            caller_id,
+            password_file,
+        } = command;
+        let refused = |invalid: customers::Invalid| {
+            Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
+        };
+        let password = self.line_password(password_file)?;
+        let username = Username::parse(&username).map_err(refused)?;
+        let mut transaction = self.controller.database.write().await?;
+        let new = NewSubscription {
+            customer: find_customer(&mut transaction, &customer).await?,
+            plan: find_plan(&mut transaction, &plan).await?,
+            router: find_router(&mut transaction, &site, &router).await?,
+            username,
+            password: password.clone(),
+            address: device::address(&address).map_err(refused)?,
+            caller_id: device::caller_id(&caller_id).map_err(refused)?,
+        };
+        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
+        let subscription = match subscriptions::create(&mut transaction, new, ids, now).await? {
+            subscriptions::Created::Created(subscription) => subscription,
+            subscriptions::Created::UsernameTaken => {
+                return Err(Failure::refused("--username: that name is taken on this router"));
+            }
+            subscriptions::Created::AddressTaken => {
+                return Err(Failure::refused("--address: another line on this router has it"));
+            }
+            subscriptions::Created::Invalid(invalid) => return Err(refused(invalid)),
+            subscriptions::Created::SiteRevoked => {
+                return Err(Failure::refused("--site: it is revoked; nothing is sold there"));
+            }
+            subscriptions::Created::NoSuchCustomer
+            | subscriptions::Created::NoSuchPlan
+            | subscriptions::Created::NoSuchRouter => {
+                return Err(Failure::refused("customer, plan or router was removed meanwhile"));
+            }
+        };
+        let act = (Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str());
+        self.commit(transaction, act).await?;
+        let words = format!(
+            "subscription {} added; user name {}, password {}",
+            subscription.id,
+            subscription.username,
+            password.reveal()
+        );
+        let added = SubscriptionAdded {
+            subscription: (&subscription).into(),
+            password: password.reveal().to_owned(),
+        };
+        self.output.say(&words, &added)
+    }
+
+    fn line_password(&self, file: Option<PathBuf>) -> Result<Password, Failure> {
+        let Some(path) = file else { return Ok(Password::random(&self.controller.ids)) };
+        let text = first_line(&path)?;
+        Password::parse(&text).map_err(|invalid| Failure::refused(format!("{}: {invalid}", path.display())))
+    }
+}
+
+async fn find_customer(connection: &mut Connection, text: &str) -> Result<CustomerId, Failure> {
+    if let Ok(number) = AccountNumber::parse(text)
+        && let Some(customer) = customers::by_account_number(connection, &number).await?
+    {
+        return Ok(customer.id);
+    }
+    if let Ok(id) = CustomerId::parse(text)
+        && customers::get(connection, &id).await?.is_some()
+    {
+        return Ok(id);
+    }
+    Err(Failure::refused(format!("--customer: there is no {text:?}: give the account number or the id")))
+}
+
+async fn find_router(connection: &mut Connection, site: &SiteId, name: &str) -> Result<RouterId, Failure> {
+    if sites::get(connection, site).await?.is_none() {
+        return Err(Failure::refused(format!("--site: there is no {site}: tawi-controller site list")));
+    }
+    let router = sites::find_router(connection, site, name).await?;
+    router.map(|router| router.id).ok_or_else(|| {
+        Failure::refused(format!("--router: {site} has no {name:?}: tawi-controller router add"))
+    })
+}

@@ -1,0 +1,132 @@
+//! Changes of desired state that share one generation a site: however many lines and profiles a transaction changes, each
+//! site that is concerned takes one number, one hash and one outbox row.
+//!
+//! Nothing is compared or decided here but whether a profile differs from what was told; the facts are the callers'.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{LineV1, ProfileV1};
+
+use super::{DesiredError, SiteState, store};
+use crate::database::Connection;
+use crate::ids::{ConnectionTypeId, LineId, SiteId};
+
+/// What a transaction has changed so far.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Sites that took a generation, with the hash as it will be.
+    sites: BTreeMap<SiteId, SiteState>,
+    /// Profiles that were looked at already: lines of one plan need the same.
+    seen: BTreeSet<(SiteId, u16, String)>,
+}
+
+impl Batch {
+    /// The site's next generation, taken when it is first asked for.
+    async fn site(
+        &mut self,
+        connection: &mut Connection,
+        site: &SiteId,
+    ) -> Result<&mut SiteState, DesiredError> {
+        if !self.sites.contains_key(site) {
+            let state = store::next_generation(connection, site).await?;
+            self.sites.insert(site.clone(), state);
+        }
+        self.sites.get_mut(site).ok_or(DesiredError::Database(sqlx::Error::RowNotFound))
+    }
+
+    pub(super) async fn put_line(
+        &mut self,
+        connection: &mut Connection,
+        site: &SiteId,
+        told: Option<&LineV1>,
+        wanted: &LineV1,
+    ) -> Result<(), DesiredError> {
+        let state = self.site(connection, site).await?;
+        if let Some(old) = told {
+            state.hash.remove_line(old);
+        }
+        state.hash.add_line(wanted);
+        let generation = state.generation;
+        store::put_line(connection, site, wanted, generation).await
+    }
+
+    /// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was.
+    pub(super) async fn remove_elsewhere(
+        &mut self,
+        connection: &mut Connection,
+        line: &LineId,
+        site: &SiteId,
+    ) -> Result<(), DesiredError> {
+        for (old_site, told) in store::lines_elsewhere(connection, line, site).await? {
+            let state = self.site(connection, &old_site).await?;
+            state.hash.remove_line(&told);
+            let generation = state.generation;
+            store::remove_line(connection, &old_site, line, generation).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a profile where it is not as it should be.
+    pub(super) async fn put_profile(
+        &mut self,
+        connection: &mut Connection,
+        site: &SiteId,
+        kind: &ConnectionTypeId,
+        wanted: &ProfileV1,
+    ) -> Result<(), DesiredError> {
+        if !self.seen.insert((site.clone(), wanted.service, wanted.name.clone())) {
+            return Ok(());
+        }
+        let told = store::profile_at(connection, site, wanted).await?;
+        self.set_profile(connection, site, kind, told.as_ref(), wanted).await
+    }
+
+    /// The same where it is known what was told.
+    pub(super) async fn set_profile(
+        &mut self,
+        connection: &mut Connection,
+        site: &SiteId,
+        kind: &ConnectionTypeId,
+        told: Option<&ProfileV1>,
+        wanted: &ProfileV1,
+    ) -> Result<(), DesiredError> {
+        if told == Some(wanted) {
+            return Ok(());
+        }
+        let state = self.site(connection, site).await?;
+        if let Some(old) = told {
+            state.hash.remove_profile(old);
+        }
+        state.hash.add_profile(wanted);
+        let generation = state.generation;
+        store::put_profile(connection, site, kind, wanted, generation).await
+    }
+
+    /// Takes a profile away that no line needs any more.
+    pub(super) async fn remove_profile(
+        &mut self,
+        connection: &mut Connection,
+        site: &SiteId,
+        told: &ProfileV1,
+    ) -> Result<(), DesiredError> {
+        let state = self.site(connection, site).await?;
+        state.hash.remove_profile(told);
+        let generation = state.generation;
+        store::remove_profile(connection, site, told, generation).await
+    }
+
+    /// Saves the hashes and queues the sites; answers which, with their generation.
+    pub(super) async fn close(
+        self,
+        connection: &mut Connection,
+        now: UnixMillis,
+    ) -> Result<Vec<(SiteId, u64)>, DesiredError> {
+        let mut told = Vec::with_capacity(self.sites.len());
+        for (site, state) in self.sites {
+            store::save_hash_and_queue(connection, &site, state, now).await?;
+            told.push((site, state.generation));
+        }
+        Ok(told)
+    }
+}

@@ -1,0 +1,147 @@
+//! Money that was asked for a top-up.
+
+use super::shop::{Books, Shop, success};
+use crate::ids::TopUpId;
+use crate::ledger;
+use crate::money::Money;
+use crate::payments::{self, NoTopUp, RequestPayment, Requested};
+use crate::quota;
+
+const PRICE: i64 = 20_000;
+
+/// A line whose running day has a limit of 100 bytes, and a top-up of 50.
+async fn open() -> Shop {
+    let shop = Shop::open().await;
+    shop.execute("UPDATE plans SET data_quota_bytes = 100; INSERT INTO top_ups VALUES ('t1', 'More', NULL, 20000, 50, 1);")
+        .await;
+    shop.pay(None).await;
+    shop.wait_two_minutes();
+    shop
+}
+
+fn top_up() -> TopUpId {
+    TopUpId::parse("t1").unwrap()
+}
+
+async fn ask(shop: &Shop) -> Requested {
+    let wanted = RequestPayment {
+        subscription: shop.world.line.clone(),
+        top_up: Some(top_up()),
+        phone: None,
+        amount: None,
+        requested_by: crate::audit::Actor::Token("test".to_owned()),
+    };
+    payments::request(&shop.controller, &shop.daraja, wanted).await.unwrap()
+}
+
+/// What may be moved in the running period, and what the site is told of it.
+async fn allowed(shop: &Shop) -> (Option<u64>, Vec<u64>) {
+    let mut read = shop.controller.database.read().await.unwrap();
+    let now = shop.controller.clock.now();
+    let standing = quota::standing(&mut read, &shop.world.line, now).await.unwrap();
+    let parts = crate::desired::snapshot(&mut read, &shop.world.site).await.unwrap();
+    let told = parts[0].lines[0].quotas.iter().map(|quota| quota.bytes).collect();
+    (standing.and_then(|standing| standing.bytes), told)
+}
+
+async fn wallet(shop: &Shop) -> i64 {
+    let mut read = shop.controller.database.read().await.unwrap();
+    assert_eq!(ledger::trial_balance(&mut read).await.unwrap(), Money::ZERO);
+    ledger::wallet_of(&mut read, &shop.world.customer.id).await.unwrap().cents()
+}
+
+#[tokio::test]
+async fn a_period_that_is_bought_has_its_data_and_the_site_is_told_of_it() {
+    let shop = open().await;
+    assert_eq!(allowed(&shop).await, (Some(100), vec![100]));
+    shop.pay(None).await;
+    assert_eq!(allowed(&shop).await, (Some(100), vec![100, 100]), "and of the one that was bought ahead");
+}
+
+#[tokio::test]
+async fn money_that_was_asked_for_a_top_up_buys_it_once_however_often_it_is_told_of() {
+    let shop = open().await;
+    let Requested::Prompted(intent) = ask(&shop).await else { panic!("not prompted") };
+    assert_eq!((intent.amount, &intent.top_up), (Money::from_cents(PRICE), &Some(top_up())));
+    shop.settle().await;
+    let paid = shop.intent(&intent).await;
+    let expected = Books {
+        clearing: 150_000 + PRICE,
+        wallet: 0,
+        revenue: 150_000 + PRICE,
+        payments: 2,
+        evidence: 2,
+        traces: 2,
+        ..Books::PAID_ONCE
+    };
+    assert_eq!(shop.books().await, expected, "the top-up, its trace, and no other period");
+    assert_eq!(allowed(&shop).await, (Some(150), vec![150]), "the site hears of it at once");
+    let receipt = paid.receipt().unwrap();
+    for _ in 0..2 {
+        shop.deliver_to(&paid, success(&paid, receipt, "200")).await;
+        shop.take_in().await;
+    }
+    let books = shop.books().await;
+    assert_eq!((books.revenue, books.wallet, books.payments), (150_000 + PRICE, 0, 2));
+    assert_eq!(allowed(&shop).await, (Some(150), vec![150]), "told of three times, bought once");
+}
+
+#[tokio::test]
+async fn a_wallet_that_covers_a_top_up_buys_it_and_nobody_is_asked() {
+    let shop = open().await;
+    // The day is bought ahead, and KES 300 remain.
+    shop.pay(Some(1_800)).await;
+    shop.wait_two_minutes();
+    let prompts = shop.handle().prompts(0, 9).len();
+    let Requested::ToppedUp(bought) = ask(&shop).await else { panic!("not bought") };
+    assert_eq!((bought.top_up.bytes, wallet(&shop).await), (50, 10_000));
+    assert_eq!(allowed(&shop).await, (Some(150), vec![150, 100]), "the running one alone is topped up");
+    assert!(matches!(ask(&shop).await, Requested::JustBought { .. }), "a button that is pressed twice");
+    assert_eq!((wallet(&shop).await, shop.handle().prompts(0, 9).len()), (10_000, prompts));
+    // What is missing is asked for, and no more.
+    shop.wait_two_minutes();
+    let Requested::Prompted(intent) = ask(&shop).await else { panic!("not prompted") };
+    assert_eq!(intent.amount, Money::from_cents(10_000));
+}
+
+#[tokio::test]
+async fn for_a_top_up_that_a_line_cannot_use_nobody_is_asked() {
+    let shop = Shop::open().await;
+    shop.execute("INSERT INTO top_ups VALUES ('t1', 'More', NULL, 20000, 50, 1);").await;
+    assert_eq!(ask(&shop).await, Requested::NoTopUp(NoTopUp::NothingToTopUp), "never paid");
+    shop.pay(None).await;
+    shop.wait_two_minutes();
+    assert_eq!(ask(&shop).await, Requested::NoTopUp(NoTopUp::NothingToTopUp), "no limit");
+    assert_eq!(shop.handle().prompts(0, 9).len(), 1);
+}
+
+#[tokio::test]
+async fn money_for_a_top_up_that_comes_when_the_period_is_over_waits_in_the_wallet() {
+    let shop = open().await;
+    let Requested::Prompted(intent) = ask(&shop).await else { panic!("not prompted") };
+    shop.controller.clock.advance(std::time::Duration::from_secs(86_400));
+    shop.settle().await;
+    assert!(shop.intent(&intent).await.receipt().is_some());
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue), (PRICE, 150_000));
+}
+
+#[tokio::test]
+async fn the_same_occasion_buys_one_top_up() {
+    let shop = open().await;
+    shop.pay(Some(1_950)).await;
+    let buy = async |occasion: &str| {
+        let mut write = shop.controller.database.write().await.unwrap();
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let what = (&shop.world.line, &top_up());
+        let bought = payments::buy_top_up(&mut write, what, occasion, "staff:desk", ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        bought.map(|bought| bought.top_up.bytes)
+    };
+    assert_eq!(buy("a").await, Ok(50));
+    assert_eq!(buy("a").await, Err(NoTopUp::AlreadyBought));
+    assert_eq!(wallet(&shop).await, 25_000);
+    assert_eq!(buy("b").await, Ok(50));
+    assert_eq!(buy("c").await, Err(NoTopUp::TooLittle { missing: Money::from_cents(15_000) }));
+    assert_eq!(allowed(&shop).await, (Some(200), vec![200, 100]));
+}

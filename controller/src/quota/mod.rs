@@ -1,0 +1,116 @@
+//! Data that lines may move: the periods that they bought, with what was topped up, and what is used of each.
+//!
+//! A period is written with the purchase that is its cause, in the same transaction. What a site is told of it is
+//! `entitlements`; the agent counts and closes by itself, and what is shown here is as old as its last report.
+
+mod store;
+#[cfg(test)]
+mod tests;
+
+use tawi_shared::UnixMillis;
+
+use crate::database::Connection;
+use crate::entitlements::{self, Period};
+use crate::ids::{LineId, SiteId};
+
+pub use store::LineUsage;
+
+/// Periods that a site is told of: the running one, and two years of months bought ahead.
+const TOLD: u32 = 25;
+
+/// Where a line stands in its running period.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// When the period began.
+    pub started_at: UnixMillis,
+    /// When it ends.
+    pub ends_at: UnixMillis,
+    /// What may be moved in it, with what was topped up; `None` for no limit.
+    pub bytes: Option<u64>,
+    /// How much of that was topped up.
+    pub topped_up_bytes: u64,
+    /// What was moved in it, as far as it was reported.
+    pub used_bytes: u64,
+}
+
+impl Standing {
+    /// What is left of it; `None` for no limit.
+    #[must_use]
+    pub fn left_bytes(&self) -> Option<u64> {
+        self.bytes.map(|bytes| bytes.saturating_sub(self.used_bytes))
+    }
+}
+
+/// Writes a period that was bought.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn begin(
+    connection: &mut Connection,
+    line: &LineId,
+    period: Period,
+) -> Result<(), sqlx::Error> {
+    store::insert(connection, line, period).await
+}
+
+/// The periods that a site is told of: the running one, or the last one when none runs, and those bought ahead.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn periods_of(
+    connection: &mut Connection,
+    line: &LineId,
+    now: UnixMillis,
+) -> Result<Vec<Period>, sqlx::Error> {
+    store::periods_from_running(connection, line, now, TOLD).await
+}
+
+/// Adds to the running period of a line; `false` when none runs, or it has no limit.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn top_up(
+    connection: &mut Connection,
+    line: &LineId,
+    bytes: u64,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    store::top_up(connection, line, bytes, now).await
+}
+
+/// Where a line stands in the period that runs; `None` when none does.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn standing(
+    connection: &mut Connection,
+    line: &LineId,
+    now: UnixMillis,
+) -> Result<Option<Standing>, sqlx::Error> {
+    let Some((period, topped_up_bytes)) = store::running(connection, line, now).await? else {
+        return Ok(None);
+    };
+    let used_bytes = store::used(connection, line, period.started_at).await?;
+    let Period { started_at, ends_at, bytes } = period;
+    Ok(Some(Standing { started_at, ends_at, bytes, topped_up_bytes, used_bytes }))
+}
+
+/// What the lines of a site moved in their running periods, told by anybody but this life of the site's store: at other
+/// sites, and before the store began. Lines that moved nothing there are left out. Of all lines, or of `only` this one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn used_elsewhere(
+    connection: &mut Connection,
+    (site, store_epoch): (&SiteId, u32),
+    only: Option<&LineId>,
+    now: UnixMillis,
+) -> Result<Vec<LineUsage>, sqlx::Error> {
+    store::used_elsewhere(connection, (site, store_epoch), only, now).await
+}
+
+/// Whether a top-up could be bought now.
+#[must_use]
+pub fn may_top_up(periods: &[Period], now: UnixMillis) -> bool {
+    entitlements::running(periods, now).is_some_and(|period| period.bytes.is_some())
+}

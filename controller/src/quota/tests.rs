@@ -1,0 +1,82 @@
+//! Against a real SQLite file.
+
+use sqlx::Executor as _;
+
+use super::*;
+use crate::database::{Database, Transaction};
+use crate::payments::testing::world;
+use crate::testing::TemporaryDirectory;
+
+async fn open() -> (TemporaryDirectory, Transaction, LineId) {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let line = world(&database).await.line;
+    (directory, database.write().await.unwrap(), line)
+}
+
+fn period(from: i64, to: i64, bytes: Option<u64>) -> Period {
+    Period { started_at: UnixMillis(from), ends_at: UnixMillis(to), bytes }
+}
+
+#[tokio::test]
+async fn a_site_is_told_of_the_running_period_and_of_those_bought_ahead() {
+    let (_directory, mut write, line) = open().await;
+    for bought in [period(0, 10, Some(5)), period(10, 20, Some(6)), period(20, 30, None)] {
+        begin(&mut write, &line, bought).await.unwrap();
+    }
+    for (now, expected) in
+        [(-1, vec![0, 10, 20]), (0, vec![0, 10, 20]), (10, vec![10, 20]), (29, vec![20]), (99, vec![20])]
+    {
+        let told = periods_of(&mut write, &line, UnixMillis(now)).await.unwrap();
+        assert_eq!(told.iter().map(|period| period.started_at.0).collect::<Vec<_>>(), expected, "{now}");
+    }
+}
+
+#[tokio::test]
+async fn a_top_up_adds_to_the_running_period_alone() {
+    let (_directory, mut write, line) = open().await;
+    begin(&mut write, &line, period(0, 10, Some(5))).await.unwrap();
+    begin(&mut write, &line, period(10, 20, None)).await.unwrap();
+    assert!(top_up(&mut write, &line, 7, UnixMillis(9)).await.unwrap());
+    assert!(!top_up(&mut write, &line, 7, UnixMillis(10)).await.unwrap(), "it has no limit");
+    assert!(!top_up(&mut write, &line, 7, UnixMillis(20)).await.unwrap(), "none runs");
+    let standing = standing(&mut write, &line, UnixMillis(5)).await.unwrap().unwrap();
+    assert_eq!((standing.bytes, standing.topped_up_bytes, standing.left_bytes()), (Some(12), 7, Some(12)));
+    let periods = periods_of(&mut write, &line, UnixMillis(5)).await.unwrap();
+    assert_eq!(periods, [period(0, 10, Some(12)), period(10, 20, None)]);
+    assert!(may_top_up(&periods, UnixMillis(5)) && !may_top_up(&periods, UnixMillis(10)));
+}
+
+#[tokio::test]
+async fn what_was_used_elsewhere_is_all_but_what_this_store_told() {
+    let (_directory, mut write, line) = open().await;
+    begin(&mut write, &line, period(100, 200, Some(50))).await.unwrap();
+    write
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO sites (id, name, created_at) VALUES ('old', 'Old', 1); \
+             INSERT INTO desired_lines (site_id, line_id, generation, line) VALUES ('nyeri-01', '{line}', 1, '{{}}'); \
+             INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, \
+                                         download_bytes, period_started_at, store_epoch) \
+                 VALUES ('nyeri-01', 'now', '{line}', 1, 1, 0, 1, 1, 100, 7), \
+                        ('nyeri-01', 'lost', '{line}', 1, 1, 0, 10, 1, 100, 6), \
+                        ('nyeri-01', 'before', '{line}', 1, 1, 0, 1000, 1, 50, 6), \
+                        ('old', 'moved', '{line}', 1, 1, 0, 100, 1, 100, 7);"
+        ))))
+        .await
+        .unwrap();
+    let site = SiteId::parse("nyeri-01").unwrap();
+    let expected = LineUsage { line: line.clone(), period_started_at: UnixMillis(100), bytes: 112 };
+    for only in [None, Some(&line)] {
+        let found = used_elsewhere(&mut write, (&site, 7), only, UnixMillis(150)).await.unwrap();
+        assert_eq!(found, std::slice::from_ref(&expected));
+    }
+    let another = LineId::parse("another").unwrap();
+    assert_eq!(used_elsewhere(&mut write, (&site, 7), Some(&another), UnixMillis(150)).await.unwrap(), []);
+    assert_eq!(
+        used_elsewhere(&mut write, (&site, 7), None, UnixMillis(200)).await.unwrap(),
+        [],
+        "it is over"
+    );
+    let standing = standing(&mut write, &line, UnixMillis(150)).await.unwrap().unwrap();
+    assert_eq!((standing.used_bytes, standing.left_bytes()), (114, Some(0)), "no less than nothing is left");
+}
