@@ -154,6 +154,7 @@ impl Reconciler {
         strays: &[Stray],
     ) -> BTreeMap<Family, Needed> {
         let mut all: BTreeMap<Family, Needed> = BTreeMap::new();
+        let mut unproven = BTreeSet::new();
         for id in lines {
             let owed = self.ledger.owed_kicks.get(id);
             let wanted = self.line(basis.state, id);
@@ -163,10 +164,12 @@ impl Reconciler {
                 let needed = all.entry(Family::of(service)).or_default();
                 needed.lines.insert(id.clone(), line.username.clone());
                 match profile_for(service, state, line) {
-                    Some(profile) if !self.is_profile_good(basis.state, line.service, profile) => {
-                        needed.profiles.extend([profile.to_owned()]);
+                    Some(profile) => {
+                        needed.profiles.insert(profile.to_owned());
+                        if !self.is_profile_good(basis.state, line.service, profile) {
+                            unproven.insert(Family::of(service));
+                        }
                     }
-                    Some(_) => {}
                     None => needed.sessions.extend([line.username.clone()]),
                 }
                 needed.sessions.extend(owed.into_iter().flatten().cloned());
@@ -188,9 +191,14 @@ impl Reconciler {
             needed.lines.entry(stray.line.clone()).or_insert_with(|| stray.username.clone());
             needed.sessions.insert(stray.username.clone());
         }
-        // What a profile leaves open is as the template has it.
-        for needed in all.values_mut().filter(|needed| !needed.profiles.is_empty()) {
-            needed.profiles.insert(self.settings.profile_template.clone());
+        // All that are named or none: one that was not asked for would seem to be missing. What a profile leaves open
+        // is as the template has it.
+        for (family, needed) in &mut all {
+            if unproven.contains(family) {
+                needed.profiles.insert(self.settings.profile_template.clone());
+            } else {
+                needed.profiles.clear();
+            }
         }
         all
     }
