@@ -11,10 +11,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, FailureKind};
+use tawi_shared::wire::{CommandStatus, EventKind, FailureKind, ForeignRowV1};
 use tokio::sync::{mpsc, watch};
 
 use crate::desired::DesiredState;
+use crate::reconcile::held::Held;
 use crate::reconcile::memory::RouterMemory;
 use crate::trouble::Trouble;
 use crate::usage::counted::Counted;
@@ -62,6 +63,22 @@ pub enum Report {
     },
     /// Something happened.
     Event(Event),
+    /// What the guard of a router holds; sent when that changes, and once after each start.
+    Held {
+        /// Router name.
+        router: String,
+        /// The lines.
+        held: Held,
+    },
+    /// What became of a command of head office.
+    Ordered {
+        /// Router name.
+        router: String,
+        /// Which command.
+        id: String,
+        /// What became of it.
+        done: Done,
+    },
     /// The router answered or stopped answering, or its release was read.
     RouterStatus {
         /// Router name.
@@ -78,6 +95,37 @@ pub enum Report {
         /// What is wrong, and the cure.
         trouble: Option<Trouble>,
     },
+}
+
+/// What became of something that was ordered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    /// Whether it was done.
+    pub status: CommandStatus,
+    /// For a person; without secrets.
+    pub detail: String,
+    /// What was found, where that was asked for.
+    pub rows: Vec<ForeignRowV1>,
+}
+
+impl Done {
+    /// It was done.
+    #[must_use]
+    pub fn succeeded(detail: impl Into<String>) -> Self {
+        Self { status: CommandStatus::Succeeded, detail: detail.into(), rows: Vec::new() }
+    }
+
+    /// It was not done, or nobody knows.
+    #[must_use]
+    pub fn failed(detail: impl Into<String>) -> Self {
+        Self { status: CommandStatus::Failed, ..Self::succeeded(detail) }
+    }
+
+    /// It came too late.
+    #[must_use]
+    pub fn expired(detail: impl Into<String>) -> Self {
+        Self { status: CommandStatus::Expired, ..Self::succeeded(detail) }
+    }
 }
 
 /// A line that is not on its router as it should be.

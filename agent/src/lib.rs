@@ -3,8 +3,10 @@
 //! Pure decisions (`desired`, `enforce`, `reconcile::plan`, `reconcile::guard`) stand apart from the shell that talks to
 //! flash (`outbox::store`), to the controller (`link`) and to routers (`reconcile`). `flow` has the types between them.
 
+pub mod adoption;
 pub mod api_log;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod contact;
 pub mod desired;

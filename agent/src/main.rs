@@ -18,7 +18,7 @@ use tawi_agent::doctor;
 use tawi_agent::health::{Status, spoken};
 use tawi_agent::outbox::StoreError;
 use tawi_agent::run::{StartError, run};
-use tawi_agent::status::{AskError, ask_release, ask_status};
+use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
 use tawi_shared::{Clock, UnixMillis};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,6 +48,7 @@ Examples:
                                                  the script that prepares a router; --help lists its options
   tawi-agent release core                        let cuts go ahead that the guard of router core holds
   tawi-agent log --since 2h --line plot17        what was written to routers for a line, whether the agent runs or not
+  tawi-agent rebuild --router core               make everything anew on a router that was replaced or reset
   tawi-agent run --config ./agent.toml           run in the foreground
 
 Exit codes:
@@ -84,6 +85,15 @@ enum Command {
     Pin {
         /// The router: an address or a name, with a port if it is not 8729.
         address: String,
+    },
+    /// Show rows of a router that somebody else made, and take over those that are a line's own.
+    #[command(after_help = cli::adopt::EXAMPLES)]
+    Adopt(cli::adopt::Arguments),
+    /// Make every row of a router anew, whatever its guard would say: it was replaced or reset.
+    Rebuild {
+        /// The router's name in the settings.
+        #[arg(long)]
+        router: String,
     },
     /// Show what was written to routers, from the last thirty days; the agent need not run.
     Log {
@@ -146,6 +156,8 @@ fn main() -> ExitCode {
         Command::RouterScript(options) => {
             cli::router_script::show(&arguments.config, &environment, &runtime, &options)
         }
+        Command::Adopt(options) => cli::adopt::show(&arguments.config, &environment, &runtime, &options),
+        Command::Rebuild { router } => rebuild(&arguments.config, &environment, &runtime, &router),
         Command::Release { router } => release(&arguments.config, &environment, &runtime, &router),
     };
     // A thread that hangs in a name look-up must not hold up the end.
@@ -227,6 +239,20 @@ fn show_pin(address: &str, runtime: &Runtime) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(why) => fail(&format!("{address} shows no certificate: {why}"), UNAVAILABLE),
+    }
+}
+
+fn rebuild(path: &Path, environment: &Environment, runtime: &Runtime, router: &str) -> ExitCode {
+    let config = match Config::load(path, environment) {
+        Ok(config) => config,
+        Err(error) => return bad_config(&error),
+    };
+    match runtime.block_on(ask_rebuild(&config.status_socket(), router)) {
+        Ok(words) => {
+            print(&format!("{router}: {words}\n"));
+            ExitCode::SUCCESS
+        }
+        Err(error) => not_answered(&error),
     }
 }
 

@@ -26,10 +26,11 @@ use crate::link::tls::{TlsFileError, client_config};
 use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
 use crate::outbox::{Opening, Outbox, StoreError};
 use crate::reconcile::guard::GuardLimits;
+use crate::reconcile::orders::Orders;
 use crate::reconcile::{self, RouterSettings};
 use crate::service;
 use crate::site::{Ends, Site, Tools};
-use crate::status;
+use crate::status::{self, Doors};
 use crate::usage::book::Quotas;
 use crate::usage::quota::QuotaBook;
 
@@ -107,6 +108,8 @@ pub async fn run_until(
     let (question_sender, questions) = mpsc::channel(status::QUESTIONS);
 
     let log = ApiLog::default();
+    let orders: BTreeMap<String, Orders> =
+        config.routers.iter().map(|router| (router.name.clone(), Orders::default())).collect();
     // Before the reconcilers are spawned: their first look at the state is what was on flash.
     let site = Site::new(
         Tools {
@@ -119,6 +122,7 @@ pub async fn run_until(
             quotas: quotas.clone(),
             bytes,
             log: log.clone(),
+            orders: orders.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
         },
         &opening,
@@ -131,6 +135,7 @@ pub async fn run_until(
         settings.contact = contact.clone();
         settings.connect.witness = Some(log.witness(&router.name, trusted.clone()));
         settings.quotas = quotas.clone();
+        settings.orders = orders.get(&router.name).cloned().unwrap_or_default();
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }
@@ -143,7 +148,8 @@ pub async fn run_until(
         reconnect_base: config.controller.reconnect_base,
     };
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
-    tasks.spawn(status::serve(status_listener, question_sender, releases));
+    let doors = Doors { releases, orders, state, clock: trusted };
+    tasks.spawn(status::serve(status_listener, question_sender, doors));
     service::ready();
     info!(site.id = %config.site, site.routers = config.routers.len(), "started");
     Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;

@@ -3,10 +3,13 @@
 //! ```text
 //! → status                 ← the JSON of `health::Status`
 //! → release <router>       ← {"released":"<router>"}: cuts that the guard of that router holds may go ahead
+//! → rebuild <router>       ← {"done":"…"}: every row of that router is made anew, whatever the guard would say
+//! → rows <router>          ← {"rows":[…],"lines":[…]}: rows that somebody else made there, and the lines that it should have
+//! → adopt {…}              ← {"done":"…"}: a row was made a line's own
 //! otherwise                ← {"error":"…"}
 //! ```
 //!
-//! Whoever may open the socket (the agent's user, and root) may ask. It changes nothing but what `release` says.
+//! Whoever may open the socket (the agent's user, and root) may ask. It changes nothing but what these words say.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,23 +17,32 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tawi_shared::wire::{CommandStatus, ForeignRowV1, Service};
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, info};
 
+use crate::clock::TrustedClock;
+use crate::flow::{Done, StateReceiver};
 use crate::health::Status;
 use crate::reconcile::GuardRelease;
+use crate::reconcile::orders::{Answer, Order, Orders, What};
 use crate::site::StatusRequest;
 
 /// A question and its answer; the heart of the agent answers between two pieces of work.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
-/// The longest question, in bytes: a command and a router's name.
-const QUESTION_BYTES: u64 = 128;
-/// The longest answer, in bytes: 64 routers with a line each, many times over.
-const ANSWER_BYTES: u64 = 256 * 1024;
+/// An order of a router, which has to be reached for it, and may have thousands of rows.
+const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+/// The longest question, in bytes: an order with the names in it.
+const QUESTION_BYTES: u64 = 1024;
+/// The longest answer, in bytes: 4,096 rows and as many lines, at the most that each may have.
+const ANSWER_BYTES: u64 = 8 * 1024 * 1024;
+/// Questions that are answered at a time: one person, and what watches.
+const AT_ONCE: usize = 4;
 /// Questions that wait.
 pub const QUESTIONS: usize = 4;
 
@@ -68,37 +80,131 @@ struct Released {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct DoneWords {
+    done: String,
+}
+
+/// Rows that somebody else made on a router, and the lines that it should have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowsAndLines {
+    /// Rows without our mark.
+    pub rows: Vec<ForeignRowV1>,
+    /// Lines of the state.
+    pub lines: Vec<StateLine>,
+}
+
+/// A line of the state, by what a person knows it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateLine {
+    /// Line id.
+    pub line: String,
+    /// A service code.
+    pub service: u16,
+    /// Its name on the router.
+    pub username: String,
+}
+
+/// A row to be made a line's own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptRow {
+    /// On which router.
+    pub router: String,
+    /// Whose it becomes.
+    pub line: String,
+    /// Where it is.
+    pub service: u16,
+    /// Its name there.
+    pub username: String,
+}
+
+/// What a person may order through the socket.
+#[derive(Clone, Debug)]
+pub struct Doors {
+    /// The guards' releases, by router.
+    pub releases: BTreeMap<String, GuardRelease>,
+    /// The routers' orders.
+    pub orders: BTreeMap<String, Orders>,
+    /// What head office wants.
+    pub state: StateReceiver,
+    /// Time.
+    pub clock: TrustedClock,
+}
+
+impl Doors {
+    /// Orders something of a router and waits for what became of it.
+    async fn order(&self, router: &str, what: What) -> Result<Done, String> {
+        let Some(orders) = self.orders.get(router) else {
+            return Err(format!("no router {router:?} is configured at this site"));
+        };
+        info!(router.name = router, "a person orders something of a router");
+        let (answer, answered) = oneshot::channel();
+        let not_after = self.clock.now().plus(ORDER_DEADLINE);
+        let order = Order { what, not_after, answer: Answer::Here(answer) };
+        orders.give(order).map_err(|_| "too many orders wait for that router".to_owned())?;
+        let done = timeout(ORDER_DEADLINE, answered).await;
+        let done =
+            done.map_err(|_| format!("router {router} does not answer; the order stands for no longer"))?;
+        let done = done.map_err(|_| "the agent is stopping".to_owned())?;
+        if done.status == CommandStatus::Succeeded { Ok(done) } else { Err(done.detail) }
+    }
+
+    async fn rows(&self, router: &str) -> Result<RowsAndLines, String> {
+        let rows = self.order(router, What::ListForeign).await?.rows;
+        let state = std::sync::Arc::clone(&self.state.borrow());
+        let lines = state.lines.values().map(|held| &held.item).filter(|line| line.router == router);
+        let lines = lines.map(|line| StateLine {
+            line: line.line.clone(),
+            service: line.service,
+            username: line.username.clone(),
+        });
+        Ok(RowsAndLines { rows, lines: lines.collect() })
+    }
+
+    async fn adopt(&self, text: &str) -> Result<DoneWords, String> {
+        let row: AdoptRow = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let service = Service::from_code(row.service).ok_or("no such service")?;
+        let what = What::Adopt { line: row.line, service, username: row.username };
+        Ok(DoneWords { done: self.order(&row.router, what).await?.detail })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct Refusal {
     error: String,
 }
 
 /// Answers questions for as long as the heart of the agent does.
-pub async fn serve(
-    listener: UnixListener,
-    questions: mpsc::Sender<StatusRequest>,
-    releases: BTreeMap<String, GuardRelease>,
-) {
+pub async fn serve(listener: UnixListener, questions: mpsc::Sender<StatusRequest>, doors: Doors) {
+    let mut answering = JoinSet::new();
     while !questions.is_closed() {
         // A process that is out of file descriptors must not spin here.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ANSWER_DEADLINE).await;
             continue;
         };
-        // One at a time: people ask, and a person who holds the line is cut off by the deadline.
-        let answered = timeout(ANSWER_DEADLINE, answer(stream, &questions, &releases)).await;
-        if !matches!(answered, Ok(Ok(()))) {
-            debug!("somebody asked and did not wait for the answer");
+        // A few at a time: people ask, and whoever holds the line is cut off by the deadline.
+        if answering.len() >= AT_ONCE {
+            answering.join_next().await;
         }
+        let (questions, doors) = (questions.clone(), doors.clone());
+        answering.spawn(async move {
+            if answer(stream, &questions, &doors).await.is_err() {
+                debug!("somebody asked and did not wait for the answer");
+            }
+        });
     }
 }
 
 async fn answer(
     mut stream: UnixStream,
     questions: &mpsc::Sender<StatusRequest>,
-    releases: &BTreeMap<String, GuardRelease>,
+    doors: &Doors,
 ) -> io::Result<()> {
     let mut question = String::new();
-    BufReader::new((&mut stream).take(QUESTION_BYTES)).read_line(&mut question).await?;
+    let mut reader = BufReader::new((&mut stream).take(QUESTION_BYTES));
+    timeout(ANSWER_DEADLINE, reader.read_line(&mut question))
+        .await
+        .map_err(|_| io::ErrorKind::TimedOut)??;
     let refusal = |error: &str| json(&Refusal { error: error.to_owned() });
     let text = match question.trim().split_once(' ') {
         None if question.trim() == "status" => {
@@ -110,7 +216,15 @@ async fn answer(
                 Err(_) => refusal("the agent is stopping"),
             }
         }
-        Some(("release", router)) => match releases.get(router) {
+        Some(("rebuild", router)) => match doors.order(router, What::Rebuild).await {
+            Ok(done) => json(&DoneWords { done: done.detail }),
+            Err(why) => refusal(&why),
+        },
+        Some(("rows", router)) => {
+            doors.rows(router).await.map_or_else(|why| refusal(&why), |rows| json(&rows))
+        }
+        Some(("adopt", row)) => doors.adopt(row).await.map_or_else(|why| refusal(&why), |done| json(&done)),
+        Some(("release", router)) => match doors.releases.get(router) {
             Some(release) => {
                 info!(router.name = router, "a person released what the guard holds");
                 release.release();
@@ -118,10 +232,13 @@ async fn answer(
             }
             None => refusal(&format!("no router {router:?} is configured at this site")),
         },
-        _ => refusal("ask `status` or `release <router>`"),
+        _ => refusal("ask `status`, `release <router>`, `rebuild <router>`, `rows <router>` or `adopt {…}`"),
     };
-    stream.write_all(text.as_bytes()).await?;
-    stream.shutdown().await
+    let written = async {
+        stream.write_all(text.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    timeout(ANSWER_DEADLINE, written).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
 fn json<T: Serialize>(value: &T) -> String {
@@ -135,7 +252,7 @@ fn json<T: Serialize>(value: &T) -> String {
 /// # Errors
 /// [`AskError`] says what to do.
 pub async fn ask_status(socket: &Path) -> Result<Status, AskError> {
-    let text = ask(socket, "status\n").await?;
+    let text = ask(socket, "status\n", ANSWER_DEADLINE).await?;
     serde_json::from_str(&text).map_err(|_| refused(&text))
 }
 
@@ -144,8 +261,35 @@ pub async fn ask_status(socket: &Path) -> Result<Status, AskError> {
 /// # Errors
 /// [`AskError`] says what to do.
 pub async fn ask_release(socket: &Path, router: &str) -> Result<(), AskError> {
-    let text = ask(socket, &format!("release {router}\n")).await?;
+    let text = ask(socket, &format!("release {router}\n"), ANSWER_DEADLINE).await?;
     serde_json::from_str::<Released>(&text).map(drop).map_err(|_| refused(&text))
+}
+
+/// Has every row of `router` made anew from the store, whatever its guard would say. Answers with the agent's words.
+///
+/// # Errors
+/// [`AskError`] says what to do.
+pub async fn ask_rebuild(socket: &Path, router: &str) -> Result<String, AskError> {
+    let text = ask(socket, &format!("rebuild {router}\n"), ORDER_DEADLINE).await?;
+    serde_json::from_str::<DoneWords>(&text).map(|words| words.done).map_err(|_| refused(&text))
+}
+
+/// The rows that somebody else made on `router`, and the lines that it should have.
+///
+/// # Errors
+/// [`AskError`] says what to do.
+pub async fn ask_rows(socket: &Path, router: &str) -> Result<RowsAndLines, AskError> {
+    let text = ask(socket, &format!("rows {router}\n"), ORDER_DEADLINE).await?;
+    serde_json::from_str(&text).map_err(|_| refused(&text))
+}
+
+/// Has a row made a line's own. Answers with the agent's words.
+///
+/// # Errors
+/// [`AskError`] says what to do.
+pub async fn ask_adopt(socket: &Path, row: &AdoptRow) -> Result<String, AskError> {
+    let text = ask(socket, &format!("adopt {}", json(row)), ORDER_DEADLINE).await?;
+    serde_json::from_str::<DoneWords>(&text).map(|words| words.done).map_err(|_| refused(&text))
 }
 
 fn refused(text: &str) -> AskError {
@@ -153,7 +297,7 @@ fn refused(text: &str) -> AskError {
         .map_or(AskError::Unreadable, |refusal| AskError::Refused(refusal.error))
 }
 
-async fn ask(socket: &Path, question: &str) -> Result<String, AskError> {
+async fn ask(socket: &Path, question: &str, deadline: Duration) -> Result<String, AskError> {
     let broken = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             AskError::NotRunning(socket.to_path_buf())
@@ -168,7 +312,7 @@ async fn ask(socket: &Path, question: &str) -> Result<String, AskError> {
         stream.take(ANSWER_BYTES).read_to_string(&mut text).await?;
         Ok(text)
     };
-    match timeout(ANSWER_DEADLINE, asking).await {
+    match timeout(deadline, asking).await {
         Ok(answered) => answered.map_err(broken),
         Err(_) => Err(AskError::NoAnswer),
     }
@@ -178,6 +322,8 @@ async fn ask(socket: &Path, question: &str) -> Result<String, AskError> {
 mod tests {
     use super::*;
     use crate::link::dialer::bind_private;
+    use std::sync::Arc;
+    use tokio::sync::watch;
 
     struct Socket(PathBuf);
 
@@ -197,7 +343,11 @@ mod tests {
         let (sender, mut questions) = mpsc::channel::<StatusRequest>(1);
         let release = GuardRelease::default();
         let releases = BTreeMap::from([("core".to_owned(), release.clone())]);
-        tokio::spawn(serve(bind_private(&path.0).unwrap(), sender, releases));
+        let (state_sender, state) = watch::channel(Arc::default());
+        let clock = TrustedClock::new(tawi_shared::Clock::system(), tawi_shared::UnixMillis::default());
+        let orders = BTreeMap::from([("core".to_owned(), Orders::default())]);
+        let doors = Doors { releases, orders, state, clock };
+        tokio::spawn(serve(bind_private(&path.0).unwrap(), sender, doors));
         tokio::spawn(async move {
             while let Some(answer) = questions.recv().await {
                 let _ = answer.send(Status { site: "nyeri-01".into(), ..Status::default() });
@@ -207,8 +357,17 @@ mod tests {
         ask_release(&path.0, "core").await.unwrap();
         let refused = ask_release(&path.0, "attic").await.unwrap_err();
         assert!(matches!(refused, AskError::Refused(why) if why.contains("attic")));
-        let refused = ask(&path.0, "dance\n").await.unwrap();
+        let refused = ask(&path.0, "dance\n", ANSWER_DEADLINE).await.unwrap();
         assert!(refused.contains("error"));
+        for row in ["attic", "core"] {
+            let router = row.to_owned();
+            let (line, username) = ("a".to_owned(), "a".to_owned());
+            let refused = ask_adopt(&path.0, &AdoptRow { router, line, service: 999, username }).await;
+            assert!(matches!(refused, Err(AskError::Refused(why)) if why.contains("service")));
+        }
+        let refused = ask_rebuild(&path.0, "attic").await.unwrap_err();
+        assert!(matches!(refused, AskError::Refused(why) if why.contains("attic")));
+        drop(state_sender);
     }
 
     #[tokio::test]

@@ -2,5 +2,6 @@
 //!
 //! Each reads its options, asks the library, and prints. What is decided is in the library.
 
+pub mod adopt;
 pub mod doctor;
 pub mod router_script;

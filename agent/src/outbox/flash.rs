@@ -83,6 +83,7 @@ impl Flash {
             are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
             memories: flash.load_memories()?,
+            commands: flash.load_commands()?,
             clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
             last_heard: flash.store.get(Place::Meta, META_HEARD)?,
         };

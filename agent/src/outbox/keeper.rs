@@ -27,6 +27,7 @@ use super::{
 };
 use crate::api_log::Write;
 use crate::api_log::files::{FREE_BYTES, Files};
+use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::link::window::{Next, Room};
@@ -155,6 +156,19 @@ impl Keeper {
     pub fn put_usage(&mut self, sessions: Vec<Counted>, is_historical: bool) {
         let reported = Reported { usage: sessions, ..Reported::default() };
         self.keep(reported, is_historical, &Room::default());
+    }
+
+    /// Puts commands on flash, durably: before one is begun, and when it is over.
+    ///
+    /// # Errors
+    /// [`StoreError`]: they are not there, and nothing may be begun.
+    pub fn put_commands(&mut self, kept: &[Kept]) -> Result<(), StoreError> {
+        self.attempt(|flash, _| flash.put_commands(kept))
+    }
+
+    /// Forgets commands that nobody asks about any more. Those that stay while flash fails harm nobody.
+    pub fn forget_commands(&mut self, ids: &[String]) {
+        let _ = self.attempt(|flash, _| flash.forget_commands(ids));
     }
 
     /// Keeps writes to routers: in the file of the day, and for head office. Whatever takes none now loses them: no

@@ -13,6 +13,7 @@
 //! that they tell of is reported again anyway. Session totals go last, because bills and quotas stand on them; they
 //! hardly grow, as a newer total of a session replaces the older one that still waits.
 
+mod commands;
 mod directory;
 mod flash;
 mod framing;
@@ -36,6 +37,7 @@ use tawi_shared::{Clock, IdSource, UnixMillis};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::reconcile::memory::RouterMemory;
@@ -257,6 +259,8 @@ pub struct Opening {
     pub book: BookRecords,
     /// What is remembered of each router.
     pub memories: BTreeMap<String, RouterMemory>,
+    /// Commands of head office that were begun, and what became of them.
+    pub commands: Vec<Kept>,
     /// The latest time that this agent is known to have lived at.
     pub clock_floor: UnixMillis,
     /// When head office was last heard, give or take a few minutes; `None` when never.

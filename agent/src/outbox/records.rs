@@ -11,6 +11,7 @@
 //! outbox_log     p ‖ order          StoredWrites     waits for a position
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
 //! all three      n                  u64              the newest position that was given out
+//! commands       command id         commands::Kept
 //! meta           state, epoch, connection, clock, router ‖ name
 //! ```
 //!

@@ -44,17 +44,19 @@ pub(super) enum Place {
     Events,
     Usage,
     Log,
+    Commands,
 }
 
 impl Place {
     /// Few trees: each costs the engine pages of its own.
-    const ALL: [(Self, &str); 6] = [
+    const ALL: [(Self, &str); 7] = [
         (Self::Lines, "lines"),
         (Self::Profiles, "profiles"),
         (Self::Meta, "meta"),
         (Self::Events, "outbox_event"),
         (Self::Usage, "outbox_usage"),
         (Self::Log, "outbox_log"),
+        (Self::Commands, "commands"),
     ];
 }
 

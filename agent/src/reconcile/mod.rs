@@ -18,9 +18,12 @@ mod apply;
 mod backlog;
 mod circumstances;
 pub mod fixed;
+mod foreign;
 pub mod guard;
+pub mod held;
 mod ledger;
 pub mod memory;
+pub mod orders;
 pub mod pace;
 mod pass;
 pub mod plan;
@@ -125,6 +128,8 @@ pub(crate) struct Reconciler {
     rebuilds_seen: u64,
     /// Lines that the last passes restrained because head office is silent.
     offline_rule_applied: usize,
+    /// The digest of what was last told to be held; `None` before the first word.
+    told_held: Option<String>,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
     /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
@@ -167,6 +172,7 @@ impl Reconciler {
             checks_put_off: 0,
             drift: Vec::new(),
             is_holding: false,
+            told_held: None,
             settled: None,
             away_since: Some(origin),
             is_lost: false,

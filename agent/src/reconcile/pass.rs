@@ -62,7 +62,7 @@ pub(super) struct Touched {
 }
 
 /// Where a row of ours is that its line no longer wants there.
-struct Stray {
+pub(super) struct Stray {
     line: String,
     family: Family,
     username: String,
@@ -133,7 +133,7 @@ impl Reconciler {
         Ok(())
     }
 
-    async fn read(
+    pub(super) async fn read(
         &mut self,
         client: &Client,
         basis: Basis<'_>,
@@ -487,7 +487,7 @@ impl Reconciler {
         Ok(again)
     }
 
-    fn scope<'a>(
+    pub(super) fn scope<'a>(
         &'a self,
         basis: Basis<'a>,
         lines: &'a BTreeSet<String>,

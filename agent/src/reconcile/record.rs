@@ -10,10 +10,11 @@ use tawi_shared::wire::{EventKind, FailureKind, Service};
 
 use crate::desired::{DesiredState, ProfileKey};
 use crate::enforce::{Effective, Reason};
-use crate::flow::LineFailure;
+use crate::flow::{LineFailure, Report};
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
+use crate::reconcile::held::Held;
 use crate::reconcile::ledger::Verified;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, Plan, stands};
@@ -184,6 +185,13 @@ impl Reconciler {
             self.is_holding = false;
             let detail = "released, or no longer needed".to_owned();
             self.event(EventKind::PlanReleased, None, detail).await;
+        }
+        let working = self.ledger.open_lines().max(self.usable_lines);
+        let held = Held { lines: self.ledger.held_lines().into_iter().collect(), working };
+        let digest = held.digest();
+        if self.told_held.as_ref() != Some(&digest) {
+            self.told_held = Some(digest);
+            self.report(Report::Held { router: self.settings.name.clone(), held }).await;
         }
     }
 }

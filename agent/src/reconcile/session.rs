@@ -75,6 +75,13 @@ impl Reconciler {
                 return End::Lost(error);
             }
             self.report_found().await;
+            // What is ordered may be about a line that came this moment.
+            let newest = Arc::clone(&state.borrow());
+            match self.obey(client, &newest, &mut next_full_check).await {
+                Err(error) => return End::Lost(error),
+                Ok(true) => continue,
+                Ok(false) => {}
+            }
             match state.has_changed() {
                 Err(_) => return End::Stopped,
                 Ok(true) => continue,
@@ -90,6 +97,7 @@ impl Reconciler {
                 () = sleep_until(wake) => {}
                 () = recheck.changed() => {}
                 () = rebuild.changed() => {}
+                () = self.settings.orders.changed() => {}
                 () = ends_of_silence.next() => {}
                 lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),
                 () = self.settings.release.changed() => {

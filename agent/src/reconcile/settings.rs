@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use crate::contact::Contact;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::memory::RouterMemory;
+use crate::reconcile::orders::Orders;
 use crate::reconcile::pace::PaceLimits;
 use crate::usage::book::Quotas;
 use crate::usage::counted::Counted;
@@ -44,6 +45,8 @@ pub struct RouterSettings {
     pub pace: PaceLimits,
     /// What was remembered of the router before the restart.
     pub memory: RouterMemory,
+    /// What people order of the router once.
+    pub orders: Orders,
     /// Lines to decide about anew, because something that counts for them happened.
     pub recheck: Recheck,
     /// When head office was last heard.
@@ -77,6 +80,7 @@ impl RouterSettings {
             rebuild: Rebuild::default(),
             pace: PaceLimits::default(),
             memory: RouterMemory::default(),
+            orders: Orders::default(),
             recheck: Recheck::default(),
             contact: Contact::default(),
             profile_template: "default".to_owned(),

@@ -12,9 +12,11 @@
 
 pub mod applied;
 mod chunks;
+mod orders;
 mod talk;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,10 +34,12 @@ use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
+use crate::reconcile::orders::Orders;
 use crate::service;
 use crate::usage::book::Quotas;
 use applied::Progress;
 use chunks::{Chunks, Joined};
+use orders::Desk;
 use talk::Talk;
 
 /// What is taken in one go at most, of messages and of reports: more would let the other side wait.
@@ -93,6 +97,8 @@ pub struct Tools {
     pub log: ApiLog,
     /// The routers of the settings.
     pub routers: Vec<String>,
+    /// Where their orders wait.
+    pub orders: BTreeMap<String, Orders>,
 }
 
 /// When something was last done.
@@ -121,6 +127,7 @@ pub struct Site {
     chunks: Chunks,
     progress: Progress,
     talk: Option<Talk>,
+    desk: Desk,
     overview: Overview,
     last_problem: Option<String>,
     messages_refused: u64,
@@ -147,6 +154,7 @@ impl Site {
             chunks: Chunks::default(),
             progress: Progress::new(tools.routers.iter().cloned()),
             talk: None,
+            desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
             last_problem: None,
             messages_refused: 0,
@@ -253,6 +261,7 @@ impl Site {
             }
         }
         self.store_state(&mut deliveries).await;
+        self.work_at_desk().await;
         self.pump().await;
     }
 
@@ -278,8 +287,8 @@ impl Site {
                 self.take_usage_before(&told).await;
                 self.acknowledge(&delivery);
             }
-            Ok((_, DownMessage::Command(_))) => {
-                warn!("head office says what this release does not take in");
+            Ok((_, DownMessage::Command(command))) => {
+                self.take_command(command);
                 self.acknowledge(&delivery);
             }
             Err(error) => {
@@ -422,6 +431,7 @@ impl Site {
                     info!("head office has answered");
                     self.last_problem = None;
                     self.say_applied();
+                    self.tell_desk_again();
                 }
             }
             Ok(Forgot::ForeignEpoch) => {
@@ -474,6 +484,8 @@ impl Site {
                     }
                 }
                 Report::Event(event) => reported.events.push(event),
+                Report::Held { router, held } => self.take_held(router, &held),
+                Report::Ordered { router, id, done } => self.take_done(&router, &id, done).await,
             }
         }
         self.say_applied();
@@ -534,6 +546,7 @@ impl Site {
             }
             self.say_hello();
         }
+        self.work_at_desk().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();
             self.refresh_overview().await;
@@ -558,6 +571,9 @@ impl Site {
             self.chores.maintain = Instant::now();
             let reading = self.tools.clock.reading();
             let now = reading.is_trusted.then_some(reading.now);
+            if let Some(now) = now {
+                self.tidy_desk(now).await;
+            }
             let _ = self.tools.outbox.call(move |keeper| keeper.maintain(now)).await;
         }
     }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
-    Body, HelloV1, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, encode,
+    Body, CommandResultV1, ForeignRowsV1, HeldPlanV1, HelloV1, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST,
+    RouterStatusV1, StoredV1, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -137,6 +138,21 @@ impl Talk {
         }
         self.say(Up::Ack, &applied.to_wire(state, now));
         self.applied_said = Some(applied);
+    }
+
+    /// Says what became of a command.
+    pub(super) fn result(&mut self, result: &CommandResultV1) {
+        self.say(Up::Ack, result);
+    }
+
+    /// Says what a guard holds.
+    pub(super) fn held(&mut self, plan: &HeldPlanV1) {
+        self.say(Up::Ack, plan);
+    }
+
+    /// Names rows of others.
+    pub(super) fn foreign_rows(&mut self, rows: &ForeignRowsV1) {
+        self.say(Up::Ack, rows);
     }
 
     /// Something new may wait in a lane.

@@ -94,6 +94,7 @@ impl Agent {
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
             quotas: quotas.clone(),
+            orders: BTreeMap::default(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),

@@ -10,6 +10,7 @@
     reason = "a test that cannot go on stops; clippy's own exception knows only functions marked as tests"
 )]
 
+mod api_log;
 mod chaos;
 mod console;
 mod examined;
@@ -20,6 +21,7 @@ mod guard;
 mod hotspot;
 mod latency;
 mod lines;
+mod orders;
 mod prepared;
 mod releases;
 mod restarts;

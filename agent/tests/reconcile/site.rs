@@ -9,6 +9,7 @@ use routeros_sim::{NewDevice, Router, Service as Dialler, Settings, Simulator};
 use tawi_agent::clock::TrustedClock;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, REPORTS_WAITING, Report, ReportReceiver, StateSender};
+use tawi_agent::reconcile::orders::Orders;
 use tawi_agent::reconcile::pace::PaceLimits;
 use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, RouterSettings, Timings};
 use tawi_shared::state_hash::StateHash;
@@ -36,6 +37,7 @@ pub struct Site {
     pub hands: Clock,
     pub release: GuardRelease,
     pub rebuild: Rebuild,
+    pub orders: Orders,
     state: StateSender,
     reports: ReportReceiver,
     /// Everything that was reported, in order.
@@ -98,6 +100,7 @@ impl Site {
             hands,
             release,
             rebuild,
+            orders: settings.orders.clone(),
             state,
             reports,
             log: vec![],

@@ -1,0 +1,359 @@
+//! What a person orders of a router once: letting held cuts go, ending a line's sessions, making everything anew, naming
+//! the rows of others, taking one of them over.
+//!
+//! Orders wait in a short queue while the router is away, and are carried out between two passes, one after the other.
+//! Each is answered exactly once. Whether one may be carried out at all is not decided here (`crate::commands`); what a
+//! row should look like is the plan's business alone, so that a row taken over is what the next pass wants it to be.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use routeros_api::{Client, Command, Error, Reply};
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, Service};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::desired::DesiredState;
+use crate::flow::{Done, Report};
+use crate::reconcile::Reconciler;
+use crate::reconcile::actual::{Family, Table, UserRow, mark_of};
+use crate::reconcile::apply::apply;
+use crate::reconcile::foreign;
+use crate::reconcile::held::digest_of;
+use crate::reconcile::pass::Reach;
+use crate::reconcile::plan::{LineChange, Plan, RowChange, Values, plan};
+use crate::reconcile::read::{pipeline, session_prints};
+
+/// Orders that wait for one router. Head office's own are paced; a person at the device gives one at a time.
+const WAITING: usize = 64;
+
+/// Something to do once.
+#[derive(Debug)]
+pub struct Order {
+    /// What.
+    pub what: What,
+    /// Not to be begun after this.
+    pub not_after: UnixMillis,
+    /// Who hears what became of it.
+    pub answer: Answer,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Let the cuts go that are held, if they are exactly those of this digest.
+    LetGo {
+        /// See [`digest_of`].
+        digest: String,
+    },
+    /// End the sessions of a line; it may come back at once.
+    EndSessions {
+        /// Line id.
+        line: String,
+    },
+    /// Make every row anew, whatever the guard would say.
+    Rebuild,
+    /// Name the rows that somebody else made.
+    ListForeign,
+    /// Make the row of this name the line's own, without ending its session.
+    Adopt {
+        /// Line id.
+        line: String,
+        /// Where the row is.
+        service: Service,
+        /// Its name there.
+        username: String,
+    },
+}
+
+/// Who hears what became of an order.
+#[derive(Debug)]
+pub enum Answer {
+    /// Head office, by the id of its command.
+    HeadOffice(String),
+    /// Somebody at the device, who waits.
+    Here(oneshot::Sender<Done>),
+}
+
+/// The orders of one router. Clones are the same queue.
+#[derive(Clone, Debug, Default)]
+pub struct Orders(Arc<Queue>);
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<VecDeque<Order>>,
+    changed: Notify,
+}
+
+impl Orders {
+    /// Gives an order.
+    ///
+    /// # Errors
+    /// The order itself, when too many wait.
+    pub fn give(&self, order: Order) -> Result<(), Order> {
+        let mut waiting = self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.len() >= WAITING {
+            return Err(order);
+        }
+        waiting.push_back(order);
+        drop(waiting);
+        self.0.changed.notify_one();
+        Ok(())
+    }
+
+    fn take(&self) -> Option<Order> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.0.changed.notified().await;
+    }
+}
+
+impl Reconciler {
+    /// Carries out the orders that wait; whether there were any, after which the router is looked at again.
+    pub(crate) async fn obey(
+        &mut self,
+        client: &Client,
+        state: &DesiredState,
+        next_full_check: &mut Instant,
+    ) -> Result<bool, Error> {
+        let mut has_obeyed = false;
+        for _ in 0..WAITING {
+            let Some(order) = self.settings.orders.take() else { break };
+            has_obeyed = true;
+            if order.not_after < self.clock.now() {
+                self.answer(order.answer, Done::expired("it waited too long for its router")).await;
+                continue;
+            }
+            let outcome = Box::pin(self.carry_out(client, state, &order.what, next_full_check)).await;
+            let (done, lost) = match outcome {
+                Ok(done) => (done, None),
+                Err(error) if error.is_connection_lost() => {
+                    let words = "the connection to the router was lost; whether it was done is not known";
+                    (Done::failed(words), Some(error))
+                }
+                Err(error) => (Done::failed(error.to_string()), None),
+            };
+            self.answer(order.answer, done).await;
+            if let Some(error) = lost {
+                return Err(error);
+            }
+        }
+        Ok(has_obeyed)
+    }
+
+    async fn answer(&self, answer: Answer, done: Done) {
+        match answer {
+            Answer::HeadOffice(id) => {
+                let router = self.settings.name.clone();
+                self.report(Report::Ordered { router, id, done }).await;
+            }
+            // Whoever waited may be gone.
+            Answer::Here(answer) => drop(answer.send(done)),
+        }
+    }
+
+    async fn carry_out(
+        &mut self,
+        client: &Client,
+        state: &DesiredState,
+        what: &What,
+        next_full_check: &mut Instant,
+    ) -> Result<Done, Error> {
+        if self.is_stranger && *what != What::Rebuild {
+            return Ok(Done::failed(
+                "another router answers than the one that is remembered; rebuild it first",
+            ));
+        }
+        match what {
+            What::LetGo { digest } => Ok(self.let_go(digest, next_full_check)),
+            What::EndSessions { line } => self.end_sessions_of(client, state, line).await,
+            What::Rebuild => {
+                if state.generation == 0 {
+                    return Ok(Done::failed("this site has no state yet from which it could be rebuilt"));
+                }
+                self.settings.rebuild.request();
+                Ok(Done::succeeded("every row is looked at, and made anew where it is missing"))
+            }
+            What::ListForeign => foreign::list(client).await,
+            What::Adopt { line, service, username } => {
+                self.adopt(client, state, (line, *service, username)).await
+            }
+        }
+    }
+
+    /// Releases what is held, if it is what the person saw.
+    fn let_go(&mut self, digest: &str, next_full_check: &mut Instant) -> Done {
+        let held: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
+        if held.is_empty() {
+            return Done::failed("nothing is held here");
+        }
+        if digest_of(&held) != digest {
+            return Done::failed("what is held has changed; look again");
+        }
+        let count = held.len();
+        self.released = held;
+        *next_full_check = Instant::now();
+        Done::succeeded(format!("{count} lines were let go"))
+    }
+
+    async fn end_sessions_of(
+        &mut self,
+        client: &Client,
+        state: &DesiredState,
+        line: &str,
+    ) -> Result<Done, Error> {
+        let Some(wanted) = self.line(state, line) else {
+            return Ok(Done::failed("this router has no such line"));
+        };
+        let (Some(service), username) =
+            (Service::from_code(wanted.item.service), wanted.item.username.clone())
+        else {
+            return Ok(Done::failed("this agent does not know the line's service"));
+        };
+        let Some(menu) = Family::of(service).logins() else {
+            return Ok(Done::failed("nobody logs in on that line"));
+        };
+        let prints = session_prints(menu, &[username.as_str()]);
+        let (commands, are_cookies): (Vec<_>, Vec<_>) = prints.into_iter().unzip();
+        let mut cookies = Vec::new();
+        let mut sessions = Vec::new();
+        for (is_cookie, reply) in are_cookies.into_iter().zip(pipeline(client, commands).await) {
+            let path = if is_cookie { menu.cookies.unwrap_or_default() } else { menu.sessions };
+            let ids = reply?.rows.into_iter().filter_map(|row| row.id());
+            let removals = ids.map(|id| Command::new(format!("{path}/remove")).id(&id).about(line));
+            if is_cookie { cookies.extend(removals) } else { sessions.extend(removals) }
+        }
+        let count = sessions.len();
+        // Cookies before sessions, or the device would be back before its cookie is gone.
+        cookies.extend(sessions);
+        for reply in pipeline(client, cookies).await {
+            gone(reply)?;
+        }
+        Ok(Done::succeeded(match count {
+            0 => "it had no session".to_owned(),
+            1 => "its session was ended".to_owned(),
+            count => format!("its {count} sessions were ended"),
+        }))
+    }
+
+    /// Makes a row of somebody else the line's own: our mark and all that the line wants of it, in one `set`. No session
+    /// is ended for it, so that a customer who is online stays so; what the next session finds is the line's.
+    async fn adopt(
+        &mut self,
+        client: &Client,
+        state: &DesiredState,
+        (line, service, username): (&str, Service, &str),
+    ) -> Result<Done, Error> {
+        let Some(wanted) = self.line(state, line) else {
+            return Ok(Done::failed("this router has no such line"));
+        };
+        let is_same = wanted.item.username == username && wanted.item.service == service.code();
+        if !is_same {
+            return Ok(Done::failed("the line has another name or service than the row"));
+        }
+        let family = Family::of(service);
+        let Some(menu) = family.logins() else {
+            return Ok(Done::failed("nobody logs in on that line: there is no row to take over"));
+        };
+        let has_password = !wanted.item.password.is_empty();
+        let lines = BTreeSet::from([line.to_owned()]);
+        let basis = self.basis(state);
+        let mut actual = self.read(client, basis, &Reach::Lines(lines.clone()), &[]).await?;
+        let rows = actual.logins.entry(family).or_default();
+        match rows.users.iter().find(|row| row.mark.as_deref() == Some(line)) {
+            Some(_) => return Ok(Done::succeeded("the row is the line's own already")),
+            None if rows.users.iter().filter(|row| is_named(row, username)).count() != 1 => {
+                return Ok(Done::failed("the router has no row of that name"));
+            }
+            None => {}
+        }
+        let mut planned = {
+            let Some(row) = rows.users.iter_mut().find(|row| is_named(row, username)) else {
+                return Ok(Done::failed("the router has no row of that name"));
+            };
+            if let Some(other) = &row.mark {
+                return Ok(Done::failed(format!("the row belongs to line {other}")));
+            }
+            row.mark = Some(line.to_owned());
+            let id = row.id.clone();
+            let scope = self.scope(basis, &lines, false, &[]);
+            let planned = plan(&scope, &actual);
+            if let Some(failure) = planned.failures.first() {
+                return Ok(Done::failed(failure.detail.clone()));
+            }
+            with_mark(planned, line, menu.table, id)
+        };
+        if !has_password {
+            forget_passwords(&mut planned);
+        }
+        let template = self.settings.profile_template.clone();
+        let applied = Box::pin(apply(client, &planned, &template, &BTreeMap::new())).await?;
+        self.lacks_policy |= applied.lacks_policy;
+        if let Some(why) = applied.refused.get(line) {
+            return Ok(Done::failed(why.clone()));
+        }
+        let after = self.read(client, basis, &Reach::Lines(lines), &[]).await?;
+        let is_ours = after.logins.get(&family).is_some_and(|rows| {
+            rows.users.iter().any(|row| row.mark.as_deref() == Some(line) && is_named(row, username))
+        });
+        if !is_ours {
+            return Ok(Done::failed("the row does not bear our mark when it is read back"));
+        }
+        self.ledger.entry(line).is_suspect = true;
+        self.agenda.add(line.to_owned());
+        self.event(EventKind::RowAdopted, Some(line), format!("{username} was taken over")).await;
+        Ok(Done::succeeded(format!("{username} was taken over")))
+    }
+}
+
+fn is_named(row: &UserRow, username: &str) -> bool {
+    row.name.as_deref() == Some(username)
+}
+
+/// The plan for a row that is treated as ours, with the mark that makes it so, and without ending a session.
+fn with_mark(mut planned: Plan, line: &str, table: Table, id: routeros_api::value::RouterId) -> Plan {
+    let mark = ("comment", mark_of(line));
+    planned.lines.retain(|change| change.line == line && change.table == table);
+    planned.unused_profiles.clear();
+    match planned.lines.first_mut() {
+        Some(change) => {
+            change.kick.clear();
+            change.cut = None;
+            match &mut change.row {
+                RowChange::Set(_, values) => values.plain.push(mark),
+                other => *other = RowChange::Set(id, Values { plain: vec![mark], ..Values::default() }),
+            }
+        }
+        None => planned.lines.push(LineChange {
+            line: line.to_owned(),
+            table,
+            row: RowChange::Set(id, Values { plain: vec![mark], ..Values::default() }),
+            kick: Vec::new(),
+            cut: None,
+            profile: None,
+            differs: Vec::new(),
+            revision: 0,
+        }),
+    }
+    planned
+}
+
+/// The password in the row stays: head office does not know it.
+fn forget_passwords(planned: &mut Plan) {
+    for change in &mut planned.lines {
+        if let RowChange::Set(_, values) = &mut change.row {
+            values.password = None;
+        }
+    }
+}
+
+/// Gone already is as good as gone.
+fn gone(reply: Result<Reply, Error>) -> Result<(), Error> {
+    match reply {
+        Err(error) if error.trap_kind() == Some(routeros_api::TrapKind::NoSuchItem) => Ok(()),
+        other => other.map(drop),
+    }
+}

@@ -1,0 +1,303 @@
+//! Head office's commands on their way to a router and back, and what routers' guards hold.
+//!
+//! ```text
+//! command ─> Commands ─> its router answers ─> "executing", synced ─> Orders ─> Report::Ordered ─> kept, told
+//! ```
+//!
+//! Nothing is done that is not on flash as begun. Results are told a few at a time, so that a large batch does not fill
+//! the link's queue; whatever is lost on the way is told again, because head office asks again. What a command does is
+//! `reconcile/orders.rs`; that it is done once is `crate::commands`.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{
+    CommandKind, CommandResultV1, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1, Service, item_bytes,
+};
+use tracing::{info, warn};
+
+use super::Site;
+use super::talk::Talk;
+use crate::commands::{Commands, Kept, Taken};
+use crate::flow::Done;
+use crate::outbox::shortened;
+use crate::reconcile::held::Held;
+use crate::reconcile::orders::{Answer, Order, Orders, What};
+
+/// Results that are told at a time: a quarter of what the link takes without being emptied.
+const RESULTS_AT_ONCE: usize = 32;
+/// Answers with rows that are told at a time, each of up to [`ROWS_BYTES`].
+const ROWS_AT_ONCE: usize = 4;
+/// Rows of one message, in bytes; an envelope has 64 KiB.
+const ROWS_BYTES: usize = 40 * 1024;
+/// Line ids of one message about held lines, in bytes.
+const HELD_BYTES: usize = 40 * 1024;
+/// Orders of one router that are begun in one go; each is a few round trips.
+const BEGUN_AT_ONCE: usize = 32;
+
+/// Commands, and what is to be told of them.
+#[derive(Debug, Default)]
+pub(super) struct Desk {
+    commands: Commands,
+    orders: BTreeMap<String, Orders>,
+    results: VecDeque<CommandResultV1>,
+    rows: VecDeque<ForeignRowsV1>,
+    held: BTreeMap<String, HeldPlanV1>,
+}
+
+impl Desk {
+    pub(super) fn new(orders: BTreeMap<String, Orders>, found: Vec<Kept>) -> Self {
+        Self { commands: Commands::restored(found), orders, ..Self::default() }
+    }
+
+    fn tell(&mut self, result: CommandResultV1) {
+        self.results.retain(|waiting| waiting.id != result.id);
+        self.results.push_back(result);
+    }
+}
+
+impl Site {
+    /// Takes a command; what waited before it goes first.
+    pub(super) fn take_command(&mut self, command: CommandV1) {
+        let now = self.tools.clock.now();
+        info!(command.id, command.kind, "head office commands");
+        match self.desk.commands.take(command, now) {
+            Taken::Answer(result) => self.desk.tell(result),
+            Taken::Waits => {}
+        }
+    }
+
+    /// What became of every command may have been lost with the last connection, and so may what is held.
+    pub(super) fn tell_desk_again(&mut self) {
+        for result in self.desk.commands.results() {
+            self.desk.tell(result);
+        }
+        for plan in self.desk.held.values().cloned().collect::<Vec<_>>() {
+            self.with_talk(|talk| talk.held(&plan));
+        }
+    }
+
+    /// Begins what can be begun, and tells what can be told.
+    pub(super) async fn work_at_desk(&mut self) {
+        let now = self.tools.clock.now();
+        let expired = self.desk.commands.expire(now);
+        for kept in &expired {
+            self.desk.tell(kept.clone().into());
+        }
+        self.keep(expired).await;
+        let due = self.desk.commands.due(|command| self.is_ready(command));
+        let mut begun = Vec::new();
+        for command in due.into_iter().take(BEGUN_AT_ONCE) {
+            match what_of(&command) {
+                Ok(what) => {
+                    begun.extend(self.desk.commands.begin(&command.id, now).map(|kept| (kept, command, what)))
+                }
+                Err(why) => self.settle(&command.id, &Done::failed(why)).await,
+            }
+        }
+        if !begun.is_empty() {
+            let kept: Vec<Kept> = begun.iter().map(|(kept, ..)| kept.clone()).collect();
+            let is_safe = self.keep(kept).await;
+            for (_, command, what) in begun {
+                self.give(command, what, is_safe).await;
+            }
+        }
+        self.tell_from_desk();
+    }
+
+    /// Whether a command can be begun now: its router answers, and a row that is taken over has its line.
+    fn is_ready(&self, command: &CommandV1) -> bool {
+        let is_adopt = command.kind == CommandKind::Adopt.code();
+        let is_known = self.desk.orders.contains_key(&command.router);
+        let is_there =
+            self.progress.routers().any(|(name, router)| name == command.router && router.is_reachable);
+        (!is_known || is_there) && (!is_adopt || self.desired.lines.contains_key(&command.line))
+    }
+
+    async fn give(&mut self, command: CommandV1, what: What, is_safe: bool) {
+        let orders = self.desk.orders.get(&command.router);
+        let done = match orders {
+            // Were it done now, a power cut could have it done twice.
+            _ if !is_safe => Done::failed("the agent's disk takes nothing; nothing was done"),
+            None => Done::failed("no router of that name is configured at this site"),
+            Some(orders) => {
+                let not_after = UnixMillis(command.not_after_ms);
+                let order = Order { what, not_after, answer: Answer::HeadOffice(command.id.clone()) };
+                match orders.give(order) {
+                    Ok(()) => return,
+                    Err(_) => Done::failed("too many orders wait for that router"),
+                }
+            }
+        };
+        self.settle(&command.id, &done).await;
+    }
+
+    /// Takes what became of an order.
+    pub(super) async fn take_done(&mut self, router: &str, id: &str, done: Done) {
+        if !done.rows.is_empty() {
+            let chunks = chunks_of(id, router, &done.rows);
+            self.desk.rows.retain(|waiting| waiting.command != id);
+            self.desk.rows.extend(chunks);
+        }
+        self.settle(id, &done).await;
+        self.tell_from_desk();
+    }
+
+    async fn settle(&mut self, id: &str, done: &Done) {
+        let now = self.tools.clock.now();
+        let detail = shortened(&done.detail);
+        if let Some(kept) = self.desk.commands.settle(id, done.status, now, detail) {
+            self.desk.tell(kept.clone().into());
+            self.keep(vec![kept]).await;
+        }
+    }
+
+    /// Takes what a router's guard holds, and tells of it.
+    pub(super) fn take_held(&mut self, router: String, held: &Held) {
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let mut bytes = 0_usize;
+        let fits = |line: &&String| {
+            bytes = bytes.saturating_add(item_bytes(*line));
+            bytes <= HELD_BYTES
+        };
+        let plan = HeldPlanV1 {
+            router: router.clone(),
+            digest: held.digest(),
+            lines_total: count(held.lines.len()),
+            lines_working: count(held.working),
+            lines: held.lines.iter().take_while(fits).cloned().collect(),
+            at_ms: self.tools.clock.now().0,
+        };
+        self.with_talk(|talk| talk.held(&plan));
+        self.desk.held.insert(router, plan);
+    }
+
+    /// Forgets commands that nobody asks about any more.
+    pub(super) async fn tidy_desk(&mut self, now: UnixMillis) {
+        let old = self.desk.commands.forget_old(now);
+        if !old.is_empty() {
+            let _ = self.tools.outbox.call(move |keeper| keeper.forget_commands(&old)).await;
+        }
+    }
+
+    fn tell_from_desk(&mut self) {
+        if !self.talk.as_ref().is_some_and(Talk::is_answered) {
+            return;
+        }
+        for _ in 0..RESULTS_AT_ONCE {
+            let Some(result) = self.desk.results.pop_front() else { break };
+            self.with_talk(|talk| talk.result(&result));
+        }
+        for _ in 0..ROWS_AT_ONCE {
+            let Some(rows) = self.desk.rows.pop_front() else { break };
+            self.with_talk(|talk| talk.foreign_rows(&rows));
+        }
+        self.drop_lost();
+    }
+
+    /// Puts commands on flash; whether they are safe there.
+    async fn keep(&self, kept: Vec<Kept>) -> bool {
+        if kept.is_empty() {
+            return true;
+        }
+        let put = self.tools.outbox.call(move |keeper| keeper.put_commands(&kept)).await;
+        match put.and_then(|put| put) {
+            Ok(()) => true,
+            Err(error) => {
+                warn!(%error, "what became of a command is not on flash");
+                false
+            }
+        }
+    }
+}
+
+/// What a command asks for.
+fn what_of(command: &CommandV1) -> Result<What, &'static str> {
+    let line = command.line.clone();
+    match CommandKind::from_code(command.kind) {
+        Some(CommandKind::ReleaseHeld) => Ok(What::LetGo { digest: command.argument.clone() }),
+        Some(CommandKind::Kick) => Ok(What::EndSessions { line }),
+        Some(CommandKind::Rebuild) => Ok(What::Rebuild),
+        Some(CommandKind::ListForeign) => Ok(What::ListForeign),
+        Some(CommandKind::Adopt) => {
+            let service = Service::from_code(command.service).ok_or("the command names no service")?;
+            Ok(What::Adopt { line, service, username: command.argument.clone() })
+        }
+        None => Err("this agent does not know that command; update it"),
+    }
+}
+
+/// Rows in messages that each fit an envelope.
+fn chunks_of(command: &str, router: &str, rows: &[ForeignRowV1]) -> Vec<ForeignRowsV1> {
+    let mut parts: Vec<Vec<ForeignRowV1>> = Vec::new();
+    let mut bytes = ROWS_BYTES;
+    for row in rows {
+        let size = item_bytes(row);
+        if bytes.saturating_add(size) > ROWS_BYTES {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(size);
+        if let Some(part) = parts.last_mut() {
+            part.push(row.clone());
+        }
+    }
+    let chunks = u16::try_from(parts.len()).unwrap_or(u16::MAX);
+    let message = |(chunk, rows): (u16, Vec<ForeignRowV1>)| ForeignRowsV1 {
+        command: command.to_owned(),
+        chunk,
+        chunks,
+        router: router.to_owned(),
+        rows,
+    };
+    (0..).zip(parts).map(message).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tawi_shared::wire::encode;
+
+    #[test]
+    fn rows_are_cut_into_messages_that_fit() {
+        let row = |number: usize| ForeignRowV1 {
+            service: 1,
+            username: format!("plot{number}"),
+            comment: "x".repeat(200),
+            profile: "home".into(),
+            rate_limit: "5M/10M".into(),
+            is_disabled: false,
+            is_online: true,
+            address: "10.0.0.1".into(),
+            caller_id: "AA:BB:CC:DD:EE:FF".into(),
+        };
+        let rows: Vec<_> = (0..2_000).map(row).collect();
+        let chunks = chunks_of("c", "core", &rows);
+        assert!(chunks.len() > 5);
+        for (index, chunk) in chunks.iter().enumerate() {
+            assert_eq!((usize::from(chunk.chunk), usize::from(chunk.chunks)), (index, chunks.len()));
+            encode(chunk, 0, 1, 0).unwrap();
+        }
+        let joined: Vec<_> = chunks.into_iter().flat_map(|chunk| chunk.rows).collect();
+        assert_eq!(joined, rows);
+        assert!(chunks_of("c", "core", &[]).is_empty());
+    }
+
+    #[test]
+    fn every_command_asks_for_something() {
+        for kind in CommandKind::ALL {
+            let command = CommandV1 {
+                id: "a".into(),
+                kind: kind.code(),
+                not_after_ms: 0,
+                router: "core".into(),
+                line: "b7k2".into(),
+                argument: "plot17".into(),
+                service: Service::Pppoe.code(),
+            };
+            assert!(what_of(&command).is_ok(), "{kind:?}");
+            let nowhere = CommandV1 { service: 999, ..command };
+            assert_eq!(what_of(&nowhere).is_err(), *kind == CommandKind::Adopt, "{kind:?}");
+        }
+    }
+}

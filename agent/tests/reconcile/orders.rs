@@ -1,0 +1,191 @@
+//! What a person orders of a router once: who is let go, whose session ends, whose row is taken over, and what is said
+//! of it.
+
+use std::time::Duration;
+
+use crate::site::{ROUTER, Site, username};
+use routeros_sim::{NewDevice, Service as Dialler};
+use tawi_agent::flow::{Done, Report};
+use tawi_agent::reconcile::held::Held;
+use tawi_agent::reconcile::orders::{Answer, Order, What};
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{Access, CommandStatus, EventKind, FailureKind, Service};
+
+const LINES: usize = 30;
+
+fn names() -> impl Iterator<Item = String> {
+    (0..LINES).map(|number| format!("line-{number:03}"))
+}
+
+impl Site {
+    async fn order(&mut self, what: What) -> Done {
+        self.order_until(what, UnixMillis(i64::MAX)).await
+    }
+
+    async fn order_until(&mut self, what: What, not_after: UnixMillis) -> Done {
+        let id = format!("order-{}", self.log.len());
+        let order = Order { what, not_after, answer: Answer::HeadOffice(id.clone()) };
+        self.orders.give(order).unwrap();
+        let is_answer = |report: &Report| match report {
+            Report::Ordered { router, id: of, done } if *of == id && router == ROUTER => Some(done.clone()),
+            _ => None,
+        };
+        self.until("an answer", is_answer).await
+    }
+
+    /// The last word on what is held, once it is of so many lines.
+    async fn held(&mut self, lines: usize) -> Held {
+        let is_it = |report: &Report| match report {
+            Report::Held { held, .. } if held.lines.len() == lines => Some(held.clone()),
+            _ => None,
+        };
+        self.until("what is held", is_it).await
+    }
+}
+
+#[tokio::test]
+async fn a_person_lets_go_exactly_what_was_shown() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    assert_eq!(site.held(0).await.digest(), "", "the first word is that nothing is held");
+    site.settle(|wants| names().take(15).for_each(|name| wants.switch_off(&name))).await;
+    let first = site.held(15).await;
+    assert_eq!(first.working, LINES);
+    site.settle(|wants| names().for_each(|name| wants.switch_off(&name))).await;
+    let second = site.held(LINES).await;
+    let done = site.order(What::LetGo { digest: first.digest() }).await;
+    assert_eq!(
+        (done.status, done.detail.as_str()),
+        (CommandStatus::Failed, "what is held has changed; look again")
+    );
+    assert_eq!(site.row("ppp/secret", &username("line-000")).unwrap()["disabled"], "false");
+    let done = site.order(What::LetGo { digest: second.digest() }).await;
+    assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+    site.row_until("ppp/secret", &username("line-000"), |row| row["disabled"] == "true").await;
+    site.held(0).await;
+    let done = site.order(What::LetGo { digest: second.digest() }).await;
+    assert_eq!((done.status, done.detail.as_str()), (CommandStatus::Failed, "nothing is held here"));
+}
+
+#[tokio::test]
+async fn a_rebuild_is_not_held_back() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    site.settle(|wants| names().for_each(|name| wants.switch_off(&name))).await;
+    site.held(LINES).await;
+    let done = site.order(What::Rebuild).await;
+    assert_eq!(done.status, CommandStatus::Succeeded);
+    site.row_until("ppp/secret", &username("line-029"), |row| row["disabled"] == "true").await;
+    site.event(EventKind::RouterRebuilt).await;
+}
+
+#[tokio::test]
+async fn sessions_end_and_may_come_back() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("plot")).await;
+    let device = site.dial("plot");
+    site.online(&device).await;
+    let done = site.order(What::EndSessions { line: "plot".into() }).await;
+    assert_eq!((done.status, done.detail.as_str()), (CommandStatus::Succeeded, "its session was ended"));
+    site.online(&device).await;
+    let done = site.order(What::EndSessions { line: "nobodys".into() }).await;
+    assert_eq!(done.status, CommandStatus::Failed);
+    let late = site.order_until(What::EndSessions { line: "plot".into() }, UnixMillis(1)).await;
+    assert_eq!(late.status, CommandStatus::Expired);
+}
+
+/// A row of somebody else whose customer is online, with a profile of its own.
+async fn foreign_customer(site: &Site) -> (String, String) {
+    let default = site.row("ppp/profile", "default").unwrap();
+    let (pool, local) = (default["remote-address"].as_str(), default["local-address"].as_str());
+    let profile =
+        [("name", "old-home"), ("rate-limit", "2M/4M"), ("remote-address", pool), ("local-address", local)];
+    site.router.add_row("ppp/profile", &profile).unwrap();
+    site.router
+        .add_row(
+            "ppp/secret",
+            &[
+                ("name", "plot17"),
+                ("password", "known to nobody"),
+                ("service", "pppoe"),
+                ("profile", "old-home"),
+                ("comment", "0712345678 corner shop"),
+            ],
+        )
+        .unwrap();
+    let device = NewDevice::new("plot17", Dialler::Pppoe, "plot17", "known to nobody");
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online("plot17").await;
+    let session = site.row("ppp/active", "plot17").unwrap();
+    (session["session-id"].clone(), session[".id"].clone())
+}
+
+#[tokio::test]
+async fn a_row_of_somebody_else_is_taken_over_while_its_customer_stays_online() {
+    let mut site = Site::start_with_hands(|_| {}).await;
+    let session = foreign_customer(&site).await;
+    let listed = site.order(What::ListForeign).await;
+    let row = listed.rows.iter().find(|row| row.username == "plot17").unwrap();
+    assert_eq!((row.rate_limit.as_str(), row.is_online, row.is_disabled), ("2M/4M", true, false));
+    assert_eq!(row.comment, "0712345678 corner shop");
+    let until = site.in_millis(60_000);
+    let failures = site
+        .settle(|wants| {
+            let line = wants.line("b7k2");
+            (line.username, line.password) = ("plot17".into(), String::new());
+            line.valid_until_ms = Some(until);
+        })
+        .await;
+    assert_eq!(failures.first().map(|failure| failure.kind), Some(FailureKind::ForeignRow), "{failures:?}");
+    let before = site.rows("ppp/secret").len();
+    let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+    let done = site.order(adopt.clone()).await;
+    assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+    site.event(EventKind::RowAdopted).await;
+    assert!(site.settled(1).await.is_empty());
+    let row = site.secret("plot17").unwrap();
+    assert_eq!((row["comment"].as_str(), row["profile"].as_str()), ("tawi:b7k2", "home"));
+    assert_eq!(site.rows("ppp/secret").len(), before, "no second row was made");
+    let now = site.row("ppp/active", "plot17").unwrap();
+    assert_eq!((now["session-id"].clone(), now[".id"].clone()), session, "the session is the same");
+    site.order(What::EndSessions { line: "b7k2".into() }).await;
+    site.online("plot17").await;
+    let back = site.row("ppp/active", "plot17").unwrap();
+    assert_ne!(back["session-id"], session.0, "the password is the old one, or nobody would be back");
+    let again = site.order(adopt).await;
+    assert_eq!(again.status, CommandStatus::Succeeded, "twice is once");
+    assert!(!site.order(What::ListForeign).await.rows.iter().any(|row| row.username == "plot17"));
+    site.hands.advance(Duration::from_secs(61));
+    site.clock.note_controller_time(site.hands.now());
+    site.order(What::ListForeign).await;
+    site.offline("plot17").await;
+    assert_eq!(site.secret("plot17").unwrap()["disabled"], "true");
+}
+
+#[tokio::test]
+async fn what_cannot_be_taken_over_is_left_as_it_is() {
+    let mut site = Site::start().await;
+    foreign_customer(&site).await;
+    site.settle(|wants| {
+        wants.open("mine");
+        wants.line("b7k2").username = "plot17".into();
+        wants.line("nowhere").access = Access::Open.code();
+    })
+    .await;
+    let before = site.foreign_rows("ppp/secret");
+    let adopt = |line: &str, service, name: &str| What::Adopt {
+        line: line.to_owned(),
+        service,
+        username: name.to_owned(),
+    };
+    for what in [
+        adopt("nobodys", Service::Pppoe, "plot17"),
+        adopt("mine", Service::Pppoe, "plot17"),
+        adopt("b7k2", Service::Hotspot, "plot17"),
+        adopt("b7k2", Service::Pppoe, "plot18"),
+    ] {
+        let done = site.order(what.clone()).await;
+        assert_eq!(done.status, CommandStatus::Failed, "{what:?}");
+    }
+    assert_eq!(site.foreign_rows("ppp/secret"), before);
+}
