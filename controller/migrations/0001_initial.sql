@@ -402,6 +402,81 @@ CREATE TABLE site_events (
 CREATE INDEX site_events_by_received_at ON site_events (received_at);
 CREATE INDEX site_events_by_line ON site_events (line_id, received_at);
 
+-- The API log: what agents wrote to routers. An id begins with the time, so that a range of time is a range of ids.
+CREATE TABLE router_writes (
+    id TEXT PRIMARY KEY,
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    at BIGINT NOT NULL,
+    received_at BIGINT NOT NULL,
+    router_name TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    -- Without secrets: agents leave them out.
+    parameters TEXT NOT NULL,
+    line_id TEXT,
+    status BIGINT NOT NULL,
+    detail TEXT NOT NULL
+);
+CREATE INDEX router_writes_by_site ON router_writes (site_id, id);
+CREATE INDEX router_writes_by_line ON router_writes (line_id, id);
+CREATE INDEX router_writes_by_received_at ON router_writes (received_at);
+
+-- What sites are to do once, and what a person has to decide -------------------------------------------------------
+
+CREATE TABLE commands (
+    id TEXT PRIMARY KEY,
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    kind BIGINT NOT NULL,
+    router_name TEXT NOT NULL,
+    line_id TEXT,
+    argument TEXT NOT NULL,
+    service BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    not_after BIGINT NOT NULL,
+    standing TEXT NOT NULL CHECK (standing IN ('queued', 'executing', 'succeeded', 'failed', 'expired')),
+    standing_at BIGINT NOT NULL,
+    detail TEXT NOT NULL
+);
+-- Holds only what sites must still be told.
+CREATE INDEX commands_open ON commands (site_id, created_at) WHERE standing IN ('queued', 'executing');
+CREATE INDEX commands_by_site ON commands (site_id, created_at);
+CREATE INDEX commands_by_created_at ON commands (created_at);
+
+-- The last word of each router's guard.
+CREATE TABLE held_plans (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    router_name TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    lines_total BIGINT NOT NULL,
+    lines_working BIGINT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (site_id, router_name)
+);
+
+CREATE TABLE held_lines (
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    router_name TEXT NOT NULL,
+    line_id TEXT NOT NULL,
+    PRIMARY KEY (site_id, router_name, line_id)
+);
+
+-- Rows of routers that somebody else made, as last read; the newest reading of a router replaces the one before.
+CREATE TABLE foreign_rows (
+    command_id TEXT NOT NULL,
+    site_id TEXT NOT NULL REFERENCES sites (id),
+    router_name TEXT NOT NULL,
+    service BIGINT NOT NULL,
+    username TEXT NOT NULL,
+    comment TEXT NOT NULL,
+    profile TEXT NOT NULL,
+    rate_limit TEXT NOT NULL,
+    is_disabled BIGINT NOT NULL,
+    is_online BIGINT NOT NULL,
+    address TEXT NOT NULL,
+    caller_id TEXT NOT NULL,
+    PRIMARY KEY (site_id, router_name, service, username)
+);
+
 -- People and programs that sign in -------------------------------------------------------------------------------
 
 CREATE TABLE staff (

@@ -20,6 +20,7 @@ ids! {
     entry: /** A ledger entry. */ EntryId;
     callback: /** A stored callback body. */ CallbackId;
     staff: /** A member of staff. */ StaffId;
+    command: /** Something that a site is to do once. */ CommandId;
     audit: /** An entry of the audit log. */ AuditId;
 }
 

@@ -20,7 +20,7 @@ use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
-use crate::{desired, sites, subscriptions, usage};
+use crate::{commands, desired, router_writes, sites, subscriptions, usage};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -68,6 +68,7 @@ enum JobError {
 pub async fn run(controller: Controller, stop: Stop) {
     tokio::join!(
         every(EXPIRY_PERIOD, "expiry", stop.clone(), || expire(&controller)),
+        every(EXPIRY_PERIOD, "commands", stop.clone(), || close_late_commands(&controller)),
         every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
         every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller)),
@@ -137,6 +138,15 @@ async fn refresh_plans(controller: &Controller) -> Result<(), JobError> {
     }
 }
 
+/// Closes commands that no site began or answered in time.
+async fn close_late_commands(controller: &Controller) -> Result<(), JobError> {
+    let mut transaction = controller.database.write().await?;
+    let sites = commands::store::close_late(&mut transaction, controller.clock.now(), ROWS).await?;
+    transaction.commit().await?;
+    sites.into_iter().for_each(|site| controller.live.tell(Hint::Site(site)));
+    Ok(())
+}
+
 async fn checkpoint(controller: &Controller) -> Result<(), JobError> {
     Ok(controller.database.checkpoint().await?)
 }
@@ -163,8 +173,10 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let sessions = usage::store::forget(&mut transaction, now.minus(SESSIONS_KEPT), ROWS).await?;
         let hours = usage::store::forget_hours(&mut transaction, now.minus(HOURS_KEPT), ROWS).await?;
         let days = usage::store::forget_days(&mut transaction, now.minus(DAYS_KEPT), ROWS).await?;
+        let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;
+        let ordered = commands::store::forget(&mut transaction, now.minus(commands::KEPT), ROWS).await?;
         transaction.commit().await?;
-        if events.max(sessions).max(hours).max(days) < u64::from(ROWS) {
+        if [events, sessions, hours, days, writes, ordered].into_iter().max() < Some(u64::from(ROWS)) {
             break;
         }
     }

@@ -3,16 +3,19 @@
 //! Modules are domain nouns. In each, `mod.rs` has the nouns and public calls, `store.rs` all its SQL, `pages.rs` its
 //! HTTP, and any other file a rule named after its decision. Pure decisions (`entitlements`, `mqtt::acl`, …) import no IO.
 
+pub mod adoption;
 pub mod audit;
 pub mod broker;
 pub mod cli;
 pub mod columns;
+pub mod commands;
 pub mod config;
 pub mod crowd;
 pub mod customers;
 pub mod database;
 pub mod desired;
 pub mod entitlements;
+pub mod held_plans;
 pub mod ids;
 pub mod jobs;
 pub mod ledger;
@@ -25,6 +28,7 @@ pub mod payments;
 pub mod pki;
 pub mod plans;
 pub mod quota;
+pub mod router_writes;
 pub mod shutdown;
 pub mod sites;
 pub mod staff;

@@ -82,6 +82,10 @@ pub enum Action {
     PaymentRequested,
     /// A period was bought from a wallet, without a payment.
     PeriodBought,
+    /// A site was commanded to do something once.
+    CommandGiven,
+    /// Rows of a router were taken over as lines.
+    RowsTakenOver,
     /// Something on the list of what a person has to look at was looked at.
     ReviewLookedAt,
     /// Somebody signed in.
@@ -117,6 +121,8 @@ impl Action {
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
             Self::PeriodBought => "period.bought",
+            Self::CommandGiven => "command.given",
+            Self::RowsTakenOver => "rows.taken_over",
             Self::ReviewLookedAt => "review.looked_at",
             Self::SignedIn => "staff.signed_in",
             Self::SignedOut => "staff.signed_out",

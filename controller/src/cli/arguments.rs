@@ -185,6 +185,40 @@ pub enum RouterCommand {
         #[arg(long)]
         name: String,
     },
+    /// What agents wrote to routers, newest first; passwords are not in it
+    #[command(after_help = "Examples:
+  tawi-controller router writes --site nyeri-01 --since 2h
+  tawi-controller router writes --line plot17 --since 30d --status refused --json")]
+    Writes(WritesArguments),
+}
+
+/// Which writes to list.
+#[derive(Debug, Args)]
+pub struct WritesArguments {
+    /// At one site
+    #[arg(long)]
+    pub site: Option<SiteId>,
+    /// On one router, by name
+    #[arg(long)]
+    pub router: Option<String>,
+    /// For one line, by id or name on the router
+    #[arg(long)]
+    pub line: Option<String>,
+    /// With this in the command, such as secret/set
+    #[arg(long, value_name = "TEXT")]
+    pub operation: Option<String>,
+    /// That ended so: done, refused or unknown
+    #[arg(long)]
+    pub status: Option<String>,
+    /// With this in the parameters or in the router's words
+    #[arg(long)]
+    pub text: Option<String>,
+    /// How far back, such as 30d, 24h or 90m
+    #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = units::validity)]
+    pub since: Duration,
+    /// How many, 1 to 10000
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub limit: u32,
 }
 
 /// About staff.

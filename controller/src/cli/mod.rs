@@ -11,6 +11,7 @@ mod catalogue;
 mod data_directory;
 mod office;
 mod output;
+mod router_writes;
 mod sales;
 pub mod serve;
 mod sites;

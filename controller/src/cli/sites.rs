@@ -87,7 +87,10 @@ impl Shell {
     }
 
     pub(super) async fn router(&self, command: RouterCommand) -> Result<(), Failure> {
-        let RouterCommand::Add { site, name } = command;
+        let (site, name) = match command {
+            RouterCommand::Add { site, name } => (site, name),
+            RouterCommand::Writes(wanted) => return self.router_writes(wanted).await,
+        };
         let mut transaction = self.controller.database.write().await?;
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let router = match sites::add_router(&mut transaction, &site, &name, ids, now).await? {

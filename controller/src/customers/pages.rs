@@ -93,6 +93,7 @@ struct OnePage {
     may_add: bool,
     may_ask: bool,
     may_hold: bool,
+    may_command: bool,
 }
 
 pub(crate) fn routes() -> Router<Web> {
@@ -215,6 +216,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         may_add: visit.may(Permission::AddCustomers),
         may_ask: visit.may(Permission::AskForPayment),
         may_hold: visit.may(Permission::HoldSubscriptions),
+        may_command: visit.may(Permission::CommandRouters),
     })
 }
 

@@ -29,6 +29,10 @@ pub(super) const EVENTS: Limits = Limits { at_once: 600_000, an_hour: 20_000 };
 /// At 250 bytes a row, a stolen agent adds 150 MB once and 120 MB a day.
 pub(super) const SESSIONS: Limits = Limits { at_once: 600_000, an_hour: 20_000 };
 
+/// Writes to routers. An agent keeps 8 MiB of them for us, which is up to 100,000; then four for each of 2,000 lines in an
+/// hour. At 400 bytes a row, a stolen agent adds 40 MB once and 77 MB a day.
+pub(super) const WRITES: Limits = Limits { at_once: 100_000, an_hour: 8_000 };
+
 /// What each site has left. Holds one entry for each site that ever added a row since the start.
 #[derive(Debug)]
 pub(super) struct Budgets {

@@ -10,7 +10,7 @@ use rumqttc::{
     AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Packet, Publish, QoS,
     SubscribeReasonCode,
 };
-use tawi_shared::topics::{self, ALL_SITES_UP, Up};
+use tawi_shared::topics::{self, ALL_SITES_UP};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -37,8 +37,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(super) struct Arrival {
     /// Who: the broker checked that the topic is the speaker's own.
     pub(super) site: SiteId,
-    /// On which of its topics.
-    pub(super) topic: Up,
     /// The packet, to be acknowledged on the connection that brought it.
     pub(super) publish: Publish,
     client: AsyncClient,
@@ -213,8 +211,8 @@ async fn poll(
                 tracing::info!("the controller hears its sites");
             }
             Packet::Publish(publish) => match topics::parse_up(&publish.topic) {
-                Some((site, topic)) => {
-                    let arrival = Arrival { site, topic, publish, client: client.clone() };
+                Some((site, _)) => {
+                    let arrival = Arrival { site, publish, client: client.clone() };
                     match hand_over.try_send(Heard::Site(arrival)) {
                         Ok(()) | Err(mpsc::error::TrySendError::Full(Heard::Nobody)) => {}
                         Err(mpsc::error::TrySendError::Full(Heard::Site(arrival))) => {

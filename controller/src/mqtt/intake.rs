@@ -11,12 +11,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tawi_shared::envelope::Header;
-use tawi_shared::topics::{Down, Up};
+use tawi_shared::topics::Down;
 use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::{Budgets, EVENTS, SESSIONS};
+use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
 use super::{LinkError, reports};
 use crate::desired::Held;
@@ -70,6 +70,8 @@ pub(super) struct Memory {
     pub(super) events: Budgets,
     /// And to its sessions.
     pub(super) sessions: Budgets,
+    /// And to the API log.
+    pub(super) writes: Budgets,
     /// Bad messages by site, so that a broken agent does not fill the log.
     bad: HashMap<SiteId, u64>,
 }
@@ -82,6 +84,7 @@ impl Default for Memory {
             owed: HashMap::new(),
             events: Budgets::new(EVENTS),
             sessions: Budgets::new(SESSIONS),
+            writes: Budgets::new(WRITES),
             bad: HashMap::new(),
         }
     }
@@ -228,10 +231,6 @@ impl Memory {
 
     /// Opens the envelope. Bad bytes are counted and forgotten: they stay bad however often they come.
     fn read(&mut self, arrival: &Arrival) -> Option<Said> {
-        if arrival.topic == Up::Log {
-            // No release has log messages yet; a newer agent's are not ours to judge.
-            return None;
-        }
         match UpMessage::decode(&arrival.publish.payload) {
             Ok((header, message)) => Some(Said { site: arrival.site.clone(), header, message }),
             Err(error) => {
@@ -299,6 +298,7 @@ async fn commit(controller: &Controller, memory: &mut Memory, said: &[Said]) -> 
     let outcome = try_to_commit(controller, memory, said).await;
     memory.events.settle(outcome.is_ok());
     memory.sessions.settle(outcome.is_ok());
+    memory.writes.settle(outcome.is_ok());
     outcome
 }
 

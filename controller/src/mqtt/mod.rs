@@ -11,6 +11,7 @@
 //! messages themselves are `tawi_shared::wire`.
 
 pub mod acl;
+mod answers;
 mod budget;
 mod connection;
 mod intake;

@@ -7,7 +7,7 @@
 //! queues it again. Nothing here waits for the writer: what was
 //! published is handed to `published`, and its row is passed over until that has taken it out.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use sqlx::Connection as _;
@@ -18,17 +18,19 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::connection::Pipe;
 use super::published::{self, Published};
 use super::store::{self, Behind};
-use super::{LinkError, reports};
-use crate::ids::SiteId;
+use super::{LinkError, answers, reports};
+use crate::ids::{CommandId, SiteId};
 use crate::shutdown::Stop;
 use crate::state::Controller;
-use crate::{database, desired};
+use crate::{commands, database, desired};
 
 /// The second line.
 const PERIOD: Duration = Duration::from_secs(5);
 /// How long a site has to say that it stored what it was told; doubles with each time it is told again.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a site has to say what became of a command before it is told of it again; it does each once.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
 /// When a site was last told, and what.
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +47,8 @@ struct Memory {
     told: HashMap<SiteId, Told>,
     /// Up to where the row is about to be taken out, or was.
     handed_over: HashMap<SiteId, u64>,
+    /// When each open command was last told: it is told again while its site says nothing of it.
+    commands: HashMap<CommandId, Instant>,
 }
 
 /// Runs until `stop`, and then until what was published is noted.
@@ -132,6 +136,33 @@ async fn pass(
         }
         memory.hand_over(hand_over, Published { site, generation, told_at }).await;
     }
+    // After the states: a row that is taken over needs its line.
+    tell_commands(&mut connection, pipe, memory).await
+}
+
+/// Tells sites that are connected the commands that they have not answered.
+async fn tell_commands(
+    connection: &mut database::Connection,
+    pipe: &Pipe,
+    memory: &mut Memory,
+) -> Result<(), LinkError> {
+    let now = Instant::now();
+    let mut open = HashSet::new();
+    for site in commands::store::sites_to_tell(connection).await? {
+        for command in commands::open_of(connection, &site).await? {
+            open.insert(command.id.clone());
+            let told = memory.commands.get(&command.id);
+            if told.is_some_and(|at| now.duration_since(*at) < COMMAND_PATIENCE) {
+                continue;
+            }
+            let (topic, envelope) = answers::command_message(&site, &command)?;
+            if !pipe.publish(topic, envelope).await {
+                return Ok(());
+            }
+            memory.commands.insert(command.id, now);
+        }
+    }
+    memory.commands.retain(|id, _| open.contains(id));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use tawi_shared::wire::{
     PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1, UsageBeforeV1,
 };
 
+use super::answers;
 use super::budget::Spent;
 use super::intake::{Effects, Memory, Said};
 use super::positions::{Position, position};
@@ -54,6 +55,7 @@ pub(super) async fn take(
                 tell(connection, memory, site, held, state, now, effects).await?;
                 let teller = (site, said.header.store_epoch);
                 usage_before(connection, teller, None, now, &mut effects.messages).await?;
+                answers::tell_commands(connection, site, effects).await?;
             }
             return Ok(());
         }
@@ -67,13 +69,14 @@ pub(super) async fn take(
         }
         UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, now, effects).await,
         UpMessage::Event(event) => take_event(connection, memory, said, event, now, effects).await,
-        UpMessage::RouterWrites(_)
-        | UpMessage::CommandResult(_)
-        | UpMessage::ForeignRows(_)
-        | UpMessage::HeldPlan(_) => {
-            tracing::warn!(site.id = %site, "a site says what this release does not take in");
-            Ok(())
+        UpMessage::RouterWrites(batch) => {
+            answers::take_writes(connection, memory, said, batch, now, effects).await
         }
+        UpMessage::CommandResult(result) => {
+            answers::take_result(connection, site, result, now, effects).await
+        }
+        UpMessage::ForeignRows(rows) => answers::take_foreign_rows(connection, site, rows, effects).await,
+        UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
 }
@@ -122,7 +125,7 @@ async fn take_hello(
         );
         return Ok(false);
     }
-    for lane in [Lane::Event, Lane::Usage] {
+    for lane in [Lane::Event, Lane::Usage, Lane::Log] {
         let epoch = said.header.store_epoch;
         let cursor = store::cursor(connection, site, lane.code(), epoch).await?;
         effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
@@ -538,7 +541,7 @@ async fn take_event(
 }
 
 /// Whether the message is to be taken; moves the lane's cursor then, and has the site told where it stands in any case.
-async fn advance(
+pub(super) async fn advance(
     connection: &mut Connection,
     memory: &Memory,
     said: &Said,

@@ -1,5 +1,7 @@
 //! The link over real sockets: an agent's end of a TLS connection, and the database behind.
 
+mod answers;
+
 use std::time::Duration;
 
 use rumqttc::mqttbytes::QoS;
@@ -61,7 +63,7 @@ impl Link {
     async fn greeted(&self, hello: HelloV1) -> Agent {
         let mut agent = self.agent().await;
         agent.say(Up::Hello, &hello, (EPOCH, 0)).await;
-        for lane in [Lane::Event, Lane::Usage] {
+        for lane in [Lane::Event, Lane::Usage, Lane::Log] {
             assert_eq!(cursor(&mut agent).await.lane, lane.code());
         }
         agent
@@ -345,7 +347,7 @@ async fn a_site_is_believed_about_its_own_lines_only() {
     let thief = link.house.certificate("thief").await;
     let mut agent = link.house.agent("thief", &thief).await;
     agent.say(Up::Hello, &HelloV1 { routers: vec![], ..fresh() }, (EPOCH, 0)).await;
-    for _ in 0..2 {
+    for _ in Lane::ALL {
         cursor(&mut agent).await;
     }
     let line = &link.world.line;

@@ -12,6 +12,7 @@ use tawi_shared::UnixMillis;
 use thiserror::Error;
 
 use crate::database::Connection;
+use crate::held_plans::{self, HeldPlan};
 use crate::money::Money;
 use crate::payments::{self, PaymentError, PaymentRow, Taken};
 use crate::sites::{self, Site, SiteError};
@@ -63,6 +64,8 @@ pub struct Overview {
     pub hours: Vec<Hour>,
     /// Paid more than a minute ago, and not on the router yet.
     pub unconnected: Vec<PaymentRow>,
+    /// What guards hold until a person has looked.
+    pub held: Vec<HeldPlan>,
     /// Payments, requests and callbacks that a person has to look at; counted no further than the list of them goes.
     pub for_review: usize,
     /// The newest payments.
@@ -84,6 +87,7 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         today: payments::money_between(connection, midnight, now.plus(Duration::from_millis(1))).await?,
         hours,
         unconnected: payments::unconnected(connection, now, CONNECT_WITHIN).await?,
+        held: held_plans::list(connection, None).await?,
         for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
         recent: payments::recent_payments(connection, RECENT).await?,
         has_plans: store::has_plans(connection).await?,

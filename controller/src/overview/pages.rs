@@ -8,6 +8,7 @@ use axum::routing::get;
 use tawi_shared::UnixMillis;
 
 use super::{Hour, Overview};
+use crate::held_plans::view::HeldView;
 use crate::ids::SiteId;
 use crate::payments::PaymentRow;
 use crate::payments::pages::PaymentView;
@@ -53,6 +54,7 @@ struct OverviewPage {
     sites_counted: usize,
     sites: Vec<SiteView>,
     waiting: Vec<Waiting>,
+    held: Vec<HeldView>,
     for_review: usize,
     recent: Vec<PaymentView>,
     first_steps: Vec<FirstStep>,
@@ -91,6 +93,7 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         sites_counted: counted().count(),
         sites: sites(&overview.sites, now),
         waiting: waiting.collect(),
+        held: overview.held.iter().map(|plan| HeldView::of(plan, now)).collect(),
         for_review: overview.for_review,
         recent: overview.recent.iter().map(|row| view(row).0).collect(),
         first_steps: first_steps(&overview),

@@ -11,6 +11,10 @@ use tawi_shared::wire::EventKind;
 
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::{self, Action};
+use crate::commands;
+use crate::commands::pages::CommandView;
+use crate::held_plans;
+use crate::held_plans::view::HeldView;
 use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::sites;
@@ -24,6 +28,8 @@ use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 
 /// Failing lines on a site's page; the rest is counted.
 const FAILING: u32 = 50;
+/// Commands on a site's page.
+const COMMANDS: u32 = 10;
 /// Events on a site's page.
 const EVENTS: u32 = 20;
 
@@ -146,8 +152,12 @@ struct OnePage {
     failing: Vec<FailingLine>,
     routers: Vec<RouterView>,
     events: Vec<EventView>,
+    held: Vec<HeldView>,
+    commands: Vec<CommandView>,
     fields: Fields,
     may_add_router: bool,
+    may_command: bool,
+    may_take_over: bool,
 }
 
 pub(crate) fn routes() -> axum::Router<Web> {
@@ -187,6 +197,11 @@ async fn show(
     let routers = sites::routers_of(&mut reader, id).await?;
     let failing = subscriptions::failing_of_site(&mut reader, id, FAILING).await?;
     let events = sites::events_of(&mut reader, id, EVENTS).await?;
+    let mut held = Vec::new();
+    for plan in held_plans::list(&mut reader, Some(id)).await? {
+        held.push(HeldView::whole(&mut reader, &plan, now).await?);
+    }
+    let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
     drop(reader);
     let presence = site.presence;
     let tone = |reached: u64| if reached >= site.generation { "good" } else { "warn" };
@@ -209,6 +224,10 @@ async fn show(
         routers: routers.iter().map(|router| router_view(router, presence.is_online, now)).collect(),
         events: events.iter().map(|event| event_view(event, now)).collect(),
         site: SiteView::of(&site, &routers, now),
+        held,
+        commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
+        may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),
+        may_command: visit.may(Permission::CommandRouters) && site.revoked_at.is_none(),
         failing,
         fields,
         may_add_router: visit.may(Permission::AddRouters) && site.revoked_at.is_none(),

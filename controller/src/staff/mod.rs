@@ -85,6 +85,10 @@ pub enum Permission {
     AddPlans,
     /// Add routers.
     AddRouters,
+    /// Let held cuts go, end sessions, rebuild routers.
+    CommandRouters,
+    /// Take over rows of a router as lines.
+    TakeOver,
 }
 
 impl Role {

@@ -116,6 +116,8 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         Permission::AskForPayment,
         Permission::HoldSubscriptions,
         Permission::SettleReview,
+        Permission::CommandRouters,
+        Permission::TakeOver,
     ] {
         check(Role::Viewer, daily, false);
         check(Role::Operator, daily, true);

@@ -69,6 +69,13 @@ impl Password {
         Self(bytes.iter().map(letter).collect())
     }
 
+    /// The one that is in the row on the router already, and that nobody here knows: an empty one, which agents leave as
+    /// it is.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self(String::new())
+    }
+
     /// The password itself: for routers, and once for the person who asked for it.
     #[must_use]
     pub fn reveal(&self) -> &str {

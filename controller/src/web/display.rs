@@ -119,6 +119,20 @@ pub fn short_day(at: UnixMillis) -> String {
     format(at, "%-d %b")
 }
 
+/// Reads a time by Nairobi's clock, as a browser's field for times writes it: `2026-11-26T14:05`.
+#[must_use]
+pub fn local(text: &str) -> Option<UnixMillis> {
+    let local: jiff::civil::DateTime = text.parse().ok()?;
+    let zoned = local.to_zoned(TimeZone::fixed(NAIROBI)).ok()?;
+    Some(UnixMillis(zoned.timestamp().as_millisecond()))
+}
+
+/// The same written back.
+#[must_use]
+pub fn local_field(at: UnixMillis) -> String {
+    format(at, "%Y-%m-%dT%H:%M")
+}
+
 /// Nairobi's midnight before `at`.
 #[must_use]
 pub fn midnight(at: UnixMillis) -> UnixMillis {
@@ -250,6 +264,9 @@ mod tests {
         check(3_600, "24 Nov 23:30", "1 h ago");
         check(400 * 86_400, "21 Oct 2025 00:30", "400 days ago");
         assert_eq!(Moment::of(NOW.plus(Duration::from_secs(3 * 86_400)), NOW).relative, "in 3 days");
+        assert_eq!(local("2026-11-25T00:30"), Some(NOW));
+        assert_eq!(local(&local_field(NOW)), Some(NOW));
+        assert_eq!((local("yesterday"), local("")), (None, None));
         assert_eq!(clock_time(UnixMillis(NOW.0 + 45)), "00:30:00.045");
     }
 

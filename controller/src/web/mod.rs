@@ -120,4 +120,7 @@ fn pages() -> Router<Web> {
         .merge(crate::payments::pages::routes())
         .merge(crate::plans::pages::routes())
         .merge(crate::sites::pages::routes())
+        .merge(crate::router_writes::pages::routes())
+        .merge(crate::commands::pages::routes())
+        .merge(crate::adoption::pages::routes())
 }

@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::Web;
 use crate::database::Connection;
-use crate::{customers, overview, payments, plans, sites, subscriptions, top_ups, usage};
+use crate::{customers, overview, payments, plans, router_writes, sites, subscriptions, top_ups, usage};
 
 pub use caller::Caller;
 pub use error::{ApiError, Problem, ProblemBody};
@@ -53,6 +53,7 @@ pub fn routes() -> Vec<Route> {
     ];
     routes.extend(overview::api::routes());
     routes.extend(sites::api::routes());
+    routes.extend(router_writes::api::routes());
     routes.extend(customers::api::routes());
     routes.extend(plans::api::routes());
     routes.extend(top_ups::api::routes());
@@ -87,6 +88,7 @@ pub(super) fn router() -> Router<Web> {
         overview::api::overview,
         sites::api::list, sites::api::get_one, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
+        router_writes::api::list,
         customers::api::search, customers::api::create, customers::api::get_one,
         plans::api::list_connection_types, plans::api::create_connection_type,
         plans::api::change_connection_type,

@@ -1,0 +1,95 @@
+//! Taking over what was there before: rows of a router that somebody else made become lines, without a second of downtime.
+//!
+//! ```text
+//! agent reads the rows ─> matching suggests whose they are ─> a person fills the sheet ─> preview ─> confirmed:
+//! subscriptions, desired state and one command a row ─> the agent marks each row, in one write, no session ended
+//! ```
+//!
+//! Nothing is touched before a person confirms the sheet that was shown. Passwords stay on the router: head office never
+//! learns them. What the agent does with a row is its own `reconcile/orders.rs`.
+
+pub mod matching;
+pub mod pages;
+pub mod sheet;
+mod store;
+pub mod table;
+pub mod take_over;
+
+use tawi_shared::wire::{ForeignRowsV1, Service};
+
+use crate::database::Connection;
+use crate::ids::SiteId;
+
+/// Rows of one router that are kept; an agent names no more.
+const ROWS: u64 = 4_096;
+/// The longest text of a row that is kept, in characters.
+const TEXT_CHARACTERS: usize = 255;
+
+/// A row that could become a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignRow {
+    /// Where on the router.
+    pub service: Service,
+    /// Its name there.
+    pub username: String,
+    /// What somebody wrote beside it.
+    pub comment: String,
+    /// Name of its profile.
+    pub profile: String,
+    /// The profile's rate limit in the router's words, upload first.
+    pub rate_limit: String,
+    /// Whether it may not log in.
+    pub is_disabled: bool,
+    /// Whether somebody was logged in under it.
+    pub is_online: bool,
+    /// Its own address.
+    pub address: String,
+    /// The only device that may use it.
+    pub caller_id: String,
+}
+
+/// Takes rows that an agent was asked for. A new reading of a router replaces the one before.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_rows(
+    connection: &mut Connection,
+    site: &SiteId,
+    rows: &ForeignRowsV1,
+) -> Result<(), sqlx::Error> {
+    store::forget_others(connection, site, rows).await?;
+    let plain = |text: &str| -> String {
+        text.chars().filter(|letter| !letter.is_control()).take(TEXT_CHARACTERS).collect()
+    };
+    for row in &rows.rows {
+        let Some(service) = Service::from_code(row.service) else { continue };
+        if store::count(connection, site, &rows.router).await? >= ROWS {
+            break;
+        }
+        let row = ForeignRow {
+            service,
+            username: plain(&row.username),
+            comment: plain(&row.comment),
+            profile: plain(&row.profile),
+            rate_limit: plain(&row.rate_limit),
+            is_disabled: row.is_disabled,
+            is_online: row.is_online,
+            address: plain(&row.address),
+            caller_id: plain(&row.caller_id),
+        };
+        store::put(connection, site, rows, &row).await?;
+    }
+    Ok(())
+}
+
+/// The rows of a router, as last read, by name.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn rows_of(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<Vec<ForeignRow>, sqlx::Error> {
+    store::rows_of(connection, site, router).await
+}

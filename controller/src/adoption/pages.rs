@@ -1,0 +1,380 @@
+//! Taking rows over, on pages: read them, fill the sheet, look at the preview, confirm.
+
+use std::collections::BTreeSet;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tawi_shared::wire::CommandKind;
+
+use super::matching::People;
+use super::sheet::{self, Entry, Offer, ROWS, Sheet, Suggested, Whose, key_of};
+use super::table::{self, Table};
+use super::take_over::{Doing, Outcome, take_over, take_over_again};
+use super::{ForeignRow, store};
+use crate::commands::{self, Command, LASTS, NewCommand};
+use crate::ids::SiteId;
+use crate::live::Hint;
+use crate::plans;
+use crate::sites::{self, Site};
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::display::{self, Badge, Moment};
+use crate::web::error::PageError;
+use crate::web::form::Fields;
+use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+
+/// The largest form: a hundred rows with seven fields each, or a table of thousands of lines.
+const FORM_BYTES: usize = 2 * 1024 * 1024;
+
+/// What every step needs to know.
+struct Known {
+    site: Site,
+    router: sites::Router,
+    rows: Vec<ForeignRow>,
+    people: People,
+    offers: Vec<Offer>,
+    /// Names of lines that are on the router already.
+    taken: BTreeSet<String>,
+    /// The last reading.
+    reading: Option<Command>,
+}
+
+impl Known {
+    async fn read(web: &Web, site: &str, router: &str) -> Result<Self, PageError> {
+        let id = SiteId::parse(site).map_err(|_| PageError::NotFound)?;
+        let mut reader = web.controller.database.read().await?;
+        let site = sites::get(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
+        let router = sites::find_router(&mut reader, &id, router).await?.ok_or(PageError::NotFound)?;
+        let offers = plans::list_plans(&mut reader).await?;
+        let offers = offers.into_iter().map(|plan| Offer {
+            id: plan.id,
+            name: plan.name,
+            price: plan.terms.price,
+            service: plan.connection_type.service,
+            profile: plan.connection_type.profile_name,
+            download: plan.connection_type.profile.download,
+            upload: plan.connection_type.profile.upload,
+        });
+        Ok(Self {
+            rows: super::rows_of(&mut reader, &id, &router.name).await?,
+            people: People::new(store::people(&mut reader).await?),
+            offers: offers.collect(),
+            taken: store::names_on(&mut reader, &router).await?,
+            reading: commands::latest_of_kind(&mut reader, &id, CommandKind::ListForeign, &router.name)
+                .await?,
+            site,
+            router,
+        })
+    }
+
+    /// Rows that are not a line's yet.
+    fn open(&self) -> impl Iterator<Item = &ForeignRow> {
+        self.rows.iter().filter(|row| !self.taken.contains(&row.username))
+    }
+
+    fn to(&self) -> String {
+        format!("/sites/{}/routers/{}/take-over", self.site.id, self.router.name)
+    }
+}
+
+struct RowView {
+    number: usize,
+    key: String,
+    username: String,
+    comment: String,
+    service: &'static str,
+    profile: String,
+    state: Badge,
+    suggested: Suggested,
+    /// Plans of its service: id, name, whether it is the suggested one.
+    plans: Vec<(String, String, bool)>,
+}
+
+#[derive(Template)]
+#[template(path = "adoption/sheet.html")]
+struct SheetPage {
+    frame: Frame,
+    site: Site,
+    router: String,
+    reading: Option<(Badge, String, Moment)>,
+    rows: Vec<RowView>,
+    more: usize,
+    waiting: usize,
+    table: String,
+    errors: Vec<String>,
+}
+
+struct EntryView {
+    username: String,
+    customer: String,
+    is_new: bool,
+    plan: String,
+    until: String,
+    is_over: bool,
+    is_online: bool,
+}
+
+#[derive(Template)]
+#[template(path = "adoption/preview.html")]
+struct PreviewPage {
+    frame: Frame,
+    site: Site,
+    router: String,
+    entries: Vec<EntryView>,
+    complaints: Vec<sheet::Complaint>,
+    /// Fields to be sent again.
+    fields: Vec<(String, String)>,
+    digest: String,
+    over: usize,
+    has_changed: bool,
+}
+
+pub(crate) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/sites/{id}/routers/{router}/take-over", get(show).post(with_table))
+        .route("/sites/{id}/routers/{router}/take-over/read", post(read_rows))
+        .route("/sites/{id}/routers/{router}/take-over/again", post(again))
+        .route("/sites/{id}/routers/{router}/take-over/preview", post(preview))
+        .route("/sites/{id}/routers/{router}/take-over/confirm", post(confirm))
+        .layer(DefaultBodyLimit::max(FORM_BYTES))
+}
+
+async fn show(
+    visit: Visit,
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::TakeOver)?;
+    let known = Known::read(&web, &site, &router).await?;
+    sheet_page(&visit, known, "")
+}
+
+/// The sheet, with what a table says filled in.
+async fn with_table(
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, fields } = posted;
+    visit.require(Permission::TakeOver)?;
+    let known = Known::read(&web, &site, &router).await?;
+    sheet_page(&visit, known, fields.exact("table"))
+}
+
+fn sheet_page(visit: &Visit, known: Known, text: &str) -> Result<Response, PageError> {
+    let plan_of = |name: &str| {
+        let found = known.offers.iter().find(|offer| offer.name.eq_ignore_ascii_case(name.trim()));
+        found.map(|offer| offer.id.clone())
+    };
+    let table =
+        if text.trim().is_empty() { Table::default() } else { table::read(text, &known.people, plan_of) };
+    let mut errors = table.errors.clone();
+    let unknown = table.rows.keys().filter(|name| known.rows.iter().all(|row| row.username != **name));
+    let unknown = unknown.count();
+    if unknown > 0 {
+        errors.push(format!("{unknown} names of the table are no rows of this router"));
+    }
+    let rows = known.open().take(ROWS).enumerate().map(|(number, row)| row_view(number, row, &known, &table));
+    let page = SheetPage {
+        frame: visit.frame(format!("Take over {}", known.router.name), Section::Sites),
+        router: known.router.name.clone(),
+        reading: known.reading.as_ref().map(|command| {
+            let view = commands::pages::CommandView::of(command, visit.now);
+            (view.badge, view.detail, view.at)
+        }),
+        rows: rows.collect(),
+        more: known.open().count().saturating_sub(ROWS),
+        waiting: known.rows.len().saturating_sub(known.open().count()),
+        table: text.to_owned(),
+        errors,
+        site: known.site,
+    };
+    visit.show(&page)
+}
+
+fn row_view(number: usize, row: &ForeignRow, known: &Known, table: &Table) -> RowView {
+    let suggested = sheet::suggest(row, &known.people, table, &known.offers);
+    let offers = known.offers.iter().filter(|offer| offer.service == row.service);
+    RowView {
+        number,
+        key: key_of(row),
+        username: row.username.clone(),
+        comment: row.comment.clone(),
+        service: display::service(row.service),
+        profile: if row.rate_limit.is_empty() {
+            row.profile.clone()
+        } else {
+            format!("{} ({})", row.profile, row.rate_limit)
+        },
+        state: match (row.is_disabled, row.is_online) {
+            (true, _) => Badge::warn("disabled"),
+            (false, true) => Badge::good("online"),
+            (false, false) => Badge::idle("offline"),
+        },
+        plans: offers
+            .map(|offer| {
+                let id = offer.id.to_string();
+                let is_suggested = id == suggested.plan;
+                (id, offer.name.clone(), is_suggested)
+            })
+            .collect(),
+        suggested,
+    }
+}
+
+async fn read_rows(
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let visit = posted.visit;
+    visit.require(Permission::TakeOver)?;
+    let site = SiteId::parse(&site).map_err(|_| PageError::NotFound)?;
+    let to = format!("/sites/{site}/routers/{router}/take-over");
+    let new = NewCommand {
+        site,
+        kind: CommandKind::ListForeign,
+        router,
+        line: None,
+        argument: String::new(),
+        service: None,
+        lasts: LASTS,
+    };
+    commands::pages::give(&web, &visit, new, &to, "The agent reads the rows; they appear here.").await
+}
+
+async fn preview(
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, fields } = posted;
+    visit.require(Permission::TakeOver)?;
+    let known = Known::read(&web, &site, &router).await?;
+    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.taken);
+    if sheet == Sheet::default() {
+        return Ok(visit.go(&known.to(), &Note::bad("No row is ticked.")));
+    }
+    preview_page(&visit, known, &sheet, &fields, false)
+}
+
+fn preview_page(
+    visit: &Visit,
+    known: Known,
+    sheet: &Sheet,
+    fields: &Fields,
+    has_changed: bool,
+) -> Result<Response, PageError> {
+    let view = |entry: &Entry| {
+        let (customer, is_new) = match &entry.whose {
+            Whose::Known(person) => (format!("{} ({})", person.name, person.account), false),
+            Whose::New { name, phone } => (format!("{name}, {}", display::phone(phone)), true),
+        };
+        EntryView {
+            username: entry.username.to_string(),
+            customer,
+            is_new,
+            plan: format!("{}, {}", entry.offer.name, display::kes(entry.offer.price)),
+            until: Moment::of(entry.until, visit.now).full,
+            is_over: entry.until <= visit.now,
+            is_online: entry.row.is_online,
+        }
+    };
+    let mut again = Vec::new();
+    for number in 0..ROWS {
+        if fields.value(&format!("take-{number}")) != "yes" {
+            continue;
+        }
+        for field in ["take", "row", "customer", "name", "phone", "plan", "until"] {
+            let name = format!("{field}-{number}");
+            let value = fields.value(&name).to_owned();
+            again.push((name, value));
+        }
+    }
+    let status = if has_changed || !sheet.complaints.is_empty() {
+        StatusCode::UNPROCESSABLE_ENTITY
+    } else {
+        StatusCode::OK
+    };
+    let page = PreviewPage {
+        frame: visit.frame(format!("Take over {}", known.router.name), Section::Sites),
+        router: known.router.name.clone(),
+        entries: sheet.entries.iter().map(view).collect(),
+        complaints: sheet.complaints.clone(),
+        fields: again,
+        digest: sheet.digest(),
+        over: sheet.entries.iter().filter(|entry| entry.until <= visit.now).count(),
+        has_changed,
+        site: known.site,
+    };
+    visit.show_as(status, &page)
+}
+
+async fn confirm(
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, fields } = posted;
+    visit.require(Permission::TakeOver)?;
+    let known = Known::read(&web, &site, &router).await?;
+    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.taken);
+    if sheet.entries.is_empty() || !sheet.complaints.is_empty() || sheet.digest() != fields.value("digest") {
+        return preview_page(&visit, known, &sheet, &fields, true);
+    }
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let actor = visit.actor();
+    let doing = Doing { actor: &actor, ids: &controller.ids, now: visit.now };
+    let lines = match take_over(&mut transaction, &known.router, &sheet, doing).await? {
+        Outcome::TakenOver(lines) => lines,
+        Outcome::Refused(why) => {
+            return Ok(visit.go(&known.to(), &Note::bad(format!("Nothing was done. {why}"))));
+        }
+    };
+    let count = lines.len();
+    let (live, site) = (controller.live.clone(), known.site.id.clone());
+    // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
+    let told = tokio::spawn(async move {
+        transaction.commit().await?;
+        live.ring_outbox();
+        lines.into_iter().for_each(|line| live.tell(Hint::Line(line)));
+        live.tell(Hint::Site(site));
+        Ok::<_, sqlx::Error>(())
+    });
+    told.await??;
+    let note =
+        format!("{count} lines are entered. The site takes their rows over, one by one, without a break.");
+    Ok(visit.go(&known.to(), &Note::good(note)))
+}
+
+async fn again(
+    State(web): State<Web>,
+    Path((site, router)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let visit = posted.visit;
+    visit.require(Permission::TakeOver)?;
+    let id = SiteId::parse(&site).map_err(|_| PageError::NotFound)?;
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let router = sites::find_router(&mut transaction, &id, &router).await?.ok_or(PageError::NotFound)?;
+    let actor = visit.actor();
+    let doing = Doing { actor: &actor, ids: &controller.ids, now: visit.now };
+    let count = take_over_again(&mut transaction, &router, doing).await?;
+    let live = controller.live.clone();
+    let site = id.clone();
+    let told = tokio::spawn(async move {
+        transaction.commit().await?;
+        live.ring_outbox();
+        live.tell(Hint::Site(site));
+        Ok::<_, sqlx::Error>(())
+    });
+    told.await??;
+    let to = format!("/sites/{id}/routers/{}/take-over", router.name);
+    Ok(visit.go(&to, &Note::good(format!("{count} rows are ordered to be taken over."))))
+}

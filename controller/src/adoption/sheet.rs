@@ -1,0 +1,394 @@
+//! The sheet: which rows are taken over, for whom, on which plan, paid until when. Pure: what was typed, what is known in;
+//! entries and complaints out.
+//!
+//! A sheet is read twice from the same fields: for the preview, and when it is confirmed. Its digest is over what would be
+//! done, with the names and prices that the preview showed; if anything of that has changed by then, nothing is done and
+//! the preview is shown again.
+
+use std::collections::BTreeSet;
+
+use ring::digest::{Context, SHA256};
+use tawi_shared::ids::hex;
+use tawi_shared::wire::Service;
+use tawi_shared::{Bandwidth, UnixMillis};
+
+use super::ForeignRow;
+use super::matching::{Because, People, Person, Speed, speed_of};
+use super::table::Table;
+use crate::customers::phone::Msisdn;
+use crate::ids::PlanId;
+use crate::money::Money;
+use crate::subscriptions::credentials::Username;
+use crate::web::display;
+use crate::web::form::Fields;
+
+/// Rows of one sheet: what a person can look over, and a form can carry. The next sheet has the rest.
+pub const ROWS: usize = 100;
+
+/// A plan, as far as the sheet needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Which.
+    pub id: PlanId,
+    /// Its name.
+    pub name: String,
+    /// The price of a period.
+    pub price: Money,
+    /// Of which service.
+    pub service: Service,
+    /// The profile of its connection type.
+    pub profile: String,
+    /// To the customer.
+    pub download: Bandwidth,
+    /// From the customer.
+    pub upload: Bandwidth,
+}
+
+/// For whom a row is taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// A customer that there is.
+    Known(Person),
+    /// One that is entered with it.
+    New {
+        /// Their name.
+        name: String,
+        /// Their phone.
+        phone: Msisdn,
+    },
+}
+
+/// One row that is taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The row.
+    pub row: ForeignRow,
+    /// Its name, fit for a line.
+    pub username: Username,
+    /// For whom.
+    pub whose: Whose,
+    /// On which plan.
+    pub offer: Offer,
+    /// Paid until then.
+    pub until: UnixMillis,
+}
+
+/// A row that was ticked and cannot be taken over so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Complaint {
+    /// The row's name.
+    pub username: String,
+    /// What to change.
+    pub reason: String,
+}
+
+/// What was ticked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sheet {
+    /// To be taken over.
+    pub entries: Vec<Entry>,
+    /// To be put right.
+    pub complaints: Vec<Complaint>,
+}
+
+/// How a row stands in the form before anybody typed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Suggested {
+    /// The account number of whom it probably is; empty for nobody.
+    pub account: String,
+    /// Their name, or that of a customer to be entered.
+    pub name: String,
+    /// The phone of a customer to be entered.
+    pub phone: String,
+    /// Why.
+    pub because: &'static str,
+    /// The plan that fits; empty for none.
+    pub plan: String,
+    /// Paid until then, for a browser's field.
+    pub until: String,
+}
+
+/// What is probably right for a row: as the table says, and else as the row itself says.
+#[must_use]
+pub fn suggest(row: &ForeignRow, people: &People, table: &Table, offers: &[Offer]) -> Suggested {
+    let said = table.rows.get(&row.username);
+    let by_table = said.and_then(|said| people.get(said.customer.as_ref()?)).map(|p| (p, Because::Table));
+    let is_new = said.is_some_and(|said| said.customer.is_none() && !said.name.is_empty());
+    let found = by_table.or_else(|| if is_new { None } else { people.suggest(row) });
+    let plan = said.and_then(|said| said.plan.clone()).or_else(|| offer_of(row, offers));
+    let mut suggested = Suggested {
+        plan: plan.map(|plan| plan.to_string()).unwrap_or_default(),
+        until: said.and_then(|said| said.until).map(display::local_field).unwrap_or_default(),
+        ..Suggested::default()
+    };
+    if let Some((person, because)) = found {
+        suggested.account = person.account.to_string();
+        suggested.name.clone_from(&person.name);
+        suggested.because = because.words();
+    } else if let Some(said) = said.filter(|_| is_new) {
+        (suggested.name, suggested.phone) = (said.name.clone(), said.phone.clone());
+        suggested.because = "new, by your table";
+    }
+    suggested
+}
+
+/// The only plan of that service whose speed is the row's, or whose profile or name is the row's profile.
+fn offer_of(row: &ForeignRow, offers: &[Offer]) -> Option<PlanId> {
+    let of_service = || offers.iter().filter(|offer| offer.service == row.service);
+    let speed = speed_of(&row.rate_limit);
+    let is_as_fast = |offer: &&Offer| {
+        let download = offer.download.bits_per_second();
+        speed == Some(Speed { download, upload: offer.upload.bits_per_second() })
+    };
+    let is_named = |offer: &&Offer| {
+        offer.profile.eq_ignore_ascii_case(&row.profile) || offer.name.eq_ignore_ascii_case(&row.profile)
+    };
+    only(of_service().filter(is_named)).or_else(|| only(of_service().filter(is_as_fast)))
+}
+
+fn only<'a>(mut offers: impl Iterator<Item = &'a Offer>) -> Option<PlanId> {
+    let first = offers.next()?;
+    offers.next().is_none().then(|| first.id.clone())
+}
+
+/// Reads the form: fields are `take-N`, `row-N`, `customer-N`, `name-N`, `phone-N`, `plan-N`, `until-N`.
+#[must_use]
+pub fn read(
+    fields: &Fields,
+    rows: &[ForeignRow],
+    people: &People,
+    offers: &[Offer],
+    taken: &BTreeSet<String>,
+) -> Sheet {
+    let mut sheet = Sheet::default();
+    let mut seen = BTreeSet::new();
+    for number in 0..ROWS {
+        let value = |field: &str| fields.value(&format!("{field}-{number}")).to_owned();
+        if value("take") != "yes" {
+            continue;
+        }
+        let key = value("row");
+        let Some(row) = rows.iter().find(|row| key_of(row) == key) else {
+            sheet.complain(&key, "this row is not there any more; read the rows again");
+            continue;
+        };
+        if !seen.insert(key) {
+            continue;
+        }
+        match entry(row, &value, people, offers, taken) {
+            Ok(entry) => sheet.entries.push(entry),
+            Err(reason) => sheet.complain(&row.username, &reason),
+        }
+    }
+    sheet
+}
+
+/// What names a row within its router.
+#[must_use]
+pub fn key_of(row: &ForeignRow) -> String {
+    format!("{}:{}", row.service.code(), row.username)
+}
+
+fn entry(
+    row: &ForeignRow,
+    value: impl Fn(&str) -> String,
+    people: &People,
+    offers: &[Offer],
+    taken: &BTreeSet<String>,
+) -> Result<Entry, String> {
+    let username =
+        Username::parse(&row.username).map_err(|invalid| format!("its name: {}", invalid.reason))?;
+    if taken.contains(&row.username) {
+        return Err("a line of that name is on this router already".to_owned());
+    }
+    let customer = value("customer");
+    let whose = if customer.is_empty() {
+        let name = value("name");
+        if name.is_empty() {
+            return Err(
+                "say whose it is: an account number, or the name and phone of a new customer".to_owned()
+            );
+        }
+        let phone = Msisdn::parse(&value("phone")).map_err(|error| format!("phone: {error}"))?;
+        Whose::New { name, phone }
+    } else {
+        let person = people.named(&customer);
+        Whose::Known(
+            person.cloned().ok_or_else(|| format!("nobody, or more than one, is called {customer}"))?,
+        )
+    };
+    let plan = value("plan");
+    let offer = offers.iter().find(|offer| offer.id.as_str() == plan).ok_or("choose a plan")?;
+    if offer.service != row.service {
+        return Err(format!("{} is no plan for {}", offer.name, display::service(row.service)));
+    }
+    let until = display::local(&value("until")).ok_or("say until when it is paid")?;
+    Ok(Entry { row: row.clone(), username, whose, offer: offer.clone(), until })
+}
+
+impl Sheet {
+    fn complain(&mut self, username: &str, reason: &str) {
+        self.complaints.push(Complaint { username: username.to_owned(), reason: reason.to_owned() });
+    }
+
+    /// Names exactly what the preview shows and the confirmation does.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        for entry in &self.entries {
+            let whose = match &entry.whose {
+                Whose::Known(person) => format!("{} {}", person.id, person.name),
+                Whose::New { name, phone } => format!("new {name} {}", phone.digits()),
+            };
+            let (row, offer) = (&entry.row, &entry.offer);
+            for part in [
+                key_of(row),
+                row.comment.clone(),
+                row.rate_limit.clone(),
+                whose,
+                offer.id.to_string(),
+                offer.name.clone(),
+                offer.price.cents().to_string(),
+                entry.until.to_string(),
+            ] {
+                // With its length, so that no two sheets look alike.
+                context.update(format!("{}:{part}", part.len()).as_bytes());
+            }
+        }
+        hex(context.finish().as_ref().get(..16).unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::customers::account_number::AccountNumber;
+    use crate::ids::CustomerId;
+    use tawi_shared::IdSource;
+
+    fn people() -> People {
+        People::new(vec![Person {
+            id: CustomerId::random(&IdSource::seeded(1)),
+            account: AccountNumber::from_serial(1_000_001).unwrap(),
+            phone: Msisdn::parse("0712345678").unwrap(),
+            name: "Corner Shop".into(),
+        }])
+    }
+
+    fn offer(id: &str, service: Service, megabits: u64) -> Offer {
+        Offer {
+            id: PlanId::parse(id).unwrap(),
+            name: format!("Home {megabits}"),
+            price: Money::from_cents(150_000),
+            service,
+            profile: format!("home-{megabits}"),
+            download: Bandwidth::from_bits_per_second(megabits * 1_000_000),
+            upload: Bandwidth::from_bits_per_second(megabits * 500_000),
+        }
+    }
+
+    fn row(username: &str) -> ForeignRow {
+        ForeignRow {
+            service: Service::Pppoe,
+            username: username.into(),
+            comment: "0712345678".into(),
+            profile: "old".into(),
+            rate_limit: "5M/10M".into(),
+            is_disabled: false,
+            is_online: true,
+            address: String::new(),
+            caller_id: String::new(),
+        }
+    }
+
+    fn offers() -> Vec<Offer> {
+        vec![
+            offer("p10", Service::Pppoe, 10),
+            offer("p20", Service::Pppoe, 20),
+            offer("h10", Service::Hotspot, 10),
+        ]
+    }
+
+    #[test]
+    fn a_row_is_suggested_its_customer_and_the_plan_of_its_speed() {
+        let suggested = suggest(&row("plot17"), &people(), &Table::default(), &offers());
+        assert_eq!((suggested.name.as_str(), suggested.because), ("Corner Shop", "phone in the comment"));
+        assert_eq!(suggested.plan, "p10");
+        let named = ForeignRow { profile: "HOME-20".into(), ..row("plot17") };
+        assert_eq!(suggest(&named, &people(), &Table::default(), &offers()).plan, "p20");
+        let twice = [offers(), vec![offer("q10", Service::Pppoe, 10)]].concat();
+        let unclear = ForeignRow { rate_limit: "5M/10M".into(), ..row("plot17") };
+        assert_eq!(
+            suggest(&unclear, &people(), &Table::default(), &twice).plan,
+            "",
+            "two fit: a person chooses"
+        );
+        let table = crate::adoption::table::read(
+            "user,name,phone,until\nplot17,New Kiosk,0722000111,2026-12-01",
+            &people(),
+            |_| None,
+        );
+        let suggested = suggest(&row("plot17"), &people(), &table, &offers());
+        assert_eq!((suggested.account.as_str(), suggested.name.as_str()), ("", "New Kiosk"));
+        assert_eq!(suggested.until, "2026-12-01T23:59");
+    }
+
+    fn typed(more: &[(&str, &str)]) -> Fields {
+        let mut fields = vec![
+            ("take-0", "yes"),
+            ("row-0", "1:plot17"),
+            ("customer-0", "0712345678"),
+            ("plan-0", "p10"),
+            ("until-0", "2026-12-01T12:00"),
+        ];
+        fields.retain(|(name, _)| more.iter().all(|(other, _)| other != name));
+        fields.extend(more);
+        Fields::with(&fields)
+    }
+
+    #[test]
+    fn what_is_ticked_is_read_or_complained_of() {
+        let taken = BTreeSet::from(["plot18".to_owned()]);
+        let rows = [row("plot17"), row("plot18"), row("has blank")];
+        let read = |fields: &Fields| read(fields, &rows, &people(), &offers(), &taken);
+        let sheet = read(&typed(&[]));
+        assert_eq!((sheet.entries.len(), sheet.complaints.len()), (1, 0), "{:?}", sheet.complaints);
+        assert_eq!(read(&typed(&[("take-0", "")])), Sheet::default(), "what is not ticked is left alone");
+        let check = |more: &[(&str, &str)], reason: &str| {
+            let sheet = read(&typed(more));
+            assert!(sheet.entries.is_empty() && sheet.complaints.len() == 1, "{more:?}");
+            assert!(sheet.complaints[0].reason.contains(reason), "{:?}", sheet.complaints);
+        };
+        check(&[("row-0", "1:plot99")], "not there any more");
+        check(&[("row-0", "1:plot18")], "already");
+        check(&[("row-0", "1:has blank")], "without spaces");
+        check(&[("customer-0", "")], "whose");
+        check(&[("customer-0", "nobody")], "nobody");
+        check(&[("customer-0", ""), ("name-0", "Kiosk"), ("phone-0", "12")], "phone");
+        check(&[("plan-0", "")], "plan");
+        check(&[("plan-0", "h10")], "no plan for");
+        check(&[("until-0", "")], "until when");
+    }
+
+    #[test]
+    fn a_digest_changes_with_whatever_the_preview_shows() {
+        let rows = [row("plot17")];
+        let digest = |more: &[(&str, &str)], rows: &[ForeignRow], offers: &[Offer]| {
+            read(&typed(more), rows, &people(), offers, &BTreeSet::new()).digest()
+        };
+        let first = digest(&[], &rows, &offers());
+        assert_eq!(first, digest(&[], &rows, &offers()));
+        let dearer: Vec<Offer> =
+            offers().into_iter().map(|offer| Offer { price: Money::from_cents(1), ..offer }).collect();
+        let changed = [ForeignRow { comment: "somebody else".into(), ..row("plot17") }];
+        for other in [
+            digest(&[("until-0", "2026-12-01T12:01")], &rows, &offers()),
+            digest(&[("plan-0", "p20")], &rows, &offers()),
+            digest(&[("customer-0", ""), ("name-0", "Kiosk"), ("phone-0", "0722000111")], &rows, &offers()),
+            digest(&[], &rows, &dearer),
+            digest(&[], &changed, &offers()),
+        ] {
+            assert_ne!(first, other);
+        }
+    }
+}

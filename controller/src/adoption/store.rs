@@ -1,0 +1,161 @@
+//! All SQL of rows that could be taken over.
+
+use std::collections::BTreeSet;
+
+use sqlx::Row as _;
+use tawi_shared::wire::{CommandKind, ForeignRowsV1, Service};
+
+use super::ForeignRow;
+use super::matching::Person;
+use crate::columns;
+use crate::database::Connection;
+use crate::ids::{LineId, SiteId};
+use crate::sites::Router;
+
+/// Customers that rows are compared with: far more than any ISP of this size has.
+const PEOPLE: i64 = 200_000;
+
+/// Forgets what an earlier reading of the router found.
+pub(super) async fn forget_others(
+    connection: &mut Connection,
+    site: &SiteId,
+    rows: &ForeignRowsV1,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM foreign_rows WHERE site_id = $1 AND router_name = $2 AND command_id <> $3")
+        .bind(site.as_str())
+        .bind(rows.router.as_str())
+        .bind(rows.command.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn count(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<u64, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS rows FROM foreign_rows WHERE site_id = $1 AND router_name = $2")
+            .bind(site.as_str())
+            .bind(router)
+            .fetch_one(connection)
+            .await?;
+    columns::unsigned(&row, "rows")
+}
+
+pub(super) async fn put(
+    connection: &mut Connection,
+    site: &SiteId,
+    rows: &ForeignRowsV1,
+    row: &ForeignRow,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO foreign_rows (command_id, site_id, router_name, service, username, comment, profile, \
+                                   rate_limit, is_disabled, is_online, address, caller_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
+         ON CONFLICT (site_id, router_name, service, username) DO NOTHING",
+    )
+    .bind(rows.command.as_str())
+    .bind(site.as_str())
+    .bind(rows.router.as_str())
+    .bind(i64::from(row.service.code()))
+    .bind(row.username.as_str())
+    .bind(row.comment.as_str())
+    .bind(row.profile.as_str())
+    .bind(row.rate_limit.as_str())
+    .bind(i64::from(row.is_disabled))
+    .bind(i64::from(row.is_online))
+    .bind(row.address.as_str())
+    .bind(row.caller_id.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn rows_of(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<Vec<ForeignRow>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT service, username, comment, profile, rate_limit, is_disabled, is_online, address, caller_id \
+         FROM foreign_rows WHERE site_id = $1 AND router_name = $2 ORDER BY username, service",
+    )
+    .bind(site.as_str())
+    .bind(router)
+    .fetch_all(connection)
+    .await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let Some(service) = Service::from_code(columns::unsigned(row, "service")?) else { continue };
+        found.push(ForeignRow {
+            service,
+            username: row.try_get("username")?,
+            comment: row.try_get("comment")?,
+            profile: row.try_get("profile")?,
+            rate_limit: row.try_get("rate_limit")?,
+            is_disabled: columns::truth(row, "is_disabled")?,
+            is_online: columns::truth(row, "is_online")?,
+            address: row.try_get("address")?,
+            caller_id: row.try_get("caller_id")?,
+        });
+    }
+    Ok(found)
+}
+
+/// All customers, by what they are recognised by. A hundred bytes each.
+pub(super) async fn people(connection: &mut Connection) -> Result<Vec<Person>, sqlx::Error> {
+    let rows =
+        sqlx::query("SELECT id, account_number, phone, name FROM customers ORDER BY created_at, id LIMIT $1")
+            .bind(PEOPLE)
+            .fetch_all(connection)
+            .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Person {
+                id: columns::parsed(row, "id")?,
+                account: columns::parsed(row, "account_number")?,
+                phone: columns::parsed(row, "phone")?,
+                name: row.try_get("name")?,
+            })
+        })
+        .collect()
+}
+
+/// The names of all lines of a router.
+pub(super) async fn names_on(
+    connection: &mut Connection,
+    router: &Router,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let rows = sqlx::query("SELECT username FROM subscriptions WHERE router_id = $1")
+        .bind(router.id.as_str())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| row.try_get("username")).collect()
+}
+
+/// Rows that have the name of a line of their router, whom no open command is about.
+pub(super) async fn rows_with_lines(
+    connection: &mut Connection,
+    router: &Router,
+) -> Result<Vec<(ForeignRow, LineId)>, sqlx::Error> {
+    let rows = rows_of(connection, &router.site, &router.name).await?;
+    let lines = sqlx::query(
+        "SELECT s.id, s.username FROM subscriptions s WHERE s.router_id = $1 AND NOT EXISTS \
+             (SELECT 1 FROM commands c WHERE c.line_id = s.id AND c.kind = $2 \
+                                          AND c.standing IN ('queued', 'executing'))",
+    )
+    .bind(router.id.as_str())
+    .bind(i64::from(CommandKind::Adopt.code()))
+    .fetch_all(connection)
+    .await?;
+    let mut found = Vec::new();
+    for line in &lines {
+        let username: String = line.try_get("username")?;
+        if let Some(row) = rows.iter().find(|row| row.username == username) {
+            found.push((row.clone(), columns::parsed(line, "id")?));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,212 @@
+//! What a table that somebody brings says of rows: whose each is, on which plan, paid until when. Pure.
+//!
+//! Headings are taken as people write them, in any order; what is not understood is named with its line and left out, and
+//! everything else is still used. Who is meant is decided against the customers that there are.
+
+use std::collections::BTreeMap;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::csv::{self, CsvError};
+
+use super::matching::People;
+use crate::ids::{CustomerId, PlanId};
+use crate::web::display;
+
+/// Errors that are shown; a table in the wrong form has one a row.
+const ERRORS: usize = 50;
+
+/// What a table says of one row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Whose it is.
+    pub customer: Option<CustomerId>,
+    /// For a customer that there is not yet.
+    pub name: String,
+    /// Their phone, as written.
+    pub phone: String,
+    /// On which plan.
+    pub plan: Option<PlanId>,
+    /// Paid until then.
+    pub until: Option<UnixMillis>,
+}
+
+/// A table, read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// By the row's name on the router.
+    pub rows: BTreeMap<String, Said>,
+    /// What was not understood, with its line.
+    pub errors: Vec<String>,
+}
+
+/// Which column is what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Column {
+    Username,
+    Customer,
+    Account,
+    Phone,
+    Name,
+    Plan,
+    Until,
+}
+
+fn column(heading: &str) -> Option<Column> {
+    Some(match csv::heading(heading).as_str() {
+        "username" | "user" | "login" | "secret" | "pppoe" | "pppoeusername" | "pppoeuser" => {
+            Column::Username
+        }
+        "account" | "accountnumber" | "accountno" | "acc" => Column::Account,
+        "phone" | "phonenumber" | "mobile" | "msisdn" | "tel" => Column::Phone,
+        "customer" | "client" | "subscriber" => Column::Customer,
+        "name" | "customername" | "fullname" | "clientname" => Column::Name,
+        "plan" | "package" | "service" | "profile" => Column::Plan,
+        "paiduntil" | "until" | "expiry" | "expires" | "expiration" | "expirydate" | "expireson"
+        | "validuntil" => Column::Until,
+        _ => return None,
+    })
+}
+
+/// Reads a table; `plan_of` finds a plan by what somebody calls it.
+#[must_use]
+pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId>) -> Table {
+    let mut table = Table::default();
+    let rows = match csv::read(text) {
+        Ok(rows) => rows,
+        Err(error @ (CsvError::OpenQuote(_) | CsvError::TooLarge(_))) => {
+            table.errors.push(error.to_string());
+            return table;
+        }
+    };
+    let mut rows = rows.into_iter();
+    let Some(head) = rows.next() else { return table };
+    let columns: Vec<Option<Column>> = head.fields.iter().map(|heading| column(heading)).collect();
+    if !columns.contains(&Some(Column::Username)) {
+        table
+            .errors
+            .push("line 1: no column is called username; the first line names the columns".to_owned());
+        return table;
+    }
+    for row in rows {
+        let value = |wanted: Column| {
+            let at = columns.iter().position(|column| *column == Some(wanted))?;
+            row.fields.get(at).map(String::as_str).filter(|value| !value.is_empty())
+        };
+        let Some(username) = value(Column::Username) else {
+            table.complain(row.line, "no username");
+            continue;
+        };
+        let mut said = Said {
+            name: value(Column::Name).unwrap_or_default().to_owned(),
+            phone: value(Column::Phone).unwrap_or_default().to_owned(),
+            ..Said::default()
+        };
+        let who = [Column::Account, Column::Customer, Column::Phone, Column::Name];
+        let who: Vec<&str> = who.into_iter().filter_map(value).collect();
+        said.customer = who.iter().find_map(|text| people.named(text)).map(|person| person.id.clone());
+        if let Some(account) = value(Column::Account)
+            && people.named(account).is_none()
+        {
+            table.complain(row.line, &format!("there is no account {account}"));
+        }
+        if let Some(plan) = value(Column::Plan) {
+            said.plan = plan_of(plan);
+            if said.plan.is_none() {
+                table.complain(row.line, &format!("there is no plan {plan}"));
+            }
+        }
+        if let Some(until) = value(Column::Until) {
+            said.until = instant(until);
+            if said.until.is_none() {
+                table.complain(row.line, &format!("{until} is no day: write 2026-11-30 or 30/11/2026"));
+            }
+        }
+        if table.rows.insert(username.to_owned(), said).is_some() {
+            table.complain(row.line, &format!("{username} stands here for the second time; this one counts"));
+        }
+    }
+    table
+}
+
+impl Table {
+    fn complain(&mut self, line: usize, what: &str) {
+        if self.errors.len() < ERRORS {
+            let what: String = what.chars().filter(|letter| !letter.is_control()).take(120).collect();
+            self.errors.push(format!("line {line}: {what}"));
+        }
+    }
+}
+
+/// The end of a day, or a time on it, by Nairobi's clock: `2026-11-30`, `30/11/2026`, `2026-11-30 14:00`.
+fn instant(text: &str) -> Option<UnixMillis> {
+    let (day, time) = text.split_once(['T', ' ']).unwrap_or((text, "23:59"));
+    let day = match day.split(['/', '.']).collect::<Vec<_>>().as_slice() {
+        [day, month, year] => format!("{year:0>4}-{month:0>2}-{day:0>2}"),
+        _ => day.to_owned(),
+    };
+    let time = time.trim().get(..5).unwrap_or(time.trim());
+    display::local(&format!("{day}T{time}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adoption::matching::Person;
+    use crate::customers::account_number::AccountNumber;
+    use crate::customers::phone::Msisdn;
+    use tawi_shared::IdSource;
+
+    fn people() -> People {
+        People::new(vec![Person {
+            id: CustomerId::random(&IdSource::seeded(1)),
+            account: AccountNumber::from_serial(1_000_001).unwrap(),
+            phone: Msisdn::parse("0712345678").unwrap(),
+            name: "Corner Shop".into(),
+        }])
+    }
+
+    fn plan(text: &str) -> Option<PlanId> {
+        (text == "Home 10").then(|| PlanId::parse("p1").unwrap())
+    }
+
+    #[test]
+    fn a_table_says_whose_a_row_is_in_any_words() {
+        let account = AccountNumber::from_serial(1_000_001).unwrap().to_string();
+        for text in [
+            format!("Username,Account Number,Plan,Paid until\nplot1,{account},Home 10,2026-11-30 14:05\n"),
+            "PLAN;expiry;phone;user\nHome 10;30/11/2026 14:05;0712 345 678;plot1".to_owned(),
+            "login\tcustomer name\tpackage\texpires\nplot1\tshop corner\tHome 10\t2026-11-30T14:05:00"
+                .to_owned(),
+        ] {
+            let table = read(&text, &people(), plan);
+            assert_eq!(table.errors, Vec::<String>::new(), "{text}");
+            let said = &table.rows["plot1"];
+            assert!(said.customer.is_some() && said.plan.is_some(), "{text}");
+            assert_eq!(said.until, display::local("2026-11-30T14:05"), "{text}");
+        }
+        let table = read("user,expiry\nplot1,1.2.2027", &people(), plan);
+        assert_eq!(table.rows["plot1"].until, display::local("2027-02-01T23:59"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named_and_the_rest_is_used() {
+        let text = "user,account,plan,until\nplot1,123,Gold,soon\n,x,,\nplot2,,Home 10,\nplot2,,,";
+        let table = read(text, &people(), plan);
+        assert_eq!(
+            table.errors,
+            [
+                "line 2: there is no account 123",
+                "line 2: there is no plan Gold",
+                "line 2: soon is no day: write 2026-11-30 or 30/11/2026",
+                "line 3: no username",
+                "line 5: plot2 stands here for the second time; this one counts",
+            ]
+        );
+        assert_eq!(table.rows.len(), 2);
+        assert!(read("a,b\n1,2", &people(), plan).errors[0].contains("username"));
+        assert!(read("user\n\"x", &people(), plan).errors[0].contains("quote"));
+        assert_eq!(read("", &people(), plan), Table::default());
+        let many = format!("user,plan\n{}", "x,Gold\n".repeat(200));
+        assert_eq!(read(&many, &people(), plan).errors.len(), ERRORS);
+    }
+}

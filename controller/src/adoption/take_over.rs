@@ -1,0 +1,180 @@
+//! Carries out a sheet that a person has confirmed, within one transaction: customers, subscriptions, desired state, and
+//! one command a row.
+//!
+//! The site hears of the lines before it hears of the commands; until then the rows stay as they are, and the agent makes
+//! no second one of the same name. What is done with a row is the agent's business.
+
+use std::net::Ipv4Addr;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::CommandKind;
+use thiserror::Error;
+
+use super::sheet::{Entry, Sheet, Whose};
+use super::{ForeignRow, store};
+use crate::audit::{self, Action, Actor};
+use crate::commands::{self, NewCommand, SHEET_LASTS};
+use crate::customers::{self, CustomerError, NewCustomer};
+use crate::database::Connection;
+use crate::entitlements::Period;
+use crate::ids::{CustomerId, IdSource, LineId};
+use crate::quota;
+use crate::sites::Router;
+use crate::subscriptions::credentials::Password;
+use crate::subscriptions::device::CallerId;
+use crate::subscriptions::{self, Created, NewSubscription, SubscriptionError};
+
+/// Why a sheet cannot be carried out.
+#[derive(Debug, Error)]
+pub enum AdoptionError {
+    /// The database refused.
+    #[error("rows of others: {0}")]
+    Database(#[from] sqlx::Error),
+    /// A customer cannot be entered.
+    #[error(transparent)]
+    Customers(#[from] CustomerError),
+    /// A subscription cannot be entered.
+    #[error(transparent)]
+    Subscriptions(#[from] SubscriptionError),
+}
+
+/// What became of a sheet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The lines are entered and the commands queued: ring the outbox after the commit.
+    TakenOver(Vec<LineId>),
+    /// Something stands against it; roll back.
+    Refused(String),
+}
+
+/// Who does it, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Doing<'a> {
+    /// Who.
+    pub actor: &'a Actor,
+    /// Randomness.
+    pub ids: &'a IdSource,
+    /// When.
+    pub now: UnixMillis,
+}
+
+/// Carries out a sheet.
+///
+/// # Errors
+/// [`AdoptionError`]; the transaction must then be rolled back.
+pub async fn take_over(
+    connection: &mut Connection,
+    router: &Router,
+    sheet: &Sheet,
+    doing: Doing<'_>,
+) -> Result<Outcome, AdoptionError> {
+    let Doing { actor, ids, now } = doing;
+    let mut lines = Vec::with_capacity(sheet.entries.len());
+    for entry in &sheet.entries {
+        let customer = match customer_of(connection, entry, doing).await? {
+            Ok(customer) => customer,
+            Err(why) => return Ok(Outcome::Refused(format!("{}: {why}", entry.username))),
+        };
+        let new = NewSubscription {
+            customer,
+            plan: entry.offer.id.clone(),
+            router: router.id.clone(),
+            username: entry.username.clone(),
+            password: Password::unknown(),
+            address: address_of(&entry.row),
+            caller_id: CallerId::parse(&entry.row.caller_id).ok().filter(|_| is_one_device(&entry.row)),
+        };
+        let subscription = match subscriptions::create(connection, new, ids, now).await? {
+            Created::Created(subscription) => subscription,
+            Created::UsernameTaken => return refused(entry, "a line of that name is on this router already"),
+            Created::AddressTaken => return refused(entry, "another line has its address"),
+            Created::Invalid(invalid) => return refused(entry, invalid.reason),
+            Created::SiteRevoked => return refused(entry, "the site is revoked"),
+            _ => return refused(entry, "its customer, plan or router is not there any more"),
+        };
+        let line = subscription.id;
+        let act = (Action::SubscriptionAdded, line.as_str(), entry.username.as_str());
+        audit::record(connection, actor, act, ids, now).await?;
+        if entry.until > now {
+            // What was used before is not known here: the rest of the time has the plan's whole quota.
+            let bytes = subscription.data_quota_bytes;
+            quota::begin(connection, &line, Period { started_at: now, ends_at: entry.until, bytes }).await?;
+        }
+        subscriptions::activate(connection, &line, entry.until, now).await?;
+        queue(connection, router, &entry.row, &line, doing).await?;
+        lines.push(line);
+    }
+    let detail = format!("{} rows of router {}", lines.len(), router.name);
+    let act = (Action::RowsTakenOver, router.site.as_str(), detail.as_str());
+    audit::record(connection, actor, act, ids, now).await?;
+    Ok(Outcome::TakenOver(lines))
+}
+
+/// Commands once more what did not come about: rows that have a line of their name, whoever entered it, and no open
+/// command. Answers how many.
+///
+/// # Errors
+/// [`AdoptionError`].
+pub async fn take_over_again(
+    connection: &mut Connection,
+    router: &Router,
+    doing: Doing<'_>,
+) -> Result<usize, AdoptionError> {
+    let waiting = store::rows_with_lines(connection, router).await?;
+    for (row, line) in &waiting {
+        queue(connection, router, row, line, doing).await?;
+    }
+    Ok(waiting.len())
+}
+
+async fn queue(
+    connection: &mut Connection,
+    router: &Router,
+    row: &ForeignRow,
+    line: &LineId,
+    Doing { actor, ids, now }: Doing<'_>,
+) -> Result<(), sqlx::Error> {
+    let new = NewCommand {
+        site: router.site.clone(),
+        kind: CommandKind::Adopt,
+        router: router.name.clone(),
+        line: Some(line.clone()),
+        argument: row.username.clone(),
+        service: Some(row.service),
+        lasts: SHEET_LASTS,
+    };
+    commands::queue(connection, new, actor, ids, now).await.map(drop)
+}
+
+/// The address that is the row's own; `None` for one of a pool, which stands in the same place by its name.
+fn address_of(row: &ForeignRow) -> Option<Ipv4Addr> {
+    row.address.parse().ok().filter(|address: &Ipv4Addr| !address.is_unspecified())
+}
+
+/// Whether the row names a device; all zeros is what a hotspot has for any.
+fn is_one_device(row: &ForeignRow) -> bool {
+    row.caller_id.chars().any(|letter| letter.is_ascii_hexdigit() && letter != '0')
+}
+
+fn refused(entry: &Entry, why: &str) -> Result<Outcome, AdoptionError> {
+    Ok(Outcome::Refused(format!("{}: {why}", entry.username)))
+}
+
+async fn customer_of(
+    connection: &mut Connection,
+    entry: &Entry,
+    Doing { actor, ids, now }: Doing<'_>,
+) -> Result<Result<CustomerId, String>, AdoptionError> {
+    let (name, phone) = match &entry.whose {
+        Whose::Known(person) => return Ok(Ok(person.id.clone())),
+        Whose::New { name, phone } => (name.clone(), phone.clone()),
+    };
+    match customers::create(connection, NewCustomer { name, phone }, ids, now).await? {
+        customers::Created::Created(customer) => {
+            audit::record(connection, actor, (Action::CustomerAdded, customer.id.as_str(), ""), ids, now)
+                .await?;
+            Ok(Ok(customer.id))
+        }
+        customers::Created::Invalid(invalid) => Ok(Err(invalid.reason.to_owned())),
+    }
+}

@@ -1,0 +1,255 @@
+//! What is commanded of a site once: letting held cuts go, ending sessions, rebuilding a router, taking rows over.
+//!
+//! ```text
+//! queued ─> executing ─> succeeded | failed
+//!    └─────────┴──────> expired | failed (nobody knows)
+//! ```
+//!
+//! A command is queued in the transaction of whoever asks for it, with the audit row. The link sends it at once, with each
+//! hello, and again until its result came; the agent does each at most once. What is state (who may use the network) never
+//! travels this way: that is `desired`.
+
+pub mod pages;
+pub(crate) mod store;
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{CommandKind, CommandResultV1, CommandStatus, CommandV1, Service};
+
+use crate::audit::{self, Action, Actor};
+use crate::database::Connection;
+use crate::ids::{CommandId, IdSource, LineId, SiteId};
+
+/// How long a person's order stands: long enough for a link that comes and goes, short enough that nobody is surprised by
+/// what they ordered last night.
+pub const LASTS: Duration = Duration::from_secs(15 * 60);
+/// How long one stands that is part of a sheet: a site may be away for a night.
+pub const SHEET_LASTS: Duration = Duration::from_secs(24 * 3_600);
+/// Past its last instant nobody begins it; its result may still be on the way.
+pub const RESULT_WITHIN: Duration = Duration::from_secs(3_600);
+/// How long commands are kept.
+pub const KEPT: Duration = Duration::from_secs(90 * 86_400);
+/// Commands that one site is sent at a time; the rest follows as these are answered.
+pub const TOLD_AT_ONCE: u32 = 64;
+/// The longest detail that is kept, in characters; the contract says 200 bytes.
+const DETAIL_CHARACTERS: usize = 200;
+
+/// Where a command stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The site has not said that it began.
+    Queued,
+    /// It was begun.
+    Executing,
+    /// It was done.
+    Succeeded,
+    /// It was not done, or nobody knows.
+    Failed,
+    /// It came too late.
+    Expired,
+}
+
+impl Standing {
+    const ALL: [Self; 5] = [Self::Queued, Self::Executing, Self::Succeeded, Self::Failed, Self::Expired];
+
+    /// The word in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Executing => "executing",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|standing| standing.as_str() == text)
+    }
+
+    /// Whether the site may still be asked about it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Queued | Self::Executing)
+    }
+}
+
+impl From<CommandStatus> for Standing {
+    fn from(status: CommandStatus) -> Self {
+        match status {
+            CommandStatus::Executing => Self::Executing,
+            CommandStatus::Succeeded => Self::Succeeded,
+            CommandStatus::Failed => Self::Failed,
+            CommandStatus::Expired => Self::Expired,
+        }
+    }
+}
+
+/// What somebody asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewCommand {
+    /// Of which site.
+    pub site: SiteId,
+    /// What.
+    pub kind: CommandKind,
+    /// On which router, by its name.
+    pub router: String,
+    /// For which line, where it concerns one.
+    pub line: Option<LineId>,
+    /// The digest of a held plan, or the name of a row.
+    pub argument: String,
+    /// Where the row is, where it concerns one.
+    pub service: Option<Service>,
+    /// How long it stands.
+    pub lasts: Duration,
+}
+
+/// A command and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Which.
+    pub id: CommandId,
+    /// Of which site.
+    pub site: SiteId,
+    /// What; `None` for a kind that this release does not know.
+    pub kind: Option<CommandKind>,
+    /// On which router.
+    pub router: String,
+    /// For which line.
+    pub line: Option<LineId>,
+    /// See [`NewCommand`].
+    pub argument: String,
+    /// A [`Service`] code, or 0.
+    pub service: u16,
+    /// Who asked.
+    pub actor: String,
+    /// When.
+    pub created_at: UnixMillis,
+    /// Until when it may be begun.
+    pub not_after: UnixMillis,
+    /// Where it stands.
+    pub standing: Standing,
+    /// Since when.
+    pub standing_at: UnixMillis,
+    /// The agent's words.
+    pub detail: String,
+}
+
+impl Command {
+    /// As it travels.
+    #[must_use]
+    pub fn to_wire(&self) -> CommandV1 {
+        CommandV1 {
+            id: self.id.to_string(),
+            kind: self.kind.map_or(0, CommandKind::code),
+            not_after_ms: self.not_after.0,
+            router: self.router.clone(),
+            line: self.line.as_ref().map(ToString::to_string).unwrap_or_default(),
+            argument: self.argument.clone(),
+            service: self.service,
+        }
+    }
+}
+
+/// Queues a command with its audit row, within the caller's transaction. Ring `Live::ring_outbox` after the commit.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn queue(
+    connection: &mut Connection,
+    new: NewCommand,
+    actor: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Command, sqlx::Error> {
+    let about = new.line.as_ref().map(|line| format!(" for line {line}")).unwrap_or_default();
+    let detail = format!("{} on router {}{about}", new.kind.as_str(), new.router);
+    let command = Command {
+        id: CommandId::random(ids),
+        site: new.site,
+        kind: Some(new.kind),
+        router: new.router,
+        line: new.line,
+        argument: new.argument,
+        service: new.service.map_or(0, Service::code),
+        actor: actor.to_string(),
+        created_at: now,
+        not_after: now.plus(new.lasts),
+        standing: Standing::Queued,
+        standing_at: now,
+        detail: String::new(),
+    };
+    store::insert(connection, &command, new.kind).await?;
+    audit::record(connection, actor, (Action::CommandGiven, command.site.as_str(), &detail), ids, now)
+        .await?;
+    Ok(command)
+}
+
+/// Takes what a site says of a command of its own. `None` when that is no news: it is not the site's, or it is over.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn take_result(
+    connection: &mut Connection,
+    site: &SiteId,
+    result: &CommandResultV1,
+    now: UnixMillis,
+) -> Result<Option<Command>, sqlx::Error> {
+    let (Ok(id), Some(status)) = (CommandId::parse(&result.id), CommandStatus::from_code(result.status))
+    else {
+        return Ok(None);
+    };
+    let detail: String = result.detail.chars().filter(|c| !c.is_control()).take(DETAIL_CHARACTERS).collect();
+    if !store::settle(connection, site, &id, status.into(), &detail, now).await? {
+        return Ok(None);
+    }
+    store::by_id(connection, &id).await
+}
+
+/// A command by the id that a site names; `None` for one that there is not.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn get(connection: &mut Connection, id: &str) -> Result<Option<Command>, sqlx::Error> {
+    match CommandId::parse(id) {
+        Ok(id) => store::by_id(connection, &id).await,
+        Err(_) => Ok(None),
+    }
+}
+
+/// The open commands of a site, oldest first: those that it must still be told.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn open_of(connection: &mut Connection, site: &SiteId) -> Result<Vec<Command>, sqlx::Error> {
+    store::open_of(connection, site, TOLD_AT_ONCE).await
+}
+
+/// The newest command of a kind for a router.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn latest_of_kind(
+    connection: &mut Connection,
+    site: &SiteId,
+    kind: CommandKind,
+    router: &str,
+) -> Result<Option<Command>, sqlx::Error> {
+    store::latest_of_kind(connection, site, kind, router).await
+}
+
+/// The newest commands of a site.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn latest_of(
+    connection: &mut Connection,
+    site: &SiteId,
+    limit: u32,
+) -> Result<Vec<Command>, sqlx::Error> {
+    store::latest_of(connection, site, limit).await
+}

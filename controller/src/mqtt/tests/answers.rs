@@ -1,0 +1,207 @@
+//! Commands, held plans and the API log over the link.
+
+use tawi_shared::wire::{
+    CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1,
+    RouterWriteV1, RouterWritesV1, Service, WriteStatus,
+};
+
+use super::*;
+use crate::audit::Actor;
+use crate::commands::{self, Command, LASTS, NewCommand, Standing};
+use crate::ids::IdSource;
+use crate::{adoption, held_plans, router_writes};
+
+async fn command(agent: &mut Agent) -> CommandV1 {
+    match agent.heard().await {
+        DownMessage::Command(command) => command,
+        other => panic!("{other:?}"),
+    }
+}
+
+impl Link {
+    async fn order(&self, kind: CommandKind) -> Command {
+        let controller = &self.house.controller;
+        let new = NewCommand {
+            site: self.world.site.clone(),
+            kind,
+            router: "core".into(),
+            line: Some(self.world.line.clone()),
+            argument: "x".into(),
+            service: None,
+            lasts: LASTS,
+        };
+        let mut write = controller.database.write().await.unwrap();
+        let actor = Actor::CommandLine("test".into());
+        let now = controller.clock.now();
+        let command = commands::queue(&mut write, new, &actor, &IdSource::system(), now).await.unwrap();
+        write.commit().await.unwrap();
+        controller.live.ring_outbox();
+        command
+    }
+
+    /// Waits until the newest command stands so.
+    async fn stands(&self, standing: Standing) -> Command {
+        let mut hints = self.house.controller.live.listen();
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let mut read = self.house.controller.database.read().await.unwrap();
+                let newest = commands::latest_of(&mut read, &self.world.site, 1).await.unwrap().remove(0);
+                drop(read);
+                if newest.standing == standing {
+                    return newest;
+                }
+                let _ = hints.recv().await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("never {standing:?}"))
+    }
+}
+
+fn result(id: &str, status: CommandStatus, detail: &str) -> CommandResultV1 {
+    CommandResultV1 { id: id.to_owned(), status: status.code(), at_ms: 1, detail: detail.to_owned() }
+}
+
+#[tokio::test]
+async fn a_command_is_told_at_once_and_with_each_hello_until_its_result_came() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(hello(1, 0, StateHash::default())).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    let ordered = link.order(CommandKind::Kick).await;
+    let told = command(&mut agent).await;
+    assert_eq!((told.id.as_str(), told.kind), (ordered.id.as_str(), CommandKind::Kick.code()));
+    assert_eq!(told.line, link.world.line.to_string());
+    agent.say(Up::Ack, &result(&told.id, CommandStatus::Executing, ""), (EPOCH, 0)).await;
+    link.stands(Standing::Executing).await;
+    agent.say(Up::Hello, &hello(2, 0, StateHash::default()), (EPOCH, 0)).await;
+    for _ in Lane::ALL {
+        cursor(&mut agent).await;
+    }
+    assert_eq!(command(&mut agent).await.id, told.id, "it is told again");
+    for _ in 0..2 {
+        agent.say(Up::Ack, &result(&told.id, CommandStatus::Succeeded, "1 ended"), (EPOCH, 0)).await;
+    }
+    assert_eq!(link.stands(Standing::Succeeded).await.detail, "1 ended");
+    agent.say(Up::Ack, &result(&told.id, CommandStatus::Failed, "late"), (EPOCH, 0)).await;
+    agent.say(Up::Hello, &hello(3, 0, StateHash::default()), (EPOCH, 0)).await;
+    for _ in Lane::ALL {
+        cursor(&mut agent).await;
+    }
+    // In order: were the command told once more, it would come before this answer.
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.lane, Lane::Event.code());
+    assert_eq!(link.stands(Standing::Succeeded).await.detail, "1 ended", "what is over stays so");
+    assert_eq!(link.column("SELECT COUNT(*) FROM audit_log WHERE action = 'command.given'").await, 1);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn results_and_rows_of_another_site_are_not_believed() {
+    let link = Link::open().await;
+    let ordered = link.order(CommandKind::ListForeign).await;
+    let thief = link.house.certificate("thief").await;
+    let mut agent = link.house.agent("thief", &thief).await;
+    agent.say(Up::Hello, &HelloV1 { routers: vec![], ..fresh() }, (EPOCH, 0)).await;
+    for _ in Lane::ALL {
+        cursor(&mut agent).await;
+    }
+    let row = ForeignRowV1 {
+        service: Service::Pppoe.code(),
+        username: "plot9".into(),
+        comment: String::new(),
+        profile: "home".into(),
+        rate_limit: "5M/10M".into(),
+        is_disabled: false,
+        is_online: true,
+        address: String::new(),
+        caller_id: String::new(),
+    };
+    let rows = ForeignRowsV1 {
+        command: ordered.id.to_string(),
+        chunk: 0,
+        chunks: 1,
+        router: "core".into(),
+        rows: vec![row],
+    };
+    agent.say(Up::Ack, &rows, (EPOCH, 0)).await;
+    agent.say(Up::Ack, &result(ordered.id.as_str(), CommandStatus::Succeeded, "mine"), (EPOCH, 0)).await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    cursor(&mut agent).await;
+    assert_eq!(link.stands(Standing::Queued).await.detail, "");
+    assert_eq!(link.column("SELECT COUNT(*) FROM foreign_rows").await, 0);
+    let mut agent = link.agent().await;
+    agent.say(Up::Hello, &fresh(), (EPOCH, 0)).await;
+    agent.say(Up::Ack, &rows, (EPOCH, 0)).await;
+    agent.say(Up::Ack, &result(ordered.id.as_str(), CommandStatus::Succeeded, "1 row"), (EPOCH, 0)).await;
+    link.stands(Standing::Succeeded).await;
+    let mut read = link.house.controller.database.read().await.unwrap();
+    let found = adoption::rows_of(&mut read, &link.world.site, "core").await.unwrap();
+    assert_eq!(found.iter().map(|row| row.username.as_str()).collect::<Vec<_>>(), ["plot9"]);
+    drop(read);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn what_a_guard_holds_is_shown_until_the_agent_says_otherwise() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(fresh()).await;
+    link.site_becomes("online", |site| site.presence.is_online).await;
+    let plan = |digest: &str, total| HeldPlanV1 {
+        router: "core".into(),
+        digest: digest.into(),
+        lines_total: total,
+        lines_working: 30,
+        lines: vec![link.world.line.to_string(), "nobodys".into()],
+        at_ms: 1,
+    };
+    let held = async |agent: &mut Agent, plan: HeldPlanV1, seq| {
+        agent.say(Up::Ack, &plan, (EPOCH, 0)).await;
+        agent.say(Up::Event, &event(EventKind::PlanHeld, None), (EPOCH, seq)).await;
+        cursor(agent).await;
+        let mut read = link.house.controller.database.read().await.unwrap();
+        let plans = held_plans::list(&mut read, Some(&link.world.site)).await.unwrap();
+        let lines = match plans.first() {
+            Some(plan) => held_plans::lines_of(&mut read, plan, 10).await.unwrap(),
+            None => vec![],
+        };
+        (plans, lines)
+    };
+    let (plans, lines) = held(&mut agent, plan("abc123", 2), 1).await;
+    assert_eq!((plans[0].digest.as_str(), plans[0].lines_total, plans[0].lines_working), ("abc123", 2, 30));
+    let known: Vec<bool> = lines.iter().map(|line| line.known.is_some()).collect();
+    assert_eq!(known.iter().filter(|is_known| **is_known).count(), 1, "{lines:?}");
+    assert_eq!(held(&mut agent, plan("not a digest!", 2), 2).await.0, vec![]);
+    held(&mut agent, plan("abc124", 2), 3).await;
+    assert_eq!(held(&mut agent, plan("", 0), 4).await.0, vec![]);
+    let elsewhere = HeldPlanV1 { router: "unheard-of".into(), ..plan("abc125", 2) };
+    assert_eq!(held(&mut agent, elsewhere, 5).await.0, vec![]);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn the_api_log_is_taken_once_and_for_lines_of_the_site_alone() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let write = |line: &str| RouterWriteV1 {
+        at_ms: link.house.controller.clock.now().0,
+        router: "core".into(),
+        operation: "/ppp/secret/add".into(),
+        parameters: "name=plot17 password=***".into(),
+        line: Some(line.to_owned()),
+        status: WriteStatus::Done.code(),
+        detail: String::new(),
+    };
+    let batch = RouterWritesV1 { writes: vec![write(link.world.line.as_str()), write("nobodys")] };
+    for _ in 0..2 {
+        agent.say(Up::Log, &batch, (EPOCH, 1)).await;
+        let answer = cursor(&mut agent).await;
+        assert_eq!((answer.lane, answer.cursor), (Lane::Log.code(), 1));
+    }
+    let mut read = link.house.controller.database.read().await.unwrap();
+    let all = router_writes::search::Asked::default().read(link.house.controller.clock.now()).unwrap();
+    let found = router_writes::find(&mut read, &all, 10).await.unwrap();
+    let lines: Vec<_> = found.iter().map(|write| write.line.clone()).collect();
+    assert_eq!(lines, [None, Some(link.world.line.clone())]);
+    drop(read);
+    link.close().await;
+}

@@ -1,0 +1,265 @@
+//! What people order of routers, and rows that they take over, on pages.
+
+use sqlx::Row as _;
+use tawi_shared::wire::{
+    CommandKind, CommandResultV1, CommandStatus, ForeignRowV1, ForeignRowsV1, HeldPlanV1, RouterWriteV1,
+    Service, WriteStatus,
+};
+
+use crate::commands::{self, Command, Standing};
+use crate::staff::Role;
+use crate::web::testing::{Browser, START, Served};
+use crate::{adoption, desired, held_plans, router_writes};
+
+impl Served {
+    async fn newest_command(&self) -> Option<Command> {
+        let mut read = self.controller.database.read().await.unwrap();
+        commands::latest_of(&mut read, &self.world.site, 1).await.unwrap().pop()
+    }
+
+    async fn count(&self, query: &'static str) -> i64 {
+        let mut read = self.controller.database.read().await.unwrap();
+        sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+    }
+
+    /// The site answers the newest command.
+    async fn answer(&self, status: CommandStatus, detail: &str) {
+        let id = self.newest_command().await.unwrap().id.to_string();
+        let result = CommandResultV1 { id, status: status.code(), at_ms: 1, detail: detail.into() };
+        let mut write = self.controller.database.write().await.unwrap();
+        commands::take_result(&mut write, &self.world.site, &result, START).await.unwrap().unwrap();
+        write.commit().await.unwrap();
+    }
+
+    async fn hold(&self, digest: &str, lines_total: u32) {
+        let lines = vec![self.world.line.to_string(), "gone".to_owned()];
+        let plan = HeldPlanV1 {
+            router: "core".into(),
+            digest: digest.into(),
+            lines_total,
+            lines_working: 30,
+            lines,
+            at_ms: START.0,
+        };
+        let mut write = self.controller.database.write().await.unwrap();
+        held_plans::take(&mut write, &self.world.site, &plan).await.unwrap();
+        write.commit().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_held_is_shown_with_its_lines_and_let_go_by_whoever_may() {
+    let served = Served::start().await;
+    let (mut operator, mut viewer) =
+        (served.browser(Role::Operator).await, served.browser(Role::Viewer).await);
+    let to = "/sites/nyeri-01/routers/core/let-go";
+    served.hold("abc123", 25).await;
+    for page in ["/", "/sites/nyeri-01"] {
+        let shown = viewer.get(page).await.body;
+        assert!(shown.contains("25 of 30 lines would lose access; waits for a person"), "{page}: {shown}");
+    }
+    let shown = viewer.get("/sites/nyeri-01").await.body;
+    assert!(shown.contains(&served.world.customer.name) && shown.contains("And 23 more"), "{shown}");
+    assert!(!shown.contains("Let them go"), "a viewer has no button");
+    assert_eq!(viewer.post(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 403);
+    assert_eq!(operator.post_bare(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 403);
+    operator.post(to, &[("digest", "abc123")]).await;
+    assert!(served.newest_command().await.is_none(), "without the tick nothing is ordered");
+    assert_eq!(operator.post(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 303);
+    let command = served.newest_command().await.unwrap();
+    assert_eq!((command.kind, command.argument.as_str()), (Some(CommandKind::ReleaseHeld), "abc123"));
+    assert!(command.actor.starts_with("staff:operator"), "{}", command.actor);
+    served.answer(CommandStatus::Failed, "what is held has changed; look again").await;
+    assert!(viewer.get("/sites/nyeri-01").await.body.contains("look again"));
+    served.hold("", 0).await;
+    assert!(!viewer.get("/").await.body.contains("would lose access"));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn sessions_end_and_routers_are_rebuilt_by_order() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let line = served.world.line.to_string();
+    let customer = format!("/customers/{}", served.world.customer.id);
+    assert!(operator.get(&customer).await.body.contains("End its sessions"));
+    let answer = operator.post(&format!("/subscriptions/{line}/end-sessions"), &[]).await;
+    assert_eq!((answer.status, answer.location()), (303, customer.as_str()));
+    let command = served.newest_command().await.unwrap();
+    assert_eq!(
+        (command.kind, command.line.map(|line| line.to_string())),
+        (Some(CommandKind::Kick), Some(line))
+    );
+    let to = "/sites/nyeri-01/routers/core/rebuild";
+    operator.post(to, &[]).await;
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands").await, 1);
+    operator.post(to, &[("confirm", "yes")]).await;
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 3 AND standing = 'queued'").await, 1);
+    let nowhere = operator.post("/sites/nyeri-01/routers/attic/rebuild", &[("confirm", "yes")]).await;
+    assert_eq!(nowhere.status, 404);
+    let mut write = served.controller.database.write().await.unwrap();
+    let late = START.plus(commands::LASTS * 2);
+    assert_eq!(commands::store::close_late(&mut write, late, 10).await.unwrap().len(), 2);
+    write.commit().await.unwrap();
+    assert_eq!(served.newest_command().await.unwrap().standing, Standing::Expired);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn the_api_log_is_searched_on_a_page_and_linked_from_site_and_customer() {
+    let served = Served::start().await;
+    let mut viewer = served.browser(Role::Viewer).await;
+    assert!(viewer.get("/router-writes").await.body.contains("No write in the last week"));
+    let mut write = served.controller.database.write().await.unwrap();
+    for seq in 1..=60 {
+        let kept = RouterWriteV1 {
+            at_ms: START.0 - 1_000,
+            router: "core".into(),
+            operation: "/ppp/secret/set".into(),
+            parameters: format!("name=<b>{seq}</b> password=***"),
+            line: None,
+            status: WriteStatus::Refused.code(),
+            detail: "no such item".into(),
+        };
+        let line = (seq == 7).then_some(&served.world.line);
+        router_writes::keep(&mut write, &served.world.site, (1, seq, 0), &kept, line, START).await.unwrap();
+    }
+    write.commit().await.unwrap();
+    let shown = viewer.get("/router-writes").await.body;
+    assert!(shown.contains("refused") && shown.contains("no such item") && !shown.contains("<b>"), "{shown}");
+    let older = shown.split("href=\"").find(|part| part.starts_with("/router-writes?before=")).unwrap();
+    let older = older.split('"').next().unwrap().replace("&#38;", "&").replace("&amp;", "&");
+    let rest = viewer.get(&older).await.body;
+    assert_eq!(rest.matches("/ppp/secret/set").count(), 10, "{rest}");
+    let of_customer = format!("/router-writes?customer={}", served.world.customer.id);
+    assert_eq!(viewer.get(&of_customer).await.body.matches("/ppp/secret/set").count(), 1);
+    assert!(viewer.get("/router-writes?text=%3Cb%3E33").await.body.contains("&#60;b&#62;33"));
+    let bad = viewer.get("/router-writes?from=yesterday").await;
+    assert!(bad.status == 422 && bad.body.contains("2026-11-26T14:05"), "{}", bad.body);
+    assert!(viewer.get("/sites/nyeri-01").await.body.contains("/router-writes?site=nyeri-01"));
+    served.stop().await;
+}
+
+fn row(username: &str, comment: &str) -> ForeignRowV1 {
+    ForeignRowV1 {
+        service: Service::Pppoe.code(),
+        username: username.into(),
+        comment: comment.into(),
+        profile: "old".into(),
+        rate_limit: String::new(),
+        is_disabled: false,
+        is_online: true,
+        address: String::new(),
+        caller_id: String::new(),
+    }
+}
+
+/// Rows are read by order, and the site names these.
+async fn read_rows(served: &Served, browser: &mut Browser, rows: Vec<ForeignRowV1>) {
+    let answer = browser.post("/sites/nyeri-01/routers/core/take-over/read", &[]).await;
+    assert_eq!(answer.status, 303, "{}", answer.body);
+    let command = served.newest_command().await.unwrap();
+    assert_eq!(command.kind, Some(CommandKind::ListForeign));
+    let rows =
+        ForeignRowsV1 { command: command.id.to_string(), chunk: 0, chunks: 1, router: "core".into(), rows };
+    let mut write = served.controller.database.write().await.unwrap();
+    adoption::take_rows(&mut write, &served.world.site, &rows).await.unwrap();
+    write.commit().await.unwrap();
+    served.answer(CommandStatus::Succeeded, "2 rows").await;
+}
+
+/// What the preview would send on, as a browser has it.
+fn hidden(body: &str) -> Vec<(String, String)> {
+    let inputs = body.split("<input type=\"hidden\" name=\"").skip(1);
+    let field = |part: &str| {
+        let (name, rest) = part.split_once("\" value=\"")?;
+        Some((name.to_owned(), rest.split_once('"')?.0.to_owned()))
+    };
+    inputs.filter_map(field).filter(|(name, _)| name != "form_token").collect()
+}
+
+#[tokio::test]
+async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    let phone = served.world.customer.phone.digits().to_owned();
+    read_rows(&served, &mut operator, vec![row("plot17", &format!("+{phone}")), row("kiosk", "<i>")]).await;
+    let sheet = operator.get(to).await.body;
+    for wanted in ["plot17", "phone in the comment", &served.world.customer.name, "&#60;i&#62;"] {
+        assert!(sheet.contains(wanted), "{wanted}: {sheet}");
+    }
+    let table = "user,name,phone,plan,until\nkiosk,New Kiosk,0722000111,Nothing,2026-12-01\n";
+    let filled = operator.post(to, &[("table", table)]).await.body;
+    assert!(
+        filled.contains("value=\"New Kiosk\"") && filled.contains("there is no plan Nothing"),
+        "{filled}"
+    );
+
+    let plan = served.world.plan.id.to_string();
+    let account = served.world.customer.account_number.to_string();
+    let typed = [
+        ("take-0", "yes"),
+        ("row-0", "1:kiosk"),
+        ("customer-0", ""),
+        ("name-0", "New Kiosk"),
+        ("phone-0", "0722000111"),
+        ("plan-0", plan.as_str()),
+        ("until-0", "2026-10-21T16:13"),
+        ("take-1", "yes"),
+        ("row-1", "1:plot17"),
+        ("customer-1", account.as_str()),
+        ("plan-1", plan.as_str()),
+        ("until-1", "2026-09-01T10:00"),
+    ];
+    let preview = operator.post(&format!("{to}/preview"), &typed).await;
+    assert_eq!(preview.status, 200, "{}", preview.body);
+    assert!(preview.body.contains("1 of them are not paid for any more"), "{}", preview.body);
+    let before = served.count("SELECT COUNT(*) FROM subscriptions").await;
+    assert_eq!(before, 1, "a preview enters nothing");
+    let fields = hidden(&preview.body);
+    let send = |fields: &[(String, String)]| -> Vec<(String, String)> { fields.to_vec() };
+    let mut changed = send(&fields);
+    changed
+        .iter_mut()
+        .filter(|(name, _)| name == "until-1")
+        .for_each(|(_, value)| *value = "2027-01-01T10:00".into());
+    for (fields, status) in [(changed, 422), (send(&fields), 303), (send(&fields), 422)] {
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = operator.post(&format!("{to}/confirm"), &fields).await;
+        assert_eq!(answer.status, status, "{}", answer.body);
+    }
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 3);
+    assert_eq!(served.count("SELECT COUNT(*) FROM customers").await, 2);
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions WHERE password = ''").await, 2);
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5 AND standing = 'queued'").await, 2);
+    assert_eq!(served.count("SELECT COUNT(*) FROM audit_log WHERE action = 'rows.taken_over'").await, 1);
+    let mut read = served.controller.database.read().await.unwrap();
+    let parts = desired::snapshot(&mut read, &served.world.site).await.unwrap();
+    let lines: Vec<_> = parts.iter().flat_map(|part| &part.lines).collect();
+    let of_plot = lines.iter().find(|line| line.username == "plot17").unwrap();
+    assert_eq!((of_plot.password.as_str(), lines.len()), ("", 2));
+    drop(read);
+    assert!(operator.get(to).await.body.contains("2 rows have the name of a line"));
+    let again = operator.post(&format!("{to}/again"), &[]).await;
+    assert_eq!(again.status, 303);
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 2, "both are still open");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_viewer_takes_nothing_over() {
+    let served = Served::start().await;
+    let mut viewer = served.browser(Role::Viewer).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    assert_eq!(viewer.get(to).await.status, 403);
+    for step in ["", "/read", "/again", "/preview", "/confirm"] {
+        assert_eq!(viewer.post(&format!("{to}{step}"), &[]).await.status, 403, "{step}");
+    }
+    let mut operator = served.browser(Role::Operator).await;
+    let nothing = operator.post(&format!("{to}/preview"), &[]).await;
+    assert_eq!((nothing.status, nothing.location()), (303, to));
+    assert_eq!(operator.get("/sites/nyeri-01/routers/attic/take-over").await.status, 404);
+    served.stop().await;
+}
