@@ -35,13 +35,22 @@ pub struct Plan {
     pub agent_program: Option<PathBuf>,
     /// Seconds between the agents' full checks of their routers.
     pub full_check_seconds: u32,
+    /// Seconds between the agents' readings of what sessions moved.
+    pub sample_seconds: u32,
 }
 
 impl Default for Plan {
     /// Three sites whose routers answer within 5 ms.
     fn default() -> Self {
         let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
-        Self { sites, router_latency_ms: 5, rule_17: true, agent_program: None, full_check_seconds: 120 }
+        Self {
+            sites,
+            router_latency_ms: 5,
+            rule_17: true,
+            agent_program: None,
+            full_check_seconds: 120,
+            sample_seconds: 5,
+        }
     }
 }
 
@@ -185,7 +194,7 @@ impl World {
         let router_row =
             self.office.post("/api/routers", &json!({"site_id": id, "name": ROUTER_NAME})).await?;
         write_router_config(&directory, &router, &password)?;
-        finish_agent_config(&directory, plan.full_check_seconds)?;
+        finish_agent_config(&directory, plan)?;
         let program = plan.agent_program.clone();
         let agent = Some(start_agent(program.as_deref(), &directory, id).await?);
         Ok(Site {
@@ -449,13 +458,15 @@ password_file = "router.password"
 
 /// The bundle is what an operator carries to the site; a world adds where to keep state, and a short temper about
 /// reconnecting, since nobody wants to wait minutes for a test.
-fn finish_agent_config(directory: &Path, full_check_seconds: u32) -> anyhow::Result<()> {
+fn finish_agent_config(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
     let path = directory.join("agent.toml");
     let bundle =
         std::fs::read_to_string(&path).with_context(|| format!("the bundle has {}", path.display()))?;
     let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
-    let enforce = format!("[enforce]\nsample_seconds = 5\nfull_check_seconds = {full_check_seconds}\n");
+    let Plan { sample_seconds, full_check_seconds, .. } = plan;
+    let enforce =
+        format!("[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n");
     let state = directory.canonicalize()?.join("state");
     std::fs::write(&path, format!("state_directory = \"{}\"\n{text}\n{enforce}", state.display()))?;
     Ok(())
