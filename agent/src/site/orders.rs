@@ -90,7 +90,8 @@ impl Site {
         for command in due.into_iter().take(BEGUN_AT_ONCE) {
             match what_of(&command) {
                 Ok(what) => {
-                    begun.extend(self.desk.commands.begin(&command.id, now).map(|kept| (kept, command, what)))
+                    begun
+                        .extend(self.desk.commands.begin(&command.id, now).map(|kept| (kept, command, what)));
                 }
                 Err(why) => self.settle(&command.id, &Done::failed(why)).await,
             }
