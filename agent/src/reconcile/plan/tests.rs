@@ -470,12 +470,12 @@ fn a_restrained_line_gets_another_profile_and_dials_again() {
     let throttled = [suspended("a", Throttled, "slow")];
     let walled = [suspended("a", Walled, "slow")];
     check(&with_slow(&throttled, &[row(1, "a")]), &["set a *1: profile=slow kick user-a"]);
-    check(&with_slow(&throttled, &[slow.clone()]), &[]);
+    check(&with_slow(&throttled, std::slice::from_ref(&slow)), &[]);
     check(
         &with_slow(&walled, &[row(1, "a")]),
         &["set a *1: profile=slow kick user-a cut Restrained(Suspended)"],
     );
-    check(&with_slow(&walled, &[slow.clone()]), &[]);
+    check(&with_slow(&walled, std::slice::from_ref(&slow)), &[]);
     check(&with_slow(&walled, &[disabled(row(1, "a"))]), &["set a *1: profile=slow disabled=no"]);
     check(&with_slow(&[line("a")], &[slow]), &["set a *1: profile=home kick user-a"]);
     for nowhere in ["", "nowhere"] {
@@ -554,7 +554,7 @@ fn a_device_and_an_address_of_its_own_are_set_and_taken_back() {
 fn a_password_that_nobody_knows_stays_and_makes_no_new_row() {
     let unknown = LineV1 { password: String::new(), ..line("a") };
     let shown = UserRow { password: Some(Secret::new("theirs")), ..row(1, "a") };
-    let case = Case::of(&[unknown.clone()], &[shown]).with(|case| {
+    let case = Case::of(std::slice::from_ref(&unknown), &[shown]).with(|case| {
         case.rows.shows_passwords = true;
         case.knowledge = PasswordKnowledge::Stale;
     });
