@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{CommandStatus, EventKind, FailureKind, ForeignRowV1};
@@ -78,6 +79,15 @@ pub enum Report {
         id: String,
         /// What became of it.
         done: Done,
+    },
+    /// Every row of a router was looked at and judged.
+    Checked {
+        /// Router name.
+        router: String,
+        /// When that ended.
+        at: UnixMillis,
+        /// From the first question to the last answer.
+        took: Duration,
     },
     /// The router answered or stopped answering, or its release was read.
     RouterStatus {

@@ -92,6 +92,12 @@ pub struct RouterStatus {
     /// What to do about that.
     #[serde(default)]
     pub cure: Option<String>,
+    /// When every row of it was last looked at; `None` before the first time.
+    #[serde(default)]
+    pub full_check_at_ms: Option<i64>,
+    /// How long that took, in milliseconds.
+    #[serde(default)]
+    pub full_check_took_ms: Option<u64>,
 }
 
 /// What waits for head office.

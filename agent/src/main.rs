@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 use tawi_agent::api_log::show::{FOLLOW_EVERY, Wanted, parse_ago, print_from};
 use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
-use tawi_agent::health::{Status, spoken};
+use tawi_agent::health::{RouterStatus, Status, spoken};
 use tawi_agent::outbox::StoreError;
 use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
@@ -343,8 +343,11 @@ fn describe(status: &Status, problems: &[String]) -> String {
         let release =
             if router.release.is_empty() { String::new() } else { format!(", RouterOS {}", router.release) };
         text += &format!(
-            "router      {} {answer}{release}; generation {} settled, {} lines failing\n",
-            router.name, router.settled_generation, router.failing_lines,
+            "router      {} {answer}{release}; generation {} settled, {} lines failing{}\n",
+            router.name,
+            router.settled_generation,
+            router.failing_lines,
+            looked_at(router, now),
         );
     }
     let (events, usage) = (&status.outbox.events, &status.outbox.usage);
@@ -359,6 +362,14 @@ fn describe(status: &Status, problems: &[String]) -> String {
         text += &format!("PROBLEM     {problem}\n");
     }
     text
+}
+
+/// When the router was last looked at as a whole, and how long that took.
+fn looked_at(router: &RouterStatus, now: UnixMillis) -> String {
+    let checked = router.full_check_at_ms.zip(router.full_check_took_ms);
+    checked.map_or_else(String::new, |(at, took)| {
+        format!("; all rows looked at {} ago, in {took} ms", spoken(UnixMillis(at), now))
+    })
 }
 
 fn bad_config(error: &ConfigError) -> ExitCode {

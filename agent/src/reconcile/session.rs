@@ -16,7 +16,7 @@ use tawi_shared::wire::{EventKind, FailureKind};
 use tokio::time::{Instant, sleep_until};
 
 use crate::desired::DesiredState;
-use crate::flow::{LineFailure, StateReceiver};
+use crate::flow::{LineFailure, Report, StateReceiver};
 use crate::reconcile::actual::{Actual, Family, LoginRows, Table, mark, user_row};
 use crate::reconcile::fixed::{
     BINDING_PROPERTIES, ENTRY_PROPERTIES, FixedRows, QUEUE_PROPERTIES, binding_row, entry_row, made_by_hand,
@@ -164,9 +164,12 @@ impl Reconciler {
         if self.has_checked && is_few {
             Box::pin(self.pass(client, basis, Reach::Lines(due), None)).await?;
         } else if !due.is_empty() || *next_full_check <= Instant::now() {
+            let began = Instant::now();
             let Some(actual) = self.read_whole(client, state).await? else { return Ok(()) };
             Box::pin(self.pass(client, basis, Reach::Everything, Some(actual))).await?;
             self.has_checked = true;
+            let (router, at) = (self.settings.name.clone(), self.clock.now());
+            self.report(Report::Checked { router, at, took: began.elapsed() }).await;
             *next_full_check = Instant::now() + self.settings.timings.full_check;
             if let Ok(clock) = client.single::<Clock>().await {
                 self.note_time_of(&clock);

@@ -5,6 +5,7 @@
 //! (its reconciler says so), so that one dead router never holds back the good news of another.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{AppliedV1, FailureKind, LineFailureV1, RouterStatusV1};
@@ -32,6 +33,8 @@ pub struct RouterProgress {
     pub failures: Vec<LineFailure>,
     /// Why it cannot be worked with; `None` while it can.
     pub trouble: Option<Trouble>,
+    /// When every row of it was last looked at, and how long that took.
+    pub checked: Option<(UnixMillis, Duration)>,
 }
 
 /// All routers of the configuration.
@@ -76,6 +79,13 @@ impl Progress {
     pub fn trouble(&mut self, router: &str, trouble: Option<Trouble>) {
         if let Some(progress) = self.routers.get_mut(router) {
             progress.trouble = trouble;
+        }
+    }
+
+    /// Every row of a router was looked at.
+    pub fn checked(&mut self, router: &str, at: UnixMillis, took: Duration) {
+        if let Some(progress) = self.routers.get_mut(router) {
+            progress.checked = Some((at, took));
         }
     }
 

@@ -472,6 +472,7 @@ impl Site {
                     info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
                     self.progress.status(&router, is_reachable, release);
                 }
+                Report::Checked { router, at, took } => self.progress.checked(&router, at, took),
                 Report::Usage { sessions, periods } => {
                     reported.usage.extend(sessions);
                     reported.periods.extend(periods);
@@ -734,6 +735,10 @@ impl Site {
                     lines: self.desired.services_of(name),
                     problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
                     cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
+                    full_check_at_ms: router.checked.map(|(at, _)| at.0),
+                    full_check_took_ms: router
+                        .checked
+                        .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
                 })
                 .collect(),
             clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },
