@@ -204,7 +204,7 @@ impl Session {
             }
             if !front.has_processor {
                 front.has_processor = true;
-                front.ready_at = now + self.router.reserve_processor();
+                front.ready_at = now + self.router.reserve_processor(&front.request);
                 continue;
             }
             if let Some(waiting) = self.waiting.pop_front() {

@@ -25,6 +25,8 @@ pub struct Faults {
     pub ignore_writes_menu: String,
     /// Milliseconds that every command keeps the processor from all others.
     pub serial_ms: u64,
+    /// Milliseconds that every write keeps the processor besides: a board that takes so many writes a second.
+    pub write_ms: u64,
     /// Milliseconds by which the router's wall clock is wrong.
     pub clock_shift_ms: i64,
     /// Percent that `/system/resource` shows as `cpu-load`; zero is what it really is.
@@ -55,6 +57,8 @@ pub struct FaultsChange {
     pub ignore_writes_menu: Option<String>,
     /// See [`Faults::serial_ms`].
     pub serial_ms: Option<u64>,
+    /// See [`Faults::write_ms`].
+    pub write_ms: Option<u64>,
     /// See [`Faults::clock_shift_ms`].
     pub clock_shift_ms: Option<i64>,
     /// See [`Faults::cpu_load`].
@@ -90,7 +94,11 @@ impl Faults {
     /// # Errors
     /// [`FaultsError`] names the field and the cure.
     pub fn changed(mut self, change: FaultsChange) -> Result<Self, FaultsError> {
-        for (name, value) in [("latency_ms", change.latency_ms), ("serial_ms", change.serial_ms)] {
+        for (name, value) in [
+            ("latency_ms", change.latency_ms),
+            ("serial_ms", change.serial_ms),
+            ("write_ms", change.write_ms),
+        ] {
             if value.is_some_and(|ms| ms > LONGEST_MS) {
                 return Err(FaultsError::TooLong { name });
             }
@@ -115,6 +123,7 @@ impl Faults {
         self.drop_after_bytes = change.drop_after_bytes.unwrap_or(self.drop_after_bytes);
         self.ignore_writes = change.ignore_writes.unwrap_or(self.ignore_writes);
         self.serial_ms = change.serial_ms.unwrap_or(self.serial_ms);
+        self.write_ms = change.write_ms.unwrap_or(self.write_ms);
         self.clock_shift_ms = change.clock_shift_ms.unwrap_or(self.clock_shift_ms);
         self.cpu_load = change.cpu_load.unwrap_or(self.cpu_load);
         self.silent_listens = change.silent_listens.unwrap_or(self.silent_listens);

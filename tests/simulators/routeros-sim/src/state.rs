@@ -383,12 +383,14 @@ impl State {
     }
 
     /// Takes the processor for one command: monotonic milliseconds at which it will have run.
-    pub(crate) fn reserve_processor(&mut self, now: Moment) -> u64 {
+    pub(crate) fn reserve_processor(&mut self, request: &Request, now: Moment) -> u64 {
+        let write_ms = if is_write(request, self.engine.release()) { self.faults.write_ms } else { 0 };
+        let takes_ms = self.faults.serial_ms.saturating_add(write_ms);
         let start_ms = self.busy_until_ms.max(now.monotonic_ms);
-        let end_ms = start_ms.saturating_add(self.faults.serial_ms);
+        let end_ms = start_ms.saturating_add(takes_ms);
         self.load.turn_to(now.monotonic_ms / 1_000);
-        self.load.busy_ms = self.load.busy_ms.saturating_add(self.faults.serial_ms);
-        if self.faults.serial_ms > 0 {
+        self.load.busy_ms = self.load.busy_ms.saturating_add(takes_ms);
+        if takes_ms > 0 {
             self.busy_until_ms = end_ms;
         }
         end_ms

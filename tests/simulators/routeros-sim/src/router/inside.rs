@@ -132,10 +132,10 @@ impl Router {
     }
 
     /// Takes the processor for one command; how long until it will have run.
-    pub(crate) fn reserve_processor(&self) -> Duration {
+    pub(crate) fn reserve_processor(&self, request: &Request) -> Duration {
         let mut state = self.lock();
         let now = self.shared.clock.now(0);
-        let end_ms = state.reserve_processor(now);
+        let end_ms = state.reserve_processor(request, now);
         Duration::from_millis(end_ms.saturating_sub(now.monotonic_ms))
     }
 
