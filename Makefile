@@ -7,6 +7,7 @@ SHELL := /bin/bash
 CARGO_DENY_VERSION := 0.20.2
 ONCE ?=
 SEED ?=
+MINUTES ?=
 
 # The examples bring in what only tests need, so that demo, bench and tests share one build of every crate.
 BUILD := cargo build --workspace --bins --examples
@@ -49,11 +50,11 @@ doc: ## Build the documentation with denied warnings
 test: setup fmt lint doc build interop ## Format, lint, documentation, and every test
 	@.ci/test
 
-bench: setup interop ## Print the figures that the README quotes, and our client's pace beside librouteros'
+bench: setup interop ## Print the figures that the README quotes, and our client's pace beside librouteros'; MINUTES=2 shortens a ten-minute look
 	@cargo build --release --package tawi-agent
 	@cargo build --release --package routeros-sim --package routeros-api --bins --examples
 	@$(BUILD)
-	@$(PROGRAMS)/figures
+	@$(PROGRAMS)/figures $(if $(MINUTES),--minutes $(MINUTES))
 	@$(PROGRAMS)/pace
 
 clean: ## Remove what was built

@@ -58,7 +58,7 @@ impl Life {
                 _ => (&fast, Service::Pppoe),
             };
             let site = usize::try_from(number % sites)?;
-            let new = NewCustomer { number, site, plan, service, redial_ms: REDIAL_MS };
+            let new = NewCustomer { number, site, plan, service, redial_ms: Some(REDIAL_MS) };
             customers.push(world.add_customer(&new).await?);
             if number % 20 == 0 || number == count {
                 say(&format!("{number} of {count} customers"));

@@ -157,6 +157,21 @@ impl Program {
         format!("--- end of {}:\n{}", self.log.display(), lines.get(from..).unwrap_or_default().join("\n"))
     }
 
+    /// The processor time that it has taken since it started, in user and in system mode.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        let id = self.child.id().context("the process has ended")?;
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat"))?;
+        // The second field is the program's name in parentheses, which may hold anything; the twelfth and thirteenth
+        // behind it are the ticks.
+        let (_name, rest) = stat.rsplit_once(')').context("/proc/<id>/stat names the program")?;
+        let ticks = rest.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
+        let ticks: u64 = ticks.sum::<Result<_, _>>().context("/proc/<id>/stat counts ticks")?;
+        Ok(Duration::from_millis(ticks.saturating_mul(1_000) / rustix::param::clock_ticks_per_second()))
+    }
+
     /// Resident memory in KiB, as Linux counts it.
     ///
     /// # Errors

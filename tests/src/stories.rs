@@ -267,7 +267,7 @@ pub async fn many_pay(world: &World, cast: &Cast, count: u32, log: &mut Log) -> 
             if number % 3 == 0 { (&cast.hotspot, Service::Hotspot) } else { (&cast.home, Service::Pppoe) };
         let mut new = customer(1_000 + number, usize::try_from(number % sites)?, plan, service);
         // Two hundred modems that redial four times a second would be the load that is measured.
-        new.redial_ms = 5_000;
+        new.redial_ms = Some(5_000);
         customers.push(world.add_customer(&new).await?);
     }
     log.note(format!("{count} customers on {sites} sites"));
@@ -310,7 +310,7 @@ pub async fn all_pay(office: &Office, customers: &[Customer]) -> anyhow::Result<
 }
 
 fn customer(number: u32, site: usize, plan: &str, service: Service) -> NewCustomer<'_> {
-    NewCustomer { number, site, plan, service, redial_ms: REDIAL_MS }
+    NewCustomer { number, site, plan, service, redial_ms: Some(REDIAL_MS) }
 }
 
 /// Asks for payment and waits for the receipt to be booked.

@@ -33,24 +33,25 @@ pub struct Plan {
     pub rule_17: bool,
     /// Where the agents' program is; beside this program where not given.
     pub agent_program: Option<PathBuf>,
-    /// Seconds between the agents' full checks of their routers.
-    pub full_check_seconds: u32,
-    /// Seconds between the agents' readings of what sessions moved.
+    /// How often the agents look at their routers; `None` for their own defaults.
+    pub timing: Option<Timing>,
+}
+
+/// How often an agent looks at its routers.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// Seconds between samples of usage.
     pub sample_seconds: u32,
+    /// Seconds between full checks.
+    pub full_check_seconds: u32,
 }
 
 impl Default for Plan {
     /// Three sites whose routers answer within 5 ms.
     fn default() -> Self {
         let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
-        Self {
-            sites,
-            router_latency_ms: 5,
-            rule_17: true,
-            agent_program: None,
-            full_check_seconds: 120,
-            sample_seconds: 5,
-        }
+        let timing = Some(Timing { sample_seconds: 5, full_check_seconds: 120 });
+        Self { sites, router_latency_ms: 5, rule_17: true, agent_program: None, timing }
     }
 }
 
@@ -115,8 +116,16 @@ pub struct NewCustomer<'a> {
     pub plan: &'a str,
     /// PPPoE or hotspot; must be the plan's.
     pub service: Service,
-    /// Milliseconds between the device's dials.
-    pub redial_ms: u64,
+    /// Milliseconds between the device's dials; `None` for a device that is off.
+    pub redial_ms: Option<u64>,
+}
+
+impl Site {
+    /// Where the agent's settings and state are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
 }
 
 impl World {
@@ -194,7 +203,7 @@ impl World {
         let router_row =
             self.office.post("/api/routers", &json!({"site_id": id, "name": ROUTER_NAME})).await?;
         write_router_config(&directory, &router, &password)?;
-        finish_agent_config(&directory, plan)?;
+        finish_agent_config(&directory, plan.timing)?;
         let program = plan.agent_program.clone();
         let agent = Some(start_agent(program.as_deref(), &directory, id).await?);
         Ok(Site {
@@ -234,7 +243,7 @@ impl World {
         self.office.create("/api/plans", &plan).await
     }
 
-    /// Adds a customer with a subscription; their device starts to dial at once, and is refused until they have paid.
+    /// Adds a customer with a subscription; their device, if it is on, dials at once and is refused until they have paid.
     ///
     /// # Errors
     /// When the controller or the router's simulator refuses.
@@ -256,9 +265,11 @@ impl World {
             )
             .await?;
         let device = format!("cpe-{:04}", new.number);
-        let dialing =
-            NewDevice::new(&device, new.service, &username, &password).redialing_after_ms(new.redial_ms);
-        site.router.router().add_device(dialing)?;
+        if let Some(redial_ms) = new.redial_ms {
+            let dialing =
+                NewDevice::new(&device, new.service, &username, &password).redialing_after_ms(redial_ms);
+            site.router.router().add_device(dialing)?;
+        }
         Ok(Customer { subscription, customer, site: new.site, device, phone })
     }
 
@@ -458,15 +469,16 @@ password_file = "router.password"
 
 /// The bundle is what an operator carries to the site; a world adds where to keep state, and a short temper about
 /// reconnecting, since nobody wants to wait minutes for a test.
-fn finish_agent_config(directory: &Path, plan: &Plan) -> anyhow::Result<()> {
+fn finish_agent_config(directory: &Path, timing: Option<Timing>) -> anyhow::Result<()> {
     let path = directory.join("agent.toml");
     let bundle =
         std::fs::read_to_string(&path).with_context(|| format!("the bundle has {}", path.display()))?;
     let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
-    let Plan { sample_seconds, full_check_seconds, .. } = plan;
-    let enforce =
-        format!("[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n");
+    let enforce = timing.map_or_else(String::new, |timing| {
+        let Timing { sample_seconds, full_check_seconds } = timing;
+        format!("[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n")
+    });
     let state = directory.canonicalize()?.join("state");
     std::fs::write(&path, format!("state_directory = \"{}\"\n{text}\n{enforce}", state.display()))?;
     Ok(())

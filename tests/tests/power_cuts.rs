@@ -89,7 +89,7 @@ impl Round {
             site: 0,
             plan: &cast.home,
             service: Service::Pppoe,
-            redial_ms: 250,
+            redial_ms: Some(250),
         };
         let customer = world.add_customer(&new).await?;
         if self.is_cut_off {

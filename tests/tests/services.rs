@@ -14,7 +14,7 @@ use tawi_shared::IdSource;
 use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
 use tawi_tests::stories;
-use tawi_tests::world::{Customer, Plan, World};
+use tawi_tests::world::{Customer, Plan, Timing, World};
 use tokio::time::Instant;
 
 /// Far above what any step needs.
@@ -65,7 +65,7 @@ async fn every_service_is_sold_used_up_topped_up_sped_up_and_suspended() {
     let plan = Plan {
         sites: vec!["nyeri-01".to_owned()],
         rule_17: false,
-        sample_seconds: SAMPLE_SECONDS,
+        timing: Some(Timing { sample_seconds: SAMPLE_SECONDS, full_check_seconds: 120 }),
         ..Plan::default()
     };
     let mut world = World::start(&directory, &plan, &mut |step| eprintln!("· {step}")).await.unwrap();

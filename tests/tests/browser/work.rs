@@ -26,7 +26,7 @@ async fn isp() -> (World, Vec<Customer>, String) {
     let home = world.add_plan("Home 10", Service::Pppoe, "home-10", 10, 150_000, 2_592_000).await.unwrap();
     let mut customers = Vec::new();
     for number in 1..=3 {
-        let new = NewCustomer { number, site: 0, plan: &home, service: Service::Pppoe, redial_ms: 250 };
+        let new = NewCustomer { number, site: 0, plan: &home, service: Service::Pppoe, redial_ms: Some(250) };
         customers.push(world.add_customer(&new).await.unwrap());
     }
     let owner = world.command(&["staff", "add", "owner", "--role", "owner", "--json"]).await.unwrap();

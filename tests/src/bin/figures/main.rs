@@ -2,16 +2,20 @@
 //!
 //! The agent is the release build; everything else may be a debug build, which only makes the times worse.
 
+mod large_router;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use clap::Parser;
+use large_router::large_router;
 use routeros_sim::Service;
 use tawi_shared::IdSource;
 use tawi_tests::figures::{AGENT_LIVES, Measured, SUBSCRIBERS, Spread, Steady};
 use tawi_tests::office::Office;
 use tawi_tests::stories;
-use tawi_tests::world::{Customer, NewCustomer, Plan, World};
+use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
 use tokio::task::LocalSet;
 
 /// Full checks that pass while nothing may be written.
@@ -30,13 +34,26 @@ const BACK_WITHIN: Duration = Duration::from_secs(90);
 const MOVED_BYTES: (u64, u64) = (10_000, 100_000);
 const PAYMENTS: u32 = 200;
 
+/// Measures what the README quotes, and prints it as JSON.
+#[derive(Debug, Parser)]
+#[command(
+    after_help = "Examples:\n  make bench\n  make bench MINUTES=2   a shorter look at the large router"
+)]
+struct Arguments {
+    /// How long to watch a large router.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    minutes: u64,
+}
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
+    let minutes = Arguments::parse().minutes;
     let release = release_folder()?;
     let agent = release.join("tawi-agent");
     let measured = Measured {
         callback_to_verified_ms: payments(&agent).await?,
         agent: steady_state(&agent).await?,
+        large_router: large_router(&agent, minutes).await?,
         agent_binary_bytes: size_of(&agent)?,
         fsync_ms: fsync_ms()?,
     };
@@ -71,15 +88,20 @@ async fn steady_state(agent: &Path) -> anyhow::Result<Steady> {
         sites: vec!["nyeri-01".into()],
         rule_17: false,
         agent_program: Some(agent.to_owned()),
-        full_check_seconds: FULL_CHECK_SECONDS,
+        timing: Some(Timing { sample_seconds: 5, full_check_seconds: FULL_CHECK_SECONDS }),
         ..Plan::default()
     };
     let mut world = World::start(&directory(), &plan, &mut say).await?;
     let cast = stories::cast(&world).await?;
     let mut customers = Vec::new();
     for number in 0..SUBSCRIBERS {
-        let new =
-            NewCustomer { number, site: 0, plan: &cast.home, service: Service::Pppoe, redial_ms: 2_000 };
+        let new = NewCustomer {
+            number,
+            site: 0,
+            plan: &cast.home,
+            service: Service::Pppoe,
+            redial_ms: Some(2_000),
+        };
         customers.push(world.add_customer(&new).await?);
     }
     say(&format!("{SUBSCRIBERS} subscribers pay"));
