@@ -175,7 +175,7 @@ pub fn read(
         if !seen.insert(key) {
             continue;
         }
-        match entry(row, &value, people, offers, taken) {
+        match entry(row, value, people, offers, taken) {
             Ok(entry) => sheet.entries.push(entry),
             Err(reason) => sheet.complain(&row.username, &reason),
         }

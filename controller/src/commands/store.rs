@@ -7,7 +7,7 @@ use tawi_shared::wire::CommandKind;
 use super::{Command, RESULT_WITHIN, Standing};
 use crate::columns;
 use crate::database::{Connection, Row};
-use crate::ids::{CommandId, SiteId};
+use crate::ids::{CommandId, LineId, SiteId};
 
 /// The columns that [`read`] reads, with what follows.
 macro_rules! commands {
@@ -34,7 +34,7 @@ pub(super) async fn insert(
     .bind(command.site.as_str())
     .bind(i64::from(kind.code()))
     .bind(command.router.as_str())
-    .bind(command.line.as_ref().map(|line| line.as_str()))
+    .bind(command.line.as_ref().map(LineId::as_str))
     .bind(command.argument.as_str())
     .bind(i64::from(command.service))
     .bind(command.actor.as_str())

@@ -7,6 +7,7 @@ use tawi_shared::wire::WriteStatus;
 use super::{RouterWrite, Search};
 use crate::columns;
 use crate::database::{Connection, Row};
+use crate::ids::LineId;
 
 pub(super) async fn insert(
     connection: &mut Connection,
@@ -26,7 +27,7 @@ pub(super) async fn insert(
     .bind(write.router.as_str())
     .bind(write.operation.as_str())
     .bind(write.parameters.as_str())
-    .bind(write.line.as_ref().map(|line| line.as_str()))
+    .bind(write.line.as_ref().map(LineId::as_str))
     .bind(i64::from(status))
     .bind(write.detail.as_str())
     .execute(connection)
