@@ -250,6 +250,11 @@ CREATE TABLE payment_intents (
     state TEXT NOT NULL CHECK (state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted',
                                          'paid', 'declined', 'expired', 'review')),
     checkout_request_id TEXT UNIQUE,
+    -- The period that the amount was said to buy; all NULL where it was not enough for one, or is for a top-up.
+    promised_plan_id TEXT REFERENCES plans (id),
+    promised_price_cents BIGINT,
+    promised_validity_seconds BIGINT,
+    promised_bytes BIGINT,
     merchant_request_id TEXT,
     result_code TEXT,
     result_description TEXT,

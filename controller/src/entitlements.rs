@@ -130,6 +130,35 @@ pub fn quotas(periods: &[Period]) -> Vec<QuotaV1> {
     periods.iter().map(told).collect()
 }
 
+/// One period as it is sold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// What it costs.
+    pub price: Money,
+    /// How long it is.
+    pub validity: Duration,
+    /// What may be moved in it; `None` for no limit.
+    pub bytes: Option<u64>,
+}
+
+impl Offer {
+    /// Whether nobody would rather have the other one.
+    fn is_no_worse_than(&self, other: &Self) -> bool {
+        let bytes = |offer: &Self| offer.bytes.unwrap_or(u64::MAX);
+        self.price <= other.price && self.validity >= other.validity && bytes(self) >= bytes(other)
+    }
+}
+
+/// What a wallet buys of what its customer was promised when they were asked for money, and what is sold today. A promise
+/// stands, whatever became dearer, shorter or smaller since; where the wallet does not cover it, today's may be cheaper.
+#[must_use]
+pub fn chosen(promised: Option<Offer>, today: Offer, wallet: Money) -> Offer {
+    match promised {
+        Some(promised) if !today.is_no_worse_than(&promised) && wallet >= promised.price => promised,
+        Some(_) | None => today,
+    }
+}
+
 /// How a wallet pays for periods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purchase {
@@ -149,13 +178,12 @@ pub enum Purchase {
     },
 }
 
-/// Decides whether `wallet` buys one period of `validity` for `price`. A period is added to what is still running, or
+/// Decides whether `wallet` buys one period. A period is added to what is still running, or
 /// starts now.
 #[must_use]
 pub fn purchase(
     wallet: Money,
-    price: Money,
-    validity: Duration,
+    Offer { price, validity, .. }: Offer,
     paid_until: Option<UnixMillis>,
     now: UnixMillis,
 ) -> Purchase {
@@ -218,12 +246,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_promised_stands_unless_today_is_better() {
+        let offer = |cents, days: u64, bytes| Offer {
+            price: Money::from_cents(cents),
+            validity: Duration::from_secs(days * 86_400),
+            bytes,
+        };
+        let promised = offer(1_000, 30, Some(50));
+        let check = |today: Offer, wallet: i64, is_promise: bool| {
+            let expected = if is_promise { promised } else { today };
+            assert_eq!(
+                chosen(Some(promised), today, Money::from_cents(wallet)),
+                expected,
+                "{today:?} {wallet}"
+            );
+            assert_eq!(chosen(None, today, Money::from_cents(wallet)), today);
+        };
+        check(offer(1_200, 30, Some(50)), 1_000, true);
+        check(offer(1_200, 60, None), 1_000, true);
+        check(offer(1_000, 15, Some(50)), 1_000, true);
+        check(offer(1_000, 30, Some(40)), 1_000, true);
+        check(offer(500, 15, Some(50)), 1_000, true);
+        check(offer(500, 15, Some(50)), 999, false);
+        check(offer(900, 30, Some(50)), 1_000, false);
+        check(offer(1_000, 30, None), 1_000, false);
+    }
+
+    #[test]
     fn a_period_follows_the_running_one_or_starts_now() {
         let buy = |until: Option<i64>| {
             purchase(
                 Money::from_cents(500),
-                Money::from_cents(500),
-                Duration::from_millis(10),
+                Offer { price: Money::from_cents(500), validity: Duration::from_millis(10), bytes: None },
                 until.map(UnixMillis),
                 UnixMillis(100),
             )
@@ -242,8 +296,7 @@ mod tests {
     fn a_wallet_that_is_a_cent_short_buys_nothing() {
         let answer = purchase(
             Money::from_cents(499),
-            Money::from_cents(500),
-            Duration::from_secs(1),
+            Offer { price: Money::from_cents(500), validity: Duration::from_secs(1), bytes: None },
             None,
             UnixMillis(0),
         );

@@ -25,7 +25,8 @@ use super::evidence::{BadForm, CheckoutId, Reason, ReceiptNumber};
 use super::poll;
 use super::result_codes::{self, Meaning};
 use crate::customers::phone::Msisdn;
-use crate::ids::{CustomerId, IdSource, IntentId, LineId, TopUpId};
+use crate::entitlements::Offer;
+use crate::ids::{CustomerId, IdSource, IntentId, LineId, PlanId, TopUpId};
 use crate::money::Money;
 
 /// When a push that was neither accepted nor refused counts as lost: the client gives up after 80 s at most; a
@@ -164,6 +165,15 @@ pub enum Refused {
     NotPossible,
 }
 
+/// What a customer was asked to pay for: it is sold to them as it was then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promised {
+    /// Of which plan. A line that was moved to another plan is not promised anything of that.
+    pub plan: PlanId,
+    /// One period.
+    pub offer: Offer,
+}
+
 /// A request for payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Intent {
@@ -181,6 +191,8 @@ pub struct Intent {
     pub phone: Msisdn,
     /// How much was asked for.
     pub amount: Money,
+    /// The period that it was to buy; `None` where it was not enough for one, or is for a top-up.
+    pub promised: Option<Promised>,
     /// Where the callback comes to.
     pub callback_token: CallbackToken,
     /// Where it stands.

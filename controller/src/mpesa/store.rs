@@ -1,15 +1,17 @@
 //! All SQL of payment requests and stored callbacks.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
 
 use super::evidence::{CheckoutId, Reason};
-use super::intent::{CallbackToken, Intent, State};
+use super::intent::{CallbackToken, Intent, Promised, State};
 use crate::columns;
 use crate::database::{Connection, Row};
+use crate::entitlements::Offer;
 use crate::ids::{CallbackId, CustomerId, IntentId, LineId, TopUpId};
 
 /// A stored callback that waits to be taken in.
@@ -25,7 +27,8 @@ pub(crate) struct StoredCallback {
 macro_rules! intents {
     ($rest:literal) => {
         concat!(
-            "SELECT id, subscription_id, top_up_id, customer_id, short_code, phone, amount_cents, callback_token, state, ",
+            "SELECT id, subscription_id, top_up_id, customer_id, short_code, phone, amount_cents, promised_plan_id, ",
+            "promised_price_cents, promised_validity_seconds, promised_bytes, callback_token, state, ",
             "checkout_request_id, merchant_request_id, result_code, result_description, receipt_number, ",
             "next_query_at, queries_sent, requested_by, created_at, updated_at FROM payment_intents ",
             $rest
@@ -35,12 +38,15 @@ macro_rules! intents {
 
 pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) -> Result<(), sqlx::Error> {
     let (code, description) = result_columns(intent);
+    let promised = intent.promised.as_ref();
+    let offer = promised.map(|promised| promised.offer);
     sqlx::query(
         "INSERT INTO payment_intents (id, subscription_id, customer_id, short_code, phone, amount_cents, \
                                       callback_token, state, checkout_request_id, merchant_request_id, \
                                       result_code, result_description, receipt_number, next_query_at, \
-                                      queries_sent, requested_by, created_at, updated_at, top_up_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+                                      queries_sent, requested_by, created_at, updated_at, top_up_id, promised_plan_id, \
+                                      promised_price_cents, promised_validity_seconds, promised_bytes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)",
     )
     .bind(intent.id.as_str())
     .bind(intent.subscription.as_str())
@@ -61,6 +67,10 @@ pub(crate) async fn insert_intent(connection: &mut Connection, intent: &Intent) 
     .bind(intent.created_at.0)
     .bind(intent.updated_at.0)
     .bind(intent.top_up.as_ref().map(TopUpId::as_str))
+    .bind(promised.map(|promised| promised.plan.as_str()))
+    .bind(offer.map(|offer| offer.price.cents()))
+    .bind(offer.map(|offer| columns::stored(offer.validity.as_secs())))
+    .bind(offer.and_then(|offer| offer.bytes).map(columns::stored))
     .execute(connection)
     .await?;
     Ok(())
@@ -193,6 +203,7 @@ fn read_intent(row: &Row) -> Result<Intent, sqlx::Error> {
         short_code: row.try_get("short_code")?,
         phone: columns::parsed(row, "phone")?,
         amount: columns::money(row, "amount_cents")?,
+        promised: read_promised(row)?,
         callback_token: columns::parsed(row, "callback_token")?,
         state,
         checkout: columns::parsed_or_none(row, "checkout_request_id")?,
@@ -203,6 +214,17 @@ fn read_intent(row: &Row) -> Result<Intent, sqlx::Error> {
         created_at: columns::instant(row, "created_at")?,
         updated_at: columns::instant(row, "updated_at")?,
     })
+}
+
+fn read_promised(row: &Row) -> Result<Option<Promised>, sqlx::Error> {
+    let Some(plan) = columns::parsed_or_none(row, "promised_plan_id")? else { return Ok(None) };
+    let bytes: Option<i64> = row.try_get("promised_bytes")?;
+    let offer = Offer {
+        price: columns::money(row, "promised_price_cents")?,
+        validity: Duration::from_secs(columns::unsigned(row, "promised_validity_seconds")?),
+        bytes: bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
+    };
+    Ok(Some(Promised { plan, offer }))
 }
 
 /// Whether any request has this token: a cheap look before anything is stored.

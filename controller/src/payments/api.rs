@@ -480,6 +480,10 @@ fn refusal(requested: &Requested) -> ApiError {
         ),
         Requested::NoTopUp(why) => no_top_up(why),
         Requested::BadAmount => ApiError::invalid("amount_cents", "ask for 1 to 250,000 whole shillings"),
+        Requested::BelowTopUp { lacking } => ApiError::invalid(
+            "amount_cents",
+            format!("the top-up needs {} cents, or leave it out", lacking.cents()),
+        ),
         Requested::Prompted(_)
         | Requested::NotKnown(_)
         | Requested::Declined(_)
@@ -503,6 +507,12 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
             "POST a payment request with this top_up_id: it buys it when it is paid",
         ),
         NoTopUp::AlreadyBought => conflict("already_bought", "nothing is to be done"),
+        NoTopUp::AlreadyOpen { wait } => {
+            conflict("already_open", "wait for the open intent to end").retry_after(wait.as_secs().max(1))
+        }
+        NoTopUp::JustBought { wait } => {
+            conflict("just_bought", "ask again later if another is wanted").retry_after(wait.as_secs().max(1))
+        }
     }
 }
 
@@ -519,7 +529,8 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "The wallet does not cover it, no period with a limit runs, the subscription is on \
-            hold, or its site is revoked: see `code`", body = Problem),
+            hold, its site is revoked, its phone is being asked, or something was bought less than two minutes ago: \
+            see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]

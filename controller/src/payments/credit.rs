@@ -10,7 +10,8 @@ use std::fmt;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::{Payment, PaymentError, store, topping_up, traces, wallet};
+use super::topping_up::{self, NoTopUp};
+use super::{Payment, PaymentError, store, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -48,6 +49,8 @@ pub(crate) enum CallbackOutcome {
     },
     /// Booked, and the payer is not the phone that was asked.
     AnotherPhone,
+    /// Booked and paid in full, and it bought nothing: the money waits in the wallet.
+    NothingBought,
     /// The receipt was booked before, with another amount. Nothing is booked.
     Contradiction {
         /// What is booked.
@@ -86,6 +89,9 @@ impl fmt::Display for CallbackOutcome {
             Self::AnotherPhone => {
                 f.write_str("review: booked; another phone paid than the one that was asked")
             }
+            Self::NothingBought => f.write_str(
+                "review: booked; all that was asked for is paid, it bought nothing, and waits in the wallet",
+            ),
             Self::Contradiction { booked, told } => {
                 write!(f, "review: the receipt is booked with {booked}, and this says {told}")
             }
@@ -295,12 +301,17 @@ async fn fulfil(
     }
     if let Some(line) = owner.subscription() {
         let bought = match top_up_first(connection, owner, &id, ids, now).await? {
-            Some(refreshed) => Some(refreshed),
-            None => {
+            TopUpFirst::Bought(refreshed) => Some(refreshed),
+            TopUpFirst::Nothing => None,
+            TopUpFirst::Period => {
+                let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
                 let cause = ("period", id.to_string());
-                wallet::buy_period(connection, line, cause, ACTOR, ids, now).await?
+                wallet::buy_period(connection, (line, promised), cause, ACTOR, ids, now).await?
             }
         };
+        if bought.is_none() && owner.intent().is_some_and(|intent| is_owed(intent, told.amount)) {
+            taken_in.outcome = CallbackOutcome::NothingBought;
+        }
         if let Some(Refreshed::Changed { site, generation }) = &bought {
             taken_in.is_site_to_be_told = true;
             let steps = traces::Begun {
@@ -319,20 +330,45 @@ async fn fulfil(
     Ok(taken_in)
 }
 
-/// The top-up that the money was asked for. `None` when it was asked for a period, and when the line cannot use a top-up
-/// any more, or the money does not cover it: then the rules for any other payment hold.
+/// Whether what was paid was to buy something.
+fn is_owed(intent: &Intent, paid: Money) -> bool {
+    paid >= intent.amount && (intent.top_up.is_some() || intent.promised.is_some())
+}
+
+/// What the money that was asked for a top-up does.
+enum TopUpFirst {
+    /// It bought the top-up.
+    Bought(Refreshed),
+    /// It stays in the wallet: nobody asked for a period.
+    Nothing,
+    /// It was asked for a period, or the line can use no such top-up any more: the rules for any other payment hold.
+    Period,
+}
+
+/// Buys the top-up that the money was asked for, if it was asked for one.
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
     id: &PaymentId,
     ids: &IdSource,
     now: UnixMillis,
-) -> Result<Option<Refreshed>, PaymentError> {
-    let Some(intent) = owner.intent() else { return Ok(None) };
-    let Some(top_up) = &intent.top_up else { return Ok(None) };
+) -> Result<TopUpFirst, PaymentError> {
+    let Some(intent) = owner.intent() else { return Ok(TopUpFirst::Period) };
+    let Some(top_up) = &intent.top_up else { return Ok(TopUpFirst::Period) };
     let what = (&intent.subscription, top_up);
-    let bought = topping_up::buy_top_up(connection, what, id.as_str(), ACTOR, ids, now).await?;
-    Ok(bought.ok().map(|bought| bought.refreshed))
+    Ok(match topping_up::buy(connection, what, id.as_str(), ACTOR, ids, now).await? {
+        Ok(bought) => TopUpFirst::Bought(bought.refreshed),
+        Err(NoTopUp::NothingToTopUp | NoTopUp::AnotherPlan | NoTopUp::NoSuchTopUp) => TopUpFirst::Period,
+        Err(
+            NoTopUp::TooLittle { .. }
+            | NoTopUp::AlreadyBought
+            | NoTopUp::OnHold
+            | NoTopUp::SiteRevoked
+            | NoTopUp::NoSuchSubscription
+            | NoTopUp::AlreadyOpen { .. }
+            | NoTopUp::JustBought { .. },
+        ) => TopUpFirst::Nothing,
+    })
 }
 
 /// A receipt that is booked already: evidence at most, never money.

@@ -532,6 +532,10 @@ fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: Unix
              pay first.",
             display::kes(*price)
         )),
+        Requested::BelowTopUp { lacking } => Note::bad(format!(
+            "Nothing was sent: the top-up needs {}. Ask for that, or leave the amount empty.",
+            display::kes(*lacking)
+        )),
         Requested::NoSuchSubscription | Requested::BadAmount => return None,
     })
 }

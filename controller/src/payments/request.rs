@@ -16,7 +16,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
-use super::topping_up::{self, NoTopUp, ToppedUp};
+use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
@@ -30,7 +30,7 @@ use crate::money::Money;
 use crate::mpesa::answer::{PushAnswer, Refusal};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::Reason;
-use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
+use crate::mpesa::intent::{CallbackToken, Event, Intent, Promised, State};
 use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
 use crate::state::Controller;
@@ -38,9 +38,6 @@ use crate::subscriptions::{self, Subscription};
 
 /// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
 const TWO_MINUTES: Duration = Duration::from_secs(120);
-
-/// How the occasion of a top-up begins that is bought because somebody asked for a payment.
-const ASKED: &str = "asked ";
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
@@ -95,6 +92,11 @@ pub enum Requested {
     SiteRevoked,
     /// M-Pesa moves whole shillings from 1 to 250,000.
     BadAmount,
+    /// Nothing was asked: the amount would not buy the top-up that it is for.
+    BelowTopUp {
+        /// What would.
+        lacking: Money,
+    },
 }
 
 /// Sends a request for payment. Takes at most about two minutes, usually one second. It goes on when the caller goes
@@ -189,16 +191,21 @@ pub(super) async fn prepare(
             Err(why) => return answer(Requested::NoTopUp(why)),
         },
     };
-    let amount = match wanted.amount {
-        Some(amount) => Some(amount),
-        None => wallet::lacking(price, in_wallet),
-    };
+    let lacking = wallet::lacking(price, in_wallet);
+    let amount = wanted.amount.or(lacking);
     let Some(shillings) = amount.and_then(Shillings::exactly) else {
         return answer(Requested::BadAmount);
     };
     if let Some(bought) = buy(connection, controller, &wanted, now).await? {
         return Ok(bought);
     }
+    let is_enough = lacking.is_some_and(|lacking| shillings.money() >= lacking);
+    if let (Some(_), Some(lacking), false) = (&wanted.top_up, lacking, is_enough) {
+        return answer(Requested::BelowTopUp { lacking });
+    }
+    let is_promised = is_enough && wanted.top_up.is_none() && subscription.status != Status::Suspended;
+    let promised = || Promised { plan: subscription.plan.clone(), offer: wallet::offered(&subscription) };
+    let promised = is_promised.then(promised);
     let phone = wanted.phone.unwrap_or(customer.phone);
     let created = Intent {
         id: IntentId::random(&controller.ids),
@@ -208,6 +215,7 @@ pub(super) async fn prepare(
         short_code: daraja.settings().short_code().to_owned(),
         phone: phone.clone(),
         amount: shillings.money(),
+        promised,
         callback_token: CallbackToken::random(&controller.ids),
         state: State::Created,
         checkout: None,
@@ -249,8 +257,7 @@ async fn buy(
         return Ok(Some(Prepared::Bought(bought)));
     };
     let occasion = format!("{ASKED}{}", ids.hex(8));
-    let Ok(bought) = topping_up::buy_top_up(connection, (line, top_up), &occasion, &actor, ids, now).await?
-    else {
+    let Ok(bought) = topping_up::buy(connection, (line, top_up), &occasion, &actor, ids, now).await? else {
         return Ok(None);
     };
     let act = (Action::TopUpBought, line.as_str(), bought.top_up.name.as_str());
@@ -268,20 +275,42 @@ async fn refused(
     if wallet::is_at_revoked_site(connection, line).await? {
         return Ok(Some(Requested::SiteRevoked));
     }
+    match recent(connection, line, now).await? {
+        Some(Recent::Open { intent, wait }) => {
+            return Ok(Some(Requested::AlreadyOpen { intent: *intent, wait }));
+        }
+        Some(Recent::Bought { wait }) => return Ok(Some(Requested::JustBought { wait })),
+        None => {}
+    }
+    let is_on_hold = line.status == Status::Suspended && in_wallet >= line.price;
+    Ok(is_on_hold.then_some(Requested::OnHold { price: line.price }))
+}
+
+/// What happened to a line so shortly ago that asking again is probably a slip.
+pub(super) enum Recent {
+    /// A request that may still be answered.
+    Open { intent: Box<Intent>, wait: Duration },
+    /// Somebody's request bought from the wallet, a period or a top-up, on whatever way.
+    Bought { wait: Duration },
+}
+
+/// Looks two minutes back.
+pub(super) async fn recent(
+    connection: &mut Connection,
+    line: &Subscription,
+    now: UnixMillis,
+) -> Result<Option<Recent>, PaymentError> {
     let since = now.minus(TWO_MINUTES);
     let wait = |at: UnixMillis| at.plus(TWO_MINUTES).since(now);
     if let Some(intent) = store::open_intent_since(connection, &line.id, since).await? {
         let wait = wait(intent.created_at);
-        return Ok(Some(Requested::AlreadyOpen { intent, wait }));
+        return Ok(Some(Recent::Open { intent: Box::new(intent), wait }));
     }
     let begin = format!("{} {ASKED}", line.id);
     let topped_up = ledger::last_booked_since(connection, &line.customer, (topping_up::CAUSE, &begin), since);
     let topped_up = topped_up.await?;
-    if let Some(at) = wallet::last_bought_since(connection, line, since).await?.max(topped_up) {
-        return Ok(Some(Requested::JustBought { wait: wait(at) }));
-    }
-    let is_on_hold = line.status == Status::Suspended && in_wallet >= line.price;
-    Ok(is_on_hold.then_some(Requested::OnHold { price: line.price }))
+    let bought = wallet::last_bought_since(connection, line, since).await?.max(topped_up);
+    Ok(bought.map(|at| Recent::Bought { wait: wait(at) }))
 }
 
 impl Asked {
@@ -342,7 +371,8 @@ impl Requested {
             | Self::OnHold { .. }
             | Self::NoSuchSubscription
             | Self::SiteRevoked
-            | Self::BadAmount => None,
+            | Self::BadAmount
+            | Self::BelowTopUp { .. } => None,
         }
     }
 

@@ -4,8 +4,11 @@
 //! (`credit`). A line that could not use it buys none: then the money stays in the wallet, or buys a period as any other
 //! payment does. The ledger entry, the period and the site's next generation are one transaction.
 
+use std::time::Duration;
+
 use tawi_shared::{IdSource, UnixMillis};
 
+use super::request::{self, Recent};
 use super::{PaymentError, wallet};
 use crate::database::Connection;
 use crate::desired::{self, Refreshed};
@@ -21,6 +24,8 @@ use crate::{quota, top_ups};
 
 /// The kind of cause of every top-up in the ledger.
 pub(super) const CAUSE: &str = "top_up";
+/// How the occasion of a top-up begins that is bought because somebody asked for it.
+pub(super) const ASKED: &str = "asked ";
 
 /// A top-up that was bought.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +64,16 @@ pub enum NoTopUp {
     },
     /// The same act bought it before: nothing is bought twice.
     AlreadyBought,
+    /// The phone is being asked for money for this line.
+    AlreadyOpen {
+        /// Until when that may be answered.
+        wait: Duration,
+    },
+    /// A period or a top-up of the line was bought from the wallet a moment ago.
+    JustBought {
+        /// When another may be bought.
+        wait: Duration,
+    },
 }
 
 impl NoTopUp {
@@ -77,6 +92,14 @@ impl NoTopUp {
             }
             Self::TooLittle { missing } => format!("The wallet lacks KES {missing} for that top-up."),
             Self::AlreadyBought => "That top-up was bought already; nothing was bought twice.".to_owned(),
+            Self::AlreadyOpen { wait } => format!(
+                "The phone is being asked for money for this line: wait for the answer, or {} seconds.",
+                wait.as_secs().max(1)
+            ),
+            Self::JustBought { wait } => format!(
+                "The wallet bought for this line less than two minutes ago: if another is wanted, buy it in {} seconds.",
+                wait.as_secs().max(1)
+            ),
         }
     }
 }
@@ -138,12 +161,39 @@ pub(super) async fn offer(
     Ok(found.map(|until| Offer { line, top_up, until }))
 }
 
-/// Buys a top-up out of the wallet of a line's customer, once for `occasion`: the payment, the button on a page, the
-/// request of a program.
+/// Buys a top-up because somebody asks for it, once for `occasion`: the button on a page, the request of a program. The
+/// two minutes between requests for money (`request`) hold here too: who presses in two places buys once.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
 pub async fn buy_top_up(
+    connection: &mut Connection,
+    (line, top_up): (&LineId, &TopUpId),
+    occasion: &str,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<ToppedUp, NoTopUp>, PaymentError> {
+    let Some(subscription) = subscriptions::get(connection, line).await? else {
+        return Ok(Err(NoTopUp::NoSuchSubscription));
+    };
+    let occasion = format!("{ASKED}{occasion}");
+    if ledger::is_booked(connection, (CAUSE, &format!("{line} {occasion}"))).await? {
+        return Ok(Err(NoTopUp::AlreadyBought));
+    }
+    match request::recent(connection, &subscription, now).await? {
+        Some(Recent::Open { wait, .. }) => return Ok(Err(NoTopUp::AlreadyOpen { wait })),
+        Some(Recent::Bought { wait }) => return Ok(Err(NoTopUp::JustBought { wait })),
+        None => {}
+    }
+    buy(connection, (line, top_up), &occasion, actor, ids, now).await
+}
+
+/// Buys a top-up out of the wallet of a line's customer, once for `occasion`: a payment, or what begins with [`ASKED`].
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub(super) async fn buy(
     connection: &mut Connection,
     (line, top_up): (&LineId, &TopUpId),
     occasion: &str,

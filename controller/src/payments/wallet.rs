@@ -12,11 +12,12 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::PaymentError;
 use crate::database::Connection;
 use crate::desired::Refreshed;
-use crate::entitlements::{self, Period, Purchase, Status};
+use crate::entitlements::{self, Offer, Period, Purchase, Status};
 use crate::ids::{CustomerId, LineId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
+use crate::mpesa::intent::Promised;
 use crate::state::Controller;
 use crate::subscriptions::{self, Changed, Subscription};
 use crate::{quota, sites};
@@ -111,7 +112,7 @@ pub(super) async fn buy_unpaid(
     let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
     let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
     let cause = (kind, format!("{line} after {follows}"));
-    if buy_period(connection, line, cause, actor, ids, now).await?.is_none() {
+    if buy_period(connection, (line, None), cause, actor, ids, now).await?.is_none() {
         return Ok(None);
     }
     let after = subscriptions::get(connection, line).await?;
@@ -119,6 +120,15 @@ pub(super) async fn buy_unpaid(
         let paid_until = after.paid_until?;
         Some(FromWallet { subscription: after.id, customer: after.customer, price: before.price, paid_until })
     }))
+}
+
+/// One period of a line as its plan sells it today.
+pub(super) fn offered(line: &Subscription) -> Offer {
+    Offer {
+        price: line.price,
+        validity: Duration::from_secs(line.validity_seconds),
+        bytes: line.data_quota_bytes,
+    }
 }
 
 /// Whether a line's site is shut out: what is bought there would never come on.
@@ -130,10 +140,11 @@ pub(super) async fn is_at_revoked_site(
 }
 
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
-/// a cause. The period with its data is written in the same transaction.
+/// a cause. The period with its data is written in the same transaction. What was promised of the line's plan is bought
+/// as it was promised.
 pub(super) async fn buy_period(
     connection: &mut Connection,
-    line: &LineId,
+    (line, promised): (&LineId, Option<&Promised>),
     cause: (&'static str, String),
     actor: &str,
     ids: &IdSource,
@@ -146,8 +157,9 @@ pub(super) async fn buy_period(
         return Ok(None);
     }
     let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
-    let validity = Duration::from_secs(subscription.validity_seconds);
-    let purchase = entitlements::purchase(wallet, subscription.price, validity, subscription.paid_until, now);
+    let promised = promised.filter(|promised| promised.plan == subscription.plan);
+    let offer = entitlements::chosen(promised.map(|promised| promised.offer), offered(&subscription), wallet);
+    let purchase = entitlements::purchase(wallet, offer, subscription.paid_until, now);
     let Purchase::Bought { price, starts_at, paid_until } = purchase else {
         return Ok(None);
     };
@@ -157,7 +169,7 @@ pub(super) async fn buy_period(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(None);
     }
-    let period = Period { started_at: starts_at, ends_at: paid_until, bytes: subscription.data_quota_bytes };
+    let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(connection, line, period).await?;
     Ok(Some(subscriptions::activate(connection, line, paid_until, now).await?))
 }

@@ -23,6 +23,7 @@ fn intent(state: State) -> Intent {
         short_code: "174379".to_owned(),
         phone: Msisdn::parse("0712345678").unwrap(),
         amount: Money::from_cents(100),
+        promised: None,
         callback_token: CallbackToken::random(&IdSource::seeded(1)),
         state,
         checkout: None,

@@ -3,6 +3,7 @@
 
 mod callbacks;
 mod paying;
+mod promised;
 mod pulling;
 mod queries;
 mod reviewing;

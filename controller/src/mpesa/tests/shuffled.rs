@@ -123,6 +123,7 @@ async fn open_requests(shop: &Shop) -> Vec<Intent> {
             id: IntentId::random(&shop.controller.ids),
             callback_token: CallbackToken::random(&shop.controller.ids),
             amount: crate::money::Money::from_shillings(shillings(number)).unwrap(),
+            promised: None,
             state: State::Prompted,
             checkout: CheckoutId::parse(&format!("ws_CO_shuffled_{number}")),
             ..template.clone()

@@ -124,12 +124,69 @@ async fn money_for_a_top_up_that_comes_when_the_period_is_over_waits_in_the_wall
     assert!(shop.intent(&intent).await.receipt().is_some());
     let books = shop.books().await;
     assert_eq!((books.wallet, books.revenue), (PRICE, 150_000));
+    let outcomes = shop.outcomes().await;
+    assert!(outcomes[1].starts_with("review: booked; all that was asked for is paid"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn money_for_a_top_up_that_the_wallet_no_longer_covers_buys_no_period_and_a_person_hears_of_it() {
+    let shop = open().await;
+    // A hundred lie in the wallet and another hundred are asked for; meanwhile the price of a period falls below both.
+    shop.pay(Some(100)).await;
+    shop.wait_two_minutes();
+    let Requested::Prompted(intent) = ask(&shop).await else { panic!("not prompted") };
+    assert_eq!(intent.amount, Money::from_cents(10_000));
+    shop.execute("UPDATE plans SET price_cents = 5000; UPDATE top_ups SET price_cents = 30000").await;
+    shop.settle().await;
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue, books.paid_days), (PRICE, 150_000, Some(1)));
+    let outcomes = shop.outcomes().await;
+    assert!(outcomes[2].starts_with("review: booked; all that was asked for is paid"), "{outcomes:?}");
+}
+
+#[tokio::test]
+async fn less_than_a_top_up_lacks_is_not_asked_for() {
+    let shop = open().await;
+    let wanted = |shillings| RequestPayment {
+        subscription: shop.world.line.clone(),
+        top_up: Some(top_up()),
+        phone: None,
+        amount: Money::from_shillings(shillings),
+        requested_by: crate::audit::Actor::Token("test".to_owned()),
+    };
+    let asked = payments::request(&shop.controller, &shop.daraja, wanted(199)).await.unwrap();
+    assert_eq!(asked, Requested::BelowTopUp { lacking: Money::from_cents(PRICE) });
+    let asked = payments::request(&shop.controller, &shop.daraja, wanted(200)).await.unwrap();
+    assert!(matches!(asked, Requested::Prompted(_)), "{asked:?}");
+}
+
+#[tokio::test]
+async fn whoever_asks_in_two_places_within_two_minutes_buys_once() {
+    let shop = open().await;
+    shop.pay(Some(1_950)).await;
+    let buy = async |occasion: &str| {
+        let mut write = shop.controller.database.write().await.unwrap();
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let what = (&shop.world.line, &top_up());
+        let bought = payments::buy_top_up(&mut write, what, occasion, "staff:desk", ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        bought.map(|bought| bought.top_up.bytes)
+    };
+    shop.wait_two_minutes();
+    assert_eq!(buy("page 1").await, Ok(50));
+    assert!(matches!(ask(&shop).await, Requested::JustBought { .. }), "a request sees what a button bought");
+    assert!(matches!(buy("page 2").await, Err(NoTopUp::JustBought { .. })), "and so does another button");
+    shop.wait_two_minutes();
+    shop.unanswered().await;
+    assert!(matches!(buy("page 3").await, Err(NoTopUp::AlreadyOpen { .. })), "the phone is being asked");
+    assert_eq!(wallet(&shop).await, 25_000);
 }
 
 #[tokio::test]
 async fn the_same_occasion_buys_one_top_up() {
     let shop = open().await;
     shop.pay(Some(1_950)).await;
+    shop.wait_two_minutes();
     let buy = async |occasion: &str| {
         let mut write = shop.controller.database.write().await.unwrap();
         let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
@@ -141,7 +198,9 @@ async fn the_same_occasion_buys_one_top_up() {
     assert_eq!(buy("a").await, Ok(50));
     assert_eq!(buy("a").await, Err(NoTopUp::AlreadyBought));
     assert_eq!(wallet(&shop).await, 25_000);
+    shop.wait_two_minutes();
     assert_eq!(buy("b").await, Ok(50));
+    shop.wait_two_minutes();
     assert_eq!(buy("c").await, Err(NoTopUp::TooLittle { missing: Money::from_cents(15_000) }));
     assert_eq!(allowed(&shop).await, (Some(200), vec![200, 100]));
 }

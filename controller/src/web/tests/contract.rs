@@ -318,6 +318,8 @@ async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
     assert_eq!((usage["hours"].as_array().unwrap().len(), usage["days"].as_array().unwrap().len()), (3, 2));
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage")).await;
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?hours=0")).await;
+    assert_eq!(api.post(described, &requests, &wanted).await["error"]["code"], "just_bought");
+    served.controller.clock.advance(std::time::Duration::from_secs(120));
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?days=x")).await;
     api.get("/api/subscriptions/{id}/usage", "/api/subscriptions/x/usage").await;
 }

@@ -383,6 +383,9 @@ fn forms(world: &World) -> Vec<(String, Vec<(&'static str, String)>)> {
         ("/customers".to_owned(), own(&[("name", "X"), ("phone", "0722000111")])),
         (format!("/customers/{customer}/subscriptions"), own(&[("router", "r1"), ("username", "x")])),
         (format!("/subscriptions/{line}/hold"), own(&[])),
+    shows(&browser.get(&page).await, &["less than two minutes ago", "KES 2,000.00", "150 B left"]);
+    served.controller.clock.advance(std::time::Duration::from_secs(120));
+    browser.post(&path, &another).await;
         (format!("/subscriptions/{line}/release"), own(&[])),
         (format!("/subscriptions/{line}/payment-requests"), own(&[("phone", "0722000111"), ("amount", "1")])),
         (format!("/subscriptions/{line}/top-ups"), own(&[("top_up", "x")])),
