@@ -115,7 +115,9 @@ CREATE TABLE plans (
 CREATE TABLE plan_refreshes (
     plan_id TEXT PRIMARY KEY REFERENCES plans (id),
     after_line TEXT NOT NULL DEFAULT '',
-    queued_at BIGINT NOT NULL
+    queued_at BIGINT NOT NULL,
+    -- Taken anew by each change of the plan: progress for an older one is none.
+    version BIGINT NOT NULL DEFAULT 0
 );
 
 -- A subscription is also a line: its id is the line id in the router's comment.

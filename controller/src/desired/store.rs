@@ -231,7 +231,7 @@ pub(super) async fn queue_plan(
 ) -> Result<(), DesiredError> {
     sqlx::query(
         "INSERT INTO plan_refreshes (plan_id, after_line, queued_at) VALUES ($1, '', $2) \
-         ON CONFLICT (plan_id) DO UPDATE SET after_line = ''",
+         ON CONFLICT (plan_id) DO UPDATE SET after_line = '', version = plan_refreshes.version + 1",
     )
     .bind(plan.as_str())
     .bind(now.0)
@@ -240,33 +240,67 @@ pub(super) async fn queue_plan(
     Ok(())
 }
 
-/// The plan that waits longest, and the last of its lines that was done.
-pub(super) async fn queued_plan(
+/// A plan whose lines have to be told anew.
+#[derive(Clone, Debug)]
+pub(super) struct Queued {
+    pub(super) plan: PlanId,
+    /// The last of its lines that was done; empty for none.
+    pub(super) after: String,
+    /// For which change. On PostgreSQL the plan may change again while a portion is done: what that notes is then for
+    /// nothing, and the lines are done from the first.
+    version: i64,
+}
+
+/// The plan that waits longest.
+pub(super) async fn queued_plan(connection: &mut Connection) -> Result<Option<Queued>, DesiredError> {
+    let row = sqlx::query(
+        "SELECT plan_id, after_line, version FROM plan_refreshes ORDER BY queued_at, plan_id LIMIT 1",
+    )
+    .fetch_optional(connection)
+    .await?;
+    let read = |row: Row| {
+        Ok(Queued {
+            plan: columns::parsed(&row, "plan_id")?,
+            after: row.try_get("after_line")?,
+            version: row.try_get("version")?,
+        })
+    };
+    row.map(read).transpose()
+}
+
+/// Whether a plan on this connection type waits.
+pub(super) async fn is_queued_on(
     connection: &mut Connection,
-) -> Result<Option<(PlanId, String)>, DesiredError> {
-    let row =
-        sqlx::query("SELECT plan_id, after_line FROM plan_refreshes ORDER BY queued_at, plan_id LIMIT 1")
-            .fetch_optional(connection)
-            .await?;
-    row.map(|row| Ok((columns::parsed(&row, "plan_id")?, row.try_get("after_line")?))).transpose()
+    kind: &ConnectionTypeId,
+) -> Result<bool, DesiredError> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM plan_refreshes r JOIN plans p ON p.id = r.plan_id \
+         WHERE p.connection_type_id = $1",
+    )
+    .bind(kind.as_str())
+    .fetch_one(connection)
+    .await?;
+    Ok(columns::truth(&row, "found")?)
 }
 
 pub(super) async fn note_refreshed(
     connection: &mut Connection,
-    plan: &PlanId,
+    queued: &Queued,
     line: &LineId,
 ) -> Result<(), DesiredError> {
-    sqlx::query("UPDATE plan_refreshes SET after_line = $2 WHERE plan_id = $1")
-        .bind(plan.as_str())
+    sqlx::query("UPDATE plan_refreshes SET after_line = $2 WHERE plan_id = $1 AND version = $3")
+        .bind(queued.plan.as_str())
         .bind(line.as_str())
+        .bind(queued.version)
         .execute(connection)
         .await?;
     Ok(())
 }
 
-pub(super) async fn unqueue_plan(connection: &mut Connection, plan: &PlanId) -> Result<(), DesiredError> {
-    sqlx::query("DELETE FROM plan_refreshes WHERE plan_id = $1")
-        .bind(plan.as_str())
+pub(super) async fn unqueue_plan(connection: &mut Connection, queued: &Queued) -> Result<(), DesiredError> {
+    sqlx::query("DELETE FROM plan_refreshes WHERE plan_id = $1 AND version = $2")
+        .bind(queued.plan.as_str())
+        .bind(queued.version)
         .execute(connection)
         .await?;
     Ok(())

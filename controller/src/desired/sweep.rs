@@ -9,7 +9,7 @@ use tawi_shared::UnixMillis;
 use super::batch::Batch;
 use super::{DesiredError, refresh, store};
 use crate::database::Connection;
-use crate::ids::{ConnectionTypeId, PlanId, SiteId};
+use crate::ids::{ConnectionTypeId, LineId, PlanId, SiteId};
 use crate::plans::{self, ConnectionType, Plan};
 
 /// What a portion did.
@@ -65,23 +65,28 @@ pub async fn refresh_some(
     now: UnixMillis,
     limit: u32,
 ) -> Result<Swept, DesiredError> {
-    let Some((plan, after)) = store::queued_plan(connection).await? else { return Ok(Swept::Nothing) };
-    let lines = store::lines_of_plan(connection, &plan, &after, limit).await?;
+    let Some(queued) = store::queued_plan(connection).await? else { return Ok(Swept::Nothing) };
+    let lines = store::lines_of_plan(connection, &queued.plan, &queued.after, limit).await?;
     let mut batch = Batch::default();
     for line in &lines {
-        if let Some(facts) = store::facts_of(connection, line, now).await? {
-            refresh(connection, &mut batch, &facts).await?;
+        match refresh_one(connection, &mut batch, line, now).await {
+            Ok(()) => {}
+            // One row that nobody can read must not keep the news from all the others.
+            Err(error) if is_of_one_line(&error) => {
+                tracing::error!(line.id = %line, %error, "a line cannot be told what its plan says; it is stepped over");
+            }
+            Err(error) => return Err(error),
         }
     }
     match lines.last() {
         Some(last) if lines.len() >= usize::try_from(limit).unwrap_or(usize::MAX) => {
-            store::note_refreshed(connection, &plan, last).await?;
+            store::note_refreshed(connection, &queued, last).await?;
         }
         _ => {
-            store::unqueue_plan(connection, &plan).await?;
-            // Lines of a plan that still waits may use what no plan names any more.
-            if store::queued_plan(connection).await?.is_none()
-                && let Some(plan) = plans::get_plan(connection, &plan).await.map_err(unread)?
+            store::unqueue_plan(connection, &queued).await?;
+            // Lines of a plan that still waits may use what no plan of their connection type names any more.
+            if let Some(plan) = plans::get_plan(connection, &queued.plan).await.map_err(unread)?
+                && !store::is_queued_on(connection, &plan.connection_type.id).await?
             {
                 set_profiles(connection, &mut batch, &plan.connection_type.id, true).await?;
             }
@@ -89,6 +94,30 @@ pub async fn refresh_some(
     }
     let told = batch.close(connection, now).await?;
     Ok(Swept::Some(told.into_iter().map(|(site, _)| site).collect()))
+}
+
+async fn refresh_one(
+    connection: &mut Connection,
+    batch: &mut Batch,
+    line: &LineId,
+    now: UnixMillis,
+) -> Result<(), DesiredError> {
+    match store::facts_of(connection, line, now).await? {
+        Some(facts) => refresh(connection, batch, &facts).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether an error says something of one line, and nothing of the database. What was read and cannot be understood was
+/// read before anything was written: the batch is whole.
+fn is_of_one_line(error: &DesiredError) -> bool {
+    match error {
+        DesiredError::Database(error) => {
+            matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
+        }
+        DesiredError::NoPlan(_) | DesiredError::Row { .. } | DesiredError::TooLarge { .. } => true,
+        DesiredError::TooManyLines => false,
+    }
 }
 
 /// Sets each profile of a connection type wherever it was told; `removes` those that no plan on it needs.
