@@ -157,8 +157,11 @@ CREATE TABLE quota_periods (
     ends_at BIGINT NOT NULL CHECK (ends_at > started_at),
     bytes BIGINT CHECK (bytes > 0),
     topped_up_bytes BIGINT NOT NULL DEFAULT 0 CHECK (topped_up_bytes >= 0),
+    -- Whether it was looked, after its end, if the site has to be told of later ones.
+    is_end_seen BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (line_id, started_at)
 );
+CREATE INDEX quota_periods_unseen ON quota_periods (ends_at) WHERE is_end_seen = 0;
 
 -- Data that can be bought on top of a running period: of one plan, or of any that has a limit.
 CREATE TABLE top_ups (

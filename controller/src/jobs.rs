@@ -20,7 +20,7 @@ use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
-use crate::{commands, desired, router_writes, sites, subscriptions, usage};
+use crate::{commands, desired, quota, router_writes, sites, subscriptions, usage};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -30,6 +30,9 @@ const PRESENCE_PERIOD: Duration = Duration::from_secs(30);
 const CHECKPOINT_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked whether a plan changed whose lines have to be told.
 const CATALOGUE_PERIOD: Duration = Duration::from_secs(1);
+/// How often it is looked whether periods ended of lines that have many ahead. Weeks lie between the end of one and the
+/// beginning of those that are told late.
+const PERIODS_PERIOD: Duration = Duration::from_secs(60);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
@@ -71,8 +74,9 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(EXPIRY_PERIOD, "commands", stop.clone(), || close_late_commands(&controller)),
         every(PRESENCE_PERIOD, "presence", stop.clone(), || mark_silent(&controller)),
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
-        every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller)),
-        every(TIDY_PERIOD, "tidy", stop, || tidy(&controller)),
+        every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller, &stop)),
+        every(PERIODS_PERIOD, "periods", stop.clone(), || follow_up_periods(&controller)),
+        every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
     );
 }
 
@@ -122,11 +126,11 @@ async fn expire(controller: &Controller) -> Result<(), JobError> {
 }
 
 /// Tells lines what their plans say since they were changed. A portion is some hundredths of a second of the writer.
-async fn refresh_plans(controller: &Controller) -> Result<(), JobError> {
+async fn refresh_plans(controller: &Controller, stop: &Stop) -> Result<(), JobError> {
     if !desired::is_refresh_queued(&mut *controller.database.read().await?).await? {
         return Ok(());
     }
-    loop {
+    while !stop.is_requested() {
         let mut transaction = controller.database.write().await?;
         let swept = desired::refresh_some(&mut transaction, controller.clock.now(), LINES).await?;
         transaction.commit().await?;
@@ -134,6 +138,22 @@ async fn refresh_plans(controller: &Controller) -> Result<(), JobError> {
             Swept::Nothing => return Ok(()),
             Swept::Some(sites) if sites.is_empty() => {}
             Swept::Some(_) => controller.live.ring_outbox(),
+        }
+    }
+    Ok(())
+}
+
+/// Tells lines of periods that were bought so far ahead that their sites could not be told of them at once.
+async fn follow_up_periods(controller: &Controller) -> Result<(), JobError> {
+    loop {
+        let mut transaction = controller.database.write().await?;
+        let (seen, is_told) = quota::follow_up_ended(&mut transaction, controller.clock.now(), LINES).await?;
+        transaction.commit().await?;
+        if is_told {
+            controller.live.ring_outbox();
+        }
+        if seen < usize::try_from(LINES).unwrap_or(usize::MAX) {
+            return Ok(());
         }
     }
 }
@@ -170,7 +190,7 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
     loop {
         let mut transaction: Transaction = controller.database.write().await?;
         let events = sites::store::forget_events(&mut transaction, now.minus(EVENTS_KEPT), ROWS).await?;
-        let sessions = usage::store::forget(&mut transaction, now.minus(SESSIONS_KEPT), ROWS).await?;
+        let sessions = usage::store::forget(&mut transaction, (now.minus(SESSIONS_KEPT), now), ROWS).await?;
         let hours = usage::store::forget_hours(&mut transaction, now.minus(HOURS_KEPT), ROWS).await?;
         let days = usage::store::forget_days(&mut transaction, now.minus(DAYS_KEPT), ROWS).await?;
         let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;

@@ -10,8 +10,10 @@ mod tests;
 use tawi_shared::UnixMillis;
 
 use crate::database::Connection;
+use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::{self, Period};
 use crate::ids::{LineId, SiteId};
+use crate::usage::{self, UsageError};
 
 pub use store::LineUsage;
 
@@ -29,7 +31,8 @@ pub struct Standing {
     pub bytes: Option<u64>,
     /// How much of that was topped up.
     pub topped_up_bytes: u64,
-    /// What was moved in it, as far as it was reported.
+    /// What was moved in it, as far as it was reported: to the byte where there is a limit, by whole hours where there is
+    /// none, because agents count towards a period only what has a limit.
     pub used_bytes: u64,
 }
 
@@ -65,6 +68,30 @@ pub async fn periods_of(
     store::periods_from_running(connection, line, now, TOLD).await
 }
 
+/// Refreshes lines of which a period has ended and more are bought ahead than a site is told of, and notes the ended
+/// periods as seen, at most `limit` of them: without it the later ones would never be told. Answers how many were seen,
+/// and whether a site must be told.
+///
+/// # Errors
+/// [`DesiredError`]; the transaction must then be rolled back.
+pub async fn follow_up_ended(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<(usize, bool), DesiredError> {
+    let ended = store::ended_unseen(connection, now, limit).await?;
+    let mut is_told = false;
+    for (line, started_at) in &ended {
+        let told = periods_of(connection, line, now).await?;
+        if told.len() >= usize::try_from(TOLD).unwrap_or(usize::MAX) {
+            let refreshed = desired::refresh_line(connection, line, now).await?;
+            is_told |= matches!(refreshed, Refreshed::Changed { .. });
+        }
+        store::note_seen(connection, line, *started_at).await?;
+    }
+    Ok((ended.len(), is_told))
+}
+
 /// Adds to the running period of a line; `false` when none runs, or it has no limit.
 ///
 /// # Errors
@@ -90,7 +117,10 @@ pub async fn standing(
     let Some((period, topped_up_bytes)) = store::running(connection, line, now).await? else {
         return Ok(None);
     };
-    let used_bytes = store::used(connection, line, period.started_at).await?;
+    let used_bytes = match period.bytes {
+        Some(_) => store::used(connection, line, period.started_at).await?,
+        None => usage::moved_since(connection, line, period.started_at, now).await.map_err(unread)?.total(),
+    };
     let Period { started_at, ends_at, bytes } = period;
     Ok(Some(Standing { started_at, ends_at, bytes, topped_up_bytes, used_bytes }))
 }
@@ -107,6 +137,13 @@ pub async fn used_elsewhere(
     now: UnixMillis,
 ) -> Result<Vec<LineUsage>, sqlx::Error> {
     store::used_elsewhere(connection, (site, store_epoch), only, now).await
+}
+
+fn unread(error: UsageError) -> sqlx::Error {
+    match error {
+        UsageError::Database(error) => error,
+        UsageError::Row { .. } => sqlx::Error::Decode(Box::new(error)),
+    }
 }
 
 /// Whether a top-up could be bought now.

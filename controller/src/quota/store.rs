@@ -78,6 +78,38 @@ pub(super) async fn periods_from_running(
     rows.iter().map(|row| Ok(read(row)?.0)).collect()
 }
 
+/// Periods that have ended since anybody looked, the longest ended first.
+pub(super) async fn ended_unseen(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(LineId, UnixMillis)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT line_id, started_at FROM quota_periods WHERE is_end_seen = 0 AND ends_at <= $1 \
+         ORDER BY ends_at, line_id LIMIT $2",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((columns::parsed(row, "line_id")?, columns::instant(row, "started_at")?)))
+        .collect()
+}
+
+pub(super) async fn note_seen(
+    connection: &mut Connection,
+    line: &LineId,
+    started_at: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE quota_periods SET is_end_seen = 1 WHERE line_id = $1 AND started_at = $2")
+        .bind(line.as_str())
+        .bind(started_at.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The running period with what was topped up.
 pub(super) async fn running(
     connection: &mut Connection,

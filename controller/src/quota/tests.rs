@@ -80,3 +80,52 @@ async fn what_was_used_elsewhere_is_all_but_what_this_store_told() {
     let standing = standing(&mut write, &line, UnixMillis(150)).await.unwrap().unwrap();
     assert_eq!((standing.used_bytes, standing.left_bytes()), (114, Some(0)), "no less than nothing is left");
 }
+
+#[tokio::test]
+async fn what_was_moved_in_a_period_without_a_limit_is_what_its_history_says() {
+    let (_directory, mut write, line) = open().await;
+    // The 22nd of September 2026, 01:00 of Nairobi, and a bit.
+    let (hour, day) = (1_790_028_000_000_i64, 1_790_024_400_000_i64);
+    assert_eq!(usage::history::day_of(UnixMillis(hour)).0, day);
+    begin(&mut write, &line, period(hour + 60_000, hour + 30 * 86_400_000, None)).await.unwrap();
+    write
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "INSERT INTO usage_hours VALUES ({}, '{line}', 1000, 0), ({hour}, '{line}', 1, 2), ({}, '{line}', 4, 8);
+             INSERT INTO usage_days VALUES ({day}, '{line}', 1005, 10), ({}, '{line}', 16, 32), ({}, 'other', 64, 64);",
+            hour - 3_600_000,
+            hour + 3_600_000,
+            day + 86_400_000,
+            day + 86_400_000,
+        ))))
+        .await
+        .unwrap();
+    let used = async |write: &mut Transaction, now| {
+        standing(write, &line, UnixMillis(now)).await.unwrap().unwrap().used_bytes
+    };
+    assert_eq!(used(&mut write, hour + 120_000).await, 3);
+    assert_eq!(used(&mut write, hour + 3_700_000).await, 15);
+    assert_eq!(used(&mut write, day + 2 * 86_400_000).await, 63);
+}
+
+#[tokio::test]
+async fn of_periods_far_ahead_a_site_is_told_when_it_is_their_turn() {
+    let (_directory, mut write, line) = open().await;
+    let bought = i64::from(TOLD) + 2;
+    for number in 0..bought {
+        begin(&mut write, &line, period(number * 10, number * 10 + 10, Some(5))).await.unwrap();
+    }
+    crate::subscriptions::activate(&mut write, &line, UnixMillis(bought * 10), UnixMillis(0)).await.unwrap();
+    let site = SiteId::parse("nyeri-01").unwrap();
+    let last_told = async |write: &mut Transaction| {
+        let told = desired::store::line_at(write, &site, &line).await.unwrap().unwrap();
+        told.quotas.last().unwrap().from_ms
+    };
+    assert_eq!(last_told(&mut write).await, 240);
+    assert_eq!(follow_up_ended(&mut write, UnixMillis(9), 9).await.unwrap(), (0, false), "none is over");
+    assert_eq!(follow_up_ended(&mut write, UnixMillis(10), 9).await.unwrap(), (1, true));
+    assert_eq!(last_told(&mut write).await, 250);
+    assert_eq!(follow_up_ended(&mut write, UnixMillis(10), 9).await.unwrap(), (0, false), "once");
+    assert_eq!(follow_up_ended(&mut write, UnixMillis(25), 9).await.unwrap(), (1, true));
+    assert_eq!(last_told(&mut write).await, 260);
+    assert_eq!(follow_up_ended(&mut write, UnixMillis(30), 9).await.unwrap(), (1, false), "all is told");
+}

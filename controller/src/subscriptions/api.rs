@@ -101,7 +101,7 @@ pub struct PeriodBody {
     pub quota_bytes: Option<u64>,
     /// How much of that was topped up.
     pub topped_up_bytes: u64,
-    /// What was moved in it.
+    /// What was moved in it; where it has no limit, by whole hours.
     pub used_bytes: u64,
     /// What is left; null for no limit.
     pub left_bytes: Option<u64>,

@@ -31,6 +31,15 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            upload_bytes: self.upload_bytes.saturating_add(other.upload_bytes),
+            download_bytes: self.download_bytes.saturating_add(other.download_bytes),
+        }
+    }
+
     /// Both together.
     #[must_use]
     pub fn total(self) -> u64 {

@@ -117,8 +117,10 @@ pub async fn take(
         Some(_) | None => {}
     }
     store::put(connection, (site, store_epoch), session).await?;
-    let before =
-        known.map_or((Amount::default(), session.started_at_ms), |known| (known.amount, known.sampled_at.0));
+    // A session that goes on in a new period is reported anew, with the beginning of the whole: what was moved in this
+    // part was moved since the period began.
+    let began = session.started_at_ms.max(session.period_started_ms);
+    let before = known.map_or((Amount::default(), began), |known| (known.amount, known.sampled_at.0));
     let moved = Amount {
         upload_bytes: session.upload_bytes.saturating_sub(before.0.upload_bytes),
         download_bytes: session.download_bytes.saturating_sub(before.0.download_bytes),
@@ -173,6 +175,37 @@ pub async fn hours(
         .0
         .saturating_sub(i64::from(count.saturating_sub(1)).saturating_mul(history::HOUR));
     store::hours(connection, line, (first, history::hour_of(now).0)).await
+}
+
+/// What a line moved since an instant, as its history has it: from the beginning of that hour, or of that day where its
+/// hours are forgotten.
+///
+/// # Errors
+/// [`UsageError`].
+pub async fn moved_since(
+    connection: &mut Connection,
+    line: &LineId,
+    from: UnixMillis,
+    now: UnixMillis,
+) -> Result<Amount, UsageError> {
+    let first_day = history::day_of(from);
+    let next_day = first_day.0.saturating_add(history::DAY);
+    let mut moved = Amount::default();
+    let mut add = |spans: Vec<(UnixMillis, Amount)>| {
+        spans.into_iter().for_each(|(_, amount)| moved = moved.plus(amount));
+    };
+    let days_from = if first_day < now.minus(history::HOURS_KEPT) {
+        first_day.0
+    } else {
+        let last_hour = next_day.saturating_sub(history::HOUR).min(history::hour_of(now).0);
+        add(store::hours(connection, line, (history::hour_of(from).0, last_hour)).await?);
+        next_day
+    };
+    let today = history::day_of(now).0;
+    if days_from <= today {
+        add(store::days(connection, line, (days_from, today)).await?);
+    }
+    Ok(moved)
 }
 
 /// The same by days of Nairobi.

@@ -55,6 +55,35 @@ pub(super) async fn known(
     .transpose()
 }
 
+/// Adds to what a line moved in a span, up to 9 * 10^18: a site that tells ever more of one hour must not make a sum that
+/// SQLite turns into a fraction and PostgreSQL refuses.
+macro_rules! added {
+    ($table:literal, $key:literal) => {
+        concat!(
+            "INSERT INTO ",
+            $table,
+            " (",
+            $key,
+            ", line_id, upload_bytes, download_bytes) VALUES ($1, $2, $3, $4) ",
+            "ON CONFLICT (",
+            $key,
+            ", line_id) DO UPDATE SET ",
+            "upload_bytes = CASE WHEN ",
+            $table,
+            ".upload_bytes > 9000000000000000000 - excluded.upload_bytes ",
+            "THEN 9000000000000000000 ELSE ",
+            $table,
+            ".upload_bytes + excluded.upload_bytes END, ",
+            "download_bytes = CASE WHEN ",
+            $table,
+            ".download_bytes > 9000000000000000000 - excluded.download_bytes ",
+            "THEN 9000000000000000000 ELSE ",
+            $table,
+            ".download_bytes + excluded.download_bytes END"
+        )
+    };
+}
+
 /// Adds to an hour of a line, and to the day that it is in.
 pub(super) async fn add_to_history(
     connection: &mut Connection,
@@ -63,28 +92,20 @@ pub(super) async fn add_to_history(
     amount: Amount,
 ) -> Result<(), UsageError> {
     let (up, down) = (columns::stored(amount.upload_bytes), columns::stored(amount.download_bytes));
-    sqlx::query(
-        "INSERT INTO usage_hours (hour_at, line_id, upload_bytes, download_bytes) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (hour_at, line_id) DO UPDATE SET upload_bytes = usage_hours.upload_bytes + excluded.upload_bytes, \
-             download_bytes = usage_hours.download_bytes + excluded.download_bytes",
-    )
-    .bind(hour.0)
-    .bind(line)
-    .bind(up)
-    .bind(down)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO usage_days (day_at, line_id, upload_bytes, download_bytes) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (day_at, line_id) DO UPDATE SET upload_bytes = usage_days.upload_bytes + excluded.upload_bytes, \
-             download_bytes = usage_days.download_bytes + excluded.download_bytes",
-    )
-    .bind(history::day_of(hour).0)
-    .bind(line)
-    .bind(up)
-    .bind(down)
-    .execute(connection)
-    .await?;
+    sqlx::query(added!("usage_hours", "hour_at"))
+        .bind(hour.0)
+        .bind(line)
+        .bind(up)
+        .bind(down)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(added!("usage_days", "day_at"))
+        .bind(history::day_of(hour).0)
+        .bind(line)
+        .bind(up)
+        .bind(down)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -204,18 +225,22 @@ pub(super) async fn totals_of_line(connection: &mut Connection, line: &LineId) -
     })
 }
 
-/// Forgets at most `limit` sessions whose last sample is older than `before`; says how many.
+/// Forgets at most `limit` sessions whose last sample is older than `before`; says how many. Those that count towards a
+/// period that still runs at `now` stay: a period may be longer than sessions are kept, and its data must not come back.
 pub(crate) async fn forget(
     connection: &mut Connection,
-    before: UnixMillis,
+    (before, now): (UnixMillis, UnixMillis),
     limit: u32,
 ) -> Result<u64, UsageError> {
     let done = sqlx::query(
         "DELETE FROM usage_sessions WHERE (site_id, session_key) IN \
-             (SELECT site_id, session_key FROM usage_sessions WHERE sampled_at < $1 LIMIT $2)",
+             (SELECT u.site_id, u.session_key FROM usage_sessions u WHERE u.sampled_at < $1 AND NOT EXISTS \
+                  (SELECT 1 FROM quota_periods p WHERE p.line_id = u.line_id AND p.started_at = u.period_started_at \
+                                                   AND p.ends_at > $3) LIMIT $2)",
     )
     .bind(before.0)
     .bind(i64::from(limit))
+    .bind(now.0)
     .execute(connection)
     .await?;
     Ok(done.rows_affected())

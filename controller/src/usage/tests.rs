@@ -219,3 +219,51 @@ async fn a_session_is_of_the_period_and_the_store_that_told_of_it_last() {
     let before_1970 = SessionUsageV1 { period_started_ms: -1, ..session("l1", "s3", 1, 1) };
     assert_eq!(take(&mut write, (&site, 1), &before_1970, NOW, || true).await.unwrap(), Taken::Unbelievable);
 }
+
+#[tokio::test]
+async fn what_a_session_moved_in_a_new_period_is_not_spread_over_the_old_one() {
+    let (_directory, mut write) = open().await;
+    let site = SiteId::parse("a").unwrap();
+    let hour = history::hour_of(NOW).0;
+    let part = SessionUsageV1 {
+        started_at_ms: hour - 5 * history::HOUR,
+        period_started_ms: hour - history::HOUR,
+        upload_bytes: 0,
+        ..session("l1", "s#2", hour, 100)
+    };
+    take(&mut write, (&site, 1), &part, NOW, || true).await.unwrap();
+    assert_eq!(history_of(&mut write).await, (vec![(hour - history::HOUR, 100)], 100));
+}
+
+#[tokio::test]
+async fn a_site_that_tells_ever_more_of_one_hour_spoils_no_sum() {
+    let (_directory, mut write) = open().await;
+    let hour = history::hour_of(NOW);
+    let most = Amount { upload_bytes: 1 << 62, download_bytes: 1 };
+    for _ in 0..4 {
+        store::add_to_history(&mut write, "l1", hour, most).await.unwrap();
+    }
+    let line = LineId::parse("l1").unwrap();
+    let told = hours(&mut write, &line, 1, NOW).await.unwrap();
+    assert_eq!(told[0].1, Amount { upload_bytes: 9_000_000_000_000_000_000, download_bytes: 4 });
+    assert_eq!(days(&mut write, &line, 1, NOW).await.unwrap()[0].1, told[0].1);
+}
+
+#[tokio::test]
+async fn sessions_of_a_period_that_runs_are_not_forgotten_however_old() {
+    let (_directory, mut write) = open().await;
+    write
+        .execute(
+            "PRAGMA foreign_keys = OFF; PRAGMA defer_foreign_keys = ON;
+             INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes,
+                                         download_bytes, period_started_at)
+                 VALUES ('a', 'runs', 'l1', 1, 1, 1, 1, 1, 10), ('a', 'over', 'l1', 1, 1, 1, 1, 1, 5);
+             INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) VALUES ('l1', 10, 900, 5), ('l1', 5, 10, 5);",
+        )
+        .await
+        .unwrap();
+    let mut forget =
+        async |now| store::forget(&mut write, (UnixMillis(100), UnixMillis(now)), 9).await.unwrap();
+    assert_eq!((forget(899).await, forget(899).await), (1, 0));
+    assert_eq!(forget(900).await, 1);
+}
