@@ -61,11 +61,10 @@ pub async fn take_rows(
     let plain = |text: &str| -> String {
         text.chars().filter(|letter| !letter.is_control()).take(TEXT_CHARACTERS).collect()
     };
-    for row in &rows.rows {
+    // Counted once a message: a count for each row would read all rows before it each time.
+    let room = ROWS.saturating_sub(store::count(connection, site, &rows.router).await?);
+    for row in rows.rows.iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {
         let Some(service) = Service::from_code(row.service) else { continue };
-        if store::count(connection, site, &rows.router).await? >= ROWS {
-            break;
-        }
         let row = ForeignRow {
             service,
             username: plain(&row.username),

@@ -5,6 +5,7 @@
 //! no second one of the same name. What is done with a row is the agent's business.
 
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::CommandKind;
@@ -23,6 +24,10 @@ use crate::sites::Router;
 use crate::subscriptions::credentials::Password;
 use crate::subscriptions::device::CallerId;
 use crate::subscriptions::{self, Created, NewSubscription, SubscriptionError};
+
+/// Periods that time which is paid for already is cut into: three years of days. What is paid for longer ahead is all in
+/// the first.
+const PERIODS: usize = 1_096;
 
 /// Why a sheet cannot be carried out.
 #[derive(Debug, Error)]
@@ -96,9 +101,10 @@ pub async fn take_over(
         let act = (Action::SubscriptionAdded, line.as_str(), entry.username.as_str());
         audit::record(connection, actor, act, ids, now).await?;
         if entry.until > now {
-            // What was used before is not known here: the rest of the time has the plan's whole quota.
-            let bytes = subscription.data_quota_bytes;
-            quota::begin(connection, &line, Period { started_at: now, ends_at: entry.until, bytes }).await?;
+            let validity = Duration::from_secs(subscription.validity_seconds);
+            for period in periods((now, entry.until), validity, subscription.data_quota_bytes) {
+                quota::begin(connection, &line, period).await?;
+            }
         }
         subscriptions::activate(connection, &line, entry.until, now).await?;
         queue(connection, router, &entry.row, &line, doing).await?;
@@ -108,6 +114,22 @@ pub async fn take_over(
     let act = (Action::RowsTakenOver, router.site.as_str(), detail.as_str());
     audit::record(connection, actor, act, ids, now).await?;
     Ok(Outcome::TakenOver(lines))
+}
+
+/// The periods of time that is paid for already, as the plan would have sold them: counted back from their end, each with
+/// its own data. What was used of the running one before is not known here, so that the rest of it has the whole. Without
+/// a limit there is nothing to cut.
+fn periods((now, until): (UnixMillis, UnixMillis), validity: Duration, bytes: Option<u64>) -> Vec<Period> {
+    let mut found = Vec::new();
+    let mut ends_at = until;
+    while ends_at > now {
+        let is_last = bytes.is_none() || found.len().saturating_add(1) >= PERIODS;
+        let started_at = if is_last { now } else { ends_at.minus(validity).max(now) };
+        found.push(Period { started_at, ends_at, bytes });
+        ends_at = started_at;
+    }
+    found.reverse();
+    found
 }
 
 /// Commands once more what did not come about: rows that have a line of their name, whoever entered it, and no open
@@ -176,5 +198,28 @@ async fn customer_of(
             Ok(Ok(customer.id))
         }
         customers::Created::Invalid(invalid) => Ok(Err(invalid.reason.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_paid_months_ahead_has_the_data_of_each_of_its_periods() {
+        let check = |(now, until): (i64, i64), bytes, expected: &[(i64, i64)]| {
+            let found = periods((UnixMillis(now), UnixMillis(until)), Duration::from_millis(30), bytes);
+            assert!(found.iter().all(|period| period.bytes == bytes));
+            let found: Vec<_> = found.iter().map(|period| (period.started_at.0, period.ends_at.0)).collect();
+            assert_eq!(found, expected, "{now} {until} {bytes:?}");
+        };
+        check((100, 100), Some(5), &[]);
+        check((100, 110), Some(5), &[(100, 110)]);
+        check((100, 130), Some(5), &[(100, 130)]);
+        check((100, 131), Some(5), &[(100, 101), (101, 131)]);
+        check((100, 200), Some(5), &[(100, 110), (110, 140), (140, 170), (170, 200)]);
+        check((100, 200), None, &[(100, 200)]);
+        let many = periods((UnixMillis(0), UnixMillis(i64::MAX)), Duration::from_millis(1), Some(5));
+        assert_eq!((many.len(), many[0].started_at.0), (PERIODS, 0));
     }
 }

@@ -12,7 +12,7 @@ use super::LinkError;
 use super::budget::Spent;
 use super::intake::{Effects, Memory, Said};
 use super::reports::advance;
-use crate::commands::Command;
+use crate::commands::{Command, RESULT_WITHIN};
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
@@ -86,16 +86,22 @@ pub(super) async fn take_held(
     Ok(())
 }
 
-/// Takes rows that a site was asked for, if it was.
+/// Takes rows that a site was asked for, of that router. An agent says first that it has read them and then names them,
+/// some at a time: for a while the command may be over.
 pub(super) async fn take_foreign_rows(
     connection: &mut Connection,
     site: &SiteId,
     rows: &ForeignRowsV1,
+    now: UnixMillis,
     effects: &mut Effects,
 ) -> Result<(), LinkError> {
     let asked = commands::get(connection, &rows.command).await?;
-    let is_asked =
-        asked.is_some_and(|command| command.site == *site && command.kind == Some(CommandKind::ListForeign));
+    let is_asked = asked.is_some_and(|command| {
+        command.site == *site
+            && command.kind == Some(CommandKind::ListForeign)
+            && command.router == rows.router
+            && (command.standing.is_open() || command.standing_at >= now.minus(RESULT_WITHIN))
+    });
     if !is_asked {
         tracing::warn!(site.id = %site, "a site names rows that it was not asked for");
         return Ok(());

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use tawi_shared::UnixMillis;
 use tawi_shared::envelope::Header;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage};
@@ -51,6 +52,9 @@ pub(super) struct Effects {
     pub(super) cursors: BTreeMap<(SiteId, u16), (u32, u64)>,
     /// Who must look again.
     pub(super) hints: Vec<Hint>,
+    /// Sites that said hello, with the life of their store and when: they are told what their lines moved elsewhere. That reads
+    /// all sessions of all their running periods, and must not keep the writer.
+    pub(super) greeted: BTreeMap<SiteId, (u32, UnixMillis)>,
     /// The publisher has something to do.
     pub(super) has_outbox: bool,
     /// Lanes that a hello restarted (`true`) or whose first message came (`false`), in order.
@@ -326,8 +330,29 @@ fn is_superseded<'a>(one: &Said, mut later: impl Iterator<Item = &'a Said>) -> b
     is_hello(one) && later.any(|other| other.site == one.site && is_hello(other))
 }
 
-async fn finish(controller: &Controller, memory: &mut Memory, effects: Effects, pipe: &Pipe) {
+/// Adds what sites that said hello have to know of usage elsewhere, read beside the writer. A site that is told nothing
+/// counts by itself, and asks again with its next hello.
+pub(super) async fn tell_usage(controller: &Controller, effects: &mut Effects) {
+    for (site, (store_epoch, now)) in std::mem::take(&mut effects.greeted) {
+        if let Err(error) = usage_elsewhere(controller, (&site, store_epoch), now, effects).await {
+            tracing::error!(site.id = %site, %error, "a site could not be told what its lines moved elsewhere");
+        }
+    }
+}
+
+async fn usage_elsewhere(
+    controller: &Controller,
+    teller: (&SiteId, u32),
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    let mut read = controller.database.read().await?;
+    reports::usage_before(&mut read, teller, None, now, &mut effects.messages).await
+}
+
+async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effects, pipe: &Pipe) {
     memory.learn(&effects);
+    tell_usage(controller, &mut effects).await;
     let now = controller.clock.now();
     let cursors = effects.cursors.iter().filter_map(|((site, lane), (store_epoch, cursor))| {
         let body =

@@ -53,8 +53,7 @@ pub(super) async fn take(
                 let hash = StateHash::from_bytes(hello.state_hash);
                 let held = Held { generation: hello.stored_generation, hash };
                 tell(connection, memory, site, held, state, now, effects).await?;
-                let teller = (site, said.header.store_epoch);
-                usage_before(connection, teller, None, now, &mut effects.messages).await?;
+                effects.greeted.insert(site.clone(), (said.header.store_epoch, now));
                 answers::tell_commands(connection, site, effects).await?;
             }
             return Ok(());
@@ -75,7 +74,9 @@ pub(super) async fn take(
         UpMessage::CommandResult(result) => {
             answers::take_result(connection, site, result, now, effects).await
         }
-        UpMessage::ForeignRows(rows) => answers::take_foreign_rows(connection, site, rows, effects).await,
+        UpMessage::ForeignRows(rows) => {
+            answers::take_foreign_rows(connection, site, rows, now, effects).await
+        }
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
         UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }

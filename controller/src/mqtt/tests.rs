@@ -647,16 +647,11 @@ impl Desk {
         let mut effects = Effects::default();
         let mut write = self.house.controller.database.write().await.unwrap();
         let controller = &self.house.controller;
-        let taken = super::reports::take(
-            &mut write,
-            controller,
-            &mut self.memory,
-            &said,
-            UnixMillis(1),
-            &mut effects,
-        );
+        let (now, memory) = (UnixMillis(1), &mut self.memory);
+        let taken = super::reports::take(&mut write, controller, memory, &said, now, &mut effects);
         taken.await.unwrap();
         write.commit().await.unwrap();
+        super::intake::tell_usage(controller, &mut effects).await;
         effects
     }
 

@@ -130,9 +130,24 @@ async fn results_and_rows_of_another_site_are_not_believed() {
     assert_eq!(link.column("SELECT COUNT(*) FROM foreign_rows").await, 0);
     let mut agent = link.agent().await;
     agent.say(Up::Hello, &fresh(), (EPOCH, 0)).await;
+    let of_another = ForeignRowsV1 { router: "edge".into(), ..rows.clone() };
+    agent.say(Up::Ack, &of_another, (EPOCH, 0)).await;
     agent.say(Up::Ack, &rows, (EPOCH, 0)).await;
     agent.say(Up::Ack, &result(ordered.id.as_str(), CommandStatus::Succeeded, "1 row"), (EPOCH, 0)).await;
     link.stands(Standing::Succeeded).await;
+    // The command is over since an hour: what names it now is not believed.
+    let mut write = link.house.controller.database.write().await.unwrap();
+    let hour = "UPDATE commands SET standing_at = standing_at - 3600001";
+    sqlx::query(hour).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let mut late = rows.clone();
+    late.rows[0].username = "late".into();
+    agent.say(Up::Ack, &late, (EPOCH, 0)).await;
+    agent.say(Up::Event, &event(EventKind::PlanReleased, None), (EPOCH, 1)).await;
+    while !matches!(agent.heard().await, DownMessage::Cursor(told) if told.lane == Lane::Event.code() && told.cursor == 1)
+    {
+    }
+    assert_eq!(link.column("SELECT COUNT(*) FROM foreign_rows").await, 1);
     let mut read = link.house.controller.database.read().await.unwrap();
     let found = adoption::rows_of(&mut read, &link.world.site, "core").await.unwrap();
     assert_eq!(found.iter().map(|row| row.username.as_str()).collect::<Vec<_>>(), ["plot9"]);
