@@ -250,16 +250,16 @@ CREATE TABLE payment_intents (
     short_code TEXT NOT NULL,
     phone TEXT NOT NULL,
     amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
-    -- 128 random bits in lower-case hex: the path of the callback, unknown to anyone but Safaricom.
-    callback_token TEXT NOT NULL UNIQUE,
-    state TEXT NOT NULL CHECK (state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted',
-                                         'paid', 'declined', 'expired', 'review')),
-    checkout_request_id TEXT UNIQUE,
     -- The period that the amount was said to buy; all NULL where it was not enough for one, or is for a top-up.
     promised_plan_id TEXT REFERENCES plans (id),
     promised_price_cents BIGINT,
     promised_validity_seconds BIGINT,
     promised_bytes BIGINT,
+    -- 128 random bits in lower-case hex: the path of the callback, unknown to anyone but Safaricom.
+    callback_token TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted',
+                                         'paid', 'declined', 'expired', 'review')),
+    checkout_request_id TEXT UNIQUE,
     merchant_request_id TEXT,
     result_code TEXT,
     result_description TEXT,

@@ -217,6 +217,7 @@ fn changed_or_refused<T>(changed: plans::Changed<T>) -> Result<T, Failure> {
     match changed {
         plans::Changed::Changed(thing) => Ok(thing),
         plans::Changed::NoSuchOne => Err(Failure::refused("it was removed meanwhile")),
+        plans::Changed::AgainstPlan(plan) => Err(Failure::refused(plans::against_plan(&plan))),
         plans::Changed::Invalid(invalid) => Err(refused(invalid)),
     }
 }

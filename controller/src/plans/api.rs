@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use tawi_shared::Bandwidth;
 use tawi_shared::wire::Service;
 use utoipa::ToSchema;
@@ -60,7 +60,8 @@ pub struct ProfileBody {
     pub local_address: String,
 }
 
-/// How a plan is set up on a router.
+/// How a plan is set up on a router. Its fields are not those of [`ProfileBody`] put in: a schema that allows nothing
+/// besides cannot be part of one that has more.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ConnectionTypeBody {
     /// Id.
@@ -69,9 +70,28 @@ pub struct ConnectionTypeBody {
     pub service_name: String,
     /// Name of the profile on routers.
     pub profile_name: String,
-    /// What it is set to.
-    #[serde(flatten)]
-    pub profile: ProfileBody,
+    /// To the customer.
+    pub download_bits_per_second: u64,
+    /// From the customer.
+    pub upload_bits_per_second: u64,
+    /// To the customer, for a short while; 0 for no burst.
+    pub download_burst_bits_per_second: u64,
+    /// From the customer, for a short while; 0 for no burst.
+    pub upload_burst_bits_per_second: u64,
+    /// The average to the customer above which a burst ends; 0 for the speed itself.
+    pub download_threshold_bits_per_second: u64,
+    /// The average from the customer above which a burst ends; 0 for the speed itself.
+    pub upload_threshold_bits_per_second: u64,
+    /// Over how many seconds that average is taken; 0 for the agent's default.
+    pub burst_seconds: u32,
+    /// From 1, served first, to 8; 0 for the router's default.
+    pub priority: u16,
+    /// Devices that may be logged in at once under one name; 0 for the router's default.
+    pub shared_users: u32,
+    /// Pool on the routers that clients get addresses from; empty for the router's default.
+    pub pool: String,
+    /// The router's own address towards the client; empty for the router's default.
+    pub local_address: String,
     /// When it was added.
     pub created_at_ms: i64,
 }
@@ -211,6 +231,15 @@ pub struct PlanNew {
     pub description: String,
 }
 
+/// A field that may be null and has to be there: one that was forgotten must not set anything back.
+fn said<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::deserialize(deserializer)
+}
+
 /// What of a plan is to be as it says here, all of it. Price, length and data are those of the next period that is
 /// bought; restraints change at once.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -220,39 +249,25 @@ pub struct PlanTerms {
     pub price_cents: i64,
     /// Length of one period.
     pub validity_seconds: u64,
-    /// Data in one period, upload and download together; absent for no limit.
-    #[serde(default)]
+    /// Data in one period, upload and download together; null for no limit.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true)]
     pub data_quota_bytes: Option<u64>,
-    /// What being suspended means: held, or not paid for; absent for off.
-    #[serde(default)]
+    /// What being suspended means: held, or not paid for; null for off.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true)]
     pub suspension: Option<RestraintBody>,
-    /// What comes after the data of a period; absent for off.
-    #[serde(default)]
+    /// What comes after the data of a period; null for off.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true)]
     pub after_quota: Option<RestraintBody>,
-    /// What happens while a site cannot hear head office; absent for nothing.
-    #[serde(default)]
+    /// What happens while a site cannot hear head office; null for nothing.
+    #[serde(deserialize_with = "said")]
+    #[schema(required = true)]
     pub offline: Option<OfflineBody>,
     /// For people.
     #[serde(default)]
     pub description: String,
-}
-
-impl From<&Profile> for ProfileBody {
-    fn from(profile: &Profile) -> Self {
-        Self {
-            download_bits_per_second: profile.download.bits_per_second(),
-            upload_bits_per_second: profile.upload.bits_per_second(),
-            download_burst_bits_per_second: profile.download_burst.bits_per_second(),
-            upload_burst_bits_per_second: profile.upload_burst.bits_per_second(),
-            download_threshold_bits_per_second: profile.download_threshold.bits_per_second(),
-            upload_threshold_bits_per_second: profile.upload_threshold.bits_per_second(),
-            burst_seconds: profile.burst_seconds,
-            priority: profile.priority,
-            shared_users: profile.shared_users,
-            pool: profile.pool.clone(),
-            local_address: profile.local_address.clone(),
-        }
-    }
 }
 
 impl From<ProfileBody> for Profile {
@@ -295,11 +310,22 @@ impl From<ConnectionTypeNew> for Profile {
 
 impl From<&ConnectionType> for ConnectionTypeBody {
     fn from(kind: &ConnectionType) -> Self {
+        let profile = &kind.profile;
         Self {
             id: kind.id.to_string(),
             service_name: kind.service.as_str().to_owned(),
             profile_name: kind.profile_name.clone(),
-            profile: (&kind.profile).into(),
+            download_bits_per_second: profile.download.bits_per_second(),
+            upload_bits_per_second: profile.upload.bits_per_second(),
+            download_burst_bits_per_second: profile.download_burst.bits_per_second(),
+            upload_burst_bits_per_second: profile.upload_burst.bits_per_second(),
+            download_threshold_bits_per_second: profile.download_threshold.bits_per_second(),
+            upload_threshold_bits_per_second: profile.upload_threshold.bits_per_second(),
+            burst_seconds: profile.burst_seconds,
+            priority: profile.priority,
+            shared_users: profile.shared_users,
+            pool: profile.pool.clone(),
+            local_address: profile.local_address.clone(),
             created_at_ms: at_ms(kind.created_at),
         }
     }
@@ -548,6 +574,9 @@ fn changed_or_refused<T>(changed: Changed<T>, missing: impl FnOnce() -> ApiError
     match changed {
         Changed::Changed(thing) => Ok(thing),
         Changed::NoSuchOne => Err(missing()),
+        Changed::AgainstPlan(plan) => {
+            Err(ApiError::invalid("download_bits_per_second", super::against_plan(&plan)))
+        }
         Changed::Invalid(invalid) => Err(invalid.into()),
     }
 }

@@ -11,7 +11,7 @@ use tawi_shared::wire::Service;
 
 use super::profiles::{self, Family};
 use super::restraint::{OfflineRule, Restraint};
-use super::{ConnectionType, NewConnectionType, Profile, Terms};
+use super::{ConnectionType, NewConnectionType, Plan, Profile, Terms};
 use crate::customers::Invalid;
 use crate::money::Money;
 
@@ -35,6 +35,12 @@ fn invalid(field: &'static str, reason: &'static str) -> Result<(), Invalid> {
     Err(Invalid { field, reason })
 }
 
+/// What RouterOS reads as something else than a profile: its own default ones, which Tawi must not change under everybody,
+/// and `*` with a number, which is a row's internal id.
+const PROFILES_OF_ROUTEROS: [&str; 2] = ["default", "default-encryption"];
+/// What RouterOS reads as "no pool".
+const NO_POOL: &str = "none";
+
 /// A profile's name goes to routers: RouterOS takes any bytes there, but shows and matches anything beyond printable
 /// ASCII differently by release and by tool, and its own names use no spaces.
 fn is_name(text: &str) -> bool {
@@ -46,6 +52,12 @@ pub(super) fn connection_type(new: &NewConnectionType) -> Result<(), Invalid> {
         return invalid(
             "profile_name",
             "use 1 to 64 characters of plain letters, digits and signs, without spaces",
+        );
+    }
+    if new.profile_name.starts_with('*') || PROFILES_OF_ROUTEROS.contains(&new.profile_name.as_str()) {
+        return invalid(
+            "profile_name",
+            "choose a name of your own: RouterOS has default and default-encryption, and reads * as a row's number",
         );
     }
     if profiles::is_derived(&new.profile_name) {
@@ -89,6 +101,12 @@ pub(super) fn profile(service: Service, new: &Profile) -> Result<(), Invalid> {
     if family == Family::Static && !new.pool.is_empty() {
         return invalid("pool", "each line of this service has its own address: leave the pool empty");
     }
+    if new.pool.starts_with('*') || new.pool == NO_POOL {
+        return invalid(
+            "pool",
+            "RouterOS reads none as no pool, and * as a row's number: leave it empty for none",
+        );
+    }
     if !new.pool.is_empty() && !is_name(&new.pool) {
         return invalid("pool", "use the name of a pool on the routers, without spaces, or nothing");
     }
@@ -122,6 +140,11 @@ pub(crate) fn price(price: Money) -> Result<(), Invalid> {
         );
     }
     Ok(())
+}
+
+/// The first plan whose terms do not hold on a connection type as it is to be.
+pub(super) fn contradicted<'a>(kind: &ConnectionType, sold: &'a [Plan]) -> Option<&'a Plan> {
+    sold.iter().find(|plan| terms(kind, &plan.terms).is_err())
 }
 
 pub(super) fn terms(kind: &ConnectionType, terms: &Terms) -> Result<(), Invalid> {

@@ -118,6 +118,26 @@ pub(super) fn read_top_up(fields: &mut Fields) -> Option<NewTopUp> {
     Some(NewTopUp { name: fields.value("name").to_owned(), plan: plan?, price: price?, bytes: bytes? })
 }
 
+/// The hidden field that says what the form showed when it was opened.
+pub(super) const SEEN: &str = "seen";
+
+/// Complains when what is there now is not what the form showed: it would undo what somebody else has changed meanwhile.
+/// The next time the form is sent, its sender has read what it is now.
+pub(super) fn is_still(fields: &mut Fields, seen: &str, now_in_words: &str) -> bool {
+    if fields.is(SEEN, seen) {
+        return true;
+    }
+    fields.set(SEEN, seen);
+    fields.complain(
+        SEEN,
+        format!(
+            "It was changed after this form was opened, and nothing was done now. It says: {now_in_words}. To set it to \
+             what stands here, send the form again."
+        ),
+    );
+    false
+}
+
 /// The form of a plan as it is.
 pub(super) fn terms_fields(terms: &Terms) -> Fields {
     let slow = |restraint: Restraint| {
@@ -130,6 +150,7 @@ pub(super) fn terms_fields(terms: &Terms) -> Fields {
     let [suspended_down, suspended_up] = &suspended;
     let [alone_down, alone_up] = &alone;
     Fields::with(&[
+        (SEEN, &terms.seen()),
         ("price", &terms.price.to_string()),
         ("validity", &display::validity(terms.validity)),
         ("quota", &terms.data_quota_bytes.map(units::data_text).unwrap_or_default()),
@@ -151,6 +172,7 @@ pub(super) fn terms_fields(terms: &Terms) -> Fields {
 pub(super) fn profile_fields(profile: &Profile) -> Fields {
     let count = |number: u32| if number == 0 { String::new() } else { number.to_string() };
     Fields::with(&[
+        (SEEN, &profile.seen()),
         ("download", &units::bandwidth_text(profile.download)),
         ("upload", &units::bandwidth_text(profile.upload)),
         ("download_burst", &given(profile.download_burst)),

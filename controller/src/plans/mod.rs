@@ -14,6 +14,8 @@ mod store;
 
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
+use tawi_shared::ids::hex;
 use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, UnixMillis};
 use thiserror::Error;
@@ -146,8 +148,16 @@ pub enum Changed<T> {
     Changed(T),
     /// There is no such one.
     NoSuchOne,
+    /// The plan of this name slows its lines to more than the connection type would allow.
+    AgainstPlan(String),
     /// Something has to be written differently.
     Invalid(Invalid),
+}
+
+/// What [`Changed::AgainstPlan`] means for whoever entered the speed.
+#[must_use]
+pub fn against_plan(plan: &str) -> String {
+    format!("the plan {plan} slows its lines to a speed that is faster than this: change that plan first")
 }
 
 /// Why plans cannot be read or written.
@@ -203,6 +213,10 @@ pub async fn change_connection_type(
         return Ok(Changed::Invalid(invalid));
     }
     kind.profile = profile;
+    let sold = store::plans_on(connection, id).await?;
+    if let Some(plan) = check::contradicted(&kind, &sold) {
+        return Ok(Changed::AgainstPlan(plan.name.clone()));
+    }
     store::update_connection_type(connection, &kind).await?;
     desired::refresh_profiles(connection, id, now).await?;
     Ok(Changed::Changed(kind))
@@ -261,7 +275,19 @@ pub async fn change_plan(
     Ok(Changed::Changed(plan))
 }
 
+/// A digest of what a form showed: whoever sends the form back says with it what they saw.
+fn seen(words: &str) -> String {
+    let digest = digest(&SHA256, words.as_bytes());
+    hex(digest.as_ref().get(..16).unwrap_or_default())
+}
+
 impl Profile {
+    /// What a form with this profile says that it showed.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        seen(&self.in_words())
+    }
+
     /// For the audit log.
     #[must_use]
     pub fn in_words(&self) -> String {
@@ -277,6 +303,12 @@ impl Profile {
 }
 
 impl Terms {
+    /// What a form with these terms says that it showed.
+    #[must_use]
+    pub fn seen(&self) -> String {
+        seen(&format!("{}\n{}", self.in_words(), self.description))
+    }
+
     /// For the audit log.
     #[must_use]
     pub fn in_words(&self) -> String {

@@ -305,6 +305,10 @@ async fn change_plan(
     if let Some(terms) = read_terms(&mut fields) {
         let controller = &web.controller;
         let mut transaction = controller.database.write().await?;
+        let there = plans::get_plan(&mut transaction, &plan.id).await?.ok_or(PageError::NotFound)?.terms;
+        if !forms::is_still(&mut fields, &there.seen(), &there.in_words()) {
+            return show_plan(&visit, StatusCode::CONFLICT, &plan, fields);
+        }
         match plans::change_plan(&mut transaction, &plan.id, terms, visit.now).await? {
             Changed::Changed(plan) => {
                 let words = plan.terms.in_words();
@@ -314,6 +318,7 @@ async fn change_plan(
                 return Ok(visit.go("/plans", &Note::good(format!("{} is changed.", plan.name))));
             }
             Changed::NoSuchOne => return Err(PageError::NotFound),
+            Changed::AgainstPlan(plan) => fields.complain("download", plans::against_plan(&plan)),
             Changed::Invalid(invalid) => fields.complain_of(invalid),
         }
     }
@@ -364,6 +369,11 @@ async fn change_type(
     if let Some(profile) = read_profile(&mut fields) {
         let controller = &web.controller;
         let mut transaction = controller.database.write().await?;
+        let there = plans::get_connection_type(&mut transaction, &kind.id).await?;
+        let there = there.ok_or(PageError::NotFound)?.profile;
+        if !forms::is_still(&mut fields, &there.seen(), &there.in_words()) {
+            return show_type(&visit, StatusCode::CONFLICT, &kind, fields);
+        }
         match plans::change_connection_type(&mut transaction, &kind.id, profile, visit.now).await? {
             Changed::Changed(kind) => {
                 let words = kind.profile.in_words();
@@ -381,6 +391,7 @@ async fn change_type(
                 return Ok(visit.go("/plans", &Note::good(note)));
             }
             Changed::NoSuchOne => return Err(PageError::NotFound),
+            Changed::AgainstPlan(plan) => fields.complain("download", plans::against_plan(&plan)),
             Changed::Invalid(invalid) => fields.complain_of(invalid),
         }
     }

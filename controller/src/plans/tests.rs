@@ -116,6 +116,17 @@ fn what_routers_would_stumble_over_is_refused() {
     assert_eq!(refused(|new| new.profile_name = "x".repeat(65)), Err("profile_name"));
     assert_eq!(refused(|new| new.profile_name = "home-walled".to_owned()), Err("profile_name"));
     assert_eq!(refused(|new| new.profile_name = "home-slow-1".to_owned()), Err("profile_name"));
+    for name in ["*1", "default", "default-encryption"] {
+        let new = NewConnectionType { profile_name: name.to_owned(), ..home() };
+        assert_eq!(
+            check::connection_type(&new).map_err(|invalid| invalid.field),
+            Err("profile_name"),
+            "{name}"
+        );
+    }
+    assert_eq!(refused(|new| new.profile_name = "default-10".to_owned()), Ok(()));
+    assert_eq!(refused(|new| new.profile.pool = "none".to_owned()), Err("pool"));
+    assert_eq!(refused(|new| new.profile.pool = "*2".to_owned()), Err("pool"));
     assert_eq!(refused(|new| new.profile.download_burst = mbit(9)), Err("burst"));
     assert_eq!(refused(|new| new.profile.upload = Bandwidth::UNLIMITED), Err("download"));
     assert_eq!(refused(|new| new.profile.download_threshold = mbit(21)), Err("threshold"));
@@ -290,4 +301,68 @@ async fn a_line_that_was_never_paid_for_is_told_to_its_site_where_its_plan_shows
     let told = store::line_at(&mut write, &site, &world.line).await.unwrap().unwrap();
     assert_eq!(told.access, tawi_shared::wire::Access::Suspended.code());
     assert_eq!(site_state(&mut write).await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_type_is_not_made_slower_than_what_a_plan_slows_its_lines_to() {
+    let (_directory, mut write, world) = opened().await;
+    let slow = Restraint::Throttled { download: mbit(4), upload: mbit(2) };
+    let terms = Terms { after_quota: slow, ..day_terms() };
+    change_plan(&mut write, &world.plan.id, terms, UnixMillis(3)).await.unwrap();
+    let kind = &world.plan.connection_type;
+    let mut set = async |download, upload| {
+        let profile = Profile { download: mbit(download), upload: mbit(upload), ..Profile::default() };
+        change_connection_type(&mut write, &kind.id, profile, UnixMillis(3)).await.unwrap()
+    };
+    assert_eq!(set(3, 2).await, Changed::AgainstPlan("Day".to_owned()));
+    assert!(matches!(set(4, 2).await, Changed::Changed(_)));
+}
+
+/// Another connection type with a plan; its id.
+async fn another_plan(write: &mut Transaction) -> PlanId {
+    let ids = IdSource::system();
+    let kind = NewConnectionType { profile_name: "other".to_owned(), ..home() };
+    let Created::Created(kind) = create_connection_type(write, kind, &ids, UnixMillis(1)).await.unwrap()
+    else {
+        panic!("refused")
+    };
+    let new = NewPlan { name: "Other".to_owned(), connection_type: kind.id, terms: day_terms() };
+    let Created::Created(plan) = create_plan(write, new, &ids, UnixMillis(1)).await.unwrap() else {
+        panic!("refused")
+    };
+    plan.id
+}
+
+#[tokio::test]
+async fn a_plan_of_another_connection_type_that_waits_keeps_no_profile_that_nobody_needs() {
+    let (_directory, mut write, world) = opened().await;
+    let other = another_plan(&mut write).await;
+    let walled = Terms { suspension: Restraint::Walled, ..day_terms() };
+    change_plan(&mut write, &world.plan.id, walled.clone(), UnixMillis(3)).await.unwrap();
+    while refresh_some(&mut write, UnixMillis(4), 9).await.unwrap() != Swept::Nothing {}
+    assert_eq!(profile_names(&mut write).await, ["home-10", "home-10-walled"]);
+    change_plan(&mut write, &world.plan.id, day_terms(), UnixMillis(5)).await.unwrap();
+    change_plan(&mut write, &other, walled, UnixMillis(6)).await.unwrap();
+    while refresh_some(&mut write, UnixMillis(7), 9).await.unwrap() != Swept::Nothing {}
+    assert_eq!(profile_names(&mut write).await, ["home-10"]);
+}
+
+#[tokio::test]
+async fn a_line_that_nobody_can_read_keeps_the_news_from_no_other() {
+    let (_directory, mut write, world) = opened().await;
+    let more = "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at,
+                                           paid_until)
+        SELECT 'zz', customer_id, plan_id, router_id, 'second', 'x', 'active', 1, 1000 FROM subscriptions;
+        UPDATE desired_lines SET line = '{'";
+    write.execute(sqlx::raw_sql(more)).await.unwrap();
+    let walled = Terms { suspension: Restraint::Walled, ..day_terms() };
+    change_plan(&mut write, &world.plan.id, walled, UnixMillis(3)).await.unwrap();
+    while refresh_some(&mut write, UnixMillis(4), 9).await.unwrap() != Swept::Nothing {}
+    let site = SiteId::parse("nyeri-01").unwrap();
+    let told = store_line(&mut write, &site, "zz").await;
+    assert_eq!(told.suspension.profile, "home-10-walled");
+}
+
+async fn store_line(write: &mut Transaction, site: &SiteId, line: &str) -> tawi_shared::wire::LineV1 {
+    store::line_at(write, site, &LineId::parse(line).unwrap()).await.unwrap().unwrap()
 }

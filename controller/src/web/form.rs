@@ -54,6 +54,11 @@ impl Fields {
         self.values.get(name).map_or("", String::as_str)
     }
 
+    /// Fills a field in.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Whether this is the chosen one of a list.
     #[must_use]
     pub fn is(&self, name: &str, value: &str) -> bool {

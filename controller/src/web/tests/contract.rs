@@ -269,8 +269,15 @@ async fn changes_of_the_catalogue(api: &mut Checker, kind: &str, plan: &str) {
     let changed = api.post("/api/plans/{id}", &path, &terms).await;
     assert_eq!((&changed["after_quota"], &changed["suspension"]["how"]), (&slow, &json!("walled")));
     assert_eq!(changed["offline"]["after_hours"], 48);
-    let bad = json!({"price_cents": 1, "validity_seconds": 1, "suspension": {"how": "maybe"}});
+    let mut bad = terms.clone();
+    bad["suspension"] = json!({"how": "maybe"});
     assert_eq!(api.post("/api/plans/{id}", &path, &bad).await["error"]["code"], "invalid");
+    for field in ["data_quota_bytes", "suspension", "after_quota", "offline"] {
+        let mut forgotten = terms.clone();
+        forgotten.as_object_mut().unwrap().remove(field);
+        let refused = api.post("/api/plans/{id}", &path, &forgotten).await;
+        assert_eq!(refused["error"]["code"], "invalid", "{field}");
+    }
     api.post("/api/plans/{id}", "/api/plans/none", &terms).await;
 }
 
@@ -311,6 +318,8 @@ async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
     );
     let requests = format!("{path}/payment-requests");
     let described = "/api/subscriptions/{id}/payment-requests";
+    assert_eq!(api.post(described, &requests, &wanted).await["error"]["code"], "just_bought");
+    served.controller.clock.advance(std::time::Duration::from_secs(120));
     let bought = api.post(described, &requests, &wanted).await;
     assert_eq!(bought["state"], "topped_up_from_wallet", "{bought}");
     assert_eq!(api.post(described, &requests, &wanted).await["error"]["code"], "just_bought");
@@ -318,8 +327,6 @@ async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
     assert_eq!((usage["hours"].as_array().unwrap().len(), usage["days"].as_array().unwrap().len()), (3, 2));
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage")).await;
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?hours=0")).await;
-    assert_eq!(api.post(described, &requests, &wanted).await["error"]["code"], "just_bought");
-    served.controller.clock.advance(std::time::Duration::from_secs(120));
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?days=x")).await;
     api.get("/api/subscriptions/{id}/usage", "/api/subscriptions/x/usage").await;
 }

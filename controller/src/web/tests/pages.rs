@@ -299,14 +299,19 @@ async fn an_owner_changes_what_is_sold() {
     let plan = &served.world.plan;
     let path = format!("/connection-types/{}", plan.connection_type.id);
     shows(&browser.get(&path).await, &["home-10", "value=\"10 Mbit/s\""]);
-    let wrong = browser.post(&path, &[("download", "20M"), ("upload", "0")]).await;
+    let seen = plan.connection_type.profile.seen();
+    let wrong = browser.post(&path, &[("seen", &*seen), ("download", "20M"), ("upload", "0")]).await;
     assert!(wrong.status == 422 && wrong.body.contains("limit both download and upload"), "{}", wrong.body);
-    let speeds = [("download", "20M"), ("upload", "10M"), ("pool", "homes")];
+    let speeds = [("seen", &*seen), ("download", "20M"), ("upload", "10M"), ("pool", "homes")];
     assert_eq!(browser.post(&path, &speeds).await.status, 303);
     shows(&browser.get("/plans").await, &["home-10 is changed", "20 Mbit/s / 10 Mbit/s"]);
+    let stale = browser.post(&path, &speeds).await;
+    assert!(stale.status == 409 && stale.body.contains("20 Mbit/s down, 10 Mbit/s up"), "{}", stale.body);
     let path = format!("/plans/{}", plan.id);
     shows(&browser.get(&path).await, &["value=\"1,500.00\"", "value=\"1 day\""]);
+    let seen = plan.terms.seen();
     let mut terms = vec![
+        ("seen", &*seen),
         ("price", "1600"),
         ("validity", "7d"),
         ("quota", "50GB"),
@@ -320,6 +325,17 @@ async fn an_owner_changes_what_is_sold() {
     assert!(wrong.status == 422 && wrong.body.contains("write a speed"), "{}", wrong.body);
     terms.push(("after_quota_upload", "512k"));
     assert_eq!(browser.post(&path, &terms).await.status, 303);
+    let stale = browser.post(&path, &terms).await;
+    assert!(
+        stale.status == 409 && stale.body.contains("It was changed after this form was opened"),
+        "{}",
+        stale.body
+    );
+    assert!(stale.body.contains("KES 1,600.00 for 604800 s") && stale.body.contains("value=\"1600\""));
+    let marked = stale.body.split("name=\"seen\" value=\"").nth(1).unwrap();
+    let again = marked.split('"').next().unwrap().to_owned();
+    terms[0] = ("seen", &again);
+    assert_eq!(browser.post(&path, &terms).await.status, 303, "whoever has read it may");
     shows(
         &browser.get("/plans").await,
         &[
@@ -367,6 +383,9 @@ async fn a_top_up_whose_button_is_pressed_twice_is_bought_once() {
     shows(&browser.get(&page).await, &["nothing was bought twice", "KES 2,000.00", "150 B left"]);
     let another = [("top_up", "t1"), ("occasion", "0123456789abcdef0123456789abcdee")];
     browser.post(&path, &another).await;
+    shows(&browser.get(&page).await, &["less than two minutes ago", "KES 2,000.00", "150 B left"]);
+    served.controller.clock.advance(std::time::Duration::from_secs(120));
+    browser.post(&path, &another).await;
     shows(&browser.get(&page).await, &["More is bought", "KES 1,000.00", "200 B left"]);
     for bad in [[("top_up", "t1"), ("occasion", "x")], [("top_up", ""), ("occasion", occasion)]] {
         browser.post(&path, &bad).await;
@@ -383,9 +402,6 @@ fn forms(world: &World) -> Vec<(String, Vec<(&'static str, String)>)> {
         ("/customers".to_owned(), own(&[("name", "X"), ("phone", "0722000111")])),
         (format!("/customers/{customer}/subscriptions"), own(&[("router", "r1"), ("username", "x")])),
         (format!("/subscriptions/{line}/hold"), own(&[])),
-    shows(&browser.get(&page).await, &["less than two minutes ago", "KES 2,000.00", "150 B left"]);
-    served.controller.clock.advance(std::time::Duration::from_secs(120));
-    browser.post(&path, &another).await;
         (format!("/subscriptions/{line}/release"), own(&[])),
         (format!("/subscriptions/{line}/payment-requests"), own(&[("phone", "0722000111"), ("amount", "1")])),
         (format!("/subscriptions/{line}/top-ups"), own(&[("top_up", "x")])),

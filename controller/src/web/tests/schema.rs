@@ -49,6 +49,9 @@ fn check_object(value: &Value, schema: &Value, root: &Value, at: &str, found: &m
         return found.push(format!("{at}: {value} is no object"));
     };
     let (mut properties, mut required) = (Map::new(), Vec::new());
+    if schema.get("allOf").is_some() {
+        check_parts(object, schema, root, at, found);
+    }
     gather(schema, root, &mut properties, &mut required);
     for name in &required {
         if !object.contains_key(name) {
@@ -59,6 +62,22 @@ fn check_object(value: &Value, schema: &Value, root: &Value, at: &str, found: &m
         match properties.get(name) {
             Some(schema) => check(value, schema, root, &format!("{at}.{name}"), found),
             None => found.push(format!("{at}.{name}: is not described")),
+        }
+    }
+}
+
+/// Each part of an `allOf` is to fit by itself: one that allows nothing besides fits no object that has more.
+fn check_parts(object: &Map<String, Value>, schema: &Value, root: &Value, at: &str, found: &mut Vec<String>) {
+    for part in schema.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+        let reference = part.get("$ref").and_then(Value::as_str);
+        let part = reference.map_or(part, |reference| {
+            root.pointer(reference.trim_start_matches('#')).expect("it is described")
+        });
+        if part.get("additionalProperties") == Some(&Value::Bool(false)) {
+            let (mut properties, mut required) = (Map::new(), Vec::new());
+            gather(part, root, &mut properties, &mut required);
+            let besides = object.keys().filter(|name| !properties.contains_key(*name));
+            found.extend(besides.map(|name| format!("{at}.{name}: is forbidden by a part of its schema")));
         }
     }
 }
@@ -105,4 +124,10 @@ fn a_value_that_does_not_fit_is_found_out() {
     assert_eq!(count(serde_json::json!({"id": "1"})), 1, "required is missing");
     assert_eq!(count(serde_json::json!({"id": "1", "x": [], "y": 1})), 1, "not described");
     assert_eq!(count(serde_json::json!([])), 1, "no object");
+    let closed = serde_json::json!({"allOf": [
+        {"type": "object", "properties": {"id": {"type": "string"}}, "additionalProperties": false},
+        {"type": "object", "properties": {"n": {"type": "integer"}}},
+    ]});
+    let value = serde_json::json!({"id": "1", "n": 1});
+    assert_eq!(misfits(&value, &closed, &root).len(), 1, "a part that allows nothing besides");
 }
