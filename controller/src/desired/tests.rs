@@ -101,3 +101,24 @@ async fn a_site_is_told_all_that_it_needs_to_go_on_alone() {
     assert_eq!(told.password, "x");
     assert_eq!(refresh(&database, &line, "SELECT 1").await, Refreshed::Unchanged);
 }
+
+#[tokio::test]
+async fn progress_of_a_portion_is_none_for_a_change_that_came_meanwhile() {
+    let (_directory, database, line) = open().await;
+    let mut write = database.write().await.unwrap();
+    let plan = store::facts_of(&mut write, &line, UnixMillis(1)).await.unwrap().unwrap().plan.id;
+    queue_refresh(&mut write, &plan, UnixMillis(1)).await.unwrap();
+    let begun = store::queued_plan(&mut write).await.unwrap().unwrap();
+    // On PostgreSQL another transaction commits this between the portion's first look and its last.
+    queue_refresh(&mut write, &plan, UnixMillis(2)).await.unwrap();
+    store::note_refreshed(&mut write, &begun, &line).await.unwrap();
+    assert_eq!(store::queued_plan(&mut write).await.unwrap().unwrap().after, "");
+    store::unqueue_plan(&mut write, &begun).await.unwrap();
+    let waits = store::queued_plan(&mut write).await.unwrap().unwrap();
+    assert_eq!((&waits.plan, waits.after.as_str()), (&plan, ""));
+    store::note_refreshed(&mut write, &waits, &line).await.unwrap();
+    let waits = store::queued_plan(&mut write).await.unwrap().unwrap();
+    assert_eq!(waits.after, line.as_str());
+    store::unqueue_plan(&mut write, &waits).await.unwrap();
+    assert!(store::queued_plan(&mut write).await.unwrap().is_none());
+}
