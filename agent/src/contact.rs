@@ -14,11 +14,16 @@ use tokio::time::Instant;
 /// A silence that was shorter is no news when it ends: no rule is made for less than an hour.
 const SHORT: Duration = Duration::from_secs(60);
 
+/// How long a run must itself have heard nobody before it acts on a silence that began before it. After a power cut at a
+/// site the agent is up before its uplink is, and the first attempts of the link may fail: ten minutes are many attempts.
+const OWN_SILENCE: Duration = Duration::from_secs(600);
+
 /// The handle. Clones speak of the same head office.
 #[derive(Clone, Debug)]
 pub struct Contact {
     heard: watch::Sender<Heard>,
     started: Instant,
+    own_silence: Duration,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +44,13 @@ impl Contact {
     /// Nobody was heard yet in this run. Without a remembered instant the silence begins now.
     #[must_use]
     pub fn remembered(last_heard: Option<UnixMillis>) -> Self {
-        Self { heard: watch::Sender::new(Heard::Before(last_heard)), started: Instant::now() }
+        Self::remembered_after(OWN_SILENCE, last_heard)
+    }
+
+    /// Likewise, with another time for which this run must have heard nobody itself.
+    #[must_use]
+    pub fn remembered_after(own_silence: Duration, last_heard: Option<UnixMillis>) -> Self {
+        Self { heard: watch::Sender::new(Heard::Before(last_heard)), started: Instant::now(), own_silence }
     }
 
     /// Head office is heard at this moment.
@@ -56,13 +67,15 @@ impl Contact {
         });
     }
 
-    /// For how long it was not heard; `now` is the trusted time.
+    /// For how long it was not heard; `now` is the trusted time. For the first minutes of a run a silence from before it
+    /// does not count, however often the agent is started: a rule is for an office that does not answer, not for a site
+    /// that had no power to ask.
     #[must_use]
     pub fn silence(&self, now: UnixMillis) -> Duration {
         match *self.heard.borrow() {
             Heard::At(at) => at.elapsed(),
-            Heard::Before(Some(before)) => now.since(before),
-            Heard::Before(None) => self.started.elapsed(),
+            Heard::Before(Some(before)) if self.started.elapsed() >= self.own_silence => now.since(before),
+            Heard::Before(_) => self.started.elapsed(),
         }
     }
 
@@ -105,6 +118,7 @@ mod tests {
     async fn silence_goes_on_across_a_restart_and_ends_with_a_word() {
         let now = UnixMillis(0).plus(10 * HOUR);
         let contact = Contact::remembered(Some(now.minus(3 * HOUR)));
+        tokio::time::advance(OWN_SILENCE).await;
         assert_eq!((contact.silence(now), contact.last_heard(now)), (3 * HOUR, None));
         contact.note();
         assert_eq!((contact.silence(now), contact.last_heard(now)), (Duration::ZERO, Some(now)));
@@ -112,6 +126,27 @@ mod tests {
         tokio::time::advance(HOUR).await;
         assert_eq!(contact.silence(now.plus(99 * HOUR)), HOUR);
         assert_eq!(contact.last_heard(now), Some(now.minus(HOUR)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_rule_strikes_before_the_link_had_a_chance_however_often_the_agent_is_started() {
+        let second = Duration::from_secs(1);
+        let heard = UnixMillis(0).plus(10 * HOUR);
+        // Six hours without power, and then the agent is started again and again.
+        let mut now = heard.plus(6 * HOUR);
+        for _ in 0..20 {
+            let contact = Contact::remembered(Some(heard));
+            for passed in [Duration::ZERO, OWN_SILENCE - second] {
+                tokio::time::advance(passed).await;
+                now = now.plus(passed);
+                assert!(contact.silence(now) < HOUR, "no rule is made for less");
+            }
+        }
+        // One that stays up and hears nobody goes on from where the silence began.
+        let contact = Contact::remembered(Some(heard));
+        tokio::time::advance(OWN_SILENCE).await;
+        now = now.plus(OWN_SILENCE);
+        assert_eq!(contact.silence(now), now.since(heard));
     }
 
     #[tokio::test(start_paused = true)]
