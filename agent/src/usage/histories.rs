@@ -23,6 +23,8 @@ const HISTORIES: u64 = 10_000;
 const STEPS: u64 = 40;
 /// The first second of each history, and the first period.
 const START_MS: i64 = 1_800_000_000_000;
+/// A print comes this many seconds after it was asked for, and its answer as many after it, at the most.
+const LATEST: u64 = 15;
 /// A period is this long: a history of about half an hour sees several.
 const PERIOD_SECONDS: u64 = 400;
 
@@ -193,10 +195,8 @@ impl World {
 
     fn at(&self) -> SampledAt {
         let millis = i64::try_from(self.second * 1_000).unwrap();
-        SampledAt {
-            time: UnixMillis(START_MS + self.shift_ms + millis),
-            elapsed: Duration::from_secs(self.second - self.agent_started),
-        }
+        let time = UnixMillis(START_MS + self.shift_ms + millis);
+        SampledAt::moment(time, Duration::from_secs(self.second - self.agent_started))
     }
 
     fn add_queue(&mut self) {
@@ -209,7 +209,7 @@ impl World {
         let number = if who == 2 { "*A".to_owned() } else { format!("0x{:x}", self.numbers) };
         self.numbers += 1;
         // So soon after the agent's start it cannot be told from one that ran before.
-        let is_doubted = self.second - self.agent_started <= 5;
+        let is_doubted = self.second - self.agent_started <= LATEST + 5;
         self.live.push(Live { is_doubted, ..live(who, number, self.second) });
     }
 
@@ -269,8 +269,8 @@ impl World {
 
     fn note_gone(&mut self, gone: &Live) {
         let bytes = gone.moved.0 + gone.moved.1;
-        // Nor can one that takes its number within the rounding of its uptime.
-        if self.is_fresh || self.second - gone.started <= 4 {
+        // Nor can one that takes its number within the rounding of its uptime, and as late as two samples are.
+        if self.is_fresh || self.second - gone.started <= 4 * LATEST + 8 {
             self.lose(gone.line, bytes);
         }
         self.gone.push((gone.line, bytes, false));
@@ -292,15 +292,26 @@ impl World {
         }
     }
 
+    /// How late something is on its way: mostly not at all, and up to [`LATEST`].
+    fn jitter(&mut self) -> u64 {
+        if self.dice.one_in(3) { self.dice.below(LATEST + 1) } else { 0 }
+    }
+
     fn sample(&mut self) -> Outcome {
         let without_counters = self.dice.one_in(8);
+        // It is printed some time after it was asked for, and answered some time after that.
+        let (print, answer) = (self.jitter(), self.jitter());
+        let asked = self.at().asked;
+        let asked_second = self.second;
+        self.second += print;
         let mut seen = Vec::new();
         for live in &mut self.live {
             let age = self.second - live.started;
             let is_standing = live.service == Service::Static;
             // Nothing is read of a session that is younger than the sample: see `join.rs`.
+            let is_old_enough = age >= print + answer + 3;
             let has_bytes =
-                is_standing || live.service == Service::Hotspot || (age >= 3 && !without_counters);
+                is_standing || live.service == Service::Hotspot || (is_old_enough && !without_counters);
             seen.push(SeenSession {
                 service: live.service,
                 number: live.number.clone(),
@@ -308,9 +319,10 @@ impl World {
                 address: String::new(),
                 uptime: Duration::from_secs(if is_standing { 0 } else { age }),
                 bytes: has_bytes.then_some(UpDown { upload: live.counters.0, download: live.counters.1 }),
+                took: Duration::from_secs(print + answer),
             });
             // For a while its row counts as what is left of it.
-            if live.mistaken_at.is_some_and(|at| self.second - at < 5) {
+            if live.mistaken_at.is_some_and(|at| asked_second - at < 5) {
                 continue;
             }
             if live.mistaken_at.take().is_some() {
@@ -327,7 +339,8 @@ impl World {
         }
         self.gone.iter_mut().for_each(|(.., is_missed)| *is_missed = true);
         self.is_fresh = false;
-        let at = self.at();
+        self.second += answer;
+        let at = SampledAt { asked, ..self.at() };
         let lines = &self.lines;
         self.tracker.sample(at, &seen, |service, user| {
             let (.., id) = USERS.iter().find(|(known, of, _)| (*known, *of) == (user, service))?;
@@ -426,7 +439,10 @@ impl World {
                 counted.mark.counters.is_some()
                     && counted.total.session.contains(&format!("/{}/", live.number))
             });
-            live.is_doubted |= !is_known || is_shifted || is_store_lost;
+            // What is open on flash under its number may be one that is gone.
+            let has_gone = self.gone.iter().any(|(line, ..)| *line == live.line);
+            let is_mixed_up = live.service == Service::Hotspot && has_gone;
+            live.is_doubted |= !is_known || is_mixed_up || is_shifted || is_store_lost;
             live.is_read = false;
         }
     }

@@ -9,7 +9,7 @@
 //! own menu has everything, and a line where nobody logs in is counted by its queue. Directions: what a router calls
 //! `rx`, `in` or the first of a pair comes from the client, and is its upload.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use routeros_api::Row;
@@ -129,6 +129,7 @@ pub fn queue_row(row: &Row) -> Option<SeenSession> {
         address: first.strip_suffix("/32").unwrap_or(first).to_owned(),
         uptime: Duration::ZERO,
         bytes: row.parsed("bytes", parse_pair).ok().flatten(),
+        took: Duration::ZERO,
     })
 }
 
@@ -143,34 +144,38 @@ pub fn hotspot_row(row: &Row) -> Option<SeenSession> {
 /// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
 #[must_use]
 pub fn join_ppp(
-    interfaces: Vec<Counters>,
-    tunnels: Vec<Tunnel>,
+    interfaces: &[Counters],
+    tunnels: &[Tunnel],
     active: Vec<(SeenSession, Option<String>)>,
     sampling: Duration,
 ) -> Vec<SeenSession> {
-    let counters: BTreeMap<String, UpDown<u64>> = interfaces.into_iter().collect();
-    let mut by_user: BTreeMap<(Service, String), Vec<Tunnel>> = BTreeMap::new();
+    // Names are borrowed: a town's worth of them would be copied with each sample.
+    let counters: HashMap<&str, UpDown<u64>> =
+        interfaces.iter().map(|(name, counters)| (name.as_str(), *counters)).collect();
+    let mut by_user: HashMap<(Service, &str), Vec<&Tunnel>> = HashMap::with_capacity(tunnels.len());
     for tunnel in tunnels {
         // Most users have one.
-        let user = (tunnel.service, tunnel.user.clone());
+        let user = (tunnel.service, tunnel.user.as_str());
         by_user.entry(user).or_insert_with(|| Vec::with_capacity(1)).push(tunnel);
     }
-    let mut sessions = Vec::with_capacity(active.len());
-    for (mut session, peer) in active {
+    let bytes = |(session, peer): &'_ (SeenSession, Option<String>), tunnels: Option<&mut Vec<&Tunnel>>| {
+        let tunnel = take_tunnel(tunnels?, peer.as_deref(), session.uptime)?;
         let is_old_enough = session.uptime >= sampling.saturating_add(AGE_SLACK);
-        let tunnel = by_user
-            .get_mut(&(session.service, session.user.clone()))
-            .and_then(|tunnels| take_tunnel(tunnels, peer.as_deref(), session.uptime));
-        session.bytes =
-            tunnel.filter(|_| is_old_enough).and_then(|tunnel| counters.get(&tunnel.interface).copied());
-        sessions.push(session);
-    }
-    sessions
+        is_old_enough.then(|| counters.get(tunnel.interface.as_str()).copied()).flatten()
+    };
+    let all_bytes: Vec<Option<UpDown<u64>>> =
+        active.iter().map(|row| bytes(row, by_user.get_mut(&(row.0.service, row.0.user.as_str())))).collect();
+    let sessions = active.into_iter().zip(all_bytes);
+    sessions.map(|((session, _), bytes)| SeenSession { bytes, ..session }).collect()
 }
 
 /// Takes the tunnel of a session out of those of its user: the one with its peer, or else the nearest uptime.
-fn take_tunnel(tunnels: &mut Vec<Tunnel>, peer: Option<&str>, uptime: Duration) -> Option<Tunnel> {
-    let is_peer = |tunnel: &Tunnel| peer.is_some() && tunnel.peer.as_deref() == peer;
+fn take_tunnel<'a>(
+    tunnels: &mut Vec<&'a Tunnel>,
+    peer: Option<&str>,
+    uptime: Duration,
+) -> Option<&'a Tunnel> {
+    let is_peer = |tunnel: &&Tunnel| peer.is_some() && tunnel.peer.as_deref() == peer;
     let has_peer = tunnels.iter().any(is_peer);
     let best = tunnels
         .iter()
@@ -190,6 +195,7 @@ fn seen(row: &Row, service: Service, user: &str, number: &str) -> Option<SeenSes
         address: text(row, "address").unwrap_or_default(),
         uptime: uptime(row),
         bytes: None,
+        took: Duration::ZERO,
     })
 }
 
@@ -214,8 +220,8 @@ mod tests {
 
     fn joined(interfaces: &[Row], tunnels: &[Row], active: &[Row]) -> Vec<(String, Option<(u64, u64)>)> {
         let sessions = join_ppp(
-            interfaces.iter().filter_map(counters_row).collect(),
-            tunnels.iter().filter_map(|row| tunnel_row(Service::Pppoe, row)).collect(),
+            &interfaces.iter().filter_map(counters_row).collect::<Vec<_>>(),
+            &tunnels.iter().filter_map(|row| tunnel_row(Service::Pppoe, row)).collect::<Vec<_>>(),
             active.iter().filter_map(ppp_row).collect(),
             Duration::from_secs(1),
         );
@@ -303,8 +309,8 @@ mod tests {
             row(&["=.id=*2", "=name=a", "=service=ovpn", "=caller-id=9.9.9.9", "=uptime=1m"]),
         ];
         let sessions = join_ppp(
-            interfaces.iter().filter_map(counters_row).collect(),
-            tunnels,
+            &interfaces.iter().filter_map(counters_row).collect::<Vec<_>>(),
+            &tunnels,
             active.iter().filter_map(ppp_row).collect(),
             Duration::from_secs(1),
         );

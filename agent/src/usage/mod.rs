@@ -179,7 +179,7 @@ impl Counter {
     }
 
     fn sampled_at(&self) -> SampledAt {
-        SampledAt { time: self.clock.now(), elapsed: self.origin.elapsed() }
+        SampledAt::moment(self.clock.now(), self.origin.elapsed())
     }
 
     /// When the next period of a line begins: a sample then keeps its bytes apart from those of the one before.
@@ -205,12 +205,13 @@ impl Counter {
             .collect();
         let mut services = services_of(state, &self.router);
         services.extend(self.tracker.services());
+        let asked = self.origin.elapsed();
         let (seen, cpu_percent) = read::read_sessions(client, &services, |line| {
             let has = |service| lines.contains_key(&(service, line));
             [Service::Static, Service::HotspotDevice].into_iter().find(|service| has(*service))
         })
         .await?;
-        let at = self.sampled_at();
+        let at = SampledAt { asked, ..self.sampled_at() };
         let owner_of = |service, user: &str| {
             let line = lines.get(&(service, user))?;
             let period_ms = running_quota(line, at.time).map_or(0, |quota| quota.from_ms);

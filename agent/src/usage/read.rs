@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use routeros_api::value::parse_number;
-use routeros_api::{Client, Command, Error, Query};
+use routeros_api::{Client, Command, Error, Query, Row};
 use tawi_shared::wire::Service;
 use tokio::time::Instant;
 
@@ -16,6 +16,7 @@ use super::join::{
 };
 use super::session::is_standing;
 use super::tracker::SeenSession;
+use crate::reconcile::fixed::made_by_hand;
 use crate::reconcile::read::{read_rows, unavailable};
 
 /// Everybody who is logged in by one of these services and every queue of ours, with counters where the menus have
@@ -33,7 +34,8 @@ pub(super) async fn read_sessions(
         async {
             match services.contains(&Service::Hotspot) {
                 true => {
-                    there(read_rows(client, print("/ip/hotspot/active", HOTSPOT_PROPERTIES), hotspot_row).await)
+                    let active = print("/ip/hotspot/active", HOTSPOT_PROPERTIES);
+                    read_sessions_of(client, active, hotspot_row, started).await
                 }
                 false => Ok(Vec::new()),
             }
@@ -42,8 +44,8 @@ pub(super) async fn read_sessions(
             match services.iter().any(|service| is_standing(*service)) {
                 true => {
                     // The queues of sessions are dynamic, and as many as there are sessions.
-                    let ours = print("/queue/simple", QUEUE_PROPERTIES).query(Query::equals("dynamic", "false"));
-                    there(read_rows(client, ours, queue_row).await)
+                    let ours = print("/queue/simple", QUEUE_PROPERTIES).query(made_by_hand());
+                    read_sessions_of(client, ours, queue_row, started).await
                 }
                 false => Ok(Vec::new()),
             }
@@ -57,6 +59,19 @@ pub(super) async fn read_sessions(
         Some(SeenSession { service, ..queue })
     }));
     Ok((sessions, cpu_percent?))
+}
+
+/// The rows of a menu that has everything, with how long they took.
+async fn read_sessions_of(
+    client: &Client,
+    print: Command,
+    read: fn(&Row) -> Option<SeenSession>,
+    started: Instant,
+) -> Result<Vec<SeenSession>, Error> {
+    let mut sessions = there(read_rows(client, print, read).await)?;
+    let took = started.elapsed();
+    sessions.iter_mut().for_each(|session| session.took = took);
+    Ok(sessions)
 }
 
 async fn read_ppp(client: &Client, menus: &[&PppMenus], started: Instant) -> Result<Vec<SeenSession>, Error> {
@@ -80,15 +95,20 @@ async fn read_ppp(client: &Client, menus: &[&PppMenus], started: Instant) -> Res
         tunnels_of(Service::L2tp),
         tunnels_of(Service::Pptp),
         tunnels_of(Service::Openvpn),
-        read_rows(client, print("/ppp/active", PPP_PROPERTIES), ppp_row),
+        async {
+            let active = read_rows(client, print("/ppp/active", PPP_PROPERTIES), ppp_row).await;
+            (active, started.elapsed())
+        },
     );
+    let (active, took) = active;
     let mut tunnels = pppoe?;
     for more in [l2tp?, pptp?, ovpn?] {
         tunnels.extend(more);
     }
     let mut active = there(active)?;
     active.retain(|(session, _)| menus.iter().any(|menus| menus.service == session.service));
-    Ok(join_ppp(there(counters)?, tunnels, active, started.elapsed()))
+    active.iter_mut().for_each(|(session, _)| session.took = took);
+    Ok(join_ppp(&there(counters)?, &tunnels, active, started.elapsed()))
 }
 
 async fn read_tunnels(client: &Client, menus: &PppMenus) -> Result<Vec<Tunnel>, Error> {
@@ -99,7 +119,7 @@ async fn read_tunnels(client: &Client, menus: &PppMenus) -> Result<Vec<Tunnel>, 
 
 /// How busy the router's processor is, in per cent; `None` where it does not say.
 async fn read_load(client: &Client) -> Result<Option<u64>, Error> {
-    let load = |row: &routeros_api::Row| row.parsed("cpu-load", parse_number).ok().flatten();
+    let load = |row: &Row| row.parsed("cpu-load", parse_number).ok().flatten();
     let rows = there(read_rows(client, print("/system/resource", &["cpu-load"]), load).await)?;
     Ok(rows.first().copied())
 }

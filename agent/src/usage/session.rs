@@ -18,6 +18,9 @@ use super::tracker::{Owner, SampledAt, SeenSession};
 /// router takes a while to print.
 pub(super) const UPTIME_SLACK: Duration = Duration::from_secs(3);
 
+/// A router's clock may run off from ours by one part in so many; crystals are ten times better, virtual machines not.
+const DRIFT: u32 = 1_000;
+
 /// How far the beginning of a session may seem to have moved across a restart of the agent and be the same beyond
 /// doubt: by rounding and by small corrections of the clock.
 const RESUME_SLACK: Duration = Duration::from_secs(10);
@@ -108,7 +111,7 @@ impl Tracked {
             counters: open.mark.counters.map(from_pair),
             total,
             told: total,
-            last_seen: SampledAt { time: UnixMillis(usage.sampled_at_ms), elapsed: Duration::ZERO },
+            last_seen: SampledAt::moment(UnixMillis(usage.sampled_at_ms), Duration::ZERO),
             uptime: Duration::ZERO,
             is_resumed: true,
             has_last_word: false,
@@ -153,7 +156,7 @@ impl Tracked {
             return if self.is_continued_by(session, at) { Kinship::Same } else { Kinship::Another };
         }
         // Uptimes and the monotonic clock have no date that could be wrong: this one began after the agent did.
-        if session.uptime.saturating_add(RESUME_SLACK) < at.elapsed {
+        if session.uptime.saturating_add(RESUME_SLACK) < at.asked {
             return Kinship::Another;
         }
         let is_of_line = line().is_none_or(|line| line == self.line);
@@ -186,19 +189,32 @@ impl Tracked {
     }
 
     /// Whether this sample goes on from the last one of this run.
+    ///
+    /// An uptime is of the moment of its print, which is somewhere between request and answer; an answer may be late by
+    /// many seconds. What is older than the longest time that may have passed cannot have begun since. What is younger
+    /// than this one would be after the shortest is another. Between the two both are possible, and only where this
+    /// session was younger than the two prints and twice the slack took. Then it counts as the same: counters that began
+    /// anew are added, and those that go on leave out at most what this one had moved at that age.
     fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
-        let expected = self.uptime.saturating_add(at.elapsed.saturating_sub(self.last_seen.elapsed));
-        session.uptime.saturating_add(UPTIME_SLACK) >= expected
+        let longest = at.elapsed.saturating_sub(self.last_seen.asked);
+        let shortest = at.asked.saturating_sub(self.last_seen.elapsed);
+        let slack = UPTIME_SLACK.saturating_add(longest.checked_div(DRIFT).unwrap_or_default());
+        if session.uptime > longest.saturating_add(slack) {
+            return true;
+        }
+        let is_old_enough = session.uptime.saturating_add(slack) >= self.uptime.saturating_add(shortest);
+        is_old_enough && session.user == self.user
     }
 
     /// Takes new counters; says whether there is anything to tell.
     pub(super) fn take(&mut self, session: &SeenSession, at: SampledAt) -> bool {
-        let before = (self.total, self.counters, self.address.clone());
+        let before = (self.total, self.counters);
+        let has_moved = !session.address.is_empty() && session.address != self.address;
         self.last_seen = at;
         self.uptime = session.uptime;
         self.is_resumed = false;
         self.user.clone_from(&session.user);
-        if !session.address.is_empty() {
+        if has_moved {
             self.address.clone_from(&session.address);
         }
         if let Some(now) = session.bytes {
@@ -217,7 +233,7 @@ impl Tracked {
             };
             self.counters = Some(now);
         }
-        before != (self.total, self.counters, self.address.clone())
+        has_moved || before != (self.total, self.counters)
     }
 
     /// Takes the router's total, unless it is below what was counted: then one of the two is about something else.
@@ -242,7 +258,7 @@ impl Tracked {
 
     /// Whether it may have ended at this age: between when it was last seen and `until`.
     pub(super) fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
-        let unseen = until.elapsed.saturating_sub(self.last_seen.elapsed);
+        let unseen = until.elapsed.saturating_sub(self.last_seen.asked);
         lasted.saturating_add(UPTIME_SLACK) >= self.uptime
             && lasted <= self.uptime.saturating_add(unseen).saturating_add(UPTIME_SLACK)
     }

@@ -49,15 +49,34 @@ pub struct SeenSession {
     pub uptime: Duration,
     /// Its counters, where this sample has them.
     pub bytes: Option<UpDown<u64>>,
+    /// From the first request of the sample until the print that shows it was answered whole: its uptime is of a moment
+    /// between the two.
+    pub took: Duration,
 }
 
 /// When a sample was taken.
 #[derive(Clone, Copy, Debug)]
 pub struct SampledAt {
-    /// By the trusted clock; for people.
+    /// When it was answered, by the trusted clock; for people.
     pub time: UnixMillis,
-    /// By the monotonic clock; for telling sessions apart.
+    /// When it was asked for, by the monotonic clock.
+    pub asked: Duration,
+    /// When all of it was answered, by the monotonic clock. What tells sessions apart is between the two.
     pub elapsed: Duration,
+}
+
+impl SampledAt {
+    /// Something that takes no time.
+    #[must_use]
+    pub fn moment(time: UnixMillis, elapsed: Duration) -> Self {
+        Self { time, asked: elapsed, elapsed }
+    }
+
+    /// When a row of this sample was printed, as far as that is known.
+    fn of_row(self, session: &SeenSession) -> Self {
+        let elapsed = self.asked.saturating_add(session.took).min(self.elapsed);
+        Self { time: self.time.minus(self.elapsed.saturating_sub(elapsed)), elapsed, ..self }
+    }
 }
 
 /// What a sample brought.
@@ -100,7 +119,7 @@ pub struct Tracker {
     ended: VecDeque<Ended>,
     /// Whether sessions that run already may have been told of without our knowing.
     are_running_doubted: bool,
-    /// When the first sample was taken, by the monotonic clock.
+    /// When the first sample was asked for, by the monotonic clock.
     first_look: Option<Duration>,
     /// What was found to be over before the first sample, and is told with it.
     over: Vec<Counted>,
@@ -168,10 +187,12 @@ impl Tracker {
         owner_of: impl Fn(Service, &str) -> Option<Owner<'a>>,
     ) -> Outcome {
         let mut outcome = Outcome { usage: std::mem::take(&mut self.over), events: Vec::new() };
+        let whole = at;
         // Told after whatever ended: of a customer who dialled in again, the last news is that he is online.
         let mut begun = Outcome::default();
         let mut unseen = std::mem::take(&mut self.sessions);
         for session in seen {
+            let at = whole.of_row(session);
             let key = (session.service, session.number.clone());
             let owner = owner_of(session.service, &session.user);
             let mut kinship = self.kinship_of_unknown(session, at);
@@ -181,7 +202,7 @@ impl Tracker {
                     match kinship {
                         Kinship::Same => Some(open),
                         Kinship::Another | Kinship::Unsure => {
-                            self.end(key.clone(), open, at, &mut outcome);
+                            self.end(key.clone(), open, whole, &mut outcome);
                             None
                         }
                         Kinship::Unknown => {
@@ -222,7 +243,7 @@ impl Tracker {
         for (key, gone) in unseen {
             self.end(key, gone, at, &mut outcome);
         }
-        self.first_look.get_or_insert(at.elapsed);
+        self.first_look.get_or_insert(at.asked);
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
         outcome
@@ -280,7 +301,7 @@ impl Tracker {
         let began_under_our_eyes = match self.first_look {
             // A queue does not tell since when it counts, and may have been somebody's before it was this line's.
             _ if is_standing(session.service) => return Kinship::Unsure,
-            None => session.uptime.saturating_add(UPTIME_SLACK) < at.elapsed,
+            None => session.uptime.saturating_add(UPTIME_SLACK) < at.asked,
             // It was not there at the first look, unless its user had no line or its menu was hidden.
             Some(look) => session.uptime <= at.elapsed.saturating_sub(look).saturating_add(UPTIME_SLACK),
         };
@@ -299,7 +320,7 @@ impl Tracker {
         if tracked.kinship(session, at, || None) != Kinship::Same {
             return Found::New;
         }
-        if at.elapsed.saturating_sub(ended_at.elapsed) < ROW_LINGERS {
+        if at.asked.saturating_sub(ended_at.elapsed) < ROW_LINGERS {
             return Found::Left;
         }
         self.ended.remove(index).map_or(Found::New, |(_, mut tracked, _)| {
@@ -325,20 +346,22 @@ impl Tracker {
         let is_partial = kinship == Kinship::Unsure;
         let mark = if is_partial { PARTIAL.to_string() } else { String::new() };
         let (router, service, number) = (&self.router, session.service.as_str(), &session.number);
-        let name = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
+        let name_of = |second: i64| format!("{router}/{service}/{number}/{second}{mark}");
         // A number that begins twice in one second would take over the totals of the session before it.
         // A part is named after when it began to be counted: another part of its session may have been told of.
         let begins = if is_partial { at.time } else { started_at };
         let mut second = begins.0.div_euclid(1_000);
-        while self.ended.iter().any(|(_, ended, _)| ended.name == name(second)) {
+        let mut name = name_of(second);
+        while self.ended.iter().any(|(_, ended, _)| ended.name == name) {
             second = second.saturating_add(1);
+            name = name_of(second);
         }
         let total = if is_partial { UpDown::both(0) } else { bytes };
         Tracked {
             line: owner.line.to_owned(),
             period_ms: owner.period_ms,
             user: session.user.clone(),
-            name: name(second),
+            name,
             part: 0,
             before: UpDown::both(0),
             started_at,

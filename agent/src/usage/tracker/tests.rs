@@ -12,14 +12,19 @@ fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> See
         address: "10.0.0.9".into(),
         uptime: Duration::from_secs(uptime),
         bytes: bytes.map(|(upload, download)| UpDown { upload, download }),
+        took: Duration::ZERO,
     }
 }
 
 fn at(second: u64) -> SampledAt {
-    SampledAt {
-        time: UnixMillis(1_000_000_000_000 + i64::try_from(second).unwrap() * 1_000),
-        elapsed: Duration::from_secs(second),
-    }
+    let time = UnixMillis(1_000_000_000_000 + i64::try_from(second).unwrap() * 1_000);
+    SampledAt::moment(time, Duration::from_secs(second))
+}
+
+/// A sample that is asked for, answered and, between the two, printed at these seconds.
+fn late(asked: u64, answered: u64, session: SeenSession) -> (SampledAt, SeenSession) {
+    let took = Duration::from_secs(answered - asked);
+    (SampledAt { asked: Duration::from_secs(asked), ..at(answered) }, SeenSession { took, ..session })
 }
 
 fn line_of(_: Service, user: &str) -> Option<Owner<'static>> {
@@ -116,6 +121,91 @@ fn a_reconnect_between_samples_is_a_new_session_by_its_number_or_by_its_uptime()
         &[(50, 500, true), (60, 600, false)],
         &[LineOnline, LineOffline, LineOnline],
     );
+}
+
+#[test]
+fn a_session_is_the_same_however_late_its_prints_are_answered() {
+    let check = |samples: &[(SampledAt, SeenSession)], expected: &[(&str, u64, bool)]| {
+        let mut tracker = Tracker::new("core");
+        let mut said: Vec<(String, u64, bool)> = Vec::new();
+        for (at, session) in samples {
+            for counted in tracker.sample(*at, std::slice::from_ref(session), line_of).usage {
+                said.retain(|(known, ..)| *known != counted.total.session);
+                said.push((counted.total.session, counted.total.upload_bytes, counted.total.is_ended));
+            }
+        }
+        let said: Vec<_> = said.iter().map(|(name, up, ended)| (name.as_str(), *up, *ended)).collect();
+        assert_eq!(said, expected, "{samples:?}");
+    };
+    let seen = |uptime, up| seen("*A", "a", uptime, Some((up, 0)));
+    let old = "core/pppoe/*A/999999900";
+    // Printed at once, and answered late: the first, the second, both.
+    check(&[late(0, 0, seen(100, 50)), late(30, 45, seen(130, 80))], &[(old, 80, false)]);
+    check(
+        &[late(0, 15, seen(100, 50)), late(30, 30, seen(130, 80))],
+        &[("core/pppoe/*A/999999915", 80, false)],
+    );
+    // Printed late.
+    check(&[late(0, 15, seen(115, 50)), late(30, 30, seen(130, 80))], &[(old, 80, false)]);
+    check(&[late(0, 0, seen(100, 50)), late(30, 45, seen(145, 80))], &[(old, 80, false)]);
+    // Young, and answered late.
+    check(&[late(0, 0, seen(2, 50)), late(30, 45, seen(32, 80))], &[("core/pppoe/*A/999999998", 80, false)]);
+    // Away for ten hours, by a router's clock that is slow by 200 parts in a million.
+    check(
+        &[late(0, 0, seen(5, 50)), late(36_000, 36_000, seen(35_998, 80))],
+        &[("core/pppoe/*A/999999995", 80, false)],
+    );
+    // Another under its number, at once behind the first print and read by a late one.
+    check(
+        &[late(0, 0, seen(100, 50)), late(30, 45, seen(44, 80))],
+        &[(old, 50, true), ("core/pppoe/*A/1000000001", 80, false)],
+    );
+    // Both were possible: counters that began anew are added, and of those that go on what the first had moved in its
+    // 10 s may be missing, and no more.
+    let young = "core/pppoe/*A/999999990";
+    check(&[late(0, 0, seen(10, 50)), late(30, 45, seen(41, 20))], &[(young, 70, false)]);
+    check(&[late(0, 0, seen(10, 50)), late(30, 45, seen(41, 80))], &[(young, 80, false)]);
+    // Unless another customer has it.
+    let other = SeenSession { user: "b".into(), ..seen(41, 80) };
+    check(
+        &[late(0, 0, seen(10, 50)), late(30, 45, other)],
+        &[(young, 50, true), ("core/pppoe/*A/1000000004", 80, false)],
+    );
+}
+
+/// A town comes back at once while its sessions of before are remembered. Without a promise of time, as the machine may
+/// be busy; the figures are printed.
+#[test]
+fn a_town_that_falls_and_dials_in_again_is_counted_once() {
+    const SESSIONS: u64 = 1_500;
+    let mut tracker = Tracker::new("core");
+    let owner = |_, _: &str| Some(Owner { line: "line-a", period_ms: 0 });
+    let town = |first: u64, uptime: u64, up: u64| -> Vec<SeenSession> {
+        let session = |index: u64| {
+            seen(&format!("0x{:x}", first + index), &format!("plot{index}"), uptime, Some((up, 0)))
+        };
+        (0..SESSIONS).map(session).collect()
+    };
+    let mut total = 0;
+    let mut play = |name: &str, second: u64, sessions: &[SeenSession], tracker: &mut Tracker| {
+        let started = tokio::time::Instant::now();
+        let outcome = tracker.sample(at(second), sessions, owner);
+        println!("{name}: {:?}", started.elapsed());
+        total += outcome.usage.iter().map(|counted| counted.grown_bytes).sum::<u64>();
+        outcome.usage.len()
+    };
+    let expected = usize::try_from(SESSIONS).unwrap();
+    assert_eq!(play("first", 0, &town(0, 100, 10), &mut tracker), expected);
+    assert_eq!(play("moved", 30, &town(0, 130, 15), &mut tracker), expected);
+    assert_eq!(play("still", 60, &town(0, 160, 15), &mut tracker), 0);
+    let started = tokio::time::Instant::now();
+    for index in 0..SESSIONS / 2 {
+        tracker.log_out(at(70), Service::Pppoe, &word(&format!("plot{index}"), 170, 15, 0));
+    }
+    println!("logged out: {:?}", started.elapsed());
+    assert_eq!(play("fell", 90, &[], &mut tracker), expected / 2);
+    assert_eq!(play("dialled in", 120, &town(5_000, 10, 1), &mut tracker), expected);
+    assert_eq!(total, SESSIONS * 16);
 }
 
 #[test]
@@ -520,6 +610,8 @@ enum Happening {
     Waits(u8),
     Samples,
     SamplesWithoutCounters,
+    /// A sample that is printed so many seconds after it was asked for, and answered so many later.
+    SamplesLate(u8, u8),
     /// The agent starts again with what it last said of sessions, and with another date unless this is 0.
     Restarts(i64),
     /// The agent starts again and its store is lost, or does not open before the next start; with another date likewise.
@@ -539,6 +631,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         4 => any::<u8>().prop_map(Happening::Waits),
         6 => Just(Happening::Samples),
         1 => Just(Happening::SamplesWithoutCounters),
+        2 => (0_u8..16, 0_u8..16).prop_map(|(print, answer)| Happening::SamplesLate(print, answer)),
     ]
 }
 
@@ -559,10 +652,10 @@ struct World {
 
 impl World {
     fn now(&self) -> SampledAt {
-        SampledAt {
-            time: UnixMillis(at(self.second).time.0 + self.clock_shift * 1_000),
-            elapsed: Duration::from_secs(self.second - self.agent_started),
-        }
+        SampledAt::moment(
+            UnixMillis(at(self.second).time.0 + self.clock_shift * 1_000),
+            Duration::from_secs(self.second - self.agent_started),
+        )
     }
 
     fn connect(&mut self) {
@@ -661,11 +754,20 @@ fn play(happenings: Vec<Happening>, reuses_numbers: bool, redial_seconds: u64) -
                     open.clear();
                 }
             }
-            Happening::Samples | Happening::SamplesWithoutCounters => {
-                let bytes = matches!(what, Happening::Samples).then_some(world.counters);
+            Happening::Samples | Happening::SamplesWithoutCounters | Happening::SamplesLate(..) => {
+                let (print, answer) =
+                    if let Happening::SamplesLate(print, answer) = what { (print, answer) } else { (0, 0) };
+                let asked = world.now().asked;
+                world.second += u64::from(print);
+                let bytes = (!matches!(what, Happening::SamplesWithoutCounters)).then_some(world.counters);
                 let session =
                     seen(&format!("0x{:x}", world.number), "a", world.second - world.started, bytes);
-                let outcome = tracker.sample(world.now(), &[session], line_of);
+                world.second += u64::from(answer);
+                let session = SeenSession {
+                    took: Duration::from_secs(u64::from(print) + u64::from(answer)),
+                    ..session
+                };
+                let outcome = tracker.sample(SampledAt { asked, ..world.now() }, &[session], line_of);
                 note(&mut totals, &mut open, outcome)?;
             }
         }
