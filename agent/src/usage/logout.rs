@@ -56,9 +56,112 @@ pub fn parse_log_out(message: &str) -> Option<LogOut> {
     })
 }
 
+/// A line of the log by which somebody was logged out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountLine {
+    /// By which service.
+    pub service: Service,
+    /// What the line says.
+    pub word: LogOut,
+    /// The line itself: seconds and four counters make it as good as unique.
+    message: String,
+}
+
+/// Reads a line of the log; `None` for every other one.
+#[must_use]
+pub fn account_line(topics: &str, message: &str) -> Option<AccountLine> {
+    let (service, word) = (service_of(topics)?, parse_log_out(message)?);
+    Some(AccountLine { service, word, message: message.to_owned() })
+}
+
+/// How much of the router's log was heard, so that a print of it tells what was missed.
+///
+/// The date of a line is written in the dialect and the zone of its router, and its number starts anew with it; so
+/// neither is asked for. A line that was heard is found by what it says: those behind it were missed. If it is not there
+/// any more, it made room or the router was restarted, and all that stand there are younger. A line that says the same as
+/// a younger one makes at worst some be left out.
+#[derive(Debug, Default)]
+pub enum Heard {
+    /// Not all that was logged: what stands there may be about sessions of long ago.
+    #[default]
+    NotAll,
+    /// All up to this line; `None` where there was none yet.
+    UpTo(Option<String>),
+}
+
+impl Heard {
+    /// Takes a print of the log, oldest first, and leaves of it what was not heard. A router that keeps lines in two
+    /// buffers prints them twice, which harms nothing.
+    pub fn catch_up(&mut self, mut printed: Vec<AccountLine>) -> Vec<AccountLine> {
+        let last = printed.last().map(|line| line.message.clone());
+        let unheard = match &*self {
+            Self::NotAll => Vec::new(),
+            Self::UpTo(mark) => {
+                let is_mark = |line: &AccountLine| Some(&line.message) == mark.as_ref();
+                let heard = printed.iter().rposition(is_mark).map_or(0, |index| index.saturating_add(1));
+                printed.split_off(heard)
+            }
+        };
+        *self = match (last, std::mem::take(self)) {
+            // A log that was emptied says nothing of what was heard.
+            (None, Self::UpTo(mark)) => Self::UpTo(mark),
+            (last, _) => Self::UpTo(last),
+        };
+        unheard
+    }
+
+    /// Takes a line that came at once. Before the log was read once it says nothing of those before it.
+    pub fn hear(&mut self, line: &AccountLine) {
+        if let Self::UpTo(mark) = self {
+            *mark = Some(line.message.clone());
+        }
+    }
+
+    /// Lines may have been missed for good.
+    pub fn lose(&mut self) {
+        *self = Self::NotAll;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn lines(seconds: &[u64]) -> Vec<AccountLine> {
+        let line = |seconds: &u64| {
+            account_line("pppoe,ppp,info,account", &format!("a logged out, {seconds} 1 2 3 4")).unwrap()
+        };
+        seconds.iter().map(line).collect()
+    }
+
+    #[test]
+    fn only_what_was_logged_since_the_last_line_that_was_heard_is_news() {
+        let check = |heard: &mut Heard, printed: &[u64], expected: &[u64]| {
+            assert_eq!(heard.catch_up(lines(printed)), lines(expected), "{printed:?}");
+        };
+        let mut heard = Heard::default();
+        check(&mut heard, &[1, 2], &[]);
+        check(&mut heard, &[1, 2], &[]);
+        check(&mut heard, &[1, 2, 3, 4], &[3, 4]);
+        heard.hear(&lines(&[5])[0]);
+        check(&mut heard, &[1, 2, 3, 4, 5], &[]);
+        // It made room, or the router was restarted.
+        check(&mut heard, &[7, 8], &[7, 8]);
+        check(&mut heard, &[], &[]);
+        // Two buffers, and one of them is short.
+        check(&mut heard, &[7, 8, 9, 10, 8, 9, 10], &[9, 10]);
+        check(&mut heard, &[7, 8, 9, 10, 11, 12, 12], &[11, 12, 12]);
+        // What comes at once and was printed too.
+        heard.hear(&lines(&[12])[0]);
+        check(&mut heard, &[11, 12, 13], &[13]);
+        heard.lose();
+        heard.hear(&lines(&[14])[0]);
+        check(&mut heard, &[13, 14, 15], &[]);
+        check(&mut heard, &[13, 14, 15, 16], &[16]);
+        let mut heard = Heard::default();
+        check(&mut heard, &[], &[]);
+        check(&mut heard, &[1], &[1]);
+    }
 
     #[test]
     fn the_topics_name_the_service() {

@@ -13,6 +13,7 @@ pub mod counted;
 mod histories;
 pub mod join;
 pub mod logout;
+mod news;
 pub mod pace;
 pub mod quota;
 mod read;
@@ -23,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use routeros_api::{Change, Client, Command, Error, Listen, Query, Row};
+use routeros_api::{Client, Error};
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::sync::watch;
@@ -33,11 +34,10 @@ use crate::clock::TrustedClock;
 use crate::desired::DesiredState;
 use crate::enforce::running_quota;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
-use crate::reconcile::actual::text;
 use crate::reconcile::{Recheck, RouterSettings};
 use book::Quotas;
-use join::PPP;
-use logout::{parse_log_out, service_of, topics};
+use logout::{AccountLine, Heard};
+use news::{News, Told};
 use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
 use quota::PeriodCounted;
 use tracker::{Outcome, Owner, SampledAt, Tracker};
@@ -62,6 +62,22 @@ pub(crate) struct Counter {
     origin: Instant,
     /// When the last whole sample was taken, by `origin`.
     sampled: Option<Duration>,
+    heard: Heard,
+}
+
+/// Which lines may have used their quota up.
+#[derive(Clone, Copy)]
+enum Suspect {
+    /// Any: a period, a quota or what head office told may be new.
+    All,
+    /// Those that moved something.
+    Moved,
+}
+
+/// When the next period of a line begins, worked out once for each state: a site has thousands of periods.
+struct NextPeriod {
+    states: StateReceiver,
+    begins: Option<UnixMillis>,
 }
 
 /// Why serving a connection ended.
@@ -88,6 +104,7 @@ impl Counter {
             tracker,
             origin: Instant::now(),
             sampled: None,
+            heard: Heard::default(),
         }
     }
 
@@ -108,14 +125,15 @@ impl Counter {
 
     async fn serve(&mut self, client: &Client, clients: &mut SharedClient, state: &StateReceiver) -> End {
         let mut services = services_of(&state.borrow(), &self.router);
-        let mut news = News::start(client, &services).await;
+        let mut news = self.listen(client, &services, state).await;
+        let mut next_period = NextPeriod::of(state, &self.router, self.clock.now());
         let mut next_sample = Instant::now();
         let mut next_by_news = Instant::now();
         let mut has_news = false;
         let mut wakes = self.quotas.wakes();
         loop {
             let due = if has_news { next_sample.min(next_by_news) } else { next_sample };
-            let due = due.min(self.next_period(&state.borrow()).max(next_by_news));
+            let due = due.min(next_period.due(&self.router, self.clock.now()).max(next_by_news));
             tokio::select! {
                 () = sleep_until(due) => {
                     let started = Instant::now();
@@ -123,7 +141,7 @@ impl Counter {
                     let wanted = services_of(&current, &self.router);
                     if wanted != services {
                         services = wanted;
-                        news = News::start(client, &services).await;
+                        news = self.listen(client, &services, state).await;
                     }
                     let mut observed = Observed::default();
                     match Box::pin(self.sample(client, &current)).await {
@@ -139,11 +157,15 @@ impl Counter {
                     next_sample = started + pace::pause(self.interval, observed).max(pause);
                     has_news = false;
                 }
-                news = news.next() => match news {
+                told = news.next(&mut self.heard) => match told {
                     Some(Told::CameOrWent) => has_news = true,
-                    Some(Told::Logged(row)) => {
+                    Some(Told::Logged(line)) => {
                         let current = Arc::clone(&state.borrow());
-                        self.take_log_line(&row, &current).await;
+                        self.take_log_out(&line, &current).await;
+                    }
+                    Some(Told::Missed) => {
+                        let missed = news.catch_up(client, &services, &mut self.heard).await;
+                        self.take_log_outs(&missed, state).await;
                     }
                     None => return self.wait_for_another(clients).await,
                 },
@@ -169,26 +191,29 @@ impl Counter {
         }
     }
 
-    async fn take_log_line(&mut self, row: &Row, state: &DesiredState) {
-        let service = text(row, "topics").and_then(|topics| service_of(&topics));
-        let word = text(row, "message").and_then(|message| parse_log_out(&message));
-        let (Some(service), Some(word)) = (service, word) else { return };
+    /// Listens from here on, and takes what was logged while nobody did.
+    async fn listen(&mut self, client: &Client, services: &BTreeSet<Service>, state: &StateReceiver) -> News {
+        let news = News::start(client, services).await;
+        let missed = news.catch_up(client, services, &mut self.heard).await;
+        self.take_log_outs(&missed, state).await;
+        news
+    }
+
+    async fn take_log_outs(&mut self, lines: &[AccountLine], state: &StateReceiver) {
+        let current = Arc::clone(&state.borrow());
+        for line in lines {
+            self.take_log_out(line, &current).await;
+        }
+    }
+
+    async fn take_log_out(&mut self, line: &AccountLine, state: &DesiredState) {
         let at = self.sampled_at();
-        let outcome = self.tracker.log_out(at, service, &word);
-        self.tell(at, outcome, state).await;
+        let outcome = self.tracker.log_out(at, line.service, &line.word);
+        self.tell(at, outcome, Suspect::Moved, state).await;
     }
 
     fn sampled_at(&self) -> SampledAt {
         SampledAt::moment(self.clock.now(), self.origin.elapsed())
-    }
-
-    /// When the next period of a line begins: a sample then keeps its bytes apart from those of the one before.
-    fn next_period(&self, state: &DesiredState) -> Instant {
-        let now = self.clock.now();
-        let begins = lines_of(state, &self.router).flat_map(|line| &line.quotas);
-        let begins = begins.map(|quota| UnixMillis(quota.from_ms)).filter(|begins| *begins > now).min();
-        let wait = begins.map_or(LONGEST_PERIOD_WAIT, |begins| begins.since(now));
-        Instant::now() + wait.min(LONGEST_PERIOD_WAIT)
     }
 
     async fn sample(&mut self, client: &Client, state: &DesiredState) -> Result<Observed, Error> {
@@ -220,7 +245,7 @@ impl Counter {
         let outcome = self.tracker.sample(at, &seen, owner_of);
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
-        self.tell(at, outcome, state).await;
+        self.tell(at, outcome, Suspect::All, state).await;
         Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
     }
 
@@ -249,15 +274,22 @@ impl Counter {
     }
 
     /// Puts what was counted into the book, and reports it with what follows from it.
-    async fn tell(&self, at: SampledAt, outcome: Outcome, state: &DesiredState) {
+    async fn tell(&self, at: SampledAt, outcome: Outcome, suspect: Suspect, state: &DesiredState) {
         let Outcome { usage, mut events } = outcome;
+        let suspects: Vec<&LineV1> = match suspect {
+            Suspect::All => lines_of(state, &self.router).filter(|line| !line.quotas.is_empty()).collect(),
+            Suspect::Moved => {
+                let moved = usage.iter().filter_map(|counted| state.lines.get(&counted.total.line));
+                moved.map(|line| &line.item).filter(|line| line.router == self.router).collect()
+            }
+        };
         let running = |line: &str| {
             let line = state.lines.get(line).map(|line| &line.item);
             line.and_then(|line| running_quota(line, at.time)).map_or(0, |quota| quota.from_ms)
         };
         let (mut periods, reached) = self.quotas.with(|book| {
             let periods = book.take(&usage, running);
-            let with_quota = lines_of(state, &self.router).filter_map(|line| {
+            let with_quota = suspects.into_iter().filter_map(|line| {
                 let quota = running_quota(line, at.time)?;
                 Some((line, quota, book.newly_reached(&line.line, quota)?))
             });
@@ -282,77 +314,34 @@ impl Counter {
     }
 }
 
+impl NextPeriod {
+    fn of(state: &StateReceiver, router: &str, now: UnixMillis) -> Self {
+        let mut next = Self { states: state.clone(), begins: None };
+        next.begins = next.look(router, now);
+        next
+    }
+
+    /// When it begins: a sample then keeps its bytes apart from those of the one before.
+    fn due(&mut self, router: &str, now: UnixMillis) -> Instant {
+        let is_old = self.states.has_changed().unwrap_or(false);
+        if is_old || self.begins.is_some_and(|begins| begins <= now) {
+            self.begins = self.look(router, now);
+        }
+        let wait = self.begins.map_or(LONGEST_PERIOD_WAIT, |begins| begins.since(now));
+        Instant::now() + wait.min(LONGEST_PERIOD_WAIT)
+    }
+
+    fn look(&mut self, router: &str, now: UnixMillis) -> Option<UnixMillis> {
+        let state = self.states.borrow_and_update();
+        let begins = lines_of(&state, router).flat_map(|line| &line.quotas);
+        begins.map(|quota| UnixMillis(quota.from_ms)).filter(|begins| *begins > now).min()
+    }
+}
+
 fn lines_of<'a>(state: &'a DesiredState, router: &'a str) -> impl Iterator<Item = &'a LineV1> {
     state.lines.values().map(|line| &line.item).filter(move |line| line.router == router)
 }
 
 fn services_of(state: &DesiredState, router: &str) -> BTreeSet<Service> {
     lines_of(state, router).filter_map(|line| Service::from_code(line.service)).collect()
-}
-
-/// What the router tells of itself.
-enum Told {
-    /// Somebody came or went.
-    CameOrWent,
-    /// It logged something about an account.
-    Logged(Row),
-}
-
-/// What is listened to. A listen that the router ends or refuses is done without.
-struct News {
-    log: Option<Listen>,
-    ppp: Option<Listen>,
-    hotspot: Option<Listen>,
-}
-
-impl News {
-    async fn start(client: &Client, services: &BTreeSet<Service>) -> Self {
-        let listen = |path: &str| Command::new(format!("{path}/listen"));
-        let topics: Vec<String> =
-            PPP.iter().filter(|menus| services.contains(&menus.service)).map(topics).collect();
-        let log = match Query::any_of("topics", &topics) {
-            Some(query) => {
-                let log = listen("/log").proplist(&["topics", "message"]).query(query);
-                client.listen(log).await.ok()
-            }
-            None => None,
-        };
-        let ppp = match topics.is_empty() {
-            true => None,
-            false => client.listen(listen("/ppp/active").proplist(&[".id"])).await.ok(),
-        };
-        let hotspot = match services.contains(&Service::Hotspot) {
-            true => client.listen(listen("/ip/hotspot/active").proplist(&[".id"])).await.ok(),
-            false => None,
-        };
-        Self { log, ppp, hotspot }
-    }
-
-    /// Waits for news: `None` when the connection is over. The log goes first: it knows the final totals of a session
-    /// whose row is about to be missed.
-    async fn next(&mut self) -> Option<Told> {
-        loop {
-            let (slot, news) = tokio::select! {
-                biased;
-                news = next_of(&mut self.log) => (&mut self.log, news.map(|news| (news, true))),
-                news = next_of(&mut self.ppp) => (&mut self.ppp, news.map(|news| (news, false))),
-                news = next_of(&mut self.hotspot) => (&mut self.hotspot, news.map(|news| (news, false))),
-            };
-            match news {
-                Some((Ok(Change::Row(row)), true)) => return Some(Told::Logged(row)),
-                // Lines that make room in the log, or were dropped: sampled totals stand in.
-                Some((Ok(_), true)) => {}
-                Some((Ok(_), false)) => return Some(Told::CameOrWent),
-                Some((Err(error), _)) if error.is_connection_lost() => return None,
-                Some((Err(_), _)) | None => *slot = None,
-            }
-        }
-    }
-}
-
-async fn next_of(listen: &mut Option<Listen>) -> Option<Result<Change, Error>> {
-    match listen {
-        Some(listen) => listen.next().await,
-        None => std::future::pending().await,
-    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::site::{Site, password, username};
-use routeros_sim::{NewDevice, Service as Dialler};
+use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_shared::wire::{Access, EventKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1};
 
@@ -58,6 +58,27 @@ async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
     site.want(|wants| wants.switch_off("plot1"));
     let whole = |session: &SessionUsageV1| session.is_ended && session.upload_bytes == 5_000_000_000;
     assert_eq!(site.usage(whole).await.download_bytes, 70_000);
+    assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
+}
+
+#[tokio::test]
+async fn what_was_logged_while_the_agent_was_away_is_read_when_it_is_back() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
+    site.online(&device).await;
+    site.event(EventKind::LineOnline).await;
+    site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
+    let refuse =
+        |is_refusing| FaultsChange { refuse_connections: Some(is_refusing), ..FaultsChange::default() };
+    site.router.set_faults(refuse(true)).unwrap();
+    site.router.drop_connections();
+    site.event(EventKind::RouterLost).await;
+    site.router.remove_device(&device).unwrap();
+    site.router.set_faults(refuse(false)).unwrap();
+    let usage = site.usage(|session| session.is_ended).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (5_000_000_000, 70_000));
     assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
 }
 
