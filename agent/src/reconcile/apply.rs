@@ -11,7 +11,7 @@ use routeros_api::value::{RouterId, Secret};
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
 
 use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, session_row};
-use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange};
+use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange, is_felt};
 use crate::reconcile::read::{self, Needed, PIPELINE_DEPTH, pipeline, session_prints};
 
 /// What became of the changes that were sent.
@@ -21,10 +21,29 @@ pub(crate) struct Applied {
     pub(crate) refused: BTreeMap<String, String>,
     /// Lines whose rows were not what the plan had read: they moved in between, and a second look will tell.
     pub(crate) overtaken: BTreeSet<String>,
+    /// Lines whose sessions go on, because what they were to end for was acknowledged and is not there when read back.
+    pub(crate) unkept: BTreeSet<String>,
     /// Whether any refusal was for want of a policy: a login keeps the policies that it began with.
     pub(crate) lacks_policy: bool,
     /// What was read back in the same flight as the writes, where that could be.
     pub(crate) seen: Option<Actual>,
+}
+
+/// Which lines still want their row or their profile written, by rows that were read back.
+#[derive(Debug, Default)]
+pub(crate) struct Unkept {
+    /// Lines whose row is not as they want it.
+    pub(crate) rows: BTreeSet<String>,
+    /// Profiles that are not as the state wants them.
+    pub(crate) profiles: BTreeSet<(Family, String)>,
+}
+
+/// What is read back, and who says what of it is not as wanted.
+pub(crate) struct ReadBack<'a> {
+    /// The rows of the lines that the plan changes.
+    pub(crate) needed: &'a BTreeMap<Family, Needed>,
+    /// Plans again.
+    pub(crate) judge: &'a (dyn Fn(&Actual) -> Unkept + Sync),
 }
 
 /// Applies the plan. Where it is nothing but rows to write, as for a payment, `read_back` is asked for right behind them
@@ -37,11 +56,11 @@ pub(crate) async fn apply(
     client: &Client,
     plan: &Plan,
     template: &str,
-    read_back: &BTreeMap<Family, Needed>,
+    read_back: &ReadBack<'_>,
 ) -> Result<Applied, Error> {
     let mut applied = Applied::default();
     if is_one_flight(plan) {
-        applied.seen = Some(write_and_read(client, &plan.lines, read_back, &mut applied).await?);
+        applied.seen = Some(write_and_read(client, &plan.lines, read_back.needed, &mut applied).await?);
         return Ok(applied);
     }
     let broken_profiles = apply_profiles(client, &plan.profiles, template, &mut applied).await?;
@@ -58,7 +77,11 @@ pub(crate) async fn apply(
             None => changes.push(change),
         }
     }
-    let sessions = write_rows(client, &changes, &mut applied).await?;
+    let doubts: BTreeMap<&str, Doubt<'_>> = changes
+        .iter()
+        .filter_map(|change| Some((change.line.as_str(), Doubt::of(change, &plan.profiles)?)))
+        .collect();
+    let sessions = write_rows(client, &changes, &doubts, read_back, &mut applied).await?;
     end_sessions(client, &changes, sessions, &mut applied).await?;
     remove_rows(client, &changes, &mut applied).await?;
     let unused = plan.unused_profiles.iter();
@@ -235,26 +258,78 @@ fn with_values(
     }
 }
 
-/// Sessions and cookies to end: for which change, where and which.
-type Doomed = Vec<(usize, &'static str, RouterId)>;
+/// What sessions end for, and what must be there when read back before they do: a router that acknowledges a change and
+/// does not keep it would throw the same people out at every try. A row that is disabled is not waited for: whoever
+/// must be off is ended either way.
+#[derive(Clone, Copy)]
+enum Doubt<'a> {
+    /// What the row says.
+    Row,
+    /// Nothing but what its profile says.
+    Profile(Family, &'a str),
+}
+
+impl<'a> Doubt<'a> {
+    fn of(change: &'a LineChange, profiles: &[ProfileChange]) -> Option<Self> {
+        let name = change.profile.as_deref().filter(|_| !change.kick.is_empty())?;
+        if matches!(change.row, RowChange::Set(..)) && is_felt(&change.differs) {
+            return Some(Self::Row);
+        }
+        let family = change.table.family();
+        let is_its =
+            |profile: &ProfileChange| profile.is_felt && profile.family == family && profile.name == name;
+        profiles.iter().any(is_its).then_some(Self::Profile(family, name))
+    }
+
+    fn is_justified(self, line: &str, unkept: &Unkept) -> bool {
+        match self {
+            Self::Row => unkept.rows.contains(line),
+            Self::Profile(family, name) => unkept.profiles.contains(&(family, name.to_owned())),
+        }
+    }
+}
+
+/// Reads back what the doubts are about.
+fn narrowed(
+    needed: &BTreeMap<Family, Needed>,
+    doubts: &BTreeMap<&str, Doubt<'_>>,
+) -> BTreeMap<Family, Needed> {
+    let mut narrowed = BTreeMap::new();
+    for (family, needed) in needed {
+        let mut of_family = Needed { profiles: needed.profiles.clone(), ..Needed::default() };
+        let lines = needed.lines.iter().filter(|(line, _)| doubts.contains_key(line.as_str()));
+        of_family.lines.extend(lines.map(|(line, name)| (line.clone(), name.clone())));
+        if !of_family.lines.is_empty() {
+            narrowed.insert(*family, of_family);
+        }
+    }
+    narrowed
+}
+
+/// Sessions and cookies to end: for which changes, where and which. Two rows of ours may go by one name.
+type Doomed = Vec<(Vec<usize>, &'static str, RouterId)>;
 
 /// Writes the rows, and right behind them, in the same round trip, asks for the sessions that have to end: as the
 /// router works through one connection in order, a session that slipped in before its row was disabled is among them.
 async fn write_rows(
     client: &Client,
     changes: &[&LineChange],
+    doubts: &BTreeMap<&str, Doubt<'_>>,
+    read_back: &ReadBack<'_>,
     applied: &mut Applied,
 ) -> Result<Doomed, Error> {
     let mut sent: Vec<Sent<'_>> = Vec::new();
     let mut meaning = Vec::new();
-    let mut kicked: BTreeMap<Family, BTreeMap<&str, usize>> = BTreeMap::new();
+    let mut kicked: BTreeMap<Family, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     for (index, change) in changes.iter().enumerate() {
         for write in row_writes(change) {
             sent.push(write);
             meaning.push(Asked::Write(&change.line));
         }
         let names = kicked.entry(change.table.family()).or_default();
-        names.extend(change.kick.iter().map(|name| (name.as_str(), index)));
+        for name in &change.kick {
+            names.entry(name).or_default().push(index);
+        }
     }
     for (family, names) in &kicked {
         let Some(menus) = family.logins() else { continue };
@@ -268,8 +343,12 @@ async fn write_rows(
             });
         }
     }
+    let needed = narrowed(read_back.needed, doubts);
+    let (reading, prints) = read::Asked::of(&needed);
+    sent.extend(prints.into_iter().map(|print| (None, print)));
+    let mut replies = send(client, sent).await.into_iter();
     let mut doomed = Vec::new();
-    for (asked, reply) in meaning.into_iter().zip(send(client, sent).await) {
+    for (asked, reply) in meaning.into_iter().zip(replies.by_ref()) {
         let (family, path, rows) = match asked {
             Asked::Write(line) => {
                 note_outcome(line, settle(reply)?, applied);
@@ -286,10 +365,19 @@ async fn write_rows(
             }
         };
         for row in rows {
-            let index = row.user.and_then(|user| kicked.get(&family)?.get(user.as_str()).copied());
-            doomed.extend(index.map(|index| (index, path, row.id)));
+            let indices = row.user.and_then(|user| kicked.get(&family)?.get(user.as_str()).cloned());
+            doomed.extend(indices.map(|indices| (indices, path, row.id)));
         }
     }
+    let is_justified = |unkept: &Unkept| doubts.iter().any(|(line, doubt)| doubt.is_justified(line, unkept));
+    let mut unkept = (read_back.judge)(&reading.answered(replies)?);
+    if is_justified(&unkept) {
+        // What was read behind the writes without waiting proves only what is right.
+        let (reading, prints) = read::Asked::of(&needed);
+        unkept = (read_back.judge)(&reading.answered(pipeline(client, prints).await)?);
+    }
+    let lines = doubts.iter().filter(|(line, doubt)| doubt.is_justified(line, &unkept));
+    applied.unkept.extend(lines.map(|(line, _)| (*line).to_owned()));
     Ok(doomed)
 }
 
@@ -341,13 +429,17 @@ async fn end_sessions(
 ) -> Result<(), Error> {
     let is_written = |index: &usize| {
         let line = changes.get(*index).map(|change| &change.line);
-        line.is_some_and(|line| !applied.refused.contains_key(line) && !applied.overtaken.contains(line))
+        line.is_some_and(|line| {
+            let is_undone = applied.refused.contains_key(line) || applied.overtaken.contains(line);
+            !is_undone && !applied.unkept.contains(line)
+        })
     };
-    let doomed: Doomed = doomed.into_iter().filter(|(index, ..)| is_written(index)).collect();
+    let doomed = doomed
+        .into_iter()
+        .filter_map(|(indices, path, id)| Some((indices.into_iter().find(&is_written)?, path, id)));
     // Cookies before sessions, or the device would be back before its cookie is gone.
-    let (cookies, sessions): (Doomed, Doomed) =
-        doomed.into_iter().partition(|(_, path, _)| path.ends_with("cookie"));
-    let ordered: Doomed = cookies.into_iter().chain(sessions).collect();
+    let (cookies, sessions): (Vec<_>, Vec<_>) = doomed.partition(|(_, path, _)| path.ends_with("cookie"));
+    let ordered: Vec<(usize, &str, RouterId)> = cookies.into_iter().chain(sessions).collect();
     let line_of = |index: &usize| changes.get(*index).map(|change| change.line.as_str());
     let sent = ordered.iter().map(|(index, path, id)| (line_of(index), remove(path, id))).collect();
     for ((index, ..), reply) in ordered.iter().zip(send(client, sent).await) {

@@ -189,19 +189,30 @@ fn single(address: String) -> String {
     }
 }
 
+/// The priority of a queue that nobody gave another.
+const LAST: u64 = 8;
+
 fn shape(row: &Row) -> Option<Shape> {
     Some(Shape {
-        limit: pair(row, "max-limit", parse_rate)?,
-        burst: pair(row, "burst-limit", parse_rate)?,
-        threshold: pair(row, "burst-threshold", parse_rate)?,
-        time: pair(row, "burst-time", parse_duration)?,
-        priority: pair(row, "priority", parse_number)?,
+        limit: pair(row, "max-limit", parse_rate, 0)?,
+        burst: pair(row, "burst-limit", parse_rate, 0)?,
+        threshold: pair(row, "burst-threshold", parse_rate, 0)?,
+        time: pair(row, "burst-time", parse_duration, Duration::ZERO)?,
+        priority: pair(row, "priority", parse_number, LAST)?,
     })
 }
 
-/// Upload and download, or one for both.
-fn pair<T: Copy>(row: &Row, name: &str, read: impl Fn(&[u8]) -> Result<T, ValueError>) -> Option<UpDown<T>> {
-    let value = row.get(name)?;
+/// Upload and download, or one for both. A property that is left out, or empty, has its default: releases differ in
+/// which they print.
+fn pair<T: Copy>(
+    row: &Row,
+    name: &str,
+    read: impl Fn(&[u8]) -> Result<T, ValueError>,
+    default: T,
+) -> Option<UpDown<T>> {
+    let Some(value) = row.get(name).filter(|value| !value.is_empty()) else {
+        return Some(UpDown { upload: default, download: default });
+    };
     let mut halves = value.split(|byte| *byte == b'/');
     let upload = read(halves.next()?).ok()?;
     let download = halves.next().map_or(Some(upload), |half| read(half).ok())?;
@@ -238,6 +249,34 @@ mod tests {
         assert_eq!(shape.limit, UpDown { upload: 25_000_000, download: 50_000_000 });
         assert_eq!(shape.time, UpDown { upload: Duration::ZERO, download: Duration::from_secs(16) });
         assert_eq!(shape.priority, UpDown::both(8));
+    }
+
+    /// The other real row of the reference, of release 6, which leaves one out.
+    #[test]
+    fn what_a_queue_does_not_say_is_as_by_default() {
+        let queue = queue_row(&row(&[
+            "=.id=*6F3",
+            "=name=25869",
+            "=target=10.16.97.102/32",
+            "=priority=8/8",
+            "=max-limit=25000000/25000000",
+            "=burst-limit=0/0",
+            "=burst-time=0s/0s",
+            "=disabled=false",
+        ]))
+        .unwrap();
+        let none = UpDown::both(0);
+        let shape = Shape {
+            limit: UpDown::both(25_000_000),
+            burst: none,
+            threshold: none,
+            time: UpDown { upload: Duration::ZERO, download: Duration::ZERO },
+            priority: UpDown::both(8),
+        };
+        assert_eq!(queue.shape, Some(shape));
+        let bare =
+            queue_row(&row(&["=.id=*1", "=name=a", "=max-limit=25M/25M", "=burst-threshold="])).unwrap();
+        assert_eq!(bare.shape, Some(shape));
     }
 
     #[test]

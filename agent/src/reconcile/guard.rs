@@ -85,7 +85,7 @@ pub fn counts(
         Some(CutReason::Removed) => true,
         Some(CutReason::Restrained(Reason::SwitchedOff | Reason::Suspended | Reason::QuotaReached)) => true,
         Some(CutReason::Restrained(Reason::Expired | Reason::OfflineRule)) => {
-            let verified = entry.and_then(|entry| entry.verified.as_ref());
+            let verified = entry.filter(|entry| !entry.was_held).and_then(|entry| entry.verified.as_ref());
             let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
                 let agreed = &verified.decision.line.item;
                 (agreed.valid_until_ms, &agreed.offline) == (line.valid_until_ms, &line.offline)
@@ -103,7 +103,7 @@ mod tests {
     use crate::desired::Revised;
     use crate::enforce::Effective;
     use crate::reconcile::actual::Table;
-    use crate::reconcile::ledger::{Decision, Verified};
+    use crate::reconcile::ledger::{Decision, Ledger, Verified};
     use crate::reconcile::plan::RowChange;
     use std::sync::Arc;
 
@@ -183,5 +183,45 @@ mod tests {
         check(expired, None, 200, 0, true);
         check(Some(CutReason::Restrained(Reason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
         check(Some(CutReason::Removed), Some(entry(9, 0)), 200, 0, true);
+    }
+
+    fn expiry() -> LineChange {
+        LineChange {
+            line: "a".into(),
+            table: Table::Secrets,
+            row: RowChange::Leave,
+            kick: vec![],
+            cut: Some(CutReason::Restrained(Reason::Expired)),
+            profile: None,
+            differs: vec![],
+            revision: 1,
+        }
+    }
+
+    /// Each full check plans the held cut again; that it was verified once before is no reason to let it go.
+    #[test]
+    fn what_is_held_stays_held_over_any_number_of_checks() {
+        let mut ledger = Ledger::default();
+        *ledger.entry("a") = entry(9, 0);
+        for second in [105, 165, 300, 100_000] {
+            let now = Duration::from_secs(second);
+            assert!(counts(&expiry(), ledger.entries.get("a"), Some(&line(9)), now, 0), "{second}");
+            ledger.hold("a", "waits for a person".into());
+        }
+        assert_eq!(ledger.held_lines(), ["a"]);
+    }
+
+    /// The clock leapt once and the line stood verified long after it: its end is as natural as any.
+    #[test]
+    fn an_old_leap_does_not_make_natural_expiries_suspicious_for_ever() {
+        let before = entry(9, 0).verified.unwrap();
+        let at = |seconds| Duration::from_secs(seconds);
+        let same = Verified::next(Some(&before), before.decision.clone(), at(200), 0);
+        assert_eq!((same.at, same.leaps), (at(100), 0));
+        let after = Verified::next(Some(&before), before.decision.clone(), at(300), 1);
+        assert_eq!((after.at, after.leaps), (at(300), 1));
+        let entry = Entry { verified: Some(after), ..Entry::default() };
+        assert!(counts(&expiry(), Some(&entry), Some(&line(9)), at(301), 1));
+        assert!(!counts(&expiry(), Some(&entry), Some(&line(9)), at(400), 1));
     }
 }

@@ -25,8 +25,11 @@ pub const REPAIR_WINDOW: Duration = Duration::from_secs(3_600);
 /// What is known of the password in a line's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordKnowledge {
-    /// We wrote or saw exactly the one that is wanted, or have reason to assume so.
+    /// We wrote or saw exactly the one that is wanted.
     Right,
+    /// The generation that brought it was settled before this start. A line that was off by then was settled without a
+    /// write, so that this says something only of rows that let somebody in.
+    Assumed,
     /// Another one was written last, or none that we know of since it was changed.
     Stale,
 }
@@ -42,6 +45,8 @@ pub struct Entry {
     pub has_tried_removal: bool,
     /// The decision that was verified last, and the state that followed from it.
     pub verified: Option<Verified>,
+    /// Whether a cut of it was held since it was verified.
+    pub was_held: bool,
     /// Hash of the password that was written or seen last.
     pub password: Option<u64>,
     /// Somebody changed the row, or removed it: look at it in the next pass.
@@ -84,6 +89,17 @@ pub struct Verified {
     pub leaps: u32,
 }
 
+impl Verified {
+    /// This decision stands at `at`, after so many leaps of the clock. Since when is kept while nothing changed: neither
+    /// what is wanted, nor how far the clock can be believed.
+    #[must_use]
+    pub fn next(before: Option<&Self>, decision: Decision, at: Duration, leaps: u32) -> Self {
+        let is_same = |before: &&Self| before.decision.is_same(&decision) && before.leaps == leaps;
+        let at = before.filter(is_same).map_or(at, |before| before.at);
+        Self { decision, at, leaps }
+    }
+}
+
 /// All lines of one router.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -119,17 +135,28 @@ impl Ledger {
     #[must_use]
     pub fn password_knowledge(&self, line: &Revised<LineV1>) -> PasswordKnowledge {
         let known = self.entries.get(&line.item.line).and_then(|entry| entry.password);
-        let is_right = match known {
-            Some(hash) => hash == self.hash(&line.item.password),
-            None => !self.is_distrusting && line.revision <= self.trusted_generation,
-        };
-        if is_right { PasswordKnowledge::Right } else { PasswordKnowledge::Stale }
+        match known {
+            Some(hash) if hash == self.hash(&line.item.password) => PasswordKnowledge::Right,
+            None if !self.is_distrusting && line.revision <= self.trusted_generation => {
+                PasswordKnowledge::Assumed
+            }
+            _ => PasswordKnowledge::Stale,
+        }
     }
 
     /// Remembers that the row of this line has the password that the state wants.
     pub fn note_password(&mut self, line: &LineV1) {
         let hash = self.hash(&line.password);
         self.entry(&line.line).password = Some(hash);
+    }
+
+    /// Leaves a cut to a person. What was verified before is no proof any more that it was seen coming: else the same
+    /// line would count as that a minute later, and the guard would let go by itself what it holds.
+    pub fn hold(&mut self, line: &str, detail: String) {
+        self.entry(line).was_held = true;
+        self.retries.remove(line);
+        let failure = LineFailure { line: line.to_owned(), kind: FailureKind::Held, detail };
+        self.failures.insert(line.to_owned(), failure);
     }
 
     /// Forgets what only the connection that read it can mean: numbers of rows.
@@ -220,7 +247,7 @@ mod tests {
     #[test]
     fn a_password_is_trusted_by_what_was_written_or_by_its_generation() {
         let mut ledger = Ledger { trusted_generation: 5, ..Ledger::default() };
-        assert_eq!(ledger.password_knowledge(&line(5, "p")), PasswordKnowledge::Right);
+        assert_eq!(ledger.password_knowledge(&line(5, "p")), PasswordKnowledge::Assumed);
         assert_eq!(ledger.password_knowledge(&line(6, "p")), PasswordKnowledge::Stale);
         ledger.note_password(&line(6, "p").item);
         assert_eq!(ledger.password_knowledge(&line(6, "p")), PasswordKnowledge::Right);

@@ -12,11 +12,12 @@ use routeros_api::{Client, Command, Error};
 use serde::{Deserialize, Serialize};
 use tawi_shared::wire::{EventKind, Service};
 
+use crate::enforce::Effective;
 use crate::flow::Report;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, text};
 use crate::reconcile::pass::Basis;
-use crate::reconcile::plan::{Plan, RowChange, profile_for};
+use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
 
 /// Changes of speed that are remembered; the oldest go first. Profiles of a site are tens, and a pass changes tens of
 /// lines.
@@ -66,18 +67,23 @@ impl Reconciler {
             .collect();
         let is_swap = |row: &RowChange| matches!(row, RowChange::Set(..));
         let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty() && is_swap(&change.row));
-        let swaps: Vec<SpeedChange> = swaps
-            .map(|change| SpeedChange {
+        let swaps: Vec<&LineChange> = swaps.collect();
+        // A single line is changed and its session ended within a few answers, and each payment would cost a record. One
+        // that is slowed down or walled in would not come back to ask for what it lost.
+        let is_alone = swaps.len() == 1;
+        let restrains = |change: &LineChange| {
+            let line = self.line(basis.state, &change.line);
+            let state = line.and_then(|line| self.effective(basis, &line.item).ok()).map(|(_, state)| state);
+            matches!(state, Some(Effective::Throttled(_) | Effective::Walled(_)))
+        };
+        let swaps =
+            swaps.into_iter().filter(|change| !is_alone || restrains(change)).map(|change| SpeedChange {
                 service: code(change.table.family()),
                 profile: String::new(),
                 line: change.line.clone(),
                 at_ms,
-            })
-            .collect();
-        // A single line is changed and its session ended within a few answers, and each payment would cost a record.
-        if swaps.len() > 1 {
-            speeds.extend(swaps);
-        }
+            });
+        speeds.extend(swaps);
         if speeds.is_empty() {
             return;
         }
@@ -161,6 +167,8 @@ impl Reconciler {
         tracing::info!(router.name = %self.settings.name, "rebuilding the router from the store");
         self.is_rebuilding = true;
         self.is_stranger = false;
+        // A pass over a few lines that is due at once is not yet the rebuild.
+        self.has_checked = false;
         self.ledger.distrust_passwords();
         if !self.serial_now.is_empty() && self.serial_now != self.memory.serial {
             self.memory.serial.clone_from(&self.serial_now);

@@ -27,6 +27,7 @@ pub mod orders;
 pub mod pace;
 mod pass;
 pub mod plan;
+mod profile_kicks;
 pub(crate) mod read;
 mod record;
 mod session;
@@ -57,6 +58,7 @@ use guard::CutHistory;
 use ledger::Ledger;
 use memory::RouterMemory;
 use pace::Pace;
+use profile_kicks::ProfileKicks;
 pub use settings::{Backoff, GuardRelease, Rebuild, Recheck, RouterSettings, Timings};
 
 /// Starts the reconciler of one router, and with it the counting of usage there. It ends when the state's sender or
@@ -95,6 +97,8 @@ pub(crate) struct Reconciler {
     released: BTreeSet<String>,
     /// Profiles that stand on the router as this revision wants them.
     good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
+    /// Since when sessions were ended for profiles.
+    profile_kicks: ProfileKicks,
     /// Families whose rows show their passwords on this connection.
     shows_passwords: BTreeSet<Family>,
     /// Our rows that let somebody in, by the last full check.
@@ -164,6 +168,7 @@ impl Reconciler {
             history: CutHistory::default(),
             released: BTreeSet::new(),
             good_profiles: BTreeMap::new(),
+            profile_kicks: ProfileKicks::default(),
             shows_passwords: BTreeSet::new(),
             usable_lines: 0,
             backlog: Backlog::default(),

@@ -18,7 +18,7 @@ use crate::desired::DesiredState;
 use crate::flow::{Done, Report};
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Family, Table, UserRow, mark_of};
-use crate::reconcile::apply::apply;
+use crate::reconcile::apply::{ReadBack, Unkept, apply};
 use crate::reconcile::foreign;
 use crate::reconcile::held::digest_of;
 use crate::reconcile::pass::Reach;
@@ -216,6 +216,17 @@ impl Reconciler {
         let Some(menu) = Family::of(service).logins() else {
             return Ok(Done::failed("nobody logs in on that line"));
         };
+        let actual = self
+            .read(client, self.basis(state), &Reach::Lines(BTreeSet::from([line.to_owned()])), &[])
+            .await?;
+        let rows =
+            actual.logins.get(&Family::of(service)).map(|rows| rows.users.as_slice()).unwrap_or_default();
+        let is_other = |row: &UserRow| is_named(row, &username) && row.mark.as_deref() != Some(line);
+        if rows.iter().any(is_other) {
+            return Ok(Done::failed(
+                "a row that is not the line's has its name: the sessions are not its own",
+            ));
+        }
         let prints = session_prints(menu, &[username.as_str()]);
         let (commands, are_cookies): (Vec<_>, Vec<_>) = prints.into_iter().unzip();
         let mut cookies = Vec::new();
@@ -284,13 +295,19 @@ impl Reconciler {
             if let Some(failure) = planned.failures.first() {
                 return Ok(Done::failed(failure.detail.clone()));
             }
+            // Sessions of others would go on at the speed that it had. The next full check puts it right.
+            if let Some(profile) = planned.profiles.iter().find(|profile| profile.is_felt) {
+                let words = format!("profile {} is about to change on the router; try again", profile.name);
+                return Ok(Done::failed(words));
+            }
             with_mark(planned, line, menu.table, id)
         };
         if !has_password {
             forget_passwords(&mut planned);
         }
         let template = self.settings.profile_template.clone();
-        let applied = Box::pin(apply(client, &planned, &template, &BTreeMap::new())).await?;
+        let read_back = ReadBack { needed: &BTreeMap::new(), judge: &|_| Unkept::default() };
+        let applied = Box::pin(apply(client, &planned, &template, &read_back)).await?;
         self.lacks_policy |= applied.lacks_policy;
         if let Some(why) = applied.refused.get(line) {
             return Ok(Done::failed(why.clone()));

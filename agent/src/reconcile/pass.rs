@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Client, Error};
-use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
+use tawi_shared::wire::{EventKind, FailureKind, LineV1, ProfileV1, Service};
 
 use crate::clock::Reading;
 use crate::desired::{DesiredState, Revised};
@@ -17,12 +17,12 @@ use crate::enforce::Effective;
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family};
-use crate::reconcile::apply::{Applied, apply};
+use crate::reconcile::apply::{Applied, ReadBack, Unkept, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
 use crate::reconcile::ledger::{Decision, Entry};
 use crate::reconcile::plan::{
-    CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, plan, profile_for,
+    CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, is_felt, plan, profile_for,
 };
 use crate::reconcile::read::{Needed, read_everything, read_some};
 use crate::reconcile::record::profile_keys;
@@ -93,6 +93,7 @@ impl Reconciler {
             Reach::Lines(lines) => self.backlog.forget(lines),
         }
         let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
+        self.spare_sessions(basis, &mut planned);
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
         let most = match reach {
@@ -113,9 +114,14 @@ impl Reconciler {
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
             self.remember_speeds(basis, &planned).await;
-            let template = &self.settings.profile_template;
-            let mut applied = Box::pin(apply(client, &planned, template, &needed)).await?;
+            let needed = self.with_changed_profiles(needed, &planned);
+            let mut applied = {
+                let judge = |actual: &Actual| self.unkept(basis, &lines, &strays, actual);
+                let read_back = ReadBack { needed: &needed, judge: &judge };
+                Box::pin(apply(client, &planned, &self.settings.profile_template, &read_back)).await?
+            };
             self.lacks_policy |= applied.lacks_policy;
+            self.note_written(basis, &planned, &applied);
             self.report_profile_drift(basis.state, &planned).await;
             if lines.is_empty() {
                 self.good_profiles.clear();
@@ -131,6 +137,85 @@ impl Reconciler {
         self.report_drift().await;
         self.report_guard().await;
         Ok(())
+    }
+
+    /// The profiles that the plan writes are read back too, whatever was known of them.
+    fn with_changed_profiles(
+        &self,
+        mut needed: BTreeMap<Family, Needed>,
+        planned: &Plan,
+    ) -> BTreeMap<Family, Needed> {
+        for change in &planned.profiles {
+            if let Some(needed) = needed.get_mut(&change.family) {
+                needed.profiles.extend([change.name.clone(), self.settings.profile_template.clone()]);
+            }
+        }
+        needed
+    }
+
+    /// What the rows that were just written still lack of what sessions would be ended for.
+    fn unkept(
+        &self,
+        basis: Basis<'_>,
+        lines: &BTreeSet<String>,
+        strays: &[Stray],
+        actual: &Actual,
+    ) -> Unkept {
+        let left = plan(&self.scope(basis, lines, false, strays), actual);
+        let is_lacking = |change: &&LineChange| match change.row {
+            RowChange::Add(_) => true,
+            RowChange::Set(..) => is_felt(&change.differs),
+            _ => false,
+        };
+        let rows = left.lines.iter().filter(is_lacking).map(|change| change.line.clone());
+        let rows = rows.chain(left.failures.iter().map(|failure| failure.line.clone())).collect();
+        let profiles = left.profiles.into_iter().map(|change| (change.family, change.name)).collect();
+        Unkept { rows, profiles }
+    }
+
+    /// Nobody is thrown out twice within the hour because somebody else keeps rewriting a profile: it is put right, and
+    /// told, and whoever dialled in between has the wrong speed until he dials again.
+    fn spare_sessions(&self, basis: Basis<'_>, planned: &mut Plan) {
+        let mut spared = BTreeSet::new();
+        for change in planned.profiles.iter_mut().filter(|change| change.is_felt) {
+            let wanted = wanted_profile(basis.state, change.family, &change.name);
+            if self.profile_kicks.is_recent(change.family, &change.name, wanted, basis.mono) {
+                change.is_felt = false;
+                spared.insert((change.family, change.name.clone()));
+            }
+        }
+        if spared.is_empty() {
+            return;
+        }
+        for change in &mut planned.lines {
+            let profile = change.profile.clone().map(|name| (change.table.family(), name));
+            let is_spared = profile.is_some_and(|profile| spared.contains(&profile));
+            let is_its_own = matches!(change.row, RowChange::Set(..)) && is_felt(&change.differs);
+            if is_spared && !is_its_own {
+                change.kick = self.ledger.owed_kicks.get(&change.line).cloned().unwrap_or_default();
+            }
+        }
+        planned.lines.retain(|change| change.row != RowChange::Leave || !change.kick.is_empty());
+    }
+
+    /// What was written, as far as no row can show it later.
+    fn note_written(&mut self, basis: Basis<'_>, planned: &Plan, applied: &Applied) {
+        for change in &planned.lines {
+            let (RowChange::Add(values) | RowChange::Set(_, values)) = &change.row else { continue };
+            let is_undone =
+                applied.refused.contains_key(&change.line) || applied.overtaken.contains(&change.line);
+            if values.password.is_none() || is_undone {
+                continue;
+            }
+            if let Some(line) = self.line(basis.state, &change.line).map(Arc::clone) {
+                self.ledger.note_password(&line.item);
+            }
+        }
+        for change in planned.profiles.iter().filter(|change| change.is_felt) {
+            if let Some(wanted) = wanted_profile(basis.state, change.family, &change.name) {
+                self.profile_kicks.note(change.family, &change.name, wanted, basis.mono);
+            }
+        }
     }
 
     pub(super) async fn read(
@@ -286,6 +371,9 @@ impl Reconciler {
         planned: &mut Plan,
         touched: &mut BTreeMap<String, Touched>,
     ) {
+        if self.is_stranger {
+            return self.write_nothing(planned, touched);
+        }
         let counted = touched.values().filter(|note| note.is_counted).count();
         if counted == 0 || self.is_rebuilding {
             return;
@@ -293,7 +381,7 @@ impl Reconciler {
         let recent = self.history.recent(basis.mono, self.settings.guard.window);
         // Between two full checks the lines that are known to be open count too.
         let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
-        if !self.is_stranger && guard::allows(counted, recent, usable, self.settings.guard) {
+        if guard::allows(counted, recent, usable, self.settings.guard) {
             return;
         }
         let is_held = |change: &LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
@@ -302,10 +390,7 @@ impl Reconciler {
         for change in held {
             touched.remove(&change.line);
             let detail = format!("one of {counted} lines that would lose access at once");
-            self.ledger.entry(&change.line);
-            self.ledger.retries.remove(&change.line);
-            let failure = LineFailure { line: change.line.clone(), kind: FailureKind::Held, detail };
-            self.ledger.failures.insert(change.line, failure);
+            self.ledger.hold(&change.line, detail);
         }
         if !self.is_holding {
             self.is_holding = true;
@@ -313,6 +398,18 @@ impl Reconciler {
             tracing::warn!(router.name = %self.settings.name, lines = counted, "the guard holds a plan");
             self.event(EventKind::PlanHeld, None, detail).await;
         }
+    }
+
+    /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be
+    /// somebody else's, or that of another site.
+    fn write_nothing(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
+        for change in planned.lines.drain(..) {
+            touched.remove(&change.line);
+            let detail = "another router answers than before; nothing is written to it".to_owned();
+            self.ledger.hold(&change.line, detail);
+        }
+        planned.profiles.clear();
+        planned.unused_profiles.clear();
     }
 
     /// Leaves what is more than a pass may change for the next ones.
@@ -432,8 +529,11 @@ impl Reconciler {
         touched: &mut BTreeMap<String, Touched>,
         round: u32,
     ) -> Result<Plan, Error> {
-        for line in lines.iter().filter(|line| !applied.refused.contains_key(*line)) {
-            self.ledger.owed_kicks.remove(line);
+        for line in &lines {
+            let is_undone = applied.refused.contains_key(line) || applied.overtaken.contains(line);
+            if !is_undone && !applied.unkept.contains(line) {
+                self.ledger.owed_kicks.remove(line);
+            }
         }
         let reach = Reach::Lines(lines.clone());
         let was_early = applied.seen.is_some();
@@ -452,8 +552,10 @@ impl Reconciler {
         }
         self.note_profiles(basis.state, &actual);
         self.note_rows(&actual);
-        for key in left.profiles.iter().flat_map(|change| profile_keys(change.family, &change.name)) {
-            self.good_profiles.remove(&key);
+        for change in &left.profiles {
+            profile_keys(change.family, &change.name).for_each(|key| drop(self.good_profiles.remove(&key)));
+            // Nobody was thrown out for it.
+            self.profile_kicks.forget(change.family, &change.name, basis.mono);
         }
         let missing: BTreeSet<(Family, &str)> =
             left.profiles.iter().map(|profile| (profile.family, profile.name.as_str())).collect();
@@ -562,6 +664,11 @@ impl Reconciler {
             profile.and_then(|name| basis.state.profiles.get(&(line.item.service, name.to_owned())));
         Some(Decision { line: Arc::clone(line), state, profile: profile.cloned() })
     }
+}
+
+/// What the state says of a profile of the router.
+fn wanted_profile<'a>(state: &'a DesiredState, family: Family, name: &str) -> Option<&'a ProfileV1> {
+    profile_keys(family, name).find_map(|key| state.profiles.get(&key)).map(|profile| &profile.item)
 }
 
 /// Rows that go, to be looked for again where they were.

@@ -413,7 +413,10 @@ fn close_line(
     if !is_taken {
         names.push(wanted.line.username.clone());
     }
-    names.extend(wanted.owes_kick.iter().cloned());
+    // A name that was ours may be somebody else's by now.
+    let is_other = |row: &UserRow| row.mark.as_deref() != Some(&wanted.line.line);
+    let owed = wanted.owes_kick.iter().filter(|name| !index.by_name.get(name).any(is_other));
+    names.extend(owed.cloned());
     let names = distinct(names);
     let to_disable = own.filter(|row| row.is_disabled != Some(true));
     if to_disable.is_none() && !index.has_sessions(&names) && wanted.owes_kick.is_empty() {
@@ -455,7 +458,7 @@ fn open_line(
     };
     let Some(own) = own else {
         let values = new_row(wanted, profile, index.menus);
-        return Some(change(RowChange::Add(values), vec![], vec!["row"], None));
+        return Some(change(RowChange::Add(values), wanted.owes_kick.to_vec(), vec!["row"], None));
     };
     let (values, differs) = differences(wanted, profile, own, index);
     let mut kick = wanted.owes_kick.to_vec();
@@ -463,12 +466,9 @@ fn open_line(
     // A running session keeps the rate, the address and the device that it started with: the customer dials again and
     // has the new ones.
     // One that took any service before may well run by the right one.
-    let is_other_service =
-        differs.contains(&"service") && own.service.as_deref().is_some_and(|service| service != "any");
-    let is_felt = is_other_service
-        || differs.iter().any(|name| FELT_BY_SESSIONS.contains(name))
-        || verdict == Verdict::Changing;
-    if was_open && is_felt {
+    let is_from_any = own.service.as_deref().is_none_or(|service| service == "any");
+    let felt: Vec<_> = differs.iter().copied().filter(|name| *name != "service" || !is_from_any).collect();
+    if was_open && (is_felt(&felt) || verdict == Verdict::Changing) {
         kick.extend(own.name.clone());
     }
     // Whoever is walled in loses what he had, if he had anything.
@@ -483,7 +483,13 @@ fn open_line(
 
 /// Properties of a row that its sessions took over when they began.
 const FELT_BY_SESSIONS: &[&str] =
-    &["name", "profile", "caller-id", "mac-address", "remote-address", "address"];
+    &["name", "profile", "service", "caller-id", "mac-address", "remote-address", "address"];
+
+/// Whether running sessions go on with what one of these properties was.
+#[must_use]
+pub fn is_felt(differs: &[&str]) -> bool {
+    differs.iter().any(|name| FELT_BY_SESSIONS.contains(name))
+}
 
 fn new_row(wanted: &WantedLine<'_>, profile: &str, menus: &Menus) -> Values {
     let line = wanted.line;
@@ -556,6 +562,8 @@ fn is_password_wrong(wanted: &WantedLine<'_>, own: &UserRow, rows: &LoginRows) -
     }
     match own.password.as_ref().filter(|_| rows.shows_passwords) {
         Some(has) => has.expose() != wanted.line.password.as_bytes(),
+        // Whoever was off when the agent started may have got another password since his row was last written.
+        None if own.is_disabled != Some(false) => wanted.password != PasswordKnowledge::Right,
         None => wanted.password == PasswordKnowledge::Stale,
     }
 }

@@ -17,7 +17,7 @@ use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::held::Held;
 use crate::reconcile::ledger::Verified;
 use crate::reconcile::pass::{Basis, Touched};
-use crate::reconcile::plan::{CutReason, Plan, stands};
+use crate::reconcile::plan::{CutReason, Plan, profile_for, stands};
 
 /// Repaired lines of one pass that get an event each. Events are kept on flash until head office has them.
 const DRIFT_TOLD_SINGLY: usize = 10;
@@ -122,20 +122,24 @@ impl Reconciler {
             self.ledger.forget(id);
             return;
         };
-        if decision.state.is_some_and(|state| state.profile(&decision.line.item).is_some()) {
+        let service = Service::from_code(decision.line.item.service);
+        // A row that is closed is only disabled: what else it says may be of long ago.
+        if service
+            .zip(decision.state)
+            .is_some_and(|(service, state)| profile_for(service, state, &decision.line.item).is_some())
+        {
             self.ledger.note_password(&decision.line.item);
         }
-        let family = Family::of_code(decision.line.item.service);
+        let family = service.map(Family::of);
         let place = family.map(|family| (family, decision.line.item.username.clone()));
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let entry = self.ledger.entry(id);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
         self.offline_rule_applied += usize::from(is_by_rule(decision.state) && !was_by_rule);
-        let since = entry.verified.as_ref().filter(|verified| verified.decision.is_same(&decision));
-        let (at, leaps) =
-            since.map_or((basis.mono, basis.reading.leaps), |verified| (verified.at, verified.leaps));
-        entry.verified = Some(Verified { decision, at, leaps });
+        let was_held = std::mem::take(&mut entry.was_held);
+        let (before, leaps) = (entry.verified.take().filter(|_| !was_held), basis.reading.leaps);
+        entry.verified = Some(Verified::next(before.as_ref(), decision, basis.mono, leaps));
         entry.place = place;
         entry.has_tried_removal = false;
         self.ledger.failures.remove(id);

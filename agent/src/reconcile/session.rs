@@ -103,8 +103,11 @@ impl Reconciler {
                 () = self.settings.release.changed() => {
                     if self.settings.release.count() != releases_seen {
                         releases_seen = self.settings.release.count();
-                        self.released = self.ledger.held_lines().into_iter().collect();
-                        next_full_check = Instant::now();
+                        // To another router than before nothing is written until it is rebuilt.
+                        if !self.is_stranger {
+                            self.released = self.ledger.held_lines().into_iter().collect();
+                            next_full_check = Instant::now();
+                        }
                     }
                 }
                 () = self.reports.closed() => return End::Stopped,

@@ -28,4 +28,5 @@ mod restarts;
 mod restraints;
 mod site;
 mod steady;
+mod unkept;
 mod usage;

@@ -189,3 +189,15 @@ async fn what_cannot_be_taken_over_is_left_as_it_is() {
     }
     assert_eq!(site.foreign_rows("ppp/secret"), before);
 }
+
+#[tokio::test]
+async fn the_session_of_somebody_elses_row_is_not_ended() {
+    let mut site = Site::start().await;
+    site.router.add_row("ppp/secret", &[("name", "shared"), ("password", "theirs")]).unwrap();
+    site.router.add_device(NewDevice::new("theirs", Dialler::Pppoe, "shared", "theirs")).unwrap();
+    site.online("theirs").await;
+    site.settle(|wants| wants.line("plot").username = "shared".into()).await;
+    let done = site.order(What::EndSessions { line: "plot".into() }).await;
+    assert_eq!(done.status, CommandStatus::Failed, "{done:?}");
+    assert_eq!(site.rows("ppp/active").len(), 1);
+}

@@ -102,6 +102,18 @@ async fn a_reset_router_is_rebuilt_by_one_order_whatever_the_guard_says() {
     }
 }
 
+/// A line that is due at once is looked at first, and is no rebuild.
+#[tokio::test]
+async fn a_rebuild_ends_only_after_everything_was_looked_at() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("plot1")).await;
+    site.router.add_row("ppp/secret", &[("name", "old"), ("comment", "tawi:old")]).unwrap();
+    site.rebuild.request();
+    site.want(|wants| wants.open("plot2"));
+    site.event(EventKind::RouterRebuilt).await;
+    assert!(site.secret("old").is_none());
+}
+
 /// The settings name the wrong router, or it was replaced: nobody can tell but a person.
 #[tokio::test]
 async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt() {
@@ -115,12 +127,27 @@ async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt
     let kinds: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
     assert_eq!(kinds, [("neighbour", FailureKind::Held)]);
     assert!(site.secret("neighbour").is_some());
+    // Nothing at all is written to it, whatever is wanted or let go at the device.
+    let writes = site.writes();
+    let failures = site
+        .settle(|wants| {
+            wants.switch_off("plot1");
+            wants.open("plot2");
+            wants.speed("home", Service::Pppoe, 80);
+        })
+        .await;
+    assert_eq!(failures.len(), 3, "{failures:?}");
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
+    site.release.release();
+    assert_eq!(site.settle(|wants| wants.open("plot3")).await.len(), 4);
+    assert_eq!(site.writes(), writes);
     site.rebuild.request();
     site.event(EventKind::RouterRebuilt).await;
     assert!(site.secret("neighbour").is_none());
+    assert_eq!(site.secret(&username("plot1")).unwrap()["disabled"], "true");
     // It is known now.
     site.restart(|_| {}).await;
-    assert!(site.settled(1).await.is_empty());
+    assert!(site.settled(3).await.is_empty());
 }
 
 #[tokio::test]

@@ -667,3 +667,29 @@ fn a_hotspot_line_that_is_walled_in_is_closed_and_a_throttled_one_is_slow() {
     check(&freed, &["set a *1: mac-address=00:00:00:00:00:00 address=0.0.0.0 kick user-a"]);
     check(&with(LineV1 { caller_id: "phone".into(), ..hotspot("a") }), &["fail a refused by the router"]);
 }
+
+#[test]
+fn a_session_that_is_owed_its_end_has_it_though_its_row_is_gone() {
+    let owing = |name: &str| Case::of(&[line("a")], &[]).with(|case| case.owes_kick = vec![name.to_owned()]);
+    check(
+        &owing("old-name"),
+        &["add a: name=user-a profile=home service=pppoe disabled=no comment=tawi:a password kick old-name"],
+    );
+    // Unless somebody else goes by that name now.
+    check(
+        &Case::of(&[off("a")], &[disabled(row(1, "a")), foreign_row(2, "theirs")]).with(|case| {
+            case.owes_kick = vec!["theirs".to_owned()];
+            case.rows.sessions = vec![session(9, "theirs")];
+        }),
+        &["leave a kick user-a"],
+    );
+}
+
+#[test]
+fn a_row_that_opens_gets_its_password_unless_it_was_seen_or_written() {
+    let case =
+        |row: UserRow, knowledge| Case::of(&[line("a")], &[row]).with(|case| case.knowledge = knowledge);
+    check(&case(disabled(row(1, "a")), PasswordKnowledge::Right), &["set a *1: disabled=no"]);
+    check(&case(disabled(row(1, "a")), PasswordKnowledge::Assumed), &["set a *1: disabled=no password"]);
+    check(&case(row(1, "a"), PasswordKnowledge::Assumed), &[]);
+}
