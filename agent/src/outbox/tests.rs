@@ -634,7 +634,7 @@ fn marks_of_clock_and_routers_survive() {
     let (mut keeper, _) = directory.open();
     keeper.put_clock_floor(UnixMillis(77));
     keeper.put_last_heard(UnixMillis(66));
-    let memory = RouterMemory { serial: "HEX1".into(), speeds: vec![] };
+    let memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
     keeper.put_memory("core", &memory);
     keeper.put_settled("core", 9);
     keeper.sync();

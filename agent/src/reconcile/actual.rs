@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use routeros_api::Row;
-use routeros_api::value::{RateLimit, RouterId, Secret, parse_bool, parse_duration};
+use routeros_api::value::{RateLimit, RouterId, Secret, parse_bool, parse_duration, parse_number};
 use tawi_shared::ids::check_id;
 use tawi_shared::wire::Service;
 
@@ -172,6 +172,8 @@ const PPP: Menus = Menus {
         "caller-id",
         "remote-address",
         "password",
+        "limit-bytes-in",
+        "limit-bytes-out",
     ],
     profile_properties: &[
         ".id",
@@ -199,7 +201,19 @@ const HOTSPOT: Menus = Menus {
     pool: "address-pool",
     local_address: None,
     sharing: "shared-users",
-    user_properties: &[".id", "name", "comment", "profile", "disabled", "mac-address", "address", "password"],
+    user_properties: &[
+        ".id",
+        "name",
+        "comment",
+        "profile",
+        "disabled",
+        "mac-address",
+        "address",
+        "password",
+        "limit-bytes-total",
+        "bytes-in",
+        "bytes-out",
+    ],
     profile_properties: &[
         ".id",
         "name",
@@ -209,7 +223,7 @@ const HOTSPOT: Menus = Menus {
         "address-list",
         "shared-users",
     ],
-    session_properties: &[".id", "user", "uptime"],
+    session_properties: &[".id", "user", "uptime", "bytes-in", "bytes-out"],
 };
 
 /// The comment of a line's row.
@@ -239,6 +253,22 @@ pub struct UserRow {
     pub is_disabled: Option<bool>,
     /// `None` when the router hides it.
     pub password: Option<Secret>,
+    /// `None` when they cannot be read.
+    pub limits: Option<Limits>,
+    /// What a hotspot user moved, upload and download together, as far as its row has counted it; `None` where the row
+    /// does not say, as in PPP and in news.
+    pub counted: Option<u64>,
+}
+
+/// The bytes after which the router cuts; 0 where it does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// In one session of PPP.
+    pub upload: u64,
+    /// In one session of PPP.
+    pub download: u64,
+    /// Over all sessions of a hotspot user, both directions together.
+    pub total: u64,
 }
 
 /// A speed profile.
@@ -271,6 +301,8 @@ pub struct SessionRow {
     pub user: Option<String>,
     /// For how long it lasts already; zero for a cookie, and where the router does not say.
     pub uptime: Duration,
+    /// What it moved, upload and download together, where the menu counts.
+    pub bytes: u64,
 }
 
 /// The rows of one family in which somebody logs in.
@@ -326,6 +358,10 @@ pub fn user_row(menus: &Menus, row: &Row) -> Option<UserRow> {
         is_disabled: disabled(row),
         // A copy, or the whole row would be kept with it.
         password: row.get("password").map(|password| Secret::new(password.to_vec())),
+        limits: limits(row),
+        counted: number(row, "bytes-in")
+            .zip(number(row, "bytes-out"))
+            .map(|(upload, download)| upload.saturating_add(download)),
     })
 }
 
@@ -349,13 +385,15 @@ pub fn profile_row(menus: &Menus, row: &Row) -> Option<ProfileRow> {
 #[must_use]
 pub fn session_row(menus: &Menus, row: &Row) -> Option<SessionRow> {
     let uptime = row.parsed("uptime", parse_duration).ok().flatten().unwrap_or_default();
-    row.id().map(|id| SessionRow { id, user: text(row, menus.session_user), uptime })
+    let bytes = ["bytes-in", "bytes-out"].map(|name| number(row, name).unwrap_or(0));
+    let bytes = bytes.into_iter().fold(0, u64::saturating_add);
+    row.id().map(|id| SessionRow { id, user: text(row, menus.session_user), uptime, bytes })
 }
 
 /// Reads a row of `cookies`.
 #[must_use]
 pub fn cookie_row(row: &Row) -> Option<SessionRow> {
-    Some(SessionRow { id: row.id()?, user: text(row, "user"), uptime: Duration::ZERO })
+    Some(SessionRow { id: row.id()?, user: text(row, "user"), uptime: Duration::ZERO, bytes: 0 })
 }
 
 /// The line that a comment marks; `None` for anything but the exact mark.
@@ -372,6 +410,21 @@ pub(crate) fn mark(row: &Row) -> Option<String> {
 /// `None` when the router said neither yes nor no.
 pub(crate) fn disabled(row: &Row) -> Option<bool> {
     row.parsed("disabled", parse_bool).ok().flatten()
+}
+
+fn number(row: &Row, name: &str) -> Option<u64> {
+    row.parsed(name, parse_number).ok().flatten()
+}
+
+/// Releases differ in whether a limit that is not set is left out, empty or 0.
+fn limits(row: &Row) -> Option<Limits> {
+    let limit = |name: &str| match row.get(name) {
+        None => Some(0),
+        Some(value) if value.is_empty() => Some(0),
+        Some(_) => number(row, name),
+    };
+    let (upload, download) = (limit("limit-bytes-in")?, limit("limit-bytes-out")?);
+    Some(Limits { upload, download, total: limit("limit-bytes-total")? })
 }
 
 /// A property that says something: releases differ in whether one that is unset is left out, empty or `none`.

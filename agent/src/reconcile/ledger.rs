@@ -15,6 +15,7 @@ use crate::desired::Revised;
 use crate::enforce::Effective;
 use crate::flow::LineFailure;
 use crate::reconcile::actual::{Family, Table};
+use crate::reconcile::limits::{QuotaKey, Rest};
 
 /// Repairs of one line within [`REPAIR_WINDOW`] after which a listen no longer triggers them and only the full check
 /// does: two tools that fight over a row would wear out the router's flash.
@@ -51,6 +52,14 @@ pub struct Entry {
     pub password: Option<u64>,
     /// Somebody changed the row, or removed it: look at it in the next pass.
     pub is_suspect: bool,
+    /// The quota that its limits were last written for, whatever came of it. Another one makes the line due.
+    pub limits_tried: Option<QuotaKey>,
+    /// The quota that its limits were last verified for; `None` before the first look.
+    pub limits_verified: Option<Option<QuotaKey>>,
+    /// When it was seen to rest; a hotspot line.
+    pub rests: Option<Rest>,
+    /// Whether a session of it ended since.
+    pub has_ended: bool,
 }
 
 /// What was wanted of a line.

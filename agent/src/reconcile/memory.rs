@@ -33,6 +33,8 @@ pub struct RouterMemory {
     pub serial: String,
     /// What running sessions may not have yet.
     pub speeds: Vec<SpeedChange>,
+    /// The release on which it did not keep a limit above 4 GiB; empty where it was not seen to lose one.
+    pub no_large_limits_on: String,
 }
 
 /// A profile that was changed, or a line that got another one.
@@ -184,7 +186,7 @@ impl Reconciler {
         self.event(EventKind::RouterRebuilt, None, detail).await;
     }
 
-    async fn report_memory(&mut self) {
+    pub(super) async fn report_memory(&mut self) {
         let report = Report::Remember { router: self.settings.name.clone(), memory: self.memory.clone() };
         self.report(report).await;
     }

@@ -22,6 +22,7 @@ mod foreign;
 pub mod guard;
 pub mod held;
 mod ledger;
+mod limits;
 pub mod memory;
 pub mod orders;
 pub mod pace;
@@ -143,6 +144,8 @@ pub(crate) struct Reconciler {
     /// Why the last try to connect failed; `None` while connected, and before the first.
     trouble: Option<Trouble>,
     release: String,
+    /// The largest limit of bytes that the router keeps.
+    limit_ceiling: u64,
 }
 
 impl Reconciler {
@@ -183,6 +186,7 @@ impl Reconciler {
             is_lost: false,
             trouble: None,
             release: String::new(),
+            limit_ceiling: u64::MAX,
         }
     }
 
@@ -317,6 +321,7 @@ impl Reconciler {
         self.agenda.take_time(basis.reading.now, basis.silence);
         let mut lines = self.agenda.take();
         lines.extend(self.settings.recheck.take());
+        lines.extend(self.ended_lines(pass::LINES_READ_BY_NAME / 2));
         let retries = self.ledger.retries.iter().filter(|(_, (at, _))| *at <= basis.mono);
         lines.extend(retries.map(|(line, _)| line.clone()));
         lines.retain(|id| self.is_due(basis, id));
@@ -333,7 +338,9 @@ impl Reconciler {
         };
         entry.is_none_or(|entry| {
             let is_new = !entry.decision.as_ref().is_some_and(|last| wanted.is_same(last));
-            entry.is_suspect || is_retry_due || is_new
+            let is_other_quota =
+                entry.limits_tried != limits::quota_key(&wanted.line.item, basis.reading.now);
+            entry.is_suspect || is_retry_due || is_new || is_other_quota || entry.has_ended
         })
     }
 

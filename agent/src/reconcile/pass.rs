@@ -21,6 +21,8 @@ use crate::reconcile::apply::{Applied, ReadBack, Unkept, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
 use crate::reconcile::ledger::{Decision, Entry};
+use crate::reconcile::limits::{limits_in, quota_key};
+use crate::reconcile::plan::native::UPKEEP;
 use crate::reconcile::plan::{
     CutReason, GoneLine, LineChange, Plan, RowChange, Scope, WantedLine, is_felt, plan, profile_for,
 };
@@ -111,6 +113,7 @@ impl Reconciler {
             let strays = strays(&planned);
             let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
             let needed = self.needed(basis, &lines, &strays);
+            let written = limits_in(&planned.lines);
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
             self.remember_speeds(basis, &planned).await;
@@ -127,8 +130,9 @@ impl Reconciler {
                 self.good_profiles.clear();
                 break;
             }
-            planned =
-                self.second_look(client, basis, lines, &strays, &mut applied, &mut touched, round).await?;
+            planned = self
+                .second_look(client, basis, lines, &strays, &mut applied, &written, &mut touched, round)
+                .await?;
             round = round.saturating_add(1);
         }
         let Self { released, backlog, .. } = self;
@@ -257,6 +261,9 @@ impl Reconciler {
                     }
                     None => needed.sessions.extend([line.username.clone()]),
                 }
+                if self.needs_sessions(basis, line) {
+                    needed.sessions.insert(line.username.clone());
+                }
                 needed.sessions.extend(owed.into_iter().flatten().cloned());
                 if Family::of(service) == Family::Fixed {
                     needed.addresses.insert(line.address.clone());
@@ -310,6 +317,7 @@ impl Reconciler {
         };
         self.note_password_evidence(basis.state, actual);
         self.note_rows(actual);
+        self.note_rests(actual);
         if matches!(reach, Reach::Everything) {
             self.resume_kicks(basis, actual);
         }
@@ -321,8 +329,11 @@ impl Reconciler {
                 let place = Family::of_code(decision.line.item.service)
                     .map(|family| (family, decision.line.item.username.clone()));
                 let has_moved = self.gone_from(basis.state, id).next().is_some();
+                let quota = quota_key(&decision.line.item, basis.reading.now);
                 let entry = self.ledger.entry(id);
                 entry.decision = Some(decision);
+                entry.limits_tried = quota;
+                entry.has_ended = false;
                 entry.place = if has_moved { entry.place.take() } else { place };
                 entry.is_suspect = false;
                 entry.has_tried_removal = false;
@@ -351,7 +362,7 @@ impl Reconciler {
             let note = touched.entry(change.line.clone()).or_default();
             note.is_cut = note.is_cut.or(change.cut);
             note.is_counted |= is_counted;
-            note.is_drift |= was_right && !change.differs.is_empty();
+            note.is_drift |= was_right && change.differs.iter().any(|differs| *differs != UPKEEP);
             note.differs.extend(change.differs.iter().copied());
             note.profile = change.profile.clone().map(|name| (change.table.family(), name));
             if self.line(basis.state, &change.line).is_none() {
@@ -526,6 +537,7 @@ impl Reconciler {
         lines: BTreeSet<String>,
         strays: &[Stray],
         applied: &mut Applied,
+        written: &BTreeMap<String, u64>,
         touched: &mut BTreeMap<String, Touched>,
         round: u32,
     ) -> Result<Plan, Error> {
@@ -552,6 +564,9 @@ impl Reconciler {
         }
         self.note_profiles(basis.state, &actual);
         self.note_rows(&actual);
+        if self.note_unkept_limits(&left, written, applied, touched).await {
+            left = plan(&self.scope(basis, &lines, false, strays), &actual);
+        }
         for change in &left.profiles {
             profile_keys(change.family, &change.name).for_each(|key| drop(self.good_profiles.remove(&key)));
             // Nobody was thrown out for it.
@@ -605,7 +620,9 @@ impl Reconciler {
                 let owes_kick = self.ledger.owed_kicks.get(id).map(Vec::as_slice).unwrap_or_default();
                 let password = self.ledger.password_knowledge(line);
                 let revision = line.revision;
-                wanted.push(WantedLine { line: &line.item, service, state, password, owes_kick, revision });
+                let line = &line.item;
+                let allowance = self.allowance(basis, line);
+                wanted.push(WantedLine { line, service, state, password, owes_kick, allowance, revision });
             }
             gone.extend(self.gone_from(basis.state, id));
         }

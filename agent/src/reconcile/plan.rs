@@ -6,6 +6,7 @@
 //! is `apply.rs`; a plan over rows read back that is empty is the proof that it was done.
 
 mod fixed;
+pub mod native;
 mod profiles;
 
 use std::cmp::Reverse;
@@ -19,7 +20,7 @@ use crate::desired::{ProfileKey, Revised};
 use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::reconcile::actual::{
-    ANY_ADDRESS, ANY_MAC, Actual, Family, LoginRows, Menus, SessionRow, Table, UserRow, mark_of,
+    ANY_ADDRESS, ANY_MAC, Actual, Family, Limits, LoginRows, Menus, SessionRow, Table, UserRow, mark_of,
 };
 use crate::reconcile::ledger::PasswordKnowledge;
 use fixed::FixedIndex;
@@ -39,6 +40,8 @@ pub struct WantedLine<'a> {
     pub password: PasswordKnowledge,
     /// Names whose sessions a pass that was cut short still had to end.
     pub owes_kick: &'a [String],
+    /// What remains of its quota, where the router can cut by it.
+    pub allowance: Option<native::Allowance>,
     /// The generation that wants it so.
     pub revision: u64,
 }
@@ -284,6 +287,11 @@ impl<'a> LoginIndex<'a> {
         names.iter().any(has)
     }
 
+    /// What the running sessions of a name have moved.
+    fn session_bytes(&self, name: &str) -> u64 {
+        self.sessions.get(name).fold(0, |sum, session| sum.saturating_add(session.bytes))
+    }
+
     fn plan_gone(&self, gone: &GoneLine<'_>, changes: &mut Vec<LineChange>) {
         let before = changes.len();
         changes.extend(self.by_mark.get(gone.line).map(|row| self.removal(gone.line, row)));
@@ -457,7 +465,7 @@ fn open_line(
         revision: wanted.revision,
     };
     let Some(own) = own else {
-        let values = new_row(wanted, profile, index.menus);
+        let values = new_row(wanted, profile, index);
         return Some(change(RowChange::Add(values), wanted.owes_kick.to_vec(), vec!["row"], None));
     };
     let (values, differs) = differences(wanted, profile, own, index);
@@ -491,8 +499,8 @@ pub fn is_felt(differs: &[&str]) -> bool {
     differs.iter().any(|name| FELT_BY_SESSIONS.contains(name))
 }
 
-fn new_row(wanted: &WantedLine<'_>, profile: &str, menus: &Menus) -> Values {
-    let line = wanted.line;
+fn new_row(wanted: &WantedLine<'_>, profile: &str, index: &LoginIndex<'_>) -> Values {
+    let (line, menus) = (wanted.line, index.menus);
     let mut plain = vec![("name", line.username.clone()), ("profile", profile.to_owned())];
     plain.extend(service_value(wanted.service).map(|value| ("service", value.to_owned())));
     if !line.caller_id.is_empty() {
@@ -503,6 +511,14 @@ fn new_row(wanted: &WantedLine<'_>, profile: &str, menus: &Menus) -> Values {
     }
     plain.push(("disabled", "no".into()));
     plain.push(("comment", mark_of(&line.line)));
+    let nothing = native::Standing {
+        limits: Some(Limits::default()),
+        counted: Some(0),
+        session: index.session_bytes(&line.username),
+        is_written: true,
+    };
+    let limits = native::writes(menus.table.family(), wanted.allowance.as_ref(), nothing);
+    plain.extend(limits.into_iter().map(|(name, bytes)| (name, bytes.to_string())));
     let password = Some(Secret::new(line.password.clone().into_bytes()));
     Values { plain, password, ..Values::default() }
 }
@@ -551,6 +567,18 @@ fn differences(
         values.password = Some(Secret::new(line.password.clone().into_bytes()));
         differs.push("password");
     }
+    let standing = native::Standing {
+        limits: own.limits,
+        counted: own.counted,
+        session: own.name.as_deref().map_or(0, |name| index.session_bytes(name)),
+        is_written: !differs.is_empty(),
+    };
+    for (name, bytes) in native::writes(menus.table.family(), wanted.allowance.as_ref(), standing) {
+        values.plain.push((name, bytes.to_string()));
+        // A limit of a line that has none was set by somebody.
+        differs.push(if wanted.allowance.is_some() { native::UPKEEP } else { name });
+    }
+    differs.dedup();
     (values, differs)
 }
 

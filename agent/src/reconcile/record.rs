@@ -16,6 +16,7 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::held::Held;
 use crate::reconcile::ledger::Verified;
+use crate::reconcile::limits::quota_key;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, Plan, profile_for, stands};
 
@@ -134,7 +135,9 @@ impl Reconciler {
         let place = family.map(|family| (family, decision.line.item.username.clone()));
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
+        let quota = quota_key(&decision.line.item, basis.reading.now);
         let entry = self.ledger.entry(id);
+        entry.limits_verified = Some(quota);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
         self.offline_rule_applied += usize::from(is_by_rule(decision.state) && !was_by_rule);
         let was_held = std::mem::take(&mut entry.was_held);

@@ -28,6 +28,9 @@ use crate::reconcile::plan::{Scope, WantedLine, plan};
 use crate::reconcile::read::read_everything;
 use crate::reconcile::{End, Reconciler};
 
+/// What is not listened to: secrets, and counters that move all the time.
+const UNHEARD: &[&str] = &["password", "bytes-in", "bytes-out"];
+
 /// The longest wait for an expiry. The trusted clock may be corrected meanwhile, and then the timer is wrong.
 const LONGEST_EXPIRY_WAIT: Duration = Duration::from_secs(30);
 
@@ -123,6 +126,7 @@ impl Reconciler {
             let version = String::from_utf8_lossy(&version);
             self.release = version.split(' ').next().unwrap_or_default().to_owned();
         }
+        self.judge_limits_of_release();
         if let Some(clock) = unless_trapped(clock)? {
             self.note_time_of(&clock);
         }
@@ -331,6 +335,7 @@ impl Reconciler {
             state: wanted_state,
             password: self.ledger.password_knowledge(line),
             owes_kick: &[],
+            allowance: self.allowance(basis, &line.item),
             revision: line.revision,
         };
         let template = &self.settings.profile_template;
@@ -358,6 +363,7 @@ impl Reconciler {
             state,
             password: PasswordKnowledge::Right,
             owes_kick: &[],
+            allowance: None,
             revision: line.revision,
         };
         let template = &self.settings.profile_template;
@@ -406,7 +412,7 @@ impl Listens {
                 Table::Secrets | Table::HotspotUsers => {
                     let all = table.family().logins().map_or(&[][..], |menus| menus.user_properties);
                     let properties: Vec<&str> =
-                        all.iter().copied().filter(|property| *property != "password").collect();
+                        all.iter().copied().filter(|property| !UNHEARD.contains(property)).collect();
                     command.proplist(&properties)
                 }
             };

@@ -201,6 +201,8 @@ pub struct Recheck(Arc<Waiting>);
 #[derive(Debug, Default)]
 struct Waiting {
     lines: Mutex<BTreeSet<String>>,
+    ended: Mutex<BTreeSet<String>>,
+    samples: AtomicU64,
     changed: Notify,
 }
 
@@ -213,6 +215,27 @@ impl Recheck {
         }
         drop(lines);
         self.0.changed.notify_one();
+    }
+
+    /// A whole sample is in the quota book.
+    pub fn sampled(&self) {
+        self.0.samples.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn samples(&self) -> u64 {
+        self.0.samples.load(Ordering::SeqCst)
+    }
+
+    /// A session of this line ended, so that its limits on the router may be too large by now.
+    pub fn session_ended(&self, line: &str) {
+        let mut ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.insert(line.to_owned());
+        drop(ended);
+        self.0.changed.notify_one();
+    }
+
+    pub(crate) fn take_ended(&self) -> BTreeSet<String> {
+        std::mem::take(&mut *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take(&self) -> BTreeSet<String> {

@@ -34,8 +34,11 @@ use crate::clock::TrustedClock;
 use crate::desired::DesiredState;
 use crate::enforce::running_quota;
 use crate::flow::{Event, Report, ReportSender, StateReceiver};
+use crate::reconcile::actual::Family;
+use crate::reconcile::plan::native::closing_quota;
 use crate::reconcile::{Recheck, RouterSettings};
 use book::Quotas;
+use counted::Counted;
 use logout::{AccountLine, Heard};
 use news::{News, Told};
 use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
@@ -246,6 +249,7 @@ impl Counter {
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
         self.tell(at, outcome, Suspect::All, state).await;
+        self.recheck.sampled();
         Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
     }
 
@@ -299,6 +303,7 @@ impl Counter {
         });
         // The reconciler is woken first: what is moved from here on is moved beyond the quota.
         reached.iter().for_each(|(line, ..)| self.recheck.line(line));
+        self.tell_of_ends(&usage, at, state);
         for (line, bytes, record) in reached {
             events.push((EventKind::QuotaReached, line.clone(), format!("{bytes} bytes are used up")));
             periods.insert(line, record);
@@ -310,6 +315,17 @@ impl Counter {
         }
         if !usage.is_empty() || !periods.is_empty() {
             let _ = self.reports.send(Report::Usage { sessions: usage, periods }).await;
+        }
+    }
+
+    /// A limit of PPP is per session: what the one that ended has moved is off the next one's.
+    fn tell_of_ends(&self, usage: &[Counted], at: SampledAt, state: &DesiredState) {
+        for total in usage.iter().map(|counted| &counted.total).filter(|total| total.is_ended) {
+            let line = state.lines.get(&total.line).map(|line| &line.item);
+            let is_ppp = |line: &LineV1| Family::of_code(line.service) == Some(Family::Ppp);
+            if line.is_some_and(|line| is_ppp(line) && closing_quota(line, at.time).is_some()) {
+                self.recheck.session_ended(&total.line);
+            }
         }
     }
 }

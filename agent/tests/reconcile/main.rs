@@ -21,6 +21,7 @@ mod guard;
 mod hotspot;
 mod latency;
 mod lines;
+mod native;
 mod orders;
 mod prepared;
 mod releases;

@@ -64,6 +64,8 @@ fn row(number: u64, line_id: &str) -> UserRow {
         address: None,
         is_disabled: Some(false),
         password: None,
+        limits: Some(Limits::default()),
+        counted: None,
     }
 }
 
@@ -89,7 +91,7 @@ fn profile_row(name: &str, limit: &str, is_ours: bool) -> ProfileRow {
 }
 
 fn session(number: u64, user: &str) -> SessionRow {
-    SessionRow { id: id(number), user: Some(user.into()), uptime: Duration::ZERO }
+    SessionRow { id: id(number), user: Some(user.into()), uptime: Duration::ZERO, bytes: 0 }
 }
 
 struct Case {
@@ -147,6 +149,7 @@ impl Case {
                 state,
                 password: self.knowledge,
                 owes_kick: &self.owes_kick,
+                allowance: None,
                 revision: 1,
             }
         });

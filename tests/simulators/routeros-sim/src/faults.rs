@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Request;
+
 /// The longest latency that can be asked for; beyond it a stall says the same.
 const LONGEST_MS: u64 = 600_000;
 
@@ -33,6 +35,8 @@ pub struct Faults {
     pub cpu_load: u64,
     /// Listens stay open and tell nothing.
     pub silent_listens: bool,
+    /// Limits of bytes are kept in 32 bits: what is above is lost.
+    pub narrow_limits: bool,
     /// This many further prints are answered with a trap.
     pub trap_prints: u64,
     /// Every print of this menu is answered with a trap; empty is no menu.
@@ -65,6 +69,8 @@ pub struct FaultsChange {
     pub cpu_load: Option<u64>,
     /// See [`Faults::silent_listens`].
     pub silent_listens: Option<bool>,
+    /// See [`Faults::narrow_limits`].
+    pub narrow_limits: Option<bool>,
     /// See [`Faults::trap_prints`].
     pub trap_prints: Option<u64>,
     /// See [`Faults::trap_prints_menu`].
@@ -127,6 +133,7 @@ impl Faults {
         self.clock_shift_ms = change.clock_shift_ms.unwrap_or(self.clock_shift_ms);
         self.cpu_load = change.cpu_load.unwrap_or(self.cpu_load);
         self.silent_listens = change.silent_listens.unwrap_or(self.silent_listens);
+        self.narrow_limits = change.narrow_limits.unwrap_or(self.narrow_limits);
         self.trap_prints = change.trap_prints.unwrap_or(self.trap_prints);
         Ok(self)
     }
@@ -139,6 +146,22 @@ impl Faults {
         let traps = self.trap_prints > 0;
         self.trap_prints = self.trap_prints.saturating_sub(1);
         traps
+    }
+
+    /// The words of a write as a router understands them that keeps limits of bytes in 32 bits.
+    pub(crate) fn narrowed(&self, request: &Request) -> Option<Request> {
+        let is_limit = |name: &[u8]| self.narrow_limits && name.starts_with(b"limit-bytes-");
+        let mut narrowed = request.clone();
+        let mut is_narrowed = false;
+        for (_, value) in narrowed.arguments.iter_mut().filter(|(name, _)| is_limit(name)) {
+            let Some(bytes) = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u64>().ok())
+            else {
+                continue;
+            };
+            *value = (bytes & u64::from(u32::MAX)).to_string().into_bytes();
+            is_narrowed = true;
+        }
+        is_narrowed.then_some(narrowed)
     }
 
     /// Whether a write to `menu` is only acknowledged; takes one of the counted ones.
@@ -171,6 +194,27 @@ mod tests {
         assert!(Faults::default().changed(long).is_err());
         let menu = FaultsChange { ignore_writes_menu: Some("ppp/sekret".into()), ..FaultsChange::default() };
         assert!(Faults::default().changed(menu).is_err());
+    }
+
+    #[test]
+    fn a_limit_that_is_narrowed_loses_what_is_above_32_bits_and_nothing_else_is_touched() {
+        let word = |name: &str, value: &str| (name.as_bytes().to_vec(), value.as_bytes().to_vec());
+        let check = |narrow_limits, arguments: &[(&str, &str)], expected: Option<&[(&str, &str)]>| {
+            let words =
+                |of: &[(&str, &str)]| of.iter().map(|(name, value)| word(name, value)).collect::<Vec<_>>();
+            let request = Request { arguments: words(arguments), ..Request::default() };
+            let faults = Faults { narrow_limits, ..Faults::default() };
+            assert_eq!(faults.narrowed(&request).map(|request| request.arguments), expected.map(words));
+        };
+        check(
+            true,
+            &[("name", "4294967297"), ("limit-bytes-in", "4294967297")],
+            Some(&[("name", "4294967297"), ("limit-bytes-in", "1")]),
+        );
+        check(true, &[("limit-bytes-total", "4294967295")], Some(&[("limit-bytes-total", "4294967295")]));
+        check(true, &[("limit-bytes-out", "x")], None);
+        check(true, &[("name", "4294967297")], None);
+        check(false, &[("limit-bytes-in", "4294967297")], None);
     }
 
     #[test]

@@ -196,7 +196,8 @@ impl State {
         if request.menu == "ip/hotspot/active" && request.command == "login" {
             return self.log_in_host(request, actor, now);
         }
-        let answer = self.run(request, actor, now, applying);
+        let narrowed = if is_write { self.faults.narrowed(request) } else { None };
+        let answer = self.run(narrowed.as_ref().unwrap_or(request), actor, now, applying);
         match request.command.as_str() {
             "print" | "getall" | "get" => self.statistics.prints = self.statistics.prints.saturating_add(1),
             _ if is_write => {

@@ -1,0 +1,170 @@
+//! Which limits the router may be trusted with, and what remains of a line's quota to write there.
+//!
+//! The one place where the quota book meets the pure decision of `plan/native.rs`. A limit that is not there when read
+//! back, or that the router refuses, is never fought over and never the failure of a line: from then on the agent alone
+//! enforces quotas that need such a limit on this router, and says so once: for good on that release where the limit was
+//! a large one, and until the next connection where it was not. Whether a real RouterOS of version 6 keeps a
+//! limit above 4 GiB is unproven; that the agent notices if not is what this is for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{EventKind, LineV1};
+
+use crate::reconcile::Reconciler;
+use crate::reconcile::actual::{Actual, Family, Table};
+use crate::reconcile::apply::Applied;
+use crate::reconcile::pass::{Basis, Touched};
+use crate::reconcile::plan::native::{Allowance, StandingFor, UPKEEP, closing_quota};
+use crate::reconcile::plan::{LineChange, Plan, RowChange};
+
+/// What a counter of 32 bits holds.
+pub(super) const SMALL: u64 = 0xFFFF_FFFF;
+
+/// Samples after which what a row has counted is in the book: one of two may have begun before the look.
+const SAMPLES_AT_REST: u64 = 2;
+
+/// A look at a hotspot line to which nobody was logged in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// What its row had counted.
+    pub counted: u64,
+    /// How many samples had been taken.
+    pub samples: u64,
+}
+
+/// A quota by which a router can cut: when its period began, and its bytes.
+pub(super) type QuotaKey = (i64, u64);
+
+impl Reconciler {
+    /// What this line may still move, for the router to know.
+    pub(super) fn allowance(&self, basis: Basis<'_>, line: &LineV1) -> Option<Allowance> {
+        let quota = closing_quota(line, basis.reading.now)?;
+        let (_, state) = self.effective(basis, line).ok()?;
+        let used = self.circumstances(basis, line).used?;
+        let entry = self.ledger.entries.get(&line.line);
+        let verified = entry.and_then(|entry| entry.limits_verified);
+        let allowance = Allowance::of(quota, used, state)?;
+        Some(Allowance {
+            standing_for: match verified {
+                None => StandingFor::Unknown,
+                Some(known) if known == quota_key(line, basis.reading.now) => StandingFor::This,
+                Some(_) => StandingFor::Other,
+            },
+            rested_at: entry
+                .and_then(|entry| entry.rests)
+                .filter(|rests| {
+                    self.settings.recheck.samples() >= rests.samples.saturating_add(SAMPLES_AT_REST)
+                })
+                .map(|rests| rests.counted),
+            has_ended: entry.is_some_and(|entry| entry.has_ended),
+            ceiling: self.limit_ceiling,
+            ..allowance
+        })
+    }
+
+    /// Whether the rows of a hotspot line's sessions are needed: they hold bytes that its own row may not have yet.
+    pub(super) fn needs_sessions(&self, basis: Basis<'_>, line: &LineV1) -> bool {
+        Family::of_code(line.service) == Some(Family::Hotspot) && quota_key(line, basis.reading.now).is_some()
+    }
+
+    /// Notes which hotspot lines nobody is logged in to, and what their rows have counted.
+    pub(super) fn note_rests(&mut self, actual: &Actual) {
+        let samples = self.settings.recheck.samples();
+        let Some(rows) = actual.logins.get(&Family::Hotspot) else { return };
+        let busy: BTreeSet<&str> = rows.sessions.iter().filter_map(|row| row.user.as_deref()).collect();
+        for row in &rows.users {
+            let (Some(mark), Some(name), Some(counted)) = (&row.mark, &row.name, row.counted) else {
+                continue;
+            };
+            let Some(entry) = self.ledger.entries.get_mut(mark) else { continue };
+            let is_same = entry.rests.is_some_and(|rests| rests.counted == counted);
+            if busy.contains(name.as_str()) {
+                entry.rests = None;
+            } else if !is_same {
+                entry.rests = Some(Rest { counted, samples });
+            }
+        }
+    }
+
+    /// Lines of which sessions ended: their limits may be too large by now. No more of them at once than are read by
+    /// name; when a town comes back after a power cut, the next full check looks at them.
+    pub(super) fn ended_lines(&mut self, most: usize) -> Vec<String> {
+        let ended = self.settings.recheck.take_ended();
+        for line in &ended {
+            if let Some(entry) = self.ledger.entries.get_mut(line) {
+                entry.has_ended = true;
+            }
+        }
+        if ended.len() > most { Vec::new() } else { ended.into_iter().collect() }
+    }
+
+    /// Forgets what was found on another release.
+    pub(super) fn judge_limits_of_release(&mut self) {
+        let is_known = !self.release.is_empty() && self.memory.no_large_limits_on == self.release;
+        self.limit_ceiling = if is_known { SMALL } else { u64::MAX };
+    }
+
+    /// Looks for limits that were written and are not there, with what the router refused. Gives whether other limits
+    /// are wanted from now on, so that the rows must be planned for anew.
+    pub(super) async fn note_unkept_limits(
+        &mut self,
+        left: &Plan,
+        written: &BTreeMap<String, u64>,
+        applied: &mut Applied,
+        touched: &BTreeMap<String, Touched>,
+    ) -> bool {
+        let mut unkept: Option<u64> = None;
+        for change in &left.lines {
+            let Some(limit) = written.get(&change.line).copied() else { continue };
+            let is_refused = applied.refused.contains_key(&change.line);
+            let was_alone = touched
+                .get(&change.line)
+                .is_some_and(|note| note.differs.iter().all(|differs| *differs == UPKEEP));
+            let is_it = match is_refused {
+                // What else was refused with it may well be the reason, unless the limit is one to doubt.
+                true => limit > SMALL || was_alone,
+                // A write that was lost as a whole says nothing about limits.
+                false => change.differs.iter().all(|differs| *differs == UPKEEP),
+            };
+            if is_it {
+                unkept = Some(unkept.map_or(limit, |known| known.min(limit)));
+                applied.refused.remove(&change.line);
+                // So that it is written once more, without the limit.
+                applied.overtaken.insert(change.line.clone());
+            }
+        }
+        let Some(limit) = unkept else { return false };
+        self.limit_ceiling = if limit > SMALL { SMALL } else { 0 };
+        if limit > SMALL {
+            self.memory.no_large_limits_on.clone_from(&self.release);
+            self.report_memory().await;
+        }
+        let detail = format!(
+            "the router does not keep a limit of {limit} bytes: quotas that need one are enforced by the agent alone"
+        );
+        tracing::warn!(router.name = %self.settings.name, limit.bytes = limit, "the router does not keep limits of bytes");
+        self.event(EventKind::RouterFound, None, detail).await;
+        true
+    }
+}
+
+/// The quota by which the router of this line can cut now.
+pub(super) fn quota_key(line: &LineV1, now: UnixMillis) -> Option<QuotaKey> {
+    closing_quota(line, now).map(|quota| (quota.from_ms, quota.bytes))
+}
+
+/// The largest limit that is about to be written, by line.
+pub(super) fn limits_in(changes: &[LineChange]) -> BTreeMap<String, u64> {
+    let largest = |change: &LineChange| {
+        let values = match &change.row {
+            RowChange::Add(values) | RowChange::Set(_, values) => &values.plain,
+            _ => return None,
+        };
+        let is_limit = |name: &str| name.starts_with("limit-bytes-");
+        let limits =
+            values.iter().filter(|(name, _)| is_limit(name)).filter_map(|(_, value)| value.parse().ok());
+        limits.max().filter(|limit| *limit > 0 && change.table != Table::Queues)
+    };
+    changes.iter().filter_map(|change| Some((change.line.clone(), largest(change)?))).collect()
+}

@@ -1,0 +1,202 @@
+//! The router's own limits of bytes: what cuts a line when no agent is there, and what keeping them costs.
+
+use std::time::Duration;
+
+use crate::site::{PATIENCE, Site, password, username};
+use routeros_sim::{DeviceState, FaultsChange, HotspotCounting, NewDevice, Service as Dialler};
+use tawi_agent::flow::Report;
+use tawi_agent::reconcile::plan::native::margin;
+use tawi_shared::wire::{EventKind, QuotaV1, Restraint, RestraintV1, Service};
+
+const MIB: u64 = 1 << 20;
+/// Its margin is 1 MiB.
+const QUOTA: u64 = 64 * MIB;
+const LIMIT: &str = "limit-bytes-total";
+
+async fn site(counting: HotspotCounting) -> Site {
+    Site::start_with(
+        move |router| router.hotspot_counting = counting,
+        |settings| settings.timings.full_check = Duration::from_millis(150),
+    )
+    .await
+}
+
+/// Wants a line with this quota, and waits until it is settled.
+async fn grant(site: &mut Site, service: Service, from_ms: i64, bytes: u64) {
+    let failures = site
+        .settle(|wants| {
+            let line = wants.line_of("plot1", service);
+            line.quotas = vec![QuotaV1 { from_ms, bytes }];
+            line.after_quota = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
+        })
+        .await;
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+fn phone(site: &Site, dialler: Dialler) {
+    let device = NewDevice::new("phone", dialler, &username("plot1"), &password("plot1"));
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+}
+
+fn limit(site: &Site) -> u64 {
+    site.row("ip/hotspot/user", &username("plot1")).unwrap()[LIMIT].parse().unwrap()
+}
+
+/// Waits until what the device moved so far is counted.
+async fn counted(site: &mut Site, bytes: u64) {
+    site.usage(|session| session.upload_bytes + session.download_bytes == bytes).await;
+}
+
+/// Waits for several full checks and samples.
+async fn several_looks(site: &mut Site) {
+    let router = site.router.clone();
+    let enough = router.summary().prints_total + 60;
+    let look = || (router.summary().prints_total >= enough).then_some(());
+    site.hearing(router.wait_for(PATIENCE, look)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hotspot_user_is_cut_and_kept_out_at_his_quota_when_the_agent_is_dead() {
+    for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
+        let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
+        let from_ms = site.in_millis(0);
+        grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
+        assert_eq!(limit(&site), QUOTA + margin(QUOTA));
+        site.online("phone").await;
+        site.router.move_traffic("phone", 10 * MIB, 20 * MIB).unwrap();
+        counted(&mut site, 30 * MIB).await;
+        several_looks(&mut site).await;
+        site.stop();
+        assert_eq!(site.router.move_traffic("phone", 0, 33 * MIB).unwrap().state, DeviceState::Online);
+        let view = site.router.move_traffic("phone", 0, 2 * MIB).unwrap();
+        assert_eq!(view.state, DeviceState::Dialing, "{counting:?}");
+        let look = || site.router.device("phone").unwrap().last_error;
+        let Ok(why) = site.router.wait_for(PATIENCE, look).await else {
+            panic!("{:?} {:?}", site.router.device("phone"), site.rows("ip/hotspot/user"));
+        };
+        assert!(why.contains("traffic limit"), "{why}");
+        assert_eq!(site.row("ip/hotspot/user", &username("plot1")).unwrap()["disabled"], "false");
+    }
+}
+
+#[tokio::test]
+async fn a_quota_that_is_used_in_several_sessions_costs_one_write_and_a_top_up_another() {
+    for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
+        let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
+        let from_ms = site.in_millis(0);
+        grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
+        let writes = site.writes();
+        for _ in 0..3 {
+            site.online("phone").await;
+            site.router.move_traffic("phone", MIB, 9 * MIB).unwrap();
+            counted(&mut site, 10 * MIB).await;
+            several_looks(&mut site).await;
+            let session = site.rows("ip/hotspot/active")[0][".id"].clone();
+            site.router.remove_row("ip/hotspot/active", &session).unwrap();
+            site.usage(|session| session.is_ended).await;
+        }
+        several_looks(&mut site).await;
+        assert_eq!(site.writes(), writes, "{counting:?}");
+        grant(&mut site, Service::Hotspot, from_ms, QUOTA + MIB / 2).await;
+        assert_eq!(site.writes(), writes, "the margin holds a small top-up");
+        grant(&mut site, Service::Hotspot, from_ms, 2 * QUOTA).await;
+        let session = 10 * MIB;
+        assert!((2 * QUOTA..=2 * QUOTA + session + 3 * MIB).contains(&limit(&site)), "{}", limit(&site));
+        let next = site.in_millis(0);
+        grant(&mut site, Service::Hotspot, next, QUOTA).await;
+        let fresh = 30 * MIB + QUOTA;
+        assert!((fresh..=fresh + session + 3 * MIB).contains(&limit(&site)), "{}", limit(&site));
+        let is_drift = |report: &&Report| matches!(report, Report::Event(event) if event.kind == EventKind::DriftRepaired);
+        assert_eq!(site.log.iter().filter(is_drift).count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_ppp_session_is_cut_at_what_was_left_when_the_agent_is_dead() {
+    let mut site = site(HotspotCounting::Live).await;
+    phone(&site, Dialler::Pppoe);
+    let from_ms = site.in_millis(0);
+    grant(&mut site, Service::Pppoe, from_ms, QUOTA).await;
+    let limits = |site: &Site| {
+        let row = site.secret(&username("plot1")).unwrap();
+        ["limit-bytes-in", "limit-bytes-out"].map(|name| row[name].parse::<u64>().unwrap())
+    };
+    let most = QUOTA + 2 * margin(QUOTA);
+    assert_eq!(limits(&site), [most; 2]);
+    let end = |site: &Site| {
+        let session = site.rows("ppp/active")[0][".id"].clone();
+        site.router.remove_row("ppp/active", &session).unwrap();
+    };
+    site.online("phone").await;
+    let writes = site.writes();
+    // A session that moved little costs nothing, nor does one that runs.
+    site.router.move_traffic("phone", 0, MIB).unwrap();
+    counted(&mut site, MIB).await;
+    end(&site);
+    site.usage(|session| session.is_ended).await;
+    site.online("phone").await;
+    site.router.move_traffic("phone", 0, 30 * MIB).unwrap();
+    counted(&mut site, 30 * MIB).await;
+    several_looks(&mut site).await;
+    assert_eq!(site.writes(), writes);
+    // One that moved much costs one write after its end.
+    end(&site);
+    let left = QUOTA - 31 * MIB;
+    let look = || (limits(&site) == [left + 2 * MIB; 2]).then_some(());
+    let router = site.router.clone();
+    assert!(router.wait_for(PATIENCE, look).await.is_ok(), "{:?}", limits(&site));
+    assert_eq!(site.writes(), writes + 1);
+    site.usage(|session| session.is_ended && session.download_bytes == 30 * MIB).await;
+    several_looks(&mut site).await;
+    assert_eq!(site.writes(), writes + 1);
+    // The session that runs dialled in before; the next one has the new limit.
+    end(&site);
+    site.offline("phone").await;
+    site.online("phone").await;
+    site.stop();
+    let view = site.router.move_traffic("phone", 0, left + 2 * MIB).unwrap();
+    assert_eq!(view.state, DeviceState::Dialing);
+}
+
+#[tokio::test]
+async fn a_limit_on_a_line_without_a_quota_is_somebodys_and_goes() {
+    let mut site = site(HotspotCounting::Live).await;
+    site.settle(|wants| wants.open("plot1")).await;
+    site.router.set_row("ppp/secret", &username("plot1"), &[("limit-bytes-out", "7")]).unwrap();
+    let event = site.event(EventKind::DriftRepaired).await;
+    assert!(event.detail.contains("limit-bytes-out"), "{}", event.detail);
+    assert_eq!(site.secret(&username("plot1")).unwrap()["limit-bytes-out"], "0");
+}
+
+#[tokio::test]
+async fn a_router_that_keeps_no_large_limits_is_told_of_once_and_never_fought() {
+    const GIB: u64 = 1 << 30;
+    for service in [Service::Hotspot, Service::Pppoe] {
+        let mut site = site(HotspotCounting::Live).await;
+        let narrow = FaultsChange { narrow_limits: Some(true), ..FaultsChange::default() };
+        site.router.set_faults(narrow).unwrap();
+        let from_ms = site.in_millis(0);
+        grant(&mut site, service, from_ms, 5 * GIB).await;
+        let menu = if service == Service::Hotspot { "ip/hotspot/user" } else { "ppp/secret" };
+        let name = if service == Service::Hotspot { LIMIT } else { "limit-bytes-in" };
+        let shown = |site: &Site| site.row(menu, &username("plot1")).unwrap()[name].clone();
+        assert_eq!(shown(&site), "0", "{service:?}");
+        let told = |site: &Site| {
+            let is_it = |report: &&Report| matches!(report, Report::Event(event) if event.detail.contains("does not keep a limit"));
+            site.log.iter().filter(is_it).count()
+        };
+        assert_eq!(told(&site), 1);
+        let writes = site.writes();
+        several_looks(&mut site).await;
+        site.restart(|_| {}).await;
+        site.settled(1).await;
+        several_looks(&mut site).await;
+        assert_eq!((site.writes(), told(&site)), (writes, 0));
+        // A small one is kept.
+        grant(&mut site, service, from_ms, GIB).await;
+        assert_ne!(shown(&site), "0");
+        assert_eq!(site.writes(), writes + 1);
+    }
+}
