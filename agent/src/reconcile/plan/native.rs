@@ -270,7 +270,7 @@ mod tests {
         check(Some(this(640)), 650, 300, 300, None);
         check(Some(this(640)), 650, 650, 0, None);
         check(Some(this(340)), 650, 0, 0, None);
-        let rested = |mib, at| Some(Allowance { rested_at: Some(at * MIB), ..this(mib) });
+        let rested = |mib, at: u64| Some(Allowance { rested_at: Some(at * MIB), ..this(mib) });
         check(rested(340, 0), 650, 0, 0, Some(350));
         check(rested(340, 0), 650, 0, 1, None);
         check(rested(340, 1), 650, 0, 0, None);
