@@ -74,6 +74,8 @@ pub enum Action {
     CustomerAdded,
     /// A subscription was added.
     SubscriptionAdded,
+    /// A subscription was changed.
+    SubscriptionChanged,
     /// A subscription was held.
     SubscriptionHeld,
     /// A subscription was released.
@@ -117,6 +119,7 @@ impl Action {
             Self::TopUpBought => "top_up.bought",
             Self::CustomerAdded => "customer.added",
             Self::SubscriptionAdded => "subscription.added",
+            Self::SubscriptionChanged => "subscription.changed",
             Self::SubscriptionHeld => "subscription.held",
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tawi_shared::wire::Service;
-use tawi_shared::{Bandwidth, SiteId};
+use tawi_shared::{Bandwidth, LineId, SiteId};
 
 use super::units;
 use crate::config;
@@ -581,6 +581,27 @@ Without a file a password for the customer's device is made and printed.")]
         #[arg(long, default_value = "")]
         caller_id: String,
         /// A file with the password on its first line
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
+    /// Change a subscription: what is not given stays
+    #[command(after_help = "Examples:
+  tawi-controller subscription change LINE --plan \"Home 20\"
+  tawi-controller subscription change LINE --address 10.20.0.19 --caller-id \"\"
+Another plan has its speed at once; its price, length and data are those of the next period that is bought.")]
+    Change {
+        /// Which: its id, as the API and the comment on the router have it
+        subscription: LineId,
+        /// A plan, by name or id
+        #[arg(long)]
+        plan: Option<String>,
+        /// Its own IPv4 address; "" for one of the pool
+        #[arg(long)]
+        address: Option<String>,
+        /// The only device that may use it; "" for any
+        #[arg(long)]
+        caller_id: Option<String>,
+        /// A file with a new password on its first line
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
     },

@@ -12,10 +12,11 @@ use crate::customers::api::CustomerBody;
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, NewCustomer};
 use crate::database::Connection;
-use crate::ids::{CustomerId, RouterId, SiteId};
+use crate::ids::{CustomerId, LineId, RouterId, SiteId};
 use crate::sites;
-use crate::subscriptions::api::SubscriptionAdded;
+use crate::subscriptions::api::{SubscriptionAdded, SubscriptionBody};
 use crate::subscriptions::credentials::{Password, Username};
+use crate::subscriptions::editing::{self, Edited, Settings};
 use crate::subscriptions::{self, NewSubscription, device};
 
 impl Shell {
@@ -36,18 +37,21 @@ impl Shell {
     }
 
     pub(super) async fn subscription(&self, command: SubscriptionCommand) -> Result<(), Failure> {
-        let SubscriptionCommand::Add {
-            customer,
-            plan,
-            site,
-            router,
-            username,
-            address,
-            caller_id,
-            password_file,
-        } = command;
-        let refused = |invalid: customers::Invalid| {
-            Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
+        let (customer, plan, site, router, username, own, password_file) = match command {
+            SubscriptionCommand::Change { subscription, plan, address, caller_id, password_file } => {
+                let own = (address, caller_id);
+                return self.change_subscription(&subscription, plan, own, password_file).await;
+            }
+            SubscriptionCommand::Add {
+                customer,
+                plan,
+                site,
+                router,
+                username,
+                address,
+                caller_id,
+                password_file,
+            } => (customer, plan, site, router, username, (address, caller_id), password_file),
         };
         let password = self.line_password(password_file)?;
         let username = Username::parse(&username).map_err(refused)?;
@@ -58,8 +62,8 @@ impl Shell {
             router: find_router(&mut transaction, &site, &router).await?,
             username,
             password: password.clone(),
-            address: device::address(&address).map_err(refused)?,
-            caller_id: device::caller_id(&caller_id).map_err(refused)?,
+            address: device::address(&own.0).map_err(refused)?,
+            caller_id: device::caller_id(&own.1).map_err(refused)?,
         };
         let (ids, now) = (&self.controller.ids, self.controller.clock.now());
         let subscription = match subscriptions::create(&mut transaction, new, ids, now).await? {
@@ -95,11 +99,54 @@ impl Shell {
         self.output.say(&words, &added)
     }
 
+    async fn change_subscription(
+        &self,
+        id: &LineId,
+        plan: Option<String>,
+        own: (Option<String>, Option<String>),
+        password_file: Option<PathBuf>,
+    ) -> Result<(), Failure> {
+        let address = own.0.as_deref().map(device::address).transpose().map_err(refused)?;
+        let caller_id = own.1.as_deref().map(device::caller_id).transpose().map_err(refused)?;
+        let password = password_file.map(|path| self.line_password(Some(path))).transpose()?;
+        let mut transaction = self.controller.database.write().await?;
+        let plan = match plan {
+            Some(plan) => Some(find_plan(&mut transaction, &plan).await?),
+            None => None,
+        };
+        let change = |settings: &mut Settings| {
+            settings.plan = plan.unwrap_or_else(|| settings.plan.clone());
+            settings.address = address.unwrap_or(settings.address);
+            settings.caller_id = caller_id.unwrap_or_else(|| settings.caller_id.clone());
+            settings.password = password;
+        };
+        let now = self.controller.clock.now();
+        match editing::edit(&mut transaction, id, change, now).await? {
+            Edited::Edited { subscription, what, .. } => {
+                self.commit(transaction, (Action::SubscriptionChanged, id.as_str(), &what)).await?;
+                let words = format!("subscription {id} is changed: {what}");
+                self.output.say(&words, &SubscriptionBody::from(&subscription))
+            }
+            Edited::AlreadySo(subscription) => {
+                let words = format!("subscription {id} was so already");
+                self.output.say(&words, &SubscriptionBody::from(&subscription))
+            }
+            Edited::NoSuchSubscription => Err(Failure::refused(format!("there is no subscription {id}"))),
+            Edited::NoSuchPlan => Err(Failure::refused("--plan: it was removed meanwhile")),
+            Edited::AddressTaken => Err(Failure::refused("--address: another line on its router has it")),
+            Edited::Invalid(invalid) => Err(refused(invalid)),
+        }
+    }
+
     fn line_password(&self, file: Option<PathBuf>) -> Result<Password, Failure> {
         let Some(path) = file else { return Ok(Password::random(&self.controller.ids)) };
         let text = first_line(&path)?;
         Password::parse(&text).map_err(|invalid| Failure::refused(format!("{}: {invalid}", path.display())))
     }
+}
+
+fn refused(invalid: customers::Invalid) -> Failure {
+    Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
 }
 
 async fn find_customer(connection: &mut Connection, text: &str) -> Result<CustomerId, Failure> {

@@ -1,4 +1,4 @@
-//! Subscriptions for programs: create, read, hold, release.
+//! Subscriptions for programs: create, read, change, hold, release.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::credentials::{Password, Username};
+use super::editing::{self, Edited, Settings};
 use super::{Changed, Created, NewSubscription, Subscription, device};
 use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
@@ -131,6 +132,31 @@ pub struct SubscriptionNew {
     pub caller_id: String,
 }
 
+/// What of a subscription is to be changed; what is absent stays. Another plan has its speed and its restraints at once;
+/// its price, length and data are those of the next period that is bought.
+#[derive(Clone, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionChange {
+    /// Which plan.
+    #[serde(default)]
+    pub plan_id: Option<String>,
+    /// Its own IPv4 address, unique on its router; empty for one of the pool.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The only device that may use it; empty for any.
+    #[serde(default)]
+    pub caller_id: Option<String>,
+    /// A new password on the router.
+    #[serde(default)]
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for SubscriptionChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriptionChange").field("plan_id", &self.plan_id).finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for SubscriptionAdded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionAdded").field("subscription", &self.subscription).finish_non_exhaustive()
@@ -186,6 +212,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("POST", "/api/subscriptions", post(create)),
         Route::new("GET", "/api/subscriptions/{id}", get(get_one)),
+        Route::new("POST", "/api/subscriptions/{id}", post(edit)),
         Route::new("POST", "/api/subscriptions/{id}/hold", post(hold)),
         Route::new("POST", "/api/subscriptions/{id}/release", post(release)),
     ]
@@ -265,6 +292,61 @@ pub(crate) async fn get_one(
         download_bytes: totals.download_bytes,
         period: standing.as_ref().map(PeriodBody::from),
     }))
+}
+
+/// Changes a subscription: plan, own address, device, password. Name and router stay.
+#[utoipa::path(
+    post, path = "/api/subscriptions/{id}", tag = "subscriptions", request_body = SubscriptionChange,
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, body = SubscriptionBody), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn edit(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let body: SubscriptionChange = write.read()?;
+    let plan = body.plan_id.as_deref().map(PlanId::parse).transpose();
+    let plan = plan.map_err(|error| ApiError::invalid("plan_id", error))?;
+    let address = body.address.as_deref().map(device::address).transpose()?;
+    let caller_id = body.caller_id.as_deref().map(device::caller_id).transpose()?;
+    let password = body.password.as_deref().map(Password::parse).transpose()?;
+    let id = LineId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::AddCustomers).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let now = once.now;
+    let change = |settings: &mut Settings| {
+        settings.plan = plan.unwrap_or_else(|| settings.plan.clone());
+        settings.address = address.unwrap_or(settings.address);
+        settings.caller_id = caller_id.unwrap_or_else(|| settings.caller_id.clone());
+        settings.password = password;
+    };
+    let subscription = match editing::edit(once.connection(), &id, change, now).await? {
+        Edited::Edited { subscription, what, .. } => {
+            once.audit(Action::SubscriptionChanged, id.as_str(), &what).await?;
+            subscription
+        }
+        Edited::AlreadySo(subscription) => subscription,
+        Edited::NoSuchSubscription => return Err(missing()),
+        Edited::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
+        Edited::AddressTaken => return Err(ApiError::taken("address", "choose another for its router")),
+        Edited::Invalid(invalid) => return Err(invalid.into()),
+    };
+    let body = SubscriptionBody::from(&subscription);
+    let live = web.controller.live.clone();
+    let tell = move || {
+        live.ring_outbox();
+        live.tell(Hint::Line(id));
+    };
+    once.answer_and_tell(StatusCode::OK, &body, tell).await
 }
 
 /// Holds a subscription: the line is suspended as its plan says, paid or not, until it is released.

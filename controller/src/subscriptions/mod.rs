@@ -1,11 +1,14 @@
 //! Subscriptions: a customer's line, its plan, the router that it is on, and where it stands.
 //!
 //! A subscription's id is the line's id in the router's comment. Status and paid-until change here and in `payments`;
-//! what follows from them on the network is `entitlements`, and how the site hears of it is `desired`.
+//! what follows from them on the network is `entitlements`, and how the site hears of it is `desired`. What of a line may
+//! be changed is `editing`.
 
 pub mod api;
 pub mod credentials;
 pub mod device;
+pub mod editing;
+mod editing_pages;
 pub mod pages;
 mod store;
 

@@ -345,6 +345,7 @@ struct NewPage {
 
 pub(crate) fn routes() -> Router<Web> {
     Router::new()
+        .merge(super::editing_pages::routes())
         .route("/customers/{id}/subscriptions", post(create))
         .route("/customers/{id}/subscriptions/new", get(new))
         .route("/subscriptions/{id}/hold", post(hold))
@@ -392,7 +393,7 @@ async fn show_new(
     visit.show_as(status, &page)
 }
 
-fn plan_choice(plan: &Plan) -> Choice {
+pub(super) fn plan_choice(plan: &Plan) -> Choice {
     let (price, validity) = (display::kes(plan.terms.price), display::validity(plan.terms.validity));
     let service = display::service(plan.connection_type.service);
     Choice { id: plan.id.to_string(), text: format!("{}: {price} for {validity}, {service}", plan.name) }

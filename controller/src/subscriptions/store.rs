@@ -6,11 +6,13 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::Service;
 
+use super::credentials::Password;
+use super::editing::Settings;
 use super::{FailingLine, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
-use crate::ids::{CustomerId, LineId, RouterId, SiteId};
+use crate::ids::{CustomerId, LineId, PlanId, RouterId, SiteId};
 
 /// The columns that [`read`] reads, with what follows the joins.
 macro_rules! subscriptions {
@@ -101,6 +103,48 @@ pub(super) async fn is_address_taken(
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "taken")
+}
+
+/// The service of a plan; `None` when there is no such plan.
+pub(super) async fn service_of(
+    connection: &mut Connection,
+    plan: &PlanId,
+) -> Result<Option<Service>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT t.service_name FROM plans p JOIN connection_types t ON t.id = p.connection_type_id WHERE p.id = $1",
+    )
+    .bind(plan.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::word(&row, "service_name", Service::parse)).transpose()
+}
+
+/// Whether its password is known here: that of a line that was taken over is on its router alone.
+pub(super) async fn has_password(connection: &mut Connection, id: &LineId) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT COUNT(*) AS known FROM subscriptions WHERE id = $1 AND password <> ''")
+        .bind(id.as_str())
+        .fetch_one(connection)
+        .await?;
+    columns::truth(&row, "known")
+}
+
+pub(super) async fn update(
+    connection: &mut Connection,
+    id: &LineId,
+    wanted: &Settings,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE subscriptions SET plan_id = $2, address = $3, caller_id = $4, \
+             password = CASE WHEN $5 = '' THEN password ELSE $5 END WHERE id = $1",
+    )
+    .bind(id.as_str())
+    .bind(wanted.plan.as_str())
+    .bind(wanted.address.map(|address| address.to_string()).unwrap_or_default())
+    .bind(wanted.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
+    .bind(wanted.password.as_ref().map_or("", Password::reveal))
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 pub(super) async fn by_id(

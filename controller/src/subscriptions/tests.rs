@@ -108,3 +108,50 @@ async fn a_line_expires_once_and_not_before_its_instant() {
     write.commit().await.unwrap();
     assert_eq!(stand(&database, &world.line).await, (Status::Expired, Some(10)));
 }
+
+#[tokio::test]
+async fn a_line_is_changed_with_the_checks_of_a_new_one_and_its_site_hears_of_it() {
+    use super::editing::{Edited, Settings, edit};
+    let (_directory, database, world) = open().await;
+    let ids = IdSource::system();
+    let mut write = database.write().await.unwrap();
+    activate(&mut write, &world.line, UnixMillis(100), UnixMillis(1)).await.unwrap();
+    let new = |username: &str, address: &str| NewSubscription {
+        customer: world.customer.id.clone(),
+        plan: world.plan.id.clone(),
+        router: world.router.clone(),
+        username: Username::parse(username).unwrap(),
+        password: Password::unknown(),
+        address: device::address(address).unwrap(),
+        caller_id: None,
+    };
+    let created = create(&mut write, new("line-2", "10.0.0.2"), &ids, UnixMillis(1)).await.unwrap();
+    let Created::Created(other) = created else { panic!("{created:?}") };
+    let mac = device::caller_id("aa:bb:cc:dd:ee:0f").unwrap();
+
+    let set = |settings: &mut Settings| {
+        settings.address = device::address("10.0.0.9").unwrap();
+        settings.caller_id = mac.clone();
+        settings.password = Password::parse("hush-hush").ok();
+    };
+    let edited = edit(&mut write, &world.line, set, UnixMillis(2)).await.unwrap();
+    let Edited::Edited { subscription, what, refreshed } = edited else { panic!("{edited:?}") };
+    assert!(matches!(refreshed, Refreshed::Changed { .. }), "{refreshed:?}");
+    assert_eq!(what, "own address: none to 10.0.0.9; only from: any to AA:BB:CC:DD:EE:0F; new password");
+    assert_eq!((subscription.caller_id, subscription.paid_until), (mac, Some(UnixMillis(100))));
+    let told = desired::store::line_at(&mut write, &world.site, &world.line).await.unwrap().unwrap();
+    assert_eq!((told.address.as_str(), told.password.as_str()), ("10.0.0.9", "hush-hush"));
+
+    let mut refused = async |change: &dyn Fn(&mut Settings)| {
+        edit(&mut write, &world.line, |settings| change(settings), UnixMillis(3)).await.unwrap()
+    };
+    assert!(matches!(refused(&|_| {}).await, Edited::AlreadySo(_)));
+    let taken = |settings: &mut Settings| settings.address = other.address;
+    assert_eq!(refused(&taken).await, Edited::AddressTaken);
+    let nothing = |settings: &mut Settings| settings.plan = PlanId::parse("none").unwrap();
+    assert_eq!(refused(&nothing).await, Edited::NoSuchPlan);
+    let tunnel = |settings: &mut Settings| settings.caller_id = device::caller_id("41.90.1.1").unwrap();
+    assert!(matches!(refused(&tunnel).await, Edited::Invalid(Invalid { field: "caller_id", .. })));
+    let nobody = LineId::parse("nobody").unwrap();
+    assert_eq!(edit(&mut write, &nobody, |_| {}, UnixMillis(3)).await.unwrap(), Edited::NoSuchSubscription);
+}

@@ -94,7 +94,7 @@ pub(super) fn router() -> Router<Web> {
         plans::api::change_connection_type,
         plans::api::list_plans, plans::api::create_plan, plans::api::change_plan,
         top_ups::api::list, top_ups::api::create,
-        subscriptions::api::create, subscriptions::api::get_one,
+        subscriptions::api::create, subscriptions::api::get_one, subscriptions::api::edit,
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
         payments::api::looked_at, payments::api::get_one, payments::api::top_up,

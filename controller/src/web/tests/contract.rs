@@ -140,6 +140,12 @@ async fn every_answer_fits_its_description() {
     assert!(added["password"].as_str().unwrap().len() >= 8);
     api.post("/api/subscriptions", "/api/subscriptions", &subscription).await;
     let line = id(&added);
+    let (described, path) = ("/api/subscriptions/{id}", format!("/api/subscriptions/{line}"));
+    let changed = api.post(described, &path, &json!({"address": "10.9.0.7", "password": "hush-hush"})).await;
+    assert_eq!((&changed["address"], changed["caller_id"].is_null()), (&json!("10.9.0.7"), true));
+    assert_eq!(api.post(described, &path, &json!({"plan_id": "none"})).await["error"]["code"], "invalid");
+    api.post(described, &path, &json!({"caller_id": "x"})).await;
+    api.post(described, "/api/subscriptions/nobody", &json!({})).await;
 
     let path = format!("/api/subscriptions/{line}/payment-requests");
     let intent = api.post("/api/subscriptions/{id}/payment-requests", &path, &json!({})).await;

@@ -573,3 +573,32 @@ async fn a_list_of_customers_goes_on_page_by_page() {
     assert!(!second.body.contains("rel=\"next\""));
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_line_is_changed_on_its_page_and_the_audit_log_has_no_password() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Operator).await;
+    let (path, plan) = (format!("/subscriptions/{}", served.world.line), served.world.plan.id.to_string());
+    shows(&browser.get(&path).await, &["Change subscription", "line-1", "next period that is bought"]);
+    let wrong =
+        [("plan", plan.as_str()), ("address", "10.0.0"), ("caller_id", ""), ("password", "hush-hush")];
+    let answer = browser.post(&path, &wrong).await;
+    assert!(answer.status == 422 && answer.body.contains("write an IPv4 address"), "{}", answer.body);
+    let right =
+        [("plan", plan.as_str()), ("address", "10.9.0.7"), ("caller_id", ""), ("password", "hush-hush")];
+    let answer = browser.post(&path, &right).await;
+    assert_eq!(
+        (answer.status, answer.location()),
+        (303, &*format!("/customers/{}", served.world.customer.id))
+    );
+    shows(&browser.get(answer.location()).await, &["line-1 is changed.", "10.9.0.7"]);
+    let mut read = served.controller.database.read().await.unwrap();
+    let row = sqlx::query("SELECT detail FROM audit_log WHERE action = 'subscription.changed'");
+    let row = row.fetch_one(&mut *read).await.unwrap();
+    let detail: String = sqlx::Row::try_get(&row, "detail").unwrap();
+    assert_eq!(detail, "own address: none to 10.9.0.7; new password");
+    drop(read);
+    let mut viewer = served.browser(Role::Viewer).await;
+    assert_eq!(viewer.get(&path).await.status, 403);
+    served.stop().await;
+}

@@ -1,0 +1,126 @@
+//! What of a line may be changed after it was entered: its plan, its own address, the only device, its password.
+//!
+//! Its name and its router stay: the name is how the router counts it. Another plan is on the router at once, with its
+//! speed and its restraints; price, length and data are those of the next period that is bought. How the site hears of it
+//! is `desired`.
+
+use std::net::Ipv4Addr;
+
+use tawi_shared::UnixMillis;
+
+use super::credentials::Password;
+use super::device::{self, CallerId};
+use super::{Subscription, SubscriptionError, store};
+use crate::customers::Invalid;
+use crate::database::Connection;
+use crate::desired::{self, Refreshed};
+use crate::ids::{LineId, PlanId};
+use crate::plans::Family;
+
+/// What may be changed, as it stands before and as it is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What is sold.
+    pub plan: PlanId,
+    /// Its own address; `None` for one of the pool.
+    pub address: Option<Ipv4Addr>,
+    /// The only device that may use it; `None` for any.
+    pub caller_id: Option<CallerId>,
+    /// A new password; `None`: it stays.
+    pub password: Option<Password>,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edited {
+    /// It is changed. After the commit ring the outbox if the site must be told.
+    Edited {
+        /// As it is now.
+        subscription: Subscription,
+        /// What was changed, for the audit log; without the password.
+        what: String,
+        /// Whether the site must be told.
+        refreshed: Refreshed,
+    },
+    /// It was so already.
+    AlreadySo(Subscription),
+    /// There is no such subscription.
+    NoSuchSubscription,
+    /// There is no such plan.
+    NoSuchPlan,
+    /// Another line on its router has the address.
+    AddressTaken,
+    /// The service needs something else.
+    Invalid(Invalid),
+}
+
+impl From<&Subscription> for Settings {
+    fn from(line: &Subscription) -> Self {
+        Self {
+            plan: line.plan.clone(),
+            address: line.address,
+            caller_id: line.caller_id.clone(),
+            password: None,
+        }
+    }
+}
+
+/// Changes a line, within the caller's transaction. `change` is given how it stands.
+///
+/// # Errors
+/// [`SubscriptionError`]; the transaction must then be rolled back.
+pub async fn edit(
+    connection: &mut Connection,
+    id: &LineId,
+    change: impl FnOnce(&mut Settings),
+    now: UnixMillis,
+) -> Result<Edited, SubscriptionError> {
+    let Some(before) = store::by_id(connection, id).await? else { return Ok(Edited::NoSuchSubscription) };
+    let standing = Settings::from(&before);
+    let mut wanted = standing.clone();
+    change(&mut wanted);
+    let Some(service) = store::service_of(connection, &wanted.plan).await? else {
+        return Ok(Edited::NoSuchPlan);
+    };
+    if let Err(invalid) = device::check(service, wanted.address, wanted.caller_id.as_ref()) {
+        return Ok(Edited::Invalid(invalid));
+    }
+    // A password that only the router knows does not move to another of its menus.
+    let moves = Family::of(service) != Family::of(before.service) && Family::of(service) != Family::Static;
+    if moves && wanted.password.is_none() && !store::has_password(connection, id).await? {
+        let reason = "nobody here knows its password, which this plan's service needs: enter a new one";
+        return Ok(Edited::Invalid(Invalid { field: "password", reason }));
+    }
+    if wanted == standing {
+        return Ok(Edited::AlreadySo(before));
+    }
+    if let Some(address) = wanted.address.filter(|_| wanted.address != standing.address)
+        && store::is_address_taken(connection, &before.router, address).await?
+    {
+        return Ok(Edited::AddressTaken);
+    }
+    store::update(connection, id, &wanted).await?;
+    let refreshed = desired::refresh_line(connection, id, now).await?;
+    let subscription = store::by_id(connection, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    let what = in_words(&before, &subscription, wanted.password.is_some());
+    Ok(Edited::Edited { subscription, what, refreshed })
+}
+
+/// What differs, for the audit log.
+fn in_words(before: &Subscription, after: &Subscription, has_new_password: bool) -> String {
+    let own = |line: &Subscription| line.address.map_or_else(|| "none".to_owned(), |own| own.to_string());
+    let only =
+        |line: &Subscription| line.caller_id.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+    let pairs = [
+        ("plan", before.plan_name.clone(), after.plan_name.clone()),
+        ("own address", own(before), own(after)),
+        ("only from", only(before), only(after)),
+    ];
+    let changed = pairs.iter().filter(|(_, before, after)| before != after);
+    let mut words: Vec<String> =
+        changed.map(|(what, before, after)| format!("{what}: {before} to {after}")).collect();
+    if has_new_password {
+        words.push("new password".to_owned());
+    }
+    words.join("; ")
+}
