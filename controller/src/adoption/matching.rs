@@ -211,7 +211,7 @@ mod tests {
         let ids = IdSource::seeded(1);
         let person = |serial: u32, phone: &str, name: &str| Person {
             id: CustomerId::random(&ids),
-            account: AccountNumber::from_serial(serial.into()).unwrap(),
+            account: AccountNumber::from_serial(serial).unwrap(),
             phone: Msisdn::parse(phone).unwrap(),
             name: name.to_owned(),
         };
