@@ -112,14 +112,6 @@ impl Office {
         self.call(Method::POST, path, Some(body)).await
     }
 
-    /// Changes a part of a resource, with a fresh idempotency key.
-    ///
-    /// # Errors
-    /// When the controller cannot be reached or refuses.
-    pub async fn patch(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        self.call(Method::PATCH, path, Some(body)).await
-    }
-
     /// Writes a resource and returns its id.
     ///
     /// # Errors

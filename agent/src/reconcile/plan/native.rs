@@ -205,7 +205,7 @@ mod tests {
     #[test]
     fn only_a_quota_that_closes_its_line_is_for_the_router() {
         let check = |service: Service, how: Option<Restraint>, now, expected: bool| {
-            let after_quota = RestraintV1 { how: how.map_or(77, |how| how.code()), profile: String::new() };
+            let after_quota = RestraintV1 { how: how.map_or(77, Restraint::code), profile: String::new() };
             let quotas = vec![QuotaV1 { from_ms: 5, bytes: 9 }];
             let line = LineV1 { service: service.code(), after_quota, quotas, ..LineV1::default() };
             assert_eq!(

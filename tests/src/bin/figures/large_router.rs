@@ -146,7 +146,7 @@ impl Town {
             "download_bits_per_second": NEW_MEGABITS * 1_000_000,
             "upload_bits_per_second": NEW_MEGABITS * 500_000,
         });
-        world.office.patch(&format!("/api/connection-types/{}", self.changed_type), &speed).await?;
+        world.office.post(&format!("/api/connection-types/{}", self.changed_type), &speed).await?;
         let lines = usize::try_from(OF_THE_CHANGED_PLAN)?;
         router
             .wait_for(WITHIN, || {
@@ -165,7 +165,8 @@ impl Town {
 }
 
 fn connection_type_of(types: &Value, profile: &str) -> anyhow::Result<String> {
-    let list = types.as_array().context("connection types are a list")?;
+    let list =
+        types.get("connection_types").and_then(Value::as_array).context("a list of connection types")?;
     let found = list.iter().find(|one| one.get("profile_name").and_then(Value::as_str) == Some(profile));
     tawi_tests::office::id_of(found.with_context(|| format!("no connection type {profile} in {types}"))?)
 }

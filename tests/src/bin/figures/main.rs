@@ -43,13 +43,20 @@ struct Arguments {
     /// How long to watch a large router.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     minutes: u64,
+    /// Measure the large router and nothing else, and judge nothing.
+    #[arg(long)]
+    only_large_router: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let minutes = Arguments::parse().minutes;
+    let Arguments { minutes, only_large_router } = Arguments::parse();
     let release = release_folder()?;
     let agent = release.join("tawi-agent");
+    if only_large_router {
+        println!("{}", serde_json::to_string_pretty(&large_router(&agent, minutes).await?)?);
+        return Ok(());
+    }
     let measured = Measured {
         callback_to_verified_ms: payments(&agent).await?,
         agent: steady_state(&agent).await?,
