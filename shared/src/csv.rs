@@ -43,9 +43,9 @@ pub fn read(text: &str) -> Result<Vec<Row>, CsvError> {
     let text = text.trim_start_matches('\u{feff}');
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     let count = |separator: char| first.matches(separator).count();
-    let separator =
-        [',', ';', '\t'].into_iter().max_by_key(|separator| (count(*separator), *separator == ','));
-    let separator = separator.unwrap_or(',');
+    // Of as many, the later: whoever parts by semicolons does so because commas stand in the fields.
+    let found = ['\t', ',', ';'].into_iter().filter(|separator| count(*separator) > 0);
+    let separator = found.max_by_key(|separator| count(*separator)).unwrap_or(',');
     let mut rows = Vec::new();
     let mut row = Row { line: 1, fields: Vec::new() };
     let (mut field, mut line, mut quote) = (String::new(), 1_usize, None);

@@ -15,12 +15,15 @@ use serde_json::{Value, json};
 use tawi_shared::IdSource;
 use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
+use tawi_tests::process;
 use tawi_tests::stories;
-use tawi_tests::world::{Customer, Plan, Timing, World};
+use tawi_tests::world::{Customer, Plan, ROUTER_NAME, Timing, World};
 use tokio::time::Instant;
 
 /// Far above what any step needs.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Far more than an agent asks between hearing of a payment and acting on it; most are samples, one a second.
+const PRINTS_OF_A_LOOK: u64 = 40;
 /// How often the agent reads what sessions moved.
 const SAMPLE_SECONDS: u32 = 1;
 /// A sample, the pass after it, and a device that dials again; the rest is for a machine that does other things.
@@ -351,7 +354,7 @@ async fn expiry_walls_in(world: &World) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A board that is another than before may be a replaced one or a wrong address: nobody is cut off there until a person
+/// A board that is another than before may be a replaced one or a wrong address: nothing is written there until a person
 /// says which. A line that is not ours and looks like one stays, though the state knows nothing of it.
 async fn another_board(world: &World) -> anyhow::Result<()> {
     let site = world.site(0)?;
@@ -372,12 +375,19 @@ async fn another_board(world: &World) -> anyhow::Result<()> {
     };
     let said = world.office.wait_for("head office hears of the other board", WITHIN, said).await?;
     ensure!(said.contains(&old) && said.contains(&router.summary().serial_number), "{said}");
-    // A whole look at the router has passed once a new payment is on it.
+    // Nothing is written there, not even for whoever pays now, until a person says that it is the right one.
+    let before = router.summary();
     let plan = sell(&world.office, "after", "pppoe", &json!({})).await?;
     let line = customer(world, 31, plan, SERVICES[0]).await?;
     let payment = stories::pay(&world.office, &line.customer).await?;
-    stories::trace_of(&world.office, &payment.id, false).await?;
+    let looks = before.prints_total + PRINTS_OF_A_LOOK;
+    router.wait_for(WITHIN, || (router.summary().prints_total >= looks).then_some(())).await?;
+    ensure!(router.summary().writes_total == before.writes_total, "a strange board was written to");
     let rows = router.rows("ppp/secret")?;
     ensure!(rows.iter().any(|row| text(row, "name") == "stranger"), "a line of another site is cut off");
+    let config = site.directory().join("agent.toml");
+    let rebuild = ["rebuild", "--router", ROUTER_NAME, "--config", &config.to_string_lossy()];
+    process::run("tawi-agent", &rebuild).await?;
+    stories::trace_of(&world.office, &payment.id, false).await?;
     Ok(())
 }
