@@ -1,9 +1,10 @@
 //! What the agent must know of a router after a restart, beyond the state.
 //!
 //! A small record for each router: which hardware it is, and which changes of speed may not have reached every running
-//! session yet. It is told whole to the core, which keeps it on flash before the change goes to the router, one record
-//! for a change however many lines it has. Sessions that began after the change have the new speed already, so that
-//! nobody is thrown out twice.
+//! session yet. It is told whole to the core, which puts it on flash, one record for a change however many lines it has.
+//! The change does not wait for that: a power cut within the moment between may leave sessions at the old speed until
+//! they are dialled again. Sessions that began after the change have the new speed already, so that nobody is thrown out
+//! twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
