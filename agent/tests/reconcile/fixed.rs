@@ -88,6 +88,27 @@ async fn a_device_behind_a_hotspot_passes_it_until_it_is_off() {
 }
 
 #[tokio::test]
+async fn new_lines_that_nobody_paid_for_are_barred_at_once_and_no_person_is_asked() {
+    let mut site = Site::start().await;
+    let failures = site
+        .settle(|wants| {
+            for number in 1..=40 {
+                let (id, address) = (format!("plot{number}"), format!("10.20.0.{number}"));
+                addressed(wants, &id, Service::Static, &address);
+                if let Some(line) = wants.lines.get_mut(&id) {
+                    line.access = Access::Off.code();
+                }
+            }
+        })
+        .await;
+    assert!(failures.is_empty(), "{failures:?}");
+    assert_eq!(entries(&site).len(), 40);
+    assert!(site.rows("queue/simple").is_empty());
+    assert!(access(&mut site, "plot7", Access::Open).await.is_empty());
+    assert_eq!((entries(&site).len(), site.rows("queue/simple").len()), (39, 1));
+}
+
+#[tokio::test]
 async fn hands_on_a_queue_an_entry_or_a_binding_are_put_right_at_once() {
     let mut site = Site::start().await;
     site.settle(|wants| {

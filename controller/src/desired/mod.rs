@@ -113,16 +113,20 @@ impl LineFacts {
         entitlements::entitlement(Facts { status: self.status, paid_until: self.paid_until, suspension })
     }
 
+    /// Whether somebody logs in on it; otherwise its address is all that there is.
+    fn has_login(&self) -> bool {
+        Family::of(self.plan.connection_type.service) != Family::Static
+    }
+
     /// The line as the site should have it.
     fn desired(&self) -> LineV1 {
         let (entitlement, kind, terms) = (self.entitlement(), &self.plan.connection_type, &self.plan.terms);
-        let has_login = Family::of(kind.service) != Family::Static;
         LineV1 {
             line: self.line.to_string(),
             router: self.router_name.clone(),
             service: kind.service.code(),
             username: self.username.clone(),
-            password: if has_login { self.password.clone() } else { String::new() },
+            password: if self.has_login() { self.password.clone() } else { String::new() },
             profile: kind.profile_name.clone(),
             access: entitlement.access.code(),
             valid_until_ms: entitlement.valid_until.map(|until| until.0),
@@ -168,8 +172,10 @@ async fn refresh(
     let site = &facts.site;
     batch.remove_elsewhere(connection, &facts.line, site).await?;
     let told = store::line_at(connection, site, &facts.line).await?;
-    if told.is_none() && facts.status == Status::Draft && facts.entitlement().access == Access::Off {
-        // Nobody has paid yet, and nobody is shown where to: the site need not know.
+    let is_unpaid = facts.status == Status::Draft && facts.entitlement().access == Access::Off;
+    if told.is_none() && is_unpaid && facts.has_login() {
+        // Nobody has paid yet, and nobody is shown where to: the site need not know, for there is nothing to log in with.
+        // Where nobody logs in, an address that the site was not told is one that nothing bars.
         return Ok(());
     }
     for profile in facts.profiles() {

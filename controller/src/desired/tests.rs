@@ -67,6 +67,31 @@ async fn a_line_reaches_its_site_when_it_is_paid_and_only_when_something_changed
     );
 }
 
+/// A static address works without us, and a bypassed device without a login: until it is paid for, the site bars it.
+#[tokio::test]
+async fn a_line_on_which_nobody_logs_in_is_told_as_off_before_its_first_payment() {
+    for service in ["static", "hotspot-device"] {
+        let (_directory, database, line) = open().await;
+        let mut write = database.write().await.unwrap();
+        let addressed = "UPDATE subscriptions SET address = '10.0.0.9', caller_id = 'AA:BB:CC:DD:EE:0F'";
+        write.execute(addressed).await.unwrap();
+        sqlx::query("UPDATE connection_types SET service_name = $1, family = 'static'")
+            .bind(service)
+            .execute(&mut *write)
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(refresh(&database, &line, "SELECT 1").await, changed("a", 1), "{service}");
+        let site = SiteId::parse("a").unwrap();
+        let told = store::line_at(&mut *database.read().await.unwrap(), &site, &line).await.unwrap().unwrap();
+        assert_eq!((told.access, told.valid_until_ms), (Access::Off.code(), None), "{service}");
+        assert_eq!((told.address.as_str(), told.password.as_str()), ("10.0.0.9", ""), "{service}");
+        assert_eq!(refresh(&database, &line, "SELECT 1").await, Refreshed::Unchanged);
+        let pay = "UPDATE subscriptions SET status = 'active', paid_until = 1790000000000";
+        assert_eq!(refresh(&database, &line, pay).await, changed("a", 2), "{service}");
+    }
+}
+
 #[tokio::test]
 async fn a_line_that_moves_is_taken_away_where_it_was() {
     let (_directory, database, line) = open().await;

@@ -115,7 +115,7 @@ pub struct NewSubscription {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Created {
     /// It is entered, as a draft: the site hears of it with the first payment, or at once where its plan shows the way to
-    /// the pay page. Ring `Live::ring_outbox` after the commit.
+    /// the pay page or nobody logs in, so that its address is barred until then. Ring `Live::ring_outbox` after the commit.
     Created(Subscription),
     /// Another line on that router has the name.
     UsernameTaken,

@@ -301,7 +301,10 @@ impl Place<'_> {
         };
         let own = self.list.and_then(|_| rows().find(is_right));
         let was_held = rows().any(|row| row.is_disabled != Some(true));
-        let cut = self.cut().filter(|_| !was_held);
+        // Whoever was let on has a queue of ours. One who is barred before the first payment loses nothing that was
+        // theirs, and a morning's new customers are no reason to ask a person.
+        let was_on = index.queues_by_mark.get(&line.line).next().is_some();
+        let cut = self.cut().filter(|_| was_on && !was_held);
         let other = rows().filter(|row| own.is_none_or(|own| own.id != row.id));
         let other: Vec<_> = other
             .map(|row| self.change(Table::AddressLists, RowChange::Drop(row.id.clone()), None, vec!["list"]))

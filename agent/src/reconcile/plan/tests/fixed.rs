@@ -109,6 +109,17 @@ fn a_line_with_an_address_has_its_queue_and_in_restraint_an_entry_in_a_list() {
         &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a", "drop a /ip/firewall/address-list *2"],
     );
     check_fixed(suspend(Restraint::Off, ""), rows(&[], &[entry(2, "tawi-off", Some("a"))]), &[]);
+    let never_on = LineV1 { access: Access::Off.code(), ..open() };
+    check_fixed(
+        never_on.clone(),
+        rows(&[], &[]),
+        &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a"],
+    );
+    check_fixed(
+        never_on,
+        rows(&[queue(1, "a")], &[]),
+        &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a cut Restrained(SwitchedOff)"],
+    );
     check_fixed(open(), rows(&[queue(1, "a")], &[walled()]), &["drop a /ip/firewall/address-list *2"]);
     let moved = QueueRow { target: Some("10.0.0.8".into()), is_disabled: Some(true), ..queue(1, "a") };
     check_fixed(open(), rows(&[moved], &[]), &["set a *1: target=10.0.0.7/32 disabled=no"]);
