@@ -131,6 +131,8 @@ CREATE TABLE subscriptions (
     -- Its own address, and the only device that may use it; empty for none.
     address TEXT NOT NULL DEFAULT '',
     caller_id TEXT NOT NULL DEFAULT '',
+    -- The device that a hotspot lets by, where the line is that device; empty for every other service.
+    device_mac TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL CHECK (status IN ('draft', 'active', 'suspended', 'expired')),
     paid_until BIGINT,
     created_at BIGINT NOT NULL,
@@ -144,6 +146,7 @@ CREATE TABLE subscriptions (
 CREATE INDEX subscriptions_by_customer ON subscriptions (customer_id);
 CREATE INDEX subscriptions_by_plan ON subscriptions (plan_id, id);
 CREATE UNIQUE INDEX subscriptions_by_address ON subscriptions (router_id, address) WHERE address <> '';
+CREATE UNIQUE INDEX subscriptions_by_device ON subscriptions (router_id, device_mac) WHERE device_mac <> '';
 CREATE INDEX subscriptions_by_paid_until ON subscriptions (status, paid_until);
 -- The lines that fail, to list them without reading those that do not.
 CREATE INDEX subscriptions_failing ON subscriptions (router_id) WHERE failure <> '';

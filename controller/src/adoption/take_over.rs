@@ -92,7 +92,8 @@ pub async fn take_over(
         let subscription = match subscriptions::create(connection, new, ids, now).await? {
             Created::Created(subscription) => subscription,
             Created::UsernameTaken => return refused(entry, "a line of that name is on this router already"),
-            Created::AddressTaken => return refused(entry, "another line has its address"),
+            Created::AddressTaken(holder) => return refused(entry, &format!("{holder} has its address")),
+            Created::DeviceTaken(holder) => return refused(entry, &format!("{holder} is its device")),
             Created::Invalid(invalid) => return refused(entry, invalid.reason),
             Created::SiteRevoked => return refused(entry, "the site is revoked"),
             _ => return refused(entry, "its customer, plan or router is not there any more"),

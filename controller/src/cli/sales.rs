@@ -71,8 +71,11 @@ impl Shell {
             subscriptions::Created::UsernameTaken => {
                 return Err(Failure::refused("--username: that name is taken on this router"));
             }
-            subscriptions::Created::AddressTaken => {
-                return Err(Failure::refused("--address: another line on this router has it"));
+            subscriptions::Created::AddressTaken(holder) => {
+                return Err(Failure::refused(format!("--address: {holder} has it on this router")));
+            }
+            subscriptions::Created::DeviceTaken(holder) => {
+                return Err(Failure::refused(format!("--caller-id: {holder} is this device on this router")));
             }
             subscriptions::Created::Invalid(invalid) => return Err(refused(invalid)),
             subscriptions::Created::SiteRevoked => {
@@ -133,7 +136,12 @@ impl Shell {
             }
             Edited::NoSuchSubscription => Err(Failure::refused(format!("there is no subscription {id}"))),
             Edited::NoSuchPlan => Err(Failure::refused("--plan: it was removed meanwhile")),
-            Edited::AddressTaken => Err(Failure::refused("--address: another line on its router has it")),
+            Edited::AddressTaken(holder) => {
+                Err(Failure::refused(format!("--address: {holder} has it on its router")))
+            }
+            Edited::DeviceTaken(holder) => {
+                Err(Failure::refused(format!("--caller-id: {holder} is this device on its router")))
+            }
             Edited::Invalid(invalid) => Err(refused(invalid)),
         }
     }

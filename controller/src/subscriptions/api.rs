@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use super::credentials::{Password, Username};
 use super::editing::{self, Edited, Settings};
-use super::{Changed, Created, NewSubscription, Subscription, device};
+use super::{Changed, Created, Holder, NewSubscription, Subscription, device};
 use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
 use crate::live::Hint;
@@ -127,7 +127,7 @@ pub struct SubscriptionNew {
     #[serde(default)]
     pub address: String,
     /// The only device that may use it: a MAC address, or for tunnels the IPv4 address that is dialled from; absent for
-    /// any. Needed for `hotspot-device`.
+    /// any. Needed for `hotspot-device`, and unique on its router there.
     #[serde(default)]
     pub caller_id: String,
 }
@@ -252,7 +252,8 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         Created::UsernameTaken => {
             return Err(ApiError::taken("username", "choose another for this router"));
         }
-        Created::AddressTaken => return Err(ApiError::taken("address", "choose another for this router")),
+        Created::AddressTaken(holder) => return Err(address_taken(&holder)),
+        Created::DeviceTaken(holder) => return Err(device_taken(&holder)),
         Created::Invalid(invalid) => return Err(invalid.into()),
         Created::NoSuchCustomer => return Err(ApiError::invalid("customer_id", "there is no such customer")),
         Created::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
@@ -337,7 +338,8 @@ pub(crate) async fn edit(
         Edited::AlreadySo(subscription) => subscription,
         Edited::NoSuchSubscription => return Err(missing()),
         Edited::NoSuchPlan => return Err(ApiError::invalid("plan_id", "there is no such plan")),
-        Edited::AddressTaken => return Err(ApiError::taken("address", "choose another for its router")),
+        Edited::AddressTaken(holder) => return Err(address_taken(&holder)),
+        Edited::DeviceTaken(holder) => return Err(device_taken(&holder)),
         Edited::Invalid(invalid) => return Err(invalid.into()),
     };
     let body = SubscriptionBody::from(&subscription);
@@ -416,6 +418,14 @@ async fn change(web: &Web, id: &str, write: Write, is_hold: bool) -> Result<Resp
         live.tell(Hint::Line(subscription.id));
     };
     once.answer_and_tell(StatusCode::OK, &body, tell).await
+}
+
+fn address_taken(holder: &Holder) -> ApiError {
+    ApiError::taken_by("address", holder, "choose another for this router")
+}
+
+fn device_taken(holder: &Holder) -> ApiError {
+    ApiError::taken_by("caller_id", holder, "send another device, or change that line first")
 }
 
 fn missing() -> ApiError {

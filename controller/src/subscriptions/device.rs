@@ -84,6 +84,16 @@ pub fn caller_id(text: &str) -> Result<Option<CallerId>, Invalid> {
     if text.trim().is_empty() { Ok(None) } else { CallerId::parse(text).map(Some) }
 }
 
+/// The device that the line is, where a hotspot lets it by without a login: on a router no two lines can be the same one.
+/// Elsewhere a device only logs in, and several lines may be locked to it.
+#[must_use]
+pub fn let_by(service: Service, caller_id: Option<&CallerId>) -> Option<&str> {
+    match (service, caller_id) {
+        (Service::HotspotDevice, Some(CallerId::Mac(mac))) => Some(mac),
+        _ => None,
+    }
+}
+
 /// Whether a line of this service can have these.
 ///
 /// # Errors
@@ -170,5 +180,7 @@ mod tests {
         check(Service::Static, own, None, Ok(()));
         check(Service::HotspotDevice, own, None, Err("caller_id"));
         check(Service::HotspotDevice, own, Some(&mac), Ok(()));
+        assert_eq!(let_by(Service::HotspotDevice, Some(&mac)), Some("AA:BB:CC:DD:EE:0F"));
+        assert_eq!((let_by(Service::Hotspot, Some(&mac)), let_by(Service::HotspotDevice, None)), (None, None));
     }
 }

@@ -10,7 +10,7 @@ use tawi_shared::UnixMillis;
 
 use super::credentials::Password;
 use super::device::{self, CallerId};
-use super::{Subscription, SubscriptionError, store};
+use super::{Holder, Subscription, SubscriptionError, Taken, store, taken};
 use crate::customers::Invalid;
 use crate::database::Connection;
 use crate::desired::{self, Refreshed};
@@ -49,7 +49,9 @@ pub enum Edited {
     /// There is no such plan.
     NoSuchPlan,
     /// Another line on its router has the address.
-    AddressTaken,
+    AddressTaken(Holder),
+    /// Another line on its router is the device.
+    DeviceTaken(Holder),
     /// The service needs something else.
     Invalid(Invalid),
 }
@@ -94,12 +96,13 @@ pub async fn edit(
     if wanted == standing {
         return Ok(Edited::AlreadySo(before));
     }
-    if let Some(address) = wanted.address.filter(|_| wanted.address != standing.address)
-        && store::is_address_taken(connection, &before.router, address).await?
-    {
-        return Ok(Edited::AddressTaken);
+    let own = (wanted.address, device::let_by(service, wanted.caller_id.as_ref()));
+    match taken(connection, &before.router, own, Some(id)).await? {
+        Some(Taken::Address(holder)) => return Ok(Edited::AddressTaken(holder)),
+        Some(Taken::Device(holder)) => return Ok(Edited::DeviceTaken(holder)),
+        None => {}
     }
-    store::update(connection, id, &wanted).await?;
+    store::update(connection, id, (&wanted, service)).await?;
     let refreshed = desired::refresh_line(connection, id, now).await?;
     let subscription = store::by_id(connection, id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let what = in_words(&before, &subscription, wanted.password.is_some());

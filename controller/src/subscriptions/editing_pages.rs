@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use super::credentials::Password;
 use super::editing::{self, Edited, Settings};
-use super::pages::{Choice, plan_choice};
+use super::pages::{Choice, address_taken, device_taken, plan_choice};
 use super::{Subscription, device};
 use crate::audit::{self, Action};
 use crate::ids::{LineId, PlanId};
@@ -113,9 +113,8 @@ async fn change(
             Edited::AlreadySo(_) => return Ok(visit.go(&to, &Note::good("It was so already."))),
             Edited::NoSuchSubscription => return Err(PageError::NotFound),
             Edited::NoSuchPlan => fields.complain("plan", "choose a plan of the list"),
-            Edited::AddressTaken => {
-                fields.complain("address", "another line on that router has this address; choose another");
-            }
+            Edited::AddressTaken(holder) => fields.complain("address", address_taken(&holder)),
+            Edited::DeviceTaken(holder) => fields.complain("caller_id", device_taken(&holder)),
             Edited::Invalid(invalid) => fields.complain_of(invalid),
         }
     }

@@ -12,6 +12,7 @@ mod editing_pages;
 pub mod pages;
 mod store;
 
+use std::fmt;
 use std::net::Ipv4Addr;
 
 use tawi_shared::UnixMillis;
@@ -110,6 +111,21 @@ pub struct NewSubscription {
     pub caller_id: Option<CallerId>,
 }
 
+/// The line that has what another one wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// Its name on the router.
+    pub username: Username,
+    /// Whose it is.
+    pub customer_name: String,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the line {} of {}", self.username, self.customer_name)
+    }
+}
+
 /// What became of a new subscription.
 #[expect(clippy::large_enum_variant, reason = "made once for a form; a box would only be unpacked at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,7 +136,9 @@ pub enum Created {
     /// Another line on that router has the name.
     UsernameTaken,
     /// Another line on that router has the address.
-    AddressTaken,
+    AddressTaken(Holder),
+    /// Another line on that router is the device.
+    DeviceTaken(Holder),
     /// The service needs something else.
     Invalid(Invalid),
     /// No such customer.
@@ -179,18 +197,45 @@ pub async fn create(
     if let Err(invalid) = device::check(service, new.address, new.caller_id.as_ref()) {
         return Ok(Created::Invalid(invalid));
     }
-    if let Some(address) = new.address
-        && store::is_address_taken(connection, &new.router, address).await?
-    {
-        return Ok(Created::AddressTaken);
+    let own = (new.address, device::let_by(service, new.caller_id.as_ref()));
+    match taken(connection, &new.router, own, None).await? {
+        Some(Taken::Address(holder)) => return Ok(Created::AddressTaken(holder)),
+        Some(Taken::Device(holder)) => return Ok(Created::DeviceTaken(holder)),
+        None => {}
     }
     let id = LineId::random(ids);
-    if !store::insert(connection, &id, &new, now).await? {
+    if !store::insert(connection, &id, (&new, service), now).await? {
         return Ok(Created::UsernameTaken);
     }
     desired::refresh_line(connection, &id, now).await?;
     let subscription = store::by_id(connection, &id).await?.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Created::Created(subscription))
+}
+
+/// What of a line another one on its router has already.
+enum Taken {
+    Address(Holder),
+    Device(Holder),
+}
+
+/// Looks for another line than `except` with the same address, or which is the same device.
+async fn taken(
+    connection: &mut Connection,
+    router: &RouterId,
+    (address, device): (Option<Ipv4Addr>, Option<&str>),
+    except: Option<&LineId>,
+) -> Result<Option<Taken>, sqlx::Error> {
+    if let Some(address) = address
+        && let Some(holder) = store::holder_of_address(connection, router, address, except).await?
+    {
+        return Ok(Some(Taken::Address(holder)));
+    }
+    if let Some(mac) = device
+        && let Some(holder) = store::holder_of_device(connection, router, mac, except).await?
+    {
+        return Ok(Some(Taken::Device(holder)));
+    }
+    Ok(None)
 }
 
 /// One subscription.

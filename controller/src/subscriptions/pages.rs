@@ -11,7 +11,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::credentials::{Password, Username};
-use super::{Changed, Created, NewSubscription, Subscription, device};
+use super::{Changed, Created, Holder, NewSubscription, Subscription, device};
 use crate::audit::{self, Action};
 use crate::customers::{self, Customer};
 use crate::database::Connection;
@@ -399,6 +399,14 @@ pub(super) fn plan_choice(plan: &Plan) -> Choice {
     Choice { id: plan.id.to_string(), text: format!("{}: {price} for {validity}, {service}", plan.name) }
 }
 
+pub(super) fn address_taken(holder: &Holder) -> String {
+    format!("{holder} has this address on that router; choose another")
+}
+
+pub(super) fn device_taken(holder: &Holder) -> String {
+    format!("{holder} is this device on that router; enter another, or change that line")
+}
+
 async fn create(
     State(web): State<Web>,
     Path(id): Path<String>,
@@ -423,9 +431,8 @@ async fn create(
             Created::UsernameTaken => {
                 fields.complain("username", "another line on that router has this name; choose another");
             }
-            Created::AddressTaken => {
-                fields.complain("address", "another line on that router has this address; choose another");
-            }
+            Created::AddressTaken(holder) => fields.complain("address", address_taken(&holder)),
+            Created::DeviceTaken(holder) => fields.complain("caller_id", device_taken(&holder)),
             Created::Invalid(invalid) => fields.complain_of(invalid),
             Created::NoSuchCustomer => return Err(PageError::NotFound),
             Created::NoSuchPlan => fields.complain("plan", "choose a plan of the list"),

@@ -8,7 +8,7 @@ use tawi_shared::wire::Service;
 
 use super::credentials::Password;
 use super::editing::Settings;
-use super::{FailingLine, NewSubscription, Subscription, device};
+use super::{FailingLine, Holder, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::entitlements::Status;
@@ -67,13 +67,13 @@ pub(super) async fn known(connection: &mut Connection, new: &NewSubscription) ->
 pub(super) async fn insert(
     connection: &mut Connection,
     id: &LineId,
-    new: &NewSubscription,
+    (new, service): (&NewSubscription, Service),
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, created_at, \
-                                    address, caller_id) \
-         VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7, $8, $9) ON CONFLICT (router_id, username) DO NOTHING",
+                                    address, caller_id, device_mac) \
+         VALUES ($1, $2, $3, $4, $5, $6, 'draft', $7, $8, $9, $10) ON CONFLICT (router_id, username) DO NOTHING",
     )
     .bind(id.as_str())
     .bind(new.customer.as_str())
@@ -84,25 +84,52 @@ pub(super) async fn insert(
     .bind(now.0)
     .bind(new.address.map(|address| address.to_string()).unwrap_or_default())
     .bind(new.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
+    .bind(device::let_by(service, new.caller_id.as_ref()).unwrap_or_default())
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Whether a line of the router has the address.
-pub(super) async fn is_address_taken(
+/// The line of the router that has the address, other than `except`.
+pub(super) async fn holder_of_address(
     connection: &mut Connection,
     router: &RouterId,
     address: Ipv4Addr,
-) -> Result<bool, sqlx::Error> {
+    except: Option<&LineId>,
+) -> Result<Option<Holder>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS taken FROM subscriptions WHERE router_id = $1 AND address = $2 AND address <> ''",
+        "SELECT s.username, c.name AS customer_name FROM subscriptions s JOIN customers c ON c.id = s.customer_id \
+         WHERE s.router_id = $1 AND s.address = $2 AND s.address <> '' AND s.id <> $3",
     )
     .bind(router.as_str())
     .bind(address.to_string())
-    .fetch_one(connection)
+    .bind(except.map_or("", LineId::as_str))
+    .fetch_optional(connection)
     .await?;
-    columns::truth(&row, "taken")
+    row.map(|row| read_holder(&row)).transpose()
+}
+
+/// The line of the router that is the device, other than `except`.
+pub(super) async fn holder_of_device(
+    connection: &mut Connection,
+    router: &RouterId,
+    mac: &str,
+    except: Option<&LineId>,
+) -> Result<Option<Holder>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT s.username, c.name AS customer_name FROM subscriptions s JOIN customers c ON c.id = s.customer_id \
+         WHERE s.router_id = $1 AND s.device_mac = $2 AND s.device_mac <> '' AND s.id <> $3",
+    )
+    .bind(router.as_str())
+    .bind(mac)
+    .bind(except.map_or("", LineId::as_str))
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_holder(&row)).transpose()
+}
+
+fn read_holder(row: &Row) -> Result<Holder, sqlx::Error> {
+    Ok(Holder { username: columns::parsed(row, "username")?, customer_name: row.try_get("customer_name")? })
 }
 
 /// The service of a plan; `None` when there is no such plan.
@@ -131,10 +158,10 @@ pub(super) async fn has_password(connection: &mut Connection, id: &LineId) -> Re
 pub(super) async fn update(
     connection: &mut Connection,
     id: &LineId,
-    wanted: &Settings,
+    (wanted, service): (&Settings, Service),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE subscriptions SET plan_id = $2, address = $3, caller_id = $4, \
+        "UPDATE subscriptions SET plan_id = $2, address = $3, caller_id = $4, device_mac = $6, \
              password = CASE WHEN $5 = '' THEN password ELSE $5 END WHERE id = $1",
     )
     .bind(id.as_str())
@@ -142,6 +169,7 @@ pub(super) async fn update(
     .bind(wanted.address.map(|address| address.to_string()).unwrap_or_default())
     .bind(wanted.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
     .bind(wanted.password.as_ref().map_or("", Password::reveal))
+    .bind(device::let_by(service, wanted.caller_id.as_ref()).unwrap_or_default())
     .execute(connection)
     .await?;
     Ok(())

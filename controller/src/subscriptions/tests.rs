@@ -1,8 +1,11 @@
 //! Against a real SQLite file, with the customer, plan and router that a subscription names.
 
+use sqlx::Executor as _;
+
 use super::*;
 use crate::database::Database;
 use crate::payments::testing::{World, world};
+use crate::plans;
 use crate::testing::TemporaryDirectory;
 
 async fn stand(database: &Database, line: &LineId) -> (Status, Option<i64>) {
@@ -147,11 +150,81 @@ async fn a_line_is_changed_with_the_checks_of_a_new_one_and_its_site_hears_of_it
     };
     assert!(matches!(refused(&|_| {}).await, Edited::AlreadySo(_)));
     let taken = |settings: &mut Settings| settings.address = other.address;
-    assert_eq!(refused(&taken).await, Edited::AddressTaken);
+    assert!(matches!(refused(&taken).await, Edited::AddressTaken(Holder { username, .. }) if username.as_str() == "line-2"));
     let nothing = |settings: &mut Settings| settings.plan = PlanId::parse("none").unwrap();
     assert_eq!(refused(&nothing).await, Edited::NoSuchPlan);
     let tunnel = |settings: &mut Settings| settings.caller_id = device::caller_id("41.90.1.1").unwrap();
     assert!(matches!(refused(&tunnel).await, Edited::Invalid(Invalid { field: "caller_id", .. })));
     let nobody = LineId::parse("nobody").unwrap();
     assert_eq!(edit(&mut write, &nobody, |_| {}, UnixMillis(3)).await.unwrap(), Edited::NoSuchSubscription);
+}
+
+/// A plan of a service on which nobody logs in.
+async fn unattended(write: &mut Connection, service: Service, name: &str) -> PlanId {
+    let ids = IdSource::system();
+    let profile = plans::Profile {
+        download: tawi_shared::Bandwidth::from_bits_per_second(10_000_000),
+        upload: tawi_shared::Bandwidth::from_bits_per_second(5_000_000),
+        ..plans::Profile::default()
+    };
+    let new = plans::NewConnectionType { service, profile_name: name.to_owned(), profile };
+    let created = plans::create_connection_type(write, new, &ids, UnixMillis(1)).await.unwrap();
+    let plans::Created::Created(kind) = created else { panic!("{created:?}") };
+    let terms = crate::payments::testing::day_terms();
+    let new = plans::NewPlan { name: name.to_owned(), connection_type: kind.id, terms };
+    let created = plans::create_plan(write, new, &ids, UnixMillis(1)).await.unwrap();
+    let plans::Created::Created(plan) = created else { panic!("{created:?}") };
+    plan.id
+}
+
+#[tokio::test]
+async fn two_lines_of_a_router_are_never_the_same_device() {
+    use super::editing::{Edited, Settings, edit};
+    let (_directory, database, world) = open().await;
+    let ids = IdSource::system();
+    let mut write = database.write().await.unwrap();
+    write
+        .execute("INSERT INTO routers (id, site_id, name, created_at) VALUES ('r2', 'nyeri-01', 'edge', 1)")
+        .await
+        .unwrap();
+    let plan = unattended(&mut write, Service::HotspotDevice, "devices").await;
+    let new = |username: &str, router: &str, plan: &PlanId, address: &str, mac: &str| NewSubscription {
+        customer: world.customer.id.clone(),
+        plan: plan.clone(),
+        router: RouterId::parse(router).unwrap(),
+        username: Username::parse(username).unwrap(),
+        password: Password::parse("secret").unwrap(),
+        address: device::address(address).unwrap(),
+        caller_id: device::caller_id(mac).unwrap(),
+    };
+    let (own, other) = ("aa:bb:cc:dd:ee:01", "aa:bb:cc:dd:ee:02");
+    let mut enter = async |new| create(&mut write, new, &ids, UnixMillis(1)).await.unwrap();
+    assert!(matches!(enter(new("tv-1", "r1", &plan, "10.0.0.1", own)).await, Created::Created(_)));
+    let again = enter(new("tv-2", "r1", &plan, "10.0.0.2", "AABB.CCDD.EE01")).await;
+    let Created::DeviceTaken(holder) = again else { panic!("{again:?}") };
+    assert_eq!(holder.to_string(), "the line tv-1 of Corner Shop");
+    let elsewhere = enter(new("tv-2", "r2", &plan, "10.0.0.1", own)).await;
+    assert!(matches!(elsewhere, Created::Created(_)), "behind another router it is another line");
+    let login = enter(new("phone", "r1", &world.plan.id, "", own)).await;
+    let Created::Created(login) = login else { panic!("a device may log in on lines of its own: {login:?}") };
+    let Created::Created(third) = enter(new("tv-3", "r1", &plan, "10.0.0.3", other)).await else { panic!() };
+
+    let mut change = async |line: &LineId, set: &dyn Fn(&mut Settings)| {
+        edit(&mut write, line, |settings| set(settings), UnixMillis(2)).await.unwrap()
+    };
+    let same = |settings: &mut Settings| settings.caller_id = device::caller_id(own).unwrap();
+    assert!(matches!(change(&third.id, &same).await, Edited::DeviceTaken(holder) if holder.username.as_str() == "tv-1"));
+    let moved = |settings: &mut Settings| {
+        settings.plan = plan.clone();
+        settings.address = device::address("10.0.0.4").unwrap();
+    };
+    assert!(matches!(change(&login.id, &moved).await, Edited::DeviceTaken(_)), "another plan makes it the device");
+    let free = |settings: &mut Settings| settings.caller_id = device::caller_id("aa:bb:cc:dd:ee:03").unwrap();
+    assert!(matches!(change(&third.id, &free).await, Edited::Edited { .. }));
+    let left = |settings: &mut Settings| settings.caller_id = device::caller_id(other).unwrap();
+    assert!(matches!(change(&login.id, &left).await, Edited::Edited { .. }));
+    assert!(matches!(change(&login.id, &moved).await, Edited::Edited { .. }), "what the third gave up is free");
+    // What no look before can see, the constraint refuses.
+    let twice = "UPDATE subscriptions SET device_mac = 'AA:BB:CC:DD:EE:01' WHERE username = 'tv-3'";
+    assert!(write.execute(twice).await.is_err());
 }

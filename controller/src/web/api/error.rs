@@ -73,6 +73,12 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, "taken", format!("{field} is taken"), cure)
     }
 
+    /// Somebody was there first, and it is known who.
+    #[must_use]
+    pub fn taken_by(field: &str, holder: &impl std::fmt::Display, cure: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "taken", format!("{field} is taken by {holder}"), cure)
+    }
+
     /// The same request is under way.
     #[must_use]
     pub fn in_progress() -> Self {

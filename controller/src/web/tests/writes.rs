@@ -335,3 +335,30 @@ async fn a_hold_that_is_committed_is_told_whenever_the_client_hangs_up() {
     }
     served.stop().await;
 }
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_refused_with_the_line_that_has_it() {
+    let served = Served::start().await;
+    let program = served.program(Role::Operator).await;
+    let mut browser = served.browser(Role::Operator).await;
+    let world = &served.world;
+    let line = |username: &str| {
+        json!({"customer_id": world.customer.id, "plan_id": world.plan.id, "router_id": world.router,
+               "username": username, "address": "10.20.0.7"})
+    };
+    assert_eq!(program.post("/api/subscriptions", &line("plot-1")).await.status, 201);
+    let refused = program.post("/api/subscriptions", &line("plot-2")).await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!(refused.json()["error"]["message"], "address is taken by the line plot-1 of Corner Shop");
+    let fields = [
+        ("plan", world.plan.id.as_str()),
+        ("router", world.router.as_str()),
+        ("username", "plot-2"),
+        ("password", "a-secret"),
+        ("address", "10.20.0.7"),
+    ];
+    let page = browser.post(&format!("/customers/{}/subscriptions", world.customer.id), &fields).await;
+    assert_eq!(page.status, 422);
+    assert!(page.body.contains("the line plot-1 of Corner Shop has this address"), "{}", page.body);
+    served.stop().await;
+}
