@@ -320,6 +320,8 @@ CREATE TABLE payments (
     customer_id TEXT REFERENCES customers (id),
     subscription_id TEXT REFERENCES subscriptions (id),
     intent_id TEXT REFERENCES payment_intents (id),
+    -- Why it bought nothing when it came; empty where it bought something, or came for no line.
+    unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'other')),
     received_at BIGINT NOT NULL,
     booked_at BIGINT NOT NULL,
     UNIQUE (provider, receipt_number)

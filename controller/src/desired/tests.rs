@@ -83,7 +83,8 @@ async fn a_line_on_which_nobody_logs_in_is_told_as_off_before_its_first_payment(
         write.commit().await.unwrap();
         assert_eq!(refresh(&database, &line, "SELECT 1").await, changed("a", 1), "{service}");
         let site = SiteId::parse("a").unwrap();
-        let told = store::line_at(&mut *database.read().await.unwrap(), &site, &line).await.unwrap().unwrap();
+        let mut read = database.read().await.unwrap();
+        let told = store::line_at(&mut read, &site, &line).await.unwrap().unwrap();
         assert_eq!((told.access, told.valid_until_ms), (Access::Off.code(), None), "{service}");
         assert_eq!((told.address.as_str(), told.password.as_str()), ("10.0.0.9", ""), "{service}");
         assert_eq!(refresh(&database, &line, "SELECT 1").await, Refreshed::Unchanged);

@@ -275,6 +275,13 @@ impl Intent {
         )
     }
 
+    /// Whether its money buys something when it comes as it was asked for. Less than a period lacks buys nothing, nor does
+    /// what was asked for while the line was held: it waits in the wallet.
+    #[must_use]
+    pub fn is_to_buy(&self) -> bool {
+        self.top_up.is_some() || self.promised.is_some()
+    }
+
     /// The receipt, once paid.
     #[must_use]
     pub fn receipt(&self) -> Option<&str> {

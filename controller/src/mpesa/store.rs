@@ -10,9 +10,10 @@ use tawi_shared::ids::hex;
 use super::evidence::{CheckoutId, Reason};
 use super::intent::{CallbackToken, Intent, Promised, State};
 use crate::columns;
+use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
 use crate::entitlements::Offer;
-use crate::ids::{CallbackId, CustomerId, IntentId, LineId, TopUpId};
+use crate::ids::{CallbackId, CustomerId, IntentId, TopUpId};
 
 /// A stored callback that waits to be taken in.
 #[derive(Clone, Debug)]
@@ -153,23 +154,27 @@ pub(crate) async fn intents_of_customer(
     rows.iter().map(read_intent).collect()
 }
 
-/// The newest request for a subscription since an instant that may still be answered.
-pub(crate) async fn open_intent_since(
+/// The newest requests since an instant that may still be answered, of a customer or on a phone.
+pub(crate) async fn open_intents_since(
     connection: &mut Connection,
-    subscription: &LineId,
+    customer: &CustomerId,
+    phone: Option<&Msisdn>,
     since: UnixMillis,
-) -> Result<Option<Intent>, sqlx::Error> {
-    let row = sqlx::query(intents!(
+    limit: u32,
+) -> Result<Vec<Intent>, sqlx::Error> {
+    let rows = sqlx::query(intents!(
         "\
-         WHERE subscription_id = $1 AND created_at > $2 \
+         WHERE (customer_id = $1 OR phone = $2) AND created_at > $3 \
            AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted') \
-         ORDER BY created_at DESC, id LIMIT 1"
+         ORDER BY created_at DESC, id LIMIT $4"
     ))
-    .bind(subscription.as_str())
+    .bind(customer.as_str())
+    .bind(phone.map_or("", Msisdn::digits))
     .bind(since.0)
-    .fetch_optional(connection)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
     .await?;
-    row.map(|row| read_intent(&row)).transpose()
+    rows.iter().map(read_intent).collect()
 }
 
 /// Requests about which something is due, the longest overdue first.

@@ -14,8 +14,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::request::{Prepared, prepare};
 use super::traces::Trace;
 use super::{
-    ForReview, FromWallet, LookedAt, NoTopUp, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind,
-    ToppedUp,
+    ForReview, FromWallet, LookedAt, NoTopUp, Open, PaymentRow, REVIEW_ROWS, RequestPayment, Requested,
+    ReviewKind, ToppedUp,
 };
 use crate::audit::Action;
 use crate::customers::phone::Msisdn;
@@ -45,6 +45,10 @@ pub struct IntentBody {
     pub top_up_id: Option<String>,
     /// Of which customer.
     pub customer_id: String,
+    /// What its money buys when it comes as it was asked for: `period`, `top_up` or `nothing`. Nothing, where it is less
+    /// than a period lacks or the subscription was on hold: then it waits in the wallet, and in the list of what a person
+    /// has to look at.
+    pub buys: String,
     /// `created`, `submitting`, `prompted`, `submit_unknown`, `paid_unreceipted`, `paid`, `declined`, `expired` or
     /// `review`.
     pub state: String,
@@ -152,6 +156,9 @@ pub struct PaymentBody {
     pub subscription_id: Option<String>,
     /// Asked for by which request.
     pub intent_id: Option<String>,
+    /// Why it bought nothing when it came, and went to the wallet: `too_little`, `on_hold`, `site_revoked` or `other`; null
+    /// where it bought something, or came for no subscription.
+    pub unspent: Option<String>,
     /// When Safaricom told us.
     pub received_at_ms: i64,
     /// When it was in the books.
@@ -249,6 +256,12 @@ impl IntentBody {
             subscription_id: intent.subscription.to_string(),
             top_up_id: intent.top_up.as_ref().map(ToString::to_string),
             customer_id: intent.customer.to_string(),
+            buys: match (&intent.top_up, intent.is_to_buy()) {
+                (Some(_), _) => "top_up",
+                (None, true) => "period",
+                (None, false) => "nothing",
+            }
+            .to_owned(),
             state: intent.state.as_str().to_owned(),
             amount_cents: intent.amount.cents(),
             phone: intent.phone.to_string(),
@@ -323,6 +336,7 @@ impl From<&PaymentRow> for PaymentBody {
             account_number: row.account_number.clone(),
             subscription_id: payment.subscription.as_ref().map(ToString::to_string),
             intent_id: payment.intent.as_ref().map(ToString::to_string),
+            unspent: payment.unspent.map(|unspent| unspent.as_str().to_owned()),
             received_at_ms: at_ms(payment.received_at),
             booked_at_ms: at_ms(payment.booked_at),
             trace: row.trace.as_ref().map(TraceBody::from),
@@ -378,7 +392,7 @@ pub(crate) fn routes() -> Vec<Route> {
         (status = 201, description = "The phone was asked, or M-Pesa refused: see `state`", body = IntentBody),
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem),
-        (status = 409, description = "A request is still open, the wallet has just bought something, the subscription \
+        (status = 409, description = "A request for the same or on the same phone is still open, the wallet has just bought something, the subscription \
             is on hold and the wallet covers it, it cannot use that top-up, or its site is revoked: see `code`",
             body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
@@ -451,13 +465,7 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
 /// Why nothing is sent.
 fn refusal(requested: &Requested) -> ApiError {
     match requested {
-        Requested::AlreadyOpen { intent, wait } => ApiError::new(
-            StatusCode::CONFLICT,
-            "already_open",
-            format!("the phone is being asked already: intent {}", intent.id),
-            "wait for that intent to end, then ask again",
-        )
-        .retry_after(wait.as_secs().max(1)),
+        Requested::AlreadyOpen(open) => already_open(open),
         Requested::JustBought { wait } => ApiError::new(
             StatusCode::CONFLICT,
             "just_bought",
@@ -492,6 +500,13 @@ fn refusal(requested: &Requested) -> ApiError {
     }
 }
 
+/// What an open request stands in the way of.
+fn already_open(open: &Open) -> ApiError {
+    let message = format!("{} It is intent {}.", open.sentence(), open.intent.id);
+    let cure = "wait for that intent to end, then ask again";
+    ApiError::new(StatusCode::CONFLICT, "already_open", message, cure).retry_after(open.wait.as_secs().max(1))
+}
+
 /// Why a top-up is not bought.
 fn no_top_up(why: &NoTopUp) -> ApiError {
     let conflict = |code, cure: &str| ApiError::new(StatusCode::CONFLICT, code, why.sentence(), cure);
@@ -507,9 +522,7 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
             "POST a payment request with this top_up_id: it buys it when it is paid",
         ),
         NoTopUp::AlreadyBought => conflict("already_bought", "nothing is to be done"),
-        NoTopUp::AlreadyOpen { wait } => {
-            conflict("already_open", "wait for the open intent to end").retry_after(wait.as_secs().max(1))
-        }
+        NoTopUp::AlreadyOpen(open) => already_open(open),
         NoTopUp::JustBought { wait } => {
             conflict("just_bought", "ask again later if another is wanted").retry_after(wait.as_secs().max(1))
         }
@@ -529,7 +542,7 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "The wallet does not cover it, no period with a limit runs, the subscription is on \
-            hold, its site is revoked, its phone is being asked, or something was bought less than two minutes ago: \
+            hold, its site is revoked, an open request is for the same or counts on the wallet, or something was bought less than two minutes ago: \
             see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
     ),

@@ -11,6 +11,7 @@ use std::fmt;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::topping_up::{self, NoTopUp};
+use super::wallet::{NotBought, Unspent};
 use super::{Payment, PaymentError, store, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
@@ -51,6 +52,15 @@ pub(crate) enum CallbackOutcome {
     AnotherPhone,
     /// Booked and paid in full, and it bought nothing: the money waits in the wallet.
     NothingBought,
+    /// Booked, and it was asked for although it is not enough for a period: the money waits in the wallet.
+    NotEnough {
+        /// What the wallet lacks for one.
+        missing: Money,
+    },
+    /// Booked, and the line is on hold: the money waits in the wallet.
+    LineOnHold,
+    /// Booked, and the line's site is shut out: the money waits in the wallet.
+    SiteRevoked,
     /// The receipt was booked before, with another amount. Nothing is booked.
     Contradiction {
         /// What is booked.
@@ -91,6 +101,17 @@ impl fmt::Display for CallbackOutcome {
             }
             Self::NothingBought => f.write_str(
                 "review: booked; all that was asked for is paid, it bought nothing, and waits in the wallet",
+            ),
+            Self::NotEnough { missing } => write!(
+                f,
+                "review: booked; it is not enough for a period, for which KES {missing} more are needed, and waits in the \
+                 wallet"
+            ),
+            Self::LineOnHold => f.write_str(
+                "review: booked; the line is on hold, so that it bought nothing and waits in the wallet for its release",
+            ),
+            Self::SiteRevoked => f.write_str(
+                "review: booked; the site of the line is revoked, so that it bought nothing and waits in the wallet",
             ),
             Self::Contradiction { booked, told } => {
                 write!(f, "review: the receipt is booked with {booked}, and this says {told}")
@@ -301,18 +322,19 @@ async fn fulfil(
     }
     if let Some(line) = owner.subscription() {
         let bought = match top_up_first(connection, owner, &id, ids, now).await? {
-            TopUpFirst::Bought(refreshed) => Some(refreshed),
-            TopUpFirst::Nothing => None,
+            TopUpFirst::Bought(refreshed) => Ok(refreshed),
+            TopUpFirst::Nothing(not_bought) => Err(not_bought),
             TopUpFirst::Period => {
                 let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
                 let cause = ("period", id.to_string());
                 wallet::buy_period(connection, (line, promised), cause, ACTOR, ids, now).await?
             }
         };
-        if bought.is_none() && owner.intent().is_some_and(|intent| is_owed(intent, told.amount)) {
-            taken_in.outcome = CallbackOutcome::NothingBought;
+        if let Err(not_bought) = &bought {
+            store::note_unspent(connection, &id, not_bought.why).await?;
+            taken_in.outcome = unspent(taken_in.outcome, owner.intent(), told.amount, *not_bought);
         }
-        if let Some(Refreshed::Changed { site, generation }) = &bought {
+        if let Ok(Refreshed::Changed { site, generation }) = &bought {
             taken_in.is_site_to_be_told = true;
             let steps = traces::Begun {
                 payment: &id,
@@ -324,15 +346,30 @@ async fn fulfil(
             };
             traces::begin(connection, steps).await?;
         }
-        taken_in.hints.extend(bought.map(|_| Hint::Line(line.clone())));
+        taken_in.hints.extend(bought.ok().map(|_| Hint::Line(line.clone())));
     }
     taken_in.payment = Some(id);
     Ok(taken_in)
 }
 
-/// Whether what was paid was to buy something.
-fn is_owed(intent: &Intent, paid: Money) -> bool {
-    paid >= intent.amount && (intent.top_up.is_some() || intent.promised.is_some())
+/// What is said of money for a line that bought nothing; `before` is what is known besides. Whoever pays a part by Paybill
+/// was asked for nothing, and is told of by the wallet alone.
+fn unspent(
+    before: CallbackOutcome,
+    intent: Option<&Intent>,
+    paid: Money,
+    NotBought { why, missing }: NotBought,
+) -> CallbackOutcome {
+    let is_owed = intent.is_some_and(|intent| paid >= intent.amount && intent.is_to_buy());
+    match why {
+        Unspent::OnHold => CallbackOutcome::LineOnHold,
+        Unspent::SiteRevoked => CallbackOutcome::SiteRevoked,
+        Unspent::TooLittle | Unspent::Other if is_owed => CallbackOutcome::NothingBought,
+        Unspent::TooLittle if intent.is_some() && before == CallbackOutcome::Booked => {
+            CallbackOutcome::NotEnough { missing }
+        }
+        Unspent::TooLittle | Unspent::Other => before,
+    }
 }
 
 /// What the money that was asked for a top-up does.
@@ -340,7 +377,7 @@ enum TopUpFirst {
     /// It bought the top-up.
     Bought(Refreshed),
     /// It stays in the wallet: nobody asked for a period.
-    Nothing,
+    Nothing(NotBought),
     /// It was asked for a period, or the line can use no such top-up any more: the rules for any other payment hold.
     Period,
 }
@@ -359,15 +396,17 @@ async fn top_up_first(
     Ok(match topping_up::buy(connection, what, id.as_str(), ACTOR, ids, now).await? {
         Ok(bought) => TopUpFirst::Bought(bought.refreshed),
         Err(NoTopUp::NothingToTopUp | NoTopUp::AnotherPlan | NoTopUp::NoSuchTopUp) => TopUpFirst::Period,
+        Err(NoTopUp::TooLittle { missing }) => {
+            TopUpFirst::Nothing(NotBought { why: Unspent::TooLittle, missing })
+        }
+        Err(NoTopUp::OnHold) => TopUpFirst::Nothing(Unspent::OnHold.into()),
+        Err(NoTopUp::SiteRevoked) => TopUpFirst::Nothing(Unspent::SiteRevoked.into()),
         Err(
-            NoTopUp::TooLittle { .. }
-            | NoTopUp::AlreadyBought
-            | NoTopUp::OnHold
-            | NoTopUp::SiteRevoked
+            NoTopUp::AlreadyBought
             | NoTopUp::NoSuchSubscription
-            | NoTopUp::AlreadyOpen { .. }
+            | NoTopUp::AlreadyOpen(_)
             | NoTopUp::JustBought { .. },
-        ) => TopUpFirst::Nothing,
+        ) => TopUpFirst::Nothing(Unspent::Other.into()),
     })
 }
 

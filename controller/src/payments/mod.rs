@@ -6,6 +6,7 @@
 
 pub mod api;
 pub(crate) mod credit;
+mod open;
 pub mod pages;
 pub mod progress;
 mod request;
@@ -30,11 +31,12 @@ use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
+pub use open::{Open, Why};
 pub use request::{RequestPayment, Requested, request};
 pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
 pub use topping_up::{NoTopUp, ToppedUp, buy_top_up};
 use traces::Trace;
-pub use wallet::{FromWallet, Released, release};
+pub use wallet::{FromWallet, Released, Unspent, release};
 
 /// Rows of the "paid but not connected" list: more than that is one incident, not a list.
 const UNCONNECTED_ROWS: u32 = 200;
@@ -60,6 +62,8 @@ pub struct Payment {
     pub subscription: Option<LineId>,
     /// The request that it answers.
     pub intent: Option<IntentId>,
+    /// Why it bought nothing when it came; `None` when it bought something, or came for no line.
+    pub unspent: Option<Unspent>,
     /// When Safaricom told us.
     pub received_at: UnixMillis,
     /// When it was booked.

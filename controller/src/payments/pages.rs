@@ -16,9 +16,12 @@ use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
 use super::traces::Trace;
-use super::{ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp};
+use super::{
+    ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp, Unspent,
+};
 use crate::audit::{self, Action, Actor};
 use crate::customers::{self, Customer, phone::Msisdn};
+use crate::entitlements::Status;
 use crate::ids::{LineId, PaymentId, TopUpId};
 use crate::money::Money;
 use crate::mpesa::client::Daraja;
@@ -100,13 +103,18 @@ impl PaymentView {
             receipt: payment.receipt_number.clone(),
             short_code: payment.short_code.clone(),
             received: Moment::of(payment.received_at, now),
-            standing: standing(row.trace.as_ref(), site, has_owner, now),
+            standing: standing(row.trace.as_ref(), site, (has_owner, payment.unspent), now),
             trace: row.trace.as_ref().map(|trace| TraceView::of(trace, now)),
         }
     }
 }
 
-fn standing(trace: Option<&Trace>, site: Option<&Site>, has_owner: bool, now: UnixMillis) -> Standing {
+fn standing(
+    trace: Option<&Trace>,
+    site: Option<&Site>,
+    (has_owner, unspent): (bool, Option<Unspent>),
+    now: UnixMillis,
+) -> Standing {
     let told = |badge, sentence: String| Standing { badge, took: String::new(), sentence, needs_words: true };
     let done = |badge, took, sentence: &str| Standing {
         badge,
@@ -118,10 +126,19 @@ fn standing(trace: Option<&Trace>, site: Option<&Site>, has_owner: bool, now: Un
     match progress(trace, site) {
         Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
         Progress::OnRouter(took) => done(Badge::good("on the router"), took, "The router lets the line in."),
-        Progress::BoughtNothing if has_owner => told(
-            Badge::info("in the wallet"),
-            "It did not complete a period and waits in the wallet.".to_owned(),
-        ),
+        Progress::BoughtNothing if has_owner => {
+            let why = match unspent {
+                Some(Unspent::TooLittle) => "It was not enough, bought nothing, and went to the wallet.",
+                Some(Unspent::OnHold) => {
+                    "The line was on hold, so that it bought nothing and went to the wallet: a release spends it."
+                }
+                Some(Unspent::SiteRevoked) => {
+                    "The site of the line was revoked, so that it bought nothing and went to the wallet."
+                }
+                Some(Unspent::Other) | None => "It bought nothing and went to the wallet.",
+            };
+            told(Badge::info("in the wallet"), why.to_owned())
+        }
         Progress::BoughtNothing => told(Badge::warn("nobody’s"), "Nobody knows yet whose it is.".to_owned()),
         Progress::Failed(why) => told(Badge::bad("failed"), format!("{name} says: {why}.")),
         Progress::SiteOffline(since) => {
@@ -399,7 +416,8 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         fields.complain("amount", "ask for whole shillings, from 1 to 250,000");
         return complain(&visit, fields, &subscription, &customer);
     }
-    note_of(&requested, &said, is_paybill_heard, visit.now)
+    let is_held = subscription.status == Status::Suspended;
+    note_of(&requested, &said, (is_held, is_paybill_heard), visit.now)
         .map(|note| visit.go(&to, &note))
         .ok_or(PageError::NotFound)
 }
@@ -485,15 +503,30 @@ async fn send(
     Ok(super::request(&web.controller, &daraja, request).await?)
 }
 
+/// What the money buys when it comes, where that is not what everybody expects.
+fn buys(intent: &Intent, is_held: bool) -> &'static str {
+    match (intent.is_to_buy(), is_held) {
+        (true, _) => "",
+        (false, true) => " The line is on hold: the money will wait in the wallet until it is released.",
+        (false, false) => " It is not enough for a period: the money will wait in the wallet.",
+    }
+}
+
 /// What the next page says; `None` when there is no such subscription.
-fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: UnixMillis) -> Option<Note> {
+fn note_of(
+    requested: &Requested,
+    phone: &str,
+    (is_held, is_paybill_heard): (bool, bool),
+    now: UnixMillis,
+) -> Option<Note> {
     Some(match requested {
         Requested::Prompted(intent) => match intent.receipt() {
             Some(receipt) => Note::good(format!("Paid: {}, receipt {receipt}.", display::kes(intent.amount))),
             None => Note::good(format!(
-                "{} is asked of {phone}: the customer enters the M-Pesa PIN. It shows here when it is paid. Send no \
+                "{} is asked of {phone}: the customer enters the M-Pesa PIN.{} It shows here when it is paid. Send no \
                  other for two minutes.",
-                display::kes(intent.amount)
+                display::kes(intent.amount),
+                buys(intent, is_held)
             )),
         },
         Requested::NotKnown(_) => Note::bad(NOT_KNOWN),
@@ -502,12 +535,7 @@ fn note_of(requested: &Requested, phone: &str, is_paybill_heard: bool, now: Unix
             let result = if result.is_empty() { result } else { format!(" (M-Pesa: {result})") };
             Note::bad(format!("Nothing is on the phone. {advice}{result}"))
         }
-        Requested::AlreadyOpen { intent, wait } => Note::bad(format!(
-            "Nothing was sent: a request for {} is open already. Let the customer answer it and not pay twice; another \
-             can be sent in {}.",
-            display::kes(intent.amount),
-            display::span((*wait).max(Duration::from_secs(1)))
-        )),
+        Requested::AlreadyOpen(open) => Note::bad(format!("Nothing was sent. {}", open.sentence())),
         Requested::SiteRevoked => Note::bad(
             "Nothing was sent: the site of this line is revoked, and what is paid for there does not come on.",
         ),

@@ -3,9 +3,9 @@
 //! The first and the third are a transaction each, and whoever asks may add to them ([`prepare`], [`Answered::note`]):
 //! the JSON API keeps its key and its answer there, so that neither exists without the request.
 //!
-//! One prompt at a time: while a request for a line may still be answered, another within two minutes is refused,
-//! because two prompts are two payments, and because M-Pesa itself refuses the same amount from the same phone for
-//! two minutes. A request whose answer was lost is never sent again by itself.
+//! One prompt at a time: while a request may still be answered, another for the same thing or on the same phone is refused
+//! for two minutes, because two prompts are two payments, and because M-Pesa holds one prompt on a phone and refuses the
+//! same amount for so long (`open`). A request whose answer was lost is never sent again by itself.
 //!
 //! What the wallet can pay is not asked for: it buys a period, or the top-up that was asked for, at once, and for the same
 //! two minutes that is the answer, so that a button that is pressed twice neither buys twice nor asks a phone. A held line
@@ -16,6 +16,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::PaymentError;
+use super::open::{Open, Pending, TWO_MINUTES, Wish, in_the_way};
 use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
 use crate::audit::{self, Action, Actor};
@@ -23,7 +24,7 @@ use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
 use crate::entitlements::Status;
-use crate::ids::{IntentId, LineId, TopUpId};
+use crate::ids::{CustomerId, IntentId, LineId, TopUpId};
 use crate::ledger;
 use crate::live::Hint;
 use crate::money::Money;
@@ -35,9 +36,10 @@ use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
 use crate::state::Controller;
 use crate::subscriptions::{self, Subscription};
+use crate::top_ups;
 
-/// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
-const TWO_MINUTES: Duration = Duration::from_secs(120);
+/// Open requests of a customer or a phone that are looked at: each that is open keeps most others from being sent.
+const OPEN_MOST: u32 = 16;
 
 /// What somebody asks for.
 #[derive(Clone, Debug)]
@@ -63,13 +65,8 @@ pub enum Requested {
     NotKnown(Intent),
     /// M-Pesa refused: nothing is on the phone. The intent says why.
     Declined(Intent),
-    /// An earlier request may still be answered.
-    AlreadyOpen {
-        /// The earlier one.
-        intent: Intent,
-        /// When another may be sent.
-        wait: Duration,
-    },
+    /// Nothing was asked: an earlier request that may still be answered stands in the way.
+    AlreadyOpen(Box<Open>),
     /// Nothing was asked: the wallet covered the price, and a period is bought from it.
     BoughtFromWallet(FromWallet),
     /// Nothing was asked: the wallet covered the top-up, and it is bought.
@@ -173,10 +170,10 @@ pub(super) async fn prepare(
     let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
-    let in_wallet = ledger::wallet_of(connection, &subscription.customer).await?;
-    if let Some(refused) = refused(connection, &subscription, in_wallet, now).await? {
-        return answer(refused);
+    if wallet::is_at_revoked_site(connection, &subscription).await? {
+        return answer(Requested::SiteRevoked);
     }
+    let in_wallet = ledger::wallet_of(connection, &subscription.customer).await?;
     let customer = match customers::get(connection, &subscription.customer).await {
         Ok(Some(customer)) => customer,
         Err(CustomerError::Database(error)) => return Err(error.into()),
@@ -191,6 +188,12 @@ pub(super) async fn prepare(
             Err(why) => return answer(Requested::NoTopUp(why)),
         },
     };
+    let phone = wanted.phone.clone().unwrap_or(customer.phone);
+    let (line, top_up) = (&subscription.id, wanted.top_up.as_ref());
+    let wish = Wish { line, top_up, phone: Some(&phone), price, in_wallet };
+    if let Some(refused) = refused(connection, &subscription, wish, now).await? {
+        return answer(refused);
+    }
     let lacking = wallet::lacking(price, in_wallet);
     let amount = wanted.amount.or(lacking);
     let Some(shillings) = amount.and_then(Shillings::exactly) else {
@@ -206,7 +209,6 @@ pub(super) async fn prepare(
     let is_promised = is_enough && wanted.top_up.is_none() && subscription.status != Status::Suspended;
     let promised = || Promised { plan: subscription.plan.clone(), offer: wallet::offered(&subscription) };
     let promised = is_promised.then(promised);
-    let phone = wanted.phone.unwrap_or(customer.phone);
     let created = Intent {
         id: IntentId::random(&controller.ids),
         subscription: subscription.id,
@@ -269,48 +271,54 @@ async fn buy(
 async fn refused(
     connection: &mut Connection,
     line: &Subscription,
-    in_wallet: Money,
+    wish: Wish<'_>,
     now: UnixMillis,
 ) -> Result<Option<Requested>, PaymentError> {
-    if wallet::is_at_revoked_site(connection, line).await? {
-        return Ok(Some(Requested::SiteRevoked));
+    if let Some(open) = open(connection, &line.customer, wish, now).await? {
+        return Ok(Some(Requested::AlreadyOpen(Box::new(open))));
     }
-    match recent(connection, line, now).await? {
-        Some(Recent::Open { intent, wait }) => {
-            return Ok(Some(Requested::AlreadyOpen { intent: *intent, wait }));
-        }
-        Some(Recent::Bought { wait }) => return Ok(Some(Requested::JustBought { wait })),
-        None => {}
+    if let Some(wait) = bought_recently(connection, line, now).await? {
+        return Ok(Some(Requested::JustBought { wait }));
     }
-    let is_on_hold = line.status == Status::Suspended && in_wallet >= line.price;
+    let is_on_hold = line.status == Status::Suspended && wish.in_wallet >= line.price;
     Ok(is_on_hold.then_some(Requested::OnHold { price: line.price }))
 }
 
-/// What happened to a line so shortly ago that asking again is probably a slip.
-pub(super) enum Recent {
-    /// A request that may still be answered.
-    Open { intent: Box<Intent>, wait: Duration },
-    /// Somebody's request bought from the wallet, a period or a top-up, on whatever way.
-    Bought { wait: Duration },
+/// The open request that stands in the way of a wish.
+pub(super) async fn open(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    wish: Wish<'_>,
+    now: UnixMillis,
+) -> Result<Option<Open>, PaymentError> {
+    let since = now.minus(TWO_MINUTES);
+    let intents = store::open_intents_since(connection, customer, wish.phone, since, OPEN_MOST).await?;
+    let mut pending = Vec::with_capacity(intents.len());
+    for intent in intents {
+        let price = match (&intent.top_up, &intent.promised) {
+            _ if intent.customer != *customer => None,
+            (Some(top_up), _) => top_ups::get(connection, top_up).await?.map(|top_up| top_up.price),
+            (None, promised) => promised.as_ref().map(|promised| promised.offer.price),
+        };
+        let leans = price.and_then(|price| price.checked_sub(intent.amount)).unwrap_or(Money::ZERO);
+        pending.push(Pending { intent, leans });
+    }
+    Ok(in_the_way(pending, wish, now))
 }
 
-/// Looks two minutes back.
-pub(super) async fn recent(
+/// Somebody's request bought a period or a top-up of the line from the wallet so shortly ago, on whatever way, that asking
+/// again is probably a slip. How long that is to be waited for.
+pub(super) async fn bought_recently(
     connection: &mut Connection,
     line: &Subscription,
     now: UnixMillis,
-) -> Result<Option<Recent>, PaymentError> {
+) -> Result<Option<Duration>, PaymentError> {
     let since = now.minus(TWO_MINUTES);
-    let wait = |at: UnixMillis| at.plus(TWO_MINUTES).since(now);
-    if let Some(intent) = store::open_intent_since(connection, &line.id, since).await? {
-        let wait = wait(intent.created_at);
-        return Ok(Some(Recent::Open { intent: Box::new(intent), wait }));
-    }
     let begin = format!("{} {ASKED}", line.id);
     let topped_up = ledger::last_booked_since(connection, &line.customer, (topping_up::CAUSE, &begin), since);
     let topped_up = topped_up.await?;
     let bought = wallet::last_bought_since(connection, line, since).await?.max(topped_up);
-    Ok(bought.map(|at| Recent::Bought { wait: wait(at) }))
+    Ok(bought.map(|at| at.plus(TWO_MINUTES).since(now)))
 }
 
 impl Asked {
@@ -363,7 +371,7 @@ impl Requested {
     pub(super) fn sent(&self) -> Option<&Intent> {
         match self {
             Self::Prompted(intent) | Self::NotKnown(intent) | Self::Declined(intent) => Some(intent),
-            Self::AlreadyOpen { .. }
+            Self::AlreadyOpen(_)
             | Self::BoughtFromWallet(_)
             | Self::ToppedUp(_)
             | Self::NoTopUp(_)

@@ -6,7 +6,7 @@ use tawi_shared::UnixMillis;
 use super::credit::{Owner, PROVIDER, Told};
 use super::review::{ForReview, ReviewKind, Settled};
 use super::traces;
-use super::{Payment, PaymentRow, Taken};
+use super::{Payment, PaymentRow, Taken, Unspent};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
@@ -19,7 +19,7 @@ macro_rules! payment_rows {
     ($rest:literal) => {
         concat!(
             "SELECT p.id, p.receipt_number, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
-            "p.subscription_id AS paid_subscription_id, p.intent_id, p.received_at, p.booked_at AS paid_booked_at, ",
+            "p.subscription_id AS paid_subscription_id, p.intent_id, p.unspent, p.received_at, p.booked_at AS paid_booked_at, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
@@ -89,6 +89,20 @@ pub(super) async fn give_to(
     .bind(owner.intent().map(|intent| intent.id.as_str()))
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// Notes why a payment bought nothing.
+pub(super) async fn note_unspent(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    why: Unspent,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE payments SET unspent = $2 WHERE id = $1")
+        .bind(payment.as_str())
+        .bind(why.as_str())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -426,6 +440,10 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
         customer: columns::parsed_or_none(row, "customer_id")?,
         subscription: columns::parsed_or_none(row, "paid_subscription_id")?,
         intent: columns::parsed_or_none(row, "intent_id")?,
+        unspent: match row.try_get::<&str, _>("unspent")? {
+            "" => None,
+            _ => Some(columns::word(row, "unspent", Unspent::parse)?),
+        },
         received_at: columns::instant(row, "received_at")?,
         booked_at: columns::instant(row, "paid_booked_at")?,
     })

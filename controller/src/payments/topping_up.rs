@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::request::{self, Recent};
-use super::{PaymentError, wallet};
+use super::open::{Open, Wish};
+use super::{PaymentError, request, wallet};
 use crate::database::Connection;
 use crate::desired::{self, Refreshed};
 use crate::entitlements::{self, Period, Status};
@@ -64,11 +64,8 @@ pub enum NoTopUp {
     },
     /// The same act bought it before: nothing is bought twice.
     AlreadyBought,
-    /// The phone is being asked for money for this line.
-    AlreadyOpen {
-        /// Until when that may be answered.
-        wait: Duration,
-    },
+    /// A request for payment that is open stands in the way.
+    AlreadyOpen(Box<Open>),
     /// A period or a top-up of the line was bought from the wallet a moment ago.
     JustBought {
         /// When another may be bought.
@@ -92,10 +89,7 @@ impl NoTopUp {
             }
             Self::TooLittle { missing } => format!("The wallet lacks KES {missing} for that top-up."),
             Self::AlreadyBought => "That top-up was bought already; nothing was bought twice.".to_owned(),
-            Self::AlreadyOpen { wait } => format!(
-                "The phone is being asked for money for this line: wait for the answer, or {} seconds.",
-                wait.as_secs().max(1)
-            ),
+            Self::AlreadyOpen(open) => open.sentence(),
             Self::JustBought { wait } => format!(
                 "The wallet bought for this line less than two minutes ago: if another is wanted, buy it in {} seconds.",
                 wait.as_secs().max(1)
@@ -162,7 +156,8 @@ pub(super) async fn offer(
 }
 
 /// Buys a top-up because somebody asks for it, once for `occasion`: the button on a page, the request of a program. The
-/// two minutes between requests for money (`request`) hold here too: who presses in two places buys once.
+/// two minutes between purchases (`request`) hold here too: who presses in two places buys once. A request for payment
+/// that is open stands in the way when it is for the same top-up, or counts on the money that this would take.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
@@ -181,10 +176,14 @@ pub async fn buy_top_up(
     if ledger::is_booked(connection, (CAUSE, &format!("{line} {occasion}"))).await? {
         return Ok(Err(NoTopUp::AlreadyBought));
     }
-    match request::recent(connection, &subscription, now).await? {
-        Some(Recent::Open { wait, .. }) => return Ok(Err(NoTopUp::AlreadyOpen { wait })),
-        Some(Recent::Bought { wait }) => return Ok(Err(NoTopUp::JustBought { wait })),
-        None => {}
+    if let Some(wait) = request::bought_recently(connection, &subscription, now).await? {
+        return Ok(Err(NoTopUp::JustBought { wait }));
+    }
+    let Some(wanted) = top_ups::get(connection, top_up).await? else { return Ok(Err(NoTopUp::NoSuchTopUp)) };
+    let in_wallet = ledger::wallet_of(connection, &subscription.customer).await?;
+    let wish = Wish { line, top_up: Some(top_up), phone: None, price: wanted.price, in_wallet };
+    if let Some(open) = request::open(connection, &subscription.customer, wish, now).await? {
+        return Ok(Err(NoTopUp::AlreadyOpen(Box::new(open))));
     }
     buy(connection, (line, top_up), &occasion, actor, ids, now).await
 }

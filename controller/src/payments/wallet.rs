@@ -25,6 +25,54 @@ use crate::{quota, sites};
 /// The kind of cause of a period that is bought because somebody asked for a payment.
 pub(super) const ON_REQUEST: &str = "wallet";
 
+/// Why money for a line bought nothing when it came. It lies in the wallet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unspent {
+    /// With what was in the wallet it was not enough.
+    TooLittle,
+    /// The line is on hold.
+    OnHold,
+    /// The line's site is shut out.
+    SiteRevoked,
+    /// The line is no more, could not use the top-up, or had bought by then.
+    Other,
+}
+
+impl Unspent {
+    const ALL: [Self; 4] = [Self::TooLittle, Self::OnHold, Self::SiteRevoked, Self::Other];
+
+    /// The word in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::TooLittle => "too_little",
+            Self::OnHold => "on_hold",
+            Self::SiteRevoked => "site_revoked",
+            Self::Other => "other",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|unspent| unspent.as_str() == text)
+    }
+}
+
+/// Nothing was bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotBought {
+    pub(super) why: Unspent,
+    /// What the wallet lacks.
+    pub(super) missing: Money,
+}
+
+impl From<Unspent> for NotBought {
+    fn from(why: Unspent) -> Self {
+        Self { why, missing: Money::ZERO }
+    }
+}
+
 /// A period that a wallet bought without a new payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromWallet {
@@ -112,7 +160,7 @@ pub(super) async fn buy_unpaid(
     let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
     let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
     let cause = (kind, format!("{line} after {follows}"));
-    if buy_period(connection, (line, None), cause, actor, ids, now).await?.is_none() {
+    if buy_period(connection, (line, None), cause, actor, ids, now).await?.is_err() {
         return Ok(None);
     }
     let after = subscriptions::get(connection, line).await?;
@@ -149,29 +197,34 @@ pub(super) async fn buy_period(
     actor: &str,
     ids: &IdSource,
     now: UnixMillis,
-) -> Result<Option<Refreshed>, PaymentError> {
+) -> Result<Result<Refreshed, NotBought>, PaymentError> {
+    let nothing = |why: Unspent| Ok(Err(why.into()));
     let Some(subscription) = subscriptions::get(connection, line).await? else {
-        return Ok(None);
+        return nothing(Unspent::Other);
     };
-    if subscription.status == Status::Suspended || is_at_revoked_site(connection, &subscription).await? {
-        return Ok(None);
+    if subscription.status == Status::Suspended {
+        return nothing(Unspent::OnHold);
+    }
+    if is_at_revoked_site(connection, &subscription).await? {
+        return nothing(Unspent::SiteRevoked);
     }
     let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
     let promised = promised.filter(|promised| promised.plan == subscription.plan);
     let offer = entitlements::chosen(promised.map(|promised| promised.offer), offered(&subscription), wallet);
     let purchase = entitlements::purchase(wallet, offer, subscription.paid_until, now);
-    let Purchase::Bought { price, starts_at, paid_until } = purchase else {
-        return Ok(None);
+    let (price, starts_at, paid_until) = match purchase {
+        Purchase::Bought { price, starts_at, paid_until } => (price, starts_at, paid_until),
+        Purchase::TooLittle { missing } => return Ok(Err(NotBought { why: Unspent::TooLittle, missing })),
     };
     let accounts = (Account::Wallet(subscription.customer), Account::Revenue);
     let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
         .map_err(ledger::LedgerError::Unbalanced)?;
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
-        return Ok(None);
+        return nothing(Unspent::Other);
     }
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(connection, line, period).await?;
-    Ok(Some(subscriptions::activate(connection, line, paid_until, now).await?))
+    Ok(Ok(subscriptions::activate(connection, line, paid_until, now).await?))
 }
 
 #[cfg(test)]

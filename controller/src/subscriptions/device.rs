@@ -181,6 +181,9 @@ mod tests {
         check(Service::HotspotDevice, own, None, Err("caller_id"));
         check(Service::HotspotDevice, own, Some(&mac), Ok(()));
         assert_eq!(let_by(Service::HotspotDevice, Some(&mac)), Some("AA:BB:CC:DD:EE:0F"));
-        assert_eq!((let_by(Service::Hotspot, Some(&mac)), let_by(Service::HotspotDevice, None)), (None, None));
+        assert_eq!(
+            (let_by(Service::Hotspot, Some(&mac)), let_by(Service::HotspotDevice, None)),
+            (None, None)
+        );
     }
 }

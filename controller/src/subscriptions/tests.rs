@@ -150,7 +150,9 @@ async fn a_line_is_changed_with_the_checks_of_a_new_one_and_its_site_hears_of_it
     };
     assert!(matches!(refused(&|_| {}).await, Edited::AlreadySo(_)));
     let taken = |settings: &mut Settings| settings.address = other.address;
-    assert!(matches!(refused(&taken).await, Edited::AddressTaken(Holder { username, .. }) if username.as_str() == "line-2"));
+    assert!(
+        matches!(refused(&taken).await, Edited::AddressTaken(Holder { username, .. }) if username.as_str() == "line-2")
+    );
     let nothing = |settings: &mut Settings| settings.plan = PlanId::parse("none").unwrap();
     assert_eq!(refused(&nothing).await, Edited::NoSuchPlan);
     let tunnel = |settings: &mut Settings| settings.caller_id = device::caller_id("41.90.1.1").unwrap();
@@ -213,17 +215,25 @@ async fn two_lines_of_a_router_are_never_the_same_device() {
         edit(&mut write, line, |settings| set(settings), UnixMillis(2)).await.unwrap()
     };
     let same = |settings: &mut Settings| settings.caller_id = device::caller_id(own).unwrap();
-    assert!(matches!(change(&third.id, &same).await, Edited::DeviceTaken(holder) if holder.username.as_str() == "tv-1"));
+    assert!(
+        matches!(change(&third.id, &same).await, Edited::DeviceTaken(holder) if holder.username.as_str() == "tv-1")
+    );
     let moved = |settings: &mut Settings| {
         settings.plan = plan.clone();
         settings.address = device::address("10.0.0.4").unwrap();
     };
-    assert!(matches!(change(&login.id, &moved).await, Edited::DeviceTaken(_)), "another plan makes it the device");
+    assert!(
+        matches!(change(&login.id, &moved).await, Edited::DeviceTaken(_)),
+        "another plan makes it the device"
+    );
     let free = |settings: &mut Settings| settings.caller_id = device::caller_id("aa:bb:cc:dd:ee:03").unwrap();
     assert!(matches!(change(&third.id, &free).await, Edited::Edited { .. }));
     let left = |settings: &mut Settings| settings.caller_id = device::caller_id(other).unwrap();
     assert!(matches!(change(&login.id, &left).await, Edited::Edited { .. }));
-    assert!(matches!(change(&login.id, &moved).await, Edited::Edited { .. }), "what the third gave up is free");
+    assert!(
+        matches!(change(&login.id, &moved).await, Edited::Edited { .. }),
+        "what the third gave up is free"
+    );
     // What no look before can see, the constraint refuses.
     let twice = "UPDATE subscriptions SET device_mac = 'AA:BB:CC:DD:EE:01' WHERE username = 'tv-3'";
     assert!(write.execute(twice).await.is_err());

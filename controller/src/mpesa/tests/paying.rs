@@ -97,10 +97,8 @@ async fn a_push_whose_reply_is_lost_is_not_sent_again_and_its_callback_is_booked
     shop.handle().set_faults(&FaultsChange { lose_reply_next: Some(1), ..FaultsChange::default() }).unwrap();
     let Requested::NotKnown(intent) = shop.ask(Some(1_500)).await else { panic!("the reply was not lost") };
     assert_eq!(intent.state.as_str(), "submit_unknown");
-    let Requested::AlreadyOpen { wait, .. } = shop.ask(None).await else {
-        panic!("a second prompt was sent")
-    };
-    assert_eq!(wait, Duration::from_secs(120));
+    let Requested::AlreadyOpen(open) = shop.ask(None).await else { panic!("a second prompt was sent") };
+    assert_eq!(open.wait, Duration::from_secs(120));
     shop.settle().await;
     assert!(shop.intent(&intent).await.receipt().is_some());
     assert_eq!(shop.handle().prompts(0, 9).len(), 2);
@@ -112,7 +110,7 @@ async fn a_gateway_that_gives_up_waiting_proves_nothing_and_no_second_prompt_is_
     let shop = Shop::open().await;
     shop.handle().set_faults(&FaultsChange { time_out_next: Some(1), ..FaultsChange::default() }).unwrap();
     let Requested::NotKnown(intent) = shop.ask(None).await else { panic!("it was called a refusal") };
-    assert!(matches!(shop.ask(None).await, Requested::AlreadyOpen { .. }));
+    assert!(matches!(shop.ask(None).await, Requested::AlreadyOpen(_)));
     shop.settle().await;
     assert!(shop.intent(&intent).await.receipt().is_some());
     assert_eq!((shop.handle().prompts(0, 9).len(), shop.books().await), (1, Books::PAID_ONCE));
@@ -193,10 +191,11 @@ async fn a_second_prompt_waits_two_minutes_while_the_first_is_open() {
     let shop = Shop::open().await;
     let first = shop.unanswered().await;
     shop.controller.clock.advance(Duration::from_secs(119));
-    let Requested::AlreadyOpen { intent, wait } = shop.ask(None).await else {
-        panic!("a second prompt was sent")
-    };
-    assert_eq!((intent.id, wait), (first.id, Duration::from_secs(1)));
+    let Requested::AlreadyOpen(open) = shop.ask(None).await else { panic!("a second prompt was sent") };
+    assert_eq!(
+        (open.intent.id, open.wait, open.why),
+        (first.id, Duration::from_secs(1), payments::Why::SameThing)
+    );
     assert_eq!(shop.handle().prompts(0, 9).len(), 1);
     shop.controller.clock.advance(Duration::from_secs(1));
     shop.prompt(Some(1)).await;
@@ -207,7 +206,7 @@ async fn a_second_prompt_waits_two_minutes_while_the_first_is_open() {
 async fn two_who_ask_at_once_send_one_prompt() {
     let shop = Shop::open().await;
     let (one, two) = tokio::join!(shop.ask(None), shop.ask(None));
-    let is_open = |requested: &Requested| matches!(requested, Requested::AlreadyOpen { .. });
+    let is_open = |requested: &Requested| matches!(requested, Requested::AlreadyOpen(_));
     assert!(is_open(&one) != is_open(&two), "{one:?} {two:?}");
     assert_eq!(shop.handle().prompts(0, 9).len(), 1);
 }

@@ -54,10 +54,3 @@ async fn what_was_promised_of_another_plan_is_not_sold_and_a_person_hears_of_the
     let outcomes = shop.outcomes().await;
     assert!(outcomes[0].starts_with("review: booked; all that was asked for is paid"), "{outcomes:?}");
 }
-
-#[tokio::test]
-async fn a_part_of_the_price_that_was_asked_for_and_paid_needs_nobody() {
-    let shop = Shop::open().await;
-    shop.pay(Some(500)).await;
-    assert_eq!((shop.books().await.wallet, shop.outcomes().await), (50_000, vec!["booked".to_owned()]));
-}

@@ -9,7 +9,7 @@ use crate::money::Money;
 use crate::mpesa::intake::Round;
 use crate::mpesa::intent::Event;
 use crate::mpesa::{intake, store};
-use crate::payments::{self, ForReview, LookedAt, ReviewKind, ReviewTarget};
+use crate::payments::{self, ForReview, LookedAt, ReviewKind, ReviewTarget, Unspent};
 
 async fn for_review(shop: &Shop, limit: i64) -> Vec<ForReview> {
     let mut read = shop.controller.database.read().await.unwrap();
@@ -138,6 +138,54 @@ async fn look_at(shop: &Shop, kind: &str, id: &str) -> LookedAt {
     let came = payments::looked_at(&mut write, (kind, id), &by, &shop.controller.ids, now).await.unwrap();
     write.commit().await.unwrap();
     came
+}
+
+async fn unspent(shop: &Shop) -> Vec<Option<Unspent>> {
+    let mut read = shop.controller.database.read().await.unwrap();
+    let payments = payments::recent_payments(&mut read, 9).await.unwrap();
+    payments.into_iter().map(|row| row.payment.unspent).collect()
+}
+
+#[tokio::test]
+async fn money_that_was_asked_for_and_is_not_enough_is_listed_with_what_it_lacks() {
+    let shop = Shop::open().await;
+    shop.pay(Some(1_000)).await;
+    let items = for_review(&shop, 9).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(
+        items[0].reason.contains("not enough for a period, for which KES 500.00 more"),
+        "{}",
+        items[0].reason
+    );
+    assert_eq!(
+        (items[0].amount, items[0].customer_name.as_str()),
+        (Money::from_shillings(1_000), "Corner Shop")
+    );
+    assert_eq!(unspent(&shop).await, [Some(Unspent::TooLittle)]);
+    // What completes it buys, and is nothing to look at.
+    shop.wait_two_minutes();
+    shop.pay(None).await;
+    assert_eq!((for_review(&shop, 9).await.len(), unspent(&shop).await.contains(&None)), (1, true));
+}
+
+#[tokio::test]
+async fn money_for_a_line_that_is_held_or_at_a_revoked_site_is_listed_however_much_it_is() {
+    for (change, expected, words) in [
+        ("UPDATE subscriptions SET status = 'suspended'", Unspent::OnHold, "the line is on hold"),
+        ("UPDATE sites SET revoked_at = 1", Unspent::SiteRevoked, "the site of the line is revoked"),
+    ] {
+        for shillings in ["1000", "1500"] {
+            let shop = Shop::open().await;
+            let intent = shop.unanswered().await;
+            shop.execute(change).await;
+            shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", shillings)).await;
+            shop.take_in().await;
+            let items = for_review(&shop, 9).await;
+            assert_eq!(items.len(), 1, "{items:?}");
+            assert!(items[0].reason.contains(words), "{}", items[0].reason);
+            assert_eq!(unspent(&shop).await, [Some(expected)]);
+        }
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::shop::{Books, Shop, success};
 use crate::ids::TopUpId;
 use crate::ledger;
 use crate::money::Money;
-use crate::payments::{self, NoTopUp, RequestPayment, Requested};
+use crate::payments::{self, NoTopUp, RequestPayment, Requested, Why};
 use crate::quota;
 
 const PRICE: i64 = 20_000;
@@ -178,7 +178,35 @@ async fn whoever_asks_in_two_places_within_two_minutes_buys_once() {
     assert!(matches!(buy("page 2").await, Err(NoTopUp::JustBought { .. })), "and so does another button");
     shop.wait_two_minutes();
     shop.unanswered().await;
-    assert!(matches!(buy("page 3").await, Err(NoTopUp::AlreadyOpen { .. })), "the phone is being asked");
+    assert!(matches!(buy("page 3").await, Err(NoTopUp::AlreadyOpen(_))), "the phone is being asked");
+    assert_eq!(wallet(&shop).await, 25_000);
+}
+
+#[tokio::test]
+async fn a_top_up_out_of_the_wallet_does_not_wait_for_a_request_that_needs_none_of_that_money() {
+    let shop = open().await;
+    shop.pay(Some(1_950)).await;
+    shop.wait_two_minutes();
+    let buy = async |occasion: &str| {
+        let mut write = shop.controller.database.write().await.unwrap();
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let what = (&shop.world.line, &top_up());
+        let bought = payments::buy_top_up(&mut write, what, occasion, "staff:desk", ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        bought.map(|bought| bought.top_up.bytes)
+    };
+    let silent = daraja_sim::Behaviour::Ignore;
+    shop.phone(daraja_sim::Phone { behaviour: silent, delay_ms: 3_600_000, ..daraja_sim::Phone::default() });
+    // 450 lie in the wallet: of the 1,250 that are asked for 250 have to stay there.
+    shop.prompt(Some(1_250)).await;
+    assert_eq!(buy("page 1").await, Ok(50));
+    // Now nothing can be missing, and for a phone that is being asked there is no other request.
+    let Requested::AlreadyOpen(open) = ask(&shop).await else { panic!("a second prompt was sent") };
+    assert_eq!((open.why, open.intent.top_up.is_none()), (Why::SamePhone, true));
+    shop.wait_two_minutes();
+    shop.prompt(None).await;
+    let Err(NoTopUp::AlreadyOpen(open)) = buy("page 2").await else { panic!("the request counts on it") };
+    assert_eq!(open.why, Why::CountsOnWallet);
     assert_eq!(wallet(&shop).await, 25_000);
 }
 

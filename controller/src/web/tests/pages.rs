@@ -536,7 +536,7 @@ async fn a_second_request_within_two_minutes_is_refused_in_words() {
     browser.post(&format!("/subscriptions/{line}/payment-requests"), &fields).await;
     shows(
         &browser.get(&page).await,
-        &["Nothing was sent: a request for KES 1,500.00 is open already", "in 1 min"],
+        &["Nothing was sent. A request for KES 1,500.00 is open already", "seconds"],
     );
     served.stop().await;
 }

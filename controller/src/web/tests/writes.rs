@@ -252,6 +252,11 @@ async fn a_second_request_for_the_same_line_waits_for_the_first() {
     assert_eq!(program.post_as("ask-1", &path, &json!({})).await.status, 201);
     let second = program.post_as("ask-2", &path, &json!({})).await;
     assert_eq!((second.status, second.json()["error"]["code"].as_str()), (409, Some("already_open")));
+    let said = second.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(
+        said.starts_with("A request for KES 1,500.00 is open already") && said.contains("seconds"),
+        "{said}"
+    );
     assert!(second.header("retry-after").parse::<u64>().unwrap() > 0);
     let third = program.post_as("ask-2", &path, &json!({})).await;
     assert_eq!(third.json()["error"]["code"], "already_open", "a refusal leaves the key free");
@@ -360,5 +365,41 @@ async fn an_address_that_is_taken_is_refused_with_the_line_that_has_it() {
     let page = browser.post(&format!("/customers/{}/subscriptions", world.customer.id), &fields).await;
     assert_eq!(page.status, 422);
     assert!(page.body.contains("the line plot-1 of Corner Shop has this address"), "{}", page.body);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn money_that_buys_nothing_is_said_to_when_it_is_asked_for_and_when_it_came() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Operator).await;
+    let mut browser = served.browser(Role::Operator).await;
+    let line = &served.world.line;
+    let part = json!({"amount_cents": 50_000});
+    let asked = program.post(&format!("/api/subscriptions/{line}/payment-requests"), &part).await;
+    assert_eq!((asked.status, &asked.json()["buys"]), (201, &json!("nothing")), "{}", asked.body);
+    let id = asked.json()["id"].as_str().unwrap().to_owned();
+    let handle = served.simulator.as_ref().unwrap().handle();
+    assert!(handle.settled(DEADLINE).await);
+    let mut hints = served.controller.live.listen();
+    while program.read(&format!("/api/intents/{id}")).await["state"] != "paid" {
+        tokio::time::timeout(DEADLINE, hints.recv()).await.expect("it is paid").unwrap();
+    }
+    let payment = program.read("/api/payments").await["payments"][0].clone();
+    assert_eq!((&payment["unspent"], &payment["trace"]), (&json!("too_little"), &json!(null)));
+    let page = browser.get(&format!("/payments/{}", payment["id"].as_str().unwrap())).await;
+    assert!(
+        page.body.contains("It was not enough, bought nothing, and went to the wallet."),
+        "{}",
+        page.body
+    );
+    let review = browser.get("/payments/review").await;
+    assert!(review.body.contains("for which KES 1,000.00 more are needed"), "{}", review.body);
+
+    program.post(&format!("/api/subscriptions/{line}/hold"), &json!({})).await;
+    let fields = [("phone", "0733000111"), ("amount", "200")];
+    let asked = browser.post(&format!("/subscriptions/{line}/payment-requests"), &fields).await;
+    assert_eq!(asked.status, 303);
+    let page = browser.get(asked.location()).await;
+    assert!(page.body.contains("The line is on hold: the money will wait in the wallet"), "{}", page.body);
     served.stop().await;
 }

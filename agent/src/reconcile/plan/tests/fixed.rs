@@ -110,11 +110,7 @@ fn a_line_with_an_address_has_its_queue_and_in_restraint_an_entry_in_a_list() {
     );
     check_fixed(suspend(Restraint::Off, ""), rows(&[], &[entry(2, "tawi-off", Some("a"))]), &[]);
     let never_on = LineV1 { access: Access::Off.code(), ..open() };
-    check_fixed(
-        never_on.clone(),
-        rows(&[], &[]),
-        &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a"],
-    );
+    check_fixed(never_on.clone(), rows(&[], &[]), &["add a: list=tawi-off address=10.0.0.7 comment=tawi:a"]);
     check_fixed(
         never_on,
         rows(&[queue(1, "a")], &[]),
