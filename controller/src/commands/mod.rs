@@ -9,6 +9,7 @@
 //! hello, and again until its result came; the agent does each at most once. What is state (who may use the network) never
 //! travels this way: that is `desired`.
 
+pub mod api;
 pub mod pages;
 pub(crate) mod store;
 
@@ -19,7 +20,9 @@ use tawi_shared::wire::{CommandKind, CommandResultV1, CommandStatus, CommandV1, 
 
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
+use crate::held_plans;
 use crate::ids::{CommandId, IdSource, LineId, SiteId};
+use crate::sites::{self, SiteError};
 
 /// How long a person's order stands: long enough for a link that comes and goes, short enough that nobody is surprised by
 /// what they ordered last night.
@@ -187,6 +190,57 @@ pub async fn queue(
     audit::record(connection, actor, (Action::CommandGiven, command.site.as_str(), &detail), ids, now)
         .await?;
     Ok(command)
+}
+
+/// What became of an order.
+#[expect(clippy::large_enum_variant, reason = "made once for a form; a box would only be unpacked at once")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ordered {
+    /// It is queued. Ring `Live::ring_outbox` after the commit.
+    Queued {
+        /// The command.
+        command: Command,
+        /// Whether its site can be told at once.
+        is_site_online: bool,
+    },
+    /// There is no such site, or no such router there.
+    NoSuchRouter,
+    /// The site is shut out: its agent is refused.
+    SiteRevoked,
+    /// The guard of the router holds nothing any more.
+    NothingHeld,
+    /// It holds something else than what whoever orders has seen.
+    HeldChanged,
+}
+
+/// Queues what somebody orders of a router, if it can be, within the caller's transaction.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn order(
+    connection: &mut Connection,
+    new: NewCommand,
+    actor: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Ordered, SiteError> {
+    let Some(site) = sites::get(connection, &new.site).await? else { return Ok(Ordered::NoSuchRouter) };
+    if sites::find_router(connection, &site.id, &new.router).await?.is_none() {
+        return Ok(Ordered::NoSuchRouter);
+    }
+    if site.revoked_at.is_some() {
+        return Ok(Ordered::SiteRevoked);
+    }
+    if new.kind == CommandKind::ReleaseHeld {
+        // The agent compares as well; what is known here is said at once.
+        match held_plans::of_router(connection, &site.id, &new.router).await? {
+            None => return Ok(Ordered::NothingHeld),
+            Some(plan) if plan.digest != new.argument => return Ok(Ordered::HeldChanged),
+            Some(_) => {}
+        }
+    }
+    let command = queue(connection, new, actor, ids, now).await?;
+    Ok(Ordered::Queued { command, is_site_online: site.presence.is_online })
 }
 
 /// Takes what a site says of a command of its own. `None` when that is no news: it is not the site's, or it is over.

@@ -7,15 +7,15 @@ use axum::routing::post;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::CommandKind;
 
-use super::{Command, LASTS, NewCommand, Standing};
+use super::{Command, LASTS, NewCommand, Ordered, Standing};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::staff::Permission;
+use crate::subscriptions;
 use crate::web::Web;
 use crate::web::display::{Badge, Moment};
 use crate::web::error::PageError;
 use crate::web::visit::{Note, Posted, Visit};
-use crate::{sites, subscriptions};
 
 /// A command as a page shows it.
 #[derive(Clone, Debug)]
@@ -155,14 +155,17 @@ pub(crate) async fn give(
 ) -> Result<Response, PageError> {
     let controller = &web.controller;
     let mut transaction = controller.database.write().await?;
-    let site = sites::get(&mut transaction, &new.site).await?.ok_or(PageError::NotFound)?;
-    if sites::find_router(&mut transaction, &site.id, &new.router).await?.is_none() {
-        return Err(PageError::NotFound);
-    }
-    if site.revoked_at.is_some() {
-        return Ok(visit.go(to, &Note::bad("The site is revoked: its agent is refused.")));
-    }
-    let command = super::queue(&mut transaction, new, &visit.actor(), &controller.ids, visit.now).await?;
+    let ordered = super::order(&mut transaction, new, &visit.actor(), &controller.ids, visit.now).await?;
+    let refused = |words: &str| Ok(visit.go(to, &Note::bad(words)));
+    let (command, is_site_online) = match ordered {
+        Ordered::Queued { command, is_site_online } => (command, is_site_online),
+        Ordered::NoSuchRouter => return Err(PageError::NotFound),
+        Ordered::SiteRevoked => return refused("The site is revoked: its agent is refused."),
+        Ordered::NothingHeld => return refused("Nothing was done: that router holds nothing any more."),
+        Ordered::HeldChanged => {
+            return refused("Nothing was done: what is held has changed meanwhile. Look at it again.");
+        }
+    };
     let live = controller.live.clone();
     // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
     let told = tokio::spawn(async move {
@@ -172,7 +175,6 @@ pub(crate) async fn give(
         Ok::<_, sqlx::Error>(())
     });
     told.await??;
-    let away =
-        if site.presence.is_online { "" } else { " The site is away: the order stands for 15 minutes." };
+    let away = if is_site_online { "" } else { " The site is away: the order stands for 15 minutes." };
     Ok(visit.go(to, &Note::good(format!("{words}{away}"))))
 }

@@ -4,6 +4,7 @@
 //! is named by a digest over exactly its lines: letting it go is a command that names the digest (`commands`), and the
 //! agent refuses when it holds something else by then.
 
+pub mod api;
 mod store;
 pub mod view;
 
@@ -90,6 +91,18 @@ pub async fn take(connection: &mut Connection, site: &SiteId, plan: &HeldPlanV1)
 /// When the database refuses.
 pub async fn list(connection: &mut Connection, site: Option<&SiteId>) -> Result<Vec<HeldPlan>, sqlx::Error> {
     store::list(connection, site).await
+}
+
+/// What the guard of a router holds.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn of_router(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<Option<HeldPlan>, sqlx::Error> {
+    Ok(store::list(connection, Some(site)).await?.into_iter().find(|plan| plan.router == router))
 }
 
 /// The lines of a plan, at most `limit`, by customer.

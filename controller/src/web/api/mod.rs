@@ -19,7 +19,10 @@ use utoipa::{Modify, OpenApi};
 
 use super::Web;
 use crate::database::Connection;
-use crate::{customers, overview, payments, plans, router_writes, sites, subscriptions, top_ups, usage};
+use crate::{
+    commands, customers, held_plans, overview, payments, plans, router_writes, sites, subscriptions, top_ups,
+    usage,
+};
 
 pub use caller::Caller;
 pub use error::{ApiError, Problem, ProblemBody};
@@ -54,6 +57,8 @@ pub fn routes() -> Vec<Route> {
     routes.extend(overview::api::routes());
     routes.extend(sites::api::routes());
     routes.extend(router_writes::api::routes());
+    routes.extend(commands::api::routes());
+    routes.extend(held_plans::api::routes());
     routes.extend(customers::api::routes());
     routes.extend(plans::api::routes());
     routes.extend(top_ups::api::routes());
@@ -89,6 +94,8 @@ pub(super) fn router() -> Router<Web> {
         sites::api::list, sites::api::get_one, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
         router_writes::api::list,
+        commands::api::list, commands::api::give, commands::api::get_one,
+        held_plans::api::list, held_plans::api::get_one,
         customers::api::search, customers::api::create, customers::api::get_one,
         plans::api::list_connection_types, plans::api::create_connection_type,
         plans::api::change_connection_type,

@@ -214,6 +214,7 @@ async fn every_answer_fits_its_description() {
     assert_eq!(api.get("/api/overview", "/api/overview").await["for_review"], 1);
 
     top_ups(&mut api, &served, &line, &plan_id).await;
+    orders(&mut api, &served).await;
     for action in ["hold", "release"] {
         let described = format!("/api/subscriptions/{{id}}/{action}");
         let path = format!("/api/subscriptions/{line}/{action}");
@@ -335,6 +336,58 @@ async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?hours=0")).await;
     api.get("/api/subscriptions/{id}/usage", &format!("{path}/usage?days=x")).await;
     api.get("/api/subscriptions/{id}/usage", "/api/subscriptions/x/usage").await;
+}
+
+/// A command is given once a key, and read back; what is held is let go by the digest that was seen.
+async fn orders(api: &mut Checker, served: &Served) {
+    let (site, line) = (served.world.site.clone(), served.world.line.clone());
+    let (given, seen) = ("/api/commands", "/api/commands/{id}");
+    let kick = json!({"kind": "kick", "subscription_id": line});
+    let mut ids = BTreeSet::new();
+    for _ in 0..2 {
+        let answer = api.program.post_as("one-key-for-one-kick", given, &kick).await;
+        let command = api.check("post", given, &answer);
+        assert_eq!((answer.status, &command["router_name"]), (201, &json!("core")), "{command}");
+        ids.insert(id(&command));
+    }
+    assert_eq!(ids.len(), 1, "sent twice, given once");
+    let command = api.get(seen, &format!("{given}/{}", ids.first().unwrap())).await;
+    assert_eq!((&command["kind"], &command["standing"]), (&json!("kick"), &json!("queued")));
+    assert_eq!(command["subscription_id"], line.as_str());
+    api.get(seen, "/api/commands/none").await;
+    let rebuild = json!({"kind": "rebuild", "site_id": site, "router_name": "core"});
+    assert_eq!(api.post(given, given, &rebuild).await["kind"], "rebuild");
+    let read = json!({"kind": "list_foreign", "site_id": site, "router_name": "core"});
+    assert_eq!(api.post(given, given, &read).await["kind"], "list_foreign");
+    let list = api.get(given, &format!("{given}?site={site}")).await;
+    assert_eq!(list["commands"].as_array().unwrap().len(), 3);
+    for query in ["", "?site=nowhere", &format!("?site={site}&limit=0")] {
+        api.get(given, &format!("{given}{query}")).await;
+    }
+    for (wrong, code) in [
+        (json!({"kind": "adopt", "site_id": site, "router_name": "core"}), "invalid"),
+        (json!({"kind": "kick"}), "invalid"),
+        (json!({"kind": "kick", "subscription_id": "nobody"}), "not_found"),
+        (json!({"kind": "rebuild", "site_id": site, "router_name": "attic"}), "not_found"),
+        (json!({"kind": "rebuild", "site_id": site}), "invalid"),
+        (
+            json!({"kind": "release_held", "site_id": site, "router_name": "core", "digest": "ab"}),
+            "nothing_held",
+        ),
+    ] {
+        assert_eq!(api.post(given, given, &wrong).await["error"]["code"], code, "{wrong}");
+    }
+    served.hold("abc123", 25).await;
+    let held = api.get("/api/held-plans", "/api/held-plans").await["held_plans"][0].clone();
+    assert_eq!((&held["lines_total"], &held["digest"]), (&json!(25), &json!("abc123")));
+    let described = "/api/held-plans/{site_id}/{router_name}";
+    let detail = api.get(described, &format!("/api/held-plans/{site}/core")).await;
+    assert_eq!(detail["lines"].as_array().unwrap().len(), 2, "{detail}");
+    api.get(described, &format!("/api/held-plans/{site}/attic")).await;
+    let release = |digest: &str| json!({"kind": "release_held", "site_id": site, "router_name": "core", "digest": digest});
+    assert_eq!(api.post(given, given, &release("abc124")).await["error"]["code"], "held_plan_changed");
+    assert_eq!(api.post(given, given, &release("abc123")).await["argument"], "abc123");
+    served.hold("", 0).await;
 }
 
 /// Every operation was asked with success, but the stream, which has a test of its own.

@@ -31,7 +31,7 @@ impl Served {
         write.commit().await.unwrap();
     }
 
-    async fn hold(&self, digest: &str, lines_total: u32) {
+    pub(super) async fn hold(&self, digest: &str, lines_total: u32) {
         let lines = vec![self.world.line.to_string(), "gone".to_owned()];
         let plan = HeldPlanV1 {
             router: "core".into(),
@@ -64,6 +64,8 @@ async fn what_is_held_is_shown_with_its_lines_and_let_go_by_whoever_may() {
     assert_eq!(viewer.post(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 403);
     assert_eq!(operator.post_bare(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 403);
     operator.post(to, &[("digest", "abc123")]).await;
+    operator.post(to, &[("confirm", "yes"), ("digest", "abc122")]).await;
+    assert!(operator.get("/sites/nyeri-01").await.body.contains("what is held has changed meanwhile"));
     assert!(served.newest_command().await.is_none(), "without the tick nothing is ordered");
     assert_eq!(operator.post(to, &[("confirm", "yes"), ("digest", "abc123")]).await.status, 303);
     let command = served.newest_command().await.unwrap();

@@ -103,6 +103,13 @@ async fn roles_decide_what_a_token_may_do() {
         let path = format!("/api/subscriptions/{line}/{path}");
         assert_eq!(viewer.post(&path, &json!({})).await.status, 403, "{path}");
     }
+    for order in [
+        json!({"kind": "kick", "subscription_id": line}),
+        json!({"kind": "list_foreign", "site_id": served.world.site, "router_name": "core"}),
+    ] {
+        assert_eq!(viewer.post("/api/commands", &order).await.status, 403, "{order}");
+        assert_eq!(operator.post("/api/commands", &order).await.status, 201, "{order}");
+    }
     assert_eq!(operator.post("/api/customers", &customer).await.status, 201);
     let router = json!({"site_id": served.world.site, "name": "edge"});
     assert_eq!(operator.post("/api/routers", &router).await.status, 403);
