@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tawi_shared::wire::{EventKind, EventV1, Lane};
+use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
@@ -33,7 +33,7 @@ use crate::flow::Event;
 use crate::link::window::{Next, Room};
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
-use crate::usage::quota::{CountedBefore, PeriodCounted};
+use crate::usage::quota::{CountedBefore, PeriodCounted, QuotaBook};
 
 /// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
 const MEMORY_EVENTS: usize = 1_000;
@@ -100,6 +100,11 @@ pub struct Keeper {
     /// The newest state that was given or read, on flash or not.
     newest: Arc<DesiredState>,
     connection_epoch: u64,
+    /// What the store had counted when it opened, where that was after the agent had begun without it. The agent's own
+    /// records are put down beside it for as long as it runs.
+    found: Option<Arc<QuotaBook>>,
+    /// Whether the store was open at any time since the start.
+    was_open: bool,
     /// Figures of lives of the store that ended since the start, and of memory.
     bad_records: u64,
     dropped_records: u64,
@@ -122,12 +127,17 @@ impl Keeper {
             log_failures: 0,
             newest: Arc::default(),
             connection_epoch: 0,
+            found: None,
+            was_open: false,
             bad_records: 0,
             dropped_records: 0,
             last: Overview::default(),
         };
         let opening = match keeper.open_flash() {
-            Ok(opening) => opening,
+            Ok(opening) => {
+                keeper.was_open = true;
+                opening
+            }
             Err(problem) => {
                 keeper.fail(&problem);
                 Opening::default()
@@ -204,6 +214,7 @@ impl Keeper {
         room: &Room,
     ) -> Vec<(Next, Vec<SealedRecord>)> {
         let Reported { events, usage, periods, settled } = reported;
+        let periods = self.beside_found(periods);
         let usage: Vec<_> = usage.into_iter().map(|counted| (counted, is_historical)).collect();
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
         // What is on flash although something after it failed: put down again it would have a second position.
@@ -253,8 +264,25 @@ impl Keeper {
         }
     }
 
+    /// Keeps all records of the quota book: a store that was begun anew while the agent ran has lost them.
+    pub fn put_periods(&mut self, periods: BTreeMap<String, PeriodCounted>) {
+        let periods = self.beside_found(periods);
+        if self.attempt(|flash, _| flash.put_usage(&[], &periods)).is_err() {
+            self.memory.periods.extend(periods);
+        }
+    }
+
+    /// The book of a store that opened only after the agent had begun without it, and its life.
+    #[must_use]
+    pub fn found_book(&self) -> Option<Arc<QuotaBook>> {
+        self.found.clone()
+    }
+
     /// Forgets what was counted for the quotas of lines that are no more. While flash fails it stays until the next start.
     pub fn forget_lines(&mut self, lines: &[String]) {
+        if let Some(found) = &mut self.found {
+            Arc::make_mut(found).forget(lines.iter().map(String::as_str));
+        }
         for line in lines {
             self.memory.periods.remove(line);
             self.memory.befores.remove(line);
@@ -312,11 +340,13 @@ impl Keeper {
         let mut found = None;
         if self.flash.is_none() {
             match self.open_flash() {
-                Ok(opening) if opening.state.generation > self.newest.generation => {
-                    self.newest = Arc::clone(&opening.state);
-                    found = Some(opening.state);
+                Ok(opening) => {
+                    self.join_book(&opening);
+                    if opening.state.generation > self.newest.generation {
+                        self.newest = Arc::clone(&opening.state);
+                        found = Some(opening.state);
+                    }
                 }
-                Ok(_) => {}
                 Err(problem) => self.fail(&problem),
             }
         }
@@ -350,6 +380,39 @@ impl Keeper {
             health: self.health.clone(),
             ..held
         }
+    }
+
+    /// The first opening after a start without the store: what waits in memory is of a book that knew nothing of it. What
+    /// head office told that book was all that it knows, most of which this store counted itself.
+    fn join_book(&mut self, opening: &Opening) {
+        if std::mem::replace(&mut self.was_open, true) {
+            return;
+        }
+        let mut found = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
+        self.memory.befores = found.note_all(&self.memory.befores);
+        // Whoever goes on with a session that is open there counts it under a name of its own by now.
+        let closed = found.close();
+        for open in &opening.open_sessions {
+            let total = SessionUsageV1 { is_ended: true, ..open.total.clone() };
+            let over = (Counted { total, ..open.clone() }, false);
+            self.memory.sessions.entry(open.total.session.clone()).or_insert(over);
+        }
+        self.found = Some(Arc::new(found));
+        let periods = std::mem::take(&mut self.memory.periods);
+        self.memory.periods = self.beside_found(periods);
+        closed.into_iter().for_each(|(line, record)| {
+            self.memory.periods.entry(line).or_insert(record);
+        });
+    }
+
+    /// The book's records, as they are to lie on flash.
+    fn beside_found(&self, periods: BTreeMap<String, PeriodCounted>) -> BTreeMap<String, PeriodCounted> {
+        let Some(found) = &self.found else { return periods };
+        let beside = |(line, record): (String, PeriodCounted)| {
+            let record = record.beside(found.record_of(&line));
+            (line, record)
+        };
+        periods.into_iter().map(beside).collect()
     }
 
     fn put_wire_events(&mut self, events: Vec<EventV1>, is_historical: bool) {
@@ -554,7 +617,6 @@ mod tests {
     use super::*;
     use crate::link::window::Window;
     use crate::outbox::store::Place;
-    use tawi_shared::wire::SessionUsageV1;
 
     fn opened() -> (PathBuf, Keeper) {
         let ids = IdSource::system();

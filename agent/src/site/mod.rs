@@ -129,6 +129,8 @@ pub struct Site {
     talk: Option<Talk>,
     desk: Desk,
     overview: Overview,
+    /// Whether the quota book knows what the store had counted before this start.
+    is_book_joined: bool,
     last_problem: Option<String>,
     messages_refused: u64,
     chores: Chores,
@@ -156,6 +158,7 @@ impl Site {
             talk: None,
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
+            is_book_joined: opening.epoch != 0,
             last_problem: None,
             messages_refused: 0,
             chores: Chores { store: now, log: now, floor: now, maintain: now },
@@ -447,7 +450,7 @@ impl Site {
                     "head office knows more records than this store ever had; beginning a new life of the store"
                 );
                 self.refresh_overview().await;
-                self.begin_epoch_of_book().await;
+                self.begin_epoch_of_book(false).await;
                 self.say_hello();
             }
             Err(error) => debug!(%error, "the cursor was not taken"),
@@ -554,6 +557,7 @@ impl Site {
             if self.overview.health != StoreHealth::Well {
                 self.recover().await;
             }
+            self.join_found_book().await;
             self.say_new_epoch();
             if !Arc::ptr_eq(&self.desired, &self.stored) {
                 self.store_state(&mut Vec::new()).await;
@@ -617,7 +621,7 @@ impl Site {
             self.desired = state;
         }
         self.refresh_overview().await;
-        self.begin_epoch_of_book().await;
+        self.begin_epoch_of_book(true).await;
         self.say_new_epoch();
         if self.overview.health == StoreHealth::Well {
             let held = (self.overview.stored_generation, self.overview.stored_hash);

@@ -7,6 +7,7 @@ use tawi_shared::wire::{EventKind, UsageBeforeV1};
 use tracing::{info, warn};
 
 use super::Site;
+use crate::outbox::Keeper;
 
 impl Site {
     /// Takes what lines had moved before this life of the store. It is on flash before it is acknowledged, because it is
@@ -34,12 +35,38 @@ impl Site {
         }
     }
 
+    /// A store that could not be opened at the start and is open by now: the book in memory goes on with what lay there.
+    /// Looked for until it is found, because the disk may hang just then.
+    pub(super) async fn join_found_book(&mut self) {
+        if self.is_book_joined || self.overview.epoch == 0 {
+            return;
+        }
+        let Ok(found) = self.tools.outbox.call(|keeper| keeper.found_book()).await else { return };
+        if let Some(found) = found {
+            self.tools.quotas.with(|book| book.join(&found));
+            info!("the store is open after all; what it had counted for quotas counts again");
+            self.tools.quotas.wake();
+        }
+        self.is_book_joined = true;
+    }
+
     /// The store has begun another life and written so beside its own count; the book in memory follows.
-    pub(super) async fn begin_epoch_of_book(&mut self) {
+    /// `was_begun_anew`: the store was damaged, and what the book had put down went with it.
+    pub(super) async fn begin_epoch_of_book(&mut self, was_begun_anew: bool) {
+        self.join_found_book().await;
         let epoch = self.overview.epoch;
-        let befores = self.tools.quotas.with(|book| book.begin_epoch(epoch));
+        if !self.is_book_joined || epoch == 0 {
+            return;
+        }
+        let (befores, periods) = self.tools.quotas.with(|book| (book.begin_epoch(epoch), book.records()));
         if !befores.is_empty() {
-            let _ = self.tools.outbox.call(move |keeper| keeper.put_befores(befores)).await;
+            let put = move |keeper: &mut Keeper| {
+                keeper.put_befores(befores);
+                if was_begun_anew {
+                    keeper.put_periods(periods);
+                }
+            };
+            let _ = self.tools.outbox.call(put).await;
         }
     }
 

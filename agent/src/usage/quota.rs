@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! used = before (head office told, for this life of the store) + ended parts + open parts     all of the running period
+//!        + found (what the store had counted, where it opened only after the agent had begun to count without it)
 //! ```
 //!
 //! Pure. Whole totals are kept and never differences, so that nothing counts twice: the ended parts of a line are on flash
@@ -41,6 +42,21 @@ pub struct CountedBefore {
     pub own_bytes: u64,
 }
 
+impl PeriodCounted {
+    /// What belongs on flash where `found` lay there before this agent began to count beside it: nothing of the two is
+    /// in the other, and a period that is over counts no more.
+    #[must_use]
+    pub fn beside(self, found: Option<PeriodCounted>) -> Self {
+        let Some(found) = found.filter(|found| found.period_ms == self.period_ms) else { return self };
+        Self {
+            ended_bytes: self.ended_bytes.saturating_add(found.ended_bytes),
+            // A quota only grows within its period.
+            told_bytes: self.told_bytes.max(found.told_bytes),
+            ..self
+        }
+    }
+}
+
 /// Everything the book puts on flash, by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BookRecords {
@@ -56,17 +72,33 @@ struct LineBook {
     /// Open parts of that period, by name.
     open: BTreeMap<String, u64>,
     before: Option<CountedBefore>,
+    /// What lay on flash when a store opened late. It never changes, so that records of before and after that moment mean
+    /// the same.
+    found: Option<PeriodCounted>,
 }
 
 impl LineBook {
-    /// What this store counted itself.
-    fn own(&self) -> u64 {
-        self.open.values().fold(self.counted.ended_bytes, |sum, bytes| sum.saturating_add(*bytes))
+    /// What this store counted itself in a period, with what was found in it.
+    fn own(&self, period_ms: i64) -> u64 {
+        let found = self.found_of(period_ms).map_or(0, |found| found.ended_bytes);
+        if self.counted.period_ms != period_ms {
+            return found;
+        }
+        let ended = found.saturating_add(self.counted.ended_bytes);
+        self.open.values().fold(ended, |sum, bytes| sum.saturating_add(*bytes))
     }
 
     fn used(&self, period_ms: i64) -> u64 {
-        let own = if self.counted.period_ms == period_ms { self.own() } else { 0 };
-        own.saturating_add(self.before_of(period_ms).bytes)
+        self.own(period_ms).saturating_add(self.before_of(period_ms).bytes)
+    }
+
+    fn found_of(&self, period_ms: i64) -> Option<PeriodCounted> {
+        self.found.filter(|found| found.period_ms == period_ms)
+    }
+
+    /// The newest period that anything was counted in.
+    fn period(&self) -> i64 {
+        self.counted.period_ms.max(self.found.map_or(0, |found| found.period_ms))
     }
 
     fn before_of(&self, period_ms: i64) -> CountedBefore {
@@ -164,7 +196,8 @@ impl QuotaBook {
         }
         let line = self.lines.entry(line.to_owned()).or_default();
         line.turn(quota.from_ms);
-        let is_told = line.counted.told_bytes == Some(quota.bytes);
+        let told = line.found_of(quota.from_ms).and_then(|found| found.told_bytes);
+        let is_told = line.counted.told_bytes.max(told) == Some(quota.bytes);
         line.counted.told_bytes = Some(quota.bytes);
         (!is_told).then_some(line.counted)
     }
@@ -182,7 +215,7 @@ impl QuotaBook {
                 continue;
             }
             let line = self.lines.entry(entry.line.clone()).or_default();
-            if entry.period_started_ms < line.counted.period_ms {
+            if entry.period_started_ms < line.period() {
                 continue;
             }
             let mut before = line.before_of(entry.period_started_ms);
@@ -202,13 +235,69 @@ impl QuotaBook {
         }
         let mut changed = BTreeMap::new();
         for (id, line) in &mut self.lines {
-            let before = CountedBefore { own_bytes: line.own(), ..line.before_of(line.counted.period_ms) };
+            let period_ms = line.period();
+            let before = CountedBefore { own_bytes: line.own(period_ms), ..line.before_of(period_ms) };
             if before.period_ms != 0 {
                 line.before = Some(before);
                 changed.insert(id.clone(), before);
             }
         }
         changed
+    }
+
+    /// Takes what head office told an agent whose store was still shut, into the book of that store once it is open. It was
+    /// told of all that head office knows, so that what this store counted itself is in it. Gives what belongs on flash.
+    pub fn note_all(&mut self, told: &BTreeMap<String, CountedBefore>) -> BTreeMap<String, CountedBefore> {
+        let mut changed = BTreeMap::new();
+        for (id, all) in told {
+            let line = self.lines.entry(id.clone()).or_default();
+            if all.period_ms < line.period() {
+                continue;
+            }
+            let mut before = line.before_of(all.period_ms);
+            before.bytes = before.bytes.max(all.bytes.saturating_sub(line.own(all.period_ms)));
+            line.before = Some(before);
+            changed.insert(id.clone(), before);
+        }
+        changed
+    }
+
+    /// Lets every open part be over as it is: nobody goes on with it. Gives the records of their lines.
+    pub fn close(&mut self) -> BTreeMap<String, PeriodCounted> {
+        let with_open = self.lines.iter_mut().filter(|(_, line)| !line.open.is_empty());
+        let closed = with_open.map(|(id, line)| {
+            let open = std::mem::take(&mut line.open).into_values();
+            line.counted.ended_bytes = open.fold(line.counted.ended_bytes, u64::saturating_add);
+            (id.clone(), line.counted)
+        });
+        closed.collect()
+    }
+
+    /// Goes on with a store that opened after this agent had begun to count without it: `found` is its book, which was
+    /// told by [`QuotaBook::note_all`] what this one was told, and closed. What the two counted is never of one part of a session,
+    /// because an agent that remembers nothing begins parts of its own.
+    pub fn join(&mut self, found: &Self) {
+        self.epoch = found.epoch;
+        for (id, of_store) in &found.lines {
+            let line = self.lines.entry(id.clone()).or_default();
+            let period_ms = of_store.counted.period_ms;
+            let counted = PeriodCounted { ended_bytes: of_store.own(period_ms), ..of_store.counted };
+            line.found = (period_ms != 0).then_some(counted);
+            line.before = of_store.before;
+        }
+    }
+
+    /// What the ended parts of a line moved, as its record has it.
+    #[must_use]
+    pub fn record_of(&self, line: &str) -> Option<PeriodCounted> {
+        self.lines.get(line).map(|line| line.counted)
+    }
+
+    /// All records of ended parts: a store that was begun anew has none of them.
+    #[must_use]
+    pub fn records(&self) -> BTreeMap<String, PeriodCounted> {
+        let of_period = self.lines.iter().filter(|(_, line)| line.counted.period_ms != 0);
+        of_period.map(|(id, line)| (id.clone(), line.counted)).collect()
     }
 
     /// Forgets lines that are no more; gives those that were known.
@@ -366,6 +455,64 @@ mod tests {
         kept.take(P1, &[part("y", P1, 8, false)]);
         kept.check(P1, 218);
         assert!(kept.book.begin_epoch(8).is_empty());
+    }
+
+    /// A store that opens late: what it held, what was told and counted meanwhile, and what must have been used then.
+    #[test]
+    fn a_store_that_opens_late_adds_what_it_held_to_what_was_counted_without_it() {
+        let check =
+            |held: (i64, u64, u64), before: u64, told: u64, counted: &[SessionUsageV1], expected: u64| {
+                let (period_ms, ended_bytes, open) = held;
+                let counted_there = PeriodCounted { period_ms, ended_bytes, told_bytes: Some(5_000) };
+                let before = CountedBefore { period_ms, bytes: before, own_bytes: 0 };
+                let on_flash = BookRecords {
+                    periods: BTreeMap::from([("a".to_owned(), counted_there)]),
+                    befores: BTreeMap::from([("a".to_owned(), before)]),
+                };
+                let open = Counted::from(part("old", period_ms, open, false));
+                let mut kept = Kept::default();
+                if told > 0 {
+                    kept.told(0, P2, told);
+                }
+                kept.take(P2, counted);
+                // What the keeper of the store does.
+                let mut found = QuotaBook::load(7, &on_flash, std::slice::from_ref(&open));
+                let befores = found.note_all(&kept.records.befores);
+                let closed = found.close();
+                kept.records.befores = on_flash.befores.into_iter().chain(befores).collect();
+                kept.book.join(&found);
+                let case = format!("{held:?}, {told} told, {} counted", counted.len());
+                assert_eq!(kept.book.used("a", P2), expected, "{case}");
+                // Records of before and after that moment are put down beside what was found.
+                let records = kept.records.periods.iter();
+                let beside = records.map(|(id, record)| (id.clone(), record.beside(found.record_of(id))));
+                kept.records.periods = on_flash.periods.into_iter().chain(closed).chain(beside).collect();
+                kept.totals.insert("old".into(), SessionUsageV1 { is_ended: true, ..open.total });
+                kept.restart();
+                assert_eq!(kept.book.used("a", P2), expected, "{case}, after a restart");
+            };
+        let counted = [part("x", P2, 10, true), part("y", P2, 5, false)];
+        check((P2, 100, 20), 7, 0, &[], 127);
+        check((P2, 100, 20), 7, 0, &counted, 142);
+        // Head office knew all of that but for what was not told yet.
+        check((P2, 100, 20), 7, 110, &counted, 142);
+        // It knew more: the flash is a copy of days ago.
+        check((P2, 100, 20), 7, 200, &counted, 215);
+        // Another period runs by now.
+        check((P1, 100, 20), 7, 0, &counted, 15);
+        check((P1, 100, 20), 7, 30, &counted, 45);
+    }
+
+    #[test]
+    fn a_quota_that_was_told_of_before_the_store_was_shut_is_not_told_again() {
+        let record = PeriodCounted { period_ms: P1, ended_bytes: 100, told_bytes: Some(100) };
+        let records =
+            BookRecords { periods: BTreeMap::from([("a".to_owned(), record)]), ..BookRecords::default() };
+        let mut book = QuotaBook::default();
+        book.join(&QuotaBook::load(7, &records, &[]));
+        assert_eq!(book.newly_reached("a", &QuotaV1 { from_ms: P1, bytes: 100 }), None);
+        let more = book.newly_reached("a", &QuotaV1 { from_ms: P1, bytes: 90 });
+        assert!(more.is_some(), "another quota is another matter");
     }
 
     #[test]
