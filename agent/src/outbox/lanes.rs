@@ -183,7 +183,7 @@ impl Flash {
                 was_waiting = unframe::<StoredSession>(&key, FORMAT, &old).is_ok_and(|old| old.is_waiting);
             }
             let is_historical = *is_historical;
-            let stored = StoredSession { is_waiting: true, is_historical, total, mark: counted.mark };
+            let stored = StoredSession { is_waiting: true, is_historical, total, mark: counted.mark.clone() };
             lane.bytes += changes.put(Place::Usage, &key, &stored)?;
             lane.pending += u64::from(!was_waiting);
         }

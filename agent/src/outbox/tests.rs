@@ -17,7 +17,7 @@ use crate::desired::Taken;
 use crate::flow::Event;
 use crate::link::window::Room;
 use crate::usage::counted::{Counted, Mark};
-use crate::usage::quota::CountedBefore;
+use crate::usage::quota::{CountedBefore, QuotaBook};
 
 /// A state directory of its own for each test, gone at the end.
 struct Directory(PathBuf);
@@ -513,7 +513,8 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
     let of_period = |session: &str, bytes, is_ended| {
         let mut counted = total(session, bytes, is_ended);
         counted.total.period_started_ms = 7;
-        counted.mark = Mark { counters: Some((bytes, 0)), before: (1, 2) };
+        counted.mark =
+            Mark { counters: Some((bytes, 0)), before: (1, 2), user: "a".into(), ..Mark::default() };
         counted
     };
     let record = PeriodCounted { period_ms: 7, ended_bytes: 30, told_bytes: None };
@@ -542,6 +543,58 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
     drop(keeper);
     let (_, opening) = directory.open();
     assert_eq!(opening.book, BookRecords::default());
+}
+
+#[test]
+fn a_store_that_opens_late_is_joined_with_what_was_kept_without_it() {
+    const P: i64 = 7;
+    let directory = Directory::new();
+    let of_period = |session: &str, bytes, is_ended| {
+        let mut counted = total(session, bytes, is_ended);
+        counted.total.period_started_ms = P;
+        counted
+    };
+    let reported = |usage: Vec<Counted>, ended_bytes| {
+        let record = PeriodCounted { period_ms: P, ended_bytes, told_bytes: None };
+        Reported { usage, periods: BTreeMap::from([("a".to_owned(), record)]), ..Reported::default() }
+    };
+    let before =
+        |bytes| BTreeMap::from([("a".to_owned(), CountedBefore { period_ms: P, bytes, own_bytes: 0 })]);
+    let keep = |keeper: &mut Keeper, reported| keeper.keep(reported, false, &Room::default());
+    let (mut keeper, opening) = directory.open();
+    let epoch = opening.epoch;
+    keep(&mut keeper, reported(vec![of_period("core/1", 5, false), of_period("core/2", 30, true)], 30));
+    keeper.put_befores(before(100));
+    drop(keeper);
+
+    // Somebody else holds the files.
+    let held = directory.flash();
+    let (mut keeper, opening) = directory.open();
+    assert_eq!((opening.epoch, keeper.found_book().is_some()), (0, false));
+    let mut book = QuotaBook::default();
+    let mut count = |keeper: &mut Keeper, session: &str, bytes, ended_bytes| {
+        let over = Counted { grown_bytes: bytes, ..of_period(session, bytes, true) };
+        let periods = book.take(std::slice::from_ref(&over), |_| P);
+        assert_eq!(periods["a"].ended_bytes, ended_bytes);
+        keep(keeper, reported(vec![over], ended_bytes));
+        book.clone()
+    };
+    count(&mut keeper, "core/3", 10, 10);
+    // What it is told then is all that head office knows, of this store and of others.
+    keeper.put_befores(before(120));
+    keeper.recover();
+    assert!(keeper.found_book().is_none(), "it is still shut");
+    drop(held);
+    keeper.recover();
+    let mut joined = count(&mut keeper, "core/4", 2, 12);
+    joined.join(&keeper.found_book().expect("it is open"));
+    assert_eq!(joined.used("a", P), 100 + 30 + 10 + 12);
+    drop(keeper);
+
+    let (_, opening) = directory.open();
+    assert_eq!((opening.epoch, opening.open_sessions.len()), (epoch, 0), "core/1 is over");
+    let again = QuotaBook::load(epoch, &opening.book, &opening.open_sessions);
+    assert_eq!(again.used("a", P), 100 + 30 + 10 + 12, "after a restart");
 }
 
 #[test]

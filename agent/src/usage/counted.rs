@@ -8,6 +8,8 @@ use routeros_api::value::UpDown;
 use serde::{Deserialize, Serialize};
 use tawi_shared::wire::SessionUsageV1;
 
+use super::logout::LineDigest;
+
 /// What was counted of one session, or of one part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -19,15 +21,27 @@ pub struct Counted {
     pub grown_bytes: u64,
 }
 
-/// Where counting goes on after a restart of the agent.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Where counting goes on after a restart of the agent, and what finds the router's last word on a session that ends
+/// meanwhile.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
     /// What the router's counters showed when the total was read, upload first; `None` before the first reading, and
     /// where nobody knows.
     pub counters: Option<(u64, u64)>,
     /// What earlier parts of the session moved, upload first: the router's last word is about all of them.
     pub before: (u64, u64),
+    /// Who logged in; empty where that is longer than [`USER_BYTES`], and then no word is found.
+    pub user: String,
+    /// How old the session was, in seconds.
+    pub uptime_seconds: u64,
+    /// Up to which line the log of this service had been heard by then; `None` where a line behind it may be about
+    /// another session of the user, or was not heard.
+    pub heard: Option<LineDigest>,
 }
+
+/// The longest name of a user that is kept beside a total: it is written with each of them, and a name of PPP is far
+/// shorter.
+pub const USER_BYTES: usize = 64;
 
 impl From<SessionUsageV1> for Counted {
     /// A total without a mark: what exceeds it in the counters is new.

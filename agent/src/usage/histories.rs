@@ -2,8 +2,9 @@
 //! have seen is missing.
 //!
 //! The router is a small honest model: counters, sessions, numbers that are given again, account lines. What counts is
-//! the real thing: tracker, book and the parser of account lines. Flash is a map that goes back to its last sync when the
-//! power fails; head office keeps the largest total of each session. A history follows from its seed alone.
+//! the real thing: tracker, book, how much of the log was heard, and the parser of its lines. Flash is a map that goes back
+//! to its last sync when the power fails, and may not open for a while; head office keeps the largest total of each
+//! session. A history follows from its seed alone.
 //! `TAWI_HISTORY_SEED=<number> cargo test --workspace --lib -- histories` repeats one.
 
 use std::collections::BTreeMap;
@@ -11,10 +12,10 @@ use std::time::Duration;
 
 use routeros_api::value::UpDown;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{LineUsageBeforeV1, LineV1, QuotaV1, Service, UsageBeforeV1};
+use tawi_shared::wire::{LineUsageBeforeV1, LineV1, QuotaV1, Service, SessionUsageV1, UsageBeforeV1};
 
 use super::counted::{Counted, bytes_of};
-use super::logout::parse_log_out;
+use super::logout::{AccountLine, Caught, Heard, account_line};
 use super::quota::{BookRecords, QuotaBook};
 use super::tracker::{Outcome, Owner, SampledAt, SeenSession, Tracker};
 use crate::enforce::running_quota;
@@ -71,10 +72,29 @@ struct Live {
     /// Whether the agent that runs has read it, and knows all that it moved before.
     is_read: bool,
     is_doubted: bool,
+    /// Whether its counters began anew and that is not safe on flash.
+    was_reset: bool,
     /// Whether the router's word on the whole of it may be of no use.
     is_partial: bool,
     /// When a word about another session of its user was taken for its own.
     mistaken_at: Option<u64>,
+}
+
+impl Live {
+    /// The last readings are lost.
+    fn forget(&mut self) {
+        self.unread = self.unsynced;
+        self.is_doubted |= self.was_reset;
+    }
+}
+
+/// A line of the router's log on its way to the agent.
+#[derive(Clone)]
+struct Word {
+    due: u64,
+    line: AccountLine,
+    /// How many lines the log had with it; 0 for one that comes a second time.
+    position: usize,
 }
 
 /// Flash: what was written, and what of it a power cut leaves.
@@ -121,8 +141,11 @@ struct World {
     moved: BTreeMap<&'static str, u64>,
     /// What may be missing from the bill.
     lost: BTreeMap<&'static str, u64>,
-    /// Account lines on their way: when, and what they say.
-    words: Vec<(u64, Service, String)>,
+    words: Vec<Word>,
+    /// What the router remembers, oldest first, and how much of it was heard. The agent hears in the order of the log.
+    log: Vec<AccountLine>,
+    heard_lines: usize,
+    heard: Heard,
     /// Users of whom a session ended in this run without its word.
     unworded: Vec<&'static str>,
     /// Sessions that are gone and open on flash, with what they moved, and whether a sample missed them: another under
@@ -139,8 +162,14 @@ struct World {
     has_mistaken: bool,
     flash: Flash,
     synced: Flash,
+    /// What lies on flash while it does not open; `flash` is memory then.
+    shut: Option<Flash>,
+    /// What was found when it opened, for the rest of this run.
+    found: Option<QuotaBook>,
     office: Office,
 }
+
+mod restarts;
 
 /// Who may dial in, by which service, for which line.
 const USERS: [(&str, Service, &str); 4] = [
@@ -173,6 +202,9 @@ impl World {
             moved: BTreeMap::new(),
             lost: BTreeMap::new(),
             words: Vec::new(),
+            log: Vec::new(),
+            heard_lines: 0,
+            heard: Heard::default(),
             unworded: Vec::new(),
             gone: Vec::new(),
             is_fresh: true,
@@ -186,9 +218,12 @@ impl World {
             has_mistaken: false,
             flash: Flash::default(),
             synced: Flash::default(),
+            shut: None,
+            found: None,
             office: Office::default(),
         };
         world.tracker.doubt_running();
+        world.read_log();
         world.add_queue();
         world
     }
@@ -238,33 +273,41 @@ impl World {
     fn hang_up(&mut self, index: usize) {
         let gone = self.live.remove(index);
         self.note_gone(&gone);
-        let is_ppp = gone.service != Service::Hotspot;
+        let is_ppp = is_ppp(gone.service);
         let is_first = !self.unworded.contains(&gone.user);
         let is_alone = self.live.iter().all(|other| other.user != gone.user);
         let seconds = self.second - gone.started;
-        let line =
-            format!("{} logged out, {seconds} {} {} 1 2 from AA:BB", gone.user, gone.moved.0, gone.moved.1);
         let how = self.dice.below(6);
-        let delay = match how {
-            0..=2 => Some(0),
-            3 => Some(self.dice.below(200)),
-            4 => {
-                self.words.push((self.second + self.dice.below(300), gone.service, line.clone()));
-                Some(0)
-            }
-            _ => None,
-        };
-        let is_exact = is_ppp && is_first && is_alone && gone.is_read && delay == Some(0);
+        let is_exact = is_ppp && is_first && is_alone && gone.is_read && how != 3 && how < 5;
         if is_exact && !gone.is_doubted && !gone.is_partial && gone.mistaken_at.is_none() {
-            self.words.insert(0, (self.second, gone.service, line));
+            self.say(last_word(&gone, seconds), 0);
             self.hear_words();
             return;
         }
-        if is_ppp && let Some(delay) = delay {
-            self.words.push((self.second + delay, gone.service, line));
+        match how {
+            _ if !is_ppp => {}
+            0..=2 => self.say(last_word(&gone, seconds), 0),
+            // Sooner than a session is forgotten that has no word yet.
+            3 => {
+                let delay = self.dice.below(50);
+                self.say(last_word(&gone, seconds), delay);
+            }
+            4 => {
+                let (due, line) = (self.second + self.dice.below(300), last_word(&gone, seconds));
+                self.words.push(Word { due, line: line.clone(), position: 0 });
+                self.say(line, 0);
+            }
+            _ => {}
         }
         self.unworded.push(gone.user);
         self.lose(gone.line, gone.unsynced);
+    }
+
+    /// The router logs a line, and the agent hears it so many seconds later.
+    fn say(&mut self, line: AccountLine, delay: u64) {
+        self.log.push(line.clone());
+        let word = Word { due: self.second + delay, line, position: self.log.len() };
+        self.words.insert(0, word);
     }
 
     fn note_gone(&mut self, gone: &Live) {
@@ -277,11 +320,16 @@ impl World {
     }
 
     fn hear_words(&mut self) {
-        while let Some(index) = self.words.iter().position(|(due, ..)| *due <= self.second) {
-            let (_, service, line) = self.words.remove(index);
-            let Some(word) = parse_log_out(&line) else { panic!("{line}") };
+        while let Some(index) = self.words.iter().position(|word| word.due <= self.second) {
+            let Word { line, position, .. } = self.words.remove(index);
+            if position > self.heard_lines {
+                self.heard_lines = position;
+                self.heard.hear(&line);
+            }
+            let (service, word) = (line.service, line.word);
+            self.tracker.note_heard(self.heard.by_service());
             let outcome = self.tracker.log_out(self.at(), service, &word);
-            if !outcome.usage.is_empty() {
+            if outcome.usage.iter().any(|counted| counted.total.is_ended) {
                 let of_user = self.live.iter_mut().filter(|live| live.user == word.user);
                 for live in of_user {
                     live.mistaken_at = Some(self.second);
@@ -342,6 +390,7 @@ impl World {
         self.second += answer;
         let at = SampledAt { asked, ..self.at() };
         let lines = &self.lines;
+        self.tracker.note_heard(self.heard.by_service());
         self.tracker.sample(at, &seen, |service, user| {
             let (.., id) = USERS.iter().find(|(known, of, _)| (*known, *of) == (user, service))?;
             let line = lines.iter().find(|line| line.line == *id)?;
@@ -359,7 +408,11 @@ impl World {
             line.and_then(|line| running_quota(line, now)).map_or(0, |quota| quota.from_ms)
         };
         let periods = self.book.take(&outcome.usage, running);
-        self.flash.records.periods.extend(periods);
+        let beside = periods.into_iter().map(|(line, record)| {
+            let found = self.found.as_ref().and_then(|found| found.record_of(&line));
+            (line, record.beside(found))
+        });
+        self.flash.records.periods.extend(beside);
         let is_final = outcome.usage.iter().any(|counted| counted.total.is_ended);
         for counted in outcome.usage {
             // One that a mistaken word ended is counted anew after a restart, and head office keeps the larger total.
@@ -374,95 +427,29 @@ impl World {
         }
     }
 
+    /// While flash is shut a power cut takes everything.
     fn sync(&mut self) {
+        if self.shut.is_some() {
+            return;
+        }
         self.synced = self.flash.clone();
         self.gone.retain(|(.., is_missed)| !is_missed);
         for live in &mut self.live {
             live.unsynced = live.unread;
+            live.was_reset &= live.is_doubted;
         }
     }
 
-    /// Tells head office all that is new. What is told is on flash before.
+    /// Tells head office all that is new. What is told is on flash before, and while that is shut nothing is.
     fn tell(&mut self) {
+        if self.shut.is_some() {
+            return;
+        }
         self.sync();
         for counted in self.flash.sessions.values() {
             self.office.hear(self.epoch, counted);
         }
         self.flash.sessions.retain(|_, counted| !counted.total.is_ended);
-        self.sync();
-    }
-
-    fn restart(&mut self, power_fails: bool, is_store_lost: bool) {
-        if power_fails {
-            self.flash = self.synced.clone();
-            self.live.iter_mut().for_each(|live| live.unread = live.unsynced);
-        }
-        self.second += 1 + self.dice.below(90);
-        self.agent_started = self.second;
-        let is_shifted = self.dice.one_in(6);
-        if is_shifted {
-            let seconds =
-                [-400_000, -700, -20, 20, 700, 400_000][usize::try_from(self.dice.below(6)).unwrap()];
-            self.shift_ms += seconds * 1_000;
-            self.has_shifted = true;
-        }
-        if is_store_lost {
-            let untold: Vec<_> = self.flash.sessions.values().map(|counted| counted.total.clone()).collect();
-            for total in untold {
-                let told = self.office.billed_of(&total.session);
-                let line = self.lines.iter().position(|line| line.line == total.line).unwrap();
-                self.lose(USERS[line].2, bytes_of(&total).saturating_sub(told));
-            }
-            self.flash = Flash::default();
-            self.synced = Flash::default();
-            self.epoch += 1;
-            self.is_told_before = false;
-        }
-        let sessions = self.flash.sessions.values();
-        let open: Vec<Counted> = sessions.filter(|counted| !counted.total.is_ended).cloned().collect();
-        self.tracker = Tracker::new("core");
-        self.tracker.resume(&open);
-        if is_store_lost || open.is_empty() {
-            self.tracker.doubt_running();
-        }
-        self.book = QuotaBook::load(self.epoch, &self.flash.records, &open);
-        for (line, bytes, is_missed) in &mut self.gone {
-            *self.lost.entry(line).or_default() += *bytes;
-            *is_missed = false;
-        }
-        self.is_fresh = true;
-        // Listens tell of nothing that was before them.
-        self.words.clear();
-        self.unworded.clear();
-        for live in &mut self.live {
-            let is_known = open.iter().any(|counted| {
-                counted.mark.counters.is_some()
-                    && counted.total.session.contains(&format!("/{}/", live.number))
-            });
-            // What is open on flash under its number may be one that is gone.
-            let has_gone = self.gone.iter().any(|(line, ..)| *line == live.line);
-            let is_mixed_up = live.service == Service::Hotspot && has_gone;
-            live.is_doubted |= !is_known || is_mixed_up || is_shifted || is_store_lost;
-            live.is_read = false;
-        }
-    }
-
-    /// Head office tells a store that it does not know what was billed before.
-    fn tell_before(&mut self) {
-        let now = self.at().time;
-        let mut told = UsageBeforeV1 { store_epoch: self.epoch, lines: Vec::new() };
-        for line in &self.lines {
-            let Some(quota) = running_quota(line, now) else { continue };
-            told.lines.push(LineUsageBeforeV1 {
-                line: line.line.clone(),
-                period_started_ms: quota.from_ms,
-                bytes: self.office.billed(&line.line, Some(quota.from_ms), self.epoch),
-            });
-        }
-        if let Some(befores) = self.book.note_before(&told) {
-            self.flash.records.befores.extend(befores);
-        }
-        self.is_told_before = true;
         self.sync();
     }
 
@@ -473,7 +460,7 @@ impl World {
         // A queue that shows as much again by the next reading has lost that too, and so has a session.
         live.unread = 0;
         live.unsynced = 0;
-        live.is_doubted = true;
+        (live.is_doubted, live.was_reset) = (true, true);
         self.lose(line, bytes);
     }
 
@@ -484,6 +471,9 @@ impl World {
         }
         self.second += 30;
         self.numbers = 0;
+        self.log.clear();
+        self.heard_lines = 0;
+        self.words.iter_mut().for_each(|word| word.position = 0);
         self.unworded = USERS.iter().map(|(user, ..)| *user).collect();
         self.add_queue();
     }
@@ -541,6 +531,13 @@ impl World {
                 drop(self.sample_lost());
                 self.restart(false, false);
             }
+            39 if self.shut.is_some() => {
+                if self.dice.one_in(2) {
+                    self.tell_before();
+                } else {
+                    self.open_store();
+                }
+            }
             39 if !self.is_told_before => self.tell_before(),
             _ => {}
         }
@@ -589,6 +586,17 @@ impl Office {
     }
 }
 
+fn is_ppp(service: Service) -> bool {
+    matches!(service, Service::Pppoe | Service::L2tp)
+}
+
+fn last_word(gone: &Live, seconds: u64) -> AccountLine {
+    let topics = format!("{},ppp,info,account", gone.service.as_str());
+    let (user, moved) = (gone.user, gone.moved);
+    let message = format!("{user} logged out, {seconds} {} {} 1 2 from AA:BB", moved.0, moved.1);
+    account_line(&topics, &message).unwrap_or_else(|| panic!("{topics}: {message}"))
+}
+
 fn live(who: usize, number: String, started: u64) -> Live {
     let (user, service, line) = USERS[who];
     Live {
@@ -603,6 +611,7 @@ fn live(who: usize, number: String, started: u64) -> Live {
         unsynced: 0,
         is_read: false,
         is_doubted: false,
+        was_reset: false,
         is_partial: false,
         mistaken_at: None,
     }
@@ -618,7 +627,8 @@ fn play(seed: u64, is_told: bool) {
         }
         world.check(false);
     }
-    // Two whole samples in the end, and everything is told.
+    // Two whole samples in the end, the store is open, and everything is told.
+    world.open_store();
     for _ in 0..2 {
         world.second += 10;
         let outcome = world.sample();

@@ -6,9 +6,12 @@
 //! the client's upload comes first is inferred from samples where one direction is far larger, so that `tracker.rs`
 //! takes a line only if it is not below what was counted in either direction.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use routeros_api::value::{UpDown, parse_number};
+use serde::{Deserialize, Serialize};
 use tawi_shared::wire::Service;
 
 use super::join::{PPP, PppMenus};
@@ -67,11 +70,34 @@ pub struct AccountLine {
     message: String,
 }
 
+impl AccountLine {
+    /// What stands for it on flash.
+    #[must_use]
+    pub fn digest(&self) -> LineDigest {
+        let digest = digest(&SHA256, self.message.as_bytes());
+        let first = digest.as_ref().first_chunk().copied().unwrap_or_default();
+        LineDigest(u64::from_be_bytes(first))
+    }
+}
+
+/// What stands for a line of the log where the line itself would be too much; by default for none at all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LineDigest(u64);
+
 /// Reads a line of the log; `None` for every other one.
 #[must_use]
 pub fn account_line(topics: &str, message: &str) -> Option<AccountLine> {
     let (service, word) = (service_of(topics)?, parse_log_out(message)?);
     Some(AccountLine { service, word, message: message.to_owned() })
+}
+
+/// What a print of the log brings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caught {
+    /// All that stands there, of which some may be about sessions of before this run.
+    Whole(Vec<AccountLine>),
+    /// What was logged since the last line that was heard.
+    Missed(Vec<AccountLine>),
 }
 
 /// How much of the router's log was heard, so that a print of it tells what was missed.
@@ -81,45 +107,54 @@ pub fn account_line(topics: &str, message: &str) -> Option<AccountLine> {
 /// any more, it made room or the router was restarted, and all that stand there are younger. A line that says the same as
 /// a younger one makes at worst some be left out.
 #[derive(Debug, Default)]
-pub enum Heard {
-    /// Not all that was logged: what stands there may be about sessions of long ago.
-    #[default]
-    NotAll,
-    /// All up to this line; `None` where there was none yet.
-    UpTo(Option<String>),
+pub struct Heard {
+    /// All up to this line, or that none was there; `None` while not all was heard that was logged.
+    up_to: Option<Option<String>>,
+    /// The last line of each service that is listened to.
+    by_service: BTreeMap<Service, LineDigest>,
 }
 
 impl Heard {
-    /// Takes a print of the log, oldest first, and leaves of it what was not heard. A router that keeps lines in two
-    /// buffers prints them twice, which harms nothing.
-    pub fn catch_up(&mut self, mut printed: Vec<AccountLine>) -> Vec<AccountLine> {
+    /// Takes a print of the log of these services, oldest first, and leaves of it what was not heard. A router that keeps
+    /// lines in two buffers prints them twice, which harms nothing.
+    pub fn catch_up(&mut self, services: &BTreeSet<Service>, mut printed: Vec<AccountLine>) -> Caught {
+        self.by_service.retain(|service, _| services.contains(service));
+        for menus in PPP.iter().filter(|menus| services.contains(&menus.service)) {
+            self.by_service.entry(menus.service).or_default();
+        }
+        for line in &printed {
+            self.by_service.insert(line.service, line.digest());
+        }
         let last = printed.last().map(|line| line.message.clone());
-        let unheard = match &*self {
-            Self::NotAll => Vec::new(),
-            Self::UpTo(mark) => {
-                let is_mark = |line: &AccountLine| Some(&line.message) == mark.as_ref();
-                let heard = printed.iter().rposition(is_mark).map_or(0, |index| index.saturating_add(1));
-                printed.split_off(heard)
-            }
+        let Some(mark) = self.up_to.take() else {
+            self.up_to = Some(last);
+            return Caught::Whole(printed);
         };
-        *self = match (last, std::mem::take(self)) {
-            // A log that was emptied says nothing of what was heard.
-            (None, Self::UpTo(mark)) => Self::UpTo(mark),
-            (last, _) => Self::UpTo(last),
-        };
-        unheard
+        let is_mark = |line: &AccountLine| Some(&line.message) == mark.as_ref();
+        let heard = printed.iter().rposition(is_mark).map_or(0, |index| index.saturating_add(1));
+        // A log that was emptied says nothing of what was heard.
+        self.up_to = Some(last.or(mark));
+        Caught::Missed(printed.split_off(heard))
     }
 
     /// Takes a line that came at once. Before the log was read once it says nothing of those before it.
     pub fn hear(&mut self, line: &AccountLine) {
-        if let Self::UpTo(mark) = self {
+        if let Some(mark) = &mut self.up_to {
             *mark = Some(line.message.clone());
+            self.by_service.insert(line.service, line.digest());
         }
     }
 
     /// Lines may have been missed for good.
     pub fn lose(&mut self) {
-        *self = Self::NotAll;
+        self.up_to = None;
+        self.by_service.clear();
+    }
+
+    /// The last line that was heard of each service; the default of [`LineDigest`] where there was none yet.
+    #[must_use]
+    pub fn by_service(&self) -> &BTreeMap<Service, LineDigest> {
+        &self.by_service
     }
 }
 
@@ -136,11 +171,20 @@ mod tests {
 
     #[test]
     fn only_what_was_logged_since_the_last_line_that_was_heard_is_news() {
+        let services = BTreeSet::from([Service::Pppoe]);
         let check = |heard: &mut Heard, printed: &[u64], expected: &[u64]| {
-            assert_eq!(heard.catch_up(lines(printed)), lines(expected), "{printed:?}");
+            let caught = heard.catch_up(&services, lines(printed));
+            assert_eq!(caught, Caught::Missed(lines(expected)), "{printed:?}");
+            if let Some(last) = lines(printed).last() {
+                assert_eq!(heard.by_service()[&Service::Pppoe], last.digest(), "{printed:?}");
+            }
+        };
+        let whole = |heard: &mut Heard, printed: &[u64]| {
+            let caught = heard.catch_up(&services, lines(printed));
+            assert_eq!(caught, Caught::Whole(lines(printed)), "{printed:?}");
         };
         let mut heard = Heard::default();
-        check(&mut heard, &[1, 2], &[]);
+        whole(&mut heard, &[1, 2]);
         check(&mut heard, &[1, 2], &[]);
         check(&mut heard, &[1, 2, 3, 4], &[3, 4]);
         heard.hear(&lines(&[5])[0]);
@@ -156,10 +200,12 @@ mod tests {
         check(&mut heard, &[11, 12, 13], &[13]);
         heard.lose();
         heard.hear(&lines(&[14])[0]);
-        check(&mut heard, &[13, 14, 15], &[]);
+        assert!(heard.by_service().is_empty());
+        whole(&mut heard, &[13, 14, 15]);
         check(&mut heard, &[13, 14, 15, 16], &[16]);
         let mut heard = Heard::default();
-        check(&mut heard, &[], &[]);
+        whole(&mut heard, &[]);
+        assert_eq!(heard.by_service(), &BTreeMap::from([(Service::Pppoe, LineDigest::default())]));
         check(&mut heard, &[1], &[1]);
     }
 

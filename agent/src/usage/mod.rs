@@ -39,7 +39,7 @@ use crate::reconcile::plan::native::closing_quota;
 use crate::reconcile::{Recheck, RouterSettings};
 use book::Quotas;
 use counted::Counted;
-use logout::{AccountLine, Heard};
+use logout::{AccountLine, Caught, Heard};
 use news::{News, Told};
 use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
 use quota::PeriodCounted;
@@ -167,8 +167,8 @@ impl Counter {
                         self.take_log_out(&line, &current).await;
                     }
                     Some(Told::Missed) => {
-                        let missed = news.catch_up(client, &services, &mut self.heard).await;
-                        self.take_log_outs(&missed, state).await;
+                        let caught = news.catch_up(client, &services, &mut self.heard).await;
+                        self.take_caught(&caught, state).await;
                     }
                     None => return self.wait_for_another(clients).await,
                 },
@@ -197,20 +197,31 @@ impl Counter {
     /// Listens from here on, and takes what was logged while nobody did.
     async fn listen(&mut self, client: &Client, services: &BTreeSet<Service>, state: &StateReceiver) -> News {
         let news = News::start(client, services).await;
-        let missed = news.catch_up(client, services, &mut self.heard).await;
-        self.take_log_outs(&missed, state).await;
+        let caught = news.catch_up(client, services, &mut self.heard).await;
+        self.take_caught(&caught, state).await;
         news
     }
 
-    async fn take_log_outs(&mut self, lines: &[AccountLine], state: &StateReceiver) {
+    /// Told as one: what is put down says that all of these lines were heard.
+    async fn take_caught(&mut self, caught: &Caught, state: &StateReceiver) {
         let current = Arc::clone(&state.borrow());
-        for line in lines {
-            self.take_log_out(line, &current).await;
-        }
+        let at = self.sampled_at();
+        self.tracker.note_heard(self.heard.by_service());
+        let outcome = match caught {
+            Caught::Whole(printed) => self.tracker.catch_up(at, printed),
+            Caught::Missed(missed) => missed.iter().fold(Outcome::default(), |mut all, line| {
+                let Outcome { usage, events } = self.tracker.log_out(at, line.service, &line.word);
+                all.usage.extend(usage);
+                all.events.extend(events);
+                all
+            }),
+        };
+        self.tell(at, outcome, Suspect::Moved, &current).await;
     }
 
     async fn take_log_out(&mut self, line: &AccountLine, state: &DesiredState) {
         let at = self.sampled_at();
+        self.tracker.note_heard(self.heard.by_service());
         let outcome = self.tracker.log_out(at, line.service, &line.word);
         self.tell(at, outcome, Suspect::Moved, state).await;
     }
@@ -245,6 +256,7 @@ impl Counter {
             let period_ms = running_quota(line, at.time).map_or(0, |quota| quota.from_ms);
             Some(Owner { line: &line.line, period_ms })
         };
+        self.tracker.note_heard(self.heard.by_service());
         let outcome = self.tracker.sample(at, &seen, owner_of);
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);

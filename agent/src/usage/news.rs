@@ -10,7 +10,7 @@ use routeros_api::{Change, Client, Command, Error, Listen, Query, Row};
 use tawi_shared::wire::Service;
 
 use super::join::PPP;
-use super::logout::{AccountLine, Heard, account_line, topics};
+use super::logout::{AccountLine, Caught, Heard, account_line, topics};
 use crate::reconcile::actual::text;
 use crate::reconcile::read::read_rows;
 
@@ -62,16 +62,17 @@ impl News {
         client: &Client,
         services: &BTreeSet<Service>,
         heard: &mut Heard,
-    ) -> Vec<AccountLine> {
-        let Some(query) = account_query(services) else { return Vec::new() };
+    ) -> Caught {
+        let nothing = || Caught::Missed(Vec::new());
+        let Some(query) = account_query(services) else { return nothing() };
         let print = Command::new("/log/print").proplist(LOG_PROPERTIES).query(query);
         let unheard = match read_rows(client, print, log_line).await {
-            Ok(lines) => heard.catch_up(lines),
+            Ok(lines) => heard.catch_up(services, lines),
             // As long as the connection is lost, nothing is missed that the next one does not show.
-            Err(error) if error.is_connection_lost() => return Vec::new(),
+            Err(error) if error.is_connection_lost() => return nothing(),
             Err(_) => {
                 heard.lose();
-                Vec::new()
+                nothing()
             }
         };
         if self.log.is_none() {

@@ -10,8 +10,8 @@ use routeros_api::value::UpDown;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Service, SessionUsageV1};
 
-use super::counted::{Counted, Mark, from_pair, to_pair};
-use super::logout::LogOut;
+use super::counted::{Counted, Mark, USER_BYTES, from_pair, to_pair};
+use super::logout::{LineDigest, LogOut};
 use super::tracker::{Owner, SampledAt, SeenSession};
 
 /// How far an uptime may lag behind the clock and still be the same session: it is printed in whole seconds, and the
@@ -24,6 +24,10 @@ const DRIFT: u32 = 1_000;
 /// How far the beginning of a session may seem to have moved across a restart of the agent and be the same beyond
 /// doubt: by rounding and by small corrections of the clock.
 const RESUME_SLACK: Duration = Duration::from_secs(10);
+
+/// How much older than its uptime says a session may have been when the sample was answered. A minute is a very slow
+/// router; what is too much here does no harm, because bytes and the order of the log decide too.
+const LATEST_ANSWER: Duration = Duration::from_secs(60);
 
 /// Ends the name of a session of which only a part is counted, so that a restart of the agent knows it by its name.
 pub(super) const PARTIAL: char = '+';
@@ -66,7 +70,7 @@ pub(super) struct Tracked {
     pub(super) line: String,
     /// When the period began that the running part counts towards; 0 for none.
     pub(super) period_ms: i64,
-    /// Empty for a resumed session until it is seen.
+    /// Empty for a resumed session of which it is not known, until it is seen.
     pub(super) user: String,
     /// The name of the whole session.
     pub(super) name: String,
@@ -89,6 +93,8 @@ pub(super) struct Tracked {
     pub(super) has_last_word: bool,
     /// Its counters may show what was counted under another name: only their growth while we look on is its own.
     pub(super) is_partial: bool,
+    /// Up to which line of the log it can be found by the lines behind, as it was last given out.
+    pub(super) heard: Option<LineDigest>,
     /// When its counters last moved, for those where nobody logs in; `None` while it counts as offline.
     pub(super) moved_at: Option<Duration>,
 }
@@ -102,7 +108,7 @@ impl Tracked {
         Self {
             line: usage.line.clone(),
             period_ms: usage.period_started_ms,
-            user: String::new(),
+            user: open.mark.user.clone(),
             name: name.to_owned(),
             part,
             before: from_pair(open.mark.before),
@@ -112,10 +118,11 @@ impl Tracked {
             total,
             told: total,
             last_seen: SampledAt::moment(UnixMillis(usage.sampled_at_ms), Duration::ZERO),
-            uptime: Duration::ZERO,
+            uptime: Duration::from_secs(open.mark.uptime_seconds),
             is_resumed: true,
             has_last_word: false,
             is_partial: name.ends_with(PARTIAL),
+            heard: open.mark.heard,
             moved_at: None,
         }
     }
@@ -256,9 +263,13 @@ impl Tracked {
         sum(self.before, self.total)
     }
 
-    /// Whether it may have ended at this age: between when it was last seen and `until`.
+    /// Whether it may have ended at this age: between when it was last seen and `until`. Across a restart only the clock
+    /// says how long that was; one that was set back makes a word go unheeded, never count for too much.
     pub(super) fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
-        let unseen = until.elapsed.saturating_sub(self.last_seen.asked);
+        let unseen = match self.is_resumed {
+            true => until.time.since(self.last_seen.time).saturating_add(LATEST_ANSWER),
+            false => until.elapsed.saturating_sub(self.last_seen.asked),
+        };
         lasted.saturating_add(UPTIME_SLACK) >= self.uptime
             && lasted <= self.uptime.saturating_add(unseen).saturating_add(UPTIME_SLACK)
     }
@@ -280,7 +291,13 @@ impl Tracked {
                 address: self.address.clone(),
                 period_started_ms: self.period_ms,
             },
-            mark: Mark { counters: self.counters.map(to_pair), before: to_pair(self.before) },
+            mark: Mark {
+                counters: self.counters.map(to_pair),
+                before: to_pair(self.before),
+                user: Some(&self.user).filter(|user| user.len() <= USER_BYTES).cloned().unwrap_or_default(),
+                uptime_seconds: self.uptime.as_secs(),
+                heard: self.heard,
+            },
             grown_bytes: up.saturating_add(down),
         }
     }

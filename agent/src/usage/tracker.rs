@@ -9,7 +9,7 @@
 //! is known by the router's own number for it and by when it began; a number that begins again with a smaller uptime is
 //! another session. Counters that shrink within a session were reset by somebody, and what they show is added. Across a
 //! restart of the agent the clock may have moved, so that it can say that a session is the same and never that it is
-//! another. Where what was told before is not known, because the store is new or lost, sessions that run already are
+//! another; the router's last word on one that ended meanwhile is found in its log (`tracker/log.rs`). Where what was told before is not known, because the store is new or lost, sessions that run already are
 //! counted from their first reading on: head office may have been told of the bytes before it, under a key that nobody
 //! remembers. So is the queue of a line where nobody logs in, which may be older than the line. Where in doubt it counts
 //! too little: a total never exceeds what was moved. One session is `session.rs`, reading the counters `join.rs`.
@@ -22,7 +22,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, Service};
 
 use super::counted::Counted;
-use super::logout::LogOut;
+use super::logout::{LineDigest, LogOut};
 use super::session::{IDLE, Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
 
 /// How long the router's last word on a session may come after the news that it is gone.
@@ -123,6 +123,8 @@ pub struct Tracker {
     first_look: Option<Duration>,
     /// What was found to be over before the first sample, and is told with it.
     over: Vec<Counted>,
+    /// Up to where the log of each service was heard.
+    heard: BTreeMap<Service, LineDigest>,
 }
 
 impl Tracker {
@@ -136,6 +138,7 @@ impl Tracker {
             are_running_doubted: false,
             first_look: None,
             over: Vec::new(),
+            heard: BTreeMap::new(),
         }
     }
 
@@ -160,7 +163,9 @@ impl Tracker {
                 Some(other) if rank(&other) > rank(&tracked) => (other, Some(tracked)),
                 other => (tracked, other),
             };
-            if let Some(over) = is_over {
+            if let Some(mut over) = is_over {
+                // Nor does any word belong to the one or the other.
+                over.has_last_word = true;
                 if over.name != goes_on.name {
                     goes_on.is_partial = true;
                     goes_on.counters = None;
@@ -246,6 +251,7 @@ impl Tracker {
         self.first_look.get_or_insert(at.asked);
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
+        self.mark(whole, &mut outcome);
         outcome
     }
 
@@ -257,12 +263,14 @@ impl Tracker {
         // was never sampled would find some older one that it happens to fit. Where it may be about more than one, or
         // was said before, it is left.
         let is_of = |key: &(Service, String), tracked: &Tracked, until: SampledAt| {
-            key.0 == service && tracked.user == word.user && tracked.may_have_lasted(word.lasted, until)
+            let is_user = !tracked.user.is_empty() && tracked.user == word.user;
+            key.0 == service && is_user && tracked.may_have_lasted(word.lasted, until)
         };
         let was_said = |(key, tracked, until): &Ended| {
             tracked.has_last_word && tracked.whole() == word.bytes && is_of(key, tracked, *until)
         };
         if self.ended.iter().any(was_said) {
+            self.mark_others_of(service, &word.user, &mut outcome);
             return outcome;
         }
         let mut open = self.sessions.iter().filter(|(key, tracked)| is_of(key, tracked, at));
@@ -274,14 +282,7 @@ impl Tracker {
         match (open.next(), ended.next(), open.next(), ended.next()) {
             (Some((key, _)), None, None, _) => {
                 let key = key.clone();
-                if let Some(mut tracked) = self.sessions.remove(&key) {
-                    if tracked.take_last_word(word) {
-                        tracked.last_seen.time = at.time;
-                        self.end(key, tracked, at, &mut outcome);
-                    } else {
-                        self.sessions.insert(key, tracked);
-                    }
-                }
+                self.end_by_word(key, word, at, &mut outcome);
             }
             (None, Some((index, _)), _, None) => {
                 let Some((_, tracked, ended_at)) = self.ended.get_mut(index) else { return outcome };
@@ -293,6 +294,7 @@ impl Tracker {
             }
             _ => {}
         }
+        self.mark_others_of(service, &word.user, &mut outcome);
         outcome
     }
 
@@ -375,6 +377,7 @@ impl Tracker {
             is_resumed: false,
             has_last_word: false,
             is_partial,
+            heard: None,
             moved_at: (total != UpDown::both(0)).then_some(at.elapsed),
         }
     }
@@ -434,5 +437,6 @@ fn go_on(
     }
 }
 
+mod log;
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,12 @@
 //! What customers moved, as counted from the router, against what their devices know that they moved.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::site::{Site, password, username};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
+use tawi_agent::usage::counted::Counted;
 use tawi_shared::wire::{Access, EventKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1};
 
 /// The newest totals of each session that was reported.
@@ -20,6 +22,16 @@ fn totals(site: &Site) -> Vec<SessionUsageV1> {
         }
     }
     totals
+}
+
+/// What the outbox would have kept of sessions that are not over.
+fn counted(site: &Site) -> Vec<Counted> {
+    let mut newest: BTreeMap<String, Counted> = BTreeMap::new();
+    for report in &site.log {
+        let Report::Usage { sessions, .. } = report else { continue };
+        newest.extend(sessions.iter().map(|counted| (counted.total.session.clone(), counted.clone())));
+    }
+    newest.into_values().filter(|counted| !counted.total.is_ended).collect()
 }
 
 #[tokio::test]
@@ -77,6 +89,24 @@ async fn what_was_logged_while_the_agent_was_away_is_read_when_it_is_back() {
     site.event(EventKind::RouterLost).await;
     site.router.remove_device(&device).unwrap();
     site.router.set_faults(refuse(false)).unwrap();
+    let usage = site.usage(|session| session.is_ended).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (5_000_000_000, 70_000));
+    assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
+}
+
+#[tokio::test]
+async fn a_log_out_during_a_restart_of_the_agent_is_found_in_the_log() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
+    site.online(&device).await;
+    site.usage(|session| !session.is_ended).await;
+    site.stop();
+    site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
+    site.router.remove_device(&device).unwrap();
+    let open = counted(&site);
+    site.restart(|settings| settings.open_sessions = open).await;
     let usage = site.usage(|session| session.is_ended).await;
     assert_eq!((usage.upload_bytes, usage.download_bytes), (5_000_000_000, 70_000));
     assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));

@@ -4,6 +4,8 @@ use super::*;
 use proptest::prelude::*;
 use tawi_shared::wire::SessionUsageV1;
 
+mod log;
+
 fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> SeenSession {
     SeenSession {
         service: Service::Pppoe,
