@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::{RouterId, Secret};
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
+use tokio::time::Instant;
 
 use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, session_row};
+use crate::reconcile::pace::Written;
 use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange, is_felt};
 use crate::reconcile::read::{self, Needed, PIPELINE_DEPTH, pipeline, session_prints};
 
@@ -27,6 +29,8 @@ pub(crate) struct Applied {
     pub(crate) lacks_policy: bool,
     /// What was read back in the same flight as the writes, where that could be.
     pub(crate) seen: Option<Actual>,
+    /// What the router took for it, the looks in between included.
+    pub(crate) written: Written,
 }
 
 /// Which lines still want their row or their profile written, by rows that were read back.
@@ -88,7 +92,7 @@ pub(crate) async fn apply(
     let removals = unused
         .filter_map(|profile| Some((None, remove(profile.family.logins()?.profiles, &profile.id))))
         .collect();
-    for reply in send(client, removals).await {
+    for reply in send(client, removals, &mut applied.written).await {
         // A profile that somebody began to use meanwhile stays; the next full check sees it.
         settle(reply)?;
     }
@@ -115,7 +119,7 @@ async fn write_and_read(
     let written: Vec<Option<&str>> = sent.iter().map(|(line, _)| *line).collect();
     let (asked, prints) = read::Asked::of(read_back);
     sent.extend(prints.into_iter().map(|print| (None, print)));
-    let mut replies = send(client, sent).await.into_iter();
+    let mut replies = send(client, sent, &mut applied.written).await.into_iter();
     for (line, reply) in written.into_iter().zip(replies.by_ref()) {
         note_outcome(line.unwrap_or_default(), settle(reply)?, applied);
     }
@@ -126,12 +130,17 @@ async fn write_and_read(
 type Sent<'a> = (Option<&'a str>, Command);
 
 /// Sends commands in this order without waiting between them. Every write to a router goes through here.
-async fn send(client: &Client, sent: Vec<Sent<'_>>) -> Vec<Result<Reply, Error>> {
+async fn send(client: &Client, sent: Vec<Sent<'_>>, written: &mut Written) -> Vec<Result<Reply, Error>> {
+    let began = Instant::now();
+    let writes = sent.iter().filter(|(_, command)| !command.is_read()).count();
     let named = sent.into_iter().map(|(line, command)| match line {
         Some(line) => command.about(line),
         None => command,
     });
-    pipeline(client, named.collect()).await
+    let replies = pipeline(client, named.collect()).await;
+    written.writes = written.writes.saturating_add(writes);
+    written.took = written.took.saturating_add(began.elapsed());
+    replies
 }
 
 /// How a single write ended, short of a lost connection.
@@ -177,7 +186,7 @@ async fn apply_profiles(
             profile_writes(change, &templates).into_iter().map(move |write| (change, (None, write)))
         })
         .unzip();
-    for (change, reply) in written.into_iter().zip(send(client, sent).await) {
+    for (change, reply) in written.into_iter().zip(send(client, sent, &mut applied.written).await) {
         if let Outcome::Refused { reason, is_for_policy } = settle(reply)? {
             applied.lacks_policy |= is_for_policy;
             let detail = format!("profile {}: {reason}", change.name);
@@ -346,7 +355,7 @@ async fn write_rows(
     let needed = narrowed(read_back.needed, doubts);
     let (reading, prints) = read::Asked::of(&needed);
     sent.extend(prints.into_iter().map(|print| (None, print)));
-    let mut replies = send(client, sent).await.into_iter();
+    let mut replies = send(client, sent, &mut applied.written).await.into_iter();
     let mut doomed = Vec::new();
     for (asked, reply) in meaning.into_iter().zip(replies.by_ref()) {
         let (family, path, rows) = match asked {
@@ -442,7 +451,7 @@ async fn end_sessions(
     let ordered: Vec<(usize, &str, RouterId)> = cookies.into_iter().chain(sessions).collect();
     let line_of = |index: &usize| changes.get(*index).map(|change| change.line.as_str());
     let sent = ordered.iter().map(|(index, path, id)| (line_of(index), remove(path, id))).collect();
-    for ((index, ..), reply) in ordered.iter().zip(send(client, sent).await) {
+    for ((index, ..), reply) in ordered.iter().zip(send(client, sent, &mut applied.written).await) {
         // Gone already is as good as gone.
         if let (refused @ Outcome::Refused { .. }, Some(change)) = (settle(reply)?, changes.get(*index)) {
             note_outcome(&change.line, refused, applied);
@@ -462,7 +471,7 @@ async fn remove_rows(client: &Client, changes: &[&LineChange], applied: &mut App
         }
     }
     let lines: Vec<&str> = sent.iter().filter_map(|(line, _)| *line).collect();
-    for (line, reply) in lines.into_iter().zip(send(client, sent).await) {
+    for (line, reply) in lines.into_iter().zip(send(client, sent, &mut applied.written).await) {
         // Gone already is as good as gone.
         if let refused @ Outcome::Refused { .. } = settle(reply)? {
             note_outcome(line, refused, applied);

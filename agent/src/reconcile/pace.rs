@@ -2,9 +2,13 @@
 //!
 //! Pure. Each write of a row wears out flash and takes the router's time from its customers' packets, and a plan that
 //! gets faster is a write or a log-in for each of its lines. So a bulk change goes line by line at a pace: what is left of a burst at
-//! once, then so many a second, fewer when the router is busy or answers late, more again when it is not. A payment is
-//! no bulk change and never waits here; it only counts.
+//! once, then so many a second, fewer when the router is busy with other things or answers late, more again when it is
+//! not. What our own writes take of its processor does not count as busy: a weak router is at 100 percent while it
+//! stores 20 rows a second, forwards packets first all the same, and the sooner they are stored the sooner it rests. How
+//! much they take is not known, only how long they were under way, which is more where other work delays them: then a
+//! late answer tells of it. A payment is no bulk change and never waits here; it only counts.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::reconcile::backlog::LINES_PER_PASS;
@@ -16,7 +20,7 @@ pub struct PaceLimits {
     pub fastest: Duration,
     /// Between two lines at the slowest. Default 500 ms: a router that is always busy still ends up right.
     pub slowest: Duration,
-    /// CPU load in percent above which the router counts as busy. Default 85.
+    /// CPU load in percent, without what our own writes take, above which the router counts as busy. Default 85.
     pub busy_percent: u64,
 }
 
@@ -32,6 +36,18 @@ const NEVER_LATE: Duration = Duration::from_millis(100);
 /// What may be spent at once, in thousandths of a line: a pass.
 const BURST: i64 = 48_000;
 
+/// Over how long a router averages the load that it shows.
+const LOAD_WINDOW: Duration = Duration::from_secs(1);
+
+/// Writes that were sent together, and how long it took until all were answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// How many.
+    pub(crate) writes: usize,
+    /// From the first that was sent to the last answer.
+    pub(crate) took: Duration,
+}
+
 /// The pace of one router: a bucket of lines that may be written, which fills with time.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -44,13 +60,21 @@ pub(crate) struct Pace {
     filled_at: Duration,
     /// What an answer takes while the router has nothing else to do.
     usual: Option<Duration>,
+    /// When our writes of the last second were under way: from and until.
+    recent: VecDeque<(Duration, Duration)>,
 }
 
 impl Pace {
     /// Begins full, and at half of the fastest: a router that was just reached is not known yet.
     pub(crate) fn new(limits: PaceLimits) -> Self {
-        let interval = limits.fastest.saturating_mul(2).min(limits.slowest);
-        Self { limits, interval, level: BURST, filled_at: Duration::ZERO, usual: None }
+        Self {
+            limits,
+            interval: limits.fastest.saturating_mul(2).min(limits.slowest),
+            level: BURST,
+            filled_at: Duration::ZERO,
+            usual: None,
+            recent: VecDeque::new(),
+        }
     }
 
     /// How many lines may go now.
@@ -86,12 +110,22 @@ impl Pace {
         self.filled_at = self.filled_at.max(now);
     }
 
+    /// Writes were answered. What any answer takes at its best is the link's and not the router's.
+    pub(crate) fn worked(&mut self, written: Written, now: Duration) {
+        self.forget_before(now);
+        if written.writes > 0 {
+            let took = written.took.saturating_sub(self.usual.unwrap_or_default());
+            self.recent.push_back((now.saturating_sub(took), now));
+        }
+    }
+
     /// What the router says of itself between two portions.
-    pub(crate) fn note(&mut self, load_percent: Option<u64>, answered_in: Duration) {
+    pub(crate) fn note(&mut self, load_percent: Option<u64>, answered_in: Duration, now: Duration) {
+        self.forget_before(now);
         let usual = *self.usual.get_or_insert(answered_in);
-        let is_late = answered_in > usual.saturating_mul(2).max(NEVER_LATE);
-        let is_busy = load_percent.is_some_and(|load| load > self.limits.busy_percent);
-        if is_late || is_busy {
+        let of_others = load_percent.map(|load| load.saturating_sub(self.own_load(now)));
+        let is_busy = of_others.is_some_and(|load| load > self.limits.busy_percent);
+        if is_late(answered_in, usual) || is_busy {
             self.interval = self.interval.saturating_mul(2).min(self.limits.slowest);
         } else {
             let faster = self.interval.saturating_mul(2).checked_div(3).unwrap_or_default();
@@ -99,6 +133,26 @@ impl Pace {
         }
         self.usual = Some(usual.min(answered_in));
     }
+
+    /// Percent of the last second in which the router had writes of ours to do.
+    fn own_load(&self, now: Duration) -> u64 {
+        let since = now.saturating_sub(LOAD_WINDOW);
+        let under_way = self.recent.iter().map(|(from, until)| until.saturating_sub((*from).max(since)));
+        let percent = under_way.sum::<Duration>().as_millis().saturating_mul(100) / LOAD_WINDOW.as_millis();
+        u64::try_from(percent).unwrap_or(u64::MAX).min(100)
+    }
+
+    fn forget_before(&mut self, now: Duration) {
+        let since = now.saturating_sub(LOAD_WINDOW);
+        while self.recent.front().is_some_and(|(_, until)| *until < since) {
+            self.recent.pop_front();
+        }
+    }
+}
+
+/// Twice as late as usual, and by more than a link may be at times.
+fn is_late(took: Duration, usual: Duration) -> bool {
+    took > usual.saturating_mul(2).max(NEVER_LATE)
 }
 
 #[cfg(test)]
@@ -115,7 +169,7 @@ mod tests {
         let started = now;
         while waiting > 0 {
             now = pace.ready_at(waiting, now);
-            pace.note(Some(load), at(5));
+            pace.note(Some(load), at(5), now);
             let lines = pace.allowed(now).min(waiting).max(1);
             pace.spend(lines, now);
             waiting -= lines;
@@ -142,7 +196,7 @@ mod tests {
         for (answered_in, interval) in
             [(80, 66), (80, 50), (161, 100), (80, 66), (30, 50), (99, 50), (101, 100), (300, 200)]
         {
-            pace.note(None, at(answered_in));
+            pace.note(None, at(answered_in), at(1_000_000));
             assert_eq!(pace.interval.as_millis(), interval, "after {answered_in} ms");
         }
     }
@@ -154,5 +208,33 @@ mod tests {
         pace.spend(100_000, now);
         assert_eq!(pace.allowed(now), 0);
         assert_eq!(pace.ready_at(1, now), now + at(4_900));
+    }
+
+    /// A router of one core that needs so long for a write, and whose other work takes so much of it.
+    fn work_off_weak(write: Duration, of_others: u32) -> Duration {
+        let (mut pace, mut waiting, mut now) = (Pace::new(PaceLimits::default()), 500, at(1_000_000));
+        let (started, mut load) = (now, of_others);
+        while waiting > 0 {
+            now = pace.ready_at(waiting, now).max(now);
+            pace.note(Some(u64::from(load)), at(5), now);
+            let lines = pace.allowed(now).clamp(1, waiting);
+            pace.spend(lines, now);
+            let took = write.saturating_mul(u32::try_from(lines).unwrap());
+            now += took;
+            pace.worked(Written { writes: lines, took }, now);
+            load = 100;
+            waiting -= lines;
+        }
+        now - started
+    }
+
+    #[test]
+    fn a_router_that_is_busy_with_nothing_but_our_writes_is_no_busy_router() {
+        let alone = work_off_weak(at(50), 1);
+        assert!(alone < at(28_000), "{alone:?}");
+        let slower_than_the_pace = work_off_weak(at(80), 1);
+        assert!((at(40_000)..at(43_000)).contains(&slower_than_the_pace), "{slower_than_the_pace:?}");
+        let with_much_to_do = work_off_weak(at(2), 100);
+        assert!(with_much_to_do > at(150_000), "{with_much_to_do:?}");
     }
 }

@@ -123,6 +123,7 @@ impl Reconciler {
                 let read_back = ReadBack { needed: &needed, judge: &judge };
                 Box::pin(apply(client, &planned, &self.settings.profile_template, &read_back)).await?
             };
+            self.pace.worked(applied.written, self.origin.elapsed());
             self.lacks_policy |= applied.lacks_policy;
             self.note_written(basis, &planned, &applied);
             self.report_profile_drift(basis.state, &planned).await;

@@ -209,7 +209,7 @@ impl Reconciler {
         let reply = unless_trapped(client.run(print).await)?;
         let row = reply.as_ref().and_then(|reply| reply.rows.first());
         let load = row.and_then(|row| row.parsed("cpu-load", parse_number).ok().flatten());
-        self.pace.note(load, asked.elapsed());
+        self.pace.note(load, asked.elapsed(), self.origin.elapsed());
         Ok(())
     }
 

@@ -31,6 +31,8 @@ const MOVED_BYTES: (u64, u64) = (10_000, 100_000);
 const MOVE_EVERY: Duration = Duration::from_secs(5);
 /// Far above what anything here needs, so that a slow machine is not a failure.
 const WITHIN: Duration = Duration::from_secs(300);
+/// Of the writes that are not to be.
+const WRITES_TOLD: usize = 20;
 /// The new speed, and how the router writes it: upload first.
 const NEW_MEGABITS: u64 = 30;
 const NEW_RATE: &[u8] = b"15000000/30000000";
@@ -51,6 +53,9 @@ pub(crate) async fn large_router(agent: &Path, minutes: u64) -> anyhow::Result<L
     let before = router.summary();
     let observed = town.observe(&world, Duration::from_secs(60 * minutes)).await?;
     let after = router.summary();
+    for write in router.writes_after(before.writes_total).iter().take(WRITES_TOLD) {
+        say(&format!("written all the same: {} {} {:?}", write.menu, write.command, write.arguments));
+    }
     say("the speed of 500 lines changes");
     let speed_change = town.change_speed(&world).await?;
     world.stop().await?;
@@ -98,7 +103,14 @@ impl Town {
         LocalSet::new().run_until(stories::all_pay(&world.office, &everybody)).await?;
         let router = world.site(0)?.router.router();
         let sessions = usize::try_from(ONLINE)?;
-        router.wait_for(WITHIN, || (router.summary().sessions >= sessions).then_some(())).await?;
+        let paid = everybody.len();
+        router
+            .wait_for(WITHIN, || {
+                let rows = router.rows("ppp/secret").unwrap_or_default().len();
+                (rows >= paid && router.summary().sessions >= sessions).then_some(())
+            })
+            .await
+            .context("everybody who paid is on the router, and whoever has a device is online")?;
         let types = world.office.get("/api/connection-types").await?;
         let changed_type = connection_type_of(&types, "home-20")?;
         Ok(Self { online, changed_type })
