@@ -18,7 +18,7 @@ pub mod take_over;
 use tawi_shared::wire::{ForeignRowsV1, Service};
 
 use crate::database::Connection;
-use crate::ids::SiteId;
+use crate::ids::{CustomerId, LineId, PlanId, SiteId};
 
 /// Rows of one router that are kept; an agent names no more.
 const ROWS: u64 = 4_096;
@@ -46,6 +46,21 @@ pub struct ForeignRow {
     pub address: String,
     /// The only device that may use it.
     pub caller_id: String,
+}
+
+/// A line of the router that rows are taken over on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownLine {
+    /// Which.
+    pub id: LineId,
+    /// Its name on the router.
+    pub username: String,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// On which plan.
+    pub plan: PlanId,
+    /// Whether the site was told of it, so that it has a row of its own there, or will have.
+    pub is_on_router: bool,
 }
 
 /// Takes rows that an agent was asked for. A new reading of a router replaces the one before.

@@ -1,6 +1,6 @@
 //! Taking rows over, on pages: read them, fill the sheet, look at the preview, confirm.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use askama::Template;
 use axum::Router;
@@ -14,7 +14,7 @@ use super::matching::People;
 use super::sheet::{self, Entry, Offer, ROWS, Sheet, Suggested, Whose, key_of};
 use super::table::{self, Table};
 use super::take_over::{Doing, Outcome, take_over, take_over_again};
-use super::{ForeignRow, store};
+use super::{ForeignRow, KnownLine, store};
 use crate::commands::{self, Command, LASTS, NewCommand};
 use crate::ids::SiteId;
 use crate::live::Hint;
@@ -25,10 +25,7 @@ use crate::web::Web;
 use crate::web::display::{self, Badge, Moment};
 use crate::web::error::PageError;
 use crate::web::form::Fields;
-use crate::web::visit::{Frame, Note, Posted, Section, Visit};
-
-/// The largest form: a hundred rows with seven fields each, or a table of thousands of lines.
-const FORM_BYTES: usize = 2 * 1024 * 1024;
+use crate::web::visit::{FILE_FORM_BYTES, Frame, Note, Posted, PostedFile, Section, Visit};
 
 /// What every step needs to know.
 struct Known {
@@ -37,8 +34,8 @@ struct Known {
     rows: Vec<ForeignRow>,
     people: People,
     offers: Vec<Offer>,
-    /// Names of lines that are on the router already.
-    taken: BTreeSet<String>,
+    /// The lines of the router, by name.
+    lines: BTreeMap<String, KnownLine>,
     /// The last reading.
     reading: Option<Command>,
 }
@@ -63,7 +60,7 @@ impl Known {
             rows: super::rows_of(&mut reader, &id, &router.name).await?,
             people: People::new(store::people(&mut reader).await?),
             offers: offers.collect(),
-            taken: store::names_on(&mut reader, &router).await?,
+            lines: store::lines_on(&mut reader, &router).await?,
             reading: commands::latest_of_kind(&mut reader, &id, CommandKind::ListForeign, &router.name)
                 .await?,
             site,
@@ -73,7 +70,7 @@ impl Known {
 
     /// Rows that are not a line's yet.
     fn open(&self) -> impl Iterator<Item = &ForeignRow> {
-        self.rows.iter().filter(|row| !self.taken.contains(&row.username))
+        self.rows.iter().filter(|row| !self.lines.contains_key(&row.username))
     }
 
     fn to(&self) -> String {
@@ -112,6 +109,8 @@ struct EntryView {
     username: String,
     customer: String,
     is_new: bool,
+    /// The name that its line had; empty for a new line.
+    instead_of: String,
     plan: String,
     until: String,
     is_over: bool,
@@ -140,7 +139,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/sites/{id}/routers/{router}/take-over/again", post(again))
         .route("/sites/{id}/routers/{router}/take-over/preview", post(preview))
         .route("/sites/{id}/routers/{router}/take-over/confirm", post(confirm))
-        .layer(DefaultBodyLimit::max(FORM_BYTES))
+        .layer(DefaultBodyLimit::max(FILE_FORM_BYTES))
 }
 
 async fn show(
@@ -150,34 +149,40 @@ async fn show(
 ) -> Result<Response, PageError> {
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &site, &router).await?;
-    sheet_page(&visit, known, "")
+    sheet_page(&visit, known, "", None)
 }
 
 /// The sheet, with what a table says filled in.
 async fn with_table(
     State(web): State<Web>,
     Path((site, router)): Path<(String, String)>,
-    posted: Posted,
+    posted: PostedFile,
 ) -> Result<Response, PageError> {
-    let Posted { visit, fields } = posted;
+    let PostedFile { visit, fields, file } = posted;
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &site, &router).await?;
-    sheet_page(&visit, known, fields.exact("table"))
+    match file.map(|file| table::text_of(file.bytes)) {
+        None => sheet_page(&visit, known, fields.exact("table"), None),
+        Some(Ok(text)) => sheet_page(&visit, known, &text, None),
+        Some(Err(why)) => sheet_page(&visit, known, fields.exact("table"), Some(why)),
+    }
 }
 
-fn sheet_page(visit: &Visit, known: Known, text: &str) -> Result<Response, PageError> {
+fn sheet_page(
+    visit: &Visit,
+    known: Known,
+    text: &str,
+    unread: Option<String>,
+) -> Result<Response, PageError> {
     let plan_of = |name: &str| {
         let found = known.offers.iter().find(|offer| offer.name.eq_ignore_ascii_case(name.trim()));
         found.map(|offer| offer.id.clone())
     };
-    let table =
+    let mut table =
         if text.trim().is_empty() { Table::default() } else { table::read(text, &known.people, plan_of) };
-    let mut errors = table.errors.clone();
-    let unknown = table.rows.keys().filter(|name| known.rows.iter().all(|row| row.username != **name));
-    let unknown = unknown.count();
-    if unknown > 0 {
-        errors.push(format!("{unknown} names of the table are no rows of this router"));
-    }
+    let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
+    table.complain_of_strangers(|name| names.contains(name));
+    let errors = unread.into_iter().chain(table.errors.iter().cloned()).collect();
     let rows = known.open().take(ROWS).enumerate().map(|(number, row)| row_view(number, row, &known, &table));
     let page = SheetPage {
         frame: visit.frame(format!("Take over {}", known.router.name), Section::Sites),
@@ -197,7 +202,7 @@ fn sheet_page(visit: &Visit, known: Known, text: &str) -> Result<Response, PageE
 }
 
 fn row_view(number: usize, row: &ForeignRow, known: &Known, table: &Table) -> RowView {
-    let suggested = sheet::suggest(row, &known.people, table, &known.offers);
+    let suggested = sheet::suggest(row, &known.people, table, &known.offers, &known.lines);
     let offers = known.offers.iter().filter(|offer| offer.service == row.service);
     RowView {
         number,
@@ -255,7 +260,7 @@ async fn preview(
     let Posted { visit, fields } = posted;
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &site, &router).await?;
-    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.taken);
+    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
     if sheet == Sheet::default() {
         return Ok(visit.go(&known.to(), &Note::bad("No row is ticked.")));
     }
@@ -278,6 +283,7 @@ fn preview_page(
             username: entry.username.to_string(),
             customer,
             is_new,
+            instead_of: entry.line.as_ref().map(|line| line.username.clone()).unwrap_or_default(),
             plan: format!("{}, {}", entry.offer.name, display::kes(entry.offer.price)),
             until: Moment::of(entry.until, visit.now).full,
             is_over: entry.until <= visit.now,
@@ -289,7 +295,7 @@ fn preview_page(
         if fields.value(&format!("take-{number}")) != "yes" {
             continue;
         }
-        for field in ["take", "row", "customer", "name", "phone", "plan", "until"] {
+        for field in ["take", "row", "customer", "name", "phone", "plan", "until", "line"] {
             let name = format!("{field}-{number}");
             let value = fields.value(&name).to_owned();
             again.push((name, value));
@@ -322,7 +328,7 @@ async fn confirm(
     let Posted { visit, fields } = posted;
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &site, &router).await?;
-    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.taken);
+    let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
     if sheet.entries.is_empty() || !sheet.complaints.is_empty() || sheet.digest() != fields.value("digest") {
         return preview_page(&visit, known, &sheet, &fields, true);
     }

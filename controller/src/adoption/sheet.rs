@@ -5,16 +5,16 @@
 //! done, with the names and prices that the preview showed; if anything of that has changed by then, nothing is done and
 //! the preview is shown again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ring::digest::{Context, SHA256};
 use tawi_shared::ids::hex;
 use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, UnixMillis};
 
-use super::ForeignRow;
 use super::matching::{Because, People, Person, Speed, speed_of};
 use super::table::Table;
+use super::{ForeignRow, KnownLine};
 use crate::customers::phone::Msisdn;
 use crate::ids::PlanId;
 use crate::money::Money;
@@ -71,6 +71,8 @@ pub struct Entry {
     pub offer: Offer,
     /// Paid until then.
     pub until: UnixMillis,
+    /// The line of another name that takes the row's; `None` for a new line.
+    pub line: Option<KnownLine>,
 }
 
 /// A row that was ticked and cannot be taken over so.
@@ -106,11 +108,19 @@ pub struct Suggested {
     pub plan: String,
     /// Paid until then, for a browser's field.
     pub until: String,
+    /// The line of theirs that is probably meant, by its name; empty for a new one.
+    pub line: String,
 }
 
 /// What is probably right for a row: as the table says, and else as the row itself says.
 #[must_use]
-pub fn suggest(row: &ForeignRow, people: &People, table: &Table, offers: &[Offer]) -> Suggested {
+pub fn suggest(
+    row: &ForeignRow,
+    people: &People,
+    table: &Table,
+    offers: &[Offer],
+    lines: &BTreeMap<String, KnownLine>,
+) -> Suggested {
     let said = table.rows.get(&row.username);
     let by_table = said.and_then(|said| people.get(said.customer.as_ref()?)).map(|p| (p, Because::Table));
     let is_new = said.is_some_and(|said| said.customer.is_none() && !said.name.is_empty());
@@ -125,6 +135,11 @@ pub fn suggest(row: &ForeignRow, people: &People, table: &Table, offers: &[Offer
         suggested.account = person.account.to_string();
         suggested.name.clone_from(&person.name);
         suggested.because = because.words();
+        let is_free = |line: &&KnownLine| line.customer == person.id && fit(line, row, offers).is_ok();
+        let mut free = lines.values().filter(is_free);
+        if let (Some(line), None) = (free.next(), free.next()) {
+            suggested.line.clone_from(&line.username);
+        }
     } else if let Some(said) = said.filter(|_| is_new) {
         (suggested.name, suggested.phone) = (said.name.clone(), said.phone.clone());
         suggested.because = "new, by your table";
@@ -151,17 +166,34 @@ fn only<'a>(mut offers: impl Iterator<Item = &'a Offer>) -> Option<PlanId> {
     offers.next().is_none().then(|| first.id.clone())
 }
 
-/// Reads the form: fields are `take-N`, `row-N`, `customer-N`, `name-N`, `phone-N`, `plan-N`, `until-N`.
+/// The plan of a line that is to take a row's name, or why it cannot. One that its site was told of has a row of its own:
+/// to take that away would end its sessions, and to leave it would be a second way in.
+fn fit<'a>(line: &KnownLine, row: &ForeignRow, offers: &'a [Offer]) -> Result<&'a Offer, String> {
+    if line.is_on_router {
+        return Err(format!(
+            "the line {} has a row of its own on this router already, and cannot have two: take this row over as a new line, \
+             or give that line to nobody first",
+            line.username
+        ));
+    }
+    let offer = offers.iter().find(|offer| offer.id == line.plan).ok_or("its plan is not there any more")?;
+    if offer.service != row.service {
+        return Err(format!("the line {} is no line for {}", line.username, display::service(row.service)));
+    }
+    Ok(offer)
+}
+
+/// Reads the form: fields are `take-N`, `row-N`, `customer-N`, `name-N`, `phone-N`, `plan-N`, `until-N`, `line-N`.
 #[must_use]
 pub fn read(
     fields: &Fields,
     rows: &[ForeignRow],
     people: &People,
     offers: &[Offer],
-    taken: &BTreeSet<String>,
+    lines: &BTreeMap<String, KnownLine>,
 ) -> Sheet {
     let mut sheet = Sheet::default();
-    let mut seen = BTreeSet::new();
+    let (mut seen, mut used) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..ROWS {
         let value = |field: &str| fields.value(&format!("{field}-{number}")).to_owned();
         if value("take") != "yes" {
@@ -175,7 +207,13 @@ pub fn read(
         if !seen.insert(key) {
             continue;
         }
-        match entry(row, value, people, offers, taken) {
+        match entry(row, value, people, offers, lines) {
+            Ok(Entry { line: Some(line), .. }) if !used.insert(line.id.to_string()) => {
+                sheet.complain(
+                    &row.username,
+                    &format!("the line {} stands on this sheet already", line.username),
+                );
+            }
             Ok(entry) => sheet.entries.push(entry),
             Err(reason) => sheet.complain(&row.username, &reason),
         }
@@ -194,12 +232,21 @@ fn entry(
     value: impl Fn(&str) -> String,
     people: &People,
     offers: &[Offer],
-    taken: &BTreeSet<String>,
+    lines: &BTreeMap<String, KnownLine>,
 ) -> Result<Entry, String> {
     let username =
         Username::parse(&row.username).map_err(|invalid| format!("its name: {}", invalid.reason))?;
-    if taken.contains(&row.username) {
+    if lines.contains_key(&row.username) {
         return Err("a line of that name is on this router already".to_owned());
+    }
+    let name = value("line");
+    if !name.is_empty() {
+        let line = lines.get(&name).ok_or_else(|| format!("this router has no line {name}"))?;
+        let offer = fit(line, row, offers)?.clone();
+        let person = people.get(&line.customer).ok_or("its customer is not there any more")?;
+        let until = display::local(&value("until")).ok_or("say until when it is paid")?;
+        let (whose, line) = (Whose::Known(person.clone()), Some(line.clone()));
+        return Ok(Entry { row: row.clone(), username, whose, offer, until, line });
     }
     let customer = value("customer");
     let whose = if customer.is_empty() {
@@ -223,7 +270,7 @@ fn entry(
         return Err(format!("{} is no plan for {}", offer.name, display::service(row.service)));
     }
     let until = display::local(&value("until")).ok_or("say until when it is paid")?;
-    Ok(Entry { row: row.clone(), username, whose, offer: offer.clone(), until })
+    Ok(Entry { row: row.clone(), username, whose, offer: offer.clone(), until, line: None })
 }
 
 impl Sheet {
@@ -250,6 +297,7 @@ impl Sheet {
                 offer.name.clone(),
                 offer.price.cents().to_string(),
                 entry.until.to_string(),
+                entry.line.as_ref().map(|line| format!("{} {}", line.id, line.username)).unwrap_or_default(),
             ] {
                 // With its length, so that no two sheets look alike.
                 context.update(format!("{}:{part}", part.len()).as_bytes());
@@ -311,15 +359,15 @@ mod tests {
 
     #[test]
     fn a_row_is_suggested_its_customer_and_the_plan_of_its_speed() {
-        let suggested = suggest(&row("plot17"), &people(), &Table::default(), &offers());
+        let suggested = suggest(&row("plot17"), &people(), &Table::default(), &offers(), &BTreeMap::new());
         assert_eq!((suggested.name.as_str(), suggested.because), ("Corner Shop", "phone in the comment"));
         assert_eq!(suggested.plan, "p10");
         let named = ForeignRow { profile: "HOME-20".into(), ..row("plot17") };
-        assert_eq!(suggest(&named, &people(), &Table::default(), &offers()).plan, "p20");
+        assert_eq!(suggest(&named, &people(), &Table::default(), &offers(), &BTreeMap::new()).plan, "p20");
         let twice = [offers(), vec![offer("q10", Service::Pppoe, 10)]].concat();
         let unclear = ForeignRow { rate_limit: "5M/10M".into(), ..row("plot17") };
         assert_eq!(
-            suggest(&unclear, &people(), &Table::default(), &twice).plan,
+            suggest(&unclear, &people(), &Table::default(), &twice, &BTreeMap::new()).plan,
             "",
             "two fit: a person chooses"
         );
@@ -328,9 +376,19 @@ mod tests {
             &people(),
             |_| None,
         );
-        let suggested = suggest(&row("plot17"), &people(), &table, &offers());
+        let suggested = suggest(&row("plot17"), &people(), &table, &offers(), &BTreeMap::new());
         assert_eq!((suggested.account.as_str(), suggested.name.as_str()), ("", "New Kiosk"));
         assert_eq!(suggested.until, "2026-12-01T23:59");
+    }
+
+    fn line(username: &str, plan: &str, is_on_router: bool) -> KnownLine {
+        KnownLine {
+            id: crate::ids::LineId::parse(username).unwrap(),
+            username: username.to_owned(),
+            customer: CustomerId::random(&IdSource::seeded(1)),
+            plan: PlanId::parse(plan).unwrap(),
+            is_on_router,
+        }
     }
 
     fn typed(more: &[(&str, &str)]) -> Fields {
@@ -348,7 +406,11 @@ mod tests {
 
     #[test]
     fn what_is_ticked_is_read_or_complained_of() {
-        let taken = BTreeSet::from(["plot18".to_owned()]);
+        let taken = BTreeMap::from([
+            ("plot18".to_owned(), line("plot18", "p10", true)),
+            ("acc-1".to_owned(), line("acc-1", "p20", false)),
+            ("acc-2".to_owned(), line("acc-2", "h10", false)),
+        ]);
         let rows = [row("plot17"), row("plot18"), row("has blank")];
         let read = |fields: &Fields| read(fields, &rows, &people(), &offers(), &taken);
         let sheet = read(&typed(&[]));
@@ -368,13 +430,32 @@ mod tests {
         check(&[("plan-0", "")], "plan");
         check(&[("plan-0", "h10")], "no plan for");
         check(&[("until-0", "")], "until when");
+        let renamed = read(&typed(&[("line-0", "acc-1"), ("customer-0", ""), ("plan-0", "")]));
+        let entry = &renamed.entries[0];
+        assert_eq!(
+            (entry.username.as_str(), entry.offer.id.as_str()),
+            ("plot17", "p20"),
+            "the line's own plan"
+        );
+        assert!(matches!(&entry.whose, Whose::Known(person) if person.name == "Corner Shop"));
+        assert_ne!(
+            renamed.digest(),
+            read(&typed(&[("plan-0", "p20")])).digest(),
+            "a new line is another thing"
+        );
+        check(&[("line-0", "plot18")], "a row of its own");
+        check(&[("line-0", "acc-2")], "no line for");
+        check(&[("line-0", "nothing")], "has no line nothing");
+        check(&[("line-0", "acc-1"), ("until-0", "")], "until when");
+        let suggested = suggest(&rows[0], &people(), &Table::default(), &offers(), &taken);
+        assert_eq!(suggested.line, "acc-1", "the only one that could be meant");
     }
 
     #[test]
     fn a_digest_changes_with_whatever_the_preview_shows() {
         let rows = [row("plot17")];
         let digest = |more: &[(&str, &str)], rows: &[ForeignRow], offers: &[Offer]| {
-            read(&typed(more), rows, &people(), offers, &BTreeSet::new()).digest()
+            read(&typed(more), rows, &people(), offers, &BTreeMap::new()).digest()
         };
         let first = digest(&[], &rows, &offers());
         assert_eq!(first, digest(&[], &rows, &offers()));

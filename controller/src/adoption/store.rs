@@ -1,14 +1,14 @@
 //! All SQL of rows that could be taken over.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use sqlx::Row as _;
 use tawi_shared::wire::{CommandKind, ForeignRowsV1, Service};
 
-use super::ForeignRow;
 use super::matching::Person;
+use super::{ForeignRow, KnownLine};
 use crate::columns;
-use crate::database::Connection;
+use crate::database::{Connection, Row};
 use crate::ids::{LineId, SiteId};
 use crate::sites::Router;
 
@@ -123,16 +123,30 @@ pub(super) async fn people(connection: &mut Connection) -> Result<Vec<Person>, s
         .collect()
 }
 
-/// The names of all lines of a router.
-pub(super) async fn names_on(
+/// All lines of a router, by name.
+pub(super) async fn lines_on(
     connection: &mut Connection,
     router: &Router,
-) -> Result<BTreeSet<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT username FROM subscriptions WHERE router_id = $1")
-        .bind(router.id.as_str())
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(|row| row.try_get("username")).collect()
+) -> Result<BTreeMap<String, KnownLine>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT s.id, s.username, s.customer_id, s.plan_id, \
+                (SELECT COUNT(*) FROM desired_lines d WHERE d.line_id = s.id AND d.is_removed = 0) AS told \
+         FROM subscriptions s WHERE s.router_id = $1",
+    )
+    .bind(router.id.as_str())
+    .fetch_all(connection)
+    .await?;
+    let line = |row: &Row| {
+        let line = KnownLine {
+            id: columns::parsed(row, "id")?,
+            username: row.try_get("username")?,
+            customer: columns::parsed(row, "customer_id")?,
+            plan: columns::parsed(row, "plan_id")?,
+            is_on_router: columns::truth(row, "told")?,
+        };
+        Ok((line.username.clone(), line))
+    };
+    rows.iter().map(line).collect()
 }
 
 /// Rows that have the name of a line of their router, whom no open command is about.

@@ -18,6 +18,8 @@ const ERRORS: usize = 50;
 /// What a table says of one row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Said {
+    /// On which line of the table it stands.
+    pub line: usize,
     /// Whose it is.
     pub customer: Option<CustomerId>,
     /// For a customer that there is not yet.
@@ -97,6 +99,7 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
             continue;
         };
         let mut said = Said {
+            line: row.line,
             name: value(Column::Name).unwrap_or_default().to_owned(),
             phone: value(Column::Phone).unwrap_or_default().to_owned(),
             ..Said::default()
@@ -128,7 +131,35 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
     table
 }
 
+/// The text of a file that somebody chose.
+///
+/// # Errors
+/// What to do about a file that is no text as we read it, with the line.
+pub fn text_of(bytes: Vec<u8>) -> Result<String, String> {
+    let is_spreadsheet = bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]);
+    if is_spreadsheet {
+        return Err("that file is a spreadsheet: save it as CSV (UTF-8) and choose that".to_owned());
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = good.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        format!("line {line}: this is not UTF-8: save the file as CSV (UTF-8) and choose that")
+    })
+}
+
 impl Table {
+    /// Complains of rows of the table that the router does not have.
+    pub fn complain_of_strangers(&mut self, is_known: impl Fn(&str) -> bool) {
+        let mut strangers: Vec<(usize, String)> = self
+            .rows
+            .iter()
+            .filter(|(name, _)| !is_known(name))
+            .map(|(name, said)| (said.line, format!("{name} is no row of this router")))
+            .collect();
+        strangers.sort();
+        strangers.iter().for_each(|(line, what)| self.complain(*line, what));
+    }
+
     fn complain(&mut self, line: usize, what: &str) {
         if self.errors.len() < ERRORS {
             let what: String = what.chars().filter(|letter| !letter.is_control()).take(120).collect();
@@ -170,6 +201,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_is_no_text_is_refused_with_its_line_and_the_cure() {
+        assert_eq!(text_of(b"user\nplot1".to_vec()), Ok("user\nplot1".to_owned()));
+        let check = |bytes: &[u8], words: &str| {
+            let said = text_of(bytes.to_vec()).unwrap_err();
+            assert!(said.contains(words) && said.contains("CSV (UTF-8)"), "{said}");
+        };
+        check(b"user,name\nplot1,Caf\xe9\n", "line 2: this is not UTF-8");
+        check(&[0xff, 0xfe, b'u', 0], "line 1");
+        check(b"PK\x03\x04rest", "is a spreadsheet");
+    }
+
+    #[test]
     fn a_table_says_whose_a_row_is_in_any_words() {
         let account = AccountNumber::from_serial(1_000_001).unwrap().to_string();
         for text in [
@@ -203,6 +246,12 @@ mod tests {
             ]
         );
         assert_eq!(table.rows.len(), 2);
+        let mut strangers = read("user\nplot2\nplot9\nplot1\nplot8", &people(), plan);
+        strangers.complain_of_strangers(|name| name < "plot8");
+        assert_eq!(
+            strangers.errors,
+            ["line 3: plot9 is no row of this router", "line 5: plot8 is no row of this router"]
+        );
         assert!(read("a,b\n1,2", &people(), plan).errors[0].contains("username"));
         assert!(read("user\n\"x", &people(), plan).errors[0].contains("quote"));
         assert_eq!(read("", &people(), plan), Table::default());

@@ -1,5 +1,5 @@
 //! Carries out a sheet that a person has confirmed, within one transaction: customers, subscriptions, desired state, and
-//! one command a row.
+//! one command a row. A line that was entered under another name, and that its site was never told of, takes the row's.
 //!
 //! The site hears of the lines before it hears of the commands; until then the rows stay as they are, and the agent makes
 //! no second one of the same name. What is done with a row is the agent's business.
@@ -12,7 +12,7 @@ use tawi_shared::wire::CommandKind;
 use thiserror::Error;
 
 use super::sheet::{Entry, Sheet, Whose};
-use super::{ForeignRow, store};
+use super::{ForeignRow, KnownLine, store};
 use crate::audit::{self, Action, Actor};
 use crate::commands::{self, NewCommand, SHEET_LASTS};
 use crate::customers::{self, CustomerError, NewCustomer};
@@ -23,7 +23,8 @@ use crate::quota;
 use crate::sites::Router;
 use crate::subscriptions::credentials::Password;
 use crate::subscriptions::device::CallerId;
-use crate::subscriptions::{self, Created, NewSubscription, SubscriptionError};
+use crate::subscriptions::editing::{self, AsRow, TookRow};
+use crate::subscriptions::{self, Created, NewSubscription, Subscription, SubscriptionError};
 
 /// Periods that time which is paid for already is cut into: three years of days. What is paid for longer ahead is all in
 /// the first.
@@ -76,31 +77,15 @@ pub async fn take_over(
     let Doing { actor, ids, now } = doing;
     let mut lines = Vec::with_capacity(sheet.entries.len());
     for entry in &sheet.entries {
-        let customer = match customer_of(connection, entry, doing).await? {
-            Ok(customer) => customer,
+        let entered = match &entry.line {
+            Some(line) => renamed(connection, entry, line, doing).await?,
+            None => added(connection, router, entry, doing).await?,
+        };
+        let subscription = match entered {
+            Ok(subscription) => subscription,
             Err(why) => return Ok(Outcome::Refused(format!("{}: {why}", entry.username))),
         };
-        let new = NewSubscription {
-            customer,
-            plan: entry.offer.id.clone(),
-            router: router.id.clone(),
-            username: entry.username.clone(),
-            password: Password::unknown(),
-            address: address_of(&entry.row),
-            caller_id: CallerId::parse(&entry.row.caller_id).ok().filter(|_| is_one_device(&entry.row)),
-        };
-        let subscription = match subscriptions::create(connection, new, ids, now).await? {
-            Created::Created(subscription) => subscription,
-            Created::UsernameTaken => return refused(entry, "a line of that name is on this router already"),
-            Created::AddressTaken(holder) => return refused(entry, &format!("{holder} has its address")),
-            Created::DeviceTaken(holder) => return refused(entry, &format!("{holder} is its device")),
-            Created::Invalid(invalid) => return refused(entry, invalid.reason),
-            Created::SiteRevoked => return refused(entry, "the site is revoked"),
-            _ => return refused(entry, "its customer, plan or router is not there any more"),
-        };
         let line = subscription.id;
-        let act = (Action::SubscriptionAdded, line.as_str(), entry.username.as_str());
-        audit::record(connection, actor, act, ids, now).await?;
         if entry.until > now {
             let validity = Duration::from_secs(subscription.validity_seconds);
             for period in periods((now, entry.until), validity, subscription.data_quota_bytes) {
@@ -179,8 +164,74 @@ fn is_one_device(row: &ForeignRow) -> bool {
     row.caller_id.chars().any(|letter| letter.is_ascii_hexdigit() && letter != '0')
 }
 
-fn refused(entry: &Entry, why: &str) -> Result<Outcome, AdoptionError> {
-    Ok(Outcome::Refused(format!("{}: {why}", entry.username)))
+/// The only device of a row; `None` for any.
+fn caller_of(row: &ForeignRow) -> Option<CallerId> {
+    CallerId::parse(&row.caller_id).ok().filter(|_| is_one_device(row))
+}
+
+/// A new line with the row's name.
+async fn added(
+    connection: &mut Connection,
+    router: &Router,
+    entry: &Entry,
+    doing: Doing<'_>,
+) -> Result<Result<Subscription, String>, AdoptionError> {
+    let Doing { actor, ids, now } = doing;
+    let customer = match customer_of(connection, entry, doing).await? {
+        Ok(customer) => customer,
+        Err(why) => return Ok(Err(why)),
+    };
+    let new = NewSubscription {
+        customer,
+        plan: entry.offer.id.clone(),
+        router: router.id.clone(),
+        username: entry.username.clone(),
+        password: Password::unknown(),
+        address: address_of(&entry.row),
+        caller_id: caller_of(&entry.row),
+    };
+    let why = match subscriptions::create(connection, new, ids, now).await? {
+        Created::Created(subscription) => {
+            let act = (Action::SubscriptionAdded, subscription.id.as_str(), entry.username.as_str());
+            audit::record(connection, actor, act, ids, now).await?;
+            return Ok(Ok(subscription));
+        }
+        Created::UsernameTaken => "a line of that name is on this router already".to_owned(),
+        Created::AddressTaken(holder) => format!("{holder} has its address"),
+        Created::DeviceTaken(holder) => format!("{holder} is its device"),
+        Created::Invalid(invalid) => invalid.reason.to_owned(),
+        Created::SiteRevoked => "the site is revoked".to_owned(),
+        _ => "its customer, plan or router is not there any more".to_owned(),
+    };
+    Ok(Err(why))
+}
+
+/// A line of another name that takes the row's.
+async fn renamed(
+    connection: &mut Connection,
+    entry: &Entry,
+    line: &KnownLine,
+    Doing { actor, ids, now }: Doing<'_>,
+) -> Result<Result<Subscription, String>, AdoptionError> {
+    let row = AsRow {
+        username: entry.username.clone(),
+        address: address_of(&entry.row),
+        caller_id: caller_of(&entry.row),
+    };
+    let why = match editing::take_row(connection, &line.id, row).await? {
+        TookRow::Took(subscription) => {
+            let detail = format!("name: {} to {}, with the row on its router", line.username, entry.username);
+            let act = (Action::SubscriptionChanged, line.id.as_str(), detail.as_str());
+            audit::record(connection, actor, act, ids, now).await?;
+            return Ok(Ok(subscription));
+        }
+        TookRow::NoSuchSubscription => format!("the line {} is not there any more", line.username),
+        TookRow::OnRouter => format!("the line {} has a row of its own by now", line.username),
+        TookRow::UsernameTaken => "a line of that name is on this router already".to_owned(),
+        TookRow::AddressTaken(holder) => format!("{holder} has its address"),
+        TookRow::Invalid(invalid) => invalid.reason.to_owned(),
+    };
+    Ok(Err(why))
 }
 
 async fn customer_of(

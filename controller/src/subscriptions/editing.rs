@@ -1,6 +1,7 @@
 //! What of a line may be changed after it was entered: its plan, its own address, the only device, its password.
 //!
-//! Its name and its router stay: the name is how the router counts it. Another plan is on the router at once, with its
+//! Its name and its router stay: the name is how the router counts it. Only a line that is on no router yet may take the
+//! name of a row that is ([`take_row`]). Another plan is on the router at once, with its
 //! speed and its restraints; price, length and data are those of the next period that is bought. How the site hears of it
 //! is `desired`.
 
@@ -8,7 +9,7 @@ use std::net::Ipv4Addr;
 
 use tawi_shared::UnixMillis;
 
-use super::credentials::Password;
+use super::credentials::{Password, Username};
 use super::device::{self, CallerId};
 use super::{Holder, Subscription, SubscriptionError, Taken, store, taken};
 use crate::customers::Invalid;
@@ -107,6 +108,63 @@ pub async fn edit(
     let subscription = store::by_id(connection, id).await?.ok_or(sqlx::Error::RowNotFound)?;
     let what = in_words(&before, &subscription, wanted.password.is_some());
     Ok(Edited::Edited { subscription, what, refreshed })
+}
+
+/// What a line takes over from a row that is on its router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AsRow {
+    /// Its name there.
+    pub username: Username,
+    /// Its own address.
+    pub address: Option<Ipv4Addr>,
+    /// The only device.
+    pub caller_id: Option<CallerId>,
+}
+
+/// What became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TookRow {
+    /// Name, address and device are the row's, and the password stays on the router alone. The site has to be told.
+    Took(Subscription),
+    /// There is no such subscription.
+    NoSuchSubscription,
+    /// Its site was told of it: it has a row of its own.
+    OnRouter,
+    /// Another line on its router has the name.
+    UsernameTaken,
+    /// Another line on its router has the address.
+    AddressTaken(Holder),
+    /// The row has what the line's service cannot have.
+    Invalid(Invalid),
+}
+
+/// Gives a line that its site was never told of the name of a row that somebody else made there, for `adoption`. Nothing of
+/// it is on the router yet, so that nobody is thrown out for a name.
+///
+/// # Errors
+/// [`SubscriptionError`]; the transaction must then be rolled back.
+pub async fn take_row(
+    connection: &mut Connection,
+    id: &LineId,
+    row: AsRow,
+) -> Result<TookRow, SubscriptionError> {
+    let Some(line) = store::by_id(connection, id).await? else { return Ok(TookRow::NoSuchSubscription) };
+    if desired::store::line_at(connection, &line.site, id).await?.is_some() {
+        return Ok(TookRow::OnRouter);
+    }
+    if let Err(invalid) = device::check(line.service, row.address, row.caller_id.as_ref()) {
+        return Ok(TookRow::Invalid(invalid));
+    }
+    if let Some(Taken::Address(holder) | Taken::Device(holder)) =
+        taken(connection, &line.router, (row.address, None), Some(id)).await?
+    {
+        return Ok(TookRow::AddressTaken(holder));
+    }
+    if !store::rename(connection, &line, &row).await? {
+        return Ok(TookRow::UsernameTaken);
+    }
+    let line = store::by_id(connection, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(TookRow::Took(line))
 }
 
 /// What differs, for the audit log.

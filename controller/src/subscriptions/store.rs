@@ -7,7 +7,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::Service;
 
 use super::credentials::Password;
-use super::editing::Settings;
+use super::editing::{AsRow, Settings};
 use super::{FailingLine, Holder, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row};
@@ -173,6 +173,27 @@ pub(super) async fn update(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// False when another line of its router has the name. The password is the row's from then on, which nobody here knows.
+pub(super) async fn rename(
+    connection: &mut Connection,
+    line: &Subscription,
+    row: &AsRow,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        "UPDATE subscriptions SET username = $2, password = '', address = $3, caller_id = $4 \
+         WHERE id = $1 AND NOT EXISTS \
+             (SELECT 1 FROM subscriptions o WHERE o.router_id = $5 AND o.username = $2 AND o.id <> $1)",
+    )
+    .bind(line.id.as_str())
+    .bind(row.username.as_str())
+    .bind(row.address.map(|address| address.to_string()).unwrap_or_default())
+    .bind(row.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
+    .bind(line.router.as_str())
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected() == 1)
 }
 
 pub(super) async fn by_id(

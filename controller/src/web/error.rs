@@ -62,6 +62,11 @@ impl IntoResponse for PageError {
                 "That form is out of date",
                 "You signed in again since it was opened, or it was not one of ours. Nothing was changed: go back, reload the page and send it again.",
             ),
+            Self::BadForm(StatusCode::PAYLOAD_TOO_LARGE) => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "That is more than a form takes",
+                "Nothing was changed. A file may have 2 MiB: leave out rows and columns that are not needed, or send it in parts.",
+            ),
             Self::BadForm(status) => (
                 status,
                 "That form could not be read",

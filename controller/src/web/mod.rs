@@ -20,6 +20,7 @@ pub mod form;
 pub mod health;
 pub mod housekeeping;
 pub mod live;
+pub mod multipart;
 pub mod proxies;
 pub mod serve;
 pub mod shield;

@@ -231,6 +231,20 @@ impl Browser {
         self.send(Method::POST, path, Some(fields)).await
     }
 
+    /// Posts a form of the page with a file, as a browser does.
+    pub(crate) async fn post_file(&mut self, path: &str, file: &[u8]) -> Answer {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let token = &self.form_token;
+        let head = format!(
+            "--b0undary\r\nContent-Disposition: form-data; name=\"form_token\"\r\n\r\n{token}\r\n\
+             --b0undary\r\nContent-Disposition: form-data; name=\"file\"; filename=\"rows.csv\"\r\n\
+             Content-Type: text/csv\r\n\r\n"
+        );
+        let body = [head.as_bytes(), file, b"\r\n--b0undary--\r\n"].concat();
+        let request = self.client.post(format!("{}{path}", self.base)).header(COOKIE, cookies.join("; "));
+        answer(request.header("content-type", "multipart/form-data; boundary=b0undary").body(body)).await
+    }
+
     async fn send(&mut self, method: Method, path: &str, fields: Option<&[(&str, &str)]>) -> Answer {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut request =

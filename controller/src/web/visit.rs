@@ -8,8 +8,9 @@ use std::fmt;
 use std::time::Duration;
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::extract::{Form, FromRequest, FromRequestParts, Request};
-use axum::http::header::{CACHE_CONTROL, LOCATION, SET_COOKIE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::response::{Html, IntoResponse, Response};
@@ -20,7 +21,7 @@ use tawi_shared::UnixMillis;
 use super::cookies::Cookie;
 use super::error::PageError;
 use super::form::{Fields, TOKEN_FIELD};
-use super::{Web, assets, display};
+use super::{Web, assets, display, multipart};
 use crate::audit::Actor;
 use crate::staff::{self, Member, Permission, SecretToken};
 
@@ -274,6 +275,57 @@ impl FromRequest<Web> for Posted {
             return Err(PageError::ForeignForm);
         }
         Ok(Self { visit, fields })
+    }
+}
+
+/// The largest form with a file: a table of thousands of lines, and a hundred rows with eight fields each.
+pub const FILE_FORM_BYTES: usize = 2 * 1024 * 1024;
+
+/// A form that may carry one file, posted by the visitor from one of our own pages.
+#[derive(Debug)]
+pub struct PostedFile {
+    /// Who posted.
+    pub visit: Visit,
+    /// What was typed.
+    pub fields: Fields,
+    /// The file in the field `file`, if one was chosen.
+    pub file: Option<multipart::File>,
+}
+
+impl FromRequest<Web> for PostedFile {
+    type Rejection = PageError;
+
+    /// Whoever is not signed in is refused before the body is read, and so is a body that says that it is too large; one
+    /// that does not say so is cut off at the limit of its route.
+    async fn from_request(request: Request, web: &Web) -> Result<Self, PageError> {
+        let (mut parts, body) = request.into_parts();
+        let visit = Visit::from_request_parts(&mut parts, web).await?;
+        let said =
+            parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if said.is_some_and(|bytes| bytes > FILE_FORM_BYTES) {
+            return Err(PageError::BadForm(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        let kind = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let bad = |_| PageError::BadForm(StatusCode::BAD_REQUEST);
+        let request = Request::from_parts(parts, body);
+        let (fields, file) = match multipart::boundary(&kind).map_err(bad)? {
+            None => (fields(request, web).await?, None),
+            Some(boundary) => {
+                let body = Bytes::from_request(request, web).await;
+                let body = body.map_err(|refusal| PageError::BadForm(refusal.status()))?;
+                let mut form = multipart::read(&body, boundary).map_err(bad)?;
+                (Fields::new(form.values), form.files.remove("file"))
+            }
+        };
+        if !is_same_secret(fields.value(TOKEN_FIELD), &visit.form_token) {
+            return Err(PageError::ForeignForm);
+        }
+        Ok(Self { visit, fields, file })
     }
 }
 

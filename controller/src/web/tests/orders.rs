@@ -265,3 +265,84 @@ async fn a_viewer_takes_nothing_over() {
     assert_eq!(operator.get("/sites/nyeri-01/routers/attic/take-over").await.status, 404);
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_table_is_chosen_as_a_file_and_what_is_wrong_with_it_is_said_by_its_line() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    read_rows(&served, &mut operator, vec![row("kiosk", "")]).await;
+    let table =
+        "\u{feff}user,name,phone,plan\r\nkiosk,\"New, Kiosk\",0722000111,Day\r\nattic,,,\r\nkiosk,,,Gold\r\n";
+    let filled = operator.post_file(to, table.as_bytes()).await;
+    assert_eq!(filled.status, 200);
+    for said in [
+        "line 3: attic is no row of this router",
+        "line 4: there is no plan Gold",
+        "line 4: kiosk stands here for the second time",
+        "kiosk,&#34;New, Kiosk&#34;,0722000111,Day",
+    ] {
+        assert!(filled.body.contains(said), "{said}: {}", filled.body);
+    }
+    let once = operator.post_file(to, table.split("attic").next().unwrap().as_bytes()).await.body;
+    assert!(once.contains("value=\"New, Kiosk\"") && !once.contains("note bad"), "{once}");
+    let latin = operator.post_file(to, b"user,name\nkiosk,Caf\xe9\n").await.body;
+    assert!(latin.contains("line 2: this is not UTF-8"), "{latin}");
+    let large = operator.post_file(to, &vec![b'x'; 2 * 1024 * 1024 + 1]).await;
+    assert!(large.status == 413 && large.body.contains("2 MiB"), "{} {}", large.status, large.body);
+    let mut stranger = served.stranger();
+    assert_eq!(stranger.post_file(to, table.as_bytes()).await.status, 303, "to the door");
+    operator.form_token = "another".to_owned();
+    assert_eq!(operator.post_file(to, table.as_bytes()).await.status, 403, "a form of another site");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_before_it_is_confirmed() {
+    let served = Served::start().await;
+    let program = served.program(Role::Operator).await;
+    let mut operator = served.browser(Role::Operator).await;
+    let (to, world) = ("/sites/nyeri-01/routers/core/take-over", &served.world);
+    let new = serde_json::json!({"customer_id": world.customer.id, "plan_id": world.plan.id,
+        "router_id": world.router, "username": "acc-1", "password": "of-nobody", "address": "10.9.0.1"});
+    let line = program.post("/api/subscriptions", &new).await.json()["id"].as_str().unwrap().to_owned();
+    // The other line of that customer is paid for, so that it has a row of its own.
+    let mut write = served.controller.database.write().await.unwrap();
+    crate::subscriptions::activate(&mut write, &world.line, START.plus(commands::LASTS), START)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    let account = world.customer.account_number.to_string();
+    read_rows(&served, &mut operator, vec![row("plot17", &account)]).await;
+    let sheet = operator.get(to).await.body;
+    assert!(sheet.contains("name=\"line-0\" value=\"acc-1\""), "{sheet}");
+    let typed = |line: &'static str| {
+        [("take-0", "yes"), ("row-0", "1:plot17"), ("line-0", line), ("until-0", "2026-10-21T16:13")]
+    };
+    let refused = operator.post(&format!("{to}/preview"), &typed("line-1")).await;
+    assert!(refused.status == 422 && refused.body.contains("has a row of its own"), "{}", refused.body);
+    let preview = operator.post(&format!("{to}/preview"), &typed("acc-1")).await;
+    assert!(preview.body.contains("the line acc-1 takes this name"), "{}", preview.body);
+    let before = program.read(&format!("/api/subscriptions/{line}")).await;
+    assert_eq!((&before["username"], &before["status"]), (&"acc-1".into(), &"draft".into()));
+    let fields = hidden(&preview.body);
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(operator.post(&format!("{to}/confirm"), &fields).await.status, 303);
+    let after = program.read(&format!("/api/subscriptions/{line}")).await;
+    assert_eq!((&after["username"], &after["status"]), (&"plot17".into(), &"active".into()));
+    assert!(after["address"].is_null(), "what the row has not, the line has not: {after}");
+    let told = "SELECT COUNT(*) FROM commands WHERE kind = 5 AND argument = 'plot17' AND line_id IS NOT NULL";
+    assert_eq!(served.count(told).await, 1);
+    let mut read = served.controller.database.read().await.unwrap();
+    let parts = desired::snapshot(&mut read, &world.site).await.unwrap();
+    let of_plot = parts.iter().flat_map(|part| &part.lines).find(|told| told.line == line).unwrap();
+    assert_eq!(
+        (of_plot.username.as_str(), of_plot.password.as_str()),
+        ("plot17", ""),
+        "the password is the row's"
+    );
+    drop(read);
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 2);
+    served.stop().await;
+}
