@@ -122,6 +122,7 @@ pub struct AsRow {
 }
 
 /// What became of it.
+#[expect(clippy::large_enum_variant, reason = "made once for a row; a box would only be unpacked at once")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TookRow {
     /// Name, address and device are the row's, and the password stays on the router alone. The site has to be told.
