@@ -6,7 +6,7 @@ use tawi_shared::{Clock, UnixMillis};
 use super::*;
 use crate::database::Database;
 use crate::payments::testing::world;
-use crate::testing::TemporaryDirectory;
+use crate::testing::{Log, TemporaryDirectory};
 
 const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
 
@@ -130,27 +130,10 @@ async fn jobs_run_at_once_and_end_when_told() {
     assert_eq!(runs.get(), 3, "a failure is no end");
 }
 
-/// What was logged, where a test can read it.
-#[derive(Clone, Default)]
-struct Log(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-
-impl std::io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_job_that_goes_on_failing_is_logged_ever_more_rarely_and_once_when_it_is_well() {
     let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let _listening = log.listen();
     let runs = std::cell::Cell::new(0);
     let shutdown = crate::shutdown::Shutdown::default();
     let job = every(Duration::from_secs(1), "test", shutdown.stop(), || {
@@ -162,7 +145,7 @@ async fn a_job_that_goes_on_failing_is_logged_ever_more_rarely_and_once_when_it_
         std::future::ready(if is_well { Ok(()) } else { Err(JobError::Database(sqlx::Error::RowNotFound)) })
     });
     job.await;
-    let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    let log = log.text();
     // 1, 2, 4 … 64, and the first after it was well.
     assert_eq!(log.matches("a job failed").count(), 7 + 1, "{log}");
     assert_eq!(log.matches("well again").count(), 1, "{log}");

@@ -107,13 +107,12 @@ async fn with_headers(State(is_https): State<bool>, request: Request, next: Next
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use axum::body::Body;
     use axum::routing::get;
     use tower::ServiceExt as _;
 
     use super::*;
+    use crate::testing::Log;
 
     async fn ask(routes: Router, path: &str) -> (StatusCode, String) {
         let request = Request::builder().uri(path).body(Body::empty()).unwrap();
@@ -147,36 +146,19 @@ mod tests {
         assert_eq!((status, before.elapsed()), (StatusCode::SERVICE_UNAVAILABLE, REQUEST_DEADLINE));
     }
 
-    /// What was logged, where a test can read it.
-    #[derive(Clone, Default)]
-    struct Log(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Log {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[tokio::test(start_paused = true)]
     async fn the_log_names_the_route_and_never_the_token_in_the_path() {
         async fn broken_handler() -> &'static str {
             panic!("broken")
         }
         let log = Log::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
-        let _guard = tracing::subscriber::set_default(subscriber);
+        let _listening = log.listen();
         let stuck = get(|| async { std::future::pending::<&'static str>().await });
         let routes =
             Router::new().route("/callbacks/stk/{token}", get(broken_handler)).route("/slow/{token}", stuck);
         ask(routes.clone(), "/callbacks/stk/0123456789abcdef").await;
         ask(routes, "/slow/0123456789abcdef").await;
-        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let log = log.text();
         assert!(log.contains("/callbacks/stk/{token}") && log.contains("/slow/{token}"), "{log}");
         assert!(!log.contains("0123456789abcdef"), "{log}");
     }
