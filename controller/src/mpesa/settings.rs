@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
@@ -37,6 +38,8 @@ const KNOWN_SOURCES: [Ipv4Addr; 14] = [
 const BLOCKED_WORDS: [&str; 8] = ["mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query"];
 /// The longest secret that is taken; today's have 64 characters.
 const SECRET_BYTES: usize = 512;
+/// What whoever is neither the owner nor of the group may do with a file.
+const OTHERS: u32 = 0o007;
 
 /// A secret out of a file. Hidden in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -157,6 +160,16 @@ pub enum MpesaSettingsError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Everybody on the machine can read a secret's file.
+    #[error(
+        "[mpesa] {key}: everybody on this machine can read {path}: chmod 0600 {path}, and let the controller's user own it"
+    )]
+    Open {
+        /// The key in the section.
+        key: &'static str,
+        /// The file.
+        path: PathBuf,
     },
     /// A secret's file holds no secret.
     #[error("[mpesa] {key}: {path} must hold the secret on one line, and nothing else")]
@@ -281,8 +294,14 @@ fn callback_base_url(text: &str) -> Result<String, MpesaSettingsError> {
 
 fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
     let path = directory.join(path);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
+    // A file that its group may read is one, and so is what systemd gives as a credential.
+    let read = std::fs::metadata(&path).and_then(|file| {
+        let is_open = file.mode() & OTHERS != 0;
+        if is_open { Ok(None) } else { std::fs::read_to_string(&path).map(Some) }
+    });
+    let text = match read {
+        Ok(Some(text)) => text,
+        Ok(None) => return Err(MpesaSettingsError::Open { key, path }),
         Err(source) => return Err(MpesaSettingsError::Read { key, path, source }),
     };
     let secret = Secret::new(&text);
@@ -295,6 +314,8 @@ fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, Mp
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::ids::IdSource;
     use crate::testing::TemporaryDirectory;
@@ -311,9 +332,12 @@ mod tests {
 
     fn check(text: &str) -> Result<MpesaSettings, String> {
         let directory = TemporaryDirectory::new();
-        std::fs::write(directory.path().join("secret"), "hush-hush\n").unwrap();
-        std::fs::write(directory.path().join("passkey"), "pass\r\n").unwrap();
-        std::fs::write(directory.path().join("two-lines"), "a\nb").unwrap();
+        directory.write_secret("secret", "hush-hush\n");
+        directory.write_secret("passkey", "pass\r\n");
+        directory.write_secret("two-lines", "a\nb");
+        std::fs::write(directory.path().join("open"), "hush-hush\n").unwrap();
+        let everybody = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(directory.path().join("open"), everybody).unwrap();
         let raw: RawMpesa = toml::from_str(text).map_err(|error| error.to_string())?;
         raw.check(directory.path()).map_err(|error| error.to_string())
     }
@@ -344,6 +368,7 @@ mod tests {
         refused("pay_bill", "buy_goods", "till_number");
         refused("\"key\"", "\"\"", "consumer_key");
         refused("\"secret\"", "\"missing\"", "consumer_secret_file");
+        refused("\"secret\"", "\"open\"", "chmod 0600");
         refused("\"passkey\"", "\"two-lines\"", "passkey_file");
         refused("https://sandbox", "http://sandbox", "base_url");
         refused("https://pay.", "http://pay.", "callback_base_url");

@@ -184,9 +184,8 @@ fn daraja(
     callbacks: SocketAddr,
     controller: &Controller,
 ) -> Daraja {
-    std::fs::write(directory.path().join("secret"), format!("{}\n", daraja_sim::DEMO_CONSUMER_SECRET))
-        .unwrap();
-    std::fs::write(directory.path().join("passkey"), format!("{}\n", daraja_sim::DEMO_PASSKEY)).unwrap();
+    directory.write_secret("secret", daraja_sim::DEMO_CONSUMER_SECRET);
+    directory.write_secret("passkey", daraja_sim::DEMO_PASSKEY);
     let text = format!(
         "base_url = \"{base_url}\"\nshort_code = \"174379\"\ntransaction_type = \"pay_bill\"\n\
          consumer_key = \"{}\"\nconsumer_secret_file = \"secret\"\npasskey_file = \"passkey\"\n\

@@ -295,8 +295,8 @@ pub(super) fn daraja_with(
     controller: &Controller,
     more: &str,
 ) -> Daraja {
-    std::fs::write(directory.path().join("secret"), "demo-secret\n").unwrap();
-    std::fs::write(directory.path().join("passkey"), "demo-passkey\n").unwrap();
+    directory.write_secret("secret", "demo-secret\n");
+    directory.write_secret("passkey", "demo-passkey\n");
     let text = format!(
         "base_url = \"{base_url}\"\nshort_code = \"174379\"\ntransaction_type = \"pay_bill\"\n\
          consumer_key = \"demo-key\"\nconsumer_secret_file = \"secret\"\npasskey_file = \"passkey\"\n\
