@@ -510,6 +510,7 @@ CREATE TABLE staff_sessions (
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
+CREATE INDEX staff_sessions_by_expires_at ON staff_sessions (expires_at);
 
 CREATE TABLE api_tokens (
     token_sha256 TEXT PRIMARY KEY,

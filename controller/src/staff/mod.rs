@@ -389,12 +389,16 @@ pub async fn close_session(connection: &mut Connection, token: &SecretToken) -> 
     store::delete_session(connection, &token.sha256()).await
 }
 
-/// Forgets sessions that are over; answers how many.
+/// Forgets at most `limit` sessions that are over; answers how many.
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn forget_sessions(connection: &mut Connection, now: UnixMillis) -> Result<u64, StaffError> {
-    store::delete_sessions_before(connection, now).await
+pub async fn forget_sessions(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<u64, StaffError> {
+    store::delete_sessions_before(connection, now, limit).await
 }
 
 /// How many members there are: a controller without any says how to add the first.

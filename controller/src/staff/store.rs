@@ -167,11 +167,16 @@ pub(super) async fn delete_session(
 pub(super) async fn delete_sessions_before(
     connection: &mut Connection,
     now: UnixMillis,
+    limit: u32,
 ) -> Result<u64, StaffError> {
-    let done = sqlx::query("DELETE FROM staff_sessions WHERE expires_at <= $1")
-        .bind(now.0)
-        .execute(connection)
-        .await?;
+    let done = sqlx::query(
+        "DELETE FROM staff_sessions WHERE token_sha256 IN \
+             (SELECT token_sha256 FROM staff_sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)",
+    )
+    .bind(now.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
     Ok(done.rows_affected())
 }
 
