@@ -109,43 +109,52 @@ pub(super) async fn add_to_history(
     Ok(())
 }
 
-/// Every hour from the first to the last of a line: each is one look into the table, however large it is.
+/// Every span of a table of history from the first to the last of a line: each is one look into the table, however large
+/// it is.
+macro_rules! spans {
+    ($table:literal, $column:literal, $millis:literal) => {
+        concat!(
+            "WITH RECURSIVE wanted (at) AS (SELECT CAST($2 AS BIGINT) UNION ALL ",
+            "SELECT at + ",
+            $millis,
+            " FROM wanted WHERE at + ",
+            $millis,
+            " <= $3) ",
+            "SELECT w.at, COALESCE(u.upload_bytes, 0) AS upload_bytes, COALESCE(u.download_bytes, 0) AS download_bytes ",
+            "FROM wanted w LEFT JOIN ",
+            $table,
+            " u ON u.",
+            $column,
+            " = w.at AND u.line_id = $1 ORDER BY w.at"
+        )
+    };
+}
+
+/// By hour.
 pub(super) async fn hours(
     connection: &mut Connection,
     line: &LineId,
-    (first, last): (i64, i64),
+    span: (i64, i64),
 ) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
-    let rows = sqlx::query(
-        "WITH RECURSIVE wanted (at) AS (SELECT CAST($2 AS BIGINT) UNION ALL \
-                                        SELECT at + 3600000 FROM wanted WHERE at + 3600000 <= $3) \
-         SELECT w.at, COALESCE(u.upload_bytes, 0) AS upload_bytes, COALESCE(u.download_bytes, 0) AS download_bytes \
-         FROM wanted w LEFT JOIN usage_hours u ON u.hour_at = w.at AND u.line_id = $1 ORDER BY w.at",
-    )
-    .bind(line.as_str())
-    .bind(first)
-    .bind(last)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok((UnixMillis(row.try_get("at")?), read_amount(row)?))).collect()
+    read_spans(connection, spans!("usage_hours", "hour_at", "3600000"), line, span).await
 }
 
-/// The same by day.
+/// By day.
 pub(super) async fn days(
     connection: &mut Connection,
     line: &LineId,
+    span: (i64, i64),
+) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
+    read_spans(connection, spans!("usage_days", "day_at", "86400000"), line, span).await
+}
+
+async fn read_spans(
+    connection: &mut Connection,
+    query: &'static str,
+    line: &LineId,
     (first, last): (i64, i64),
 ) -> Result<Vec<(UnixMillis, Amount)>, UsageError> {
-    let rows = sqlx::query(
-        "WITH RECURSIVE wanted (at) AS (SELECT CAST($2 AS BIGINT) UNION ALL \
-                                        SELECT at + 86400000 FROM wanted WHERE at + 86400000 <= $3) \
-         SELECT w.at, COALESCE(u.upload_bytes, 0) AS upload_bytes, COALESCE(u.download_bytes, 0) AS download_bytes \
-         FROM wanted w LEFT JOIN usage_days u ON u.day_at = w.at AND u.line_id = $1 ORDER BY w.at",
-    )
-    .bind(line.as_str())
-    .bind(first)
-    .bind(last)
-    .fetch_all(connection)
-    .await?;
+    let rows = sqlx::query(query).bind(line.as_str()).bind(first).bind(last).fetch_all(connection).await?;
     rows.iter().map(|row| Ok((UnixMillis(row.try_get("at")?), read_amount(row)?))).collect()
 }
 
