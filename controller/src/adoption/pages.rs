@@ -353,8 +353,10 @@ async fn confirm(
         Ok::<_, sqlx::Error>(())
     });
     told.await??;
-    let note =
-        format!("{count} lines are entered. The site takes their rows over, one by one, without a break.");
+    let note = format!(
+        "Entered: {}. The site takes the rows over, one by one, without a break.",
+        display::counted(count, "line")
+    );
     Ok(visit.go(&known.to(), &Note::good(note)))
 }
 
@@ -382,5 +384,5 @@ async fn again(
     });
     told.await??;
     let to = format!("/sites/{id}/routers/{}/take-over", router.name);
-    Ok(visit.go(&to, &Note::good(format!("{count} rows are ordered to be taken over."))))
+    Ok(visit.go(&to, &Note::good(format!("Ordered to be taken over: {}.", display::counted(count, "row")))))
 }

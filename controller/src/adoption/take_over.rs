@@ -25,6 +25,7 @@ use crate::subscriptions::credentials::Password;
 use crate::subscriptions::device::CallerId;
 use crate::subscriptions::editing::{self, AsRow, TookRow};
 use crate::subscriptions::{self, Created, NewSubscription, Subscription, SubscriptionError};
+use crate::web::display;
 
 /// Periods that time which is paid for already is cut into: three years of days. What is paid for longer ahead is all in
 /// the first.
@@ -96,7 +97,7 @@ pub async fn take_over(
         queue(connection, router, &entry.row, &line, doing).await?;
         lines.push(line);
     }
-    let detail = format!("{} rows of router {}", lines.len(), router.name);
+    let detail = format!("{} of router {}", display::counted(lines.len(), "row"), router.name);
     let act = (Action::RowsTakenOver, router.site.as_str(), detail.as_str());
     audit::record(connection, actor, act, ids, now).await?;
     Ok(Outcome::TakenOver(lines))

@@ -5,7 +5,7 @@ use tawi_shared::UnixMillis;
 use super::{HeldLine, HeldPlan};
 use crate::database::Connection;
 use crate::entitlements::Status;
-use crate::web::display::Moment;
+use crate::web::display::{self, Moment};
 
 /// Lines that a page lists; the rest is counted.
 const LISTED: u32 = 200;
@@ -35,13 +35,15 @@ impl HeldView {
     /// Without its lines.
     pub(crate) fn of(plan: &HeldPlan, now: UnixMillis) -> Self {
         let (total, working) = (plan.lines_total, plan.lines_working);
-        let lines = if working == 1 { "line" } else { "lines" };
         Self {
             site_id: plan.site.to_string(),
             site_name: plan.site_name.clone(),
             router: plan.router.clone(),
             digest: plan.digest.clone(),
-            sentence: format!("{total} of {working} {lines} would lose access; waits for a person"),
+            sentence: format!(
+                "{total} of {} would lose access; waits for a person",
+                display::counted(working, "line")
+            ),
             since: Moment::of(plan.at, now),
             lines: Vec::new(),
             more: total,

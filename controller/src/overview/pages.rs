@@ -142,9 +142,8 @@ fn first_steps(overview: &Overview) -> Vec<FirstStep> {
 
 fn chart(hours: &[Hour]) -> (Chart, String) {
     let title = |hour: &Hour| {
-        let plural = if hour.payments == 1 { "" } else { "s" };
         let (from, amount) = (display::hour_minute(hour.from), display::kes(hour.amount));
-        format!("from {from}: {} payment{plural}, {amount}", hour.payments)
+        format!("from {from}: {}, {amount}", display::counted(hour.payments, "payment"))
     };
     let mut values: Vec<Value> =
         hours.iter().map(|hour| Value { lower: hour.payments, upper: 0, title: title(hour) }).collect();

@@ -21,7 +21,7 @@ use crate::sites;
 use crate::staff::Permission;
 use crate::subscriptions::{self, FailingLine};
 use crate::web::Web;
-use crate::web::display::{Badge, Moment};
+use crate::web::display::{self, Badge, Moment};
 use crate::web::error::PageError;
 use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
@@ -238,15 +238,14 @@ async fn show(
 /// What the three generations mean together.
 fn sync_sentence(site: &Site) -> String {
     let behind = site.generation.saturating_sub(site.applied_generation);
-    let changes = |count: u64| format!("{count} {}", if count == 1 { "change" } else { "changes" });
     if site.generation == 0 {
         "No line of this site was ever paid for.".to_owned()
     } else if behind == 0 {
         "The routers have what head office wants.".to_owned()
     } else if site.presence.is_online {
-        format!("{} on the way to the routers.", changes(behind))
+        format!("{} on the way to the routers.", display::counted(behind, "change"))
     } else {
-        format!("{} wait until the site is back.", changes(behind))
+        format!("{} to be made when the site is back.", display::counted(behind, "change"))
     }
 }
 

@@ -192,8 +192,15 @@ pub fn validity(length: Duration) -> String {
         s if s >= 60 && s % 60 == 0 => (s / 60, "minute"),
         s => (s, "second"),
     };
+    counted(count, unit)
+}
+
+/// So many of something, by its name for one: `1 router`, `2 routers`.
+#[must_use]
+pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
+    let count = count.try_into().unwrap_or(u64::MAX);
     let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {unit}{plural}")
+    format!("{count} {one}{plural}")
 }
 
 /// `KES 1,500.00`.

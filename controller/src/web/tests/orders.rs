@@ -216,7 +216,7 @@ async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
     ];
     let preview = operator.post(&format!("{to}/preview"), &typed).await;
     assert_eq!(preview.status, 200, "{}", preview.body);
-    assert!(preview.body.contains("1 of them are not paid for any more"), "{}", preview.body);
+    assert!(preview.body.contains("Not paid for any more: 1."), "{}", preview.body);
     let before = served.count("SELECT COUNT(*) FROM subscriptions").await;
     assert_eq!(before, 1, "a preview enters nothing");
     let fields = hidden(&preview.body);
@@ -243,7 +243,7 @@ async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
     let of_plot = lines.iter().find(|line| line.username == "plot17").unwrap();
     assert_eq!((of_plot.password.as_str(), lines.len()), ("", 2));
     drop(read);
-    assert!(operator.get(to).await.body.contains("2 rows have the name of a line"));
+    assert!(operator.get(to).await.body.contains("With the name of a line of this router: 2 rows"));
     let again = operator.post(&format!("{to}/again"), &[]).await;
     assert_eq!(again.status, 303);
     assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 2, "both are still open");
