@@ -10,7 +10,7 @@ use std::time::Duration;
 use routeros_api::value::{RouterId, UpDown, ValueError, parse_duration, parse_number, parse_rate};
 use routeros_api::{Query, Row};
 
-use crate::reconcile::actual::{disabled, mark, text};
+use crate::reconcile::actual::{Table, disabled, mark, text};
 
 /// Addresses that reach the pages on which their customers can pay, and nothing else.
 pub const WALLED_LIST: &str = "tawi-walled";
@@ -120,6 +120,13 @@ impl FixedRows {
         let held: BTreeSet<&str> = self.entries.iter().filter_map(|row| row.mark.as_deref()).collect();
         let lines: BTreeSet<&str> = self.queues.iter().filter_map(|row| row.mark.as_deref()).collect();
         lines.difference(&held).count()
+    }
+
+    /// Every row, by its table.
+    pub(super) fn ids(&self) -> impl Iterator<Item = (Table, &RouterId)> {
+        let queues = self.queues.iter().map(|row| (Table::Queues, &row.id));
+        let entries = self.entries.iter().map(|row| (Table::AddressLists, &row.id));
+        queues.chain(entries).chain(self.bindings.iter().map(|row| (Table::Bindings, &row.id)))
     }
 
     /// A row that was found by its mark and by its address is one row.

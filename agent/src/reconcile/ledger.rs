@@ -116,6 +116,8 @@ pub struct Ledger {
     pub entries: BTreeMap<String, Entry>,
     /// What is wrong with the few lines that are not as they should be.
     pub failures: BTreeMap<String, LineFailure>,
+    /// Lines that failed because another line has their name on the router, with that one.
+    pub blocked: BTreeMap<String, String>,
     /// When to try a line again, by the monotonic clock, and how often it was tried.
     pub retries: BTreeMap<String, (Duration, u32)>,
     /// User names whose sessions must still be ended, by line.
@@ -196,6 +198,7 @@ impl Ledger {
     pub fn forget(&mut self, line: &str) {
         self.entries.remove(line);
         self.failures.remove(line);
+        self.blocked.remove(line);
         self.retries.remove(line);
         self.owed_kicks.remove(line);
         self.repairs.remove(line);

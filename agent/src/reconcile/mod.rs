@@ -34,6 +34,7 @@ mod record;
 mod session;
 mod settings;
 mod verify;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -65,9 +65,22 @@ pub(super) struct Touched {
 
 /// Where a row of ours is that its line no longer wants there.
 pub(super) struct Stray {
-    line: String,
-    family: Family,
-    username: String,
+    pub(super) line: String,
+    pub(super) family: Family,
+    pub(super) username: String,
+}
+
+/// What one round of a pass did, to be looked at.
+struct After {
+    /// Lines that it was about.
+    lines: BTreeSet<String>,
+    /// Those of them that wait for a name.
+    waiting: BTreeSet<String>,
+    /// Where rows went.
+    strays: Vec<Stray>,
+    /// The largest limit that was written, by line.
+    written: BTreeMap<String, u64>,
+    round: u32,
 }
 
 impl Reconciler {
@@ -83,9 +96,13 @@ impl Reconciler {
         reach: Reach,
         read: Option<Actual>,
     ) -> Result<(), Error> {
-        let mut actual = match read {
+        let actual = match read {
             Some(actual) => actual,
             None => self.read(client, basis, &reach, &[]).await?,
+        };
+        let (reach, holders, mut actual) = match reach {
+            Reach::Everything => (Reach::Everything, Vec::new(), actual),
+            Reach::Lines(lines) => self.bring_in_holders(client, basis, lines, actual).await?,
         };
         match &reach {
             Reach::Everything => {
@@ -94,7 +111,7 @@ impl Reconciler {
             }
             Reach::Lines(lines) => self.backlog.forget(lines),
         }
-        let (mut planned, looked_at) = self.first_look(basis, &reach, &mut actual);
+        let (mut planned, looked_at) = self.first_look(basis, &reach, &holders, &mut actual);
         self.spare_sessions(basis, &mut planned);
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched).await;
@@ -104,6 +121,8 @@ impl Reconciler {
             Reach::Lines(_) => LINES_PER_PASS,
         };
         self.put_off(&mut planned, &mut touched, most);
+        self.drop_waiters(basis, &mut planned, &mut touched);
+        let mut changed = BTreeSet::new();
         self.owe_kicks_elsewhere(basis, &planned, &looked_at);
         self.settle_untouched(basis, &planned, &looked_at).await;
         let mut round = 1;
@@ -111,7 +130,10 @@ impl Reconciler {
         {
             self.note_owed_kicks(&planned.lines);
             let strays = strays(&planned);
-            let lines: BTreeSet<String> = planned.lines.iter().map(|change| change.line.clone()).collect();
+            let waiting: BTreeSet<String> = planned.waits.iter().map(|wait| wait.line.clone()).collect();
+            let lines = planned.lines.iter().map(|change| change.line.clone());
+            let lines: BTreeSet<String> = lines.chain(waiting.iter().cloned()).collect();
+            changed.extend(lines.iter().cloned());
             let needed = self.needed(basis, &lines, &strays);
             let written = limits_in(&planned.lines);
             self.forget_rows_that_go(&planned);
@@ -131,11 +153,12 @@ impl Reconciler {
                 self.good_profiles.clear();
                 break;
             }
-            planned = self
-                .second_look(client, basis, lines, &strays, &mut applied, &written, &mut touched, round)
-                .await?;
+            let after = After { lines, waiting, strays, written, round };
+            planned = self.second_look(client, basis, after, &mut applied, &mut touched).await?;
+            self.drop_waiters(basis, &mut planned, &mut touched);
             round = round.saturating_add(1);
         }
+        self.wake_blocked(basis, &looked_at, &changed);
         let Self { released, backlog, .. } = self;
         // A pass over a few other lines has nothing to say about what a person let go.
         released.retain(|line| !looked_at.contains(line) || backlog.contains(line));
@@ -307,6 +330,7 @@ impl Reconciler {
         &mut self,
         basis: Basis<'_>,
         reach: &Reach,
+        holders: &[Stray],
         actual: &mut Actual,
     ) -> (Plan, BTreeSet<String>) {
         let lines: BTreeSet<String> = match reach {
@@ -322,7 +346,7 @@ impl Reconciler {
         if matches!(reach, Reach::Everything) {
             self.resume_kicks(basis, actual);
         }
-        let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), &[]);
+        let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), holders);
         let planned = plan(&scope, actual);
         self.note_profiles(basis.state, actual);
         for id in &lines {
@@ -480,10 +504,13 @@ impl Reconciler {
 
     /// Lines that the first look found right, or that no change can make right.
     async fn settle_untouched(&mut self, basis: Basis<'_>, planned: &Plan, looked_at: &BTreeSet<String>) {
-        let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).collect();
+        let changing = planned.lines.iter().map(|change| change.line.as_str());
+        let changing: BTreeSet<&str> =
+            changing.chain(planned.waits.iter().map(|wait| wait.line.as_str())).collect();
         for failure in &planned.failures {
             self.note_failure(failure.clone());
         }
+        self.ledger.blocked.extend(planned.blocked.iter().cloned());
         let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).collect();
         for id in looked_at {
             let failure = self.ledger.failures.get(id);
@@ -530,18 +557,16 @@ impl Reconciler {
     }
 
     /// Reads back what was touched, plans again, and judges each line by what is left.
-    #[expect(clippy::too_many_arguments, reason = "one step of the loop above, kept apart for its length")]
     async fn second_look(
         &mut self,
         client: &Client,
         basis: Basis<'_>,
-        lines: BTreeSet<String>,
-        strays: &[Stray],
+        after: After,
         applied: &mut Applied,
-        written: &BTreeMap<String, u64>,
         touched: &mut BTreeMap<String, Touched>,
-        round: u32,
     ) -> Result<Plan, Error> {
+        let After { lines, waiting, strays, written, round } = after;
+        let strays = strays.as_slice();
         for line in &lines {
             let is_undone = applied.refused.contains_key(line) || applied.overtaken.contains(line);
             if !is_undone && !applied.unkept.contains(line) {
@@ -557,6 +582,7 @@ impl Reconciler {
         self.note_password_evidence(basis.state, &mut actual);
         let mut left = plan(&self.scope(basis, &lines, false, strays), &actual);
         let is_right = left.lines.is_empty() && left.profiles.is_empty() && left.failures.is_empty();
+        let is_right = is_right && left.waits.is_empty();
         if was_early && !is_right {
             // What was read behind the writes without waiting proves only what is right.
             actual = self.read(client, basis, &reach, strays).await?;
@@ -565,7 +591,7 @@ impl Reconciler {
         }
         self.note_profiles(basis.state, &actual);
         self.note_rows(&actual);
-        if self.note_unkept_limits(&left, written, applied, touched).await {
+        if self.note_unkept_limits(&left, &written, applied, touched).await {
             left = plan(&self.scope(basis, &lines, false, strays), &actual);
         }
         for change in &left.profiles {
@@ -575,12 +601,13 @@ impl Reconciler {
         }
         let missing: BTreeSet<(Family, &str)> =
             left.profiles.iter().map(|profile| (profile.family, profile.name.as_str())).collect();
-        let mut again = Plan::default();
+        let mut again = BTreeSet::new();
         for id in &lines {
             let changes: Vec<&LineChange> = left.lines.iter().filter(|change| change.line == *id).collect();
             let note = touched.remove(id).unwrap_or_default();
             if let Some(failure) = left.failures.iter().find(|failure| failure.line == *id) {
                 self.note_failure(failure.clone());
+                self.ledger.blocked.extend(left.blocked.iter().find(|(line, _)| line == id).cloned());
                 continue;
             }
             let is_profile_missing = note
@@ -588,21 +615,29 @@ impl Reconciler {
                 .as_ref()
                 .is_some_and(|(family, name)| missing.contains(&(*family, name.as_str())));
             let refused = applied.refused.get(id).map(String::as_str);
-            let was_overtaken = applied.overtaken.contains(id);
+            // Whoever waited for a name had not all that it wants in this round.
+            let was_overtaken = applied.overtaken.contains(id) || waiting.contains(id);
+            if round < ROUNDS && left.waits.iter().any(|wait| wait.line == *id && wait.is_for_next_round) {
+                again.insert(id.clone());
+                touched.insert(id.clone(), note);
+                continue;
+            }
             match judge(refused, was_overtaken, &changes, is_profile_missing, round) {
                 Verdict::Verified => {
                     self.note_verified(basis, id);
                     self.report_done(basis, id, &note).await;
                 }
                 Verdict::Again if round < ROUNDS => {
-                    again.lines.extend(changes.into_iter().cloned());
+                    again.insert(id.clone());
                     touched.insert(id.clone(), note);
                 }
                 Verdict::Again => {}
                 Verdict::Failed(kind, detail) => self.note_failed_write(basis, id, kind, detail),
             }
         }
-        Ok(again)
+        left.lines.retain(|change| again.contains(&change.line));
+        left.waits.retain(|wait| again.contains(&wait.line));
+        Ok(Plan { lines: left.lines, waits: left.waits, ..Plan::default() })
     }
 
     pub(super) fn scope<'a>(

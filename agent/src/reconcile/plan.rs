@@ -6,6 +6,8 @@
 //! is `apply.rs`; a plan over rows read back that is empty is the proof that it was done.
 
 mod fixed;
+mod logins;
+mod names;
 pub mod native;
 mod profiles;
 
@@ -19,12 +21,13 @@ use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 use crate::desired::{ProfileKey, Revised};
 use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
-use crate::reconcile::actual::{
-    ANY_ADDRESS, ANY_MAC, Actual, Family, Limits, LoginRows, Menus, SessionRow, Table, UserRow, mark_of,
-};
+use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::ledger::PasswordKnowledge;
 use fixed::FixedIndex;
-use profiles::{Verdict, Verdicts};
+use logins::LoginIndex;
+pub use logins::{is_felt, profile_for};
+pub use names::name_between;
+use profiles::Verdicts;
 pub use profiles::{rate_limit_of, stands};
 
 /// A line as it should be.
@@ -73,6 +76,22 @@ pub struct Scope<'a> {
     pub all_lines: Option<BTreeMap<&'a str, Option<Family>>>,
 }
 
+impl Scope<'_> {
+    /// Whether the rows of this line in this family must go.
+    fn takes_away(&self, line: &str, family: Family) -> bool {
+        let is_gone = self.gone.iter().any(|gone| gone.line == line && gone.family == family);
+        let is_orphan = |all: &BTreeMap<&str, Option<Family>>| {
+            !all.get(line).is_some_and(|wanted| wanted.is_none_or(|of| of == family))
+        };
+        is_gone || self.all_lines.as_ref().is_some_and(is_orphan)
+    }
+
+    /// Whether this line is looked at, whatever its service is.
+    fn looks_at(&self, line: &str) -> bool {
+        self.all_lines.is_some() || self.wanted.iter().any(|wanted| wanted.line.line == line)
+    }
+}
+
 /// Changes in the order to apply: profiles, then lines, then profiles that nothing uses any more.
 #[derive(Debug, Default)]
 pub struct Plan {
@@ -84,6 +103,25 @@ pub struct Plan {
     pub unused_profiles: Vec<UnusedProfile>,
     /// Lines that cannot be made right by a change.
     pub failures: Vec<LineFailure>,
+    /// Lines whose names rows of ours hold. Without the holder's changes theirs would be refused.
+    pub waits: Vec<Wait>,
+    /// Lines that failed because another line keeps what they want, with that one.
+    pub blocked: Vec<(String, String)>,
+    /// Lines that were not looked at, in families where their rows hold what one that was looked at wants, with the user
+    /// name that they hold.
+    pub holders_elsewhere: BTreeMap<(Family, String), String>,
+}
+
+/// A line that gets its name from a row of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who waits.
+    pub line: String,
+    /// For the row of which line.
+    pub holder: String,
+    /// Whether the name is free only when this plan was carried out: nothing of it is for the line then. If not, its
+    /// changes lie behind those of the holder.
+    pub is_for_next_round: bool,
 }
 
 /// Writes a profile.
@@ -121,7 +159,8 @@ pub struct LineChange {
     pub table: Table,
     /// What happens to its row.
     pub row: RowChange,
-    /// User names whose sessions and cookies have to end once the row is written.
+    /// User names whose sessions and cookies have to end once the row is written; where nobody logs in, devices that the
+    /// hotspot must see anew.
     pub kick: Vec<String>,
     /// Whether somebody loses access by it, and why.
     pub cut: Option<CutReason>,
@@ -185,19 +224,36 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
         .filter_map(|(family, rows)| Some((*family, LoginIndex::of(family.logins()?, rows))))
         .collect();
     let fixed = actual.fixed.as_ref().map(FixedIndex::of);
-    let (mut names, mut addresses) = (BTreeSet::new(), BTreeSet::new());
+    // Of two lines of one name the one keeps it that has it on the router.
+    let has_name = |wanted: &&WantedLine<'_>| {
+        let (line, family) = (wanted.line, Family::of(wanted.service));
+        logins.get(&family).is_some_and(|index| index.has_name(line))
+            || fixed.as_ref().is_some_and(|index| family == Family::Fixed && index.has_name(line))
+    };
+    let key = |wanted: &WantedLine<'_>| (Family::of(wanted.service), wanted.line.username.clone());
+    let mut names: BTreeMap<_, &str> = BTreeMap::new();
+    names.extend(scope.wanted.iter().filter(has_name).map(|wanted| (key(wanted), wanted.line.line.as_str())));
+    let mut of_family: BTreeMap<Family, Vec<&WantedLine<'_>>> = BTreeMap::new();
     for wanted in &scope.wanted {
         let family = Family::of(wanted.service);
         let is_read = logins.contains_key(&family) || (family == Family::Fixed && fixed.is_some());
         if !is_read {
             continue;
         }
-        if !names.insert((family, wanted.line.username.as_str())) {
+        let keeper = *names.entry(key(wanted)).or_insert(&wanted.line.line);
+        if keeper == wanted.line.line {
+            of_family.entry(family).or_default().push(wanted);
+        } else {
             plan.failures.push(foreign(wanted.line, "another line of the state has the same user name"));
-        } else if let Some(index) = logins.get(&family) {
-            plan_line(wanted, index, &profiles, &mut plan);
+            plan.blocked.push((wanted.line.line.clone(), keeper.to_owned()));
+        }
+    }
+    let mut first = First::default();
+    for (family, lines) in &of_family {
+        if let Some(index) = logins.get(family) {
+            logins::plan_lines(*family, lines, index, &profiles, scope, &mut plan, &mut first);
         } else if let Some(index) = &fixed {
-            fixed::plan_line(wanted, index, &mut addresses, scope, &mut plan);
+            fixed::plan_lines(lines, index, scope, &mut plan, &mut first);
         }
     }
     for gone in &scope.gone {
@@ -226,7 +282,30 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
         };
         (rank, Reverse(change.revision))
     });
+    first.put_before(&mut plan.lines);
     plan
+}
+
+/// What comes before all other changes of rows, because a change behind it needs the name that it sets free.
+#[derive(Default)]
+struct First {
+    /// Rows that leave their names.
+    changes: Vec<LineChange>,
+    /// Rows that go at once, by their numbers.
+    dropped: BTreeSet<(Table, u64)>,
+}
+
+impl First {
+    fn put_before(mut self, lines: &mut Vec<LineChange>) {
+        let is_first = |change: &LineChange| match &change.row {
+            RowChange::Drop(id) => self.dropped.contains(&(change.table, id.number())),
+            _ => false,
+        };
+        let (dropped, others): (Vec<_>, Vec<_>) = lines.drain(..).partition(is_first);
+        lines.append(&mut self.changes);
+        lines.extend(dropped);
+        lines.extend(others);
+    }
 }
 
 /// Rows by a text of theirs: two thousand lines look for their own rows in every full check.
@@ -244,372 +323,6 @@ impl<'a, T> Lookup<'a, T> {
         let start = self.0.partition_point(|(has, _)| *has < key);
         let end = self.0.partition_point(|(has, _)| *has <= key);
         self.0.get(start..end).unwrap_or_default().iter().map(|(_, row)| *row)
-    }
-}
-
-/// The rows of one family by what they are looked up by.
-struct LoginIndex<'a> {
-    menus: &'static Menus,
-    rows: &'a LoginRows,
-    by_mark: Lookup<'a, UserRow>,
-    by_name: Lookup<'a, UserRow>,
-    sessions: Lookup<'a, SessionRow>,
-    cookies: Lookup<'a, SessionRow>,
-}
-
-impl<'a> LoginIndex<'a> {
-    fn of(menus: &'static Menus, rows: &'a LoginRows) -> Self {
-        Self {
-            menus,
-            rows,
-            by_mark: Lookup::of(&rows.users, |row| row.mark.as_deref()),
-            by_name: Lookup::of(&rows.users, |row| row.name.as_deref()),
-            sessions: Lookup::of(&rows.sessions, |row| row.user.as_deref()),
-            cookies: Lookup::of(&rows.cookies, |row| row.user.as_deref()),
-        }
-    }
-
-    /// Our row of a line: the one with the right name, or else the first that bears its mark.
-    fn own(&self, line: &LineV1) -> Option<&'a UserRow> {
-        let named = self.by_mark.get(&line.line).find(|row| row.name.as_deref() == Some(&line.username));
-        named.or_else(|| self.by_mark.get(&line.line).next())
-    }
-
-    /// Whether a row that is not this line's holds the name.
-    fn is_taken(&self, line: &LineV1) -> bool {
-        self.by_name.get(&line.username).any(|row| row.mark.as_deref() != Some(&line.line))
-    }
-
-    fn has_sessions(&self, names: &[String]) -> bool {
-        let has = |name: &String| {
-            self.sessions.get(name).next().is_some() || self.cookies.get(name).next().is_some()
-        };
-        names.iter().any(has)
-    }
-
-    /// What the running sessions of a name have moved.
-    fn session_bytes(&self, name: &str) -> u64 {
-        self.sessions.get(name).fold(0, |sum, session| sum.saturating_add(session.bytes))
-    }
-
-    fn plan_gone(&self, gone: &GoneLine<'_>, changes: &mut Vec<LineChange>) {
-        let before = changes.len();
-        changes.extend(self.by_mark.get(gone.line).map(|row| self.removal(gone.line, row)));
-        let names = vec![gone.username.to_owned()];
-        let is_free = self.by_name.get(gone.username).next().is_none();
-        if changes.len() == before && is_free && self.has_sessions(&names) {
-            changes.push(LineChange {
-                line: gone.line.to_owned(),
-                table: self.menus.table,
-                row: RowChange::Leave,
-                kick: names,
-                cut: None,
-                profile: None,
-                differs: vec![],
-                revision: 0,
-            });
-        }
-    }
-
-    fn plan_orphans(&self, family: Family, scope: &Scope<'_>, changes: &mut Vec<LineChange>) {
-        let Some(all_lines) = &scope.all_lines else { return };
-        let gone: BTreeSet<&str> =
-            scope.gone.iter().filter(|gone| gone.family == family).map(|gone| gone.line).collect();
-        for row in &self.rows.users {
-            let Some(mark) = row.mark.as_deref() else { continue };
-            let is_wanted_here =
-                all_lines.get(mark).is_some_and(|wanted| wanted.is_none_or(|of| of == family));
-            if !is_wanted_here && !gone.contains(mark) {
-                changes.push(self.removal(mark, row));
-            }
-        }
-    }
-
-    fn removal(&self, line: &str, row: &UserRow) -> LineChange {
-        let is_enabled = row.is_disabled != Some(true);
-        LineChange {
-            line: line.to_owned(),
-            table: self.menus.table,
-            row: RowChange::Remove { id: row.id.clone(), is_enabled },
-            kick: row.name.clone().into_iter().collect(),
-            cut: is_enabled.then_some(CutReason::Removed),
-            profile: None,
-            differs: vec!["row"],
-            revision: 0,
-        }
-    }
-}
-
-fn plan_line(wanted: &WantedLine<'_>, index: &LoginIndex<'_>, profiles: &Verdicts<'_>, plan: &mut Plan) {
-    let line = wanted.line;
-    if let Some(reason) = &index.rows.unavailable {
-        let detail = format!("the router does not show {}: {reason}", index.menus.users);
-        return plan.failures.push(failure(line, FailureKind::Refused, detail));
-    }
-    let own = index.own(line);
-    let is_taken = index.is_taken(line);
-    for extra in index.by_mark.get(&line.line) {
-        if own.is_some_and(|own| own.id != extra.id) {
-            plan.lines.push(index.removal(&line.line, extra));
-        }
-    }
-    let profile = profile_for(wanted.service, wanted.state, line);
-    if is_taken && (own.is_none() || profile.is_some()) {
-        return plan.failures.push(foreign(line, "a row that is not ours has this user name"));
-    }
-    let Some(profile) = profile else {
-        let reason = wanted.state.reason().unwrap_or(Reason::SwitchedOff);
-        return plan.lines.extend(close_line(wanted, reason, own, is_taken, index));
-    };
-    if let Some(detail) = misfit(wanted, own) {
-        return plan.failures.push(failure(line, FailureKind::Refused, detail));
-    }
-    match profiles.of_line(wanted.service, profile) {
-        Verdict::Unknown => {
-            let detail = format!("the state has no profile {profile:?} for this service");
-            plan.failures.push(failure(line, FailureKind::Refused, detail));
-        }
-        Verdict::Twofold => {
-            let detail = format!(
-                "the state has two different profiles {profile:?} that share a menu of the router; rename one"
-            );
-            plan.failures.push(failure(line, FailureKind::Refused, detail));
-        }
-        Verdict::Foreign => {
-            let detail = format!("profile {profile} on the router is not ours and has other properties");
-            plan.failures.push(foreign(line, &detail));
-        }
-        verdict => plan.lines.extend(open_line(wanted, profile, own, verdict, index)),
-    }
-}
-
-/// What a line says that no row could have.
-fn misfit(wanted: &WantedLine<'_>, own: Option<&UserRow>) -> Option<String> {
-    let line = wanted.line;
-    if !line.address.is_empty() && fixed::usable_address(&line.address).is_none() {
-        return Some(format!("{:?} is no IPv4 address that a customer can have", line.address));
-    }
-    let needs_mac = wanted.service == Service::Hotspot && !line.caller_id.is_empty();
-    if needs_mac && !fixed::is_mac(&line.caller_id.to_ascii_uppercase()) {
-        return Some(format!("{:?} is no MAC address of a device", line.caller_id));
-    }
-    // A row without a password would let anybody in.
-    (own.is_none() && line.password.is_empty())
-        .then(|| "its row is not there, and nobody knows the password for a new one".to_owned())
-}
-
-/// The profile that a line uses in this state; `None` where its row is disabled instead. A hotspot shows whoever is not
-/// logged in its own page, with a walled garden of its own, so that walled and off are one there.
-#[must_use]
-pub fn profile_for(service: Service, state: Effective, line: &LineV1) -> Option<&str> {
-    match (service, state) {
-        (Service::Hotspot, Effective::Walled(_)) => None,
-        _ => state.profile(line),
-    }
-}
-
-/// What closes a line: its row is disabled, then its sessions and cookies end. An absent row lets nobody in and is not
-/// made.
-fn close_line(
-    wanted: &WantedLine<'_>,
-    reason: Reason,
-    own: Option<&UserRow>,
-    is_taken: bool,
-    index: &LoginIndex<'_>,
-) -> Option<LineChange> {
-    let mut names: Vec<String> = own.and_then(|row| row.name.clone()).into_iter().collect();
-    if !is_taken {
-        names.push(wanted.line.username.clone());
-    }
-    // A name that was ours may be somebody else's by now.
-    let is_other = |row: &UserRow| row.mark.as_deref() != Some(&wanted.line.line);
-    let owed = wanted.owes_kick.iter().filter(|name| !index.by_name.get(name).any(is_other));
-    names.extend(owed.cloned());
-    let names = distinct(names);
-    let to_disable = own.filter(|row| row.is_disabled != Some(true));
-    if to_disable.is_none() && !index.has_sessions(&names) && wanted.owes_kick.is_empty() {
-        return None;
-    }
-    let row = to_disable.map_or(RowChange::Leave, |row| {
-        let plain = vec![("disabled", "yes".into())];
-        RowChange::Set(row.id.clone(), Values { plain, ..Values::default() })
-    });
-    Some(LineChange {
-        line: wanted.line.line.clone(),
-        table: index.menus.table,
-        row,
-        kick: names,
-        cut: to_disable.map(|_| CutReason::Restrained(reason)),
-        profile: None,
-        differs: if to_disable.is_some() { vec!["disabled"] } else { vec![] },
-        revision: wanted.revision,
-    })
-}
-
-fn open_line(
-    wanted: &WantedLine<'_>,
-    profile: &str,
-    own: Option<&UserRow>,
-    verdict: Verdict,
-    index: &LoginIndex<'_>,
-) -> Option<LineChange> {
-    let line = wanted.line;
-    let change = |row, kick: Vec<String>, differs, cut| LineChange {
-        line: line.line.clone(),
-        table: index.menus.table,
-        row,
-        kick: distinct(kick),
-        cut,
-        profile: Some(profile.to_owned()),
-        differs,
-        revision: wanted.revision,
-    };
-    let Some(own) = own else {
-        let values = new_row(wanted, profile, index);
-        return Some(change(RowChange::Add(values), wanted.owes_kick.to_vec(), vec!["row"], None));
-    };
-    let (values, differs) = differences(wanted, profile, own, index);
-    let mut kick = wanted.owes_kick.to_vec();
-    let was_open = own.is_disabled != Some(true);
-    // A running session keeps the rate, the address and the device that it started with: the customer dials again and
-    // has the new ones.
-    // One that took any service before may well run by the right one.
-    let is_from_any = own.service.as_deref().is_none_or(|service| service == "any");
-    let felt: Vec<_> = differs.iter().copied().filter(|name| *name != "service" || !is_from_any).collect();
-    if was_open && (is_felt(&felt) || verdict == Verdict::Changing) {
-        kick.extend(own.name.clone());
-    }
-    // Whoever is walled in loses what he had, if he had anything.
-    let is_walled_now = was_open && differs.contains(&"profile") && !wanted.state.is_online();
-    let cut = wanted.state.reason().filter(|_| is_walled_now).map(CutReason::Restrained);
-    match (differs.is_empty(), kick.is_empty()) {
-        (true, true) => None,
-        (true, false) => Some(change(RowChange::Leave, kick, differs, cut)),
-        (false, _) => Some(change(RowChange::Set(own.id.clone(), values), kick, differs, cut)),
-    }
-}
-
-/// Properties of a row that its sessions took over when they began.
-const FELT_BY_SESSIONS: &[&str] =
-    &["name", "profile", "service", "caller-id", "mac-address", "remote-address", "address"];
-
-/// Whether running sessions go on with what one of these properties was.
-#[must_use]
-pub fn is_felt(differs: &[&str]) -> bool {
-    differs.iter().any(|name| FELT_BY_SESSIONS.contains(name))
-}
-
-fn new_row(wanted: &WantedLine<'_>, profile: &str, index: &LoginIndex<'_>) -> Values {
-    let (line, menus) = (wanted.line, index.menus);
-    let mut plain = vec![("name", line.username.clone()), ("profile", profile.to_owned())];
-    plain.extend(service_value(wanted.service).map(|value| ("service", value.to_owned())));
-    if !line.caller_id.is_empty() {
-        plain.push((menus.caller, line.caller_id.to_ascii_uppercase()));
-    }
-    if !line.address.is_empty() {
-        plain.push((menus.address, line.address.clone()));
-    }
-    plain.push(("disabled", "no".into()));
-    plain.push(("comment", mark_of(&line.line)));
-    let nothing = native::Standing {
-        limits: Some(Limits::default()),
-        counted: Some(0),
-        session: index.session_bytes(&line.username),
-        is_written: true,
-    };
-    let limits = native::writes(menus.table.family(), wanted.allowance.as_ref(), nothing);
-    plain.extend(limits.into_iter().map(|(name, bytes)| (name, bytes.to_string())));
-    let password = Some(Secret::new(line.password.clone().into_bytes()));
-    Values { plain, password, ..Values::default() }
-}
-
-fn differences(
-    wanted: &WantedLine<'_>,
-    profile: &str,
-    own: &UserRow,
-    index: &LoginIndex<'_>,
-) -> (Values, Vec<&'static str>) {
-    let (line, menus) = (wanted.line, index.menus);
-    let mut values = Values::default();
-    let mut differs = Vec::new();
-    let mut compare = |name: &'static str, has: Option<&str>, wants: &str| {
-        if has != Some(wants) {
-            values.plain.push((name, wants.to_owned()));
-            differs.push(name);
-        }
-    };
-    compare("name", own.name.as_deref(), &line.username);
-    compare("profile", own.profile.as_deref(), profile);
-    if let Some(service) = service_value(wanted.service) {
-        compare("service", own.service.as_deref(), service);
-    }
-    let caller = own.caller.as_deref().unwrap_or_default();
-    if !caller.eq_ignore_ascii_case(&line.caller_id) {
-        let any = if menus.table == Table::HotspotUsers { ANY_MAC } else { "" };
-        let wants =
-            if line.caller_id.is_empty() { any.to_owned() } else { line.caller_id.to_ascii_uppercase() };
-        values.plain.push((menus.caller, wants));
-        differs.push(menus.caller);
-    }
-    if own.address.as_deref().unwrap_or_default() != line.address {
-        match (line.address.is_empty(), menus.table) {
-            (false, _) => values.plain.push((menus.address, line.address.clone())),
-            (true, Table::HotspotUsers) => values.plain.push((menus.address, ANY_ADDRESS.into())),
-            (true, _) => values.unset.push(menus.address),
-        }
-        differs.push(menus.address);
-    }
-    if own.is_disabled != Some(false) {
-        values.plain.push(("disabled", "no".into()));
-        differs.push("disabled");
-    }
-    if is_password_wrong(wanted, own, index.rows) {
-        values.password = Some(Secret::new(line.password.clone().into_bytes()));
-        differs.push("password");
-    }
-    let standing = native::Standing {
-        limits: own.limits,
-        counted: own.counted,
-        session: own.name.as_deref().map_or(0, |name| index.session_bytes(name)),
-        is_written: !differs.is_empty(),
-    };
-    for (name, bytes) in native::writes(menus.table.family(), wanted.allowance.as_ref(), standing) {
-        values.plain.push((name, bytes.to_string()));
-        // A limit of a line that has none was set by somebody.
-        differs.push(if wanted.allowance.is_some() { native::UPKEEP } else { name });
-    }
-    differs.dedup();
-    (values, differs)
-}
-
-/// Rows that show passwords are believed; for others, what this agent remembers of its own writes decides. So a restart
-/// rewrites nothing, and a password that changed while the agent was away is written once. One that nobody knows stays.
-fn is_password_wrong(wanted: &WantedLine<'_>, own: &UserRow, rows: &LoginRows) -> bool {
-    if wanted.line.password.is_empty() {
-        return false;
-    }
-    match own.password.as_ref().filter(|_| rows.shows_passwords) {
-        Some(has) => has.expose() != wanted.line.password.as_bytes(),
-        // Whoever was off when the agent started may have got another password since his row was last written.
-        None if own.is_disabled != Some(false) => wanted.password != PasswordKnowledge::Right,
-        None => wanted.password == PasswordKnowledge::Stale,
-    }
-}
-
-fn distinct(mut names: Vec<String>) -> Vec<String> {
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// PPP secrets are bound to one way of dialling in; hotspot users have no such property.
-fn service_value(service: Service) -> Option<&'static str> {
-    match service {
-        Service::Pppoe => Some("pppoe"),
-        Service::L2tp => Some("l2tp"),
-        Service::Pptp => Some("pptp"),
-        Service::Openvpn => Some("ovpn"),
-        Service::Hotspot | Service::Static | Service::HotspotDevice => None,
     }
 }
 

@@ -94,6 +94,7 @@ impl Reconciler {
         failure.detail.truncate(shortened(&failure.detail).len());
         self.ledger.entry(&failure.line).verified = None;
         self.ledger.retries.remove(&failure.line);
+        self.ledger.blocked.remove(&failure.line);
         self.ledger.failures.insert(failure.line.clone(), failure);
     }
 
@@ -146,6 +147,7 @@ impl Reconciler {
         entry.place = place;
         entry.has_tried_removal = false;
         self.ledger.failures.remove(id);
+        self.ledger.blocked.remove(id);
         self.ledger.retries.remove(id);
         self.ledger.owed_kicks.remove(id);
     }

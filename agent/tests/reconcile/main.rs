@@ -21,6 +21,7 @@ mod guard;
 mod hotspot;
 mod latency;
 mod lines;
+mod names;
 mod native;
 mod orders;
 mod prepared;

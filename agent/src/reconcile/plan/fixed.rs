@@ -5,16 +5,20 @@
 //! more leaves neither queue nor entry behind, and what its address may do then is the firewall's business. The queue of
 //! a line that is off stays as it is. A new speed reaches whoever uses it at once, so that nobody is thrown out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use routeros_api::value::{RateLimit, UpDown};
+use routeros_api::value::{RateLimit, RouterId, UpDown};
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
+use super::names::{Claim, Claims, Outlook, name_between};
 use super::profiles::rate_limit_of;
-use super::{CutReason, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure, foreign};
+use super::{
+    CutReason, First, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure, foreign,
+};
 use crate::enforce::Effective;
+use crate::flow::LineFailure;
 use crate::reconcile::actual::{Family, Table, mark_of};
 use crate::reconcile::fixed::{BindingRow, EntryRow, FixedRows, OFF_LIST, QueueRow, Shape, WALLED_LIST};
 
@@ -42,9 +46,14 @@ impl<'a> FixedIndex<'a> {
         }
     }
 
+    /// Whether a queue of this line's has its name.
+    pub(super) fn has_name(&self, line: &LineV1) -> bool {
+        self.queues_by_name.get(&line.username).any(|row| row.mark.as_deref() == Some(&line.line))
+    }
+
     /// Everything of this line's that is there.
     fn removals(&self, line: &str, changes: &mut Vec<LineChange>) {
-        let removal = |table, id: &routeros_api::value::RouterId, loses: bool| {
+        let removal = |table, id: &RouterId, loses: bool| {
             let cut = loses.then_some(CutReason::Removed);
             change(line, 0, table, RowChange::Drop(id.clone()), cut, vec!["row"])
         };
@@ -95,36 +104,104 @@ struct Place<'a> {
     wanted: &'a WantedLine<'a>,
 }
 
-/// Plans one line.
-pub(super) fn plan_line<'a>(
+/// Plans the lines of this family.
+pub(super) fn plan_lines<'a>(
+    lines: &[&'a WantedLine<'a>],
+    index: &FixedIndex<'_>,
+    scope: &Scope<'_>,
+    plan: &mut Plan,
+    first: &mut First,
+) {
+    let (mut addresses, mut places) = (BTreeSet::new(), Vec::new());
+    for wanted in lines {
+        match place_of(wanted, index, &mut addresses, scope) {
+            Ok(place) => places.push(place),
+            Err(failure) => plan.failures.push(failure),
+        }
+    }
+    let claims = Claims::of(claims_of(&places, index, scope));
+    // Nobody is logged in by a name here.
+    let elsewhere = claims.elsewhere().map(|(holder, _)| ((Family::Fixed, holder.to_owned()), String::new()));
+    plan.holders_elsewhere.extend(elsewhere);
+    for place in &places {
+        if let Some(holder) = claims.blocked_by(&place.line().line) {
+            let detail = format!("line {holder} has its name, address or device on the router and keeps it");
+            plan.failures.push(foreign(place.line(), &detail));
+            plan.blocked.push((place.line().line.clone(), holder.to_owned()));
+            continue;
+        }
+        plan.waits.extend(claims.waits_of(&place.line().line));
+        place.plan_queue(index, &claims, &mut plan.lines, first);
+        place.plan_binding(index, &claims, &mut plan.lines);
+        place.plan_entries(index, &mut plan.lines);
+    }
+    first.dropped.extend(index.rows.ids().filter(|(table, id)| claims.is_claimed(*table, id)).map(number));
+}
+
+fn number((table, id): (Table, &RouterId)) -> (Table, u64) {
+    (table, id.number())
+}
+
+/// Where a line belongs, unless it can have no place.
+fn place_of<'a>(
     wanted: &'a WantedLine<'a>,
     index: &FixedIndex<'_>,
     addresses: &mut BTreeSet<String>,
     scope: &Scope<'_>,
-    plan: &mut Plan,
-) {
-    let place = match understand(wanted, scope) {
-        Ok(place) => place,
-        Err(detail) => return plan.failures.push(failure(wanted.line, FailureKind::Refused, detail)),
-    };
+) -> Result<Place<'a>, LineFailure> {
+    let place =
+        understand(wanted, scope).map_err(|detail| failure(wanted.line, FailureKind::Refused, detail))?;
     if !addresses.insert(place.address.clone()) {
         let detail = format!("another line of the state has the address {}", place.address);
-        return plan.failures.push(foreign(wanted.line, &detail));
+        return Err(foreign(wanted.line, &detail));
     }
     if let Some(reason) =
         index.rows.unavailable.as_ref().or_else(|| place.mac.as_ref().and(index.rows.no_bindings.as_ref()))
     {
         let detail = format!("the router does not show what this line needs: {reason}");
-        return plan.failures.push(failure(wanted.line, FailureKind::Refused, detail));
+        return Err(failure(wanted.line, FailureKind::Refused, detail));
     }
-    if let Some(detail) = place.taken(index) {
-        return plan.failures.push(foreign(wanted.line, detail));
+    let foreign_row = place.held(index).find(|held| held.mark.is_none());
+    match foreign_row {
+        Some(held) => Err(foreign(wanted.line, held.words)),
+        None => Ok(place),
     }
-    let mut changes = Vec::new();
-    place.plan_queue(index, &mut changes);
-    place.plan_binding(index, &mut changes);
-    place.plan_entries(index, &mut changes);
-    plan.lines.append(&mut changes);
+}
+
+/// What lines want of rows of ours that are not theirs.
+fn claims_of<'a>(places: &'a [Place<'a>], index: &FixedIndex<'a>, scope: &Scope<'_>) -> Vec<Claim<'a>> {
+    let by_line: BTreeMap<&str, &Place<'a>> =
+        places.iter().map(|place| (place.line().line.as_str(), place)).collect();
+    let outlook = |holder: &str, table: Table, id: &RouterId, of: &Place<'_>| match by_line.get(holder) {
+        _ if scope.takes_away(holder, Family::Fixed) => Outlook::GoesAtOnce,
+        Some(holder) if holder.leaves(table, id, of, index) => Outlook::GoesAtOnce,
+        Some(holder) if holder.keeps(table, of) => Outlook::Stays,
+        Some(_) => Outlook::GivesWay,
+        None if scope.looks_at(holder) => Outlook::Stays,
+        None => Outlook::Elsewhere,
+    };
+    let mut claims = Vec::new();
+    for place in places {
+        for held in place.held(index) {
+            let Some(holder) = held.mark else { continue };
+            claims.push(Claim {
+                line: &place.line().line,
+                holder,
+                row: (held.table, held.id),
+                outlook: outlook(holder, held.table, held.id, place),
+            });
+        }
+    }
+    claims
+}
+
+/// A row of another line, or of nobody's, that has what a line wants.
+struct HeldRow<'a> {
+    table: Table,
+    id: &'a RouterId,
+    mark: Option<&'a str>,
+    /// What is wrong with it, if it is not ours.
+    words: &'static str,
 }
 
 fn understand<'a>(wanted: &'a WantedLine<'a>, scope: &Scope<'_>) -> Result<Place<'a>, String> {
@@ -215,27 +292,76 @@ impl Place<'_> {
         self.wanted.line
     }
 
-    /// What of somebody else's stands in the way.
-    fn taken(&self, index: &FixedIndex<'_>) -> Option<&'static str> {
-        let line = self.line();
-        let is_other = |mark: &Option<String>| mark.as_deref() != Some(&line.line);
-        let mut same_name = index.queues_by_name.get(&line.username);
-        if self.shape.is_some() && same_name.any(|row| is_other(&row.mark)) {
-            return Some("a queue that is not ours has this name");
+    /// Rows that have what this line wants and are not its own.
+    fn held<'r>(&self, index: &FixedIndex<'r>) -> impl Iterator<Item = HeldRow<'r>> + use<'r> {
+        let own = self.line().line.clone();
+        let mut held = Vec::new();
+        let queues = index.queues_by_name.get(&self.line().username).filter(|_| self.shape.is_some());
+        let words = "a queue that is not ours has this name";
+        held.extend(queues.map(|row| held_row(Table::Queues, &row.id, row.mark.as_deref(), words)));
+        let words = "an entry that is not ours has this address in a list of ours";
+        let entries = index.entries_by_address.get(&self.address);
+        held.extend(entries.map(|row| held_row(Table::AddressLists, &row.id, row.mark.as_deref(), words)));
+        if let Some(mac) = &self.mac {
+            let words = "a binding that is not ours has this MAC address";
+            let bindings = index.bindings_by_mac.get(mac);
+            held.extend(bindings.map(|row| held_row(Table::Bindings, &row.id, row.mark.as_deref(), words)));
         }
-        if index.entries_by_address.get(&self.address).any(|row| is_other(&row.mark)) {
-            return Some("an entry that is not ours has this address in a list of ours");
-        }
-        let mac = self.mac.as_deref()?;
-        let mut same_mac = index.bindings_by_mac.get(mac);
-        same_mac.any(|row| is_other(&row.mark)).then_some("a binding that is not ours has this MAC address")
+        held.into_iter().filter(move |row| row.mark != Some(own.as_str()))
     }
 
-    fn plan_queue(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
+    /// Whether a row of this line goes, so that nothing need be moved.
+    fn leaves(&self, table: Table, id: &RouterId, of: &Place<'_>, index: &FixedIndex<'_>) -> bool {
+        match table {
+            Table::Queues => self.own_queue(index).is_none_or(|own| own.id != *id),
+            Table::Bindings => {
+                let is_own = self.own_binding(index).is_some_and(|own| own.id == *id);
+                // Its order among others is of no account, and a device in between is one more address to make up.
+                !is_own || self.mac != of.mac
+            }
+            _ => self.address != of.address,
+        }
+    }
+
+    /// Whether this line wants the same.
+    fn keeps(&self, table: Table, of: &Place<'_>) -> bool {
+        match table {
+            Table::Queues => self.line().username == of.line().username,
+            Table::Bindings => self.mac == of.mac,
+            _ => self.address == of.address,
+        }
+    }
+
+    /// Its queue: the one with the right name, or else the first that bears its mark.
+    fn own_queue<'r>(&self, index: &FixedIndex<'r>) -> Option<&'r QueueRow> {
         let line = self.line();
         let rows = || index.queues_by_mark.get(&line.line);
-        let own = rows().find(|row| row.name.as_deref() == Some(&line.username)).or_else(|| rows().next());
-        let extra = rows().filter(|row| own.is_some_and(|own| own.id != row.id));
+        rows().find(|row| row.name.as_deref() == Some(&line.username)).or_else(|| rows().next())
+    }
+
+    /// Its binding: the one of the right device, or else the first that bears its mark.
+    fn own_binding<'r>(&self, index: &FixedIndex<'r>) -> Option<&'r BindingRow> {
+        let mac = self.mac.as_ref()?;
+        let rows = || index.bindings_by_mark.get(&self.line().line);
+        rows().find(|row| row.mac.as_ref() == Some(mac)).or_else(|| rows().next())
+    }
+
+    fn plan_queue(
+        &self,
+        index: &FixedIndex<'_>,
+        claims: &Claims<'_>,
+        changes: &mut Vec<LineChange>,
+        first: &mut First,
+    ) {
+        let line = self.line();
+        let own = self.own_queue(index);
+        if let Some(own) = own.filter(|own| claims.is_claimed(Table::Queues, &own.id)) {
+            // It holds its customer back all the while.
+            let plain = vec![("name", name_between(&line.line))];
+            first.changes.extend(self.set(Table::Queues, &own.id, plain, None));
+        }
+        let extra =
+            index.queues_by_mark.get(&line.line).filter(|row| own.is_some_and(|own| own.id != row.id));
         changes.extend(
             extra.map(|row| self.change(Table::Queues, RowChange::Drop(row.id.clone()), None, vec!["row"])),
         );
@@ -262,13 +388,10 @@ impl Place<'_> {
     }
 
     /// The hotspot lets the device by, or blocks it. Walled in is the firewall's business, as for everybody else here.
-    fn plan_binding(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
+    fn plan_binding(&self, index: &FixedIndex<'_>, claims: &Claims<'_>, changes: &mut Vec<LineChange>) {
         let line = self.line();
-        let mut rows = index.bindings_by_mark.get(&line.line);
-        let own = self.mac.as_ref().and_then(|mac| {
-            let mut same = index.bindings_by_mark.get(&line.line).filter(|row| row.mac.as_ref() == Some(mac));
-            same.next().or_else(|| rows.next())
-        });
+        // One that another line wants goes, and another comes for it.
+        let own = self.own_binding(index).filter(|own| !claims.is_claimed(Table::Bindings, &own.id));
         let extra =
             index.bindings_by_mark.get(&line.line).filter(|row| own.is_none_or(|own| own.id != row.id));
         changes.extend(
@@ -341,7 +464,7 @@ impl Place<'_> {
     fn set(
         &self,
         table: Table,
-        id: &routeros_api::value::RouterId,
+        id: &RouterId,
         plain: Vec<(&'static str, String)>,
         cut: Option<CutReason>,
     ) -> Option<LineChange> {
@@ -360,6 +483,10 @@ impl Place<'_> {
     ) -> LineChange {
         change(&self.line().line, self.wanted.revision, table, row, cut, differs)
     }
+}
+
+fn held_row<'r>(table: Table, id: &'r RouterId, mark: Option<&'r str>, words: &'static str) -> HeldRow<'r> {
+    HeldRow { table, id, mark, words }
 }
 
 fn change(

@@ -1,6 +1,7 @@
 //! Wanted lines against rows, through one `check`.
 
 mod fixed;
+mod names;
 
 use super::*;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Access, Restraint, RestraintV1};
 
 use crate::enforce::{Circumstances, effective};
-use crate::reconcile::actual::{ProfileRow, SessionRow};
+use crate::reconcile::actual::{Limits, LoginRows, ProfileRow, SessionRow, UserRow};
 use crate::reconcile::fixed::FixedRows;
 use routeros_api::value::RateLimit;
 
@@ -299,12 +300,6 @@ fn a_foreign_row_of_the_same_name_is_a_failure_and_never_a_change() {
     let with_session =
         Case::of(&[off("a")], &taken).with(|case| case.rows.sessions = vec![session(9, "user-a")]);
     check(&with_session, &["fail a a foreign row has that name"]);
-    // Another line's mark is foreign to this one, and both are in the state.
-    let named_like_a = UserRow { name: Some("user-a".into()), ..row(1, "b") };
-    check(
-        &Case::of(&[line("a"), line("b")], &[named_like_a]),
-        &["set b *1: name=user-b kick user-a", "fail a a foreign row has that name"],
-    );
 }
 
 #[test]
@@ -317,6 +312,9 @@ fn two_lines_of_one_user_name_do_not_fight_over_it() {
             "fail b a foreign row has that name",
         ],
     );
+    // Whoever came later does not disturb the one who has it.
+    let twin = LineV1 { username: "user-b".into(), ..line("a") };
+    check(&Case::of(&[twin, line("b")], &[row(1, "b")]), &["fail a a foreign row has that name"]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use tawi_shared::wire::{Access, LineV1, ProfileV1, Restraint, RestraintV1, Servi
 use super::{Case, check, id, line, profile};
 use crate::reconcile::fixed::{BindingRow, EntryRow, FixedRows, QueueRow, Shape};
 
-fn addressed(id: &str, service: Service) -> LineV1 {
+pub(super) fn addressed(id: &str, service: Service) -> LineV1 {
     LineV1 {
         service: service.code(),
         address: "10.0.0.7".into(),
@@ -17,7 +17,7 @@ fn addressed(id: &str, service: Service) -> LineV1 {
     }
 }
 
-fn queue(number: u64, line_id: &str) -> QueueRow {
+pub(super) fn queue(number: u64, line_id: &str) -> QueueRow {
     let shape = Shape {
         limit: UpDown { upload: 5_000_000, download: 20_000_000 },
         burst: UpDown::both(0),
@@ -35,7 +35,7 @@ fn queue(number: u64, line_id: &str) -> QueueRow {
     }
 }
 
-fn entry(number: u64, list: &str, mark: Option<&str>) -> EntryRow {
+pub(super) fn entry(number: u64, list: &str, mark: Option<&str>) -> EntryRow {
     EntryRow {
         id: id(number),
         list: Some(list.into()),
@@ -45,7 +45,7 @@ fn entry(number: u64, list: &str, mark: Option<&str>) -> EntryRow {
     }
 }
 
-fn binding(number: u64, kind: &str, mark: Option<&str>) -> BindingRow {
+pub(super) fn binding(number: u64, kind: &str, mark: Option<&str>) -> BindingRow {
     BindingRow {
         id: id(number),
         mac: Some("02:00:00:00:00:AF".into()),
