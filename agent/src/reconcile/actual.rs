@@ -396,6 +396,13 @@ pub fn cookie_row(row: &Row) -> Option<SessionRow> {
     Some(SessionRow { id: row.id()?, user: text(row, "user"), uptime: Duration::ZERO, bytes: 0 })
 }
 
+/// Reads a row of a device that a hotspot sees, by its MAC address.
+#[must_use]
+pub fn host_row(row: &Row) -> Option<SessionRow> {
+    let user = text(row, "mac-address").map(|mac| mac.to_ascii_uppercase());
+    Some(SessionRow { id: row.id()?, user, uptime: Duration::ZERO, bytes: 0 })
+}
+
 /// The line that a comment marks; `None` for anything but the exact mark.
 #[must_use]
 pub fn line_of_mark(comment: &str) -> Option<&str> {

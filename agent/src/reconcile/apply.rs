@@ -11,10 +11,12 @@ use routeros_api::value::{RouterId, Secret};
 use routeros_api::{Client, Command, Error, Reply, TrapKind};
 use tokio::time::Instant;
 
-use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, session_row};
+use crate::reconcile::actual::{Actual, Family, Menus, cookie_row, host_row, session_row};
 use crate::reconcile::pace::Written;
 use crate::reconcile::plan::{LineChange, Plan, ProfileChange, RowChange, is_felt};
-use crate::reconcile::read::{self, Needed, PIPELINE_DEPTH, pipeline, session_prints};
+use crate::reconcile::read::{
+    self, HOSTS, Needed, PIPELINE_DEPTH, host_prints, pipeline, session_prints, unavailable,
+};
 
 /// What became of the changes that were sent.
 #[derive(Debug, Default)]
@@ -341,8 +343,14 @@ async fn write_rows(
         }
     }
     for (family, names) in &kicked {
-        let Some(menus) = family.logins() else { continue };
         let names: Vec<&str> = names.keys().copied().collect();
+        let Some(menus) = family.logins() else {
+            for command in host_prints(&names) {
+                sent.push((None, command));
+                meaning.push(Asked::Hosts(*family));
+            }
+            continue;
+        };
         for (command, is_cookie) in session_prints(menus, &names) {
             sent.push((None, command));
             meaning.push(if is_cookie {
@@ -368,6 +376,9 @@ async fn write_rows(
                 let rows: Vec<_> = rows.iter().filter_map(|row| session_row(menus, row)).collect();
                 (family, menus.sessions, rows)
             }
+            // A router without a hotspot has nobody at its portal.
+            Asked::Hosts(_) if reply.as_ref().is_err_and(|error| unavailable(error).is_some()) => continue,
+            Asked::Hosts(family) => (family, HOSTS, reply?.rows.iter().filter_map(host_row).collect()),
             Asked::Cookies(family, menus) => {
                 let rows = reply?.rows.iter().filter_map(cookie_row).collect();
                 (family, menus.cookies.unwrap_or_default(), rows)
@@ -407,6 +418,7 @@ enum Asked<'a> {
     Write(&'a str),
     Sessions(Family, &'static Menus),
     Cookies(Family, &'static Menus),
+    Hosts(Family),
 }
 
 /// The writes that come before sessions end; a row that goes and lets somebody in is only disabled for now.

@@ -228,6 +228,9 @@ impl Asked {
     }
 }
 
+/// Devices that a hotspot sees, logged in or not.
+pub(crate) const HOSTS: &str = "/ip/hotspot/host";
+const HOST_PROPERTIES: &[&str] = &[".id", "mac-address"];
 const COOKIE_PROPERTIES: &[&str] = &[".id", "user"];
 
 #[derive(Clone, Copy)]
@@ -323,6 +326,15 @@ pub(crate) fn session_prints<N: AsRef<str>>(menus: &Menus, names: &[N]) -> Vec<(
         }
     }
     prints
+}
+
+/// Prints of what the hotspot has of these devices, in the menu of [`HOSTS`].
+pub(crate) fn host_prints<N: AsRef<str>>(macs: &[N]) -> Vec<Command> {
+    let queries = macs.chunks(LINES_PER_PRINT).filter_map(|chunk| {
+        let macs: Vec<&str> = chunk.iter().map(AsRef::as_ref).collect();
+        Query::any_of("mac-address", &macs)
+    });
+    queries.map(|query| print_of(HOSTS, HOST_PROPERTIES).query(query)).collect()
 }
 
 /// The router's words, when it has no such menu or does not let us see it. Any other trap says nothing about the rows.

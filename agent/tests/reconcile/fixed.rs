@@ -1,6 +1,7 @@
 //! Lines where nobody logs in: queues, address lists, bindings.
 
-use crate::site::{ROUTER, Site, Wants};
+use crate::site::{PATIENCE, ROUTER, Site, Wants};
+use routeros_sim::{NewDevice, Service as Dialler};
 use tawi_agent::flow::LineFailure;
 use tawi_shared::wire::{Access, EventKind, LineV1, Restraint, RestraintV1, Service};
 
@@ -106,6 +107,36 @@ async fn new_lines_that_nobody_paid_for_are_barred_at_once_and_no_person_is_aske
     assert!(site.rows("queue/simple").is_empty());
     assert!(access(&mut site, "plot7", Access::Open).await.is_empty());
     assert_eq!((entries(&site).len(), site.rows("queue/simple").len()), (39, 1));
+}
+
+/// A customer waits at the portal when the payment comes, and is there again, still online, when the time is over.
+#[tokio::test]
+async fn a_device_that_is_at_the_portal_already_is_let_by_blocked_and_forgotten_at_once() {
+    let mut site = Site::start().await;
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let other = NewDevice::new("other", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(other).unwrap();
+    let host = |site: &Site, mac: &str| {
+        let hosts = site.rows("ip/hotspot/host").into_iter();
+        hosts.filter(|row| (row["mac-address"] == MAC) == (mac == MAC)).collect::<Vec<_>>()
+    };
+    let is_there = || (host(&site, MAC).len() == 1 && host(&site, "").len() == 1).then(|| host(&site, MAC));
+    let waiting = site.router.wait_for(PATIENCE, is_there).await.unwrap();
+    let address = waiting[0]["address"].clone();
+    let bystander = host(&site, "")[0][".id"].clone();
+    assert_eq!(waiting[0]["bypassed"], "false", "the test needs a device that waits");
+
+    assert!(site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, &address)).await.is_empty());
+    site.online("tv").await;
+    assert_eq!(host(&site, MAC)[0]["bypassed"], "true");
+    assert!(access(&mut site, "tv", Access::Off).await.is_empty());
+    site.offline("tv").await;
+    assert!(access(&mut site, "tv", Access::Open).await.is_empty());
+    site.online("tv").await;
+    assert!(site.settle(|wants| wants.lines.clear()).await.is_empty());
+    site.offline("tv").await;
+    assert_eq!(host(&site, "")[0][".id"], bystander, "somebody else's was left alone");
 }
 
 #[tokio::test]

@@ -60,9 +60,10 @@ impl<'a> FixedIndex<'a> {
         let queues = self.queues_by_mark.get(line);
         changes.extend(queues.map(|row| removal(Table::Queues, &row.id, true)));
         let bindings = self.bindings_by_mark.get(line);
-        changes.extend(
-            bindings.map(|row| removal(Table::Bindings, &row.id, row.kind.as_deref() == Some("bypassed"))),
-        );
+        changes.extend(bindings.map(|row| {
+            let removal = removal(Table::Bindings, &row.id, row.kind.as_deref() == Some("bypassed"));
+            LineChange { kick: row.mac.clone().into_iter().collect(), ..removal }
+        }));
         let entries = self.entries_by_mark.get(line);
         changes.extend(entries.map(|row| removal(Table::AddressLists, &row.id, false)));
     }
@@ -394,16 +395,22 @@ impl Place<'_> {
         let own = self.own_binding(index).filter(|own| !claims.is_claimed(Table::Bindings, &own.id));
         let extra =
             index.bindings_by_mark.get(&line.line).filter(|row| own.is_none_or(|own| own.id != row.id));
-        changes.extend(
-            extra.map(|row| self.change(Table::Bindings, RowChange::Drop(row.id.clone()), None, vec!["row"])),
-        );
+        // Whoever is at the portal already stays as the hotspot first saw him, until it sees him anew.
+        let seen_anew = |change: LineChange, macs: [Option<&String>; 2]| {
+            let macs: BTreeSet<String> = macs.into_iter().flatten().cloned().collect();
+            LineChange { kick: macs.into_iter().collect(), ..change }
+        };
+        changes.extend(extra.map(|row| {
+            let change = self.change(Table::Bindings, RowChange::Drop(row.id.clone()), None, vec!["row"]);
+            seen_anew(change, [row.mac.as_ref(), None])
+        }));
         let Some(mac) = &self.mac else { return };
         let kind = if matches!(self.wanted.state, Effective::Off(_)) { "blocked" } else { "bypassed" };
         let wants = [("mac-address", mac.as_str()), ("address", &self.address), ("type", kind)];
         let Some(own) = own else {
             let mut plain: Vec<_> = wants.map(|(name, value)| (name, value.to_owned())).to_vec();
             plain.push(("comment", mark_of(&line.line)));
-            return changes.push(self.add(Table::Bindings, plain, None));
+            return changes.push(seen_anew(self.add(Table::Bindings, plain, None), [Some(mac), None]));
         };
         let has = [own.mac.as_deref(), own.address.as_deref(), own.kind.as_deref()];
         let differs = wants.into_iter().zip(has).filter(|((_, wants), has)| *has != Some(*wants));
@@ -413,7 +420,8 @@ impl Place<'_> {
         }
         let was_let_by = own.kind.as_deref() == Some("bypassed") && own.is_disabled != Some(true);
         let cut = self.cut().filter(|_| was_let_by && kind == "blocked");
-        changes.extend(self.set(Table::Bindings, &own.id, plain, cut));
+        let set = self.set(Table::Bindings, &own.id, plain, cut);
+        changes.extend(set.map(|change| seen_anew(change, [Some(mac), own.mac.as_ref()])));
     }
 
     fn plan_entries(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {

@@ -134,21 +134,27 @@ fn a_device_behind_a_hotspot_is_let_by_or_blocked() {
     check_fixed(
         open(),
         rows(&[]),
-        &["add a: mac-address=02:00:00:00:00:AF address=10.0.0.7 type=bypassed comment=tawi:a"],
+        &[
+            "add a: mac-address=02:00:00:00:00:AF address=10.0.0.7 type=bypassed comment=tawi:a kick 02:00:00:00:00:AF",
+        ],
     );
-    check_fixed(open(), rows(&[binding(3, "blocked", Some("a"))]), &["set a *3: type=bypassed"]);
+    check_fixed(
+        open(),
+        rows(&[binding(3, "blocked", Some("a"))]),
+        &["set a *3: type=bypassed kick 02:00:00:00:00:AF"],
+    );
     check_fixed(
         LineV1 { access: Access::Off.code(), ..open() },
         rows(&[binding(3, "bypassed", Some("a"))]),
         &[
-            "set a *3: type=blocked cut Restrained(SwitchedOff)",
+            "set a *3: type=blocked kick 02:00:00:00:00:AF cut Restrained(SwitchedOff)",
             "add a: list=tawi-off address=10.0.0.7 comment=tawi:a cut Restrained(SwitchedOff)",
         ],
     );
     check_fixed(
         addressed("a", Service::Static),
         rows(&[binding(3, "bypassed", Some("a"))]),
-        &["drop a /ip/hotspot/ip-binding *3"],
+        &["drop a /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF"],
     );
 }
 
@@ -188,7 +194,7 @@ fn queues_entries_and_bindings_of_lines_that_are_no_more_go() {
         &[
             "drop gone /ip/firewall/address-list *2",
             "drop gone /queue/simple *1 cut Removed",
-            "drop gone /ip/hotspot/ip-binding *3 cut Removed",
+            "drop gone /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF cut Removed",
         ],
     );
 }

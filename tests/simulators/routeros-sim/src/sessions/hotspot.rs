@@ -103,18 +103,19 @@ impl Sessions {
         mac: &str,
         now: Moment,
     ) -> Result<Host, Refused> {
-        if let Some(host) = self.hosts.get(mac).copied() {
-            if engine.value(HOST, host.row, "address").is_some() {
-                return Ok(host);
-            }
-            // An admin removed the row: the phone joins anew.
-            self.depart(engine, mac);
+        let known = self.hosts.get(mac).copied();
+        if let Some(host) = known.filter(|host| engine.value(HOST, host.row, "address").is_some()) {
+            return Ok(host);
         }
-        let taking = Taking { owner: "hotspot", info: mac.as_bytes() };
-        let address = self
-            .addresses
-            .take(engine, "ip/hotspot", server, "address-pool", taking)
-            .ok_or(Refused::NoAddress)?;
+        let address = match known {
+            // An admin removed the row: the portal sees the phone anew, which has its address for longer than that.
+            Some(host) => host.address,
+            None => {
+                let taking = Taking { owner: "hotspot", info: mac.as_bytes() };
+                let taken = self.addresses.take(engine, "ip/hotspot", server, "address-pool", taking);
+                taken.ok_or(Refused::NoAddress)?
+            }
+        };
         let binding = binding_of(engine, server, mac, address);
         let values = [
             ("mac-address", Value::text(mac)),
