@@ -77,7 +77,7 @@ pub(super) struct RawEnforce {
 
 impl Default for RawEnforce {
     fn default() -> Self {
-        Self { full_check_seconds: 120, sample_seconds: 30, guard_percent: 20, guard_lines: 10 }
+        Self { full_check_seconds: 100, sample_seconds: 30, guard_percent: 20, guard_lines: 10 }
     }
 }
 

@@ -128,6 +128,8 @@ pub struct Ledger {
     pub is_distrusting: bool,
     /// Whose the rows are, by their numbers on this connection: to recognise news of them, never to address them.
     pub row_hints: HashMap<(Table, u64), String>,
+    /// Which profiles of ours the rows are, by their numbers on this connection; for the same.
+    pub profile_hints: HashMap<(Family, u64), String>,
     /// Lines of a generation up to this one have the right password in their rows, unless known otherwise.
     pub trusted_generation: u64,
     hasher: RandomState,
@@ -173,6 +175,7 @@ impl Ledger {
     /// Forgets what only the connection that read it can mean: numbers of rows.
     pub fn forget_connection(&mut self) {
         self.row_hints.clear();
+        self.profile_hints.clear();
     }
 
     /// How many lines are verified as open.

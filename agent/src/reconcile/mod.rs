@@ -29,6 +29,7 @@ pub mod pace;
 mod pass;
 pub mod plan;
 mod profile_kicks;
+mod profile_news;
 pub(crate) mod read;
 mod record;
 mod session;
@@ -53,7 +54,7 @@ use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
 use crate::trouble::{Trouble, trouble_of};
 use crate::usage;
 
-use actual::Family;
+use actual::{Family, ProfileRow};
 use agenda::Agenda;
 use backlog::Backlog;
 use guard::CutHistory;
@@ -101,6 +102,10 @@ pub(crate) struct Reconciler {
     good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
     /// Since when sessions were ended for profiles.
     profile_kicks: ProfileKicks,
+    /// Profiles that news say are not as wanted.
+    suspect_profiles: BTreeSet<(Family, String)>,
+    /// The profiles that new ones start from, as last read.
+    templates: BTreeMap<Family, ProfileRow>,
     /// Families whose rows show their passwords on this connection.
     shows_passwords: BTreeSet<Family>,
     /// Our rows that let somebody in, by the last full check.
@@ -173,6 +178,8 @@ impl Reconciler {
             released: BTreeSet::new(),
             good_profiles: BTreeMap::new(),
             profile_kicks: ProfileKicks::default(),
+            suspect_profiles: BTreeSet::new(),
+            templates: BTreeMap::new(),
             shows_passwords: BTreeSet::new(),
             usable_lines: 0,
             backlog: Backlog::default(),

@@ -150,7 +150,7 @@ impl Reconciler {
             self.note_written(basis, &planned, &applied);
             self.report_profile_drift(basis.state, &planned).await;
             if lines.is_empty() {
-                self.good_profiles.clear();
+                self.prove_profiles(client, basis.state, &planned).await?;
                 break;
             }
             let after = After { lines, waiting, strays, written, round };
@@ -320,7 +320,7 @@ impl Reconciler {
     }
 
     /// Whether a profile stood on the router when it was last looked at, as the state still wants it.
-    fn is_profile_good(&self, state: &DesiredState, service: u16, name: &str) -> bool {
+    pub(super) fn is_profile_good(&self, state: &DesiredState, service: u16, name: &str) -> bool {
         let key = (service, name.to_owned());
         let (wanted, good) = (state.profiles.get(&key), self.good_profiles.get(&key));
         wanted.zip(good).is_some_and(|(wanted, good)| wanted.item == good.item)

@@ -62,6 +62,17 @@ impl Reconciler {
     /// Profiles that stand as the state wants them need no second look on this connection until the state changes
     /// them. One that stood and now differs stays listed until it is written: that is how drift is told apart.
     pub(super) fn note_profiles(&mut self, state: &DesiredState, actual: &Actual) {
+        for (family, rows) in actual.logins.iter().filter(|(_, rows)| rows.has_profiles) {
+            for row in &rows.profiles {
+                let Some(name) = &row.name else { continue };
+                if *name == self.settings.profile_template {
+                    self.templates.insert(*family, row.clone());
+                }
+                if row.is_ours {
+                    self.ledger.profile_hints.insert((*family, row.id.number()), name.clone());
+                }
+            }
+        }
         for (key, profile) in &state.profiles {
             let Some(family) = Family::of_code(key.0) else { continue };
             let template = &self.settings.profile_template;

@@ -71,6 +71,7 @@ impl Reconciler {
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
                 return End::Lost(error);
             }
+            self.check_for_profiles(&mut next_full_check);
             if self.lacks_policy && next_full_check <= Instant::now() {
                 return End::LogInAgain;
             }
@@ -94,7 +95,7 @@ impl Reconciler {
             tokio::select! {
                 changed = state.changed() => if changed.is_err() { return End::Stopped },
                 news = listens.next() => match news {
-                    Ok((table, change)) => self.take_news(&current, table, change, &mut next_full_check),
+                    Ok((heard, change)) => self.take_news(&current, heard, change, &mut next_full_check),
                     Err(error) => return End::Lost(error),
                 },
                 () = sleep_until(wake) => {}
@@ -285,11 +286,20 @@ impl Reconciler {
     fn take_news(
         &mut self,
         state: &DesiredState,
-        table: Table,
+        heard: Heard,
         change: Change,
         next_full_check: &mut Instant,
     ) {
         let now = self.origin.elapsed();
+        let table = match heard {
+            Heard::Rows(table) => table,
+            Heard::Profiles(family) => {
+                if change == Change::Resync {
+                    *next_full_check = Instant::now();
+                }
+                return self.take_profile_news(state, family, &change);
+            }
+        };
         let line = match change {
             Change::Resync => {
                 *next_full_check = Instant::now();
@@ -391,8 +401,17 @@ fn unless_trapped<T>(answer: Result<T, Error>) -> Result<Option<T>, Error> {
     }
 }
 
-/// News of the rows of lines.
-struct Listens(Vec<(Table, Listen)>);
+/// What news are about.
+#[derive(Clone, Copy)]
+enum Heard {
+    /// Rows of lines.
+    Rows(Table),
+    /// Speed profiles.
+    Profiles(Family),
+}
+
+/// News of the rows of lines and of profiles.
+struct Listens(Vec<(Heard, Listen)>);
 
 impl Listens {
     async fn start(client: &Client) -> Self {
@@ -417,20 +436,27 @@ impl Listens {
                 }
             };
             if let Ok(listen) = client.listen(command).await {
-                listens.push((table, listen));
+                listens.push((Heard::Rows(table), listen));
+            }
+        }
+        for family in Family::LOGINS {
+            let Some(menus) = family.logins() else { continue };
+            let command = Command::new(format!("{}/listen", menus.profiles));
+            if let Ok(listen) = client.listen(command.proplist(menus.profile_properties)).await {
+                listens.push((Heard::Profiles(family), listen));
             }
         }
         Self(listens)
     }
 
     /// The next change of any; waits forever when no listen is left.
-    async fn next(&mut self) -> Result<(Table, Change), Error> {
+    async fn next(&mut self) -> Result<(Heard, Change), Error> {
         loop {
             let (index, news) = self.next_of_any().await;
             match news {
                 Some(Ok(change)) => {
-                    let table = self.0.get(index).map_or(Table::Secrets, |(table, _)| *table);
-                    return Ok((table, change));
+                    let heard = self.0.get(index).map_or(Heard::Rows(Table::Secrets), |(heard, _)| *heard);
+                    return Ok((heard, change));
                 }
                 Some(Err(error)) if error.is_connection_lost() => return Err(error),
                 // The router does not offer it, or ended it: the full check stands in.

@@ -95,8 +95,8 @@ impl RouterSettings {
 /// How often and how soon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// Between two full checks. Default 120 s: what a listen missed is put right within two minutes, and a print of
-    /// 500 rows costs a small router less than a second of that.
+    /// Between two full checks. Default 100 s: what a listen missed is put right within two minutes, the check itself
+    /// and a busy router included. A print of 500 rows costs a small router less than a second of that.
     pub full_check: Duration,
     /// Between two samples of usage. Default 30 s: what an abrupt end of a session may lose.
     pub sample: Duration,
@@ -116,7 +116,7 @@ impl Default for Timings {
         let second = Duration::from_secs(1);
         let minute = Duration::from_secs(60);
         Self {
-            full_check: Duration::from_secs(120),
+            full_check: Duration::from_secs(100),
             sample: Duration::from_secs(30),
             retry: Backoff { least: second, most: minute },
             reconnect: Backoff { least: second, most: minute },

@@ -1,6 +1,7 @@
 //! What becomes of PPPoE lines on the router.
 
 use crate::site::{FOREIGN, PATIENCE, Site, rows_of, username};
+use routeros_sim::FaultsChange;
 use tawi_agent::flow::Report;
 use tawi_shared::wire::{Access, EventKind, FailureKind, Service};
 
@@ -167,6 +168,8 @@ async fn another_speed_reaches_every_running_session_of_a_profile_however_many_t
 async fn a_profile_that_was_put_right_beside_a_payment_reaches_the_sessions_of_everybody() {
     let mut site = Site::start().await;
     let lines = crowd(&mut site).await.len();
+    // Nothing is heard of it: it is found beside the payment, and not before.
+    site.router.set_faults(FaultsChange { silent_listens: Some(true), ..FaultsChange::default() }).unwrap();
     site.router.set_row("ppp/profile", "home", &[("rate-limit", "1M/1M")]).unwrap();
     for session in site.router.rows("ppp/active").unwrap() {
         let id = session.iter().find(|(name, _)| *name == ".id").unwrap();

@@ -25,6 +25,7 @@ mod names;
 mod native;
 mod orders;
 mod prepared;
+mod profiles;
 mod releases;
 mod restarts;
 mod restraints;

@@ -28,7 +28,8 @@ async fn several_full_checks(site: &Site) {
 #[tokio::test]
 async fn five_hundred_lines_at_rest_cost_no_write_and_one_login() {
     let mut site = Site::start_with(|_| {}, fast_checks).await;
-    assert!(site.settle(|wants| names().for_each(|name| wants.open(&name))).await.is_empty());
+    let failures = site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    assert!(failures.is_empty(), "{failures:?}");
     let writes = site.writes();
     assert_eq!(writes, u64::try_from(LINES).unwrap() + 1, "one for each line and one for the profile");
     several_full_checks(&site).await;

@@ -1,0 +1,78 @@
+//! Speed profiles that somebody else changes on the router.
+
+use crate::site::{Site, Wants, username};
+use tawi_shared::wire::{EventKind, Service};
+
+const FAMILIES: [(Service, &str, &str); 2] = [
+    (Service::Pppoe, "ppp/profile", "only-one"),
+    (Service::Hotspot, "ip/hotspot/user/profile", "shared-users"),
+];
+
+async fn with_line(service: Service) -> Site {
+    let mut site = Site::start().await;
+    let add = |wants: &mut Wants<'_>| {
+        wants.line_of("plot1", service);
+    };
+    let failures = site.settle(add).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    site
+}
+
+/// What was put right; once it is told and the pass is over.
+async fn repaired(site: &mut Site) -> String {
+    let detail = site.event(EventKind::DriftRepaired).await.detail;
+    site.settle(|wants| {
+        let other = wants.line("other");
+        other.valid_until_ms = Some(other.valid_until_ms.map_or(i64::MAX, |until| until - 1));
+    })
+    .await;
+    detail
+}
+
+/// The next full check is a minute and more away: what is put right was heard.
+#[tokio::test]
+async fn a_profile_that_somebody_changes_or_removes_is_put_right_at_once() {
+    for (service, menu, sharing) in FAMILIES {
+        let mut site = with_line(service).await;
+        site.router.set_row(menu, "home", &[("rate-limit", "1M/1M")]).unwrap();
+        let detail = repaired(&mut site).await;
+        assert!(detail.contains("profile home put right on the router: rate-limit"), "{detail}");
+        assert_eq!(site.row(menu, "home").unwrap()["rate-limit"], "5M/20M");
+        // What a plan leaves open is as the template has it.
+        let other = if sharing == "only-one" { "yes" } else { "7" };
+        let before = site.row(menu, "home").unwrap()[sharing].clone();
+        site.router.set_row(menu, "home", &[(sharing, other)]).unwrap();
+        assert!(repaired(&mut site).await.contains(sharing));
+        assert_eq!(site.row(menu, "home").unwrap()[sharing], before);
+        site.router.set_row(menu, "home", &[("name", "elsewhere")]).unwrap();
+        site.row_until(menu, "home", |row| row["rate-limit"] == "5M/20M").await;
+    }
+}
+
+#[tokio::test]
+async fn our_own_writes_of_profiles_are_no_news() {
+    let mut site = with_line(Service::Pppoe).await;
+    let checks = |site: &Site| {
+        let is_check =
+            |report: &&tawi_agent::flow::Report| matches!(report, tawi_agent::flow::Report::Checked { .. });
+        site.log.iter().filter(is_check).count()
+    };
+    assert!(site.settle(|wants| wants.speed("home", Service::Pppoe, 80)).await.is_empty());
+    assert!(site.settle(|wants| wants.line("plot1").valid_until_ms = Some(i64::MAX)).await.is_empty());
+    assert!(site.settle(|wants| wants.switch_off("plot1")).await.is_empty());
+    assert_eq!(checks(&site), 1);
+}
+
+#[tokio::test]
+async fn a_tool_that_fights_over_a_profile_is_left_to_the_full_check() {
+    let mut site = with_line(Service::Pppoe).await;
+    for _ in 0..3 {
+        site.router.set_row("ppp/profile", "home", &[("rate-limit", "1M/1M")]).unwrap();
+        repaired(&mut site).await;
+    }
+    site.router.set_row("ppp/profile", "home", &[("rate-limit", "1M/1M")]).unwrap();
+    // A row that is put right shows that the reconciler has gone past the news.
+    site.router.set_row("ppp/secret", &username("plot1"), &[("disabled", "yes")]).unwrap();
+    repaired(&mut site).await;
+    assert_eq!(site.row("ppp/profile", "home").unwrap()["rate-limit"], "1M/1M");
+}
