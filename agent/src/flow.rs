@@ -61,6 +61,8 @@ pub enum Report {
         router: String,
         /// What.
         memory: RouterMemory,
+        /// Who waits until it is on flash, if anybody does.
+        receipt: Option<Receipt>,
     },
     /// Something happened.
     Event(Event),
@@ -106,6 +108,32 @@ pub enum Report {
         trouble: Option<Trouble>,
     },
 }
+
+/// Tells whoever waits whether something is on flash. Dropped without a word, it says no.
+#[derive(Clone, Debug)]
+pub struct Receipt(mpsc::Sender<bool>);
+
+impl Receipt {
+    /// One, and where its word comes.
+    #[must_use]
+    pub fn new() -> (Self, mpsc::Receiver<bool>) {
+        let (sender, word) = mpsc::channel(1);
+        (Self(sender), word)
+    }
+
+    /// Says it. The first word counts, and whoever waited may be gone.
+    pub fn say(&self, is_kept: bool) {
+        let _ = self.0.try_send(is_kept);
+    }
+}
+
+impl PartialEq for Receipt {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.same_channel(&other.0)
+    }
+}
+
+impl Eq for Receipt {}
 
 /// What became of something that was ordered.
 #[derive(Clone, Debug, PartialEq, Eq)]

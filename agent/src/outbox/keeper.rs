@@ -315,8 +315,11 @@ impl Keeper {
     }
 
     /// Notes what must be known of a router after a restart. Lost while flash fails.
-    pub fn put_memory(&mut self, router: &str, memory: &RouterMemory) {
-        let _ = self.attempt(|flash, _| flash.put_memory(router, memory));
+    ///
+    /// # Errors
+    /// When it is not on flash.
+    pub fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
+        self.attempt(|flash, _| flash.put_memory(router, memory))
     }
 
     /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.

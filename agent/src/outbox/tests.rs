@@ -688,7 +688,7 @@ fn marks_of_clock_and_routers_survive() {
     keeper.put_clock_floor(UnixMillis(77));
     keeper.put_last_heard(UnixMillis(66));
     let memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
-    keeper.put_memory("core", &memory);
+    keeper.put_memory("core", &memory).unwrap();
     keeper.put_settled("core", 9);
     keeper.sync();
     drop(keeper);

@@ -1,10 +1,10 @@
 //! What the agent must know of a router after a restart, beyond the state.
 //!
 //! A small record for each router: which hardware it is, and which changes of speed may not have reached every running
-//! session yet. It is told whole to the core, which puts it on flash, one record for a change however many lines it has.
-//! The change does not wait for that: a power cut within the moment between may leave sessions at the old speed until
-//! they are dialled again. Sessions that began after the change have the new speed already, so that nobody is thrown out
-//! twice.
+//! session yet. It is told whole to the core, which puts it on flash, one record for a portion however many lines it has.
+//! The change waits until it is there, so that no power cut leaves sessions at the old speed; not for long, and not at
+//! all while flash is broken, because nobody is spared or cut off for want of flash. Sessions that began after the change
+//! have the new speed already, so that nobody is thrown out twice.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +12,10 @@ use std::time::Duration;
 use routeros_api::{Client, Command, Error};
 use serde::{Deserialize, Serialize};
 use tawi_shared::wire::{EventKind, Service};
+use tokio::time::timeout;
 
 use crate::enforce::Effective;
-use crate::flow::Report;
+use crate::flow::{Receipt, Report};
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, text};
 use crate::reconcile::pass::Basis;
@@ -26,6 +27,11 @@ const SPEEDS: usize = 512;
 /// Uptimes are in whole seconds, and a print takes a while. A session that is younger by no more than this is ended once
 /// too often rather than never.
 const UPTIME_SLACK: Duration = Duration::from_secs(3);
+/// How long a change waits for flash. A sync takes a weak one tens of milliseconds, and a second behind a whole state;
+/// what takes longer is as good as broken, and the change goes ahead.
+const KEPT_WITHIN: Duration = Duration::from_secs(2);
+/// How long nothing waits for flash once it did so in vain: the portions of a bulk change must not wait one by one.
+const DOUBT: Duration = Duration::from_secs(60);
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,8 +74,11 @@ impl Reconciler {
                 at_ms,
             })
             .collect();
-        let is_swap = |row: &RowChange| matches!(row, RowChange::Set(..));
-        let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty() && is_swap(&change.row));
+        // Where nobody logs in, what ends is no session and has no speed.
+        let is_swap = |change: &&LineChange| {
+            matches!(change.row, RowChange::Set(..)) && change.table.family() != Family::Fixed
+        };
+        let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty()).filter(is_swap);
         let swaps: Vec<&LineChange> = swaps.collect();
         // A single line is changed and its session ended within a few answers, and each payment would cost a record. One
         // that is slowed down or walled in would not come back to ask for what it lost.
@@ -96,7 +105,29 @@ impl Reconciler {
         self.memory.speeds.extend(speeds);
         let excess = self.memory.speeds.len().saturating_sub(SPEEDS);
         self.memory.speeds.drain(..excess);
-        self.report_memory().await;
+        self.keep_memory().await;
+    }
+
+    /// Has the memory put on flash, and waits until it is.
+    async fn keep_memory(&mut self) {
+        let now = self.origin.elapsed();
+        if self.flash_doubted_until > now {
+            return self.report_memory().await;
+        }
+        let (receipt, mut word) = Receipt::new();
+        let (router, memory) = (self.settings.name.clone(), self.memory.clone());
+        self.report(Report::Remember { router, memory, receipt: Some(receipt) }).await;
+        let why = match timeout(KEPT_WITHIN, word.recv()).await {
+            Ok(Some(true)) => return,
+            Ok(_) => "it is not on flash",
+            Err(_) => "flash does not answer",
+        };
+        self.flash_doubted_until = now.saturating_add(KEPT_WITHIN).saturating_add(DOUBT);
+        tracing::warn!(
+            router.name = %self.settings.name,
+            store.why = why,
+            "sessions that have to end after a change would be forgotten in a power cut; the change is made all the same"
+        );
     }
 
     /// Forgets the changes of speed once no session is left to end.
@@ -188,8 +219,8 @@ impl Reconciler {
     }
 
     pub(super) async fn report_memory(&mut self) {
-        let report = Report::Remember { router: self.settings.name.clone(), memory: self.memory.clone() };
-        self.report(report).await;
+        let (router, memory) = (self.settings.name.clone(), self.memory.clone());
+        self.report(Report::Remember { router, memory, receipt: None }).await;
     }
 }
 

@@ -127,6 +127,8 @@ pub(crate) struct Reconciler {
     pace: Pace,
     /// What must be known after a restart.
     memory: RouterMemory,
+    /// Until when nothing waits for flash, by the monotonic clock.
+    flash_doubted_until: Duration,
     /// Sessions that were to be ended before the restart are still to be found.
     is_resuming: bool,
     /// The number of the router that answers; empty until it was read.
@@ -163,6 +165,7 @@ impl Reconciler {
             pace,
             is_resuming: !memory.speeds.is_empty(),
             memory,
+            flash_doubted_until: Duration::ZERO,
             serial_now: String::new(),
             is_stranger: false,
             is_rebuilding: false,

@@ -480,12 +480,13 @@ impl Site {
                     reported.usage.extend(sessions);
                     reported.periods.extend(periods);
                 }
-                Report::Remember { router, memory } => {
-                    let kept =
-                        self.tools.outbox.call(move |keeper| keeper.put_memory(&router, &memory)).await;
-                    if let Err(error) = kept {
+                Report::Remember { router, memory, receipt } => {
+                    let put = self.tools.outbox.call(move |keeper| keeper.put_memory(&router, &memory)).await;
+                    let kept = put.and_then(|put| put);
+                    if let Err(error) = &kept {
                         warn!(%error, "what must be known of a router after a restart may be lost");
                     }
+                    receipt.iter().for_each(|receipt| receipt.say(kept.is_ok()));
                 }
                 Report::Event(event) => reported.events.push(event),
                 Report::Held { router, held } => self.take_held(router, &held),

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::site::{FOREIGN, PATIENCE, Site, username};
+use crate::site::{FOREIGN, FlashMood, PATIENCE, Site, username};
 use routeros_sim::FaultsChange;
 use tawi_agent::flow::Report;
 use tawi_agent::reconcile::pace::PaceLimits;
-use tawi_shared::wire::{EventKind, FailureKind, Service};
+use tawi_shared::wire::{Access, EventKind, FailureKind, Restraint, RestraintV1, Service};
 
 const LINES: usize = 60;
 
@@ -78,6 +78,77 @@ async fn a_new_speed_reaches_every_session_though_the_agent_dies_on_the_way() {
 
 fn session_ids(site: &Site) -> BTreeSet<String> {
     site.rows("ppp/active").into_iter().map(|row| row["session-id"].clone()).collect()
+}
+
+fn slow_down(wants: &mut crate::site::Wants<'_>) {
+    wants.profile("slow", Service::Pppoe, 1);
+    let suspension = RestraintV1 { how: Restraint::Throttled.code(), profile: "slow".into() };
+    let line = wants.line("plot1");
+    (line.access, line.suspension) = (Access::Suspended.code(), suspension);
+}
+
+async fn one_online() -> Site {
+    let mut site = Site::start().await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
+    site.online(&device).await;
+    site
+}
+
+fn is_slow(site: &Site) -> bool {
+    site.secret(&username("plot1")).unwrap()["profile"] == "slow"
+}
+
+/// The session that has to end is on flash before the row is written, so that no power cut makes it last.
+#[tokio::test]
+async fn a_change_waits_until_the_sessions_that_it_ends_are_on_flash() {
+    let mut site = one_online().await;
+    site.flash.turn(FlashMood::Stuck);
+    let generation = site.want(slow_down);
+    let router = site.router.clone();
+    let writes = site.writes();
+    let in_vain = router
+        .wait_for(Duration::from_millis(500), || (router.summary().writes_total > writes).then_some(()));
+    assert!(in_vain.await.is_err(), "written before it was kept");
+    assert!(!is_slow(&site));
+    site.flash.turn(FlashMood::Well);
+    assert!(site.settled(generation).await.is_empty());
+    assert!(is_slow(&site));
+}
+
+/// The power goes right after the row was written: what is on flash by then ends the session.
+#[tokio::test]
+async fn a_power_cut_between_a_change_and_the_end_of_its_session_leaves_nobody_at_the_old_speed() {
+    let mut site = one_online().await;
+    let slow_write = FaultsChange { write_ms: Some(100), ..FaultsChange::default() };
+    site.router.set_faults(slow_write).unwrap();
+    site.want(slow_down);
+    let router = site.router.clone();
+    let look = || is_slow(&site).then_some(());
+    router.wait_for(PATIENCE, look).await.unwrap();
+    site.stop();
+    let kept = site.flash.kept().unwrap();
+    assert!(kept.speeds.iter().any(|change| change.line == "plot1"), "{kept:?}");
+    assert!(rates(&site).contains("5000000/20000000"), "the test needs a session that was not ended yet");
+    site.router.clear_faults();
+    site.restart(|_| {}).await;
+    let slow = || (rates(&site) == BTreeSet::from(["250000/1000000".to_owned()])).then_some(());
+    let router = site.router.clone();
+    router.wait_for(PATIENCE, slow).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_is_made_though_flash_is_broken_or_does_not_answer() {
+    for mood in [FlashMood::Broken, FlashMood::Stuck] {
+        let mut site = one_online().await;
+        site.flash.turn(mood);
+        site.want(slow_down);
+        let router = site.router.clone();
+        let look = || is_slow(&site).then_some(());
+        if router.wait_for(PATIENCE, look).await.is_err() {
+            panic!("{mood:?}: nothing is enforced for want of flash");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A site in a test: one simulated router, one reconciler, and a hand on the desired state.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use routeros_api::{Options, Secret, Transport};
@@ -9,6 +9,7 @@ use routeros_sim::{NewDevice, Router, Service as Dialler, Settings, Simulator};
 use tawi_agent::clock::TrustedClock;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, REPORTS_WAITING, Report, ReportReceiver, StateSender};
+use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::Orders;
 use tawi_agent::reconcile::pace::PaceLimits;
 use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, RouterSettings, Timings};
@@ -38,6 +39,8 @@ pub struct Site {
     pub release: GuardRelease,
     pub rebuild: Rebuild,
     pub orders: Orders,
+    /// What stands for the core's flash.
+    pub flash: Flash,
     state: StateSender,
     reports: ReportReceiver,
     /// Everything that was reported, in order.
@@ -86,7 +89,8 @@ impl Site {
 
     fn attach(sim: Simulator, settings: RouterSettings, hands: Clock) -> Self {
         let (state, receiver) = watch::channel(Arc::new(DesiredState::default()));
-        let (sender, reports) = mpsc::channel(REPORTS_WAITING);
+        let flash = Flash::default();
+        let (sender, reports) = flash.heard();
         let clock = TrustedClock::new(hands.clone(), UnixMillis(0));
         clock.note_controller_time(hands.now());
         let (release, rebuild) = (settings.release.clone(), settings.rebuild.clone());
@@ -101,6 +105,7 @@ impl Site {
             release,
             rebuild,
             orders: settings.orders.clone(),
+            flash,
             state,
             reports,
             log: vec![],
@@ -121,7 +126,7 @@ impl Site {
     /// Stops the agent as a power cut would, and starts another on the same router with the same state.
     pub async fn restart(&mut self, change: impl FnOnce(&mut RouterSettings)) {
         self.task.abort();
-        let (sender, reports) = mpsc::channel(REPORTS_WAITING);
+        let (sender, reports) = self.flash.heard();
         let mut settings = RouterSettings {
             release: GuardRelease::default(),
             rebuild: Rebuild::default(),
@@ -130,11 +135,7 @@ impl Site {
         while let Ok(report) = self.reports.try_recv() {
             self.log.push(report);
         }
-        // What the core would have kept on flash.
-        let kept = self.log.iter().rev().find_map(|report| match report {
-            Report::Remember { memory, .. } => Some(memory.clone()),
-            _ => None,
-        });
+        let kept = self.flash.kept();
         settings.memory = kept.unwrap_or(settings.memory);
         self.settings.memory = settings.memory.clone();
         change(&mut settings);
@@ -301,6 +302,58 @@ impl Site {
     /// When this site's clock will show so much more than now.
     pub fn in_millis(&self, millis: u64) -> i64 {
         self.clock.now().plus(Duration::from_millis(millis)).0
+    }
+}
+
+/// How the core's flash takes what must be remembered of a router.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FlashMood {
+    /// At once.
+    #[default]
+    Well,
+    /// Not at all, and it says so.
+    Broken,
+    /// Not before it is well again.
+    Stuck,
+}
+
+/// What stands for the core's flash: it takes reports in their order, as the core does.
+#[derive(Clone, Default)]
+pub struct Flash {
+    kept: Arc<Mutex<Option<RouterMemory>>>,
+    mood: Arc<watch::Sender<FlashMood>>,
+}
+
+impl Flash {
+    pub fn turn(&self, mood: FlashMood) {
+        self.mood.send_replace(mood);
+    }
+
+    /// What would be found after a power cut.
+    pub fn kept(&self) -> Option<RouterMemory> {
+        self.kept.lock().unwrap().clone()
+    }
+
+    /// A channel of reports that pass by here.
+    fn heard(&self) -> (mpsc::Sender<Report>, ReportReceiver) {
+        let (sender, mut inner) = mpsc::channel(REPORTS_WAITING);
+        let (outer, reports) = mpsc::channel(REPORTS_WAITING);
+        let (flash, mut mood) = (self.clone(), self.mood.subscribe());
+        tokio::spawn(async move {
+            while let Some(report) = inner.recv().await {
+                if let Report::Remember { memory, receipt, .. } = &report {
+                    let mood = *mood.wait_for(|mood| *mood != FlashMood::Stuck).await.unwrap();
+                    if mood == FlashMood::Well {
+                        *flash.kept.lock().unwrap() = Some(memory.clone());
+                    }
+                    receipt.iter().for_each(|receipt| receipt.say(mood == FlashMood::Well));
+                }
+                if outer.send(report).await.is_err() {
+                    return;
+                }
+            }
+        });
+        (sender, reports)
     }
 }
 
