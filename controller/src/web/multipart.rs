@@ -1,17 +1,16 @@
-//! A form with a file, as browsers send it (RFC 7578). Pure: a bounded body in, its parts out.
+//! A form with a file, as browsers send it: its parts, taken out of a request.
 //!
-//! Only what browsers write is read: parts with a name, parted by the boundary that the header names. What else there may be
-//! (nested parts, encodings of transfer) is refused, because no browser of ours sends it. How large a body may be is said
-//! where it is received (`visit`).
+//! The parts are parsed by the library. Here is what it leaves open: how many there may be, that text is UTF-8, that a form
+//! which was cut off is none, and that a file which nobody chose is not an empty one. How large a body may be is said by its
+//! route; who may post it, by `visit`.
 
 use std::collections::BTreeMap;
 
-use thiserror::Error;
+use axum::extract::{FromRequest as _, Multipart, Request};
+use axum::http::StatusCode;
 
 /// Parts of one form: more than any form of ours has fields.
 const PARTS: usize = 1_000;
-/// RFC 2046 says so.
-const BOUNDARY_CHARACTERS: usize = 70;
 
 /// A file as it came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,132 +30,115 @@ pub struct Form {
     pub files: BTreeMap<String, File>,
 }
 
-/// A body that no browser would send.
-#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("the form cannot be read")]
-pub struct NotAForm;
-
-/// The boundary in a `Content-Type`; `None` when it is another kind of body.
-///
-/// # Errors
-/// When it is this kind and has none.
-pub fn boundary(content_type: &str) -> Result<Option<&str>, NotAForm> {
-    let (kind, rest) = content_type.split_once(';').unwrap_or((content_type, ""));
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return Ok(None);
-    }
-    let parameters = rest.split(';').filter_map(|part| part.trim().split_once('='));
-    let mut named = parameters.filter(|(name, _)| name.trim().eq_ignore_ascii_case("boundary"));
-    let (_, boundary) = named.next().ok_or(NotAForm)?;
-    let boundary = boundary.trim().trim_matches('"');
-    let is_usable = !boundary.is_empty() && boundary.len() <= BOUNDARY_CHARACTERS;
-    if is_usable { Ok(Some(boundary)) } else { Err(NotAForm) }
+/// Whether a body of this `Content-Type` is for [`read`].
+#[must_use]
+pub fn is_multipart(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
-/// Reads a body.
+/// Reads a form.
 ///
 /// # Errors
-/// [`NotAForm`].
-pub fn read(body: &[u8], boundary: &str) -> Result<Form, NotAForm> {
-    let first = format!("--{boundary}");
-    let between = format!("\r\n--{boundary}");
-    let mut rest = body.strip_prefix(first.as_bytes()).ok_or(NotAForm)?;
+/// The status to refuse it with: no form that a browser would send, or too large a one.
+pub async fn read(request: Request) -> Result<Form, StatusCode> {
+    let mut multipart = Multipart::from_request(request, &()).await.map_err(|refusal| refusal.status())?;
     let mut form = Form::default();
     for _ in 0..PARTS {
-        if rest.starts_with(b"--") {
+        let Some(part) = multipart.next_field().await.map_err(|error| error.status())? else {
             return Ok(form);
-        }
-        let part = rest.strip_prefix(b"\r\n").ok_or(NotAForm)?;
-        let (head, tail) = split(part, b"\r\n\r\n").ok_or(NotAForm)?;
-        let (content, after) = split(tail, between.as_bytes()).ok_or(NotAForm)?;
-        take(&mut form, head, content)?;
-        rest = after;
-    }
-    Err(NotAForm)
-}
-
-fn split<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let found = bytes.windows(at.len()).position(|window| window == at)?;
-    Some((bytes.get(..found)?, bytes.get(found.saturating_add(at.len())..)?))
-}
-
-fn take(form: &mut Form, head: &[u8], content: &[u8]) -> Result<(), NotAForm> {
-    let head = std::str::from_utf8(head).map_err(|_| NotAForm)?;
-    let disposition = head.split("\r\n").find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.trim())
-    });
-    let disposition = disposition.ok_or(NotAForm)?;
-    let name = parameter(disposition, "name").ok_or(NotAForm)?;
-    match parameter(disposition, "filename") {
-        // No file was chosen.
-        Some(file) if file.is_empty() && content.is_empty() => {}
-        Some(file) => {
-            form.files.insert(name, File { name: file, bytes: content.to_vec() });
-        }
-        None => {
-            let text = String::from_utf8(content.to_vec()).map_err(|_| NotAForm)?;
-            form.values.insert(name, text);
+        };
+        let name = part.name().ok_or(StatusCode::BAD_REQUEST)?.to_owned();
+        let file = part.file_name().map(str::to_owned);
+        let bytes = part.bytes().await.map_err(|error| error.status())?;
+        match file {
+            // No file was chosen.
+            Some(file) if file.is_empty() && bytes.is_empty() => {}
+            Some(file) => {
+                form.files.insert(name, File { name: file, bytes: bytes.into() });
+            }
+            None => {
+                let text = String::from_utf8(bytes.into()).map_err(|_| StatusCode::BAD_REQUEST)?;
+                form.values.insert(name, text);
+            }
         }
     }
-    Ok(())
-}
-
-/// A quoted parameter. Browsers write a quote in it as `%22`.
-fn parameter(disposition: &str, wanted: &str) -> Option<String> {
-    let start = format!("; {wanted}=\"");
-    let (_, rest) = disposition.split_once(start.as_str())?;
-    Some(rest.split_once('"')?.0.replace("%22", "\""))
+    Err(StatusCode::BAD_REQUEST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    use axum::body::Body;
+    use axum::extract::DefaultBodyLimit;
+    use axum::http::header::CONTENT_TYPE;
+
     const BODY: &str = "--xYz\r\nContent-Disposition: form-data; name=\"form_token\"\r\n\r\nabc\r\n\
-        --xYz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"my %22rows%22.csv\"\r\n\
+        --xYz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"rows.csv\"\r\n\
         Content-Type: text/csv\r\n\r\nuser,plan\r\na,\"--xYz\"\r\n\r\n--xYz\r\n\
         content-disposition: form-data; name=\"none\"; filename=\"\"\r\n\r\n\r\n--xYz--\r\n";
 
-    #[test]
-    fn fields_and_files_come_out_as_they_were_sent() {
-        let form = read(BODY.as_bytes(), "xYz").unwrap();
-        assert_eq!(form.values, BTreeMap::from([("form_token".to_owned(), "abc".to_owned())]));
-        let file = &form.files["file"];
-        assert_eq!((file.name.as_str(), form.files.len()), ("my \"rows\".csv", 1));
+    async fn form(boundary: &str, body: impl Into<Body>) -> Result<Form, StatusCode> {
+        let kind = format!("multipart/form-data; boundary={boundary}");
+        let mut request = Request::builder().header(CONTENT_TYPE, kind).body(body.into()).unwrap();
+        DefaultBodyLimit::max(2_000).apply(&mut request);
+        read(request).await
+    }
+
+    #[tokio::test]
+    async fn fields_and_files_come_out_as_they_were_sent() {
+        let read = form("xYz", BODY).await.unwrap();
+        assert_eq!(read.values, BTreeMap::from([("form_token".to_owned(), "abc".to_owned())]));
+        let file = &read.files["file"];
+        assert_eq!((file.name.as_str(), read.files.len()), ("rows.csv", 1));
         assert_eq!(file.bytes, b"user,plan\r\na,\"--xYz\"\r\n");
         let bytes = "--x\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\n".as_bytes();
         let bytes = [bytes, &[0xff, 0xfe, 0], b"\r\n--x--"].concat();
-        assert_eq!(read(&bytes, "x").unwrap().files["f"].bytes, [0xff, 0xfe, 0]);
+        assert_eq!(form("x", bytes).await.unwrap().files["f"].bytes, [0xff, 0xfe, 0]);
     }
 
-    #[test]
-    fn what_is_cut_short_or_strange_is_refused_and_never_half_a_form() {
+    #[tokio::test]
+    async fn what_is_cut_short_strange_or_too_large_is_refused_and_never_half_a_form() {
         let whole = BODY.len() - "--\r\n".len();
         for end in 0..whole {
-            assert_eq!(read(&BODY.as_bytes()[..end], "xYz"), Err(NotAForm), "{end}");
+            assert_eq!(form("xYz", &BODY[..end]).await, Err(StatusCode::BAD_REQUEST), "{end}");
         }
         for bad in [
             "--x\r\n\r\n\r\n--x--",
             "--x\r\nContent-Disposition: form-data\r\n\r\n1\r\n--x--",
             "--x\r\nContent-Disposition: form-data; name=\"a\r\n\r\n1\r\n--x--",
+            "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\u{fffd}\r\n--y--",
             "--y--",
         ] {
-            assert_eq!(read(bad.as_bytes(), "x"), Err(NotAForm), "{bad}");
+            assert_eq!(form("x", bad).await, Err(StatusCode::BAD_REQUEST), "{bad}");
         }
-        let part = "\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x";
-        let many = format!("--x{}--", part.repeat(PARTS));
-        assert_eq!(read(many.as_bytes(), "x"), Err(NotAForm));
+        let latin = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nCaf\xe9\r\n--x--";
+        assert_eq!(form("x", latin.to_vec()).await, Err(StatusCode::BAD_REQUEST));
+        let large = format!(
+            "{}{}\r\n--x--",
+            "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n",
+            "1".repeat(2_000)
+        );
+        assert_eq!(form("x", large).await, Err(StatusCode::PAYLOAD_TOO_LARGE));
+    }
+
+    #[tokio::test]
+    async fn no_form_has_a_thousand_parts() {
+        let part = "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n";
+        let many = |parts: usize| {
+            let request = Request::builder().header(CONTENT_TYPE, "multipart/form-data; boundary=x");
+            read(request.body(Body::from(format!("{}--x--", part.repeat(parts)))).unwrap())
+        };
+        assert!(many(PARTS - 1).await.is_ok());
+        assert_eq!(many(PARTS).await, Err(StatusCode::BAD_REQUEST));
     }
 
     #[test]
-    fn the_boundary_is_what_the_header_says() {
-        assert_eq!(boundary("multipart/form-data; boundary=----WebKit9"), Ok(Some("----WebKit9")));
-        assert_eq!(boundary("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\""), Ok(Some("a b")));
-        assert_eq!(boundary("application/x-www-form-urlencoded"), Ok(None));
-        let long = format!("multipart/form-data; boundary={}", "x".repeat(71));
-        for bad in ["multipart/form-data", "multipart/form-data; boundary=", &long] {
-            assert_eq!(boundary(bad), Err(NotAForm), "{bad}");
-        }
+    fn other_kinds_of_forms_are_left_to_others() {
+        assert!(is_multipart("Multipart/Form-Data; charset=utf-8; Boundary=\"a b\""));
+        assert!(is_multipart("multipart/form-data"));
+        assert!(!is_multipart("application/x-www-form-urlencoded"));
+        assert!(!is_multipart(""));
     }
 }

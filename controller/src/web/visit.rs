@@ -8,7 +8,6 @@ use std::fmt;
 use std::time::Duration;
 
 use askama::Template;
-use axum::body::Bytes;
 use axum::extract::{Form, FromRequest, FromRequestParts, Request};
 use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::request::Parts;
@@ -305,22 +304,14 @@ impl FromRequest<Web> for PostedFile {
         if said.is_some_and(|bytes| bytes > FILE_FORM_BYTES) {
             return Err(PageError::BadForm(StatusCode::PAYLOAD_TOO_LARGE));
         }
-        let kind = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .and_then(|kind| kind.to_str().ok())
-            .unwrap_or_default()
-            .to_owned();
-        let bad = |_| PageError::BadForm(StatusCode::BAD_REQUEST);
+        let kind = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is_multipart = multipart::is_multipart(kind);
         let request = Request::from_parts(parts, body);
-        let (fields, file) = match multipart::boundary(&kind).map_err(bad)? {
-            None => (fields(request, web).await?, None),
-            Some(boundary) => {
-                let body = Bytes::from_request(request, web).await;
-                let body = body.map_err(|refusal| PageError::BadForm(refusal.status()))?;
-                let mut form = multipart::read(&body, boundary).map_err(bad)?;
-                (Fields::new(form.values), form.files.remove("file"))
-            }
+        let (fields, file) = if is_multipart {
+            let mut form = multipart::read(request).await.map_err(PageError::BadForm)?;
+            (Fields::new(form.values), form.files.remove("file"))
+        } else {
+            (fields(request, web).await?, None)
         };
         if !is_same_secret(fields.value(TOKEN_FIELD), &visit.form_token) {
             return Err(PageError::ForeignForm);
