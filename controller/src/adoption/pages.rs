@@ -129,6 +129,9 @@ struct PreviewPage {
     fields: Vec<(String, String)>,
     digest: String,
     over: usize,
+    /// Customers that are entered for it.
+    new: usize,
+    online: usize,
     has_changed: bool,
 }
 
@@ -306,14 +309,18 @@ fn preview_page(
     } else {
         StatusCode::OK
     };
+    let entries: Vec<EntryView> = sheet.entries.iter().map(view).collect();
+    let count = |is_so: fn(&EntryView) -> bool| entries.iter().filter(|entry| is_so(entry)).count();
     let page = PreviewPage {
         frame: visit.frame(format!("Take over {}", known.router.name), Section::Sites),
         router: known.router.name.clone(),
-        entries: sheet.entries.iter().map(view).collect(),
         complaints: sheet.complaints.clone(),
         fields: again,
         digest: sheet.digest(),
-        over: sheet.entries.iter().filter(|entry| entry.until <= visit.now).count(),
+        over: count(|entry| entry.is_over),
+        new: count(|entry| entry.is_new),
+        online: count(|entry| entry.is_online),
+        entries,
         has_changed,
         site: known.site,
     };

@@ -110,12 +110,15 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
         if let Some(account) = value(Column::Account)
             && people.named(account).is_none()
         {
-            table.complain(row.line, &format!("there is no account {account}"));
+            table.complain(row.line, &format!("there is no account {account}: look it up under Customers"));
         }
         if let Some(plan) = value(Column::Plan) {
             said.plan = plan_of(plan);
             if said.plan.is_none() {
-                table.complain(row.line, &format!("there is no plan {plan}"));
+                table.complain(
+                    row.line,
+                    &format!("there is no plan {plan}: write its name as the page of plans has it"),
+                );
             }
         }
         if let Some(until) = value(Column::Until) {
@@ -238,8 +241,8 @@ mod tests {
         assert_eq!(
             table.errors,
             [
-                "line 2: there is no account 123",
-                "line 2: there is no plan Gold",
+                "line 2: there is no account 123: look it up under Customers",
+                "line 2: there is no plan Gold: write its name as the page of plans has it",
                 "line 2: soon is no day: write 2026-11-30 or 30/11/2026",
                 "line 3: no username",
                 "line 5: plot2 stands here for the second time; this one counts",

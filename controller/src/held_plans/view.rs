@@ -17,6 +17,7 @@ pub(crate) struct HeldView {
     pub(crate) site_name: String,
     pub(crate) router: String,
     pub(crate) digest: String,
+    pub(crate) total: u32,
     pub(crate) sentence: String,
     pub(crate) since: Moment,
     pub(crate) lines: Vec<HeldLineView>,
@@ -40,6 +41,7 @@ impl HeldView {
             site_name: plan.site_name.clone(),
             router: plan.router.clone(),
             digest: plan.digest.clone(),
+            total,
             sentence: format!(
                 "{total} of {} would lose access; waits for a person",
                 display::counted(working, "line")
@@ -80,7 +82,6 @@ fn line_view(held: &HeldLine, now: UnixMillis) -> HeldLineView {
         }
         _ => "what it should have on the router has changed".to_owned(),
     };
-    let why = if known.failure.is_empty() { why } else { format!("{why} ({})", known.failure) };
     let customer = Some((known.customer.to_string(), known.customer_name.clone()));
     HeldLineView { customer, name: known.username.clone(), why }
 }

@@ -60,6 +60,8 @@ struct OverviewPage {
     first_steps: Vec<FirstStep>,
     chart: Chart,
     chart_summary: String,
+    chart_top: String,
+    ticks: [&'static str; 5],
 }
 
 pub(crate) fn routes() -> Router<Web> {
@@ -97,6 +99,8 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         for_review: overview.for_review,
         recent: overview.recent.iter().map(|row| view(row).0).collect(),
         first_steps: first_steps(&overview),
+        chart_top: display::counted(chart.top, "payment"),
+        ticks: ["00:00", "06:00", "12:00", "18:00", "24:00"],
         chart,
         chart_summary,
     };

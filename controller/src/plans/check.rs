@@ -182,7 +182,10 @@ fn restraint(field: &'static str, kind: &ConnectionType, restraint: Restraint) -
     }
     let is_above = |slow: Bandwidth, full: Bandwidth| !full.is_unlimited() && slow > full;
     if is_above(download, kind.profile.download) || is_above(upload, kind.profile.upload) {
-        return invalid(field, "the slow speed is faster than the connection type's own");
+        return invalid(
+            field,
+            "the slow speed is faster than the connection type's own: choose a slower one",
+        );
     }
     Ok(())
 }

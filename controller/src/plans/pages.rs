@@ -15,6 +15,7 @@ use crate::audit::{self, Action};
 use crate::ids::{ConnectionTypeId, PlanId};
 use crate::plans;
 use crate::staff::Permission;
+use crate::subscriptions::reach::{self, Of};
 use crate::top_ups::{self, TopUp};
 use crate::web::Web;
 use crate::web::display;
@@ -93,6 +94,8 @@ struct PlanPage {
     id: String,
     name: String,
     what: String,
+    /// What a change would touch.
+    reach: String,
     plan_fields: Fields,
 }
 
@@ -103,6 +106,8 @@ struct TypePage {
     id: String,
     name: String,
     what: String,
+    /// What a change would touch.
+    reach: String,
     type_fields: Fields,
 }
 
@@ -202,7 +207,9 @@ async fn create_plan(State(web): State<Web>, posted: Posted) -> Result<Response,
                 transaction.commit().await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is added.", plan.name))));
             }
-            Created::NameTaken => fields.complain("name", "there is a plan of that name already"),
+            Created::NameTaken => {
+                fields.complain("name", "there is a plan of that name already: choose another");
+            }
             Created::NoSuchConnectionType => {
                 fields.complain("connection_type", "choose a connection type of the list");
             }
@@ -228,7 +235,7 @@ async fn create_type(State(web): State<Web>, posted: Posted) -> Result<Response,
             }
             Created::NameTaken => fields.complain(
                 "profile_name",
-                "there is a profile of that name already; PPP services share one list of them on a router",
+                "there is a profile of that name already, choose another: PPP services share one list of them on a router",
             ),
             Created::NoSuchConnectionType => return Err(PageError::NotFound),
             Created::Invalid(invalid) => fields.complain_of(invalid),
@@ -251,7 +258,9 @@ async fn create_top_up(State(web): State<Web>, posted: Posted) -> Result<Respons
                 transaction.commit().await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is added.", top_up.name))));
             }
-            top_ups::Created::NameTaken => fields.complain("name", "there is a top-up of that name already"),
+            top_ups::Created::NameTaken => {
+                fields.complain("name", "there is a top-up of that name already: choose another");
+            }
             top_ups::Created::NoSuchPlan => fields.complain("plan", "choose a plan of the list"),
             top_ups::Created::Invalid(invalid) => fields.complain_of(invalid),
         }
@@ -274,21 +283,24 @@ async fn one_plan(
     visit.require(Permission::AddPlans)?;
     let plan = plan_of(&web, &id).await?;
     let fields = terms_fields(&plan.terms);
-    show_plan(&visit, StatusCode::OK, &plan, fields)
+    show_plan(&web, &visit, StatusCode::OK, &plan, fields).await
 }
 
-fn show_plan(
+async fn show_plan(
+    web: &Web,
     visit: &Visit,
     status: StatusCode,
     plan: &Plan,
     plan_fields: Fields,
 ) -> Result<Response, PageError> {
     let kind = &plan.connection_type;
+    let mut reader = web.controller.database.read().await?;
     let page = PlanPage {
         frame: visit.frame(plan.name.clone(), Section::Plans),
         id: plan.id.to_string(),
         name: plan.name.clone(),
         what: format!("{} on {}", display::service(kind.service), kind.profile_name),
+        reach: reach::reach(&mut reader, Of::Plan(&plan.id)).await?.to_string(),
         plan_fields,
     };
     visit.show_as(status, &page)
@@ -307,7 +319,8 @@ async fn change_plan(
         let mut transaction = controller.database.write().await?;
         let there = plans::get_plan(&mut transaction, &plan.id).await?.ok_or(PageError::NotFound)?.terms;
         if !forms::is_still(&mut fields, &there.seen(), &there.in_words()) {
-            return show_plan(&visit, StatusCode::CONFLICT, &plan, fields);
+            drop(transaction);
+            return show_plan(&web, &visit, StatusCode::CONFLICT, &plan, fields).await;
         }
         match plans::change_plan(&mut transaction, &plan.id, terms, visit.now).await? {
             Changed::Changed(plan) => {
@@ -322,7 +335,7 @@ async fn change_plan(
             Changed::Invalid(invalid) => fields.complain_of(invalid),
         }
     }
-    show_plan(&visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, fields)
+    show_plan(&web, &visit, StatusCode::UNPROCESSABLE_ENTITY, &plan, fields).await
 }
 
 async fn type_of(web: &Web, id: &str) -> Result<ConnectionType, PageError> {
@@ -339,20 +352,23 @@ async fn one_type(
     visit.require(Permission::AddPlans)?;
     let kind = type_of(&web, &id).await?;
     let fields = profile_fields(&kind.profile);
-    show_type(&visit, StatusCode::OK, &kind, fields)
+    show_type(&web, &visit, StatusCode::OK, &kind, fields).await
 }
 
-fn show_type(
+async fn show_type(
+    web: &Web,
     visit: &Visit,
     status: StatusCode,
     kind: &ConnectionType,
     type_fields: Fields,
 ) -> Result<Response, PageError> {
+    let mut reader = web.controller.database.read().await?;
     let page = TypePage {
         frame: visit.frame(kind.profile_name.clone(), Section::Plans),
         id: kind.id.to_string(),
         name: kind.profile_name.clone(),
         what: display::service(kind.service).to_owned(),
+        reach: reach::reach(&mut reader, Of::ConnectionType(&kind.id)).await?.to_string(),
         type_fields,
     };
     visit.show_as(status, &page)
@@ -372,7 +388,8 @@ async fn change_type(
         let there = plans::get_connection_type(&mut transaction, &kind.id).await?;
         let there = there.ok_or(PageError::NotFound)?.profile;
         if !forms::is_still(&mut fields, &there.seen(), &there.in_words()) {
-            return show_type(&visit, StatusCode::CONFLICT, &kind, fields);
+            drop(transaction);
+            return show_type(&web, &visit, StatusCode::CONFLICT, &kind, fields).await;
         }
         match plans::change_connection_type(&mut transaction, &kind.id, profile, visit.now).await? {
             Changed::Changed(kind) => {
@@ -395,5 +412,5 @@ async fn change_type(
             Changed::Invalid(invalid) => fields.complain_of(invalid),
         }
     }
-    show_type(&visit, StatusCode::UNPROCESSABLE_ENTITY, &kind, fields)
+    show_type(&web, &visit, StatusCode::UNPROCESSABLE_ENTITY, &kind, fields).await
 }

@@ -19,6 +19,7 @@ use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::sites;
 use crate::staff::Permission;
+use crate::subscriptions::reach::{self, Of, Reach};
 use crate::subscriptions::{self, FailingLine};
 use crate::web::Web;
 use crate::web::display::{self, Badge, Moment};
@@ -82,9 +83,11 @@ struct RouterView {
     release: String,
     badge: Badge,
     since: String,
+    /// What rebuilding it would touch.
+    reach: String,
 }
 
-fn router_view(router: &Router, is_site_up: bool, now: UnixMillis) -> RouterView {
+fn router_view(router: &Router, reach: Reach, is_site_up: bool, now: UnixMillis) -> RouterView {
     let badge = match (router.is_reachable, is_site_up, router.reachable_changed_at) {
         (_, _, None) => Badge::idle("not heard of"),
         (true, true, _) => Badge::good("answers"),
@@ -93,7 +96,8 @@ fn router_view(router: &Router, is_site_up: bool, now: UnixMillis) -> RouterView
     };
     // While the site is away nobody knows since when.
     let since = if is_site_up { since(router.reachable_changed_at, now) } else { String::new() };
-    RouterView { name: router.name.clone(), release: router.release.clone(), badge, since }
+    let reach = reach.to_string();
+    RouterView { name: router.name.clone(), release: router.release.clone(), badge, since, reach }
 }
 
 struct EventView {
@@ -202,8 +206,13 @@ async fn show(
         held.push(HeldView::whole(&mut reader, &plan, now).await?);
     }
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
-    drop(reader);
     let presence = site.presence;
+    let mut router_views = Vec::new();
+    for router in &routers {
+        let reach = reach::reach(&mut reader, Of::Router(&router.id)).await?;
+        router_views.push(router_view(router, reach, presence.is_online, now));
+    }
+    drop(reader);
     let tone = |reached: u64| if reached >= site.generation { "good" } else { "warn" };
     let page = OnePage {
         frame: visit.frame(site.name.clone(), Section::Sites),
@@ -221,7 +230,7 @@ async fn show(
         applied_tone: tone(site.applied_generation),
         applied_at: Moment::maybe(site.applied_at, now),
         sync_sentence: sync_sentence(&site),
-        routers: routers.iter().map(|router| router_view(router, presence.is_online, now)).collect(),
+        routers: router_views,
         events: events.iter().map(|event| event_view(event, now)).collect(),
         site: SiteView::of(&site, &routers, now),
         held,

@@ -10,6 +10,7 @@ pub mod device;
 pub mod editing;
 mod editing_pages;
 pub mod pages;
+pub mod reach;
 mod store;
 
 use std::fmt;

@@ -42,6 +42,10 @@ const DAYS: u32 = 30;
 const DAYS_LISTED: usize = 7;
 /// Sessions in the table.
 const LISTED: u32 = 5;
+/// Times below a chart, without the end. Both charts are a multiple of it long.
+const TICKS: usize = 3;
+/// Where a chart ends.
+const NOW: &str = "now";
 /// From when on a line counts as about to expire: the form for a payment lies open then.
 const DUE_WITHIN: Duration = Duration::from_secs(3 * 86_400);
 
@@ -115,8 +119,10 @@ pub(crate) struct UsageView {
 pub(crate) struct History {
     pub(crate) chart: Chart,
     pub(crate) summary: String,
-    pub(crate) first: String,
-    pub(crate) last: String,
+    /// What the full height stands for.
+    pub(crate) top: String,
+    /// Times below it, at even distances.
+    pub(crate) ticks: Vec<String>,
     pub(crate) rows: Vec<HistoryRow>,
 }
 
@@ -304,12 +310,17 @@ fn history(
         title: title(span),
     };
     let most = spans.iter().max_by_key(|(_, amount)| amount.total());
-    let said = |span: Option<&(UnixMillis, Amount)>| span.map(|(at, _)| say(*at)).unwrap_or_default();
+    let chart = Chart::draw(spans.iter().map(value).collect());
+    let tick = |(at, _): &(UnixMillis, Amount)| say(*at);
+    let every = spans.len().div_ceil(TICKS).max(1);
     History {
-        chart: Chart::draw(spans.iter().map(value).collect()),
-        summary: most.map(|span| format!("Data by {unit}, the most {}", title(span))).unwrap_or_default(),
-        first: said(spans.first()),
-        last: said(spans.last()),
+        top: display::bytes(chart.top),
+        summary: most.map_or_else(String::new, |span| match span.1.total() {
+            0 => "Nothing was moved".to_owned(),
+            _ => format!("The most in one {unit}, {}", title(span)),
+        }),
+        ticks: spans.iter().step_by(every).map(tick).chain([NOW.to_owned()]).collect(),
+        chart,
         rows: Vec::new(),
     }
 }

@@ -8,6 +8,7 @@ use tawi_shared::wire::Service;
 
 use super::credentials::Password;
 use super::editing::{AsRow, Settings};
+use super::reach::{Of, Reach};
 use super::{FailingLine, Holder, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row};
@@ -243,6 +244,33 @@ pub(super) async fn failing_of_site(
             })
         })
         .collect()
+}
+
+/// The lines of a router, a plan or a connection type, counted.
+pub(super) async fn reach(connection: &mut Connection, of: Of<'_>) -> Result<Reach, sqlx::Error> {
+    macro_rules! counted {
+        ($condition:literal) => {
+            concat!(
+                "SELECT COUNT(*) AS lines, COUNT(CASE WHEN s.is_online = 1 THEN 1 END) AS online, ",
+                "COUNT(DISTINCT s.customer_id) AS customers, COUNT(DISTINCT r.site_id) AS sites ",
+                "FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id ",
+                "WHERE ",
+                $condition
+            )
+        };
+    }
+    let (query, id) = match of {
+        Of::Router(id) => (counted!("s.router_id = $1"), id.as_str()),
+        Of::Plan(id) => (counted!("s.plan_id = $1"), id.as_str()),
+        Of::ConnectionType(id) => (counted!("p.connection_type_id = $1"), id.as_str()),
+    };
+    let row = sqlx::query(query).bind(id).fetch_one(connection).await?;
+    Ok(Reach {
+        lines: columns::unsigned(&row, "lines")?,
+        online: columns::unsigned(&row, "online")?,
+        customers: columns::unsigned(&row, "customers")?,
+        sites: columns::unsigned(&row, "sites")?,
+    })
 }
 
 pub(super) async fn set_status(

@@ -26,6 +26,10 @@ pub struct Chart {
     pub floor: u64,
     /// Width of each bar.
     pub bar_width: u64,
+    /// What a bar over the full height stands for: a round number, so that it can be read beside the chart.
+    pub top: u64,
+    /// Where that height is.
+    pub ceiling: u64,
     /// Bars from left to right.
     pub bars: Vec<Bar>,
 }
@@ -46,20 +50,21 @@ const BARS_HEIGHT: u64 = 120;
 const ROOM_ABOVE: u64 = 6;
 
 impl Chart {
-    /// Draws `values` from left to right, the highest over the full height.
+    /// Draws `values` from left to right; the full height is the next round number above the highest.
     #[must_use]
     pub fn draw(values: Vec<Value>) -> Self {
         let count = u64::try_from(values.len()).unwrap_or(u64::MAX).max(1);
         let slot = (WIDTH / count).max(1);
         let most = values.iter().map(|value| value.lower.saturating_add(value.upper)).max().unwrap_or(0);
+        let top = round_above(most);
         let floor = ROOM_ABOVE + BARS_HEIGHT;
         let bar_width = (slot * 3 / 4).clamp(1, 60);
         let bars = values
             .into_iter()
             .zip(0_u64..)
             .map(|(value, index)| {
-                let height = scaled(value.lower, most);
-                let top_height = scaled(value.upper, most);
+                let height = scaled(value.lower, top);
+                let top_height = scaled(value.upper, top);
                 Bar {
                     x: index.saturating_mul(slot).saturating_add(slot.saturating_sub(bar_width) / 2),
                     y: floor.saturating_sub(height),
@@ -70,8 +75,18 @@ impl Chart {
                 }
             })
             .collect();
-        Self { width: WIDTH, floor, bar_width, bars }
+        Self { width: WIDTH, floor, bar_width, top, ceiling: ROOM_ABOVE, bars }
     }
+}
+
+/// The least of 1, 2, 4, 5, 8, 10, 20 and so on that is not below `most`; 0 for nothing.
+fn round_above(most: u64) -> u64 {
+    if most == 0 {
+        return 0;
+    }
+    let power = 10_u64.saturating_pow(most.ilog10());
+    let steps = [1, 2, 4, 5, 8, 10].map(|step: u64| power.saturating_mul(step));
+    steps.into_iter().find(|step| *step >= most).unwrap_or(most)
 }
 
 /// Something is never drawn as nothing: the least bar has two units.
@@ -97,6 +112,21 @@ mod tests {
         let heights: Vec<u64> = chart.bars.iter().map(|bar| bar.height).collect();
         assert_eq!(heights, [2, 0, BARS_HEIGHT]);
         assert!(chart.bars.iter().all(|bar| bar.y + bar.height == chart.floor));
+        assert_eq!(chart.floor - chart.ceiling, BARS_HEIGHT);
+    }
+
+    #[test]
+    fn the_full_height_stands_for_the_next_round_number() {
+        let check = |most, top| assert_eq!(round_above(most), top);
+        check(0, 0);
+        check(1, 1);
+        check(3, 4);
+        check(10, 10);
+        check(43_000_000_000, 50_000_000_000);
+        check(81, 100);
+        check(u64::MAX, u64::MAX);
+        let chart = Chart::draw(vec![value(20, 10)]);
+        assert_eq!((chart.top, chart.bars[0].height, chart.bars[0].top_height), (40, 60, 30));
     }
 
     #[test]

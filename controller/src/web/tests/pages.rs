@@ -226,7 +226,8 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
     );
     // The quota of the period with what was topped up, the running session, and the charts.
     shows(&page, &["1.5 GB left", "of 5.0 GB", "1.0 GB topped up", "width=\"68\"", "up for 1 h", "10.0.0.7"]);
-    shows(&page, &["Data by hour, the most", "Data by day, the most", "3.4 GB down, 12.0 MB up"]);
+    shows(&page, &["The most in one hour, ", "The most in one day, ", "3.4 GB down, 12.0 MB up"]);
+    shows(&page, &["<span>4.0 GB</span><span>0</span>", "<span>now</span>"]);
     assert!(!page.body.contains("5 GB more"), "a viewer buys nothing");
     let mut operator = served.browser(Role::Operator).await;
     let page = operator.get(&format!("/customers/{}", customer.id)).await;
