@@ -128,9 +128,8 @@ impl Browser {
     }
 
     /// One command of the DevTools protocol.
-    async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<()> {
-        self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await?;
-        Ok(())
+    async fn devtools(&self, command: &str, parameters: Value) -> anyhow::Result<Value> {
+        self.post("/goog/cdp/execute", &json!({"cmd": command, "params": parameters})).await
     }
 
     /// Whether pages may run scripts.
@@ -138,7 +137,8 @@ impl Browser {
     /// # Errors
     /// When the browser refuses.
     pub async fn allow_scripts(&self, may: bool) -> anyhow::Result<()> {
-        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !may})).await
+        self.devtools("Emulation.setScriptExecutionDisabled", json!({"value": !may})).await?;
+        Ok(())
     }
 
     /// Makes the window so wide and high, in CSS pixels, and asks pages for dark or light colours.
@@ -149,9 +149,12 @@ impl Browser {
         // Not as a phone: a phone zooms out from a page that is too wide, which would hide it.
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await?;
+        // A phone lays its scroll bar over the page.
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await?;
         let scheme = if is_dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-        self.devtools("Emulation.setEmulatedMedia", features).await
+        self.devtools("Emulation.setEmulatedMedia", features).await?;
+        Ok(())
     }
 
     /// Opens a page of the site.
@@ -235,13 +238,32 @@ impl Browser {
         }
     }
 
-    /// A picture of the window, as PNG.
+    /// Waits until an expression on the page is true; the page may be loaded anew meanwhile.
+    ///
+    /// # Errors
+    /// When it is not within half a minute.
+    pub async fn wait_until(&self, expression: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + SHOWN_WITHIN;
+        loop {
+            let value = self.value(expression).await;
+            if value.as_ref().is_ok_and(|value| *value == Value::Bool(true)) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                bail!("on {} it never comes true that {expression}: {value:?}", self.path().await?);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// A picture of the whole page, however far it goes below the window, as PNG.
     ///
     /// # Errors
     /// When the browser takes none, or the file cannot be written.
     pub async fn picture(&self, file: &Path) -> anyhow::Result<()> {
-        let picture = self.get("/screenshot").await?;
-        let encoded = picture.as_str().context("a picture is text")?;
+        let whole = json!({"format": "png", "captureBeyondViewport": true});
+        let taken = self.devtools("Page.captureScreenshot", whole).await?;
+        let encoded = taken.get("data").and_then(Value::as_str).context("a picture is text")?;
         std::fs::write(file, BASE64.decode(encoded)?)?;
         Ok(())
     }

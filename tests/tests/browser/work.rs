@@ -1,46 +1,11 @@
 //! Head office's daily work in a real browser, over a whole ISP: signing in, finding a customer, asking for a payment,
-//! and seeing it arrive without touching anything; the same without scripts; and every page on a phone, light and dark.
-//!
-//! `TAWI_PICTURES=some/directory cargo test -p tawi-tests --test browser` leaves a picture of each page there.
+//! and seeing it arrive without touching anything; and the same without scripts. Rarer acts are in `acts`, how pages look
+//! in `looks`.
 
-use std::path::{Path, PathBuf};
-
-use daraja_sim::{Behaviour, Phone};
-use routeros_sim::Service;
-use serde_json::json;
-use tawi_shared::IdSource;
 use tawi_tests::browser::Browser;
-use tawi_tests::world::{Customer, NewCustomer, Plan, World};
+use tawi_tests::world::Customer;
 
-/// A narrow phone, in CSS pixels.
-const PHONE: (u32, u32) = (360, 1_400);
-/// A desk.
-const DESK: (u32, u32) = (1_280, 1_000);
-
-/// One site, a plan, and three customers of whom nobody has paid yet; and the owner's password.
-async fn isp() -> (World, Vec<Customer>, String) {
-    let directory = std::env::temp_dir().join(format!("tawi-browser-{}", IdSource::system().hex(4)));
-    let plan = Plan { sites: vec!["nyeri-01".to_owned()], rule_17: false, ..Plan::default() };
-    let mut say = |step: &str| eprintln!("· {step}");
-    let world = World::start(&directory, &plan, &mut say).await.unwrap();
-    let home = world.add_plan("Home 10", Service::Pppoe, "home-10", 10, 150_000, 2_592_000).await.unwrap();
-    let mut customers = Vec::new();
-    for number in 1..=3 {
-        let new = NewCustomer { number, site: 0, plan: &home, service: Service::Pppoe, redial_ms: Some(250) };
-        customers.push(world.add_customer(&new).await.unwrap());
-    }
-    let owner = world.command(&["staff", "add", "owner", "--role", "owner", "--json"]).await.unwrap();
-    (world, customers, owner["password"].as_str().unwrap().to_owned())
-}
-
-async fn sign_in(browser: &Browser, password: &str) -> anyhow::Result<()> {
-    browser.open("/").await?;
-    browser.wait_for_text("h1", "Sign in").await?;
-    browser.fill("input[name=login]", "owner").await?;
-    browser.fill("input[name=password]", password).await?;
-    browser.click("button.primary").await?;
-    browser.wait_for_text("h1", "Overview").await
-}
+use super::desk::{finish, isp, sign_in};
 
 /// Finds a customer by the search box, and opens their page.
 async fn find(browser: &Browser, words: &str, customer: &Customer) -> anyhow::Result<()> {
@@ -56,17 +21,9 @@ async fn find(browser: &Browser, words: &str, customer: &Customer) -> anyhow::Re
     Ok(())
 }
 
-/// Runs `work`; the browser and the ISP end in order whatever becomes of it.
-async fn finish(world: World, browser: Browser, outcome: anyhow::Result<()>) {
-    let (closed, stopped) = (browser.stop().await, world.stop().await);
-    outcome.unwrap();
-    closed.unwrap();
-    stopped.unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn staff_ask_for_a_payment_and_see_it_arrive_without_touching_anything() {
-    let (world, customers, password) = isp().await;
+    let (world, customers, password) = isp(3).await;
     let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
     let work = async {
         sign_in(&browser, &password).await?;
@@ -98,7 +55,7 @@ async fn staff_ask_for_a_payment_and_see_it_arrive_without_touching_anything() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_scripts_the_same_work_is_done_by_loading_pages() {
-    let (world, customers, password) = isp().await;
+    let (world, customers, password) = isp(3).await;
     let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
     let work = async {
         browser.allow_scripts(false).await?;
@@ -120,92 +77,6 @@ async fn without_scripts_the_same_work_is_done_by_loading_pages() {
         world.office.wait_for("the customer is online", std::time::Duration::from_secs(60), wait).await?;
         browser.open(&browser.path().await?).await?;
         browser.wait_for_text("#trace", "online").await
-    };
-    let outcome = work.await;
-    finish(world, browser, outcome).await;
-}
-
-#[expect(clippy::disallowed_methods, reason = "a developer's switch, not configuration")]
-fn pictures() -> Option<PathBuf> {
-    let directory = PathBuf::from(std::env::var_os("TAWI_PICTURES")?);
-    std::fs::create_dir_all(&directory).unwrap();
-    Some(directory)
-}
-
-/// Looks at the page that is shown: light and dark, on a phone and on a desk.
-async fn fits(browser: &Browser, name: &str, pictures: Option<&Path>) -> anyhow::Result<()> {
-    for (screen, (width, height)) in [("phone", PHONE), ("desk", DESK)] {
-        for (colours, is_dark) in [("light", false), ("dark", true)] {
-            browser.look(width, height, is_dark).await?;
-            let widths = browser.value("[window.innerWidth, document.documentElement.scrollWidth]").await?;
-            anyhow::ensure!(widths[0] == width, "{name}: the window is {widths}");
-            anyhow::ensure!(
-                widths[1].as_u64() <= Some(u64::from(width)),
-                "{name} scrolls sideways: {widths}"
-            );
-            let ground = browser.value("getComputedStyle(document.body).backgroundColor").await?;
-            let is_light = ground.as_str().is_some_and(|colour| colour.starts_with("rgb(2"));
-            anyhow::ensure!(is_light != is_dark, "{name}: {ground} is the ground of {colours}");
-            if let Some(directory) = pictures {
-                browser.picture(&directory.join(format!("{name}-{screen}-{colours}.png"))).await?;
-            }
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_page_fits_a_phone_and_a_desk_light_and_dark() {
-    let (world, customers, password) = isp().await;
-    let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
-    let pictures = pictures();
-    let pictures = pictures.as_deref();
-    let work = async {
-        // One pays, one refuses: both kinds of request are to be seen.
-        let refuses = Phone { behaviour: Behaviour::Refuse, ..Phone::default() };
-        world.daraja.handle().set_phone(&customers[1].phone, refuses)?;
-        world.office.ask_for_payment(&customers[0].subscription).await?;
-        world.office.ask_for_payment(&customers[1].subscription).await?;
-        let paid = async |office: &tawi_tests::office::Office| {
-            let list = office.get("/api/payments").await?;
-            let payment =
-                list["payments"].get(0).filter(|payment| !payment["trace"]["online_at_ms"].is_null());
-            Ok(payment.and_then(|payment| payment["id"].as_str()).map(str::to_owned))
-        };
-        let payment = world.office.wait_for("a payment", std::time::Duration::from_secs(60), paid).await?;
-        let long = "A guest house with a very long name beside the old railway station";
-        let long = json!({"name": long, "phone": "0733000111"});
-        let empty = world.office.create("/api/customers", &long).await?;
-
-        browser.open("/sign-in").await?;
-        fits(&browser, "sign-in", pictures).await?;
-        browser.look(DESK.0, DESK.1, false).await?;
-        sign_in(&browser, &password).await?;
-        let (one, two) = (&customers[0].customer, &customers[1].customer);
-        for (name, path) in [
-            ("overview", "/".to_owned()),
-            ("customers", "/customers".to_owned()),
-            ("customers-none", "/customers?query=nobody".to_owned()),
-            ("customer-new", "/customers/new".to_owned()),
-            ("customer-paid", format!("/customers/{one}")),
-            ("customer-due", format!("/customers/{two}")),
-            ("customer-empty", format!("/customers/{empty}")),
-            ("subscription-new", format!("/customers/{empty}/subscriptions/new")),
-            ("payment", format!("/payments/{payment}")),
-            ("review", "/payments/review".to_owned()),
-            ("sites", "/sites".to_owned()),
-            ("site", "/sites/nyeri-01".to_owned()),
-            ("plans", "/plans".to_owned()),
-            ("not-there", "/nothing".to_owned()),
-        ] {
-            browser.open(&path).await?;
-            fits(&browser, name, pictures).await?;
-        }
-        browser.open(&format!("/customers/{two}")).await?;
-        browser.fill("details form input[name=amount]", "a lot").await?;
-        browser.click("details form button.primary").await?;
-        browser.wait_for_text("h1", "Ask for payment").await?;
-        fits(&browser, "ask-complaint", pictures).await
     };
     let outcome = work.await;
     finish(world, browser, outcome).await;
