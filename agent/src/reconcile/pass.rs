@@ -13,7 +13,7 @@ use tawi_shared::wire::{EventKind, FailureKind, LineV1, ProfileV1, Service};
 
 use crate::clock::Reading;
 use crate::desired::{DesiredState, Revised};
-use crate::enforce::Effective;
+use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family};
@@ -57,6 +57,8 @@ pub(crate) struct Basis<'a> {
 #[derive(Default)]
 pub(super) struct Touched {
     pub(super) is_cut: Option<CutReason>,
+    /// Whether its time has just ended and it goes on slowly.
+    pub(super) is_slowed: bool,
     pub(super) is_counted: bool,
     pub(super) is_drift: bool,
     pub(super) differs: Vec<&'static str>,
@@ -384,7 +386,16 @@ impl Reconciler {
                 && !self.released.contains(&change.line);
             let was_right = entry.and_then(|entry| entry.verified.as_ref().zip(entry.decision.as_ref()));
             let was_right = was_right.is_some_and(|(verified, decision)| verified.decision.is_same(decision));
+            let is_expired =
+                |decision: &Decision| decision.state.and_then(Effective::reason) == Some(Reason::Expired);
+            let is_slowed = entry.is_some_and(|entry| {
+                let is_news = entry.verified.as_ref().is_none_or(|verified| !is_expired(&verified.decision));
+                let is_slow = |decision: &Decision| matches!(decision.state, Some(Effective::Throttled(_)));
+                is_news && entry.decision.as_ref().is_some_and(|now| is_slow(now) && is_expired(now))
+            });
+            let is_rate = |differs: &&str| matches!(*differs, "profile" | "max-limit");
             let note = touched.entry(change.line.clone()).or_default();
+            note.is_slowed |= is_slowed && change.differs.iter().any(is_rate);
             note.is_cut = note.is_cut.or(change.cut);
             note.is_counted |= is_counted;
             note.is_drift |= was_right && change.differs.iter().any(|differs| *differs != UPKEEP);

@@ -171,6 +171,9 @@ impl Reconciler {
         if note.is_cut == Some(CutReason::Restrained(Reason::Expired)) {
             let detail = "its time is over; taken off the router".to_owned();
             self.event(EventKind::LineExpired, Some(id), detail).await;
+        } else if note.is_slowed {
+            let detail = "its time is over; slowed down, as its plan says".to_owned();
+            self.event(EventKind::LineExpired, Some(id), detail).await;
         } else if note.is_drift {
             self.ledger.note_repair(id, basis.mono);
             self.drift.push((id.to_owned(), note.differs.join(", ")));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::site::{PATIENCE, Site, username};
 use routeros_sim::DeviceState;
 use tawi_agent::contact::Contact;
-use tawi_agent::flow::LineFailure;
-use tawi_shared::wire::{Access, FailureKind, OfflineRuleV1, Restraint, RestraintV1, Service};
+use tawi_agent::flow::{LineFailure, Report};
+use tawi_shared::wire::{Access, EventKind, FailureKind, OfflineRuleV1, Restraint, RestraintV1, Service};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -46,6 +46,31 @@ async fn a_suspended_line_goes_on_slowly_or_is_walled_in_or_off_as_its_plan_says
         runs_at(&site, "250000/1000000").await;
         site.settle(|wants| wants.line("plot1").access = Access::Open.code()).await;
         runs_at(&site, "5000000/20000000").await;
+    }
+}
+
+#[tokio::test]
+async fn a_line_whose_time_ends_says_so_once_however_it_is_restrained() {
+    for how in [Restraint::Throttled, Restraint::Walled, Restraint::Off] {
+        let mut site = Site::start().await;
+        let device = site.dial("plot1");
+        let until = site.in_millis(1_500);
+        site.settle(|wants| {
+            wants.profile("slow", Service::Pppoe, 1);
+            let line = wants.line("plot1");
+            let profile = if how == Restraint::Off { "" } else { "slow" };
+            line.suspension = restraint(how, profile);
+            line.valid_until_ms = Some(until);
+        })
+        .await;
+        site.online(&device).await;
+        let event = site.event(EventKind::LineExpired).await;
+        assert_eq!(event.line.as_deref(), Some("plot1"), "{how:?}");
+        // Nor does the next pass over every row say it again.
+        site.settle(|wants| wants.open("another")).await;
+        let is_told =
+            |report: &&Report| matches!(report, Report::Event(event) if event.kind == EventKind::LineExpired);
+        assert_eq!(site.log.iter().filter(is_told).count(), 1, "{how:?}");
     }
 }
 
