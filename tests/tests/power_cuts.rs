@@ -128,20 +128,18 @@ async fn ask_until_prompted(
     phone: &daraja_sim::Handle,
     customer: &Customer,
 ) -> anyhow::Result<()> {
-    let is_prompted =
-        || phone.prompts(0, 1_000).iter().any(|prompt| prompt.msisdn.as_str() == customer.phone);
+    let is_prompted = |phone: &daraja_sim::Handle| {
+        let prompts = phone.prompts(0, 1_000);
+        prompts.iter().any(|prompt| prompt.msisdn.as_str() == customer.phone).then_some(())
+    };
     let until = Instant::now() + ENDS_WITHIN;
     let mut last = String::new();
     while Instant::now() < until {
         if let Err(error) = office.ask_for_payment(&customer.subscription).await {
             last = format!("{error:#}");
         }
-        let seen = Instant::now() + PROMPT_SEEN_WITHIN;
-        while Instant::now() < seen {
-            if is_prompted() {
-                return Ok(());
-            }
-            sleep(Duration::from_millis(50)).await;
+        if phone.wait_for(PROMPT_SEEN_WITHIN, is_prompted).await.is_some() {
+            return Ok(());
         }
     }
     anyhow::bail!("no prompt on the phone: {last}")
