@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use routeros_api::Query;
 
 use super::memory::Seen;
+use crate::reconcile::fixed::made_by_hand;
 use crate::router_script::{OFF_LIST, WALLED_LIST};
 
 /// Rows of one menu that are looked at. Profiles are the longest list, and a site has a few dozen.
@@ -158,6 +159,9 @@ pub(super) fn questions(user: &str) -> Vec<Question> {
         ask("ovpn-server", "/interface/ovpn-server/server", &["enabled", "disabled"]),
         ask("hotspots", "/ip/hotspot", &["name", "interface", "address-pool", "disabled", "invalid"]),
         ask("hotspot-profiles", "/ip/hotspot/user/profile", &["name", "address-pool"]),
+        // The queues of sessions stand there too, one for each.
+        Question { query: Some(made_by_hand()), ..ask("queues", "/queue/simple", QUEUE) },
+        ask("bindings", "/ip/hotspot/ip-binding", BINDING),
     ]
 }
 
@@ -165,6 +169,8 @@ pub(super) fn questions(user: &str) -> Vec<Question> {
 pub(super) const COUNTED: [(&str, &str); 2] =
     [("secrets", "/ppp/secret"), ("hotspot-users", "/ip/hotspot/user")];
 
+const QUEUE: &[&str] = &["name", "target", "dst", "packet-marks", "comment", "disabled", "invalid"];
+const BINDING: &[&str] = &["mac-address", "address", "type", "comment", "disabled"];
 const RESOURCE: &[&str] =
     &["version", "board-name", "free-hdd-space", "write-sect-total", "bad-blocks", "uptime"];
 const SERVICE: &[&str] = &[

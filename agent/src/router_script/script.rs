@@ -124,7 +124,7 @@ impl Script {
         let Group { menu, name, rows, before_chain } = group;
         let words: Vec<String> = rows.iter().map(Row::words).collect();
         let digest = short_digest(&words.join("\n"));
-        let exactly = format!("comment~\"^{MARK} {name} {digest} \"");
+        let exactly = format!("comment~\"^{MARK} {name} {digest} \" !dynamic");
         // Of no rows nothing is known but that none may be left.
         let those = if rows.is_empty() { any_of(name) } else { exactly };
         let condition = format!("{} != {}", counted(menu, &those), rows.len());
@@ -155,9 +155,10 @@ impl Script {
     }
 }
 
-/// The condition that finds every row of a group, whatever its contents.
+/// The condition that finds every row of a group, whatever its contents. What the router makes of them by itself, an
+/// entry for each address of a name, bears their comment too and cannot be removed: it goes with them.
 pub(super) fn any_of(name: &str) -> String {
-    format!("comment~\"^{MARK} {name} \"")
+    format!("comment~\"^{MARK} {name} \" !dynamic")
 }
 
 /// How many rows a condition finds.

@@ -123,7 +123,8 @@ fn everything_that_is_made_by_group_is_taken_back_by_group() {
             "{name}"
         );
         assert!(
-            removal.contains(&format!("{menu} remove [{menu} find where comment~\"^{MARK} {name} \"]")),
+            removal
+                .contains(&format!("{menu} remove [{menu} find where comment~\"^{MARK} {name} \" !dynamic]")),
             "{name}"
         );
     }

@@ -195,6 +195,44 @@ async fn what_the_script_made_is_taken_back_and_nothing_else_is() {
     }
 }
 
+/// A router makes an entry for each address of a name, with the comment of the one that it is made of.
+#[tokio::test]
+async fn what_the_router_makes_of_our_entries_by_itself_is_neither_counted_nor_touched() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        console.paste(&setup(release).script(PASSWORD)).await;
+        for (menu, address) in
+            [("ip/hotspot/walled-garden/ip", "dst-address"), ("ip/firewall/address-list", "address")]
+        {
+            let comment = site.rows(menu).iter().find_map(|row| {
+                row.get("comment").filter(|comment| comment.starts_with("tawi-setup")).cloned()
+            });
+            let copy = [("comment", comment.as_deref().unwrap()), (address, "198.51.100.77")];
+            site.router.add_dynamic_row(menu, &copy).unwrap();
+        }
+        let copies = || {
+            let of = |menu: &str| {
+                site.rows(menu)
+                    .into_iter()
+                    .filter(|row| row.get("dynamic").is_some_and(|is_so| is_so == "true"))
+                    .count()
+            };
+            of("ip/hotspot/walled-garden/ip") + of("ip/firewall/address-list")
+        };
+        assert_eq!(copies(), 2, "{release}");
+        let writes = site.writes();
+        console.paste(&setup(release).script(PASSWORD)).await;
+        assert_eq!(site.writes(), writes, "{release}: they do not look like rows that are there too often");
+        // Other hosts, and then none: our own entries go, and nothing is asked of the router's own.
+        let mut other = setup(release);
+        other.pay_hosts = vec![Host::parse("other.example").unwrap()];
+        console.paste(&other.script(PASSWORD)).await;
+        console.paste(&other.removal()).await;
+        assert_eq!(copies(), 2, "{release}");
+    }
+}
+
 #[tokio::test]
 async fn a_script_with_other_options_replaces_what_an_earlier_one_made() {
     let site = foreign_site("7.18").await;

@@ -1,10 +1,11 @@
 //! What the facts of a router mean: one function a check, each with its cure.
 //!
 //! Pure: facts in, findings out. `access.rs` is about who may do what, `health.rs` about the box, `services.rs` about what
-//! customers need of it. A check that has nothing to look at says nothing; one that could not look says so.
+//! customers need of it, `order.rs` about rows of others that stand before ours. A check that has nothing to look at says nothing; one that could not look says so.
 
 mod access;
 mod health;
+mod order;
 mod services;
 
 #[cfg(test)]
@@ -16,7 +17,7 @@ use super::finding::Finding;
 
 /// Everything that can be said of a router that was read.
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
-    let checks: [fn(&Facts) -> Vec<Finding>; 18] = [
+    let checks: [fn(&Facts) -> Vec<Finding>; 20] = [
         health::release,
         health::serial,
         access::policies,
@@ -34,6 +35,8 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         services::fasttrack,
         services::walls,
         services::logging,
+        order::queues,
+        order::bindings,
         unread,
     ];
     checks.iter().flat_map(|check| check(facts)).collect()

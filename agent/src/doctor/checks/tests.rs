@@ -267,6 +267,44 @@ fn what_customers_need() {
 }
 
 #[test]
+fn what_stands_before_our_rows_is_told_with_its_cure() {
+    const OURS: &str = "name=l1 target=10.0.0.7/32 comment=tawi:l1";
+    let queues = |text: &str, verdict, says: &str| {
+        let found = rows(&text.replace("OURS", OURS));
+        check("queues", |facts| drop(facts.answers.insert("queues", found)), verdict, says);
+    };
+    queues("OURS", Good, "nothing");
+    queues("name=all target=10.0.0.0/24 / OURS", Doubtful, "all for 10.0.0.0/24 stands before ours, l1");
+    queues("name=all / OURS", Doubtful, "everything");
+    queues("name=two target=10.9.9.9/32,10.0.0.7/32 / OURS", Doubtful, "two");
+    queues("OURS / name=all target=10.0.0.0/24", Good, "");
+    queues("name=other target=10.0.1.0/24 / OURS", Good, "");
+    queues("name=off target=10.0.0.0/24 disabled=true / OURS", Good, "");
+    queues("name=port target=ether5 / OURS", Good, "");
+    queues("name=marked target=10.0.0.7/32 packet-marks=voip / OURS", Good, "");
+    queues(
+        "name=unmarked target=10.0.0.7/32 packet-marks=no-mark dst=0.0.0.0/0 / OURS",
+        Doubtful,
+        "unmarked",
+    );
+    queues("name=one-site target=10.0.0.7/32 dst=203.0.113.1/32 / OURS", Good, "");
+    let many: Vec<String> = (0..7).map(|number| format!("name=q{number} target=10.0.0.7")).collect();
+    queues(&format!("{} / OURS", many.join(" / ")), Doubtful, "2 more");
+
+    const DEVICE: &str = "mac-address=02:00:00:00:00:AF address=10.80.0.3 type=bypassed comment=tawi:l2";
+    let bindings = |text: &str, verdict, says: &str| {
+        let found = rows(&text.replace("OURS", DEVICE));
+        check("bindings", |facts| drop(facts.answers.insert("bindings", found)), verdict, says);
+    };
+    bindings("OURS", Good, "nothing");
+    bindings("mac-address=02:00:00:00:00:af type=blocked / OURS", Doubtful, "(blocked)");
+    bindings("address=10.80.0.3 / OURS", Doubtful, "10.80.0.3");
+    bindings("mac-address=02:00:00:00:00:AF address=10.80.0.9 type=blocked / OURS", Good, "");
+    bindings("mac-address=02:00:00:00:00:01 type=blocked / OURS", Good, "");
+    bindings("OURS / mac-address=02:00:00:00:00:AF type=blocked", Good, "");
+}
+
+#[test]
 fn what_is_not_sold_is_not_missed_and_what_nobody_knows_is_doubtful() {
     let without_servers = |facts: &mut Facts| {
         facts.answers.insert("pppoe-servers", rows(""));

@@ -61,8 +61,8 @@
 }
 # An address list leaves the port visible, so the firewall lets the agent in before any rule that
 # drops.
-:if ([:len [/ip firewall filter find where comment~"^tawi-setup api 6d04061f "]] != 1) do={
-    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api "]
+:if ([:len [/ip firewall filter find where comment~"^tawi-setup api 6d04061f " !dynamic]] != 1) do={
+    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api " !dynamic]
     :local first [/ip firewall filter find where chain=input !dynamic]
     :if ([:len $first] = 0) do={
         /ip firewall filter add chain=input action=accept protocol=tcp src-address=127.0.0.1 dst-port=8729 comment="tawi-setup api 6d04061f 1"
@@ -85,8 +85,8 @@
 # What customers who have not paid may reach: the pay page and what it needs. The router resolves
 # names by itself. Agent and profiles put such customers into the list tawi-walled, and those who
 # may reach nothing into tawi-off.
-:if ([:len [/ip firewall address-list find where comment~"^tawi-setup pay b2fda302 "]] != 3) do={
-    /ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay "]
+:if ([:len [/ip firewall address-list find where comment~"^tawi-setup pay b2fda302 " !dynamic]] != 3) do={
+    /ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay " !dynamic]
     /ip firewall address-list add list=tawi-pay address=198.51.100.7 comment="tawi-setup pay b2fda302 1"
     /ip firewall address-list add list=tawi-pay address=203.0.113.10 comment="tawi-setup pay b2fda302 2"
     /ip firewall address-list add list=tawi-pay address=pay.isp.example comment="tawi-setup pay b2fda302 3"
@@ -95,20 +95,20 @@
 # The walled garden. Its rules stand in chains of their own, and the jumps to them before every rule
 # of the router, above all before one that accepts established connections. FastTrack goes past all
 # of them: leave these customers out of it.
-:if ([:len [/ip firewall filter find where comment~"^tawi-setup walled d596772e "]] != 5) do={
-    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled "]
+:if ([:len [/ip firewall filter find where comment~"^tawi-setup walled d596772e " !dynamic]] != 5) do={
+    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled " !dynamic]
     /ip firewall filter add chain=tawi-walled action=accept protocol=udp dst-port=53 comment="tawi-setup walled d596772e 1"
     /ip firewall filter add chain=tawi-walled action=accept protocol=tcp dst-port=53 comment="tawi-setup walled d596772e 2"
     /ip firewall filter add chain=tawi-walled action=accept dst-address-list=tawi-pay comment="tawi-setup walled d596772e 3"
     /ip firewall filter add chain=tawi-walled action=reject protocol=tcp reject-with=tcp-reset comment="tawi-setup walled d596772e 4"
     /ip firewall filter add chain=tawi-walled action=drop comment="tawi-setup walled d596772e 5"
 }
-:if ([:len [/ip firewall filter find where comment~"^tawi-setup off d94e55c8 "]] != 1) do={
-    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off "]
+:if ([:len [/ip firewall filter find where comment~"^tawi-setup off d94e55c8 " !dynamic]] != 1) do={
+    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off " !dynamic]
     /ip firewall filter add chain=tawi-off action=drop comment="tawi-setup off d94e55c8 1"
 }
-:if ([:len [/ip firewall filter find where comment~"^tawi-setup jumps 52b64c1a "]] != 3) do={
-    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps "]
+:if ([:len [/ip firewall filter find where comment~"^tawi-setup jumps 52b64c1a " !dynamic]] != 3) do={
+    /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]
     :local first [/ip firewall filter find where chain=forward !dynamic]
     :if ([:len $first] = 0) do={
         /ip firewall filter add chain=forward action=jump jump-target=tawi-off src-address-list=tawi-off comment="tawi-setup jumps 52b64c1a 1"
@@ -122,8 +122,8 @@
 }
 # Pages that they open over HTTP are led to the pay page, which must answer for any host. HTTPS
 # cannot be led anywhere without a false certificate.
-:if ([:len [/ip firewall nat find where comment~"^tawi-setup redirect cba59a02 "]] != 1) do={
-    /ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect "]
+:if ([:len [/ip firewall nat find where comment~"^tawi-setup redirect cba59a02 " !dynamic]] != 1) do={
+    /ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect " !dynamic]
     :local first [/ip firewall nat find where chain=dstnat !dynamic]
     :if ([:len $first] = 0) do={
         /ip firewall nat add chain=dstnat action=dst-nat protocol=tcp src-address-list=tawi-walled dst-address-list=!tawi-pay dst-port=80 to-addresses=203.0.113.10 to-ports=8080 comment="tawi-setup redirect cba59a02 1"
@@ -146,12 +146,12 @@
 
 # What guests of the hotspot may reach before they log in: pages by name, and everything else by
 # address. The hotspot itself is made with: /ip hotspot setup
-:if ([:len [/ip hotspot walled-garden find where comment~"^tawi-setup garden c84b6702 "]] != 1) do={
-    /ip hotspot walled-garden remove [/ip hotspot walled-garden find where comment~"^tawi-setup garden "]
+:if ([:len [/ip hotspot walled-garden find where comment~"^tawi-setup garden c84b6702 " !dynamic]] != 1) do={
+    /ip hotspot walled-garden remove [/ip hotspot walled-garden find where comment~"^tawi-setup garden " !dynamic]
     /ip hotspot walled-garden add action=allow dst-host=pay.isp.example comment="tawi-setup garden c84b6702 1"
 }
-:if ([:len [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip 83c84b56 "]] != 3) do={
-    /ip hotspot walled-garden ip remove [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip "]
+:if ([:len [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip 83c84b56 " !dynamic]] != 3) do={
+    /ip hotspot walled-garden ip remove [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip " !dynamic]
     /ip hotspot walled-garden ip add action=accept dst-address=198.51.100.7 comment="tawi-setup garden-ip 83c84b56 1"
     /ip hotspot walled-garden ip add action=accept dst-address=203.0.113.10 comment="tawi-setup garden-ip 83c84b56 2"
     /ip hotspot walled-garden ip add action=accept dst-host=pay.isp.example comment="tawi-setup garden-ip 83c84b56 3"

@@ -4,14 +4,14 @@
 # as it is, and the NTP client goes on.
 
 # Rules, lists and hosts of the walled garden, the jumps first.
-/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps "]
-/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api "]
-/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled "]
-/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off "]
-/ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect "]
-/ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay "]
-/ip hotspot walled-garden remove [/ip hotspot walled-garden find where comment~"^tawi-setup garden "]
-/ip hotspot walled-garden ip remove [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip "]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api " !dynamic]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled " !dynamic]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off " !dynamic]
+/ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect " !dynamic]
+/ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay " !dynamic]
+/ip hotspot walled-garden remove [/ip hotspot walled-garden find where comment~"^tawi-setup garden " !dynamic]
+/ip hotspot walled-garden ip remove [/ip hotspot walled-garden ip find where comment~"^tawi-setup garden-ip " !dynamic]
 
 # The log of accounts.
 /system logging remove [/system logging find where action="tawiacct"]

@@ -332,6 +332,24 @@ impl Router {
         Ok(String::from_utf8_lossy(&answer.ret.unwrap_or_default()).into_owned())
     }
 
+    /// Adds a row as the router itself makes them, such as an entry of the walled garden for each address of a name: it is
+    /// dynamic, and nobody can remove it.
+    ///
+    /// # Errors
+    /// [`RowsError::NoSuchMenu`].
+    pub fn add_dynamic_row(&self, menu: &str, values: &[(&str, &str)]) -> Result<(), RowsError> {
+        let menu = menu_at(menu, self.lock().engine.release())?;
+        let mut row: Vec<(&str, Value)> =
+            values.iter().map(|(name, value)| (*name, Value::text(*value))).collect();
+        row.extend([("dynamic", Value::flag(true)), ("disabled", Value::flag(false))]);
+        self.change(|state, _| {
+            if let Some(id) = state.engine.place(menu.path, &row, None) {
+                state.engine.protect(menu.path, id);
+            }
+        });
+        Ok(())
+    }
+
     /// Changes a row, by `.id` or name, as a foreign admin would; for a menu without rows, `id` is ignored.
     ///
     /// # Errors

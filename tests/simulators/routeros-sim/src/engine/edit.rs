@@ -131,7 +131,8 @@ impl Engine {
         for id in &targets {
             let item = self.item(menu, *id)?;
             if item.is_protected {
-                return Err(Trap::built_in());
+                let is_dynamic = self.is_set(menu.path, *id, "dynamic");
+                return Err(if is_dynamic { Trap::dynamic_item("remove") } else { Trap::built_in() });
             }
             // Rows of live menus are what remove is for; elsewhere they are the router's own.
             if menu.has(Verb::Add, self.release) && !menu.ends_sessions && item.session.is_some() {
