@@ -9,10 +9,13 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use routeros_api::{Error, LoginError, Operation, TlsError, TrapKind};
+use tawi_shared::wire::RouterTrouble;
 
 /// What is wrong and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
+    /// What head office is told of it.
+    pub kind: RouterTrouble,
     /// Which part of the way fails: a stable word.
     pub part: &'static str,
     /// What was seen.
@@ -56,7 +59,41 @@ pub fn trouble_of(error: &Error) -> Trouble {
         _ => ("answers", "try again; if it stays, read the router's log: /log print"),
     };
     let (why, own_cure) = words_of(error);
-    Trouble { part, why, cure: own_cure.unwrap_or_else(|| cure.to_owned()) }
+    Trouble { kind: kind_of(error), part, why, cure: own_cure.unwrap_or_else(|| cure.to_owned()) }
+}
+
+/// Another board answers than the one that is remembered.
+#[must_use]
+pub fn another_board(serial: &str, before: &str) -> Trouble {
+    Trouble {
+        kind: RouterTrouble::AnotherBoard,
+        part: "board",
+        why: format!("another router answers: its serial number is {serial} and was {before}"),
+        cure: "rebuild it if it was replaced, or correct its address in the agent's settings".to_owned(),
+    }
+}
+
+fn kind_of(error: &Error) -> RouterTrouble {
+    match error {
+        Error::Connect { source, .. } => match source.kind() {
+            ErrorKind::ConnectionRefused => RouterTrouble::ConnectionRefused,
+            ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => RouterTrouble::NoRoute,
+            _ => RouterTrouble::NoAnswer,
+        },
+        Error::Timeout { operation: Operation::Connect, .. } => RouterTrouble::NoAnswer,
+        Error::Timeout { .. } => RouterTrouble::Overloaded,
+        Error::Tls(TlsError::PinMismatch { .. }) => RouterTrouble::PinMismatch,
+        Error::Tls(TlsError::Closed) | Error::Login(LoginError::ClosedByRouter) => RouterTrouble::HungUp,
+        Error::Tls(TlsError::NotTls) | Error::Login(LoginError::NotTheApi(_)) | Error::Protocol(_) => {
+            RouterTrouble::NotTheApi
+        }
+        Error::Tls(_) => RouterTrouble::TlsFailed,
+        Error::Login(LoginError::LegacyRefused) => RouterTrouble::TooOld,
+        Error::Login(LoginError::Refused { .. }) => RouterTrouble::LoginRefused,
+        Error::Trap(_) if error.trap_kind() == Some(TrapKind::NotPermitted) => RouterTrouble::NotPermitted,
+        Error::Trap(_) if error.trap_kind() == Some(TrapKind::DeviceMode) => RouterTrouble::DeviceMode,
+        _ => RouterTrouble::Other,
+    }
 }
 
 fn cure_of_connect(kind: ErrorKind) -> &'static str {
@@ -133,28 +170,25 @@ mod tests {
         };
         let refused = LoginError::Refused { message: "invalid user name or password (6)".to_owned() };
         let (expected, found) = (Fingerprint::of(b"a"), Fingerprint::of(b"b"));
-        let cases: Vec<(Error, &str, &str)> = vec![
-            (connect(ErrorKind::ConnectionRefused), "reach", "api-ssl disabled=no"),
-            (connect(ErrorKind::HostUnreachable), "reach", "ip address"),
-            (
-                Error::Timeout { operation: Operation::Connect, after: Duration::from_secs(5) },
-                "reach",
-                "nothing answers",
-            ),
-            (Error::Tls(TlsError::PinMismatch { expected, found }), "tls", "tls_pin"),
-            (Error::Tls(TlsError::NoCommonCipher), "tls", "/certificate add"),
-            (Error::Tls(TlsError::Closed), "tls", "max-sessions"),
-            (Error::Login(refused), "login", "router-script"),
-            (Error::Login(LoginError::ClosedByRouter), "login", "hung up before"),
-            (
-                Error::Timeout { operation: Operation::Command, after: Duration::from_secs(30) },
-                "answers",
-                "overloaded",
-            ),
+        use RouterTrouble as Kind;
+        let timeout = |operation| Error::Timeout { operation, after: Duration::from_secs(5) };
+        let cases: Vec<(Error, Kind, &str, &str)> = vec![
+            (connect(ErrorKind::ConnectionRefused), Kind::ConnectionRefused, "reach", "api-ssl disabled=no"),
+            (connect(ErrorKind::HostUnreachable), Kind::NoRoute, "reach", "ip address"),
+            (connect(ErrorKind::TimedOut), Kind::NoAnswer, "reach", "router.address"),
+            (timeout(Operation::Connect), Kind::NoAnswer, "reach", "nothing answers"),
+            (Error::Tls(TlsError::PinMismatch { expected, found }), Kind::PinMismatch, "tls", "tls_pin"),
+            (Error::Tls(TlsError::NoCommonCipher), Kind::TlsFailed, "tls", "/certificate add"),
+            (Error::Tls(TlsError::Closed), Kind::HungUp, "tls", "max-sessions"),
+            (Error::Tls(TlsError::NotTls), Kind::NotTheApi, "tls", "8729"),
+            (Error::Login(refused), Kind::LoginRefused, "login", "router-script"),
+            (Error::Login(LoginError::ClosedByRouter), Kind::HungUp, "login", "hung up before"),
+            (Error::Login(LoginError::LegacyRefused), Kind::TooOld, "login", "6.49"),
+            (timeout(Operation::Command), Kind::Overloaded, "answers", "overloaded"),
         ];
-        for (error, part, cure) in cases {
+        for (error, kind, part, cure) in cases {
             let trouble = trouble_of(&error);
-            assert_eq!(trouble.part, part, "{error}");
+            assert_eq!((trouble.kind, trouble.part), (kind, part), "{error}");
             assert!(trouble.cure.contains(cure), "{error}: {}", trouble.cure);
             assert!(!trouble.why.is_empty() && !trouble.why.contains("Cure"), "{}", trouble.why);
         }

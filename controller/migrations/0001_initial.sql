@@ -41,6 +41,8 @@ CREATE TABLE routers (
     is_reachable BIGINT NOT NULL DEFAULT 0,
     reachable_changed_at BIGINT,
     release TEXT NOT NULL DEFAULT '',
+    -- Why the agent cannot work with it, as a code of the contract; 0 while it can.
+    trouble BIGINT NOT NULL DEFAULT 0,
     UNIQUE (site_id, name)
 );
 

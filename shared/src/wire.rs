@@ -9,7 +9,8 @@ mod codes;
 mod messages;
 
 pub use codes::{
-    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, Restraint, Service, WriteStatus,
+    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, Restraint, RouterTrouble, Service,
+    WriteStatus,
 };
 pub use messages::*;
 

@@ -20,6 +20,7 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, text};
 use crate::reconcile::pass::Basis;
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
+use crate::trouble::another_board;
 
 /// Changes of speed that are remembered; the oldest go first. Profiles of a site are tens, and a pass changes tens of
 /// lines.
@@ -185,14 +186,13 @@ impl Reconciler {
             self.memory.serial = serial;
             self.report_memory().await;
         } else if !std::mem::replace(&mut self.is_stranger, true) {
-            let detail = format!(
-                "another router answers: its serial number is {serial} and was {}; rebuild it if it was replaced, \
-                 or correct its address in the agent's settings",
-                self.memory.serial
-            );
+            let board = another_board(&serial, &self.memory.serial);
+            let detail = format!("{}; {}", board.why, board.cure);
             tracing::warn!(router.name = %self.settings.name, "another router answers than before");
             self.event(EventKind::RouterFound, None, detail).await;
         }
+        let board = self.is_stranger.then(|| another_board(&self.serial_now, &self.memory.serial));
+        self.report_trouble(board).await;
         Ok(())
     }
 
@@ -201,6 +201,7 @@ impl Reconciler {
         tracing::info!(router.name = %self.settings.name, "rebuilding the router from the store");
         self.is_rebuilding = true;
         self.is_stranger = false;
+        self.report_trouble(None).await;
         // A pass over a few lines that is due at once is not yet the rebuild.
         self.has_checked = false;
         self.ledger.distrust_passwords();

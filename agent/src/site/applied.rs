@@ -102,6 +102,7 @@ impl Progress {
                 name: name.to_owned(),
                 is_reachable: progress.is_reachable,
                 release: progress.release.clone(),
+                trouble: progress.trouble.as_ref().map_or(0, |trouble| trouble.kind.code()),
             })
             .collect()
     }

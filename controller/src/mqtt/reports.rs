@@ -22,6 +22,7 @@ use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::payments::traces;
 use crate::quota::{self, LineUsage};
+use crate::sites::store::RouterNote;
 use crate::sites::{self, AddedRouter};
 use crate::state::Controller;
 use crate::usage;
@@ -301,7 +302,12 @@ async fn take_routers(
 ) -> Result<(), LinkError> {
     for router in routers.iter().take(ROUTERS) {
         let release = plain(&router.release, RELEASE_CHARACTERS);
-        let note = (router.name.as_str(), router.is_reachable, release.as_str());
+        let note = RouterNote {
+            name: &router.name,
+            is_reachable: router.is_reachable,
+            release: &release,
+            trouble: Some(router.trouble),
+        };
         if note_router(connection, site, note, now).await? {
             continue;
         }
@@ -323,13 +329,18 @@ async fn take_routers(
     Ok(())
 }
 
+/// What an event says of a router: no more than whether it answers.
+fn by_event(name: &str, is_reachable: bool) -> RouterNote<'_> {
+    RouterNote { name, is_reachable, release: "", trouble: None }
+}
+
 async fn note_router(
     connection: &mut Connection,
     site: &SiteId,
-    (name, is_reachable, release): (&str, bool, &str),
+    note: RouterNote<'_>,
     now: UnixMillis,
 ) -> Result<bool, LinkError> {
-    Ok(sites::store::note_router(connection, site, name, is_reachable, release, now).await?)
+    Ok(sites::store::note_router(connection, site, note, now).await?)
 }
 
 async fn take_bye(
@@ -528,10 +539,10 @@ async fn take_event(
             }
         }
         (Some(EventKind::RouterLost), _, Some(router)) => {
-            note_router(connection, site, (&router, false, ""), now).await?;
+            note_router(connection, site, by_event(&router, false), now).await?;
         }
         (Some(EventKind::RouterFound), _, Some(router)) => {
-            note_router(connection, site, (&router, true, ""), now).await?;
+            note_router(connection, site, by_event(&router, true), now).await?;
         }
         (Some(EventKind::StoreLost | EventKind::StoreFull | EventKind::PlanHeld), _, _) => {
             tracing::warn!(site.id = %site, event.kind = event.kind, "a site needs a person");

@@ -13,8 +13,8 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     self, AppliedV1, ByeV1, CursorV1, DownMessage, EventKind, EventV1, FailureKind, HelloV1, Lane,
-    LineFailureV1, LineUsageBeforeV1, LineV1, RouterStatusV1, SessionUsageV1, StateDeltaV1, StoredV1,
-    UsageBatchV1, UsageBeforeV1,
+    LineFailureV1, LineUsageBeforeV1, LineV1, RouterStatusV1, RouterTrouble, SessionUsageV1, StateDeltaV1,
+    StoredV1, UsageBatchV1, UsageBeforeV1,
 };
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
@@ -166,7 +166,12 @@ fn hello(connection_epoch: u64, stored_generation: u64, hash: StateHash) -> Hell
         clock_ms: 1,
         is_clock_trusted: true,
         agent_version: "0.1.0".into(),
-        routers: vec![RouterStatusV1 { name: "core".into(), is_reachable: true, release: "7.18".into() }],
+        routers: vec![RouterStatusV1 {
+            name: "core".into(),
+            is_reachable: true,
+            release: "7.18".into(),
+            trouble: 0,
+        }],
     }
 }
 
@@ -417,24 +422,22 @@ async fn a_connection_that_breaks_says_farewell_by_its_will() {
 async fn routers_appear_by_themselves_and_their_state_is_kept() {
     let link = Link::open().await;
     let mut greeting = fresh();
-    greeting.routers.push(RouterStatusV1 {
-        name: "tower".into(),
-        is_reachable: false,
+    let away = |name: &str, is_reachable, trouble| RouterStatusV1 {
+        name: name.into(),
+        is_reachable,
         release: String::new(),
-    });
-    greeting.routers.push(RouterStatusV1 {
-        name: "No Id".into(),
-        is_reachable: true,
-        release: String::new(),
-    });
+        trouble,
+    };
+    let mismatch = RouterTrouble::PinMismatch.code();
+    greeting.routers.extend([away("tower", false, mismatch), away("No Id", true, 0)]);
     let _agent = link.greeted(greeting).await;
     let mut read = link.house.controller.database.read().await.unwrap();
     let routers = sites::routers_of(&mut read, &link.world.site).await.unwrap();
     let shown: Vec<_> = routers
         .iter()
-        .map(|router| (router.name.as_str(), router.is_reachable, router.release.as_str()))
+        .map(|router| (router.name.as_str(), router.is_reachable, router.release.as_str(), router.trouble))
         .collect();
-    assert_eq!(shown, [("core", true, "7.18"), ("tower", false, "")]);
+    assert_eq!(shown, [("core", true, "7.18", 0), ("tower", false, "", mismatch)]);
     assert_eq!(routers[0].id, link.world.router, "known ones keep their id");
     drop(read);
     link.close().await;

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::Action;
 use crate::ids::SiteId;
@@ -82,6 +83,10 @@ pub struct RouterBody {
     pub reachable_changed_at_ms: Option<i64>,
     /// RouterOS release; empty before the agent reached it.
     pub release: String,
+    /// Why the agent cannot work with it, in one of a fixed number of sentences; absent while it can.
+    pub trouble: Option<String>,
+    /// What to do about that.
+    pub cure: Option<String>,
 }
 
 /// All routers.
@@ -154,6 +159,8 @@ impl From<&Router> for RouterBody {
             is_reachable: router.is_reachable,
             reachable_changed_at_ms: router.reachable_changed_at.map(at_ms),
             release: router.release.clone(),
+            trouble: trouble_of(router.trouble).map(|trouble| trouble.what.to_owned()),
+            cure: trouble_of(router.trouble).map(|trouble| trouble.cure.to_owned()),
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod api;
 mod bundle;
 pub mod pages;
+mod router_trouble;
 pub mod store;
 #[cfg(test)]
 mod tests;
@@ -112,6 +113,8 @@ pub struct Router {
     pub reachable_changed_at: Option<UnixMillis>,
     /// Its RouterOS release; empty when not known.
     pub release: String,
+    /// Why the agent cannot work with it, as the agent's code says: 0 while it can. See `router_trouble.rs`.
+    pub trouble: u16,
 }
 
 /// Something that an agent reported.
@@ -329,6 +332,7 @@ pub async fn add_router(
         is_reachable: false,
         reachable_changed_at: None,
         release: String::new(),
+        trouble: 0,
     }))
 }
 

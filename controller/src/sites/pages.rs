@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::EventKind;
 
+use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::{self, Action};
 use crate::commands;
@@ -85,19 +86,31 @@ struct RouterView {
     since: String,
     /// What rebuilding it would touch.
     reach: String,
+    /// Why it cannot be worked with; empty while it can, and while nobody knows.
+    trouble: String,
+    cure: &'static str,
 }
 
 fn router_view(router: &Router, reach: Reach, is_site_up: bool, now: UnixMillis) -> RouterView {
     let badge = match (router.is_reachable, is_site_up, router.reachable_changed_at) {
         (_, _, None) => Badge::idle("not heard of"),
+        (true, true, _) if router.trouble != 0 => Badge::bad("not worked with"),
         (true, true, _) => Badge::good("answers"),
         (false, true, _) => Badge::bad("silent"),
         (_, false, _) => Badge::idle("not known"),
     };
     // While the site is away nobody knows since when.
     let since = if is_site_up { since(router.reachable_changed_at, now) } else { String::new() };
-    let reach = reach.to_string();
-    RouterView { name: router.name.clone(), release: router.release.clone(), badge, since, reach }
+    let trouble = trouble_of(router.trouble).filter(|_| is_site_up);
+    RouterView {
+        name: router.name.clone(),
+        release: router.release.clone(),
+        badge,
+        since,
+        reach: reach.to_string(),
+        trouble: trouble.map(|trouble| capitalised(trouble.what)).unwrap_or_default(),
+        cure: trouble.map_or("", |trouble| trouble.cure),
+    }
 }
 
 struct EventView {

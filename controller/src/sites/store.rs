@@ -15,7 +15,7 @@ use crate::pki::SiteCertificate;
 const SITE_COLUMNS: &str = "id, name, created_at, revoked_at, is_online, online_changed_at, last_seen_at, \
                             agent_version, generation, stored_generation, applied_generation, applied_at, \
                             failures_total";
-const ROUTER_COLUMNS: &str = "id, site_id, name, is_reachable, reachable_changed_at, release";
+const ROUTER_COLUMNS: &str = "id, site_id, name, is_reachable, reachable_changed_at, release, trouble";
 const EVENT_COLUMNS: &str = "site_id, at, received_at, kind, line_id, router_name, detail";
 
 pub(super) async fn list(connection: &mut Connection) -> Result<Vec<Site>, SiteError> {
@@ -252,21 +252,33 @@ pub(super) async fn insert_router(
     Ok(())
 }
 
+/// What an agent says of one of its routers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouterNote<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) is_reachable: bool,
+    /// An empty one leaves what was known.
+    pub(crate) release: &'a str,
+    /// `None` leaves what was known, unless the router answers again.
+    pub(crate) trouble: Option<u16>,
+}
+
 /// Notes what an agent says of one of its routers; `false` when head office does not know the router.
 pub(crate) async fn note_router(
     connection: &mut Connection,
     site: &SiteId,
-    name: &str,
-    is_reachable: bool,
-    release: &str,
+    note: RouterNote<'_>,
     now: UnixMillis,
 ) -> Result<bool, SiteError> {
+    let RouterNote { name, is_reachable, release, trouble } = note;
+    let trouble = trouble.or(is_reachable.then_some(0));
     let done = sqlx::query(
         "UPDATE routers SET \
              reachable_changed_at = CASE WHEN is_reachable = $3 AND reachable_changed_at IS NOT NULL \
                                          THEN reachable_changed_at ELSE $5 END, \
              is_reachable = $3, \
-             release = CASE WHEN $4 = '' THEN release ELSE $4 END \
+             release = CASE WHEN $4 = '' THEN release ELSE $4 END, \
+             trouble = CASE WHEN $6 < 0 THEN trouble ELSE $6 END \
          WHERE site_id = $1 AND name = $2",
     )
     .bind(site.as_str())
@@ -274,6 +286,7 @@ pub(crate) async fn note_router(
     .bind(i64::from(is_reachable))
     .bind(release)
     .bind(now.0)
+    .bind(trouble.map_or(-1, i64::from))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -386,7 +399,13 @@ fn read_router(row: &Row) -> Result<Router, SiteError> {
         is_reachable: row.try_get::<i64, _>("is_reachable")? != 0,
         reachable_changed_at: instant(row, "reachable_changed_at")?,
         release: row.try_get("release")?,
+        trouble: read_trouble(row)?,
     })
+}
+
+fn read_trouble(row: &Row) -> Result<u16, SiteError> {
+    let code: i64 = row.try_get("trouble")?;
+    u16::try_from(code).map_err(|_| SiteError::Row { column: "trouble", value: code.to_string() })
 }
 
 fn read_event(row: &Row) -> Result<Event, SiteError> {

@@ -136,22 +136,27 @@ async fn a_router_keeps_the_instant_of_its_last_change() {
     let site = SiteId::parse("a").unwrap();
     let mut write = office.controller.database.write().await.unwrap();
     add_router(&mut write, &site, "core", &office.controller.ids, UnixMillis(1)).await.unwrap();
+    // What an event says leaves the reason that was known, and a router that answers again has none.
     let steps = [
-        (true, "7.18", 10, 10),
-        (true, "", 20, 10),
-        (false, "", 30, 30),
-        (false, "7.19", 40, 30),
-        (true, "", 50, 50),
+        (true, "7.18", Some(0), 10, 10, 0),
+        (true, "", None, 20, 10, 0),
+        (false, "", Some(4), 30, 30, 4),
+        (false, "7.19", None, 40, 30, 4),
+        (true, "", None, 50, 50, 0),
+        (true, "", Some(13), 60, 50, 13),
     ];
-    for (is_reachable, release, now, changed_at) in steps {
+    for (is_reachable, release, trouble, now, changed_at, trouble_then) in steps {
         let now = UnixMillis(now);
-        assert!(store::note_router(&mut write, &site, "core", is_reachable, release, now).await.unwrap());
+        let note = store::RouterNote { name: "core", is_reachable, release, trouble };
+        assert!(store::note_router(&mut write, &site, note, now).await.unwrap());
         let router = find_router(&mut write, &site, "core").await.unwrap().unwrap();
         assert_eq!(router.is_reachable, is_reachable);
         assert_eq!(router.reachable_changed_at, Some(UnixMillis(changed_at)), "at {now}");
         assert!(!router.release.is_empty());
+        assert_eq!(router.trouble, trouble_then, "at {now}");
     }
-    assert!(!store::note_router(&mut write, &site, "other", true, "", UnixMillis(1)).await.unwrap());
+    let other = store::RouterNote { name: "other", is_reachable: true, release: "", trouble: None };
+    assert!(!store::note_router(&mut write, &site, other, UnixMillis(1)).await.unwrap());
 }
 
 #[tokio::test]

@@ -186,6 +186,40 @@ codes! {
 }
 
 codes! {
+    /// Why a router cannot be worked with. Head office knows the cure of each.
+    RouterTrouble {
+        /// No answer at all.
+        NoAnswer = 1 / "nothing answers at its address",
+        /// It is there, and the port is closed.
+        ConnectionRefused = 2 / "it answers, and its API is closed",
+        /// The agent's machine knows no way to it.
+        NoRoute = 3 / "the agent's machine has no way to it",
+        /// Its certificate has another fingerprint than the settings of the agent.
+        PinMismatch = 4 / "its certificate is not the one that the agent expects",
+        /// Any other end of a handshake.
+        TlsFailed = 5 / "TLS does not come about",
+        /// The user, the password or where the user may come from.
+        LoginRefused = 6 / "it refuses the agent's login",
+        /// It ends the connection before it looks at a password.
+        HungUp = 7 / "it hangs up before the login",
+        /// Something else listens on the port.
+        NotTheApi = 8 / "another service answers on that port",
+        /// A release of before 6.49.
+        TooOld = 9 / "its RouterOS is too old",
+        /// The group of the agent's user lacks a policy.
+        NotPermitted = 10 / "the agent's user may not do enough there",
+        /// Its device-mode forbids a feature.
+        DeviceMode = 11 / "its device-mode forbids what is needed",
+        /// It stopped in the middle of an answer.
+        Overloaded = 12 / "it does not answer in time",
+        /// Its serial number is not the one that it was: nothing is written to it.
+        AnotherBoard = 13 / "another board answers than before",
+        /// None of these.
+        Other = 14 / "it cannot be worked with",
+    }
+}
+
+codes! {
     /// Independent sequences on the way up: each has its own positions and its own cursor.
     Lane {
         /// Events.

@@ -57,6 +57,9 @@ pub struct RouterStatusV1 {
     pub is_reachable: bool,
     /// RouterOS release such as `7.18.2`; empty when never reached.
     pub release: String,
+    /// Why it cannot be worked with: a code of `RouterTrouble`, and 0 while it can or when nothing is known yet. One that
+    /// answers may have one too: another board than before.
+    pub trouble: u16,
 }
 
 body! { 0x0002,

@@ -108,7 +108,12 @@ fn released_messages_never_change() {
             clock_ms: 1_790_000_000_123,
             is_clock_trusted: true,
             agent_version: "0.1.0".into(),
-            routers: vec![RouterStatusV1 { name: "core".into(), is_reachable: true, release: "7.18".into() }],
+            routers: vec![RouterStatusV1 {
+                name: "core".into(),
+                is_reachable: true,
+                release: "7.18".into(),
+                trouble: RouterTrouble::PinMismatch.code(),
+            }],
         },
     );
     check("stored-v1", &StoredV1 { generation: 41, stored_at_ms: 5 });
