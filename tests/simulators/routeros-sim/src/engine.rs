@@ -24,6 +24,7 @@ use crate::request::Request;
 use crate::sessions::SessionKey;
 use crate::store::{Item, ItemId, Table};
 use crate::tables::{Menu, Property, Shape, Verb, is_directory, menus_of, zone_offset_minutes};
+use crate::tls::Identity;
 use crate::trap::Trap;
 use crate::values::{Dialect, Value};
 
@@ -94,6 +95,8 @@ pub(crate) struct Engine {
     changes: Vec<Change>,
     ended: Vec<SessionKey>,
     buffers: Buffers,
+    /// Keys of signed certificates, by fingerprint.
+    identities: HashMap<Vec<u8>, Identity>,
 }
 
 impl Engine {
@@ -101,13 +104,29 @@ impl Engine {
     #[must_use]
     pub(crate) fn new(release: Release) -> Self {
         let tables = menus_of(release).map(|menu| (menu.path, Table::new(menu))).collect();
-        Self { release, tables, changes: Vec::new(), ended: Vec::new(), buffers: Buffers::new() }
+        Self {
+            release,
+            tables,
+            changes: Vec::new(),
+            ended: Vec::new(),
+            buffers: Buffers::new(),
+            identities: HashMap::new(),
+        }
     }
 
     /// The release.
     #[must_use]
     pub(crate) fn release(&self) -> Release {
         self.release
+    }
+
+    /// The certificate that a service is set to, if this router has signed it.
+    #[must_use]
+    pub(crate) fn identity_of(&self, service: &str) -> Option<&Identity> {
+        let row = self.find("ip/service", service.as_bytes())?;
+        let name = self.text("ip/service", row, "certificate")?;
+        let certificate = self.find("certificate", &name)?;
+        self.identities.get(&self.text("certificate", certificate, "fingerprint")?)
     }
 
     /// Runs a command of `actor`.

@@ -25,6 +25,7 @@ use crate::sessions::Ending;
 use crate::settings::Settings;
 use crate::state::{Reset, State, WriteRecord};
 use crate::tables::{Menu, menus_of};
+use crate::tls::Identity;
 use crate::trap::Trap;
 use crate::values::Value;
 
@@ -332,6 +333,11 @@ impl Router {
         Ok(String::from_utf8_lossy(&answer.ret.unwrap_or_default()).into_owned())
     }
 
+    /// The certificate that a service is set to, if this router has signed it.
+    pub(crate) fn identity_of(&self, service: &str) -> Option<Identity> {
+        self.lock().engine.identity_of(service).cloned()
+    }
+
     /// Adds a row as the router itself makes them, such as an entry of the walled garden for each address of a name: it is
     /// dynamic, and nobody can remove it.
     ///
@@ -361,6 +367,14 @@ impl Router {
         values: &[(N, V)],
     ) -> Result<(), RowsError> {
         self.as_admin(menu, "set", Some(id), values).map(drop)
+    }
+
+    /// Signs a certificate, by `.id` or name, as a foreign admin would.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn sign_certificate(&self, id: &str) -> Result<(), RowsError> {
+        self.as_admin::<&str, &str>("certificate", "sign", Some(id), &[]).map(drop)
     }
 
     /// Removes a row, by `.id` or name, as a foreign admin would.

@@ -52,7 +52,8 @@ pub struct Simulator {
     router: Router,
     api_address: SocketAddr,
     tls_address: Option<SocketAddr>,
-    tls_pin: Option<String>,
+    /// What `api-ssl` shows while it is set to no certificate that the router has signed.
+    first_pin: Option<String>,
     control_address: Option<SocketAddr>,
     stop: watch::Sender<()>,
     tasks: JoinSet<()>,
@@ -66,7 +67,9 @@ impl Simulator {
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (api, api_address) = listen(settings.listen, "the API").await?;
         let tls = match settings.tls_listen {
-            Some(address) => Some((listen(address, "the API over TLS").await?, Identity::generate()?)),
+            Some(address) => {
+                Some((listen(address, "the API over TLS").await?, Identity::generate("router.lan")?))
+            }
             None => None,
         };
         let control = match settings.control {
@@ -84,17 +87,17 @@ impl Simulator {
         tasks.spawn(
             Port { router: router.clone(), service: "api", address: api_address, tls: None }.keep_open(api),
         );
-        let mut tls_pin = None;
+        let mut first_pin = None;
         if let Some(((listener, address), identity)) = tls {
-            tls_pin = Some(identity.pin.clone());
-            let port = Port { router: router.clone(), service: "api-ssl", address, tls: Some(identity) };
+            first_pin = Some(identity.pin.clone());
+            let port = Port { router: router.clone(), service: API_SSL, address, tls: Some(identity) };
             tasks.spawn(port.keep_open(listener));
         }
         let control_address = control.as_ref().map(|(_, address)| *address);
         if let Some((listener, _)) = control {
             tasks.spawn(crate::control::serve(listener, router.clone()));
         }
-        Ok(Self { router, api_address, tls_address, tls_pin, control_address, stop, tasks })
+        Ok(Self { router, api_address, tls_address, first_pin, control_address, stop, tasks })
     }
 
     /// Where the plain API listens.
@@ -109,10 +112,11 @@ impl Simulator {
         self.tls_address
     }
 
-    /// SHA-256 of the DER of the certificate, in lower-case hex.
+    /// SHA-256 of the DER of the certificate that `api-ssl` shows at present, in lower-case hex.
     #[must_use]
-    pub fn tls_pin(&self) -> Option<&str> {
-        self.tls_pin.as_deref()
+    pub fn tls_pin(&self) -> Option<String> {
+        let signed = self.router.identity_of(API_SSL).map(|identity| identity.pin);
+        self.first_pin.as_ref().map(|first| signed.unwrap_or_else(|| first.clone()))
     }
 
     /// Where the control port listens.
@@ -142,6 +146,9 @@ async fn listen(address: SocketAddr, purpose: &'static str) -> Result<(TcpListen
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))
 }
+
+/// The API over TLS, as the router calls it.
+const API_SSL: &str = "api-ssl";
 
 /// A port of the API.
 struct Port {
@@ -185,7 +192,8 @@ impl Port {
             tokio::select! {
                 accepted = open.accept() => match accepted {
                     Ok((stream, peer)) => {
-                        connections.spawn(converse(self.router.clone(), self.service, self.tls.clone(), stream, peer));
+                        let tls = self.tls.clone().map(|own| self.router.identity_of(self.service).unwrap_or(own));
+                        connections.spawn(converse(self.router.clone(), self.service, tls, stream, peer));
                     }
                     Err(error) => debug!(%error, "accept failed"),
                 },

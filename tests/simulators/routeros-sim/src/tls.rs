@@ -1,5 +1,7 @@
-//! The certificate of `api-ssl`: self-signed, as on most routers, and known by its fingerprint.
+//! The certificates of `api-ssl`: the one that a simulator starts with, and those that `/certificate/sign` makes. All are
+//! self-signed, as on most routers, and known by their fingerprints; keys are elliptic, which take no minute to make.
 
+use std::fmt;
 use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
@@ -19,7 +21,7 @@ pub enum TlsError {
     Config(#[from] rustls::Error),
 }
 
-/// A certificate made for this run.
+/// A certificate made for this run, with its key.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) acceptor: TlsAcceptor,
@@ -28,9 +30,9 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// A new key and certificate. TLS 1.2 only, as RouterOS has it.
-    pub(crate) fn generate() -> Result<Self, TlsError> {
-        let certified = rcgen::generate_simple_self_signed(vec!["router.lan".to_owned()])?;
+    /// A new key and certificate for a name. TLS 1.2 only, as RouterOS has it.
+    pub(crate) fn generate(name: &str) -> Result<Self, TlsError> {
+        let certified = rcgen::generate_simple_self_signed(vec![name.to_owned()])?;
         let certificate = certified.cert.der().clone();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
         let pin = hex(digest(&SHA256, &certificate).as_ref());
@@ -39,6 +41,12 @@ impl Identity {
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), pin })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("pin", &self.pin).finish_non_exhaustive()
     }
 }
 

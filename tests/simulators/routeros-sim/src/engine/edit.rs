@@ -4,13 +4,12 @@
 //! that only pretends to write can stop between the two.
 
 use super::{Answer, Applying, Change, ChangeKind, Engine, MOST_ROWS_PER_MENU, is_single};
-use ring::digest::{SHA256, digest};
-
 use crate::clock::Moment;
 use crate::policies::Actor;
 use crate::request::Request;
 use crate::store::{Item, ItemId, Table};
 use crate::tables::{Initial, Kind, Menu, Property, Verb, knows};
+use crate::tls::Identity;
 use crate::trap::Trap;
 use crate::values::{self, Value};
 
@@ -223,8 +222,11 @@ impl Engine {
             let text = |property: &str| self.text(menu.path, id, property).unwrap_or_default();
             let days = String::from_utf8_lossy(&text("days-valid")).parse().unwrap_or(365);
             let lasts_ms = i64::saturating_mul(days, 86_400_000);
-            let fingerprint = digest(&SHA256, &[text("name"), text("common-name")].concat());
-            let hex: String = fingerprint.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+            let name = String::from_utf8_lossy(&text("common-name")).into_owned();
+            let identity = Identity::generate(if name.is_ascii() { &name } else { "router.lan" })
+                .map_err(|error| Trap::failure(format!("failure: {error}")))?;
+            let hex = identity.pin.clone();
+            self.identities.insert(hex.clone().into_bytes(), identity);
             let ca = request.argument("ca").map(Value::text);
             let facts = [
                 ("key-type", Some(Value::text("rsa"))),

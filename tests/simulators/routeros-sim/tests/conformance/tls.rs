@@ -59,6 +59,39 @@ impl ServerCertVerifier for Pinned {
 }
 
 #[tokio::test]
+async fn api_ssl_shows_the_certificate_that_it_is_set_to() {
+    let tls_listen = Some("127.0.0.1:0".parse().unwrap());
+    let simulator = Simulator::start(Settings { tls_listen, ..settings("7.18") }).await.unwrap();
+    let connect = |pin: String| async {
+        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned(pin)))
+            .with_no_client_auth();
+        let stream = TcpStream::connect(simulator.tls_address().unwrap()).await.unwrap();
+        let name = ServerName::try_from("192.0.2.1").unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    };
+    let first = simulator.tls_pin().unwrap();
+    let mut client = Client::over(connect(first.clone()).await.unwrap());
+    client.log_in().await;
+    client.talk("/certificate/add =name=own =common-name=own").await;
+    client.talk("/certificate/sign =number=own").await;
+    assert_eq!(simulator.tls_pin().unwrap(), first, "signed, and not yet in use");
+    client.talk("/ip/service/set =numbers=api-ssl =certificate=own").await;
+    let rows = simulator.router().rows("certificate").unwrap();
+    let of = |row: &Vec<(&str, Vec<u8>)>, name: &str| {
+        let value = row.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+        String::from_utf8(value.unwrap_or_default()).unwrap()
+    };
+    let own = rows.iter().find(|row| of(row, "name") == "own").map(|row| of(row, "fingerprint")).unwrap();
+    assert_eq!(simulator.tls_pin().unwrap(), own);
+    assert!(connect(first).await.is_err(), "the old one is gone");
+    assert!(connect(own).await.is_ok());
+}
+
+#[tokio::test]
 async fn the_api_over_tls_has_the_pin_that_was_told_and_prints_long_lists_whole() {
     let tls_listen = Some("127.0.0.1:0".parse().unwrap());
     let many = Settings { tls_listen, foreign_secrets: 3_000, ..settings("7.18") };
@@ -75,7 +108,7 @@ async fn the_api_over_tls_has_the_pin_that_was_told_and_prints_long_lists_whole(
         TlsConnector::from(Arc::new(config)).connect(name, stream).await
     };
     assert!(connect("00".repeat(32)).await.is_err());
-    let stream = connect(simulator.tls_pin().unwrap().to_owned()).await.unwrap();
+    let stream = connect(simulator.tls_pin().unwrap()).await.unwrap();
     assert_eq!(stream.get_ref().1.protocol_version(), Some(ProtocolVersion::TLSv1_2));
     let mut client = Client::over(stream);
     client.log_in().await;
