@@ -176,6 +176,7 @@ fn router_settings(
     let mut settings = RouterSettings::new(&router.name, router_options(router)?);
     settings.timings.full_check = config.enforce.full_check;
     settings.timings.sample = config.enforce.sample;
+    settings.timings.idle = config.enforce.idle;
     settings.guard = GuardLimits {
         percent: config.enforce.guard_percent,
         lines: usize::try_from(config.enforce.guard_lines).unwrap_or(usize::MAX),

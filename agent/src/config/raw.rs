@@ -71,13 +71,20 @@ pub(super) struct RawRouter {
 pub(super) struct RawEnforce {
     pub(super) full_check_seconds: u64,
     pub(super) sample_seconds: u64,
+    pub(super) idle_seconds: u64,
     pub(super) guard_percent: u64,
     pub(super) guard_lines: u64,
 }
 
 impl Default for RawEnforce {
     fn default() -> Self {
-        Self { full_check_seconds: 100, sample_seconds: 30, guard_percent: 20, guard_lines: 10 }
+        Self {
+            full_check_seconds: 100,
+            sample_seconds: 30,
+            idle_seconds: 300,
+            guard_percent: 20,
+            guard_lines: 10,
+        }
     }
 }
 

@@ -100,6 +100,9 @@ pub struct Timings {
     pub full_check: Duration,
     /// Between two samples of usage. Default 30 s: what an abrupt end of a session may lose.
     pub sample: Duration,
+    /// A line where nobody logs in counts as offline after so long without traffic. Default 300 s: as long as a hotspot
+    /// waits by default.
+    pub idle: Duration,
     /// First and longest wait before a change that is not there when read back is tried again. Default 1 s and 60 s.
     pub retry: Backoff,
     /// First and longest wait before connecting anew. Default 1 s and 60 s.
@@ -118,6 +121,7 @@ impl Default for Timings {
         Self {
             full_check: Duration::from_secs(100),
             sample: Duration::from_secs(30),
+            idle: Duration::from_secs(300),
             retry: Backoff { least: second, most: minute },
             reconnect: Backoff { least: second, most: minute },
             login_refused: minute,

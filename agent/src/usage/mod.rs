@@ -93,6 +93,7 @@ impl Counter {
     /// Takes the open sessions out of the settings: they would be held for as long as the router is served.
     pub(crate) fn new(settings: &mut RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
         let mut tracker = Tracker::new(&settings.name);
+        tracker.idle_after(settings.timings.idle);
         tracker.resume(&std::mem::take(&mut settings.open_sessions));
         if !settings.are_sessions_known {
             tracker.doubt_running();

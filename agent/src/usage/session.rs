@@ -35,9 +35,6 @@ pub(super) const PARTIAL: char = '+';
 /// Stands before the number of a part, from 2, behind the name of its session.
 const PART: char = '#';
 
-/// A line where nobody logs in counts as offline after so long without traffic: as long as a hotspot waits by default.
-pub(super) const IDLE: Duration = Duration::from_secs(300);
-
 /// Whether nobody logs in: counted by a queue that stands there for good.
 pub(super) fn is_standing(service: Service) -> bool {
     matches!(service, Service::Static | Service::HotspotDevice)

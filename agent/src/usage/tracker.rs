@@ -23,10 +23,13 @@ use tawi_shared::wire::{EventKind, Service};
 
 use super::counted::Counted;
 use super::logout::{LineDigest, LogOut};
-use super::session::{IDLE, Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
+use super::session::{Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
 
 /// How long the router's last word on a session may come after the news that it is gone.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
+
+/// A line where nobody logs in counts as offline after so long without traffic, unless somebody says otherwise.
+const IDLE: Duration = Duration::from_secs(300);
 
 /// How long the row of a session may linger behind that word, or behind a sample that missed it.
 const ROW_LINGERS: Duration = Duration::from_secs(5);
@@ -123,6 +126,8 @@ pub struct Tracker {
     first_look: Option<Duration>,
     /// What was found to be over before the first sample, and is told with it.
     over: Vec<Counted>,
+    /// See [`IDLE`].
+    idle: Duration,
     /// Up to where the log of each service was heard.
     heard: BTreeMap<Service, LineDigest>,
 }
@@ -138,8 +143,14 @@ impl Tracker {
             are_running_doubted: false,
             first_look: None,
             over: Vec::new(),
+            idle: IDLE,
             heard: BTreeMap::new(),
         }
+    }
+
+    /// After how long without traffic a line where nobody logs in counts as offline.
+    pub fn idle_after(&mut self, idle: Duration) {
+        self.idle = idle;
     }
 
     /// What an earlier agent told of sessions is not known, or not of all: those that run already and are not resumed
@@ -230,7 +241,7 @@ impl Tracker {
             };
             let tracked = match known {
                 Some(mut known) => {
-                    go_on(&mut known, session, at, owner, &mut outcome);
+                    go_on(&mut known, session, at, owner, self.idle, &mut outcome);
                     known
                 }
                 None => {
@@ -397,6 +408,7 @@ fn go_on(
     session: &SeenSession,
     at: SampledAt,
     owner: Option<Owner<'_>>,
+    idle: Duration,
     outcome: &mut Outcome,
 ) {
     let was_resumed = known.is_resumed;
@@ -405,13 +417,13 @@ fn go_on(
     let has_news = known.take(session, at);
     let has_moved = known.total != had;
     if is_standing(session.service) {
-        if was_resumed && at.time.since(was_seen) < IDLE {
+        if was_resumed && at.time.since(was_seen) < idle {
             // It was told to be online, or else is about to be.
             known.moved_at = Some(at.elapsed);
         }
         let event = match known.moved_at {
             None if has_moved => Some(EventKind::LineOnline),
-            Some(last) if !has_moved && at.elapsed.saturating_sub(last) >= IDLE => {
+            Some(last) if !has_moved && at.elapsed.saturating_sub(last) >= idle => {
                 Some(EventKind::LineOffline)
             }
             _ => None,

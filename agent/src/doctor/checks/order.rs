@@ -18,7 +18,7 @@ fn is_ours(row: &Row) -> bool {
 }
 
 /// Pairs of a row of somebody else and the first of ours below it that it catches.
-fn above<'f>(rows: &'f [Row], catches: impl Fn(&Row, &Row) -> bool) -> Vec<(&'f Row, &'f Row)> {
+fn above(rows: &[Row], catches: impl Fn(&Row, &Row) -> bool) -> Vec<(&Row, &Row)> {
     let is_in_force = |row: &&Row| !is_set(row, "disabled") && !is_set(row, "invalid");
     let mut found = Vec::new();
     for (index, foreign) in rows.iter().enumerate() {
