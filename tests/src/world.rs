@@ -44,13 +44,15 @@ pub struct Timing {
     pub sample_seconds: u32,
     /// Seconds between full checks.
     pub full_check_seconds: u32,
+    /// Seconds without traffic after which a line where nobody logs in is offline.
+    pub idle_seconds: u32,
 }
 
 impl Default for Plan {
     /// Three sites whose routers answer within 5 ms.
     fn default() -> Self {
         let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
-        let timing = Some(Timing { sample_seconds: 5, full_check_seconds: 120 });
+        let timing = Some(Timing { sample_seconds: 5, full_check_seconds: 120, idle_seconds: 300 });
         Self { sites, router_latency_ms: 5, rule_17: true, agent_program: None, timing }
     }
 }
@@ -476,8 +478,11 @@ fn finish_agent_config(directory: &Path, timing: Option<Timing>) -> anyhow::Resu
     let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
     let enforce = timing.map_or_else(String::new, |timing| {
-        let Timing { sample_seconds, full_check_seconds } = timing;
-        format!("[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n")
+        let Timing { sample_seconds, full_check_seconds, idle_seconds } = timing;
+        format!(
+            "[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n\
+             idle_seconds = {idle_seconds}\n"
+        )
     });
     let state = directory.canonicalize()?.join("state");
     std::fs::write(&path, format!("state_directory = \"{}\"\n{text}\n{enforce}", state.display()))?;

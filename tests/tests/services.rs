@@ -13,6 +13,7 @@ use anyhow::{Context as _, ensure};
 use routeros_sim::{DeviceState, NewDevice, Reach, Router, Service};
 use serde_json::{Value, json};
 use tawi_shared::IdSource;
+use tawi_shared::wire::RouterTrouble;
 use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
 use tawi_tests::process;
@@ -26,6 +27,8 @@ const WITHIN: Duration = Duration::from_secs(60);
 const PRINTS_OF_A_LOOK: u64 = 40;
 /// How often the agent reads what sessions moved.
 const SAMPLE_SECONDS: u32 = 1;
+/// After how long without traffic a line where nobody logs in is offline.
+const IDLE_SECONDS: u32 = 3;
 /// A sample, the pass after it, and a device that dials again; the rest is for a machine that does other things.
 const ACTS_WITHIN: Duration = Duration::from_secs(6);
 /// Long enough to come online before it is over.
@@ -70,7 +73,11 @@ async fn every_service_is_sold_used_up_topped_up_sped_up_and_suspended() {
     let plan = Plan {
         sites: vec!["nyeri-01".to_owned()],
         rule_17: false,
-        timing: Some(Timing { sample_seconds: SAMPLE_SECONDS, full_check_seconds: 120 }),
+        timing: Some(Timing {
+            sample_seconds: SAMPLE_SECONDS,
+            full_check_seconds: 120,
+            idle_seconds: IDLE_SECONDS,
+        }),
         ..Plan::default()
     };
     let mut world = World::start(&directory, &plan, &mut |step| eprintln!("· {step}")).await.unwrap();
@@ -89,6 +96,8 @@ async fn play(world: &World) -> anyhow::Result<()> {
     let say = |what: &str| eprintln!("· {:>5.1} s  {what}", started.elapsed().as_secs_f64());
     let lines = all_services_come_online(world).await?;
     say("customers of all services paid, and have their plan's speed");
+    nobody_logs_in_and_whoever_moves_something_is_online(world, &lines).await?;
+    say("lines where nobody logs in were online while they moved something, to the byte");
     speed_is_changed(world, &lines).await?;
     say("every running session has the new speed");
     quotas(world).await?;
@@ -97,6 +106,8 @@ async fn play(world: &World) -> anyhow::Result<()> {
     say("an expired line was walled in, and opened by a payment");
     another_board(world).await?;
     say("another board was told of, and nobody on it is cut off");
+    why_a_router_is_away(world).await?;
+    say("head office said why the router was away, and that it was back");
     Ok(())
 }
 
@@ -254,6 +265,41 @@ async fn all_services_come_online(world: &World) -> anyhow::Result<Vec<Line>> {
     Ok(lines)
 }
 
+/// A queue is all that there is to see of them.
+async fn nobody_logs_in_and_whoever_moves_something_is_online(
+    world: &World,
+    lines: &[Line],
+) -> anyhow::Result<()> {
+    let router = world.site(0)?.router.router();
+    for (line, service) in lines.iter().zip(SERVICES) {
+        if !matches!(service.0, "static" | "hotspot-device") {
+            continue;
+        }
+        let path = format!("/api/subscriptions/{}", line.customer.subscription);
+        let becomes = async |is_online: bool, moved: (u64, u64)| {
+            let what = format!("{} is {}", service.0, if is_online { "online" } else { "offline" });
+            let expected = json!([is_online, moved.0, moved.1]);
+            let look = async |office: &Office| {
+                let now = office.get(&path).await?;
+                let found = json!([now["is_online"], now["upload_bytes"], now["download_bytes"]]);
+                ensure!(found == expected, "{found} instead of {expected}");
+                Ok(Some(()))
+            };
+            world.office.wait_for(&what, WITHIN, look).await
+        };
+        // What it moved before the first look at its queue may be somebody else's.
+        let looks = router.summary().prints_total + PRINTS_OF_A_LOOK;
+        router.wait_for(WITHIN, || (router.summary().prints_total >= looks).then_some(())).await?;
+        ensure!(world.office.get(&path).await?["is_online"] == json!(false), "online, and nothing moved");
+        router.move_traffic(&line.customer.device, 1_000, 20_000)?;
+        becomes(true, (1_000, 20_000)).await?;
+        becomes(false, (1_000, 20_000)).await?;
+        router.move_traffic(&line.customer.device, 5, 7)?;
+        becomes(true, (1_005, 20_007)).await?;
+    }
+    Ok(())
+}
+
 /// Running sessions keep their rate: the agent ends them, and their devices come back at the new one.
 async fn speed_is_changed(world: &World, lines: &[Line]) -> anyhow::Result<()> {
     let faster = json!({"download_bits_per_second": 20_000_000, "upload_bits_per_second": 8_000_000});
@@ -385,9 +431,45 @@ async fn another_board(world: &World) -> anyhow::Result<()> {
     ensure!(router.summary().writes_total == before.writes_total, "a strange board was written to");
     let rows = router.rows("ppp/secret")?;
     ensure!(rows.iter().any(|row| text(row, "name") == "stranger"), "a line of another site is cut off");
+    has_trouble(&world.office, &site.id, Some(RouterTrouble::AnotherBoard)).await?;
     let config = site.directory().join("agent.toml");
     let rebuild = ["rebuild", "--router", ROUTER_NAME, "--config", &config.to_string_lossy()];
     process::run("tawi-agent", &rebuild).await?;
     stories::trace_of(&world.office, &payment.id, false).await?;
-    Ok(())
+    has_trouble(&world.office, &site.id, None).await
+}
+
+/// Waits until head office says this of the site's router, with a cure, or that nothing is wrong with it.
+async fn has_trouble(office: &Office, site: &str, trouble: Option<RouterTrouble>) -> anyhow::Result<()> {
+    let path = format!("/api/sites/{site}");
+    let look = async |office: &Office| {
+        let answer = office.get(&path).await?;
+        let router = &answer["routers"][0];
+        let has_cure = router["cure"].as_str().is_some_and(|cure| !cure.is_empty());
+        let is_it = router["trouble"] == json!(trouble.map(RouterTrouble::as_str));
+        ensure!(is_it && has_cure == trouble.is_some(), "{router}");
+        Ok(Some(()))
+    };
+    office.wait_for(&format!("the router has trouble: {trouble:?}"), WITHIN, look).await
+}
+
+async fn why_a_router_is_away(world: &World) -> anyhow::Result<()> {
+    let site = world.site(0)?;
+    let router = site.router.router();
+    router.set_row("ip/service", "api-ssl", &[("disabled", "yes")])?;
+    router.drop_connections();
+    has_trouble(&world.office, &site.id, Some(RouterTrouble::ConnectionRefused)).await?;
+    router.set_row("ip/service", "api-ssl", &[("disabled", "no")])?;
+    has_trouble(&world.office, &site.id, None).await?;
+    // Its certificate is made anew, and not what the agent was told to expect.
+    router.add_row("certificate", &[("name", "new"), ("common-name", "new")])?;
+    router.sign_certificate("new")?;
+    router.set_row("ip/service", "api-ssl", &[("certificate", "new")])?;
+    router.drop_connections();
+    has_trouble(&world.office, &site.id, Some(RouterTrouble::PinMismatch)).await?;
+    router.set_row("ip/service", "api-ssl", &[("certificate", "none")])?;
+    has_trouble(&world.office, &site.id, None).await?;
+    router.set_row("user", "tawi", &[("password", "another")])?;
+    router.drop_connections();
+    has_trouble(&world.office, &site.id, Some(RouterTrouble::LoginRefused)).await
 }

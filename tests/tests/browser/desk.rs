@@ -18,7 +18,7 @@ pub async fn world(sites: &[&str]) -> World {
     let plan = Plan {
         sites: sites.iter().map(|site| (*site).to_owned()).collect(),
         rule_17: false,
-        timing: Some(Timing { sample_seconds: 1, full_check_seconds: 120 }),
+        timing: Some(Timing { sample_seconds: 1, full_check_seconds: 120, idle_seconds: 300 }),
         ..Plan::default()
     };
     World::start(&directory, &plan, &mut |step: &str| eprintln!("· {step}")).await.unwrap()

@@ -256,6 +256,13 @@ async fn a_site_shows_what_fails_and_why() {
         &page,
         &["2 changes on the way", "RouterOS 7.16.2", "a foreign row has that name", "Drift repaired"],
     );
+    assert!(!page.body.contains("Cure:"), "nothing is wrong with the router");
+    write(&served, "UPDATE routers SET is_reachable = 0, trouble = 4;").await;
+    let words = ["silent", "Its certificate is not the one that the agent expects.", "set tls_pin"];
+    shows(&browser.get("/sites/nyeri-01").await, &words);
+    write(&served, "UPDATE routers SET is_reachable = 1, trouble = 13;").await;
+    let words = ["not worked with", "Another board answers than before.", "rebuild it below"];
+    shows(&browser.get("/sites/nyeri-01").await, &words);
     let bad = browser.post("/sites/nyeri-01/routers", &[("name", "Not A Name")]).await;
     assert!(bad.status == 422 && bad.body.contains("value=\"Not A Name\""), "{}", bad.body);
     assert_eq!(browser.post("/sites/nyeri-01/routers", &[("name", "tower")]).await.status, 303);

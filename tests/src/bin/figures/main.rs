@@ -95,7 +95,7 @@ async fn steady_state(agent: &Path) -> anyhow::Result<Steady> {
         sites: vec!["nyeri-01".into()],
         rule_17: false,
         agent_program: Some(agent.to_owned()),
-        timing: Some(Timing { sample_seconds: 5, full_check_seconds: FULL_CHECK_SECONDS }),
+        timing: Some(Timing { sample_seconds: 5, full_check_seconds: FULL_CHECK_SECONDS, idle_seconds: 300 }),
         ..Plan::default()
     };
     let mut world = World::start(&directory(), &plan, &mut say).await?;
