@@ -14,10 +14,12 @@ pub mod ids;
 pub mod state_hash;
 pub mod topics;
 pub mod wire;
+mod words;
 
 pub use bandwidth::Bandwidth;
 pub use clock::{Clock, UnixMillis};
 pub use ids::{IdSource, LineId, SiteId};
+pub use words::counted;
 
 /// The longest keep-alive that an agent may have: whoever is connected says something at least so often. Head office
 /// judges by it who is offline, so that a longer one would be a longer lie about who can be told of a payment.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone, offset};
 use tawi_shared::UnixMillis;
+pub use tawi_shared::counted;
 use tawi_shared::wire::Service;
 
 use crate::customers::phone::Msisdn;
@@ -193,14 +194,6 @@ pub fn validity(length: Duration) -> String {
         s => (s, "second"),
     };
     counted(count, unit)
-}
-
-/// So many of something, by its name for one: `1 router`, `2 routers`.
-#[must_use]
-pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
-    let count = count.try_into().unwrap_or(u64::MAX);
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {one}{plural}")
 }
 
 /// `KES 1,500.00`.
