@@ -182,6 +182,8 @@ codes! {
         Unsupported = 6 / "not supported by this agent",
         /// No router of that name is configured at the site.
         NoSuchRouter = 7 / "no such router at the site",
+        /// The line has no row, and neither head office nor the agent knows a password for a new one.
+        NoPassword = 8 / "its password is not known",
     }
 }
 

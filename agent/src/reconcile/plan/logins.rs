@@ -162,8 +162,14 @@ fn fate<'a>(
     let Some(profile) = profile else {
         return Ok(Fate::Closed(wanted.state.reason().unwrap_or(Reason::SwitchedOff)));
     };
-    if let Some(detail) = misfit(wanted, own) {
+    if let Some(detail) = misfit(wanted) {
         return Err(failure(line, FailureKind::Refused, detail));
+    }
+    // A row without a password would let anybody in.
+    if own.is_none() && line.password.is_empty() {
+        let detail = "its row is not on the router, and a new one needs one: set a password on the line's page at \
+                      head office, or restore the router's backup";
+        return Err(failure(line, FailureKind::NoPassword, detail.to_owned()));
     }
     match profiles.of_line(wanted.service, profile) {
         Verdict::Unknown => {
@@ -344,18 +350,14 @@ fn closed_elsewhere(
 }
 
 /// What a line says that no row could have.
-fn misfit(wanted: &WantedLine<'_>, own: Option<&UserRow>) -> Option<String> {
+fn misfit(wanted: &WantedLine<'_>) -> Option<String> {
     let line = wanted.line;
     if !line.address.is_empty() && fixed::usable_address(&line.address).is_none() {
         return Some(format!("{:?} is no IPv4 address that a customer can have", line.address));
     }
     let needs_mac = wanted.service == Service::Hotspot && !line.caller_id.is_empty();
-    if needs_mac && !fixed::is_mac(&line.caller_id.to_ascii_uppercase()) {
-        return Some(format!("{:?} is no MAC address of a device", line.caller_id));
-    }
-    // A row without a password would let anybody in.
-    (own.is_none() && line.password.is_empty())
-        .then(|| "its row is not there, and nobody knows the password for a new one".to_owned())
+    (needs_mac && !fixed::is_mac(&line.caller_id.to_ascii_uppercase()))
+        .then(|| format!("{:?} is no MAC address of a device", line.caller_id))
 }
 
 /// The profile that a line uses in this state; `None` where its row is disabled instead. A hotspot shows whoever is not
