@@ -398,7 +398,9 @@ impl Reconciler {
             note.is_slowed |= is_slowed && change.differs.iter().any(is_rate);
             note.is_cut = note.is_cut.or(change.cut);
             note.is_counted |= is_counted;
-            note.is_drift |= was_right && change.differs.iter().any(|differs| *differs != UPKEEP);
+            // What a person has made anew is not what somebody else changed.
+            note.is_drift |=
+                was_right && !self.is_rebuilding && change.differs.iter().any(|differs| *differs != UPKEEP);
             note.differs.extend(change.differs.iter().copied());
             note.profile = change.profile.clone().map(|name| (change.table.family(), name));
             if self.line(basis.state, &change.line).is_none() {

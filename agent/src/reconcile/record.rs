@@ -91,7 +91,7 @@ impl Reconciler {
                 is_drift |=
                     good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
             }
-            if is_drift {
+            if is_drift && !self.is_rebuilding {
                 let values = change.values.iter().map(|(name, _)| *name);
                 let differs: Vec<&str> = values.chain(change.unset.iter().copied()).collect();
                 let detail =
