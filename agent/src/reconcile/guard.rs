@@ -71,6 +71,20 @@ pub fn allows(counted: usize, recent: usize, usable: usize, limits: GuardLimits)
     counted == 0 || cuts <= limits.lines || is_share_small
 }
 
+/// Why so many cuts are held, for a person.
+#[must_use]
+pub fn words(counted: usize, recent: usize, limits: GuardLimits) -> String {
+    let before = match recent {
+        0 => String::new(),
+        recent => format!(" and {recent} lost it in the last hour"),
+    };
+    let (held, most) = (tawi_shared::counted(counted, "line"), tawi_shared::counted(limits.lines, "line"));
+    format!(
+        "{held} would lose access at once{before}; more than {most} and {} % wait for a person",
+        limits.percent
+    )
+}
+
 /// Whether the guard counts this cut; the ledger's entry says what was known of the line before.
 #[must_use]
 pub fn counts(

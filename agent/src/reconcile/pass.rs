@@ -438,8 +438,7 @@ impl Reconciler {
         planned.lines = kept;
         for change in held {
             touched.remove(&change.line);
-            let detail = format!("one of {counted} lines that would lose access at once");
-            self.ledger.hold(&change.line, detail);
+            self.ledger.hold(&change.line, guard::words(counted, recent, self.settings.guard));
         }
         if !self.is_holding {
             self.is_holding = true;
