@@ -17,7 +17,7 @@ use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, PERIOD,
     SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, memory_key, memory_of, numbered,
-    profile_key, router_key, router_of,
+    own_password_key, own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
@@ -36,6 +36,8 @@ pub(super) struct Flash {
     pub(super) epoch: u32,
     stored: Arc<DesiredState>,
     is_state_whole: bool,
+    /// Digests of passwords that rows keep, by router and line, as they lie on flash.
+    own_passwords: BTreeMap<String, BTreeMap<String, u64>>,
     pub(super) event_lane: LaneSizes,
     pub(super) usage_lane: LaneSizes,
     pub(super) log_lane: LaneSizes,
@@ -58,6 +60,7 @@ impl Flash {
             epoch: 0,
             stored: Arc::default(),
             is_state_whole: false,
+            own_passwords: BTreeMap::new(),
             event_lane: LaneSizes::default(),
             usage_lane: LaneSizes::default(),
             log_lane: LaneSizes::default(),
@@ -196,8 +199,22 @@ impl Flash {
 
     /// Notes what must be known of a router after a restart. Synced: the router is changed right after.
     pub(super) fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
-        self.put_meta(&memory_key(router), memory)?;
-        self.store.sync()
+        self.store.require(RESERVE_BYTES)?;
+        let mut changes = Changes::default();
+        changes.put(Place::Meta, &memory_key(router), memory)?;
+        let known = self.own_passwords.get(router).cloned().unwrap_or_default();
+        for (line, digest) in &memory.own_passwords {
+            if known.get(line) != Some(digest) {
+                changes.put(Place::Meta, &own_password_key(router, line), digest)?;
+            }
+        }
+        for line in known.keys().filter(|line| !memory.own_passwords.contains_key(*line)) {
+            changes.remove(Place::Meta, &own_password_key(router, line));
+        }
+        self.store.commit(&changes)?;
+        self.store.sync()?;
+        self.own_passwords.insert(router.to_owned(), memory.own_passwords.clone());
+        Ok(())
     }
 
     /// Notes the newest generation that a router settled; what was settled once stays so. Not synced: an older one
@@ -336,14 +353,23 @@ impl Flash {
         Ok(settled)
     }
 
-    fn load_memories(&self) -> Result<BTreeMap<String, RouterMemory>, StoreError> {
-        let mut memories = BTreeMap::new();
+    fn load_memories(&mut self) -> Result<BTreeMap<String, RouterMemory>, StoreError> {
+        let mut memories: BTreeMap<String, RouterMemory> = BTreeMap::new();
+        let mut own_passwords: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
         for entry in self.store.scan(Place::Meta, b"")? {
             let (key, value) = entry?;
             if let (Some(router), Ok(memory)) = (memory_of(&key), unframe(&key, FORMAT, &value)) {
                 memories.insert(router.to_owned(), memory);
             }
+            if let (Some((router, line)), Ok(digest)) = (own_password_of(&key), unframe(&key, FORMAT, &value))
+            {
+                own_passwords.entry(router.to_owned()).or_default().insert(line.to_owned(), digest);
+            }
         }
+        for (router, passwords) in &own_passwords {
+            memories.entry(router.clone()).or_default().own_passwords.clone_from(passwords);
+        }
+        self.own_passwords = own_passwords;
         Ok(memories)
     }
 

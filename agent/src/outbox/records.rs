@@ -12,7 +12,8 @@
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
 //! all three      n                  u64              the newest position that was given out
 //! commands       command id         commands::Kept
-//! meta           state, epoch, connection, clock, router ‖ name
+//! meta           state, epoch, connection, clock, router ‖ name, memory ‖ name
+//! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! ```
 //!
 //! Pure. A released struct is never edited: the next shape takes the next format number, and reads the last one too.
@@ -41,6 +42,7 @@ pub(super) const META_CLOCK: &[u8] = b"clock";
 pub(super) const META_HEARD: &[u8] = b"heard";
 const META_ROUTER: &[u8] = b"router/";
 const META_MEMORY: &[u8] = b"memory/";
+const META_OWN_PASSWORD: &[u8] = b"own-password/";
 
 /// The longest session key that is kept, in bytes. A longer one is not of our making.
 pub(super) const SESSION_BYTES: usize = 200;
@@ -153,6 +155,17 @@ pub(super) fn memory_key(router: &str) -> Vec<u8> {
 /// The router whose memory this key is of.
 pub(super) fn memory_of(key: &[u8]) -> Option<&str> {
     std::str::from_utf8(key.strip_prefix(META_MEMORY)?).ok()
+}
+
+/// The key of the digest that stands for the password which a line's row keeps.
+pub(super) fn own_password_key(router: &str, line: &str) -> Vec<u8> {
+    [META_OWN_PASSWORD, line.as_bytes(), b"/", router.as_bytes()].concat()
+}
+
+/// The router and the line of such a key. No id of a line has a slash in it.
+pub(super) fn own_password_of(key: &[u8]) -> Option<(&str, &str)> {
+    let (line, router) = std::str::from_utf8(key.strip_prefix(META_OWN_PASSWORD)?).ok()?.split_once('/')?;
+    Some((router, line))
 }
 
 /// An event as it travels.

@@ -687,7 +687,11 @@ fn marks_of_clock_and_routers_survive() {
     let (mut keeper, _) = directory.open();
     keeper.put_clock_floor(UnixMillis(77));
     keeper.put_last_heard(UnixMillis(66));
-    let memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
+    let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
+    let mut memory = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
+    keeper.put_memory("core", &memory).unwrap();
+    memory.own_passwords.remove("a");
+    memory.own_passwords.insert("c".to_owned(), 11);
     keeper.put_memory("core", &memory).unwrap();
     keeper.put_settled("core", 9);
     keeper.sync();

@@ -33,6 +33,8 @@ pub enum PasswordKnowledge {
     Assumed,
     /// Another one was written last, or none that we know of since it was changed.
     Stale,
+    /// The row was taken over with the one that it had, and head office wants none other since.
+    RoutersOwn,
 }
 
 /// One line.

@@ -9,15 +9,18 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ring::digest::{SHA256, digest};
 use routeros_api::{Client, Command, Error};
 use serde::{Deserialize, Serialize};
-use tawi_shared::wire::{EventKind, Service};
+use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::time::timeout;
 
+use crate::desired::Revised;
 use crate::enforce::Effective;
 use crate::flow::{Receipt, Report};
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, text};
+use crate::reconcile::ledger::PasswordKnowledge;
 use crate::reconcile::pass::Basis;
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
 use crate::trouble::another_board;
@@ -43,6 +46,17 @@ pub struct RouterMemory {
     pub speeds: Vec<SpeedChange>,
     /// The release on which it did not keep a limit above 4 GiB; empty where it was not seen to lose one.
     pub no_large_limits_on: String,
+    /// Lines whose rows were taken over and still have the password that they had, each with the digest of the one that
+    /// head office wanted by then. A record of its own for each on flash: they may be thousands.
+    #[serde(skip)]
+    pub own_passwords: BTreeMap<String, u64>,
+}
+
+/// What stands for a password that head office wants of a line: 64 bits of SHA-256, the same after a restart.
+#[must_use]
+pub fn password_digest(line: &LineV1) -> u64 {
+    let digest = digest(&SHA256, line.password.as_bytes());
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// A profile that was changed, or a line that got another one.
@@ -109,17 +123,39 @@ impl Reconciler {
         self.keep_memory().await;
     }
 
-    /// Has the memory put on flash, and waits until it is.
-    async fn keep_memory(&mut self) {
+    /// What is known of the password in the row of this line.
+    pub(super) fn password_knowledge(&self, line: &Revised<LineV1>) -> PasswordKnowledge {
+        match self.memory.own_passwords.get(&line.item.line) {
+            Some(digest) if *digest == password_digest(&line.item) => PasswordKnowledge::RoutersOwn,
+            // Head office has changed its mind since, and nothing was written yet.
+            Some(_) => PasswordKnowledge::Stale,
+            None => self.ledger.password_knowledge(line),
+        }
+    }
+
+    /// The rows of these lines no longer have a password of their own: head office's was written, or they are gone.
+    pub(super) async fn forget_own_passwords(&mut self, lines: &[String]) {
+        let mut is_news = false;
+        for line in lines {
+            is_news |= self.memory.own_passwords.remove(line).is_some();
+        }
+        if is_news {
+            self.report_memory().await;
+        }
+    }
+
+    /// Has the memory put on flash, and waits until it is; whether it is.
+    pub(super) async fn keep_memory(&mut self) -> bool {
         let now = self.origin.elapsed();
         if self.flash_doubted_until > now {
-            return self.report_memory().await;
+            self.report_memory().await;
+            return false;
         }
         let (receipt, mut word) = Receipt::new();
         let (router, memory) = (self.settings.name.clone(), self.memory.clone());
         self.report(Report::Remember { router, memory, receipt: Some(receipt) }).await;
         let why = match timeout(KEPT_WITHIN, word.recv()).await {
-            Ok(Some(true)) => return,
+            Ok(Some(true)) => return true,
             Ok(_) => "it is not on flash",
             Err(_) => "flash does not answer",
         };
@@ -127,8 +163,10 @@ impl Reconciler {
         tracing::warn!(
             router.name = %self.settings.name,
             store.why = why,
-            "sessions that have to end after a change would be forgotten in a power cut; the change is made all the same"
+            "what must be known of the router after a power cut is not safe: sessions that have to end after a change, \
+             passwords of rows that were taken over"
         );
+        false
     }
 
     /// Forgets the changes of speed once no session is left to end.

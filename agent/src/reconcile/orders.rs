@@ -8,20 +8,22 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{EventKind, Service};
+use tawi_shared::wire::{CommandStatus, EventKind, Service};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::desired::DesiredState;
 use crate::flow::{Done, Report};
 use crate::reconcile::Reconciler;
-use crate::reconcile::actual::{Family, Table, UserRow, mark_of};
+use crate::reconcile::actual::{Actual, Family, Table, UserRow, mark_of};
 use crate::reconcile::apply::{ReadBack, Unkept, apply};
 use crate::reconcile::foreign;
 use crate::reconcile::held::digest_of;
-use crate::reconcile::pass::Reach;
+use crate::reconcile::memory::password_digest;
+use crate::reconcile::pass::{Basis, Reach};
 use crate::reconcile::plan::{LineChange, Plan, RowChange, Values, plan};
 use crate::reconcile::read::{pipeline, session_prints};
 
@@ -251,7 +253,8 @@ impl Reconciler {
     }
 
     /// Makes a row of somebody else the line's own: our mark and all that the line wants of it, in one `set`. No session
-    /// is ended for it, so that a customer who is online stays so; what the next session finds is the line's.
+    /// is ended for it, so that a customer who is online stays so; what the next session finds is the line's. The password
+    /// stays that of the row, which the customer's device has, for as long as head office wants the one that it wants now.
     async fn adopt(
         &mut self,
         client: &Client,
@@ -266,45 +269,75 @@ impl Reconciler {
             return Ok(Done::failed("the line has another name or service than the row"));
         }
         let family = Family::of(service);
+        if family.logins().is_none() {
+            return Ok(Done::failed("nobody logs in on that line: there is no row to take over"));
+        }
+        let lines = BTreeSet::from([line.to_owned()]);
+        let basis = self.basis(state);
+        let mut actual = self.read(client, basis, &Reach::Lines(lines), &[]).await?;
+        let rows = actual.logins.entry(family).or_default();
+        if rows.users.iter().any(|row| row.mark.as_deref() == Some(line)) {
+            return Ok(Done::succeeded("the row is the line's own already"));
+        }
+        let mut named = rows.users.iter_mut().filter(|row| is_named(row, username));
+        let (Some(row), None) = (named.next(), named.next()) else {
+            return Ok(Done::failed("the router has no row of that name"));
+        };
+        if let Some(other) = &row.mark {
+            return Ok(Done::failed(format!("the row belongs to line {other}")));
+        }
+        row.mark = Some(line.to_owned());
+        let id = row.id.clone();
+        // Whoever dials in has the password of the row; the one of head office, if it has one, nobody was told.
+        let before = self.memory.own_passwords.remove(line);
+        if !wanted.item.password.is_empty() {
+            self.memory.own_passwords.insert(line.to_owned(), password_digest(&wanted.item));
+            // In a power cut it would be forgotten, and the next look would write the one of head office.
+            if !self.keep_memory().await {
+                self.put_own_password_back(line, before).await;
+                return Ok(Done::failed("the agent's disk takes nothing; nothing was done"));
+            }
+        }
+        let done = Box::pin(self.mark_row(client, basis, &actual, (line, username, family, id))).await;
+        let is_open = match &done {
+            Ok(done) => done.status == CommandStatus::Succeeded,
+            // Whether it was done is not known; if not, the row that is made for the line forgets it.
+            Err(error) => error.is_connection_lost(),
+        };
+        if !is_open {
+            self.put_own_password_back(line, before).await;
+        }
+        done
+    }
+
+    async fn put_own_password_back(&mut self, line: &str, before: Option<u64>) {
+        self.memory.own_passwords.remove(line);
+        self.memory.own_passwords.extend(before.map(|digest| (line.to_owned(), digest)));
+        self.report_memory().await;
+    }
+
+    /// Writes our mark, and what the line wants of the row.
+    async fn mark_row(
+        &mut self,
+        client: &Client,
+        basis: Basis<'_>,
+        actual: &Actual,
+        (line, username, family, id): (&str, &str, Family, RouterId),
+    ) -> Result<Done, Error> {
+        let lines = BTreeSet::from([line.to_owned()]);
+        let planned = plan(&self.scope(basis, &lines, false, &[]), actual);
+        if let Some(failure) = planned.failures.first() {
+            return Ok(Done::failed(failure.detail.clone()));
+        }
+        // Sessions of others would go on at the speed that it had. The next full check puts it right.
+        if let Some(profile) = planned.profiles.iter().find(|profile| profile.is_felt) {
+            let words = format!("profile {} is about to change on the router; try again", profile.name);
+            return Ok(Done::failed(words));
+        }
         let Some(menu) = family.logins() else {
             return Ok(Done::failed("nobody logs in on that line: there is no row to take over"));
         };
-        let has_password = !wanted.item.password.is_empty();
-        let lines = BTreeSet::from([line.to_owned()]);
-        let basis = self.basis(state);
-        let mut actual = self.read(client, basis, &Reach::Lines(lines.clone()), &[]).await?;
-        let rows = actual.logins.entry(family).or_default();
-        match rows.users.iter().find(|row| row.mark.as_deref() == Some(line)) {
-            Some(_) => return Ok(Done::succeeded("the row is the line's own already")),
-            None if rows.users.iter().filter(|row| is_named(row, username)).count() != 1 => {
-                return Ok(Done::failed("the router has no row of that name"));
-            }
-            None => {}
-        }
-        let mut planned = {
-            let Some(row) = rows.users.iter_mut().find(|row| is_named(row, username)) else {
-                return Ok(Done::failed("the router has no row of that name"));
-            };
-            if let Some(other) = &row.mark {
-                return Ok(Done::failed(format!("the row belongs to line {other}")));
-            }
-            row.mark = Some(line.to_owned());
-            let id = row.id.clone();
-            let scope = self.scope(basis, &lines, false, &[]);
-            let planned = plan(&scope, &actual);
-            if let Some(failure) = planned.failures.first() {
-                return Ok(Done::failed(failure.detail.clone()));
-            }
-            // Sessions of others would go on at the speed that it had. The next full check puts it right.
-            if let Some(profile) = planned.profiles.iter().find(|profile| profile.is_felt) {
-                let words = format!("profile {} is about to change on the router; try again", profile.name);
-                return Ok(Done::failed(words));
-            }
-            with_mark(planned, line, menu.table, id)
-        };
-        if !has_password {
-            forget_passwords(&mut planned);
-        }
+        let planned = with_mark(planned, line, menu.table, id);
         let template = self.settings.profile_template.clone();
         let read_back = ReadBack { needed: &BTreeMap::new(), judge: &|_| Unkept::default() };
         let applied = Box::pin(apply(client, &planned, &template, &read_back)).await?;
@@ -331,7 +364,7 @@ fn is_named(row: &UserRow, username: &str) -> bool {
 }
 
 /// The plan for a row that is treated as ours, with the mark that makes it so, and without ending a session.
-fn with_mark(mut planned: Plan, line: &str, table: Table, id: routeros_api::value::RouterId) -> Plan {
+fn with_mark(mut planned: Plan, line: &str, table: Table, id: RouterId) -> Plan {
     let mark = ("comment", mark_of(line));
     planned.lines.retain(|change| change.line == line && change.table == table);
     planned.unused_profiles.clear();
@@ -356,15 +389,6 @@ fn with_mark(mut planned: Plan, line: &str, table: Table, id: routeros_api::valu
         }),
     }
     planned
-}
-
-/// The password in the row stays: head office does not know it.
-fn forget_passwords(planned: &mut Plan) {
-    for change in &mut planned.lines {
-        if let RowChange::Set(_, values) = &mut change.row {
-            values.password = None;
-        }
-    }
 }
 
 /// Gone already is as good as gone.

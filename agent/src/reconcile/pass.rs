@@ -149,7 +149,7 @@ impl Reconciler {
             };
             self.pace.worked(applied.written, self.origin.elapsed());
             self.lacks_policy |= applied.lacks_policy;
-            self.note_written(basis, &planned, &applied);
+            self.note_written(basis, &planned, &applied).await;
             self.report_profile_drift(basis.state, &planned).await;
             if lines.is_empty() {
                 self.prove_profiles(client, basis.state, &planned).await?;
@@ -229,7 +229,8 @@ impl Reconciler {
     }
 
     /// What was written, as far as no row can show it later.
-    fn note_written(&mut self, basis: Basis<'_>, planned: &Plan, applied: &Applied) {
+    async fn note_written(&mut self, basis: Basis<'_>, planned: &Plan, applied: &Applied) {
+        let mut written = Vec::new();
         for change in &planned.lines {
             let (RowChange::Add(values) | RowChange::Set(_, values)) = &change.row else { continue };
             let is_undone =
@@ -239,8 +240,10 @@ impl Reconciler {
             }
             if let Some(line) = self.line(basis.state, &change.line).map(Arc::clone) {
                 self.ledger.note_password(&line.item);
+                written.push(change.line.clone());
             }
         }
+        self.forget_own_passwords(&written).await;
         for change in planned.profiles.iter().filter(|change| change.is_felt) {
             if let Some(wanted) = wanted_profile(basis.state, change.family, &change.name) {
                 self.profile_kicks.note(change.family, &change.name, wanted, basis.mono);
@@ -529,12 +532,12 @@ impl Reconciler {
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
             if is_settled && !is_held && !self.backlog.contains(id) {
-                self.note_unsupported_or_verified(basis, id);
+                self.note_unsupported_or_verified(basis, id).await;
             }
         }
     }
 
-    fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str) {
+    async fn note_unsupported_or_verified(&mut self, basis: Basis<'_>, id: &str) {
         let unsupported = self
             .line(basis.state, id)
             .and_then(|line| self.effective(basis, &line.item).err().map(|error| error.to_string()));
@@ -546,7 +549,7 @@ impl Reconciler {
                     detail,
                 });
             }
-            None => self.note_verified(basis, id),
+            None => self.note_verified(basis, id).await,
         }
     }
 
@@ -636,7 +639,7 @@ impl Reconciler {
             }
             match judge(refused, was_overtaken, &changes, is_profile_missing, round) {
                 Verdict::Verified => {
-                    self.note_verified(basis, id);
+                    self.note_verified(basis, id).await;
                     self.report_done(basis, id, &note).await;
                 }
                 Verdict::Again if round < ROUNDS => {
@@ -666,7 +669,7 @@ impl Reconciler {
                 && let Ok((service, state)) = self.effective(basis, &line.item)
             {
                 let owes_kick = self.ledger.owed_kicks.get(id).map(Vec::as_slice).unwrap_or_default();
-                let password = self.ledger.password_knowledge(line);
+                let password = self.password_knowledge(line);
                 let revision = line.revision;
                 let line = &line.item;
                 let allowance = self.allowance(basis, line);

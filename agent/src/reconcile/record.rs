@@ -130,9 +130,10 @@ impl Reconciler {
     }
 
     /// The rows that were just read are what is wanted.
-    pub(super) fn note_verified(&mut self, basis: Basis<'_>, id: &str) {
+    pub(super) async fn note_verified(&mut self, basis: Basis<'_>, id: &str) {
         let Some(decision) = self.decision(basis, id) else {
             self.ledger.forget(id);
+            self.forget_own_passwords(&[id.to_owned()]).await;
             return;
         };
         let service = Service::from_code(decision.line.item.service);

@@ -343,7 +343,7 @@ impl Reconciler {
             line: &line.item,
             service,
             state: wanted_state,
-            password: self.ledger.password_knowledge(line),
+            password: self.password_knowledge(line),
             owes_kick: &[],
             allowance: self.allowance(basis, &line.item),
             revision: line.revision,

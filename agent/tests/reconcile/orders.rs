@@ -201,3 +201,124 @@ async fn the_session_of_somebody_elses_row_is_not_ended() {
     assert_eq!(done.status, CommandStatus::Failed, "{done:?}");
     assert_eq!(site.rows("ppp/active").len(), 1);
 }
+
+/// Rows that show their passwords, and rows that hide them.
+async fn check_that_the_password_stays(release: routeros_sim::Release) {
+    let mut site = Site::start_with(|settings| settings.release = release, |_| {}).await;
+    foreign_customer(&site).await;
+    site.settle(|wants| {
+        let line = wants.line("b7k2");
+        (line.username, line.password) = ("plot17".into(), "generated".into());
+    })
+    .await;
+    let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+    let done = site.order(adopt).await;
+    assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+    assert!(site.settled(1).await.is_empty());
+    redial(&mut site).await;
+    site.online("plot17").await;
+    site.restart(|_| {}).await;
+    assert!(site.settled(1).await.is_empty());
+    site.settle(|wants| wants.switch_off("b7k2")).await;
+    site.settle(|wants| wants.line("b7k2").access = Access::Open.code()).await;
+    site.order(What::Rebuild).await;
+    site.event(EventKind::RouterRebuilt).await;
+    redial(&mut site).await;
+    site.online("plot17").await;
+    let mut before = "plot17";
+    for password in ["chosen", "generated"] {
+        site.settle(|wants| wants.line("b7k2").password = password.into()).await;
+        redial(&mut site).await;
+        site.offline(before).await;
+        dial_with(&site, password).await;
+        before = password;
+    }
+}
+
+async fn redial(site: &mut Site) {
+    let done = site.order(What::EndSessions { line: "b7k2".into() }).await;
+    assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+}
+
+/// A device of that name comes online with this password.
+async fn dial_with(site: &Site, password: &str) {
+    let device = NewDevice::new(password, Dialler::Pppoe, "plot17", password);
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online(password).await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_taken_over_keeps_its_password_until_head_office_changes_it() {
+    check_that_the_password_stays(routeros_sim::Settings::default().release).await;
+    check_that_the_password_stays("7.21".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_row_that_was_taken_over_and_is_gone_is_made_with_the_password_of_head_office() {
+    let mut site = Site::start().await;
+    foreign_customer(&site).await;
+    site.router.add_row("ppp/secret", &[("name", "plot18"), ("password", "known to nobody either")]).unwrap();
+    site.settle(|wants| {
+        for (id, name, password) in [("b7k2", "plot17", "generated"), ("c8m3", "plot18", "")] {
+            let line = wants.line(id);
+            (line.username, line.password) = (name.into(), password.into());
+        }
+    })
+    .await;
+    for (id, name) in [("b7k2", "plot17"), ("c8m3", "plot18")] {
+        let adopt = What::Adopt { line: id.into(), service: Service::Pppoe, username: name.into() };
+        assert_eq!(site.order(adopt).await.status, CommandStatus::Succeeded, "{name}");
+    }
+    let is_right = |report: &Report| match report {
+        Report::Settled { failures, .. } => failures.is_empty().then_some(()),
+        _ => None,
+    };
+    site.until("both to be right", is_right).await;
+    for name in ["plot17", "plot18"] {
+        let id = site.secret(name).unwrap()[".id"].clone();
+        site.router.remove_row("ppp/secret", &id).unwrap();
+    }
+    dial_with(&site, "generated").await;
+    let failed = |report: &Report| match report {
+        Report::Settled { failures, .. } => {
+            failures.iter().find(|failure| failure.kind == FailureKind::NoPassword).cloned()
+        }
+        _ => None,
+    };
+    let failure = site.until("a row that nobody can make", failed).await;
+    assert_eq!(failure.line, "c8m3");
+    let said = failure.detail;
+    assert!(said.contains("set a password") && said.contains("backup"), "{said}");
+    assert!(site.secret("plot18").is_none());
+}
+
+#[tokio::test]
+async fn what_a_rebuild_writes_is_no_drift_and_does_not_put_off_the_repair_of_drift() {
+    let mut site = Site::start_with(|settings| settings.release = "7.21".parse().unwrap(), |_| {}).await;
+    site.settle(|wants| wants.open("plot")).await;
+    for _ in 0..4 {
+        site.order(What::Rebuild).await;
+        site.event(EventKind::RouterRebuilt).await;
+    }
+    let is_drift =
+        |report: &Report| matches!(report, Report::Event(event) if event.kind == EventKind::DriftRepaired);
+    assert!(!site.log.iter().any(is_drift), "{:#?}", site.log);
+    let id = site.row("ppp/secret", &username("plot")).unwrap()[".id"].clone();
+    site.router.set_row("ppp/secret", &id, &[("disabled", "yes")]).unwrap();
+    site.row_until("ppp/secret", &username("plot"), |row| row["disabled"] == "false").await;
+    site.event(EventKind::DriftRepaired).await;
+}
+
+#[tokio::test]
+async fn what_the_guard_holds_says_how_many_and_by_what_limit() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    site.settle(|wants| names().take(4).for_each(|name| wants.switch_off(&name))).await;
+    let failures = site.settle(|wants| names().for_each(|name| wants.switch_off(&name))).await;
+    assert_eq!(failures.len(), LINES - 4);
+    assert_eq!(
+        failures[0].detail,
+        "26 lines would lose access at once and 4 lost it in the last hour; more than 10 lines and 20 % wait \
+         for a person"
+    );
+}

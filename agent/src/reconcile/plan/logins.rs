@@ -547,7 +547,7 @@ fn differences(
 /// Rows that show passwords are believed; for others, what this agent remembers of its own writes decides. So a restart
 /// rewrites nothing, and a password that changed while the agent was away is written once. One that nobody knows stays.
 fn is_password_wrong(wanted: &WantedLine<'_>, own: &UserRow, rows: &LoginRows) -> bool {
-    if wanted.line.password.is_empty() {
+    if wanted.line.password.is_empty() || wanted.password == PasswordKnowledge::RoutersOwn {
         return false;
     }
     match own.password.as_ref().filter(|_| rows.shows_passwords) {

@@ -401,11 +401,12 @@ fn a_password_is_written_when_it_is_known_to_be_wrong_and_never_on_suspicion() {
             case.knowledge = knowledge;
         })
     };
-    use PasswordKnowledge::{Right, Stale};
+    use PasswordKnowledge::{Right, RoutersOwn, Stale};
     check(&with(None, false, Right), &[]);
     check(&with(None, false, Stale), &["set a *1: password"]);
     check(&with(Some("password-a"), true, Stale), &[]);
     check(&with(Some("changed"), true, Right), &["set a *1: password"]);
+    check(&with(Some("known to nobody"), true, RoutersOwn), &[]);
     check(&with(Some("*****"), false, Right), &[]);
     check(&with(None, true, Right), &[]);
 }
@@ -560,7 +561,7 @@ fn a_password_that_nobody_knows_stays_and_makes_no_new_row() {
         case.knowledge = PasswordKnowledge::Stale;
     });
     check(&case, &[]);
-    check(&Case::of(&[unknown], &[]), &["fail a refused by the router"]);
+    check(&Case::of(&[unknown], &[]), &["fail a its password is not known"]);
 }
 
 #[test]
@@ -693,4 +694,5 @@ fn a_row_that_opens_gets_its_password_unless_it_was_seen_or_written() {
     check(&case(disabled(row(1, "a")), PasswordKnowledge::Right), &["set a *1: disabled=no"]);
     check(&case(disabled(row(1, "a")), PasswordKnowledge::Assumed), &["set a *1: disabled=no password"]);
     check(&case(row(1, "a"), PasswordKnowledge::Assumed), &[]);
+    check(&case(disabled(row(1, "a")), PasswordKnowledge::RoutersOwn), &["set a *1: disabled=no"]);
 }
