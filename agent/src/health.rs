@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tawi_shared::UnixMillis;
+use tawi_shared::{UnixMillis, counted};
 
 use crate::outbox::{LaneSizes, Overview, StoreHealth};
 
@@ -68,6 +68,36 @@ pub struct StateStatus {
     pub profiles: u64,
     /// Lines that are not on their router as they should be.
     pub failing_lines: u64,
+    /// The first of them, with why and what helps; at most [`FAILING_NAMED`].
+    #[serde(default)]
+    pub failing: Vec<FailingLine>,
+}
+
+/// Lines that fail and are named. Who needs all of them has head office's pages.
+pub const FAILING_NAMED: usize = 5;
+
+/// A line that is not on its router as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailingLine {
+    /// Line id.
+    pub line: String,
+    /// Its name on the router; empty where the state knows the line no more.
+    pub username: String,
+    /// Which router; empty where that is not known.
+    pub router: String,
+    /// Why.
+    pub why: String,
+    /// What helps; empty where nothing is known to.
+    pub cure: String,
+}
+
+impl FailingLine {
+    fn said(&self) -> String {
+        let name = if self.username.is_empty() { String::new() } else { format!(" ({})", self.username) };
+        let place = if self.router.is_empty() { String::new() } else { format!(" on {}", self.router) };
+        let cure = if self.cure.is_empty() { String::new() } else { format!("; cure: {}", self.cure) };
+        format!("line {}{name}{place}: {}{cure}", self.line, self.why)
+    }
 }
 
 /// One router.
@@ -92,6 +122,12 @@ pub struct RouterStatus {
     /// What to do about that.
     #[serde(default)]
     pub cure: Option<String>,
+    /// Which part of the way fails: a stable word.
+    #[serde(default)]
+    pub problem_part: Option<String>,
+    /// Lines whose cuts the guard holds until a person lets them go.
+    #[serde(default)]
+    pub held_lines: u64,
     /// When every row of it was last looked at; `None` before the first time.
     #[serde(default)]
     pub full_check_at_ms: Option<i64>,
@@ -163,7 +199,8 @@ pub struct ClockStatus {
 
 impl RouterStatus {
     /// Why it is not worked with, and what helps.
-    fn said(&self) -> String {
+    #[must_use]
+    pub fn said(&self) -> String {
         match (&self.problem, &self.cure) {
             (Some(problem), Some(cure)) => format!("router {}: {problem}; cure: {cure}", self.name),
             (Some(problem), None) => format!("router {}: {problem}", self.name),
@@ -211,10 +248,14 @@ impl Status {
             problems.push(router.said());
         }
         if self.state.failing_lines > 0 {
-            problems.push(format!(
-                "{} lines are not on their router as they should be",
-                self.state.failing_lines
-            ));
+            let (count, named) = (self.state.failing_lines, &self.state.failing);
+            let verb = if count == 1 { "is" } else { "are" };
+            problems.push(format!("{} {verb} not on the router as wanted", counted(count, "line")));
+            problems.extend(named.iter().map(FailingLine::said));
+            let more = count.saturating_sub(u64::try_from(named.len()).unwrap_or(count));
+            if more > 0 && !named.is_empty() {
+                problems.push(format!("and {more} more; the pages of head office name them all"));
+            }
         }
         if !self.clock.is_trusted {
             problems.push("the clock is not believed: nothing expires by the wall clock".to_owned());
@@ -229,11 +270,12 @@ impl Status {
         let line = if self.controller.is_connected { "connected" } else { "cut off" };
         let waiting = self.outbox.events.pending.saturating_add(self.outbox.usage.pending);
         format!(
-            "{line}; {} lines, generation {} applied of {}; {reachable} of {} routers answer; {waiting} records wait",
-            self.state.lines,
+            "{line}; {}, generation {} applied of {}; {reachable} of {} answer; {} waiting",
+            counted(self.state.lines, "line"),
             self.state.applied_generation,
             self.state.generation,
-            self.routers.len(),
+            counted(self.routers.len(), "router"),
+            counted(waiting, "record"),
         )
     }
 }
@@ -281,6 +323,31 @@ mod tests {
         assert_eq!(rss_of("Name:\tx\nVmRSS:\t    5192 kB\nThreads:\t9\n"), Some(5_192 * 1024));
         assert_eq!(rss_of("Name:\tx\n"), None);
         assert!(rss_bytes() > 1024 * 1024);
+    }
+
+    #[test]
+    fn lines_that_fail_are_named_with_what_helps() {
+        let failing = |line: &str, cure: &str| FailingLine {
+            line: line.into(),
+            username: format!("user-{line}"),
+            router: "core".into(),
+            why: "held by the guard: 12 lines".into(),
+            cure: cure.into(),
+        };
+        let mut status = Status::default();
+        status.state.failing_lines = 7;
+        status.state.failing = vec![failing("a", "tawi-agent release core"), failing("b", "")];
+        let problems = status.problems();
+        for said in [
+            "7 lines are not on the router as wanted",
+            "line a (user-a) on core: held by the guard: 12 lines; cure: tawi-agent release core",
+            "line b (user-b) on core: held by the guard: 12 lines",
+            "and 5 more; the pages of head office name them all",
+        ] {
+            assert!(problems.iter().any(|problem| problem == said), "{said}: {problems:#?}");
+        }
+        status.routers = vec![RouterStatus::default()];
+        assert!(status.summary().contains("0 of 1 router answer"), "{}", status.summary());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use tawi_agent::health::{RouterStatus, Status, spoken};
 use tawi_agent::outbox::StoreError;
 use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
-use tawi_shared::{Clock, UnixMillis};
+use tawi_shared::{Clock, UnixMillis, counted};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -57,6 +57,24 @@ Exit codes:
   2   wrong use                 75  another agent runs on the same state directory
                                 78  the settings are wrong; the message names the key and the cure";
 
+const STATUS_CODES: &str = "\
+Exit codes:
+  0   all is well               69  the agent does not run or does not answer
+  1   a problem was found       78  the settings are wrong
+  2   wrong use";
+
+const ORDER_CODES: &str = "\
+Exit codes:
+  0   it was done, or there was nothing to do        69  the agent does not run or does not answer
+  1   it was not done; what stands in the way is said  78  the settings are wrong
+  2   wrong use";
+
+const LOG_CODES: &str = "\
+Exit codes:
+  0   the log was read, whether anything fits or not  78  the settings are wrong
+  1   the log cannot be read
+  2   wrong use";
+
 /// Makes the MikroTik routers of one site agree with what head office decided, alone if need be.
 #[derive(Parser)]
 #[command(name = "tawi-agent", version, after_help = EXAMPLES)]
@@ -73,6 +91,7 @@ enum Command {
     /// Serve the site until SIGTERM or SIGINT.
     Run,
     /// Ask the running agent how it stands.
+    #[command(after_help = STATUS_CODES)]
     Status {
         /// Answer in JSON.
         #[arg(long)]
@@ -90,12 +109,14 @@ enum Command {
     #[command(after_help = cli::adopt::EXAMPLES)]
     Adopt(cli::adopt::Arguments),
     /// Make every row of a router anew, whatever its guard would say: it was replaced or reset.
+    #[command(after_help = ORDER_CODES)]
     Rebuild {
         /// The router's name in the settings.
         #[arg(long)]
         router: String,
     },
     /// Show what was written to routers, from the last thirty days; the agent need not run.
+    #[command(after_help = LOG_CODES)]
     Log {
         /// Of this router alone.
         #[arg(long)]
@@ -121,6 +142,7 @@ enum Command {
     #[command(after_help = cli::router_script::EXAMPLES)]
     RouterScript(Box<cli::router_script::Arguments>),
     /// Let the cuts go ahead that the guard of a router holds at this moment.
+    #[command(after_help = ORDER_CODES)]
     Release {
         /// The router's name in the settings.
         router: String,
@@ -267,10 +289,11 @@ fn show_log(
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
-    let mut seen = 0;
+    let (mut seen, mut has_shown) = (0, false);
     loop {
         let mut is_read = true;
         let printed = print_from(&config.state_directory, wanted, seen, |text| {
+            has_shown = true;
             is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
             is_read
         });
@@ -290,6 +313,9 @@ fn show_log(
         }
         // Whoever pipes us into `head` is content with less.
         if !is_followed || !is_read {
+            if !has_shown {
+                let _ = writeln!(std::io::stderr(), "tawi-agent: {}", wanted.said_of_nothing());
+            }
             return ExitCode::SUCCESS;
         }
         runtime.block_on(tokio::time::sleep(FOLLOW_EVERY));
@@ -302,8 +328,12 @@ fn release(path: &Path, environment: &Environment, runtime: &Runtime, router: &s
         Err(error) => return bad_config(&error),
     };
     match runtime.block_on(ask_release(&config.status_socket(), router)) {
-        Ok(()) => {
-            print(&format!("what the guard of {router} holds may go ahead\n"));
+        Ok(0) => {
+            print(&format!("nothing is held on {router}; nothing was let go\n"));
+            ExitCode::SUCCESS
+        }
+        Ok(held) => {
+            print(&format!("{} held on {router} may go ahead\n", counted(held, "line")));
             ExitCode::SUCCESS
         }
         Err(error) => not_answered(&error),
@@ -327,12 +357,12 @@ fn describe(status: &Status, problems: &[String]) -> String {
         _ => "head office not connected\n".to_owned(),
     };
     text += &format!(
-        "state       generation {} in force, {} on flash, {} on the routers; {} lines, {} profiles\n",
+        "state       generation {} in force, {} on flash, {} on the routers; {}, {}\n",
         status.state.generation,
         status.state.stored_generation,
         status.state.applied_generation,
-        status.state.lines,
-        status.state.profiles,
+        counted(status.state.lines, "line"),
+        counted(status.state.profiles, "profile"),
     );
     for router in &status.routers {
         let answer = match (router.is_reachable, &router.problem) {
@@ -343,19 +373,19 @@ fn describe(status: &Status, problems: &[String]) -> String {
         let release =
             if router.release.is_empty() { String::new() } else { format!(", RouterOS {}", router.release) };
         text += &format!(
-            "router      {} {answer}{release}; generation {} settled, {} lines failing{}\n",
+            "router      {} {answer}{release}; generation {} settled, {} failing{}\n",
             router.name,
             router.settled_generation,
-            router.failing_lines,
+            counted(router.failing_lines, "line"),
             looked_at(router, now),
         );
     }
     let (events, usage) = (&status.outbox.events, &status.outbox.usage);
     text += &format!(
-        "outbox      {} events and {} session totals wait, {} records unconfirmed; {} KiB on flash\n",
-        events.pending,
-        usage.pending,
-        events.sealed.saturating_add(usage.sealed),
+        "outbox      {} and {} waiting, {} unconfirmed; {} KiB on flash\n",
+        counted(events.pending, "event"),
+        counted(usage.pending, "session total"),
+        counted(events.sealed.saturating_add(usage.sealed), "record"),
         status.store.disk_bytes / 1024,
     );
     for problem in problems {

@@ -148,8 +148,8 @@ pub async fn run_until(
         reconnect_base: config.controller.reconnect_base,
     };
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
-    let doors = Doors { releases, orders, state, clock: trusted };
-    tasks.spawn(status::serve(status_listener, question_sender, doors));
+    let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };
+    tasks.spawn(status::serve(status_listener, doors));
     service::ready();
     info!(site.id = %config.site, site.routers = config.routers.len(), "started");
     Box::pin(site.run(Ends { inbound, reports, questions, stop })).await;

@@ -23,20 +23,25 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
 use crate::clock::TrustedClock;
 use crate::flow::{Done, StateReceiver};
-use crate::health::Status;
+use crate::health::{RouterStatus, Status};
 use crate::reconcile::GuardRelease;
 use crate::reconcile::orders::{Answer, Order, Orders, What};
 use crate::site::StatusRequest;
+use crate::trouble::BOARD;
 
 /// A question and its answer; the heart of the agent answers between two pieces of work.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(5);
 /// An order of a router, which has to be reached for it, and may have thousands of rows.
 const ORDER_DEADLINE: Duration = Duration::from_secs(60);
+/// How often whoever waits for an order learns whether its router can be worked with at all.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a person's side of an order waits: for the order, and for the answers around it.
+const ORDER_ANSWER_DEADLINE: Duration = Duration::from_secs(75);
 /// The longest question, in bytes: an order with the names in it.
 const QUESTION_BYTES: u64 = 1024;
 /// The longest answer, in bytes: 4,096 rows and as many lines, at the most that each may have.
@@ -56,8 +61,8 @@ pub enum AskError {
     #[error("{}: this user may not ask the agent\n  cure: run it as root, or with sudo", .0.display())]
     NotAllowed(PathBuf),
     /// It listens and does not answer.
-    #[error("the agent does not answer within {} s; it hangs\n  cure: systemctl restart tawi-agent", ANSWER_DEADLINE.as_secs())]
-    NoAnswer,
+    #[error("the agent does not answer within {} s; it hangs\n  cure: systemctl restart tawi-agent", .0.as_secs())]
+    NoAnswer(Duration),
     /// The socket broke.
     #[error("{}: {source}", path.display())]
     Broken {
@@ -77,6 +82,7 @@ pub enum AskError {
 #[derive(Debug, Serialize, Deserialize)]
 struct Released {
     released: String,
+    held_lines: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -128,24 +134,80 @@ pub struct Doors {
     pub state: StateReceiver,
     /// Time.
     pub clock: TrustedClock,
+    /// Where the heart of the agent is asked how it stands.
+    pub questions: mpsc::Sender<StatusRequest>,
 }
 
 impl Doors {
-    /// Orders something of a router and waits for what became of it.
+    /// Orders something of a router and waits for what became of it: no longer than the router can be worked with.
     async fn order(&self, router: &str, what: What) -> Result<Done, String> {
         let Some(orders) = self.orders.get(router) else {
-            return Err(format!("no router {router:?} is configured at this site"));
+            return Err(self.no_such(router));
         };
+        if let Some(problem) = self.problem_of(router).await {
+            return Err(format!("nothing was done: {problem}"));
+        }
         info!(router.name = router, "a person orders something of a router");
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let not_after = self.clock.now().plus(ORDER_DEADLINE);
         let order = Order { what, not_after, answer: Answer::Here(answer) };
         orders.give(order).map_err(|_| "too many orders wait for that router".to_owned())?;
-        let done = timeout(ORDER_DEADLINE, answered).await;
-        let done =
-            done.map_err(|_| format!("router {router} does not answer; the order stands for no longer"))?;
-        let done = done.map_err(|_| "the agent is stopping".to_owned())?;
-        if done.status == CommandStatus::Succeeded { Ok(done) } else { Err(done.detail) }
+        let late = Instant::now() + ORDER_DEADLINE;
+        loop {
+            let look = late.min(Instant::now() + LOOK_EVERY);
+            match timeout_at(look, &mut answered).await {
+                Ok(done) => {
+                    let done = done.map_err(|_| "the agent is stopping".to_owned())?;
+                    return if done.status == CommandStatus::Succeeded { Ok(done) } else { Err(done.detail) };
+                }
+                // What nobody waits for is not begun.
+                Err(_) if late <= Instant::now() => {
+                    let waited = ORDER_DEADLINE.as_secs();
+                    let words =
+                        format!("router {router} does not answer within {waited} s; the order is taken back");
+                    return Err(words);
+                }
+                Err(_) => {
+                    if let Some(problem) = self.problem_of(router).await {
+                        return Err(format!("the order is taken back: {problem}"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn no_such(&self, router: &str) -> String {
+        let names: Vec<&str> = self.orders.keys().map(String::as_str).collect();
+        format!("no router {router:?} is configured at this site; there are: {}", names.join(", "))
+    }
+
+    /// How the router stands, by the heart of the agent; `None` while that has no time.
+    async fn standing_of(&self, router: &str) -> Option<RouterStatus> {
+        let asking = async {
+            let (sender, receiver) = oneshot::channel();
+            self.questions.send(sender).await.ok()?;
+            receiver.await.ok()?.routers.into_iter().find(|standing| standing.name == router)
+        };
+        timeout(ANSWER_DEADLINE, asking).await.ok().flatten()
+    }
+
+    /// Why nothing can be ordered of the router now, with the cure. One that is another than before can be asked.
+    async fn problem_of(&self, router: &str) -> Option<String> {
+        let standing = self.standing_of(router).await?;
+        let part = standing.problem_part.as_deref()?;
+        (part != BOARD).then(|| standing.said())
+    }
+
+    /// Lets what the guard holds go ahead, and says how much that is.
+    async fn release(&self, router: &str) -> Result<Released, String> {
+        let release = self.releases.get(router).ok_or_else(|| self.no_such(router))?;
+        let standing = self.standing_of(router).await.unwrap_or_default();
+        if standing.problem_part.as_deref() == Some(BOARD) {
+            return Err(format!("nothing was let go: {}", standing.said()));
+        }
+        info!(router.name = router, "a person released what the guard holds");
+        release.release();
+        Ok(Released { released: router.to_owned(), held_lines: standing.held_lines })
     }
 
     async fn rows(&self, router: &str) -> Result<RowsAndLines, String> {
@@ -174,9 +236,9 @@ struct Refusal {
 }
 
 /// Answers questions for as long as the heart of the agent does.
-pub async fn serve(listener: UnixListener, questions: mpsc::Sender<StatusRequest>, doors: Doors) {
+pub async fn serve(listener: UnixListener, doors: Doors) {
     let mut answering = JoinSet::new();
-    while !questions.is_closed() {
+    while !doors.questions.is_closed() {
         // A process that is out of file descriptors must not spin here.
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(ANSWER_DEADLINE).await;
@@ -186,20 +248,16 @@ pub async fn serve(listener: UnixListener, questions: mpsc::Sender<StatusRequest
         if answering.len() >= AT_ONCE {
             answering.join_next().await;
         }
-        let (questions, doors) = (questions.clone(), doors.clone());
+        let doors = doors.clone();
         answering.spawn(async move {
-            if answer(stream, &questions, &doors).await.is_err() {
+            if answer(stream, &doors).await.is_err() {
                 debug!("somebody asked and did not wait for the answer");
             }
         });
     }
 }
 
-async fn answer(
-    mut stream: UnixStream,
-    questions: &mpsc::Sender<StatusRequest>,
-    doors: &Doors,
-) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, doors: &Doors) -> io::Result<()> {
     let mut question = String::new();
     let mut reader = BufReader::new((&mut stream).take(QUESTION_BYTES));
     timeout(ANSWER_DEADLINE, reader.read_line(&mut question))
@@ -209,7 +267,7 @@ async fn answer(
     let text = match question.trim().split_once(' ') {
         None if question.trim() == "status" => {
             let (sender, receiver) = oneshot::channel();
-            match questions.send(sender).await {
+            match doors.questions.send(sender).await {
                 Ok(()) => {
                     receiver.await.map_or_else(|_| refusal("the agent is stopping"), |status| json(&status))
                 }
@@ -224,14 +282,9 @@ async fn answer(
             doors.rows(router).await.map_or_else(|why| refusal(&why), |rows| json(&rows))
         }
         Some(("adopt", row)) => doors.adopt(row).await.map_or_else(|why| refusal(&why), |done| json(&done)),
-        Some(("release", router)) => match doors.releases.get(router) {
-            Some(release) => {
-                info!(router.name = router, "a person released what the guard holds");
-                release.release();
-                json(&Released { released: router.to_owned() })
-            }
-            None => refusal(&format!("no router {router:?} is configured at this site")),
-        },
+        Some(("release", router)) => {
+            doors.release(router).await.map_or_else(|why| refusal(&why), |released| json(&released))
+        }
         _ => refusal("ask `status`, `release <router>`, `rebuild <router>`, `rows <router>` or `adopt {…}`"),
     };
     let written = async {
@@ -256,13 +309,13 @@ pub async fn ask_status(socket: &Path) -> Result<Status, AskError> {
     serde_json::from_str(&text).map_err(|_| refused(&text))
 }
 
-/// Lets what the guard of `router` holds go ahead.
+/// Lets what the guard of `router` holds go ahead. Answers with how many lines that are.
 ///
 /// # Errors
 /// [`AskError`] says what to do.
-pub async fn ask_release(socket: &Path, router: &str) -> Result<(), AskError> {
+pub async fn ask_release(socket: &Path, router: &str) -> Result<u64, AskError> {
     let text = ask(socket, &format!("release {router}\n"), ANSWER_DEADLINE).await?;
-    serde_json::from_str::<Released>(&text).map(drop).map_err(|_| refused(&text))
+    serde_json::from_str::<Released>(&text).map(|released| released.held_lines).map_err(|_| refused(&text))
 }
 
 /// Has every row of `router` made anew from the store, whatever its guard would say. Answers with the agent's words.
@@ -270,7 +323,7 @@ pub async fn ask_release(socket: &Path, router: &str) -> Result<(), AskError> {
 /// # Errors
 /// [`AskError`] says what to do.
 pub async fn ask_rebuild(socket: &Path, router: &str) -> Result<String, AskError> {
-    let text = ask(socket, &format!("rebuild {router}\n"), ORDER_DEADLINE).await?;
+    let text = ask(socket, &format!("rebuild {router}\n"), ORDER_ANSWER_DEADLINE).await?;
     serde_json::from_str::<DoneWords>(&text).map(|words| words.done).map_err(|_| refused(&text))
 }
 
@@ -279,7 +332,7 @@ pub async fn ask_rebuild(socket: &Path, router: &str) -> Result<String, AskError
 /// # Errors
 /// [`AskError`] says what to do.
 pub async fn ask_rows(socket: &Path, router: &str) -> Result<RowsAndLines, AskError> {
-    let text = ask(socket, &format!("rows {router}\n"), ORDER_DEADLINE).await?;
+    let text = ask(socket, &format!("rows {router}\n"), ORDER_ANSWER_DEADLINE).await?;
     serde_json::from_str(&text).map_err(|_| refused(&text))
 }
 
@@ -288,7 +341,7 @@ pub async fn ask_rows(socket: &Path, router: &str) -> Result<RowsAndLines, AskEr
 /// # Errors
 /// [`AskError`] says what to do.
 pub async fn ask_adopt(socket: &Path, row: &AdoptRow) -> Result<String, AskError> {
-    let text = ask(socket, &format!("adopt {}", json(row)), ORDER_DEADLINE).await?;
+    let text = ask(socket, &format!("adopt {}", json(row)), ORDER_ANSWER_DEADLINE).await?;
     serde_json::from_str::<DoneWords>(&text).map(|words| words.done).map_err(|_| refused(&text))
 }
 
@@ -314,7 +367,7 @@ async fn ask(socket: &Path, question: &str, deadline: Duration) -> Result<String
     };
     match timeout(deadline, asking).await {
         Ok(answered) => answered.map_err(broken),
-        Err(_) => Err(AskError::NoAnswer),
+        Err(_) => Err(AskError::NoAnswer(deadline)),
     }
 }
 
@@ -322,7 +375,7 @@ async fn ask(socket: &Path, question: &str, deadline: Duration) -> Result<String
 mod tests {
     use super::*;
     use crate::link::dialer::bind_private;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
     use tokio::sync::watch;
 
     struct Socket(PathBuf);
@@ -346,15 +399,40 @@ mod tests {
         let (state_sender, state) = watch::channel(Arc::default());
         let clock = TrustedClock::new(tawi_shared::Clock::system(), tawi_shared::UnixMillis::default());
         let orders = BTreeMap::from([("core".to_owned(), Orders::default())]);
-        let doors = Doors { releases, orders, state, clock };
-        tokio::spawn(serve(bind_private(&path.0).unwrap(), sender, doors));
+        let doors = Doors { releases, orders, state, clock, questions: sender };
+        tokio::spawn(serve(bind_private(&path.0).unwrap(), doors));
+        let standing = Arc::new(Mutex::new(RouterStatus { name: "core".into(), ..RouterStatus::default() }));
+        let told = Arc::clone(&standing);
         tokio::spawn(async move {
             while let Some(answer) = questions.recv().await {
-                let _ = answer.send(Status { site: "nyeri-01".into(), ..Status::default() });
+                let routers = vec![told.lock().unwrap().clone()];
+                let _ = answer.send(Status { site: "nyeri-01".into(), routers, ..Status::default() });
             }
         });
         assert_eq!(ask_status(&path.0).await.unwrap().site, "nyeri-01");
-        ask_release(&path.0, "core").await.unwrap();
+        assert_eq!(ask_release(&path.0, "core").await.unwrap(), 0);
+        standing.lock().unwrap().held_lines = 12;
+        assert_eq!(ask_release(&path.0, "core").await.unwrap(), 12);
+        let say = |part: &str| {
+            let mut standing = standing.lock().unwrap();
+            standing.problem = Some("what is wrong".into());
+            standing.cure = Some("what helps".into());
+            standing.problem_part = Some(part.to_owned());
+        };
+        // The router refuses the login: whoever orders something hears it at once, and nothing waits for it.
+        say("login");
+        let asked = Instant::now();
+        for refused in [
+            ask_rebuild(&path.0, "core").await.unwrap_err(),
+            ask_rows(&path.0, "core").await.map(drop).unwrap_err(),
+        ] {
+            let words = refused.to_string();
+            assert!(words.contains("what is wrong") && words.contains("what helps"), "{words}");
+        }
+        assert!(asked.elapsed() < ANSWER_DEADLINE);
+        say(BOARD);
+        let refused = ask_release(&path.0, "core").await.unwrap_err().to_string();
+        assert!(refused.contains("what is wrong"), "{refused}");
         let refused = ask_release(&path.0, "attic").await.unwrap_err();
         assert!(matches!(refused, AskError::Refused(why) if why.contains("attic")));
         let refused = ask(&path.0, "dance\n", ANSWER_DEADLINE).await.unwrap();
@@ -381,7 +459,9 @@ mod tests {
     async fn an_agent_that_hangs_is_not_waited_for() {
         let path = socket("hangs");
         let listener = bind_private(&path.0).unwrap();
-        assert!(matches!(ask_status(&path.0).await, Err(AskError::NoAnswer)));
+        assert!(
+            matches!(ask_status(&path.0).await, Err(AskError::NoAnswer(waited)) if waited == ANSWER_DEADLINE)
+        );
         drop(listener);
     }
 }

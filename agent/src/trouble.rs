@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use routeros_api::{Error, LoginError, Operation, TlsError, TrapKind};
-use tawi_shared::wire::RouterTrouble;
+use tawi_shared::wire::{FailureKind, RouterTrouble};
 
 /// What is wrong and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,39 @@ pub struct Trouble {
     pub why: String,
     /// What to do.
     pub cure: String,
+}
+
+/// The part that fails where another router answers than the one that is remembered. Such a one can be asked and is not
+/// written to.
+pub const BOARD: &str = "board";
+
+/// What helps a line that is not on its router as it should be; empty where its own words say so.
+#[must_use]
+pub fn cure_of_failure(kind: FailureKind, router: &str, is_stranger: bool) -> String {
+    match kind {
+        FailureKind::Held if is_stranger => {
+            format!("tawi-agent rebuild --router {router}, if it was replaced")
+        }
+        FailureKind::Held => format!("if it is right: tawi-agent release {router}"),
+        FailureKind::ForeignRow => {
+            format!(
+                "take the row over (tawi-agent adopt --router {router}), or rename or remove it on the router"
+            )
+        }
+        FailureKind::NoSuchRouter => {
+            "name the router in the agent's settings, or correct the line's router at head office".to_owned()
+        }
+        FailureKind::Unsupported => "update the agent".to_owned(),
+        FailureKind::Refused => {
+            "correct what the router objects to; the next full check tries again".to_owned()
+        }
+        FailureKind::NotApplied => {
+            format!(
+                "it is tried again; if it stays, see who else writes there: tawi-agent log --router {router}"
+            )
+        }
+        FailureKind::RouterUnreachable | FailureKind::NoPassword => String::new(),
+    }
 }
 
 impl fmt::Display for Trouble {
@@ -67,7 +100,7 @@ pub fn trouble_of(error: &Error) -> Trouble {
 pub fn another_board(serial: &str, before: &str) -> Trouble {
     Trouble {
         kind: RouterTrouble::AnotherBoard,
-        part: "board",
+        part: BOARD,
         why: format!("another router answers: its serial number is {serial} and was {before}"),
         cure: "rebuild it if it was replaced, or correct its address in the agent's settings".to_owned(),
     }

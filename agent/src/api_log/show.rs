@@ -29,6 +29,17 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What is said when nothing fits.
+    #[must_use]
+    pub fn said_of_nothing(&self) -> String {
+        let about = self.line.as_ref().map(|line| format!(" about line {line}")).unwrap_or_default();
+        let to = self.router.as_ref().map_or_else(|| "a router".to_owned(), |name| format!("router {name}"));
+        format!(
+            "nothing was written to {to}{about} since {}; --since 7d looks further back",
+            shown(self.since)
+        )
+    }
+
     fn fits(&self, write: &Write) -> bool {
         self.router.as_ref().is_none_or(|router| *router == write.router)
             && self.line.as_ref().is_none_or(|line| write.is_about(line))

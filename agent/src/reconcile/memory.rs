@@ -12,6 +12,7 @@ use std::time::Duration;
 use ring::digest::{SHA256, digest};
 use routeros_api::{Client, Command, Error};
 use serde::{Deserialize, Serialize};
+use tawi_shared::counted;
 use tawi_shared::wire::{EventKind, LineV1, Service};
 use tokio::time::timeout;
 
@@ -253,7 +254,7 @@ impl Reconciler {
     pub(super) async fn end_rebuild(&mut self, lines: usize) {
         self.is_rebuilding = false;
         let failing = self.ledger.failures.len();
-        let detail = format!("rebuilt from the store: {lines} lines, {failing} of them failing");
+        let detail = format!("rebuilt from the store: {}, {failing} failing", counted(lines, "line"));
         self.event(EventKind::RouterRebuilt, None, detail).await;
     }
 

@@ -317,7 +317,7 @@ impl Reconciler {
     }
 
     /// Says why the router cannot be worked with, unless that was said already.
-    async fn report_trouble(&mut self, trouble: Option<Trouble>) {
+    pub(crate) async fn report_trouble(&mut self, trouble: Option<Trouble>) {
         if self.trouble == trouble {
             return;
         }

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply};
-use tawi_shared::UnixMillis;
 use tawi_shared::wire::{CommandStatus, EventKind, Service};
+use tawi_shared::{UnixMillis, counted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -124,6 +124,10 @@ impl Reconciler {
         let mut has_obeyed = false;
         for _ in 0..WAITING {
             let Some(order) = self.settings.orders.take() else { break };
+            if matches!(&order.answer, Answer::Here(answer) if answer.is_closed()) {
+                // Whoever gave it was told that it was taken back.
+                continue;
+            }
             has_obeyed = true;
             if order.not_after < self.clock.now() {
                 self.answer(order.answer, Done::expired("it waited too long for its router")).await;
@@ -198,7 +202,7 @@ impl Reconciler {
         let count = held.len();
         self.released = held;
         *next_full_check = Instant::now();
-        Done::succeeded(format!("{count} lines were let go"))
+        Done::succeeded(format!("{} let go", counted(count, "line")))
     }
 
     async fn end_sessions_of(

@@ -445,7 +445,10 @@ impl Reconciler {
         }
         if !self.is_holding {
             self.is_holding = true;
-            let detail = format!("{counted} of {usable} working lines would lose access; waits for a person");
+            let detail = format!(
+                "{counted} of {} would lose access; waits for a person",
+                tawi_shared::counted(usable, "working line")
+            );
             tracing::warn!(router.name = %self.settings.name, lines = counted, "the guard holds a plan");
             self.event(EventKind::PlanHeld, None, detail).await;
         }

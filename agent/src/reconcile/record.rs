@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use routeros_api::value::RouterId;
+use tawi_shared::counted;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 
 use crate::desired::{DesiredState, ProfileKey};
@@ -187,13 +188,15 @@ impl Reconciler {
         if restrained > 0 {
             let silence = self.settings.contact.silence(self.clock.now());
             let hours = silence.as_secs() / 3_600;
-            let detail =
-                format!("{restrained} lines, as their plans say; head office was not heard for {hours} h");
+            let detail = format!(
+                "{}, as their plans say; head office was not heard for {hours} h",
+                counted(restrained, "line")
+            );
             self.event(EventKind::OfflineRuleApplied, None, detail).await;
         }
         let drift = std::mem::take(&mut self.drift);
         if drift.len() > DRIFT_TOLD_SINGLY {
-            let detail = format!("put right on the router: {} lines at once", drift.len());
+            let detail = format!("put right on the router: {} at once", counted(drift.len(), "line"));
             self.event(EventKind::DriftRepaired, None, detail).await;
             return;
         }

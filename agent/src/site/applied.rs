@@ -13,7 +13,7 @@ use tawi_shared::wire::{AppliedV1, FailureKind, LineFailureV1, RouterStatusV1};
 use crate::desired::DesiredState;
 use crate::flow::LineFailure;
 use crate::outbox::shortened;
-use crate::trouble::Trouble;
+use crate::trouble::{BOARD, Trouble};
 
 /// The most that failures may take in one message, in bytes; the envelope holds 64 KiB.
 const FAILURES_BYTES: usize = 56 * 1024;
@@ -52,6 +52,14 @@ pub struct Applied {
     pub failures: BTreeMap<String, (FailureKind, String)>,
 }
 
+impl RouterProgress {
+    /// How many cuts the guard holds there.
+    #[must_use]
+    pub fn held_lines(&self) -> usize {
+        self.failures.iter().filter(|failure| failure.kind == FailureKind::Held).count()
+    }
+}
+
 impl Progress {
     /// Nothing is known of these routers yet.
     #[must_use]
@@ -87,6 +95,21 @@ impl Progress {
         if let Some(progress) = self.routers.get_mut(router) {
             progress.checked = Some((at, took));
         }
+    }
+
+    /// The router on which a line is not as it should be.
+    #[must_use]
+    pub fn router_of_failure(&self, line: &str) -> Option<&str> {
+        self.routers()
+            .find(|(_, router)| router.failures.iter().any(|failure| failure.line == line))
+            .map(|(name, _)| name)
+    }
+
+    /// Whether another router answers than the one of this name that is remembered.
+    #[must_use]
+    pub fn is_stranger(&self, router: &str) -> bool {
+        let trouble = self.routers.get(router).and_then(|router| router.trouble.as_ref());
+        trouble.is_some_and(|trouble| trouble.part == BOARD)
     }
 
     /// Each router by name.

@@ -31,11 +31,14 @@ use crate::clock::TrustedClock;
 use crate::contact::Contact;
 use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
-use crate::health::{ClockStatus, ControllerStatus, RouterStatus, StateStatus, Status, rss_bytes};
+use crate::health::{
+    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, rss_bytes,
+};
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
 use crate::reconcile::orders::Orders;
 use crate::service;
+use crate::trouble::cure_of_failure;
 use crate::usage::book::Quotas;
 use applied::Progress;
 use chunks::{Chunks, Joined};
@@ -703,6 +706,30 @@ impl Site {
         }
     }
 
+    /// The first lines that are not as they should be, for whoever asks at the device.
+    fn failing(&self, applied: &applied::Applied) -> Vec<FailingLine> {
+        let named = applied.failures.iter().take(FAILING_NAMED);
+        named
+            .map(|(line, (kind, detail))| {
+                let wanted = self.desired.lines.get(line).map(|held| &held.item);
+                let router = self.progress.router_of_failure(line).map(str::to_owned);
+                let router = router.or_else(|| wanted.map(|line| line.router.clone())).unwrap_or_default();
+                let (why, own_cure) = detail.split_once("; cure: ").unwrap_or((detail, ""));
+                let cure = match own_cure {
+                    "" => cure_of_failure(*kind, &router, self.progress.is_stranger(&router)),
+                    own_cure => own_cure.to_owned(),
+                };
+                FailingLine {
+                    line: line.clone(),
+                    username: wanted.map(|line| line.username.clone()).unwrap_or_default(),
+                    router,
+                    why: format!("{}: {why}", kind.as_str()),
+                    cure,
+                }
+            })
+            .collect()
+    }
+
     fn status(&self) -> Status {
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
         let applied = self.progress.applied(&self.desired);
@@ -727,6 +754,7 @@ impl Site {
                 lines: count(self.desired.lines.len()),
                 profiles: count(self.desired.profiles.len()),
                 failing_lines: count(applied.failures.len()),
+                failing: self.failing(&applied),
             },
             routers: self
                 .progress
@@ -740,6 +768,8 @@ impl Site {
                     lines: self.desired.services_of(name),
                     problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
                     cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
+                    problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),
+                    held_lines: count(router.held_lines()),
                     full_check_at_ms: router.checked.map(|(at, _)| at.0),
                     full_check_took_ms: router
                         .checked

@@ -164,7 +164,7 @@ async fn a_reset_router_is_rebuilt_by_one_order_whatever_the_guard_says() {
     }
     site.rebuild.request();
     let event = site.event(EventKind::RouterRebuilt).await;
-    assert!(event.detail.contains("60 lines, 0 of them failing"), "{}", event.detail);
+    assert!(event.detail.contains("60 lines, 0 failing"), "{}", event.detail);
     let rows = site.rows("ppp/secret");
     assert_eq!(rows.len(), LINES + FOREIGN);
     for name in names().step_by(7) {
@@ -194,6 +194,12 @@ async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt
     site.restart(|settings| settings.memory.serial = "ANOTHER1".into()).await;
     let event = site.event(EventKind::RouterFound).await;
     assert!(event.detail.contains("ANOTHER1"), "{}", event.detail);
+    let is_told = |report: &Report| match report {
+        Report::RouterTrouble { trouble: Some(trouble), .. } => Some(trouble.clone()),
+        _ => None,
+    };
+    let trouble = site.until("a problem for whoever asks at the device", is_told).await;
+    assert!(trouble.part == "board" && trouble.cure.contains("rebuild"), "{trouble}");
     let failures = site.settled(1).await;
     let kinds: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
     assert_eq!(kinds, [("neighbour", FailureKind::Held)]);

@@ -167,7 +167,7 @@ fn fate<'a>(
     }
     // A row without a password would let anybody in.
     if own.is_none() && line.password.is_empty() {
-        let detail = "its row is not on the router, and a new one needs one: set a password on the line's page at \
+        let detail = "its row is not on the router, and a new one needs one; cure: set a password on the line's page at \
                       head office, or restore the router's backup";
         return Err(failure(line, FailureKind::NoPassword, detail.to_owned()));
     }
