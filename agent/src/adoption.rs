@@ -9,13 +9,15 @@
 
 use std::collections::BTreeMap;
 
-use tawi_shared::csv;
+use serde::Serialize;
+use tawi_shared::ids::hex;
 use tawi_shared::wire::{ForeignRowV1, Service};
+use tawi_shared::{counted, csv};
 
 use crate::status::StateLine;
 
 /// A row, and whose it probably is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proposal {
     /// The row's name.
     pub username: String,
@@ -81,11 +83,35 @@ pub fn propose(
         .collect()
 }
 
+/// What a table says, and what is wrong with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// From a row's name to a line's id or name.
+    pub lines: BTreeMap<String, String>,
+    /// What cannot be used, by line of the table, in sentences.
+    pub faults: Vec<String>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Table {
+    /// Everything that is wrong, given the rows of the router: what cannot be used, and names that no row has.
+    #[must_use]
+    pub fn faults_for(&self, rows: &[ForeignRowV1]) -> Vec<String> {
+        let is_there = |name: &str| rows.iter().any(|row| row.username == name);
+        let unknown = self.places.iter().filter(|(name, _)| !is_there(name));
+        let mut faults = self.faults.clone();
+        faults.extend(unknown.map(|(name, place)| {
+            format!("line {place}: the router has no row called {name} that somebody else made")
+        }));
+        faults
+    }
+}
+
 /// Reads a table with the columns `username` and `line`, in any order and among others.
 ///
 /// # Errors
-/// What is wrong with it.
-pub fn read_table(text: &str) -> Result<BTreeMap<String, String>, String> {
+/// Why it is no table.
+pub fn read_table(text: &str) -> Result<Table, String> {
     let mut rows = csv::read(text).map_err(|error| error.to_string())?.into_iter();
     let head = rows.next().map(|row| row.fields).unwrap_or_default();
     let column =
@@ -95,16 +121,48 @@ pub fn read_table(text: &str) -> Result<BTreeMap<String, String>, String> {
     let (Some(username), Some(line)) = (username, line) else {
         return Err("the first line must name the columns username and line".to_owned());
     };
-    let mut table = BTreeMap::new();
+    let mut table = Table::default();
     for row in rows {
-        if let (Some(username), Some(line)) = (row.fields.get(username), row.fields.get(line))
-            && !username.is_empty()
-            && !line.is_empty()
-        {
-            table.insert(username.clone(), line.clone());
+        let place = row.line;
+        let field = |column: usize| row.fields.get(column).map(String::as_str);
+        match (field(username), field(line)) {
+            (Some(username), Some(line)) if !username.is_empty() && !line.is_empty() => {
+                if let Some(before) = table.places.get(username) {
+                    table.faults.push(format!("line {place}: {username} stands on line {before} already"));
+                    continue;
+                }
+                table.places.insert(username.to_owned(), place);
+                table.lines.insert(username.to_owned(), line.to_owned());
+            }
+            (None, _) | (_, None) => {
+                let (has, wants) = (counted(row.fields.len(), "column"), head.len());
+                table.faults.push(format!("line {place}: {has} where the first line has {wants}"));
+            }
+            (Some(""), _) => table.faults.push(format!("line {place}: no username")),
+            (Some(username), _) => table.faults.push(format!("line {place}: no line for {username}")),
         }
     }
     Ok(table)
+}
+
+/// Names exactly the rows that are ready, and whose they become: 32 bits of SHA-256, in hex. Whoever confirms it says what
+/// was shown to him; a row more or less, or another line, has another one. Empty where nothing is ready.
+#[must_use]
+pub fn digest(proposals: &[Proposal]) -> String {
+    let mut ready: Vec<String> = proposals
+        .iter()
+        .filter(|proposal| proposal.is_ready())
+        .filter_map(|proposal| {
+            let (line, _) = proposal.line.as_ref()?;
+            Some(format!("{}\0{}\0{}\0", proposal.service, proposal.username, line.line))
+        })
+        .collect();
+    if ready.is_empty() {
+        return String::new();
+    }
+    ready.sort();
+    let digest = ring::digest::digest(&ring::digest::SHA256, ready.concat().as_bytes());
+    hex(digest.as_ref().get(..4).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -157,9 +215,39 @@ mod tests {
 
     #[test]
     fn a_table_needs_two_columns() {
-        let table = read_table("comment;Line ID;Username\nx;b7k2;plot17\n;;plot18\n").unwrap();
-        assert_eq!(table, BTreeMap::from([("plot17".to_owned(), "b7k2".to_owned())]));
+        let table = read_table("comment;Line ID;Username\nx;b7k2;plot17\n").unwrap();
+        assert_eq!(table.lines, BTreeMap::from([("plot17".to_owned(), "b7k2".to_owned())]));
+        assert!(table.faults.is_empty());
         assert!(read_table("a,b\n1,2").unwrap_err().contains("username"));
         assert!(read_table("username,line\n\"x").unwrap_err().contains("quote"));
+    }
+
+    #[test]
+    fn what_a_table_says_in_vain_is_named_by_its_line() {
+        let check = |text: &str, faults: &[&str]| {
+            let table = read_table(&format!("username,line\n{text}")).unwrap();
+            assert_eq!(table.faults_for(&[row("plot17", ""), row("plot18", "")]), faults, "{text}");
+        };
+        check("plot17,b7k2\nplot18,c8m3\n", &[]);
+        check("plot17\n", &["line 2: 1 column where the first line has 2"]);
+        check("plot17,b7k2\nplot17,c8m3\n", &["line 3: plot17 stands on line 2 already"]);
+        check("plot17,\n,b7k2\n", &["line 2: no line for plot17", "line 3: no username"]);
+        check("plot19,b7k2\n", &["line 2: the router has no row called plot19 that somebody else made"]);
+    }
+
+    #[test]
+    fn a_digest_names_the_rows_that_are_ready_and_whose_they_become() {
+        let lines = [line("b7k2", "plot17", Service::Pppoe), line("c8m3", "plot18", Service::Pppoe)];
+        let of = |rows: &[ForeignRowV1], lines: &[StateLine]| digest(&propose(rows, lines, &BTreeMap::new()));
+        let one = of(&[row("plot17", "")], &lines);
+        assert_eq!(one.len(), 8);
+        assert_eq!(
+            one,
+            of(&[row("plot17", ""), row("stranger", "")], &lines),
+            "what is not ready is not confirmed"
+        );
+        assert_ne!(one, of(&[row("plot17", ""), row("plot18", "")], &lines));
+        assert_ne!(one, of(&[row("plot17", "")], &[line("d9n4", "plot17", Service::Pppoe)]));
+        assert_eq!(of(&[row("stranger", "")], &lines), "");
     }
 }

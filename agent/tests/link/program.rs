@@ -177,6 +177,8 @@ async fn the_whole_life_of_the_program() {
     let (code, text, _) = output(&["status"], &path).await;
     assert_eq!(code, Some(1), "a line that fails is a problem");
     assert!(text.contains("generation 1 in force, 1 on flash") && text.contains("PROBLEM"), "{text}");
+    assert!(text.contains("; 1 line, 0 profiles") && text.contains("name the router in"), "{text}");
+    assert_eq!(seen["state"]["failing"][0]["line"], "a");
 
     let (code, _, problem) = output(&["run"], &path).await;
     assert_eq!(code, Some(75), "{problem}");
@@ -306,6 +308,45 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
             && !text.contains('\x1b'),
         "{text}"
     );
+}
+
+/// The router refuses connections: that is said at once and named, and the agent is not blamed.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_to_a_router_that_cannot_be_worked_with_are_answered_at_once_with_the_cure() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = Directory::new("program");
+    let mut office = Office::start(SITE).await;
+    let closed = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let router = format!(
+        "[[router]]\nname = \"core\"\naddress = \"{closed}\"\ntransport = \"plain\"\nuser = \"tawi\"\npassword_file = \"core.password\"\n"
+    );
+    let path = bundle(&office, &directory.0, &router);
+    std::fs::write(directory.0.join("core.password"), "s3cret\n").unwrap();
+    let private = std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(directory.0.join("core.password"), private).unwrap();
+    let (running, _notices) = Running::start(&path).await;
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    for arguments in [["rebuild", "--router", "core"], ["adopt", "--router", "core"]] {
+        let (code, text, problem) = output(&arguments, &path).await;
+        assert_eq!(code, Some(1), "{text}{problem}");
+        assert!(problem.contains("router core: ") && problem.contains("/ip service"), "{problem}");
+        assert!(!problem.contains("systemctl"), "{problem}");
+    }
+    let (code, text, problem) = output(&["release", "core"], &path).await;
+    assert_eq!(
+        (code, text.as_str()),
+        (Some(0), "nothing is held on core; nothing was let go\n"),
+        "{problem}"
+    );
+    let (code, text, problem) = output(&["log", "--line", "plot17"], &path).await;
+    assert_eq!((code, text.as_str()), (Some(0), ""));
+    assert!(problem.contains("nothing was written to a router about line plot17"), "{problem}");
+    for command in ["adopt", "rebuild", "release", "status", "log"] {
+        let (_, text, _) = output(&[command, "--help"], &path).await;
+        assert!(text.contains("Exit codes:"), "{command}: {text}");
+    }
+    drop(running);
 }
 
 #[tokio::test(flavor = "multi_thread")]
