@@ -27,6 +27,7 @@ const USAGE: u8 = 2;
 /// The user and group of a router that the settings do not name yet.
 const DEFAULT_USER: &str = "tawi";
 const TLS_PORT: u16 = 8729;
+const TLS_PAGE_PORT: u16 = 443;
 
 /// What `--help` shows.
 pub const EXAMPLES: &str = "\
@@ -99,10 +100,17 @@ pub struct Arguments {
 
 fn parse_page(text: &str) -> Result<SocketAddrV4, String> {
     let with_port = if text.contains(':') { text.to_owned() } else { format!("{text}:80") };
-    with_port.parse().map_err(|_| {
+    let page: SocketAddrV4 = with_port.parse().map_err(|_| {
         "give an IPv4 address, as packets are led to addresses and not to names: 203.0.113.10 or 203.0.113.10:8080"
             .to_owned()
-    })
+    })?;
+    if page.port() == TLS_PAGE_PORT {
+        return Err(
+            "what is led there is HTTP without TLS: give the port on which the page answers that, such as 80"
+                .to_owned(),
+        );
+    }
+    Ok(page)
 }
 
 /// Why there is no script.

@@ -127,8 +127,12 @@ async fn examine_router(
         findings.push(Finding::bad(trouble.part, trouble.why, trouble.cure));
         return (findings, None);
     }
-    findings.extend(checks::all(&facts));
     let seen = checks::remembered(&facts, accepts_routers);
+    if accepts_routers && checks::is_another(&facts) {
+        // Whoever says that it was replaced is not told so, nor how worn the other one was.
+        facts.seen = None;
+    }
+    findings.extend(checks::all(&facts));
     (findings, Some(seen))
 }
 

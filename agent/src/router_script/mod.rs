@@ -35,6 +35,11 @@ pub const CERTIFICATE: &str = "tawi-api";
 /// Releases before this one are refused: the agent does not serve them.
 pub const OLDEST: Version = Version { major: 6, minor: 49, patch: 0 };
 /// Groups that RouterOS comes with.
+/// The oldest 7 that it serves: what came before was in flux.
+pub const OLDEST_OF_SEVEN: Version = Version { major: 7, minor: 9, patch: 0 };
+
+/// RouterOS's own user, through whom a person gets in.
+const BUILT_IN_USER: &str = "admin";
 const BUILT_IN_GROUPS: [&str; 3] = ["read", "write", "full"];
 /// The longest name of a user, group or interface that is taken.
 const NAME_BYTES: usize = 32;
@@ -46,7 +51,7 @@ const LIST_ENTRIES: usize = 64;
 pub enum SetupError {
     /// The release is too old or of no known form.
     #[error(
-        "{0:?} is no release that the agent serves\n  cure: give 6.49 or later, such as 6.49, 7.12 or 7.18.2: /system resource print"
+        "{0:?} is no release that the agent serves\n  cure: give 6.49, or 7.9 or later, such as 7.12 or 7.18.2: /system resource print; upgrade what lies between"
     )]
     Release(String),
     /// A name holds what a script cannot hold safely.
@@ -62,6 +67,11 @@ pub enum SetupError {
     /// One of RouterOS's own groups.
     #[error("the group {0:?} is RouterOS's own\n  cure: name a group of the agent's own, such as tawi")]
     BuiltInGroup(String),
+    /// RouterOS's own user.
+    #[error(
+        "the user {BUILT_IN_USER:?} is how a person gets in\n  cure: name a user of the agent's own, such as tawi"
+    )]
+    BuiltInUser,
     /// Neither an IPv4 address nor a DNS name.
     #[error("{0:?} is neither an IPv4 address nor a DNS name\n  cure: give pay.isp.example or 203.0.113.10")]
     Host(String),
@@ -218,7 +228,11 @@ pub struct Setup {
 pub fn parse_release(text: &str) -> Result<Version, SetupError> {
     Version::parse(text.as_bytes())
         .ok()
-        .filter(|version| *version >= OLDEST)
+        .filter(|version| match version.major {
+            6 => *version >= OLDEST,
+            7 => *version >= OLDEST_OF_SEVEN,
+            _ => false,
+        })
         .ok_or_else(|| SetupError::Release(text.to_owned()))
 }
 
@@ -243,6 +257,9 @@ impl Setup {
     pub fn check(&self) -> Result<(), SetupError> {
         if BUILT_IN_GROUPS.contains(&self.group.as_str()) {
             return Err(SetupError::BuiltInGroup(self.group.as_str().to_owned()));
+        }
+        if self.user.as_str() == BUILT_IN_USER {
+            return Err(SetupError::BuiltInUser);
         }
         for (what, count) in [
             ("hosts", self.pay_hosts.len()),

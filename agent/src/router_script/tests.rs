@@ -57,13 +57,21 @@ fn options_that_a_script_cannot_hold_safely_are_refused() {
     ] {
         assert_eq!(parse_prefix(text).ok().as_deref(), shown, "{text:?}");
     }
-    for (text, is_right) in
-        [("6.49", true), ("7.18.2", true), ("7.24", true), ("6.48.6", false), ("seven", false)]
-    {
+    for (text, is_right) in [
+        ("6.49", true),
+        ("7.9", true),
+        ("7.24", true),
+        ("6.48.6", false),
+        ("7.8", false),
+        ("8.0", false),
+        ("seven", false),
+    ] {
         assert_eq!(parse_release(text).is_ok(), is_right, "{text:?}");
     }
     let group = Name::parse("--group", "full").unwrap();
     assert_eq!(Setup { group, ..setup("7.18") }.check(), Err(SetupError::BuiltInGroup("full".to_owned())));
+    let user = Name::parse("--user", "admin").unwrap();
+    assert_eq!(Setup { user, ..setup("7.18") }.check(), Err(SetupError::BuiltInUser));
     assert_eq!(setup("7.18").check(), Ok(()));
 }
 

@@ -18,6 +18,8 @@ const TROUBLED: [(&str, &str); 1] =
 const SKEW_SECONDS: u64 = 60;
 /// The agent believes two clocks that differ by less than an hour; beyond, one of them is wrong for it too.
 const WRONG_SECONDS: u64 = 3_600;
+/// From here on days say it better: a router without a battery that wakes up in 1970.
+const MANY_SECONDS: u64 = 2 * 86_400;
 
 /// A router of 16 MB has about this when it is full of nothing but RouterOS.
 const FREE_BYTES: u64 = 2 * 1024 * 1024;
@@ -87,7 +89,8 @@ pub(super) fn clock(facts: &Facts) -> Vec<Finding> {
     if let Some(ahead) = facts.clock_ahead_seconds {
         let off = ahead.unsigned_abs();
         let side = if ahead < 0 { "behind" } else { "ahead of" };
-        let detail = format!("the router's clock is {off} s {side} this machine's");
+        let off_by = if off >= MANY_SECONDS { format!("{} days", off / 86_400) } else { format!("{off} s") };
+        let detail = format!("the router's clock is {off_by} {side} this machine's");
         findings.push(if off >= WRONG_SECONDS {
             Finding::bad(
                 check,
@@ -160,11 +163,17 @@ pub(super) fn wear(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Whether another router answers than at the last visit.
+pub(in crate::doctor) fn is_another(facts: &Facts) -> bool {
+    let before = facts.seen.as_ref().and_then(|seen| seen.serial.as_deref());
+    before.zip(facts.serial()).is_some_and(|(before, now)| before != now)
+}
+
 /// What to remember of this visit. A reading that is young stays, so that an hour goes by between two.
 pub(in crate::doctor) fn remembered(facts: &Facts, accepts: bool) -> Seen {
     let before = facts.seen.clone().unwrap_or_default();
     let serial = facts.serial().map(str::to_owned);
-    let is_another = before.serial.is_some() && serial.is_some() && before.serial != serial;
+    let is_another = is_another(facts);
     if is_another && !accepts {
         return before;
     }

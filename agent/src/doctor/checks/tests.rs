@@ -169,6 +169,7 @@ fn how_the_box_is() {
     check("identity", |facts| facts.seen = None, Good, "H1");
     check("clock", |facts| facts.clock_ahead_seconds = Some(-90), Doubtful, "90 s behind");
     check("clock", |facts| facts.clock_ahead_seconds = Some(7_200), Bad, "one of them is wrong");
+    check("clock", |facts| facts.clock_ahead_seconds = Some(-1_795_671_927), Bad, "20783 days behind");
     check("clock", answer("ntp", "enabled=false"), Doubtful, "off");
     check("flash", resource("free-hdd-space=1000000"), Doubtful, "976 KiB");
     check("flash", resource("free-hdd-space=1000"), Bad, "may not be saved");
