@@ -179,10 +179,16 @@ pub(super) fn event_to_wire(event: &Event) -> EventV1 {
     }
 }
 
-/// At most 200 bytes of a text, as the wire contract has it; never half a letter.
+/// At most 200 bytes of a text, as the wire contract has it; never half a letter, and never half a word unless that word
+/// is more than half of it all.
 #[must_use]
 pub fn shortened(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default()
+    let cut = text.get(..text.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default();
+    if cut.len() == text.len() {
+        return cut;
+    }
+    let words = cut.rsplit_once(' ').map(|(words, _)| words.trim_end());
+    words.filter(|words| words.len() >= DETAIL_BYTES / 2).unwrap_or(cut)
 }
 
 /// Whether a record from `at` has waited for too long.

@@ -731,3 +731,16 @@ async fn a_disk_that_hangs_is_not_waited_for_and_what_it_was_told_is_done_when_i
     };
     assert_eq!(overview.stored_generation, 1);
 }
+
+#[test]
+fn a_long_detail_ends_with_a_whole_word() {
+    let long = "profile ".repeat(60);
+    let cut = super::shortened(&long);
+    assert!(cut.len() <= 200 && cut.len() > 180, "{cut}");
+    assert!(cut.split(' ').all(|word| word == "profile"), "{cut}");
+    assert_eq!(super::shortened("short"), "short");
+    let endless = "é".repeat(300);
+    assert_eq!(super::shortened(&endless).len(), 200, "what has no space is cut where a letter ends");
+    let nearly = format!("{} {}", "a".repeat(20), "b".repeat(300));
+    assert_eq!(super::shortened(&nearly).len(), 200, "a first word alone would say less than half");
+}
