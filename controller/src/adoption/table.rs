@@ -89,6 +89,12 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
             .push("line 1: no column is called username; the first line names the columns".to_owned());
         return table;
     }
+    let strange = columns.iter().zip(&head.fields);
+    let strange = strange.filter(|(column, name)| column.is_none() && !name.is_empty());
+    let strange: Vec<&str> = strange.map(|(_, name)| name.as_str()).collect();
+    if !strange.is_empty() {
+        table.complain(head.line, &format!("{} is no column that is known", strange.join(", ")));
+    }
     for row in rows {
         let value = |wanted: Column| {
             let at = columns.iter().position(|column| *column == Some(wanted))?;
@@ -98,6 +104,7 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
             table.complain(row.line, "no username");
             continue;
         };
+        table.complain_of_width(&row, head.fields.len(), username);
         let mut said = Said {
             line: row.line,
             name: value(Column::Name).unwrap_or_default().to_owned(),
@@ -110,21 +117,35 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
         if let Some(account) = value(Column::Account)
             && people.named(account).is_none()
         {
-            table.complain(row.line, &format!("there is no account {account}: look it up under Customers"));
+            table.complain(
+                row.line,
+                &format!("{username}: there is no account {account}: look it up under Customers"),
+            );
+        } else if said.customer.is_none()
+            && (said.name.is_empty() || said.phone.is_empty())
+            && let Some(who) = who.first()
+        {
+            // With a name and a phone it is somebody new.
+            table.complain(row.line, &format!("{username}: nobody, or more than one, is called {who}"));
         }
         if let Some(plan) = value(Column::Plan) {
             said.plan = plan_of(plan);
             if said.plan.is_none() {
                 table.complain(
                     row.line,
-                    &format!("there is no plan {plan}: write its name as the page of plans has it"),
+                    &format!(
+                        "{username}: there is no plan {plan}: write its name as the page of plans has it"
+                    ),
                 );
             }
         }
         if let Some(until) = value(Column::Until) {
             said.until = instant(until);
             if said.until.is_none() {
-                table.complain(row.line, &format!("{until} is no day: write 2026-11-30 or 30/11/2026"));
+                table.complain(
+                    row.line,
+                    &format!("{username}: {until} is no day: write 2026-11-30 or 30/11/2026"),
+                );
             }
         }
         if table.rows.insert(username.to_owned(), said).is_some() {
@@ -161,6 +182,16 @@ impl Table {
             .collect();
         strangers.sort();
         strangers.iter().for_each(|(line, what)| self.complain(*line, what));
+    }
+
+    /// Complains of a row that has not as many columns as the headings; empty ones at its end do not count as too many.
+    fn complain_of_width(&mut self, row: &csv::Row, named: usize, username: &str) {
+        let has = row.fields.len();
+        let is_longer = row.fields.iter().skip(named).any(|field| !field.is_empty());
+        if has < named || is_longer {
+            let columns = display::counted(has, "column");
+            self.complain(row.line, &format!("{username}: has {columns} where the first line names {named}"));
+        }
     }
 
     fn complain(&mut self, line: usize, what: &str) {
@@ -241,14 +272,36 @@ mod tests {
         assert_eq!(
             table.errors,
             [
-                "line 2: there is no account 123: look it up under Customers",
-                "line 2: there is no plan Gold: write its name as the page of plans has it",
-                "line 2: soon is no day: write 2026-11-30 or 30/11/2026",
+                "line 2: plot1: there is no account 123: look it up under Customers",
+                "line 2: plot1: there is no plan Gold: write its name as the page of plans has it",
+                "line 2: plot1: soon is no day: write 2026-11-30 or 30/11/2026",
                 "line 3: no username",
                 "line 5: plot2 stands here for the second time; this one counts",
             ]
         );
         assert_eq!(table.rows.len(), 2);
+        let short = read("user;plan\nplot1;Home 10\nplot2\nplot3;Home 10;x\nplot4,Home 10", &people(), plan);
+        assert_eq!(
+            short.errors,
+            [
+                "line 3: plot2: has 1 column where the first line names 2",
+                "line 4: plot3: has 3 columns where the first line names 2",
+                "line 5: plot4,Home 10: has 1 column where the first line names 2",
+            ]
+        );
+        let text = "user,customer,phone,name\nplot1,Nobody We Know,,\nplot2,,0799000000,\nplot3,,0799000000,New Shop";
+        let unknown = read(text, &people(), plan);
+        assert_eq!(
+            unknown.errors,
+            [
+                "line 2: plot1: nobody, or more than one, is called Nobody We Know",
+                "line 3: plot2: nobody, or more than one, is called 0799000000",
+            ]
+        );
+        assert_eq!(
+            read("user,colour\nplot1,red", &people(), plan).errors,
+            ["line 1: colour is no column that is known"]
+        );
         let mut strangers = read("user\nplot2\nplot9\nplot1\nplot8", &people(), plan);
         strangers.complain_of_strangers(|name| name < "plot8");
         assert_eq!(

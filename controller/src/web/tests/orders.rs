@@ -279,7 +279,7 @@ async fn a_table_is_chosen_as_a_file_and_what_is_wrong_with_it_is_said_by_its_li
     assert_eq!(filled.status, 200);
     for said in [
         "line 3: attic is no row of this router",
-        "line 4: there is no plan Gold",
+        "line 4: kiosk: there is no plan Gold",
         "line 4: kiosk stands here for the second time",
         "kiosk,&#34;New, Kiosk&#34;,0722000111,Day",
     ] {
