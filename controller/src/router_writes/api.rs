@@ -18,6 +18,7 @@ const LISTED_MOST: u32 = 500;
 
 /// What is looked for; every field narrows.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(default)]
 pub(crate) struct Wanted {
     /// A site's id.

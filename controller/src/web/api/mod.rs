@@ -11,10 +11,14 @@ pub mod once;
 pub mod query;
 mod store;
 
+use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get};
 use axum::{Json, Router};
 use tawi_shared::UnixMillis;
+use utoipa::openapi::content::Content;
+use utoipa::openapi::response::ResponseBuilder;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Ref, RefOr};
 use utoipa::{Modify, OpenApi};
 
 use super::Web;
@@ -69,9 +73,18 @@ pub fn routes() -> Vec<Route> {
 }
 
 pub(super) fn router() -> Router<Web> {
+    let description = Description::openapi();
     routes()
         .into_iter()
-        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fold(Router::new(), |router, route| {
+            let item = description.paths.paths.get(route.path);
+            let known = query::known(item.and_then(|item| match route.method {
+                "GET" => item.get.as_ref(),
+                _ => item.post.as_ref(),
+            }));
+            let handler = route.handler.route_layer(from_fn_with_state(known, query::refuse_unknown));
+            router.route(route.path, handler)
+        })
         .method_not_allowed_fallback(error::method_not_allowed)
 }
 
@@ -84,7 +97,7 @@ pub(super) fn router() -> Router<Web> {
             instants are milliseconds since 1970 in UTC; rates are bits per second. Every write needs an \
             Idempotency-Key: the same key with the same body gives the same answer, with another body 422.",
     ),
-    modifiers(&Bearer),
+    modifiers(&Bearer, &BadQuery),
     security(("token" = [])),
     paths(
         openapi,
@@ -110,6 +123,23 @@ pub(super) fn router() -> Router<Web> {
     components(schemas(Problem, ProblemBody)),
 )]
 pub struct Description;
+
+/// Any route may be asked with a name after the `?` that it does not have.
+struct BadQuery;
+
+impl Modify for BadQuery {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        for operation in openapi.paths.paths.values_mut().filter_map(|item| item.get.as_mut()) {
+            let response = ResponseBuilder::new()
+                .description(
+                    "A name after the ? that this route does not have, or a value that cannot be read",
+                )
+                .content("application/json", Content::new(Some(Ref::from_schema_name("Problem"))))
+                .build();
+            operation.responses.responses.entry("400".to_owned()).or_insert(RefOr::T(response));
+        }
+    }
+}
 
 struct Bearer;
 

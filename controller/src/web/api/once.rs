@@ -19,7 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
 
@@ -99,10 +99,19 @@ impl Write {
     /// The body as JSON of this shape. An empty body is `{}`.
     ///
     /// # Errors
-    /// 422 says what does not fit.
+    /// 400 for what is no JSON; 422 says what does not fit.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
-        serde_json::from_slice(body).map_err(|error| {
+        serde_json::from_slice(body).map_err(|error: serde_json::Error| {
+            // What does not fit may come before what is no JSON; the latter is the cause that its sender can use.
+            if let Err(broken) = serde_json::from_slice::<IgnoredAny>(body) {
+                return ApiError::new(
+                    StatusCode::BAD_REQUEST,
+                    "bad_body",
+                    format!("the body is no JSON: {broken}"),
+                    "send one JSON object, whole",
+                );
+            }
             ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid",

@@ -56,6 +56,23 @@ fn every_operation_says_what_it_is_and_every_write_asks_for_a_key() {
     }
 }
 
+#[test]
+fn what_stands_in_the_path_is_all_that_is_described_to_stand_there() {
+    for (path, item) in description()["paths"].as_object().unwrap() {
+        let placed: BTreeSet<String> = path
+            .split('/')
+            .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}').map(str::to_owned))
+            .collect();
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
+            let in_path = parameters.iter().filter(|parameter| parameter["in"] == "path");
+            let told: BTreeSet<String> =
+                in_path.map(|parameter| parameter["name"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(told, placed, "{method} {path}");
+        }
+    }
+}
+
 /// Asks, and checks the answer against the description of `path` as it stands there.
 struct Checker {
     root: Value,

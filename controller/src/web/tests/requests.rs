@@ -64,6 +64,49 @@ async fn a_body_beyond_the_cap_is_refused() {
     served.stop().await;
 }
 
+/// A filter that is misspelt and ignored would answer with everything.
+#[tokio::test]
+async fn what_stands_after_the_question_mark_is_known_or_refused_by_name() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    for route in crate::web::api::routes().iter().filter(|route| route.method == "GET") {
+        let path = route.path.replace("{id}", "x").replace("{site_id}", "x").replace("{router_name}", "x");
+        let answer = program.get(&format!("{path}?site_idd=nope")).await;
+        assert_eq!((answer.status, path.as_str()), (400, path.as_str()));
+        let error = &answer.json()["error"];
+        assert_eq!(error["code"], "bad_query", "{path}");
+        assert!(error["message"].as_str().unwrap().contains("site_idd"), "{error}");
+    }
+    let check = async |query: &str, named: &str, known: &str| {
+        let answer = program.get(query).await;
+        assert_eq!((answer.status, query), (400, query), "{}", answer.body);
+        let error = answer.json()["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains(named), "{error}");
+        assert!(error["cure"].as_str().unwrap().contains(known), "{error}");
+    };
+    check("/api/router-writes?limit=abc", "limit", "operation").await;
+    check("/api/router-writes?site_id=nope", "site_id", "site,").await;
+    check("/api/payments?limit=-1", "limit", "receipt").await;
+    check("/api/customers?limit=", "limit", "query").await;
+    check("/api/plans?limit=5", "limit", "nothing").await;
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_json_is_called_so() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    for body in ["name=Kiosk", "{\"name\": ", "{\"name\": \"a\"} x"] {
+        let request =
+            program.client.post(format!("{}/api/customers", served.base)).bearer_auth(&program.token);
+        let answer = crate::web::testing::answer(request.header("idempotency-key", "k").body(body)).await;
+        assert_eq!(answer.status, 400, "{}", answer.body);
+        let error = answer.json()["error"].clone();
+        assert!(error["message"].as_str().unwrap().starts_with("the body is no JSON: "), "{error}");
+    }
+    served.stop().await;
+}
+
 #[tokio::test]
 async fn live_hints_reach_programs_and_browsers_and_end_with_the_controller() {
     let served = Served::start().await;
