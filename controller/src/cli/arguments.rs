@@ -419,7 +419,9 @@ PPP services share one list of profiles on a router: their names are unique amon
     /// Change a connection type, at every site that has it
     #[command(after_help = "Example:
   tawi-controller connection-type change home-10 --download 20M --upload 10M
-What is not given stays. Running sessions get the new speed too.")]
+What is not given stays. When the speed changes, PPP sessions are ended and devices dial in again (a few seconds offline
+for each, at most 20 a second on one router), hotspot sessions are ended and devices log in again by their cookie, and
+queues change without a drop.")]
     Change {
         /// Which, by profile name or id
         connection_type: String,
@@ -557,7 +559,7 @@ pub enum SubscriptionCommand {
   tawi-controller subscription add --customer 10000018 --plan \"Home 10\" --site nyeri-01 --router core --username plot17
   tawi-controller subscription add --customer 10000018 --plan \"Office 20\" --site nyeri-01 --router core \\
       --username plot18 --address 10.20.0.18
-Without a file a password for the customer's device is made and printed.")]
+Without a file a password for the customer's device is made and printed, where one logs in.")]
     Add {
         /// A customer, by account number or id
         #[arg(long)]

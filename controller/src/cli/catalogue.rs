@@ -10,6 +10,7 @@ use crate::database::Connection;
 use crate::ids::{ConnectionTypeId, PlanId};
 use crate::plans::api::{ConnectionTypeBody, PlanBody};
 use crate::plans::{self, ConnectionType, Family, NewConnectionType, NewPlan, Plan, Profile, Terms};
+use crate::subscriptions::reach::{self, Of};
 use crate::top_ups::api::TopUpBody;
 use crate::top_ups::{self, NewTopUp, TopUp};
 use crate::web::display;
@@ -25,10 +26,20 @@ impl Shell {
             ConnectionTypeCommand::Change { connection_type, download, upload, more } => {
                 let mut transaction = self.controller.database.write().await?;
                 let kind = find_connection_type(&mut transaction, &connection_type).await?;
-                let mut profile = kind.profile;
+                let there = kind.profile.clone();
+                let mut profile = there.clone();
                 profile.download = download.unwrap_or(profile.download);
                 profile.upload = upload.unwrap_or(profile.upload);
                 let (profile, now) = (with(profile, more), self.controller.clock.now());
+                if profile == there {
+                    let is = format!("connection type {} is {}", kind.profile_name, there.in_words());
+                    return self
+                        .output
+                        .say(&format!("nothing was to change: {is}"), &ConnectionTypeBody::from(&kind));
+                }
+                let reach = reach::reach(&mut transaction, Of::ConnectionType(&kind.id)).await?;
+                let how = Family::of(kind.service).at_another_speed();
+                self.output.tell(&format!("it has {reach}; when the speed changes, {how}"));
                 let changed = plans::change_connection_type(&mut transaction, &kind.id, profile, now).await?;
                 let kind = changed_or_refused(changed)?;
                 let act = (Action::ConnectionTypeChanged, kind.id.as_str(), kind.profile.in_words());
@@ -136,8 +147,13 @@ impl Shell {
             offline: offline
                 .map_err(|how| Failure::refused(format!("--offline: {how}")))?
                 .unwrap_or(offline_before),
-            description: description.unwrap_or(before.terms.description),
+            description: description.unwrap_or_else(|| before.terms.description.clone()),
         };
+        if terms == before.terms {
+            let words =
+                format!("nothing was to change: plan {:?} is {}", before.name, before.terms.in_words());
+            return self.output.say(&words, &PlanBody::from(&before));
+        }
         let now = self.controller.clock.now();
         let plan = changed_or_refused(plans::change_plan(&mut transaction, &id, terms, now).await?)?;
         let words = plan.terms.in_words();
@@ -199,7 +215,14 @@ fn or_empty(lines: &[String], empty: &str) -> String {
 }
 
 fn refused(invalid: Invalid) -> Failure {
-    Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
+    // The options whose names are not those of the fields of a form.
+    let option = match invalid.field {
+        "name" => "NAME".to_owned(),
+        "profile_name" => "--profile".to_owned(),
+        "offline_hours" => "--offline".to_owned(),
+        field => format!("--{}", field.replace('_', "-")),
+    };
+    Failure::refused(format!("{option}: {}", invalid.reason))
 }
 
 fn created_or_refused<T>(created: plans::Created<T>) -> Result<T, Failure> {
@@ -234,7 +257,7 @@ async fn find_connection_type(connection: &mut Connection, text: &str) -> Result
         return Ok(kind);
     }
     Err(Failure::refused(format!(
-        "--connection-type: there is no {text:?}: tawi-controller connection-type list"
+        "there is no connection type {text:?}: tawi-controller connection-type list"
     )))
 }
 
@@ -251,5 +274,5 @@ pub(super) async fn find_plan(connection: &mut Connection, text: &str) -> Result
 }
 
 fn no_plan(text: &str) -> Failure {
-    Failure::refused(format!("--plan: there is no {text:?}: tawi-controller plan list"))
+    Failure::refused(format!("there is no plan {text:?}: tawi-controller plan list"))
 }

@@ -12,7 +12,8 @@ use crate::customers::api::CustomerBody;
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, NewCustomer};
 use crate::database::Connection;
-use crate::ids::{CustomerId, LineId, RouterId, SiteId};
+use crate::ids::{CustomerId, LineId, PlanId, RouterId, SiteId};
+use crate::plans::{self, Family};
 use crate::sites;
 use crate::subscriptions::api::{SubscriptionAdded, SubscriptionBody};
 use crate::subscriptions::credentials::{Password, Username};
@@ -53,12 +54,19 @@ impl Shell {
                 password_file,
             } => (customer, plan, site, router, username, (address, caller_id), password_file),
         };
+        let is_given = password_file.is_some();
         let password = self.line_password(password_file)?;
         let username = Username::parse(&username).map_err(refused)?;
         let mut transaction = self.controller.database.write().await?;
+        let plan = find_plan(&mut transaction, &plan).await?;
+        if is_given && !logs_in(&mut transaction, &plan).await? {
+            return Err(Failure::refused(
+                "--password-file: nobody logs in on this plan's service; leave it out",
+            ));
+        }
         let new = NewSubscription {
             customer: find_customer(&mut transaction, &customer).await?,
-            plan: find_plan(&mut transaction, &plan).await?,
+            plan,
             router: find_router(&mut transaction, &site, &router).await?,
             username,
             password: password.clone(),
@@ -89,16 +97,14 @@ impl Shell {
         };
         let act = (Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str());
         self.commit(transaction, act).await?;
+        let added = SubscriptionAdded::of(&subscription, &password);
+        let secret = added.password.as_ref().map(|password| format!(", password {password}"));
         let words = format!(
-            "subscription {} added; user name {}, password {}",
+            "subscription {} added; user name {}{}",
             subscription.id,
             subscription.username,
-            password.reveal()
+            secret.unwrap_or_default()
         );
-        let added = SubscriptionAdded {
-            subscription: (&subscription).into(),
-            password: password.reveal().to_owned(),
-        };
         self.output.say(&words, &added)
     }
 
@@ -155,6 +161,12 @@ impl Shell {
 
 fn refused(invalid: customers::Invalid) -> Failure {
     Failure::refused(format!("--{}: {}", invalid.field.replace('_', "-"), invalid.reason))
+}
+
+/// Whether somebody logs in on lines of this plan.
+async fn logs_in(connection: &mut Connection, plan: &PlanId) -> Result<bool, Failure> {
+    let plan = plans::get_plan(connection, plan).await?;
+    Ok(plan.is_none_or(|plan| Family::of(plan.connection_type.service) != Family::Static))
 }
 
 async fn find_customer(connection: &mut Connection, text: &str) -> Result<CustomerId, Failure> {

@@ -96,6 +96,14 @@ pub fn data_text(bytes: u64) -> String {
     }
 }
 
+/// The same for people: `50 GB`.
+#[must_use]
+pub fn data_words(bytes: u64) -> String {
+    let text = data_text(bytes);
+    let unit = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    text.split_at_checked(unit).map_or_else(String::new, |(count, unit)| format!("{count} {unit}"))
+}
+
 /// Reads how a line is restrained: `off` (or `cut`), `walled`, or a slow download and upload such as `1M/512k`.
 ///
 /// # Errors

@@ -94,6 +94,7 @@ struct OnePage {
     may_ask: bool,
     may_hold: bool,
     may_command: bool,
+    may_take_over: bool,
 }
 
 pub(crate) fn routes() -> Router<Web> {
@@ -217,6 +218,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         may_ask: visit.may(Permission::AskForPayment),
         may_hold: visit.may(Permission::HoldSubscriptions),
         may_command: visit.may(Permission::CommandRouters),
+        may_take_over: visit.may(Permission::TakeOver),
     })
 }
 

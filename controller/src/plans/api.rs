@@ -448,6 +448,10 @@ pub(crate) async fn create_connection_type(
 }
 
 /// Sets a connection type to what is said here, all of it, at every site that has it. Service and name stay.
+///
+/// When the speed changes, PPP sessions are ended and devices dial in again (a few seconds offline for each, at most 20 a
+/// second on one router), hotspot sessions are ended and devices log in again by their cookie, and queues change without
+/// a drop.
 #[utoipa::path(
     post, path = "/api/connection-types/{id}", tag = "plans", request_body = ProfileBody,
     params(

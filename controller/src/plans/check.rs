@@ -76,14 +76,24 @@ pub(super) fn profile(service: Service, new: &Profile) -> Result<(), Invalid> {
         return invalid("download", "limit both download and upload, or neither");
     }
     let has_burst = !new.download_burst.is_unlimited() || !new.upload_burst.is_unlimited();
+    let burst = if new.download_burst.is_unlimited() { "upload_burst" } else { "download_burst" };
     if new.download.is_unlimited() && has_burst {
-        return invalid("burst", "without a limit there is nothing to burst beyond; leave the burst empty");
+        return invalid(burst, "without a limit there is nothing to burst beyond; leave the burst empty");
     }
-    if is_below(new.download_burst, new.download) || is_below(new.upload_burst, new.upload) {
-        return invalid("burst", "a burst cannot be slower than the speed itself; leave it empty for none");
+    for (field, burst, limit) in
+        [("download_burst", new.download_burst, new.download), ("upload_burst", new.upload_burst, new.upload)]
+    {
+        if is_below(burst, limit) {
+            return invalid(field, "a burst cannot be slower than the speed itself; leave it empty for none");
+        }
     }
-    if new.download_threshold > new.download_burst || new.upload_threshold > new.upload_burst {
-        return invalid("threshold", "a burst threshold needs a burst that is at least as fast");
+    for (field, threshold, burst) in [
+        ("download_threshold", new.download_threshold, new.download_burst),
+        ("upload_threshold", new.upload_threshold, new.upload_burst),
+    ] {
+        if threshold > burst {
+            return invalid(field, "a burst threshold needs a burst that is at least as fast");
+        }
     }
     if new.burst_seconds > BURST_SECONDS_MAX {
         return invalid("burst_seconds", "enter up to 3600 seconds, or nothing");
@@ -98,6 +108,9 @@ pub(super) fn profile(service: Service, new: &Profile) -> Result<(), Invalid> {
         return invalid("shared_users", "enter up to 10000 devices, or nothing");
     }
     let family = Family::of(service);
+    if family == Family::Static && new.shared_users > 0 {
+        return invalid("shared_users", "nobody logs in on this service: leave the number of devices empty");
+    }
     if family == Family::Static && !new.pool.is_empty() {
         return invalid("pool", "each line of this service has its own address: leave the pool empty");
     }

@@ -20,11 +20,13 @@ use tawi_shared::wire::Service;
 use tawi_shared::{Bandwidth, UnixMillis};
 use thiserror::Error;
 
+use crate::cli::units;
 use crate::customers::Invalid;
 use crate::database::Connection;
 use crate::desired::{self, DesiredError};
 use crate::ids::{ConnectionTypeId, IdSource, PlanId};
 use crate::money::Money;
+use crate::web::display;
 pub(crate) use check::{plan_name as check_name, price as check_price};
 pub use profiles::Family;
 pub use restraint::{OfflineRule, Restraint};
@@ -294,11 +296,34 @@ impl Profile {
         let Self { download, upload, download_burst, upload_burst, .. } = self;
         let Self { download_threshold, upload_threshold, burst_seconds, priority, shared_users, .. } = self;
         let Self { pool, local_address, .. } = self;
-        format!(
-            "{download} down, {upload} up; burst {download_burst} / {upload_burst} above {download_threshold} / \
-             {upload_threshold} over {burst_seconds} s; priority {priority}; shared users {shared_users}; pool {pool:?}; \
-             local address {local_address:?}"
-        )
+        // What is left to the router or the agent is not said: two profiles differ in words where they differ.
+        let or = |rate: &Bandwidth, nothing: &str| {
+            if rate.is_unlimited() { nothing.to_owned() } else { rate.to_string() }
+        };
+        let mut words = format!("{download} down, {upload} up");
+        if download_burst.is_unlimited() && upload_burst.is_unlimited() {
+            words.push_str("; no burst");
+        } else {
+            words += &format!("; burst {} / {}", or(download_burst, "none"), or(upload_burst, "none"));
+        }
+        if !download_threshold.is_unlimited() || !upload_threshold.is_unlimited() {
+            let of = |rate: &Bandwidth| or(rate, "the speed");
+            words += &format!(" above {} / {}", of(download_threshold), of(upload_threshold));
+        }
+        let figures = [
+            (" over", u64::from(*burst_seconds), " s"),
+            ("; priority", u64::from(*priority), ""),
+            ("; shared users", u64::from(*shared_users), ""),
+        ];
+        for (what, figure, unit) in figures.into_iter().filter(|(_, figure, _)| *figure > 0) {
+            words += &format!("{what} {figure}{unit}");
+        }
+        for (what, name) in [("pool", pool), ("local address", local_address)] {
+            if !name.is_empty() {
+                words += &format!("; {what} {name}");
+            }
+        }
+        words
     }
 }
 
@@ -312,14 +337,14 @@ impl Terms {
     /// For the audit log.
     #[must_use]
     pub fn in_words(&self) -> String {
-        let data = self.data_quota_bytes.map_or_else(|| "no limit".to_owned(), |bytes| format!("{bytes} B"));
+        let data = self.data_quota_bytes.map_or_else(|| "no limit".to_owned(), units::data_words);
         let offline = self
             .offline
             .map_or_else(|| "kept".to_owned(), |rule| format!("{} after {} h", rule.then, rule.after_hours));
         format!(
-            "KES {} for {} s; data {data}, then {}; suspended: {}; without head office: {offline}",
+            "KES {} for {}; data {data}, then {}; suspended: {}; without head office: {offline}",
             self.price,
-            self.validity.as_secs(),
+            display::validity(self.validity),
             self.after_quota,
             self.suspension
         )

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use tawi_shared::wire::Service;
 
 use super::forms::{self, profile_fields, read_plan, read_profile, read_terms, read_type, terms_fields};
-use super::{Changed, ConnectionType, Created, Plan};
+use super::{Changed, ConnectionType, Created, Family, Plan};
 use crate::audit::{self, Action};
 use crate::ids::{ConnectionTypeId, PlanId};
 use crate::plans;
@@ -108,6 +108,8 @@ struct TypePage {
     what: String,
     /// What a change would touch.
     reach: String,
+    /// How they will feel it.
+    at_another_speed: &'static str,
     type_fields: Fields,
 }
 
@@ -369,6 +371,7 @@ async fn show_type(
         name: kind.profile_name.clone(),
         what: display::service(kind.service).to_owned(),
         reach: reach::reach(&mut reader, Of::ConnectionType(&kind.id)).await?.to_string(),
+        at_another_speed: Family::of(kind.service).at_another_speed(),
         type_fields,
     };
     visit.show_as(status, &page)

@@ -36,6 +36,23 @@ impl Family {
         }
     }
 
+    /// How its lines take another speed, whatever brings it: a change of the connection type or plan, data that is used up,
+    /// a top-up. It is the agent that does so, at the pace of its routers.
+    #[must_use]
+    pub fn at_another_speed(self) -> &'static str {
+        match self {
+            Self::Ppp => {
+                "sessions are ended and devices dial in again: a few seconds offline for each, at most 20 a second on \
+                 one router"
+            }
+            Self::Hotspot => {
+                "sessions are ended, at most 20 a second on one router, and devices log in again by their cookie; \
+                 without one they see the log-in page"
+            }
+            Self::Static => "the queue changes without a drop",
+        }
+    }
+
     /// The word in the database.
     #[must_use]
     pub fn as_str(self) -> &'static str {

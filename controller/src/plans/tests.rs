@@ -127,15 +127,17 @@ fn what_routers_would_stumble_over_is_refused() {
     assert_eq!(refused(|new| new.profile_name = "default-10".to_owned()), Ok(()));
     assert_eq!(refused(|new| new.profile.pool = "none".to_owned()), Err("pool"));
     assert_eq!(refused(|new| new.profile.pool = "*2".to_owned()), Err("pool"));
-    assert_eq!(refused(|new| new.profile.download_burst = mbit(9)), Err("burst"));
+    assert_eq!(refused(|new| new.profile.download_burst = mbit(9)), Err("download_burst"));
     assert_eq!(refused(|new| new.profile.upload = Bandwidth::UNLIMITED), Err("download"));
-    assert_eq!(refused(|new| new.profile.download_threshold = mbit(21)), Err("threshold"));
-    assert_eq!(refused(|new| new.profile.upload_threshold = mbit(1)), Err("threshold"));
+    assert_eq!(refused(|new| new.profile.download_threshold = mbit(21)), Err("download_threshold"));
+    assert_eq!(refused(|new| new.profile.upload_threshold = mbit(1)), Err("upload_threshold"));
     assert_eq!(refused(|new| new.profile.burst_seconds = 3_601), Err("burst_seconds"));
     assert_eq!(refused(|new| new.profile.priority = 9), Err("priority"));
     assert_eq!(refused(|new| new.profile.shared_users = 10_001), Err("shared_users"));
     assert_eq!(refused(|new| new.profile.pool = "two words".to_owned()), Err("pool"));
-    assert_eq!(refused(|new| new.service = Service::Static), Err("pool"));
+    assert_eq!(refused(|new| new.service = Service::Static), Err("shared_users"));
+    let fixed = |new: &mut NewConnectionType| (new.service, new.profile.shared_users) = (Service::Static, 0);
+    assert_eq!(refused(fixed), Err("pool"));
     assert_eq!(refused(|new| new.service = Service::Hotspot), Err("local_address"));
     assert_eq!(refused(|new| new.profile.local_address = "10.0.0".to_owned()), Err("local_address"));
 }

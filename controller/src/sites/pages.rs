@@ -1,22 +1,25 @@
 //! Sites: which are up, and everything about one: its agent, how far the state of its lines has come, its routers,
 //! the lines that fail and why, and what it reported.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::EventKind;
 
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::{self, Action};
 use crate::commands;
 use crate::commands::pages::CommandView;
+use crate::customers;
+use crate::database::Connection;
 use crate::held_plans;
 use crate::held_plans::view::HeldView;
-use crate::ids::SiteId;
+use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::sites;
 use crate::staff::Permission;
@@ -115,20 +118,50 @@ fn router_view(router: &Router, reach: Reach, is_site_up: bool, now: UnixMillis)
 
 struct EventView {
     what: String,
+    /// The line that it concerns, where that is known.
+    line: Option<LineName>,
+    /// Where it was, or the id of a line that is gone.
     about: String,
     detail: String,
     at: Moment,
 }
 
-fn event_view(event: &Event, now: UnixMillis) -> EventView {
+/// A line as people know it.
+#[derive(Clone)]
+struct LineName {
+    username: String,
+    customer: String,
+    customer_name: String,
+}
+
+/// The lines of some events, by id.
+async fn lines_of(
+    connection: &mut Connection,
+    events: &[Event],
+) -> Result<BTreeMap<LineId, LineName>, PageError> {
+    let mut names = BTreeMap::new();
+    for id in events.iter().filter_map(|event| event.line.as_ref()).collect::<BTreeSet<_>>() {
+        let Some(line) = subscriptions::get(connection, id).await? else { continue };
+        let customer = customers::get(connection, &line.customer).await?;
+        let name = LineName {
+            username: line.username.to_string(),
+            customer: line.customer.to_string(),
+            customer_name: customer.map(|customer| customer.name).unwrap_or_default(),
+        };
+        names.insert(id.clone(), name);
+    }
+    Ok(names)
+}
+
+fn event_view(event: &Event, names: &BTreeMap<LineId, LineName>, now: UnixMillis) -> EventView {
     let what =
         event.kind.map_or_else(|| format!("event {}", event.kind_code), |kind| kind.as_str().to_owned());
-    let about = event.router.clone().or_else(|| event.line.as_ref().map(ToString::to_string));
-    // A line's id says nothing to people where the detail names it.
-    let is_line = matches!(event.kind, Some(EventKind::LineOnline | EventKind::LineOffline));
-    let about = if is_line && !event.detail.is_empty() { None } else { about };
+    let line = event.line.as_ref().and_then(|id| names.get(id)).cloned();
+    let gone = event.line.as_ref().filter(|_| line.is_none()).map(ToString::to_string);
+    let about = gone.or_else(|| event.router.clone());
     EventView {
         what: capitalised(&what),
+        line,
         about: about.unwrap_or_default(),
         detail: event.detail.clone(),
         at: Moment::of(event.at, now),
@@ -214,6 +247,7 @@ async fn show(
     let routers = sites::routers_of(&mut reader, id).await?;
     let failing = subscriptions::failing_of_site(&mut reader, id, FAILING).await?;
     let events = sites::events_of(&mut reader, id, EVENTS).await?;
+    let names = lines_of(&mut reader, &events).await?;
     let mut held = Vec::new();
     for plan in held_plans::list(&mut reader, Some(id)).await? {
         held.push(HeldView::whole(&mut reader, &plan, now).await?);
@@ -242,9 +276,12 @@ async fn show(
         stored_tone: tone(site.stored_generation),
         applied_tone: tone(site.applied_generation),
         applied_at: Moment::maybe(site.applied_at, now),
-        sync_sentence: sync_sentence(&site),
+        sync_sentence: sync_sentence(
+            &site,
+            site.failures_total.max(u64::try_from(failing.len()).unwrap_or(0)),
+        ),
         routers: router_views,
-        events: events.iter().map(|event| event_view(event, now)).collect(),
+        events: events.iter().map(|event| event_view(event, &names, now)).collect(),
         site: SiteView::of(&site, &routers, now),
         held,
         commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
@@ -258,10 +295,13 @@ async fn show(
 }
 
 /// What the three generations mean together.
-fn sync_sentence(site: &Site) -> String {
+fn sync_sentence(site: &Site, failing: u64) -> String {
     let behind = site.generation.saturating_sub(site.applied_generation);
     if site.generation == 0 {
         "No line of this site was ever paid for.".to_owned()
+    } else if behind == 0 && failing > 0 {
+        let lines = display::counted(failing, "line");
+        format!("The routers have what head office wants, but for {lines}: see Lines that fail.")
     } else if behind == 0 {
         "The routers have what head office wants.".to_owned()
     } else if site.presence.is_online {

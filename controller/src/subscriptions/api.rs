@@ -17,6 +17,7 @@ use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId};
 use crate::live::Hint;
 use crate::payments;
+use crate::plans::Family;
 use crate::quota::{self, Standing};
 use crate::staff::Permission;
 use crate::usage;
@@ -72,9 +73,9 @@ pub struct SubscriptionAdded {
     /// Which.
     #[serde(flatten)]
     pub subscription: SubscriptionBody,
-    /// The password for the customer's device. No other answer has it, but this one is kept for seven days and given
+    /// The password for the customer's device; null where nobody logs in (`static`, `hotspot-device`). No other answer has it, but this one is kept for seven days and given
     /// again to whoever repeats the request with its Idempotency-Key.
-    pub password: String,
+    pub password: Option<String>,
 }
 
 /// A subscription with what it used.
@@ -154,6 +155,15 @@ pub struct SubscriptionChange {
 impl fmt::Debug for SubscriptionChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SubscriptionChange").field("plan_id", &self.plan_id).finish_non_exhaustive()
+    }
+}
+
+impl SubscriptionAdded {
+    /// A subscription with its password, where somebody logs in with it.
+    #[must_use]
+    pub fn of(subscription: &Subscription, password: &Password) -> Self {
+        let logs_in = Family::of(subscription.service) != Family::Static;
+        Self { subscription: subscription.into(), password: logs_in.then(|| password.reveal().to_owned()) }
     }
 }
 
@@ -261,8 +271,7 @@ pub(crate) async fn create(State(web): State<Web>, write: Write) -> Result<Respo
         Created::NoSuchRouter => return Err(ApiError::invalid("router_id", "there is no such router")),
     };
     once.audit(Action::SubscriptionAdded, subscription.id.as_str(), subscription.username.as_str()).await?;
-    let added =
-        SubscriptionAdded { subscription: (&subscription).into(), password: password.reveal().to_owned() };
+    let added = SubscriptionAdded::of(&subscription, &password);
     let live = web.controller.live.clone();
     let tell = move || {
         live.ring_outbox();

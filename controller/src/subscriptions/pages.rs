@@ -9,6 +9,7 @@ use axum::routing::{get, post};
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
+use tawi_shared::wire::FailureKind;
 
 use super::credentials::{Password, Username};
 use super::{Changed, Created, Holder, NewSubscription, Subscription, device};
@@ -20,7 +21,7 @@ use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::payments;
-use crate::plans::{self, Plan, Restraint};
+use crate::plans::{self, Family, Plan, Restraint};
 use crate::quota::{self, Standing};
 use crate::sites::{self, Site};
 use crate::staff::Permission;
@@ -80,6 +81,14 @@ pub(crate) struct LineView {
     pub(crate) suspension: String,
     pub(crate) paid_until: Option<Moment>,
     pub(crate) failure: String,
+    /// Whether another's row with its name is in the way, which can be taken over.
+    pub(crate) may_be_taken_over: bool,
+    /// Whether something else of another's is, which cannot.
+    pub(crate) is_in_the_way: bool,
+    /// Whether somebody logs in on it, and by which word.
+    pub(crate) comes_back: Option<&'static str>,
+    /// What another speed does to it.
+    pub(crate) at_another_speed: &'static str,
     pub(crate) is_held: bool,
     pub(crate) is_due: bool,
     pub(crate) ask_amount: String,
@@ -198,6 +207,10 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
     let newest = known.sessions.first();
     let running = newest.filter(|session| line.is_online && !session.is_ended);
     let terms = known.plan.as_ref().map(|plan| &plan.terms);
+    let family = Family::of(line.service);
+    let is_foreign = line.failure.starts_with(FailureKind::ForeignRow.as_str());
+    // Rows that log in are what can be taken over: a profile or a queue of another's cannot.
+    let is_row = family != Family::Static && !line.failure.contains(": profile ");
     let after_quota = terms.map(|terms| terms.after_quota).unwrap_or_default();
     LineView {
         id: line.id.to_string(),
@@ -228,6 +241,14 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         suspension: terms.map(|terms| terms.suspension.to_string()).unwrap_or_default(),
         paid_until: Moment::maybe(line.paid_until, now),
         failure: line.failure,
+        may_be_taken_over: is_foreign && is_row,
+        is_in_the_way: is_foreign && !is_row,
+        comes_back: match family {
+            Family::Ppp => Some("dials in"),
+            Family::Hotspot => Some("logs in"),
+            Family::Static => None,
+        },
+        at_another_speed: family.at_another_speed(),
         is_held,
         is_due: is_soon && !is_held,
         ask_amount: payments::wallet::lacking(line.price, wallet)

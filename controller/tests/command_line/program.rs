@@ -249,6 +249,102 @@ async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
     everything_is_in_the_audit_log(&place);
 }
 
+#[test]
+fn what_is_refused_names_the_option_that_there_is() {
+    let place = Place::new("");
+    let add = |profile: &'static str, more: &[&'static str]| {
+        let add = ["connection-type", "add", "--profile", profile, "--download", "10M", "--upload", "10M"];
+        [&add[..], more].concat()
+    };
+    let check = |arguments: &[&str], option: &str| {
+        let said = place.refusal(1, arguments);
+        assert!(said.contains(&format!("{option}: ")), "{option} is not named: {said}");
+        let help = text(&place.run(&[&arguments[..2], &["--help"]].concat()).stdout);
+        assert!(help.contains(&format!("{option} <")), "{option} is no option of {:?}", &arguments[..2]);
+    };
+    let pppoe = ["--service", "pppoe"];
+    check(&add("default", &pppoe), "--profile");
+    check(&add("a", &["--service", "pppoe", "--download-burst", "5M"]), "--download-burst");
+    check(&add("a", &["--service", "pppoe", "--upload-burst", "5M"]), "--upload-burst");
+    check(&add("a", &["--service", "pppoe", "--upload-threshold", "5M"]), "--upload-threshold");
+    check(&add("a", &["--service", "pppoe", "--burst-seconds", "5"]), "--burst-seconds");
+    check(&add("a", &["--service", "hotspot-device", "--pool", "x"]), "--pool");
+    check(&add("a", &["--service", "static", "--shared-users", "3"]), "--shared-users");
+    check(&add("a", &["--service", "hotspot-device", "--shared-users", "3"]), "--shared-users");
+    check(&add("a", &["--service", "hotspot", "--local-address", "10.0.0.1"]), "--local-address");
+    place.json(&add("home-10", &pppoe));
+    let plan = ["plan", "add", "Home", "--connection-type", "home-10", "--validity", "30d"];
+    check(&[&plan[..], &["--price", "0"]].concat(), "--price");
+    check(&[&plan[..], &["--price", "9", "--offline", "72h:walled"]].concat(), "--offline");
+    check(&[&plan[..], &["--price", "9", "--offline", "9000h:off"]].concat(), "--offline");
+    check(&[&plan[..], &["--price", "9", "--quota", "0GB"]].concat(), "--quota");
+    check(&["connection-type", "change", "home-10", "--priority", "9"], "--priority");
+}
+
+#[test]
+fn what_is_sold_is_printed_in_units_that_people_use() {
+    let place = Place::new("");
+    let said = |arguments: &[&str]| {
+        let output = place.run(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let add = ["connection-type", "add", "--service", "pppoe", "--profile", "home-10"];
+    said(&[&add[..], &["--download", "10M", "--upload", "10M"]].concat());
+    let changed = said(&["connection-type", "change", "home-10", "--download", "20M"]);
+    assert!(changed.contains("is now 20 Mbit/s down, 10 Mbit/s up; no burst"), "{changed}");
+    assert!(!changed.contains("\"\"") && !changed.contains("unlimited"), "{changed}");
+    for same in [&["--download", "20M"][..], &[]] {
+        let again = said(&[&["connection-type", "change", "home-10"][..], same].concat());
+        assert!(again.contains("nothing was to change") && !again.contains("is now"), "{again}");
+    }
+    let terms = ["--connection-type", "home-10", "--price", "50", "--validity", "30d", "--quota", "10MB"];
+    said(&[&["plan", "add", "Home"][..], &terms].concat());
+    let listed = said(&["plan", "list"]);
+    assert!(listed.contains("for 30 days; data 10 MB"), "{listed}");
+    let again = said(&["plan", "change", "Home", "--price", "50"]);
+    assert!(again.contains("nothing was to change"), "{again}");
+    let entries = place.json(&["audit", "list"]);
+    let of =
+        |action: &str| entries.as_array().unwrap().iter().filter(|entry| entry["action"] == action).count();
+    assert_eq!(
+        (of("connection_type.changed"), of("plan.changed")),
+        (1, 0),
+        "what changes nothing is no change"
+    );
+}
+
+#[test]
+fn a_password_is_made_for_lines_alone_that_log_in() {
+    let place = Place::new("");
+    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "bundle"]);
+    place.json(&["router", "add", "--site", "nyeri-01", "--name", "core"]);
+    let rates = ["--download", "10M", "--upload", "10M"];
+    let customer = place.json(&["customer", "add", "--name", "Corner Shop", "--phone", "0712 345 678"]);
+    let number = customer["account_number"].as_str().unwrap();
+    for (service, has_password) in [("pppoe", true), ("static", false)] {
+        place.json(
+            &[&["connection-type", "add", "--service", service, "--profile", service][..], &rates].concat(),
+        );
+        let terms = ["--connection-type", service, "--price", "50", "--validity", "30d"];
+        place.json(&[&["plan", "add", service][..], &terms].concat());
+        let add = ["subscription", "add", "--customer", number, "--plan", service, "--site", "nyeri-01"];
+        let add = [&add[..], &["--router", "core", "--username", service, "--address", "10.0.0.9"]].concat();
+        if !has_password {
+            std::fs::write(place.0.join("password"), "correct horse\n").unwrap();
+            let said = place.refusal(1, &[&add[..], &["--password-file", "password"]].concat());
+            assert!(said.contains("--password-file: nobody logs in"), "{said}");
+        }
+        let address = if has_password { "10.0.0.9" } else { "10.0.0.10" };
+        let add: Vec<&str> =
+            add.iter().map(|word| if *word == "10.0.0.9" { address } else { *word }).collect();
+        let output = place.run(&add);
+        let said = text(&output.stdout);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert_eq!(said.contains("password"), has_password, "{said}");
+    }
+}
+
 fn everything_is_in_the_audit_log(place: &Place) {
     let entries = place.json(&["audit", "list"]);
     let mut entries = entries.as_array().unwrap().clone();

@@ -263,10 +263,87 @@ async fn a_site_shows_what_fails_and_why() {
     write(&served, "UPDATE routers SET is_reachable = 1, trouble = 13;").await;
     let words = ["not worked with", "Another board answers than before.", "rebuild it below"];
     shows(&browser.get("/sites/nyeri-01").await, &words);
+    write(&served, "UPDATE sites SET applied_generation = 9").await;
+    let page = browser.get("/sites/nyeri-01").await;
+    shows(&page, &["what head office wants, but for 1 line: see"]);
+    assert!(!page.body.contains("The routers have what head office wants."), "{}", page.body);
+    let customer = browser.get(&format!("/customers/{}", served.world.customer.id)).await;
+    let cure = [
+        "a foreign row has that name",
+        "href=\"/sites/nyeri-01/routers/core/take-over\"",
+        "tawi-agent adopt --router core",
+    ];
+    shows(&customer, &cure);
+    write(&served, "UPDATE subscriptions SET failure = 'refused by the router: full'").await;
+    let customer = browser.get(&format!("/customers/{}", served.world.customer.id)).await;
+    assert!(!customer.body.contains("tawi-agent adopt"), "{}", customer.body);
     let bad = browser.post("/sites/nyeri-01/routers", &[("name", "Not A Name")]).await;
     assert!(bad.status == 422 && bad.body.contains("value=\"Not A Name\""), "{}", bad.body);
     assert_eq!(browser.post("/sites/nyeri-01/routers", &[("name", "tower")]).await.status, 303);
     assert_eq!(browser.get("/sites/none").await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_names_its_line_and_customer() {
+    let served = Served::start().await;
+    let World { customer, line, .. } = &served.world;
+    write(
+        &served,
+        &format!(
+            "INSERT INTO site_events VALUES ('nyeri-01', 1, 1, 1, 1, 1, '{line}', 'core', '10.0.0.9'); \
+             INSERT INTO site_events VALUES ('nyeri-01', 1, 2, 1, 1, 1, 'gone', 'core', '10.0.0.8');"
+        ),
+    )
+    .await;
+    let mut browser = served.browser(Role::Viewer).await;
+    let page = browser.get("/sites/nyeri-01").await;
+    let link = format!(
+        "<span class=\"mono\">line-1</span> of <a href=\"/customers/{}\">Corner Shop</a>",
+        customer.id
+    );
+    shows(&page, &[&link, "10.0.0.9", "10.0.0.8", "gone"]);
+    assert!(!page.body.contains(&format!(">{line}<")), "an id says nothing to people");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_logs_in_on_has_no_password_and_no_sessions_to_end() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let page = format!("/customers/{}", served.world.customer.id);
+    shows(&browser.get(&page).await, &["End its sessions"]);
+    write(&served, "UPDATE connection_types SET service_name = 'hotspot', family = 'hotspot'").await;
+    shows(&browser.get(&page).await, &["End its sessions"]);
+    write(&served, "UPDATE connection_types SET service_name = 'static', family = 'static'").await;
+    let shown = browser.get(&page).await;
+    assert!(
+        !shown.body.contains("session runs") && !shown.body.contains("End its sessions"),
+        "{}",
+        shown.body
+    );
+    let program = served.program(Role::Owner).await;
+    let new = serde_json::json!({
+        "customer_id": served.world.customer.id, "plan_id": served.world.plan.id, "username": "plot18",
+        "router_id": served.world.router, "address": "10.20.0.18",
+    });
+    let added = program.post("/api/subscriptions", &new).await;
+    assert_eq!((added.status, &added.json()["password"]), (201, &serde_json::Value::Null), "{}", added.body);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_of_speed_says_beforehand_whom_it_reaches_and_how() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let path = format!("/connection-types/{}", served.world.plan.connection_type.id);
+    shows(&browser.get(&path).await, &["1 line", "ended", "dial in again", "20 a second"]);
+    write(&served, "UPDATE connection_types SET service_name = 'hotspot', family = 'hotspot'").await;
+    shows(&browser.get(&path).await, &["1 line", "cookie"]);
+    write(&served, "UPDATE connection_types SET service_name = 'static', family = 'static'").await;
+    let page = browser.get(&path).await;
+    shows(&page, &["1 line", "without a drop"]);
+    assert!(!page.body.contains("dial in again"), "{}", page.body);
     served.stop().await;
 }
 
@@ -339,7 +416,7 @@ async fn an_owner_changes_what_is_sold() {
         "{}",
         stale.body
     );
-    assert!(stale.body.contains("KES 1,600.00 for 604800 s") && stale.body.contains("value=\"1600\""));
+    assert!(stale.body.contains("KES 1,600.00 for 7 days") && stale.body.contains("value=\"1600\""));
     let marked = stale.body.split("name=\"seen\" value=\"").nth(1).unwrap();
     let again = marked.split('"').next().unwrap().to_owned();
     terms[0] = ("seen", &again);
