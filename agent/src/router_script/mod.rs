@@ -34,12 +34,12 @@ pub const CERTIFICATE: &str = "tawi-api";
 
 /// Releases before this one are refused: the agent does not serve them.
 pub const OLDEST: Version = Version { major: 6, minor: 49, patch: 0 };
-/// Groups that RouterOS comes with.
 /// The oldest 7 that it serves: what came before was in flux.
 pub const OLDEST_OF_SEVEN: Version = Version { major: 7, minor: 9, patch: 0 };
 
 /// RouterOS's own user, through whom a person gets in.
 const BUILT_IN_USER: &str = "admin";
+/// Groups that RouterOS comes with.
 const BUILT_IN_GROUPS: [&str; 3] = ["read", "write", "full"];
 /// The longest name of a user, group or interface that is taken.
 const NAME_BYTES: usize = 32;

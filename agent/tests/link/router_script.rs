@@ -83,7 +83,9 @@ fn what_cannot_be_done_is_refused_with_the_cure() {
     check(&[&whole[..], &["--group", "full"]].concat(), 2, "cure: ");
     check(&[&whole[..], &["--allow-host", "pay page"]].concat(), 2, "cure: ");
     check(&[&whole[..], &["--pay-page", "pay.isp.example"]].concat(), 2, "203.0.113.10");
-    check(&["--router", "core", "--release", "5.26", "--router-address", "127.0.0.1"], 2, "6.49 or later");
+    check(&["--router", "core", "--release", "5.26", "--router-address", "127.0.0.1"], 2, "7.9 or later");
+    check(&[&whole[..], &["--user", "admin"]].concat(), 2, "such as tawi");
+    check(&[&whole[..], &["--pay-page", "203.0.113.10:443"]].concat(), 2, "such as 80");
     let nowhere = directory.0.join("nowhere/core.rsc");
     let refused = run(&directory.0, &[&whole[..], &["--output", nowhere.to_str().unwrap()]].concat());
     assert_eq!(refused.status.code(), Some(73), "{}", text(&refused.stderr));
