@@ -204,7 +204,8 @@ impl Session {
             }
             if !front.has_processor {
                 front.has_processor = true;
-                front.ready_at = now + self.router.reserve_processor(&front.request);
+                let waited = now.saturating_duration_since(front.ready_at);
+                front.ready_at = now + self.router.reserve_processor(&front.request, waited);
                 continue;
             }
             if let Some(waiting) = self.waiting.pop_front() {

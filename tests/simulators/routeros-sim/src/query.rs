@@ -96,26 +96,42 @@ impl Query {
         values.filter(|values| values.len() == ors.saturating_add(1))
     }
 
-    /// Whether a row passes; `property` prints one of its properties.
+    /// Whether a row passes; `property` prints one of its properties. Words of one property mostly follow each other, as
+    /// in a search for many names, so that the one that was printed last is kept.
     pub(crate) fn accepts(&self, property: impl Fn(&[u8]) -> Option<Vec<u8>>) -> bool {
         let mut stack = Vec::new();
+        let mut last: Option<(&[u8], Option<Vec<u8>>)> = None;
         for word in &self.0 {
-            match word {
-                Word::Has(name) => stack.push(property(name).is_some()),
-                Word::Lacks(name) => stack.push(property(name).is_none()),
-                Word::Compares(name, wanted, value) => {
-                    // An unset property compares as empty text.
-                    let held = property(name).unwrap_or_default();
-                    stack.push(compare(&held, value) == Some(*wanted));
+            let name = match word {
+                Word::Operate(steps) => {
+                    steps.iter().for_each(|step| step.run(&mut stack));
+                    continue;
                 }
-                Word::Operate(steps) => steps.iter().for_each(|step| step.run(&mut stack)),
-            }
+                Word::Has(name) | Word::Lacks(name) | Word::Compares(name, ..) => name.as_slice(),
+            };
+            let (_, held) = match last.take() {
+                Some(printed) if printed.0 == name => last.insert(printed),
+                _ => last.insert((name, property(name))),
+            };
+            stack.push(word.is_true_of(held.as_deref()));
         }
         stack.into_iter().all(|value| value)
     }
 }
 
 impl Word {
+    /// Whether a test holds of what the row prints; an unset property compares as empty text.
+    fn is_true_of(&self, held: Option<&[u8]>) -> bool {
+        match self {
+            Self::Has(_) => held.is_some(),
+            Self::Lacks(_) => held.is_none(),
+            // Only equal bytes are equal, which most words ask for.
+            Self::Compares(_, Ordering::Equal, value) => held.unwrap_or_default() == value,
+            Self::Compares(_, wanted, value) => compare(held.unwrap_or_default(), value) == Some(*wanted),
+            Self::Operate(_) => false,
+        }
+    }
+
     fn parse(word: &[u8]) -> Option<Self> {
         let compares = |rest: &[u8], ordering| {
             let (name, value) = split_at_equals(rest);

@@ -8,6 +8,7 @@ pub(crate) use self::power::Reset;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -383,11 +384,14 @@ impl State {
         self.settle(now);
     }
 
-    /// Takes the processor for one command: monotonic milliseconds at which it will have run.
-    pub(crate) fn reserve_processor(&mut self, request: &Request, now: Moment) -> u64 {
+    /// Takes the processor for one command: monotonic milliseconds at which it will have run. It was there for as long
+    /// as it waited, and the processor goes from one to the next without a rest: what this program itself takes for a
+    /// command is part of the time that the command is said to take, and does not come on top.
+    pub(crate) fn reserve_processor(&mut self, request: &Request, now: Moment, waited: Duration) -> u64 {
         let write_ms = if is_write(request, self.engine.release()) { self.faults.write_ms } else { 0 };
         let takes_ms = self.faults.serial_ms.saturating_add(write_ms);
-        let start_ms = self.busy_until_ms.max(now.monotonic_ms);
+        let waited_ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        let start_ms = self.busy_until_ms.max(now.monotonic_ms.saturating_sub(waited_ms));
         let end_ms = start_ms.saturating_add(takes_ms);
         self.load.turn_to(now.monotonic_ms / 1_000);
         self.load.busy_ms = self.load.busy_ms.saturating_add(takes_ms);

@@ -131,11 +131,11 @@ impl Router {
         Duration::from_millis(self.lock().faults.latency_ms)
     }
 
-    /// Takes the processor for one command; how long until it will have run.
-    pub(crate) fn reserve_processor(&self, request: &Request) -> Duration {
+    /// Takes the processor for one command that has waited for its turn so long; how long until it will have run.
+    pub(crate) fn reserve_processor(&self, request: &Request, waited: Duration) -> Duration {
         let mut state = self.lock();
         let now = self.shared.clock.now(0);
-        let end_ms = state.reserve_processor(request, now);
+        let end_ms = state.reserve_processor(request, now, waited);
         Duration::from_millis(end_ms.saturating_sub(now.monotonic_ms))
     }
 
