@@ -160,8 +160,14 @@ impl Town {
         });
         world.office.post(&format!("/api/connection-types/{}", self.changed_type), &speed).await?;
         let lines = usize::try_from(OF_THE_CHANGED_PLAN)?;
+        // The profile, and one session for each line.
+        let least_writes = writes_before + u64::from(OF_THE_CHANGED_PLAN) + 1;
         router
             .wait_for(WITHIN, || {
+                // Printing 1,500 queues takes the simulator from the agent, so that nobody looks before all may be done.
+                if router.summary().writes_total < least_writes {
+                    return None;
+                }
                 let queues = router.rows("queue/simple").unwrap_or_default();
                 let is_new = |(name, value): &(&str, Vec<u8>)| *name == "max-limit" && value == NEW_RATE;
                 let at_new_speed = queues.iter().filter(|row| row.iter().any(is_new)).count();
