@@ -9,6 +9,7 @@ mod callback;
 pub mod client;
 pub mod evidence;
 mod fields;
+mod incoming;
 mod intake;
 pub mod intent;
 mod nairobi;

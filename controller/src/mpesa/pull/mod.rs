@@ -2,13 +2,11 @@
 //! moment never hears of it. Pull Transactions has every payment of the last 48 hours, with its receipt.
 //!
 //! ```text
-//!   window ──▶ Daraja ──▶ rows ──▶ matching ──▶ payments::credit (the same as for a callback)
+//!   window ──▶ Daraja ──▶ rows ──▶ incoming (the same as for a confirmation)
 //! ```
-//! When and over what span is `window`, what the answers say is `rows` and `payer`, whose money a row is is `matching`:
-//! all pure. `sweep` does it. A receipt that is booked gains evidence and nothing else, so sweeping twice is safe.
+//! When and over what span is `window`, what the answers say is `rows`: both pure. Whose money a row is is `incoming`.
+//! `sweep` does it. A receipt that is booked gains evidence and nothing else, so sweeping twice is safe.
 
-mod matching;
-mod payer;
 mod rows;
 pub mod settings;
 mod store;

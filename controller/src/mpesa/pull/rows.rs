@@ -12,48 +12,22 @@ use serde_json::value::RawValue;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
-use super::payer::Payer;
 use crate::money::Money;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::fields::{self, Fields, text_or_empty as text};
+use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
 use crate::mpesa::nairobi::EAST_AFRICA;
 
-/// The longest reference that is kept. Safaricom takes 20 characters from customers.
-const REFERENCE_CHARACTERS: usize = 40;
-/// The longest kind that is kept; today's have 18 characters.
-const KIND_CHARACTERS: usize = 40;
+/// How the kinds of payments in begin, in lower case; it may go unsaid.
+const KIND_OF_PAYMENTS: &str = "c2b";
 /// How much is kept of a row that is not understood: several times what today's rows have.
 const BAD_ROW_CHARACTERS: usize = 2_000;
-
-/// A payment as Pull tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) receipt: ReceiptNumber,
-    /// `None` when the time is not understood: the money is somebody's all the same.
-    pub(super) paid_at: Option<PaidAt>,
-    pub(super) payer: Payer,
-    /// Such as `c2b-pay-bill-debit`, in lower case; empty when it was not said.
-    pub(super) kind: String,
-    /// What the customer typed as account, as typed; empty for a till.
-    pub(super) reference: String,
-    pub(super) amount: Money,
-}
-
-/// When it was paid. Times end in `Z` and are most probably Nairobi's all the same: nobody has published a proof, so
-/// both readings are kept where they differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PaidAt {
-    /// Read as Nairobi time, or by its own offset.
-    pub(super) probably: UnixMillis,
-    /// Read as UTC, when it ends in `Z`.
-    pub(super) perhaps: Option<UnixMillis>,
-}
 
 /// A part of what was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Page {
     /// What was understood.
-    pub(super) rows: Vec<Row>,
+    pub(super) rows: Vec<Incoming>,
     /// What was not, as it came, cut at 2,000 characters.
     pub(super) bad: Vec<String>,
 }
@@ -146,16 +120,17 @@ impl Page {
     }
 }
 
-fn row(element: &RawValue) -> Option<Row> {
+fn row(element: &RawValue) -> Option<Incoming> {
     let fields = fields::of(element.get().as_bytes())?;
     let cut = |name, most| -> String {
         text(&fields, name).chars().filter(|c| !c.is_control()).take(most).collect()
     };
-    Some(Row {
+    let kind = text(&fields, "transactiontype").to_lowercase();
+    Some(Incoming {
         receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,
         paid_at: paid_at(&text(&fields, "trxdate")),
         payer: Payer::told(&text(&fields, "msisdn")),
-        kind: cut("transactiontype", KIND_CHARACTERS).to_lowercase(),
+        is_known_kind: kind.is_empty() || kind.starts_with(KIND_OF_PAYMENTS),
         reference: cut("billreference", REFERENCE_CHARACTERS),
         amount: Money::parse(&text(&fields, "amount")).ok().filter(|amount| amount.is_positive())?,
     })

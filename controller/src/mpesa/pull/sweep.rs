@@ -11,21 +11,16 @@ use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
-use super::matching::{self, Holder, Match, TIME_AROUND};
-use super::rows::{self, NoPage, Page, Row};
+use super::rows::{self, NoPage, Page};
 use super::settings::PullSettings;
 use super::store;
 use super::window::{Progress, Window};
-use crate::customers::account_number::AccountNumber;
-use crate::customers::{self, CustomerError};
-use crate::database::Connection;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
-use crate::mpesa::intent::Event;
+use crate::mpesa::incoming::{self, Incoming, Source, matching};
 use crate::mpesa::nairobi;
-use crate::mpesa::store as requests;
 use crate::payments::PaymentError;
-use crate::payments::credit::{self, Owner, TakenIn, Told};
+use crate::payments::credit::{self, TakenIn};
 use crate::shutdown::Stop;
 use crate::state::Controller;
 
@@ -93,12 +88,6 @@ pub(in crate::mpesa) struct Swept {
     pub(in crate::mpesa) is_silent: bool,
     /// The window counts as swept.
     pub(in crate::mpesa) is_whole: bool,
-}
-
-/// Whose a row is, and why it is nobody's.
-struct Found {
-    owner: Owner,
-    reason: Option<matching::Reason>,
 }
 
 /// What came of rows that shared a commit.
@@ -225,7 +214,8 @@ impl Sweeper {
         failed: &mut usize,
         stop: &Stop,
     ) -> Result<(), PullError> {
-        let fresh: Vec<Row> = page.rows.into_iter().filter(|row| seen.insert(row.receipt.clone())).collect();
+        let fresh: Vec<Incoming> =
+            page.rows.into_iter().filter(|row| seen.insert(row.receipt.clone())).collect();
         for rows in fresh.chunks(TOGETHER) {
             if stop.is_requested() {
                 return Err(PullError::Stopped);
@@ -253,13 +243,16 @@ impl Sweeper {
     }
 
     /// Takes rows in, in one transaction: one that fails is rolled back alone.
-    async fn take_in(&self, rows: &[&Row]) -> Result<Batch, PaymentError> {
+    async fn take_in(&self, rows: &[&Incoming]) -> Result<Batch, PaymentError> {
         let mut batch = Batch::default();
         let mut taken = Vec::with_capacity(rows.len());
         let mut transaction = self.controller.database.write().await?;
         for row in rows {
             let mut savepoint = transaction.begin().await?;
-            match self.take_in_one(&mut savepoint, row).await {
+            let now = self.controller.clock.now();
+            let short_code = self.daraja.settings().short_code();
+            let source = Source { short_code, name: SOURCE, id: row.receipt.as_str(), received_at: now };
+            match incoming::take_in(&mut savepoint, row, source, &self.controller.ids, now).await {
                 Ok((taken_in, reason)) => {
                     savepoint.commit().await?;
                     batch.booked = batch.booked.saturating_add(usize::from(taken_in.payment.is_some()));
@@ -279,71 +272,8 @@ impl Sweeper {
         Ok(batch)
     }
 
-    /// Decides whose a row is and books it. The transaction, or its savepoint, must be rolled back after an error.
-    async fn take_in_one(
-        &self,
-        connection: &mut Connection,
-        row: &Row,
-    ) -> Result<(TakenIn, Option<matching::Reason>), PaymentError> {
-        let now = self.controller.clock.now();
-        // What is booked is not decided anew: of it, the row is one more piece of evidence.
-        let found = if credit::is_booked(connection, &row.receipt).await? {
-            Found { owner: Owner::Nobody, reason: None }
-        } else {
-            self.owner_of(connection, row, now).await?
-        };
-        let told = Told {
-            number: &row.receipt,
-            amount: row.amount,
-            short_code: self.daraja.settings().short_code(),
-            phone: row.payer.kept(),
-            account_reference: &row.reference,
-            received_at: now,
-            source: SOURCE,
-            source_id: row.receipt.as_str(),
-        };
-        let taken_in = credit::credit(connection, &told, found.owner, &self.controller.ids, now).await?;
-        if taken_in.outcome.needs_a_person() {
-            credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
-        }
-        Ok((taken_in, found.reason))
-    }
-
-    async fn owner_of(
-        &self,
-        connection: &mut Connection,
-        row: &Row,
-        now: UnixMillis,
-    ) -> Result<Found, PaymentError> {
-        let holder = holder_of(connection, row).await?;
-        let short_code = self.daraja.settings().short_code();
-        let times = row.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
-        let mut candidates = Vec::new();
-        for time in times {
-            let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
-            let found = store::unreceipted_between(connection, short_code, row.amount, around).await?;
-            candidates.extend(found);
-        }
-        let owner = match matching::decide(row, short_code, holder.as_ref(), &candidates) {
-            Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
-            Match::Nobody(reason) => return Ok(Found { owner: Owner::Nobody, reason: Some(reason) }),
-            Match::Intent(id) => {
-                let intent = requests::intent_by_id(connection, &id).await?;
-                let intent = intent.ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
-                let (customer, subscription) = (intent.customer.clone(), Some(intent.subscription.clone()));
-                let paid = Event::Paid { receipt: row.receipt.clone(), checkout: intent.checkout.clone() };
-                match intent.apply(paid, now) {
-                    Ok(paid) => Owner::Intent(Box::new(paid)),
-                    // A request without a receipt takes one. Should it ever not, the money is its customer's anyway.
-                    Err(_) => Owner::Customer { customer, subscription },
-                }
-            }
-        };
-        Ok(Found { owner, reason: None })
-    }
-
     /// After the commit: the log, the outbox, the open pages.
-    fn announce(&self, row: &Row, taken_in: TakenIn, reason: Option<matching::Reason>) {
+    fn announce(&self, row: &Incoming, taken_in: TakenIn, reason: Option<matching::Reason>) {
         let outcome = &taken_in.outcome;
         if let Some(reason) = reason {
             tracing::warn!(receipt.number = %row.receipt, "a payment has no owner and waits in suspense: {reason}");
@@ -379,17 +309,6 @@ impl Sweeper {
         self.was_silent = is_silent;
         Ok(is_silent)
     }
-}
-
-async fn holder_of(connection: &mut Connection, row: &Row) -> Result<Option<Holder>, PaymentError> {
-    let Ok(number) = AccountNumber::parse(&row.reference) else { return Ok(None) };
-    let customer = match customers::by_account_number(connection, &number).await {
-        Ok(Some(customer)) => customer.id,
-        Ok(None) | Err(CustomerError::NoAccountNumberLeft) => return Ok(None),
-        Err(CustomerError::Database(error)) => return Err(error.into()),
-    };
-    let subscriptions = store::lines_of(connection, &customer).await?;
-    Ok(Some(Holder { customer, subscriptions }))
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in East Africa Time.

@@ -1,7 +1,7 @@
-//! Whose money a row is: a request's, a customer's, or nobody's that we know. Pure.
+//! Whose money a payment is: a request's, a customer's, or nobody's that we know. Pure.
 //!
-//! A row names no prompt. It belongs to a request when short code, account, amount, payer and time all fit; the account
-//! number carries a check digit, so that it is never another customer's by a slip. A row without an account, as tills
+//! It names no prompt. It belongs to a request when short code, account, amount, payer and time all fit; the account
+//! number carries a check digit, so that it is never another customer's by a slip. One without an account, as tills
 //! have it, needs the whole phone number instead. Money is never given to anybody by its amount alone.
 
 use std::fmt;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::payer::Agreement;
-use super::rows::{PaidAt, Row};
+use super::{Incoming, PaidAt};
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
 use crate::ids::{CustomerId, IntentId, LineId};
@@ -18,27 +18,25 @@ use crate::money::Money;
 
 /// How far a payment's time may be from its request's. Callbacks of one payment were seen 10.5 minutes apart from
 /// their prompt's own time; Safaricom's clocks disagree among themselves.
-pub(super) const TIME_AROUND: Duration = Duration::from_secs(15 * 60);
-/// How the kinds of payments in begin. Anything else in Pull is unknown, and goes to no customer by itself.
-const KIND_OF_PAYMENTS: &str = "c2b";
+pub(in crate::mpesa) const TIME_AROUND: Duration = Duration::from_secs(15 * 60);
 
 /// A request for payment that has no receipt yet.
 #[derive(Clone, Debug)]
-pub(super) struct Candidate {
-    pub(super) intent: IntentId,
-    pub(super) subscription: LineId,
-    pub(super) customer: CustomerId,
-    pub(super) account_number: AccountNumber,
-    pub(super) short_code: String,
-    pub(super) phone: Msisdn,
-    pub(super) amount: Money,
-    pub(super) standing: Standing,
-    pub(super) created_at: UnixMillis,
+pub(in crate::mpesa) struct Candidate {
+    pub(in crate::mpesa) intent: IntentId,
+    pub(in crate::mpesa) subscription: LineId,
+    pub(in crate::mpesa) customer: CustomerId,
+    pub(in crate::mpesa) account_number: AccountNumber,
+    pub(in crate::mpesa) short_code: String,
+    pub(in crate::mpesa) phone: Msisdn,
+    pub(in crate::mpesa) amount: Money,
+    pub(in crate::mpesa) standing: Standing,
+    pub(in crate::mpesa) created_at: UnixMillis,
 }
 
 /// What is known about a request, from the likeliest to have been paid to the least.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Standing {
+pub(in crate::mpesa) enum Standing {
     /// Safaricom says that it is paid.
     SaidPaid,
     /// Nothing is known, or nothing was heard.
@@ -49,14 +47,14 @@ pub(super) enum Standing {
 
 /// The customer whose account number a row has.
 #[derive(Clone, Debug)]
-pub(super) struct Holder {
-    pub(super) customer: CustomerId,
-    pub(super) subscriptions: Vec<LineId>,
+pub(in crate::mpesa) struct Holder {
+    pub(in crate::mpesa) customer: CustomerId,
+    pub(in crate::mpesa) subscriptions: Vec<LineId>,
 }
 
 /// Whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Match {
+pub(in crate::mpesa) enum Match {
     /// This request's.
     Intent(IntentId),
     /// This customer's, and not one request's.
@@ -71,7 +69,7 @@ pub(super) enum Match {
 
 /// Why it is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
+pub(in crate::mpesa) enum Reason {
     /// The account is empty, and no request fits the payer.
     NoAccount,
     /// The account is no account number.
@@ -99,21 +97,21 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Decides. `holder` is the customer with the row's account number, and `candidates` are requests without a receipt
+/// Decides. `holder` is the customer with the payment's account number, and `candidates` are requests without a receipt
 /// that may fit; all are checked here.
-pub(super) fn decide(
-    row: &Row,
+pub(in crate::mpesa) fn decide(
+    payment: &Incoming,
     short_code: &str,
     holder: Option<&Holder>,
     candidates: &[Candidate],
 ) -> Match {
-    if !row.kind.is_empty() && !row.kind.starts_with(KIND_OF_PAYMENTS) {
+    if !payment.is_known_kind {
         return Match::Nobody(Reason::UnknownKind);
     }
-    let account = (!row.reference.is_empty()).then(|| AccountNumber::parse(&row.reference));
+    let account = (!payment.reference.is_empty()).then(|| AccountNumber::parse(&payment.reference));
     let fitting: Vec<&Candidate> = candidates
         .iter()
-        .filter(|candidate| candidate.short_code == short_code && fits(row, account.as_ref(), candidate))
+        .filter(|candidate| candidate.short_code == short_code && fits(payment, account.as_ref(), candidate))
         .collect();
     match (best_of(&fitting), holder, account) {
         (Some(Ok(intent)), _, _) => Match::Intent(intent),
@@ -151,19 +149,19 @@ fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, Reason>> {
 }
 
 fn fits(
-    row: &Row,
+    payment: &Incoming,
     account: Option<&Result<AccountNumber, NotAnAccountNumber>>,
     candidate: &Candidate,
 ) -> bool {
-    let agreement = row.payer.agrees_with(&candidate.phone);
+    let agreement = payment.payer.agrees_with(&candidate.phone);
     let is_theirs = match account {
         None => agreement == Agreement::Whole,
         Some(Ok(number)) => *number == candidate.account_number && agreement != Agreement::Another,
         Some(Err(_)) => false,
     };
     is_theirs
-        && row.amount == candidate.amount
-        && row.paid_at.is_some_and(|at| is_around(at, candidate.created_at))
+        && payment.amount == candidate.amount
+        && payment.paid_at.is_some_and(|at| is_around(at, candidate.created_at))
 }
 
 fn is_around(paid_at: PaidAt, created_at: UnixMillis) -> bool {

@@ -1,6 +1,6 @@
-//! Rows against requests and customers, as a table of what differs from a row that fits.
+//! Payments against requests and customers, as a table of what differs from one that fits.
 
-use super::super::payer::Payer;
+use super::super::Payer;
 use super::*;
 use crate::mpesa::evidence::ReceiptNumber;
 
@@ -12,12 +12,12 @@ fn account() -> AccountNumber {
     AccountNumber::from_serial(1_000_001).unwrap()
 }
 
-fn row() -> Row {
-    Row {
+fn row() -> Incoming {
+    Incoming {
         receipt: ReceiptNumber::parse("RKL51ZDR4F").unwrap(),
         paid_at: Some(PaidAt { probably: NOON, perhaps: None }),
         payer: Payer::told(PHONE),
-        kind: "c2b-pay-bill-debit".to_owned(),
+        is_known_kind: true,
         reference: account().to_string(),
         amount: Money::from_cents(150_000),
     }
@@ -56,7 +56,7 @@ fn customer(line: Option<&str>) -> Match {
 }
 
 /// One request, of a customer with one line, and one thing about the row or the request that differs.
-fn check(name: &str, change: impl FnOnce(&mut Row, &mut Candidate), expected: Match) {
+fn check(name: &str, change: impl FnOnce(&mut Incoming, &mut Candidate), expected: Match) {
     let (mut row, mut candidate) = (row(), candidate("i1"));
     change(&mut row, &mut candidate);
     assert_eq!(decide(&row, CODE, Some(&holder(&["l1"])), &[candidate]), expected, "{name}");
@@ -72,7 +72,6 @@ fn a_row_is_a_requests_when_everything_fits_and_the_customers_otherwise() {
     check("account as people write it", |row, _| row.reference = spelt, intent("i1"));
     check("masked", |row, _| row.payer = Payer::told("2547 ***** 678"), intent("i1"));
     check("payer not said", |row, _| row.payer = Payer::told(""), intent("i1"));
-    check("kind not said", |row, _| row.kind.clear(), intent("i1"));
     check("14 minutes before", |_, one| one.created_at = NOON.plus(minutes(14)), intent("i1"));
     check("14 minutes after", |_, one| one.created_at = NOON.minus(minutes(14)), intent("i1"));
     check(
@@ -106,7 +105,7 @@ fn a_customer_with_one_line_buys_for_it_and_others_fill_the_wallet() {
 #[test]
 fn what_is_nobodys_says_why() {
     let check = |reference: &str, expected| {
-        let row = Row { reference: reference.to_owned(), ..row() };
+        let row = Incoming { reference: reference.to_owned(), ..row() };
         assert_eq!(decide(&row, CODE, None, &[]), Match::Nobody(expected), "{reference}");
     };
     check("", Reason::NoAccount);
@@ -117,15 +116,15 @@ fn what_is_nobodys_says_why() {
     let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
     check(&slip, Reason::CheckDigit);
     check(account().as_str(), Reason::UnknownAccount);
-    let reversal = Row { kind: "reversal".to_owned(), ..row() };
+    let reversal = Incoming { is_known_kind: false, ..row() };
     let told = decide(&reversal, CODE, Some(&holder(&["l1"])), &[candidate("i1")]);
     assert_eq!(told, Match::Nobody(Reason::UnknownKind));
 }
 
 #[test]
 fn a_till_has_no_account_and_needs_the_whole_number() {
-    let till = |payer: &str| Row { reference: String::new(), payer: Payer::told(payer), ..row() };
-    let decide = |row: &Row| decide(row, CODE, None, &[candidate("i1")]);
+    let till = |payer: &str| Incoming { reference: String::new(), payer: Payer::told(payer), ..row() };
+    let decide = |row: &Incoming| decide(row, CODE, None, &[candidate("i1")]);
     assert_eq!(decide(&till(PHONE)), intent("i1"));
     for payer in ["2547 ***** 678", "", "254712345679"] {
         assert_eq!(decide(&till(payer)), Match::Nobody(Reason::NoAccount), "{payer}");
@@ -157,6 +156,6 @@ fn requests_of_two_lines_that_fit_alike_leave_the_money_in_the_wallet() {
     let other = Candidate { subscription: LineId::parse("l2").unwrap(), ..candidate("i2") };
     let both = [candidate("i1"), other];
     assert_eq!(decide(&row(), CODE, Some(&holder(&["l1", "l2"])), &both), customer(None));
-    let till = Row { reference: String::new(), ..row() };
+    let till = Incoming { reference: String::new(), ..row() };
     assert_eq!(decide(&till, CODE, None, &both), Match::Nobody(Reason::Ambiguous));
 }

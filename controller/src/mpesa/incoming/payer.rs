@@ -18,7 +18,7 @@ const MASK_DIGITS_LEAST: usize = 6;
 
 /// Who paid, as told.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Payer {
+pub(in crate::mpesa) struct Payer {
     text: String,
     form: Form,
 }
@@ -33,7 +33,7 @@ enum Form {
 
 /// How far what was told agrees with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Agreement {
+pub(in crate::mpesa) enum Agreement {
     /// It is that number.
     Whole,
     /// What is readable of it is that number's.
@@ -46,7 +46,7 @@ pub(super) enum Agreement {
 
 impl Payer {
     /// Reads what was told; everything is taken.
-    pub(super) fn told(text: &str) -> Self {
+    pub(in crate::mpesa) fn told(text: &str) -> Self {
         let text: String = text.trim().chars().filter(|c| !c.is_control()).take(TEXT_CHARACTERS).collect();
         let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let form = if let Ok(number) = Msisdn::parse(&compact) {
@@ -60,7 +60,7 @@ impl Payer {
     }
 
     /// The number, when it is whole.
-    pub(super) fn number(&self) -> Option<&Msisdn> {
+    pub(in crate::mpesa) fn number(&self) -> Option<&Msisdn> {
         match &self.form {
             Form::Whole(number) => Some(number),
             _ => None,
@@ -68,12 +68,12 @@ impl Payer {
     }
 
     /// What is kept of it: the digits of a whole number, and otherwise what was told.
-    pub(super) fn kept(&self) -> &str {
+    pub(in crate::mpesa) fn kept(&self) -> &str {
         self.number().map_or(&self.text, Msisdn::digits)
     }
 
     /// How far it agrees with a number.
-    pub(super) fn agrees_with(&self, number: &Msisdn) -> Agreement {
+    pub(in crate::mpesa) fn agrees_with(&self, number: &Msisdn) -> Agreement {
         let is_it = match &self.form {
             Form::Unknown => return Agreement::Silent,
             Form::Masked { start, end } => {

@@ -1,0 +1,143 @@
+//! Payments that come without being asked about: by Paybill, to a till, or by a prompt whose callback was lost.
+//!
+//! ```text
+//!   C2B confirmation ─┐
+//!   Pull row ─────────┼─▶ Incoming ──▶ matching (whose is it?) ──▶ payments::credit (booked once)
+//!   statement line ───┘
+//! ```
+//! Whichever of them tells first books the receipt; the others add a piece of evidence. Who told, and when to ask, is the
+//! sources' own affair (`c2b`, `pull`).
+
+pub(in crate::mpesa) mod matching;
+mod payer;
+pub(in crate::mpesa) mod store;
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use self::matching::{Holder, Match, TIME_AROUND};
+pub(in crate::mpesa) use self::payer::Payer;
+use super::evidence::ReceiptNumber;
+use super::intent::Event;
+use super::store as requests;
+use crate::customers::account_number::AccountNumber;
+use crate::customers::{self, CustomerError};
+use crate::database::Connection;
+use crate::money::Money;
+use crate::payments::PaymentError;
+use crate::payments::credit::{self, Owner, TakenIn, Told};
+
+/// The longest reference that is kept. Safaricom takes 20 characters from customers.
+pub(in crate::mpesa) const REFERENCE_CHARACTERS: usize = 40;
+
+/// A payment as any source tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mpesa) struct Incoming {
+    pub(in crate::mpesa) receipt: ReceiptNumber,
+    /// `None` when the time is not understood: the money is somebody's all the same.
+    pub(in crate::mpesa) paid_at: Option<PaidAt>,
+    pub(in crate::mpesa) payer: Payer,
+    /// Whether it is a kind of payment to us that we know. Anything else goes to no customer by itself.
+    pub(in crate::mpesa) is_known_kind: bool,
+    /// What the customer typed as account, as typed; empty for a till.
+    pub(in crate::mpesa) reference: String,
+    pub(in crate::mpesa) amount: Money,
+}
+
+/// When it was paid. Times of Pull end in `Z` and are most probably Nairobi's all the same: nobody has published a
+/// proof, so both readings are kept where they differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mpesa) struct PaidAt {
+    /// Read as Nairobi time, or by its own offset.
+    pub(in crate::mpesa) probably: UnixMillis,
+    /// Read as UTC, when it ends in `Z`.
+    pub(in crate::mpesa) perhaps: Option<UnixMillis>,
+}
+
+/// Which piece of which source tells of it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mpesa) struct Source<'a> {
+    /// Who was paid.
+    pub(in crate::mpesa) short_code: &'a str,
+    /// What tells, in the key of a piece of evidence.
+    pub(in crate::mpesa) name: &'static str,
+    /// Which piece of it.
+    pub(in crate::mpesa) id: &'a str,
+    /// When we were told.
+    pub(in crate::mpesa) received_at: UnixMillis,
+}
+
+/// Decides whose a payment is and books it; gives why it is nobody's, where it is.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction, or its savepoint, must then be rolled back.
+pub(in crate::mpesa) async fn take_in(
+    connection: &mut Connection,
+    payment: &Incoming,
+    source: Source<'_>,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(TakenIn, Option<matching::Reason>), PaymentError> {
+    // What is booked is not decided anew: of it, this is one more piece of evidence.
+    let (owner, reason) = if credit::is_booked(connection, &payment.receipt).await? {
+        (Owner::Nobody, None)
+    } else {
+        owner_of(connection, payment, source.short_code, now).await?
+    };
+    let told = Told {
+        number: &payment.receipt,
+        amount: payment.amount,
+        short_code: source.short_code,
+        phone: payment.payer.kept(),
+        account_reference: &payment.reference,
+        received_at: source.received_at,
+        source: source.name,
+        source_id: source.id,
+    };
+    let taken_in = credit::credit(connection, &told, owner, ids, now).await?;
+    if taken_in.outcome.needs_a_person() {
+        credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
+    }
+    Ok((taken_in, reason))
+}
+
+async fn owner_of(
+    connection: &mut Connection,
+    payment: &Incoming,
+    short_code: &str,
+    now: UnixMillis,
+) -> Result<(Owner, Option<matching::Reason>), PaymentError> {
+    let holder = holder_of(connection, payment).await?;
+    let times = payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
+    let mut candidates = Vec::new();
+    for time in times {
+        let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
+        candidates.extend(store::unreceipted_between(connection, short_code, payment.amount, around).await?);
+    }
+    let owner = match matching::decide(payment, short_code, holder.as_ref(), &candidates) {
+        Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
+        Match::Nobody(reason) => return Ok((Owner::Nobody, Some(reason))),
+        Match::Intent(id) => {
+            let intent = requests::intent_by_id(connection, &id).await?;
+            let intent = intent.ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
+            let (customer, subscription) = (intent.customer.clone(), Some(intent.subscription.clone()));
+            let paid = Event::Paid { receipt: payment.receipt.clone(), checkout: intent.checkout.clone() };
+            match intent.apply(paid, now) {
+                Ok(paid) => Owner::Intent(Box::new(paid)),
+                // A request without a receipt takes one. Should it ever not, the money is its customer's anyway.
+                Err(_) => Owner::Customer { customer, subscription },
+            }
+        }
+    };
+    Ok((owner, None))
+}
+
+async fn holder_of(connection: &mut Connection, payment: &Incoming) -> Result<Option<Holder>, PaymentError> {
+    let Ok(number) = AccountNumber::parse(&payment.reference) else { return Ok(None) };
+    let customer = match customers::by_account_number(connection, &number).await {
+        Ok(Some(customer)) => customer.id,
+        Ok(None) | Err(CustomerError::NoAccountNumberLeft) => return Ok(None),
+        Err(CustomerError::Database(error)) => return Err(error.into()),
+    };
+    let subscriptions = store::lines_of(connection, &customer).await?;
+    Ok(Some(Holder { customer, subscriptions }))
+}

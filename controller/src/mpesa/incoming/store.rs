@@ -1,0 +1,66 @@
+//! All SQL of payments that come without being asked about: whose they may be. What is booked is `payments::credit`.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::matching::{Candidate, Standing};
+use crate::columns;
+use crate::database::{Connection, Row};
+use crate::ids::{CustomerId, LineId};
+use crate::money::Money;
+
+/// Requests without a receipt, of this short code and amount, that were made between the two instants. A request that
+/// was never sent cannot have been paid.
+pub(in crate::mpesa) async fn unreceipted_between(
+    connection: &mut Connection,
+    short_code: &str,
+    amount: Money,
+    (from, to): (UnixMillis, UnixMillis),
+) -> Result<Vec<Candidate>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT i.id, i.subscription_id, i.customer_id, c.account_number, i.short_code, i.phone, i.amount_cents, \
+                i.state, i.created_at \
+         FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
+         WHERE i.created_at >= $1 AND i.created_at <= $2 AND i.short_code = $3 AND i.amount_cents = $4 \
+           AND i.state NOT IN ('created', 'paid') \
+         ORDER BY i.created_at, i.id",
+    )
+    .bind(from.0)
+    .bind(to.0)
+    .bind(short_code)
+    .bind(amount.cents())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_candidate).collect()
+}
+
+fn read_candidate(row: &Row) -> Result<Candidate, sqlx::Error> {
+    let state: String = row.try_get("state")?;
+    Ok(Candidate {
+        intent: columns::parsed(row, "id")?,
+        subscription: columns::parsed(row, "subscription_id")?,
+        customer: columns::parsed(row, "customer_id")?,
+        account_number: columns::parsed(row, "account_number")?,
+        short_code: row.try_get("short_code")?,
+        phone: columns::parsed(row, "phone")?,
+        amount: columns::money(row, "amount_cents")?,
+        standing: match state.as_str() {
+            "paid_unreceipted" => Standing::SaidPaid,
+            "declined" | "review" => Standing::SaidUnpaid,
+            _ => Standing::Unknown,
+        },
+        created_at: columns::instant(row, "created_at")?,
+    })
+}
+
+/// The customer's lines.
+pub(in crate::mpesa) async fn lines_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<Vec<LineId>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id FROM subscriptions WHERE customer_id = $1 ORDER BY id")
+        .bind(customer.as_str())
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| columns::parsed(row, "id")).collect()
+}
