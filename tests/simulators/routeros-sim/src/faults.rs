@@ -25,6 +25,8 @@ pub struct Faults {
     pub ignore_writes: u64,
     /// Every write to this menu is acknowledged and not done; empty is no menu.
     pub ignore_writes_menu: String,
+    /// Every write that gives this property a value, or takes it away, is refused; empty is none.
+    pub refuse_argument: String,
     /// Milliseconds that every command keeps the processor from all others.
     pub serial_ms: u64,
     /// Milliseconds that every write keeps the processor besides: a board that takes so many writes a second.
@@ -59,6 +61,8 @@ pub struct FaultsChange {
     pub ignore_writes: Option<u64>,
     /// See [`Faults::ignore_writes_menu`].
     pub ignore_writes_menu: Option<String>,
+    /// See [`Faults::refuse_argument`].
+    pub refuse_argument: Option<String>,
     /// See [`Faults::serial_ms`].
     pub serial_ms: Option<u64>,
     /// See [`Faults::write_ms`].
@@ -123,6 +127,7 @@ impl Faults {
             }
             *held = menu;
         }
+        self.refuse_argument = change.refuse_argument.unwrap_or(self.refuse_argument);
         self.latency_ms = change.latency_ms.unwrap_or(self.latency_ms);
         self.stall = change.stall.unwrap_or(self.stall);
         self.refuse_connections = change.refuse_connections.unwrap_or(self.refuse_connections);
@@ -162,6 +167,15 @@ impl Faults {
             is_narrowed = true;
         }
         is_narrowed.then_some(narrowed)
+    }
+
+    /// Whether a write is refused for one of its arguments.
+    pub(crate) fn refuses(&self, request: &Request) -> bool {
+        let refused = self.refuse_argument.as_bytes();
+        let is_it = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            name == refused || (name == b"value-name" && value == refused)
+        };
+        !refused.is_empty() && request.arguments.iter().any(is_it)
     }
 
     /// Whether a write to `menu` is only acknowledged; takes one of the counted ones.

@@ -198,7 +198,11 @@ impl State {
             return self.log_in_host(request, actor, now);
         }
         let narrowed = if is_write { self.faults.narrowed(request) } else { None };
-        let answer = self.run(narrowed.as_ref().unwrap_or(request), actor, now, applying);
+        let answer = if is_write && self.faults.refuses(request) {
+            Err(Trap::failure(format!("failure: invalid value of {}", self.faults.refuse_argument)))
+        } else {
+            self.run(narrowed.as_ref().unwrap_or(request), actor, now, applying)
+        };
         match request.command.as_str() {
             "print" | "getall" | "get" => self.statistics.prints = self.statistics.prints.saturating_add(1),
             _ if is_write => {

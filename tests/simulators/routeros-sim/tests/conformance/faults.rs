@@ -88,6 +88,20 @@ async fn ignored_writes_are_acknowledged_and_not_done() {
 }
 
 #[tokio::test]
+async fn a_write_is_refused_for_one_of_its_arguments_and_others_are_done() {
+    let simulator = start("7.18").await;
+    let mut client = Client::logged_in(&simulator).await;
+    let refuse_argument = Some("remote-address".to_owned());
+    change(&simulator, FaultsChange { refuse_argument, ..FaultsChange::default() });
+    let refused = ["!trap =message=failure: invalid value of remote-address", "!done"];
+    client.check("/ppp/secret/add =name=a =remote-address=10.0.0.7", &refused).await;
+    client.check("/ppp/secret/add =name=a", &["!done =ret=*1"]).await;
+    client.check("/ppp/secret/set =.id=*1 =name=b =remote-address=10.0.0.7", &refused).await;
+    client.check("/ppp/secret/unset =.id=*1 =value-name=remote-address", &refused).await;
+    client.check("/ppp/secret/print =.proplist=name", &["!re =name=a", "!done"]).await;
+}
+
+#[tokio::test]
 async fn a_slow_processor_runs_the_commands_of_all_connections_one_after_another() {
     let simulator = start("7.18").await;
     let mut one = Client::logged_in(&simulator).await;
