@@ -170,6 +170,8 @@ impl Ledger {
     pub fn hold(&mut self, line: &str, detail: String) {
         self.entry(line).was_held = true;
         self.retries.remove(line);
+        // Nor does it wait for a name any more: whoever wakes those who do would have it judged alone.
+        self.blocked.remove(line);
         let failure = LineFailure { line: line.to_owned(), kind: FailureKind::Held, detail };
         self.failures.insert(line.to_owned(), failure);
     }
@@ -273,11 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn no_number_of_a_row_outlives_its_connection() {
+    fn what_is_held_waits_for_a_person_and_for_no_other_line() {
         let mut ledger = Ledger::default();
-        ledger.row_hints.insert((Table::Secrets, 1), "a".into());
-        ledger.forget_connection();
-        assert!(ledger.row_hints.is_empty());
+        ledger.blocked.insert("a".into(), "holder".into());
+        ledger.retries.insert("a".into(), (Duration::ZERO, 1));
+        ledger.hold("a", "waits for a person".into());
+        assert!(ledger.blocked.is_empty() && ledger.retries.is_empty());
     }
 
     #[test]

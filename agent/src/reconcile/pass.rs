@@ -433,12 +433,25 @@ impl Reconciler {
         let recent = self.history.recent(basis.mono, self.settings.guard.window);
         // Between two full checks the lines that are known to be open count too.
         let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
-        if guard::allows(counted, recent, usable, self.settings.guard) {
+        let allows = |counted| guard::allows(counted, recent, usable, self.settings.guard);
+        let is_allowed = allows(counted);
+        // What was held before is judged with all that is held still, or a pass over one of them, because its row or its
+        // session is news, would let it go; and then the next.
+        let counted =
+            if is_allowed { counted.saturating_add(self.ledger.held_lines().len()) } else { counted };
+        if allows(counted) {
             return;
         }
-        let is_held = |change: &LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
+        let was_held = |line: &str| self.ledger.entries.get(line).is_some_and(|entry| entry.was_held);
+        let is_held = |change: &LineChange| {
+            let is_counted = touched.get(&change.line).is_some_and(|note| note.is_counted);
+            is_counted && (!is_allowed || was_held(&change.line))
+        };
         let (held, kept): (Vec<_>, Vec<_>) = planned.lines.drain(..).partition(is_held);
         planned.lines = kept;
+        if held.is_empty() {
+            return;
+        }
         for change in held {
             touched.remove(&change.line);
             self.ledger.hold(&change.line, guard::words(counted, recent, self.settings.guard));

@@ -82,6 +82,51 @@ async fn a_state_without_lines_removes_nobody_until_a_person_says_so() {
     assert_eq!((enabled(&site), site.writes()), (LINES, writes));
 }
 
+/// A look at one of them alone, because somebody touched its row, lets nobody go.
+#[tokio::test]
+async fn what_is_held_is_not_let_go_one_by_one() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    hold(&mut site, |wants| names().for_each(|name| wants.switch_off(&name))).await;
+    let touched = username("line-007");
+    let router = site.router.clone();
+    let looked = router.summary().prints_total + 1;
+    site.router.set_row("ppp/secret", &touched, &[("caller-id", "02:00:00:00:00:07")]).unwrap();
+    let look = || (router.summary().prints_total >= looked).then_some(());
+    site.hearing(router.wait_for(crate::site::PATIENCE, look)).await.unwrap();
+    let failures = site.settle(|wants| wants.open("new")).await;
+    assert_eq!(failures.len(), LINES);
+    assert_eq!(enabled(&site), LINES + 1);
+    site.release.release();
+    site.router.wait_for(crate::site::PATIENCE, || (enabled(&site) == 1).then_some(())).await.unwrap();
+}
+
+/// It waited for a name when it was held, and its holder is changed.
+#[tokio::test]
+async fn whoever_is_held_is_not_woken_because_a_name_may_be_free() {
+    let mut site = Site::start().await;
+    site.router.add_row("ppp/secret", &[("name", "theirs"), ("password", "x")]).unwrap();
+    site.settle(|wants| {
+        names().for_each(|name| wants.open(&name));
+        wants.open("holder");
+    })
+    .await;
+    let failures = site
+        .settle(|wants| {
+            wants.line("holder").username = "theirs".into();
+            wants.line("line-007").username = username("holder");
+        })
+        .await;
+    assert_eq!(failures.len(), 2, "{failures:?}");
+    let failures = site.settle(|wants| names().for_each(|name| wants.switch_off(&name))).await;
+    assert_eq!(failures.len(), LINES + 1);
+    let failures = site.settle(|wants| wants.line("holder").username = "fresh".into()).await;
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
+    let failures = site.settle(|wants| wants.open("new")).await;
+    assert_eq!(failures.len(), LINES);
+    assert_eq!(enabled(&site), LINES + 2);
+}
+
 #[tokio::test]
 async fn a_handful_is_never_held() {
     let mut site = Site::start().await;
