@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply};
-use tawi_shared::wire::{CommandStatus, EventKind, Service};
+use tawi_shared::wire::{EventKind, Service};
 use tawi_shared::{UnixMillis, counted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
@@ -302,16 +302,13 @@ impl Reconciler {
                 return Ok(Done::failed("the agent's disk takes nothing; nothing was done"));
             }
         }
-        let done = Box::pin(self.mark_row(client, basis, &actual, (line, username, family, id))).await;
-        let is_open = match &done {
-            Ok(done) => done.status == CommandStatus::Succeeded,
-            // Whether it was done is not known; if not, the row that is made for the line forgets it.
-            Err(error) => error.is_connection_lost(),
-        };
-        if !is_open {
+        // After an error whether it was done is not known; if not, the row that is made for the line forgets it.
+        let (done, is_ours) =
+            Box::pin(self.mark_row(client, basis, &actual, (line, username, family, id))).await?;
+        if !is_ours {
             self.put_own_password_back(line, before).await;
         }
-        done
+        Ok(done)
     }
 
     async fn put_own_password_back(&mut self, line: &str, before: Option<u64>) {
@@ -320,46 +317,50 @@ impl Reconciler {
         self.report_memory().await;
     }
 
-    /// Writes our mark, and what the line wants of the row.
+    /// Writes our mark, and what the line wants of the row; whether the row bears the mark when it is read back.
     async fn mark_row(
         &mut self,
         client: &Client,
         basis: Basis<'_>,
         actual: &Actual,
         (line, username, family, id): (&str, &str, Family, RouterId),
-    ) -> Result<Done, Error> {
+    ) -> Result<(Done, bool), Error> {
         let lines = BTreeSet::from([line.to_owned()]);
         let planned = plan(&self.scope(basis, &lines, false, &[]), actual);
         if let Some(failure) = planned.failures.first() {
-            return Ok(Done::failed(failure.detail.clone()));
+            return Ok((Done::failed(failure.detail.clone()), false));
         }
         // Sessions of others would go on at the speed that it had. The next full check puts it right.
         if let Some(profile) = planned.profiles.iter().find(|profile| profile.is_felt) {
             let words = format!("profile {} is about to change on the router; try again", profile.name);
-            return Ok(Done::failed(words));
+            return Ok((Done::failed(words), false));
         }
         let Some(menu) = family.logins() else {
-            return Ok(Done::failed("nobody logs in on that line: there is no row to take over"));
+            return Ok((Done::failed("nobody logs in on that line: there is no row to take over"), false));
         };
         let planned = with_mark(planned, line, menu.table, id);
         let template = self.settings.profile_template.clone();
         let read_back = ReadBack { needed: &BTreeMap::new(), judge: &|_| Unkept::default() };
         let applied = Box::pin(apply(client, &planned, &template, &read_back)).await?;
         self.lacks_policy |= applied.lacks_policy;
-        if let Some(why) = applied.refused.get(line) {
-            return Ok(Done::failed(why.clone()));
-        }
         let after = self.read(client, basis, &Reach::Lines(lines), &[]).await?;
         let is_ours = after.logins.get(&family).is_some_and(|rows| {
             rows.users.iter().any(|row| row.mark.as_deref() == Some(line) && is_named(row, username))
         });
+        let refused = applied.refused.get(line);
         if !is_ours {
-            return Ok(Done::failed("the row does not bear our mark when it is read back"));
+            let words = refused.map_or("the row does not bear our mark when it is read back", String::as_str);
+            return Ok((Done::failed(words), false));
         }
         self.ledger.entry(line).is_suspect = true;
         self.agenda.add(line.to_owned());
         self.event(EventKind::RowAdopted, Some(line), format!("{username} was taken over")).await;
-        Ok(Done::succeeded(format!("{username} was taken over")))
+        let words = match refused {
+            // It took several writes, and the mark was in one that the router took.
+            Some(why) => format!("{username} was taken over, but not all that its line wants: {why}"),
+            None => format!("{username} was taken over"),
+        };
+        Ok((Done::succeeded(words), true))
     }
 }
 

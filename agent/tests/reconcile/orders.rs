@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use crate::site::{ROUTER, Site, username};
-use routeros_sim::{NewDevice, Service as Dialler};
+use crate::site::{PATIENCE, ROUTER, Site, username};
+use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::{Done, Report};
 use tawi_agent::reconcile::held::Held;
 use tawi_agent::reconcile::orders::{Answer, Order, What};
@@ -251,6 +251,48 @@ async fn dial_with(site: &Site, password: &str) {
 async fn a_row_that_is_taken_over_keeps_its_password_until_head_office_changes_it() {
     check_that_the_password_stays(routeros_sim::Settings::default().release).await;
     check_that_the_password_stays("7.21".parse().unwrap()).await;
+}
+
+/// What became of the rest, or whether the look afterwards was answered, is of no account once the row is ours.
+#[tokio::test]
+async fn a_row_that_bears_our_mark_keeps_its_password_whatever_else_went_wrong() {
+    for is_refused in [true, false] {
+        let mut site = Site::start().await;
+        foreign_customer(&site).await;
+        let id = site.secret("plot17").unwrap()[".id"].clone();
+        site.router.set_row("ppp/secret", &id, &[("remote-address", "10.0.0.77")]).unwrap();
+        site.settle(|wants| {
+            let line = wants.line("b7k2");
+            (line.username, line.password) = ("plot17".into(), "generated".into());
+        })
+        .await;
+        let refuse_argument = is_refused.then(|| "remote-address".to_owned());
+        let write_ms = (!is_refused).then_some(100);
+        let faults = FaultsChange { refuse_argument, write_ms, ..FaultsChange::default() };
+        site.router.set_faults(faults).unwrap();
+        let what = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+        let (answer, done) = tokio::sync::oneshot::channel();
+        let order = Order { what, not_after: UnixMillis(i64::MAX), answer: Answer::Here(answer) };
+        site.orders.give(order).unwrap();
+        if !is_refused {
+            let router = site.router.clone();
+            let marked = || {
+                let rows = crate::site::rows_of(&router, "ppp/secret");
+                rows.iter().any(|row| row["name"] == "plot17" && row["comment"] == "tawi:b7k2").then_some(())
+            };
+            site.hearing(router.wait_for(PATIENCE, marked)).await.unwrap();
+            site.router.set_faults(FaultsChange { trap_prints: Some(1), ..FaultsChange::default() }).unwrap();
+        }
+        let done = site.hearing(done).await.unwrap();
+        let expected = if is_refused { CommandStatus::Succeeded } else { CommandStatus::Failed };
+        assert_eq!(done.status, expected, "{done:?}");
+        site.router.clear_faults();
+        site.order(What::Rebuild).await;
+        site.event(EventKind::RouterRebuilt).await;
+        assert_eq!(site.secret("plot17").unwrap()["comment"], "tawi:b7k2");
+        redial(&mut site).await;
+        site.online("plot17").await;
+    }
 }
 
 #[tokio::test]
