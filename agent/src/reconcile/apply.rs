@@ -27,6 +27,8 @@ pub(crate) struct Applied {
     pub(crate) overtaken: BTreeSet<String>,
     /// Lines whose sessions go on, because what they were to end for was acknowledged and is not there when read back.
     pub(crate) unkept: BTreeSet<String>,
+    /// User names by which nobody is in any more, for whose sake.
+    pub(crate) ended: BTreeMap<String, BTreeSet<String>>,
     /// Whether any refusal was for want of a policy: a login keeps the policies that it began with.
     pub(crate) lacks_policy: bool,
     /// What was read back in the same flight as the writes, where that could be.
@@ -38,8 +40,8 @@ pub(crate) struct Applied {
 /// Which lines still want their row or their profile written, by rows that were read back.
 #[derive(Debug, Default)]
 pub(crate) struct Unkept {
-    /// Lines whose row is not as they want it.
-    pub(crate) rows: BTreeSet<String>,
+    /// Lines whose row is not as they want it, with what of it; empty where there is no such row.
+    pub(crate) rows: BTreeMap<String, BTreeSet<&'static str>>,
     /// Profiles that are not as the state wants them.
     pub(crate) profiles: BTreeSet<(Family, String)>,
 }
@@ -87,8 +89,8 @@ pub(crate) async fn apply(
         .iter()
         .filter_map(|change| Some((change.line.as_str(), Doubt::of(change, &plan.profiles)?)))
         .collect();
-    let sessions = write_rows(client, &changes, &doubts, read_back, &mut applied).await?;
-    end_sessions(client, &changes, sessions, &mut applied).await?;
+    let (doomed, undone) = write_rows(client, &changes, &doubts, read_back, &mut applied).await?;
+    end_sessions(client, &changes, doomed, undone, &mut applied).await?;
     remove_rows(client, &changes, &mut applied).await?;
     let unused = plan.unused_profiles.iter();
     let removals = unused
@@ -274,8 +276,8 @@ fn with_values(
 /// must be off is ended either way.
 #[derive(Clone, Copy)]
 enum Doubt<'a> {
-    /// What the row says.
-    Row,
+    /// What of the row is written with it.
+    Row(&'a [&'static str]),
     /// Nothing but what its profile says.
     Profile(Family, &'a str),
 }
@@ -284,7 +286,7 @@ impl<'a> Doubt<'a> {
     fn of(change: &'a LineChange, profiles: &[ProfileChange]) -> Option<Self> {
         let name = change.profile.as_deref().filter(|_| !change.kick.is_empty())?;
         if matches!(change.row, RowChange::Set(..)) && is_felt(&change.differs) {
-            return Some(Self::Row);
+            return Some(Self::Row(&change.differs));
         }
         let family = change.table.family();
         let is_its =
@@ -294,7 +296,9 @@ impl<'a> Doubt<'a> {
 
     fn is_justified(self, line: &str, unkept: &Unkept) -> bool {
         match self {
-            Self::Row => unkept.rows.contains(line),
+            Self::Row(written) => unkept.rows.get(line).is_some_and(|lacking| {
+                lacking.is_empty() || written.iter().any(|differs| lacking.contains(differs))
+            }),
             Self::Profile(family, name) => unkept.profiles.contains(&(family, name.to_owned())),
         }
     }
@@ -320,6 +324,9 @@ fn narrowed(
 /// Sessions and cookies to end: for which changes, where and which. Two rows of ours may go by one name.
 type Doomed = Vec<(Vec<usize>, &'static str, RouterId)>;
 
+/// Changes that did not come to pass.
+type Undone = BTreeSet<usize>;
+
 /// Writes the rows, and right behind them, in the same round trip, asks for the sessions that have to end: as the
 /// router works through one connection in order, a session that slipped in before its row was disabled is among them.
 async fn write_rows(
@@ -328,14 +335,14 @@ async fn write_rows(
     doubts: &BTreeMap<&str, Doubt<'_>>,
     read_back: &ReadBack<'_>,
     applied: &mut Applied,
-) -> Result<Doomed, Error> {
+) -> Result<(Doomed, Undone), Error> {
     let mut sent: Vec<Sent<'_>> = Vec::new();
     let mut meaning = Vec::new();
     let mut kicked: BTreeMap<Family, BTreeMap<&str, Vec<usize>>> = BTreeMap::new();
     for (index, change) in changes.iter().enumerate() {
         for write in row_writes(change) {
             sent.push(write);
-            meaning.push(Asked::Write(&change.line));
+            meaning.push(Asked::Write(index));
         }
         let names = kicked.entry(change.table.family()).or_default();
         for name in &change.kick {
@@ -364,11 +371,17 @@ async fn write_rows(
     let (reading, prints) = read::Asked::of(&needed);
     sent.extend(prints.into_iter().map(|print| (None, print)));
     let mut replies = send(client, sent, &mut applied.written).await.into_iter();
-    let mut doomed = Vec::new();
+    let (mut doomed, mut undone) = (Vec::new(), Undone::new());
     for (asked, reply) in meaning.into_iter().zip(replies.by_ref()) {
         let (family, path, rows) = match asked {
-            Asked::Write(line) => {
-                note_outcome(line, settle(reply)?, applied);
+            Asked::Write(index) => {
+                let outcome = settle(reply)?;
+                if !matches!(outcome, Outcome::Done) {
+                    undone.insert(index);
+                }
+                if let Some(change) = changes.get(index) {
+                    note_outcome(&change.line, outcome, applied);
+                }
                 continue;
             }
             Asked::Sessions(family, menus) => {
@@ -398,7 +411,7 @@ async fn write_rows(
     }
     let lines = doubts.iter().filter(|(line, doubt)| doubt.is_justified(line, &unkept));
     applied.unkept.extend(lines.map(|(line, _)| (*line).to_owned()));
-    Ok(doomed)
+    Ok((doomed, undone))
 }
 
 fn note_outcome(line: &str, outcome: Outcome, applied: &mut Applied) {
@@ -414,8 +427,9 @@ fn note_outcome(line: &str, outcome: Outcome, applied: &mut Applied) {
     }
 }
 
-enum Asked<'a> {
-    Write(&'a str),
+enum Asked {
+    /// One of the writes of a change.
+    Write(usize),
     Sessions(Family, &'static Menus),
     Cookies(Family, &'static Menus),
     Hosts(Family),
@@ -441,19 +455,17 @@ fn row_writes(change: &LineChange) -> impl Iterator<Item = Sent<'_>> {
 }
 
 /// Ends sessions of the rows that were written. Those of a row whose write was refused go on: the row still lets its
-/// user in, and would again.
+/// user in, and would again. What else of the line was refused is of no account: by another name nobody may stay in.
 async fn end_sessions(
     client: &Client,
     changes: &[&LineChange],
     doomed: Doomed,
+    mut undone: Undone,
     applied: &mut Applied,
 ) -> Result<(), Error> {
     let is_written = |index: &usize| {
         let line = changes.get(*index).map(|change| &change.line);
-        line.is_some_and(|line| {
-            let is_undone = applied.refused.contains_key(line) || applied.overtaken.contains(line);
-            !is_undone && !applied.unkept.contains(line)
-        })
+        line.is_some_and(|line| !undone.contains(index) && !applied.unkept.contains(line))
     };
     let doomed = doomed
         .into_iter()
@@ -467,6 +479,13 @@ async fn end_sessions(
         // Gone already is as good as gone.
         if let (refused @ Outcome::Refused { .. }, Some(change)) = (settle(reply)?, changes.get(*index)) {
             note_outcome(&change.line, refused, applied);
+            undone.insert(*index);
+        }
+    }
+    for (index, change) in changes.iter().enumerate() {
+        if !undone.contains(&index) && !applied.unkept.contains(&change.line) {
+            let ended = applied.ended.entry(change.line.clone()).or_default();
+            ended.extend(change.kick.iter().cloned());
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! was last written (as a keyed hash), what failed and when to try again. It never holds a row id to act on, because ids
 //! are read anew in each pass. Lost at a restart, and rebuilt by the first full check without a write.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -176,6 +176,30 @@ impl Ledger {
         self.failures.insert(line.to_owned(), failure);
     }
 
+    /// Sessions that go by these names are to be ended for this line, beside those that were already.
+    pub fn owe(&mut self, line: &str, names: &[String]) {
+        let owed = self.owed_kicks.entry(line.to_owned()).or_default();
+        owed.extend(names.iter().cloned());
+        owed.sort();
+        owed.dedup();
+    }
+
+    /// Those that went by these names have ended.
+    pub fn note_ended(&mut self, line: &str, names: &BTreeSet<String>) {
+        if let Some(owed) = self.owed_kicks.get_mut(line) {
+            owed.retain(|name| !names.contains(name));
+            if owed.is_empty() {
+                self.owed_kicks.remove(line);
+            }
+        }
+    }
+
+    /// Names whose sessions are to be ended for this line.
+    #[must_use]
+    pub fn owed(&self, line: &str) -> &[String] {
+        self.owed_kicks.get(line).map(Vec::as_slice).unwrap_or_default()
+    }
+
     /// Forgets what only the connection that read it can mean: numbers of rows.
     pub fn forget_connection(&mut self) {
         self.row_hints.clear();
@@ -281,6 +305,27 @@ mod tests {
         ledger.retries.insert("a".into(), (Duration::ZERO, 1));
         ledger.hold("a", "waits for a person".into());
         assert!(ledger.blocked.is_empty() && ledger.retries.is_empty());
+    }
+
+    #[test]
+    fn what_is_owed_adds_up_until_exactly_that_has_ended() {
+        let mut ledger = Ledger::default();
+        ledger.owe("a", &["new".into(), "old".into()]);
+        ledger.owe("a", &["newer".into(), "new".into()]);
+        assert_eq!(ledger.owed("a"), ["new", "newer", "old"]);
+        ledger.note_ended("b", &BTreeSet::from(["old".into()]));
+        ledger.note_ended("a", &BTreeSet::from(["new".into(), "newer".into()]));
+        assert_eq!(ledger.owed("a"), ["old"]);
+        ledger.note_ended("a", &BTreeSet::from(["old".into()]));
+        assert!(ledger.owed_kicks.is_empty());
+    }
+
+    #[test]
+    fn no_number_of_a_row_outlives_its_connection() {
+        let mut ledger = Ledger::default();
+        ledger.row_hints.insert((Table::Secrets, 1), "a".into());
+        ledger.forget_connection();
+        assert!(ledger.row_hints.is_empty());
     }
 
     #[test]

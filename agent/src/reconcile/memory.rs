@@ -71,6 +71,8 @@ pub struct SpeedChange {
     pub line: String,
     /// When, by the trusted clock, in milliseconds since 1970.
     pub at_ms: i64,
+    /// User names of the line by which sessions may go on, where it has another one by now.
+    pub names: Vec<String>,
 }
 
 impl Reconciler {
@@ -88,6 +90,7 @@ impl Reconciler {
                 profile: change.name.clone(),
                 line: String::new(),
                 at_ms,
+                names: vec![],
             })
             .collect();
         // Where nobody logs in, what ends is no session and has no speed.
@@ -95,22 +98,25 @@ impl Reconciler {
             matches!(change.row, RowChange::Set(..)) && change.table.family() != Family::Fixed
         };
         let swaps = planned.lines.iter().filter(|change| !change.kick.is_empty()).filter(is_swap);
-        let swaps: Vec<&LineChange> = swaps.collect();
+        let swaps: BTreeMap<&str, &LineChange> = swaps.map(|change| (change.line.as_str(), change)).collect();
         // A single line is changed and its session ended within a few answers, and each payment would cost a record. One
-        // that is slowed down or walled in would not come back to ask for what it lost.
+        // that is slowed down or walled in would not come back to ask for what it lost, and the row of one that has
+        // another name does not lead to its sessions.
         let is_alone = swaps.len() == 1;
-        let restrains = |change: &LineChange| {
+        let is_kept = |change: &LineChange| {
             let line = self.line(basis.state, &change.line);
             let state = line.and_then(|line| self.effective(basis, &line.item).ok()).map(|(_, state)| state);
-            matches!(state, Some(Effective::Throttled(_) | Effective::Walled(_)))
+            let is_restrained = matches!(state, Some(Effective::Throttled(_) | Effective::Walled(_)));
+            !is_alone || is_restrained || change.differs.contains(&"name")
         };
-        let swaps =
-            swaps.into_iter().filter(|change| !is_alone || restrains(change)).map(|change| SpeedChange {
-                service: code(change.table.family()),
-                profile: String::new(),
-                line: change.line.clone(),
-                at_ms,
-            });
+        let swaps = swaps.into_values().filter(|change| is_kept(change)).map(|change| SpeedChange {
+            service: code(change.table.family()),
+            profile: String::new(),
+            line: change.line.clone(),
+            at_ms,
+            names: self.ledger.owed(&change.line).to_vec(),
+        });
+        let swaps: Vec<SpeedChange> = swaps.collect();
         speeds.extend(swaps);
         if speeds.is_empty() {
             return;
@@ -181,7 +187,8 @@ impl Reconciler {
 
     /// After a restart: sessions that are older than a change of speed which was on its way then.
     pub(super) fn resume_kicks(&mut self, basis: Basis<'_>, actual: &Actual) {
-        if !std::mem::take(&mut self.is_resuming) {
+        // What runs on a router that is not the one is not meant.
+        if self.is_stranger || !std::mem::take(&mut self.is_resuming) {
             return;
         }
         let mut oldest: BTreeMap<(Family, &str), Duration> = BTreeMap::new();
@@ -192,7 +199,12 @@ impl Reconciler {
                 *known = session.uptime.max(*known);
             }
         }
-        let mut owed = Vec::new();
+        let is_older = |family: Family, name: &str, change: &SpeedChange| {
+            let age = basis.reading.now.since(tawi_shared::UnixMillis(change.at_ms));
+            let uptime = oldest.get(&(family, name));
+            uptime.is_some_and(|uptime| uptime.saturating_add(UPTIME_SLACK) >= age)
+        };
+        let mut owed: Vec<(String, String)> = Vec::new();
         for line in self.lines(basis.state).map(|line| &line.item) {
             let Ok((service, state)) = self.effective(basis, line) else { continue };
             let (family, profile) = (Family::of(service), profile_for(service, state, line));
@@ -201,16 +213,25 @@ impl Reconciler {
                     && profile.is_some_and(|profile| change.profile == profile);
                 change.line == line.line || (change.line.is_empty() && is_its_profile)
             };
-            let Some(at) = self.memory.speeds.iter().filter(is_about).map(|change| change.at_ms).max() else {
-                continue;
-            };
-            let age = basis.reading.now.since(tawi_shared::UnixMillis(at));
-            let uptime = oldest.get(&(family, line.username.as_str()));
-            if uptime.is_some_and(|uptime| uptime.saturating_add(UPTIME_SLACK) >= age) {
-                owed.push((line.line.clone(), vec![line.username.clone()]));
+            let mut changes = self.memory.speeds.iter().filter(is_about);
+            if changes.any(|change| is_older(family, &line.username, change)) {
+                owed.push((line.line.clone(), line.username.clone()));
             }
         }
-        self.ledger.owed_kicks.extend(owed);
+        for change in &self.memory.speeds {
+            let Some(family) = Family::of_code(change.service) else { continue };
+            for name in change.names.iter().filter(|name| is_older(family, name, change)) {
+                owed.push((change.line.clone(), name.clone()));
+                if self.line(basis.state, &change.line).is_none() {
+                    // Its line is no more, and nothing else leads to its sessions.
+                    let entry = self.ledger.entry(&change.line);
+                    entry.place.get_or_insert((family, name.clone()));
+                }
+            }
+        }
+        for (line, name) in owed {
+            self.ledger.owe(&line, &[name]);
+        }
     }
 
     /// Whether the router is the one that it was. Another one may be a replaced one, or a wrong address in the settings:

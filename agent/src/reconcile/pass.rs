@@ -197,8 +197,12 @@ impl Reconciler {
             RowChange::Set(..) => is_felt(&change.differs),
             _ => false,
         };
-        let rows = left.lines.iter().filter(is_lacking).map(|change| change.line.clone());
-        let rows = rows.chain(left.failures.iter().map(|failure| failure.line.clone())).collect();
+        let mut rows: BTreeMap<String, BTreeSet<&'static str>> = BTreeMap::new();
+        for change in left.lines.iter().filter(is_lacking) {
+            let felt = change.differs.iter().copied().filter(|differs| is_felt(&[*differs]));
+            rows.entry(change.line.clone()).or_default().extend(felt);
+        }
+        rows.extend(left.failures.iter().map(|failure| (failure.line.clone(), BTreeSet::new())));
         let profiles = left.profiles.into_iter().map(|change| (change.family, change.name)).collect();
         Unkept { rows, profiles }
     }
@@ -222,7 +226,7 @@ impl Reconciler {
             let is_spared = profile.is_some_and(|profile| spared.contains(&profile));
             let is_its_own = matches!(change.row, RowChange::Set(..)) && is_felt(&change.differs);
             if is_spared && !is_its_own {
-                change.kick = self.ledger.owed_kicks.get(&change.line).cloned().unwrap_or_default();
+                change.kick = self.ledger.owed(&change.line).to_vec();
             }
         }
         planned.lines.retain(|change| change.row != RowChange::Leave || !change.kick.is_empty());
@@ -274,7 +278,7 @@ impl Reconciler {
         let mut all: BTreeMap<Family, Needed> = BTreeMap::new();
         let mut unproven = BTreeSet::new();
         for id in lines {
-            let owed = self.ledger.owed_kicks.get(id);
+            let owed = self.ledger.owed(id);
             let wanted = self.line(basis.state, id);
             if let Some((line, (service, state))) =
                 wanted.and_then(|line| Some((&line.item, self.effective(basis, &line.item).ok()?)))
@@ -293,7 +297,7 @@ impl Reconciler {
                 if self.needs_sessions(basis, line) {
                     needed.sessions.insert(line.username.clone());
                 }
-                needed.sessions.extend(owed.into_iter().flatten().cloned());
+                needed.owe(&line.username, owed);
                 if Family::of(service) == Family::Fixed {
                     needed.addresses.insert(line.address.clone());
                     let mac =
@@ -305,6 +309,7 @@ impl Reconciler {
                 let needed = all.entry(gone.family).or_default();
                 needed.lines.insert(id.clone(), gone.username.to_owned());
                 needed.sessions.insert(gone.username.to_owned());
+                needed.owe(gone.username, owed);
             }
         }
         for stray in strays {
@@ -338,6 +343,9 @@ impl Reconciler {
         holders: &[Stray],
         actual: &mut Actual,
     ) -> (Plan, BTreeSet<String>) {
+        if matches!(reach, Reach::Everything) {
+            self.resume_kicks(basis, actual);
+        }
         let lines: BTreeSet<String> = match reach {
             Reach::Lines(lines) => lines.clone(),
             Reach::Everything => {
@@ -348,9 +356,6 @@ impl Reconciler {
         self.note_password_evidence(basis.state, actual);
         self.note_rows(actual);
         self.note_rests(actual);
-        if matches!(reach, Reach::Everything) {
-            self.resume_kicks(basis, actual);
-        }
         let scope = self.scope(basis, &lines, matches!(reach, Reach::Everything), holders);
         let planned = plan(&scope, actual);
         self.note_profiles(basis.state, actual);
@@ -527,7 +532,7 @@ impl Reconciler {
                 verified.is_some_and(|verified| verified.decision.state.is_some_and(Effective::is_online))
             };
             if entry.is_some_and(is_open) {
-                self.ledger.owed_kicks.insert(line.item.line.clone(), vec![line.item.username.clone()]);
+                self.ledger.owe(&line.item.line, std::slice::from_ref(&line.item.username));
                 self.backlog.add(&line.item.line, line.revision);
             }
         }
@@ -573,7 +578,7 @@ impl Reconciler {
     fn note_owed_kicks(&mut self, changes: &[LineChange]) {
         for change in changes.iter().filter(|change| !change.kick.is_empty()) {
             if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
-                self.ledger.owed_kicks.insert(change.line.clone(), change.kick.clone());
+                self.ledger.owe(&change.line, &change.kick);
             }
         }
     }
@@ -598,12 +603,7 @@ impl Reconciler {
     ) -> Result<Plan, Error> {
         let After { lines, waiting, strays, written, round } = after;
         let strays = strays.as_slice();
-        for line in &lines {
-            let is_undone = applied.refused.contains_key(line) || applied.overtaken.contains(line);
-            if !is_undone && !applied.unkept.contains(line) {
-                self.ledger.owed_kicks.remove(line);
-            }
-        }
+        applied.ended.iter().for_each(|(line, names)| self.ledger.note_ended(line, names));
         let reach = Reach::Lines(lines.clone());
         let was_early = applied.seen.is_some();
         let mut actual = match applied.seen.take() {
@@ -684,7 +684,7 @@ impl Reconciler {
             if let Some(line) = self.line(basis.state, id)
                 && let Ok((service, state)) = self.effective(basis, &line.item)
             {
-                let owes_kick = self.ledger.owed_kicks.get(id).map(Vec::as_slice).unwrap_or_default();
+                let owes_kick = self.ledger.owed(id);
                 let password = self.password_knowledge(line);
                 let revision = line.revision;
                 let line = &line.item;
@@ -699,7 +699,9 @@ impl Reconciler {
                 .any(|wanted| wanted.line.line == stray.line && Family::of(wanted.service) == stray.family);
             let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.family == stray.family);
             if !is_wanted_there && !is_known {
-                gone.push(GoneLine { line: &stray.line, family: stray.family, username: &stray.username });
+                let owes_kick = self.ledger.owed(&stray.line);
+                let Stray { line, family, username } = stray;
+                gone.push(GoneLine { line, family: *family, username, owes_kick });
             }
         }
         let all_lines = is_everything.then(|| {
@@ -723,7 +725,8 @@ impl Reconciler {
             Some(wanted) => wanted.is_some_and(|wanted| wanted != family),
         };
         let gone = place.filter(|(family, _)| is_gone(*family));
-        gone.map(|(family, username)| GoneLine { line: id, family: *family, username }).into_iter()
+        let owes_kick = self.ledger.owed(id);
+        gone.map(|(family, username)| GoneLine { line: id, family: *family, username, owes_kick }).into_iter()
     }
 
     /// A line of this router.

@@ -58,6 +58,8 @@ pub struct GoneLine<'a> {
     pub family: Family,
     /// The name its sessions go by.
     pub username: &'a str,
+    /// Names whose sessions a pass that was cut short still had to end.
+    pub owes_kick: &'a [String],
 }
 
 /// What a pass is about.

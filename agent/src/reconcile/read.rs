@@ -33,10 +33,20 @@ pub(crate) struct Needed {
     pub(crate) profiles: BTreeSet<String>,
     /// User names whose sessions and cookies matter.
     pub(crate) sessions: BTreeSet<String>,
+    /// Those of them that may be anybody's by now: their rows matter too.
+    pub(crate) owed: BTreeSet<String>,
     /// Addresses whose entries matter, where nobody logs in.
     pub(crate) addresses: BTreeSet<String>,
     /// Devices whose bindings matter, where nobody logs in; empty: none matters.
     pub(crate) macs: BTreeSet<String>,
+}
+
+impl Needed {
+    /// Sessions by these names are still to be ended for a line of this name.
+    pub(crate) fn owe(&mut self, username: &str, names: &[String]) {
+        self.owed.extend(names.iter().filter(|name| *name != username).cloned());
+        self.sessions.extend(names.iter().cloned());
+    }
 }
 
 /// Reads every row of every family.
@@ -188,6 +198,11 @@ impl Asked {
         for (part, reply) in std::mem::take(&mut self.parts).into_iter().zip(replies) {
             self.take(part, reply)?;
         }
+        for rows in self.actual.logins.values_mut() {
+            // Two prints may have found the same row: one by its mark, one by its name.
+            let mut known = BTreeSet::new();
+            rows.users.retain(|row| known.insert(row.id.number()));
+        }
         if let Some(fixed) = &mut self.actual.fixed {
             fixed.drop_doubles();
         }
@@ -255,6 +270,13 @@ fn login_prints(family: Family, menus: &'static Menus, needed: &Needed, prints: 
         let by_name = Query::any_of("name", &names);
         let by_mark = Query::any_of("comment", &marks);
         if let Some(query) = by_name.zip(by_mark).map(|(name, mark)| name.or(mark)) {
+            let print = print_of(menus.users, menus.user_properties).query(query);
+            prints.push((Part::Logins(family, menus, Of::Users), print));
+        }
+    }
+    let owed: Vec<&String> = needed.owed.iter().collect();
+    for chunk in owed.chunks(LINES_PER_PRINT) {
+        if let Some(query) = Query::any_of("name", chunk) {
             let print = print_of(menus.users, menus.user_properties).query(query);
             prints.push((Part::Logins(family, menus, Of::Users), print));
         }
@@ -373,4 +395,33 @@ async fn collect(stream: Result<RowStream, Error>) -> Result<Reply, Error> {
         rows.push(row?);
     }
     Ok(Reply { rows, ret: stream.ret() })
+}
+
+#[cfg(test)]
+mod tests {
+    use routeros_api::wire::Sentence;
+
+    use super::*;
+
+    #[test]
+    fn whose_a_name_is_by_now_is_asked_where_sessions_by_it_are_still_to_end() {
+        let mut needed = Needed::default();
+        needed.lines.insert("a".into(), "new".into());
+        needed.owe("new", &["old".into(), "new".into()]);
+        let (asked, prints) = Asked::of(&BTreeMap::from([(Family::Ppp, needed)]));
+        let is_about_old = |print: &&Command| print.words().iter().any(|word| word.ends_with(b"=old"));
+        let menus: Vec<&[u8]> = prints.iter().filter(is_about_old).map(Command::path).collect();
+        assert_eq!(menus, [b"/ppp/secret/print".as_slice(), b"/ppp/active/print"]);
+        // The row bears the mark of the line and has the old name still: both prints find it.
+        let found = |path: &[u8]| match path {
+            b"/ppp/secret/print" => {
+                let words = ["!re", "=.id=*1", "=name=old", "=comment=tawi:a"];
+                vec![Row::from(words.into_iter().collect::<Sentence>())]
+            }
+            _ => vec![],
+        };
+        let replies = prints.iter().map(|print| Ok(Reply { rows: found(print.path()), ..Reply::default() }));
+        let actual = asked.answered(replies).unwrap();
+        assert_eq!(actual.logins[&Family::Ppp].users.len(), 1);
+    }
 }

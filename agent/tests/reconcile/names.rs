@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::site::{FOREIGN, PATIENCE, Site, Wants, username};
-use routeros_sim::FaultsChange;
+use crate::site::{FOREIGN, PATIENCE, Site, Wants, password, username};
+use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
-use tawi_shared::wire::{FailureKind, LineV1, Service};
+use tawi_shared::wire::{EventKind, FailureKind, LineV1, Service};
 
 /// The names in a menu, by the line whose mark the row bears.
 fn names(site: &Site, menu: &str) -> BTreeMap<String, String> {
@@ -175,6 +175,147 @@ async fn a_swap_that_is_cut_short_anywhere_is_ended_by_the_next_pass() {
         assert_eq!(names(&site, "ppp/secret"), named(&[("a", "b@isp"), ("b", "a@isp")]), "after {writes}");
         assert_eq!(site.rows("ppp/secret").len(), FOREIGN + 2);
     }
+}
+
+/// How an exchange of names is cut short.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    Connection,
+    Power,
+}
+
+/// Has this wanted, and cuts it short after so many writes, while the session of `a` still runs.
+async fn cut_short(site: &mut Site, cut: Cut, writes: u64, change: impl FnOnce(&mut Wants<'_>)) {
+    let before = site.writes();
+    site.router.set_faults(FaultsChange { write_ms: Some(60), ..FaultsChange::default() }).unwrap();
+    site.want(change);
+    let router = site.router.clone();
+    let is_there = || (router.summary().writes_total >= before + writes).then_some(());
+    site.hearing(router.wait_for(PATIENCE, is_there)).await.unwrap();
+    site.router
+        .set_faults(FaultsChange { refuse_connections: Some(true), ..FaultsChange::default() })
+        .unwrap();
+    match cut {
+        Cut::Connection => site.router.drop_connections(),
+        Cut::Power => site.stop(),
+    }
+    assert_eq!(site.rows("ppp/active").len(), 1, "the test needs a session that was not ended yet: {cut:?}");
+}
+
+async fn go_on(site: &mut Site, cut: Cut) {
+    site.router.clear_faults();
+    if let Cut::Power = cut {
+        site.restart(|_| {}).await;
+    }
+}
+
+async fn online_with(lines: &[&str]) -> Site {
+    let mut site = Site::start().await;
+    let device = site.dial("a");
+    site.settle(|wants| lines.iter().for_each(|line| wants.open(line))).await;
+    site.online(&device).await;
+    site
+}
+
+async fn has_ended(site: &mut Site) {
+    let router = site.router.clone();
+    let look = || router.rows("ppp/active").unwrap().is_empty().then_some(());
+    site.hearing(router.wait_for(PATIENCE, look)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_by_a_name_that_was_left_ends_whatever_cuts_the_exchange_short() {
+    for cut in [Cut::Connection, Cut::Power] {
+        // It is closed and another line has its name: neither row leads to the session.
+        let mut site = online_with(&["a", "b"]).await;
+        cut_short(&mut site, cut, 2, |wants| {
+            wants.switch_off("a");
+            rename(wants, "a", "fresh@isp");
+            rename(wants, "b", &username("a"));
+        })
+        .await;
+        go_on(&mut site, cut).await;
+        has_ended(&mut site).await;
+        // It is open, by another name.
+        let mut site = online_with(&["a"]).await;
+        cut_short(&mut site, cut, 1, |wants| rename(wants, "a", "fresh@isp")).await;
+        go_on(&mut site, cut).await;
+        has_ended(&mut site).await;
+        // It is no more when the agent comes back, with its row or without.
+        for has_row in [true, false] {
+            let mut site = online_with(&["a"]).await;
+            cut_short(&mut site, cut, 1, |wants| rename(wants, "a", "fresh@isp")).await;
+            site.want(|wants| wants.lines.clear());
+            if !has_row {
+                let id = site.secret("fresh@isp").unwrap()[".id"].clone();
+                site.router.remove_row("ppp/secret", &id).unwrap();
+            }
+            go_on(&mut site, cut).await;
+            has_ended(&mut site).await;
+        }
+    }
+}
+
+/// A row of somebody else that has the name by then is left alone, and so is whoever is in by it.
+#[tokio::test]
+async fn a_session_by_a_name_that_is_somebody_elses_by_now_goes_on() {
+    let mut site = online_with(&["a"]).await;
+    cut_short(&mut site, Cut::Connection, 1, |wants| rename(wants, "a", "fresh@isp")).await;
+    let sessions = site.rows("ppp/active");
+    site.router.add_row("ppp/secret", &[("name", "a@isp"), ("password", "theirs")]).unwrap();
+    let generation = site.want(|wants| wants.open("b"));
+    go_on(&mut site, Cut::Connection).await;
+    assert!(site.settled(generation).await.is_empty());
+    assert_eq!(site.rows("ppp/active").len(), sessions.len());
+    assert_eq!(site.rows("ppp/active")[0]["session-id"], sessions[0]["session-id"]);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_name_still_ends_what_it_owed() {
+    for is_wanted in [false, true] {
+        let mut site = online_with(&["a", "c", "gone"]).await;
+        cut_short(&mut site, Cut::Connection, 1, |wants| rename(wants, "a", "fresh@isp")).await;
+        let generation = site.want(|wants| {
+            wants.lines.remove("gone");
+            rename(wants, "a", &username("gone"));
+            if is_wanted {
+                rename(wants, "c", "fresh@isp");
+            }
+        });
+        go_on(&mut site, Cut::Connection).await;
+        has_ended(&mut site).await;
+        assert!(site.settled(generation).await.is_empty());
+    }
+}
+
+/// What else is refused keeps off nobody who has paid, and leaves nobody in by another's name.
+#[tokio::test]
+async fn an_exchange_of_names_of_which_something_else_is_refused_leaves_everybody_on() {
+    let mut site = online_with(&["a", "b"]).await;
+    let refuse_argument = Some("remote-address".to_owned());
+    site.router.set_faults(FaultsChange { refuse_argument, ..FaultsChange::default() }).unwrap();
+    let failures = site
+        .settle(|wants| {
+            rename(wants, "a", &username("b"));
+            rename(wants, "b", &username("a"));
+            wants.line("a").address = "10.0.0.77".into();
+        })
+        .await;
+    let kinds: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
+    assert_eq!(kinds, [("a", FailureKind::Refused)]);
+    assert_eq!(names(&site, "ppp/secret"), named(&[("a", "b@isp"), ("b", "a@isp")]));
+    for name in ["a@isp", "b@isp"] {
+        assert_eq!(site.secret(name).unwrap()["disabled"], "false", "{name}");
+    }
+    has_ended(&mut site).await;
+    // It is not ended again and again.
+    let device = NewDevice::new("b", Dialler::Pppoe, "a@isp", &password("b"));
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online("b").await;
+    let session = site.rows("ppp/active")[0]["session-id"].clone();
+    site.rebuild.request();
+    site.event(EventKind::RouterRebuilt).await;
+    assert_eq!(site.rows("ppp/active")[0]["session-id"], session);
 }
 
 #[tokio::test]

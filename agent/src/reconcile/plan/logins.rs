@@ -71,12 +71,28 @@ impl<'a> LoginIndex<'a> {
         self.sessions.get(name).fold(0, |sum, session| sum.saturating_add(session.bytes))
     }
 
+    /// Those of these names that sessions of ours may still go by. A row that is not ours may have one by now; another
+    /// line of ours that has it dials once more than it had to.
+    fn still_owed(&self, names: &[String]) -> Vec<String> {
+        let is_foreign = |name: &String| self.by_name.get(name).any(|row| row.mark.is_none());
+        names.iter().filter(|name| !is_foreign(name)).cloned().collect()
+    }
+
     pub(super) fn plan_gone(&self, gone: &GoneLine<'_>, changes: &mut Vec<LineChange>) {
-        let before = changes.len();
-        changes.extend(self.by_mark.get(gone.line).map(|row| self.removal(gone.line, row)));
-        let names = vec![gone.username.to_owned()];
+        let owed = self.still_owed(gone.owes_kick);
+        let mut removals: Vec<_> =
+            self.by_mark.get(gone.line).map(|row| self.removal(gone.line, row)).collect();
+        if let Some(removal) = removals.first_mut() {
+            // Behind its own name, by which it is looked for again.
+            let others = owed.into_iter().filter(|name| !removal.kick.contains(name));
+            let others: Vec<String> = others.collect();
+            removal.kick.extend(others);
+            return changes.append(&mut removals);
+        }
         let is_free = self.by_name.get(gone.username).next().is_none();
-        if changes.len() == before && is_free && self.has_sessions(&names) {
+        let own = is_free.then(|| gone.username.to_owned());
+        let names = distinct(own.into_iter().chain(owed).collect());
+        if self.has_sessions(&names) {
             changes.push(LineChange {
                 line: gone.line.to_owned(),
                 table: self.menus.table,
@@ -282,6 +298,7 @@ fn plan_line(
                 false => open_line(wanted, profile, own, verdict, index),
                 true => None,
             };
+            let is_between = own.is_some_and(|own| own.name.as_deref() == Some(&name_between(&line.line)));
             if let Some(own) = gives_way {
                 first.changes.push(step_aside(wanted, profile, own, change.is_none(), index));
                 if let Some(RowChange::Set(_, values)) = change.as_mut().map(|change| &mut change.row)
@@ -290,9 +307,34 @@ fn plan_line(
                     values.plain.push(("disabled", "no".into()));
                 }
             }
-            plan.lines.extend(change);
+            match change {
+                Some(change) if gives_way.is_some() || is_between => {
+                    plan.lines.extend(name_first(change, wanted.state));
+                }
+                change => plan.lines.extend(change),
+            }
         }
     }
+}
+
+/// A row between two names lets nobody in. It has its name by a write of its own, so that the router's refusal of
+/// anything else does not keep off whoever has paid. Whoever is restrained is let in with the profile that restrains him.
+fn name_first(change: LineChange, state: Effective) -> Vec<LineChange> {
+    let names: &[&str] = match state {
+        Effective::Open => &["name", "disabled"],
+        _ => &["name", "disabled", "profile"],
+    };
+    let RowChange::Set(id, values) = change.row.clone() else { return vec![change] };
+    let (plain, rest): (Vec<_>, Vec<_>) =
+        values.plain.into_iter().partition(|(name, _)| names.contains(name));
+    if plain.is_empty() || (rest.is_empty() && values.unset.is_empty() && values.password.is_none()) {
+        return vec![change];
+    }
+    let (early, late) = change.differs.iter().partition(|differs| names.contains(differs));
+    let row = RowChange::Set(id.clone(), Values { plain, ..Values::default() });
+    let first = LineChange { row, differs: early, ..change.clone() };
+    let row = RowChange::Set(id, Values { plain: rest, ..values });
+    vec![first, LineChange { row, differs: late, kick: vec![], ..change }]
 }
 
 /// The row leaves its name and lets nobody in until it has its own, by the change that lies behind. If there is none in
@@ -305,12 +347,16 @@ fn step_aside(
     index: &LoginIndex<'_>,
 ) -> LineChange {
     let plain = vec![("name", name_between(&wanted.line.line)), ("disabled", "yes".into())];
-    let is_up = own.is_disabled != Some(true);
+    let mut kick = Vec::new();
+    if is_alone {
+        kick.extend(index.still_owed(wanted.owes_kick));
+        kick.extend(own.name.clone().filter(|_| own.is_disabled != Some(true)));
+    }
     LineChange {
         line: wanted.line.line.clone(),
         table: index.menus.table,
         row: RowChange::Set(own.id.clone(), Values { plain, ..Values::default() }),
-        kick: own.name.clone().filter(|_| is_alone && is_up).into_iter().collect(),
+        kick: distinct(kick),
         cut: None,
         profile: Some(profile.to_owned()),
         differs: vec!["name"],
@@ -383,13 +429,12 @@ fn close_line(
     if !is_taken {
         names.push(wanted.line.username.clone());
     }
-    // A name that was ours may be somebody else's by now.
-    let is_other = |row: &UserRow| row.mark.as_deref() != Some(&wanted.line.line);
-    let owed = wanted.owes_kick.iter().filter(|name| !index.by_name.get(name).any(is_other));
-    names.extend(owed.cloned());
+    let owed = index.still_owed(wanted.owes_kick);
+    let owes_nothing = owed.is_empty();
+    names.extend(owed);
     let names = distinct(names);
     let to_disable = own.filter(|row| row.is_disabled != Some(true));
-    if to_disable.is_none() && !index.has_sessions(&names) && wanted.owes_kick.is_empty() {
+    if to_disable.is_none() && !index.has_sessions(&names) && owes_nothing {
         return None;
     }
     let row = to_disable.map_or(RowChange::Leave, |row| {
@@ -428,10 +473,10 @@ fn open_line(
     };
     let Some(own) = own else {
         let values = new_row(wanted, profile, index);
-        return Some(change(RowChange::Add(values), wanted.owes_kick.to_vec(), vec!["row"], None));
+        return Some(change(RowChange::Add(values), index.still_owed(wanted.owes_kick), vec!["row"], None));
     };
     let (values, differs) = differences(wanted, profile, own, index);
-    let mut kick = wanted.owes_kick.to_vec();
+    let mut kick = index.still_owed(wanted.owes_kick);
     let was_open = own.is_disabled != Some(true);
     // A running session keeps the rate, the address and the device that it started with: the customer dials again and
     // has the new ones.

@@ -155,6 +155,82 @@ fn a_holder_that_was_not_looked_at_is_named() {
     assert_eq!(named, [((Family::Ppp, "b".to_owned()), "user-a".to_owned())]);
 }
 
+/// Lines in these rows, of which one owes the end of sessions that go by `old`.
+fn owing(lines: &[LineV1], rows: &[UserRow]) -> Case {
+    Case::of(lines, rows).with(|case| {
+        case.is_whole = false;
+        case.owes_kick = vec!["old".to_owned()];
+        case.rows.sessions = vec![session(9, "old")];
+    })
+}
+
+#[test]
+fn sessions_by_a_name_that_was_left_end_whoever_of_ours_has_it_and_never_those_of_others() {
+    let moved = disabled(row_named(1, "a", &name_between("a")));
+    let other = row_named(2, "b", "old");
+    check(&owing(&[off("a")], &[moved.clone(), other.clone()]), &["leave a kick old+tawi-moving-a+user-a"]);
+    check(&owing(&[line("a")], &[row(1, "a"), other.clone()]), &["leave a kick old"]);
+    let theirs = foreign_row(2, "old");
+    check(&owing(&[off("a")], &[moved, theirs.clone()]), &[]);
+    check(&owing(&[line("a")], &[row(1, "a"), theirs.clone()]), &[]);
+    let gone = |rows: &[UserRow]| {
+        owing(&[], rows).with(|case| case.gone = vec![("a".to_owned(), "user-a".to_owned())])
+    };
+    check(&gone(&[row(1, "a"), other.clone()]), &["close and remove a *1 kick user-a+old cut Removed"]);
+    check(&gone(&[other]), &["leave a kick old+user-a"]);
+    check(&gone(&[row(1, "a"), theirs.clone()]), &["close and remove a *1 kick user-a cut Removed"]);
+    check(&gone(&[theirs]), &[]);
+}
+
+#[test]
+fn whoever_steps_aside_and_waits_ends_what_it_owed_before() {
+    check_waits(
+        &Case::of(
+            &[line("a"), line("b")],
+            &[row_named(1, "a", "user-b"), row_named(2, "gone", "user-a"), row(3, "x")],
+        )
+        .with(|case| case.owes_kick = vec!["old".to_owned()]),
+        &[
+            "set a *1: name=tawi-moving-a disabled=yes kick old+user-b",
+            "add b: name=user-b profile=home service=pppoe disabled=no comment=tawi:b password kick old",
+            "close and remove gone *2 kick user-a cut Removed",
+            "close and remove x *3 kick user-x cut Removed",
+        ],
+        &["a after gone", "b behind a"],
+    );
+}
+
+#[test]
+fn a_row_between_two_names_has_its_own_by_a_write_that_asks_for_nothing_else() {
+    let addressed = |id: &str| LineV1 { address: "10.0.0.7".into(), ..line(id) };
+    check_waits(
+        &Case::of(&[addressed("a"), line("b")], &[row_named(1, "a", "user-b"), row_named(2, "b", "user-a")]),
+        &[
+            "set a *1: name=tawi-moving-a disabled=yes",
+            "set b *2: name=tawi-moving-b disabled=yes",
+            "set a *1: name=user-a disabled=no kick user-b",
+            "set a *1: remote-address=10.0.0.7",
+            "set b *2: name=user-b disabled=no kick user-a",
+        ],
+        &["a behind b", "b behind a"],
+    );
+    let between = || disabled(row_named(1, "a", &name_between("a")));
+    check(
+        &Case::of(&[addressed("a")], &[UserRow { profile: Some("slow".into()), ..between() }]),
+        &["set a *1: name=user-a disabled=no", "set a *1: profile=home remote-address=10.0.0.7"],
+    );
+    check(
+        &Case::of(&[line("a")], &[between()]).with(|case| case.knowledge = PasswordKnowledge::Stale),
+        &["set a *1: name=user-a disabled=no", "set a *1: password"],
+    );
+    // Whoever is restrained is not let in at full speed for an instant.
+    let slow = LineV1 { address: "10.0.0.7".into(), ..suspended("a", Restraint::Throttled, "slow") };
+    check(
+        &with_slow(&[slow], &[between()]),
+        &["set a *1: name=user-a profile=slow disabled=no", "set a *1: remote-address=10.0.0.7"],
+    );
+}
+
 fn fixed_case(lines: &[LineV1], fixed: FixedRows) -> Case {
     Case::of(lines, &[]).with(|case| {
         for service in [Service::Static, Service::HotspotDevice] {
