@@ -226,30 +226,7 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
         .filter_map(|(family, rows)| Some((*family, LoginIndex::of(family.logins()?, rows))))
         .collect();
     let fixed = actual.fixed.as_ref().map(FixedIndex::of);
-    // Of two lines of one name the one keeps it that has it on the router.
-    let has_name = |wanted: &&WantedLine<'_>| {
-        let (line, family) = (wanted.line, Family::of(wanted.service));
-        logins.get(&family).is_some_and(|index| index.has_name(line))
-            || fixed.as_ref().is_some_and(|index| family == Family::Fixed && index.has_name(line))
-    };
-    let key = |wanted: &WantedLine<'_>| (Family::of(wanted.service), wanted.line.username.clone());
-    let mut names: BTreeMap<_, &str> = BTreeMap::new();
-    names.extend(scope.wanted.iter().filter(has_name).map(|wanted| (key(wanted), wanted.line.line.as_str())));
-    let mut of_family: BTreeMap<Family, Vec<&WantedLine<'_>>> = BTreeMap::new();
-    for wanted in &scope.wanted {
-        let family = Family::of(wanted.service);
-        let is_read = logins.contains_key(&family) || (family == Family::Fixed && fixed.is_some());
-        if !is_read {
-            continue;
-        }
-        let keeper = *names.entry(key(wanted)).or_insert(&wanted.line.line);
-        if keeper == wanted.line.line {
-            of_family.entry(family).or_default().push(wanted);
-        } else {
-            plan.failures.push(foreign(wanted.line, "another line of the state has the same user name"));
-            plan.blocked.push((wanted.line.line.clone(), keeper.to_owned()));
-        }
-    }
+    let of_family = by_family(scope, &logins, fixed.as_ref(), &mut plan);
     let mut first = First::default();
     for (family, lines) in &of_family {
         if let Some(index) = logins.get(family) {
@@ -286,6 +263,48 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
     });
     first.put_before(&mut plan.lines);
     plan
+}
+
+/// The lines to look at, without those whose name another line of the state has.
+fn by_family<'a>(
+    scope: &'a Scope<'_>,
+    logins: &BTreeMap<Family, LoginIndex<'_>>,
+    fixed: Option<&FixedIndex<'_>>,
+    plan: &mut Plan,
+) -> BTreeMap<Family, Vec<&'a WantedLine<'a>>> {
+    // Of two lines of one name the one keeps it that has it on the router. Whoever is off asks for none, and is put off
+    // whatever else is wrong with it.
+    let is_closed =
+        |wanted: &WantedLine<'_>| profile_for(wanted.service, wanted.state, wanted.line).is_none();
+    let has_name = |wanted: &&WantedLine<'_>| {
+        let (line, family) = (wanted.line, Family::of(wanted.service));
+        logins.get(&family).is_some_and(|index| index.has_name(line))
+            || fixed.is_some_and(|index| family == Family::Fixed && index.has_name(line))
+    };
+    let key = |wanted: &WantedLine<'_>| (Family::of(wanted.service), wanted.line.username.clone());
+    let mut names: BTreeMap<_, &str> = BTreeMap::new();
+    let holders = scope.wanted.iter().filter(|wanted| !is_closed(wanted)).filter(has_name);
+    names.extend(holders.map(|wanted| (key(wanted), wanted.line.line.as_str())));
+    let mut of_family: BTreeMap<Family, Vec<&WantedLine<'_>>> = BTreeMap::new();
+    for wanted in &scope.wanted {
+        let family = Family::of(wanted.service);
+        let is_read = logins.contains_key(&family) || (family == Family::Fixed && fixed.is_some());
+        if !is_read {
+            continue;
+        }
+        if is_closed(wanted) {
+            of_family.entry(family).or_default().push(wanted);
+            continue;
+        }
+        let keeper = *names.entry(key(wanted)).or_insert(&wanted.line.line);
+        if keeper == wanted.line.line {
+            of_family.entry(family).or_default().push(wanted);
+        } else {
+            plan.failures.push(foreign(wanted.line, "another line of the state has the same user name"));
+            plan.blocked.push((wanted.line.line.clone(), keeper.to_owned()));
+        }
+    }
+    of_family
 }
 
 /// What comes before all other changes of rows, because a change behind it needs the name that it sets free.

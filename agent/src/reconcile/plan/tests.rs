@@ -430,6 +430,23 @@ fn sessions_that_a_cut_pass_still_owed_are_ended() {
 }
 
 #[test]
+fn a_line_that_is_off_is_closed_though_another_line_has_its_name() {
+    let twin = LineV1 { username: "user-a".into(), ..off("b") };
+    let lines = [line("a"), twin];
+    let closed = "set b *2: disabled=yes kick user-b cut Restrained(SwitchedOff)";
+    check(&Case::of(&lines, &[row(1, "a"), row(2, "b")]), &[closed]);
+    check(&Case::of(&lines, &[row(1, "a")]), &[]);
+    let holds = UserRow { name: Some("user-a".into()), ..row(2, "b") };
+    check(
+        &Case::of(&lines, &[holds]),
+        &[
+            "set b *2: disabled=yes name=tawi-moving-b kick user-a cut Restrained(SwitchedOff)",
+            "add a: name=user-a profile=home service=pppoe disabled=no comment=tawi:a password",
+        ],
+    );
+}
+
+#[test]
 fn a_menu_that_the_router_hides_fails_its_lines() {
     let hidden =
         Case::of(&[line("a")], &[]).with(|case| case.rows.unavailable = Some("no such command".into()));
