@@ -68,9 +68,12 @@ CREATE TABLE customers (
     account_number TEXT NOT NULL UNIQUE,
     name TEXT NOT NULL,
     phone TEXT NOT NULL,
+    -- SHA-256 of the twelve digits, in hex: how some confirmations of M-Pesa name a payer.
+    phone_sha256 TEXT NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL
 );
 CREATE INDEX customers_by_phone ON customers (phone);
+CREATE INDEX customers_by_phone_sha256 ON customers (phone_sha256);
 -- The order of every list of customers: a page reads a page, however many there are.
 CREATE INDEX customers_by_created_at ON customers (created_at DESC, id);
 
@@ -283,10 +286,24 @@ CREATE INDEX payment_intents_by_created_at ON payment_intents (created_at);
 CREATE INDEX payment_intents_for_review ON payment_intents (updated_at, id)
     WHERE state IN ('paid_unreceipted', 'review');
 
+-- What Safaricom tells of payments by Paybill and to tills, and the secret in the address where it does.
+CREATE TABLE c2b_addresses (
+    short_code TEXT PRIMARY KEY,
+    -- The till's own number where the short code is its head office; empty for a paybill.
+    till_number TEXT NOT NULL DEFAULT '',
+    -- 128 random bits in lower-case hex: part of the address, unknown to anyone but Safaricom.
+    callback_token TEXT NOT NULL UNIQUE,
+    created_at BIGINT NOT NULL,
+    -- NULL until Safaricom has said that it took the address.
+    registered_at BIGINT
+);
+
 -- Every callback body, committed before it is answered.
 CREATE TABLE callback_bodies (
     id TEXT PRIMARY KEY,
     callback_token TEXT NOT NULL,
+    -- What came: the end of a prompt, or news of a payment by Paybill or to a till.
+    kind TEXT NOT NULL DEFAULT 'stk' CHECK (kind IN ('stk', 'confirmation')),
     source_address TEXT NOT NULL,
     -- The text as it came, or, where it was none that both databases can hold, its bytes in hex.
     body TEXT NOT NULL,

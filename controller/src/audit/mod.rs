@@ -84,6 +84,8 @@ pub enum Action {
     PaymentRequested,
     /// A period was bought from a wallet, without a payment.
     PeriodBought,
+    /// Safaricom was told where to report payments by Paybill and to tills.
+    UrlsRegistered,
     /// A site was commanded to do something once.
     CommandGiven,
     /// Rows of a router were taken over as lines.
@@ -123,6 +125,7 @@ impl Action {
             Self::SubscriptionHeld => "subscription.held",
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
+            Self::UrlsRegistered => "mpesa.urls_registered",
             Self::PeriodBought => "period.bought",
             Self::CommandGiven => "command.given",
             Self::RowsTakenOver => "rows.taken_over",

@@ -80,6 +80,12 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         #[command(subcommand)]
         command: TokenCommand,
     },
+    /// M-Pesa
+    Mpesa {
+        /// What about it.
+        #[command(subcommand)]
+        command: MpesaCommand,
+    },
     /// Who changed what, and when
     Audit {
         /// What about it.
@@ -288,6 +294,32 @@ pub enum TokenCommand {
         /// Which program's
         name: String,
     },
+}
+
+/// About M-Pesa.
+#[derive(Debug, Subcommand)]
+pub enum MpesaCommand {
+    /// Tell Safaricom where to report payments by Paybill and to tills
+    #[command(after_help = "Examples:
+  tawi-controller mpesa register-urls
+  tawi-controller mpesa register-urls --when-silent cancel
+In production Safaricom takes this once for a short code. To change it, delete the addresses under \"URL management\" in
+Safaricom's portal first. Whether Safaricom asks before a payment is for its support to switch on; it then refuses
+accounts that are nobody's before the money moves.")]
+    RegisterUrls {
+        /// What Safaricom does with a payment when it asks before it and gets no answer
+        #[arg(long, value_name = "WHAT", default_value = "complete")]
+        when_silent: WhenSilent,
+    },
+}
+
+/// What Safaricom does when it gets no answer.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum WhenSilent {
+    /// Take the payment
+    Complete,
+    /// Refuse it
+    Cancel,
 }
 
 /// About the audit log.

@@ -9,6 +9,7 @@ pub mod arguments;
 mod audit_log;
 mod catalogue;
 mod data_directory;
+mod mpesa;
 mod office;
 mod output;
 mod router_writes;
@@ -132,6 +133,7 @@ impl Shell {
             Command::Router { command } => self.router(command).await,
             Command::Staff { command } => self.staff(command).await,
             Command::Token { command } => self.token(command).await,
+            Command::Mpesa { command } => self.mpesa(command).await,
             Command::Audit { command } => self.audit(command).await,
             Command::ConnectionType { command } => self.connection_type(command).await,
             Command::Plan { command } => self.plan(command).await,

@@ -6,6 +6,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use ring::digest::{SHA256, digest};
+use tawi_shared::ids::hex;
 use thiserror::Error;
 
 /// Kenya's country code.
@@ -54,6 +56,12 @@ impl Msisdn {
     #[must_use]
     pub fn digits(&self) -> &str {
         &self.0
+    }
+
+    /// The SHA-256 of the twelve digits in hex, as Safaricom writes a payer in version 1 of C2B.
+    #[must_use]
+    pub fn sha256(&self) -> String {
+        hex(digest(&SHA256, self.0.as_bytes()).as_ref())
     }
 
     fn masked(&self) -> String {

@@ -38,13 +38,15 @@ pub(super) async fn next_serial(connection: &mut Connection) -> Result<u32, sqlx
 
 pub(super) async fn insert(connection: &mut Connection, customer: &Customer) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO customers (id, account_number, name, phone, created_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO customers (id, account_number, name, phone, created_at, phone_sha256) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(customer.id.as_str())
     .bind(customer.account_number.as_str())
     .bind(customer.name.as_str())
     .bind(customer.phone.digits())
     .bind(customer.created_at.0)
+    .bind(customer.phone.sha256())
     .execute(connection)
     .await?;
     Ok(())

@@ -1,6 +1,7 @@
 //! Where Safaricom's callbacks arrive: stored first, answered second, understood later (`intake`).
 //!
-//! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told. A path that nobody
+//! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told, of one prompt or of one
+//! short code. A path that nobody
 //! was told is answered 404 and leaves no trace; on a known one everything is kept, junk too. Safaricom delivers a
 //! callback once, rarely more often, and drops it for good on any answer but 200.
 
@@ -17,9 +18,12 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use tokio::sync::{mpsc, oneshot};
 
+use super::c2b;
+use super::c2b::validation::Verdict;
 use super::intent::CallbackToken;
 use super::settings::MpesaSettings;
-use super::store::{self, StoredCallback};
+use super::store::{self, CallbackKind, StoredCallback};
+use crate::customers::CustomerError;
 use crate::ids::CallbackId;
 use crate::state::Controller;
 
@@ -27,6 +31,9 @@ use crate::state::Controller;
 const BODY_BYTES: usize = 64 * 1024;
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long Safaricom may wait for an answer to a question before a payment: it waits some 8 s, and then does what the
+/// registration says.
+const VALIDATION_DEADLINE: Duration = Duration::from_secs(3);
 /// Bodies that wait for the disk before callers wait too: at most 64 MiB.
 const WAITING: usize = 1_024;
 /// Bodies that share one commit. A commit costs one write to the disk, however many bodies it carries.
@@ -62,21 +69,74 @@ pub fn callback_router(controller: Controller, settings: &MpesaSettings) -> Rout
         letters,
         arrivals: Arc::default(),
     };
-    Router::new().route("/callbacks/stk/{token}", post(receive)).with_state(desk)
+    Router::new()
+        .route("/callbacks/stk/{token}", post(stk))
+        .route("/callbacks/c2b/{token}/confirmation", post(confirmation))
+        .route("/callbacks/c2b/{token}/validation", post(validation))
+        .with_state(desk)
 }
 
-async fn receive(
+type Peer = Option<Extension<ConnectInfo<SocketAddr>>>;
+
+async fn stk(State(desk): State<Desk>, Path(token): Path<String>, peer: Peer, request: Request) -> Response {
+    receive(&desk, CallbackKind::Stk, &token, peer, request).await
+}
+
+async fn confirmation(
     State(desk): State<Desk>,
     Path(token): Path<String>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Peer,
     request: Request,
 ) -> Response {
-    // Before anything that takes time: the wait for the database and for the body are part of what a customer waits.
-    let received_at = desk.controller.clock.now();
+    receive(&desk, CallbackKind::Confirmation, &token, peer, request).await
+}
+
+/// Answers a question before a payment. Nothing is stored: no money has moved.
+async fn validation(
+    State(desk): State<Desk>,
+    Path(token): Path<String>,
+    peer: Peer,
+    request: Request,
+) -> Response {
     let Some(token) = CallbackToken::parse(&token) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    match is_known(&desk.controller, &token).await {
+    desk.note_source(peer.map(|Extension(ConnectInfo(address))| address.ip()));
+    let answer = async {
+        let body = read_body(request.into_body()).await?;
+        let verdict = judge(&desk.controller, &token, &body).await.unwrap_or_else(|error| {
+            tracing::error!("a payment cannot be judged before it is made, and may go on: {error}");
+            Some(Verdict::Accepted)
+        });
+        verdict.ok_or(StatusCode::NOT_FOUND)
+    };
+    match tokio::time::timeout(VALIDATION_DEADLINE, answer).await {
+        Ok(Ok(verdict)) => verdict.answer().into_response(),
+        Ok(Err(status)) => status.into_response(),
+        Err(_) => Verdict::Accepted.answer().into_response(),
+    }
+}
+
+/// `None` when the address is nobody's.
+async fn judge(
+    controller: &Controller,
+    token: &CallbackToken,
+    body: &[u8],
+) -> Result<Option<Verdict>, CustomerError> {
+    let mut connection = controller.database.read_first().await?;
+    match c2b::store::payee_of(&mut connection, token).await? {
+        Some(_) => Ok(Some(c2b::validation::judge(&mut connection, body).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn receive(desk: &Desk, kind: CallbackKind, token: &str, peer: Peer, request: Request) -> Response {
+    // Before anything that takes time: the wait for the database and for the body are part of what a customer waits.
+    let received_at = desk.controller.clock.now();
+    let Some(token) = CallbackToken::parse(token) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    match is_known(&desk.controller, kind, &token).await {
         Ok(true) => {}
         Ok(false) => return StatusCode::NOT_FOUND.into_response(),
         Err(error) => {
@@ -93,7 +153,7 @@ async fn receive(
         Ok(body) => body,
         Err(status) => return status.into_response(),
     };
-    let callback = StoredCallback { id: desk.next_id(), token, body, received_at };
+    let callback = StoredCallback { id: desk.next_id(), kind, token, body, received_at };
     let (is_stored, stored) = oneshot::channel();
     if desk.letters.send(Letter { callback, source, is_stored }).await.is_ok() && stored.await == Ok(true) {
         return ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response();
@@ -101,9 +161,16 @@ async fn receive(
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-async fn is_known(controller: &Controller, token: &CallbackToken) -> Result<bool, sqlx::Error> {
+async fn is_known(
+    controller: &Controller,
+    kind: CallbackKind,
+    token: &CallbackToken,
+) -> Result<bool, sqlx::Error> {
     let mut connection = controller.database.read_first().await?;
-    store::is_token_known(&mut connection, token).await
+    match kind {
+        CallbackKind::Stk => store::is_token_known(&mut connection, token).await,
+        CallbackKind::Confirmation => Ok(c2b::store::payee_of(&mut connection, token).await?.is_some()),
+    }
 }
 
 async fn read_body(body: Body) -> Result<Vec<u8>, StatusCode> {

@@ -75,7 +75,7 @@ pub struct Receipt {
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum NotUnderstood {
     /// Not JSON, or not in the form of a callback.
-    #[error("not an STK callback")]
+    #[error("not in the form of a callback")]
     Form,
     /// Something named is not there, or is there in a form that nobody has seen.
     #[error("{0} is missing or not in a known form")]

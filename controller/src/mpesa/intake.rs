@@ -9,7 +9,8 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
 
-use super::store::{self, StoredCallback};
+use super::c2b;
+use super::store::{self, CallbackKind, StoredCallback};
 use crate::ids::CallbackId;
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
@@ -109,7 +110,11 @@ pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> 
     for callback in &waiting {
         let now = controller.clock.now();
         let mut savepoint = transaction.begin().await?;
-        match credit::take_in(&mut savepoint, callback, &controller.ids, now).await {
+        let outcome = match callback.kind {
+            CallbackKind::Stk => credit::take_in(&mut savepoint, callback, &controller.ids, now).await,
+            CallbackKind::Confirmation => c2b::take_in(&mut savepoint, callback, &controller.ids, now).await,
+        };
+        match outcome {
             Ok(taken_in) => {
                 let outcome = taken_in.outcome.to_string();
                 let needs_person = taken_in.outcome.needs_a_person();

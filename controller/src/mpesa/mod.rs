@@ -2,9 +2,11 @@
 //!
 //! A callback is stored before it is answered (`callback`), and taken in afterwards (`intake`), so that what was
 //! acknowledged is never lost. What it says is `evidence`, what follows for the request is `intent`; what follows for
-//! the customer's money is `payments`. Callbacks can fail to come: then `query` asks, and `pull` fetches what was missed.
+//! the customer's money is `payments`. Payments that nobody asked for are reported too (`c2b`), and whose they are is
+//! `incoming`. Reports can fail to come: then `query` asks, and `pull` fetches what was missed.
 
 pub mod answer;
+pub mod c2b;
 mod callback;
 pub mod client;
 pub mod evidence;

@@ -254,6 +254,18 @@ impl MpesaSettings {
     pub(super) fn callback_url(&self, token: &CallbackToken) -> String {
         format!("{}/callbacks/stk/{}", self.callback_base_url, token.reveal())
     }
+
+    /// Where Safaricom is to ask before (`validation`) and tell after (`confirmation`) a payment by Paybill or to a till.
+    #[must_use]
+    pub(super) fn c2b_url(&self, token: &CallbackToken, what: &str) -> String {
+        format!("{}/callbacks/c2b/{}/{what}", self.callback_base_url, token.reveal())
+    }
+
+    /// The till's own number, where the short code is the head office of a till.
+    #[must_use]
+    pub(super) fn till_number(&self) -> Option<&str> {
+        Some(self.party.as_str()).filter(|party| *party != self.short_code)
+    }
 }
 
 fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {

@@ -15,10 +15,35 @@ use crate::database::{Connection, Row};
 use crate::entitlements::Offer;
 use crate::ids::{CallbackId, CustomerId, IntentId, TopUpId};
 
+/// What a stored callback tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CallbackKind {
+    /// The end of a prompt.
+    Stk,
+    /// A payment by Paybill or to a till.
+    Confirmation,
+}
+
+impl CallbackKind {
+    const ALL: [Self; 2] = [Self::Stk, Self::Confirmation];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stk => "stk",
+            Self::Confirmation => "confirmation",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
 /// A stored callback that waits to be taken in.
 #[derive(Clone, Debug)]
 pub(crate) struct StoredCallback {
     pub(crate) id: CallbackId,
+    pub(crate) kind: CallbackKind,
     pub(crate) token: CallbackToken,
     pub(crate) body: Vec<u8>,
     pub(crate) received_at: UnixMillis,
@@ -251,8 +276,8 @@ pub(crate) async fn insert_callback(
 ) -> Result<(), sqlx::Error> {
     let (body, is_hex) = written(&callback.body);
     sqlx::query(
-        "INSERT INTO callback_bodies (id, callback_token, source_address, body, is_hex, received_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO callback_bodies (id, callback_token, source_address, body, is_hex, received_at, kind) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
     )
     .bind(callback.id.as_str())
     .bind(callback.token.reveal())
@@ -260,6 +285,7 @@ pub(crate) async fn insert_callback(
     .bind(body.as_ref())
     .bind(i64::from(is_hex))
     .bind(callback.received_at.0)
+    .bind(callback.kind.as_str())
     .execute(connection)
     .await?;
     Ok(())
@@ -289,7 +315,7 @@ pub(crate) async fn waiting_callbacks(
     limit: u32,
 ) -> Result<Vec<StoredCallback>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT id, callback_token, body, is_hex, received_at FROM callback_bodies \
+        "SELECT id, kind, callback_token, body, is_hex, received_at FROM callback_bodies \
          WHERE processed_at IS NULL AND (CASE WHEN outcome = '' THEN 0 ELSE 1 END) = $1 \
            AND (received_at > $2 OR (received_at = $2 AND id > $3)) \
          ORDER BY received_at, id LIMIT $4",
@@ -305,6 +331,7 @@ pub(crate) async fn waiting_callbacks(
             let body: String = row.try_get("body")?;
             Ok(StoredCallback {
                 id: columns::parsed(row, "id")?,
+                kind: columns::word(row, "kind", CallbackKind::parse)?,
                 token: columns::parsed(row, "callback_token")?,
                 body: if columns::truth(row, "is_hex")? { unhex(&body) } else { body.into_bytes() },
                 received_at: columns::instant(row, "received_at")?,

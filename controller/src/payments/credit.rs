@@ -72,6 +72,8 @@ pub(crate) enum CallbackOutcome {
     ReceiptOfAnother,
     /// The prompt belongs to another request. Nothing is booked.
     PromptOfAnother,
+    /// It speaks of a payment to somebody else than whose address it came to. Nothing is booked.
+    AnotherShortCode,
     /// No request has this path any more. Nothing is booked.
     NoSuchRequest,
     /// It does not fit the request. Nothing is booked.
@@ -118,6 +120,9 @@ impl fmt::Display for CallbackOutcome {
             }
             Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
             Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),
+            Self::AnotherShortCode => {
+                f.write_str("review: it came to our address and speaks of a payment to another short code")
+            }
             Self::NoSuchRequest => f.write_str("review: no request has this path"),
             Self::Refused(refused) => write!(f, "review: {refused}"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
@@ -136,7 +141,8 @@ pub(crate) struct TakenIn {
 }
 
 impl TakenIn {
-    fn quietly(outcome: CallbackOutcome) -> Self {
+    /// Nothing has to be told.
+    pub(crate) fn quietly(outcome: CallbackOutcome) -> Self {
         Self { outcome, payment: None, is_site_to_be_told: false, hints: Vec::new() }
     }
 }

@@ -45,7 +45,18 @@ pub(in crate::mpesa) enum Standing {
     SaidUnpaid,
 }
 
-/// The customer whose account number a row has.
+/// Whom a payment names by what was typed as its account, or, where that names nobody, by who paid.
+#[derive(Clone, Debug)]
+pub(in crate::mpesa) enum Named {
+    /// Nobody that we know.
+    Nobody,
+    /// This customer.
+    Holder(Holder),
+    /// Several customers, who share a phone.
+    Several,
+}
+
+/// A customer, and what the money could be for.
 #[derive(Clone, Debug)]
 pub(in crate::mpesa) struct Holder {
     pub(in crate::mpesa) customer: CustomerId,
@@ -72,8 +83,12 @@ pub(in crate::mpesa) enum Match {
 pub(in crate::mpesa) enum Reason {
     /// The account is empty, and no request fits the payer.
     NoAccount,
-    /// The account is no account number.
+    /// The account is neither an account number nor a phone number.
     NotAnAccount,
+    /// The account is a phone number, and no customer's.
+    UnknownPhone,
+    /// Several customers have the phone that was typed, or that paid.
+    SharedPhone,
     /// The account's check digit is wrong: a slip.
     CheckDigit,
     /// No customer has that account number.
@@ -88,7 +103,9 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoAccount => "no account was given",
-            Self::NotAnAccount => "the account is not an account number",
+            Self::NotAnAccount => "the account is neither an account number nor a phone number",
+            Self::UnknownPhone => "the account is a phone number, and no customer has it",
+            Self::SharedPhone => "several customers have that phone number",
             Self::CheckDigit => "the account number has a wrong digit or two swapped ones",
             Self::UnknownAccount => "no customer has that account number",
             Self::Ambiguous => "requests of several lines fit it",
@@ -97,12 +114,11 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Decides. `holder` is the customer with the payment's account number, and `candidates` are requests without a receipt
-/// that may fit; all are checked here.
+/// Decides. `candidates` are requests without a receipt that may fit; all are checked here.
 pub(in crate::mpesa) fn decide(
     payment: &Incoming,
     short_code: &str,
-    holder: Option<&Holder>,
+    named: &Named,
     candidates: &[Candidate],
 ) -> Match {
     if !payment.is_known_kind {
@@ -111,26 +127,37 @@ pub(in crate::mpesa) fn decide(
     let account = (!payment.reference.is_empty()).then(|| AccountNumber::parse(&payment.reference));
     let fitting: Vec<&Candidate> = candidates
         .iter()
-        .filter(|candidate| candidate.short_code == short_code && fits(payment, account.as_ref(), candidate))
+        .filter(|candidate| {
+            candidate.short_code == short_code && fits(payment, account.as_ref(), named, candidate)
+        })
         .collect();
-    match (best_of(&fitting), holder, account) {
-        (Some(Ok(intent)), _, _) => Match::Intent(intent),
+    let customer = |holder: &Holder, subscription: Option<&LineId>| Match::Customer {
+        customer: holder.customer.clone(),
+        subscription: subscription.cloned(),
+    };
+    match (best_of(&fitting), named) {
+        (Some(Ok(intent)), _) => Match::Intent(intent),
         // Several lines fit: the money is the customer's, and which line it is for is theirs to say.
-        (Some(Err(_)), Some(holder), _) => {
-            Match::Customer { customer: holder.customer.clone(), subscription: None }
-        }
-        (None, Some(holder), _) => Match::Customer {
-            customer: holder.customer.clone(),
-            subscription: match holder.subscriptions.as_slice() {
-                [only] => Some(only.clone()),
-                _ => None,
-            },
+        (Some(Err(_)), Named::Holder(holder)) => customer(holder, None),
+        (None, Named::Holder(holder)) => match holder.subscriptions.as_slice() {
+            [only] => customer(holder, Some(only)),
+            _ => customer(holder, None),
         },
-        (Some(Err(ambiguous)), None, _) => Match::Nobody(ambiguous),
-        (None, None, None) => Match::Nobody(Reason::NoAccount),
-        (None, None, Some(Err(NotAnAccountNumber::Form))) => Match::Nobody(Reason::NotAnAccount),
-        (None, None, Some(Err(NotAnAccountNumber::CheckDigit))) => Match::Nobody(Reason::CheckDigit),
-        (None, None, Some(Ok(_))) => Match::Nobody(Reason::UnknownAccount),
+        (Some(Err(ambiguous)), Named::Nobody | Named::Several) => Match::Nobody(ambiguous),
+        (None, Named::Several) => Match::Nobody(Reason::SharedPhone),
+        (None, Named::Nobody) => Match::Nobody(nobody(payment, account)),
+    }
+}
+
+fn nobody(payment: &Incoming, account: Option<Result<AccountNumber, NotAnAccountNumber>>) -> Reason {
+    match account {
+        None => Reason::NoAccount,
+        Some(Ok(_)) => Reason::UnknownAccount,
+        Some(Err(NotAnAccountNumber::CheckDigit)) => Reason::CheckDigit,
+        Some(Err(NotAnAccountNumber::Form)) if Msisdn::parse(&payment.reference).is_ok() => {
+            Reason::UnknownPhone
+        }
+        Some(Err(NotAnAccountNumber::Form)) => Reason::NotAnAccount,
     }
 }
 
@@ -151,13 +178,18 @@ fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, Reason>> {
 fn fits(
     payment: &Incoming,
     account: Option<&Result<AccountNumber, NotAnAccountNumber>>,
+    named: &Named,
     candidate: &Candidate,
 ) -> bool {
     let agreement = payment.payer.agrees_with(&candidate.phone);
     let is_theirs = match account {
         None => agreement == Agreement::Whole,
         Some(Ok(number)) => *number == candidate.account_number && agreement != Agreement::Another,
-        Some(Err(_)) => false,
+        // A phone number in place of the account names its customer as well.
+        Some(Err(_)) => {
+            matches!(named, Named::Holder(holder) if holder.customer == candidate.customer)
+                && agreement != Agreement::Another
+        }
     };
     is_theirs
         && payment.amount == candidate.amount

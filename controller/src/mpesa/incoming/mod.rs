@@ -9,19 +9,23 @@
 //! sources' own affair (`c2b`, `pull`).
 
 pub(in crate::mpesa) mod matching;
+mod paid_at;
 mod payer;
 pub(in crate::mpesa) mod store;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use self::matching::{Holder, Match, TIME_AROUND};
+use self::matching::{Holder, Match, Named, TIME_AROUND};
+pub(in crate::mpesa) use self::paid_at::PaidAt;
 pub(in crate::mpesa) use self::payer::Payer;
 use super::evidence::ReceiptNumber;
 use super::intent::Event;
 use super::store as requests;
-use crate::customers::account_number::AccountNumber;
+use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
+use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
+use crate::ids::CustomerId;
 use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, Owner, TakenIn, Told};
@@ -41,16 +45,6 @@ pub(in crate::mpesa) struct Incoming {
     /// What the customer typed as account, as typed; empty for a till.
     pub(in crate::mpesa) reference: String,
     pub(in crate::mpesa) amount: Money,
-}
-
-/// When it was paid. Times of Pull end in `Z` and are most probably Nairobi's all the same: nobody has published a
-/// proof, so both readings are kept where they differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mpesa) struct PaidAt {
-    /// Read as Nairobi time, or by its own offset.
-    pub(in crate::mpesa) probably: UnixMillis,
-    /// Read as UTC, when it ends in `Z`.
-    pub(in crate::mpesa) perhaps: Option<UnixMillis>,
 }
 
 /// Which piece of which source tells of it.
@@ -106,14 +100,14 @@ async fn owner_of(
     short_code: &str,
     now: UnixMillis,
 ) -> Result<(Owner, Option<matching::Reason>), PaymentError> {
-    let holder = holder_of(connection, payment).await?;
+    let named = named_by(connection, payment).await?;
     let times = payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
     let mut candidates = Vec::new();
     for time in times {
         let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
         candidates.extend(store::unreceipted_between(connection, short_code, payment.amount, around).await?);
     }
-    let owner = match matching::decide(payment, short_code, holder.as_ref(), &candidates) {
+    let owner = match matching::decide(payment, short_code, &named, &candidates) {
         Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
         Match::Nobody(reason) => return Ok((Owner::Nobody, Some(reason))),
         Match::Intent(id) => {
@@ -131,13 +125,38 @@ async fn owner_of(
     Ok((owner, None))
 }
 
-async fn holder_of(connection: &mut Connection, payment: &Incoming) -> Result<Option<Holder>, PaymentError> {
-    let Ok(number) = AccountNumber::parse(&payment.reference) else { return Ok(None) };
-    let customer = match customers::by_account_number(connection, &number).await {
-        Ok(Some(customer)) => customer.id,
-        Ok(None) | Err(CustomerError::NoAccountNumberLeft) => return Ok(None),
-        Err(CustomerError::Database(error)) => return Err(error.into()),
-    };
-    let subscriptions = store::lines_of(connection, &customer).await?;
-    Ok(Some(Holder { customer, subscriptions }))
+/// Whom a payment names: the holder of the account number that was typed, or of the phone that was typed in its place,
+/// or, where nothing was, whoever paid. Words name nobody: "Mama Njeri" may be the neighbour of whoever paid.
+async fn named_by(connection: &mut Connection, payment: &Incoming) -> Result<Named, PaymentError> {
+    match AccountNumber::parse(&payment.reference) {
+        Ok(number) => {
+            let customer = match customers::by_account_number(connection, &number).await {
+                Ok(customer) => customer.map(|customer| customer.id),
+                Err(CustomerError::NoAccountNumberLeft) => None,
+                Err(CustomerError::Database(error)) => return Err(error.into()),
+            };
+            named(connection, customer.into_iter().collect()).await
+        }
+        // It was meant for an account, and is not to go to whoever has that as a phone.
+        Err(NotAnAccountNumber::CheckDigit) => Ok(Named::Nobody),
+        Err(NotAnAccountNumber::Form) => {
+            let typed = Msisdn::parse(&payment.reference).ok().map(|phone| phone.sha256());
+            let payer = || payment.payer.sha256().filter(|_| payment.reference.is_empty());
+            let Some(sha256) = typed.or_else(payer) else { return Ok(Named::Nobody) };
+            let customers = store::customers_with_phone(connection, &sha256).await?;
+            named(connection, customers).await
+        }
+    }
+}
+
+async fn named(connection: &mut Connection, customers: Vec<CustomerId>) -> Result<Named, PaymentError> {
+    let mut customers = customers.into_iter();
+    match (customers.next(), customers.next()) {
+        (None, _) => Ok(Named::Nobody),
+        (Some(_), Some(_)) => Ok(Named::Several),
+        (Some(customer), None) => {
+            let subscriptions = store::lines_of(connection, &customer).await?;
+            Ok(Named::Holder(Holder { customer, subscriptions }))
+        }
+    }
 }

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use ring::digest::{SHA256, digest};
-
 use crate::customers::phone::Msisdn;
 
 /// The longest text that is kept: a hash has 64 characters.
@@ -72,6 +70,15 @@ impl Payer {
         self.number().map_or(&self.text, Msisdn::digits)
     }
 
+    /// The SHA-256 of the number, in hex, when it is whole or was told as that.
+    pub(in crate::mpesa) fn sha256(&self) -> Option<String> {
+        match &self.form {
+            Form::Whole(number) => Some(number.sha256()),
+            Form::Hashed(told) => Some(told.clone()),
+            Form::Masked { .. } | Form::Unknown => None,
+        }
+    }
+
     /// How far it agrees with a number.
     pub(in crate::mpesa) fn agrees_with(&self, number: &Msisdn) -> Agreement {
         let is_it = match &self.form {
@@ -81,7 +88,7 @@ impl Payer {
                 return if fits { Agreement::Partly } else { Agreement::Another };
             }
             Form::Whole(told) => told == number,
-            Form::Hashed(told) => *told == hash_of(number),
+            Form::Hashed(told) => *told == number.sha256(),
         };
         if is_it { Agreement::Whole } else { Agreement::Another }
     }
@@ -96,10 +103,6 @@ fn masked(compact: &str) -> Option<Form> {
     let is_mask = !stars.is_empty() && stars.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X'));
     let is_readable = start.len().saturating_add(end.len()) >= MASK_DIGITS_LEAST;
     (is_mask && is_readable).then_some(Form::Masked { start, end })
-}
-
-fn hash_of(number: &Msisdn) -> String {
-    digest(&SHA256, number.digits().as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl fmt::Debug for Payer {

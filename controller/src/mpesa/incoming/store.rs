@@ -64,3 +64,15 @@ pub(in crate::mpesa) async fn lines_of(
         .await?;
     rows.iter().map(|row| columns::parsed(row, "id")).collect()
 }
+
+/// Customers with this phone, by its SHA-256; at most two, since two are one too many.
+pub(in crate::mpesa) async fn customers_with_phone(
+    connection: &mut Connection,
+    phone_sha256: &str,
+) -> Result<Vec<CustomerId>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id FROM customers WHERE phone_sha256 = $1 ORDER BY id LIMIT 2")
+        .bind(phone_sha256)
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| columns::parsed(row, "id")).collect()
+}

@@ -25,7 +25,7 @@ use sweep::{PullError, Sweeper};
 pub async fn run_pull(controller: Controller, daraja: Daraja, mut stop: Stop) {
     let Some(settings) = daraja.settings().pull().cloned() else {
         tracing::warn!(
-            "payments by Paybill, and those whose callback is lost, will not be heard of: [mpesa] pull is off"
+            "payments that Safaricom reports while this controller is down will not be heard of: [mpesa] pull is off"
         );
         return stop.requested().await;
     };

@@ -5,18 +5,13 @@
 //! its page; a time that is not understood does not cost the row. Sources: Safaricom's Daraja pages (December 2025), and
 //! answers that public clients wrote down.
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::{Offset, TimeZone};
 use serde_json::value::RawValue;
-use tawi_shared::UnixMillis;
 use thiserror::Error;
 
 use crate::money::Money;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::fields::{self, Fields, text_or_empty as text};
 use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
-use crate::mpesa::nairobi::EAST_AFRICA;
 
 /// How the kinds of payments in begin, in lower case; it may go unsaid.
 const KIND_OF_PAYMENTS: &str = "c2b";
@@ -128,41 +123,12 @@ fn row(element: &RawValue) -> Option<Incoming> {
     let kind = text(&fields, "transactiontype").to_lowercase();
     Some(Incoming {
         receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,
-        paid_at: paid_at(&text(&fields, "trxdate")),
+        paid_at: PaidAt::read(&text(&fields, "trxdate")),
         payer: Payer::told(&text(&fields, "msisdn")),
         is_known_kind: kind.is_empty() || kind.starts_with(KIND_OF_PAYMENTS),
         reference: cut("billreference", REFERENCE_CHARACTERS),
         amount: Money::parse(&text(&fields, "amount")).ok().filter(|amount| amount.is_positive())?,
     })
-}
-
-/// Reads a time in the forms that were seen: ISO with `T` or a space, with and without fractions, `Z` and offsets; the
-/// fourteen digits of callbacks; the day first, as the portal's statements have it.
-fn paid_at(text: &str) -> Option<PaidAt> {
-    let local = text.strip_suffix(['Z', 'z']);
-    let civil = civil(local.unwrap_or(text));
-    let at = |offset: Offset| {
-        let instant = TimeZone::fixed(offset).to_timestamp(civil?).ok()?;
-        Some(UnixMillis(instant.as_millisecond()))
-    };
-    if local.is_some() {
-        return Some(PaidAt { probably: at(EAST_AFRICA)?, perhaps: at(Offset::UTC) });
-    }
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some(PaidAt { probably: UnixMillis(instant.as_millisecond()), perhaps: None });
-    }
-    Some(PaidAt { probably: at(EAST_AFRICA)?, perhaps: None })
-}
-
-fn civil(text: &str) -> Option<DateTime> {
-    const FORMS: [&str; 4] = ["%Y%m%d%H%M%S", "%d-%m-%Y %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d/%m/%Y %H:%M:%S"];
-    let by_form = || FORMS.iter().find_map(|form| DateTime::strptime(form, text).ok());
-    // Fourteen digits first: an ISO reader could take them for something else.
-    if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        by_form()
-    } else {
-        text.parse().ok().or_else(by_form)
-    }
 }
 
 #[cfg(test)]

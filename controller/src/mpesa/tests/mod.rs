@@ -1,6 +1,7 @@
 //! The whole money path over real sockets: a simulated Daraja with phones, the callback route on loopback, and a real
 //! SQLite file. Nothing of ours is replaced.
 
+mod c2b;
 mod callbacks;
 mod paying;
 mod promised;

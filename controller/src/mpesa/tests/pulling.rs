@@ -25,7 +25,7 @@ use crate::subscriptions::{self, NewSubscription};
 const MORE: &str = "pull = true\npull_nominated_number = \"0712345678\"\npull_seconds = 1";
 
 /// A shop whose clock shows what the simulator's shows, which stamps payments.
-async fn open() -> (Shop, Sweeper) {
+pub(super) async fn open() -> (Shop, Sweeper) {
     let mut shop = Shop::open().await;
     shop.controller.clock.set(Clock::system().now());
     with_pull(&mut shop);
@@ -41,7 +41,7 @@ fn daraja_at(shop: &Shop, base_url: &impl std::fmt::Display) -> Daraja {
     daraja_with(&shop.directory, base_url, shop.address, &shop.controller, MORE)
 }
 
-fn sweeper(shop: &Shop) -> Sweeper {
+pub(super) fn sweeper(shop: &Shop) -> Sweeper {
     let settings = shop.daraja.settings().pull().unwrap().clone();
     Sweeper::new(shop.controller.clone(), shop.daraja.clone(), settings)
 }
@@ -54,7 +54,7 @@ async fn try_sweep(shop: &Shop, sweeper: &mut Sweeper) -> Result<Swept, PullErro
 }
 
 /// Sweeps, and says how many payments were told of and how many of them were new.
-async fn sweep(shop: &Shop, sweeper: &mut Sweeper) -> (usize, usize) {
+pub(super) async fn sweep(shop: &Shop, sweeper: &mut Sweeper) -> (usize, usize) {
     let swept = try_sweep(shop, sweeper).await.unwrap();
     assert_eq!((swept.bad, swept.is_silent), (0, false));
     (swept.rows, swept.booked)
@@ -91,12 +91,12 @@ async fn paybill(shop: &Shop, amount: u32, account: &str) -> String {
     }
 }
 
-async fn suspense(shop: &Shop) -> i64 {
+pub(super) async fn suspense(shop: &Shop) -> i64 {
     let mut read = shop.controller.database.read().await.unwrap();
     -ledger::balance_of(&mut read, &Account::Suspense).await.unwrap().cents()
 }
 
-async fn only_payment(shop: &Shop) -> Payment {
+pub(super) async fn only_payment(shop: &Shop) -> Payment {
     let mut read = shop.controller.database.read().await.unwrap();
     let mut rows = payments::recent_payments(&mut read, 9).await.unwrap();
     assert_eq!(rows.len(), 1);

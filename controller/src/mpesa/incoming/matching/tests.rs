@@ -37,11 +37,11 @@ fn candidate(intent: &str) -> Candidate {
     }
 }
 
-fn holder(lines: &[&str]) -> Holder {
-    Holder {
+fn holder(lines: &[&str]) -> Named {
+    Named::Holder(Holder {
         customer: CustomerId::parse("c1").unwrap(),
         subscriptions: lines.iter().map(|line| LineId::parse(line).unwrap()).collect(),
-    }
+    })
 }
 
 fn intent(id: &str) -> Match {
@@ -59,7 +59,7 @@ fn customer(line: Option<&str>) -> Match {
 fn check(name: &str, change: impl FnOnce(&mut Incoming, &mut Candidate), expected: Match) {
     let (mut row, mut candidate) = (row(), candidate("i1"));
     change(&mut row, &mut candidate);
-    assert_eq!(decide(&row, CODE, Some(&holder(&["l1"])), &[candidate]), expected, "{name}");
+    assert_eq!(decide(&row, CODE, &holder(&["l1"]), &[candidate]), expected, "{name}");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn a_row_is_a_requests_when_everything_fits_and_the_customers_otherwise() {
 
 #[test]
 fn a_customer_with_one_line_buys_for_it_and_others_fill_the_wallet() {
-    let alone = |lines: &[&str]| decide(&row(), CODE, Some(&holder(lines)), &[]);
+    let alone = |lines: &[&str]| decide(&row(), CODE, &holder(lines), &[]);
     assert_eq!(alone(&["l1"]), customer(Some("l1")));
     assert_eq!(alone(&["l1", "l2"]), customer(None));
     assert_eq!(alone(&[]), customer(None));
@@ -106,25 +106,26 @@ fn a_customer_with_one_line_buys_for_it_and_others_fill_the_wallet() {
 fn what_is_nobodys_says_why() {
     let check = |reference: &str, expected| {
         let row = Incoming { reference: reference.to_owned(), ..row() };
-        assert_eq!(decide(&row, CODE, None, &[]), Match::Nobody(expected), "{reference}");
+        assert_eq!(decide(&row, CODE, &Named::Nobody, &[]), Match::Nobody(expected), "{reference}");
     };
     check("", Reason::NoAccount);
     check("rent", Reason::NotAnAccount);
     check("1000001", Reason::NotAnAccount);
+    check("0712 345 678", Reason::UnknownPhone);
     let number = account();
     let (stem, digit) = number.as_str().split_at(7);
     let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
     check(&slip, Reason::CheckDigit);
     check(account().as_str(), Reason::UnknownAccount);
     let reversal = Incoming { is_known_kind: false, ..row() };
-    let told = decide(&reversal, CODE, Some(&holder(&["l1"])), &[candidate("i1")]);
+    let told = decide(&reversal, CODE, &holder(&["l1"]), &[candidate("i1")]);
     assert_eq!(told, Match::Nobody(Reason::UnknownKind));
 }
 
 #[test]
 fn a_till_has_no_account_and_needs_the_whole_number() {
     let till = |payer: &str| Incoming { reference: String::new(), payer: Payer::told(payer), ..row() };
-    let decide = |row: &Incoming| decide(row, CODE, None, &[candidate("i1")]);
+    let decide = |row: &Incoming| decide(row, CODE, &Named::Nobody, &[candidate("i1")]);
     assert_eq!(decide(&till(PHONE)), intent("i1"));
     for payer in ["2547 ***** 678", "", "254712345679"] {
         assert_eq!(decide(&till(payer)), Match::Nobody(Reason::NoAccount), "{payer}");
@@ -140,9 +141,9 @@ fn of_several_requests_the_likeliest_and_then_the_oldest_is_paid() {
     };
     let check = |candidates: &[Candidate], expected: &str| {
         let lines = holder(&["l1", "l2"]);
-        assert_eq!(decide(&row(), CODE, Some(&lines), candidates), intent(expected));
+        assert_eq!(decide(&row(), CODE, &lines, candidates), intent(expected));
         let backwards: Vec<Candidate> = candidates.iter().rev().cloned().collect();
-        assert_eq!(decide(&row(), CODE, Some(&lines), &backwards), intent(expected));
+        assert_eq!(decide(&row(), CODE, &lines, &backwards), intent(expected));
     };
     check(&[at("new", Standing::Unknown, 10), at("old", Standing::Unknown, 200)], "old");
     check(&[at("new", Standing::SaidPaid, 10), at("old", Standing::Unknown, 200)], "new");
@@ -155,7 +156,19 @@ fn of_several_requests_the_likeliest_and_then_the_oldest_is_paid() {
 fn requests_of_two_lines_that_fit_alike_leave_the_money_in_the_wallet() {
     let other = Candidate { subscription: LineId::parse("l2").unwrap(), ..candidate("i2") };
     let both = [candidate("i1"), other];
-    assert_eq!(decide(&row(), CODE, Some(&holder(&["l1", "l2"])), &both), customer(None));
+    assert_eq!(decide(&row(), CODE, &holder(&["l1", "l2"]), &both), customer(None));
     let till = Incoming { reference: String::new(), ..row() };
-    assert_eq!(decide(&till, CODE, None, &both), Match::Nobody(Reason::Ambiguous));
+    assert_eq!(decide(&till, CODE, &Named::Nobody, &both), Match::Nobody(Reason::Ambiguous));
+}
+
+#[test]
+fn a_phone_in_place_of_the_account_names_its_customer() {
+    let typed = Incoming { reference: "0712 345 678".to_owned(), ..row() };
+    let decide = |named: &Named| decide(&typed, CODE, named, &[candidate("i1")]);
+    assert_eq!(decide(&holder(&["l1"])), intent("i1"));
+    assert_eq!(decide(&Named::Nobody), Match::Nobody(Reason::UnknownPhone));
+    assert_eq!(decide(&Named::Several), Match::Nobody(Reason::SharedPhone));
+    let other = Named::Holder(Holder { customer: CustomerId::parse("c2").unwrap(), subscriptions: vec![] });
+    let theirs = Match::Customer { customer: CustomerId::parse("c2").unwrap(), subscription: None };
+    assert_eq!(decide(&other), theirs);
 }

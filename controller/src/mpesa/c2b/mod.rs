@@ -1,0 +1,61 @@
+//! Customer to business: what Safaricom asks before and tells after somebody pays by Paybill or to a till.
+//!
+//! ```text
+//!   question before ──▶ validation ──▶ "yes" or "no such account", from what is known, within a second
+//!   news after ───────▶ stored, answered ──▶ notification (what it says) ──▶ incoming (whose it is, booked once)
+//! ```
+//! Safaricom is told both addresses once (`register`); they hold a secret of the short code's own, since nothing that
+//! comes is signed. A prompt's payment is told of here too, beside its own callback: both are evidence of one receipt.
+
+mod notification;
+mod register;
+pub(crate) mod store;
+pub(super) mod validation;
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use self::notification::Notification;
+use super::evidence::NotUnderstood;
+use super::incoming::{self, Source};
+use super::store::StoredCallback;
+use crate::database::Connection;
+use crate::payments::PaymentError;
+use crate::payments::credit::{CallbackOutcome, TakenIn};
+pub use register::{NotRegistered, Registered, ResponseType, register};
+
+/// The source in the key of a piece of evidence.
+const SOURCE: &str = "c2b confirmation";
+
+/// Takes one stored confirmation in.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction, or its savepoint, must then be rolled back.
+pub(super) async fn take_in(
+    connection: &mut Connection,
+    callback: &StoredCallback,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let Some(payee) = store::payee_of(connection, &callback.token).await? else {
+        return Ok(TakenIn::quietly(CallbackOutcome::NoSuchRequest));
+    };
+    let told = Notification::parse(&callback.body).and_then(|told| Ok((told.payment()?, told.short_code)));
+    let (payment, told_to) = match told {
+        Ok(told) => told,
+        Err(why) => return Ok(TakenIn::quietly(CallbackOutcome::NotUnderstood(why))),
+    };
+    if told_to != payee.short_code && told_to != payee.till_number {
+        return Ok(TakenIn::quietly(CallbackOutcome::AnotherShortCode));
+    }
+    let source = Source {
+        short_code: &payee.short_code,
+        name: SOURCE,
+        id: callback.id.as_str(),
+        received_at: callback.received_at,
+    };
+    let (taken_in, reason) = incoming::take_in(connection, &payment, source, ids, now).await?;
+    if let Some(reason) = reason {
+        tracing::warn!(receipt.number = %payment.receipt, "a payment has no owner and waits in suspense: {reason}");
+    }
+    Ok(taken_in)
+}

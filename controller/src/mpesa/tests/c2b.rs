@@ -1,0 +1,169 @@
+//! Payments by Paybill that Safaricom reports by itself, over real sockets, beside prompts and Pull.
+
+use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone, Redelivery};
+
+use super::pulling::{only_payment, open, suspense, sweep, sweeper};
+use super::shop::{Books, Shop};
+use crate::mpesa::c2b::{Registered, ResponseType, register};
+use crate::mpesa::intent::CallbackToken;
+use crate::payments::testing::PHONE;
+use crate::{customers, ledger};
+
+/// A shop whose addresses Safaricom knows, and whose clock shows what the simulator's shows.
+async fn registered() -> (Shop, CallbackToken) {
+    let (shop, _) = open().await;
+    let told = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
+    assert_eq!(told, Registered { short_code: "174379".to_owned(), was_registered: false });
+    let registrations = shop.handle().registrations();
+    let url = registrations.values().next().unwrap().confirmation_url.as_str().to_owned();
+    let token = url.split('/').rev().nth(1).unwrap().to_owned();
+    (shop, CallbackToken::parse(&token).unwrap())
+}
+
+async fn pay(shop: &Shop, amount: u32, account: &str) -> PaybillOutcome {
+    let payment = PaybillPayment { short_code: "174379".to_owned(), amount, account: account.to_owned() };
+    let outcome = shop.handle().pay_by_paybill(PHONE, &payment).await.unwrap();
+    shop.settle().await;
+    outcome
+}
+
+fn account(shop: &Shop) -> String {
+    shop.world.customer.account_number.to_string()
+}
+
+/// Delivers a confirmation to the address of the short code, as Safaricom would.
+async fn deliver(shop: &Shop, token: &CallbackToken, body: String) -> u16 {
+    let url = format!("http://{}/callbacks/c2b/{}/confirmation", shop.address, token.reveal());
+    let response = reqwest::Client::new().post(url).body(body).send().await.unwrap();
+    shop.take_in().await;
+    response.status().as_u16()
+}
+
+fn confirmation(receipt: &str, amount: &str, short_code: &str, account: &str) -> String {
+    format!(
+        r#"{{"TransactionType":"Pay Bill","TransID":"{receipt}","TransTime":"20260921013147","TransAmount":"{amount}",
+        "BusinessShortCode":"{short_code}","BillRefNumber":"{account}","InvoiceNumber":"","OrgAccountBalance":"1.00",
+        "ThirdPartyTransID":"","MSISDN":"2547 ***** 678","FirstName":"JANE","MiddleName":"","LastName":""}}"#
+    )
+}
+
+#[tokio::test]
+async fn a_payment_by_paybill_buys_a_period_at_once_and_pull_only_confirms_it() {
+    let (shop, _) = registered().await;
+    let PaybillOutcome::Paid { receipt } = pay(&shop, 1_500, &account(&shop)).await else { panic!() };
+    let payment = only_payment(&shop).await;
+    assert_eq!(payment.receipt_number, receipt.to_string());
+    assert_eq!(payment.subscription, Some(shop.world.line.clone()));
+    let paid_days = shop.books().await.paid_days;
+    assert_eq!(shop.books().await, Books { paid_days, ..Books::PAID_ONCE });
+    assert!(paid_days.is_some());
+    let mut sweeper = sweeper(&shop);
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert_eq!(shop.books().await, Books { paid_days, evidence: 2, ..Books::PAID_ONCE });
+}
+
+#[tokio::test]
+async fn a_prompt_that_is_paid_is_told_of_twice_and_credited_once_whichever_comes_first() {
+    let lost = CallbackFaults { lost: true, ..CallbackFaults::default() };
+    for (callback, confirmation) in [
+        (CallbackFaults { delay_ms: 300, ..CallbackFaults::default() }, ConfirmationFaults::default()),
+        (CallbackFaults::default(), ConfirmationFaults { delay_ms: 300, ..ConfirmationFaults::default() }),
+        (lost, ConfirmationFaults::default()),
+    ] {
+        let is_lost = callback.lost;
+        let (shop, _) = registered().await;
+        shop.phone(Phone { callback, confirmation, ..Phone::default() });
+        let intent = shop.pay(None).await;
+        assert_eq!(intent.state.as_str(), "paid");
+        let payment = only_payment(&shop).await;
+        assert_eq!(payment.intent, Some(intent.id));
+        let books = shop.books().await;
+        let evidence = if is_lost { 1 } else { 2 };
+        assert_eq!(books, Books { paid_days: books.paid_days, evidence, ..Books::PAID_ONCE });
+        assert_eq!(suspense(&shop).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_that_comes_three_times_and_once_more_after_a_restart_is_one_credit() {
+    let (mut shop, _) = registered().await;
+    let PaybillOutcome::Paid { receipt } = pay(&shop, 1_500, &account(&shop)).await else { panic!() };
+    let thrice = Redelivery { copies: 3, together: true };
+    let answers = shop.handle().redeliver_confirmation(&receipt.to_string(), thrice).await.unwrap();
+    assert_eq!(answers, [200, 200, 200]);
+    shop.settle().await;
+    shop.restart().await;
+    let once = Redelivery { copies: 1, together: false };
+    assert_eq!(shop.handle().redeliver_confirmation(&receipt.to_string(), once).await.unwrap(), [200]);
+    shop.settle().await;
+    let books = shop.books().await;
+    assert_eq!((books.clearing, books.revenue, books.payments, books.evidence), (150_000, 150_000, 1, 5));
+}
+
+#[tokio::test]
+async fn who_mistypes_the_account_is_refused_before_the_money_moves() {
+    let (shop, _) = registered().await;
+    let number = account(&shop);
+    let (stem, digit) = number.split_at(7);
+    let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
+    let nobody = customers::account_number::AccountNumber::from_serial(9_000_000).unwrap().to_string();
+    for wrong in [slip.as_str(), nobody.as_str(), "rent"] {
+        let refused = PaybillOutcome::Rejected { result_code: "C2B00012".to_owned() };
+        assert_eq!(pay(&shop, 1_500, wrong).await, refused, "{wrong}");
+    }
+    let (left, right) = number.split_at(4);
+    let spelt = format!("{left}-{right}");
+    assert!(matches!(pay(&shop, 1_500, &spelt).await, PaybillOutcome::Paid { .. }));
+    assert!(matches!(pay(&shop, 100, "0712 345 678").await, PaybillOutcome::Paid { .. }));
+    let books = shop.books().await;
+    assert_eq!((books.payments, books.wallet, suspense(&shop).await), (2, 10_000, 0));
+}
+
+#[tokio::test]
+async fn what_has_no_owner_waits_in_suspense_and_what_is_too_little_in_the_wallet() {
+    let (shop, token) = registered().await;
+    assert_eq!(deliver(&shop, &token, confirmation("RAA1", "700.00", "174379", "rent")).await, 200);
+    assert_eq!((suspense(&shop).await, shop.books().await.payments), (70_000, 1));
+    assert_eq!(deliver(&shop, &token, confirmation("RAA2", "500.00", "174379", &account(&shop))).await, 200);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue), (50_000, 0));
+    assert_eq!(deliver(&shop, &token, confirmation("RAA3", "1000.00", "174379", &account(&shop))).await, 200);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue, books.payments), (0, 150_000, 3));
+}
+
+#[tokio::test]
+async fn a_forged_confirmation_moves_nothing() {
+    let (shop, token) = registered().await;
+    let guessed = CallbackToken::random(&shop.controller.ids);
+    let account = account(&shop);
+    assert_eq!(deliver(&shop, &guessed, confirmation("RBB1", "1500.00", "174379", &account)).await, 404);
+    assert_eq!(shop.stored_callbacks().await, 0);
+    for (body, expected) in [
+        (confirmation("RBB2", "1500.00", "600000", &account), "another short code"),
+        (confirmation("RBB3", "-1500.00", "174379", &account), "TransAmount"),
+        (confirmation("", "1500.00", "174379", &account), "TransID"),
+        ("amount=1500&account=x".to_owned(), "not in the form of a callback"),
+    ] {
+        assert_eq!(deliver(&shop, &token, body).await, 200);
+        let outcome = shop.outcomes().await.pop().unwrap();
+        assert!(outcome.contains(expected), "{outcome}");
+    }
+    assert_eq!(shop.books().await, Books::EMPTY);
+    let mut read = shop.controller.database.read().await.unwrap();
+    let review = crate::payments::for_review(&mut read, 99).await.unwrap();
+    assert_eq!(review.len(), 4, "each is kept for a person: {review:?}");
+    assert_eq!(ledger::trial_balance(&mut read).await.unwrap(), crate::money::Money::ZERO);
+}
+
+#[tokio::test]
+async fn an_address_is_told_once_and_stays_the_same() {
+    let (shop, token) = registered().await;
+    let again = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
+    assert_eq!(again, Registered { short_code: "174379".to_owned(), was_registered: true });
+    shop.handle().forget_registration("174379").unwrap();
+    let anew = register(&shop.controller, &shop.daraja, ResponseType::Cancelled).await.unwrap();
+    assert!(!anew.was_registered);
+    let url = shop.handle().registrations().values().next().unwrap().validation_url.as_str().to_owned();
+    assert!(url.ends_with(&format!("/callbacks/c2b/{}/validation", token.reveal())), "{url}");
+}
