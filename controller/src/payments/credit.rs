@@ -11,7 +11,7 @@ use std::fmt;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::topping_up::{self, NoTopUp};
-use super::wallet::{NotBought, Unspent};
+use super::wallet::{Bought, NotBought, Unspent};
 use super::{Payment, PaymentError, store, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
@@ -29,6 +29,10 @@ use crate::mpesa::store::StoredCallback;
 pub(super) const PROVIDER: &str = "mpesa";
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "stk callback";
+/// The kind of cause of a period that a payment bought.
+const PERIOD: &str = "period";
+/// How what a person has to look at begins when the money is booked.
+const BOOKED: &str = "review: booked; ";
 /// Who books what callbacks say.
 const ACTOR: &str = "mpesa";
 
@@ -61,6 +65,13 @@ pub(crate) enum CallbackOutcome {
     LineOnHold,
     /// Booked, and the line's site is shut out: the money waits in the wallet.
     SiteRevoked,
+    /// Booked, and two things are to be said of it.
+    Both {
+        /// What became of the money.
+        first: Box<Self>,
+        /// What was known of it before.
+        besides: Box<Self>,
+    },
     /// The receipt was booked before, with another amount. Nothing is booked.
     Contradiction {
         /// What is booked.
@@ -87,6 +98,14 @@ impl CallbackOutcome {
     pub(crate) fn needs_a_person(&self) -> bool {
         !matches!(self, Self::Booked | Self::Repeated | Self::Noted(_))
     }
+
+    /// The same, with what was known before.
+    fn besides(self, known: Self) -> Self {
+        match known {
+            Self::Booked => self,
+            known => Self::Both { first: Box::new(self), besides: Box::new(known) },
+        }
+    }
 }
 
 impl fmt::Display for CallbackOutcome {
@@ -96,25 +115,30 @@ impl fmt::Display for CallbackOutcome {
             Self::Repeated => f.write_str("booked before"),
             Self::Noted(state) => write!(f, "noted: {state}"),
             Self::AnotherAmount { asked, paid } => {
-                write!(f, "review: booked; {asked} was asked for and {paid} paid")
+                write!(f, "{BOOKED}{asked} was asked for and {paid} paid")
             }
-            Self::AnotherPhone => {
-                f.write_str("review: booked; another phone paid than the one that was asked")
-            }
-            Self::NothingBought => f.write_str(
-                "review: booked; all that was asked for is paid, it bought nothing, and waits in the wallet",
+            Self::AnotherPhone => write!(f, "{BOOKED}another phone paid than the one that was asked"),
+            Self::NothingBought => write!(
+                f,
+                "{BOOKED}all that was asked for is paid, it bought nothing, and waits in the wallet"
             ),
             Self::NotEnough { missing } => write!(
                 f,
-                "review: booked; it is not enough for a period, for which KES {missing} more are needed, and waits in the \
+                "{BOOKED}it is not enough for a period, for which KES {missing} more are needed, and waits in the \
                  wallet"
             ),
-            Self::LineOnHold => f.write_str(
-                "review: booked; the line is on hold, so that it bought nothing and waits in the wallet for its release",
+            Self::LineOnHold => write!(
+                f,
+                "{BOOKED}the line is on hold, so that it bought nothing and waits in the wallet for its release"
             ),
-            Self::SiteRevoked => f.write_str(
-                "review: booked; the site of the line is revoked, so that it bought nothing and waits in the wallet",
+            Self::SiteRevoked => write!(
+                f,
+                "{BOOKED}the site of the line is revoked, so that it bought nothing and waits in the wallet"
             ),
+            Self::Both { first, besides } => {
+                let besides = besides.to_string();
+                write!(f, "{first}; {}", besides.strip_prefix(BOOKED).unwrap_or(&besides))
+            }
             Self::Contradiction { booked, told } => {
                 write!(f, "review: the receipt is booked with {booked}, and this says {told}")
             }
@@ -328,19 +352,19 @@ async fn fulfil(
     }
     if let Some(line) = owner.subscription() {
         let bought = match top_up_first(connection, owner, &id, ids, now).await? {
-            TopUpFirst::Bought(refreshed) => Ok(refreshed),
+            TopUpFirst::Bought(bought) => Ok(bought),
             TopUpFirst::Nothing(not_bought) => Err(not_bought),
             TopUpFirst::Period => {
                 let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
-                let cause = ("period", id.to_string());
+                let cause = (PERIOD, id.to_string());
                 wallet::buy_period(connection, (line, promised), cause, ACTOR, ids, now).await?
             }
         };
         if let Err(not_bought) = &bought {
-            store::note_unspent(connection, &id, not_bought.why).await?;
+            store::note_unspent(connection, &id, Some(not_bought.why)).await?;
             taken_in.outcome = unspent(taken_in.outcome, owner.intent(), told.amount, *not_bought);
         }
-        if let Ok(Refreshed::Changed { site, generation }) = &bought {
+        if let Ok(Bought::Now(Refreshed::Changed { site, generation })) = &bought {
             taken_in.is_site_to_be_told = true;
             let steps = traces::Begun {
                 payment: &id,
@@ -367,28 +391,30 @@ fn unspent(
     NotBought { why, missing }: NotBought,
 ) -> CallbackOutcome {
     let is_owed = intent.is_some_and(|intent| paid >= intent.amount && intent.is_to_buy());
-    match why {
+    let waits = match why {
         Unspent::OnHold => CallbackOutcome::LineOnHold,
         Unspent::SiteRevoked => CallbackOutcome::SiteRevoked,
         Unspent::TooLittle | Unspent::Other if is_owed => CallbackOutcome::NothingBought,
         Unspent::TooLittle if intent.is_some() && before == CallbackOutcome::Booked => {
             CallbackOutcome::NotEnough { missing }
         }
-        Unspent::TooLittle | Unspent::Other => before,
-    }
+        Unspent::TooLittle | Unspent::Other => return before,
+    };
+    waits.besides(before)
 }
 
 /// What the money that was asked for a top-up does.
 enum TopUpFirst {
     /// It bought the top-up.
-    Bought(Refreshed),
+    Bought(Bought),
     /// It stays in the wallet: nobody asked for a period.
     Nothing(NotBought),
     /// It was asked for a period, or the line can use no such top-up any more: the rules for any other payment hold.
     Period,
 }
 
-/// Buys the top-up that the money was asked for, if it was asked for one.
+/// Buys the top-up that the money was asked for, if it was asked for one. Money that bought a period before its request was
+/// known is spent.
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
@@ -398,21 +424,22 @@ async fn top_up_first(
 ) -> Result<TopUpFirst, PaymentError> {
     let Some(intent) = owner.intent() else { return Ok(TopUpFirst::Period) };
     let Some(top_up) = &intent.top_up else { return Ok(TopUpFirst::Period) };
+    if ledger::is_booked(connection, (PERIOD, id.as_str())).await? {
+        return Ok(TopUpFirst::Period);
+    }
     let what = (&intent.subscription, top_up);
     Ok(match topping_up::buy(connection, what, id.as_str(), ACTOR, ids, now).await? {
-        Ok(bought) => TopUpFirst::Bought(bought.refreshed),
+        Ok(bought) => TopUpFirst::Bought(Bought::Now(bought.refreshed)),
+        Err(NoTopUp::AlreadyBought) => TopUpFirst::Bought(Bought::Before),
         Err(NoTopUp::NothingToTopUp | NoTopUp::AnotherPlan | NoTopUp::NoSuchTopUp) => TopUpFirst::Period,
         Err(NoTopUp::TooLittle { missing }) => {
             TopUpFirst::Nothing(NotBought { why: Unspent::TooLittle, missing })
         }
         Err(NoTopUp::OnHold) => TopUpFirst::Nothing(Unspent::OnHold.into()),
         Err(NoTopUp::SiteRevoked) => TopUpFirst::Nothing(Unspent::SiteRevoked.into()),
-        Err(
-            NoTopUp::AlreadyBought
-            | NoTopUp::NoSuchSubscription
-            | NoTopUp::AlreadyOpen(_)
-            | NoTopUp::JustBought { .. },
-        ) => TopUpFirst::Nothing(Unspent::Other.into()),
+        Err(NoTopUp::NoSuchSubscription | NoTopUp::AlreadyOpen(_) | NoTopUp::JustBought { .. }) => {
+            TopUpFirst::Nothing(Unspent::Other.into())
+        }
     })
 }
 
@@ -457,6 +484,10 @@ async fn claim(
 ) -> Result<TakenIn, PaymentError> {
     store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
     store::give_to(connection, &booked.id, &owner).await?;
+    if booked.unspent.is_some() {
+        // It is looked at anew, and may buy now.
+        store::note_unspent(connection, &booked.id, None).await?;
+    }
     if let (None, Some(customer)) = (&booked.customer, owner.customer()) {
         let accounts = (Account::Suspense, Account::Wallet(customer.clone()));
         let memo = format!("M-Pesa {}", told.number);

@@ -88,14 +88,18 @@ pub(super) struct Wish<'a> {
 pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis) -> Option<Open> {
     let taken = wish.price.min(wish.in_wallet);
     let left = wish.in_wallet.checked_sub(taken).unwrap_or(Money::ZERO);
-    let why = |Pending { intent, leans }: &Pending| {
+    // Of all that were looked at: once the one with which it is too much has lapsed, so have the older ones.
+    let mut leaned = Some(Money::ZERO);
+    let mut why = |Pending { intent, leans }: &Pending| {
         let is_same_thing = intent.subscription == *wish.line && intent.top_up.as_ref() == wish.top_up;
         if is_same_thing {
             Some(Why::SameThing)
         } else if wish.phone == Some(&intent.phone) {
             Some(Why::SamePhone)
         } else {
-            (taken.is_positive() && *leans > left).then_some(Why::CountsOnWallet)
+            leaned = leaned.and_then(|sum| sum.checked_add(*leans));
+            let is_too_much = leaned.is_none_or(|sum| sum > left);
+            (taken.is_positive() && is_too_much).then_some(Why::CountsOnWallet)
         }
     };
     let (pending, why) = pending.into_iter().find_map(|pending| why(&pending).map(|why| (pending, why)))?;
@@ -164,6 +168,31 @@ mod tests {
         // Nothing is taken out of an empty wallet.
         check(pending("l2", None, ANOTHER, 1), None, Some(&phone), 0, None);
         check(pending("l2", None, ANOTHER, 1), None, Some(&phone), 1, Some(Why::CountsOnWallet));
+    }
+
+    #[test]
+    fn open_requests_lean_on_the_wallet_together_and_the_newest_that_is_too_much_says_until_when() {
+        let line = LineId::parse("l1").unwrap();
+        // Newest first, with the second in which each was made; 200 of the 700 in the wallet would be taken.
+        let check = |leaning: &[(i64, i64)], expected: Option<u64>| {
+            let made = |&(leans, second): &(i64, i64)| {
+                let mut open = pending("l2", None, ANOTHER, leans * 100);
+                open.intent.created_at = UnixMillis(second * 1_000);
+                open
+            };
+            let (price, in_wallet) = (Money::from_cents(20_000), Money::from_cents(70_000));
+            let wish = Wish { line: &line, top_up: None, phone: None, price, in_wallet };
+            let found = in_the_way(leaning.iter().map(made).collect(), wish, UnixMillis(60_000));
+            assert_eq!(
+                found.map(|open| (open.why, open.wait.as_secs())),
+                expected.map(|wait| (Why::CountsOnWallet, wait))
+            );
+        };
+        check(&[(300, 50), (200, 20)], None);
+        check(&[(300, 50), (201, 20)], Some(80));
+        check(&[(0, 55), (300, 50), (200, 30), (1, 10)], Some(70));
+        check(&[(501, 50), (201, 20)], Some(110));
+        check(&[(i64::MAX / 200, 50), (i64::MAX / 200, 20)], Some(110));
     }
 
     #[test]

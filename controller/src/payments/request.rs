@@ -190,7 +190,9 @@ pub(super) async fn prepare(
     };
     let phone = wanted.phone.clone().unwrap_or(customer.phone);
     let (line, top_up) = (&subscription.id, wanted.top_up.as_ref());
-    let wish = Wish { line, top_up, phone: Some(&phone), price, in_wallet };
+    // What the wallet pays asks no phone, and need not wait for one.
+    let asked = (in_wallet < price).then_some(&phone);
+    let wish = Wish { line, top_up, phone: asked, price, in_wallet };
     if let Some(refused) = refused(connection, &subscription, wish, now).await? {
         return answer(refused);
     }
@@ -300,7 +302,9 @@ pub(super) async fn open(
             (Some(top_up), _) => top_ups::get(connection, top_up).await?.map(|top_up| top_up.price),
             (None, promised) => promised.as_ref().map(|promised| promised.offer.price),
         };
-        let leans = price.and_then(|price| price.checked_sub(intent.amount)).unwrap_or(Money::ZERO);
+        let leans = price.and_then(|price| price.checked_sub(intent.amount));
+        // One that asks for more than its price leaves nothing for another: it may never be paid.
+        let leans = leans.filter(|leans| leans.is_positive()).unwrap_or(Money::ZERO);
         pending.push(Pending { intent, leans });
     }
     Ok(in_the_way(pending, wish, now))

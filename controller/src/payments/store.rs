@@ -92,15 +92,15 @@ pub(super) async fn give_to(
     Ok(())
 }
 
-/// Notes why a payment bought nothing.
+/// Notes why a payment bought nothing; `None` when it did.
 pub(super) async fn note_unspent(
     connection: &mut Connection,
     payment: &PaymentId,
-    why: Unspent,
+    why: Option<Unspent>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query("UPDATE payments SET unspent = $2 WHERE id = $1")
         .bind(payment.as_str())
-        .bind(why.as_str())
+        .bind(why.map_or("", Unspent::as_str))
         .execute(connection)
         .await?;
     Ok(())

@@ -73,6 +73,15 @@ impl From<Unspent> for NotBought {
     }
 }
 
+/// A period was bought.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Bought {
+    /// Just now; whether and how the site is told.
+    Now(Refreshed),
+    /// By the same cause before: its money is spent, and nothing is bought twice.
+    Before,
+}
+
 /// A period that a wallet bought without a new payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FromWallet {
@@ -160,9 +169,8 @@ pub(super) async fn buy_unpaid(
     let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
     let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
     let cause = (kind, format!("{line} after {follows}"));
-    if buy_period(connection, (line, None), cause, actor, ids, now).await?.is_err() {
-        return Ok(None);
-    }
+    let bought = buy_period(connection, (line, None), cause, actor, ids, now).await?;
+    let Ok(Bought::Now(_)) = bought else { return Ok(None) };
     let after = subscriptions::get(connection, line).await?;
     Ok(after.and_then(|after| {
         let paid_until = after.paid_until?;
@@ -197,7 +205,11 @@ pub(super) async fn buy_period(
     actor: &str,
     ids: &IdSource,
     now: UnixMillis,
-) -> Result<Result<Refreshed, NotBought>, PaymentError> {
+) -> Result<Result<Bought, NotBought>, PaymentError> {
+    // Looked for before the money: a wallet that this very cause emptied lacks nothing.
+    if ledger::is_booked(connection, (cause.0, &cause.1)).await? {
+        return Ok(Ok(Bought::Before));
+    }
     let nothing = |why: Unspent| Ok(Err(why.into()));
     let Some(subscription) = subscriptions::get(connection, line).await? else {
         return nothing(Unspent::Other);
@@ -220,11 +232,11 @@ pub(super) async fn buy_period(
     let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
         .map_err(ledger::LedgerError::Unbalanced)?;
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
-        return nothing(Unspent::Other);
+        return Ok(Ok(Bought::Before));
     }
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(connection, line, period).await?;
-    Ok(Ok(subscriptions::activate(connection, line, paid_until, now).await?))
+    Ok(Ok(Bought::Now(subscriptions::activate(connection, line, paid_until, now).await?)))
 }
 
 #[cfg(test)]

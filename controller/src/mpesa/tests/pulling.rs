@@ -11,13 +11,14 @@ use tawi_shared::{Clock, UnixMillis};
 
 use super::shop::{Books, DAY_MS, DEADLINE, START, Shop, daraja_with, success};
 use crate::entitlements::Status;
+use crate::ids::TopUpId;
 use crate::ledger::{self, Account};
 use crate::live::Hint;
 use crate::mpesa::intent::Intent;
 use crate::mpesa::pull::sweep::{PullError, Sweeper, Swept};
 use crate::mpesa::{Daraja, query, run_pull};
 use crate::payments::testing::PHONE;
-use crate::payments::{self, Payment};
+use crate::payments::{self, Payment, RequestPayment, Requested, Unspent};
 use crate::shutdown::Shutdown;
 use crate::subscriptions::credentials::{Password, Username};
 use crate::subscriptions::{self, NewSubscription};
@@ -267,7 +268,48 @@ async fn a_payment_to_an_account_number_buys_a_period_and_a_later_callback_does_
     shop.take_in().await;
     assert_eq!(shop.books().await, paid_once(booked_at, 2));
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
-    assert_eq!(only_payment(&shop).await.intent, Some(intent.id));
+    assert_eq!(shop.outcomes().await, ["booked"], "its money bought a period: nobody has to look");
+    let payment = only_payment(&shop).await;
+    assert_eq!((payment.intent, payment.unspent), (Some(intent.id), None));
+}
+
+#[tokio::test]
+async fn a_payment_that_bought_a_period_is_spent_even_if_it_was_asked_for_a_top_up() {
+    let (shop, mut sweeper) = open().await;
+    shop.execute("UPDATE plans SET data_quota_bytes = 100; INSERT INTO top_ups VALUES ('t1', 'More', NULL, 150000, 50, 1);")
+        .await;
+    let receipt = paybill(&shop, 1_500, shop.world.customer.account_number.as_str()).await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    let books = paid_once(shop.controller.clock.now(), 2);
+    shop.phone(Phone { behaviour: Behaviour::Ignore, delay_ms: 3_600_000, ..Phone::default() });
+    let wanted = RequestPayment {
+        subscription: shop.world.line.clone(),
+        top_up: Some(TopUpId::parse("t1").unwrap()),
+        phone: None,
+        amount: None,
+        requested_by: crate::audit::Actor::Token("test".to_owned()),
+    };
+    let asked = payments::request(&shop.controller, &shop.daraja, wanted).await.unwrap();
+    let Requested::Prompted(intent) = asked else { panic!("{asked:?}") };
+    shop.deliver_to(&intent, success(&intent, &receipt, "1500.00")).await;
+    shop.take_in().await;
+    assert_eq!((shop.books().await, shop.outcomes().await), (books, vec!["booked".to_owned()]));
+    assert_eq!(only_payment(&shop).await.unspent, None);
+}
+
+#[tokio::test]
+async fn a_payment_that_buys_once_its_request_is_known_is_unspent_no_more() {
+    let (shop, mut sweeper) = open().await;
+    let receipt = paybill(&shop, 1_000, shop.world.customer.account_number.as_str()).await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    assert_eq!(only_payment(&shop).await.unspent, Some(Unspent::TooLittle));
+    let intent = shop.unanswered().await;
+    shop.execute("UPDATE plans SET price_cents = 100000").await;
+    shop.deliver_to(&intent, success(&intent, &receipt, "1000.00")).await;
+    shop.take_in().await;
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue, books.status), (0, 100_000, Status::Active));
+    assert_eq!(only_payment(&shop).await.unspent, None);
 }
 
 #[tokio::test]

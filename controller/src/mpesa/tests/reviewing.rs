@@ -182,7 +182,11 @@ async fn money_for_a_line_that_is_held_or_at_a_revoked_site_is_listed_however_mu
             shop.take_in().await;
             let items = for_review(&shop, 9).await;
             assert_eq!(items.len(), 1, "{items:?}");
-            assert!(items[0].reason.contains(words), "{}", items[0].reason);
+            let reason = &items[0].reason;
+            assert!(reason.contains(words), "{reason}");
+            let is_less = reason.contains("1,500.00 was asked for and 1,000.00 paid");
+            assert_eq!(is_less, shillings == "1000", "what was known before is said too: {reason}");
+            assert_eq!(reason.matches("booked").count(), 1, "{reason}");
             assert_eq!(unspent(&shop).await, [Some(expected)]);
         }
     }

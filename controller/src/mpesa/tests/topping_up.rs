@@ -1,5 +1,7 @@
 //! Money that was asked for a top-up.
 
+use daraja_sim::{Behaviour, Phone};
+
 use super::shop::{Books, Shop, success};
 use crate::ids::TopUpId;
 use crate::ledger;
@@ -105,6 +107,23 @@ async fn a_wallet_that_covers_a_top_up_buys_it_and_nobody_is_asked() {
 }
 
 #[tokio::test]
+async fn what_the_wallet_pays_does_not_wait_for_a_phone_that_is_being_asked_for_something_else() {
+    let shop = open().await;
+    // The day is bought ahead, and KES 300 remain; the phone is asked for another in full.
+    shop.pay(Some(1_800)).await;
+    shop.wait_two_minutes();
+    shop.phone(Phone { behaviour: Behaviour::Ignore, delay_ms: 3_600_000, ..Phone::default() });
+    shop.prompt(Some(1_500)).await;
+    let asked = ask(&shop).await;
+    assert!(matches!(asked, Requested::ToppedUp(_)), "{asked:?}");
+    // What remains is not enough for a second, so that the same phone would have to be asked.
+    shop.execute("UPDATE ledger_entries SET booked_at = 1").await;
+    let asked = ask(&shop).await;
+    let Requested::AlreadyOpen(open) = asked else { panic!("{asked:?}") };
+    assert_eq!(open.why, Why::SamePhone);
+}
+
+#[tokio::test]
 async fn for_a_top_up_that_a_line_cannot_use_nobody_is_asked() {
     let shop = Shop::open().await;
     shop.execute("INSERT INTO top_ups VALUES ('t1', 'More', NULL, 20000, 50, 1);").await;
@@ -200,9 +219,9 @@ async fn a_top_up_out_of_the_wallet_does_not_wait_for_a_request_that_needs_none_
     // 450 lie in the wallet: of the 1,250 that are asked for 250 have to stay there.
     shop.prompt(Some(1_250)).await;
     assert_eq!(buy("page 1").await, Ok(50));
-    // Now nothing can be missing, and for a phone that is being asked there is no other request.
+    // What is left has to stay there, and would pay for another without any phone.
     let Requested::AlreadyOpen(open) = ask(&shop).await else { panic!("a second prompt was sent") };
-    assert_eq!((open.why, open.intent.top_up.is_none()), (Why::SamePhone, true));
+    assert_eq!((open.why, open.intent.top_up.is_none()), (Why::CountsOnWallet, true));
     shop.wait_two_minutes();
     shop.prompt(None).await;
     let Err(NoTopUp::AlreadyOpen(open)) = buy("page 2").await else { panic!("the request counts on it") };
