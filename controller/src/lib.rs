@@ -26,6 +26,7 @@ pub mod mqtt;
 pub mod overview;
 pub mod payments;
 pub mod pki;
+pub mod plain;
 pub mod plans;
 pub mod quota;
 pub mod router_writes;

@@ -19,6 +19,7 @@ use tawi_shared::wire::{ForeignRowsV1, Service};
 
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, PlanId, SiteId};
+use crate::plain;
 
 /// Rows of one router that are kept; an agent names no more.
 const ROWS: u64 = 4_096;
@@ -73,9 +74,7 @@ pub async fn take_rows(
     rows: &ForeignRowsV1,
 ) -> Result<(), sqlx::Error> {
     store::forget_others(connection, site, rows).await?;
-    let plain = |text: &str| -> String {
-        text.chars().filter(|letter| !letter.is_control()).take(TEXT_CHARACTERS).collect()
-    };
+    let plain = |text: &str| plain::line_of(text, TEXT_CHARACTERS);
     // Counted once a message: a count for each row would read all rows before it each time.
     let room = ROWS.saturating_sub(store::count(connection, site, &rows.router).await?);
     for row in rows.rows.iter().take(usize::try_from(room).unwrap_or(usize::MAX)) {

@@ -10,6 +10,7 @@ use tawi_shared::csv::{self, CsvError};
 
 use super::matching::People;
 use crate::ids::{CustomerId, PlanId};
+use crate::plain::line_of;
 use crate::web::display;
 
 /// Errors that are shown; a table in the wrong form has one a row.
@@ -196,7 +197,7 @@ impl Table {
 
     fn complain(&mut self, line: usize, what: &str) {
         if self.errors.len() < ERRORS {
-            let what: String = what.chars().filter(|letter| !letter.is_control()).take(120).collect();
+            let what = line_of(what, 120);
             self.errors.push(format!("line {line}: {what}"));
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::arguments::{StaffCommand, TokenCommand};
 use super::{Failure, Shell};
 use crate::audit::Action;
+use crate::plain::is_one_line;
 use crate::staff::{self, Added, Listed, Login, Password, Role};
 use crate::web::display;
 
@@ -139,7 +140,7 @@ impl Shell {
 
     async fn add_token(&self, name: &str, role: Role) -> Result<(), Failure> {
         let length = name.chars().count();
-        if !(1..=TOKEN_NAME_CHARACTERS).contains(&length) || name.chars().any(char::is_control) {
+        if !(1..=TOKEN_NAME_CHARACTERS).contains(&length) || !is_one_line(name) {
             return Err(Failure::refused("the name of a token has 1 to 60 characters on one line"));
         }
         let mut transaction = self.controller.database.write().await?;

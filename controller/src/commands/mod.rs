@@ -22,6 +22,7 @@ use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::held_plans;
 use crate::ids::{CommandId, IdSource, LineId, SiteId};
+use crate::plain::line_of;
 use crate::sites::{self, SiteError};
 
 /// How long a person's order stands: long enough for a link that comes and goes, short enough that nobody is surprised by
@@ -257,7 +258,7 @@ pub async fn take_result(
     else {
         return Ok(None);
     };
-    let detail: String = result.detail.chars().filter(|c| !c.is_control()).take(DETAIL_CHARACTERS).collect();
+    let detail = line_of(&result.detail, DETAIL_CHARACTERS);
     if !store::settle(connection, site, &id, status.into(), &detail, now).await? {
         return Ok(None);
     }

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::database::Connection;
 use crate::ids::{CustomerId, IdSource};
+use crate::plain::is_one_line;
 use account_number::AccountNumber;
 use phone::Msisdn;
 
@@ -100,7 +101,7 @@ pub async fn create(
     now: UnixMillis,
 ) -> Result<Created, CustomerError> {
     let name = new.name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARACTERS || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME_CHARACTERS || !is_one_line(name) {
         let reason = "enter a name of at most 120 characters on one line";
         return Ok(Created::Invalid(Invalid { field: "name", reason }));
     }

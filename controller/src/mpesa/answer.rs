@@ -5,8 +5,9 @@
 
 use std::fmt;
 
-use super::evidence::{CheckoutId, Reason};
+use super::evidence::{CheckoutId, ID_CHARACTERS, Reason};
 use super::fields::{self, Fields, text_or_empty};
+use crate::plain::line_of;
 
 /// Codes of a token that Daraja does not take, any more or at all. The request did nothing.
 const TOKEN_CODES: [&str; 4] = ["404.001.03", "400.003.01", "401.002.01", "401.003.01"];
@@ -92,7 +93,8 @@ pub fn of_push(body: &[u8]) -> PushAnswer {
     let code = text_or_empty(&answer, "responsecode");
     match CheckoutId::parse(&text_or_empty(&answer, "checkoutrequestid")) {
         Some(checkout) if code == "0" => {
-            let merchant_request_id = fields::text(&answer, "merchantrequestid");
+            let merchant_request_id =
+                fields::text(&answer, "merchantrequestid").map(|id| line_of(&id, ID_CHARACTERS));
             PushAnswer::Accepted { checkout, merchant_request_id }
         }
         _ if code.is_empty() || code == "0" => PushAnswer::Unknown,

@@ -12,9 +12,10 @@ use thiserror::Error;
 use super::fields::{self, Fields};
 use crate::customers::phone::Msisdn;
 use crate::money::Money;
+use crate::plain::{is_one_line, line_of};
 
 /// The longest id of Safaricom's that is taken. Their form changed at least once: they are opaque.
-const ID_CHARACTERS: usize = 128;
+pub(super) const ID_CHARACTERS: usize = 128;
 /// The longest receipt number that is taken; today's have 10 characters.
 const RECEIPT_CHARACTERS: usize = 32;
 /// The longest result text that is kept.
@@ -100,8 +101,8 @@ pub fn parse(body: &[u8]) -> Result<Evidence, NotUnderstood> {
         Some(text) => Some(CheckoutId::parse(&text).ok_or(NotUnderstood::Field("CheckoutRequestID"))?),
         None => None,
     };
-    let merchant_request_id =
-        fields::text(&callback, "merchantrequestid").filter(|id| id.chars().count() <= ID_CHARACTERS);
+    let merchant_request_id = fields::text(&callback, "merchantrequestid")
+        .filter(|id| id.chars().count() <= ID_CHARACTERS && is_one_line(id));
     Ok(Evidence { checkout, merchant_request_id, outcome })
 }
 
@@ -140,10 +141,7 @@ impl Reason {
     /// A code with its text; the text is cut at 300 characters.
     #[must_use]
     pub fn new(code: &str, description: &str) -> Self {
-        Self {
-            code: code.chars().take(ID_CHARACTERS).collect(),
-            description: description.chars().take(DESCRIPTION_CHARACTERS).collect(),
-        }
+        Self { code: line_of(code, ID_CHARACTERS), description: line_of(description, DESCRIPTION_CHARACTERS) }
     }
 }
 

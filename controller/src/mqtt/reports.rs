@@ -4,6 +4,7 @@
 //! must happen outside the database is left in [`Effects`].
 
 use tawi_shared::UnixMillis;
+use tawi_shared::ids::check_id;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
@@ -21,6 +22,7 @@ use crate::desired::{self, Delta, Held, Missing, SiteState};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::payments::traces;
+use crate::plain::line_of;
 use crate::quota::{self, LineUsage};
 use crate::sites::store::RouterNote;
 use crate::sites::{self, AddedRouter};
@@ -112,7 +114,7 @@ async fn take_hello(
 ) -> Result<bool, LinkError> {
     let site = &said.site;
     let mut known = hello.clone();
-    known.agent_version = plain(&hello.agent_version, RELEASE_CHARACTERS);
+    known.agent_version = line_of(&hello.agent_version, RELEASE_CHARACTERS);
     store::said_hello(connection, site, (&known, said.header.store_epoch), now).await?;
     take_routers(connection, controller, site, &hello.routers, now).await?;
     effects.hints.push(Hint::Site(site.clone()));
@@ -301,7 +303,11 @@ async fn take_routers(
     now: UnixMillis,
 ) -> Result<(), LinkError> {
     for router in routers.iter().take(ROUTERS) {
-        let release = plain(&router.release, RELEASE_CHARACTERS);
+        if check_id(&router.name).is_err() {
+            tracing::warn!(site.id = %site, "a router with a name that cannot be taken was reported");
+            continue;
+        }
+        let release = line_of(&router.release, RELEASE_CHARACTERS);
         let note = RouterNote {
             name: &router.name,
             is_reachable: router.is_reachable,
@@ -320,10 +326,10 @@ async fn take_routers(
                 tracing::info!(site.id = %site, router.name = %added.name, "a router appeared");
                 note_router(connection, site, note, now).await?;
             }
-            AddedRouter::AlreadyThere(_) | AddedRouter::NoSuchSite | AddedRouter::SiteRevoked => {}
-            AddedRouter::BadName => {
-                tracing::warn!(site.id = %site, "a router with a name that cannot be taken was reported");
-            }
+            AddedRouter::AlreadyThere(_)
+            | AddedRouter::NoSuchSite
+            | AddedRouter::SiteRevoked
+            | AddedRouter::BadName => {}
         }
     }
     Ok(())
@@ -473,7 +479,7 @@ async fn take_usage(
         match usage::take(connection, teller, session, now, may_add).await? {
             usage::Taken::Recorded if session.address.is_empty() => {}
             usage::Taken::Recorded => {
-                let address = plain(&session.address, usage::ADDRESS_BYTES);
+                let address = line_of(&session.address, usage::ADDRESS_BYTES);
                 store::set_last_address(connection, site, &session.line, &address).await?;
             }
             usage::Taken::ForeignLine | usage::Taken::Unbelievable => {
@@ -512,8 +518,8 @@ async fn take_event(
         Some(Ok(line)) if usage::store::is_line_of(connection, site, line.as_str()).await? => Some(line),
         _ => None,
     };
-    let router = event.router.clone().filter(|name| tawi_shared::ids::check_id(name).is_ok());
-    let kept = EventV1 { detail: plain(&event.detail, DETAIL_CHARACTERS), router, ..event.clone() };
+    let router = event.router.clone().filter(|name| check_id(name).is_ok());
+    let kept = EventV1 { detail: line_of(&event.detail, DETAIL_CHARACTERS), router, ..event.clone() };
     let position = (said.header.store_epoch, said.header.seq);
     match memory.events.spend(site, now) {
         Spent::Yes => {
@@ -595,12 +601,7 @@ fn read_failure(failure: &LineFailureV1) -> Option<(LineId, String)> {
     let line = LineId::parse(&failure.line).ok()?;
     let kind = FailureKind::from_code(failure.kind)
         .map_or("a failure that this release does not know", FailureKind::as_str);
-    let detail = plain(&failure.detail, DETAIL_CHARACTERS);
+    let detail = line_of(&failure.detail, DETAIL_CHARACTERS);
     let text = if detail.is_empty() { kind.to_owned() } else { format!("{kind}: {detail}") };
     Some((line, text))
-}
-
-/// A text of an agent, fit for a page: at most so many characters, none of them invisible.
-fn plain(text: &str, characters: usize) -> String {
-    text.chars().filter(|character| !character.is_control()).take(characters).collect()
 }

@@ -14,6 +14,7 @@ use super::restraint::{OfflineRule, Restraint};
 use super::{ConnectionType, NewConnectionType, Plan, Profile, Terms};
 use crate::customers::Invalid;
 use crate::money::Money;
+use crate::plain::is_one_line;
 
 /// The longest name of a plan, a profile or a pool, in characters. A profile's name is written to routers; 64 leaves room
 /// in every column of WinBox and is far more than anybody types.
@@ -138,7 +139,7 @@ pub(super) fn profile(service: Service, new: &Profile) -> Result<(), Invalid> {
 /// What a thing that is sold may be called.
 pub(crate) fn plan_name(name: &str) -> Result<(), Invalid> {
     let name = name.trim();
-    if name.is_empty() || name.chars().count() > NAME_CHARACTERS || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME_CHARACTERS || !is_one_line(name) {
         return invalid("name", "enter a name of at most 64 characters on one line");
     }
     Ok(())

@@ -18,6 +18,7 @@ use tawi_shared::wire::{RouterWriteV1, WriteStatus};
 
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, SiteId};
+use crate::plain::line_of;
 pub use search::Search;
 pub(crate) use store::forget;
 
@@ -77,12 +78,12 @@ pub async fn keep(
             .filter(|name| tawi_shared::ids::check_id(name).is_ok())
             .cloned()
             .unwrap_or_default(),
-        operation: plain(&write.operation, OPERATION_CHARACTERS),
-        parameters: plain(&write.parameters, PARAMETERS_CHARACTERS),
+        operation: line_of(&write.operation, OPERATION_CHARACTERS),
+        parameters: line_of(&write.parameters, PARAMETERS_CHARACTERS),
         line: line.cloned(),
         customer: None,
         status: WriteStatus::from_code(write.status),
-        detail: plain(&write.detail, DETAIL_CHARACTERS),
+        detail: line_of(&write.detail, DETAIL_CHARACTERS),
     };
     store::insert(connection, &kept, write.status, now).await
 }
@@ -97,9 +98,4 @@ pub async fn find(
     limit: u32,
 ) -> Result<Vec<RouterWrite>, sqlx::Error> {
     store::find(connection, search, limit).await
-}
-
-/// A text of an agent, fit for a page.
-fn plain(text: &str, characters: usize) -> String {
-    text.chars().filter(|character| !character.is_control()).take(characters).collect()
 }

@@ -23,6 +23,7 @@ use crate::database::Connection;
 use crate::ids::{IdSource, LineId, RouterId, SiteId};
 use crate::live::Hint;
 use crate::pki::{Pki, PkiError, SiteCertificate};
+use crate::plain::is_one_line;
 use crate::state::Controller;
 
 pub use bundle::{Bundle, NotWritten};
@@ -192,7 +193,7 @@ pub async fn add(
     address: &str,
 ) -> Result<Added, SiteError> {
     let name = if new.name.trim().is_empty() { new.id.to_string() } else { new.name.trim().to_owned() };
-    if name.chars().count() > NAME_CHARACTERS || name.chars().any(char::is_control) {
+    if name.chars().count() > NAME_CHARACTERS || !is_one_line(&name) {
         return Ok(Added::BadName);
     }
     let now = controller.clock.now();
@@ -288,7 +289,7 @@ pub async fn router(connection: &mut Connection, router: &RouterId) -> Result<Op
     store::router(connection, router).await
 }
 
-/// The router of that name at a site.
+/// The router of that name at a site. Nobody's name is none that [`add_router`] would take.
 ///
 /// # Errors
 /// [`SiteError`].
@@ -297,6 +298,9 @@ pub async fn find_router(
     site: &SiteId,
     name: &str,
 ) -> Result<Option<Router>, SiteError> {
+    if tawi_shared::ids::check_id(name).is_err() {
+        return Ok(None);
+    }
     store::find_router(connection, site, name).await
 }
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
+use crate::plain::is_one_line;
 pub use history::Amount;
 
 /// The longest name of a session that is kept, in bytes. An agent's has at most 75: router, service, number, second.
@@ -85,7 +86,7 @@ pub enum Taken {
     Recorded,
     /// The line was never one of this site's: not believed, and not kept.
     ForeignLine,
-    /// Its name is empty or too long, or its totals are beyond what a line can move: not kept.
+    /// Its name is empty, too long or has control characters, or its totals are beyond what a line can move: not kept.
     Unbelievable,
     /// It is new, and the caller takes no more new ones now: not kept.
     TooMany,
@@ -138,6 +139,7 @@ fn is_believable(session: &SessionUsageV1) -> bool {
     session.period_started_ms >= 0
         && (1..=SESSION_BYTES).contains(&session.session.len())
         && session.address.len() <= ADDRESS_BYTES
+        && [&session.line, &session.session, &session.address].into_iter().all(|text| is_one_line(text))
         && session.upload_bytes.max(session.download_bytes) <= TOTAL_BYTES
 }
 

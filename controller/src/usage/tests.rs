@@ -267,3 +267,18 @@ async fn sessions_of_a_period_that_runs_are_not_forgotten_however_old() {
     assert_eq!((forget(899).await, forget(899).await), (1, 0));
     assert_eq!(forget(900).await, 1);
 }
+
+#[tokio::test]
+async fn a_report_with_control_characters_in_it_is_not_kept_and_keeps_no_other_back() {
+    let (_directory, mut write) = open().await;
+    let site = SiteId::parse("a").unwrap();
+    let strange: [fn(&mut SessionUsageV1); 3] =
+        [|told| told.line.push('\0'), |told| told.session.push('\0'), |told| told.address.push('\0')];
+    for spoil in strange {
+        let mut told = session("l1", "s", 5, 7);
+        spoil(&mut told);
+        assert_eq!(take(&mut write, (&site, 1), &told, NOW, || true).await.unwrap(), Taken::Unbelievable);
+    }
+    let good = session("l1", "s", 5, 7);
+    assert_eq!(take(&mut write, (&site, 1), &good, NOW, || true).await.unwrap(), Taken::Recorded);
+}

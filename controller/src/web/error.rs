@@ -1,12 +1,15 @@
 //! What a page answers when it cannot be shown. Causes are logged here, once, and never shown.
 
 use askama::Template;
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
 
 use super::api::error::ApiError;
 use super::assets;
 use super::visit::see_other;
+use crate::plain::is_plain;
 
 /// Why a page cannot be shown.
 #[derive(Debug)]
@@ -22,6 +25,8 @@ pub enum PageError {
     NotFound,
     /// The form does not come from one of our pages, or from one of an earlier session.
     ForeignForm,
+    /// An address or a field has control characters.
+    NotPlain,
     /// The body is no form.
     BadForm(StatusCode),
     /// Something failed that staff cannot help.
@@ -61,6 +66,11 @@ impl IntoResponse for PageError {
                 StatusCode::FORBIDDEN,
                 "That form is out of date",
                 "You signed in again since it was opened, or it was not one of ours. Nothing was changed: go back, reload the page and send it again.",
+            ),
+            Self::NotPlain => (
+                StatusCode::BAD_REQUEST,
+                "That has characters in it that nobody types",
+                "Nothing was changed. A control character came along, perhaps in something that was pasted: type it by hand.",
             ),
             Self::BadForm(StatusCode::PAYLOAD_TOO_LARGE) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -115,6 +125,36 @@ pub fn percent_encoded(text: &str) -> String {
         }
     }
     encoded
+}
+
+/// Refuses an address with control characters in it, before anything is looked up by it.
+pub(super) async fn refuse_not_plain(request: Request, next: Next) -> Response {
+    let uri = request.uri();
+    if is_plain(&percent_decoded(uri.path())) && is_plain(&percent_decoded(uri.query().unwrap_or_default())) {
+        return next.run(request).await;
+    }
+    if uri.path().starts_with("/api/") {
+        return ApiError::not_plain("the address").into_response();
+    }
+    PageError::NotPlain.into_response()
+}
+
+/// What was percent-encoded; what is no encoding stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut bytes = text.as_bytes();
+    while let Some((first, rest)) = bytes.split_first() {
+        let pair = rest.split_at_checked(2).filter(|_| *first == b'%');
+        let pair = pair.and_then(|(pair, rest)| {
+            let is_hex = pair.iter().all(u8::is_ascii_hexdigit);
+            let text = std::str::from_utf8(pair).ok().filter(|_| is_hex)?;
+            Some((u8::from_str_radix(text, 16).ok()?, rest))
+        });
+        let (byte, rest) = pair.unwrap_or((*first, rest));
+        decoded.push(byte);
+        bytes = rest;
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 /// What is answered for a path that nobody serves: JSON below `/api`, else a page.

@@ -35,6 +35,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn;
 
 use crate::broker::Attendance;
 use crate::mpesa::client::Daraja;
@@ -102,6 +103,7 @@ pub fn router(web: Web, callbacks: Option<Router>) -> Router {
         .route("/health", axum::routing::get(health::health))
         .fallback(error::no_such_page)
         .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .layer(from_fn(error::refuse_not_plain))
         .with_state(web);
     let all = match callbacks {
         Some(callbacks) => ours.merge(callbacks),

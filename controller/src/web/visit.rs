@@ -21,7 +21,10 @@ use super::cookies::Cookie;
 use super::error::PageError;
 use super::form::{Fields, TOKEN_FIELD};
 use super::{Web, assets, display, multipart};
-use crate::audit::Actor;
+use crate::audit::{self, Action, Actor};
+use crate::database::Transaction;
+use crate::live::Live;
+use crate::plain::is_plain;
 use crate::staff::{self, Member, Permission, SecretToken};
 
 /// How long a note waits for the next page: as long as a slow phone needs to load one.
@@ -309,7 +312,7 @@ impl FromRequest<Web> for PostedFile {
         let request = Request::from_parts(parts, body);
         let (fields, file) = if is_multipart {
             let mut form = multipart::read(request).await.map_err(PageError::BadForm)?;
-            (Fields::new(form.values), form.files.remove("file"))
+            (plain(form.values)?, form.files.remove("file"))
         } else {
             (fields(request, web).await?, None)
         };
@@ -328,7 +331,16 @@ pub async fn fields(request: Request, web: &Web) -> Result<Fields, PageError> {
     let Form(values) = Form::<BTreeMap<String, String>>::from_request(request, web)
         .await
         .map_err(|refusal| PageError::BadForm(refusal.status()))?;
-    Ok(Fields::new(values))
+    plain(values)
+}
+
+/// The fields of a form as a person types them.
+fn plain(values: BTreeMap<String, String>) -> Result<Fields, PageError> {
+    if values.iter().all(|(name, value)| is_plain(name) && is_plain(value)) {
+        Ok(Fields::new(values))
+    } else {
+        Err(PageError::NotPlain)
+    }
 }
 
 /// Compares without telling by the time taken how much is right.

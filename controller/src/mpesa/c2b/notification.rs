@@ -9,6 +9,7 @@ use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::fields::{self, Fields};
 use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
+use crate::plain::line_of;
 
 /// The longest short code that is taken; today's have 5 to 7 digits.
 const SHORT_CODE_DIGITS: usize = 10;
@@ -53,7 +54,7 @@ impl<'a> Notification<'a> {
         let reference = fields::text_or_empty(&fields, "billrefnumber");
         Ok(Self {
             short_code,
-            reference: reference.chars().filter(|c| !c.is_control()).take(REFERENCE_CHARACTERS).collect(),
+            reference: line_of(&reference, REFERENCE_CHARACTERS),
             amount,
             payer: Payer::told(&fields::text_or_empty(&fields, "msisdn")),
             is_for_till: kind.contains("goods"),

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::customers::phone::Msisdn;
+use crate::plain::line_of;
 
 /// The longest text that is kept: a hash has 64 characters.
 const TEXT_CHARACTERS: usize = 64;
@@ -45,7 +46,7 @@ pub(in crate::mpesa) enum Agreement {
 impl Payer {
     /// Reads what was told; everything is taken.
     pub(in crate::mpesa) fn told(text: &str) -> Self {
-        let text: String = text.trim().chars().filter(|c| !c.is_control()).take(TEXT_CHARACTERS).collect();
+        let text = line_of(text.trim(), TEXT_CHARACTERS);
         let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let form = if let Ok(number) = Msisdn::parse(&compact) {
             Form::Whole(number)

@@ -12,6 +12,7 @@ use crate::money::Money;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::fields::{self, Fields, text_or_empty as text};
 use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
+use crate::plain::line_of;
 
 /// How the kinds of payments in begin, in lower case; it may go unsaid.
 const KIND_OF_PAYMENTS: &str = "c2b";
@@ -117,9 +118,7 @@ impl Page {
 
 fn row(element: &RawValue) -> Option<Incoming> {
     let fields = fields::of(element.get().as_bytes())?;
-    let cut = |name, most| -> String {
-        text(&fields, name).chars().filter(|c| !c.is_control()).take(most).collect()
-    };
+    let cut = |name, most| line_of(&text(&fields, name), most);
     let kind = text(&fields, "transactiontype").to_lowercase();
     Some(Incoming {
         receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,

@@ -55,6 +55,17 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", format!("there is no such {noun}"), cure)
     }
 
+    /// Control characters where none can be.
+    #[must_use]
+    pub fn not_plain(place: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "not_plain",
+            format!("{place} has control characters in it"),
+            "leave them out; a text may have line breaks and tabs",
+        )
+    }
+
     /// A value of the body that cannot be.
     #[must_use]
     pub fn invalid(field: &str, reason: impl std::fmt::Display) -> Self {

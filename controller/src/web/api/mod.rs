@@ -132,7 +132,8 @@ impl Modify for BadQuery {
         for operation in openapi.paths.paths.values_mut().filter_map(|item| item.get.as_mut()) {
             let response = ResponseBuilder::new()
                 .description(
-                    "A name after the ? that this route does not have, or a value that cannot be read",
+                    "A name after the ? that this route does not have, a value that cannot be read, or control \
+                     characters in the address",
                 )
                 .content("application/json", Content::new(Some(Ref::from_schema_name("Problem"))))
                 .build();

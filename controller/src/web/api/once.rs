@@ -20,6 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 use ring::digest::{SHA256, digest};
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
 
@@ -28,6 +29,7 @@ use super::{ApiError, Caller};
 use crate::audit::{self, Action};
 use crate::database::{Connection, Transaction};
 use crate::ids::IdSource;
+use crate::plain::is_plain;
 use crate::staff::Permission;
 use crate::web::Web;
 
@@ -99,9 +101,12 @@ impl Write {
     /// The body as JSON of this shape. An empty body is `{}`.
     ///
     /// # Errors
-    /// 400 for what is no JSON; 422 says what does not fit.
+    /// 400 for what is no JSON, or has control characters in its texts; 422 says what does not fit.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        if serde_json::from_slice::<Value>(body).is_ok_and(|value| !has_plain_texts(&value)) {
+            return Err(ApiError::not_plain("the body"));
+        }
         serde_json::from_slice(body).map_err(|error: serde_json::Error| {
             // What does not fit may come before what is no JSON; the latter is the cause that its sender can use.
             if let Err(broken) = serde_json::from_slice::<IgnoredAny>(body) {
@@ -165,6 +170,18 @@ impl Write {
             return Err(ApiError::in_progress());
         };
         Ok(Some(answer(status, body)))
+    }
+}
+
+/// Whether every name and text has no control characters. As deep as a body may be nested at all, which serde_json bounds.
+fn has_plain_texts(value: &Value) -> bool {
+    match value {
+        Value::String(text) => is_plain(text),
+        Value::Array(items) => items.iter().all(has_plain_texts),
+        Value::Object(members) => {
+            members.iter().all(|(name, value)| is_plain(name) && has_plain_texts(value))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => true,
     }
 }
 

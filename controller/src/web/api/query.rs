@@ -16,6 +16,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::path::{Operation, ParameterIn};
 
 use super::ApiError;
+use crate::plain::line_of;
 use crate::web::Web;
 
 /// Characters of a name that nobody knows, as far as it is said back.
@@ -70,8 +71,7 @@ pub(super) async fn refuse_unknown(
     match pairs.iter().find(|(name, _)| !known.contains(name)) {
         None => Ok(next.run(request).await),
         Some((name, _)) => {
-            let name: String =
-                name.chars().filter(|letter| !letter.is_control()).take(NAME_CHARACTERS).collect();
+            let name = line_of(name, NAME_CHARACTERS);
             Err(bad_query(format!("{name}: there is no such parameter on this route"), &known))
         }
     }

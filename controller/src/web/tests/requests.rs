@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -285,5 +286,70 @@ async fn a_page_costs_what_it_shows_however_many_customers_there_are() {
     assert_eq!(found["customers"][0]["subscriptions_online"], 1);
     assert_eq!(found["customers"].as_array().unwrap().len(), 1);
     assert_eq!(program.read("/api/overview").await["customers_online"], 5_000);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn control_characters_in_an_address_are_refused_before_anything_is_looked_up_by_it() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let program = served.program(Role::Owner).await;
+    for path in [
+        "/sites/nyeri-01/routers/co%00re/take-over",
+        "/sites/nyeri%00-01",
+        "/customers?q=a%00b",
+        "/customers?q=a%1Bb",
+        "/customers?q=a%C2%85b",
+        "/sign-in?next=%00",
+    ] {
+        let answer = browser.get(path).await;
+        assert!(answer.status == 400 && answer.body.contains("nobody types"), "{path} {}", answer.status);
+    }
+    let answer = browser.post("/sites/nyeri-01/routers/co%00re/rebuild", &[("confirm", "yes")]).await;
+    assert_eq!(answer.status, 400);
+    for path in ["/api/customers?q=a%00b", "/api/sites/nyeri%00-01", "/api/router-writes?text=%07"] {
+        let answer = program.get(path).await;
+        let code = answer.json()["error"]["code"].clone();
+        assert_eq!((answer.status, code.as_str()), (400, Some("not_plain")), "{path}");
+    }
+    // What is encoded badly, and what has several lines, is no worse than any other text.
+    assert_eq!(browser.get("/customers?q=%25a%0D%0A%09b%zz%").await.status, 200);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn control_characters_in_a_form_are_refused() {
+    let served = Served::start().await;
+    let mut browser = served.browser(Role::Owner).await;
+    let take_over = "/sites/nyeri-01/routers/core/take-over";
+    for (path, field, value) in [
+        ("/sites/nyeri-01/routers", "name", "co\0re"),
+        ("/customers", "name", "Bak\0ery"),
+        ("/sign-in", "login", "own\0er"),
+        (take_over, "table", "user\nkio\0sk"),
+        (&format!("{take_over}/preview"), "customer-0", "\u{7f}"),
+        (&format!("{take_over}/preview"), "customer\0-0", "a"),
+    ] {
+        let answer = browser.post(path, &[(field, value)]).await;
+        assert!(answer.status == 400 && answer.body.contains("nobody types"), "{path} {}", answer.status);
+    }
+    let lines = browser.post(take_over, &[("table", "user\r\n\tkiosk")]).await;
+    assert_eq!(lines.status, 200, "line breaks and tabs are what a table is made of");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn control_characters_in_a_body_are_refused() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    for body in [
+        json!({"name": "Bak\u{0}ery", "phone": "0722000111"}),
+        json!({"name": "Bakery", "phone": ["\u{1b}"]}),
+        json!({"name": "Bakery", "phone": {"\u{8}": 1}}),
+    ] {
+        let answer = program.post("/api/customers", &body).await;
+        let code = answer.json()["error"]["code"].clone();
+        assert_eq!((answer.status, code.as_str()), (400, Some("not_plain")), "{body}");
+    }
     served.stop().await;
 }
