@@ -27,6 +27,24 @@ use crate::web::error::PageError;
 use crate::web::form::Fields;
 use crate::web::visit::{FILE_FORM_BYTES, Frame, Note, Posted, PostedFile, Section, Visit};
 
+/// What the form has for each row.
+const FIELDS: [&str; 11] = [
+    "take",
+    "row",
+    "customer",
+    "name",
+    "phone",
+    "plan",
+    "until",
+    "line",
+    "given-customer",
+    "given-plan",
+    "given-line",
+];
+/// The longest table that is shown again, in bytes: one of a thousand rows. A longer one is read all the same; a page with
+/// it would be many times its size, and sent back it would not fit into a form.
+const SHOWN_BYTES: usize = 64 * 1024;
+
 /// What every step needs to know.
 struct Known {
     site: Site,
@@ -102,6 +120,8 @@ struct SheetPage {
     more: usize,
     waiting: usize,
     table: String,
+    /// Whether the table that was read is too long to be shown again.
+    is_table_long: bool,
     errors: Vec<String>,
 }
 
@@ -111,6 +131,8 @@ struct EntryView {
     is_new: bool,
     /// The name that its line had; empty for a new line.
     instead_of: String,
+    /// Whether that line was on another plan.
+    is_new_plan: bool,
     plan: String,
     until: String,
     is_over: bool,
@@ -197,7 +219,8 @@ fn sheet_page(
         rows: rows.collect(),
         more: known.open().count().saturating_sub(ROWS),
         waiting: known.rows.len().saturating_sub(known.open().count()),
-        table: text.to_owned(),
+        table: if text.len() > SHOWN_BYTES { String::new() } else { text.to_owned() },
+        is_table_long: text.len() > SHOWN_BYTES,
         errors,
         site: known.site,
     };
@@ -287,6 +310,7 @@ fn preview_page(
             customer,
             is_new,
             instead_of: entry.line.as_ref().map(|line| line.username.clone()).unwrap_or_default(),
+            is_new_plan: entry.line.as_ref().is_some_and(|line| line.plan != entry.offer.id),
             plan: format!("{}, {}", entry.offer.name, display::kes(entry.offer.price)),
             until: Moment::of(entry.until, visit.now).full,
             is_over: entry.until <= visit.now,
@@ -298,7 +322,7 @@ fn preview_page(
         if fields.value(&format!("take-{number}")) != "yes" {
             continue;
         }
-        for field in ["take", "row", "customer", "name", "phone", "plan", "until", "line"] {
+        for field in FIELDS {
             let name = format!("{field}-{number}");
             let value = fields.value(&name).to_owned();
             again.push((name, value));

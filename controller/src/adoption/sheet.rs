@@ -110,6 +110,10 @@ pub struct Suggested {
     pub until: String,
     /// The line of theirs that is probably meant, by its name; empty for a new one.
     pub line: String,
+    /// Whether a table says whose it is.
+    pub is_customer_said: bool,
+    /// Whether a table says the plan.
+    pub is_plan_said: bool,
 }
 
 /// What is probably right for a row: as the table says, and else as the row itself says.
@@ -129,16 +133,22 @@ pub fn suggest(
     let mut suggested = Suggested {
         plan: plan.map(|plan| plan.to_string()).unwrap_or_default(),
         until: said.and_then(|said| said.until).map(display::local_field).unwrap_or_default(),
+        is_customer_said: by_table.is_some(),
+        is_plan_said: said.is_some_and(|said| said.plan.is_some()),
         ..Suggested::default()
     };
     if let Some((person, because)) = found {
         suggested.account = person.account.to_string();
         suggested.name.clone_from(&person.name);
         suggested.because = because.words();
-        let is_free = |line: &&KnownLine| line.customer == person.id && fit(line, row, offers).is_ok();
+        let is_free =
+            |line: &&KnownLine| line.customer == person.id && fit(line, row, &line.plan, offers).is_ok();
         let mut free = lines.values().filter(is_free);
         if let (Some(line), None) = (free.next(), free.next()) {
             suggested.line.clone_from(&line.username);
+            if !suggested.is_plan_said {
+                suggested.plan = line.plan.to_string();
+            }
         }
     } else if let Some(said) = said.filter(|_| is_new) {
         (suggested.name, suggested.phone) = (said.name.clone(), said.phone.clone());
@@ -166,9 +176,14 @@ fn only<'a>(mut offers: impl Iterator<Item = &'a Offer>) -> Option<PlanId> {
     offers.next().is_none().then(|| first.id.clone())
 }
 
-/// The plan of a line that is to take a row's name, or why it cannot. One that its site was told of has a row of its own:
+/// The plan on which a line is to take a row's name, or why it cannot. One that its site was told of has a row of its own:
 /// to take that away would end its sessions, and to leave it would be a second way in.
-fn fit<'a>(line: &KnownLine, row: &ForeignRow, offers: &'a [Offer]) -> Result<&'a Offer, String> {
+fn fit<'a>(
+    line: &KnownLine,
+    row: &ForeignRow,
+    plan: &PlanId,
+    offers: &'a [Offer],
+) -> Result<&'a Offer, String> {
     if line.is_on_router {
         return Err(format!(
             "the line {} has a row of its own on this router already, and cannot have two: take this row over as a new line, \
@@ -176,14 +191,20 @@ fn fit<'a>(line: &KnownLine, row: &ForeignRow, offers: &'a [Offer]) -> Result<&'
             line.username
         ));
     }
-    let offer = offers.iter().find(|offer| offer.id == line.plan).ok_or("its plan is not there any more")?;
-    if offer.service != row.service {
-        return Err(format!("the line {} is no line for {}", line.username, display::service(row.service)));
+    let offer = offers.iter().find(|offer| offer.id == *plan).ok_or("its plan is not there any more")?;
+    let service = display::service(row.service);
+    if offer.service == row.service {
+        Ok(offer)
+    } else if *plan == line.plan {
+        Err(format!("the line {} is no line for {service}: choose a plan that is", line.username))
+    } else {
+        Err(format!("{} is no plan for {service}", offer.name))
     }
-    Ok(offer)
 }
 
-/// Reads the form: fields are `take-N`, `row-N`, `customer-N`, `name-N`, `phone-N`, `plan-N`, `until-N`, `line-N`.
+/// Reads the form: fields are `take-N`, `row-N`, `customer-N`, `name-N`, `phone-N`, `plan-N`, `until-N`, `line-N`. What the
+/// form suggested by itself is in `given-customer-N`, `given-plan-N` and `given-line-N`: anything else was typed by a person,
+/// and goes before what was not.
 #[must_use]
 pub fn read(
     fields: &Fields,
@@ -239,38 +260,72 @@ fn entry(
     if lines.contains_key(&row.username) {
         return Err("a line of that name is on this router already".to_owned());
     }
-    let name = value("line");
-    if !name.is_empty() {
-        let line = lines.get(&name).ok_or_else(|| format!("this router has no line {name}"))?;
-        let offer = fit(line, row, offers)?.clone();
+    let until = || display::local(&value("until")).ok_or("say until when it is paid");
+    if let Some(line) = line_of(&value, people, lines)? {
+        let plan = PlanId::parse(&typed(&value, "plan")).unwrap_or_else(|_| line.plan.clone());
+        let offer = fit(line, row, &plan, offers)?.clone();
         let person = people.get(&line.customer).ok_or("its customer is not there any more")?;
-        let until = display::local(&value("until")).ok_or("say until when it is paid")?;
         let (whose, line) = (Whose::Known(person.clone()), Some(line.clone()));
-        return Ok(Entry { row: row.clone(), username, whose, offer, until, line });
+        return Ok(Entry { row: row.clone(), username, whose, offer, until: until()?, line });
     }
-    let customer = value("customer");
-    let whose = if customer.is_empty() {
-        let name = value("name");
-        if name.is_empty() {
-            return Err(
-                "say whose it is: an account number, or the name and phone of a new customer".to_owned()
-            );
-        }
-        let phone = Msisdn::parse(&value("phone")).map_err(|error| format!("phone: {error}"))?;
-        Whose::New { name, phone }
-    } else {
-        let person = people.named(&customer);
-        Whose::Known(
-            person.cloned().ok_or_else(|| format!("nobody, or more than one, is called {customer}"))?,
-        )
-    };
+    let whose = whose(&value, people)?;
     let plan = value("plan");
     let offer = offers.iter().find(|offer| offer.id.as_str() == plan).ok_or("choose a plan")?;
     if offer.service != row.service {
         return Err(format!("{} is no plan for {}", offer.name, display::service(row.service)));
     }
-    let until = display::local(&value("until")).ok_or("say until when it is paid")?;
-    Ok(Entry { row: row.clone(), username, whose, offer: offer.clone(), until, line: None })
+    Ok(Entry { row: row.clone(), username, whose, offer: offer.clone(), until: until()?, line: None })
+}
+
+/// What a person typed into a field; empty when it is what the form said by itself.
+fn typed(value: impl Fn(&str) -> String, field: &str) -> String {
+    let text = value(field);
+    if text == value(&format!("given-{field}")) { String::new() } else { text }
+}
+
+/// The line that takes the row's name; `None` for a new one. A customer who was typed goes before a line that was suggested:
+/// money that is theirs is not to pay for somebody else's line.
+fn line_of<'a>(
+    value: impl Fn(&str) -> String,
+    people: &People,
+    lines: &'a BTreeMap<String, KnownLine>,
+) -> Result<Option<&'a KnownLine>, String> {
+    let name = value("line");
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let line = lines.get(&name).ok_or_else(|| format!("this router has no line {name}"))?;
+    let is_new = value("customer").is_empty() && !value("name").is_empty();
+    let other = if is_new || !typed(&value, "customer").is_empty() {
+        Some(whose(&value, people)?)
+            .filter(|whose| !matches!(whose, Whose::Known(person) if person.id == line.customer))
+    } else {
+        None
+    };
+    match other {
+        None => Ok(Some(line)),
+        Some(_) if typed(&value, "line").is_empty() => Ok(None),
+        Some(Whose::Known(Person { name: other, .. }) | Whose::New { name: other, .. }) => Err(format!(
+            "the line {name} is not {other}'s: leave the line empty for a new one, or the customer to keep the line's"
+        )),
+    }
+}
+
+/// For whom a row is taken over as a new line.
+fn whose(value: impl Fn(&str) -> String, people: &People) -> Result<Whose, String> {
+    let customer = value("customer");
+    if !customer.is_empty() {
+        let person = people.named(&customer).cloned();
+        return person
+            .map(Whose::Known)
+            .ok_or_else(|| format!("nobody, or more than one, is called {customer}"));
+    }
+    let name = value("name");
+    if name.is_empty() {
+        return Err("say whose it is: an account number, or the name and phone of a new customer".to_owned());
+    }
+    let phone = Msisdn::parse(&value("phone")).map_err(|error| format!("phone: {error}"))?;
+    Ok(Whose::New { name, phone })
 }
 
 impl Sheet {
@@ -315,12 +370,13 @@ mod tests {
     use tawi_shared::IdSource;
 
     fn people() -> People {
-        People::new(vec![Person {
-            id: CustomerId::random(&IdSource::seeded(1)),
-            account: AccountNumber::from_serial(1_000_001).unwrap(),
-            phone: Msisdn::parse("0712345678").unwrap(),
-            name: "Corner Shop".into(),
-        }])
+        let person = |seed: u32, phone: &str, name: &str| Person {
+            id: CustomerId::random(&IdSource::seeded(seed.into())),
+            account: AccountNumber::from_serial(1_000_000 + seed).unwrap(),
+            phone: Msisdn::parse(phone).unwrap(),
+            name: name.into(),
+        };
+        People::new(vec![person(1, "0712345678", "Corner Shop"), person(2, "0733000111", "Bakery")])
     }
 
     fn offer(id: &str, service: Service, megabits: u64) -> Offer {
@@ -444,11 +500,72 @@ mod tests {
             "a new line is another thing"
         );
         check(&[("line-0", "plot18")], "a row of its own");
-        check(&[("line-0", "acc-2")], "no line for");
+        check(&[("line-0", "acc-2"), ("plan-0", "")], "no line for");
         check(&[("line-0", "nothing")], "has no line nothing");
         check(&[("line-0", "acc-1"), ("until-0", "")], "until when");
         let suggested = suggest(&rows[0], &people(), &Table::default(), &offers(), &taken);
         assert_eq!(suggested.line, "acc-1", "the only one that could be meant");
+        assert_eq!(suggested.plan, "p20", "with its own plan");
+    }
+
+    #[test]
+    fn what_a_person_typed_goes_before_what_the_form_suggested() {
+        let lines = BTreeMap::from([
+            ("acc-1".to_owned(), line("acc-1", "p20", false)),
+            ("acc-2".to_owned(), line("acc-2", "h10", false)),
+        ]);
+        // As the form suggests it: the line of Corner Shop, with its plan.
+        let given = [
+            ("customer-0", "0712345678"),
+            ("given-customer-0", "0712345678"),
+            ("plan-0", "p20"),
+            ("given-plan-0", "p20"),
+            ("line-0", "acc-1"),
+            ("given-line-0", "acc-1"),
+        ];
+        // Who, on which plan, by which line; or a part of the complaint.
+        let check = |more: &[(&str, &str)], expected: Result<(&str, &str, &str), &str>| {
+            let fields: Vec<_> = given
+                .iter()
+                .filter(|(name, _)| more.iter().all(|(other, _)| other != name))
+                .copied()
+                .collect();
+            let sheet =
+                read(&typed(&[&fields, more].concat()), &[row("plot17")], &people(), &offers(), &lines);
+            match (expected, &sheet.entries[..]) {
+                (Ok(expected), [entry]) => {
+                    let (Whose::Known(Person { name, .. }) | Whose::New { name, .. }) = &entry.whose;
+                    let line = entry.line.as_ref().map_or("", |line| line.username.as_str());
+                    assert_eq!((name.as_str(), entry.offer.id.as_str(), line), expected, "{more:?}");
+                }
+                (Err(part), []) => assert!(sheet.complaints[0].reason.contains(part), "{more:?} {sheet:?}"),
+                _ => panic!("{more:?} {sheet:?}"),
+            }
+        };
+        check(&[], Ok(("Corner Shop", "p20", "acc-1")));
+        check(&[("plan-0", "p10")], Ok(("Corner Shop", "p10", "acc-1")));
+        check(&[("plan-0", "h10")], Err("no plan for"));
+        check(&[("customer-0", "Bakery")], Ok(("Bakery", "p20", "")));
+        check(&[("customer-0", "Corner Shop")], Ok(("Corner Shop", "p20", "acc-1")));
+        check(&[("customer-0", "nobody")], Err("nobody"));
+        check(&[("customer-0", "")], Ok(("Corner Shop", "p20", "acc-1")));
+        check(
+            &[("customer-0", ""), ("name-0", "Kiosk"), ("phone-0", "0722000111")],
+            Ok(("Kiosk", "p20", "")),
+        );
+        // The line was typed; what is suggested gives way, and what is typed contradicts it.
+        check(&[("given-line-0", "")], Ok(("Corner Shop", "p20", "acc-1")));
+        check(
+            &[("given-line-0", ""), ("customer-0", "Bakery"), ("given-customer-0", "Bakery")],
+            Ok(("Corner Shop", "p20", "acc-1")),
+        );
+        check(&[("given-line-0", ""), ("customer-0", "Bakery")], Err("is not Bakery's"));
+        // A line for another service takes the row once it is on a plan for it.
+        check(&[("line-0", "acc-2"), ("plan-0", ""), ("given-plan-0", "")], Err("no line for"));
+        check(
+            &[("line-0", "acc-2"), ("plan-0", "p10"), ("given-plan-0", "")],
+            Ok(("Corner Shop", "p10", "acc-2")),
+        );
     }
 
     #[test]

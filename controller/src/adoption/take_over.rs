@@ -216,17 +216,28 @@ async fn renamed(
 ) -> Result<Result<Subscription, String>, AdoptionError> {
     let row = AsRow {
         username: entry.username.clone(),
+        service: entry.row.service,
+        plan: entry.offer.id.clone(),
         address: address_of(&entry.row),
         caller_id: caller_of(&entry.row),
     };
     let why = match editing::take_row(connection, &line.id, row).await? {
         TookRow::Took(subscription) => {
-            let detail = format!("name: {} to {}, with the row on its router", line.username, entry.username);
+            let mut detail =
+                format!("name: {} to {}, with the row on its router", line.username, entry.username);
+            if entry.offer.id != line.plan {
+                detail.push_str("; plan: ");
+                detail.push_str(&entry.offer.name);
+            }
             let act = (Action::SubscriptionChanged, line.id.as_str(), detail.as_str());
             audit::record(connection, actor, act, ids, now).await?;
             return Ok(Ok(subscription));
         }
         TookRow::NoSuchSubscription => format!("the line {} is not there any more", line.username),
+        TookRow::NoSuchPlan => "its plan is not there any more".to_owned(),
+        TookRow::AnotherService => {
+            format!("{} is no plan for {}", entry.offer.name, display::service(entry.row.service))
+        }
         TookRow::OnRouter => format!("the line {} has a row of its own by now", line.username),
         TookRow::UsernameTaken => "a line of that name is on this router already".to_owned(),
         TookRow::AddressTaken(holder) => format!("{holder} has its address"),

@@ -8,6 +8,7 @@
 use std::net::Ipv4Addr;
 
 use tawi_shared::UnixMillis;
+use tawi_shared::wire::Service;
 
 use super::credentials::{Password, Username};
 use super::device::{self, CallerId};
@@ -115,6 +116,10 @@ pub async fn edit(
 pub struct AsRow {
     /// Its name there.
     pub username: Username,
+    /// Of which service it is.
+    pub service: Service,
+    /// The line's plan from then on.
+    pub plan: PlanId,
     /// Its own address.
     pub address: Option<Ipv4Addr>,
     /// The only device.
@@ -129,6 +134,11 @@ pub enum TookRow {
     Took(Subscription),
     /// There is no such subscription.
     NoSuchSubscription,
+    /// There is no such plan.
+    NoSuchPlan,
+    /// The plan is of another service than the row: on a plan of that, the line would get a row of its own, and the one
+    /// that it took would be nobody's.
+    AnotherService,
     /// Its site was told of it: it has a row of its own.
     OnRouter,
     /// Another line on its router has the name.
@@ -153,7 +163,12 @@ pub async fn take_row(
     if desired::store::line_at(connection, &line.site, id).await?.is_some() {
         return Ok(TookRow::OnRouter);
     }
-    if let Err(invalid) = device::check(line.service, row.address, row.caller_id.as_ref()) {
+    match store::service_of(connection, &row.plan).await? {
+        None => return Ok(TookRow::NoSuchPlan),
+        Some(service) if service != row.service => return Ok(TookRow::AnotherService),
+        Some(_) => {}
+    }
+    if let Err(invalid) = device::check(row.service, row.address, row.caller_id.as_ref()) {
         return Ok(TookRow::Invalid(invalid));
     }
     if let Some(Taken::Address(holder) | Taken::Device(holder)) =

@@ -183,7 +183,8 @@ pub(super) async fn rename(
     row: &AsRow,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "UPDATE subscriptions SET username = $2, password = '', address = $3, caller_id = $4 \
+        "UPDATE subscriptions SET username = $2, password = '', address = $3, caller_id = $4, plan_id = $6, \
+             device_mac = $7 \
          WHERE id = $1 AND NOT EXISTS \
              (SELECT 1 FROM subscriptions o WHERE o.router_id = $5 AND o.username = $2 AND o.id <> $1)",
     )
@@ -193,6 +194,8 @@ pub(super) async fn rename(
     .bind(row.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
     .bind(line.router.as_str())
     .execute(connection)
+    .bind(row.plan.as_str())
+    .bind(device::let_by(row.service, row.caller_id.as_ref()).unwrap_or_default())
     .await?;
     Ok(done.rows_affected() == 1)
 }

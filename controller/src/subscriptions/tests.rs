@@ -238,3 +238,41 @@ async fn two_lines_of_a_router_are_never_the_same_device() {
     let twice = "UPDATE subscriptions SET device_mac = 'AA:BB:CC:DD:EE:01' WHERE username = 'tv-3'";
     assert!(write.execute(twice).await.is_err());
 }
+
+#[tokio::test]
+async fn a_line_takes_a_row_only_on_a_plan_of_the_rows_service() {
+    use super::editing::{AsRow, TookRow, take_row};
+
+    let (_directory, database, world) = open().await;
+    let mut write = database.write().await.unwrap();
+    write
+        .execute(
+            "INSERT INTO connection_types (id, service_name, family, profile_name, download_bits_per_second,
+                                           upload_bits_per_second, created_at)
+                 VALUES ('spot', 'hotspot', 'hotspot', 'spot', 1, 1, 1);
+             INSERT INTO plans (id, name, connection_type_id, price_cents, validity_seconds, created_at)
+                 VALUES ('hour', 'Hour', 'spot', 1, 1, 1);",
+        )
+        .await
+        .unwrap();
+    let row = |service, plan: &str| AsRow {
+        username: Username::parse("plot17").unwrap(),
+        service,
+        plan: PlanId::parse(plan).unwrap(),
+        address: None,
+        caller_id: None,
+    };
+    let day = world.plan.id.as_str();
+    for (service, plan) in [(Service::Hotspot, day), (Service::Pppoe, "hour")] {
+        let refused = take_row(&mut write, &world.line, row(service, plan)).await.unwrap();
+        assert_eq!(refused, TookRow::AnotherService, "{service:?} {plan}");
+    }
+    let refused = take_row(&mut write, &world.line, row(Service::Pppoe, "none")).await.unwrap();
+    assert_eq!(refused, TookRow::NoSuchPlan);
+    let took = take_row(&mut write, &world.line, row(Service::Hotspot, "hour")).await.unwrap();
+    let TookRow::Took(line) = took else { panic!("{took:?}") };
+    assert_eq!(
+        (line.plan.as_str(), line.username.as_str(), line.service),
+        ("hour", "plot17", Service::Hotspot)
+    );
+}

@@ -347,3 +347,12 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 2);
     served.stop().await;
 }
+    // As long as a form takes, each character of it five in the page: read, and not shown again.
+    let long = format!(
+        "user,name,phone\r\nkiosk,New Kiosk,0722000111\r\n{}",
+        format!("\"{}\"\r\n", "\"\"".repeat(200)).repeat(4_900)
+    );
+    let long = operator.post_file(to, long.as_bytes()).await;
+    assert!(long.status == 200 && long.body.contains("value=\"New Kiosk\""), "{}", long.status);
+    assert!(long.body.contains("too long to be shown here"), "{}", long.body.len());
+    assert!(long.body.len() < 64 * 1024, "{}", long.body.len());
