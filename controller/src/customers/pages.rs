@@ -11,7 +11,7 @@ use tawi_shared::UnixMillis;
 
 use super::phone::Msisdn;
 use super::{Created, CustomerRow, NewCustomer, PAGE_ROWS};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::ids::CustomerId;
 use crate::mpesa::intent::{Intent, State as IntentState};
 use crate::payments::pages::{IntentView, PaymentView};
@@ -164,8 +164,7 @@ async fn create(State(web): State<Web>, posted: Posted) -> Result<Response, Page
         match customers::create(&mut transaction, new, &controller.ids, visit.now).await? {
             Created::Created(customer) => {
                 let act = (Action::CustomerAdded, customer.id.as_str(), "");
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
+                visit.commit(&web, transaction, act, |_| {}).await?;
                 let note =
                     format!("{} is added, with account number {}.", customer.name, customer.account_number);
                 return Ok(visit.go(&format!("/customers/{}", customer.id), &Note::good(note)));

@@ -23,77 +23,95 @@ use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
 
-/// What a connection type is set to. Rates are bits per second, 0 for no limit.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ProfileBody {
-    /// To the customer.
-    pub download_bits_per_second: u64,
-    /// From the customer.
-    pub upload_bits_per_second: u64,
-    /// To the customer, for a short while; 0 for no burst.
-    #[serde(default)]
-    pub download_burst_bits_per_second: u64,
-    /// From the customer, for a short while; 0 for no burst.
-    #[serde(default)]
-    pub upload_burst_bits_per_second: u64,
-    /// The average to the customer above which a burst ends; 0 for the speed itself.
-    #[serde(default)]
-    pub download_threshold_bits_per_second: u64,
-    /// The average from the customer above which a burst ends; 0 for the speed itself.
-    #[serde(default)]
-    pub upload_threshold_bits_per_second: u64,
-    /// Over how many seconds that average is taken; 0 for the agent's default.
-    #[serde(default)]
-    pub burst_seconds: u32,
-    /// From 1, served first, to 8; 0 for the router's default.
-    #[serde(default)]
-    pub priority: u16,
-    /// Devices that may be logged in at once under one name; 0 for the router's default.
-    #[serde(default)]
-    pub shared_users: u32,
-    /// Pool on the routers that clients get addresses from; empty for the router's default.
-    #[serde(default)]
-    pub pool: String,
-    /// The router's own address towards the client, PPP services only; empty for the router's default.
-    #[serde(default)]
-    pub local_address: String,
+/// Bodies with what a connection type is set to, behind fields of their own; in brackets, what holds for those that need not
+/// be said. They stand side by side because a schema that allows nothing besides cannot be part of one that has more.
+macro_rules! bodies_with_profile {
+    ($($(#[$about:meta])* pub struct $body:ident [$given:meta] { $($own:tt)* })+) => { $(
+        $(#[$about])*
+        pub struct $body {
+            $($own)*
+            /// To the customer.
+            pub download_bits_per_second: u64,
+            /// From the customer.
+            pub upload_bits_per_second: u64,
+            /// To the customer, for a short while; 0 for no burst.
+            #[$given]
+            pub download_burst_bits_per_second: u64,
+            /// From the customer, for a short while; 0 for no burst.
+            #[$given]
+            pub upload_burst_bits_per_second: u64,
+            /// The average to the customer above which a burst ends; 0 for the speed itself.
+            #[$given]
+            pub download_threshold_bits_per_second: u64,
+            /// The average from the customer above which a burst ends; 0 for the speed itself.
+            #[$given]
+            pub upload_threshold_bits_per_second: u64,
+            /// Over how many seconds that average is taken; 0 for the agent's default.
+            #[$given]
+            pub burst_seconds: u32,
+            /// From 1, served first, to 8; 0 for the router's default.
+            #[$given]
+            pub priority: u16,
+            /// Devices that may be logged in at once under one name; 0 for the router's default.
+            #[$given]
+            pub shared_users: u32,
+            /// Pool on the routers that clients get addresses from; empty for the router's default.
+            #[$given]
+            pub pool: String,
+            /// The router's own address towards the client, PPP services only; empty for the router's default.
+            #[$given]
+            pub local_address: String,
+        }
+
+        impl From<$body> for Profile {
+            fn from(body: $body) -> Self {
+                let rate = Bandwidth::from_bits_per_second;
+                Self {
+                    download: rate(body.download_bits_per_second),
+                    upload: rate(body.upload_bits_per_second),
+                    download_burst: rate(body.download_burst_bits_per_second),
+                    upload_burst: rate(body.upload_burst_bits_per_second),
+                    download_threshold: rate(body.download_threshold_bits_per_second),
+                    upload_threshold: rate(body.upload_threshold_bits_per_second),
+                    burst_seconds: body.burst_seconds,
+                    priority: body.priority,
+                    shared_users: body.shared_users,
+                    pool: body.pool,
+                    local_address: body.local_address,
+                }
+            }
+        }
+    )+ };
 }
 
-/// How a plan is set up on a router. Its fields are not those of [`ProfileBody`] put in: a schema that allows nothing
-/// besides cannot be part of one that has more.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ConnectionTypeBody {
-    /// Id.
-    pub id: String,
-    /// `pppoe`, `hotspot`, `l2tp`, `pptp`, `openvpn`, `static` or `hotspot-device`.
-    pub service_name: String,
-    /// Name of the profile on routers.
-    pub profile_name: String,
-    /// To the customer.
-    pub download_bits_per_second: u64,
-    /// From the customer.
-    pub upload_bits_per_second: u64,
-    /// To the customer, for a short while; 0 for no burst.
-    pub download_burst_bits_per_second: u64,
-    /// From the customer, for a short while; 0 for no burst.
-    pub upload_burst_bits_per_second: u64,
-    /// The average to the customer above which a burst ends; 0 for the speed itself.
-    pub download_threshold_bits_per_second: u64,
-    /// The average from the customer above which a burst ends; 0 for the speed itself.
-    pub upload_threshold_bits_per_second: u64,
-    /// Over how many seconds that average is taken; 0 for the agent's default.
-    pub burst_seconds: u32,
-    /// From 1, served first, to 8; 0 for the router's default.
-    pub priority: u16,
-    /// Devices that may be logged in at once under one name; 0 for the router's default.
-    pub shared_users: u32,
-    /// Pool on the routers that clients get addresses from; empty for the router's default.
-    pub pool: String,
-    /// The router's own address towards the client; empty for the router's default.
-    pub local_address: String,
-    /// When it was added.
-    pub created_at_ms: i64,
+bodies_with_profile! {
+    /// What a connection type is set to. Rates are bits per second, 0 for no limit.
+    #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ProfileBody [serde(default)] {}
+
+    /// A connection type to add. Rates are bits per second, 0 for no limit.
+    #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct ConnectionTypeNew [serde(default)] {
+        /// `pppoe`, `hotspot`, `l2tp`, `pptp`, `openvpn`, `static` or `hotspot-device`.
+        pub service_name: String,
+        /// 1 to 64 plain characters without spaces; unique among the PPP services, among hotspots, and among the others.
+        pub profile_name: String,
+    }
+
+    /// How a plan is set up on a router.
+    #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+    pub struct ConnectionTypeBody [schema(required = true)] {
+        /// Id.
+        pub id: String,
+        /// `pppoe`, `hotspot`, `l2tp`, `pptp`, `openvpn`, `static` or `hotspot-device`.
+        pub service_name: String,
+        /// Name of the profile on routers.
+        pub profile_name: String,
+        /// When it was added.
+        pub created_at_ms: i64,
+    }
 }
 
 /// All connection types.
@@ -101,47 +119,6 @@ pub struct ConnectionTypeBody {
 pub struct ConnectionTypeList {
     /// By service and name.
     pub connection_types: Vec<ConnectionTypeBody>,
-}
-
-/// A connection type to add. Rates are bits per second, 0 for no limit.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ConnectionTypeNew {
-    /// `pppoe`, `hotspot`, `l2tp`, `pptp`, `openvpn`, `static` or `hotspot-device`.
-    pub service_name: String,
-    /// 1 to 64 plain characters without spaces; unique among the PPP services, among hotspots, and among the others.
-    pub profile_name: String,
-    /// To the customer.
-    pub download_bits_per_second: u64,
-    /// From the customer.
-    pub upload_bits_per_second: u64,
-    /// To the customer, for a short while; 0 for no burst.
-    #[serde(default)]
-    pub download_burst_bits_per_second: u64,
-    /// From the customer, for a short while; 0 for no burst.
-    #[serde(default)]
-    pub upload_burst_bits_per_second: u64,
-    /// The average to the customer above which a burst ends; 0 for the speed itself.
-    #[serde(default)]
-    pub download_threshold_bits_per_second: u64,
-    /// The average from the customer above which a burst ends; 0 for the speed itself.
-    #[serde(default)]
-    pub upload_threshold_bits_per_second: u64,
-    /// Over how many seconds that average is taken; 0 for the agent's default.
-    #[serde(default)]
-    pub burst_seconds: u32,
-    /// From 1, served first, to 8; 0 for the router's default.
-    #[serde(default)]
-    pub priority: u16,
-    /// Devices that may be logged in at once under one name; 0 for the router's default.
-    #[serde(default)]
-    pub shared_users: u32,
-    /// Pool on the routers that clients get addresses from; empty for the router's default.
-    #[serde(default)]
-    pub pool: String,
-    /// The router's own address towards the client, PPP services only; empty for the router's default.
-    #[serde(default)]
-    pub local_address: String,
 }
 
 /// How a line is kept from full use.
@@ -268,44 +245,6 @@ pub struct PlanTerms {
     /// For people.
     #[serde(default)]
     pub description: String,
-}
-
-impl From<ProfileBody> for Profile {
-    fn from(body: ProfileBody) -> Self {
-        let rate = Bandwidth::from_bits_per_second;
-        Self {
-            download: rate(body.download_bits_per_second),
-            upload: rate(body.upload_bits_per_second),
-            download_burst: rate(body.download_burst_bits_per_second),
-            upload_burst: rate(body.upload_burst_bits_per_second),
-            download_threshold: rate(body.download_threshold_bits_per_second),
-            upload_threshold: rate(body.upload_threshold_bits_per_second),
-            burst_seconds: body.burst_seconds,
-            priority: body.priority,
-            shared_users: body.shared_users,
-            pool: body.pool,
-            local_address: body.local_address,
-        }
-    }
-}
-
-impl From<ConnectionTypeNew> for Profile {
-    fn from(new: ConnectionTypeNew) -> Self {
-        ProfileBody {
-            download_bits_per_second: new.download_bits_per_second,
-            upload_bits_per_second: new.upload_bits_per_second,
-            download_burst_bits_per_second: new.download_burst_bits_per_second,
-            upload_burst_bits_per_second: new.upload_burst_bits_per_second,
-            download_threshold_bits_per_second: new.download_threshold_bits_per_second,
-            upload_threshold_bits_per_second: new.upload_threshold_bits_per_second,
-            burst_seconds: new.burst_seconds,
-            priority: new.priority,
-            shared_users: new.shared_users,
-            pool: new.pool,
-            local_address: new.local_address,
-        }
-        .into()
-    }
 }
 
 impl From<&ConnectionType> for ConnectionTypeBody {

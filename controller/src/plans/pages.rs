@@ -11,8 +11,9 @@ use tawi_shared::wire::Service;
 
 use super::forms::{self, profile_fields, read_plan, read_profile, read_terms, read_type, terms_fields};
 use super::{Changed, ConnectionType, Created, Family, Plan};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::ids::{ConnectionTypeId, PlanId};
+use crate::live::Live;
 use crate::plans;
 use crate::staff::Permission;
 use crate::subscriptions::reach::{self, Of};
@@ -205,8 +206,7 @@ async fn create_plan(State(web): State<Web>, posted: Posted) -> Result<Response,
         match plans::create_plan(&mut transaction, new, &controller.ids, visit.now).await? {
             Created::Created(plan) => {
                 let act = (Action::PlanAdded, plan.id.as_str(), plan.name.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
+                visit.commit(&web, transaction, act, |_| {}).await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is added.", plan.name))));
             }
             Created::NameTaken => {
@@ -231,8 +231,7 @@ async fn create_type(State(web): State<Web>, posted: Posted) -> Result<Response,
         match plans::create_connection_type(&mut transaction, new, &controller.ids, visit.now).await? {
             Created::Created(kind) => {
                 let act = (Action::ConnectionTypeAdded, kind.id.as_str(), kind.profile_name.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
+                visit.commit(&web, transaction, act, |_| {}).await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is added.", kind.profile_name))));
             }
             Created::NameTaken => fields.complain(
@@ -256,8 +255,7 @@ async fn create_top_up(State(web): State<Web>, posted: Posted) -> Result<Respons
         match top_ups::create(&mut transaction, new, &controller.ids, visit.now).await? {
             top_ups::Created::Created(top_up) => {
                 let act = (Action::TopUpAdded, top_up.id.as_str(), top_up.name.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
+                visit.commit(&web, transaction, act, |_| {}).await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is added.", top_up.name))));
             }
             top_ups::Created::NameTaken => {
@@ -328,8 +326,7 @@ async fn change_plan(
             Changed::Changed(plan) => {
                 let words = plan.terms.in_words();
                 let act = (Action::PlanChanged, plan.id.as_str(), words.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
+                visit.commit(&web, transaction, act, |_| {}).await?;
                 return Ok(visit.go("/plans", &Note::good(format!("{} is changed.", plan.name))));
             }
             Changed::NoSuchOne => return Err(PageError::NotFound),
@@ -398,15 +395,7 @@ async fn change_type(
             Changed::Changed(kind) => {
                 let words = kind.profile.in_words();
                 let act = (Action::ConnectionTypeChanged, kind.id.as_str(), words.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                let live = controller.live.clone();
-                // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after it.
-                let told = tokio::spawn(async move {
-                    transaction.commit().await?;
-                    live.ring_outbox();
-                    Ok::<_, sqlx::Error>(())
-                });
-                told.await??;
+                visit.commit(&web, transaction, act, Live::ring_outbox).await?;
                 let note = format!("{} is changed, at every site that has it.", kind.profile_name);
                 return Ok(visit.go("/plans", &Note::good(note)));
             }

@@ -12,7 +12,7 @@ use tawi_shared::UnixMillis;
 
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::commands;
 use crate::commands::pages::CommandView;
 use crate::customers;
@@ -326,9 +326,7 @@ async fn add_router(
     match sites::add_router(&mut transaction, &id, &name, &controller.ids, visit.now).await? {
         AddedRouter::Added(router) => {
             let act = (Action::RouterAdded, router.id.as_str(), router.name.as_str());
-            audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-            transaction.commit().await?;
-            controller.live.tell(Hint::Site(id));
+            visit.commit(&web, transaction, act, |live| live.tell(Hint::Site(id))).await?;
             Ok(visit.go(&to, &Note::good(format!("Router {name} is added."))))
         }
         AddedRouter::AlreadyThere(_) => {

@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::{Attempt, FORM_TOKEN_BYTES, SecretToken, SignInOutcome, close_session, has_members};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::web::cookies::Cookie;
 use crate::web::error::PageError;
 use crate::web::form::TOKEN_FIELD;
@@ -140,8 +140,7 @@ async fn sign_out(State(web): State<Web>, headers: HeaderMap, posted: Posted) ->
     close_session(&mut transaction, &token).await?;
     let visit = &posted.visit;
     let act = (Action::SignedOut, visit.member.id.as_str(), "");
-    audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-    transaction.commit().await?;
+    visit.commit(&web, transaction, act, |_| {}).await?;
     let mut response = see_other("/sign-in");
     if let Some(cookie) = Cookie::Session.clear(web.is_https) {
         response.headers_mut().append(SET_COOKIE, cookie);

@@ -11,9 +11,9 @@ use super::credentials::Password;
 use super::editing::{self, Edited, Settings};
 use super::pages::{Choice, address_taken, device_taken, plan_choice};
 use super::{Subscription, device};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::ids::{LineId, PlanId};
-use crate::live::Hint;
+use crate::live::{Hint, Live};
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::error::PageError;
@@ -97,17 +97,13 @@ async fn change(
         match editing::edit(&mut transaction, &line.id, set, visit.now).await? {
             Edited::Edited { subscription, what, .. } => {
                 let act = (Action::SubscriptionChanged, subscription.id.as_str(), what.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                let live = controller.live.clone();
                 let note = format!("{} is changed.", subscription.username);
-                // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after it.
-                let told = tokio::spawn(async move {
-                    transaction.commit().await?;
+                let line = subscription.id.clone();
+                let tell = move |live: &Live| {
                     live.ring_outbox();
-                    live.tell(Hint::Line(subscription.id));
-                    Ok::<_, sqlx::Error>(())
-                });
-                told.await??;
+                    live.tell(Hint::Line(line));
+                };
+                visit.commit(&web, transaction, act, tell).await?;
                 return Ok(visit.go(&to, &Note::good(note)));
             }
             Edited::AlreadySo(_) => return Ok(visit.go(&to, &Note::good("It was so already."))),

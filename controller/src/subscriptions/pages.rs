@@ -13,12 +13,12 @@ use tawi_shared::wire::FailureKind;
 
 use super::credentials::{Password, Username};
 use super::{Changed, Created, Holder, NewSubscription, Subscription, device};
-use crate::audit::{self, Action};
+use crate::audit::Action;
 use crate::customers::{self, Customer};
 use crate::database::Connection;
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId};
-use crate::live::Hint;
+use crate::live::{Hint, Live};
 use crate::money::Money;
 use crate::payments;
 use crate::plans::{self, Family, Plan, Restraint};
@@ -453,10 +453,12 @@ async fn create(
         match subscriptions::create(&mut transaction, new, &controller.ids, visit.now).await? {
             Created::Created(line) => {
                 let act = (Action::SubscriptionAdded, line.id.as_str(), line.username.as_str());
-                audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-                transaction.commit().await?;
-                controller.live.ring_outbox();
-                controller.live.tell(Hint::Line(line.id));
+                let id = line.id.clone();
+                let tell = move |live: &Live| {
+                    live.ring_outbox();
+                    live.tell(Hint::Line(id));
+                };
+                visit.commit(&web, transaction, act, tell).await?;
                 let note = format!("{} is added. It goes on with the first payment.", line.plan_name);
                 return Ok(visit.go(&format!("/customers/{}", customer.id), &Note::good(note)));
             }
@@ -533,16 +535,12 @@ async fn change(web: &Web, id: &str, visit: &Visit, is_hold: bool) -> Result<Res
     };
     if matches!(changed, Changed::Changed(_)) {
         let act = (action, id.as_str(), "");
-        audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
-        let live = controller.live.clone();
-        // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
-        let told = tokio::spawn(async move {
-            transaction.commit().await?;
+        let told = id.clone();
+        let tell = move |live: &Live| {
             live.ring_outbox();
-            live.tell(Hint::Line(id));
-            Ok::<_, sqlx::Error>(())
-        });
-        told.await??;
+            live.tell(Hint::Line(told));
+        };
+        visit.commit(web, transaction, act, tell).await?;
     }
     Ok(visit.go(&format!("/customers/{}", line.customer), &Note::good(note)))
 }

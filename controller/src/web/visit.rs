@@ -189,6 +189,29 @@ impl Visit {
         Actor::Staff(self.member.login.clone())
     }
 
+    /// Commits what the visitor did with its row in the audit log, and then tells whoever waits for it. On a task of its own:
+    /// a browser that hangs up ends its handler wherever that stands, and a bell between the commit and that end would never
+    /// ring.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn commit(
+        &self,
+        web: &Web,
+        mut transaction: Transaction,
+        act: (Action, &str, &str),
+        tell: impl FnOnce(&Live) + Send + 'static,
+    ) -> Result<(), PageError> {
+        audit::record(&mut transaction, &self.actor(), act, &web.controller.ids, self.now).await?;
+        let live = web.controller.live.clone();
+        let told = tokio::spawn(async move {
+            transaction.commit().await?;
+            tell(&live);
+            Ok::<_, sqlx::Error>(())
+        });
+        Ok(told.await??)
+    }
+
     /// The page.
     ///
     /// # Errors
