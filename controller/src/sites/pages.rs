@@ -200,6 +200,8 @@ struct OnePage {
     applied_at: Option<Moment>,
     sync_sentence: String,
     failing: Vec<FailingLine>,
+    /// All of them, and none that is held and listed as such.
+    failing_total: u64,
     routers: Vec<RouterView>,
     events: Vec<EventView>,
     held: Vec<HeldView>,
@@ -252,6 +254,8 @@ async fn show(
     for plan in held_plans::list(&mut reader, Some(id)).await? {
         held.push(HeldView::whole(&mut reader, &plan, now).await?);
     }
+    let held_total = held.iter().map(|plan| u64::from(plan.total)).sum();
+    let failing_total = failing_total(&site, failing.len(), held_total);
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
     let presence = site.presence;
     let mut router_views = Vec::new();
@@ -276,10 +280,8 @@ async fn show(
         stored_tone: tone(site.stored_generation),
         applied_tone: tone(site.applied_generation),
         applied_at: Moment::maybe(site.applied_at, now),
-        sync_sentence: sync_sentence(
-            &site,
-            site.failures_total.max(u64::try_from(failing.len()).unwrap_or(0)),
-        ),
+        sync_sentence: sync_sentence(&site, failing_total, held_total),
+        failing_total,
         routers: router_views,
         events: events.iter().map(|event| event_view(event, &names, now)).collect(),
         site: SiteView::of(&site, &routers, now),
@@ -294,14 +296,23 @@ async fn show(
     visit.show_as(status, &page)
 }
 
+/// Lines that fail and are not held: what is held fails as well, for its agent.
+fn failing_total(site: &Site, listed: usize, held: u64) -> u64 {
+    site.failures_total.saturating_sub(held).max(u64::try_from(listed).unwrap_or(u64::MAX))
+}
+
 /// What the three generations mean together.
-fn sync_sentence(site: &Site, failing: u64) -> String {
+fn sync_sentence(site: &Site, failing: u64, held: u64) -> String {
     let behind = site.generation.saturating_sub(site.applied_generation);
     if site.generation == 0 {
         "No line of this site was ever paid for.".to_owned()
     } else if behind == 0 && failing > 0 {
         let lines = display::counted(failing, "line");
-        format!("The routers have what head office wants, but for {lines}: see Lines that fail.")
+        let held = if held > 0 { format!(", and for {held} held above") } else { String::new() };
+        format!("The routers have what head office wants, but for {lines}: see Lines that fail{held}.")
+    } else if behind == 0 && held > 0 {
+        let lines = display::counted(held, "line");
+        format!("The routers have what head office wants, but for {lines} held above.")
     } else if behind == 0 {
         "The routers have what head office wants.".to_owned()
     } else if site.presence.is_online {

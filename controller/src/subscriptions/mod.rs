@@ -261,7 +261,8 @@ pub async fn of_customer(
     Ok(store::of_customer(connection, customer).await?)
 }
 
-/// Lines of a site that are not on their router as they should be, at most `limit`, by router and name.
+/// Lines of a site that are not on their router as they should be, at most `limit`, by router and name; without those that
+/// its guard holds, which are listed as that (`held_plans`).
 ///
 /// # Errors
 /// When the database refuses.

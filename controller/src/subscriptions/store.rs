@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
+use tawi_shared::wire::FailureKind;
 use tawi_shared::wire::Service;
 
 use super::credentials::Password;
@@ -193,9 +194,9 @@ pub(super) async fn rename(
     .bind(row.address.map(|address| address.to_string()).unwrap_or_default())
     .bind(row.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
     .bind(line.router.as_str())
-    .execute(connection)
     .bind(row.plan.as_str())
     .bind(device::let_by(row.service, row.caller_id.as_ref()).unwrap_or_default())
+    .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
 }
@@ -229,10 +230,14 @@ pub(super) async fn failing_of_site(
     let rows = sqlx::query(
         "SELECT s.id, s.customer_id, c.name AS customer_name, s.username, r.name AS router_name, s.failure \
          FROM routers r JOIN subscriptions s ON s.router_id = r.id JOIN customers c ON c.id = s.customer_id \
-         WHERE r.site_id = $1 AND s.failure <> '' ORDER BY r.name, s.username LIMIT $2",
+         WHERE r.site_id = $1 AND s.failure <> '' AND NOT (s.failure LIKE $3 AND EXISTS \
+             (SELECT 1 FROM held_lines h \
+              WHERE h.site_id = $1 AND h.router_name = r.name AND h.line_id = s.id)) \
+         ORDER BY r.name, s.username LIMIT $2",
     )
     .bind(site.as_str())
     .bind(i64::from(limit))
+    .bind(format!("{}%", FailureKind::Held.as_str()))
     .fetch_all(connection)
     .await?;
     rows.iter()

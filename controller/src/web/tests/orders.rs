@@ -1,6 +1,6 @@
 //! What people order of routers, and rows that they take over, on pages.
 
-use sqlx::Row as _;
+use sqlx::{Executor as _, Row as _};
 use tawi_shared::wire::{
     CommandKind, CommandResultV1, CommandStatus, ForeignRowV1, ForeignRowsV1, HeldPlanV1, RouterWriteV1,
     Service, WriteStatus,
@@ -20,6 +20,12 @@ impl Served {
     async fn count(&self, query: &'static str) -> i64 {
         let mut read = self.controller.database.read().await.unwrap();
         sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+    }
+
+    async fn execute(&self, sql: &'static str) {
+        let mut write = self.controller.database.write().await.unwrap();
+        write.execute(sql).await.unwrap();
+        write.commit().await.unwrap();
     }
 
     /// The site answers the newest command.
@@ -105,6 +111,70 @@ async fn sessions_end_and_routers_are_rebuilt_by_order() {
     assert_eq!(commands::store::close_late(&mut write, late, 10).await.unwrap().len(), 2);
     write.commit().await.unwrap();
     assert_eq!(served.newest_command().await.unwrap().standing, Standing::Expired);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_viewer_orders_nothing_of_a_router() {
+    let served = Served::start().await;
+    let mut viewer = served.browser(Role::Viewer).await;
+    let program = served.program(Role::Viewer).await;
+    served.hold("abc123", 25).await;
+    let line = served.world.line.to_string();
+    let shown = viewer.get("/sites/nyeri-01").await.body;
+    assert!(
+        !shown.contains("/rebuild") && !shown.contains("/let-go"),
+        "no button that would be refused: {shown}"
+    );
+    let confirmed = [("confirm", "yes"), ("digest", "abc123")];
+    for to in ["/sites/nyeri-01/routers/core/rebuild", "/sites/nyeri-01/routers/core/let-go"] {
+        assert_eq!(viewer.post(to, &confirmed).await.status, 403, "{to}");
+    }
+    assert_eq!(viewer.post(&format!("/subscriptions/{line}/end-sessions"), &[]).await.status, 403);
+    for body in [
+        serde_json::json!({"kind": "rebuild", "site_id": "nyeri-01", "router_name": "core"}),
+        serde_json::json!({"kind": "release_held", "site_id": "nyeri-01", "router_name": "core", "digest": "abc123"}),
+        serde_json::json!({"kind": "kick", "subscription_id": line}),
+    ] {
+        let answer = program.post("/api/commands", &body).await;
+        assert_eq!(
+            (answer.status, answer.json()["error"]["code"].as_str()),
+            (403, Some("forbidden")),
+            "{body}"
+        );
+    }
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands").await, 0);
+    // Whoever may does the same.
+    let mut operator = served.browser(Role::Operator).await;
+    for to in ["/sites/nyeri-01/routers/core/rebuild", "/sites/nyeri-01/routers/core/let-go"] {
+        assert_eq!(operator.post(to, &confirmed).await.status, 303, "{to}");
+    }
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands").await, 2);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_is_held_is_listed_once_and_other_lines_that_fail_beside_it() {
+    let served = Served::start().await;
+    let mut viewer = served.browser(Role::Viewer).await;
+    let failing = async |viewer: &mut Browser| {
+        let body = viewer.get("/sites/nyeri-01").await.body;
+        let part =
+            body.split("id=\"failing\"").nth(1).unwrap().split("</section>").next().unwrap().to_owned();
+        (part.matches("line-1").count(), part)
+    };
+    served
+        .execute(
+            "UPDATE sites SET failures_total = 1; UPDATE subscriptions SET failure = 'held by the guard'",
+        )
+        .await;
+    assert_eq!(failing(&mut viewer).await.0, 1, "held, and it is not known by whom");
+    served.hold("abc123", 1).await;
+    let (lines, part) = failing(&mut viewer).await;
+    assert!(lines == 0 && part.contains("None besides those that are held"), "{part}");
+    assert!(!part.contains("Failing altogether"), "{part}");
+    served.execute("UPDATE subscriptions SET failure = 'another row has its name'").await;
+    assert_eq!(failing(&mut viewer).await.0, 1, "it fails for another reason than the guard");
     served.stop().await;
 }
 
@@ -287,6 +357,15 @@ async fn a_table_is_chosen_as_a_file_and_what_is_wrong_with_it_is_said_by_its_li
     }
     let once = operator.post_file(to, table.split("attic").next().unwrap().as_bytes()).await.body;
     assert!(once.contains("value=\"New, Kiosk\"") && !once.contains("note bad"), "{once}");
+    // As long as a form takes, each character of it five in the page: read, and not shown again.
+    let long = format!(
+        "user,name,phone\r\nkiosk,New Kiosk,0722000111\r\n{}",
+        format!("\"{}\"\r\n", "\"\"".repeat(200)).repeat(4_900)
+    );
+    let long = operator.post_file(to, long.as_bytes()).await;
+    assert!(long.status == 200 && long.body.contains("value=\"New Kiosk\""), "{}", long.status);
+    assert!(long.body.contains("too long to be shown here"), "{}", long.body.len());
+    assert!(long.body.len() < 64 * 1024, "{}", long.body.len());
     let latin = operator.post_file(to, b"user,name\nkiosk,Caf\xe9\n").await.body;
     assert!(latin.contains("line 2: this is not UTF-8"), "{latin}");
     let large = operator.post_file(to, &vec![b'x'; 2 * 1024 * 1024 + 1]).await;
@@ -347,12 +426,3 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 2);
     served.stop().await;
 }
-    // As long as a form takes, each character of it five in the page: read, and not shown again.
-    let long = format!(
-        "user,name,phone\r\nkiosk,New Kiosk,0722000111\r\n{}",
-        format!("\"{}\"\r\n", "\"\"".repeat(200)).repeat(4_900)
-    );
-    let long = operator.post_file(to, long.as_bytes()).await;
-    assert!(long.status == 200 && long.body.contains("value=\"New Kiosk\""), "{}", long.status);
-    assert!(long.body.contains("too long to be shown here"), "{}", long.body.len());
-    assert!(long.body.len() < 64 * 1024, "{}", long.body.len());
