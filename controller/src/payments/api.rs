@@ -531,6 +531,11 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
 
 /// Buys a top-up out of the wallet: data on top of the running period, told to the site at once. Nobody is asked to pay:
 /// where the wallet does not cover it, send a payment request with the same `top_up_id`.
+///
+/// No running session is ended for data that is added in time; but a PPP session that reaches the router's own limit, which
+/// it keeps from its beginning, ends once, and the device dials in again. Where the data of the period was used up before,
+/// a line that was cut off may log in again, and one that went on slowly or reached the pay page alone has its sessions ended
+/// once, so that the device is back at full speed (see `POST /api/connection-types/{id}`).
 #[utoipa::path(
     post, path = "/api/subscriptions/{id}/top-ups", tag = "payments", request_body = TopUpWanted,
     params(

@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use super::credentials::Password;
 use super::editing::{self, Edited, Settings};
-use super::pages::{Choice, address_taken, device_taken, plan_choice};
+use super::pages::{PlanChoice, address_taken, device_taken, plan_choice};
 use super::{Subscription, device};
 use crate::audit::Action;
 use crate::ids::{LineId, PlanId};
@@ -31,7 +31,7 @@ struct EditPage {
     router: String,
     customer_id: String,
     customer_name: String,
-    plans: Vec<Choice>,
+    plans: Vec<PlanChoice>,
 }
 
 pub(super) fn routes() -> Router<Web> {

@@ -26,6 +26,7 @@ use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId, SiteId};
 use crate::money::Money;
+use crate::plans::Family;
 use credentials::{Password, Username};
 use device::CallerId;
 
@@ -198,6 +199,10 @@ pub async fn create(
     if let Err(invalid) = device::check(service, new.address, new.caller_id.as_ref()) {
         return Ok(Created::Invalid(invalid));
     }
+    // Where nobody logs in there is no password: one that is kept would one day open another service that nobody knows it for.
+    let is_login = Family::of(service) != Family::Static;
+    let password = if is_login { new.password } else { Password::unknown() };
+    let new = NewSubscription { password, ..new };
     let own = (new.address, device::let_by(service, new.caller_id.as_ref()));
     match taken(connection, &new.router, own, None).await? {
         Some(Taken::Address(holder)) => return Ok(Created::AddressTaken(holder)),

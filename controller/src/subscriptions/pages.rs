@@ -357,6 +357,15 @@ fn session_view(session: &Session, now: UnixMillis) -> SessionView {
     }
 }
 
+/// A plan to choose.
+#[derive(Clone, Debug)]
+pub(super) struct PlanChoice {
+    pub(super) id: String,
+    pub(super) text: String,
+    /// Whether somebody logs in on its service.
+    pub(super) has_login: bool,
+}
+
 /// One of a list to choose from.
 #[derive(Clone, Debug)]
 pub(crate) struct Choice {
@@ -371,7 +380,7 @@ struct NewPage {
     fields: Fields,
     customer_id: String,
     customer_name: String,
-    plans: Vec<Choice>,
+    plans: Vec<PlanChoice>,
     routers: Vec<Choice>,
 }
 
@@ -425,10 +434,18 @@ async fn show_new(
     visit.show_as(status, &page)
 }
 
-pub(super) fn plan_choice(plan: &Plan) -> Choice {
+pub(super) fn plan_choice(plan: &Plan) -> PlanChoice {
     let (price, validity) = (display::kes(plan.terms.price), display::validity(plan.terms.validity));
     let service = display::service(plan.connection_type.service);
-    Choice { id: plan.id.to_string(), text: format!("{}: {price} for {validity}, {service}", plan.name) }
+    PlanChoice {
+        id: plan.id.to_string(),
+        text: format!("{}: {price} for {validity}, {service}", plan.name),
+        has_login: has_login(plan),
+    }
+}
+
+fn has_login(plan: &Plan) -> bool {
+    Family::of(plan.connection_type.service) != Family::Static
 }
 
 pub(super) fn address_taken(holder: &Holder) -> String {
@@ -447,9 +464,13 @@ async fn create(
     let Posted { visit, mut fields } = posted;
     visit.require(Permission::AddCustomers)?;
     let customer = customer_of(&web, &id).await?;
-    if let Some(new) = read_new(&mut fields, &customer) {
-        let controller = &web.controller;
-        let mut transaction = controller.database.write().await?;
+    let controller = &web.controller;
+    let mut transaction = controller.database.write().await?;
+    let plan = match PlanId::parse(fields.value("plan")) {
+        Ok(id) => plans::get_plan(&mut transaction, &id).await?,
+        Err(_) => None,
+    };
+    if let Some(new) = read_new(&mut fields, &customer, plan.as_ref().is_none_or(has_login)) {
         match subscriptions::create(&mut transaction, new, &controller.ids, visit.now).await? {
             Created::Created(line) => {
                 let act = (Action::SubscriptionAdded, line.id.as_str(), line.username.as_str());
@@ -474,16 +495,21 @@ async fn create(
             Created::NoSuchRouter => fields.complain("router", "choose a router of the list"),
         }
     }
+    drop(transaction);
     show_new(&web, &visit, StatusCode::UNPROCESSABLE_ENTITY, customer, fields).await
 }
 
-fn read_new(fields: &mut Fields, customer: &Customer) -> Option<NewSubscription> {
+fn read_new(fields: &mut Fields, customer: &Customer, has_login: bool) -> Option<NewSubscription> {
     let plan = fields.read("plan", |text| PlanId::parse(text).map_err(|_| "choose a plan of the list"));
     let router =
         fields.read("router", |text| RouterId::parse(text).map_err(|_| "choose a router of the list"));
     let username = fields.read("username", |text| Username::parse(text).map_err(|invalid| invalid.reason));
     let exact = fields.exact("password").to_owned();
-    let password = fields.read("password", |_| Password::parse(&exact).map_err(|invalid| invalid.reason));
+    let password = if has_login {
+        fields.read("password", |_| Password::parse(&exact).map_err(|invalid| invalid.reason))
+    } else {
+        Some(Password::unknown())
+    };
     let address = fields.read("address", |text| device::address(text).map_err(|invalid| invalid.reason));
     let caller_id =
         fields.read("caller_id", |text| device::caller_id(text).map_err(|invalid| invalid.reason));

@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::Request;
 use serde_json::json;
+use sqlx::Row as _;
 use tower::ServiceExt as _;
 
 use crate::audit;
@@ -408,5 +409,60 @@ async fn money_that_buys_nothing_is_said_to_when_it_is_asked_for_and_when_it_cam
     assert_eq!(asked.status, 303);
     let page = browser.get(asked.location()).await;
     assert!(page.body.contains("The line is on hold: the money will wait in the wallet"), "{}", page.body);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn where_nobody_logs_in_no_password_is_asked_for_or_kept() {
+    let served = Served::start().await;
+    let mut write = served.controller.database.write().await.unwrap();
+    sqlx::query("INSERT INTO connection_types (id, service_name, family, profile_name, download_bits_per_second, \
+                     upload_bits_per_second, created_at) VALUES ('fixed', 'static', 'static', 'fixed', 1, 1, 1)")
+        .execute(&mut *write)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO plans (id, name, connection_type_id, price_cents, validity_seconds, created_at) \
+                     VALUES ('office', 'Office', 'fixed', 100, 60, 1)",
+    )
+    .execute(&mut *write)
+    .await
+    .unwrap();
+    write.commit().await.unwrap();
+    let mut browser = served.browser(Role::Operator).await;
+    let to = format!("/customers/{}/subscriptions", served.world.customer.id);
+    let page = browser.get(&format!("{to}/new")).await.body;
+    assert!(page.contains("<option value=\"office\" data-login=\"no\">"), "{page}");
+    assert_eq!(page.matches("data-login").count(), 1, "on the other plan somebody logs in");
+    let password = page.split("class=\"login-only\"").nth(1).unwrap().split("</div>").next().unwrap();
+    assert!(password.contains("name=\"password\""), "{page}");
+    let (day, router) = (served.world.plan.id.to_string(), served.world.router.to_string());
+    let mut add = async |plan: &str, name: &str, password: &str, address: &str| {
+        let fields = [
+            ("plan", plan),
+            ("router", router.as_str()),
+            ("username", name),
+            ("password", password),
+            ("address", address),
+        ];
+        browser.post(&to, &fields).await.status
+    };
+    assert_eq!(add("office", "f1", "", "10.9.0.1").await, 303);
+    assert_eq!(add("office", "f2", "left over from another plan", "10.9.0.2").await, 303);
+    assert_eq!(add(&day, "f3", "", "").await, 422, "somebody logs in there");
+    let program = served.program(Role::Operator).await;
+    let new = json!({"customer_id": served.world.customer.id, "plan_id": "office", "router_id": router,
+        "username": "f4", "address": "10.9.0.4"});
+    assert_eq!(program.post("/api/subscriptions", &new).await.json()["password"], json!(null));
+    let mut read = served.controller.database.read().await.unwrap();
+    let kept = sqlx::query(
+        "SELECT COUNT(*) AS kept, COUNT(CASE WHEN password = '' THEN 1 END) AS without FROM subscriptions \
+                                WHERE plan_id = 'office'",
+    )
+    .fetch_one(&mut *read)
+    .await
+    .unwrap();
+    assert_eq!((kept.get::<i64, _>("kept"), kept.get::<i64, _>("without")), (3, 3));
+    drop(read);
     served.stop().await;
 }
