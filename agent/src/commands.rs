@@ -98,6 +98,14 @@ impl Commands {
         commands
     }
 
+    /// Goes on with what was found on flash only after others had come: what was begun before is not begun again.
+    pub fn join(&mut self, found: Vec<Kept>) {
+        for (id, kept) in Self::restored(found).kept {
+            self.waiting.remove(&id);
+            self.kept.entry(id).or_insert(kept);
+        }
+    }
+
     /// Takes a command. What is refused here is refused for good.
     pub fn take(&mut self, command: CommandV1, now: UnixMillis) -> Taken {
         if let Some(kept) = self.kept.get(&command.id) {
@@ -230,6 +238,24 @@ mod tests {
         let mut restarted = Commands::restored(vec![done]);
         assert_eq!(status(restarted.take(kick("a", 2_000_000), NOW)), Some(CommandStatus::Succeeded));
         assert_eq!(restarted.results().len(), 1);
+    }
+
+    #[test]
+    fn a_command_that_was_begun_before_a_start_without_flash_is_not_begun_when_flash_is_found() {
+        let mut before = Commands::default();
+        before.take(kick("begun", 2_000_000), NOW);
+        let begun = before.begin("begun", NOW).unwrap();
+        let mut commands = Commands::default();
+        for id in ["begun", "new"] {
+            assert_eq!(commands.take(kick(id, 2_000_000), NOW), Taken::Waits);
+        }
+        commands.join(vec![begun]);
+        let due: Vec<_> = commands.due(|_| true).into_iter().map(|command| command.id).collect();
+        assert_eq!(due, ["new"]);
+        let Taken::Answer(result) = commands.take(kick("begun", 2_000_000), NOW) else {
+            panic!("it is begun again")
+        };
+        assert!(result.detail.contains("restarted"), "{}", result.detail);
     }
 
     #[test]

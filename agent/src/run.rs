@@ -25,6 +25,7 @@ use crate::link::dialer::{BindError, Dialer, bind_private};
 use crate::link::tls::{TlsFileError, client_config};
 use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
 use crate::outbox::{Opening, Outbox, StoreError};
+use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::orders::Orders;
 use crate::reconcile::{self, RouterSettings};
@@ -110,6 +111,8 @@ pub async fn run_until(
     let log = ApiLog::default();
     let orders: BTreeMap<String, Orders> =
         config.routers.iter().map(|router| (router.name.clone(), Orders::default())).collect();
+    let memories: BTreeMap<String, FoundMemory> =
+        config.routers.iter().map(|router| (router.name.clone(), FoundMemory::default())).collect();
     // Before the reconcilers are spawned: their first look at the state is what was on flash.
     let site = Site::new(
         Tools {
@@ -123,6 +126,7 @@ pub async fn run_until(
             bytes,
             log: log.clone(),
             orders: orders.clone(),
+            memories: memories.clone(),
             routers: config.routers.iter().map(|router| router.name.clone()).collect(),
         },
         &opening,
@@ -136,6 +140,7 @@ pub async fn run_until(
         settings.connect.witness = Some(log.witness(&router.name, trusted.clone()));
         settings.quotas = quotas.clone();
         settings.orders = orders.get(&router.name).cloned().unwrap_or_default();
+        settings.found = memories.get(&router.name).cloned().unwrap_or_default();
         releases.insert(router.name.clone(), settings.release.clone());
         reconcilers.0.push(reconcile::spawn(settings, state.clone(), report_sender.clone(), trusted.clone()));
     }

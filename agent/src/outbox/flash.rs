@@ -197,23 +197,26 @@ impl Flash {
         self.put_meta(META_HEARD, &at)
     }
 
-    /// Notes what must be known of a router after a restart. Synced: the router is changed right after.
+    /// Notes what must be known of a router after a restart. Synced: the router is changed right after. Digests go by
+    /// name only: whoever began without this store does not know those that lie here.
     pub(super) fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
         let mut changes = Changes::default();
         changes.put(Place::Meta, &memory_key(router), memory)?;
-        let known = self.own_passwords.get(router).cloned().unwrap_or_default();
+        let mut known = self.own_passwords.get(router).cloned().unwrap_or_default();
         for (line, digest) in &memory.own_passwords {
-            if known.get(line) != Some(digest) {
+            if known.insert(line.clone(), *digest) != Some(*digest) {
                 changes.put(Place::Meta, &own_password_key(router, line), digest)?;
             }
         }
-        for line in known.keys().filter(|line| !memory.own_passwords.contains_key(*line)) {
-            changes.remove(Place::Meta, &own_password_key(router, line));
+        for line in &memory.forgotten_passwords {
+            if known.remove(line).is_some() {
+                changes.remove(Place::Meta, &own_password_key(router, line));
+            }
         }
         self.store.commit(&changes)?;
         self.store.sync()?;
-        self.own_passwords.insert(router.to_owned(), memory.own_passwords.clone());
+        self.own_passwords.insert(router.to_owned(), known);
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
+use tawi_shared::wire::{CommandStatus, EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
@@ -23,7 +23,8 @@ use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
 use super::{
-    Forgot, Lost, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError, StoreHealth,
+    Forgot, FoundLate, Lost, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError,
+    StoreHealth,
 };
 use crate::api_log::Write;
 use crate::api_log::files::{FREE_BYTES, Files};
@@ -103,6 +104,8 @@ pub struct Keeper {
     /// What the store had counted when it opened, where that was after the agent had begun without it. The agent's own
     /// records are put down beside it for as long as it runs.
     found: Option<Arc<QuotaBook>>,
+    /// What else it held then, for those who began without it.
+    found_late: Option<Arc<FoundLate>>,
     /// Whether the store was open at any time since the start.
     was_open: bool,
     /// Figures of lives of the store that ended since the start, and of memory.
@@ -128,6 +131,7 @@ impl Keeper {
             newest: Arc::default(),
             connection_epoch: 0,
             found: None,
+            found_late: None,
             was_open: false,
             bad_records: 0,
             dropped_records: 0,
@@ -173,6 +177,13 @@ impl Keeper {
     /// # Errors
     /// [`StoreError`]: they are not there, and nothing may be begun.
     pub fn put_commands(&mut self, kept: &[Kept]) -> Result<(), StoreError> {
+        // Whoever began without the store may not have been told yet, while the disk hangs, what was begun before.
+        let was_begun = |kept: &Kept| self.found_late.as_ref().is_some_and(|late| late.has_begun(&kept.id));
+        let executing = CommandStatus::Executing.code();
+        if kept.iter().any(|kept| kept.status == executing && was_begun(kept)) {
+            let detail = "it was begun before the agent was started".to_owned();
+            return Err(StoreError::Engine { operation: "begin a command", detail });
+        }
         self.attempt(|flash, _| flash.put_commands(kept))
     }
 
@@ -278,6 +289,12 @@ impl Keeper {
         self.found.clone()
     }
 
+    /// What else lay in a store that opened only after the agent had begun without it.
+    #[must_use]
+    pub fn found_late(&self) -> Option<Arc<FoundLate>> {
+        self.found_late.clone()
+    }
+
     /// Forgets what was counted for the quotas of lines that are no more. While flash fails it stays until the next start.
     pub fn forget_lines(&mut self, lines: &[String]) {
         if let Some(found) = &mut self.found {
@@ -344,7 +361,10 @@ impl Keeper {
         if self.flash.is_none() {
             match self.open_flash() {
                 Ok(opening) => {
-                    self.join_book(&opening);
+                    if !std::mem::replace(&mut self.was_open, true) {
+                        self.join_book(&opening);
+                        self.found_late = Some(Arc::new(FoundLate::of(&opening)));
+                    }
                     if opening.state.generation > self.newest.generation {
                         self.newest = Arc::clone(&opening.state);
                         found = Some(opening.state);
@@ -388,9 +408,6 @@ impl Keeper {
     /// The first opening after a start without the store: what waits in memory is of a book that knew nothing of it. What
     /// head office told that book was all that it knows, most of which this store counted itself.
     fn join_book(&mut self, opening: &Opening) {
-        if std::mem::replace(&mut self.was_open, true) {
-            return;
-        }
         let mut found = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
         self.memory.befores = found.note_all(&self.memory.befores);
         // Whoever goes on with a session that is open there counts it under a name of its own by now.

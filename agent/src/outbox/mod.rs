@@ -25,7 +25,7 @@ mod store;
 mod tests;
 mod writes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,6 +40,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
+use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{BookRecords, PeriodCounted};
@@ -279,6 +280,31 @@ impl Opening {
         self.open_sessions = of_others;
         let are_known = self.are_sessions_known && !of_router.is_empty();
         (of_router, are_known)
+    }
+}
+
+/// What a store held that could not be opened at the start, for those who run already.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct FoundLate {
+    /// What is remembered of each router.
+    pub memories: BTreeMap<String, Remembered>,
+    /// Commands of head office that were begun, and what became of them.
+    pub commands: Vec<Kept>,
+}
+
+impl FoundLate {
+    fn of(opening: &Opening) -> Self {
+        let routers: BTreeSet<&String> = opening.memories.keys().chain(opening.settled.keys()).collect();
+        let remembered = |router: &String| Remembered {
+            memory: opening.memories.get(router).cloned().unwrap_or_default(),
+            settled: opening.settled.get(router).copied(),
+        };
+        let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
+        Self { memories, commands: opening.commands.clone() }
+    }
+
+    fn has_begun(&self, command: &str) -> bool {
+        self.commands.iter().any(|kept| kept.id == command)
     }
 }
 

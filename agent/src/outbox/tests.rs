@@ -690,9 +690,12 @@ fn marks_of_clock_and_routers_survive() {
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
     let mut memory = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
     keeper.put_memory("core", &memory).unwrap();
-    memory.own_passwords.remove("a");
-    memory.own_passwords.insert("c".to_owned(), 11);
+    memory.own_passwords = BTreeMap::from([("c".to_owned(), 11)]);
+    memory.forgotten_passwords.insert("a".to_owned());
     keeper.put_memory("core", &memory).unwrap();
+    // What a line is forgotten by is its name; `b` was merely not named.
+    memory.own_passwords.insert("b".to_owned(), 9);
+    memory.forgotten_passwords.clear();
     keeper.put_settled("core", 9);
     keeper.sync();
     drop(keeper);
@@ -700,6 +703,50 @@ fn marks_of_clock_and_routers_survive() {
     assert_eq!((opening.clock_floor, opening.last_heard), (UnixMillis(77), Some(UnixMillis(66))));
     assert_eq!(opening.settled, BTreeMap::from([("core".to_owned(), 9)]));
     assert_eq!(opening.memories, BTreeMap::from([("core".to_owned(), memory)]));
+}
+
+/// The store is shut while the agent starts; what it remembers is not taken for forgotten, and is handed over.
+#[test]
+fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
+    let before = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
+    keeper.put_memory("core", &before).unwrap();
+    keeper.put_settled("core", 9);
+    let begun = Kept {
+        id: "k1".into(),
+        not_after_ms: 99,
+        status: tawi_shared::wire::CommandStatus::Executing.code(),
+        at_ms: 1,
+        detail: String::new(),
+    };
+    keeper.put_commands(std::slice::from_ref(&begun)).unwrap();
+    drop(keeper);
+
+    let held = directory.flash();
+    let (mut keeper, opening) = directory.open();
+    assert!(opening.memories.is_empty() && opening.commands.is_empty());
+    let mut memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
+    assert!(keeper.put_memory("core", &memory).is_err());
+    drop(held);
+    keeper.recover();
+    // The reconciler speaks before it hears of anything, of a row that was taken over meanwhile.
+    memory.own_passwords.insert("c".to_owned(), 11);
+    keeper.put_memory("core", &memory).unwrap();
+    let late = keeper.found_late().expect("it is open");
+    let remembered = Remembered { memory: before, settled: Some(9) };
+    assert_eq!(late.memories, BTreeMap::from([("core".to_owned(), remembered)]));
+    assert_eq!(late.commands, std::slice::from_ref(&begun));
+    assert!(keeper.put_commands(std::slice::from_ref(&begun)).is_err(), "it would be begun twice");
+    let done = Kept { status: tawi_shared::wire::CommandStatus::Succeeded.code(), ..begun };
+    keeper.put_commands(&[done]).unwrap();
+    memory.forgotten_passwords.insert("b".to_owned());
+    keeper.put_memory("core", &memory).unwrap();
+    drop(keeper);
+    let (_, opening) = directory.open();
+    let kept = BTreeMap::from([("a".to_owned(), 7), ("c".to_owned(), 11)]);
+    assert_eq!(opening.memories["core"].own_passwords, kept);
 }
 
 #[test]

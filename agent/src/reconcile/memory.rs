@@ -6,7 +6,7 @@
 //! all while flash is broken, because nobody is spared or cut off for want of flash. Sessions that began after the change
 //! have the new speed already, so that nobody is thrown out twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
@@ -51,6 +51,34 @@ pub struct RouterMemory {
     /// head office wanted by then. A record of its own for each on flash: they may be thousands.
     #[serde(skip)]
     pub own_passwords: BTreeMap<String, u64>,
+    /// Lines of which that is over since the start. They are taken off flash by their names: a digest that is merely
+    /// missing above may be one that could not be read yet.
+    #[serde(skip)]
+    pub forgotten_passwords: BTreeSet<String>,
+}
+
+impl RouterMemory {
+    /// Notes whether the row of a line has a password of its own, and while head office wants which; what was noted.
+    pub(super) fn note_own_password(&mut self, line: &str, digest: Option<u64>) -> Option<u64> {
+        let Some(digest) = digest else {
+            let before = self.own_passwords.remove(line);
+            self.forgotten_passwords.extend(before.map(|_| line.to_owned()));
+            return before;
+        };
+        self.forgotten_passwords.remove(line);
+        self.own_passwords.insert(line.to_owned(), digest)
+    }
+
+    /// Notes changes of speed; of one thing the newest, and of all no more than [`SPEEDS`].
+    pub(super) fn note_speeds(&mut self, speeds: Vec<SpeedChange>) {
+        let is_outdone = |known: &SpeedChange| {
+            speeds.iter().any(|new| (&new.profile, &new.line) == (&known.profile, &known.line))
+        };
+        self.speeds.retain(|known| !is_outdone(known));
+        self.speeds.extend(speeds);
+        let excess = self.speeds.len().saturating_sub(SPEEDS);
+        self.speeds.drain(..excess);
+    }
 }
 
 /// What stands for a password that head office wants of a line: 64 bits of SHA-256, the same after a restart.
@@ -121,12 +149,7 @@ impl Reconciler {
         if speeds.is_empty() {
             return;
         }
-        self.memory.speeds.retain(|known| {
-            !speeds.iter().any(|new| (&new.profile, &new.line) == (&known.profile, &known.line))
-        });
-        self.memory.speeds.extend(speeds);
-        let excess = self.memory.speeds.len().saturating_sub(SPEEDS);
-        self.memory.speeds.drain(..excess);
+        self.memory.note_speeds(speeds);
         self.keep_memory().await;
     }
 
@@ -144,7 +167,7 @@ impl Reconciler {
     pub(super) async fn forget_own_passwords(&mut self, lines: &[String]) {
         let mut is_news = false;
         for line in lines {
-            is_news |= self.memory.own_passwords.remove(line).is_some();
+            is_news |= self.memory.note_own_password(line, None).is_some();
         }
         if is_news {
             self.report_memory().await;
@@ -238,8 +261,17 @@ impl Reconciler {
     /// rows of another router's lines would go as left over. So nobody is cut off there until a person says that it is
     /// right, by having it rebuilt.
     pub(super) async fn recognise(&mut self, client: &Client) -> Result<(), Error> {
-        let Some(serial) = read_serial(client).await? else { return Ok(()) };
-        self.serial_now.clone_from(&serial);
+        self.take_found_memory().await;
+        if let Some(serial) = read_serial(client).await? {
+            self.serial_now = serial;
+            self.judge_board().await;
+        }
+        Ok(())
+    }
+
+    /// Whether the board that answers is the one that is remembered.
+    pub(super) async fn judge_board(&mut self) {
+        let serial = self.serial_now.clone();
         if self.memory.serial == serial {
             self.is_stranger = false;
         } else if self.memory.serial.is_empty() {
@@ -253,7 +285,6 @@ impl Reconciler {
         }
         let board = self.is_stranger.then(|| another_board(&self.serial_now, &self.memory.serial));
         self.report_trouble(board).await;
-        Ok(())
     }
 
     /// A person says that this router is to be made from the store.

@@ -19,6 +19,7 @@ mod backlog;
 mod circumstances;
 pub mod fixed;
 mod foreign;
+pub mod found;
 pub mod guard;
 pub mod held;
 mod ledger;

@@ -293,9 +293,9 @@ impl Reconciler {
         row.mark = Some(line.to_owned());
         let id = row.id.clone();
         // Whoever dials in has the password of the row; the one of head office, if it has one, nobody was told.
-        let before = self.memory.own_passwords.remove(line);
-        if !wanted.item.password.is_empty() {
-            self.memory.own_passwords.insert(line.to_owned(), password_digest(&wanted.item));
+        let digest = (!wanted.item.password.is_empty()).then(|| password_digest(&wanted.item));
+        let before = self.memory.note_own_password(line, digest);
+        if digest.is_some() {
             // In a power cut it would be forgotten, and the next look would write the one of head office.
             if !self.keep_memory().await {
                 self.put_own_password_back(line, before).await;
@@ -312,8 +312,7 @@ impl Reconciler {
     }
 
     async fn put_own_password_back(&mut self, line: &str, before: Option<u64>) {
-        self.memory.own_passwords.remove(line);
-        self.memory.own_passwords.extend(before.map(|digest| (line.to_owned(), digest)));
+        self.memory.note_own_password(line, before);
         self.report_memory().await;
     }
 

@@ -60,12 +60,16 @@ impl Reconciler {
         let mut next_full_check = Instant::now();
         let mut releases_seen = self.settings.release.count();
         let (recheck, rebuild) = (self.settings.recheck.clone(), self.settings.rebuild.clone());
+        let found = self.settings.found.clone();
         let mut ends_of_silence = self.settings.contact.ends_of_silence();
         loop {
             let current = Arc::clone(&state.borrow_and_update());
             if self.rebuilds_seen != rebuild.count() {
                 self.rebuilds_seen = rebuild.count();
                 self.begin_rebuild().await;
+                next_full_check = Instant::now();
+            }
+            if self.take_found_memory().await {
                 next_full_check = Instant::now();
             }
             if let Err(error) = self.take_waiting_news(&mut listens, &current, &mut next_full_check).await {
@@ -101,6 +105,7 @@ impl Reconciler {
                 () = sleep_until(wake) => {}
                 () = recheck.changed() => {}
                 () = rebuild.changed() => {}
+                () = found.given() => {}
                 () = self.settings.orders.changed() => {}
                 () = ends_of_silence.next() => {}
                 lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),

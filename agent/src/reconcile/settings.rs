@@ -12,6 +12,7 @@ use routeros_api::Options;
 use tokio::sync::Notify;
 
 use crate::contact::Contact;
+use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::memory::RouterMemory;
 use crate::reconcile::orders::Orders;
@@ -45,6 +46,8 @@ pub struct RouterSettings {
     pub pace: PaceLimits,
     /// What was remembered of the router before the restart.
     pub memory: RouterMemory,
+    /// Where what flash remembers is handed over, when that can be read only later.
+    pub found: FoundMemory,
     /// What people order of the router once.
     pub orders: Orders,
     /// Lines to decide about anew, because something that counts for them happened.
@@ -80,6 +83,7 @@ impl RouterSettings {
             rebuild: Rebuild::default(),
             pace: PaceLimits::default(),
             memory: RouterMemory::default(),
+            found: FoundMemory::default(),
             orders: Orders::default(),
             recheck: Recheck::default(),
             contact: Contact::default(),

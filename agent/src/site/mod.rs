@@ -36,6 +36,7 @@ use crate::health::{
 };
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
+use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
 use crate::service;
 use crate::trouble::cure_of_failure;
@@ -102,6 +103,8 @@ pub struct Tools {
     pub routers: Vec<String>,
     /// Where their orders wait.
     pub orders: BTreeMap<String, Orders>,
+    /// Where what flash remembers of them is handed over, when it can be read only later.
+    pub memories: BTreeMap<String, FoundMemory>,
 }
 
 /// When something was last done.

@@ -67,6 +67,12 @@ impl Site {
         }
     }
 
+    /// Goes on with commands that were on flash after all.
+    pub(super) fn join_commands(&mut self, found: Vec<Kept>) {
+        self.desk.commands.join(found);
+        self.tell_desk_again();
+    }
+
     /// What became of every command may have been lost with the last connection, and so may what is held.
     pub(super) fn tell_desk_again(&mut self) {
         for result in self.desk.commands.results() {

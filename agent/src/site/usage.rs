@@ -7,7 +7,7 @@ use tawi_shared::wire::{EventKind, UsageBeforeV1};
 use tracing::{info, warn};
 
 use super::Site;
-use crate::outbox::Keeper;
+use crate::outbox::{FoundLate, Keeper};
 
 impl Site {
     /// Takes what lines had moved before this life of the store. It is on flash before it is acknowledged, because it is
@@ -35,19 +35,33 @@ impl Site {
         }
     }
 
-    /// A store that could not be opened at the start and is open by now: the book in memory goes on with what lay there.
+    /// A store that could not be opened at the start and is open by now: the book in memory, the reconcilers and the desk
+    /// go on with what lay there, before a state that was found with it is given to anybody.
     /// Looked for until it is found, because the disk may hang just then.
     pub(super) async fn join_found_book(&mut self) {
         if self.is_book_joined || self.overview.epoch == 0 {
             return;
         }
-        let Ok(found) = self.tools.outbox.call(|keeper| keeper.found_book()).await else { return };
-        if let Some(found) = found {
+        let found = self.tools.outbox.call(|keeper| (keeper.found_book(), keeper.found_late())).await;
+        let Ok((book, late)) = found else { return };
+        if let Some(late) = late {
+            self.take_found_late(&late);
+        }
+        if let Some(found) = book {
             self.tools.quotas.with(|book| book.join(&found));
             info!("the store is open after all; what it had counted for quotas counts again");
             self.tools.quotas.wake();
         }
         self.is_book_joined = true;
+    }
+
+    fn take_found_late(&mut self, late: &FoundLate) {
+        for (router, found) in &late.memories {
+            if let Some(memory) = self.tools.memories.get(router) {
+                memory.give(found.clone());
+            }
+        }
+        self.join_commands(late.commands.clone());
     }
 
     /// The store has begun another life and written so beside its own count; the book in memory follows.

@@ -20,15 +20,18 @@ use std::time::Duration;
 
 use office::{Directory, Keys, Office, PATIENCE};
 use tawi_agent::clock::{LONGEST_UNCONFIRMED_GAP, TrustedClock, build_date};
+use tawi_agent::commands::Kept;
 use tawi_agent::config::Config;
 use tawi_agent::contact::Contact;
-use tawi_agent::desired::DesiredState;
+use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
 use tawi_agent::health::Status;
 use tawi_agent::link::dialer::Dialer;
 use tawi_agent::link::tls::client_config;
 use tawi_agent::link::{self, ByteCounters, LinkSettings};
-use tawi_agent::outbox::{Opening, Outbox, StoreError};
+use tawi_agent::outbox::{Keeper, Opening, Outbox, StoreError};
+use tawi_agent::reconcile::found::{FoundMemory, Remembered};
+use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
 use tawi_agent::usage::book::Quotas;
 use tawi_agent::usage::quota::QuotaBook;
@@ -36,8 +39,8 @@ use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    Access, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1, QuotaV1, Service, SessionUsageV1,
-    StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
+    Access, CommandStatus, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1, QuotaV1, Service,
+    SessionUsageV1, StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
 };
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -54,6 +57,7 @@ struct Agent {
     questions: mpsc::Sender<StatusRequest>,
     stop: Option<oneshot::Sender<()>>,
     quotas: Quotas,
+    memories: BTreeMap<String, FoundMemory>,
     tasks: JoinSet<()>,
 }
 
@@ -90,11 +94,14 @@ impl Agent {
         let (stop, stopped) = oneshot::channel();
         let book = QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions);
         let quotas = Quotas::new(book);
+        let memories: BTreeMap<String, FoundMemory> =
+            routers.iter().map(|name| ((*name).to_owned(), FoundMemory::default())).collect();
         let tools = Tools {
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
             quotas: quotas.clone(),
             orders: BTreeMap::default(),
+            memories: memories.clone(),
             site: config.site.clone(),
             clock,
             ids: IdSource::system(),
@@ -117,7 +124,7 @@ impl Agent {
             stop: stopped,
         }));
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
-        Self { outbox, reports, state, quotas, questions, stop: Some(stop), tasks }
+        Self { outbox, reports, state, quotas, memories, questions, stop: Some(stop), tasks }
     }
 
     async fn report(&self, report: Report) {
@@ -710,4 +717,50 @@ async fn a_certificate_of_the_controller_that_is_over_is_refused() {
     problem(&agent, "expired").await;
     assert!(office.overhear().is_none());
     agent.stop().await;
+}
+
+/// Somebody holds the store's files while the agent starts, and lets go of them later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
+    let directory = Directory::new("late");
+    let mut office = Office::start(SITE).await;
+    let config = office.config(&directory.0);
+    std::fs::create_dir_all(&config.state_directory).unwrap();
+    let (mut keeper, opening) = Keeper::open(&config.state_directory, IdSource::system(), Clock::system());
+    let lines = [line("a", 5)];
+    let Taken::Moved(state) = opening.state.take_delta(&delta(0, 1, &lines, &lines)) else {
+        panic!("the state does not move")
+    };
+    keeper.put_state(Arc::new(state)).unwrap();
+    let own_passwords = BTreeMap::from([("a".to_owned(), 7)]);
+    let memory = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
+    keeper.put_memory("core", &memory).unwrap();
+    let begun = Kept {
+        id: "k1".into(),
+        not_after_ms: i64::MAX,
+        status: CommandStatus::Executing.code(),
+        at_ms: 1,
+        detail: String::new(),
+    };
+    keeper.put_commands(&[begun]).unwrap();
+
+    let mut agent = Agent::start(&config, &["core"]).await;
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    assert_eq!(agent.state.borrow().generation, 0, "the store is shut");
+    drop(keeper);
+    agent.enforces(1).await;
+    let found = agent.memories.get("core").and_then(FoundMemory::take);
+    assert_eq!(found, Some(Remembered { memory, settled: None }), "before the state");
+    // The store has a life of its own, which head office has to hear of first.
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    let detail = office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::CommandResult(result) if result.id == "k1" => Some(result.detail.clone()),
+            _ => None,
+        })
+        .await;
+    assert!(detail.contains("restarted"), "{detail}");
+    agent.kill().await;
 }

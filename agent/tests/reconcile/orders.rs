@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::site::{PATIENCE, ROUTER, Site, username};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::{Done, Report};
+use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::held::Held;
+use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::{Answer, Order, What};
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Access, CommandStatus, EventKind, FailureKind, Service};
@@ -233,6 +235,37 @@ async fn check_that_the_password_stays(release: routeros_sim::Release) {
         dial_with(&site, password).await;
         before = password;
     }
+}
+
+/// The store of the agent opens only after it has begun without it, and the state is found there too.
+#[tokio::test]
+async fn a_row_that_was_taken_over_keeps_its_password_where_flash_is_read_late() {
+    let mut site = Site::start().await;
+    foreign_customer(&site).await;
+    site.settle(|wants| {
+        // By its row the router is seen to show passwords.
+        wants.open("other");
+        let line = wants.line("b7k2");
+        (line.username, line.password) = ("plot17".into(), "generated".into());
+    })
+    .await;
+    let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+    assert_eq!(site.order(adopt).await.status, CommandStatus::Succeeded);
+    assert!(site.settled(1).await.is_empty());
+    let memory = site.flash.kept().unwrap();
+    assert_eq!(memory.own_passwords.len(), 1);
+    let state = site.forget_state();
+    site.restart(|settings| settings.memory = RouterMemory::default()).await;
+    let is_there =
+        |report: &Report| matches!(report, Report::RouterStatus { is_reachable: true, .. }).then_some(());
+    site.until("the router to be there", is_there).await;
+    site.found().give(Remembered { memory: memory.clone(), settled: Some(1) });
+    site.give_state(state);
+    assert!(site.settled(1).await.is_empty());
+    redial(&mut site).await;
+    site.online("plot17").await;
+    let kept = site.flash.kept().unwrap();
+    assert_eq!((kept.own_passwords, kept.serial), (memory.own_passwords, memory.serial));
 }
 
 async fn redial(site: &mut Site) {

@@ -9,6 +9,7 @@ use routeros_sim::{NewDevice, Router, Service as Dialler, Settings, Simulator};
 use tawi_agent::clock::TrustedClock;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, REPORTS_WAITING, Report, ReportReceiver, StateSender};
+use tawi_agent::reconcile::found::FoundMemory;
 use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::Orders;
 use tawi_agent::reconcile::pace::PaceLimits;
@@ -145,6 +146,20 @@ impl Site {
         self.given.clear();
         self.since = 0;
         self.task = reconcile::spawn(settings, self.state.subscribe(), sender, self.clock.clone());
+    }
+
+    /// What an agent knows whose store is shut, and nobody speaks to: nothing.
+    pub fn forget_state(&self) -> Arc<DesiredState> {
+        self.state.send_replace(Arc::default())
+    }
+
+    pub fn give_state(&self, state: Arc<DesiredState>) {
+        self.state.send_replace(state);
+    }
+
+    /// Where what flash remembers is handed over late.
+    pub fn found(&self) -> &FoundMemory {
+        &self.settings.found
     }
 
     /// Sends a new generation with these changes, and gives its number.
