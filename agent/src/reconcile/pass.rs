@@ -16,7 +16,7 @@ use crate::desired::{DesiredState, Revised};
 use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
-use crate::reconcile::actual::{Actual, Family};
+use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::apply::{Applied, ReadBack, Unkept, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
 use crate::reconcile::guard;
@@ -577,7 +577,9 @@ impl Reconciler {
     /// Sessions that must end even if the pass is cut short after the row was written.
     fn note_owed_kicks(&mut self, changes: &[LineChange]) {
         for change in changes.iter().filter(|change| !change.kick.is_empty()) {
-            if matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
+            // A binding is gone, or there, before the hotspot sees its device anew, and then it differs no more.
+            let is_binding = change.table == Table::Bindings;
+            if is_binding || matches!(change.row, RowChange::Set(..) | RowChange::Leave) {
                 self.ledger.owe(&change.line, &change.kick);
             }
         }

@@ -239,7 +239,7 @@ pub fn plan(scope: &Scope<'_>, actual: &Actual) -> Plan {
         if let Some(index) = logins.get(&gone.family) {
             index.plan_gone(gone, &mut plan.lines);
         } else if let Some(index) = fixed.as_ref().filter(|_| gone.family == Family::Fixed) {
-            index.plan_gone(gone.line, &mut plan.lines);
+            index.plan_gone(gone, &mut plan.lines);
         }
     }
     if scope.all_lines.is_some() {

@@ -1,7 +1,7 @@
 //! Lines where nobody logs in: queues, address lists, bindings.
 
 use crate::site::{PATIENCE, ROUTER, Site, Wants};
-use routeros_sim::{NewDevice, Service as Dialler};
+use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::LineFailure;
 use tawi_shared::wire::{Access, EventKind, LineV1, Restraint, RestraintV1, Service};
 
@@ -137,6 +137,36 @@ async fn a_device_that_is_at_the_portal_already_is_let_by_blocked_and_forgotten_
     assert!(site.settle(|wants| wants.lines.clear()).await.is_empty());
     site.offline("tv").await;
     assert_eq!(host(&site, "")[0][".id"], bystander, "somebody else's was left alone");
+}
+
+/// The only host of the hotspot, and how it is seen.
+fn is_bypassed(site: &Site, is_so: &str) -> Option<()> {
+    let hosts = site.rows("ip/hotspot/host");
+    (hosts.len() == 1 && hosts[0]["bypassed"] == is_so).then_some(())
+}
+
+/// The connection is lost at any point between the binding and the hotspot's seeing the device anew.
+#[tokio::test]
+async fn a_device_at_the_portal_is_let_by_and_barred_though_the_connection_is_lost_on_the_way() {
+    // One line that is cut off a dozen times is not what this test asks a person about.
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard.lines = 100).await;
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let host = || site.rows("ip/hotspot/host").first().map(|row| row["address"].clone());
+    let address = site.router.wait_for(PATIENCE, host).await.unwrap();
+    for bytes in [1, 20, 60, 90, 120, 150, 200, 250, 300, 350, 400, 500, 700] {
+        let cut = || FaultsChange { drop_after_bytes: Some(bytes), ..FaultsChange::default() };
+        site.router.set_faults(cut()).unwrap();
+        let failures = site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, &address)).await;
+        assert!(failures.is_empty(), "cut after {bytes} bytes: {failures:?}");
+        let let_by = site.router.wait_for(PATIENCE, || is_bypassed(&site, "true")).await;
+        assert!(let_by.is_ok(), "not let by, cut after {bytes} bytes");
+        site.router.set_faults(cut()).unwrap();
+        let failures = site.settle(|wants| wants.lines.clear()).await;
+        assert!(failures.is_empty(), "cut after {bytes} bytes: {failures:?}");
+        let barred = site.router.wait_for(PATIENCE, || is_bypassed(&site, "false")).await;
+        assert!(barred.is_ok(), "still let by, cut after {bytes} bytes");
+    }
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 use super::names::{Claim, Claims, Outlook, name_between};
 use super::profiles::rate_limit_of;
 use super::{
-    CutReason, First, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure, foreign,
+    CutReason, First, GoneLine, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure,
+    foreign,
 };
 use crate::enforce::Effective;
 use crate::flow::LineFailure;
@@ -68,9 +69,24 @@ impl<'a> FixedIndex<'a> {
         changes.extend(entries.map(|row| removal(Table::AddressLists, &row.id, false)));
     }
 
-    /// Rows of a line that is no more.
-    pub(super) fn plan_gone(&self, line: &str, changes: &mut Vec<LineChange>) {
-        self.removals(line, changes);
+    /// Rows of a line that is no more, and devices that the hotspot must still see anew.
+    pub(super) fn plan_gone(&self, gone: &GoneLine<'_>, changes: &mut Vec<LineChange>) {
+        self.removals(gone.line, changes);
+        let leave = || change(gone.line, 0, Table::Bindings, RowChange::Leave, None, vec![]);
+        changes
+            .extend(self.owed(gone.line, gone.owes_kick, changes).map(|kick| LineChange { kick, ..leave() }));
+    }
+
+    /// Devices that a pass which was cut short still had to have seen anew, and that nothing planned so far does. One
+    /// that has a binding of another line by now is that line's business.
+    fn owed(&self, line: &str, owes_kick: &[String], changes: &[LineChange]) -> Option<Vec<String>> {
+        let is_planned =
+            |mac: &String| changes.iter().any(|change| change.line == line && change.kick.contains(mac));
+        let is_others =
+            |mac: &str| self.bindings_by_mac.get(mac).any(|row| row.mark.as_deref() != Some(line));
+        let owed = owes_kick.iter().filter(|mac| is_mac(mac) && !is_planned(mac) && !is_others(mac));
+        let owed: BTreeSet<String> = owed.cloned().collect();
+        (!owed.is_empty()).then(|| owed.into_iter().collect())
     }
 
     /// Rows of lines that should have none here.
@@ -404,6 +420,20 @@ impl Place<'_> {
             let change = self.change(Table::Bindings, RowChange::Drop(row.id.clone()), None, vec!["row"]);
             seen_anew(change, [row.mac.as_ref(), None])
         }));
+        self.plan_own_binding(own, changes, seen_anew);
+        if let Some(kick) = index.owed(&line.line, self.wanted.owes_kick, changes) {
+            let leave = self.change(Table::Bindings, RowChange::Leave, None, vec![]);
+            changes.push(LineChange { kick, ..leave });
+        }
+    }
+
+    fn plan_own_binding(
+        &self,
+        own: Option<&BindingRow>,
+        changes: &mut Vec<LineChange>,
+        seen_anew: impl Fn(LineChange, [Option<&String>; 2]) -> LineChange,
+    ) {
+        let line = self.line();
         let Some(mac) = &self.mac else { return };
         let kind = if matches!(self.wanted.state, Effective::Off(_)) { "blocked" } else { "bypassed" };
         let wants = [("mac-address", mac.as_str()), ("address", &self.address), ("type", kind)];

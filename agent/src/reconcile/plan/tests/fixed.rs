@@ -1,11 +1,14 @@
 //! Lines where nobody logs in, through the same `check`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use routeros_api::value::UpDown;
 use tawi_shared::wire::{Access, LineV1, ProfileV1, Restraint, RestraintV1, Service};
 
-use super::{Case, check, id, line, profile};
+use super::super::{GoneLine, Scope, plan};
+use super::{Case, check, id, line, profile, words};
+use crate::reconcile::actual::{Actual, Family};
 use crate::reconcile::fixed::{BindingRow, EntryRow, FixedRows, QueueRow, Shape};
 
 pub(super) fn addressed(id: &str, service: Service) -> LineV1 {
@@ -156,6 +159,63 @@ fn a_device_behind_a_hotspot_is_let_by_or_blocked() {
         rows(&[binding(3, "bypassed", Some("a"))]),
         &["drop a /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF"],
     );
+}
+
+/// The connection was lost when the binding was written and the hotspot had not seen the device anew yet.
+#[test]
+fn a_device_that_the_hotspot_must_still_see_anew_is_not_forgotten() {
+    let mac = "02:00:00:00:00:AF";
+    let check_owed = |line: LineV1, owed: &[&str], bindings: &[BindingRow], expected: &[&str]| {
+        let case = Case::of(std::slice::from_ref(&line), &[]).with(|case| {
+            case.profiles.push(ProfileV1 { service: line.service, ..profile("home", 20_000_000) });
+            case.fixed = FixedRows {
+                queues: vec![queue(1, "a")],
+                bindings: bindings.to_vec(),
+                ..FixedRows::default()
+            };
+            case.owes_kick = owed.iter().map(|mac| (*mac).to_owned()).collect();
+        });
+        check(&case, expected);
+    };
+    let open = || addressed("a", Service::HotspotDevice);
+    let bypassed = || binding(3, "bypassed", Some("a"));
+    check_owed(open(), &[mac], &[bypassed()], &["leave a kick 02:00:00:00:00:AF"]);
+    check_owed(open(), &["user-a"], &[bypassed()], &[]);
+    let old = "02:00:00:00:00:01";
+    let moved = BindingRow { mac: Some(old.into()), ..bypassed() };
+    check_owed(
+        open(),
+        &[old, mac],
+        &[moved],
+        &["set a *3: mac-address=02:00:00:00:00:AF kick 02:00:00:00:00:01+02:00:00:00:00:AF"],
+    );
+    check_owed(
+        open(),
+        &["02:00:00:00:00:02"],
+        &[binding(3, "blocked", Some("a"))],
+        &["set a *3: type=bypassed kick 02:00:00:00:00:AF", "leave a kick 02:00:00:00:00:02"],
+    );
+    // One that another line has by now is that line's business.
+    let theirs = BindingRow { mac: Some(old.into()), ..binding(4, "bypassed", None) };
+    check_owed(open(), &[old], &[bypassed(), theirs], &[]);
+    check_owed(addressed("a", Service::Static), &[mac], &[], &["leave a kick 02:00:00:00:00:AF"]);
+
+    let gone = |bindings: &[BindingRow], expected: &[&str]| {
+        let owes_kick = [mac.to_owned()];
+        let (profiles, family) = (BTreeMap::new(), Family::Fixed);
+        let gone = GoneLine { line: "a", family, username: "user-a", owes_kick: &owes_kick };
+        let scope = Scope {
+            wanted: vec![],
+            gone: vec![gone],
+            profiles: &profiles,
+            template: "default",
+            all_lines: None,
+        };
+        let fixed = Some(FixedRows { bindings: bindings.to_vec(), ..FixedRows::default() });
+        assert_eq!(words(&plan(&scope, &Actual { logins: BTreeMap::new(), fixed })), expected);
+    };
+    gone(&[bypassed()], &["drop a /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF cut Removed"]);
+    gone(&[], &["leave a kick 02:00:00:00:00:AF"]);
 }
 
 #[test]
