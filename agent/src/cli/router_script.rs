@@ -3,6 +3,7 @@
 //! It writes a password file where there is none, and nothing to the router: the script is pasted by a person who may
 //! change it first.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -72,9 +73,10 @@ pub struct Arguments {
     /// Leave the API without TLS as it is; otherwise it is switched off
     #[arg(long)]
     keep_plain_api: bool,
-    /// Customers dial PPPoE on this interface: make a server there if none is
+    /// Customers dial PPPoE on this interface: make a server there if none is. Name each such interface: a server that
+    /// an earlier script made on another one is taken away
     #[arg(long, value_name = "INTERFACE")]
-    pppoe: Option<String>,
+    pppoe: Vec<String>,
     /// The router serves a hotspot: open its walled garden and keep its account lines
     #[arg(long)]
     hotspot: bool,
@@ -87,9 +89,9 @@ pub struct Arguments {
     /// A resolver that they may ask; left out, any
     #[arg(long, value_name = "ADDRESS")]
     resolver: Vec<Ipv4Addr>,
-    /// Where the router takes its time from, if it takes it from nowhere
-    #[arg(long, value_name = "HOST", default_value = "pool.ntp.org")]
-    time_server: String,
+    /// Where the router takes its time from; left out, pool.ntp.org if it takes it from nowhere
+    #[arg(long, value_name = "HOST")]
+    time_server: Option<String>,
     /// Write the script there, for its owner alone, instead of printing it
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -222,6 +224,9 @@ fn setup_of(
     let each = |texts: &[String]| -> Result<Vec<Host>, SetupError> {
         texts.iter().map(|text| Host::parse(text)).collect()
     };
+    let interfaces: BTreeSet<&str> = arguments.pppoe.iter().map(String::as_str).collect();
+    let interfaces =
+        interfaces.into_iter().map(|text| Name::parse("--pppoe", text)).collect::<Result<_, _>>()?;
     Ok(Setup {
         release,
         agent,
@@ -236,12 +241,12 @@ fn setup_of(
             .map(|text| ExtraPolicy::parse(text))
             .collect::<Result<_, _>>()?,
         keeps_plain_api: arguments.keep_plain_api,
-        pppoe_interface: arguments.pppoe.as_deref().map(|text| Name::parse("--pppoe", text)).transpose()?,
+        pppoe_interfaces: interfaces,
         has_hotspot: arguments.hotspot,
         pay_hosts: each(&arguments.allow_host)?,
         pay_page: arguments.pay_page,
         resolvers: arguments.resolver.clone(),
-        time_server: Host::parse(&arguments.time_server)?,
+        time_server: arguments.time_server.as_deref().map(Host::parse).transpose()?,
     })
 }
 

@@ -4,7 +4,7 @@
 //! makes them safe to paste twice; each name here has its counterpart in `removal.rs`, and a test holds them together.
 
 use super::script::{Group, Row, Script, counted, quoted, signed};
-use super::{CERTIFICATE, Host, LOG_ACTION, MARK, OFF_LIST, PAY_LIST, Setup, WALLED_LIST};
+use super::{CERTIFICATE, Host, LOG_ACTION, MARK, Name, OFF_LIST, PAY_LIST, Setup, TIME_SERVER, WALLED_LIST};
 
 pub(super) const USER: &str = "/user";
 pub(super) const USER_GROUP: &str = "/user group";
@@ -19,6 +19,8 @@ pub(super) const GARDEN: &str = "/ip hotspot walled-garden";
 pub(super) const GARDEN_IP: &str = "/ip hotspot walled-garden ip";
 pub(super) const PPPOE_SERVER: &str = "/interface pppoe-server server";
 pub(super) const NTP_CLIENT: &str = "/system ntp client";
+const INTERFACE: &str = "/interface";
+const PACKAGE: &str = "/system package";
 
 /// Groups of rows by the name in their comments, with their menus.
 pub(super) const GROUPS: [(&str, &str); 8] = [
@@ -70,20 +72,24 @@ const POLICIES_OF_SEVEN: [&str; 1] = ["rest-api"];
 pub(super) fn write(setup: &Setup, password: &str) -> String {
     let mut script = Script::default();
     head(&mut script, setup);
-    user(&mut script, setup, password);
-    certificate(&mut script, setup);
-    service(&mut script, setup);
-    log(&mut script, setup);
-    lists(&mut script, setup);
-    walls(&mut script, setup);
-    if let Some(interface) = &setup.pppoe_interface {
-        pppoe(&mut script, interface.as_str());
-    }
-    time(&mut script, setup);
-    if setup.has_hotspot {
-        garden(&mut script, setup);
-    }
-    end(&mut script);
+    script.blank();
+    script.braced("{", |script| {
+        refusals(script, setup);
+        user(script, setup, password);
+        certificate(script, setup);
+        service(script, setup);
+        log(script, setup);
+        lists(script, setup);
+        walls(script, setup);
+        if !setup.pppoe_interfaces.is_empty() {
+            pppoe(script, &setup.pppoe_interfaces);
+        }
+        time(script, setup);
+        if setup.has_hotspot {
+            garden(script, setup);
+        }
+        end(script, setup);
+    });
     script.into_text()
 }
 
@@ -95,10 +101,10 @@ fn head(script: &mut Script, setup: &Setup) {
     ));
     script.remark("SECRET: it holds the password of the agent's user. Remove this file from the router when it has run.");
     script.remark(
-        "Paste it into a terminal, or copy it to the router and run: /import file-name=tawi.rsc\nIt may run again at any time: what is there already is left as it is.",
+        "Paste all of it into a terminal, or copy it to the router and run: /import file-name=tawi.rsc\nIt may run again at any time: what is there already is left as it is, and what an earlier one made otherwise is replaced.\nEverything stands between one pair of braces: nothing happens before the last one, and where a line begins with STOP, nothing behind it has happened.",
     );
     script.remark(&format!(
-        "Afterwards, in routers.toml beside agent.toml: address = \"{router}:{port}\", user = {}, and the tls_pin that is printed at the end. The agent speaks from {agent}.",
+        "Afterwards, in routers.toml beside agent.toml: address = \"{router}:{port}\", user = {}, and the tls_pin, which is the last line that it prints. The agent speaks from {agent}.",
         quoted(setup.user.as_str())
     ));
 }
@@ -106,6 +112,30 @@ fn head(script: &mut Script, setup: &Setup) {
 fn heading(script: &mut Script, text: &str) {
     script.blank();
     script.remark(text);
+}
+
+/// What stops it is looked for before anything is changed. At the top of a terminal an error ends its own statement only;
+/// between braces it ends all that stands there.
+fn refusals(script: &mut Script, setup: &Setup) {
+    script.remark("What stops it, before anything is changed.");
+    let user = setup.user.as_str();
+    let named = format!("name={}", quoted(user));
+    let ours = format!("{named} comment~\"^{MARK} user \"");
+    let is_theirs = format!("({} = 1) && ({} = 0)", counted(USER, &named), counted(USER, &ours));
+    script.when(&is_theirs, |script| {
+        script.stop(&format!(
+            "a user {user} is there that this script did not make. Nothing was changed. Choose another name with --user."
+        ));
+    });
+    for interface in &setup.pppoe_interfaces {
+        let interface = interface.as_str();
+        let is_missing = format!("{} = 0", counted(INTERFACE, &format!("name={}", quoted(interface))));
+        script.when(&is_missing, |script| {
+            script.stop(&format!(
+                "there is no interface {interface}. Nothing was changed. Look with /interface print, and name the one where customers are with --pppoe."
+            ));
+        });
+    }
 }
 
 /// The policies in one word, with everything that is not granted denied in so many words: `set` leaves alone what it is
@@ -145,14 +175,6 @@ fn user(script: &mut Script, setup: &Setup, password: &str) {
         script.add(USER, &row(Row::new().with("name", user)));
     });
     let ours = format!("{named} comment~\"^{MARK} user \"");
-    script.when(&format!("{} = 0", counted(USER, &ours)), |script| {
-        script.line(&format!(
-            ":put {}",
-            quoted(&format!(
-                "STOP: a user {user} is there that this script did not make. Choose another name with --user."
-            ))
-        ));
-    });
     let right = format!("{named} comment={}", quoted(&comment));
     let is_old = format!("({} = 0) && ({} = 1)", counted(USER, &right), counted(USER, &ours));
     script.when(&is_old, |script| {
@@ -192,6 +214,9 @@ fn certificate(script: &mut Script, setup: &Setup) {
                 script.line(":set waited ($waited + 1)");
             },
         );
+    });
+    script.when(&is_unsigned, |script| {
+        script.stop("the certificate is not signed yet. Wait a minute, and paste this script again.");
     });
 }
 
@@ -292,7 +317,7 @@ fn lists(script: &mut Script, setup: &Setup) {
 fn walls(script: &mut Script, setup: &Setup) {
     heading(
         script,
-        "The walled garden. Its rules stand in chains of their own, and the jumps to them before every rule of the router, above all before one that accepts established connections. FastTrack goes past all of them: leave these customers out of it.",
+        "The walled garden. Its rules stand in chains of their own, and the jumps to them before every rule of the router, above all before one that accepts established connections. FastTrack goes past all of them: leave these customers out of it.\nThey bar what passes through the router, and nothing of the router itself. Those in the lists go on asking it for an address and for names, which the pay page needs. Who may reach WinBox, SSH and its other services is the same question for customers who have paid: answer it in the chain input and with the addresses in /ip service. A web proxy or SOCKS server of the router would carry traffic past these rules: leave them off.\nThey bar IPv4 alone: lines have no IPv6 address that could be put into a list.",
     );
     script.ensure(&Group { menu: FILTER, name: "walled", rows: walled_rules(setup), before_chain: None });
     let off = Row::new().with("chain", OFF_LIST).with("action", "drop");
@@ -350,34 +375,64 @@ fn walled_rules(setup: &Setup) -> Vec<Row> {
     rows
 }
 
-fn pppoe(script: &mut Script, interface: &str) {
+fn pppoe(script: &mut Script, interfaces: &[Name]) {
     heading(
         script,
-        "A PPPoE server where none is. Profiles are copied from `default`, which needs a local address and a pool: tawi-agent doctor looks.",
+        "A PPPoE server on each named interface, where none is. One of ours on another interface goes: it was made by an earlier script. Profiles are copied from `default`, which needs a local address and a pool: tawi-agent doctor looks.",
     );
-    let there = format!("interface={}", quoted(interface));
-    script.when(&format!("{} = 0", counted(PPPOE_SERVER, &there)), |script| {
-        let row = Row::new()
-            .with("service-name", PPPOE_SERVICE)
-            .with("interface", interface)
-            .with("one-session-per-host", "yes")
-            .with("disabled", "no");
-        script.add(PPPOE_SERVER, &row);
+    let ours = format!("service-name={}", quoted(PPPOE_SERVICE));
+    let elsewhere = interfaces
+        .iter()
+        .fold(ours, |condition, interface| format!("{condition} interface!={}", quoted(interface.as_str())));
+    script.when(&format!("{} != 0", counted(PPPOE_SERVER, &elsewhere)), |script| {
+        script.say("MIND: a PPPoE server that this script had made on another interface is taken away.");
+        script.remove(PPPOE_SERVER, &elsewhere);
     });
+    for interface in interfaces {
+        let there = format!("interface={}", quoted(interface.as_str()));
+        script.when(&format!("{} = 0", counted(PPPOE_SERVER, &there)), |script| {
+            let row = Row::new()
+                .with("service-name", PPPOE_SERVICE)
+                .with("interface", interface.as_str())
+                .with("one-session-per-host", "yes")
+                .with("disabled", "no");
+            script.add(PPPOE_SERVER, &row);
+        });
+    }
 }
 
 fn time(script: &mut Script, setup: &Setup) {
+    let server = setup.time_server.clone().unwrap_or_else(|| Host::Name(TIME_SERVER.to_owned()));
+    let text = server.to_string();
+    let (argument, others): (&str, &[(&str, &str)]) = match (&server, setup.is_six()) {
+        (Host::Address(_), true) => {
+            ("primary-ntp", &[("secondary-ntp", "0.0.0.0"), ("server-dns-names", "")])
+        }
+        (Host::Name(_), true) => {
+            ("server-dns-names", &[("primary-ntp", "0.0.0.0"), ("secondary-ntp", "0.0.0.0")])
+        }
+        (_, false) => ("servers", &[]),
+    };
+    let row = Row::new().with("enabled", "yes").with(argument, text.clone());
+    if setup.time_server.is_none() {
+        heading(
+            script,
+            "The time, without which dates in the log mean nothing. A client that runs already is left as it is; --time-server sets it.",
+        );
+        script.when(&format!("[{NTP_CLIENT} get enabled] = false"), |script| {
+            script.set_only(NTP_CLIENT, "", &row);
+        });
+        return;
+    }
     heading(
         script,
-        "The time, without which dates in the log mean nothing. A client that runs already is left as it is.",
+        "The time, without which dates in the log mean nothing: from the server that was named, whatever was set before.",
     );
-    let argument = match (&setup.time_server, setup.is_six()) {
-        (Host::Address(_), true) => "primary-ntp",
-        (Host::Name(_), true) => "server-dns-names",
-        (_, false) => "servers",
-    };
-    script.when(&format!("[{NTP_CLIENT} get enabled] = false"), |script| {
-        let row = Row::new().with("enabled", "yes").with(argument, setup.time_server.to_string());
+    let row = others.iter().fold(row, |row, (name, value)| row.with(name, *value));
+    let shown = format!("[:tostr [{NTP_CLIENT} get {argument}]]");
+    let is_off = format!("[{NTP_CLIENT} get enabled] = false");
+    script.when(&format!("({is_off}) || ({shown} != {})", quoted(&text)), |script| {
+        script.line(&format!(":put (\"the time server was: \" . {shown})"));
         script.set_only(NTP_CLIENT, "", &row);
     });
 }
@@ -397,14 +452,26 @@ fn garden(script: &mut Script, setup: &Setup) {
     });
     script.ensure(&Group { menu: GARDEN_IP, name: "garden-ip", rows: rows.collect(), before_chain: None });
     script.when("[:len [/ip hotspot find]] = 0", |script| {
-        script.line(&format!(":put {}", quoted("No hotspot server is there yet: /ip hotspot setup")));
+        script.say("MIND: no hotspot server is there yet: /ip hotspot setup");
     });
 }
 
-fn end(script: &mut Script) {
-    heading(script, "What the agent must know of this router.");
+fn end(script: &mut Script, setup: &Setup) {
+    let past = "MIND: the walls bar IPv4 alone. Where customers have IPv6 (/ipv6 address print), those who have not paid go on over it.";
+    if setup.is_six() {
+        heading(script, "IPv6 is a package of its own.");
+        let there = "name=\"ipv6\" !disabled";
+        script.when(&format!("{} != 0", counted(PACKAGE, there)), |script| {
+            script.say(&format!("{past} Without need for it: /system package disable ipv6, and reboot."));
+        });
+    } else {
+        heading(script, "IPv6 is part of release 7, and on unless somebody has switched it off.");
+        script.say(&format!("{past} Without need for it: /ipv6 settings set disable-ipv6=yes"));
+    }
+    heading(script, "What the agent must know of this router, last.");
     let fingerprint =
         format!("[{CERTIFICATES} get [{CERTIFICATES} find where name={}] fingerprint]", quoted(CERTIFICATE));
-    script.line(":put \"Done. For routers.toml beside agent.toml:\"");
+    script.say("Done. Put the next line into routers.toml at the agent, in the [[router]] table of this router, in place of");
+    script.say("any tls_pin that is there; then: systemctl restart tawi-agent; tawi-agent doctor");
     script.line(&format!(":put (\"tls_pin = \\\"\" . {fingerprint} . \"\\\"\")"));
 }

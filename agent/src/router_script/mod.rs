@@ -32,6 +32,9 @@ pub const MARK: &str = "tawi-setup";
 /// The certificate of api-ssl.
 pub const CERTIFICATE: &str = "tawi-api";
 
+/// Where a router takes its time from that takes it from nowhere.
+pub const TIME_SERVER: &str = "pool.ntp.org";
+
 /// Releases before this one are refused: the agent does not serve them.
 pub const OLDEST: Version = Version { major: 6, minor: 49, patch: 0 };
 /// The oldest 7 that it serves: what came before was in flux.
@@ -207,8 +210,8 @@ pub struct Setup {
     pub extra_policies: Vec<ExtraPolicy>,
     /// Whether the service without TLS stays as it is.
     pub keeps_plain_api: bool,
-    /// The interface on which customers dial PPPoE, if they do.
-    pub pppoe_interface: Option<Name>,
+    /// The interfaces on which customers dial PPPoE, if they do.
+    pub pppoe_interfaces: Vec<Name>,
     /// Whether the router serves a hotspot.
     pub has_hotspot: bool,
     /// What walled customers may reach.
@@ -217,8 +220,8 @@ pub struct Setup {
     pub pay_page: Option<SocketAddrV4>,
     /// The resolvers that they may ask; empty for any.
     pub resolvers: Vec<Ipv4Addr>,
-    /// Where the router takes its time from, when it takes it from nowhere.
-    pub time_server: Host,
+    /// Where the router takes its time from; `None` for [`TIME_SERVER`], where it takes it from nowhere.
+    pub time_server: Option<Host>,
 }
 
 /// Reads a release and refuses what the agent does not serve.
@@ -265,6 +268,7 @@ impl Setup {
             ("hosts", self.pay_hosts.len()),
             ("resolvers", self.resolvers.len()),
             ("further addresses", self.also_allowed.len()),
+            ("interfaces", self.pppoe_interfaces.len()),
         ] {
             if count > LIST_ENTRIES {
                 return Err(SetupError::TooMany(what));

@@ -32,7 +32,7 @@ pub(super) fn write(setup: &Setup) -> String {
     script.remark("The log of accounts.");
     script.remove(LOGGING, &format!("action={}", quoted(LOG_ACTION)));
     script.remove(LOGGING_ACTION, &format!("name={}", quoted(LOG_ACTION)));
-    if let Some(interface) = &setup.pppoe_interface {
+    for interface in &setup.pppoe_interfaces {
         script.blank();
         script.remark("The PPPoE server, if it is ours: customers on it are cut off.");
         let ours = format!("interface={} service-name={}", quoted(interface.as_str()), quoted(PPPOE_SERVICE));

@@ -10,6 +10,7 @@ use super::MARK;
 
 /// Hex digits of a digest in a comment. It tells our own rows of yesterday from those of today, and nothing else.
 const DIGEST_DIGITS: usize = 8;
+const INDENT: &str = "    ";
 /// The width of comments.
 const COLUMNS: usize = 100;
 
@@ -62,7 +63,8 @@ impl Script {
         for paragraph in text.lines() {
             let mut line = String::from("#");
             for word in paragraph.split(' ') {
-                if line.len().saturating_add(word.len()) >= COLUMNS {
+                let width = self.depth.saturating_mul(INDENT.len()).saturating_add(line.len());
+                if width.saturating_add(word.len()) >= COLUMNS {
                     self.line(&line);
                     line = String::from("#");
                 }
@@ -79,7 +81,7 @@ impl Script {
 
     pub(super) fn line(&mut self, text: &str) {
         for _ in 0..self.depth {
-            self.text.push_str("    ");
+            self.text.push_str(INDENT);
         }
         self.text.push_str(text);
         self.text.push('\n');
@@ -97,6 +99,15 @@ impl Script {
     /// `:if` with one branch.
     pub(super) fn when(&mut self, condition: &str, body: impl FnOnce(&mut Self)) {
         self.braced(&format!(":if ({condition}) do={{"), body);
+    }
+
+    /// Ends everything between the braces that it stands in, and says why.
+    pub(super) fn stop(&mut self, why: &str) {
+        self.line(&format!(":error {}", quoted(&format!("STOP: {why}"))));
+    }
+
+    pub(super) fn say(&mut self, text: &str) {
+        self.line(&format!(":put {}", quoted(text)));
     }
 
     pub(super) fn add(&mut self, menu: &str, row: &Row) {

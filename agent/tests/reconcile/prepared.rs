@@ -51,12 +51,12 @@ pub fn setup(release: &str) -> Setup {
         group: Name::parse("--group", "tawi").unwrap(),
         extra_policies: vec![],
         keeps_plain_api: false,
-        pppoe_interface: Some(Name::parse("--pppoe", "ether4").unwrap()),
+        pppoe_interfaces: vec![Name::parse("--pppoe", "ether4").unwrap()],
         has_hotspot: true,
         pay_hosts: vec![Host::parse("pay.isp.example").unwrap(), Host::parse("198.51.100.7").unwrap()],
         pay_page: Some("203.0.113.10:8080".parse().unwrap()),
         resolvers: vec![],
-        time_server: Host::parse("pool.ntp.org").unwrap(),
+        time_server: None,
     }
 }
 
@@ -275,6 +275,102 @@ async fn a_user_of_somebody_else_by_that_name_is_left_alone_and_told_of() {
     assert!(console.printed.iter().any(|line| line.starts_with("STOP: a user tawi is there")));
     console.paste(&setup("7.18").removal()).await;
     assert!(everything(&site.router)["user"] == before);
+}
+
+/// A terminal reads on after an error, and an import does not: neither does anything after a refusal.
+#[tokio::test]
+async fn where_the_script_refuses_nothing_has_happened_and_nothing_does() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        let before = everything(&site.router);
+        let pppoe_interfaces =
+            ["ether4", "ether99"].map(|name| Name::parse("--pppoe", name).unwrap()).to_vec();
+        let no_interface = Setup { pppoe_interfaces, ..setup(release) };
+        for (setup, says) in
+            [(no_interface, "STOP: there is no interface ether99"), (setup(release), "STOP: a user tawi")]
+        {
+            let script = setup.script(PASSWORD);
+            console.printed.clear();
+            console.paste(&script).await;
+            console.import(&script).await;
+            assert_eq!(console.printed.len(), 2, "{release}: {:?}", console.printed);
+            assert!(
+                console.printed.iter().all(|line| line.starts_with(says)),
+                "{release}: {:?}",
+                console.printed
+            );
+            let mut now = everything(&site.router);
+            now.get_mut("user").unwrap().retain(|row| before["user"].contains(row));
+            check_same(&before, &now, release);
+            let theirs = [("name", "tawi"), ("group", "full"), ("password", "theirs")];
+            let _ = site.router.add_row("user", &theirs);
+        }
+    }
+}
+
+/// The technician reads the last lines on the screen.
+#[tokio::test]
+async fn the_last_line_that_is_printed_is_the_pin_and_what_to_mind_stands_before_it() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        console.import(&setup(release).script(PASSWORD)).await;
+        let at = |beginning: &str| console.printed.iter().position(|line| line.starts_with(beginning));
+        assert_eq!(at("tls_pin = "), Some(console.printed.len() - 1), "{:?}", console.printed);
+        assert!(console.printed.iter().any(|line| line.contains("routers.toml")), "{:?}", console.printed);
+        let packages = site.rows("system/package");
+        let has_ipv6 = !release.starts_with('6')
+            || packages.iter().any(|row| row["name"] == "ipv6" && row["disabled"] == "false");
+        assert_eq!(
+            at("MIND: the walls bar IPv4 alone").is_some(),
+            has_ipv6,
+            "{release}: {:?}",
+            console.printed
+        );
+    }
+}
+
+#[tokio::test]
+async fn another_interface_or_time_server_replaces_what_an_earlier_script_made() {
+    let names = |interfaces: &[&str]| -> Vec<Name> {
+        interfaces.iter().map(|name| Name::parse("--pppoe", name).unwrap()).collect()
+    };
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let theirs = [("service-name", "theirs"), ("interface", "ether5"), ("disabled", "no")];
+        site.router.add_row("interface/pppoe-server/server", &theirs).unwrap();
+        let mut console = admin(&site).await;
+        let time_server = Some(Host::parse("ntp.isp.example").unwrap());
+        let first = Setup { time_server, ..setup(release) };
+        console.paste(&first.script(PASSWORD)).await;
+        let address = "192.0.2.123";
+        let time_server = Some(Host::parse(address).unwrap());
+        let second = Setup { pppoe_interfaces: names(&["ether1", "ether3"]), time_server, ..setup(release) };
+        console.paste(&second.script(PASSWORD)).await;
+        let servers = site.rows("interface/pppoe-server/server");
+        let mut servers: Vec<String> =
+            servers.iter().map(|row| format!("{} {}", row["interface"], row["service-name"])).collect();
+        servers.sort();
+        assert_eq!(servers, ["ether1 tawi", "ether2 service1", "ether3 tawi", "ether5 theirs"], "{release}");
+        let ntp = site.rows("system/ntp/client").remove(0);
+        let said: Vec<&str> = ["servers", "primary-ntp", "secondary-ntp", "server-dns-names"]
+            .into_iter()
+            .filter_map(|property| ntp.get(property).map(String::as_str))
+            .filter(|value| !["", "0.0.0.0"].contains(value))
+            .collect();
+        assert_eq!((said, ntp["enabled"].as_str()), (vec![address], "true"), "{release}");
+        let (once, writes) = (everything(&site.router), site.writes());
+        console.paste(&second.script(PASSWORD)).await;
+        check_same(&once, &everything(&site.router), release);
+        // Nobody named a time server: the one that is used stays.
+        console.paste(&Setup { time_server: None, ..second.clone() }.script(PASSWORD)).await;
+        check_same(&once, &everything(&site.router), release);
+        assert_eq!(site.writes(), writes, "{release}");
+        console.paste(&second.removal()).await;
+        let left = site.rows("interface/pppoe-server/server");
+        assert!(left.iter().all(|row| row["service-name"] != "tawi"), "{release}: {left:?}");
+    }
 }
 
 #[tokio::test]

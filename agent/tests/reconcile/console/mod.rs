@@ -20,6 +20,7 @@ pub enum Statement {
     Local { name: String, value: Value },
     Set { name: String, value: Value },
     Put(Value),
+    Error(Value),
     Delay,
     Command(Command),
 }
@@ -39,6 +40,7 @@ pub struct Command {
 #[derive(Debug, Clone)]
 pub enum Condition {
     Equals(String, Value),
+    Differs(String, Value),
     BeginsWith(String, String),
     IsNot(String),
 }
@@ -84,9 +86,10 @@ fn collect(statement: &Statement, found: &mut Vec<Command>) {
             collect_value(condition, found);
             body.iter().for_each(|statement| collect(statement, found));
         }
-        Statement::Local { value, .. } | Statement::Set { value, .. } | Statement::Put(value) => {
-            collect_value(value, found);
-        }
+        Statement::Local { value, .. }
+        | Statement::Set { value, .. }
+        | Statement::Put(value)
+        | Statement::Error(value) => collect_value(value, found),
         Statement::Delay => {}
         Statement::Command(command) => collect_command(command, found),
     }
@@ -221,6 +224,7 @@ impl Reader<'_> {
                 }
             }
             "put" => Statement::Put(self.value()),
+            "error" => Statement::Error(self.value()),
             "delay" => {
                 self.word(b"");
                 Statement::Delay
@@ -291,6 +295,8 @@ impl Reader<'_> {
                     plain.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" -".contains(&byte));
                 assert!(is_plain, "a pattern with operators: {pattern}");
                 conditions.push(Condition::BeginsWith(name, plain.to_owned()));
+            } else if self.takes("!=") {
+                conditions.push(Condition::Differs(name, self.value()));
             } else {
                 self.expect("=");
                 conditions.push(Condition::Equals(name, self.value()));
@@ -308,7 +314,7 @@ impl Reader<'_> {
             Some(b'[') => self.bracket(),
             Some(b'(') => {
                 self.expect("(");
-                let value = self.expression(&["&&", "!=", "=", "<", "+", "."]);
+                let value = self.expression(&["||", "&&", "!=", "=", "<", "+", "."]);
                 self.expect(")");
                 value
             }

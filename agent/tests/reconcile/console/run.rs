@@ -22,22 +22,36 @@ enum Result {
 pub struct Console {
     client: Client,
     scopes: Vec<HashMap<String, Result>>,
-    /// What `:put` printed.
+    /// What `:put` and `:error` printed.
     pub printed: Vec<String>,
+    /// Whether an error ends the statement at the top that is being run.
+    is_ended: bool,
 }
 
 impl Console {
     pub fn new(client: Client) -> Self {
-        Self { client, scopes: vec![HashMap::new()], printed: vec![] }
+        Self { client, scopes: vec![HashMap::new()], printed: vec![], is_ended: false }
     }
 
-    /// Pastes a script.
+    /// Pastes a script: an error ends its own statement, and the terminal reads on.
     pub async fn paste(&mut self, text: &str) {
+        for statement in parse(text) {
+            self.all(&[statement]).await;
+            self.is_ended = false;
+        }
+    }
+
+    /// Imports a script: an error ends it.
+    pub async fn import(&mut self, text: &str) {
         self.all(&parse(text)).await;
+        self.is_ended = false;
     }
 
     async fn all(&mut self, statements: &[Statement]) {
         for statement in statements {
+            if self.is_ended {
+                return;
+            }
             Box::pin(self.one(statement)).await;
         }
     }
@@ -62,6 +76,9 @@ impl Console {
                         return;
                     }
                     self.block(body).await;
+                    if self.is_ended {
+                        return;
+                    }
                 }
             }
             Statement::Local { name, value } => {
@@ -78,6 +95,11 @@ impl Console {
             Statement::Put(value) => {
                 let text = self.text(value).await;
                 self.printed.push(text);
+            }
+            Statement::Error(value) => {
+                let text = self.text(value).await;
+                self.printed.push(text);
+                self.is_ended = true;
             }
             // The router of a test has signed at once.
             Statement::Delay => {}
@@ -191,6 +213,7 @@ impl Console {
         for condition in conditions {
             let fits = match condition {
                 Condition::Equals(name, value) => text(row, name) == self.text(value).await,
+                Condition::Differs(name, value) => text(row, name) != self.text(value).await,
                 Condition::BeginsWith(name, beginning) => text(row, name).starts_with(beginning),
                 Condition::IsNot(name) => text(row, name) != "true",
             };
@@ -240,6 +263,7 @@ fn text(row: &Row, name: &str) -> String {
 fn operate(operator: &str, left: Result, right: Result) -> Result {
     match (operator, left, right) {
         ("&&", Result::Flag(left), Result::Flag(right)) => Result::Flag(left && right),
+        ("||", Result::Flag(left), Result::Flag(right)) => Result::Flag(left || right),
         ("=", Result::Flag(left), Result::Flag(right)) => Result::Flag(left == right),
         ("=", Result::Number(left), Result::Number(right)) => Result::Flag(left == right),
         ("=", Result::Text(left), Result::Text(right)) => Result::Flag(left == right),
