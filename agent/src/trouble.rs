@@ -73,6 +73,10 @@ pub fn trouble_of(error: &Error) -> Trouble {
             "nothing answers at that address: check router.address, power and cable, and that no firewall drops the port: /ip firewall filter print",
         ),
         Error::Tls(tls) => ("tls", cure_of_tls(tls)),
+        Error::Login(LoginError::Refused { message }) if is_about_policies(message) => (
+            "policies",
+            "the password is right, and the group of the agent's user lacks the policy api: /user print detail shows the group; then /user group set [find where name=\"…\"] policy=read,write,api",
+        ),
         Error::Login(login) => ("login", cure_of_login(login)),
         Error::Trap(_) if error.trap_kind() == Some(TrapKind::NotPermitted) => (
             "policies",
@@ -122,11 +126,20 @@ fn kind_of(error: &Error) -> RouterTrouble {
         }
         Error::Tls(_) => RouterTrouble::TlsFailed,
         Error::Login(LoginError::LegacyRefused) => RouterTrouble::TooOld,
+        Error::Login(LoginError::Refused { message }) if is_about_policies(message) => {
+            RouterTrouble::NotPermitted
+        }
         Error::Login(LoginError::Refused { .. }) => RouterTrouble::LoginRefused,
         Error::Trap(_) if error.trap_kind() == Some(TrapKind::NotPermitted) => RouterTrouble::NotPermitted,
         Error::Trap(_) if error.trap_kind() == Some(TrapKind::DeviceMode) => RouterTrouble::DeviceMode,
         _ => RouterTrouble::Other,
     }
+}
+
+/// Number 9 is a refusal for want of a policy. What a login without the policy `api` is told is not known of every
+/// release, so that the cure of an ordinary refusal names it too.
+fn is_about_policies(message: &str) -> bool {
+    message.contains("(9)") || message.contains("permi")
 }
 
 fn cure_of_connect(kind: ErrorKind) -> &'static str {
@@ -161,7 +174,7 @@ fn cure_of_tls(error: &TlsError) -> &'static str {
 fn cure_of_login(error: &LoginError) -> &'static str {
     match error {
         LoginError::Refused { .. } => {
-            "the password, the user's name, or its address list is not what the router has: paste the script of tawi-agent router-script again, which sets the password of router.password_file; to look: /user print detail"
+            "the password, the user's name, or its address list is not what the router has, or its group lacks the policy api: paste the script of tawi-agent router-script again, which sets the password of router.password_file; to look: /user print detail"
         }
         LoginError::LegacyRefused => "upgrade RouterOS to 6.49 or later: /system package update install",
         LoginError::ClosedByRouter => {
@@ -202,6 +215,7 @@ mod tests {
             source: Arc::new(kind.into()),
         };
         let refused = LoginError::Refused { message: "invalid user name or password (6)".to_owned() };
+        let unpermitted = LoginError::Refused { message: "not enough permissions (9)".to_owned() };
         let (expected, found) = (Fingerprint::of(b"a"), Fingerprint::of(b"b"));
         use RouterTrouble as Kind;
         let timeout = |operation| Error::Timeout { operation, after: Duration::from_secs(5) };
@@ -215,6 +229,7 @@ mod tests {
             (Error::Tls(TlsError::Closed), Kind::HungUp, "tls", "max-sessions"),
             (Error::Tls(TlsError::NotTls), Kind::NotTheApi, "tls", "8729"),
             (Error::Login(refused), Kind::LoginRefused, "login", "router-script"),
+            (Error::Login(unpermitted), Kind::NotPermitted, "policies", "lacks the policy api"),
             (Error::Login(LoginError::ClosedByRouter), Kind::HungUp, "login", "hung up before"),
             (Error::Login(LoginError::LegacyRefused), Kind::TooOld, "login", "6.49"),
             (timeout(Operation::Command), Kind::Overloaded, "answers", "overloaded"),

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use tawi_agent::config::{Config, Environment};
-use tawi_agent::doctor::{Finding, Report, Verdict, examine};
+use tawi_agent::doctor::{Finding, Report, Verdict, examine, unsettled};
 use tawi_shared::Clock;
 use tokio::runtime::Runtime;
 
@@ -31,7 +31,7 @@ Exit codes:
   1   something is bad
   2   wrong use
   3   with --strict: nothing is bad, and something is doubtful
-  78  the settings are wrong";
+  78  the settings are wrong; with --json that is the only finding";
 
 /// How to look.
 #[derive(Args)]
@@ -50,7 +50,12 @@ pub struct Arguments {
 pub fn show(path: &Path, environment: &Environment, runtime: &Runtime, arguments: &Arguments) -> ExitCode {
     let config = match Config::load(path, environment) {
         Ok(config) => config,
-        Err(error) => return bad_config(&error),
+        Err(error) => {
+            if arguments.json {
+                print_json(&unsettled(&error));
+            }
+            return bad_config(&error);
+        }
     };
     let is_coloured = std::io::stdout().is_terminal() && !environment.is_colour_unwanted;
     let mut group = String::new();

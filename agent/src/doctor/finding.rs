@@ -65,7 +65,7 @@ pub struct Report {
     pub schema: u32,
     /// The agent's release.
     pub version: &'static str,
-    /// Which site.
+    /// Which site; empty where the settings cannot be read.
     pub site: String,
     /// The worst of all.
     pub verdict: Verdict,

@@ -5,6 +5,7 @@
 //! runs and while it does not. What is read (`read.rs`, `device.rs`, `office.rs`) stands apart from what it means
 //! (`checks/`); how findings are shown is `cli/doctor.rs`'s business.
 
+mod certificate;
 mod checks;
 mod device;
 mod facts;
@@ -14,12 +15,12 @@ mod office;
 mod read;
 
 use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
-use tawi_shared::{Clock, UnixMillis};
+use tawi_shared::{Clock, UnixMillis, counted};
 
 use crate::clock::TrustedClock;
-use crate::config::{Config, RouterConfig};
+use crate::config::{Config, ConfigError, RouterConfig};
 use crate::health::Status;
-use crate::link::tls::client_config;
+use crate::link::tls::{certificates, client_config};
 use crate::run::router_options;
 use crate::status::ask_status;
 use crate::trouble::trouble_of;
@@ -46,7 +47,12 @@ pub async fn examine(
         findings.push(finding);
     };
     let routers = config.routers.len();
-    note(Finding::good("settings", format!("site {}, {routers} routers", config.site)), MACHINE);
+    let routers = counted(routers, "router");
+    note(Finding::good("settings", format!("site {}, {routers}", config.site)), MACHINE);
+    if config.routers.is_empty() {
+        let cure = "prepare one with tawi-agent router-script, and add a [[router]] table to routers.toml";
+        note(Finding::doubtful("routers", "none is configured", cure), MACHINE);
+    }
     for finding in
         device::key(&config.controller.key_file).into_iter().chain(device::state(&config.state_directory))
     {
@@ -60,6 +66,10 @@ pub async fn examine(
     match client_config(&config.controller, TrustedClock::new(clock.clone(), UnixMillis::default())) {
         Ok(tls) => {
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
+            let chain = certificates("certificate_file", &config.controller.certificate_file);
+            if let Some(own) = chain.ok().and_then(|chain| chain.into_iter().next()) {
+                note(certificate::examine(&own, config.site.as_str()), OFFICE);
+            }
             for address in &config.controller.addresses {
                 let server_name = config.controller.server_name.as_deref();
                 note(office::examine_controller(address, server_name, &tls).await, OFFICE);
@@ -69,10 +79,6 @@ pub async fn examine(
     }
     if let Some(status) = &status {
         note(office::connection_of(status), OFFICE);
-    }
-    if config.routers.is_empty() {
-        let cure = "prepare one with tawi-agent router-script, and add a [[router]] table to routers.toml";
-        note(Finding::doubtful("routers", "none is configured", cure), MACHINE);
     }
     let mut memory = Memory::load(&config.state_directory);
     for router in &config.routers {
@@ -87,6 +93,12 @@ pub async fn examine(
     }
     memory.keep(&config.state_directory);
     Report::new(config.site.to_string(), findings)
+}
+
+/// What is said where not even the settings can be read: nothing else could be looked at.
+#[must_use]
+pub fn unsettled(error: &ConfigError) -> Report {
+    Report::new(String::new(), vec![split_cure("settings", &error.to_string()).of(MACHINE)])
 }
 
 /// Turns a message of the settings' kind, with its cure on a line of its own, into a finding.

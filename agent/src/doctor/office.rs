@@ -32,7 +32,8 @@ pub(super) async fn examine_controller(
         Ok(dialed) => dialed,
         Err(error) => {
             let cure = cure_of(&error);
-            return Finding::bad(CHECK, format!("{address}: {error}"), cure);
+            // It names the address itself.
+            return Finding::bad(CHECK, error.to_string(), cure);
         }
     };
     // Whoever lets us in waits for us to speak; whoever refuses our certificate says so now.
@@ -92,4 +93,29 @@ pub(super) fn connection_of(status: &Status) -> Finding {
         format!("the agent is not connected: {why}"),
         "if head office is reached above and hangs up, the site was revoked or has a newer bundle: ask head office for tawi-controller site renew",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::crypto::ring;
+
+    use super::super::finding::Verdict;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_not_reached_is_named_once() {
+        // A port that was free a moment ago: nothing listens there.
+        let port = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let address = ControllerAddress { host: "127.0.0.1".to_owned(), port };
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth();
+        let finding = examine_controller(&address, None, &Arc::new(tls)).await;
+        assert_eq!(finding.verdict, Verdict::Bad);
+        assert_eq!(finding.detail.matches(&address.to_string()).count(), 1, "{}", finding.detail);
+        assert!(finding.cure.contains("nothing listens there"), "{}", finding.cure);
+    }
 }

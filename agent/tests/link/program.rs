@@ -133,6 +133,18 @@ async fn wrong_settings_end_with_78_and_name_the_key_and_the_cure() {
         assert_eq!(code, Some(78), "{problem}");
         assert!(problem.contains("agent.toml") && problem.contains("cure: "), "{problem}");
     }
+    let (code, text, problem) = output(&["doctor", "--json"], &path).await;
+    assert_eq!(code, Some(78), "{problem}");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("a program reads it");
+    assert_eq!((&report["verdict"], &report["bad"], &report["site"]), (&"bad".into(), &1.into(), &"".into()));
+    let finding = &report["findings"][0];
+    assert_eq!(
+        (&finding["check"], &finding["group"]),
+        (&"settings".into(), &"this machine".into()),
+        "{text}"
+    );
+    assert!(finding["detail"].as_str().unwrap().contains("agent.toml"), "{text}");
+    assert!(!finding["cure"].as_str().unwrap().is_empty(), "{text}");
     std::fs::write(&path, "site = \"Nyeri\"\n[controller]\naddresses = [\"a\"]\n").unwrap();
     let (code, _, problem) = output(&["run"], &path).await;
     assert_eq!(code, Some(78));
@@ -291,7 +303,7 @@ async fn the_doctor_says_what_is_wrong_and_what_to_do() {
         let found = found.unwrap_or_else(|| panic!("nothing about {subject}: {text}"));
         (found["verdict"].as_str().unwrap().to_owned(), found["cure"].as_str().unwrap().to_owned())
     };
-    for good in ["settings", "key file", "certificates", "head office"] {
+    for good in ["settings", "key file", "certificates", "site certificate", "head office"] {
         assert_eq!(verdict(good).0, "good", "{text}");
     }
     assert_ne!(verdict("state directory").0, "bad", "{text}");
@@ -378,4 +390,18 @@ async fn the_doctor_tells_a_refused_certificate_from_a_closed_port() {
     let (code, text, _) = output(&["doctor"], &path).await;
     assert_eq!(code, Some(1));
     assert!(text.contains("it refused our certificate") && text.contains("newer bundle"), "{text}");
+}
+
+/// The bundle of another site, from the same head office.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_doctor_tells_a_certificate_of_another_site_before_head_office_refuses_it() {
+    let directory = Directory::new("program");
+    let office = Office::start(SITE).await;
+    let path = bundle(&office, &directory.0, "");
+    office.keys.put_bundle(&directory.0, "thika-02");
+    let (code, text, _) = output(&["doctor"], &path).await;
+    assert_eq!(code, Some(1), "{text}");
+    let says =
+        format!("BAD      site certificate: it was made for thika-02, and the settings say site {SITE}");
+    assert!(text.contains(&says) && text.contains("cure: copy agent.pem"), "{text}");
 }

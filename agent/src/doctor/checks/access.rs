@@ -23,6 +23,16 @@ pub(super) fn policies(facts: &Facts) -> Vec<Finding> {
     let Some(policy) = found.and_then(|row| text(row, "policy")) else { return vec![] };
     let granted: Vec<&str> = policy.split(',').filter(|word| !word.starts_with('!')).collect();
     let lacks: Vec<&str> = NEEDED.into_iter().filter(|name| !granted.contains(name)).collect();
+    if lacks.contains(&"api") {
+        return vec![Finding::bad(
+            check,
+            format!("the group {group} of our user lacks {}: the next login is refused", lacks.join(", ")),
+            format!(
+                "at the router, before the connection that is there ends: /user group set [find where name=\"{group}\"] policy={}; what was denied by name stays as it is",
+                lacks.join(",")
+            ),
+        )];
+    }
     if !lacks.is_empty() {
         return vec![Finding::bad(
             check,

@@ -186,7 +186,7 @@ pub(super) fn servers(facts: &Facts) -> Vec<Finding> {
             "pppoe",
             &["pppoe"][..],
             pppoe > 0,
-            "/interface pppoe-server server add service-name=tawi interface=<where customers are> disabled=no",
+            "tawi-agent router-script --pppoe <where customers are>, and paste what it prints",
         ),
         (
             "l2tp-server",
@@ -338,10 +338,10 @@ pub(super) fn fasttrack(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::doubtful(
             check,
             "a FastTrack rule lets some traffic pass the queues and the walled garden",
-            "make sure that no customer's traffic fits it: /ip firewall filter print where action=fasttrack-connection",
+            "make sure that no customer's traffic fits it: /ip firewall filter print where action=fasttrack-connection; what is taken out of it costs the router's processor: /system resource monitor",
         )];
     }
-    let cure = "/ip firewall filter disable [find where action=fasttrack-connection]";
+    let cure = "/ip firewall filter disable [find where action=fasttrack-connection]; it costs the router's processor, which then handles every packet: look at the busy hour with /system resource monitor, and where it stays above 80 % get a faster router";
     let detail = "FastTrack lets all established traffic pass queues and walled garden: speeds are not kept, and usage counted by queues is too low";
     let all = [&PPP_SERVICES[..], &HOTSPOT, &["static"]].concat();
     vec![lack(facts, &all, check, detail, cure).unwrap_or_else(|| Finding::doubtful(check, detail, cure))]

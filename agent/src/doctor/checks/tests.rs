@@ -92,6 +92,17 @@ fn a_router_as_the_script_leaves_it_is_good_throughout() {
 }
 
 #[test]
+fn who_is_told_to_switch_fasttrack_off_is_told_what_it_costs() {
+    for rule in ["", " src-address=10.0.0.0/8"] {
+        let mut facts = sound();
+        let rule = format!("chain=forward action=fasttrack-connection{rule}");
+        facts.answers.insert("rules", rows(&rule));
+        let found = all(&facts).into_iter().find(|finding| finding.check == "fasttrack").unwrap();
+        assert!(found.verdict != Good && found.cure.contains("costs the router's processor"), "{found:?}");
+    }
+}
+
+#[test]
 fn who_may_do_what() {
     let group = |policy: &'static str| {
         move |facts: &mut Facts| {
@@ -100,6 +111,15 @@ fn who_may_do_what() {
         }
     };
     check("policies", group("read,!write,api"), Bad, "lacks write");
+    check("policies", group("read,write,!api"), Bad, "lacks api: the next login is refused");
+    let cure_of = |policy: &'static str| {
+        let mut facts = sound();
+        group(policy)(&mut facts);
+        all(&facts).into_iter().find(|finding| finding.check == "policies").unwrap().cure
+    };
+    let cure = cure_of("read,!api");
+    assert!(cure.contains("policy=write,api") && !cure.contains("paste"), "{cure}");
+    assert!(cure_of("read,!write,api").contains("paste"));
     check("policies", group("read,write,api,sensitive,test"), Good, "sensitive");
     check("policies", group("read,write,api,policy,ssh"), Doubtful, "policy, ssh");
     check("api service", answer("services", "name=api-ssl certificate=c"), Doubtful, "from everywhere");
