@@ -42,10 +42,23 @@ pub enum CsvError {
 pub fn read(text: &str) -> Result<Vec<Row>, CsvError> {
     let text = text.trim_start_matches('\u{feff}');
     let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    read_parted(text, separator(first))
+}
+
+/// What parts the fields of a table, by its first line.
+#[must_use]
+pub fn separator(first: &str) -> char {
     let count = |separator: char| first.matches(separator).count();
     // Of as many, the later: whoever parts by semicolons does so because commas stand in the fields.
     let found = ['\t', ',', ';'].into_iter().filter(|separator| count(*separator) > 0);
-    let separator = found.max_by_key(|separator| count(*separator)).unwrap_or(',');
+    found.max_by_key(|separator| count(*separator)).unwrap_or(',')
+}
+
+/// Reads a table, or a part of one, whose fields this letter parts.
+///
+/// # Errors
+/// [`CsvError`] names the line, from 1.
+pub fn read_parted(text: &str, separator: char) -> Result<Vec<Row>, CsvError> {
     let mut rows = Vec::new();
     let mut row = Row { line: 1, fields: Vec::new() };
     let (mut field, mut line, mut quote) = (String::new(), 1_usize, None);
