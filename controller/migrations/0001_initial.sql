@@ -222,7 +222,7 @@ CREATE TABLE outbox (
 
 CREATE TABLE ledger_accounts (
     id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue')),
+    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'bank')),
     created_at BIGINT NOT NULL
 );
 
@@ -326,6 +326,25 @@ CREATE TABLE pull_rows_for_review (
     needs_person BIGINT NOT NULL DEFAULT 1
 );
 CREATE INDEX pull_rows_for_review_by_seen_at ON pull_rows_for_review (seen_at, row_sha256) WHERE needs_person = 1;
+
+-- Rows of the portal's statements that no rule books, as they came.
+CREATE TABLE statement_rows_for_review (
+    row_sha256 TEXT PRIMARY KEY,
+    short_code TEXT NOT NULL,
+    -- Where it stood in the file that first had it.
+    line BIGINT NOT NULL,
+    reason TEXT NOT NULL,
+    body TEXT NOT NULL,
+    -- Empty where none is understood.
+    receipt_number TEXT NOT NULL DEFAULT '',
+    -- Below zero went out; NULL where nobody knows.
+    amount_cents BIGINT,
+    seen_at BIGINT NOT NULL,
+    -- A row stays when a person has looked at it: the next statement may have it again.
+    needs_person BIGINT NOT NULL DEFAULT 1
+);
+CREATE INDEX statement_rows_for_review_by_seen_at ON statement_rows_for_review (seen_at, row_sha256)
+    WHERE needs_person = 1;
 
 -- One row per receipt, however many callbacks and statements speak of it.
 CREATE TABLE payments (

@@ -264,6 +264,7 @@ mod tests {
                 "state IN ('paid_unreceipted', 'review') ORDER BY updated_at DESC, id DESC LIMIT 5",
             ),
             ("pull_rows_for_review", "needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5"),
+            ("statement_rows_for_review", "needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5"),
             ("payment_evidence", "needs_person = 1 ORDER BY seen_at DESC, payment_id DESC LIMIT 5"),
         ] {
             let explain = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}");

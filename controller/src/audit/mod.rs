@@ -86,6 +86,8 @@ pub enum Action {
     PeriodBought,
     /// Safaricom was told where to report payments by Paybill and to tills.
     UrlsRegistered,
+    /// A statement of M-Pesa's portal was taken in.
+    StatementImported,
     /// A site was commanded to do something once.
     CommandGiven,
     /// Rows of a router were taken over as lines.
@@ -126,6 +128,7 @@ impl Action {
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
             Self::UrlsRegistered => "mpesa.urls_registered",
+            Self::StatementImported => "mpesa.statement_imported",
             Self::PeriodBought => "period.bought",
             Self::CommandGiven => "command.given",
             Self::RowsTakenOver => "rows.taken_over",

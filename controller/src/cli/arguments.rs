@@ -311,6 +311,23 @@ accounts that are nobody's before the money moves.")]
         #[arg(long, value_name = "WHAT", default_value = "complete")]
         when_silent: WhenSilent,
     },
+    /// Take in a statement that Safaricom's organisation portal exported as CSV
+    #[command(after_help = "Examples:
+  tawi-controller mpesa import-statement statement.csv --dry-run
+  tawi-controller mpesa import-statement statement.csv
+Payments that nothing told of are booked, charges and transfers to the bank as well; what is booked already only gains
+evidence, so that a file may be taken in twice. Rows of a kind that is not known are not booked and wait under \"To be
+checked\". The exit code is 1 when something waits for a person, or when the balances of the file do not add up.")]
+    ImportStatement {
+        /// The file; - for standard input
+        file: PathBuf,
+        /// Whose statement it is, where neither the file nor the settings say so
+        #[arg(long, value_name = "N")]
+        short_code: Option<String>,
+        /// Say what would come of it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 /// What Safaricom does when it gets no answer.

@@ -1,5 +1,9 @@
 //! `mpesa`.
 
+use std::fs::File;
+use std::io::{IsTerminal as _, Read, stderr, stdin};
+use std::path::Path;
+
 use anyhow::Context as _;
 use serde_json::json;
 
@@ -8,11 +12,18 @@ use super::{Failure, Shell};
 use crate::audit::Action;
 use crate::mpesa::c2b::{self, ResponseType};
 use crate::mpesa::client::Daraja;
+use crate::mpesa::statement::{self, FILE_BYTES, NotAStatement, Order, Summary};
+
+/// Rows between two lines of progress; some seconds of work where all are new.
+const PROGRESS_ROWS: usize = 1_024;
 
 impl Shell {
     pub(super) async fn mpesa(&self, command: MpesaCommand) -> Result<(), Failure> {
         match command {
             MpesaCommand::RegisterUrls { when_silent } => self.register_urls(when_silent).await,
+            MpesaCommand::ImportStatement { file, short_code, dry_run } => {
+                self.import_statement(&file, short_code.as_deref(), dry_run).await
+            }
         }
     }
 
@@ -36,6 +47,41 @@ impl Shell {
             .say(&words, &json!({"short_code": short_code, "was_registered": registered.was_registered}))
     }
 
+    async fn import_statement(
+        &self,
+        path: &Path,
+        short_code: Option<&str>,
+        is_dry_run: bool,
+    ) -> Result<(), Failure> {
+        let bytes = read_bounded(path)?;
+        let settings = self.config.mpesa.as_ref();
+        let order = Order { short_code, settings, is_dry_run, actor: &self.actor };
+        let shows_progress = !self.output.is_json && stderr().is_terminal();
+        let mut told = 0_usize;
+        let progress = |done: usize, all: usize| {
+            if shows_progress && done >= told.saturating_add(PROGRESS_ROWS) {
+                told = done;
+                self.output.tell(&format!("{done} of {all} rows"));
+            }
+        };
+        let summary = match statement::import(&self.controller, &bytes, order, progress).await {
+            Ok(summary) => summary,
+            Err(error) if error.is_of_file() => return Err(Failure::refused(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+        let mut words = summary.to_string();
+        if is_dry_run {
+            words.push_str("\nNothing was changed: this is what would come of it.");
+        }
+        self.output.say(&words, &as_json(&summary, is_dry_run))?;
+        if summary.needs_a_person() {
+            return Err(Failure::refused(
+                "something waits for a person: see \"To be checked\" and the balance",
+            ));
+        }
+        Ok(())
+    }
+
     /// The client of the settings' short code.
     fn daraja(&self) -> Result<Daraja, Failure> {
         let Some(settings) = self.config.mpesa.clone() else {
@@ -44,5 +90,62 @@ impl Shell {
         // The first caller decides for the whole process; nobody was before us.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Ok(Daraja::new(settings, self.controller.clock.clone()).context("setting up M-Pesa")?)
+    }
+}
+
+/// A file, or standard input, no further than one byte beyond what is taken.
+fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let limit = FILE_BYTES.saturating_add(1);
+    let read = if path == Path::new("-") {
+        stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    match read {
+        Err(error) => Err(Failure::refused(format!("reading {}: {error}", path.display()))),
+        Ok(_) if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > FILE_BYTES => {
+            Err(Failure::refused(NotAStatement::TooLarge.to_string()))
+        }
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// What programs read.
+fn as_json(summary: &Summary, is_dry_run: bool) -> serde_json::Value {
+    json!({
+        "short_code": summary.short_code,
+        "is_dry_run": is_dry_run,
+        "rows": summary.rows,
+        "payments": {
+            "known": summary.payments_known,
+            "booked": summary.payments_booked,
+            "without_owner": summary.without_owner,
+        },
+        "charges": {"known": summary.charges_known, "booked": summary.charges_booked},
+        "settlements": {"known": summary.settlements_known, "booked": summary.settlements_booked},
+        "without_effect": summary.without_effect,
+        "for_review": summary.for_review,
+        "looked_at": summary.looked_at,
+        "failed": summary.failed,
+        "opening_cents": summary.balances.map(|balances| balances.opening.cents()),
+        "closing_cents": summary.balances.map(|balances| balances.closing.cents()),
+        "adds_up": summary.balances.map(|balances| balances.adds_up),
+        "needs_a_person": summary.needs_a_person(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_refused_once_the_limit_is_read() {
+        let Err(Failure::Refused(why)) = read_bounded(Path::new("/dev/zero")) else {
+            panic!("it has no end")
+        };
+        assert!(why.contains("more than 64 MiB"), "{why}");
+        let Err(Failure::Refused(why)) = read_bounded(Path::new("/no/such/file")) else { panic!("no file") };
+        assert!(why.contains("/no/such/file"), "{why}");
     }
 }

@@ -21,6 +21,10 @@ pub enum Account {
     Suspense,
     /// Periods that were bought.
     Revenue,
+    /// What Safaricom took for its service.
+    MpesaCharges,
+    /// What Safaricom sent to our bank account.
+    Bank,
 }
 
 /// A text that names no account.
@@ -37,6 +41,8 @@ impl Account {
             Self::Wallet(_) => "wallet",
             Self::Suspense => "suspense",
             Self::Revenue => "revenue",
+            Self::MpesaCharges => "mpesa_charges",
+            Self::Bank => "bank",
         }
     }
 }
@@ -47,7 +53,7 @@ impl fmt::Display for Account {
         match self {
             Self::MpesaClearing(short_code) => write!(f, "{}:{short_code}", self.kind()),
             Self::Wallet(customer) => write!(f, "{}:{customer}", self.kind()),
-            Self::Suspense | Self::Revenue => f.write_str(self.kind()),
+            Self::Suspense | Self::Revenue | Self::MpesaCharges | Self::Bank => f.write_str(self.kind()),
         }
     }
 }
@@ -62,6 +68,8 @@ impl FromStr for Account {
             Some(("wallet", customer)) => CustomerId::parse(customer).map(Self::Wallet).map_err(|_| refuse()),
             None if text == "suspense" => Ok(Self::Suspense),
             None if text == "revenue" => Ok(Self::Revenue),
+            None if text == "mpesa_charges" => Ok(Self::MpesaCharges),
+            None if text == "bank" => Ok(Self::Bank),
             _ => Err(refuse()),
         }
     }
@@ -198,7 +206,10 @@ mod tests {
         for posting in entry.postings {
             assert_eq!(posting.account.to_string().parse(), Ok(posting.account));
         }
-        for bad in ["", "wallet", "wallet:", "wallet:A B", "mpesa_clearing:", "revenue:x", "cash"] {
+        for account in [Account::Suspense, Account::Revenue, Account::MpesaCharges, Account::Bank] {
+            assert_eq!(account.to_string().parse(), Ok(account));
+        }
+        for bad in ["", "wallet", "wallet:", "wallet:A B", "mpesa_clearing:", "revenue:x", "bank:1", "cash"] {
             assert!(bad.parse::<Account>().is_err(), "{bad}");
         }
         let lowest = Money::from_cents(i64::MIN);

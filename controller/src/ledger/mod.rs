@@ -77,6 +77,18 @@ pub async fn is_booked(connection: &mut Connection, cause: (&str, &str)) -> Resu
     Ok(store::is_booked(connection, cause).await?)
 }
 
+/// How much a fact moved on an account, debits above zero; `None` when it is not booked there.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn booked_on(
+    connection: &mut Connection,
+    cause: (&str, &str),
+    account: &Account,
+) -> Result<Option<Money>, LedgerError> {
+    Ok(store::booked_on(connection, cause, account).await?)
+}
+
 /// The balance of an account: debits above zero.
 ///
 /// # Errors

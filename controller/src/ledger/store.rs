@@ -123,6 +123,23 @@ pub(super) async fn is_booked(
     columns::truth(&row, "found")
 }
 
+pub(super) async fn booked_on(
+    connection: &mut Connection,
+    (kind, id): (&str, &str),
+    account: &Account,
+) -> Result<Option<Money>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT p.amount_cents FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
+         WHERE e.cause_kind = $1 AND e.cause_id = $2 AND p.account_id = $3",
+    )
+    .bind(kind)
+    .bind(id)
+    .bind(account.to_string())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::money(&row, "amount_cents")).transpose()
+}
+
 pub(super) async fn balance_of(connection: &mut Connection, account: &Account) -> Result<Money, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings \

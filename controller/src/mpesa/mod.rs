@@ -3,7 +3,8 @@
 //! A callback is stored before it is answered (`callback`), and taken in afterwards (`intake`), so that what was
 //! acknowledged is never lost. What it says is `evidence`, what follows for the request is `intent`; what follows for
 //! the customer's money is `payments`. Payments that nobody asked for are reported too (`c2b`), and whose they are is
-//! `incoming`. Reports can fail to come: then `query` asks, and `pull` fetches what was missed.
+//! `incoming`. Reports can fail to come: then `query` asks, and `pull` fetches what was missed; what is too old for it comes
+//! in by the portal's own list (`statement`), which also tells of charges and of money that went to the bank.
 
 pub mod answer;
 pub mod c2b;
@@ -20,6 +21,7 @@ pub mod pull;
 mod query;
 pub mod result_codes;
 pub mod settings;
+pub mod statement;
 pub mod stk;
 pub(crate) mod store;
 

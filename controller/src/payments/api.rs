@@ -203,8 +203,8 @@ pub struct PaymentList {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewBody {
     /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`: a row of
-    /// Pull that is not understood; `payment`: it is nobody's; `evidence`: Pull tells of a payment otherwise than it
-    /// is booked.
+    /// Pull that is not understood; `statement_row`: a row of a statement that no rule books; `payment`: it is nobody's;
+    /// `evidence`: Pull or a statement tells of a payment otherwise than it is booked.
     pub kind: String,
     /// The id of that callback, request or payment, or of the payment that the evidence is of; the digest of that row.
     pub id: String,
@@ -350,7 +350,7 @@ impl From<&ForReview> for ReviewBody {
             ReviewKind::Callback(id) => id.to_string(),
             ReviewKind::Request(id) => id.to_string(),
             ReviewKind::Payment(id) | ReviewKind::Evidence(id) => id.to_string(),
-            ReviewKind::PullRow(digest) => digest.clone(),
+            ReviewKind::PullRow(digest) | ReviewKind::StatementRow(digest) => digest.clone(),
         };
         Self {
             kind: item.kind.as_str().to_owned(),
@@ -640,7 +640,7 @@ pub(crate) async fn review(caller: Caller, State(web): State<Web>) -> Result<Jso
 #[utoipa::path(
     post, path = "/api/payments/review/{kind}/{id}/looked-at", tag = "payments",
     params(
-        ("kind" = String, Path, description = "`callback`, `evidence` or `pull_row`"),
+        ("kind" = String, Path, description = "`callback`, `evidence`, `pull_row` or `statement_row`"),
         ("id" = String, Path),
         ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
     ),

@@ -284,6 +284,23 @@ pub(crate) async fn is_told_by(
     Ok(store::is_told_by(connection, number, source).await?)
 }
 
+/// Whether what this piece of a source told of a receipt before waits for a person; `None` when it told of nothing yet.
+pub(crate) async fn piece_waits(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+    piece: (&str, &str),
+) -> Result<Option<bool>, PaymentError> {
+    Ok(store::piece_waits(connection, number, piece).await?)
+}
+
+/// How much a receipt is booked with. `None` when it is not.
+pub(crate) async fn booked_amount(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+) -> Result<Option<Money>, PaymentError> {
+    Ok(store::by_receipt(connection, number).await?.map(|payment| payment.amount))
+}
+
 /// Whether a receipt is booked. Then it has an owner, or waits for a person, and nobody has to guess.
 pub(crate) async fn is_booked(
     connection: &mut Connection,

@@ -299,8 +299,9 @@ impl ReviewView {
             ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
             ReviewKind::Request(id) => ("Request", id.as_str(), None),
             ReviewKind::Payment(id) => ("Payment", id.as_str(), Some(id.to_string())),
-            ReviewKind::Evidence(id) => ("What Pull says", id.as_str(), Some(id.to_string())),
+            ReviewKind::Evidence(id) => ("What M-Pesa says", id.as_str(), Some(id.to_string())),
             ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
+            ReviewKind::StatementRow(digest) => ("Row of a statement", digest.as_str(), None),
         };
         let path = format!("/payments/review/{}/{id}/looked-at", item.kind.as_str());
         Self {

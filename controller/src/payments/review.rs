@@ -1,8 +1,8 @@
 //! What a person has to look at: money whose way nobody can decide by rule.
 //!
-//! It gathers five things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
-//! (`mpesa::intent`), and payments that are nobody's, rows that are not understood, and rows that do not fit what is
-//! booked (`mpesa::pull`). It decides nothing. A request leaves the list when its receipt comes, a payment when its owner is known; the others when a
+//! It gathers six things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
+//! (`mpesa::intent`), payments that are nobody's, rows that are not understood, and rows that do not fit what is booked
+//! (`mpesa::pull`), and rows of the portal's statements that no rule books (`mpesa::statement`). It decides nothing. A request leaves the list when its receipt comes, a payment when its owner is known; the others when a
 //! person has looked at them, which moves no money and forgets nothing.
 
 use std::cmp::Reverse;
@@ -43,10 +43,12 @@ pub enum ReviewKind {
     Request(IntentId),
     /// A payment that is nobody's: its money lies in suspense.
     Payment(PaymentId),
-    /// What Pull tells of this payment does not fit what is booked.
+    /// What Pull or a statement tells of this payment does not fit what is booked.
     Evidence(PaymentId),
     /// A row of Pull, perhaps a payment, that is not understood; with the SHA-256 of it.
     PullRow(String),
+    /// A row of a statement that no rule books; with the SHA-256 of it.
+    StatementRow(String),
 }
 
 /// What leaves the list when a person says that it was looked at.
@@ -54,10 +56,12 @@ pub enum ReviewKind {
 pub enum Settled {
     /// A callback.
     Callback(CallbackId),
-    /// What Pull told of this payment.
+    /// What Pull or a statement told of this payment.
     Evidence(PaymentId),
     /// A row of Pull, by its SHA-256.
     PullRow(String),
+    /// A row of a statement, by its SHA-256.
+    StatementRow(String),
 }
 
 /// What came of saying that something was looked at.
@@ -92,6 +96,7 @@ impl ReviewKind {
             Self::Payment(_) => "payment",
             Self::Evidence(_) => "evidence",
             Self::PullRow(_) => "pull_row",
+            Self::StatementRow(_) => "statement_row",
         }
     }
 }
@@ -101,7 +106,7 @@ impl Settled {
         match self {
             Self::Callback(id) => id.as_str(),
             Self::Evidence(id) => id.as_str(),
-            Self::PullRow(digest) => digest,
+            Self::PullRow(digest) | Self::StatementRow(digest) => digest,
         }
     }
 }
@@ -137,6 +142,7 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     items.extend(store::payments_for_review(connection, limit).await?);
     items.extend(store::evidence_for_review(connection, limit).await?);
     items.extend(store::pull_rows_for_review(connection, limit).await?);
+    items.extend(store::statement_rows_for_review(connection, limit).await?);
     items.sort_by_key(|item| Reverse(item.since));
     items.truncate(usize::try_from(limit).unwrap_or_default());
     Ok(items)
@@ -157,6 +163,7 @@ pub async fn looked_at(
         "callback" => CallbackId::parse(id).ok().map(Settled::Callback),
         "evidence" => PaymentId::parse(id).ok().map(Settled::Evidence),
         "pull_row" => Some(Settled::PullRow(id.to_owned())),
+        "statement_row" => Some(Settled::StatementRow(id.to_owned())),
         "request" | "payment" => return Ok(LookedAt::LeavesByItself),
         _ => None,
     };

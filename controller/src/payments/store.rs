@@ -124,6 +124,25 @@ pub(super) async fn is_told_by(
     columns::truth(&row, "found")
 }
 
+/// Whether this piece of evidence of a receipt waits for a person; `None` when there is no such piece.
+pub(super) async fn piece_waits(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+    (source, source_id): (&str, &str),
+) -> Result<Option<bool>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT e.needs_person FROM payments p JOIN payment_evidence e ON e.payment_id = p.id \
+         WHERE p.provider = $1 AND p.receipt_number = $2 AND e.source = $3 AND e.source_id = $4",
+    )
+    .bind(PROVIDER)
+    .bind(number.as_str())
+    .bind(source)
+    .bind(source_id)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::truth(&row, "needs_person")).transpose()
+}
+
 /// Adds evidence to a payment; the same piece twice is one.
 pub(super) async fn insert_evidence(
     connection: &mut Connection,
@@ -378,6 +397,36 @@ pub(super) async fn pull_rows_for_review(
     rows.iter().map(item).collect()
 }
 
+/// Rows of statements of which no rule decides, newest first.
+pub(super) async fn statement_rows_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at \
+         FROM statement_rows_for_review \
+         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let (line, reason): (i64, String) = (row.try_get("line")?, row.try_get("reason")?);
+        let (short_code, body): (String, String) = (row.try_get("short_code")?, row.try_get("body")?);
+        let receipt: String = row.try_get("receipt_number")?;
+        Ok(ForReview {
+            kind: ReviewKind::StatementRow(row.try_get("row_sha256")?),
+            reason: format!("line {line} of a statement of {short_code}: {reason}: {body}"),
+            amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
+            receipt_number: (!receipt.is_empty()).then_some(receipt),
+            since: columns::instant(row, "seen_at")?,
+            customer: None,
+            customer_name: String::new(),
+        })
+    };
+    rows.iter().map(item).collect()
+}
+
 /// Whether an item waits for a person; `None` when there is no such item.
 pub(super) async fn waits_for_person(
     connection: &mut Connection,
@@ -387,6 +436,9 @@ pub(super) async fn waits_for_person(
         Settled::Callback(id) => (waiting!("callback_bodies WHERE id = $1"), id.as_str()),
         Settled::Evidence(id) => (waiting!("payment_evidence WHERE payment_id = $1"), id.as_str()),
         Settled::PullRow(digest) => (waiting!("pull_rows_for_review WHERE row_sha256 = $1"), digest.as_str()),
+        Settled::StatementRow(digest) => {
+            (waiting!("statement_rows_for_review WHERE row_sha256 = $1"), digest.as_str())
+        }
     };
     let row = sqlx::query(sql).bind(id).fetch_one(connection).await?;
     Ok(if columns::truth(&row, "found")? { Some(columns::truth(&row, "waiting")?) } else { None })
@@ -401,6 +453,9 @@ pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) 
         }
         Settled::PullRow(digest) => {
             ("UPDATE pull_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
+        }
+        Settled::StatementRow(digest) => {
+            ("UPDATE statement_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
         }
     };
     sqlx::query(sql).bind(id).execute(connection).await?;

@@ -81,6 +81,8 @@ pub enum Permission {
     HoldSubscriptions,
     /// Say that something on the list of what a person has to look at was looked at.
     SettleReview,
+    /// Take a statement of M-Pesa's portal in.
+    ImportStatement,
     /// Add connection types and plans.
     AddPlans,
     /// Add routers.

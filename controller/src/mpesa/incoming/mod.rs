@@ -6,7 +6,7 @@
 //!   statement line ───┘
 //! ```
 //! Whichever of them tells first books the receipt; the others add a piece of evidence. Who told, and when to ask, is the
-//! sources' own affair (`c2b`, `pull`).
+//! sources' own affair (`c2b`, `pull`, `statement`).
 
 pub(in crate::mpesa) mod matching;
 mod paid_at;
@@ -92,6 +92,19 @@ pub(in crate::mpesa) async fn take_in(
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
     Ok((taken_in, reason))
+}
+
+/// Says why a payment would be nobody's, without booking it; `None` when it is somebody's.
+///
+/// # Errors
+/// When the database refuses.
+pub(in crate::mpesa) async fn reason_for_nobody(
+    connection: &mut Connection,
+    payment: &Incoming,
+    short_code: &str,
+    now: UnixMillis,
+) -> Result<Option<matching::Reason>, PaymentError> {
+    Ok(owner_of(connection, payment, short_code, now).await?.1)
 }
 
 async fn owner_of(

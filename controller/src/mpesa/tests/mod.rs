@@ -10,5 +10,6 @@ mod queries;
 mod reviewing;
 mod shop;
 mod shuffled;
+mod statements;
 mod topping_up;
 mod wallet;

@@ -1,0 +1,427 @@
+//! Takes a statement in: reads it through once, then books row by row, the oldest first.
+//!
+//! Rows are booked many to a commit, each on its own savepoint, so that a row that fails holds up nothing, and an import
+//! that is cut off keeps what it had: it is simply started again. What is known already is found by reading alone.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Seen;
+
+use ring::digest::{SHA256, digest};
+use sqlx::Connection as _;
+use tawi_shared::UnixMillis;
+use tawi_shared::ids::hex;
+use thiserror::Error;
+
+use super::file::{File, NotAStatement};
+use super::row::{Movement, Out, OutKind, Row, What, Why};
+use super::store;
+use super::summary::{Summary, Tally};
+use super::{NotOurs, short_code_of};
+use crate::audit::{self, Action, Actor};
+use crate::database::Connection;
+use crate::ledger::{self, Account, Entry};
+use crate::mpesa::MpesaSettings;
+use crate::mpesa::incoming::{self, Incoming, Source};
+use crate::payments::PaymentError;
+use crate::payments::credit::{self, TakenIn};
+use crate::state::Controller;
+
+/// The source in the key of a piece of evidence.
+const SOURCE: &str = "statement";
+/// Rows that share one commit: as many as a sweep of Pull has, which leaves the writer to callbacks as often.
+const TOGETHER: usize = 16;
+/// Rows that may fail before the import is given up: by then it is not the rows.
+const FAILED_MOST: usize = 10;
+/// Rows that may be unread before the file is taken for another one than it seems, and nothing of it is taken in.
+const UNREAD_MOST: usize = 1_000;
+
+/// What to take in, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// The short code that somebody said; `None` for what the file and the settings say.
+    pub short_code: Option<&'a str>,
+    /// The settings, where M-Pesa is set up.
+    pub settings: Option<&'a MpesaSettings>,
+    /// Whether to say only what would come of it.
+    pub is_dry_run: bool,
+    /// Who does it.
+    pub actor: &'a Actor,
+}
+
+/// Why a statement was not taken in.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    /// The file cannot be used. Nothing of it was taken in.
+    #[error(transparent)]
+    File(#[from] NotAStatement),
+    /// It is somebody else's, or nobody knows whose. Nothing of it was taken in.
+    #[error(transparent)]
+    NotOurs(#[from] NotOurs),
+    /// Too much of it is not understood. Nothing of it was taken in.
+    #[error(
+        "{0} of its rows are not understood, the first on line {1}: is it the portal's own export, not changed since?"
+    )]
+    Unread(usize, usize),
+    /// Rows could not be booked; each was logged. What was taken in before stays.
+    #[error("{0} rows could not be booked: see the log, and import the file again")]
+    NotBooked(usize),
+    /// The database refused. What was taken in before stays.
+    #[error(transparent)]
+    Payment(#[from] PaymentError),
+}
+
+impl ImportError {
+    /// Whether it is the file, and not this controller.
+    #[must_use]
+    pub fn is_of_file(&self) -> bool {
+        matches!(self, Self::File(_) | Self::NotOurs(_) | Self::Unread(..))
+    }
+}
+
+impl From<sqlx::Error> for ImportError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Payment(error.into())
+    }
+}
+
+/// Takes a statement in; `progress` hears how many rows of how many are done.
+///
+/// # Errors
+/// [`ImportError`]. It is safe to try again.
+pub async fn import(
+    controller: &Controller,
+    bytes: &[u8],
+    order: Order<'_>,
+    mut progress: impl FnMut(usize, usize) + Send,
+) -> Result<Summary, ImportError> {
+    let file = File::read(bytes)?;
+    let short_code = short_code_of(file.short_code.as_deref(), order.short_code, order.settings)?;
+    let mut seen = Repeats::default();
+    let mut tally = Tally::default();
+    let mut first_unread = None;
+    for row in file.rows() {
+        if matches!(&row.what, What::ForPerson(why) if why.is_unread()) {
+            first_unread.get_or_insert(row.line);
+        }
+        // A row that stands twice has moved money once.
+        if seen.note(&row) == Repeat::Same {
+            tally.rows = tally.rows.saturating_add(1);
+        } else {
+            tally.take(&row);
+        }
+    }
+    if tally.unread > UNREAD_MOST {
+        return Err(ImportError::Unread(tally.unread, first_unread.unwrap_or_default()));
+    }
+    let summary = Summary {
+        short_code: short_code.clone(),
+        rows: tally.rows,
+        balances: tally.balances(),
+        ..Summary::default()
+    };
+    let mut importer = Importer { controller, order, short_code, summary, taken: Vec::new() };
+    let rows: Box<dyn Iterator<Item = Row> + Send + '_> =
+        if tally.is_latest_first() { Box::new(file.rows().rev()) } else { Box::new(file.rows()) };
+    importer.take_rows(rows, &mut progress).await?;
+    let summary = importer.summary;
+    if !order.is_dry_run {
+        note(controller, order.actor, &summary).await?;
+    }
+    Ok(summary)
+}
+
+/// Leaves the row in the audit log.
+async fn note(controller: &Controller, actor: &Actor, summary: &Summary) -> Result<(), ImportError> {
+    let Controller { database, clock, ids, .. } = controller;
+    let booked = [summary.payments_booked, summary.charges_booked, summary.settlements_booked];
+    let [payments, charges, settlements] = booked;
+    let detail = format!(
+        "{} rows; newly booked: {payments} payments, {charges} charges, {settlements} to the bank; {} for a person",
+        summary.rows, summary.for_review
+    );
+    tracing::info!(
+        short_code = summary.short_code,
+        rows = summary.rows,
+        "a statement was taken in: {detail}"
+    );
+    let mut transaction = database.write().await?;
+    let act = (Action::StatementImported, summary.short_code.as_str(), detail.as_str());
+    audit::record(&mut transaction, actor, act, ids, clock.now()).await.map_err(PaymentError::from)?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// What came of one row, to be counted once it is committed.
+enum Done {
+    Payment { is_new: bool, is_owned: bool, waits: bool },
+    Out(OutKind, bool),
+    NoEffect,
+    ForPerson { waits: bool },
+}
+
+struct Importer<'a> {
+    controller: &'a Controller,
+    order: Order<'a>,
+    short_code: String,
+    summary: Summary,
+    /// What has to be told after the commit.
+    taken: Vec<TakenIn>,
+}
+
+impl Importer<'_> {
+    async fn take_rows(
+        &mut self,
+        rows: impl Iterator<Item = Row> + Send,
+        progress: &mut (impl FnMut(usize, usize) + Send),
+    ) -> Result<(), ImportError> {
+        let mut seen = Repeats::default();
+        let mut batch = Vec::with_capacity(TOGETHER);
+        let mut done = 0_usize;
+        for mut row in rows {
+            match seen.note(&row) {
+                Repeat::First => {}
+                Repeat::Same => row.what = What::NoMoney,
+                Repeat::Other => row.what = What::ForPerson(Why::Twice),
+            }
+            batch.push(row);
+            if batch.len() >= TOGETHER {
+                done = done.saturating_add(batch.len());
+                self.take_batch(std::mem::take(&mut batch)).await?;
+                progress(done, self.summary.rows);
+            }
+        }
+        self.take_batch(batch).await?;
+        progress(self.summary.rows, self.summary.rows);
+        Ok(())
+    }
+
+    async fn take_batch(&mut self, batch: Vec<Row>) -> Result<(), ImportError> {
+        let mut news = Vec::with_capacity(batch.len());
+        {
+            let mut connection = self.controller.database.read().await?;
+            for mut row in batch {
+                match self.known(&mut connection, &mut row).await? {
+                    Some(done) => self.count(&done),
+                    None if self.order.is_dry_run => {
+                        let done = self.foresee(&mut connection, &row).await?;
+                        self.count(&done);
+                    }
+                    None => news.push(row),
+                }
+            }
+        }
+        if news.is_empty() { Ok(()) } else { self.take_in(&news).await }
+    }
+
+    /// What is known of a row already; `None` when it has to be taken in.
+    async fn known(&self, connection: &mut Connection, row: &mut Row) -> Result<Option<Done>, PaymentError> {
+        if let What::Out(out) = &row.what {
+            let (cause, account) = cause_of(out);
+            match ledger::booked_on(connection, (cause.0, &cause.1), &account).await? {
+                None => return Ok(None),
+                Some(booked) if booked == out.amount => return Ok(Some(Done::Out(out.kind, false))),
+                Some(booked) => row.what = What::ForPerson(Why::BookedOtherwise(booked)),
+            }
+        }
+        Ok(match &row.what {
+            What::Payment(payment) => {
+                let piece = (SOURCE, piece_of(payment));
+                let waits = credit::piece_waits(connection, &payment.receipt, (piece.0, &piece.1)).await?;
+                waits.map(|waits| Done::Payment { is_new: false, is_owned: true, waits })
+            }
+            What::ForPerson(_) => {
+                let waits = store::row_waits(connection, &self.digest(row)).await?;
+                waits.map(|waits| Done::ForPerson { waits })
+            }
+            What::Out(_) => None,
+            What::Within | What::NotCompleted | What::NoMoney => Some(Done::NoEffect),
+        })
+    }
+
+    /// What would come of a row.
+    async fn foresee(&self, connection: &mut Connection, row: &Row) -> Result<Done, PaymentError> {
+        let now = self.controller.clock.now();
+        Ok(match &row.what {
+            What::Payment(payment) => match credit::booked_amount(connection, &payment.receipt).await? {
+                Some(booked) => {
+                    Done::Payment { is_new: false, is_owned: true, waits: booked != payment.amount }
+                }
+                None => {
+                    let nobody =
+                        incoming::reason_for_nobody(connection, payment, &self.short_code, now).await?;
+                    Done::Payment { is_new: true, is_owned: nobody.is_none(), waits: false }
+                }
+            },
+            What::Out(out) => Done::Out(out.kind, true),
+            What::ForPerson(_) => Done::ForPerson { waits: true },
+            What::Within | What::NotCompleted | What::NoMoney => Done::NoEffect,
+        })
+    }
+
+    /// Takes rows in, in one transaction: one that fails is rolled back alone.
+    async fn take_in(&mut self, rows: &[Row]) -> Result<(), ImportError> {
+        let mut all = Vec::with_capacity(rows.len());
+        let mut transaction = self.controller.database.write().await?;
+        for row in rows {
+            let mut savepoint = transaction.begin().await?;
+            let now = self.controller.clock.now();
+            match self.take_row(&mut savepoint, row, now).await {
+                Ok(done) => {
+                    savepoint.commit().await?;
+                    all.push(done);
+                }
+                Err(error) => {
+                    savepoint.rollback().await?;
+                    self.summary.failed = self.summary.failed.saturating_add(1);
+                    tracing::error!(line = row.line, "a row of a statement cannot be booked: {error}");
+                }
+            }
+        }
+        transaction.commit().await?;
+        for done in all {
+            self.count(&done);
+        }
+        self.announce();
+        if self.summary.failed >= FAILED_MOST {
+            return Err(ImportError::NotBooked(self.summary.failed));
+        }
+        Ok(())
+    }
+
+    async fn take_row(
+        &mut self,
+        connection: &mut Connection,
+        row: &Row,
+        now: UnixMillis,
+    ) -> Result<Done, PaymentError> {
+        let ids = &self.controller.ids;
+        Ok(match &row.what {
+            What::Payment(payment) => {
+                let id = piece_of(payment);
+                let source = Source { short_code: &self.short_code, name: SOURCE, id: &id, received_at: now };
+                let (taken_in, nobody) = incoming::take_in(connection, payment, source, ids, now).await?;
+                let waits = taken_in.outcome.needs_a_person();
+                let is_new = taken_in.payment.is_some();
+                self.taken.push(taken_in);
+                Done::Payment { is_new, is_owned: nobody.is_none(), waits }
+            }
+            What::Out(out) => {
+                let entry = self.entry_of(out)?;
+                ledger::book(connection, &entry, ids, now).await?;
+                Done::Out(out.kind, true)
+            }
+            What::ForPerson(why) => {
+                let digest = self.digest(row);
+                let (key, why) = ((digest.as_str(), self.short_code.as_str()), why.to_string());
+                store::keep_row(connection, key, row, &why, now).await?;
+                Done::ForPerson { waits: true }
+            }
+            What::Within | What::NotCompleted | What::NoMoney => Done::NoEffect,
+        })
+    }
+
+    fn entry_of(&self, out: &Out) -> Result<Entry, PaymentError> {
+        let (cause, into) = cause_of(out);
+        let memo = match out.kind {
+            OutKind::Charge => format!("M-Pesa charge {}", out.receipt),
+            OutKind::Settlement => format!("M-Pesa to bank {}", out.receipt),
+        };
+        let accounts = (into, Account::MpesaClearing(self.short_code.clone()));
+        let entry = Entry::transfer(cause, &self.order.actor.to_string(), &memo, accounts, out.amount);
+        Ok(entry.map_err(ledger::LedgerError::Unbalanced)?)
+    }
+
+    /// What makes a row that row: what it says, and of whom.
+    fn digest(&self, row: &Row) -> String {
+        sha256(&[&self.short_code, &row.text])
+    }
+
+    fn count(&mut self, done: &Done) {
+        let summary = &mut self.summary;
+        match done {
+            Done::Payment { is_new, is_owned, waits } => {
+                more(if *is_new { &mut summary.payments_booked } else { &mut summary.payments_known }, true);
+                more(&mut summary.without_owner, !is_owned);
+                more(&mut summary.for_review, *waits);
+            }
+            Done::Out(OutKind::Charge, true) => more(&mut summary.charges_booked, true),
+            Done::Out(OutKind::Charge, false) => more(&mut summary.charges_known, true),
+            Done::Out(OutKind::Settlement, true) => more(&mut summary.settlements_booked, true),
+            Done::Out(OutKind::Settlement, false) => more(&mut summary.settlements_known, true),
+            Done::NoEffect => more(&mut summary.without_effect, true),
+            Done::ForPerson { waits: true } => more(&mut summary.for_review, true),
+            Done::ForPerson { waits: false } => more(&mut summary.looked_at, true),
+        }
+    }
+
+    /// After the commit: the outbox, the open pages.
+    fn announce(&mut self) {
+        for taken_in in self.taken.drain(..) {
+            if taken_in.is_site_to_be_told {
+                self.controller.live.ring_outbox();
+            }
+            for hint in taken_in.hints {
+                self.controller.live.tell(hint);
+            }
+        }
+    }
+}
+
+fn more(count: &mut usize, is_so: bool) {
+    *count = count.saturating_add(usize::from(is_so));
+}
+
+/// The piece of evidence that a row is of its payment: another amount is another piece, and is looked at.
+fn piece_of(payment: &Incoming) -> String {
+    format!("{} {}", payment.receipt, payment.amount.cents())
+}
+
+/// The fact that is booked, and where the money went. A charge may have the receipt number of the payment that it is for, so
+/// that its details are part of what makes it that charge.
+fn cause_of(out: &Out) -> ((&'static str, String), Account) {
+    let words: Vec<&str> = out.details.split_whitespace().collect();
+    let key = format!("{}:{}", out.receipt, sha256(&[&words.join(" ").to_lowercase()]));
+    match out.kind {
+        OutKind::Charge => (("mpesa_charge", key), Account::MpesaCharges),
+        OutKind::Settlement => (("mpesa_settlement", key), Account::Bank),
+    }
+}
+
+fn sha256(parts: &[&str]) -> String {
+    hex(digest(&SHA256, parts.join("\n").as_bytes()).as_ref())
+}
+
+/// Whether a transaction stood before in the same file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Repeat {
+    First,
+    /// The same row again, as an export of several pages may have it.
+    Same,
+    /// The same transaction with another amount, or another balance after it.
+    Other,
+}
+
+/// The transactions of a file so far.
+#[derive(Default)]
+struct Repeats {
+    seen: HashMap<String, Movement>,
+}
+
+impl Repeats {
+    fn note(&mut self, row: &Row) -> Repeat {
+        let key = match &row.what {
+            What::Payment(payment) => payment.receipt.to_string(),
+            What::Out(out) => cause_of(out).0.1,
+            _ => return Repeat::First,
+        };
+        let Some(movement) = row.movement else { return Repeat::First };
+        match self.seen.entry(key) {
+            Seen::Vacant(entry) => {
+                entry.insert(movement);
+                Repeat::First
+            }
+            Seen::Occupied(entry) if *entry.get() == movement => Repeat::Same,
+            Seen::Occupied(_) => Repeat::Other,
+        }
+    }
+}

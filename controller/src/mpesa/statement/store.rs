@@ -1,0 +1,46 @@
+//! All SQL of statements alone: rows that wait for a person.
+
+use tawi_shared::UnixMillis;
+
+use super::row::Row;
+use crate::columns;
+use crate::database::Connection;
+use crate::mpesa::evidence::ReceiptNumber;
+
+/// Whether a row that was kept waits for a person; `None` when it is not kept.
+pub(super) async fn row_waits(
+    connection: &mut Connection,
+    sha256: &str,
+) -> Result<Option<bool>, sqlx::Error> {
+    let row = sqlx::query("SELECT needs_person FROM statement_rows_for_review WHERE row_sha256 = $1")
+        .bind(sha256)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| columns::truth(&row, "needs_person")).transpose()
+}
+
+/// Keeps a row for a person, with why. Nothing changes when it is kept.
+pub(super) async fn keep_row(
+    connection: &mut Connection,
+    (sha256, short_code): (&str, &str),
+    row: &Row,
+    why: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO statement_rows_for_review \
+         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (row_sha256) DO NOTHING",
+    )
+    .bind(sha256)
+    .bind(short_code)
+    .bind(i64::try_from(row.line).unwrap_or(i64::MAX))
+    .bind(why)
+    .bind(row.text.as_str())
+    .bind(row.receipt.as_ref().map_or("", ReceiptNumber::as_str))
+    .bind(row.movement.map(|movement| movement.amount.cents()))
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
