@@ -9,7 +9,10 @@ use std::fmt;
 use std::io::ErrorKind;
 
 use routeros_api::{Error, LoginError, Operation, TlsError, TrapKind};
-use tawi_shared::wire::{FailureKind, RouterTrouble};
+use tawi_shared::wire::{FailureKind, RouterTrouble, Service};
+
+use crate::outbox::shortened;
+use crate::reconcile::actual::Family;
 
 /// What is wrong and what helps.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +33,24 @@ pub const BOARD: &str = "board";
 
 /// What helps a line that is not on its router as it should be; empty where its own words say so.
 #[must_use]
-pub fn cure_of_failure(kind: FailureKind, router: &str, is_stranger: bool) -> String {
+pub fn cure_of_failure(
+    kind: FailureKind,
+    service: Option<Service>,
+    router: &str,
+    is_stranger: bool,
+) -> String {
+    let is_logged_in = service.is_none_or(|service| Family::of(service).logins().is_some());
     match kind {
         FailureKind::Held if is_stranger => {
             format!("tawi-agent rebuild --router {router}, if it was replaced")
         }
         FailureKind::Held => format!("if it is right: tawi-agent release {router}"),
+        // Rows where nobody logs in cannot be taken over, and are not listed.
+        FailureKind::ForeignRow if !is_logged_in => {
+            "remove what is in its place on the router (/queue simple print; /ip hotspot ip-binding print), or give \
+             the line another address or device at head office"
+                .to_owned()
+        }
         FailureKind::ForeignRow => {
             format!(
                 "take the row over (tawi-agent adopt --router {router}), or rename or remove it on the router"
@@ -63,6 +78,14 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// What people are told of a router that cannot be worked with: with what helps where one message holds both.
+#[must_use]
+pub fn why_lost(router: &str, trouble: Option<&Trouble>) -> String {
+    let Some(trouble) = trouble else { return format!("router {router} does not answer") };
+    let whole = format!("router {router}: {trouble}");
+    if shortened(&whole).len() == whole.len() { whole } else { format!("router {router}: {}", trouble.why) }
+}
+
 /// What an error of the client means to whoever must cure it.
 #[must_use]
 pub fn trouble_of(error: &Error) -> Trouble {
@@ -72,7 +95,7 @@ pub fn trouble_of(error: &Error) -> Trouble {
             "reach",
             "nothing answers at that address: check router.address, power and cable, and that no firewall drops the port: /ip firewall filter print",
         ),
-        Error::Tls(tls) => ("tls", cure_of_tls(tls)),
+        Error::Tls(tls) => ("tls", cure_of_tls(tls).unwrap_or(OWN_CERTIFICATE)),
         Error::Login(LoginError::Refused { message }) if is_about_policies(message) => (
             "policies",
             "the password is right, and the group of the agent's user lacks the policy api: /user print detail shows the group; then /user group set [find where name=\"…\"] policy=read,write,api",
@@ -96,7 +119,10 @@ pub fn trouble_of(error: &Error) -> Trouble {
         _ => ("answers", "try again; if it stays, read the router's log: /log print"),
     };
     let (why, own_cure) = words_of(error);
-    Trouble { kind: kind_of(error), part, why, cure: own_cure.unwrap_or_else(|| cure.to_owned()) }
+    // Ours knows the settings; the client's own stands in where we have none.
+    let is_ours_better = matches!(error, Error::Tls(tls) if cure_of_tls(tls).is_some());
+    let cure = own_cure.filter(|_| !is_ours_better).unwrap_or_else(|| cure.to_owned());
+    Trouble { kind: kind_of(error), part, why, cure }
 }
 
 /// Another board answers than the one that is remembered.
@@ -156,18 +182,21 @@ fn cure_of_connect(kind: ErrorKind) -> &'static str {
     }
 }
 
-fn cure_of_tls(error: &TlsError) -> &'static str {
+/// What helps against most faults of TLS.
+const OWN_CERTIFICATE: &str = "give api-ssl a certificate of its own: tawi-agent router-script prints how";
+
+fn cure_of_tls(error: &TlsError) -> Option<&'static str> {
     match error {
-        TlsError::PinMismatch { .. } => {
-            "if the certificate was made anew on purpose, compare with /certificate print at the router and set router.tls_pin; otherwise another machine answers in the router's place"
-        }
-        TlsError::NotTls => {
-            "use the port of api-ssl (8729) in router.address, or transport = \"plain\" for a router beside the agent"
-        }
-        TlsError::Closed => {
-            "the address list of api-ssl does not hold this machine: /ip service print; or too many connections: max-sessions"
-        }
-        _ => "give api-ssl a certificate of its own: tawi-agent router-script prints how",
+        TlsError::PinMismatch { .. } => Some(
+            "if the certificate was made anew on purpose, compare with /certificate print at the router and set router.tls_pin; otherwise another machine answers in the router's place",
+        ),
+        TlsError::NotTls => Some(
+            "use the port of api-ssl (8729) in router.address, or transport = \"plain\" for a router beside the agent",
+        ),
+        TlsError::Closed => Some(
+            "the address list of api-ssl does not hold this machine: /ip service print; or too many connections: max-sessions",
+        ),
+        _ => None,
     }
 }
 
@@ -209,6 +238,34 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    fn a_row_in_the_way_is_taken_over_only_where_rows_are_listed() {
+        let check = |service: Option<Service>, can_be_taken_over: bool| {
+            let cure = cure_of_failure(FailureKind::ForeignRow, service, "core", false);
+            assert_eq!(cure.contains("tawi-agent adopt"), can_be_taken_over, "{service:?}: {cure}");
+            assert_eq!(cure.contains("/queue simple print"), !can_be_taken_over, "{service:?}: {cure}");
+        };
+        check(Some(Service::Pppoe), true);
+        check(Some(Service::Hotspot), true);
+        check(Some(Service::Static), false);
+        check(Some(Service::HotspotDevice), false);
+        check(None, true);
+    }
+
+    #[test]
+    fn what_helps_is_said_whole_or_not_at_all() {
+        let trouble = |cure: &str| Trouble {
+            kind: RouterTrouble::LoginRefused,
+            part: "login",
+            why: "cannot log in".to_owned(),
+            cure: cure.to_owned(),
+        };
+        let check = |cure: &str, expected: &str| assert_eq!(why_lost("core", Some(&trouble(cure))), expected);
+        check("look", "router core: cannot log in; cure: look");
+        check(&"paste the script ".repeat(20), "router core: cannot log in");
+        assert_eq!(why_lost("core", None), "router core does not answer");
+    }
+
+    #[test]
     fn each_way_to_fail_names_its_part_and_its_own_cure() {
         let connect = |kind: ErrorKind| Error::Connect {
             address: "192.0.2.1:8729".to_owned(),
@@ -239,6 +296,12 @@ mod tests {
             assert_eq!((trouble.kind, trouble.part), (kind, part), "{error}");
             assert!(trouble.cure.contains(cure), "{error}: {}", trouble.cure);
             assert!(!trouble.why.is_empty() && !trouble.why.contains("Cure"), "{}", trouble.why);
+        }
+        for tls in [TlsError::PinMismatch { expected, found }, TlsError::Closed, TlsError::NotTls] {
+            let Trouble { why, .. } = trouble_of(&Error::Tls(tls));
+            for cure in ["compare", "address list", "plain API port"] {
+                assert!(!why.contains(cure), "what helps is said once: {why}");
+            }
         }
         let why = trouble_of(&Error::Tls(TlsError::PinMismatch { expected, found })).why;
         assert!(why.contains(&expected.to_string()) && why.contains(&found.to_string()), "{why}");

@@ -122,7 +122,7 @@ pub enum TlsError {
     /// Another certificate than the pinned one. It may have been renewed, or someone is in between.
     #[error(
         "the router's certificate is not the pinned one: expected {expected}, found {found}. \
-         If it was renewed on purpose, compare with /certificate print at the router and pin the new one"
+         Cure: if it was renewed on purpose, compare with /certificate print at the router and pin the new one"
     )]
     PinMismatch {
         /// What the options pin.
@@ -136,11 +136,13 @@ pub enum TlsError {
     )]
     Certificate(String),
     /// What answers is not TLS.
-    #[error("what answers does not speak TLS: is this the plain API port (8728) rather than api-ssl (8729)?")]
+    #[error(
+        "what answers does not speak TLS. Cure: use the port of api-ssl (8729) rather than the plain API port (8728)"
+    )]
     NotTls,
     /// The connection ended during the handshake.
     #[error(
-        "the router closed the connection during the handshake: check the address list of its api-ssl service"
+        "the router closed the connection during the handshake. Cure: check the address list of its api-ssl service"
     )]
     Closed,
     /// An authority could not be read.

@@ -139,13 +139,21 @@ async fn examine_router(
         findings.push(Finding::bad(trouble.part, trouble.why, trouble.cure));
         return (findings, None);
     }
-    let seen = checks::remembered(&facts, accepts_routers);
-    if accepts_routers && checks::is_another(&facts) {
+    let accepts = accepts_routers || status.is_some_and(|status| is_at_work(status, &router.name));
+    let seen = checks::remembered(&facts, accepts);
+    if accepts && checks::is_another(&facts) {
         // Whoever says that it was replaced is not told so, nor how worn the other one was.
         facts.seen = None;
     }
     findings.extend(checks::all(&facts));
     (findings, Some(seen))
+}
+
+/// Whether the running agent works with the board that answers. With another than it remembers it does so only once a
+/// person has ordered a rebuild, and whoever did that need not say here again that the router was replaced.
+fn is_at_work(status: &Status, router: &str) -> bool {
+    let mut found = status.routers.iter().filter(|found| found.name == router);
+    found.any(|found| found.is_reachable && found.problem.is_none())
 }
 
 /// Lines by service of a router, as the running agent has them.
@@ -173,5 +181,31 @@ pub async fn pin_of(address: &str) -> Result<Fingerprint, String> {
             client.close();
             Err("it shows no certificate".to_owned())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::RouterStatus;
+    use crate::trouble::BOARD;
+
+    #[test]
+    fn the_board_that_the_agent_works_with_after_a_rebuild_is_the_right_one() {
+        let check = |is_reachable: bool, part: Option<&str>, expected: bool| {
+            let router = RouterStatus {
+                name: "core".to_owned(),
+                is_reachable,
+                problem: part.map(|_| "another router answers".to_owned()),
+                problem_part: part.map(str::to_owned),
+                ..RouterStatus::default()
+            };
+            let status = Status { routers: vec![router], ..Status::default() };
+            assert_eq!(is_at_work(&status, "core"), expected, "{status:?}");
+            assert!(!is_at_work(&status, "attic"));
+        };
+        check(true, None, true);
+        check(true, Some(BOARD), false);
+        check(false, None, false);
     }
 }

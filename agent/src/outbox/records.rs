@@ -179,16 +179,21 @@ pub(super) fn event_to_wire(event: &Event) -> EventV1 {
     }
 }
 
-/// At most 200 bytes of a text, as the wire contract has it; never half a letter, and never half a word unless that word
-/// is more than half of it all.
+/// At most 200 bytes of a text, as the wire contract has it. It ends with a sentence or a part of one where that leaves at
+/// least half of them, else with a word; never with half a letter, and with half a word only if that is more than half of
+/// it all.
 #[must_use]
 pub fn shortened(text: &str) -> &str {
     let cut = text.get(..text.floor_char_boundary(DETAIL_BYTES)).unwrap_or_default();
     if cut.len() == text.len() {
         return cut;
     }
-    let words = cut.rsplit_once(' ').map(|(words, _)| words.trim_end());
-    words.filter(|words| words.len() >= DETAIL_BYTES / 2).unwrap_or(cut)
+    let up_to = |end: &str| cut.rsplit_once(end).map(|(words, _)| words.trim_end());
+    let is_enough = |words: &&str| words.len() >= DETAIL_BYTES / 2;
+    let sentence = [". ", "; "].into_iter().filter_map(up_to).max_by_key(|words| words.len());
+    let or_part = || up_to(", ").filter(is_enough);
+    let or_word = || up_to(" ").filter(is_enough);
+    sentence.filter(is_enough).or_else(or_part).or_else(or_word).unwrap_or(cut)
 }
 
 /// Whether a record from `at` has waited for too long.

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::value::parse_bool;
 use routeros_api::{Client, Command, Error, Row};
+use tawi_shared::counted;
 use tawi_shared::wire::{ForeignRowV1, Service};
 
 use crate::flow::Done;
@@ -59,7 +60,7 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
     let total = rows.len();
     rows.truncate(ROWS);
     let words =
-        if total > ROWS { format!("the first {ROWS} of {total} rows") } else { format!("{total} rows") };
+        if total > ROWS { format!("the first {ROWS} of {total} rows") } else { counted(total, "row") };
     Ok(Done { rows, ..Done::succeeded(words) })
 }
 

@@ -52,7 +52,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::clock::TrustedClock;
 use crate::desired::{DesiredState, ProfileKey, Revised};
 use crate::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
-use crate::trouble::{Trouble, trouble_of};
+use crate::trouble::{Trouble, trouble_of, why_lost};
 use crate::usage;
 
 use actual::{Family, ProfileRow};
@@ -310,11 +310,7 @@ impl Reconciler {
 
     /// What people are told of a router that cannot be worked with.
     fn why_unreachable(&self) -> String {
-        let name = &self.settings.name;
-        match &self.trouble {
-            Some(trouble) => format!("router {name}: {trouble}"),
-            None => format!("router {name} does not answer"),
-        }
+        why_lost(&self.settings.name, self.trouble.as_ref())
     }
 
     /// Says why the router cannot be worked with, unless that was said already.

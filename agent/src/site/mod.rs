@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{DownMessage, EventKind, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
+use tawi_shared::wire::{DownMessage, EventKind, Lane, Service, StateDeltaV1, StateSnapshotV1, StoredV1};
 use tawi_shared::{IdSource, SiteId, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -719,7 +719,10 @@ impl Site {
                 let router = router.or_else(|| wanted.map(|line| line.router.clone())).unwrap_or_default();
                 let (why, own_cure) = detail.split_once("; cure: ").unwrap_or((detail, ""));
                 let cure = match own_cure {
-                    "" => cure_of_failure(*kind, &router, self.progress.is_stranger(&router)),
+                    "" => {
+                        let service = wanted.and_then(|line| Service::from_code(line.service));
+                        cure_of_failure(*kind, service, &router, self.progress.is_stranger(&router))
+                    }
                     own_cure => own_cure.to_owned(),
                 };
                 FailingLine {

@@ -2,6 +2,8 @@
 //!
 //! Pure. How bad a lack is depends on what is sold there; where the agent does not run nobody knows, and a lack is doubtful.
 
+use tawi_shared::counted;
+
 use super::super::facts::{Facts, Row, is_set, text};
 use super::super::finding::{Finding, Verdict};
 use crate::router_script::{LOG_ACTION, OFF_LIST, WALLED_LIST};
@@ -27,7 +29,11 @@ fn lack(
 ) -> Option<Finding> {
     match facts.lines_of(services) {
         Some(0) => None,
-        Some(lines) => Some(Finding::bad(check, format!("{}; {lines} lines need it", detail.into()), cure)),
+        Some(lines) => {
+            let need = if lines == 1 { "needs" } else { "need" };
+            let lines = counted(lines, "line");
+            Some(Finding::bad(check, format!("{}; {lines} {need} it", detail.into()), cure))
+        }
         None => Some(Finding::doubtful(
             check,
             format!("{}; how many lines need it is known when the agent runs", detail.into()),
@@ -121,16 +127,18 @@ pub(super) fn licence(facts: &Facts) -> Vec<Finding> {
             "/system license print",
         )];
     };
-    let counted = |name: &str| facts.counts.get(name).copied();
+    let rows = |name: &str| facts.counts.get(name).copied();
     let tunnels = TUNNELS.map(|service| (service, facts.lines_of(&[service]), ppp));
-    let guests = ("hotspot", facts.lines_of(&["hotspot"]).or_else(|| counted("hotspot-users")), hotspot);
+    let guests = ("hotspot", facts.lines_of(&["hotspot"]).or_else(|| rows("hotspot-users")), hotspot);
     // Without the agent only the sum of all secrets is known.
-    let all = if facts.lines.is_none() { Some(("ppp", counted("secrets"), ppp)) } else { None };
+    let all = if facts.lines.is_none() { Some(("ppp", rows("secrets"), ppp)) } else { None };
     let mut findings = Vec::new();
     for (service, lines, limit) in tunnels.into_iter().chain([guests]).chain(all) {
         let (Some(lines), Some(limit)) = (lines, limit) else { continue };
-        let detail =
-            format!("level {level} lets {limit} sessions of {service} in at a time, and {lines} may come");
+        let detail = format!(
+            "level {level} lets {} of {service} in at a time, and {lines} may come",
+            counted(limit, "session")
+        );
         let cure = "a higher level lets more in: /system license print; or put some on another router";
         if lines > limit {
             findings.push(Finding::bad(check, detail, cure));
@@ -139,9 +147,29 @@ pub(super) fn licence(facts: &Facts) -> Vec<Finding> {
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::good(check, format!("level {level} is enough for what is sold here")));
+        findings.push(enough(facts, level, ppp, hotspot));
     }
     findings
+}
+
+/// No more than this licence lets in is known to come.
+fn enough(facts: &Facts, level: &str, ppp: Option<u64>, hotspot: Option<u64>) -> Finding {
+    let check = "licence";
+    let (Some(ppp), Some(hotspot)) = (ppp, hotspot) else {
+        return Finding::good(check, format!("level {level} lets everybody in"));
+    };
+    if facts.lines.is_some() {
+        return Finding::good(check, format!("level {level} is enough for what is sold here"));
+    }
+    let detail = format!(
+        "level {level} lets {} of each PPP service and {} of the hotspot in at a time; how many lines need it is known when the agent runs",
+        counted(ppp, "session"),
+        counted(hotspot, "session"),
+    );
+    match ppp {
+        0 | 1 => Finding::doubtful(check, detail, "a higher level lets more in: /system license print"),
+        _ => Finding::good(check, detail),
+    }
 }
 
 pub(super) fn readable(facts: &Facts) -> Vec<Finding> {
@@ -278,7 +306,7 @@ pub(super) fn pools(facts: &Facts) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::good(
             check,
-            format!("{} pools; every profile names one that is there", facts.rows("pools").len()),
+            format!("{}; every profile names one that is there", counted(facts.rows("pools").len(), "pool")),
         ));
     }
     findings

@@ -221,9 +221,21 @@ fn what_customers_need() {
     );
     check("licence", sold("pppoe", 501), Bad, "lets 500 sessions of pppoe");
     check("licence", sold("l2tp", 450), Doubtful, "450 may come");
-    check("licence", answer("license", "nlevel=3"), Bad, "lets 1 sessions of hotspot");
+    check("licence", answer("license", "nlevel=3"), Bad, "lets 1 session of hotspot");
     check("licence", answer("license", "nlevel=6"), Good, "level 6");
     check("licence", answer("license", "level=free"), Bad, "1 Mbit/s");
+    let without_agent = |level: &'static str| {
+        move |facts: &mut Facts| {
+            facts.answers.insert("license", rows(level));
+            facts.lines = None;
+            facts.counts.insert("secrets", 0);
+            facts.counts.insert("hotspot-users", 0);
+        }
+    };
+    check("licence", without_agent("nlevel=1"), Doubtful, "is known when the agent runs");
+    check("licence", without_agent("nlevel=4"), Good, "is known when the agent runs");
+    check("licence", without_agent("nlevel=6"), Good, "lets everybody in");
+    check("device-mode", answer("device-mode", "mode=home pptp=no"), Good, "forbids nothing");
     check(
         "licence",
         |facts| {
