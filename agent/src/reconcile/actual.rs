@@ -211,6 +211,9 @@ const HOTSPOT: Menus = Menus {
         "address",
         "password",
         "limit-bytes-total",
+        "limit-bytes-in",
+        "limit-bytes-out",
+        "limit-uptime",
         "bytes-in",
         "bytes-out",
     ],
@@ -260,15 +263,17 @@ pub struct UserRow {
     pub counted: Option<u64>,
 }
 
-/// The bytes after which the router cuts; 0 where it does not.
+/// After how many bytes, or seconds, the router cuts; 0 where it does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// In one session of PPP.
+    /// In one session of PPP, and over all sessions of a hotspot user, where it is never ours.
     pub upload: u64,
-    /// In one session of PPP.
+    /// The same.
     pub download: u64,
     /// Over all sessions of a hotspot user, both directions together.
     pub total: u64,
+    /// Seconds over all sessions of a hotspot user: never ours.
+    pub uptime: u64,
 }
 
 /// A speed profile.
@@ -431,7 +436,15 @@ fn limits(row: &Row) -> Option<Limits> {
         Some(_) => number(row, name),
     };
     let (upload, download) = (limit("limit-bytes-in")?, limit("limit-bytes-out")?);
-    Some(Limits { upload, download, total: limit("limit-bytes-total")? })
+    let uptime = match row.get("limit-uptime") {
+        None => 0,
+        Some(value) if value.is_empty() => 0,
+        Some(value) => match parse_duration(&value).ok()? {
+            Duration::ZERO => 0,
+            some => some.as_secs().max(1),
+        },
+    };
+    Some(Limits { upload, download, total: limit("limit-bytes-total")?, uptime })
 }
 
 /// A property that says something: releases differ in whether one that is unset is left out, empty or `none`.

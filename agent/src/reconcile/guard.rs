@@ -3,11 +3,12 @@
 //! Pure. A wrong state, a bug or a clock that leapt must not take a whole town off the network in one pass: when the
 //! lines that a plan would cut, together with those cut in the last hour, are more than so many *and* more than such a
 //! share of the lines that work, those cuts are held until a person releases them or the state no longer wants them.
-//! Everything else of the plan goes ahead. An expiry that this agent saw coming is not counted, and no rule for the time when
-//! head office is away: both were agreed long before. One that first appears already fallen due (in a new state, across a clock's leap, after a
-//! restart) is.
+//! Everything else of the plan goes ahead. Not counted is what was agreed long before: an expiry that this agent saw
+//! coming, a quota that it saw being used up, a rule for the time when head office is away. One that first appears already
+//! fallen due (in a new state, across a clock's leap, after a restart) is counted. And nobody is cut off who was off:
+//! a row of theirs that somebody opened by hand is closed again whatever happened within the hour.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::enforce::Reason;
@@ -40,25 +41,31 @@ impl Default for GuardLimits {
     }
 }
 
-/// The cuts of the last while, by the monotonic clock.
+/// The lines that were cut off within the last while and are off, by when, on the monotonic clock.
 #[derive(Clone, Debug, Default)]
 pub struct CutHistory {
-    cuts: VecDeque<Duration>,
+    cuts: BTreeMap<String, Duration>,
 }
 
 impl CutHistory {
-    /// Notes a counted cut that was applied.
-    pub fn note(&mut self, now: Duration) {
-        if self.cuts.len() >= CUTS_REMEMBERED {
-            self.cuts.pop_front();
+    /// Notes a counted cut that was applied. A line counts once, however often it was cut.
+    pub fn note(&mut self, line: &str, now: Duration) {
+        if self.cuts.len() >= CUTS_REMEMBERED && !self.cuts.contains_key(line) {
+            let oldest = self.cuts.iter().min_by_key(|(_, at)| **at).map(|(line, _)| line.clone());
+            oldest.and_then(|oldest| self.cuts.remove(&oldest));
         }
-        self.cuts.push_back(now);
+        self.cuts.insert(line.to_owned(), now);
+    }
+
+    /// A line has its access back.
+    pub fn forget(&mut self, line: &str) {
+        self.cuts.remove(line);
     }
 
     /// How many lie within the window.
     #[must_use]
     pub fn recent(&self, now: Duration, window: Duration) -> usize {
-        self.cuts.iter().filter(|at| now.saturating_sub(**at) < window).count()
+        self.cuts.values().filter(|at| now.saturating_sub(**at) < window).count()
     }
 }
 
@@ -94,21 +101,24 @@ pub fn counts(
     now: Duration,
     leaps: u32,
 ) -> bool {
-    match change.cut {
-        None => false,
-        Some(CutReason::Removed) => true,
-        Some(CutReason::Restrained(Reason::SwitchedOff | Reason::Suspended | Reason::QuotaReached)) => true,
-        Some(CutReason::Restrained(Reason::Expired | Reason::OfflineRule)) => {
-            let verified = entry.filter(|entry| !entry.was_held).and_then(|entry| entry.verified.as_ref());
-            let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
-                let agreed = &verified.decision.line.item;
-                (agreed.valid_until_ms, &agreed.offline) == (line.valid_until_ms, &line.offline)
-                    && verified.leaps == leaps
-                    && now.saturating_sub(verified.at) >= SEEN_COMING
-            });
-            !was_seen_coming
-        }
+    let Some(cut) = change.cut else { return false };
+    let verified = entry.filter(|entry| !entry.was_held).and_then(|entry| entry.verified.as_ref());
+    if verified.is_some_and(|verified| verified.decision.state.is_some_and(|state| !state.is_online())) {
+        return false;
     }
+    let is_agreed: fn(&LineV1, &LineV1) -> bool = match cut {
+        CutReason::Removed | CutReason::Restrained(Reason::SwitchedOff | Reason::Suspended) => return true,
+        CutReason::Restrained(Reason::Expired | Reason::OfflineRule) => {
+            |agreed, line| (agreed.valid_until_ms, &agreed.offline) == (line.valid_until_ms, &line.offline)
+        }
+        CutReason::Restrained(Reason::QuotaReached) => |agreed, line| agreed.quotas == line.quotas,
+    };
+    let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
+        is_agreed(&verified.decision.line.item, line)
+            && verified.leaps == leaps
+            && now.saturating_sub(verified.at) >= SEEN_COMING
+    });
+    !was_seen_coming
 }
 
 #[cfg(test)]
@@ -120,6 +130,7 @@ mod tests {
     use crate::reconcile::ledger::{Decision, Ledger, Verified};
     use crate::reconcile::plan::RowChange;
     use std::sync::Arc;
+    use tawi_shared::wire::QuotaV1;
 
     #[test]
     fn both_limits_must_be_exceeded() {
@@ -140,12 +151,28 @@ mod tests {
     #[test]
     fn cuts_older_than_the_window_no_longer_count() {
         let mut history = CutHistory::default();
-        history.note(Duration::from_secs(0));
-        history.note(Duration::from_secs(3_000));
+        history.note("a", Duration::from_secs(0));
+        history.note("b", Duration::from_secs(3_000));
         let window = GuardLimits::default().window;
         assert_eq!(history.recent(Duration::from_secs(3_001), window), 2);
         assert_eq!(history.recent(Duration::from_secs(3_600), window), 1);
         assert_eq!(history.recent(Duration::from_secs(9_000), window), 0);
+    }
+
+    #[test]
+    fn a_line_counts_once_and_not_once_it_has_its_access_back() {
+        let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+        for second in 0..9 {
+            history.note("a", Duration::from_secs(second));
+            history.note("b", Duration::from_secs(second));
+        }
+        assert_eq!(history.recent(Duration::from_secs(9), window), 2);
+        history.forget("a");
+        assert_eq!(history.recent(Duration::from_secs(9), window), 1);
+        for line in 0..CUTS_REMEMBERED {
+            history.note(&format!("line-{line}"), Duration::from_secs(10));
+        }
+        assert_eq!(history.recent(Duration::from_secs(10), window), CUTS_REMEMBERED, "b was the oldest");
     }
 
     fn line(until: i64) -> LineV1 {
@@ -173,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn only_an_expiry_that_was_seen_coming_is_free() {
+    fn only_what_was_seen_coming_is_free() {
         let check = |cut, entry: Option<Entry>, now, leaps, expected: bool| {
             let change = LineChange {
                 line: "a".into(),
@@ -197,6 +224,43 @@ mod tests {
         check(expired, None, 200, 0, true);
         check(Some(CutReason::Restrained(Reason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
         check(Some(CutReason::Removed), Some(entry(9, 0)), 200, 0, true);
+        let used_up = Some(CutReason::Restrained(Reason::QuotaReached));
+        check(used_up, Some(entry(9, 0)), 200, 0, false);
+        check(used_up, Some(entry(9, 0)), 159, 0, true);
+        check(used_up, None, 200, 0, true);
+        let mut smaller = entry(9, 0);
+        if let Some(verified) = &mut smaller.verified {
+            let quotas = vec![QuotaV1 { from_ms: 1, bytes: 7 }];
+            verified.decision.line = Arc::new(Revised { revision: 1, item: LineV1 { quotas, ..line(9) } });
+        }
+        check(used_up, Some(smaller), 200, 0, true);
+    }
+
+    /// Somebody opened it by hand: it is closed again, and was no working line.
+    #[test]
+    fn who_was_off_is_not_cut_off() {
+        let off = |state| {
+            let mut entry = entry(9, 0);
+            if let Some(verified) = &mut entry.verified {
+                verified.decision.state = Some(state);
+            }
+            entry
+        };
+        let counted = |entry: &Entry, cut| {
+            let change = LineChange { cut: Some(cut), ..expiry() };
+            counts(&change, Some(entry), Some(&line(9)), Duration::from_secs(101), 0)
+        };
+        for reason in [Reason::Expired, Reason::QuotaReached, Reason::SwitchedOff, Reason::Suspended] {
+            let cut = CutReason::Restrained(reason);
+            assert!(
+                !counted(&off(Effective::Off(reason)), cut) && !counted(&off(Effective::Walled(reason)), cut)
+            );
+            assert!(counted(&off(Effective::Throttled(reason)), cut), "who is slow is on");
+        }
+        assert!(!counted(&off(Effective::Off(Reason::Expired)), CutReason::Removed));
+        let mut held = off(Effective::Off(Reason::Expired));
+        held.was_held = true;
+        assert!(counted(&held, CutReason::Removed));
     }
 
     fn expiry() -> LineChange {

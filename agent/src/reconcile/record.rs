@@ -150,6 +150,7 @@ impl Reconciler {
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let quota = quota_key(&decision.line.item, basis.reading.now);
+        let is_online = decision.state.is_some_and(Effective::is_online);
         let entry = self.ledger.entry(id);
         entry.limits_verified = Some(quota);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
@@ -159,6 +160,9 @@ impl Reconciler {
         entry.verified = Some(Verified::next(before.as_ref(), decision, basis.mono, leaps));
         entry.place = place;
         entry.has_tried_removal = false;
+        if is_online {
+            self.history.forget(id);
+        }
         self.ledger.failures.remove(id);
         self.ledger.blocked.remove(id);
         self.ledger.retries.remove(id);
@@ -168,7 +172,7 @@ impl Reconciler {
     /// Tells what was done to a line, now that it is verified.
     pub(super) async fn report_done(&mut self, basis: Basis<'_>, id: &str, note: &Touched) {
         if note.is_counted {
-            self.history.note(basis.mono);
+            self.history.note(id, basis.mono);
         }
         if note.is_cut == Some(CutReason::Restrained(Reason::Expired)) {
             let detail = "its time is over; taken off the router".to_owned();

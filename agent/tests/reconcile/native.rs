@@ -170,6 +170,32 @@ async fn a_limit_on_a_line_without_a_quota_is_somebodys_and_goes() {
     assert_eq!(site.secret(&username("plot1")).unwrap()["limit-bytes-out"], "0");
 }
 
+/// Whoever made the row before may have sold an hour, or so many bytes in one direction.
+#[tokio::test]
+async fn limits_of_a_hotspot_user_that_are_none_of_ours_go_and_the_customer_is_let_in() {
+    let mut site = site(HotspotCounting::Live).await;
+    let from_ms = site.in_millis(0);
+    grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
+    let theirs = [("limit-uptime", "1s"), ("limit-bytes-in", "1"), ("limit-bytes-out", "2")];
+    site.router.set_row("ip/hotspot/user", &username("plot1"), &theirs).unwrap();
+    let event = site.event(EventKind::DriftRepaired).await;
+    assert!(
+        event.detail.contains("limit-uptime") && event.detail.contains("limit-bytes-in"),
+        "{}",
+        event.detail
+    );
+    let row = site.row("ip/hotspot/user", &username("plot1")).unwrap();
+    assert_eq!((row["limit-bytes-in"].as_str(), row["limit-bytes-out"].as_str()), ("0", "0"));
+    assert_eq!(row.get("limit-uptime").map_or("0s", String::as_str), "0s");
+    assert_eq!(limit(&site), QUOTA + margin(QUOTA));
+    let writes = site.router.summary().writes_total;
+    several_looks(&mut site).await;
+    assert_eq!(site.router.summary().writes_total, writes, "and that is all");
+    phone(&site, Dialler::Hotspot);
+    let online = || (site.router.device("phone").unwrap().state == DeviceState::Online).then_some(());
+    site.router.clone().wait_for(PATIENCE, online).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_router_that_keeps_no_large_limits_is_told_of_once_and_never_fought() {
     const GIB: u64 = 1 << 30;

@@ -580,10 +580,11 @@ fn differences(
         session: own.name.as_deref().map_or(0, |name| index.session_bytes(name)),
         is_written: !differs.is_empty(),
     };
-    for (name, bytes) in native::writes(menus.table.family(), wanted.allowance.as_ref(), standing) {
+    let (family, allowance) = (menus.table.family(), wanted.allowance.as_ref());
+    for (name, bytes) in native::writes(family, allowance, standing) {
         values.plain.push((name, bytes.to_string()));
         // A limit of a line that has none was set by somebody.
-        differs.push(if wanted.allowance.is_some() { native::UPKEEP } else { name });
+        differs.push(if native::is_kept_up(family, name, allowance) { native::UPKEEP } else { name });
     }
     differs.dedup();
     (values, differs)

@@ -99,6 +99,11 @@ fn times(bytes: u64, factor: u64) -> u64 {
     bytes.saturating_mul(factor)
 }
 
+/// Whether a limit is kept up with its quota, so that it moves without anybody's hand.
+pub(super) fn is_kept_up(family: Family, name: &str, allowance: Option<&Allowance>) -> bool {
+    allowance.is_some() && (family == Family::Ppp || name == "limit-bytes-total")
+}
+
 /// What a row has, as far as limits go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -112,7 +117,8 @@ pub(super) struct Standing {
     pub(super) is_written: bool,
 }
 
-/// The limits to write: upload and download for PPP, both together for a hotspot; empty where they stand.
+/// The limits to write: upload and download for PPP, both together for a hotspot; empty where they stand. A limit of a
+/// hotspot user for one direction or for time is none of ours and shuts a customer out who has paid: it goes.
 pub(super) fn writes(
     family: Family,
     allowance: Option<&Allowance>,
@@ -128,7 +134,14 @@ pub(super) fn writes(
         }
         Family::Hotspot => {
             let wants = over_all_sessions(allowance, limits.total, standing.counted, standing.session);
-            wants.map(|bytes| vec![("limit-bytes-total", bytes)]).unwrap_or_default()
+            let total = wants.map(|bytes| ("limit-bytes-total", bytes));
+            let others = [
+                ("limit-bytes-in", limits.upload),
+                ("limit-bytes-out", limits.download),
+                ("limit-uptime", limits.uptime),
+            ];
+            let set = others.into_iter().filter(|(_, has)| *has != 0);
+            total.into_iter().chain(set.map(|(name, _)| (name, 0))).collect()
         }
         Family::Fixed => Vec::new(),
     }
@@ -321,5 +334,15 @@ mod tests {
         assert_eq!(writes(Family::Hotspot, None, standing), []);
         let readable = Standing { limits: Some(Limits::default()), counted: Some(0), ..standing };
         assert_eq!(writes(Family::Hotspot, Some(&left(30)), readable), [("limit-bytes-total", 40 * MIB)]);
+    }
+
+    #[test]
+    fn limits_of_a_hotspot_user_that_are_none_of_ours_go() {
+        let limits = Limits { upload: 1, download: 2, total: 40 * MIB, uptime: 250 };
+        let standing = Standing { limits: Some(limits), counted: Some(0), ..Standing::default() };
+        let others = [("limit-bytes-in", 0), ("limit-bytes-out", 0), ("limit-uptime", 0)];
+        assert_eq!(writes(Family::Hotspot, Some(&left(30)), standing), others);
+        let total = ("limit-bytes-total", 0);
+        assert_eq!(writes(Family::Hotspot, None, standing), [&[total][..], &others].concat());
     }
 }
