@@ -358,6 +358,10 @@ CREATE TABLE payments (
     customer_id TEXT REFERENCES customers (id),
     subscription_id TEXT REFERENCES subscriptions (id),
     intent_id TEXT REFERENCES payment_intents (id),
+    -- Why nobody owned it when it came; empty where somebody did, or was found since.
+    no_owner TEXT NOT NULL DEFAULT '' CHECK (no_owner IN ('', 'no_account', 'not_an_account', 'check_digit',
+                                             'unknown_account', 'unknown_phone', 'shared_phone', 'ambiguous',
+                                             'unknown_kind')),
     -- Why it bought nothing when it came; empty where it bought something, or came for no line.
     unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'other')),
     received_at BIGINT NOT NULL,
@@ -366,6 +370,8 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
 CREATE INDEX payments_by_received_at ON payments (received_at);
+-- Holds only what is nobody's: the list is short, and the table is not.
+CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;
 
 CREATE TABLE payment_evidence (
     payment_id TEXT NOT NULL REFERENCES payments (id),

@@ -84,6 +84,8 @@ pub enum Action {
     PaymentRequested,
     /// A period was bought from a wallet, without a payment.
     PeriodBought,
+    /// A payment that was nobody's was given to a customer.
+    PaymentAssigned,
     /// Safaricom was told where to report payments by Paybill and to tills.
     UrlsRegistered,
     /// A statement of M-Pesa's portal was taken in.
@@ -127,6 +129,7 @@ impl Action {
             Self::SubscriptionHeld => "subscription.held",
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
+            Self::PaymentAssigned => "payment.assigned",
             Self::UrlsRegistered => "mpesa.urls_registered",
             Self::StatementImported => "mpesa.statement_imported",
             Self::PeriodBought => "period.bought",

@@ -156,6 +156,9 @@ pub struct PaymentBody {
     pub subscription_id: Option<String>,
     /// Asked for by which request.
     pub intent_id: Option<String>,
+    /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`,
+    /// `shared_phone`, `ambiguous` or `unknown_kind`; null where it is somebody's.
+    pub no_owner: Option<String>,
     /// Why it bought nothing when it came, and went to the wallet: `too_little`, `on_hold`, `site_revoked` or `other`; null
     /// where it bought something, or came for no subscription.
     pub unspent: Option<String>,
@@ -336,6 +339,7 @@ impl From<&PaymentRow> for PaymentBody {
             account_number: row.account_number.clone(),
             subscription_id: payment.subscription.as_ref().map(ToString::to_string),
             intent_id: payment.intent.as_ref().map(ToString::to_string),
+            no_owner: payment.no_owner.map(|why| why.as_str().to_owned()),
             unspent: payment.unspent.map(|unspent| unspent.as_str().to_owned()),
             received_at_ms: at_ms(payment.received_at),
             booked_at_ms: at_ms(payment.booked_at),
@@ -375,6 +379,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("POST", "/api/payments/review/{kind}/{id}/looked-at", post(looked_at)),
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
+    .into_iter()
+    .chain(super::suspense::api::routes())
+    .collect()
 }
 
 /// Asks a phone for a payment: the customer sees a prompt and types their PIN. When the wallet covers one period, or the

@@ -12,7 +12,7 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{Payment, PaymentError, store, traces, wallet};
+use super::{NoOwner, Payment, PaymentError, store, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -34,7 +34,7 @@ const PERIOD: &str = "period";
 /// How what a person has to look at begins when the money is booked.
 const BOOKED: &str = "review: booked; ";
 /// Who books what callbacks say.
-const ACTOR: &str = "mpesa";
+pub(crate) const ACTOR: &str = "mpesa";
 
 /// What became of a callback. Its `Display` is what is stored beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -219,6 +219,7 @@ pub(crate) async fn take_in(
         received_at: callback.received_at,
         source: SOURCE,
         source_id: callback.id.as_str(),
+        actor: ACTOR,
     };
     credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await
 }
@@ -238,6 +239,8 @@ pub(crate) struct Told<'a> {
     /// What tells, and which piece of it: together they are one piece of evidence.
     pub(crate) source: &'static str,
     pub(crate) source_id: &'a str,
+    /// Who books it.
+    pub(crate) actor: &'a str,
 }
 
 /// Whose a receipt is.
@@ -246,8 +249,8 @@ pub(crate) enum Owner {
     Intent(Box<Intent>),
     /// A customer's, for this line of theirs or for none.
     Customer { customer: CustomerId, subscription: Option<LineId> },
-    /// Nobody's that we know: it waits in suspense for a person.
-    Nobody,
+    /// Nobody's that we know: it waits in suspense for a person, who is told why.
+    Nobody(Option<NoOwner>),
 }
 
 impl Owner {
@@ -255,7 +258,7 @@ impl Owner {
         match self {
             Self::Intent(intent) => Some(&intent.customer),
             Self::Customer { customer, .. } => Some(customer),
-            Self::Nobody => None,
+            Self::Nobody(_) => None,
         }
     }
 
@@ -263,14 +266,21 @@ impl Owner {
         match self {
             Self::Intent(intent) => Some(&intent.subscription),
             Self::Customer { subscription, .. } => subscription.as_ref(),
-            Self::Nobody => None,
+            Self::Nobody(_) => None,
+        }
+    }
+
+    pub(super) fn no_owner(&self) -> Option<NoOwner> {
+        match self {
+            Self::Nobody(why) => *why,
+            Self::Intent(_) | Self::Customer { .. } => None,
         }
     }
 
     pub(super) fn intent(&self) -> Option<&Intent> {
         match self {
             Self::Intent(intent) => Some(intent),
-            Self::Customer { .. } | Self::Nobody => None,
+            Self::Customer { .. } | Self::Nobody(_) => None,
         }
     }
 }
@@ -338,7 +348,7 @@ pub(crate) async fn credit(
     let into = Account::MpesaClearing(told.short_code.to_owned());
     let out_of = owner.customer().map_or(Account::Suspense, |customer| Account::Wallet(customer.clone()));
     let memo = format!("M-Pesa {}", told.number);
-    let entry = Entry::transfer(("payment", id.to_string()), ACTOR, &memo, (into, out_of), told.amount)
+    let entry = Entry::transfer(("payment", id.to_string()), told.actor, &memo, (into, out_of), told.amount)
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
     fulfil(connection, told, id, &owner, ids, now).await
@@ -368,13 +378,13 @@ async fn fulfil(
         }
     }
     if let Some(line) = owner.subscription() {
-        let bought = match top_up_first(connection, owner, &id, ids, now).await? {
+        let bought = match top_up_first(connection, owner, (&id, told.actor), ids, now).await? {
             TopUpFirst::Bought(bought) => Ok(bought),
             TopUpFirst::Nothing(not_bought) => Err(not_bought),
             TopUpFirst::Period => {
                 let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
                 let cause = (PERIOD, id.to_string());
-                wallet::buy_period(connection, (line, promised), cause, ACTOR, ids, now).await?
+                wallet::buy_period(connection, (line, promised), cause, told.actor, ids, now).await?
             }
         };
         if let Err(not_bought) = &bought {
@@ -435,7 +445,7 @@ enum TopUpFirst {
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
-    id: &PaymentId,
+    (id, actor): (&PaymentId, &str),
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TopUpFirst, PaymentError> {
@@ -445,7 +455,7 @@ async fn top_up_first(
         return Ok(TopUpFirst::Period);
     }
     let what = (&intent.subscription, top_up);
-    Ok(match topping_up::buy(connection, what, id.as_str(), ACTOR, ids, now).await? {
+    Ok(match topping_up::buy(connection, what, id.as_str(), actor, ids, now).await? {
         Ok(bought) => TopUpFirst::Bought(Bought::Now(bought.refreshed)),
         Err(NoTopUp::AlreadyBought) => TopUpFirst::Bought(Bought::Before),
         Err(NoTopUp::NothingToTopUp | NoTopUp::AnotherPlan | NoTopUp::NoSuchTopUp) => TopUpFirst::Period,
@@ -490,8 +500,9 @@ async fn repeated(
     }))
 }
 
-/// Gives a payment that is booked without a request to the request that it answers: out of suspense if it lay there.
-async fn claim(
+/// Gives a payment that is booked without an owner, or without a request, to whom it belongs: out of suspense if it lay
+/// there.
+pub(super) async fn claim(
     connection: &mut Connection,
     told: &Told<'_>,
     booked: &Payment,
@@ -509,7 +520,7 @@ async fn claim(
         let accounts = (Account::Suspense, Account::Wallet(customer.clone()));
         let memo = format!("M-Pesa {}", told.number);
         let cause = ("claim", booked.id.to_string());
-        let entry = Entry::transfer(cause, ACTOR, &memo, accounts, told.amount)
+        let entry = Entry::transfer(cause, told.actor, &memo, accounts, told.amount)
             .map_err(ledger::LedgerError::Unbalanced)?;
         ledger::book(connection, &entry, ids, now).await?;
     }

@@ -12,6 +12,7 @@ pub mod progress;
 mod request;
 mod review;
 mod store;
+pub mod suspense;
 pub mod topping_up;
 pub mod traces;
 pub(crate) mod wallet;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
+use crate::customers::CustomerError;
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
@@ -34,6 +36,7 @@ use crate::subscriptions::SubscriptionError;
 pub use open::{Open, Why};
 pub use request::{RequestPayment, Requested, request};
 pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
+pub use suspense::NoOwner;
 pub use topping_up::{NoTopUp, ToppedUp, buy_top_up};
 use traces::Trace;
 pub use wallet::{FromWallet, Released, Unspent, release};
@@ -62,6 +65,12 @@ pub struct Payment {
     pub subscription: Option<LineId>,
     /// The request that it answers.
     pub intent: Option<IntentId>,
+    /// Why nobody owned it when it came; `None` where somebody did, or was found since.
+    pub no_owner: Option<NoOwner>,
+    /// What was typed as its account, as it was typed; the customer's account number where nothing was.
+    pub account_reference: String,
+    /// Who paid, as far as it was told: digits, a mask or a hash. Personal data.
+    pub payer: String,
     /// Why it bought nothing when it came; `None` when it bought something, or came for no line.
     pub unspent: Option<Unspent>,
     /// When Safaricom told us.
@@ -107,6 +116,9 @@ pub enum PaymentError {
     /// The line's site could not be read.
     #[error(transparent)]
     Site(#[from] SiteError),
+    /// The customer could not be read.
+    #[error(transparent)]
+    Customer(#[from] CustomerError),
     /// The trace could not be written.
     #[error(transparent)]
     Trace(#[from] traces::TraceError),

@@ -15,6 +15,7 @@ use tawi_shared::UnixMillis;
 use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
+use super::suspense;
 use super::traces::Trace;
 use super::{
     ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp, Unspent,
@@ -260,6 +261,9 @@ fn told(intent: &Intent, is_paybill_heard: bool) -> (String, String) {
 struct PaymentPage {
     frame: Frame,
     payment: PaymentView,
+    /// Why it is nobody's; empty where it is somebody's.
+    why: String,
+    may_assign: bool,
     site: Option<(String, String)>,
 }
 
@@ -334,6 +338,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review", get(review))
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
+        .merge(suspense::pages::routes())
         .route("/subscriptions/{id}/payment-requests", post(ask))
         .route("/subscriptions/{id}/top-ups", post(top_up))
 }
@@ -376,7 +381,12 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     };
     let payment = PaymentView::of(&row, site.as_ref(), visit.now);
     let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Customers);
-    visit.show(&PaymentPage { frame, payment, site: site.map(|site| (site.id.to_string(), site.name)) })
+    let site = site.map(|site| (site.id.to_string(), site.name));
+    let is_nobodys = row.payment.customer.is_none();
+    let why = suspense::words(row.payment.no_owner, &row.payment.account_reference);
+    let why = if is_nobodys { why } else { String::new() };
+    let may_assign = is_nobodys && visit.may(Permission::AssignPayments);
+    visit.show(&PaymentPage { frame, payment, why, may_assign, site })
 }
 
 /// What the form said, once it can be sent.

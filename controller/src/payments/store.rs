@@ -6,7 +6,7 @@ use tawi_shared::UnixMillis;
 use super::credit::{Owner, PROVIDER, Told};
 use super::review::{ForReview, ReviewKind, Settled};
 use super::traces;
-use super::{Payment, PaymentRow, Taken, Unspent};
+use super::{NoOwner, Payment, PaymentRow, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
@@ -19,7 +19,8 @@ macro_rules! payment_rows {
     ($rest:literal) => {
         concat!(
             "SELECT p.id, p.receipt_number, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
-            "p.subscription_id AS paid_subscription_id, p.intent_id, p.unspent, p.received_at, p.booked_at AS paid_booked_at, ",
+            "p.subscription_id AS paid_subscription_id, p.intent_id, p.unspent, p.no_owner, p.account_reference, ",
+            "p.received_at, p.booked_at AS paid_booked_at, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
@@ -50,10 +51,10 @@ pub(super) async fn insert_payment(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
-                               customer_id, subscription_id, intent_id, received_at, booked_at) \
+                               customer_id, subscription_id, intent_id, received_at, booked_at, no_owner) \
          VALUES ($1, $2, $3, $4, $5, $6, \
                  COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
-                 $7, $8, $9, $10, $11) \
+                 $7, $8, $9, $10, $11, $13) \
          ON CONFLICT (provider, receipt_number) DO NOTHING",
     )
     .bind(id.as_str())
@@ -68,6 +69,7 @@ pub(super) async fn insert_payment(
     .bind(told.received_at.0)
     .bind(now.0)
     .bind(told.account_reference)
+    .bind(owner.no_owner().map_or("", NoOwner::as_str))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -80,7 +82,7 @@ pub(super) async fn give_to(
     owner: &Owner,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4 \
+        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4, no_owner = '' \
          WHERE id = $1 AND intent_id IS NULL",
     )
     .bind(payment.as_str())
@@ -329,7 +331,7 @@ pub(super) async fn payments_for_review(
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT p.id, p.received_at AS since, p.account_reference, p.amount_cents, p.receipt_number, \
+        "SELECT p.id, p.received_at AS since, p.account_reference, p.no_owner, p.amount_cents, p.receipt_number, \
                 p.customer_id, '' AS customer_name \
          FROM payments p WHERE p.customer_id IS NULL ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
     )
@@ -338,11 +340,7 @@ pub(super) async fn payments_for_review(
     .await?;
     let item = |row: &Row| {
         let typed: String = row.try_get("account_reference")?;
-        let reason = if typed.is_empty() {
-            "nobody knows whose it is: no account was given".to_owned()
-        } else {
-            format!("nobody knows whose it is: the account that was typed is {typed:?}")
-        };
+        let reason = suspense::words(read_no_owner(row)?, &typed);
         read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason)
     };
     rows.iter().map(item).collect()
@@ -492,6 +490,7 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
         amount: columns::money(row, "amount_cents")?,
         short_code: row.try_get("short_code")?,
         phone: Msisdn::parse(&phone).ok(),
+        payer: phone,
         customer: columns::parsed_or_none(row, "customer_id")?,
         subscription: columns::parsed_or_none(row, "paid_subscription_id")?,
         intent: columns::parsed_or_none(row, "intent_id")?,
@@ -499,7 +498,16 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
             "" => None,
             _ => Some(columns::word(row, "unspent", Unspent::parse)?),
         },
+        no_owner: read_no_owner(row)?,
+        account_reference: row.try_get("account_reference")?,
         received_at: columns::instant(row, "received_at")?,
         booked_at: columns::instant(row, "paid_booked_at")?,
     })
+}
+
+fn read_no_owner(row: &Row) -> Result<Option<NoOwner>, sqlx::Error> {
+    match row.try_get::<&str, _>("no_owner")? {
+        "" => Ok(None),
+        _ => columns::word(row, "no_owner", NoOwner::parse).map(Some),
+    }
 }

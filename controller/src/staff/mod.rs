@@ -83,6 +83,8 @@ pub enum Permission {
     SettleReview,
     /// Take a statement of M-Pesa's portal in.
     ImportStatement,
+    /// Give a payment that is nobody's to a customer.
+    AssignPayments,
     /// Add connection types and plans.
     AddPlans,
     /// Add routers.

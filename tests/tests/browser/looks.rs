@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
-use daraja_sim::{Behaviour, Phone};
+use anyhow::{Context as _, bail, ensure};
+use daraja_sim::{Behaviour, PaybillOutcome, PaybillPayment, Phone};
 use serde_json::{Value, json};
 use tawi_tests::backhaul::Outage;
 use tawi_tests::browser::Browser;
@@ -152,12 +152,28 @@ async fn held(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
     stories::wait_for_site(&world.office, &site.id, true).await
 }
 
+/// Somebody pays by Paybill, and types a phone number that nobody has as the account.
+async fn nobodys(world: &World, payer: &Customer) -> anyhow::Result<String> {
+    world.command(&["--json", "mpesa", "register-urls"]).await?;
+    let (short_code, account) = ("174379".to_owned(), "0799 000 999".to_owned());
+    let payment = PaybillPayment { short_code, amount: 700, account };
+    let outcome = world.daraja.handle().pay_by_paybill(&payer.phone, &payment).await?;
+    let PaybillOutcome::Paid { receipt } = outcome else { bail!("Paybill: {outcome:?}") };
+    let path = format!("/api/payments?receipt={receipt}");
+    let booked = async |office: &Office| {
+        let found = office.get(&path).await?;
+        Ok(found["payments"][0]["id"].as_str().map(ToOwned::to_owned))
+    };
+    world.office.wait_for("the payment is booked", WITHIN, booked).await
+}
+
 /// A day of an ISP: who paid, who refused, who moved data, who has nothing yet.
 struct Day {
     busy: Customer,
     refusing: Customer,
     empty: String,
     payment: String,
+    nobodys: String,
     kind: String,
     plan: String,
 }
@@ -189,9 +205,10 @@ async fn day(world: &World) -> anyhow::Result<Day> {
     held(world, &many).await?;
     foreign_rows(world).await?;
     let payment = office.payments(1).await?.into_iter().next().context("a payment")?.id;
+    let nobodys = nobodys(world, &refusing).await?;
     let long = "A guest house with a very long name beside the old railway station";
     let empty = office.create("/api/customers", &json!({"name": long, "phone": "0733000111"})).await?;
-    Ok(Day { busy, refusing, empty, payment, kind, plan })
+    Ok(Day { busy, refusing, empty, payment, nobodys, kind, plan })
 }
 
 /// All pages with something on them.
@@ -208,6 +225,10 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("subscription-new", format!("/customers/{empty}/subscriptions/new")),
         ("subscription-edit", format!("/subscriptions/{}", busy.subscription)),
         ("payment", format!("/payments/{}", day.payment)),
+        ("payment-nobodys", format!("/payments/{}", day.nobodys)),
+        ("assign", format!("/payments/{}/assign", day.nobodys)),
+        ("assign-none", format!("/payments/{}/assign?q=nobody", day.nobodys)),
+        ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
         ("review", "/payments/review".to_owned()),
         ("sites", "/sites".to_owned()),
         ("site-held", "/sites/nyeri-01".to_owned()),

@@ -52,6 +52,7 @@ pub(super) async fn take_in(
         name: SOURCE,
         id: callback.id.as_str(),
         received_at: callback.received_at,
+        is_kept: true,
     };
     let (taken_in, reason) = incoming::take_in(connection, &payment, source, ids, now).await?;
     if let Some(reason) = reason {

@@ -4,7 +4,6 @@
 //! number carries a check digit, so that it is never another customer's by a slip. One without an account, as tills
 //! have it, needs the whole phone number instead. Money is never given to anybody by its amount alone.
 
-use std::fmt;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
@@ -15,6 +14,7 @@ use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
 use crate::ids::{CustomerId, IntentId, LineId};
 use crate::money::Money;
+use crate::payments::NoOwner;
 
 /// How far a payment's time may be from its request's. Callbacks of one payment were seen 10.5 minutes apart from
 /// their prompt's own time; Safaricom's clocks disagree among themselves.
@@ -75,43 +75,7 @@ pub(in crate::mpesa) enum Match {
         subscription: Option<LineId>,
     },
     /// Nobody's that we know.
-    Nobody(Reason),
-}
-
-/// Why it is nobody's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mpesa) enum Reason {
-    /// The account is empty, and no request fits the payer.
-    NoAccount,
-    /// The account is neither an account number nor a phone number.
-    NotAnAccount,
-    /// The account is a phone number, and no customer's.
-    UnknownPhone,
-    /// Several customers have the phone that was typed, or that paid.
-    SharedPhone,
-    /// The account's check digit is wrong: a slip.
-    CheckDigit,
-    /// No customer has that account number.
-    UnknownAccount,
-    /// Requests of several lines fit, and nothing tells them apart.
-    Ambiguous,
-    /// It is not a payment in of a kind that we know.
-    UnknownKind,
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NoAccount => "no account was given",
-            Self::NotAnAccount => "the account is neither an account number nor a phone number",
-            Self::UnknownPhone => "the account is a phone number, and no customer has it",
-            Self::SharedPhone => "several customers have that phone number",
-            Self::CheckDigit => "the account number has a wrong digit or two swapped ones",
-            Self::UnknownAccount => "no customer has that account number",
-            Self::Ambiguous => "requests of several lines fit it",
-            Self::UnknownKind => "it is not a kind of payment that is known",
-        })
-    }
+    Nobody(NoOwner),
 }
 
 /// Decides. `candidates` are requests without a receipt that may fit; all are checked here.
@@ -122,7 +86,7 @@ pub(in crate::mpesa) fn decide(
     candidates: &[Candidate],
 ) -> Match {
     if !payment.is_known_kind {
-        return Match::Nobody(Reason::UnknownKind);
+        return Match::Nobody(NoOwner::UnknownKind);
     }
     let account = (!payment.reference.is_empty()).then(|| AccountNumber::parse(&payment.reference));
     let fitting: Vec<&Candidate> = candidates
@@ -144,32 +108,32 @@ pub(in crate::mpesa) fn decide(
             _ => customer(holder, None),
         },
         (Some(Err(ambiguous)), Named::Nobody | Named::Several) => Match::Nobody(ambiguous),
-        (None, Named::Several) => Match::Nobody(Reason::SharedPhone),
+        (None, Named::Several) => Match::Nobody(NoOwner::SharedPhone),
         (None, Named::Nobody) => Match::Nobody(nobody(payment, account)),
     }
 }
 
-fn nobody(payment: &Incoming, account: Option<Result<AccountNumber, NotAnAccountNumber>>) -> Reason {
+fn nobody(payment: &Incoming, account: Option<Result<AccountNumber, NotAnAccountNumber>>) -> NoOwner {
     match account {
-        None => Reason::NoAccount,
-        Some(Ok(_)) => Reason::UnknownAccount,
-        Some(Err(NotAnAccountNumber::CheckDigit)) => Reason::CheckDigit,
+        None => NoOwner::NoAccount,
+        Some(Ok(_)) => NoOwner::UnknownAccount,
+        Some(Err(NotAnAccountNumber::CheckDigit)) => NoOwner::CheckDigit,
         Some(Err(NotAnAccountNumber::Form)) if Msisdn::parse(&payment.reference).is_ok() => {
-            Reason::UnknownPhone
+            NoOwner::UnknownPhone
         }
-        Some(Err(NotAnAccountNumber::Form)) => Reason::NotAnAccount,
+        Some(Err(NotAnAccountNumber::Form)) => NoOwner::NotAnAccount,
     }
 }
 
 /// The likeliest, and among those the oldest; refused when the likeliest are of several lines.
-fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, Reason>> {
+fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, NoOwner>> {
     let best = fitting.iter().min_by_key(|one| (one.standing, one.created_at, one.intent.as_str()))?;
     let is_other = |one: &&&Candidate| {
         one.standing == best.standing
             && (one.subscription != best.subscription || one.customer != best.customer)
     };
     Some(if fitting.iter().any(|one| is_other(&one)) {
-        Err(Reason::Ambiguous)
+        Err(NoOwner::Ambiguous)
     } else {
         Ok(best.intent.clone())
     })

@@ -21,14 +21,14 @@ pub(in crate::mpesa) use self::payer::Payer;
 use super::evidence::ReceiptNumber;
 use super::intent::Event;
 use super::store as requests;
+use crate::customers;
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
-use crate::customers::{self, CustomerError};
 use crate::database::Connection;
 use crate::ids::CustomerId;
 use crate::money::Money;
-use crate::payments::PaymentError;
 use crate::payments::credit::{self, Owner, TakenIn, Told};
+use crate::payments::{NoOwner, PaymentError};
 
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
 pub(in crate::mpesa) const REFERENCE_CHARACTERS: usize = 40;
@@ -58,6 +58,8 @@ pub(in crate::mpesa) struct Source<'a> {
     pub(in crate::mpesa) id: &'a str,
     /// When we were told.
     pub(in crate::mpesa) received_at: UnixMillis,
+    /// Whether what it told is kept elsewhere for a person to see, as the bodies of callbacks are.
+    pub(in crate::mpesa) is_kept: bool,
 }
 
 /// Decides whose a payment is and books it; gives why it is nobody's, where it is.
@@ -70,10 +72,10 @@ pub(in crate::mpesa) async fn take_in(
     source: Source<'_>,
     ids: &IdSource,
     now: UnixMillis,
-) -> Result<(TakenIn, Option<matching::Reason>), PaymentError> {
+) -> Result<(TakenIn, Option<NoOwner>), PaymentError> {
     // What is booked is not decided anew: of it, this is one more piece of evidence.
     let (owner, reason) = if credit::is_booked(connection, &payment.receipt).await? {
-        (Owner::Nobody, None)
+        (Owner::Nobody(None), None)
     } else {
         owner_of(connection, payment, source.short_code, now).await?
     };
@@ -86,9 +88,10 @@ pub(in crate::mpesa) async fn take_in(
         received_at: source.received_at,
         source: source.name,
         source_id: source.id,
+        actor: credit::ACTOR,
     };
     let taken_in = credit::credit(connection, &told, owner, ids, now).await?;
-    if taken_in.outcome.needs_a_person() {
+    if taken_in.outcome.needs_a_person() && !source.is_kept {
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
     Ok((taken_in, reason))
@@ -103,7 +106,7 @@ pub(in crate::mpesa) async fn reason_for_nobody(
     payment: &Incoming,
     short_code: &str,
     now: UnixMillis,
-) -> Result<Option<matching::Reason>, PaymentError> {
+) -> Result<Option<NoOwner>, PaymentError> {
     Ok(owner_of(connection, payment, short_code, now).await?.1)
 }
 
@@ -112,7 +115,7 @@ async fn owner_of(
     payment: &Incoming,
     short_code: &str,
     now: UnixMillis,
-) -> Result<(Owner, Option<matching::Reason>), PaymentError> {
+) -> Result<(Owner, Option<NoOwner>), PaymentError> {
     let named = named_by(connection, payment).await?;
     let times = payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
     let mut candidates = Vec::new();
@@ -122,7 +125,7 @@ async fn owner_of(
     }
     let owner = match matching::decide(payment, short_code, &named, &candidates) {
         Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
-        Match::Nobody(reason) => return Ok((Owner::Nobody, Some(reason))),
+        Match::Nobody(reason) => return Ok((Owner::Nobody(Some(reason)), Some(reason))),
         Match::Intent(id) => {
             let intent = requests::intent_by_id(connection, &id).await?;
             let intent = intent.ok_or(PaymentError::Database(sqlx::Error::RowNotFound))?;
@@ -143,12 +146,8 @@ async fn owner_of(
 async fn named_by(connection: &mut Connection, payment: &Incoming) -> Result<Named, PaymentError> {
     match AccountNumber::parse(&payment.reference) {
         Ok(number) => {
-            let customer = match customers::by_account_number(connection, &number).await {
-                Ok(customer) => customer.map(|customer| customer.id),
-                Err(CustomerError::NoAccountNumberLeft) => None,
-                Err(CustomerError::Database(error)) => return Err(error.into()),
-            };
-            named(connection, customer.into_iter().collect()).await
+            let customer = customers::by_account_number(connection, &number).await?;
+            named(connection, customer.into_iter().map(|customer| customer.id).collect()).await
         }
         // It was meant for an account, and is not to go to whoever has that as a phone.
         Err(NotAnAccountNumber::CheckDigit) => Ok(Named::Nobody),

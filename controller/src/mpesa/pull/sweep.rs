@@ -17,10 +17,10 @@ use super::store;
 use super::window::{Progress, Window};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
-use crate::mpesa::incoming::{self, Incoming, Source, matching};
+use crate::mpesa::incoming::{self, Incoming, Source};
 use crate::mpesa::nairobi;
-use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
+use crate::payments::{NoOwner, PaymentError};
 use crate::shutdown::Stop;
 use crate::state::Controller;
 
@@ -251,7 +251,8 @@ impl Sweeper {
             let mut savepoint = transaction.begin().await?;
             let now = self.controller.clock.now();
             let short_code = self.daraja.settings().short_code();
-            let source = Source { short_code, name: SOURCE, id: row.receipt.as_str(), received_at: now };
+            let id = row.receipt.as_str();
+            let source = Source { short_code, name: SOURCE, id, received_at: now, is_kept: false };
             match incoming::take_in(&mut savepoint, row, source, &self.controller.ids, now).await {
                 Ok((taken_in, reason)) => {
                     savepoint.commit().await?;
@@ -273,7 +274,7 @@ impl Sweeper {
     }
 
     /// After the commit: the log, the outbox, the open pages.
-    fn announce(&self, row: &Incoming, taken_in: TakenIn, reason: Option<matching::Reason>) {
+    fn announce(&self, row: &Incoming, taken_in: TakenIn, reason: Option<NoOwner>) {
         let outcome = &taken_in.outcome;
         if let Some(reason) = reason {
             tracing::warn!(receipt.number = %row.receipt, "a payment has no owner and waits in suspense: {reason}");

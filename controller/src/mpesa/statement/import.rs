@@ -298,7 +298,13 @@ impl Importer<'_> {
         Ok(match &row.what {
             What::Payment(payment) => {
                 let id = piece_of(payment);
-                let source = Source { short_code: &self.short_code, name: SOURCE, id: &id, received_at: now };
+                let source = Source {
+                    short_code: &self.short_code,
+                    name: SOURCE,
+                    id: &id,
+                    received_at: now,
+                    is_kept: false,
+                };
                 let (taken_in, nobody) = incoming::take_in(connection, payment, source, ids, now).await?;
                 let waits = taken_in.outcome.needs_a_person();
                 let is_new = taken_in.payment.is_some();

@@ -117,7 +117,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::create, subscriptions::api::get_one, subscriptions::api::edit,
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
-        payments::api::looked_at, payments::api::get_one, payments::api::top_up,
+        payments::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
         usage::api::of_line,
     ),
     components(schemas(Problem, ProblemBody)),

@@ -196,8 +196,7 @@ async fn every_answer_fits_its_description() {
         api.post_wrongly(route.path, &route.path.replace("{id}", &line)).await;
     }
     let mut write = served.controller.database.write().await.unwrap();
-    let nobodys =
-        "UPDATE payments SET customer_id = NULL, subscription_id = NULL, account_reference = 'rent'";
+    let nobodys = "UPDATE payments SET customer_id = NULL, subscription_id = NULL, intent_id = NULL, account_reference = 'rent'";
     sqlx::query(nobodys).execute(&mut *write).await.unwrap();
     write.commit().await.unwrap();
     let review = api.get("/api/payments/review", "/api/payments/review").await;
@@ -265,6 +264,7 @@ async fn every_answer_fits_its_description() {
     ] {
         api.get(described, &path).await;
     }
+    assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
     assert_nothing_is_left_out(&api);
     served.stop().await;
 }
@@ -430,4 +430,17 @@ async fn wait_for_payment(served: &Served, program: &Program) -> Value {
         }
     };
     tokio::time::timeout(crate::web::testing::DEADLINE, found).await.expect("the payment arrives")
+}
+
+/// A payment that is nobody's goes to nobody who is not there, and to a customer once.
+async fn assign(api: &mut Checker, payment: &str, customer: &str) {
+    let (described, path) = ("/api/payments/{id}/assign", format!("/api/payments/{payment}/assign"));
+    let nobody = json!({"customer_id": "nobody"});
+    assert_eq!(api.post(described, &path, &nobody).await["error"]["code"], "invalid");
+    let unknown = api.post(described, "/api/payments/none/assign", &nobody).await;
+    assert_eq!(unknown["error"]["code"], "not_found", "{unknown}");
+    let theirs = json!({"customer_id": customer});
+    let given = api.post(described, &path, &theirs).await;
+    assert_eq!(given["customer_id"], customer, "{given}");
+    assert_eq!(api.post(described, &path, &theirs).await["error"]["code"], "already_so");
 }

@@ -426,3 +426,51 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 2);
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_payment_of_nobody_is_looked_at_and_given_to_whom_the_payer_meant() {
+    let served = Served::start().await;
+    let (mut operator, mut viewer) =
+        (served.browser(Role::Operator).await, served.browser(Role::Viewer).await);
+    served
+        .execute(
+            "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, \
+                                   account_reference, no_owner, received_at, booked_at) \
+             VALUES ('p1', 'mpesa', 'RKL51ZDR4F', 150000, '174379', '2547 ***** 678', 'rent', 'not_an_account', 1, 1);
+             INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1), \
+                                                                       ('mpesa_clearing:174379', 'mpesa_clearing', 1);
+             INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor) \
+             VALUES ('e1', 1, 'payment', 'p1', 'mpesa');
+             INSERT INTO ledger_postings VALUES ('e1', 0, 'mpesa_clearing:174379', 150000), \
+                                                ('e1', 1, 'suspense', -150000);",
+        )
+        .await;
+    let to = "/payments/p1/assign";
+    assert!(viewer.get("/payments/review").await.body.contains("typed was &#34;rent&#34;"));
+    let shown = viewer.get("/payments/p1").await.body;
+    assert!(shown.contains("neither an account number nor a phone") && !shown.contains(to), "{shown}");
+    assert_eq!(viewer.get(to).await.status, 403);
+    assert!(operator.get("/payments/p1").await.body.contains(to));
+    let (customer, line) = (served.world.customer.id.to_string(), served.world.line.to_string());
+    let name = served.world.customer.name.clone();
+    let shown = operator.get(to).await.body;
+    assert!(shown.contains(&name) && shown.contains("fits the payer"), "{shown}");
+    assert!(operator.get(&format!("{to}?q=Nobody")).await.body.contains("Nobody is found"));
+    let number = served.world.customer.account_number.to_string();
+    assert!(operator.get(&format!("{to}?q={number}")).await.body.contains(&name));
+    let shown = operator.get(&format!("{to}?customer={customer}")).await.body;
+    assert!(shown.contains("Give KES 1,500") && shown.contains("line-1"), "{shown}");
+    let fields = [("customer", customer.as_str()), ("subscription", line.as_str())];
+    assert_eq!(viewer.post(to, &fields).await.status, 403);
+    assert_eq!(operator.post_bare(to, &fields).await.status, 403);
+    assert_eq!(operator.post(to, &[("customer", "nobody"), ("subscription", "wallet")]).await.status, 422);
+    assert_eq!(operator.post(to, &fields).await.location(), "/payments/p1");
+    assert!(operator.get("/payments/p1").await.body.contains("has bought a period"));
+    operator.post(to, &fields).await;
+    assert!(operator.get("/payments/p1").await.body.contains("theirs already"));
+    let bought = served.count("SELECT COUNT(*) FROM ledger_entries WHERE cause_kind = 'period'").await;
+    assert_eq!(bought, 1);
+    let noted = served.count("SELECT COUNT(*) FROM audit_log WHERE action = 'payment.assigned'").await;
+    assert_eq!(noted, 1);
+    served.stop().await;
+}

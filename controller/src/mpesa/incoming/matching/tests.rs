@@ -108,18 +108,18 @@ fn what_is_nobodys_says_why() {
         let row = Incoming { reference: reference.to_owned(), ..row() };
         assert_eq!(decide(&row, CODE, &Named::Nobody, &[]), Match::Nobody(expected), "{reference}");
     };
-    check("", Reason::NoAccount);
-    check("rent", Reason::NotAnAccount);
-    check("1000001", Reason::NotAnAccount);
-    check("0712 345 678", Reason::UnknownPhone);
+    check("", NoOwner::NoAccount);
+    check("rent", NoOwner::NotAnAccount);
+    check("1000001", NoOwner::NotAnAccount);
+    check("0712 345 678", NoOwner::UnknownPhone);
     let number = account();
     let (stem, digit) = number.as_str().split_at(7);
     let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
-    check(&slip, Reason::CheckDigit);
-    check(account().as_str(), Reason::UnknownAccount);
+    check(&slip, NoOwner::CheckDigit);
+    check(account().as_str(), NoOwner::UnknownAccount);
     let reversal = Incoming { is_known_kind: false, ..row() };
     let told = decide(&reversal, CODE, &holder(&["l1"]), &[candidate("i1")]);
-    assert_eq!(told, Match::Nobody(Reason::UnknownKind));
+    assert_eq!(told, Match::Nobody(NoOwner::UnknownKind));
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_till_has_no_account_and_needs_the_whole_number() {
     let decide = |row: &Incoming| decide(row, CODE, &Named::Nobody, &[candidate("i1")]);
     assert_eq!(decide(&till(PHONE)), intent("i1"));
     for payer in ["2547 ***** 678", "", "254712345679"] {
-        assert_eq!(decide(&till(payer)), Match::Nobody(Reason::NoAccount), "{payer}");
+        assert_eq!(decide(&till(payer)), Match::Nobody(NoOwner::NoAccount), "{payer}");
     }
 }
 
@@ -158,7 +158,7 @@ fn requests_of_two_lines_that_fit_alike_leave_the_money_in_the_wallet() {
     let both = [candidate("i1"), other];
     assert_eq!(decide(&row(), CODE, &holder(&["l1", "l2"]), &both), customer(None));
     let till = Incoming { reference: String::new(), ..row() };
-    assert_eq!(decide(&till, CODE, &Named::Nobody, &both), Match::Nobody(Reason::Ambiguous));
+    assert_eq!(decide(&till, CODE, &Named::Nobody, &both), Match::Nobody(NoOwner::Ambiguous));
 }
 
 #[test]
@@ -166,8 +166,8 @@ fn a_phone_in_place_of_the_account_names_its_customer() {
     let typed = Incoming { reference: "0712 345 678".to_owned(), ..row() };
     let decide = |named: &Named| decide(&typed, CODE, named, &[candidate("i1")]);
     assert_eq!(decide(&holder(&["l1"])), intent("i1"));
-    assert_eq!(decide(&Named::Nobody), Match::Nobody(Reason::UnknownPhone));
-    assert_eq!(decide(&Named::Several), Match::Nobody(Reason::SharedPhone));
+    assert_eq!(decide(&Named::Nobody), Match::Nobody(NoOwner::UnknownPhone));
+    assert_eq!(decide(&Named::Several), Match::Nobody(NoOwner::SharedPhone));
     let other = Named::Holder(Holder { customer: CustomerId::parse("c2").unwrap(), subscriptions: vec![] });
     let theirs = Match::Customer { customer: CustomerId::parse("c2").unwrap(), subscription: None };
     assert_eq!(decide(&other), theirs);
