@@ -12,7 +12,8 @@ use super::{Failure, Shell};
 use crate::audit::Action;
 use crate::mpesa::c2b::{self, ResponseType};
 use crate::mpesa::client::Daraja;
-use crate::mpesa::statement::{self, FILE_BYTES, NotAStatement, Order, Summary};
+use crate::mpesa::statement::api::StatementBody;
+use crate::mpesa::statement::{self, FILE_BYTES, NotAStatement, Order};
 
 /// Rows between two lines of progress; some seconds of work where all are new.
 const PROGRESS_ROWS: usize = 1_024;
@@ -73,7 +74,7 @@ impl Shell {
         if is_dry_run {
             words.push_str("\nNothing was changed: this is what would come of it.");
         }
-        self.output.say(&words, &as_json(&summary, is_dry_run))?;
+        self.output.say(&words, &StatementBody::of(&summary, is_dry_run))?;
         if summary.needs_a_person() {
             return Err(Failure::refused(
                 "something waits for a person: see \"To be checked\" and the balance",
@@ -109,30 +110,6 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, Failure> {
         }
         Ok(_) => Ok(bytes),
     }
-}
-
-/// What programs read.
-fn as_json(summary: &Summary, is_dry_run: bool) -> serde_json::Value {
-    json!({
-        "short_code": summary.short_code,
-        "is_dry_run": is_dry_run,
-        "rows": summary.rows,
-        "payments": {
-            "known": summary.payments_known,
-            "booked": summary.payments_booked,
-            "without_owner": summary.without_owner,
-        },
-        "charges": {"known": summary.charges_known, "booked": summary.charges_booked},
-        "settlements": {"known": summary.settlements_known, "booked": summary.settlements_booked},
-        "without_effect": summary.without_effect,
-        "for_review": summary.for_review,
-        "looked_at": summary.looked_at,
-        "failed": summary.failed,
-        "opening_cents": summary.balances.map(|balances| balances.opening.cents()),
-        "closing_cents": summary.balances.map(|balances| balances.closing.cents()),
-        "adds_up": summary.balances.map(|balances| balances.adds_up),
-        "needs_a_person": summary.needs_a_person(),
-    })
 }
 
 #[cfg(test)]

@@ -331,6 +331,7 @@ struct ReviewPage {
     rows: Vec<ReviewView>,
     /// Whether there may be more than are shown.
     is_full: bool,
+    may_import: bool,
 }
 
 pub(crate) fn routes() -> Router<Web> {
@@ -350,7 +351,9 @@ async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageEr
     let rows: Vec<ReviewView> =
         items.iter().map(|item| ReviewView::of(item, may_settle, visit.now)).collect();
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= REVIEW_ROWS;
-    visit.show(&ReviewPage { frame: visit.frame("To be checked", Section::Overview), rows, is_full })
+    let may_import = visit.may(Permission::ImportStatement);
+    let frame = visit.frame("To be checked", Section::Overview);
+    visit.show(&ReviewPage { frame, rows, is_full, may_import })
 }
 
 async fn looked_at(

@@ -116,6 +116,7 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         Permission::AskForPayment,
         Permission::HoldSubscriptions,
         Permission::SettleReview,
+        Permission::ImportStatement,
         Permission::CommandRouters,
         Permission::TakeOver,
     ] {

@@ -121,6 +121,7 @@ fn pages() -> Router<Web> {
         .merge(crate::customers::pages::routes())
         .merge(crate::subscriptions::pages::routes())
         .merge(crate::payments::pages::routes())
+        .merge(crate::mpesa::statement::pages::routes())
         .merge(crate::plans::pages::routes())
         .merge(crate::sites::pages::routes())
         .merge(crate::router_writes::pages::routes())

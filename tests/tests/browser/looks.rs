@@ -230,6 +230,7 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("assign-none", format!("/payments/{}/assign?q=nobody", day.nobodys)),
         ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
         ("review", "/payments/review".to_owned()),
+        ("statement", "/payments/statement".to_owned()),
         ("sites", "/sites".to_owned()),
         ("site-held", "/sites/nyeri-01".to_owned()),
         ("take-over", take_over()),

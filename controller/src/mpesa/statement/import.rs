@@ -84,16 +84,16 @@ impl From<sqlx::Error> for ImportError {
     }
 }
 
-/// Takes a statement in; `progress` hears how many rows of how many are done.
+/// Whether a file can be used at all.
 ///
 /// # Errors
-/// [`ImportError`]. It is safe to try again.
-pub async fn import(
-    controller: &Controller,
-    bytes: &[u8],
-    order: Order<'_>,
-    mut progress: impl FnMut(usize, usize) + Send,
-) -> Result<Summary, ImportError> {
+/// [`ImportError`], of those of which [`ImportError::is_of_file`] is true.
+pub fn check(bytes: &[u8], order: Order<'_>) -> Result<(), ImportError> {
+    read_through(bytes, order).map(|_| ())
+}
+
+/// Reads a file once, to its end: nothing is taken in of one that cannot be used.
+fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<(File<'a>, String, Tally), ImportError> {
     let file = File::read(bytes)?;
     let short_code = short_code_of(file.short_code.as_deref(), order.short_code, order.settings)?;
     let mut seen = Repeats::default();
@@ -113,6 +113,20 @@ pub async fn import(
     if tally.unread > UNREAD_MOST {
         return Err(ImportError::Unread(tally.unread, first_unread.unwrap_or_default()));
     }
+    Ok((file, short_code, tally))
+}
+
+/// Takes a statement in; `progress` hears how many rows of how many are done.
+///
+/// # Errors
+/// [`ImportError`]. It is safe to try again.
+pub async fn import(
+    controller: &Controller,
+    bytes: &[u8],
+    order: Order<'_>,
+    mut progress: impl FnMut(usize, usize) + Send,
+) -> Result<Summary, ImportError> {
+    let (file, short_code, tally) = read_through(bytes, order)?;
     let summary = Summary {
         short_code: short_code.clone(),
         rows: tally.rows,

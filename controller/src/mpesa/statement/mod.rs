@@ -10,14 +10,16 @@
 //! What a file says is `file` and `row`, what it adds up to is `summary`: all pure. `import` does it. It never books what it
 //! does not know the kind of, and never drops a row with money. Taking a file in twice changes nothing.
 
+pub(crate) mod api;
 pub(crate) mod file;
 mod import;
+pub(crate) mod pages;
 mod row;
 mod store;
 mod summary;
 
 pub use file::{FILE_BYTES, File, NotAStatement};
-pub use import::{ImportError, Order, import};
+pub use import::{ImportError, Order, check, import};
 pub use summary::{Balances, Summary};
 
 use thiserror::Error;

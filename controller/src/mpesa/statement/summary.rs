@@ -61,34 +61,46 @@ impl Summary {
     }
 }
 
-impl fmt::Display for Summary {
-    /// One line a fact; nothing personal in it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<24}{}", "Short code", self.short_code)?;
-        writeln!(f, "{:<24}{}", "Rows", self.rows)?;
-        let (known, booked) = (self.payments_known, self.payments_booked);
-        writeln!(f, "{:<24}{known} known, {booked} newly booked", "Payments")?;
-        writeln!(f, "{:<24}{}", "  of them without owner", self.without_owner)?;
-        let (known, booked) = (self.charges_known, self.charges_booked);
-        writeln!(f, "{:<24}{known} known, {booked} newly booked", "Charges")?;
-        let (known, booked) = (self.settlements_known, self.settlements_booked);
-        writeln!(f, "{:<24}{known} known, {booked} newly booked", "To the bank")?;
-        writeln!(f, "{:<24}{}", "Without effect", self.without_effect)?;
-        writeln!(f, "{:<24}{} wait, {} looked at", "For a person", self.for_review, self.looked_at)?;
+impl Summary {
+    /// What a person is told: a name and what there is to say, with nothing personal in it.
+    #[must_use]
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let booked = |known: usize, booked: usize| format!("{known} known, {booked} newly booked");
+        let mut lines = vec![
+            ("Short code", self.short_code.clone()),
+            ("Rows", self.rows.to_string()),
+            ("Payments", booked(self.payments_known, self.payments_booked)),
+            ("New, without owner", self.without_owner.to_string()),
+            ("Charges", booked(self.charges_known, self.charges_booked)),
+            ("To the bank", booked(self.settlements_known, self.settlements_booked)),
+            ("Without effect", self.without_effect.to_string()),
+            ("For a person", format!("{} wait, {} looked at", self.for_review, self.looked_at)),
+        ];
         if self.failed > 0 {
-            writeln!(f, "{:<24}{}: import the file again", "Not booked", self.failed)?;
+            lines.push(("Not booked", format!("{}: see the log, and take the file in again", self.failed)));
         }
-        match self.balances {
-            None => write!(f, "{:<24}the file says nothing that can be checked", "Balance"),
+        let balance = match self.balances {
+            None => "the file says nothing that can be checked".to_owned(),
             Some(Balances { opening, closing, adds_up: true }) => {
-                write!(f, "{:<24}KES {opening} and all that moved is KES {closing}", "Balance")
+                format!("KES {opening} and all that moved is KES {closing}")
             }
-            Some(Balances { opening, closing, adds_up: false }) => write!(
-                f,
-                "{:<24}KES {opening} and all that moved is not KES {closing}: rows are missing",
-                "Balance"
-            ),
+            Some(Balances { opening, closing, adds_up: false }) => {
+                format!("KES {opening} and all that moved is not KES {closing}: rows are missing")
+            }
+        };
+        lines.push(("Balance", balance));
+        lines
+    }
+}
+
+impl fmt::Display for Summary {
+    /// One line a fact.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, said)) in self.lines().iter().enumerate() {
+            let end = if index == 0 { "" } else { "\n" };
+            write!(f, "{end}{name:<20}{said}")?;
         }
+        Ok(())
     }
 }
 

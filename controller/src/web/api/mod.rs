@@ -24,8 +24,8 @@ use utoipa::{Modify, OpenApi};
 use super::Web;
 use crate::database::Connection;
 use crate::{
-    commands, customers, held_plans, overview, payments, plans, router_writes, sites, subscriptions, top_ups,
-    usage,
+    commands, customers, held_plans, mpesa, overview, payments, plans, router_writes, sites, subscriptions,
+    top_ups, usage,
 };
 
 pub use caller::Caller;
@@ -68,6 +68,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(top_ups::api::routes());
     routes.extend(subscriptions::api::routes());
     routes.extend(payments::api::routes());
+    routes.extend(mpesa::statement::api::routes());
     routes.extend(usage::api::routes());
     routes
 }
@@ -118,6 +119,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
         payments::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
+        mpesa::statement::api::take,
         usage::api::of_line,
     ),
     components(schemas(Problem, ProblemBody)),

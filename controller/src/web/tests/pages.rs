@@ -135,6 +135,38 @@ async fn what_was_looked_at_is_taken_off_the_list_by_those_who_may() {
 }
 
 #[tokio::test]
+async fn a_statement_is_taken_in_by_those_who_may_and_says_what_came_of_it() {
+    let served = Served::start_with_mpesa().await;
+    let path = "/payments/statement";
+    let csv = format!(
+        "Short Code:,174379\nReceipt No.,Completion Time,Details,Transaction Status,Paid In,Withdrawn,Balance\n\
+         RKL51ZDR4G,2026-11-21 12:13:25,Pay Bill Charge,Completed,,-3.00,7.00\n\
+         RKL51ZDR4F,2026-11-21 12:13:24,{NASTY},Completed,10.00,,10.00\n"
+    );
+    let mut viewer = served.browser(Role::Viewer).await;
+    assert_eq!(viewer.get(path).await.status, 403);
+    assert!(!viewer.get("/payments/review").await.body.contains(path));
+    assert_eq!(viewer.post_file(path, csv.as_bytes()).await.status, 403);
+    let mut browser = served.browser(Role::Operator).await;
+    shows(&browser.get("/payments/review").await, &[path]);
+    shows(&browser.get(path).await, &["Take it in", "Only say what would come of it"]);
+    for words in ["0 known, 1 newly booked", "1 known, 0 newly booked"] {
+        let page = browser.post_file(path, csv.as_bytes()).await;
+        let balance = "KES 0.00 and all that moved is KES 7.00";
+        shows(&page, &["What came of it", words, "Something needs a person", balance]);
+    }
+    let page = browser.get("/payments/review").await;
+    shows(&page, &["line 4 of a statement of 174379", "Row of a statement", "KES 10.00"]);
+    assert!(!page.body.contains(NASTY), "what a file says is no markup");
+    let other = browser.post_file(path, csv.replace("174379", "600000").as_bytes()).await;
+    assert_eq!(other.status, 422);
+    assert!(other.body.contains("Nothing was taken in") && other.body.contains("600000"), "{}", other.body);
+    let none = browser.post(path, &[]).await;
+    assert!(none.status == 422 && none.body.contains("Choose the file"), "{}", none.body);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_people_typed_is_never_markup() {
     let served = Served::start().await;
     let id = nasty(&served).await;

@@ -1,0 +1,93 @@
+//! Taking a statement in on a page: choose the file, try it or take it in, read what came of it.
+
+use std::time::Duration;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use tokio::time::timeout;
+
+use super::{ImportError, Order, Summary, import};
+use crate::audit::Actor;
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::error::PageError;
+use crate::web::visit::{FILE_FORM_BYTES, Frame, Note, PostedFile, Section, Visit};
+
+/// How long a page waits: less than a request may take at all. What was begun goes on.
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const PATH: &str = "/payments/statement";
+
+#[derive(Template)]
+#[template(path = "payments/statement.html")]
+struct StatementPage {
+    frame: Frame,
+    /// Why nothing was done; empty for none.
+    complaint: String,
+    /// What came of it; empty before.
+    lines: Vec<(&'static str, String)>,
+    is_dry_run: bool,
+    needs_a_person: bool,
+}
+
+impl StatementPage {
+    fn new(visit: &Visit) -> Self {
+        Self {
+            frame: visit.frame("Statement of M-Pesa", Section::Overview),
+            complaint: String::new(),
+            lines: Vec::new(),
+            is_dry_run: false,
+            needs_a_person: false,
+        }
+    }
+}
+
+pub(crate) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/payments/statement", get(show).post(take))
+        .layer(DefaultBodyLimit::max(FILE_FORM_BYTES))
+}
+
+async fn show(visit: Visit) -> Result<Response, PageError> {
+    visit.require(Permission::ImportStatement)?;
+    visit.show(&StatementPage::new(&visit))
+}
+
+async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, PageError> {
+    let PostedFile { visit, fields, file } = posted;
+    visit.require(Permission::ImportStatement)?;
+    let refuse = |complaint: String| {
+        let page = StatementPage { complaint, ..StatementPage::new(&visit) };
+        visit.show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
+    };
+    let Some(file) = file else {
+        return refuse("Choose the file that the portal exported.".to_owned());
+    };
+    let is_dry_run = fields.value("is_dry_run") == "yes";
+    // On a task of its own: what was begun goes on when the browser goes away.
+    let taking = tokio::spawn(taken(web, file.bytes, is_dry_run, visit.actor()));
+    let Ok(outcome) = timeout(ANSWER_WITHIN, taking).await else {
+        let words = "It is still being taken in, and goes on by itself. What came of it will stand in the audit log; \
+                     taking the file in again does no harm.";
+        return Ok(visit.go(PATH, &Note::bad(words)));
+    };
+    match outcome? {
+        Ok(summary) => visit.show(&StatementPage {
+            lines: summary.lines(),
+            is_dry_run,
+            needs_a_person: summary.needs_a_person(),
+            ..StatementPage::new(&visit)
+        }),
+        Err(error) if error.is_of_file() => refuse(format!("Nothing was taken in: {error}.")),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn taken(web: Web, bytes: Vec<u8>, is_dry_run: bool, actor: Actor) -> Result<Summary, ImportError> {
+    let settings = web.daraja.as_ref().map(crate::mpesa::Daraja::settings);
+    let order = Order { short_code: None, settings, is_dry_run, actor: &actor };
+    import(&web.controller, &bytes, order, |_, _| {}).await
+}
