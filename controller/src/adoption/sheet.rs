@@ -318,7 +318,7 @@ fn whose(value: impl Fn(&str) -> String, people: &People) -> Result<Whose, Strin
         let person = people.named(&customer).cloned();
         return person
             .map(Whose::Known)
-            .ok_or_else(|| format!("nobody, or more than one, is called {customer}"));
+            .ok_or_else(|| format!("no customer is called {customer}, or several are"));
     }
     let name = value("name");
     if name.is_empty() {

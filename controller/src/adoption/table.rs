@@ -127,7 +127,7 @@ pub fn read(text: &str, people: &People, plan_of: impl Fn(&str) -> Option<PlanId
             && let Some(who) = who.first()
         {
             // With a name and a phone it is somebody new.
-            table.complain(row.line, &format!("{username}: nobody, or more than one, is called {who}"));
+            table.complain(row.line, &format!("{username}: no customer is called {who}, or several are"));
         }
         if let Some(plan) = value(Column::Plan) {
             said.plan = plan_of(plan);
@@ -295,8 +295,8 @@ mod tests {
         assert_eq!(
             unknown.errors,
             [
-                "line 2: plot1: nobody, or more than one, is called Nobody We Know",
-                "line 3: plot2: nobody, or more than one, is called 0799000000",
+                "line 2: plot1: no customer is called Nobody We Know, or several are",
+                "line 3: plot2: no customer is called 0799000000, or several are",
             ]
         );
         assert_eq!(

@@ -17,8 +17,11 @@ impl Output {
     /// Prints the words, or the value.
     pub(super) fn say(self, words: &str, value: &impl Serialize) -> Result<(), Failure> {
         let text = if self.is_json { serde_json::to_string(value)? } else { words.to_owned() };
-        writeln!(io::stdout().lock(), "{text}")?;
-        Ok(())
+        match writeln!(io::stdout().lock(), "{text}") {
+            // Whoever read it has read enough, as `head` has.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            printed => Ok(printed?),
+        }
     }
 
     /// Tells a person something beside the result.

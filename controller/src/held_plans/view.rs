@@ -80,7 +80,7 @@ fn line_view(held: &HeldLine, now: UnixMillis) -> HeldLineView {
         (Status::Active | Status::Expired, Some(until)) if known.paid_until <= Some(now) => {
             format!("paid until {until}")
         }
-        _ => "what it should have on the router has changed".to_owned(),
+        _ => "its data is used up, or something else on its router is to change".to_owned(),
     };
     let customer = Some((known.customer.to_string(), known.customer_name.clone()));
     HeldLineView { customer, name: known.username.clone(), why }

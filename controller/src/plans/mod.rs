@@ -308,7 +308,7 @@ impl Profile {
         }
         if !download_threshold.is_unlimited() || !upload_threshold.is_unlimited() {
             let of = |rate: &Bandwidth| or(rate, "the speed");
-            words += &format!(" above {} / {}", of(download_threshold), of(upload_threshold));
+            words += &format!(" while below {} / {}", of(download_threshold), of(upload_threshold));
         }
         let figures = [
             (" over", u64::from(*burst_seconds), " s"),

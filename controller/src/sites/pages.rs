@@ -187,6 +187,8 @@ struct OnePage {
     site: SiteView,
     added: Moment,
     is_up: bool,
+    /// Whether the agent cannot work with a router.
+    has_trouble: bool,
     is_revoked: bool,
     never_seen: bool,
     since_word: &'static str,
@@ -264,6 +266,7 @@ async fn show(
         router_views.push(router_view(router, reach, presence.is_online, now));
     }
     drop(reader);
+    let has_trouble = router_views.iter().any(|router| !router.trouble.is_empty());
     let tone = |reached: u64| if reached >= site.generation { "good" } else { "warn" };
     let page = OnePage {
         frame: visit.frame(site.name.clone(), Section::Sites),
@@ -280,7 +283,8 @@ async fn show(
         stored_tone: tone(site.stored_generation),
         applied_tone: tone(site.applied_generation),
         applied_at: Moment::maybe(site.applied_at, now),
-        sync_sentence: sync_sentence(&site, failing_total, held_total),
+        sync_sentence: sync_sentence(&site, failing_total, held_total, has_trouble),
+        has_trouble,
         failing_total,
         routers: router_views,
         events: events.iter().map(|event| event_view(event, &names, now)).collect(),
@@ -302,7 +306,7 @@ fn failing_total(site: &Site, listed: usize, held: u64) -> u64 {
 }
 
 /// What the three generations mean together.
-fn sync_sentence(site: &Site, failing: u64, held: u64) -> String {
+fn sync_sentence(site: &Site, failing: u64, held: u64, has_trouble: bool) -> String {
     let behind = site.generation.saturating_sub(site.applied_generation);
     if site.generation == 0 {
         "No line of this site was ever paid for.".to_owned()
@@ -313,6 +317,8 @@ fn sync_sentence(site: &Site, failing: u64, held: u64) -> String {
     } else if behind == 0 && held > 0 {
         let lines = display::counted(held, "line");
         format!("The routers have what head office wants, but for {lines} held above.")
+    } else if behind == 0 && has_trouble {
+        "The site has what head office wants, and cannot work with every router: see Routers.".to_owned()
     } else if behind == 0 {
         "The routers have what head office wants.".to_owned()
     } else if site.presence.is_online {

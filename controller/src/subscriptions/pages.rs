@@ -108,6 +108,8 @@ pub(crate) struct PeriodView {
     pub(crate) percent: u64,
     /// `low` or `gone`; empty while enough is left.
     pub(crate) tone: &'static str,
+    /// Whether nothing is left.
+    pub(crate) is_used_up: bool,
     /// What comes after it.
     pub(crate) after: String,
 }
@@ -203,6 +205,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
     };
     let is_soon = line.paid_until.is_none_or(|until| until < now.plus(DUE_WITHIN));
     let is_held = line.status == Status::Suspended;
+    let is_used_up = known.standing.is_some_and(|standing| standing.left_bytes() == Some(0));
     let has_quota = known.standing.is_some_and(|standing| standing.bytes.is_some());
     let newest = known.sessions.first();
     let running = newest.filter(|session| line.is_online && !session.is_ended);
@@ -222,7 +225,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         router: line.router_name,
         site_name: known.site.as_ref().map_or_else(|| line.site.to_string(), |site| site.name.clone()),
         site_id: line.site.to_string(),
-        status: status_badge(line.status, is_paid),
+        status: status_badge(line.status, is_paid, is_used_up),
         online,
         online_word: if line.is_online { "Online since" } else { "Offline since" },
         online_since: Moment::maybe(line.online_changed_at, now),
@@ -276,6 +279,7 @@ fn period_view(standing: Standing, after_quota: Restraint, now: UnixMillis) -> P
             (_, 80..) => "low",
             _ => "",
         },
+        is_used_up: left == Some(0),
         after: after_quota.to_string(),
     }
 }
@@ -285,9 +289,10 @@ fn top_up_choice(top_up: &TopUp) -> Choice {
     Choice { id: top_up.id.to_string(), text: format!("{}: {data} for {price}", top_up.name) }
 }
 
-fn status_badge(status: Status, is_paid: bool) -> Badge {
+fn status_badge(status: Status, is_paid: bool, is_used_up: bool) -> Badge {
     match status {
         Status::Draft => Badge::idle("never paid"),
+        Status::Active if is_paid && is_used_up => Badge::warn("data used up"),
         Status::Active if is_paid => Badge::good("paid"),
         // The instant has passed and the sweep has not: the site has closed the line by itself.
         Status::Active | Status::Expired => Badge::warn("expired"),
