@@ -4,6 +4,7 @@
 //! HTTP, and any other file a rule named after its decision. Pure decisions (`entitlements`, `mqtt::acl`, …) import no IO.
 
 pub mod adoption;
+mod attempts;
 pub mod audit;
 pub mod broker;
 pub mod cli;

@@ -5,8 +5,7 @@
 //! a hundred networks keep a login out of places where it is new. It does not where the login signed in within the last
 //! month: that place is exempt from it, and from waiting for room. Only failures from its own network hold it up.
 //!
-//! Kept in memory: a restart forgives and forgets, which costs an attacker who cannot cause restarts nothing and spares a
-//! table. The memory is bounded; when it is full of fresh failures, those that are new wait.
+//! Kept in memory (`attempts`); when that is full of fresh failures, those that are new wait.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -15,6 +14,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::Login;
+use crate::attempts::Attempts;
 use crate::crowd::network_of;
 
 /// Failures of one login from one address before it must wait: a person who mistypes needs three.
@@ -42,16 +42,10 @@ enum Key {
     Everywhere(Login),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    since: UnixMillis,
-    count: u32,
-}
-
 /// Remembers failures.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Throttle {
-    failures: HashMap<Key, Failures>,
+    failures: Attempts<Key>,
     /// Where each login signed in, and when last.
     places: HashMap<(Login, IpAddr), UnixMillis>,
 }
@@ -65,6 +59,12 @@ pub enum Verdict {
     Wait(Duration),
 }
 
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { failures: Attempts::new(WINDOW, KEYS), places: HashMap::new() }
+    }
+}
+
 impl Throttle {
     /// Asks for one attempt. It counts as failed until [`Throttle::succeeded`] says otherwise, so that attempts made
     /// at the same time cannot slip through together.
@@ -74,19 +74,15 @@ impl Throttle {
         if is_known {
             limits.retain(|(key, _)| matches!(key, Key::Login(..) | Key::Address(_)));
         }
-        if let Some(wait) = limits.iter().find_map(|(key, most)| self.wait(key, *most, now)) {
+        if let Some(wait) = limits.iter().find_map(|(key, most)| self.failures.wait(key, *most, now)) {
             return Verdict::Wait(wait);
         }
-        if self.failures.len() >= KEYS {
-            self.failures.retain(|_, failures| now.since(failures.since) < WINDOW);
-        }
-        // Whoever is remembered already needs no room.
-        let is_new = limits.iter().any(|(key, _)| !self.failures.contains_key(key));
-        if is_new && !is_known && self.failures.len() >= KEYS {
+        let has_room = self.failures.has_room(limits.iter().map(|(key, _)| key), now);
+        if !has_room && !is_known {
             return Verdict::Wait(WINDOW);
         }
         for (key, _) in limits {
-            self.count(key, now);
+            self.failures.count(key, now);
         }
         Verdict::MayTry
     }
@@ -98,15 +94,9 @@ impl Throttle {
         let is_known = self.is_known(login, address, now);
         for (key, _) in keys(login, address) {
             match key {
-                Key::Login(..) => {
-                    self.failures.remove(&key);
-                }
+                Key::Login(..) => self.failures.forget(&key),
                 Key::Wide(..) | Key::Everywhere(_) if is_known => {}
-                _ => {
-                    if let Some(failures) = self.failures.get_mut(&key) {
-                        failures.count = failures.count.saturating_sub(1);
-                    }
-                }
+                _ => self.failures.take_back(&key),
             }
         }
         self.remember(login, address, now);
@@ -126,20 +116,6 @@ impl Throttle {
             }
         }
         self.places.insert(place, now);
-    }
-
-    fn wait(&self, key: &Key, most: u32, now: UnixMillis) -> Option<Duration> {
-        let failures = self.failures.get(key)?;
-        let passed = now.since(failures.since);
-        (failures.count >= most && passed < WINDOW).then(|| WINDOW.saturating_sub(passed))
-    }
-
-    fn count(&mut self, key: Key, now: UnixMillis) {
-        let failures = self.failures.entry(key).or_insert(Failures { since: now, count: 0 });
-        if now.since(failures.since) >= WINDOW {
-            *failures = Failures { since: now, count: 0 };
-        }
-        failures.count = failures.count.saturating_add(1);
     }
 }
 
