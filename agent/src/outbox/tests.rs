@@ -786,14 +786,11 @@ fn a_long_detail_ends_with_a_whole_word() {
     assert!(cut.len() <= 200 && cut.len() > 180, "{cut}");
     assert!(cut.split(' ').all(|word| word == "profile"), "{cut}");
     assert_eq!(super::shortened("short"), "short");
-    let check = |end: &str| {
-        let first = "word ".repeat(30);
-        let text = format!("{}{end} {}", first.trim_end(), "more ".repeat(30));
+    for end in [";", ".", ","] {
+        let (first, rest) = ("word ".repeat(30), "more ".repeat(30));
+        let text = format!("{}{end} {rest}", first.trim_end());
         assert_eq!(super::shortened(&text), first.trim_end(), "it ends with a sentence, or a part of one");
-    };
-    check(";");
-    check(".");
-    check(",");
+    }
     let endless = "é".repeat(300);
     assert_eq!(super::shortened(&endless).len(), 200, "what has no space is cut where a letter ends");
     let nearly = format!("{} {}", "a".repeat(20), "b".repeat(300));

@@ -57,7 +57,7 @@ impl Dice {
 }
 
 /// A session, or a queue, on the router.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Live {
     service: Service,
     number: String,
@@ -78,6 +78,8 @@ struct Live {
     is_partial: bool,
     /// When a word about another session of its user was taken for its own.
     mistaken_at: Option<u64>,
+    /// Whether a sample of this run showed it.
+    is_seen: bool,
 }
 
 impl Live {
@@ -167,9 +169,18 @@ struct World {
     /// What was found when it opened, for the rest of this run.
     found: Option<QuotaBook>,
     office: Office,
+    /// When the samples of this run were asked for and answered.
+    looks: Vec<(u64, u64)>,
+    /// The queues of the last of them.
+    queues_seen: Option<String>,
+    hotspot: Hotspot,
+    /// Whether numbers began anew, so that those of PPP are given again too.
+    has_rebooted: bool,
 }
 
+mod hotspot;
 mod restarts;
+use hotspot::Hotspot;
 
 /// Who may dial in, by which service, for which line.
 const USERS: [(&str, Service, &str); 4] = [
@@ -221,7 +232,12 @@ impl World {
             shut: None,
             found: None,
             office: Office::default(),
+            looks: Vec::new(),
+            queues_seen: None,
+            hotspot: Hotspot::default(),
+            has_rebooted: false,
         };
+        world.hotspot.is_live = world.dice.one_in(2);
         world.tracker.doubt_running();
         world.read_log();
         world.add_queue();
@@ -236,12 +252,19 @@ impl World {
 
     fn add_queue(&mut self) {
         let number = format!("*{:X}", self.queue_id);
-        self.live.push(Live { is_doubted: true, ..live(3, number, self.second) });
+        // One that the last look did not show counts from its beginning.
+        let is_doubted = self.queues_seen.as_ref().is_none_or(|known| *known == number);
+        self.live.push(Live { is_doubted, ..live(3, number, self.second) });
     }
 
     fn dial(&mut self, who: usize) {
         // A hotspot gives the same few numbers again.
-        let number = if who == 2 { "*A".to_owned() } else { format!("0x{:x}", self.numbers) };
+        let is_taken = |number: &str| self.live.iter().any(|live| live.user == "h" && live.number == number);
+        let number = match who {
+            2 if is_taken("*A") => "*B".to_owned(),
+            2 => "*A".to_owned(),
+            _ => format!("0x{:x}", self.numbers),
+        };
         self.numbers += 1;
         // So soon after the agent's start it cannot be told from one that ran before.
         let is_doubted = self.second - self.agent_started <= LATEST + 5;
@@ -259,6 +282,9 @@ impl World {
                 pair.0 += up;
                 pair.1 += down;
             }
+            if self.hotspot.is_live && live.service == Service::Hotspot {
+                self.hotspot.add((up, down));
+            }
             live.unread += up + down;
             live.unsynced += up + down;
             *self.moved.entry(live.line).or_default() += up + down;
@@ -272,13 +298,21 @@ impl World {
     /// A session ends: with an account line at once, late, twice, or none at all.
     fn hang_up(&mut self, index: usize) {
         let gone = self.live.remove(index);
+        if self.is_unseen(&gone) {
+            // Until it is on flash it may be forgotten.
+            self.gone.push((gone.line, gone.moved.0 + gone.moved.1, false));
+            self.say(last_word(&gone, self.second - gone.started), 0);
+            self.hear_words();
+            return;
+        }
         self.note_gone(&gone);
         let is_ppp = is_ppp(gone.service);
         let is_first = !self.unworded.contains(&gone.user);
         let is_alone = self.live.iter().all(|other| other.user != gone.user);
         let seconds = self.second - gone.started;
         let how = self.dice.below(6);
-        let is_exact = is_ppp && is_first && is_alone && gone.is_read && how != 3 && how < 5;
+        let is_exact =
+            is_ppp && self.is_log_prompt() && is_first && is_alone && gone.is_read && how != 3 && how < 5;
         if is_exact && !gone.is_doubted && !gone.is_partial && gone.mistaken_at.is_none() {
             self.say(last_word(&gone, seconds), 0);
             self.hear_words();
@@ -300,14 +334,41 @@ impl World {
             _ => {}
         }
         self.unworded.push(gone.user);
-        self.lose(gone.line, gone.unsynced);
+        if gone.service == Service::Hotspot {
+            self.log_out_of_hotspot(gone);
+        } else {
+            self.lose(gone.line, gone.unsynced);
+        }
+    }
+
+    /// Whether no look of this run can have shown it, nor any word of its user be taken for its own.
+    fn is_unseen(&self, gone: &Live) -> bool {
+        let [(first, _), .., (before, _), (last, answered)] = self.looks.as_slice() else { return false };
+        let (seconds, is_of) = (self.second - gone.started, |other: &Live| other.user == gone.user);
+        let is_alone = !self.live.iter().any(is_of) && !self.unworded.contains(&gone.user);
+        let is_short = seconds <= (answered - before).max(self.second - last) + 3;
+        let is_late_enough = first + seconds + 63 <= *last;
+        is_ppp(gone.service)
+            && self.is_log_prompt()
+            && !gone.is_seen
+            && is_alone
+            && is_short
+            && is_late_enough
     }
 
     /// The router logs a line, and the agent hears it so many seconds later.
     fn say(&mut self, line: AccountLine, delay: u64) {
         self.log.push(line.clone());
-        let word = Word { due: self.second + delay, line, position: self.log.len() };
-        self.words.insert(0, word);
+        // Lines come in the order of the log.
+        let after = self.words.iter().filter(|word| word.position > 0).map(|word| word.due).max();
+        let due = (self.second + delay).max(after.unwrap_or(0));
+        let word = Word { due, line, position: self.log.len() };
+        self.words.push(word);
+    }
+
+    /// Whether what is logged now is heard now.
+    fn is_log_prompt(&self) -> bool {
+        self.words.iter().all(|word| word.position == 0 || word.due <= self.second)
     }
 
     fn note_gone(&mut self, gone: &Live) {
@@ -328,7 +389,15 @@ impl World {
             }
             let (service, word) = (line.service, line.word);
             self.tracker.note_heard(self.heard.by_service());
-            let outcome = self.tracker.log_out(self.at(), service, &word);
+            let lines = &self.lines;
+            let now = self.at();
+            let owner = USERS.iter().find(|(user, of, _)| (*user, *of) == (word.user.as_str(), service));
+            let owner =
+                owner.and_then(|(.., id)| lines.iter().find(|line| line.line == *id)).map(|line| Owner {
+                    line: &line.line,
+                    period_ms: running_quota(line, now.time).map_or(0, |quota| quota.from_ms),
+                });
+            let outcome = self.tracker.log_out(now, service, &word, owner);
             if outcome.usage.iter().any(|counted| counted.total.is_ended) {
                 let of_user = self.live.iter_mut().filter(|live| live.user == word.user);
                 for live in of_user {
@@ -368,7 +437,9 @@ impl World {
                 uptime: Duration::from_secs(if is_standing { 0 } else { age }),
                 bytes: has_bytes.then_some(UpDown { upload: live.counters.0, download: live.counters.1 }),
                 took: Duration::from_secs(print + answer),
+                is_new: is_standing && self.queues_seen.as_ref().is_some_and(|known| *known != live.number),
             });
+            live.is_seen = true;
             // For a while its row counts as what is left of it.
             if live.mistaken_at.is_some_and(|at| asked_second - at < 5) {
                 continue;
@@ -387,16 +458,21 @@ impl World {
         }
         self.gone.iter_mut().for_each(|(.., is_missed)| *is_missed = true);
         self.is_fresh = false;
+        self.queues_seen =
+            self.live.iter().find(|live| live.service == Service::Static).map(|live| live.number.clone());
         self.second += answer;
+        self.looks.push((asked_second, self.second));
         let at = SampledAt { asked, ..self.at() };
         let lines = &self.lines;
         self.tracker.note_heard(self.heard.by_service());
-        self.tracker.sample(at, &seen, |service, user| {
+        let mut outcome = self.tracker.sample(at, &seen, |service, user| {
             let (.., id) = USERS.iter().find(|(known, of, _)| (*known, *of) == (user, service))?;
             let line = lines.iter().find(|line| line.line == *id)?;
             let period_ms = running_quota(line, at.time).map_or(0, |quota| quota.from_ms);
             Some(Owner { line: &line.line, period_ms })
-        })
+        });
+        outcome.usage.extend(self.settle().usage);
+        outcome
     }
 
     /// Puts an outcome into the book and on flash, in one commit.
@@ -465,11 +541,14 @@ impl World {
     }
 
     fn reboot(&mut self) {
-        for live in std::mem::take(&mut self.live) {
+        let live = std::mem::take(&mut self.live);
+        self.reboot_hotspot(&live);
+        for live in live {
             self.lose(live.line, live.unsynced);
             self.note_gone(&live);
         }
         self.second += 30;
+        self.has_rebooted = true;
         self.numbers = 0;
         self.log.clear();
         self.heard_lines = 0;
@@ -492,7 +571,11 @@ impl World {
             25..=28 => {
                 let who = usize::try_from(self.dice.below(3)).unwrap();
                 let is_there = self.live.iter().any(|live| live.user == USERS[who].0);
-                if !is_there || (who == 0 && self.dice.one_in(4)) {
+                let several = self.live.iter().filter(|live| live.user == USERS[who].0).count();
+                if !is_there
+                    || (several == 1 && who != 1 && self.dice.one_in(4))
+                    || (who == 0 && self.dice.one_in(4))
+                {
                     self.second += 1 + self.dice.below(5);
                     self.dial(who);
                 }
@@ -510,6 +593,7 @@ impl World {
                 self.reset_counters(index);
             }
             33 if self.dice.one_in(2) => self.reboot(),
+            33 => self.reset_total(),
             34 => {
                 let index = self.live.iter().position(|live| live.service == Service::Static).unwrap();
                 if self.dice.one_in(4) {
@@ -546,8 +630,12 @@ impl World {
     /// A sample that comes to nothing.
     fn sample_lost(&mut self) -> Outcome {
         let unread: Vec<_> = self.live.iter().map(|live| (live.unread, live.is_doubted)).collect();
-        let lost = self.lost.clone();
+        let (lost, closing) = (self.lost.clone(), self.hotspot.closing.clone());
+        // What is moved meanwhile would be taken back below.
+        self.hotspot.is_quiet = true;
         let outcome = self.sample();
+        self.hotspot.is_quiet = false;
+        self.hotspot.closing = closing;
         for (live, (unread, is_doubted)) in self.live.iter_mut().zip(unread) {
             (live.unread, live.is_doubted) = (unread, is_doubted);
         }
@@ -614,6 +702,7 @@ fn live(who: usize, number: String, started: u64) -> Live {
         was_reset: false,
         is_partial: false,
         mistaken_at: None,
+        is_seen: false,
     }
 }
 
@@ -634,6 +723,7 @@ fn play(seed: u64, is_told: bool) {
         let outcome = world.sample();
         world.keep(outcome);
     }
+    world.close_hotspot();
     world.tell();
     world.check(true);
 }

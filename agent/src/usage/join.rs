@@ -33,6 +33,8 @@ pub const PPP_PROPERTIES: &[&str] =
 /// Properties to read of `/ip/hotspot/active`.
 pub const HOTSPOT_PROPERTIES: &[&str] = &[".id", "user", "address", "uptime", "bytes-in", "bytes-out"];
 
+/// Properties to read of `/ip/hotspot/user`.
+pub const TOTAL_PROPERTIES: &[&str] = &["name", "bytes-in", "bytes-out"];
 /// Properties to read of `/queue/simple`.
 pub const QUEUE_PROPERTIES: &[&str] = &[".id", "comment", "target", "bytes"];
 
@@ -77,7 +79,7 @@ pub const PPP: &[PppMenus] = &[
     },
 ];
 
-/// The counters of an interface, under its name.
+/// The counters of an interface, or of a user of the hotspot, under its name.
 pub type Counters = (String, UpDown<u64>);
 
 /// A row of the tunnel server: whose interface it is.
@@ -130,6 +132,7 @@ pub fn queue_row(row: &Row) -> Option<SeenSession> {
         uptime: Duration::ZERO,
         bytes: row.parsed("bytes", parse_pair).ok().flatten(),
         took: Duration::ZERO,
+        is_new: false,
     })
 }
 
@@ -139,6 +142,12 @@ pub fn hotspot_row(row: &Row) -> Option<SeenSession> {
     let mut session = seen(row, Service::Hotspot, "user", ".id")?;
     session.bytes = counters(row, "bytes-in", "bytes-out");
     Some(session)
+}
+
+/// Reads what a row of `/ip/hotspot/user` says of all sessions of its user.
+#[must_use]
+pub fn total_row(row: &Row) -> Option<Counters> {
+    Some((text(row, "name")?, counters(row, "bytes-in", "bytes-out")?))
 }
 
 /// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
@@ -196,6 +205,7 @@ fn seen(row: &Row, service: Service, user: &str, number: &str) -> Option<SeenSes
         uptime: uptime(row),
         bytes: None,
         took: Duration::ZERO,
+        is_new: false,
     })
 }
 

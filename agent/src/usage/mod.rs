@@ -4,7 +4,7 @@
 //! that follows the router's load and the nearest quota, at the instant a period begins, and at once when a listen says
 //! that somebody came or went, but never so often that it takes more than a tenth of the router's time. Sessions come and
 //! go by whole samples alone, so that news that arrive late or twice change nothing; only the router's own log-out totals
-//! end a session by themselves. Pure parts: `join` (whose counters), `logout` (the router's last word), `tracker` and
+//! end a session by themselves, and a hotspot's user has totals too. Pure parts: `join` (whose counters), `logout` (the router's last word), `tracker` and
 //! `session` (how much), `quota` (how much of the period's allowance), `pace` (how often).
 
 pub mod book;
@@ -66,6 +66,8 @@ pub(crate) struct Counter {
     /// When the last whole sample was taken, by `origin`.
     sampled: Option<Duration>,
     heard: Heard,
+    /// The queues of the last whole sample on this connection: one that was not there began to count since.
+    queues_seen: Option<BTreeSet<String>>,
 }
 
 /// Which lines may have used their quota up.
@@ -109,6 +111,7 @@ impl Counter {
             origin: Instant::now(),
             sampled: None,
             heard: Heard::default(),
+            queues_seen: None,
         }
     }
 
@@ -135,6 +138,8 @@ impl Counter {
         let mut next_by_news = Instant::now();
         let mut has_news = false;
         let mut wakes = self.quotas.wakes();
+        let mut states = state.clone();
+        self.queues_seen = None;
         loop {
             let due = if has_news { next_sample.min(next_by_news) } else { next_sample };
             let due = due.min(next_period.due(&self.router, self.clock.now()).max(next_by_news));
@@ -177,6 +182,12 @@ impl Counter {
                     Ok(()) => End::Disconnected,
                     Err(_) => End::Stopped,
                 },
+                Ok(()) = states.changed() => {
+                    // A session may begin and end before the next sample: its log is to be listened to by then.
+                    if services_of(&states.borrow_and_update(), &self.router) != services {
+                        next_sample = next_sample.min(Instant::now().max(next_by_news));
+                    }
+                }
                 Ok(()) = wakes.changed() => {
                     let current = Arc::clone(&state.borrow());
                     let with_quota = lines_of(&current, &self.router).filter(|line| !line.quotas.is_empty());
@@ -211,7 +222,8 @@ impl Counter {
         let outcome = match caught {
             Caught::Whole(printed) => self.tracker.catch_up(at, printed),
             Caught::Missed(missed) => missed.iter().fold(Outcome::default(), |mut all, line| {
-                let Outcome { usage, events } = self.tracker.log_out(at, line.service, &line.word);
+                let owner = owner_of(&current, &self.router, line, at.time);
+                let Outcome { usage, events } = self.tracker.log_out(at, line.service, &line.word, owner);
                 all.usage.extend(usage);
                 all.events.extend(events);
                 all
@@ -223,7 +235,8 @@ impl Counter {
     async fn take_log_out(&mut self, line: &AccountLine, state: &DesiredState) {
         let at = self.sampled_at();
         self.tracker.note_heard(self.heard.by_service());
-        let outcome = self.tracker.log_out(at, line.service, &line.word);
+        let owner = owner_of(state, &self.router, line, at.time);
+        let outcome = self.tracker.log_out(at, line.service, &line.word, owner);
         self.tell(at, outcome, Suspect::Moved, state).await;
     }
 
@@ -246,11 +259,13 @@ impl Counter {
         let mut services = services_of(state, &self.router);
         services.extend(self.tracker.services());
         let asked = self.origin.elapsed();
-        let (seen, cpu_percent) = read::read_sessions(client, &services, |line| {
-            let has = |service| lines.contains_key(&(service, line));
-            [Service::Static, Service::HotspotDevice].into_iter().find(|service| has(*service))
-        })
-        .await?;
+        let read::Sample { sessions: seen, queues, cpu_percent } =
+            read::read_sessions(client, &services, self.queues_seen.as_ref(), |line| {
+                let has = |service| lines.contains_key(&(service, line));
+                [Service::Static, Service::HotspotDevice].into_iter().find(|service| has(*service))
+            })
+            .await?;
+        self.queues_seen = queues;
         let at = SampledAt { asked, ..self.sampled_at() };
         let owner_of = |service, user: &str| {
             let line = lines.get(&(service, user))?;
@@ -263,7 +278,34 @@ impl Counter {
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
         self.tell(at, outcome, Suspect::All, state).await;
         self.recheck.sampled();
+        if services.contains(&Service::Hotspot) {
+            self.settle(client, state).await?;
+        }
         Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
+    }
+
+    /// Counts what hotspot sessions moved up to their end, by the totals of their users.
+    async fn settle(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
+        let is_hotspot = |line: &&LineV1| Service::from_code(line.service) == Some(Service::Hotspot);
+        let lines = lines_of(state, &self.router).filter(is_hotspot);
+        self.tracker.expect_of(lines.map(|line| line.username.as_str()));
+        let wanted = self.tracker.wanted_totals().clone();
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let (totals, running) = match read::read_totals(client, &wanted).await {
+            Ok(read) => read,
+            Err(error) if error.is_connection_lost() => return Err(error),
+            Err(error) => {
+                // They are asked for again with the next sample.
+                tracing::debug!(router.name = %self.router, %error, "the totals of hotspot users are not read");
+                return Ok(());
+            }
+        };
+        let at = self.sampled_at();
+        let outcome = self.tracker.settle(at, &totals, &running);
+        self.tell(at, outcome, Suspect::Moved, state).await;
+        Ok(())
     }
 
     /// When the first of the lines that moved anything will have used its quota up; those that have do not count.
@@ -365,6 +407,21 @@ impl NextPeriod {
         let begins = lines_of(&state, router).flat_map(|line| &line.quotas);
         begins.map(|quota| UnixMillis(quota.from_ms)).filter(|begins| *begins > now).min()
     }
+}
+
+/// Whose a line of the log is.
+fn owner_of<'a>(
+    state: &'a DesiredState,
+    router: &'a str,
+    said: &AccountLine,
+    now: UnixMillis,
+) -> Option<Owner<'a>> {
+    let is_its = |line: &&LineV1| {
+        line.username == said.word.user && Service::from_code(line.service) == Some(said.service)
+    };
+    let line = lines_of(state, router).find(is_its)?;
+    let period_ms = running_quota(line, now).map_or(0, |quota| quota.from_ms);
+    Some(Owner { line: &line.line, period_ms })
 }
 
 fn lines_of<'a>(state: &'a DesiredState, router: &'a str) -> impl Iterator<Item = &'a LineV1> {

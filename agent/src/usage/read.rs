@@ -3,29 +3,45 @@
 //! All prints of one sample are on the wire before the first is answered, in the order that `join.rs` needs. Only menus
 //! of services that count here are read. Nothing is decided here but what a menu that the router lacks means.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use routeros_api::value::parse_number;
+use routeros_api::value::{UpDown, parse_number};
 use routeros_api::{Client, Command, Error, Query, Row};
 use tawi_shared::wire::Service;
 use tokio::time::Instant;
 
 use super::join::{
     HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP, PPP_PROPERTIES, PppMenus, QUEUE_PROPERTIES,
-    TUNNEL_PROPERTIES, Tunnel, counters_row, hotspot_row, join_ppp, ppp_row, queue_row, tunnel_row,
+    TOTAL_PROPERTIES, TUNNEL_PROPERTIES, Tunnel, counters_row, hotspot_row, join_ppp, ppp_row, queue_row,
+    total_row, tunnel_row,
 };
 use super::session::is_standing;
 use super::tracker::SeenSession;
+use crate::reconcile::actual::text;
 use crate::reconcile::fixed::made_by_hand;
 use crate::reconcile::read::{read_rows, unavailable};
 
-/// Everybody who is logged in by one of these services and every queue of ours, with counters where the menus have
-/// them; and how busy the router is. `service_of` knows the service of a line that has a queue.
+/// Users whose totals are asked for by name; beyond them all are read.
+const TOTALS_BY_NAME: usize = 32;
+
+/// One look at a router.
+pub(super) struct Sample {
+    /// Everybody who is logged in, and every queue of ours, with counters where the menus have them.
+    pub(super) sessions: Vec<SeenSession>,
+    /// All queues that people or we made; `None` where that menu was not asked or not shown.
+    pub(super) queues: Option<BTreeSet<String>>,
+    /// How busy the router is.
+    pub(super) cpu_percent: Option<u64>,
+}
+
+/// Looks at whoever is logged in by one of these services. `known` are the queues of the look before, `service_of` knows
+/// the service of a line that has a queue.
 pub(super) async fn read_sessions(
     client: &Client,
     services: &BTreeSet<Service>,
+    known: Option<&BTreeSet<String>>,
     service_of: impl Fn(&str) -> Option<Service>,
-) -> Result<(Vec<SeenSession>, Option<u64>), Error> {
+) -> Result<Sample, Error> {
     let started = Instant::now();
     let ppp: Vec<&PppMenus> = PPP.iter().filter(|menus| services.contains(&menus.service)).collect();
     let (sessions, hotspot, queues, cpu_percent) = tokio::join!(
@@ -42,23 +58,77 @@ pub(super) async fn read_sessions(
         },
         async {
             match services.iter().any(|service| is_standing(*service)) {
-                true => {
-                    // The queues of sessions are dynamic, and as many as there are sessions.
-                    let ours = print("/queue/simple", QUEUE_PROPERTIES).query(made_by_hand());
-                    read_sessions_of(client, ours, queue_row, started).await
-                }
-                false => Ok(Vec::new()),
+                true => read_queues(client, known, started).await,
+                false => Ok((Vec::new(), None)),
             }
         },
         read_load(client),
     );
     let mut sessions = sessions?;
     sessions.extend(hotspot?);
-    sessions.extend(queues?.into_iter().filter_map(|queue| {
+    let (ours, queues) = queues?;
+    sessions.extend(ours.into_iter().filter_map(|queue| {
         let service = service_of(&queue.user)?;
         Some(SeenSession { service, ..queue })
     }));
-    Ok((sessions, cpu_percent?))
+    Ok(Sample { sessions, queues, cpu_percent: cpu_percent? })
+}
+
+/// The totals of these users of the hotspot, and after that the sessions that they have. A name that two rows bear is left.
+pub(super) async fn read_totals(
+    client: &Client,
+    users: &BTreeSet<String>,
+) -> Result<(BTreeMap<String, UpDown<u64>>, Vec<SeenSession>), Error> {
+    let (mut totals, mut running) =
+        (print("/ip/hotspot/user", TOTAL_PROPERTIES), print("/ip/hotspot/active", HOTSPOT_PROPERTIES));
+    if users.len() <= TOTALS_BY_NAME {
+        let names: Vec<&str> = users.iter().map(String::as_str).collect();
+        let (Some(by_name), Some(by_user)) = (Query::any_of("name", &names), Query::any_of("user", &names))
+        else {
+            return Ok((BTreeMap::new(), Vec::new()));
+        };
+        (totals, running) = (totals.query(by_name), running.query(by_user));
+    }
+    // In this order on the wire: what a total holds of a session that runs, its row shows by then.
+    let (totals, running) = tokio::join!(
+        biased;
+        read_rows(client, totals, total_row),
+        read_rows(client, running, hotspot_row),
+    );
+    let mut found = BTreeMap::new();
+    let mut several = BTreeSet::new();
+    for (name, total) in there(totals)?.into_iter().filter(|(name, _)| users.contains(name)) {
+        if found.insert(name.clone(), total).is_some() {
+            several.insert(name);
+        }
+    }
+    found.retain(|name, _| !several.contains(name));
+    Ok((found, there(running)?))
+}
+
+/// The queues that bear our mark, and the numbers of all.
+async fn read_queues(
+    client: &Client,
+    known: Option<&BTreeSet<String>>,
+    started: Instant,
+) -> Result<(Vec<SeenSession>, Option<BTreeSet<String>>), Error> {
+    // The queues of sessions are dynamic, and as many as there are sessions.
+    let all = print("/queue/simple", QUEUE_PROPERTIES).query(made_by_hand());
+    let rows = match read_rows(client, all, |row| Some((text(row, ".id")?, queue_row(row)))).await {
+        Ok(rows) => rows,
+        // What is not shown now may be shown again, and is not new then.
+        Err(error) if unavailable(&error).is_some() => return Ok((Vec::new(), None)),
+        Err(error) => return Err(error),
+    };
+    let took = started.elapsed();
+    let mut numbers = BTreeSet::new();
+    let mut ours = Vec::new();
+    for (number, queue) in rows {
+        let is_new = known.is_some_and(|known| !known.contains(&number));
+        numbers.insert(number);
+        ours.extend(queue.map(|queue| SeenSession { is_new, took, ..queue }));
+    }
+    Ok((ours, Some(numbers)))
 }
 
 /// The rows of a menu that has everything, with how long they took.

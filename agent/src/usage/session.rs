@@ -260,6 +260,20 @@ impl Tracked {
         sum(self.before, self.total)
     }
 
+    /// What the router may add to its user's total for it: all that its counters showed, counted or not.
+    pub(super) fn moved_at_most(&self) -> UpDown<u64> {
+        let (whole, counters) = (self.whole(), self.counters.unwrap_or_default());
+        UpDown { upload: whole.upload.max(counters.upload), download: whole.download.max(counters.download) }
+    }
+
+    /// By how much the counters of this sample exceed those of the one before; all that they show where there was none.
+    pub(super) fn growth_to(&self, session: &SeenSession) -> UpDown<u64> {
+        let (Some(now), last) = (session.bytes, self.counters.unwrap_or_default()) else {
+            return UpDown::both(0);
+        };
+        UpDown { upload: grown(0, last.upload, now.upload), download: grown(0, last.download, now.download) }
+    }
+
     /// Whether it may have ended at this age: between when it was last seen and `until`. Across a restart only the clock
     /// says how long that was; one that was set back makes a word go unheeded, never count for too much.
     pub(super) fn may_have_lasted(&self, lasted: Duration, until: SampledAt) -> bool {
@@ -300,7 +314,7 @@ impl Tracked {
     }
 }
 
-fn sum(one: UpDown<u64>, other: UpDown<u64>) -> UpDown<u64> {
+pub(super) fn sum(one: UpDown<u64>, other: UpDown<u64>) -> UpDown<u64> {
     UpDown {
         upload: one.upload.saturating_add(other.upload),
         download: one.download.saturating_add(other.download),

@@ -11,7 +11,8 @@
 //! restart of the agent the clock may have moved, so that it can say that a session is the same and never that it is
 //! another; the router's last word on one that ended meanwhile is found in its log (`tracker/log.rs`). Where what was told before is not known, because the store is new or lost, sessions that run already are
 //! counted from their first reading on: head office may have been told of the bytes before it, under a key that nobody
-//! remembers. So is the queue of a line where nobody logs in, which may be older than the line. Where in doubt it counts
+//! remembers. So is the queue of a line where nobody logs in, which may be older than the line, unless a look before did not
+//! show it. A session that no sample can have shown is counted by its last word alone (`tracker/unseen.rs`). Where in doubt it counts
 //! too little: a total never exceeds what was moved. One session is `session.rs`, reading the counters `join.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,6 +25,8 @@ use tawi_shared::wire::{EventKind, Service};
 use super::counted::Counted;
 use super::logout::{LineDigest, LogOut};
 use super::session::{Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
+use totals::Totals;
+use unseen::Said;
 
 /// How long the router's last word on a session may come after the news that it is gone.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
@@ -55,6 +58,8 @@ pub struct SeenSession {
     /// From the first request of the sample until the print that shows it was answered whole: its uptime is of a moment
     /// between the two.
     pub took: Duration,
+    /// Where nobody logs in: whether its queue was not there at the look before, so that all that it counts is its line's.
+    pub is_new: bool,
 }
 
 /// When a sample was taken.
@@ -130,6 +135,13 @@ pub struct Tracker {
     idle: Duration,
     /// Up to where the log of each service was heard.
     heard: BTreeMap<Service, LineDigest>,
+    /// The last two samples, the newer one last.
+    looks: (Option<SampledAt>, Option<SampledAt>),
+    /// Words that were heard in this run, and those that a whole print of the log held.
+    said: Said,
+    printed: Said,
+    /// What is expected of the totals of a hotspot's users.
+    totals: Totals,
 }
 
 impl Tracker {
@@ -145,6 +157,10 @@ impl Tracker {
             over: Vec::new(),
             idle: IDLE,
             heard: BTreeMap::new(),
+            looks: (None, None),
+            said: Said::default(),
+            printed: Said::default(),
+            totals: Totals::default(),
         }
     }
 
@@ -241,11 +257,17 @@ impl Tracker {
             };
             let tracked = match known {
                 Some(mut known) => {
+                    if session.service == Service::Hotspot {
+                        self.totals.note(&session.user, known.growth_to(session), false);
+                    }
                     go_on(&mut known, session, at, owner, self.idle, &mut outcome);
                     known
                 }
                 None => {
                     let Some(owner) = owner else { continue };
+                    if session.service == Service::Hotspot {
+                        self.totals.note(&session.user, session.bytes.unwrap_or_default(), true);
+                    }
                     let mut new = self.begin(owner, session, at, kinship);
                     begun.usage.push(new.counted(at.time, false));
                     if !is_standing(session.service) || new.moved_at.is_some() {
@@ -260,16 +282,28 @@ impl Tracker {
             self.end(key, gone, at, &mut outcome);
         }
         self.first_look.get_or_insert(at.asked);
+        self.looks = (self.looks.1, Some(whole));
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
         self.mark(whole, &mut outcome);
         outcome
     }
 
-    /// Takes the router's last word on a session: its total becomes exact, and it is over. A word that fits no session
-    /// of that user, or that is below what was counted, changes nothing.
-    pub fn log_out(&mut self, at: SampledAt, service: Service, word: &LogOut) -> Outcome {
+    /// Takes the router's last word on a session: its total becomes exact, and it is over. One that no sample can have
+    /// shown is counted by it, for `owner`. A word that fits no session of that user, or that is below what was counted,
+    /// changes nothing.
+    pub fn log_out(
+        &mut self,
+        at: SampledAt,
+        service: Service,
+        word: &LogOut,
+        owner: Option<Owner<'_>>,
+    ) -> Outcome {
         let mut outcome = Outcome::default();
+        if !self.said.note(service, word) {
+            self.mark_others_of(service, &word.user, &mut outcome);
+            return outcome;
+        }
         // Time decides whose word it is, and the bytes only whether it is believed: otherwise the word on a session that
         // was never sampled would find some older one that it happens to fit. Where it may be about more than one, or
         // was said before, it is left.
@@ -303,6 +337,11 @@ impl Tracker {
                     outcome.usage.push(tracked.counted(ended_at.time, true));
                 }
             }
+            (None, None, ..) => {
+                if let Some(owner) = owner.filter(|_| self.is_unseen(at, service, word)) {
+                    self.count_unseen(at, service, word, owner, &mut outcome);
+                }
+            }
             _ => {}
         }
         self.mark_others_of(service, &word.user, &mut outcome);
@@ -313,6 +352,7 @@ impl Tracker {
     fn kinship_of_unknown(&self, session: &SeenSession, at: SampledAt) -> Kinship {
         let began_under_our_eyes = match self.first_look {
             // A queue does not tell since when it counts, and may have been somebody's before it was this line's.
+            _ if is_standing(session.service) && session.is_new => return Kinship::Another,
             _ if is_standing(session.service) => return Kinship::Unsure,
             None => session.uptime.saturating_add(UPTIME_SLACK) < at.asked,
             // It was not there at the first look, unless its user had no line or its menu was hidden.
@@ -337,12 +377,19 @@ impl Tracker {
             return Found::Left;
         }
         self.ended.remove(index).map_or(Found::New, |(_, mut tracked, _)| {
+            if key.0 == Service::Hotspot && tracked.has_last_word {
+                // Its user's total was about it as well: only what it moves from here on is known to be new.
+                (tracked.counters, tracked.is_partial) = (None, true);
+            }
             tracked.has_last_word = false;
             Found::Again(Box::new(tracked))
         })
     }
 
     fn end(&mut self, key: (Service, String), mut tracked: Tracked, at: SampledAt, outcome: &mut Outcome) {
+        if key.0 == Service::Hotspot {
+            self.totals.want(&tracked.user);
+        }
         outcome.usage.push(tracked.counted(tracked.last_seen.time.min(at.time), true));
         if !is_standing(key.0) || tracked.moved_at.is_some() {
             outcome.events.push((EventKind::LineOffline, tracked.line.clone(), tracked.address.clone()));
@@ -452,3 +499,5 @@ fn go_on(
 mod log;
 #[cfg(test)]
 mod tests;
+mod totals;
+mod unseen;

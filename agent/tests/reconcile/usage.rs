@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::site::{Site, password, username};
-use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
+use routeros_sim::{FaultsChange, HotspotCounting, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_agent::usage::counted::Counted;
 use tawi_shared::wire::{Access, EventKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1};
@@ -71,6 +71,54 @@ async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
     let whole = |session: &SessionUsageV1| session.is_ended && session.upload_bytes == 5_000_000_000;
     assert_eq!(site.usage(whole).await.download_bytes, 70_000);
     assert_eq!(totals(&site).len(), 1, "{:#?}", totals(&site));
+}
+
+#[tokio::test]
+async fn a_service_that_is_new_at_a_site_is_listened_to_at_once() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
+    // The first look is over, and there was nothing to count.
+    site.settle(|_| {}).await;
+    let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
+    site.online(&device).await;
+    site.event(EventKind::LineOnline).await;
+    site.router.move_traffic(&device, 200, 300).unwrap();
+    site.router.remove_device(&device).unwrap();
+    let usage = site.usage(|session| session.is_ended).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (200, 300));
+}
+
+#[tokio::test]
+async fn a_hotspot_session_is_exact_to_its_end_however_its_user_is_counted() {
+    for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
+        let mut site = Site::start_with(
+            move |router| router.hotspot_counting = counting,
+            |settings| settings.timings.sample = Duration::from_secs(3_600),
+        )
+        .await;
+        site.settle(|wants| drop(wants.line_of("plot1", Service::Hotspot).clone())).await;
+        let mut moved = (0, 0);
+        // The user's total is known once its first session, which moves nothing, has come and gone.
+        for bytes in [(0, 0), (7_000_000, 8_000_000), (9_000_000, 1)] {
+            let device = NewDevice::new("phone", Dialler::Hotspot, &username("plot1"), &password("plot1"));
+            site.router.add_device(device.redialing_after_ms(20)).unwrap();
+            site.online("phone").await;
+            site.event(EventKind::LineOnline).await;
+            // No sample comes before the log-out.
+            site.router.move_traffic("phone", bytes.0, bytes.1).unwrap();
+            site.router.remove_device("phone").unwrap();
+            let is_whole = |session: &SessionUsageV1| session.is_ended && session.upload_bytes == bytes.0;
+            let usage = site.usage(is_whole).await;
+            assert_eq!(usage.download_bytes, bytes.1, "{counting:?}");
+            moved = (moved.0 + bytes.0, moved.1 + bytes.1);
+        }
+        let user = site.row("ip/hotspot/user", &username("plot1")).unwrap();
+        assert_eq!(user["bytes-in"], moved.0.to_string());
+        let billed = totals(&site);
+        let sum = |of: fn(&SessionUsageV1) -> u64| billed.iter().map(of).sum::<u64>();
+        assert_eq!((sum(|it| it.upload_bytes), sum(|it| it.download_bytes)), moved, "{billed:#?}");
+    }
 }
 
 #[tokio::test]
@@ -268,4 +316,24 @@ async fn a_line_where_nobody_logs_in_is_counted_by_its_queue() {
     assert_eq!((usage.upload_bytes, usage.download_bytes, usage.is_ended), (7, 5_000_000_000, false));
     assert_eq!(usage.address, "10.20.0.9");
     assert!(usage.session.starts_with("core/static/*"), "{}", usage.session);
+}
+
+#[tokio::test]
+async fn a_queue_that_was_made_under_our_eyes_counts_from_its_beginning() {
+    // Long enough that a queue moves all of it between two looks.
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_millis(1_500)).await;
+    let line_of = |wants: &mut crate::site::Wants<'_>, name: &str, address: &str| {
+        let line = wants.line_of(name, Service::Static);
+        line.address = address.into();
+        line.password = String::new();
+    };
+    site.router.add_device(NewDevice::ipoe("plot1", "10.20.0.9")).unwrap();
+    site.router.add_device(NewDevice::ipoe("plot2", "10.20.0.8")).unwrap();
+    site.settle(|wants| line_of(wants, "plot2", "10.20.0.8")).await;
+    site.usage(|session| session.line == "plot2").await;
+    site.settle(|wants| line_of(wants, "plot1", "10.20.0.9")).await;
+    site.router.move_traffic("plot1", 7, 1_100_000_000).unwrap();
+    let usage = site.usage(|session| session.line == "plot1" && session.download_bytes > 0).await;
+    assert_eq!((usage.upload_bytes, usage.download_bytes), (7, 1_100_000_000));
 }

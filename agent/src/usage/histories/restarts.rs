@@ -6,6 +6,7 @@ use super::*;
 impl World {
     pub(super) fn restart(&mut self, power_fails: bool, is_store_lost: bool) {
         self.found = None;
+        self.close_hotspot();
         if let Some(shut) = self.shut.take() {
             // What was in memory only is gone with it.
             (self.flash, self.synced) = (shut.clone(), shut);
@@ -15,6 +16,8 @@ impl World {
             self.flash = self.synced.clone();
             self.live.iter_mut().for_each(Live::forget);
         }
+        let before: Vec<(&'static str, String)> =
+            self.live.iter().map(|live| (live.user, live.number.clone())).collect();
         let findable = self.be_away();
         self.agent_started = self.second;
         let is_shifted = self.dice.one_in(6);
@@ -54,9 +57,15 @@ impl World {
             *is_missed = false;
         }
         self.is_fresh = true;
+        self.looks.clear();
+        self.queues_seen = None;
         // Listens tell of nothing that was before them.
         self.words.clear();
-        self.unworded.clear();
+        // Of those that ended meanwhile some have no word, and the next one may be theirs.
+        let is_there = |(user, number): &(&'static str, String)| {
+            self.live.iter().any(|live| live.user == *user && live.number == *number)
+        };
+        self.unworded = before.iter().filter(|known| !is_there(known)).map(|(user, _)| *user).collect();
         for live in &mut self.live {
             let is_known = open.iter().any(|counted| {
                 counted.mark.counters.is_some()
@@ -64,9 +73,10 @@ impl World {
             });
             // What is open on flash under its number may be one that is gone.
             let has_gone = self.gone.iter().any(|(line, ..)| *line == live.line);
-            let is_mixed_up = live.service == Service::Hotspot && has_gone;
+            let is_mixed_up = has_gone && (live.service == Service::Hotspot || self.has_rebooted);
             live.is_doubted |= !is_known || is_mixed_up || is_shifted || is_store_lost || is_shut;
             live.is_read = false;
+            live.is_seen = false;
         }
         self.heard = Heard::default();
         self.read_log();
@@ -88,7 +98,9 @@ impl World {
         let Some(counted) = open.next().filter(|_| open.next().is_none()) else { return false };
         let (of, is_whole) = (format!("/{}/", gone.number), !gone.is_partial && gone.mistaken_at.is_none());
         let name = &counted.total.session;
-        is_whole && name.contains(&of) && !name.contains('+') && counted.mark.heard.is_some()
+        // One that is older bore the same number before the router was restarted.
+        let is_it = counted.mark.uptime_seconds <= self.second - gone.started;
+        is_it && is_whole && name.contains(&of) && !name.contains('+') && counted.mark.heard.is_some()
     }
 
     /// Its total is what it moved, to the byte, and it is over.

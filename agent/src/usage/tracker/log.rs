@@ -29,6 +29,9 @@ impl Tracker {
     /// about sessions that ended while the agent was away.
     pub fn catch_up(&mut self, at: SampledAt, printed: &[AccountLine]) -> Outcome {
         let mut outcome = Outcome::default();
+        for line in printed {
+            self.printed.note(line.service, &line.word);
+        }
         let mut waiting = self.found_by_lines();
         if waiting.is_empty() {
             return outcome;

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use tawi_shared::wire::SessionUsageV1;
 
 mod log;
+mod unseen;
 
 fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> SeenSession {
     SeenSession {
@@ -15,6 +16,7 @@ fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> See
         uptime: Duration::from_secs(uptime),
         bytes: bytes.map(|(upload, download)| UpDown { upload, download }),
         took: Duration::ZERO,
+        is_new: false,
     }
 }
 
@@ -202,7 +204,7 @@ fn a_town_that_falls_and_dials_in_again_is_counted_once() {
     assert_eq!(play("still", 60, &town(0, 160, 15), &mut tracker), 0);
     let started = tokio::time::Instant::now();
     for index in 0..SESSIONS / 2 {
-        tracker.log_out(at(70), Service::Pppoe, &word(&format!("plot{index}"), 170, 15, 0));
+        tracker.log_out(at(70), Service::Pppoe, &word(&format!("plot{index}"), 170, 15, 0), None);
     }
     println!("logged out: {:?}", started.elapsed());
     assert_eq!(play("fell", 90, &[], &mut tracker), expected / 2);
@@ -408,16 +410,16 @@ fn the_routers_last_word_makes_the_total_exact_before_or_after_the_session_is_mi
         tracker
     };
     let mut tracker = sampled();
-    let outcome = tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150));
+    let outcome = tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150), None);
     assert_eq!((last(&outcome), outcome.events.len()), (Some((15, 150, true)), 1));
     assert_eq!(tracker.sample(at(21), &[], line_of), Outcome::default());
 
     let mut tracker = sampled();
     assert_eq!(last(&tracker.sample(at(20), &[], line_of)), Some((10, 100, true)));
-    let outcome = tracker.log_out(at(21), Service::Pppoe, &word("a", 119, 15, 150));
+    let outcome = tracker.log_out(at(21), Service::Pppoe, &word("a", 119, 15, 150), None);
     assert_eq!((last(&outcome), outcome.events.len()), (Some((15, 150, true)), 0));
     assert_eq!(
-        tracker.log_out(at(22), Service::Pppoe, &word("a", 119, 15, 150)),
+        tracker.log_out(at(22), Service::Pppoe, &word("a", 119, 15, 150), None),
         Outcome::default(),
         "said twice, counted once"
     );
@@ -428,7 +430,7 @@ fn a_last_word_that_fits_no_session_changes_nothing() {
     let check = |word: LogOut| {
         let mut tracker = Tracker::new("core");
         tracker.sample(at(0), &[seen("0x1", "a", 100, Some((10, 100)))], line_of);
-        assert_eq!(tracker.log_out(at(20), Service::Pppoe, &word), Outcome::default(), "{word:?}");
+        assert_eq!(tracker.log_out(at(20), Service::Pppoe, &word, None), Outcome::default(), "{word:?}");
     };
     check(word("b", 120, 15, 150));
     check(word("a", 90, 15, 150));
@@ -441,7 +443,7 @@ fn a_last_word_that_fits_no_session_changes_nothing() {
 fn a_row_that_lingers_behind_the_last_word_is_not_a_new_session() {
     let mut tracker = Tracker::new("core");
     tracker.sample(at(0), &[seen("0x1", "a", 100, Some((10, 100)))], line_of);
-    tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150));
+    tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150), None);
     assert_eq!(
         tracker.sample(at(20), &[seen("0x1", "a", 120, Some((15, 150)))], line_of),
         Outcome::default()
@@ -454,7 +456,7 @@ fn a_row_that_lingers_behind_the_last_word_is_not_a_new_session() {
 fn a_number_that_begins_twice_in_one_second_is_counted_on_and_never_twice() {
     let mut tracker = Tracker::new("core");
     tracker.sample(at(0), &[seen("*A", "a", 0, Some((0, 1)))], line_of);
-    tracker.log_out(at(0), Service::Pppoe, &word("a", 0, 0, 1));
+    tracker.log_out(at(0), Service::Pppoe, &word("a", 0, 0, 1), None);
     // It cannot be told from a session that did not end; its first byte is lost.
     let outcome = tracker.sample(at(60), &[seen("*A", "a", 60, Some((0, 3)))], line_of);
     let usage = &outcome.usage[0];
@@ -483,9 +485,9 @@ fn a_word_that_may_be_about_either_of_two_sessions_is_left() {
     let mut tracker = Tracker::new("core");
     let both = [seen("0x1", "a", 100, Some((5, 5))), seen("0x2", "a", 101, Some((9, 9)))];
     tracker.sample(at(0), &both, line_of);
-    assert_eq!(tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150)), Outcome::default());
+    assert_eq!(tracker.log_out(at(20), Service::Pppoe, &word("a", 120, 15, 150), None), Outcome::default());
     // And one of another service is about none.
-    assert_eq!(tracker.log_out(at(20), Service::L2tp, &word("a", 120, 15, 150)), Outcome::default());
+    assert_eq!(tracker.log_out(at(20), Service::L2tp, &word("a", 120, 15, 150), None), Outcome::default());
 }
 
 /// What a tracker says last of each part in these samples: key, period, download, whether it is over.
@@ -543,7 +545,7 @@ fn a_part_goes_on_after_a_restart_and_the_routers_last_word_is_split_between_par
     };
     let part = "core/pppoe/0x1/999999900#2".to_owned();
     assert_eq!(said(&outcome), (part.clone(), 0, 5, false));
-    let outcome = again.log_out(at(70), Service::Pppoe, &word("a", 170, 3, 31));
+    let outcome = again.log_out(at(70), Service::Pppoe, &word("a", 170, 3, 31), None);
     assert_eq!(said(&outcome), (part, 1, 11, true));
 }
 
@@ -720,7 +722,7 @@ fn play(happenings: Vec<Happening>, reuses_numbers: bool, redial_seconds: u64) -
             Happening::LogsOut => {
                 let (upload, download) = world.in_session;
                 let word = word("a", world.second - world.started, upload, download);
-                note(&mut totals, &mut open, tracker.log_out(world.now(), Service::Pppoe, &word))?;
+                note(&mut totals, &mut open, tracker.log_out(world.now(), Service::Pppoe, &word, None))?;
                 world.number += u64::from(!world.has_reused_number);
                 world.second += redial_seconds;
                 world.connect();

@@ -36,7 +36,7 @@ impl Logged {
         let line = self.log.last().unwrap().clone();
         self.heard.hear(&line);
         tracker.note_heard(self.heard.by_service());
-        self.keep(tracker.log_out(at(second), line.service, &line.word));
+        self.keep(tracker.log_out(at(second), line.service, &line.word, None));
     }
 
     /// Another agent, which reads the log before it takes a sample.
