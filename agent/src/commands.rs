@@ -102,7 +102,8 @@ impl Commands {
     pub fn join(&mut self, found: Vec<Kept>) {
         for (id, kept) in Self::restored(found).kept {
             self.waiting.remove(&id);
-            self.kept.entry(id).or_insert(kept);
+            // Nothing is begun without flash: what came meanwhile was refused, and that is not what became of it.
+            self.kept.insert(id, kept);
         }
     }
 

@@ -80,7 +80,13 @@ impl Reconciler {
         let confirmed = (self.rebuilds_seen > 0).then(|| self.memory.serial.clone());
         let entries = &self.ledger.entries;
         self.is_resuming |= !memory.speeds.is_empty();
-        self.memory.join(memory, |line| entries.get(line).is_some_and(|entry| entry.password.is_some()));
+        self.memory.join(memory, |line| entries.get(line).is_some_and(|entry| entry.is_password_written));
+        // What was taken for right until now was not known to be another's.
+        for line in self.memory.own_passwords.keys() {
+            if let Some(entry) = self.ledger.entries.get_mut(line) {
+                entry.password = None;
+            }
+        }
         // A person has said since that the one that answers is right.
         if let Some(serial) = confirmed {
             self.memory.serial = serial;

@@ -5,13 +5,14 @@
 //! share of the lines that work, those cuts are held until a person releases them or the state no longer wants them.
 //! Everything else of the plan goes ahead. Not counted is what was agreed long before: an expiry that this agent saw
 //! coming, a quota that it saw being used up, a rule for the time when head office is away. One that first appears already
-//! fallen due (in a new state, across a clock's leap, after a restart) is counted. And nobody is cut off who was off:
-//! a row of theirs that somebody opened by hand is closed again whatever happened within the hour.
+//! fallen due (in a new state, across a clock's leap, after a restart) is counted; and so are quotas of many lines that are
+//! used up within one pass, because people do that one by one, and a count that jumps does it to all. Nobody is cut off
+//! who was off for the same reason: a row that somebody opened by hand is closed again whatever happened within the hour.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::enforce::Reason;
+use crate::enforce::{Effective, Reason};
 use crate::reconcile::ledger::Entry;
 use crate::reconcile::plan::{CutReason, LineChange};
 use tawi_shared::wire::LineV1;
@@ -19,6 +20,9 @@ use tawi_shared::wire::LineV1;
 /// An expiry counts as seen coming when the line stood verified for this long before it. A state that ends everybody's
 /// time a few seconds from now is a mistake too.
 pub const SEEN_COMING: Duration = Duration::from_secs(60);
+
+/// The same for a quota, which a wrong unit at head office would let run out line by line over a day.
+pub const QUOTA_SEEN_COMING: Duration = Duration::from_secs(6 * 3_600);
 
 /// Cuts that are remembered. Beyond it the oldest are forgotten, by when the guard has long spoken.
 const CUTS_REMEMBERED: usize = 4_096;
@@ -41,7 +45,8 @@ impl Default for GuardLimits {
     }
 }
 
-/// The lines that were cut off within the last while and are off, by when, on the monotonic clock.
+/// The lines that were cut off within the last while, by when, on the monotonic clock. Having got its access back makes
+/// no line uncut: a state that flaps throws everybody out all the same.
 #[derive(Clone, Debug, Default)]
 pub struct CutHistory {
     cuts: BTreeMap<String, Duration>,
@@ -55,11 +60,6 @@ impl CutHistory {
             oldest.and_then(|oldest| self.cuts.remove(&oldest));
         }
         self.cuts.insert(line.to_owned(), now);
-    }
-
-    /// A line has its access back.
-    pub fn forget(&mut self, line: &str) {
-        self.cuts.remove(line);
     }
 
     /// How many lie within the window.
@@ -102,35 +102,46 @@ pub fn counts(
     leaps: u32,
 ) -> bool {
     let Some(cut) = change.cut else { return false };
+    let CutReason::Restrained(reason) = cut else { return true };
     let verified = entry.filter(|entry| !entry.was_held).and_then(|entry| entry.verified.as_ref());
-    if verified.is_some_and(|verified| verified.decision.state.is_some_and(|state| !state.is_online())) {
+    let was_off = |state: Effective| !state.is_online() && state.reason() == Some(reason);
+    if verified.is_some_and(|verified| verified.decision.state.is_some_and(was_off)) {
         return false;
     }
-    let is_agreed: fn(&LineV1, &LineV1) -> bool = match cut {
-        CutReason::Removed | CutReason::Restrained(Reason::SwitchedOff | Reason::Suspended) => return true,
-        CutReason::Restrained(Reason::Expired | Reason::OfflineRule) => {
-            |agreed, line| (agreed.valid_until_ms, &agreed.offline) == (line.valid_until_ms, &line.offline)
-        }
-        CutReason::Restrained(Reason::QuotaReached) => |agreed, line| agreed.quotas == line.quotas,
-    };
     let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
-        is_agreed(&verified.decision.line.item, line)
+        is_agreed(reason, &verified.decision.line.item, line)
             && verified.leaps == leaps
-            && now.saturating_sub(verified.at) >= SEEN_COMING
+            && now.saturating_sub(verified.at) >= long_before(reason)
     });
     !was_seen_coming
+}
+
+/// Whether what the line was verified with says the same about this reason as it does now: when, and what comes then.
+fn is_agreed(reason: Reason, agreed: &LineV1, line: &LineV1) -> bool {
+    match reason {
+        Reason::SwitchedOff | Reason::Suspended => false,
+        Reason::Expired | Reason::OfflineRule => {
+            (agreed.valid_until_ms, &agreed.offline, &agreed.suspension)
+                == (line.valid_until_ms, &line.offline, &line.suspension)
+        }
+        Reason::QuotaReached => (&agreed.quotas, &agreed.after_quota) == (&line.quotas, &line.after_quota),
+    }
+}
+
+/// For how long it must have stood.
+fn long_before(reason: Reason) -> Duration {
+    if reason == Reason::QuotaReached { QUOTA_SEEN_COMING } else { SEEN_COMING }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::desired::Revised;
-    use crate::enforce::Effective;
     use crate::reconcile::actual::Table;
     use crate::reconcile::ledger::{Decision, Ledger, Verified};
     use crate::reconcile::plan::RowChange;
     use std::sync::Arc;
-    use tawi_shared::wire::QuotaV1;
+    use tawi_shared::wire::{QuotaV1, Restraint, RestraintV1};
 
     #[test]
     fn both_limits_must_be_exceeded() {
@@ -160,15 +171,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_counts_once_and_not_once_it_has_its_access_back() {
+    fn a_line_counts_once_however_often_it_was_cut() {
         let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
         for second in 0..9 {
             history.note("a", Duration::from_secs(second));
             history.note("b", Duration::from_secs(second));
         }
         assert_eq!(history.recent(Duration::from_secs(9), window), 2);
-        history.forget("a");
-        assert_eq!(history.recent(Duration::from_secs(9), window), 1);
         for line in 0..CUTS_REMEMBERED {
             history.note(&format!("line-{line}"), Duration::from_secs(10));
         }
@@ -225,15 +234,23 @@ mod tests {
         check(Some(CutReason::Restrained(Reason::SwitchedOff)), Some(entry(9, 0)), 200, 0, true);
         check(Some(CutReason::Removed), Some(entry(9, 0)), 200, 0, true);
         let used_up = Some(CutReason::Restrained(Reason::QuotaReached));
-        check(used_up, Some(entry(9, 0)), 200, 0, false);
-        check(used_up, Some(entry(9, 0)), 159, 0, true);
-        check(used_up, None, 200, 0, true);
-        let mut smaller = entry(9, 0);
-        if let Some(verified) = &mut smaller.verified {
-            let quotas = vec![QuotaV1 { from_ms: 1, bytes: 7 }];
-            verified.decision.line = Arc::new(Revised { revision: 1, item: LineV1 { quotas, ..line(9) } });
+        check(used_up, Some(entry(9, 0)), 21_700, 0, false);
+        check(used_up, Some(entry(9, 0)), 21_699, 0, true);
+        check(used_up, None, 21_700, 0, true);
+        let off = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
+        let quotas = vec![QuotaV1 { from_ms: 1, bytes: 7 }];
+        for other in [
+            LineV1 { quotas, ..line(9) },
+            LineV1 { after_quota: off.clone(), ..line(9) },
+            LineV1 { suspension: off, ..line(9) },
+        ] {
+            let is_about_quota = other.suspension == line(9).suspension;
+            let mut changed = entry(9, 0);
+            if let Some(verified) = &mut changed.verified {
+                verified.decision.line = Arc::new(Revised { revision: 1, item: other });
+            }
+            check(if is_about_quota { used_up } else { expired }, Some(changed), 99_999, 0, true);
         }
-        check(used_up, Some(smaller), 200, 0, true);
     }
 
     /// Somebody opened it by hand: it is closed again, and was no working line.
@@ -257,10 +274,15 @@ mod tests {
             );
             assert!(counted(&off(Effective::Throttled(reason)), cut), "who is slow is on");
         }
-        assert!(!counted(&off(Effective::Off(Reason::Expired)), CutReason::Removed));
-        let mut held = off(Effective::Off(Reason::Expired));
-        held.was_held = true;
-        assert!(counted(&held, CutReason::Removed));
+        let expired = off(Effective::Off(Reason::Expired));
+        assert!(counted(&expired, CutReason::Removed), "who is off may come on again");
+        let silent = off(Effective::Walled(Reason::OfflineRule));
+        assert!(
+            counted(&silent, CutReason::Restrained(Reason::SwitchedOff)),
+            "and so may who is off for a while"
+        );
+        let held = Entry { was_held: true, ..expired };
+        assert!(counted(&held, CutReason::Restrained(Reason::Expired)));
     }
 
     fn expiry() -> LineChange {

@@ -52,6 +52,8 @@ pub struct Entry {
     pub was_held: bool,
     /// Hash of the password that was written or seen last.
     pub password: Option<u64>,
+    /// Whether this agent wrote it since it started: being verified proves nothing where a router hides passwords.
+    pub is_password_written: bool,
     /// Somebody changed the row, or removed it: look at it in the next pass.
     pub is_suspect: bool,
     /// The quota that its limits were last written for, whatever came of it. Another one makes the line due.

@@ -244,6 +244,7 @@ impl Reconciler {
             }
             if let Some(line) = self.line(basis.state, &change.line).map(Arc::clone) {
                 self.ledger.note_password(&line.item);
+                self.ledger.entry(&change.line).is_password_written = true;
                 written.push(change.line.clone());
             }
         }
@@ -431,13 +432,20 @@ impl Reconciler {
         if self.is_stranger {
             return self.write_nothing(planned, touched);
         }
+        let recent = self.history.recent(basis.mono, self.settings.guard.window);
+        // Between two full checks the lines that are known to be open count too.
+        let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
+        let is_used_up = |note: &Touched| {
+            !note.is_counted && note.is_cut == Some(CutReason::Restrained(Reason::QuotaReached))
+        };
+        let used_up = touched.values().filter(|note| is_used_up(note)).count();
+        if !guard::allows(used_up, 0, usable, self.settings.guard) {
+            touched.values_mut().filter(|note| is_used_up(note)).for_each(|note| note.is_counted = true);
+        }
         let counted = touched.values().filter(|note| note.is_counted).count();
         if counted == 0 || self.is_rebuilding {
             return;
         }
-        let recent = self.history.recent(basis.mono, self.settings.guard.window);
-        // Between two full checks the lines that are known to be open count too.
-        let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
         let allows = |counted| guard::allows(counted, recent, usable, self.settings.guard);
         let is_allowed = allows(counted);
         // What was held before is judged with all that is held still, or a pass over one of them, because its row or its

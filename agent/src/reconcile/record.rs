@@ -150,7 +150,6 @@ impl Reconciler {
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let quota = quota_key(&decision.line.item, basis.reading.now);
-        let is_online = decision.state.is_some_and(Effective::is_online);
         let entry = self.ledger.entry(id);
         entry.limits_verified = Some(quota);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
@@ -160,9 +159,6 @@ impl Reconciler {
         entry.verified = Some(Verified::next(before.as_ref(), decision, basis.mono, leaps));
         entry.place = place;
         entry.has_tried_removal = false;
-        if is_online {
-            self.history.forget(id);
-        }
         self.ledger.failures.remove(id);
         self.ledger.blocked.remove(id);
         self.ledger.retries.remove(id);
