@@ -286,6 +286,16 @@ CREATE INDEX payment_intents_by_created_at ON payment_intents (created_at);
 CREATE INDEX payment_intents_for_review ON payment_intents (updated_at, id)
     WHERE state IN ('paid_unreceipted', 'review');
 
+-- What was asked for at the pay page, where nobody signs in.
+CREATE TABLE pay_page_requests (
+    -- 128 random bits in lower-case hex: the address of the page that follows it, known to whoever asked.
+    token TEXT PRIMARY KEY,
+    subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
+    -- NULL where the wallet paid, and no phone was asked.
+    intent_id TEXT REFERENCES payment_intents (id),
+    created_at BIGINT NOT NULL
+);
+
 -- What Safaricom tells of payments by Paybill and to tills, and the secret in the address where it does.
 CREATE TABLE c2b_addresses (
     short_code TEXT PRIMARY KEY,

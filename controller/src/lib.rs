@@ -25,6 +25,7 @@ pub mod money;
 pub mod mpesa;
 pub mod mqtt;
 pub mod overview;
+pub mod pay;
 pub mod payments;
 pub mod pki;
 pub mod plain;

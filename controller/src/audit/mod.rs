@@ -1,4 +1,4 @@
-//! Who did what to whom, and when: one row for each write by staff, a token or the command line.
+//! Who did what to whom, and when: one row for each write by staff, a token, the command line or a customer.
 //!
 //! The row is written in the transaction of what it tells of, so neither exists without the other. It holds names of
 //! things and never a password, a token or a phone number. Nothing here updates or deletes a row.
@@ -22,15 +22,18 @@ pub enum Actor {
     Token(String),
     /// Somebody at a shell of the controller's machine.
     CommandLine(String),
+    /// Somebody at the pay page, who need not be the customer: nobody signs in there.
+    Customer,
 }
 
 impl fmt::Display for Actor {
-    /// `staff:owner`, `token:billing`, `cli:root`.
+    /// `staff:owner`, `token:billing`, `cli:root`, `customer:pay page`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Staff(login) => write!(f, "staff:{login}"),
             Self::Token(name) => write!(f, "token:{name}"),
             Self::CommandLine(user) => write!(f, "cli:{user}"),
+            Self::Customer => f.write_str("customer:pay page"),
         }
     }
 }

@@ -87,6 +87,15 @@ pub enum NumbersAs {
     Text,
 }
 
+/// Where customers pay to by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payee<'a> {
+    /// Pay Bill, to this business number, with an account number.
+    Paybill(&'a str),
+    /// Buy Goods, to this till, which takes no account number.
+    Till(&'a str),
+}
+
 /// The section as written.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -235,6 +244,15 @@ impl MpesaSettings {
     #[must_use]
     pub fn short_code(&self) -> &str {
         &self.short_code
+    }
+
+    /// Where customers pay to by themselves.
+    #[must_use]
+    pub fn payee(&self) -> Payee<'_> {
+        match self.transaction_type {
+            TransactionType::PayBill => Payee::Paybill(&self.short_code),
+            TransactionType::BuyGoods => Payee::Till(&self.party),
+        }
     }
 
     /// Whether Daraja may be asked about prompts that nothing was heard of.

@@ -6,6 +6,7 @@
 
 pub mod api;
 pub(crate) mod credit;
+pub mod follow;
 mod open;
 pub mod pages;
 pub mod progress;
@@ -33,8 +34,9 @@ use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::sites::SiteError;
 use crate::subscriptions::SubscriptionError;
+pub(crate) use open::wait_of;
 pub use open::{Open, Why};
-pub use request::{RequestPayment, Requested, request};
+pub use request::{RequestPayment, Requested, request, request_followed};
 pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
 pub use suspense::NoOwner;
 pub use topping_up::{NoTopUp, ToppedUp, buy_top_up};

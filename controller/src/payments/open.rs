@@ -65,6 +65,15 @@ impl Open {
     }
 }
 
+/// How long another request for a period of a line must wait for one of these; `None` when none stands in the way.
+pub(crate) fn wait_of(intents: &[Intent], line: &LineId, now: UnixMillis) -> Option<Duration> {
+    let is_in_the_way =
+        |intent: &&Intent| intent.is_open() && intent.subscription == *line && intent.top_up.is_none();
+    let waits =
+        intents.iter().filter(is_in_the_way).map(|intent| intent.created_at.plus(TWO_MINUTES).since(now));
+    waits.filter(|wait| !wait.is_zero()).max()
+}
+
 /// An open request, and what of the wallet it needs besides its own money.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {

@@ -15,14 +15,15 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
-use super::PaymentError;
+use super::follow::{FollowToken, Followed};
 use super::open::{Open, Pending, TWO_MINUTES, Wish, in_the_way};
 use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
+use super::{PaymentError, store as payments_store};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
-use crate::database::Connection;
+use crate::database::{Connection, Transaction};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IntentId, LineId, TopUpId};
 use crate::ledger;
@@ -106,22 +107,59 @@ pub async fn request(
     daraja: &Daraja,
     wanted: RequestPayment,
 ) -> Result<Requested, PaymentError> {
+    let transaction = controller.database.write().await?;
+    carry_out(transaction, controller, daraja, wanted, None).await
+}
+
+/// The same for somebody who is not signed in and follows it by a token. `None` when something was asked for with that
+/// token before, and nothing is now.
+///
+/// # Errors
+/// When the database refuses; the request is then followed up by the query worker.
+pub async fn request_followed(
+    controller: &Controller,
+    daraja: &Daraja,
+    wanted: RequestPayment,
+    token: &FollowToken,
+) -> Result<Option<Requested>, PaymentError> {
     let mut transaction = controller.database.write().await?;
-    let asked = match prepare(&mut transaction, controller, daraja, wanted).await? {
+    if payments_store::followed(&mut transaction, token).await?.is_some() {
+        return Ok(None);
+    }
+    carry_out(transaction, controller, daraja, wanted, Some(token)).await.map(Some)
+}
+
+async fn carry_out(
+    mut transaction: Transaction,
+    controller: &Controller,
+    daraja: &Daraja,
+    wanted: RequestPayment,
+    token: Option<&FollowToken>,
+) -> Result<Requested, PaymentError> {
+    let line = wanted.subscription.clone();
+    let prepared = prepare(&mut transaction, controller, daraja, wanted).await?;
+    let intent = match &prepared {
+        Prepared::Ready(asked) => Some(asked.intent.id.clone()),
+        Prepared::Bought(_) | Prepared::ToppedUp(_) => None,
+        Prepared::Answer(answer) => return Ok((**answer).clone()),
+    };
+    if let Some(token) = token {
+        let followed = Followed { line, intent, at: controller.clock.now() };
+        payments_store::insert_followed(&mut transaction, token, &followed).await?;
+    }
+    transaction.commit().await?;
+    let asked = match prepared {
         Prepared::Ready(asked) => asked,
         Prepared::Bought(bought) => {
-            transaction.commit().await?;
             bought.tell(controller);
             return Ok(Requested::BoughtFromWallet(bought));
         }
         Prepared::ToppedUp(bought) => {
-            transaction.commit().await?;
             bought.tell(controller);
             return Ok(Requested::ToppedUp(*bought));
         }
         Prepared::Answer(answer) => return Ok(*answer),
     };
-    transaction.commit().await?;
     let (controller, daraja) = (controller.clone(), daraja.clone());
     let sending = tokio::spawn(async move {
         let answered = asked.send(&controller, &daraja).await;

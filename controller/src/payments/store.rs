@@ -4,13 +4,14 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::credit::{Owner, PROVIDER, Told};
+use super::follow::{FollowToken, Followed};
 use super::review::{ForReview, ReviewKind, Settled};
 use super::traces;
 use super::{NoOwner, Payment, PaymentRow, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
-use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 
@@ -39,6 +40,43 @@ macro_rules! waiting {
             $rest
         )
     };
+}
+
+/// What was asked for with a token.
+pub(super) async fn followed(
+    connection: &mut Connection,
+    token: &FollowToken,
+) -> Result<Option<Followed>, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT subscription_id, intent_id, created_at FROM pay_page_requests WHERE token = $1")
+            .bind(token.reveal())
+            .fetch_optional(connection)
+            .await?;
+    row.map(|row| {
+        Ok(Followed {
+            line: columns::parsed(&row, "subscription_id")?,
+            intent: columns::parsed_or_none(&row, "intent_id")?,
+            at: columns::instant(&row, "created_at")?,
+        })
+    })
+    .transpose()
+}
+
+pub(super) async fn insert_followed(
+    connection: &mut Connection,
+    token: &FollowToken,
+    followed: &Followed,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO pay_page_requests (token, subscription_id, intent_id, created_at) VALUES ($1, $2, $3, $4)",
+    )
+    .bind(token.reveal())
+    .bind(followed.line.as_str())
+    .bind(followed.intent.as_ref().map(IntentId::as_str))
+    .bind(followed.at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// False when the receipt is booked already.

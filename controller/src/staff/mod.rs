@@ -120,7 +120,10 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match (self, permission) {
             (Self::Owner, _) | (_, Permission::Read) => true,
-            (Self::Operator, Permission::AddPlans | Permission::AddRouters) => false,
+            // Whoever takes a statement in can make money out of a table.
+            (Self::Operator, Permission::AddPlans | Permission::AddRouters | Permission::ImportStatement) => {
+                false
+            }
             (Self::Operator, _) => true,
             (Self::Viewer, _) => false,
         }

@@ -116,7 +116,7 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         Permission::AskForPayment,
         Permission::HoldSubscriptions,
         Permission::SettleReview,
-        Permission::ImportStatement,
+        Permission::AssignPayments,
         Permission::CommandRouters,
         Permission::TakeOver,
     ] {
@@ -124,7 +124,7 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         check(Role::Operator, daily, true);
         check(Role::Owner, daily, true);
     }
-    for rare in [Permission::AddPlans, Permission::AddRouters] {
+    for rare in [Permission::AddPlans, Permission::AddRouters, Permission::ImportStatement] {
         check(Role::Viewer, rare, false);
         check(Role::Operator, rare, false);
         check(Role::Owner, rare, true);

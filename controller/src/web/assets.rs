@@ -15,6 +15,7 @@ use tawi_shared::ids::hex;
 use super::Web;
 
 const STYLE: &str = include_str!("../../assets/tawi.css");
+const PAY_STYLE: &str = include_str!("../../assets/pay.css");
 const SCRIPT: &str = include_str!("../../assets/live.js");
 const ICON: &str = include_str!("../../assets/icon.svg");
 /// A year, as RFC 9111 caches keep "for good".
@@ -26,6 +27,8 @@ fn version(content: &str) -> String {
 }
 
 static STYLE_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/tawi.css?v={}", version(STYLE)));
+static PAY_STYLE_URL: LazyLock<String> =
+    LazyLock::new(|| format!("/assets/pay.css?v={}", version(PAY_STYLE)));
 static SCRIPT_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/live.js?v={}", version(SCRIPT)));
 static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon.svg?v={}", version(ICON)));
 
@@ -33,6 +36,12 @@ static ICON_URL: LazyLock<String> = LazyLock::new(|| format!("/assets/icon.svg?v
 #[must_use]
 pub fn style_url() -> &'static str {
     &STYLE_URL
+}
+
+/// Where the stylesheet of the pay page is: a fifth of the dashboard's.
+#[must_use]
+pub fn pay_style_url() -> &'static str {
+    &PAY_STYLE_URL
 }
 
 /// Where the script is.
@@ -55,6 +64,7 @@ pub(super) fn routes() -> Router<Web> {
     };
     Router::new()
         .route("/assets/tawi.css", asset("text/css; charset=utf-8", STYLE))
+        .route("/assets/pay.css", asset("text/css; charset=utf-8", PAY_STYLE))
         .route("/assets/live.js", asset("text/javascript; charset=utf-8", SCRIPT))
         .route("/assets/icon.svg", asset("image/svg+xml", ICON))
         .route("/favicon.ico", asset("image/svg+xml", ICON))

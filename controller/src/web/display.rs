@@ -120,6 +120,12 @@ pub fn short_day(at: UnixMillis) -> String {
     format(at, "%-d %b")
 }
 
+/// `24/11/2026 14:05`, which is read alike in every language of the country.
+#[must_use]
+pub fn numeric(at: UnixMillis) -> String {
+    format(at, "%d/%m/%Y %H:%M")
+}
+
 /// Reads a time by Nairobi's clock, as a browser's field for times writes it: `2026-11-26T14:05`.
 #[must_use]
 pub fn local(text: &str) -> Option<UnixMillis> {

@@ -39,6 +39,7 @@ use axum::middleware::from_fn;
 
 use crate::broker::Attendance;
 use crate::mpesa::client::Daraja;
+use crate::pay::Gate;
 use crate::shutdown::Stop;
 use crate::staff::SignIn;
 use crate::state::Controller;
@@ -66,6 +67,8 @@ pub struct Web {
     pub broker: Option<(SocketAddr, Attendance)>,
     /// Live streams that are open.
     pub streams: live::Streams,
+    /// What keeps strangers at the pay page from making phones ring.
+    pub pay: Gate,
     /// Ends live streams when the program ends.
     pub stop: Stop,
 }
@@ -75,6 +78,7 @@ impl Web {
     #[must_use]
     pub fn new(controller: Controller, session_lasts: Duration, stop: Stop) -> Self {
         let sign_in = SignIn::new(controller.clone(), session_lasts);
+        let pay = Gate::new(&controller.ids);
         Self {
             controller,
             daraja: None,
@@ -83,6 +87,7 @@ impl Web {
             proxies: Proxies::default(),
             broker: None,
             streams: live::Streams::default(),
+            pay,
             stop,
         }
     }
@@ -122,6 +127,7 @@ fn pages() -> Router<Web> {
         .merge(crate::subscriptions::pages::routes())
         .merge(crate::payments::pages::routes())
         .merge(crate::mpesa::statement::pages::routes())
+        .merge(crate::pay::routes())
         .merge(crate::plans::pages::routes())
         .merge(crate::sites::pages::routes())
         .merge(crate::router_writes::pages::routes())

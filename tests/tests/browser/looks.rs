@@ -317,6 +317,35 @@ async fn taking_over(looker: &mut Looker<'_>) -> anyhow::Result<()> {
     looker.look("take-over-preview").await
 }
 
+/// What whoever pays sees, who is signed in nowhere: from the account number to what came of it.
+async fn paying(looker: &mut Looker<'_>, world: &World, day: &Day) -> anyhow::Result<()> {
+    let browser = looker.browser;
+    looker.open("pay", "/pay").await?;
+    browser.fill("#account", "12345678").await?;
+    browser.click("button").await?;
+    browser.wait_for_text("main", "look for a").await?;
+    looker.look("pay-complaint").await?;
+    let account = async |customer: &str| -> anyhow::Result<String> {
+        let customer = world.office.get(&format!("/api/customers/{customer}")).await?;
+        let number = customer["account_number"].as_str().context("an account number")?;
+        Ok(format!("/pay/{number}"))
+    };
+    looker.open("pay-paid", &account(&day.busy.customer).await?).await?;
+    let due = account(&day.refusing.customer).await?;
+    looker.open("pay-line", &due).await?;
+    looker.open("pay-line-swahili", &format!("{due}?lang=sw")).await?;
+    browser.fill("#phone", "0712").await?;
+    browser.click("form button").await?;
+    browser.wait_for_text("main", "Andika nambari ya simu ya Kenya").await?;
+    looker.look("pay-line-complaint").await?;
+    browser.open(&due).await?;
+    browser.fill("#phone", &day.refusing.phone).await?;
+    browser.click("form button").await?;
+    browser.wait_for_text("main", "cancelled on the phone").await?;
+    let follow = browser.path().await?;
+    looker.open("pay-refused", &follow).await
+}
+
 /// Ticks a row of the sheet, and enters a new customer for it.
 pub async fn fill_row(
     browser: &Browser,
@@ -358,6 +387,7 @@ async fn every_page_fits_a_phone_and_a_desk_light_and_dark() {
         }
         mistakes(&mut looker, &day).await?;
         taking_over(&mut looker).await?;
+        paying(&mut looker, &world, &day).await?;
         let pages = routes::pages()?;
         let opened: Vec<&str> = looker.opened.iter().map(String::as_str).collect();
         let missed = routes::without_example(&pages, &opened);

@@ -10,8 +10,15 @@ use anyhow::{Context as _, ensure};
 use super::desk::root;
 
 /// What is got and is no page: for monitoring, the stream of changes, and what pages are drawn with.
-const NO_PAGES: [&str; 6] =
-    ["/health", "/live", "/assets/tawi.css", "/assets/live.js", "/assets/icon.svg", "/favicon.ico"];
+const NO_PAGES: [&str; 7] = [
+    "/health",
+    "/live",
+    "/assets/tawi.css",
+    "/assets/pay.css",
+    "/assets/live.js",
+    "/assets/icon.svg",
+    "/favicon.ico",
+];
 /// The only routes that are no text where they are routed: those of the API, which its own contract test goes through.
 const ROUTES_OF_THE_API: &str = "web/api/mod.rs";
 

@@ -17,6 +17,7 @@ use tawi_shared::{IdSource, UnixMillis};
 use self::notification::Notification;
 use super::evidence::NotUnderstood;
 use super::incoming::{self, Source};
+use super::settings::MpesaSettings;
 use super::store::StoredCallback;
 use crate::database::Connection;
 use crate::payments::PaymentError;
@@ -25,6 +26,14 @@ pub use register::{NotRegistered, Registered, ResponseType, register};
 
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "c2b confirmation";
+
+/// Whether a payment by Paybill or to the till is heard of, reported or fetched: nobody is sent there where it is not.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_heard(connection: &mut Connection, settings: &MpesaSettings) -> Result<bool, sqlx::Error> {
+    Ok(settings.pull().is_some() || store::is_registered(connection, settings.short_code()).await?)
+}
 
 /// Takes one stored confirmation in.
 ///

@@ -41,6 +41,20 @@ pub(super) async fn note_registered(
     Ok(())
 }
 
+/// Whether Safaricom has taken the address for news of payments to a short code.
+pub(super) async fn is_registered(
+    connection: &mut Connection,
+    short_code: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM c2b_addresses WHERE short_code = $1 AND registered_at IS NOT NULL",
+    )
+    .bind(short_code)
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
+}
+
 /// Whose address it is.
 pub(in crate::mpesa) struct Payee {
     /// The short code.

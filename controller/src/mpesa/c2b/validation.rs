@@ -52,7 +52,7 @@ pub(in crate::mpesa) async fn judge(
 ) -> Result<Verdict, CustomerError> {
     let asked: Result<Notification<'_>, NotUnderstood> = Notification::parse(body);
     let Ok(asked) = asked else { return Ok(Verdict::Accepted) };
-    if asked.is_for_till || Msisdn::parse(&asked.reference).is_ok() {
+    if asked.is_for_till || asked.reference.is_empty() || Msisdn::parse(&asked.reference).is_ok() {
         return Ok(Verdict::Accepted);
     }
     let Ok(number) = AccountNumber::parse(&asked.reference) else { return Ok(Verdict::NoSuchAccount) };

@@ -101,13 +101,18 @@ pub(in crate::mpesa) fn decide(
     };
     match (best_of(&fitting), named) {
         (Some(Ok(intent)), _) => Match::Intent(intent),
-        // Several lines fit: the money is the customer's, and which line it is for is theirs to say.
-        (Some(Err(_)), Named::Holder(holder)) => customer(holder, None),
+        // Several lines fit: the money is the customer's, and which line it is for is theirs to say. A till's payer may
+        // have paid for a neighbour.
+        (Some(Err(_)), Named::Holder(holder))
+            if fitting.iter().all(|candidate| candidate.customer == holder.customer) =>
+        {
+            customer(holder, None)
+        }
         (None, Named::Holder(holder)) => match holder.subscriptions.as_slice() {
             [only] => customer(holder, Some(only)),
             _ => customer(holder, None),
         },
-        (Some(Err(ambiguous)), Named::Nobody | Named::Several) => Match::Nobody(ambiguous),
+        (Some(Err(ambiguous)), _) => Match::Nobody(ambiguous),
         (None, Named::Several) => Match::Nobody(NoOwner::SharedPhone),
         (None, Named::Nobody) => Match::Nobody(nobody(payment, account)),
     }

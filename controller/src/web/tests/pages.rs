@@ -147,7 +147,7 @@ async fn a_statement_is_taken_in_by_those_who_may_and_says_what_came_of_it() {
     assert_eq!(viewer.get(path).await.status, 403);
     assert!(!viewer.get("/payments/review").await.body.contains(path));
     assert_eq!(viewer.post_file(path, csv.as_bytes()).await.status, 403);
-    let mut browser = served.browser(Role::Operator).await;
+    let mut browser = served.browser(Role::Owner).await;
     shows(&browser.get("/payments/review").await, &[path]);
     shows(&browser.get(path).await, &["Take it in", "Only say what would come of it"]);
     for words in ["0 known, 1 newly booked", "1 known, 0 newly booked"] {

@@ -1,0 +1,208 @@
+//! How often strangers may look at accounts and make phones ring. Pure: who, what and `now` in, a wait out.
+//!
+//! Whole sites reach us from one address, so that an address may do what a site with a thousand customers does on a bad
+//! evening. A phone and an account are somebody's own, and may far less. Counting is `attempts`; when its memory is full,
+//! nobody who is new to it makes a phone ring, while looking goes on.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+
+use crate::attempts::Attempts;
+use crate::crowd::network_of;
+use crate::customers::phone::Msisdn;
+use crate::ids::CustomerId;
+
+/// How long most of it counts.
+const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// How long requests to a phone count as well.
+const DAY: Duration = Duration::from_secs(86_400);
+/// Accounts that one address looks at: every customer of a large site, at the end of the month.
+const LOOKS_PER_ADDRESS: u32 = 1_000;
+/// Account numbers and addresses of requests that there are not: what a site mistypes, and far too few to find out who
+/// has which number.
+const MISSES_PER_ADDRESS: u32 = 60;
+/// Requests from one address: a site whose customers all pay after an outage.
+const ASKS_PER_ADDRESS: u32 = 60;
+/// Requests for one account: two people who mistype their PINs.
+const ASKS_PER_ACCOUNT: u32 = 6;
+/// Requests to one phone: one whose owner has a bad day, and little enough not to be a nuisance.
+const ASKS_PER_PHONE: u32 = 4;
+/// Requests to one phone in a day: somebody who pays for the whole family.
+const ASKS_PER_PHONE_AND_DAY: u32 = 20;
+/// Keys remembered, of each window.
+const KEYS: usize = 20_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Key {
+    Look(IpAddr),
+    Miss(IpAddr),
+    Ask(IpAddr),
+    Account(CustomerId),
+    Phone(Msisdn),
+}
+
+/// Remembers who did what.
+#[derive(Clone, Debug)]
+pub(super) struct Throttle {
+    lately: Attempts<Key>,
+    today: Attempts<Msisdn>,
+}
+
+impl Default for Throttle {
+    fn default() -> Self {
+        Self { lately: Attempts::new(WINDOW, KEYS), today: Attempts::new(DAY, KEYS) }
+    }
+}
+
+impl Throttle {
+    /// Asks for a look at an account; how long to wait, where it is not to be.
+    pub(super) fn look(&mut self, address: IpAddr, now: UnixMillis) -> Result<(), Duration> {
+        for place in places(address) {
+            let waits = [(Key::Look(place), LOOKS_PER_ADDRESS), (Key::Miss(place), MISSES_PER_ADDRESS)];
+            if let Some(wait) = waits.iter().find_map(|(key, most)| self.lately.wait(key, *most, now)) {
+                return Err(wait);
+            }
+        }
+        self.count(places(address).into_iter().map(Key::Look), now);
+        Ok(())
+    }
+
+    /// What was looked for is not there.
+    pub(super) fn missed(&mut self, address: IpAddr, now: UnixMillis) {
+        self.count(places(address).into_iter().map(Key::Miss), now);
+    }
+
+    fn count(&mut self, keys: impl Iterator<Item = Key>, now: UnixMillis) {
+        for key in keys {
+            if self.lately.has_room([&key], now) {
+                self.lately.count(key, now);
+            }
+        }
+    }
+
+    /// Asks for one request; the phone is `None` when the wallet pays. How long to wait, where it is not to be.
+    pub(super) fn ask(
+        &mut self,
+        address: IpAddr,
+        (customer, phone): (&CustomerId, Option<&Msisdn>),
+        now: UnixMillis,
+    ) -> Result<(), Duration> {
+        let mut limits = vec![(Key::Account(customer.clone()), ASKS_PER_ACCOUNT)];
+        limits.extend(places(address).into_iter().map(|place| (Key::Ask(place), ASKS_PER_ADDRESS)));
+        limits.extend(phone.map(|phone| (Key::Phone(phone.clone()), ASKS_PER_PHONE)));
+        let lately = limits.iter().filter_map(|(key, most)| self.lately.wait(key, *most, now)).max();
+        let today = phone.and_then(|phone| self.today.wait(phone, ASKS_PER_PHONE_AND_DAY, now));
+        if let Some(wait) = lately.max(today) {
+            return Err(wait);
+        }
+        if !self.lately.has_room(limits.iter().map(|(key, _)| key), now) || !self.today.has_room(phone, now) {
+            return Err(WINDOW);
+        }
+        for (key, _) in limits {
+            self.lately.count(key, now);
+        }
+        if let Some(phone) = phone {
+            self.today.count(phone.clone(), now);
+        }
+        Ok(())
+    }
+}
+
+/// What an address counts for: its network, and with IPv6 also the /48 that anybody can have.
+fn places(address: IpAddr) -> Vec<IpAddr> {
+    let network = network_of(address);
+    let wide = match network {
+        IpAddr::V6(address) => Some(IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 80)))),
+        IpAddr::V4(_) => None,
+    };
+    std::iter::once(network).chain(wide.filter(|wide| *wide != network)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::IdSource;
+
+    const START: UnixMillis = UnixMillis(0);
+
+    fn phone(number: u32) -> Msisdn {
+        Msisdn::parse(&format!("07{number:08}")).unwrap()
+    }
+
+    fn address(number: u32) -> IpAddr {
+        IpAddr::V4(std::net::Ipv4Addr::from_bits(number))
+    }
+
+    #[test]
+    fn a_phone_rings_so_often_whoever_asks_for_whomever() {
+        let (mut throttle, ids) = (Throttle::default(), IdSource::seeded(1));
+        let mut rings = |from: u32, now: UnixMillis| {
+            let asks = (from..from + 100).filter(|number| {
+                throttle.ask(address(*number), (&CustomerId::random(&ids), Some(&phone(1))), now).is_ok()
+            });
+            asks.count()
+        };
+        let windows = (0..96_u32).map(|window| rings(window * 100, START.plus(WINDOW * window)));
+        let windows: Vec<_> = windows.collect();
+        assert_eq!(windows.iter().copied().take(5).collect::<Vec<_>>(), [4; 5]);
+        assert_eq!(windows.iter().sum::<usize>(), 20, "in one day");
+        assert_eq!(rings(0, START.plus(DAY)), 4);
+    }
+
+    #[test]
+    fn an_account_and_an_address_ask_so_often_whatever_phones_they_name() {
+        let (mut throttle, ids) = (Throttle::default(), IdSource::seeded(1));
+        let one = CustomerId::random(&ids);
+        let asked = (0..100).filter(|n| throttle.ask(address(*n), (&one, Some(&phone(*n))), START).is_ok());
+        assert_eq!(asked.count(), 6);
+        assert_eq!(
+            throttle.ask(address(200), (&one, None), UnixMillis(60_000)),
+            Err(WINDOW - Duration::from_secs(60))
+        );
+        let asked = (0..100).filter(|n| {
+            throttle.ask(address(300), (&CustomerId::random(&ids), Some(&phone(1_000 + n))), START).is_ok()
+        });
+        assert_eq!(asked.count(), 60);
+        assert_eq!(throttle.ask(address(300), (&one, None), START.plus(WINDOW)), Ok(()));
+    }
+
+    #[test]
+    fn whoever_guesses_account_numbers_is_stopped_long_before_whoever_looks() {
+        let mut throttle = Throttle::default();
+        let mut looked = 0;
+        while throttle.look(address(1), START).is_ok() {
+            throttle.missed(address(1), START);
+            looked += 1;
+        }
+        assert_eq!(looked, 60);
+        let looks = (0..2_000).filter(|_| throttle.look(address(2), START).is_ok());
+        assert_eq!(looks.count(), 1_000);
+        assert_eq!(throttle.look(address(1), START.plus(WINDOW)), Ok(()));
+    }
+
+    #[test]
+    fn an_ipv6_site_is_one_address() {
+        let (mut throttle, ids) = (Throttle::default(), IdSource::seeded(1));
+        let asked = (0..200_u32).filter(|n| {
+            let from = IpAddr::V6(((0x2001_0db8_0001_u128 << 80) | (u128::from(*n) << 64) | 1).into());
+            throttle.ask(from, (&CustomerId::random(&ids), Some(&phone(*n))), START).is_ok()
+        });
+        assert_eq!(asked.count(), 60);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_full_memory_rings_no_new_phone() {
+        let (mut throttle, ids) = (Throttle::default(), IdSource::seeded(1));
+        for number in 0..30_000 {
+            let _ = throttle.ask(address(number), (&CustomerId::random(&ids), Some(&phone(number))), START);
+            let _ = throttle.look(address(number), START);
+        }
+        assert!(throttle.lately.len() <= KEYS + 3 && throttle.today.len() <= KEYS + 1);
+        let fresh = CustomerId::random(&ids);
+        assert_eq!(throttle.ask(address(40_000), (&fresh, Some(&phone(40_000))), START), Err(WINDOW));
+        assert_eq!(throttle.look(address(40_000), START), Ok(()), "looking rings no phone");
+        assert_eq!(throttle.ask(address(40_000), (&fresh, Some(&phone(40_000))), START.plus(WINDOW)), Ok(()));
+    }
+}
