@@ -31,6 +31,8 @@ pub struct Proposal {
     pub line: Option<(StateLine, &'static str)>,
     /// Why it cannot be taken over all the same; empty where it can.
     pub obstacle: String,
+    /// What of the row becomes another with its line, in a few words each.
+    pub changes: Vec<String>,
 }
 
 impl Proposal {
@@ -77,10 +79,32 @@ pub fn propose(
                 comment: row.comment.clone(),
                 is_online: row.is_online,
                 line: line.map(|(line, why)| (line.clone(), why)),
+                changes: match line {
+                    Some((line, _)) if obstacle.is_empty() => changes(row, line),
+                    _ => Vec::new(),
+                },
                 obstacle,
             }
         })
         .collect()
+}
+
+/// What a row says that its line does not: with the take-over the row says what the line says.
+fn changes(row: &ForeignRowV1, line: &StateLine) -> Vec<String> {
+    let differs = |what: &str, has: &str, wants: &str| match (has.is_empty(), wants.is_empty()) {
+        _ if has.eq_ignore_ascii_case(wants) => None,
+        (false, true) => Some(format!("{what} {has} goes: the line has none")),
+        (true, _) => Some(format!("{what} becomes {wants}")),
+        (false, false) => Some(format!("{what} {has} becomes {wants}")),
+    };
+    [
+        differs("address", &row.address, &line.address),
+        differs("only from", &row.caller_id, &line.caller_id),
+        differs("profile", &row.profile, &line.profile),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// What a table says, and what is wrong with it.
@@ -184,7 +208,42 @@ mod tests {
     }
 
     fn line(line: &str, username: &str, service: Service) -> StateLine {
-        StateLine { line: line.into(), service: service.code(), username: username.into() }
+        StateLine {
+            line: line.into(),
+            service: service.code(),
+            username: username.into(),
+            address: String::new(),
+            caller_id: String::new(),
+            profile: "home".into(),
+        }
+    }
+
+    #[test]
+    fn what_a_take_over_changes_is_said_before_it() {
+        let of =
+            |row: ForeignRowV1, line: StateLine| propose(&[row], &[line], &BTreeMap::new()).remove(0).changes;
+        let plain = line("b7k2", "plot17", Service::Pppoe);
+        assert_eq!(of(row("plot17", ""), plain.clone()), Vec::<String>::new());
+        let locked = ForeignRowV1 {
+            address: "10.64.5.5".into(),
+            caller_id: "AA:BB:CC:00:11:22".into(),
+            ..row("plot17", "")
+        };
+        let gone = [
+            "address 10.64.5.5 goes: the line has none",
+            "only from AA:BB:CC:00:11:22 goes: the line has none",
+        ];
+        assert_eq!(of(locked.clone(), plain.clone()), gone);
+        let own = StateLine {
+            address: "10.64.5.6".into(),
+            caller_id: "aa:bb:cc:00:11:22".into(),
+            profile: "home-10".into(),
+            ..plain.clone()
+        };
+        let others = ["address 10.64.5.5 becomes 10.64.5.6", "profile home becomes home-10"];
+        assert_eq!(of(locked.clone(), own), others);
+        let other_service = StateLine { service: Service::L2tp.code(), ..plain };
+        assert_eq!(of(locked, other_service), Vec::<String>::new(), "nothing is done to it");
     }
 
     #[test]

@@ -108,6 +108,12 @@ pub struct StateLine {
     pub service: u16,
     /// Its name on the router.
     pub username: String,
+    /// Its own address; empty for none.
+    pub address: String,
+    /// The only device that may use it; empty for any.
+    pub caller_id: String,
+    /// The profile of its speed.
+    pub profile: String,
 }
 
 /// A row to be made a line's own.
@@ -218,6 +224,9 @@ impl Doors {
             line: line.line.clone(),
             service: line.service,
             username: line.username.clone(),
+            address: line.address.clone(),
+            caller_id: line.caller_id.clone(),
+            profile: line.profile.clone(),
         });
         Ok(RowsAndLines { rows, lines: lines.collect() })
     }

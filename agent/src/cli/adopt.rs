@@ -205,5 +205,6 @@ fn line_of(proposal: &Proposal) -> String {
         ),
         (None, false) => ("nobody's ", proposal.obstacle.clone()),
     };
-    format!("{word} {} ({service}{online}){comment}  {line}\n", proposal.username)
+    let changes: String = proposal.changes.iter().map(|change| format!("            {change}\n")).collect();
+    format!("{word} {} ({service}{online}){comment}  {line}\n{changes}", proposal.username)
 }

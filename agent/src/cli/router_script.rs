@@ -13,7 +13,9 @@ use clap::Args;
 use routeros_api::Client;
 use routeros_api::menu::Resource;
 use tawi_agent::config::{Config, ConfigError, Environment, RouterOutline, outline_of};
-use tawi_agent::router_script::{ExtraPolicy, Host, Name, Setup, SetupError, parse_prefix, parse_release};
+use tawi_agent::router_script::{
+    ExtraPolicy, Host, Name, Setup, SetupError, Tunnel, parse_prefix, parse_release,
+};
 use tawi_agent::router_script_files::{
     FileError, Replacing, can_be_pasted, own_address_towards, take_password, write_private,
 };
@@ -35,6 +37,7 @@ pub const EXAMPLES: &str = "\
 Examples:
   tawi-agent router-script --router core --release 7.18 --router-address 192.168.88.1 \\
       --pppoe ether2 --pay-page 203.0.113.10 --allow-host pay.isp.example --output core.rsc
+  tawi-agent router-script --router core --l2tp --openvpn vpn.isp.example --release 7.18
   tawi-agent router-script --router core --hotspot          asks the router for its release
   tawi-agent router-script --router core --release 6.49 --remove
 
@@ -73,11 +76,19 @@ pub struct Arguments {
     /// Leave the API without TLS as it is; otherwise it is switched off
     #[arg(long)]
     keep_plain_api: bool,
-    /// Customers dial PPPoE on this interface: make a server there if none is. Name each such interface: a server that
-    /// an earlier script made on another one is taken away
+    /// Customers dial PPPoE on this interface: make a server there if none is. Name each such interface
     #[arg(long, value_name = "INTERFACE")]
     pppoe: Vec<String>,
-    /// The router serves a hotspot: open its walled garden and keep its account lines
+    /// Customers dial L2TP: switch its server on
+    #[arg(long)]
+    l2tp: bool,
+    /// Customers dial PPTP: switch its server on
+    #[arg(long)]
+    pptp: bool,
+    /// Customers dial OpenVPN: switch its server on, with this certificate of the router
+    #[arg(long, value_name = "CERTIFICATE")]
+    openvpn: Option<String>,
+    /// The router serves a hotspot (set it up with /ip hotspot setup): open its walled garden and keep its account lines
     #[arg(long)]
     hotspot: bool,
     /// Where customers who have not paid are led when they open a page over HTTP
@@ -242,6 +253,15 @@ fn setup_of(
             .collect::<Result<_, _>>()?,
         keeps_plain_api: arguments.keep_plain_api,
         pppoe_interfaces: interfaces,
+        tunnels: [(arguments.l2tp, Tunnel::L2tp), (arguments.pptp, Tunnel::Pptp)]
+            .into_iter()
+            .filter_map(|(is_dialled, tunnel)| is_dialled.then_some(tunnel))
+            .collect(),
+        openvpn_certificate: arguments
+            .openvpn
+            .as_deref()
+            .map(|text| Name::parse("--openvpn", text))
+            .transpose()?,
         has_hotspot: arguments.hotspot,
         pay_hosts: each(&arguments.allow_host)?,
         pay_page: arguments.pay_page,

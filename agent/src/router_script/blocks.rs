@@ -17,6 +17,10 @@ pub(super) const LOGGING: &str = "/system logging";
 pub(super) const LOGGING_ACTION: &str = "/system logging action";
 pub(super) const GARDEN: &str = "/ip hotspot walled-garden";
 pub(super) const GARDEN_IP: &str = "/ip hotspot walled-garden ip";
+/// Where OpenVPN is served: a list from RouterOS 7.17 on, and one row that is on or off before.
+pub(super) const OPENVPN_SERVER: &str = "/interface ovpn-server server";
+/// What ours is called in that list.
+pub(super) const OPENVPN_NAME: &str = "tawi";
 pub(super) const PPPOE_SERVER: &str = "/interface pppoe-server server";
 pub(super) const NTP_CLIENT: &str = "/system ntp client";
 const INTERFACE: &str = "/interface";
@@ -84,6 +88,7 @@ pub(super) fn write(setup: &Setup, password: &str) -> String {
         if !setup.pppoe_interfaces.is_empty() {
             pppoe(script, &setup.pppoe_interfaces);
         }
+        tunnels(script, setup);
         time(script, setup);
         if setup.has_hotspot {
             garden(script, setup);
@@ -127,6 +132,15 @@ fn refusals(script: &mut Script, setup: &Setup) {
             "a user {user} is there that this script did not make. Nothing was changed. Choose another name with --user."
         ));
     });
+    if let Some(certificate) = &setup.openvpn_certificate {
+        let named = format!("name={}", quoted(certificate.as_str()));
+        script.when(&format!("{} = 0", counted(CERTIFICATES, &named)), |script| {
+            script.stop(&format!(
+                "there is no certificate {certificate}. Nothing was changed. Look with /certificate print, and name one with --openvpn.",
+                certificate = certificate.as_str()
+            ));
+        });
+    }
     for interface in &setup.pppoe_interfaces {
         let interface = interface.as_str();
         let is_missing = format!("{} = 0", counted(INTERFACE, &format!("name={}", quoted(interface))));
@@ -378,15 +392,15 @@ fn walled_rules(setup: &Setup) -> Vec<Row> {
 fn pppoe(script: &mut Script, interfaces: &[Name]) {
     heading(
         script,
-        "A PPPoE server on each named interface, where none is. One of ours on another interface goes: it was made by an earlier script. Profiles are copied from `default`, which needs a local address and a pool: tawi-agent doctor looks.",
+        "A PPPoE server on each named interface, where none is. Profiles are copied from `default`, which needs a local address and a pool: tawi-agent doctor looks.",
     );
     let ours = format!("service-name={}", quoted(PPPOE_SERVICE));
     let elsewhere = interfaces
         .iter()
         .fold(ours, |condition, interface| format!("{condition} interface!={}", quoted(interface.as_str())));
     script.when(&format!("{} != 0", counted(PPPOE_SERVER, &elsewhere)), |script| {
-        script.say("MIND: a PPPoE server that this script had made on another interface is taken away.");
-        script.remove(PPPOE_SERVER, &elsewhere);
+        // Somebody may have made it by hand under our name, and people are on it.
+        script.say("MIND: a PPPoE server called tawi is on another interface too. If an earlier script made it and it is not wanted there, remove it: /interface pppoe-server server print");
     });
     for interface in interfaces {
         let there = format!("interface={}", quoted(interface.as_str()));
@@ -397,6 +411,34 @@ fn pppoe(script: &mut Script, interfaces: &[Name]) {
                 .with("one-session-per-host", "yes")
                 .with("disabled", "no");
             script.add(PPPOE_SERVER, &row);
+        });
+    }
+}
+
+/// Servers of which a router has one are switched on. OpenVPN needs a certificate, which somebody else made: its name says
+/// which.
+fn tunnels(script: &mut Script, setup: &Setup) {
+    if setup.tunnels.is_empty() && setup.openvpn_certificate.is_none() {
+        return;
+    }
+    heading(script, "The servers of the tunnels that customers dial, on.");
+    for tunnel in &setup.tunnels {
+        let menu = tunnel.menu();
+        script.when(&format!("[{menu} get enabled] = false"), |script| {
+            script.set_only(menu, "", &Row::new().with("enabled", "yes"));
+        });
+    }
+    let Some(certificate) = &setup.openvpn_certificate else { return };
+    let with_certificate = Row::new().with("certificate", certificate.as_str());
+    if setup.lists_openvpn() {
+        let ours = format!("name={}", quoted(OPENVPN_NAME));
+        let row = with_certificate.with("name", OPENVPN_NAME).with("disabled", "no");
+        script.when(&format!("{} = 0", counted(OPENVPN_SERVER, &ours)), |script| {
+            script.add(OPENVPN_SERVER, &row);
+        });
+    } else {
+        script.when(&format!("[{OPENVPN_SERVER} get enabled] = false"), |script| {
+            script.set_only(OPENVPN_SERVER, "", &with_certificate.with("enabled", "yes"));
         });
     }
 }

@@ -12,6 +12,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -212,6 +213,10 @@ pub struct Setup {
     pub keeps_plain_api: bool,
     /// The interfaces on which customers dial PPPoE, if they do.
     pub pppoe_interfaces: Vec<Name>,
+    /// The tunnels that customers dial, where the router has one server of each.
+    pub tunnels: BTreeSet<Tunnel>,
+    /// The certificate of the OpenVPN server, where customers dial that.
+    pub openvpn_certificate: Option<Name>,
     /// Whether the router serves a hotspot.
     pub has_hotspot: bool,
     /// What walled customers may reach.
@@ -222,6 +227,25 @@ pub struct Setup {
     pub resolvers: Vec<Ipv4Addr>,
     /// Where the router takes its time from; `None` for [`TIME_SERVER`], where it takes it from nowhere.
     pub time_server: Option<Host>,
+}
+
+/// A tunnel of which a router has one server, which is on or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tunnel {
+    /// L2TP.
+    L2tp,
+    /// PPTP.
+    Pptp,
+}
+
+impl Tunnel {
+    /// Its settings' menu.
+    fn menu(self) -> &'static str {
+        match self {
+            Self::L2tp => "/interface l2tp-server server",
+            Self::Pptp => "/interface pptp-server server",
+        }
+    }
 }
 
 /// Reads a release and refuses what the agent does not serve.
@@ -287,6 +311,11 @@ impl Setup {
     #[must_use]
     pub fn removal(&self) -> String {
         removal::write(self)
+    }
+
+    /// Whether the router has any number of OpenVPN servers, and not one that is on or off.
+    fn lists_openvpn(&self) -> bool {
+        self.release >= Version { major: 7, minor: 17, patch: 0 }
     }
 
     fn is_six(&self) -> bool {

@@ -4,8 +4,8 @@
 //! value before cannot be known any more: api-ssl is closed, the API without TLS stays off, the clock goes on being set.
 
 use super::blocks::{
-    CERTIFICATES, GROUPS, HOTSPOT_GROUPS, LOGGING, LOGGING_ACTION, PPPOE_SERVER, PPPOE_SERVICE, SERVICE,
-    USER, USER_GROUP,
+    CERTIFICATES, GROUPS, HOTSPOT_GROUPS, LOGGING, LOGGING_ACTION, OPENVPN_NAME, OPENVPN_SERVER,
+    PPPOE_SERVER, PPPOE_SERVICE, SERVICE, USER, USER_GROUP,
 };
 use super::script::{Script, any_of, counted, quoted};
 use super::{CERTIFICATE, LOG_ACTION, MARK, Setup};
@@ -15,7 +15,7 @@ pub(super) fn write(setup: &Setup) -> String {
     script.remark("Takes back what Tawi's set-up script made on this MikroTik, and leaves everything else.");
     script.remark("It does not touch customers: their secrets and hotspot users stay, and stay open.");
     script.remark(
-        "What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays as it is, and the NTP client goes on.",
+        "What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays as it is, the NTP client goes on, and so do servers of L2TP, PPTP and, before 7.17, OpenVPN.",
     );
     script.blank();
     script.remark("Rules, lists and hosts of the walled garden, the jumps first.");
@@ -37,6 +37,11 @@ pub(super) fn write(setup: &Setup) -> String {
         script.remark("The PPPoE server, if it is ours: customers on it are cut off.");
         let ours = format!("interface={} service-name={}", quoted(interface.as_str()), quoted(PPPOE_SERVICE));
         script.remove(PPPOE_SERVER, &ours);
+    }
+    if setup.openvpn_certificate.is_some() && setup.lists_openvpn() {
+        script.blank();
+        script.remark("The OpenVPN server that is ours: customers on it are cut off.");
+        script.remove(OPENVPN_SERVER, &format!("name={}", quoted(OPENVPN_NAME)));
     }
     script.blank();
     script.remark("The way in, last.");

@@ -15,6 +15,8 @@ fn setup(release: &str) -> Setup {
         extra_policies: vec![],
         keeps_plain_api: false,
         pppoe_interfaces: vec![Name::parse("--pppoe", "ether2").unwrap()],
+        tunnels: BTreeSet::from([Tunnel::L2tp, Tunnel::Pptp]),
+        openvpn_certificate: None,
         has_hotspot: true,
         pay_hosts: vec![Host::parse("pay.isp.example").unwrap()],
         pay_page: Some("203.0.113.10:8080".parse().unwrap()),
@@ -94,6 +96,25 @@ fn no_release_is_told_of_policies_and_arguments_that_it_does_not_know() {
         has.iter().for_each(|text| assert!(script.contains(text), "{release} lacks {text}"));
         lacks.iter().for_each(|text| assert!(!script.contains(text), "{release} has {text}"));
     }
+}
+
+#[test]
+fn tunnels_are_switched_on_as_the_release_has_them_and_only_those_that_are_asked_for() {
+    let certificate = Name::parse("--openvpn", "vpn").unwrap();
+    let with = |release| Setup { openvpn_certificate: Some(certificate.clone()), ..setup(release) };
+    let on = "/interface l2tp-server server set enabled=yes";
+    let one = "/interface ovpn-server server set certificate=vpn enabled=yes";
+    let listed = "/interface ovpn-server server add certificate=vpn name=tawi disabled=no";
+    for (release, has, lacks) in [("6.49", one, listed), ("7.16", one, listed), ("7.17", listed, one)] {
+        let script = with(release).script("secret");
+        assert!(script.contains(on) && script.contains(has), "{release}: {script}");
+        assert!(!script.contains(lacks), "{release}: {script}");
+        assert!(script.contains("there is no certificate vpn"), "{release}");
+        assert_eq!(with(release).removal().contains("ovpn-server"), release == "7.17", "{release}");
+    }
+    let none = Setup { tunnels: BTreeSet::new(), ..setup("7.18") };
+    let script = none.script("secret");
+    assert!(!script.contains("l2tp-server") && !script.contains("pptp-server") && !script.contains("ovpn"));
 }
 
 #[test]

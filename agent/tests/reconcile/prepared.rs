@@ -1,14 +1,14 @@
 //! Routers that the set-up script prepared: it may be pasted twice, takes back what it made, leaves foreign rows alone, and
 //! the agent works on the router as the user that it made.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 
 use routeros_api::{Client, Fingerprint, Options, Secret, TlsTrust, Transport};
 use routeros_sim::Router;
 use tawi_agent::doctor::pin_of;
-use tawi_agent::router_script::{Host, Name, Setup, parse_release};
+use tawi_agent::router_script::{Host, Name, Setup, Tunnel, parse_release};
 
 use crate::console::{Command, Console, commands, parse};
 use crate::site::{Site, username};
@@ -23,7 +23,7 @@ const KNOWN: &str = include_str!("../../../tests/simulators/routeros-sim/data/ar
 const NOT_DUMPED: [&str; 1] = ["system/ntp/client"];
 pub const PASSWORD: &str = "Zk3vTq8RmW1xYb6NcH5dLs9JpF2gAe7U";
 
-const MENUS: [&str; 14] = [
+const MENUS: [&str; 17] = [
     "user",
     "user/group",
     "certificate",
@@ -36,6 +36,9 @@ const MENUS: [&str; 14] = [
     "ip/hotspot/walled-garden",
     "ip/hotspot/walled-garden/ip",
     "interface/pppoe-server/server",
+    "interface/l2tp-server/server",
+    "interface/pptp-server/server",
+    "interface/ovpn-server/server",
     "system/ntp/client",
     "ppp/secret",
 ];
@@ -52,6 +55,8 @@ pub fn setup(release: &str) -> Setup {
         extra_policies: vec![],
         keeps_plain_api: false,
         pppoe_interfaces: vec![Name::parse("--pppoe", "ether4").unwrap()],
+        tunnels: BTreeSet::new(),
+        openvpn_certificate: None,
         has_hotspot: true,
         pay_hosts: vec![Host::parse("pay.isp.example").unwrap(), Host::parse("198.51.100.7").unwrap()],
         pay_page: Some("203.0.113.10:8080".parse().unwrap()),
@@ -332,7 +337,7 @@ async fn the_last_line_that_is_printed_is_the_pin_and_what_to_mind_stands_before
 }
 
 #[tokio::test]
-async fn another_interface_or_time_server_replaces_what_an_earlier_script_made() {
+async fn another_time_server_replaces_the_one_before_and_a_server_on_another_interface_is_told_of() {
     let names = |interfaces: &[&str]| -> Vec<Name> {
         interfaces.iter().map(|name| Name::parse("--pppoe", name).unwrap()).collect()
     };
@@ -352,7 +357,12 @@ async fn another_interface_or_time_server_replaces_what_an_earlier_script_made()
         let mut servers: Vec<String> =
             servers.iter().map(|row| format!("{} {}", row["interface"], row["service-name"])).collect();
         servers.sort();
-        assert_eq!(servers, ["ether1 tawi", "ether2 service1", "ether3 tawi", "ether5 theirs"], "{release}");
+        assert_eq!(
+            servers,
+            ["ether1 tawi", "ether2 service1", "ether3 tawi", "ether4 tawi", "ether5 theirs"],
+            "{release}"
+        );
+        assert!(console.printed.iter().any(|line| line.contains("on another interface too")), "{release}");
         let ntp = site.rows("system/ntp/client").remove(0);
         let said: Vec<&str> = ["servers", "primary-ntp", "secondary-ntp", "server-dns-names"]
             .into_iter()
@@ -369,7 +379,42 @@ async fn another_interface_or_time_server_replaces_what_an_earlier_script_made()
         assert_eq!(site.writes(), writes, "{release}");
         console.paste(&second.removal()).await;
         let left = site.rows("interface/pppoe-server/server");
-        assert!(left.iter().all(|row| row["service-name"] != "tawi"), "{release}: {left:?}");
+        let ours: Vec<&str> = left
+            .iter()
+            .filter(|row| row["service-name"] == "tawi")
+            .map(|row| row["interface"].as_str())
+            .collect();
+        assert_eq!(ours, ["ether4"], "{release}: only those that are named");
+    }
+}
+
+#[tokio::test]
+async fn servers_of_tunnels_are_switched_on_once_and_openvpn_with_a_certificate_that_is_there() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        let with = Setup {
+            tunnels: BTreeSet::from([Tunnel::L2tp, Tunnel::Pptp]),
+            openvpn_certificate: Some(Name::parse("--openvpn", "vpn").unwrap()),
+            ..setup(release)
+        };
+        let before = everything(&site.router);
+        console.paste(&with.script(PASSWORD)).await;
+        check_same(&before, &everything(&site.router), release);
+        site.router.add_row("certificate", &[("name", "vpn"), ("common-name", "vpn")]).unwrap();
+        console.paste(&with.script(PASSWORD)).await;
+        for menu in ["interface/l2tp-server/server", "interface/pptp-server/server"] {
+            assert_eq!(site.rows(menu).remove(0)["enabled"], "true", "{release} {menu}");
+        }
+        let openvpn = site.rows("interface/ovpn-server/server");
+        let row =
+            openvpn.iter().find(|row| row.get("certificate").is_some_and(|name| name == "vpn")).unwrap();
+        let is_on = row.get("enabled").is_some_and(|on| on == "true");
+        assert!(is_on || row["disabled"] == "false", "{release}: {row:?}");
+        let (once, writes) = (everything(&site.router), site.writes());
+        console.paste(&with.script(PASSWORD)).await;
+        check_same(&once, &everything(&site.router), release);
+        assert_eq!(site.writes(), writes, "{release}");
     }
 }
 

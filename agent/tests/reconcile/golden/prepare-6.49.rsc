@@ -151,12 +151,10 @@
         }
     }
 
-    # A PPPoE server on each named interface, where none is. One of ours on another interface goes:
-    # it was made by an earlier script. Profiles are copied from `default`, which needs a local
-    # address and a pool: tawi-agent doctor looks.
+    # A PPPoE server on each named interface, where none is. Profiles are copied from `default`,
+    # which needs a local address and a pool: tawi-agent doctor looks.
     :if ([:len [/interface pppoe-server server find where service-name="tawi" interface!="ether4"]] != 0) do={
-        :put "MIND: a PPPoE server that this script had made on another interface is taken away."
-        /interface pppoe-server server remove [/interface pppoe-server server find where service-name="tawi" interface!="ether4"]
+        :put "MIND: a PPPoE server called tawi is on another interface too. If an earlier script made it and it is not wanted there, remove it: /interface pppoe-server server print"
     }
     :if ([:len [/interface pppoe-server server find where interface="ether4"]] = 0) do={
         /interface pppoe-server server add service-name=tawi interface=ether4 one-session-per-host=yes disabled=no

@@ -1,7 +1,7 @@
 # Takes back what Tawi's set-up script made on this MikroTik, and leaves everything else.
 # It does not touch customers: their secrets and hotspot users stay, and stay open.
 # What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays
-# as it is, and the NTP client goes on.
+# as it is, the NTP client goes on, and so do servers of L2TP, PPTP and, before 7.17, OpenVPN.
 
 # Rules, lists and hosts of the walled garden, the jumps first.
 /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]
