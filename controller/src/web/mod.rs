@@ -92,7 +92,8 @@ impl Web {
         }
     }
 
-    /// Whether a payment by Paybill is heard of: Safaricom tells of it in Pull alone.
+    /// Whether a payment by Paybill is heard of for certain: by Pull. Confirmations of C2B tell of it too, and are not
+    /// looked for here: they come once, and only where the addresses were registered.
     #[must_use]
     pub fn is_paybill_heard(&self) -> bool {
         self.daraja.as_ref().is_some_and(|daraja| daraja.settings().pull().is_some())
