@@ -124,6 +124,10 @@ pub(super) async fn keep(
                 break;
             }
         };
+        // The broker stops with the controller and may have heard of it first: what breaks then is no fault.
+        if stop.is_requested() {
+            break;
+        }
         let was_open =
             opened.has_changed().is_ok_and(|changed| changed) && opened.borrow_and_update().is_some();
         close(pipe, &address.attendance);
