@@ -148,16 +148,15 @@ impl Commands {
         due
     }
 
-    /// What waited for too long: to be told, and kept.
-    pub fn expire(&mut self, now: UnixMillis) -> Vec<Kept> {
+    /// What waited for too long, and why: to be told, and kept.
+    pub fn expire(&mut self, now: UnixMillis, why: &str) -> Vec<Kept> {
         let late: Vec<String> = self
             .waiting
             .values()
             .filter(|command| command.not_after_ms < now.0)
             .map(|command| command.id.clone())
             .collect();
-        let detail = "its router did not answer in time";
-        late.iter().filter_map(|id| self.settle(id, CommandStatus::Expired, now, detail)).collect()
+        late.iter().filter_map(|id| self.settle(id, CommandStatus::Expired, now, why)).collect()
     }
 
     /// Notes that a command is about to be begun. It must be on flash before anything is done; `None` for one that does
@@ -264,8 +263,8 @@ mod tests {
         let mut commands = Commands::default();
         assert_eq!(status(commands.take(kick("late", NOW.0 - 1), NOW)), Some(CommandStatus::Expired));
         commands.take(kick("waits", NOW.0 + 5), NOW);
-        assert!(commands.expire(UnixMillis(NOW.0 + 5)).is_empty());
-        let expired = commands.expire(UnixMillis(NOW.0 + 6));
+        assert!(commands.expire(UnixMillis(NOW.0 + 5), "").is_empty());
+        let expired = commands.expire(UnixMillis(NOW.0 + 6), "");
         assert_eq!(expired.iter().map(|kept| kept.id.as_str()).collect::<Vec<_>>(), ["waits"]);
         assert!(commands.due(|_| true).is_empty());
         assert_eq!(status(commands.take(kick("waits", NOW.0 + 5), NOW)), Some(CommandStatus::Expired));
@@ -285,7 +284,7 @@ mod tests {
             assert_eq!(commands.take(kick(&number.to_string(), NOW.0), NOW), Taken::Waits);
         }
         check(&mut commands, kick("one more", NOW.0));
-        commands.expire(UnixMillis(NOW.0 + 1));
+        commands.expire(UnixMillis(NOW.0 + 1), "");
         assert!(commands.forget_old(UnixMillis(NOW.0 + 1)).is_empty());
         let after = UnixMillis(NOW.0 + 1).plus(KEPT_AFTER);
         assert_eq!(commands.forget_old(after).len(), KEPT);

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tawi_shared::wire::{CommandStatus, EventKind, EventV1, Lane, SessionUsageV1};
+use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
@@ -177,10 +177,10 @@ impl Keeper {
     /// # Errors
     /// [`StoreError`]: they are not there, and nothing may be begun.
     pub fn put_commands(&mut self, kept: &[Kept]) -> Result<(), StoreError> {
-        // Whoever began without the store may not have been told yet, while the disk hangs, what was begun before.
+        // Whoever began without the store may not have been told yet, while the disk hangs, what was begun before; and
+        // what became of that is not what becomes of it now.
         let was_begun = |kept: &Kept| self.found_late.as_ref().is_some_and(|late| late.has_begun(&kept.id));
-        let executing = CommandStatus::Executing.code();
-        if kept.iter().any(|kept| kept.status == executing && was_begun(kept)) {
+        if kept.iter().any(was_begun) {
             let detail = "it was begun before the agent was started".to_owned();
             return Err(StoreError::Engine { operation: "begin a command", detail });
         }
@@ -331,12 +331,20 @@ impl Keeper {
         let _ = self.attempt(|flash, _| flash.put_last_heard(at));
     }
 
-    /// Notes what must be known of a router after a restart. Lost while flash fails.
+    /// Notes what must be known of a router after a restart. Lost while flash fails. Where the store opened late, and
+    /// whoever knows this does not know yet what lay there, it is put down with that: a power cut may come first.
     ///
     /// # Errors
     /// When it is not on flash.
     pub fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
-        self.attempt(|flash, _| flash.put_memory(router, memory))
+        let found = self.found_late.as_ref().filter(|_| !memory.is_joined);
+        let whole = found.and_then(|late| late.memories.get(router)).map(|found| {
+            let mut whole = memory.clone();
+            // Digests of passwords that were written since are the reconciler's to take back.
+            whole.join(found.memory.clone(), |_| false);
+            whole
+        });
+        self.attempt(|flash, _| flash.put_memory(router, whole.as_ref().unwrap_or(memory)))
     }
 
     /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.
@@ -349,15 +357,14 @@ impl Keeper {
         let _ = self.attempt(|flash, _| flash.store.sync());
     }
 
-    /// Tries to get well: opens the store if it is closed, and puts down what waits in memory. Returns a state that
-    /// was found on flash and is newer than what the agent knew: its store could not be opened at the start.
-    pub fn recover(&mut self) -> Option<Arc<DesiredState>> {
+    /// Tries to get well: opens the store if it is closed, and puts down what waits in memory. What a store that could not
+    /// be opened at the start held is [`Keeper::found_late`] then, for whoever asks.
+    pub fn recover(&mut self) {
         if self.health == StoreHealth::Well {
-            return None;
+            return;
         }
         // The log goes before anything else is at risk.
         let _ = self.log.make_room();
-        let mut found = None;
         if self.flash.is_none() {
             match self.open_flash() {
                 Ok(opening) => {
@@ -366,8 +373,7 @@ impl Keeper {
                         self.found_late = Some(Arc::new(FoundLate::of(&opening)));
                     }
                     if opening.state.generation > self.newest.generation {
-                        self.newest = Arc::clone(&opening.state);
-                        found = Some(opening.state);
+                        self.newest = opening.state;
                     }
                 }
                 Err(problem) => self.fail(&problem),
@@ -377,7 +383,6 @@ impl Keeper {
             info!("the store takes records again; what waited in memory is on flash");
             self.health = StoreHealth::Well;
         }
-        found
     }
 
     /// Regular care: drops what is too old, and writes a bloated store anew. `now` only while the clock is trusted.

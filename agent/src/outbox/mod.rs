@@ -286,6 +286,8 @@ impl Opening {
 /// What a store held that could not be opened at the start, for those who run already.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct FoundLate {
+    /// The desired state; of generation 0 when there was none, or not all of it.
+    pub state: Arc<DesiredState>,
     /// What is remembered of each router.
     pub memories: BTreeMap<String, Remembered>,
     /// Commands of head office that were begun, and what became of them.
@@ -300,7 +302,7 @@ impl FoundLate {
             settled: opening.settled.get(router).copied(),
         };
         let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
-        Self { memories, commands: opening.commands.clone() }
+        Self { state: Arc::clone(&opening.state), memories, commands: opening.commands.clone() }
     }
 
     fn has_begun(&self, command: &str) -> bool {

@@ -16,6 +16,7 @@ use super::*;
 use crate::desired::Taken;
 use crate::flow::Event;
 use crate::link::window::Room;
+use crate::reconcile::memory::SpeedChange;
 use crate::usage::counted::{Counted, Mark};
 use crate::usage::quota::{CountedBefore, QuotaBook};
 
@@ -711,7 +712,19 @@ fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
     let directory = Directory::new();
     let (mut keeper, _) = directory.open();
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
-    let before = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
+    let speed = |line: &str| SpeedChange {
+        service: 1,
+        profile: String::new(),
+        line: line.to_owned(),
+        at_ms: 1,
+        names: vec![line.to_owned()],
+    };
+    let before = RouterMemory {
+        serial: "HEX1".into(),
+        own_passwords,
+        speeds: vec![speed("a")],
+        ..RouterMemory::default()
+    };
     keeper.put_memory("core", &before).unwrap();
     keeper.put_settled("core", 9);
     let begun = Kept {
@@ -733,20 +746,27 @@ fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
     keeper.recover();
     // The reconciler speaks before it hears of anything, of a row that was taken over meanwhile.
     memory.own_passwords.insert("c".to_owned(), 11);
+    memory.speeds = vec![speed("c")];
     keeper.put_memory("core", &memory).unwrap();
     let late = keeper.found_late().expect("it is open");
     let remembered = Remembered { memory: before, settled: Some(9) };
     assert_eq!(late.memories, BTreeMap::from([("core".to_owned(), remembered)]));
     assert_eq!(late.commands, std::slice::from_ref(&begun));
     assert!(keeper.put_commands(std::slice::from_ref(&begun)).is_err(), "it would be begun twice");
-    let done = Kept { status: tawi_shared::wire::CommandStatus::Succeeded.code(), ..begun };
-    keeper.put_commands(&[done]).unwrap();
+    let done = Kept { status: tawi_shared::wire::CommandStatus::Failed.code(), ..begun.clone() };
+    assert!(keeper.put_commands(&[done]).is_err(), "nobody knows what became of it");
     memory.forgotten_passwords.insert("b".to_owned());
     keeper.put_memory("core", &memory).unwrap();
     drop(keeper);
-    let (_, opening) = directory.open();
+    let (mut keeper, opening) = directory.open();
     let kept = BTreeMap::from([("a".to_owned(), 7), ("c".to_owned(), 11)]);
     assert_eq!(opening.memories["core"].own_passwords, kept);
+    assert_eq!(opening.memories["core"].speeds, [speed("a"), speed("c")], "a power cut came before it heard");
+    assert_eq!(opening.commands, [begun]);
+    // Whoever has heard of it decides what is still owed.
+    keeper.put_memory("core", &RouterMemory { is_joined: true, ..memory }).unwrap();
+    drop(keeper);
+    assert_eq!(directory.open().1.memories["core"].speeds, [speed("c")]);
 }
 
 #[test]

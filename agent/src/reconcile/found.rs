@@ -52,6 +52,7 @@ impl RouterMemory {
     /// Goes on with an older memory of the same router. `is_written`: head office's password stands in the row of that
     /// line by now.
     pub fn join(&mut self, found: Self, is_written: impl Fn(&str) -> bool) {
+        self.is_joined = true;
         // Which board it was counts: the one that answers now may be another.
         if !found.serial.is_empty() {
             self.serial = found.serial;

@@ -55,6 +55,9 @@ pub struct RouterMemory {
     /// missing above may be one that could not be read yet.
     #[serde(skip)]
     pub forgotten_passwords: BTreeSet<String>,
+    /// Whether what a store held that opened only after the start is in it.
+    #[serde(skip)]
+    pub is_joined: bool,
 }
 
 impl RouterMemory {

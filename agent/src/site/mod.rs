@@ -14,6 +14,8 @@ pub mod applied;
 mod chunks;
 mod orders;
 mod talk;
+#[cfg(test)]
+mod tests;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -135,8 +137,8 @@ pub struct Site {
     talk: Option<Talk>,
     desk: Desk,
     overview: Overview,
-    /// Whether the quota book knows what the store had counted before this start.
-    is_book_joined: bool,
+    /// Whether what the store held before this start is known here: state, commands, routers' memories, the quota book.
+    is_store_joined: bool,
     last_problem: Option<String>,
     messages_refused: u64,
     chores: Chores,
@@ -164,7 +166,7 @@ impl Site {
             talk: None,
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
-            is_book_joined: opening.epoch != 0,
+            is_store_joined: opening.epoch != 0,
             last_problem: None,
             messages_refused: 0,
             chores: Chores { store: now, log: now, floor: now, maintain: now },
@@ -564,7 +566,7 @@ impl Site {
             if self.overview.health != StoreHealth::Well {
                 self.recover().await;
             }
-            self.join_found_book().await;
+            self.join_found_store().await;
             self.say_new_epoch();
             if !Arc::ptr_eq(&self.desired, &self.stored) {
                 self.store_state(&mut Vec::new()).await;
@@ -620,13 +622,8 @@ impl Site {
 
     /// Flash failed: whether it takes records again.
     async fn recover(&mut self) {
-        let found = self.tools.outbox.call(crate::outbox::Keeper::recover).await;
-        if let Ok(Some(state)) = found
-            && state.generation > self.desired.generation
-        {
-            info!(state.generation = state.generation, "the stored state could be read after all");
-            self.desired = state;
-        }
+        // Whether it did is in the overview; one that hangs does it later.
+        let _ = self.tools.outbox.call(crate::outbox::Keeper::recover).await;
         self.refresh_overview().await;
         self.begin_epoch_of_book(true).await;
         self.say_new_epoch();

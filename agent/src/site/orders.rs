@@ -35,6 +35,12 @@ const HELD_BYTES: usize = 40 * 1024;
 /// Orders of one router that are begun in one go; each is a few round trips.
 const BEGUN_AT_ONCE: usize = 32;
 
+/// Why a command was not begun in time.
+const ROUTER_SILENT: &str = "its router did not answer in time";
+/// The same, where nobody knows what an agent of before began.
+const STORE_SHUT: &str =
+    "the agent could not read its disk since it was started; whether it was begun before is not known";
+
 /// Commands, and what is to be told of them.
 #[derive(Debug, Default)]
 pub(super) struct Desk {
@@ -86,9 +92,14 @@ impl Site {
     /// Begins what can be begun, and tells what can be told.
     pub(super) async fn work_at_desk(&mut self) {
         let now = self.tools.clock.now();
-        let expired = self.desk.commands.expire(now);
+        let why = if self.is_store_joined { ROUTER_SILENT } else { STORE_SHUT };
+        let expired = self.desk.commands.expire(now, why);
         for kept in &expired {
             self.desk.tell(kept.clone().into());
+        }
+        if !self.is_store_joined {
+            // Any of them may have been begun before the start: only the store knows, and it may open yet.
+            return self.tell_from_desk();
         }
         self.keep(expired).await;
         let due = self.desk.commands.due(|command| self.is_ready(command));

@@ -3,6 +3,8 @@
 //!
 //! Nothing is counted here (`crate::usage`), and nothing is restrained (`crate::reconcile`).
 
+use std::sync::Arc;
+
 use tawi_shared::wire::{EventKind, UsageBeforeV1};
 use tracing::{info, warn};
 
@@ -36,23 +38,28 @@ impl Site {
     }
 
     /// A store that could not be opened at the start and is open by now: the book in memory, the reconcilers and the desk
-    /// go on with what lay there, before a state that was found with it is given to anybody.
-    /// Looked for until it is found, because the disk may hang just then.
-    pub(super) async fn join_found_book(&mut self) {
-        if self.is_book_joined || self.overview.epoch == 0 {
+    /// go on with what lay there. The state that was found with it comes last: enforced without the rest, it would count
+    /// quotas anew and write to a board that is another. Looked for until it is found, because the disk may hang just then.
+    pub(super) async fn join_found_store(&mut self) {
+        if self.is_store_joined || self.overview.epoch == 0 {
             return;
         }
         let found = self.tools.outbox.call(|keeper| (keeper.found_book(), keeper.found_late())).await;
         let Ok((book, late)) = found else { return };
-        if let Some(late) = late {
-            self.take_found_late(&late);
+        if let Some(late) = &late {
+            self.take_found_late(late);
         }
         if let Some(found) = book {
             self.tools.quotas.with(|book| book.join(&found));
             info!("the store is open after all; what it had counted for quotas counts again");
             self.tools.quotas.wake();
         }
-        self.is_book_joined = true;
+        self.is_store_joined = true;
+        if let Some(late) = late.filter(|late| late.state.generation > self.desired.generation) {
+            info!(state.generation = late.state.generation, "the stored state could be read after all");
+            self.desired = Arc::clone(&late.state);
+            self.trust_state();
+        }
     }
 
     fn take_found_late(&mut self, late: &FoundLate) {
@@ -67,9 +74,9 @@ impl Site {
     /// The store has begun another life and written so beside its own count; the book in memory follows.
     /// `was_begun_anew`: the store was damaged, and what the book had put down went with it.
     pub(super) async fn begin_epoch_of_book(&mut self, was_begun_anew: bool) {
-        self.join_found_book().await;
+        self.join_found_store().await;
         let epoch = self.overview.epoch;
-        if !self.is_book_joined || epoch == 0 {
+        if !self.is_store_joined || epoch == 0 {
             return;
         }
         let (befores, periods) = self.tools.quotas.with(|book| (book.begin_epoch(epoch), book.records()));

@@ -39,8 +39,8 @@ use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    Access, CommandStatus, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1, QuotaV1, Service,
-    SessionUsageV1, StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
+    Access, CommandKind, CommandStatus, CommandV1, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1,
+    QuotaV1, Service, SessionUsageV1, StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
 };
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -748,12 +748,38 @@ async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
     let (epoch, _) = office.hear_hello().await;
     office.answer(epoch, 0, 0).await;
     assert_eq!(agent.state.borrow().generation, 0, "the store is shut");
+    // Whether it was begun before the start, and what became of it, only the store knows.
+    let again = CommandV1 {
+        id: "k1".into(),
+        kind: CommandKind::Kick.code(),
+        not_after_ms: i64::MAX,
+        router: "core".into(),
+        line: "a".into(),
+        argument: String::new(),
+        service: 0,
+    };
+    office.say(Down::Command, &again).await;
+    office.say_bytes(Down::Command, vec![0]).await;
+    while agent.status().await.messages_refused == 0 {
+        tokio::task::yield_now().await;
+    }
     drop(keeper);
     agent.enforces(1).await;
     let found = agent.memories.get("core").and_then(FoundMemory::take);
     assert_eq!(found, Some(Remembered { memory, settled: None }), "before the state");
     // The store has a life of its own, which head office has to hear of first.
-    let (epoch, _) = office.hear_hello().await;
+    let mut early = Vec::new();
+    let epoch = office
+        .hear_until(|(_, header, message)| match message {
+            UpMessage::Hello(_) => Some(header.store_epoch),
+            UpMessage::CommandResult(result) => {
+                early.push(result.detail.clone());
+                None
+            }
+            _ => None,
+        })
+        .await;
+    assert!(early.is_empty(), "{early:?}");
     office.answer(epoch, 0, 0).await;
     let detail = office
         .hear_until(|(_, _, message)| match message {

@@ -1,0 +1,134 @@
+//! The heart of the agent where its store opens late and the disk then hangs: what no link shows.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+
+use tawi_shared::state_hash::StateHash;
+use tawi_shared::wire::{Access, LineV1};
+use tawi_shared::{Clock, UnixMillis};
+use tokio::sync::watch;
+
+use super::*;
+use crate::outbox::{Keeper, StoreError};
+use crate::reconcile::memory::RouterMemory;
+use crate::usage::quota::QuotaBook;
+
+/// A directory of its own for each test, gone at the end.
+struct Directory(PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn directory() -> Directory {
+    let path = std::env::temp_dir().join(format!("tawi-site-{}", IdSource::system().hex(4)));
+    std::fs::create_dir_all(&path).unwrap();
+    Directory(path)
+}
+
+fn state() -> Arc<DesiredState> {
+    let line = LineV1 {
+        line: "a".into(),
+        router: "core".into(),
+        service: Service::Pppoe.code(),
+        username: "a".into(),
+        password: "p".into(),
+        profile: "home".into(),
+        access: Access::Open.code(),
+        ..LineV1::default()
+    };
+    let delta = StateDeltaV1 {
+        from_generation: 0,
+        to_generation: 1,
+        state_hash: StateHash::of([&line], []).to_bytes(),
+        lines: vec![line],
+        removed_lines: vec![],
+        profiles: vec![],
+        removed_profiles: vec![],
+    };
+    let Taken::Moved(state) = DesiredState::default().take_delta(&delta) else {
+        panic!("the state does not move")
+    };
+    Arc::new(state)
+}
+
+async fn site(directory: &Directory) -> (Site, watch::Receiver<Arc<DesiredState>>) {
+    let clock = TrustedClock::new(Clock::system(), UnixMillis::default());
+    let (outbox, opening) = Outbox::start(&directory.0, IdSource::system(), Clock::system()).await.unwrap();
+    let (sender, state) = watch::channel(Arc::default());
+    let tools = Tools {
+        site: SiteId::parse("nyeri-01").unwrap(),
+        clock,
+        contact: Contact::default(),
+        ids: IdSource::system(),
+        outbox,
+        state: sender,
+        quotas: Quotas::new(QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions)),
+        bytes: Arc::default(),
+        log: ApiLog::default(),
+        routers: vec!["core".to_owned()],
+        orders: BTreeMap::new(),
+        memories: BTreeMap::from([("core".to_owned(), FoundMemory::default())]),
+    };
+    (Site::new(tools, &opening), state)
+}
+
+/// The disk hangs between the store's opening and the moment at which what it remembers is handed on.
+#[tokio::test]
+async fn a_state_that_is_found_late_is_given_to_nobody_before_what_was_remembered_with_it() {
+    let directory = directory();
+    let (mut keeper, _) = Keeper::open(&directory.0, IdSource::system(), Clock::system());
+    keeper.put_state(state()).unwrap();
+    let memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
+    keeper.put_memory("core", &memory).unwrap();
+    let (mut site, given) = site(&directory).await;
+    site.refresh_overview().await;
+    assert_eq!((given.borrow().generation, site.overview.epoch), (0, 0), "the store is shut");
+
+    drop(keeper);
+    let (release, hold) = std::sync::mpsc::channel::<()>();
+    let hold = Arc::new(Mutex::new(hold));
+    let (hangs, mut is_hanging) = mpsc::channel(1);
+    let outbox = site.tools.outbox.clone();
+    let hang = async {
+        // One such question always waits behind the call that opens the store.
+        let is_over = loop {
+            let (hold, hangs) = (Arc::clone(&hold), hangs.clone());
+            let asked = outbox.call(move |keeper| {
+                keeper.found_late().is_some() && {
+                    hangs.try_send(()).unwrap();
+                    hold.lock().unwrap().recv().is_ok()
+                }
+            });
+            match asked.await {
+                Ok(false) => {}
+                over => break over,
+            }
+        };
+        assert_eq!(is_over, Err(StoreError::Hung));
+    };
+    let stop_time = async {
+        is_hanging.recv().await.unwrap();
+        tokio::time::pause();
+    };
+    site.chores.store = Instant::now() - STORE_EVERY;
+    let all = async { tokio::join!(site.tick(), hang, stop_time) };
+    all.await;
+    assert_eq!(given.borrow().generation, 0, "nobody knows which board it was");
+
+    release.send(()).unwrap();
+    tokio::time::resume();
+    let found = async {
+        while given.borrow().generation == 0 {
+            site.chores.store = Instant::now() - STORE_EVERY;
+            site.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect("the state is found");
+    let found = site.tools.memories.get("core").and_then(FoundMemory::take).expect("it was given");
+    assert_eq!(found.memory, memory);
+    assert!(!site.is_state_doubted);
+}
