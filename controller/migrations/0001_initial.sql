@@ -321,8 +321,14 @@ CREATE TABLE callback_bodies (
     received_at BIGINT NOT NULL,
     processed_at BIGINT,
     outcome TEXT NOT NULL DEFAULT '',
-    needs_person BIGINT NOT NULL DEFAULT 0
+    needs_person BIGINT NOT NULL DEFAULT 0,
+    -- What it says was paid; empty and NULL where it says nothing, or is not understood.
+    receipt_number TEXT NOT NULL DEFAULT '',
+    amount_cents BIGINT,
+    -- 1 while its receipt is not booked, and nothing but another source that tells of the same is missing.
+    waits_for_receipt BIGINT NOT NULL DEFAULT 0
 );
+CREATE INDEX callback_bodies_that_wait ON callback_bodies (receipt_number) WHERE waits_for_receipt = 1;
 CREATE INDEX callback_bodies_unprocessed ON callback_bodies (processed_at, received_at);
 -- Holds only what a person has to look at: the list is short, and the table is not.
 CREATE INDEX callback_bodies_for_review ON callback_bodies (received_at, id) WHERE needs_person = 1;

@@ -10,8 +10,10 @@ use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
 
 use super::c2b;
-use super::store::{self, CallbackKind, StoredCallback};
+use super::evidence::{self, Outcome, ReceiptNumber};
+use super::store::{self, CallbackKind, Closing, StoredCallback};
 use crate::ids::CallbackId;
+use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
 use crate::shutdown::Stop;
@@ -116,18 +118,28 @@ pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> 
         };
         match outcome {
             Ok(taken_in) => {
-                let outcome = taken_in.outcome.to_string();
-                let needs_person = taken_in.outcome.needs_a_person();
-                store::close_callback(&mut savepoint, &callback.id, Some(now), &outcome, needs_person)
-                    .await?;
+                let closing = Closing {
+                    at: Some(now),
+                    outcome: &taken_in.outcome.to_string(),
+                    needs_person: taken_in.outcome.needs_a_person(),
+                    waits_for_receipt: taken_in.outcome.waits_for_receipt(),
+                    told: told_of(callback),
+                };
+                store::close_callback(&mut savepoint, &callback.id, closing).await?;
                 savepoint.commit().await?;
                 taken.push((callback, taken_in));
             }
             Err(error) => {
                 savepoint.rollback().await?;
                 tracing::error!(callback.id = %callback.id, "a callback cannot be taken in, and will be tried again: {error}");
-                let outcome = format!("failed: {error}");
-                store::close_callback(&mut transaction, &callback.id, None, &outcome, true).await?;
+                let closing = Closing {
+                    at: None,
+                    outcome: &format!("failed: {error}"),
+                    needs_person: true,
+                    waits_for_receipt: false,
+                    told: told_of(callback),
+                };
+                store::close_callback(&mut transaction, &callback.id, closing).await?;
             }
         }
     }
@@ -136,6 +148,17 @@ pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> 
         announce(controller, callback, taken_in);
     }
     Ok(u32::try_from(waiting.len()).unwrap_or(u32::MAX))
+}
+
+/// What a callback says was paid, for whoever has to look at it.
+fn told_of(callback: &StoredCallback) -> Option<(ReceiptNumber, Money)> {
+    match callback.kind {
+        CallbackKind::Stk => match evidence::parse(&callback.body).ok()?.outcome {
+            Outcome::Paid(receipt) => Some((receipt.number, receipt.amount)),
+            Outcome::PaidWithoutReceipt | Outcome::Failed(_) => None,
+        },
+        CallbackKind::Confirmation => c2b::told_of(&callback.body),
+    }
 }
 
 /// After the commit: the log, the outbox, the open pages.

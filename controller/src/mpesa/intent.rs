@@ -12,7 +12,7 @@
 //!                                                            paid
 //! ```
 //! Only a receipt makes `paid`, from any state, since callbacks come before replies and after time-outs; nothing leads
-//! out of it. A query can say "paid", which is noted and is no money. A push whose answer was lost is never sent again.
+//! out of it. Where a rule took some payment for the request's, the receipt of its own callback replaces it. A query can say "paid", which is noted and is no money. A push whose answer was lost is never sent again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -121,6 +121,13 @@ pub enum Event {
     ReplyLost,
     /// A callback brought a receipt.
     Paid {
+        /// The receipt.
+        receipt: ReceiptNumber,
+        /// The prompt that it names.
+        checkout: Option<CheckoutId>,
+    },
+    /// A callback on the request's own path brought a receipt, where a rule had taken another for it.
+    PaidInstead {
         /// The receipt.
         receipt: ReceiptNumber,
         /// The prompt that it names.
@@ -247,6 +254,7 @@ impl Intent {
                 (Some(checkout), false)
             }
             Event::Paid { checkout, .. }
+            | Event::PaidInstead { checkout, .. }
             | Event::PaidWithoutReceipt { checkout }
             | Event::Failed { checkout, .. } => (checkout.as_ref(), true),
             _ => return Ok(()),
@@ -326,7 +334,9 @@ fn next_state(state: &State, event: &Event) -> Result<State, Refused> {
     match (state, event) {
         (State::Paid(known), Event::Paid { receipt, .. }) if known == receipt => stay(),
         (State::Paid(_), Event::Paid { .. }) => Err(Refused::AnotherReceipt),
-        (_, Event::Paid { receipt, .. }) => Ok(State::Paid(receipt.clone())),
+        (_, Event::Paid { receipt, .. } | Event::PaidInstead { receipt, .. }) => {
+            Ok(State::Paid(receipt.clone()))
+        }
         (State::Paid(_), Event::Failed { .. } | Event::NotSent(_)) => Err(Refused::AlreadyPaid),
         (State::Paid(_), Event::Submit) => Err(Refused::NotPossible),
         (State::Paid(_), _) => stay(),

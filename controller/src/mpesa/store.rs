@@ -7,13 +7,14 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 use tawi_shared::ids::hex;
 
-use super::evidence::{CheckoutId, Reason};
+use super::evidence::{CheckoutId, Reason, ReceiptNumber};
 use super::intent::{CallbackToken, Intent, Promised, State};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
 use crate::entitlements::Offer;
 use crate::ids::{CallbackId, CustomerId, IntentId, TopUpId};
+use crate::money::Money;
 
 /// What a stored callback tells of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -340,21 +341,56 @@ pub(crate) async fn waiting_callbacks(
         .collect()
 }
 
-/// Notes what became of a callback. `at` is `None` when it has to be tried again.
+/// What became of a callback.
+pub(crate) struct Closing<'a> {
+    /// `None` when it has to be tried again.
+    pub(crate) at: Option<UnixMillis>,
+    pub(crate) outcome: &'a str,
+    pub(crate) needs_person: bool,
+    /// Whether it is settled once something else tells of the same receipt and amount.
+    pub(crate) waits_for_receipt: bool,
+    /// What it says was paid, where it is understood so far.
+    pub(crate) told: Option<(ReceiptNumber, Money)>,
+}
+
+/// Notes what became of a callback.
 pub(crate) async fn close_callback(
     connection: &mut Connection,
     id: &CallbackId,
-    at: Option<UnixMillis>,
-    outcome: &str,
-    needs_person: bool,
+    closing: Closing<'_>,
 ) -> Result<(), sqlx::Error> {
+    let (receipt, amount) = closing.told.unzip();
     sqlx::query(
-        "UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4 WHERE id = $1",
+        "UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4, receipt_number = $5, \
+                amount_cents = $6, waits_for_receipt = $7 \
+         WHERE id = $1",
     )
     .bind(id.as_str())
-    .bind(at.map(|at| at.0))
-    .bind(outcome)
-    .bind(i64::from(needs_person))
+    .bind(closing.at.map(|at| at.0))
+    .bind(closing.outcome)
+    .bind(i64::from(closing.needs_person))
+    .bind(receipt.as_ref().map_or("", ReceiptNumber::as_str))
+    .bind(amount.map(Money::cents))
+    .bind(i64::from(closing.waits_for_receipt))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes callbacks off the list of what a person has to look at that told of a receipt in vain, which is booked with the
+/// same amount now that another source told of it.
+pub(crate) async fn settle_callbacks(
+    connection: &mut Connection,
+    (receipt, amount): (&ReceiptNumber, Money),
+    source: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE callback_bodies SET needs_person = 0, waits_for_receipt = 0, outcome = outcome || $3 \
+         WHERE receipt_number = $1 AND amount_cents = $2 AND waits_for_receipt = 1",
+    )
+    .bind(receipt.as_str())
+    .bind(amount.cents())
+    .bind(format!("; booked since by {source}"))
     .execute(connection)
     .await?;
     Ok(())

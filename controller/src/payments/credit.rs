@@ -6,13 +6,12 @@
 //! about the same receipt add evidence and nothing else. What does not fit is left for a person: a callback about
 //! another prompt, a receipt that is booked elsewhere, a body that is not understood. None of these moves money.
 
-use std::fmt;
-
 use tawi_shared::{IdSource, UnixMillis};
 
+pub(crate) use super::outcome::CallbackOutcome;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{NoOwner, Payment, PaymentError, store, traces, wallet};
+use super::{NoOwner, Payment, PaymentError, store, suspense, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -20,7 +19,7 @@ use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::money::Money;
-use crate::mpesa::evidence::{self, NotUnderstood, Outcome, ReceiptNumber};
+use crate::mpesa::evidence::{self, CheckoutId, Outcome, Receipt, ReceiptNumber};
 use crate::mpesa::intent::{Event, Intent, Refused};
 use crate::mpesa::store as requests;
 use crate::mpesa::store::StoredCallback;
@@ -31,128 +30,8 @@ pub(super) const PROVIDER: &str = "mpesa";
 const SOURCE: &str = "stk callback";
 /// The kind of cause of a period that a payment bought.
 const PERIOD: &str = "period";
-/// How what a person has to look at begins when the money is booked.
-const BOOKED: &str = "review: booked; ";
 /// Who books what callbacks say.
 pub(crate) const ACTOR: &str = "mpesa";
-
-/// What became of a callback. Its `Display` is what is stored beside the body.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum CallbackOutcome {
-    /// The receipt is booked.
-    Booked,
-    /// The receipt was booked before: this is more evidence of it.
-    Repeated,
-    /// No money moved, or none yet: the request is now in this state.
-    Noted(&'static str),
-    /// Booked, and the amount is not the one that was asked for.
-    AnotherAmount {
-        /// What the request asked for.
-        asked: Money,
-        /// What the receipt says.
-        paid: Money,
-    },
-    /// Booked, and the payer is not the phone that was asked.
-    AnotherPhone,
-    /// Booked and paid in full, and it bought nothing: the money waits in the wallet.
-    NothingBought,
-    /// Booked, and it was asked for although it is not enough for a period: the money waits in the wallet.
-    NotEnough {
-        /// What the wallet lacks for one.
-        missing: Money,
-    },
-    /// Booked, and the line is on hold: the money waits in the wallet.
-    LineOnHold,
-    /// Booked, and the line's site is shut out: the money waits in the wallet.
-    SiteRevoked,
-    /// Booked, and two things are to be said of it.
-    Both {
-        /// What became of the money.
-        first: Box<Self>,
-        /// What was known of it before.
-        besides: Box<Self>,
-    },
-    /// The receipt was booked before, with another amount. Nothing is booked.
-    Contradiction {
-        /// What is booked.
-        booked: Money,
-        /// What this callback says.
-        told: Money,
-    },
-    /// The receipt was booked for another request. Nothing is booked.
-    ReceiptOfAnother,
-    /// The prompt belongs to another request. Nothing is booked.
-    PromptOfAnother,
-    /// It speaks of a payment to somebody else than whose address it came to. Nothing is booked.
-    AnotherShortCode,
-    /// No request has this path any more. Nothing is booked.
-    NoSuchRequest,
-    /// It does not fit the request. Nothing is booked.
-    Refused(Refused),
-    /// It is not a callback as we know them. Nothing is booked.
-    NotUnderstood(NotUnderstood),
-}
-
-impl CallbackOutcome {
-    /// Whether a person has to look.
-    pub(crate) fn needs_a_person(&self) -> bool {
-        !matches!(self, Self::Booked | Self::Repeated | Self::Noted(_))
-    }
-
-    /// The same, with what was known before.
-    fn besides(self, known: Self) -> Self {
-        match known {
-            Self::Booked => self,
-            known => Self::Both { first: Box::new(self), besides: Box::new(known) },
-        }
-    }
-}
-
-impl fmt::Display for CallbackOutcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Booked => f.write_str("booked"),
-            Self::Repeated => f.write_str("booked before"),
-            Self::Noted(state) => write!(f, "noted: {state}"),
-            Self::AnotherAmount { asked, paid } => {
-                write!(f, "{BOOKED}{asked} was asked for and {paid} paid")
-            }
-            Self::AnotherPhone => write!(f, "{BOOKED}another phone paid than the one that was asked"),
-            Self::NothingBought => write!(
-                f,
-                "{BOOKED}all that was asked for is paid, it bought nothing, and waits in the wallet"
-            ),
-            Self::NotEnough { missing } => write!(
-                f,
-                "{BOOKED}it is not enough for a period, for which KES {missing} more are needed, and waits in the \
-                 wallet"
-            ),
-            Self::LineOnHold => write!(
-                f,
-                "{BOOKED}the line is on hold, so that it bought nothing and waits in the wallet for its release"
-            ),
-            Self::SiteRevoked => write!(
-                f,
-                "{BOOKED}the site of the line is revoked, so that it bought nothing and waits in the wallet"
-            ),
-            Self::Both { first, besides } => {
-                let besides = besides.to_string();
-                write!(f, "{first}; {}", besides.strip_prefix(BOOKED).unwrap_or(&besides))
-            }
-            Self::Contradiction { booked, told } => {
-                write!(f, "review: the receipt is booked with {booked}, and this says {told}")
-            }
-            Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
-            Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),
-            Self::AnotherShortCode => {
-                f.write_str("review: it came to our address and speaks of a payment to another short code")
-            }
-            Self::NoSuchRequest => f.write_str("review: no request has this path"),
-            Self::Refused(refused) => write!(f, "review: {refused}"),
-            Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
-        }
-    }
-}
 
 /// What has to be told after the commit.
 #[derive(Debug)]
@@ -189,27 +68,47 @@ pub(crate) async fn take_in(
         Err(why) => return Ok(TakenIn::quietly(CallbackOutcome::NotUnderstood(why))),
     };
     let checkout = evidence.checkout;
-    let (event, receipt) = match evidence.outcome {
-        Outcome::Paid(receipt) => (Event::Paid { receipt: receipt.number.clone(), checkout }, Some(receipt)),
-        Outcome::PaidWithoutReceipt => (Event::PaidWithoutReceipt { checkout }, None),
-        Outcome::Failed(reason) => (Event::Failed { reason, checkout }, None),
+    let event = match evidence.outcome {
+        Outcome::Paid(receipt) => {
+            return take_in_receipt(connection, callback, (intent, checkout), &receipt, ids, now).await;
+        }
+        Outcome::PaidWithoutReceipt => Event::PaidWithoutReceipt { checkout },
+        Outcome::Failed(reason) => Event::Failed { reason, checkout },
     };
     let known = intent.checkout.clone();
     let after = match intent.apply(event, now) {
         Ok(after) => after,
         Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
     };
-    // What the request knew before was looked at when it learnt it.
-    if after.checkout != known && requests::is_checkout_of_another(connection, &after).await? {
+    if is_prompt_of_another(connection, known.as_ref(), &after).await? {
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
-    let Some(receipt) = receipt else {
-        requests::update_intent(connection, &after).await?;
-        let mut taken_in = TakenIn::quietly(CallbackOutcome::Noted(after.state.as_str()));
-        taken_in.hints.push(Hint::Intent(after.customer));
-        return Ok(taken_in);
-    };
-    let short_code = after.short_code.clone();
+    requests::update_intent(connection, &after).await?;
+    let mut taken_in = TakenIn::quietly(CallbackOutcome::Noted(after.state.as_str()));
+    taken_in.hints.push(Hint::Intent(after.customer));
+    Ok(taken_in)
+}
+
+/// What the request knew before was looked at when it learnt it.
+async fn is_prompt_of_another(
+    connection: &mut Connection,
+    known: Option<&CheckoutId>,
+    after: &Intent,
+) -> Result<bool, PaymentError> {
+    Ok(after.checkout.as_ref() != known && requests::is_checkout_of_another(connection, after).await?)
+}
+
+/// Takes in a callback that tells of a receipt: it is booked when it is the one of this prompt, with the amount that was
+/// asked for. Whatever does not fit moves no money, and is kept as evidence where its receipt is booked.
+async fn take_in_receipt(
+    connection: &mut Connection,
+    callback: &StoredCallback,
+    (intent, checkout): (Intent, Option<CheckoutId>),
+    receipt: &Receipt,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let short_code = intent.short_code.clone();
     let told = Told {
         number: &receipt.number,
         amount: receipt.amount,
@@ -221,7 +120,75 @@ pub(crate) async fn take_in(
         source_id: callback.id.as_str(),
         actor: ACTOR,
     };
-    credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await
+    let booked = store::by_receipt(connection, told.number).await?;
+    let known = intent.checkout.clone();
+    let number = || receipt.number.clone();
+    let event = Event::Paid { receipt: number(), checkout: checkout.clone() };
+    let (after, replaced) = match intent.clone().apply(event, now) {
+        Ok(after) => (after, None),
+        Err(Refused::AnotherReceipt) => {
+            // Its own path, its own prompt. What a rule took for its receipt was somebody's guess.
+            let Some(guessed) = store::matched_payment_of(connection, &intent, SOURCE).await? else {
+                keep_evidence(connection, &told, booked.as_ref(), now).await?;
+                return Ok(TakenIn::quietly(CallbackOutcome::Refused(Refused::AnotherReceipt)));
+            };
+            match intent.apply(Event::PaidInstead { receipt: number(), checkout }, now) {
+                Ok(after) => (after, Some(guessed)),
+                Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
+            }
+        }
+        Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
+    };
+    if is_prompt_of_another(connection, known.as_ref(), &after).await? {
+        return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
+    }
+    keep_evidence(connection, &told, booked.as_ref(), now).await?;
+    if let Some(outcome) = misfit(&told, &after, booked.as_ref()) {
+        return Ok(TakenIn::quietly(outcome));
+    }
+    if let Some(guessed) = &replaced {
+        store::detach(connection, guessed).await?;
+    }
+    let mut taken_in = credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await?;
+    if replaced.is_some() {
+        taken_in.outcome = CallbackOutcome::ReceiptReplaced.besides(taken_in.outcome);
+    }
+    Ok(taken_in)
+}
+
+/// Whatever is decided of it: a receipt that is booked was told of once more.
+async fn keep_evidence(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    booked: Option<&Payment>,
+    now: UnixMillis,
+) -> Result<(), PaymentError> {
+    if let Some(booked) = booked {
+        store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    }
+    Ok(())
+}
+
+/// Why a receipt is not booked for a request whose prompt it is of; `None` when it may be.
+fn misfit(told: &Told<'_>, intent: &Intent, booked: Option<&Payment>) -> Option<CallbackOutcome> {
+    match booked {
+        Some(booked) if booked.amount != told.amount => {
+            Some(CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount })
+        }
+        Some(booked) if booked.intent.as_ref() == Some(&intent.id) => None,
+        _ if told.amount != intent.amount => Some(CallbackOutcome::AnotherAmount {
+            asked: intent.amount,
+            told: told.amount,
+            is_booked: booked.is_some(),
+        }),
+        Some(booked) if !is_free_for(booked, intent) => Some(CallbackOutcome::ReceiptOfAnother),
+        _ => None,
+    }
+}
+
+/// Whether a payment was booked by what the payer typed, or for nobody, before its request was known.
+fn is_free_for(booked: &Payment, intent: &Intent) -> bool {
+    booked.intent.is_none() && booked.customer.as_ref().is_none_or(|one| *one == intent.customer)
 }
 
 /// A receipt, as a callback or any other source tells of it.
@@ -254,7 +221,7 @@ pub(crate) enum Owner {
 }
 
 impl Owner {
-    pub(super) fn customer(&self) -> Option<&CustomerId> {
+    pub(crate) fn customer(&self) -> Option<&CustomerId> {
         match self {
             Self::Intent(intent) => Some(&intent.customer),
             Self::Customer { customer, .. } => Some(customer),
@@ -308,15 +275,15 @@ pub(crate) async fn booked_amount(
     connection: &mut Connection,
     number: &ReceiptNumber,
 ) -> Result<Option<Money>, PaymentError> {
-    Ok(store::by_receipt(connection, number).await?.map(|payment| payment.amount))
+    Ok(booked(connection, number).await?.map(|payment| payment.amount))
 }
 
-/// Whether a receipt is booked. Then it has an owner, or waits for a person, and nobody has to guess.
-pub(crate) async fn is_booked(
+/// The payment of a receipt, once it is booked.
+pub(crate) async fn booked(
     connection: &mut Connection,
     number: &ReceiptNumber,
-) -> Result<bool, PaymentError> {
-    Ok(store::by_receipt(connection, number).await?.is_some())
+) -> Result<Option<Payment>, PaymentError> {
+    Ok(store::by_receipt(connection, number).await?)
 }
 
 /// Keeps for a person that what was told does not fit what is booked. For sources that keep no message of their own, as
@@ -351,6 +318,7 @@ pub(crate) async fn credit(
     let entry = Entry::transfer(("payment", id.to_string()), told.actor, &memo, (into, out_of), told.amount)
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
+    requests::settle_callbacks(connection, (told.number, told.amount), told.source).await?;
     fulfil(connection, told, id, &owner, ids, now).await
 }
 
@@ -369,12 +337,8 @@ async fn fulfil(
     if let Some(intent) = owner.intent() {
         requests::update_intent(connection, intent).await?;
         taken_in.hints.push(Hint::Intent(intent.customer.clone()));
-        // A masked or hashed number is no number, and says nothing here.
-        if Msisdn::parse(told.phone).is_ok_and(|payer| payer != intent.phone) {
+        if is_anothers(told, intent) {
             taken_in.outcome = CallbackOutcome::AnotherPhone;
-        }
-        if told.amount != intent.amount {
-            taken_in.outcome = CallbackOutcome::AnotherAmount { asked: intent.amount, paid: told.amount };
         }
     }
     if let Some(line) = owner.subscription() {
@@ -440,8 +404,7 @@ enum TopUpFirst {
     Period,
 }
 
-/// Buys the top-up that the money was asked for, if it was asked for one. Money that bought a period before its request was
-/// known is spent.
+/// Buys the top-up that the money was asked for, if it was asked for one.
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
@@ -451,9 +414,6 @@ async fn top_up_first(
 ) -> Result<TopUpFirst, PaymentError> {
     let Some(intent) = owner.intent() else { return Ok(TopUpFirst::Period) };
     let Some(top_up) = &intent.top_up else { return Ok(TopUpFirst::Period) };
-    if ledger::is_booked(connection, (PERIOD, id.as_str())).await? {
-        return Ok(TopUpFirst::Period);
-    }
     let what = (&intent.subscription, top_up);
     Ok(match topping_up::buy(connection, what, id.as_str(), actor, ids, now).await? {
         Ok(bought) => TopUpFirst::Bought(Bought::Now(bought.refreshed)),
@@ -470,7 +430,7 @@ async fn top_up_first(
     })
 }
 
-/// A receipt that is booked already: evidence at most, never money.
+/// A receipt that is booked already: evidence, and its owner where it had none. Never money a second time.
 async fn repeated(
     connection: &mut Connection,
     told: &Told<'_>,
@@ -481,28 +441,27 @@ async fn repeated(
     let booked = store::by_receipt(connection, told.number)
         .await?
         .ok_or_else(|| PaymentError::ReceiptVanished(told.number.to_string()))?;
-    if let Some(intent) = owner.intent()
-        && booked.intent.as_ref() != Some(&intent.id)
-    {
-        // It was booked by what the payer typed, before its request was known.
-        let is_free =
-            booked.intent.is_none() && booked.customer.as_ref().is_none_or(|one| *one == intent.customer);
-        if !is_free || booked.amount != told.amount {
+    store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    if booked.amount != told.amount {
+        let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
+        return Ok(TakenIn::quietly(outcome));
+    }
+    let is_news = match owner.intent() {
+        Some(intent) if booked.intent.as_ref() == Some(&intent.id) => false,
+        Some(intent) if !is_free_for(&booked, intent) => {
             return Ok(TakenIn::quietly(CallbackOutcome::ReceiptOfAnother));
         }
-        return claim(connection, told, &booked, owner, ids, now).await;
+        Some(_) => true,
+        None => booked.customer.is_none() && owner.customer().is_some(),
+    };
+    if !is_news {
+        return Ok(TakenIn::quietly(CallbackOutcome::Repeated));
     }
-    store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
-    Ok(TakenIn::quietly(if booked.amount == told.amount {
-        CallbackOutcome::Repeated
-    } else {
-        CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount }
-    }))
+    claim(connection, told, &booked, owner, ids, now).await
 }
 
-/// Gives a payment that is booked without an owner, or without a request, to whom it belongs: out of suspense if it lay
-/// there.
-pub(super) async fn claim(
+/// Gives a payment that is nobody's to whom a person says. What a person decided is not decided anew.
+pub(super) async fn give(
     connection: &mut Connection,
     told: &Told<'_>,
     booked: &Payment,
@@ -511,6 +470,27 @@ pub(super) async fn claim(
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
     store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    claim(connection, told, booked, owner, ids, now).await
+}
+
+/// Gives a payment that is booked without an owner, or without a request, to whom it belongs: out of suspense if it lay
+/// there. Where its money went before, it stays.
+async fn claim(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    booked: &Payment,
+    owner: Owner,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let is_spent = booked.subscription.is_some() && booked.unspent.is_none();
+    if let Some(intent) = owner.intent() {
+        let is_elsewhere =
+            booked.customer.is_some() && booked.subscription.as_ref() != Some(&intent.subscription);
+        if is_spent || (is_elsewhere && is_given(connection, booked).await?) {
+            return join(connection, (told, booked, intent)).await;
+        }
+    }
     store::give_to(connection, &booked.id, &owner).await?;
     if booked.unspent.is_some() {
         // It is looked at anew, and may buy now.
@@ -525,4 +505,34 @@ pub(super) async fn claim(
         ledger::book(connection, &entry, ids, now).await?;
     }
     fulfil(connection, told, booked.id.clone(), &owner, ids, now).await
+}
+
+/// Whether a person said whose a payment is.
+async fn is_given(connection: &mut Connection, booked: &Payment) -> Result<bool, PaymentError> {
+    Ok(store::is_evidence_of(connection, &booked.id, suspense::SOURCE).await?)
+}
+
+/// Joins a request to the payment that it asked for, whose money has been put to use, or was put where it is by a person:
+/// the request is paid, and no money moves.
+async fn join(
+    connection: &mut Connection,
+    (told, booked, intent): (&Told<'_>, &Payment, &Intent),
+) -> Result<TakenIn, PaymentError> {
+    store::join_intent(connection, &booked.id, &intent.id).await?;
+    requests::update_intent(connection, intent).await?;
+    let mut taken_in = TakenIn::quietly(CallbackOutcome::Booked);
+    if is_anothers(told, intent) {
+        taken_in.outcome = CallbackOutcome::AnotherPhone;
+    }
+    if booked.subscription.as_ref() != Some(&intent.subscription) {
+        taken_in.outcome = CallbackOutcome::ForAnotherLine.besides(taken_in.outcome);
+    }
+    taken_in.hints.extend([Hint::Payment(intent.customer.clone()), Hint::Intent(intent.customer.clone())]);
+    taken_in.payment = Some(booked.id.clone());
+    Ok(taken_in)
+}
+
+/// Whether another phone paid than the one that was asked. A masked or hashed number is no number, and says nothing here.
+fn is_anothers(told: &Told<'_>, intent: &Intent) -> bool {
+    Msisdn::parse(told.phone).is_ok_and(|payer| payer != intent.phone)
 }

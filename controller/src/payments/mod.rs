@@ -8,6 +8,7 @@ pub mod api;
 pub(crate) mod credit;
 pub mod follow;
 mod open;
+mod outcome;
 pub mod pages;
 pub mod progress;
 mod request;

@@ -14,6 +14,7 @@ use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
+use crate::mpesa::intent::Intent;
 
 /// The columns that [`read_row`] reads, with what follows the joins.
 macro_rules! payment_rows {
@@ -130,6 +131,66 @@ pub(super) async fn give_to(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Notes that a payment is the one that a request asked for, and changes nothing else of it. Nothing changes when it has
+/// one.
+pub(super) async fn join_intent(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    intent: &IntentId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE payments SET intent_id = $2 WHERE id = $1 AND intent_id IS NULL")
+        .bind(payment.as_str())
+        .bind(intent.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The payment that a rule took for a request's, although no callback on the request's own path ever named it.
+pub(super) async fn matched_payment_of(
+    connection: &mut Connection,
+    intent: &Intent,
+    source: &str,
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT p.id FROM payments p WHERE p.provider = $1 AND p.receipt_number = $2 AND p.intent_id = $3 \
+           AND NOT EXISTS (SELECT 1 FROM payment_evidence e JOIN callback_bodies b ON b.id = e.source_id \
+                           WHERE e.payment_id = p.id AND e.source = $4 AND b.callback_token = $5)",
+    )
+    .bind(PROVIDER)
+    .bind(intent.receipt().unwrap_or_default())
+    .bind(intent.id.as_str())
+    .bind(source)
+    .bind(intent.callback_token.reveal())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::parsed(&row, "id")).transpose()
+}
+
+/// A payment is no request's any more. Its money stays its customer's.
+pub(super) async fn detach(connection: &mut Connection, payment: &PaymentId) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE payments SET intent_id = NULL WHERE id = $1")
+        .bind(payment.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Whether a source has told of a payment.
+pub(super) async fn is_evidence_of(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    source: &str,
+) -> Result<bool, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS found FROM payment_evidence WHERE payment_id = $1 AND source = $2")
+            .bind(payment.as_str())
+            .bind(source)
+            .fetch_one(connection)
+            .await?;
+    columns::truth(&row, "found")
 }
 
 /// Notes why a payment bought nothing; `None` when it did.
@@ -313,13 +374,15 @@ pub(super) async fn taken_between(
     })
 }
 
-/// Callbacks that a person has to look at, newest first. What is known of the money is what its request says.
+/// Callbacks that a person has to look at, newest first. The receipt is the one that the body names; the amount too, or,
+/// where it names none, what was asked for.
 pub(super) async fn callbacks_for_review(
     connection: &mut Connection,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT b.id, b.received_at AS since, b.outcome, i.amount_cents, i.receipt_number, i.customer_id, \
+        "SELECT b.id, b.received_at AS since, b.outcome, COALESCE(b.amount_cents, i.amount_cents) AS amount_cents, \
+                NULLIF(b.receipt_number, '') AS receipt_number, i.customer_id, \
                 COALESCE(c.name, '') AS customer_name \
          FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
          LEFT JOIN customers c ON c.id = i.customer_id \

@@ -15,11 +15,12 @@ pub(super) mod validation;
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::notification::Notification;
-use super::evidence::NotUnderstood;
+use super::evidence::{NotUnderstood, ReceiptNumber};
 use super::incoming::{self, Source};
 use super::settings::MpesaSettings;
 use super::store::StoredCallback;
 use crate::database::Connection;
+use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{CallbackOutcome, TakenIn};
 pub use register::{NotRegistered, Registered, ResponseType, register};
@@ -33,6 +34,12 @@ const SOURCE: &str = "c2b confirmation";
 /// When the database refuses.
 pub async fn is_heard(connection: &mut Connection, settings: &MpesaSettings) -> Result<bool, sqlx::Error> {
     Ok(settings.pull().is_some() || store::is_registered(connection, settings.short_code()).await?)
+}
+
+/// What a confirmation says was paid.
+pub(super) fn told_of(body: &[u8]) -> Option<(ReceiptNumber, Money)> {
+    let payment = Notification::parse(body).and_then(|told| told.payment()).ok()?;
+    Some((payment.receipt, payment.amount))
 }
 
 /// Takes one stored confirmation in.

@@ -8,7 +8,7 @@ use super::NotUnderstood;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::fields::{self, Fields};
-use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
+use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
 use crate::plain::line_of;
 
 /// The longest short code that is taken; today's have 5 to 7 digits.
@@ -31,7 +31,7 @@ pub(super) struct Notification<'a> {
     /// Whether it goes to a till, where nobody types an account.
     pub(super) is_for_till: bool,
     fields: Fields<'a>,
-    is_known_kind: bool,
+    kind: TransactionKind,
 }
 
 impl<'a> Notification<'a> {
@@ -58,7 +58,7 @@ impl<'a> Notification<'a> {
             amount,
             payer: Payer::told(&fields::text_or_empty(&fields, "msisdn")),
             is_for_till: kind.contains("goods"),
-            is_known_kind: KINDS.contains(&kind.as_str()),
+            kind: kind_of(&kind),
             fields,
         })
     }
@@ -75,10 +75,22 @@ impl<'a> Notification<'a> {
             receipt,
             paid_at: PaidAt::read(&fields::text_or_empty(&self.fields, "transtime")),
             payer: self.payer.clone(),
-            is_known_kind: self.is_known_kind,
+            kind: self.kind,
             reference: self.reference.clone(),
             amount: self.amount,
         })
+    }
+}
+
+/// What kind it is, by its name in lower case. Nothing but payments to us was ever seen to be told of here, under names that
+/// changed; money that went back would be no payment.
+fn kind_of(name: &str) -> TransactionKind {
+    if KINDS.contains(&name) {
+        TransactionKind::Known
+    } else if name.contains("revers") || name.contains("refund") {
+        TransactionKind::Unknown
+    } else {
+        TransactionKind::NewName
     }
 }
 
@@ -99,28 +111,36 @@ mod tests {
         let payment = told.payment().unwrap();
         assert_eq!(payment.receipt.as_str(), "RKL51ZDR4F");
         assert_eq!((payment.reference.as_str(), payment.amount), ("10000014", Money::from_cents(500)));
-        assert_eq!((payment.payer.kept(), payment.is_known_kind), ("2547 ***** 126", true));
+        assert_eq!((payment.payer.kept(), payment.kind), ("2547 ***** 126", TransactionKind::Known));
         // 12:13:25 in Nairobi.
         assert_eq!(payment.paid_at.unwrap().probably.0, 1_700_558_005_000);
     }
 
     #[test]
     fn other_forms_of_the_same_are_taken() {
-        let check = |from: &str, to: &str, is_known_kind: bool| {
+        let check = |from: &str, to: &str, kind: TransactionKind| {
             let body = BODY.replace(from, to);
             assert_ne!(body, BODY, "{from}");
             let payment = Notification::parse(body.as_bytes()).unwrap().payment().unwrap();
-            assert_eq!(payment.is_known_kind, is_known_kind, "{to}");
+            assert_eq!(payment.kind, kind, "{to}");
             payment
         };
-        assert_eq!(check("\"5.00\"", "5", true).amount, Money::from_cents(500));
-        assert_eq!(check("\"600966\"", "600966", true).amount, Money::from_cents(500));
-        assert_eq!(check("RKL51ZDR4F", " rkl51zdr4f ", true).receipt.as_str(), "RKL51ZDR4F");
-        check("Pay Bill", "", true);
-        check("Pay Bill", "Buy Goods", true);
-        check("Pay Bill", "Organization Settlement", false);
-        assert_eq!(check("20231121121325", "yesterday", true).paid_at, None);
-        assert_eq!(check("\"BillRefNumber\":\" 10000014 \"", "\"BillRefNumber\":null", true).reference, "");
+        assert_eq!(check("\"5.00\"", "5", TransactionKind::Known).amount, Money::from_cents(500));
+        assert_eq!(check("\"600966\"", "600966", TransactionKind::Known).amount, Money::from_cents(500));
+        assert_eq!(
+            check("RKL51ZDR4F", " rkl51zdr4f ", TransactionKind::Known).receipt.as_str(),
+            "RKL51ZDR4F"
+        );
+        check("Pay Bill", "", TransactionKind::Known);
+        check("Pay Bill", "Buy Goods", TransactionKind::Known);
+        check("Pay Bill", "Organization Settlement", TransactionKind::NewName);
+        check("Pay Bill", "Pay Bill Reversal", TransactionKind::Unknown);
+        assert_eq!(check("20231121121325", "yesterday", TransactionKind::Known).paid_at, None);
+        assert_eq!(
+            check("\"BillRefNumber\":\" 10000014 \"", "\"BillRefNumber\":null", TransactionKind::Known)
+                .reference,
+            ""
+        );
     }
 
     #[test]

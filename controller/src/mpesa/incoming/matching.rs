@@ -9,7 +9,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::payer::Agreement;
-use super::{Incoming, PaidAt};
+use super::{Incoming, PaidAt, TransactionKind};
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
 use crate::ids::{CustomerId, IntentId, LineId};
@@ -85,10 +85,12 @@ pub(in crate::mpesa) fn decide(
     named: &Named,
     candidates: &[Candidate],
 ) -> Match {
-    if !payment.is_known_kind {
-        return Match::Nobody(NoOwner::UnknownKind);
-    }
     let account = (!payment.reference.is_empty()).then(|| AccountNumber::parse(&payment.reference));
+    match payment.kind {
+        TransactionKind::Known => {}
+        TransactionKind::NewName if matches!(account, Some(Ok(_))) => {}
+        TransactionKind::NewName | TransactionKind::Unknown => return Match::Nobody(NoOwner::UnknownKind),
+    }
     let fitting: Vec<&Candidate> = candidates
         .iter()
         .filter(|candidate| {

@@ -27,7 +27,7 @@ use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::ids::CustomerId;
 use crate::money::Money;
-use crate::payments::credit::{self, Owner, TakenIn, Told};
+use crate::payments::credit::{self, CallbackOutcome, Owner, TakenIn, Told};
 use crate::payments::{NoOwner, PaymentError};
 
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
@@ -40,11 +40,23 @@ pub(in crate::mpesa) struct Incoming {
     /// `None` when the time is not understood: the money is somebody's all the same.
     pub(in crate::mpesa) paid_at: Option<PaidAt>,
     pub(in crate::mpesa) payer: Payer,
-    /// Whether it is a kind of payment to us that we know. Anything else goes to no customer by itself.
-    pub(in crate::mpesa) is_known_kind: bool,
+    /// Whether it is a payment to us at all.
+    pub(in crate::mpesa) kind: TransactionKind,
     /// What the customer typed as account, as typed; empty for a till.
     pub(in crate::mpesa) reference: String,
     pub(in crate::mpesa) amount: Money,
+}
+
+/// What kind of transaction it is said to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mpesa) enum TransactionKind {
+    /// A payment to us.
+    Known,
+    /// By a name that nobody has seen, where nothing but payments to us is told of: whoever's account it names has it, and
+    /// a person is shown it.
+    NewName,
+    /// Perhaps no payment: it goes to no customer by itself.
+    Unknown,
 }
 
 /// Which piece of which source tells of it.
@@ -73,12 +85,16 @@ pub(in crate::mpesa) async fn take_in(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<(TakenIn, Option<NoOwner>), PaymentError> {
-    // What is booked is not decided anew: of it, this is one more piece of evidence.
-    let (owner, reason) = if credit::is_booked(connection, &payment.receipt).await? {
+    let booked = credit::booked(connection, &payment.receipt).await?;
+    let is_new = booked.is_none();
+    // What has an owner is not decided anew: of it, this is one more piece of evidence. What is nobody's may be somebody's
+    // by what this source says of it.
+    let (owner, reason) = if booked.is_some_and(|booked| booked.customer.is_some()) {
         (Owner::Nobody(None), None)
     } else {
         owner_of(connection, payment, source.short_code, now).await?
     };
+    let is_somebodys = owner.customer().is_some();
     let told = Told {
         number: &payment.receipt,
         amount: payment.amount,
@@ -90,11 +106,17 @@ pub(in crate::mpesa) async fn take_in(
         source_id: source.id,
         actor: credit::ACTOR,
     };
-    let taken_in = credit::credit(connection, &told, owner, ids, now).await?;
+    let mut taken_in = credit::credit(connection, &told, owner, ids, now).await?;
+    if payment.kind == TransactionKind::NewName && is_somebodys && taken_in.payment.is_some() {
+        taken_in.outcome = CallbackOutcome::UnknownKind.besides(taken_in.outcome);
+    }
+    if !is_new {
+        taken_in.payment = None;
+    }
     if taken_in.outcome.needs_a_person() && !source.is_kept {
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
-    Ok((taken_in, reason))
+    Ok((taken_in, reason.filter(|_| is_new)))
 }
 
 /// Says why a payment would be nobody's, without booking it; `None` when it is somebody's.

@@ -11,7 +11,7 @@ use thiserror::Error;
 use crate::money::Money;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::fields::{self, Fields, text_or_empty as text};
-use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
+use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
 use crate::plain::line_of;
 
 /// How the kinds of payments in begin, in lower case; it may go unsaid.
@@ -124,7 +124,11 @@ fn row(element: &RawValue) -> Option<Incoming> {
         receipt: ReceiptNumber::parse(&text(&fields, "transactionid"))?,
         paid_at: PaidAt::read(&text(&fields, "trxdate")),
         payer: Payer::told(&text(&fields, "msisdn")),
-        is_known_kind: kind.is_empty() || kind.starts_with(KIND_OF_PAYMENTS),
+        kind: if kind.is_empty() || kind.starts_with(KIND_OF_PAYMENTS) {
+            TransactionKind::Known
+        } else {
+            TransactionKind::Unknown
+        },
         reference: cut("billreference", REFERENCE_CHARACTERS),
         amount: Money::parse(&text(&fields, "amount")).ok().filter(|amount| amount.is_positive())?,
     })

@@ -8,7 +8,7 @@ use std::fmt;
 use super::file::Columns;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
-use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS};
+use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
 
 /// How much is kept of a row for a person: several times what today's rows have.
 const TEXT_CHARACTERS: usize = 2_000;
@@ -185,7 +185,7 @@ fn told(fields: &[String], columns: &Columns) -> Result<Told, Why> {
             receipt: receipt.clone(),
             paid_at: at,
             payer: Payer::told(payer(maybe(columns.other_party), details)),
-            is_known_kind: true,
+            kind: TransactionKind::Known,
             reference: account(maybe(columns.account), details)
                 .chars()
                 .filter(|letter| !letter.is_control())

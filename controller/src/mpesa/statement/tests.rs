@@ -7,7 +7,7 @@ use super::row::{Out, OutKind, Row, What, Why};
 use super::summary::{Balances, Tally};
 use super::*;
 use crate::money::Money;
-use crate::mpesa::incoming::{Incoming, PaidAt};
+use crate::mpesa::incoming::{Incoming, PaidAt, TransactionKind};
 
 const WIDE: &str = "Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,Withdrawn,Balance,\
     Balance Confirmed,Reason Type,Other Party Info,Linked Transaction ID,A/C No.";
@@ -60,7 +60,7 @@ fn a_payment_reads_the_same_in_every_form() {
             (Money::from_cents(150_000), "10000014"),
             "{text}"
         );
-        assert_eq!((read.payer.kept(), read.is_known_kind), ("2547****678", true), "{text}");
+        assert_eq!((read.payer.kept(), read.kind), ("2547****678", TransactionKind::Known), "{text}");
         let at = Some(PaidAt { probably: UnixMillis(1_795_252_405_000), perhaps: None });
         assert_eq!(read.paid_at, at, "{text}");
         let movement = rows[0].movement.unwrap();

@@ -10,7 +10,7 @@ use crate::payments::testing::PHONE;
 use crate::{customers, ledger};
 
 /// A shop whose addresses Safaricom knows, and whose clock shows what the simulator's shows.
-async fn registered() -> (Shop, CallbackToken) {
+pub(super) async fn registered() -> (Shop, CallbackToken) {
     let (shop, _) = open().await;
     let told = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
     assert_eq!(told, Registered { short_code: "174379".to_owned(), was_registered: false });
@@ -27,19 +27,19 @@ async fn pay(shop: &Shop, amount: u32, account: &str) -> PaybillOutcome {
     outcome
 }
 
-fn account(shop: &Shop) -> String {
+pub(super) fn account(shop: &Shop) -> String {
     shop.world.customer.account_number.to_string()
 }
 
 /// Delivers a confirmation to the address of the short code, as Safaricom would.
-async fn deliver(shop: &Shop, token: &CallbackToken, body: String) -> u16 {
+pub(super) async fn deliver(shop: &Shop, token: &CallbackToken, body: String) -> u16 {
     let url = format!("http://{}/callbacks/c2b/{}/confirmation", shop.address, token.reveal());
     let response = reqwest::Client::new().post(url).body(body).send().await.unwrap();
     shop.take_in().await;
     response.status().as_u16()
 }
 
-fn confirmation(receipt: &str, amount: &str, short_code: &str, account: &str) -> String {
+pub(super) fn confirmation(receipt: &str, amount: &str, short_code: &str, account: &str) -> String {
     format!(
         r#"{{"TransactionType":"Pay Bill","TransID":"{receipt}","TransTime":"20260921013147","TransAmount":"{amount}",
         "BusinessShortCode":"{short_code}","BillRefNumber":"{account}","InvoiceNumber":"","OrgAccountBalance":"1.00",

@@ -3,6 +3,7 @@
 
 mod c2b;
 mod callbacks;
+mod disputed;
 mod paying;
 mod promised;
 mod pulling;

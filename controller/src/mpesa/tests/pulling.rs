@@ -211,7 +211,7 @@ async fn nothing_found_where_callbacks_told_of_payments_does_not_count_as_swept(
     other.stop().await;
 }
 
-fn pull_settings(shop: &Shop) -> crate::mpesa::pull::settings::PullSettings {
+pub(super) fn pull_settings(shop: &Shop) -> crate::mpesa::pull::settings::PullSettings {
     shop.daraja.settings().pull().unwrap().clone()
 }
 
@@ -303,7 +303,8 @@ async fn a_payment_that_buys_once_its_request_is_known_is_unspent_no_more() {
     let receipt = paybill(&shop, 1_000, shop.world.customer.account_number.as_str()).await;
     assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
     assert_eq!(only_payment(&shop).await.unspent, Some(Unspent::TooLittle));
-    let intent = shop.unanswered().await;
+    shop.phone(Phone { behaviour: Behaviour::Ignore, delay_ms: 3_600_000, ..Phone::default() });
+    let intent = shop.prompt(Some(1_000)).await;
     shop.execute("UPDATE plans SET price_cents = 100000").await;
     shop.deliver_to(&intent, success(&intent, &receipt, "1000.00")).await;
     shop.take_in().await;
@@ -349,7 +350,7 @@ async fn more_than_a_page_is_fetched_page_by_page() {
 }
 
 /// A Daraja whose first page has these rows, and every further one none.
-async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
+pub(super) async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
     use axum::routing::{get, post};
 
     let first = format!(r#"{{"ResponseCode":"1000","Response":{response}}}"#);
@@ -367,7 +368,7 @@ async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
     daraja_at(shop, &format!("http://{address}"))
 }
 
-fn row_of(receipt: &str, date: &str, account: &str) -> String {
+pub(super) fn row_of(receipt: &str, date: &str, account: &str) -> String {
     format!(
         r#"{{"transactionId":"{receipt}","trxDate":"{date}","msisdn":254712345678,"amount":"1500.00",
         "transactiontype":"c2b-pay-bill-debit","billreference":"{account}"}}"#

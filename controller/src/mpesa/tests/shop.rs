@@ -231,6 +231,37 @@ impl Shop {
         self.prompt(None).await
     }
 
+    /// The same although the wallet could pay: as it stands when the money came into the wallet after the prompt was sent.
+    pub(super) async fn unanswered_although_paid(&self) -> Intent {
+        let mut intent = self.intent_like_one_asked_for();
+        intent.checkout = crate::mpesa::evidence::CheckoutId::parse("ws_CO_by_hand");
+        self.store_intent(&intent).await;
+        intent
+    }
+
+    fn intent_like_one_asked_for(&self) -> Intent {
+        let (world, ids, now) = (&self.world, &self.controller.ids, self.controller.clock.now());
+        Intent {
+            id: crate::ids::IntentId::random(ids),
+            subscription: world.line.clone(),
+            top_up: None,
+            customer: world.customer.id.clone(),
+            short_code: "174379".to_owned(),
+            phone: world.customer.phone.clone(),
+            amount: Money::from_cents(150_000),
+            promised: None,
+            callback_token: CallbackToken::random(ids),
+            state: crate::mpesa::intent::State::Prompted,
+            checkout: None,
+            merchant_request_id: None,
+            next_query_at: None,
+            queries_sent: 0,
+            requested_by: "test".to_owned(),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
     /// Two minutes pass: M-Pesa takes the same amount from the same phone again, and so do we.
     pub(super) fn wait_two_minutes(&self) {
         let two_minutes = Duration::from_secs(120);

@@ -23,7 +23,7 @@ use crate::mpesa::evidence::ReceiptNumber;
 use crate::{customers, subscriptions};
 
 /// The source in the key of a piece of evidence: a person who looked it up.
-const SOURCE: &str = "staff";
+pub(super) const SOURCE: &str = "staff";
 
 /// Why a payment is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ pub async fn assign(
     };
     let owner =
         Owner::Customer { customer: wanted.customer.clone(), subscription: wanted.subscription.clone() };
-    let taken_in = credit::claim(connection, &told, &payment, owner, ids, now).await?;
+    let taken_in = credit::give(connection, &told, &payment, owner, ids, now).await?;
     let after = super::payment(connection, &payment.id).await?;
     let has_bought = after.is_some_and(|row| row.trace.is_some());
     Ok(Ok(Assigned { has_bought, taken_in }))

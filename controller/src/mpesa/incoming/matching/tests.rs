@@ -17,7 +17,7 @@ fn row() -> Incoming {
         receipt: ReceiptNumber::parse("RKL51ZDR4F").unwrap(),
         paid_at: Some(PaidAt { probably: NOON, perhaps: None }),
         payer: Payer::told(PHONE),
-        is_known_kind: true,
+        kind: TransactionKind::Known,
         reference: account().to_string(),
         amount: Money::from_cents(150_000),
     }
@@ -117,7 +117,7 @@ fn what_is_nobodys_says_why() {
     let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
     check(&slip, NoOwner::CheckDigit);
     check(account().as_str(), NoOwner::UnknownAccount);
-    let reversal = Incoming { is_known_kind: false, ..row() };
+    let reversal = Incoming { kind: TransactionKind::Unknown, ..row() };
     let told = decide(&reversal, CODE, &holder(&["l1"]), &[candidate("i1")]);
     assert_eq!(told, Match::Nobody(NoOwner::UnknownKind));
 }

@@ -22,7 +22,7 @@ fn a_row_is_read_from_a_list_within_a_list() {
     let row = &page.rows[0];
     assert_eq!(row.receipt.as_str(), "RKL51ZDR4F");
     assert_eq!(row.amount, Money::from_cents(150_000));
-    assert_eq!((row.reference.as_str(), row.is_known_kind), ("10000014", true));
+    assert_eq!((row.reference.as_str(), row.kind), ("10000014", TransactionKind::Known));
     assert_eq!(row.payer.kept(), "254712345678");
     // 12:13:25 in Nairobi is 09:13:25 UTC.
     let (probably, perhaps) = (UnixMillis(1_795_252_405_000), Some(UnixMillis(1_795_263_205_000)));
@@ -53,7 +53,7 @@ fn values_come_as_strings_and_numbers_and_names_in_any_case() {
     let page = page_of(row);
     let row = &page.rows[0];
     assert_eq!((row.receipt.as_str(), row.amount), ("RKL51ZDR4F", Money::from_cents(150_000)));
-    assert_eq!((row.reference.as_str(), row.is_known_kind), ("", true));
+    assert_eq!((row.reference.as_str(), row.kind), ("", TransactionKind::Known));
     assert_eq!((row.payer.kept(), row.payer.number()), ("2547 ***** 678", None));
     assert_eq!(row.paid_at, Some(PaidAt { probably: UnixMillis(1_795_252_405_000), perhaps: None }));
 }

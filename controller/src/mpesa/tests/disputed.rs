@@ -1,0 +1,240 @@
+//! Receipts of which one source says something else than another, or than a person decided.
+
+use super::c2b::{account, confirmation, deliver, registered};
+use super::pulling::{daraja_that_tells, only_payment, open, pull_settings, row_of, suspense, sweep};
+use super::shop::{Shop, success};
+use crate::audit::Actor;
+use crate::ids::LineId;
+use crate::money::Money;
+use crate::mpesa::intent::{CallbackToken, Intent};
+use crate::mpesa::nairobi;
+use crate::mpesa::pull::sweep::Sweeper;
+use crate::payments::suspense::{Assignment, assign};
+use crate::payments::{self, ForReview, Payment, ReviewKind};
+use crate::subscriptions::credentials::{Password, Username};
+use crate::subscriptions::{self, NewSubscription};
+
+/// A confirmation of a payment that is made now.
+fn confirmed_now(shop: &Shop, receipt: &str, amount: &str, account: &str) -> String {
+    let now = nairobi::written(shop.controller.clock.now(), "%Y%m%d%H%M%S");
+    confirmation(receipt, amount, "174379", account).replace("20260921013147", &now)
+}
+
+async fn confirm(shop: &Shop, token: &CallbackToken, receipt: &str, amount: &str) {
+    let body = confirmed_now(shop, receipt, amount, &account(shop));
+    assert_eq!(deliver(shop, token, body).await, 200);
+}
+
+async fn call_back(shop: &Shop, intent: &Intent, receipt: &str, amount: &str) {
+    assert_eq!(shop.deliver_to(intent, success(intent, receipt, amount)).await.0, 200);
+    shop.take_in().await;
+}
+
+async fn for_review(shop: &Shop) -> Vec<ForReview> {
+    let mut read = shop.controller.database.read().await.unwrap();
+    payments::for_review(&mut read, 99).await.unwrap()
+}
+
+async fn payment(shop: &Shop, receipt: &str) -> Payment {
+    let mut read = shop.controller.database.read().await.unwrap();
+    let receipt = receipt.parse().unwrap();
+    payments::payment_of_receipt(&mut read, &receipt).await.unwrap().unwrap().payment
+}
+
+/// What came, what waits, what was earned, and in how many payments.
+async fn sums(shop: &Shop) -> (i64, i64, i64, u64) {
+    let books = shop.books().await;
+    (books.clearing, books.wallet, books.revenue, books.payments)
+}
+
+async fn second_line(shop: &Shop) -> LineId {
+    let new = NewSubscription {
+        customer: shop.world.customer.id.clone(),
+        plan: shop.world.plan.id.clone(),
+        router: shop.world.router.clone(),
+        username: Username::parse("line-2").unwrap(),
+        password: Password::parse("secret").unwrap(),
+        address: None,
+        caller_id: None,
+    };
+    let now = shop.controller.clock.now();
+    let mut write = shop.controller.database.write().await.unwrap();
+    let created = subscriptions::create(&mut write, new, &shop.controller.ids, now).await.unwrap();
+    let subscriptions::Created::Created(line) = created else { panic!("{created:?}") };
+    write.commit().await.unwrap();
+    line.id
+}
+
+async fn give(shop: &Shop, payment: &Payment, line: Option<LineId>) {
+    let customer = shop.world.customer.id.clone();
+    let wanted = Assignment { payment: payment.id.clone(), customer, subscription: line };
+    let by = Actor::CommandLine("clerk".to_owned());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let now = shop.controller.clock.now();
+    assign(&mut write, &wanted, &by, &shop.controller.ids, now).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_receipt_that_its_own_callback_names_is_booked_although_matching_gave_its_request_another() {
+    let (shop, token) = registered().await;
+    let intent = shop.unanswered().await;
+    confirm(&shop, &token, "RAA1", "1500.00").await;
+    assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA1"), "account, amount and time fit");
+    call_back(&shop, &intent, "RAA2", "1500.00").await;
+    assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2), "both are booked, and each bought a day");
+    assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA2"));
+    let (first, second) = (payment(&shop, "RAA1").await, payment(&shop, "RAA2").await);
+    assert_eq!((first.intent, second.intent), (None, Some(intent.id.clone())));
+    assert_eq!(first.customer, second.customer, "the other stays its account holder's");
+    let items = for_review(&shop).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(items[0].reason.contains("another receipt"), "{}", items[0].reason);
+    assert_eq!(items[0].receipt_number.as_deref(), Some("RAA2"), "what the body says");
+    // Told of again, by its own callback and by the others: nothing changes.
+    call_back(&shop, &intent, "RAA2", "1500.00").await;
+    confirm(&shop, &token, "RAA2", "1500.00").await;
+    confirm(&shop, &token, "RAA1", "1500.00").await;
+    assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2));
+    assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA2"));
+}
+
+#[tokio::test]
+async fn a_second_receipt_on_a_path_whose_callback_came_is_booked_once_anything_else_tells_of_it() {
+    let (shop, token) = registered().await;
+    let intent = shop.unanswered().await;
+    call_back(&shop, &intent, "RAA1", "1500.00").await;
+    call_back(&shop, &intent, "RAA2", "1500.00").await;
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1), "one prompt is paid once");
+    let items = for_review(&shop).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert_eq!(items[0].receipt_number.as_deref(), Some("RAA2"));
+    assert_eq!(items[0].amount, Some(Money::from_cents(150_000)));
+    confirm(&shop, &token, "RAA2", "1500.00").await;
+    assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2));
+    assert_eq!(for_review(&shop).await, [], "it is booked: nobody has to look");
+}
+
+#[tokio::test]
+async fn a_callback_with_another_amount_than_was_asked_for_credits_nothing_until_another_source_confirms_it()
+{
+    for (confirmed, is_settled) in [("1.00", true), ("2.00", false)] {
+        let (shop, token) = registered().await;
+        let intent = shop.unanswered().await;
+        for amount in ["1.00", "250000.00", "1499.99"] {
+            call_back(&shop, &intent, "RGP6CZDYG6", amount).await;
+            assert_eq!(sums(&shop).await, (0, 0, 0, 0), "{amount}");
+            assert_eq!(shop.intent(&intent).await.state.as_str(), "prompted");
+        }
+        let items = for_review(&shop).await;
+        assert_eq!(items.len(), 3, "{items:?}");
+        let told = items.iter().find(|item| item.amount == Some(Money::from_cents(100))).unwrap();
+        assert!(matches!(told.kind, ReviewKind::Callback(_)), "{told:?}");
+        assert_eq!(told.receipt_number.as_deref(), Some("RGP6CZDYG6"));
+        assert!(told.reason.contains("1,500.00 was asked for") && told.reason.contains("1.00 was paid"));
+        confirm(&shop, &token, "RGP6CZDYG6", confirmed).await;
+        let cents = Money::parse(confirmed).unwrap().cents();
+        assert_eq!(sums(&shop).await, (cents, cents, 0, 1), "it is booked from there");
+        assert_eq!(for_review(&shop).await.len(), if is_settled { 2 } else { 3 }, "{confirmed}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_that_repeats_a_booked_receipt_with_another_amount_than_was_asked_for_changes_nothing() {
+    let (shop, token) = registered().await;
+    confirm(&shop, &token, "RAA1", "1.00").await;
+    let intent = shop.unanswered().await;
+    call_back(&shop, &intent, "RAA1", "1.00").await;
+    assert_eq!(sums(&shop).await, (100, 100, 0, 1));
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "prompted");
+    assert_eq!(for_review(&shop).await.len(), 1);
+    assert_eq!(shop.books().await.evidence, 2, "it is told of all the same");
+}
+
+#[tokio::test]
+async fn money_in_suspense_finds_its_owner_once_another_source_says_who_paid() {
+    let (shop, token) = registered().await;
+    let body = confirmed_now(&shop, "RKL51ZDR4F", "1500.00", "");
+    assert_eq!(deliver(&shop, &token, body).await, 200);
+    assert_eq!(suspense(&shop).await, 150_000, "a till, and a masked number");
+    // Pull has the whole number.
+    let daraja = daraja_that_tells(&shop, &format!("[[{}]]", row_of("RKL51ZDR4F", "", ""))).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert_eq!(suspense(&shop).await, 0);
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));
+    let payment = only_payment(&shop).await;
+    assert_eq!((payment.customer, payment.no_owner), (Some(shop.world.customer.id.clone()), None));
+    assert_eq!(for_review(&shop).await, []);
+}
+
+#[tokio::test]
+async fn money_that_a_person_assigned_stays_where_they_put_it_whatever_is_told_of_it_later() {
+    let (shop, token) = registered().await;
+    let body = confirmed_now(&shop, "RKL51ZDR4F", "1500.00", "");
+    assert_eq!(deliver(&shop, &token, body).await, 200);
+    give(&shop, &only_payment(&shop).await, None).await;
+    let daraja = daraja_that_tells(&shop, &format!("[[{}]]", row_of("RKL51ZDR4F", "", ""))).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+    assert_eq!(sums(&shop).await, (150_000, 150_000, 0, 1), "they left it in the wallet");
+    // And its own callback closes the request, and buys nothing for the line that was asked for.
+    let intent = shop.unanswered_although_paid().await;
+    call_back(&shop, &intent, "RKL51ZDR4F", "1500.00").await;
+    assert_eq!(sums(&shop).await, (150_000, 150_000, 0, 1));
+    assert_eq!(only_payment(&shop).await.subscription, None);
+    assert_eq!(shop.intent(&intent).await.receipt(), Some("RKL51ZDR4F"));
+    let items = for_review(&shop).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(items[0].reason.contains("given to another line, or to none"), "{}", items[0].reason);
+}
+
+#[tokio::test]
+async fn money_that_a_person_gave_to_one_line_is_not_moved_to_another_by_a_late_callback() {
+    let (shop, _) = registered().await;
+    let second = second_line(&shop).await;
+    let daraja = daraja_that_tells(&shop, &format!("[[{}]]", row_of("RKL51ZDR4F", "", "rent"))).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    let intent = shop.unanswered().await;
+    assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
+    give(&shop, &only_payment(&shop).await, Some(second.clone())).await;
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1), "a day of the second line");
+    call_back(&shop, &intent, "RKL51ZDR4F", "1500.00").await;
+    assert_eq!(only_payment(&shop).await.subscription, Some(second));
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));
+    assert_eq!(shop.books().await.paid_days, None, "the line that was asked for");
+    let items = for_review(&shop).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(items[0].reason.contains("given to another line"), "{}", items[0].reason);
+}
+
+#[tokio::test]
+async fn a_kind_of_payment_that_nobody_has_seen_is_its_account_holders_and_shown_to_a_person() {
+    let (shop, token) = registered().await;
+    let odd = |receipt: &str, account: &str, kind: &str| {
+        let body = confirmed_now(&shop, receipt, "1500.00", account);
+        body.replace("\"Pay Bill\"", &format!("\"{kind}\""))
+    };
+    assert_eq!(deliver(&shop, &token, odd("RAA1", &account(&shop), "Customer Pay Bill Fuliza")).await, 200);
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));
+    let items = for_review(&shop).await;
+    assert_eq!(items.len(), 1, "{items:?}");
+    assert!(items[0].reason.contains("kind of payment that is not known"), "{}", items[0].reason);
+    // Without an account nothing says whose it is, and a reversal is no payment.
+    assert_eq!(deliver(&shop, &token, odd("RAA2", "0712345678", "Customer Pay Bill Fuliza")).await, 200);
+    assert_eq!(deliver(&shop, &token, odd("RAA3", &account(&shop), "Pay Bill Reversal")).await, 200);
+    assert_eq!(suspense(&shop).await, 300_000);
+}
+
+#[tokio::test]
+async fn what_is_told_of_anothers_receipt_is_kept_as_evidence_of_it() {
+    let (shop, _) = open().await;
+    let first = shop.unanswered().await;
+    call_back(&shop, &first, "RAA1", "1500.00").await;
+    shop.wait_two_minutes();
+    let second = shop.unanswered().await;
+    call_back(&shop, &second, "RAA1", "1500.00").await;
+    assert_eq!(shop.outcomes().await[1], "review: the receipt is booked for another request");
+    let books = shop.books().await;
+    assert_eq!((books.payments, books.evidence), (1, 2));
+}

@@ -1,0 +1,159 @@
+//! What became of a callback, or of anything else that told of a receipt, in words for a person. Pure.
+//!
+//! What begins with "review: booked" has its money where it belongs; all else that a person has to look at moved none.
+//! What is decided is `credit`.
+
+use std::fmt;
+
+use crate::money::Money;
+use crate::mpesa::evidence::NotUnderstood;
+use crate::mpesa::intent::Refused;
+
+/// How what a person has to look at begins when the money is booked.
+const BOOKED: &str = "review: booked; ";
+
+/// What became of a callback. Its `Display` is what is stored beside the body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CallbackOutcome {
+    /// The receipt is booked.
+    Booked,
+    /// The receipt was booked before: this is more evidence of it.
+    Repeated,
+    /// No money moved, or none yet: the request is now in this state.
+    Noted(&'static str),
+    /// The amount is not the one that was asked for. Nothing is booked by it.
+    AnotherAmount {
+        /// What the request asked for.
+        asked: Money,
+        /// What this callback says.
+        told: Money,
+        /// Whether the receipt is booked with that amount, because something else told of it.
+        is_booked: bool,
+    },
+    /// Booked, and the request was taken to be paid with another receipt, whose money stays its customer's.
+    ReceiptReplaced,
+    /// Booked before, and what was asked for is another line's, or another's than a person gave it to. It bought nothing.
+    ForAnotherLine,
+    /// Booked, and it is of a kind that is not known.
+    UnknownKind,
+    /// Booked, and the payer is not the phone that was asked.
+    AnotherPhone,
+    /// Booked and paid in full, and it bought nothing: the money waits in the wallet.
+    NothingBought,
+    /// Booked, and it was asked for although it is not enough for a period: the money waits in the wallet.
+    NotEnough {
+        /// What the wallet lacks for one.
+        missing: Money,
+    },
+    /// Booked, and the line is on hold: the money waits in the wallet.
+    LineOnHold,
+    /// Booked, and the line's site is shut out: the money waits in the wallet.
+    SiteRevoked,
+    /// Booked, and two things are to be said of it.
+    Both {
+        /// What became of the money.
+        first: Box<Self>,
+        /// What was known of it before.
+        besides: Box<Self>,
+    },
+    /// The receipt was booked before, with another amount. Nothing is booked.
+    Contradiction {
+        /// What is booked.
+        booked: Money,
+        /// What this callback says.
+        told: Money,
+    },
+    /// The receipt was booked for another request. Nothing is booked.
+    ReceiptOfAnother,
+    /// The prompt belongs to another request. Nothing is booked.
+    PromptOfAnother,
+    /// It speaks of a payment to somebody else than whose address it came to. Nothing is booked.
+    AnotherShortCode,
+    /// No request has this path any more. Nothing is booked.
+    NoSuchRequest,
+    /// It does not fit the request. Nothing is booked.
+    Refused(Refused),
+    /// It is not a callback as we know them. Nothing is booked.
+    NotUnderstood(NotUnderstood),
+}
+
+impl CallbackOutcome {
+    /// Whether a person has to look.
+    pub(crate) fn needs_a_person(&self) -> bool {
+        !matches!(self, Self::Booked | Self::Repeated | Self::Noted(_))
+    }
+
+    /// Whether it moves no money itself and is settled once something else tells of the same receipt and amount.
+    pub(crate) fn waits_for_receipt(&self) -> bool {
+        matches!(self, Self::AnotherAmount { is_booked: false, .. } | Self::Refused(Refused::AnotherReceipt))
+    }
+
+    /// The same, with what was known before.
+    pub(crate) fn besides(self, known: Self) -> Self {
+        match known {
+            Self::Booked => self,
+            known => Self::Both { first: Box::new(self), besides: Box::new(known) },
+        }
+    }
+}
+
+impl fmt::Display for CallbackOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Booked => f.write_str("booked"),
+            Self::Repeated => f.write_str("booked before"),
+            Self::Noted(state) => write!(f, "noted: {state}"),
+            Self::AnotherAmount { asked, told, is_booked: false } => write!(
+                f,
+                "review: {asked} was asked for, and this says that {told} was paid: it is booked once anything else tells \
+                 of it"
+            ),
+            Self::AnotherAmount { asked, told, is_booked: true } => write!(
+                f,
+                "review: {asked} was asked for, and this says that {told} was paid, with a receipt that is booked"
+            ),
+            Self::ReceiptReplaced => write!(
+                f,
+                "{BOOKED}the request was taken to be paid with another receipt, whose money stays its customer's"
+            ),
+            Self::ForAnotherLine => write!(
+                f,
+                "{BOOKED}it was given to another line, or to none, before its request was known, and stays there"
+            ),
+            Self::UnknownKind => write!(f, "{BOOKED}it is of a kind of payment that is not known"),
+            Self::AnotherPhone => write!(f, "{BOOKED}another phone paid than the one that was asked"),
+            Self::NothingBought => write!(
+                f,
+                "{BOOKED}all that was asked for is paid, it bought nothing, and waits in the wallet"
+            ),
+            Self::NotEnough { missing } => write!(
+                f,
+                "{BOOKED}it is not enough for a period, for which KES {missing} more are needed, and waits in the \
+                 wallet"
+            ),
+            Self::LineOnHold => write!(
+                f,
+                "{BOOKED}the line is on hold, so that it bought nothing and waits in the wallet for its release"
+            ),
+            Self::SiteRevoked => write!(
+                f,
+                "{BOOKED}the site of the line is revoked, so that it bought nothing and waits in the wallet"
+            ),
+            Self::Both { first, besides } => {
+                let besides = besides.to_string();
+                write!(f, "{first}; {}", besides.strip_prefix(BOOKED).unwrap_or(&besides))
+            }
+            Self::Contradiction { booked, told } => {
+                write!(f, "review: the receipt is booked with {booked}, and this says {told}")
+            }
+            Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
+            Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),
+            Self::AnotherShortCode => {
+                f.write_str("review: it came to our address and speaks of a payment to another short code")
+            }
+            Self::NoSuchRequest => f.write_str("review: no request has this path"),
+            Self::Refused(refused) => write!(f, "review: {refused}"),
+            Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
+        }
+    }
+}
