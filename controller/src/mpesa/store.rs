@@ -247,7 +247,8 @@ fn read_intent(row: &Row) -> Result<Intent, sqlx::Error> {
     })
 }
 
-fn read_promised(row: &Row) -> Result<Option<Promised>, sqlx::Error> {
+/// Reads what a request promised, out of the columns that begin so.
+pub(super) fn read_promised(row: &Row) -> Result<Option<Promised>, sqlx::Error> {
     let Some(plan) = columns::parsed_or_none(row, "promised_plan_id")? else { return Ok(None) };
     let bytes: Option<i64> = row.try_get("promised_bytes")?;
     let offer = Offer {

@@ -12,8 +12,9 @@ use super::payer::Agreement;
 use super::{Incoming, PaidAt, TransactionKind};
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
-use crate::ids::{CustomerId, IntentId, LineId};
+use crate::ids::{CustomerId, IntentId, LineId, TopUpId};
 use crate::money::Money;
+use crate::mpesa::intent::Promised;
 use crate::payments::NoOwner;
 
 /// How far a payment's time may be from its request's. Callbacks of one payment were seen 10.5 minutes apart from
@@ -30,6 +31,9 @@ pub(in crate::mpesa) struct Candidate {
     pub(in crate::mpesa) short_code: String,
     pub(in crate::mpesa) phone: Msisdn,
     pub(in crate::mpesa) amount: Money,
+    /// What it was to buy, a top-up or else a period.
+    pub(in crate::mpesa) top_up: Option<TopUpId>,
+    pub(in crate::mpesa) promised: Option<Promised>,
     pub(in crate::mpesa) standing: Standing,
     pub(in crate::mpesa) created_at: UnixMillis,
 }
@@ -97,14 +101,15 @@ pub(in crate::mpesa) fn decide(
             candidate.short_code == short_code && fits(payment, account.as_ref(), named, candidate)
         })
         .collect();
+    let fitting = at_the_time(payment.paid_at, &fitting);
     let customer = |holder: &Holder, subscription: Option<&LineId>| Match::Customer {
         customer: holder.customer.clone(),
         subscription: subscription.cloned(),
     };
     match (best_of(&fitting), named) {
         (Some(Ok(intent)), _) => Match::Intent(intent),
-        // Several lines fit: the money is the customer's, and which line it is for is theirs to say. A till's payer may
-        // have paid for a neighbour.
+        // Several lines or purposes fit: the money is the customer's, and what it is for is theirs to say, or their
+        // callback's. A till's payer may have paid for a neighbour.
         (Some(Err(_)), Named::Holder(holder))
             if fitting.iter().all(|candidate| candidate.customer == holder.customer) =>
         {
@@ -132,14 +137,29 @@ fn nobody(payment: &Incoming, account: Option<Result<AccountNumber, NotAnAccount
     }
 }
 
-/// The likeliest, and among those the oldest; refused when the likeliest are of several lines.
+/// Those that were made around the time of the payment. Its less probable reading counts where nothing fits the other, and
+/// then only for a request of which Safaricom says itself that it is paid: three hours off is another payment otherwise.
+fn at_the_time<'a>(paid_at: Option<PaidAt>, fitting: &[&'a Candidate]) -> Vec<&'a Candidate> {
+    let around = |at: UnixMillis| fitting.iter().copied().filter(move |one| is_around(at, one.created_at));
+    let Some(paid_at) = paid_at else { return Vec::new() };
+    let probable: Vec<&Candidate> = around(paid_at.probably).collect();
+    match paid_at.perhaps {
+        Some(perhaps) if probable.is_empty() => {
+            around(perhaps).filter(|one| one.standing == Standing::SaidPaid).collect()
+        }
+        _ => probable,
+    }
+}
+
+/// The likeliest, and among those the oldest; refused when the likeliest are of several lines, or were to buy different
+/// things.
 fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, NoOwner>> {
     let best = fitting.iter().min_by_key(|one| (one.standing, one.created_at, one.intent.as_str()))?;
-    let is_other = |one: &&&Candidate| {
-        one.standing == best.standing
-            && (one.subscription != best.subscription || one.customer != best.customer)
+    let purpose = |one: &Candidate| {
+        (one.subscription.clone(), one.customer.clone(), one.top_up.clone(), one.promised.clone())
     };
-    Some(if fitting.iter().any(|one| is_other(&one)) {
+    let is_other = |one: &Candidate| one.standing == best.standing && purpose(one) != purpose(best);
+    Some(if fitting.iter().any(|one| is_other(one)) {
         Err(NoOwner::Ambiguous)
     } else {
         Ok(best.intent.clone())
@@ -162,14 +182,11 @@ fn fits(
                 && agreement != Agreement::Another
         }
     };
-    is_theirs
-        && payment.amount == candidate.amount
-        && payment.paid_at.is_some_and(|at| is_around(at, candidate.created_at))
+    is_theirs && payment.amount == candidate.amount
 }
 
-fn is_around(paid_at: PaidAt, created_at: UnixMillis) -> bool {
-    let is_near = |at: UnixMillis| at.since(created_at) <= TIME_AROUND && created_at.since(at) <= TIME_AROUND;
-    is_near(paid_at.probably) || paid_at.perhaps.is_some_and(is_near)
+fn is_around(at: UnixMillis, created_at: UnixMillis) -> bool {
+    at.since(created_at) <= TIME_AROUND && created_at.since(at) <= TIME_AROUND
 }
 
 #[cfg(test)]

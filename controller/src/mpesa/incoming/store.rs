@@ -8,6 +8,7 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, LineId};
 use crate::money::Money;
+use crate::mpesa::store as requests;
 
 /// Requests without a receipt, of this short code and amount, that were made between the two instants. A request that
 /// was never sent cannot have been paid.
@@ -19,7 +20,8 @@ pub(in crate::mpesa) async fn unreceipted_between(
 ) -> Result<Vec<Candidate>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT i.id, i.subscription_id, i.customer_id, c.account_number, i.short_code, i.phone, i.amount_cents, \
-                i.state, i.created_at \
+                i.state, i.created_at, i.top_up_id, i.promised_plan_id, i.promised_price_cents, \
+                i.promised_validity_seconds, i.promised_bytes \
          FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
          WHERE i.created_at >= $1 AND i.created_at <= $2 AND i.short_code = $3 AND i.amount_cents = $4 \
            AND i.state NOT IN ('created', 'paid') \
@@ -44,6 +46,8 @@ fn read_candidate(row: &Row) -> Result<Candidate, sqlx::Error> {
         short_code: row.try_get("short_code")?,
         phone: columns::parsed(row, "phone")?,
         amount: columns::money(row, "amount_cents")?,
+        top_up: columns::parsed_or_none(row, "top_up_id")?,
+        promised: requests::read_promised(row)?,
         standing: match state.as_str() {
             "paid_unreceipted" => Standing::SaidPaid,
             "declined" | "review" => Standing::SaidUnpaid,
