@@ -2,7 +2,7 @@
 //!
 //! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told, of one prompt or of one
 //! short code. A path that nobody
-//! was told is answered 404 and leaves no trace; on a known one everything is kept, junk too. Safaricom delivers a
+//! was told is answered 404 and leaves no trace, unless nobody can say now whether it is one; on a known one everything is kept, junk too. Safaricom delivers a
 //! callback once, rarely more often, and drops it for good on any answer but 200.
 
 use std::net::{IpAddr, SocketAddr};
@@ -17,6 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::c2b;
 use super::c2b::validation::Verdict;
@@ -38,6 +39,11 @@ const VALIDATION_DEADLINE: Duration = Duration::from_secs(3);
 const WAITING: usize = 1_024;
 /// Bodies that share one commit. A commit costs one write to the disk, however many bodies it carries.
 const TOGETHER: usize = 128;
+/// How long bodies are tried to be stored: longer than any lock that was seen, and about as long as somebody waits for an
+/// answer. The writer itself is waited for up to 15 s each time.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The pause before they are tried again.
+const PAUSE: Duration = Duration::from_millis(200);
 /// What Safaricom wants to hear.
 const ACCEPTED: &str = r#"{"ResultCode":0,"ResultDesc":"Accepted"}"#;
 
@@ -139,12 +145,8 @@ async fn receive(desk: &Desk, kind: CallbackKind, token: &str, peer: Peer, reque
     match is_known(&desk.controller, kind, &token).await {
         Ok(true) => {}
         Ok(false) => return StatusCode::NOT_FOUND.into_response(),
-        Err(error) => {
-            tracing::error!(
-                "a callback could not be looked up and is lost unless Safaricom sends it again: {error}"
-            );
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        }
+        // Safaricom tells once. A stranger's body, should it be one, is found out when it is taken in.
+        Err(error) => tracing::error!("a callback could not be looked up, and is stored unseen: {error}"),
     }
     // Behind a proxy this is the sender all the same: `web::shield` sees to it.
     let source = peer.map(|Extension(ConnectInfo(address))| address.ip());
@@ -205,21 +207,31 @@ impl Desk {
 async fn store_letters(controller: Controller, mut arriving: mpsc::Receiver<Letter>) {
     let mut letters = Vec::with_capacity(TOGETHER);
     while arriving.recv_many(&mut letters, TOGETHER).await > 0 {
-        let is_stored = match store_all(&controller, &letters).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(
-                    callbacks.count = letters.len(),
-                    "callbacks could not be stored and are lost unless Safaricom sends them again: {error}"
-                );
-                false
-            }
-        };
+        let is_stored = store_in_time(&controller, &letters).await;
         for letter in letters.drain(..) {
             // A sender that hung up is answered by nobody; its body is stored all the same.
             let _ = letter.is_stored.send(is_stored);
         }
         controller.live.ring_callbacks();
+    }
+}
+
+/// Tries until it succeeds or nobody waits for the answer any more: the writer may be held by another process, and what is
+/// refused now is told by nobody again.
+async fn store_in_time(controller: &Controller, letters: &[Letter]) -> bool {
+    let patience_ends = Instant::now() + PATIENCE;
+    loop {
+        let Err(error) = store_all(controller, letters).await else { return true };
+        let count = letters.len();
+        if Instant::now() >= patience_ends {
+            tracing::error!(
+                callbacks.count = count,
+                "callbacks could not be stored and are lost unless Safaricom sends them again: {error}"
+            );
+            return false;
+        }
+        tracing::warn!(callbacks.count = count, "callbacks wait to be stored: {error}");
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

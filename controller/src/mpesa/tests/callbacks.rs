@@ -62,6 +62,32 @@ async fn a_body_that_is_too_large_is_refused_unread() {
 }
 
 #[tokio::test]
+async fn a_callback_that_cannot_be_stored_at_once_waits_until_it_can() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    shop.execute("ALTER TABLE callback_bodies RENAME TO callback_bodies_away").await;
+    let delivering = shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500"));
+    tokio::pin!(delivering);
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut delivering).await;
+    assert!(early.is_err(), "Safaricom tells once, and has to wait: {early:?}");
+    shop.execute("ALTER TABLE callback_bodies_away RENAME TO callback_bodies").await;
+    assert_eq!(delivering.await.0, 200);
+    shop.take_in().await;
+    assert_eq!(shop.books().await, Books::PAID_ONCE);
+}
+
+#[tokio::test]
+async fn a_callback_whose_path_cannot_be_looked_up_is_stored_all_the_same() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    shop.execute("ALTER TABLE payment_intents RENAME TO payment_intents_away").await;
+    assert_eq!(shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500")).await.0, 200);
+    shop.execute("ALTER TABLE payment_intents_away RENAME TO payment_intents").await;
+    shop.take_in().await;
+    assert_eq!(shop.books().await, Books::PAID_ONCE);
+}
+
+#[tokio::test]
 async fn a_forged_callback_moves_no_money() {
     let shop = Shop::open().await;
     let intent = shop.unanswered().await;
