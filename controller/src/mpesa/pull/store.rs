@@ -5,8 +5,11 @@ use tawi_shared::UnixMillis;
 
 use crate::columns;
 use crate::database::Connection;
+use crate::mpesa::statement;
+use crate::payments::suspense;
 
-/// Whether callbacks told of money that came to a short code between the two instants, and Pull never did.
+/// Whether callbacks told of money that came to a short code between the two instants, and Pull never did. What a statement
+/// alone told of is as old as it may be, whenever it was taken in.
 pub(super) async fn has_traffic(
     connection: &mut Connection,
     short_code: &str,
@@ -16,12 +19,15 @@ pub(super) async fn has_traffic(
     let row = sqlx::query(
         "SELECT COUNT(*) AS found FROM payments p \
          WHERE p.short_code = $1 AND p.received_at >= $2 AND p.received_at < $3 \
+           AND EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source NOT IN ($5, $6)) \
            AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source = $4)",
     )
     .bind(short_code)
     .bind(from.0)
     .bind(to.0)
     .bind(source)
+    .bind(statement::SOURCE)
+    .bind(suspense::SOURCE)
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")

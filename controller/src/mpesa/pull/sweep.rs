@@ -28,8 +28,15 @@ const REGISTER_PATH: &str = "/pulltransactions/v1/register";
 const QUERY_PATH: &str = "/pulltransactions/v1/query";
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "pull";
-/// Pages of one window: fifty thousand payments in two days, or a gateway that ignores the offset.
+/// Pages of one span: fifty thousand payments in two days.
 const PAGES_MOST: usize = 500;
+/// Rows of a page, as every client of Pull takes it. Of less than that there is no second page.
+const PAGE_ROWS: usize = 100;
+/// Spans of one window: a gateway that ignores the offset is asked about halves of halves, down to some fifty thousand
+/// payments in two days.
+const SPANS_MOST: usize = 2_000;
+/// A span that is not halved any more: Pull is asked by the second.
+const SPAN_LEAST: Duration = Duration::from_secs(2);
 /// Rows that share one commit. Almost all of them were booked by their callbacks and only add a piece of evidence; 16
 /// hold the writer, for which callbacks wait, for no longer than a batch of callbacks does.
 const TOGETHER: usize = 16;
@@ -50,9 +57,12 @@ pub(in crate::mpesa) enum PullError {
     /// Daraja gave an answer without rows.
     #[error(transparent)]
     NoPage(#[from] NoPage),
-    /// The window has more pages than any real one.
-    #[error("the window has more than {PAGES_MOST} pages")]
+    /// A span has more pages than any real one.
+    #[error("a part of the window has more than {PAGES_MOST} pages")]
     TooManyPages,
+    /// The gateway gives so little at a time that it cannot be asked about all of the window.
+    #[error("the window has more than {SPANS_MOST} parts")]
+    TooManySpans,
     /// Rows could not be booked; each was logged.
     #[error("{0} payments could not be booked")]
     NotBooked(usize),
@@ -90,6 +100,25 @@ pub(in crate::mpesa) struct Swept {
     pub(in crate::mpesa) is_whole: bool,
 }
 
+/// A sweep under way.
+#[derive(Debug, Default)]
+struct Sweep {
+    swept: Swept,
+    seen: HashSet<ReceiptNumber>,
+    bad: HashSet<String>,
+    failed: usize,
+    /// Whether there are payments that cannot be asked for.
+    is_cut: bool,
+}
+
+/// How much of a span was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Given {
+    Whole,
+    /// A page, and the same page again where the next was asked for.
+    Part,
+}
+
 /// What came of rows that shared a commit.
 #[derive(Clone, Copy, Debug, Default)]
 struct Batch {
@@ -123,35 +152,74 @@ impl Sweeper {
             self.register(stop).await?;
         }
         let window = self.progress.next(self.controller.clock.now());
-        let mut swept = Swept::default();
-        let (mut seen, mut seen_bad) = (HashSet::new(), HashSet::new());
-        let (mut offset, mut failed) = (0_usize, 0_usize);
+        let mut sweep = Sweep::default();
+        // The oldest first; a span that is given in part only is asked about in halves.
+        let mut spans = vec![(window.start, window.end)];
         for number in 0.. {
-            if number == PAGES_MOST {
-                return Err(PullError::TooManyPages);
+            let Some(span) = spans.pop() else { break };
+            if number == SPANS_MOST {
+                return Err(PullError::TooManySpans);
             }
-            let page = self.page(&window, offset, stop).await?;
-            offset = offset.saturating_add(page.len());
-            let mut is_news = page.rows.iter().any(|row| !seen.contains(&row.receipt));
-            for row in &page.bad {
-                is_news |= seen_bad.insert(row.clone());
+            if self.sweep_span(span, &mut sweep, stop).await? == Given::Whole {
+                continue;
             }
-            if !is_news {
-                break;
+            match halves(span) {
+                Some((earlier, later)) => spans.extend([later, earlier]),
+                None => sweep.is_cut = true,
             }
-            self.take_in_page(page, &mut seen, &mut swept, &mut failed, stop).await?;
         }
-        (swept.rows, swept.bad) = (seen.len(), seen_bad.len());
-        self.keep_bad(&seen_bad, &mut swept).await?;
-        if failed > 0 {
-            return Err(PullError::NotBooked(failed));
+        let mut swept = sweep.swept;
+        (swept.rows, swept.bad) = (sweep.seen.len(), sweep.bad.len());
+        self.keep_bad(&sweep.bad, &mut swept).await?;
+        if sweep.failed > 0 {
+            return Err(PullError::NotBooked(sweep.failed));
         }
-        swept.is_silent = offset == 0 && self.is_suspicious(&window).await?;
-        swept.is_whole = !swept.is_silent && swept.kept == 0;
+        if sweep.is_cut {
+            tracing::error!(
+                "Pull gives only a part of the payments of one second: take in the statement of the portal"
+            );
+        }
+        swept.is_silent =
+            sweep.seen.is_empty() && sweep.bad.is_empty() && self.is_suspicious(&window).await?;
+        swept.is_whole = !swept.is_silent && !sweep.is_cut && swept.kept == 0;
         if swept.is_whole {
             self.progress.succeeded(&window);
         }
         Ok(swept)
+    }
+
+    /// Asks about one span page by page, until nothing new comes, and takes it in.
+    async fn sweep_span(&self, span: Span, sweep: &mut Sweep, stop: &mut Stop) -> Result<Given, PullError> {
+        let (mut seen, mut seen_bad) = (HashSet::new(), HashSet::new());
+        let (mut offset, mut first_page) = (0_usize, 0_usize);
+        for number in 0.. {
+            if number == PAGES_MOST {
+                return Err(PullError::TooManyPages);
+            }
+            let page = self.page(span, offset, stop).await?;
+            let rows = page.len();
+            if rows == 0 {
+                break;
+            }
+            let mut is_news = false;
+            for row in &page.rows {
+                is_news |= seen.insert(row.receipt.clone());
+            }
+            for row in &page.bad {
+                is_news |= seen_bad.insert(row.clone());
+                sweep.bad.insert(row.clone());
+            }
+            if !is_news {
+                // The same again, whatever the offset: of more than a page nobody knows the rest.
+                return Ok(if first_page < PAGE_ROWS { Given::Whole } else { Given::Part });
+            }
+            if offset == 0 {
+                first_page = rows;
+            }
+            offset = offset.saturating_add(rows);
+            self.take_in_page(page, sweep, stop).await?;
+        }
+        Ok(Given::Whole)
     }
 
     /// Keeps rows that are not understood for a person. The first time the window does not count as swept, so that it
@@ -189,11 +257,11 @@ impl Sweeper {
         Ok(())
     }
 
-    async fn page(&self, window: &Window, offset: usize, stop: &mut Stop) -> Result<Page, PullError> {
+    async fn page(&self, (start, end): Span, offset: usize, stop: &mut Stop) -> Result<Page, PullError> {
         let body = json!({
             "ShortCode": self.daraja.settings().short_code(),
-            "StartDate": in_nairobi(window.start),
-            "EndDate": in_nairobi(window.end),
+            "StartDate": in_nairobi(start),
+            "EndDate": in_nairobi(end),
             "OffSetValue": offset.to_string(),
         });
         Ok(rows::of_query(&self.ask(QUERY_PATH, &body, stop).await?)?)
@@ -206,16 +274,9 @@ impl Sweeper {
         }
     }
 
-    async fn take_in_page(
-        &self,
-        page: Page,
-        seen: &mut HashSet<ReceiptNumber>,
-        swept: &mut Swept,
-        failed: &mut usize,
-        stop: &Stop,
-    ) -> Result<(), PullError> {
+    async fn take_in_page(&self, page: Page, sweep: &mut Sweep, stop: &Stop) -> Result<(), PullError> {
         let fresh: Vec<Incoming> =
-            page.rows.into_iter().filter(|row| seen.insert(row.receipt.clone())).collect();
+            page.rows.into_iter().filter(|row| sweep.seen.insert(row.receipt.clone())).collect();
         for rows in fresh.chunks(TOGETHER) {
             if stop.is_requested() {
                 return Err(PullError::Stopped);
@@ -233,10 +294,10 @@ impl Sweeper {
                 continue;
             }
             let taken_in = self.take_in(&news).await?;
-            swept.booked = swept.booked.saturating_add(taken_in.booked);
-            *failed = failed.saturating_add(taken_in.failed);
-            if *failed >= FAILED_MOST {
-                return Err(PullError::NotBooked(*failed));
+            sweep.swept.booked = sweep.swept.booked.saturating_add(taken_in.booked);
+            sweep.failed = sweep.failed.saturating_add(taken_in.failed);
+            if sweep.failed >= FAILED_MOST {
+                return Err(PullError::NotBooked(sweep.failed));
             }
         }
         Ok(())
@@ -310,6 +371,18 @@ impl Sweeper {
         self.was_silent = is_silent;
         Ok(is_silent)
     }
+}
+
+type Span = (UnixMillis, UnixMillis);
+
+/// The halves of a span, which share a second so that none falls between them; `None` when it is too short.
+fn halves((start, end): Span) -> Option<(Span, Span)> {
+    let span = end.since(start);
+    if span <= SPAN_LEAST {
+        return None;
+    }
+    let middle = start.plus(span / 2);
+    Some(((start, middle.plus(Duration::from_secs(1))), (middle, end)))
 }
 
 /// `YYYY-MM-DD HH:MM:SS` in East Africa Time.

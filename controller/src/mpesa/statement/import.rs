@@ -27,7 +27,7 @@ use crate::payments::credit::{self, TakenIn};
 use crate::state::Controller;
 
 /// The source in the key of a piece of evidence.
-const SOURCE: &str = "statement";
+pub(in crate::mpesa) const SOURCE: &str = "statement";
 /// Rows that share one commit: as many as a sweep of Pull has, which leaves the writer to callbacks as often.
 const TOGETHER: usize = 16;
 /// Rows that may fail before the import is given up: by then it is not the rows.

@@ -19,6 +19,7 @@ mod store;
 mod summary;
 
 pub use file::{FILE_BYTES, File, NotAStatement};
+pub(super) use import::SOURCE;
 pub use import::{ImportError, Order, check, import};
 pub use summary::{Balances, Summary};
 

@@ -351,13 +351,22 @@ async fn more_than_a_page_is_fetched_page_by_page() {
 
 /// A Daraja whose first page has these rows, and every further one none.
 pub(super) async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
+    let first = format!(r#"{{"ResponseCode":"1000","Response":{response}}}"#);
+    daraja_that_answers(shop, move |asked: &str| {
+        let is_first = asked.contains(r#""OffSetValue":"0""#);
+        if is_first { first.clone() } else { r#"{"ResponseCode":"1001"}"#.to_owned() }
+    })
+    .await
+}
+
+/// A Daraja that answers Pull like this.
+async fn daraja_that_answers(
+    shop: &Shop,
+    answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
+) -> Daraja {
     use axum::routing::{get, post};
 
-    let first = format!(r#"{{"ResponseCode":"1000","Response":{response}}}"#);
-    let query = move |asked: String| async move {
-        let is_first = asked.contains(r#""OffSetValue":"0""#);
-        if is_first { first } else { r#"{"ResponseCode":"1001"}"#.to_owned() }
-    };
+    let query = move |asked: String| async move { answer(&asked) };
     let routes = axum::Router::new()
         .route("/oauth/v1/generate", get(|| async { r#"{"access_token":"t","expires_in":"3599"}"# }))
         .route("/pulltransactions/v1/register", post(|| async { r#"{"ResponseStatus":"1000"}"# }))
@@ -431,6 +440,49 @@ async fn what_pull_contradicts_is_listed_for_a_person_once_and_moves_no_money() 
         assert!(items[0].reason.contains("1,500.00") && items[0].reason.contains("15.00"), "{items:?}");
         assert_eq!((items[0].amount, &items[0].customer), (Some(payment.amount), &payment.customer));
     }
+}
+
+/// A Daraja that has one payment a minute of the last `minutes`, and gives the first hundred of whatever span it is asked
+/// about, whatever the offset; the receipt is the minute.
+async fn daraja_without_offsets(shop: &Shop, minutes: i64, is_one_instant: bool) -> Daraja {
+    let now = shop.controller.clock.now().0;
+    let account = shop.world.customer.account_number.to_string();
+    daraja_that_answers(shop, move |asked: &str| {
+        let asked: serde_json::Value = serde_json::from_str(asked).unwrap();
+        let (start, end) = (asked["StartDate"].as_str().unwrap(), asked["EndDate"].as_str().unwrap());
+        let rows: Vec<String> = (1..=minutes)
+            .map(|minute| {
+                let at = now - 60_000 * if is_one_instant { 1 } else { minute };
+                (minute, crate::mpesa::nairobi::written(UnixMillis(at), "%Y-%m-%d %H:%M:%S"))
+            })
+            .filter(|(_, date)| (start..end).contains(&date.as_str()))
+            .take(100)
+            .map(|(minute, date)| row_of(&format!("R{minute}"), &date, &account).replace("1500.00", "1.00"))
+            .collect();
+        format!(r#"{{"ResponseCode":"1000","Response":[[{}]]}}"#, rows.join(","))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_gateway_that_ignores_the_offset_is_asked_about_shorter_spans() {
+    let (shop, _) = open().await;
+    let daraja = daraja_without_offsets(&shop, 250, false).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
+    assert_eq!((swept.rows, swept.booked, swept.is_whole), (250, 250, true));
+    let few = daraja_without_offsets(&shop, 99, false).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), few, pull_settings(&shop));
+    assert!(try_sweep(&shop, &mut sweeper).await.unwrap().is_whole, "there is no second page to be had");
+}
+
+#[tokio::test]
+async fn a_span_that_cannot_be_seen_whole_does_not_count_as_swept() {
+    let (shop, _) = open().await;
+    let daraja = daraja_without_offsets(&shop, 101, true).await;
+    let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
+    assert_eq!((swept.rows, swept.is_whole), (100, false), "101 payments within one second");
 }
 
 #[tokio::test]

@@ -3,12 +3,13 @@
 use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone};
 use sqlx::Row as _;
 
-use super::pulling::{only_payment, open, suspense, sweep};
+use super::pulling::{daraja_that_tells, only_payment, open, pull_settings, suspense, sweep};
 use super::shop::{Books, Shop};
 use crate::audit::Actor;
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::c2b;
+use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::statement::{Balances, ImportError, NotOurs, Order, Summary, import};
 use crate::payments::testing::PHONE;
 use crate::payments::{self, ForReview, LookedAt, ReviewKind};
@@ -139,6 +140,17 @@ async fn what_callbacks_confirmations_and_pull_told_of_gains_evidence_and_nothin
         assert_eq!(shop.books().await, expected);
     }
     assert_eq!(for_review(&shop).await, []);
+}
+
+#[tokio::test]
+async fn what_a_statement_alone_tells_of_is_no_traffic_that_pull_should_have_known() {
+    let (shop, _) = open().await;
+    pay(&shop, 700, &shop.world.customer.account_number.to_string()).await;
+    taken_in(&shop, &exported(&shop, 13).await).await;
+    shop.controller.clock.advance(std::time::Duration::from_secs(20 * 60));
+    let daraja = daraja_that_tells(&shop, "null").await;
+    let mut blind = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
+    assert_eq!(sweep(&shop, &mut blind).await, (0, 0), "and it is not called silent");
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ use crate::mpesa::evidence::ReceiptNumber;
 use crate::{customers, subscriptions};
 
 /// The source in the key of a piece of evidence: a person who looked it up.
-pub(super) const SOURCE: &str = "staff";
+pub(crate) const SOURCE: &str = "staff";
 
 /// Why a payment is nobody's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
