@@ -317,7 +317,8 @@ accounts that are nobody's before the money moves.")]
   tawi-controller mpesa import-statement statement.csv
 Payments that nothing told of are booked, charges and transfers to the bank as well; what is booked already only gains
 evidence, so that a file may be taken in twice. Rows of a kind that is not known are not booked and wait under \"To be
-checked\". The exit code is 1 when something waits for a person, or when the balances of the file do not add up.")]
+checked\". The exit code is 1 when something waits for a person, and when the balances of the file do not add up: then nothing is taken in, unless
+--accept-gaps says so.")]
     ImportStatement {
         /// The file; - for standard input
         file: PathBuf,
@@ -327,6 +328,9 @@ checked\". The exit code is 1 when something waits for a person, or when the bal
         /// Say what would come of it, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Take it in although its balances say that rows are missing
+        #[arg(long)]
+        accept_gaps: bool,
     },
 }
 

@@ -22,8 +22,8 @@ impl Shell {
     pub(super) async fn mpesa(&self, command: MpesaCommand) -> Result<(), Failure> {
         match command {
             MpesaCommand::RegisterUrls { when_silent } => self.register_urls(when_silent).await,
-            MpesaCommand::ImportStatement { file, short_code, dry_run } => {
-                self.import_statement(&file, short_code.as_deref(), dry_run).await
+            MpesaCommand::ImportStatement { file, short_code, dry_run, accept_gaps } => {
+                self.import_statement(&file, short_code.as_deref(), (dry_run, accept_gaps)).await
             }
         }
     }
@@ -52,11 +52,12 @@ impl Shell {
         &self,
         path: &Path,
         short_code: Option<&str>,
-        is_dry_run: bool,
+        (is_dry_run, accepts_gaps): (bool, bool),
     ) -> Result<(), Failure> {
         let bytes = read_bounded(path)?;
         let settings = self.config.mpesa.as_ref();
-        let order = Order { short_code, settings, is_dry_run, actor: &self.actor };
+        let pause = statement::BESIDE_A_SERVER;
+        let order = Order { short_code, settings, is_dry_run, accepts_gaps, pause, actor: &self.actor };
         let shows_progress = !self.output.is_json && stderr().is_terminal();
         let mut told = 0_usize;
         let progress = |done: usize, all: usize| {

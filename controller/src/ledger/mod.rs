@@ -89,6 +89,17 @@ pub async fn booked_on(
     Ok(store::booked_on(connection, cause, account).await?)
 }
 
+/// Whether any fact of a kind whose cause begins so moved just this much on an account.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn is_any_booked(
+    connection: &mut Connection,
+    (cause, account, amount): ((&str, &str), &Account, Money),
+) -> Result<bool, LedgerError> {
+    Ok(store::is_any_booked(connection, cause, account, amount).await?)
+}
+
 /// The balance of an account: debits above zero.
 ///
 /// # Errors

@@ -140,6 +140,28 @@ pub(super) async fn booked_on(
     row.map(|row| columns::money(&row, "amount_cents")).transpose()
 }
 
+/// A cause begins with a text that ends in a colon: what sorts before the next character begins so, and the index has it.
+pub(super) async fn is_any_booked(
+    connection: &mut Connection,
+    (kind, begin): (&str, &str),
+    account: &Account,
+    amount: Money,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
+         WHERE e.cause_kind = $1 AND e.cause_id >= $2 AND e.cause_id < $3 AND p.account_id = $4 \
+           AND p.amount_cents = $5",
+    )
+    .bind(kind)
+    .bind(begin)
+    .bind(format!("{};", begin.trim_end_matches(':')))
+    .bind(account.to_string())
+    .bind(amount.cents())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
+}
+
 pub(super) async fn balance_of(connection: &mut Connection, account: &Account) -> Result<Money, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings \

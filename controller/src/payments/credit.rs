@@ -446,6 +446,9 @@ async fn repeated(
         let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
         return Ok(TakenIn::quietly(outcome));
     }
+    // Of a statement that said so alone, something else says the same now.
+    let alone = CallbackOutcome::StatementAlone.to_string();
+    store::settle_evidence(connection, &booked.id, told.source, &alone).await?;
     let is_news = match owner.intent() {
         Some(intent) if booked.intent.as_ref() == Some(&intent.id) => false,
         Some(intent) if !is_free_for(&booked, intent) => {

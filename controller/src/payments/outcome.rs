@@ -36,6 +36,8 @@ pub(crate) enum CallbackOutcome {
     ForAnotherLine,
     /// Booked, and it is of a kind that is not known.
     UnknownKind,
+    /// Booked, and nothing but a file that somebody took in tells of it.
+    StatementAlone,
     /// Booked, and the payer is not the phone that was asked.
     AnotherPhone,
     /// Booked and paid in full, and it bought nothing: the money waits in the wallet.
@@ -120,6 +122,7 @@ impl fmt::Display for CallbackOutcome {
                 f,
                 "{BOOKED}it was given to another line, or to none, before its request was known, and stays there"
             ),
+            Self::StatementAlone => write!(f, "{BOOKED}nothing but a statement tells of it"),
             Self::UnknownKind => write!(f, "{BOOKED}it is of a kind of payment that is not known"),
             Self::AnotherPhone => write!(f, "{BOOKED}another phone paid than the one that was asked"),
             Self::NothingBought => write!(

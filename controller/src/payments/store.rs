@@ -286,6 +286,26 @@ pub(super) async fn mark_evidence(
     Ok(())
 }
 
+/// Takes off the list what a person would have been shown of a payment's evidence for this reason, now that another source
+/// tells of the payment.
+pub(super) async fn settle_evidence(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    other_source: &str,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE payment_evidence SET needs_person = 0 \
+         WHERE payment_id = $1 AND source <> $2 AND outcome = $3 AND needs_person = 1",
+    )
+    .bind(payment.as_str())
+    .bind(other_source)
+    .bind(reason)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,

@@ -69,6 +69,7 @@ pub(super) async fn take_in(
         id: callback.id.as_str(),
         received_at: callback.received_at,
         is_kept: true,
+        is_enough: true,
     };
     let (taken_in, reason) = incoming::take_in(connection, &payment, source, ids, now).await?;
     if let Some(reason) = reason {

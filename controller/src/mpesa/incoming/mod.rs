@@ -72,6 +72,8 @@ pub(in crate::mpesa) struct Source<'a> {
     pub(in crate::mpesa) received_at: UnixMillis,
     /// Whether what it told is kept elsewhere for a person to see, as the bodies of callbacks are.
     pub(in crate::mpesa) is_kept: bool,
+    /// Whether it may be the only one that tells of a payment; otherwise a person is shown that it is.
+    pub(in crate::mpesa) is_enough: bool,
 }
 
 /// Decides whose a payment is and books it; gives why it is nobody's, where it is.
@@ -109,6 +111,9 @@ pub(in crate::mpesa) async fn take_in(
     let mut taken_in = credit::credit(connection, &told, owner, ids, now).await?;
     if payment.kind == TransactionKind::NewName && is_somebodys && taken_in.payment.is_some() {
         taken_in.outcome = CallbackOutcome::UnknownKind.besides(taken_in.outcome);
+    }
+    if !source.is_enough && is_somebodys && is_new {
+        taken_in.outcome = CallbackOutcome::StatementAlone.besides(taken_in.outcome);
     }
     if !is_new {
         taken_in.payment = None;

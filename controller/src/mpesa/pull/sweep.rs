@@ -313,7 +313,8 @@ impl Sweeper {
             let now = self.controller.clock.now();
             let short_code = self.daraja.settings().short_code();
             let id = row.receipt.as_str();
-            let source = Source { short_code, name: SOURCE, id, received_at: now, is_kept: false };
+            let source =
+                Source { short_code, name: SOURCE, id, received_at: now, is_kept: false, is_enough: true };
             match incoming::take_in(&mut savepoint, row, source, &self.controller.ids, now).await {
                 Ok((taken_in, reason)) => {
                     savepoint.commit().await?;

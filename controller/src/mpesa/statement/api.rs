@@ -31,6 +31,9 @@ pub struct StatementNew {
     /// Whether to say only what would come of it, and change nothing.
     #[serde(default)]
     pub is_dry_run: bool,
+    /// Whether to take it in although its balances say that rows are missing. Otherwise it is refused.
+    #[serde(default)]
+    pub accepts_gaps: bool,
 }
 
 /// What came of a statement.
@@ -117,7 +120,8 @@ pub(crate) fn routes() -> Vec<Route> {
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 409, description = "It is still being taken in under this key: it goes on by itself", body = Problem),
         (status = 413, body = Problem),
-        (status = 422, description = "It is no statement, or that of another short code: nothing of it was taken in",
+        (status = 422, description = "It is no statement, or that of another short code, or rows are missing: nothing of it \
+            was taken in",
             body = Problem),
     ),
 )]
@@ -139,6 +143,8 @@ async fn taken(web: Web, write: Write, new: StatementNew) -> Result<Response, Ap
         short_code: new.short_code.as_deref(),
         settings: web.daraja.as_ref().map(crate::mpesa::Daraja::settings),
         is_dry_run: new.is_dry_run,
+        accepts_gaps: new.accepts_gaps,
+        pause: Duration::ZERO,
         actor: &actor,
     };
     let once = match write.begin(&web, Permission::ImportStatement).await? {
@@ -148,7 +154,14 @@ async fn taken(web: Web, write: Write, new: StatementNew) -> Result<Response, Ap
     // Dropped without an answer, the key is free again.
     check(new.csv.as_bytes(), order).map_err(refusal)?;
     let reserved = once.reserve().await?;
-    let summary = import(&web.controller, new.csv.as_bytes(), order, |_, _| {}).await.map_err(refusal)?;
+    let summary = match import(&web.controller, new.csv.as_bytes(), order, |_, _| {}).await {
+        Ok(summary) => summary,
+        // It is safe to send again, and under the same key: what was booked is known.
+        Err(error) => {
+            reserved.release(&web).await?;
+            return Err(refusal(error));
+        }
+    };
     let mut transaction = web.controller.database.write().await?;
     let body = StatementBody::of(&summary, new.is_dry_run);
     let response = reserved.keep(&mut transaction, StatusCode::OK, &body).await?;

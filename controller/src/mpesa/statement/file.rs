@@ -65,6 +65,7 @@ pub(super) struct Columns {
     pub(super) reason: Option<usize>,
     pub(super) other_party: Option<usize>,
     pub(super) account: Option<usize>,
+    pub(super) linked: Option<usize>,
     /// How many there are, with those that are not used.
     pub(super) width: usize,
 }
@@ -193,6 +194,7 @@ fn columns(names: &[String], line: usize) -> Result<Columns, NotAStatement> {
         reason: find(&["reasontype"]),
         other_party: find(&["otherpartyinfo"]),
         account: find(&["acno", "accountno", "accountnumber"]),
+        linked: find(&["linkedtransactionid"]),
         width: names.len(),
     })
 }

@@ -3,8 +3,9 @@
 //! Rows are booked many to a commit, each on its own savepoint, so that a row that fails holds up nothing, and an import
 //! that is cut off keeps what it had: it is simply started again. What is known already is found by reading alone.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry as Seen;
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use ring::digest::{SHA256, digest};
 use sqlx::Connection as _;
@@ -15,12 +16,13 @@ use thiserror::Error;
 use super::file::{File, NotAStatement};
 use super::row::{Movement, Out, OutKind, Row, What, Why};
 use super::store;
-use super::summary::{Summary, Tally};
+use super::summary::{Balances, Summary, Tally};
 use super::{NotOurs, short_code_of};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
-use crate::ledger::{self, Account, Entry};
+use crate::ledger::{self, Account, Booked, Entry};
 use crate::mpesa::MpesaSettings;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::incoming::{self, Incoming, Source};
 use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
@@ -28,8 +30,13 @@ use crate::state::Controller;
 
 /// The source in the key of a piece of evidence.
 pub(in crate::mpesa) const SOURCE: &str = "statement";
+/// The kind of cause of a charge.
+const CHARGE: &str = "mpesa_charge";
 /// Rows that share one commit: as many as a sweep of Pull has, which leaves the writer to callbacks as often.
 const TOGETHER: usize = 16;
+/// The pause between two commits of a process beside the one that serves: SQLite's own waiters look again every 100 ms, and
+/// the lock must be free for longer than that, or callbacks wait until they are refused.
+pub const BESIDE_A_SERVER: Duration = Duration::from_millis(120);
 /// Rows that may fail before the import is given up: by then it is not the rows.
 const FAILED_MOST: usize = 10;
 /// Rows that may be unread before the file is taken for another one than it seems, and nothing of it is taken in.
@@ -44,6 +51,11 @@ pub struct Order<'a> {
     pub settings: Option<&'a MpesaSettings>,
     /// Whether to say only what would come of it.
     pub is_dry_run: bool,
+    /// Whether a file is taken of which rows are missing, by its own balances.
+    pub accepts_gaps: bool,
+    /// How long the writer is left alone between two commits: nothing within the process that serves, where writers queue
+    /// in order, and [`BESIDE_A_SERVER`] anywhere else.
+    pub pause: Duration,
     /// Who does it.
     pub actor: &'a Actor,
 }
@@ -62,6 +74,13 @@ pub enum ImportError {
         "{0} of its rows are not understood, the first on line {1}: is it the portal's own export, not changed since?"
     )]
     Unread(usize, usize),
+    /// Its own balances say that rows are missing. Nothing of it was taken in.
+    #[error(
+        "rows are missing: KES {opening} and all that moved is not KES {closing}. Export the statement without a filter, or say \
+         that gaps are accepted",
+        opening = .0.opening, closing = .0.closing
+    )]
+    DoesNotAddUp(Balances),
     /// Rows could not be booked; each was logged. What was taken in before stays.
     #[error("{0} rows could not be booked: see the log, and import the file again")]
     NotBooked(usize),
@@ -74,7 +93,7 @@ impl ImportError {
     /// Whether it is the file, and not this controller.
     #[must_use]
     pub fn is_of_file(&self) -> bool {
-        matches!(self, Self::File(_) | Self::NotOurs(_) | Self::Unread(..))
+        matches!(self, Self::File(_) | Self::NotOurs(_) | Self::Unread(..) | Self::DoesNotAddUp(_))
     }
 }
 
@@ -92,14 +111,25 @@ pub fn check(bytes: &[u8], order: Order<'_>) -> Result<(), ImportError> {
     read_through(bytes, order).map(|_| ())
 }
 
+/// A file that was read to its end.
+struct Through<'a> {
+    file: File<'a>,
+    short_code: String,
+    tally: Tally,
+    /// What its reversals may have taken back.
+    reversed: HashSet<ReceiptNumber>,
+}
+
 /// Reads a file once, to its end: nothing is taken in of one that cannot be used.
-fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<(File<'a>, String, Tally), ImportError> {
+fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<Through<'a>, ImportError> {
     let file = File::read(bytes)?;
     let short_code = short_code_of(file.short_code.as_deref(), order.short_code, order.settings)?;
     let mut seen = Repeats::default();
     let mut tally = Tally::default();
     let mut first_unread = None;
+    let mut reversed = HashSet::new();
     for row in file.rows() {
+        reversed.extend(row.reverses.iter().cloned());
         if matches!(&row.what, What::ForPerson(why) if why.is_unread()) {
             first_unread.get_or_insert(row.line);
         }
@@ -113,7 +143,12 @@ fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<(File<'a>, Stri
     if tally.unread > UNREAD_MOST {
         return Err(ImportError::Unread(tally.unread, first_unread.unwrap_or_default()));
     }
-    Ok((file, short_code, tally))
+    match tally.balances() {
+        Some(balances) if !balances.adds_up && !order.accepts_gaps && !order.is_dry_run => {
+            Err(ImportError::DoesNotAddUp(balances))
+        }
+        _ => Ok(Through { file, short_code, tally, reversed }),
+    }
 }
 
 /// Takes a statement in; `progress` hears how many rows of how many are done.
@@ -126,14 +161,14 @@ pub async fn import(
     order: Order<'_>,
     mut progress: impl FnMut(usize, usize) + Send,
 ) -> Result<Summary, ImportError> {
-    let (file, short_code, tally) = read_through(bytes, order)?;
+    let Through { file, short_code, tally, reversed } = read_through(bytes, order)?;
     let summary = Summary {
         short_code: short_code.clone(),
         rows: tally.rows,
         balances: tally.balances(),
         ..Summary::default()
     };
-    let mut importer = Importer { controller, order, short_code, summary, taken: Vec::new() };
+    let mut importer = Importer { controller, order, short_code, summary, reversed, taken: Vec::new() };
     let rows: Box<dyn Iterator<Item = Row> + Send + '_> =
         if tally.is_latest_first() { Box::new(file.rows().rev()) } else { Box::new(file.rows()) };
     importer.take_rows(rows, &mut progress).await?;
@@ -178,6 +213,7 @@ struct Importer<'a> {
     order: Order<'a>,
     short_code: String,
     summary: Summary,
+    reversed: HashSet<ReceiptNumber>,
     /// What has to be told after the commit.
     taken: Vec<TakenIn>,
 }
@@ -230,12 +266,17 @@ impl Importer<'_> {
     /// What is known of a row already; `None` when it has to be taken in.
     async fn known(&self, connection: &mut Connection, row: &mut Row) -> Result<Option<Done>, PaymentError> {
         if let What::Out(out) = &row.what {
-            let (cause, account) = cause_of(out);
-            match ledger::booked_on(connection, (cause.0, &cause.1), &account).await? {
-                None => return Ok(None),
-                Some(booked) if booked == out.amount => return Ok(Some(Done::Out(out.kind, false))),
-                Some(booked) => row.what = What::ForPerson(Why::BookedOtherwise(booked)),
+            match known_out(connection, out).await? {
+                KnownOut::Unknown => return Ok(None),
+                KnownOut::Booked => return Ok(Some(Done::Out(out.kind, false))),
+                KnownOut::Otherwise(why) => row.what = What::ForPerson(why),
             }
+        }
+        if let What::Payment(payment) = &row.what
+            && self.reversed.contains(&payment.receipt)
+            && credit::booked_amount(connection, &payment.receipt).await?.is_none()
+        {
+            row.what = What::ForPerson(Why::Reversed);
         }
         Ok(match &row.what {
             What::Payment(payment) => {
@@ -263,7 +304,7 @@ impl Importer<'_> {
                 None => {
                     let nobody =
                         incoming::reason_for_nobody(connection, payment, &self.short_code, now).await?;
-                    Done::Payment { is_new: true, is_owned: nobody.is_none(), waits: false }
+                    Done::Payment { is_new: true, is_owned: nobody.is_none(), waits: nobody.is_none() }
                 }
             },
             What::Out(out) => Done::Out(out.kind, true),
@@ -296,6 +337,7 @@ impl Importer<'_> {
             self.count(&done);
         }
         self.announce();
+        tokio::time::sleep(self.order.pause).await;
         if self.summary.failed >= FAILED_MOST {
             return Err(ImportError::NotBooked(self.summary.failed));
         }
@@ -318,6 +360,7 @@ impl Importer<'_> {
                     id: &id,
                     received_at: now,
                     is_kept: false,
+                    is_enough: false,
                 };
                 let (taken_in, nobody) = incoming::take_in(connection, payment, source, ids, now).await?;
                 let waits = taken_in.outcome.needs_a_person();
@@ -326,18 +369,32 @@ impl Importer<'_> {
                 Done::Payment { is_new, is_owned: nobody.is_none(), waits }
             }
             What::Out(out) => {
-                let entry = self.entry_of(out)?;
-                ledger::book(connection, &entry, ids, now).await?;
-                Done::Out(out.kind, true)
+                // Looked at again, now that nobody else writes: a row before it, or another import, may have booked it.
+                match known_out(connection, out).await? {
+                    KnownOut::Unknown => {
+                        let entry = self.entry_of(out)?;
+                        let booked = ledger::book(connection, &entry, ids, now).await?;
+                        Done::Out(out.kind, booked != Booked::AlreadyBooked)
+                    }
+                    KnownOut::Booked => Done::Out(out.kind, false),
+                    KnownOut::Otherwise(why) => self.keep(connection, row, &why, now).await?,
+                }
             }
-            What::ForPerson(why) => {
-                let digest = self.digest(row);
-                let (key, why) = ((digest.as_str(), self.short_code.as_str()), why.to_string());
-                store::keep_row(connection, key, row, &why, now).await?;
-                Done::ForPerson { waits: true }
-            }
+            What::ForPerson(why) => self.keep(connection, row, why, now).await?,
             What::Within | What::NotCompleted | What::NoMoney => Done::NoEffect,
         })
+    }
+
+    async fn keep(
+        &self,
+        connection: &mut Connection,
+        row: &Row,
+        why: &Why,
+        now: UnixMillis,
+    ) -> Result<Done, PaymentError> {
+        let digest = self.digest(row);
+        store::keep_row(connection, (&digest, &self.short_code), row, &why.to_string(), now).await?;
+        Ok(Done::ForPerson { waits: true })
     }
 
     fn entry_of(&self, out: &Out) -> Result<Entry, PaymentError> {
@@ -396,14 +453,47 @@ fn piece_of(payment: &Incoming) -> String {
     format!("{} {}", payment.receipt, payment.amount.cents())
 }
 
+/// What is known of money that left.
+enum KnownOut {
+    Unknown,
+    Booked,
+    Otherwise(Why),
+}
+
+async fn known_out(connection: &mut Connection, out: &Out) -> Result<KnownOut, PaymentError> {
+    let (cause, account) = cause_of(out);
+    match ledger::booked_on(connection, (cause.0, &cause.1), &account).await? {
+        Some(booked) if booked == out.amount => return Ok(KnownOut::Booked),
+        Some(booked) => return Ok(KnownOut::Otherwise(Why::BookedOtherwise(booked))),
+        None => {}
+    }
+    // The other kind. What a transfer costs may have its number, and never its amount.
+    let (kind, booked) = match out.kind {
+        OutKind::Charge => {
+            let (cause, account) = cause_of(&Out { kind: OutKind::Settlement, ..out.clone() });
+            let booked = ledger::booked_on(connection, (cause.0, &cause.1), &account).await?;
+            (OutKind::Settlement, booked == Some(out.amount))
+        }
+        OutKind::Settlement => {
+            let begin = format!("{}:", out.receipt);
+            let what = ((CHARGE, begin.as_str()), &Account::MpesaCharges, out.amount);
+            (OutKind::Charge, ledger::is_any_booked(connection, what).await?)
+        }
+    };
+    Ok(if booked { KnownOut::Otherwise(Why::BookedAs(kind)) } else { KnownOut::Unknown })
+}
+
 /// The fact that is booked, and where the money went. A charge may have the receipt number of the payment that it is for, so
-/// that its details are part of what makes it that charge.
+/// that its details are part of what makes it that charge. A transfer has a number of its own, and its details differ from
+/// one form of the export to another.
 fn cause_of(out: &Out) -> ((&'static str, String), Account) {
-    let words: Vec<&str> = out.details.split_whitespace().collect();
-    let key = format!("{}:{}", out.receipt, sha256(&[&words.join(" ").to_lowercase()]));
     match out.kind {
-        OutKind::Charge => (("mpesa_charge", key), Account::MpesaCharges),
-        OutKind::Settlement => (("mpesa_settlement", key), Account::Bank),
+        OutKind::Charge => {
+            let words: Vec<&str> = out.details.split_whitespace().collect();
+            let key = format!("{}:{}", out.receipt, sha256(&[&words.join(" ").to_lowercase()]));
+            ((CHARGE, key), Account::MpesaCharges)
+        }
+        OutKind::Settlement => (("mpesa_settlement", out.receipt.to_string()), Account::Bank),
     }
 }
 
@@ -424,14 +514,14 @@ enum Repeat {
 /// The transactions of a file so far.
 #[derive(Default)]
 struct Repeats {
-    seen: HashMap<String, Movement>,
+    seen: HashMap<(&'static str, String), Movement>,
 }
 
 impl Repeats {
     fn note(&mut self, row: &Row) -> Repeat {
         let key = match &row.what {
-            What::Payment(payment) => payment.receipt.to_string(),
-            What::Out(out) => cause_of(out).0.1,
+            What::Payment(payment) => ("payment", payment.receipt.to_string()),
+            What::Out(out) => cause_of(out).0,
             _ => return Repeat::First,
         };
         let Some(movement) = row.movement else { return Repeat::First };

@@ -20,7 +20,7 @@ mod summary;
 
 pub use file::{FILE_BYTES, File, NotAStatement};
 pub(super) use import::SOURCE;
-pub use import::{ImportError, Order, check, import};
+pub use import::{BESIDE_A_SERVER, ImportError, Order, check, import};
 pub use summary::{Balances, Summary};
 
 use thiserror::Error;

@@ -67,8 +67,9 @@ async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, Pa
         return refuse("Choose the file that the portal exported.".to_owned());
     };
     let is_dry_run = fields.value("is_dry_run") == "yes";
+    let accepts_gaps = fields.value("accepts_gaps") == "yes";
     // On a task of its own: what was begun goes on when the browser goes away.
-    let taking = tokio::spawn(taken(web, file.bytes, is_dry_run, visit.actor()));
+    let taking = tokio::spawn(taken(web, file.bytes, (is_dry_run, accepts_gaps), visit.actor()));
     let Ok(outcome) = timeout(ANSWER_WITHIN, taking).await else {
         let words = "It is still being taken in, and goes on by itself. What came of it will stand in the audit log; \
                      taking the file in again does no harm.";
@@ -86,8 +87,14 @@ async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, Pa
     }
 }
 
-async fn taken(web: Web, bytes: Vec<u8>, is_dry_run: bool, actor: Actor) -> Result<Summary, ImportError> {
+async fn taken(
+    web: Web,
+    bytes: Vec<u8>,
+    (is_dry_run, accepts_gaps): (bool, bool),
+    actor: Actor,
+) -> Result<Summary, ImportError> {
     let settings = web.daraja.as_ref().map(crate::mpesa::Daraja::settings);
-    let order = Order { short_code: None, settings, is_dry_run, actor: &actor };
+    let order =
+        Order { short_code: None, settings, is_dry_run, accepts_gaps, pause: Duration::ZERO, actor: &actor };
     import(&web.controller, &bytes, order, |_, _| {}).await
 }

@@ -27,6 +27,8 @@ pub(super) struct Row {
     pub(super) receipt: Option<ReceiptNumber>,
     /// What it is.
     pub(super) what: What,
+    /// Of which transactions it may be the reversal; empty where it is none.
+    pub(super) reverses: Vec<ReceiptNumber>,
     /// The money that moved; `None` where none did, or nobody knows.
     pub(super) movement: Option<Movement>,
 }
@@ -95,12 +97,16 @@ pub(super) enum Why {
     NoStatus,
     /// Money that was paid back.
     Reversal,
+    /// A payment of which nothing else told, and which another row of the file takes back.
+    Reversed,
     /// A kind that is not known.
     Kind,
     /// The same transaction stands twice with other figures.
     Twice,
     /// It is booked with another amount.
     BookedOtherwise(Money),
+    /// It is booked as money that went elsewhere: the forms of an export tell kinds apart by different columns.
+    BookedAs(OutKind),
 }
 
 impl Why {
@@ -128,9 +134,14 @@ impl fmt::Display for Why {
             Self::BothWays => f.write_str("it says that money came in and went out"),
             Self::NoStatus => f.write_str("it does not say whether it was completed"),
             Self::Reversal => f.write_str("money was paid back"),
+            Self::Reversed => {
+                f.write_str("it was paid back, as another row of the file says, and nothing else told of it")
+            }
             Self::Kind => f.write_str("it is of a kind that is not known"),
             Self::Twice => f.write_str("the same transaction stands twice with other figures"),
             Self::BookedOtherwise(booked) => write!(f, "it is booked with KES {booked}"),
+            Self::BookedAs(OutKind::Charge) => f.write_str("it is booked as a charge"),
+            Self::BookedAs(OutKind::Settlement) => f.write_str("it is booked as a transfer to the bank"),
         }
     }
 }
@@ -138,10 +149,14 @@ impl fmt::Display for Why {
 /// Reads the row on a line. `fields` are `None` when it is no row of a table.
 pub(super) fn read(line: usize, text: &str, fields: Option<&[String]>, columns: &Columns) -> Row {
     let text: String = text.chars().filter(|letter| !letter.is_control()).take(TEXT_CHARACTERS).collect();
-    let mut row = Row { line, text, receipt: None, what: What::ForPerson(Why::NoRow), movement: None };
+    let what = What::ForPerson(Why::NoRow);
+    let mut row = Row { line, text, receipt: None, what, reverses: Vec::new(), movement: None };
     let Some(fields) = fields else { return row };
     match told(fields, columns) {
         Ok((receipt, what, movement)) => {
+            if what == What::ForPerson(Why::Reversal) {
+                row.reverses = reversed_by(receipt.as_ref(), fields, columns);
+            }
             row.receipt = receipt;
             row.what = what;
             row.movement = movement;
@@ -149,6 +164,20 @@ pub(super) fn read(line: usize, text: &str, fields: Option<&[String]>, columns: 
         Err(why) => row.what = What::ForPerson(why),
     }
     row
+}
+
+/// What a reversal may take back: what it is linked with, what its details name before anything that a customer typed, and
+/// its own number, which some exports repeat.
+fn reversed_by(receipt: Option<&ReceiptNumber>, fields: &[String], columns: &Columns) -> Vec<ReceiptNumber> {
+    let field = |at: usize| fields.get(at).map(String::as_str).unwrap_or_default();
+    let linked = columns.linked.map(field).unwrap_or_default();
+    let is_receipt = |word: &&str| {
+        let has = |of: fn(&u8) -> bool| word.bytes().any(|byte| of(&byte));
+        has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic)
+    };
+    let named = words_of(before(field(columns.details), " acc. ")).filter(is_receipt);
+    let named = named.chain([linked]).filter_map(ReceiptNumber::parse);
+    named.chain(receipt.cloned()).collect()
 }
 
 type Told = (Option<ReceiptNumber>, What, Option<Movement>);

@@ -1,18 +1,21 @@
 //! Statements as the simulator's portal exports them, taken in beside callbacks, confirmations and Pull.
 
+use std::time::Duration;
+
 use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone};
 use sqlx::Row as _;
 
 use super::pulling::{daraja_that_tells, only_payment, open, pull_settings, suspense, sweep};
 use super::shop::{Books, Shop};
 use crate::audit::Actor;
+use crate::database::Database;
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::c2b;
 use crate::mpesa::pull::sweep::Sweeper;
-use crate::mpesa::statement::{Balances, ImportError, NotOurs, Order, Summary, import};
+use crate::mpesa::statement::{BESIDE_A_SERVER, Balances, ImportError, NotOurs, Order, Summary, import};
 use crate::payments::testing::PHONE;
-use crate::payments::{self, ForReview, LookedAt, ReviewKind};
+use crate::payments::{self, ForReview, LookedAt, ReviewKind, ReviewTarget};
 
 const HEADINGS: &str = "Receipt No.,Completion Time,Initiation Time,Details,Transaction Status,Paid In,Withdrawn,Balance,\
     Balance Confirmed,Reason Type,Other Party Info,Linked Transaction ID,A/C No.";
@@ -33,7 +36,8 @@ fn actor() -> Actor {
 async fn try_import(shop: &Shop, text: &str, is_dry_run: bool) -> Result<Summary, ImportError> {
     let actor = actor();
     let settings = Some(shop.daraja.settings());
-    let order = Order { short_code: None, settings, is_dry_run, actor: &actor };
+    let pause = Duration::ZERO;
+    let order = Order { short_code: None, settings, is_dry_run, accepts_gaps: false, pause, actor: &actor };
     import(&shop.controller, text.as_bytes(), order, |_, _| {}).await
 }
 
@@ -81,7 +85,7 @@ fn row(receipt: &str, details: &str, paid_in: &str, withdrawn: &str, balance: &s
 #[tokio::test]
 async fn a_prompt_whose_callback_and_confirmation_are_lost_is_paid_by_the_statement_alone() {
     for columns in [8, 9, 13] {
-        let (shop, _) = open().await;
+        let (shop, mut sweeper) = open().await;
         c2b::register(&shop.controller, &shop.daraja, c2b::ResponseType::Completed).await.unwrap();
         let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
         let confirmation = ConfirmationFaults { lost: true, ..ConfirmationFaults::default() };
@@ -94,6 +98,7 @@ async fn a_prompt_whose_callback_and_confirmation_are_lost_is_paid_by_the_statem
             short_code: "174379".to_owned(),
             rows: 1,
             payments_booked: 1,
+            for_review: 1,
             balances: Some(Balances {
                 opening: Money::ZERO,
                 closing: Money::from_cents(150_000),
@@ -104,18 +109,28 @@ async fn a_prompt_whose_callback_and_confirmation_are_lost_is_paid_by_the_statem
         assert_eq!(try_import(&shop, &text, true).await.unwrap(), expected);
         assert_eq!(shop.books().await, Books::EMPTY, "what is tried changes nothing");
         assert_eq!(taken_in(&shop, &text).await, expected);
-        assert!(!expected.needs_a_person());
+        let items = for_review(&shop).await;
+        assert_eq!(items.len(), 1, "{items:?}");
+        assert!(items[0].reason.contains("nothing but a statement tells of it"), "{}", items[0].reason);
+        let Some(ReviewTarget::Payment(target)) = items[0].target() else { panic!("{items:?}") };
         let paid = shop.intent(&intent).await;
         let payment = only_payment(&shop).await;
         assert_eq!((paid.state.as_str(), paid.receipt()), ("paid", Some(payment.receipt_number.as_str())));
-        assert_eq!(payment.intent, Some(intent.id));
+        assert_eq!((payment.intent, payment.id), (Some(intent.id), target));
         let books = shop.books().await;
         assert_eq!(books, Books { paid_days: books.paid_days, ..Books::PAID_ONCE });
+        // It waits for whoever looks, or until Pull tells of it.
+        assert_eq!(sweep(&shop, &mut sweeper).await, (1, 0));
+        assert_eq!(for_review(&shop).await, []);
+        let books = shop.books().await;
         // In any form, the second time nothing changes.
         for again in [8, 9, 13] {
             let text = exported(&shop, again).await;
             let summary = taken_in(&shop, &text).await;
-            assert_eq!(summary, Summary { payments_booked: 0, payments_known: 1, ..expected.clone() });
+            assert_eq!(
+                summary,
+                Summary { payments_booked: 0, payments_known: 1, for_review: 0, ..expected.clone() }
+            );
             assert_eq!(shop.books().await, books);
         }
     }
@@ -259,7 +274,8 @@ async fn figures_that_contradict_what_is_booked_move_nothing_and_wait_for_a_pers
     let summary = taken_in(&shop, &statement(&other)).await;
     assert_eq!((summary.for_review, summary.payments_booked, summary.charges_booked), (2, 0, 0));
     // The same transaction twice in one file, with other figures.
-    let twice = taken_in(&shop, &statement(&[payment.replace("10.00", "12.00"), charge, payment])).await;
+    let more = payment.replace("10.00,,10.00", "12.00,,19.00");
+    let twice = taken_in(&shop, &statement(&[more, charge, payment])).await;
     assert_eq!((twice.payments_known, twice.charges_known, twice.for_review), (1, 1, 1));
     assert_eq!(held(&shop).await, (700, 300, 0));
     let reasons: Vec<String> = for_review(&shop).await.into_iter().map(|item| item.reason).collect();
@@ -301,4 +317,113 @@ async fn a_row_that_cannot_be_booked_holds_up_no_other_and_is_booked_the_next_ti
     let summary = taken_in(&shop, &statement(&rows)).await;
     assert_eq!((summary.payments_known, summary.payments_booked, summary.failed), (2, 1, 0));
     assert_eq!(suspense(&shop).await, 3_000);
+}
+
+#[tokio::test]
+async fn a_file_of_which_rows_are_missing_is_refused_unless_gaps_are_accepted() {
+    let (shop, _) = open().await;
+    let rows = [
+        row("RKL51ZDR4G", "Pay Bill from 2547****678 Acc. x", "5.00", "", "35.00"),
+        row("RKL51ZDR4F", "Pay Bill from 2547****678 Acc. x", "10.00", "", "10.00"),
+    ];
+    let text = statement(&rows);
+    let refused = try_import(&shop, &text, false).await.unwrap_err();
+    assert!(matches!(refused, ImportError::DoesNotAddUp(_)) && refused.is_of_file(), "{refused}");
+    assert!(refused.to_string().contains("KES 0.00 and all that moved is not KES 35.00"), "{refused}");
+    assert_eq!(shop.books().await, Books::EMPTY);
+    let tried = try_import(&shop, &text, true).await.unwrap();
+    assert_eq!(tried.balances.map(|balances| balances.adds_up), Some(false), "trying says so");
+    let actor = actor();
+    let settings = Some(shop.daraja.settings());
+    let pause = Duration::ZERO;
+    let order =
+        Order { short_code: None, settings, is_dry_run: false, accepts_gaps: true, pause, actor: &actor };
+    let summary = import(&shop.controller, text.as_bytes(), order, |_, _| {}).await.unwrap();
+    assert_eq!(summary.payments_booked, 2);
+}
+
+#[tokio::test]
+async fn a_payment_that_its_own_statement_takes_back_buys_nothing_and_waits_for_a_person() {
+    let (shop, _) = open().await;
+    let account = shop.world.customer.account_number.to_string();
+    let paid = row(
+        "RKL51ZDR4F",
+        &format!("Pay Bill from 2547****678 Acc. {account}"),
+        "\"1,500.00\"",
+        "",
+        "\"1,500.00\"",
+    );
+    let linked = row("RKL51ZDR4G", "Pay Bill Reversal", "", "\"-1,500.00\"", "0.00")
+        .replace(",true,,,,", ",true,,,RKL51ZDR4F,");
+    let named = row("RKL51ZDR4G", "Pay Bill Reversal of RKL51ZDR4F", "", "\"-1,500.00\"", "0.00");
+    let same = row("RKL51ZDR4F", "Pay Bill Reversal", "", "\"-1,500.00\"", "0.00");
+    for reversal in [linked, named, same] {
+        let text = statement(&[reversal, paid.clone()]);
+        let summary = taken_in(&shop, &text).await;
+        assert_eq!((summary.payments_booked, summary.failed), (0, 0), "{text}");
+        assert_eq!(shop.books().await, Books::EMPTY, "{text}");
+        let items = for_review(&shop).await;
+        assert!(items.iter().any(|item| item.reason.contains("paid back, as another row")), "{items:?}");
+    }
+    // Whoever types a receipt number as account takes nothing back.
+    let typed = row("RKL51ZDR4H", "Pay Bill Reversal from 2547****678 Acc. RKL51ZDR4F", "", "-5.00", "");
+    assert_eq!(taken_in(&shop, &statement(&[typed, paid])).await.payments_booked, 1);
+}
+
+#[tokio::test]
+async fn a_transfer_is_booked_once_whatever_a_form_calls_it_and_what_it_is_booked_as_stays() {
+    let (shop, _) = open().await;
+    let settled = |details: &str| row("RKL51ZDR4H", details, "", "-90.00", "");
+    taken_in(&shop, &statement(&[settled("Organization Settle to Bank 0123")])).await;
+    assert_eq!(held(&shop).await, (-9_000, 0, 9_000));
+    // Another form of the same export has other details.
+    let again = taken_in(&shop, &statement(&[settled("Organization Settlement")])).await;
+    assert_eq!((again.settlements_known, again.settlements_booked, again.for_review), (1, 0, 0));
+    // And one without the column that tells kinds apart could be read as a charge.
+    let charge = taken_in(&shop, &statement(&[settled("Bank charge")])).await;
+    assert_eq!((charge.charges_booked, charge.for_review), (0, 1));
+    // What it costs has its number, and another amount.
+    let fee = taken_in(&shop, &statement(&[row("RKL51ZDR4H", "Settlement Charge", "", "-1.00", "")])).await;
+    assert_eq!((fee.charges_booked, fee.for_review), (1, 0));
+    assert_eq!(held(&shop).await, (-9_100, 100, 9_000));
+    let reasons: Vec<String> = for_review(&shop).await.into_iter().map(|item| item.reason).collect();
+    assert!(reasons.iter().any(|reason| reason.contains("booked as a transfer to the bank")), "{reasons:?}");
+    // Both kinds in one file, which nothing knew of before.
+    let both = [
+        row("RKL51ZDR4K", "Organization Settle to Bank", "", "-7.00", ""),
+        row("RKL51ZDR4K", "Bank charge", "", "-7.00", ""),
+    ];
+    let summary = taken_in(&shop, &statement(&both)).await;
+    assert_eq!((summary.settlements_booked + summary.charges_booked, summary.for_review), (1, 1));
+}
+
+#[tokio::test]
+async fn an_import_beside_the_server_leaves_it_the_database_between_any_two_commits() {
+    let (shop, _) = open().await;
+    let rows: Vec<String> = (0..320)
+        .map(|number| row(&format!("RKL{number:07}"), "Pay Bill from 2547****678 Acc. x", "1.00", "", ""))
+        .collect();
+    let text = statement(&rows);
+    // Another process has its own writer: the two meet in SQLite's lock alone.
+    let other = Database::open(&shop.directory.database_url()).await.unwrap();
+    let actor = actor();
+    let settings = Some(shop.daraja.settings());
+    let pause = BESIDE_A_SERVER;
+    let order =
+        Order { short_code: None, settings, is_dry_run: false, accepts_gaps: false, pause, actor: &actor };
+    let began = tokio::time::Instant::now();
+    let importing = import(&shop.controller, text.as_bytes(), order, |_, _| {});
+    let writing = async {
+        for _ in 0..20 {
+            let mut write = other.write().await.unwrap();
+            sqlx::query("UPDATE callback_bodies SET outcome = ''").execute(&mut *write).await.unwrap();
+            write.commit().await.unwrap();
+        }
+        began.elapsed()
+    };
+    let (summary, wrote_within) = tokio::join!(importing, writing);
+    assert_eq!(summary.unwrap().payments_booked, 320);
+    let took = began.elapsed();
+    assert!(took >= BESIDE_A_SERVER * 20, "the lock is free after each of twenty commits: {took:?}");
+    assert!(wrote_within < took, "as many writes fit in between: {wrote_within:?} of {took:?}");
 }

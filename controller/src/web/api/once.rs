@@ -9,7 +9,8 @@
 //!
 //! A write that talks to somebody else on the way is two transactions: what it is about to do is committed with the
 //! claim ([`Once::reserve`]), and what came of it with the answer ([`Reserved::keep`]). If the controller dies in
-//! between, the key stays claimed and nothing is sent a second time.
+//! between, the key stays claimed and nothing is sent a second time. Work that may be begun again frees the key when it
+//! fails ([`Reserved::release`]).
 
 use std::fmt;
 
@@ -213,7 +214,7 @@ impl Once {
         Ok(())
     }
 
-    /// Commits what was done so far with the claim. Nothing was sent yet; from here on the key is never free again.
+    /// Commits what was done so far with the claim. Nothing was sent yet; from here on the key is free again only by [`Reserved::release`].
     ///
     /// # Errors
     /// When the database refuses; nothing was done then.
@@ -274,6 +275,20 @@ impl Reserved {
         let body = serialized(body)?;
         store::keep(connection, &self.actor, &self.key, status.as_u16(), &body).await?;
         Ok(answer(status, body))
+    }
+}
+
+/// For work that failed and that may be done again.
+impl Reserved {
+    /// Frees the key.
+    ///
+    /// # Errors
+    /// When the database refuses; the key stays claimed.
+    pub async fn release(self, web: &Web) -> Result<(), ApiError> {
+        let mut transaction = web.controller.database.write().await?;
+        store::release(&mut transaction, &self.actor, &self.key).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 }
 

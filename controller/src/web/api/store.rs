@@ -80,6 +80,17 @@ pub(super) async fn keep(
     Ok(())
 }
 
+/// Frees a key that has no answer.
+pub(super) async fn release(connection: &mut Connection, actor: &str, key: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM idempotency_keys WHERE actor = $1 AND idempotency_key = $2 AND status = $3")
+        .bind(actor)
+        .bind(key)
+        .bind(NO_ANSWER)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn delete_before(
     connection: &mut Connection,
     before: UnixMillis,

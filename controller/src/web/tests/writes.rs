@@ -466,3 +466,28 @@ async fn where_nobody_logs_in_no_password_is_asked_for_or_kept() {
     drop(read);
     served.stop().await;
 }
+
+#[tokio::test]
+async fn an_import_that_failed_may_be_sent_again_under_the_same_key() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Owner).await;
+    let headings =
+        "Receipt No.,Completion Time,Details,Transaction Status,Paid In,Withdrawn,Balance,Balance Confirmed";
+    let rows: Vec<String> =
+        (0..20).map(|number| format!("RKL{number:07},,Pay Bill Charge,Completed,,-1.00,,true")).collect();
+    let body = json!({"csv": format!("{headings}\n{}", rows.join("\n")), "short_code": "174379"});
+    let execute = async |sql: &'static str| {
+        let mut write = served.controller.database.write().await.unwrap();
+        sqlx::query(sql).execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+    };
+    execute("ALTER TABLE ledger_entries RENAME TO ledger_entries_away").await;
+    let path = "/api/payments/statements";
+    let failed = reqwest::Client::new().post(format!("{}{path}", program.base)).bearer_auth(&program.token);
+    let failed = failed.header("Idempotency-Key", "same").json(&body).send().await.unwrap();
+    assert_eq!(failed.status().as_u16(), 500);
+    execute("ALTER TABLE ledger_entries_away RENAME TO ledger_entries").await;
+    let answer = program.post_as("same", path, &body).await;
+    assert_eq!((answer.status, &answer.json()["charges_booked"]), (200, &json!(20)));
+    served.stop().await;
+}
