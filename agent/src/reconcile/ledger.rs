@@ -208,6 +208,17 @@ impl Ledger {
         self.profile_hints.clear();
     }
 
+    /// Writes for these lines are about to be sent. Whether those that open one arrive is known only when it is read back;
+    /// until then nobody may take it for off, because whoever was let in can be cut off again.
+    pub fn note_openings(&mut self, lines: &BTreeSet<String>) {
+        let is_online = |decision: &Decision| decision.state.is_some_and(Effective::is_online);
+        for line in lines {
+            let Some(entry) = self.entries.get_mut(line) else { continue };
+            let is_opened = entry.decision.as_ref().is_some_and(is_online);
+            entry.verified.take_if(|verified| is_opened && !is_online(&verified.decision));
+        }
+    }
+
     /// How many lines are verified as open.
     #[must_use]
     pub fn open_lines(&self) -> usize {

@@ -141,6 +141,7 @@ impl Reconciler {
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
             self.remember_speeds(basis, &planned).await;
+            self.ledger.note_openings(&lines);
             let needed = self.with_changed_profiles(needed, &planned);
             let mut applied = {
                 let judge = |actual: &Actual| self.unkept(basis, &lines, &strays, actual);

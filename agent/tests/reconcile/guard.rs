@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::site::{Site, Wants, username};
-use tawi_agent::flow::Report;
+use crate::site::{PATIENCE, Site, Wants, username};
+use routeros_sim::FaultsChange;
+use tawi_agent::flow::{LineFailure, Report};
+use tawi_agent::reconcile::guard::GuardLimits;
 use tawi_shared::wire::{Access, EventKind, FailureKind};
 
 /// More than one pass may change.
@@ -125,6 +127,41 @@ async fn whoever_is_held_is_not_woken_because_a_name_may_be_free() {
     let failures = site.settle(|wants| wants.open("new")).await;
     assert_eq!(failures.len(), LINES);
     assert_eq!(enabled(&site), LINES + 2);
+}
+
+/// Nobody knows whether it arrived, and it did.
+#[tokio::test]
+async fn whoever_was_let_in_by_a_write_that_was_never_read_back_is_no_cheaper_to_cut_off() {
+    let limits = GuardLimits { lines: 0, ..GuardLimits::default() };
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard = limits).await;
+    let two = || names().take(2);
+    site.settle(|wants| two().for_each(|name| wants.open(&name))).await;
+    assert_eq!(site.settle(|wants| two().for_each(|name| wants.switch_off(&name))).await.len(), 2);
+    site.release.release();
+    assert!(site.settled(2).await.is_empty());
+    assert_eq!(enabled(&site), 0);
+
+    // The router is still busy with the second when the line to it is cut.
+    site.router.set_faults(FaultsChange { write_ms: Some(1_000), ..FaultsChange::default() }).unwrap();
+    site.want(|wants| two().for_each(|name| wants.line(&name).access = Access::Open.code()));
+    site.router.wait_for(PATIENCE, || (enabled(&site) > 0).then_some(())).await.unwrap();
+    let gone = FaultsChange { refuse_connections: Some(true), ..FaultsChange::default() };
+    site.router.set_faults(gone).unwrap();
+    site.router.drop_connections();
+    site.event(EventKind::RouterLost).await;
+    let let_in = enabled(&site);
+    let generation = site.want(|wants| two().for_each(|name| wants.switch_off(&name)));
+    site.router.clear_faults();
+    let is_looked_at = |report: &Report| match report {
+        Report::Settled { generation: of, failures, .. } if *of == generation => {
+            let is_away = |failure: &LineFailure| failure.kind == FailureKind::RouterUnreachable;
+            (!failures.iter().any(is_away)).then(|| failures.clone())
+        }
+        _ => None,
+    };
+    let failures = site.until("a word on the cut", is_looked_at).await;
+    assert_eq!((failures.len(), enabled(&site)), (let_in, let_in), "{failures:?}");
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
 }
 
 #[tokio::test]
