@@ -309,7 +309,7 @@ fn plan_line(
             }
             match change {
                 Some(change) if gives_way.is_some() || is_between => {
-                    plan.lines.extend(name_first(change, wanted.state));
+                    plan.lines.extend(name_first(change));
                 }
                 change => plan.lines.extend(change),
             }
@@ -318,12 +318,10 @@ fn plan_line(
 }
 
 /// A row between two names lets nobody in. It has its name by a write of its own, so that the router's refusal of
-/// anything else does not keep off whoever has paid. Whoever is restrained is let in with the profile that restrains him.
-fn name_first(change: LineChange, state: Effective) -> Vec<LineChange> {
-    let names: &[&str] = match state {
-        Effective::Open => &["name", "disabled"],
-        _ => &["name", "disabled", "profile"],
-    };
+/// anything else does not keep off whoever has paid. Its profile comes with it: whoever dials in behind the first write
+/// stays with what that says.
+fn name_first(change: LineChange) -> Vec<LineChange> {
+    let names: &[&str] = &["name", "disabled", "profile"];
     let RowChange::Set(id, values) = change.row.clone() else { return vec![change] };
     let (plain, rest): (Vec<_>, Vec<_>) =
         values.plain.into_iter().partition(|(name, _)| names.contains(name));

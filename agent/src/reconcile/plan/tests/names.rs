@@ -201,7 +201,7 @@ fn whoever_steps_aside_and_waits_ends_what_it_owed_before() {
 }
 
 #[test]
-fn a_row_between_two_names_has_its_own_by_a_write_that_asks_for_nothing_else() {
+fn a_row_between_two_names_has_its_own_and_its_profile_by_a_write_that_asks_for_nothing_else() {
     let addressed = |id: &str| LineV1 { address: "10.0.0.7".into(), ..line(id) };
     check_waits(
         &Case::of(&[addressed("a"), line("b")], &[row_named(1, "a", "user-b"), row_named(2, "b", "user-a")]),
@@ -217,7 +217,7 @@ fn a_row_between_two_names_has_its_own_by_a_write_that_asks_for_nothing_else() {
     let between = || disabled(row_named(1, "a", &name_between("a")));
     check(
         &Case::of(&[addressed("a")], &[UserRow { profile: Some("slow".into()), ..between() }]),
-        &["set a *1: name=user-a disabled=no", "set a *1: profile=home remote-address=10.0.0.7"],
+        &["set a *1: name=user-a profile=home disabled=no", "set a *1: remote-address=10.0.0.7"],
     );
     check(
         &Case::of(&[line("a")], &[between()]).with(|case| case.knowledge = PasswordKnowledge::Stale),
