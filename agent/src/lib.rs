@@ -5,6 +5,7 @@
 
 pub mod adoption;
 pub mod api_log;
+pub mod boards;
 pub mod clock;
 pub mod commands;
 pub mod config;

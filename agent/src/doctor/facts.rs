@@ -43,6 +43,10 @@ pub(super) struct Facts {
     pub(super) clock_ahead_seconds: Option<i64>,
     /// Lines by service, as the running agent knows them; `None` when it does not run.
     pub(super) lines: Option<BTreeMap<String, u64>>,
+    /// The serial number of the router that the agent works with; `None` when it has worked with none by this name.
+    pub(super) board: Option<String>,
+    /// Whether whoever asks says that another router is the right one from now on.
+    pub(super) is_accepted: bool,
     /// What was seen when the doctor last came.
     pub(super) seen: Option<Seen>,
     /// When, by this machine's clock, in milliseconds.

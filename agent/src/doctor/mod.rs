@@ -17,6 +17,7 @@ mod read;
 use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
 use tawi_shared::{Clock, UnixMillis, counted};
 
+use crate::boards;
 use crate::clock::TrustedClock;
 use crate::config::{Config, ConfigError, RouterConfig};
 use crate::health::Status;
@@ -81,9 +82,18 @@ pub async fn examine(
         note(office::connection_of(status), OFFICE);
     }
     let mut memory = Memory::load(&config.state_directory);
+    let boards = boards::load(&config.state_directory);
     for router in &config.routers {
         let group = format!("router {}", router.name);
-        let (found, seen) = examine_router(router, status.as_ref(), &memory, &clock, accepts_routers).await;
+        let facts = Facts {
+            user: router.user.clone(),
+            seen: memory.of(&router.name).cloned(),
+            board: boards.get(&router.name).cloned(),
+            is_accepted: accepts_routers,
+            lines: status.as_ref().and_then(|status| lines_of(status, &router.name)),
+            ..Facts::default()
+        };
+        let (found, seen) = examine_router(router, facts, &clock).await;
         for finding in found {
             note(finding, &group);
         }
@@ -109,10 +119,8 @@ fn split_cure(check: &'static str, message: &str) -> Finding {
 
 async fn examine_router(
     router: &RouterConfig,
-    status: Option<&Status>,
-    memory: &Memory,
+    mut facts: Facts,
     clock: &Clock,
-    accepts_routers: bool,
 ) -> (Vec<Finding>, Option<memory::Seen>) {
     let options = match router_options(router) {
         Ok(options) => options,
@@ -125,12 +133,6 @@ async fn examine_router(
             return (vec![Finding::bad(trouble.part, trouble.why, trouble.cure)], None);
         }
     };
-    let mut facts = Facts {
-        user: router.user.clone(),
-        seen: memory.of(&router.name).cloned(),
-        lines: status.and_then(|status| lines_of(status, &router.name)),
-        ..Facts::default()
-    };
     let read = read::router(&client, clock, &mut facts).await;
     client.close();
     let mut findings = vec![Finding::good("login", format!("logged in as {}", router.user))];
@@ -139,21 +141,13 @@ async fn examine_router(
         findings.push(Finding::bad(trouble.part, trouble.why, trouble.cure));
         return (findings, None);
     }
-    let accepts = accepts_routers || status.is_some_and(|status| is_at_work(status, &router.name));
-    let seen = checks::remembered(&facts, accepts);
-    if accepts && checks::is_another(&facts) {
+    let seen = checks::remembered(&facts);
+    if checks::is_new_here(&facts) && (facts.is_accepted || !checks::is_another(&facts)) {
         // Whoever says that it was replaced is not told so, nor how worn the other one was.
         facts.seen = None;
     }
     findings.extend(checks::all(&facts));
     (findings, Some(seen))
-}
-
-/// Whether the running agent works with the board that answers. With another than it remembers it does so only once a
-/// person has ordered a rebuild, and whoever did that need not say here again that the router was replaced.
-fn is_at_work(status: &Status, router: &str) -> bool {
-    let mut found = status.routers.iter().filter(|found| found.name == router);
-    found.any(|found| found.is_reachable && found.problem.is_none())
 }
 
 /// Lines by service of a router, as the running agent has them.
@@ -181,31 +175,5 @@ pub async fn pin_of(address: &str) -> Result<Fingerprint, String> {
             client.close();
             Err("it shows no certificate".to_owned())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::health::RouterStatus;
-    use crate::trouble::BOARD;
-
-    #[test]
-    fn the_board_that_the_agent_works_with_after_a_rebuild_is_the_right_one() {
-        let check = |is_reachable: bool, part: Option<&str>, expected: bool| {
-            let router = RouterStatus {
-                name: "core".to_owned(),
-                is_reachable,
-                problem: part.map(|_| "another router answers".to_owned()),
-                problem_part: part.map(str::to_owned),
-                ..RouterStatus::default()
-            };
-            let status = Status { routers: vec![router], ..Status::default() };
-            assert_eq!(is_at_work(&status, "core"), expected, "{status:?}");
-            assert!(!is_at_work(&status, "attic"));
-        };
-        check(true, None, true);
-        check(true, Some(BOARD), false);
-        check(false, None, false);
     }
 }

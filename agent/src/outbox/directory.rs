@@ -6,6 +6,7 @@
 //! store.new/      being written by a rewrite; complete as soon as store.old exists
 //! store.old/      the one before a rewrite, about to be removed
 //! reserve         given up when the disk is full at start, so that the engine can open
+//! boards.json     which board is at each router, for whoever looks while the store is in use or nobody runs
 //! store.bad-<ms>/ a damaged one, for whoever wants to look; only the newest is kept
 //! ```
 //!

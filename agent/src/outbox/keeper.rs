@@ -28,6 +28,7 @@ use super::{
 };
 use crate::api_log::Write;
 use crate::api_log::files::{FREE_BYTES, Files};
+use crate::boards::{self, Boards};
 use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
@@ -106,6 +107,8 @@ pub struct Keeper {
     found: Option<Arc<QuotaBook>>,
     /// What else it held then, for those who began without it.
     found_late: Option<Arc<FoundLate>>,
+    /// Which boards the file beside the store names.
+    boards: Boards,
     /// Whether the store was open at any time since the start.
     was_open: bool,
     /// Figures of lives of the store that ended since the start, and of memory.
@@ -132,6 +135,7 @@ impl Keeper {
             connection_epoch: 0,
             found: None,
             found_late: None,
+            boards: boards::load(directory),
             was_open: false,
             bad_records: 0,
             dropped_records: 0,
@@ -140,6 +144,7 @@ impl Keeper {
         let opening = match keeper.open_flash() {
             Ok(opening) => {
                 keeper.was_open = true;
+                keeper.note_boards(&opening.memories);
                 opening
             }
             Err(problem) => {
@@ -344,7 +349,21 @@ impl Keeper {
             whole.join(found.memory.clone(), |_| false);
             whole
         });
-        self.attempt(|flash, _| flash.put_memory(router, whole.as_ref().unwrap_or(memory)))
+        let memory = whole.as_ref().unwrap_or(memory);
+        self.attempt(|flash, _| flash.put_memory(router, memory))?;
+        self.note_boards([(router, memory)]);
+        Ok(())
+    }
+
+    /// Has the file beside the store say what flash does. One that is not written is written with the next change.
+    fn note_boards<'a>(&mut self, memories: impl IntoIterator<Item = (impl AsRef<str>, &'a RouterMemory)>) {
+        let mut boards = self.boards.clone();
+        for (router, memory) in memories.into_iter().filter(|(_, memory)| !memory.serial.is_empty()) {
+            boards.insert(router.as_ref().to_owned(), memory.serial.clone());
+        }
+        if boards != self.boards && boards::keep(&self.directory, &boards).is_ok() {
+            self.boards = boards;
+        }
     }
 
     /// Notes the newest generation that a router settled. Lost while flash fails; the next one comes.
@@ -370,6 +389,7 @@ impl Keeper {
                 Ok(opening) => {
                     if !std::mem::replace(&mut self.was_open, true) {
                         self.join_book(&opening);
+                        self.note_boards(&opening.memories);
                         self.found_late = Some(Arc::new(FoundLate::of(&opening)));
                     }
                     if opening.state.generation > self.newest.generation {

@@ -8,7 +8,9 @@ use routeros_sim::FaultsChange;
 use tawi_agent::config::{Config, Environment};
 use tawi_agent::doctor::{Finding, Verdict, examine};
 use tawi_agent::flow::Report;
-use tawi_shared::Clock;
+use tawi_agent::outbox::Keeper;
+use tawi_agent::reconcile::memory::RouterMemory;
+use tawi_shared::{Clock, IdSource};
 
 use crate::prepared::{PASSWORD, admin, as_agent, setup};
 use crate::site::Site;
@@ -198,6 +200,32 @@ async fn a_router_in_anothers_place_is_told_of_until_it_is_accepted() {
     }
     check(&settings.examine(true).await, "identity", Verdict::Good, "serial number");
     check(&settings.examine(false).await, "identity", Verdict::Good, "as before");
+}
+
+/// The doctor asks the agent's own memory, whether the agent runs or not.
+#[tokio::test]
+async fn the_router_that_the_agent_was_told_to_rebuild_is_the_right_one_and_no_other_is() {
+    let first = site("7.18").await;
+    let settings = Settings::of(&first);
+    check(&settings.examine(false).await, "identity", Verdict::Good, "serial number");
+    let work_with = |serial: &str| {
+        let (mut keeper, _) = Keeper::open(&settings.0.join("state"), IdSource::system(), Clock::system());
+        let memory = RouterMemory { serial: serial.to_owned(), ..RouterMemory::default() };
+        keeper.put_memory("core", &memory).unwrap();
+    };
+    let before = first.router.summary().serial_number;
+    work_with(&before);
+    let second = site_called("elsewhere", "7.18").await;
+    settings.point_to(&second, &first);
+    check(&settings.examine(false).await, "identity", Verdict::Bad, &before);
+    check(&settings.examine(true).await, "identity", Verdict::Doubtful, &before);
+    check(&settings.examine(false).await, "identity", Verdict::Bad, &before);
+    work_with(&second.router.summary().serial_number);
+    check(&settings.examine(false).await, "identity", Verdict::Good, "works with");
+    // The old one is put back, and nobody says so.
+    settings.point_to(&first, &second);
+    let after = second.router.summary().serial_number;
+    check(&settings.examine(false).await, "identity", Verdict::Bad, &after);
 }
 
 #[tokio::test]

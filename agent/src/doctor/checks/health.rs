@@ -70,14 +70,25 @@ pub(super) fn serial(facts: &Facts) -> Vec<Finding> {
     let Some(serial) = facts.serial() else { return vec![] };
     let name = facts.value("identity", "name").unwrap_or("without a name");
     let detail = format!("{name}, serial number {serial}");
-    match facts.seen.as_ref().and_then(|seen| seen.serial.as_deref()) {
-        Some(before) if before != serial => vec![Finding::bad(
+    match (facts.board.as_deref(), facts.seen.as_ref().and_then(|seen| seen.serial.as_deref())) {
+        (Some(board), _) if board != serial && facts.is_accepted => vec![Finding::doubtful(
+            check,
+            format!("{detail}: the agent worked with {board}, and writes nothing to another"),
+            "have it rebuilt on the site's page at head office",
+        )],
+        (Some(board), _) if board != serial => vec![Finding::bad(
+            check,
+            format!("{detail}: another router than the agent's, which is {board}"),
+            "correct its address in routers.toml; if the router was replaced on purpose, have it rebuilt on the site's page at head office",
+        )],
+        (None, Some(before)) if before != serial => vec![Finding::bad(
             check,
             format!("{detail}: another router than before, which was {before}"),
             "if two routers of routers.toml changed places, correct their addresses; if the router was replaced on purpose, say so: tawi-agent doctor --accept-routers",
         )],
-        Some(_) => vec![Finding::good(check, format!("{detail}, as before"))],
-        None => vec![Finding::good(check, detail)],
+        (Some(_), _) => vec![Finding::good(check, format!("{detail}, the one that the agent works with"))],
+        (None, Some(_)) => vec![Finding::good(check, format!("{detail}, as before"))],
+        (None, None) => vec![Finding::good(check, detail)],
     }
 }
 
@@ -163,23 +174,31 @@ pub(super) fn wear(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Whether another router answers than at the last visit.
+/// Whether another router answers than the one that it should be: the agent's, or where the agent has worked with none
+/// that of the last visit.
 pub(in crate::doctor) fn is_another(facts: &Facts) -> bool {
-    let before = facts.seen.as_ref().and_then(|seen| seen.serial.as_deref());
-    before.zip(facts.serial()).is_some_and(|(before, now)| before != now)
+    let seen = facts.seen.as_ref().and_then(|seen| seen.serial.as_deref());
+    let right = facts.board.as_deref().or(seen);
+    right.zip(facts.serial()).is_some_and(|(right, now)| right != now)
+}
+
+/// Whether the last visit was to another router.
+pub(in crate::doctor) fn is_new_here(facts: &Facts) -> bool {
+    let seen = facts.seen.as_ref().and_then(|seen| seen.serial.as_deref());
+    seen.zip(facts.serial()).is_some_and(|(seen, now)| seen != now)
 }
 
 /// What to remember of this visit. A reading that is young stays, so that an hour goes by between two.
-pub(in crate::doctor) fn remembered(facts: &Facts, accepts: bool) -> Seen {
+pub(in crate::doctor) fn remembered(facts: &Facts) -> Seen {
     let before = facts.seen.clone().unwrap_or_default();
     let serial = facts.serial().map(str::to_owned);
-    let is_another = is_another(facts);
-    if is_another && !accepts {
+    if is_another(facts) && !facts.is_accepted {
         return before;
     }
+    let is_new = is_new_here(facts);
     let is_young =
         before.sectors.is_some_and(|(_, at)| (0..HOUR_MS).contains(&facts.now_ms.saturating_sub(at)));
     let read = facts.number("resource", "write-sect-total").map(|sectors| (sectors, facts.now_ms));
-    let sectors = if is_young && !is_another { before.sectors } else { read.or(before.sectors) };
+    let sectors = if is_young && !is_new { before.sectors } else { read.or(before.sectors) };
     Seen { serial: serial.or(before.serial), sectors }
 }

@@ -11,7 +11,7 @@ mod services;
 #[cfg(test)]
 mod tests;
 
-pub(super) use self::health::{is_another, remembered};
+pub(super) use self::health::{is_another, is_new_here, remembered};
 use super::facts::{Answer, Facts};
 use super::finding::Finding;
 

@@ -61,6 +61,7 @@ fn sound() -> Facts {
         lines: Some(BTreeMap::from([("pppoe".to_owned(), 20), ("hotspot".to_owned(), 10)])),
         seen: Some(Seen { serial: Some("H1".to_owned()), sectors: Some((1_000, 0)) }),
         now_ms: 86_400_000,
+        ..Facts::default()
     }
 }
 
@@ -187,6 +188,16 @@ fn how_the_box_is() {
     );
     check("identity", answer("routerboard", ""), Bad, "ABCD");
     check("identity", |facts| facts.seen = None, Good, "H1");
+    let of_agent = |board: &'static str, serial: &'static str, is_accepted| {
+        move |facts: &mut Facts| {
+            facts.board = Some(board.to_owned());
+            facts.is_accepted = is_accepted;
+            facts.answers.insert("routerboard", rows(serial));
+        }
+    };
+    check("identity", of_agent("H2", "serial-number=H2", false), Good, "that the agent works with");
+    check("identity", of_agent("H2", "serial-number=H1", false), Bad, "the agent's, which is H2");
+    check("identity", of_agent("H1", "serial-number=H2", true), Doubtful, "the agent worked with H1");
     check("clock", |facts| facts.clock_ahead_seconds = Some(-90), Doubtful, "90 s behind");
     check("clock", |facts| facts.clock_ahead_seconds = Some(7_200), Bad, "one of them is wrong");
     check("clock", |facts| facts.clock_ahead_seconds = Some(-1_795_671_927), Bad, "20783 days behind");
@@ -360,14 +371,23 @@ fn what_is_not_sold_is_not_missed_and_what_nobody_knows_is_doubtful() {
 #[test]
 fn a_router_that_nobody_accepted_is_not_taken_for_the_one_that_was() {
     let mut facts = sound();
-    assert_eq!(remembered(&facts, false).sectors, Some((9_000, 86_400_000)));
+    assert_eq!(remembered(&facts).sectors, Some((9_000, 86_400_000)));
     facts.answers.insert("routerboard", rows("serial-number=H2"));
-    assert_eq!(remembered(&facts, false).serial.as_deref(), Some("H1"), "and is told of again");
-    assert_eq!(remembered(&facts, true).serial.as_deref(), Some("H2"));
+    assert_eq!(remembered(&facts).serial.as_deref(), Some("H1"), "and is told of again");
+    facts.board = Some("H2".to_owned());
+    assert_eq!(
+        remembered(&facts).serial.as_deref(),
+        Some("H2"),
+        "the agent was told that it is the right one"
+    );
+    facts.board = Some("H1".to_owned());
+    assert_eq!(remembered(&facts).serial.as_deref(), Some("H1"));
+    facts.is_accepted = true;
+    assert_eq!(remembered(&facts).serial.as_deref(), Some("H2"));
     let mut facts = sound();
     facts.now_ms = 60_000;
     assert_eq!(
-        remembered(&facts, false).sectors,
+        remembered(&facts).sectors,
         Some((1_000, 0)),
         "a young reading stays, so that an hour goes by"
     );
