@@ -15,9 +15,9 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_STATE, PERIOD,
-    SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, memory_key, memory_of, numbered,
-    own_password_key, own_password_of, profile_key, router_key, router_of,
+    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_MEMORY_BEFORE,
+    META_STATE, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, memory_key,
+    memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
@@ -359,8 +359,12 @@ impl Flash {
     fn load_memories(&mut self) -> Result<BTreeMap<String, RouterMemory>, StoreError> {
         let mut memories: BTreeMap<String, RouterMemory> = BTreeMap::new();
         let mut own_passwords: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+        let mut old = Changes::default();
         for entry in self.store.scan(Place::Meta, b"")? {
             let (key, value) = entry?;
+            if key.starts_with(META_MEMORY_BEFORE) {
+                old.remove(Place::Meta, &key);
+            }
             if let (Some(router), Ok(memory)) = (memory_of(&key), unframe(&key, FORMAT, &value)) {
                 memories.insert(router.to_owned(), memory);
             }
@@ -373,6 +377,7 @@ impl Flash {
             memories.entry(router.clone()).or_default().own_passwords.clone_from(passwords);
         }
         self.own_passwords = own_passwords;
+        self.store.commit(&old)?;
         Ok(memories)
     }
 

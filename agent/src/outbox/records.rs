@@ -12,7 +12,7 @@
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
 //! all three      n                  u64              the newest position that was given out
 //! commands       command id         commands::Kept
-//! meta           state, epoch, connection, clock, router ‖ name, memory ‖ name
+//! meta           state, epoch, connection, clock, router ‖ name, memory-2 ‖ name
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! ```
 //!
@@ -41,7 +41,10 @@ pub(super) const META_CONNECTION: &[u8] = b"connection";
 pub(super) const META_CLOCK: &[u8] = b"clock";
 pub(super) const META_HEARD: &[u8] = b"heard";
 const META_ROUTER: &[u8] = b"router/";
-const META_MEMORY: &[u8] = b"memory/";
+/// With the number of its shape: a memory of a shape before has no place here, and none of its bytes are read as another.
+const META_MEMORY: &[u8] = b"memory-2/";
+/// What shapes before lay under; taken away where it is found.
+pub(super) const META_MEMORY_BEFORE: &[u8] = b"memory/";
 const META_OWN_PASSWORD: &[u8] = b"own-password/";
 
 /// The longest session key that is kept, in bytes. A longer one is not of our making.

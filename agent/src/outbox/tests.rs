@@ -706,6 +706,23 @@ fn marks_of_clock_and_routers_survive() {
     assert_eq!(opening.memories, BTreeMap::from([("core".to_owned(), memory)]));
 }
 
+/// Its records had no names of sessions: one of them read as one of today would end sessions of others, or none.
+#[test]
+fn a_memory_of_another_shape_is_never_read_as_one_of_today() {
+    let directory = Directory::new();
+    drop(directory.open());
+    let flash = directory.flash();
+    let before = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
+    let mut changes = Changes::default();
+    changes.put(Place::Meta, b"memory/core", &before).unwrap();
+    flash.store.commit(&changes).unwrap();
+    drop(flash);
+    let (keeper, opening) = directory.open();
+    assert!(opening.memories.is_empty(), "{:?}", opening.memories);
+    drop(keeper);
+    assert_eq!(directory.flash().store.bytes(Place::Meta, b"memory/core"), Ok(None));
+}
+
 /// The store is shut while the agent starts; what it remembers is not taken for forgotten, and is handed over.
 #[test]
 fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
