@@ -307,7 +307,7 @@ impl Reconciler {
                     needed.macs.extend(mac);
                 }
             }
-            for gone in self.gone_from(basis.state, id) {
+            for gone in self.gone_from(basis, id) {
                 let needed = all.entry(gone.family).or_default();
                 needed.lines.insert(id.clone(), gone.username.to_owned());
                 needed.sessions.insert(gone.username.to_owned());
@@ -365,7 +365,7 @@ impl Reconciler {
             if let Some(decision) = self.decision(basis, id) {
                 let place = Family::of_code(decision.line.item.service)
                     .map(|family| (family, decision.line.item.username.clone()));
-                let has_moved = self.gone_from(basis.state, id).next().is_some();
+                let has_moved = self.gone_from(basis, id).next().is_some();
                 let quota = quota_key(&decision.line.item, basis.reading.now);
                 let entry = self.ledger.entry(id);
                 entry.decision = Some(decision);
@@ -561,6 +561,8 @@ impl Reconciler {
             let failure = self.ledger.failures.get(id);
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
+            // Its row is right, and what was refused is still to be done.
+            let is_settled = is_settled && !self.ledger.is_kick_resting(id, basis.mono);
             if is_settled && !is_held && !self.backlog.contains(id) {
                 self.note_unsupported_or_verified(basis, id).await;
             }
@@ -674,7 +676,13 @@ impl Reconciler {
                     touched.insert(id.clone(), note);
                 }
                 Verdict::Again => {}
-                Verdict::Failed(kind, detail) => self.note_failed_write(basis, id, kind, detail),
+                Verdict::Failed(kind, detail) => {
+                    if kind == FailureKind::Refused && changes.iter().all(|left| left.row == RowChange::Leave)
+                    {
+                        self.ledger.note_kick_refused(id, basis.mono);
+                    }
+                    self.note_failed_write(basis, id, kind, detail);
+                }
             }
         }
         left.lines.retain(|change| again.contains(&change.line));
@@ -695,14 +703,14 @@ impl Reconciler {
             if let Some(line) = self.line(basis.state, id)
                 && let Ok((service, state)) = self.effective(basis, &line.item)
             {
-                let owes_kick = self.ledger.owed(id);
+                let owes_kick = self.ledger.owed_at(id, basis.mono);
                 let password = self.password_knowledge(line);
                 let revision = line.revision;
                 let line = &line.item;
                 let allowance = self.allowance(basis, line);
                 wanted.push(WantedLine { line, service, state, password, owes_kick, allowance, revision });
             }
-            gone.extend(self.gone_from(basis.state, id));
+            gone.extend(self.gone_from(basis, id));
         }
         for stray in strays {
             let is_wanted_there = wanted
@@ -710,7 +718,7 @@ impl Reconciler {
                 .any(|wanted| wanted.line.line == stray.line && Family::of(wanted.service) == stray.family);
             let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.family == stray.family);
             if !is_wanted_there && !is_known {
-                let owes_kick = self.ledger.owed(&stray.line);
+                let owes_kick = self.ledger.owed_at(&stray.line, basis.mono);
                 let Stray { line, family, username } = stray;
                 gone.push(GoneLine { line, family: *family, username, owes_kick });
             }
@@ -726,9 +734,10 @@ impl Reconciler {
     /// Where a line has a row, as far as we remember, that it should not have: it is no more, or has moved.
     fn gone_from<'a>(
         &'a self,
-        state: &DesiredState,
+        basis: Basis<'_>,
         id: &'a str,
     ) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
+        let state = basis.state;
         let place = self.ledger.entries.get(id).and_then(|entry| entry.place.as_ref());
         let wanted = self.line(state, id).map(|line| Family::of_code(line.item.service));
         let is_gone = |family: Family| match wanted {
@@ -736,7 +745,7 @@ impl Reconciler {
             Some(wanted) => wanted.is_some_and(|wanted| wanted != family),
         };
         let gone = place.filter(|(family, _)| is_gone(*family));
-        let owes_kick = self.ledger.owed(id);
+        let owes_kick = self.ledger.owed_at(id, basis.mono);
         gone.map(|(family, username)| GoneLine { line: id, family: *family, username, owes_kick }).into_iter()
     }
 

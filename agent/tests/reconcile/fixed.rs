@@ -2,8 +2,9 @@
 
 use crate::site::{PATIENCE, ROUTER, Site, Wants};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
-use tawi_agent::flow::LineFailure;
-use tawi_shared::wire::{Access, EventKind, LineV1, Restraint, RestraintV1, Service};
+use std::time::Duration;
+use tawi_agent::flow::{LineFailure, Report};
+use tawi_shared::wire::{Access, EventKind, FailureKind, LineV1, Restraint, RestraintV1, Service};
 
 const MAC: &str = "02:00:00:00:00:AF";
 
@@ -167,6 +168,28 @@ async fn a_device_at_the_portal_is_let_by_and_barred_though_the_connection_is_lo
         let barred = site.router.wait_for(PATIENCE, || is_bypassed(&site, "false")).await;
         assert!(barred.is_ok(), "still let by, cut after {bytes} bytes");
     }
+}
+
+/// Each try is a write to the router and a line of its log.
+#[tokio::test]
+async fn a_stay_at_the_portal_that_the_router_refuses_to_end_is_told_of_and_not_asked_for_at_every_check() {
+    let every = Duration::from_millis(50);
+    let mut site = Site::start_with(|_| {}, |settings| settings.timings.full_check = every).await;
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let host = || site.rows("ip/hotspot/host").first().map(|row| row["address"].clone());
+    let address = site.router.wait_for(PATIENCE, host).await.unwrap();
+    let refuse_writes_menu = Some("ip/hotspot/host".to_owned());
+    site.router.set_faults(FaultsChange { refuse_writes_menu, ..FaultsChange::default() }).unwrap();
+    let failures = site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, &address)).await;
+    assert_eq!(failures[0].kind, FailureKind::Refused, "{failures:?}");
+    let writes = site.writes();
+    for _ in 0..5 {
+        site.until("a full check", |report| matches!(report, Report::Checked { .. }).then_some(())).await;
+    }
+    assert_eq!(site.writes(), writes);
+    let failures = site.settle(|wants| wants.open("another")).await;
+    assert_eq!(failures.iter().map(|failure| failure.kind).collect::<Vec<_>>(), [FailureKind::Refused]);
 }
 
 #[tokio::test]

@@ -27,6 +27,8 @@ pub struct Faults {
     pub ignore_writes_menu: String,
     /// Every write that gives this property a value, or takes it away, is refused; empty is none.
     pub refuse_argument: String,
+    /// Every write to this menu is refused; empty is no menu.
+    pub refuse_writes_menu: String,
     /// Milliseconds that every command keeps the processor from all others.
     pub serial_ms: u64,
     /// Milliseconds that every write keeps the processor besides: a board that takes so many writes a second.
@@ -63,6 +65,8 @@ pub struct FaultsChange {
     pub ignore_writes_menu: Option<String>,
     /// See [`Faults::refuse_argument`].
     pub refuse_argument: Option<String>,
+    /// See [`Faults::refuse_writes_menu`].
+    pub refuse_writes_menu: Option<String>,
     /// See [`Faults::serial_ms`].
     pub serial_ms: Option<u64>,
     /// See [`Faults::write_ms`].
@@ -118,6 +122,7 @@ impl Faults {
         }
         let menus = [
             (change.ignore_writes_menu, &mut self.ignore_writes_menu),
+            (change.refuse_writes_menu, &mut self.refuse_writes_menu),
             (change.trap_prints_menu, &mut self.trap_prints_menu),
         ];
         for (wanted, held) in menus {
@@ -169,13 +174,17 @@ impl Faults {
         is_narrowed.then_some(narrowed)
     }
 
-    /// Whether a write is refused for one of its arguments.
-    pub(crate) fn refuses(&self, request: &Request) -> bool {
+    /// Why a write is refused: for its menu, or for one of its arguments.
+    pub(crate) fn refuses(&self, request: &Request) -> Option<String> {
+        if !self.refuse_writes_menu.is_empty() && self.refuse_writes_menu == request.menu {
+            return Some(format!("failure: {} cannot be changed", request.menu));
+        }
         let refused = self.refuse_argument.as_bytes();
         let is_it = |(name, value): &(Vec<u8>, Vec<u8>)| {
             name == refused || (name == b"value-name" && value == refused)
         };
-        !refused.is_empty() && request.arguments.iter().any(is_it)
+        let is_refused = !refused.is_empty() && request.arguments.iter().any(is_it);
+        is_refused.then(|| format!("failure: invalid value of {}", self.refuse_argument))
     }
 
     /// Whether a write to `menu` is only acknowledged; takes one of the counted ones.

@@ -198,10 +198,10 @@ impl State {
             return self.log_in_host(request, actor, now);
         }
         let narrowed = if is_write { self.faults.narrowed(request) } else { None };
-        let answer = if is_write && self.faults.refuses(request) {
-            Err(Trap::failure(format!("failure: invalid value of {}", self.faults.refuse_argument)))
-        } else {
-            self.run(narrowed.as_ref().unwrap_or(request), actor, now, applying)
+        let refusal = if is_write { self.faults.refuses(request) } else { None };
+        let answer = match refusal {
+            Some(why) => Err(Trap::failure(why)),
+            None => self.run(narrowed.as_ref().unwrap_or(request), actor, now, applying),
         };
         match request.command.as_str() {
             "print" | "getall" | "get" => self.statistics.prints = self.statistics.prints.saturating_add(1),

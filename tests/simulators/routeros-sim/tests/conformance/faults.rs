@@ -99,6 +99,11 @@ async fn a_write_is_refused_for_one_of_its_arguments_and_others_are_done() {
     client.check("/ppp/secret/set =.id=*1 =name=b =remote-address=10.0.0.7", &refused).await;
     client.check("/ppp/secret/unset =.id=*1 =value-name=remote-address", &refused).await;
     client.check("/ppp/secret/print =.proplist=name", &["!re =name=a", "!done"]).await;
+    let refuse_writes_menu = Some("/ppp/secret".to_owned());
+    change(&simulator, FaultsChange { refuse_writes_menu, ..FaultsChange::default() });
+    let refused = ["!trap =message=failure: ppp/secret cannot be changed", "!done"];
+    client.check("/ppp/secret/remove =.id=*1", &refused).await;
+    client.check("/ppp/profile/add =name=b", &["!done =ret=*3"]).await;
 }
 
 #[tokio::test]
