@@ -20,7 +20,7 @@ use crate::desired::Revised;
 use crate::enforce::Effective;
 use crate::flow::{Receipt, Report};
 use crate::reconcile::Reconciler;
-use crate::reconcile::actual::{Actual, Family, text};
+use crate::reconcile::actual::{Actual, Family, Table, text};
 use crate::reconcile::ledger::PasswordKnowledge;
 use crate::reconcile::pass::Basis;
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
@@ -91,7 +91,7 @@ pub fn password_digest(line: &LineV1) -> u64 {
     digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// A profile that was changed, or a line that got another one.
+/// A profile that was changed, a line that got another one, or devices whose binding was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SpeedChange {
     /// Code of a service of the family.
@@ -102,7 +102,8 @@ pub struct SpeedChange {
     pub line: String,
     /// When, by the trusted clock, in milliseconds since 1970.
     pub at_ms: i64,
-    /// User names of the line by which sessions may go on, where it has another one by now.
+    /// User names of the line by which sessions may go on, where it has another one by now; devices that the hotspot must
+    /// see anew.
     pub names: Vec<String>,
 }
 
@@ -149,11 +150,29 @@ impl Reconciler {
         });
         let swaps: Vec<SpeedChange> = swaps.collect();
         speeds.extend(swaps);
+        speeds.extend(self.devices_to_see_anew(planned, at_ms));
         if speeds.is_empty() {
             return;
         }
         self.memory.note_speeds(speeds);
         self.keep_memory().await;
+    }
+
+    /// Devices that the hotspot must see anew once their bindings are written. Of a single line too: nothing on the router
+    /// says afterwards that it has not, and whoever has paid would wait at the portal.
+    fn devices_to_see_anew(&self, planned: &Plan, at_ms: i64) -> impl Iterator<Item = SpeedChange> {
+        let is_written = |change: &&LineChange| {
+            change.table == Table::Bindings && change.row != RowChange::Leave && !change.kick.is_empty()
+        };
+        let lines: BTreeSet<&str> =
+            planned.lines.iter().filter(is_written).map(|change| change.line.as_str()).collect();
+        lines.into_iter().map(move |line| SpeedChange {
+            service: Service::HotspotDevice.code(),
+            profile: String::new(),
+            line: line.to_owned(),
+            at_ms,
+            names: self.ledger.owed(line).to_vec(),
+        })
     }
 
     /// What is known of the password in the row of this line.
@@ -246,7 +265,9 @@ impl Reconciler {
         }
         for change in &self.memory.speeds {
             let Some(family) = Family::of_code(change.service) else { continue };
-            for name in change.names.iter().filter(|name| is_older(family, name, change)) {
+            // Since when the hotspot has seen a device as it does is not read: one is seen anew once too often.
+            let is_due = |name: &&String| family == Family::Fixed || is_older(family, name, change);
+            for name in change.names.iter().filter(is_due) {
                 owed.push((change.line.clone(), name.clone()));
                 if self.line(basis.state, &change.line).is_none() {
                     // Its line is no more, and nothing else leads to its sessions.

@@ -170,6 +170,42 @@ async fn a_device_at_the_portal_is_let_by_and_barred_though_the_connection_is_lo
     }
 }
 
+/// The agent dies between the binding and the hotspot's seeing the device anew; the binding is right afterwards.
+#[tokio::test]
+async fn a_device_at_the_portal_is_let_by_and_barred_though_the_agent_is_restarted_on_the_way() {
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard.lines = 100).await;
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let host = || site.rows("ip/hotspot/host").first().map(|row| row["address"].clone());
+    let address = site.router.wait_for(PATIENCE, host).await.unwrap();
+    let binding = |site: &Site| site.rows("ip/hotspot/ip-binding").first().map(|row| row["type"].clone());
+    type Change<'a> = &'a dyn Fn(&mut Wants<'_>);
+    let with = |wants: &mut Wants<'_>, access: Access| {
+        addressed(wants, "tv", Service::HotspotDevice, &address);
+        wants.lines.values_mut().for_each(|line| line.access = access.code());
+    };
+    let steps: [(Change<'_>, Option<&str>, &str); 4] = [
+        (&|wants| with(wants, Access::Open), Some("bypassed"), "true"),
+        (&|wants| with(wants, Access::Off), Some("blocked"), "false"),
+        (&|wants| with(wants, Access::Open), Some("bypassed"), "true"),
+        (&|wants| wants.lines.clear(), None, "false"),
+    ];
+    for (change, kind, is_so) in steps {
+        // What is under way back when the agent dies is never heard.
+        site.router.set_faults(FaultsChange { latency_ms: Some(400), ..FaultsChange::default() }).unwrap();
+        site.want(change);
+        let is_written = || (binding(&site).as_deref() == kind).then_some(());
+        site.router.wait_for(PATIENCE, is_written).await.unwrap();
+        site.stop();
+        site.router.clear_faults();
+        assert_ne!(is_bypassed(&site, is_so), Some(()), "the test needs a device that is not seen anew yet");
+        site.restart(|_| {}).await;
+        let seen = site.router.wait_for(PATIENCE, || is_bypassed(&site, is_so)).await;
+        assert!(seen.is_ok(), "{kind:?}: {:?}", site.rows("ip/hotspot/host"));
+        assert!(site.settle(|wants| wants.open("another")).await.is_empty());
+    }
+}
+
 /// Each try is a write to the router and a line of its log.
 #[tokio::test]
 async fn a_stay_at_the_portal_that_the_router_refuses_to_end_is_told_of_and_not_asked_for_at_every_check() {
