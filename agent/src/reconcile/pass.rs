@@ -98,6 +98,7 @@ impl Reconciler {
         reach: Reach,
         read: Option<Actual>,
     ) -> Result<(), Error> {
+        let reach = self.with_sharers(basis, reach);
         let actual = match read {
             Some(actual) => actual,
             None => self.read(client, basis, &reach, &[]).await?,

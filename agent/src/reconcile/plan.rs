@@ -273,7 +273,7 @@ fn by_family<'a>(
     plan: &mut Plan,
 ) -> BTreeMap<Family, Vec<&'a WantedLine<'a>>> {
     // Of two lines of one name the one keeps it that has it on the router. Whoever is off asks for none, and is put off
-    // whatever else is wrong with it.
+    // whatever else is wrong with it; where nobody logs in its queue is left alone, and gives its name away.
     let is_closed =
         |wanted: &WantedLine<'_>| profile_for(wanted.service, wanted.state, wanted.line).is_none();
     let has_name = |wanted: &&WantedLine<'_>| {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use routeros_api::{Client, Error};
-use tawi_shared::wire::FailureKind;
+use tawi_shared::wire::{FailureKind, LineV1};
 
 use crate::flow::LineFailure;
 use crate::reconcile::Reconciler;
@@ -19,6 +19,27 @@ use crate::reconcile::plan::{Plan, plan};
 const LINKS_READ_SINGLY: usize = 4;
 
 impl Reconciler {
+    /// With lines where nobody logs in come those of the state that share an address or a device with them: which of
+    /// these has it cannot be judged by one alone.
+    pub(super) fn with_sharers(&self, basis: Basis<'_>, reach: Reach) -> Reach {
+        let Reach::Lines(mut lines) = reach else { return reach };
+        let place = |line: &LineV1| {
+            let is_fixed = Family::of_code(line.service) == Some(Family::Fixed);
+            is_fixed.then(|| (line.address.clone(), line.caller_id.to_ascii_uppercase()))
+        };
+        let places = lines.iter().filter_map(|id| place(&self.line(basis.state, id)?.item));
+        let (addresses, macs): (BTreeSet<String>, BTreeSet<String>) = places.unzip();
+        if addresses.is_empty() {
+            return Reach::Lines(lines);
+        }
+        let is_shared = |(address, mac): (String, String)| {
+            addresses.contains(&address) || (!mac.is_empty() && macs.contains(&mac))
+        };
+        let sharers = self.lines(basis.state).filter(|line| place(&line.item).is_some_and(is_shared));
+        lines.extend(sharers.map(|line| line.item.line.clone()));
+        Reach::Lines(lines)
+    }
+
     /// Reads the rows of holders too, until everybody whose row must give way is there.
     pub(super) async fn bring_in_holders(
         &mut self,

@@ -206,6 +206,29 @@ async fn a_device_at_the_portal_is_let_by_and_barred_though_the_agent_is_restart
     }
 }
 
+/// A customer left, and his address is another's by now: whatever happens to the line that is off bars nobody.
+#[tokio::test]
+async fn a_line_that_is_off_never_bars_whoever_has_its_address_by_now() {
+    let mut site = Site::start().await;
+    let failures = site
+        .settle(|wants| {
+            addressed(wants, "left", Service::Static, "10.20.0.7");
+            wants.lines.values_mut().for_each(|line| line.access = Access::Off.code());
+        })
+        .await;
+    assert_eq!((failures.len(), entries(&site)), (0, vec!["tawi-off 10.20.0.7 tawi:left".to_owned()]));
+    let failing = |failures: &[LineFailure]| failures.iter().map(|failure| failure.line.clone()).collect();
+    let is_left: Vec<String> = vec!["left".to_owned()];
+    let failures = site.settle(|wants| addressed(wants, "new", Service::Static, "10.20.0.7")).await;
+    let failing_now: Vec<String> = failing(&failures);
+    assert_eq!((failing_now, entries(&site)), (is_left.clone(), vec![]));
+    assert!(failures[0].detail.contains("line new has the address 10.20.0.7"), "{failures:?}");
+    let failures = site.settle(|wants| wants.line("left").username = "gone".into()).await;
+    let failing_now: Vec<String> = failing(&failures);
+    assert_eq!((failing_now, entries(&site)), (is_left, vec![]));
+    assert!(access(&mut site, "new", Access::Off).await.len() == 1 && entries(&site).len() == 1);
+}
+
 /// Each try is a write to the router and a line of its log.
 #[tokio::test]
 async fn a_stay_at_the_portal_that_the_router_refuses_to_end_is_told_of_and_not_asked_for_at_every_check() {

@@ -3,7 +3,8 @@
 //! Pure. Such a line is held back by its queue, and kept from the network by an entry in a list that the router's
 //! firewall heeds: without those rules (`tawi-agent router-script` prints them) an entry does nothing. A line that is no
 //! more leaves neither queue nor entry behind, and what its address may do then is the firewall's business. The queue of
-//! a line that is off stays as it is. A new speed reaches whoever uses it at once, so that nobody is thrown out.
+//! a line that is off stays as it is, without a claim to its name; and one that is on has its address and its device, were
+//! they left at another that is not. A new speed reaches whoever uses it at once, so that nobody is thrown out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -109,6 +110,13 @@ impl<'a> FixedIndex<'a> {
     }
 }
 
+/// What lines that were understood have, by whom.
+#[derive(Default)]
+struct Taken<'a> {
+    addresses: BTreeMap<String, &'a str>,
+    macs: BTreeMap<String, &'a str>,
+}
+
 /// What a valid line of these says, once it is understood.
 struct Place<'a> {
     address: String,
@@ -118,6 +126,8 @@ struct Place<'a> {
     list: Option<&'static str>,
     /// How the queue must be; `None` where it is left alone.
     shape: Option<Shape>,
+    /// Set where another line has what this one is kept out by: what it has of that goes, and it fails.
+    outdone: Option<LineFailure>,
     wanted: &'a WantedLine<'a>,
 }
 
@@ -129,10 +139,15 @@ pub(super) fn plan_lines<'a>(
     plan: &mut Plan,
     first: &mut First,
 ) {
-    let (mut addresses, mut places) = (BTreeSet::new(), Vec::new());
-    for wanted in lines {
-        match place_of(wanted, index, &mut addresses, scope) {
-            Ok(place) => places.push(place),
+    let (mut taken, mut places) = (Taken::default(), Vec::new());
+    // Whoever is on first: to bar the address of a line that is off would bar whoever has it by now.
+    let (on, off): (Vec<_>, Vec<_>) = lines.iter().partition(|wanted| wanted.state.is_online());
+    for wanted in on.into_iter().chain(off) {
+        match place_of(wanted, index, &mut taken, scope) {
+            Ok(place) => {
+                plan.failures.extend(place.outdone.clone());
+                places.push(place);
+            }
             Err(failure) => plan.failures.push(failure),
         }
     }
@@ -163,15 +178,19 @@ fn number((table, id): (Table, &RouterId)) -> (Table, u64) {
 fn place_of<'a>(
     wanted: &'a WantedLine<'a>,
     index: &FixedIndex<'_>,
-    addresses: &mut BTreeSet<String>,
+    taken: &mut Taken<'a>,
     scope: &Scope<'_>,
 ) -> Result<Place<'a>, LineFailure> {
-    let place =
+    let mut place =
         understand(wanted, scope).map_err(|detail| failure(wanted.line, FailureKind::Refused, detail))?;
-    if !addresses.insert(place.address.clone()) {
-        let detail = format!("another line of the state has the address {}", place.address);
-        return Err(foreign(wanted.line, &detail));
+    if let Some((line, what)) = taken.by_another(&place) {
+        let detail = format!("line {line} has the {what}");
+        if wanted.state.is_online() {
+            return Err(foreign(wanted.line, &detail));
+        }
+        place.yield_to_others(foreign(wanted.line, &detail), taken);
     }
+    taken.note(&place);
     if let Some(reason) =
         index.rows.unavailable.as_ref().or_else(|| place.mac.as_ref().and(index.rows.no_bindings.as_ref()))
     {
@@ -182,6 +201,26 @@ fn place_of<'a>(
     match foreign_row {
         Some(held) => Err(foreign(wanted.line, held.words)),
         None => Ok(place),
+    }
+}
+
+impl<'a> Taken<'a> {
+    /// Who has what this line needs for itself, and what that is. Two that are on may share a device by mistake: its row
+    /// on the router says whose it is.
+    fn by_another(&self, place: &Place<'_>) -> Option<(&'a str, String)> {
+        let address = self.addresses.get(&place.address);
+        let address = address.map(|line| (*line, format!("address {}", place.address)));
+        let mac = place.mac.as_ref().filter(|_| !place.wanted.state.is_online());
+        let mac = mac.and_then(|mac| Some((*self.macs.get(mac)?, format!("device {mac}"))));
+        address.or(mac)
+    }
+
+    fn note(&mut self, place: &Place<'a>) {
+        let line = place.wanted.line.line.as_str();
+        self.addresses.entry(place.address.clone()).or_insert(line);
+        if let Some(mac) = &place.mac {
+            self.macs.entry(mac.clone()).or_insert(line);
+        }
     }
 }
 
@@ -198,7 +237,7 @@ fn claims_of<'a>(places: &'a [Place<'a>], index: &FixedIndex<'a>, scope: &Scope<
         None => Outlook::Elsewhere,
     };
     let mut claims = Vec::new();
-    for place in places {
+    for place in places.iter().filter(|place| place.outdone.is_none()) {
         for held in place.held(index) {
             let Some(holder) = held.mark else { continue };
             claims.push(Claim {
@@ -251,7 +290,7 @@ fn understand<'a>(wanted: &'a WantedLine<'a>, scope: &Scope<'_>) -> Result<Place
         Effective::Walled(_) => Some(WALLED_LIST),
         Effective::Off(_) => Some(OFF_LIST),
     };
-    Ok(Place { address: address.to_string(), mac, list, shape, wanted })
+    Ok(Place { address: address.to_string(), mac, list, shape, outdone: None, wanted })
 }
 
 /// An address that one customer can have.
@@ -309,6 +348,16 @@ impl Place<'_> {
         self.wanted.line
     }
 
+    /// It is off, and others are not: nothing of it may stand in their way.
+    fn yield_to_others(&mut self, failure: LineFailure, taken: &Taken<'_>) {
+        if taken.addresses.contains_key(&self.address) {
+            self.list = None;
+        }
+        self.mac.take_if(|mac| taken.macs.contains_key(mac));
+        self.shape = None;
+        self.outdone = Some(failure);
+    }
+
     /// Rows that have what this line wants and are not its own.
     fn held<'r>(&self, index: &FixedIndex<'r>) -> impl Iterator<Item = HeldRow<'r>> + use<'r> {
         let own = self.line().line.clone();
@@ -336,14 +385,14 @@ impl Place<'_> {
                 // Its order among others is of no account, and a device in between is one more address to make up.
                 !is_own || self.mac != of.mac
             }
-            _ => self.address != of.address,
+            _ => self.list.is_none() || self.address != of.address,
         }
     }
 
     /// Whether this line wants the same.
     fn keeps(&self, table: Table, of: &Place<'_>) -> bool {
         match table {
-            Table::Queues => self.line().username == of.line().username,
+            Table::Queues => self.shape.is_some() && self.line().username == of.line().username,
             Table::Bindings => self.mac == of.mac,
             _ => self.address == of.address,
         }

@@ -60,7 +60,11 @@ pub(super) fn binding(number: u64, kind: &str, mark: Option<&str>) -> BindingRow
 }
 
 fn check_fixed(line: LineV1, fixed: FixedRows, expected: &[&str]) {
-    let case = Case::of(&[line], &[]).with(|case| {
+    check_several(&[line], fixed, expected);
+}
+
+fn check_several(lines: &[LineV1], fixed: FixedRows, expected: &[&str]) {
+    let case = Case::of(lines, &[]).with(|case| {
         for service in [Service::Static, Service::HotspotDevice] {
             for (name, download) in [("home", 20_000_000), ("slow", 1_000_000)] {
                 case.profiles.push(ProfileV1 { service: service.code(), ..profile(name, download) });
@@ -216,6 +220,63 @@ fn a_device_that_the_hotspot_must_still_see_anew_is_not_forgotten() {
     };
     gone(&[bypassed()], &["drop a /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF cut Removed"]);
     gone(&[], &["leave a kick 02:00:00:00:00:AF"]);
+}
+
+/// A customer left, and another one has the address, the name or the device by now.
+#[test]
+fn a_line_that_is_off_keeps_nothing_from_one_that_is_on() {
+    let off = |id: &str, service| LineV1 { access: Access::Off.code(), ..addressed(id, service) };
+    let on = |id: &str, service| addressed(id, service);
+    let is_closed = entry(2, "tawi-off", Some("a"));
+    let lines = [off("a", Service::Static), on("b", Service::Static)];
+    check_several(
+        &lines,
+        FixedRows { queues: vec![queue(1, "b")], entries: vec![is_closed.clone()], ..FixedRows::default() },
+        &["drop a /ip/firewall/address-list *2", "fail a a foreign row has that name"],
+    );
+    check_several(
+        &lines,
+        FixedRows { queues: vec![queue(1, "b")], ..FixedRows::default() },
+        &["fail a a foreign row has that name"],
+    );
+    // Of two that are off one is kept out for both.
+    let both = [off("a", Service::Static), off("b", Service::Static)];
+    let rows = FixedRows { entries: vec![is_closed.clone()], ..FixedRows::default() };
+    check_several(&both, rows, &["fail b a foreign row has that name"]);
+    // Two that are on: a person has to say whose it is.
+    let both = [on("a", Service::Static), on("b", Service::Static)];
+    let rows = FixedRows { queues: vec![queue(1, "a")], ..FixedRows::default() };
+    check_several(&both, rows, &["fail b a foreign row has that name"]);
+
+    let named = LineV1 { address: "10.0.0.8".into(), username: "user-a".into(), ..on("b", Service::Static) };
+    let rows =
+        FixedRows { queues: vec![queue(1, "a")], entries: vec![is_closed.clone()], ..FixedRows::default() };
+    check_several(
+        &[off("a", Service::Static), named],
+        rows,
+        &[
+            "set a *1: name=tawi-moving-a",
+            "add b: name=user-a target=10.0.0.8/32 max-limit=5000000/20000000 burst-limit=0/0 burst-threshold=0/0 \
+             burst-time=0s/0s priority=8/8 comment=tawi:b",
+        ],
+    );
+
+    let device = LineV1 { address: "10.0.0.8".into(), ..on("b", Service::HotspotDevice) };
+    let rows = FixedRows {
+        queues: vec![QueueRow { target: Some("10.0.0.8".into()), ..queue(1, "b") }],
+        entries: vec![is_closed],
+        bindings: vec![binding(3, "blocked", Some("a"))],
+        ..FixedRows::default()
+    };
+    check_several(
+        &[off("a", Service::HotspotDevice), device],
+        rows,
+        &[
+            "drop a /ip/hotspot/ip-binding *3 kick 02:00:00:00:00:AF",
+            "add b: mac-address=02:00:00:00:00:AF address=10.0.0.8 type=bypassed comment=tawi:b kick 02:00:00:00:00:AF",
+            "fail a a foreign row has that name",
+        ],
+    );
 }
 
 #[test]
