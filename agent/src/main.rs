@@ -34,9 +34,16 @@ const TRY_LATER: u8 = 75;
 /// EX_CONFIG: the settings are wrong.
 const BAD_CONFIG: u8 = 78;
 
-/// One heap for all threads; large pieces are mapped by themselves and given back, and so is the end of the heap.
-const ONE_HEAP: [(&str, &str); 3] =
-    [("MALLOC_ARENA_MAX", "1"), ("MALLOC_MMAP_THRESHOLD_", "65536"), ("MALLOC_TRIM_THRESHOLD_", "65536")];
+/// One heap for all threads; large pieces are mapped by themselves and given back, and so is the end of the heap. Small
+/// pieces are joined as soon as they are free (no lists of them, whether for each thread or for all): a site's prints leave
+/// many, and what lies between them could not be given back.
+const ONE_HEAP: [(&str, &str); 5] = [
+    ("MALLOC_ARENA_MAX", "1"),
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_TRIM_THRESHOLD_", "65536"),
+    ("MALLOC_TOP_PAD_", "16384"),
+    ("GLIBC_TUNABLES", "glibc.malloc.tcache_count=0:glibc.malloc.mxfast=0"),
+];
 
 const EXAMPLES: &str = "\
 Examples:

@@ -52,7 +52,8 @@ pub struct Environment {
     pub runtime_directory: Option<PathBuf>,
     /// Whether colours are unwanted: `NO_COLOR` is set and not empty (<https://no-color.org>).
     pub is_colour_unwanted: bool,
-    /// Whether somebody has said how the C library's allocator works: `MALLOC_ARENA_MAX` is set (`man mallopt`).
+    /// Whether somebody has said how the C library's allocator works: `MALLOC_ARENA_MAX` (`man mallopt`) or
+    /// `GLIBC_TUNABLES` is set.
     pub is_allocator_set: bool,
 }
 
@@ -71,7 +72,9 @@ impl Environment {
                 .and_then(|list| list.split(':').next().map(PathBuf::from))
                 .filter(|path| path.is_absolute()),
             is_colour_unwanted: std::env::var_os("NO_COLOR").is_some_and(|text| !text.is_empty()),
-            is_allocator_set: std::env::var_os("MALLOC_ARENA_MAX").is_some(),
+            is_allocator_set: ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"]
+                .iter()
+                .any(|name| std::env::var_os(name).is_some()),
         }
     }
 }

@@ -391,7 +391,7 @@ impl Reconciler {
     fn note_touched(&mut self, basis: Basis<'_>, planned: &Plan) -> BTreeMap<String, Touched> {
         let mut touched: BTreeMap<String, Touched> = BTreeMap::new();
         for change in &planned.lines {
-            let entry = self.ledger.entries.get(&change.line);
+            let entry = self.ledger.entries.get(&change.line).map(AsRef::as_ref);
             let wanted = self.line(basis.state, &change.line).map(|line| &line.item);
             let is_counted = guard::counts(change, entry, wanted, basis.mono, basis.reading.leaps)
                 && !self.released.contains(&change.line);
@@ -536,7 +536,7 @@ impl Reconciler {
         });
         let others: Vec<_> = others.cloned().collect();
         for line in others {
-            let entry = self.ledger.entries.get(&line.item.line);
+            let entry = self.ledger.entries.get(&line.item.line).map(AsRef::as_ref);
             let is_open = |entry: &Entry| {
                 let verified = entry.verified.as_ref();
                 verified.is_some_and(|verified| verified.decision.state.is_some_and(Effective::is_online))

@@ -116,13 +116,14 @@ enum Found {
 }
 
 /// A session that ended, under what number, and when that was seen.
-type Ended = ((Service, String), Tracked, SampledAt);
+type Ended = ((Service, String), Box<Tracked>, SampledAt);
 
 /// All open sessions of one router.
 #[derive(Clone, Debug)]
 pub struct Tracker {
     router: String,
-    sessions: BTreeMap<(Service, String), Tracked>,
+    /// In boxes: a map's nodes stay half empty when they are filled in order.
+    sessions: BTreeMap<(Service, String), Box<Tracked>>,
     /// Oldest first, with the moment of their end.
     ended: VecDeque<Ended>,
     /// Whether sessions that run already may have been told of without our knowing.
@@ -180,7 +181,7 @@ impl Tracker {
     /// does not make, are left aside.
     pub fn resume(&mut self, open: &[Counted]) {
         for found in open.iter().filter(|found| !found.total.is_ended) {
-            let tracked = Tracked::resumed(found);
+            let tracked = Box::new(Tracked::resumed(found));
             let Some(key) = self.key_of(&tracked.name) else { continue };
             // An agent whose store did not open at its start left the session of before open under its own name, beside
             // what it counted itself. Which of them is running nobody knows, as the clock may have moved between them:
@@ -250,7 +251,7 @@ impl Tracker {
                             let (line, address) = (tracked.line.clone(), tracked.address.clone());
                             begun.events.push((EventKind::LineOnline, line, address));
                         }
-                        Some(*tracked)
+                        Some(tracked)
                     }
                     Found::New => None,
                 },
@@ -268,7 +269,7 @@ impl Tracker {
                     if session.service == Service::Hotspot {
                         self.totals.note(&session.user, session.bytes.unwrap_or_default(), true);
                     }
-                    let mut new = self.begin(owner, session, at, kinship);
+                    let mut new = Box::new(self.begin(owner, session, at, kinship));
                     begun.usage.push(new.counted(at.time, false));
                     if !is_standing(session.service) || new.moved_at.is_some() {
                         begun.events.push((EventKind::LineOnline, new.line.clone(), new.address.clone()));
@@ -382,11 +383,17 @@ impl Tracker {
                 (tracked.counters, tracked.is_partial) = (None, true);
             }
             tracked.has_last_word = false;
-            Found::Again(Box::new(tracked))
+            Found::Again(tracked)
         })
     }
 
-    fn end(&mut self, key: (Service, String), mut tracked: Tracked, at: SampledAt, outcome: &mut Outcome) {
+    fn end(
+        &mut self,
+        key: (Service, String),
+        mut tracked: Box<Tracked>,
+        at: SampledAt,
+        outcome: &mut Outcome,
+    ) {
         if key.0 == Service::Hotspot {
             self.totals.want(&tracked.user);
         }

@@ -46,7 +46,7 @@ impl Tracker {
                 continue;
             }
             let may_be = |tracked: &Tracked| tracked.may_have_lasted(line.word.lasted, at);
-            if self.sessions.get(key).is_some_and(may_be)
+            if self.sessions.get(key).is_some_and(|tracked| may_be(tracked))
                 && self.end_by_word(key.clone(), &line.word, at, &mut outcome)
             {
                 waiting.remove(&user);

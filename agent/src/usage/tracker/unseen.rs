@@ -93,7 +93,7 @@ impl Tracker {
             took: at.elapsed.saturating_sub(at.asked),
             is_new: false,
         };
-        let mut counted = self.begin(owner, &session, at, Kinship::Another);
+        let mut counted = Box::new(self.begin(owner, &session, at, Kinship::Another));
         counted.has_last_word = true;
         outcome.usage.push(counted.counted(at.time, true));
         if self.ended.len() >= ENDED_REMEMBERED {

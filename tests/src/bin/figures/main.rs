@@ -46,15 +46,22 @@ struct Arguments {
     /// Measure the large router and nothing else, and judge nothing.
     #[arg(long)]
     only_large_router: bool,
+    /// Measure one site with 500 subscribers and nothing else, and judge nothing.
+    #[arg(long, conflicts_with = "only_large_router")]
+    only_site: bool,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { minutes, only_large_router } = Arguments::parse();
+    let Arguments { minutes, only_large_router, only_site } = Arguments::parse();
     let release = release_folder()?;
     let agent = release.join("tawi-agent");
     if only_large_router {
         println!("{}", serde_json::to_string_pretty(&large_router(&agent, minutes).await?)?);
+        return Ok(());
+    }
+    if only_site {
+        println!("{}", serde_json::to_string_pretty(&steady_state(&agent).await?)?);
         return Ok(());
     }
     let measured = Measured {
