@@ -195,6 +195,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
             known.extend(sites::get(&mut reader, &trace.site).await?);
         }
     }
+    let is_heard = web.is_paybill_heard(&mut reader).await?;
     drop(reader);
     let payments: Vec<PaymentView> = rows.iter().map(|row| payment_view(row, &known, now)).collect();
     visit.show(&OnePage {
@@ -210,7 +211,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         banner: intents.first().and_then(banner),
         lines,
         last: payments.first().cloned(),
-        requests: intents.iter().map(|intent| IntentView::of(intent, web.is_paybill_heard(), now)).collect(),
+        requests: intents.iter().map(|intent| IntentView::of(intent, is_heard, now)).collect(),
         payments,
         has_mpesa: web.daraja.is_some(),
         may_add: visit.may(Permission::AddCustomers),

@@ -9,6 +9,7 @@
 //! what keeps strangers from making phones ring (`throttle`, `form_key`).
 
 mod ask;
+mod broken;
 mod follow;
 mod form_key;
 mod masked;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tawi_shared::IdSource;
 
+pub(crate) use broken::Customer;
 use form_key::FormKey;
 pub(crate) use pages::routes;
 use throttle::Throttle;

@@ -17,7 +17,6 @@ use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::{self, Customer};
 use crate::entitlements::Status;
 use crate::money::Money;
-use crate::mpesa::c2b;
 use crate::mpesa::intent::Intent;
 use crate::payments::follow::FollowToken;
 use crate::payments::{self};
@@ -175,10 +174,7 @@ pub(super) async fn find(web: &Web, visitor: &Visitor, typed: &str) -> Result<Fo
     lines.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
     let in_wallet = ledger::wallet_of(&mut reader, &customer.id).await?;
     let intents = payments::latest_intents_of(&mut reader, &customer.id, INTENTS_MOST).await?;
-    let is_heard = match &web.daraja {
-        Some(daraja) => c2b::is_heard(&mut reader, daraja.settings()).await?,
-        None => false,
-    };
+    let is_heard = web.is_paybill_heard(&mut reader).await?;
     Ok(Found::Account(Box::new(Account { customer, lines, in_wallet, intents, is_heard })))
 }
 

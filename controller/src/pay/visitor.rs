@@ -8,7 +8,7 @@ use askama::Template;
 use axum::extract::{ConnectInfo, FromRequestParts, Query};
 use axum::http::header::{ACCEPT_LANGUAGE, CACHE_CONTROL, RETRY_AFTER};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use tawi_shared::UnixMillis;
 
@@ -42,6 +42,16 @@ pub(super) struct Frame {
 }
 
 impl Frame {
+    pub(super) fn of(language: Language, path: &str, line: Option<usize>) -> Self {
+        Self {
+            language,
+            other_url: in_language(path, language.other(), line),
+            refresh: None,
+            style_url: assets::pay_style_url(),
+            icon_url: assets::icon_url(),
+        }
+    }
+
     /// A text in the visitor's language.
     pub(super) fn say(&self, text: Text) -> &'static str {
         self.language.say(text)
@@ -50,11 +60,11 @@ impl Frame {
 
 #[derive(Template)]
 #[template(path = "pay/message.html")]
-struct MessagePage {
-    frame: Frame,
-    heading: &'static str,
-    message: String,
-    back_url: String,
+pub(super) struct MessagePage {
+    pub(super) frame: Frame,
+    pub(super) heading: &'static str,
+    pub(super) message: String,
+    pub(super) back_url: String,
 }
 
 impl Visitor {
@@ -75,13 +85,7 @@ impl Visitor {
 
     /// What stands around a page with this path.
     pub(super) fn frame(&self, path: &str, line: Option<usize>) -> Frame {
-        Frame {
-            language: self.language,
-            other_url: in_language(path, self.language.other(), line),
-            refresh: None,
-            style_url: assets::pay_style_url(),
-            icon_url: assets::icon_url(),
-        }
+        Frame::of(self.language, path, line)
     }
 
     /// One sentence, and the way back.
@@ -120,20 +124,26 @@ pub(super) fn show(status: StatusCode, page: &impl Template) -> Result<Response,
     Ok((status, no_store, Html(page.render()?)).into_response())
 }
 
-fn in_language(path: &str, language: Language, line: Option<usize>) -> String {
+pub(super) fn in_language(path: &str, language: Language, line: Option<usize>) -> String {
     let line = line.map(|number| format!("&line={number}")).unwrap_or_default();
     format!("{path}?lang={}{line}", language.tag())
+}
+
+/// What stands after the question mark, and in what language to answer.
+pub(super) fn query_and_language(uri: &Uri, headers: &HeaderMap) -> (BTreeMap<String, String>, Language) {
+    let query = Query::<BTreeMap<String, String>>::try_from_uri(uri);
+    let query = query.map(|Query(query)| query).unwrap_or_default();
+    let accepted = headers.get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let language = Language::chosen(query.get("lang").map_or("", String::as_str), accepted);
+    (query, language)
 }
 
 impl FromRequestParts<Web> for Visitor {
     type Rejection = PageError;
 
     async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, PageError> {
-        let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri);
-        let query = query.map(|Query(query)| query).unwrap_or_default();
+        let (query, language) = query_and_language(&parts.uri, &parts.headers);
         let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
-        let accepted = text(ACCEPT_LANGUAGE.as_str()).unwrap_or_default();
-        let language = Language::chosen(query.get("lang").map_or("", String::as_str), accepted);
         // Browsers say where a request comes from since 2020 (Fetch Metadata); those that do not are not asked.
         let site = text("sec-fetch-site");
         let is_sent_by_another_site = site.is_some_and(|site| !matches!(site, "same-origin" | "none"));

@@ -139,6 +139,11 @@ texts! {
         / "PIN ya M-Pesa imefungwa: piga simu Safaricom 100, au lipa kwa simu nyingine.";
     OwnFault: "M-Pesa does not take payments for this internet provider just now: please tell them."
         / "M-Pesa haipokei malipo ya mtoa huduma huyu wa intaneti kwa sasa: tafadhali mjulishe.";
+    Broken: "Something went wrong on our side" / "Kuna hitilafu upande wetu";
+    MayBeOnPhone: "A request may be on the phone: if it asks for the PIN, answer it, and do not pay again. What was paid is not lost. Look again in a minute."
+        / "Huenda ombi liko kwenye simu: likiomba PIN, lijibu, na usilipe tena. Kilicholipwa hakijapotea. Angalia tena baada ya dakika moja.";
+    NothingIsLost: "If you have paid already, do not pay again: what was paid is not lost. Look again in a minute."
+        / "Kama umeshalipa, usilipe tena: kilicholipwa hakijapotea. Angalia tena baada ya dakika moja.";
     TryAgain: "Back to the payment" / "Rudi kwenye malipo";
     LookAgain: "Look again" / "Angalia tena";
 

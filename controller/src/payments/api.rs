@@ -462,7 +462,8 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
     let mut transaction = controller.database.write().await?;
     let requested = answered.note(&mut transaction, controller.clock.now()).await?;
     let Some(intent) = requested.sent() else { return Err(refusal(&requested)) };
-    let body = IntentBody::of(intent, web.is_paybill_heard());
+    let is_heard = web.is_paybill_heard(&mut transaction).await?;
+    let body = IntentBody::of(intent, is_heard);
     let response = reserved.keep(&mut transaction, StatusCode::CREATED, &body).await?;
     transaction.commit().await?;
     requested.tell(controller);
@@ -597,8 +598,9 @@ pub(crate) async fn get_intent(
     caller.require(Permission::Read)?;
     let missing = || ApiError::not_found("intent", "use the id from the answer to the payment request");
     let id = IntentId::parse(&id).map_err(|_| missing())?;
-    let intent = super::intent(&mut *reader(&web).await?, &id).await?.ok_or_else(missing)?;
-    Ok(Json(IntentBody::of(&intent, web.is_paybill_heard())))
+    let mut reader = reader(&web).await?;
+    let intent = super::intent(&mut reader, &id).await?.ok_or_else(missing)?;
+    Ok(Json(IntentBody::of(&intent, web.is_paybill_heard(&mut reader).await?)))
 }
 
 /// The newest payments, or the one of a receipt.

@@ -419,7 +419,8 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         return complain(&visit, fields, &subscription, &customer);
     };
     let wanted = Wanted { top_up, phone, amount };
-    let (said, is_paybill_heard) = (display::phone(&wanted.phone), web.is_paybill_heard());
+    let said = display::phone(&wanted.phone);
+    let is_heard = web.is_paybill_heard(&mut *web.controller.database.read().await?).await?;
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
     let asking = tokio::spawn(send(web, daraja, visit.actor(), id, wanted));
     let Ok(outcome) = timeout(ANSWER_WITHIN, asking).await else {
@@ -431,7 +432,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         return complain(&visit, fields, &subscription, &customer);
     }
     let is_held = subscription.status == Status::Suspended;
-    note_of(&requested, &said, (is_held, is_paybill_heard), visit.now)
+    note_of(&requested, &said, (is_held, is_heard), visit.now)
         .map(|note| visit.go(&to, &note))
         .ok_or(PageError::NotFound)
 }

@@ -19,6 +19,7 @@ pub mod error;
 pub mod form;
 pub mod health;
 pub mod housekeeping;
+mod led;
 pub mod live;
 pub mod multipart;
 pub mod proxies;
@@ -35,9 +36,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::broker::Attendance;
+use crate::database::Connection;
+use crate::mpesa::c2b;
 use crate::mpesa::client::Daraja;
 use crate::pay::Gate;
 use crate::shutdown::Stop;
@@ -59,6 +62,8 @@ pub struct Web {
     pub daraja: Option<Daraja>,
     /// The door for staff.
     pub sign_in: SignIn,
+    /// How browsers reach it, where the settings say so: what is asked for under another name was led here from elsewhere.
+    pub public_url: Option<String>,
     /// Whether cookies insist on HTTPS.
     pub is_https: bool,
     /// Who may speak for a visitor.
@@ -83,6 +88,7 @@ impl Web {
             controller,
             daraja: None,
             sign_in,
+            public_url: None,
             is_https: false,
             proxies: Proxies::default(),
             broker: None,
@@ -92,11 +98,15 @@ impl Web {
         }
     }
 
-    /// Whether a payment by Paybill is heard of for certain: by Pull. Confirmations of C2B tell of it too, and are not
-    /// looked for here: they come once, and only where the addresses were registered.
-    #[must_use]
-    pub fn is_paybill_heard(&self) -> bool {
-        self.daraja.as_ref().is_some_and(|daraja| daraja.settings().pull().is_some())
+    /// Whether a payment by Paybill is heard of: by Pull, or because Safaricom was told where to report it.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn is_paybill_heard(&self, connection: &mut Connection) -> Result<bool, sqlx::Error> {
+        match &self.daraja {
+            Some(daraja) => c2b::is_heard(connection, daraja.settings()).await,
+            None => Ok(false),
+        }
     }
 }
 
@@ -108,6 +118,7 @@ pub fn router(web: Web, callbacks: Option<Router>) -> Router {
         .merge(api::router())
         .route("/health", axum::routing::get(health::health))
         .fallback(error::no_such_page)
+        .layer(from_fn_with_state(led::Here::of(web.public_url.as_deref()), led::to_the_pay_page))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
         .layer(from_fn(error::refuse_not_plain))
         .with_state(web);

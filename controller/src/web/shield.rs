@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::door::Peer;
 use super::error::broken;
 use super::proxies::Proxies;
+use crate::pay::Customer;
 
 /// How long a request may take until its answer begins: longer than pages and programs wait for Daraja (20 and 25 s),
 /// shorter than a browser's patience. Live streams have begun by then and go on.
@@ -43,10 +44,11 @@ pub(super) fn around(routes: Router, is_https: bool, proxies: Proxies) -> Router
 async fn within_deadline(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let route = route_of(&request);
+    let customer = Customer::of(&request);
     // Dropped with this future when the client goes away, and the request's task with it.
     let mut tasks = JoinSet::new();
     tasks.spawn(next.run(request));
-    match tokio::time::timeout(REQUEST_DEADLINE, tasks.join_next()).await {
+    let response = match tokio::time::timeout(REQUEST_DEADLINE, tasks.join_next()).await {
         Ok(Some(Ok(response))) => response,
         Ok(Some(Err(error))) => {
             tracing::error!(http.route = route.as_str(), %error, "a request panicked");
@@ -57,6 +59,11 @@ async fn within_deadline(request: Request, next: Next) -> Response {
             tracing::error!(http.route = route.as_str(), "a request took longer than {REQUEST_DEADLINE:?}");
             broken(StatusCode::SERVICE_UNAVAILABLE, &path)
         }
+    };
+    match customer {
+        // Whoever pays is not told what staff are told.
+        Some(customer) if response.status().is_server_error() => customer.page(response.status()),
+        _ => response,
     }
 }
 

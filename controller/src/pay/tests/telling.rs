@@ -127,3 +127,30 @@ async fn pages_are_small_kept_by_no_cache_and_load_nothing_from_elsewhere() {
     assert!(style.status == 200 && style.body.len() < 5_000);
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_page_that_fails_says_in_the_customers_words_that_nobody_is_to_pay_again() {
+    let served = served().await;
+    phone_that(&served, "254733000222", Behaviour::Ignore, NEVER);
+    let mut browser = served.stranger();
+    let path = page_of(&served);
+    let followed = follow(&mut browser, &path, OTHER_PHONE).await;
+    write(&served, "ALTER TABLE payment_intents RENAME TO payment_intents_away").await;
+    for (path, english, swahili) in [
+        (followed.as_str(), "do not pay again", "usilipe tena"),
+        (followed.as_str(), "may be on the phone", "Huenda ombi liko kwenye simu"),
+        (path.as_str(), "If you have paid already, do not pay again", "Kama umeshalipa, usilipe tena"),
+    ] {
+        for (lang, expected) in [("en", english), ("sw", swahili)] {
+            let bare = path.split('?').next().unwrap();
+            let page = reqwest::get(format!("{}{bare}?lang={lang}", served.base)).await.unwrap();
+            assert_eq!(page.status(), 500);
+            let page = page.text().await.unwrap();
+            assert!(page.contains(expected) && page.contains("/assets/pay.css"), "{page}");
+            assert!(!page.contains("controller"), "{page}");
+        }
+    }
+    write(&served, "ALTER TABLE payment_intents_away RENAME TO payment_intents").await;
+    assert_eq!(browser.get(&followed).await.status, 200);
+    served.stop().await;
+}

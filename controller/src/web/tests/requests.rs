@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use daraja_sim::{Behaviour, Phone};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -9,6 +10,7 @@ use tokio::net::TcpStream;
 use crate::broker::Attendance;
 use crate::customers::account_number::AccountNumber;
 use crate::live::Hint;
+use crate::payments::testing::PHONE;
 use crate::staff::{self, Role, SecretToken};
 use crate::web::Web;
 use crate::web::testing::{DEADLINE, Served};
@@ -351,5 +353,61 @@ async fn control_characters_in_a_body_are_refused() {
         let code = answer.json()["error"]["code"].clone();
         assert_eq!((answer.status, code.as_str()), (400, Some("not_plain")), "{body}");
     }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_asks_for_a_payment_is_sent_to_paybill_where_safaricom_reports_it() {
+    let served = Served::start_with_mpesa().await;
+    let program = served.program(Role::Operator).await;
+    let line = served.world.line.clone();
+    let silent = Phone { behaviour: Behaviour::Ignore, delay_ms: 3_600_000, ..Phone::default() };
+    served.simulator.as_ref().unwrap().handle().set_phone(PHONE, silent).unwrap();
+    let asked = program.post(&format!("/api/subscriptions/{line}/payment-requests"), &json!({})).await;
+    let intent = asked.json()["id"].as_str().unwrap().to_owned();
+    let execute = async |sql: &'static str| {
+        let mut write = served.controller.database.write().await.unwrap();
+        sqlx::query(sql).execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+    };
+    execute("UPDATE payment_intents SET state = 'declined', result_code = '1025', receipt_number = NULL")
+        .await;
+    let path = format!("/api/intents/{intent}");
+    let advice = |answer: serde_json::Value| answer["advice"].as_str().unwrap().to_owned();
+    let before = advice(program.read(&path).await);
+    assert!(!before.contains("Paybill"), "{before}");
+    execute(
+        "INSERT INTO c2b_addresses (short_code, callback_token, created_at, registered_at) \
+         VALUES ('174379', 'cccccccccccccccccccccccccccccccc', 1, 1)",
+    )
+    .await;
+    let after = advice(program.read(&path).await);
+    assert!(after.contains("Paybill"), "{after}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_whom_a_router_led_here_under_another_name_comes_to_the_pay_page() {
+    let ours = "http://isp.example";
+    let served = Served::start_with(|web| web.public_url = Some(ours.to_owned()), false).await;
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let ask = async |host: &str, path: &str| {
+        let request = client.get(format!("{}{path}", served.base)).header("host", host);
+        let response = request.send().await.unwrap();
+        let to = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
+        (response.status().as_u16(), to.unwrap_or_default())
+    };
+    let pay = format!("{ours}/pay");
+    for path in ["/", "/generate_204", "/hotspot-detect.html", "/customers"] {
+        assert_eq!(ask("neverssl.com", path).await, (303, pay.clone()), "{path}");
+    }
+    // What is there is there under any name; and staff are not sent away from their own.
+    for path in ["/pay", "/sign-in", "/health"] {
+        assert_eq!(ask("neverssl.com", path).await.0, 200, "{path}");
+    }
+    assert_eq!(ask("neverssl.com", "/api/overview").await.0, 401);
+    assert_eq!(ask("neverssl.com", "/api/nothing").await.0, 404);
+    assert_eq!(ask("isp.example", "/").await, (303, "/sign-in".to_owned()));
+    assert_eq!(ask("isp.example", "/nothing").await.0, 404);
     served.stop().await;
 }
