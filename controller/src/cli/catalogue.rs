@@ -9,7 +9,9 @@ use crate::customers::Invalid;
 use crate::database::Connection;
 use crate::ids::{ConnectionTypeId, PlanId};
 use crate::plans::api::{ConnectionTypeBody, PlanBody};
-use crate::plans::{self, ConnectionType, Family, NewConnectionType, NewPlan, Plan, Profile, Terms};
+use crate::plans::{
+    self, ConnectionType, Family, NewConnectionType, NewPlan, Plan, Profile, Restraint, Terms,
+};
 use crate::subscriptions::reach::{self, Of};
 use crate::top_ups::api::TopUpBody;
 use crate::top_ups::{self, NewTopUp, TopUp};
@@ -136,14 +138,17 @@ impl Shell {
         let Terms { offline: offline_before, data_quota_bytes: quota_before, .. } = before.terms;
         let quota = quota.as_deref().map(units::quota).transpose();
         let offline = offline.as_deref().map(units::offline).transpose();
+        let data_quota_bytes = quota
+            .map_err(|how| Failure::refused(format!("--quota: {how}, or none")))?
+            .unwrap_or(quota_before);
+        // What came after a limit goes with it.
+        let after_before = data_quota_bytes.map_or(Restraint::Off, |_| before.terms.after_quota);
         let terms = Terms {
             price: price.unwrap_or(before.terms.price),
             validity: validity.unwrap_or(before.terms.validity),
-            data_quota_bytes: quota
-                .map_err(|how| Failure::refused(format!("--quota: {how}, or none")))?
-                .unwrap_or(quota_before),
+            data_quota_bytes,
             suspension: suspension.unwrap_or(before.terms.suspension),
-            after_quota: after_quota.unwrap_or(before.terms.after_quota),
+            after_quota: after_quota.unwrap_or(after_before),
             offline: offline
                 .map_err(|how| Failure::refused(format!("--offline: {how}")))?
                 .unwrap_or(offline_before),

@@ -171,6 +171,12 @@ pub(super) fn terms(kind: &ConnectionType, terms: &Terms) -> Result<(), Invalid>
     }
     restraint("suspension", kind, terms.suspension)?;
     restraint("after_quota", kind, terms.after_quota)?;
+    if terms.data_quota_bytes.is_none() && terms.after_quota != Restraint::Off {
+        return invalid(
+            "after_quota",
+            "the plan has no data limit, so nothing comes after it: enter a limit, or choose off",
+        );
+    }
     if let Some(OfflineRule { after_hours, then }) = terms.offline {
         if !(1..=OFFLINE_HOURS_MAX).contains(&after_hours) {
             return invalid("offline_hours", "enter 1 to 8784 hours");

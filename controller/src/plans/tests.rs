@@ -169,6 +169,12 @@ fn what_customers_or_sites_would_stumble_over_is_refused() {
     assert_eq!(refused(slow(11, 1), off, None), Err("suspension"));
     assert_eq!(refused(off, slow(1, 6), None), Err("after_quota"));
     assert_eq!(refused(off, slow(1, 0), None), Err("after_quota"));
+    for (after_quota, expected) in
+        [(slow(1, 1), Err("after_quota")), (Restraint::Walled, Err("after_quota")), (off, Ok(()))]
+    {
+        let new = Terms { data_quota_bytes: None, after_quota, ..terms() };
+        assert_eq!(check::terms(&kind, &new).map_err(|invalid| invalid.field), expected, "{after_quota:?}");
+    }
     assert_eq!(refused(off, off, rule(0, off)), Err("offline_hours"));
     assert_eq!(refused(off, off, rule(1, Restraint::Walled)), Err("offline"));
     assert_eq!(refused(off, off, rule(1, slow(0, 1))), Err("offline"));
@@ -244,7 +250,7 @@ async fn a_plan_that_changes_reaches_its_lines_in_portions_and_leaves_no_profile
     write.execute(more).await.unwrap();
     let slow = |rate| Restraint::Throttled { download: mbit(rate), upload: mbit(rate) };
     let change = async |write: &mut Transaction, after_quota, suspension| {
-        let terms = Terms { after_quota, suspension, ..day_terms() };
+        let terms = Terms { data_quota_bytes: Some(1), after_quota, suspension, ..day_terms() };
         let changed = change_plan(write, &world.plan.id, terms, UnixMillis(3)).await.unwrap();
         assert!(matches!(changed, Changed::Changed(_)), "{changed:?}");
         let mut portions = 0;
@@ -309,7 +315,7 @@ async fn a_line_that_was_never_paid_for_is_told_to_its_site_where_its_plan_shows
 async fn a_connection_type_is_not_made_slower_than_what_a_plan_slows_its_lines_to() {
     let (_directory, mut write, world) = opened().await;
     let slow = Restraint::Throttled { download: mbit(4), upload: mbit(2) };
-    let terms = Terms { after_quota: slow, ..day_terms() };
+    let terms = Terms { data_quota_bytes: Some(1), after_quota: slow, ..day_terms() };
     change_plan(&mut write, &world.plan.id, terms, UnixMillis(3)).await.unwrap();
     let kind = &world.plan.connection_type;
     let mut set = async |download, upload| {
