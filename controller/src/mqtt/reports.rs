@@ -480,7 +480,8 @@ async fn take_usage(
             usage::Taken::Recorded if session.address.is_empty() => {}
             usage::Taken::Recorded => {
                 let address = line_of(&session.address, usage::ADDRESS_BYTES);
-                store::set_last_address(connection, site, &session.line, &address).await?;
+                let has_moved = session.upload_bytes > 0 || session.download_bytes > 0;
+                store::set_last_address(connection, site, (&session.line, &address), has_moved).await?;
             }
             usage::Taken::ForeignLine | usage::Taken::Unbelievable => {
                 unbelieved = unbelieved.saturating_add(1);

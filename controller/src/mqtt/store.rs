@@ -252,20 +252,24 @@ pub(super) async fn set_line_online(
     Ok(done.rows_affected() == 1)
 }
 
-/// Shows the address that a line was last seen with.
+/// Shows the address that a line was last seen with. Where nobody logs in the site counts whatever the address moves,
+/// from before anybody has it: only what moved something was seen.
 pub(super) async fn set_last_address(
     connection: &mut Connection,
     site: &SiteId,
-    line: &str,
-    address: &str,
+    (line, address): (&str, &str),
+    has_moved: bool,
 ) -> Result<(), LinkError> {
     sqlx::query(
         "UPDATE subscriptions SET last_address = $3 \
-         WHERE id = $2 AND last_address <> $3 AND router_id IN (SELECT id FROM routers WHERE site_id = $1)",
+         WHERE id = $2 AND last_address <> $3 AND router_id IN (SELECT id FROM routers WHERE site_id = $1) \
+               AND ($4 = 1 OR plan_id IN (SELECT p.id FROM plans p \
+                   JOIN connection_types t ON t.id = p.connection_type_id WHERE t.family <> 'static'))",
     )
     .bind(site.as_str())
     .bind(line)
     .bind(address)
+    .bind(i64::from(has_moved))
     .execute(connection)
     .await?;
     Ok(())

@@ -477,7 +477,7 @@ fn refusal(requested: &Requested) -> ApiError {
         Requested::JustBought { wait } => ApiError::new(
             StatusCode::CONFLICT,
             "just_bought",
-            "the wallet bought a period or a top-up of this subscription less than two minutes ago",
+            "the wallet bought the same for this subscription less than two minutes ago",
             "ask again later if another is wanted",
         )
         .retry_after(wait.as_secs().max(1)),
@@ -555,7 +555,7 @@ fn no_top_up(why: &NoTopUp) -> ApiError {
         (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "The wallet does not cover it, no period with a limit runs, the subscription is on \
-            hold, its site is revoked, an open request is for the same or counts on the wallet, or something was bought less than two minutes ago: \
+            hold, its site is revoked, an open request is for the same or counts on the wallet, or a top-up was bought less than two minutes ago: \
             see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
     ),

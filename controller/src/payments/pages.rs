@@ -566,7 +566,7 @@ fn note_of(
         )),
         Requested::NoTopUp(why) => Note::bad(format!("Nothing was sent. {}", why.sentence())),
         Requested::JustBought { wait } => Note::bad(format!(
-            "Nothing was done: the wallet bought for this line less than two minutes ago. If another is wanted, \
+            "Nothing was done: the wallet bought the same for this line less than two minutes ago. If another is wanted, \
              ask again in {}.",
             display::span((*wait).max(Duration::from_secs(1)))
         )),

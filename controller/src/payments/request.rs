@@ -8,7 +8,7 @@
 //! same amount for so long (`open`). A request whose answer was lost is never sent again by itself.
 //!
 //! What the wallet can pay is not asked for: it buys a period, or the top-up that was asked for, at once, and for the same
-//! two minutes that is the answer, so that a button that is pressed twice neither buys twice nor asks a phone. A held line
+//! two minutes that is the answer to another wish for the same, so that a button that is pressed twice neither buys twice nor asks a phone. A held line
 //! is released first. For a top-up that a line cannot use nobody is asked.
 
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::{Connection, Transaction};
-use crate::entitlements::Status;
+use crate::entitlements::{self, Period, Status};
 use crate::ids::{CustomerId, IntentId, LineId, TopUpId};
 use crate::ledger;
 use crate::live::Hint;
@@ -37,7 +37,7 @@ use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::store;
 use crate::state::Controller;
 use crate::subscriptions::{self, Subscription};
-use crate::top_ups;
+use crate::{quota, top_ups};
 
 /// Open requests of a customer or a phone that are looked at: each that is open keeps most others from being sent.
 const OPEN_MOST: u32 = 16;
@@ -317,7 +317,7 @@ async fn refused(
     if let Some(open) = open(connection, &line.customer, wish, now).await? {
         return Ok(Some(Requested::AlreadyOpen(Box::new(open))));
     }
-    if let Some(wait) = bought_recently(connection, line, now).await? {
+    if let Some(wait) = bought_recently(connection, line, wish.top_up.is_some(), now).await? {
         return Ok(Some(Requested::JustBought { wait }));
     }
     let is_on_hold = line.status == Status::Suspended && wish.in_wallet >= line.price;
@@ -348,18 +348,26 @@ pub(super) async fn open(
     Ok(in_the_way(pending, wish, now))
 }
 
-/// Somebody's request bought a period or a top-up of the line from the wallet so shortly ago, on whatever way, that asking
-/// again is probably a slip. How long that is to be waited for.
+/// Somebody's request bought a period of the line from the wallet, or a top-up of the running period, so shortly ago, on
+/// whatever way, that asking for another is probably a slip. How long that is to be waited for. The other of the two is no
+/// slip: whoever renews may want more data with it, and a top-up went with the period that it was for.
 pub(super) async fn bought_recently(
     connection: &mut Connection,
     line: &Subscription,
+    is_top_up: bool,
     now: UnixMillis,
 ) -> Result<Option<Duration>, PaymentError> {
     let since = now.minus(TWO_MINUTES);
-    let begin = format!("{} {ASKED}", line.id);
-    let topped_up = ledger::last_booked_since(connection, &line.customer, (topping_up::CAUSE, &begin), since);
-    let topped_up = topped_up.await?;
-    let bought = wallet::last_bought_since(connection, line, since).await?.max(topped_up);
+    let bought = if is_top_up {
+        let periods = quota::periods_of(connection, &line.id, now).await?;
+        let just_before = |period: Period| period.started_at.minus(Duration::from_millis(1));
+        let since =
+            entitlements::running(&periods, now).map_or(since, |period| since.max(just_before(period)));
+        let begin = format!("{} {ASKED}", line.id);
+        ledger::last_booked_since(connection, &line.customer, (topping_up::CAUSE, &begin), since).await?
+    } else {
+        wallet::last_bought_since(connection, line, since).await?
+    };
     Ok(bought.map(|at| at.plus(TWO_MINUTES).since(now)))
 }
 

@@ -66,7 +66,7 @@ pub enum NoTopUp {
     AlreadyBought,
     /// A request for payment that is open stands in the way.
     AlreadyOpen(Box<Open>),
-    /// A period or a top-up of the line was bought from the wallet a moment ago.
+    /// A top-up of the running period was bought from the wallet a moment ago.
     JustBought {
         /// When another may be bought.
         wait: Duration,
@@ -91,7 +91,7 @@ impl NoTopUp {
             Self::AlreadyBought => "That top-up was bought already; nothing was bought twice.".to_owned(),
             Self::AlreadyOpen(open) => open.sentence(),
             Self::JustBought { wait } => format!(
-                "The wallet bought for this line less than two minutes ago: if another is wanted, buy it in {} seconds.",
+                "The wallet bought a top-up for this line less than two minutes ago: if another is wanted, buy it in {} seconds.",
                 wait.as_secs().max(1)
             ),
         }
@@ -176,7 +176,7 @@ pub async fn buy_top_up(
     if ledger::is_booked(connection, (CAUSE, &format!("{line} {occasion}"))).await? {
         return Ok(Err(NoTopUp::AlreadyBought));
     }
-    if let Some(wait) = request::bought_recently(connection, &subscription, now).await? {
+    if let Some(wait) = request::bought_recently(connection, &subscription, true, now).await? {
         return Ok(Err(NoTopUp::JustBought { wait }));
     }
     let Some(wanted) = top_ups::get(connection, top_up).await? else { return Ok(Err(NoTopUp::NoSuchTopUp)) };

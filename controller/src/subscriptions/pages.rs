@@ -71,6 +71,7 @@ pub(crate) struct LineView {
     pub(crate) own_address: String,
     pub(crate) caller_id: String,
     pub(crate) last_login: Option<Moment>,
+    pub(crate) logs_in: bool,
     /// How long the running session is up; empty when none runs.
     pub(crate) uptime: String,
     pub(crate) period: Option<PeriodView>,
@@ -211,6 +212,8 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
     let running = newest.filter(|session| line.is_online && !session.is_ended);
     let terms = known.plan.as_ref().map(|plan| &plan.terms);
     let family = Family::of(line.service);
+    // A queue has a beginning like a session, and nobody behind it may have been there.
+    let logs_in = family != Family::Static;
     let is_foreign = line.failure.starts_with(FailureKind::ForeignRow.as_str());
     // Rows that log in are what can be taken over: a profile or a queue of another's cannot.
     let is_row = family != Family::Static && !line.failure.contains(": profile ");
@@ -232,7 +235,8 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         address: line.last_address,
         own_address: line.address.map(|address| address.to_string()).unwrap_or_default(),
         caller_id: line.caller_id.map(|device| device.to_string()).unwrap_or_default(),
-        last_login: newest.map(|session| Moment::of(session.started_at, now)),
+        last_login: newest.filter(|_| logs_in).map(|session| Moment::of(session.started_at, now)),
+        logs_in,
         uptime: running.map(|session| display::span(now.since(session.started_at))).unwrap_or_default(),
         period: known.standing.map(|standing| period_view(standing, after_quota, now)),
         top_ups: if has_quota && !is_held {

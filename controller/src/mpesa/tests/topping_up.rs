@@ -229,6 +229,42 @@ async fn a_top_up_out_of_the_wallet_does_not_wait_for_a_request_that_needs_none_
     assert_eq!(wallet(&shop).await, 25_000);
 }
 
+/// A period has ended: the wallet buys another, and a top-up of that is no button that was pressed twice.
+#[tokio::test]
+async fn a_top_up_is_bought_right_behind_the_period_that_it_is_for() {
+    let shop = open().await;
+    let day = std::time::Duration::from_secs(86_400);
+    // What a held line is paid lies in the wallet.
+    shop.execute("UPDATE subscriptions SET status = 'suspended'").await;
+    shop.pay(Some(1_500 + 200 + 200 + 1_500)).await;
+    shop.execute("UPDATE subscriptions SET status = 'active'").await;
+    shop.controller.clock.advance(day);
+    shop.handle().advance_clock(day).unwrap();
+    let renewed = shop.ask(None).await;
+    assert!(matches!(renewed, Requested::BoughtFromWallet(_)), "{renewed:?}");
+    let asked = ask(&shop).await;
+    assert!(matches!(asked, Requested::ToppedUp(_)), "{asked:?}");
+    assert_eq!((allowed(&shop).await.0, wallet(&shop).await), (Some(150), 170_000));
+    assert!(matches!(ask(&shop).await, Requested::JustBought { .. }), "another of the same");
+
+    // The next one is bought ahead, and a top-up in the last minute of the running one.
+    let asked = shop.ask(None).await;
+    assert!(matches!(asked, Requested::JustBought { .. }), "the period was bought a moment ago: {asked:?}");
+    shop.wait_two_minutes();
+    let ahead = shop.ask(None).await;
+    assert!(matches!(ahead, Requested::BoughtFromWallet(_)), "{ahead:?}");
+    let until_the_last_minute = day - std::time::Duration::from_secs(120 + 60);
+    shop.controller.clock.advance(until_the_last_minute);
+    shop.handle().advance_clock(until_the_last_minute).unwrap();
+    shop.execute("UPDATE top_ups SET price_cents = 10000").await;
+    assert!(matches!(ask(&shop).await, Requested::ToppedUp(_)));
+    assert!(matches!(ask(&shop).await, Requested::JustBought { .. }));
+    shop.controller.clock.advance(std::time::Duration::from_secs(60));
+    let asked = ask(&shop).await;
+    assert!(matches!(asked, Requested::ToppedUp(_)), "it is another period: {asked:?}");
+    assert_eq!((allowed(&shop).await.0, wallet(&shop).await), (Some(150), 0));
+}
+
 #[tokio::test]
 async fn the_same_occasion_buys_one_top_up() {
     let shop = open().await;

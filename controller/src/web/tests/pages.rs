@@ -261,6 +261,11 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
     shows(&page, &["The most in one hour, ", "The most in one day, ", "3.4 GB down, 12.0 MB up"]);
     shows(&page, &["<span>4.0 GB</span><span>0</span>", "<span>now</span>"]);
     assert!(!page.body.contains("5 GB more"), "a viewer buys nothing");
+    assert!(page.body.contains("Last login"));
+    write(&served, "UPDATE connection_types SET service_name = 'static', family = 'static'").await;
+    let page_of_static = browser.get(&format!("/customers/{}", customer.id)).await;
+    assert!(!page_of_static.body.contains("Last login"), "nobody logs in there");
+    write(&served, "UPDATE connection_types SET service_name = 'pppoe', family = 'ppp'").await;
     let mut operator = served.browser(Role::Operator).await;
     let page = operator.get(&format!("/customers/{}", customer.id)).await;
     shows(&page, &["5 GB more: 5.0 GB for KES 200.00"]);
