@@ -239,13 +239,33 @@ CREATE TABLE ledger_entries (
 
 -- Debit is positive, credit negative; the postings of an entry sum to zero.
 CREATE TABLE ledger_postings (
-    entry_id TEXT NOT NULL REFERENCES ledger_entries (id),
+    -- Written before its entry, which closes it.
+    entry_id TEXT NOT NULL REFERENCES ledger_entries (id) DEFERRABLE INITIALLY DEFERRED,
     position BIGINT NOT NULL,
     account_id TEXT NOT NULL REFERENCES ledger_accounts (id),
     amount_cents BIGINT NOT NULL CHECK (amount_cents <> 0),
     PRIMARY KEY (entry_id, position)
 );
 CREATE INDEX ledger_postings_by_account ON ledger_postings (account_id);
+
+-- The postings of an entry are there before it and sum to zero; with it they are closed, and nothing of it is ever changed or
+-- taken away. A posting without an entry ends at the commit. In SQLite's words: PostgreSQL says this with functions.
+CREATE TRIGGER ledger_entries_balance BEFORE INSERT ON ledger_entries
+    WHEN EXISTS (SELECT 1 FROM ledger_entries WHERE id = NEW.id)
+        OR (SELECT COUNT(*) FROM ledger_postings WHERE entry_id = NEW.id) < 2
+        OR (SELECT SUM(amount_cents) FROM ledger_postings WHERE entry_id = NEW.id) <> 0
+    BEGIN SELECT RAISE(ABORT, 'the postings of a ledger entry sum to zero'); END;
+CREATE TRIGGER ledger_postings_are_closed BEFORE INSERT ON ledger_postings
+    WHEN EXISTS (SELECT 1 FROM ledger_entries WHERE id = NEW.entry_id)
+    BEGIN SELECT RAISE(ABORT, 'a ledger entry is closed'); END;
+CREATE TRIGGER ledger_entries_are_not_changed BEFORE UPDATE ON ledger_entries
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append only'); END;
+CREATE TRIGGER ledger_entries_are_not_deleted BEFORE DELETE ON ledger_entries
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append only'); END;
+CREATE TRIGGER ledger_postings_are_not_changed BEFORE UPDATE ON ledger_postings
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append only'); END;
+CREATE TRIGGER ledger_postings_are_not_deleted BEFORE DELETE ON ledger_postings
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append only'); END;
 
 -- M-Pesa ---------------------------------------------------------------------------------------------------------
 

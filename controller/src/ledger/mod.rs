@@ -1,7 +1,8 @@
 //! The ledger: double entry in whole cents, append only.
 //!
 //! Every entry has a cause, and a cause is booked once: booking it again changes nothing. What may be booked is
-//! `entry`; what is booked when is `payments`. Nothing is ever changed or deleted here; a mistake is reversed.
+//! `entry`; what is booked when is `payments`. Nothing is ever changed or deleted; a mistake is reversed. The tables
+//! hold to both by themselves, whoever writes to them.
 
 mod entry;
 mod store;
@@ -62,10 +63,12 @@ pub async fn book(
 ) -> Result<Booked, LedgerError> {
     entry.balanced()?;
     let id = EntryId::random(ids);
-    if !store::insert_entry(connection, &id, entry, now).await? {
+    if store::is_booked(connection, (entry.cause_kind, &entry.cause_id)).await? {
         return Ok(Booked::AlreadyBooked);
     }
+    // In this order: the entry closes its postings, and the table refuses it unless they sum to zero.
     store::insert_postings(connection, &id, &entry.postings, now).await?;
+    store::insert_entry(connection, &id, entry, now).await?;
     Ok(Booked::Booked(id))
 }
 

@@ -9,16 +9,16 @@ use crate::database::Connection;
 use crate::ids::EntryId;
 use crate::money::Money;
 
-/// False when the cause was booked before.
+/// Closes an entry, whose postings are there. Fails when the cause was booked before.
 pub(super) async fn insert_entry(
     connection: &mut Connection,
     id: &EntryId,
     entry: &Entry,
     now: UnixMillis,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
         "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) \
-         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cause_kind, cause_id) DO NOTHING",
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(id.as_str())
     .bind(now.0)
@@ -28,7 +28,7 @@ pub(super) async fn insert_entry(
     .bind(entry.memo.as_str())
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// Opens the accounts that are new. Two sides are what almost every entry has, and share their statements: whoever books

@@ -50,3 +50,55 @@ async fn an_unbalanced_entry_leaves_nothing_behind() {
     assert_eq!(trial_balance(&mut read).await.unwrap(), Money::ZERO);
     assert_eq!(wallet_of(&mut read, &CustomerId::parse("c1").unwrap()).await.unwrap(), Money::ZERO);
 }
+
+#[tokio::test]
+async fn the_tables_take_nothing_that_does_not_balance_and_give_nothing_back() {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let mut write = database.write().await.unwrap();
+    book(&mut write, &payment("1", 500), &IdSource::system(), UnixMillis(1)).await.unwrap();
+    write.commit().await.unwrap();
+    let posted = |id: &str, amounts: &[i64]| -> String {
+        amounts
+            .iter()
+            .enumerate()
+            .map(|(position, amount)| {
+                format!("INSERT INTO ledger_postings VALUES ('{id}', {position}, 'wallet:c1', {amount});")
+            })
+            .collect()
+    };
+    let entry = |id: &str| {
+        format!(
+            "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor) VALUES ('{id}', 1, 'x', '{id}', 'x');"
+        )
+    };
+    let check = async |sql: String, is_taken: bool| {
+        let mut write = database.write().await.unwrap();
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.clone())).execute(&mut *write).await;
+        let done = match done {
+            Ok(_) => write.commit().await,
+            Err(error) => Err(error),
+        };
+        assert_eq!(done.is_ok(), is_taken, "{sql}: {done:?}");
+    };
+    check(posted("a", &[5, -5]) + &entry("a"), true).await;
+    check(posted("b", &[5, -4]) + &entry("b"), false).await;
+    check(posted("b", &[5]) + &entry("b"), false).await;
+    check(entry("b"), false).await;
+    check(posted("b", &[5, -5]), false).await;
+    check("INSERT INTO ledger_postings VALUES ('a', 2, 'wallet:c1', 5);".to_owned(), false).await;
+    check(entry("a").replace("INSERT", "INSERT OR REPLACE").replace("'x')", "'forged')"), false).await;
+    for change in [
+        "UPDATE ledger_entries SET actor = 'forged'",
+        "UPDATE ledger_postings SET amount_cents = 2 * amount_cents",
+        "DELETE FROM ledger_postings",
+        "DELETE FROM ledger_entries",
+        "DELETE FROM ledger_postings; DELETE FROM ledger_entries",
+    ] {
+        check(change.to_owned(), false).await;
+    }
+    let mut read = database.read().await.unwrap();
+    assert_eq!(trial_balance(&mut read).await.unwrap(), Money::ZERO);
+    let wallet = wallet_of(&mut read, &CustomerId::parse("c1").unwrap()).await.unwrap();
+    assert_eq!(wallet, Money::from_cents(500));
+}

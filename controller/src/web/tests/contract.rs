@@ -322,11 +322,11 @@ async fn top_ups(api: &mut Checker, served: &Served, line: &str, plan: &str) {
     assert_eq!(api.post(described, &path, &json!({"top_up_id": "none"})).await["error"]["code"], "invalid");
     api.post(described, "/api/subscriptions/nobody/top-ups", &wanted).await;
     let mut write = served.controller.database.write().await.unwrap();
-    let gift = "INSERT INTO ledger_entries VALUES ('gift', 1, 'test', 'gift', 'test', '');
-        INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1) ON CONFLICT DO NOTHING;
+    let gift = "INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1) ON CONFLICT DO NOTHING;
         INSERT INTO ledger_postings
             SELECT 'gift', 0, 'wallet:' || customer_id, -200000 FROM subscriptions WHERE username = 'kiosk';
-        INSERT INTO ledger_postings VALUES ('gift', 1, 'suspense', 200000);";
+        INSERT INTO ledger_postings VALUES ('gift', 1, 'suspense', 200000);
+        INSERT INTO ledger_entries VALUES ('gift', 1, 'test', 'gift', 'test', '');";
     sqlx::raw_sql(gift).execute(&mut *write).await.unwrap();
     write.commit().await.unwrap();
     let key = "one-key-for-one-top-up";

@@ -439,10 +439,10 @@ async fn a_payment_of_nobody_is_looked_at_and_given_to_whom_the_payer_meant() {
              VALUES ('p1', 'mpesa', 'RKL51ZDR4F', 150000, '174379', '2547 ***** 678', 'rent', 'not_an_account', 1, 1);
              INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1), \
                                                                        ('mpesa_clearing:174379', 'mpesa_clearing', 1);
-             INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor) \
-             VALUES ('e1', 1, 'payment', 'p1', 'mpesa');
              INSERT INTO ledger_postings VALUES ('e1', 0, 'mpesa_clearing:174379', 150000), \
-                                                ('e1', 1, 'suspense', -150000);",
+                                                ('e1', 1, 'suspense', -150000);
+             INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor) \
+             VALUES ('e1', 1, 'payment', 'p1', 'mpesa');",
         )
         .await;
     let to = "/payments/p1/assign";
