@@ -45,8 +45,11 @@ async fn two_people_who_pay_for_one_line_at_once_make_one_prompt_and_follow_only
     phone_that(&served, "0733000333", Behaviour::Ignore, NEVER);
     let page = page_of(&served);
     let (mut one, mut other) = (served.stranger(), served.stranger());
-    let (first, second) =
-        tokio::join!(send(&mut one, &page, OTHER_PHONE), send(&mut other, &page, "0733000333"));
+    // Both have the form before either sends it.
+    let (of_one, of_other) = (token(&one.get(&page).await), token(&other.get(&page).await));
+    let fields = |token, phone| [("form_token", token), ("phone", phone)];
+    let (first, second) = (fields(of_one.as_str(), OTHER_PHONE), fields(of_other.as_str(), "0733000333"));
+    let (first, second) = tokio::join!(one.post_bare(&page, &first), other.post_bare(&page, &second));
     let mut followed =
         [&first, &second].into_iter().filter(|answer| answer.location().starts_with(&format!("{page}/")));
     assert!(
