@@ -398,7 +398,7 @@ CREATE TABLE payments (
     no_owner TEXT NOT NULL DEFAULT '' CHECK (no_owner IN ('', 'no_account', 'not_an_account', 'check_digit',
                                              'unknown_account', 'unknown_phone', 'shared_phone', 'ambiguous',
                                              'unknown_kind')),
-    -- Why it bought nothing when it came; empty where it bought something, or came for no line.
+    -- Why it bought nothing and lies in the wallet; empty where it has bought something, then or since, or came for no line.
     unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'other')),
     received_at BIGINT NOT NULL,
     booked_at BIGINT NOT NULL,
@@ -406,6 +406,7 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
 CREATE INDEX payments_by_received_at ON payments (received_at);
+CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';
 -- Holds only what is nobody's: the list is short, and the table is not.
 CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;
 

@@ -1,6 +1,7 @@
 //! All SQL of payment requests and stored callbacks.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
 use sqlx::Row as _;
@@ -40,14 +41,21 @@ impl CallbackKind {
     }
 }
 
-/// A stored callback that waits to be taken in.
-#[derive(Clone, Debug)]
+/// A stored callback that waits to be taken in. `Debug` hides the body, which names whoever paid.
+#[derive(Clone)]
 pub(crate) struct StoredCallback {
     pub(crate) id: CallbackId,
     pub(crate) kind: CallbackKind,
     pub(crate) token: CallbackToken,
     pub(crate) body: Vec<u8>,
     pub(crate) received_at: UnixMillis,
+}
+
+impl fmt::Debug for StoredCallback {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, kind, received_at, .. } = self;
+        f.debug_tuple("StoredCallback").field(id).field(kind).field(received_at).finish()
+    }
 }
 
 /// The columns that [`read_intent`] reads, with what follows `FROM payment_intents`.

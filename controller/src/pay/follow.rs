@@ -91,7 +91,10 @@ async fn arrival(reader: &mut Connection, receipt: &ReceiptNumber) -> Result<Arr
     let Some(row) = payments::payment_of_receipt(reader, receipt).await? else {
         return Ok(Arrival::Received);
     };
-    let Some(trace) = &row.trace else { return Ok(Arrival::Unspent(row.payment.unspent)) };
+    let Some(trace) = &row.trace else {
+        let is_spent = row.payment.is_spent();
+        return Ok(if is_spent { Arrival::Received } else { Arrival::Unspent(row.payment.unspent) });
+    };
     let site = sites::get(reader, &trace.site).await?;
     Ok(Arrival::Bought(progress(Some(trace), site.as_ref())))
 }

@@ -159,8 +159,8 @@ pub struct PaymentBody {
     /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`,
     /// `shared_phone`, `ambiguous` or `unknown_kind`; null where it is somebody's.
     pub no_owner: Option<String>,
-    /// Why it bought nothing when it came, and went to the wallet: `too_little`, `on_hold`, `site_revoked` or `other`; null
-    /// where it bought something, or came for no subscription.
+    /// Why it bought nothing and lies in the wallet: `too_little`, `on_hold`, `site_revoked` or `other`; null where it has
+    /// bought something, then or since, or came for no subscription.
     pub unspent: Option<String>,
     /// When Safaricom told us.
     pub received_at_ms: i64,
@@ -230,6 +230,17 @@ pub struct ReviewBody {
 pub struct ReviewList {
     /// Newest first, at most 200.
     pub items: Vec<ReviewBody>,
+}
+
+/// Something for a person as it came.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct AsItCameBody {
+    /// As in the list.
+    pub kind: String,
+    /// As in the list.
+    pub id: String,
+    /// A text, or the bytes in hex where it was none.
+    pub body: String,
 }
 
 /// Something that a person has looked at.
@@ -376,6 +387,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/intents/{id}", get(get_intent)),
         Route::new("GET", "/api/payments", get(list)),
         Route::new("GET", "/api/payments/review", get(review)),
+        Route::new("GET", "/api/payments/review/{kind}/{id}", get(as_it_came)),
         Route::new("POST", "/api/payments/review/{kind}/{id}/looked-at", post(looked_at)),
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
@@ -642,6 +654,30 @@ pub(crate) async fn review(caller: Caller, State(web): State<Web>) -> Result<Jso
     caller.require(Permission::Read)?;
     let items = super::for_review(&mut *reader(&web).await?, REVIEW_ROWS).await?;
     Ok(Json(ReviewList { items: items.iter().map(ReviewBody::from).collect() }))
+}
+
+/// Something of that list as it came: a message from M-Pesa, a row of Pull or of a statement. With names and numbers of
+/// whoever paid, so that only those may read it who may take it off the list.
+#[utoipa::path(
+    get, path = "/api/payments/review/{kind}/{id}", tag = "payments",
+    params(
+        ("kind" = String, Path, description = "`callback`, `pull_row` or `statement_row`"), ("id" = String, Path),
+    ),
+    responses(
+        (status = 200, body = AsItCameBody), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+    ),
+)]
+pub(crate) async fn as_it_came(
+    caller: Caller,
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Json<AsItCameBody>, ApiError> {
+    caller.require(Permission::SettleReview)?;
+    let body = super::as_it_came(&mut *reader(&web).await?, (&kind, &id)).await?;
+    let body =
+        body.ok_or_else(|| ApiError::not_found("item", "GET /api/payments/review lists what there is"))?;
+    Ok(Json(AsItCameBody { kind, id, body }))
 }
 
 /// Takes something off the list of what a person has to look at, because one has. No money moves, and nothing is

@@ -486,11 +486,10 @@ async fn claim(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
-    let is_spent = booked.subscription.is_some() && booked.unspent.is_none();
     if let Some(intent) = owner.intent() {
         let is_elsewhere =
             booked.customer.is_some() && booked.subscription.as_ref() != Some(&intent.subscription);
-        if is_spent || (is_elsewhere && is_given(connection, booked).await?) {
+        if booked.is_spent() || (is_elsewhere && is_given(connection, booked).await?) {
             return join(connection, (told, booked, intent)).await;
         }
     }

@@ -19,6 +19,7 @@ pub mod topping_up;
 pub mod traces;
 pub(crate) mod wallet;
 
+use std::fmt;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
@@ -38,7 +39,7 @@ use crate::subscriptions::SubscriptionError;
 pub(crate) use open::wait_of;
 pub use open::{Open, Why};
 pub use request::{RequestPayment, Requested, request, request_followed};
-pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, for_review, looked_at};
+pub use review::{ForReview, LookedAt, ReviewKind, ReviewTarget, as_it_came, for_review, looked_at};
 pub use suspense::NoOwner;
 pub use topping_up::{NoTopUp, ToppedUp, buy_top_up};
 use traces::Trace;
@@ -49,8 +50,8 @@ const UNCONNECTED_ROWS: u32 = 200;
 /// Rows of the list of what a person has to look at: more than that is one incident, not a list.
 pub const REVIEW_ROWS: i64 = 200;
 
-/// A receipt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A receipt. `Debug` hides who paid and what they typed.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Payment {
     /// The id.
     pub id: PaymentId,
@@ -74,7 +75,7 @@ pub struct Payment {
     pub account_reference: String,
     /// Who paid, as far as it was told: digits, a mask or a hash. Personal data.
     pub payer: String,
-    /// Why it bought nothing when it came; `None` when it bought something, or came for no line.
+    /// Why it bought nothing and lies in the wallet; `None` when it has bought something, then or since, or came for no line.
     pub unspent: Option<Unspent>,
     /// When Safaricom told us.
     pub received_at: UnixMillis,
@@ -82,8 +83,31 @@ pub struct Payment {
     pub booked_at: UnixMillis,
 }
 
-/// A payment in a list, with its customer and how far it has come.
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Payment {
+    /// Whether its money bought what it came for, or was used for something else since.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.subscription.is_some() && self.unspent.is_none()
+    }
+}
+
+impl fmt::Debug for Payment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Payment")
+            .field("id", &self.id)
+            .field("receipt_number", &self.receipt_number)
+            .field("amount", &self.amount)
+            .field("customer", &self.customer)
+            .field("subscription", &self.subscription)
+            .field("intent", &self.intent)
+            .field("no_owner", &self.no_owner)
+            .field("unspent", &self.unspent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A payment in a list, with its customer and how far it has come. `Debug` hides the name.
+#[derive(Clone, PartialEq, Eq)]
 pub struct PaymentRow {
     /// The payment.
     pub payment: Payment,
@@ -93,6 +117,13 @@ pub struct PaymentRow {
     pub account_number: String,
     /// How far it has come; `None` when it bought nothing.
     pub trace: Option<Trace>,
+}
+
+impl fmt::Debug for PaymentRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { payment, account_number, trace, .. } = self;
+        f.debug_tuple("PaymentRow").field(payment).field(account_number).field(trace).finish()
+    }
 }
 
 /// Money taken in a span of time.

@@ -94,7 +94,6 @@ impl PaymentView {
     /// `site` is the site of its trace, where it is known.
     pub(crate) fn of(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Self {
         let payment = &row.payment;
-        let has_owner = payment.customer.is_some();
         Self {
             id: payment.id.to_string(),
             customer_id: payment.customer.as_ref().map(ToString::to_string),
@@ -104,18 +103,14 @@ impl PaymentView {
             receipt: payment.receipt_number.clone(),
             short_code: payment.short_code.clone(),
             received: Moment::of(payment.received_at, now),
-            standing: standing(row.trace.as_ref(), site, (has_owner, payment.unspent), now),
+            standing: standing(row, site, now),
             trace: row.trace.as_ref().map(|trace| TraceView::of(trace, now)),
         }
     }
 }
 
-fn standing(
-    trace: Option<&Trace>,
-    site: Option<&Site>,
-    (has_owner, unspent): (bool, Option<Unspent>),
-    now: UnixMillis,
-) -> Standing {
+fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing {
+    let payment = &row.payment;
     let told = |badge, sentence: String| Standing { badge, took: String::new(), sentence, needs_words: true };
     let done = |badge, took, sentence: &str| Standing {
         badge,
@@ -124,11 +119,14 @@ fn standing(
         needs_words: false,
     };
     let name = site.map_or("The site", |site| site.name.as_str());
-    match progress(trace, site) {
+    match progress(row.trace.as_ref(), site) {
         Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
         Progress::OnRouter(took) => done(Badge::good("on the router"), took, "The router lets the line in."),
-        Progress::BoughtNothing if has_owner => {
-            let why = match unspent {
+        Progress::BoughtNothing if payment.is_spent() => {
+            told(Badge::good("spent"), "Its money bought something later, out of the wallet.".to_owned())
+        }
+        Progress::BoughtNothing if payment.customer.is_some() => {
+            let why = match payment.unspent {
                 Some(Unspent::TooLittle) => "It was not enough, bought nothing, and went to the wallet.",
                 Some(Unspent::OnHold) => {
                     "The line was on hold, so that it bought nothing and went to the wallet: a release spends it."
@@ -292,6 +290,8 @@ struct ReviewView {
     receipt: String,
     /// Where the button for having looked at it leads; `None` for no button.
     looked_at: Option<String>,
+    /// Where it is shown as it came; `None` where it is not.
+    as_it_came: Option<String>,
     /// The payment's own page, when it is about one.
     payment_id: Option<String>,
     reason: String,
@@ -307,9 +307,11 @@ impl ReviewView {
             ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
             ReviewKind::StatementRow(digest) => ("Row of a statement", digest.as_str(), None),
         };
-        let path = format!("/payments/review/{}/{id}/looked-at", item.kind.as_str());
+        let path = format!("/payments/review/{}/{id}", item.kind.as_str());
+        let looked_at = format!("{path}/looked-at");
         Self {
-            looked_at: (may_settle && item.is_taken_off_by_hand()).then_some(path),
+            looked_at: (may_settle && item.is_taken_off_by_hand()).then_some(looked_at),
+            as_it_came: (may_settle && item.is_kept_as_it_came()).then_some(path),
             // A payment of nobody may be contradicted as well: the kind keeps the two apart.
             key: format!("{}-{id}", item.kind.as_str()),
             since: Moment::of(item.since, now),
@@ -337,6 +339,7 @@ struct ReviewPage {
 pub(crate) fn routes() -> Router<Web> {
     Router::new()
         .route("/payments/review", get(review))
+        .route("/payments/review/{kind}/{id}", get(as_it_came))
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
         .merge(suspense::pages::routes())
@@ -354,6 +357,25 @@ async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageEr
     let may_import = visit.may(Permission::ImportStatement);
     let frame = visit.frame("To be checked", Section::Overview);
     visit.show(&ReviewPage { frame, rows, is_full, may_import })
+}
+
+#[derive(Template)]
+#[template(path = "payments/as_it_came.html")]
+struct AsItCamePage {
+    frame: Frame,
+    body: String,
+}
+
+/// Names and numbers of whoever paid stand in it: it is for those who can do something about it.
+async fn as_it_came(
+    visit: Visit,
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::SettleReview)?;
+    let mut reader = web.controller.database.read().await?;
+    let body = super::as_it_came(&mut reader, (&kind, &id)).await?.ok_or(PageError::NotFound)?;
+    visit.show(&AsItCamePage { frame: visit.frame("As it came", Section::Overview), body })
 }
 
 async fn looked_at(

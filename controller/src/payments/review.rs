@@ -102,6 +102,16 @@ impl ReviewKind {
 }
 
 impl Settled {
+    fn named(kind: &str, id: &str) -> Option<Self> {
+        match kind {
+            "callback" => CallbackId::parse(id).ok().map(Self::Callback),
+            "evidence" => PaymentId::parse(id).ok().map(Self::Evidence),
+            "pull_row" => Some(Self::PullRow(id.to_owned())),
+            "statement_row" => Some(Self::StatementRow(id.to_owned())),
+            _ => None,
+        }
+    }
+
     fn id(&self) -> &str {
         match self {
             Self::Callback(id) => id.as_str(),
@@ -116,6 +126,12 @@ impl ForReview {
     #[must_use]
     pub fn is_taken_off_by_hand(&self) -> bool {
         !matches!(self.kind, ReviewKind::Request(_) | ReviewKind::Payment(_))
+    }
+
+    /// Whether [`as_it_came`] has it.
+    #[must_use]
+    pub fn is_kept_as_it_came(&self) -> bool {
+        matches!(self.kind, ReviewKind::Callback(_) | ReviewKind::PullRow(_) | ReviewKind::StatementRow(_))
     }
 
     /// Where to look first; `None` when no page has it.
@@ -148,6 +164,21 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     Ok(items)
 }
 
+/// An item as it came, named as for [`looked_at`]: with names and numbers of whoever paid, so that the list itself does not
+/// have it. `None` where there is no such item, or none that was kept as it came.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn as_it_came(
+    connection: &mut Connection,
+    (kind, id): (&str, &str),
+) -> Result<Option<String>, PaymentError> {
+    match Settled::named(kind, id) {
+        Some(item) => Ok(store::body_of(connection, &item).await?),
+        None => Ok(None),
+    }
+}
+
 /// Notes that a person has looked at an item, named as [`ReviewKind::as_str`] and its id, and who: it leaves the list.
 ///
 /// # Errors
@@ -159,15 +190,10 @@ pub async fn looked_at(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<LookedAt, PaymentError> {
-    let item = match kind {
-        "callback" => CallbackId::parse(id).ok().map(Settled::Callback),
-        "evidence" => PaymentId::parse(id).ok().map(Settled::Evidence),
-        "pull_row" => Some(Settled::PullRow(id.to_owned())),
-        "statement_row" => Some(Settled::StatementRow(id.to_owned())),
-        "request" | "payment" => return Ok(LookedAt::LeavesByItself),
-        _ => None,
-    };
-    let Some(item) = item else { return Ok(LookedAt::NoSuchItem) };
+    if matches!(kind, "request" | "payment") {
+        return Ok(LookedAt::LeavesByItself);
+    }
+    let Some(item) = Settled::named(kind, id) else { return Ok(LookedAt::NoSuchItem) };
     match store::waits_for_person(connection, &item).await? {
         None => return Ok(LookedAt::NoSuchItem),
         Some(false) => return Ok(LookedAt::AlreadySo),

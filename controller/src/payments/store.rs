@@ -207,6 +207,34 @@ pub(super) async fn note_unspent(
     Ok(())
 }
 
+/// Notes what a wallet used up when it bought something: money leaves it in the order in which it came, so that the newest
+/// payments are what remains. What is used in part is not what lies there untouched.
+pub(super) async fn note_used(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    remaining: Money,
+) -> Result<(), sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT id, amount_cents FROM payments WHERE customer_id = $1 AND unspent <> '' \
+         ORDER BY received_at DESC, id DESC",
+    )
+    .bind(customer.as_str())
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut remaining = remaining;
+    for row in rows {
+        let amount = columns::money(&row, "amount_cents")?;
+        match remaining.checked_sub(amount).filter(|left| *left >= Money::ZERO) {
+            Some(left) => remaining = left,
+            None => {
+                remaining = Money::ZERO;
+                note_unspent(connection, &columns::parsed(&row, "id")?, None).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether a receipt is booked, and a source has told of it.
 pub(super) async fn is_told_by(
     connection: &mut Connection,
@@ -489,23 +517,22 @@ pub(super) async fn evidence_for_review(
     rows.iter().map(item).collect()
 }
 
-/// Rows of Pull that were not understood, newest first. They are the reason themselves: they may name a receipt.
+/// Rows of Pull that were not understood, newest first. What they say is [`body_of`].
 pub(super) async fn pull_rows_for_review(
     connection: &mut Connection,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT row_sha256, body, seen_at FROM pull_rows_for_review \
+        "SELECT row_sha256, seen_at FROM pull_rows_for_review \
          WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
-        let body: String = row.try_get("body")?;
         Ok(ForReview {
             kind: ReviewKind::PullRow(row.try_get("row_sha256")?),
-            reason: format!("Pull told of a payment in a form that is not understood: {body}"),
+            reason: "Pull told of a payment in a form that is not understood".to_owned(),
             amount: None,
             receipt_number: None,
             since: columns::instant(row, "seen_at")?,
@@ -522,7 +549,7 @@ pub(super) async fn statement_rows_for_review(
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at \
+        "SELECT row_sha256, short_code, line, reason, receipt_number, amount_cents, seen_at \
          FROM statement_rows_for_review \
          WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
     )
@@ -531,11 +558,11 @@ pub(super) async fn statement_rows_for_review(
     .await?;
     let item = |row: &Row| {
         let (line, reason): (i64, String) = (row.try_get("line")?, row.try_get("reason")?);
-        let (short_code, body): (String, String) = (row.try_get("short_code")?, row.try_get("body")?);
+        let short_code: String = row.try_get("short_code")?;
         let receipt: String = row.try_get("receipt_number")?;
         Ok(ForReview {
             kind: ReviewKind::StatementRow(row.try_get("row_sha256")?),
-            reason: format!("line {line} of a statement of {short_code}: {reason}: {body}"),
+            reason: format!("line {line} of a statement of {short_code}: {reason}"),
             amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
             receipt_number: (!receipt.is_empty()).then_some(receipt),
             since: columns::instant(row, "seen_at")?,
@@ -561,6 +588,25 @@ pub(super) async fn waits_for_person(
     };
     let row = sqlx::query(sql).bind(id).fetch_one(connection).await?;
     Ok(if columns::truth(&row, "found")? { Some(columns::truth(&row, "waiting")?) } else { None })
+}
+
+/// An item as it came; `None` where there is no such item, or it came as nothing that is kept.
+pub(super) async fn body_of(
+    connection: &mut Connection,
+    item: &Settled,
+) -> Result<Option<String>, sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => ("SELECT body FROM callback_bodies WHERE id = $1", id.as_str()),
+        Settled::Evidence(_) => return Ok(None),
+        Settled::PullRow(digest) => {
+            ("SELECT body FROM pull_rows_for_review WHERE row_sha256 = $1", digest.as_str())
+        }
+        Settled::StatementRow(digest) => {
+            ("SELECT body FROM statement_rows_for_review WHERE row_sha256 = $1", digest.as_str())
+        }
+    };
+    let row = sqlx::query(sql).bind(id).fetch_optional(connection).await?;
+    row.map(|row| row.try_get("body")).transpose()
 }
 
 /// Takes an item off the list of what a person has to look at.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::open::{Open, Wish};
-use super::{PaymentError, request, wallet};
+use super::{PaymentError, request, store, wallet};
 use crate::database::Connection;
 use crate::desired::{self, Refreshed};
 use crate::entitlements::{self, Period, Status};
@@ -221,6 +221,8 @@ pub(super) async fn buy(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Err(NoTopUp::AlreadyBought));
     }
+    let remaining = in_wallet.checked_sub(top_up.price).unwrap_or(Money::ZERO);
+    store::note_used(connection, &line.customer, remaining).await?;
     if !quota::top_up(connection, &line.id, top_up.bytes, now).await? {
         return Err(PaymentError::NoPeriod(line.id));
     }

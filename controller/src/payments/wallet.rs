@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::PaymentError;
+use super::{PaymentError, store};
 use crate::database::Connection;
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Offer, Period, Purchase, Status};
@@ -25,7 +25,7 @@ use crate::{quota, sites};
 /// The kind of cause of a period that is bought because somebody asked for a payment.
 pub(super) const ON_REQUEST: &str = "wallet";
 
-/// Why money for a line bought nothing when it came. It lies in the wallet.
+/// Why money for a line bought nothing when it came. It lies in the wallet since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unspent {
     /// With what was in the wallet it was not enough.
@@ -228,12 +228,14 @@ pub(super) async fn buy_period(
         Purchase::Bought { price, starts_at, paid_until } => (price, starts_at, paid_until),
         Purchase::TooLittle { missing } => return Ok(Err(NotBought { why: Unspent::TooLittle, missing })),
     };
-    let accounts = (Account::Wallet(subscription.customer), Account::Revenue);
+    let customer = subscription.customer;
+    let accounts = (Account::Wallet(customer.clone()), Account::Revenue);
     let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
         .map_err(ledger::LedgerError::Unbalanced)?;
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Ok(Bought::Before));
     }
+    store::note_used(connection, &customer, wallet.checked_sub(price).unwrap_or(Money::ZERO)).await?;
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(connection, line, period).await?;
     Ok(Ok(Bought::Now(subscriptions::activate(connection, line, paid_until, now).await?)))

@@ -13,6 +13,8 @@ mod paid_at;
 mod payer;
 pub(in crate::mpesa) mod store;
 
+use std::fmt;
+
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::matching::{Holder, Match, Named, TIME_AROUND};
@@ -33,8 +35,8 @@ use crate::payments::{NoOwner, PaymentError};
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
 pub(in crate::mpesa) const REFERENCE_CHARACTERS: usize = 40;
 
-/// A payment as any source tells of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A payment as any source tells of it. `Debug` hides who paid and what they typed.
+#[derive(Clone, PartialEq, Eq)]
 pub(in crate::mpesa) struct Incoming {
     pub(in crate::mpesa) receipt: ReceiptNumber,
     /// `None` when the time is not understood: the money is somebody's all the same.
@@ -45,6 +47,13 @@ pub(in crate::mpesa) struct Incoming {
     /// What the customer typed as account, as typed; empty for a till.
     pub(in crate::mpesa) reference: String,
     pub(in crate::mpesa) amount: Money,
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receipt, paid_at, kind, amount, .. } = self;
+        f.debug_tuple("Incoming").field(receipt).field(paid_at).field(kind).field(amount).finish()
+    }
 }
 
 /// What kind of transaction it is said to be.

@@ -16,8 +16,8 @@ const TEXT_CHARACTERS: usize = 2_000;
 const PAYMENTS: [&str; 6] =
     ["pay bill", "paybill", "pay utility", "merchant payment", "buy goods", "customer payment"];
 
-/// A row, and what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A row, and what it says. `Debug` hides its text, which names whoever paid.
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Row {
     /// On which line it stands, from 1.
     pub(super) line: usize,
@@ -31,6 +31,13 @@ pub(super) struct Row {
     pub(super) reverses: Vec<ReceiptNumber>,
     /// The money that moved; `None` where none did, or nobody knows.
     pub(super) movement: Option<Movement>,
+}
+
+impl fmt::Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { line, receipt, what, movement, .. } = self;
+        f.debug_tuple("Row").field(line).field(receipt).field(what).field(movement).finish()
+    }
 }
 
 /// Money that moved.

@@ -264,3 +264,13 @@ fn a_file_for_somebody_else_is_refused_with_the_cure() {
         assert!(matches!(of(None, Some(bad)), Err(NotOurs::NoShortCode(_))), "{bad}");
     }
 }
+
+#[test]
+fn a_row_is_printed_without_who_paid() {
+    let row = wide(
+        "RKL51ZDR4F,2026-11-21 12:13:25,,Pay Bill from 2547****678 - JANE Acc. Njeri,Completed,10.00,,1.00,true,,,,",
+    );
+    let printed = format!("{row:?}");
+    assert!(printed.contains("RKL51ZDR4F"), "{printed}");
+    assert!(["2547", "JANE", "Njeri"].iter().all(|part| !printed.contains(part)), "{printed}");
+}

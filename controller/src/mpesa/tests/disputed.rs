@@ -9,8 +9,9 @@ use crate::money::Money;
 use crate::mpesa::intent::{CallbackToken, Intent};
 use crate::mpesa::nairobi;
 use crate::mpesa::pull::sweep::Sweeper;
+use crate::mpesa::store::{CallbackKind, StoredCallback};
 use crate::payments::suspense::{Assignment, assign};
-use crate::payments::{self, ForReview, Payment, ReviewKind};
+use crate::payments::{self, ForReview, Payment, ReviewKind, Unspent};
 use crate::subscriptions::credentials::{Password, Username};
 use crate::subscriptions::{self, NewSubscription};
 
@@ -237,4 +238,63 @@ async fn what_is_told_of_anothers_receipt_is_kept_as_evidence_of_it() {
     assert_eq!(shop.outcomes().await[1], "review: the receipt is booked for another request");
     let books = shop.books().await;
     assert_eq!((books.payments, books.evidence), (1, 2));
+}
+
+#[tokio::test]
+async fn money_for_a_held_line_that_a_release_spent_has_bought_something_also_when_its_request_is_found() {
+    let (shop, token) = registered().await;
+    let intent = shop.unanswered().await;
+    shop.execute("UPDATE subscriptions SET status = 'suspended'").await;
+    // Long before the request, as far as its time says: it is the account holder's, for their line.
+    let body = confirmation("RAA1", "1500.00", "174379", &account(&shop));
+    assert_eq!(deliver(&shop, &token, body).await, 200);
+    assert_eq!(only_payment(&shop).await.unspent, Some(Unspent::OnHold));
+    let mut write = shop.controller.database.write().await.unwrap();
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let released = payments::release(&mut write, &shop.world.line, "test", ids, now).await.unwrap();
+    assert!(released.bought.is_some());
+    write.commit().await.unwrap();
+    let payment = only_payment(&shop).await;
+    assert_eq!((payment.unspent, payment.is_spent()), (None, true));
+    call_back(&shop, &intent, "RAA1", "1500.00").await;
+    assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));
+    assert_eq!(shop.outcomes().await.last().unwrap(), "booked", "nobody has to look");
+    assert!(only_payment(&shop).await.is_spent());
+}
+
+#[tokio::test]
+async fn what_lies_in_the_wallet_after_a_purchase_is_the_newest() {
+    let (shop, token) = registered().await;
+    for (receipt, amount) in [("RAA1", "900.00"), ("RAA2", "300.00"), ("RAA3", "100.00")] {
+        shop.controller.clock.advance(std::time::Duration::from_secs(1));
+        confirm(&shop, &token, receipt, amount).await;
+        assert_eq!(payment(&shop, receipt).await.unspent, Some(Unspent::TooLittle));
+    }
+    // With 50 more a period for 1,200 leaves 150: the two newest.
+    shop.execute("UPDATE plans SET price_cents = 120000").await;
+    shop.controller.clock.advance(std::time::Duration::from_secs(1));
+    confirm(&shop, &token, "RAA4", "50.00").await;
+    assert_eq!(sums(&shop).await, (135_000, 15_000, 120_000, 4));
+    let spent = async |receipt| payment(&shop, receipt).await.is_spent();
+    assert_eq!((spent("RAA1").await, spent("RAA2").await, spent("RAA3").await), (true, true, false));
+}
+
+#[tokio::test]
+async fn nothing_that_is_printed_for_a_log_says_who_paid() {
+    let (shop, token) = registered().await;
+    let body = confirmed_now(&shop, "RKL51ZDR4F", "1500.00", "JANE 0712345678");
+    assert_eq!(deliver(&shop, &token, body.clone()).await, 200);
+    let stored = StoredCallback {
+        id: crate::ids::CallbackId::random(&shop.controller.ids),
+        kind: CallbackKind::Confirmation,
+        token,
+        body: body.into_bytes(),
+        received_at: shop.controller.clock.now(),
+    };
+    let mut read = shop.controller.database.read().await.unwrap();
+    let rows = payments::recent_payments(&mut read, 9).await.unwrap();
+    for printed in [format!("{rows:?}"), format!("{stored:?}")] {
+        let is_silent = ["JANE", "0712", "2547", "123, 34"].iter().all(|part| !printed.contains(part));
+        assert!(is_silent, "{printed}");
+    }
 }

@@ -414,7 +414,10 @@ async fn a_row_that_is_not_understood_is_kept_for_a_person_and_asked_for_once_mo
         let items = payments::for_review(&mut read, 9).await.unwrap();
         assert_eq!(items.len(), 1);
         assert!(matches!(items[0].kind, payments::ReviewKind::PullRow(_)), "{items:?}");
-        assert!(items[0].reason.contains("not a receipt"), "{}", items[0].reason);
+        assert!(!items[0].reason.contains("not a receipt"), "{}", items[0].reason);
+        let payments::ReviewKind::PullRow(digest) = &items[0].kind else { panic!("{items:?}") };
+        let came = payments::as_it_came(&mut read, ("pull_row", digest)).await.unwrap().unwrap();
+        assert!(came.contains("not a receipt"), "{came}");
     }
 }
 

@@ -5,7 +5,7 @@ use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Deserialize;
 
 use super::{Assignment, NotAssigned, assign, suggestions};
@@ -79,13 +79,13 @@ struct AssignPage {
 #[derive(Debug, Default, Deserialize)]
 struct Asked {
     #[serde(default)]
-    q: String,
-    #[serde(default)]
     customer: String,
 }
 
 pub(crate) fn routes() -> Router<Web> {
-    Router::new().route("/payments/{id}/assign", get(look).post(give))
+    Router::new()
+        .route("/payments/{id}/assign", get(look).post(give))
+        .route("/payments/{id}/assign/search", post(search))
 }
 
 async fn look(
@@ -94,21 +94,52 @@ async fn look(
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, PageError> {
+    let wanted = match CustomerId::parse(&asked.customer) {
+        Ok(customer) => Wanted::Customer(customer),
+        Err(_) => Wanted::Guess,
+    };
+    show(&visit, &web, &id, wanted).await
+}
+
+/// Posted, although it changes nothing: names and phone numbers in an address are kept by browsers and proxies.
+async fn search(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, fields } = posted;
+    let query = fields.value("q").trim().to_owned();
+    let wanted = if query.is_empty() { Wanted::Guess } else { Wanted::Search(query) };
+    show(&visit, &web, &id, wanted).await
+}
+
+/// What is to be shown of the customers.
+enum Wanted {
+    /// Whom the payer may have meant.
+    Guess,
+    /// Whom these words find.
+    Search(String),
+    /// This one.
+    Customer(CustomerId),
+}
+
+async fn show(visit: &Visit, web: &Web, id: &str, wanted: Wanted) -> Result<Response, PageError> {
     visit.require(Permission::AssignPayments)?;
     let mut reader = web.controller.database.read().await?;
-    let row = payment_of(&mut reader, &id).await?;
+    let row = payment_of(&mut reader, id).await?;
     if row.payment.customer.is_some() {
         return Ok(visit.go(&format!("/payments/{id}"), &Note::good("It has an owner.")));
     }
-    let chosen = match CustomerId::parse(&asked.customer) {
-        Ok(customer) => Some(chosen(&mut reader, &customer).await?),
-        Err(_) => None,
-    };
-    let query = asked.q.trim().to_owned();
-    let found = match (&chosen, query.is_empty()) {
-        (Some(_), _) => Vec::new(),
-        (None, true) => suggestions(&mut reader, &row).await?,
-        (None, false) => found(&mut reader, &query).await?,
+    let is_guess = matches!(wanted, Wanted::Guess);
+    let (query, found, chosen) = match wanted {
+        Wanted::Guess => (String::new(), suggestions(&mut reader, &row).await?, None),
+        Wanted::Search(query) => {
+            let found = found(&mut reader, &query).await?;
+            (query, found, None)
+        }
+        Wanted::Customer(customer) => {
+            (String::new(), Vec::new(), Some(self::chosen(&mut reader, &customer).await?))
+        }
     };
     let payment = &row.payment;
     visit.show(&AssignPage {
@@ -117,7 +148,7 @@ async fn look(
         receipt: payment.receipt_number.clone(),
         amount: display::kes(payment.amount),
         why: super::words(payment.no_owner, &payment.account_reference),
-        is_guess: query.is_empty(),
+        is_guess,
         query,
         found: found.iter().map(CustomerChoice::of).collect(),
         chosen,

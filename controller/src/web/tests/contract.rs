@@ -213,7 +213,14 @@ async fn every_answer_fits_its_description() {
     let items = review["items"].as_array().unwrap();
     assert_eq!(items.len(), 2, "{review}");
     for item in items {
-        let path = format!("/api/payments/review/{}/{}/looked-at", item["kind"].as_str().unwrap(), id(item));
+        let of = format!("/api/payments/review/{}/{}", item["kind"].as_str().unwrap(), id(item));
+        let came = api.get("/api/payments/review/{kind}/{id}", &of).await;
+        if item["kind"] == "callback" {
+            assert!(came["body"].as_str().unwrap().contains("stkCallback"), "{came}");
+        } else {
+            assert_eq!(came["error"]["code"], "not_found", "{came}");
+        }
+        let path = format!("{of}/looked-at");
         for _ in 0..2 {
             let answer = api.post("/api/payments/review/{kind}/{id}/looked-at", &path, &json!({})).await;
             let is_off = item["kind"] == "callback";

@@ -119,16 +119,24 @@ async fn what_no_rule_could_decide_is_counted_on_the_overview_and_listed_with_it
 #[tokio::test]
 async fn what_was_looked_at_is_taken_off_the_list_by_those_who_may() {
     let served = Served::start().await;
-    write(&served, "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ('ab', 'odd', 1)")
-        .await;
+    write(
+        &served,
+        "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ('ab', 'odd 2547', 1)",
+    )
+    .await;
     let path = "/payments/review/pull_row/ab/looked-at";
+    let came = "/payments/review/pull_row/ab";
     let mut viewer = served.browser(Role::Viewer).await;
     let page = viewer.get("/payments/review").await;
-    shows(&page, &["odd"]);
-    assert!(!page.body.contains("looked-at"), "a viewer sees no such button");
+    shows(&page, &["Row of Pull"]);
+    assert!(!page.body.contains("odd 2547"), "the list says nothing of whoever paid: {}", page.body);
+    assert!(!page.body.contains(came), "a viewer sees neither the button nor the way to what came");
+    assert_eq!(viewer.get(came).await.status, 403);
     assert_eq!(viewer.post(path, &[]).await.status, 403);
     let mut browser = served.browser(Role::Operator).await;
-    shows(&browser.get("/payments/review").await, &["odd", path, "Looked at"]);
+    shows(&browser.get("/payments/review").await, &["As it came", path, "Looked at"]);
+    shows(&browser.get(came).await, &["odd 2547"]);
+    assert_eq!(browser.get("/payments/review/pull_row/none").await.status, 404);
     assert_eq!(browser.post(path, &[]).await.location(), "/payments/review");
     shows(&browser.get("/payments/review").await, &["it has left the list", "Nothing. Here stands"]);
     served.stop().await;
