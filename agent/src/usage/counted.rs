@@ -37,6 +37,9 @@ pub struct Mark {
     /// Up to which line the log of this service had been heard by then; `None` where a line behind it may be about
     /// another session of the user, or was not heard.
     pub heard: Option<LineDigest>,
+    /// A hotspot: what the router's total of the user may be at the most once all that is counted was added to it, upload
+    /// first; `None` where that is not known. The same in the marks of all sessions of a user.
+    pub expected: Option<(u64, u64)>,
 }
 
 /// The longest name of a user that is kept beside a total: it is written with each of them, and a name of PPP is far
@@ -56,7 +59,7 @@ pub fn bytes_of(total: &SessionUsageV1) -> u64 {
     total.upload_bytes.saturating_add(total.download_bytes)
 }
 
-pub(super) fn to_pair(bytes: UpDown<u64>) -> (u64, u64) {
+pub(in crate::usage) fn to_pair(bytes: UpDown<u64>) -> (u64, u64) {
     (bytes.upload, bytes.download)
 }
 

@@ -258,6 +258,9 @@ impl World {
     }
 
     fn dial(&mut self, who: usize) {
+        if let Some(away) = self.hotspot.away.take_if(|_| USERS[who].1 == Service::Hotspot) {
+            self.may_be_mixed_up(&away);
+        }
         // A hotspot gives the same few numbers again.
         let is_taken = |number: &str| self.live.iter().any(|live| live.user == "h" && live.number == number);
         let number = match who {
@@ -509,6 +512,7 @@ impl World {
             return;
         }
         self.synced = self.flash.clone();
+        self.keep_total();
         self.gone.retain(|(.., is_missed)| !is_missed);
         for live in &mut self.live {
             live.unsynced = live.unread;
@@ -631,11 +635,12 @@ impl World {
     fn sample_lost(&mut self) -> Outcome {
         let unread: Vec<_> = self.live.iter().map(|live| (live.unread, live.is_doubted)).collect();
         let (lost, closing) = (self.lost.clone(), self.hotspot.closing.clone());
+        let away = self.hotspot.away.clone();
         // What is moved meanwhile would be taken back below.
         self.hotspot.is_quiet = true;
         let outcome = self.sample();
         self.hotspot.is_quiet = false;
-        self.hotspot.closing = closing;
+        (self.hotspot.closing, self.hotspot.away) = (closing, away);
         for (live, (unread, is_doubted)) in self.live.iter_mut().zip(unread) {
             (live.unread, live.is_doubted) = (unread, is_doubted);
         }

@@ -92,6 +92,8 @@ pub(super) struct Tracked {
     pub(super) is_partial: bool,
     /// Up to which line of the log it can be found by the lines behind, as it was last given out.
     pub(super) heard: Option<LineDigest>,
+    /// What is expected of its user's total, as it was last given out.
+    pub(super) expected: Option<UpDown<u64>>,
     /// When its counters last moved, for those where nobody logs in; `None` while it counts as offline.
     pub(super) moved_at: Option<Duration>,
 }
@@ -120,6 +122,7 @@ impl Tracked {
             has_last_word: false,
             is_partial: name.ends_with(PARTIAL),
             heard: open.mark.heard,
+            expected: open.mark.expected.map(from_pair),
             moved_at: None,
         }
     }
@@ -266,12 +269,21 @@ impl Tracked {
         UpDown { upload: whole.upload.max(counters.upload), download: whole.download.max(counters.download) }
     }
 
-    /// By how much the counters of this sample exceed those of the one before; all that they show where there was none.
+    /// How much of what this sample shows [`Tracked::take`] will count.
     pub(super) fn growth_to(&self, session: &SeenSession) -> UpDown<u64> {
-        let (Some(now), last) = (session.bytes, self.counters.unwrap_or_default()) else {
-            return UpDown::both(0);
-        };
-        UpDown { upload: grown(0, last.upload, now.upload), download: grown(0, last.download, now.download) }
+        let Some(now) = session.bytes else { return UpDown::both(0) };
+        let known = self.whole();
+        match self.counters {
+            Some(last) => UpDown {
+                upload: grown(0, last.upload, now.upload),
+                download: grown(0, last.download, now.download),
+            },
+            None if self.is_partial => UpDown::both(0),
+            None => UpDown {
+                upload: now.upload.saturating_sub(known.upload),
+                download: now.download.saturating_sub(known.download),
+            },
+        }
     }
 
     /// Whether it may have ended at this age: between when it was last seen and `until`. Across a restart only the clock
@@ -308,6 +320,7 @@ impl Tracked {
                 user: Some(&self.user).filter(|user| user.len() <= USER_BYTES).cloned().unwrap_or_default(),
                 uptime_seconds: self.uptime.as_secs(),
                 heard: self.heard,
+                expected: self.expected.map(to_pair),
             },
             grown_bytes: up.saturating_add(down),
         }

@@ -204,6 +204,7 @@ impl Tracker {
             }
             self.sessions.insert(key, goes_on);
         }
+        self.expect_again();
     }
 
     /// The services of open sessions: a sample must show them to end them.
@@ -287,6 +288,7 @@ impl Tracker {
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
         self.mark(whole, &mut outcome);
+        self.mark_expected(&mut outcome);
         outcome
     }
 
@@ -379,8 +381,8 @@ impl Tracker {
         }
         self.ended.remove(index).map_or(Found::New, |(_, mut tracked, _)| {
             if key.0 == Service::Hotspot && tracked.has_last_word {
-                // Its user's total was about it as well: only what it moves from here on is known to be new.
-                (tracked.counters, tracked.is_partial) = (None, true);
+                // Its user's total was about it as well: only what exceeds that is known to be new.
+                tracked.counters = None;
             }
             tracked.has_last_word = false;
             Found::Again(tracked)
@@ -443,6 +445,7 @@ impl Tracker {
             has_last_word: false,
             is_partial,
             heard: None,
+            expected: None,
             moved_at: (total != UpDown::both(0)).then_some(at.elapsed),
         }
     }

@@ -17,9 +17,13 @@ pub(super) struct Hotspot {
     pending: Vec<(u64, (u64, u64))>,
     /// Sessions that ended and were not settled yet.
     pub(super) closing: Vec<Live>,
-    /// Whether the agent has a total of this run to start from, read when nothing could be about to be added to it.
+    /// Whether the agent has a total to start from, read when nothing could be about to be added to it.
     is_known: bool,
+    /// The same of what is safe on flash.
+    is_known_safely: bool,
     last_end: u64,
+    /// One that ended while the agent was away, and that its user's total must tell of to the byte.
+    pub(super) away: Option<Live>,
 }
 
 impl Hotspot {
@@ -74,27 +78,76 @@ impl World {
             })
             .collect();
         let outcome = self.tracker.settle(self.at(), &BTreeMap::from([("h".to_owned(), total)]), &running);
+        let away = self.hotspot.away.take();
         let is_exact = self.hotspot.is_known
             && !self.hotspot.is_live
             && self.hotspot.pending.is_empty()
             && running.is_empty()
             && self.shut.is_none()
             && self.hotspot.closing.len() == 1;
+        let of_hotspot = self.live.iter().filter(|live| live.service == Service::Hotspot);
+        let is_unbounded = |live: &Live| live.is_doubted || live.is_partial;
+        let are_bounded = !of_hotspot.chain(&self.hotspot.closing).any(is_unbounded);
         for gone in std::mem::take(&mut self.hotspot.closing) {
             let is_whole = gone.is_read && !gone.is_doubted && !gone.is_partial;
             if !(is_exact && is_whole) {
                 self.lose(gone.line, gone.unsynced);
+                away.iter().for_each(|away| self.may_be_mixed_up(away));
             }
         }
         // A sample may have seen the end as much later as two of them are late.
         let is_long_ago = self.second >= self.hotspot.last_end + 60 + 4 * LATEST;
         let has_gone = self.gone.iter().any(|(line, ..)| *line == "line-h");
         self.hotspot.is_known |= !has_gone && is_long_ago && self.hotspot.pending.is_empty();
+        // Nobody knows what one moved before it was looked at.
+        self.hotspot.is_known &= are_bounded;
         outcome
+    }
+
+    /// The agent is away, and somebody's session ends. Whether its bytes must be found follows from what is on flash.
+    pub(super) fn log_out_unseen(&mut self, gone: Live) {
+        let of = format!("/{}/", gone.number);
+        let open = self.flash.sessions.values().filter(|counted| counted.mark.user == gone.user);
+        let open: Vec<_> = open.filter(|counted| !counted.total.is_ended).collect();
+        let is_remembered = |counted: &&&Counted| {
+            counted.mark.expected.is_some()
+                && counted.total.session.contains(&of)
+                && !counted.total.session.contains('+')
+        };
+        let is_alone = self.live.iter().all(|other| other.user != gone.user);
+        let is_remembered = open.len() == 1 && open.iter().find(is_remembered).is_some();
+        let is_first = self.hotspot.closing.is_empty() && self.hotspot.away.is_none();
+        if is_remembered && is_alone && is_first && !self.gone.iter().any(|(line, ..)| *line == gone.line) {
+            self.hotspot.away = Some(gone.clone());
+        } else {
+            self.note_gone(&gone);
+        }
+        self.log_out_of_hotspot(gone);
+    }
+
+    /// What is known of the totals after a restart is what is on flash, if that is there.
+    pub(super) fn remember_total(&mut self, is_lost: bool) {
+        self.hotspot.is_known = self.hotspot.is_known_safely && self.hotspot.away.is_some() && !is_lost;
+        if is_lost && let Some(away) = self.hotspot.away.take() {
+            self.may_be_mixed_up(&away);
+        }
+    }
+
+    pub(super) fn keep_total(&mut self) {
+        self.hotspot.is_known_safely = self.hotspot.is_known;
+    }
+
+    /// Another session by its number may be taken for it, and then only what that moved beyond it is counted.
+    pub(super) fn may_be_mixed_up(&mut self, gone: &Live) {
+        self.lose(gone.line, gone.moved.0 + gone.moved.1);
+        self.note_gone(gone);
     }
 
     /// What was not settled by now may be missing.
     pub(super) fn close_hotspot(&mut self) {
+        if let Some(away) = self.hotspot.away.take() {
+            self.may_be_mixed_up(&away);
+        }
         for gone in std::mem::take(&mut self.hotspot.closing) {
             self.lose(gone.line, gone.unsynced);
         }

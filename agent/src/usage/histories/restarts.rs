@@ -50,6 +50,7 @@ impl World {
         if is_store_lost || is_shut || open.is_empty() {
             self.tracker.doubt_running();
         }
+        self.remember_total(is_store_lost || is_shut || is_shifted);
         let epoch = if is_shut { 0 } else { self.epoch };
         self.book = QuotaBook::load(epoch, &self.flash.records, &open);
         for (line, bytes, is_missed) in &mut self.gone {
@@ -122,8 +123,17 @@ impl World {
         self.move_bytes();
         self.second += 1 + self.dice.below(90);
         while self.dice.one_in(3) {
-            let Some(index) = self.live.iter().position(|live| is_ppp(live.service)) else { break };
+            let is_hotspot = self.dice.one_in(3);
+            let ends = |live: &Live| {
+                if is_hotspot { live.service == Service::Hotspot } else { is_ppp(live.service) }
+            };
+            let Some(index) = self.live.iter().position(ends) else { break };
             let gone = self.live.remove(index);
+            if is_hotspot {
+                self.log_out_unseen(gone);
+                self.second += self.dice.below(20);
+                continue;
+            }
             let seconds = self.second - gone.started;
             let is_logged = !self.dice.one_in(4);
             if is_logged {

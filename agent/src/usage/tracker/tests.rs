@@ -1,10 +1,12 @@
 //! Sessions as routers show them, and what must come out.
 
 use super::*;
+use EventKind::{LineOffline, LineOnline};
 use proptest::prelude::*;
 use tawi_shared::wire::SessionUsageV1;
 
 mod log;
+mod totals;
 mod unseen;
 
 fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> SeenSession {
@@ -67,8 +69,6 @@ fn check(
     assert_eq!(kinds, events);
     tracker
 }
-
-use EventKind::{LineOffline, LineOnline};
 
 #[test]
 fn a_session_is_counted_from_its_beginning_to_its_last_sample() {

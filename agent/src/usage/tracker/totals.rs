@@ -10,8 +10,10 @@
 //! nothing here depends on it. `expected` is what the total may be at the most once all that is
 //! counted has been added to it, in the one case as in the other, so that what exceeds it was counted nowhere. A total that
 //! somebody reset, or that a power cut took back, is below it and brings nothing; from then on less is expected. A session
-//! that ended a minute ago has been added by then. Totals are not known across a restart of the agent: what a session moved
-//! between its last sample and an end that no agent saw stays uncounted, and nothing is counted twice.
+//! that ended a minute ago has been added by then. Across a restart of the agent `expected` is remembered beside the totals
+//! of open sessions, in one commit with what is counted of them: what a session moved up to an end that no agent saw, and
+//! what sessions moved that nobody saw at all, exceeds it then. What head office was told is on flash before, so that
+//! whatever a power cut takes was told to nobody and is counted by this. Where no session was open, nothing is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,7 @@ use routeros_api::value::UpDown;
 use tawi_shared::wire::Service;
 
 use super::{LAST_WORD_WITHIN, Outcome, SampledAt, SeenSession, Tracked, Tracker, UPTIME_SLACK};
+use crate::usage::counted::to_pair;
 use crate::usage::session::sum;
 
 /// What is expected of the users' totals.
@@ -58,6 +61,40 @@ impl Tracker {
         wanted.extend(unknown.map(|user| (*user).to_owned()));
     }
 
+    /// Goes on with what was expected when the agent stopped: of users whose open sessions all say the same.
+    pub(super) fn expect_again(&mut self) {
+        let mut remembered: BTreeMap<&str, Option<UpDown<u64>>> = BTreeMap::new();
+        let of_hotspot = self.sessions.iter().filter(|((service, _), _)| *service == Service::Hotspot);
+        for (_, tracked) in of_hotspot.filter(|(_, tracked)| !tracked.user.is_empty()) {
+            let known = remembered.entry(&tracked.user).or_insert(tracked.expected);
+            *known = known.filter(|known| tracked.expected == Some(*known));
+        }
+        let remembered = remembered.into_iter().filter_map(|(user, known)| Some((user, known?)));
+        let expected = remembered.map(|(user, known)| (user.to_owned(), Some(known)));
+        self.totals.expected.extend(expected.collect::<Vec<_>>());
+    }
+
+    /// Writes into what is given out what is expected of the totals of users; and gives out again what has another by now.
+    pub(super) fn mark_expected(&mut self, outcome: &mut Outcome) {
+        let mut given: BTreeMap<String, usize> = BTreeMap::new();
+        for (index, counted) in outcome.usage.iter().enumerate().filter(|(_, it)| !it.total.is_ended) {
+            given.insert(counted.total.session.clone(), index);
+        }
+        let of_hotspot = self.sessions.iter_mut().filter(|((service, _), _)| *service == Service::Hotspot);
+        for (_, tracked) in of_hotspot {
+            let expected = self.totals.expected.get(&tracked.user).copied().flatten();
+            if tracked.expected == expected {
+                continue;
+            }
+            tracked.expected = expected;
+            let counted = given.get(&tracked.key()).and_then(|index| outcome.usage.get_mut(*index));
+            match counted {
+                Some(counted) => counted.mark.expected = expected.map(to_pair),
+                None => outcome.usage.push(tracked.counted(tracked.last_seen.time, false)),
+            }
+        }
+    }
+
     /// Users of a hotspot whose totals are wanted.
     #[must_use]
     pub fn wanted_totals(&self) -> &BTreeSet<String> {
@@ -80,6 +117,7 @@ impl Tracker {
                 }
             }
         }
+        self.mark_expected(&mut outcome);
         outcome
     }
 
@@ -103,12 +141,23 @@ impl Tracker {
         let is_his = |tracked: &Tracked| tracked.user == user;
         let open =
             self.sessions.iter().filter(|((service, _), it)| *service == Service::Hotspot && is_his(it));
-        let open = open.map(|(_, tracked)| tracked.moved_at_most()).fold(UpDown::both(0), sum);
+        let open: Vec<&Tracked> = open.map(|(_, tracked)| tracked.as_ref()).collect();
         let is_recent = |ended: &SampledAt| at.elapsed.saturating_sub(ended.elapsed) < LAST_WORD_WITHIN;
         let ended = self.ended.iter().filter(|((service, _), tracked, ended)| {
             *service == Service::Hotspot && is_his(tracked) && is_recent(ended)
         });
-        let waiting = ended.map(|(_, tracked, _)| tracked.moved_at_most()).fold(UpDown::both(0), sum);
+        let waiting: Vec<&Tracked> = ended.map(|(_, tracked, _)| tracked.as_ref()).collect();
+        // What a session had moved before it was looked at may be any number, whatever its counters show: somebody may have
+        // reset them.
+        if open.iter().chain(&waiting).any(|tracked| tracked.is_partial) {
+            let is_over = open.iter().all(|tracked| !tracked.is_partial);
+            self.totals.wanted.extend(is_over.then(|| user.to_owned()));
+            self.totals.expected.insert(user.to_owned(), None);
+            return;
+        }
+        let at_most =
+            |all: Vec<&Tracked>| all.into_iter().map(Tracked::moved_at_most).fold(UpDown::both(0), sum);
+        let (open, waiting) = (at_most(open), at_most(waiting));
         let anew = sum(sum(total, open), waiting);
         let expected = expected.map_or(anew, |expected| least(expected, anew));
         // More is expected than can come: once nothing waits any more, it is not.
