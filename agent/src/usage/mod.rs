@@ -14,6 +14,7 @@ mod histories;
 pub mod join;
 pub mod logout;
 mod news;
+mod next_period;
 pub mod pace;
 pub mod quota;
 mod read;
@@ -41,14 +42,16 @@ use book::Quotas;
 use counted::Counted;
 use logout::{AccountLine, Caught, Heard};
 use news::{News, Told};
+use next_period::NextPeriod;
 use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
 use quota::PeriodCounted;
 use tracker::{Outcome, Owner, SampledAt, Tracker};
 
 /// The shortest time between two samples that news trigger. A town whose power returns dials in within seconds.
 const NEWS_PAUSE: Duration = Duration::from_secs(1);
-/// The longest wait for a period to begin: the trusted clock may be corrected meanwhile, and then the timer is wrong.
-const LONGEST_PERIOD_WAIT: Duration = Duration::from_secs(30);
+/// How often it is looked whether a period has begun: the trusted clock may be corrected meanwhile, and then the timer is
+/// wrong.
+const LOOK_FOR_PERIOD: Duration = Duration::from_secs(30);
 
 /// The connection, while there is one.
 pub(crate) type SharedClient = watch::Receiver<Option<Client>>;
@@ -77,12 +80,6 @@ enum Suspect {
     All,
     /// Those that moved something.
     Moved,
-}
-
-/// When the next period of a line begins, worked out once for each state: a site has thousands of periods.
-struct NextPeriod {
-    states: StateReceiver,
-    begins: Option<UnixMillis>,
 }
 
 /// Why serving a connection ended.
@@ -142,10 +139,15 @@ impl Counter {
         self.queues_seen = None;
         loop {
             let due = if has_news { next_sample.min(next_by_news) } else { next_sample };
-            let due = due.min(next_period.due(&self.router, self.clock.now()).max(next_by_news));
+            let begins = next_period.due(&self.router, self.clock.now());
+            let due = begins.map_or(due, |begins| due.min(begins.max(next_by_news)));
             tokio::select! {
-                () = sleep_until(due) => {
+                () = sleep_until(due.min(Instant::now() + LOOK_FOR_PERIOD)) => {
                     let started = Instant::now();
+                    if started < due {
+                        continue;
+                    }
+                    next_period.take(&self.router, self.clock.now());
                     let current = Arc::clone(&state.borrow());
                     let wanted = services_of(&current, &self.router);
                     if wanted != services {
@@ -382,30 +384,6 @@ impl Counter {
                 self.recheck.session_ended(&total.line);
             }
         }
-    }
-}
-
-impl NextPeriod {
-    fn of(state: &StateReceiver, router: &str, now: UnixMillis) -> Self {
-        let mut next = Self { states: state.clone(), begins: None };
-        next.begins = next.look(router, now);
-        next
-    }
-
-    /// When it begins: a sample then keeps its bytes apart from those of the one before.
-    fn due(&mut self, router: &str, now: UnixMillis) -> Instant {
-        let is_old = self.states.has_changed().unwrap_or(false);
-        if is_old || self.begins.is_some_and(|begins| begins <= now) {
-            self.begins = self.look(router, now);
-        }
-        let wait = self.begins.map_or(LONGEST_PERIOD_WAIT, |begins| begins.since(now));
-        Instant::now() + wait.min(LONGEST_PERIOD_WAIT)
-    }
-
-    fn look(&mut self, router: &str, now: UnixMillis) -> Option<UnixMillis> {
-        let state = self.states.borrow_and_update();
-        let begins = lines_of(&state, router).flat_map(|line| &line.quotas);
-        begins.map(|quota| UnixMillis(quota.from_ms)).filter(|begins| *begins > now).min()
     }
 }
 
