@@ -8,15 +8,16 @@ CARGO_DENY_VERSION := 0.20.2
 ONCE ?=
 SEED ?=
 MINUTES ?=
+SECONDS ?=
 
 # The examples bring in what only tests need, so that demo, bench and tests share one build of every crate.
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build interop fmt lint deny doc test demo bench clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench bench-intake clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install the Debian packages that building and testing need
 	@.ci/packages
@@ -56,6 +57,11 @@ bench: setup interop ## Print the figures that the README quotes, and our client
 	@$(BUILD)
 	@$(PROGRAMS)/figures $(if $(MINUTES),--minutes $(MINUTES))
 	@$(PROGRAMS)/pace
+
+bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=10 shortens a minute's look
+	@cargo build --release --package tawi-controller
+	@$(BUILD)
+	@$(PROGRAMS)/intake $(if $(SECONDS),--seconds $(SECONDS))
 
 clean: ## Remove what was built
 	@cargo clean

@@ -5,6 +5,7 @@
 
 pub mod backhaul;
 pub mod browser;
+pub mod disk;
 pub mod figures;
 pub mod interop;
 pub mod life;

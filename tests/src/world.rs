@@ -33,6 +33,8 @@ pub struct Plan {
     pub rule_17: bool,
     /// Where the agents' program is; beside this program where not given.
     pub agent_program: Option<PathBuf>,
+    /// Where the controller's program is; beside this program where not given.
+    pub controller_program: Option<PathBuf>,
     /// How often the agents look at their routers; `None` for their own defaults.
     pub timing: Option<Timing>,
 }
@@ -53,7 +55,14 @@ impl Default for Plan {
     fn default() -> Self {
         let sites = ["nyeri-01", "karatina-01", "othaya-01"].map(str::to_owned).to_vec();
         let timing = Some(Timing { sample_seconds: 5, full_check_seconds: 120, idle_seconds: 300 });
-        Self { sites, router_latency_ms: 5, rule_17: true, agent_program: None, timing }
+        Self {
+            sites,
+            router_latency_ms: 5,
+            rule_17: true,
+            agent_program: None,
+            controller_program: None,
+            timing,
+        }
     }
 }
 
@@ -64,6 +73,7 @@ pub struct World {
     /// Safaricom.
     pub daraja: daraja_sim::Simulator,
     controller: Option<Program>,
+    controller_program: Option<PathBuf>,
     /// Head office's API.
     pub office: Office,
     /// The sites.
@@ -99,10 +109,23 @@ pub struct Customer {
     pub subscription: String,
     /// The customer's id.
     pub customer: String,
+    /// What they write when they pay by Paybill.
+    pub account_number: String,
     /// Index of the site in [`World::sites`].
     pub site: usize,
     /// Name of the device at the site's router.
     pub device: String,
+    /// The phone that pays, `2547…`.
+    pub phone: String,
+}
+
+/// Somebody who pays.
+#[derive(Clone, Debug)]
+pub struct Person {
+    /// The customer's id.
+    pub customer: String,
+    /// What they write when they pay by Paybill.
+    pub account_number: String,
     /// The phone that pays, `2547…`.
     pub phone: String,
 }
@@ -147,7 +170,7 @@ impl World {
         say("starting the controller");
         let (http, broker) = (free_address().await?, free_address().await?);
         write_controller_config(directory, http, broker, &daraja.base_url())?;
-        let controller = start_controller(directory).await?;
+        let controller = start_controller(directory, plan.controller_program.as_deref()).await?;
         let token =
             controller_command(directory, &["token", "add", "world", "--role", "owner", "--json"]).await?;
         let token =
@@ -159,6 +182,7 @@ impl World {
             keep: false,
             daraja,
             controller: Some(controller),
+            controller_program: plan.controller_program.clone(),
             office,
             sites: Vec::new(),
             dashboard,
@@ -251,9 +275,7 @@ impl World {
     /// When the controller or the router's simulator refuses.
     pub async fn add_customer(&self, new: &NewCustomer<'_>) -> anyhow::Result<Customer> {
         let site = self.site(new.site)?;
-        let phone = format!("2547{:08}", new.number);
-        let name = format!("Plot {:03}, {}", new.number, site.id);
-        let customer = self.office.create("/api/customers", &json!({"name": name, "phone": phone})).await?;
+        let person = self.add_person(new.number, &site.id).await?;
         let username = format!("plot{:04}", new.number);
         let password = tawi_shared::IdSource::system().hex(6);
         let subscription = self
@@ -261,7 +283,7 @@ impl World {
             .create(
                 "/api/subscriptions",
                 &json!({
-                    "customer_id": customer, "plan_id": new.plan, "router_id": site.router_id,
+                    "customer_id": person.customer, "plan_id": new.plan, "router_id": site.router_id,
                     "username": username, "password": password,
                 }),
             )
@@ -272,7 +294,21 @@ impl World {
                 NewDevice::new(&device, new.service, &username, &password).redialing_after_ms(redial_ms);
             site.router.router().add_device(dialing)?;
         }
-        Ok(Customer { subscription, customer, site: new.site, device, phone })
+        let Person { customer, account_number, phone } = person;
+        Ok(Customer { subscription, customer, account_number, site: new.site, device, phone })
+    }
+
+    /// Adds a customer without a line.
+    ///
+    /// # Errors
+    /// When the controller refuses.
+    pub async fn add_person(&self, number: u32, note: &str) -> anyhow::Result<Person> {
+        let phone = format!("2547{number:08}");
+        let new = json!({"name": format!("Plot {number:03}, {note}"), "phone": phone});
+        let added = self.office.post("/api/customers", &new).await?;
+        let account = added.get("account_number").and_then(Value::as_str);
+        let account_number = account.context("a customer has an account number")?.to_owned();
+        Ok(Person { customer: id_of(&added)?, account_number, phone })
     }
 
     /// A site by index.
@@ -309,7 +345,8 @@ impl World {
     /// When it does not start.
     pub async fn start_controller(&mut self) -> anyhow::Result<()> {
         if self.controller.is_none() {
-            self.controller = Some(start_controller(&self.directory).await?);
+            self.controller =
+                Some(start_controller(&self.directory, self.controller_program.as_deref()).await?);
         }
         Ok(())
     }
@@ -389,10 +426,10 @@ impl World {
     }
 }
 
-async fn start_controller(directory: &Path) -> anyhow::Result<Program> {
+async fn start_controller(directory: &Path, program: Option<&Path>) -> anyhow::Result<Program> {
     let config = directory.join("controller.toml");
     let config = config.to_string_lossy();
-    let program = process::path_of("tawi-controller")?;
+    let program = program.map_or_else(|| process::path_of("tawi-controller"), |path| Ok(path.to_owned()))?;
     Program::start(&program, "controller", directory, &["serve", "--config", &config], "ready").await
 }
 

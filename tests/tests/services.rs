@@ -18,7 +18,7 @@ use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
 use tawi_tests::process;
 use tawi_tests::stories;
-use tawi_tests::world::{Customer, Plan, ROUTER_NAME, Timing, World};
+use tawi_tests::world::{Customer, Person, Plan, ROUTER_NAME, Timing, World};
 use tokio::time::Instant;
 
 /// Far above what any step needs.
@@ -148,13 +148,11 @@ async fn customer(
     (service, dials, address, caller_id): (&str, Service, &str, &str),
 ) -> anyhow::Result<Line> {
     let site = world.site(0)?;
-    let phone = format!("2547{number:08}");
-    let new = json!({"name": format!("Plot {number:03}, {service}"), "phone": phone});
-    let customer = world.office.create("/api/customers", &new).await?;
+    let person = world.add_person(number, service).await?;
     let username = format!("{service}{number:03}");
     let password = IdSource::system().hex(6);
     let new = json!({
-        "customer_id": customer, "plan_id": plan, "router_id": site.router_id, "username": username,
+        "customer_id": person.customer, "plan_id": plan, "router_id": site.router_id, "username": username,
         "password": password, "address": address, "caller_id": caller_id,
     });
     let subscription = world.office.create("/api/subscriptions", &new).await?;
@@ -169,8 +167,9 @@ async fn customer(
     if caller_id.is_empty() {
         site.router.router().add_device(dialing.clone())?;
     }
+    let Person { customer, account_number, phone } = person;
     Ok(Line {
-        customer: Customer { subscription, customer, site: 0, device, phone },
+        customer: Customer { subscription, customer, account_number, site: 0, device, phone },
         username,
         kind,
         dialing,

@@ -89,7 +89,9 @@ impl Measured {
         let mut broken = Vec::new();
         if self.flood.acknowledged_per_second < ACKNOWLEDGED_PER_SECOND {
             let rate = self.flood.acknowledged_per_second;
-            broken.push(format!("{rate:.0} confirmations a second, and {ACKNOWLEDGED_PER_SECOND} are promised"));
+            broken.push(format!(
+                "{rate:.0} confirmations a second, and {ACKNOWLEDGED_PER_SECOND} are promised"
+            ));
         }
         if self.flood.acknowledged_us.p99 > ACKNOWLEDGED_P99_US {
             let p99 = self.flood.acknowledged_us.p99;
@@ -171,7 +173,8 @@ impl Till {
         }
         world.command(&["--json", "mpesa", "register-urls"]).await?;
         let registrations = world.daraja.handle().registrations();
-        let (short_code, registration) = registrations.first_key_value().context("a short code is registered")?;
+        let (short_code, registration) =
+            registrations.first_key_value().context("a short code is registered")?;
         Ok(Self {
             client: reqwest::Client::builder().pool_max_idle_per_host(CONNECTIONS).build()?,
             url: registration.confirmation_url.as_str().to_owned(),

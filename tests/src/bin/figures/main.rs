@@ -12,6 +12,7 @@ use clap::Parser;
 use large_router::large_router;
 use routeros_sim::Service;
 use tawi_shared::IdSource;
+use tawi_tests::disk::fsync_ms;
 use tawi_tests::figures::{AGENT_LIVES, Measured, SUBSCRIBERS, Spread, Steady};
 use tawi_tests::office::Office;
 use tawi_tests::stories;
@@ -69,7 +70,7 @@ async fn main() -> anyhow::Result<()> {
         agent: steady_state(&agent).await?,
         large_router: large_router(&agent, minutes).await?,
         agent_binary_bytes: size_of(&agent)?,
-        fsync_ms: fsync_ms()?,
+        fsync_ms: fsync_ms(&directory())?,
     };
     println!("{}", serde_json::to_string_pretty(&measured)?);
     let broken = measured.broken_promises();
@@ -213,19 +214,4 @@ fn release_folder() -> anyhow::Result<PathBuf> {
 
 fn size_of(path: &Path) -> anyhow::Result<u64> {
     Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len())
-}
-
-fn fsync_ms() -> anyhow::Result<f64> {
-    use std::io::Write as _;
-    const WRITES: u32 = 100;
-    let path = directory();
-    let mut file = std::fs::File::create(&path)?;
-    let started = tokio::time::Instant::now();
-    for _ in 0..WRITES {
-        file.write_all(&[0; 4096])?;
-        file.sync_all()?;
-    }
-    let took = started.elapsed().as_secs_f64() * 1_000.0 / f64::from(WRITES);
-    std::fs::remove_file(&path)?;
-    Ok(took)
 }
