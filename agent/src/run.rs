@@ -188,6 +188,7 @@ fn router_settings(
         ..settings.guard
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
+    settings.is_past_unknown = opening.epoch == 0 || opening.lost.is_some();
     settings.memory = opening.memories.remove(&router.name).unwrap_or_default();
     (settings.open_sessions, settings.are_sessions_known) = opening.take_sessions_of(&router.name);
     Ok(settings)

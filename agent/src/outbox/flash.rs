@@ -16,14 +16,15 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_MEMORY_BEFORE,
-    META_STATE, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, line_key, line_of, memory_key,
-    memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
+    META_STATE, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of,
+    memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError, StoreHealth,
 };
 use crate::desired::DesiredState;
+use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::quota::{BookRecords, CountedBefore, QuotaBook};
 
@@ -38,6 +39,8 @@ pub(super) struct Flash {
     is_state_whole: bool,
     /// Digests of passwords that rows keep, by router and line, as they lie on flash.
     own_passwords: BTreeMap<String, BTreeMap<String, u64>>,
+    /// The guard's cuts, by router, as they lie on flash.
+    cuts: BTreeMap<String, KeptCuts>,
     pub(super) event_lane: LaneSizes,
     pub(super) usage_lane: LaneSizes,
     pub(super) log_lane: LaneSizes,
@@ -61,6 +64,7 @@ impl Flash {
             stored: Arc::default(),
             is_state_whole: false,
             own_passwords: BTreeMap::new(),
+            cuts: BTreeMap::new(),
             event_lane: LaneSizes::default(),
             usage_lane: LaneSizes::default(),
             log_lane: LaneSizes::default(),
@@ -214,9 +218,23 @@ impl Flash {
                 changes.remove(Place::Meta, &own_password_key(router, line));
             }
         }
+        let mut known_cuts = self.cuts.get(router).cloned().unwrap_or_default();
+        for (line, at) in &memory.cuts {
+            if known_cuts.insert(line.clone(), *at) != Some(*at) {
+                changes.put(Place::Meta, &cut_key(router, line), at)?;
+            }
+        }
+        known_cuts.retain(|line, _| {
+            let is_kept = memory.cuts.contains_key(line);
+            if !is_kept {
+                changes.remove(Place::Meta, &cut_key(router, line));
+            }
+            is_kept
+        });
         self.store.commit(&changes)?;
         self.store.sync()?;
         self.own_passwords.insert(router.to_owned(), known);
+        self.cuts.insert(router.to_owned(), known_cuts);
         Ok(())
     }
 
@@ -359,7 +377,7 @@ impl Flash {
     fn load_memories(&mut self) -> Result<BTreeMap<String, RouterMemory>, StoreError> {
         let mut memories: BTreeMap<String, RouterMemory> = BTreeMap::new();
         let mut own_passwords: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
-        let mut old = Changes::default();
+        let (mut old, mut cuts) = (Changes::default(), BTreeMap::<String, KeptCuts>::new());
         for entry in self.store.scan(Place::Meta, b"")? {
             let (key, value) = entry?;
             if key.starts_with(META_MEMORY_BEFORE) {
@@ -372,7 +390,16 @@ impl Flash {
             {
                 own_passwords.entry(router.to_owned()).or_default().insert(line.to_owned(), digest);
             }
+            if let Some((router, line)) = cut_of(&key) {
+                // One that cannot be read was at a time that nobody knows.
+                let at = unframe(&key, FORMAT, &value).unwrap_or_default();
+                cuts.entry(router.to_owned()).or_default().insert(line.to_owned(), at);
+            }
         }
+        for (router, cuts) in &cuts {
+            memories.entry(router.clone()).or_default().cuts.clone_from(cuts);
+        }
+        self.cuts = cuts;
         for (router, passwords) in &own_passwords {
             memories.entry(router.clone()).or_default().own_passwords.clone_from(passwords);
         }

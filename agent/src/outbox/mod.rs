@@ -292,6 +292,8 @@ pub struct FoundLate {
     pub memories: BTreeMap<String, Remembered>,
     /// Commands of head office that were begun, and what became of them.
     pub commands: Vec<Kept>,
+    /// Whether that is not all, because the store was damaged and had to begin anew.
+    pub is_lost: bool,
 }
 
 impl FoundLate {
@@ -302,7 +304,8 @@ impl FoundLate {
             settled: opening.settled.get(router).copied(),
         };
         let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
-        Self { state: Arc::clone(&opening.state), memories, commands: opening.commands.clone() }
+        let (state, commands) = (Arc::clone(&opening.state), opening.commands.clone());
+        Self { state, memories, commands, is_lost: opening.lost.is_some() }
     }
 
     fn has_begun(&self, command: &str) -> bool {

@@ -14,6 +14,7 @@
 //! commands       command id         commands::Kept
 //! meta           state, epoch, connection, clock, router ‖ name, memory-2 ‖ name
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
+//! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
 //! ```
 //!
 //! Pure. A released struct is never edited: the next shape takes the next format number, and reads the last one too.
@@ -46,6 +47,8 @@ const META_MEMORY: &[u8] = b"memory-2/";
 /// What shapes before lay under; taken away where it is found.
 pub(super) const META_MEMORY_BEFORE: &[u8] = b"memory/";
 const META_OWN_PASSWORD: &[u8] = b"own-password/";
+/// With the number of its shape.
+const META_CUT: &[u8] = b"cut-1/";
 
 /// The longest session key that is kept, in bytes. A longer one is not of our making.
 pub(super) const SESSION_BYTES: usize = 200;
@@ -165,9 +168,24 @@ pub(super) fn own_password_key(router: &str, line: &str) -> Vec<u8> {
     [META_OWN_PASSWORD, line.as_bytes(), b"/", router.as_bytes()].concat()
 }
 
-/// The router and the line of such a key. No id of a line has a slash in it.
+/// The router and the line of such a key.
 pub(super) fn own_password_of(key: &[u8]) -> Option<(&str, &str)> {
-    let (line, router) = std::str::from_utf8(key.strip_prefix(META_OWN_PASSWORD)?).ok()?.split_once('/')?;
+    router_and_line(key.strip_prefix(META_OWN_PASSWORD)?)
+}
+
+/// The key of when a line was cut off.
+pub(super) fn cut_key(router: &str, line: &str) -> Vec<u8> {
+    [META_CUT, line.as_bytes(), b"/", router.as_bytes()].concat()
+}
+
+/// The router and the line of such a key.
+pub(super) fn cut_of(key: &[u8]) -> Option<(&str, &str)> {
+    router_and_line(key.strip_prefix(META_CUT)?)
+}
+
+/// No id of a line has a slash in it.
+fn router_and_line(key: &[u8]) -> Option<(&str, &str)> {
+    let (line, router) = std::str::from_utf8(key).ok()?.split_once('/')?;
     Some((router, line))
 }
 

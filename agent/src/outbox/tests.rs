@@ -638,10 +638,17 @@ fn marks_of_clock_and_routers_survive() {
     keeper.put_clock_floor(UnixMillis(77));
     keeper.put_last_heard(UnixMillis(66));
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
+    let cuts = |of: &[(&str, i64)]| {
+        of.iter().map(|(line, at)| ((*line).to_owned(), Some(UnixMillis(*at)))).collect()
+    };
     let mut memory = RouterMemory { serial: "HEX1".into(), own_passwords, ..RouterMemory::default() };
+    memory.cuts = cuts(&[("a", 3), ("b", 4)]);
     keeper.put_memory("core", &memory).unwrap();
     memory.own_passwords = BTreeMap::from([("c".to_owned(), 11)]);
     memory.forgotten_passwords.insert("a".to_owned());
+    // The hour of `a` is over, `b` was cut once more, and nobody knows when `c` was.
+    memory.cuts = cuts(&[("b", 5)]);
+    memory.cuts.insert("c".to_owned(), None);
     keeper.put_memory("core", &memory).unwrap();
     // What a line is forgotten by is its name; `b` was merely not named.
     memory.own_passwords.insert("b".to_owned(), 9);

@@ -63,6 +63,9 @@ impl RouterMemory {
         let newer = std::mem::take(&mut self.speeds);
         self.speeds = found.speeds;
         self.note_speeds(newer);
+        for (line, at) in found.cuts {
+            self.cuts.entry(line).or_insert(at);
+        }
         for (line, digest) in found.own_passwords {
             if is_written(&line) {
                 self.forgotten_passwords.insert(line);
@@ -81,6 +84,8 @@ impl Reconciler {
         let confirmed = (self.rebuilds_seen > 0).then(|| self.memory.serial.clone());
         let entries = &self.ledger.entries;
         self.is_resuming |= !memory.speeds.is_empty();
+        self.history.restore(&memory.cuts);
+        self.is_past_unknown = false;
         self.memory.join(memory, |line| entries.get(line).is_some_and(|entry| entry.is_password_written));
         // What was taken for right until now was not known to be another's.
         for line in self.memory.own_passwords.keys() {
@@ -108,6 +113,8 @@ impl Reconciler {
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
+    use tawi_shared::UnixMillis;
+
     use super::*;
     use crate::reconcile::memory::SpeedChange;
 
@@ -124,6 +131,7 @@ mod tests {
             serial: "NEW".into(),
             speeds: vec![speed("b", 9)],
             own_passwords: digests(&[("again", 2)]),
+            cuts: BTreeMap::from([("b".to_owned(), None)]),
             forgotten_passwords: BTreeSet::from(["gone".to_owned()]),
             ..RouterMemory::default()
         };
@@ -131,12 +139,15 @@ mod tests {
             serial: "OLD".into(),
             speeds: vec![speed("a", 3), speed("b", 4)],
             no_large_limits_on: "7.12".into(),
+            cuts: BTreeMap::from(["a", "b"].map(|line| (line.to_owned(), Some(UnixMillis(3))))),
             own_passwords: digests(&[("kept", 7), ("again", 1), ("gone", 5), ("written", 6)]),
             ..RouterMemory::default()
         };
         memory.join(found, |line| line == "written");
         assert_eq!((memory.serial.as_str(), memory.no_large_limits_on.as_str()), ("OLD", "7.12"));
         assert_eq!(memory.speeds, [speed("a", 3), speed("b", 9)]);
+        let cuts = [("a".to_owned(), Some(UnixMillis(3))), ("b".to_owned(), None)];
+        assert_eq!(memory.cuts, BTreeMap::from(cuts));
         assert_eq!(memory.own_passwords, digests(&[("again", 2), ("kept", 7)]));
         let forgotten: Vec<&str> = memory.forgotten_passwords.iter().map(String::as_str).collect();
         assert_eq!(forgotten, ["gone", "written"]);

@@ -9,12 +9,14 @@
 //! used up within one pass, because people do that one by one, and a count that jumps does it to all. Nobody is cut off
 //! who was off for the same reason: a row that somebody opened by hand is closed again whatever happened within the hour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::clock::Reading;
 use crate::enforce::{Effective, Reason};
 use crate::reconcile::ledger::Entry;
 use crate::reconcile::plan::{CutReason, LineChange};
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::LineV1;
 
 /// An expiry counts as seen coming when the line stood verified for this long before it. A state that ends everybody's
@@ -45,27 +47,108 @@ impl Default for GuardLimits {
     }
 }
 
-/// The lines that were cut off within the last while, by when, on the monotonic clock. Having got its access back makes
+/// The time of a look at the cuts.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// By the monotonic clock, from the agent's start.
+    pub mono: Duration,
+    /// By the trusted one.
+    pub reading: Reading,
+}
+
+/// When each line was cut off, as it lies on flash; `None` where the clock was not trusted then.
+pub type KeptCuts = BTreeMap<String, Option<UnixMillis>>;
+
+/// When a cut was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum When {
+    /// Before the start of the agent.
+    Before(Option<UnixMillis>),
+    /// Since then, by the monotonic clock.
+    Since(Duration),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    when: When,
+    /// Whether it was read back. One that was only begun may be planned once more, and is no second one then.
+    is_done: bool,
+}
+
+impl Cut {
+    fn is_recent(&self, now: Moment, window: Duration) -> bool {
+        match self.when {
+            When::Since(at) => now.mono.saturating_sub(at) < window,
+            // Whatever the clocks say, an hour after the start it is an hour ago.
+            When::Before(at) => {
+                let is_over =
+                    at.is_some_and(|at| now.reading.is_trusted && now.reading.now.since(at) >= window);
+                now.mono < window && !is_over
+            }
+        }
+    }
+}
+
+/// The lines that were cut off within the last while, also before the agent was started. Having got its access back makes
 /// no line uncut: a state that flaps throws everybody out all the same.
 #[derive(Clone, Debug, Default)]
 pub struct CutHistory {
-    cuts: BTreeMap<String, Duration>,
+    cuts: BTreeMap<String, Cut>,
 }
 
 impl CutHistory {
-    /// Notes a counted cut that was applied. A line counts once, however often it was cut.
-    pub fn note(&mut self, line: &str, now: Duration) {
-        if self.cuts.len() >= CUTS_REMEMBERED && !self.cuts.contains_key(line) {
-            let oldest = self.cuts.iter().min_by_key(|(_, at)| **at).map(|(line, _)| line.clone());
-            oldest.and_then(|oldest| self.cuts.remove(&oldest));
+    /// Goes on from what lay on flash. What is known of a line since is newer.
+    pub fn restore(&mut self, kept: &KeptCuts) {
+        for (line, at) in kept {
+            // Whether it was done is not known; to take it for done holds rather too much.
+            self.cuts.entry(line.clone()).or_insert(Cut { when: When::Before(*at), is_done: true });
         }
-        self.cuts.insert(line.to_owned(), now);
     }
 
-    /// How many lie within the window.
+    /// Notes a counted cut that is about to be written; whether that is news for flash.
+    pub fn begin(&mut self, line: &str, now: Moment, window: Duration) -> bool {
+        let when = When::Since(now.mono);
+        if self.cuts.get(line).is_some_and(|cut| cut.when == when) {
+            return false;
+        }
+        self.cuts.retain(|_, cut| cut.is_recent(now, window));
+        // A line counts once, however often it was cut.
+        let is_done = self.cuts.get(line).is_some_and(|cut| cut.is_done);
+        self.put(line, Cut { when, is_done });
+        true
+    }
+
+    /// Notes that it was read back.
+    pub fn note_done(&mut self, line: &str, now: Duration) {
+        self.put(line, Cut { when: When::Since(now), is_done: true });
+    }
+
+    fn put(&mut self, line: &str, cut: Cut) {
+        if self.cuts.len() >= CUTS_REMEMBERED && !self.cuts.contains_key(line) {
+            let oldest = self.cuts.iter().min_by_key(|(_, cut)| cut.when).map(|(line, _)| line.clone());
+            oldest.and_then(|oldest| self.cuts.remove(&oldest));
+        }
+        self.cuts.insert(line.to_owned(), cut);
+    }
+
+    /// How many lie within the window, besides those of `counted` that were begun and not done.
     #[must_use]
-    pub fn recent(&self, now: Duration, window: Duration) -> usize {
-        self.cuts.values().filter(|at| now.saturating_sub(**at) < window).count()
+    pub fn recent(&self, now: Moment, window: Duration, counted: &BTreeSet<&str>) -> usize {
+        let is_another = |(line, cut): &(&String, &Cut)| cut.is_done || !counted.contains(line.as_str());
+        self.cuts.iter().filter(|(_, cut)| cut.is_recent(now, window)).filter(is_another).count()
+    }
+
+    /// What of it flash must know. A time that nothing stands behind is none.
+    #[must_use]
+    pub fn kept(&self, now: Moment) -> KeptCuts {
+        let at = |cut: &Cut| match cut.when {
+            When::Before(at) => at,
+            When::Since(mono) => {
+                let age = i64::try_from(now.mono.saturating_sub(mono).as_millis()).unwrap_or(i64::MAX);
+                now.reading.is_trusted.then(|| UnixMillis(now.reading.now.0.saturating_sub(age)))
+            }
+        };
+        self.cuts.iter().map(|(line, cut)| (line.clone(), at(cut))).collect()
     }
 }
 
@@ -78,7 +161,16 @@ pub fn allows(counted: usize, recent: usize, usable: usize, limits: GuardLimits)
     counted == 0 || cuts <= limits.lines || is_share_small
 }
 
-/// Why so many cuts are held, for a person.
+/// Why cuts are held while nobody knows how many there were in the last hour.
+#[must_use]
+pub fn words_of_unknown(waiting: usize) -> String {
+    let waiting = tawi_shared::counted(waiting, "line");
+    format!(
+        "{waiting} would lose access; how many lost it in the last hour cannot be read from flash, so that it waits"
+    )
+}
+
+/// Why so many cuts are held, for a person. `counted` are all that wait.
 #[must_use]
 pub fn words(counted: usize, recent: usize, limits: GuardLimits) -> String {
     let before = match recent {
@@ -162,26 +254,81 @@ mod tests {
     #[test]
     fn cuts_older_than_the_window_no_longer_count() {
         let mut history = CutHistory::default();
-        history.note("a", Duration::from_secs(0));
-        history.note("b", Duration::from_secs(3_000));
-        let window = GuardLimits::default().window;
-        assert_eq!(history.recent(Duration::from_secs(3_001), window), 2);
-        assert_eq!(history.recent(Duration::from_secs(3_600), window), 1);
-        assert_eq!(history.recent(Duration::from_secs(9_000), window), 0);
+        history.note_done("a", Duration::from_secs(0));
+        history.note_done("b", Duration::from_secs(3_000));
+        assert_eq!(recent(&history, 3_001), 2);
+        assert_eq!(recent(&history, 3_600), 1);
+        assert_eq!(recent(&history, 9_000), 0);
+    }
+
+    const START: i64 = 1_800_000_000;
+
+    /// The agent was started at [`START`], and its clock is right.
+    fn moment(seconds: u64) -> Moment {
+        let mono = Duration::from_secs(seconds);
+        let now = UnixMillis(START * 1_000).plus(mono);
+        Moment { mono, reading: Reading { now, is_trusted: true, leaps: 0 } }
+    }
+
+    fn recent(history: &CutHistory, seconds: u64) -> usize {
+        history.recent(moment(seconds), GuardLimits::default().window, &BTreeSet::new())
+    }
+
+    #[test]
+    fn cuts_before_a_start_count_for_the_rest_of_their_hour() {
+        let cut = |seconds: i64| Some(UnixMillis((START + seconds) * 1_000));
+        let check = |at, seconds, is_trusted, expected| {
+            let mut history = CutHistory::default();
+            history.restore(&KeptCuts::from([("a".to_owned(), at)]));
+            let mut now = moment(seconds);
+            now.reading.is_trusted = is_trusted;
+            let count = history.recent(now, GuardLimits::default().window, &BTreeSet::new());
+            assert_eq!(count, expected, "{at:?} {seconds} {is_trusted}");
+        };
+        check(cut(-600), 1, true, 1);
+        check(cut(-600), 2_999, true, 1);
+        check(cut(-600), 3_000, true, 0);
+        check(cut(-86_400), 1, true, 0);
+        // Nobody knows how long ago it was, or whether a day went by.
+        check(cut(-86_400), 1, false, 1);
+        check(None, 1, true, 1);
+        check(cut(86_400), 3_599, true, 1);
+        check(cut(86_400), 3_600, true, 0);
+        check(None, 3_600, false, 0);
+    }
+
+    #[test]
+    fn a_cut_that_was_begun_and_not_done_is_no_second_one_when_it_is_tried_again() {
+        let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+        assert!(history.begin("a", moment(1), window));
+        assert!(!history.begin("a", moment(1), window), "a second round of the same pass is no news");
+        let again = BTreeSet::from(["a"]);
+        assert_eq!(history.recent(moment(2), window, &again), 0);
+        assert_eq!(history.recent(moment(2), window, &BTreeSet::from(["b"])), 1);
+        history.note_done("a", Duration::from_secs(2));
+        assert_eq!(history.recent(moment(3), window, &again), 1, "a state that flaps");
+        assert!(history.begin("a", moment(9), window));
+        assert_eq!(history.recent(moment(9), window, &again), 1);
+        assert_eq!(history.kept(moment(10)), KeptCuts::from([("a".into(), Some(moment(9).reading.now))]));
+        let mut doubted = moment(10);
+        doubted.reading.is_trusted = false;
+        assert_eq!(history.kept(doubted), KeptCuts::from([("a".into(), None)]));
+        assert!(history.begin("b", moment(3_700), window));
+        assert_eq!(history.kept(moment(3_700)).len(), 1, "what is over is forgotten");
     }
 
     #[test]
     fn a_line_counts_once_however_often_it_was_cut() {
-        let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+        let mut history = CutHistory::default();
         for second in 0..9 {
-            history.note("a", Duration::from_secs(second));
-            history.note("b", Duration::from_secs(second));
+            history.note_done("a", Duration::from_secs(second));
+            history.note_done("b", Duration::from_secs(second));
         }
-        assert_eq!(history.recent(Duration::from_secs(9), window), 2);
+        assert_eq!(recent(&history, 9), 2);
         for line in 0..CUTS_REMEMBERED {
-            history.note(&format!("line-{line}"), Duration::from_secs(10));
+            history.note_done(&format!("line-{line}"), Duration::from_secs(10));
         }
-        assert_eq!(history.recent(Duration::from_secs(10), window), CUTS_REMEMBERED, "b was the oldest");
+        assert_eq!(recent(&history, 10), CUTS_REMEMBERED, "b was the oldest");
     }
 
     fn line(until: i64) -> LineV1 {

@@ -186,6 +186,12 @@ impl Ledger {
         self.failures.insert(line.to_owned(), failure);
     }
 
+    /// Says this of everything that waits for a person.
+    pub fn say_of_held(&mut self, detail: &str) {
+        let held = self.failures.values_mut().filter(|failure| failure.kind == FailureKind::Held);
+        held.for_each(|failure| detail.clone_into(&mut failure.detail));
+    }
+
     /// Sessions that go by these names are to be ended for this line, beside those that were already.
     pub fn owe(&mut self, line: &str, names: &[String]) {
         let owed = self.owed_kicks.entry(line.to_owned()).or_default();

@@ -1,7 +1,7 @@
 //! What the agent must know of a router after a restart, beyond the state.
 //!
-//! A small record for each router: which hardware it is, and which changes of speed may not have reached every running
-//! session yet. It is told whole to the core, which puts it on flash, one record for a portion however many lines it has.
+//! A small record for each router: which hardware it is, which changes of speed may not have reached every running
+//! session yet, and whom the guard counts as cut off within the hour. It is told whole to the core, which puts it on flash, one record for a portion however many lines it has.
 //! The change waits until it is there, so that no power cut leaves sessions at the old speed; not for long, and not at
 //! all while flash is broken, because nobody is spared or cut off for want of flash. Sessions that began after the change
 //! have the new speed already, so that nobody is thrown out twice.
@@ -21,8 +21,9 @@ use crate::enforce::Effective;
 use crate::flow::{Receipt, Report};
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table, text};
+use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::ledger::PasswordKnowledge;
-use crate::reconcile::pass::Basis;
+use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
 use crate::trouble::another_board;
 
@@ -51,6 +52,9 @@ pub struct RouterMemory {
     /// head office wanted by then. A record of its own for each on flash: they may be thousands.
     #[serde(skip)]
     pub own_passwords: BTreeMap<String, u64>,
+    /// Lines that were cut off within the last hour, as far as the guard counts them. A record of its own for each too.
+    #[serde(skip)]
+    pub cuts: KeptCuts,
     /// Lines of which that is over since the start. They are taken off flash by their names: a digest that is merely
     /// missing above may be one that could not be read yet.
     #[serde(skip)]
@@ -108,8 +112,39 @@ pub struct SpeedChange {
 }
 
 impl Reconciler {
-    /// Remembers what this plan changes for running sessions, before it does.
-    pub(super) async fn remember_speeds(&mut self, basis: Basis<'_>, planned: &Plan) {
+    /// Remembers, before it does it, what this plan changes for running sessions, and whom it cuts off.
+    pub(super) async fn remember(
+        &mut self,
+        basis: Basis<'_>,
+        planned: &Plan,
+        touched: &BTreeMap<String, Touched>,
+    ) {
+        let speeds = self.speeds_of(basis, planned);
+        let are_cuts_news = self.begin_cuts(basis, planned, touched);
+        if speeds.is_empty() && !are_cuts_news {
+            return;
+        }
+        self.memory.note_speeds(speeds);
+        self.keep_memory().await;
+    }
+
+    /// Counts the cuts of this plan before they are written: a restart in between must not forget them. Whether flash
+    /// has to know of any.
+    fn begin_cuts(&mut self, basis: Basis<'_>, planned: &Plan, touched: &BTreeMap<String, Touched>) -> bool {
+        let is_counted = |change: &&LineChange| touched.get(&change.line).is_some_and(|note| note.is_counted);
+        let window = self.settings.guard.window;
+        let mut is_news = false;
+        for change in planned.lines.iter().filter(is_counted) {
+            is_news |= self.history.begin(&change.line, basis.moment(), window);
+        }
+        if is_news {
+            self.memory.cuts = self.history.kept(basis.moment());
+        }
+        is_news
+    }
+
+    /// What this plan changes for running sessions.
+    fn speeds_of(&self, basis: Basis<'_>, planned: &Plan) -> Vec<SpeedChange> {
         let at_ms = basis.reading.now.0;
         let code = |family: Family| match family {
             Family::Hotspot => Service::Hotspot.code(),
@@ -148,14 +183,9 @@ impl Reconciler {
             at_ms,
             names: self.ledger.owed(&change.line).to_vec(),
         });
-        let swaps: Vec<SpeedChange> = swaps.collect();
         speeds.extend(swaps);
         speeds.extend(self.devices_to_see_anew(planned, at_ms));
-        if speeds.is_empty() {
-            return;
-        }
-        self.memory.note_speeds(speeds);
-        self.keep_memory().await;
+        speeds
     }
 
     /// Devices that the hotspot must see anew once their bindings are written. Of a single line too: nothing on the router

@@ -22,6 +22,7 @@ mod foreign;
 pub mod found;
 pub mod guard;
 pub mod held;
+mod holding;
 mod ledger;
 mod limits;
 pub mod memory;
@@ -128,6 +129,8 @@ pub(crate) struct Reconciler {
     pace: Pace,
     /// What must be known after a restart.
     memory: RouterMemory,
+    /// Whether nobody knows yet whom the agent cut off before it was started.
+    is_past_unknown: bool,
     /// Until when nothing waits for flash, by the monotonic clock.
     flash_doubted_until: Duration,
     /// Sessions that were to be ended before the restart are still to be found.
@@ -161,10 +164,13 @@ impl Reconciler {
     fn new(settings: RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
         let origin = Instant::now();
         let (pace, memory) = (Pace::new(settings.pace), settings.memory.clone());
+        let mut history = CutHistory::default();
+        history.restore(&memory.cuts);
         Self {
             agenda: Agenda::default(),
             pace,
             is_resuming: !memory.speeds.is_empty(),
+            is_past_unknown: settings.is_past_unknown,
             memory,
             flash_doubted_until: Duration::ZERO,
             serial_now: String::new(),
@@ -178,7 +184,7 @@ impl Reconciler {
             ids: IdSource::system(),
             origin,
             ledger: Ledger::default(),
-            history: CutHistory::default(),
+            history,
             released: BTreeSet::new(),
             good_profiles: BTreeMap::new(),
             profile_kicks: ProfileKicks::default(),

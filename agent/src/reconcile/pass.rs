@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use routeros_api::{Client, Error};
-use tawi_shared::wire::{EventKind, FailureKind, LineV1, ProfileV1, Service};
+use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 
 use crate::clock::Reading;
 use crate::desired::{DesiredState, Revised};
@@ -19,7 +19,7 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::apply::{Applied, ReadBack, Unkept, apply};
 use crate::reconcile::backlog::LINES_PER_PASS;
-use crate::reconcile::guard;
+use crate::reconcile::guard::{self, Moment};
 use crate::reconcile::ledger::{Decision, Entry};
 use crate::reconcile::limits::{limits_in, quota_key};
 use crate::reconcile::plan::native::UPKEEP;
@@ -51,6 +51,12 @@ pub(crate) struct Basis<'a> {
     pub(crate) mono: Duration,
     /// For how long head office was not heard.
     pub(crate) silence: Duration,
+}
+
+impl Basis<'_> {
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { mono: self.mono, reading: self.reading }
+    }
 }
 
 /// What the first look planned for a line, until the last look says what became of it.
@@ -141,7 +147,7 @@ impl Reconciler {
             let written = limits_in(&planned.lines);
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
-            self.remember_speeds(basis, &planned).await;
+            self.remember(basis, &planned, &touched).await;
             self.ledger.note_openings(&lines);
             let needed = self.with_changed_profiles(needed, &planned);
             let mut applied = {
@@ -422,76 +428,6 @@ impl Reconciler {
             }
         }
         touched
-    }
-
-    /// Takes the cuts out of the plan that the guard does not allow.
-    async fn hold_back(
-        &mut self,
-        basis: Basis<'_>,
-        planned: &mut Plan,
-        touched: &mut BTreeMap<String, Touched>,
-    ) {
-        if self.is_stranger {
-            return self.write_nothing(planned, touched);
-        }
-        let recent = self.history.recent(basis.mono, self.settings.guard.window);
-        // Between two full checks the lines that are known to be open count too.
-        let usable = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
-        let is_used_up = |note: &Touched| {
-            !note.is_counted && note.is_cut == Some(CutReason::Restrained(Reason::QuotaReached))
-        };
-        let used_up = touched.values().filter(|note| is_used_up(note)).count();
-        if !guard::allows(used_up, 0, usable, self.settings.guard) {
-            touched.values_mut().filter(|note| is_used_up(note)).for_each(|note| note.is_counted = true);
-        }
-        let counted = touched.values().filter(|note| note.is_counted).count();
-        if counted == 0 || self.is_rebuilding {
-            return;
-        }
-        let allows = |counted| guard::allows(counted, recent, usable, self.settings.guard);
-        let is_allowed = allows(counted);
-        // What was held before is judged with all that is held still, or a pass over one of them, because its row or its
-        // session is news, would let it go; and then the next.
-        let counted =
-            if is_allowed { counted.saturating_add(self.ledger.held_lines().len()) } else { counted };
-        if allows(counted) {
-            return;
-        }
-        let was_held = |line: &str| self.ledger.entries.get(line).is_some_and(|entry| entry.was_held);
-        let is_held = |change: &LineChange| {
-            let is_counted = touched.get(&change.line).is_some_and(|note| note.is_counted);
-            is_counted && (!is_allowed || was_held(&change.line))
-        };
-        let (held, kept): (Vec<_>, Vec<_>) = planned.lines.drain(..).partition(is_held);
-        planned.lines = kept;
-        if held.is_empty() {
-            return;
-        }
-        for change in held {
-            touched.remove(&change.line);
-            self.ledger.hold(&change.line, guard::words(counted, recent, self.settings.guard));
-        }
-        if !self.is_holding {
-            self.is_holding = true;
-            let detail = format!(
-                "{counted} of {} would lose access; waits for a person",
-                tawi_shared::counted(usable, "working line")
-            );
-            tracing::warn!(router.name = %self.settings.name, lines = counted, "the guard holds a plan");
-            self.event(EventKind::PlanHeld, None, detail).await;
-        }
-    }
-
-    /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be
-    /// somebody else's, or that of another site.
-    fn write_nothing(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
-        for change in planned.lines.drain(..) {
-            touched.remove(&change.line);
-            let detail = "another router answers than before; nothing is written to it".to_owned();
-            self.ledger.hold(&change.line, detail);
-        }
-        planned.profiles.clear();
-        planned.unused_profiles.clear();
     }
 
     /// Leaves what is more than a pass may change for the next ones.

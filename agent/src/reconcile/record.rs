@@ -168,7 +168,7 @@ impl Reconciler {
     /// Tells what was done to a line, now that it is verified.
     pub(super) async fn report_done(&mut self, basis: Basis<'_>, id: &str, note: &Touched) {
         if note.is_counted {
-            self.history.note(id, basis.mono);
+            self.history.note_done(id, basis.mono);
         }
         if note.is_cut == Some(CutReason::Restrained(Reason::Expired)) {
             let detail = "its time is over; taken off the router".to_owned();

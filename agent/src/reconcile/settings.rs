@@ -46,6 +46,8 @@ pub struct RouterSettings {
     pub pace: PaceLimits,
     /// What was remembered of the router before the restart.
     pub memory: RouterMemory,
+    /// Whether flash could not be read: nobody knows yet whom the last hour cut off.
+    pub is_past_unknown: bool,
     /// Where what flash remembers is handed over, when that can be read only later.
     pub found: FoundMemory,
     /// What people order of the router once.
@@ -83,6 +85,7 @@ impl RouterSettings {
             rebuild: Rebuild::default(),
             pace: PaceLimits::default(),
             memory: RouterMemory::default(),
+            is_past_unknown: false,
             found: FoundMemory::default(),
             orders: Orders::default(),
             recheck: Recheck::default(),

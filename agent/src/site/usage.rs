@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::Site;
 use crate::outbox::{FoundLate, Keeper};
+use crate::reconcile::found::Remembered;
 
 impl Site {
     /// Takes what lines had moved before this life of the store. It is on flash before it is acknowledged, because it is
@@ -63,9 +64,12 @@ impl Site {
     }
 
     fn take_found_late(&mut self, late: &FoundLate) {
-        for (router, found) in &late.memories {
-            if let Some(memory) = self.tools.memories.get(router) {
-                memory.give(found.clone());
+        for (router, memory) in &self.tools.memories {
+            match late.memories.get(router) {
+                Some(found) => memory.give(found.clone()),
+                // That nothing is remembered of it is known by now.
+                None if !late.is_lost => memory.give(Remembered::default()),
+                None => {}
             }
         }
         self.join_commands(late.commands.clone());

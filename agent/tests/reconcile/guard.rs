@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::site::{PATIENCE, Site, Wants, username};
+use crate::site::{FlashMood, PATIENCE, Site, Wants, username};
 use routeros_sim::FaultsChange;
 use tawi_agent::flow::{LineFailure, Report};
+use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
 use tawi_shared::wire::{Access, EventKind, FailureKind};
 
@@ -191,4 +192,83 @@ async fn a_clock_that_leaps_expires_nobody_and_a_leap_that_is_confirmed_still_as
     site.event(EventKind::PlanReleased).await;
     site.event(EventKind::LineExpired).await;
     site.router.wait_for(crate::site::PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+}
+
+/// Switches lines off one by one, as a mistaken script would, until the guard holds `held` of them.
+async fn switch_off_singly(site: &mut Site, lines: usize, held: usize) {
+    site.settle(|wants| names().take(lines).for_each(|name| wants.open(&name))).await;
+    let mut failures = Vec::new();
+    for name in names().take(lines) {
+        failures = site.settle(|wants| wants.switch_off(&name)).await;
+    }
+    assert_eq!((failures.len(), enabled(site)), (held, held), "{failures:?}");
+    let words = format!("{} would lose access at once and 10 lost it", tawi_shared::counted(held, "line"));
+    for failure in &failures {
+        assert_eq!(failure.kind, FailureKind::Held);
+        assert!(failure.detail.starts_with(&words), "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_lets_nobody_go_whom_the_guard_holds() {
+    let mut site = Site::start().await;
+    switch_off_singly(&mut site, 14, 4).await;
+    // By a power cut, and again by one.
+    for _ in 0..2 {
+        site.restart(|_| {}).await;
+        let failures = site.settled(15).await;
+        assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
+        assert_eq!((failures.len(), enabled(&site)), (4, 4));
+    }
+    site.release.release();
+    site.router.wait_for(PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_restart_within_the_hour_leaves_no_room_for_as_many_cuts_again() {
+    let mut site = Site::start_with_hands(|_| {}).await;
+    switch_off_singly(&mut site, 10, 0).await;
+    let is_kept = site.flash.kept().is_some_and(|kept| kept.cuts.len() == 10);
+    assert!(is_kept, "{:?}", site.flash.kept());
+    site.restart(|_| {}).await;
+    site.settle(|wants| wants.open("eleventh")).await;
+    let failures = site.settle(|wants| wants.switch_off("eleventh")).await;
+    assert_eq!((failures.len(), enabled(&site)), (1, 1), "{failures:?}");
+    // An hour later, by the trusted clock, nobody minds.
+    site.hands.advance(Duration::from_secs(3_601));
+    site.clock.note_controller_time(site.hands.now());
+    site.restart(|_| {}).await;
+    site.router.wait_for(PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+}
+
+/// The power goes right after the row was written, and nobody had read it back.
+#[tokio::test]
+async fn a_cut_is_on_flash_before_it_is_written() {
+    let mut site = Site::start().await;
+    site.settle(|wants| wants.open("a")).await;
+    site.flash.turn(FlashMood::Stuck);
+    site.want(|wants| wants.switch_off("a"));
+    let (router, writes) = (site.router.clone(), site.writes());
+    let written = || (router.summary().writes_total > writes).then_some(());
+    assert!(
+        router.wait_for(Duration::from_millis(500), written).await.is_err(),
+        "written before it was kept"
+    );
+    site.flash.turn(FlashMood::Well);
+    router.wait_for(PATIENCE, written).await.unwrap();
+    site.stop();
+    assert!(site.flash.kept().unwrap().cuts.contains_key("a"));
+}
+
+#[tokio::test]
+async fn who_cannot_read_what_the_last_hour_cut_off_cuts_nobody_off_until_it_can() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().take(3).for_each(|name| wants.open(&name))).await;
+    site.restart(|settings| settings.is_past_unknown = true).await;
+    site.settled(1).await;
+    let failures = site.settle(|wants| wants.switch_off("line-000")).await;
+    assert_eq!((failures.len(), enabled(&site)), (1, 3), "{failures:?}");
+    assert!(failures[0].detail.contains("flash"), "{failures:?}");
+    site.found().give(Remembered::default());
+    site.router.wait_for(PATIENCE, || (enabled(&site) == 2).then_some(())).await.unwrap();
 }

@@ -1,0 +1,96 @@
+//! Takes out of a plan what is not to be written now: the cuts that the guard holds, and all of it on another board.
+//!
+//! What the guard allows is decided in `guard.rs`; here it is asked, and what it holds is noted in the ledger and told.
+//! Nothing is let go here: a person does that, or the state, or the hour.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tawi_shared::wire::EventKind;
+
+use crate::enforce::Reason;
+use crate::reconcile::Reconciler;
+use crate::reconcile::guard;
+use crate::reconcile::pass::{Basis, Touched};
+use crate::reconcile::plan::{CutReason, LineChange, Plan};
+
+impl Reconciler {
+    /// Takes the cuts out of the plan that the guard does not allow.
+    pub(super) async fn hold_back(
+        &mut self,
+        basis: Basis<'_>,
+        planned: &mut Plan,
+        touched: &mut BTreeMap<String, Touched>,
+    ) {
+        if self.is_stranger {
+            return self.write_nothing(planned, touched);
+        }
+        let limits = self.settings.guard;
+        let recent = |counted: &BTreeSet<&str>| self.history.recent(basis.moment(), limits.window, counted);
+        // Between two full checks the lines that are known to be open count too.
+        let open = |recent| self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
+        let is_used_up = |note: &Touched| {
+            !note.is_counted && note.is_cut == Some(CutReason::Restrained(Reason::QuotaReached))
+        };
+        let used_up = touched.values().filter(|note| is_used_up(note)).count();
+        if !guard::allows(used_up, 0, open(recent(&BTreeSet::new())), limits) {
+            touched.values_mut().filter(|note| is_used_up(note)).for_each(|note| note.is_counted = true);
+        }
+        let counted: BTreeSet<&str> =
+            touched.iter().filter(|(_, note)| note.is_counted).map(|(line, _)| line.as_str()).collect();
+        let (recent, counted) = (recent(&counted), counted.len());
+        let usable = open(recent);
+        if counted == 0 || self.is_rebuilding {
+            return;
+        }
+        let is_unknown = self.is_past_unknown && basis.mono < limits.window;
+        let allows = |counted| !is_unknown && guard::allows(counted, recent, usable, limits);
+        let is_allowed = allows(counted);
+        // What was held before is judged with all that is held still, or a pass over one of them, because its row or its
+        // session is news, would let it go; and then the next.
+        let waiting = counted.saturating_add(self.ledger.held_lines().len());
+        if is_allowed && allows(waiting) {
+            return;
+        }
+        let was_held = |line: &str| self.ledger.entries.get(line).is_some_and(|entry| entry.was_held);
+        let is_held = |change: &LineChange| {
+            let is_counted = touched.get(&change.line).is_some_and(|note| note.is_counted);
+            is_counted && (!is_allowed || was_held(&change.line))
+        };
+        let (held, kept): (Vec<_>, Vec<_>) = planned.lines.drain(..).partition(is_held);
+        planned.lines = kept;
+        if held.is_empty() {
+            return;
+        }
+        let words = match is_unknown {
+            true => guard::words_of_unknown(waiting),
+            false => guard::words(waiting, recent, limits),
+        };
+        for change in held {
+            touched.remove(&change.line);
+            self.ledger.hold(&change.line, words.clone());
+        }
+        // Whoever looks at one of them sees how many wait by now.
+        self.ledger.say_of_held(&words);
+        if !self.is_holding {
+            self.is_holding = true;
+            let detail = format!(
+                "{waiting} of {} would lose access; waits for a person",
+                tawi_shared::counted(usable, "working line")
+            );
+            tracing::warn!(router.name = %self.settings.name, lines = waiting, "the guard holds a plan");
+            self.event(EventKind::PlanHeld, None, detail).await;
+        }
+    }
+
+    /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be
+    /// somebody else's, or that of another site.
+    fn write_nothing(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
+        for change in planned.lines.drain(..) {
+            touched.remove(&change.line);
+            let detail = "another router answers than before; nothing is written to it".to_owned();
+            self.ledger.hold(&change.line, detail);
+        }
+        planned.profiles.clear();
+        planned.unused_profiles.clear();
+    }
+}
