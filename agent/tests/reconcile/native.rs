@@ -6,7 +6,7 @@ use crate::site::{PATIENCE, Site, password, username};
 use routeros_sim::{DeviceState, FaultsChange, HotspotCounting, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_agent::reconcile::plan::native::margin;
-use tawi_shared::wire::{EventKind, QuotaV1, Restraint, RestraintV1, Service};
+use tawi_shared::wire::{EventKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1};
 
 const MIB: u64 = 1 << 20;
 /// Its margin is 1 MiB.
@@ -90,12 +90,15 @@ async fn a_quota_that_is_used_in_several_sessions_costs_one_write_and_a_top_up_a
         let writes = site.writes();
         for _ in 0..3 {
             site.online("phone").await;
-            site.router.move_traffic("phone", MIB, 9 * MIB).unwrap();
-            counted(&mut site, 10 * MIB).await;
-            several_looks(&mut site).await;
+            // More than one report may tell of a session before.
             let session = site.rows("ip/hotspot/active")[0][".id"].clone();
+            let is_it = |told: &SessionUsageV1| told.session.contains(&format!("/{session}/"));
+            let moved = |told: &SessionUsageV1| told.upload_bytes + told.download_bytes;
+            site.router.move_traffic("phone", MIB, 9 * MIB).unwrap();
+            site.usage(|told| is_it(told) && moved(told) == 10 * MIB).await;
+            several_looks(&mut site).await;
             site.router.remove_row("ip/hotspot/active", &session).unwrap();
-            site.usage(|session| session.is_ended).await;
+            site.usage(|told| is_it(told) && told.is_ended).await;
         }
         several_looks(&mut site).await;
         assert_eq!(site.writes(), writes, "{counting:?}");
