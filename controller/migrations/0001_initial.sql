@@ -328,12 +328,38 @@ CREATE TABLE c2b_addresses (
     registered_at BIGINT
 );
 
+-- What an API operator asked of Safaricom, committed before it is sent; the result comes later, on a path of its own. One
+-- row for whatever Safaricom answers that way: look-ups today.
+CREATE TABLE operator_requests (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL CHECK (kind IN ('balance', 'status')),
+    -- The receipt that it is about; NULL where it is about none.
+    receipt_number TEXT,
+    short_code TEXT NOT NULL,
+    operator TEXT NOT NULL,
+    -- 128 random bits in lower-case hex: part of the paths where the result comes, unknown to anyone but Safaricom.
+    callback_token TEXT NOT NULL UNIQUE,
+    -- All but 'refused' and 'answered' mean that nobody knows: none of them is a failure.
+    state TEXT NOT NULL CHECK (state IN ('asking', 'accepted', 'refused', 'reply_lost', 'queue_timed_out', 'answered')),
+    originator_conversation_id TEXT,
+    conversation_id TEXT,
+    -- As Safaricom wrote them, of the refusal or of the result; NULL until then.
+    result_code TEXT,
+    result_description TEXT,
+    -- What else the result says: a JSON list of names and values.
+    result_parameters TEXT NOT NULL DEFAULT '[]',
+    requested_by TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
 -- Every callback body, committed before it is answered.
 CREATE TABLE callback_bodies (
     id TEXT PRIMARY KEY,
     callback_token TEXT NOT NULL,
-    -- What came: the end of a prompt, or news of a payment by Paybill or to a till.
-    kind TEXT NOT NULL DEFAULT 'stk' CHECK (kind IN ('stk', 'confirmation')),
+    -- What came: the end of a prompt, news of a payment by Paybill or to a till, the result of what an API operator asked,
+    -- or word that M-Pesa did not get to it.
+    kind TEXT NOT NULL DEFAULT 'stk' CHECK (kind IN ('stk', 'confirmation', 'operator_result', 'operator_timeout')),
     source_address TEXT NOT NULL,
     -- The text as it came, or, where it was none that both databases can hold, its bytes in hex.
     body TEXT NOT NULL,

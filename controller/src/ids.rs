@@ -21,6 +21,7 @@ ids! {
     callback: /** A stored callback body. */ CallbackId;
     staff: /** A member of staff. */ StaffId;
     command: /** Something that a site is to do once. */ CommandId;
+    operator_request: /** Something that an API operator asked of Safaricom. */ OperatorRequestId;
     audit: /** An entry of the audit log. */ AuditId;
 }
 

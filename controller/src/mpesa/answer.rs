@@ -66,6 +66,22 @@ pub enum QueryAnswer {
     NoAnswer,
 }
 
+/// What became of something that an API operator asked: its result, if there will be one, comes later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// Daraja took it.
+    Accepted {
+        /// Safaricom's id of the request.
+        originator: Option<String>,
+        /// Safaricom's id of what it does for it.
+        conversation: Option<String>,
+    },
+    /// Daraja did nothing.
+    Refused(Reason),
+    /// It may have been taken.
+    Unknown,
+}
+
 /// A token and how long it lives.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenAnswer {
@@ -120,6 +136,37 @@ pub fn of_query(body: &[u8]) -> QueryAnswer {
         "0" => QueryAnswer::Paid,
         "" | STILL_PROCESSING | OVERLOADED => QueryAnswer::NoAnswer,
         code => QueryAnswer::Failed(Reason::new(code, &text_or_empty(&answer, "resultdesc"))),
+    }
+}
+
+/// Reads the answer to something that an API operator asked.
+#[must_use]
+pub fn of_acknowledgement(body: &[u8]) -> Acknowledgement {
+    let Some(answer) = fields::of(body) else {
+        return Acknowledgement::Unknown;
+    };
+    match refusal(&answer) {
+        Some(Some(Refusal::Busy(reason) | Refusal::Final(reason))) => {
+            return Acknowledgement::Refused(reason);
+        }
+        Some(Some(Refusal::Token)) => {
+            let reason = Reason::new("", "M-Pesa does not take the access token");
+            return Acknowledgement::Refused(reason);
+        }
+        Some(None) => return Acknowledgement::Unknown,
+        None => {}
+    }
+    let id = |names: [&str; 2]| {
+        let found = names.into_iter().find_map(|name| fields::text(&answer, name));
+        found.map(|id| line_of(&id, ID_CHARACTERS))
+    };
+    match text_or_empty(&answer, "responsecode").as_str() {
+        "0" => Acknowledgement::Accepted {
+            originator: id(["originatorconversationid", "originatorcoversationid"]),
+            conversation: id(["conversationid", "coversationid"]),
+        },
+        "" => Acknowledgement::Unknown,
+        code => Acknowledgement::Refused(Reason::new(code, &text_or_empty(&answer, "responsedescription"))),
     }
 }
 

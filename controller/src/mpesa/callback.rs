@@ -1,9 +1,8 @@
 //! Where Safaricom's callbacks arrive: stored first, answered second, understood later (`intake`).
 //!
-//! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told, of one prompt or of one
-//! short code. A path that nobody
-//! was told is answered 404 and leaves no trace, unless nobody can say now whether it is one; on a known one everything is kept, junk too. Safaricom delivers a
-//! callback once, rarely more often, and drops it for good on any answer but 200.
+//! Callbacks are not signed. The path is the proof: 128 random bits that only Safaricom was told, of one prompt, of one
+//! request of an API operator or of one short code. A path that nobody was told is answered 404 and leaves no trace, unless
+//! nobody can say now whether it is one; on a known one everything is kept, junk too. Safaricom delivers a callback once, rarely more often, and drops it for good on any answer but 200.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +21,7 @@ use tokio::time::Instant;
 use super::c2b;
 use super::c2b::validation::Verdict;
 use super::intent::CallbackToken;
+use super::operator;
 use super::settings::MpesaSettings;
 use super::store::{self, CallbackKind, StoredCallback};
 use crate::customers::CustomerError;
@@ -79,6 +79,8 @@ pub fn callback_router(controller: Controller, settings: &MpesaSettings) -> Rout
         .route("/callbacks/stk/{token}", post(stk))
         .route("/callbacks/c2b/{token}/confirmation", post(confirmation))
         .route("/callbacks/c2b/{token}/validation", post(validation))
+        .route("/callbacks/operator/{token}/result", post(operator_result))
+        .route("/callbacks/operator/{token}/timeout", post(operator_time_out))
         .with_state(desk)
 }
 
@@ -95,6 +97,24 @@ async fn confirmation(
     request: Request,
 ) -> Response {
     receive(&desk, CallbackKind::Confirmation, &token, peer, request).await
+}
+
+async fn operator_result(
+    State(desk): State<Desk>,
+    Path(token): Path<String>,
+    peer: Peer,
+    request: Request,
+) -> Response {
+    receive(&desk, CallbackKind::OperatorResult, &token, peer, request).await
+}
+
+async fn operator_time_out(
+    State(desk): State<Desk>,
+    Path(token): Path<String>,
+    peer: Peer,
+    request: Request,
+) -> Response {
+    receive(&desk, CallbackKind::OperatorTimeOut, &token, peer, request).await
 }
 
 /// Answers a question before a payment. Nothing is stored: no money has moved.
@@ -172,6 +192,9 @@ async fn is_known(
     match kind {
         CallbackKind::Stk => store::is_token_known(&mut connection, token).await,
         CallbackKind::Confirmation => Ok(c2b::store::payee_of(&mut connection, token).await?.is_some()),
+        CallbackKind::OperatorResult | CallbackKind::OperatorTimeOut => {
+            operator::store::is_token_known(&mut connection, token).await
+        }
     }
 }
 

@@ -80,7 +80,7 @@ impl std::fmt::Debug for HeldToken {
 }
 
 /// How one HTTP exchange ended.
-enum Exchange {
+pub(super) enum Exchange {
     /// With a body, whatever is in it.
     Answered(Vec<u8>),
     /// No connection: nothing was sent.
@@ -153,17 +153,27 @@ impl Daraja {
     /// # Errors
     /// Why there is no answer.
     pub(super) async fn ask(&self, path: &str, body: &impl serde::Serialize) -> Result<Vec<u8>, Reason> {
+        match self.call(path, body).await {
+            Exchange::Answered(answer) => Ok(answer),
+            Exchange::NotSent(reason) => Err(reason),
+            Exchange::Lost => Err(Reason::new("", "M-Pesa did not answer")),
+        }
+    }
+
+    /// Sends something once, and says how that ended; once more if the token was dead, since nothing was done then.
+    pub(super) async fn call(&self, path: &str, body: &impl serde::Serialize) -> Exchange {
         let mut token_was_dead = false;
         loop {
-            let bearer = self.bearer().await?;
+            let bearer = match self.bearer().await {
+                Ok(bearer) => bearer,
+                Err(reason) => return Exchange::NotSent(reason),
+            };
             match self.post(path, &bearer, body).await {
                 Exchange::Answered(answer) if !token_was_dead && answer::is_token_refused(&answer) => {
                     token_was_dead = true;
                     self.drop_token(&bearer).await;
                 }
-                Exchange::Answered(answer) => return Ok(answer),
-                Exchange::NotSent(reason) => return Err(reason),
-                Exchange::Lost => return Err(Reason::new("", "M-Pesa did not answer")),
+                other => return other,
             }
         }
     }

@@ -9,9 +9,9 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
 
-use super::c2b;
 use super::evidence::{self, Outcome, ReceiptNumber};
 use super::store::{self, CallbackKind, Closing, StoredCallback};
+use super::{c2b, operator};
 use crate::ids::CallbackId;
 use crate::money::Money;
 use crate::payments::PaymentError;
@@ -115,6 +115,9 @@ pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> 
         let outcome = match callback.kind {
             CallbackKind::Stk => credit::take_in(&mut savepoint, callback, &controller.ids, now).await,
             CallbackKind::Confirmation => c2b::take_in(&mut savepoint, callback, &controller.ids, now).await,
+            CallbackKind::OperatorResult | CallbackKind::OperatorTimeOut => {
+                operator::take_in(&mut savepoint, callback, now).await
+            }
         };
         match outcome {
             Ok(taken_in) => {
@@ -158,6 +161,8 @@ fn told_of(callback: &StoredCallback) -> Option<(ReceiptNumber, Money)> {
             Outcome::PaidWithoutReceipt | Outcome::Failed(_) => None,
         },
         CallbackKind::Confirmation => c2b::told_of(&callback.body),
+        // Nothing was paid: somebody looked something up.
+        CallbackKind::OperatorResult | CallbackKind::OperatorTimeOut => None,
     }
 }
 

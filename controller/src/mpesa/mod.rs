@@ -16,6 +16,7 @@ mod incoming;
 mod intake;
 pub mod intent;
 mod nairobi;
+pub mod operator;
 pub mod poll;
 pub mod pull;
 mod query;

@@ -13,6 +13,8 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use super::intent::CallbackToken;
+use super::operator;
+use super::operator::settings::{OperatorSettings, OperatorSettingsError, RawOperator};
 use super::pull;
 use super::pull::settings::{PullSettings, PullSettingsError};
 
@@ -117,6 +119,9 @@ pub struct RawMpesa {
     pull: bool,
     pull_nominated_number: Option<String>,
     pull_seconds: Option<u64>,
+    initiator_name: Option<String>,
+    initiator_password_file: Option<PathBuf>,
+    certificate_file: Option<PathBuf>,
 }
 
 fn yes() -> bool {
@@ -138,6 +143,7 @@ pub struct MpesaSettings {
     pub(super) numbers_as: NumbersAs,
     pub(super) query: bool,
     pub(super) pull: Option<PullSettings>,
+    pub(super) operator: Option<OperatorSettings>,
 }
 
 /// Why the section cannot be used; each names the key and what to write.
@@ -191,6 +197,9 @@ pub enum MpesaSettingsError {
     /// One of the keys of Pull.
     #[error(transparent)]
     Pull(#[from] PullSettingsError),
+    /// One of the keys of the API operator.
+    #[error(transparent)]
+    Operator(#[from] OperatorSettingsError),
 }
 
 impl RawMpesa {
@@ -199,10 +208,12 @@ impl RawMpesa {
     pub fn with_files(mut self, place: impl Fn(&Path) -> PathBuf) -> Self {
         self.consumer_secret_file = place(&self.consumer_secret_file);
         self.passkey_file = place(&self.passkey_file);
+        self.initiator_password_file = self.initiator_password_file.as_deref().map(&place);
+        self.certificate_file = self.certificate_file.as_deref().map(&place);
         self
     }
 
-    /// Checks the section and reads the secrets; relative paths are relative to `config_directory`. Blocks for the two
+    /// Checks the section and reads the secrets; relative paths are relative to `config_directory`. Blocks for a few
     /// small files: call it at the start.
     ///
     /// # Errors
@@ -220,6 +231,11 @@ impl RawMpesa {
         }
         let consumer_secret = secret("consumer_secret_file", config_directory, &self.consumer_secret_file)?;
         let passkey = secret("passkey_file", config_directory, &self.passkey_file)?;
+        let operator = RawOperator {
+            name: self.initiator_name.as_deref(),
+            password_file: self.initiator_password_file.as_deref(),
+            certificate_file: self.certificate_file.as_deref(),
+        };
         Ok(MpesaSettings {
             base_url: base_url("base_url", &self.base_url)?,
             short_code,
@@ -235,6 +251,7 @@ impl RawMpesa {
             numbers_as: self.numbers_as,
             query: self.query,
             pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
+            operator: operator::settings::check(&operator, config_directory)?,
         })
     }
 }
@@ -265,6 +282,18 @@ impl MpesaSettings {
     #[must_use]
     pub fn pull(&self) -> Option<&PullSettings> {
         self.pull.as_ref()
+    }
+
+    /// The API operator, who looks things up; `None` where there is none.
+    #[must_use]
+    pub fn operator(&self) -> Option<&OperatorSettings> {
+        self.operator.as_ref()
+    }
+
+    /// Where Safaricom is to send the result of what an operator asked (`result`), or that it got to none (`timeout`).
+    #[must_use]
+    pub(super) fn operator_url(&self, token: &CallbackToken, what: &str) -> String {
+        format!("{}/callbacks/operator/{}/{what}", self.callback_base_url, token.reveal())
     }
 
     /// Where Safaricom is to send the callback of one request.
@@ -322,7 +351,7 @@ fn callback_base_url(text: &str) -> Result<String, MpesaSettingsError> {
     Ok(url)
 }
 
-fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
+pub(super) fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
     let path = directory.join(path);
     // A file that its group may read is one, and so is what systemd gives as a credential.
     let read = std::fs::metadata(&path).and_then(|file| {
@@ -415,9 +444,16 @@ mod tests {
         let settings = check(GOOD).unwrap();
         let ids = IdSource::system();
         for _ in 0..200 {
-            let url = settings.callback_url(&CallbackToken::random(&ids));
-            assert!(BLOCKED_WORDS.into_iter().all(|word| !url.contains(word)), "{url}");
-            assert_eq!(url, url.to_lowercase());
+            let token = CallbackToken::random(&ids);
+            for url in [
+                settings.callback_url(&token),
+                settings.c2b_url(&token, "confirmation"),
+                settings.operator_url(&token, "result"),
+                settings.operator_url(&token, "timeout"),
+            ] {
+                assert!(BLOCKED_WORDS.into_iter().all(|word| !url.contains(word)), "{url}");
+                assert_eq!(url, url.to_lowercase());
+            }
         }
     }
 }

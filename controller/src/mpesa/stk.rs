@@ -161,6 +161,7 @@ mod tests {
             numbers_as,
             query: true,
             pull: None,
+            operator: None,
         }
     }
 

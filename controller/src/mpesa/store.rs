@@ -24,15 +24,21 @@ pub(crate) enum CallbackKind {
     Stk,
     /// A payment by Paybill or to a till.
     Confirmation,
+    /// The result of what an API operator asked.
+    OperatorResult,
+    /// Such a request timed out inside M-Pesa.
+    OperatorTimeOut,
 }
 
 impl CallbackKind {
-    const ALL: [Self; 2] = [Self::Stk, Self::Confirmation];
+    const ALL: [Self; 4] = [Self::Stk, Self::Confirmation, Self::OperatorResult, Self::OperatorTimeOut];
 
     fn as_str(self) -> &'static str {
         match self {
             Self::Stk => "stk",
             Self::Confirmation => "confirmation",
+            Self::OperatorResult => "operator_result",
+            Self::OperatorTimeOut => "operator_timeout",
         }
     }
 

@@ -69,6 +69,8 @@ pub(crate) enum CallbackOutcome {
     ReceiptOfAnother,
     /// The prompt belongs to another request. Nothing is booked.
     PromptOfAnother,
+    /// The result belongs to something else that was asked of Safaricom. Nothing is taken from it.
+    ConversationOfAnother,
     /// It speaks of a payment to somebody else than whose address it came to. Nothing is booked.
     AnotherShortCode,
     /// No request has this path any more. Nothing is booked.
@@ -151,6 +153,9 @@ impl fmt::Display for CallbackOutcome {
             }
             Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
             Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),
+            Self::ConversationOfAnother => {
+                f.write_str("review: the result belongs to another conversation with M-Pesa")
+            }
             Self::AnotherShortCode => {
                 f.write_str("review: it came to our address and speaks of a payment to another short code")
             }

@@ -98,6 +98,12 @@ impl Shop {
         shop
     }
 
+    /// The same, with more lines in the section of its settings.
+    pub(super) fn with_settings(&mut self, more: &str) {
+        self.daraja =
+            daraja_with(&self.directory, self.simulator.base_url(), self.address, &self.controller, more);
+    }
+
     fn serve(&mut self, socket: tokio::net::TcpListener) {
         let shutdown = Shutdown::default();
         let mut stop = shutdown.stop();

@@ -2,7 +2,7 @@
 //!
 //! Daraja does not repeat a notification whose listener failed; neither does this. What the listener
 //! answered is noted on the prompt and the payment. What stands in a letter is decided by
-//! `stk/callback.rs` and `c2b/notification.rs`.
+//! `stk/callback.rs`, `c2b/notification.rs` and `operator/results.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,8 @@ pub(crate) enum Subject {
     Callback { checkout: CheckoutRequestId, receipt: Option<Receipt> },
     /// A C2B confirmation.
     Confirmation { receipt: Receipt },
+    /// The result of what an API operator asked, or word that there is none.
+    Result,
 }
 
 /// How a letter is sent.
@@ -188,6 +190,10 @@ impl Gateway {
                 state.counts.confirmations_sent += 1;
                 state.counts.confirmations_failed += failed;
                 state.payments.note_confirmation(receipt, status);
+            }
+            Subject::Result => {
+                state.counts.results_sent += 1;
+                state.counts.results_failed += failed;
             }
         });
         status

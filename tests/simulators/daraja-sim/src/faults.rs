@@ -12,7 +12,7 @@ use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::Gateway;
-use crate::phones::MAX_DELAY_MS;
+use crate::phones::{MAX_COPIES, MAX_DELAY_MS};
 use crate::refusals::{self, Refusal};
 use crate::settings::Settings;
 
@@ -60,6 +60,10 @@ pub enum Product {
     C2bV2,
     /// `/pulltransactions/…`
     Pull,
+    /// `/mpesa/accountbalance/…`
+    AccountBalance,
+    /// `/mpesa/transactionstatus/…`
+    TransactionStatus,
 }
 
 impl Product {
@@ -70,9 +74,48 @@ impl Product {
             ("/mpesa/c2b/v1/", Self::C2bV1),
             ("/mpesa/c2b/v2/", Self::C2bV2),
             ("/pulltransactions/", Self::Pull),
+            ("/mpesa/accountbalance/", Self::AccountBalance),
+            ("/mpesa/transactionstatus/", Self::TransactionStatus),
         ]
         .into_iter()
         .find_map(|(prefix, product)| path.starts_with(prefix).then_some(product))
+    }
+}
+
+/// What becomes of the results of what an API operator asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResultFaults {
+    /// How often each is sent.
+    pub copies: u32,
+    /// All copies at the same moment instead of one after the other.
+    pub together: bool,
+    /// How long each takes, in milliseconds; at most an hour.
+    pub delay_ms: u64,
+    /// None is sent at all.
+    pub lost: bool,
+    /// Each is delivered before its request is acknowledged.
+    pub before_reply: bool,
+    /// None is sent; the `QueueTimeOutURL` hears of each instead.
+    pub queue_time_out: bool,
+    /// Codes come as text where they mostly come as numbers.
+    pub as_text: bool,
+    /// Each has this code, whatever was asked.
+    pub code: Option<String>,
+}
+
+impl Default for ResultFaults {
+    fn default() -> Self {
+        Self {
+            copies: 1,
+            together: false,
+            delay_ms: 0,
+            lost: false,
+            before_reply: false,
+            queue_time_out: false,
+            as_text: false,
+            code: None,
+        }
     }
 }
 
@@ -89,9 +132,10 @@ pub struct Faults {
     pub html_next: u32,
     /// How many of the next OAuth calls end in HTTP 500 `500.003.02`.
     pub oauth_busy_next: u32,
-    /// How many of the next accepted pushes get no answer: the connection closes, the prompt goes out.
+    /// How many of the next accepted pushes, or requests of the API operator, get no answer: the connection closes, the
+    /// prompt, or the result, goes out.
     pub lose_reply_next: u32,
-    /// How many of the next accepted pushes the gateway gives up waiting for: an Apigee fault, the prompt goes out.
+    /// How many of them the gateway gives up waiting for: an Apigee fault, and the prompt, or the result, goes out.
     pub time_out_next: u32,
     /// What the STK query says.
     pub query: QueryManner,
@@ -101,6 +145,8 @@ pub struct Faults {
     pub no_product: Vec<Product>,
     /// Whether a repeat within two minutes ends in 17.
     pub rule_17: bool,
+    /// What becomes of an API operator's results.
+    pub results: ResultFaults,
 }
 
 /// A change of the faults in force; what is left out stays as it is.
@@ -129,14 +175,23 @@ pub struct FaultsChange {
     pub no_product: Option<Vec<Product>>,
     /// See [`Faults::rule_17`].
     pub rule_17: Option<bool>,
+    /// See [`Faults::results`]; all of it at once.
+    pub results: Option<ResultFaults>,
+    /// Unlocks the API operator now, once.
+    pub unlock_operator: bool,
     /// Kills the current token now, once.
     pub expire_token: bool,
 }
 
 impl FaultsChange {
-    /// Whether the slowness is within the limit.
-    pub(crate) fn is_bounded(&self) -> bool {
-        self.slow_reply_ms.unwrap_or_default() <= MAX_DELAY_MS
+    /// The first member beyond its limit.
+    pub(crate) fn out_of_bounds(&self) -> Option<&'static str> {
+        if self.slow_reply_ms.unwrap_or_default() > MAX_DELAY_MS {
+            return Some("slow_reply_ms");
+        }
+        let results = self.results.as_ref()?;
+        let is_bounded = results.delay_ms <= MAX_DELAY_MS && (1..=MAX_COPIES).contains(&results.copies);
+        (!is_bounded).then_some("results")
     }
 }
 
@@ -172,6 +227,7 @@ impl Faults {
         set(&mut self.query, change.query.as_ref());
         set(&mut self.no_product, change.no_product.as_ref());
         set(&mut self.rule_17, change.rule_17.as_ref());
+        set(&mut self.results, change.results.as_ref());
         if change.token_error.is_some() {
             self.token_error = change.token_error;
         }

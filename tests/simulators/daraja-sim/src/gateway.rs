@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::faults::Faults;
 use crate::identifiers::ShortCode;
 use crate::oauth::Tokens;
+use crate::operator::account::OperatorAccount;
 use crate::payments::Payments;
 use crate::phones::Phones;
 use crate::prompts::Prompts;
@@ -41,6 +42,9 @@ pub(crate) struct Counts {
     pub(crate) queries: u64,
     pub(crate) registrations: u64,
     pub(crate) pulls: u64,
+    pub(crate) operator_requests: u64,
+    pub(crate) results_sent: u64,
+    pub(crate) results_failed: u64,
     pub(crate) callbacks_sent: u64,
     pub(crate) callbacks_failed: u64,
     pub(crate) confirmations_sent: u64,
@@ -59,6 +63,7 @@ pub(crate) struct State {
     pub(crate) registrations: BTreeMap<ShortCode, Registration>,
     /// Short codes that are registered for Pull; a subset of the merchant's.
     pub(crate) pull_registrations: BTreeSet<ShortCode>,
+    pub(crate) operator: OperatorAccount,
     pub(crate) faults: Faults,
     pub(crate) counts: Counts,
     pub(crate) seeds: Seeds,
@@ -88,6 +93,7 @@ impl Gateway {
             payments: Payments::new(),
             registrations: BTreeMap::new(),
             pull_registrations: BTreeSet::new(),
+            operator: OperatorAccount::default(),
             faults: Faults::calm(&settings),
             counts: Counts::default(),
             seeds: Seeds::new(settings.seed),

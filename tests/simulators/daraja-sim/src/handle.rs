@@ -96,6 +96,12 @@ pub struct StateReport {
     pub registrations: u64,
     /// Pull queries answered.
     pub pulls: u64,
+    /// Requests of the API operator taken.
+    pub operator_requests: u64,
+    /// Results of those sent, copies included, and words of queues that timed out.
+    pub results_sent: u64,
+    /// Those of them that were not answered with 2xx.
+    pub results_failed: u64,
     /// STK callbacks sent, copies and redeliveries included.
     pub callbacks_sent: u64,
     /// Those of them that were not answered with 2xx.
@@ -256,13 +262,16 @@ impl Handle {
 
     /// Changes the gateway's faults; returns those now in force.
     pub fn set_faults(&self, change: &FaultsChange) -> Result<Faults, ControlError> {
-        if !change.is_bounded() {
-            return Err(ControlError::TooLong("slow_reply_ms"));
+        if let Some(field) = change.out_of_bounds() {
+            return Err(ControlError::TooLong(field));
         }
         Ok(self.gateway.change(|state| {
             state.faults.apply(change);
             if change.expire_token {
                 state.tokens.expire();
+            }
+            if change.unlock_operator {
+                state.operator.unlock();
             }
             state.faults.clone()
         }))
@@ -322,6 +331,9 @@ impl Handle {
                 queries,
                 registrations,
                 pulls,
+                operator_requests,
+                results_sent,
+                results_failed,
                 callbacks_sent,
                 callbacks_failed,
                 confirmations_sent,
@@ -335,6 +347,9 @@ impl Handle {
                 queries,
                 registrations,
                 pulls,
+                operator_requests,
+                results_sent,
+                results_failed,
                 callbacks_sent,
                 callbacks_failed,
                 confirmations_sent,

@@ -1,4 +1,5 @@
-//! A simulated Daraja, Safaricom's M-Pesa API, on a real socket: OAuth, STK push and query, C2B, Pull.
+//! A simulated Daraja, Safaricom's M-Pesa API, on a real socket: OAuth, STK push and query, C2B, Pull, balance
+//! and transaction status.
 //!
 //! Behind it stand simulated phones that pay, refuse, ignore or mistype, and a gateway that loses,
 //! doubles, delays and contradicts on request. It keeps Daraja's field names, misspellings and error
@@ -31,6 +32,7 @@ mod gateway;
 mod handle;
 mod identifiers;
 mod oauth;
+mod operator;
 mod payments;
 mod phones;
 mod prompts;
@@ -48,7 +50,7 @@ pub use c2b::payment::{PaybillOutcome, PaybillPayment};
 pub use c2b::registration::{ApiVersion, Registration};
 pub use callback_url::CallbackUrl;
 pub use clock::UnixMillis;
-pub use faults::{Faults, FaultsChange, Product, QueryManner, TokenError};
+pub use faults::{Faults, FaultsChange, Product, QueryManner, ResultFaults, TokenError};
 pub use handle::{ControlError, Handle, Redelivery, StateReport};
 pub use identifiers::{AmountKes, CheckoutRequestId, Msisdn, NotValid, ShortCode};
 pub use payments::Payment;
@@ -56,7 +58,8 @@ pub use phones::{Behaviour, CallbackFaults, ConfirmationFaults, Phone, PhoneRefu
 pub use prompts::{Prompt, PromptState};
 pub use receipts::Receipt;
 pub use settings::{
-    BalanceItem, DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, DEMO_PASSKEY, ExpiresInForm, Secret, Settings,
+    BalanceItem, DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, DEMO_OPERATOR_NAME, DEMO_OPERATOR_PASSWORD,
+    DEMO_PASSKEY, ExpiresInForm, OPERATOR_CERTIFICATE_PEM, Secret, Settings,
 };
 pub use simulator::{Simulator, StartError};
 pub use statement::StatementForm;

@@ -13,8 +13,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 use daraja_sim::{
-    DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, DEMO_PASSKEY, ExpiresInForm, Secret, Settings, ShortCode,
-    Simulator,
+    DEMO_CONSUMER_KEY, DEMO_CONSUMER_SECRET, DEMO_OPERATOR_NAME, DEMO_OPERATOR_PASSWORD, DEMO_PASSKEY,
+    ExpiresInForm, Secret, Settings, ShortCode, Simulator,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -61,6 +61,13 @@ struct Arguments {
     /// A file with the passkey of the short codes [default passkey: demo-passkey].
     #[arg(long, value_name = "FILE")]
     passkey_file: Option<PathBuf>,
+    /// The user name of the merchant's API operator.
+    #[arg(long, value_name = "NAME", default_value = DEMO_OPERATOR_NAME)]
+    initiator_name: String,
+    /// A file with its password [default password: Demo#Operator1], which clients encrypt to the certificate
+    /// data/operator_certificate.pem of this crate.
+    #[arg(long, value_name = "FILE")]
+    initiator_password_file: Option<PathBuf>,
     /// A file with certificates (PEM) that https callback listeners may be signed by.
     #[arg(long, value_name = "FILE")]
     callback_roots_file: Option<PathBuf>,
@@ -116,6 +123,8 @@ async fn main() -> ExitCode {
 fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
     let consumer_secret = read_secret(arguments.consumer_secret_file.as_deref(), DEMO_CONSUMER_SECRET)?;
     let passkey = read_secret(arguments.passkey_file.as_deref(), DEMO_PASSKEY)?;
+    let operator_password =
+        read_secret(arguments.initiator_password_file.as_deref(), DEMO_OPERATOR_PASSWORD)?;
     let callback_roots_pem = arguments
         .callback_roots_file
         .as_deref()
@@ -129,6 +138,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
         short_codes: arguments.short_code.clone(),
         till_number: arguments.till.clone(),
         passkey,
+        operator_name: arguments.initiator_name.clone(),
+        operator_password,
         token_lifetime: Duration::from_secs(arguments.token_lifetime_seconds),
         expires_in: match arguments.expires_in {
             ExpiresIn::Text => ExpiresInForm::Text,

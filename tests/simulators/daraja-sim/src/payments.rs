@@ -93,6 +93,11 @@ impl Payments {
         }
     }
 
+    /// What lies on the account of a short code.
+    pub(crate) fn balance_cents_of(&self, short_code: &ShortCode) -> u64 {
+        self.balance_cents.get(short_code).copied().unwrap_or_default()
+    }
+
     /// Writes a payment down and hands the row back, balance and all.
     pub(crate) fn record(&mut self, new: NewPayment) -> Payment {
         let balance = self.balance_cents.entry(new.short_code.clone()).or_default();

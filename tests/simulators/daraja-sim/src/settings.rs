@@ -20,6 +20,13 @@ pub const DEMO_CONSUMER_SECRET: &str = "demo-secret";
 /// The passkey behind the default short code. Not Safaricom's sandbox passkey.
 pub const DEMO_PASSKEY: &str = "demo-passkey";
 
+/// The user name of the merchant's API operator unless told otherwise.
+pub const DEMO_OPERATOR_NAME: &str = "demo-operator";
+/// Its password unless told otherwise.
+pub const DEMO_OPERATOR_PASSWORD: &str = "Demo#Operator1";
+/// The certificate that an operator's password is encrypted to. Its private key is public: for tests only.
+pub const OPERATOR_CERTIFICATE_PEM: &str = include_str!("../data/operator_certificate.pem");
+
 /// A secret that never shows itself in `Debug`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -79,6 +86,10 @@ pub struct Settings {
     pub till_number: Option<ShortCode>,
     /// The passkey in the `Password` of STK requests.
     pub passkey: Secret,
+    /// The user name of the merchant's API operator.
+    pub operator_name: String,
+    /// The password in its security credential.
+    pub operator_password: Secret,
     /// How long a token is good for. `expires_in` says one second less, as Daraja does.
     pub token_lifetime: Duration,
     /// How `expires_in` is written.
@@ -122,6 +133,8 @@ impl Default for Settings {
             short_codes: vec![ShortCode::sandbox()],
             till_number: None,
             passkey: Secret::new(DEMO_PASSKEY),
+            operator_name: DEMO_OPERATOR_NAME.to_owned(),
+            operator_password: Secret::new(DEMO_OPERATOR_PASSWORD),
             token_lifetime: Duration::from_secs(3600),
             expires_in: ExpiresInForm::default(),
             rule_17: true,

@@ -23,7 +23,7 @@ use crate::handle::Handle;
 use crate::phones::PhoneRefused;
 use crate::refusals::Refusal;
 use crate::settings::Settings;
-use crate::{c2b, control, faults, oauth, pull, stk};
+use crate::{c2b, control, faults, oauth, operator, pull, stk};
 
 /// The largest request body of Daraja. Real ones stay under 1 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -133,6 +133,8 @@ fn daraja_routes(gateway: &Arc<Gateway>) -> Router {
         .route("/mpesa/c2b/v2/registerurl", post(c2b::register_v2))
         .route("/mpesa/c2b/v1/simulate", post(c2b::simulate))
         .route("/mpesa/c2b/v2/simulate", post(c2b::simulate))
+        .route("/mpesa/accountbalance/v1/query", post(operator::balance))
+        .route("/mpesa/transactionstatus/v1/query", post(operator::status))
         .route("/pulltransactions/v1/register", post(pull::register))
         .route("/pulltransactions/v1/query", post(pull::query))
         .fallback(move || refuse_path(Arc::clone(&for_path)))

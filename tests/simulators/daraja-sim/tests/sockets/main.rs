@@ -17,6 +17,8 @@ mod merchant;
 #[cfg(test)]
 mod oauth;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod program;
 #[cfg(test)]
 mod pull;

@@ -1,0 +1,165 @@
+//! What Safaricom does only for an API operator of the short code, who shows an encrypted password: looking things up.
+//!
+//! ```text
+//!   request stored ──▶ Daraja acknowledges ┄┄▶ result, or "timed out in the queue", on a path of its own ──▶ stored,
+//!                                              answered, taken in
+//! ```
+//! What can become of a request is `request`, what is sent is `body`, what a result says is `result` and `told`: all pure.
+//! Who asks is `settings`, the encrypted password `credential`. Nothing here moves money, and a request whose end is not
+//! known is never called failed.
+
+mod body;
+pub(in crate::mpesa) mod credential;
+mod request;
+mod result;
+pub(in crate::mpesa) mod settings;
+pub(in crate::mpesa) mod store;
+mod told;
+
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use self::request::Event;
+use super::answer::{self, Acknowledgement};
+use super::client::{Daraja, Exchange};
+use super::intent::CallbackToken;
+use super::store::{CallbackKind, StoredCallback};
+use crate::database::Connection;
+use crate::ids::OperatorRequestId;
+use crate::payments::PaymentError;
+use crate::payments::credit::{CallbackOutcome, TakenIn};
+use crate::state::Controller;
+pub use credential::NotEncrypted;
+pub use request::{OperatorRequest, Question, State};
+pub use told::{Account, Balance, Transaction};
+
+/// The pause between two looks for a result: a result takes seconds, and a look is one read by key.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Why nothing was asked.
+#[derive(Debug, Error)]
+pub enum NotAsked {
+    /// There is nobody to ask.
+    #[error(
+        "no API operator is set up: write initiator_name, initiator_password_file and certificate_file under [mpesa]"
+    )]
+    NoOperator,
+    /// The password could not be encrypted.
+    #[error(transparent)]
+    NotEncrypted(#[from] NotEncrypted),
+    /// The database refused.
+    #[error("asking M-Pesa: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Asks, and gives back how that stands: the result comes later, to the controller that serves. The request is stored
+/// before it is sent.
+///
+/// # Errors
+/// [`NotAsked`].
+pub async fn ask(
+    controller: &Controller,
+    daraja: &Daraja,
+    question: Question,
+    requested_by: &str,
+) -> Result<OperatorRequest, NotAsked> {
+    let settings = daraja.settings();
+    let operator = settings.operator().ok_or(NotAsked::NoOperator)?;
+    let now = controller.clock.now();
+    let request = OperatorRequest {
+        id: OperatorRequestId::random(&controller.ids),
+        question,
+        short_code: settings.short_code().to_owned(),
+        operator: operator.name().to_owned(),
+        callback_token: CallbackToken::random(&controller.ids),
+        state: State::Asking,
+        originator_conversation_id: None,
+        conversation_id: None,
+        parameters: result::Parameters::default(),
+        requested_by: requested_by.to_owned(),
+        created_at: now,
+        updated_at: now,
+    };
+    let credential = operator.key().encrypt(operator.password().reveal().as_bytes())?;
+    let (path, body) = body::of(settings, &request, credential);
+    let mut transaction = controller.database.write().await?;
+    store::insert(&mut transaction, &request).await?;
+    transaction.commit().await?;
+
+    let event = match daraja.call(path, &body).await {
+        Exchange::Answered(body) => match answer::of_acknowledgement(&body) {
+            Acknowledgement::Accepted { originator, conversation } => {
+                Event::Accepted { originator, conversation }
+            }
+            Acknowledgement::Refused(reason) => Event::Refused(reason),
+            Acknowledgement::Unknown => Event::ReplyLost,
+        },
+        Exchange::NotSent(reason) => Event::Refused(reason),
+        Exchange::Lost => Event::ReplyLost,
+    };
+    let mut transaction = controller.database.write().await?;
+    // Its result may have come already, and then stays.
+    let stored = store::by_id(&mut transaction, &request.id).await?.unwrap_or(request);
+    let after = stored.clone().apply(event, controller.clock.now()).unwrap_or(stored);
+    store::update(&mut transaction, &after).await?;
+    transaction.commit().await?;
+    Ok(after)
+}
+
+/// Waits for the end of a request, at most so long, and gives back how it stands then.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn wait(
+    controller: &Controller,
+    request: OperatorRequest,
+    patience: Duration,
+) -> Result<OperatorRequest, sqlx::Error> {
+    let now = Instant::now();
+    let ends = now.checked_add(patience).unwrap_or(now);
+    let mut request = request;
+    while !request.state.is_final() && Instant::now() < ends {
+        tokio::time::sleep(LOOK).await;
+        let mut connection = controller.database.read().await?;
+        if let Some(stored) = store::by_id(&mut connection, &request.id).await? {
+            request = stored;
+        }
+    }
+    Ok(request)
+}
+
+/// Takes one stored result in, or the word that there is none.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction, or its savepoint, must then be rolled back.
+pub(super) async fn take_in(
+    connection: &mut Connection,
+    callback: &StoredCallback,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let Some(request) = store::by_token(connection, &callback.token).await? else {
+        return Ok(TakenIn::quietly(CallbackOutcome::NoSuchRequest));
+    };
+    let event = if callback.kind == CallbackKind::OperatorTimeOut {
+        // That it came says it all; nobody has published what stands in it.
+        Event::QueueTimedOut
+    } else {
+        match result::parse(&callback.body) {
+            Ok(told) => Event::Result(told),
+            Err(why) => return Ok(TakenIn::quietly(CallbackOutcome::NotUnderstood(why))),
+        }
+    };
+    let outcome = match request.apply(event, now) {
+        Ok(after) => {
+            store::update(connection, &after).await?;
+            CallbackOutcome::Noted(after.state.as_str())
+        }
+        Err(request::Refused::AlreadyAnswered) => CallbackOutcome::Repeated,
+        Err(request::Refused::AnotherConversation) => CallbackOutcome::ConversationOfAnother,
+        Err(request::Refused::NotNow) => CallbackOutcome::Noted("nothing"),
+    };
+    Ok(TakenIn::quietly(outcome))
+}
