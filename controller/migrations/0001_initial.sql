@@ -324,6 +324,8 @@ CREATE TABLE c2b_addresses (
     -- 128 random bits in lower-case hex: part of the address, unknown to anyone but Safaricom.
     callback_token TEXT NOT NULL UNIQUE,
     created_at BIGINT NOT NULL,
+    -- How the address began that Safaricom took; empty until then.
+    base_url TEXT NOT NULL DEFAULT '',
     -- NULL until Safaricom has said that it took the address.
     registered_at BIGINT
 );

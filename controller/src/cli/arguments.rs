@@ -10,6 +10,7 @@ use tawi_shared::{Bandwidth, LineId, SiteId};
 use super::units;
 use crate::config;
 use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::plans::Restraint;
 use crate::staff::{Login, Role};
 
@@ -310,6 +311,42 @@ accounts that are nobody's before the money moves.")]
         /// What Safaricom does with a payment when it asks before it and gets no answer
         #[arg(long, value_name = "WHAT", default_value = "complete")]
         when_silent: WhenSilent,
+    },
+    /// Ask M-Pesa what lies on the accounts of the short code
+    #[command(after_help = "Examples:
+  tawi-controller mpesa balance
+  tawi-controller mpesa balance --wait 120 --json
+Needs an API operator (initiator_name, initiator_password_file, certificate_file), and the controller running: M-Pesa tells
+the result to it, not to this command. Exit codes: 0 with a balance, 1 when M-Pesa refuses, 69 when nobody knows.")]
+    Balance {
+        /// How many seconds the result is waited for, 1 to 300
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
+        wait: u64,
+    },
+    /// Ask M-Pesa what became of a receipt
+    #[command(after_help = "Examples:
+  tawi-controller mpesa status RGP6CZDYG6
+  tawi-controller mpesa status RGP6CZDYG6 --json
+Needs what mpesa balance needs. Books nothing: the answer is M-Pesa's word, to be compared with what is booked. Exit codes:
+0 with an answer, 1 when M-Pesa refuses or knows no such receipt, 69 when nobody knows.")]
+    Status {
+        /// The receipt number, as in the payer's SMS
+        receipt: ReceiptNumber,
+        /// How many seconds the result is waited for, 1 to 300
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
+        wait: u64,
+    },
+    /// Prove the short code step by step, without moving money
+    #[command(after_help = "Examples:
+  tawi-controller mpesa doctor
+  tawi-controller mpesa doctor --json
+Each step says OK, DOUBT, BAD or SKIPPED, and what cures it. The API operator is proved by asking for the balance once: a
+wrong password counts as a try, and M-Pesa locks the operator after a few, so cure it before running this again. Exit
+codes: 0 without BAD, 1 with one.")]
+    Doctor {
+        /// How many seconds the result of the balance is waited for, 1 to 300
+        #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
+        wait: u64,
     },
     /// Take in a statement that Safaricom's organisation portal exported as CSV
     #[command(after_help = "Examples:

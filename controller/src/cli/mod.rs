@@ -10,6 +10,8 @@ mod audit_log;
 mod catalogue;
 mod data_directory;
 mod mpesa;
+mod mpesa_doctor;
+mod mpesa_operator;
 mod office;
 mod output;
 mod router_writes;

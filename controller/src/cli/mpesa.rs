@@ -22,6 +22,9 @@ impl Shell {
     pub(super) async fn mpesa(&self, command: MpesaCommand) -> Result<(), Failure> {
         match command {
             MpesaCommand::RegisterUrls { when_silent } => self.register_urls(when_silent).await,
+            MpesaCommand::Balance { wait } => self.balance(wait).await,
+            MpesaCommand::Status { receipt, wait } => self.status(receipt, wait).await,
+            MpesaCommand::Doctor { wait } => self.doctor(wait).await,
             MpesaCommand::ImportStatement { file, short_code, dry_run, accept_gaps } => {
                 self.import_statement(&file, short_code.as_deref(), (dry_run, accept_gaps)).await
             }
@@ -85,7 +88,7 @@ impl Shell {
     }
 
     /// The client of the settings' short code.
-    fn daraja(&self) -> Result<Daraja, Failure> {
+    pub(super) fn daraja(&self) -> Result<Daraja, Failure> {
         let Some(settings) = self.config.mpesa.clone() else {
             return Err(Failure::refused("M-Pesa is not set up: fill in [mpesa] in the settings file"));
         };

@@ -24,6 +24,15 @@ impl Fixture {
         self.load(text).expect_err(text).to_string()
     }
 
+    /// Every file that the packaged examples name.
+    fn packaged_files(&self) {
+        for name in ["daraja-consumer-secret", "daraja-passkey", "daraja-initiator-password"] {
+            self.secret(name);
+        }
+        let certificate = daraja_sim::OPERATOR_CERTIFICATE_PEM;
+        std::fs::write(self.0.path().join("ProductionCertificate.cer"), certificate).unwrap();
+    }
+
     fn secret(&self, name: &str) {
         let path = self.0.path().join(name);
         std::fs::write(&path, "not-a-real-secret\n").unwrap();
@@ -112,8 +121,7 @@ fn packaged_examples(without: &[&str]) -> String {
 #[test]
 fn the_packaged_examples_state_the_defaults() {
     let fixture = Fixture::new();
-    fixture.secret("daraja-consumer-secret");
-    fixture.secret("daraja-passkey");
+    fixture.packaged_files();
     // What the file calls no default but an example: its own words say what stands when the key is absent.
     let all =
         fixture.load(&packaged_examples(&["public_url", "advertised_address", "known_sources"])).unwrap();
@@ -154,8 +162,7 @@ fn every_key_is_explained_in_the_packaged_file() {
 #[test]
 fn every_example_in_the_packaged_file_is_good() {
     let fixture = Fixture::new();
-    fixture.secret("daraja-consumer-secret");
-    fixture.secret("daraja-passkey");
+    fixture.packaged_files();
     let config = fixture.load(&packaged_examples(&[])).unwrap_or_else(|error| panic!("{error}"));
     assert!(config.is_https());
     assert!(config.mpesa.is_some());

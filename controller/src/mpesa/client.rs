@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::header::{AUTHORIZATION, DATE, HeaderValue};
 use tawi_shared::{Clock, UnixMillis};
 use thiserror::Error;
 use tokio::sync::Mutex;
@@ -39,7 +39,7 @@ const BUSY_PAUSES: [Duration; 2] = [Duration::from_millis(400), Duration::from_m
 
 const TOKEN_PATH: &str = "/oauth/v1/generate?grant_type=client_credentials";
 const PUSH_PATH: &str = "/mpesa/stkpush/v1/processrequest";
-const QUERY_PATH: &str = "/mpesa/stkpushquery/v1/query";
+pub(super) const QUERY_PATH: &str = "/mpesa/stkpushquery/v1/query";
 
 /// The client. Clones share the token and the connections.
 #[derive(Clone, Debug)]
@@ -196,6 +196,29 @@ impl Daraja {
         QueryAnswer::NoAnswer
     }
 
+    /// Whether there is a token for us, in force or new.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) async fn prove_token(&self) -> Result<(), Reason> {
+        self.bearer().await.map(drop)
+    }
+
+    /// Asks for nothing and shows nothing, so that no token dies of it: whether Daraja is there, and what its clock shows.
+    ///
+    /// # Errors
+    /// Why it cannot be reached: its name, the way there, or TLS.
+    pub(super) async fn knock(&self) -> Result<Option<String>, String> {
+        let url = format!("{}{TOKEN_PATH}", self.settings.base_url);
+        match self.http.get(url).send().await {
+            Ok(response) => {
+                let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+                Ok(date.map(str::to_owned))
+            }
+            Err(error) => Err(causes(&error.without_url())),
+        }
+    }
+
     fn now(&self) -> UnixMillis {
         self.clock.now()
     }
@@ -255,6 +278,19 @@ impl Daraja {
         let url = format!("{}{path}", self.settings.base_url);
         exchange(self.http.post(url).header(AUTHORIZATION, bearer.clone()).json(body)).await
     }
+}
+
+/// An error with what stands behind it, which says whether it was the name, the way or TLS.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    // Each of the libraries below adds one or two.
+    for _ in 0..8 {
+        let Some(error) = cause else { break };
+        words = format!("{words}: {error}");
+        cause = error.source();
+    }
+    words
 }
 
 fn after(span: Duration) -> Instant {

@@ -10,6 +10,7 @@ pub mod answer;
 pub mod c2b;
 mod callback;
 pub mod client;
+pub mod doctor;
 pub mod evidence;
 mod fields;
 mod incoming;

@@ -144,6 +144,16 @@ pub struct MpesaSettings {
     pub(super) query: bool,
     pub(super) pull: Option<PullSettings>,
     pub(super) operator: Option<OperatorSettings>,
+    pub(super) secret_files: Vec<SecretFile>,
+}
+
+/// Where a secret was read from, for whoever proves that nobody else reads it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SecretFile {
+    /// The key in the section.
+    pub(super) key: &'static str,
+    /// The file.
+    pub(super) path: PathBuf,
 }
 
 /// Why the section cannot be used; each names the key and what to write.
@@ -231,6 +241,14 @@ impl RawMpesa {
         }
         let consumer_secret = secret("consumer_secret_file", config_directory, &self.consumer_secret_file)?;
         let passkey = secret("passkey_file", config_directory, &self.passkey_file)?;
+        let secret_files = [
+            ("consumer_secret_file", Some(&self.consumer_secret_file)),
+            ("passkey_file", Some(&self.passkey_file)),
+            (operator::settings::PASSWORD_KEY, self.initiator_password_file.as_ref()),
+        ]
+        .into_iter()
+        .filter_map(|(key, path)| Some(SecretFile { key, path: config_directory.join(path?) }))
+        .collect();
         let operator = RawOperator {
             name: self.initiator_name.as_deref(),
             password_file: self.initiator_password_file.as_deref(),
@@ -252,6 +270,7 @@ impl RawMpesa {
             query: self.query,
             pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
             operator: operator::settings::check(&operator, config_directory)?,
+            secret_files,
         })
     }
 }

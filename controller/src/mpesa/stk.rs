@@ -162,6 +162,7 @@ mod tests {
             query: true,
             pull: None,
             operator: None,
+            secret_files: Vec::new(),
         }
     }
 

@@ -1,4 +1,6 @@
 //! The program `tawi-controller` as a shell and systemd see it.
 
 #[cfg(test)]
+mod mpesa;
+#[cfg(test)]
 mod program;

@@ -14,10 +14,10 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_tawi-controller");
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A directory with settings for a controller on free ports; removed at the end.
-struct Place(PathBuf);
+pub(crate) struct Place(PathBuf);
 
 impl Place {
-    fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let directory = std::env::temp_dir().join(format!("tawi-cli-{}", IdSource::system().hex(6)));
         std::fs::create_dir_all(&directory).unwrap();
         let place = Self(directory);
@@ -25,7 +25,11 @@ impl Place {
         place
     }
 
-    fn configure(&self, listen: &str, more: &str) {
+    pub(crate) fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn configure(&self, listen: &str, more: &str) {
         let text = format!(
             "data_directory = \"data\"\n[server]\nlisten = \"{listen}\"\n[broker]\nlisten = \"127.0.0.1:0\"\n{more}"
         );
@@ -43,12 +47,12 @@ impl Place {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
     /// Runs what must succeed, and reads the one JSON value that it prints.
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(&[arguments, &["--json"]].concat());
         assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
         serde_json::from_slice(&output.stdout)
@@ -56,7 +60,7 @@ impl Place {
     }
 
     /// Runs what must be refused with this code, and answers what it says.
-    fn refusal(&self, code: i32, arguments: &[&str]) -> String {
+    pub(crate) fn refusal(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
@@ -64,7 +68,7 @@ impl Place {
         said
     }
 
-    fn serve(&self) -> Serving {
+    pub(crate) fn serve(&self) -> Serving {
         let mut command = self.command(&["serve"]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
@@ -90,7 +94,7 @@ impl Drop for Place {
 }
 
 /// A running controller; killed if a test fails before it is stopped.
-struct Serving {
+pub(crate) struct Serving {
     child: Child,
     http: String,
 }
@@ -102,7 +106,7 @@ impl Serving {
     }
 
     /// Ends it as systemd does, and answers its exit code and its log.
-    fn stop(mut self) -> (Option<i32>, String) {
+    pub(crate) fn stop(mut self) -> (Option<i32>, String) {
         self.signal("-TERM");
         let mut log = String::new();
         std::io::Read::read_to_string(&mut self.child.stderr.take().unwrap(), &mut log).unwrap();
@@ -117,7 +121,7 @@ impl Drop for Serving {
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -156,6 +160,9 @@ fn every_command_explains_itself_with_an_example() {
         "customer add",
         "subscription add",
         "audit list",
+        "mpesa balance",
+        "mpesa status",
+        "mpesa doctor",
     ] {
         let arguments: Vec<&str> = command.split(' ').collect();
         let said = help(&arguments);

@@ -77,7 +77,9 @@ pub async fn register(
         match outcome(&answer) {
             Ok(()) => {
                 let mut transaction = controller.database.write().await?;
-                store::note_registered(&mut transaction, &short_code, controller.clock.now()).await?;
+                let now = controller.clock.now();
+                let base_url = &settings.callback_base_url;
+                store::note_registered(&mut transaction, &short_code, base_url, now).await?;
                 transaction.commit().await?;
                 return Ok(Registered { short_code, was_registered: false });
             }

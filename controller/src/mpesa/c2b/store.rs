@@ -31,11 +31,13 @@ pub(super) async fn token_of(
 pub(super) async fn note_registered(
     connection: &mut Connection,
     short_code: &str,
+    base_url: &str,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE c2b_addresses SET registered_at = $2 WHERE short_code = $1")
+    sqlx::query("UPDATE c2b_addresses SET registered_at = $2, base_url = $3 WHERE short_code = $1")
         .bind(short_code)
         .bind(now.0)
+        .bind(base_url)
         .execute(connection)
         .await?;
     Ok(())
@@ -53,6 +55,37 @@ pub(super) async fn is_registered(
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")
+}
+
+/// What Safaricom was told of a short code.
+pub(in crate::mpesa) struct Told {
+    /// The secret in the address.
+    pub(in crate::mpesa) token: CallbackToken,
+    /// The address up to what is ours in it; empty where nothing was told.
+    pub(in crate::mpesa) base_url: String,
+    /// Whether Safaricom has taken it.
+    pub(in crate::mpesa) is_taken: bool,
+}
+
+/// What Safaricom was told of a short code, if anything.
+pub(in crate::mpesa) async fn told_of(
+    connection: &mut Connection,
+    short_code: &str,
+) -> Result<Option<Told>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT callback_token, base_url, registered_at FROM c2b_addresses WHERE short_code = $1",
+    )
+    .bind(short_code)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        Ok(Told {
+            token: columns::parsed(&row, "callback_token")?,
+            base_url: row.try_get("base_url")?,
+            is_taken: columns::instant_or_none(&row, "registered_at")?.is_some(),
+        })
+    })
+    .transpose()
 }
 
 /// Whose address it is.

@@ -8,6 +8,7 @@
 //! Who asks is `settings`, the encrypted password `credential`. Nothing here moves money, and a request whose end is not
 //! known is never called failed.
 
+pub mod advice;
 mod body;
 pub(in crate::mpesa) mod credential;
 mod request;

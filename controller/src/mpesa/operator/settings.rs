@@ -13,7 +13,7 @@ use super::credential::{NotACertificate, OperatorKey};
 use crate::mpesa::settings::{MpesaSettingsError, Secret, secret};
 
 /// The key of the password's file.
-const PASSWORD_KEY: &str = "initiator_password_file";
+pub(in crate::mpesa) const PASSWORD_KEY: &str = "initiator_password_file";
 /// The longest name of an operator that is taken; the portal's own limit is not published.
 const NAME_BYTES: usize = 64;
 /// The largest certificate that is read; Safaricom's have less than 3 KiB.

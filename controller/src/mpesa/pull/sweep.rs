@@ -188,6 +188,19 @@ impl Sweeper {
         Ok(swept)
     }
 
+    /// Asks as a sweep does and takes nothing in: how many payments the first page has, and whether that there are none is
+    /// hard to believe.
+    ///
+    /// # Errors
+    /// [`PullError`].
+    pub(in crate::mpesa) async fn probe(&mut self, stop: &mut Stop) -> Result<(usize, bool), PullError> {
+        self.register(stop).await?;
+        let window = self.progress.next(self.controller.clock.now());
+        let rows = self.page((window.start, window.end), 0, stop).await?.len();
+        let is_silent = rows == 0 && self.is_suspicious(&window).await?;
+        Ok((rows, is_silent))
+    }
+
     /// Asks about one span page by page, until nothing new comes, and takes it in.
     async fn sweep_span(&self, span: Span, sweep: &mut Sweep, stop: &mut Stop) -> Result<Given, PullError> {
         let (mut seen, mut seen_bad) = (HashSet::new(), HashSet::new());

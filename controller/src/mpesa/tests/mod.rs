@@ -4,6 +4,7 @@
 mod c2b;
 mod callbacks;
 mod disputed;
+mod doctor;
 mod operator;
 mod paying;
 mod promised;

@@ -104,6 +104,17 @@ impl Shop {
             daraja_with(&self.directory, self.simulator.base_url(), self.address, &self.controller, more);
     }
 
+    /// The same, with what stands in the files of the secrets now.
+    pub(super) fn with_secrets(&mut self, more: &str) {
+        let (base_url, address) = (self.simulator.base_url(), self.address);
+        self.daraja = daraja_from_files(&self.directory, base_url, address, &self.controller, more);
+    }
+
+    /// The same, with a Daraja that is elsewhere.
+    pub(super) fn with_base_url(&mut self, base_url: &str) {
+        self.daraja = daraja(&self.directory, base_url, self.address, &self.controller);
+    }
+
     fn serve(&mut self, socket: tokio::net::TcpListener) {
         let shutdown = Shutdown::default();
         let mut stop = shutdown.stop();
@@ -334,6 +345,16 @@ pub(super) fn daraja_with(
 ) -> Daraja {
     directory.write_secret("secret", "demo-secret\n");
     directory.write_secret("passkey", "demo-passkey\n");
+    daraja_from_files(directory, base_url, callbacks, controller, more)
+}
+
+fn daraja_from_files(
+    directory: &TemporaryDirectory,
+    base_url: impl std::fmt::Display,
+    callbacks: SocketAddr,
+    controller: &Controller,
+    more: &str,
+) -> Daraja {
     let text = format!(
         "base_url = \"{base_url}\"\nshort_code = \"174379\"\ntransaction_type = \"pay_bill\"\n\
          consumer_key = \"demo-key\"\nconsumer_secret_file = \"secret\"\npasskey_file = \"passkey\"\n\
