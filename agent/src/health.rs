@@ -60,7 +60,7 @@ pub struct StateStatus {
     pub generation: u64,
     /// The newest generation that a power cut cannot take.
     pub stored_generation: u64,
-    /// The newest generation that was read back from every router.
+    /// The newest generation that was read back from every router; 0 while one is another board than before.
     pub applied_generation: u64,
     /// Lines of the site.
     pub lines: u64,
@@ -71,6 +71,12 @@ pub struct StateStatus {
     /// The first of them, with why and what helps; at most [`FAILING_NAMED`].
     #[serde(default)]
     pub failing: Vec<FailingLine>,
+    /// Lines that are closed or slowed down because head office is silent, as their plans say.
+    #[serde(default)]
+    pub offline_rule_lines: u64,
+    /// Since when the first of them is; `None` while none is.
+    #[serde(default)]
+    pub offline_rule_since_ms: Option<i64>,
 }
 
 /// Lines that fail and are named. Who needs all of them has head office's pages.
@@ -109,7 +115,7 @@ pub struct RouterStatus {
     pub is_reachable: bool,
     /// Its RouterOS release; empty until it was read.
     pub release: String,
-    /// The newest generation that it settled since the start.
+    /// The newest generation that it settled since the start; 0 while it is another board than before.
     pub settled_generation: u64,
     /// Lines that are not as they should be there.
     pub failing_lines: u64,

@@ -19,6 +19,7 @@ use tawi_agent::health::{RouterStatus, Status, spoken};
 use tawi_agent::outbox::StoreError;
 use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
+use tawi_agent::trouble::BOARD;
 use tawi_shared::{Clock, UnixMillis, counted};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -371,6 +372,13 @@ fn describe(status: &Status, problems: &[String]) -> String {
         counted(status.state.lines, "line"),
         counted(status.state.profiles, "profile"),
     );
+    if let Some(since) = status.state.offline_rule_since_ms {
+        text += &format!(
+            "silence     {} closed or slowed down for {}, as their plans say while head office is not heard\n",
+            counted(status.state.offline_rule_lines, "line"),
+            spoken(UnixMillis(since), now),
+        );
+    }
     for router in &status.routers {
         let answer = match (router.is_reachable, &router.problem) {
             (_, Some(_)) => "cannot be worked with, see below",
@@ -379,10 +387,14 @@ fn describe(status: &Status, problems: &[String]) -> String {
         };
         let release =
             if router.release.is_empty() { String::new() } else { format!(", RouterOS {}", router.release) };
+        let settled = if router.problem_part.as_deref() == Some(BOARD) {
+            "another board than before, nothing is written to it until it is rebuilt".to_owned()
+        } else {
+            format!("generation {} settled", router.settled_generation)
+        };
         text += &format!(
-            "router      {} {answer}{release}; generation {} settled, {} failing{}\n",
+            "router      {} {answer}{release}; {settled}, {} failing{}\n",
             router.name,
-            router.settled_generation,
             counted(router.failing_lines, "line"),
             looked_at(router, now),
         );

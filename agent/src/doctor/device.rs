@@ -2,6 +2,7 @@
 //!
 //! In the state directory it makes a probe file that it removes again, and changes nothing else.
 
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -36,8 +37,7 @@ pub(super) fn state(directory: &Path) -> Option<Finding> {
         ));
     }
     if let Err(error) = can_write(directory) {
-        let cure = format!("run the doctor as the agent's user, or chown -R tawi-agent {name}");
-        return Some(Finding::bad(check, format!("{name} cannot be written: {error}"), cure));
+        return Some(unwritable(directory, &error));
     }
     let free = free_bytes(directory).ok()?;
     let (free_mib, detail) =
@@ -51,6 +51,26 @@ pub(super) fn state(directory: &Path) -> Option<Finding> {
         return Some(Finding::doubtful(check, detail(""), cure));
     }
     Some(Finding::good(check, format!("{name} can be written, {free_mib} MiB free")))
+}
+
+/// Why nothing can be written there, and what helps: not every time is it the user.
+fn unwritable(directory: &Path, error: &io::Error) -> Finding {
+    let name = directory.display();
+    let (why, cure) = match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
+            format!("the disk of {name} is full"),
+            format!("free some space: df -h {name}; journalctl --vacuum-size=50M; apt-get clean"),
+        ),
+        ErrorKind::ReadOnlyFilesystem => (
+            format!("the disk of {name} is read-only, as it becomes when it fails"),
+            "look at it: dmesg; findmnt; a worn SD card must be replaced".to_owned(),
+        ),
+        _ => (
+            format!("{name} cannot be written: {error}"),
+            format!("run the doctor as the agent's user, or chown -R tawi-agent {name}"),
+        ),
+    };
+    Finding::bad("state directory", why, cure)
 }
 
 /// Whether the agent runs, is the release that this command is, and believes its clock.
@@ -92,4 +112,23 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_that_takes_nothing_is_told_by_its_cause() {
+        let check = |kind: ErrorKind, why: &str, cure: &str| {
+            let finding = unwritable(Path::new("/var/lib/x"), &kind.into());
+            assert!(finding.detail.contains(why), "{}", finding.detail);
+            assert_eq!(finding.cure.contains("chown"), cure == "chown", "{}", finding.cure);
+            assert!(finding.cure.contains(cure), "{}", finding.cure);
+        };
+        check(ErrorKind::StorageFull, "is full", "free some space");
+        check(ErrorKind::QuotaExceeded, "is full", "free some space");
+        check(ErrorKind::ReadOnlyFilesystem, "read-only", "dmesg");
+        check(ErrorKind::PermissionDenied, "cannot be written", "chown");
+    }
 }

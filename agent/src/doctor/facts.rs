@@ -33,6 +33,8 @@ pub(super) enum Answer {
 /// What was read of one router.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
+    /// Its name in the settings.
+    pub(super) router: String,
     /// Our user there.
     pub(super) user: String,
     /// By the question's name.
@@ -156,7 +158,7 @@ pub(super) fn questions(user: &str) -> Vec<Question> {
         Question { query: Some(forward), ..ask("rules", "/ip/firewall/filter", RULE) },
         ask("logging", "/system/logging", &["topics", "action", "disabled"]),
         ask("pools", "/ip/pool", &["name"]),
-        ask("ppp-profiles", "/ppp/profile", &["name", "local-address", "remote-address"]),
+        ask("ppp-profiles", "/ppp/profile", &["name", "comment", "local-address", "remote-address"]),
         ask("pppoe-servers", "/interface/pppoe-server/server", &["interface", "disabled"]),
         ask("l2tp-server", "/interface/l2tp-server/server", &["enabled"]),
         ask("pptp-server", "/interface/pptp-server/server", &["enabled"]),

@@ -86,6 +86,7 @@ pub async fn examine(
     for router in &config.routers {
         let group = format!("router {}", router.name);
         let facts = Facts {
+            router: router.name.clone(),
             user: router.user.clone(),
             seen: memory.of(&router.name).cloned(),
             board: boards.get(&router.name).cloned(),

@@ -32,14 +32,27 @@ impl Reconciler {
                 (row, hint)
             }
         };
+        self.take_template_news(family, row.as_ref());
         let said = row.as_ref().and_then(|row| row.name.clone());
-        for name in said.into_iter().chain(hint) {
+        let template = &self.settings.profile_template;
+        for name in said.into_iter().chain(hint).filter(|name| name != template) {
             let suspect = (family, name);
             if self.is_off(state, family, &suspect.1, row.as_ref()) {
                 self.suspect_profiles.insert(suspect);
             } else {
                 self.suspect_profiles.remove(&suspect);
             }
+        }
+    }
+
+    /// Ours have what their plans leave open from the template: one that somebody finishes late is followed at once.
+    fn take_template_news(&mut self, family: Family, row: Option<&ProfileRow>) {
+        let Some(row) = row.filter(|row| row.name.as_ref() == Some(&self.settings.profile_template)) else {
+            return;
+        };
+        let given = |row: &ProfileRow| (row.pool.clone(), row.local_address.clone(), row.sharing.clone());
+        if self.templates.get(&family).is_some_and(|known| given(known) != given(row)) {
+            self.suspect_profiles.insert((family, self.settings.profile_template.clone()));
         }
     }
 

@@ -41,7 +41,7 @@ pub fn judge(
     if is_profile_missing {
         return Verdict::Failed(
             FailureKind::NotApplied,
-            "its profile is not there when read back".to_owned(),
+            "the profile that it needs is missing on the router".to_owned(),
         );
     }
     if left.is_empty() {
@@ -55,7 +55,7 @@ pub fn judge(
         "its session is still up after it was ended".to_owned()
     } else {
         let differs: Vec<&str> = left.iter().flat_map(|change| change.differs.iter().copied()).collect();
-        format!("not there when read back: {}", differs.join(", "))
+        format!("its row does not keep {}", differs.join(", "))
     };
     Verdict::Failed(FailureKind::NotApplied, detail)
 }
@@ -87,7 +87,7 @@ mod tests {
         let row = left(RowChange::Add(Values::default()));
         let session = left(RowChange::Leave);
         let not_applied = |text: &str| Verdict::Failed(FailureKind::NotApplied, text.to_owned());
-        let lost = "not there when read back: profile, disabled";
+        let lost = "its row does not keep profile, disabled";
         check(None, false, &[], false, 1, Verdict::Verified);
         check(Some("no"), false, &[], false, 1, Verdict::Verified);
         check(Some("no"), false, &[&row], false, 1, Verdict::Failed(FailureKind::Refused, "no".into()));
@@ -104,6 +104,6 @@ mod tests {
             not_applied("its session is still up after it was ended"),
         );
         check(None, false, &[&session, &row], false, 1, not_applied(&format!("{lost}, profile, disabled")));
-        check(None, false, &[], true, 1, not_applied("its profile is not there when read back"));
+        check(None, false, &[], true, 1, not_applied("the profile that it needs is missing on the router"));
     }
 }

@@ -13,6 +13,7 @@
 pub mod applied;
 mod chunks;
 mod orders;
+mod standing;
 mod talk;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{DownMessage, EventKind, Lane, Service, StateDeltaV1, StateSnapshotV1, StoredV1};
+use tawi_shared::wire::{DownMessage, EventKind, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
 use tawi_shared::{IdSource, SiteId, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -33,15 +34,12 @@ use crate::clock::TrustedClock;
 use crate::contact::Contact;
 use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
-use crate::health::{
-    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, rss_bytes,
-};
+use crate::health::Status;
 use crate::link::{ByteCounters, Delivery, FromLink};
 use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
 use crate::service;
-use crate::trouble::cure_of_failure;
 use crate::usage::book::Quotas;
 use applied::Progress;
 use chunks::{Chunks, Joined};
@@ -704,87 +702,5 @@ impl Site {
         if self.talk.as_ref().is_some_and(|talk| talk.is_lost) {
             self.talk = None;
         }
-    }
-
-    /// The first lines that are not as they should be, for whoever asks at the device.
-    fn failing(&self, applied: &applied::Applied) -> Vec<FailingLine> {
-        let named = applied.failures.iter().take(FAILING_NAMED);
-        named
-            .map(|(line, (kind, detail))| {
-                let wanted = self.desired.lines.get(line).map(|held| &held.item);
-                let router = self.progress.router_of_failure(line).map(str::to_owned);
-                let router = router.or_else(|| wanted.map(|line| line.router.clone())).unwrap_or_default();
-                let (why, own_cure) = detail.split_once("; cure: ").unwrap_or((detail, ""));
-                let cure = match own_cure {
-                    "" => {
-                        let service = wanted.and_then(|line| Service::from_code(line.service));
-                        cure_of_failure(*kind, service, &router, self.progress.is_stranger(&router))
-                    }
-                    own_cure => own_cure.to_owned(),
-                };
-                FailingLine {
-                    line: line.clone(),
-                    username: wanted.map(|line| line.username.clone()).unwrap_or_default(),
-                    router,
-                    why: format!("{}: {why}", kind.as_str()),
-                    cure,
-                }
-            })
-            .collect()
-    }
-
-    fn status(&self) -> Status {
-        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
-        let applied = self.progress.applied(&self.desired);
-        let (bytes_sent, bytes_received) = self.tools.bytes.totals();
-        let reading = self.tools.clock.reading();
-        let mut status = Status {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            site: self.tools.site.to_string(),
-            started_at_ms: self.started_at.0,
-            controller: ControllerStatus {
-                is_connected: self.talk.as_ref().is_some_and(Talk::is_answered),
-                address: self.talk.as_ref().map(|talk| talk.address().to_string()),
-                connected_since_ms: self.talk.as_ref().map(|talk| reading.now.minus(talk.age()).0),
-                last_problem: self.last_problem.clone(),
-                bytes_sent,
-                bytes_received,
-            },
-            state: StateStatus {
-                generation: self.desired.generation,
-                stored_generation: self.stored.generation,
-                applied_generation: applied.generation,
-                lines: count(self.desired.lines.len()),
-                profiles: count(self.desired.profiles.len()),
-                failing_lines: count(applied.failures.len()),
-                failing: self.failing(&applied),
-            },
-            routers: self
-                .progress
-                .routers()
-                .map(|(name, router)| RouterStatus {
-                    name: name.to_owned(),
-                    is_reachable: router.is_reachable,
-                    release: router.release.clone(),
-                    settled_generation: router.settled,
-                    failing_lines: count(router.failures.len()),
-                    lines: self.desired.services_of(name),
-                    problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
-                    cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
-                    problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),
-                    held_lines: count(router.held_lines()),
-                    full_check_at_ms: router.checked.map(|(at, _)| at.0),
-                    full_check_took_ms: router
-                        .checked
-                        .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
-                })
-                .collect(),
-            clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },
-            messages_refused: self.messages_refused,
-            rss_bytes: rss_bytes(),
-            ..Status::default()
-        };
-        status.put_overview(&self.overview);
-        status
     }
 }

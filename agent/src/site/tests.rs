@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{Access, LineV1};
+use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service};
 use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 
@@ -131,4 +131,34 @@ async fn a_state_that_is_found_late_is_given_to_nobody_before_what_was_remembere
     let found = site.tools.memories.get("core").and_then(FoundMemory::take).expect("it was given");
     assert_eq!(found.memory, memory);
     assert!(!site.is_state_doubted);
+}
+
+#[tokio::test]
+async fn a_status_says_which_board_is_another_and_how_many_lines_the_silence_closed() {
+    let directory = directory();
+    let (mut site, _) = site(&directory).await;
+    let mut wanted = (*state()).clone();
+    let line = wanted.lines.get("a").unwrap().item.clone();
+    let offline = |then: Restraint| OfflineRuleV1 {
+        after_hours: 0,
+        then: RestraintV1 { how: then.code(), profile: "slow".into() },
+    };
+    for (id, then) in [("b", Restraint::Off), ("c", Restraint::Throttled)] {
+        let item = LineV1 { line: id.into(), offline: Some(offline(then)), ..line.clone() };
+        wanted.restore_line(item, 1);
+    }
+    site.desired = Arc::new(wanted);
+    site.progress.settled("core", 1, vec![]);
+    let status = site.status();
+    assert_eq!((status.state.applied_generation, status.routers[0].settled_generation), (1, 1));
+    assert_eq!(status.state.offline_rule_lines, 2);
+    assert!(status.state.offline_rule_since_ms.is_some_and(|since| since <= status.clock.now_ms));
+    site.progress.trouble("core", Some(crate::trouble::another_board("NEW1", "OLD1")));
+    let status = site.status();
+    assert_eq!((status.state.applied_generation, status.routers[0].settled_generation), (0, 0));
+    assert!(status.problems().iter().any(|problem| problem.contains("rebuild")), "{:?}", status.problems());
+    site.tools.contact.note();
+    site.desired = state();
+    let status = site.status();
+    assert_eq!((status.state.offline_rule_lines, status.state.offline_rule_since_ms), (0, None));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::site::{FOREIGN, Site, username};
 use routeros_sim::FaultsChange;
 use tawi_agent::flow::Report;
+use tawi_agent::reconcile::RouterSettings;
 use tawi_shared::wire::{EventKind, FailureKind};
 
 #[tokio::test]
@@ -58,7 +59,9 @@ async fn a_change_that_the_router_refuses_fails_its_line_and_no_other() {
 
 #[tokio::test]
 async fn a_connection_cut_anywhere_leaves_every_line_right_and_none_doubled() {
-    let mut site = Site::start().await;
+    // One line is cut in each round, all within the hour.
+    let many = |settings: &mut RouterSettings| settings.guard.lines = 100;
+    let mut site = Site::start_with(|_| {}, many).await;
     site.settle(|wants| wants.open("a-0")).await;
     for (round, bytes) in [1, 20, 60, 90, 120, 150, 200, 300, 400, 700, 1_000].into_iter().enumerate() {
         let cut = FaultsChange { drop_after_bytes: Some(bytes), ..FaultsChange::default() };

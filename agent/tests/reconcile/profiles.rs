@@ -76,3 +76,20 @@ async fn a_tool_that_fights_over_a_profile_is_left_to_the_full_check() {
     repaired(&mut site).await;
     assert_eq!(site.row("ppp/profile", "home").unwrap()["rate-limit"], "1M/1M");
 }
+
+/// The router was reset, and somebody finished it only after the lines were there.
+#[tokio::test]
+async fn a_template_that_is_finished_late_is_followed() {
+    let mut site = Site::start().await;
+    site.router.set_row("ppp/profile", "default", &[("local-address", ""), ("remote-address", "")]).unwrap();
+    site.settle(|wants| wants.open("plot1")).await;
+    let lacks = site.row("ppp/profile", "home").unwrap();
+    assert!(!lacks.contains_key("local-address") || lacks["local-address"].is_empty(), "{lacks:?}");
+    site.router
+        .set_row("ppp/profile", "default", &[("local-address", "10.9.0.1"), ("remote-address", "10.9.0.7")])
+        .unwrap();
+    let row = site
+        .row_until("ppp/profile", "home", |row| row.get("local-address").is_some_and(|is| is == "10.9.0.1"))
+        .await;
+    assert_eq!(row["remote-address"], "10.9.0.7");
+}

@@ -70,21 +70,27 @@ pub(super) fn serial(facts: &Facts) -> Vec<Finding> {
     let Some(serial) = facts.serial() else { return vec![] };
     let name = facts.value("identity", "name").unwrap_or("without a name");
     let detail = format!("{name}, serial number {serial}");
+    let rebuild =
+        format!("tawi-agent rebuild --router {}, or on the site's page at head office", facts.router);
     match (facts.board.as_deref(), facts.seen.as_ref().and_then(|seen| seen.serial.as_deref())) {
         (Some(board), _) if board != serial && facts.is_accepted => vec![Finding::doubtful(
             check,
             format!("{detail}: the agent worked with {board}, and writes nothing to another"),
-            "have it rebuilt on the site's page at head office",
+            format!("have it rebuilt: {rebuild}"),
         )],
         (Some(board), _) if board != serial => vec![Finding::bad(
             check,
             format!("{detail}: another router than the agent's, which is {board}"),
-            "correct its address in routers.toml; if the router was replaced on purpose, have it rebuilt on the site's page at head office",
+            format!(
+                "correct its address in routers.toml; if the router was replaced on purpose, have it rebuilt: {rebuild}"
+            ),
         )],
         (None, Some(before)) if before != serial => vec![Finding::bad(
             check,
             format!("{detail}: another router than before, which was {before}"),
-            "if two routers of routers.toml changed places, correct their addresses; if the router was replaced on purpose, say so: tawi-agent doctor --accept-routers",
+            format!(
+                "if two routers of routers.toml changed places, correct their addresses; if the router was replaced on purpose, have it rebuilt: {rebuild}; then say so here: tawi-agent doctor --accept-routers"
+            ),
         )],
         (Some(_), _) => vec![Finding::good(check, format!("{detail}, the one that the agent works with"))],
         (None, Some(_)) => vec![Finding::good(check, format!("{detail}, as before"))],

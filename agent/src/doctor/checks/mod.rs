@@ -17,7 +17,7 @@ use super::finding::Finding;
 
 /// Everything that can be said of a router that was read.
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
-    let checks: [fn(&Facts) -> Vec<Finding>; 20] = [
+    let checks: [fn(&Facts) -> Vec<Finding>; 21] = [
         health::release,
         health::serial,
         access::policies,
@@ -32,6 +32,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         services::servers,
         services::pools,
         services::default_profile,
+        services::our_profiles,
         services::fasttrack,
         services::walls,
         services::logging,

@@ -6,6 +6,7 @@ use tawi_shared::counted;
 
 use super::super::facts::{Facts, Row, is_set, text};
 use super::super::finding::{Finding, Verdict};
+use crate::reconcile::actual::PROFILE_MARK;
 use crate::router_script::{LOG_ACTION, OFF_LIST, WALLED_LIST};
 
 const PPP: [&str; 4] = ["pppoe", "l2tp", "pptp", "ovpn"];
@@ -333,6 +334,35 @@ pub(super) fn default_profile(facts: &Facts) -> Vec<Finding> {
         "/ip pool add name=pppoe ranges=10.64.0.2-10.64.255.254; /ppp profile set default local-address=10.64.0.1 remote-address=pppoe",
     );
     finding.into_iter().map(|finding| Finding { verdict: Verdict::Doubtful, ..finding }).collect()
+}
+
+/// Ours are made from `default`, and one that was made before that was finished gives nobody an address.
+pub(super) fn our_profiles(facts: &Facts) -> Vec<Finding> {
+    let check = "our profiles";
+    let is_ours = |row: &&Row| text(row, "comment") == Some(PROFILE_MARK);
+    let ours: Vec<&Row> = facts.rows("ppp-profiles").iter().filter(is_ours).collect();
+    if ours.is_empty() {
+        return vec![];
+    }
+    let is_lacking =
+        |row: &&&Row| text(row, "local-address").is_none() || text(row, "remote-address").is_none();
+    let names: Vec<&str> = ours.iter().filter(is_lacking).filter_map(|row| text(row, "name")).collect();
+    if names.is_empty() {
+        let detail =
+            format!("{} of ours, and each gives customers an address", counted(ours.len(), "profile"));
+        return vec![Finding::good(check, detail)];
+    }
+    let shown = names.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    let rest = if names.len() > SHOWN { " and more" } else { "" };
+    // Lines may have addresses of their own, so this alone keeps nobody out for certain.
+    vec![Finding::doubtful(
+        check,
+        format!("made by the agent, and without an address for the router or for customers: {shown}{rest}"),
+        format!(
+            "give default both (/ppp profile print detail), which the agent's profiles follow within two minutes while it runs; else: tawi-agent rebuild --router {}",
+            facts.router
+        ),
+    )]
 }
 
 /// Properties by which a rule speaks of some packets only.

@@ -6,6 +6,7 @@ use super::super::facts::Row;
 use super::super::finding::Verdict::{self, Bad, Doubtful, Good};
 use super::super::memory::Seen;
 use super::*;
+use crate::reconcile::actual::PROFILE_MARK;
 
 fn rows(text: &str) -> Answer {
     let row = |line: &str| -> Row {
@@ -198,6 +199,14 @@ fn how_the_box_is() {
     check("identity", of_agent("H2", "serial-number=H2", false), Good, "that the agent works with");
     check("identity", of_agent("H2", "serial-number=H1", false), Bad, "the agent's, which is H2");
     check("identity", of_agent("H1", "serial-number=H2", true), Doubtful, "the agent worked with H1");
+    for board in [None, Some("H2")] {
+        let mut facts = sound();
+        facts.router = "core".to_owned();
+        facts.board = board.map(str::to_owned);
+        facts.answers.insert("routerboard", rows("serial-number=H9"));
+        let cure = all(&facts).into_iter().find(|finding| finding.check == "identity").unwrap().cure;
+        assert!(cure.contains("tawi-agent rebuild --router core"), "{cure}");
+    }
     check("clock", |facts| facts.clock_ahead_seconds = Some(-90), Doubtful, "90 s behind");
     check("clock", |facts| facts.clock_ahead_seconds = Some(7_200), Bad, "one of them is wrong");
     check("clock", |facts| facts.clock_ahead_seconds = Some(-1_795_671_927), Bad, "20783 days behind");
@@ -269,6 +278,13 @@ fn what_customers_need() {
         "ovpn",
     );
     check("pools", answer("ppp-profiles", "name=gold remote-address=*2"), Bad, "gold");
+    let ours = |rest: &str| {
+        let rows = rows(&format!("name=home comment={PROFILE_MARK}{rest}"));
+        move |facts: &mut Facts| drop(facts.answers.insert("ppp-profiles", rows))
+    };
+    check("our profiles", ours(""), Doubtful, "home");
+    check("our profiles", ours(" local-address=10.0.0.1"), Doubtful, "home");
+    check("our profiles", ours(" local-address=10.0.0.1 remote-address=10.0.0.2"), Good, "1 profile");
     check("pools", answer("hotspot-profiles", "name=guest address-pool=gone"), Bad, "guest");
     check(
         "default profile",

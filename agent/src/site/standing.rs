@@ -1,0 +1,129 @@
+//! How the agent stands, for whoever asks: the status, put together from what the core knows.
+//!
+//! It asks nobody and changes nothing. What of it is a problem is judged in `health.rs`; how it is asked for and travels is
+//! `status.rs`.
+
+use tawi_shared::UnixMillis;
+use tawi_shared::wire::{LineV1, Service};
+
+use super::applied;
+use super::{Site, Talk};
+use crate::enforce::{self, Circumstances, Effective, Reason};
+use crate::health::{
+    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, rss_bytes,
+};
+use crate::trouble::cure_of_failure;
+
+impl Site {
+    /// The first lines that are not as they should be, for whoever asks at the device.
+    fn failing(&self, applied: &applied::Applied) -> Vec<FailingLine> {
+        let named = applied.failures.iter().take(FAILING_NAMED);
+        named
+            .map(|(line, (kind, detail))| {
+                let wanted = self.desired.lines.get(line).map(|held| &held.item);
+                let router = self.progress.router_of_failure(line).map(str::to_owned);
+                let router = router.or_else(|| wanted.map(|line| line.router.clone())).unwrap_or_default();
+                let (why, own_cure) = detail.split_once("; cure: ").unwrap_or((detail, ""));
+                let cure = match own_cure {
+                    "" => {
+                        let service = wanted.and_then(|line| Service::from_code(line.service));
+                        cure_of_failure(*kind, service, &router, self.progress.is_stranger(&router))
+                    }
+                    own_cure => own_cure.to_owned(),
+                };
+                FailingLine {
+                    line: line.clone(),
+                    username: wanted.map(|line| line.username.clone()).unwrap_or_default(),
+                    router,
+                    why: format!("{}: {why}", kind.as_str()),
+                    cure,
+                }
+            })
+            .collect()
+    }
+
+    pub(super) fn status(&self) -> Status {
+        let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let applied = self.progress.applied(&self.desired);
+        let (offline_rule_lines, offline_rule_since) = self.under_offline_rule();
+        let (bytes_sent, bytes_received) = self.tools.bytes.totals();
+        let reading = self.tools.clock.reading();
+        let mut status = Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            site: self.tools.site.to_string(),
+            started_at_ms: self.started_at.0,
+            controller: ControllerStatus {
+                is_connected: self.talk.as_ref().is_some_and(Talk::is_answered),
+                address: self.talk.as_ref().map(|talk| talk.address().to_string()),
+                connected_since_ms: self.talk.as_ref().map(|talk| reading.now.minus(talk.age()).0),
+                last_problem: self.last_problem.clone(),
+                bytes_sent,
+                bytes_received,
+            },
+            state: StateStatus {
+                generation: self.desired.generation,
+                stored_generation: self.stored.generation,
+                // On another board than before nothing stands.
+                applied_generation: if self.has_stranger() { 0 } else { applied.generation },
+                lines: count(self.desired.lines.len()),
+                profiles: count(self.desired.profiles.len()),
+                failing_lines: count(applied.failures.len()),
+                failing: self.failing(&applied),
+                offline_rule_lines: count(offline_rule_lines),
+                offline_rule_since_ms: offline_rule_since.map(|since| since.0),
+            },
+            routers: self
+                .progress
+                .routers()
+                .map(|(name, router)| RouterStatus {
+                    name: name.to_owned(),
+                    is_reachable: router.is_reachable,
+                    release: router.release.clone(),
+                    settled_generation: if self.progress.is_stranger(name) { 0 } else { router.settled },
+                    failing_lines: count(router.failures.len()),
+                    lines: self.desired.services_of(name),
+                    problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
+                    cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
+                    problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),
+                    held_lines: count(router.held_lines()),
+                    full_check_at_ms: router.checked.map(|(at, _)| at.0),
+                    full_check_took_ms: router
+                        .checked
+                        .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
+                })
+                .collect(),
+            clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },
+            messages_refused: self.messages_refused,
+            rss_bytes: rss_bytes(),
+            ..Status::default()
+        };
+        status.put_overview(&self.overview);
+        status
+    }
+
+    /// Whether a router that has lines is another board than before.
+    fn has_stranger(&self) -> bool {
+        let mut lines = self.desired.lines.values().map(|held| &held.item);
+        lines.any(|line| self.progress.is_stranger(&line.router))
+    }
+
+    /// How many lines are restrained because head office is silent, and since when the first of them.
+    fn under_offline_rule(&self) -> (usize, Option<UnixMillis>) {
+        let now = self.tools.clock.reading().now;
+        let silence = self.tools.contact.silence(now);
+        let is_under = |line: &&LineV1| {
+            let circumstances = Circumstances { now, used: self.tools.quotas.used(line, now), silence };
+            let state = enforce::effective(line, &circumstances).ok().map(|(_, state)| state);
+            state.and_then(Effective::reason) == Some(Reason::OfflineRule)
+        };
+        let under = || {
+            let with_rule =
+                self.desired.lines.values().map(|held| &held.item).filter(|line| line.offline.is_some());
+            with_rule.filter(is_under)
+        };
+        let since = |line: &LineV1| {
+            line.offline.as_ref().map(|rule| now.minus(silence).plus(enforce::patience(rule)))
+        };
+        (under().count(), under().filter_map(since).min())
+    }
+}
