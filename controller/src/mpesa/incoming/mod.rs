@@ -14,6 +14,7 @@ mod payer;
 pub(in crate::mpesa) mod store;
 
 use std::fmt;
+use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
@@ -30,10 +31,12 @@ use crate::database::Connection;
 use crate::ids::CustomerId;
 use crate::money::Money;
 use crate::payments::credit::{self, CallbackOutcome, Owner, TakenIn, Told};
-use crate::payments::{NoOwner, PaymentError};
+use crate::payments::{NoOwner, Payment, PaymentError};
 
 /// The longest reference that is kept. Safaricom takes 20 characters from customers.
 pub(in crate::mpesa) const REFERENCE_CHARACTERS: usize = 40;
+/// Pull reaches back so far; what tells of a payment later than that tells of what a person may have dealt with.
+const DECIDED_ANEW_WITHIN: Duration = Duration::from_secs(48 * 3_600);
 
 /// A payment as any source tells of it. `Debug` hides who paid and what they typed.
 #[derive(Clone, PartialEq, Eq)]
@@ -98,12 +101,10 @@ pub(in crate::mpesa) async fn take_in(
 ) -> Result<(TakenIn, Option<NoOwner>), PaymentError> {
     let booked = credit::booked(connection, &payment.receipt).await?;
     let is_new = booked.is_none();
-    // What has an owner is not decided anew: of it, this is one more piece of evidence. What is nobody's may be somebody's
-    // by what this source says of it.
-    let (owner, reason) = if booked.is_some_and(|booked| booked.customer.is_some()) {
-        (Owner::Nobody(None), None)
-    } else {
+    let (owner, reason) = if booked.is_none_or(|booked| is_decided_anew(&booked, source.received_at)) {
         owner_of(connection, payment, source.short_code, now).await?
+    } else {
+        (Owner::Nobody(None), None)
     };
     let is_somebodys = owner.customer().is_some();
     let told = Told {
@@ -131,6 +132,15 @@ pub(in crate::mpesa) async fn take_in(
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
     Ok((taken_in, reason.filter(|_| is_new)))
+}
+
+/// Whether whose a booked payment is may be another by what one more source says of it. What has an owner has it for good.
+/// What may be no payment needs a person; and what has waited for long too, who may have promised it to somebody, while
+/// accounts and phones have gone to others.
+fn is_decided_anew(booked: &Payment, told_at: UnixMillis) -> bool {
+    booked.customer.is_none()
+        && booked.no_owner != Some(NoOwner::UnknownKind)
+        && told_at.since(booked.received_at) <= DECIDED_ANEW_WITHIN
 }
 
 /// Says why a payment would be nobody's, without booking it; `None` when it is somebody's.

@@ -274,7 +274,9 @@ impl Importer<'_> {
         }
         if let What::Payment(payment) = &row.what
             && self.reversed.contains(&payment.receipt)
-            && credit::booked_amount(connection, &payment.receipt).await?.is_none()
+            && credit::booked(connection, &payment.receipt)
+                .await?
+                .is_none_or(|booked| booked.customer.is_none())
         {
             row.what = What::ForPerson(Why::Reversed);
         }

@@ -372,6 +372,29 @@ async fn a_payment_that_its_own_statement_takes_back_buys_nothing_and_waits_for_
 }
 
 #[tokio::test]
+async fn money_of_nobody_that_was_paid_back_or_has_waited_for_days_goes_to_nobody_by_itself() {
+    let (shop, _) = open().await;
+    c2b::register(&shop.controller, &shop.daraja, c2b::ResponseType::Completed).await.unwrap();
+    shop.execute("UPDATE customers SET phone = '254700000001', phone_sha256 = ''").await;
+    let receipts = [pay(&shop, 1_500, "0733444555").await, pay(&shop, 1_500, "0733444555").await];
+    assert_eq!(suspense(&shop).await, 300_000);
+    // Meanwhile somebody has that phone.
+    shop.execute("UPDATE customers SET phone = '254733444555'").await;
+    let paid = |receipt: &str, balance: &str| {
+        row(receipt, "Pay Bill from 2547****678 Acc. 0733444555", "\"1,500.00\"", "", balance)
+    };
+    let named = format!("Pay Bill Reversal of {}", receipts[0]);
+    let reversal = row("RKL51ZDR4G", &named, "", "\"-1,500.00\"", "0.00");
+    taken_in(&shop, &statement(&[reversal, paid(&receipts[0], "\"1,500.00\"")])).await;
+    assert_eq!(suspense(&shop).await, 300_000);
+    shop.controller.clock.advance(Duration::from_secs(49 * 3_600));
+    taken_in(&shop, &statement(&[paid(&receipts[1], "\"1,500.00\"")])).await;
+    assert_eq!(suspense(&shop).await, 300_000);
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue), (0, 0));
+}
+
+#[tokio::test]
 async fn a_transfer_is_booked_once_whatever_a_form_calls_it_and_what_it_is_booked_as_stays() {
     let (shop, _) = open().await;
     let settled = |details: &str| row("RKL51ZDR4H", details, "", "-90.00", "");
