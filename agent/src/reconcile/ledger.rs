@@ -23,12 +23,6 @@ pub const REPAIRS_AT_ONCE: u32 = 3;
 /// See [`REPAIRS_AT_ONCE`].
 pub const REPAIR_WINDOW: Duration = Duration::from_secs(3_600);
 
-/// How long nobody asks again for the end of a session, or of a device's stay at the portal, that the router refused to
-/// end although the row is right. Doubled with each refusal: every try is a write, and a full check comes every two minutes.
-pub const KICK_RESTS: Duration = Duration::from_secs(600);
-/// The longest of these rests.
-pub const KICK_RESTS_AT_MOST: Duration = Duration::from_secs(86_400);
-
 /// What is known of the password in a line's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PasswordKnowledge {
@@ -132,8 +126,6 @@ pub struct Ledger {
     pub retries: BTreeMap<String, (Duration, u32)>,
     /// User names whose sessions must still be ended, by line.
     pub owed_kicks: BTreeMap<String, Vec<String>>,
-    /// Until when what is owed is not asked for, because it was refused, and how often that was.
-    pub refused_kicks: BTreeMap<String, (Duration, u32)>,
     /// Drift repaired: how often since when.
     pub repairs: BTreeMap<String, (u32, Duration)>,
     /// The rows are not what we wrote: the router was replaced or reset, and no password in them is known.
@@ -206,29 +198,8 @@ impl Ledger {
             owed.retain(|name| !names.contains(name));
             if owed.is_empty() {
                 self.owed_kicks.remove(line);
-                self.refused_kicks.remove(line);
             }
         }
-    }
-
-    /// The router refused what is owed for this line. Nothing but that is left to do for it.
-    pub fn note_kick_refused(&mut self, line: &str, now: Duration) {
-        let times = self.refused_kicks.get(line).map_or(0, |(_, times)| *times);
-        let rest = KICK_RESTS.saturating_mul(1_u32.checked_shl(times).unwrap_or(u32::MAX));
-        let until = now.saturating_add(rest.min(KICK_RESTS_AT_MOST));
-        self.refused_kicks.insert(line.to_owned(), (until, times.saturating_add(1)));
-    }
-
-    /// Whether what is owed for this line was refused a short while ago.
-    #[must_use]
-    pub fn is_kick_resting(&self, line: &str, now: Duration) -> bool {
-        self.refused_kicks.get(line).is_some_and(|(until, _)| now < *until)
-    }
-
-    /// Names whose sessions are to be ended for this line, unless that was refused a short while ago.
-    #[must_use]
-    pub fn owed_at(&self, line: &str, now: Duration) -> &[String] {
-        if self.is_kick_resting(line, now) { &[] } else { self.owed(line) }
     }
 
     /// Names whose sessions are to be ended for this line.
@@ -280,7 +251,6 @@ impl Ledger {
         self.blocked.remove(line);
         self.retries.remove(line);
         self.owed_kicks.remove(line);
-        self.refused_kicks.remove(line);
         self.repairs.remove(line);
     }
 
@@ -367,22 +337,6 @@ mod tests {
         assert_eq!(ledger.owed("a"), ["old"]);
         ledger.note_ended("a", &BTreeSet::from(["old".into()]));
         assert!(ledger.owed_kicks.is_empty());
-    }
-
-    #[test]
-    fn what_is_refused_is_asked_for_ever_more_rarely_and_not_forgotten() {
-        let mut ledger = Ledger::default();
-        ledger.owe("a", &["MAC".into()]);
-        let mut now = Duration::ZERO;
-        for rest in [600, 1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 76_800, 86_400, 86_400] {
-            assert_eq!(ledger.owed_at("a", now), ["MAC"], "{now:?}");
-            ledger.note_kick_refused("a", now);
-            now += Duration::from_secs(rest);
-            assert!(ledger.owed_at("a", now - Duration::from_secs(1)).is_empty(), "{now:?}");
-        }
-        ledger.note_ended("a", &BTreeSet::from(["MAC".into()]));
-        ledger.owe("a", &["MAC".into()]);
-        assert_eq!(ledger.owed_at("a", Duration::ZERO), ["MAC"], "another matter");
     }
 
     #[test]

@@ -314,7 +314,7 @@ impl Reconciler {
                     needed.macs.extend(mac);
                 }
             }
-            for gone in self.gone_from(basis, id) {
+            for gone in self.gone_from(basis.state, id) {
                 let needed = all.entry(gone.family).or_default();
                 needed.lines.insert(id.clone(), gone.username.to_owned());
                 needed.sessions.insert(gone.username.to_owned());
@@ -372,7 +372,7 @@ impl Reconciler {
             if let Some(decision) = self.decision(basis, id) {
                 let place = Family::of_code(decision.line.item.service)
                     .map(|family| (family, decision.line.item.username.clone()));
-                let has_moved = self.gone_from(basis, id).next().is_some();
+                let has_moved = self.gone_from(basis.state, id).next().is_some();
                 let quota = quota_key(&decision.line.item, basis.reading.now);
                 let entry = self.ledger.entry(id);
                 entry.decision = Some(decision);
@@ -498,8 +498,6 @@ impl Reconciler {
             let failure = self.ledger.failures.get(id);
             let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
-            // Its row is right, and what was refused is still to be done.
-            let is_settled = is_settled && !self.ledger.is_kick_resting(id, basis.mono);
             if is_settled && !is_held && !self.backlog.contains(id) {
                 self.note_unsupported_or_verified(basis, id).await;
             }
@@ -613,13 +611,7 @@ impl Reconciler {
                     touched.insert(id.clone(), note);
                 }
                 Verdict::Again => {}
-                Verdict::Failed(kind, detail) => {
-                    if kind == FailureKind::Refused && changes.iter().all(|left| left.row == RowChange::Leave)
-                    {
-                        self.ledger.note_kick_refused(id, basis.mono);
-                    }
-                    self.note_failed_write(basis, id, kind, detail);
-                }
+                Verdict::Failed(kind, detail) => self.note_failed_write(basis, id, kind, detail),
             }
         }
         left.lines.retain(|change| again.contains(&change.line));
@@ -640,14 +632,14 @@ impl Reconciler {
             if let Some(line) = self.line(basis.state, id)
                 && let Ok((service, state)) = self.effective(basis, &line.item)
             {
-                let owes_kick = self.ledger.owed_at(id, basis.mono);
+                let owes_kick = self.ledger.owed(id);
                 let password = self.password_knowledge(line);
                 let revision = line.revision;
                 let line = &line.item;
                 let allowance = self.allowance(basis, line);
                 wanted.push(WantedLine { line, service, state, password, owes_kick, allowance, revision });
             }
-            gone.extend(self.gone_from(basis, id));
+            gone.extend(self.gone_from(basis.state, id));
         }
         for stray in strays {
             let is_wanted_there = wanted
@@ -655,7 +647,7 @@ impl Reconciler {
                 .any(|wanted| wanted.line.line == stray.line && Family::of(wanted.service) == stray.family);
             let is_known = gone.iter().any(|gone| gone.line == stray.line && gone.family == stray.family);
             if !is_wanted_there && !is_known {
-                let owes_kick = self.ledger.owed_at(&stray.line, basis.mono);
+                let owes_kick = self.ledger.owed(&stray.line);
                 let Stray { line, family, username } = stray;
                 gone.push(GoneLine { line, family: *family, username, owes_kick });
             }
@@ -671,10 +663,9 @@ impl Reconciler {
     /// Where a line has a row, as far as we remember, that it should not have: it is no more, or has moved.
     fn gone_from<'a>(
         &'a self,
-        basis: Basis<'_>,
+        state: &DesiredState,
         id: &'a str,
     ) -> impl Iterator<Item = GoneLine<'a>> + use<'a> {
-        let state = basis.state;
         let place = self.ledger.entries.get(id).and_then(|entry| entry.place.as_ref());
         let wanted = self.line(state, id).map(|line| Family::of_code(line.item.service));
         let is_gone = |family: Family| match wanted {
@@ -682,7 +673,7 @@ impl Reconciler {
             Some(wanted) => wanted.is_some_and(|wanted| wanted != family),
         };
         let gone = place.filter(|(family, _)| is_gone(*family));
-        let owes_kick = self.ledger.owed_at(id, basis.mono);
+        let owes_kick = self.ledger.owed(id);
         gone.map(|(family, username)| GoneLine { line: id, family: *family, username, owes_kick }).into_iter()
     }
 

@@ -147,16 +147,18 @@ impl Counter {
                     if started < due {
                         continue;
                     }
-                    next_period.take(&self.router, self.clock.now());
                     let current = Arc::clone(&state.borrow());
                     let wanted = services_of(&current, &self.router);
                     if wanted != services {
                         services = wanted;
                         news = self.listen(client, &services, state).await;
                     }
-                    let mut observed = Observed::default();
+                    let (mut observed, asked_at) = (Observed::default(), self.clock.now());
                     match Box::pin(self.sample(client, &current)).await {
-                        Ok(sampled) => observed = sampled,
+                        Ok(sampled) => {
+                            observed = sampled;
+                            next_period.take(&self.router, asked_at);
+                        }
                         Err(error) if error.is_connection_lost() => return self.wait_for_another(clients).await,
                         Err(error) => {
                             tracing::warn!(router.name = %self.router, %error, "a sample of usage failed");
