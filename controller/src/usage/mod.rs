@@ -10,6 +10,8 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::SessionUsageV1;
 use thiserror::Error;
@@ -26,6 +28,10 @@ pub const ADDRESS_BYTES: usize = 45;
 /// The largest total that is believed, in bytes: what a line of 10 Gbit/s moves in ten days, and one of 100 Mbit/s in
 /// three years.
 pub const TOTAL_BYTES: u64 = 1 << 50;
+
+/// How far ahead of ours a site's clock may be and be believed about when a session began. What a clock is off that has a
+/// time server is less; a session that begins hours from now would stand before every newer one until then.
+pub const AHEAD_BELIEVED: Duration = Duration::from_secs(300);
 
 /// Why usage cannot be read or written.
 #[derive(Debug, Error)]
@@ -52,7 +58,7 @@ pub struct Session {
     pub session_key: String,
     /// Whose.
     pub line: LineId,
-    /// When it began, by the agent's clock.
+    /// When it began, by the agent's clock; when it was first heard of, if that clock was ahead.
     pub started_at: UnixMillis,
     /// When these totals were read.
     pub sampled_at: UnixMillis,
@@ -117,6 +123,7 @@ pub async fn take(
         None if !may_add() => return Ok(Taken::TooMany),
         Some(_) | None => {}
     }
+    let session = &bounded(session, now);
     store::put(connection, (site, store_epoch), session).await?;
     // A session that goes on in a new period is reported anew, with the beginning of the whole: what was moved in this
     // part was moved since the period began.
@@ -133,6 +140,17 @@ pub async fn take(
         }
     }
     Ok(Taken::Recorded)
+}
+
+/// A session of a site whose clock is ahead: nothing was read after it was heard of, and nothing began.
+fn bounded(session: &SessionUsageV1, now: UnixMillis) -> SessionUsageV1 {
+    let most = now.plus(AHEAD_BELIEVED);
+    let bound = |at: i64| if at > most.0 { now.0 } else { at };
+    SessionUsageV1 {
+        started_at_ms: bound(session.started_at_ms),
+        sampled_at_ms: bound(session.sampled_at_ms),
+        ..session.clone()
+    }
 }
 
 fn is_believable(session: &SessionUsageV1) -> bool {

@@ -282,3 +282,25 @@ async fn a_report_with_control_characters_in_it_is_not_kept_and_keeps_no_other_b
     let good = session("l1", "s", 5, 7);
     assert_eq!(take(&mut write, (&site, 1), &good, NOW, || true).await.unwrap(), Taken::Recorded);
 }
+
+#[tokio::test]
+async fn a_session_that_begins_in_the_future_stands_before_no_newer_one() {
+    let (_directory, mut write) = open().await;
+    let (site, line) = (SiteId::parse("a").unwrap(), LineId::parse("l1").unwrap());
+    let hours = |count: u64| Duration::from_secs(count * 3_600);
+    let at =
+        |key: &str, at: UnixMillis| SessionUsageV1 { started_at_ms: at.0, ..session("l1", key, at.0, 9) };
+    let minute_later = NOW.plus(Duration::from_secs(60));
+    let ahead = NOW.plus(AHEAD_BELIEVED);
+    for (told, now) in [
+        (at("fault", NOW.plus(hours(4))), NOW),
+        (at("fault", NOW.plus(hours(4))), minute_later),
+        (at("newer", minute_later), minute_later),
+        (at("skew", ahead), NOW),
+    ] {
+        assert_eq!(take(&mut write, (&site, 1), &told, now, || true).await.unwrap(), Taken::Recorded);
+    }
+    let kept = sessions_of_line(&mut write, &line, 10).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.session_key.as_str(), kept.started_at)).collect();
+    assert_eq!(kept, [("skew", ahead), ("newer", minute_later), ("fault", NOW)]);
+}
