@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tawi_shared::{UnixMillis, counted};
 
+use crate::clock::{Reading, TOLERANCE, Voice};
 use crate::outbox::{LaneSizes, Overview, StoreHealth};
 
 /// How the agent stands. The JSON of `tawi-agent status --json`; keys are only ever added.
@@ -201,6 +202,66 @@ pub struct ClockStatus {
     pub now_ms: i64,
     /// Whether it is believed. If not, nothing expires by the wall clock.
     pub is_trusted: bool,
+    /// Who stands behind it, in words.
+    #[serde(default)]
+    pub basis: String,
+    /// What everybody says who was heard.
+    #[serde(default)]
+    pub heard: Vec<ClockVoice>,
+}
+
+/// What somebody says about the time.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockVoice {
+    /// Who, in words.
+    pub who: String,
+    /// By how much that one is ahead of the time that is acted on, in milliseconds.
+    pub ahead_ms: i64,
+}
+
+/// What helps a clock that is not believed.
+pub const CURE_OF_CLOCK: &str = "set what is wrong: timedatectl at this machine, /system ntp client at the router; two that say the same are \
+     believed, and head office is one as soon as it is reached";
+
+impl ClockStatus {
+    /// What the clock says, and what everybody else does.
+    #[must_use]
+    pub fn of(reading: &Reading, voices: &[Voice]) -> Self {
+        let now = reading.now.0;
+        let heard = voices
+            .iter()
+            .map(|voice| ClockVoice { who: voice.who.clone(), ahead_ms: voice.time.0.saturating_sub(now) });
+        Self {
+            now_ms: now,
+            is_trusted: reading.is_trusted,
+            basis: reading.basis.as_str().to_owned(),
+            heard: heard.collect(),
+        }
+    }
+
+    /// Whose clock is off the time that is acted on, in one sentence each.
+    #[must_use]
+    pub fn off(&self) -> Vec<String> {
+        let tolerance = i64::try_from(TOLERANCE.as_millis()).unwrap_or(i64::MAX);
+        let is_off = |voice: &&ClockVoice| voice.ahead_ms.saturating_abs() > tolerance;
+        let said = |voice: &ClockVoice| {
+            let by = spoken(UnixMillis(0), UnixMillis(voice.ahead_ms.saturating_abs()));
+            let way = if voice.ahead_ms > 0 { "ahead" } else { "behind" };
+            format!("{} is {by} {way}", voice.who)
+        };
+        self.heard.iter().filter(is_off).map(said).collect()
+    }
+
+    /// Why the time is not believed.
+    #[must_use]
+    pub fn doubt(&self) -> String {
+        let off = self.off();
+        let why = if off.is_empty() { "nobody else was heard yet".to_owned() } else { off.join(", ") };
+        format!(
+            "the clock is not believed: {why}; time is {}, and nothing expires by the wall clock",
+            self.basis
+        )
+    }
 }
 
 impl RouterStatus {
@@ -264,7 +325,10 @@ impl Status {
             }
         }
         if !self.clock.is_trusted {
-            problems.push("the clock is not believed: nothing expires by the wall clock".to_owned());
+            problems.push(format!("{}; cure: {CURE_OF_CLOCK}", self.clock.doubt()));
+        } else {
+            let off = self.clock.off();
+            problems.extend(off.iter().map(|off| format!("the clock of {off} of the time that is acted on")));
         }
         problems
     }
@@ -354,6 +418,26 @@ mod tests {
         }
         status.routers = vec![RouterStatus::default()];
         assert!(status.summary().contains("0 of 1 router answer"), "{}", status.summary());
+    }
+
+    #[test]
+    fn whose_clock_is_off_is_named_with_what_helps() {
+        let voice = |who: &str, ahead_ms| ClockVoice { who: who.into(), ahead_ms };
+        let heard = vec![voice("this machine", 2 * 86_400_000), voice("router core", -1_000)];
+        let clock = ClockStatus { basis: "head office says so".into(), heard, ..ClockStatus::default() };
+        let said = |is_trusted| {
+            let clock = ClockStatus { is_trusted, ..clock.clone() };
+            Status { clock, ..Status::default() }.problems().join("\n")
+        };
+        let doubted = said(false);
+        for words in ["this machine is 2 d ahead", "timedatectl", "/system ntp client", "nothing expires"] {
+            assert!(doubted.contains(words), "{doubted}");
+        }
+        assert!(!doubted.contains("router core"), "{doubted}");
+        let trusted = said(true);
+        assert!(
+            trusted.contains("the clock of this machine is 2 d ahead") && !trusted.contains("not believed")
+        );
     }
 
     #[test]

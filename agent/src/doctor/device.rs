@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::finding::Finding;
 use crate::config::WORLD_BITS;
-use crate::health::Status;
+use crate::health::{CURE_OF_CLOCK, ClockStatus, Status};
 use crate::outbox::{RESERVE_BYTES, can_write, free_bytes};
 use crate::status::AskError;
 
@@ -95,15 +95,7 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
             "start the installed release: systemctl restart tawi-agent",
         )
     }];
-    findings.push(if status.clock.is_trusted {
-        Finding::good("clock", "the agent believes this machine's clock")
-    } else {
-        Finding::doubtful(
-            "clock",
-            "the agent does not believe this machine's clock, so nothing expires by it",
-            "set it: timedatectl; a router or head office that says the same time confirms it",
-        )
-    });
+    findings.push(clock(&status.clock));
     if let Some(problem) = &status.store.problem {
         findings.push(Finding::bad(
             "flash",
@@ -114,9 +106,42 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
     findings
 }
 
+/// Whether the agent knows what time it is, and by whom.
+fn clock(clock: &ClockStatus) -> Finding {
+    if !clock.is_trusted {
+        return Finding::doubtful("clock", clock.doubt(), CURE_OF_CLOCK);
+    }
+    let off = clock.off();
+    if off.is_empty() {
+        return Finding::good("clock", format!("the agent knows the time: {}", clock.basis));
+    }
+    let detail = format!("the agent knows the time, as {}; {}", clock.basis, off.join(", "));
+    Finding::doubtful("clock", detail, CURE_OF_CLOCK)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Basis;
+    use crate::doctor::finding::Verdict;
+    use crate::health::ClockVoice;
+
+    #[test]
+    fn the_clock_is_said_to_be_known_by_whoever_stands_behind_it() {
+        let check = |basis: Basis, ahead_ms: i64, verdict: Verdict, words: &str| {
+            let heard = vec![ClockVoice { who: "this machine".into(), ahead_ms }];
+            let is_trusted = basis != Basis::Carried;
+            let status = ClockStatus { is_trusted, basis: basis.as_str().into(), heard, now_ms: 0 };
+            let finding = clock(&status);
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.detail.contains(words), "{finding:?}");
+        };
+        let day = 86_400_000;
+        check(Basis::OfficeAndMachine, 0, Verdict::Good, "head office and this machine's clock agree");
+        check(Basis::Office, 2 * day, Verdict::Doubtful, "head office says so; this machine is 2 d ahead");
+        check(Basis::Machine, 0, Verdict::Good, "goes on from what was last known");
+        check(Basis::Carried, 2 * day, Verdict::Doubtful, "this machine is 2 d ahead");
+    }
 
     #[test]
     fn a_directory_that_takes_nothing_is_told_by_its_cause() {

@@ -123,15 +123,14 @@ impl fmt::Debug for OurTime {
 
 impl TimeProvider for OurTime {
     fn current_time(&self) -> Option<UnixTime> {
-        let now = u64::try_from(self.0.now().0).ok()?;
+        let now = u64::try_from(self.0.certificate_time().0).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_millis(now)))
     }
 }
 
 /// Checks a certificate as rustls does, and takes one that is not valid yet as of its first moment.
 ///
-/// Our clock is a lower bound while nothing confirms it: a board without a battery, or a site that was off for longer
-/// than [`crate::clock::LONGEST_UNCONFIRMED_GAP`], stands where it was last known to be. Head office makes its
+/// Our clock is a lower bound while nothing confirms it: a site that was off stands where it was last known to be. Head office makes its
 /// certificate anew at each start, so that it may well begin after that; were it refused, the date could never be heard
 /// from head office, which says it over this very connection. Somebody who holds the CA's key could do worse than to
 /// date a certificate ahead.

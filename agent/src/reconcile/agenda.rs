@@ -19,6 +19,8 @@ use crate::enforce::{instants, patience};
 /// The lines of one router.
 #[derive(Debug, Default)]
 pub(crate) struct Agenda {
+    /// Whose lines they are.
+    router: String,
     /// The state that the rest is about.
     state: Arc<DesiredState>,
     /// Lines to decide about.
@@ -27,6 +29,8 @@ pub(crate) struct Agenda {
     instants: BTreeSet<(UnixMillis, String)>,
     /// Lines with a rule for the silence of head office, by how long they bear it.
     rules: BTreeMap<Duration, BTreeSet<String>>,
+    /// The time when it was last looked at.
+    now: UnixMillis,
     /// The silence when it was last looked at.
     silence: Duration,
 }
@@ -37,6 +41,7 @@ impl Agenda {
         if Arc::ptr_eq(&self.state, state) {
             return;
         }
+        router.clone_into(&mut self.router);
         let old = std::mem::replace(&mut self.state, Arc::clone(state));
         let is_here = |line: &&Arc<Revised<LineV1>>| line.item.router == router;
         for (id, line) in &old.lines {
@@ -63,8 +68,18 @@ impl Agenda {
         }
     }
 
-    /// Takes in what time and silence have brought.
+    /// Takes in what time and silence have brought. Where time was taken back, what had come by the wrong one is to be
+    /// decided again, and comes once more.
     pub(crate) fn take_time(&mut self, now: UnixMillis, silence: Duration) {
+        if now < self.now {
+            let state = Arc::clone(&self.state);
+            let router = self.router.clone();
+            for (id, line) in state.lines.iter().filter(|(_, line)| line.item.router == router) {
+                self.expect(&line.item);
+                self.lines.insert(id.clone());
+            }
+        }
+        self.now = now;
         while self.instants.first().is_some_and(|(at, _)| *at <= now) {
             self.lines.extend(self.instants.pop_first().map(|(_, line)| line));
         }
@@ -200,6 +215,24 @@ mod tests {
         agenda.take_time(UnixMillis(30), Duration::ZERO);
         assert_eq!(taken(&mut agenda), ["b"]);
         assert_eq!(agenda.next(UnixMillis(30), Duration::ZERO), None);
+    }
+
+    #[test]
+    fn what_came_by_a_time_that_is_taken_back_is_decided_again_and_comes_again() {
+        let mut agenda = Agenda::default();
+        let elsewhere = LineV1 { router: "tower".into(), ..line("far", Some(10)) };
+        agenda.take_state("core", &state(&[line("a", Some(10)), line("b", None), elsewhere], 1));
+        taken(&mut agenda);
+        agenda.take_time(UnixMillis(50), Duration::ZERO);
+        assert_eq!(
+            (taken(&mut agenda), agenda.next(UnixMillis(50), Duration::ZERO)),
+            (vec!["a".into()], None)
+        );
+        agenda.take_time(UnixMillis(4), Duration::ZERO);
+        assert_eq!(taken(&mut agenda), ["a", "b"]);
+        assert_eq!(agenda.next(UnixMillis(4), Duration::ZERO), Some(Duration::from_millis(6)));
+        agenda.take_time(UnixMillis(10), Duration::ZERO);
+        assert_eq!(taken(&mut agenda), ["a"]);
     }
 
     #[test]

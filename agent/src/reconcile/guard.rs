@@ -267,7 +267,7 @@ mod tests {
     fn moment(seconds: u64) -> Moment {
         let mono = Duration::from_secs(seconds);
         let now = UnixMillis(START * 1_000).plus(mono);
-        Moment { mono, reading: Reading { now, is_trusted: true, leaps: 0 } }
+        Moment { mono, reading: crate::clock::ClockState::new(now, now, mono).observe(now, mono) }
     }
 
     fn recent(history: &CutHistory, seconds: u64) -> usize {

@@ -6,17 +6,19 @@
 use std::sync::Arc;
 
 use routeros_api::value::RouterId;
-use tawi_shared::counted;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
+use tawi_shared::{UnixMillis, counted};
 
+use crate::clock::Reading;
 use crate::desired::{DesiredState, ProfileKey};
 use crate::enforce::{Effective, Reason};
 use crate::flow::{LineFailure, Report};
+use crate::health::spoken;
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
 use crate::reconcile::held::Held;
-use crate::reconcile::ledger::Verified;
+use crate::reconcile::ledger::{Decision, Verified};
 use crate::reconcile::limits::quota_key;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, Plan, profile_for, stands};
@@ -150,6 +152,11 @@ impl Reconciler {
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let quota = quota_key(&decision.line.item, basis.reading.now);
+        let ahead = over_here_only(&decision, &basis.reading).map(|detail| LineFailure {
+            line: id.to_owned(),
+            kind: FailureKind::NotApplied,
+            detail,
+        });
         let entry = self.ledger.entry(id);
         entry.limits_verified = Some(quota);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
@@ -160,6 +167,8 @@ impl Reconciler {
         entry.place = place;
         entry.has_tried_removal = false;
         self.ledger.failures.remove(id);
+        // Its row is right by the site's time, and head office has just sold it: that must not look as if it worked.
+        self.ledger.failures.extend(ahead.map(|failure| (id.to_owned(), failure)));
         self.ledger.blocked.remove(id);
         self.ledger.retries.remove(id);
         self.ledger.owed_kicks.remove(id);
@@ -221,6 +230,17 @@ impl Reconciler {
             self.report(Report::Held { router: self.settings.name.clone(), held }).await;
         }
     }
+}
+
+/// Why a line is over by the site's time while head office's own clock has not come to its end.
+fn over_here_only(decision: &Decision, reading: &Reading) -> Option<String> {
+    let until = decision.line.item.valid_until_ms.map(UnixMillis)?;
+    let office = reading.office.filter(|office| *office < until)?;
+    let is_over = decision.state.and_then(Effective::reason) == Some(Reason::Expired);
+    let ahead = spoken(office, reading.now);
+    is_over.then(|| {
+        format!("the site's clock is {ahead} ahead of head office's; cure: set the one that is wrong")
+    })
 }
 
 /// The keys under which the state may know a profile of the router.

@@ -62,6 +62,7 @@ impl Reconciler {
         let (recheck, rebuild) = (self.settings.recheck.clone(), self.settings.rebuild.clone());
         let found = self.settings.found.clone();
         let mut ends_of_silence = self.settings.contact.ends_of_silence();
+        let mut turns = self.clock.turns();
         loop {
             let current = Arc::clone(&state.borrow_and_update());
             if self.rebuilds_seen != rebuild.count() {
@@ -108,6 +109,7 @@ impl Reconciler {
                 () = found.given() => {}
                 () = self.settings.orders.changed() => {}
                 () = ends_of_silence.next() => {}
+                () = turns.next() => {}
                 lost = client.closed() => return End::Lost(Error::Closed { cause: lost }),
                 () = self.settings.release.changed() => {
                     if self.settings.release.count() != releases_seen {
@@ -152,7 +154,7 @@ impl Reconciler {
 
     fn note_time_of(&self, clock: &Clock) {
         if let Some(seconds) = clock.unix_seconds() {
-            self.clock.note_router_time(UnixMillis(seconds.saturating_mul(1_000)));
+            self.clock.note_router_time(&self.settings.name, UnixMillis(seconds.saturating_mul(1_000)));
         }
     }
 

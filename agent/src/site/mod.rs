@@ -12,6 +12,7 @@
 
 pub mod applied;
 mod chunks;
+mod clock;
 mod orders;
 mod standing;
 mod talk;
@@ -43,6 +44,7 @@ use crate::service;
 use crate::usage::book::Quotas;
 use applied::Progress;
 use chunks::{Chunks, Joined};
+use clock::ClockWatch;
 use orders::Desk;
 use talk::Talk;
 
@@ -54,8 +56,6 @@ const TICK: Duration = Duration::from_secs(1);
 const STORE_EVERY: Duration = Duration::from_secs(5);
 /// How often the API log is put down: what a power cut may take of it.
 const LOG_EVERY: Duration = Duration::from_secs(5);
-/// How often the clock's floor is kept: what a power cut may take from it.
-const FLOOR_EVERY: Duration = Duration::from_secs(300);
 /// How often old records and a bloated store are looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
 /// Between two hellos of one connection, which ask for a missing or better state or tell of the routers; doubled each time that the state which
@@ -111,7 +111,6 @@ pub struct Tools {
 struct Chores {
     store: Instant,
     log: Instant,
-    floor: Instant,
     maintain: Instant,
 }
 
@@ -140,8 +139,7 @@ pub struct Site {
     last_problem: Option<String>,
     messages_refused: u64,
     chores: Chores,
-    /// Whether the clock was trusted when it was last looked at.
-    was_clock_trusted: bool,
+    clock_watch: ClockWatch,
 }
 
 impl Site {
@@ -167,8 +165,8 @@ impl Site {
             is_store_joined: opening.epoch != 0,
             last_problem: None,
             messages_refused: 0,
-            chores: Chores { store: now, log: now, floor: now, maintain: now },
-            was_clock_trusted: true,
+            chores: Chores { store: now, log: now, maintain: now },
+            clock_watch: ClockWatch::default(),
             tools,
         }
     }
@@ -575,10 +573,6 @@ impl Site {
             self.chores.log = Instant::now();
             self.put_log_down().await;
         }
-        if self.chores.floor.elapsed() >= FLOOR_EVERY {
-            self.chores.floor = Instant::now();
-            self.keep_marks().await;
-        }
         if self.chores.maintain.elapsed() >= MAINTAIN_EVERY {
             self.chores.maintain = Instant::now();
             let reading = self.tools.clock.reading();
@@ -588,18 +582,6 @@ impl Site {
             }
             let _ = self.tools.outbox.call(move |keeper| keeper.maintain(now)).await;
         }
-    }
-
-    /// Keeps what a restart must know of time.
-    async fn keep_marks(&self) {
-        let floor = self.tools.clock.floor();
-        let heard = self.tools.contact.last_heard(floor);
-        let kept = self.tools.outbox.call(move |keeper| {
-            keeper.put_clock_floor(floor);
-            heard.into_iter().for_each(|at| keeper.put_last_heard(at));
-        });
-        // The next ones come.
-        let _ = kept.await;
     }
 
     /// Puts the API log down, and tells of it when nothing else is to be said.

@@ -92,7 +92,7 @@ impl Site {
                         .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),
                 })
                 .collect(),
-            clock: ClockStatus { now_ms: reading.now.0, is_trusted: reading.is_trusted },
+            clock: ClockStatus::of(&reading, &self.tools.clock.voices()),
             messages_refused: self.messages_refused,
             rss_bytes: rss_bytes(),
             ..Status::default()

@@ -1,11 +1,10 @@
-//! The core's part in quotas and in the clock: what head office tells of the time before, lines that are no more, and
-//! whether time can be trusted.
+//! The core's part in quotas: what head office tells of the time before, and lines that are no more.
 //!
 //! Nothing is counted here (`crate::usage`), and nothing is restrained (`crate::reconcile`).
 
 use std::sync::Arc;
 
-use tawi_shared::wire::{EventKind, UsageBeforeV1};
+use tawi_shared::wire::UsageBeforeV1;
 use tracing::{info, warn};
 
 use super::Site;
@@ -93,23 +92,5 @@ impl Site {
             };
             let _ = self.tools.outbox.call(put).await;
         }
-    }
-
-    /// Tells head office when the clock stops being trusted, and when it is again.
-    pub(super) async fn watch_clock(&mut self) {
-        let reading = self.tools.clock.reading();
-        if reading.is_trusted == std::mem::replace(&mut self.was_clock_trusted, reading.is_trusted) {
-            return;
-        }
-        let (kind, detail) = if reading.is_trusted {
-            (EventKind::ClockTrusted, "a second source confirms the time")
-        } else {
-            (
-                EventKind::ClockDoubted,
-                "the machine's clock is off and nothing confirms it; time goes on by the monotonic clock",
-            )
-        };
-        warn!(clock.is_trusted = reading.is_trusted, "{detail}");
-        self.keep_event(kind, detail.to_owned()).await;
     }
 }

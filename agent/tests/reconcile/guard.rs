@@ -7,6 +7,7 @@ use routeros_sim::FaultsChange;
 use tawi_agent::flow::{LineFailure, Report};
 use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Access, EventKind, FailureKind};
 
 /// More than one pass may change.
@@ -271,4 +272,43 @@ async fn who_cannot_read_what_the_last_hour_cut_off_cuts_nobody_off_until_it_can
     assert!(failures[0].detail.contains("flash"), "{failures:?}");
     site.found().give(Remembered::default());
     site.router.wait_for(PATIENCE, || (enabled(&site) == 2).then_some(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_was_cut_by_a_wrong_time_is_let_in_again_as_soon_as_it_is_taken_back() {
+    let mut site =
+        Site::start_with_hands(|settings| settings.timings.full_check = Duration::from_secs(3_600)).await;
+    let now = site.hands.now();
+    let until = |hours: u64| Some(now.plus(Duration::from_secs(hours * 3_600)).0);
+    let few: Vec<String> = names().take(3).collect();
+    site.settle(|wants| few.iter().for_each(|name| wants.line(name).valid_until_ms = until(24))).await;
+    assert_eq!(enabled(&site), few.len());
+    // Two sources are wrong the same way.
+    let wrong = now.plus(Duration::from_secs(2 * 86_400));
+    site.hands.advance(Duration::from_secs(2 * 86_400));
+    site.clock.note_controller_time(wrong);
+    site.router.wait_for(crate::site::PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+    site.clock.note_controller_time(now);
+    site.router
+        .wait_for(crate::site::PATIENCE, || (enabled(&site) == few.len()).then_some(()))
+        .await
+        .expect("nobody waits for the next full check");
+    assert!(site.clock.now() < now.plus(Duration::from_secs(3_600)));
+}
+
+#[tokio::test]
+async fn what_is_over_at_the_site_and_not_at_head_office_is_no_success() {
+    let mut site = Site::start_with_hands(|_| {}).await;
+    // A head office that thinks it is years ago is not believed, and sells by that clock all the same.
+    let office = UnixMillis(1_700_000_000_000);
+    site.clock.note_controller_time(office);
+    let sold = Some(office.plus(Duration::from_secs(600)).0);
+    let failures = site.settle(|wants| wants.line("a").valid_until_ms = sold).await;
+    let said: Vec<_> = failures.iter().map(|failure| failure.detail.as_str()).collect();
+    assert!(said.len() == 1 && said[0].contains("ahead of head office's"), "{failures:?}");
+    // Head office is set right, and with it what it sells.
+    site.clock.note_controller_time(site.hands.now());
+    let sold = site.in_millis(600_000);
+    assert!(site.settle(|wants| wants.line("a").valid_until_ms = Some(sold)).await.is_empty());
+    assert_eq!(enabled(&site), 1);
 }
