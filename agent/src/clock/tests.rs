@@ -1,3 +1,6 @@
+//! Whom the clock believes: one table for each rule of `decision.rs`, and what time does when machines, routers and head
+//! office are wrong, late or silent. The handle over real clocks is tried in `agent/tests/link`.
+
 use super::*;
 
 const HOUR: i64 = 3_600_000;

@@ -75,14 +75,21 @@ async fn open_store(directory: &Path) -> (Outbox, Opening) {
 }
 
 impl Agent {
+    /// On a machine whose clock is right, an hour after an agent ran there: however long ago this was built.
     async fn start(config: &Config, routers: &[&str]) -> Self {
-        Self::start_at(config, routers, Clock::system()).await
+        let hands = Clock::system();
+        let an_hour_ago = hands.now().minus(Duration::from_secs(3_600));
+        Self::start_from(config, routers, hands, an_hour_ago).await
     }
 
-    /// On a machine with this clock.
+    /// On a machine with this clock, where no agent ran before.
     async fn start_at(config: &Config, routers: &[&str], hands: Clock) -> Self {
+        Self::start_from(config, routers, hands, build_date()).await
+    }
+
+    async fn start_from(config: &Config, routers: &[&str], hands: Clock, floor: UnixMillis) -> Self {
         let (outbox, opening) = open_store(&config.state_directory).await;
-        let clock = TrustedClock::new(hands, opening.clock_floor);
+        let clock = TrustedClock::new(hands, opening.clock_floor.max(floor));
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
         let dialer =
