@@ -43,6 +43,18 @@ pub fn path_of(name: &str) -> anyhow::Result<PathBuf> {
         .with_context(|| format!("{name} is not built; run: cargo build --workspace --bins"))
 }
 
+/// Where cargo put the release build of the program `name`: the running one is a debug build beside it.
+///
+/// # Errors
+/// When it was not built; `command` builds it.
+pub fn release_path_of(name: &str, command: &str) -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("asking for this program's own path")?;
+    let target = own.parent().and_then(Path::parent).context("this program is in a target folder")?;
+    let program = target.join("release").join(name);
+    anyhow::ensure!(program.is_file(), "run `{command}`: it builds the release of {name} first");
+    Ok(program)
+}
+
 impl Program {
     /// Starts the program at `path` with `arguments`; its log goes to `<directory>/<label>.log`. Returns when the first line that begins with
     /// `ready_word` stands on its standard output, or at once when that is empty.

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use serde_json::json;
 use tawi_shared::IdSource;
 use tawi_tests::disk::fsync_ms;
 use tawi_tests::figures::Spread;
+use tawi_tests::process::release_path_of;
 use tawi_tests::stories;
 use tawi_tests::world::{NewCustomer, Plan, World};
 use tokio::task::JoinSet;
@@ -116,7 +117,7 @@ async fn main() -> anyhow::Result<()> {
     let directory = std::env::temp_dir().join(format!("tawi-intake-{}", IdSource::system().hex(4)));
     let plan = Plan {
         sites: vec!["nyeri-01".into()],
-        controller_program: Some(release_controller()?),
+        controller_program: Some(release_path_of("tawi-controller", "make bench-intake")?),
         ..Plan::default()
     };
     let mut world = World::start(&directory, &plan, &mut say).await?;
@@ -139,15 +140,6 @@ async fn main() -> anyhow::Result<()> {
 
 fn say(step: &str) {
     eprintln!("· {step}");
-}
-
-/// This program is in `<target>/debug`; the release builds are beside that.
-fn release_controller() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("this program is in a target folder")?;
-    let program = target.join("release").join("tawi-controller");
-    ensure!(program.is_file(), "run `make bench-intake`: it builds the release controller first");
-    Ok(program)
 }
 
 /// Where customers pay.

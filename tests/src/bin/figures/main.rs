@@ -15,6 +15,7 @@ use tawi_shared::IdSource;
 use tawi_tests::disk::fsync_ms;
 use tawi_tests::figures::{AGENT_LIVES, Measured, SUBSCRIBERS, Spread, Steady};
 use tawi_tests::office::Office;
+use tawi_tests::process::release_path_of;
 use tawi_tests::stories;
 use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
 use tokio::task::LocalSet;
@@ -55,8 +56,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let Arguments { minutes, only_large_router, only_site } = Arguments::parse();
-    let release = release_folder()?;
-    let agent = release.join("tawi-agent");
+    let agent = release_path_of("tawi-agent", "make bench")?;
     if only_large_router {
         println!("{}", serde_json::to_string_pretty(&large_router(&agent, minutes).await?)?);
         return Ok(());
@@ -201,15 +201,6 @@ impl Busy {
         }
         Ok(())
     }
-}
-
-/// This program is in `<target>/debug`; the release builds are beside that.
-fn release_folder() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe()?;
-    let target = own.parent().and_then(Path::parent).context("this program is in a target folder")?;
-    let release = target.join("release");
-    ensure!(release.join("tawi-agent").is_file(), "run `make bench`: it builds the release agent first");
-    Ok(release)
 }
 
 fn size_of(path: &Path) -> anyhow::Result<u64> {
