@@ -222,7 +222,7 @@ CREATE TABLE outbox (
 
 CREATE TABLE ledger_accounts (
     id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'bank')),
+    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'cash', 'bank')),
     created_at BIGINT NOT NULL
 );
 
@@ -413,7 +413,8 @@ CREATE INDEX statement_rows_for_review_by_seen_at ON statement_rows_for_review (
 -- One row per receipt, however many callbacks and statements speak of it.
 CREATE TABLE payments (
     id TEXT PRIMARY KEY,
-    provider TEXT NOT NULL,
+    provider TEXT NOT NULL CHECK (provider IN ('mpesa', 'cash', 'bank')),
+    -- M-Pesa's receipt, the bank's reference, or the occasion on which the cash was taken.
     receipt_number TEXT NOT NULL,
     amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
     short_code TEXT NOT NULL,
@@ -437,6 +438,30 @@ CREATE INDEX payments_by_received_at ON payments (received_at);
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';
 -- Holds only what is nobody's: the list is short, and the table is not.
 CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;
+
+-- Our own receipts, one for each payment: numbered in the order of booking, without gaps, by constraint.
+CREATE TABLE receipts (
+    serial BIGINT PRIMARY KEY,
+    payment_id TEXT NOT NULL UNIQUE REFERENCES payments (id),
+    issued_at BIGINT NOT NULL
+);
+CREATE TRIGGER receipts_have_no_gaps BEFORE INSERT ON receipts
+    WHEN NEW.serial <> (SELECT COALESCE(MAX(serial), 0) + 1 FROM receipts)
+    BEGIN SELECT RAISE(ABORT, 'receipts are numbered without gaps'); END;
+CREATE TRIGGER receipts_are_not_changed BEFORE UPDATE ON receipts
+    BEGIN SELECT RAISE(ABORT, 'a receipt is not changed'); END;
+CREATE TRIGGER receipts_are_not_deleted BEFORE DELETE ON receipts
+    BEGIN SELECT RAISE(ABORT, 'a receipt is not deleted'); END;
+
+-- What staff took: cash over the counter, and transfers that they saw on the bank's statement.
+CREATE TABLE counter_payments (
+    payment_id TEXT PRIMARY KEY REFERENCES payments (id),
+    taken_by TEXT NOT NULL,
+    amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+    note TEXT NOT NULL DEFAULT '',
+    taken_at BIGINT NOT NULL
+);
+CREATE INDEX counter_payments_by_taker ON counter_payments (taken_by, taken_at);
 
 CREATE TABLE payment_evidence (
     payment_id TEXT NOT NULL REFERENCES payments (id),

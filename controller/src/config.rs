@@ -21,7 +21,9 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::broker::settings::{BrokerSettings, BrokerSettingsError, RawBroker};
+use crate::money::Money;
 use crate::mpesa::settings::{MpesaSettings, MpesaSettingsError, RawMpesa};
+use crate::payments::counter::Limits;
 
 /// Where the packaged unit looks for the file.
 pub const DEFAULT_PATH: &str = "/etc/tawi-controller/controller.toml";
@@ -90,6 +92,8 @@ pub struct Config {
     pub broker: BrokerSettings,
     /// M-Pesa; `None` while it is not set up.
     pub mpesa: Option<MpesaSettings>,
+    /// What an operator may take at the counter.
+    pub counter: Limits,
     /// What is logged.
     pub log_level: LevelFilter,
     /// How it is logged.
@@ -154,6 +158,8 @@ struct RawConfig {
     broker: RawBroker,
     mpesa: Option<RawMpesa>,
     #[serde(default)]
+    counter: RawCounter,
+    #[serde(default)]
     log: RawLog,
     #[serde(default)]
     staff: RawStaff,
@@ -172,6 +178,13 @@ struct RawServer {
 #[serde(deny_unknown_fields)]
 struct RawDatabase {
     url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCounter {
+    operator_shillings_at_once: Option<i64>,
+    operator_shillings_a_day: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -220,6 +233,7 @@ impl Config {
             trusted_proxies: check_proxies(&raw.server.trusted_proxies)?,
             broker: raw.broker.check()?,
             mpesa: mpesa.transpose()?,
+            counter: check_counter(&raw.counter)?,
             log_level: check_level(raw.log.level.as_deref())?,
             log_format: check_format(raw.log.format.as_deref())?,
             session_lasts: check_session(raw.staff.session_hours)?,
@@ -309,6 +323,27 @@ fn check_proxies(texts: &[String]) -> Result<Vec<IpAddr>, ConfigError> {
     }
     let read = |text: &String| text.parse().map_err(|_| refuse(format!("{text:?} is not an address")));
     texts.iter().map(read).collect()
+}
+
+fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
+    let read = |key, shillings: Option<i64>, default| match shillings {
+        None => Ok(default),
+        Some(shillings) => match Money::from_shillings(shillings) {
+            Some(money) if shillings >= 0 => Ok(money),
+            Some(_) | None => Err(ConfigError::Value {
+                key,
+                problem: format!("{shillings} is no amount that somebody may take"),
+                cure: "use whole shillings; 0 lets operators take nothing",
+            }),
+        },
+    };
+    let default = Limits::default();
+    let at_once = "counter.operator_shillings_at_once";
+    let a_day = "counter.operator_shillings_a_day";
+    Ok(Limits {
+        at_once: read(at_once, raw.operator_shillings_at_once, default.at_once)?,
+        a_day: read(a_day, raw.operator_shillings_a_day, default.a_day)?,
+    })
 }
 
 fn check_level(text: Option<&str>) -> Result<LevelFilter, ConfigError> {

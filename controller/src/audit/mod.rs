@@ -87,6 +87,10 @@ pub enum Action {
     PaymentRequested,
     /// A period was bought from a wallet, without a payment.
     PeriodBought,
+    /// Cash was taken, or a transfer to the bank was noted.
+    PaymentTaken,
+    /// Cash was brought to the bank.
+    CashBanked,
     /// A payment that was nobody's was given to a customer.
     PaymentAssigned,
     /// Safaricom was told where to report payments by Paybill and to tills.
@@ -132,6 +136,8 @@ impl Action {
             Self::SubscriptionHeld => "subscription.held",
             Self::SubscriptionReleased => "subscription.released",
             Self::PaymentRequested => "payment.requested",
+            Self::PaymentTaken => "payment.taken",
+            Self::CashBanked => "cash.banked",
             Self::PaymentAssigned => "payment.assigned",
             Self::UrlsRegistered => "mpesa.urls_registered",
             Self::StatementImported => "mpesa.statement_imported",

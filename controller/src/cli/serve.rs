@@ -124,6 +124,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     let mut web = Web::new(controller.clone(), config.session_lasts, stop.clone());
     web.is_https = config.is_https();
     web.public_url.clone_from(&config.public_url);
+    web.counter = config.counter;
     web.proxies = Proxies::new(config.trusted_proxies);
     web.broker = Some((listening, attendance));
     let mut callbacks = None;

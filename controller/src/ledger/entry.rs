@@ -23,7 +23,9 @@ pub enum Account {
     Revenue,
     /// What Safaricom took for its service.
     MpesaCharges,
-    /// What Safaricom sent to our bank account.
+    /// Cash that a person took and holds, by who they are as the audit log writes it.
+    Cash(String),
+    /// Our bank account.
     Bank,
 }
 
@@ -42,6 +44,7 @@ impl Account {
             Self::Suspense => "suspense",
             Self::Revenue => "revenue",
             Self::MpesaCharges => "mpesa_charges",
+            Self::Cash(_) => "cash",
             Self::Bank => "bank",
         }
     }
@@ -53,6 +56,7 @@ impl fmt::Display for Account {
         match self {
             Self::MpesaClearing(short_code) => write!(f, "{}:{short_code}", self.kind()),
             Self::Wallet(customer) => write!(f, "{}:{customer}", self.kind()),
+            Self::Cash(holder) => write!(f, "{}:{holder}", self.kind()),
             Self::Suspense | Self::Revenue | Self::MpesaCharges | Self::Bank => f.write_str(self.kind()),
         }
     }
@@ -66,6 +70,7 @@ impl FromStr for Account {
         match text.split_once(':') {
             Some(("mpesa_clearing", code)) if !code.is_empty() => Ok(Self::MpesaClearing(code.to_owned())),
             Some(("wallet", customer)) => CustomerId::parse(customer).map(Self::Wallet).map_err(|_| refuse()),
+            Some(("cash", holder)) if !holder.is_empty() => Ok(Self::Cash(holder.to_owned())),
             None if text == "suspense" => Ok(Self::Suspense),
             None if text == "revenue" => Ok(Self::Revenue),
             None if text == "mpesa_charges" => Ok(Self::MpesaCharges),

@@ -137,12 +137,16 @@ pub struct TopUpWanted {
     pub top_up_id: String,
 }
 
-/// A payment: one receipt of M-Pesa, credited once.
+/// A payment: one receipt of M-Pesa, one transfer or one handful of cash, credited once.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PaymentBody {
     /// Id.
     pub id: String,
-    /// M-Pesa's receipt.
+    /// What it came by: `mpesa`, `cash` or `bank`.
+    pub provider: String,
+    /// The number of our own receipt: 1 for the first payment, and none is left out.
+    pub serial: i64,
+    /// M-Pesa's receipt or the bank's reference; for cash, letters that tell it from others.
     pub receipt_number: String,
     /// How much, in cents of KES.
     pub amount_cents: i64,
@@ -343,6 +347,8 @@ impl From<&PaymentRow> for PaymentBody {
         let payment = &row.payment;
         Self {
             id: payment.id.to_string(),
+            provider: payment.provider.as_str().to_owned(),
+            serial: payment.serial,
             receipt_number: payment.receipt_number.clone(),
             amount_cents: payment.amount.cents(),
             customer_id: payment.customer.as_ref().map(ToString::to_string),
@@ -392,6 +398,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
     .into_iter()
+    .chain(super::counter::api::routes())
     .chain(super::suspense::api::routes())
     .collect()
 }

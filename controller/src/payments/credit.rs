@@ -11,7 +11,7 @@ use tawi_shared::{IdSource, UnixMillis};
 pub(crate) use super::outcome::CallbackOutcome;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{NoOwner, Payment, PaymentError, store, suspense, traces, wallet};
+use super::{NoOwner, Payment, PaymentError, Provider, store, suspense, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -25,7 +25,7 @@ use crate::mpesa::store as requests;
 use crate::mpesa::store::StoredCallback;
 
 /// The provider in the key of a receipt.
-pub(super) const PROVIDER: &str = "mpesa";
+pub(super) const PROVIDER: &str = Provider::Mpesa.as_str();
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "stk callback";
 /// The kind of cause of a period that a payment bought.
@@ -324,7 +324,7 @@ pub(crate) async fn credit(
 
 /// What follows once the money is where it belongs: what it was asked for is bought, a top-up or else a period, and the
 /// request is paid.
-async fn fulfil(
+pub(super) async fn fulfil(
     connection: &mut Connection,
     told: &Told<'_>,
     id: PaymentId,

@@ -5,6 +5,7 @@
 //! bought period (`credit`). How far it has come is its trace (`traces`). Talking to Safaricom is `mpesa`.
 
 pub mod api;
+pub mod counter;
 pub(crate) mod credit;
 pub mod follow;
 mod open;
@@ -50,12 +51,47 @@ const UNCONNECTED_ROWS: u32 = 200;
 /// Rows of the list of what a person has to look at: more than that is one incident, not a list.
 pub const REVIEW_ROWS: i64 = 200;
 
+/// Who or what took the money in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Safaricom's M-Pesa.
+    Mpesa,
+    /// One of us, in cash.
+    Cash,
+    /// The bank.
+    Bank,
+}
+
+impl Provider {
+    const ALL: [Self; 3] = [Self::Mpesa, Self::Cash, Self::Bank];
+
+    /// The word in the database and in the API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Mpesa => "mpesa",
+            Self::Cash => "cash",
+            Self::Bank => "bank",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|provider| provider.as_str() == text)
+    }
+}
+
 /// A receipt. `Debug` hides who paid and what they typed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payment {
     /// The id.
     pub id: PaymentId,
-    /// Safaricom's receipt number.
+    /// Who or what took it in.
+    pub provider: Provider,
+    /// The number of our own receipt: 1 for the first payment, and no number is left out.
+    pub serial: i64,
+    /// Safaricom's receipt number or the bank's reference; for cash, the occasion.
     pub receipt_number: String,
     /// What was paid.
     pub amount: Money,
@@ -84,6 +120,15 @@ pub struct Payment {
 }
 
 impl Payment {
+    /// What people call it: M-Pesa's receipt number, the bank's reference, or the number of our receipt for cash.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.provider {
+            Provider::Mpesa | Provider::Bank => self.receipt_number.clone(),
+            Provider::Cash => format!("Receipt {}", self.serial),
+        }
+    }
+
     /// Whether its money bought what it came for, or was used for something else since.
     #[must_use]
     pub fn is_spent(&self) -> bool {

@@ -15,11 +15,12 @@ use tawi_shared::UnixMillis;
 use tokio::time::timeout;
 
 use super::progress::{Progress, progress};
-use super::suspense;
 use super::traces::Trace;
 use super::{
-    ForReview, LookedAt, PaymentRow, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp, Unspent,
+    ForReview, LookedAt, PaymentRow, Provider, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp,
+    Unspent,
 };
+use super::{counter, suspense};
 use crate::audit::{self, Action, Actor};
 use crate::customers::{self, Customer, phone::Msisdn};
 use crate::entitlements::Status;
@@ -83,7 +84,10 @@ pub(crate) struct PaymentView {
     pub(crate) customer_name: String,
     pub(crate) account: String,
     pub(crate) amount: String,
+    /// What people call it.
     pub(crate) receipt: String,
+    /// The number of our receipt.
+    pub(crate) serial: i64,
     pub(crate) short_code: String,
     pub(crate) received: Moment,
     pub(crate) standing: Standing,
@@ -100,11 +104,12 @@ impl PaymentView {
             customer_name: row.customer_name.clone(),
             account: row.account_number.clone(),
             amount: display::kes(payment.amount),
-            receipt: payment.receipt_number.clone(),
+            receipt: payment.name(),
+            serial: payment.serial,
             short_code: payment.short_code.clone(),
             received: Moment::of(payment.received_at, now),
             standing: standing(row, site, now),
-            trace: row.trace.as_ref().map(|trace| TraceView::of(trace, now)),
+            trace: row.trace.as_ref().map(|trace| TraceView::of(trace, payment.provider, now)),
         }
     }
 }
@@ -165,9 +170,13 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
 }
 
 impl TraceView {
-    fn of(trace: &Trace, now: UnixMillis) -> Self {
+    fn of(trace: &Trace, provider: Provider, now: UnixMillis) -> Self {
+        let first = match provider {
+            Provider::Mpesa => "M-Pesa told us",
+            Provider::Cash | Provider::Bank => "Taken at the counter",
+        };
         let instants = [
-            ("M-Pesa told us", Some(trace.callback_received_at)),
+            (first, Some(trace.callback_received_at)),
             ("Booked", Some(trace.booked_at)),
             ("Sent to the site", trace.published_at),
             ("Safe at the site", trace.stored_at),
@@ -342,6 +351,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review/{kind}/{id}", get(as_it_came))
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
+        .merge(counter::pages::routes())
         .merge(suspense::pages::routes())
         .route("/subscriptions/{id}/payment-requests", post(ask))
         .route("/subscriptions/{id}/top-ups", post(top_up))

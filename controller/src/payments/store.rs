@@ -7,7 +7,7 @@ use super::credit::{Owner, PROVIDER, Told};
 use super::follow::{FollowToken, Followed};
 use super::review::{ForReview, ReviewKind, Settled};
 use super::traces;
-use super::{NoOwner, Payment, PaymentRow, Taken, Unspent, suspense};
+use super::{NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
@@ -20,13 +20,13 @@ use crate::mpesa::intent::Intent;
 macro_rules! payment_rows {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, p.receipt_number, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
+            "SELECT p.id, p.provider, p.receipt_number, r.serial, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
             "p.subscription_id AS paid_subscription_id, p.intent_id, p.unspent, p.no_owner, p.account_reference, ",
             "p.received_at, p.booked_at AS paid_booked_at, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
-            "FROM payments p LEFT JOIN customers c ON c.id = p.customer_id ",
+            "FROM payments p JOIN receipts r ON r.payment_id = p.id LEFT JOIN customers c ON c.id = p.customer_id ",
             "LEFT JOIN payment_traces t ON t.payment_id = p.id ",
             $rest
         )
@@ -109,9 +109,31 @@ pub(super) async fn insert_payment(
     .bind(now.0)
     .bind(told.account_reference)
     .bind(owner.no_owner().map_or("", NoOwner::as_str))
+    .execute(&mut *connection)
+    .await?;
+    let is_new = done.rows_affected() == 1;
+    if is_new {
+        issue_receipt(connection, id, now).await?;
+    }
+    Ok(is_new)
+}
+
+/// Gives a payment its place in our own receipts: the next number. Whoever inserts a payment does this in the same
+/// transaction, so that a number that is not committed is nobody's.
+pub(super) async fn issue_receipt(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO receipts (serial, payment_id, issued_at) \
+         SELECT COALESCE(MAX(serial), 0) + 1, $1, $2 FROM receipts",
+    )
+    .bind(payment.as_str())
+    .bind(now.0)
     .execute(connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(())
 }
 
 /// Gives a payment to its request. Nothing changes when it has one.
@@ -653,6 +675,8 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
     let phone: String = row.try_get("phone")?;
     Ok(Payment {
         id: columns::parsed(row, "id")?,
+        provider: columns::word(row, "provider", Provider::parse)?,
+        serial: row.try_get("serial")?,
         receipt_number: row.try_get("receipt_number")?,
         amount: columns::money(row, "amount_cents")?,
         short_code: row.try_get("short_code")?,

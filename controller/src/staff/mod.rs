@@ -85,6 +85,10 @@ pub enum Permission {
     ImportStatement,
     /// Give a payment that is nobody's to a customer.
     AssignPayments,
+    /// Take cash, or note a transfer that the bank's statement shows, within the limits of the role.
+    TakePayments,
+    /// Say that cash was brought to the bank.
+    BankCash,
     /// Add connection types and plans.
     AddPlans,
     /// Add routers.
@@ -120,10 +124,14 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match (self, permission) {
             (Self::Owner, _) | (_, Permission::Read) => true,
-            // Whoever takes a statement in can make money out of a table.
-            (Self::Operator, Permission::AddPlans | Permission::AddRouters | Permission::ImportStatement) => {
-                false
-            }
+            // Whoever takes a statement in can make money out of a table, and whoever holds cash does not sign it off.
+            (
+                Self::Operator,
+                Permission::AddPlans
+                | Permission::AddRouters
+                | Permission::ImportStatement
+                | Permission::BankCash,
+            ) => false,
             (Self::Operator, _) => true,
             (Self::Viewer, _) => false,
         }

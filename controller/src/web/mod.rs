@@ -43,6 +43,7 @@ use crate::database::Connection;
 use crate::mpesa::c2b;
 use crate::mpesa::client::Daraja;
 use crate::pay::Gate;
+use crate::payments::counter::Limits;
 use crate::shutdown::Stop;
 use crate::staff::SignIn;
 use crate::state::Controller;
@@ -66,6 +67,8 @@ pub struct Web {
     pub public_url: Option<String>,
     /// Whether cookies insist on HTTPS.
     pub is_https: bool,
+    /// What an operator may take at the counter.
+    pub counter: Limits,
     /// Who may speak for a visitor.
     pub proxies: Proxies,
     /// Where the broker listens, and whether it is listened to; `None` in a process without one.
@@ -90,6 +93,7 @@ impl Web {
             sign_in,
             public_url: None,
             is_https: false,
+            counter: Limits::default(),
             proxies: Proxies::default(),
             broker: None,
             streams: live::Streams::default(),

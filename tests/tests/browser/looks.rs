@@ -244,6 +244,10 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("subscription-edit", format!("/subscriptions/{}", busy.subscription)),
         ("payment", format!("/payments/{}", day.payment)),
         ("payment-nobodys", format!("/payments/{}", day.nobodys)),
+        ("receipt", format!("/payments/{}/receipt", day.payment)),
+        ("counter", format!("/customers/{}/counter", busy.customer)),
+        ("counter-no-line", format!("/customers/{empty}/counter")),
+        ("cash", "/cash".to_owned()),
         ("assign", format!("/payments/{}/assign", day.nobodys)),
         ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
         ("review", "/payments/review".to_owned()),
@@ -289,6 +293,10 @@ async fn mistakes(looker: &mut Looker<'_>, day: &Day) -> anyhow::Result<()> {
     browser.open(&assign).await?;
     send(browser, &format!("{assign}/search"), &[("q", "nobody")], "Nobody is found").await?;
     looker.look("assign-none").await?;
+    let counter = format!("/customers/{}/counter", day.busy.customer);
+    browser.open(&counter).await?;
+    send(browser, &counter, &[("amount", "some")], "is not an amount").await?;
+    looker.look("counter-complaint").await?;
     browser.open("/customers/new").await?;
     send(browser, "/customers", &[("name", "Kiosk"), ("phone", "12")], "phone").await?;
     looker.look("customer-complaint").await?;

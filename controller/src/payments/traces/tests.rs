@@ -28,6 +28,7 @@ async fn paid(connection: &mut Connection, world: &World, generation: u64, at: i
     .execute(&mut *connection)
     .await
     .unwrap();
+    crate::payments::store::issue_receipt(connection, &id, UnixMillis(at)).await.unwrap();
     let begun = Begun {
         payment: &id,
         subscription: &world.line,

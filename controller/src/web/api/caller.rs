@@ -23,6 +23,12 @@ impl Caller {
         Actor::Token(self.name.clone())
     }
 
+    /// What they are.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
     /// Refuses a caller who may not.
     ///
     /// # Errors

@@ -119,6 +119,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
         payments::api::as_it_came, payments::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
+        payments::counter::api::take, payments::counter::api::cash, payments::counter::api::bank,
         mpesa::statement::api::take,
         usage::api::of_line,
     ),

@@ -275,6 +275,7 @@ async fn every_answer_fits_its_description() {
         api.get(described, &path).await;
     }
     assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
+    counter(&mut api, &customer).await;
     assert_nothing_is_left_out(&api);
     served.stop().await;
 }
@@ -458,6 +459,44 @@ async fn wait_for_payment(served: &Served, program: &Program) -> Value {
         }
     };
     tokio::time::timeout(crate::web::testing::DEADLINE, found).await.expect("the payment arrives")
+}
+
+/// Cash is booked once a key, a transfer once a reference, and cash goes to the bank once a slip.
+async fn counter(api: &mut Checker, customer: &str) {
+    let described = "/api/customers/{id}/counter-payments";
+    let path = format!("/api/customers/{customer}/counter-payments");
+    let cash = json!({"amount_cents": 120_000, "means": "cash", "note": "two notes"});
+    for _ in 0..2 {
+        let answer = api.program.post_as("one-key-for-one-handful", &path, &cash).await;
+        let taken = api.check("post", described, &answer);
+        assert_eq!((answer.status, &taken["provider"]), (201, &json!("cash")), "{taken}");
+    }
+    let transfer = json!({"amount_cents": 50_000, "means": "bank", "reference": "FT-77"});
+    assert_eq!(api.post(described, &path, &transfer).await["receipt_number"], "FT77");
+    assert_eq!(api.post(described, &path, &transfer).await["error"]["code"], "already_taken");
+    for (bad, field) in [
+        (json!({"amount_cents": 0, "means": "cash"}), "amount_cents"),
+        (json!({"amount_cents": 1, "means": "cash", "reference": "X1"}), "reference"),
+        (json!({"amount_cents": 1, "means": "bank"}), "reference"),
+        (json!({"amount_cents": 1, "means": "cheque"}), "means"),
+        (json!({"amount_cents": 1, "means": "cash", "subscription_id": "none"}), "subscription_id"),
+    ] {
+        let refused = api.post(described, &path, &bad).await;
+        assert_eq!(refused["error"]["code"], "invalid", "{bad}: {refused}");
+        assert!(refused["error"]["message"].as_str().unwrap().contains(field), "{bad}: {refused}");
+    }
+    let nobody = api.post(described, "/api/customers/nobody/counter-payments", &cash).await;
+    assert_eq!(nobody["error"]["code"], "not_found", "{nobody}");
+    let held = api.get("/api/cash", "/api/cash").await;
+    assert_eq!(held["drawers"][0]["holds_cents"], 120_000, "{held}");
+    let bank = "/api/cash/bankings";
+    let slip =
+        |cents, slip| json!({"holder": held["drawers"][0]["holder"], "amount_cents": cents, "slip": slip});
+    assert_eq!(api.post(bank, bank, &slip(120_001, "S1")).await["error"]["code"], "more_than_held");
+    assert_eq!(api.post(bank, bank, &slip(120_000, "S1")).await["slip"], "S1");
+    assert_eq!(api.post(bank, bank, &slip(1, "s-1")).await["error"]["code"], "already_banked");
+    assert_eq!(api.post(bank, bank, &slip(1, "")).await["error"]["code"], "invalid");
+    assert_eq!(api.get("/api/cash", "/api/cash").await["drawers"], json!([]));
 }
 
 /// A payment that is nobody's goes to nobody who is not there, and to a customer once.

@@ -437,6 +437,7 @@ async fn a_payment_of_nobody_is_looked_at_and_given_to_whom_the_payer_meant() {
             "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, \
                                    account_reference, no_owner, received_at, booked_at) \
              VALUES ('p1', 'mpesa', 'RKL51ZDR4F', 150000, '174379', '2547 ***** 678', 'rent', 'not_an_account', 1, 1);
+             INSERT INTO receipts VALUES (1, 'p1', 1);
              INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1), \
                                                                        ('mpesa_clearing:174379', 'mpesa_clearing', 1);
              INSERT INTO ledger_postings VALUES ('e1', 0, 'mpesa_clearing:174379', 150000), \
@@ -477,4 +478,55 @@ async fn a_payment_of_nobody_is_looked_at_and_given_to_whom_the_payer_meant() {
     let noted = served.count("SELECT COUNT(*) FROM audit_log WHERE action = 'payment.assigned'").await;
     assert_eq!(noted, 1);
     served.stop().await;
+}
+
+#[tokio::test]
+async fn cash_is_taken_at_the_counter_once_and_signed_off_by_an_owner() {
+    let served = Served::start().await;
+    let mut viewer = served.browser(Role::Viewer).await;
+    let mut operator = served.browser(Role::Operator).await;
+    let mut owner = served.browser(Role::Owner).await;
+    let (customer, line) = (served.world.customer.id.to_string(), served.world.line.to_string());
+    let (page, counter) = (format!("/customers/{customer}"), format!("/customers/{customer}/counter"));
+    assert!(!viewer.get(&page).await.body.contains(&counter));
+    assert_eq!(viewer.get(&counter).await.status, 403);
+    assert!(operator.get(&page).await.body.contains(&counter));
+    let form = operator.get(&counter).await.body;
+    let (_, occasion) = hidden(&form).into_iter().find(|(name, _)| name == "occasion").unwrap();
+    let brings = |amount| {
+        [
+            ("occasion", occasion.as_str()),
+            ("means", "cash"),
+            ("subscription", line.as_str()),
+            ("amount", amount),
+        ]
+    };
+    assert_eq!(operator.post(&counter, &brings("a lot")).await.status, 422);
+    let over = operator.post(&counter, &brings("50,001")).await;
+    assert!(over.status == 422 && over.body.contains("50,000.00 at once"), "{}", over.body);
+    let booked = operator.post(&counter, &brings("1500")).await;
+    assert_eq!(booked.status, 303, "{}", booked.body);
+    let to = booked.location().to_owned();
+    let shown = operator.get(&to).await.body;
+    for wanted in ["has bought what it was for", "Taken at the counter", "Receipt 1"] {
+        assert!(shown.contains(wanted), "{wanted}: {shown}");
+    }
+    let receipt = operator.get(&format!("{to}/receipt")).await.body;
+    for wanted in [">1</span></h1>", "Cash", "KES 1,500.00", "Taken by"] {
+        assert!(receipt.contains(wanted), "{wanted}: {receipt}");
+    }
+    let again = operator.post(&counter, &brings("1500")).await;
+    assert_eq!((again.status, again.location()), (303, to.as_str()));
+    assert!(operator.get(&to).await.body.contains("booked once"));
+    let held = operator.get("/cash").await.body;
+    assert!(held.contains("KES 1,500.00") && !held.contains("/cash/bank"), "{held}");
+    let signing = owner.get("/cash").await.body;
+    let holder = signing.split("<option value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let slip = |amount, slip| [("holder", holder), ("amount", amount), ("slip", slip)];
+    assert_eq!(operator.post("/cash/bank", &slip("1500", "S1")).await.status, 403);
+    assert!(signing.contains("/cash/bank"));
+    let more = owner.post("/cash/bank", &slip("1501", "S1")).await;
+    assert!(more.status == 422 && more.body.contains("bring no more to the bank"), "{}", more.body);
+    assert_eq!(owner.post("/cash/bank", &slip("1500", "S1")).await.status, 303);
+    assert!(owner.get("/cash").await.body.contains("Nobody holds cash"));
 }

@@ -44,6 +44,7 @@ async fn payment(served: &Served, id: &str, ago: Duration, steps: [Option<i64>; 
             "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, \
                                    subscription_id, received_at, booked_at) \
              VALUES ('{id}', 'mpesa', 'TK{id}', 150000, '174379', '{}', '{line}', {at}, {booked}); \
+             INSERT INTO receipts SELECT COALESCE(MAX(serial), 0) + 1, '{id}', {booked} FROM receipts; \
              INSERT INTO payment_traces VALUES ('{id}', '{line}', '{site}', 1, {at}, {booked}, {published}, {stored}, \
                                                 {verified}, {online}, '{failure}');",
             customer.id

@@ -1,0 +1,92 @@
+//! How much one person may take. Pure.
+//!
+//! A limit keeps what a mistake or a theft can cost within what the owner chose. It is on what is taken, not on what is
+//! owed: whoever reached it sends the customer to M-Pesa, or asks the owner.
+
+use thiserror::Error;
+
+use crate::money::Money;
+use crate::staff::Role;
+
+/// What an operator may take, unless the settings say otherwise, in shillings.
+const SHILLINGS_AT_ONCE: i64 = 50_000;
+const SHILLINGS_A_DAY: i64 = 200_000;
+
+/// The limits of operators. Owners have none, and viewers take nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// In one payment.
+    pub at_once: Money,
+    /// In all payments of one of Nairobi's days, by one person.
+    pub a_day: Money,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            at_once: Money::from_cents(SHILLINGS_AT_ONCE * 100),
+            a_day: Money::from_cents(SHILLINGS_A_DAY * 100),
+        }
+    }
+}
+
+/// Why a person may not take so much.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum OverLimit {
+    /// In one payment.
+    #[error("you may take KES {most} at once: let the customer pay by M-Pesa, or ask an owner to take it")]
+    AtOnce {
+        /// The limit.
+        most: Money,
+    },
+    /// With what they took today.
+    #[error(
+        "you may take KES {most} a day and have taken {taken}: let the customer pay by M-Pesa, or ask an owner to take it"
+    )]
+    ADay {
+        /// The limit.
+        most: Money,
+        /// What they took today.
+        taken: Money,
+    },
+}
+
+impl Limits {
+    /// Whether somebody of this role, who took `today` already, may take `amount`.
+    ///
+    /// # Errors
+    /// [`OverLimit`], with what they can do about it.
+    pub fn allow(&self, role: Role, amount: Money, today: Money) -> Result<(), OverLimit> {
+        if role == Role::Owner {
+            return Ok(());
+        }
+        if amount > self.at_once {
+            return Err(OverLimit::AtOnce { most: self.at_once });
+        }
+        match today.checked_add(amount) {
+            Some(sum) if sum <= self.a_day => Ok(()),
+            Some(_) | None => Err(OverLimit::ADay { most: self.a_day, taken: today }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_takes_up_to_the_limits_and_an_owner_whatever_comes() {
+        let cents = Money::from_cents;
+        let limits = Limits { at_once: cents(500), a_day: cents(1_200) };
+        let check = |role, amount, today, expected| {
+            assert_eq!(limits.allow(role, cents(amount), cents(today)), expected, "{role} {amount} {today}");
+        };
+        let at_once = Err(OverLimit::AtOnce { most: cents(500) });
+        let a_day = |taken| Err(OverLimit::ADay { most: cents(1_200), taken: cents(taken) });
+        check(Role::Operator, 500, 700, Ok(()));
+        check(Role::Operator, 501, 0, at_once);
+        check(Role::Operator, 500, 701, a_day(701));
+        check(Role::Operator, 1, i64::MAX, a_day(i64::MAX));
+        check(Role::Owner, 501, i64::MAX, Ok(()));
+    }
+}

@@ -1,0 +1,110 @@
+//! All SQL of what people bring.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::{Brought, Drawer, Means};
+use crate::columns;
+use crate::customers::Customer;
+use crate::database::Connection;
+use crate::ids::{LineId, PaymentId};
+use crate::ledger::Account;
+use crate::money::Money;
+use crate::payments::store::issue_receipt;
+
+/// The payment of these means, once it is booked.
+pub(super) async fn payment_of(
+    connection: &mut Connection,
+    means: &Means,
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    let row = sqlx::query("SELECT id FROM payments WHERE provider = $1 AND receipt_number = $2")
+        .bind(means.provider().as_str())
+        .bind(means.number().as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| columns::parsed(&row, "id")).transpose()
+}
+
+pub(super) async fn insert(
+    connection: &mut Connection,
+    id: &PaymentId,
+    (brought, customer): (&Brought, &Customer),
+    by: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, account_reference, \
+                               customer_id, subscription_id, received_at, booked_at) \
+         VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $8)",
+    )
+    .bind(id.as_str())
+    .bind(brought.means.provider().as_str())
+    .bind(brought.means.number().as_str())
+    .bind(brought.amount.cents())
+    .bind(customer.account_number.to_string())
+    .bind(customer.id.as_str())
+    .bind(brought.subscription.as_ref().map(LineId::as_str))
+    .bind(now.0)
+    .execute(&mut *connection)
+    .await?;
+    issue_receipt(connection, id, now).await?;
+    sqlx::query(
+        "INSERT INTO counter_payments (payment_id, taken_by, amount_cents, note, taken_at) \
+         VALUES ($1, $2, $3, $4, $5)",
+    )
+    .bind(id.as_str())
+    .bind(by)
+    .bind(brought.amount.cents())
+    .bind(brought.note.as_str())
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// What one person took since an instant.
+pub(super) async fn taken_since(
+    connection: &mut Connection,
+    by: &str,
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS taken FROM counter_payments \
+         WHERE taken_by = $1 AND taken_at >= $2",
+    )
+    .bind(by)
+    .bind(since.0)
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "taken")
+}
+
+/// Who took it, and what they noted; `None` for a payment that no person took.
+pub(super) async fn taken_by(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Option<(String, String)>, sqlx::Error> {
+    let row = sqlx::query("SELECT taken_by, note FROM counter_payments WHERE payment_id = $1")
+        .bind(payment.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| Ok((row.try_get("taken_by")?, row.try_get("note")?))).transpose()
+}
+
+pub(super) async fn drawers(connection: &mut Connection) -> Result<Vec<Drawer>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT a.id, CAST(SUM(p.amount_cents) AS BIGINT) AS holds \
+         FROM ledger_accounts a JOIN ledger_postings p ON p.account_id = a.id \
+         WHERE a.kind = 'cash' GROUP BY a.id HAVING SUM(p.amount_cents) <> 0 ORDER BY holds DESC, a.id",
+    )
+    .fetch_all(connection)
+    .await?;
+    let drawer = |row| {
+        let holds = columns::money(row, "holds")?;
+        Ok(match columns::parsed::<Account>(row, "id")? {
+            Account::Cash(holder) => Some(Drawer { holder, holds }),
+            _ => None,
+        })
+    };
+    rows.iter().filter_map(|row| drawer(row).transpose()).collect()
+}
