@@ -53,6 +53,7 @@ test: setup fmt lint doc build interop ## Format, lint, documentation, and every
 
 bench: setup interop ## Print the figures that the README quotes, and our client's pace beside librouteros'; MINUTES=2 shortens a ten-minute look
 	@cargo build --release --package tawi-agent
+	@cargo build --release --package tawi-controller
 	@cargo build --release --package routeros-sim --package routeros-api --bins --examples
 	@$(BUILD)
 	@$(PROGRAMS)/figures $(if $(MINUTES),--minutes $(MINUTES))

@@ -4,7 +4,6 @@
 //!
 //! The agent keeps its default timing. What it did is read at the router; how long its full checks took is its own word.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -17,7 +16,7 @@ use tawi_tests::world::{Customer, NewCustomer, Plan, World};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::{directory, say};
+use crate::{Programs, directory, say};
 
 /// Whoever has bought the plan whose speed changes.
 const OF_THE_CHANGED_PLAN: u32 = 500;
@@ -38,14 +37,8 @@ const NEW_MEGABITS: u64 = 30;
 const NEW_RATE: &[u8] = b"15000000/30000000";
 
 /// Measures for so many minutes.
-pub(crate) async fn large_router(agent: &Path, minutes: u64) -> anyhow::Result<LargeRouter> {
-    let plan = Plan {
-        sites: vec!["nyeri-01".into()],
-        rule_17: false,
-        agent_program: Some(agent.to_owned()),
-        timing: None,
-        ..Plan::default()
-    };
+pub(crate) async fn large_router(programs: &Programs, minutes: u64) -> anyhow::Result<LargeRouter> {
+    let plan = Plan { sites: vec!["nyeri-01".into()], timing: None, ..programs.plan() };
     let world = World::start(&directory(), &plan, &mut say).await?;
     let town = Town::settle(&world).await?;
     let router = world.site(0)?.router.router();

@@ -1,6 +1,7 @@
 //! `figures`: measures what the README quotes, in one run on this machine, and prints it as JSON.
 //!
-//! The agent is the release build; everything else may be a debug build, which only makes the times worse.
+//! Agent and controller are the release builds that a customer runs. The simulated routers, phones and Daraja are debug
+//! builds on the same cores, which only makes the times worse.
 
 mod large_router;
 
@@ -51,25 +52,53 @@ struct Arguments {
     /// Measure one site with 500 subscribers and nothing else, and judge nothing.
     #[arg(long, conflicts_with = "only_large_router")]
     only_site: bool,
+    /// Measure the payments and nothing else, and judge nothing.
+    #[arg(long, conflicts_with_all = ["only_large_router", "only_site"])]
+    only_payments: bool,
+}
+
+/// The release builds that are measured.
+struct Programs {
+    agent: PathBuf,
+    controller: PathBuf,
+}
+
+impl Programs {
+    /// The usual world, of these programs.
+    fn plan(&self) -> Plan {
+        Plan {
+            rule_17: false,
+            agent_program: Some(self.agent.clone()),
+            controller_program: Some(self.controller.clone()),
+            ..Plan::default()
+        }
+    }
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { minutes, only_large_router, only_site } = Arguments::parse();
-    let agent = release_path_of("tawi-agent", "make bench")?;
+    let Arguments { minutes, only_large_router, only_site, only_payments } = Arguments::parse();
+    let programs = Programs {
+        agent: release_path_of("tawi-agent", "make bench")?,
+        controller: release_path_of("tawi-controller", "make bench")?,
+    };
     if only_large_router {
-        println!("{}", serde_json::to_string_pretty(&large_router(&agent, minutes).await?)?);
+        println!("{}", serde_json::to_string_pretty(&large_router(&programs, minutes).await?)?);
         return Ok(());
     }
     if only_site {
-        println!("{}", serde_json::to_string_pretty(&steady_state(&agent).await?)?);
+        println!("{}", serde_json::to_string_pretty(&steady_state(&programs).await?)?);
+        return Ok(());
+    }
+    if only_payments {
+        println!("{}", serde_json::to_string_pretty(&payments(&programs).await?)?);
         return Ok(());
     }
     let measured = Measured {
-        callback_to_verified_ms: payments(&agent).await?,
-        agent: steady_state(&agent).await?,
-        large_router: large_router(&agent, minutes).await?,
-        agent_binary_bytes: size_of(&agent)?,
+        callback_to_verified_ms: payments(&programs).await?,
+        agent: steady_state(&programs).await?,
+        large_router: large_router(&programs, minutes).await?,
+        agent_binary_bytes: size_of(&programs.agent)?,
         fsync_ms: fsync_ms(&directory())?,
     };
     println!("{}", serde_json::to_string_pretty(&measured)?);
@@ -87,9 +116,8 @@ fn directory() -> PathBuf {
 }
 
 /// 200 payments over three sites, as in the story.
-async fn payments(agent: &Path) -> anyhow::Result<Spread> {
-    let plan = Plan { rule_17: false, agent_program: Some(agent.to_owned()), ..Plan::default() };
-    let world = World::start(&directory(), &plan, &mut say).await?;
+async fn payments(programs: &Programs) -> anyhow::Result<Spread> {
+    let world = World::start(&directory(), &programs.plan(), &mut say).await?;
     let cast = stories::cast(&world).await?;
     let spread = stories::many_pay(&world, &cast, PAYMENTS, &mut stories::Log::default()).await?;
     world.stop().await?;
@@ -98,13 +126,11 @@ async fn payments(agent: &Path) -> anyhow::Result<Spread> {
 
 /// One site with 500 paid subscribers, all of them online and moving traffic, whose agent loses its power once: what the
 /// agent holds, and what it writes when nothing is to be written.
-async fn steady_state(agent: &Path) -> anyhow::Result<Steady> {
+async fn steady_state(programs: &Programs) -> anyhow::Result<Steady> {
     let plan = Plan {
         sites: vec!["nyeri-01".into()],
-        rule_17: false,
-        agent_program: Some(agent.to_owned()),
         timing: Some(Timing { sample_seconds: 5, full_check_seconds: FULL_CHECK_SECONDS, idle_seconds: 300 }),
-        ..Plan::default()
+        ..programs.plan()
     };
     let mut world = World::start(&directory(), &plan, &mut say).await?;
     let cast = stories::cast(&world).await?;
