@@ -145,10 +145,12 @@ async fn pool(url: &str, connections: u32, busy: Duration) -> Result<sqlx::Pool<
         .map_err(DatabaseError::Open)
 }
 
-/// WAL lets readers go on during a write; FULL makes a commit survive a power cut, which money needs.
+/// WAL lets readers go on during a write; FULL makes a commit survive a power cut, which money needs. Recursive triggers are
+/// what makes `INSERT OR REPLACE` delete by the rules: without them it would change the ledger behind its triggers.
 async fn configure(connection: &mut AnyConnection, busy: Duration) -> Result<(), sqlx::Error> {
     sqlx::raw_sql(AssertSqlSafe(format!(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+         PRAGMA recursive_triggers = ON; \
          PRAGMA busy_timeout = {}; PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES};",
         busy.as_millis()
     )))

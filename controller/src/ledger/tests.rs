@@ -88,6 +88,12 @@ async fn the_tables_take_nothing_that_does_not_balance_and_give_nothing_back() {
     check(posted("b", &[5, -5]), false).await;
     check("INSERT INTO ledger_postings VALUES ('a', 2, 'wallet:c1', 5);".to_owned(), false).await;
     check(entry("a").replace("INSERT", "INSERT OR REPLACE").replace("'x')", "'forged')"), false).await;
+    // Its cause taken over by another entry, its postings written anew, and itself once more under another cause.
+    let forged = posted("z", &[5, -5])
+        + &entry("z").replace("'z', 'x')", "'a', 'x')").replace("INSERT", "INSERT OR REPLACE")
+        + &posted("a", &[900, -900]).replace("INSERT", "INSERT OR REPLACE")
+        + &entry("a").replace("'a', 'x')", "'b', 'x')");
+    check(forged, false).await;
     for change in [
         "UPDATE ledger_entries SET actor = 'forged'",
         "UPDATE ledger_postings SET amount_cents = 2 * amount_cents",
