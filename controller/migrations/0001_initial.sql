@@ -287,6 +287,8 @@ CREATE TABLE payment_intents (
     callback_token TEXT NOT NULL UNIQUE,
     state TEXT NOT NULL CHECK (state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted',
                                          'paid', 'declined', 'expired', 'review')),
+    -- Whether Safaricom ever said that it is paid, without a receipt.
+    is_said_paid BIGINT NOT NULL DEFAULT 0,
     checkout_request_id TEXT UNIQUE,
     merchant_request_id TEXT,
     result_code TEXT,
@@ -427,8 +429,10 @@ CREATE TABLE payments (
     no_owner TEXT NOT NULL DEFAULT '' CHECK (no_owner IN ('', 'no_account', 'not_an_account', 'check_digit',
                                              'unknown_account', 'unknown_phone', 'shared_phone', 'ambiguous',
                                              'unknown_kind')),
-    -- Why it bought nothing and lies in the wallet; empty where it has bought something, then or since, or came for no line.
-    unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'other')),
+    -- 1 where nothing but who paid said whose it is.
+    is_owner_guessed BIGINT NOT NULL DEFAULT 0,
+    -- Why it bought nothing and lies in the wallet; empty where it was used, then or since, or came for no line.
+    unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'unclear', 'other')),
     received_at BIGINT NOT NULL,
     booked_at BIGINT NOT NULL,
     UNIQUE (provider, receipt_number)
@@ -438,6 +442,7 @@ CREATE INDEX payments_by_received_at ON payments (received_at);
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';
 -- Holds only what is nobody's: the list is short, and the table is not.
 CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;
+CREATE INDEX payments_unclear ON payments (received_at, id) WHERE unspent = 'unclear';
 
 -- Our own receipts, one for each payment: numbered in the order of booking, without gaps, by constraint.
 CREATE TABLE receipts (
@@ -476,9 +481,10 @@ CREATE TABLE payment_evidence (
 -- Holds only what a person has to look at.
 CREATE INDEX payment_evidence_for_review ON payment_evidence (seen_at, payment_id) WHERE needs_person = 1;
 
--- Payment to packets, one row a payment, one column a step.
+-- Payment to packets, one row for what a payment bought, one column a step. A payment that was moved to whose it is leaves
+-- the row of the line that had it first.
 CREATE TABLE payment_traces (
-    payment_id TEXT PRIMARY KEY REFERENCES payments (id),
+    payment_id TEXT NOT NULL REFERENCES payments (id),
     subscription_id TEXT NOT NULL REFERENCES subscriptions (id),
     site_id TEXT NOT NULL REFERENCES sites (id),
     generation BIGINT NOT NULL,
@@ -488,7 +494,8 @@ CREATE TABLE payment_traces (
     stored_at BIGINT,
     verified_at BIGINT,
     online_at BIGINT,
-    failure TEXT NOT NULL DEFAULT ''
+    failure TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (payment_id, subscription_id)
 );
 CREATE INDEX payment_traces_by_site ON payment_traces (site_id, verified_at, generation);
 -- Holds only what was not sent yet.

@@ -11,8 +11,10 @@
 //!                                                             ▼ a receipt
 //!                                                            paid
 //! ```
-//! Only a receipt makes `paid`, from any state, since callbacks come before replies and after time-outs; nothing leads
-//! out of it. Where a rule took some payment for the request's, the receipt of its own callback replaces it. A query can say "paid", which is noted and is no money. A push whose answer was lost is never sent again.
+//! Only a receipt makes `paid`, from any state, since callbacks come before replies and after time-outs. One thing leads out
+//! of it: where a rule took some payment for the request's, the receipt of its own callback replaces it, and when that payment
+//! turns out to be another request's, this one is asked about again. A query can say "paid", which is noted and is no money.
+//! A push whose answer was lost is never sent again.
 
 use std::fmt;
 use std::str::FromStr;
@@ -153,6 +155,8 @@ pub enum Event {
     Queried,
     /// Nothing more will be asked.
     TimeUp,
+    /// What a rule had taken for its receipt is another request's.
+    ReceiptGone,
 }
 
 /// Why an event changes nothing, and a person should know.
@@ -339,6 +343,9 @@ fn next_state(state: &State, event: &Event) -> Result<State, Refused> {
         }
         (State::Paid(_), Event::Failed { .. } | Event::NotSent(_)) => Err(Refused::AlreadyPaid),
         (State::Paid(_), Event::Submit) => Err(Refused::NotPossible),
+        // As if nothing had been heard of it: it is asked about again, and given up in its time.
+        (State::Paid(_), Event::ReceiptGone) => Ok(State::Prompted),
+        (_, Event::ReceiptGone) => stay(),
         (State::Paid(_), _) => stay(),
 
         (State::Created, Event::Submit) => Ok(State::Submitting),

@@ -12,8 +12,10 @@ use super::client::Daraja;
 use super::evidence::CheckoutId;
 use super::intent::{Event, Intent, State};
 use super::{poll, store};
+use crate::database::Transaction;
 use crate::ids::IntentId;
 use crate::live::Hint;
+use crate::payments::{PaymentError, moving};
 use crate::shutdown::Stop;
 use crate::state::Controller;
 
@@ -42,7 +44,7 @@ pub(crate) async fn ask_about_due(
     controller: &Controller,
     daraja: &Daraja,
     stop: &Stop,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), PaymentError> {
     let due = {
         let mut connection = controller.database.read().await?;
         store::due_intents(&mut connection, controller.clock.now(), ROUND).await?
@@ -68,7 +70,7 @@ async fn claim(
     controller: &Controller,
     daraja: &Daraja,
     id: &IntentId,
-) -> Result<Option<CheckoutId>, sqlx::Error> {
+) -> Result<Option<CheckoutId>, PaymentError> {
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
     let Some(intent) = store::intent_by_id(&mut transaction, id).await? else { return Ok(None) };
@@ -98,7 +100,7 @@ async fn ask(controller: Controller, daraja: Daraja, id: IntentId, checkout: Che
     }
 }
 
-async fn note(controller: &Controller, id: &IntentId, event: Event) -> Result<(), sqlx::Error> {
+async fn note(controller: &Controller, id: &IntentId, event: Event) -> Result<(), PaymentError> {
     let mut transaction = controller.database.write().await?;
     match store::intent_by_id(&mut transaction, id).await? {
         Some(intent) => apply(controller, transaction, intent, event).await,
@@ -106,13 +108,14 @@ async fn note(controller: &Controller, id: &IntentId, event: Event) -> Result<()
     }
 }
 
-/// Applies an event, commits, and tells open pages when the state changed.
+/// Applies an event, commits, and tells open pages when the state changed. Where M-Pesa says for the first time that it is
+/// paid, its receipt may be booked already, for what a rule took it for.
 async fn apply(
     controller: &Controller,
-    mut transaction: crate::database::Transaction,
+    mut transaction: Transaction,
     intent: Intent,
     event: Event,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), PaymentError> {
     let before = intent.state.clone();
     let (id, customer) = (intent.id.clone(), intent.customer.clone());
     let after = match intent.apply(event, controller.clock.now()) {
@@ -123,7 +126,20 @@ async fn apply(
         }
     };
     store::update_intent(&mut transaction, &after).await?;
+    let is_news = after.state == State::PaidUnreceipted && before != after.state;
+    let mut found = None;
+    if is_news {
+        let now = controller.clock.now();
+        found = moving::find_receipt(&mut transaction, &after, &controller.ids, now).await?;
+    }
     transaction.commit().await?;
+    if let Some(found) = found {
+        tracing::info!(intent.id = %id, "the receipt of a payment request was booked already: {}", found.outcome);
+        if found.is_site_to_be_told {
+            controller.live.ring_outbox();
+        }
+        found.hints.into_iter().for_each(|hint| controller.live.tell(hint));
+    }
     if after.state != before {
         tracing::info!(intent.id = %id, intent.state = after.state.as_str(), "payment request followed up");
         controller.live.tell(Hint::Intent(customer));

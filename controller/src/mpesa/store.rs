@@ -123,7 +123,8 @@ pub(crate) async fn update_intent(connection: &mut Connection, intent: &Intent) 
     sqlx::query(
         "UPDATE payment_intents SET state = $2, checkout_request_id = $3, merchant_request_id = $4, \
                 result_code = $5, result_description = $6, receipt_number = $7, next_query_at = $8, \
-                queries_sent = $9, updated_at = $10 \
+                queries_sent = $9, updated_at = $10, \
+                is_said_paid = CASE WHEN $2 = 'paid_unreceipted' THEN 1 ELSE is_said_paid END \
          WHERE id = $1",
     )
     .bind(intent.id.as_str())
@@ -271,6 +272,15 @@ pub(super) fn read_promised(row: &Row) -> Result<Option<Promised>, sqlx::Error> 
         bytes: bytes.map(|bytes| u64::try_from(bytes).unwrap_or(0)),
     };
     Ok(Some(Promised { plan, offer }))
+}
+
+/// Whether Safaricom ever said of a request that it is paid, before its receipt came.
+pub(crate) async fn is_said_paid(connection: &mut Connection, id: &IntentId) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT is_said_paid FROM payment_intents WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_one(connection)
+        .await?;
+    columns::truth(&row, "is_said_paid")
 }
 
 /// Whether any request has this token: a cheap look before anything is stored.

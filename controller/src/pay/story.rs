@@ -124,7 +124,7 @@ fn paid(arrival: &Arrival) -> Story {
         Arrival::Unspent(Some(Unspent::TooLittle)) => over(said("warn", Text::InBalance, &[Text::TooLittle])),
         Arrival::Unspent(Some(Unspent::OnHold)) => over(said("warn", Text::InBalance, &[Text::WaitsOnHold])),
         Arrival::Bought(Progress::BoughtNothing)
-        | Arrival::Unspent(Some(Unspent::SiteRevoked | Unspent::Other) | None) => {
+        | Arrival::Unspent(Some(Unspent::SiteRevoked | Unspent::Unclear | Unspent::Other) | None) => {
             over(said("warn", Text::InBalance, &[Text::WaitsForPerson]))
         }
     }

@@ -163,8 +163,8 @@ pub struct PaymentBody {
     /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`,
     /// `shared_phone`, `ambiguous` or `unknown_kind`; null where it is somebody's.
     pub no_owner: Option<String>,
-    /// Why it bought nothing and lies in the wallet: `too_little`, `on_hold`, `site_revoked` or `other`; null where it has
-    /// bought something, then or since, or came for no subscription.
+    /// Why it bought nothing and lies in the wallet: `too_little`, `on_hold`, `site_revoked`, `unclear` (it may be for one of
+    /// several things) or `other`; null where it was used, then or since, or came for no subscription.
     pub unspent: Option<String>,
     /// When Safaricom told us.
     pub received_at_ms: i64,

@@ -11,7 +11,7 @@ use tawi_shared::{IdSource, UnixMillis};
 pub(crate) use super::outcome::CallbackOutcome;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{NoOwner, Payment, PaymentError, Provider, store, suspense, traces, wallet};
+use super::{NoOwner, Payment, PaymentError, Provider, moving, store, suspense, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -27,7 +27,7 @@ use crate::mpesa::store::StoredCallback;
 /// The provider in the key of a receipt.
 pub(super) const PROVIDER: &str = Provider::Mpesa.as_str();
 /// The source in the key of a piece of evidence.
-const SOURCE: &str = "stk callback";
+pub(super) const SOURCE: &str = "stk callback";
 /// The kind of cause of a period that a payment bought.
 const PERIOD: &str = "period";
 /// Who books what callbacks say.
@@ -130,7 +130,7 @@ async fn take_in_receipt(
             // Its own path, its own prompt. What a rule took for its receipt was somebody's guess.
             let Some(guessed) = store::matched_payment_of(connection, &intent, SOURCE).await? else {
                 keep_evidence(connection, &told, booked.as_ref(), now).await?;
-                return Ok(TakenIn::quietly(CallbackOutcome::Refused(Refused::AnotherReceipt)));
+                return Ok(TakenIn::quietly(another_receipt(&told, booked.as_ref())));
             };
             match intent.apply(Event::PaidInstead { receipt: number(), checkout }, now) {
                 Ok(after) => (after, Some(guessed)),
@@ -143,13 +143,22 @@ async fn take_in_receipt(
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     keep_evidence(connection, &told, booked.as_ref(), now).await?;
-    if let Some(outcome) = misfit(&told, &after, booked.as_ref()) {
+    let elsewhere = match &booked {
+        Some(booked) => moving::elsewhere(connection, booked, &after).await?,
+        None => None,
+    };
+    if let Some(outcome) = misfit(&told, &after, booked.as_ref(), elsewhere.is_some()) {
         return Ok(TakenIn::quietly(outcome));
     }
     if let Some(guessed) = &replaced {
         store::detach(connection, guessed).await?;
     }
-    let mut taken_in = credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await?;
+    let mut taken_in = match (&booked, elsewhere) {
+        (Some(booked), Some(elsewhere)) => {
+            moving::take_back(connection, &told, (booked, elsewhere), after, ids, now).await?
+        }
+        _ => credit(connection, &told, Owner::Intent(Box::new(after)), ids, now).await?,
+    };
     if replaced.is_some() {
         taken_in.outcome = CallbackOutcome::ReceiptReplaced.besides(taken_in.outcome);
     }
@@ -169,8 +178,24 @@ async fn keep_evidence(
     Ok(())
 }
 
+/// What is said of a second receipt on the path of a request that is paid: one that another source has told of is no claim.
+fn another_receipt(told: &Told<'_>, booked: Option<&Payment>) -> CallbackOutcome {
+    match booked {
+        Some(booked) if booked.amount != told.amount => {
+            CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount }
+        }
+        Some(_) => CallbackOutcome::BookedBesides,
+        None => CallbackOutcome::Refused(Refused::AnotherReceipt),
+    }
+}
+
 /// Why a receipt is not booked for a request whose prompt it is of; `None` when it may be.
-fn misfit(told: &Told<'_>, intent: &Intent, booked: Option<&Payment>) -> Option<CallbackOutcome> {
+fn misfit(
+    told: &Told<'_>,
+    intent: &Intent,
+    booked: Option<&Payment>,
+    may_be_taken_back: bool,
+) -> Option<CallbackOutcome> {
     match booked {
         Some(booked) if booked.amount != told.amount => {
             Some(CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount })
@@ -181,7 +206,9 @@ fn misfit(told: &Told<'_>, intent: &Intent, booked: Option<&Payment>) -> Option<
             told: told.amount,
             is_booked: booked.is_some(),
         }),
-        Some(booked) if !is_free_for(booked, intent) => Some(CallbackOutcome::ReceiptOfAnother),
+        Some(booked) if !may_be_taken_back && !is_free_for(booked, intent) => {
+            Some(CallbackOutcome::ReceiptOfAnother)
+        }
         _ => None,
     }
 }
@@ -214,8 +241,8 @@ pub(crate) struct Told<'a> {
 pub(crate) enum Owner {
     /// A request's: as it is after the event that brought the receipt, not yet stored.
     Intent(Box<Intent>),
-    /// A customer's, for this line of theirs or for none.
-    Customer { customer: CustomerId, subscription: Option<LineId> },
+    /// A customer's, for this line of theirs or for none; unclear where it may be for one of several things.
+    Customer { customer: CustomerId, subscription: Option<LineId>, is_unclear: bool },
     /// Nobody's that we know: it waits in suspense for a person, who is told why.
     Nobody(Option<NoOwner>),
 }
@@ -319,15 +346,15 @@ pub(crate) async fn credit(
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
     requests::settle_callbacks(connection, (told.number, told.amount), told.source).await?;
-    fulfil(connection, told, id, &owner, ids, now).await
+    fulfil(connection, told, (id, ""), &owner, ids, now).await
 }
 
 /// What follows once the money is where it belongs: what it was asked for is bought, a top-up or else a period, and the
-/// request is paid.
+/// request is paid. What is said `again` beside the id makes it another occasion to buy something.
 pub(super) async fn fulfil(
     connection: &mut Connection,
     told: &Told<'_>,
-    id: PaymentId,
+    (id, again): (PaymentId, &str),
     owner: &Owner,
     ids: &IdSource,
     now: UnixMillis,
@@ -341,13 +368,17 @@ pub(super) async fn fulfil(
             taken_in.outcome = CallbackOutcome::AnotherPhone;
         }
     }
+    if let Owner::Customer { subscription: None, is_unclear: true, .. } = owner {
+        store::note_unspent(connection, &id, Some(Unspent::Unclear)).await?;
+    }
     if let Some(line) = owner.subscription() {
-        let bought = match top_up_first(connection, owner, (&id, told.actor), ids, now).await? {
+        let occasion = format!("{id}{again}");
+        let bought = match top_up_first(connection, owner, (&occasion, told.actor), ids, now).await? {
             TopUpFirst::Bought(bought) => Ok(bought),
             TopUpFirst::Nothing(not_bought) => Err(not_bought),
             TopUpFirst::Period => {
                 let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
-                let cause = (PERIOD, id.to_string());
+                let cause = (PERIOD, occasion);
                 wallet::buy_period(connection, (line, promised), cause, told.actor, ids, now).await?
             }
         };
@@ -389,7 +420,7 @@ fn unspent(
         Unspent::TooLittle if intent.is_some() && before == CallbackOutcome::Booked => {
             CallbackOutcome::NotEnough { missing }
         }
-        Unspent::TooLittle | Unspent::Other => return before,
+        Unspent::TooLittle | Unspent::Unclear | Unspent::Other => return before,
     };
     waits.besides(before)
 }
@@ -408,14 +439,14 @@ enum TopUpFirst {
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
-    (id, actor): (&PaymentId, &str),
+    (occasion, actor): (&str, &str),
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TopUpFirst, PaymentError> {
     let Some(intent) = owner.intent() else { return Ok(TopUpFirst::Period) };
     let Some(top_up) = &intent.top_up else { return Ok(TopUpFirst::Period) };
     let what = (&intent.subscription, top_up);
-    Ok(match topping_up::buy(connection, what, id.as_str(), actor, ids, now).await? {
+    Ok(match topping_up::buy(connection, what, occasion, actor, ids, now).await? {
         Ok(bought) => TopUpFirst::Bought(Bought::Now(bought.refreshed)),
         Err(NoTopUp::AlreadyBought) => TopUpFirst::Bought(Bought::Before),
         Err(NoTopUp::NothingToTopUp | NoTopUp::AnotherPlan | NoTopUp::NoSuchTopUp) => TopUpFirst::Period,
@@ -478,7 +509,7 @@ pub(super) async fn give(
 
 /// Gives a payment that is booked without an owner, or without a request, to whom it belongs: out of suspense if it lay
 /// there. Where its money went before, it stays.
-async fn claim(
+pub(super) async fn claim(
     connection: &mut Connection,
     told: &Told<'_>,
     booked: &Payment,
@@ -493,7 +524,7 @@ async fn claim(
             return join(connection, (told, booked, intent)).await;
         }
     }
-    store::give_to(connection, &booked.id, &owner).await?;
+    store::give_to(connection, &booked.id, told, &owner).await?;
     if booked.unspent.is_some() {
         // It is looked at anew, and may buy now.
         store::note_unspent(connection, &booked.id, None).await?;
@@ -506,11 +537,11 @@ async fn claim(
             .map_err(ledger::LedgerError::Unbalanced)?;
         ledger::book(connection, &entry, ids, now).await?;
     }
-    fulfil(connection, told, booked.id.clone(), &owner, ids, now).await
+    fulfil(connection, told, (booked.id.clone(), ""), &owner, ids, now).await
 }
 
 /// Whether a person said whose a payment is.
-async fn is_given(connection: &mut Connection, booked: &Payment) -> Result<bool, PaymentError> {
+pub(super) async fn is_given(connection: &mut Connection, booked: &Payment) -> Result<bool, PaymentError> {
     Ok(store::is_evidence_of(connection, &booked.id, suspense::SOURCE).await?)
 }
 
@@ -528,10 +559,28 @@ async fn join(
     }
     if booked.subscription.as_ref() != Some(&intent.subscription) {
         taken_in.outcome = CallbackOutcome::ForAnotherLine.besides(taken_in.outcome);
+    } else if !bought_as_asked(connection, booked, intent).await? {
+        taken_in.outcome = CallbackOutcome::ForAnotherPurpose.besides(taken_in.outcome);
     }
     taken_in.hints.extend([Hint::Payment(intent.customer.clone()), Hint::Intent(intent.customer.clone())]);
     taken_in.payment = Some(booked.id.clone());
     Ok(taken_in)
+}
+
+/// Whether a payment's money bought the kind of thing that its request was for: a top-up, or else a period. What was used
+/// out of the wallet later is somebody's own choice, and told of there.
+async fn bought_as_asked(
+    connection: &mut Connection,
+    booked: &Payment,
+    intent: &Intent,
+) -> Result<bool, PaymentError> {
+    let has_period = ledger::is_booked(connection, (PERIOD, booked.id.as_str())).await?;
+    let top_up = format!("{} {}", intent.subscription, booked.id);
+    let has_top_up = ledger::is_booked(connection, (topping_up::CAUSE, &top_up)).await?;
+    Ok(match intent.top_up {
+        Some(_) => !has_period,
+        None => !has_top_up,
+    })
 }
 
 /// Whether another phone paid than the one that was asked. A masked or hashed number is no number, and says nothing here.

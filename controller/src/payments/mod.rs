@@ -8,6 +8,7 @@ pub mod api;
 pub mod counter;
 pub(crate) mod credit;
 pub mod follow;
+pub(crate) mod moving;
 mod open;
 mod outcome;
 pub mod pages;
@@ -111,7 +112,7 @@ pub struct Payment {
     pub account_reference: String,
     /// Who paid, as far as it was told: digits, a mask or a hash. Personal data.
     pub payer: String,
-    /// Why it bought nothing and lies in the wallet; `None` when it has bought something, then or since, or came for no line.
+    /// Why it bought nothing and lies in the wallet; `None` when it was used, then or since, or came for no line.
     pub unspent: Option<Unspent>,
     /// When Safaricom told us.
     pub received_at: UnixMillis,
@@ -129,7 +130,7 @@ impl Payment {
         }
     }
 
-    /// Whether its money bought what it came for, or was used for something else since.
+    /// Whether its money bought what it came for, or has left the wallet since, whatever for.
     #[must_use]
     pub fn is_spent(&self) -> bool {
         self.subscription.is_some() && self.unspent.is_none()

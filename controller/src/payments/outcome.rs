@@ -10,7 +10,7 @@ use crate::mpesa::evidence::NotUnderstood;
 use crate::mpesa::intent::Refused;
 
 /// How what a person has to look at begins when the money is booked.
-const BOOKED: &str = "review: booked; ";
+pub(super) const BOOKED: &str = "review: booked; ";
 
 /// What became of a callback. Its `Display` is what is stored beside the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,15 @@ pub(crate) enum CallbackOutcome {
     ReceiptReplaced,
     /// Booked before, and what was asked for is another line's, or another's than a person gave it to. It bought nothing.
     ForAnotherLine,
+    /// Booked before, and it bought something else for the line than was asked for.
+    ForAnotherPurpose,
+    /// Booked for whose it is, out of the wallet of another customer, whom a rule took for its owner by who paid.
+    TakenFromAnother {
+        /// What that wallet owes, because the money had bought something.
+        owed: Money,
+    },
+    /// Booked before because another source told of it. The request on whose path it came is paid with another receipt.
+    BookedBesides,
     /// Booked, and it is of a kind that is not known.
     UnknownKind,
     /// Booked, and nothing but a file that somebody took in tells of it.
@@ -84,10 +93,18 @@ pub(crate) enum CallbackOutcome {
 impl CallbackOutcome {
     /// Whether a person has to look.
     pub(crate) fn needs_a_person(&self) -> bool {
-        !matches!(self, Self::Booked | Self::Repeated | Self::Noted(_))
+        !matches!(
+            self,
+            Self::Booked
+                | Self::Repeated
+                | Self::Noted(_)
+                | Self::BookedBesides
+                | Self::AnotherAmount { is_booked: true, .. }
+        )
     }
 
-    /// Whether it moves no money itself and is settled once something else tells of the same receipt and amount.
+    /// Whether it moves no money itself and is settled once something else tells of the same receipt and amount. Where that
+    /// has told already, nobody has to look either: the order in which they come decides nothing.
     pub(crate) fn waits_for_receipt(&self) -> bool {
         matches!(self, Self::AnotherAmount { is_booked: false, .. } | Self::Refused(Refused::AnotherReceipt))
     }
@@ -114,7 +131,7 @@ impl fmt::Display for CallbackOutcome {
             ),
             Self::AnotherAmount { asked, told, is_booked: true } => write!(
                 f,
-                "review: {asked} was asked for, and this says that {told} was paid, with a receipt that is booked"
+                "{asked} was asked for, and this says that {told} was paid, with a receipt that is booked with that"
             ),
             Self::ReceiptReplaced => write!(
                 f,
@@ -123,6 +140,23 @@ impl fmt::Display for CallbackOutcome {
             Self::ForAnotherLine => write!(
                 f,
                 "{BOOKED}it was given to another line, or to none, before its request was known, and stays there"
+            ),
+            Self::ForAnotherPurpose => write!(
+                f,
+                "{BOOKED}it had bought something else for the line before its request was known"
+            ),
+            Self::TakenFromAnother { owed: Money::ZERO } => write!(
+                f,
+                "{BOOKED}it lay in the wallet of another customer, who was taken for its owner by who paid, and is taken \
+                 out again"
+            ),
+            Self::TakenFromAnother { owed } => write!(
+                f,
+                "{BOOKED}it was taken out of the wallet of another customer, who was taken for its owner by who paid and \
+                 bought something with it: that wallet owes KES {owed}"
+            ),
+            Self::BookedBesides => f.write_str(
+                "the receipt is booked, as another source told of it, and the request of this path is paid with another",
             ),
             Self::StatementAlone => write!(f, "{BOOKED}nothing but a statement tells of it"),
             Self::UnknownKind => write!(f, "{BOOKED}it is of a kind of payment that is not known"),

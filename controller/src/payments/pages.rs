@@ -128,7 +128,7 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
         Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
         Progress::OnRouter(took) => done(Badge::good("on the router"), took, "The router lets the line in."),
         Progress::BoughtNothing if payment.is_spent() => {
-            told(Badge::good("spent"), "Its money bought something later, out of the wallet.".to_owned())
+            told(Badge::good("spent"), "Its money has left the wallet since.".to_owned())
         }
         Progress::BoughtNothing if payment.customer.is_some() => {
             let why = match payment.unspent {
@@ -138,6 +138,9 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
                 }
                 Some(Unspent::SiteRevoked) => {
                     "The site of the line was revoked, so that it bought nothing and went to the wallet."
+                }
+                Some(Unspent::Unclear) => {
+                    "Nobody knows which of the customer’s lines or requests it is for, so that it went to the wallet: ask for a payment of the line that it is for, and the wallet pays."
                 }
                 Some(Unspent::Other) | None => "It bought nothing and went to the wallet.",
             };
@@ -418,7 +421,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Customers);
     let site = site.map(|site| (site.id.to_string(), site.name));
     let is_nobodys = row.payment.customer.is_none();
-    let why = suspense::words(row.payment.no_owner, &row.payment.account_reference);
+    let why = suspense::words_with(row.payment.no_owner, &row.payment.account_reference);
     let why = if is_nobodys { why } else { String::new() };
     let may_assign = is_nobodys && visit.may(Permission::AssignPayments);
     visit.show(&PaymentPage { frame, payment, why, may_assign, site })

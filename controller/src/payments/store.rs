@@ -3,9 +3,9 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::credit::{Owner, PROVIDER, Told};
+use super::credit::{self, Owner, PROVIDER, Told};
 use super::follow::{FollowToken, Followed};
-use super::review::{ForReview, ReviewKind, Settled};
+use super::outcome::BOOKED;
 use super::traces;
 use super::{NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
 use crate::columns;
@@ -27,17 +27,7 @@ macro_rules! payment_rows {
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
             "FROM payments p JOIN receipts r ON r.payment_id = p.id LEFT JOIN customers c ON c.id = p.customer_id ",
-            "LEFT JOIN payment_traces t ON t.payment_id = p.id ",
-            $rest
-        )
-    };
-}
-
-/// Whether there is such a row, and whether it waits for a person.
-macro_rules! waiting {
-    ($rest:literal) => {
-        concat!(
-            "SELECT COUNT(*) AS found, CAST(COALESCE(MAX(needs_person), 0) AS BIGINT) AS waiting FROM ",
+            "LEFT JOIN payment_traces t ON t.payment_id = p.id AND t.subscription_id = p.subscription_id ",
             $rest
         )
     };
@@ -90,10 +80,11 @@ pub(super) async fn insert_payment(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
-                               customer_id, subscription_id, intent_id, received_at, booked_at, no_owner) \
+                               customer_id, subscription_id, intent_id, received_at, booked_at, no_owner, \
+                               is_owner_guessed) \
          VALUES ($1, $2, $3, $4, $5, $6, \
                  COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
-                 $7, $8, $9, $10, $11, $13) \
+                 $7, $8, $9, $10, $11, $13, $14) \
          ON CONFLICT (provider, receipt_number) DO NOTHING",
     )
     .bind(id.as_str())
@@ -109,6 +100,7 @@ pub(super) async fn insert_payment(
     .bind(now.0)
     .bind(told.account_reference)
     .bind(owner.no_owner().map_or("", NoOwner::as_str))
+    .bind(i64::from(is_guess(told, owner)))
     .execute(&mut *connection)
     .await?;
     let is_new = done.rows_affected() == 1;
@@ -136,15 +128,45 @@ pub(super) async fn issue_receipt(
     Ok(())
 }
 
+/// Whether nothing but who paid says whose a receipt is: no account was typed, no path names it, and no person.
+fn is_guess(told: &Told<'_>, owner: &Owner) -> bool {
+    owner.customer().is_some()
+        && told.account_reference.is_empty()
+        && ![credit::SOURCE, suspense::SOURCE].contains(&told.source)
+}
+
 /// Gives a payment to its request. Nothing changes when it has one.
 pub(super) async fn give_to(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    told: &Told<'_>,
+    owner: &Owner,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4, no_owner = '', \
+                is_owner_guessed = $5 \
+         WHERE id = $1 AND intent_id IS NULL",
+    )
+    .bind(payment.as_str())
+    .bind(owner.customer().map(CustomerId::as_str))
+    .bind(owner.subscription().map(LineId::as_str))
+    .bind(owner.intent().map(|intent| intent.id.as_str()))
+    .bind(i64::from(is_guess(told, owner)))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives a payment to another than a rule took for its owner.
+pub(super) async fn move_to(
     connection: &mut Connection,
     payment: &PaymentId,
     owner: &Owner,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4, no_owner = '' \
-         WHERE id = $1 AND intent_id IS NULL",
+        "UPDATE payments SET customer_id = $2, subscription_id = $3, intent_id = $4, unspent = '', \
+                is_owner_guessed = 0 \
+         WHERE id = $1",
     )
     .bind(payment.as_str())
     .bind(owner.customer().map(CustomerId::as_str))
@@ -153,6 +175,45 @@ pub(super) async fn give_to(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether nothing but who paid said whose a payment is.
+pub(super) async fn is_owner_guessed(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query("SELECT is_owner_guessed FROM payments WHERE id = $1")
+        .bind(payment.as_str())
+        .fetch_one(connection)
+        .await?;
+    columns::truth(&row, "is_owner_guessed")
+}
+
+/// Payments of a request's customer and amount around a time that a rule took for another request's, or that lie in the
+/// wallet because it was unclear what they were for.
+pub(super) async fn perhaps_of(
+    connection: &mut Connection,
+    intent: &Intent,
+    (from, to): (UnixMillis, UnixMillis),
+) -> Result<Vec<Payment>, sqlx::Error> {
+    let rows = sqlx::query(payment_rows!(
+        "\
+         WHERE p.customer_id = $1 AND p.received_at >= $2 AND p.amount_cents = $3 AND p.short_code = $4 \
+           AND ((p.intent_id IS NULL AND p.unspent = 'unclear' AND p.received_at <= $5) \
+                OR p.intent_id IN (SELECT i.id FROM payment_intents i \
+                                   WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \
+                                     AND i.id <> $6)) \
+         ORDER BY p.received_at, p.id"
+    ))
+    .bind(intent.customer.as_str())
+    .bind(from.0)
+    .bind(intent.amount.cents())
+    .bind(intent.short_code.as_str())
+    .bind(to.0)
+    .bind(intent.id.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| read_row(row).map(|row| row.payment)).collect()
 }
 
 /// Notes that a payment is the one that a request asked for, and changes nothing else of it. Nothing changes when it has
@@ -356,6 +417,28 @@ pub(super) async fn settle_evidence(
     Ok(())
 }
 
+/// Takes off the list what a person would have been shown of a booked payment's way, which has become another.
+pub(super) async fn settle_booked(connection: &mut Connection, payment: &Payment) -> Result<(), sqlx::Error> {
+    let said = format!("{BOOKED}%");
+    sqlx::query(
+        "UPDATE payment_evidence SET needs_person = 0 \
+         WHERE payment_id = $1 AND needs_person = 1 AND outcome LIKE $2",
+    )
+    .bind(payment.id.as_str())
+    .bind(said.as_str())
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "UPDATE callback_bodies SET needs_person = 0 \
+         WHERE receipt_number = $1 AND needs_person = 1 AND outcome LIKE $2",
+    )
+    .bind(payment.receipt_number.as_str())
+    .bind(said.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 pub(super) async fn by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,
@@ -444,223 +527,6 @@ pub(super) async fn taken_between(
     })
 }
 
-/// Callbacks that a person has to look at, newest first. The receipt is the one that the body names; the amount too, or,
-/// where it names none, what was asked for.
-pub(super) async fn callbacks_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT b.id, b.received_at AS since, b.outcome, COALESCE(b.amount_cents, i.amount_cents) AS amount_cents, \
-                NULLIF(b.receipt_number, '') AS receipt_number, i.customer_id, \
-                COALESCE(c.name, '') AS customer_name \
-         FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
-         LEFT JOIN customers c ON c.id = i.customer_id \
-         WHERE b.needs_person = 1 ORDER BY b.received_at DESC, b.id DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        let kind = ReviewKind::Callback(columns::parsed(row, "id")?);
-        read_for_review(row, kind, row.try_get("outcome")?)
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Requests whose end a person has to find out, newest first.
-pub(super) async fn requests_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT i.id, i.updated_at AS since, i.state, COALESCE(i.result_code, '') AS result_code, \
-                COALESCE(i.result_description, '') AS result_description, i.amount_cents, i.receipt_number, \
-                i.customer_id, c.name AS customer_name \
-         FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
-         WHERE i.state IN ('paid_unreceipted', 'review') ORDER BY i.updated_at DESC, i.id DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        let (state, code): (String, String) = (row.try_get("state")?, row.try_get("result_code")?);
-        let description: String = row.try_get("result_description")?;
-        let reason = if state == "review" {
-            format!("M-Pesa answered what nobody has seen before: {code} {description}").trim_end().to_owned()
-        } else {
-            "M-Pesa says that it is paid, and the receipt has not come".to_owned()
-        };
-        read_for_review(row, ReviewKind::Request(columns::parsed(row, "id")?), reason)
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Payments that are nobody's, newest first.
-pub(super) async fn payments_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT p.id, p.received_at AS since, p.account_reference, p.no_owner, p.amount_cents, p.receipt_number, \
-                p.customer_id, '' AS customer_name \
-         FROM payments p WHERE p.customer_id IS NULL ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        let typed: String = row.try_get("account_reference")?;
-        let reason = suspense::words(read_no_owner(row)?, &typed);
-        read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason)
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Evidence that does not fit the payment that is booked, newest first.
-pub(super) async fn evidence_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT e.payment_id, e.seen_at AS since, e.outcome, p.amount_cents, p.receipt_number, p.customer_id, \
-                COALESCE(c.name, '') AS customer_name \
-         FROM payment_evidence e JOIN payments p ON p.id = e.payment_id \
-         LEFT JOIN customers c ON c.id = p.customer_id \
-         WHERE e.needs_person = 1 ORDER BY e.seen_at DESC, e.payment_id DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        let kind = ReviewKind::Evidence(columns::parsed(row, "payment_id")?);
-        read_for_review(row, kind, row.try_get("outcome")?)
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Rows of Pull that were not understood, newest first. What they say is [`body_of`].
-pub(super) async fn pull_rows_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT row_sha256, seen_at FROM pull_rows_for_review \
-         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        Ok(ForReview {
-            kind: ReviewKind::PullRow(row.try_get("row_sha256")?),
-            reason: "Pull told of a payment in a form that is not understood".to_owned(),
-            amount: None,
-            receipt_number: None,
-            since: columns::instant(row, "seen_at")?,
-            customer: None,
-            customer_name: String::new(),
-        })
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Rows of statements of which no rule decides, newest first.
-pub(super) async fn statement_rows_for_review(
-    connection: &mut Connection,
-    limit: i64,
-) -> Result<Vec<ForReview>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT row_sha256, short_code, line, reason, receipt_number, amount_cents, seen_at \
-         FROM statement_rows_for_review \
-         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
-    )
-    .bind(limit)
-    .fetch_all(connection)
-    .await?;
-    let item = |row: &Row| {
-        let (line, reason): (i64, String) = (row.try_get("line")?, row.try_get("reason")?);
-        let short_code: String = row.try_get("short_code")?;
-        let receipt: String = row.try_get("receipt_number")?;
-        Ok(ForReview {
-            kind: ReviewKind::StatementRow(row.try_get("row_sha256")?),
-            reason: format!("line {line} of a statement of {short_code}: {reason}"),
-            amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
-            receipt_number: (!receipt.is_empty()).then_some(receipt),
-            since: columns::instant(row, "seen_at")?,
-            customer: None,
-            customer_name: String::new(),
-        })
-    };
-    rows.iter().map(item).collect()
-}
-
-/// Whether an item waits for a person; `None` when there is no such item.
-pub(super) async fn waits_for_person(
-    connection: &mut Connection,
-    item: &Settled,
-) -> Result<Option<bool>, sqlx::Error> {
-    let (sql, id) = match item {
-        Settled::Callback(id) => (waiting!("callback_bodies WHERE id = $1"), id.as_str()),
-        Settled::Evidence(id) => (waiting!("payment_evidence WHERE payment_id = $1"), id.as_str()),
-        Settled::PullRow(digest) => (waiting!("pull_rows_for_review WHERE row_sha256 = $1"), digest.as_str()),
-        Settled::StatementRow(digest) => {
-            (waiting!("statement_rows_for_review WHERE row_sha256 = $1"), digest.as_str())
-        }
-    };
-    let row = sqlx::query(sql).bind(id).fetch_one(connection).await?;
-    Ok(if columns::truth(&row, "found")? { Some(columns::truth(&row, "waiting")?) } else { None })
-}
-
-/// An item as it came; `None` where there is no such item, or it came as nothing that is kept.
-pub(super) async fn body_of(
-    connection: &mut Connection,
-    item: &Settled,
-) -> Result<Option<String>, sqlx::Error> {
-    let (sql, id) = match item {
-        Settled::Callback(id) => ("SELECT body FROM callback_bodies WHERE id = $1", id.as_str()),
-        Settled::Evidence(_) => return Ok(None),
-        Settled::PullRow(digest) => {
-            ("SELECT body FROM pull_rows_for_review WHERE row_sha256 = $1", digest.as_str())
-        }
-        Settled::StatementRow(digest) => {
-            ("SELECT body FROM statement_rows_for_review WHERE row_sha256 = $1", digest.as_str())
-        }
-    };
-    let row = sqlx::query(sql).bind(id).fetch_optional(connection).await?;
-    row.map(|row| row.try_get("body")).transpose()
-}
-
-/// Takes an item off the list of what a person has to look at.
-pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) -> Result<(), sqlx::Error> {
-    let (sql, id) = match item {
-        Settled::Callback(id) => ("UPDATE callback_bodies SET needs_person = 0 WHERE id = $1", id.as_str()),
-        Settled::Evidence(id) => {
-            ("UPDATE payment_evidence SET needs_person = 0 WHERE payment_id = $1", id.as_str())
-        }
-        Settled::PullRow(digest) => {
-            ("UPDATE pull_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
-        }
-        Settled::StatementRow(digest) => {
-            ("UPDATE statement_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
-        }
-    };
-    sqlx::query(sql).bind(id).execute(connection).await?;
-    Ok(())
-}
-
-fn read_for_review(row: &Row, kind: ReviewKind, reason: String) -> Result<ForReview, sqlx::Error> {
-    Ok(ForReview {
-        kind,
-        reason,
-        amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
-        receipt_number: row.try_get("receipt_number")?,
-        since: columns::instant(row, "since")?,
-        customer: columns::parsed_or_none(row, "customer_id")?,
-        customer_name: row.try_get("customer_name")?,
-    })
-}
-
 fn read_row(row: &Row) -> Result<PaymentRow, sqlx::Error> {
     let trace: Option<String> = row.try_get("payment_id")?;
     Ok(PaymentRow {
@@ -696,7 +562,7 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
     })
 }
 
-fn read_no_owner(row: &Row) -> Result<Option<NoOwner>, sqlx::Error> {
+pub(super) fn read_no_owner(row: &Row) -> Result<Option<NoOwner>, sqlx::Error> {
     match row.try_get::<&str, _>("no_owner")? {
         "" => Ok(None),
         _ => columns::word(row, "no_owner", NoOwner::parse).map(Some),

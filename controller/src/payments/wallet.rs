@@ -34,12 +34,14 @@ pub enum Unspent {
     OnHold,
     /// The line's site is shut out.
     SiteRevoked,
+    /// It may be for one of several lines, or for one of several things that were asked for.
+    Unclear,
     /// The line is no more, could not use the top-up, or had bought by then.
     Other,
 }
 
 impl Unspent {
-    const ALL: [Self; 4] = [Self::TooLittle, Self::OnHold, Self::SiteRevoked, Self::Other];
+    const ALL: [Self; 5] = [Self::TooLittle, Self::OnHold, Self::SiteRevoked, Self::Unclear, Self::Other];
 
     /// The word in the database and in the API.
     #[must_use]
@@ -48,6 +50,7 @@ impl Unspent {
             Self::TooLittle => "too_little",
             Self::OnHold => "on_hold",
             Self::SiteRevoked => "site_revoked",
+            Self::Unclear => "unclear",
             Self::Other => "other",
         }
     }

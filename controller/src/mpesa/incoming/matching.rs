@@ -77,6 +77,8 @@ pub(in crate::mpesa) enum Match {
         customer: CustomerId,
         /// Their only subscription, which the money is then for.
         subscription: Option<LineId>,
+        /// Whether it may be for one of several lines, or for one of several things that were asked for.
+        is_unclear: bool,
     },
     /// Nobody's that we know.
     Nobody(NoOwner),
@@ -102,22 +104,23 @@ pub(in crate::mpesa) fn decide(
         })
         .collect();
     let fitting = at_the_time(payment.paid_at, &fitting);
-    let customer = |holder: &Holder, subscription: Option<&LineId>| Match::Customer {
+    let customer = |holder: &Holder, subscription: Option<&LineId>, is_unclear| Match::Customer {
         customer: holder.customer.clone(),
         subscription: subscription.cloned(),
+        is_unclear,
     };
     match (best_of(&fitting), named) {
         (Some(Ok(intent)), _) => Match::Intent(intent),
         // Several lines or purposes fit: the money is the customer's, and what it is for is theirs to say, or their
-        // callback's. A till's payer may have paid for a neighbour.
+        // callback's or query's; until then a person is shown it. A till's payer may have paid for a neighbour.
         (Some(Err(_)), Named::Holder(holder))
             if fitting.iter().all(|candidate| candidate.customer == holder.customer) =>
         {
-            customer(holder, None)
+            customer(holder, None, true)
         }
         (None, Named::Holder(holder)) => match holder.subscriptions.as_slice() {
-            [only] => customer(holder, Some(only)),
-            _ => customer(holder, None),
+            [only] => customer(holder, Some(only), false),
+            several => customer(holder, None, !several.is_empty()),
         },
         (Some(Err(ambiguous)), _) => Match::Nobody(ambiguous),
         (None, Named::Several) => Match::Nobody(NoOwner::SharedPhone),

@@ -170,7 +170,9 @@ async fn owner_of(
         candidates.extend(store::unreceipted_between(connection, short_code, payment.amount, around).await?);
     }
     let owner = match matching::decide(payment, short_code, &named, &candidates) {
-        Match::Customer { customer, subscription } => Owner::Customer { customer, subscription },
+        Match::Customer { customer, subscription, is_unclear } => {
+            Owner::Customer { customer, subscription, is_unclear }
+        }
         Match::Nobody(reason) => return Ok((Owner::Nobody(Some(reason)), Some(reason))),
         Match::Intent(id) => {
             let intent = requests::intent_by_id(connection, &id).await?;
@@ -180,7 +182,7 @@ async fn owner_of(
             match intent.apply(paid, now) {
                 Ok(paid) => Owner::Intent(Box::new(paid)),
                 // A request without a receipt takes one. Should it ever not, the money is its customer's anyway.
-                Err(_) => Owner::Customer { customer, subscription },
+                Err(_) => Owner::Customer { customer, subscription, is_unclear: false },
             }
         }
     };

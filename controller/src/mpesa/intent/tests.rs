@@ -67,6 +67,7 @@ fn events() -> Vec<(&'static str, Event)> {
         ("query 777", Event::QueryFailed(reason("777"))),
         ("queried", Event::Queried),
         ("time up", Event::TimeUp),
+        ("receipt gone", Event::ReceiptGone),
     ]
 }
 
@@ -88,6 +89,7 @@ query 1032    !          !          declined   =          =          =          
 query 777     !          !          review     =          =          =          =          =          =
 queried       !          !          =          =          =          =          =          =          =
 time up       !          s_unknown  expired    expired    =          =          =          =          =
+receipt gone  =          =          =          =          =          prompted   =          =          =
 ";
 
 fn short(state: &State) -> &'static str {
@@ -122,8 +124,8 @@ fn every_event_leads_from_every_state_to_where_the_table_says() {
 }
 
 #[test]
-fn nothing_leads_out_of_paid_and_nothing_changes_its_receipt() {
-    for (name, event) in events() {
+fn nothing_but_the_loss_of_its_receipt_leads_out_of_paid_and_nothing_changes_it() {
+    for (name, event) in events().into_iter().filter(|(_, event)| *event != Event::ReceiptGone) {
         let paid = State::Paid(receipt("R1"));
         if let Ok(after) = intent(paid.clone()).apply(event, UnixMillis(1)) {
             assert_eq!(after.state, paid, "{name}");

@@ -5,6 +5,7 @@ mod c2b;
 mod callbacks;
 mod disputed;
 mod doctor;
+mod moved;
 mod operator;
 mod paying;
 mod promised;

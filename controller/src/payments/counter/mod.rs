@@ -181,8 +181,12 @@ pub async fn take(
         source_id: &by,
         actor: &by,
     };
-    let owner = Owner::Customer { customer: customer.id, subscription: brought.subscription.clone() };
-    let taken_in = credit::fulfil(connection, &told, id.clone(), &owner, ids, now).await?;
+    let owner = Owner::Customer {
+        customer: customer.id,
+        subscription: brought.subscription.clone(),
+        is_unclear: false,
+    };
+    let taken_in = credit::fulfil(connection, &told, (id.clone(), ""), &owner, ids, now).await?;
     let after = super::payment(connection, &id).await?;
     let has_bought = after.is_some_and(|row| row.payment.is_spent());
     Ok(Ok(Received { payment: id, has_bought, taken_in }))

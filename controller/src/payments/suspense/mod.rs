@@ -96,13 +96,15 @@ impl fmt::Display for NoOwner {
 }
 
 /// Why it is nobody's, in one sentence without a full stop.
-pub(super) fn words(why: Option<NoOwner>, typed: &str) -> String {
+pub(super) fn words(why: Option<NoOwner>) -> String {
     let why = why.map_or_else(String::new, |why| format!(": {why}"));
-    if typed.is_empty() {
-        format!("nobody knows whose it is{why}")
-    } else {
-        format!("nobody knows whose it is{why}; typed was {typed:?}")
-    }
+    format!("nobody knows whose it is{why}")
+}
+
+/// The same with what the payer typed, which may be a name or a number: for the page of one payment, and no list.
+pub(super) fn words_with(why: Option<NoOwner>, typed: &str) -> String {
+    let words = words(why);
+    if typed.is_empty() { words } else { format!("{words}; typed was {typed:?}") }
 }
 
 /// To whom a person gives it.
@@ -191,8 +193,11 @@ pub async fn assign(
         source_id: &actor,
         actor: &actor,
     };
-    let owner =
-        Owner::Customer { customer: wanted.customer.clone(), subscription: wanted.subscription.clone() };
+    let owner = Owner::Customer {
+        customer: wanted.customer.clone(),
+        subscription: wanted.subscription.clone(),
+        is_unclear: false,
+    };
     let taken_in = credit::give(connection, &told, &payment, owner, ids, now).await?;
     let after = super::payment(connection, &payment.id).await?;
     let has_bought = after.is_some_and(|row| row.trace.is_some());

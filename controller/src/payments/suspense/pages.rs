@@ -147,7 +147,7 @@ async fn show(visit: &Visit, web: &Web, id: &str, wanted: Wanted) -> Result<Resp
         payment_id: payment.id.to_string(),
         receipt: payment.receipt_number.clone(),
         amount: display::kes(payment.amount),
-        why: super::words(payment.no_owner, &payment.account_reference),
+        why: super::words_with(payment.no_owner, &payment.account_reference),
         is_guess,
         query,
         found: found.iter().map(CustomerChoice::of).collect(),

@@ -106,8 +106,8 @@ pub async fn verified(
         let reason = failed.iter().find(|(line, _)| *line == waiting.subscription).map(|(_, reason)| reason);
         match reason {
             Some(reason) if *reason == waiting.failure => continue,
-            Some(reason) => store::set_failure(connection, &waiting.payment, reason).await?,
-            None => store::set_verified(connection, &waiting.payment, now).await?,
+            Some(reason) => store::set_failure(connection, waiting.of(), reason).await?,
+            None => store::set_verified(connection, waiting.of(), now).await?,
         }
         if !told.contains(&waiting.customer) {
             told.push(waiting.customer);

@@ -85,6 +85,12 @@ pub(super) struct Waiting {
     pub(super) failure: String,
 }
 
+impl Waiting {
+    pub(super) fn of(&self) -> (&PaymentId, &LineId) {
+        (&self.payment, &self.subscription)
+    }
+}
+
 pub(super) async fn unverified(
     connection: &mut Connection,
     site: &SiteId,
@@ -113,12 +119,15 @@ pub(super) async fn unverified(
 
 pub(super) async fn set_verified(
     connection: &mut Connection,
-    payment: &PaymentId,
+    (payment, line): (&PaymentId, &LineId),
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE payment_traces SET verified_at = $2, failure = '' WHERE payment_id = $1")
+    sqlx::query(
+        "UPDATE payment_traces SET verified_at = $2, failure = '' WHERE payment_id = $1 AND subscription_id = $3",
+    )
         .bind(payment.as_str())
         .bind(now.0)
+        .bind(line.as_str())
         .execute(connection)
         .await?;
     Ok(())
@@ -126,12 +135,13 @@ pub(super) async fn set_verified(
 
 pub(super) async fn set_failure(
     connection: &mut Connection,
-    payment: &PaymentId,
+    (payment, line): (&PaymentId, &LineId),
     failure: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE payment_traces SET failure = $2 WHERE payment_id = $1")
+    sqlx::query("UPDATE payment_traces SET failure = $2 WHERE payment_id = $1 AND subscription_id = $3")
         .bind(payment.as_str())
         .bind(failure)
+        .bind(line.as_str())
         .execute(connection)
         .await?;
     Ok(())
@@ -146,7 +156,7 @@ pub(super) async fn set_online(
         "UPDATE payment_traces SET online_at = $2 \
          WHERE payment_id = (SELECT payment_id FROM payment_traces WHERE subscription_id = $1 AND booked_at <= $2 \
                              ORDER BY booked_at DESC, payment_id LIMIT 1) \
-           AND online_at IS NULL \
+           AND subscription_id = $1 AND online_at IS NULL \
          RETURNING (SELECT s.customer_id FROM subscriptions s WHERE s.id = subscription_id) AS customer_id",
     )
     .bind(line.as_str())
@@ -160,7 +170,7 @@ pub(super) async fn of_payment(
     connection: &mut Connection,
     payment: &PaymentId,
 ) -> Result<Option<Trace>, sqlx::Error> {
-    let row = sqlx::query(traces!("WHERE t.payment_id = $1"))
+    let row = sqlx::query(traces!("WHERE t.payment_id = $1 ORDER BY t.booked_at DESC LIMIT 1"))
         .bind(payment.as_str())
         .fetch_optional(connection)
         .await?;

@@ -19,12 +19,13 @@ async fn open() -> (TemporaryDirectory, Database, World) {
 async fn paid(connection: &mut Connection, world: &World, generation: u64, at: i64) -> PaymentId {
     let id = PaymentId::parse(&format!("p{generation}")).unwrap();
     sqlx::query(
-        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, received_at, \
-         booked_at) VALUES ($1, 'mpesa', $1, 100, '174379', $2, $3, $3)",
+        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, \
+         subscription_id, received_at, booked_at) VALUES ($1, 'mpesa', $1, 100, '174379', $2, $4, $3, $3)",
     )
     .bind(id.as_str())
     .bind(world.customer.id.as_str())
     .bind(at)
+    .bind(world.line.as_str())
     .execute(&mut *connection)
     .await
     .unwrap();

@@ -54,6 +54,7 @@ fn customer(line: Option<&str>) -> Match {
     Match::Customer {
         customer: CustomerId::parse("c1").unwrap(),
         subscription: line.map(|line| LineId::parse(line).unwrap()),
+        is_unclear: line.is_none(),
     }
 }
 
@@ -136,7 +137,9 @@ fn a_customer_with_one_line_buys_for_it_and_others_fill_the_wallet() {
     let alone = |lines: &[&str]| decide(&row(), CODE, &holder(lines), &[]);
     assert_eq!(alone(&["l1"]), customer(Some("l1")));
     assert_eq!(alone(&["l1", "l2"]), customer(None));
-    assert_eq!(alone(&[]), customer(None));
+    let c1 = CustomerId::parse("c1").unwrap();
+    let without_line = Match::Customer { customer: c1, subscription: None, is_unclear: false };
+    assert_eq!(alone(&[]), without_line);
 }
 
 #[test]
@@ -206,6 +209,7 @@ fn a_phone_in_place_of_the_account_names_its_customer() {
     assert_eq!(decide(&Named::Nobody), Match::Nobody(NoOwner::UnknownPhone));
     assert_eq!(decide(&Named::Several), Match::Nobody(NoOwner::SharedPhone));
     let other = Named::Holder(Holder { customer: CustomerId::parse("c2").unwrap(), subscriptions: vec![] });
-    let theirs = Match::Customer { customer: CustomerId::parse("c2").unwrap(), subscription: None };
+    let customer = CustomerId::parse("c2").unwrap();
+    let theirs = Match::Customer { customer, subscription: None, is_unclear: false };
     assert_eq!(decide(&other), theirs);
 }

@@ -5,11 +5,13 @@
 //! (`mpesa::pull`), and rows of the portal's statements that no rule books (`mpesa::statement`). It decides nothing. A request leaves the list when its receipt comes, a payment when its owner is known; the others when a
 //! person has looked at them, which moves no money and forgets nothing.
 
+mod store;
+
 use std::cmp::Reverse;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::{PaymentError, store};
+use super::PaymentError;
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId};
@@ -41,7 +43,7 @@ pub enum ReviewKind {
     Callback(CallbackId),
     /// A request that ended in a way that nobody has seen, or is paid without a receipt.
     Request(IntentId),
-    /// A payment that is nobody's: its money lies in suspense.
+    /// A payment that is nobody's, its money in suspense, or that is somebody's and nobody knows for what.
     Payment(PaymentId),
     /// What Pull or a statement tells of this payment does not fit what is booked.
     Evidence(PaymentId),
@@ -156,6 +158,7 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     let mut items = store::callbacks_for_review(connection, limit).await?;
     items.extend(store::requests_for_review(connection, limit).await?);
     items.extend(store::payments_for_review(connection, limit).await?);
+    items.extend(store::unclear_for_review(connection, limit).await?);
     items.extend(store::evidence_for_review(connection, limit).await?);
     items.extend(store::pull_rows_for_review(connection, limit).await?);
     items.extend(store::statement_rows_for_review(connection, limit).await?);

@@ -1,0 +1,183 @@
+//! A receipt that a rule gave to one request, or to one customer, when what names its own request comes later.
+//!
+//! A rule guesses where a payment names no prompt (`mpesa::incoming::matching`). A callback on a request's own secret path
+//! is no guess, and nor is the query that says which of two like requests is paid. The request that had the receipt is then
+//! asked about again. Money moves only from one customer to another, by entries that mirror the first ones; what it has
+//! bought for them stays theirs, is owed by their wallet, and a person is told. What a person decided is never moved.
+
+use std::time::Duration;
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::credit::{self, ACTOR, Owner, SOURCE, TakenIn, Told};
+use super::outcome::CallbackOutcome;
+use super::{Payment, PaymentError, store};
+use crate::database::Connection;
+use crate::ids::CustomerId;
+use crate::ledger::{self, Account, Entry};
+use crate::live::Hint;
+use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
+use crate::mpesa::intent::{Event, Intent};
+use crate::mpesa::store as requests;
+
+/// What tells that a guess was wrong where it is no callback: in the key of a piece of evidence.
+const QUERY: &str = "stk query";
+/// How far two requests may be from each other for one payment to fit both: it is within fifteen minutes of each.
+const APART: Duration = Duration::from_secs(30 * 60);
+
+/// Where a receipt is booked that is another request's.
+pub(super) struct Elsewhere {
+    /// The request that a rule took it for; `None` where it took it for a customer's alone.
+    request: Option<Intent>,
+    /// Whether its money is another customer's, and only because of who paid.
+    is_guessed_owner: bool,
+}
+
+/// Where a booked receipt is that its own request may take back; `None` where it is free for it, or stays where it is.
+pub(super) async fn elsewhere(
+    connection: &mut Connection,
+    booked: &Payment,
+    intent: &Intent,
+) -> Result<Option<Elsewhere>, PaymentError> {
+    if booked.short_code != intent.short_code || booked.intent.as_ref() == Some(&intent.id) {
+        return Ok(None);
+    }
+    let request = match &booked.intent {
+        None => None,
+        Some(other) => {
+            let Some(other) = requests::intent_by_id(connection, other).await? else { return Ok(None) };
+            if store::matched_payment_of(connection, &other, SOURCE).await?.as_ref() != Some(&booked.id) {
+                return Ok(None);
+            }
+            Some(other)
+        }
+    };
+    let is_theirs = booked.customer.as_ref().is_none_or(|customer| *customer == intent.customer);
+    let is_guessed_owner = !is_theirs && store::is_owner_guessed(connection, &booked.id).await?;
+    let may_be_taken = match &request {
+        Some(_) => is_theirs || is_guessed_owner,
+        // What a person gave to another stays there; its request is paid all the same.
+        None => !is_theirs && (is_guessed_owner || credit::is_given(connection, booked).await?),
+    };
+    Ok(may_be_taken.then_some(Elsewhere { request, is_guessed_owner }))
+}
+
+/// Gives a receipt to the request that it is of.
+pub(super) async fn take_back(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    (booked, elsewhere): (&Payment, Elsewhere),
+    intent: Intent,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let mut hints = Vec::new();
+    if let Some(other) = elsewhere.request {
+        hints.push(Hint::Intent(other.customer.clone()));
+        if let Ok(reopened) = other.apply(Event::ReceiptGone, now) {
+            requests::update_intent(connection, &reopened).await?;
+        }
+        store::detach(connection, &booked.id).await?;
+    }
+    let owner = Owner::Intent(Box::new(intent));
+    let mut taken_in = if elsewhere.is_guessed_owner {
+        move_money(connection, told, booked, owner, ids, now).await?
+    } else {
+        let booked = Payment { intent: None, ..booked.clone() };
+        credit::claim(connection, told, &booked, owner, ids, now).await?
+    };
+    taken_in.hints.extend(hints);
+    Ok(taken_in)
+}
+
+/// Takes money out of the wallet of whom a rule took for its owner, by the mirror image of how it came there, and books it
+/// for whose it is.
+async fn move_money(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    booked: &Payment,
+    owner: Owner,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let (Some(before), Some(after)) = (&booked.customer, owner.customer()) else {
+        return credit::claim(connection, told, booked, owner, ids, now).await;
+    };
+    let clearing = || Account::MpesaClearing(booked.short_code.clone());
+    let wallet = |customer: &CustomerId| Account::Wallet(customer.clone());
+    let (out, back) = (format!("M-Pesa {}, another customer's", told.number), (wallet(before), clearing()));
+    let (into, again) = (format!("M-Pesa {}", told.number), (clearing(), wallet(after)));
+    for (kind, memo, accounts) in [("payment_reversal", out, back), ("payment_moved", into, again)] {
+        let cause = (kind, booked.id.to_string());
+        let entry = Entry::transfer(cause, told.actor, &memo, accounts, booked.amount)
+            .map_err(ledger::LedgerError::Unbalanced)?;
+        ledger::book(connection, &entry, ids, now).await?;
+    }
+    store::move_to(connection, &booked.id, &owner).await?;
+    // What was said of the wallet that it lay in is said of the wrong one now.
+    store::settle_booked(connection, booked).await?;
+    let left = ledger::wallet_of(connection, before).await?;
+    store::note_used(connection, before, left.max(Money::ZERO)).await?;
+    let owed = left.checked_neg().filter(|owed| owed.is_positive()).unwrap_or(Money::ZERO);
+    let hint = Hint::Payment(before.clone());
+    let mut taken_in =
+        credit::fulfil(connection, told, (booked.id.clone(), " moved"), &owner, ids, now).await?;
+    taken_in.outcome = CallbackOutcome::TakenFromAnother { owed }.besides(taken_in.outcome);
+    taken_in.hints.push(hint);
+    Ok(taken_in)
+}
+
+/// Looks whether the receipt of a request of which M-Pesa says that it is paid is booked already: for another request for
+/// the same thing, of which M-Pesa never said so, or in the wallet because nobody could say which of several it was for.
+/// Of several that fit none is taken.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub(crate) async fn find_receipt(
+    connection: &mut Connection,
+    intent: &Intent,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<TakenIn>, PaymentError> {
+    let around = (intent.created_at.minus(APART), intent.created_at.plus(APART));
+    let mut found = Vec::new();
+    for payment in store::perhaps_of(connection, intent, around).await? {
+        let elsewhere = match &payment.intent {
+            None => Elsewhere { request: None, is_guessed_owner: false },
+            Some(other) => {
+                let Some(other) = requests::intent_by_id(connection, other).await? else { continue };
+                let is_named = store::matched_payment_of(connection, &other, SOURCE).await?.as_ref()
+                    != Some(&payment.id);
+                let is_alike = (&other.subscription, &other.top_up, &other.promised)
+                    == (&intent.subscription, &intent.top_up, &intent.promised);
+                if is_named || !is_alike || requests::is_said_paid(connection, &other.id).await? {
+                    continue;
+                }
+                Elsewhere { request: Some(other), is_guessed_owner: false }
+            }
+        };
+        found.push((payment, elsewhere));
+    }
+    let (Some((payment, elsewhere)), true) = (found.pop(), found.is_empty()) else { return Ok(None) };
+    let Some(number) = ReceiptNumber::parse(&payment.receipt_number) else { return Ok(None) };
+    let event = Event::Paid { receipt: number.clone(), checkout: intent.checkout.clone() };
+    let Ok(paid) = intent.clone().apply(event, now) else { return Ok(None) };
+    let told = Told {
+        number: &number,
+        amount: payment.amount,
+        short_code: &payment.short_code,
+        phone: &payment.payer,
+        account_reference: &payment.account_reference,
+        received_at: payment.received_at,
+        source: QUERY,
+        source_id: intent.id.as_str(),
+        actor: ACTOR,
+    };
+    store::insert_evidence(connection, &payment.id, told.source, told.source_id, now).await?;
+    let taken_in = take_back(connection, &told, (&payment, elsewhere), paid, ids, now).await?;
+    if taken_in.outcome.needs_a_person() {
+        credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
+    }
+    Ok(Some(taken_in))
+}

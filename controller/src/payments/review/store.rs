@@ -1,0 +1,258 @@
+//! All SQL of what a person has to look at. What is booked is `payments::store`.
+
+use sqlx::Row as _;
+
+use super::{ForReview, ReviewKind, Settled};
+use crate::columns;
+use crate::database::{Connection, Row};
+use crate::money::Money;
+use crate::payments::store::read_no_owner;
+use crate::payments::suspense;
+
+/// Whether there is such a row, and whether it waits for a person.
+macro_rules! waiting {
+    ($rest:literal) => {
+        concat!(
+            "SELECT COUNT(*) AS found, CAST(COALESCE(MAX(needs_person), 0) AS BIGINT) AS waiting FROM ",
+            $rest
+        )
+    };
+}
+
+/// Callbacks that a person has to look at, newest first. The receipt is the one that the body names; the amount too, or,
+/// where it names none, what was asked for.
+pub(super) async fn callbacks_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT b.id, b.received_at AS since, b.outcome, COALESCE(b.amount_cents, i.amount_cents) AS amount_cents, \
+                NULLIF(b.receipt_number, '') AS receipt_number, i.customer_id, \
+                COALESCE(c.name, '') AS customer_name \
+         FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
+         LEFT JOIN customers c ON c.id = i.customer_id \
+         WHERE b.needs_person = 1 ORDER BY b.received_at DESC, b.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let kind = ReviewKind::Callback(columns::parsed(row, "id")?);
+        read_for_review(row, kind, row.try_get("outcome")?)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Requests whose end a person has to find out, newest first.
+pub(super) async fn requests_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT i.id, i.updated_at AS since, i.state, COALESCE(i.result_code, '') AS result_code, \
+                COALESCE(i.result_description, '') AS result_description, i.amount_cents, i.receipt_number, \
+                i.customer_id, c.name AS customer_name \
+         FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
+         WHERE i.state IN ('paid_unreceipted', 'review') ORDER BY i.updated_at DESC, i.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let (state, code): (String, String) = (row.try_get("state")?, row.try_get("result_code")?);
+        let description: String = row.try_get("result_description")?;
+        let reason = if state == "review" {
+            format!("M-Pesa answered what nobody has seen before: {code} {description}").trim_end().to_owned()
+        } else {
+            "M-Pesa says that it is paid, and the receipt has not come".to_owned()
+        };
+        read_for_review(row, ReviewKind::Request(columns::parsed(row, "id")?), reason)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Payments that are nobody's, newest first.
+pub(super) async fn payments_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.received_at AS since, p.no_owner, p.amount_cents, p.receipt_number, p.customer_id, \
+                '' AS customer_name \
+         FROM payments p WHERE p.customer_id IS NULL ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let reason = suspense::words(read_no_owner(row)?);
+        read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Payments of which nobody knows which of a customer's lines or requests they are for, newest first.
+pub(super) async fn unclear_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT p.id, p.received_at AS since, p.amount_cents, p.receipt_number, p.customer_id, \
+                c.name AS customer_name \
+         FROM payments p JOIN customers c ON c.id = p.customer_id \
+         WHERE p.unspent = 'unclear' ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let reason = "it lies in the wallet, since it may be for one of several lines or requests: ask for a payment of the one \
+                      that it is for, and the wallet pays";
+        read_for_review(row, ReviewKind::Payment(columns::parsed(row, "id")?), reason.to_owned())
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Evidence that does not fit the payment that is booked, newest first.
+pub(super) async fn evidence_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT e.payment_id, e.seen_at AS since, e.outcome, p.amount_cents, p.receipt_number, p.customer_id, \
+                COALESCE(c.name, '') AS customer_name \
+         FROM payment_evidence e JOIN payments p ON p.id = e.payment_id \
+         LEFT JOIN customers c ON c.id = p.customer_id \
+         WHERE e.needs_person = 1 ORDER BY e.seen_at DESC, e.payment_id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let kind = ReviewKind::Evidence(columns::parsed(row, "payment_id")?);
+        read_for_review(row, kind, row.try_get("outcome")?)
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Rows of Pull that were not understood, newest first. What they say is [`body_of`].
+pub(super) async fn pull_rows_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT row_sha256, seen_at FROM pull_rows_for_review \
+         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        Ok(ForReview {
+            kind: ReviewKind::PullRow(row.try_get("row_sha256")?),
+            reason: "Pull told of a payment in a form that is not understood".to_owned(),
+            amount: None,
+            receipt_number: None,
+            since: columns::instant(row, "seen_at")?,
+            customer: None,
+            customer_name: String::new(),
+        })
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Rows of statements of which no rule decides, newest first.
+pub(super) async fn statement_rows_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT row_sha256, short_code, line, reason, receipt_number, amount_cents, seen_at \
+         FROM statement_rows_for_review \
+         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let (line, reason): (i64, String) = (row.try_get("line")?, row.try_get("reason")?);
+        let short_code: String = row.try_get("short_code")?;
+        let receipt: String = row.try_get("receipt_number")?;
+        Ok(ForReview {
+            kind: ReviewKind::StatementRow(row.try_get("row_sha256")?),
+            reason: format!("line {line} of a statement of {short_code}: {reason}"),
+            amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
+            receipt_number: (!receipt.is_empty()).then_some(receipt),
+            since: columns::instant(row, "seen_at")?,
+            customer: None,
+            customer_name: String::new(),
+        })
+    };
+    rows.iter().map(item).collect()
+}
+
+/// Whether an item waits for a person; `None` when there is no such item.
+pub(super) async fn waits_for_person(
+    connection: &mut Connection,
+    item: &Settled,
+) -> Result<Option<bool>, sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => (waiting!("callback_bodies WHERE id = $1"), id.as_str()),
+        Settled::Evidence(id) => (waiting!("payment_evidence WHERE payment_id = $1"), id.as_str()),
+        Settled::PullRow(digest) => (waiting!("pull_rows_for_review WHERE row_sha256 = $1"), digest.as_str()),
+        Settled::StatementRow(digest) => {
+            (waiting!("statement_rows_for_review WHERE row_sha256 = $1"), digest.as_str())
+        }
+    };
+    let row = sqlx::query(sql).bind(id).fetch_one(connection).await?;
+    Ok(if columns::truth(&row, "found")? { Some(columns::truth(&row, "waiting")?) } else { None })
+}
+
+/// An item as it came; `None` where there is no such item, or it came as nothing that is kept.
+pub(super) async fn body_of(
+    connection: &mut Connection,
+    item: &Settled,
+) -> Result<Option<String>, sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => ("SELECT body FROM callback_bodies WHERE id = $1", id.as_str()),
+        Settled::Evidence(_) => return Ok(None),
+        Settled::PullRow(digest) => {
+            ("SELECT body FROM pull_rows_for_review WHERE row_sha256 = $1", digest.as_str())
+        }
+        Settled::StatementRow(digest) => {
+            ("SELECT body FROM statement_rows_for_review WHERE row_sha256 = $1", digest.as_str())
+        }
+    };
+    let row = sqlx::query(sql).bind(id).fetch_optional(connection).await?;
+    row.map(|row| row.try_get("body")).transpose()
+}
+
+/// Takes an item off the list of what a person has to look at.
+pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) -> Result<(), sqlx::Error> {
+    let (sql, id) = match item {
+        Settled::Callback(id) => ("UPDATE callback_bodies SET needs_person = 0 WHERE id = $1", id.as_str()),
+        Settled::Evidence(id) => {
+            ("UPDATE payment_evidence SET needs_person = 0 WHERE payment_id = $1", id.as_str())
+        }
+        Settled::PullRow(digest) => {
+            ("UPDATE pull_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
+        }
+        Settled::StatementRow(digest) => {
+            ("UPDATE statement_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
+        }
+    };
+    sqlx::query(sql).bind(id).execute(connection).await?;
+    Ok(())
+}
+
+fn read_for_review(row: &Row, kind: ReviewKind, reason: String) -> Result<ForReview, sqlx::Error> {
+    Ok(ForReview {
+        kind,
+        reason,
+        amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
+        receipt_number: row.try_get("receipt_number")?,
+        since: columns::instant(row, "since")?,
+        customer: columns::parsed_or_none(row, "customer_id")?,
+        customer_name: row.try_get("customer_name")?,
+    })
+}
