@@ -140,6 +140,8 @@ CREATE TABLE subscriptions (
     device_mac TEXT NOT NULL DEFAULT '',
     status TEXT NOT NULL CHECK (status IN ('draft', 'active', 'suspended', 'expired')),
     paid_until BIGINT,
+    -- Whether the wallet buys the next period before this one ends.
+    renews BIGINT NOT NULL DEFAULT 1,
     created_at BIGINT NOT NULL,
     -- Shown on pages; the desired state and the ledger decide.
     is_online BIGINT NOT NULL DEFAULT 0,

@@ -14,13 +14,14 @@ use crate::broker::SEEN_PERIOD;
 use crate::database::Transaction;
 use crate::desired::{DesiredError, Swept};
 use crate::live::Hint;
+use crate::payments::PaymentError;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
 use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
-use crate::{commands, desired, quota, router_writes, sites, subscriptions, usage};
+use crate::{commands, desired, payments, quota, router_writes, sites, subscriptions, usage};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -33,6 +34,8 @@ const CATALOGUE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked whether periods ended of lines that have many ahead. Weeks lie between the end of one and the
 /// beginning of those that are told late.
 const PERIODS_PERIOD: Duration = Duration::from_secs(60);
+/// How often it is looked whether lines go on from their wallets. Hours lie between that and the end of a period.
+const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
@@ -65,6 +68,8 @@ enum JobError {
     Desired(#[from] DesiredError),
     #[error(transparent)]
     Subscriptions(#[from] SubscriptionError),
+    #[error(transparent)]
+    Payments(#[from] PaymentError),
 }
 
 /// Runs all jobs until `stop`.
@@ -76,6 +81,7 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
         every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller, &stop)),
         every(PERIODS_PERIOD, "periods", stop.clone(), || follow_up_periods(&controller)),
+        every(RENEWALS_PERIOD, "renewals", stop.clone(), || renew(&controller, &stop)),
         every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
     );
 }
@@ -153,6 +159,32 @@ async fn follow_up_periods(controller: &Controller) -> Result<(), JobError> {
             controller.live.ring_outbox();
         }
         if seen < usize::try_from(LINES).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+    }
+}
+
+/// Buys the next period of lines whose wallets can pay for it. Each in a transaction of its own: a payment never waits for
+/// more than one.
+async fn renew(controller: &Controller, stop: &Stop) -> Result<(), JobError> {
+    loop {
+        let now = controller.clock.now();
+        let due = payments::renewal::due(&mut *controller.database.read().await?, now, LINES).await?;
+        let mut bought_any = false;
+        for line in &due {
+            if stop.is_requested() {
+                return Ok(());
+            }
+            let mut transaction = controller.database.write().await?;
+            let bought = payments::renewal::renew(&mut transaction, line, &controller.ids, now).await?;
+            transaction.commit().await?;
+            if let Some(bought) = bought {
+                bought_any = true;
+                bought.tell(controller);
+            }
+        }
+        // What was found and not bought would be found again at once.
+        if !bought_any || due.len() < usize::try_from(LINES).unwrap_or(usize::MAX) {
             return Ok(());
         }
     }

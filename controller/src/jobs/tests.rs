@@ -150,3 +150,32 @@ async fn a_job_that_goes_on_failing_is_logged_ever_more_rarely_and_once_when_it_
     assert_eq!(log.matches("a job failed").count(), 7 + 1, "{log}");
     assert_eq!(log.matches("well again").count(), 1, "{log}");
 }
+
+#[tokio::test]
+async fn lines_go_on_from_their_wallets_and_the_sites_are_told() {
+    let (_directory, controller) = open().await;
+    write(
+        &controller,
+        format!(
+            "UPDATE subscriptions SET status = 'active', paid_until = {};
+             INSERT INTO ledger_accounts (id, kind, created_at) VALUES ('suspense', 'suspense', 1);
+             INSERT INTO ledger_accounts SELECT 'wallet:' || id, 'wallet', 1 FROM customers;
+             INSERT INTO ledger_postings SELECT 'gift', 0, 'wallet:' || id, -400000 FROM customers;
+             INSERT INTO ledger_postings VALUES ('gift', 1, 'suspense', 400000);
+             INSERT INTO ledger_entries VALUES ('gift', 1, 'test', 'gift', 'test', '');",
+            NOW.0
+        ),
+    )
+    .await;
+    let shutdown = crate::shutdown::Shutdown::default();
+    let stop = shutdown.stop();
+    let mut hints = controller.live.listen();
+    for _ in 0..2 {
+        renew(&controller, &stop).await.unwrap();
+        let bought =
+            count(&controller, "SELECT COUNT(*) FROM ledger_entries WHERE cause_kind = 'renewal'").await;
+        assert_eq!(bought, 1, "the rest of the wallet is not enough for another before this one ends");
+    }
+    assert!(matches!(hints.try_recv(), Ok(Hint::Line(_))));
+    assert_eq!(count(&controller, "SELECT COUNT(*) FROM outbox").await, 1);
+}

@@ -68,6 +68,7 @@ mod tests {
             address: None,
             caller_id: None,
             status,
+            renews: true,
             paid_until: paid_until.map(UnixMillis),
             is_online: false,
             online_changed_at: None,

@@ -13,6 +13,7 @@ mod open;
 mod outcome;
 pub mod pages;
 pub mod progress;
+pub(crate) mod renewal;
 mod request;
 mod review;
 mod store;

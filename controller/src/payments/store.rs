@@ -1,5 +1,7 @@
 //! All SQL of payments.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
@@ -353,6 +355,33 @@ pub(super) async fn piece_waits(
     .fetch_optional(connection)
     .await?;
     row.map(|row| columns::truth(&row, "needs_person")).transpose()
+}
+
+/// Lines that are due to go on and whose wallets can pay: those that end within `ahead` and in the last
+/// `part`th of a period, or ended less than `behind` ago; those that end first before the others.
+pub(super) async fn due_for_renewal(
+    connection: &mut Connection,
+    now: UnixMillis,
+    (ahead, part, behind): (Duration, u32, Duration),
+    limit: u32,
+) -> Result<Vec<LineId>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT s.id FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
+                JOIN sites t ON t.id = r.site_id \
+         WHERE s.renews = 1 AND s.status IN ('active', 'expired') AND s.paid_until > $1 AND s.paid_until <= $2 \
+           AND (s.paid_until - $3) * $4 <= p.validity_seconds * 1000 AND t.revoked_at IS NULL \
+           AND (SELECT -COALESCE(SUM(amount_cents), 0) FROM ledger_postings \
+                WHERE account_id = 'wallet:' || s.customer_id) >= p.price_cents \
+         ORDER BY s.paid_until, s.id LIMIT $5",
+    )
+    .bind(now.minus(behind).0)
+    .bind(now.plus(ahead).0)
+    .bind(now.0)
+    .bind(i64::from(part))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| columns::parsed(row, "id")).collect()
 }
 
 /// Adds evidence to a payment; the same piece twice is one.

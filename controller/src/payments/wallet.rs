@@ -100,7 +100,7 @@ pub struct FromWallet {
 
 impl FromWallet {
     /// After the commit: the outbox, the open pages.
-    pub(super) fn tell(&self, controller: &Controller) {
+    pub(crate) fn tell(&self, controller: &Controller) {
         tracing::info!(subscription.id = %self.subscription, "a period is bought from the wallet");
         controller.live.ring_outbox();
         controller.live.tell(Hint::Line(self.subscription.clone()));

@@ -55,6 +55,8 @@ pub struct SubscriptionBody {
     pub status: String,
     /// End of what is paid for; null when nothing ever was.
     pub paid_until_ms: Option<i64>,
+    /// Whether the wallet buys the next period before this one ends.
+    pub renews: bool,
     /// Whether a session is up.
     pub is_online: bool,
     /// Since when it is so.
@@ -147,6 +149,9 @@ pub struct SubscriptionChange {
     /// The only device that may use it; empty for any.
     #[serde(default)]
     pub caller_id: Option<String>,
+    /// Whether the wallet buys the next period before the running one ends.
+    #[serde(default)]
+    pub renews: Option<bool>,
     /// A new password on the router.
     #[serde(default)]
     pub password: Option<String>,
@@ -209,6 +214,7 @@ impl From<&Subscription> for SubscriptionBody {
             caller_id: subscription.caller_id.as_ref().map(ToString::to_string),
             status: subscription.status.as_str().to_owned(),
             paid_until_ms: subscription.paid_until.map(at_ms),
+            renews: subscription.renews,
             is_online: subscription.is_online,
             online_changed_at_ms: subscription.online_changed_at.map(at_ms),
             last_address: subscription.last_address.clone(),
@@ -337,6 +343,7 @@ pub(crate) async fn edit(
         settings.plan = plan.unwrap_or_else(|| settings.plan.clone());
         settings.address = address.unwrap_or(settings.address);
         settings.caller_id = caller_id.unwrap_or_else(|| settings.caller_id.clone());
+        settings.renews = body.renews.unwrap_or(settings.renews);
         settings.password = password;
     };
     let subscription = match editing::edit(once.connection(), &id, change, now).await? {

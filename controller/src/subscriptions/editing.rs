@@ -28,6 +28,8 @@ pub struct Settings {
     pub address: Option<Ipv4Addr>,
     /// The only device that may use it; `None` for any.
     pub caller_id: Option<CallerId>,
+    /// Whether the wallet buys the next period before this one ends.
+    pub renews: bool,
     /// A new password; `None`: it stays.
     pub password: Option<Password>,
 }
@@ -64,6 +66,7 @@ impl From<&Subscription> for Settings {
             plan: line.plan.clone(),
             address: line.address,
             caller_id: line.caller_id.clone(),
+            renews: line.renews,
             password: None,
         }
     }
@@ -188,10 +191,12 @@ fn in_words(before: &Subscription, after: &Subscription, has_new_password: bool)
     let own = |line: &Subscription| line.address.map_or_else(|| "none".to_owned(), |own| own.to_string());
     let only =
         |line: &Subscription| line.caller_id.as_ref().map_or_else(|| "any".to_owned(), ToString::to_string);
+    let renewal = |line: &Subscription| if line.renews { "by itself" } else { "none" }.to_owned();
     let pairs = [
         ("plan", before.plan_name.clone(), after.plan_name.clone()),
         ("own address", own(before), own(after)),
         ("only from", only(before), only(after)),
+        ("renewal", renewal(before), renewal(after)),
     ];
     let changed = pairs.iter().filter(|(_, before, after)| before != after);
     let mut words: Vec<String> =

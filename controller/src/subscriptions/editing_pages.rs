@@ -21,6 +21,9 @@ use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 use crate::{customers, plans, subscriptions};
 
+/// What a ticked box sends.
+const YES: &str = "yes";
+
 #[derive(Template)]
 #[template(path = "subscriptions/edit.html")]
 struct EditPage {
@@ -53,6 +56,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         ("plan", line.plan.as_str()),
         ("address", address.as_str()),
         ("caller_id", caller_id.as_str()),
+        ("renews", if line.renews { YES } else { "" }),
     ]);
     show(&web, &visit, StatusCode::OK, line, fields).await
 }
@@ -127,5 +131,6 @@ fn read(fields: &mut Fields) -> Option<Settings> {
         "" => Ok(None),
         text => Password::parse(text).map(Some).map_err(|invalid| invalid.reason),
     });
-    Some(Settings { plan: plan?, address: address?, caller_id: caller_id?, password: password? })
+    let renews = fields.is("renews", YES);
+    Some(Settings { plan: plan?, address: address?, caller_id: caller_id?, renews, password: password? })
 }

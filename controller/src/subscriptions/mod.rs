@@ -65,6 +65,8 @@ pub struct Subscription {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// Whether the wallet buys the next period before this one ends.
+    pub renews: bool,
     /// Whether the site reported a session. For pages.
     pub is_online: bool,
     /// When that changed last.

@@ -68,6 +68,7 @@ pub(crate) struct LineView {
     pub(crate) online_since: Option<Moment>,
     pub(crate) address: String,
     /// Its own address and the only device that may use it; empty for none.
+    pub(crate) renews: bool,
     pub(crate) own_address: String,
     pub(crate) caller_id: String,
     pub(crate) last_login: Option<Moment>,
@@ -233,6 +234,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         online_word: if line.is_online { "Online since" } else { "Offline since" },
         online_since: Moment::maybe(line.online_changed_at, now),
         address: line.last_address,
+        renews: line.renews,
         own_address: line.address.map(|address| address.to_string()).unwrap_or_default(),
         caller_id: line.caller_id.map(|device| device.to_string()).unwrap_or_default(),
         last_login: newest.filter(|_| logs_in).map(|session| Moment::of(session.started_at, now)),

@@ -21,7 +21,7 @@ macro_rules! subscriptions {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.created_at, ",
-            "s.is_online, s.online_changed_at, s.last_address, s.failure, ",
+            "s.renews, s.is_online, s.online_changed_at, s.last_address, s.failure, ",
             "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id ",
             "FROM subscriptions s JOIN plans p ON p.id = s.plan_id ",
             "JOIN connection_types t ON t.id = p.connection_type_id JOIN routers r ON r.id = s.router_id ",
@@ -163,7 +163,7 @@ pub(super) async fn update(
     (wanted, service): (&Settings, Service),
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE subscriptions SET plan_id = $2, address = $3, caller_id = $4, device_mac = $6, \
+        "UPDATE subscriptions SET plan_id = $2, address = $3, caller_id = $4, device_mac = $6, renews = $7, \
              password = CASE WHEN $5 = '' THEN password ELSE $5 END WHERE id = $1",
     )
     .bind(id.as_str())
@@ -172,6 +172,7 @@ pub(super) async fn update(
     .bind(wanted.caller_id.as_ref().map(ToString::to_string).unwrap_or_default())
     .bind(wanted.password.as_ref().map_or("", Password::reveal))
     .bind(device::let_by(service, wanted.caller_id.as_ref()).unwrap_or_default())
+    .bind(i64::from(wanted.renews))
     .execute(connection)
     .await?;
     Ok(())
@@ -344,6 +345,7 @@ fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
         caller_id: columns::word(row, "caller_id", |text| device::caller_id(text).ok())?,
         status: columns::word(row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(row, "paid_until")?,
+        renews: columns::truth(row, "renews")?,
         is_online: columns::truth(row, "is_online")?,
         online_changed_at: columns::instant_or_none(row, "online_changed_at")?,
         last_address: row.try_get("last_address")?,

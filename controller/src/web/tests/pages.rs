@@ -715,8 +715,13 @@ async fn a_line_is_changed_on_its_page_and_the_audit_log_has_no_password() {
         [("plan", plan.as_str()), ("address", "10.0.0"), ("caller_id", ""), ("password", "hush-hush")];
     let answer = browser.post(&path, &wrong).await;
     assert!(answer.status == 422 && answer.body.contains("write an IPv4 address"), "{}", answer.body);
-    let right =
-        [("plan", plan.as_str()), ("address", "10.9.0.7"), ("caller_id", ""), ("password", "hush-hush")];
+    let right = [
+        ("plan", plan.as_str()),
+        ("address", "10.9.0.7"),
+        ("caller_id", ""),
+        ("renews", "yes"),
+        ("password", "hush-hush"),
+    ];
     let answer = browser.post(&path, &right).await;
     assert_eq!(
         (answer.status, answer.location()),
