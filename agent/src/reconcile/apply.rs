@@ -227,7 +227,7 @@ async fn find_templates(
 fn profile_writes(change: &ProfileChange, templates: &BTreeMap<Family, RouterId>) -> Vec<Command> {
     let Some(menus) = change.family.logins() else { return Vec::new() };
     match &change.id {
-        Some(id) => set_and_unset(menus.profiles, id, &change.values, None, &change.unset),
+        Some(id) => set_and_unset(menus.profiles, id, &change.values, None, &[]),
         None => {
             let mut command = Command::new(format!("{}/add", menus.profiles));
             if let Some(id) = templates.get(&change.family) {

@@ -137,8 +137,6 @@ pub struct ProfileChange {
     pub id: Option<RouterId>,
     /// What to write.
     pub values: Vec<(&'static str, String)>,
-    /// Properties that must have no value.
-    pub unset: Vec<&'static str>,
     /// Whether running sessions go on with what it was.
     pub is_felt: bool,
 }

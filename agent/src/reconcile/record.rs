@@ -95,8 +95,7 @@ impl Reconciler {
                     good.zip(state.profiles.get(&key)).is_some_and(|(good, wanted)| good.item == wanted.item);
             }
             if is_drift && !self.is_rebuilding {
-                let values = change.values.iter().map(|(name, _)| *name);
-                let differs: Vec<&str> = values.chain(change.unset.iter().copied()).collect();
+                let differs: Vec<&str> = change.values.iter().map(|(name, _)| *name).collect();
                 let detail =
                     format!("profile {} put right on the router: {}", change.name, differs.join(", "));
                 self.event(EventKind::DriftRepaired, None, detail).await;

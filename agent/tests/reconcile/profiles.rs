@@ -77,6 +77,22 @@ async fn a_tool_that_fights_over_a_profile_is_left_to_the_full_check() {
     assert_eq!(site.row("ppp/profile", "home").unwrap()["rate-limit"], "1M/1M");
 }
 
+/// Somebody tidied the profile that ours are made from, and sees no line of ours by it.
+#[tokio::test]
+async fn a_template_that_is_emptied_takes_no_address_away() {
+    let mut site = Site::start().await;
+    let addresses = [("local-address", "10.9.0.1"), ("remote-address", "10.9.0.7")];
+    site.router.set_row("ppp/profile", "default", &addresses).unwrap();
+    site.settle(|wants| wants.open("plot1")).await;
+    site.router.set_row("ppp/profile", "default", &[("local-address", ""), ("remote-address", "")]).unwrap();
+    // A row that is put right shows that the reconciler has gone past the news.
+    site.router.set_row("ppp/secret", &username("plot1"), &[("disabled", "yes")]).unwrap();
+    repaired(&mut site).await;
+    site.settle(|wants| wants.speed("home", Service::Pppoe, 80)).await;
+    let row = site.row("ppp/profile", "home").unwrap();
+    assert_eq!((&*row["local-address"], &*row["remote-address"]), ("10.9.0.1", "10.9.0.7"), "{row:?}");
+}
+
 /// The router was reset, and somebody finished it only after the lines were there.
 #[tokio::test]
 async fn a_template_that_is_finished_late_is_followed() {

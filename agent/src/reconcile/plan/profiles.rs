@@ -107,7 +107,7 @@ fn judge(
         values.extend(explicit(menus, wanted).into_iter().map(|(name, value, _)| (name, value)));
         let (property, mark) = menus.profile_mark;
         values.push((property, mark.to_owned()));
-        return (Verdict::Stands, Some(change(family, wanted, None, values, vec![], false)));
+        return (Verdict::Stands, Some(change(family, wanted, None, values, false)));
     };
     let differs = differences(menus, wanted, row, named(template));
     if differs.is_empty() {
@@ -117,7 +117,7 @@ fn judge(
         return (Verdict::Foreign, None);
     }
     let is_felt = differs.is_felt;
-    let change = change(family, wanted, Some(row.id.clone()), differs.values, differs.unset, is_felt);
+    let change = change(family, wanted, Some(row.id.clone()), differs.values, is_felt);
     (if is_felt { Verdict::Changing } else { Verdict::Stands }, Some(change))
 }
 
@@ -126,10 +126,9 @@ fn change(
     wanted: &ProfileV1,
     id: Option<RouterId>,
     values: Vec<(&'static str, String)>,
-    unset: Vec<&'static str>,
     is_felt: bool,
 ) -> ProfileChange {
-    ProfileChange { family, name: wanted.name.clone(), id, values, unset, is_felt }
+    ProfileChange { family, name: wanted.name.clone(), id, values, is_felt }
 }
 
 /// Whether a profile is on the router as it is wanted.
@@ -145,14 +144,13 @@ pub fn stands(family: Family, wanted: &ProfileV1, rows: &LoginRows, template: &s
 #[derive(Default)]
 struct Differences {
     values: Vec<(&'static str, String)>,
-    unset: Vec<&'static str>,
     /// Whether sessions that run were made with something else.
     is_felt: bool,
 }
 
 impl Differences {
     fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.unset.is_empty()
+        self.values.is_empty()
     }
 }
 
@@ -225,7 +223,8 @@ fn differences(
         differs.values.push(("address-list", String::new()));
         differs.is_felt = true;
     }
-    // What the plan leaves open is as the profile has it that new ones are made from.
+    // What the plan leaves open is as the profile has it that new ones are made from. One that says nothing takes nothing
+    // away: without addresses in its profile nobody can dial in, and whoever emptied the template saw no line of ours.
     let Some(template) = template else { return differs };
     let from_template = [
         (Some(menus.pool), Asked::Pool),
@@ -240,8 +239,9 @@ fn differences(
             // The remains of a pool that was deleted.
             Some(dangling) if dangling.starts_with('*') => {}
             Some(value) => differs.values.push((name, value.to_owned())),
+            // Without a pool a hotspot leaves devices the address that they have, which is how most hotspots are.
             None if name == "address-pool" => differs.values.push((name, "none".to_owned())),
-            None => differs.unset.push(name),
+            None => {}
         }
     }
     differs

@@ -185,8 +185,7 @@ fn words(plan: &Plan) -> Vec<String> {
     for profile in &plan.profiles {
         let verb = if profile.id.is_some() { "set" } else { "add" };
         let values = profile.values.iter().filter(|(_, value)| !value.ends_with("tawi:profile"));
-        let mut values: Vec<String> = values.map(|(name, value)| format!("{name}={value}")).collect();
-        values.extend(profile.unset.iter().map(|name| format!("{name} unset")));
+        let values: Vec<String> = values.map(|(name, value)| format!("{name}={value}")).collect();
         words.push(format!("{verb} profile {} {}", profile.name, values.join(" ")));
     }
     for change in &plan.lines {
@@ -635,6 +634,13 @@ fn a_profile_has_what_its_plan_says_and_the_rest_from_the_template() {
         ProfileRow { address_list: Some("gold".into()), ..from_template() },
         &["set profile home address-list=", "leave a kick user-a"],
     );
+    // A template that lost its addresses takes none away.
+    let emptied = ProfileRow { pool: None, local_address: None, ..template.clone() };
+    let case = Case::of(&[line("a")], &[row_of_a()]).with(|case| {
+        case.profiles = vec![wanted()];
+        case.rows.profiles = vec![emptied, from_template()];
+    });
+    check(&case, &[]);
     // A foreign one needs no more than what the plan says.
     to(wanted(), ProfileRow { is_ours: false, pool: Some("theirs".into()), ..from_template() }, &[]);
     to(
