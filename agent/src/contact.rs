@@ -1,13 +1,12 @@
 //! When head office was last heard.
 //!
-//! A line may have a rule for the time when head office is away, and the hours of it go on through a restart: within a
-//! run they are counted by the monotonic clock, and across runs from the trusted instant that the store remembers. It
-//! does not decide what follows (`enforce.rs`) and does not know the link: `site` says when something was heard, and
-//! keeps the instant on flash.
+//! A line may have a rule for the time when head office is away, and the hours of it go on through a restart. Only those
+//! count in which the agent ran and could have heard somebody, by the monotonic clock: no leap of the time makes a silence
+//! long, no restart makes it short, and a site without power is not punished for it. It does not decide what follows
+//! (`enforce.rs`) and does not know the link: `site` says when something was heard, and keeps the silence on flash.
 
 use std::time::Duration;
 
-use tawi_shared::UnixMillis;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -30,27 +29,37 @@ pub struct Contact {
 enum Heard {
     /// In this run, by the monotonic clock.
     At(Instant),
-    /// Not in this run; the store remembers this instant, if any.
-    Before(Option<UnixMillis>),
+    /// Not in this run; it had been silent for so long before.
+    Before(Duration),
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self::remembered(None)
+        Self::remembered(Duration::ZERO)
     }
 }
 
 impl Contact {
-    /// Nobody was heard yet in this run. Without a remembered instant the silence begins now.
+    /// Nobody was heard yet in this run, nor for so long before it.
     #[must_use]
-    pub fn remembered(last_heard: Option<UnixMillis>) -> Self {
-        Self::remembered_after(OWN_SILENCE, last_heard)
+    pub fn remembered(silence: Duration) -> Self {
+        Self::remembered_after(OWN_SILENCE, silence)
     }
 
     /// Likewise, with another time for which this run must have heard nobody itself.
     #[must_use]
-    pub fn remembered_after(own_silence: Duration, last_heard: Option<UnixMillis>) -> Self {
-        Self { heard: watch::Sender::new(Heard::Before(last_heard)), started: Instant::now(), own_silence }
+    pub fn remembered_after(own_silence: Duration, silence: Duration) -> Self {
+        Self { heard: watch::Sender::new(Heard::Before(silence)), started: Instant::now(), own_silence }
+    }
+
+    /// What is remembered could be read only now.
+    pub fn join(&self, silence: Duration) {
+        self.heard.send_if_modified(|heard| {
+            if let Heard::Before(before) = heard {
+                *before = silence;
+            }
+            false
+        });
     }
 
     /// Head office is heard at this moment.
@@ -67,24 +76,22 @@ impl Contact {
         });
     }
 
-    /// For how long it was not heard; `now` is the trusted time. For the first minutes of a run a silence from before it
-    /// does not count, however often the agent is started: a rule is for an office that does not answer, not for a site
-    /// that had no power to ask.
+    /// For how long it was not heard. For the first minutes of a run a silence from before it does not count, however
+    /// often the agent is started: a rule is for an office that does not answer, not for a site whose uplink is not up yet.
     #[must_use]
-    pub fn silence(&self, now: UnixMillis) -> Duration {
+    pub fn silence(&self) -> Duration {
         match *self.heard.borrow() {
-            Heard::At(at) => at.elapsed(),
-            Heard::Before(Some(before)) if self.started.elapsed() >= self.own_silence => now.since(before),
-            Heard::Before(_) => self.started.elapsed(),
+            Heard::Before(_) if self.started.elapsed() < self.own_silence => self.started.elapsed(),
+            _ => self.whole_silence(),
         }
     }
 
-    /// The instant to keep on flash; `None` when nobody was heard in this run, and what is kept already stands.
+    /// All of it, to keep on flash.
     #[must_use]
-    pub fn last_heard(&self, now: UnixMillis) -> Option<UnixMillis> {
+    pub fn whole_silence(&self) -> Duration {
         match *self.heard.borrow() {
-            Heard::At(at) => Some(now.minus(at.elapsed())),
-            Heard::Before(_) => None,
+            Heard::At(at) => at.elapsed(),
+            Heard::Before(before) => before.saturating_add(self.started.elapsed()),
         }
     }
 
@@ -116,44 +123,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_goes_on_across_a_restart_and_ends_with_a_word() {
-        let now = UnixMillis(0).plus(10 * HOUR);
-        let contact = Contact::remembered(Some(now.minus(3 * HOUR)));
+        let contact = Contact::remembered(3 * HOUR);
         tokio::time::advance(OWN_SILENCE).await;
-        assert_eq!((contact.silence(now), contact.last_heard(now)), (3 * HOUR, None));
+        assert_eq!(contact.silence(), 3 * HOUR + OWN_SILENCE);
         contact.note();
-        assert_eq!((contact.silence(now), contact.last_heard(now)), (Duration::ZERO, Some(now)));
-        // The wall clock may leap; only the monotonic clock counts within a run.
+        assert_eq!((contact.silence(), contact.whole_silence()), (Duration::ZERO, Duration::ZERO));
         tokio::time::advance(HOUR).await;
-        assert_eq!(contact.silence(now.plus(99 * HOUR)), HOUR);
-        assert_eq!(contact.last_heard(now), Some(now.minus(HOUR)));
+        assert_eq!((contact.silence(), contact.whole_silence()), (HOUR, HOUR));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn no_rule_strikes_before_the_link_had_a_chance_however_often_the_agent_is_started() {
-        let second = Duration::from_secs(1);
-        let heard = UnixMillis(0).plus(10 * HOUR);
-        // Six hours without power, and then the agent is started again and again.
-        let mut now = heard.plus(6 * HOUR);
+    async fn no_rule_strikes_before_the_link_had_a_chance_and_no_restart_makes_a_silence_short() {
+        let mut silence = 6 * HOUR;
         for _ in 0..20 {
-            let contact = Contact::remembered(Some(heard));
-            for passed in [Duration::ZERO, OWN_SILENCE - second] {
+            let contact = Contact::remembered(silence);
+            for passed in [Duration::ZERO, OWN_SILENCE - Duration::from_secs(1)] {
                 tokio::time::advance(passed).await;
-                now = now.plus(passed);
-                assert!(contact.silence(now) < HOUR, "no rule is made for less");
+                assert!(contact.silence() < HOUR, "no rule is made for less");
             }
+            silence = contact.whole_silence();
         }
         // One that stays up and hears nobody goes on from where the silence began.
-        let contact = Contact::remembered(Some(heard));
+        let contact = Contact::remembered(silence);
         tokio::time::advance(OWN_SILENCE).await;
-        now = now.plus(OWN_SILENCE);
-        assert_eq!(contact.silence(now), now.since(heard));
+        assert_eq!(contact.silence(), 6 * HOUR + 21 * OWN_SILENCE - Duration::from_secs(20));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_site_that_never_heard_anybody_counts_from_its_start() {
+    async fn a_silence_that_is_read_late_counts_unless_somebody_was_heard_meanwhile() {
         let contact = Contact::default();
         tokio::time::advance(2 * HOUR).await;
-        assert_eq!(contact.silence(UnixMillis(77)), 2 * HOUR);
+        assert_eq!(contact.silence(), 2 * HOUR, "who never heard anybody counts from the start");
+        contact.join(5 * HOUR);
+        assert_eq!(contact.silence(), 7 * HOUR);
+        contact.note();
+        contact.join(5 * HOUR);
+        assert_eq!(contact.silence(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]

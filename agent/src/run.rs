@@ -94,8 +94,8 @@ pub async fn run_until(
     ids: IdSource,
 ) -> Result<(), StartError> {
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
-    let trusted = TrustedClock::new(clock, opening.clock_floor);
-    let contact = Contact::remembered(opening.last_heard);
+    let trusted = TrustedClock::new(clock, opening.marks.time);
+    let contact = Contact::remembered(opening.marks.silence.unwrap_or_default());
     let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
     let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
@@ -188,7 +188,8 @@ fn router_settings(
         ..settings.guard
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
-    settings.is_past_unknown = opening.epoch == 0 || opening.lost.is_some();
+    settings.is_past_unknown = opening.epoch == 0 || opening.marks.lived.is_some();
+    settings.past_known = opening.marks.lived.unwrap_or_default();
     settings.memory = opening.memories.remove(&router.name).unwrap_or_default();
     (settings.open_sessions, settings.are_sessions_known) = opening.take_sessions_of(&router.name);
     Ok(settings)

@@ -406,7 +406,7 @@ mod tests {
         let release = GuardRelease::default();
         let releases = BTreeMap::from([("core".to_owned(), release.clone())]);
         let (state_sender, state) = watch::channel(Arc::default());
-        let clock = TrustedClock::new(tawi_shared::Clock::system(), tawi_shared::UnixMillis::default());
+        let clock = TrustedClock::new(tawi_shared::Clock::system(), crate::clock::KeptTime::default());
         let orders = BTreeMap::from([("core".to_owned(), Orders::default())]);
         let doors = Doors { releases, orders, state, clock, questions: sender };
         tokio::spawn(serve(bind_private(&path.0).unwrap(), doors));

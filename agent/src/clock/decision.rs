@@ -1,17 +1,17 @@
 //! Whom to believe about the time.
 //!
-//! Pure: readings in, the time out. The rules, first that fits first; "agree" is [`TOLERANCE`], and nobody is heard who
-//! is before the build date:
+//! Pure: readings in, the time out. "Agree" is [`TOLERANCE`]; nobody is heard who is before the build date. Beside the
+//! voices stands what was counted on by the monotonic clock: from the floor at first, then from an anchor, and apart from
+//! it from what head office last stood behind (`vouched`). The rules, first that fits first:
 //!
-//! 1. Head office and another agree: theirs, forward or back. Periods are sold by head office's clock, so that within the
-//!    tolerance it is the one that counts.
-//! 2. Head office alone is at or before the time that was carried on: its own. What is not over there is over nowhere; so
-//!    a wrong floor locks nobody out, and going back expires nobody.
-//! 3. This machine and a router agree: theirs, forward or back, and never later than what head office says.
-//! 4. Head office alone is ahead: believed by a run that has nothing better, when nobody who may be right says less.
-//!    A wrong clock there therefore expires nobody where a machine or a router is right.
-//! 5. This machine alone: where it goes on from the floor or from what was believed, and no router contradicts.
-//! 6. Nobody: time goes on from the floor or the last believed instant by the monotonic clock, and is not trusted.
+//! 1. Head office and another agree: theirs, forward or back, at once. Periods are sold by head office's clock, so that
+//!    within the tolerance it is the one that counts.
+//! 2. Head office alone: where it agrees with what was counted, unless two others do; where it is behind that, and ahead
+//!    of it, as [`ClockState::may_office_take_back`] and [`ClockState::may_office_lead`] say.
+//! 3. This machine and a router agree: theirs, never beyond a head office that does not contradict itself; back from what
+//!    two have stood behind in this run only when it lasts.
+//! 4. This machine alone: where it goes on from what was counted, and nobody contradicts.
+//! 5. Nobody: what was counted, and it is not trusted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -24,7 +24,15 @@ pub const TOLERANCE: Duration = Duration::from_secs(3_600);
 
 /// How far this machine may be off head office and be followed all the same. A time server keeps it within a second; what
 /// is further off would eat up a period of ten minutes.
-const SKEW: Duration = Duration::from_secs(60);
+pub const SKEW: Duration = Duration::from_secs(60);
+
+/// How far machine and router may be off a time that has followed head office, and go on from it all the same: it may be
+/// off itself by the tolerance.
+const FOLLOWED: Duration = Duration::from_secs(2 * 3_600);
+
+/// For how long somebody must say the same without a break to be followed where others or the past speak against it. A
+/// machine that was just started is set right by its time server within two or three minutes.
+pub(super) const LASTS: Duration = Duration::from_secs(600);
 
 /// Routers that are remembered: more than any site has, so that names cannot fill memory.
 const ROUTERS_HEARD: usize = 64;
@@ -100,6 +108,15 @@ pub struct Voice {
     pub time: UnixMillis,
 }
 
+/// What a restart must know of time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptTime {
+    /// The latest time that was given out and not taken back.
+    pub floor: UnixMillis,
+    /// What of it head office stood behind; `None` where nobody noted it, and then all of it.
+    pub vouched: Option<UnixMillis>,
+}
+
 /// A time heard from elsewhere, and when it was heard by the monotonic clock.
 #[derive(Clone, Copy, Debug)]
 struct Heard {
@@ -113,6 +130,47 @@ impl Heard {
     }
 }
 
+/// Who stands behind the anchor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Backing {
+    /// Nobody in this run: it is the floor.
+    Floor,
+    /// This machine. A Pi without a battery starts from where it was switched off, so that its wall and monotonic clocks
+    /// agree with each other and are both days late.
+    Machine,
+    /// Head office alone.
+    Office,
+    /// Two of them.
+    Two,
+}
+
+/// What is said at one moment, as far as it can be true.
+struct Said {
+    carried: UnixMillis,
+    machine: Option<UnixMillis>,
+    office: Option<UnixMillis>,
+    routers: Vec<UnixMillis>,
+}
+
+impl Said {
+    fn is_shown_by_router(&self, time: UnixMillis) -> bool {
+        self.routers.iter().any(|router| agree(*router, time))
+    }
+
+    /// The machine's time, where a router shows it too.
+    fn pair(&self) -> Option<UnixMillis> {
+        self.machine.filter(|machine| self.is_shown_by_router(*machine))
+    }
+
+    /// Head office's, where nobody else says so.
+    fn office_alone(&self) -> Option<UnixMillis> {
+        let is_alone = |office: &UnixMillis| {
+            !self.is_shown_by_router(*office) && self.machine.is_none_or(|machine| !agree(machine, *office))
+        };
+        self.office.filter(is_alone)
+    }
+}
+
 /// The decision, as data: feed it readings, it answers with the time.
 #[derive(Clone, Debug)]
 pub struct ClockState {
@@ -120,16 +178,20 @@ pub struct ClockState {
     earliest: UnixMillis,
     /// The last time given out, or the floor that was kept from the last run.
     last: UnixMillis,
-    /// A trusted instant from which the monotonic clock carries on. It moves only when a second source confirms, so
-    /// that many small jumps of the machine's clock count as the large one that they add up to.
-    anchor: Option<Heard>,
-    /// Whether more than this machine ever stood behind the anchor. A Pi without a battery starts from where it was
-    /// switched off, so that its wall and monotonic clocks agree with each other and are both days late.
-    is_anchor_confirmed: bool,
+    /// From where the monotonic clock carries on: the floor, then a trusted instant. It moves only when a second source
+    /// confirms or time leaps, so that many small jumps of one clock count as the large one that they add up to.
+    anchor: Heard,
+    backing: Backing,
     /// Whether a reading was given out already.
     has_observed: bool,
-    /// Where time is carried from until there is an anchor: the floor.
+    /// The floor.
     start: Heard,
+    /// What head office last stood behind, also in a run before. It does not go with a leap of others.
+    vouched: Heard,
+    /// Since when head office, alone, contradicts what was counted; and what it says.
+    office_claim: Option<Heard>,
+    /// Likewise machine and router.
+    pair_claim: Option<Heard>,
     controller: Option<Heard>,
     routers: BTreeMap<String, Heard>,
     leaps: u32,
@@ -138,23 +200,48 @@ pub struct ClockState {
 }
 
 impl ClockState {
-    /// A clock that starts at monotonic `elapsed` from `floor`; nothing is believed that is before `earliest`.
+    /// A clock that starts at monotonic `elapsed` from what was kept; nothing is believed that is before `earliest`.
     #[must_use]
-    pub fn new(earliest: UnixMillis, floor: UnixMillis, elapsed: Duration) -> Self {
-        let floor = floor.max(earliest);
+    pub fn new(earliest: UnixMillis, kept: KeptTime, elapsed: Duration) -> Self {
+        let floor = kept.floor.max(earliest);
+        let start = Heard { time: floor, elapsed };
+        let vouched = kept.vouched.map_or(floor, |vouched| vouched.clamp(earliest, floor));
         Self {
             earliest,
             last: floor,
-            anchor: None,
-            is_anchor_confirmed: false,
+            anchor: start,
+            backing: Backing::Floor,
             has_observed: false,
-            start: Heard { time: floor, elapsed },
+            start,
+            vouched: Heard { time: vouched, elapsed },
+            office_claim: None,
+            pair_claim: None,
             controller: None,
             routers: BTreeMap::new(),
             leaps: 0,
             taken_back: 0,
             taken_back_by: Duration::ZERO,
         }
+    }
+
+    /// Goes on from what a run before had kept, where that could be read only now. It counts as if it had been known from
+    /// the start; what two have said since stands.
+    pub fn join(&mut self, kept: KeptTime, elapsed: Duration) {
+        let found = Self::new(self.earliest, kept, self.start.elapsed);
+        if self.vouched.elapsed <= self.start.elapsed {
+            self.vouched = found.vouched;
+        }
+        if found.start.time <= self.start.time {
+            return;
+        }
+        self.start = found.start;
+        let (time, carried) = (self.start.carried_to(elapsed), self.anchor.carried_to(elapsed));
+        if self.backing == Backing::Two || time <= carried {
+            return;
+        }
+        (self.anchor, self.backing) = (self.start, Backing::Floor);
+        self.last = self.last.max(time);
+        self.leaps = self.leaps.saturating_add(u32::from(!agree(time, carried)));
     }
 
     /// Takes the controller's time. It came over a connection with both certificates checked.
@@ -172,17 +259,12 @@ impl ClockState {
 
     /// Decides what time it is. `elapsed` is the monotonic clock, from any origin that stays the same.
     pub fn observe(&mut self, system: UnixMillis, elapsed: Duration) -> Reading {
-        let (time, basis) = self.decide(system, elapsed);
-        let is_first = self.anchor.is_none();
-        match basis {
-            Basis::Carried => {}
-            Basis::Machine if is_first => self.anchor = Some(Heard { time, elapsed }),
-            Basis::Machine => {}
-            Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office | Basis::MachineAndRouter => {
-                self.settle(time, elapsed);
-            }
-        }
-        self.has_observed = true;
+        let said = self.said(system, elapsed);
+        let contradicts = |time: &UnixMillis| !agree(*time, said.carried);
+        self.office_claim = claim(self.office_claim, said.office_alone().filter(contradicts), elapsed);
+        self.pair_claim = claim(self.pair_claim, said.pair().filter(contradicts), elapsed);
+        let (time, basis) = self.decide(&said, elapsed);
+        self.settle(time, basis, said.carried, elapsed);
         let ahead = self.last.since(time);
         if basis.takes_back_beyond().is_some_and(|most| ahead > most) {
             self.taken_back = self.taken_back.saturating_add(1);
@@ -202,11 +284,12 @@ impl ClockState {
         }
     }
 
-    /// The least that a later run may show, unless it is taken back. A time that was not believed never raises it: a
-    /// wrong year must not become the floor.
+    /// What a later run must know: the least that it may show, unless that is taken back, and what head office stood
+    /// behind. A time that was not believed never raises it: a wrong year must not become the floor.
     #[must_use]
-    pub fn floor(&self) -> UnixMillis {
-        self.last
+    pub fn kept(&self, elapsed: Duration) -> KeptTime {
+        let vouched = self.vouched.carried_to(elapsed).min(self.last);
+        KeptTime { floor: self.last, vouched: Some(vouched) }
     }
 
     /// What everybody says who was heard.
@@ -219,57 +302,129 @@ impl ClockState {
         std::iter::once(machine).chain(office).chain(routers).collect()
     }
 
-    fn decide(&self, system: UnixMillis, elapsed: Duration) -> (UnixMillis, Basis) {
-        let carried = self.carried_to(elapsed);
+    fn said(&self, system: UnixMillis, elapsed: Duration) -> Said {
         let possible = |time: &UnixMillis| time.plus(TOLERANCE) >= self.earliest;
-        let machine = Some(system).filter(possible);
-        let office = self.controller.map(|heard| heard.carried_to(elapsed)).filter(possible);
         let routers = self.routers.values().map(|heard| heard.carried_to(elapsed));
-        let routers: Vec<UnixMillis> = routers.filter(possible).collect();
-        let is_shown_by_router = |time: UnixMillis| routers.iter().any(|router| agree(*router, time));
-        let pair = machine.filter(|machine| is_shown_by_router(*machine));
-        if let Some(office) = office {
-            if let Some(machine) = machine.filter(|machine| agree(*machine, office)) {
+        Said {
+            carried: self.anchor.carried_to(elapsed),
+            machine: Some(system).filter(possible),
+            office: self.controller.map(|heard| heard.carried_to(elapsed)).filter(possible),
+            routers: routers.filter(possible).collect(),
+        }
+    }
+
+    fn decide(&self, said: &Said, elapsed: Duration) -> (UnixMillis, Basis) {
+        let (carried, pair) = (said.carried, said.pair());
+        if let Some(office) = said.office {
+            if let Some(machine) = said.machine.filter(|machine| agree(*machine, office)) {
                 let is_close = apart(machine, office) <= SKEW;
                 return (if is_close { machine } else { office }, Basis::OfficeAndMachine);
             }
-            if is_shown_by_router(office) {
+            if said.is_shown_by_router(office) {
                 return (office, Basis::OfficeAndRouter);
             }
-            if office <= carried.plus(TOLERANCE) || pair.is_some_and(|pair| pair > office) {
+            let is_followed = match agree(office, carried) {
+                // Unless two that agree go on from there too.
+                true => pair.is_none_or(|pair| apart(pair, carried) > FOLLOWED),
+                false if office < carried => self.may_office_take_back(office, said, elapsed),
+                false => self.may_office_lead(office, said, elapsed),
+            };
+            if is_followed {
                 return (office, Basis::Office);
             }
         }
-        if let Some(pair) = pair {
+        if let Some(pair) = pair.filter(|pair| self.is_pair_followed(*pair, said, elapsed)) {
             return (pair, Basis::MachineAndRouter);
         }
-        // Whoever is far behind what was believed has lost its time, and is no witness.
-        let is_witness = |time: &UnixMillis| time.plus(TOLERANCE) >= carried;
-        if let Some(office) = office.filter(|_| !self.is_anchor_confirmed) {
-            let says_less = |time: &UnixMillis| is_witness(time) && *time < office;
-            if !machine.iter().chain(&routers).any(says_less) {
-                return (office, Basis::Office);
-            }
-        }
-        let is_contradicted = office.is_some() || routers.iter().any(is_witness);
-        match machine.filter(|machine| agree(*machine, carried)) {
-            Some(machine) if self.is_anchor_confirmed || !is_contradicted => (machine, Basis::Machine),
+        let is_contradicted =
+            said.office.is_some() || said.routers.iter().any(|router| router.plus(TOLERANCE) >= carried);
+        match said.machine.filter(|machine| agree(*machine, carried)) {
+            Some(machine) if self.backing == Backing::Two || !is_contradicted => (machine, Basis::Machine),
             _ => (carried, Basis::Carried),
         }
     }
 
-    fn carried_to(&self, elapsed: Duration) -> UnixMillis {
-        self.anchor.unwrap_or(self.start).carried_to(elapsed)
+    /// Whether head office, alone, takes time back. Machine and router that go on from where it last stood outvote it; and
+    /// where it says less than that, it has lost its time, and any two outvote it that have not. Where it goes on from
+    /// there, others have leapt without it, and it is right at once. Else it must last where two have stood behind the
+    /// time in this run, or where it contradicts itself; a floor alone is no witness.
+    fn may_office_take_back(&self, office: UnixMillis, said: &Said, elapsed: Duration) -> bool {
+        let vouched = self.vouched.carried_to(elapsed);
+        let is_astray = self.is_office_astray(office, elapsed);
+        let outvotes = |pair: UnixMillis| {
+            apart(pair, vouched) <= FOLLOWED || (is_astray && pair.plus(FOLLOWED) >= vouched)
+        };
+        if said.pair().is_some_and(outvotes) {
+            return false;
+        }
+        let is_at_once = agree(office, vouched) || (!is_astray && self.backing != Backing::Two);
+        is_at_once || has_lasted(self.office_claim, elapsed)
     }
 
-    /// Takes a time that more than this machine stands behind.
-    fn settle(&mut self, time: UnixMillis, elapsed: Duration) {
-        if self.has_observed && !agree(time, self.carried_to(elapsed)) {
-            self.leaps = self.leaps.saturating_add(1);
+    /// Whether head office, alone, leads time forward: never against machine and router that agree on less, nor from where
+    /// two have stood in this run. A machine or a router that says less is right, unless it is far behind what was counted
+    /// and has lost its time. A machine that merely goes on from the floor may have resumed from there: head office need
+    /// only last.
+    fn may_office_lead(&self, office: UnixMillis, said: &Said, elapsed: Duration) -> bool {
+        if let Some(pair) = said.pair() {
+            return pair > office;
         }
-        self.anchor = Some(Heard { time, elapsed });
-        self.is_anchor_confirmed = true;
+        let is_resumed = |machine: &UnixMillis| agree(*machine, self.start.carried_to(elapsed));
+        let says_less = |time: &UnixMillis| time.plus(TOLERANCE) >= said.carried && *time < office;
+        let machine = said.machine.filter(says_less);
+        let is_known_better =
+            machine.is_some_and(|machine| !is_resumed(&machine)) || said.routers.iter().any(says_less);
+        let is_at_once = machine.is_none() && self.backing < Backing::Office;
+        self.backing != Backing::Two
+            && !is_known_better
+            && (is_at_once || has_lasted(self.office_claim, elapsed))
     }
+
+    fn is_pair_followed(&self, pair: UnixMillis, said: &Said, elapsed: Duration) -> bool {
+        if agree(pair, said.carried) {
+            return true;
+        }
+        if pair < said.carried {
+            return self.backing != Backing::Two || has_lasted(self.pair_claim, elapsed);
+        }
+        // A router that is a year ahead and gives this machine its time makes a pair too.
+        said.office.is_none_or(|office| office > pair || self.is_office_astray(office, elapsed))
+    }
+
+    /// Whether head office says less than what it stood behind.
+    fn is_office_astray(&self, office: UnixMillis, elapsed: Duration) -> bool {
+        office.plus(TOLERANCE) < self.vouched.carried_to(elapsed)
+    }
+
+    /// Moves the anchor, as far as who stands behind the time allows.
+    fn settle(&mut self, time: UnixMillis, basis: Basis, carried: UnixMillis, elapsed: Duration) {
+        let is_leap = !agree(time, carried);
+        let backing = match basis {
+            Basis::Carried => None,
+            Basis::Machine => (self.backing == Backing::Floor).then_some(Backing::Machine),
+            Basis::Office => (is_leap || self.backing < Backing::Office).then_some(Backing::Office),
+            Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::MachineAndRouter => Some(Backing::Two),
+        };
+        if let Some(backing) = backing {
+            (self.anchor, self.backing) = (Heard { time, elapsed }, backing);
+        }
+        if matches!(basis, Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office) {
+            self.vouched = Heard { time, elapsed };
+        }
+        self.leaps = self.leaps.saturating_add(u32::from(is_leap && self.has_observed));
+        self.has_observed = true;
+    }
+}
+
+/// Since when somebody says what is said now; one that says something else begins anew.
+fn claim(before: Option<Heard>, said: Option<UnixMillis>, elapsed: Duration) -> Option<Heard> {
+    let time = said?;
+    let is_same = |before: &Heard| agree(before.carried_to(elapsed), time);
+    Some(before.filter(is_same).unwrap_or(Heard { time, elapsed }))
+}
+
+fn has_lasted(claim: Option<Heard>, elapsed: Duration) -> bool {
+    claim.is_some_and(|claim| elapsed.saturating_sub(claim.elapsed) >= LASTS)
 }
 
 fn agree(one: UnixMillis, other: UnixMillis) -> bool {

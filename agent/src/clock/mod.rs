@@ -7,6 +7,8 @@
 
 mod decision;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,7 +18,7 @@ use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-pub use decision::{Basis, ClockState, Reading, TOLERANCE, Voice};
+pub use decision::{Basis, ClockState, KeptTime, Reading, SKEW, TOLERANCE, Voice};
 
 /// How far this machine's clock may be ahead of the time that is acted on and still judge certificates. Within it a
 /// certificate that is over is refused from the first connection on; a far year would refuse every one of them, and head
@@ -46,11 +48,11 @@ pub struct TrustedClock {
 }
 
 impl TrustedClock {
-    /// Starts from the machine's clock and the floor that the store kept; the build date is a floor too, and one that
-    /// nobody takes back.
+    /// Starts from the machine's clock and what the store kept; the build date is a floor too, and one that nobody takes
+    /// back.
     #[must_use]
-    pub fn new(clock: Clock, floor: UnixMillis) -> Self {
-        let state = ClockState::new(build_date(), floor, Duration::ZERO);
+    pub fn new(clock: Clock, kept: KeptTime) -> Self {
+        let state = ClockState::new(build_date(), kept, Duration::ZERO);
         Self {
             clock,
             origin: Instant::now(),
@@ -107,10 +109,19 @@ impl TrustedClock {
         let _ = self.reading();
     }
 
-    /// The floor for the next run; the store keeps it.
+    /// What the next run must know; the store keeps it.
     #[must_use]
-    pub fn floor(&self) -> UnixMillis {
-        self.with_state(|state| state.floor())
+    pub fn kept(&self) -> KeptTime {
+        let elapsed = self.origin.elapsed();
+        self.with_state(|state| state.kept(elapsed))
+    }
+
+    /// Goes on from what the store kept, where it opened only now.
+    pub fn join(&self, kept: KeptTime) {
+        let elapsed = self.origin.elapsed();
+        self.with_state(|state| state.join(kept, elapsed));
+        // Whoever waits for an instant hears at once what this changes.
+        let _ = self.reading();
     }
 
     /// Tells when time has leapt or was taken back.

@@ -1,6 +1,7 @@
 //! Whom the clock believes: one table for each rule of `decision.rs`, and what time does when machines, routers and head
 //! office are wrong, late or silent. The handle over real clocks is tried in `agent/tests/link`.
 
+use super::decision::LASTS;
 use super::*;
 
 const HOUR: i64 = 3_600_000;
@@ -8,6 +9,8 @@ const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 /// The floor of every table; times below are relative to it.
 const FLOOR: i64 = 1_800_000_000_000;
+/// [`LASTS`], in milliseconds.
+const LAST: i64 = 600_000;
 /// The build was some weeks before the floor.
 const EARLIEST: i64 = FLOOR - 30 * DAY;
 
@@ -21,8 +24,14 @@ enum Step {
 }
 use Step::{Controller, Router, See, Tower};
 
+/// Head office stood behind all of the floor.
 fn check(name: &str, steps: &[Step]) -> (ClockState, Reading) {
-    let mut state = ClockState::new(UnixMillis(EARLIEST), UnixMillis(FLOOR), Duration::ZERO);
+    check_after(name, 0, steps)
+}
+
+/// What head office last stood behind was floor + `vouched`.
+fn check_after(name: &str, vouched: i64, steps: &[Step]) -> (ClockState, Reading) {
+    let mut state = ClockState::new(UnixMillis(EARLIEST), kept(0, vouched), Duration::ZERO);
     let mono = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap());
     let mut last = None;
     for (index, step) in steps.iter().enumerate() {
@@ -39,6 +48,15 @@ fn check(name: &str, steps: &[Step]) -> (ClockState, Reading) {
         }
     }
     (state, last.unwrap())
+}
+
+fn kept(floor: i64, vouched: i64) -> KeptTime {
+    KeptTime { floor: UnixMillis(FLOOR + floor), vouched: Some(UnixMillis(FLOOR + vouched)) }
+}
+
+/// The floor that the next run would begin from.
+fn floor(state: &ClockState) -> UnixMillis {
+    state.kept(Duration::ZERO).floor
 }
 
 #[test]
@@ -62,7 +80,7 @@ fn a_clock_far_ahead_of_the_floor_is_not_believed_alone() {
     check("two hours", &[See(2 * HOUR, 0, 0, false), See(2 * HOUR, 5_000, 5_000, false)]);
     let (state, _) =
         check("battery gone", &[See(9_000 * DAY, 0, 0, false), See(9_000 * DAY, 5_000, 5_000, false)]);
-    assert_eq!(state.floor(), UnixMillis(FLOOR + 5_000), "and does not raise the floor");
+    assert_eq!(floor(&state), UnixMillis(FLOOR + 5_000), "and does not raise the floor");
 }
 
 #[test]
@@ -125,7 +143,7 @@ fn what_head_office_sells_is_not_over_by_a_clock_that_is_minutes_ahead() {
         "fifty minutes ahead",
         &[See(minutes, 0, minutes, true), Controller(1_000, 1_000), See(minutes + 2_000, 2_000, 2_000, true)],
     );
-    assert_eq!((reading.taken_back, state.floor()), (1, UnixMillis(FLOOR + 2_000)));
+    assert_eq!((reading.taken_back, floor(&state)), (1, UnixMillis(FLOOR + 2_000)));
 }
 
 #[test]
@@ -221,7 +239,7 @@ fn a_wrong_floor_is_taken_back() {
         "head office and the machine",
         &[See(back, 0, 0, false), Controller(back, 1_000), See(back + 2_000, 2_000, back + 2_000, true)],
     );
-    assert_eq!(state.floor(), UnixMillis(FLOOR + back + 2_000));
+    assert_eq!(floor(&state), UnixMillis(FLOOR + back + 2_000));
     assert_eq!((reading.taken_back, reading.leaps), (1, 1));
     assert_eq!(reading.taken_back_by, Duration::from_secs(4 * 3_600 - 2));
     check(
@@ -233,9 +251,20 @@ fn a_wrong_floor_is_taken_back() {
             See(DAY, 2_000, back + 2_000 - 1_000, true),
         ],
     );
-    check(
-        "head office alone",
+    check_after(
+        "head office alone, of what it never stood behind",
+        back - HOUR,
         &[See(-FLOOR, 0, 0, false), Controller(back, 1_000), See(-FLOOR, 2_000, back + 1_000, true)],
+    );
+    check(
+        "head office alone, of what it stood behind, once it has said so for ten minutes",
+        &[
+            See(-FLOOR, 0, 0, false),
+            Controller(back, 1_000),
+            See(-FLOOR, 2_000, 2_000, false),
+            See(-FLOOR, LAST, LAST, false),
+            See(-FLOOR, LAST + 2_000, back + LAST + 1_000, true),
+        ],
     );
     check(
         "machine and router, while head office is away",
@@ -304,6 +333,224 @@ fn a_machine_that_woke_days_late_waits_for_a_second_word_beside_head_offices() {
             See(8_000, 8_000, 3 * DAY + 3_000, true),
         ],
     );
+}
+
+#[test]
+fn a_machine_that_only_goes_on_from_where_it_was_switched_off_does_not_outvote_head_office_for_good() {
+    assert_eq!(LASTS.as_millis(), u128::try_from(LAST).unwrap());
+    let (_, reading) = check(
+        "off for five hours, and no time server",
+        &[
+            See(0, 0, 0, true),
+            Controller(5 * HOUR, 1_000),
+            See(2_000, 2_000, 2_000, false),
+            See(LAST, LAST, LAST, false),
+            See(LAST + 2_000, LAST + 2_000, 5 * HOUR + LAST + 1_000, true),
+            See(DAY, DAY, DAY + 5 * HOUR - 1_000, true),
+        ],
+    );
+    assert_eq!((reading.leaps, reading.basis), (1, Basis::Office));
+    check(
+        "a router that knows the time says less",
+        &[
+            See(0, 0, 0, true),
+            Router(0, 0),
+            Controller(9 * DAY, 1_000),
+            See(-FLOOR, DAY, DAY, false),
+            See(2 * DAY, 2 * DAY, 2 * DAY, true),
+        ],
+    );
+    check(
+        "so does a machine that has its time from elsewhere",
+        &[See(2 * DAY, 0, 0, false), Controller(9 * DAY, 1_000), See(3 * DAY, DAY, DAY, false)],
+    );
+    check(
+        "who changes its mind begins anew",
+        &[
+            See(0, 0, 0, true),
+            Controller(5 * HOUR, 1_000),
+            See(LAST - 60_000, LAST - 60_000, LAST - 60_000, false),
+            Controller(9 * HOUR, LAST - 30_000),
+            See(LAST + 2_000, LAST + 2_000, LAST + 2_000, false),
+        ],
+    );
+}
+
+#[test]
+fn head_office_that_lost_its_time_is_outvoted_by_machine_and_router() {
+    let (_, reading) = check(
+        "it comes back with the clock that it saved three days ago",
+        &[
+            Router(0, 0),
+            Controller(0, 0),
+            See(0, 0, 0, true),
+            See(2 * DAY, 2 * DAY, 2 * DAY, true),
+            Controller(0, 3 * DAY),
+            See(3 * DAY, 3 * DAY, 3 * DAY, true),
+            See(5 * DAY, 5 * DAY, 5 * DAY, true),
+            Controller(6 * DAY, 6 * DAY),
+            See(6 * DAY, 6 * DAY, 6 * DAY, true),
+        ],
+    );
+    assert_eq!((reading.taken_back, reading.leaps, reading.basis), (0, 0, Basis::OfficeAndMachine));
+    check(
+        "the same after a restart of the site",
+        &[
+            See(0, 0, 0, true),
+            Controller(-3 * DAY, 1_000),
+            See(2_000, 2_000, 2_000, false),
+            Router(30_000, 30_000),
+            See(31_000, 31_000, 31_000, true),
+            See(DAY, DAY, DAY, true),
+        ],
+    );
+    check(
+        "the same after days without power",
+        &[
+            Router(5 * DAY, 0),
+            Controller(-2 * HOUR, 0),
+            See(5 * DAY, 0, 5 * DAY, true),
+            See(6 * DAY, DAY, 6 * DAY, true),
+        ],
+    );
+    check(
+        "beside nobody it must say so for ten minutes",
+        &[
+            Controller(0, 0),
+            See(0, 0, 0, true),
+            Controller(-3 * DAY, 1_000),
+            See(LAST, LAST, LAST, true),
+            // Its time server has spoken.
+            Controller(LAST + 500, LAST + 500),
+            See(LAST + 2_000, LAST + 2_000, LAST + 2_000, true),
+        ],
+    );
+}
+
+#[test]
+fn what_leapt_without_head_office_is_taken_back_by_its_word() {
+    check(
+        "a router that is a year ahead has set the machine, and head office goes on from where it was",
+        &[
+            Router(YEAR, 0),
+            See(YEAR, 0, YEAR, true),
+            See(YEAR + HOUR, HOUR, YEAR + HOUR, true),
+            Controller(HOUR, HOUR),
+            See(YEAR + HOUR, HOUR, HOUR, true),
+            See(YEAR + DAY, DAY, DAY, true),
+        ],
+    );
+    check_after(
+        "the same, restarted and after days without power",
+        -20 * DAY,
+        &[
+            Router(0, 0),
+            See(0, 0, 0, true),
+            Controller(-17 * DAY, 1_000),
+            See(2_000, 2_000, 2_000, true),
+            See(LAST, LAST, LAST, true),
+            See(LAST + 2_000, LAST + 2_000, -17 * DAY + LAST + 1_000, true),
+        ],
+    );
+    check_after(
+        "while it waits, nobody leaps on without it",
+        -20 * DAY,
+        &[
+            Router(0, 0),
+            See(0, 0, 0, true),
+            Controller(-17 * DAY, 1_000),
+            Router(YEAR, 2_000),
+            See(YEAR, 2_000, 2_000, false),
+        ],
+    );
+}
+
+#[test]
+fn head_office_alone_does_not_walk_away_from_what_two_said() {
+    let step = 50 * 60_000;
+    check(
+        "forward in small steps",
+        &[
+            Controller(0, 0),
+            See(0, 0, 0, true),
+            Controller(step, 60_000),
+            See(-FLOOR, 60_000, step, true),
+            Controller(2 * step, 120_000),
+            See(-FLOOR, 120_000, step, false),
+            Controller(3 * step, 180_000),
+            See(-FLOOR, DAY, DAY, false),
+        ],
+    );
+    check(
+        "beside machine and router",
+        &[
+            Router(0, 0),
+            Controller(0, 0),
+            See(0, 0, 0, true),
+            Controller(step, 60_000),
+            See(60_000, 60_000, step, true),
+            Controller(2 * step, 120_000),
+            See(120_000, 120_000, step, true),
+            See(DAY, DAY, DAY, true),
+        ],
+    );
+}
+
+#[test]
+fn whom_nobody_else_ever_backed_may_correct_itself() {
+    let (_, reading) = check(
+        "three days late, then right, then a year ahead, then right",
+        &[
+            See(-FLOOR, 0, 0, false),
+            Controller(DAY, 0),
+            See(-FLOOR, 1_000, DAY + 1_000, true),
+            Controller(4 * DAY, 2_000),
+            See(-FLOOR, LAST, DAY + LAST, false),
+            See(-FLOOR, HOUR, 4 * DAY + HOUR - 2_000, true),
+            Controller(YEAR, HOUR),
+            See(-FLOOR, HOUR + 1_000, 4 * DAY + HOUR - 1_000, false),
+            Controller(4 * DAY + HOUR, HOUR + 2_000),
+            See(-FLOOR, HOUR + 3_000, 4 * DAY + HOUR + 1_000, true),
+        ],
+    );
+    assert_eq!((reading.leaps, reading.taken_back), (2, 0));
+}
+
+#[test]
+fn what_two_said_in_this_run_two_others_take_back_when_it_lasts() {
+    let back = -4 * HOUR;
+    check(
+        "machine and router",
+        &[
+            Controller(0, 0),
+            See(0, 0, 0, true),
+            Controller(-FLOOR, 1_000),
+            Router(back, 2_000),
+            See(back + 2_000, 2_000, 2_000, false),
+            See(back + LAST, LAST, LAST, false),
+            See(back + LAST + 3_000, LAST + 3_000, back + LAST + 3_000, true),
+        ],
+    );
+}
+
+#[test]
+fn a_floor_that_is_read_late_counts_as_if_it_had_been_known_from_the_start() {
+    let join = |steps: &dyn Fn(&mut ClockState)| {
+        let mut state = ClockState::new(UnixMillis(EARLIEST), KeptTime::default(), Duration::ZERO);
+        state.observe(UnixMillis(FLOOR + 60_000), Duration::ZERO);
+        steps(&mut state);
+        state.join(kept(0, -DAY), Duration::from_secs(60));
+        let reading = state.observe(UnixMillis(FLOOR + 120_000), Duration::from_secs(120));
+        let KeptTime { floor, vouched } = state.kept(Duration::from_secs(120));
+        (reading.now.0 - FLOOR, reading.is_trusted, floor.0 - FLOOR, vouched.unwrap().0 - FLOOR)
+    };
+    assert_eq!(join(&|_| {}), (120_000, true, 120_000, -DAY + 120_000), "nobody had said anything");
+    let two = |state: &mut ClockState| {
+        state.note_controller(UnixMillis(FLOOR - DAY), Duration::ZERO);
+        state.note_router("core", UnixMillis(FLOOR - DAY), Duration::ZERO);
+        state.observe(UnixMillis(FLOOR), Duration::from_secs(1));
+    };
+    assert_eq!(join(&two).0, -DAY + 120_000, "two had");
 }
 
 #[test]
@@ -383,7 +630,7 @@ fn no_wrong_clock_expires_anybody() {
 
 #[test]
 fn a_router_that_speaks_twice_has_one_voice_and_names_do_not_fill_memory() {
-    let mut state = ClockState::new(UnixMillis(EARLIEST), UnixMillis(FLOOR), Duration::ZERO);
+    let mut state = ClockState::new(UnixMillis(EARLIEST), kept(0, 0), Duration::ZERO);
     for number in 0..1_000 {
         state.note_router(&format!("r{number}"), UnixMillis(FLOOR), Duration::ZERO);
         state.note_router("r0", UnixMillis(FLOOR + number), Duration::ZERO);
@@ -398,7 +645,7 @@ fn a_router_that_speaks_twice_has_one_voice_and_names_do_not_fill_memory() {
 async fn the_handle_goes_on_by_the_monotonic_clock_while_the_wall_clock_is_wrong() {
     let start = build_date().plus(Duration::from_secs(86_400));
     let hands = Clock::manual(start);
-    let clock = TrustedClock::new(hands.clone(), start);
+    let clock = TrustedClock::new(hands.clone(), KeptTime { floor: start, vouched: None });
     let mut turns = clock.turns();
     assert_eq!(clock.now(), start);
     hands.advance(Duration::from_secs(90 * 86_400));
@@ -409,18 +656,18 @@ async fn the_handle_goes_on_by_the_monotonic_clock_while_the_wall_clock_is_wrong
     clock.note_controller_time(hands.now());
     turns.next().await;
     assert!(clock.reading().is_trusted);
-    assert_eq!((clock.now(), clock.floor()), (hands.now(), hands.now()));
+    assert_eq!((clock.now(), clock.kept().floor), (hands.now(), hands.now()));
     clock.note_controller_time(start);
     clock.note_router_time("core", start);
     turns.next().await;
-    assert_eq!((clock.now(), clock.floor()), (start, start));
+    assert_eq!((clock.now(), clock.kept().floor), (start, start));
 }
 
 #[test]
 fn certificates_are_judged_by_this_machine_unless_its_year_is_far() {
     let start = build_date();
     let check = |shown: UnixMillis, expected: UnixMillis| {
-        let clock = TrustedClock::new(Clock::manual(shown), start);
+        let clock = TrustedClock::new(Clock::manual(shown), KeptTime { floor: start, vouched: None });
         let judged = clock.certificate_time();
         assert!(
             judged.since(expected) < Duration::from_secs(60) && judged >= expected,

@@ -15,10 +15,10 @@ mod office;
 mod read;
 
 use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
-use tawi_shared::{Clock, UnixMillis, counted};
+use tawi_shared::{Clock, counted};
 
 use crate::boards;
-use crate::clock::TrustedClock;
+use crate::clock::{KeptTime, TrustedClock};
 use crate::config::{Config, ConfigError, RouterConfig};
 use crate::health::Status;
 use crate::link::tls::{certificates, client_config};
@@ -64,7 +64,7 @@ pub async fn examine(
         note(finding, MACHINE);
     }
     let status = status.ok();
-    match client_config(&config.controller, TrustedClock::new(clock.clone(), UnixMillis::default())) {
+    match client_config(&config.controller, TrustedClock::new(clock.clone(), KeptTime::default())) {
         Ok(tls) => {
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
             let chain = certificates("certificate_file", &config.controller.certificate_file);

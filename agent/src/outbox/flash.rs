@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use tawi_shared::envelope;
@@ -15,14 +16,17 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_MEMORY_BEFORE,
-    META_STATE, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of,
-    memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
+    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LIVED,
+    META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile,
+    StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of, numbered, own_password_key,
+    own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
-    LaneSizes, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError, StoreHealth,
+    LaneSizes, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError,
+    StoreHealth,
 };
+use crate::clock::KeptTime;
 use crate::desired::DesiredState;
 use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
@@ -91,8 +95,7 @@ impl Flash {
             settled: flash.load_settled()?,
             memories: flash.load_memories()?,
             commands: flash.load_commands()?,
-            clock_floor: flash.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default(),
-            last_heard: flash.store.get(Place::Meta, META_HEARD)?,
+            marks: flash.load_marks()?,
         };
         Ok((flash, opening))
     }
@@ -191,14 +194,30 @@ impl Flash {
         Ok(next)
     }
 
-    /// Notes the latest time that the agent is known to have lived at.
-    pub(super) fn put_clock_floor(&mut self, floor: UnixMillis) -> Result<(), StoreError> {
-        self.put_meta(META_CLOCK, &floor)
+    /// Notes what a restart must know of time. Not synced: a power cut may take a few minutes of it.
+    pub(super) fn put_marks(&mut self, marks: Marks) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let mut changes = Changes::default();
+        changes.put(Place::Meta, META_CLOCK, &marks.time.floor)?;
+        if let Some(vouched) = marks.time.vouched {
+            changes.put(Place::Meta, META_VOUCHED, &vouched)?;
+        }
+        for (key, lasted) in [(META_SILENCE, marks.silence), (META_LIVED, marks.lived)] {
+            if let Some(lasted) = lasted {
+                let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
+                changes.put(Place::Meta, key, &millis)?;
+            }
+        }
+        self.store.commit(&changes)
     }
 
-    /// Notes when head office was last heard. Not synced: a power cut may make a silence a little longer.
-    pub(super) fn put_last_heard(&mut self, at: UnixMillis) -> Result<(), StoreError> {
-        self.put_meta(META_HEARD, &at)
+    fn load_marks(&self) -> Result<Marks, StoreError> {
+        let floor: UnixMillis = self.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default();
+        let vouched = self.store.get(Place::Meta, META_VOUCHED)?;
+        let lasted = |key| Ok(self.store.get(Place::Meta, key)?.map(Duration::from_millis));
+        let heard: Option<UnixMillis> = self.store.get(Place::Meta, META_HEARD)?;
+        let silence = lasted(META_SILENCE)?.or(heard.map(|heard| floor.since(heard)));
+        Ok(Marks { time: KeptTime { floor, vouched }, silence, lived: lasted(META_LIVED)? })
     }
 
     /// Notes what must be known of a router after a restart. Synced: the router is changed right after. Digests go by

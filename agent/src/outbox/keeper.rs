@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
@@ -23,7 +24,7 @@ use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
 use super::{
-    Forgot, FoundLate, Lost, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError,
+    Forgot, FoundLate, Lost, Marks, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError,
     StoreHealth,
 };
 use crate::api_log::Write;
@@ -107,6 +108,9 @@ pub struct Keeper {
     found: Option<Arc<QuotaBook>>,
     /// What else it held then, for those who began without it.
     found_late: Option<Arc<FoundLate>>,
+    /// What was last noted of time and of each router: a store that is begun anew while the agent runs has none of it.
+    marks: Marks,
+    memories: BTreeMap<String, RouterMemory>,
     /// Which boards the file beside the store names.
     boards: Boards,
     /// Whether the store was open at any time since the start.
@@ -135,6 +139,8 @@ impl Keeper {
             connection_epoch: 0,
             found: None,
             found_late: None,
+            marks: Marks::default(),
+            memories: BTreeMap::new(),
             boards: boards::load(directory),
             was_open: false,
             bad_records: 0,
@@ -144,6 +150,8 @@ impl Keeper {
         let opening = match keeper.open_flash() {
             Ok(opening) => {
                 keeper.was_open = true;
+                keeper.marks = opening.marks;
+                keeper.memories.clone_from(&opening.memories);
                 keeper.note_boards(&opening.memories);
                 opening
             }
@@ -326,14 +334,10 @@ impl Keeper {
         self.connection_epoch
     }
 
-    /// Notes the latest time that the agent is known to have lived at. Lost while flash fails; the next one comes.
-    pub fn put_clock_floor(&mut self, floor: UnixMillis) {
-        let _ = self.attempt(|flash, _| flash.put_clock_floor(floor));
-    }
-
-    /// Notes when head office was last heard. Lost while flash fails; the next one comes.
-    pub fn put_last_heard(&mut self, at: UnixMillis) {
-        let _ = self.attempt(|flash, _| flash.put_last_heard(at));
+    /// Notes what a restart must know of time. Lost while flash fails; the next ones come.
+    pub fn put_marks(&mut self, marks: Marks) {
+        self.marks = marks;
+        let _ = self.attempt(|flash, _| flash.put_marks(marks));
     }
 
     /// Notes what must be known of a router after a restart. Lost while flash fails. Where the store opened late, and
@@ -350,6 +354,7 @@ impl Keeper {
             whole
         });
         let memory = whole.as_ref().unwrap_or(memory);
+        self.memories.insert(router.to_owned(), memory.clone());
         self.attempt(|flash, _| flash.put_memory(router, memory))?;
         self.note_boards([(router, memory)]);
         Ok(())
@@ -391,6 +396,8 @@ impl Keeper {
                         self.join_book(&opening);
                         self.note_boards(&opening.memories);
                         self.found_late = Some(Arc::new(FoundLate::of(&opening)));
+                    } else if opening.lost.is_some() {
+                        self.put_memories_again();
                     }
                     if opening.state.generation > self.newest.generation {
                         self.newest = opening.state;
@@ -402,6 +409,15 @@ impl Keeper {
         if self.put_memory_down().is_ok() {
             info!("the store takes records again; what waited in memory is on flash");
             self.health = StoreHealth::Well;
+        }
+    }
+
+    /// The store was damaged and begun anew: what routers must be known by goes down again.
+    fn put_memories_again(&mut self) {
+        for (router, memory) in self.memories.clone() {
+            if let Err(problem) = self.attempt(|flash, _| flash.put_memory(&router, &memory)) {
+                warn!(router.name = router, error = %problem, "what must be known of a router after a restart may be lost");
+            }
         }
     }
 
@@ -618,12 +634,25 @@ impl Keeper {
         let moved_to = put_aside(&directory, self.clock.now())
             .map_err(|error| from_io(&directory, "put the damaged store aside", &error))?;
         error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
-        let (flash, mut opening) = caught("begin a new store", || Flash::open(&directory, &self.ids))?;
+        // Who was cut off in the last hour is known to an agent that began with the store.
+        let lived = (!self.was_open).then_some(Duration::ZERO);
+        let begun = Marks { lived, ..self.marks };
+        let (flash, mut opening) = caught("begin a new store", || {
+            let (mut flash, opening) = Flash::open(&directory, &self.ids)?;
+            flash.put_marks(begun)?;
+            Ok((flash, Opening { marks: begun, ..opening }))
+        })?;
         self.flash = Some(flash);
         let event = self.alarm(EventKind::StoreLost, &format!("the store was damaged and begun anew: {why}"));
         self.put_wire_events(vec![event], false);
         opening.lost = Some(Lost { moved_to, why });
         Ok(opening)
+    }
+
+    /// As after an error of the engine.
+    #[cfg(test)]
+    pub(super) fn close_as_failed(&mut self) {
+        self.fail(&StoreError::Engine { operation: "try", detail: "a test".to_owned() });
     }
 
     fn rewrite(&mut self) {

@@ -253,11 +253,12 @@ impl Flash {
         Ok(Forgot::Records(count))
     }
 
-    /// Drops what has waited for longer than [`super::WAITING_AGE`]. The caller asks only while the clock is trusted.
+    /// Drops what has waited for longer than [`super::WAITING_AGE`], except totals of sessions that head office has not:
+    /// bills stand on them, and only their bytes can make them go. The caller asks only while the clock is sure.
     pub(super) fn drop_old(&mut self, now: UnixMillis) -> Result<(), StoreError> {
         self.drop_writes(|at, _| is_too_old(at, now))?;
         self.drop_events(|event, _| is_too_old(event.at_ms, now))?;
-        self.drop_sessions(|session, _| is_too_old(session.total.sampled_at_ms, now))
+        self.drop_sessions(|session, _| !session.is_waiting && is_too_old(session.total.sampled_at_ms, now))
     }
 
     /// One sealed record. A damaged or missing one is replaced, on flash, by an empty one of the same position. While

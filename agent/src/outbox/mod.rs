@@ -37,6 +37,7 @@ use tawi_shared::{Clock, IdSource, UnixMillis};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::clock::KeptTime;
 use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
@@ -55,7 +56,7 @@ pub const SEALED_RECORDS: u64 = 16;
 pub const WAITING_BYTES: u64 = 64 * 1024 * 1024;
 /// What of it the API log may take.
 pub const WAITING_LOG_BYTES: u64 = WAITING_BYTES / 8;
-/// The longest that a record waits. Billing months are over by then.
+/// The longest that an event or the API log waits. A total of a session that head office has not waits on.
 pub const WAITING_AGE: Duration = Duration::from_secs(45 * 86_400);
 /// Free space below which nothing ordinary is written, in bytes: the engine must never meet the end of the disk in
 /// the middle of a segment of 256 KiB, and it writes several while it tidies up.
@@ -262,10 +263,19 @@ pub struct Opening {
     pub memories: BTreeMap<String, RouterMemory>,
     /// Commands of head office that were begun, and what became of them.
     pub commands: Vec<Kept>,
-    /// The latest time that this agent is known to have lived at.
-    pub clock_floor: UnixMillis,
-    /// When head office was last heard, give or take a few minutes; `None` when never.
-    pub last_heard: Option<UnixMillis>,
+    /// What it says of time.
+    pub marks: Marks,
+}
+
+/// What a restart must know of time. All of it is counted by the agent itself, and only while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// What the clock goes on from.
+    pub time: KeptTime,
+    /// For how long head office was not heard, give or take a few minutes; `None` where nobody counted.
+    pub silence: Option<Duration>,
+    /// The age of a store that was begun anew because the one before was damaged; else `None`.
+    pub lived: Option<Duration>,
 }
 
 impl Opening {
@@ -292,6 +302,8 @@ pub struct FoundLate {
     pub memories: BTreeMap<String, Remembered>,
     /// Commands of head office that were begun, and what became of them.
     pub commands: Vec<Kept>,
+    /// What it says of time.
+    pub marks: Marks,
     /// Whether that is not all, because the store was damaged and had to begin anew.
     pub is_lost: bool,
 }
@@ -305,7 +317,7 @@ impl FoundLate {
         };
         let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
         let (state, commands) = (Arc::clone(&opening.state), opening.commands.clone());
-        Self { state, memories, commands, is_lost: opening.lost.is_some() }
+        Self { state, memories, commands, marks: opening.marks, is_lost: opening.lost.is_some() }
     }
 
     fn has_begun(&self, command: &str) -> bool {

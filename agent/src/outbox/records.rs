@@ -12,7 +12,9 @@
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
 //! all three      n                  u64              the newest position that was given out
 //! commands       command id         commands::Kept
-//! meta           state, epoch, connection, clock, router ‖ name, memory-2 ‖ name
+//! meta           state, epoch, connection, router ‖ name, memory-2 ‖ name
+//! meta           clock, vouched     UnixMillis       see `KeptTime`
+//! meta           silence, lived     u64              milliseconds, see `Marks`
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
 //! ```
@@ -40,7 +42,11 @@ pub(super) const META_STATE: &[u8] = b"state";
 pub(super) const META_EPOCH: &[u8] = b"epoch";
 pub(super) const META_CONNECTION: &[u8] = b"connection";
 pub(super) const META_CLOCK: &[u8] = b"clock";
+/// When head office was last heard, as an instant: what was kept before its silence was. Read, and written no more.
 pub(super) const META_HEARD: &[u8] = b"heard";
+pub(super) const META_VOUCHED: &[u8] = b"vouched";
+pub(super) const META_SILENCE: &[u8] = b"silence";
+pub(super) const META_LIVED: &[u8] = b"lived";
 const META_ROUTER: &[u8] = b"router/";
 /// With the number of its shape: a memory of a shape before has no place here, and none of its bytes are read as another.
 const META_MEMORY: &[u8] = b"memory-2/";

@@ -13,6 +13,7 @@ use tawi_shared::wire::{
 use super::records::{META_EPOCH, SEALED, numbered, session_key};
 use super::store::{Changes, Place};
 use super::*;
+use crate::clock::KeptTime;
 use crate::desired::Taken;
 use crate::flow::Event;
 use crate::link::window::Room;
@@ -466,6 +467,37 @@ fn a_damaged_store_is_put_aside_and_a_new_life_begins() {
     let records = keeper.take(Lane::Event, 0, 16);
     let (_, message) = UpMessage::decode(&records[0].bytes).unwrap();
     assert!(matches!(message, UpMessage::Event(event) if event.kind == EventKind::StoreLost.code()));
+    assert_eq!(opening.marks.lived, Some(Duration::ZERO));
+    drop(keeper);
+    let (_, opening) = directory.open();
+    assert_eq!(
+        (opening.lost, opening.marks.lived),
+        (None, Some(Duration::ZERO)),
+        "a second start does not know either whom the last hour cut off"
+    );
+}
+
+#[test]
+fn a_store_that_is_begun_anew_while_the_agent_runs_knows_its_routers_and_the_time_again() {
+    let directory = Directory::new();
+    let (mut keeper, opening) = directory.open();
+    assert_eq!(opening.marks.lived, None, "one that was never damaged knows its past");
+    let memory = RouterMemory {
+        serial: "HEX1".into(),
+        own_passwords: BTreeMap::from([("a".to_owned(), 7)]),
+        cuts: BTreeMap::from([("b".to_owned(), Some(UnixMillis(9)))]),
+        ..RouterMemory::default()
+    };
+    keeper.put_memory("core", &memory).unwrap();
+    let marks = Marks { time: KeptTime { floor: UnixMillis(77), vouched: None }, ..Marks::default() };
+    keeper.put_marks(marks);
+    keeper.close_as_failed();
+    fs::write(directory.0.join("store/conf"), b"\xff\xff\xff\xffgarbage").unwrap();
+    keeper.recover();
+    keeper.sync();
+    drop(keeper);
+    let (_, opening) = directory.open();
+    assert_eq!((opening.memories, opening.marks), (BTreeMap::from([("core".to_owned(), memory)]), marks));
 }
 
 #[test]
@@ -609,7 +641,8 @@ fn what_has_waited_for_too_long_is_dropped_and_no_position_is_lost() {
     assert_eq!(keeper.overview().dropped_records, 0, "not a day too early");
     keeper.maintain(Some(UnixMillis(6).plus(WAITING_AGE)));
     let overview = keeper.overview();
-    assert_eq!((overview.dropped_records, overview.events.pending, overview.usage.pending), (5, 0, 0));
+    assert_eq!((overview.dropped_records, overview.events.pending), (4, 0));
+    assert_eq!(overview.usage.pending, 1, "a bill may stand on it");
     keeper.forget(Lane::Event, overview.epoch, 16);
     keeper.put_events(&[event("new")], false);
     assert_eq!(seqs(&keeper.take(Lane::Event, 16, 16)), [17]);
@@ -635,8 +668,10 @@ fn a_connection_is_always_numbered_higher_than_the_last_even_after_a_lost_store(
 fn marks_of_clock_and_routers_survive() {
     let directory = Directory::new();
     let (mut keeper, _) = directory.open();
-    keeper.put_clock_floor(UnixMillis(77));
-    keeper.put_last_heard(UnixMillis(66));
+    let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)) };
+    let marks =
+        Marks { time, silence: Some(Duration::from_millis(55)), lived: Some(Duration::from_millis(44)) };
+    keeper.put_marks(marks);
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
     let cuts = |of: &[(&str, i64)]| {
         of.iter().map(|(line, at)| ((*line).to_owned(), Some(UnixMillis(*at)))).collect()
@@ -657,9 +692,25 @@ fn marks_of_clock_and_routers_survive() {
     keeper.sync();
     drop(keeper);
     let (_, opening) = directory.open();
-    assert_eq!((opening.clock_floor, opening.last_heard), (UnixMillis(77), Some(UnixMillis(66))));
+    assert_eq!(opening.marks, marks);
     assert_eq!(opening.settled, BTreeMap::from([("core".to_owned(), 9)]));
     assert_eq!(opening.memories, BTreeMap::from([("core".to_owned(), memory)]));
+}
+
+/// Releases before kept when head office was heard, and neither what it stood behind nor its silence.
+#[test]
+fn marks_of_a_release_before_are_read() {
+    let directory = Directory::new();
+    drop(directory.open());
+    let flash = directory.flash();
+    let mut changes = Changes::default();
+    changes.put(Place::Meta, b"clock", &UnixMillis(7_000)).unwrap();
+    changes.put(Place::Meta, b"heard", &UnixMillis(4_000)).unwrap();
+    flash.store.commit(&changes).unwrap();
+    drop(flash);
+    let (_, opening) = directory.open();
+    let time = KeptTime { floor: UnixMillis(7_000), vouched: None };
+    assert_eq!(opening.marks, Marks { time, silence: Some(Duration::from_secs(3)), lived: None });
 }
 
 /// Its records had no names of sessions: one of them read as one of today would end sessions of others, or none.

@@ -14,7 +14,7 @@ impl Reconciler {
     /// What this pass works on, taken at this moment.
     pub(crate) fn basis<'a>(&self, state: &'a crate::desired::DesiredState) -> Basis<'a> {
         let reading = self.clock.reading();
-        let silence = self.settings.contact.silence(reading.now);
+        let silence = self.settings.contact.silence();
         Basis { state, reading, mono: self.origin.elapsed(), silence }
     }
 

@@ -267,7 +267,8 @@ mod tests {
     fn moment(seconds: u64) -> Moment {
         let mono = Duration::from_secs(seconds);
         let now = UnixMillis(START * 1_000).plus(mono);
-        Moment { mono, reading: crate::clock::ClockState::new(now, now, mono).observe(now, mono) }
+        let kept = crate::clock::KeptTime { floor: now, vouched: None };
+        Moment { mono, reading: crate::clock::ClockState::new(now, kept, mono).observe(now, mono) }
     }
 
     fn recent(history: &CutHistory, seconds: u64) -> usize {

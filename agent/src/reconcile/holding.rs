@@ -42,7 +42,8 @@ impl Reconciler {
         if counted == 0 || self.is_rebuilding {
             return;
         }
-        let is_unknown = self.is_past_unknown && basis.mono < limits.window;
+        let is_unknown =
+            self.is_past_unknown && basis.mono.saturating_add(self.settings.past_known) < limits.window;
         let allows = |counted| !is_unknown && guard::allows(counted, recent, usable, limits);
         let is_allowed = allows(counted);
         // What was held before is judged with all that is held still, or a pass over one of them, because its row or its

@@ -194,7 +194,7 @@ impl Reconciler {
     pub(super) async fn report_drift(&mut self) {
         let restrained = std::mem::take(&mut self.offline_rule_applied);
         if restrained > 0 {
-            let silence = self.settings.contact.silence(self.clock.now());
+            let silence = self.settings.contact.silence();
             let hours = silence.as_secs() / 3_600;
             let detail = format!(
                 "{}, as their plans say; head office was not heard for {hours} h",

@@ -48,6 +48,8 @@ pub struct RouterSettings {
     pub memory: RouterMemory,
     /// Whether flash could not be read: nobody knows yet whom the last hour cut off.
     pub is_past_unknown: bool,
+    /// For how long it is known by now, from runs before.
+    pub past_known: Duration,
     /// Where what flash remembers is handed over, when that can be read only later.
     pub found: FoundMemory,
     /// What people order of the router once.
@@ -86,6 +88,7 @@ impl RouterSettings {
             pace: PaceLimits::default(),
             memory: RouterMemory::default(),
             is_past_unknown: false,
+            past_known: Duration::ZERO,
             found: FoundMemory::default(),
             orders: Orders::default(),
             recheck: Recheck::default(),

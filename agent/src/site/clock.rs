@@ -1,8 +1,8 @@
 //! The core's part in the clock: what a restart must know of time, and what head office is told of it.
 //!
-//! Whom to believe is decided in `crate::clock`. The floor goes to flash when time is first trusted, after each turn of
-//! it, and every five minutes: a run that lasts seconds must leave one behind, and a clock that flaps must not wear flash
-//! out.
+//! Whom to believe is decided in `crate::clock`. The floor goes to flash when time is first trusted or a minute after the
+//! start, after each turn of it, and every five minutes, trusted or not: a run that is never trusted counts its hours too,
+//! or power cuts would let time stand still. A clock that flaps must not wear flash out.
 
 use std::time::Duration;
 
@@ -12,13 +12,18 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Site;
-use crate::clock::Reading;
+use crate::clock::{Reading, TOLERANCE};
 use crate::health::{ClockStatus, spoken};
+use crate::outbox::Marks;
 
 /// How often the clock's floor is kept: what a power cut may take from it.
 const FLOOR_EVERY: Duration = Duration::from_secs(300);
+/// How soon it is kept after a start in which nobody is believed.
+const FLOOR_FIRST: Duration = Duration::from_secs(60);
 /// How soon it is kept anew after time has turned. Once every ten seconds is what ordinary reports cost too.
 const FLOOR_AGAIN: Duration = Duration::from_secs(10);
+/// How long after time has turned nothing is dropped for being old.
+const DROPS_AFTER_TURN: Duration = Duration::from_secs(3_600);
 /// How long a doubt must last to be told. After each start the routers and head office are heard only seconds later.
 const DOUBT_TOLD_AFTER: Duration = Duration::from_secs(60);
 
@@ -28,9 +33,13 @@ pub(super) struct ClockWatch {
     /// Since when it is doubted.
     doubted_since: Option<Instant>,
     is_doubt_told: bool,
+    /// When time last turned.
+    turned: Option<Instant>,
     leaps: u32,
     taken_back: u32,
-    /// When the floor was last kept; `None` before the first trusted reading.
+    /// When it was first looked at.
+    begun: Option<Instant>,
+    /// When the floor was last kept.
     kept: Option<Instant>,
     is_turn_kept: bool,
 }
@@ -47,7 +56,9 @@ struct Todo {
 impl ClockWatch {
     fn look(&mut self, reading: &Reading, now: Instant) -> Todo {
         let mut todo = Todo::default();
-        if reading.is_trusted {
+        // Against others that agree head office is not followed; a person must know that one of the clocks is wrong.
+        let is_office_off = reading.office.is_some_and(|office| is_apart(office, reading.now));
+        if reading.is_trusted && !is_office_off {
             self.doubted_since = None;
             todo.is_trust_news = std::mem::take(&mut self.is_doubt_told);
         } else {
@@ -61,9 +72,11 @@ impl ClockWatch {
         if (self.taken_back, self.leaps) != (reading.taken_back, reading.leaps) {
             (self.taken_back, self.leaps) = (reading.taken_back, reading.leaps);
             self.is_turn_kept = false;
+            self.turned = Some(now);
         }
+        let begun = *self.begun.get_or_insert(now);
         todo.is_floor_wanted = match self.kept {
-            None => reading.is_trusted,
+            None => reading.is_trusted || now.saturating_duration_since(begun) >= FLOOR_FIRST,
             Some(at) => {
                 let age = now.saturating_duration_since(at);
                 age >= FLOOR_EVERY || (!self.is_turn_kept && age >= FLOOR_AGAIN)
@@ -75,6 +88,21 @@ impl ClockWatch {
         }
         todo
     }
+}
+
+impl ClockWatch {
+    /// The time by which what is old may be dropped for good; `None` while that could be a mistake. Head office must have
+    /// been heard in this run and agree, and have had an hour since time last turned to take what waits for it.
+    pub(super) fn drops_by(&self, reading: &Reading, now: Instant) -> Option<UnixMillis> {
+        let is_settled =
+            self.turned.is_none_or(|turned| now.saturating_duration_since(turned) >= DROPS_AFTER_TURN);
+        let is_agreed = reading.office.is_some_and(|office| !is_apart(office, reading.now));
+        (reading.is_trusted && is_settled && is_agreed).then_some(reading.now)
+    }
+}
+
+fn is_apart(one: UnixMillis, other: UnixMillis) -> bool {
+    one.since(other) > TOLERANCE || other.since(one) > TOLERANCE
 }
 
 impl Site {
@@ -104,16 +132,18 @@ impl Site {
         }
     }
 
-    /// Keeps what a restart must know of time.
+    /// Keeps what a restart must know of time. Never before it is known what lay there: it would be written over.
     pub(super) async fn keep_marks(&self) {
-        let floor: UnixMillis = self.tools.clock.floor();
-        let heard = self.tools.contact.last_heard(floor);
-        let kept = self.tools.outbox.call(move |keeper| {
-            keeper.put_clock_floor(floor);
-            heard.into_iter().for_each(|at| keeper.put_last_heard(at));
-        });
+        if !self.is_store_joined {
+            return;
+        }
+        let marks = Marks {
+            time: self.tools.clock.kept(),
+            silence: Some(self.tools.contact.whole_silence()),
+            lived: self.marks_found.lived.map(|lived| lived.saturating_add(self.started.elapsed())),
+        };
         // The next ones come.
-        let _ = kept.await;
+        let _ = self.tools.outbox.call(move |keeper| keeper.put_marks(marks)).await;
     }
 }
 
@@ -155,6 +185,10 @@ mod tests {
         let (good, bad) = (reading(true, 0, 0), reading(false, 0, 0));
         check("a good start", &[(0, good, "floor"), (1, good, ""), (299, good, ""), (300, good, "floor")]);
         check("after a doubt", &[(0, bad, ""), (5, bad, ""), (6, good, "floor"), (7, good, "")]);
+        check(
+            "never trusted",
+            &[(0, bad, ""), (59, bad, ""), (60, bad, "floor doubt"), (359, bad, ""), (360, bad, "floor")],
+        );
         let (turned, again) = (reading(true, 1, 1), reading(true, 2, 1));
         check(
             "a turn",
@@ -184,5 +218,30 @@ mod tests {
                 (64, good, ""),
             ],
         );
+        let off = Reading { office: Some(UnixMillis(3 * 86_400_000)), ..good };
+        check(
+            "head office against two that agree",
+            &[(0, off, "floor"), (59, off, ""), (60, off, "doubt"), (61, off, ""), (62, good, "trust")],
+        );
+    }
+
+    #[test]
+    fn nothing_is_dropped_by_age_before_head_office_agrees_nor_soon_after_a_turn() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let heard =
+            |leaps, office: i64| Reading { office: Some(UnixMillis(office)), ..reading(true, leaps, 0) };
+        let mut watch = ClockWatch::default();
+        let mut check = |seconds, reading: Reading, expected: bool, name: &str| {
+            watch.look(&reading, at(seconds));
+            assert_eq!(watch.drops_by(&reading, at(seconds)).is_some(), expected, "{name}");
+        };
+        check(0, reading(true, 0, 0), false, "machine and router alone");
+        check(1, heard(0, 365 * 86_400_000), false, "head office says otherwise");
+        check(2, heard(0, 5_000), true, "head office agrees");
+        check(3, Reading { is_trusted: false, ..heard(0, 5_000) }, false, "nobody is believed");
+        check(4, heard(1, 5_000), false, "time has just leapt");
+        check(3_603, heard(1, 5_000), false, "an hour is not over");
+        check(3_604, heard(1, 5_000), true, "an hour is over");
     }
 }

@@ -37,7 +37,7 @@ use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::Status;
 use crate::link::{ByteCounters, Delivery, FromLink};
-use crate::outbox::{Forgot, Opening, Outbox, Overview, Reported, StoreHealth};
+use crate::outbox::{Forgot, Marks, Opening, Outbox, Overview, Reported, StoreHealth};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
 use crate::service;
@@ -136,6 +136,10 @@ pub struct Site {
     overview: Overview,
     /// Whether what the store held before this start is known here: state, commands, routers' memories, the quota book.
     is_store_joined: bool,
+    /// What was remembered of time.
+    marks_found: Marks,
+    /// Since when this run counts on from it.
+    started: Instant,
     last_problem: Option<String>,
     messages_refused: u64,
     chores: Chores,
@@ -163,6 +167,8 @@ impl Site {
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
             is_store_joined: opening.epoch != 0,
+            marks_found: opening.marks,
+            started: now,
             last_problem: None,
             messages_refused: 0,
             chores: Chores { store: now, log: now, maintain: now },
@@ -576,7 +582,7 @@ impl Site {
         if self.chores.maintain.elapsed() >= MAINTAIN_EVERY {
             self.chores.maintain = Instant::now();
             let reading = self.tools.clock.reading();
-            let now = reading.is_trusted.then_some(reading.now);
+            let now = self.clock_watch.drops_by(&reading, Instant::now());
             if let Some(now) = now {
                 self.tidy_desk(now).await;
             }

@@ -110,7 +110,7 @@ impl Site {
     /// How many lines are restrained because head office is silent, and since when the first of them.
     fn under_offline_rule(&self) -> (usize, Option<UnixMillis>) {
         let now = self.tools.clock.reading().now;
-        let silence = self.tools.contact.silence(now);
+        let silence = self.tools.contact.silence();
         let is_under = |line: &&LineV1| {
             let circumstances = Circumstances { now, used: self.tools.quotas.used(line, now), silence };
             let state = enforce::effective(line, &circumstances).ok().map(|(_, state)| state);

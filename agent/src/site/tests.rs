@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use tawi_shared::Clock;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service};
-use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 
 use super::*;
@@ -56,7 +56,7 @@ fn state() -> Arc<DesiredState> {
 }
 
 async fn site(directory: &Directory) -> (Site, watch::Receiver<Arc<DesiredState>>) {
-    let clock = TrustedClock::new(Clock::system(), UnixMillis::default());
+    let clock = TrustedClock::new(Clock::system(), crate::clock::KeptTime::default());
     let (outbox, opening) = Outbox::start(&directory.0, IdSource::system(), Clock::system()).await.unwrap();
     let (sender, state) = watch::channel(Arc::default());
     let tools = Tools {

@@ -71,6 +71,9 @@ impl Site {
                 None => {}
             }
         }
+        self.tools.clock.join(late.marks.time);
+        self.tools.contact.join(late.marks.silence.unwrap_or_default());
+        self.marks_found = late.marks;
         self.join_commands(late.commands.clone());
     }
 

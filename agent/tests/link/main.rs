@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use office::{Directory, Keys, Office, PATIENCE};
-use tawi_agent::clock::{TrustedClock, build_date};
+use tawi_agent::clock::{KeptTime, TrustedClock, build_date};
 use tawi_agent::commands::Kept;
 use tawi_agent::config::Config;
 use tawi_agent::contact::Contact;
@@ -89,7 +89,10 @@ impl Agent {
 
     async fn start_from(config: &Config, routers: &[&str], hands: Clock, floor: UnixMillis) -> Self {
         let (outbox, opening) = open_store(&config.state_directory).await;
-        let clock = TrustedClock::new(hands, opening.clock_floor.max(floor));
+        let clock = TrustedClock::new(
+            hands,
+            KeptTime { floor: opening.marks.time.floor.max(floor), ..opening.marks.time },
+        );
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
         let dialer =

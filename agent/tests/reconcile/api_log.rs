@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::site::{ROUTER, Site, password, username};
 use tawi_agent::api_log::{ApiLog, Write};
-use tawi_agent::clock::TrustedClock;
+use tawi_agent::clock::{KeptTime, TrustedClock};
 use tawi_agent::outbox::Keeper;
 use tawi_shared::wire::{Lane, UpMessage};
-use tawi_shared::{Clock, IdSource, UnixMillis};
+use tawi_shared::{Clock, IdSource};
 
 const LINES: [&str; 4] = ["plot-a", "plot-b", "plot-c", "plot-d"];
 
@@ -31,7 +31,7 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 
 async fn written() -> Vec<Write> {
     let log = ApiLog::default();
-    let clock = TrustedClock::new(Clock::system(), UnixMillis(0));
+    let clock = TrustedClock::new(Clock::system(), KeptTime::default());
     let witness = log.witness(ROUTER, clock);
     let mut site = Site::start_with(|_| {}, |settings| settings.connect.witness = Some(witness)).await;
     site.settle(|wants| LINES.iter().for_each(|line| wants.open(line))).await;

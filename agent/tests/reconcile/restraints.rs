@@ -86,8 +86,7 @@ async fn a_restraint_without_its_profile_is_a_failure_and_opens_nobody() {
 
 #[tokio::test]
 async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and_freed_by_its_first_word() {
-    let last_heard = tawi_shared::Clock::system().now().minus(5 * HOUR);
-    let contact = Contact::remembered_after(Duration::ZERO, Some(last_heard));
+    let contact = Contact::remembered_after(Duration::ZERO, 5 * HOUR);
     let handle = contact.clone();
     let mut site = Site::start_with(|_| {}, move |settings| settings.contact = handle).await;
     let device = site.dial("plot1");

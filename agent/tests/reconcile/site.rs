@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use routeros_api::{Options, Secret, Transport};
 use routeros_sim::{NewDevice, Router, Service as Dialler, Settings, Simulator};
-use tawi_agent::clock::TrustedClock;
+use tawi_agent::clock::{KeptTime, TrustedClock};
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, REPORTS_WAITING, Report, ReportReceiver, StateSender};
 use tawi_agent::reconcile::found::FoundMemory;
@@ -14,9 +14,9 @@ use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::Orders;
 use tawi_agent::reconcile::pace::PaceLimits;
 use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, RouterSettings, Timings};
+use tawi_shared::Clock;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, SessionUsageV1, StateDeltaV1};
-use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
@@ -92,7 +92,7 @@ impl Site {
         let (state, receiver) = watch::channel(Arc::new(DesiredState::default()));
         let flash = Flash::default();
         let (sender, reports) = flash.heard();
-        let clock = TrustedClock::new(hands.clone(), UnixMillis(0));
+        let clock = TrustedClock::new(hands.clone(), KeptTime::default());
         clock.note_controller_time(hands.now());
         let (release, rebuild) = (settings.release.clone(), settings.rebuild.clone());
         let task = reconcile::spawn(settings.clone(), receiver, sender, clock.clone());

@@ -117,3 +117,19 @@ fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
     drop(keeper);
     assert_eq!(directory.open().1.memories["core"].speeds, [speed("c")]);
 }
+
+#[test]
+fn a_store_that_opens_late_brings_its_marks_of_time() {
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)) };
+    let marks = Marks { time, silence: Some(Duration::from_secs(9)), lived: None };
+    keeper.put_marks(marks);
+    drop(keeper);
+    let held = directory.flash();
+    let (mut keeper, opening) = directory.open();
+    assert_eq!(opening.marks, Marks::default());
+    drop(held);
+    keeper.recover();
+    assert_eq!(keeper.found_late().unwrap().marks, marks);
+}
