@@ -7,7 +7,8 @@
 //! coming, a quota that it saw being used up, a rule for the time when head office is away. One that first appears already
 //! fallen due (in a new state, across a clock's leap, after a restart) is counted; and so are quotas of many lines that are
 //! used up within one pass, because people do that one by one, and a count that jumps does it to all. Nobody is cut off
-//! who was off for the same reason: a row that somebody opened by hand is closed again whatever happened within the hour.
+//! who was off for the same reason: a row that somebody opened by hand is closed again whatever happened within the hour, and
+//! so is one that a time which was taken back has opened.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -63,7 +64,7 @@ pub type KeptCuts = BTreeMap<String, Option<UnixMillis>>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum When {
     /// Before the start of the agent.
-    Before(Option<UnixMillis>),
+    Before,
     /// Since then, by the monotonic clock.
     Since(Duration),
 }
@@ -71,6 +72,9 @@ enum When {
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     when: When,
+    /// The same by the trusted clock, as it was when the cut was begun: worked out anew, it would be another record each
+    /// time. `None` where nothing stood behind it.
+    at: Option<UnixMillis>,
     /// Whether it was read back. One that was only begun may be planned once more, and is no second one then.
     is_done: bool,
 }
@@ -80,9 +84,9 @@ impl Cut {
         match self.when {
             When::Since(at) => now.mono.saturating_sub(at) < window,
             // Whatever the clocks say, an hour after the start it is an hour ago.
-            When::Before(at) => {
+            When::Before => {
                 let is_over =
-                    at.is_some_and(|at| now.reading.is_trusted && now.reading.now.since(at) >= window);
+                    self.at.is_some_and(|at| now.reading.is_trusted && now.reading.now.since(at) >= window);
                 now.mono < window && !is_over
             }
         }
@@ -101,7 +105,7 @@ impl CutHistory {
     pub fn restore(&mut self, kept: &KeptCuts) {
         for (line, at) in kept {
             // Whether it was done is not known; to take it for done holds rather too much.
-            self.cuts.entry(line.clone()).or_insert(Cut { when: When::Before(*at), is_done: true });
+            self.cuts.entry(line.clone()).or_insert(Cut { when: When::Before, at: *at, is_done: true });
         }
     }
 
@@ -114,18 +118,21 @@ impl CutHistory {
         self.cuts.retain(|_, cut| cut.is_recent(now, window));
         // A line counts once, however often it was cut.
         let is_done = self.cuts.get(line).is_some_and(|cut| cut.is_done);
-        self.put(line, Cut { when, is_done });
+        let at = now.reading.is_trusted.then_some(now.reading.now);
+        self.put(line, Cut { when, at, is_done });
         true
     }
 
     /// Notes that it was read back.
     pub fn note_done(&mut self, line: &str, now: Duration) {
-        self.put(line, Cut { when: When::Since(now), is_done: true });
+        let at = self.cuts.get(line).and_then(|cut| cut.at);
+        self.put(line, Cut { when: When::Since(now), at, is_done: true });
     }
 
     fn put(&mut self, line: &str, cut: Cut) {
         if self.cuts.len() >= CUTS_REMEMBERED && !self.cuts.contains_key(line) {
-            let oldest = self.cuts.iter().min_by_key(|(_, cut)| cut.when).map(|(line, _)| line.clone());
+            let oldest =
+                self.cuts.iter().min_by_key(|(_, cut)| (cut.when, cut.at)).map(|(line, _)| line.clone());
             oldest.and_then(|oldest| self.cuts.remove(&oldest));
         }
         self.cuts.insert(line.to_owned(), cut);
@@ -138,17 +145,10 @@ impl CutHistory {
         self.cuts.iter().filter(|(_, cut)| cut.is_recent(now, window)).filter(is_another).count()
     }
 
-    /// What of it flash must know. A time that nothing stands behind is none.
+    /// What of it flash must know.
     #[must_use]
-    pub fn kept(&self, now: Moment) -> KeptCuts {
-        let at = |cut: &Cut| match cut.when {
-            When::Before(at) => at,
-            When::Since(mono) => {
-                let age = i64::try_from(now.mono.saturating_sub(mono).as_millis()).unwrap_or(i64::MAX);
-                now.reading.is_trusted.then(|| UnixMillis(now.reading.now.0.saturating_sub(age)))
-            }
-        };
-        self.cuts.iter().map(|(line, cut)| (line.clone(), at(cut))).collect()
+    pub fn kept(&self) -> KeptCuts {
+        self.cuts.iter().map(|(line, cut)| (line.clone(), cut.at)).collect()
     }
 }
 
@@ -198,6 +198,10 @@ pub fn counts(
     let verified = entry.filter(|entry| !entry.was_held).and_then(|entry| entry.verified.as_ref());
     let was_off = |state: Effective| !state.is_online() && state.reason() == Some(reason);
     if verified.is_some_and(|verified| verified.decision.state.is_some_and(was_off)) {
+        return false;
+    }
+    let reopened = entry.and_then(|entry| entry.reopened.as_ref()).zip(line);
+    if reopened.is_some_and(|((why, agreed), line)| *why == reason && is_agreed(reason, &agreed.item, line)) {
         return false;
     }
     let was_seen_coming = verified.zip(line).is_some_and(|(verified, line)| {
@@ -310,12 +314,30 @@ mod tests {
         assert_eq!(history.recent(moment(3), window, &again), 1, "a state that flaps");
         assert!(history.begin("a", moment(9), window));
         assert_eq!(history.recent(moment(9), window, &again), 1);
-        assert_eq!(history.kept(moment(10)), KeptCuts::from([("a".into(), Some(moment(9).reading.now))]));
+        assert_eq!(history.kept(), KeptCuts::from([("a".into(), Some(moment(9).reading.now))]));
         let mut doubted = moment(10);
         doubted.reading.is_trusted = false;
-        assert_eq!(history.kept(doubted), KeptCuts::from([("a".into(), None)]));
+        assert!(history.begin("c", doubted, window));
+        assert_eq!(history.kept().get("c"), Some(&None));
         assert!(history.begin("b", moment(3_700), window));
-        assert_eq!(history.kept(moment(3_700)).len(), 1, "what is over is forgotten");
+        assert_eq!(history.kept().len(), 1, "what is over is forgotten");
+    }
+
+    #[test]
+    fn a_further_cut_changes_no_record_of_those_before() {
+        let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+        for line in ["a", "b", "c"] {
+            assert!(history.begin(line, moment(1), window));
+            history.note_done(line, Duration::from_secs(2));
+        }
+        let before = history.kept();
+        // The wall clock runs a little otherwise than the monotonic one, and is set now and then.
+        let mut later = moment(60);
+        later.reading.now = later.reading.now.plus(Duration::from_millis(1_234));
+        assert!(history.begin("d", later, window));
+        let mut after = history.kept();
+        assert!(after.remove("d").is_some());
+        assert_eq!(after, before);
     }
 
     #[test]
@@ -352,7 +374,7 @@ mod tests {
             state: Some(Effective::Open),
             profile: None,
         };
-        let verified = Verified { decision, at: Duration::from_secs(100), leaps };
+        let verified = Verified { decision, at: Duration::from_secs(100), leaps, taken_back: 0 };
         Entry { verified: Some(verified), ..Entry::default() }
     }
 
@@ -462,14 +484,39 @@ mod tests {
         assert_eq!(ledger.held_lines(), ["a"]);
     }
 
+    fn after_leaps(leaps: u32) -> Reading {
+        Reading { leaps, ..moment(0).reading }
+    }
+
+    /// Head office came back with an old clock for an hour, say.
+    #[test]
+    fn who_was_off_before_time_was_taken_back_is_cut_off_again_uncounted() {
+        let opened = |taken_back: u32, then: &LineV1| {
+            let mut ledger = Ledger::default();
+            let mut off = entry(9, 0);
+            let decision = &mut off.verified.as_mut().unwrap().decision;
+            decision.state = Some(Effective::Off(Reason::Expired));
+            off.decision = Some(Decision { state: Some(Effective::Open), ..decision.clone() });
+            *ledger.entry("a") = off;
+            let reading = Reading { taken_back, ..moment(0).reading };
+            ledger.note_openings(&BTreeSet::from(["a".to_owned()]), &reading);
+            let entry = ledger.entries.get("a").unwrap();
+            assert!(entry.verified.is_none());
+            counts(&expiry(), Some(entry), Some(then), Duration::from_secs(101), 2)
+        };
+        assert!(!opened(1, &line(9)));
+        assert!(opened(0, &line(9)), "it was let in for another reason");
+        assert!(opened(1, &line(10)), "it was sold anew since");
+    }
+
     /// The clock leapt once and the line stood verified long after it: its end is as natural as any.
     #[test]
     fn an_old_leap_does_not_make_natural_expiries_suspicious_for_ever() {
         let before = entry(9, 0).verified.unwrap();
         let at = |seconds| Duration::from_secs(seconds);
-        let same = Verified::next(Some(&before), before.decision.clone(), at(200), 0);
+        let same = Verified::next(Some(&before), before.decision.clone(), at(200), &after_leaps(0));
         assert_eq!((same.at, same.leaps), (at(100), 0));
-        let after = Verified::next(Some(&before), before.decision.clone(), at(300), 1);
+        let after = Verified::next(Some(&before), before.decision.clone(), at(300), &after_leaps(1));
         assert_eq!((after.at, after.leaps), (at(300), 1));
         let entry = Entry { verified: Some(after), ..Entry::default() };
         assert!(counts(&expiry(), Some(&entry), Some(&line(9)), at(301), 1));

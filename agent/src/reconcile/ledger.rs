@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use tawi_shared::wire::{FailureKind, LineV1, ProfileV1};
 
+use crate::clock::Reading;
 use crate::desired::Revised;
-use crate::enforce::Effective;
+use crate::enforce::{Effective, Reason};
 use crate::flow::LineFailure;
 use crate::reconcile::actual::{Family, Table};
 use crate::reconcile::limits::{QuotaKey, Rest};
@@ -48,6 +49,8 @@ pub struct Entry {
     pub has_tried_removal: bool,
     /// The decision that was verified last, and the state that followed from it.
     pub verified: Option<Verified>,
+    /// Why it was off, and by which line, before time was taken back and let it in.
+    pub reopened: Option<(Reason, Arc<Revised<LineV1>>)>,
     /// Whether a cut of it was held since it was verified.
     pub was_held: bool,
     /// Hash of the password that was written or seen last.
@@ -100,16 +103,19 @@ pub struct Verified {
     pub at: Duration,
     /// The clock's leaps by then.
     pub leaps: u32,
+    /// How often time had been taken back by then.
+    pub taken_back: u32,
 }
 
 impl Verified {
-    /// This decision stands at `at`, after so many leaps of the clock. Since when is kept while nothing changed: neither
+    /// This decision stands at `at`, by this reading of the clock. Since when is kept while nothing changed: neither
     /// what is wanted, nor how far the clock can be believed.
     #[must_use]
-    pub fn next(before: Option<&Self>, decision: Decision, at: Duration, leaps: u32) -> Self {
+    pub fn next(before: Option<&Self>, decision: Decision, at: Duration, reading: &Reading) -> Self {
+        let Reading { leaps, taken_back, .. } = *reading;
         let is_same = |before: &&Self| before.decision.is_same(&decision) && before.leaps == leaps;
         let at = before.filter(is_same).map_or(at, |before| before.at);
-        Self { decision, at, leaps }
+        Self { decision, at, leaps, taken_back }
     }
 }
 
@@ -216,12 +222,18 @@ impl Ledger {
 
     /// Writes for these lines are about to be sent. Whether those that open one arrive is known only when it is read back;
     /// until then nobody may take it for off, because whoever was let in can be cut off again.
-    pub fn note_openings(&mut self, lines: &BTreeSet<String>) {
+    pub fn note_openings(&mut self, lines: &BTreeSet<String>, reading: &Reading) {
         let is_online = |decision: &Decision| decision.state.is_some_and(Effective::is_online);
         for line in lines {
             let Some(entry) = self.entries.get_mut(line) else { continue };
             let is_opened = entry.decision.as_ref().is_some_and(is_online);
-            entry.verified.take_if(|verified| is_opened && !is_online(&verified.decision));
+            let Some(was) = entry.verified.take_if(|verified| is_opened && !is_online(&verified.decision))
+            else {
+                continue;
+            };
+            let is_by_clock = was.taken_back != reading.taken_back;
+            let reason = was.decision.state.and_then(Effective::reason).filter(|_| is_by_clock);
+            entry.reopened = reason.map(|reason| (reason, was.decision.line));
         }
     }
 

@@ -138,7 +138,7 @@ impl Reconciler {
             is_news |= self.history.begin(&change.line, basis.moment(), window);
         }
         if is_news {
-            self.memory.cuts = self.history.kept(basis.moment());
+            self.memory.cuts = self.history.kept();
         }
         is_news
     }

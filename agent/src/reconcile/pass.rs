@@ -148,7 +148,7 @@ impl Reconciler {
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
             self.remember(basis, &planned, &touched).await;
-            self.ledger.note_openings(&lines);
+            self.ledger.note_openings(&lines, &basis.reading);
             let needed = self.with_changed_profiles(needed, &planned);
             let mut applied = {
                 let judge = |actual: &Actual| self.unkept(basis, &lines, &strays, actual);

@@ -4,12 +4,13 @@
 //! failure, never with both and never with neither. Nothing here reads or writes the router.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use routeros_api::value::RouterId;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
 use tawi_shared::{UnixMillis, counted};
 
-use crate::clock::Reading;
+use crate::clock::{Reading, SKEW};
 use crate::desired::{DesiredState, ProfileKey};
 use crate::enforce::{Effective, Reason};
 use crate::flow::{LineFailure, Report};
@@ -22,6 +23,10 @@ use crate::reconcile::ledger::{Decision, Verified};
 use crate::reconcile::limits::quota_key;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, Plan, profile_for, stands};
+
+/// How far the site may be ahead of head office's clock as it is known here, when nothing is wrong: this machine is followed
+/// as far as [`SKEW`], and what head office says was its time when it said so, a slow line ago.
+const OFFICE_SLACK: Duration = SKEW.saturating_add(Duration::from_secs(30));
 
 /// Repaired lines of one pass that get an event each. Events are kept on flash until head office has them.
 const DRIFT_TOLD_SINGLY: usize = 10;
@@ -161,8 +166,8 @@ impl Reconciler {
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
         self.offline_rule_applied += usize::from(is_by_rule(decision.state) && !was_by_rule);
         let was_held = std::mem::take(&mut entry.was_held);
-        let (before, leaps) = (entry.verified.take().filter(|_| !was_held), basis.reading.leaps);
-        entry.verified = Some(Verified::next(before.as_ref(), decision, basis.mono, leaps));
+        let before = entry.verified.take().filter(|_| !was_held);
+        entry.verified = Some(Verified::next(before.as_ref(), decision, basis.mono, &basis.reading));
         entry.place = place;
         entry.has_tried_removal = false;
         self.ledger.failures.remove(id);
@@ -234,7 +239,8 @@ impl Reconciler {
 /// Why a line is over by the site's time while head office's own clock has not come to its end.
 fn over_here_only(decision: &Decision, reading: &Reading) -> Option<String> {
     let until = decision.line.item.valid_until_ms.map(UnixMillis)?;
-    let office = reading.office.filter(|office| *office < until)?;
+    let is_ahead = |office: &UnixMillis| reading.now.since(*office) > OFFICE_SLACK;
+    let office = reading.office.filter(|office| *office < until).filter(is_ahead)?;
     let is_over = decision.state.and_then(Effective::reason) == Some(Reason::Expired);
     let ahead = spoken(office, reading.now);
     is_over.then(|| {
@@ -246,4 +252,36 @@ fn over_here_only(decision: &Decision, reading: &Reading) -> Option<String> {
 pub(super) fn profile_keys(family: Family, name: &str) -> impl Iterator<Item = ProfileKey> {
     let services = Service::ALL.iter().filter(move |service| Family::of(**service) == family);
     services.map(move |service| (service.code(), name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{ClockState, KeptTime};
+    use crate::desired::Revised;
+    use tawi_shared::wire::LineV1;
+
+    #[test]
+    fn a_line_that_is_over_fails_only_where_the_sites_clock_is_really_ahead_of_head_offices() {
+        const UNTIL: i64 = 1_800_000_000_000;
+        // Milliseconds after the end here, and how far head office's clock is behind.
+        let check = |late: i64, behind: i64, state: Effective, expected: bool| {
+            let now = UnixMillis(UNTIL + late);
+            let kept = KeptTime { floor: now, vouched: None };
+            let mut reading = ClockState::new(now, kept, Duration::ZERO).observe(now, Duration::ZERO);
+            reading.office = Some(UnixMillis(now.0 - behind));
+            let item = LineV1 { valid_until_ms: Some(UNTIL), ..LineV1::default() };
+            let line = Arc::new(Revised { revision: 1, item });
+            let decision = Decision { line, state: Some(state), profile: None };
+            let is_told = over_here_only(&decision, &reading).is_some();
+            assert_eq!(is_told, expected, "{late} ms after, {behind} ms behind");
+        };
+        let expired = Effective::Off(Reason::Expired);
+        check(5, 20, expired, false);
+        check(200, 3_000, expired, false);
+        check(5, 60_000, expired, false);
+        check(5, 2 * 60_000, expired, true);
+        check(3 * 60_000, 2 * 60_000, expired, false);
+        check(5, 2 * 60_000, Effective::Off(Reason::QuotaReached), false);
+    }
 }
