@@ -20,7 +20,7 @@ use crate::reconcile::held::Held;
 use crate::reconcile::memory::RouterMemory;
 use crate::trouble::Trouble;
 use crate::usage::counted::Counted;
-use crate::usage::quota::PeriodCounted;
+use crate::usage::quota::PeriodRecord;
 
 /// Reports that wait for the core. A full check of 2,000 lines makes a handful of them, so this is deep enough for every router
 /// of a site to report at once without waiting.
@@ -53,7 +53,7 @@ pub enum Report {
         /// Absolute totals.
         sessions: Vec<Counted>,
         /// What the ended sessions of lines moved in the running period; goes to flash in one commit with the totals.
-        periods: BTreeMap<String, PeriodCounted>,
+        periods: BTreeMap<String, PeriodRecord>,
     },
     /// What must be known of a router after a restart, whole.
     Remember {

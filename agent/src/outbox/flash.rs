@@ -16,7 +16,7 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    BEFORE, FORMAT, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LIVED,
+    BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LIVED,
     META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile,
     StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of, numbered, own_password_key,
     own_password_of, profile_key, router_key, router_of,
@@ -30,7 +30,7 @@ use crate::clock::KeptTime;
 use crate::desired::DesiredState;
 use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
-use crate::usage::quota::{BookRecords, CountedBefore, QuotaBook};
+use crate::usage::quota::{BookRecords, CountedBefore, PeriodCounted, QuotaBook};
 
 /// What a line or profile takes on flash, roughly, for deciding whether a rewrite pays.
 const ITEM_BYTES: u64 = 160;
@@ -345,7 +345,17 @@ impl Flash {
         for entry in self.store.scan(Place::Usage, &[PERIOD])? {
             let (key, value) = entry?;
             if let (Some(line), Ok(record)) = (line_of(&key), unframe(&key, FORMAT, &value)) {
-                book.periods.insert(line.to_owned(), record);
+                book.periods.entry(line.to_owned()).or_default().running = record;
+            }
+        }
+        for entry in self.store.scan(Place::Usage, &[LAST_PERIOD])? {
+            let (key, value) = entry?;
+            if let (Some(line), Ok(last)) = (line_of(&key), unframe::<PeriodCounted>(&key, FORMAT, &value))
+                && let Some(record) = book.periods.get_mut(line)
+                // A release that knows of one period may have gone on with this one from nothing.
+                && record.running.period_ms != last.period_ms
+            {
+                record.last = last;
             }
         }
         for entry in self.store.scan(Place::Usage, &[BEFORE])? {
@@ -377,6 +387,7 @@ impl Flash {
         let mut changes = Changes::default();
         for line in lines {
             changes.remove(Place::Usage, &line_key(PERIOD, line));
+            changes.remove(Place::Usage, &line_key(LAST_PERIOD, line));
             changes.remove(Place::Usage, &line_key(BEFORE, line));
         }
         self.store.commit(&changes)

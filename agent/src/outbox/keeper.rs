@@ -36,7 +36,7 @@ use crate::flow::Event;
 use crate::link::window::{Next, Room};
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
-use crate::usage::quota::{CountedBefore, PeriodCounted, QuotaBook};
+use crate::usage::quota::{CountedBefore, PeriodRecord, QuotaBook};
 
 /// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
 const MEMORY_EVENTS: usize = 1_000;
@@ -49,7 +49,7 @@ struct Memory {
     events: VecDeque<(EventV1, bool)>,
     sessions: BTreeMap<String, (Counted, bool)>,
     /// One for each line of the site at most.
-    periods: BTreeMap<String, PeriodCounted>,
+    periods: BTreeMap<String, PeriodRecord>,
     befores: BTreeMap<String, CountedBefore>,
 }
 
@@ -289,7 +289,7 @@ impl Keeper {
     }
 
     /// Keeps all records of the quota book: a store that was begun anew while the agent ran has lost them.
-    pub fn put_periods(&mut self, periods: BTreeMap<String, PeriodCounted>) {
+    pub fn put_periods(&mut self, periods: BTreeMap<String, PeriodRecord>) {
         let periods = self.beside_found(periods);
         if self.attempt(|flash, _| flash.put_usage(&[], &periods)).is_err() {
             self.memory.periods.extend(periods);
@@ -467,9 +467,9 @@ impl Keeper {
     }
 
     /// The book's records, as they are to lie on flash.
-    fn beside_found(&self, periods: BTreeMap<String, PeriodCounted>) -> BTreeMap<String, PeriodCounted> {
+    fn beside_found(&self, periods: BTreeMap<String, PeriodRecord>) -> BTreeMap<String, PeriodRecord> {
         let Some(found) = &self.found else { return periods };
-        let beside = |(line, record): (String, PeriodCounted)| {
+        let beside = |(line, record): (String, PeriodRecord)| {
             let record = record.beside(found.record_of(&line));
             (line, record)
         };

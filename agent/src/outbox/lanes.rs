@@ -23,8 +23,8 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, FORMAT, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES, StoredEvent,
-    StoredSession, is_too_old, line_key, number_of, numbered, session_key,
+    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES,
+    StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered, session_key,
 };
 use super::store::{Changes, Place, engine, length};
 use super::{
@@ -32,7 +32,7 @@ use super::{
     WAITING_BYTES,
 };
 use crate::usage::counted::Counted;
-use crate::usage::quota::PeriodCounted;
+use crate::usage::quota::PeriodRecord;
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
 pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
@@ -137,7 +137,7 @@ impl Flash {
     pub(super) fn put_usage(
         &mut self,
         sessions: &[(Counted, bool)],
-        periods: &BTreeMap<String, PeriodCounted>,
+        periods: &BTreeMap<String, PeriodRecord>,
     ) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
         let mut by_line: BTreeMap<&str, Vec<&(Counted, bool)>> = BTreeMap::new();
@@ -165,7 +165,7 @@ impl Flash {
     fn put_some_usage(
         &mut self,
         sessions: &[&(Counted, bool)],
-        periods: &[(&String, &PeriodCounted)],
+        periods: &[(&String, &PeriodRecord)],
     ) -> Result<(), StoreError> {
         let (mut changes, mut lane) = (Changes::default(), self.usage_lane);
         // The last one of a session wins.
@@ -188,7 +188,10 @@ impl Flash {
             lane.pending += u64::from(!was_waiting);
         }
         for (line, record) in periods {
-            changes.put(Place::Usage, &line_key(PERIOD, line), record)?;
+            changes.put(Place::Usage, &line_key(PERIOD, line), &record.running)?;
+            if record.last.period_ms != 0 {
+                changes.put(Place::Usage, &line_key(LAST_PERIOD, line), &record.last)?;
+            }
         }
         self.store.commit(&changes)?;
         self.usage_lane = lane;
@@ -298,7 +301,7 @@ impl Flash {
             for entry in self.store.scan(place, b"")? {
                 let (key, value) = entry?;
                 // The records of lines are no part of what waits.
-                if !matches!(key.first().copied(), Some(PERIOD | BEFORE)) {
+                if !matches!(key.first().copied(), Some(PERIOD | LAST_PERIOD | BEFORE)) {
                     sizes.bytes += length(&value);
                 }
                 match key.first().copied() {

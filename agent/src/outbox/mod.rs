@@ -44,7 +44,7 @@ use crate::flow::Event;
 use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
-use crate::usage::quota::{BookRecords, PeriodCounted};
+use crate::usage::quota::{BookRecords, PeriodRecord};
 
 pub use directory::{StateLock, can_write, free_bytes};
 pub use keeper::Keeper;
@@ -204,7 +204,7 @@ pub struct Reported {
     /// Absolute totals.
     pub usage: Vec<Counted>,
     /// What the ended sessions of lines moved in the running period: belongs to these totals.
-    pub periods: BTreeMap<String, PeriodCounted>,
+    pub periods: BTreeMap<String, PeriodRecord>,
     /// The newest generation that each of these routers settled.
     pub settled: Vec<(String, u64)>,
 }

@@ -7,6 +7,7 @@
 //! outbox_event   p ‖ order          StoredEvent      waits for a position
 //! outbox_usage   t ‖ session        StoredSession    newest total of a session
 //! outbox_usage   q ‖ line           PeriodCounted    what its ended sessions moved in the running period
+//! outbox_usage   l ‖ line           PeriodCounted    the same of the period that ran before it
 //! outbox_usage   b ‖ line           CountedBefore    what head office told of the time before
 //! outbox_log     p ‖ order          StoredWrites     waits for a position
 //! all three      s ‖ seq            an envelope      waits for the controller's cursor
@@ -35,6 +36,7 @@ pub(super) const PENDING: u8 = b'p';
 pub(super) const SESSION: u8 = b't';
 pub(super) const SEALED: u8 = b's';
 pub(super) const PERIOD: u8 = b'q';
+pub(super) const LAST_PERIOD: u8 = b'l';
 pub(super) const BEFORE: u8 = b'b';
 pub(super) const LAST_SEQ: &[u8] = b"n";
 

@@ -18,7 +18,7 @@ use crate::desired::Taken;
 use crate::flow::Event;
 use crate::link::window::Room;
 use crate::usage::counted::{Counted, Mark};
-use crate::usage::quota::{CountedBefore, QuotaBook};
+use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook};
 
 mod late;
 
@@ -551,7 +551,8 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
             Mark { counters: Some((bytes, 0)), before: (1, 2), user: "a".into(), ..Mark::default() };
         counted
     };
-    let record = PeriodCounted { period_ms: 7, ended_bytes: 30, told_bytes: None };
+    let counted_in = |period_ms| PeriodCounted { period_ms, ended_bytes: 30, told_bytes: None };
+    let record = PeriodRecord { running: counted_in(7), last: counted_in(5) };
     let (open, over) = (of_period("core/1", 5, false), of_period("core/2", 15, true));
     keeper.keep(
         Reported {
@@ -566,7 +567,7 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
     let (mut keeper, opening) = directory.open();
     assert_eq!(opening.book.periods, BTreeMap::from([("a".to_owned(), record)]));
     assert_eq!(opening.open_sessions, std::slice::from_ref(&open));
-    let own_bytes = record.ended_bytes + crate::usage::counted::bytes_of(&open.total);
+    let own_bytes = record.running.ended_bytes + crate::usage::counted::bytes_of(&open.total);
     // Head office knows more than this flash: another life begins, and the store remembers what it counted before.
     assert_eq!(keeper.forget(Lane::Usage, opening.epoch, 99), Forgot::NewEpoch);
     drop(keeper);
@@ -695,6 +696,36 @@ fn marks_of_clock_and_routers_survive() {
     assert_eq!(opening.marks, marks);
     assert_eq!(opening.settled, BTreeMap::from([("core".to_owned(), 9)]));
     assert_eq!(opening.memories, BTreeMap::from([("core".to_owned(), memory)]));
+}
+
+/// The bytes as they lie in stores at customers' sites. A release that knew of one period reads the running one as before,
+/// and leaves the other alone.
+#[test]
+fn records_of_periods_are_read_as_releases_before_wrote_them_and_written_so_that_those_read_them() {
+    const RUNNING: &str = "010000000d80d0dee8d96880e497d012010574a58864";
+    const LAST: &str = "010000000880c0b5eec5684d0047547fb1";
+    let told =
+        PeriodCounted { period_ms: 1_798_761_600_000, ended_bytes: 5_000_000_000, told_bytes: Some(5) };
+    let open = PeriodCounted { period_ms: 1_796_083_200_000, ended_bytes: 77, told_bytes: None };
+    let directory = Directory::new();
+    let (mut keeper, _) = directory.open();
+    let record = PeriodRecord { running: told, last: open };
+    let periods = BTreeMap::from([("a".to_owned(), record)]);
+    keeper.keep(Reported { periods, ..Reported::default() }, false, &Room::default());
+    drop(keeper);
+    let flash = directory.flash();
+    let hex = |key: &[u8]| -> String {
+        let bytes = flash.store.bytes(Place::Usage, key).unwrap().unwrap_or_default();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    };
+    assert_eq!((hex(b"qa").as_str(), hex(b"la").as_str()), (RUNNING, LAST));
+    let mut changes = Changes::default();
+    changes.remove(Place::Usage, b"la");
+    flash.store.commit(&changes).unwrap();
+    drop(flash);
+    let (_, opening) = directory.open();
+    let before = PeriodRecord { running: told, last: PeriodCounted::default() };
+    assert_eq!(opening.book.periods, BTreeMap::from([("a".to_owned(), before)]), "one period alone");
 }
 
 /// Releases before kept when head office was heard, and neither what it stood behind nor its silence.

@@ -44,7 +44,7 @@ use logout::{AccountLine, Caught, Heard};
 use news::{News, Told};
 use next_period::NextPeriod;
 use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
-use quota::PeriodCounted;
+use quota::PeriodRecord;
 use tracker::{Outcome, Owner, SampledAt, Tracker};
 
 /// The shortest time between two samples that news trigger. A town whose power returns dials in within seconds.
@@ -356,7 +356,7 @@ impl Counter {
                 let quota = running_quota(line, at.time)?;
                 Some((line, quota, book.newly_reached(&line.line, quota)?))
             });
-            let reached: Vec<(String, u64, PeriodCounted)> =
+            let reached: Vec<(String, u64, PeriodRecord)> =
                 with_quota.map(|(line, quota, record)| (line.line.clone(), quota.bytes, record)).collect();
             (periods, reached)
         });

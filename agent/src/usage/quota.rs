@@ -7,7 +7,8 @@
 //!
 //! Pure. Whole totals are kept and never differences, so that nothing counts twice: the ended parts of a line are on flash
 //! in one commit with the totals that they are made of, and the open ones are there anyway. Parts of another period than
-//! the running one count for nothing here. A line is forgotten with the line; one period of each is remembered. What
+//! the running one count for nothing here. A line is forgotten with the line; of each two periods are remembered, the
+//! running one and the last: the clock may leap across the begin of a period and be taken back. What
 //! follows from a quota that is used up is `crate::enforce`; the handle that tasks share is `book.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,6 +32,35 @@ pub struct PeriodCounted {
     pub told_bytes: Option<u64>,
 }
 
+/// What a line moved in its running period and in the one that ran before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PeriodRecord {
+    /// The running one.
+    pub running: PeriodCounted,
+    /// The one that ran before it, which may be the later one; its begin is 0 where there was none.
+    pub last: PeriodCounted,
+}
+
+impl PeriodRecord {
+    fn of(self, period_ms: i64) -> Option<PeriodCounted> {
+        [self.running, self.last].into_iter().find(|counted| counted.period_ms == period_ms)
+    }
+
+    /// What belongs on flash where `found` lay there before this agent began to count beside it: nothing of the two is in
+    /// the other, and of its periods those are kept that have a place.
+    #[must_use]
+    pub fn beside(self, found: Option<Self>) -> Self {
+        let Some(found) = found else { return self };
+        let of_other = [found.running, found.last].into_iter();
+        let mut of_other = of_other.filter(|counted| counted.period_ms != self.running.period_ms);
+        let last = match self.last.period_ms {
+            0 => of_other.next().unwrap_or_default(),
+            period_ms => self.last.beside(found.of(period_ms)),
+        };
+        Self { running: self.running.beside(found.of(self.running.period_ms)), last }
+    }
+}
+
 /// What a line had moved in a period before this life of the store began, or elsewhere. It lies on flash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CountedBefore {
@@ -43,11 +73,8 @@ pub struct CountedBefore {
 }
 
 impl PeriodCounted {
-    /// What belongs on flash where `found` lay there before this agent began to count beside it: nothing of the two is
-    /// in the other, and a period that is over counts no more.
-    #[must_use]
-    pub fn beside(self, found: Option<PeriodCounted>) -> Self {
-        let Some(found) = found.filter(|found| found.period_ms == self.period_ms) else { return self };
+    fn beside(self, found: Option<Self>) -> Self {
+        let Some(found) = found else { return self };
         Self {
             ended_bytes: self.ended_bytes.saturating_add(found.ended_bytes),
             // A quota only grows within its period.
@@ -60,32 +87,59 @@ impl PeriodCounted {
 /// Everything the book puts on flash, by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BookRecords {
-    /// See [`PeriodCounted`].
-    pub periods: BTreeMap<String, PeriodCounted>,
+    /// See [`PeriodRecord`].
+    pub periods: BTreeMap<String, PeriodRecord>,
     /// See [`CountedBefore`].
     pub befores: BTreeMap<String, CountedBefore>,
 }
 
+/// One period of a line.
 #[derive(Clone, Debug, Default)]
-struct LineBook {
+struct PeriodBook {
     counted: PeriodCounted,
     /// Open parts of that period, by name.
     open: BTreeMap<String, u64>,
+}
+
+impl PeriodBook {
+    fn of(counted: PeriodCounted) -> Self {
+        Self { counted, open: BTreeMap::new() }
+    }
+
+    fn bytes(&self) -> u64 {
+        self.open.values().fold(self.counted.ended_bytes, |sum, bytes| sum.saturating_add(*bytes))
+    }
+
+    /// Lets its open parts be over as they are.
+    fn close(&mut self) {
+        self.counted.ended_bytes = self.bytes();
+        self.open.clear();
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct LineBook {
+    running: PeriodBook,
+    last: PeriodBook,
     before: Option<CountedBefore>,
     /// What lay on flash when a store opened late. It never changes, so that records of before and after that moment mean
     /// the same.
-    found: Option<PeriodCounted>,
+    found: Option<PeriodRecord>,
 }
 
 impl LineBook {
+    fn book(&self, period_ms: i64) -> Option<&PeriodBook> {
+        [&self.running, &self.last].into_iter().find(|book| book.counted.period_ms == period_ms)
+    }
+
+    fn book_mut(&mut self, period_ms: i64) -> Option<&mut PeriodBook> {
+        [&mut self.running, &mut self.last].into_iter().find(|book| book.counted.period_ms == period_ms)
+    }
+
     /// What this store counted itself in a period, with what was found in it.
     fn own(&self, period_ms: i64) -> u64 {
         let found = self.found_of(period_ms).map_or(0, |found| found.ended_bytes);
-        if self.counted.period_ms != period_ms {
-            return found;
-        }
-        let ended = found.saturating_add(self.counted.ended_bytes);
-        self.open.values().fold(ended, |sum, bytes| sum.saturating_add(*bytes))
+        found.saturating_add(self.book(period_ms).map_or(0, PeriodBook::bytes))
     }
 
     fn used(&self, period_ms: i64) -> u64 {
@@ -93,12 +147,12 @@ impl LineBook {
     }
 
     fn found_of(&self, period_ms: i64) -> Option<PeriodCounted> {
-        self.found.filter(|found| found.period_ms == period_ms)
+        self.found.and_then(|found| found.of(period_ms))
     }
 
-    /// The newest period that anything was counted in.
+    /// The newest period that ran when anything was counted.
     fn period(&self) -> i64 {
-        self.counted.period_ms.max(self.found.map_or(0, |found| found.period_ms))
+        self.running.counted.period_ms.max(self.found.map_or(0, |found| found.running.period_ms))
     }
 
     fn before_of(&self, period_ms: i64) -> CountedBefore {
@@ -106,13 +160,19 @@ impl LineBook {
         known.unwrap_or(CountedBefore { period_ms, ..CountedBefore::default() })
     }
 
-    /// Lets a period run; says whether that is another one.
+    fn record(&self) -> PeriodRecord {
+        PeriodRecord { running: self.running.counted, last: self.last.counted }
+    }
+
+    /// Lets a period run; says whether that is another one. The one that ran last goes on where it was.
     fn turn(&mut self, period_ms: i64) -> bool {
-        if self.counted.period_ms == period_ms {
+        if self.running.counted.period_ms == period_ms {
             return false;
         }
-        self.counted = PeriodCounted { period_ms, ..PeriodCounted::default() };
-        self.open.clear();
+        std::mem::swap(&mut self.running, &mut self.last);
+        if self.running.counted.period_ms != period_ms {
+            self.running = PeriodBook::of(PeriodCounted { period_ms, ..PeriodCounted::default() });
+        }
         true
     }
 }
@@ -129,8 +189,9 @@ impl QuotaBook {
     #[must_use]
     pub fn load(epoch: u32, records: &BookRecords, open: &[Counted]) -> Self {
         let mut book = Self { epoch, lines: BTreeMap::new() };
-        for (line, counted) in &records.periods {
-            book.lines.entry(line.clone()).or_default().counted = *counted;
+        for (id, record) in &records.periods {
+            let line = book.lines.entry(id.clone()).or_default();
+            (line.running, line.last) = (PeriodBook::of(record.running), PeriodBook::of(record.last));
         }
         for (line, before) in &records.befores {
             book.lines.entry(line.clone()).or_default().before = Some(*before);
@@ -138,11 +199,11 @@ impl QuotaBook {
         let parts = open.iter().map(|open| &open.total).filter(|total| total.period_started_ms != 0);
         for total in parts {
             let line = book.lines.entry(total.line.clone()).or_default();
-            if line.counted.period_ms == 0 {
+            if line.running.counted.period_ms == 0 {
                 line.turn(total.period_started_ms);
             }
-            if line.counted.period_ms == total.period_started_ms {
-                line.open.insert(total.session.clone(), bytes_of(total));
+            if let Some(book) = line.book_mut(total.period_started_ms) {
+                book.open.insert(total.session.clone(), bytes_of(total));
             }
         }
         book
@@ -160,7 +221,7 @@ impl QuotaBook {
         &mut self,
         usage: &[Counted],
         running: impl Fn(&str) -> i64,
-    ) -> BTreeMap<String, PeriodCounted> {
+    ) -> BTreeMap<String, PeriodRecord> {
         let mut changed = BTreeSet::new();
         for counted in usage {
             let total = &counted.total;
@@ -174,32 +235,33 @@ impl QuotaBook {
             if period_ms != 0 && line.turn(period_ms) {
                 changed.insert(total.line.clone());
             }
-            if total.period_started_ms == 0 || line.counted.period_ms != total.period_started_ms {
+            if total.period_started_ms == 0 {
                 continue;
             }
-            let known = line.open.remove(&total.session).unwrap_or(0);
+            let Some(book) = line.book_mut(total.period_started_ms) else { continue };
+            let known = book.open.remove(&total.session).unwrap_or(0);
             let bytes = known.saturating_add(counted.grown_bytes);
             if total.is_ended {
-                line.counted.ended_bytes = line.counted.ended_bytes.saturating_add(bytes);
+                book.counted.ended_bytes = book.counted.ended_bytes.saturating_add(bytes);
                 changed.insert(total.line.clone());
             } else {
-                line.open.insert(total.session.clone(), bytes);
+                book.open.insert(total.session.clone(), bytes);
             }
         }
         self.records_of(changed)
     }
 
     /// Whether the line has used this quota up and head office was not told of it; the record says that it is now.
-    pub fn newly_reached(&mut self, line: &str, quota: &QuotaV1) -> Option<PeriodCounted> {
+    pub fn newly_reached(&mut self, line: &str, quota: &QuotaV1) -> Option<PeriodRecord> {
         if self.used(line, quota.from_ms) < quota.bytes {
             return None;
         }
         let line = self.lines.entry(line.to_owned()).or_default();
         line.turn(quota.from_ms);
         let told = line.found_of(quota.from_ms).and_then(|found| found.told_bytes);
-        let is_told = line.counted.told_bytes.max(told) == Some(quota.bytes);
-        line.counted.told_bytes = Some(quota.bytes);
-        (!is_told).then_some(line.counted)
+        let is_told = line.running.counted.told_bytes.max(told) == Some(quota.bytes);
+        line.running.counted.told_bytes = Some(quota.bytes);
+        (!is_told).then_some(line.record())
     }
 
     /// Takes what head office tells of the time before; `None` where it speaks of another life of the store. A period
@@ -263,12 +325,13 @@ impl QuotaBook {
     }
 
     /// Lets every open part be over as it is: nobody goes on with it. Gives the records of their lines.
-    pub fn close(&mut self) -> BTreeMap<String, PeriodCounted> {
-        let with_open = self.lines.iter_mut().filter(|(_, line)| !line.open.is_empty());
+    pub fn close(&mut self) -> BTreeMap<String, PeriodRecord> {
+        let has_open = |line: &LineBook| !(line.running.open.is_empty() && line.last.open.is_empty());
+        let with_open = self.lines.iter_mut().filter(|(_, line)| has_open(line));
         let closed = with_open.map(|(id, line)| {
-            let open = std::mem::take(&mut line.open).into_values();
-            line.counted.ended_bytes = open.fold(line.counted.ended_bytes, u64::saturating_add);
-            (id.clone(), line.counted)
+            line.running.close();
+            line.last.close();
+            (id.clone(), line.record())
         });
         closed.collect()
     }
@@ -280,24 +343,22 @@ impl QuotaBook {
         self.epoch = found.epoch;
         for (id, of_store) in &found.lines {
             let line = self.lines.entry(id.clone()).or_default();
-            let period_ms = of_store.counted.period_ms;
-            let counted = PeriodCounted { ended_bytes: of_store.own(period_ms), ..of_store.counted };
-            line.found = (period_ms != 0).then_some(counted);
+            line.found = (of_store.running.counted.period_ms != 0).then_some(of_store.record());
             line.before = of_store.before;
         }
     }
 
     /// What the ended parts of a line moved, as its record has it.
     #[must_use]
-    pub fn record_of(&self, line: &str) -> Option<PeriodCounted> {
-        self.lines.get(line).map(|line| line.counted)
+    pub fn record_of(&self, line: &str) -> Option<PeriodRecord> {
+        self.lines.get(line).map(LineBook::record)
     }
 
     /// All records of ended parts: a store that was begun anew has none of them.
     #[must_use]
-    pub fn records(&self) -> BTreeMap<String, PeriodCounted> {
-        let of_period = self.lines.iter().filter(|(_, line)| line.counted.period_ms != 0);
-        of_period.map(|(id, line)| (id.clone(), line.counted)).collect()
+    pub fn records(&self) -> BTreeMap<String, PeriodRecord> {
+        let of_period = self.lines.iter().filter(|(_, line)| line.running.counted.period_ms != 0);
+        of_period.map(|(id, line)| (id.clone(), line.record())).collect()
     }
 
     /// Forgets lines that are no more; gives those that were known.
@@ -311,12 +372,12 @@ impl QuotaBook {
         self.lines.keys().map(String::as_str)
     }
 
-    fn records_of(&self, lines: BTreeSet<String>) -> BTreeMap<String, PeriodCounted> {
+    fn records_of(&self, lines: BTreeSet<String>) -> BTreeMap<String, PeriodRecord> {
         lines
             .into_iter()
             .filter_map(|id| {
-                let counted = self.lines.get(&id)?.counted;
-                Some((id, counted))
+                let record = self.lines.get(&id)?.record();
+                Some((id, record))
             })
             .collect()
     }
@@ -342,6 +403,10 @@ mod tests {
             address: String::new(),
             period_started_ms: period,
         }
+    }
+
+    fn running(running: PeriodCounted) -> PeriodRecord {
+        PeriodRecord { running, last: PeriodCounted::default() }
     }
 
     /// A book and what a store would hold of it.
@@ -407,6 +472,50 @@ mod tests {
         kept.check(P2, 0);
         kept.take(P2, &[part("x#2", P2, 3, false), part("y", P1, 9, true)]);
         kept.check(P2, 3);
+        kept.check(P1, 12 + 9);
+    }
+
+    #[test]
+    fn a_period_that_runs_again_because_time_was_taken_back_goes_on_where_it_was() {
+        for is_restarted in [false, true] {
+            let mut kept = Kept::default();
+            let restart = |kept: &mut Kept| {
+                if is_restarted {
+                    kept.restart()
+                }
+            };
+            kept.take(P1, &[part("x", P1, 10, true), part("y", P1, 5, false)]);
+            let quota = QuotaV1 { from_ms: P1, bytes: 15 };
+            let told = kept.book.newly_reached("a", &quota).expect("it is used up");
+            kept.records.periods.insert("a".to_owned(), told);
+            restart(&mut kept);
+            // The clock leaps into the next period; the session's part is over with it.
+            kept.take(P2, &[part("y", P1, 8, true), part("y#2", P2, 0, false)]);
+            restart(&mut kept);
+            kept.take(P2, &[part("y#2", P2, 4, false)]);
+            kept.check(P2, 4);
+            // And is taken back.
+            kept.take(P1, &[part("y#2", P2, 6, true), part("y#3", P1, 0, false)]);
+            kept.check(P1, 10 + 8);
+            restart(&mut kept);
+            kept.take(P1, &[part("y#3", P1, 3, false)]);
+            kept.check(P1, 10 + 8 + 3);
+            assert_eq!(kept.book.newly_reached("a", &quota), None, "head office knows");
+            // What was moved while the next one seemed to run is not lost, and belongs to no other.
+            kept.take(P2, &[part("y#3", P1, 3, true), part("y#4", P2, 1, false)]);
+            kept.check(P2, 6 + 1);
+        }
+    }
+
+    #[test]
+    fn a_third_period_lets_the_one_before_the_last_go() {
+        const P3: i64 = 3_000;
+        let mut kept = Kept::default();
+        for (period, bytes) in [(P1, 1), (P2, 2), (P3, 3)] {
+            kept.take(period, &[part(&format!("x{period}"), period, bytes, true)]);
+        }
+        kept.check(P3, 3);
+        kept.check(P2, 2);
         kept.check(P1, 0);
     }
 
@@ -466,7 +575,7 @@ mod tests {
                 let counted_there = PeriodCounted { period_ms, ended_bytes, told_bytes: Some(5_000) };
                 let before = CountedBefore { period_ms, bytes: before, own_bytes: 0 };
                 let on_flash = BookRecords {
-                    periods: BTreeMap::from([("a".to_owned(), counted_there)]),
+                    periods: BTreeMap::from([("a".to_owned(), running(counted_there))]),
                     befores: BTreeMap::from([("a".to_owned(), before)]),
                 };
                 let open = Counted::from(part("old", period_ms, open, false));
@@ -506,8 +615,8 @@ mod tests {
     #[test]
     fn a_quota_that_was_told_of_before_the_store_was_shut_is_not_told_again() {
         let record = PeriodCounted { period_ms: P1, ended_bytes: 100, told_bytes: Some(100) };
-        let records =
-            BookRecords { periods: BTreeMap::from([("a".to_owned(), record)]), ..BookRecords::default() };
+        let periods = BTreeMap::from([("a".to_owned(), running(record))]);
+        let records = BookRecords { periods, ..BookRecords::default() };
         let mut book = QuotaBook::default();
         book.join(&QuotaBook::load(7, &records, &[]));
         assert_eq!(book.newly_reached("a", &QuotaV1 { from_ms: P1, bytes: 100 }), None);

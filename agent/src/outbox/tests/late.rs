@@ -13,7 +13,8 @@ fn a_store_that_opens_late_is_joined_with_what_was_kept_without_it() {
         counted
     };
     let reported = |usage: Vec<Counted>, ended_bytes| {
-        let record = PeriodCounted { period_ms: P, ended_bytes, told_bytes: None };
+        let running = PeriodCounted { period_ms: P, ended_bytes, told_bytes: None };
+        let record = PeriodRecord { running, last: PeriodCounted::default() };
         Reported { usage, periods: BTreeMap::from([("a".to_owned(), record)]), ..Reported::default() }
     };
     let before =
@@ -33,7 +34,7 @@ fn a_store_that_opens_late_is_joined_with_what_was_kept_without_it() {
     let mut count = |keeper: &mut Keeper, session: &str, bytes, ended_bytes| {
         let over = Counted { grown_bytes: bytes, ..of_period(session, bytes, true) };
         let periods = book.take(std::slice::from_ref(&over), |_| P);
-        assert_eq!(periods["a"].ended_bytes, ended_bytes);
+        assert_eq!(periods["a"].running.ended_bytes, ended_bytes);
         keep(keeper, reported(vec![over], ended_bytes));
         book.clone()
     };
