@@ -43,7 +43,7 @@ use counted::Counted;
 use logout::{AccountLine, Caught, Heard};
 use news::{News, Told};
 use next_period::NextPeriod;
-use pace::{Observed, PAUSE_PER_SAMPLE, time_left};
+use pace::{Observed, PAUSE_PER_SAMPLE, Refusals, time_left};
 use quota::PeriodRecord;
 use tracker::{Outcome, Owner, SampledAt, Tracker};
 
@@ -133,7 +133,7 @@ impl Counter {
         let mut next_period = NextPeriod::of(state, &self.router, self.clock.now());
         let mut next_sample = Instant::now();
         let mut next_by_news = Instant::now();
-        let mut has_news = false;
+        let (mut has_news, mut refusals) = (false, Refusals::default());
         let mut wakes = self.quotas.wakes();
         let mut states = state.clone();
         self.queues_seen = None;
@@ -157,15 +157,19 @@ impl Counter {
                     match Box::pin(self.sample(client, &current)).await {
                         Ok(sampled) => {
                             observed = sampled;
+                            refusals = Refusals::default();
                             next_period.take(&self.router, asked_at);
                         }
                         Err(error) if error.is_connection_lost() => return self.wait_for_another(clients).await,
                         Err(error) => {
-                            tracing::warn!(router.name = %self.router, %error, "a sample of usage failed");
+                            if refusals.note(&error.to_string()) {
+                                tracing::warn!(router.name = %self.router, %error, "samples of usage fail");
+                            }
                         }
                     }
                     observed.took = started.elapsed();
                     let pause = started.elapsed().saturating_mul(PAUSE_PER_SAMPLE).max(NEWS_PAUSE);
+                    let pause = pause.max(refusals.wait(self.interval));
                     next_by_news = Instant::now() + pause;
                     next_sample = started + pace::pause(self.interval, observed).max(pause);
                     has_news = false;

@@ -57,6 +57,31 @@ pub fn time_left(left_bytes: u64, moved_bytes: u64, within: Duration) -> Option<
     Some(Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX)))
 }
 
+/// Samples that a router refuses in a row. News, and a period that has begun, ask for the next one at once; what was just
+/// refused would be refused again.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    count: u32,
+    cause: String,
+}
+
+impl Refusals {
+    /// Notes one; whether its cause is another than before, and worth a word.
+    pub fn note(&mut self, cause: &str) -> bool {
+        self.count = self.count.saturating_add(1);
+        let is_news = self.cause != cause;
+        cause.clone_into(&mut self.cause);
+        is_news
+    }
+
+    /// How long to wait after them: a second, doubled each time, up to the ordinary pause.
+    #[must_use]
+    pub fn wait(&self, interval: Duration) -> Duration {
+        let doubled = |count: u32| Duration::from_secs(1).saturating_mul(1_u32 << count.min(16));
+        self.count.checked_sub(1).map_or(Duration::ZERO, |count| doubled(count).min(interval))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,5 +127,21 @@ mod tests {
         assert_eq!(time_left(0, 50, seconds(10)), Some(seconds(0)));
         assert_eq!(time_left(100, 0, seconds(10)), None);
         assert_eq!(time_left(u64::MAX, 1, seconds(10)), Some(Duration::from_millis(u64::MAX)));
+    }
+
+    #[test]
+    fn a_sample_that_is_refused_again_waits_ever_longer_and_each_cause_is_said_once() {
+        let (mut refusals, interval) = (Refusals::default(), Duration::from_secs(30));
+        assert_eq!(refusals.wait(interval), Duration::ZERO);
+        let said: Vec<(bool, u64)> = ["a", "a", "a", "b", "b", "a", "a"]
+            .iter()
+            .map(|cause| (refusals.note(cause), refusals.wait(interval).as_secs()))
+            .collect();
+        let expected = [(true, 1), (false, 2), (false, 4), (true, 8), (false, 16), (true, 30), (false, 30)];
+        assert_eq!(said, expected);
+        for _ in 0..100 {
+            refusals.note("a");
+        }
+        assert_eq!(refusals.wait(interval), interval);
     }
 }
