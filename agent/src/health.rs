@@ -258,7 +258,7 @@ impl ClockStatus {
         let off = self.off();
         let why = if off.is_empty() { "nobody else was heard yet".to_owned() } else { off.join(", ") };
         if self.is_trusted {
-            return format!("one clock is wrong: {why}; {}, and theirs is followed", self.basis);
+            return format!("one clock is wrong: {why}; time is kept otherwise, as {}", self.basis);
         }
         format!(
             "the clock is not believed: {why}; time is {}, and nothing expires by the wall clock",

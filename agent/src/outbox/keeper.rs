@@ -649,6 +649,12 @@ impl Keeper {
         Ok(opening)
     }
 
+    /// What was last noted of time, or found when the store opened at the start.
+    #[cfg(test)]
+    pub(crate) fn noted_marks(&self) -> Marks {
+        self.marks
+    }
+
     /// As after an error of the engine.
     #[cfg(test)]
     pub(super) fn close_as_failed(&mut self) {

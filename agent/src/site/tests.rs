@@ -10,6 +10,7 @@ use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, S
 use tokio::sync::watch;
 
 use super::*;
+use crate::clock::{KeptTime, build_date};
 use crate::outbox::{Keeper, StoreError};
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::quota::QuotaBook;
@@ -56,7 +57,11 @@ fn state() -> Arc<DesiredState> {
 }
 
 async fn site(directory: &Directory) -> (Site, watch::Receiver<Arc<DesiredState>>) {
-    let clock = TrustedClock::new(Clock::system(), crate::clock::KeptTime::default());
+    site_at(directory, Clock::system()).await
+}
+
+async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<Arc<DesiredState>>) {
+    let clock = TrustedClock::new(hands, KeptTime::default());
     let (outbox, opening) = Outbox::start(&directory.0, IdSource::system(), Clock::system()).await.unwrap();
     let (sender, state) = watch::channel(Arc::default());
     let tools = Tools {
@@ -161,4 +166,42 @@ async fn a_status_says_which_board_is_another_and_how_many_lines_the_silence_clo
     site.desired = state();
     let status = site.status();
     assert_eq!((status.state.offline_rule_lines, status.state.offline_rule_since_ms), (0, None));
+}
+
+#[tokio::test]
+async fn a_store_that_opens_late_brings_the_time_and_nothing_is_written_over_it_before() {
+    let (directory, hour) = (directory(), Duration::from_secs(3_600));
+    let now = build_date().plus(25 * 24 * hour);
+    let time = KeptTime { floor: now.minus(hour / 2), vouched: Some(now.minus(hour)) };
+    let marks = Marks { time, silence: Some(5 * hour), lived: None };
+    let (mut keeper, _) = Keeper::open(&directory.0, IdSource::system(), Clock::manual(now));
+    keeper.put_marks(marks);
+    let (mut site, _) = site_at(&directory, Clock::manual(now)).await;
+    assert!(!site.tools.clock.reading().is_trusted, "a machine that is weeks ahead of all that is known");
+
+    drop(keeper);
+    let opens = async {
+        loop {
+            let opened = site.tools.outbox.call(|keeper| {
+                keeper.recover();
+                keeper.found_late().is_some()
+            });
+            if opened.await.unwrap() {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), opens).await.expect("the store opens");
+    site.keep_marks().await;
+    let noted = site.tools.outbox.call(|keeper| keeper.noted_marks()).await.unwrap();
+    assert_eq!(noted, Marks::default(), "the floor would be the build date");
+
+    site.refresh_overview().await;
+    site.join_found_store().await;
+    let reading = site.tools.clock.reading();
+    assert!(reading.is_trusted && reading.now >= now, "{reading:?}");
+    assert!(site.tools.contact.whole_silence() >= 5 * hour);
+    site.keep_marks().await;
+    let noted = site.tools.outbox.call(|keeper| keeper.noted_marks()).await.unwrap();
+    assert!(noted.time.floor >= now && noted.silence >= marks.silence, "{noted:?}");
 }

@@ -481,7 +481,7 @@ mod tests {
             let mut kept = Kept::default();
             let restart = |kept: &mut Kept| {
                 if is_restarted {
-                    kept.restart()
+                    kept.restart();
                 }
             };
             kept.take(P1, &[part("x", P1, 10, true), part("y", P1, 5, false)]);

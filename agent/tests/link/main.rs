@@ -89,10 +89,8 @@ impl Agent {
 
     async fn start_from(config: &Config, routers: &[&str], hands: Clock, floor: UnixMillis) -> Self {
         let (outbox, opening) = open_store(&config.state_directory).await;
-        let clock = TrustedClock::new(
-            hands,
-            KeptTime { floor: opening.marks.time.floor.max(floor), ..opening.marks.time },
-        );
+        let KeptTime { floor: kept, vouched } = opening.marks.time;
+        let clock = TrustedClock::new(hands, KeptTime { floor: kept.max(floor), vouched });
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
         let dialer =
