@@ -358,6 +358,7 @@ CREATE TABLE operator_requests (
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL
 );
+CREATE INDEX operator_requests_by_created_at ON operator_requests (created_at);
 
 -- Every callback body, committed before it is answered.
 CREATE TABLE callback_bodies (

@@ -14,6 +14,7 @@ use crate::broker::SEEN_PERIOD;
 use crate::database::Transaction;
 use crate::desired::{DesiredError, Swept};
 use crate::live::Hint;
+use crate::mpesa::operator;
 use crate::payments::PaymentError;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
@@ -227,8 +228,9 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let days = usage::store::forget_days(&mut transaction, now.minus(DAYS_KEPT), ROWS).await?;
         let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;
         let ordered = commands::store::forget(&mut transaction, now.minus(commands::KEPT), ROWS).await?;
+        let asked = operator::forget(&mut transaction, now.minus(operator::KEPT), ROWS).await?;
         transaction.commit().await?;
-        if [events, sessions, hours, days, writes, ordered].into_iter().max() < Some(u64::from(ROWS)) {
+        if [events, sessions, hours, days, writes, ordered, asked].into_iter().max() < Some(u64::from(ROWS)) {
             break;
         }
     }

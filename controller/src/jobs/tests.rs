@@ -101,6 +101,14 @@ async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
             "INSERT INTO usage_hours VALUES ({hour}, 'l', 1, 1); INSERT INTO usage_days VALUES ({day}, 'l', 1, 1);"
         );
     }
+    let old_question = NOW.minus(operator::KEPT).0 - 1;
+    for (id, at) in [("old", old_question), ("young", old_question + 1)] {
+        sql += &format!(
+            "INSERT INTO operator_requests (id, kind, short_code, operator, callback_token, state, requested_by,
+                                            created_at, updated_at)
+                 VALUES ('{id}', 'balance', '174379', 'api-op', '{id}', 'answered', 'x', {at}, {at});"
+        );
+    }
     write(&controller, sql).await;
     for _ in 0..2 {
         tidy(&controller).await.unwrap();
@@ -112,6 +120,9 @@ async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
         assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_sessions").await, 1);
         assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_hours").await, 1);
         assert_eq!(count(&controller, "SELECT COUNT(*) FROM usage_days").await, 1);
+        let young = "SELECT COUNT(*) FROM operator_requests WHERE id = 'young'";
+        assert_eq!(count(&controller, young).await, 1);
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM operator_requests").await, 1);
     }
 }
 

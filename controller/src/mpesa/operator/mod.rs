@@ -35,8 +35,11 @@ use crate::payments::credit::{CallbackOutcome, TakenIn};
 use crate::state::Controller;
 pub use credential::NotEncrypted;
 pub use request::{OperatorRequest, Question, State};
+pub(crate) use store::forget;
 pub use told::{Account, Balance, Transaction};
 
+/// How long questions and their answers are kept: as long as what else is asked and told. Results name people.
+pub(crate) const KEPT: Duration = Duration::from_secs(90 * 86_400);
 /// The pause between two looks for a result: a result takes seconds, and a look is one read by key.
 const LOOK: Duration = Duration::from_millis(100);
 

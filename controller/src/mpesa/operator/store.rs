@@ -1,6 +1,7 @@
 //! All SQL of what API operators asked.
 
 use sqlx::Row as _;
+use tawi_shared::UnixMillis;
 
 use super::request::{OperatorRequest, Question, State};
 use super::result::Parameters;
@@ -20,6 +21,22 @@ macro_rules! requests {
             $rest
         )
     };
+}
+
+/// Forgets what was asked before an instant, at most `limit` of it; says how much that was.
+pub(crate) async fn forget(
+    connection: &mut Connection,
+    before: UnixMillis,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        "DELETE FROM operator_requests WHERE id IN (SELECT id FROM operator_requests WHERE created_at < $1 LIMIT $2)",
+    )
+    .bind(before.0)
+    .bind(i64::from(limit))
+    .execute(connection)
+    .await?;
+    Ok(done.rows_affected())
 }
 
 pub(super) async fn insert(
