@@ -100,7 +100,11 @@ async fn ask(controller: Controller, daraja: Daraja, id: IntentId, checkout: Che
     }
 }
 
-async fn note(controller: &Controller, id: &IntentId, event: Event) -> Result<(), PaymentError> {
+pub(in crate::mpesa) async fn note(
+    controller: &Controller,
+    id: &IntentId,
+    event: Event,
+) -> Result<(), PaymentError> {
     let mut transaction = controller.database.write().await?;
     match store::intent_by_id(&mut transaction, id).await? {
         Some(intent) => apply(controller, transaction, intent, event).await,

@@ -218,6 +218,23 @@ pub(crate) async fn open_intents_since(
     rows.iter().map(read_intent).collect()
 }
 
+/// A customer's requests since an instant of which Safaricom says that they are paid, and whose receipt has not come: the
+/// oldest first.
+pub(crate) async fn said_paid_since(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    since: UnixMillis,
+) -> Result<Vec<Intent>, sqlx::Error> {
+    let rows = sqlx::query(intents!(
+        "WHERE customer_id = $1 AND created_at > $2 AND state = 'paid_unreceipted' ORDER BY created_at, id"
+    ))
+    .bind(customer.as_str())
+    .bind(since.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_intent).collect()
+}
+
 /// Requests about which something is due, the longest overdue first.
 pub(crate) async fn due_intents(
     connection: &mut Connection,

@@ -153,6 +153,7 @@ async fn take_in_receipt(
     if let Some(guessed) = &replaced {
         store::detach(connection, guessed).await?;
     }
+    let (own, customer) = (after.id.clone(), after.customer.clone());
     let mut taken_in = match (&booked, elsewhere) {
         (Some(booked), Some(elsewhere)) => {
             moving::take_back(connection, &told, (booked, elsewhere), after, ids, now).await?
@@ -161,6 +162,7 @@ async fn take_in_receipt(
     };
     if replaced.is_some() {
         taken_in.outcome = CallbackOutcome::ReceiptReplaced.besides(taken_in.outcome);
+        moving::pass_on(connection, (&own, &customer), &mut taken_in, ids, now).await?;
     }
     Ok(taken_in)
 }

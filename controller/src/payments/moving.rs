@@ -13,7 +13,7 @@ use super::credit::{self, ACTOR, Owner, SOURCE, TakenIn, Told};
 use super::outcome::CallbackOutcome;
 use super::{Payment, PaymentError, store};
 use crate::database::Connection;
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, IntentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::money::Money;
@@ -25,6 +25,8 @@ use crate::mpesa::store as requests;
 const QUERY: &str = "stk query";
 /// How far two requests may be from each other for one payment to fit both: it is within fifteen minutes of each.
 const APART: Duration = Duration::from_secs(30 * 60);
+/// How long a request is looked at that waits for its receipt: Pull has told of all by then, and a person was shown it.
+const WAITING: Duration = Duration::from_secs(48 * 3_600);
 
 /// Where a receipt is booked that is another request's.
 pub(super) struct Elsewhere {
@@ -128,9 +130,9 @@ async fn move_money(
     Ok(taken_in)
 }
 
-/// Looks whether the receipt of a request of which M-Pesa says that it is paid is booked already: for another request for
-/// the same thing, of which M-Pesa never said so, or in the wallet because nobody could say which of several it was for.
-/// Of several that fit none is taken.
+/// Looks whether the receipt of a request of which M-Pesa says that it is paid is booked already: for the line and no request,
+/// in the wallet because nobody could say which of several things it was for, or for another request for the same thing, of
+/// which M-Pesa never said so. All that fit are the same customer's, so that of several the first of these will do.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
@@ -141,7 +143,7 @@ pub(crate) async fn find_receipt(
     now: UnixMillis,
 ) -> Result<Option<TakenIn>, PaymentError> {
     let around = (intent.created_at.minus(APART), intent.created_at.plus(APART));
-    let mut found = Vec::new();
+    let mut found: Option<(Payment, Elsewhere)> = None;
     for payment in store::perhaps_of(connection, intent, around).await? {
         let elsewhere = match &payment.intent {
             None => Elsewhere { request: None, is_guessed_owner: false },
@@ -157,9 +159,13 @@ pub(crate) async fn find_receipt(
                 Elsewhere { request: Some(other), is_guessed_owner: false }
             }
         };
-        found.push((payment, elsewhere));
+        let is_better =
+            elsewhere.request.is_none() && found.as_ref().is_some_and(|(_, before)| before.request.is_some());
+        if found.is_none() || is_better {
+            found = Some((payment, elsewhere));
+        }
     }
-    let (Some((payment, elsewhere)), true) = (found.pop(), found.is_empty()) else { return Ok(None) };
+    let Some((payment, elsewhere)) = found else { return Ok(None) };
     let Some(number) = ReceiptNumber::parse(&payment.receipt_number) else { return Ok(None) };
     let event = Event::Paid { receipt: number.clone(), checkout: intent.checkout.clone() };
     let Ok(paid) = intent.clone().apply(event, now) else { return Ok(None) };
@@ -180,4 +186,26 @@ pub(crate) async fn find_receipt(
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
     Ok(Some(taken_in))
+}
+
+/// A payment is no request's any more: a request of the same customer that waits for its receipt, and of which M-Pesa says
+/// that it is paid, may have it.
+pub(super) async fn pass_on(
+    connection: &mut Connection,
+    intent: (&IntentId, &CustomerId),
+    taken_in: &mut TakenIn,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(), PaymentError> {
+    let since = now.minus(WAITING);
+    for waiting in requests::said_paid_since(connection, intent.1, since).await? {
+        if waiting.id == *intent.0 {
+            continue;
+        }
+        if let Some(found) = find_receipt(connection, &waiting, ids, now).await? {
+            taken_in.is_site_to_be_told |= found.is_site_to_be_told;
+            taken_in.hints.extend(found.hints);
+        }
+    }
+    Ok(())
 }

@@ -191,8 +191,8 @@ pub(super) async fn is_owner_guessed(
     columns::truth(&row, "is_owner_guessed")
 }
 
-/// Payments of a request's customer and amount around a time that a rule took for another request's, or that lie in the
-/// wallet because it was unclear what they were for.
+/// Payments of a request's customer and amount around a time that a rule took for another request's, or that are no
+/// request's.
 pub(super) async fn perhaps_of(
     connection: &mut Connection,
     intent: &Intent,
@@ -201,7 +201,7 @@ pub(super) async fn perhaps_of(
     let rows = sqlx::query(payment_rows!(
         "\
          WHERE p.customer_id = $1 AND p.received_at >= $2 AND p.amount_cents = $3 AND p.short_code = $4 \
-           AND ((p.intent_id IS NULL AND p.unspent = 'unclear' AND p.received_at <= $5) \
+           AND ((p.intent_id IS NULL AND p.received_at <= $5) \
                 OR p.intent_id IN (SELECT i.id FROM payment_intents i \
                                    WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \
                                      AND i.id <> $6)) \

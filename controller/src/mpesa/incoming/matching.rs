@@ -155,13 +155,17 @@ fn at_the_time<'a>(paid_at: Option<PaidAt>, fitting: &[&'a Candidate]) -> Vec<&'
 }
 
 /// The likeliest, and among those the oldest; refused when the likeliest are of several lines, or were to buy different
-/// things.
+/// things. Of one customer's requests that Safaricom says are paid, all of them, each gets a receipt, whichever it is.
 fn best_of(fitting: &[&Candidate]) -> Option<Result<IntentId, NoOwner>> {
     let best = fitting.iter().min_by_key(|one| (one.standing, one.created_at, one.intent.as_str()))?;
     let purpose = |one: &Candidate| {
         (one.subscription.clone(), one.customer.clone(), one.top_up.clone(), one.promised.clone())
     };
-    let is_other = |one: &Candidate| one.standing == best.standing && purpose(one) != purpose(best);
+    let is_alike = |one: &Candidate| {
+        let are_all_paid = best.standing == Standing::SaidPaid && one.customer == best.customer;
+        are_all_paid || purpose(one) == purpose(best)
+    };
+    let is_other = |one: &Candidate| one.standing == best.standing && !is_alike(one);
     Some(if fitting.iter().any(|one| is_other(one)) {
         Err(NoOwner::Ambiguous)
     } else {

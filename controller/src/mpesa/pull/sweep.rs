@@ -30,8 +30,9 @@ const QUERY_PATH: &str = "/pulltransactions/v1/query";
 const SOURCE: &str = "pull";
 /// Pages of one span: fifty thousand payments in two days.
 const PAGES_MOST: usize = 500;
-/// Rows of a page, as every client of Pull takes it. Of less than that there is no second page.
-const PAGE_ROWS: usize = 100;
+/// No gateway has pages of fewer rows: of less than that there is no second page. Clients of Pull speak of a hundred, and
+/// nobody says that it is always so.
+const PAGE_ROWS_LEAST: usize = 10;
 /// Spans of one window: a gateway that ignores the offset is asked about halves of halves, down to some fifty thousand
 /// payments in two days.
 const SPANS_MOST: usize = 2_000;
@@ -107,6 +108,8 @@ struct Sweep {
     seen: HashSet<ReceiptNumber>,
     bad: HashSet<String>,
     failed: usize,
+    /// Rows of the largest page so far: one that has fewer is a whole one.
+    largest_page: usize,
     /// Whether there are payments that cannot be asked for.
     is_cut: bool,
 }
@@ -223,11 +226,13 @@ impl Sweeper {
                 sweep.bad.insert(row.clone());
             }
             if !is_news {
-                // The same again, whatever the offset: of more than a page nobody knows the rest.
-                return Ok(if first_page < PAGE_ROWS { Given::Whole } else { Given::Part });
+                // The same again, whatever the offset: of what fills a page nobody knows the rest.
+                let is_whole = first_page < PAGE_ROWS_LEAST || first_page < sweep.largest_page;
+                return Ok(if is_whole { Given::Whole } else { Given::Part });
             }
             if offset == 0 {
                 first_page = rows;
+                sweep.largest_page = sweep.largest_page.max(rows);
             }
             offset = offset.saturating_add(rows);
             self.take_in_page(page, sweep, stop).await?;

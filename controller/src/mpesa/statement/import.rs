@@ -81,6 +81,23 @@ pub enum ImportError {
         opening = .0.opening, closing = .0.closing
     )]
     DoesNotAddUp(Balances),
+    /// A row of it could not be read, and without it its balances do not add up. Nothing of it was taken in.
+    #[error(
+        "line {line} is not understood ({why}), so that KES {opening} and all that moved is not KES {closing}{others}. Export the \
+         statement anew and take the file in as it comes, not saved by another program; or say that gaps are accepted: the row then \
+         waits for a person, and all others are taken in",
+        opening = balances.opening, closing = balances.closing, others = and_others(*.unread)
+    )]
+    Unreadable {
+        /// Of the first such row.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+        /// How many such rows there are.
+        unread: usize,
+        /// What the file says of balances.
+        balances: Balances,
+    },
     /// Rows could not be booked; each was logged. What was taken in before stays.
     #[error("{0} rows could not be booked: see the log, and import the file again")]
     NotBooked(usize),
@@ -93,7 +110,23 @@ impl ImportError {
     /// Whether it is the file, and not this controller.
     #[must_use]
     pub fn is_of_file(&self) -> bool {
-        matches!(self, Self::File(_) | Self::NotOurs(_) | Self::Unread(..) | Self::DoesNotAddUp(_))
+        matches!(
+            self,
+            Self::File(_)
+                | Self::NotOurs(_)
+                | Self::Unread(..)
+                | Self::DoesNotAddUp(_)
+                | Self::Unreadable { .. }
+        )
+    }
+}
+
+/// How many rows there are beside the one that is named.
+fn and_others(unread: usize) -> String {
+    match unread.saturating_sub(1) {
+        0 => String::new(),
+        1 => " (one more row is not understood)".to_owned(),
+        more => format!(" ({more} more rows are not understood)"),
     }
 }
 
@@ -130,8 +163,10 @@ fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<Through<'a>, Im
     let mut reversed = HashSet::new();
     for row in file.rows() {
         reversed.extend(row.reverses.iter().cloned());
-        if matches!(&row.what, What::ForPerson(why) if why.is_unread()) {
-            first_unread.get_or_insert(row.line);
+        if let What::ForPerson(why) = &row.what
+            && why.is_unread()
+        {
+            first_unread.get_or_insert_with(|| (row.line, why.to_string()));
         }
         // A row that stands twice has moved money once.
         if seen.note(&row) == Repeat::Same {
@@ -141,11 +176,14 @@ fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<Through<'a>, Im
         }
     }
     if tally.unread > UNREAD_MOST {
-        return Err(ImportError::Unread(tally.unread, first_unread.unwrap_or_default()));
+        return Err(ImportError::Unread(tally.unread, first_unread.map_or(0, |(line, _)| line)));
     }
     match tally.balances() {
         Some(balances) if !balances.adds_up && !order.accepts_gaps && !order.is_dry_run => {
-            Err(ImportError::DoesNotAddUp(balances))
+            Err(match first_unread {
+                Some((line, why)) => ImportError::Unreadable { line, why, unread: tally.unread, balances },
+                None => ImportError::DoesNotAddUp(balances),
+            })
         }
         _ => Ok(Through { file, short_code, tally, reversed }),
     }

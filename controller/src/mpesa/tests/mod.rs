@@ -13,7 +13,7 @@ mod pulling;
 mod queries;
 mod reviewing;
 mod shop;
-mod shuffled;
 mod statements;
+mod storm;
 mod topping_up;
 mod wallet;

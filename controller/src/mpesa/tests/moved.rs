@@ -47,7 +47,7 @@ async fn state(shop: &Shop, intent: &Intent) -> String {
     format!("{} {}", intent.state.as_str(), intent.receipt().unwrap_or("-"))
 }
 
-async fn neighbour(shop: &Shop) -> (Customer, LineId) {
+pub(super) async fn neighbour(shop: &Shop) -> (Customer, LineId) {
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
     let new = NewCustomer { name: "Next Door".to_owned(), phone: Msisdn::parse("254722000111").unwrap() };

@@ -362,7 +362,7 @@ pub(super) async fn daraja_that_tells(shop: &Shop, response: &str) -> Daraja {
 }
 
 /// A Daraja that answers Pull like this.
-async fn daraja_that_answers(
+pub(super) async fn daraja_that_answers(
     shop: &Shop,
     answer: impl Fn(&str) -> String + Clone + Send + Sync + 'static,
 ) -> Daraja {
@@ -447,9 +447,9 @@ async fn what_pull_contradicts_is_listed_for_a_person_once_and_moves_no_money() 
     }
 }
 
-/// A Daraja that has one payment a minute of the last `minutes`, and gives the first hundred of whatever span it is asked
+/// A Daraja that has one payment a minute of the last `minutes`, and gives the first page of whatever span it is asked
 /// about, whatever the offset; the receipt is the minute.
-async fn daraja_without_offsets(shop: &Shop, minutes: i64, is_one_instant: bool) -> Daraja {
+async fn daraja_without_offsets(shop: &Shop, page: usize, minutes: i64, is_one_instant: bool) -> Daraja {
     let now = shop.controller.clock.now().0;
     let account = shop.world.customer.account_number.to_string();
     daraja_that_answers(shop, move |asked: &str| {
@@ -461,7 +461,7 @@ async fn daraja_without_offsets(shop: &Shop, minutes: i64, is_one_instant: bool)
                 (minute, crate::mpesa::nairobi::written(UnixMillis(at), "%Y-%m-%d %H:%M:%S"))
             })
             .filter(|(_, date)| (start..end).contains(&date.as_str()))
-            .take(100)
+            .take(page)
             .map(|(minute, date)| row_of(&format!("R{minute}"), &date, &account).replace("1500.00", "1.00"))
             .collect();
         format!(r#"{{"ResponseCode":"1000","Response":[[{}]]}}"#, rows.join(","))
@@ -472,19 +472,26 @@ async fn daraja_without_offsets(shop: &Shop, minutes: i64, is_one_instant: bool)
 #[tokio::test]
 async fn a_gateway_that_ignores_the_offset_is_asked_about_shorter_spans() {
     let (shop, _) = open().await;
-    let daraja = daraja_without_offsets(&shop, 250, false).await;
+    let daraja = daraja_without_offsets(&shop, 100, 250, false).await;
     let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
     let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
     assert_eq!((swept.rows, swept.booked, swept.is_whole), (250, 250, true));
-    let few = daraja_without_offsets(&shop, 99, false).await;
+    let few = daraja_without_offsets(&shop, 100, 99, false).await;
     let mut sweeper = Sweeper::new(shop.controller.clone(), few, pull_settings(&shop));
     assert!(try_sweep(&shop, &mut sweeper).await.unwrap().is_whole, "there is no second page to be had");
+    for page in [10, 50] {
+        let (shop, _) = open().await;
+        let small = daraja_without_offsets(&shop, page, 120, false).await;
+        let mut sweeper = Sweeper::new(shop.controller.clone(), small, pull_settings(&shop));
+        let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
+        assert_eq!((swept.rows, swept.booked, swept.is_whole), (120, 120, true), "pages of {page}");
+    }
 }
 
 #[tokio::test]
 async fn a_span_that_cannot_be_seen_whole_does_not_count_as_swept() {
     let (shop, _) = open().await;
-    let daraja = daraja_without_offsets(&shop, 101, true).await;
+    let daraja = daraja_without_offsets(&shop, 100, 101, true).await;
     let mut sweeper = Sweeper::new(shop.controller.clone(), daraja, pull_settings(&shop));
     let swept = try_sweep(&shop, &mut sweeper).await.unwrap();
     assert_eq!((swept.rows, swept.is_whole), (100, false), "101 payments within one second");

@@ -41,7 +41,7 @@ async fn try_import(shop: &Shop, text: &str, is_dry_run: bool) -> Result<Summary
     import(&shop.controller, text.as_bytes(), order, |_, _| {}).await
 }
 
-async fn taken_in(shop: &Shop, text: &str) -> Summary {
+pub(super) async fn taken_in(shop: &Shop, text: &str) -> Summary {
     try_import(shop, text, false).await.unwrap()
 }
 
@@ -74,7 +74,7 @@ async fn for_review(shop: &Shop) -> Vec<ForReview> {
 }
 
 /// A statement whose rows are these, below the headings, newest first.
-fn statement(rows: &[String]) -> String {
+pub(super) fn statement(rows: &[String]) -> String {
     format!("Organization Name:,Njia\nShort Code:,174379\n\n{HEADINGS}\n{}\n", rows.join("\n"))
 }
 
@@ -318,6 +318,23 @@ async fn a_row_that_cannot_be_booked_holds_up_no_other_and_is_booked_the_next_ti
     let summary = taken_in(&shop, &statement(&rows)).await;
     assert_eq!((summary.payments_known, summary.payments_booked, summary.failed), (2, 1, 0));
     assert_eq!(suspense(&shop).await, 3_000);
+}
+
+#[tokio::test]
+async fn a_file_with_a_row_that_is_not_understood_is_refused_with_its_line_and_the_cure() {
+    let (shop, _) = open().await;
+    let rows = [
+        row("RKL51ZDR4H", "Pay Bill from 2547****678 Acc. x", "5.00", "", "35.00"),
+        row("RKL51ZDR4G", "Pay Bill from 2547****678 Acc. x", "2.0E+01", "", "30.00"),
+        row("RKL51ZDR4F", "Pay Bill from 2547****678 Acc. x", "10.00", "", "10.00"),
+    ];
+    let refused = try_import(&shop, &statement(&rows), false).await.unwrap_err();
+    assert!(refused.is_of_file(), "{refused}");
+    let said = refused.to_string();
+    for part in ["line 6 is not understood", "Paid In", "Export the statement anew", "gaps are accepted"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!(shop.books().await, Books::EMPTY);
 }
 
 #[tokio::test]

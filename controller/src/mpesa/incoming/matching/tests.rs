@@ -130,6 +130,7 @@ fn requests_for_different_things_that_fit_alike_leave_the_money_in_the_wallet() 
     check(&[of("a", &None, day(), unknown), of("b", &top_up, None, unknown)], customer(None));
     check(&[of("a", &None, day(), unknown), of("b", &None, Some(offer(140_000)), unknown)], customer(None));
     check(&[of("a", &None, day(), unknown), of("b", &top_up, None, paid)], intent("b"));
+    check(&[of("a", &None, day(), paid), of("b", &top_up, None, paid)], intent("a"));
 }
 
 #[test]
