@@ -66,7 +66,11 @@ impl World {
         let is_there = |(user, number): &(&'static str, String)| {
             self.live.iter().any(|live| live.user == *user && live.number == *number)
         };
-        self.unworded = before.iter().filter(|known| !is_there(known)).map(|(user, _)| *user).collect();
+        let ended_meanwhile = before.iter().filter(|known| !is_there(known)).map(|(user, _)| *user);
+        // So have those that ended before, and are open on flash because no sample missed them.
+        let is_open = |user: &&str| open.iter().any(|counted| counted.mark.user == *user);
+        self.unworded.retain(is_open);
+        self.unworded.extend(ended_meanwhile);
         for live in &mut self.live {
             let is_known = open.iter().any(|counted| {
                 counted.mark.counters.is_some()
@@ -99,8 +103,10 @@ impl World {
         let Some(counted) = open.next().filter(|_| open.next().is_none()) else { return false };
         let (of, is_whole) = (format!("/{}/", gone.number), !gone.is_partial && gone.mistaken_at.is_none());
         let name = &counted.total.session;
-        // One that is older bore the same number before the router was restarted.
-        let is_it = counted.mark.uptime_seconds <= self.second - gone.started;
+        // One that is older bore the same number before the router was restarted: what lies on flash is of the store that
+        // was shut since. None seems to have begun before it did.
+        let started_at_ms = START_MS + i64::try_from(gone.started * 1_000).unwrap();
+        let is_it = counted.total.started_at_ms >= started_at_ms;
         is_it && is_whole && name.contains(&of) && !name.contains('+') && counted.mark.heard.is_some()
     }
 
