@@ -23,7 +23,7 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES,
+    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES, SESSION_FORMAT,
     StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered, session_key,
 };
 use super::store::{Changes, Place, engine, length};
@@ -180,11 +180,11 @@ impl Flash {
             let mut was_waiting = false;
             if let Some(old) = self.store.bytes(Place::Usage, &key)? {
                 lane.bytes = lane.bytes.saturating_sub(length(&old));
-                was_waiting = unframe::<StoredSession>(&key, FORMAT, &old).is_ok_and(|old| old.is_waiting);
+                was_waiting = StoredSession::read(&key, &old).is_ok_and(|old| old.is_waiting);
             }
             let is_historical = *is_historical;
             let stored = StoredSession { is_waiting: true, is_historical, total, mark: counted.mark.clone() };
-            lane.bytes += changes.put(Place::Usage, &key, &stored)?;
+            lane.bytes += changes.put_as(Place::Usage, &key, SESSION_FORMAT, &stored)?;
             lane.pending += u64::from(!was_waiting);
         }
         for (line, record) in periods {
@@ -313,7 +313,7 @@ impl Flash {
                         sizes.pending += 1;
                         order = number_of(&key).unwrap_or(order).max(order);
                     }
-                    Some(SESSION) => match unframe::<StoredSession>(&key, FORMAT, &value) {
+                    Some(SESSION) => match StoredSession::read(&key, &value) {
                         Ok(stored) => {
                             sizes.pending += u64::from(stored.is_waiting);
                             open_sessions
@@ -388,7 +388,7 @@ impl Flash {
         let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
             let (key, value) = entry?;
-            let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) else {
+            let Ok(stored) = StoredSession::read(&key, &value) else {
                 bad += 1;
                 sealing.lane.bytes = sealing.lane.bytes.saturating_sub(length(&value));
                 sealing.changes.remove(Place::Usage, &key);
@@ -414,7 +414,8 @@ impl Flash {
             } else {
                 // It stays, so that a restart knows which sessions were open.
                 sealing.lane.pending = sealing.lane.pending.saturating_sub(1);
-                sealing.changes.put(Place::Usage, &key, &StoredSession { is_waiting: false, ..stored })?;
+                let told = StoredSession { is_waiting: false, ..stored };
+                sealing.changes.put_as(Place::Usage, &key, SESSION_FORMAT, &told)?;
             }
         }
         gathered.seal_into(&mut sealing)?;
@@ -455,7 +456,7 @@ impl Flash {
         let mut hours: BTreeMap<i64, u64> = BTreeMap::new();
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
             let (key, value) = entry?;
-            if let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) {
+            if let Ok(stored) = StoredSession::read(&key, &value) {
                 *hours.entry(stored.total.sampled_at_ms.div_euclid(HOUR_MS)).or_default() += length(&value);
             }
         }
@@ -497,7 +498,7 @@ impl Flash {
         let (mut count, mut dropped) = (0_u64, 0);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
             let (key, value) = entry?;
-            let Ok(stored) = unframe::<StoredSession>(&key, FORMAT, &value) else { continue };
+            let Ok(stored) = StoredSession::read(&key, &value) else { continue };
             if !is_dropped(&stored, dropped) {
                 continue;
             }

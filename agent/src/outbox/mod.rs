@@ -16,6 +16,7 @@
 mod commands;
 mod directory;
 mod flash;
+mod former;
 mod framing;
 mod keeper;
 mod lanes;

@@ -26,11 +26,15 @@ use serde::{Deserialize, Serialize};
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventV1, LineV1, ProfileV1, RouterWriteV1, SessionUsageV1};
 
+use super::former;
+use super::framing::{BadRecord, unframe};
 use crate::flow::Event;
 use crate::usage::counted::{Counted, Mark};
 
-/// The format number of everything in this file.
+/// The format number of everything in this file that has none of its own.
 pub(super) const FORMAT: u8 = 1;
+/// Of [`StoredSession`]. What came before it is read by [`former`](super::former).
+pub(super) const SESSION_FORMAT: u8 = 2;
 
 pub(super) const PENDING: u8 = b'p';
 pub(super) const SESSION: u8 = b't';
@@ -102,6 +106,11 @@ pub(super) struct StoredSession {
 }
 
 impl StoredSession {
+    /// Reads what lies under `key`, in this format or in one before.
+    pub(super) fn read(key: &[u8], bytes: &[u8]) -> Result<Self, BadRecord> {
+        unframe(key, SESSION_FORMAT, bytes).or_else(|_| former::session(key, bytes))
+    }
+
     /// As the counters go on from it.
     pub(super) fn counted(self) -> Counted {
         Counted { total: self.total, mark: self.mark, grown_bytes: 0 }

@@ -72,7 +72,18 @@ impl Changes {
         key: &[u8],
         value: &T,
     ) -> Result<u64, StoreError> {
-        let bytes = frame(key, FORMAT, value)
+        self.put_as(place, key, FORMAT, value)
+    }
+
+    /// The same in a format of its own.
+    pub(super) fn put_as<T: Serialize>(
+        &mut self,
+        place: Place,
+        key: &[u8],
+        format: u8,
+        value: &T,
+    ) -> Result<u64, StoreError> {
+        let bytes = frame(key, format, value)
             .map_err(|_| engine("frame a record", "it cannot be written as bytes".to_owned()))?;
         let length = length(&bytes);
         self.put_bytes(place, key, bytes);

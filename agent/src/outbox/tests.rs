@@ -20,6 +20,7 @@ use crate::link::window::Room;
 use crate::usage::counted::{Counted, Mark};
 use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook};
 
+mod former;
 mod late;
 mod marks;
 

@@ -38,8 +38,11 @@ pub struct Mark {
     /// another session of the user, or was not heard.
     pub heard: Option<LineDigest>,
     /// A hotspot: what the router's total of the user may be at the most once all that is counted was added to it, upload
-    /// first; `None` where that is not known. The same in the marks of all sessions of a user.
+    /// first; `None` where that is not known, or stands in the mark of another session of the user.
     pub expected: Option<(u64, u64)>,
+    /// What all sessions of the user that were open by then had moved, upload first: [`Mark::expected`] holds for as long
+    /// as that is what lies on flash of them. `None` in a record of a release before, where it stood in all of them.
+    pub expected_of: Option<(u64, u64)>,
 }
 
 /// The longest name of a user that is kept beside a total: it is written with each of them, and a name of PPP is far

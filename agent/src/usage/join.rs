@@ -34,7 +34,7 @@ pub const PPP_PROPERTIES: &[&str] =
 pub const HOTSPOT_PROPERTIES: &[&str] = &[".id", "user", "address", "uptime", "bytes-in", "bytes-out"];
 
 /// Properties to read of `/ip/hotspot/user`.
-pub const TOTAL_PROPERTIES: &[&str] = &["name", "bytes-in", "bytes-out"];
+pub const TOTAL_PROPERTIES: &[&str] = &["name", "comment", "bytes-in", "bytes-out"];
 /// Properties to read of `/queue/simple`.
 pub const QUEUE_PROPERTIES: &[&str] = &[".id", "comment", "target", "bytes"];
 
@@ -79,8 +79,19 @@ pub const PPP: &[PppMenus] = &[
     },
 ];
 
-/// The counters of an interface, or of a user of the hotspot, under its name.
+/// The counters of an interface, under its name.
 pub type Counters = (String, UpDown<u64>);
+
+/// What a user of the hotspot has moved, by his row, and whose row that is: a name may change hands before the row does.
+#[derive(Debug)]
+pub struct Total {
+    /// His name.
+    pub user: String,
+    /// Line id, by the mark of the row.
+    pub line: String,
+    /// Of all his sessions.
+    pub bytes: UpDown<u64>,
+}
 
 /// A row of the tunnel server: whose interface it is.
 #[derive(Debug)]
@@ -144,10 +155,11 @@ pub fn hotspot_row(row: &Row) -> Option<SeenSession> {
     Some(session)
 }
 
-/// Reads what a row of `/ip/hotspot/user` says of all sessions of its user.
+/// Reads what a row of `/ip/hotspot/user` says of all sessions of its user; `None` for a row that is no line's.
 #[must_use]
-pub fn total_row(row: &Row) -> Option<Counters> {
-    Some((text(row, "name")?, counters(row, "bytes-in", "bytes-out")?))
+pub fn total_row(row: &Row) -> Option<Total> {
+    let line = line_of_mark(&text(row, "comment")?)?.to_owned();
+    Some(Total { user: text(row, "name")?, line, bytes: counters(row, "bytes-in", "bytes-out")? })
 }
 
 /// Joins the rows of one sample, which took `sampling` from the first request to the last answer.
@@ -237,6 +249,18 @@ mod tests {
         );
         let bytes = |session: &SeenSession| session.bytes.map(|bytes| (bytes.upload, bytes.download));
         sessions.iter().map(|session| (session.number.clone(), bytes(session))).collect()
+    }
+
+    #[test]
+    fn a_total_is_that_of_the_line_whose_mark_its_row_bears() {
+        let check = |comment: &'static str, expected: Option<(&str, u64)>| {
+            let total = total_row(&row(&["=name=ann", comment, "=bytes-in=1", "=bytes-out=2"]));
+            let of = total.as_ref().map(|total| (total.line.as_str(), total.bytes.download));
+            assert_eq!(of, expected, "{comment}");
+        };
+        check("=comment=tawi:b7k2", Some(("b7k2", 2)));
+        check("=comment=by hand", None);
+        check("=comment=", None);
     }
 
     #[test]

@@ -257,6 +257,7 @@ impl Counter {
         if state.generation == 0 {
             return Ok(Observed::default());
         }
+        self.expect(state);
         let lines: HashMap<(Service, &str), &LineV1> = lines_of(state, &self.router)
             .filter_map(|line| {
                 let service = Service::from_code(line.service)?;
@@ -292,16 +293,21 @@ impl Counter {
         Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
     }
 
-    /// Counts what hotspot sessions moved up to their end, by the totals of their users.
-    async fn settle(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
+    /// Whose the users of the hotspot are.
+    fn expect(&mut self, state: &DesiredState) {
         let is_hotspot = |line: &&LineV1| Service::from_code(line.service) == Some(Service::Hotspot);
         let lines = lines_of(state, &self.router).filter(is_hotspot);
-        self.tracker.expect_of(lines.map(|line| line.username.as_str()));
+        self.tracker.expect_of(lines.map(|line| (line.username.as_str(), line.line.as_str())));
+    }
+
+    /// Counts what hotspot sessions moved up to their end, by the totals of their users.
+    async fn settle(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
         let wanted = self.tracker.wanted_totals().clone();
         if wanted.is_empty() {
             return Ok(());
         }
-        let (totals, running) = match read::read_totals(client, &wanted).await {
+        let is_of = |user: &str, line: &str| self.tracker.line_of_total(user) == Some(line);
+        let (totals, running) = match read::read_totals(client, &wanted, is_of).await {
             Ok(read) => read,
             Err(error) if error.is_connection_lost() => return Err(error),
             Err(error) => {

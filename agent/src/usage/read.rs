@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::join::{
     HOTSPOT_PROPERTIES, INTERFACE_PROPERTIES, PPP, PPP_PROPERTIES, PppMenus, QUEUE_PROPERTIES,
-    TOTAL_PROPERTIES, TUNNEL_PROPERTIES, Tunnel, counters_row, hotspot_row, join_ppp, ppp_row, queue_row,
-    total_row, tunnel_row,
+    TOTAL_PROPERTIES, TUNNEL_PROPERTIES, Total, Tunnel, counters_row, hotspot_row, join_ppp, ppp_row,
+    queue_row, total_row, tunnel_row,
 };
 use super::session::is_standing;
 use super::tracker::SeenSession;
@@ -74,10 +74,12 @@ pub(super) async fn read_sessions(
     Ok(Sample { sessions, queues, cpu_percent: cpu_percent? })
 }
 
-/// The totals of these users of the hotspot, and after that the sessions that they have. A name that two rows bear is left.
+/// The totals of these users of the hotspot, and after that the sessions that they have. A name that two rows bear is left,
+/// and a row of a line that its name is not of.
 pub(super) async fn read_totals(
     client: &Client,
     users: &BTreeSet<String>,
+    is_of: impl Fn(&str, &str) -> bool,
 ) -> Result<(BTreeMap<String, UpDown<u64>>, Vec<SeenSession>), Error> {
     let (mut totals, mut running) =
         (print("/ip/hotspot/user", TOTAL_PROPERTIES), print("/ip/hotspot/active", HOTSPOT_PROPERTIES));
@@ -97,9 +99,10 @@ pub(super) async fn read_totals(
     );
     let mut found = BTreeMap::new();
     let mut several = BTreeSet::new();
-    for (name, total) in there(totals)?.into_iter().filter(|(name, _)| users.contains(name)) {
-        if found.insert(name.clone(), total).is_some() {
-            several.insert(name);
+    for Total { user, line, bytes } in there(totals)?.into_iter().filter(|total| users.contains(&total.user))
+    {
+        if is_of(&user, &line) && found.insert(user.clone(), bytes).is_some() {
+            several.insert(user);
         }
     }
     found.retain(|name, _| !several.contains(name));

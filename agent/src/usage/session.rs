@@ -92,8 +92,9 @@ pub(super) struct Tracked {
     pub(super) is_partial: bool,
     /// Up to which line of the log it can be found by the lines behind, as it was last given out.
     pub(super) heard: Option<LineDigest>,
-    /// What is expected of its user's total, as it was last given out.
+    /// What is expected of its user's total, and while his open sessions have moved how much, as it was last given out.
     pub(super) expected: Option<UpDown<u64>>,
+    pub(super) expected_of: Option<UpDown<u64>>,
     /// When its counters last moved, for those where nobody logs in; `None` while it counts as offline.
     pub(super) moved_at: Option<Duration>,
 }
@@ -123,6 +124,7 @@ impl Tracked {
             is_partial: name.ends_with(PARTIAL),
             heard: open.mark.heard,
             expected: open.mark.expected.map(from_pair),
+            expected_of: open.mark.expected_of.map(from_pair),
             moved_at: None,
         }
     }
@@ -269,6 +271,15 @@ impl Tracked {
         UpDown { upload: whole.upload.max(counters.upload), download: whole.download.max(counters.download) }
     }
 
+    /// What its mark says is expected of its user's total, once his open sessions have `moved` so much; `None` where it says
+    /// nothing of that. In a record of a release before, that nothing is known is said too.
+    pub(super) fn says_of_total(&self, moved: UpDown<u64>) -> Option<Option<UpDown<u64>>> {
+        match self.expected_of {
+            Some(of) => self.expected.filter(|_| of == moved).map(Some),
+            None => Some(self.expected),
+        }
+    }
+
     /// How much of what this sample shows [`Tracked::take`] will count.
     pub(super) fn growth_to(&self, session: &SeenSession) -> UpDown<u64> {
         let Some(now) = session.bytes else { return UpDown::both(0) };
@@ -321,6 +332,7 @@ impl Tracked {
                 uptime_seconds: self.uptime.as_secs(),
                 heard: self.heard,
                 expected: self.expected.map(to_pair),
+                expected_of: self.expected_of.map(to_pair),
             },
             grown_bytes: up.saturating_add(down),
         }

@@ -446,6 +446,7 @@ impl Tracker {
             is_partial,
             heard: None,
             expected: None,
+            expected_of: None,
             moved_at: (total != UpDown::both(0)).then_some(at.elapsed),
         }
     }

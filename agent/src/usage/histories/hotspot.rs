@@ -51,7 +51,7 @@ impl World {
 
     /// Reads the totals that are wanted, as after each sample, unless the router does not answer.
     pub(super) fn settle(&mut self) -> Outcome {
-        self.tracker.expect_of(["h"].into_iter());
+        self.tracker.expect_of([("h", "line-h")].into_iter());
         if self.tracker.wanted_totals().is_empty() || self.dice.one_in(8) {
             return Outcome::default();
         }

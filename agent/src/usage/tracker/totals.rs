@@ -29,6 +29,8 @@ use crate::usage::session::sum;
 pub(super) struct Totals {
     /// By user; `None` where the router shows no total.
     expected: BTreeMap<String, Option<UpDown<u64>>>,
+    /// Whose the users are, by line id.
+    lines: BTreeMap<String, String>,
     /// Users of whom a reading is wanted.
     wanted: BTreeSet<String>,
 }
@@ -51,48 +53,124 @@ impl Totals {
     }
 }
 
+/// What the open sessions of one user moved, and who of them says what is expected.
+#[derive(Default)]
+struct Siblings {
+    moved: UpDown<u64>,
+    /// Whether the mark of one says what is expected now, as it lies on flash or is given out.
+    is_said: bool,
+    /// Numbers of those whose marks would be believed and say something else.
+    say_otherwise: Vec<String>,
+    /// The number of one of them.
+    any: String,
+}
+
 impl Tracker {
-    /// Wants a reading of each of these users of whom nothing is known, and forgets all others that have no session.
-    pub fn expect_of<'a>(&mut self, users: impl Iterator<Item = &'a str>) {
-        let users: BTreeSet<&str> = users.collect();
-        let Totals { expected, wanted } = &mut self.totals;
-        expected.retain(|user, _| users.contains(user.as_str()));
-        let unknown = users.iter().filter(|user| !expected.contains_key(**user));
-        wanted.extend(unknown.map(|user| (*user).to_owned()));
+    /// Wants a reading of each of these users of whom nothing is known, and forgets all others that have no session. Beside
+    /// each is whose line he is: one who is another's by now is not known.
+    pub fn expect_of<'a>(&mut self, users: impl Iterator<Item = (&'a str, &'a str)>) {
+        let users: BTreeMap<&str, &str> = users.collect();
+        let Totals { expected, lines, wanted } = &mut self.totals;
+        let is_his = |user: &str, line: &str| users.get(user) == Some(&line);
+        lines.retain(|user, line| is_his(user, line));
+        expected.retain(|user, _| lines.contains_key(user));
+        for (user, line) in users {
+            if !lines.contains_key(user) {
+                lines.insert(user.to_owned(), line.to_owned());
+            }
+            if !expected.contains_key(user) {
+                wanted.insert(user.to_owned());
+            }
+        }
     }
 
-    /// Goes on with what was expected when the agent stopped: of users whose open sessions all say the same.
+    /// Whose the user of this total must be, by line id.
+    #[must_use]
+    pub fn line_of_total(&self, user: &str) -> Option<&str> {
+        self.totals.lines.get(user).map(String::as_str)
+    }
+
+    /// Goes on with what was expected when the agent stopped: of users of one line of whom that is known, by marks that
+    /// are of no other time than all that lies on flash of his open sessions.
     pub(super) fn expect_again(&mut self) {
-        let mut remembered: BTreeMap<&str, Option<UpDown<u64>>> = BTreeMap::new();
+        let mut of_user: BTreeMap<&str, Vec<&Tracked>> = BTreeMap::new();
         let of_hotspot = self.sessions.iter().filter(|((service, _), _)| *service == Service::Hotspot);
         for (_, tracked) in of_hotspot.filter(|(_, tracked)| !tracked.user.is_empty()) {
-            let known = remembered.entry(&tracked.user).or_insert(tracked.expected);
-            *known = known.filter(|known| tracked.expected == Some(*known));
+            of_user.entry(&tracked.user).or_default().push(tracked);
         }
-        let remembered = remembered.into_iter().filter_map(|(user, known)| Some((user, known?)));
-        let expected = remembered.map(|(user, known)| (user.to_owned(), Some(known)));
-        self.totals.expected.extend(expected.collect::<Vec<_>>());
+        for (user, sessions) in of_user {
+            let moved = sessions.iter().map(|tracked| tracked.whole()).fold(UpDown::both(0), sum);
+            let mut said = sessions.iter().filter_map(|tracked| tracked.says_of_total(moved));
+            let Some(Some(expected)) = said.next() else { continue };
+            let Some(line) = sessions.first().map(|tracked| &tracked.line) else { continue };
+            let is_of_one = sessions.iter().all(|tracked| tracked.line == *line);
+            if is_of_one && said.all(|other| other == Some(expected)) {
+                self.totals.expected.insert(user.to_owned(), Some(expected));
+                self.totals.lines.insert(user.to_owned(), line.clone());
+            }
+        }
     }
 
-    /// Writes into what is given out what is expected of the totals of users; and gives out again what has another by now.
+    /// Writes into what is given out what is expected of the totals of users. Of a user whose sessions that leaves with
+    /// marks that are out of date, or with none, as few are given out again as need be: one that rests is not written
+    /// because another one moved.
     pub(super) fn mark_expected(&mut self, outcome: &mut Outcome) {
-        let mut given: BTreeMap<String, usize> = BTreeMap::new();
-        for (index, counted) in outcome.usage.iter().enumerate().filter(|(_, it)| !it.total.is_ended) {
-            given.insert(counted.total.session.clone(), index);
+        let given = outcome.usage.iter().enumerate().filter(|(_, counted)| !counted.total.is_ended);
+        let given: BTreeMap<String, usize> =
+            given.map(|(index, counted)| (counted.total.session.clone(), index)).collect();
+        let mut again: BTreeSet<String> = BTreeSet::new();
+        let siblings = self.siblings(&given);
+        for (user, of_user) in &siblings {
+            let is_known = self.expected(user).is_some();
+            again.extend(of_user.say_otherwise.iter().cloned());
+            if is_known && !of_user.is_said {
+                again.insert(of_user.any.clone());
+            }
         }
         let of_hotspot = self.sessions.iter_mut().filter(|((service, _), _)| *service == Service::Hotspot);
-        for (_, tracked) in of_hotspot {
-            let expected = self.totals.expected.get(&tracked.user).copied().flatten();
-            if tracked.expected == expected {
+        for ((_, number), tracked) in of_hotspot {
+            let counted = given.get(&tracked.key());
+            if counted.is_none() && !again.contains(number) {
                 continue;
             }
-            tracked.expected = expected;
-            let counted = given.get(&tracked.key()).and_then(|index| outcome.usage.get_mut(*index));
-            match counted {
-                Some(counted) => counted.mark.expected = expected.map(to_pair),
+            tracked.expected = self.totals.expected.get(&tracked.user).copied().flatten();
+            tracked.expected_of = siblings.get(&tracked.user).map(|of_user| of_user.moved);
+            match counted.and_then(|index| outcome.usage.get_mut(*index)) {
+                Some(counted) => {
+                    counted.mark.expected = tracked.expected.map(to_pair);
+                    counted.mark.expected_of = tracked.expected_of.map(to_pair);
+                }
                 None => outcome.usage.push(tracked.counted(tracked.last_seen.time, false)),
             }
         }
+    }
+
+    fn expected(&self, user: &str) -> Option<UpDown<u64>> {
+        self.totals.expected.get(user).copied().flatten()
+    }
+
+    /// The open sessions of each user of the hotspot: what they moved and what their marks say, those that are `given` out
+    /// now saying what is right.
+    fn siblings(&self, given: &BTreeMap<String, usize>) -> BTreeMap<String, Siblings> {
+        let mut all: BTreeMap<String, Siblings> = BTreeMap::new();
+        let of_hotspot = || self.sessions.iter().filter(|((service, _), _)| *service == Service::Hotspot);
+        for (_, tracked) in of_hotspot() {
+            let of_user = all.entry(tracked.user.clone()).or_default();
+            of_user.moved = sum(of_user.moved, tracked.whole());
+        }
+        for ((_, number), tracked) in of_hotspot() {
+            let Some(of_user) = all.get_mut(&tracked.user) else { continue };
+            let is_given = given.contains_key(&tracked.key());
+            let says = tracked.says_of_total(of_user.moved);
+            let expected = self.expected(&tracked.user);
+            if is_given || says.is_some_and(|says| says == expected) {
+                of_user.is_said = true;
+            } else if says.is_some() {
+                of_user.say_otherwise.push(number.clone());
+            }
+            of_user.any.clone_from(number);
+        }
+        all
     }
 
     /// Users of a hotspot whose totals are wanted.
@@ -130,7 +208,7 @@ impl Tracker {
         outcome: &mut Outcome,
     ) {
         let now_running = || running.iter().filter(|session| session.user == user);
-        let known = self.totals.expected.get(user).copied().flatten();
+        let known = self.expected(user);
         let expected = known.map(|expected| {
             let ahead = now_running().map(|session| self.uncounted(session, at)).fold(UpDown::both(0), sum);
             let left = less(total, sum(expected, ahead));
@@ -184,9 +262,11 @@ impl Tracker {
         if bytes == UpDown::both(0) {
             return false;
         }
+        let line = self.totals.lines.get(user);
+        let is_his = |tracked: &Tracked| tracked.user == user && Some(&tracked.line) == line;
         let mut newest_first = self.ended.iter_mut().rev();
-        let found = newest_first
-            .find(|((service, _), tracked, _)| *service == Service::Hotspot && tracked.user == user);
+        let found =
+            newest_first.find(|((service, _), tracked, _)| *service == Service::Hotspot && is_his(tracked));
         let Some((_, tracked, ended_at)) = found else { return false };
         tracked.total = sum(tracked.total, bytes);
         tracked.has_last_word = true;

@@ -44,7 +44,7 @@ fn look(
     of: Option<(u64, u64)>,
 ) {
     flash.keep(tracker.sample(at(second), running, line_of));
-    tracker.expect_of(["a"].into_iter());
+    tracker.expect_of([("a", "line-a")].into_iter());
     let totals = of.map(total).unwrap_or_default();
     if !tracker.wanted_totals().is_empty() {
         flash.keep(tracker.settle(at(second), &totals, running));
@@ -111,4 +111,106 @@ fn nothing_is_expected_of_a_user_whose_session_was_found_in_the_middle() {
     look(&mut tracker, &mut flash, 60, &[], Some((5_000, 5_000)));
     look(&mut tracker, &mut flash, 130, &[], Some((5_000, 5_000)));
     assert_eq!(flash.totals(), [(5, 50, true)], "its counters had been reset before anybody looked");
+}
+
+/// Two sessions of one user, one of which rests; `moving` begins with 10 and 100.
+fn two_of_one_user() -> (Tracker, Flash) {
+    let (mut tracker, mut flash) = (Tracker::new("core"), Flash::default());
+    let both = |second: u64, moving| [guest("*1", second + 5, moving), guest("*2", second + 5, (1, 2))];
+    look(&mut tracker, &mut flash, 0, &both(0, (10, 100)), Some((0, 0)));
+    look(&mut tracker, &mut flash, 30, &both(30, (20, 200)), Some((0, 0)));
+    (tracker, flash)
+}
+
+#[test]
+fn a_session_that_rests_is_not_written_because_another_of_its_user_moved() {
+    let (mut tracker, _) = two_of_one_user();
+    let seen = |bytes: (u64, u64)| [guest("*1", 65, bytes), guest("*2", 65, (1, 2)), guest("*3", 4, (0, 0))];
+    let mut given = |second, sessions: &[SeenSession]| {
+        let mut numbers: Vec<String> = Vec::new();
+        let mut outcome = tracker.sample(at(second), sessions, line_of);
+        tracker.expect_of([("a", "line-a")].into_iter());
+        if !tracker.wanted_totals().is_empty() {
+            outcome.usage.extend(tracker.settle(at(second), &total((0, 0)), sessions).usage);
+        }
+        for counted in outcome.usage {
+            numbers.extend(counted.total.session.split('/').nth(2).map(str::to_owned));
+        }
+        numbers
+    };
+    assert_eq!(given(60, &seen((30, 300))[..2]), ["*1"]);
+    assert_eq!(given(62, &seen((30, 300))[..2]), [""; 0]);
+    assert_eq!(given(64, &seen((30, 300))), ["*3"], "one that is new");
+    assert_eq!(given(66, &seen((31, 300))), ["*1"]);
+}
+
+#[test]
+fn what_is_expected_of_a_user_with_several_sessions_is_known_after_a_restart_if_it_can_be() {
+    let check = |flash: &mut Flash, then: (u64, u64), expected: &[(u64, u64, bool)]| {
+        let mut tracker = flash.restarted();
+        for second in [900, 970, 1_040] {
+            look(&mut tracker, flash, second, &[], Some(then));
+        }
+        assert_eq!(flash.totals(), expected);
+    };
+    // Which of them moved the 5 and 60 more nobody knows; the user did.
+    let (mut tracker, mut flash) = two_of_one_user();
+    look(&mut tracker, &mut flash, 60, &[guest("*1", 65, (30, 300)), guest("*2", 65, (1, 2))], None);
+    let dropped = Flash(flash.0.clone());
+    check(&mut flash, (36, 362), &[(30, 300, true), (6, 62, true)]);
+    // Whoever moved last is over: the other one says it.
+    let (mut tracker, mut flash) = two_of_one_user();
+    for second in [60, 130, 200] {
+        look(&mut tracker, &mut flash, second, &[guest("*2", second + 5, (1, 2))], Some((20, 200)));
+    }
+    check(&mut flash, (26, 262), &[(20, 200, true), (6, 62, true)]);
+    // What one of them says is not believed once another's record is gone: it may have moved what the total shows.
+    for gone in ["*1", "*2"] {
+        let mut flash = Flash(dropped.0.clone());
+        flash.0.retain(|session, _| !session.contains(gone));
+        let left = if gone == "*1" { (1, 2, true) } else { (30, 300, true) };
+        check(&mut flash, (36, 362), &[left]);
+    }
+    // Records of a release before say it all alike.
+    let mut former = Flash(dropped.0.clone());
+    for counted in former.0.values_mut() {
+        (counted.mark.expected, counted.mark.expected_of) = (Some((31, 302)), None);
+    }
+    check(&mut former, (36, 362), &[(30, 300, true), (6, 62, true)]);
+}
+
+/// A customer left, and his name is another's by now, whose row counts from something else.
+#[test]
+fn a_name_that_changes_hands_takes_no_bytes_along() {
+    let of_b = |_: Service, _: &str| Some(Owner { line: "line-b", period_ms: 0 });
+    let check = |mut tracker: Tracker, mut flash: Flash, then: &[SeenSession], total_of_b: (u64, u64)| {
+        let mut hers = (0, 0);
+        for second in [900, 970, 1_040] {
+            let running = if second == 900 { then } else { &[] };
+            tracker.expect_of([("a", "line-b")].into_iter());
+            let mut outcome = tracker.sample(at(second), running, of_b);
+            tracker.expect_of([("a", "line-b")].into_iter());
+            outcome.usage.extend(tracker.settle(at(second), &total(total_of_b), running).usage);
+            flash.keep(outcome);
+        }
+        for counted in flash.0.values() {
+            let bytes = (counted.total.upload_bytes, counted.total.download_bytes);
+            match counted.total.line.as_str() {
+                "line-a" => assert_eq!(bytes, (20, 200)),
+                _ => hers = bytes,
+            }
+        }
+        hers
+    };
+    // The row of the one who has the name now bore another before, and what it shows was counted then.
+    for is_restarted in [false, true] {
+        let flash = left_behind(Some((0, 0)));
+        let mut running = flash.restarted();
+        if !is_restarted {
+            look(&mut running, &mut Flash::default(), 60, &[guest("*1", 65, (20, 200))], None);
+        }
+        assert_eq!(check(running.clone(), Flash(flash.0.clone()), &[], (5_000, 5_000)), (0, 0));
+        let hers = [guest("*2", 5, (3, 4))];
+        assert_eq!(check(running, flash, &hers, (5_003, 5_004)), (3, 4), "{is_restarted}");
+    }
 }

@@ -1,0 +1,67 @@
+//! Shapes in which agents of before left records on flash, read once and written as today.
+//!
+//! Pure. A shape stays here until no agent can come from it any more: two releases. What is missing in it is what today
+//! stands for "not known". Today's shapes are `records.rs`; golden bytes of each are `tests/former.rs`.
+
+use serde::Deserialize;
+use tawi_shared::wire::SessionUsageV1;
+
+use super::framing::{BadRecord, unframe};
+use super::records::StoredSession;
+use crate::usage::counted::Mark;
+use crate::usage::logout::LineDigest;
+
+/// Format 1 of a session. Its mark had no totals of hotspot users at first, and got them under the same number: the later
+/// shape is longer, so that neither is read as the other.
+#[derive(Deserialize)]
+struct Session1<M> {
+    is_waiting: bool,
+    is_historical: bool,
+    total: SessionUsageV1,
+    mark: M,
+}
+
+#[derive(Deserialize)]
+struct Mark1 {
+    counters: Option<(u64, u64)>,
+    before: (u64, u64),
+    user: String,
+    uptime_seconds: u64,
+    heard: Option<LineDigest>,
+}
+
+#[derive(Deserialize)]
+struct Mark1WithTotals {
+    counters: Option<(u64, u64)>,
+    before: (u64, u64),
+    user: String,
+    uptime_seconds: u64,
+    heard: Option<LineDigest>,
+    expected: Option<(u64, u64)>,
+}
+
+impl From<Mark1> for Mark {
+    fn from(Mark1 { counters, before, user, uptime_seconds, heard }: Mark1) -> Self {
+        Self { counters, before, user, uptime_seconds, heard, expected: None, expected_of: None }
+    }
+}
+
+impl From<Mark1WithTotals> for Mark {
+    fn from(former: Mark1WithTotals) -> Self {
+        let Mark1WithTotals { counters, before, user, uptime_seconds, heard, expected } = former;
+        Self { counters, before, user, uptime_seconds, heard, expected, expected_of: None }
+    }
+}
+
+impl<M: Into<Mark>> From<Session1<M>> for StoredSession {
+    fn from(former: Session1<M>) -> Self {
+        let Session1 { is_waiting, is_historical, total, mark } = former;
+        Self { is_waiting, is_historical, total, mark: mark.into() }
+    }
+}
+
+/// Reads a session of a format before today's.
+pub(super) fn session(key: &[u8], bytes: &[u8]) -> Result<StoredSession, BadRecord> {
+    let with_totals = unframe::<Session1<Mark1WithTotals>>(key, 1, bytes).map(StoredSession::from);
+    with_totals.or_else(|_| unframe::<Session1<Mark1>>(key, 1, bytes).map(StoredSession::from))
+}
