@@ -27,8 +27,8 @@ use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
 use crate::trouble::another_board;
 
-/// Changes of speed that are remembered; the oldest go first. Profiles of a site are tens, and a pass changes tens of
-/// lines.
+/// Changes of speed that are remembered; the oldest go first. Profiles of a site are tens, a pass changes tens of lines,
+/// and what is done is forgotten: so many are sessions that the router does not end.
 const SPEEDS: usize = 512;
 /// Uptimes are in whole seconds, and a print takes a while. A session that is younger by no more than this is ended once
 /// too often rather than never.
@@ -251,11 +251,20 @@ impl Reconciler {
         false
     }
 
-    /// Forgets the changes of speed once no session is left to end.
+    /// Forgets the changes of lines that owe no end of a session, and those of profiles once no line does: what is
+    /// remembered is as much as is left to do, however long one device stays.
     pub(super) async fn forget_speeds(&mut self) {
-        let is_done = self.ledger.owed_kicks.is_empty() && self.backlog.is_empty() && !self.is_resuming;
-        if is_done && !self.memory.speeds.is_empty() {
-            self.memory.speeds.clear();
+        if self.is_resuming {
+            return;
+        }
+        let known = self.memory.speeds.len();
+        let are_portions_left = !self.backlog.is_empty();
+        let owed = &self.ledger.owed_kicks;
+        let is_any_owed = are_portions_left || !owed.is_empty();
+        let is_owed = |line: &String| if line.is_empty() { is_any_owed } else { owed.contains_key(line) };
+        self.memory.speeds.retain(|change| is_owed(&change.line));
+        // What lies on flash too much ends no session twice: the next portion is remembered without it.
+        if self.memory.speeds.len() < known && !are_portions_left {
             self.report_memory().await;
         }
     }

@@ -3,7 +3,7 @@
 use crate::site::{PATIENCE, ROUTER, Site, Wants};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use std::time::Duration;
-use tawi_agent::flow::LineFailure;
+use tawi_agent::flow::{LineFailure, Report};
 use tawi_shared::wire::{Access, EventKind, FailureKind, LineV1, Restraint, RestraintV1, Service};
 
 const MAC: &str = "02:00:00:00:00:AF";
@@ -245,6 +245,43 @@ async fn a_stay_at_the_portal_that_the_router_refuses_to_end_is_told_of_and_ende
     let seen = site.router.wait_for(PATIENCE, || is_bypassed(&site, "true")).await;
     assert!(seen.is_ok(), "{:?}", site.rows("ip/hotspot/host"));
     assert!(site.settle(|wants| wants.open("another")).await.is_empty());
+}
+
+/// What is remembered for after a power cut is what is left to do, and none of it is lost behind what others do.
+#[tokio::test]
+async fn a_stay_that_the_router_does_not_end_is_remembered_alone_whatever_is_done_for_others() {
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard.lines = 100).await;
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let host = || site.rows("ip/hotspot/host").first().map(|row| row["address"].clone());
+    let address = site.router.wait_for(PATIENCE, host).await.unwrap();
+    let refuse_writes_menu = Some("ip/hotspot/host".to_owned());
+    site.router.set_faults(FaultsChange { refuse_writes_menu, ..FaultsChange::default() }).unwrap();
+    site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, &address)).await;
+    for number in 1..=20 {
+        let failures = site
+            .settle(|wants| {
+                let id = format!("tv{number}");
+                addressed(wants, &id, Service::HotspotDevice, &format!("10.5.6.{number}"));
+                wants.lines.get_mut(&id).unwrap().caller_id = format!("02:00:00:00:01:{number:02X}");
+            })
+            .await;
+        let failing: Vec<_> = failures.iter().map(|failure| failure.line.as_str()).collect();
+        assert_eq!(failing, ["tv"], "{failures:?}");
+    }
+    // What was done last is forgotten after it was told.
+    let is_alone = |report: &Report| match report {
+        Report::Remember { memory, .. } => {
+            let lines: Vec<_> = memory.speeds.iter().map(|change| change.line.as_str()).collect();
+            (lines == ["tv"]).then_some(())
+        }
+        _ => None,
+    };
+    site.until("the memory of one device", is_alone).await;
+    site.restart(|_| {}).await;
+    site.router.clear_faults();
+    let seen = site.router.wait_for(PATIENCE, || is_bypassed(&site, "true")).await;
+    assert!(seen.is_ok(), "{:?}", site.rows("ip/hotspot/host"));
 }
 
 #[tokio::test]
