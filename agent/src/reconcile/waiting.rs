@@ -19,14 +19,20 @@ use crate::reconcile::plan::{Plan, plan};
 const LINKS_READ_SINGLY: usize = 4;
 
 impl Reconciler {
-    /// With lines where nobody logs in come those of the state that share an address or a device with them: which of
-    /// these has it cannot be judged by one alone.
+    /// With lines where nobody logs in come those of the state that share an address or a device with them, or could not
+    /// have theirs because of them: which of these has it cannot be judged by one alone.
     pub(super) fn with_sharers(&self, basis: Basis<'_>, reach: Reach) -> Reach {
         let Reach::Lines(mut lines) = reach else { return reach };
         let place = |line: &LineV1| {
             let is_fixed = Family::of_code(line.service) == Some(Family::Fixed);
             is_fixed.then(|| (line.address.clone(), line.caller_id.to_ascii_uppercase()))
         };
+        let is_fixed =
+            |id: &String| self.line(basis.state, id).is_some_and(|line| place(&line.item).is_some());
+        let blocked = self.ledger.blocked.iter();
+        let freed = blocked.filter(|(line, holder)| lines.contains(*holder) && is_fixed(line));
+        let freed: Vec<String> = freed.map(|(line, _)| line.clone()).collect();
+        lines.extend(freed);
         let places = lines.iter().filter_map(|id| place(&self.line(basis.state, id)?.item));
         let (addresses, macs): (BTreeSet<String>, BTreeSet<String>) = places.unzip();
         if addresses.is_empty() {
@@ -111,7 +117,8 @@ impl Reconciler {
                 let revision = self.line(basis.state, &wait.line).map_or(0, |line| line.revision);
                 self.backlog.add(&wait.line, revision);
             } else {
-                let detail = format!("the row of line {} still has its name on the router", wait.holder);
+                let detail =
+                    format!("the row of line {} still has its name or address on the router", wait.holder);
                 let failure = LineFailure { line: wait.line.clone(), kind: FailureKind::NotApplied, detail };
                 self.note_failure(failure.clone());
                 self.ledger.blocked.insert(wait.line.clone(), wait.holder.clone());

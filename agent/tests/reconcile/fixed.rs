@@ -191,12 +191,15 @@ async fn a_device_at_the_portal_is_let_by_and_barred_though_the_agent_is_restart
         (&|wants| wants.lines.clear(), None, "false"),
     ];
     for (change, kind, is_so) in steps {
-        // What is under way back when the agent dies is never heard.
-        site.router.set_faults(FaultsChange { latency_ms: Some(400), ..FaultsChange::default() }).unwrap();
+        // The hotspot sees nothing anew as long as that agent is there, however late it is stopped.
+        let refuse_writes_menu = Some("ip/hotspot/host".to_owned());
+        site.router.set_faults(FaultsChange { refuse_writes_menu, ..FaultsChange::default() }).unwrap();
         site.want(change);
         let is_written = || (binding(&site).as_deref() == kind).then_some(());
         site.router.wait_for(PATIENCE, is_written).await.unwrap();
         site.stop();
+        let is_gone = || (site.router.summary().connections == 0).then_some(());
+        site.router.wait_for(PATIENCE, is_gone).await.unwrap();
         site.router.clear_faults();
         assert_ne!(is_bypassed(&site, is_so), Some(()), "the test needs a device that is not seen anew yet");
         site.restart(|_| {}).await;
@@ -227,6 +230,88 @@ async fn a_line_that_is_off_never_bars_whoever_has_its_address_by_now() {
     let failing_now: Vec<String> = failing(&failures);
     assert_eq!((failing_now, entries(&site)), (is_left, vec![]));
     assert!(access(&mut site, "new", Access::Off).await.len() == 1 && entries(&site).len() == 1);
+}
+
+/// Whoever had the address leaves it: the line that is off is barred again at once, not at the next full check.
+#[tokio::test]
+async fn a_line_that_is_off_is_barred_as_soon_as_its_address_is_nobody_elses() {
+    type Change<'a> = &'a dyn Fn(&mut Wants<'_>);
+    let leaves: [(Change<'_>, &[&str]); 4] = [
+        (&|wants| drop(wants.lines.remove("new")), &["tawi-off 10.20.0.7 tawi:left"]),
+        (&|wants| addressed(wants, "new", Service::Static, "10.20.0.8"), &["tawi-off 10.20.0.7 tawi:left"]),
+        (&|wants| wants.line("new").router = "elsewhere".into(), &["tawi-off 10.20.0.7 tawi:left"]),
+        // Both are off, and the one who had it last is cut off.
+        (&|wants| wants.line("new").access = Access::Off.code(), &["tawi-off 10.20.0.7 tawi:new"]),
+    ];
+    for (leave, expected) in leaves {
+        let mut site = Site::start().await;
+        site.settle(|wants| {
+            addressed(wants, "left", Service::Static, "10.20.0.7");
+            wants.lines.values_mut().for_each(|line| line.access = Access::Off.code());
+        })
+        .await;
+        let failures = site.settle(|wants| addressed(wants, "new", Service::Static, "10.20.0.7")).await;
+        assert_eq!((failures.len(), entries(&site)), (1, vec![]));
+        site.want(leave);
+        let is_barred = || (entries(&site) == expected).then_some(());
+        let barred = site.router.wait_for(PATIENCE, is_barred).await;
+        assert!(barred.is_ok(), "{:?}", entries(&site));
+    }
+}
+
+/// A line that is off bars an address by its entry alone, which the guard does not count: it waits for whoever is to be
+/// cut off there.
+#[tokio::test]
+async fn a_cut_that_is_held_back_does_not_come_by_the_entry_of_another_line() {
+    type Change<'a> = &'a dyn Fn(&mut Wants<'_>, u8);
+    let cuts: [Change<'_>; 2] =
+        [&|wants, number| drop(wants.lines.remove(&format!("new{number}"))), &|wants, number| {
+            wants.line(&format!("new{number}")).access = Access::Off.code()
+        }];
+    for cut in cuts {
+        let mut site = Site::start_with(|_| {}, |settings| settings.guard.lines = 5).await;
+        let each = |wants: &mut Wants<'_>, access: Access, name: &str| {
+            for number in 1..=20 {
+                let id = format!("{name}{number}");
+                addressed(wants, &id, Service::Static, &format!("10.20.0.{number}"));
+                wants.line(&id).access = access.code();
+            }
+        };
+        site.settle(|wants| each(wants, Access::Off, "left")).await;
+        assert_eq!(entries(&site).len(), 20);
+        let failures = site.settle(|wants| each(wants, Access::Open, "new")).await;
+        assert_eq!((failures.len(), entries(&site).len()), (20, 0), "{failures:?}");
+        let failures = site.settle(|wants| (1..=20).for_each(|number| cut(wants, number))).await;
+        let held = failures.iter().filter(|failure| failure.kind == FailureKind::Held).count();
+        assert_eq!((held, entries(&site)), (20, vec![]), "{failures:?}");
+        let queues = site.rows("queue/simple").len();
+        assert_eq!(queues, 20);
+        site.release.release();
+        let are_barred = || (entries(&site).len() == 20).then_some(());
+        let barred = site.router.wait_for(PATIENCE, are_barred).await;
+        assert!(barred.is_ok(), "{:?}", entries(&site));
+    }
+}
+
+#[tokio::test]
+async fn the_queue_and_the_entry_of_a_line_that_is_off_leave_the_one_who_has_its_address_alone() {
+    let every = Duration::from_millis(100);
+    let mut site = Site::start_with(|_| {}, |settings| settings.timings.full_check = every).await;
+    site.settle(|wants| addressed(wants, "left", Service::Static, "10.20.0.7")).await;
+    assert!(access(&mut site, "left", Access::Off).await.is_empty());
+    assert_eq!((site.rows("queue/simple").len(), entries(&site).len()), (1, 1));
+    let failures = site.settle(|wants| addressed(wants, "new", Service::Static, "10.20.0.7")).await;
+    let queues =
+        |site: &Site| site.rows("queue/simple").iter().map(|row| row["comment"].clone()).collect::<Vec<_>>();
+    assert_eq!((failures.len(), entries(&site), queues(&site)), (1, vec![], vec!["tawi:new".to_owned()]));
+    let writes = site.writes();
+    let by_hand = [("list", "tawi-off"), ("address", "10.20.0.7"), ("comment", "tawi:left")];
+    site.router.add_row("ip/firewall/address-list", &by_hand).unwrap();
+    let is_gone = || entries(&site).is_empty().then_some(());
+    site.router.wait_for(PATIENCE, is_gone).await.unwrap();
+    let failures = site.settle(|wants| addressed(wants, "another", Service::Static, "10.20.0.9")).await;
+    assert_eq!((failures.len(), site.writes()), (1, writes + 2), "{failures:?}");
+    assert_eq!(failures[0].kind, FailureKind::ForeignRow, "{failures:?}");
 }
 
 #[tokio::test]

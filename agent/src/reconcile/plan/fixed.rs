@@ -4,7 +4,8 @@
 //! firewall heeds: without those rules (`tawi-agent router-script` prints them) an entry does nothing. A line that is no
 //! more leaves neither queue nor entry behind, and what its address may do then is the firewall's business. The queue of
 //! a line that is off stays as it is, without a claim to its name; and one that is on has its address and its device, were
-//! they left at another that is not. A new speed reaches whoever uses it at once, so that nobody is thrown out.
+//! they left at another that is not, whose queue goes then. What bars an address waits until whoever had it is gone from
+//! it, or the guard would hold a cut that has come by another's entry. A new speed reaches whoever uses it at once, so that nobody is thrown out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -16,8 +17,8 @@ use tawi_shared::wire::{FailureKind, LineV1, ProfileV1, Service};
 use super::names::{Claim, Claims, Outlook, name_between};
 use super::profiles::rate_limit_of;
 use super::{
-    CutReason, First, GoneLine, LineChange, Lookup, Plan, RowChange, Scope, Values, WantedLine, failure,
-    foreign,
+    CutReason, First, GoneLine, LineChange, Lookup, Plan, RowChange, Scope, Values, Wait, WantedLine,
+    failure, foreign,
 };
 use crate::enforce::Effective;
 use crate::flow::LineFailure;
@@ -29,6 +30,7 @@ pub(super) struct FixedIndex<'a> {
     rows: &'a FixedRows,
     queues_by_mark: Lookup<'a, QueueRow>,
     queues_by_name: Lookup<'a, QueueRow>,
+    queues_by_target: Lookup<'a, QueueRow>,
     entries_by_mark: Lookup<'a, EntryRow>,
     entries_by_address: Lookup<'a, EntryRow>,
     bindings_by_mark: Lookup<'a, BindingRow>,
@@ -41,6 +43,7 @@ impl<'a> FixedIndex<'a> {
             rows,
             queues_by_mark: Lookup::of(&rows.queues, |row| row.mark.as_deref()),
             queues_by_name: Lookup::of(&rows.queues, |row| row.name.as_deref()),
+            queues_by_target: Lookup::of(&rows.queues, |row| row.target.as_deref()),
             entries_by_mark: Lookup::of(&rows.entries, |row| row.mark.as_deref()),
             entries_by_address: Lookup::of(&rows.entries, |row| row.address.as_deref()),
             bindings_by_mark: Lookup::of(&rows.bindings, |row| row.mark.as_deref()),
@@ -51,6 +54,11 @@ impl<'a> FixedIndex<'a> {
     /// Whether a queue of this line's has its name.
     pub(super) fn has_name(&self, line: &LineV1) -> bool {
         self.queues_by_name.get(&line.username).any(|row| row.mark.as_deref() == Some(&line.line))
+    }
+
+    /// Whether a queue of this line's holds back its address.
+    fn holds_back(&self, line: &LineV1) -> bool {
+        self.queues_by_target.get(&line.address).any(|row| row.mark.as_deref() == Some(&line.line))
     }
 
     /// Everything of this line's that is there.
@@ -127,9 +135,22 @@ struct Place<'a> {
     /// How the queue must be; `None` where it is left alone.
     shape: Option<Shape>,
     /// Set where another line has what this one is kept out by: what it has of that goes, and it fails.
-    outdone: Option<LineFailure>,
+    outdone: Option<Outdone<'a>>,
     wanted: &'a WantedLine<'a>,
 }
+
+/// What a line that is off has not.
+#[derive(Clone)]
+struct Outdone<'a> {
+    /// Who has it.
+    by: &'a str,
+    /// Whether that is the address.
+    is_of_address: bool,
+    failure: LineFailure,
+}
+
+/// Why a line has no place, and who has it.
+type NoPlace<'a> = (LineFailure, Option<&'a str>);
 
 /// Plans the lines of this family.
 pub(super) fn plan_lines<'a>(
@@ -140,15 +161,23 @@ pub(super) fn plan_lines<'a>(
     first: &mut First,
 ) {
     let (mut taken, mut places) = (Taken::default(), Vec::new());
-    // Whoever is on first: to bar the address of a line that is off would bar whoever has it by now.
+    // Whoever is on first: to bar the address of a line that is off would bar whoever has it by now. Then whoever had it
+    // last, so that the entry which bars him is his own, and a cut.
     let (on, off): (Vec<_>, Vec<_>) = lines.iter().partition(|wanted| wanted.state.is_online());
-    for wanted in on.into_iter().chain(off) {
+    let (had_it, others): (Vec<_>, Vec<_>) =
+        off.into_iter().partition(|wanted: &&WantedLine<'_>| index.holds_back(wanted.line));
+    for wanted in on.into_iter().chain(had_it).chain(others) {
         match place_of(wanted, index, &mut taken, scope) {
             Ok(place) => {
-                plan.failures.extend(place.outdone.clone());
+                let outdone = place.outdone.clone();
+                plan.blocked.extend(outdone.as_ref().map(|it| (wanted.line.line.clone(), it.by.to_owned())));
+                plan.failures.extend(outdone.map(|it| it.failure));
                 places.push(place);
             }
-            Err(failure) => plan.failures.push(failure),
+            Err((failure, by)) => {
+                plan.blocked.extend(by.map(|by| (wanted.line.line.clone(), by.to_owned())));
+                plan.failures.push(failure);
+            }
         }
     }
     let claims = Claims::of(claims_of(&places, index, scope));
@@ -167,6 +196,9 @@ pub(super) fn plan_lines<'a>(
         place.plan_binding(index, &claims, &mut plan.lines);
         place.plan_entries(index, &mut plan.lines);
     }
+    for place in places.iter().filter(|place| claims.blocked_by(&place.line().line).is_none()) {
+        place.wait_for_address(index, scope, plan);
+    }
     first.dropped.extend(index.rows.ids().filter(|(table, id)| claims.is_claimed(*table, id)).map(number));
 }
 
@@ -180,26 +212,25 @@ fn place_of<'a>(
     index: &FixedIndex<'_>,
     taken: &mut Taken<'a>,
     scope: &Scope<'_>,
-) -> Result<Place<'a>, LineFailure> {
-    let mut place =
-        understand(wanted, scope).map_err(|detail| failure(wanted.line, FailureKind::Refused, detail))?;
-    if let Some((line, what)) = taken.by_another(&place) {
-        let detail = format!("line {line} has the {what}");
+) -> Result<Place<'a>, NoPlace<'a>> {
+    let refused = |detail: String| (failure(wanted.line, FailureKind::Refused, detail), None);
+    let mut place = understand(wanted, scope).map_err(refused)?;
+    if let Some((by, what)) = taken.by_another(&place) {
+        let failure = foreign(wanted.line, &format!("line {by} has the {what}"));
         if wanted.state.is_online() {
-            return Err(foreign(wanted.line, &detail));
+            return Err((failure, Some(by)));
         }
-        place.yield_to_others(foreign(wanted.line, &detail), taken);
+        place.yield_to_others(by, failure, taken);
     }
     taken.note(&place);
     if let Some(reason) =
         index.rows.unavailable.as_ref().or_else(|| place.mac.as_ref().and(index.rows.no_bindings.as_ref()))
     {
-        let detail = format!("the router does not show what this line needs: {reason}");
-        return Err(failure(wanted.line, FailureKind::Refused, detail));
+        return Err(refused(format!("the router does not show what this line needs: {reason}")));
     }
     let foreign_row = place.held(index).find(|held| held.mark.is_none());
     match foreign_row {
-        Some(held) => Err(foreign(wanted.line, held.words)),
+        Some(held) => Err((foreign(wanted.line, held.words), None)),
         None => Ok(place),
     }
 }
@@ -343,19 +374,45 @@ fn shape_values(wants: &Shape, has: Option<&Shape>) -> Vec<(&'static str, String
     values
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
     fn line(&self) -> &LineV1 {
         self.wanted.line
     }
 
     /// It is off, and others are not: nothing of it may stand in their way.
-    fn yield_to_others(&mut self, failure: LineFailure, taken: &Taken<'_>) {
-        if taken.addresses.contains_key(&self.address) {
+    fn yield_to_others(&mut self, by: &'a str, failure: LineFailure, taken: &Taken<'_>) {
+        let is_of_address = taken.addresses.contains_key(&self.address);
+        if is_of_address {
             self.list = None;
         }
         self.mac.take_if(|mac| taken.macs.contains_key(mac));
         self.shape = None;
-        self.outdone = Some(failure);
+        self.outdone = Some(Outdone { by, is_of_address, failure });
+    }
+
+    /// What is about to bar its address comes after whatever is done about another line that still has a queue there.
+    fn wait_for_address(&self, index: &FixedIndex<'_>, scope: &Scope<'_>, plan: &mut Plan) {
+        let line = &self.line().line;
+        let is_barred =
+            index.entries_by_mark.get(line).any(|row| self.is_entry(row) && row.is_disabled == Some(false));
+        if self.list.is_none() || is_barred {
+            return;
+        }
+        let others = index.queues_by_target.get(&self.address).filter_map(|row| row.mark.as_ref());
+        for holder in others.filter(|mark| *mark != line) {
+            let is_changing = plan.lines.iter().any(|change| change.line == *holder);
+            if is_changing || scope.takes_away(holder, Family::Fixed) {
+                let (line, holder) = (line.clone(), holder.clone());
+                plan.waits.push(Wait { line, holder, is_for_next_round: false });
+            } else if !scope.looks_at(holder) {
+                plan.holders_elsewhere.insert((Family::Fixed, holder.clone()), String::new());
+            }
+        }
+    }
+
+    /// Whether this bars its address as it is to be.
+    fn is_entry(&self, row: &EntryRow) -> bool {
+        row.address.as_deref() == Some(&self.address) && row.list.as_deref() == self.list
     }
 
     /// Rows that have what this line wants and are not its own.
@@ -426,8 +483,15 @@ impl Place<'_> {
             let plain = vec![("name", name_between(&line.line))];
             first.changes.extend(self.set(Table::Queues, &own.id, plain, None));
         }
-        let extra =
-            index.queues_by_mark.get(&line.line).filter(|row| own.is_some_and(|own| own.id != row.id));
+        // The one who has the address by now would go at this speed, and what he moves would count as this line's.
+        let is_in_the_way = |row: &QueueRow| {
+            let is_outdone = self.outdone.as_ref().is_some_and(|outdone| outdone.is_of_address);
+            is_outdone && row.target.as_deref() == Some(&self.address)
+        };
+        let extra = index
+            .queues_by_mark
+            .get(&line.line)
+            .filter(|row| own.is_some_and(|own| own.id != row.id) || is_in_the_way(row));
         changes.extend(
             extra.map(|row| self.change(Table::Queues, RowChange::Drop(row.id.clone()), None, vec!["row"])),
         );
@@ -506,10 +570,7 @@ impl Place<'_> {
     fn plan_entries(&self, index: &FixedIndex<'_>, changes: &mut Vec<LineChange>) {
         let line = self.line();
         let rows = || index.entries_by_mark.get(&line.line);
-        let is_right = |row: &&EntryRow| {
-            row.address.as_deref() == Some(&self.address) && row.list.as_deref() == self.list
-        };
-        let own = self.list.and_then(|_| rows().find(is_right));
+        let own = self.list.and_then(|_| rows().find(|row| self.is_entry(row)));
         let was_held = rows().any(|row| row.is_disabled != Some(true));
         // Whoever was let on has a queue of ours. One who is barred before the first payment loses nothing that was
         // theirs, and a morning's new customers are no reason to ask a person.
