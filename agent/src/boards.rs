@@ -1,8 +1,8 @@
 //! Which board the agent works with at each router, for whoever looks while the agent is stopped.
 //!
 //! One small file in the state directory, beside the store, which one process at a time may open. It says what the store
-//! says: the store's keeper writes it, `tawi-agent doctor` reads it, and nothing is decided by it about a router. A file
-//! that cannot be read counts as none. It holds no secret.
+//! says of the routers in the settings: the store's keeper writes it, `tawi-agent doctor` reads it, and nothing is decided
+//! by it about a router. A file that cannot be read counts as none. It holds no secret.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;

@@ -94,6 +94,9 @@ pub async fn run_until(
     ids: IdSource,
 ) -> Result<(), StartError> {
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
+    let served = config.routers.iter().map(|router| router.name.clone()).collect();
+    // A disk that does not answer has the agent go on without: the file is for whoever looks while it is stopped.
+    let _ = outbox.call(move |keeper| keeper.serve(served)).await;
     let trusted = TrustedClock::new(clock, opening.marks.time);
     let contact = Contact::remembered(opening.marks.silence.unwrap_or_default());
     let tls = client_config(&config.controller, trusted.clone())?;

@@ -9,7 +9,7 @@
 //! It runs on the store's thread and blocks. Records in memory are bounded; of events the oldest go first. A state
 //! that is not on flash is enforced all the same; it is the core that does not tell the controller "stored".
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,8 +111,11 @@ pub struct Keeper {
     /// What was last noted of time and of each router: a store that is begun anew while the agent runs has none of it.
     marks: Marks,
     memories: BTreeMap<String, RouterMemory>,
-    /// Which boards the file beside the store names.
+    /// Which boards are known, and which the file beside the store names.
     boards: Boards,
+    boards_kept: Boards,
+    /// The routers of the settings, once they are known: no others have a place there.
+    routers: Option<BTreeSet<String>>,
     /// Whether the store was open at any time since the start.
     was_open: bool,
     /// Figures of lives of the store that ended since the start, and of memory.
@@ -142,6 +145,8 @@ impl Keeper {
             marks: Marks::default(),
             memories: BTreeMap::new(),
             boards: boards::load(directory),
+            boards_kept: boards::load(directory),
+            routers: None,
             was_open: false,
             bad_records: 0,
             dropped_records: 0,
@@ -152,7 +157,7 @@ impl Keeper {
                 keeper.was_open = true;
                 keeper.marks = opening.marks;
                 keeper.memories.clone_from(&opening.memories);
-                keeper.note_boards(&opening.memories);
+                keeper.take_boards(&opening.memories);
                 opening
             }
             Err(problem) => {
@@ -356,18 +361,32 @@ impl Keeper {
         let memory = whole.as_ref().unwrap_or(memory);
         self.memories.insert(router.to_owned(), memory.clone());
         self.attempt(|flash, _| flash.put_memory(router, memory))?;
-        self.note_boards([(router, memory)]);
+        self.take_boards([(router, memory)]);
+        self.keep_boards();
         Ok(())
     }
 
-    /// Has the file beside the store say what flash does. One that is not written is written with the next change.
-    fn note_boards<'a>(&mut self, memories: impl IntoIterator<Item = (impl AsRef<str>, &'a RouterMemory)>) {
-        let mut boards = self.boards.clone();
+    /// Says which routers the settings name. What flash remembers of others stays, should one come back; the file beside
+    /// the store names them no more.
+    pub fn serve(&mut self, routers: BTreeSet<String>) {
+        self.routers = Some(routers);
+        self.keep_boards();
+    }
+
+    fn take_boards<'a>(&mut self, memories: impl IntoIterator<Item = (impl AsRef<str>, &'a RouterMemory)>) {
         for (router, memory) in memories.into_iter().filter(|(_, memory)| !memory.serial.is_empty()) {
-            boards.insert(router.as_ref().to_owned(), memory.serial.clone());
+            self.boards.insert(router.as_ref().to_owned(), memory.serial.clone());
         }
-        if boards != self.boards && boards::keep(&self.directory, &boards).is_ok() {
-            self.boards = boards;
+    }
+
+    /// Has the file beside the store say what flash does. One that is not written is written with the next change.
+    fn keep_boards(&mut self) {
+        let mut boards = self.boards.clone();
+        if let Some(routers) = &self.routers {
+            boards.retain(|router, _| routers.contains(router));
+        }
+        if boards != self.boards_kept && boards::keep(&self.directory, &boards).is_ok() {
+            self.boards_kept = boards;
         }
     }
 
@@ -394,7 +413,8 @@ impl Keeper {
                 Ok(opening) => {
                     if !std::mem::replace(&mut self.was_open, true) {
                         self.join_book(&opening);
-                        self.note_boards(&opening.memories);
+                        self.take_boards(&opening.memories);
+                        self.keep_boards();
                         self.found_late = Some(Arc::new(FoundLate::of(&opening)));
                     } else if opening.lost.is_some() {
                         self.put_memories_again();

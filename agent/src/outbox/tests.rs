@@ -731,3 +731,30 @@ fn a_long_detail_ends_with_a_whole_word() {
     let nearly = format!("{} {}", "a".repeat(20), "b".repeat(300));
     assert_eq!(super::shortened(&nearly).len(), 200, "a first word alone would say less than half");
 }
+
+#[test]
+fn the_file_beside_the_store_names_the_boards_of_the_routers_in_the_settings_alone() {
+    let directory = Directory::new();
+    let routers = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let named = || crate::boards::load(&directory.0).into_iter().collect::<Vec<_>>();
+    let board = |router: &str| (router.to_owned(), format!("HEX-{router}"));
+    let (mut keeper, _) = directory.open();
+    for router in ["core", "tower"] {
+        keeper
+            .put_memory(router, &RouterMemory { serial: board(router).1, ..RouterMemory::default() })
+            .unwrap();
+    }
+    assert_eq!(named(), [board("core"), board("tower")]);
+    for (settings, expected) in
+        [(["core", "new"], vec![board("core")]), (["core", "tower"], vec![board("core"), board("tower")])]
+    {
+        drop(keeper);
+        keeper = directory.open().0;
+        keeper.serve(routers(&settings));
+        assert_eq!(named(), expected);
+        keeper
+            .put_memory("core", &RouterMemory { serial: board("core").1, ..RouterMemory::default() })
+            .unwrap();
+        assert_eq!(named(), expected);
+    }
+}
