@@ -178,6 +178,12 @@ impl Commands {
         Some(kept)
     }
 
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// What became of the commands that head office may still ask about.
     #[must_use]
     pub fn results(&self) -> Vec<CommandResultV1> {

@@ -33,6 +33,9 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Messages from head office that could not be read since the start.
     pub messages_refused: u64,
+    /// Commands of head office that wait because the store did not open since the start.
+    #[serde(default)]
+    pub commands_waiting_for_disk: u64,
     /// Memory in use, in bytes; 0 when the system does not say.
     pub rss_bytes: u64,
 }
@@ -313,6 +316,13 @@ impl Status {
         }
         if let Some(problem) = &self.store.problem {
             problems.push(format!("new records are not safe against a power cut: {problem}"));
+        }
+        if self.commands_waiting_for_disk > 0 {
+            let waiting = counted(self.commands_waiting_for_disk, "command");
+            problems.push(format!(
+                "{waiting} of head office cannot be begun before the disk is read: each may have been begun before the \
+                 agent was started; cure: see what keeps the store shut, and restart the agent"
+            ));
         }
         for router in self.routers.iter().filter(|router| !router.is_reachable || router.problem.is_some()) {
             problems.push(router.said());

@@ -4,7 +4,8 @@
 //! command ─> Commands ─> its router answers ─> "executing", synced ─> Orders ─> Report::Ordered ─> kept, told
 //! ```
 //!
-//! Nothing is done that is not on flash as begun. Results are told a few at a time, so that a large batch does not fill
+//! Nothing is done that is not on flash as begun: as long as the store did not open since the start, commands wait for it,
+//! and head office, the log and the status say so. Results are told a few at a time, so that a large batch does not fill
 //! the link's queue; whatever is lost on the way is told again, because head office asks again. What a command does is
 //! `reconcile/orders.rs`; that it is done once is `crate::commands`.
 
@@ -12,7 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{
-    CommandKind, CommandResultV1, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1, Service, item_bytes,
+    CommandKind, CommandResultV1, CommandStatus, CommandV1, ForeignRowV1, ForeignRowsV1, HeldPlanV1, Service,
+    item_bytes,
 };
 use tracing::{info, warn};
 
@@ -20,7 +22,7 @@ use super::Site;
 use super::talk::Talk;
 use crate::commands::{Commands, Kept, Taken};
 use crate::flow::Done;
-use crate::outbox::shortened;
+use crate::outbox::{StoreHealth, shortened};
 use crate::reconcile::held::Held;
 use crate::reconcile::orders::{Answer, Order, Orders, What};
 
@@ -67,10 +69,38 @@ impl Site {
     pub(super) fn take_command(&mut self, command: CommandV1) {
         let now = self.tools.clock.now();
         info!(command.id, command.kind, "head office commands");
+        let (id, known) = (command.id.clone(), self.desk.commands.waiting());
         match self.desk.commands.take(command, now) {
             Taken::Answer(result) => self.desk.tell(result),
+            Taken::Waits if !self.is_store_joined => {
+                let detail = self.words_of_shut_store();
+                if self.desk.commands.waiting() > known {
+                    warn!(command.id = id, store.why = detail, "a command waits for the disk");
+                }
+                let detail = shortened(&detail).to_owned();
+                self.desk.tell(CommandResultV1 {
+                    id,
+                    status: CommandStatus::Waiting.code(),
+                    at_ms: now.0,
+                    detail,
+                });
+            }
             Taken::Waits => {}
         }
+    }
+
+    /// Why nothing is begun while the store is shut.
+    fn words_of_shut_store(&self) -> String {
+        let waits = "it waits for the agent's disk, as it may have been begun before the agent was started";
+        match &self.overview.health {
+            StoreHealth::Unwell { error, .. } => format!("{waits}; {error}"),
+            StoreHealth::Well => waits.to_owned(),
+        }
+    }
+
+    /// Commands that wait because the store did not open since the start.
+    pub(super) fn waiting_for_disk(&self) -> usize {
+        if self.is_store_joined { 0 } else { self.desk.commands.waiting() }
     }
 
     /// Goes on with commands that were on flash after all.

@@ -94,6 +94,7 @@ impl Site {
                 .collect(),
             clock: ClockStatus::of(&reading, &self.tools.clock.voices()),
             messages_refused: self.messages_refused,
+            commands_waiting_for_disk: count(self.waiting_for_disk()),
             rss_bytes: rss_bytes(),
             ..Status::default()
         };

@@ -766,11 +766,17 @@ async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
         argument: String::new(),
         service: 0,
     };
-    office.say(Down::Command, &again).await;
-    office.say_bytes(Down::Command, vec![0]).await;
-    while agent.status().await.messages_refused == 0 {
-        tokio::task::yield_now().await;
+    // It is told of with each hello, and each time head office hears why nothing comes of it.
+    for _ in 0..2 {
+        office.say(Down::Command, &again).await;
+        let said = office.hear_until(|(_, _, message)| office::command_result(message)).await;
+        assert_eq!((said.id.as_str(), said.status), ("k1", CommandStatus::Waiting.code()), "{said:?}");
+        assert!(said.detail.contains("waits for the agent's disk"), "{said:?}");
     }
+    let status = agent.status().await;
+    assert_eq!(status.commands_waiting_for_disk, 1);
+    let problems = status.problems();
+    assert!(problems.iter().any(|said| said.starts_with("1 command of head office")), "{problems:?}");
     drop(keeper);
     agent.enforces(1).await;
     let found = agent.memories.get("core").and_then(FoundMemory::take);
@@ -789,12 +795,9 @@ async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
         .await;
     assert!(early.is_empty(), "{early:?}");
     office.answer(epoch, 0, 0).await;
-    let detail = office
-        .hear_until(|(_, _, message)| match message {
-            UpMessage::CommandResult(result) if result.id == "k1" => Some(result.detail.clone()),
-            _ => None,
-        })
-        .await;
-    assert!(detail.contains("restarted"), "{detail}");
+    let said = office.hear_until(|(_, _, message)| office::command_result(message)).await;
+    assert_eq!(said.status, CommandStatus::Executing.code(), "it is not begun again: {said:?}");
+    assert!(said.detail.contains("restarted"), "{said:?}");
+    assert_eq!(agent.status().await.commands_waiting_for_disk, 0);
     agent.kill().await;
 }

@@ -18,7 +18,7 @@ use rustls::{HandshakeKind, RootCertStore, ServerConfig};
 use tawi_agent::config::{Config, ControllerAddress, ControllerConfig, EnforceConfig};
 use tawi_shared::envelope::Header;
 use tawi_shared::topics::{ALL_SITES_UP, Down, Up, parse_up};
-use tawi_shared::wire::{Body, CursorV1, HelloV1, Lane, StateDeltaV1, UpMessage, encode};
+use tawi_shared::wire::{Body, CommandResultV1, CursorV1, HelloV1, Lane, StateDeltaV1, UpMessage, encode};
 use tawi_shared::{Clock, SiteId, UnixMillis};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -348,5 +348,13 @@ impl Door {
             });
             while guests.try_join_next().is_some() {}
         }
+    }
+}
+
+/// What an agent says of a command.
+pub fn command_result(message: &UpMessage) -> Option<CommandResultV1> {
+    match message {
+        UpMessage::CommandResult(result) => Some(result.clone()),
+        _ => None,
     }
 }

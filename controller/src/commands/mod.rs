@@ -85,6 +85,8 @@ impl Standing {
 impl From<CommandStatus> for Standing {
     fn from(status: CommandStatus) -> Self {
         match status {
+            // It is still to be told of, and what it waits for is its detail.
+            CommandStatus::Waiting => Self::Queued,
             CommandStatus::Executing => Self::Executing,
             CommandStatus::Succeeded => Self::Succeeded,
             CommandStatus::Failed => Self::Failed,

@@ -65,11 +65,12 @@ pub(super) async fn settle(
     detail: &str,
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
-    // What was given up for lost may have been done all the same: the site's own word is the last.
+    // What was given up for lost may have been done all the same: the site's own word is the last. Only that it waits is
+    // none on what was begun or is over.
     let done = sqlx::query(
         "UPDATE commands SET standing = $3, detail = $4, standing_at = $5 \
          WHERE id = $2 AND site_id = $1 AND standing IN ('queued', 'executing', 'expired') \
-               AND (standing <> $3 OR detail <> $4)",
+               AND (standing <> $3 OR detail <> $4) AND ($3 <> 'queued' OR standing = 'queued')",
     )
     .bind(site.as_str())
     .bind(id.as_str())

@@ -110,6 +110,8 @@ codes! {
         Failed = 3 / "failed",
         /// It came too late and was not begun.
         Expired = 4 / "expired",
+        /// It came, and it is not known whether it was begun; the detail says what it waits for.
+        Waiting = 5 / "waiting",
     }
 }
 

@@ -39,15 +39,24 @@ impl Link {
         command
     }
 
+    /// Waits until the newest command stands so, for this reason.
+    async fn stands_with(&self, standing: Standing, detail: &str) -> Command {
+        self.stands_as(standing, |command| command.detail == detail).await
+    }
+
     /// Waits until the newest command stands so.
     async fn stands(&self, standing: Standing) -> Command {
+        self.stands_as(standing, |_| true).await
+    }
+
+    async fn stands_as(&self, standing: Standing, holds: impl Fn(&Command) -> bool) -> Command {
         let mut hints = self.house.controller.live.listen();
         let waited = timeout(PATIENCE, async {
             loop {
                 let mut read = self.house.controller.database.read().await.unwrap();
                 let newest = commands::latest_of(&mut read, &self.world.site, 1).await.unwrap().remove(0);
                 drop(read);
-                if newest.standing == standing {
+                if newest.standing == standing && holds(&newest) {
                     return newest;
                 }
                 let _ = hints.recv().await;
@@ -70,13 +79,20 @@ async fn a_command_is_told_at_once_and_with_each_hello_until_its_result_came() {
     let told = command(&mut agent).await;
     assert_eq!((told.id.as_str(), told.kind), (ordered.id.as_str(), CommandKind::Kick.code()));
     assert_eq!(told.line, link.world.line.to_string());
+    // What it waits for is known, and it is told again until something comes of it.
+    for waits in ["it waits for the disk", "it waits for the disk; full"] {
+        agent.say(Up::Ack, &result(&told.id, CommandStatus::Waiting, waits), (EPOCH, 0)).await;
+        link.stands_with(Standing::Queued, waits).await;
+    }
     agent.say(Up::Ack, &result(&told.id, CommandStatus::Executing, ""), (EPOCH, 0)).await;
     link.stands(Standing::Executing).await;
+    agent.say(Up::Ack, &result(&told.id, CommandStatus::Waiting, "of an older start"), (EPOCH, 0)).await;
     agent.say(Up::Hello, &hello(2, 0, StateHash::default()), (EPOCH, 0)).await;
     for _ in Lane::ALL {
         cursor(&mut agent).await;
     }
     assert_eq!(command(&mut agent).await.id, told.id, "it is told again");
+    assert_eq!(link.stands(Standing::Executing).await.detail, "", "it was begun, whatever waits now");
     for _ in 0..2 {
         agent.say(Up::Ack, &result(&told.id, CommandStatus::Succeeded, "1 ended"), (EPOCH, 0)).await;
     }
