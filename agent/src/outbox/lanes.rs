@@ -23,8 +23,8 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES, SESSION_FORMAT,
-    StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered, session_key,
+    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES,
+    SESSION_FORMAT, StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered, session_key,
 };
 use super::store::{Changes, Place, engine, length};
 use super::{

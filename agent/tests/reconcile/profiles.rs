@@ -1,6 +1,8 @@
 //! Speed profiles that somebody else changes on the router.
 
-use crate::site::{Site, Wants, username};
+use std::time::Duration;
+
+use crate::site::{PATIENCE, Site, Wants, username};
 use tawi_shared::wire::{EventKind, Service};
 
 const FAMILIES: [(Service, &str, &str); 2] = [
@@ -46,6 +48,32 @@ async fn a_profile_that_somebody_changes_or_removes_is_put_right_at_once() {
         assert_eq!(site.row(menu, "home").unwrap()[sharing], before);
         site.router.set_row(menu, "home", &[("name", "elsewhere")]).unwrap();
         site.row_until(menu, "home", |row| row["rate-limit"] == "5M/20M").await;
+    }
+}
+
+/// One that no plan makes any more is taken off.
+#[tokio::test]
+async fn a_profile_of_ours_that_nobody_needs_goes_and_a_foreign_one_stays() {
+    let every = Duration::from_millis(100);
+    for (service, menu, _) in FAMILIES {
+        let mut site = Site::start_with(|_| {}, |settings| settings.timings.full_check = every).await;
+        site.router.add_row(menu, &[("name", "theirs-walled"), ("rate-limit", "1M/1M")]).unwrap();
+        site.settle(|wants| {
+            wants.line_of("plot1", service);
+            wants.profile("home-walled", service, 20);
+        })
+        .await;
+        site.row_until(menu, "home-walled", |row| row["rate-limit"] == "5M/20M").await;
+        let names = |site: &Site| {
+            let rows = site.rows(menu).into_iter();
+            rows.map(|row| row["name"].clone()).collect::<Vec<_>>()
+        };
+        let before = names(&site);
+        site.settle(|wants| drop(wants.profiles.remove(&(service.code(), "home-walled".to_owned())))).await;
+        let others = before.iter().filter(|name| *name != "home-walled").cloned().collect::<Vec<_>>();
+        let is_gone = || (names(&site) == others).then_some(());
+        assert!(site.router.wait_for(PATIENCE, is_gone).await.is_ok(), "{:?} of {before:?}", names(&site));
+        assert!(others.contains(&"theirs-walled".to_owned()));
     }
 }
 

@@ -130,12 +130,12 @@ impl LineFacts {
             profile: kind.profile_name.clone(),
             access: entitlement.access.code(),
             valid_until_ms: entitlement.valid_until.map(|until| until.0),
-            suspension: terms.suspension.told(&kind.profile_name),
+            suspension: terms.suspension.told(kind),
             caller_id: self.caller_id.clone(),
             address: self.address.clone(),
             quotas: entitlements::quotas(&self.periods),
-            after_quota: terms.after_quota.told(&kind.profile_name),
-            offline: terms.offline.map(|rule| rule.told(&kind.profile_name)),
+            after_quota: terms.after_quota.told(kind),
+            offline: terms.offline.map(|rule| rule.told(kind)),
         }
     }
 

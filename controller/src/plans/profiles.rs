@@ -70,11 +70,13 @@ pub fn is_derived(name: &str) -> bool {
     name.ends_with(WALLED) || name.contains(SLOW)
 }
 
-/// The name of the profile that restrains lines whose open one has this name; `None` where none is needed.
+/// The name of the profile that restrains lines of a service whose open one has this name; `None` where none is needed: a
+/// hotspot shows whoever is not logged in its own page, with a walled garden of its own, and whoever is walled in is not.
 #[must_use]
-pub fn name(open: &str, restraint: Restraint) -> Option<String> {
+pub fn name(service: Service, open: &str, restraint: Restraint) -> Option<String> {
     match restraint {
         Restraint::Off => None,
+        Restraint::Walled if Family::of(service) == Family::Hotspot => None,
         Restraint::Walled => Some(format!("{open}{WALLED}")),
         Restraint::Throttled { download, upload } => {
             Some(format!("{open}{SLOW}{}-{}", short(download), short(upload)))
@@ -117,7 +119,7 @@ pub fn open(kind: &ConnectionType) -> ProfileV1 {
 /// that a session can change between the two.
 #[must_use]
 pub fn restrained(kind: &ConnectionType, restraint: Restraint) -> Option<ProfileV1> {
-    let name = name(&kind.profile_name, restraint)?;
+    let name = name(kind.service, &kind.profile_name, restraint)?;
     let open = open(kind);
     match restraint {
         Restraint::Off => None,
@@ -163,13 +165,17 @@ mod tests {
             download: Bandwidth::from_bits_per_second(download),
             upload: Bandwidth::from_bits_per_second(upload),
         };
-        let check = |restraint, expected: Option<&str>| {
-            let made = name("home-10", restraint);
+        let check_of = |service, restraint, expected: Option<&str>| {
+            let made = name(service, "home-10", restraint);
             assert_eq!(made.as_deref(), expected);
             assert!(made.is_none_or(|name| is_derived(&name)));
         };
+        let check = |restraint, expected| check_of(Service::Pppoe, restraint, expected);
         check(Restraint::Off, None);
         check(Restraint::Walled, Some("home-10-walled"));
+        check_of(Service::Static, Restraint::Walled, Some("home-10-walled"));
+        check_of(Service::Hotspot, Restraint::Walled, None);
+        check_of(Service::Hotspot, slow(1_000_000, 512_000), Some("home-10-slow-1M-512k"));
         check(slow(1_000_000, 512_000), Some("home-10-slow-1M-512k"));
         check(slow(1_500_000, 64_001), Some("home-10-slow-1500k-64001"));
         assert!(!is_derived("home-10") && !is_derived("slow-10"));
@@ -195,5 +201,8 @@ mod tests {
         assert!(
             profiles.iter().all(|profile| profile.pool == "homes" && profile.service == profiles[0].service)
         );
+        // Whoever is walled in at a hotspot is logged in by no profile.
+        plan.connection_type.service = Service::Hotspot;
+        assert_eq!(names(&plan), ["home-10", "home-10-slow-1M-1M"]);
     }
 }

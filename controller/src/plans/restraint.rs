@@ -8,7 +8,7 @@ use std::fmt;
 use tawi_shared::Bandwidth;
 use tawi_shared::wire::{OfflineRuleV1, Restraint as Code, RestraintV1};
 
-use super::profiles;
+use super::{ConnectionType, profiles};
 
 /// The words that are refused or stored.
 const OFF: &str = "off";
@@ -92,15 +92,16 @@ impl Restraint {
         Self::of(word, rate(download)?, rate(upload)?)
     }
 
-    /// As sites are told, for a line whose open profile has this name.
+    /// As sites are told, for a line on this connection type.
     #[must_use]
-    pub fn told(self, profile_name: &str) -> RestraintV1 {
+    pub fn told(self, kind: &ConnectionType) -> RestraintV1 {
         let how = match self {
             Self::Off => Code::Off,
             Self::Walled => Code::Walled,
             Self::Throttled { .. } => Code::Throttled,
         };
-        RestraintV1 { how: how.code(), profile: profiles::name(profile_name, self).unwrap_or_default() }
+        let profile = profiles::name(kind.service, &kind.profile_name, self);
+        RestraintV1 { how: how.code(), profile: profile.unwrap_or_default() }
     }
 }
 
@@ -118,14 +119,15 @@ impl fmt::Display for Restraint {
 impl OfflineRule {
     /// As sites are told.
     #[must_use]
-    pub fn told(self, profile_name: &str) -> OfflineRuleV1 {
-        OfflineRuleV1 { after_hours: self.after_hours, then: self.then.told(profile_name) }
+    pub fn told(self, kind: &ConnectionType) -> OfflineRuleV1 {
+        OfflineRuleV1 { after_hours: self.after_hours, then: self.then.told(kind) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tawi_shared::wire::Service;
 
     #[test]
     fn a_restraint_comes_back_as_it_was_stored() {
@@ -146,12 +148,16 @@ mod tests {
     fn sites_are_told_how_and_with_which_profile() {
         let rate = Bandwidth::from_bits_per_second;
         let slow = Restraint::Throttled { download: rate(1_000_000), upload: rate(512_000) };
-        let check = |restraint: Restraint, how: Code, profile: &str| {
-            let told = restraint.told("home-10");
+        let mut kind = crate::plans::tests::home_plan().connection_type;
+        let check = |kind: &ConnectionType, restraint: Restraint, how: Code, profile: &str| {
+            let told = restraint.told(kind);
             assert_eq!((told.how, told.profile.as_str()), (how.code(), profile));
         };
-        check(Restraint::Off, Code::Off, "");
-        check(Restraint::Walled, Code::Walled, "home-10-walled");
-        check(slow, Code::Throttled, "home-10-slow-1M-512k");
+        check(&kind, Restraint::Off, Code::Off, "");
+        check(&kind, Restraint::Walled, Code::Walled, "home-10-walled");
+        check(&kind, slow, Code::Throttled, "home-10-slow-1M-512k");
+        kind.service = Service::Hotspot;
+        check(&kind, Restraint::Walled, Code::Walled, "");
+        check(&kind, slow, Code::Throttled, "home-10-slow-1M-512k");
     }
 }
