@@ -659,7 +659,10 @@ impl Keeper {
         let begun = Marks { lived, ..self.marks };
         let (flash, mut opening) = caught("begin a new store", || {
             let (mut flash, opening) = Flash::open(&directory, &self.ids)?;
-            flash.put_marks(begun)?;
+            // On a disk that is nearly full the store is worth more than its marks.
+            if let Err(problem) = flash.put_marks(begun) {
+                warn!(error = %problem, "the new store does not know yet that it was begun anew");
+            }
             Ok((flash, Opening { marks: begun, ..opening }))
         })?;
         self.flash = Some(flash);
