@@ -4,8 +4,9 @@
 //! of services that count here are read. Nothing is decided here but what a menu that the router lacks means.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use routeros_api::value::{UpDown, parse_number};
+use routeros_api::value::{UpDown, parse_duration, parse_number};
 use routeros_api::{Client, Command, Error, Query, Row};
 use tawi_shared::wire::Service;
 use tokio::time::Instant;
@@ -44,7 +45,7 @@ pub(super) async fn read_sessions(
 ) -> Result<Sample, Error> {
     let started = Instant::now();
     let ppp: Vec<&PppMenus> = PPP.iter().filter(|menus| services.contains(&menus.service)).collect();
-    let (sessions, hotspot, queues, cpu_percent) = tokio::join!(
+    let (sessions, hotspot, queues, resource) = tokio::join!(
         biased;
         read_ppp(client, &ppp, started),
         async {
@@ -62,16 +63,17 @@ pub(super) async fn read_sessions(
                 false => Ok((Vec::new(), None)),
             }
         },
-        read_load(client),
+        read_resource(client),
     );
     let mut sessions = sessions?;
     sessions.extend(hotspot?);
     let (ours, queues) = queues?;
+    let (uptime, cpu_percent) = resource?;
     sessions.extend(ours.into_iter().filter_map(|queue| {
         let service = service_of(&queue.user)?;
-        Some(SeenSession { service, ..queue })
+        Some(SeenSession { service, uptime, ..queue })
     }));
-    Ok(Sample { sessions, queues, cpu_percent: cpu_percent? })
+    Ok(Sample { sessions, queues, cpu_percent })
 }
 
 /// The totals of these users of the hotspot, and after that the sessions that they have. A name that two rows bear is left,
@@ -190,11 +192,14 @@ async fn read_tunnels(client: &Client, menus: &PppMenus) -> Result<Vec<Tunnel>, 
     there(rows.await)
 }
 
-/// How busy the router's processor is, in per cent; `None` where it does not say.
-async fn read_load(client: &Client) -> Result<Option<u64>, Error> {
-    let load = |row: &Row| row.parsed("cpu-load", parse_number).ok().flatten();
-    let rows = there(read_rows(client, print("/system/resource", &["cpu-load"]), load).await)?;
-    Ok(rows.first().copied())
+/// Since when the router runs, zero where it does not say; and how busy its processor is, in per cent.
+async fn read_resource(client: &Client) -> Result<(Duration, Option<u64>), Error> {
+    let read = |row: &Row| {
+        let uptime = row.parsed("uptime", parse_duration).ok().flatten().unwrap_or_default();
+        Some((uptime, row.parsed("cpu-load", parse_number).ok().flatten()))
+    };
+    let rows = there(read_rows(client, print("/system/resource", &["cpu-load", "uptime"]), read).await)?;
+    Ok(rows.first().copied().unwrap_or_default())
 }
 
 fn print(path: &str, properties: &[&str]) -> Command {

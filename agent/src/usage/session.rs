@@ -165,7 +165,7 @@ impl Tracked {
             return if self.is_continued_by(session, at) { Kinship::Same } else { Kinship::Another };
         }
         // Uptimes and the monotonic clock have no date that could be wrong: this one began after the agent did.
-        if session.uptime.saturating_add(RESUME_SLACK) < at.asked {
+        if session.uptime.saturating_add(RESUME_SLACK) < at.asked || self.is_younger(session) {
             return Kinship::Another;
         }
         let is_of_line = line().is_none_or(|line| line == self.line);
@@ -184,10 +184,20 @@ impl Tracked {
         }
     }
 
-    /// A queue has no beginning but its counters: where they began anew, so did the session. Its user is its line.
+    /// Whether the uptime is less than it was when its counters were last told: whoever it is began since. A router that
+    /// lost its power gives the same numbers again, and a site loses the agent's together with the router's.
+    fn is_younger(&self, session: &SeenSession) -> bool {
+        !session.uptime.is_zero() && session.uptime.saturating_add(UPTIME_SLACK) < self.uptime
+    }
+
+    /// A queue has no beginning but its counters and the router's own: where they began anew, so did the session. Its
+    /// user is its line.
     fn kinship_of_standing(&self, session: &SeenSession) -> Kinship {
         if session.user != self.line {
             return Kinship::Unsure;
+        }
+        if self.is_younger(session) {
+            return Kinship::Another;
         }
         match (self.counters, session.bytes) {
             (Some(last), Some(now)) if now.upload < last.upload || now.download < last.download => {

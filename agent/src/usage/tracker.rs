@@ -51,7 +51,7 @@ pub struct SeenSession {
     pub user: String,
     /// The client's address; empty when unknown.
     pub address: String,
-    /// Since when; zero where nobody logs in.
+    /// Since when; where nobody logs in, since when the router runs. Zero where that is not known.
     pub uptime: Duration,
     /// Its counters, where this sample has them.
     pub bytes: Option<UpDown<u64>>,
@@ -197,6 +197,8 @@ impl Tracker {
                 if over.name != goes_on.name {
                     goes_on.is_partial = true;
                     goes_on.counters = None;
+                    // Whichever it is, it is older than the younger of the two was.
+                    goes_on.uptime = goes_on.uptime.min(over.uptime);
                 }
                 let (at, mut outcome) = (over.last_seen, Outcome::default());
                 self.end(key.clone(), over, at, &mut outcome);
@@ -410,7 +412,9 @@ impl Tracker {
     }
 
     fn begin(&self, owner: Owner<'_>, session: &SeenSession, at: SampledAt, kinship: Kinship) -> Tracked {
-        let started_at = at.time.minus(session.uptime);
+        // Where nobody logs in, the uptime is the router's.
+        let age = if is_standing(session.service) { Duration::ZERO } else { session.uptime };
+        let started_at = at.time.minus(age);
         let bytes = session.bytes.unwrap_or_default();
         let is_partial = kinship == Kinship::Unsure;
         let mark = if is_partial { PARTIAL.to_string() } else { String::new() };

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tawi_shared::wire::SessionUsageV1;
 
 mod log;
+mod reboots;
 mod totals;
 mod unseen;
 
@@ -20,6 +21,10 @@ fn seen(number: &str, user: &str, uptime: u64, bytes: Option<(u64, u64)>) -> See
         took: Duration::ZERO,
         is_new: false,
     }
+}
+
+fn queue(id: &str, line: &str, bytes: (u64, u64)) -> SeenSession {
+    SeenSession { service: Service::Static, uptime: Duration::ZERO, ..seen(id, line, 0, Some(bytes)) }
 }
 
 fn at(second: u64) -> SampledAt {
@@ -564,42 +569,6 @@ fn a_restart_goes_on_from_the_very_counters_even_for_a_session_that_was_counted_
     check(100, 20);
     // Reset by somebody while the agent was away.
     check(4, 19);
-}
-
-fn queue(id: &str, line: &str, bytes: (u64, u64)) -> SeenSession {
-    SeenSession { service: Service::Static, uptime: Duration::ZERO, ..seen(id, line, 0, Some(bytes)) }
-}
-
-#[test]
-fn the_queue_of_a_line_is_counted_from_its_first_reading_until_its_counters_begin_anew() {
-    let mut tracker = Tracker::new("core");
-    let owner = |_, line: &str| Some(Owner { line: if line == "l1" { "l1" } else { "l2" }, period_ms: 0 });
-    let mut kinds = Vec::new();
-    let mut play = |second, queues: &[SeenSession]| {
-        let outcome = tracker.sample(at(second), queues, owner);
-        kinds.extend(outcome.events.iter().map(|(kind, ..)| *kind));
-        let said = outcome.usage.into_iter().map(|counted| counted.total);
-        said.map(|total| (total.session, total.download_bytes, total.is_ended)).collect::<Vec<_>>()
-    };
-    let name = |rest: &str| format!("core/static/*5/{rest}");
-    // It may have been somebody's before it was ours.
-    assert_eq!(play(0, &[queue("*5", "l1", (0, 900))]), [(name("1000000000+"), 0, false)]);
-    assert_eq!(play(30, &[queue("*5", "l1", (0, 950))]), [(name("1000000000+"), 50, false)]);
-    // A reboot.
-    assert_eq!(
-        play(60, &[queue("*5", "l1", (0, 7))]),
-        [(name("1000000000+"), 50, true), (name("1000000060"), 7, false)]
-    );
-    assert_eq!(play(90, &[queue("*5", "l1", (0, 7))]), []);
-    assert_eq!(play(360, &[queue("*5", "l1", (0, 7))]), []);
-    assert_eq!(play(390, &[queue("*5", "l1", (0, 8))]), [(name("1000000060"), 8, false)]);
-    // The number is another line's.
-    assert_eq!(
-        play(420, &[queue("*5", "l2", (0, 9))]),
-        [(name("1000000060"), 8, true), (name("1000000420+"), 0, false)]
-    );
-    // Online while it moves something: the reboot is an interruption, and five quiet minutes are an end.
-    assert_eq!(kinds, [LineOnline, LineOffline, LineOnline, LineOffline, LineOnline, LineOffline]);
 }
 
 /// What happens between two samples of one user's connection.
