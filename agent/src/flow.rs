@@ -86,8 +86,6 @@ pub enum Report {
     Checked {
         /// Router name.
         router: String,
-        /// When that ended.
-        at: UnixMillis,
         /// From the first question to the last answer.
         took: Duration,
     },

@@ -183,8 +183,8 @@ impl Reconciler {
             let Some(actual) = self.read_whole(client, state).await? else { return Ok(()) };
             Box::pin(self.pass(client, basis, Reach::Everything, Some(actual))).await?;
             self.has_checked = true;
-            let (router, at) = (self.settings.name.clone(), self.clock.now());
-            self.report(Report::Checked { router, at, took: began.elapsed() }).await;
+            let router = self.settings.name.clone();
+            self.report(Report::Checked { router, took: began.elapsed() }).await;
             *next_full_check = Instant::now() + self.settings.timings.full_check;
             if let Ok(clock) = client.single::<Clock>().await {
                 self.note_time_of(&clock);

@@ -33,8 +33,8 @@ pub struct RouterProgress {
     pub failures: Vec<LineFailure>,
     /// Why it cannot be worked with; `None` while it can.
     pub trouble: Option<Trouble>,
-    /// When every row of it was last looked at, and how long that took.
-    pub checked: Option<(UnixMillis, Duration)>,
+    /// When every row of it was last looked at, from the agent's start, and how long that took.
+    pub checked: Option<(Duration, Duration)>,
 }
 
 /// All routers of the configuration.
@@ -91,7 +91,7 @@ impl Progress {
     }
 
     /// Every row of a router was looked at.
-    pub fn checked(&mut self, router: &str, at: UnixMillis, took: Duration) {
+    pub fn checked(&mut self, router: &str, at: Duration, took: Duration) {
         if let Some(progress) = self.routers.get_mut(router) {
             progress.checked = Some((at, took));
         }

@@ -118,7 +118,6 @@ struct Chores {
 pub struct Site {
     tools: Tools,
     boot_id: u64,
-    started_at: UnixMillis,
     /// What is enforced.
     desired: Arc<DesiredState>,
     /// What is safe on flash.
@@ -155,7 +154,6 @@ impl Site {
         tools.state.send_replace(Arc::clone(&state));
         Self {
             boot_id: tools.ids.number(),
-            started_at: tools.clock.now(),
             stored: Arc::clone(&state),
             desired: state,
             is_state_doubted: !opening.is_state_whole,
@@ -485,7 +483,9 @@ impl Site {
                     info!(router.name = router, router.is_reachable = is_reachable, "a router changed");
                     self.progress.status(&router, is_reachable, release);
                 }
-                Report::Checked { router, at, took } => self.progress.checked(&router, at, took),
+                Report::Checked { router, took } => {
+                    self.progress.checked(&router, self.started.elapsed(), took);
+                }
                 Report::Usage { sessions, periods } => {
                     reported.usage.extend(sessions);
                     reported.periods.extend(periods);

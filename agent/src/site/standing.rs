@@ -48,10 +48,12 @@ impl Site {
         let (offline_rule_lines, offline_rule_since) = self.under_offline_rule();
         let (bytes_sent, bytes_received) = self.tools.bytes.totals();
         let reading = self.tools.clock.reading();
+        // Instants are counted back from now: the clock may have turned since.
+        let up = self.started.elapsed();
         let mut status = Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             site: self.tools.site.to_string(),
-            started_at_ms: self.started_at.0,
+            started_at_ms: reading.now.minus(up).0,
             controller: ControllerStatus {
                 is_connected: self.talk.as_ref().is_some_and(Talk::is_answered),
                 address: self.talk.as_ref().map(|talk| talk.address().to_string()),
@@ -86,7 +88,9 @@ impl Site {
                     cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
                     problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),
                     held_lines: count(router.held_lines()),
-                    full_check_at_ms: router.checked.map(|(at, _)| at.0),
+                    full_check_at_ms: router
+                        .checked
+                        .map(|(at, _)| reading.now.minus(up.saturating_sub(at)).0),
                     full_check_took_ms: router
                         .checked
                         .map(|(_, took)| u64::try_from(took.as_millis()).unwrap_or(u64::MAX)),

@@ -205,3 +205,18 @@ async fn a_store_that_opens_late_brings_the_time_and_nothing_is_written_over_it_
     let noted = site.tools.outbox.call(|keeper| keeper.noted_marks()).await.unwrap();
     assert!(noted.time.floor >= now && noted.silence >= marks.silence, "{noted:?}");
 }
+
+#[tokio::test]
+async fn a_status_says_how_long_ago_things_were_also_after_the_clock_leapt() {
+    let directory = directory();
+    let (mut site, _) = site_at(&directory, Clock::manual(UnixMillis(0))).await;
+    site.progress.checked("core", site.started.elapsed(), Duration::ZERO);
+    let office = site.tools.clock.now().plus(Duration::from_secs(9 * 86_400));
+    site.tools.clock.note_controller_time(office);
+    let status = site.status();
+    assert!(UnixMillis(status.clock.now_ms).since(office) < Duration::from_secs(60), "it is followed");
+    for at in [Some(status.started_at_ms), status.routers[0].full_check_at_ms] {
+        let ago = status.clock.now_ms - at.unwrap();
+        assert!((0..60_000).contains(&ago), "{ago} ms ago");
+    }
+}
