@@ -192,7 +192,7 @@ pub(super) async fn is_owner_guessed(
 }
 
 /// Payments of a request's customer and amount around a time that a rule took for another request's, or that are no
-/// request's.
+/// request's: those of another line last.
 pub(super) async fn perhaps_of(
     connection: &mut Connection,
     intent: &Intent,
@@ -205,7 +205,7 @@ pub(super) async fn perhaps_of(
                 OR p.intent_id IN (SELECT i.id FROM payment_intents i \
                                    WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \
                                      AND i.id <> $6)) \
-         ORDER BY p.received_at, p.id"
+         ORDER BY CASE WHEN p.subscription_id <> $7 THEN 1 ELSE 0 END, p.received_at, p.id"
     ))
     .bind(intent.customer.as_str())
     .bind(from.0)
@@ -213,6 +213,7 @@ pub(super) async fn perhaps_of(
     .bind(intent.short_code.as_str())
     .bind(to.0)
     .bind(intent.id.as_str())
+    .bind(intent.subscription.as_str())
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| read_row(row).map(|row| row.payment)).collect()

@@ -50,7 +50,8 @@ struct Storm {
 #[tokio::test]
 async fn whatever_is_told_of_receipts_in_any_order_each_is_booked_once_and_no_request_waits() {
     for seed in 1..=STORMS {
-        Storm::gather(Plan::of(seed)).await.blow().await;
+        let storm = Storm::gather(Plan::of(seed)).await;
+        Box::pin(storm.blow()).await;
     }
 }
 
@@ -59,7 +60,8 @@ async fn whatever_is_told_of_receipts_in_any_order_each_is_booked_once_and_no_re
 #[ignore = "takes minutes"]
 async fn a_thousand_storms_leave_every_shilling_where_it_belongs() {
     for seed in STORMS + 1..=STORMS + 1_000 {
-        Storm::gather(Plan::of(seed)).await.blow().await;
+        let storm = Storm::gather(Plan::of(seed)).await;
+        Box::pin(storm.blow()).await;
     }
 }
 
@@ -173,7 +175,7 @@ impl Storm {
                         drop(shop.deliver_to(intent, body.replace("ws_CO_storm", "ws_CO_forged")).await);
                     }
                     Forgery::Amount => {
-                        drop(shop.deliver_to(intent, success(intent, "FORGED2", "1.00")).await)
+                        drop(shop.deliver_to(intent, success(intent, "FORGED2", "1.00")).await);
                     }
                 }
             }
