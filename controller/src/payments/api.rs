@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use utoipa::{IntoParams, ToSchema};
 
 use super::request::{Prepared, prepare};
+use super::search::{self, Search};
 use super::traces::Trace;
 use super::{
     ForReview, FromWallet, LookedAt, NoTopUp, Open, PaymentRow, REVIEW_ROWS, RequestPayment, Requested,
@@ -204,6 +205,8 @@ pub struct TraceBody {
 pub struct PaymentList {
     /// Newest first.
     pub payments: Vec<PaymentBody>,
+    /// What to send as `before` for the older ones; null where there may be none.
+    pub next: Option<String>,
 }
 
 /// Something that a person has to look at.
@@ -260,10 +263,36 @@ pub struct LookedAtBody {
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wanted {
-    /// Only the one with this receipt number, in any case.
+    /// Only the one with this receipt number of M-Pesa, in any case. What narrows besides is not looked at then.
     receipt: Option<String>,
+    /// Only those with this receipt number or bank reference, account number, or number of our receipt.
+    #[serde(default)]
+    text: String,
+    /// Only those that came by `mpesa`, `cash` or `bank`.
+    #[serde(default)]
+    provider: String,
+    /// Only those that stand so: `connected`, `waiting`, `wallet` or `nobodys`.
+    #[serde(default)]
+    standing: String,
+    /// Received from this day in Nairobi on, such as `2026-11-26`.
+    #[serde(default)]
+    from: String,
+    /// Received up to the end of this day in Nairobi.
+    #[serde(default)]
+    until: String,
+    /// The `next` of the answer before this one.
+    #[serde(default)]
+    before: String,
     /// 1 to 200; absent for 50.
     limit: Option<u32>,
+}
+
+impl Wanted {
+    fn search(&self) -> Result<Search, ApiError> {
+        let Self { text, provider, standing, from, until, before, .. } = self.clone();
+        let asked = search::Asked { text, provider, standing, from, until, before };
+        asked.read().map_err(|unreadable| ApiError::invalid(unreadable.field, unreadable.reason))
+    }
 }
 
 impl IntentBody {
@@ -622,7 +651,7 @@ pub(crate) async fn get_intent(
     Ok(Json(IntentBody::of(&intent, web.is_paybill_heard(&mut reader).await?)))
 }
 
-/// The newest payments, or the one of a receipt.
+/// Payments, the newest first: all of them, those that fit, or the one of a receipt.
 #[utoipa::path(
     get, path = "/api/payments", tag = "payments", params(Wanted),
     responses(
@@ -641,15 +670,17 @@ pub(crate) async fn list(
         return Err(ApiError::invalid("limit", format!("use 1 to {LISTED_MOST}")));
     }
     let mut reader = reader(&web).await?;
-    let rows = match wanted.receipt {
+    let rows = match &wanted.receipt {
         Some(receipt) => {
-            let receipt = ReceiptNumber::parse(&receipt)
+            let receipt = ReceiptNumber::parse(receipt)
                 .ok_or_else(|| ApiError::invalid("receipt", "use 1 to 32 letters and digits"))?;
             super::payment_of_receipt(&mut reader, &receipt).await?.into_iter().collect()
         }
-        None => super::recent_payments(&mut reader, limit).await?,
+        None => super::find(&mut reader, &wanted.search()?, limit).await?,
     };
-    Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect() }))
+    let is_full = u32::try_from(rows.len()).unwrap_or(u32::MAX) >= limit;
+    let next = rows.last().filter(|_| is_full).map(search::place_of);
+    Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect(), next }))
 }
 
 /// What a person has to look at: money that no rule could place.

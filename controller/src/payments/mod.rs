@@ -16,6 +16,7 @@ pub mod progress;
 pub(crate) mod renewal;
 mod request;
 mod review;
+pub mod search;
 mod store;
 pub mod suspense;
 pub mod topping_up;
@@ -173,6 +174,17 @@ impl fmt::Debug for PaymentRow {
     }
 }
 
+/// Something that told of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// What it was, as the table writes it.
+    pub source: String,
+    /// When it was taken in.
+    pub seen_at: UnixMillis,
+    /// What a person had to look at; empty for nothing.
+    pub outcome: String,
+}
+
 /// Money taken in a span of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Taken {
@@ -248,6 +260,17 @@ pub async fn payment(
     Ok(store::row_by_id(connection, id).await?)
 }
 
+/// What told of a payment, the first before the others. Cash and transfers have none but whoever took them.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn evidence_of(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Vec<Evidence>, PaymentError> {
+    Ok(store::evidence_of(connection, payment).await?)
+}
+
 /// The payment of a receipt; `None` while it is not booked.
 ///
 /// # Errors
@@ -268,6 +291,18 @@ pub async fn recent_payments(
     limit: u32,
 ) -> Result<Vec<PaymentRow>, PaymentError> {
     Ok(store::recent_rows(connection, limit).await?)
+}
+
+/// Payments that fit a search, newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn find(
+    connection: &mut Connection,
+    search: &search::Search,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, PaymentError> {
+    Ok(store::found_rows(connection, search, limit).await?)
 }
 
 /// A customer's payments, newest first.

@@ -17,8 +17,8 @@ use tokio::time::timeout;
 use super::progress::{Progress, progress};
 use super::traces::Trace;
 use super::{
-    ForReview, LookedAt, PaymentRow, Provider, REVIEW_ROWS, RequestPayment, Requested, ReviewKind, ToppedUp,
-    Unspent,
+    Evidence, ForReview, LookedAt, PaymentRow, Provider, REVIEW_ROWS, RequestPayment, Requested, ReviewKind,
+    ToppedUp, Unspent,
 };
 use super::{counter, suspense};
 use crate::audit::{self, Action, Actor};
@@ -266,11 +266,39 @@ fn told(intent: &Intent, is_paybill_heard: bool) -> (String, String) {
     }
 }
 
+/// Something that told of a payment.
+struct EvidenceView {
+    source: String,
+    at: Moment,
+    /// Empty for nothing to look at.
+    outcome: String,
+}
+
+impl EvidenceView {
+    fn of(evidence: &Evidence, now: UnixMillis) -> Self {
+        let source = match evidence.source.as_str() {
+            "stk callback" => "Callback of the request",
+            "stk query" => "Answer about the request",
+            "c2b confirmation" => "Confirmation of M-Pesa",
+            "pull" => "Pull",
+            "statement" => "Statement",
+            "staff" => "A member of staff",
+            other => other,
+        };
+        Self {
+            source: source.to_owned(),
+            at: Moment::of(evidence.seen_at, now),
+            outcome: evidence.outcome.clone(),
+        }
+    }
+}
+
 #[derive(Template)]
 #[template(path = "payments/one.html")]
 struct PaymentPage {
     frame: Frame,
     payment: PaymentView,
+    evidence: Vec<EvidenceView>,
     /// Why it is nobody's; empty where it is somebody's.
     why: String,
     may_assign: bool,
@@ -355,6 +383,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
         .merge(counter::pages::routes())
+        .merge(super::search::pages::routes())
         .merge(suspense::pages::routes())
         .route("/subscriptions/{id}/payment-requests", post(ask))
         .route("/subscriptions/{id}/top-ups", post(top_up))
@@ -368,7 +397,7 @@ async fn review(visit: Visit, State(web): State<Web>) -> Result<Response, PageEr
         items.iter().map(|item| ReviewView::of(item, may_settle, visit.now)).collect();
     let is_full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= REVIEW_ROWS;
     let may_import = visit.may(Permission::ImportStatement);
-    let frame = visit.frame("To be checked", Section::Overview);
+    let frame = visit.frame("To be checked", Section::Payments);
     visit.show(&ReviewPage { frame, rows, is_full, may_import })
 }
 
@@ -388,7 +417,7 @@ async fn as_it_came(
     visit.require(Permission::SettleReview)?;
     let mut reader = web.controller.database.read().await?;
     let body = super::as_it_came(&mut reader, (&kind, &id)).await?.ok_or(PageError::NotFound)?;
-    visit.show(&AsItCamePage { frame: visit.frame("As it came", Section::Overview), body })
+    visit.show(&AsItCamePage { frame: visit.frame("As it came", Section::Payments), body })
 }
 
 async fn looked_at(
@@ -417,14 +446,16 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         Some(trace) => sites::get(&mut reader, &trace.site).await?,
         None => None,
     };
+    let evidence = super::evidence_of(&mut reader, &id).await?;
+    let evidence = evidence.iter().map(|evidence| EvidenceView::of(evidence, visit.now)).collect();
     let payment = PaymentView::of(&row, site.as_ref(), visit.now);
-    let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Customers);
+    let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Payments);
     let site = site.map(|site| (site.id.to_string(), site.name));
     let is_nobodys = row.payment.customer.is_none();
     let why = suspense::words_with(row.payment.no_owner, &row.payment.account_reference);
     let why = if is_nobodys { why } else { String::new() };
     let may_assign = is_nobodys && visit.may(Permission::AssignPayments);
-    visit.show(&PaymentPage { frame, payment, why, may_assign, site })
+    visit.show(&PaymentPage { frame, payment, evidence, why, may_assign, site })
 }
 
 /// What the form said, once it can be sent.

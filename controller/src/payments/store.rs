@@ -8,8 +8,9 @@ use tawi_shared::UnixMillis;
 use super::credit::{self, Owner, PROVIDER, Told};
 use super::follow::{FollowToken, Followed};
 use super::outcome::BOOKED;
+use super::search::{Search, Standing};
 use super::traces;
-use super::{NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
+use super::{Evidence, NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row};
@@ -506,6 +507,112 @@ pub(super) async fn recent_rows(
         .fetch_all(connection)
         .await?;
     rows.iter().map(read_row).collect()
+}
+
+/// A value of a condition.
+enum Value {
+    Text(String),
+    Number(i64),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
+/// The conditions of a search, with a `$?` for each value, and the values.
+fn conditions_of(search: &Search) -> Vec<(&'static str, Vec<Value>)> {
+    let mut all: Vec<(&'static str, Vec<Value>)> = Vec::new();
+    if let Some(text) = &search.text {
+        // Three looks into indices: one condition with OR would read every payment there is.
+        all.push((
+            "p.id IN (SELECT id FROM payments WHERE provider IN ('mpesa', 'cash', 'bank') AND receipt_number = $? \
+                      UNION ALL SELECT m.id FROM payments m JOIN customers o ON o.id = m.customer_id \
+                                WHERE o.account_number = $? \
+                      UNION ALL SELECT payment_id FROM receipts WHERE serial = $?)",
+            vec![
+                Value::from(&*text.receipt),
+                Value::from(&*text.account),
+                Value::from(text.serial.unwrap_or(0)),
+            ],
+        ));
+    }
+    if let Some(provider) = search.provider {
+        all.push(("p.provider = $?", vec![Value::from(provider.as_str())]));
+    }
+    let standing = search.standing.map(|standing| match standing {
+        Standing::Connected => "t.verified_at IS NOT NULL",
+        Standing::Waiting => "t.payment_id IS NOT NULL AND t.verified_at IS NULL",
+        Standing::Wallet => "p.customer_id IS NOT NULL AND (p.subscription_id IS NULL OR p.unspent <> '')",
+        Standing::Nobodys => "p.customer_id IS NULL",
+    });
+    all.extend(standing.map(|condition| (condition, Vec::new())));
+    all.extend(search.from.map(|from| ("p.received_at >= $?", vec![Value::from(from.0)])));
+    all.extend(search.until.map(|until| ("p.received_at < $?", vec![Value::from(until.0)])));
+    if let Some((at, id)) = &search.after {
+        let place = vec![Value::from(at.0), Value::from(at.0), Value::from(id.as_str())];
+        all.push(("(p.received_at < $? OR (p.received_at = $? AND p.id > $?))", place));
+    }
+    all
+}
+
+/// Payments that fit a search, the newest first.
+pub(super) async fn found_rows(
+    connection: &mut Connection,
+    search: &Search,
+    limit: u32,
+) -> Result<Vec<PaymentRow>, sqlx::Error> {
+    let (mut conditions, mut values) = (vec!["1 = 1".to_owned()], Vec::new());
+    for (condition, given) in conditions_of(search) {
+        let mut condition = condition.to_owned();
+        for value in given {
+            values.push(value);
+            condition = condition.replacen("$?", &format!("${}", values.len()), 1);
+        }
+        conditions.push(condition);
+    }
+    let query = format!(
+        "{} WHERE {} ORDER BY p.received_at DESC, p.id LIMIT {limit}",
+        payment_rows!(""),
+        conditions.join(" AND ")
+    );
+    let mut asked = sqlx::query(sqlx::AssertSqlSafe(query));
+    for value in values {
+        asked = match value {
+            Value::Text(text) => asked.bind(text),
+            Value::Number(number) => asked.bind(number),
+        };
+    }
+    let rows = asked.fetch_all(connection).await?;
+    rows.iter().map(read_row).collect()
+}
+
+/// What told of a payment, the first before the others.
+pub(super) async fn evidence_of(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Vec<Evidence>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT source, seen_at, outcome FROM payment_evidence WHERE payment_id = $1 ORDER BY seen_at, source, source_id",
+    )
+    .bind(payment.as_str())
+    .fetch_all(connection)
+    .await?;
+    let read = |row: &Row| {
+        Ok(Evidence {
+            source: row.try_get("source")?,
+            seen_at: columns::instant(row, "seen_at")?,
+            outcome: row.try_get("outcome")?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 pub(super) async fn rows_of_customer(

@@ -77,6 +77,8 @@ pub enum Section {
     Overview,
     /// Customers.
     Customers,
+    /// Payments.
+    Payments,
     /// Plans and connection types.
     Plans,
     /// Sites.
@@ -126,6 +128,7 @@ impl Frame {
             == match self.section {
                 Section::Overview => "overview",
                 Section::Customers => "customers",
+                Section::Payments => "payments",
                 Section::Plans => "plans",
                 Section::Sites => "sites",
             }

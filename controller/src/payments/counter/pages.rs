@@ -239,7 +239,7 @@ async fn receipt(
     let (taken_by, note) = taken.unwrap_or_default();
     let payment = &row.payment;
     visit.show(&ReceiptPage {
-        frame: visit.frame(format!("Receipt {}", payment.serial), Section::Customers),
+        frame: visit.frame(format!("Receipt {}", payment.serial), Section::Payments),
         payment_id: payment.id.to_string(),
         serial: payment.serial,
         at: Moment::of(payment.received_at, visit.now),
@@ -280,7 +280,7 @@ async fn show_cash(
     let drawers = super::drawers(&mut *web.controller.database.read().await?).await?;
     let total = drawers.iter().try_fold(Money::ZERO, |sum, drawer| sum.checked_add(drawer.holds));
     let page = CashPage {
-        frame: visit.frame("Cash", Section::Overview),
+        frame: visit.frame("Cash", Section::Payments),
         fields,
         drawers: drawers.iter().map(DrawerView::of).collect(),
         total: total.map(display::kes).unwrap_or_default(),

@@ -143,7 +143,7 @@ async fn show(visit: &Visit, web: &Web, id: &str, wanted: Wanted) -> Result<Resp
     };
     let payment = &row.payment;
     visit.show(&AssignPage {
-        frame: visit.frame(format!("Whose is {}", payment.receipt_number), Section::Overview),
+        frame: visit.frame(format!("Whose is {}", payment.receipt_number), Section::Payments),
         payment_id: payment.id.to_string(),
         receipt: payment.receipt_number.clone(),
         amount: display::kes(payment.amount),

@@ -178,6 +178,10 @@ async fn every_answer_fits_its_description() {
     assert!(!intent["phone"].as_str().unwrap().contains("722000111"), "the phone is masked");
     api.get("/api/payments", "/api/payments?limit=5").await;
     api.get("/api/payments", "/api/payments?limit=0").await;
+    let page = api.get("/api/payments", "/api/payments?limit=1&provider=mpesa").await;
+    let older = format!("/api/payments?limit=1&before={}", page["next"].as_str().unwrap());
+    assert_ne!(api.get("/api/payments", &older).await["payments"][0]["id"], page["payments"][0]["id"]);
+    assert_eq!(api.get("/api/payments", "/api/payments?standing=lost").await["error"]["code"], "invalid");
     let path =
         format!("/api/payments?receipt={}", payment["receipt_number"].as_str().unwrap().to_lowercase());
     let found = api.get("/api/payments", &path).await;
