@@ -266,7 +266,7 @@ async fn a_cut_that_is_held_back_does_not_come_by_the_entry_of_another_line() {
     type Change<'a> = &'a dyn Fn(&mut Wants<'_>, u8);
     let cuts: [Change<'_>; 2] =
         [&|wants, number| drop(wants.lines.remove(&format!("new{number}"))), &|wants, number| {
-            wants.line(&format!("new{number}")).access = Access::Off.code()
+            wants.line(&format!("new{number}")).access = Access::Off.code();
         }];
     for cut in cuts {
         let mut site = Site::start_with(|_| {}, |settings| settings.guard.lines = 5).await;

@@ -55,7 +55,7 @@ fn a_session_that_an_agent_of_before_left_open_goes_on_and_is_told() {
         drop(flash);
         let (mut keeper, opening) = directory.open();
         assert!(opening.are_sessions_known);
-        assert_eq!(opening.open_sessions, [expected.clone()]);
+        assert_eq!(opening.open_sessions, std::slice::from_ref(&expected));
         // It waits to be told, once, and what is told is its total.
         let told = keeper.take(Lane::Usage, 0, 16);
         let Ok((_, UpMessage::Usage(batch))) = UpMessage::decode(&told[0].bytes) else { panic!("{told:?}") };
