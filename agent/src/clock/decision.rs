@@ -9,8 +9,10 @@
 //! 2. Head office alone: where it agrees with what was counted, unless two others do; where it is behind that, and ahead
 //!    of it, as [`ClockState::may_office_take_back`] and [`ClockState::may_office_lead`] say.
 //! 3. This machine and a router agree: theirs, never beyond a head office that does not contradict itself; back from what
-//!    two have stood behind in this run only when it lasts.
-//! 4. This machine alone: where it goes on from what was counted, and nobody contradicts.
+//!    two have stood behind in this run only when it lasts. Where they are further apart than a minute the earlier counts:
+//!    the other would eat up what is paid for.
+//! 4. This machine alone: where it goes on from what was counted, and nobody contradicts. Where two have not spoken yet,
+//!    whatever is further off than a minute waits for [`PATIENCE`], in which routers are heard.
 //! 5. Nobody: what was counted, and it is not trusted.
 
 use std::collections::BTreeMap;
@@ -33,6 +35,10 @@ const FOLLOWED: Duration = Duration::from_secs(2 * 3_600);
 /// For how long somebody must say the same without a break to be followed where others or the past speak against it. A
 /// machine that was just started is set right by its time server within two or three minutes.
 pub(super) const LASTS: Duration = Duration::from_secs(600);
+
+/// How long after a start this machine alone moves time by no more than [`SKEW`]: a router answers within seconds, a slow
+/// one after a power cut is still booting. Who waits is closed a little later, and nobody too early.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Routers that are remembered: more than any site has, so that names cannot fill memory.
 const ROUTERS_HEARD: usize = 64;
@@ -91,6 +97,8 @@ pub struct Reading {
     /// How often time has leapt by more than [`TOLERANCE`], forward or back. What falls due in a leap is not what a
     /// waiting timer would have brought.
     pub leaps: u32,
+    /// By how much it was forward the last time; zero where it was back.
+    pub leapt_by: Duration,
     /// How often time was taken back.
     pub taken_back: u32,
     /// By how much the last time.
@@ -157,9 +165,12 @@ impl Said {
         self.routers.iter().any(|router| agree(*router, time))
     }
 
-    /// The machine's time, where a router shows it too.
+    /// The time of this machine and of the router that is nearest to it, where the two agree.
     fn pair(&self) -> Option<UnixMillis> {
-        self.machine.filter(|machine| self.is_shown_by_router(*machine))
+        let machine = self.machine?;
+        let nearest = self.routers.iter().copied().min_by_key(|router| apart(*router, machine))?;
+        let is_close = apart(nearest, machine) <= SKEW;
+        agree(nearest, machine).then(|| if is_close { machine } else { machine.min(nearest) })
     }
 
     /// Head office's, where nobody else says so.
@@ -195,6 +206,7 @@ pub struct ClockState {
     controller: Option<Heard>,
     routers: BTreeMap<String, Heard>,
     leaps: u32,
+    leapt_by: Duration,
     taken_back: u32,
     taken_back_by: Duration,
 }
@@ -219,6 +231,7 @@ impl ClockState {
             controller: None,
             routers: BTreeMap::new(),
             leaps: 0,
+            leapt_by: Duration::ZERO,
             taken_back: 0,
             taken_back_by: Duration::ZERO,
         }
@@ -241,7 +254,10 @@ impl ClockState {
         }
         (self.anchor, self.backing) = (self.start, Backing::Floor);
         self.last = self.last.max(time);
-        self.leaps = self.leaps.saturating_add(u32::from(!agree(time, carried)));
+        if !agree(time, carried) {
+            self.leaps = self.leaps.saturating_add(1);
+            self.leapt_by = time.since(carried);
+        }
     }
 
     /// Takes the controller's time. It came over a connection with both certificates checked.
@@ -278,6 +294,7 @@ impl ClockState {
             is_trusted: basis != Basis::Carried,
             basis,
             leaps: self.leaps,
+            leapt_by: self.leapt_by,
             taken_back: self.taken_back,
             taken_back_by: self.taken_back_by,
             office: self.controller.map(|heard| heard.carried_to(elapsed)),
@@ -338,7 +355,9 @@ impl ClockState {
         }
         let is_contradicted =
             said.office.is_some() || said.routers.iter().any(|router| router.plus(TOLERANCE) >= carried);
-        match said.machine.filter(|machine| agree(*machine, carried)) {
+        let is_early = elapsed.saturating_sub(self.start.elapsed) < PATIENCE;
+        let reach = if is_early && self.backing != Backing::Two { SKEW } else { TOLERANCE };
+        match said.machine.filter(|machine| apart(*machine, carried) <= reach) {
             Some(machine) if self.backing == Backing::Two || !is_contradicted => (machine, Basis::Machine),
             _ => (carried, Basis::Carried),
         }
@@ -411,7 +430,10 @@ impl ClockState {
         if matches!(basis, Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office) {
             self.vouched = Heard { time, elapsed };
         }
-        self.leaps = self.leaps.saturating_add(u32::from(is_leap && self.has_observed));
+        if is_leap && self.has_observed {
+            self.leaps = self.leaps.saturating_add(1);
+            self.leapt_by = time.since(carried);
+        }
         self.has_observed = true;
     }
 }

@@ -62,7 +62,15 @@ fn floor(state: &ClockState) -> UnixMillis {
 #[test]
 fn a_good_clock_is_simply_believed() {
     check("steady", &[See(0, 0, 0, true), See(5_000, 5_000, 5_000, true)]);
-    check("ntp corrects minutes", &[See(0, 0, 0, true), See(600_000, 1_000, 600_000, true)]);
+    check(
+        "ntp corrects minutes",
+        &[
+            See(0, 0, 0, true),
+            See(600_000, 1_000, 1_000, false),
+            See(628_000, 29_000, 29_000, false),
+            See(629_000, 30_000, 629_000, true),
+        ],
+    );
     check("slow by less than the tolerance", &[See(-60_000, 0, 0, true), See(1_000, 61_000, 1_000, true)]);
     check(
         "off for a night, and the router says the same",
@@ -141,9 +149,49 @@ fn what_head_office_sells_is_not_over_by_a_clock_that_is_minutes_ahead() {
     let minutes = 50 * 60_000;
     let (state, reading) = check(
         "fifty minutes ahead",
-        &[See(minutes, 0, minutes, true), Controller(1_000, 1_000), See(minutes + 2_000, 2_000, 2_000, true)],
+        &[
+            See(minutes, 30_000, minutes, true),
+            Controller(31_000, 31_000),
+            See(minutes + 2_000, 32_000, 32_000, true),
+        ],
     );
-    assert_eq!((reading.taken_back, floor(&state)), (1, UnixMillis(FLOOR + 2_000)));
+    assert_eq!((reading.taken_back, floor(&state)), (1, UnixMillis(FLOOR + 32_000)));
+}
+
+#[test]
+fn of_two_that_agree_roughly_the_earlier_counts_while_head_office_is_away() {
+    let minutes = 55 * 60_000;
+    let (_, reading) = check(
+        "the machine ahead, the router right",
+        &[
+            See(minutes, 0, 0, false),
+            Router(1_000, 1_000),
+            See(minutes + 2_000, 2_000, 2_000, true),
+            See(minutes + HOUR, HOUR, HOUR, true),
+        ],
+    );
+    assert_eq!(reading.basis, Basis::MachineAndRouter);
+    check(
+        "the same after a night, before anybody was believed",
+        &[See(DAY + minutes, 0, 0, false), Router(DAY, 0), See(DAY + minutes, 1_000, DAY + 1_000, true)],
+    );
+    check(
+        "the router ahead, the machine right",
+        &[See(DAY, 0, 0, false), Router(DAY + minutes, 0), See(DAY + 1_000, 1_000, DAY + 1_000, true)],
+    );
+    check(
+        "another router is right, and so is the machine",
+        &[
+            See(DAY, 0, 0, false),
+            Router(DAY - minutes, 0),
+            Tower(DAY, 0),
+            See(DAY + 1_000, 1_000, DAY + 1_000, true),
+        ],
+    );
+    check(
+        "seconds apart",
+        &[See(DAY, 0, 0, false), Router(DAY - 30_000, 0), See(DAY + 1_000, 1_000, DAY + 1_000, true)],
+    );
 }
 
 #[test]
@@ -166,9 +214,9 @@ fn many_small_jumps_count_as_one_large_one() {
         "creeping",
         &[
             See(0, 0, 0, true),
-            See(half, 1_000, half, true),
-            See(2 * half, 2_000, half, false),
-            See(3 * half, 3_000, half, false),
+            See(half, 30_000, half, true),
+            See(2 * half, 30_000, half, false),
+            See(3 * half, 30_000, half, false),
         ],
     );
 }
@@ -180,6 +228,7 @@ fn a_second_source_confirms_a_jump() {
         &[See(0, 0, 0, true), Controller(3 * DAY, 1_000), See(3 * DAY, 2_000, 3 * DAY, true)],
     );
     assert_eq!((reading.leaps, reading.basis), (1, Basis::OfficeAndMachine));
+    assert_eq!(reading.leapt_by, Duration::from_secs(3 * 86_400 - 2));
     check("router", &[See(0, 0, 0, true), Router(3 * DAY, 1_000), See(3 * DAY, 2_000, 3 * DAY, true)]);
 }
 
@@ -559,8 +608,8 @@ fn without_a_second_word_time_waits_and_does_not_go_back() {
         "a machine that was set back",
         &[
             See(0, 0, 0, true),
-            See(50 * 60_000, 1_000, 50 * 60_000, true),
-            See(2_000, 2_000, 50 * 60_000, true),
+            See(50 * 60_000, 31_000, 50 * 60_000, true),
+            See(32_000, 32_000, 50 * 60_000, true),
         ],
     );
 }

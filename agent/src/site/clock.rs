@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::Site;
-use crate::clock::{Reading, TOLERANCE};
+use crate::clock::{Basis, Reading, TOLERANCE};
 use crate::health::{ClockStatus, spoken};
 use crate::outbox::Marks;
 
@@ -50,6 +50,8 @@ struct Todo {
     is_doubt_news: bool,
     is_trust_news: bool,
     taken_back_by: Option<Duration>,
+    /// How far time has leapt on the word of this machine and a router alone.
+    leapt_by: Option<Duration>,
     is_floor_wanted: bool,
 }
 
@@ -68,6 +70,9 @@ impl ClockWatch {
         }
         if self.taken_back != reading.taken_back {
             todo.taken_back_by = Some(reading.taken_back_by);
+        }
+        if self.leaps != reading.leaps && reading.basis == Basis::MachineAndRouter {
+            todo.leapt_by = Some(reading.leapt_by).filter(|by| !by.is_zero());
         }
         if (self.taken_back, self.leaps) != (reading.taken_back, reading.leaps) {
             (self.taken_back, self.leaps) = (reading.taken_back, reading.leaps);
@@ -120,6 +125,13 @@ impl Site {
             let detail = format!("the site's time was {by} ahead and is taken back: {basis}");
             warn!(clock.is_trusted = reading.is_trusted, "{detail}");
             self.keep_event(EventKind::ClockTrusted, detail).await;
+        } else if let Some(by) = todo.leapt_by {
+            let by = spoken(reading.now, reading.now.plus(by));
+            let detail = format!(
+                "time has leapt {by} forward, and head office was not heard: {basis}; whoever's time is over by it is closed"
+            );
+            warn!(clock.is_trusted = reading.is_trusted, "{detail}");
+            self.keep_event(EventKind::ClockTrusted, detail).await;
         } else if todo.is_trust_news {
             let detail = format!("the time is known again: {basis}");
             warn!(clock.is_trusted = true, "{detail}");
@@ -150,7 +162,6 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::Basis;
 
     fn reading(is_trusted: bool, leaps: u32, taken_back: u32) -> Reading {
         Reading {
@@ -158,6 +169,7 @@ mod tests {
             is_trusted,
             basis: if is_trusted { Basis::OfficeAndMachine } else { Basis::Carried },
             leaps,
+            leapt_by: Duration::from_secs(9),
             taken_back,
             taken_back_by: Duration::from_secs(7),
             office: None,
@@ -174,6 +186,7 @@ mod tests {
                 (todo.is_doubt_news, "doubt"),
                 (todo.is_trust_news, "trust"),
                 (todo.taken_back_by.is_some(), "back"),
+                (todo.leapt_by.is_some(), "leap"),
             ];
             let said: Vec<_> = said.iter().filter(|(is, _)| *is).map(|(_, word)| *word).collect();
             assert_eq!(said.join(" "), *expected, "{name}, second {seconds}");
@@ -200,6 +213,10 @@ mod tests {
                 (19, turned, ""),
             ],
         );
+        let alone = Reading { basis: Basis::MachineAndRouter, ..reading(true, 4, 1) };
+        check("a leap without head office", &[(0, good, "floor"), (1, alone, "back leap"), (2, alone, "")]);
+        let back = Reading { leapt_by: Duration::ZERO, ..alone };
+        check("back without head office", &[(0, good, "floor"), (1, back, "back")]);
         check("a leap", &[(0, turned, "floor back"), (30, again, "floor"), (35, reading(true, 3, 1), "")]);
     }
 
