@@ -442,6 +442,8 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
 CREATE INDEX payments_by_received_at ON payments (received_at);
+CREATE INDEX payments_by_provider ON payments (provider, received_at DESC, id);
+CREATE INDEX payments_for_no_line ON payments (id) WHERE subscription_id IS NULL AND customer_id IS NOT NULL;
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';
 -- Holds only what is nobody's: the list is short, and the table is not.
 CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;

@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tawi_shared::KEEP_ALIVE_LONGEST;
+use tawi_shared::{KEEP_ALIVE_LONGEST, LineId, UnixMillis};
 use thiserror::Error;
 use tokio::time::MissedTickBehavior;
 
@@ -53,6 +53,8 @@ pub const CERTIFICATE_WARNING: Duration = Duration::from_secs(45 * 86_400);
 /// Rows that one transaction changes, so that payments never wait for housekeeping.
 const ROWS: u32 = 500;
 
+/// Lines that go on in one run: the others do a minute later.
+const RENEWALS: u32 = 2_000;
 /// Lines of a plan that one transaction tells anew.
 const LINES: u32 = 100;
 
@@ -166,29 +168,29 @@ async fn follow_up_periods(controller: &Controller) -> Result<(), JobError> {
 }
 
 /// Buys the next period of lines whose wallets can pay for it. Each in a transaction of its own: a payment never waits for
-/// more than one.
+/// more than one, and a line that fails keeps no other from going on.
 async fn renew(controller: &Controller, stop: &Stop) -> Result<(), JobError> {
-    loop {
-        let now = controller.clock.now();
-        let due = payments::renewal::due(&mut *controller.database.read().await?, now, LINES).await?;
-        let mut bought_any = false;
-        for line in &due {
-            if stop.is_requested() {
-                return Ok(());
-            }
-            let mut transaction = controller.database.write().await?;
-            let bought = payments::renewal::renew(&mut transaction, line, &controller.ids, now).await?;
-            transaction.commit().await?;
-            if let Some(bought) = bought {
-                bought_any = true;
-                bought.tell(controller);
-            }
-        }
-        // What was found and not bought would be found again at once.
-        if !bought_any || due.len() < usize::try_from(LINES).unwrap_or(usize::MAX) {
+    let now = controller.clock.now();
+    let due = payments::renewal::due(&mut *controller.database.read().await?, now, RENEWALS).await?;
+    for line in &due {
+        if stop.is_requested() {
             return Ok(());
         }
+        if let Err(error) = renew_one(controller, line, now).await {
+            tracing::error!(subscription.id = %line, %error, "a line does not go on from its wallet; it is tried again");
+        }
     }
+    Ok(())
+}
+
+async fn renew_one(controller: &Controller, line: &LineId, now: UnixMillis) -> Result<(), JobError> {
+    let mut transaction = controller.database.write().await?;
+    let bought = payments::renewal::renew(&mut transaction, line, &controller.ids, now).await?;
+    transaction.commit().await?;
+    if let Some(bought) = bought {
+        bought.tell(controller);
+    }
+    Ok(())
 }
 
 /// Closes commands that no site began or answered in time.

@@ -231,7 +231,8 @@ impl Ledger {
             else {
                 continue;
             };
-            let is_by_clock = was.taken_back != reading.taken_back;
+            // A leap ahead opens who had used a period up, and time taken back puts that right.
+            let is_by_clock = was.taken_back != reading.taken_back || was.leaps != reading.leaps;
             let reason = was.decision.state.and_then(Effective::reason).filter(|_| is_by_clock);
             entry.reopened = reason.map(|reason| (reason, was.decision.line));
         }

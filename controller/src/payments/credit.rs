@@ -348,7 +348,11 @@ pub(crate) async fn credit(
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
     requests::settle_callbacks(connection, (told.number, told.amount), told.source).await?;
-    fulfil(connection, told, (id, ""), &owner, ids, now).await
+    let mut taken_in = fulfil(connection, told, (id, ""), &owner, ids, now).await?;
+    if store::is_taken_as_transfer(connection, told.number).await? {
+        taken_in.outcome = CallbackOutcome::TakenAtCounter.besides(taken_in.outcome);
+    }
+    Ok(taken_in)
 }
 
 /// What follows once the money is where it belongs: what it was asked for is bought, a top-up or else a period, and the

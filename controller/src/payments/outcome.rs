@@ -43,6 +43,8 @@ pub(crate) enum CallbackOutcome {
     },
     /// Booked before because another source told of it. The request on whose path it came is paid with another receipt.
     BookedBesides,
+    /// Booked, and somebody booked a transfer to the bank with its number before: it may be counted twice.
+    TakenAtCounter,
     /// Booked, and it is of a kind that is not known.
     UnknownKind,
     /// Booked, and nothing but a file that somebody took in tells of it.
@@ -159,6 +161,10 @@ impl fmt::Display for CallbackOutcome {
                 "the receipt is booked, as another source told of it, and the request of this path is paid with another",
             ),
             Self::StatementAlone => write!(f, "{BOOKED}nothing but a statement tells of it"),
+            Self::TakenAtCounter => write!(
+                f,
+                "{BOOKED}its number was booked at the counter as a transfer to the bank before: it may be counted twice"
+            ),
             Self::UnknownKind => write!(f, "{BOOKED}it is of a kind of payment that is not known"),
             Self::AnotherPhone => write!(f, "{BOOKED}another phone paid than the one that was asked"),
             Self::NothingBought => write!(

@@ -1,28 +1,33 @@
 //! Lines that go on out of the wallet: a period is bought before the one before it ends.
 //!
 //! It is bought early enough that a site which is dark hears of it in time, and late enough that the money is still the
-//! customer's for most of a period. A line that somebody does not want so says it itself; a held one, one at a revoked
-//! site and one whose wallet is too small are left alone, and are looked at again.
+//! customer's for most of a period. Left alone, and looked at again, are a line that is said not to go on, a held one, one at
+//! a revoked site, one whose wallet is too small, and every line of a customer whose money somebody is about to use otherwise:
+//! a request on a phone counts on it, or it has come for one of several things. Periods below a day are bought one by one:
+//! who buys an hour and leaves wants the rest another day.
 
 use std::time::Duration;
 
 use tawi_shared::{IdSource, LineId, UnixMillis};
 
+use super::open::Wish;
 use super::wallet::{self, FromWallet};
-use super::{PaymentError, store};
+use super::{PaymentError, request, store};
 use crate::database::Connection;
 use crate::entitlements::Status;
+use crate::ledger;
 use crate::subscriptions::{self, Subscription};
 
 /// The kind of cause of a period that is bought so, and who books it.
-const RENEWAL: &str = "renewal";
+pub(super) const RENEWAL: &str = "renewal";
 /// The earliest: a day before the end, and never before three quarters of a period have gone.
 const AHEAD_MOST: Duration = Duration::from_secs(86_400);
 const PART_AHEAD: u32 = 4;
-/// The latest: a line that ended while nobody looked goes on; one that ended before that was left.
-const BEHIND_MOST: Duration = Duration::from_secs(86_400);
+/// The shortest period that goes on by itself.
+const PERIOD_LEAST: Duration = Duration::from_secs(86_400);
 
-/// How long before its end a line of such periods goes on. Pure.
+/// How long before its end a line of such periods goes on, and after it, where nobody looked meanwhile: one that ended before
+/// that was left. Pure.
 fn ahead(validity_seconds: u64) -> Duration {
     (Duration::from_secs(validity_seconds) / PART_AHEAD).min(AHEAD_MOST)
 }
@@ -30,11 +35,11 @@ fn ahead(validity_seconds: u64) -> Duration {
 /// Whether a line is to go on now, if its wallet can pay. Pure.
 fn is_due(line: &Subscription, now: UnixMillis) -> bool {
     let is_open = matches!(line.status, Status::Active | Status::Expired);
+    let near = ahead(line.validity_seconds);
     line.renews
         && is_open
-        && line.paid_until.is_some_and(|until| {
-            until <= now.plus(ahead(line.validity_seconds)) && until > now.minus(BEHIND_MOST)
-        })
+        && Duration::from_secs(line.validity_seconds) >= PERIOD_LEAST
+        && line.paid_until.is_some_and(|until| until <= now.plus(near) && until > now.minus(near))
 }
 
 /// Lines that are due and whose wallets can pay, those that end first before the others.
@@ -46,7 +51,7 @@ pub(crate) async fn due(
     now: UnixMillis,
     limit: u32,
 ) -> Result<Vec<LineId>, PaymentError> {
-    Ok(store::due_for_renewal(connection, now, (AHEAD_MOST, PART_AHEAD, BEHIND_MOST), limit).await?)
+    Ok(store::due_for_renewal(connection, now, (AHEAD_MOST, PART_AHEAD, PERIOD_LEAST), limit).await?)
 }
 
 /// Buys the next period of a line, if it is still due: somebody may have paid since it was found so.
@@ -59,12 +64,19 @@ pub(crate) async fn renew(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Option<FromWallet>, PaymentError> {
-    match subscriptions::get(connection, line).await? {
-        Some(standing) if is_due(&standing, now) => {
-            wallet::buy_unpaid(connection, line, RENEWAL, RENEWAL, ids, now).await
-        }
-        Some(_) | None => Ok(None),
+    let Some(standing) = subscriptions::get(connection, line).await? else { return Ok(None) };
+    if !is_due(&standing, now) {
+        return Ok(None);
     }
+    if store::is_money_unclear(connection, &standing.customer).await? {
+        return Ok(None);
+    }
+    let in_wallet = ledger::wallet_of(connection, &standing.customer).await?;
+    let wish = Wish { line, top_up: None, phone: None, price: standing.price, in_wallet };
+    if request::open(connection, &standing.customer, wish, now).await?.is_some() {
+        return Ok(None);
+    }
+    wallet::buy_unpaid(connection, line, RENEWAL, RENEWAL, ids, now).await
 }
 
 #[cfg(test)]

@@ -322,6 +322,20 @@ pub(super) async fn note_used(
     Ok(())
 }
 
+/// Whether somebody booked a transfer to the bank with the number of this receipt.
+pub(super) async fn is_taken_as_transfer(
+    connection: &mut Connection,
+    number: &ReceiptNumber,
+) -> Result<bool, sqlx::Error> {
+    let row =
+        sqlx::query("SELECT COUNT(*) AS found FROM payments WHERE provider = $1 AND receipt_number = $2")
+            .bind(Provider::Bank.as_str())
+            .bind(number.as_str())
+            .fetch_one(connection)
+            .await?;
+    columns::truth(&row, "found")
+}
+
 /// Whether a receipt is booked, and a source has told of it.
 pub(super) async fn is_told_by(
     connection: &mut Connection,
@@ -359,28 +373,51 @@ pub(super) async fn piece_waits(
     row.map(|row| columns::truth(&row, "needs_person")).transpose()
 }
 
-/// Lines that are due to go on and whose wallets can pay: those that end within `ahead` and in the last
-/// `part`th of a period, or ended less than `behind` ago; those that end first before the others.
+/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing.
+pub(super) async fn is_money_unclear(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM payments WHERE customer_id = $1 AND unspent <> '' AND unspent = 'unclear') \
+              + (SELECT COUNT(*) FROM payment_intents WHERE customer_id = $1 AND state = 'paid_unreceipted') AS found",
+    )
+    .bind(customer.as_str())
+    .fetch_one(connection)
+    .await?;
+    let found: i64 = row.try_get("found")?;
+    Ok(found > 0)
+}
+
+/// Lines that are due to go on and whose wallets can pay, those that end first before the others: of periods that last `least`,
+/// whose end is within `most` and within a `part`th of a period from now. Not those of a customer of whose money nobody
+/// can say yet what it came for.
 pub(super) async fn due_for_renewal(
     connection: &mut Connection,
     now: UnixMillis,
-    (ahead, part, behind): (Duration, u32, Duration),
+    (most, part, least): (Duration, u32, Duration),
     limit: u32,
 ) -> Result<Vec<LineId>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT s.id FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
                 JOIN sites t ON t.id = r.site_id \
          WHERE s.renews = 1 AND s.status IN ('active', 'expired') AND s.paid_until > $1 AND s.paid_until <= $2 \
-           AND (s.paid_until - $3) * $4 <= p.validity_seconds * 1000 AND t.revoked_at IS NULL \
+           AND p.validity_seconds >= $6 AND ABS(s.paid_until - $3) * $4 <= p.validity_seconds * 1000 \
+           AND t.revoked_at IS NULL \
            AND (SELECT -COALESCE(SUM(amount_cents), 0) FROM ledger_postings \
                 WHERE account_id = 'wallet:' || s.customer_id) >= p.price_cents \
+           AND NOT EXISTS (SELECT 1 FROM payments u WHERE u.customer_id = s.customer_id AND u.unspent <> '' \
+                                                      AND u.unspent = 'unclear') \
+           AND NOT EXISTS (SELECT 1 FROM payment_intents i WHERE i.customer_id = s.customer_id \
+                                                             AND i.state = 'paid_unreceipted') \
          ORDER BY s.paid_until, s.id LIMIT $5",
     )
-    .bind(now.minus(behind).0)
-    .bind(now.plus(ahead).0)
+    .bind(now.minus(most).0)
+    .bind(now.plus(most).0)
     .bind(now.0)
     .bind(i64::from(part))
     .bind(i64::from(limit))
+    .bind(i64::try_from(least.as_secs()).unwrap_or(i64::MAX))
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| columns::parsed(row, "id")).collect()
@@ -549,8 +586,12 @@ fn conditions_of(search: &Search) -> Vec<(&'static str, Vec<Value>)> {
     }
     let standing = search.standing.map(|standing| match standing {
         Standing::Connected => "t.verified_at IS NOT NULL",
-        Standing::Waiting => "t.payment_id IS NOT NULL AND t.verified_at IS NULL",
-        Standing::Wallet => "p.customer_id IS NOT NULL AND (p.subscription_id IS NULL OR p.unspent <> '')",
+        // From indices that hold these alone: few of a million payments stand so.
+        Standing::Waiting => "p.id IN (SELECT payment_id FROM payment_traces WHERE verified_at IS NULL)",
+        Standing::Wallet => {
+            "p.id IN (SELECT id FROM payments WHERE unspent <> '' \
+                      UNION SELECT id FROM payments WHERE subscription_id IS NULL AND customer_id IS NOT NULL)"
+        }
         Standing::Nobodys => "p.customer_id IS NULL",
     });
     all.extend(standing.map(|condition| (condition, Vec::new())));

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
+use super::renewal::RENEWAL;
 use super::{PaymentError, store};
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -149,14 +150,18 @@ pub async fn release(
     Ok(Released { changed, bought })
 }
 
-/// When somebody's request last bought a period of the line out of the wallet after `since`; `None` when none did.
+/// When somebody's request, or the line's renewal, last bought a period of it out of the wallet after `since`; `None` when
+/// none did.
 pub(super) async fn last_bought_since(
     connection: &mut Connection,
     line: &Subscription,
     since: UnixMillis,
 ) -> Result<Option<UnixMillis>, PaymentError> {
     let begin = format!("{} after ", line.id);
-    Ok(ledger::last_booked_since(connection, &line.customer, (ON_REQUEST, &begin), since).await?)
+    let on_request =
+        ledger::last_booked_since(connection, &line.customer, (ON_REQUEST, &begin), since).await?;
+    let renewed = ledger::last_booked_since(connection, &line.customer, (RENEWAL, &begin), since).await?;
+    Ok(on_request.max(renewed))
 }
 
 /// Buys a period that no payment is the cause of. What `kind` of occasion and the period that it follows are the cause,

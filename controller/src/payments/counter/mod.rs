@@ -2,7 +2,7 @@
 //!
 //! Such money is booked as any payment is, and buys what any payment buys; the trace to the router is the same. What is
 //! different is who vouches for it: a person, within the limits of their role (`limits`). Cash stands under the name of
-//! whoever took it until somebody else says that it is at the bank.
+//! whoever took it until an owner says that it is at the bank.
 
 pub(crate) mod api;
 pub mod limits;

@@ -183,9 +183,11 @@ async fn take(State(web): State<Web>, Path(id): Path<String>, posted: Posted) ->
             Err(NotTaken::NotTheirs) => return Err(PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY)),
             Err(NotTaken::AlreadyTaken(payment)) => {
                 let note = match brought.means {
-                    Means::Cash { .. } => Note::good("This form was sent twice: the money is booked once."),
+                    Means::Cash { .. } => Note::good(
+                        "This form was sent before: it is booked once, as here. Look at the amount.",
+                    ),
                     Means::Bank { .. } => {
-                        Note::bad("Nothing was booked: this transfer was booked before, here it is.")
+                        Note::bad("Nothing was booked: the payment with this number is booked, here it is.")
                     }
                 };
                 return Ok(visit.go(&format!("/payments/{payment}"), &note));

@@ -10,16 +10,21 @@ use crate::database::Connection;
 use crate::ids::{LineId, PaymentId};
 use crate::ledger::Account;
 use crate::money::Money;
+use crate::payments::Provider;
 use crate::payments::store::issue_receipt;
 
-/// The payment of these means, once it is booked.
+/// The payment of these means, once it is booked. What M-Pesa told of is no transfer to the bank: its number is found here too.
 pub(super) async fn payment_of(
     connection: &mut Connection,
     means: &Means,
 ) -> Result<Option<PaymentId>, sqlx::Error> {
-    let row = sqlx::query("SELECT id FROM payments WHERE provider = $1 AND receipt_number = $2")
+    let row = sqlx::query("SELECT id FROM payments WHERE provider IN ($1, $3) AND receipt_number = $2")
         .bind(means.provider().as_str())
         .bind(means.number().as_str())
+        .bind(match means {
+            Means::Bank { .. } => Provider::Mpesa.as_str(),
+            Means::Cash { .. } => means.provider().as_str(),
+        })
         .fetch_optional(connection)
         .await?;
     row.map(|row| columns::parsed(&row, "id")).transpose()

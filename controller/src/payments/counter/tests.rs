@@ -117,6 +117,41 @@ async fn a_transfer_is_booked_once_however_its_reference_is_written() {
 }
 
 #[tokio::test]
+async fn what_m_pesa_told_of_is_no_transfer_to_the_bank() {
+    let counter = Counter::open().await;
+    let number = ReceiptNumber::parse("RKL51ZDR4F").unwrap();
+    let told = Told {
+        number: &number,
+        amount: PRICE,
+        short_code: "174379",
+        phone: "",
+        account_reference: "",
+        received_at: NOW,
+        source: "test",
+        source_id: "1",
+        actor: "mpesa",
+    };
+    let owner = || Owner::Customer {
+        customer: counter.world.customer.id.clone(),
+        subscription: None,
+        is_unclear: false,
+    };
+    let ids = &counter.controller.ids;
+    let mut write = counter.controller.database.write().await.unwrap();
+    let taken = credit::credit(&mut write, &told, owner(), ids, NOW).await.unwrap();
+    write.commit().await.unwrap();
+    let again = counter.take(Role::Owner, &counter.brings(PRICE, transfer("rkl51zdr4f"))).await.unwrap_err();
+    assert_eq!(again, NotTaken::AlreadyTaken(taken.payment.unwrap()));
+    // The other way round both are booked, and a person is told.
+    counter.take(Role::Owner, &counter.brings(PRICE, transfer("RKL51ZDR4G"))).await.unwrap();
+    let number = ReceiptNumber::parse("RKL51ZDR4G").unwrap();
+    let mut write = counter.controller.database.write().await.unwrap();
+    let told = Told { number: &number, ..told };
+    let taken = credit::credit(&mut write, &told, owner(), ids, NOW).await.unwrap();
+    assert!(taken.outcome.needs_a_person(), "{:?}", taken.outcome);
+}
+
+#[tokio::test]
 async fn what_cannot_be_right_is_refused_and_moves_nothing() {
     let counter = Counter::open().await;
     let check = async |role, brought: Brought, expected: NotTaken| {

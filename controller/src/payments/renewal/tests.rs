@@ -85,11 +85,11 @@ async fn a_wallet_buys_the_next_period_in_the_last_quarter_of_this_one_and_once(
 }
 
 #[tokio::test]
-async fn a_line_that_ended_while_nobody_looked_goes_on_for_a_day_and_no_longer() {
+async fn a_line_that_ended_while_nobody_looked_goes_on_for_a_quarter_of_a_period_and_no_longer() {
     let shop = Shop::open(PRICE).await;
     shop.write("UPDATE subscriptions SET status = 'expired'").await;
-    let late = NOW.0 + 24 * HOUR;
-    assert_eq!((shop.due(late).await, shop.renew(late).await), (0, None));
+    let late = NOW.0 + 6 * HOUR;
+    assert_eq!((shop.due(late).await, shop.renew(late).await), (1, None), "on the edge nothing is bought");
     assert_eq!(shop.due(late - 1).await, 1);
     assert_eq!(shop.renew(late - 1).await, Some(UnixMillis(late - 1 + 24 * HOUR)), "from when it was bought");
 }
@@ -108,6 +108,7 @@ async fn nothing_is_bought_for_a_line_that_is_not_to_go_on_or_cannot() {
     check("UPDATE subscriptions SET status = 'draft', paid_until = NULL", PRICE).await;
     check("UPDATE sites SET revoked_at = 1", PRICE).await;
     check("UPDATE plans SET price_cents = price_cents + 1", PRICE).await;
+    check("UPDATE plans SET validity_seconds = 86399", PRICE).await;
 }
 
 #[tokio::test]
@@ -117,6 +118,42 @@ async fn a_month_goes_on_a_day_before_its_end() {
     assert_eq!(shop.due(NOW.0 - 24 * HOUR - 1).await, 0);
     assert_eq!(shop.due(NOW.0 - 24 * HOUR).await, 1);
     assert!(shop.renew(NOW.0 - 24 * HOUR).await.is_some());
+}
+
+/// A request on the phone of the line that lacks some of its price counts on the rest in the wallet.
+#[tokio::test]
+async fn money_that_somebody_is_about_to_use_otherwise_is_left_alone() {
+    let intent = |state: &str, at: i64, amount: i64| {
+        format!(
+            "INSERT INTO payment_intents (id, subscription_id, customer_id, short_code, phone, amount_cents, \
+                promised_plan_id, promised_price_cents, promised_validity_seconds, callback_token, state, requested_by, \
+                created_at, updated_at) \
+             SELECT 'i1', id, customer_id, '174379', '254712345678', {amount}, plan_id, 150000, 86400, \
+                    '0123456789abcdef0123456789abcdef', '{state}', 'test', {at}, {at} FROM subscriptions;"
+        )
+    };
+    let check = async |sql: String, due: usize| {
+        let shop = Shop::open(PRICE).await;
+        shop.write(&sql).await;
+        assert_eq!((shop.due(NOW.0).await, shop.renew(NOW.0).await), (due, None), "{sql}");
+        assert_eq!(shop.wallet().await, PRICE.cents());
+    };
+    check(intent("prompted", NOW.0 - 1_000, 50_000), 1).await;
+    check(intent("paid_unreceipted", NOW.0 - 900_000, 50_000), 0).await;
+    let unclear = "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, unspent, \
+                       received_at, booked_at) \
+                   SELECT 'p1', 'mpesa', 'RK1', 100, '174379', id, 'unclear', 1, 1 FROM customers;";
+    check(unclear.to_owned(), 0).await;
+}
+
+#[tokio::test]
+async fn who_asks_just_after_a_renewal_is_told_of_it() {
+    let shop = Shop::open(Money::from_cents(PRICE.cents() * 2)).await;
+    assert!(shop.renew(NOW.0).await.is_some());
+    let mut read = shop.controller.database.read().await.unwrap();
+    let line = subscriptions::get(&mut read, &shop.world.line).await.unwrap().unwrap();
+    let wait = request::bought_recently(&mut read, &line, false, UnixMillis(NOW.0 + 1_000)).await.unwrap();
+    assert_eq!(wait, Some(Duration::from_secs(119)));
 }
 
 #[tokio::test]
