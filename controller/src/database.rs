@@ -25,8 +25,11 @@ const READERS: u32 = 4;
 /// pages keep none of these waiting.
 const FIRST_READERS: u32 = 3;
 /// Pages of the WAL (4 KiB each) above which it is cut back to nothing: 64 MiB, ten seconds of the heaviest load that
-/// was measured. Below, SQLite itself starts it over whenever everything in it was copied.
+/// was measured.
 const CUT_ABOVE_PAGES: i64 = 16_384;
+/// Pages of the WAL above which it is written over from its beginning, as long as it is: 4 MiB. A commit that makes the file
+/// longer waits for the file system's own journal, and with it for whatever other programs wrote.
+const OVER_ABOVE_PAGES: i64 = 1_024;
 /// Pages of the WAL at which a commit copies them itself all the same: 128 MiB. Only a process that calls no
 /// [`Database::checkpoint`], or one whose reader never ends, comes so far.
 const BACKSTOP_PAGES: i64 = 2 * CUT_ABOVE_PAGES;
@@ -113,14 +116,24 @@ impl Database {
         let mut connection = self.checkpointer.acquire().await?;
         let row = sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *connection).await?;
         let pages: i64 = row.try_get("log")?;
-        if pages <= most {
+        let is_cut = pages > most;
+        if !is_cut && pages <= OVER_ABOVE_PAGES {
             return Ok(());
         }
         // Commits that go on all the time leave no moment at which all of it is copied, and it would grow for ever.
         // Nobody writes while we hold the writer, and little is left to copy.
         let _nobody_writes = self.writer.acquire().await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
-        Ok(())
+        if is_cut {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await?;
+            return Ok(());
+        }
+        // A reader that is not at its end keeps it from beginning anew, and nobody waits for that: there is a next second.
+        let patience = CUT_PATIENCE.as_millis();
+        sqlx::raw_sql("PRAGMA busy_timeout = 0;").execute(&mut *connection).await?;
+        let begun = sqlx::query("PRAGMA wal_checkpoint(RESTART)").fetch_one(&mut *connection).await;
+        let again = sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA busy_timeout = {patience};")));
+        again.execute(&mut *connection).await?;
+        begun.map(|_| ())
     }
 
     /// Closes all pools and waits for what is under way. The last connection to go empties the WAL.
