@@ -32,8 +32,8 @@ pub const SKEW: Duration = Duration::from_secs(60);
 /// off itself by the tolerance.
 const FOLLOWED: Duration = Duration::from_secs(2 * 3_600);
 
-/// For how long somebody must say the same without a break to be followed where others or the past speak against it. A
-/// machine that was just started is set right by its time server within two or three minutes.
+/// For how long somebody must say the same, heard at its begin and at its end, to be followed where others or the past
+/// speak against it. A machine that was just started is set right by its time server within two or three minutes.
 pub(super) const LASTS: Duration = Duration::from_secs(600);
 
 /// How long after a start this machine alone moves time by no more than [`SKEW`]: a router answers within seconds, a slow
@@ -138,6 +138,21 @@ impl Heard {
     }
 }
 
+/// What somebody says who contradicts what was counted.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    /// What was said first, and when.
+    first: Heard,
+    /// When the same was last heard. One word that is counted on is a single reading, however long ago it was.
+    last: Duration,
+}
+
+impl Claim {
+    fn has_lasted(&self) -> bool {
+        self.last.saturating_sub(self.first.elapsed) >= LASTS
+    }
+}
+
 /// Who stands behind the anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Backing {
@@ -199,10 +214,10 @@ pub struct ClockState {
     start: Heard,
     /// What head office last stood behind, also in a run before. It does not go with a leap of others.
     vouched: Heard,
-    /// Since when head office, alone, contradicts what was counted; and what it says.
-    office_claim: Option<Heard>,
+    /// What head office says, where it contradicts alone.
+    office_claim: Option<Claim>,
     /// Likewise machine and router.
-    pair_claim: Option<Heard>,
+    pair_claim: Option<Claim>,
     controller: Option<Heard>,
     routers: BTreeMap<String, Heard>,
     leaps: u32,
@@ -277,8 +292,15 @@ impl ClockState {
     pub fn observe(&mut self, system: UnixMillis, elapsed: Duration) -> Reading {
         let said = self.said(system, elapsed);
         let contradicts = |time: &UnixMillis| !agree(*time, said.carried);
-        self.office_claim = claim(self.office_claim, said.office_alone().filter(contradicts), elapsed);
-        self.pair_claim = claim(self.pair_claim, said.pair().filter(contradicts), elapsed);
+        let (office, pair) = (said.office_alone().filter(contradicts), said.pair().filter(contradicts));
+        let office_heard = self.controller.map(|heard| heard.elapsed);
+        // The machine is read now; what is heard of a pair is its router.
+        let pair_heard = pair.and_then(|pair| {
+            let of_pair = self.routers.values().filter(|heard| agree(heard.carried_to(elapsed), pair));
+            of_pair.map(|heard| heard.elapsed).max()
+        });
+        self.office_claim = claim(self.office_claim, office, office_heard, elapsed);
+        self.pair_claim = claim(self.pair_claim, pair, pair_heard, elapsed);
         let (time, basis) = self.decide(&said, elapsed);
         self.settle(time, basis, said.carried, elapsed);
         let ahead = self.last.since(time);
@@ -377,7 +399,7 @@ impl ClockState {
             return false;
         }
         let is_at_once = agree(office, vouched) || (!is_astray && self.backing != Backing::Two);
-        is_at_once || has_lasted(self.office_claim, elapsed)
+        is_at_once || has_lasted(self.office_claim)
     }
 
     /// Whether head office, alone, leads time forward: never against machine and router that agree on less, nor from where
@@ -394,9 +416,7 @@ impl ClockState {
         let is_known_better =
             machine.is_some_and(|machine| !is_resumed(&machine)) || said.routers.iter().any(says_less);
         let is_at_once = machine.is_none() && self.backing < Backing::Office;
-        self.backing != Backing::Two
-            && !is_known_better
-            && (is_at_once || has_lasted(self.office_claim, elapsed))
+        self.backing != Backing::Two && !is_known_better && (is_at_once || has_lasted(self.office_claim))
     }
 
     fn is_pair_followed(&self, pair: UnixMillis, said: &Said, elapsed: Duration) -> bool {
@@ -404,7 +424,7 @@ impl ClockState {
             return true;
         }
         if pair < said.carried {
-            return self.backing != Backing::Two || has_lasted(self.pair_claim, elapsed);
+            return self.backing != Backing::Two || has_lasted(self.pair_claim);
         }
         // A router that is a year ahead and gives this machine its time makes a pair too.
         said.office.is_none_or(|office| office > pair || self.is_office_astray(office, elapsed))
@@ -438,15 +458,22 @@ impl ClockState {
     }
 }
 
-/// Since when somebody says what is said now; one that says something else begins anew.
-fn claim(before: Option<Heard>, said: Option<UnixMillis>, elapsed: Duration) -> Option<Heard> {
-    let time = said?;
-    let is_same = |before: &Heard| agree(before.carried_to(elapsed), time);
-    Some(before.filter(is_same).unwrap_or(Heard { time, elapsed }))
+/// Goes on with what was claimed before where `said` is the same; one that says something else begins anew. It was last
+/// `heard` then.
+fn claim(
+    before: Option<Claim>,
+    said: Option<UnixMillis>,
+    heard: Option<Duration>,
+    elapsed: Duration,
+) -> Option<Claim> {
+    let (time, last) = (said?, heard?);
+    let is_same = |before: &Claim| agree(before.first.carried_to(elapsed), time);
+    let first = before.filter(is_same).map_or(Heard { time, elapsed }, |before| before.first);
+    Some(Claim { first, last })
 }
 
-fn has_lasted(claim: Option<Heard>, elapsed: Duration) -> bool {
-    claim.is_some_and(|claim| elapsed.saturating_sub(claim.elapsed) >= LASTS)
+fn has_lasted(claim: Option<Claim>) -> bool {
+    claim.is_some_and(|claim| claim.has_lasted())
 }
 
 fn agree(one: UnixMillis, other: UnixMillis) -> bool {

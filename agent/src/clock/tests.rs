@@ -311,8 +311,10 @@ fn a_wrong_floor_is_taken_back() {
             See(-FLOOR, 0, 0, false),
             Controller(back, 1_000),
             See(-FLOOR, 2_000, 2_000, false),
-            See(-FLOOR, LAST, LAST, false),
-            See(-FLOOR, LAST + 2_000, back + LAST + 1_000, true),
+            Controller(back + LAST - 2_000, LAST - 1_000),
+            See(-FLOOR, DAY, DAY, false),
+            Controller(back + DAY, DAY + 1_000),
+            See(-FLOOR, DAY + 2_000, back + DAY + 1_000, true),
         ],
     );
     check(
@@ -394,8 +396,10 @@ fn a_machine_that_only_goes_on_from_where_it_was_switched_off_does_not_outvote_h
             Controller(5 * HOUR, 1_000),
             See(2_000, 2_000, 2_000, false),
             See(LAST, LAST, LAST, false),
-            See(LAST + 2_000, LAST + 2_000, 5 * HOUR + LAST + 1_000, true),
-            See(DAY, DAY, DAY + 5 * HOUR - 1_000, true),
+            See(DAY - HOUR, DAY - HOUR, DAY - HOUR, false),
+            Controller(DAY + 5 * HOUR, DAY),
+            See(DAY + 2_000, DAY + 2_000, DAY + 5 * HOUR + 2_000, true),
+            See(2 * DAY, 2 * DAY, 2 * DAY + 5 * HOUR, true),
         ],
     );
     assert_eq!((reading.leaps, reading.basis), (1, Basis::Office));
@@ -468,12 +472,48 @@ fn head_office_that_lost_its_time_is_outvoted_by_machine_and_router() {
             Controller(0, 0),
             See(0, 0, 0, true),
             Controller(-3 * DAY, 1_000),
-            See(LAST, LAST, LAST, true),
+            See(DAY, DAY, DAY, true),
             // Its time server has spoken.
-            Controller(LAST + 500, LAST + 500),
-            See(LAST + 2_000, LAST + 2_000, LAST + 2_000, true),
+            Controller(DAY + 500, DAY + 500),
+            See(DAY + 2_000, DAY + 2_000, DAY + 2_000, true),
         ],
     );
+}
+
+#[test]
+fn ten_minutes_are_two_words_that_are_ten_minutes_apart() {
+    let lead = |name, last, is_followed: bool| {
+        let now = if is_followed { 5 * HOUR + DAY - 1_000 } else { DAY };
+        check(
+            name,
+            &[
+                See(0, 0, 0, true),
+                Controller(5 * HOUR, 1_000),
+                See(2_000, 2_000, 2_000, false),
+                Controller(5 * HOUR + last - 1_000, last),
+                See(DAY, DAY, now, is_followed),
+            ],
+        );
+    };
+    lead("head office, twice within ten minutes", LAST + 1_000, false);
+    lead("head office, once more after them", LAST + 2_000, true);
+    let back = |name, last, is_followed: bool| {
+        let now = if is_followed { DAY - 4 * HOUR } else { DAY };
+        check(
+            name,
+            &[
+                Controller(0, 0),
+                See(0, 0, 0, true),
+                Controller(-FLOOR, 1_000),
+                Router(-4 * HOUR + 2_000, 2_000),
+                See(-4 * HOUR + 2_000, 2_000, 2_000, false),
+                Router(-4 * HOUR + last, last),
+                See(-4 * HOUR + DAY, DAY, now, is_followed),
+            ],
+        );
+    };
+    back("a router that was heard twice within them", LAST + 1_000, false);
+    back("a router that is still heard after them", LAST + 2_000, true);
 }
 
 #[test]
@@ -497,8 +537,9 @@ fn what_leapt_without_head_office_is_taken_back_by_its_word() {
             See(0, 0, 0, true),
             Controller(-17 * DAY, 1_000),
             See(2_000, 2_000, 2_000, true),
-            See(LAST, LAST, LAST, true),
-            See(LAST + 2_000, LAST + 2_000, -17 * DAY + LAST + 1_000, true),
+            See(HOUR, HOUR, HOUR, true),
+            Controller(-17 * DAY + HOUR, HOUR + 1_000),
+            See(HOUR + 2_000, HOUR + 2_000, -17 * DAY + HOUR + 1_000, true),
         ],
     );
     check_after(
@@ -555,6 +596,8 @@ fn whom_nobody_else_ever_backed_may_correct_itself() {
             See(-FLOOR, 1_000, DAY + 1_000, true),
             Controller(4 * DAY, 2_000),
             See(-FLOOR, LAST, DAY + LAST, false),
+            See(-FLOOR, HOUR - 1_000, DAY + HOUR - 1_000, false),
+            Controller(4 * DAY + HOUR - 2_000, HOUR),
             See(-FLOOR, HOUR, 4 * DAY + HOUR - 2_000, true),
             Controller(YEAR, HOUR),
             See(-FLOOR, HOUR + 1_000, 4 * DAY + HOUR - 1_000, false),
@@ -576,8 +619,9 @@ fn what_two_said_in_this_run_two_others_take_back_when_it_lasts() {
             Controller(-FLOOR, 1_000),
             Router(back, 2_000),
             See(back + 2_000, 2_000, 2_000, false),
-            See(back + LAST, LAST, LAST, false),
-            See(back + LAST + 3_000, LAST + 3_000, back + LAST + 3_000, true),
+            See(back + HOUR, HOUR, HOUR, false),
+            Router(back + HOUR + 1_000, HOUR + 1_000),
+            See(back + HOUR + 3_000, HOUR + 3_000, back + HOUR + 3_000, true),
         ],
     );
 }

@@ -26,6 +26,9 @@ const FLOOR_AGAIN: Duration = Duration::from_secs(10);
 const DROPS_AFTER_TURN: Duration = Duration::from_secs(3_600);
 /// How long a doubt must last to be told. After each start the routers and head office are heard only seconds later.
 const DOUBT_TOLD_AFTER: Duration = Duration::from_secs(60);
+/// How often head office is asked for the time while it is doubted: it says so with its answers alone, and who contradicts
+/// must be heard again after ten minutes. Three such words fit into them, and a hello is a few hundred bytes.
+const OFFICE_ASKED_EVERY: Duration = Duration::from_secs(300);
 
 /// What was last seen and told of the clock.
 #[derive(Debug, Default)]
@@ -96,6 +99,11 @@ impl ClockWatch {
 }
 
 impl ClockWatch {
+    /// Whether head office is to say its time anew, where it was last asked so long ago.
+    pub(super) fn asks_office(&self, asked_ago: Duration) -> bool {
+        self.doubted_since.is_some() && asked_ago >= OFFICE_ASKED_EVERY
+    }
+
     /// The time by which what is old may be dropped for good; `None` while that could be a mistake. Head office must have
     /// been heard in this run and agree, and have had an hour since time last turned to take what waits for it.
     pub(super) fn drops_by(&self, reading: &Reading, now: Instant) -> Option<UnixMillis> {
@@ -240,6 +248,19 @@ mod tests {
             "head office against two that agree",
             &[(0, off, "floor"), (59, off, ""), (60, off, "doubt"), (61, off, ""), (62, good, "trust")],
         );
+    }
+
+    #[test]
+    fn head_office_is_asked_for_the_time_every_five_minutes_while_it_is_doubted() {
+        let (good, start) = (reading(true, 0, 0), Instant::now());
+        let off = Reading { office: Some(UnixMillis(3 * 86_400_000)), ..good };
+        let mut watch = ClockWatch::default();
+        for (reading, is_doubted) in [(good, false), (reading(false, 0, 0), true), (good, false), (off, true)]
+        {
+            watch.look(&reading, start);
+            assert!(!watch.asks_office(Duration::from_secs(299)));
+            assert_eq!(watch.asks_office(Duration::from_secs(300)), is_doubted, "{reading:?}");
+        }
     }
 
     #[test]

@@ -58,8 +58,8 @@ const STORE_EVERY: Duration = Duration::from_secs(5);
 const LOG_EVERY: Duration = Duration::from_secs(5);
 /// How often old records and a bloated store are looked for.
 const MAINTAIN_EVERY: Duration = Duration::from_secs(600);
-/// Between two hellos of one connection, which ask for a missing or better state or tell of the routers; doubled each time that the state which
-/// comes is no better.
+/// Between two hellos of one connection, which ask for a missing or better state or tell of the routers; doubled each time
+/// that the state which comes is no better.
 const HELLO_AGAIN: Duration = Duration::from_secs(2);
 /// The longest of these pauses: a whole state every few seconds would eat a metered line up.
 const HELLO_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
@@ -552,8 +552,9 @@ impl Site {
         }
         let pause = self.hello_pause;
         let is_wanted = |talk: &Talk| {
-            talk.hello_age() >= pause
-                && (talk.is_hello_wanted || talk.has_old_routers(&self.progress.statuses()))
+            let is_news_due = talk.hello_age() >= pause
+                && (talk.is_hello_wanted || talk.has_old_routers(&self.progress.statuses()));
+            is_news_due || (talk.is_answered() && self.clock_watch.asks_office(talk.hello_age()))
         };
         if self.talk.as_ref().is_some_and(is_wanted) {
             if self.is_state_doubted {
