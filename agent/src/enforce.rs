@@ -12,6 +12,8 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, QuotaV1, Restraint, RestraintV1, Service};
 use thiserror::Error;
 
+use crate::clock::{LeapInDoubt, has_come};
+
 /// What counts besides the line itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances {
@@ -22,6 +24,8 @@ pub struct Circumstances {
     pub used: Option<u64>,
     /// For how long head office was not heard.
     pub silence: Duration,
+    /// A leap of time that nobody's end counts by yet.
+    pub leap_in_doubt: Option<LeapInDoubt>,
 }
 
 /// What a line may do at this instant.
@@ -120,7 +124,8 @@ fn restraint_of(line: &LineV1, reason: Reason) -> &str {
 pub fn effective(line: &LineV1, circumstances: &Circumstances) -> Result<(Service, Effective), Unsupported> {
     let service = Service::from_code(line.service).ok_or(Unsupported::Service(line.service))?;
     let access = Access::from_code(line.access).ok_or(Unsupported::Access(line.access))?;
-    let is_over = line.valid_until_ms.is_some_and(|until| circumstances.now.0 >= until);
+    let has_come = |due: UnixMillis| has_come(due, circumstances.now, circumstances.leap_in_doubt);
+    let is_over = line.valid_until_ms.map(UnixMillis).is_some_and(has_come);
     let state = match access {
         Access::Off => Effective::Off(Reason::SwitchedOff),
         Access::Suspended => suspended(line, Reason::Suspended)?,
@@ -222,7 +227,7 @@ mod tests {
     }
 
     fn at(now: i64, used: Option<u64>, silence: Duration) -> Circumstances {
-        Circumstances { now: UnixMillis(now), used, silence }
+        Circumstances { now: UnixMillis(now), used, silence, leap_in_doubt: None }
     }
 
     fn state(line: &LineV1, circumstances: Circumstances) -> Result<Effective, Unsupported> {
@@ -246,6 +251,20 @@ mod tests {
         check(1, suspended, Some(9), NOW, Ok((Service::Pppoe, Effective::Off(Reason::Suspended))));
         check(99, open, None, NOW, Err(Unsupported::Service(99)));
         check(1, 99, None, NOW, Err(Unsupported::Access(99)));
+    }
+
+    #[test]
+    fn whose_time_ends_within_a_leap_in_doubt_goes_on_and_nobody_else() {
+        let leap = LeapInDoubt { counted: UnixMillis(2), until: UnixMillis(NOW) };
+        let check = |until, access: Access, expected| {
+            let line = LineV1 { valid_until_ms: Some(until), access: access.code(), ..line() };
+            let doubted = Circumstances { leap_in_doubt: Some(leap), ..at(NOW, None, Duration::ZERO) };
+            assert_eq!(state(&line, doubted), Ok(expected), "until {until}");
+        };
+        check(3, Access::Open, Effective::Open);
+        check(NOW, Access::Open, Effective::Open);
+        check(2, Access::Open, Effective::Off(Reason::Expired));
+        check(3, Access::Suspended, Effective::Off(Reason::Suspended));
     }
 
     #[test]

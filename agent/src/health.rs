@@ -211,6 +211,10 @@ pub struct ClockStatus {
     /// What everybody says who was heard.
     #[serde(default)]
     pub heard: Vec<ClockVoice>,
+    /// For how long, in milliseconds, lines may go on that ended within a leap of time which head office was not heard
+    /// about; 0 without one.
+    #[serde(default)]
+    pub leap_rest_ms: u64,
 }
 
 /// What somebody says about the time.
@@ -239,6 +243,9 @@ impl ClockStatus {
             is_trusted: reading.is_trusted,
             basis: reading.basis.as_str().to_owned(),
             heard: heard.collect(),
+            leap_rest_ms: reading
+                .leap_in_doubt
+                .map_or(0, |leap| u64::try_from(leap.rest().as_millis()).unwrap_or(u64::MAX)),
         }
     }
 
@@ -342,6 +349,14 @@ impl Status {
         } else {
             let off = self.clock.off();
             problems.extend(off.iter().map(|off| format!("the clock of {off} of the time that is acted on")));
+        }
+        if self.clock.leap_rest_ms > 0 {
+            let rest = i64::try_from(self.clock.leap_rest_ms).unwrap_or(i64::MAX);
+            problems.push(format!(
+                "time has leapt forward while head office was not heard: whose time ended within the leap keeps what was left \
+                 of it, the last for {} more; cure: reach head office",
+                spoken(UnixMillis(0), UnixMillis(rest))
+            ));
         }
         problems
     }

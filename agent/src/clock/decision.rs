@@ -14,11 +14,15 @@
 //! 4. This machine alone: where it goes on from what was counted, and nobody contradicts. Where two have not spoken yet,
 //!    whatever is further off than a minute waits for [`PATIENCE`], in which routers are heard.
 //! 5. Nobody: what was counted, and it is not trusted.
+//!
+//! A leap forward by rule 3 stays in doubt until head office stands behind the time; see `doubt.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
+
+use super::doubt::LeapInDoubt;
 
 /// How far two sources may differ and still mean the same time: what a machine without a time server drifts in a season,
 /// and less than a wrong time zone, month or year.
@@ -105,6 +109,8 @@ pub struct Reading {
     pub taken_back_by: Duration,
     /// What head office's clock shows, believed or not; `None` until it was heard.
     pub office: Option<UnixMillis>,
+    /// The leap that only this machine and a router stand behind.
+    pub leap_in_doubt: Option<LeapInDoubt>,
 }
 
 /// What somebody says about the time.
@@ -123,6 +129,8 @@ pub struct KeptTime {
     pub floor: UnixMillis,
     /// What of it head office stood behind; `None` where nobody noted it, and then all of it.
     pub vouched: Option<UnixMillis>,
+    /// The leap that was in doubt.
+    pub leap_in_doubt: Option<LeapInDoubt>,
 }
 
 /// A time heard from elsewhere, and when it was heard by the monotonic clock.
@@ -224,6 +232,8 @@ pub struct ClockState {
     leapt_by: Duration,
     taken_back: u32,
     taken_back_by: Duration,
+    /// The leap that is in doubt, and when it was looked at.
+    leap_in_doubt: Option<(LeapInDoubt, Duration)>,
 }
 
 impl ClockState {
@@ -249,6 +259,7 @@ impl ClockState {
             leapt_by: Duration::ZERO,
             taken_back: 0,
             taken_back_by: Duration::ZERO,
+            leap_in_doubt: kept.leap_in_doubt.map(|leap| (leap, elapsed)),
         }
     }
 
@@ -258,6 +269,7 @@ impl ClockState {
         let found = Self::new(self.earliest, kept, self.start.elapsed);
         if self.vouched.elapsed <= self.start.elapsed {
             self.vouched = found.vouched;
+            self.join_doubt(&found, elapsed);
         }
         if found.start.time <= self.start.time {
             return;
@@ -320,6 +332,7 @@ impl ClockState {
             taken_back: self.taken_back,
             taken_back_by: self.taken_back_by,
             office: self.controller.map(|heard| heard.carried_to(elapsed)),
+            leap_in_doubt: self.doubted_at(elapsed),
         }
     }
 
@@ -328,7 +341,7 @@ impl ClockState {
     #[must_use]
     pub fn kept(&self, elapsed: Duration) -> KeptTime {
         let vouched = self.vouched.carried_to(elapsed).min(self.last);
-        KeptTime { floor: self.last, vouched: Some(vouched) }
+        KeptTime { floor: self.last, vouched: Some(vouched), leap_in_doubt: self.doubted_at(elapsed) }
     }
 
     /// What everybody says who was heard.
@@ -339,6 +352,22 @@ impl ClockState {
         let office = self.controller.iter().map(|heard| voice("head office".to_owned(), heard));
         let routers = self.routers.iter().map(|(name, heard)| voice(format!("router {name}"), heard));
         std::iter::once(machine).chain(office).chain(routers).collect()
+    }
+
+    fn doubted_at(&self, elapsed: Duration) -> Option<LeapInDoubt> {
+        let (leap, seen) = self.leap_in_doubt?;
+        leap.carried_by(elapsed.saturating_sub(seen))
+    }
+
+    /// A leap that began before the store was read began from what lay there.
+    fn join_doubt(&mut self, found: &Self, elapsed: Duration) {
+        let kept = found.doubted_at(elapsed);
+        let begun = kept.map_or(found.start.carried_to(elapsed), |leap| leap.counted);
+        let doubted = match self.doubted_at(elapsed) {
+            Some(leap) => LeapInDoubt::extended(None, begun.max(leap.counted), leap.until),
+            None => kept,
+        };
+        self.leap_in_doubt = doubted.map(|leap| (leap, elapsed));
     }
 
     fn said(&self, system: UnixMillis, elapsed: Duration) -> Said {
@@ -447,9 +476,17 @@ impl ClockState {
         if let Some(backing) = backing {
             (self.anchor, self.backing) = (Heard { time, elapsed }, backing);
         }
-        if matches!(basis, Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office) {
-            self.vouched = Heard { time, elapsed };
-        }
+        let doubted = match basis {
+            Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office => {
+                self.vouched = Heard { time, elapsed };
+                None
+            }
+            Basis::MachineAndRouter if is_leap => {
+                LeapInDoubt::extended(self.doubted_at(elapsed), carried, time)
+            }
+            Basis::MachineAndRouter | Basis::Machine | Basis::Carried => self.doubted_at(elapsed),
+        };
+        self.leap_in_doubt = doubted.map(|leap| (leap, elapsed));
         if is_leap && self.has_observed {
             self.leaps = self.leaps.saturating_add(1);
             self.leapt_by = time.since(carried);

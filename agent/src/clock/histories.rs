@@ -60,7 +60,7 @@ struct Offsets {
 
 impl World {
     fn new(number: u64, floor: i64) -> Self {
-        let kept = KeptTime { floor: UnixMillis(START + floor), vouched: None };
+        let kept = KeptTime { floor: UnixMillis(START + floor), vouched: None, leap_in_doubt: None };
         let state = ClockState::new(UnixMillis(START - 400 * DAY), kept, Duration::ZERO);
         Self { state, dice: Dice(number), passed: 0, reading: None }
     }

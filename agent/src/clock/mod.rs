@@ -6,6 +6,7 @@
 //! is `outbox/store.rs`; who tells of doubts and of time that was taken back is `site/clock.rs`.
 
 mod decision;
+mod doubt;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub use decision::{Basis, ClockState, KeptTime, Reading, SKEW, TOLERANCE, Voice};
+pub use doubt::{LeapInDoubt, has_come};
 
 /// How far this machine's clock may be ahead of the time that is acted on and still judge certificates. Within it a
 /// certificate that is over is refused from the first connection on; a far year would refuse every one of them, and head
@@ -43,8 +45,8 @@ pub struct TrustedClock {
     clock: Clock,
     origin: Instant,
     state: Arc<Mutex<ClockState>>,
-    /// How often time has leapt or was taken back, for those who wait for an instant.
-    turns: watch::Sender<u32>,
+    /// How often time has leapt and was taken back, and whether a leap is in doubt; for those who wait for an instant.
+    turns: watch::Sender<Turned>,
 }
 
 impl TrustedClock {
@@ -57,7 +59,7 @@ impl TrustedClock {
             clock,
             origin: Instant::now(),
             state: Arc::new(Mutex::new(state)),
-            turns: watch::Sender::new(0),
+            turns: watch::Sender::new(Turned::default()),
         }
     }
 
@@ -73,7 +75,7 @@ impl TrustedClock {
         let system = self.clock.now();
         let elapsed = self.origin.elapsed();
         let reading = self.with_state(|state| state.observe(system, elapsed));
-        let turns = reading.leaps.saturating_add(reading.taken_back);
+        let turns = (reading.leaps, reading.taken_back, reading.leap_in_doubt.is_some());
         self.turns.send_if_modified(|seen| std::mem::replace(seen, turns) != turns);
         reading
     }
@@ -124,7 +126,7 @@ impl TrustedClock {
         let _ = self.reading();
     }
 
-    /// Tells when time has leapt or was taken back.
+    /// Tells when time has leapt or was taken back, and when a leap is no longer in doubt.
     pub(crate) fn turns(&self) -> Turns {
         Turns(self.turns.subscribe())
     }
@@ -135,9 +137,11 @@ impl TrustedClock {
     }
 }
 
+type Turned = (u32, u32, bool);
+
 /// See [`TrustedClock::turns`].
 #[derive(Debug)]
-pub(crate) struct Turns(watch::Receiver<u32>);
+pub(crate) struct Turns(watch::Receiver<Turned>);
 
 impl Turns {
     /// Waits for the next one; for ever when nobody can say so any more.

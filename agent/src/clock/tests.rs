@@ -51,7 +51,11 @@ fn check_after(name: &str, vouched: i64, steps: &[Step]) -> (ClockState, Reading
 }
 
 fn kept(floor: i64, vouched: i64) -> KeptTime {
-    KeptTime { floor: UnixMillis(FLOOR + floor), vouched: Some(UnixMillis(FLOOR + vouched)) }
+    KeptTime {
+        floor: UnixMillis(FLOOR + floor),
+        vouched: Some(UnixMillis(FLOOR + vouched)),
+        leap_in_doubt: None,
+    }
 }
 
 /// The floor that the next run would begin from.
@@ -230,6 +234,60 @@ fn a_second_source_confirms_a_jump() {
     assert_eq!((reading.leaps, reading.basis), (1, Basis::OfficeAndMachine));
     assert_eq!(reading.leapt_by, Duration::from_secs(3 * 86_400 - 2));
     check("router", &[See(0, 0, 0, true), Router(3 * DAY, 1_000), See(3 * DAY, 2_000, 3 * DAY, true)]);
+}
+
+/// The floor is where a power cut of a day and two hours began, as far as this machine and a router say.
+#[test]
+fn a_leap_on_the_word_of_machine_and_router_is_in_doubt_until_head_office_speaks_or_as_much_has_passed() {
+    const LEAP: i64 = 26 * HOUR;
+    let said = |name: &str, steps: &[Step]| {
+        let mut all = vec![Router(LEAP, 0), See(LEAP, 0, LEAP, true)];
+        all.extend_from_slice(steps);
+        let (state, reading) = check(name, &all);
+        let kept = state.kept(Duration::ZERO).leap_in_doubt;
+        (reading.leap_in_doubt.map(|leap| (leap.counted.0 - FLOOR, leap.until.0 - FLOOR)), kept.is_some())
+    };
+    assert_eq!(said("just now", &[]), (Some((0, LEAP)), true));
+    assert_eq!(said("an hour", &[See(LEAP + HOUR, HOUR, LEAP + HOUR, true)]), (Some((HOUR, LEAP)), true));
+    assert_eq!(said("as long", &[See(2 * LEAP, LEAP, 2 * LEAP, true)]).0, None);
+    let office = [Controller(LEAP + 60_000, 60_000), See(LEAP + 60_000, 60_000, LEAP + 60_000, true)];
+    assert_eq!(said("head office says so too", &office), (None, false));
+    let back = [Controller(60_000, 60_000), See(LEAP + 60_000, 60_000, 60_000, true)];
+    assert_eq!(said("head office takes it back", &back), (None, false));
+    let two = [Router(2 * LEAP, HOUR), See(2 * LEAP, HOUR, 2 * LEAP, true)];
+    assert_eq!(said("once more", &two), (Some((HOUR, 2 * LEAP)), true));
+    let (_, reading) = check("within the tolerance", &[Router(HOUR, 0), See(HOUR, 0, HOUR, true)]);
+    assert_eq!(reading.leap_in_doubt, None);
+    let (_, reading) =
+        check("head office", &[Router(LEAP, 0), Controller(LEAP, 0), See(LEAP, 0, LEAP, true)]);
+    assert_eq!(reading.leap_in_doubt, None);
+}
+
+/// The agent is started again in the middle, or its store opens late.
+#[test]
+fn a_leap_in_doubt_outlives_the_run() {
+    let at = |time: i64| UnixMillis(FLOOR + time);
+    let leap = LeapInDoubt { counted: at(HOUR), until: at(DAY) };
+    let laid = KeptTime { leap_in_doubt: Some(leap), ..kept(DAY, 0) };
+    let (start, later) = (Duration::ZERO, Duration::from_secs(60));
+    let see = |state: &mut ClockState| state.observe(at(DAY + 60_000), later).leap_in_doubt;
+    let mut state = ClockState::new(UnixMillis(EARLIEST), laid, start);
+    assert_eq!(see(&mut state), Some(LeapInDoubt { counted: at(HOUR + 60_000), ..leap }));
+    for has_spoken in [false, true] {
+        let mut state = ClockState::new(UnixMillis(EARLIEST), KeptTime::default(), start);
+        if has_spoken {
+            state.note_router("core", at(DAY), start);
+            let from_the_build = state.observe(at(DAY), start).leap_in_doubt;
+            assert_eq!(from_the_build, Some(LeapInDoubt { counted: UnixMillis(EARLIEST), until: at(DAY) }));
+        }
+        state.join(laid, later);
+        assert_eq!(see(&mut state), Some(LeapInDoubt { counted: at(HOUR + 60_000), ..leap }), "{has_spoken}");
+    }
+    let mut state = ClockState::new(UnixMillis(EARLIEST), KeptTime::default(), start);
+    state.note_controller(at(DAY), start);
+    state.observe(at(DAY), start);
+    state.join(laid, later);
+    assert_eq!(see(&mut state), None, "head office had spoken before the store opened");
 }
 
 #[test]
@@ -634,7 +692,7 @@ fn a_floor_that_is_read_late_counts_as_if_it_had_been_known_from_the_start() {
         steps(&mut state);
         state.join(kept(0, -DAY), Duration::from_secs(60));
         let reading = state.observe(UnixMillis(FLOOR + 120_000), Duration::from_secs(120));
-        let KeptTime { floor, vouched } = state.kept(Duration::from_secs(120));
+        let KeptTime { floor, vouched, .. } = state.kept(Duration::from_secs(120));
         (reading.now.0 - FLOOR, reading.is_trusted, floor.0 - FLOOR, vouched.unwrap().0 - FLOOR)
     };
     assert_eq!(join(&|_| {}), (120_000, true, 120_000, -DAY + 120_000), "nobody had said anything");
@@ -738,7 +796,8 @@ fn a_router_that_speaks_twice_has_one_voice_and_names_do_not_fill_memory() {
 async fn the_handle_goes_on_by_the_monotonic_clock_while_the_wall_clock_is_wrong() {
     let start = build_date().plus(Duration::from_secs(86_400));
     let hands = Clock::manual(start);
-    let clock = TrustedClock::new(hands.clone(), KeptTime { floor: start, vouched: None });
+    let clock =
+        TrustedClock::new(hands.clone(), KeptTime { floor: start, vouched: None, leap_in_doubt: None });
     let mut turns = clock.turns();
     assert_eq!(clock.now(), start);
     hands.advance(Duration::from_secs(90 * 86_400));
@@ -760,7 +819,10 @@ async fn the_handle_goes_on_by_the_monotonic_clock_while_the_wall_clock_is_wrong
 fn certificates_are_judged_by_this_machine_unless_its_year_is_far() {
     let start = build_date();
     let check = |shown: UnixMillis, expected: UnixMillis| {
-        let clock = TrustedClock::new(Clock::manual(shown), KeptTime { floor: start, vouched: None });
+        let clock = TrustedClock::new(
+            Clock::manual(shown),
+            KeptTime { floor: start, vouched: None, leap_in_doubt: None },
+        );
         let judged = clock.certificate_time();
         assert!(
             judged.since(expected) < Duration::from_secs(60) && judged >= expected,

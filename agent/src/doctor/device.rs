@@ -131,7 +131,8 @@ mod tests {
         let check = |basis: Basis, ahead_ms: i64, verdict: Verdict, words: &str| {
             let heard = vec![ClockVoice { who: "this machine".into(), ahead_ms }];
             let is_trusted = basis != Basis::Carried;
-            let status = ClockStatus { is_trusted, basis: basis.as_str().into(), heard, now_ms: 0 };
+            let status =
+                ClockStatus { is_trusted, basis: basis.as_str().into(), heard, ..ClockStatus::default() };
             let finding = clock(&status);
             assert_eq!(finding.verdict, verdict, "{finding:?}");
             assert!(finding.detail.contains(words), "{finding:?}");

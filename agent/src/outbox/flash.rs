@@ -16,17 +16,17 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::framing::unframe;
 use super::records::{
-    BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LIVED,
-    META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile,
-    StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of, numbered, own_password_key,
-    own_password_of, profile_key, router_key, router_of,
+    BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
+    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_VOUCHED, PERIOD, SEALED, StoredLine,
+    StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of, numbered,
+    own_password_key, own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError,
     StoreHealth,
 };
-use crate::clock::KeptTime;
+use crate::clock::{KeptTime, LeapInDoubt};
 use crate::desired::DesiredState;
 use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
@@ -45,6 +45,8 @@ pub(super) struct Flash {
     own_passwords: BTreeMap<String, BTreeMap<String, u64>>,
     /// The guard's cuts, by router, as they lie on flash.
     cuts: BTreeMap<String, KeptCuts>,
+    /// Whether a leap in doubt lies there.
+    has_leap: bool,
     pub(super) event_lane: LaneSizes,
     pub(super) usage_lane: LaneSizes,
     pub(super) log_lane: LaneSizes,
@@ -69,6 +71,7 @@ impl Flash {
             is_state_whole: false,
             own_passwords: BTreeMap::new(),
             cuts: BTreeMap::new(),
+            has_leap: false,
             event_lane: LaneSizes::default(),
             usage_lane: LaneSizes::default(),
             log_lane: LaneSizes::default(),
@@ -202,22 +205,35 @@ impl Flash {
         if let Some(vouched) = marks.time.vouched {
             changes.put(Place::Meta, META_VOUCHED, &vouched)?;
         }
+        match marks.time.leap_in_doubt {
+            Some(leap) => {
+                changes.put(Place::Meta, META_LEAP, &(leap.counted, leap.until))?;
+            }
+            None if self.has_leap => changes.remove(Place::Meta, META_LEAP),
+            None => {}
+        }
         for (key, lasted) in [(META_SILENCE, marks.silence), (META_LIVED, marks.lived)] {
             if let Some(lasted) = lasted {
                 let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
                 changes.put(Place::Meta, key, &millis)?;
             }
         }
-        self.store.commit(&changes)
+        self.store.commit(&changes)?;
+        self.has_leap = marks.time.leap_in_doubt.is_some();
+        Ok(())
     }
 
-    fn load_marks(&self) -> Result<Marks, StoreError> {
+    fn load_marks(&mut self) -> Result<Marks, StoreError> {
         let floor: UnixMillis = self.store.get(Place::Meta, META_CLOCK)?.unwrap_or_default();
         let vouched = self.store.get(Place::Meta, META_VOUCHED)?;
         let lasted = |key| Ok(self.store.get(Place::Meta, key)?.map(Duration::from_millis));
         let heard: Option<UnixMillis> = self.store.get(Place::Meta, META_HEARD)?;
         let silence = lasted(META_SILENCE)?.or(heard.map(|heard| floor.since(heard)));
-        Ok(Marks { time: KeptTime { floor, vouched }, silence, lived: lasted(META_LIVED)? })
+        let leap: Option<(UnixMillis, UnixMillis)> = self.store.get(Place::Meta, META_LEAP)?;
+        self.has_leap = leap.is_some();
+        let leap_in_doubt = leap.map(|(counted, until)| LeapInDoubt { counted, until });
+        let time = KeptTime { floor, vouched, leap_in_doubt };
+        Ok(Marks { time, silence, lived: lasted(META_LIVED)? })
     }
 
     /// Notes what must be known of a router after a restart. Synced: the router is changed right after. Digests go by

@@ -15,6 +15,7 @@
 //! commands       command id         commands::Kept
 //! meta           state, epoch, connection, router ‖ name, memory-2 ‖ name
 //! meta           clock, vouched     UnixMillis       see `KeptTime`
+//! meta           leap               (UnixMillis, UnixMillis)      see `LeapInDoubt`
 //! meta           silence, lived     u64              milliseconds, see `Marks`
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
@@ -51,6 +52,7 @@ pub(super) const META_CLOCK: &[u8] = b"clock";
 /// When head office was last heard, as an instant: what was kept before its silence was. Read, and written no more.
 pub(super) const META_HEARD: &[u8] = b"heard";
 pub(super) const META_VOUCHED: &[u8] = b"vouched";
+pub(super) const META_LEAP: &[u8] = b"leap";
 pub(super) const META_SILENCE: &[u8] = b"silence";
 pub(super) const META_LIVED: &[u8] = b"lived";
 const META_ROUTER: &[u8] = b"router/";

@@ -491,7 +491,10 @@ fn a_store_that_is_begun_anew_while_the_agent_runs_knows_its_routers_and_the_tim
         ..RouterMemory::default()
     };
     keeper.put_memory("core", &memory).unwrap();
-    let marks = Marks { time: KeptTime { floor: UnixMillis(77), vouched: None }, ..Marks::default() };
+    let marks = Marks {
+        time: KeptTime { floor: UnixMillis(77), vouched: None, leap_in_doubt: None },
+        ..Marks::default()
+    };
     keeper.put_marks(marks);
     keeper.close_as_failed();
     fs::write(directory.0.join("store/conf"), b"\xff\xff\xff\xffgarbage").unwrap();

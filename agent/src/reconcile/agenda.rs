@@ -13,6 +13,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::LineV1;
 
+use crate::clock::LeapInDoubt;
 use crate::desired::{DesiredState, ProfileKey, Revised};
 use crate::enforce::{instants, patience};
 
@@ -27,6 +28,8 @@ pub(crate) struct Agenda {
     lines: BTreeSet<String>,
     /// When time alone may change a line.
     instants: BTreeSet<(UnixMillis, String)>,
+    /// Those that have come, and count once more when the leap that brought them is no longer in doubt.
+    doubted: BTreeSet<(UnixMillis, String)>,
     /// Lines with a rule for the silence of head office, by how long they bear it.
     rules: BTreeMap<Duration, BTreeSet<String>>,
     /// The time when it was last looked at.
@@ -70,7 +73,7 @@ impl Agenda {
 
     /// Takes in what time and silence have brought. Where time was taken back, what had come by the wrong one is to be
     /// decided again, and comes once more.
-    pub(crate) fn take_time(&mut self, now: UnixMillis, silence: Duration) {
+    pub(crate) fn take_time(&mut self, now: UnixMillis, leap: Option<LeapInDoubt>, silence: Duration) {
         if now < self.now {
             let state = Arc::clone(&self.state);
             let router = self.router.clone();
@@ -80,8 +83,15 @@ impl Agenda {
             }
         }
         self.now = now;
-        while self.instants.first().is_some_and(|(at, _)| *at <= now) {
-            self.lines.extend(self.instants.pop_first().map(|(_, line)| line));
+        let holds = |at: UnixMillis| leap.is_some_and(|leap| leap.holds(at));
+        while let Some((at, line)) = pop_first_if(&mut self.instants, |at| at <= now) {
+            if holds(at) {
+                self.doubted.insert((at, line.clone()));
+            }
+            self.lines.insert(line);
+        }
+        while let Some((_, line)) = pop_first_if(&mut self.doubted, |at| !holds(at)) {
+            self.lines.insert(line);
         }
         let (least, most) = (self.silence.min(silence), self.silence.max(silence));
         // A rule applies from its own length on: crossed are those above the lesser and up to the greater.
@@ -101,11 +111,17 @@ impl Agenda {
     }
 
     /// How long until time or silence brings something.
-    pub(crate) fn next(&self, now: UnixMillis, silence: Duration) -> Option<Duration> {
+    pub(crate) fn next(
+        &self,
+        now: UnixMillis,
+        leap: Option<LeapInDoubt>,
+        silence: Duration,
+    ) -> Option<Duration> {
         let instant = self.instants.first().map(|(at, _)| at.since(now));
+        let doubted = self.doubted.first().zip(leap).map(|((at, _), leap)| at.since(leap.counted));
         let rule = self.rules.keys().find(|patience| **patience > silence);
         let rule = rule.map(|patience| patience.saturating_sub(silence));
-        [instant, rule].into_iter().flatten().min()
+        [instant, doubted, rule].into_iter().flatten().min()
     }
 
     fn expect(&mut self, line: &LineV1) {
@@ -117,7 +133,9 @@ impl Agenda {
 
     fn forget(&mut self, line: &LineV1) {
         for at in instants(line) {
-            self.instants.remove(&(at, line.line.clone()));
+            let instant = (at, line.line.clone());
+            self.instants.remove(&instant);
+            self.doubted.remove(&instant);
         }
         if let Some(rule) = &line.offline {
             let patience = patience(rule);
@@ -129,6 +147,13 @@ impl Agenda {
             }
         }
     }
+}
+
+fn pop_first_if(
+    instants: &mut BTreeSet<(UnixMillis, String)>,
+    is_wanted: impl Fn(UnixMillis) -> bool,
+) -> Option<(UnixMillis, String)> {
+    instants.first().is_some_and(|(at, _)| is_wanted(*at)).then(|| instants.pop_first()).flatten()
 }
 
 fn changed_profiles(old: &DesiredState, new: &DesiredState) -> BTreeSet<ProfileKey> {
@@ -205,16 +230,16 @@ mod tests {
         let mut agenda = Agenda::default();
         agenda.take_state("core", &state(&[line("a", Some(10)), line("b", Some(20))], 1));
         taken(&mut agenda);
-        assert_eq!(agenda.next(UnixMillis(4), Duration::ZERO), Some(Duration::from_millis(6)));
-        agenda.take_time(UnixMillis(10), Duration::ZERO);
+        assert_eq!(agenda.next(UnixMillis(4), None, Duration::ZERO), Some(Duration::from_millis(6)));
+        agenda.take_time(UnixMillis(10), None, Duration::ZERO);
         assert_eq!(taken(&mut agenda), ["a"]);
         agenda.take_state("core", &state(&[line("a", Some(10)), line("b", Some(30))], 1));
         taken(&mut agenda);
-        agenda.take_time(UnixMillis(29), Duration::ZERO);
+        agenda.take_time(UnixMillis(29), None, Duration::ZERO);
         assert!(taken(&mut agenda).is_empty());
-        agenda.take_time(UnixMillis(30), Duration::ZERO);
+        agenda.take_time(UnixMillis(30), None, Duration::ZERO);
         assert_eq!(taken(&mut agenda), ["b"]);
-        assert_eq!(agenda.next(UnixMillis(30), Duration::ZERO), None);
+        assert_eq!(agenda.next(UnixMillis(30), None, Duration::ZERO), None);
     }
 
     #[test]
@@ -223,16 +248,42 @@ mod tests {
         let elsewhere = LineV1 { router: "tower".into(), ..line("far", Some(10)) };
         agenda.take_state("core", &state(&[line("a", Some(10)), line("b", None), elsewhere], 1));
         taken(&mut agenda);
-        agenda.take_time(UnixMillis(50), Duration::ZERO);
+        agenda.take_time(UnixMillis(50), None, Duration::ZERO);
         assert_eq!(
-            (taken(&mut agenda), agenda.next(UnixMillis(50), Duration::ZERO)),
+            (taken(&mut agenda), agenda.next(UnixMillis(50), None, Duration::ZERO)),
             (vec!["a".into()], None)
         );
-        agenda.take_time(UnixMillis(4), Duration::ZERO);
+        agenda.take_time(UnixMillis(4), None, Duration::ZERO);
         assert_eq!(taken(&mut agenda), ["a", "b"]);
-        assert_eq!(agenda.next(UnixMillis(4), Duration::ZERO), Some(Duration::from_millis(6)));
-        agenda.take_time(UnixMillis(10), Duration::ZERO);
+        assert_eq!(agenda.next(UnixMillis(4), None, Duration::ZERO), Some(Duration::from_millis(6)));
+        agenda.take_time(UnixMillis(10), None, Duration::ZERO);
         assert_eq!(taken(&mut agenda), ["a"]);
+    }
+
+    /// Counted is where the leap came from, and grows; lines that ended within it come when they were decided by it, and
+    /// once more when their own time is over, or at once when the doubt is.
+    #[test]
+    fn what_a_leap_in_doubt_brings_comes_again_when_it_has_come_without_the_leap() {
+        let leap = |counted| Some(LeapInDoubt { counted: UnixMillis(counted), until: UnixMillis(50) });
+        let mut agenda = Agenda::default();
+        agenda
+            .take_state("core", &state(&[line("a", Some(10)), line("b", Some(20)), line("c", Some(60))], 1));
+        taken(&mut agenda);
+        let mut check = |now: i64, counted: Option<i64>, expected: &[&str], next: Option<u64>| {
+            let leap = counted.and_then(leap);
+            agenda.take_time(UnixMillis(now), leap, Duration::ZERO);
+            let next_is = agenda.next(UnixMillis(now), leap, Duration::ZERO);
+            assert_eq!(
+                (taken(&mut agenda), next_is),
+                (expected.iter().map(ToString::to_string).collect(), next.map(Duration::from_millis)),
+                "at {now}"
+            );
+        };
+        check(50, Some(1), &["a", "b"], Some(9));
+        check(58, Some(9), &[], Some(1));
+        check(59, Some(10), &["a"], Some(1));
+        check(60, Some(11), &["c"], Some(9));
+        check(61, None, &["b"], None);
     }
 
     #[test]
@@ -245,9 +296,9 @@ mod tests {
         agenda.take_state("core", &state(&[ruled("a", 1), ruled("b", 3), line("c", None)], 1));
         taken(&mut agenda);
         let now = UnixMillis(0);
-        assert_eq!(agenda.next(now, HOUR / 2), Some(HOUR / 2));
+        assert_eq!(agenda.next(now, None, HOUR / 2), Some(HOUR / 2));
         let mut check = |silence, expected: &[&str]| {
-            agenda.take_time(now, silence);
+            agenda.take_time(now, None, silence);
             assert_eq!(taken(&mut agenda), expected, "{silence:?}");
         };
         check(HOUR / 2, &[]);

@@ -6,6 +6,7 @@
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{LineV1, Service};
 
+use crate::clock::Reading;
 use crate::enforce::{self, Circumstances, Effective, Unsupported};
 use crate::reconcile::Reconciler;
 use crate::reconcile::pass::Basis;
@@ -28,8 +29,8 @@ impl Reconciler {
     }
 
     pub(crate) fn circumstances(&self, basis: Basis<'_>, line: &LineV1) -> Circumstances {
-        let now = basis.reading.now;
-        Circumstances { now, used: self.bytes_used(line, now), silence: basis.silence }
+        let Reading { now, leap_in_doubt, .. } = basis.reading;
+        Circumstances { now, used: self.bytes_used(line, now), silence: basis.silence, leap_in_doubt }
     }
 
     /// What the line moved in its running period.

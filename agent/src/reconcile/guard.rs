@@ -271,7 +271,7 @@ mod tests {
     fn moment(seconds: u64) -> Moment {
         let mono = Duration::from_secs(seconds);
         let now = UnixMillis(START * 1_000).plus(mono);
-        let kept = crate::clock::KeptTime { floor: now, vouched: None };
+        let kept = crate::clock::KeptTime { floor: now, vouched: None, leap_in_doubt: None };
         Moment { mono, reading: crate::clock::ClockState::new(now, kept, mono).observe(now, mono) }
     }
 

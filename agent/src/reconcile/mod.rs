@@ -332,7 +332,7 @@ impl Reconciler {
     fn due_lines(&mut self, state: &Arc<DesiredState>) -> BTreeSet<String> {
         let basis = self.basis(state);
         self.agenda.take_state(&self.settings.name, state);
-        self.agenda.take_time(basis.reading.now, basis.silence);
+        self.agenda.take_time(basis.reading.now, basis.reading.leap_in_doubt, basis.silence);
         let mut lines = self.agenda.take();
         lines.extend(self.settings.recheck.take());
         lines.extend(self.ended_lines(pass::LINES_READ_BY_NAME / 2));

@@ -267,7 +267,7 @@ mod tests {
         // Milliseconds after the end here, and how far head office's clock is behind.
         let check = |late: i64, behind: i64, state: Effective, expected: bool| {
             let now = UnixMillis(UNTIL + late);
-            let kept = KeptTime { floor: now, vouched: None };
+            let kept = KeptTime { floor: now, vouched: None, leap_in_doubt: None };
             let mut reading = ClockState::new(now, kept, Duration::ZERO).observe(now, Duration::ZERO);
             reading.office = Some(UnixMillis(now.0 - behind));
             let item = LineV1 { valid_until_ms: Some(UNTIL), ..LineV1::default() };

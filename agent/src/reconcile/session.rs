@@ -261,7 +261,7 @@ impl Reconciler {
             return Instant::now() + self.settings.timings.full_check;
         }
         let basis = self.basis(state);
-        let by_time = self.agenda.next(basis.reading.now, basis.silence);
+        let by_time = self.agenda.next(basis.reading.now, basis.reading.leap_in_doubt, basis.silence);
         let by_time = by_time.map(|wait| Instant::now() + wait.min(LONGEST_EXPIRY_WAIT));
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
         let waiting = self.backlog.len();

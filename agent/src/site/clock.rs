@@ -136,7 +136,7 @@ impl Site {
         } else if let Some(by) = todo.leapt_by {
             let by = spoken(reading.now, reading.now.plus(by));
             let detail = format!(
-                "time has leapt {by} forward, and head office was not heard: {basis}; whoever's time is over by it is closed"
+                "time has leapt {by} forward, and head office was not heard: {basis}; whose time ended within the leap keeps what was left of it"
             );
             warn!(clock.is_trusted = reading.is_trusted, "{detail}");
             self.keep_event(EventKind::ClockTrusted, detail).await;
@@ -181,6 +181,7 @@ mod tests {
             taken_back,
             taken_back_by: Duration::from_secs(7),
             office: None,
+            leap_in_doubt: None,
         }
     }
 

@@ -8,6 +8,7 @@ use tawi_shared::wire::{LineV1, Service};
 
 use super::applied;
 use super::{Site, Talk};
+use crate::clock::Reading;
 use crate::enforce::{self, Circumstances, Effective, Reason};
 use crate::health::{
     ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, rss_bytes,
@@ -114,10 +115,11 @@ impl Site {
 
     /// How many lines are restrained because head office is silent, and since when the first of them.
     fn under_offline_rule(&self) -> (usize, Option<UnixMillis>) {
-        let now = self.tools.clock.reading().now;
+        let Reading { now, leap_in_doubt, .. } = self.tools.clock.reading();
         let silence = self.tools.contact.silence();
         let is_under = |line: &&LineV1| {
-            let circumstances = Circumstances { now, used: self.tools.quotas.used(line, now), silence };
+            let used = self.tools.quotas.used(line, now);
+            let circumstances = Circumstances { now, used, silence, leap_in_doubt };
             let state = enforce::effective(line, &circumstances).ok().map(|(_, state)| state);
             state.and_then(Effective::reason) == Some(Reason::OfflineRule)
         };

@@ -172,7 +172,11 @@ async fn a_status_says_which_board_is_another_and_how_many_lines_the_silence_clo
 async fn a_store_that_opens_late_brings_the_time_and_nothing_is_written_over_it_before() {
     let (directory, hour) = (directory(), Duration::from_secs(3_600));
     let now = build_date().plus(25 * 24 * hour);
-    let time = KeptTime { floor: now.minus(Duration::from_secs(30)), vouched: Some(now.minus(hour)) };
+    let time = KeptTime {
+        floor: now.minus(Duration::from_secs(30)),
+        vouched: Some(now.minus(hour)),
+        leap_in_doubt: None,
+    };
     let marks = Marks { time, silence: Some(5 * hour), lived: None };
     let (mut keeper, _) = Keeper::open(&directory.0, IdSource::system(), Clock::manual(now));
     keeper.put_marks(marks);

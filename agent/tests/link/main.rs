@@ -89,8 +89,8 @@ impl Agent {
 
     async fn start_from(config: &Config, routers: &[&str], hands: Clock, floor: UnixMillis) -> Self {
         let (outbox, opening) = open_store(&config.state_directory).await;
-        let KeptTime { floor: kept, vouched } = opening.marks.time;
-        let clock = TrustedClock::new(hands, KeptTime { floor: kept.max(floor), vouched });
+        let kept = opening.marks.time;
+        let clock = TrustedClock::new(hands, KeptTime { floor: kept.floor.max(floor), ..kept });
         let tls = client_config(&config.controller, clock.clone()).unwrap();
         let bytes = Arc::new(ByteCounters::default());
         let dialer =

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::site::{FlashMood, PATIENCE, Site, Wants, username};
 use routeros_sim::FaultsChange;
+use tawi_agent::clock::TrustedClock;
 use tawi_agent::flow::{LineFailure, Report};
 use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
@@ -294,6 +295,36 @@ async fn who_was_cut_by_a_wrong_time_is_let_in_again_as_soon_as_it_is_taken_back
         .await
         .expect("nobody waits for the next full check");
     assert!(site.clock.now() < now.plus(Duration::from_secs(3_600)));
+}
+
+/// A power cut, as machine and router say, who may be one voice; and head office is away. Too few lines for the guard.
+#[tokio::test]
+async fn a_leap_without_head_office_takes_from_nobody_what_was_left_of_his_time() {
+    const LEAP: Duration = Duration::from_secs(26 * 3_600);
+    let mut site =
+        Site::start_with_hands(|settings| settings.timings.full_check = Duration::from_secs(3_600)).await;
+    let ends = |site: &Site, minutes: u64| Some(site.in_millis(minutes * 60_000));
+    let few: Vec<String> = names().take(8).collect();
+    site.settle(|wants| few.iter().for_each(|name| wants.open(name))).await;
+    let (soon, tomorrow, later) = (site.in_millis(4_000), ends(&site, 24 * 60), ends(&site, 30 * 60));
+    site.settle(|wants| {
+        few[1..6].iter().for_each(|name| wants.line(name).valid_until_ms = tomorrow);
+        few[6..].iter().for_each(|name| wants.line(name).valid_until_ms = later);
+        wants.line(&few[0]).valid_until_ms = Some(soon);
+    })
+    .await;
+    let kept = site.clock.kept();
+    site.hands.advance(LEAP);
+    let shift = i64::try_from(LEAP.as_millis()).unwrap();
+    site.router.set_faults(FaultsChange { clock_shift_ms: Some(shift), ..FaultsChange::default() }).unwrap();
+    site.clock = TrustedClock::new(site.hands.clone(), kept);
+    site.restart(|_| {}).await;
+    site.router.wait_for(PATIENCE, || (enabled(&site) == 7).then_some(())).await.unwrap();
+    let reading = site.clock.reading();
+    assert!(reading.is_trusted && reading.now.0 > tomorrow.unwrap(), "{reading:?}");
+    site.clock.note_controller_time(site.hands.now());
+    let is_over = || (enabled(&site) == 2).then_some(());
+    site.router.wait_for(PATIENCE, is_over).await.expect("nobody waits for the next full check");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Records that a restart reads, in the shapes of this release and of those before.
 
 use super::*;
+use crate::clock::LeapInDoubt;
 
 /// The bytes as they lie in stores at customers' sites. A release that knew of one period reads the running one as before,
 /// and leaves the other alone.
@@ -44,7 +45,7 @@ fn marks_of_a_release_before_are_read() {
     flash.store.commit(&changes).unwrap();
     drop(flash);
     let (_, opening) = directory.open();
-    let time = KeptTime { floor: UnixMillis(7_000), vouched: None };
+    let time = KeptTime { floor: UnixMillis(7_000), vouched: None, leap_in_doubt: None };
     assert_eq!(opening.marks, Marks { time, silence: Some(Duration::from_secs(3)), lived: None });
 }
 
@@ -52,8 +53,9 @@ fn marks_of_a_release_before_are_read() {
 fn marks_of_clock_and_routers_survive() {
     let directory = Directory::new();
     let (mut keeper, _) = directory.open();
-    let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)) };
-    let marks =
+    let leap = LeapInDoubt { counted: UnixMillis(70), until: UnixMillis(77) };
+    let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)), leap_in_doubt: Some(leap) };
+    let mut marks =
         Marks { time, silence: Some(Duration::from_millis(55)), lived: Some(Duration::from_millis(44)) };
     keeper.put_marks(marks);
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
@@ -73,6 +75,13 @@ fn marks_of_clock_and_routers_survive() {
     memory.own_passwords.insert("b".to_owned(), 9);
     memory.forgotten_passwords.clear();
     keeper.put_settled("core", 9);
+    keeper.sync();
+    drop(keeper);
+    let (mut keeper, opening) = directory.open();
+    assert_eq!(opening.marks, marks);
+    // A leap that is no longer in doubt leaves nothing behind.
+    marks.time.leap_in_doubt = None;
+    keeper.put_marks(marks);
     keeper.sync();
     drop(keeper);
     let (_, opening) = directory.open();
