@@ -11,5 +11,6 @@ pub mod interop;
 pub mod life;
 pub mod office;
 pub mod process;
+pub mod seed;
 pub mod stories;
 pub mod world;

@@ -13,6 +13,7 @@ use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPaym
 use routeros_sim::Service;
 use serde_json::Value;
 use tawi_shared::{Clock, IdSource};
+use tawi_tests::seed::seed;
 use tawi_tests::world::{Customer, NewCustomer, Plan, World};
 use tawi_tests::{process, stories};
 use tokio::task::JoinSet;
@@ -34,14 +35,6 @@ const KILLED_WITHIN_MS: u64 = 300;
 const ENDS_WITHIN: Duration = Duration::from_secs(200);
 const PRICE_SHILLINGS: u32 = 1_500;
 const PERIOD_MS: i64 = 30 * 86_400_000;
-
-#[expect(clippy::disallowed_methods, reason = "a developer's switch, not configuration")]
-fn seed() -> u64 {
-    std::env::var("TAWI_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| IdSource::system().number() % 1_000_000)
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_controller_killed_a_hundred_times_books_each_of_five_hundred_receipts_once() {

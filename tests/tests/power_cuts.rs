@@ -11,6 +11,7 @@ use routeros_sim::{DeviceState, Service};
 use tawi_shared::IdSource;
 use tawi_tests::backhaul::Outage;
 use tawi_tests::office::Office;
+use tawi_tests::seed::seed;
 use tawi_tests::stories::{self, Cast};
 use tawi_tests::world::{Customer, NewCustomer, Plan, World};
 use tokio::time::{Instant, sleep};
@@ -28,14 +29,6 @@ const PROMPT_SEEN_WITHIN: Duration = Duration::from_secs(3);
 /// A callback that nobody was there to take is made up for by a sweep; a prompt whose fate is unknown blocks another
 /// for two minutes.
 const ENDS_WITHIN: Duration = Duration::from_secs(200);
-
-#[expect(clippy::disallowed_methods, reason = "a developer's switch, not configuration")]
-fn seed() -> u64 {
-    std::env::var("TAWI_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or_else(|| IdSource::system().number() % 1_000_000)
-}
 
 #[derive(Clone, Copy, Debug)]
 enum Victim {
