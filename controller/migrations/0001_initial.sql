@@ -224,7 +224,8 @@ CREATE TABLE outbox (
 
 CREATE TABLE ledger_accounts (
     id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'cash', 'bank')),
+    kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'cash', 'bank',
+                                       'write_offs')),
     created_at BIGINT NOT NULL
 );
 
@@ -431,11 +432,19 @@ CREATE TABLE payments (
     -- Why nobody owned it when it came; empty where somebody did, or was found since.
     no_owner TEXT NOT NULL DEFAULT '' CHECK (no_owner IN ('', 'no_account', 'not_an_account', 'check_digit',
                                              'unknown_account', 'unknown_phone', 'shared_phone', 'ambiguous',
-                                             'unknown_kind')),
+                                             'unknown_kind', 'taken_back')),
     -- 1 where nothing but who paid said whose it is.
     is_owner_guessed BIGINT NOT NULL DEFAULT 0,
     -- Why it bought nothing and lies in the wallet; empty where it was used, then or since, or came for no line.
     unspent TEXT NOT NULL DEFAULT '' CHECK (unspent IN ('', 'too_little', 'on_hold', 'site_revoked', 'unclear', 'other')),
+    -- 1 where a person corrected whose it is: no rule moves it any more.
+    is_by_hand BIGINT NOT NULL DEFAULT 0,
+    -- How often it was taken from somebody.
+    corrections BIGINT NOT NULL DEFAULT 0,
+    -- Why it is nobody's money any more: it is in parts, or was never paid. Empty while it is money.
+    closed TEXT NOT NULL DEFAULT '' CHECK (closed IN ('', 'split', 'undone')),
+    -- The payment that it is a part of.
+    part_of TEXT REFERENCES payments (id),
     received_at BIGINT NOT NULL,
     booked_at BIGINT NOT NULL,
     UNIQUE (provider, receipt_number)
@@ -446,8 +455,37 @@ CREATE INDEX payments_by_provider ON payments (provider, received_at DESC, id);
 CREATE INDEX payments_for_no_line ON payments (id) WHERE subscription_id IS NULL AND customer_id IS NOT NULL;
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';
 -- Holds only what is nobody's: the list is short, and the table is not.
-CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL;
+CREATE INDEX payments_in_suspense ON payments (received_at, id) WHERE customer_id IS NULL AND closed = '';
+CREATE INDEX payments_in_parts ON payments (part_of) WHERE part_of IS NOT NULL;
 CREATE INDEX payments_unclear ON payments (received_at, id) WHERE unspent = 'unclear';
+
+-- What wallets bought: periods of lines, and top-ups of periods. Each is one entry of the ledger, and stays when it is taken
+-- back.
+CREATE TABLE purchases (
+    -- The cause of its entry.
+    cause_kind TEXT NOT NULL,
+    cause_id TEXT NOT NULL,
+    -- The payment whose coming bought it; NULL where somebody spent what lay in the wallet.
+    payment_id TEXT REFERENCES payments (id),
+    customer_id TEXT NOT NULL REFERENCES customers (id),
+    line_id TEXT NOT NULL REFERENCES subscriptions (id),
+    what TEXT NOT NULL CHECK (what IN ('period', 'top_up')),
+    -- As it was called when it was sold.
+    label TEXT NOT NULL,
+    price_cents BIGINT NOT NULL CHECK (price_cents > 0),
+    -- The period that it is, or that it was added to.
+    period_started_at BIGINT NOT NULL,
+    -- What a top-up added.
+    bytes BIGINT,
+    -- Until when the line was paid before this period; NULL for never, and for top-ups.
+    paid_until_before BIGINT,
+    bought_at BIGINT NOT NULL,
+    taken_back_at BIGINT,
+    PRIMARY KEY (cause_kind, cause_id)
+);
+CREATE INDEX purchases_by_payment ON purchases (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX purchases_by_customer ON purchases (customer_id, bought_at);
+CREATE INDEX purchases_by_period ON purchases (line_id, period_started_at);
 
 -- Our own receipts, one for each payment: numbered in the order of booking, without gaps, by constraint.
 CREATE TABLE receipts (

@@ -185,6 +185,7 @@ struct RawDatabase {
 struct RawCounter {
     operator_shillings_at_once: Option<i64>,
     operator_shillings_a_day: Option<i64>,
+    operator_shillings_written_off_a_day: Option<i64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -332,17 +333,23 @@ fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
             Some(money) if shillings >= 0 => Ok(money),
             Some(_) | None => Err(ConfigError::Value {
                 key,
-                problem: format!("{shillings} is no amount that somebody may take"),
-                cure: "use whole shillings; 0 lets operators take nothing",
+                problem: format!("{shillings} is no amount that somebody may take or write off"),
+                cure: "use whole shillings; 0 lets operators do nothing of it",
             }),
         },
     };
     let default = Limits::default();
     let at_once = "counter.operator_shillings_at_once";
     let a_day = "counter.operator_shillings_a_day";
+    let written_off = "counter.operator_shillings_written_off_a_day";
     Ok(Limits {
         at_once: read(at_once, raw.operator_shillings_at_once, default.at_once)?,
         a_day: read(a_day, raw.operator_shillings_a_day, default.a_day)?,
+        written_off_a_day: read(
+            written_off,
+            raw.operator_shillings_written_off_a_day,
+            default.written_off_a_day,
+        )?,
     })
 }
 

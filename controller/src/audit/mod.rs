@@ -93,6 +93,14 @@ pub enum Action {
     CashBanked,
     /// A payment that was nobody's was given to a customer.
     PaymentAssigned,
+    /// A payment was given to another, or to nobody.
+    PaymentMoved,
+    /// A payment was shared out over several customers.
+    PaymentSplit,
+    /// A booking at the counter was undone.
+    PaymentUndone,
+    /// What a customer owed was written off.
+    DebtWrittenOff,
     /// Safaricom was told where to report payments by Paybill and to tills.
     UrlsRegistered,
     /// A statement of M-Pesa's portal was taken in.
@@ -139,6 +147,10 @@ impl Action {
             Self::PaymentTaken => "payment.taken",
             Self::CashBanked => "cash.banked",
             Self::PaymentAssigned => "payment.assigned",
+            Self::PaymentMoved => "payment.moved",
+            Self::PaymentSplit => "payment.split",
+            Self::PaymentUndone => "payment.undone",
+            Self::DebtWrittenOff => "debt.written_off",
             Self::UrlsRegistered => "mpesa.urls_registered",
             Self::StatementImported => "mpesa.statement_imported",
             Self::PeriodBought => "period.bought",

@@ -13,6 +13,7 @@ use super::phone::Msisdn;
 use super::{Created, CustomerRow, NewCustomer, PAGE_ROWS};
 use crate::audit::Action;
 use crate::ids::CustomerId;
+use crate::money::Money;
 use crate::mpesa::intent::{Intent, State as IntentState};
 use crate::payments::pages::{IntentView, PaymentView};
 use crate::payments::{self, PaymentRow};
@@ -81,6 +82,9 @@ struct OnePage {
     phone: String,
     phone_digits: String,
     wallet: String,
+    /// What they owe, in words and in cents; `None` for most.
+    owes: Option<(String, i64)>,
+    may_write_off: bool,
     since: Moment,
     /// What the script listens for to read everything again.
     hints: String,
@@ -206,7 +210,12 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         account: customer.account_number.to_string(),
         phone: display::phone(&customer.phone),
         phone_digits: customer.phone.digits().to_owned(),
-        wallet: display::kes(wallet),
+        wallet: display::kes(wallet.max(Money::ZERO)),
+        owes: wallet
+            .checked_neg()
+            .filter(|owed| owed.is_positive())
+            .map(|owed| (display::kes(owed), owed.cents())),
+        may_write_off: visit.may(Permission::WriteOff),
         since: Moment::of(customer.created_at, now),
         hints: hints(&id, &lines),
         banner: intents.first().and_then(banner),

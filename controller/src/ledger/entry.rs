@@ -27,6 +27,8 @@ pub enum Account {
     Cash(String),
     /// Our bank account.
     Bank,
+    /// What customers owed and need not pay.
+    WriteOffs,
 }
 
 /// A text that names no account.
@@ -46,6 +48,7 @@ impl Account {
             Self::MpesaCharges => "mpesa_charges",
             Self::Cash(_) => "cash",
             Self::Bank => "bank",
+            Self::WriteOffs => "write_offs",
         }
     }
 }
@@ -57,7 +60,9 @@ impl fmt::Display for Account {
             Self::MpesaClearing(short_code) => write!(f, "{}:{short_code}", self.kind()),
             Self::Wallet(customer) => write!(f, "{}:{customer}", self.kind()),
             Self::Cash(holder) => write!(f, "{}:{holder}", self.kind()),
-            Self::Suspense | Self::Revenue | Self::MpesaCharges | Self::Bank => f.write_str(self.kind()),
+            Self::Suspense | Self::Revenue | Self::MpesaCharges | Self::Bank | Self::WriteOffs => {
+                f.write_str(self.kind())
+            }
         }
     }
 }
@@ -75,6 +80,7 @@ impl FromStr for Account {
             None if text == "revenue" => Ok(Self::Revenue),
             None if text == "mpesa_charges" => Ok(Self::MpesaCharges),
             None if text == "bank" => Ok(Self::Bank),
+            None if text == "write_offs" => Ok(Self::WriteOffs),
             _ => Err(refuse()),
         }
     }
@@ -211,7 +217,9 @@ mod tests {
         for posting in entry.postings {
             assert_eq!(posting.account.to_string().parse(), Ok(posting.account));
         }
-        for account in [Account::Suspense, Account::Revenue, Account::MpesaCharges, Account::Bank] {
+        for account in
+            [Account::Suspense, Account::Revenue, Account::MpesaCharges, Account::Bank, Account::WriteOffs]
+        {
             assert_eq!(account.to_string().parse(), Ok(account));
         }
         for bad in ["", "wallet", "wallet:", "wallet:A B", "mpesa_clearing:", "revenue:x", "bank:1", "cash"] {

@@ -25,7 +25,7 @@ pub(super) async fn taken_by_hour(
     let rows = sqlx::query(
         "SELECT (received_at - $1) / $2 AS hour_index, CAST(SUM(amount_cents) AS BIGINT) AS amount_cents, \
                 COUNT(*) AS payments \
-         FROM payments WHERE received_at >= $1 AND received_at <= $3 \
+         FROM payments WHERE received_at >= $1 AND received_at <= $3 AND part_of IS NULL AND closed <> 'undone' \
          GROUP BY (received_at - $1) / $2",
     )
     .bind(from.0)

@@ -162,11 +162,16 @@ pub struct PaymentBody {
     /// Asked for by which request.
     pub intent_id: Option<String>,
     /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`,
-    /// `shared_phone`, `ambiguous` or `unknown_kind`; null where it is somebody's.
+    /// `shared_phone`, `ambiguous`, `unknown_kind` or `taken_back` (by a person, from somebody whose it was not); null where it is somebody's.
     pub no_owner: Option<String>,
     /// Why it bought nothing and lies in the wallet: `too_little`, `on_hold`, `site_revoked`, `unclear` (it may be for one of
     /// several things) or `other`; null where it was used, then or since, or came for no subscription.
     pub unspent: Option<String>,
+    /// Why it is no money of anybody's any more: `split` (it is in parts, which are payments of their own) or `undone` (it
+    /// was never paid); null while it is.
+    pub closed: Option<String>,
+    /// The payment that it is a part of.
+    pub part_of_id: Option<String>,
     /// When Safaricom told us.
     pub received_at_ms: i64,
     /// When it was in the books.
@@ -387,6 +392,8 @@ impl From<&PaymentRow> for PaymentBody {
             intent_id: payment.intent.as_ref().map(ToString::to_string),
             no_owner: payment.no_owner.map(|why| why.as_str().to_owned()),
             unspent: payment.unspent.map(|unspent| unspent.as_str().to_owned()),
+            closed: payment.closed.map(|closed| closed.as_str().to_owned()),
+            part_of_id: payment.part_of.as_ref().map(ToString::to_string),
             received_at_ms: at_ms(payment.received_at),
             booked_at_ms: at_ms(payment.booked_at),
             trace: row.trace.as_ref().map(TraceBody::from),
@@ -427,6 +434,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
     .into_iter()
+    .chain(super::corrections::api::routes())
     .chain(super::counter::api::routes())
     .chain(super::suspense::api::routes())
     .collect()

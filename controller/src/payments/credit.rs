@@ -143,6 +143,11 @@ async fn take_in_receipt(
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     keep_evidence(connection, &told, booked.as_ref(), now).await?;
+    if booked.as_ref().is_some_and(|booked| booked.is_by_hand && booked.amount == told.amount) {
+        // The request is paid; where its money belongs, a person has said.
+        requests::update_intent(connection, &after).await?;
+        return Ok(TakenIn::quietly(CallbackOutcome::Repeated));
+    }
     let elsewhere = match &booked {
         Some(booked) => moving::elsewhere(connection, booked, &after).await?,
         None => None,
@@ -379,12 +384,13 @@ pub(super) async fn fulfil(
     }
     if let Some(line) = owner.subscription() {
         let occasion = format!("{id}{again}");
-        let bought = match top_up_first(connection, owner, (&occasion, told.actor), ids, now).await? {
+        let bought = match top_up_first(connection, owner, (&occasion, &id, told.actor), ids, now).await? {
             TopUpFirst::Bought(bought) => Ok(bought),
             TopUpFirst::Nothing(not_bought) => Err(not_bought),
             TopUpFirst::Period => {
                 let promised = owner.intent().and_then(|intent| intent.promised.as_ref());
                 let cause = (PERIOD, occasion);
+                let cause = (cause, Some(&id));
                 wallet::buy_period(connection, (line, promised), cause, told.actor, ids, now).await?
             }
         };
@@ -445,13 +451,14 @@ enum TopUpFirst {
 async fn top_up_first(
     connection: &mut Connection,
     owner: &Owner,
-    (occasion, actor): (&str, &str),
+    (occasion, payment, actor): (&str, &PaymentId, &str),
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TopUpFirst, PaymentError> {
     let Some(intent) = owner.intent() else { return Ok(TopUpFirst::Period) };
     let Some(top_up) = &intent.top_up else { return Ok(TopUpFirst::Period) };
     let what = (&intent.subscription, top_up);
+    let occasion = (occasion, Some(payment));
     Ok(match topping_up::buy(connection, what, occasion, actor, ids, now).await? {
         Ok(bought) => TopUpFirst::Bought(Bought::Now(bought.refreshed)),
         Err(NoTopUp::AlreadyBought) => TopUpFirst::Bought(Bought::Before),
@@ -482,6 +489,9 @@ async fn repeated(
     if booked.amount != told.amount {
         let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
         return Ok(TakenIn::quietly(outcome));
+    }
+    if booked.is_by_hand {
+        return Ok(TakenIn::quietly(CallbackOutcome::Repeated));
     }
     // Of a statement that said so alone, something else says the same now.
     let alone = CallbackOutcome::StatementAlone.to_string();
@@ -537,13 +547,13 @@ pub(super) async fn claim(
     }
     if let (None, Some(customer)) = (&booked.customer, owner.customer()) {
         let accounts = (Account::Suspense, Account::Wallet(customer.clone()));
-        let memo = format!("M-Pesa {}", told.number);
-        let cause = ("claim", booked.id.to_string());
+        let memo = booked.name();
+        let cause = ("claim", format!("{}{}", booked.id, booked.again()));
         let entry = Entry::transfer(cause, told.actor, &memo, accounts, told.amount)
             .map_err(ledger::LedgerError::Unbalanced)?;
         ledger::book(connection, &entry, ids, now).await?;
     }
-    fulfil(connection, told, (booked.id.clone(), ""), &owner, ids, now).await
+    fulfil(connection, told, (booked.id.clone(), &booked.again()), &owner, ids, now).await
 }
 
 /// Whether a person said whose a payment is.

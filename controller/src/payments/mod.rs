@@ -5,6 +5,7 @@
 //! bought period (`credit`). How far it has come is its trace (`traces`). Talking to Safaricom is `mpesa`.
 
 pub mod api;
+pub mod corrections;
 pub mod counter;
 pub(crate) mod credit;
 pub mod follow;
@@ -116,6 +117,14 @@ pub struct Payment {
     pub payer: String,
     /// Why it bought nothing and lies in the wallet; `None` when it was used, then or since, or came for no line.
     pub unspent: Option<Unspent>,
+    /// Whether a person corrected whose it is: no rule moves it any more.
+    pub is_by_hand: bool,
+    /// How often it was taken from somebody.
+    pub corrections: i64,
+    /// Why it is no money of anybody's any more; `None` while it is.
+    pub closed: Option<corrections::Closed>,
+    /// The payment that it is a part of.
+    pub part_of: Option<PaymentId>,
     /// When Safaricom told us.
     pub received_at: UnixMillis,
     /// When it was booked.
@@ -130,6 +139,17 @@ impl Payment {
             Provider::Mpesa | Provider::Bank => self.receipt_number.clone(),
             Provider::Cash => format!("Receipt {}", self.serial),
         }
+    }
+
+    /// Its number at whoever took it in: of a part, that of the whole.
+    pub(super) fn number(&self) -> Result<ReceiptNumber, PaymentError> {
+        let whole = self.receipt_number.split_once('/').map_or(&*self.receipt_number, |(whole, _)| whole);
+        ReceiptNumber::parse(whole).ok_or_else(|| PaymentError::ReceiptVanished(self.receipt_number.clone()))
+    }
+
+    /// Tells what is booked of it now from what was before it was taken from somebody: nothing for the first time.
+    fn again(&self) -> String {
+        if self.corrections == 0 { String::new() } else { format!(" {}", self.corrections) }
     }
 
     /// Whether its money bought what it came for, or has left the wallet since, whatever for.

@@ -2,21 +2,18 @@
 //!
 //! A rule guesses where a payment names no prompt (`mpesa::incoming::matching`). A callback on a request's own secret path
 //! is no guess, and nor is the query that says which of two like requests is paid. The request that had the receipt is then
-//! asked about again. Money moves only from one customer to another, by entries that mirror the first ones; what it has
-//! bought for them stays theirs, is owed by their wallet, and a person is told. What a person decided is never moved.
+//! asked about again. Money moves only from one customer to another, as any correction does (`corrections`): what it has
+//! bought for them is taken back as far as it is not used up, and a person is told. What a person decided is never moved.
 
 use std::time::Duration;
 
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::credit::{self, ACTOR, Owner, SOURCE, TakenIn, Told};
-use super::outcome::CallbackOutcome;
-use super::{Payment, PaymentError, store};
+use super::{Payment, PaymentError, corrections, store};
 use crate::database::Connection;
 use crate::ids::{CustomerId, IntentId};
-use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
-use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::{Event, Intent};
 use crate::mpesa::store as requests;
@@ -103,30 +100,20 @@ async fn move_money(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
-    let (Some(before), Some(after)) = (&booked.customer, owner.customer()) else {
+    let (Some(_), Some(after)) = (&booked.customer, owner.customer()) else {
         return credit::claim(connection, told, booked, owner, ids, now).await;
     };
-    let clearing = || Account::MpesaClearing(booked.short_code.clone());
-    let wallet = |customer: &CustomerId| Account::Wallet(customer.clone());
-    let (out, back) = (format!("M-Pesa {}, another customer's", told.number), (wallet(before), clearing()));
-    let (into, again) = (format!("M-Pesa {}", told.number), (clearing(), wallet(after)));
-    for (kind, memo, accounts) in [("payment_reversal", out, back), ("payment_moved", into, again)] {
-        let cause = (kind, booked.id.to_string());
-        let entry = Entry::transfer(cause, told.actor, &memo, accounts, booked.amount)
-            .map_err(ledger::LedgerError::Unbalanced)?;
-        ledger::book(connection, &entry, ids, now).await?;
-    }
+    let out = corrections::take_out(connection, booked, told.actor, ids, now).await?;
+    corrections::book_in(connection, booked, Some(after), (told.actor, out.number), ids, now).await?;
     store::move_to(connection, &booked.id, &owner).await?;
     // What was said of the wallet that it lay in is said of the wrong one now.
     store::settle_booked(connection, booked).await?;
-    let left = ledger::wallet_of(connection, before).await?;
-    store::note_used(connection, before, left.max(Money::ZERO)).await?;
-    let owed = left.checked_neg().filter(|owed| owed.is_positive()).unwrap_or(Money::ZERO);
-    let hint = Hint::Payment(before.clone());
+    let again = format!(" moved {}", out.number);
     let mut taken_in =
-        credit::fulfil(connection, told, (booked.id.clone(), " moved"), &owner, ids, now).await?;
-    taken_in.outcome = CallbackOutcome::TakenFromAnother { owed }.besides(taken_in.outcome);
-    taken_in.hints.push(hint);
+        credit::fulfil(connection, told, (booked.id.clone(), &again), &owner, ids, now).await?;
+    taken_in.outcome = corrections::outcome(&out).besides(taken_in.outcome);
+    taken_in.is_site_to_be_told |= out.is_site_to_be_told;
+    taken_in.hints.extend(out.hints);
     Ok(taken_in)
 }
 

@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
 use tokio::time::timeout;
 
+use super::corrections::{self, Closed};
 use super::progress::{Progress, progress};
 use super::traces::Trace;
 use super::{
@@ -89,6 +90,8 @@ pub(crate) struct PaymentView {
     /// The number of our receipt.
     pub(crate) serial: i64,
     pub(crate) short_code: String,
+    /// Whether it is no money of anybody's any more.
+    pub(crate) is_closed: bool,
     pub(crate) received: Moment,
     pub(crate) standing: Standing,
     pub(crate) trace: Option<TraceView>,
@@ -107,6 +110,7 @@ impl PaymentView {
             receipt: payment.name(),
             serial: payment.serial,
             short_code: payment.short_code.clone(),
+            is_closed: payment.closed.is_some(),
             received: Moment::of(payment.received_at, now),
             standing: standing(row, site, now),
             trace: row.trace.as_ref().map(|trace| TraceView::of(trace, payment.provider, now)),
@@ -123,6 +127,15 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
         sentence: sentence.to_owned(),
         needs_words: false,
     };
+    match payment.closed {
+        Some(Closed::Split) => {
+            return told(Badge::idle("shared out"), "It is shared out over several customers.".to_owned());
+        }
+        Some(Closed::Undone) => {
+            return told(Badge::idle("undone"), "The booking was undone: it was never paid.".to_owned());
+        }
+        None => {}
+    }
     let name = site.map_or("The site", |site| site.name.as_str());
     match progress(row.trace.as_ref(), site) {
         Progress::Online(took) => done(Badge::good("online"), took, "The customer is online."),
@@ -302,6 +315,10 @@ struct PaymentPage {
     /// Why it is nobody's; empty where it is somebody's.
     why: String,
     may_assign: bool,
+    may_correct: bool,
+    /// The payment that it is a part of, and those that are its parts, with what they are called.
+    part_of: Option<(String, String)>,
+    parts: Vec<PaymentView>,
     site: Option<(String, String)>,
 }
 
@@ -383,6 +400,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
         .route("/payments/{id}", get(one))
         .merge(counter::pages::routes())
+        .merge(corrections::pages::routes())
         .merge(super::search::pages::routes())
         .merge(suspense::pages::routes())
         .route("/subscriptions/{id}/payment-requests", post(ask))
@@ -451,11 +469,23 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     let payment = PaymentView::of(&row, site.as_ref(), visit.now);
     let frame = visit.frame(format!("Payment {}", payment.receipt), Section::Payments);
     let site = site.map(|site| (site.id.to_string(), site.name));
-    let is_nobodys = row.payment.customer.is_none();
+    let part_of = match &row.payment.part_of {
+        Some(whole) => super::payment(&mut reader, whole).await?.map(|whole| whole.payment),
+        None => None,
+    };
+    let part_of = part_of.map(|whole| (whole.id.to_string(), whole.name()));
+    let mut parts = Vec::new();
+    for part in corrections::parts_of(&mut reader, &id).await? {
+        let part = super::payment(&mut reader, &part).await?;
+        parts.extend(part.map(|part| PaymentView::of(&part, None, visit.now)));
+    }
+    let is_open = row.payment.closed.is_none();
+    let may_correct = is_open && visit.may(Permission::CorrectPayments);
+    let is_nobodys = is_open && row.payment.customer.is_none();
     let why = suspense::words_with(row.payment.no_owner, &row.payment.account_reference);
     let why = if is_nobodys { why } else { String::new() };
     let may_assign = is_nobodys && visit.may(Permission::AssignPayments);
-    visit.show(&PaymentPage { frame, payment, evidence, why, may_assign, site })
+    visit.show(&PaymentPage { frame, payment, evidence, why, may_assign, may_correct, part_of, parts, site })
 }
 
 /// What the form said, once it can be sent.

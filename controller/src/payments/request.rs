@@ -299,7 +299,8 @@ async fn buy(
         return Ok(Some(Prepared::Bought(bought)));
     };
     let occasion = format!("{ASKED}{}", ids.hex(8));
-    let Ok(bought) = topping_up::buy(connection, (line, top_up), &occasion, &actor, ids, now).await? else {
+    let Ok(bought) = topping_up::buy(connection, (line, top_up), (&occasion, None), &actor, ids, now).await?
+    else {
         return Ok(None);
     };
     let act = (Action::TopUpBought, line.as_str(), bought.top_up.name.as_str());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
+use super::corrections::Closed;
 use super::credit::{self, Owner, PROVIDER, Told};
 use super::follow::{FollowToken, Followed};
 use super::outcome::BOOKED;
@@ -25,7 +26,7 @@ macro_rules! payment_rows {
         concat!(
             "SELECT p.id, p.provider, p.receipt_number, r.serial, p.amount_cents, p.short_code, p.phone, p.customer_id, ",
             "p.subscription_id AS paid_subscription_id, p.intent_id, p.unspent, p.no_owner, p.account_reference, ",
-            "p.received_at, p.booked_at AS paid_booked_at, ",
+            "p.received_at, p.booked_at AS paid_booked_at, p.is_by_hand, p.corrections, p.closed, p.part_of, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
             "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
@@ -202,6 +203,7 @@ pub(super) async fn perhaps_of(
     let rows = sqlx::query(payment_rows!(
         "\
          WHERE p.customer_id = $1 AND p.received_at >= $2 AND p.amount_cents = $3 AND p.short_code = $4 \
+           AND p.part_of IS NULL AND p.closed = '' \
            AND ((p.intent_id IS NULL AND p.received_at <= $5) \
                 OR p.intent_id IN (SELECT i.id FROM payment_intents i \
                                    WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \
@@ -568,13 +570,16 @@ impl From<i64> for Value {
 fn conditions_of(search: &Search) -> Vec<(&'static str, Vec<Value>)> {
     let mut all: Vec<(&'static str, Vec<Value>)> = Vec::new();
     if let Some(text) = &search.text {
-        // Three looks into indices: one condition with OR would read every payment there is.
+        // Four looks into indices: one condition with OR would read every payment there is.
         all.push((
             "p.id IN (SELECT id FROM payments WHERE provider IN ('mpesa', 'cash', 'bank') AND receipt_number = $? \
+                      UNION ALL SELECT a.id FROM payments a JOIN payments w ON w.id = a.part_of \
+                                WHERE w.provider IN ('mpesa', 'cash', 'bank') AND w.receipt_number = $? \
                       UNION ALL SELECT m.id FROM payments m JOIN customers o ON o.id = m.customer_id \
                                 WHERE o.account_number = $? \
                       UNION ALL SELECT payment_id FROM receipts WHERE serial = $?)",
             vec![
+                Value::from(&*text.receipt),
                 Value::from(&*text.receipt),
                 Value::from(&*text.account),
                 Value::from(text.serial.unwrap_or(0)),
@@ -590,9 +595,10 @@ fn conditions_of(search: &Search) -> Vec<(&'static str, Vec<Value>)> {
         Standing::Waiting => "p.id IN (SELECT payment_id FROM payment_traces WHERE verified_at IS NULL)",
         Standing::Wallet => {
             "p.id IN (SELECT id FROM payments WHERE unspent <> '' \
-                      UNION SELECT id FROM payments WHERE subscription_id IS NULL AND customer_id IS NOT NULL)"
+                      UNION SELECT id FROM payments WHERE subscription_id IS NULL AND customer_id IS NOT NULL \
+                                                          AND closed = '')"
         }
-        Standing::Nobodys => "p.customer_id IS NULL",
+        Standing::Nobodys => "p.customer_id IS NULL AND p.closed = ''",
     });
     all.extend(standing.map(|condition| (condition, Vec::new())));
     all.extend(search.from.map(|from| ("p.received_at >= $?", vec![Value::from(from.0)])));
@@ -693,7 +699,7 @@ pub(super) async fn taken_between(
 ) -> Result<Taken, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount_cents, COUNT(*) AS payments \
-         FROM payments WHERE received_at >= $1 AND received_at < $2",
+         FROM payments WHERE received_at >= $1 AND received_at < $2 AND part_of IS NULL AND closed <> 'undone'",
     )
     .bind(from.0)
     .bind(to.0)
@@ -735,6 +741,13 @@ fn read_payment(row: &Row) -> Result<Payment, sqlx::Error> {
         },
         no_owner: read_no_owner(row)?,
         account_reference: row.try_get("account_reference")?,
+        is_by_hand: columns::truth(row, "is_by_hand")?,
+        corrections: row.try_get("corrections")?,
+        closed: match row.try_get::<&str, _>("closed")? {
+            "" => None,
+            _ => Some(columns::word(row, "closed", Closed::parse)?),
+        },
+        part_of: columns::parsed_or_none(row, "part_of")?,
         received_at: columns::instant(row, "received_at")?,
         booked_at: columns::instant(row, "paid_booked_at")?,
     })

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::open::{Open, Wish};
-use super::{PaymentError, request, store, wallet};
+use super::{PaymentError, corrections, request, store, wallet};
 use crate::database::Connection;
 use crate::desired::{self, Refreshed};
 use crate::entitlements::{self, Period, Status};
-use crate::ids::{CustomerId, LineId, PlanId, TopUpId};
+use crate::ids::{CustomerId, LineId, PaymentId, PlanId, TopUpId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
@@ -108,13 +108,14 @@ impl ToppedUp {
     }
 }
 
-/// What a line and a top-up are to each other, before anybody looks at the money. Pure.
+/// What a line and a top-up are to each other, before anybody looks at the money: from when until when the period runs that
+/// it would be added to. Pure.
 fn fits(
     line: (&PlanId, Status),
     top_up: Option<&PlanId>,
     periods: &[Period],
     now: UnixMillis,
-) -> Result<UnixMillis, NoTopUp> {
+) -> Result<(UnixMillis, UnixMillis), NoTopUp> {
     let (plan, status) = line;
     if top_up.is_some_and(|only| only != plan) {
         return Err(NoTopUp::AnotherPlan);
@@ -123,7 +124,7 @@ fn fits(
         return Err(NoTopUp::OnHold);
     }
     match entitlements::running(periods, now) {
-        Some(Period { ends_at, bytes: Some(_), .. }) => Ok(ends_at),
+        Some(Period { started_at, ends_at, bytes: Some(_) }) => Ok((started_at, ends_at)),
         Some(_) | None => Err(NoTopUp::NothingToTopUp),
     }
 }
@@ -134,6 +135,7 @@ pub(super) struct Offer {
     pub(super) line: Subscription,
     pub(super) top_up: TopUp,
     until: UnixMillis,
+    period_started_at: UnixMillis,
 }
 
 /// Looks whether a line could use a top-up now.
@@ -152,7 +154,7 @@ pub(super) async fn offer(
     }
     let periods = quota::periods_of(connection, &line.id, now).await?;
     let found = fits((&line.plan, line.status), top_up.plan.as_ref(), &periods, now);
-    Ok(found.map(|until| Offer { line, top_up, until }))
+    Ok(found.map(|(period_started_at, until)| Offer { line, top_up, until, period_started_at }))
 }
 
 /// Buys a top-up because somebody asks for it, once for `occasion`: the button on a page, the request of a program. The
@@ -185,22 +187,23 @@ pub async fn buy_top_up(
     if let Some(open) = request::open(connection, &subscription.customer, wish, now).await? {
         return Ok(Err(NoTopUp::AlreadyOpen(Box::new(open))));
     }
-    buy(connection, (line, top_up), &occasion, actor, ids, now).await
+    buy(connection, (line, top_up), (&occasion, None), actor, ids, now).await
 }
 
-/// Buys a top-up out of the wallet of a line's customer, once for `occasion`: a payment, or what begins with [`ASKED`].
+/// Buys a top-up out of the wallet of a line's customer, once for `occasion`: a payment, which may have come to it more than
+/// once, or what begins with [`ASKED`].
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
 pub(super) async fn buy(
     connection: &mut Connection,
     (line, top_up): (&LineId, &TopUpId),
-    occasion: &str,
+    (occasion, payment): (&str, Option<&PaymentId>),
     actor: &str,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<ToppedUp, NoTopUp>, PaymentError> {
-    let Offer { line, top_up, until } = match offer(connection, line, top_up, now).await? {
+    let Offer { line, top_up, until, period_started_at } = match offer(connection, line, top_up, now).await? {
         Ok(offer) => offer,
         Err(why) => return Ok(Err(why)),
     };
@@ -216,11 +219,26 @@ pub(super) async fn buy(
     }
     let accounts = (Account::Wallet(line.customer.clone()), Account::Revenue);
     let memo = format!("Top-up {}", top_up.name);
+    let purchase = corrections::Purchase {
+        cause_kind: cause.0.to_owned(),
+        cause_id: cause.1.clone(),
+        payment: payment.cloned(),
+        customer: line.customer.clone(),
+        line: line.id.clone(),
+        what: corrections::Purchased::TopUp { bytes: top_up.bytes },
+        label: format!("{memo}, {}", line.username),
+        price: top_up.price,
+        period_started_at,
+        period_ends_at: Some(until),
+        bought_at: now,
+        taken_back_at: None,
+    };
     let entry = Entry::transfer(cause, actor, &memo, accounts, top_up.price)
         .map_err(ledger::LedgerError::Unbalanced)?;
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Err(NoTopUp::AlreadyBought));
     }
+    corrections::note(connection, &purchase).await?;
     let remaining = in_wallet.checked_sub(top_up.price).unwrap_or(Money::ZERO);
     store::note_used(connection, &line.customer, remaining).await?;
     if !quota::top_up(connection, &line.id, top_up.bytes, now).await? {
@@ -242,7 +260,7 @@ mod tests {
         let period = |bytes| [Period { started_at: UnixMillis(0), ends_at: UnixMillis(10), bytes }];
         let check = |status, of: Option<&PlanId>, bytes, now, expected: Result<i64, NoTopUp>| {
             let found = fits((&own, status), of, &period(bytes), UnixMillis(now));
-            assert_eq!(found.map(|until| until.0), expected, "{status:?} {of:?} {bytes:?} {now}");
+            assert_eq!(found.map(|(_, until)| until.0), expected, "{status:?} {of:?} {bytes:?} {now}");
         };
         check(Status::Active, None, Some(5), 9, Ok(10));
         check(Status::Active, Some(&own), Some(5), 9, Ok(10));

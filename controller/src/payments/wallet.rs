@@ -10,11 +10,11 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::renewal::RENEWAL;
-use super::{PaymentError, store};
+use super::{PaymentError, corrections, store};
 use crate::database::Connection;
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Offer, Period, Purchase, Status};
-use crate::ids::{CustomerId, LineId};
+use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
@@ -177,7 +177,7 @@ pub(super) async fn buy_unpaid(
     let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
     let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
     let cause = (kind, format!("{line} after {follows}"));
-    let bought = buy_period(connection, (line, None), cause, actor, ids, now).await?;
+    let bought = buy_period(connection, (line, None), (cause, None), actor, ids, now).await?;
     let Ok(Bought::Now(_)) = bought else { return Ok(None) };
     let after = subscriptions::get(connection, line).await?;
     Ok(after.and_then(|after| {
@@ -204,12 +204,12 @@ pub(super) async fn is_at_revoked_site(
 }
 
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
-/// a cause. The period with its data is written in the same transaction. What was promised of the line's plan is bought
+/// a cause, which may be a payment. The period with its data is written in the same transaction. What was promised of the line's plan is bought
 /// as it was promised.
 pub(super) async fn buy_period(
     connection: &mut Connection,
     (line, promised): (&LineId, Option<&Promised>),
-    cause: (&'static str, String),
+    (cause, payment): ((&'static str, String), Option<&PaymentId>),
     actor: &str,
     ids: &IdSource,
     now: UnixMillis,
@@ -238,11 +238,26 @@ pub(super) async fn buy_period(
     };
     let customer = subscription.customer;
     let accounts = (Account::Wallet(customer.clone()), Account::Revenue);
+    let purchase = corrections::Purchase {
+        cause_kind: cause.0.to_owned(),
+        cause_id: cause.1.clone(),
+        payment: payment.cloned(),
+        customer: customer.clone(),
+        line: line.clone(),
+        what: corrections::Purchased::Period { paid_until_before: subscription.paid_until },
+        label: format!("{}, {}", subscription.plan_name, subscription.username),
+        price,
+        period_started_at: starts_at,
+        period_ends_at: Some(paid_until),
+        bought_at: now,
+        taken_back_at: None,
+    };
     let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
         .map_err(ledger::LedgerError::Unbalanced)?;
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Ok(Bought::Before));
     }
+    corrections::note(connection, &purchase).await?;
     store::note_used(connection, &customer, wallet.checked_sub(price).unwrap_or(Money::ZERO)).await?;
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(connection, line, period).await?;

@@ -85,6 +85,12 @@ pub enum Permission {
     ImportStatement,
     /// Give a payment that is nobody's to a customer.
     AssignPayments,
+    /// Move a payment to whose it is, or share it out.
+    CorrectPayments,
+    /// Undo a booking at the counter.
+    UndoPayments,
+    /// Write off what a customer owes, within the limits of the role.
+    WriteOff,
     /// Take cash, or note a transfer that the bank's statement shows, within the limits of the role.
     TakePayments,
     /// Say that cash was brought to the bank.
@@ -124,13 +130,15 @@ impl Role {
     pub fn may(self, permission: Permission) -> bool {
         match (self, permission) {
             (Self::Owner, _) | (_, Permission::Read) => true,
-            // Whoever takes a statement in can make money out of a table, and whoever holds cash does not sign it off.
+            // Whoever takes a statement in can make money out of a table, and whoever holds cash neither signs it off nor
+            // says that it never came.
             (
                 Self::Operator,
                 Permission::AddPlans
                 | Permission::AddRouters
                 | Permission::ImportStatement
-                | Permission::BankCash,
+                | Permission::BankCash
+                | Permission::UndoPayments,
             ) => false,
             (Self::Operator, _) => true,
             (Self::Viewer, _) => false,

@@ -341,6 +341,20 @@ pub(crate) async fn activate(
     Ok(desired::refresh_line(connection, id, now).await?)
 }
 
+/// Notes until when a line is paid after something that it bought was taken back. A held line stays held. For `payments`, in
+/// the transaction that books it.
+pub(crate) async fn set_paid_until(
+    connection: &mut Connection,
+    id: &LineId,
+    paid_until: Option<UnixMillis>,
+    now: UnixMillis,
+) -> Result<Refreshed, SubscriptionError> {
+    let is_held = store::by_id(connection, id).await?.is_some_and(|line| line.status == Status::Suspended);
+    let status = if is_held { Status::Suspended } else { released(paid_until, now) };
+    store::set_paid_until(connection, id, status, paid_until).await?;
+    Ok(desired::refresh_line(connection, id, now).await?)
+}
+
 /// Marks lines whose paid period is over as expired, at most `limit` at a time, and says which. The site needs no
 /// word: the end of the period travelled with the line. Safe to call at any time.
 ///

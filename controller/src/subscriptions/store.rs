@@ -308,6 +308,21 @@ pub(super) async fn activate(
     Ok(())
 }
 
+pub(super) async fn set_paid_until(
+    connection: &mut Connection,
+    id: &LineId,
+    status: Status,
+    paid_until: Option<UnixMillis>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE subscriptions SET status = $2, paid_until = $3 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(status.as_str())
+        .bind(paid_until.map(|until| until.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn expire_due(
     connection: &mut Connection,
     now: UnixMillis,

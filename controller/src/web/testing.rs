@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 
 use super::{Web, router, serve};
 use crate::database::Database;
+use crate::ids::CustomerId;
 use crate::ledger::{self, Account, Entry};
+use crate::money::Money;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::{self, RawMpesa};
 use crate::payments::testing::{World, world};
@@ -117,6 +119,19 @@ impl Served {
         let entry =
             Entry::transfer(("test", ids.hex(4)), "test", "", accounts, self.world.plan.terms.price).unwrap();
         let mut transaction = database.write().await.unwrap();
+        ledger::book(&mut transaction, &entry, ids, clock.now()).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Takes all out of a customer's wallet, and so much more.
+    pub(crate) async fn empty_wallet(&self, customer: &str, more: Money) {
+        let Controller { database, ids, clock, .. } = &self.controller;
+        let customer = CustomerId::parse(customer).unwrap();
+        let mut transaction = database.write().await.unwrap();
+        let wallet = ledger::wallet_of(&mut transaction, &customer).await.unwrap();
+        let accounts = (Account::Wallet(customer), Account::Suspense);
+        let amount = wallet.checked_add(more).unwrap();
+        let entry = Entry::transfer(("test", ids.hex(4)), "test", "", accounts, amount).unwrap();
         ledger::book(&mut transaction, &entry, ids, clock.now()).await.unwrap();
         transaction.commit().await.unwrap();
     }

@@ -253,6 +253,8 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("payments-complaint", "/payments?from=yesterday".to_owned()),
         ("assign", format!("/payments/{}/assign", day.nobodys)),
         ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
+        ("correct", format!("/payments/{}/correct", day.payment)),
+        ("correct-to", format!("/payments/{}/correct?customer={}", day.payment, day.refusing.customer)),
         ("review", "/payments/review".to_owned()),
         ("review-as-it-came", day.strange.clone()),
         ("statement", "/payments/statement".to_owned()),
@@ -296,6 +298,11 @@ async fn mistakes(looker: &mut Looker<'_>, day: &Day) -> anyhow::Result<()> {
     browser.open(&assign).await?;
     send(browser, &format!("{assign}/search"), &[("q", "nobody")], "Nobody is found").await?;
     looker.look("assign-none").await?;
+    let payment = format!("/payments/{}", day.payment);
+    browser.open(&format!("{payment}/correct")).await?;
+    let rows = [("account_1", "12"), ("amount_1", "some")];
+    send(browser, &format!("{payment}/split"), &rows, "is not an amount").await?;
+    looker.look("correct-complaint").await?;
     let counter = format!("/customers/{}/counter", day.busy.customer);
     browser.open(&counter).await?;
     send(browser, &counter, &[("amount", "some")], "is not an amount").await?;

@@ -8,9 +8,10 @@ use thiserror::Error;
 use crate::money::Money;
 use crate::staff::Role;
 
-/// What an operator may take, unless the settings say otherwise, in shillings.
+/// What an operator may take and write off, unless the settings say otherwise, in shillings.
 const SHILLINGS_AT_ONCE: i64 = 50_000;
 const SHILLINGS_A_DAY: i64 = 200_000;
+const SHILLINGS_WRITTEN_OFF: i64 = 1_000;
 
 /// The limits of operators. Owners have none, and viewers take nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Limits {
     pub at_once: Money,
     /// In all payments of one of Nairobi's days, by one person.
     pub a_day: Money,
+    /// What customers owe and one person may write off in one of Nairobi's days.
+    pub written_off_a_day: Money,
 }
 
 impl Default for Limits {
@@ -26,6 +29,7 @@ impl Default for Limits {
         Self {
             at_once: Money::from_cents(SHILLINGS_AT_ONCE * 100),
             a_day: Money::from_cents(SHILLINGS_A_DAY * 100),
+            written_off_a_day: Money::from_cents(SHILLINGS_WRITTEN_OFF * 100),
         }
     }
 }
@@ -77,7 +81,7 @@ mod tests {
     #[test]
     fn an_operator_takes_up_to_the_limits_and_an_owner_whatever_comes() {
         let cents = Money::from_cents;
-        let limits = Limits { at_once: cents(500), a_day: cents(1_200) };
+        let limits = Limits { at_once: cents(500), a_day: cents(1_200), ..Limits::default() };
         let check = |role, amount, today, expected| {
             assert_eq!(limits.allow(role, cents(amount), cents(today)), expected, "{role} {amount} {today}");
         };

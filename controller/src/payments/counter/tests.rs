@@ -175,7 +175,7 @@ async fn what_cannot_be_right_is_refused_and_moves_nothing() {
 #[tokio::test]
 async fn the_limit_of_a_day_begins_anew_at_midnight_in_nairobi() {
     let mut counter = Counter::open().await;
-    let Limits { at_once, a_day } = Limits::default();
+    let Limits { at_once, a_day, .. } = Limits::default();
     for number in 0..a_day.cents() / at_once.cents() {
         counter.take(Role::Operator, &counter.brings(at_once, cash(&format!("c{number}")))).await.unwrap();
     }

@@ -79,7 +79,7 @@ pub(super) async fn payments_for_review(
     let rows = sqlx::query(
         "SELECT p.id, p.received_at AS since, p.no_owner, p.amount_cents, p.receipt_number, p.customer_id, \
                 '' AS customer_name \
-         FROM payments p WHERE p.customer_id IS NULL ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+         FROM payments p WHERE p.customer_id IS NULL AND p.closed = '' ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
     )
     .bind(limit)
     .fetch_all(connection)

@@ -19,7 +19,6 @@ use crate::audit::Actor;
 use crate::customers::Customer;
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, PaymentId};
-use crate::mpesa::evidence::ReceiptNumber;
 use crate::{customers, subscriptions};
 
 /// The source in the key of a piece of evidence: a person who looked it up.
@@ -44,10 +43,12 @@ pub enum NoOwner {
     Ambiguous,
     /// It is not a payment in of a kind that we know.
     UnknownKind,
+    /// A person took it from a customer whose it was not.
+    TakenBack,
 }
 
 impl NoOwner {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::NoAccount,
         Self::NotAnAccount,
         Self::CheckDigit,
@@ -56,6 +57,7 @@ impl NoOwner {
         Self::SharedPhone,
         Self::Ambiguous,
         Self::UnknownKind,
+        Self::TakenBack,
     ];
 
     /// The word in the database and in the API.
@@ -70,6 +72,7 @@ impl NoOwner {
             Self::SharedPhone => "shared_phone",
             Self::Ambiguous => "ambiguous",
             Self::UnknownKind => "unknown_kind",
+            Self::TakenBack => "taken_back",
         }
     }
 
@@ -91,6 +94,7 @@ impl fmt::Display for NoOwner {
             Self::SharedPhone => "several customers have that phone number",
             Self::Ambiguous => "requests of several lines fit it",
             Self::UnknownKind => "it is not a kind of payment that is known",
+            Self::TakenBack => "it was taken from a customer whose it was not",
         })
     }
 }
@@ -168,6 +172,8 @@ pub async fn assign(
     match &payment.customer {
         Some(owner) if *owner == wanted.customer => return Ok(Err(NotAssigned::AlreadySo)),
         Some(_) => return Ok(Err(NotAssigned::HasOwner)),
+        // What is in parts is nobody's, and stays so.
+        None if payment.closed.is_some() => return Ok(Err(NotAssigned::HasOwner)),
         None => {}
     }
     if customers::get(connection, &wanted.customer).await?.is_none() {
@@ -179,8 +185,7 @@ pub async fn assign(
             return Ok(Err(NotAssigned::NotTheirs));
         }
     }
-    let number = ReceiptNumber::parse(&payment.receipt_number)
-        .ok_or_else(|| PaymentError::ReceiptVanished(payment.receipt_number.clone()))?;
+    let number = payment.number()?;
     let actor = by.to_string();
     let told = Told {
         number: &number,

@@ -26,15 +26,15 @@ use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 const WALLET: &str = "wallet";
 
 /// A customer to choose.
-struct CustomerChoice {
-    id: String,
-    name: String,
-    account: String,
-    phone: String,
+pub(in crate::payments) struct CustomerChoice {
+    pub(in crate::payments) id: String,
+    pub(in crate::payments) name: String,
+    pub(in crate::payments) account: String,
+    pub(in crate::payments) phone: String,
 }
 
 impl CustomerChoice {
-    fn of(customer: &Customer) -> Self {
+    pub(in crate::payments) fn of(customer: &Customer) -> Self {
         Self {
             id: customer.id.to_string(),
             name: customer.name.clone(),
@@ -45,11 +45,11 @@ impl CustomerChoice {
 }
 
 /// A line that the money may be for.
-struct LineChoice {
-    id: String,
-    plan: String,
-    username: String,
-    price: String,
+pub(in crate::payments) struct LineChoice {
+    pub(in crate::payments) id: String,
+    pub(in crate::payments) plan: String,
+    pub(in crate::payments) username: String,
+    pub(in crate::payments) price: String,
 }
 
 /// The customer who was chosen, to be looked at before anything moves.
@@ -161,7 +161,10 @@ async fn payment_of(reader: &mut Connection, id: &str) -> Result<PaymentRow, Pag
 }
 
 /// An account number is found at once, anything else is searched for as in the list of customers.
-async fn found(reader: &mut Connection, query: &str) -> Result<Vec<Customer>, PaymentError> {
+pub(in crate::payments) async fn found(
+    reader: &mut Connection,
+    query: &str,
+) -> Result<Vec<Customer>, PaymentError> {
     if let Ok(number) = AccountNumber::parse(query)
         && let Some(customer) = customers::by_account_number(reader, &number).await?
     {
@@ -173,14 +176,19 @@ async fn found(reader: &mut Connection, query: &str) -> Result<Vec<Customer>, Pa
 
 async fn chosen(reader: &mut Connection, id: &CustomerId) -> Result<Chosen, PageError> {
     let customer = customers::get(reader, id).await?.ok_or(PageError::NotFound)?;
-    let lines = subscriptions::of_customer(reader, id).await?;
+    let lines = choice_of_lines(&subscriptions::of_customer(reader, id).await?);
+    Ok(Chosen { customer: CustomerChoice::of(&customer), lines })
+}
+
+/// The lines of a customer, to choose one.
+pub(in crate::payments) fn choice_of_lines(lines: &[subscriptions::Subscription]) -> Vec<LineChoice> {
     let line = |line: &subscriptions::Subscription| LineChoice {
         id: line.id.to_string(),
         plan: line.plan_name.clone(),
         username: line.username.to_string(),
         price: display::kes(line.price),
     };
-    Ok(Chosen { customer: CustomerChoice::of(&customer), lines: lines.iter().map(line).collect() })
+    lines.iter().map(line).collect()
 }
 
 async fn give(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> Result<Response, PageError> {

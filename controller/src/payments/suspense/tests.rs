@@ -7,6 +7,7 @@ use crate::database::Database;
 use crate::entitlements::Status;
 use crate::ledger::{self, Account};
 use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments::testing::{PRICE, World, world};
 use crate::state::Controller;
 use crate::testing::TemporaryDirectory;

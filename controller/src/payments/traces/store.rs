@@ -19,11 +19,16 @@ macro_rules! traces {
     };
 }
 
+/// A payment that came back to a line that had it before is on its way anew.
 pub(super) async fn insert(connection: &mut Connection, begun: Begun<'_>) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO payment_traces (payment_id, subscription_id, site_id, generation, callback_received_at, \
                                      booked_at) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
+         VALUES ($1, $2, $3, $4, $5, $6) \
+         ON CONFLICT (payment_id, subscription_id) DO UPDATE \
+             SET site_id = excluded.site_id, generation = excluded.generation, \
+                 callback_received_at = excluded.callback_received_at, booked_at = excluded.booked_at, \
+                 published_at = NULL, stored_at = NULL, verified_at = NULL, online_at = NULL, failure = ''",
     )
     .bind(begun.payment.as_str())
     .bind(begun.subscription.as_str())

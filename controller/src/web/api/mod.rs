@@ -120,6 +120,8 @@ pub(super) fn router() -> Router<Web> {
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
         payments::api::as_it_came, payments::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
         payments::counter::api::take, payments::counter::api::cash, payments::counter::api::bank,
+        payments::corrections::api::move_one, payments::corrections::api::split_one,
+        payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,
         mpesa::statement::api::take,
         usage::api::of_line,
     ),

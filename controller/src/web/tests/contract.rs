@@ -7,6 +7,7 @@ use utoipa::OpenApi as _;
 
 use super::schema::misfits;
 use crate::ids::PaymentId;
+use crate::money::Money;
 use crate::staff::Role;
 use crate::web::api;
 use crate::web::testing::{Answer, Program, Served};
@@ -281,6 +282,7 @@ async fn every_answer_fits_its_description() {
     }
     assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
     counter(&mut api, &customer).await;
+    corrections(&mut api, &served, &customer).await;
     assert_nothing_is_left_out(&api);
     served.stop().await;
 }
@@ -515,4 +517,48 @@ async fn assign(api: &mut Checker, payment: &str, customer: &str) {
     let given = api.post(described, &path, &theirs).await;
     assert_eq!(given["customer_id"], customer, "{given}");
     assert_eq!(api.post(described, &path, &theirs).await["error"]["code"], "already_so");
+}
+
+/// Booked money goes to nobody and back, in parts, and out of the books again; and what is owed is written off.
+async fn corrections(api: &mut Checker, served: &Served, customer: &str) {
+    let take = format!("/api/customers/{customer}/counter-payments");
+    let taken = async |api: &mut Checker| {
+        let cash = json!({"amount_cents": 9_000, "means": "cash"});
+        id(&api.post("/api/customers/{id}/counter-payments", &take, &cash).await)
+    };
+    let payment = taken(api).await;
+    let (described, path) = ("/api/payments/{id}/move", format!("/api/payments/{payment}/move"));
+    let moved = api.post(described, &path, &json!({})).await;
+    assert_eq!(moved["payments"][0]["no_owner"], "taken_back", "{moved}");
+    assert_eq!(api.post(described, &path, &json!({})).await["error"]["code"], "already_so");
+    let nobody = json!({"customer_id": "nobody"});
+    assert_eq!(api.post(described, &path, &nobody).await["error"]["code"], "invalid");
+    let theirs = json!({"customer_id": customer});
+    let moved = api.post(described, &path, &theirs).await;
+    assert_eq!((&moved["payments"][0]["customer_id"], &moved["owes_cents"]), (&json!(customer), &json!(0)));
+    let unknown = api.post(described, "/api/payments/none/move", &theirs).await;
+    assert_eq!(unknown["error"]["code"], "not_found");
+    let (described, path) = ("/api/payments/{id}/split", format!("/api/payments/{payment}/split"));
+    let parts = |second: i64| json!({"parts": [{"customer_id": customer, "amount_cents": 1}, {"amount_cents": second}]});
+    assert_eq!(api.post(described, &path, &parts(9_000)).await["error"]["code"], "invalid");
+    let done = api.post(described, &path, &parts(8_999)).await;
+    assert_eq!(
+        (&done["payments"][0]["part_of_id"], &done["payments"][1]["customer_id"]),
+        (&json!(payment), &json!(null))
+    );
+    assert_eq!(api.post(described, &path, &parts(8_999)).await["error"]["code"], "split");
+    let payment = taken(api).await;
+    let (described, path) = ("/api/payments/{id}/undo", format!("/api/payments/{payment}/undo"));
+    assert_eq!(api.post(described, &path, &json!({})).await["payments"][0]["closed"], "undone");
+    assert_eq!(api.post(described, &path, &json!({})).await["error"]["code"], "undone");
+    let (described, path) =
+        ("/api/customers/{id}/write-offs", format!("/api/customers/{customer}/write-offs"));
+    served.empty_wallet(customer, Money::from_cents(700)).await;
+    let more = api.post(described, &path, &json!({"amount_cents": 701})).await;
+    assert_eq!(more["error"]["code"], "owes_less", "{more}");
+    let written = api.post(described, &path, &json!({})).await;
+    assert_eq!((&written["amount_cents"], &written["wallet_cents"]), (&json!(700), &json!(0)));
+    assert_eq!(api.post(described, &path, &json!({})).await["error"]["code"], "invalid");
+    let nobody = api.post(described, "/api/customers/nobody/write-offs", &json!({})).await;
+    assert_eq!(nobody["error"]["code"], "not_found");
 }

@@ -1,6 +1,7 @@
 //! The HTTP half over real sockets and a real SQLite file.
 
 mod contract;
+mod corrections;
 mod orders;
 mod pages;
 mod requests;

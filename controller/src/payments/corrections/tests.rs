@@ -1,0 +1,492 @@
+//! Booked money that is another's: every cent of it, and every hour, goes where it belongs.
+
+use std::time::Duration;
+
+use tawi_shared::Clock;
+
+use super::write_off::{NotWrittenOff, Writer, owed_by, write_off};
+use super::*;
+use crate::customers::phone::Msisdn;
+use crate::customers::{Customer, NewCustomer};
+use crate::database::{Database, Transaction};
+use crate::entitlements::Status;
+use crate::mpesa::evidence::ReceiptNumber;
+use crate::payments::counter::{self, Brought, Limits, Means, NotTaken, Taker};
+use crate::payments::suspense::{Assignment, NoOwner, NotAssigned, assign};
+use crate::payments::testing::{PRICE, World, world};
+use crate::payments::{topping_up, wallet};
+use crate::quota;
+use crate::staff::{Login, Role};
+use crate::state::Controller;
+use crate::subscriptions::NewSubscription;
+use crate::subscriptions::credentials::{Password, Username};
+use crate::testing::TemporaryDirectory;
+use crate::top_ups::{self, NewTopUp};
+
+const NOW: UnixMillis = UnixMillis(1_790_000_000_000);
+const DAY_MS: i64 = 86_400_000;
+
+struct Desk {
+    _directory: TemporaryDirectory,
+    controller: Controller,
+    world: World,
+    /// Next door, with a line of the same plan.
+    other: (Customer, LineId),
+    now: UnixMillis,
+}
+
+fn staff(login: &str) -> Actor {
+    Actor::Staff(Login::parse(login).unwrap())
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let directory = TemporaryDirectory::new();
+        let database = Database::open(&directory.database_url()).await.unwrap();
+        let world = world(&database).await;
+        let controller = Controller { clock: Clock::manual(NOW), ..Controller::new(database) };
+        let (ids, now) = (&controller.ids, NOW);
+        let mut write = controller.database.write().await.unwrap();
+        let new = NewCustomer { name: "Next Door".to_owned(), phone: Msisdn::parse("254722000111").unwrap() };
+        let created = customers::create(&mut write, new, ids, now).await.unwrap();
+        let customers::Created::Created(customer) = created else { panic!("{created:?}") };
+        let new = NewSubscription {
+            customer: customer.id.clone(),
+            plan: world.plan.id.clone(),
+            router: world.router.clone(),
+            username: Username::parse("next-door").unwrap(),
+            password: Password::parse("secret").unwrap(),
+            address: None,
+            caller_id: None,
+        };
+        let created = subscriptions::create(&mut write, new, ids, now).await.unwrap();
+        let subscriptions::Created::Created(line) = created else { panic!("{created:?}") };
+        write.commit().await.unwrap();
+        Self { _directory: directory, controller, world, other: (customer, line.id), now }
+    }
+
+    async fn write(&self) -> Transaction {
+        self.controller.database.write().await.unwrap()
+    }
+
+    fn theirs(&self) -> Target {
+        Target::Customer(self.world.customer.id.clone(), Some(self.world.line.clone()))
+    }
+
+    fn others(&self) -> Target {
+        Target::Customer(self.other.0.id.clone(), Some(self.other.1.clone()))
+    }
+
+    /// A payment by Paybill, as its confirmation tells of it.
+    async fn paid(&self, receipt: &str, amount: Money, to: &Target) -> PaymentId {
+        self.told(receipt, amount, to, receipt).await.payment.unwrap()
+    }
+
+    async fn told(&self, receipt: &str, amount: Money, to: &Target, piece: &str) -> TakenIn {
+        let mut write = self.write().await;
+        let number = ReceiptNumber::parse(receipt).unwrap();
+        let told = Told {
+            number: &number,
+            amount,
+            short_code: "174379",
+            phone: "2547 ***** 678",
+            account_reference: "10000012",
+            received_at: self.now,
+            source: "test",
+            source_id: piece,
+            actor: "mpesa",
+        };
+        let owner = match to {
+            Target::Customer(customer, line) => {
+                Owner::Customer { customer: customer.clone(), subscription: line.clone(), is_unclear: false }
+            }
+            Target::Suspense => Owner::Nobody(Some(NoOwner::CheckDigit)),
+        };
+        let taken = credit::credit(&mut write, &told, owner, &self.controller.ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        taken
+    }
+
+    async fn take_cash(&self, occasion: &str, amount: Money) -> Result<PaymentId, NotTaken> {
+        let actor = staff("anna");
+        let taker = Taker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+        let brought = Brought {
+            customer: self.world.customer.id.clone(),
+            subscription: Some(self.world.line.clone()),
+            amount,
+            means: Means::Cash { occasion: ReceiptNumber::parse(occasion).unwrap() },
+            note: String::new(),
+        };
+        let mut write = self.write().await;
+        let taken = counter::take(&mut write, &brought, taker, &self.controller.ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        taken.map(|received| received.payment)
+    }
+
+    async fn move_to(&self, payment: &PaymentId, to: &Target) -> Result<Corrected, NotCorrected> {
+        let mut write = self.write().await;
+        let (by, ids) = (staff("anna"), &self.controller.ids);
+        let moved = move_payment(&mut write, (payment, to), &by, ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        moved
+    }
+
+    async fn split(&self, payment: &PaymentId, parts: &[Part]) -> Result<Corrected, NotCorrected> {
+        let mut write = self.write().await;
+        let (by, ids) = (staff("anna"), &self.controller.ids);
+        let done = split(&mut write, (payment, parts), &by, ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        done
+    }
+
+    async fn undo(&self, payment: &PaymentId) -> Result<Corrected, NotCorrected> {
+        let mut write = self.write().await;
+        let undone =
+            undo(&mut write, payment, &staff("owner"), &self.controller.ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        undone
+    }
+
+    async fn assign(&self, payment: &PaymentId, to: &Target) -> Result<bool, NotAssigned> {
+        let Target::Customer(customer, line) = to else { panic!("to whom") };
+        let wanted =
+            Assignment { payment: payment.clone(), customer: customer.clone(), subscription: line.clone() };
+        let mut write = self.write().await;
+        let (by, ids) = (staff("anna"), &self.controller.ids);
+        let assigned = assign(&mut write, &wanted, &by, ids, self.now).await.unwrap();
+        write.commit().await.unwrap();
+        assigned.map(|assigned| assigned.has_bought)
+    }
+
+    async fn balance(&self, account: Account) -> i64 {
+        let mut read = self.controller.database.read().await.unwrap();
+        assert_eq!(ledger::trial_balance(&mut read).await.unwrap(), Money::ZERO);
+        ledger::balance_of(&mut read, &account).await.unwrap().cents()
+    }
+
+    /// What is in both wallets, in suspense, and what was earned, in cents. M-Pesa's money is where it always was.
+    async fn books(&self) -> (i64, i64, i64, i64) {
+        let wallet = async |customer: &Customer| -self.balance(Account::Wallet(customer.id.clone())).await;
+        let mine = wallet(&self.world.customer).await;
+        let theirs = wallet(&self.other.0).await;
+        (mine, theirs, -self.balance(Account::Suspense).await, -self.balance(Account::Revenue).await)
+    }
+
+    /// Where a line stands, how many days it is paid from the start on, and its periods in the same count.
+    async fn line(&self, line: &LineId) -> (Status, Option<f64>, Vec<(f64, f64)>) {
+        let mut read = self.controller.database.read().await.unwrap();
+        let standing = subscriptions::get(&mut read, line).await.unwrap().unwrap();
+        let days = |at: UnixMillis| {
+            let ms = i32::try_from((at.0 - NOW.0) / 1_000).unwrap();
+            f64::from(ms) / f64::from(i32::try_from(DAY_MS / 1_000).unwrap())
+        };
+        let periods = quota::periods_of(&mut read, line, UnixMillis(0)).await.unwrap();
+        let periods = periods.iter().map(|period| (days(period.started_at), days(period.ends_at))).collect();
+        // What the site is told is what the line is: in the same transaction.
+        let told = crate::desired::store::line_at(&mut read, &self.world.site, line).await.unwrap();
+        let told = told.and_then(|told| told.valid_until_ms);
+        if standing.status != Status::Suspended {
+            assert_eq!(told, standing.paid_until.map(|until| until.0), "{standing:?}");
+        }
+        (standing.status, standing.paid_until.map(days), periods)
+    }
+
+    async fn row(&self, payment: &PaymentId) -> Payment {
+        let mut read = self.controller.database.read().await.unwrap();
+        crate::payments::payment(&mut read, payment).await.unwrap().unwrap().payment
+    }
+
+    fn days_pass(&mut self, halves: u32) {
+        self.now = self.now.plus(Duration::from_secs(43_200) * halves);
+    }
+}
+
+const fn cents(cents: i64) -> Money {
+    Money::from_cents(cents)
+}
+
+#[tokio::test]
+async fn what_is_moved_at_once_leaves_no_trace_at_the_wrong_line_and_buys_for_the_right_one() {
+    let desk = Desk::open().await;
+    let payment = desk.paid("RKA1", PRICE, &desk.theirs()).await;
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+    let moved = desk.move_to(&payment, &desk.others()).await.unwrap();
+    assert_eq!((moved.taken_back.len(), moved.owes), (1, Money::ZERO));
+    assert!(moved.is_site_to_be_told && words(&moved).contains("Day, line-1"), "{}", words(&moved));
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Draft, None, vec![]));
+    assert_eq!(desk.line(&desk.other.1).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
+    let row = desk.row(&payment).await;
+    assert_eq!((row.customer.as_ref(), row.is_by_hand, row.corrections), (Some(&desk.other.0.id), true, 1));
+    assert_eq!(desk.move_to(&payment, &desk.others()).await.unwrap_err(), NotCorrected::AlreadySo);
+}
+
+#[tokio::test]
+async fn of_a_running_period_the_rest_is_taken_and_what_was_bought_ahead_stays_whole() {
+    let mut desk = Desk::open().await;
+    let wrong = desk.paid("RKB1", PRICE, &desk.theirs()).await;
+    desk.paid("RKB2", PRICE, &desk.theirs()).await;
+    desk.paid("RKB3", PRICE, &desk.theirs()).await;
+    desk.days_pass(1);
+    desk.move_to(&wrong, &desk.others()).await.unwrap();
+    let periods = vec![(0.0, 0.5), (0.5, 1.5), (1.5, 2.5)];
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(2.5), periods));
+    assert_eq!(desk.line(&desk.other.1).await, (Status::Active, Some(1.5), vec![(0.5, 1.5)]));
+    assert_eq!(desk.books().await, (0, 0, 0, 450_000));
+}
+
+#[tokio::test]
+async fn a_period_between_others_closes_up_and_one_that_ends_now_closes_the_line() {
+    let mut desk = Desk::open().await;
+    let first = desk.paid("RKC1", PRICE, &desk.theirs()).await;
+    let second = desk.paid("RKC2", PRICE, &desk.theirs()).await;
+    let third = desk.paid("RKC3", PRICE, &desk.theirs()).await;
+    desk.move_to(&second, &Target::Suspense).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(2.0), vec![(0.0, 1.0), (1.0, 2.0)]));
+    desk.move_to(&first, &Target::Suspense).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+    desk.days_pass(1);
+    desk.move_to(&third, &Target::Suspense).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
+    assert_eq!(desk.books().await, (0, 0, 450_000, 0));
+}
+
+#[tokio::test]
+async fn the_last_of_three_that_are_taken_back_leaves_a_line_that_was_never_paid_for() {
+    let desk = Desk::open().await;
+    let mut payments = Vec::new();
+    for receipt in ["RKD1", "RKD2", "RKD3"] {
+        payments.push(desk.paid(receipt, PRICE, &desk.theirs()).await);
+    }
+    for payment in &payments {
+        desk.move_to(payment, &Target::Suspense).await.unwrap();
+    }
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Draft, None, vec![]));
+    assert_eq!(desk.books().await, (0, 0, 450_000, 0));
+}
+
+#[tokio::test]
+async fn a_held_line_stays_held_when_its_period_is_taken_back() {
+    let desk = Desk::open().await;
+    let payment = desk.paid("RKE1", PRICE, &desk.theirs()).await;
+    let mut write = desk.write().await;
+    subscriptions::hold(&mut write, &desk.world.line, NOW).await.unwrap();
+    write.commit().await.unwrap();
+    desk.move_to(&payment, &desk.others()).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Suspended, None, vec![]));
+}
+
+#[tokio::test]
+async fn what_is_used_up_stays_sold_is_owed_and_can_be_written_off_within_limits() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKF1", PRICE, &desk.theirs()).await;
+    desk.days_pass(2);
+    let moved = desk.move_to(&payment, &desk.others()).await.unwrap();
+    assert_eq!((moved.taken_back.len(), moved.owes), (0, PRICE));
+    assert!(words(&moved).contains("owes KES 1,500.00"), "{}", words(&moved));
+    assert_eq!(desk.books().await, (-150_000, 0, 0, 300_000));
+    let off = async |role, amount: Option<i64>| {
+        let (by, customer) = (staff("anna"), desk.world.customer.id.clone());
+        let writer = Writer { actor: &by, role, limits: Limits::default() };
+        let mut write = desk.write().await;
+        let what = (&customer, amount.map(Money::from_cents));
+        let done = write_off(&mut write, what, writer, &desk.controller.ids, desk.now).await.unwrap();
+        write.commit().await.unwrap();
+        done
+    };
+    assert_eq!(off(Role::Owner, Some(150_001)).await, Err(NotWrittenOff::OwesLess(PRICE)));
+    assert_eq!(off(Role::Owner, Some(0)).await, Err(NotWrittenOff::NoAmount));
+    let most = Limits::default().written_off_a_day;
+    let over = |written_off| Err(NotWrittenOff::OverLimit { most, written_off });
+    assert_eq!(off(Role::Operator, None).await, over(Money::ZERO));
+    assert_eq!(off(Role::Operator, Some(100_000)).await, Ok(cents(100_000)));
+    assert_eq!(off(Role::Operator, Some(1)).await, over(cents(100_000)));
+    assert_eq!(off(Role::Owner, None).await, Ok(cents(50_000)));
+    assert_eq!(desk.books().await, (0, 0, 0, 300_000));
+    assert_eq!(desk.balance(Account::WriteOffs).await, 150_000);
+    let mut read = desk.controller.database.read().await.unwrap();
+    assert_eq!(owed_by(&mut read, &desk.world.customer.id).await.unwrap(), Money::ZERO);
+}
+
+#[tokio::test]
+async fn what_is_owed_is_covered_first_by_the_next_payment() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKG1", PRICE, &desk.theirs()).await;
+    desk.days_pass(2);
+    desk.move_to(&payment, &Target::Suspense).await.unwrap();
+    desk.paid("RKG2", PRICE, &desk.theirs()).await;
+    assert_eq!(desk.books().await, (0, 0, 150_000, 150_000));
+    assert_eq!(desk.line(&desk.world.line).await.0, Status::Active, "nobody expired it yet");
+    desk.paid("RKG3", PRICE, &desk.theirs()).await;
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(2.0), vec![(0.0, 1.0), (1.0, 2.0)]));
+}
+
+#[tokio::test]
+async fn what_the_wallet_bought_by_itself_with_money_that_is_gone_goes_too() {
+    let desk = Desk::open().await;
+    let into_wallet = Target::Customer(desk.world.customer.id.clone(), None);
+    let payment = desk.paid("RKH1", PRICE, &into_wallet).await;
+    let mut write = desk.write().await;
+    let (ids, line) = (&desk.controller.ids, &desk.world.line);
+    let bought = wallet::buy_unpaid(&mut write, line, "release", "staff:anna", ids, NOW).await.unwrap();
+    assert!(bought.is_some());
+    write.commit().await.unwrap();
+    let moved = desk.move_to(&payment, &desk.others()).await.unwrap();
+    assert_eq!((moved.taken_back.len(), moved.owes), (1, Money::ZERO));
+    assert_eq!(desk.line(line).await, (Status::Draft, None, vec![]));
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
+    // What other money bought stays.
+    let into_wallet = Target::Customer(desk.other.0.id.clone(), None);
+    let spare = desk.paid("RKH2", PRICE, &into_wallet).await;
+    let moved = desk.move_to(&spare, &Target::Suspense).await.unwrap();
+    assert_eq!(moved.taken_back, []);
+    assert_eq!(desk.books().await, (0, 0, 150_000, 150_000));
+}
+
+#[tokio::test]
+async fn a_top_up_is_taken_back_and_goes_with_its_period() {
+    let desk = Desk::open().await;
+    let mut write = desk.write().await;
+    sqlx::Executor::execute(&mut *write, "UPDATE plans SET data_quota_bytes = 1000").await.unwrap();
+    let new = NewTopUp { name: "More".to_owned(), plan: None, price: cents(10_000), bytes: 77 };
+    let created = top_ups::create(&mut write, new, &desk.controller.ids, NOW).await.unwrap();
+    let top_ups::Created::Created(more) = created else { panic!("{created:?}") };
+    write.commit().await.unwrap();
+    let period = desk.paid("RKI1", PRICE, &desk.theirs()).await;
+    let buy = async |receipt: &str| {
+        let payment =
+            desk.paid(receipt, cents(10_000), &Target::Customer(desk.world.customer.id.clone(), None)).await;
+        let mut write = desk.write().await;
+        let what = (&desk.world.line, &more.id);
+        let occasion = (receipt, Some(&payment));
+        topping_up::buy(&mut write, what, occasion, "t", &desk.controller.ids, NOW).await.unwrap().unwrap();
+        write.commit().await.unwrap();
+        payment
+    };
+    let bytes = async || {
+        let mut read = desk.controller.database.read().await.unwrap();
+        quota::periods_of(&mut read, &desk.world.line, NOW).await.unwrap().first().map(|one| one.bytes)
+    };
+    let first = buy("RKI2").await;
+    buy("RKI3").await;
+    assert_eq!(bytes().await, Some(Some(1_154)));
+    let moved = desk.move_to(&first, &Target::Suspense).await.unwrap();
+    assert_eq!((moved.taken_back.len(), bytes().await), (1, Some(Some(1_077))));
+    assert!(moved.is_site_to_be_told);
+    assert_eq!(desk.books().await, (0, 0, 10_000, 160_000));
+    // The other one goes with its period: its own money stays theirs.
+    let moved = desk.move_to(&period, &desk.others()).await.unwrap();
+    assert_eq!((moved.taken_back.len(), bytes().await), (2, None));
+    assert_eq!(desk.books().await, (10_000, 0, 10_000, 150_000));
+}
+
+#[tokio::test]
+async fn a_payment_goes_there_and_back_as_often_as_people_say_so_and_no_rule_moves_it() {
+    let desk = Desk::open().await;
+    let payment = desk.paid("RKJ1", PRICE, &desk.theirs()).await;
+    for _ in 0..2 {
+        desk.move_to(&payment, &desk.others()).await.unwrap();
+        assert_eq!(desk.line(&desk.other.1).await.1, Some(1.0));
+        desk.move_to(&payment, &Target::Suspense).await.unwrap();
+        assert_eq!(desk.books().await, (0, 0, 150_000, 0));
+        assert_eq!(desk.row(&payment).await.no_owner, Some(NoOwner::TakenBack));
+        let again = desk.told("RKJ1", PRICE, &desk.theirs(), "another piece").await;
+        assert_eq!(again.outcome, CallbackOutcome::Repeated);
+        assert_eq!(desk.books().await, (0, 0, 150_000, 0));
+        assert_eq!(desk.assign(&payment, &desk.theirs()).await, Ok(true));
+        assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+        assert_eq!(desk.line(&desk.other.1).await, (Status::Draft, None, vec![]));
+    }
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
+    assert_eq!(desk.row(&payment).await.corrections, 4);
+}
+
+#[tokio::test]
+async fn one_receipt_is_several_customers_to_the_cent_and_each_has_a_receipt() {
+    let desk = Desk::open().await;
+    for to in [Target::Suspense, desk.theirs()] {
+        let receipt = if to == Target::Suspense { "RKK1" } else { "RKK2" };
+        let payment = desk.paid(receipt, cents(200_001), &to).await;
+        let before = desk.books().await;
+        let part = |to: Target, amount| Part { to, amount: cents(amount) };
+        let check = async |parts: &[Part], expected: NotCorrected| {
+            assert_eq!(desk.split(&payment, parts).await.unwrap_err(), expected);
+            assert_eq!(desk.books().await, before);
+        };
+        check(&[part(desk.theirs(), 200_001)], NotCorrected::BadParts).await;
+        check(&[part(desk.theirs(), 200_002), part(desk.others(), -1)], NotCorrected::BadParts).await;
+        let short = [part(desk.theirs(), 50_000), part(desk.others(), 150_000)];
+        check(&short, NotCorrected::NotTheWhole(cents(200_000))).await;
+        let strange = Target::Customer(desk.other.0.id.clone(), Some(desk.world.line.clone()));
+        check(&[part(strange, 1), part(desk.others(), 200_000)], NotCorrected::NotTheirs).await;
+        let parts = [part(desk.others(), 150_000), part(desk.theirs(), 50_000), part(Target::Suspense, 1)];
+        let done = desk.split(&payment, &parts).await.unwrap();
+        assert_eq!(done.payments.len(), 3);
+        let whole = desk.row(&payment).await;
+        assert_eq!((whole.closed, whole.customer), (Some(Closed::Split), None));
+        let own = desk.row(&done.payments[0]).await;
+        assert_eq!(own.name(), format!("{receipt}/1"));
+        assert_eq!((own.part_of.as_ref(), own.customer.as_ref()), (Some(&payment), Some(&desk.other.0.id)));
+        assert!(own.serial > whole.serial);
+        assert_eq!(desk.split(&payment, &parts).await.unwrap_err(), NotCorrected::Closed(Closed::Split));
+        assert_eq!(desk.assign(&payment, &desk.theirs()).await, Err(NotAssigned::HasOwner));
+        let again = desk.told(receipt, cents(200_001), &desk.theirs(), "another piece").await;
+        assert_eq!(again.outcome, CallbackOutcome::Repeated);
+        // A part that nobody owned is somebody's after all, and a part goes on to another.
+        assert_eq!(desk.assign(&done.payments[2], &desk.theirs()).await, Ok(false));
+        desk.move_to(&done.payments[0], &desk.theirs()).await.unwrap();
+        desk.move_to(&done.payments[0], &desk.others()).await.unwrap();
+    }
+    // 500.01 twice, of which nothing covers a period.
+    assert_eq!(desk.books().await, (100_002, 0, 0, 300_000));
+    assert_eq!(desk.line(&desk.other.1).await.1, Some(2.0));
+    assert_eq!(desk.line(&desk.world.line).await.1, None);
+    assert_eq!(desk.balance(Account::MpesaClearing("174379".to_owned())).await, 400_002);
+    let mut read = desk.controller.database.read().await.unwrap();
+    let taken = crate::payments::money_between(&mut read, UnixMillis(0), UnixMillis(i64::MAX)).await.unwrap();
+    assert_eq!((taken.amount, taken.payments), (cents(400_002), 2), "parts are no money beside the whole");
+}
+
+#[tokio::test]
+async fn a_booking_at_the_counter_is_undone_once_and_only_while_the_cash_is_there() {
+    let desk = Desk::open().await;
+    let payment = desk.take_cash("c1", PRICE).await.unwrap();
+    let drawer = async || desk.balance(Account::Cash("staff:anna".to_owned())).await;
+    assert_eq!(drawer().await, 150_000);
+    desk.undo(&payment).await.unwrap();
+    assert_eq!((drawer().await, desk.books().await), (0, (0, 0, 0, 0)));
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Draft, None, vec![]));
+    assert_eq!(desk.row(&payment).await.closed, Some(Closed::Undone));
+    assert_eq!(desk.undo(&payment).await.unwrap_err(), NotCorrected::Closed(Closed::Undone));
+    assert_eq!(desk.take_cash("c1", PRICE).await, Err(NotTaken::AlreadyTaken(payment)), "an old form");
+    // Cash that was for another customer stays under the name of whoever took it.
+    let payment = desk.take_cash("c2", PRICE).await.unwrap();
+    desk.move_to(&payment, &desk.others()).await.unwrap();
+    assert_eq!((drawer().await, desk.line(&desk.other.1).await.1), (150_000, Some(1.0)));
+    let banking = counter::Banking {
+        holder: "staff:anna".to_owned(),
+        amount: cents(1),
+        slip: ReceiptNumber::parse("S1").unwrap(),
+    };
+    let mut write = desk.write().await;
+    counter::bank(&mut write, &banking, &staff("owner"), &desk.controller.ids, NOW).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(desk.undo(&payment).await.unwrap_err(), NotCorrected::NotInDrawer(cents(149_999)));
+    let mpesa = desk.paid("RKL1", PRICE, &desk.theirs()).await;
+    assert_eq!(desk.undo(&mpesa).await.unwrap_err(), NotCorrected::WasPaid);
+}
+
+#[tokio::test]
+async fn a_correction_that_is_rolled_back_has_done_nothing() {
+    let desk = Desk::open().await;
+    let payment = desk.paid("RKM1", PRICE, &desk.theirs()).await;
+    let (before, line) = (desk.books().await, desk.line(&desk.world.line).await);
+    let mut write = desk.write().await;
+    let to = desk.others();
+    let (by, ids) = (staff("anna"), &desk.controller.ids);
+    move_payment(&mut write, (&payment, &to), &by, ids, NOW).await.unwrap().unwrap();
+    write.rollback().await.unwrap();
+    assert_eq!((desk.books().await, desk.line(&desk.world.line).await), (before, line));
+    desk.move_to(&payment, &to).await.unwrap();
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
+}

@@ -1,0 +1,117 @@
+//! Correcting a payment as staff do it: through pages, with one button for each thing.
+
+use reqwest::StatusCode;
+
+use crate::money::Money;
+use crate::staff::Role;
+use crate::web::testing::{Browser, Program, Served};
+
+/// Takes cash for the customer's line, and gives the address of its page.
+async fn take(browser: &mut Browser, served: &Served, amount: &str, occasion: &str) -> String {
+    let customer = &served.world.customer.id;
+    let occasion = format!("{occasion:0<32}");
+    let fields = [
+        ("amount", amount),
+        ("means", "cash"),
+        ("occasion", occasion.as_str()),
+        ("subscription", served.world.line.as_str()),
+    ];
+    browser.post(&format!("/customers/{customer}/counter"), &fields).await.location().to_owned()
+}
+
+async fn neighbour(program: &Program) -> (String, String) {
+    let body = serde_json::json!({"name": "Next Door", "phone": "0722000111"});
+    let answer = program.post("/api/customers", &body).await.json();
+    let text = |field: &str| answer[field].as_str().unwrap().to_owned();
+    (text("id"), text("account_number"))
+}
+
+#[tokio::test]
+async fn a_payment_is_looked_up_moved_shared_out_and_undone_by_buttons() {
+    let served = Served::start().await;
+    let (other, account) = neighbour(&served.program(Role::Owner).await).await;
+    let mut owner = served.browser(Role::Owner).await;
+    let page = take(&mut owner, &served, "1500", "a1").await;
+    let correct = format!("{page}/correct");
+    assert!(owner.get(&page).await.body.contains(&format!("href=\"{correct}\"")));
+    let shown = owner.get(&correct).await.body;
+    assert!(shown.contains("Day, line-1") && shown.contains("would be taken back"), "{shown}");
+    let found = owner.post(&format!("{correct}/search"), &[("q", &account)]).await.body;
+    assert!(found.contains("Next Door"), "{found}");
+    let chosen = owner.get(&format!("{correct}?customer={other}")).await.body;
+    assert!(chosen.contains("Move KES 1,500.00 to Next Door"), "{chosen}");
+    let to = [("customer", other.as_str()), ("subscription", "wallet")];
+    assert_eq!(owner.post(&format!("{page}/move"), &to).await.location(), page);
+    let shown = owner.get(&page).await.body;
+    assert!(shown.contains("It is theirs now. Taken back: Day, line-1."), "{shown}");
+    assert!(shown.contains("Next Door"), "{shown}");
+    let own = served.world.customer.account_number.to_string();
+    let split = format!("{page}/split");
+    let rows = |first: &'static str| {
+        [
+            ("account_1", own.clone()),
+            ("amount_1", first.to_owned()),
+            ("account_2", account.clone()),
+            ("amount_2", "1000".to_owned()),
+        ]
+    };
+    for (first, complaint) in [("1", "together the parts are KES 1,001.00"), ("much", "is not an amount")] {
+        let fields = rows(first);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let answer = owner.post(&split, &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.body.contains(complaint), "{}", answer.body);
+    }
+    let fields = rows("500");
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    owner.post(&split, &fields).await;
+    let shown = owner.get(&page).await.body;
+    assert!(
+        shown.contains("shared out") && shown.contains("Part 2") && !shown.contains("do not pay again"),
+        "{shown}"
+    );
+    assert_eq!(owner.get(&correct).await.location(), page, "there is nothing to correct any more");
+    let page = take(&mut owner, &served, "200", "b2").await;
+    owner.post(&format!("{page}/undo"), &[]).await;
+    let shown = owner.get(&page).await.body;
+    assert!(shown.contains("It is undone") && shown.contains("never paid"), "{shown}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_holds_the_cash_does_not_undo_and_whoever_looks_corrects_nothing() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let page = take(&mut operator, &served, "200", "a1").await;
+    assert!(!operator.get(&format!("{page}/correct")).await.body.contains("It was never paid"));
+    assert_eq!(operator.post(&format!("{page}/undo"), &[]).await.status, StatusCode::FORBIDDEN);
+    let mut viewer = served.browser(Role::Viewer).await;
+    assert!(!viewer.get(&page).await.body.contains("/correct"));
+    assert_eq!(viewer.get(&format!("{page}/correct")).await.status, StatusCode::FORBIDDEN);
+    for what in ["move", "split", "undo", "correct/search"] {
+        assert_eq!(viewer.post(&format!("{page}/{what}"), &[]).await.status, StatusCode::FORBIDDEN, "{what}");
+    }
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_owed_stands_on_the_customers_page_and_is_written_off_there() {
+    let served = Served::start().await;
+    let customer = served.world.customer.id.to_string();
+    let page = format!("/customers/{customer}");
+    let mut operator = served.browser(Role::Operator).await;
+    assert!(!operator.get(&page).await.body.contains("Owes"));
+    served.empty_wallet(&customer, Money::from_cents(100_100)).await;
+    let shown = operator.get(&page).await.body;
+    assert!(shown.contains("Owes KES 1,001.00") && shown.contains("Write off KES 1,001.00"), "{shown}");
+    let off = format!("{page}/write-off");
+    operator.post(&off, &[("amount_cents", "100100")]).await;
+    assert!(operator.get(&page).await.body.contains("you may write off KES 1,000.00 a day"));
+    let mut owner = served.browser(Role::Owner).await;
+    owner.post(&off, &[("amount_cents", "100100")]).await;
+    let shown = owner.get(&page).await.body;
+    assert!(shown.contains("KES 1,001.00 is written off") && !shown.contains("Owes"), "{shown}");
+    owner.post(&off, &[("amount_cents", "100100")]).await;
+    assert!(owner.get(&page).await.body.contains("Nothing was written off: KES 0.00 is owed now"));
+    served.stop().await;
+}
