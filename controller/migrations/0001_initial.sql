@@ -433,6 +433,8 @@ CREATE TABLE payments (
     no_owner TEXT NOT NULL DEFAULT '' CHECK (no_owner IN ('', 'no_account', 'not_an_account', 'check_digit',
                                              'unknown_account', 'unknown_phone', 'shared_phone', 'ambiguous',
                                              'unknown_kind', 'taken_back')),
+    -- When it was paid by M-Pesa's own clock; NULL where nothing said so, and for what was taken at the counter.
+    moved_at BIGINT,
     -- 1 where nothing but who paid said whose it is.
     is_owner_guessed BIGINT NOT NULL DEFAULT 0,
     -- Why it bought nothing and lies in the wallet; empty where it was used, then or since, or came for no line.
@@ -451,6 +453,7 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
 CREATE INDEX payments_by_received_at ON payments (received_at);
+CREATE INDEX payments_by_day ON payments ((COALESCE(moved_at, received_at)));
 CREATE INDEX payments_by_provider ON payments (provider, received_at DESC, id);
 CREATE INDEX payments_for_no_line ON payments (id) WHERE subscription_id IS NULL AND customer_id IS NOT NULL;
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';

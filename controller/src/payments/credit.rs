@@ -116,6 +116,7 @@ async fn take_in_receipt(
         phone: receipt.phone.as_ref().map_or("", Msisdn::digits),
         account_reference: "",
         received_at: callback.received_at,
+        moved_at: None,
         source: SOURCE,
         source_id: callback.id.as_str(),
         actor: ACTOR,
@@ -237,6 +238,8 @@ pub(crate) struct Told<'a> {
     pub(crate) account_reference: &'a str,
     /// When we were told.
     pub(crate) received_at: UnixMillis,
+    /// When it was paid by M-Pesa's own clock, where that was said.
+    pub(crate) moved_at: Option<UnixMillis>,
     /// What tells, and which piece of it: together they are one piece of evidence.
     pub(crate) source: &'static str,
     pub(crate) source_id: &'a str,
@@ -486,6 +489,7 @@ async fn repeated(
         .await?
         .ok_or_else(|| PaymentError::ReceiptVanished(told.number.to_string()))?;
     store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
+    store::note_moved(connection, &booked.id, told).await?;
     if booked.amount != told.amount {
         let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
         return Ok(TakenIn::quietly(outcome));

@@ -163,6 +163,7 @@ pub(crate) async fn find_receipt(
         phone: &payment.payer,
         account_reference: &payment.account_reference,
         received_at: payment.received_at,
+        moved_at: None,
         source: QUERY,
         source_id: intent.id.as_str(),
         actor: ACTOR,

@@ -85,10 +85,10 @@ pub(super) async fn insert_payment(
     let done = sqlx::query(
         "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
                                customer_id, subscription_id, intent_id, received_at, booked_at, no_owner, \
-                               is_owner_guessed) \
+                               is_owner_guessed, moved_at) \
          VALUES ($1, $2, $3, $4, $5, $6, \
                  COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
-                 $7, $8, $9, $10, $11, $13, $14) \
+                 $7, $8, $9, $10, $11, $13, $14, $15) \
          ON CONFLICT (provider, receipt_number) DO NOTHING",
     )
     .bind(id.as_str())
@@ -105,6 +105,7 @@ pub(super) async fn insert_payment(
     .bind(told.account_reference)
     .bind(owner.no_owner().map_or("", NoOwner::as_str))
     .bind(i64::from(is_guess(told, owner)))
+    .bind(told.moved_at.map(|at| at.0))
     .execute(&mut *connection)
     .await?;
     let is_new = done.rows_affected() == 1;
@@ -443,6 +444,21 @@ pub(super) async fn insert_evidence(
     .bind(now.0)
     .execute(connection)
     .await?;
+    Ok(())
+}
+
+/// When it was paid by M-Pesa's own clock, where the first that told of it did not say so.
+pub(super) async fn note_moved(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    told: &Told<'_>,
+) -> Result<(), sqlx::Error> {
+    let Some(at) = told.moved_at else { return Ok(()) };
+    sqlx::query("UPDATE payments SET moved_at = $2 WHERE id = $1 AND moved_at IS NULL")
+        .bind(payment.as_str())
+        .bind(at.0)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 

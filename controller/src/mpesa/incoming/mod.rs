@@ -114,6 +114,7 @@ pub(in crate::mpesa) async fn take_in(
         phone: payment.payer.kept(),
         account_reference: &payment.reference,
         received_at: source.received_at,
+        moved_at: payment.paid_at.map(|at| at.probably),
         source: source.name,
         source_id: source.id,
         actor: credit::ACTOR,

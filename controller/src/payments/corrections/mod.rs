@@ -565,6 +565,7 @@ async fn book_anew(
         phone: &payment.payer,
         account_reference: &payment.account_reference,
         received_at: now,
+        moved_at: None,
         source: super::suspense::SOURCE,
         source_id: actor,
         actor,

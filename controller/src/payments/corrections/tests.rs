@@ -92,6 +92,7 @@ impl Desk {
             phone: "2547 ***** 678",
             account_reference: "10000012",
             received_at: self.now,
+            moved_at: None,
             source: "test",
             source_id: piece,
             actor: "mpesa",

@@ -177,6 +177,7 @@ pub async fn take(
         phone: "",
         account_reference: "",
         received_at: now,
+        moved_at: None,
         source: brought.means.provider().as_str(),
         source_id: &by,
         actor: &by,

@@ -127,6 +127,7 @@ async fn what_m_pesa_told_of_is_no_transfer_to_the_bank() {
         phone: "",
         account_reference: "",
         received_at: NOW,
+        moved_at: None,
         source: "test",
         source_id: "1",
         actor: "mpesa",

@@ -194,6 +194,7 @@ pub async fn assign(
         phone: &payment.payer,
         account_reference: &payment.account_reference,
         received_at: now,
+        moved_at: None,
         source: SOURCE,
         source_id: &actor,
         actor: &actor,

@@ -40,6 +40,7 @@ impl Desk {
             phone: "2547 ***** 678",
             account_reference: typed,
             received_at: NOW,
+            moved_at: None,
             source: "test",
             source_id: receipt,
             actor: "mpesa",
