@@ -10,7 +10,8 @@
 //!    of it, as [`ClockState::may_office_take_back`] and [`ClockState::may_office_lead`] say.
 //! 3. This machine and a router agree: theirs, never beyond a head office that does not contradict itself; back from what
 //!    two have stood behind in this run only when it lasts. Where they are further apart than a minute the earlier counts:
-//!    the other would eat up what is paid for.
+//!    the other would eat up what is paid for. Two that may have been switched off together where the floor is count as
+//!    this machine alone, and give way to a head office that lasts.
 //! 4. This machine alone: where it goes on from what was counted, and nobody contradicts. Where two have not spoken yet,
 //!    whatever is further off than a minute waits for [`PATIENCE`], in which routers are heard.
 //! 5. Nobody: what was counted, and it is not trusted.
@@ -175,33 +176,59 @@ enum Backing {
     Two,
 }
 
+/// A router's time, and for how long it had counted it then without a break; `None` where it did not say.
+#[derive(Clone, Copy, Debug)]
+struct RouterHeard {
+    heard: Heard,
+    up: Option<Duration>,
+}
+
+/// Somebody beside head office who says something.
+#[derive(Clone, Copy, Debug)]
+struct Witness {
+    time: UnixMillis,
+    /// Whether it may only have been switched off where the floor is and have gone on from there. Against head office it
+    /// is a weak one then, and so are two that were switched off together.
+    may_have_resumed: bool,
+}
+
 /// What is said at one moment, as far as it can be true.
 struct Said {
     carried: UnixMillis,
-    machine: Option<UnixMillis>,
+    machine: Option<Witness>,
     office: Option<UnixMillis>,
-    routers: Vec<UnixMillis>,
+    routers: Vec<Witness>,
 }
 
 impl Said {
+    fn is_shown_by_machine(&self, time: UnixMillis) -> bool {
+        self.machine.is_some_and(|machine| agree(machine.time, time))
+    }
+
     fn is_shown_by_router(&self, time: UnixMillis) -> bool {
-        self.routers.iter().any(|router| agree(*router, time))
+        self.routers.iter().any(|router| agree(router.time, time))
     }
 
     /// The time of this machine and of the router that is nearest to it, where the two agree.
-    fn pair(&self) -> Option<UnixMillis> {
-        let machine = self.machine?;
-        let nearest = self.routers.iter().copied().min_by_key(|router| apart(*router, machine))?;
+    fn pair(&self) -> Option<Witness> {
+        let Witness { time: machine, may_have_resumed } = self.machine?;
+        let agreeing = || self.routers.iter().filter(|router| agree(router.time, machine));
+        let nearest = agreeing().map(|router| router.time).min_by_key(|router| apart(*router, machine))?;
         let is_close = apart(nearest, machine) <= SKEW;
-        agree(nearest, machine).then(|| if is_close { machine } else { machine.min(nearest) })
+        Some(Witness {
+            time: if is_close { machine } else { machine.min(nearest) },
+            may_have_resumed: may_have_resumed && agreeing().all(|router| router.may_have_resumed),
+        })
+    }
+
+    /// Likewise, of two that were not switched off together.
+    fn strong_pair(&self) -> Option<UnixMillis> {
+        self.pair().filter(|pair| !pair.may_have_resumed).map(|pair| pair.time)
     }
 
     /// Head office's, where nobody else says so.
     fn office_alone(&self) -> Option<UnixMillis> {
-        let is_alone = |office: &UnixMillis| {
-            !self.is_shown_by_router(*office) && self.machine.is_none_or(|machine| !agree(machine, *office))
-        };
-        self.office.filter(is_alone)
+        self.office.filter(|office| !self.is_shown_by_router(*office) && !self.is_shown_by_machine(*office))
     }
 }
 
@@ -227,7 +254,7 @@ pub struct ClockState {
     /// Likewise machine and router.
     pair_claim: Option<Claim>,
     controller: Option<Heard>,
-    routers: BTreeMap<String, Heard>,
+    routers: BTreeMap<String, RouterHeard>,
     leaps: u32,
     leapt_by: Duration,
     taken_back: u32,
@@ -292,11 +319,11 @@ impl ClockState {
         self.controller = Some(Heard { time, elapsed });
     }
 
-    /// Takes a router's time. It may confirm another and is never followed alone: most routers have no battery for their
-    /// clock either.
-    pub fn note_router(&mut self, router: &str, time: UnixMillis, elapsed: Duration) {
+    /// Takes a router's time, and how long it has been up. It may confirm another and is never followed alone: most routers
+    /// have no battery for their clock either.
+    pub fn note_router(&mut self, router: &str, time: UnixMillis, up: Option<Duration>, elapsed: Duration) {
         if self.routers.contains_key(router) || self.routers.len() < ROUTERS_HEARD {
-            self.routers.insert(router.to_owned(), Heard { time, elapsed });
+            self.routers.insert(router.to_owned(), RouterHeard { heard: Heard { time, elapsed }, up });
         }
     }
 
@@ -304,12 +331,13 @@ impl ClockState {
     pub fn observe(&mut self, system: UnixMillis, elapsed: Duration) -> Reading {
         let said = self.said(system, elapsed);
         let contradicts = |time: &UnixMillis| !agree(*time, said.carried);
-        let (office, pair) = (said.office_alone().filter(contradicts), said.pair().filter(contradicts));
+        let (office, pair) =
+            (said.office_alone().filter(contradicts), said.pair().map(|pair| pair.time).filter(contradicts));
         let office_heard = self.controller.map(|heard| heard.elapsed);
         // The machine is read now; what is heard of a pair is its router.
         let pair_heard = pair.and_then(|pair| {
-            let of_pair = self.routers.values().filter(|heard| agree(heard.carried_to(elapsed), pair));
-            of_pair.map(|heard| heard.elapsed).max()
+            let heard = self.routers.values().map(|router| router.heard);
+            heard.filter(|heard| agree(heard.carried_to(elapsed), pair)).map(|heard| heard.elapsed).max()
         });
         self.office_claim = claim(self.office_claim, office, office_heard, elapsed);
         self.pair_claim = claim(self.pair_claim, pair, pair_heard, elapsed);
@@ -350,7 +378,8 @@ impl ClockState {
         let voice = |who: String, heard: &Heard| Voice { who, time: heard.carried_to(elapsed) };
         let machine = Voice { who: "this machine".to_owned(), time: system };
         let office = self.controller.iter().map(|heard| voice("head office".to_owned(), heard));
-        let routers = self.routers.iter().map(|(name, heard)| voice(format!("router {name}"), heard));
+        let routers =
+            self.routers.iter().map(|(name, router)| voice(format!("router {name}"), &router.heard));
         std::iter::once(machine).chain(office).chain(routers).collect()
     }
 
@@ -372,19 +401,28 @@ impl ClockState {
 
     fn said(&self, system: UnixMillis, elapsed: Duration) -> Said {
         let possible = |time: &UnixMillis| time.plus(TOLERANCE) >= self.earliest;
-        let routers = self.routers.values().map(|heard| heard.carried_to(elapsed));
+        let goes_on = |time: UnixMillis| agree(time, self.start.carried_to(elapsed));
+        let routers = self.routers.values().map(|router| {
+            let time = router.heard.carried_to(elapsed);
+            // One that began to count well before the floor was kept knows how long this machine was off.
+            let is_young = |up: Duration| router.heard.time.minus(up).plus(TOLERANCE) >= self.start.time;
+            Witness { time, may_have_resumed: goes_on(time) && router.up.is_some_and(is_young) }
+        });
+        let machine = Witness { time: system, may_have_resumed: goes_on(system) };
         Said {
             carried: self.anchor.carried_to(elapsed),
-            machine: Some(system).filter(possible),
+            machine: Some(machine).filter(|machine| possible(&machine.time)),
             office: self.controller.map(|heard| heard.carried_to(elapsed)).filter(possible),
-            routers: routers.filter(possible).collect(),
+            routers: routers.filter(|router| possible(&router.time)).collect(),
         }
     }
 
     fn decide(&self, said: &Said, elapsed: Duration) -> (UnixMillis, Basis) {
-        let (carried, pair) = (said.carried, said.pair());
+        let (carried, pair) = (said.carried, said.strong_pair());
         if let Some(office) = said.office {
-            if let Some(machine) = said.machine.filter(|machine| agree(*machine, office)) {
+            if let Some(machine) =
+                said.machine.map(|machine| machine.time).filter(|time| agree(*time, office))
+            {
                 let is_close = apart(machine, office) <= SKEW;
                 return (if is_close { machine } else { office }, Basis::OfficeAndMachine);
             }
@@ -395,7 +433,7 @@ impl ClockState {
                 // Unless two that agree go on from there too.
                 true => pair.is_none_or(|pair| apart(pair, carried) > FOLLOWED),
                 false if office < carried => self.may_office_take_back(office, said, elapsed),
-                false => self.may_office_lead(office, said, elapsed),
+                false => self.may_office_lead(office, said),
             };
             if is_followed {
                 return (office, Basis::Office);
@@ -404,12 +442,19 @@ impl ClockState {
         if let Some(pair) = pair.filter(|pair| self.is_pair_followed(*pair, said, elapsed)) {
             return (pair, Basis::MachineAndRouter);
         }
+        let is_unopposed = said.office.is_none_or(|office| office < carried) || self.backing == Backing::Two;
+        let weak_pair = said.pair().filter(|pair| pair.may_have_resumed && agree(pair.time, carried));
+        if let Some(pair) = weak_pair.filter(|_| is_unopposed) {
+            return (pair.time, Basis::Machine);
+        }
         let is_contradicted =
-            said.office.is_some() || said.routers.iter().any(|router| router.plus(TOLERANCE) >= carried);
+            said.office.is_some() || said.routers.iter().any(|router| router.time.plus(TOLERANCE) >= carried);
         let is_early = elapsed.saturating_sub(self.start.elapsed) < PATIENCE;
         let reach = if is_early && self.backing != Backing::Two { SKEW } else { TOLERANCE };
-        match said.machine.filter(|machine| apart(*machine, carried) <= reach) {
-            Some(machine) if self.backing == Backing::Two || !is_contradicted => (machine, Basis::Machine),
+        match said.machine.filter(|machine| apart(machine.time, carried) <= reach) {
+            Some(Witness { time: machine, .. }) if self.backing == Backing::Two || !is_contradicted => {
+                (machine, Basis::Machine)
+            }
             _ => (carried, Basis::Carried),
         }
     }
@@ -424,7 +469,7 @@ impl ClockState {
         let outvotes = |pair: UnixMillis| {
             apart(pair, vouched) <= FOLLOWED || (is_astray && pair.plus(FOLLOWED) >= vouched)
         };
-        if said.pair().is_some_and(outvotes) {
+        if said.pair().is_some_and(|pair| outvotes(pair.time)) {
             return false;
         }
         let is_at_once = agree(office, vouched) || (!is_astray && self.backing != Backing::Two);
@@ -433,18 +478,17 @@ impl ClockState {
 
     /// Whether head office, alone, leads time forward: never against machine and router that agree on less, nor from where
     /// two have stood in this run. A machine or a router that says less is right, unless it is far behind what was counted
-    /// and has lost its time. A machine that merely goes on from the floor may have resumed from there: head office need
-    /// only last.
-    fn may_office_lead(&self, office: UnixMillis, said: &Said, elapsed: Duration) -> bool {
-        if let Some(pair) = said.pair() {
+    /// and has lost its time. Those that merely go on from the floor may have resumed from there, each or together: head
+    /// office need only last.
+    fn may_office_lead(&self, office: UnixMillis, said: &Said) -> bool {
+        if let Some(pair) = said.strong_pair() {
             return pair > office;
         }
-        let is_resumed = |machine: &UnixMillis| agree(*machine, self.start.carried_to(elapsed));
-        let says_less = |time: &UnixMillis| time.plus(TOLERANCE) >= said.carried && *time < office;
-        let machine = said.machine.filter(says_less);
-        let is_known_better =
-            machine.is_some_and(|machine| !is_resumed(&machine)) || said.routers.iter().any(says_less);
-        let is_at_once = machine.is_none() && self.backing < Backing::Office;
+        let says_less =
+            |witness: &&Witness| witness.time.plus(TOLERANCE) >= said.carried && witness.time < office;
+        let mut who_say_less = said.machine.iter().chain(&said.routers).filter(says_less);
+        let is_at_once = who_say_less.clone().next().is_none() && self.backing < Backing::Office;
+        let is_known_better = who_say_less.any(|witness| !witness.may_have_resumed);
         self.backing != Backing::Two && !is_known_better && (is_at_once || has_lasted(self.office_claim))
     }
 

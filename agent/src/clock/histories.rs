@@ -48,6 +48,8 @@ struct World {
     state: ClockState,
     dice: Dice,
     passed: i64,
+    /// For how long the router had been up.
+    up: Duration,
     reading: Option<Reading>,
 }
 
@@ -62,7 +64,7 @@ impl World {
     fn new(number: u64, floor: i64) -> Self {
         let kept = KeptTime { floor: UnixMillis(START + floor), vouched: None, leap_in_doubt: None };
         let state = ClockState::new(UnixMillis(START - 400 * DAY), kept, Duration::ZERO);
-        Self { state, dice: Dice(number), passed: 0, reading: None }
+        Self { state, dice: Dice(number), passed: 0, up: 9 * TOLERANCE, reading: None }
     }
 
     /// So much later everybody speaks, so far off.
@@ -70,7 +72,7 @@ impl World {
         self.passed += later;
         let elapsed = Duration::from_millis(u64::try_from(self.passed).unwrap());
         let time = |off: i64| UnixMillis(START + self.passed + off);
-        self.state.note_router("core", time(off.router), elapsed);
+        self.state.note_router("core", time(off.router), Some(self.up + elapsed), elapsed);
         self.state.note_controller(time(off.office), elapsed);
         self.reading = Some(self.state.observe(time(off.machine), elapsed));
     }

@@ -104,10 +104,10 @@ impl TrustedClock {
         let _ = self.reading();
     }
 
-    /// Takes the time that a router showed, converted to UTC.
-    pub fn note_router_time(&self, router: &str, time: UnixMillis) {
+    /// Takes the time that a router showed, converted to UTC, and how long it has been up.
+    pub fn note_router_time(&self, router: &str, time: UnixMillis, up: Option<Duration>) {
         let elapsed = self.origin.elapsed();
-        self.with_state(|state| state.note_router(router, time, elapsed));
+        self.with_state(|state| state.note_router(router, time, up, elapsed));
         let _ = self.reading();
     }
 

@@ -2,6 +2,7 @@
 //! office are wrong, late or silent. The handle over real clocks is tried in `agent/tests/link`.
 
 mod doubt;
+mod resumed;
 
 use super::decision::LASTS;
 use super::*;
@@ -23,8 +24,10 @@ enum Step {
     Controller(i64, i64),
     Router(i64, i64),
     Tower(i64, i64),
+    /// A router that shows floor + .0 and has been up for .1.
+    Booted(i64, i64, i64),
 }
-use Step::{Controller, Router, See, Tower};
+use Step::{Booted, Controller, Router, See, Tower};
 
 /// Head office stood behind all of the floor.
 fn check(name: &str, steps: &[Step]) -> (ClockState, Reading) {
@@ -45,8 +48,11 @@ fn check_after(name: &str, vouched: i64, steps: &[Step]) -> (ClockState, Reading
                 last = Some(reading);
             }
             Controller(time, elapsed) => state.note_controller(UnixMillis(FLOOR + time), mono(elapsed)),
-            Router(time, elapsed) => state.note_router("core", UnixMillis(FLOOR + time), mono(elapsed)),
-            Tower(time, elapsed) => state.note_router("tower", UnixMillis(FLOOR + time), mono(elapsed)),
+            Router(time, elapsed) => state.note_router("core", UnixMillis(FLOOR + time), None, mono(elapsed)),
+            Tower(time, elapsed) => state.note_router("tower", UnixMillis(FLOOR + time), None, mono(elapsed)),
+            Booted(time, up, elapsed) => {
+                state.note_router("core", UnixMillis(FLOOR + time), Some(mono(up)), mono(elapsed));
+            }
         }
     }
     (state, last.unwrap())
@@ -393,49 +399,6 @@ fn a_machine_that_woke_days_late_waits_for_a_second_word_beside_head_offices() {
 }
 
 #[test]
-fn a_machine_that_only_goes_on_from_where_it_was_switched_off_does_not_outvote_head_office_for_good() {
-    assert_eq!(LASTS.as_millis(), u128::try_from(LAST).unwrap());
-    let (_, reading) = check(
-        "off for five hours, and no time server",
-        &[
-            See(0, 0, 0, true),
-            Controller(5 * HOUR, 1_000),
-            See(2_000, 2_000, 2_000, false),
-            See(LAST, LAST, LAST, false),
-            See(DAY - HOUR, DAY - HOUR, DAY - HOUR, false),
-            Controller(DAY + 5 * HOUR, DAY),
-            See(DAY + 2_000, DAY + 2_000, DAY + 5 * HOUR + 2_000, true),
-            See(2 * DAY, 2 * DAY, 2 * DAY + 5 * HOUR, true),
-        ],
-    );
-    assert_eq!((reading.leaps, reading.basis), (1, Basis::Office));
-    check(
-        "a router that knows the time says less",
-        &[
-            See(0, 0, 0, true),
-            Router(0, 0),
-            Controller(9 * DAY, 1_000),
-            See(-FLOOR, DAY, DAY, false),
-            See(2 * DAY, 2 * DAY, 2 * DAY, true),
-        ],
-    );
-    check(
-        "so does a machine that has its time from elsewhere",
-        &[See(2 * DAY, 0, 0, false), Controller(9 * DAY, 1_000), See(3 * DAY, DAY, DAY, false)],
-    );
-    check(
-        "who changes its mind begins anew",
-        &[
-            See(0, 0, 0, true),
-            Controller(5 * HOUR, 1_000),
-            See(LAST - 60_000, LAST - 60_000, LAST - 60_000, false),
-            Controller(9 * HOUR, LAST - 30_000),
-            See(LAST + 2_000, LAST + 2_000, LAST + 2_000, false),
-        ],
-    );
-}
-
-#[test]
 fn head_office_that_lost_its_time_is_outvoted_by_machine_and_router() {
     let (_, reading) = check(
         "it comes back with the clock that it saved three days ago",
@@ -484,42 +447,6 @@ fn head_office_that_lost_its_time_is_outvoted_by_machine_and_router() {
             See(DAY + 2_000, DAY + 2_000, DAY + 2_000, true),
         ],
     );
-}
-
-#[test]
-fn ten_minutes_are_two_words_that_are_ten_minutes_apart() {
-    let lead = |name, last, is_followed: bool| {
-        let now = if is_followed { 5 * HOUR + DAY - 1_000 } else { DAY };
-        check(
-            name,
-            &[
-                See(0, 0, 0, true),
-                Controller(5 * HOUR, 1_000),
-                See(2_000, 2_000, 2_000, false),
-                Controller(5 * HOUR + last - 1_000, last),
-                See(DAY, DAY, now, is_followed),
-            ],
-        );
-    };
-    lead("head office, twice within ten minutes", LAST + 1_000, false);
-    lead("head office, once more after them", LAST + 2_000, true);
-    let back = |name, last, is_followed: bool| {
-        let now = if is_followed { DAY - 4 * HOUR } else { DAY };
-        check(
-            name,
-            &[
-                Controller(0, 0),
-                See(0, 0, 0, true),
-                Controller(-FLOOR, 1_000),
-                Router(-4 * HOUR + 2_000, 2_000),
-                See(-4 * HOUR + 2_000, 2_000, 2_000, false),
-                Router(-4 * HOUR + last, last),
-                See(-4 * HOUR + DAY, DAY, now, is_followed),
-            ],
-        );
-    };
-    back("a router that was heard twice within them", LAST + 1_000, false);
-    back("a router that is still heard after them", LAST + 2_000, true);
 }
 
 #[test]
@@ -646,7 +573,7 @@ fn a_floor_that_is_read_late_counts_as_if_it_had_been_known_from_the_start() {
     assert_eq!(join(&|_| {}), (120_000, true, 120_000, -DAY + 120_000), "nobody had said anything");
     let two = |state: &mut ClockState| {
         state.note_controller(UnixMillis(FLOOR - DAY), Duration::ZERO);
-        state.note_router("core", UnixMillis(FLOOR - DAY), Duration::ZERO);
+        state.note_router("core", UnixMillis(FLOOR - DAY), None, Duration::ZERO);
         state.observe(UnixMillis(FLOOR), Duration::from_secs(1));
     };
     assert_eq!(join(&two).0, -DAY + 120_000, "two had");
@@ -731,8 +658,8 @@ fn no_wrong_clock_expires_anybody() {
 fn a_router_that_speaks_twice_has_one_voice_and_names_do_not_fill_memory() {
     let mut state = ClockState::new(UnixMillis(EARLIEST), kept(0, 0), Duration::ZERO);
     for number in 0..1_000 {
-        state.note_router(&format!("r{number}"), UnixMillis(FLOOR), Duration::ZERO);
-        state.note_router("r0", UnixMillis(FLOOR + number), Duration::ZERO);
+        state.note_router(&format!("r{number}"), UnixMillis(FLOOR), None, Duration::ZERO);
+        state.note_router("r0", UnixMillis(FLOOR + number), None, Duration::ZERO);
     }
     let voices = state.voices(UnixMillis(FLOOR), Duration::ZERO);
     assert_eq!(voices.len(), 65, "the machine and the routers");
@@ -758,7 +685,7 @@ async fn the_handle_goes_on_by_the_monotonic_clock_while_the_wall_clock_is_wrong
     assert!(clock.reading().is_trusted);
     assert_eq!((clock.now(), clock.kept().floor), (hands.now(), hands.now()));
     clock.note_controller_time(start);
-    clock.note_router_time("core", start);
+    clock.note_router_time("core", start, None);
     turns.next().await;
     assert_eq!((clock.now(), clock.kept().floor), (start, start));
 }

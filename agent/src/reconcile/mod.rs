@@ -151,6 +151,8 @@ pub(crate) struct Reconciler {
     settled: Option<(u64, Vec<LineFailure>)>,
     /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
     away_since: Option<Instant>,
+    /// How long the router had been up when the connection was made, and when that was.
+    up_at_greeting: Option<(Duration, Instant)>,
     /// Whether head office was told that it is.
     is_lost: bool,
     /// Why the last try to connect failed; `None` while connected, and before the first.
@@ -201,6 +203,7 @@ impl Reconciler {
             told_held: None,
             settled: None,
             away_since: Some(origin),
+            up_at_greeting: None,
             is_lost: false,
             trouble: None,
             release: String::new(),

@@ -129,7 +129,10 @@ impl Reconciler {
     /// Reads the release and the clock.
     async fn greet(&mut self, client: &Client) -> Result<(), Error> {
         let (resource, clock) = tokio::join!(client.single::<Resource>(), client.single::<Clock>());
-        if let Some(version) = unless_trapped(resource)?.and_then(|resource| resource.version) {
+        let resource = unless_trapped(resource)?;
+        self.up_at_greeting =
+            resource.as_ref().and_then(|resource| resource.uptime).map(|up| (up, Instant::now()));
+        if let Some(version) = resource.and_then(|resource| resource.version) {
             // `7.18.2 (stable)`: the channel is no part of the release.
             let version = String::from_utf8_lossy(&version);
             self.release = version.split(' ').next().unwrap_or_default().to_owned();
@@ -154,7 +157,10 @@ impl Reconciler {
 
     fn note_time_of(&self, clock: &Clock) {
         if let Some(seconds) = clock.unix_seconds() {
-            self.clock.note_router_time(&self.settings.name, UnixMillis(seconds.saturating_mul(1_000)));
+            // A connection does not outlive a restart.
+            let up = self.up_at_greeting.map(|(up, at)| up.saturating_add(at.elapsed()));
+            let time = UnixMillis(seconds.saturating_mul(1_000));
+            self.clock.note_router_time(&self.settings.name, time, up);
         }
     }
 

@@ -42,7 +42,7 @@ fn a_leap_in_doubt_outlives_the_run() {
     for has_spoken in [false, true] {
         let mut state = ClockState::new(UnixMillis(EARLIEST), KeptTime::default(), start);
         if has_spoken {
-            state.note_router("core", at(DAY), start);
+            state.note_router("core", at(DAY), None, start);
             let from_the_build = state.observe(at(DAY), start).leap_in_doubt;
             assert_eq!(from_the_build, Some(LeapInDoubt { counted: UnixMillis(EARLIEST), until: at(DAY) }));
         }
