@@ -22,6 +22,9 @@ const FLOOR_EVERY: Duration = Duration::from_secs(300);
 const FLOOR_FIRST: Duration = Duration::from_secs(60);
 /// How soon it is kept anew after time has turned. Once every ten seconds is what ordinary reports cost too.
 const FLOOR_AGAIN: Duration = Duration::from_secs(10);
+/// A silence whose end is kept at once. Below it a rule would strike minutes early at most, and a line that comes and goes
+/// costs no more writes than the floor does.
+const SILENCE_THAT_COUNTS: Duration = FLOOR_EVERY;
 /// How long after time has turned nothing is dropped for being old.
 const DROPS_AFTER_TURN: Duration = Duration::from_secs(3_600);
 /// How long a doubt must last to be told. After each start the routers and head office are heard only seconds later.
@@ -44,6 +47,8 @@ pub(super) struct ClockWatch {
     begun: Option<Instant>,
     /// When the floor was last kept.
     kept: Option<Instant>,
+    /// How long head office had been silent then.
+    kept_silence: Duration,
     is_turn_kept: bool,
 }
 
@@ -59,7 +64,7 @@ struct Todo {
 }
 
 impl ClockWatch {
-    fn look(&mut self, reading: &Reading, now: Instant) -> Todo {
+    fn look(&mut self, reading: &Reading, silence: Duration, now: Instant) -> Todo {
         let mut todo = Todo::default();
         // Against others that agree head office is not followed; a person must know that one of the clocks is wrong.
         let is_office_off = reading.office.is_some_and(|office| is_apart(office, reading.now));
@@ -87,11 +92,14 @@ impl ClockWatch {
             None => reading.is_trusted || now.saturating_duration_since(begun) >= FLOOR_FIRST,
             Some(at) => {
                 let age = now.saturating_duration_since(at);
-                age >= FLOOR_EVERY || (!self.is_turn_kept && age >= FLOOR_AGAIN)
+                // A power cut right after head office was heard must not find the silence before it still there.
+                let is_silence_over = self.kept_silence >= SILENCE_THAT_COUNTS && silence < self.kept_silence;
+                age >= FLOOR_EVERY || ((!self.is_turn_kept || is_silence_over) && age >= FLOOR_AGAIN)
             }
         };
         if todo.is_floor_wanted {
             self.kept = Some(now);
+            self.kept_silence = silence;
             self.is_turn_kept = true;
         }
         todo
@@ -123,7 +131,8 @@ impl Site {
     /// the floor.
     pub(super) async fn watch_clock(&mut self) {
         let reading = self.tools.clock.reading();
-        let todo = self.clock_watch.look(&reading, Instant::now());
+        let silence = self.tools.contact.whole_silence();
+        let todo = self.clock_watch.look(&reading, silence, Instant::now());
         if todo.is_floor_wanted {
             self.keep_marks().await;
         }
@@ -189,7 +198,7 @@ mod tests {
     fn check(name: &str, steps: &[(u64, Reading, &str)]) {
         let (mut watch, start) = (ClockWatch::default(), Instant::now());
         for (seconds, reading, expected) in steps {
-            let todo = watch.look(reading, start + Duration::from_secs(*seconds));
+            let todo = watch.look(reading, Duration::ZERO, start + Duration::from_secs(*seconds));
             let said = [
                 (todo.is_floor_wanted, "floor"),
                 (todo.is_doubt_news, "doubt"),
@@ -230,6 +239,26 @@ mod tests {
     }
 
     #[test]
+    fn the_end_of_a_long_silence_is_kept_at_once_and_that_of_a_short_one_with_the_floor() {
+        let (good, start) = (reading(true, 0, 0), Instant::now());
+        let kept = |silences: &[(u64, u64)]| -> Vec<u64> {
+            let mut watch = ClockWatch::default();
+            let mut look = |(at, silence): &(u64, u64)| {
+                let (at, silence) = (Duration::from_secs(*at), Duration::from_secs(*silence));
+                watch.look(&good, silence, start + at).is_floor_wanted
+            };
+            silences.iter().filter(|step| look(step)).map(|(at, _)| *at).collect()
+        };
+        let six_hours = 6 * 3_600;
+        assert_eq!(
+            kept(&[(0, six_hours), (5, six_hours + 5), (9, 0), (10, 1), (20, 0), (310, 0)]),
+            [0, 10, 310]
+        );
+        assert_eq!(kept(&[(0, 299), (20, 0), (300, 0)]), [0, 300]);
+        assert_eq!(kept(&[(0, six_hours), (299, six_hours + 299), (300, six_hours + 300)]), [0, 300]);
+    }
+
+    #[test]
     fn a_doubt_is_told_when_it_lasts_and_ended_once() {
         let (good, bad) = (reading(true, 0, 0), reading(false, 0, 0));
         check("a start", &[(0, bad, ""), (59, bad, ""), (59, good, "floor"), (60, good, "")]);
@@ -258,7 +287,7 @@ mod tests {
         let mut watch = ClockWatch::default();
         for (reading, is_doubted) in [(good, false), (reading(false, 0, 0), true), (good, false), (off, true)]
         {
-            watch.look(&reading, start);
+            watch.look(&reading, Duration::ZERO, start);
             assert!(!watch.asks_office(Duration::from_secs(299)));
             assert_eq!(watch.asks_office(Duration::from_secs(300)), is_doubted, "{reading:?}");
         }
@@ -272,7 +301,7 @@ mod tests {
             |leaps, office: i64| Reading { office: Some(UnixMillis(office)), ..reading(true, leaps, 0) };
         let mut watch = ClockWatch::default();
         let mut check = |seconds, reading: Reading, expected: bool, name: &str| {
-            watch.look(&reading, at(seconds));
+            watch.look(&reading, Duration::ZERO, at(seconds));
             assert_eq!(watch.drops_by(&reading, at(seconds)).is_some(), expected, "{name}");
         };
         check(0, reading(true, 0, 0), false, "machine and router alone");
