@@ -315,6 +315,7 @@ impl FoundLate {
         let remembered = |router: &String| Remembered {
             memory: opening.memories.get(router).cloned().unwrap_or_default(),
             settled: opening.settled.get(router).copied(),
+            lived: opening.marks.lived,
         };
         let memories = routers.into_iter().map(|router| (router.clone(), remembered(router))).collect();
         let (state, commands) = (Arc::clone(&opening.state), opening.commands.clone());

@@ -5,6 +5,7 @@
 //! learnt meanwhile is newer and stays. Nothing is written to the router here; the record itself is `memory.rs`.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -18,6 +19,8 @@ pub struct Remembered {
     pub memory: RouterMemory,
     /// The newest generation that it had settled.
     pub settled: Option<u64>,
+    /// The age of the store, where the one before was damaged: whom that one had cut off is not in it.
+    pub lived: Option<Duration>,
 }
 
 /// Where it waits for the reconciler of one router. Clones act on the same router.
@@ -79,13 +82,14 @@ impl RouterMemory {
 impl Reconciler {
     /// Goes on with what was found, if anything was; whether it was.
     pub(super) async fn take_found_memory(&mut self) -> bool {
-        let Some(Remembered { memory, settled }) = self.settings.found.take() else { return false };
+        let Some(Remembered { memory, settled, lived }) = self.settings.found.take() else { return false };
         tracing::info!(router.name = %self.settings.name, "what flash remembers of the router could be read after all");
         let confirmed = (self.rebuilds_seen > 0).then(|| self.memory.serial.clone());
         let entries = &self.ledger.entries;
         self.is_resuming |= !memory.speeds.is_empty();
         self.history.restore(&memory.cuts);
-        self.is_past_unknown = false;
+        self.is_past_unknown = lived.is_some();
+        self.settings.past_known = lived.unwrap_or_default();
         self.memory.join(memory, |line| entries.get(line).is_some_and(|entry| entry.is_password_written));
         // What was taken for right until now was not known to be another's.
         for line in self.memory.own_passwords.keys() {

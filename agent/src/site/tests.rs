@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::*;
 use crate::clock::{KeptTime, build_date};
 use crate::outbox::{Keeper, StoreError};
+use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::quota::QuotaBook;
 
@@ -79,6 +80,20 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         memories: BTreeMap::from([("core".to_owned(), FoundMemory::default())]),
     };
     (Site::new(tools, &opening), state)
+}
+
+/// The store, as soon as the one who had it lets go.
+async fn opened(directory: &Directory) -> Keeper {
+    let opens = async {
+        loop {
+            let (keeper, opening) = Keeper::open(&directory.0, IdSource::system(), Clock::system());
+            if opening.epoch != 0 {
+                break keeper;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), opens).await.expect("nobody lets go")
 }
 
 /// The disk hangs between the store's opening and the moment at which what it remembers is handed on.
@@ -208,6 +223,32 @@ async fn a_store_that_opens_late_brings_the_time_and_nothing_is_written_over_it_
     site.keep_marks().await;
     let noted = site.tools.outbox.call(|keeper| keeper.noted_marks()).await.unwrap();
     assert!(noted.time.floor >= now && noted.silence >= marks.silence, "{noted:?}");
+}
+
+/// It opened at no start since it was begun anew, and does not know whom the one before had cut off.
+#[tokio::test]
+async fn a_store_that_was_begun_anew_and_opens_late_says_how_much_of_the_past_it_knows() {
+    let (directory, lived) = (directory(), Some(Duration::from_secs(1_200)));
+    let (mut keeper, _) = Keeper::open(&directory.0, IdSource::system(), Clock::system());
+    keeper.put_marks(Marks { lived, ..Marks::default() });
+    for is_remembered in [false, true] {
+        if is_remembered {
+            keeper.put_memory("core", &RouterMemory::default()).unwrap();
+        }
+        let (mut site, _) = site(&directory).await;
+        drop(keeper);
+        let opens = async {
+            while site.overview.epoch == 0 {
+                site.recover().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), opens).await.expect("the store opens");
+        site.join_found_store().await;
+        let found = site.tools.memories.get("core").and_then(FoundMemory::take).expect("it was given");
+        assert_eq!(found, Remembered { lived, ..Remembered::default() });
+        drop(site);
+        keeper = opened(&directory).await;
+    }
 }
 
 #[tokio::test]

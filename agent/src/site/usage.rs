@@ -67,7 +67,9 @@ impl Site {
             match late.memories.get(router) {
                 Some(found) => memory.give(found.clone()),
                 // That nothing is remembered of it is known by now.
-                None if !late.is_lost => memory.give(Remembered::default()),
+                None if !late.is_lost => {
+                    memory.give(Remembered { lived: late.marks.lived, ..Remembered::default() });
+                }
                 None => {}
             }
         }

@@ -778,7 +778,7 @@ async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
     drop(keeper);
     agent.enforces(1).await;
     let found = agent.memories.get("core").and_then(FoundMemory::take);
-    assert_eq!(found, Some(Remembered { memory, settled: None }), "before the state");
+    assert_eq!(found, Some(Remembered { memory, settled: None, lived: None }), "before the state");
     // The store has a life of its own, which head office has to hear of first.
     let mut early = Vec::new();
     let epoch = office

@@ -259,7 +259,7 @@ async fn a_row_that_was_taken_over_keeps_its_password_where_flash_is_read_late()
     let is_there =
         |report: &Report| matches!(report, Report::RouterStatus { is_reachable: true, .. }).then_some(());
     site.until("the router to be there", is_there).await;
-    site.found().give(Remembered { memory: memory.clone(), settled: Some(1) });
+    site.found().give(Remembered { memory: memory.clone(), settled: Some(1), lived: None });
     site.give_state(state);
     assert!(site.settled(1).await.is_empty());
     redial(&mut site).await;
