@@ -9,6 +9,9 @@
 //! It runs on the store's thread and blocks. Records in memory are bounded; of events the oldest go first. A state
 //! that is not on flash is enforced all the same; it is the core that does not tell the controller "stored".
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -111,6 +114,8 @@ pub struct Keeper {
     /// What was last noted of time and of each router: a store that is begun anew while the agent runs has none of it.
     marks: Marks,
     memories: BTreeMap<String, RouterMemory>,
+    /// Routers of which flash does not have that.
+    owed_memories: BTreeSet<String>,
     /// Which boards are known, and which the file beside the store names.
     boards: Boards,
     boards_kept: Boards,
@@ -144,6 +149,7 @@ impl Keeper {
             found_late: None,
             marks: Marks::default(),
             memories: BTreeMap::new(),
+            owed_memories: BTreeSet::new(),
             boards: boards::load(directory),
             boards_kept: boards::load(directory),
             routers: None,
@@ -345,11 +351,11 @@ impl Keeper {
         let _ = self.attempt(|flash, _| flash.put_marks(marks));
     }
 
-    /// Notes what must be known of a router after a restart. Lost while flash fails. Where the store opened late, and
+    /// Notes what must be known of a router after a restart: on flash, or as soon as flash takes it. Where the store opened late, and
     /// whoever knows this does not know yet what lay there, it is put down with that: a power cut may come first.
     ///
     /// # Errors
-    /// When it is not on flash.
+    /// When it is not on flash yet.
     pub fn put_memory(&mut self, router: &str, memory: &RouterMemory) -> Result<(), StoreError> {
         let found = self.found_late.as_ref().filter(|_| !memory.is_joined);
         let whole = found.and_then(|late| late.memories.get(router)).map(|found| {
@@ -360,7 +366,9 @@ impl Keeper {
         });
         let memory = whole.as_ref().unwrap_or(memory);
         self.memories.insert(router.to_owned(), memory.clone());
+        self.owed_memories.insert(router.to_owned());
         self.attempt(|flash, _| flash.put_memory(router, memory))?;
+        self.owed_memories.remove(router);
         self.take_boards([(router, memory)]);
         self.keep_boards();
         Ok(())
@@ -416,8 +424,6 @@ impl Keeper {
                         self.take_boards(&opening.memories);
                         self.keep_boards();
                         self.found_late = Some(Arc::new(FoundLate::of(&opening)));
-                    } else if opening.lost.is_some() {
-                        self.put_memories_again();
                     }
                     if opening.state.generation > self.newest.generation {
                         self.newest = opening.state;
@@ -429,15 +435,6 @@ impl Keeper {
         if self.put_memory_down().is_ok() {
             info!("the store takes records again; what waited in memory is on flash");
             self.health = StoreHealth::Well;
-        }
-    }
-
-    /// The store was damaged and begun anew: what routers must be known by goes down again.
-    fn put_memories_again(&mut self) {
-        for (router, memory) in self.memories.clone() {
-            if let Err(problem) = self.attempt(|flash, _| flash.put_memory(&router, &memory)) {
-                warn!(router.name = router, error = %problem, "what must be known of a router after a restart may be lost");
-            }
         }
     }
 
@@ -515,6 +512,11 @@ impl Keeper {
             // An error says so before anything is taken out of memory.
             flash.store.require(RESERVE_BYTES)
         })?;
+        for router in self.owed_memories.clone() {
+            if let Some(memory) = self.memories.get(&router).cloned() {
+                self.put_memory(&router, &memory)?;
+            }
+        }
         // All that came in the same condition in one commit; order is kept.
         while let Some(&(_, is_historical)) = self.memory.events.front() {
             let alike = self.memory.events.iter().take_while(|(_, was)| *was == is_historical);
@@ -666,6 +668,7 @@ impl Keeper {
             Ok((flash, Opening { marks: begun, ..opening }))
         })?;
         self.flash = Some(flash);
+        self.owed_memories = self.memories.keys().cloned().collect();
         let event = self.alarm(EventKind::StoreLost, &format!("the store was damaged and begun anew: {why}"));
         self.put_wire_events(vec![event], false);
         opening.lost = Some(Lost { moved_to, why });
@@ -698,6 +701,10 @@ impl Keeper {
         let opened = self.open_flash();
         let after = self.flash.as_ref().map_or(0, |flash| flash.store.disk_bytes());
         match rewritten.and(opened) {
+            // Whatever a new store has to be told is told when it is tried again.
+            Ok(Opening { lost: Some(Lost { why, .. }), .. }) => {
+                self.fail(&StoreError::Engine { operation: "open what was written anew", detail: why });
+            }
             Ok(_) => {
                 info!(store.bytes_before = before, store.bytes_after = after, "the store was written anew");
             }
@@ -713,83 +720,4 @@ fn caught<R>(operation: &'static str, work: impl FnOnce() -> Result<R, StoreErro
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
         Err(StoreError::Engine { operation, detail: format!("the engine panicked: {}", shortened(text)) })
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::link::window::Window;
-    use crate::outbox::store::Place;
-
-    fn opened() -> (PathBuf, Keeper) {
-        let ids = IdSource::system();
-        let directory = std::env::temp_dir().join(format!("tawi-keeper-{}", ids.hex(4)));
-        std::fs::create_dir_all(&directory).unwrap();
-        let (keeper, _) = Keeper::open(&directory, ids, Clock::system());
-        (directory, keeper)
-    }
-
-    /// An event, the last total of a session, and a generation.
-    fn reported() -> Reported {
-        let event = Event {
-            at: UnixMillis(1),
-            kind: EventKind::LineOnline,
-            line: Some("a".into()),
-            router: Some("core".into()),
-            detail: String::new(),
-        };
-        let total = SessionUsageV1 {
-            line: "a".into(),
-            session: "core/pppoe/0x1/1".into(),
-            started_at_ms: 1,
-            sampled_at_ms: 2,
-            upload_bytes: 3,
-            download_bytes: 4,
-            is_ended: true,
-            address: String::new(),
-            period_started_ms: 0,
-        };
-        Reported {
-            events: vec![event],
-            usage: vec![total.into()],
-            settled: vec![("core".into(), 7)],
-            ..Reported::default()
-        }
-    }
-
-    #[test]
-    fn a_report_costs_one_sync_whatever_is_in_it_and_whatever_it_lets_be_told() {
-        let (directory, mut keeper) = opened();
-        let mut window = Window::default();
-        window.cursor(Lane::Event, 0);
-        window.cursor(Lane::Usage, 0);
-        let syncs = |keeper: &Keeper| keeper.flash.as_ref().unwrap().syncs;
-        let before = syncs(&keeper);
-        let told = keeper.keep(reported(), false, &window.room(true, true, false));
-        let counts: Vec<_> = told.iter().map(|(next, records)| (next.lane, records.len())).collect();
-        assert_eq!(counts, [(Lane::Event, 1), (Lane::Usage, 1)]);
-        assert_eq!(syncs(&keeper) - before, 1);
-        drop(keeper);
-        std::fs::remove_dir_all(&directory).unwrap();
-    }
-
-    #[test]
-    fn what_was_put_down_before_the_store_failed_is_not_put_down_again() {
-        for (failing, waits) in [(Place::Events, (1, 1)), (Place::Usage, (0, 1)), (Place::Meta, (0, 0))] {
-            let (directory, mut keeper) = opened();
-            keeper.flash.as_mut().unwrap().store.lose(failing);
-            keeper.keep(reported(), false, &Room::default());
-            assert!(keeper.flash.is_none(), "{failing:?}");
-            let is_told = |(event, _): &&(EventV1, bool)| event.kind == EventKind::LineOnline.code();
-            let waiting = (keeper.memory.events.iter().filter(is_told).count(), keeper.memory.sessions.len());
-            assert_eq!(waiting, waits, "{failing:?}");
-            keeper.recover();
-            let overview = keeper.overview();
-            // The event, and the alarm about the store.
-            assert_eq!((overview.events.last_seq, overview.in_memory), (2, 0), "{failing:?}");
-            assert_eq!(overview.usage.pending, 1, "{failing:?}");
-            drop(keeper);
-            std::fs::remove_dir_all(&directory).unwrap();
-        }
-    }
 }

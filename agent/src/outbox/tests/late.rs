@@ -77,6 +77,8 @@ fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
     };
     keeper.put_memory("core", &before).unwrap();
     keeper.put_settled("core", 9);
+    let lived = Some(Duration::from_secs(60));
+    keeper.put_marks(Marks { lived, ..Marks::default() });
     let begun = Kept {
         id: "k1".into(),
         not_after_ms: 99,
@@ -99,7 +101,7 @@ fn a_store_that_opens_late_loses_nothing_that_it_remembers_of_a_router() {
     memory.speeds = vec![speed("c")];
     keeper.put_memory("core", &memory).unwrap();
     let late = keeper.found_late().expect("it is open");
-    let remembered = Remembered { memory: before, settled: Some(9), lived: None };
+    let remembered = Remembered { memory: before, settled: Some(9), lived };
     assert_eq!(late.memories, BTreeMap::from([("core".to_owned(), remembered)]));
     assert_eq!(late.commands, std::slice::from_ref(&begun));
     assert!(keeper.put_commands(std::slice::from_ref(&begun)).is_err(), "it would be begun twice");
