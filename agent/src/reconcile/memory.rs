@@ -233,6 +233,7 @@ impl Reconciler {
             self.report_memory().await;
             return false;
         }
+        self.are_speeds_forgotten = false;
         let (receipt, mut word) = Receipt::new();
         let (router, memory) = (self.settings.name.clone(), self.memory.clone());
         self.report(Report::Remember { router, memory, receipt: Some(receipt) }).await;
@@ -263,8 +264,9 @@ impl Reconciler {
         let is_any_owed = are_portions_left || !owed.is_empty();
         let is_owed = |line: &String| if line.is_empty() { is_any_owed } else { owed.contains_key(line) };
         self.memory.speeds.retain(|change| is_owed(&change.line));
-        // What lies on flash too much ends no session twice: the next portion is remembered without it.
-        if self.memory.speeds.len() < known && !are_portions_left {
+        self.are_speeds_forgotten |= self.memory.speeds.len() < known;
+        // What lies on flash too much ends no session twice, and portions that follow may be remembered without it.
+        if self.are_speeds_forgotten && !are_portions_left {
             self.report_memory().await;
         }
     }
@@ -374,6 +376,7 @@ impl Reconciler {
     }
 
     pub(super) async fn report_memory(&mut self) {
+        self.are_speeds_forgotten = false;
         let (router, memory) = (self.settings.name.clone(), self.memory.clone());
         self.report(Report::Remember { router, memory, receipt: None }).await;
     }

@@ -129,6 +129,8 @@ pub(crate) struct Reconciler {
     pace: Pace,
     /// What must be known after a restart.
     memory: RouterMemory,
+    /// Whether flash still has changes of speed that are not in it any more.
+    are_speeds_forgotten: bool,
     /// Whether nobody knows yet whom the agent cut off before it was started.
     is_past_unknown: bool,
     /// Until when nothing waits for flash, by the monotonic clock.
@@ -172,6 +174,7 @@ impl Reconciler {
             agenda: Agenda::default(),
             pace,
             is_resuming: !memory.speeds.is_empty(),
+            are_speeds_forgotten: false,
             is_past_unknown: settings.is_past_unknown,
             memory,
             flash_doubted_until: Duration::ZERO,

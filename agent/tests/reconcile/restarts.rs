@@ -76,6 +76,38 @@ async fn a_new_speed_reaches_every_session_though_the_agent_dies_on_the_way() {
     assert_eq!(session_ids(&site), sessions);
 }
 
+/// Sessions of the first lines end while the rows of the others are still to be written, which end none.
+#[tokio::test]
+async fn changes_of_speed_that_are_done_do_not_stay_on_flash() {
+    let slowly = PaceLimits {
+        fastest: Duration::from_millis(5),
+        slowest: Duration::from_millis(5),
+        busy_percent: 100,
+    };
+    let mut site = Site::start_with(|_| {}, |settings| settings.pace = slowly).await;
+    online_crowd(&mut site).await;
+    let failures = site
+        .settle(|wants| {
+            wants.profile("slow", Service::Pppoe, 1);
+            for name in names().take(LINES / 2) {
+                let line = wants.line(&name);
+                line.access = Access::Suspended.code();
+                line.suspension = RestraintV1 { how: Restraint::Throttled.code(), profile: "slow".into() };
+            }
+            names().skip(LINES / 2).for_each(|name| wants.line(&name).password = "another".into());
+        })
+        .await;
+    assert_eq!(failures, []);
+    let flash = site.flash.clone();
+    let none = async {
+        while flash.kept().is_none_or(|memory| !memory.speeds.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let left = site.hearing(tokio::time::timeout(PATIENCE, none)).await;
+    assert!(left.is_ok(), "{:?}", flash.kept());
+}
+
 fn session_ids(site: &Site) -> BTreeSet<String> {
     site.rows("ppp/active").into_iter().map(|row| row["session-id"].clone()).collect()
 }
