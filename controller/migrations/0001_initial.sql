@@ -70,7 +70,9 @@ CREATE TABLE customers (
     phone TEXT NOT NULL,
     -- SHA-256 of the twelve digits, in hex: how some confirmations of M-Pesa name a payer.
     phone_sha256 TEXT NOT NULL DEFAULT '',
-    created_at BIGINT NOT NULL
+    created_at BIGINT NOT NULL,
+    -- Of texts; NULL for what the settings say.
+    language TEXT CHECK (language IN ('en', 'sw'))
 );
 CREATE INDEX customers_by_phone ON customers (phone);
 CREATE INDEX customers_by_phone_sha256 ON customers (phone_sha256);

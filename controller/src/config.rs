@@ -21,6 +21,7 @@ use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::broker::settings::{BrokerSettings, BrokerSettingsError, RawBroker};
+use crate::messages::settings::{RawSms, SmsSettings, SmsSettingsError};
 use crate::money::Money;
 use crate::mpesa::settings::{MpesaSettings, MpesaSettingsError, RawMpesa};
 use crate::payments::counter::Limits;
@@ -73,6 +74,9 @@ pub enum ConfigError {
     /// Something in `[mpesa]`.
     #[error("{0}\n  cure: correct it; the packaged controller.toml explains every key of [mpesa]")]
     Mpesa(#[from] MpesaSettingsError),
+    /// Something in `[sms]`.
+    #[error("{0}\n  cure: correct it; the packaged controller.toml explains every key of [sms]")]
+    Sms(#[from] SmsSettingsError),
 }
 
 /// The settings, checked.
@@ -92,6 +96,8 @@ pub struct Config {
     pub broker: BrokerSettings,
     /// M-Pesa; `None` while it is not set up.
     pub mpesa: Option<MpesaSettings>,
+    /// Texts to customers; `None` while they are not set up.
+    pub sms: Option<SmsSettings>,
     /// What an operator may take at the counter.
     pub counter: Limits,
     /// What is logged.
@@ -157,6 +163,7 @@ struct RawConfig {
     #[serde(default)]
     broker: RawBroker,
     mpesa: Option<RawMpesa>,
+    sms: Option<RawSms>,
     #[serde(default)]
     counter: RawCounter,
     #[serde(default)]
@@ -224,6 +231,7 @@ impl Config {
         let data_directory = directory.join(&raw.data_directory);
         let secret_file = |name: &Path| environment.credential(name).unwrap_or_else(|| directory.join(name));
         let mpesa = raw.mpesa.map(|mpesa| mpesa.with_files(secret_file).check(directory));
+        let sms = raw.sms.map(|sms| sms.with_files(secret_file).check(directory));
         Ok(Self {
             database_url: match raw.database.url {
                 Some(url) => check_database(url, directory)?,
@@ -234,6 +242,7 @@ impl Config {
             trusted_proxies: check_proxies(&raw.server.trusted_proxies)?,
             broker: raw.broker.check()?,
             mpesa: mpesa.transpose()?,
+            sms: sms.transpose()?,
             counter: check_counter(&raw.counter)?,
             log_level: check_level(raw.log.level.as_deref())?,
             log_format: check_format(raw.log.format.as_deref())?,

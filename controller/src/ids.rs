@@ -23,6 +23,7 @@ ids! {
     command: /** Something that a site is to do once. */ CommandId;
     operator_request: /** Something that an API operator asked of Safaricom. */ OperatorRequestId;
     audit: /** An entry of the audit log. */ AuditId;
+    message: /** A text to a customer. */ MessageId;
 }
 
 pub use tawi_shared::{IdSource, LineId, SiteId};

@@ -14,6 +14,7 @@ use crate::broker::SEEN_PERIOD;
 use crate::database::Transaction;
 use crate::desired::{DesiredError, Swept};
 use crate::live::Hint;
+use crate::messages::occasion::Occasion;
 use crate::mpesa::operator;
 use crate::payments::PaymentError;
 use crate::shutdown::Stop;
@@ -22,7 +23,7 @@ use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
-use crate::{commands, desired, payments, quota, router_writes, sites, subscriptions, usage};
+use crate::{commands, desired, messages, payments, quota, router_writes, sites, subscriptions, usage};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -55,6 +56,10 @@ const ROWS: u32 = 500;
 
 /// Lines that go on in one run: the others do a minute later.
 const RENEWALS: u32 = 2_000;
+/// How often it is looked whose paid time ends soon.
+const REMINDERS_PERIOD: Duration = Duration::from_secs(60);
+/// Lines that one transaction reminds.
+const REMINDERS: u32 = 100;
 /// Lines of a plan that one transaction tells anew.
 const LINES: u32 = 100;
 
@@ -85,6 +90,7 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller, &stop)),
         every(PERIODS_PERIOD, "periods", stop.clone(), || follow_up_periods(&controller)),
         every(RENEWALS_PERIOD, "renewals", stop.clone(), || renew(&controller, &stop)),
+        every(REMINDERS_PERIOD, "reminders", stop.clone(), || remind(&controller, &stop)),
         every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
     );
 }
@@ -123,6 +129,8 @@ async fn expire(controller: &Controller) -> Result<(), JobError> {
     loop {
         let mut transaction = controller.database.write().await?;
         let expired = subscriptions::expire_due(&mut transaction, controller.clock.now(), ROWS).await?;
+        let lines: Vec<LineId> = expired.iter().map(|(line, _)| line.clone()).collect();
+        messages::about::ends(&mut transaction, Occasion::Suspended, &lines, controller.clock.now()).await?;
         transaction.commit().await?;
         let is_last = expired.len() < usize::try_from(ROWS).unwrap_or(usize::MAX);
         for (line, _customer) in expired {
@@ -183,6 +191,20 @@ async fn renew(controller: &Controller, stop: &Stop) -> Result<(), JobError> {
     Ok(())
 }
 
+/// Writes the texts that say that paid time ends soon, of the lines that came due since the last run.
+async fn remind(controller: &Controller, stop: &Stop) -> Result<(), JobError> {
+    for occasion in messages::expiry::ALL {
+        let mut due = REMINDERS;
+        while due >= REMINDERS && !stop.is_requested() {
+            let now = controller.clock.now();
+            let mut transaction = controller.database.write().await?;
+            due = messages::expiry::tell_some(&mut transaction, occasion, now, REMINDERS).await?;
+            transaction.commit().await?;
+        }
+    }
+    Ok(())
+}
+
 async fn renew_one(controller: &Controller, line: &LineId, now: UnixMillis) -> Result<(), JobError> {
     let mut transaction = controller.database.write().await?;
     let bought = payments::renewal::renew(&mut transaction, line, &controller.ids, now).await?;
@@ -231,8 +253,11 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;
         let ordered = commands::store::forget(&mut transaction, now.minus(commands::KEPT), ROWS).await?;
         let asked = operator::forget(&mut transaction, now.minus(operator::KEPT), ROWS).await?;
+        let texts = messages::forget(&mut transaction, now, ROWS).await?;
         transaction.commit().await?;
-        if [events, sessions, hours, days, writes, ordered, asked].into_iter().max() < Some(u64::from(ROWS)) {
+        if [events, sessions, hours, days, writes, ordered, asked, texts].into_iter().max()
+            < Some(u64::from(ROWS))
+        {
             break;
         }
     }

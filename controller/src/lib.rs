@@ -21,6 +21,7 @@ pub mod ids;
 pub mod jobs;
 pub mod ledger;
 pub mod live;
+pub mod messages;
 pub mod money;
 pub mod mpesa;
 pub mod mqtt;

@@ -478,6 +478,9 @@ callback_base_url = "http://{http}"
 pull = true
 pull_nominated_number = "0712345678"
 pull_seconds = 2
+
+[sms]
+channel = "log"
 "#,
         key = daraja_sim::DEMO_CONSUMER_KEY,
     );

@@ -111,6 +111,12 @@ pub enum Action {
     RowsTakenOver,
     /// Something on the list of what a person has to look at was looked at.
     ReviewLookedAt,
+    /// A template of texts was changed.
+    TextTemplateChanged,
+    /// A text was sent to try whether texts arrive.
+    TestTextSent,
+    /// It was said in which language a customer reads texts.
+    CustomerLanguageChosen,
     /// Somebody signed in.
     SignedIn,
     /// Somebody signed out.
@@ -157,6 +163,9 @@ impl Action {
             Self::CommandGiven => "command.given",
             Self::RowsTakenOver => "rows.taken_over",
             Self::ReviewLookedAt => "review.looked_at",
+            Self::TextTemplateChanged => "text.template_changed",
+            Self::TestTextSent => "text.test_sent",
+            Self::CustomerLanguageChosen => "customer.language_chosen",
             Self::SignedIn => "staff.signed_in",
             Self::SignedOut => "staff.signed_out",
         }

@@ -9,6 +9,8 @@ use tawi_shared::{Bandwidth, LineId, SiteId};
 
 use super::units;
 use crate::config;
+use crate::customers::phone::Msisdn;
+use crate::messages::words::Language;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::plans::Restraint;
@@ -86,6 +88,12 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         /// What about it.
         #[command(subcommand)]
         command: MpesaCommand,
+    },
+    /// Texts to customers
+    Sms {
+        /// What about them.
+        #[command(subcommand)]
+        command: SmsCommand,
     },
     /// Who changed what, and when
     Audit {
@@ -294,6 +302,32 @@ pub enum TokenCommand {
     Revoke {
         /// Which program's
         name: String,
+    },
+}
+
+/// About texts to customers.
+#[derive(Debug, Subcommand)]
+pub enum SmsCommand {
+    /// Prove texts step by step, without sending one
+    #[command(after_help = "Examples:
+  tawi-controller sms doctor
+  tawi-controller sms doctor --json
+It shows the secret address of delivery reports, to be entered at Africa's Talking. Exit codes: 0 without BAD, 1 with one.")]
+    Doctor,
+    /// Send a test, and say what became of it
+    #[command(after_help = "Examples:
+  tawi-controller sms test 0712345678
+  tawi-controller sms test 0712345678 --language sw --wait 120
+The controller that runs sends it. Exit codes: 0 when the provider took it, 1 when not.")]
+    Test {
+        /// The number
+        number: Msisdn,
+        /// en or sw
+        #[arg(long, value_name = "LANGUAGE", default_value = "en")]
+        language: Language,
+        /// How many seconds are waited for a delivery report, 1 to 300
+        #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
+        wait: u64,
     },
 }
 

@@ -18,6 +18,7 @@ mod router_writes;
 mod sales;
 pub mod serve;
 mod sites;
+mod sms;
 pub mod units;
 
 use std::process::ExitCode;
@@ -136,6 +137,7 @@ impl Shell {
             Command::Staff { command } => self.staff(command).await,
             Command::Token { command } => self.token(command).await,
             Command::Mpesa { command } => self.mpesa(command).await,
+            Command::Sms { command } => self.sms(command).await,
             Command::Audit { command } => self.audit(command).await,
             Command::ConnectionType { command } => self.connection_type(command).await,
             Command::Plan { command } => self.plan(command).await,

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use axum::Router;
 use sd_notify::NotifyState;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -22,12 +23,14 @@ use tracing_subscriber::EnvFilter;
 use super::sites::PKI_DIRECTORY;
 use super::{Failure, open_database};
 use crate::config::{Config, Environment, LogFormat};
+use crate::messages::sender::Channel;
+use crate::messages::settings::ChannelSettings;
 use crate::mpesa::client::Daraja;
 use crate::pki::Pki;
 use crate::shutdown::{Shutdown, Stop};
 use crate::state::Controller;
 use crate::web::{self, Proxies, Web};
-use crate::{broker, jobs, mpesa, mqtt};
+use crate::{broker, jobs, messages, mpesa, mqtt};
 
 /// Two cores are what a controller has; more threads would only take turns.
 const WORKERS: usize = 2;
@@ -121,15 +124,29 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     workers.spawn(named("jobs", jobs::run(controller.clone(), stop.clone())));
     workers.spawn(named("housekeeping", web::housekeeping::run(controller.clone(), stop.clone())));
 
+    let mut transaction = controller.database.write().await?;
+    messages::take_over(&mut transaction, config.sms.as_ref(), &controller.ids, now).await?;
+    transaction.commit().await?;
+    if let Some(settings) = &config.sms {
+        let channel = Channel::new(&settings.channel).context("setting up texts")?;
+        let sending = messages::sender::run(controller.clone(), settings.clone(), channel, stop.clone());
+        workers.spawn(named("texts to customers", sending));
+    }
+
     let mut web = Web::new(controller.clone(), config.session_lasts, stop.clone());
     web.is_https = config.is_https();
     web.public_url.clone_from(&config.public_url);
     web.counter = config.counter;
     web.proxies = Proxies::new(config.trusted_proxies);
     web.broker = Some((listening, attendance));
-    let mut callbacks = None;
+    let mut callbacks = Router::new();
+    if let Some(sms) = &config.sms
+        && let ChannelSettings::AfricasTalking(_) = sms.channel
+    {
+        callbacks = callbacks.merge(messages::africas_talking::callback::routes(controller.clone()));
+    }
     if let Some(settings) = config.mpesa {
-        callbacks = Some(mpesa::callback_router(controller.clone(), &settings));
+        callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &settings));
         let daraja = Daraja::new(settings, controller.clock.clone()).context("setting up M-Pesa")?;
         let stored = mpesa::run_callbacks(controller.clone(), stop.clone());
         workers.spawn(named("M-Pesa callbacks", stored));
@@ -147,7 +164,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     let listener = TcpListener::bind(config.listen).await.map_err(unavailable)?;
     let http = listener.local_addr()?;
     let proxies = web.proxies.clone();
-    let (routes, http_stop) = (web::router(web, callbacks), stop.clone());
+    let (routes, http_stop) = (web::router(web, Some(callbacks)), stop.clone());
     workers.spawn(async move {
         let outcome = web::serve(listener, proxies, routes, http_stop).await;
         ("pages", outcome.map_err(anyhow::Error::from))

@@ -26,7 +26,12 @@ impl Fixture {
 
     /// Every file that the packaged examples name.
     fn packaged_files(&self) {
-        for name in ["daraja-consumer-secret", "daraja-passkey", "daraja-initiator-password"] {
+        for name in [
+            "daraja-consumer-secret",
+            "daraja-passkey",
+            "daraja-initiator-password",
+            "africastalking-api-key",
+        ] {
             self.secret(name);
         }
         let certificate = daraja_sim::OPERATOR_CERTIFICATE_PEM;

@@ -13,6 +13,7 @@ use super::phone::Msisdn;
 use super::{Created, CustomerRow, NewCustomer, PAGE_ROWS};
 use crate::audit::Action;
 use crate::ids::CustomerId;
+use crate::messages::pages::MessageView;
 use crate::money::Money;
 use crate::mpesa::intent::{Intent, State as IntentState};
 use crate::payments::pages::{IntentView, PaymentView};
@@ -25,7 +26,7 @@ use crate::web::display::{self, Badge, Moment};
 use crate::web::error::{PageError, percent_encoded};
 use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
-use crate::{customers, ledger};
+use crate::{customers, ledger, messages};
 
 /// The newest payments on a customer's page: a year of months.
 const PAYMENTS: u32 = 12;
@@ -93,6 +94,8 @@ struct OnePage {
     last: Option<PaymentView>,
     requests: Vec<IntentView>,
     payments: Vec<PaymentView>,
+    texts: Vec<MessageView>,
+    language: String,
     has_mpesa: bool,
     may_add: bool,
     may_ask: bool,
@@ -201,6 +204,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         }
     }
     let is_heard = web.is_paybill_heard(&mut reader).await?;
+    let (texts, language) = messages::pages::of_customer(&mut reader, &id, now).await?;
     drop(reader);
     let payments: Vec<PaymentView> = rows.iter().map(|row| payment_view(row, &known, now)).collect();
     visit.show(&OnePage {
@@ -223,6 +227,8 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         last: payments.first().cloned(),
         requests: intents.iter().map(|intent| IntentView::of(intent, is_heard, now)).collect(),
         payments,
+        texts,
+        language,
         has_mpesa: web.daraja.is_some(),
         may_add: visit.may(Permission::AddCustomers),
         may_ask: visit.may(Permission::AskForPayment),

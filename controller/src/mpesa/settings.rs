@@ -56,7 +56,7 @@ impl Secret {
 
     /// The secret itself, for the one request that needs it.
     #[must_use]
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 }
@@ -340,7 +340,7 @@ fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
 }
 
 /// An origin with an optional path, without the slash at its end: https, or http on this machine.
-fn base_url(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
+pub(crate) fn base_url(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
     let refuse = |problem: &str| MpesaSettingsError::Url { key, problem: problem.to_owned() };
     let url = Url::parse(text).map_err(|_| refuse("write a URL like https://api.safaricom.co.ke"))?;
     let host = url.host_str().unwrap_or_default();
@@ -370,7 +370,8 @@ fn callback_base_url(text: &str) -> Result<String, MpesaSettingsError> {
     Ok(url)
 }
 
-pub(super) fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
+/// A secret out of a file that not everybody can read.
+pub(crate) fn secret(key: &'static str, directory: &Path, path: &Path) -> Result<Secret, MpesaSettingsError> {
     let path = directory.join(path);
     // A file that its group may read is one, and so is what systemd gives as a credential.
     let read = std::fs::metadata(&path).and_then(|file| {

@@ -18,6 +18,7 @@ use crate::desired::Refreshed;
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
+use crate::messages;
 use crate::money::Money;
 use crate::mpesa::evidence::{self, CheckoutId, Outcome, Receipt, ReceiptNumber};
 use crate::mpesa::intent::{Event, Intent, Refused};
@@ -415,6 +416,7 @@ pub(super) async fn fulfil(
         }
         taken_in.hints.extend(bought.ok().map(|_| Hint::Line(line.clone())));
     }
+    messages::about::payment(connection, &id, now).await?;
     taken_in.payment = Some(id);
     Ok(taken_in)
 }

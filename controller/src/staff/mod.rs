@@ -103,6 +103,10 @@ pub enum Permission {
     CommandRouters,
     /// Take over rows of a router as lines.
     TakeOver,
+    /// Say what texts to customers say.
+    ChangeTexts,
+    /// Send a text to try whether texts arrive.
+    SendTexts,
 }
 
 impl Role {
@@ -138,6 +142,7 @@ impl Role {
                 | Permission::AddRouters
                 | Permission::ImportStatement
                 | Permission::BankCash
+                | Permission::ChangeTexts
                 | Permission::UndoPayments,
             ) => false,
             (Self::Operator, _) => true,

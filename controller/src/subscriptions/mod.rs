@@ -25,6 +25,7 @@ use crate::database::Connection;
 use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId, SiteId};
+use crate::messages;
 use crate::money::Money;
 use crate::plans::Family;
 use credentials::{Password, Username};
@@ -297,6 +298,7 @@ pub async fn hold(
         return Ok(Changed::AlreadySo);
     }
     store::set_status(connection, id, Status::Suspended).await?;
+    messages::about::on_hold(connection, id, now).await?;
     Ok(Changed::Changed(desired::refresh_line(connection, id, now).await?))
 }
 

@@ -144,6 +144,7 @@ fn pages() -> Router<Web> {
         .merge(crate::payments::pages::routes())
         .merge(crate::mpesa::statement::pages::routes())
         .merge(crate::pay::routes())
+        .merge(crate::messages::pages::routes())
         .merge(crate::plans::pages::routes())
         .merge(crate::sites::pages::routes())
         .merge(crate::router_writes::pages::routes())

@@ -4,3 +4,5 @@
 mod mpesa;
 #[cfg(test)]
 mod program;
+#[cfg(test)]
+mod sms;

@@ -267,6 +267,11 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("router-writes", "/router-writes".to_owned()),
         ("router-writes-none", "/router-writes?text=nothing+has+these+words".to_owned()),
         ("router-writes-complaint", "/router-writes?from=yesterday".to_owned()),
+        ("messages", "/messages".to_owned()),
+        ("messages-none", "/messages?state=failed".to_owned()),
+        ("messages-complaint", "/messages?from=yesterday".to_owned()),
+        ("templates", "/messages/templates".to_owned()),
+        ("template", "/messages/templates/site_offline/sw".to_owned()),
         ("not-there", "/nothing".to_owned()),
     ]
 }
@@ -310,6 +315,10 @@ async fn mistakes(looker: &mut Looker<'_>, day: &Day) -> anyhow::Result<()> {
     browser.open("/customers/new").await?;
     send(browser, "/customers", &[("name", "Kiosk"), ("phone", "12")], "phone").await?;
     looker.look("customer-complaint").await?;
+    let template = "/messages/templates/site_offline/en";
+    browser.open(template).await?;
+    send(browser, template, &[("body", "Paid {password}")], "is not known here").await?;
+    looker.look("template-complaint").await?;
     browser.open("/plans").await?;
     let plan = [("name", "Day"), ("price", "0"), ("validity", "a month"), ("quota", "much")];
     send(browser, "/plans", &plan, "What is sold").await?;
@@ -460,6 +469,7 @@ async fn pages_with_nothing_on_them_say_what_comes_next() {
             ("new-site", "/sites/nyeri-01".to_owned(), "core"),
             ("new-take-over", take_over(), "Read the rows"),
             ("new-router-writes", "/router-writes".to_owned(), "No write"),
+            ("new-messages", "/messages".to_owned(), "No text yet"),
         ] {
             looker.open(name, &path).await?;
             browser.wait_for_text("main", next).await?;

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, PaymentId, SiteId};
+use crate::messages;
 
 /// How far a payment has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +108,10 @@ pub async fn verified(
         match reason {
             Some(reason) if *reason == waiting.failure => continue,
             Some(reason) => store::set_failure(connection, waiting.of(), reason).await?,
-            None => store::set_verified(connection, waiting.of(), now).await?,
+            None => {
+                store::set_verified(connection, waiting.of(), now).await?;
+                messages::about::connected(connection, waiting.of(), now).await?;
+            }
         }
         if !told.contains(&waiting.customer) {
             told.push(waiting.customer);

@@ -24,8 +24,8 @@ use utoipa::{Modify, OpenApi};
 use super::Web;
 use crate::database::Connection;
 use crate::{
-    commands, customers, held_plans, mpesa, overview, payments, plans, router_writes, sites, subscriptions,
-    top_ups, usage,
+    commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes, sites,
+    subscriptions, top_ups, usage,
 };
 
 pub use caller::Caller;
@@ -70,6 +70,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(payments::api::routes());
     routes.extend(mpesa::statement::api::routes());
     routes.extend(usage::api::routes());
+    routes.extend(messages::api::routes());
     routes
 }
 
@@ -124,6 +125,7 @@ pub(super) fn router() -> Router<Web> {
         payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,
         mpesa::statement::api::take,
         usage::api::of_line,
+        messages::api::list, messages::api::get_one, messages::api::test,
     ),
     components(schemas(Problem, ProblemBody)),
 )]

@@ -283,6 +283,7 @@ async fn every_answer_fits_its_description() {
     assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
     counter(&mut api, &customer).await;
     corrections(&mut api, &served, &customer).await;
+    texts(&mut api, &served).await;
     assert_nothing_is_left_out(&api);
     served.stop().await;
 }
@@ -426,6 +427,32 @@ async fn orders(api: &mut Checker, served: &Served) {
 }
 
 /// Every operation was asked with success, but the stream, which has a test of its own.
+async fn texts(api: &mut Checker, served: &Served) {
+    let (path, test) = ("/api/messages/test", json!({"phone": "0722000111", "language": "sw"}));
+    assert_eq!(api.post(path, path, &test).await["error"]["code"], "no_texts");
+    super::texts::switch_on(served).await;
+    let sent = api.post(path, path, &test).await;
+    assert_eq!((&sent["state"], &sent["customer_id"]), (&json!("queued"), &Value::Null));
+    for wrong in [json!({"phone": "12"}), json!({"phone": "0722000111", "language": "fr"}), json!({})] {
+        assert_eq!(api.post(path, path, &wrong).await["error"]["code"], "invalid", "{wrong}");
+    }
+    super::texts::refund(served, "r1").await;
+    let page = api.get("/api/messages", "/api/messages?limit=1").await;
+    let older = format!("/api/messages?limit=1&before={}", page["next"].as_str().unwrap());
+    assert_ne!(api.get("/api/messages", &older).await["messages"][0]["id"], page["messages"][0]["id"]);
+    let customer = &served.world.customer.id;
+    let found = format!("/api/messages?customer={customer}&occasion=refunded&state=queued&from_ms=0");
+    let found = api.get("/api/messages", &found).await;
+    assert_eq!(found["messages"].as_array().unwrap().len(), 1, "{found}");
+    assert!(!found.to_string().contains("712345678"), "numbers are masked");
+    for wrong in ["limit=0", "state=lost", "occasion=birthday"] {
+        let refused = api.get("/api/messages", &format!("/api/messages?{wrong}")).await;
+        assert_eq!(refused["error"]["code"], "invalid", "{wrong}");
+    }
+    api.get("/api/messages/{id}", &format!("/api/messages/{}", id(&sent))).await;
+    api.get("/api/messages/{id}", "/api/messages/none").await;
+}
+
 fn assert_nothing_is_left_out(api: &Checker) {
     for route in api::routes().iter().filter(|route| route.path != "/api/events") {
         let operation = format!("{} {} 20", route.method.to_ascii_lowercase(), route.path);

@@ -7,4 +7,5 @@ mod pages;
 mod requests;
 mod schema;
 mod sign_in;
+mod texts;
 mod writes;

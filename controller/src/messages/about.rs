@@ -1,0 +1,316 @@
+//! Writes texts in the transaction of what they tell of. One call for each kind of cause.
+//!
+//! A cause has a name, and (customer, occasion, cause) is unique: a payment that is taken in again, moved or told of by five
+//! sources is told to its customer once. Where texts are not set up these calls read one row and do nothing. They refuse
+//! nothing: an error here is the database's, and its transaction ends with it.
+
+use std::time::Duration;
+
+use ring::digest::{SHA256, digest};
+use tawi_shared::UnixMillis;
+use tawi_shared::ids::hex;
+
+use super::occasion::{Occasion, Placeholder};
+use super::state::{Course, State};
+use super::store::{self, LineFacts, Person};
+use super::template::Facts;
+use super::{Message, Policy, segments, template};
+use crate::customers::phone::Msisdn;
+use crate::database::Connection;
+use crate::entitlements::Status;
+use crate::ids::{CustomerId, LineId, MessageId, PaymentId};
+use crate::ledger::{self, LedgerError};
+use crate::money::Money;
+use crate::web::display;
+
+/// Hex digits of the time in the id of a text: milliseconds for thousands of years.
+const TIME_DIGITS: usize = 12;
+/// Bytes of the hash of its cause behind them.
+const HASH_BYTES: usize = 10;
+/// A payment that was booked so long after it was made is no news.
+const BOOKED_LATE: Duration = Duration::from_secs(86_400);
+/// The shortest period whose end is told: who bought an hour knows.
+const PERIOD_LEAST_SECONDS: u64 = 86_400;
+
+/// A payment was put where it belongs: it bought what it was for, or lies in the wallet. Of one that was booked late, out of a
+/// statement or by Pull, nothing is said: whoever enters the books of a year sends no year of texts.
+pub(crate) async fn payment(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    let Some(paid) = store::payment(connection, payment).await? else { return Ok(()) };
+    let is_old = paid.booked_at.since(paid.paid_at) > BOOKED_LATE;
+    if is_old || is_payment_told(connection, &paid.customer, payment).await? {
+        return Ok(());
+    }
+    let line = match &paid.line {
+        Some(line) if paid.has_bought => store::line(connection, line).await?,
+        _ => None,
+    };
+    let facts = Facts::default()
+        .with(Placeholder::Amount, paid.amount.to_string())
+        .with(Placeholder::Receipt, paid.receipt.clone());
+    let occasion = match &line {
+        None => Occasion::PaymentInWallet,
+        Some(line) if line.is_site_online => Occasion::PaymentReceived,
+        Some(_) => Occasion::SiteOffline,
+    };
+    let told =
+        Told { customer: &paid.customer, line: line.as_ref(), occasion, cause: payment.as_str(), facts };
+    queue(connection, &policy, told, now).await
+}
+
+/// Which of the three is said of a payment depends on the moment; one of them is enough.
+async fn is_payment_told(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    payment: &PaymentId,
+) -> Result<bool, sqlx::Error> {
+    for occasion in [Occasion::PaymentReceived, Occasion::PaymentInWallet, Occasion::SiteOffline] {
+        if store::is_told(connection, customer, occasion, payment.as_str()).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A site read back that it has what a payment bought on its router. Told where that opened a line which was off: a period
+/// began with the booking itself. Whoever pays ahead notices nothing and is not told.
+pub(crate) async fn connected(
+    connection: &mut Connection,
+    (payment, line): (&PaymentId, &LineId),
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    if !store::has_opened(connection, payment, line).await? {
+        return Ok(());
+    }
+    let Some(line) = store::line(connection, line).await? else { return Ok(()) };
+    if line.status != Status::Active || line.paid_until.is_none_or(|until| until <= now) {
+        return Ok(());
+    }
+    let told = Told {
+        customer: &line.customer.clone(),
+        line: Some(&line),
+        occasion: Occasion::Connected,
+        cause: payment.as_str(),
+        facts: Facts::default(),
+    };
+    queue(connection, &policy, told, now).await
+}
+
+/// What was paid for has ended on these lines, or will soon on those of another occasion.
+pub(crate) async fn ends(
+    connection: &mut Connection,
+    occasion: Occasion,
+    lines: &[LineId],
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    for line in lines {
+        let Some(line) = store::line(connection, line).await? else { continue };
+        let Some(until) = line.paid_until else { continue };
+        if line.validity_seconds < PERIOD_LEAST_SECONDS.max(shortest_period(occasion)) {
+            continue;
+        }
+        let wallet = wallet(connection, &line.customer).await?;
+        if line.renews && wallet >= line.price {
+            // The wallet pays for the next period, and "pay now" would be wrong.
+            continue;
+        }
+        let to_pay = crate::payments::wallet::lacking(line.price, wallet).unwrap_or(line.price);
+        let facts = Facts::default()
+            .with(Placeholder::ToPay, to_pay.to_string())
+            .with(Placeholder::Balance, wallet.to_string());
+        let cause = format!("{} {}", line.id, until.0);
+        let told =
+            Told { customer: &line.customer.clone(), line: Some(&line), occasion, cause: &cause, facts };
+        queue(connection, &policy, told, now).await?;
+    }
+    Ok(())
+}
+
+/// The shortest period, in seconds, that an occasion is told of: a reminder that comes with the purchase is none.
+fn shortest_period(occasion: Occasion) -> u64 {
+    let days = match occasion {
+        Occasion::EndsInThreeDays => 7,
+        Occasion::EndsInOneDay => 3,
+        Occasion::EndsToday => 2,
+        _ => 1,
+    };
+    days * 86_400
+}
+
+/// Staff hold a line.
+pub(crate) async fn on_hold(
+    connection: &mut Connection,
+    line: &LineId,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    let Some(line) = store::line(connection, line).await? else { return Ok(()) };
+    let cause = format!("{} {}", line.id, now.0);
+    let told = Told {
+        customer: &line.customer.clone(),
+        line: Some(&line),
+        occasion: Occasion::OnHold,
+        cause: &cause,
+        facts: Facts::default(),
+    };
+    queue(connection, &policy, told, now).await
+}
+
+/// Money was sent back, as M-Pesa or the bank confirmed. `refund` names it: it is told once. Say of which receipt.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn refunded(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    (refund, amount, receipt): (&str, Money, &str),
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    let facts =
+        Facts::default().with(Placeholder::Amount, amount.to_string()).with(Placeholder::Receipt, receipt);
+    let told = Told { customer, line: None, occasion: Occasion::Refunded, cause: refund, facts };
+    queue(connection, &policy, told, now).await
+}
+
+/// Somebody of the staff tries whether texts arrive. `None` where texts are not set up.
+pub(crate) async fn test(
+    connection: &mut Connection,
+    phone: &Msisdn,
+    language: super::words::Language,
+    cause: &str,
+    now: UnixMillis,
+) -> Result<Option<Message>, sqlx::Error> {
+    if store::policy(connection).await?.is_none() {
+        return Ok(None);
+    }
+    let occasion = Occasion::Test;
+    let body = template(connection, occasion, language).await?.fill(&Facts::default());
+    let message = Message {
+        id: id_of("", occasion, cause, now)?,
+        customer: None,
+        subscription: None,
+        phone: phone.clone(),
+        language,
+        segments: segments::count(&body).segments,
+        body,
+        course: Course::queued(occasion, now),
+        not_after: now.plus(occasion.is_news_for()),
+        queued_at: now,
+        attempted_at: None,
+        settled_at: None,
+    };
+    store::insert(connection, &message, (cause, None)).await?;
+    Ok(Some(message))
+}
+
+/// Something to tell.
+struct Told<'a> {
+    customer: &'a CustomerId,
+    line: Option<&'a LineFacts>,
+    occasion: Occasion,
+    cause: &'a str,
+    /// Those that only the cause knows.
+    facts: Facts,
+}
+
+async fn queue(
+    connection: &mut Connection,
+    policy: &Policy,
+    told: Told<'_>,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let occasion = told.occasion;
+    if store::is_told(connection, told.customer, occasion, told.cause).await? {
+        return Ok(());
+    }
+    let Some(person) = store::person(connection, told.customer).await? else { return Ok(()) };
+    let language = person.language.unwrap_or(policy.language);
+    let template = template(connection, occasion, language).await?;
+    if template.is_empty() {
+        return Ok(());
+    }
+    let mut facts = common_facts(told.facts, &person, told.line);
+    if occasion.is_money() {
+        let balance = wallet(connection, told.customer).await?;
+        facts = facts.with(Placeholder::Balance, balance.to_string());
+    }
+    let body = template.fill(&facts);
+    let starts_at = if occasion.is_answer() { now } else { policy.quiet.end_from(now) };
+    let not_after = not_after(occasion, told.line, now);
+    let mut course = Course::queued(occasion, starts_at);
+    let today = store::count_since(connection, told.customer, display::midnight(now)).await?;
+    let late = (starts_at >= not_after).then_some("it would have been out of date before it could be sent");
+    let over = (today >= policy.a_day).then_some("the customer has had as many texts today as one may have");
+    if let Some(reason) = over.or(late) {
+        course = Course { state: State::Dropped, next_attempt_at: None, reason: reason.to_owned(), ..course };
+    }
+    let message = Message {
+        id: id_of(told.customer.as_str(), occasion, told.cause, now)?,
+        customer: Some(told.customer.clone()),
+        subscription: told.line.map(|line| line.id.clone()),
+        phone: person.phone,
+        language,
+        segments: segments::count(&body).segments,
+        body,
+        settled_at: (course.state == State::Dropped).then_some(now),
+        course,
+        not_after,
+        queued_at: now,
+        attempted_at: None,
+    };
+    let paid_until = told.line.filter(|_| occasion.is_about_end()).and_then(|line| line.paid_until);
+    store::insert(connection, &message, (told.cause, paid_until)).await
+}
+
+fn common_facts(facts: Facts, person: &Person, line: Option<&LineFacts>) -> Facts {
+    let facts = facts
+        .with(Placeholder::Name, person.name.clone())
+        .with(Placeholder::Account, person.account_number.clone());
+    let Some(line) = line else { return facts };
+    let until = line.paid_until.map(display::numeric).unwrap_or_default();
+    facts
+        .with(Placeholder::Plan, line.plan_name.clone())
+        .with(Placeholder::Site, line.site_name.clone())
+        .with(Placeholder::Until, until)
+}
+
+/// Until when it is true: a reminder only before the end that it speaks of, and "today" only today.
+fn not_after(occasion: Occasion, line: Option<&LineFacts>, now: UnixMillis) -> UnixMillis {
+    let news = now.plus(occasion.is_news_for());
+    let until = line.and_then(|line| line.paid_until);
+    match (occasion, until) {
+        (Occasion::EndsInThreeDays | Occasion::EndsInOneDay | Occasion::EndsToday, Some(until)) => {
+            news.min(until)
+        }
+        (Occasion::Suspended, Some(until)) => until.plus(occasion.is_news_for()),
+        _ => news,
+    }
+}
+
+/// The same for the same cause at the same time: no random source is at hand where texts are written.
+fn id_of(customer: &str, occasion: Occasion, cause: &str, now: UnixMillis) -> Result<MessageId, sqlx::Error> {
+    let name = format!("{customer} {} {cause}", occasion.as_str());
+    let hash = digest(&SHA256, name.as_bytes());
+    let hash = hex(hash.as_ref().get(..HASH_BYTES).unwrap_or_default());
+    MessageId::parse(&format!("{}{hash}", key_of(now))).map_err(|error| sqlx::Error::Decode(Box::new(error)))
+}
+
+/// With what the id of a text of that time begins. Sorts as times do.
+#[must_use]
+pub(crate) fn key_of(at: UnixMillis) -> String {
+    format!("{:0TIME_DIGITS$x}", at.0.clamp(0, 0xffff_ffff_ffff))
+}
+
+async fn wallet(connection: &mut Connection, customer: &CustomerId) -> Result<Money, sqlx::Error> {
+    ledger::wallet_of(connection, customer).await.map_err(|error| match error {
+        LedgerError::Database(error) => error,
+        other => sqlx::Error::Decode(Box::new(other)),
+    })
+}
