@@ -23,7 +23,9 @@ use crate::state::Controller;
 use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
-use crate::{commands, desired, messages, payments, quota, router_writes, sites, subscriptions, usage};
+use crate::{
+    closing, commands, desired, messages, payments, quota, router_writes, sites, subscriptions, usage,
+};
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(15);
@@ -38,6 +40,8 @@ const CATALOGUE_PERIOD: Duration = Duration::from_secs(1);
 const PERIODS_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whether lines go on from their wallets. Hours lie between that and the end of a period.
 const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
+/// How often it is looked whether this night's proof of the books is still to be done.
+const PROOF_PERIOD: Duration = Duration::from_secs(600);
 /// How often old records are forgotten, and certificates looked at.
 const TIDY_PERIOD: Duration = Duration::from_secs(3_600);
 
@@ -92,6 +96,7 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(RENEWALS_PERIOD, "renewals", stop.clone(), || renew(&controller, &stop)),
         every(REMINDERS_PERIOD, "reminders", stop.clone(), || remind(&controller, &stop)),
         every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
+        every(PROOF_PERIOD, "proof", stop.clone(), || prove(&controller)),
     );
 }
 
@@ -242,6 +247,10 @@ async fn mark_silent(controller: &Controller) -> Result<(), JobError> {
 }
 
 /// Forgets what is old, and warns of certificates that are about to end.
+async fn prove(controller: &Controller) -> Result<(), JobError> {
+    Ok(closing::proof::prove_nightly(controller).await?)
+}
+
 async fn tidy(controller: &Controller) -> Result<(), JobError> {
     let now = controller.clock.now();
     loop {

@@ -8,6 +8,7 @@ mod attempts;
 pub mod audit;
 pub mod broker;
 pub mod cli;
+pub mod closing;
 pub mod columns;
 pub mod commands;
 pub mod config;

@@ -164,6 +164,8 @@ async fn the_books_are_exact(world: &World, customers: &[Customer], began: i64) 
         let now = Clock::system().now().0;
         ensure!((began..=now).contains(&begun), "{} paid {paid} times, until {until}", customer.phone);
     }
+    // Fails where anything does not hold.
+    world.command(&["--json", "books", "prove"]).await?;
     let suspense = world.office.get("/api/payments?standing=nobodys").await?;
     let nobodys = suspense.get("payments").and_then(Value::as_array).context("a list")?;
     ensure!(nobodys.is_empty(), "{nobodys:?}");

@@ -101,6 +101,12 @@ SIGTERM and SIGINT end it; open requests may finish.")]
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// The books: prove them, and close a day
+    Books {
+        /// What about them.
+        #[command(subcommand)]
+        command: BooksCommand,
+    },
     /// How plans are set up on routers
     ConnectionType {
         /// What about them.
@@ -412,6 +418,27 @@ pub enum WhenSilent {
     Complete,
     /// Refuse it
     Cancel,
+}
+
+/// `books …`.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BooksCommand {
+    /// Ask all of the books whether they hold
+    #[command(after_help = "Examples:
+  tawi-controller books prove
+  tawi-controller books prove --json
+The controller does so every night, and the overview tells what it found. Exit codes: 0 when everything holds, 1 when not.")]
+    Prove,
+    /// Compare a day with what Pull and the portal's statement told, receipt by receipt
+    #[command(after_help = "Examples:
+  tawi-controller books close
+  tawi-controller books close 2026-11-25 --json
+The day is Nairobi's, by M-Pesa's own clock. What nothing has told of is no difference: Pull must have swept, and the
+statement must have been taken in. Exit codes: 0 when nothing differs, 1 when something does.")]
+    Close {
+        /// Which day; yesterday where none is given
+        day: Option<String>,
+    },
 }
 
 /// About the audit log.

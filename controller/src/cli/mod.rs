@@ -7,6 +7,7 @@
 
 pub mod arguments;
 mod audit_log;
+mod books;
 mod catalogue;
 mod data_directory;
 mod mpesa;
@@ -139,6 +140,7 @@ impl Shell {
             Command::Mpesa { command } => self.mpesa(command).await,
             Command::Sms { command } => self.sms(command).await,
             Command::Audit { command } => self.audit(command).await,
+            Command::Books { command } => self.books(command).await,
             Command::ConnectionType { command } => self.connection_type(command).await,
             Command::Plan { command } => self.plan(command).await,
             Command::TopUp { command } => self.top_up(command).await,

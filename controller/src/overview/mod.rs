@@ -11,6 +11,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
+use crate::closing;
 use crate::database::Connection;
 use crate::held_plans::{self, HeldPlan};
 use crate::money::Money;
@@ -70,6 +71,8 @@ pub struct Overview {
     pub for_review: usize,
     /// The newest payments.
     pub recent: Vec<PaymentRow>,
+    /// What the last proof of the books found broken.
+    pub broken_books: Vec<String>,
     /// Whether there is anything to sell: without plans nobody can subscribe.
     pub has_plans: bool,
 }
@@ -90,6 +93,10 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         held: held_plans::list(connection, None).await?,
         for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
         recent: payments::recent_payments(connection, RECENT).await?,
+        broken_books: closing::proof::last(connection)
+            .await?
+            .map(|proof| proof.findings.iter().map(ToString::to_string).collect())
+            .unwrap_or_default(),
         has_plans: store::has_plans(connection).await?,
     })
 }

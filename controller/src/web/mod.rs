@@ -142,6 +142,7 @@ fn pages() -> Router<Web> {
         .merge(crate::customers::pages::routes())
         .merge(crate::subscriptions::pages::routes())
         .merge(crate::payments::pages::routes())
+        .merge(crate::closing::pages::routes())
         .merge(crate::mpesa::statement::pages::routes())
         .merge(crate::pay::routes())
         .merge(crate::messages::pages::routes())

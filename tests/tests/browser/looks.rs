@@ -249,6 +249,8 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("counter-no-line", format!("/customers/{empty}/counter")),
         ("cash", "/cash".to_owned()),
         ("payments", "/payments".to_owned()),
+        ("days", "/payments/days".to_owned()),
+        ("day", "/payments/days/today".to_owned()),
         ("payments-none", "/payments?text=nothing".to_owned()),
         ("payments-complaint", "/payments?from=yesterday".to_owned()),
         ("assign", format!("/payments/{}/assign", day.nobodys)),

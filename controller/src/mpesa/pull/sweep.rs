@@ -15,6 +15,7 @@ use super::rows::{self, NoPage, Page};
 use super::settings::PullSettings;
 use super::store;
 use super::window::{Progress, Window};
+use crate::closing::{self, ToldBy, ToldSpan};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::incoming::{self, Incoming, Source};
@@ -187,8 +188,22 @@ impl Sweeper {
         swept.is_whole = !swept.is_silent && !sweep.is_cut && swept.kept == 0;
         if swept.is_whole {
             self.progress.succeeded(&window);
+            self.note_told(&window).await?;
         }
         Ok(swept)
+    }
+
+    /// Pull has told of all of a window but the newest of it, of which it may tell later.
+    async fn note_told(&self, window: &Window) -> Result<(), PullError> {
+        let span = ToldSpan { from: window.start, until: window.end.minus(LAG), balances: None };
+        if span.from >= span.until {
+            return Ok(());
+        }
+        let mut transaction = self.controller.database.write().await?;
+        let of = (ToldBy::Pull, self.daraja.settings().short_code());
+        closing::note_told(&mut transaction, of, span).await?;
+        transaction.commit().await?;
+        Ok(())
     }
 
     /// Asks as a sweep does and takes nothing in: how many payments the first page has, and whether that there are none is

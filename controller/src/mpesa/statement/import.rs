@@ -19,6 +19,7 @@ use super::store;
 use super::summary::{Balances, Summary, Tally};
 use super::{NotOurs, short_code_of};
 use crate::audit::{self, Action, Actor};
+use crate::closing::{self, ToldBy};
 use crate::database::Connection;
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::mpesa::MpesaSettings;
@@ -212,6 +213,12 @@ pub async fn import(
     importer.take_rows(rows, &mut progress).await?;
     let summary = importer.summary;
     if !order.is_dry_run {
+        // A file of which rows are missing, or a row that failed, says nothing of what is not in it.
+        if let Some(span) = tally.span().filter(|_| summary.failed == 0) {
+            let mut transaction = controller.database.write().await?;
+            closing::note_told(&mut transaction, (ToldBy::Statement, &summary.short_code), span).await?;
+            transaction.commit().await?;
+        }
         note(controller, order.actor, &summary).await?;
     }
     Ok(summary)
@@ -414,6 +421,10 @@ impl Importer<'_> {
                     KnownOut::Unknown => {
                         let entry = self.entry_of(out)?;
                         let booked = ledger::book(connection, &entry, ids, now).await?;
+                        let of = (self.short_code.as_str(), out.kind);
+                        let moved_at = row.movement.and_then(|movement| movement.at).map(|at| at.probably);
+                        let cause = (entry.cause_kind, entry.cause_id.as_str());
+                        store::note_outgoing(connection, cause, of, (out.amount, moved_at)).await?;
                         Done::Out(out.kind, booked != Booked::AlreadyBooked)
                     }
                     KnownOut::Booked => Done::Out(out.kind, false),

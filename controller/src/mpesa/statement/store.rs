@@ -1,10 +1,11 @@
-//! All SQL of statements alone: rows that wait for a person.
+//! All SQL of statements alone: rows that wait for a person, and when money left.
 
 use tawi_shared::UnixMillis;
 
-use super::row::Row;
+use super::row::{OutKind, Row};
 use crate::columns;
 use crate::database::Connection;
+use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 
 /// Whether a row that was kept waits for a person; `None` when it is not kept.
@@ -29,8 +30,8 @@ pub(super) async fn keep_row(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO statement_rows_for_review \
-         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (row_sha256) DO NOTHING",
+         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at, moved_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (row_sha256) DO NOTHING",
     )
     .bind(sha256)
     .bind(short_code)
@@ -40,6 +41,32 @@ pub(super) async fn keep_row(
     .bind(row.receipt.as_ref().map_or("", ReceiptNumber::as_str))
     .bind(row.movement.map(|movement| movement.amount.cents()))
     .bind(now.0)
+    .bind(row.movement.and_then(|movement| movement.at).map(|at| at.probably.0))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes when money left, beside the entry that books it.
+pub(super) async fn note_outgoing(
+    connection: &mut Connection,
+    (cause_kind, cause_id): (&str, &str),
+    (short_code, kind): (&str, OutKind),
+    (amount, moved_at): (Money, Option<UnixMillis>),
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO mpesa_outgoings (cause_kind, cause_id, short_code, kind, amount_cents, moved_at) \
+         VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (cause_kind, cause_id) DO NOTHING",
+    )
+    .bind(cause_kind)
+    .bind(cause_id)
+    .bind(short_code)
+    .bind(match kind {
+        OutKind::Charge => "charge",
+        OutKind::Settlement => "settlement",
+    })
+    .bind(amount.cents())
+    .bind(moved_at.map(|at| at.0))
     .execute(connection)
     .await?;
     Ok(())

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::row::{Movement, Row, What};
+use crate::closing::ToldSpan;
 use crate::money::Money;
 
 /// What came of a statement.
@@ -138,6 +139,17 @@ impl Tally {
             (Some(first), Some(last)) => first >= last,
             _ => true,
         }
+    }
+
+    /// What the file tells all of, where its balances prove that nothing is missing.
+    pub(super) fn span(&self) -> Option<ToldSpan> {
+        let balances = self.balances().filter(|balances| balances.adds_up)?;
+        let (first, last) = (self.first?.at?.probably, self.last?.at?.probably);
+        Some(ToldSpan {
+            from: first.min(last),
+            until: first.max(last),
+            balances: Some((balances.opening, balances.closing)),
+        })
     }
 
     pub(super) fn balances(&self) -> Option<Balances> {

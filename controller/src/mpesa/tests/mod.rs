@@ -3,6 +3,7 @@
 
 mod c2b;
 mod callbacks;
+mod closing;
 mod disputed;
 mod doctor;
 mod moved;

@@ -24,7 +24,7 @@ use utoipa::{Modify, OpenApi};
 use super::Web;
 use crate::database::Connection;
 use crate::{
-    commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes, sites,
+    closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes, sites,
     subscriptions, top_ups, usage,
 };
 
@@ -68,6 +68,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(top_ups::api::routes());
     routes.extend(subscriptions::api::routes());
     routes.extend(payments::api::routes());
+    routes.extend(closing::api::routes());
     routes.extend(mpesa::statement::api::routes());
     routes.extend(usage::api::routes());
     routes.extend(messages::api::routes());
@@ -120,6 +121,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::api::review,
         payments::api::as_it_came, payments::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
+        closing::api::day_of, closing::api::last_proof,
         payments::counter::api::take, payments::counter::api::cash, payments::counter::api::bank,
         payments::corrections::api::move_one, payments::corrections::api::split_one,
         payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,

@@ -521,6 +521,11 @@ async fn counter(api: &mut Checker, customer: &str) {
     }
     let nobody = api.post(described, "/api/customers/nobody/counter-payments", &cash).await;
     assert_eq!(nobody["error"]["code"], "not_found", "{nobody}");
+    let day = api.get("/api/daily-closes/{day}", "/api/daily-closes/2026-11-26").await;
+    assert_eq!((&day["day"], day["closes"].is_array()), (&json!("2026-11-26"), true), "{day}");
+    let bad = api.get("/api/daily-closes/{day}", "/api/daily-closes/yesterday").await;
+    assert_eq!(bad["error"]["code"], "invalid", "{bad}");
+    assert_eq!(api.get("/api/proof", "/api/proof").await["findings"], json!([]));
     let held = api.get("/api/cash", "/api/cash").await;
     assert_eq!(held["drawers"][0]["holds_cents"], 120_000, "{held}");
     let bank = "/api/cash/bankings";

@@ -19,6 +19,7 @@ use super::moved::neighbour;
 use super::pulling::{daraja_that_answers, pull_settings};
 use super::shop::{Shop, strange_token, success};
 use super::statements::{statement, taken_in};
+use crate::closing::proof;
 use crate::ids::{CustomerId, IntentId, LineId};
 use crate::ledger::{self, Account};
 use crate::money::Money;
@@ -125,6 +126,9 @@ impl Storm {
             self.hold(&format!("seed {} last round {round}", self.plan.seed)).await;
         }
         self.judge().await;
+        let mut read = self.shop.controller.database.read().await.unwrap();
+        let proof = proof::prove(&mut read, self.shop.controller.clock.now()).await.unwrap();
+        assert_eq!(proof.findings, [], "seed {}", self.plan.seed);
     }
 
     async fn arrive(&mut self, arrival: Arrival) {
