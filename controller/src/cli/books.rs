@@ -65,7 +65,7 @@ fn said(close: &Close, standing: Standing) -> String {
     ];
     lines.extend(close.differences.iter().map(|difference| {
         let amount = difference.amount.map_or_else(|| "?".to_owned(), display::kes);
-        let (at, words) = (display::clock_time(difference.at), difference.kind.words());
+        let (at, words) = (display::hour_minute(difference.at), difference.kind.words());
         format!("  {at}  {:<12} {amount:>14}  {words} {}", difference.receipt, difference.detail)
             .trim_end()
             .to_owned()
@@ -79,7 +79,7 @@ fn count(who: &str, count: Count, covered: Option<Covered>) -> String {
         Some(Covered::Not) => ", of none of the day".to_owned(),
         Some(Covered::Whole) => ", of all of the day".to_owned(),
         Some(Covered::Partly(from, until)) => {
-            format!(", of what was from {} to {}", display::clock_time(from), display::clock_time(until))
+            format!(", of what was from {} to {}", display::hour_minute(from), display::hour_minute(until))
         }
     };
     format!("  {who:<12}{} {}{of}", display::counted(count.payments, "payment"), display::kes(count.amount))

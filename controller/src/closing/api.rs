@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Close, Count, Covered, Day, Difference, Standing, close, proof, short_codes};
+use crate::money::Money;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Caller, Problem, Route, at_ms, reader};
@@ -119,7 +120,7 @@ impl From<&Difference> for DifferenceBody {
             kind: difference.kind.as_str().to_owned(),
             payment_id: difference.payment.as_ref().map(ToString::to_string),
             receipt_number: difference.receipt.clone(),
-            amount_cents: difference.amount.map(|amount| amount.cents()),
+            amount_cents: difference.amount.map(Money::cents),
             moved_at_ms: at_ms(difference.at),
             detail: difference.detail.clone(),
         }

@@ -147,7 +147,7 @@ fn covered(covered: Covered, none: &str) -> String {
     match covered {
         Covered::Not => none.to_owned(),
         Covered::Partly(from, until) => {
-            format!("all of it from {} to {}", display::clock_time(from), display::clock_time(until))
+            format!("all of it from {} to {}", display::hour_minute(from), display::hour_minute(until))
         }
         Covered::Whole => "all of the day".to_owned(),
     }
@@ -160,7 +160,7 @@ impl DifferenceView {
             payment: difference.payment.as_ref().map(ToString::to_string),
             receipt: difference.receipt.clone(),
             amount: difference.amount.map_or_else(|| "?".to_owned(), display::kes),
-            at: display::clock_time(difference.at),
+            at: display::hour_minute(difference.at),
             detail: difference.detail.clone(),
         }
     }
@@ -182,7 +182,10 @@ async fn days(visit: Visit, State(web): State<Web>, Query(from): Query<From>) ->
                 short_code: code.clone(),
                 payments: close.booked.payments,
                 amount: display::kes(close.booked.amount),
-                badge: badge(close.standing(visit.now)),
+                badge: match close.standing(visit.now) {
+                    Standing::WaitsForStatement if close.booked.payments == 0 => Badge::idle("no payments"),
+                    standing => badge(standing),
+                },
             });
         }
         day = day.before();

@@ -91,7 +91,7 @@ async fn what_pull_or_the_statement_does_not_know_is_a_difference_where_it_told_
     let kinds = differences(&found);
     assert!(kinds.contains(&(Kind::NotInStatement, "RKL51ZDR4B")), "{kinds:?}");
     assert!(kinds.contains(&(Kind::NotInPull, "RKL51ZDR4D")), "{kinds:?}");
-    assert_eq!(findings(&shop).await, [] as [String; 0]);
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_day_of_which_all_tell_the_same_agrees_once_it_is_over() {
 async fn a_proof_finds_what_was_changed_past_the_books_and_is_told_until_the_next() {
     let (shop, token) = registered().await;
     sold(&shop, &token).await;
-    assert_eq!(findings(&shop).await, [] as [String; 0]);
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
     proof::prove_nightly(&shop.controller).await.unwrap();
     shop.execute("DROP TRIGGER ledger_postings_are_not_changed").await;
     shop.execute("UPDATE ledger_postings SET amount_cents = amount_cents + 1 WHERE position = 0").await;
