@@ -24,8 +24,8 @@ use utoipa::{Modify, OpenApi};
 use super::Web;
 use crate::database::Connection;
 use crate::{
-    closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes, sites,
-    subscriptions, top_ups, usage,
+    closing, commands, customers, held_plans, messages, mpesa, overview, payments, plans, router_writes,
+    sites, subscriptions, top_ups, usage,
 };
 
 pub use caller::Caller;
