@@ -78,10 +78,12 @@ async fn take_in(controller: &Controller, report: &Report) -> Result<(), sqlx::E
     let now = controller.clock.now();
     {
         let mut reader = controller.database.read().await?;
+        // In this order: an answer may be written down in between, and then the text is known by its name.
+        let is_any_sending = store::is_any_sending(&mut reader).await?;
         let known = store::by_provider_id(&mut reader, &report.provider_id).await?;
         let changes = match known {
             Some(message) => message.course.apply(event(report), now).is_ok(),
-            None => store::is_any_sending(&mut reader).await?,
+            None => is_any_sending,
         };
         if !changes {
             return Ok(());
