@@ -6,7 +6,8 @@
 //! a large one, and until the next connection where it was not. Whether a real RouterOS of version 6 keeps a
 //! limit above 4 GiB is unproven; that the agent notices if not is what this is for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, LineV1};
@@ -24,13 +25,29 @@ pub(super) const SMALL: u64 = 0xFFFF_FFFF;
 /// Samples after which what a row has counted is in the book: one of two may have begun before the look.
 const SAMPLES_AT_REST: u64 = 2;
 
-/// A look at a hotspot line to which nobody was logged in.
+/// A look at a hotspot line since which nobody has logged in or out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rest {
+    /// When, by the monotonic clock.
+    pub at: Duration,
+    /// How many were logged in.
+    pub busy: usize,
     /// What its row had counted.
     pub counted: u64,
     /// How many samples had been taken.
     pub samples: u64,
+}
+
+impl Rest {
+    /// Whether a further look shows the same: nobody, and nothing counted; or the same sessions, all of which are older
+    /// than the first look, and a count that did not fall.
+    fn goes_on(&self, now: Duration, busy: usize, youngest: Duration, counted: u64) -> bool {
+        let is_quiet = match self.busy {
+            0 => counted == self.counted,
+            _ => counted >= self.counted && youngest >= now.saturating_sub(self.at),
+        };
+        self.busy == busy && is_quiet
+    }
 }
 
 /// A quota by which a router can cut: when its period began, and its bytes.
@@ -45,18 +62,17 @@ impl Reconciler {
         let entry = self.ledger.entries.get(&line.line);
         let verified = entry.and_then(|entry| entry.limits_verified);
         let allowance = Allowance::of(quota, used, state)?;
+        let are_sampled =
+            |rests: &Rest| self.settings.recheck.samples() >= rests.samples.saturating_add(SAMPLES_AT_REST);
+        let rests = entry.and_then(|entry| entry.rests).filter(are_sampled);
         Some(Allowance {
             standing_for: match verified {
                 None => StandingFor::Unknown,
                 Some(known) if known == quota_key(line, basis.reading.now) => StandingFor::This,
                 Some(_) => StandingFor::Other,
             },
-            rested_at: entry
-                .and_then(|entry| entry.rests)
-                .filter(|rests| {
-                    self.settings.recheck.samples() >= rests.samples.saturating_add(SAMPLES_AT_REST)
-                })
-                .map(|rests| rests.counted),
+            rested_at: rests.filter(|rests| rests.busy == 0).map(|rests| rests.counted),
+            is_steady: rests.is_some_and(|rests| rests.busy > 0),
             has_ended: entry.is_some_and(|entry| entry.has_ended),
             ceiling: self.limit_ceiling,
             ..allowance
@@ -68,21 +84,24 @@ impl Reconciler {
         Family::of_code(line.service) == Some(Family::Hotspot) && quota_key(line, basis.reading.now).is_some()
     }
 
-    /// Notes which hotspot lines nobody is logged in to, and what their rows have counted.
+    /// Notes since when nobody has logged in to hotspot lines or out, and what their rows had counted.
     pub(super) fn note_rests(&mut self, actual: &Actual) {
-        let samples = self.settings.recheck.samples();
+        let (samples, now) = (self.settings.recheck.samples(), self.origin.elapsed());
         let Some(rows) = actual.logins.get(&Family::Hotspot) else { return };
-        let busy: BTreeSet<&str> = rows.sessions.iter().filter_map(|row| row.user.as_deref()).collect();
+        let mut sessions: BTreeMap<&str, (usize, Duration)> = BTreeMap::new();
+        for row in &rows.sessions {
+            let Some(user) = row.user.as_deref() else { continue };
+            let (count, youngest) = sessions.entry(user).or_insert((0, row.uptime));
+            (*count, *youngest) = (count.saturating_add(1), row.uptime.min(*youngest));
+        }
         for row in &rows.users {
             let (Some(mark), Some(name), Some(counted)) = (&row.mark, &row.name, row.counted) else {
                 continue;
             };
             let Some(entry) = self.ledger.entries.get_mut(mark) else { continue };
-            let is_same = entry.rests.is_some_and(|rests| rests.counted == counted);
-            if busy.contains(name.as_str()) {
-                entry.rests = None;
-            } else if !is_same {
-                entry.rests = Some(Rest { counted, samples });
+            let (busy, youngest) = sessions.get(name.as_str()).copied().unwrap_or_default();
+            if !entry.rests.is_some_and(|rests| rests.goes_on(now, busy, youngest, counted)) {
+                entry.rests = Some(Rest { at: now, busy, counted, samples });
             }
         }
     }

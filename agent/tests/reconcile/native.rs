@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::site::{PATIENCE, Site, password, username};
+use routeros_api::{Client, Command, Options, Secret, Transport};
 use routeros_sim::{DeviceState, FaultsChange, HotspotCounting, NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_agent::reconcile::plan::native::margin;
@@ -161,6 +162,65 @@ async fn a_ppp_session_is_cut_at_what_was_left_when_the_agent_is_dead() {
     site.stop();
     let view = site.router.move_traffic("phone", 0, left + 2 * MIB).unwrap();
     assert_eq!(view.state, DeviceState::Dialing);
+}
+
+/// A power cut takes what the row has not put on disk, and the customer is online again at once: nobody ever sees the row
+/// at rest.
+#[tokio::test]
+async fn a_hotspot_limit_is_lowered_after_the_router_lost_what_it_had_counted() {
+    for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
+        let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
+        let from_ms = site.in_millis(0);
+        grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
+        site.online("phone").await;
+        site.router.move_traffic("phone", 10 * MIB, 30 * MIB).unwrap();
+        counted(&mut site, 40 * MIB).await;
+        several_looks(&mut site).await;
+        let writes = site.writes();
+        site.router.reboot(50);
+        lose_counters(&site).await;
+        site.online("phone").await;
+        site.router.move_traffic("phone", 0, 2 * MIB).unwrap();
+        // Its number was given again, and it may pass for the one before, of which it is a further part then.
+        let is_sampled = |moved| [2 * MIB, 42 * MIB].contains(&moved);
+        site.usage(|session| is_sampled(session.upload_bytes + session.download_bytes)).await;
+        let left = QUOTA - 42 * MIB;
+        let row = |site: &Site| site.row("ip/hotspot/user", &username("plot1")).unwrap();
+        let lowered = || {
+            let most = 2 * 2 * MIB + left + 3 * MIB;
+            (limit(&site) <= most).then_some(())
+        };
+        let router = site.router.clone();
+        assert!(router.wait_for(PATIENCE, lowered).await.is_ok(), "{counting:?} {:?}", row(&site));
+        several_looks(&mut site).await;
+        let since = site.writes() - writes;
+        assert!(since <= 2, "{counting:?}: {since} writes");
+        site.stop();
+        // The session that runs keeps the limit that it began with.
+        let session = site.rows("ip/hotspot/active")[0][".id"].clone();
+        site.router.remove_row("ip/hotspot/active", &session).unwrap();
+        site.online("phone").await;
+        let view = site.router.move_traffic("phone", 0, left + 6 * MIB).unwrap();
+        assert_eq!(view.state, DeviceState::Dialing, "{counting:?} {:?}", row(&site));
+    }
+}
+
+/// As an administrator does by hand, once the router answers.
+async fn lose_counters(site: &Site) {
+    let options =
+        Options::new(site.sim.api_address(), Transport::Plain, "admin", Secret::new(crate::site::PASSWORD));
+    let reset = async {
+        loop {
+            if let Ok(client) = Client::connect(options.clone()).await {
+                let reset = Command::new("/ip/hotspot/user/reset-counters");
+                let reset = reset.attribute("numbers", username("plot1"));
+                break client.run(reset).await.unwrap();
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reset).await.expect("the router does not come back");
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ pub const FOREIGN: usize = 5;
 pub const ROUTER: &str = "core";
 
 /// The password of the simulated router's user.
-const PASSWORD: &str = "correct horse";
+pub const PASSWORD: &str = "correct horse";
 
 pub struct Site {
     pub sim: Simulator,

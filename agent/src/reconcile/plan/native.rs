@@ -7,8 +7,9 @@
 //! that moved little costs none.
 //! A [`margin`] of a sixty-fourth of the quota, 1 MiB at least, is on top, so that the agent's own cut comes first and
 //! the bytes of the last sample do not shut out anybody too early. A hotspot line without an agent gets three margins
-//! too much at the most, and beside these what it moved since the last sample when the limit was written. A PPP session moves in each direction no more than was left when the one before it ended, and four
-//! margins. Sessions keep the limit that they began with: nobody is kicked for a new one. A throttled line has no limit,
+//! too much at the most, and beside these what it moved since the last sample when the limit was written; after the router
+//! lost its counters a quarter of the quota, until that shows. A PPP session moves in each direction no more than was left
+//! when the one before it ended, and four margins. Sessions keep the limit that they began with: nobody is kicked for a new one. A throttled line has no limit,
 //! because a router knows no other answer to one than to cut. That a router keeps a limit at all is judged by
 //! `reconcile/limits.rs`.
 
@@ -37,6 +38,9 @@ pub struct Allowance {
     /// What the row had counted at a look since which nobody was logged in and samples were taken: then every byte that
     /// the row has counted has reached the book, or never will.
     pub rested_at: Option<u64>,
+    /// Whether the same sessions are there since a look after which samples were taken: then nothing that has ended is still
+    /// on its way to the row or to the book.
+    pub is_steady: bool,
     /// Whether a session of the line ended since they were looked at.
     pub has_ended: bool,
     /// The largest limit that this router keeps.
@@ -73,6 +77,7 @@ impl Allowance {
             left,
             standing_for: StandingFor::Unknown,
             rested_at: None,
+            is_steady: false,
             has_ended: false,
             ceiling: u64::MAX,
         })
@@ -160,7 +165,8 @@ fn over_all_sessions(
     let least = counted.saturating_add(allowance.left);
     let most = least.saturating_add(session);
     let margin = allowance.margin();
-    let wants = most.saturating_add(margin);
+    // While sessions run, the book may be a moment ahead of the row.
+    let wants = most.saturating_add(if allowance.is_steady { times(margin, 3) } else { margin });
     if wants > allowance.ceiling {
         return none;
     }
@@ -175,10 +181,12 @@ fn over_all_sessions(
             is_far_below || is_shut_out || is_above(if is_idle { times(margin, 2) } else { doubt })
         }
         // What was moved since the last sample seems to remain: only once that is over can the limit be judged. It is
-        // wrong then if somebody set the counters of the row back, or they were lost with the router's power.
+        // wrong then if somebody set the counters of the row back, or they were lost with the router's power. Whoever is
+        // online again at once would never be seen at rest: much too high shows while the same sessions run, too.
         StandingFor::This => {
             let is_rested = is_idle && allowance.rested_at == Some(counted);
-            is_rested && (is_far_below || is_above(times(margin, 2)))
+            let is_lost = allowance.is_steady && is_above(doubt);
+            is_lost || (is_rested && (is_far_below || is_above(times(margin, 2))))
         }
     };
     (has == 0 || is_wrong).then_some(wants)
@@ -289,6 +297,14 @@ mod tests {
         check(rested(340, 1), 650, 0, 0, None);
         check(rested(340, 300), 450, 300, 0, Some(650));
         check(rested(340, 300), 650, 300, 0, None);
+        // Nobody comes to rest after the router lost its power; what is off by less waits for that.
+        let steady = |mib| Some(Allowance { is_steady: true, ..this(mib) });
+        check(steady(340), 650, 0, 20, Some(390));
+        check(steady(340), 390, 0, 20, None);
+        check(steady(340), 650, 150, 20, None);
+        check(steady(440), 650, 200, 200, None);
+        check(steady(440), 650, 0, 200, None);
+        check(steady(340), 450, 300, 0, None);
         // No limit where there is no quota, and none above what the router keeps.
         check(None, 0, 7, 7, None);
         check(None, 1, 7, 7, Some(0));
