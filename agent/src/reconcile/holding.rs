@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tawi_shared::wire::EventKind;
-
 use crate::enforce::Reason;
 use crate::reconcile::Reconciler;
 use crate::reconcile::guard;
@@ -15,7 +13,7 @@ use crate::reconcile::plan::{CutReason, LineChange, Plan};
 
 impl Reconciler {
     /// Takes the cuts out of the plan that the guard does not allow.
-    pub(super) async fn hold_back(
+    pub(super) fn hold_back(
         &mut self,
         basis: Basis<'_>,
         planned: &mut Plan,
@@ -72,15 +70,7 @@ impl Reconciler {
         }
         // Whoever looks at one of them sees how many wait by now.
         self.ledger.say_of_held(&words);
-        if !self.is_holding {
-            self.is_holding = true;
-            let detail = format!(
-                "{waiting} of {} would lose access; waits for a person",
-                tawi_shared::counted(usable, "working line")
-            );
-            tracing::warn!(router.name = %self.settings.name, lines = waiting, "the guard holds a plan");
-            self.event(EventKind::PlanHeld, None, detail).await;
-        }
+        self.is_holding = true;
     }
 
     /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be

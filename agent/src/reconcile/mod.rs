@@ -149,6 +149,8 @@ pub(crate) struct Reconciler {
     offline_rule_applied: usize,
     /// The digest of what was last told to be held; `None` before the first word.
     told_held: Option<String>,
+    /// How many lines the last event about them named; 0 where none did.
+    held_in_event: usize,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
     /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
@@ -204,6 +206,7 @@ impl Reconciler {
             drift: Vec::new(),
             is_holding: false,
             told_held: None,
+            held_in_event: 0,
             settled: None,
             away_since: Some(origin),
             up_at_greeting: None,

@@ -123,7 +123,8 @@ impl Reconciler {
         let (mut planned, looked_at) = self.first_look(basis, &reach, &holders, &mut actual);
         self.spare_sessions(basis, &mut planned);
         let mut touched = self.note_touched(basis, &planned);
-        self.hold_back(basis, &mut planned, &mut touched).await;
+        self.hold_back(basis, &mut planned, &mut touched);
+        let is_full_check = matches!(reach, Reach::Everything);
         let most = match reach {
             Reach::Everything => self.pace.allowed(self.origin.elapsed()),
             // Whatever is due goes now; portions of the backlog are measured by whoever asks for them.
@@ -173,7 +174,7 @@ impl Reconciler {
         // A pass over a few other lines has nothing to say about what a person let go.
         released.retain(|line| !looked_at.contains(line) || backlog.contains(line));
         self.report_drift().await;
-        self.report_guard().await;
+        self.report_guard(is_full_check).await;
         Ok(())
     }
 

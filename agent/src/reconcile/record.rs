@@ -219,15 +219,27 @@ impl Reconciler {
         }
     }
 
-    /// Ends the hold when nothing is held any more.
-    pub(super) async fn report_guard(&mut self) {
-        if self.is_holding && self.ledger.held_lines().is_empty() {
-            self.is_holding = false;
-            let detail = "released, or no longer needed".to_owned();
-            self.event(EventKind::PlanReleased, None, detail).await;
-        }
+    /// Tells what is held, and ends the hold when nothing is any more. The event counts what the page lists; of more that
+    /// are held later it tells with the next full check, so that a state that comes in parts is no shower of events.
+    pub(super) async fn report_guard(&mut self, is_full_check: bool) {
         let working = self.ledger.open_lines().max(self.usable_lines);
         let held = Held { lines: self.ledger.held_lines().into_iter().collect(), working };
+        let count = held.lines.len();
+        if self.is_holding && count == 0 {
+            self.is_holding = false;
+            self.held_in_event = 0;
+            let detail = "released, or no longer needed".to_owned();
+            self.event(EventKind::PlanReleased, None, detail).await;
+        } else if self.is_holding && count > self.held_in_event && (self.held_in_event == 0 || is_full_check)
+        {
+            self.held_in_event = count;
+            let detail = format!(
+                "{count} of {} would lose access; waits for a person",
+                counted(working, "working line")
+            );
+            tracing::warn!(router.name = %self.settings.name, lines = count, "the guard holds a plan");
+            self.event(EventKind::PlanHeld, None, detail).await;
+        }
         let digest = held.digest();
         if self.told_held.as_ref() != Some(&digest) {
             self.told_held = Some(digest);

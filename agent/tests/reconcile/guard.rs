@@ -53,6 +53,25 @@ async fn a_state_that_switches_everybody_off_is_held_and_its_harmless_part_is_no
     assert_eq!(enabled(&site), 1);
 }
 
+/// A wrong state comes in two parts, and people compare the event with the page.
+#[tokio::test]
+async fn an_event_names_as_many_held_lines_as_the_page_lists() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.full_check = Duration::from_millis(100)).await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    for held in [LINES / 2, LINES] {
+        site.settle(|wants| names().take(held).for_each(|name| wants.switch_off(&name))).await;
+        let event = site.event(EventKind::PlanHeld).await;
+        let expected = format!("{held} of {LINES} working lines would lose access; waits for a person");
+        assert_eq!(event.detail, expected);
+        let last = |report: &Report| match report {
+            Report::Held { held, .. } => Some((held.lines.len(), held.working)),
+            _ => None,
+        };
+        assert_eq!(site.log.iter().filter_map(last).last(), Some((held, LINES)));
+    }
+}
+
 #[tokio::test]
 async fn what_a_person_let_go_is_not_forgotten_over_a_payment_that_comes_first() {
     let mut site = Site::start().await;
