@@ -1,7 +1,7 @@
 //! How fast the simulator answers with a large router behind it: 10,000 secrets, 1,500 sessions, 5 ms of latency.
 //!
 //! Prints figures and judges none: a simulator that is slower than the client under test would measure itself.
-//! `cargo run --release -p routeros-sim --example pace`
+//! `cargo run --release -p routeros-sim --example large_router`
 
 use std::time::Duration;
 

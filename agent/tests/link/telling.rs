@@ -1,0 +1,130 @@
+//! What waits in the outbox: when it is told, how often, and when no more.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_the_outbox_is_told_before_the_controller_says_where_it_stands() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    agent.event("first").await;
+    let kept = async {
+        while agent.status().await.outbox.events.sealed != 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, kept).await.expect("the event is not kept");
+    assert!(!agent.status().await.controller.is_connected);
+    assert!(office.overhear().is_none());
+    // A cursor of a life that this store never had changes nothing.
+    office.answer(epoch ^ 1, 9, 9).await;
+    office.answer(epoch, 0, 0).await;
+    let (seq, flags, text) = office.hear_event().await;
+    assert_eq!((seq, flags, text.as_str()), (1, FLAG_HISTORICAL, "first"), "told late, and it says so");
+    agent.event("second").await;
+    assert_eq!(office.hear_event().await, (2, 0, "second".to_owned()));
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_is_told_again_after_a_cut_until_the_cursor_comes_and_never_after() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    for text in ["one", "two", "three"] {
+        agent.event(text).await;
+    }
+    for seq in 1..=3 {
+        assert_eq!(office.hear_event().await.0, seq);
+    }
+    let last = office.connections.load(Ordering::SeqCst);
+    office.cut();
+    let (_, hello) = office.hear_hello().await;
+    assert!(office.connections.load(Ordering::SeqCst) > last);
+    assert_eq!(hello.stored_generation, 0);
+    office.answer(epoch, 1, 0).await;
+    assert_eq!(
+        office.hear_event().await,
+        (2, 0, "two".to_owned()),
+        "all after the cursor, the same as before"
+    );
+    assert_eq!(office.hear_event().await, (3, 0, "three".to_owned()));
+    office.say_cursor(Lane::Event, epoch, 3).await;
+    agent.event("four").await;
+    assert_eq!(office.hear_event().await.0, 4);
+    office.say_cursor(Lane::Event, epoch, 4).await;
+    let forgotten = async {
+        while agent.status().await.outbox.events.sealed > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, forgotten).await.expect("the cursor is not taken");
+    assert!(office.resumed.load(Ordering::SeqCst) >= 1, "TLS sessions are resumed across connections");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_events_come_in_order_with_never_more_than_sixteen_unanswered() {
+    let directory = Directory::new("link");
+    let (mut office, agent, epoch) = connected(&directory.0, &[]).await;
+    until_down(&agent, true).await;
+    for number in 1..=100 {
+        agent.event(&number.to_string()).await;
+    }
+    let mut cursor = 0;
+    while cursor < 100 {
+        let burst = (100 - cursor).min(16);
+        for _ in 0..burst {
+            let (seq, _, text) = office.hear_event().await;
+            cursor += 1;
+            assert_eq!((seq, text), (cursor, cursor.to_string()));
+        }
+        let status = agent.status().await;
+        assert!(office.overhear().is_none(), "more than the window was told");
+        assert!(status.outbox.events.sealed <= 16);
+        office.say_cursor(Lane::Event, epoch, cursor).await;
+    }
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    for bytes in 1..=300 {
+        let sessions = vec![
+            SessionUsageV1 {
+                line: "a".into(),
+                session: "core/1".into(),
+                started_at_ms: 1,
+                sampled_at_ms: 2,
+                upload_bytes: bytes,
+                download_bytes: bytes,
+                is_ended: bytes == 300,
+                address: String::new(),
+                period_started_ms: 0,
+            }
+            .into(),
+        ];
+        agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
+    }
+    let waiting = async {
+        // The reports go through a queue; the last one is marked as final.
+        while agent.status().await.outbox.usage.pending != 1 || agent.reports.capacity() < 256 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap();
+    office.answer(epoch, 0, 0).await;
+    let batch = office
+        .hear_until(|(_, header, message)| match message {
+            UpMessage::Usage(batch) => Some((header.seq, batch.clone())),
+            _ => None,
+        })
+        .await;
+    assert_eq!((batch.0, batch.1.sessions.len(), batch.1.sessions[0].upload_bytes), (1, 1, 300));
+    agent.stop().await;
+}

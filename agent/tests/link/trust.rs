@@ -1,0 +1,95 @@
+//! Whose certificates are taken, and by which clock they are judged.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_of_another_ca_is_never_spoken_to() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let config = office.config(&directory.0);
+    // Our certificate is right, and the controller's is signed by somebody else.
+    let stranger = Directory::new("link-stranger");
+    Keys::new().put_bundle(&stranger.0, SITE);
+    std::fs::copy(stranger.0.join("ca.pem"), directory.0.join("ca.pem")).unwrap();
+    let agent = Agent::start(&config, &[]).await;
+    let why = problem(&agent, "invalid peer certificate").await;
+    assert!(why.contains("localhost:"), "{why}");
+    assert!(office.overhear().is_none());
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_with_a_foreign_certificate_is_told_so_in_its_own_status() {
+    let directory = Directory::new("link");
+    let office = Office::start(SITE).await;
+    let config = office.config(&directory.0);
+    let stranger = Directory::new("link-stranger");
+    Keys::new().put_bundle(&stranger.0, SITE);
+    for name in ["agent.pem", "agent.key"] {
+        std::fs::copy(stranger.0.join(name), directory.0.join(name)).unwrap();
+    }
+    let agent = Agent::start(&config, &[]).await;
+    let why = problem(&agent, "alert").await;
+    println!("{why}");
+    agent.stop().await;
+}
+
+/// The agent's last problem, once it speaks of `word`.
+async fn problem(agent: &Agent, word: &str) -> String {
+    let mut last = String::new();
+    let waiting = async {
+        loop {
+            let found = agent.status().await.controller.last_problem;
+            match found {
+                Some(why) if why.contains(word) => break why,
+                found => last = found.unwrap_or_default(),
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    match timeout(PATIENCE, waiting).await {
+        Ok(why) => why,
+        Err(_) => panic!("no problem speaks of {word:?}; the last was {last:?}"),
+    }
+}
+
+/// So far ahead of the build's own date that no clock is believed without a second source.
+fn long_after_the_build() -> UnixMillis {
+    build_date().plus(DAY.saturating_mul(95))
+}
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_that_was_off_for_months_hears_the_date_from_a_controller_that_was_restarted_yesterday() {
+    let today = long_after_the_build();
+    // A machine whose clock is right, one without a battery, and one that woke in a far year.
+    for shown in [today, UnixMillis(0), today.plus(DAY.saturating_mul(40 * 365))] {
+        let directory = Directory::new("link");
+        let validity = (today.minus(DAY), today.plus(DAY.saturating_mul(365)));
+        let mut office = Office::start_with(SITE, Some(validity)).await;
+        let agent = Agent::start_at(&office.config(&directory.0), &[], Clock::manual(shown)).await;
+        let (epoch, hello) = office.hear_hello().await;
+        assert!(!hello.is_clock_trusted, "nothing has confirmed the date yet, and nobody is expired by it");
+        assert!(UnixMillis(hello.clock_ms) < today.minus(DAY));
+        for lane in [Lane::Event, Lane::Usage] {
+            office.say_cursor_at(today, lane, epoch, 0).await;
+        }
+        until_down(&agent, true).await;
+        let clock = agent.status().await.clock;
+        assert!(clock.is_trusted && UnixMillis(clock.now_ms) >= today, "{clock:?}");
+        agent.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_of_the_controller_that_is_over_is_refused() {
+    let directory = Directory::new("link");
+    let now = Clock::system().now();
+    let validity = (now.minus(DAY.saturating_mul(9)), now.minus(DAY));
+    let mut office = Office::start_with(SITE, Some(validity)).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    problem(&agent, "expired").await;
+    assert!(office.overhear().is_none());
+    agent.stop().await;
+}
