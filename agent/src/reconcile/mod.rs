@@ -108,6 +108,8 @@ pub(crate) struct Reconciler {
     suspect_profiles: BTreeSet<(Family, String)>,
     /// The profiles that new ones start from, as last read.
     templates: BTreeMap<Family, ProfileRow>,
+    /// PPP profiles of the state by which nobody gets an address, as last read.
+    without_addresses: BTreeSet<String>,
     /// Families whose rows show their passwords on this connection.
     shows_passwords: BTreeSet<Family>,
     /// Our rows that let somebody in, by the last full check.
@@ -197,6 +199,7 @@ impl Reconciler {
             profile_kicks: ProfileKicks::default(),
             suspect_profiles: BTreeSet::new(),
             templates: BTreeMap::new(),
+            without_addresses: BTreeSet::new(),
             shows_passwords: BTreeSet::new(),
             usable_lines: 0,
             backlog: Backlog::default(),

@@ -28,7 +28,7 @@ use logins::LoginIndex;
 pub use logins::{is_felt, profile_for};
 pub use names::name_between;
 use profiles::Verdicts;
-pub use profiles::{rate_limit_of, stands};
+pub use profiles::{rate_limit_of, stands, without_addresses};
 
 /// A line as it should be.
 #[derive(Clone, Copy, Debug)]

@@ -3,6 +3,7 @@
 //! Only `pass.rs` calls this, at the end of a look at the rows. Each line that was looked at ends up verified or with its
 //! failure, never with both and never with neither. Nothing here reads or writes the router.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::reconcile::held::Held;
 use crate::reconcile::ledger::{Decision, Verified};
 use crate::reconcile::limits::quota_key;
 use crate::reconcile::pass::{Basis, Touched};
-use crate::reconcile::plan::{CutReason, Plan, profile_for, stands};
+use crate::reconcile::plan::{CutReason, Plan, profile_for, stands, without_addresses};
 
 /// How far the site may be ahead of head office's clock as it is known here, when nothing is wrong: this machine is followed
 /// as far as [`SKEW`], and what head office says was its time when it said so, a slow line ago.
@@ -80,6 +81,10 @@ impl Reconciler {
                     self.ledger.profile_hints.insert((*family, row.id.number()), name.clone());
                 }
             }
+        }
+        if let Some(rows) = actual.logins.get(&Family::Ppp).filter(|rows| rows.has_profiles) {
+            let wanted = state.profiles.values().map(|profile| &profile.item);
+            self.without_addresses = without_addresses(wanted, rows, &self.settings.profile_template);
         }
         for (key, profile) in &state.profiles {
             let Some(family) = Family::of_code(key.0) else { continue };
@@ -156,11 +161,12 @@ impl Reconciler {
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let quota = quota_key(&decision.line.item, basis.reading.now);
-        let ahead = over_here_only(&decision, &basis.reading).map(|detail| LineFailure {
-            line: id.to_owned(),
-            kind: FailureKind::NotApplied,
-            detail,
+        let useless = over_here_only(&decision, &basis.reading).or_else(|| {
+            let lacking = addressless_profile(&decision, &self.without_addresses)?;
+            Some(words_of_addressless(lacking, &self.settings.profile_template))
         });
+        let useless =
+            useless.map(|detail| LineFailure { line: id.to_owned(), kind: FailureKind::NotApplied, detail });
         let entry = self.ledger.entry(id);
         entry.limits_verified = Some(quota);
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
@@ -171,8 +177,9 @@ impl Reconciler {
         entry.place = place;
         entry.has_tried_removal = false;
         self.ledger.failures.remove(id);
-        // Its row is right by the site's time, and head office has just sold it: that must not look as if it worked.
-        self.ledger.failures.extend(ahead.map(|failure| (id.to_owned(), failure)));
+        // Its row is right, by the site's time or as far as the row goes, and the customer gets nothing of it: that must not
+        // look as if it worked.
+        self.ledger.failures.extend(useless.map(|failure| (id.to_owned(), failure)));
         self.ledger.blocked.remove(id);
         self.ledger.retries.remove(id);
         self.ledger.owed_kicks.remove(id);
@@ -258,6 +265,22 @@ fn over_here_only(decision: &Decision, reading: &Reading) -> Option<String> {
     is_over.then(|| {
         format!("the site's clock is {ahead} ahead of head office's; cure: set the one that is wrong")
     })
+}
+
+/// The profile of an open line that gives it no address, where the line has none of its own.
+fn addressless_profile<'a>(decision: &'a Decision, without: &BTreeSet<String>) -> Option<&'a str> {
+    let line = &decision.line.item;
+    let service = Service::from_code(line.service).filter(|service| Family::of(*service) == Family::Ppp)?;
+    let profile = profile_for(service, decision.state?, line)?;
+    (line.address.is_empty() && without.contains(profile)).then_some(profile)
+}
+
+fn words_of_addressless(profile: &str, template: &str) -> String {
+    format!(
+        "nobody can dial in: profile {profile} on the router gives no address; cure: give {template}, from which it is made, \
+         both addresses (/ppp profile set {template} local-address=10.64.0.1 remote-address=pppoe, with such a pool), or the \
+         connection type a pool at head office"
+    )
 }
 
 /// The keys under which the state may know a profile of the router.

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::site::{PATIENCE, Site, Wants, username};
-use tawi_shared::wire::{EventKind, Service};
+use tawi_agent::flow::Report;
+use tawi_shared::wire::{EventKind, FailureKind, Service};
 
 const FAMILIES: [(Service, &str, &str); 2] = [
     (Service::Pppoe, "ppp/profile", "only-one"),
@@ -126,7 +127,18 @@ async fn a_template_that_is_emptied_takes_no_address_away() {
 async fn a_template_that_is_finished_late_is_followed() {
     let mut site = Site::start().await;
     site.router.set_row("ppp/profile", "default", &[("local-address", ""), ("remote-address", "")]).unwrap();
-    site.settle(|wants| wants.open("plot1")).await;
+    let failures = site
+        .settle(|wants| {
+            wants.open("plot1");
+            wants.open("fixed");
+            wants.line("fixed").address = "10.9.0.99".into();
+        })
+        .await;
+    // The row stands, and nobody could dial in by it; one with an address of its own can.
+    let told: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
+    assert_eq!(told, [("plot1", FailureKind::NotApplied)], "{failures:?}");
+    let words = &failures[0].detail;
+    assert!(words.contains("no address") && words.contains("; cure: give default"), "{words}");
     let lacks = site.row("ppp/profile", "home").unwrap();
     assert!(!lacks.contains_key("local-address") || lacks["local-address"].is_empty(), "{lacks:?}");
     site.router
@@ -136,4 +148,9 @@ async fn a_template_that_is_finished_late_is_followed() {
         .row_until("ppp/profile", "home", |row| row.get("local-address").is_some_and(|is| is == "10.9.0.1"))
         .await;
     assert_eq!(row["remote-address"], "10.9.0.7");
+    site.until("the line to work", |report| match report {
+        Report::Settled { failures, .. } => failures.is_empty().then_some(()),
+        _ => None,
+    })
+    .await;
 }

@@ -141,6 +141,27 @@ pub fn stands(family: Family, wanted: &ProfileV1, rows: &LoginRows, template: &s
         .is_some_and(|(menus, row)| differences(menus, wanted, row, named(template)).is_empty())
 }
 
+/// PPP profiles of the state by which nobody gets an address, as they are or will be on the router. A line may have one of
+/// its own. That of the router itself is not judged: a row may have one that is not read.
+pub fn without_addresses<'a>(
+    profiles: impl Iterator<Item = &'a ProfileV1>,
+    rows: &LoginRows,
+    template: &str,
+) -> BTreeSet<String> {
+    let named = |name: &str| rows.profiles.iter().find(|row| row.name.as_deref() == Some(name));
+    // The remains of a pool that was deleted begin with an asterisk.
+    let gives = |row: &ProfileRow| row.pool.as_deref().is_some_and(|pool| !pool.starts_with('*'));
+    let is_lacking = |wanted: &&ProfileV1| {
+        let own = named(&wanted.name);
+        let follows = own.is_none_or(|row| row.is_ours);
+        wanted.pool.is_empty()
+            && !own.is_some_and(gives)
+            && !named(template).filter(|_| follows).is_some_and(gives)
+    };
+    let of_ppp = profiles.filter(|wanted| Family::of_code(wanted.service) == Some(Family::Ppp));
+    of_ppp.filter(is_lacking).map(|wanted| wanted.name.clone()).collect()
+}
+
 #[derive(Default)]
 struct Differences {
     values: Vec<(&'static str, String)>,
