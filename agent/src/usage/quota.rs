@@ -291,6 +291,10 @@ impl QuotaBook {
 
     /// The store begins another life with its records intact. Head office will tell what it knows of the one before, of
     /// which this book knows most already.
+    ///
+    /// What this store counted itself is noted of the newest period alone. Where the clock was taken back across the begin
+    /// of a period just before, and head office tells of the other one after, what was counted in that one counts twice
+    /// until it ends: for two rare things at once there is no second record of every line on flash.
     pub fn begin_epoch(&mut self, epoch: u32) -> BTreeMap<String, CountedBefore> {
         if std::mem::replace(&mut self.epoch, epoch) == epoch {
             return BTreeMap::new();

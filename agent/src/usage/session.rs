@@ -214,6 +214,10 @@ impl Tracked {
     /// than this one would be after the shortest is another. Between the two both are possible, and only where this
     /// session was younger than the two prints and twice the slack took. Then it counts as the same: counters that began
     /// anew are added, and those that go on leave out at most what this one had moved at that age.
+    ///
+    /// All of it rests on a monotonic clock that is right within [`DRIFT`]. One that jumped by an hour between two samples,
+    /// which no kernel does, would make every session look like another and count its bytes again. To take higher counters
+    /// with a higher uptime for the same one instead would leave out whole sessions after a real pause of the agent.
     fn is_continued_by(&self, session: &SeenSession, at: SampledAt) -> bool {
         let longest = at.elapsed.saturating_sub(self.last_seen.asked);
         let shortest = at.asked.saturating_sub(self.last_seen.elapsed);
