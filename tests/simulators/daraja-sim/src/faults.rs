@@ -64,6 +64,10 @@ pub enum Product {
     AccountBalance,
     /// `/mpesa/transactionstatus/…`
     TransactionStatus,
+    /// `/mpesa/reversal/…`
+    Reversal,
+    /// `/mpesa/b2c/…`
+    B2c,
 }
 
 impl Product {
@@ -76,6 +80,8 @@ impl Product {
             ("/pulltransactions/", Self::Pull),
             ("/mpesa/accountbalance/", Self::AccountBalance),
             ("/mpesa/transactionstatus/", Self::TransactionStatus),
+            ("/mpesa/reversal/", Self::Reversal),
+            ("/mpesa/b2c/", Self::B2c),
         ]
         .into_iter()
         .find_map(|(prefix, product)| path.starts_with(prefix).then_some(product))
@@ -100,8 +106,10 @@ pub struct ResultFaults {
     pub queue_time_out: bool,
     /// Codes come as text where they mostly come as numbers.
     pub as_text: bool,
-    /// Each has this code, whatever was asked.
+    /// Each has this code, whatever was asked, and no money moves.
     pub code: Option<String>,
+    /// No money moves, whatever the result would have said: with `queue_time_out` or `lost`, nobody is told.
+    pub undone: bool,
 }
 
 impl Default for ResultFaults {
@@ -115,6 +123,7 @@ impl Default for ResultFaults {
             queue_time_out: false,
             as_text: false,
             code: None,
+            undone: false,
         }
     }
 }

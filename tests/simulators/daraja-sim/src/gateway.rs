@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::c2b::registration::Registration;
+use crate::callbacks::Letter;
 use crate::callbacks::Postman;
 use crate::clock::Clock;
 use crate::faults::Faults;
@@ -23,6 +24,7 @@ use crate::identifiers::ShortCode;
 use crate::oauth::Tokens;
 use crate::operator::account::OperatorAccount;
 use crate::payments::Payments;
+use crate::payouts::Payouts;
 use crate::phones::Phones;
 use crate::prompts::Prompts;
 use crate::receipts::ReceiptBook;
@@ -59,6 +61,9 @@ pub(crate) struct State {
     pub(crate) phones: Phones,
     pub(crate) prompts: Prompts,
     pub(crate) payments: Payments,
+    pub(crate) payouts: Payouts,
+    /// The result of the last request that moves money, as it was or would have been sent.
+    pub(crate) last_money_result: Option<Letter>,
     /// At most one for each of the merchant's short codes.
     pub(crate) registrations: BTreeMap<ShortCode, Registration>,
     /// Short codes that are registered for Pull; a subset of the merchant's.
@@ -91,6 +96,8 @@ impl Gateway {
             phones: Phones::new(settings.default_phone.clone()),
             prompts: Prompts::new(),
             payments: Payments::new(),
+            payouts: Payouts::default(),
+            last_money_result: None,
             registrations: BTreeMap::new(),
             pull_registrations: BTreeSet::new(),
             operator: OperatorAccount::default(),

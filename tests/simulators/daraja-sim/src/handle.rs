@@ -18,6 +18,7 @@ use crate::faults::{Faults, FaultsChange};
 use crate::gateway::{Counts, Gateway};
 use crate::identifiers::{AmountKes, Msisdn, NotValid, ShortCode};
 use crate::payments::Payment;
+use crate::payouts::Payout;
 use crate::phones::{MAX_COPIES, MAX_PHONES, Phone, PhoneRefused};
 use crate::prompts::{Prompt, PromptState};
 use crate::statement::{self, StatementForm};
@@ -244,6 +245,18 @@ impl Handle {
         let payment = self.payment(receipt).ok_or(ControlError::NotFound("payment"))?;
         let letter = payment.confirmation.ok_or(ControlError::NothingToSend("confirmation"))?;
         self.redeliver(&letter, &Subject::Confirmation { receipt: payment.receipt }, redelivery).await
+    }
+
+    /// Sends the result of the last request that moves money again, byte for byte, or for the first time where it was lost.
+    pub async fn redeliver_money_result(&self, redelivery: Redelivery) -> Result<Vec<u16>, ControlError> {
+        let letter = self.gateway.read(|state| state.last_money_result.clone());
+        let letter = letter.ok_or(ControlError::NothingToSend("result"))?;
+        self.redeliver(&letter, &Subject::Result, redelivery).await
+    }
+
+    /// Payments to phones, done or not, oldest first, at most 1,000.
+    pub fn payouts(&self) -> Vec<Payout> {
+        self.gateway.read(|state| state.payouts.rows().iter().take(MAX_PAGE).cloned().collect())
     }
 
     async fn redeliver(

@@ -34,6 +34,7 @@ mod identifiers;
 mod oauth;
 mod operator;
 mod payments;
+mod payouts;
 mod phones;
 mod prompts;
 mod pull;
@@ -54,6 +55,7 @@ pub use faults::{Faults, FaultsChange, Product, QueryManner, ResultFaults, Token
 pub use handle::{ControlError, Handle, Redelivery, StateReport};
 pub use identifiers::{AmountKes, CheckoutRequestId, Msisdn, NotValid, ShortCode};
 pub use payments::Payment;
+pub use payouts::Payout;
 pub use phones::{Behaviour, CallbackFaults, ConfirmationFaults, Phone, PhoneRefused};
 pub use prompts::{Prompt, PromptState};
 pub use receipts::Receipt;

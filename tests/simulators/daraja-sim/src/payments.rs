@@ -44,6 +44,8 @@ pub struct Payment {
     pub confirmation_status: Vec<u16>,
     /// When the money moved.
     pub at_ms: UnixMillis,
+    /// Whether it went back to whoever paid it.
+    pub is_reversed: bool,
     /// The name of the payer in notifications.
     #[serde(skip)]
     pub(crate) first_name: String,
@@ -98,6 +100,24 @@ impl Payments {
         self.balance_cents.get(short_code).copied().unwrap_or_default()
     }
 
+    /// Takes money off the account of a short code; `false` where it does not hold so much.
+    pub(crate) fn spend(&mut self, short_code: &ShortCode, cents: u64) -> bool {
+        let balance = self.balance_cents.entry(short_code.clone()).or_default();
+        match balance.checked_sub(cents) {
+            Some(left) => {
+                *balance = left;
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub(crate) fn note_reversed(&mut self, receipt: &str) {
+        if let Some(row) = self.log.get_mut(receipt) {
+            row.is_reversed = true;
+        }
+    }
+
     /// Writes a payment down and hands the row back, balance and all.
     pub(crate) fn record(&mut self, new: NewPayment) -> Payment {
         let balance = self.balance_cents.entry(new.short_code.clone()).or_default();
@@ -119,6 +139,7 @@ impl Payments {
             callback_status: Vec::new(),
             confirmation_status: Vec::new(),
             at_ms: new.at,
+            is_reversed: false,
             first_name: new.first_name,
             kind: new.kind,
             balance_after_cents,

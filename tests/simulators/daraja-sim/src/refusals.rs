@@ -75,6 +75,12 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500.003.03", "Error Occurred: Quota Violation")
     }
 
+    /// A name that the merchant gave before: what it was given to is under way or done.
+    pub(crate) fn duplicate_originator() -> Self {
+        let message = "Duplicate OriginatorConversationID.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500.002.1001", message)
+    }
+
     /// C2B URLs are one-shot in production.
     pub(crate) fn urls_already_registered() -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "500.003.1001", "Urls are already registered.")

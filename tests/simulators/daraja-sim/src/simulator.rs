@@ -135,6 +135,8 @@ fn daraja_routes(gateway: &Arc<Gateway>) -> Router {
         .route("/mpesa/c2b/v2/simulate", post(c2b::simulate))
         .route("/mpesa/accountbalance/v1/query", post(operator::balance))
         .route("/mpesa/transactionstatus/v1/query", post(operator::status))
+        .route("/mpesa/reversal/v1/request", post(operator::reversal))
+        .route("/mpesa/b2c/v3/paymentrequest", post(operator::payout))
         .route("/pulltransactions/v1/register", post(pull::register))
         .route("/pulltransactions/v1/query", post(pull::query))
         .fallback(move || refuse_path(Arc::clone(&for_path)))

@@ -47,6 +47,8 @@ pub(crate) fn routes(handle: Handle) -> Router {
         .route("/prompts", get(list_prompts))
         .route("/prompts/{checkout_request_id}", get(show_prompt))
         .route("/prompts/{checkout_request_id}/redeliver", post(redeliver_callback))
+        .route("/payouts", get(list_payouts))
+        .route("/results/redeliver", post(redeliver_money_result))
         .route("/registrations", get(list_registrations))
         .route("/registrations/{short_code}", delete(forget_registration))
         .route("/faults", post(set_faults).get(show_faults).delete(clear_faults))
@@ -162,6 +164,16 @@ async fn redeliver_callback(State(handle): State<Handle>, Path(id): Path<String>
     let redelivery: Redelivery = read_or_default(body)?;
     let statuses = handle.redeliver_callback(&id, redelivery).await?;
     Ok(json_answer(&json!({ "callback_status": statuses })))
+}
+
+async fn redeliver_money_result(State(handle): State<Handle>, body: Body) -> Outcome {
+    let redelivery: Redelivery = read_or_default(body)?;
+    let statuses = handle.redeliver_money_result(redelivery).await?;
+    Ok(json_answer(&json!({ "result_status": statuses })))
+}
+
+async fn list_payouts(State(handle): State<Handle>) -> Outcome {
+    Ok(json_answer(&handle.payouts()))
 }
 
 async fn list_registrations(State(handle): State<Handle>) -> Outcome {

@@ -1,4 +1,4 @@
-//! What an API operator asks: the balance of a short code, and what became of a receipt.
+//! What an API operator asks: the balance of a short code, what became of a receipt, a reversal of it, a payment to a phone.
 //!
 //! The answer is an acknowledgement; the result follows on the `ResultURL`, or word on the `QueueTimeOutURL` that it got
 //! to none. `validation` decides what is taken, `account` whether the operator is who it says, `results` words results.
@@ -21,12 +21,15 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::callbacks::{Letter, Manner, Subject};
+use crate::clock::UnixMillis;
 use crate::connection::Cut;
 use crate::faults::ResultFaults;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, State as Everything};
+use crate::identifiers::{AmountKes, Msisdn, ShortCode};
 use crate::oauth::{self, Family};
 use crate::operator::results::{Ended, Ids};
 use crate::operator::validation::{Asked, Question};
+use crate::payouts::Payout;
 use crate::refusals::{self, Refusal};
 
 /// The description in an acknowledgement, as published.
@@ -70,6 +73,26 @@ pub(crate) async fn status(
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     answer(gateway, cut, &headers, body, validation::status).await
+}
+
+/// Answers `/mpesa/reversal/v1/request`.
+pub(crate) async fn reversal(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    answer(gateway, cut, &headers, body, validation::reversal).await
+}
+
+/// Answers `/mpesa/b2c/v3/paymentrequest`.
+pub(crate) async fn payout(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    answer(gateway, cut, &headers, body, validation::payout).await
 }
 
 type Reading = fn(&[u8]) -> Result<Asked, Refusal>;
@@ -126,6 +149,11 @@ fn read(
     if !gateway.has_room_for_errands() {
         return Err(Refusal::busy());
     }
+    if let Question::Payout(name, ..) = &asked.question
+        && gateway.read(|state| state.payouts.is_known(name))
+    {
+        return Err(Refusal::duplicate_originator());
+    }
     Ok(asked)
 }
 
@@ -136,7 +164,11 @@ fn take(gateway: &Gateway, asked: &Asked) -> Taken {
     gateway.change(|state| {
         state.counts.operator_requests += 1;
         let faults = state.faults.results.clone();
-        let ids = Ids::new(&mut state.seeds, now);
+        let mut ids = Ids::new(&mut state.seeds, now);
+        if let Question::Payout(name, ..) = &asked.question {
+            // The one name that is the merchant's own comes back as it was given.
+            ids.originator.clone_from(name);
+        }
         let proof = state.operator.prove(&gateway.settings, name, asked);
         let ended = match (&faults.code, proof) {
             (Some(code), _) => Ended::With(code.clone(), "As it was told to end.".to_owned()),
@@ -147,10 +179,17 @@ fn take(gateway: &Gateway, asked: &Asked) -> Taken {
                     Some(payment) => Ended::Status(Box::new(payment.clone())),
                     // Which code Daraja has for a receipt that nobody knows is not published for this call; this is the
                     // one of a reversal.
-                    None => {
-                        Ended::With("R000002".to_owned(), "The OriginalTransactionID is invalid.".to_owned())
-                    }
+                    None => unknown(),
                 },
+                Question::StatusOf(name) => match state.payouts.get(name) {
+                    Some(payout) => Ended::PayoutStatus(Box::new(payout.clone())),
+                    None => unknown(),
+                },
+                Question::Reversal(..) | Question::Payout(..) if faults.undone => unknown(),
+                Question::Reversal(receipt, amount) => reverse(state, &asked.party, (receipt, *amount)),
+                Question::Payout(name, phone, amount) => {
+                    pay_out(state, &asked.party, (name, phone, *amount), &mut ids, now)
+                }
             },
         };
         let (url, body) = if faults.queue_time_out {
@@ -158,6 +197,10 @@ fn take(gateway: &Gateway, asked: &Asked) -> Taken {
         } else {
             (&asked.result_url, results::result(&ids, &ended, faults.as_text, now))
         };
+        let letter = Letter { url: url.clone(), body: Bytes::from(body), short_code: asked.party.clone() };
+        if matches!(asked.question, Question::Reversal(..) | Question::Payout(..)) {
+            state.last_money_result = Some(letter.clone());
+        }
         Taken {
             acknowledgement: Acknowledgement {
                 originator_conversation_id: ids.originator.clone(),
@@ -165,10 +208,68 @@ fn take(gateway: &Gateway, asked: &Asked) -> Taken {
                 response_code: "0",
                 response_description: ACCEPTED,
             },
-            letter: Letter { url: url.clone(), body: Bytes::from(body), short_code: asked.party.clone() },
+            letter,
             faults,
             reply_is_lost: state.faults.lose_this_reply(),
             times_out: state.faults.time_out_this_reply(),
         }
     })
+}
+
+fn ended_with(code: &str, text: &str) -> Ended {
+    Ended::With(code.to_owned(), text.to_owned())
+}
+
+fn unknown() -> Ended {
+    ended_with("R000002", "The OriginalTransactionID is invalid.")
+}
+
+fn too_little() -> Ended {
+    ended_with("1", "The balance is insufficient for the transaction.")
+}
+
+/// Gives a payment back, once and whole. The code for another amount is not published.
+fn reverse(state: &mut Everything, party: &ShortCode, (receipt, amount): (&str, AmountKes)) -> Ended {
+    let Some(payment) = state.payments.get(receipt).filter(|payment| payment.short_code == *party).cloned()
+    else {
+        return unknown();
+    };
+    if payment.is_reversed {
+        return ended_with("R000001", "The transaction has already been reversed.");
+    }
+    if payment.amount != amount {
+        return ended_with("25", "The amount is not that of the transaction.");
+    }
+    if !state.payments.spend(party, amount.cents()) {
+        return too_little();
+    }
+    state.payments.note_reversed(receipt);
+    let left = state.payments.balance_cents_of(party);
+    Ended::Reversal(Box::new(payment), left)
+}
+
+/// Pays a phone, if the account holds so much.
+fn pay_out(
+    state: &mut Everything,
+    party: &ShortCode,
+    (name, phone, amount): (&str, &Msisdn, AmountKes),
+    ids: &mut Ids,
+    now: UnixMillis,
+) -> Ended {
+    let is_paid = state.payments.spend(party, amount.cents());
+    let receipt = is_paid.then(|| state.receipts.tear_off());
+    if let Some(receipt) = &receipt {
+        ids.transaction = receipt.to_string();
+    }
+    let payout = Payout {
+        originator_conversation_id: name.to_owned(),
+        msisdn: phone.clone(),
+        amount,
+        short_code: party.clone(),
+        receipt,
+        at_ms: now,
+    };
+    state.payouts.record(payout.clone());
+    let left = state.payments.balance_cents_of(party);
+    if is_paid { Ended::Payout(Box::new(payout), left) } else { too_little() }
 }

@@ -53,6 +53,7 @@ async fn a_paybill_payment_is_made_and_listed() {
             "callback_status",
             "checkout_request_id",
             "confirmation_status",
+            "is_reversed",
             "msisdn",
             "receipt",
             "seq",

@@ -155,3 +155,87 @@ async fn a_credential_that_is_none_and_a_missing_product_are_refused_at_once() {
     assert_eq!(status, 401);
     assert!(body["fault"]["faultstring"].is_string());
 }
+
+const REVERSAL: &str = "/mpesa/reversal/v1/request";
+const PAYOUT: &str = "/mpesa/b2c/v3/paymentrequest";
+
+async fn give_back(merchant: &Merchant, token: &str, receipt: &str, amount: u32) -> Answer {
+    let body = json!({
+        "Initiator": DEMO_OPERATOR_NAME, "SecurityCredential": credential(DEMO_OPERATOR_PASSWORD),
+        "CommandID": "TransactionReversal", "TransactionID": receipt, "Amount": amount, "ReceiverParty": "174379",
+        "RecieverIdentifierType": "11", "Remarks": "Refund", "Occasion": "",
+        "ResultURL": merchant.listener.at("r"), "QueueTimeOutURL": merchant.listener.at("q"),
+    });
+    send(merchant.call(token, REVERSAL, &body)).await
+}
+
+async fn pay_out(merchant: &Merchant, token: &str, name: &str, amount: u32) -> Answer {
+    let body = json!({
+        "OriginatorConversationID": name, "InitiatorName": DEMO_OPERATOR_NAME,
+        "SecurityCredential": credential(DEMO_OPERATOR_PASSWORD), "CommandID": "BusinessPayment", "Amount": amount,
+        "PartyA": "174379", "PartyB": PHONE, "Remarks": "Refund", "Occassion": "",
+        "ResultURL": merchant.listener.at("r"), "QueueTimeOutURL": merchant.listener.at("q"),
+    });
+    send(merchant.call(token, PAYOUT, &body)).await
+}
+
+async fn paybill(merchant: &Merchant, amount: u32) -> String {
+    let payment = PaybillPayment { short_code: "174379".to_owned(), amount, account: "12345674".to_owned() };
+    let outcome = merchant.handle().pay_by_paybill(PHONE, &payment).await.unwrap();
+    let daraja_sim::PaybillOutcome::Paid { receipt } = outcome else { panic!("{outcome:?}") };
+    receipt.to_string()
+}
+
+fn codes(results: &[Value]) -> Vec<Value> {
+    results.iter().map(|result| result["Result"]["ResultCode"].clone()).collect()
+}
+
+#[tokio::test]
+async fn a_payment_is_reversed_once_and_whole_and_only_while_the_money_is_there() {
+    let merchant = Merchant::start().await;
+    let token = merchant.token().await;
+    let receipt = paybill(&merchant, 25).await;
+    for (receipt, amount) in [("NOSUCH0001", 25), (&receipt, 24), (&receipt, 25), (&receipt, 25)] {
+        let (status, acknowledgement) = give_back(&merchant, &token, receipt, amount).await;
+        assert_eq!((status, &acknowledgement["ResponseCode"]), (200, &json!("0")));
+        merchant.settled().await;
+    }
+    let results = heard(&merchant, "r").await;
+    assert_eq!(codes(&results), [json!("R000002"), json!(25), json!(0), json!("R000001")]);
+    assert!(merchant.handle().payment(&receipt).unwrap().is_reversed);
+}
+
+#[tokio::test]
+async fn a_phone_is_paid_once_under_one_name_and_the_name_says_what_became_of_it() {
+    let merchant = Merchant::start().await;
+    let token = merchant.token().await;
+    paybill(&merchant, 30).await;
+    let (_, acknowledgement) = pay_out(&merchant, &token, "ours-1", 20).await;
+    assert_eq!(acknowledgement["OriginatorConversationID"], json!("ours-1"));
+    merchant.settled().await;
+    let answer = pay_out(&merchant, &token, "ours-1", 20).await;
+    assert_eq!(error_of(&answer), (500, "500.002.1001"));
+    pay_out(&merchant, &token, "ours-2", 20).await;
+    let results = heard(&merchant, "r").await;
+    assert_eq!(codes(&results), [json!(0), json!(1)], "the second is more than is there");
+    let receipt = merchant.handle().payouts()[0].receipt.clone().unwrap().to_string();
+    assert_eq!(results[0]["Result"]["TransactionID"], json!(receipt));
+    merchant.handle().redeliver_money_result(daraja_sim::Redelivery::default()).await.unwrap();
+    assert_eq!(heard(&merchant, "r").await.len(), 3);
+    let mut body = json!({
+        "Initiator": DEMO_OPERATOR_NAME, "SecurityCredential": credential(DEMO_OPERATOR_PASSWORD),
+        "CommandID": "TransactionStatusQuery", "PartyA": "174379", "IdentifierType": "4", "Remarks": "Test",
+        "ResultURL": merchant.listener.at("s"), "QueueTimeOutURL": merchant.listener.at("q"),
+    });
+    for (name, status) in
+        [("ours-1", json!("Completed")), ("ours-2", json!("Failed")), ("ours-3", json!(null))]
+    {
+        body["OriginalConversationID"] = json!(name);
+        send(merchant.call(&token, STATUS, &body)).await;
+        let told = heard(&merchant, "s").await;
+        let list = told.last().unwrap()["Result"]["ResultParameters"]["ResultParameter"].clone();
+        let found =
+            list.as_array().and_then(|list| list.iter().find(|item| item["Key"] == "TransactionStatus"));
+        assert_eq!(found.map_or(json!(null), |item| item["Value"].clone()), status, "{name}");
+    }
+}
