@@ -70,6 +70,7 @@ pub async fn examine(
         ),
     ));
     findings.push(course(connection, now).await?);
+    findings.push(waiting(connection).await?);
     Ok(findings)
 }
 
@@ -106,6 +107,19 @@ async fn reports(connection: &mut Connection, public_url: Option<&str>) -> Resul
             STEP,
             format!("they are heard at {path} of this controller, whose own address is not known"),
             "say it as public_url in [server], let the proxy pass /callbacks/, and run this again",
+        ),
+    })
+}
+
+/// Texts that were tried and could not be sent: each step above may be well by now, and was not then.
+async fn waiting(connection: &mut Connection) -> Result<Finding, sqlx::Error> {
+    const STEP: &str = "waiting";
+    Ok(match store::last_not_sent(connection).await? {
+        None => well(STEP, "nothing waits that could not be sent"),
+        Some(reason) => ill(
+            STEP,
+            format!("texts wait that could not be sent; the last because: {reason}"),
+            "put that right: they are tried again by themselves as long as they are news",
         ),
     })
 }

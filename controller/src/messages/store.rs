@@ -643,6 +643,16 @@ pub(super) async fn counts_since(
         .collect()
 }
 
+/// Why the newest of the texts that were tried and wait again could not be sent; `None` where none does.
+pub(super) async fn last_not_sent(connection: &mut Connection) -> Result<Option<String>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT reason FROM messages WHERE state = 'queued' AND attempts > 0 ORDER BY id DESC LIMIT 1",
+    )
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| row.try_get("reason")).transpose()
+}
+
 pub(super) async fn set_template(
     connection: &mut Connection,
     (occasion, language): (Occasion, Language),

@@ -46,7 +46,16 @@ async fn a_test_goes_through_the_running_controller_and_the_doctor_says_what_is_
     assert_eq!(finding(&report, "the last day")["found"], "1 sent");
 
     simulator.handle().set_faults(Faults { unauthorized: true, ..Faults::default() });
+    let output = place.run(&["sms", "test", "0712345678", "--wait", "3"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("It still waits after 3 s"), "{}", text(&output.stdout));
     let words = text(&place.run(&["sms", "doctor"]).stdout);
+    assert!(
+        words.contains(
+            "BAD  waiting: texts wait that could not be sent; the last because: Africa's Talking does not"
+        ),
+        "{words}"
+    );
     assert!(words.contains("BAD  account: ") && words.contains("cure: compare username"), "{words}");
     let (code, log) = serving.stop();
     assert_eq!(code, Some(0), "{log}");
