@@ -68,7 +68,7 @@ async fn an_event_names_as_many_held_lines_as_the_page_lists() {
             Report::Held { held, .. } => Some((held.lines.len(), held.working)),
             _ => None,
         };
-        assert_eq!(site.log.iter().filter_map(last).last(), Some((held, LINES)));
+        assert_eq!(site.log.iter().rev().find_map(last), Some((held, LINES)));
     }
 }
 

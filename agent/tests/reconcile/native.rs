@@ -220,7 +220,7 @@ async fn lose_counters(site: &Site) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(PATIENCE, reset).await.expect("the router does not come back");
+    tokio::time::timeout(PATIENCE, reset).await.unwrap();
 }
 
 #[tokio::test]

@@ -108,3 +108,37 @@ async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and
     runs_at(&site, "5000000/20000000").await;
     assert_eq!(site.router.device(&device).unwrap().state, DeviceState::Online);
 }
+
+/// An agent that was started in the middle of a silence strikes only once it has heard nobody for a while itself.
+#[tokio::test]
+async fn a_rule_strikes_after_the_runs_own_silence_and_whom_it_cut_off_is_back_with_the_first_word() {
+    let contact = Contact::remembered_after(Duration::from_secs(2), 6 * HOUR);
+    let handle = contact.clone();
+    let mut site = Site::start_with(
+        |_| {},
+        move |settings| {
+            settings.contact = handle;
+            // Nobody is woken by the end of the run's own silence: the next full check sees it.
+            settings.timings.full_check = Duration::from_millis(150);
+        },
+    )
+    .await;
+    let devices = [site.dial("cut"), site.dial("slowed")];
+    let rule = |how, profile: &str| Some(OfflineRuleV1 { after_hours: 5, then: restraint(how, profile) });
+    site.settle(|wants| {
+        wants.profile("slow", Service::Pppoe, 1);
+        wants.line("cut").offline = rule(Restraint::Off, "");
+        wants.line("slowed").offline = rule(Restraint::Throttled, "slow");
+    })
+    .await;
+    assert_eq!(site.secret(&username("cut")).unwrap()["disabled"], "false", "the link had no chance yet");
+    site.row_until("ppp/secret", &username("cut"), |row| row["disabled"] == "true").await;
+    site.row_until("ppp/secret", &username("slowed"), |row| row["profile"] == "slow").await;
+    site.offline(&devices[0]).await;
+    contact.note();
+    site.row_until("ppp/secret", &username("cut"), |row| row["disabled"] == "false").await;
+    site.row_until("ppp/secret", &username("slowed"), |row| row["profile"] == "home").await;
+    for device in &devices {
+        site.online(device).await;
+    }
+}
