@@ -227,7 +227,7 @@ CREATE TABLE outbox (
 CREATE TABLE ledger_accounts (
     id TEXT PRIMARY KEY,
     kind TEXT NOT NULL CHECK (kind IN ('mpesa_clearing', 'wallet', 'suspense', 'revenue', 'mpesa_charges', 'cash', 'bank',
-                                       'write_offs')),
+                                       'write_offs', 'refunds_held')),
     created_at BIGINT NOT NULL
 );
 
@@ -341,9 +341,11 @@ CREATE TABLE c2b_addresses (
 -- row for whatever Safaricom answers that way: look-ups today.
 CREATE TABLE operator_requests (
     id TEXT PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('balance', 'status')),
+    kind TEXT NOT NULL CHECK (kind IN ('balance', 'status', 'reversal', 'payout', 'refund_status')),
     -- The receipt that it is about; NULL where it is about none.
     receipt_number TEXT,
+    -- The refund that it is for; NULL where it is for none.
+    refund_id TEXT,
     short_code TEXT NOT NULL,
     operator TEXT NOT NULL,
     -- 128 random bits in lower-case hex: part of the paths where the result comes, unknown to anyone but Safaricom.
@@ -483,7 +485,7 @@ CREATE TABLE payments (
     -- How often it was taken from somebody.
     corrections BIGINT NOT NULL DEFAULT 0,
     -- Why it is nobody's money any more: it is in parts, or was never paid. Empty while it is money.
-    closed TEXT NOT NULL DEFAULT '' CHECK (closed IN ('', 'split', 'undone')),
+    closed TEXT NOT NULL DEFAULT '' CHECK (closed IN ('', 'split', 'undone', 'refunded')),
     -- The payment that it is a part of.
     part_of TEXT REFERENCES payments (id),
     received_at BIGINT NOT NULL,
@@ -528,6 +530,41 @@ CREATE TABLE purchases (
 CREATE INDEX purchases_by_payment ON purchases (payment_id) WHERE payment_id IS NOT NULL;
 CREATE INDEX purchases_by_customer ON purchases (customer_id, bought_at);
 CREATE INDEX purchases_by_period ON purchases (line_id, period_started_at);
+
+-- Money that goes back to whoever paid it. From the ask until its end it lies in an account of its own.
+CREATE TABLE refunds (
+    id TEXT PRIMARY KEY,
+    payment_id TEXT NOT NULL REFERENCES payments (id),
+    -- Out of whose wallet, and which line it had been for; NULL for suspense, and for none.
+    customer_id TEXT REFERENCES customers (id),
+    way TEXT NOT NULL CHECK (way IN ('reversal', 'payout')),
+    amount_cents BIGINT NOT NULL CHECK (amount_cents > 0),
+    -- 1 where all of the payment goes back, and what it bought was taken back.
+    is_whole BIGINT NOT NULL,
+    short_code TEXT NOT NULL,
+    -- M-Pesa's receipt of the payment, and whose phone is paid; empty for a reversal.
+    receipt_number TEXT NOT NULL,
+    phone TEXT NOT NULL DEFAULT '',
+    reason TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL CHECK (state IN ('waiting', 'held', 'asking', 'asked', 'unknown', 'done', 'failed', 'withdrawn')),
+    -- What M-Pesa said last, and the receipt of what it did; empty until then.
+    result_code TEXT NOT NULL DEFAULT '',
+    result_description TEXT NOT NULL DEFAULT '',
+    result_receipt TEXT NOT NULL DEFAULT '',
+    -- When it is sent, or M-Pesa is asked what became of it; NULL where nothing is due.
+    next_at BIGINT,
+    looks BIGINT NOT NULL DEFAULT 0,
+    requested_by TEXT NOT NULL,
+    approved_by TEXT NOT NULL DEFAULT '',
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE INDEX refunds_by_created_at ON refunds (created_at DESC, id);
+CREATE INDEX refunds_by_payment ON refunds (payment_id);
+CREATE INDEX refunds_by_asker ON refunds (requested_by, created_at);
+CREATE INDEX refunds_due ON refunds (next_at) WHERE next_at IS NOT NULL;
+-- Holds only what a person has to look at.
+CREATE INDEX refunds_for_review ON refunds (updated_at, id) WHERE state = 'unknown' AND next_at IS NULL;
 
 -- Our own receipts, one for each payment: numbered in the order of booking, without gaps, by constraint.
 CREATE TABLE receipts (

@@ -193,6 +193,9 @@ struct RawCounter {
     operator_shillings_at_once: Option<i64>,
     operator_shillings_a_day: Option<i64>,
     operator_shillings_written_off_a_day: Option<i64>,
+    operator_shillings_refunded_a_day: Option<i64>,
+    #[serde(default)]
+    refunds_need_second_person: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -350,6 +353,7 @@ fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
     let default = Limits::default();
     let at_once = "counter.operator_shillings_at_once";
     let a_day = "counter.operator_shillings_a_day";
+    let refunded = "counter.operator_shillings_refunded_a_day";
     let written_off = "counter.operator_shillings_written_off_a_day";
     Ok(Limits {
         at_once: read(at_once, raw.operator_shillings_at_once, default.at_once)?,
@@ -359,6 +363,8 @@ fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
             raw.operator_shillings_written_off_a_day,
             default.written_off_a_day,
         )?,
+        refunded_a_day: read(refunded, raw.operator_shillings_refunded_a_day, default.refunded_a_day)?,
+        refunds_need_two: raw.refunds_need_second_person,
     })
 }
 

@@ -17,6 +17,7 @@ ids! {
     top_up: /** A top-up. */ TopUpId;
     intent: /** A request for payment sent to a phone. */ IntentId;
     payment: /** A receipt. */ PaymentId;
+    refund: /** Money that goes back to whoever paid it. */ RefundId;
     entry: /** A ledger entry. */ EntryId;
     callback: /** A stored callback body. */ CallbackId;
     staff: /** A member of staff. */ StaffId;

@@ -31,12 +31,13 @@ pub struct Live {
     hints: broadcast::Sender<Hint>,
     outbox: Arc<Notify>,
     callbacks: Arc<Notify>,
+    refunds: Arc<Notify>,
 }
 
 impl Default for Live {
     fn default() -> Self {
         let (hints, _) = broadcast::channel(HINTS_WAITING);
-        Self { hints, outbox: Arc::default(), callbacks: Arc::default() }
+        Self { hints, outbox: Arc::default(), callbacks: Arc::default(), refunds: Arc::default() }
     }
 }
 
@@ -66,6 +67,16 @@ impl Live {
     /// A callback body was stored. Ring after the commit.
     pub fn ring_callbacks(&self) {
         self.callbacks.notify_one();
+    }
+
+    /// A refund is to be sent. Ring after the commit.
+    pub fn ring_refunds(&self) {
+        self.refunds.notify_one();
+    }
+
+    /// Waits for [`Live::ring_refunds`].
+    pub async fn refunds_rung(&self) {
+        self.refunds.notified().await;
     }
 
     /// Waits for [`Live::ring_callbacks`].

@@ -99,6 +99,10 @@ pub enum Action {
     PaymentSplit,
     /// A booking at the counter was undone.
     PaymentUndone,
+    /// A payment was to be given back.
+    RefundAsked,
+    /// A person decided of a refund.
+    RefundDecided,
     /// What a customer owed was written off.
     DebtWrittenOff,
     /// Safaricom was told where to report payments by Paybill and to tills.
@@ -156,6 +160,8 @@ impl Action {
             Self::PaymentMoved => "payment.moved",
             Self::PaymentSplit => "payment.split",
             Self::PaymentUndone => "payment.undone",
+            Self::RefundAsked => "refund.asked",
+            Self::RefundDecided => "refund.decided",
             Self::DebtWrittenOff => "debt.written_off",
             Self::UrlsRegistered => "mpesa.urls_registered",
             Self::StatementImported => "mpesa.statement_imported",

@@ -154,6 +154,9 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         workers.spawn(named("M-Pesa queries", asking));
         let fetching = mpesa::run_pull(controller.clone(), daraja.clone(), stop.clone());
         workers.spawn(named("M-Pesa Pull", fetching));
+        let refunding =
+            crate::payments::refunds::send::run_refunds(controller.clone(), daraja.clone(), stop.clone());
+        workers.spawn(named("M-Pesa refunds", refunding));
         web.daraja = Some(daraja);
     }
 

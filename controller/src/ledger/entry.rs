@@ -29,6 +29,8 @@ pub enum Account {
     Bank,
     /// What customers owed and need not pay.
     WriteOffs,
+    /// Money on its way back to whoever paid it.
+    RefundsHeld,
 }
 
 /// A text that names no account.
@@ -49,6 +51,7 @@ impl Account {
             Self::Cash(_) => "cash",
             Self::Bank => "bank",
             Self::WriteOffs => "write_offs",
+            Self::RefundsHeld => "refunds_held",
         }
     }
 }
@@ -60,9 +63,12 @@ impl fmt::Display for Account {
             Self::MpesaClearing(short_code) => write!(f, "{}:{short_code}", self.kind()),
             Self::Wallet(customer) => write!(f, "{}:{customer}", self.kind()),
             Self::Cash(holder) => write!(f, "{}:{holder}", self.kind()),
-            Self::Suspense | Self::Revenue | Self::MpesaCharges | Self::Bank | Self::WriteOffs => {
-                f.write_str(self.kind())
-            }
+            Self::Suspense
+            | Self::Revenue
+            | Self::MpesaCharges
+            | Self::Bank
+            | Self::WriteOffs
+            | Self::RefundsHeld => f.write_str(self.kind()),
         }
     }
 }
@@ -81,6 +87,7 @@ impl FromStr for Account {
             None if text == "mpesa_charges" => Ok(Self::MpesaCharges),
             None if text == "bank" => Ok(Self::Bank),
             None if text == "write_offs" => Ok(Self::WriteOffs),
+            None if text == "refunds_held" => Ok(Self::RefundsHeld),
             _ => Err(refuse()),
         }
     }
@@ -217,9 +224,14 @@ mod tests {
         for posting in entry.postings {
             assert_eq!(posting.account.to_string().parse(), Ok(posting.account));
         }
-        for account in
-            [Account::Suspense, Account::Revenue, Account::MpesaCharges, Account::Bank, Account::WriteOffs]
-        {
+        for account in [
+            Account::Suspense,
+            Account::Revenue,
+            Account::MpesaCharges,
+            Account::Bank,
+            Account::WriteOffs,
+            Account::RefundsHeld,
+        ] {
             assert_eq!(account.to_string().parse(), Ok(account));
         }
         for bad in ["", "wallet", "wallet:", "wallet:A B", "mpesa_clearing:", "revenue:x", "bank:1", "cash"] {

@@ -116,7 +116,7 @@ pub(crate) async fn take_in_some(controller: &Controller, round: &mut Round) -> 
             CallbackKind::Stk => credit::take_in(&mut savepoint, callback, &controller.ids, now).await,
             CallbackKind::Confirmation => c2b::take_in(&mut savepoint, callback, &controller.ids, now).await,
             CallbackKind::OperatorResult | CallbackKind::OperatorTimeOut => {
-                operator::take_in(&mut savepoint, callback, now).await
+                operator::take_in(&mut savepoint, callback, &controller.ids, now).await
             }
         };
         match outcome {

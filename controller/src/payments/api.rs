@@ -16,7 +16,7 @@ use super::search::{self, Search};
 use super::traces::Trace;
 use super::{
     ForReview, FromWallet, LookedAt, NoTopUp, Open, PaymentRow, REVIEW_ROWS, RequestPayment, Requested,
-    ReviewKind, ToppedUp,
+    ToppedUp,
 };
 use crate::audit::Action;
 use crate::customers::phone::Msisdn;
@@ -138,7 +138,7 @@ pub struct TopUpWanted {
     pub top_up_id: String,
 }
 
-/// A payment: one receipt of M-Pesa, one transfer or one handful of cash, credited once.
+/// A payment, credited once.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PaymentBody {
     /// Id.
@@ -161,14 +161,13 @@ pub struct PaymentBody {
     pub subscription_id: Option<String>,
     /// Asked for by which request.
     pub intent_id: Option<String>,
-    /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`,
-    /// `shared_phone`, `ambiguous`, `unknown_kind` or `taken_back` (by a person, from somebody whose it was not); null where it is somebody's.
+    /// Why it is nobody's: `no_account`, `not_an_account`, `check_digit`, `unknown_account`, `unknown_phone`, `shared_phone`,
+    /// `ambiguous`, `unknown_kind` or `taken_back` (from somebody whose it was not); null where it is somebody's.
     pub no_owner: Option<String>,
     /// Why it bought nothing and lies in the wallet: `too_little`, `on_hold`, `site_revoked`, `unclear` (it may be for one of
     /// several things) or `other`; null where it was used, then or since, or came for no subscription.
     pub unspent: Option<String>,
-    /// Why it is no money of anybody's any more: `split` (it is in parts, which are payments of their own) or `undone` (it
-    /// was never paid); null while it is.
+    /// Why it is nobody's money any more: `split` (into parts), `undone` or `refunded`; else null.
     pub closed: Option<String>,
     /// The payment that it is a part of.
     pub part_of_id: Option<String>,
@@ -217,8 +216,8 @@ pub struct PaymentList {
 /// Something that a person has to look at.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewBody {
-    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`: a row of
-    /// Pull that is not understood; `statement_row`: a row of a statement that no rule books; `payment`: it is nobody's;
+    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`, `statement_row`: it is not
+    /// understood, or no rule books it; `payment`: it is nobody's; `refund`: M-Pesa does not say whether it went through;
     /// `evidence`: Pull or a statement tells of a payment otherwise than it is booked.
     pub kind: String,
     /// The id of that callback, request or payment, or of the payment that the evidence is of; the digest of that row.
@@ -237,7 +236,7 @@ pub struct ReviewBody {
     pub customer_name: String,
 }
 
-/// What a person has to look at, newest first.
+/// What a person has to look at.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ReviewList {
     /// Newest first, at most 200.
@@ -255,7 +254,7 @@ pub struct AsItCameBody {
     pub body: String,
 }
 
-/// Something that a person has looked at.
+/// What a person has looked at.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LookedAtBody {
     /// As in the list.
@@ -403,12 +402,7 @@ impl From<&PaymentRow> for PaymentBody {
 
 impl From<&ForReview> for ReviewBody {
     fn from(item: &ForReview) -> Self {
-        let id = match &item.kind {
-            ReviewKind::Callback(id) => id.to_string(),
-            ReviewKind::Request(id) => id.to_string(),
-            ReviewKind::Payment(id) | ReviewKind::Evidence(id) => id.to_string(),
-            ReviewKind::PullRow(digest) | ReviewKind::StatementRow(digest) => digest.clone(),
-        };
+        let id = item.kind.id();
         Self {
             kind: item.kind.as_str().to_owned(),
             id,
@@ -435,6 +429,7 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
     .into_iter()
     .chain(super::corrections::api::routes())
+    .chain(super::refunds::api::routes())
     .chain(super::counter::api::routes())
     .chain(super::suspense::api::routes())
     .collect()

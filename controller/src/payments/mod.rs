@@ -14,6 +14,7 @@ mod open;
 mod outcome;
 pub mod pages;
 pub mod progress;
+pub mod refunds;
 pub(crate) mod renewal;
 mod request;
 mod review;

@@ -84,6 +84,10 @@ pub(crate) enum CallbackOutcome {
     ConversationOfAnother,
     /// It speaks of a payment to somebody else than whose address it came to. Nothing is booked.
     AnotherShortCode,
+    /// A refund went through that was taken to have failed: its money is booked out of the wallet again.
+    RefundedAfterAll,
+    /// A refund did not go through that was taken to have gone. Nothing is booked.
+    RefundContradicted,
     /// No request has this path any more. Nothing is booked.
     NoSuchRequest,
     /// It does not fit the request. Nothing is booked.
@@ -199,6 +203,13 @@ impl fmt::Display for CallbackOutcome {
             Self::AnotherShortCode => {
                 f.write_str("review: it came to our address and speaks of a payment to another short code")
             }
+            Self::RefundedAfterAll => write!(
+                f,
+                "{BOOKED}M-Pesa says that a refund went through whose money had been given back: it is taken out of the wallet again"
+            ),
+            Self::RefundContradicted => f.write_str(
+                "review: M-Pesa says that a refund did not go through, after it said that it had: look it up in its portal",
+            ),
             Self::NoSuchRequest => f.write_str("review: no request has this path"),
             Self::Refused(refused) => write!(f, "review: {refused}"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),

@@ -42,6 +42,8 @@ use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 /// Characters of the occasion that a form for a top-up carries.
 pub(crate) const OCCASION_DIGITS: usize = 32;
+/// Refunds of one payment that its page names.
+const REFUNDS: u32 = 20;
 /// What is said while nobody knows.
 const NOT_KNOWN: &str = "M-Pesa has not answered, so the request may be on the phone. Send no other and do not pay \
                          again: wait two minutes, the result appears below by itself.";
@@ -133,6 +135,12 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
         }
         Some(Closed::Undone) => {
             return told(Badge::idle("undone"), "The booking was undone: it was never paid.".to_owned());
+        }
+        Some(Closed::Refunded) => {
+            return told(
+                Badge::idle("refunded"),
+                "It goes back to whoever paid it, or has gone: see its refund.".to_owned(),
+            );
         }
         None => {}
     }
@@ -316,6 +324,9 @@ struct PaymentPage {
     why: String,
     may_assign: bool,
     may_correct: bool,
+    may_give_back: bool,
+    /// What of it goes back or has gone: where to look, and how much.
+    refunds: Vec<(String, String)>,
     /// The payment that it is a part of, and those that are its parts, with what they are called.
     part_of: Option<(String, String)>,
     parts: Vec<PaymentView>,
@@ -349,6 +360,8 @@ struct ReviewView {
     looked_at: Option<String>,
     /// Where it is shown as it came; `None` where it is not.
     as_it_came: Option<String>,
+    /// The refund's own page, when it is about one.
+    refund_id: Option<String>,
     /// The payment's own page, when it is about one.
     payment_id: Option<String>,
     reason: String,
@@ -363,6 +376,7 @@ impl ReviewView {
             ReviewKind::Evidence(id) => ("What M-Pesa says", id.as_str(), Some(id.to_string())),
             ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
             ReviewKind::StatementRow(digest) => ("Row of a statement", digest.as_str(), None),
+            ReviewKind::Refund(id) => ("Refund", id.as_str(), None),
         };
         let path = format!("/payments/review/{}/{id}", item.kind.as_str());
         let looked_at = format!("{path}/looked-at");
@@ -378,6 +392,10 @@ impl ReviewView {
             amount: item.amount.map(display::kes).unwrap_or_default(),
             receipt: item.receipt_number.clone().unwrap_or_default(),
             payment_id,
+            refund_id: match &item.kind {
+                ReviewKind::Refund(id) => Some(id.to_string()),
+                _ => None,
+            },
             reason: item.reason.clone(),
         }
     }
@@ -401,6 +419,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/{id}", get(one))
         .merge(counter::pages::routes())
         .merge(corrections::pages::routes())
+        .merge(super::refunds::pages::routes())
         .merge(super::search::pages::routes())
         .merge(suspense::pages::routes())
         .route("/subscriptions/{id}/payment-requests", post(ask))
@@ -480,12 +499,29 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         parts.extend(part.map(|part| PaymentView::of(&part, None, visit.now)));
     }
     let is_open = row.payment.closed.is_none();
+    let refunds = super::refunds::list(&mut reader, (None, Some(&id)), REFUNDS).await?;
+    let refunds =
+        refunds.iter().map(|row| (row.refund.id.to_string(), display::kes(row.refund.amount))).collect();
+    let is_mpesa = row.payment.provider == Provider::Mpesa && row.payment.part_of.is_none();
+    let may_give_back = is_open && is_mpesa && visit.may(Permission::Refund);
     let may_correct = is_open && visit.may(Permission::CorrectPayments);
     let is_nobodys = is_open && row.payment.customer.is_none();
     let why = suspense::words_with(row.payment.no_owner, &row.payment.account_reference);
     let why = if is_nobodys { why } else { String::new() };
     let may_assign = is_nobodys && visit.may(Permission::AssignPayments);
-    visit.show(&PaymentPage { frame, payment, evidence, why, may_assign, may_correct, part_of, parts, site })
+    visit.show(&PaymentPage {
+        frame,
+        payment,
+        evidence,
+        why,
+        may_assign,
+        may_correct,
+        may_give_back,
+        refunds,
+        part_of,
+        parts,
+        site,
+    })
 }
 
 /// What the form said, once it can be sent.

@@ -89,6 +89,10 @@ pub enum Permission {
     CorrectPayments,
     /// Undo a booking at the counter.
     UndoPayments,
+    /// Give a payment back through M-Pesa, within the limits of the role, and agree to what somebody else asked for.
+    Refund,
+    /// Say how a refund ended of which M-Pesa does not tell.
+    SettleRefunds,
     /// Write off what a customer owes, within the limits of the role.
     WriteOff,
     /// Take cash, or note a transfer that the bank's statement shows, within the limits of the role.
@@ -143,7 +147,8 @@ impl Role {
                 | Permission::ImportStatement
                 | Permission::BankCash
                 | Permission::ChangeTexts
-                | Permission::UndoPayments,
+                | Permission::UndoPayments
+                | Permission::SettleRefunds,
             ) => false,
             (Self::Operator, _) => true,
             (Self::Viewer, _) => false,

@@ -255,6 +255,8 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("payments-complaint", "/payments?from=yesterday".to_owned()),
         ("assign", format!("/payments/{}/assign", day.nobodys)),
         ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
+        ("refunds", "/refunds".to_owned()),
+        ("give-back", format!("/payments/{}/refund", day.payment)),
         ("correct", format!("/payments/{}/correct", day.payment)),
         ("correct-to", format!("/payments/{}/correct?customer={}", day.payment, day.refusing.customer)),
         ("review", "/payments/review".to_owned()),
@@ -310,6 +312,15 @@ async fn mistakes(looker: &mut Looker<'_>, day: &Day) -> anyhow::Result<()> {
     let rows = [("account_1", "12"), ("amount_1", "some")];
     send(browser, &format!("{payment}/split"), &rows, "is not an amount").await?;
     looker.look("correct-complaint").await?;
+    browser.open(&format!("{payment}/refund")).await?;
+    send(
+        browser,
+        &format!("{payment}/refund"),
+        &[("amount", "5"), ("reason", "paid twice")],
+        "all of it goes back",
+    )
+    .await?;
+    looker.look("give-back-complaint").await?;
     let counter = format!("/customers/{}/counter", day.busy.customer);
     browser.open(&counter).await?;
     send(browser, &counter, &[("amount", "some")], "is not an amount").await?;

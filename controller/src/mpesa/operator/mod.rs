@@ -1,12 +1,13 @@
-//! What Safaricom does only for an API operator of the short code, who shows an encrypted password: looking things up.
+//! What Safaricom does only for an API operator of the short code, who shows an encrypted password: looking things up, and
+//! giving money back.
 //!
 //! ```text
 //!   request stored ──▶ Daraja acknowledges ┄┄▶ result, or "timed out in the queue", on a path of its own ──▶ stored,
 //!                                              answered, taken in
 //! ```
 //! What can become of a request is `request`, what is sent is `body`, what a result says is `result` and `told`: all pure.
-//! Who asks is `settings`, the encrypted password `credential`. Nothing here moves money, and a request whose end is not
-//! known is never called failed.
+//! Who asks is `settings`, the encrypted password `credential`. Nothing here books money: refunds do
+//! (`payments::refunds`). A request whose end is not known is never called failed.
 
 pub mod advice;
 mod body;
@@ -19,19 +20,22 @@ mod told;
 
 use std::time::Duration;
 
-use tawi_shared::UnixMillis;
+use tawi_shared::{IdSource, UnixMillis};
 use thiserror::Error;
 use tokio::time::Instant;
 
+pub(crate) use self::body::Refunding;
 use self::request::Event;
 use super::answer::{self, Acknowledgement};
 use super::client::{Daraja, Exchange};
+use super::evidence::Reason;
 use super::intent::CallbackToken;
 use super::store::{CallbackKind, StoredCallback};
 use crate::database::Connection;
 use crate::ids::OperatorRequestId;
 use crate::payments::PaymentError;
 use crate::payments::credit::{CallbackOutcome, TakenIn};
+use crate::payments::refunds;
 use crate::state::Controller;
 pub use credential::NotEncrypted;
 pub use request::{OperatorRequest, Question, State};
@@ -70,6 +74,42 @@ pub async fn ask(
     question: Question,
     requested_by: &str,
 ) -> Result<OperatorRequest, NotAsked> {
+    let (request, credential) = draw(controller, daraja, question, requested_by)?;
+    let (path, body) = body::of(daraja.settings(), &request, credential);
+    let mut transaction = controller.database.write().await?;
+    store::insert(&mut transaction, &request).await?;
+    transaction.commit().await?;
+    let event = match send(daraja, path, &body).await {
+        Sent::Accepted { originator, conversation } => Event::Accepted { originator, conversation },
+        Sent::Refused(reason) | Sent::Unreached(reason) => Event::Refused(reason),
+        Sent::Lost => Event::ReplyLost,
+    };
+    let mut transaction = controller.database.write().await?;
+    let after = note(&mut transaction, request, event, controller.clock.now()).await?;
+    transaction.commit().await?;
+    Ok(after)
+}
+
+/// How sending ended.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// Daraja acknowledged it.
+    Accepted { originator: Option<String>, conversation: Option<String> },
+    /// Daraja did not take it.
+    Refused(Reason),
+    /// Daraja was not reached.
+    Unreached(Reason),
+    /// It was sent, and the answer was lost.
+    Lost,
+}
+
+/// A request as it is before it is stored, and the encrypted password to go with it.
+fn draw(
+    controller: &Controller,
+    daraja: &Daraja,
+    question: Question,
+    requested_by: &str,
+) -> Result<(OperatorRequest, String), NotAsked> {
     let settings = daraja.settings();
     let operator = settings.operator().ok_or(NotAsked::NoOperator)?;
     let now = controller.clock.now();
@@ -88,29 +128,85 @@ pub async fn ask(
         updated_at: now,
     };
     let credential = operator.key().encrypt(operator.password().reveal().as_bytes())?;
-    let (path, body) = body::of(settings, &request, credential);
-    let mut transaction = controller.database.write().await?;
-    store::insert(&mut transaction, &request).await?;
-    transaction.commit().await?;
+    Ok((request, credential))
+}
 
-    let event = match daraja.call(path, &body).await {
+async fn send(daraja: &Daraja, path: &str, body: &serde_json::Value) -> Sent {
+    match daraja.call(path, body).await {
         Exchange::Answered(body) => match answer::of_acknowledgement(&body) {
             Acknowledgement::Accepted { originator, conversation } => {
-                Event::Accepted { originator, conversation }
+                Sent::Accepted { originator, conversation }
             }
-            Acknowledgement::Refused(reason) => Event::Refused(reason),
-            Acknowledgement::Unknown => Event::ReplyLost,
+            Acknowledgement::Refused(reason) => Sent::Refused(reason),
+            Acknowledgement::Unknown => Sent::Lost,
         },
-        Exchange::NotSent(reason) => Event::Refused(reason),
-        Exchange::Lost => Event::ReplyLost,
-    };
-    let mut transaction = controller.database.write().await?;
-    // Its result may have come already, and then stays.
-    let stored = store::by_id(&mut transaction, &request.id).await?.unwrap_or(request);
-    let after = stored.clone().apply(event, controller.clock.now()).unwrap_or(stored);
-    store::update(&mut transaction, &after).await?;
-    transaction.commit().await?;
+        Exchange::NotSent(reason) => Sent::Unreached(reason),
+        Exchange::Lost => Sent::Lost,
+    }
+}
+
+/// Notes how sending ended. Its result may have come already, and then stays.
+async fn note(
+    connection: &mut Connection,
+    request: OperatorRequest,
+    event: Event,
+    now: UnixMillis,
+) -> Result<OperatorRequest, sqlx::Error> {
+    let stored = store::by_id(connection, &request.id).await?.unwrap_or(request);
+    let after = stored.clone().apply(event, now).unwrap_or(stored);
+    store::update(connection, &after).await?;
     Ok(after)
+}
+
+/// Something that a refund asks, stored and not sent: with what `refunds` notes of it in the same transaction.
+#[derive(Debug)]
+pub(crate) struct Drawn {
+    request: OperatorRequest,
+    path: &'static str,
+    body: serde_json::Value,
+}
+
+/// Stores what a refund asks, in the caller's transaction. It is sent after the commit, with [`send_drawn`].
+///
+/// # Errors
+/// [`NotAsked`].
+pub(crate) async fn draw_refund(
+    connection: &mut Connection,
+    (controller, daraja): (&Controller, &Daraja),
+    question: Question,
+    asked: Refunding<'_>,
+    requested_by: &str,
+) -> Result<Drawn, NotAsked> {
+    let (request, credential) = draw(controller, daraja, question, requested_by)?;
+    let (path, body) = body::refund(daraja.settings(), &request, &credential, asked);
+    store::insert(connection, &request).await?;
+    Ok(Drawn { request, path, body })
+}
+
+/// Sends it, once.
+pub(crate) async fn send_drawn(daraja: &Daraja, drawn: &Drawn) -> Sent {
+    send(daraja, drawn.path, &drawn.body).await
+}
+
+/// Notes how that ended, in the caller's transaction.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn note_sent(
+    connection: &mut Connection,
+    drawn: Drawn,
+    sent: &Sent,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let event = match sent {
+        Sent::Accepted { originator, conversation } => {
+            Event::Accepted { originator: originator.clone(), conversation: conversation.clone() }
+        }
+        Sent::Refused(reason) | Sent::Unreached(reason) => Event::Refused(reason.clone()),
+        Sent::Lost => Event::ReplyLost,
+    };
+    note(connection, drawn.request, event, now).await?;
+    Ok(())
 }
 
 /// Waits for the end of a request, at most so long, and gives back how it stands then.
@@ -142,6 +238,7 @@ pub async fn wait(
 pub(super) async fn take_in(
     connection: &mut Connection,
     callback: &StoredCallback,
+    ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
     let Some(request) = store::by_token(connection, &callback.token).await? else {
@@ -159,6 +256,9 @@ pub(super) async fn take_in(
     let outcome = match request.apply(event, now) {
         Ok(after) => {
             store::update(connection, &after).await?;
+            if after.question.refund().is_some() {
+                return refunds::take_in(connection, &after, ids, now).await;
+            }
             CallbackOutcome::Noted(after.state.as_str())
         }
         Err(request::Refused::AlreadyAnswered) => CallbackOutcome::Repeated,

@@ -17,7 +17,7 @@ use tawi_shared::UnixMillis;
 
 use super::result::{Parameters, ResultTold};
 use super::told::{self, Balance, Transaction};
-use crate::ids::OperatorRequestId;
+use crate::ids::{OperatorRequestId, RefundId};
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::intent::CallbackToken;
 
@@ -28,6 +28,12 @@ pub enum Question {
     Balance,
     /// What became of a receipt.
     Status(ReceiptNumber),
+    /// That a payment goes back whole, for this refund.
+    Reversal(RefundId),
+    /// That a phone is paid, for this refund.
+    Payout(RefundId),
+    /// What became of this refund.
+    RefundStatus(RefundId),
 }
 
 impl Question {
@@ -36,21 +42,38 @@ impl Question {
         match self {
             Self::Balance => "balance",
             Self::Status(_) => "status",
+            Self::Reversal(_) => "reversal",
+            Self::Payout(_) => "payout",
+            Self::RefundStatus(_) => "refund_status",
         }
     }
 
     /// The receipt that it is about.
     pub(super) fn receipt(&self) -> Option<&ReceiptNumber> {
         match self {
-            Self::Balance => None,
             Self::Status(receipt) => Some(receipt),
+            Self::Balance | Self::Reversal(_) | Self::Payout(_) | Self::RefundStatus(_) => None,
         }
     }
 
-    pub(super) fn from_stored(word: &str, receipt: Option<ReceiptNumber>) -> Option<Self> {
-        match (word, receipt) {
-            ("balance", None) => Some(Self::Balance),
-            ("status", Some(receipt)) => Some(Self::Status(receipt)),
+    /// The refund that it is for.
+    pub(crate) fn refund(&self) -> Option<&RefundId> {
+        match self {
+            Self::Reversal(refund) | Self::Payout(refund) | Self::RefundStatus(refund) => Some(refund),
+            Self::Balance | Self::Status(_) => None,
+        }
+    }
+
+    pub(super) fn from_stored(
+        word: &str,
+        (receipt, refund): (Option<ReceiptNumber>, Option<RefundId>),
+    ) -> Option<Self> {
+        match (word, receipt, refund) {
+            ("balance", None, None) => Some(Self::Balance),
+            ("status", Some(receipt), None) => Some(Self::Status(receipt)),
+            ("reversal", None, Some(refund)) => Some(Self::Reversal(refund)),
+            ("payout", None, Some(refund)) => Some(Self::Payout(refund)),
+            ("refund_status", None, Some(refund)) => Some(Self::RefundStatus(refund)),
             _ => None,
         }
     }
@@ -117,7 +140,7 @@ impl State {
 
 /// What happened to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Event {
+pub(in crate::mpesa) enum Event {
     /// Daraja acknowledged it.
     Accepted { originator: Option<String>, conversation: Option<String> },
     /// Daraja did not take it, or was not reached.
@@ -226,6 +249,12 @@ impl OperatorRequest {
             State::Answered(reason) if reason.code == "0" => told::balance(&self.parameters),
             _ => None,
         }
+    }
+
+    /// The receipt of what it did, where it was answered with one.
+    #[must_use]
+    pub fn done_receipt(&self) -> Option<&str> {
+        self.parameters.first(&["transactionreceipt", "receiptno", "receiptnumber"])
     }
 
     /// The transaction, where it was answered with one.

@@ -7,7 +7,7 @@ use super::request::{OperatorRequest, Question, State};
 use super::result::Parameters;
 use crate::columns;
 use crate::database::{Connection, Row};
-use crate::ids::OperatorRequestId;
+use crate::ids::{OperatorRequestId, RefundId};
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::intent::CallbackToken;
 
@@ -15,7 +15,7 @@ use crate::mpesa::intent::CallbackToken;
 macro_rules! requests {
     ($rest:literal) => {
         concat!(
-            "SELECT id, kind, receipt_number, short_code, operator, callback_token, state, ",
+            "SELECT id, kind, receipt_number, refund_id, short_code, operator, callback_token, state, ",
             "originator_conversation_id, conversation_id, result_code, result_description, result_parameters, ",
             "requested_by, created_at, updated_at FROM operator_requests ",
             $rest
@@ -45,8 +45,8 @@ pub(super) async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO operator_requests (id, kind, receipt_number, short_code, operator, callback_token, state, \
-                                        requested_by, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                        requested_by, created_at, updated_at, refund_id) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(request.id.as_str())
     .bind(request.question.as_str())
@@ -58,6 +58,7 @@ pub(super) async fn insert(
     .bind(request.requested_by.as_str())
     .bind(request.created_at.0)
     .bind(request.updated_at.0)
+    .bind(request.question.refund().map(RefundId::as_str))
     .execute(connection)
     .await?;
     Ok(())
@@ -123,6 +124,7 @@ pub(in crate::mpesa) async fn is_token_known(
 fn read(row: &Row) -> Result<OperatorRequest, sqlx::Error> {
     let receipt: Option<String> = row.try_get("receipt_number")?;
     let receipt = receipt.as_deref().and_then(ReceiptNumber::parse);
+    let refund = columns::parsed_or_none(row, "refund_id")?;
     let reason = Reason {
         code: row.try_get::<Option<String>, _>("result_code")?.unwrap_or_default(),
         description: row.try_get::<Option<String>, _>("result_description")?.unwrap_or_default(),
@@ -130,7 +132,7 @@ fn read(row: &Row) -> Result<OperatorRequest, sqlx::Error> {
     let parameters: String = row.try_get("result_parameters")?;
     Ok(OperatorRequest {
         id: columns::parsed(row, "id")?,
-        question: columns::word(row, "kind", |word| Question::from_stored(word, receipt))?,
+        question: columns::word(row, "kind", |word| Question::from_stored(word, (receipt, refund)))?,
         short_code: row.try_get("short_code")?,
         operator: row.try_get("operator")?,
         callback_token: columns::parsed(row, "callback_token")?,

@@ -12,6 +12,7 @@ mod paying;
 mod promised;
 mod pulling;
 mod queries;
+mod refunds;
 mod reviewing;
 mod shop;
 mod statements;

@@ -324,6 +324,11 @@ fn refused(why: NotCorrected) -> ApiError {
             "the payment is no money of anybody's any more".to_owned(),
             "correct its parts, if it is split",
         ),
+        NotCorrected::InRefund => conflict(
+            "in_refund",
+            "some of it goes back to whoever paid it, or has gone".to_owned(),
+            "read GET /api/refunds",
+        ),
         NotCorrected::AlreadySo => {
             conflict("already_so", "the payment is there already".to_owned(), "nothing is to be done")
         }

@@ -12,7 +12,7 @@
 pub(crate) mod api;
 pub(crate) mod pages;
 mod schedule;
-mod store;
+pub(super) mod store;
 pub mod write_off;
 
 use std::collections::BTreeSet;
@@ -43,6 +43,8 @@ pub enum Closed {
     Split,
     /// It was never paid.
     Undone,
+    /// It goes back to whoever paid it, or has gone.
+    Refunded,
 }
 
 impl Closed {
@@ -52,13 +54,14 @@ impl Closed {
         match self {
             Self::Split => "split",
             Self::Undone => "undone",
+            Self::Refunded => "refunded",
         }
     }
 
     /// Reads the word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Split, Self::Undone].into_iter().find(|closed| closed.as_str() == text)
+        [Self::Split, Self::Undone, Self::Refunded].into_iter().find(|closed| closed.as_str() == text)
     }
 }
 
@@ -164,6 +167,8 @@ pub enum NotCorrected {
     NoSuchPayment,
     /// It is no money of anybody's any more.
     Closed(Closed),
+    /// Some of it goes back to whoever paid it, or has gone.
+    InRefund,
     /// It is there already.
     AlreadySo,
     /// There is no such customer.
@@ -380,6 +385,9 @@ async fn open(
     };
     Ok(match payment.closed {
         Some(closed) => Err(NotCorrected::Closed(closed)),
+        None if super::refunds::given_back(connection, id).await?.is_positive() => {
+            Err(NotCorrected::InRefund)
+        }
         None => Ok(payment),
     })
 }
@@ -415,7 +423,10 @@ async fn is_there(
 }
 
 /// Where the money of a payment lies, whosever it is.
-async fn place_of(connection: &mut Connection, payment: &Payment) -> Result<Account, PaymentError> {
+pub(super) async fn place_of(
+    connection: &mut Connection,
+    payment: &Payment,
+) -> Result<Account, PaymentError> {
     Ok(match payment.provider {
         Provider::Mpesa => Account::MpesaClearing(payment.short_code.clone()),
         Provider::Bank => Account::Bank,
@@ -426,7 +437,7 @@ async fn place_of(connection: &mut Connection, payment: &Payment) -> Result<Acco
     })
 }
 
-fn held_by(customer: Option<&CustomerId>) -> Account {
+pub(super) fn held_by(customer: Option<&CustomerId>) -> Account {
     customer.map_or(Account::Suspense, |customer| Account::Wallet(customer.clone()))
 }
 

@@ -315,6 +315,9 @@ async fn finish(
 fn not_done(why: &NotCorrected) -> Note {
     match why {
         NotCorrected::AlreadySo => Note::good("It is there already."),
+        NotCorrected::InRefund => {
+            Note::bad("Nothing was done: some of it goes back to whoever paid it, or has gone. See Refunds.")
+        }
         NotCorrected::Closed(_) => Note::bad("Nothing was done: somebody corrected it just now."),
         NotCorrected::NotInDrawer(holds) => Note::bad(format!(
             "Nothing was undone: whoever took the cash holds {}, so that it is at the bank. Move the payment instead.",

@@ -211,7 +211,7 @@ pub(super) async fn count_correction(
 }
 
 /// Puts a payment where a person says that it belongs.
-pub(super) async fn place(
+pub(in crate::payments) async fn place(
     connection: &mut Connection,
     payment: &PaymentId,
     (customer, line): (Option<&CustomerId>, Option<&LineId>),
@@ -232,7 +232,7 @@ pub(super) async fn place(
 
 /// A payment is no money of anybody's any more. One that is in parts is in no list of a customer; one that was never paid
 /// stays in theirs.
-pub(super) async fn close(
+pub(in crate::payments) async fn close(
     connection: &mut Connection,
     payment: &PaymentId,
     why: Closed,

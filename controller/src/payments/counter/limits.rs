@@ -8,10 +8,11 @@ use thiserror::Error;
 use crate::money::Money;
 use crate::staff::Role;
 
-/// What an operator may take and write off, unless the settings say otherwise, in shillings.
+/// What an operator may take, write off and give back, unless the settings say otherwise, in shillings.
 const SHILLINGS_AT_ONCE: i64 = 50_000;
 const SHILLINGS_A_DAY: i64 = 200_000;
 const SHILLINGS_WRITTEN_OFF: i64 = 1_000;
+const SHILLINGS_REFUNDED: i64 = 5_000;
 
 /// The limits of operators. Owners have none, and viewers take nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Limits {
     pub a_day: Money,
     /// What customers owe and one person may write off in one of Nairobi's days.
     pub written_off_a_day: Money,
+    /// What one person may give back in one of Nairobi's days.
+    pub refunded_a_day: Money,
+    /// Whether a refund waits until somebody else than who asked agrees; owners' too.
+    pub refunds_need_two: bool,
 }
 
 impl Default for Limits {
@@ -30,6 +35,8 @@ impl Default for Limits {
             at_once: Money::from_cents(SHILLINGS_AT_ONCE * 100),
             a_day: Money::from_cents(SHILLINGS_A_DAY * 100),
             written_off_a_day: Money::from_cents(SHILLINGS_WRITTEN_OFF * 100),
+            refunded_a_day: Money::from_cents(SHILLINGS_REFUNDED * 100),
+            refunds_need_two: false,
         }
     }
 }

@@ -14,7 +14,7 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::PaymentError;
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
-use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId};
+use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId, RefundId};
 use crate::money::Money;
 
 /// What a person has to look at.
@@ -51,6 +51,8 @@ pub enum ReviewKind {
     PullRow(String),
     /// A row of a statement that no rule books; with the SHA-256 of it.
     StatementRow(String),
+    /// A refund of which M-Pesa does not say how it ended.
+    Refund(RefundId),
 }
 
 /// What leaves the list when a person says that it was looked at.
@@ -84,6 +86,8 @@ pub enum LookedAt {
 pub enum ReviewTarget {
     /// A payment's.
     Payment(PaymentId),
+    /// A refund's.
+    Refund(RefundId),
     /// A customer's.
     Customer(CustomerId),
 }
@@ -99,6 +103,19 @@ impl ReviewKind {
             Self::Evidence(_) => "evidence",
             Self::PullRow(_) => "pull_row",
             Self::StatementRow(_) => "statement_row",
+            Self::Refund(_) => "refund",
+        }
+    }
+
+    /// Which one: the id, or the digest of a row.
+    #[must_use]
+    pub fn id(&self) -> String {
+        match self {
+            Self::Callback(id) => id.to_string(),
+            Self::Request(id) => id.to_string(),
+            Self::Payment(id) | Self::Evidence(id) => id.to_string(),
+            Self::PullRow(digest) | Self::StatementRow(digest) => digest.clone(),
+            Self::Refund(id) => id.to_string(),
         }
     }
 }
@@ -127,7 +144,7 @@ impl ForReview {
     /// Whether a person takes it off the list, with [`looked_at`].
     #[must_use]
     pub fn is_taken_off_by_hand(&self) -> bool {
-        !matches!(self.kind, ReviewKind::Request(_) | ReviewKind::Payment(_))
+        !matches!(self.kind, ReviewKind::Request(_) | ReviewKind::Payment(_) | ReviewKind::Refund(_))
     }
 
     /// Whether [`as_it_came`] has it.
@@ -143,6 +160,7 @@ impl ForReview {
             (ReviewKind::Payment(payment) | ReviewKind::Evidence(payment), _) => {
                 Some(ReviewTarget::Payment(payment.clone()))
             }
+            (ReviewKind::Refund(refund), _) => Some(ReviewTarget::Refund(refund.clone())),
             (_, Some(customer)) => Some(ReviewTarget::Customer(customer.clone())),
             (_, None) => None,
         }
@@ -159,6 +177,7 @@ pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<F
     items.extend(store::requests_for_review(connection, limit).await?);
     items.extend(store::payments_for_review(connection, limit).await?);
     items.extend(store::unclear_for_review(connection, limit).await?);
+    items.extend(store::refunds_for_review(connection, limit).await?);
     items.extend(store::evidence_for_review(connection, limit).await?);
     items.extend(store::pull_rows_for_review(connection, limit).await?);
     items.extend(store::statement_rows_for_review(connection, limit).await?);
@@ -193,7 +212,7 @@ pub async fn looked_at(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<LookedAt, PaymentError> {
-    if matches!(kind, "request" | "payment") {
+    if matches!(kind, "request" | "payment" | "refund") {
         return Ok(LookedAt::LeavesByItself);
     }
     let Some(item) = Settled::named(kind, id) else { return Ok(LookedAt::NoSuchItem) };

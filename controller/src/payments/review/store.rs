@@ -113,6 +113,28 @@ pub(super) async fn unclear_for_review(
     rows.iter().map(item).collect()
 }
 
+/// Refunds of which M-Pesa does not say how they ended, newest first.
+pub(super) async fn refunds_for_review(
+    connection: &mut Connection,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT r.id, r.updated_at AS since, r.amount_cents, r.receipt_number, r.customer_id, \
+                COALESCE(c.name, '') AS customer_name \
+         FROM refunds r LEFT JOIN customers c ON c.id = r.customer_id \
+         WHERE r.state = 'unknown' AND r.next_at IS NULL ORDER BY r.updated_at DESC, r.id DESC LIMIT $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await?;
+    let item = |row: &Row| {
+        let reason = "M-Pesa does not say whether this refund went through: look it up in its portal, and say so on the \
+                      page of the refund";
+        read_for_review(row, ReviewKind::Refund(columns::parsed(row, "id")?), reason.to_owned())
+    };
+    rows.iter().map(item).collect()
+}
+
 /// Evidence that does not fit the payment that is booked, newest first.
 pub(super) async fn evidence_for_review(
     connection: &mut Connection,

@@ -124,6 +124,8 @@ pub(super) fn router() -> Router<Web> {
         closing::api::day_of, closing::api::last_proof,
         payments::counter::api::take, payments::counter::api::cash, payments::counter::api::bank,
         payments::corrections::api::move_one, payments::corrections::api::split_one,
+        payments::refunds::api::ask, payments::refunds::api::list, payments::refunds::api::get_one,
+        payments::refunds::api::decide,
         payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,
         mpesa::statement::api::take,
         usage::api::of_line,

@@ -282,6 +282,7 @@ async fn every_answer_fits_its_description() {
     }
     assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
     counter(&mut api, &customer).await;
+    refunds(&mut api, payment["id"].as_str().unwrap()).await;
     corrections(&mut api, &served, &customer).await;
     texts(&mut api, &served).await;
     assert_nothing_is_left_out(&api);
@@ -593,4 +594,33 @@ async fn corrections(api: &mut Checker, served: &Served, customer: &str) {
     assert_eq!(api.post(described, &path, &json!({})).await["error"]["code"], "invalid");
     let nobody = api.post(described, "/api/customers/nobody/write-offs", &json!({})).await;
     assert_eq!(nobody["error"]["code"], "not_found");
+}
+
+/// A payment of M-Pesa goes back to whoever paid it: its money is held, and what a person decides is one of five words.
+async fn refunds(api: &mut Checker, payment: &str) {
+    let (described, path) = ("/api/payments/{id}/refunds", format!("/api/payments/{payment}/refunds"));
+    let wanted =
+        |way: &str, amount: Option<i64>| json!({"way": way, "amount_cents": amount, "reason": "paid twice"});
+    let none = api.post(described, "/api/payments/none/refunds", &wanted("reversal", None)).await;
+    assert_eq!(none["error"]["code"], "not_found");
+    for bad in [wanted("post", None), wanted("reversal", Some(1)), json!({"way": "reversal", "reason": ""})] {
+        assert_eq!(api.post(described, &path, &bad).await["error"]["code"], "invalid", "{bad}");
+    }
+    let refund = api.post(described, &path, &wanted("reversal", None)).await;
+    assert_eq!((&refund["state"], &refund["payment_id"]), (&json!("held"), &json!(payment)));
+    let again = api.post(described, &path, &wanted("reversal", None)).await;
+    assert_eq!(again["error"]["code"], "refunded", "{again}");
+    let listed = api.get("/api/refunds", "/api/refunds?state=held&limit=5").await;
+    assert_eq!(listed["refunds"][0]["id"], refund["id"]);
+    assert_eq!(api.get("/api/refunds", "/api/refunds?state=lost").await["error"]["code"], "invalid");
+    assert_eq!(api.get("/api/refunds", "/api/refunds?limit=0").await["error"]["code"], "invalid");
+    let one = format!("/api/refunds/{}", id(&refund));
+    assert_eq!(api.get("/api/refunds/{id}", &one).await["reason"], "paid twice");
+    assert_eq!(api.get("/api/refunds/{id}", "/api/refunds/none").await["error"]["code"], "not_found");
+    let decided = "/api/refunds/{id}/{decision}";
+    for (decision, code) in [("approve", "not_now"), ("went-through", "not_now"), ("perhaps", "not_found")] {
+        let answer = api.post(decided, &format!("{one}/{decision}"), &json!({})).await;
+        assert_eq!(answer["error"]["code"], code, "{decision}");
+    }
+    assert_eq!(api.post(decided, &format!("{one}/withdraw"), &json!({})).await["state"], "withdrawn");
 }

@@ -1,4 +1,4 @@
-//! Correcting a payment as staff do it: through pages, with one button for each thing.
+//! Correcting a payment and giving it back as staff do it: through pages, with one button for each thing.
 
 use reqwest::StatusCode;
 
@@ -113,5 +113,54 @@ async fn what_is_owed_stands_on_the_customers_page_and_is_written_off_there() {
     assert!(shown.contains("KES 1,001.00 is written off") && !shown.contains("Owes"), "{shown}");
     owner.post(&off, &[("amount_cents", "100100")]).await;
     assert!(owner.get(&page).await.body.contains("Nothing was written off: KES 0.00 is owed now"));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_payment_goes_back_through_a_form_a_list_and_a_page_that_says_how_it_stands() {
+    let served = Served::start().await;
+    let mut owner = served.browser(Role::Owner).await;
+    let customer = &served.world.customer.id;
+    let mut write = served.controller.database.write().await.unwrap();
+    let paid = format!(
+        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, received_at, booked_at) \
+             VALUES ('p1', 'mpesa', 'RKL51ZDR4F', 150000, '174379', '{customer}', 1, 1); \
+         INSERT INTO receipts VALUES (1, 'p1', 1);"
+    );
+    sqlx::Executor::execute(&mut *write, sqlx::raw_sql(sqlx::AssertSqlSafe(paid))).await.unwrap();
+    write.commit().await.unwrap();
+    served.fill_wallet().await;
+    assert!(owner.get("/payments/p1").await.body.contains("/payments/p1/refund"));
+    let form = owner.get("/payments/p1/refund").await.body;
+    assert!(form.contains("M-Pesa undoes the payment") && !form.contains("Pay the phone"), "{form}");
+    let ask = async |owner: &mut Browser, way: &str, amount: &str, reason: &str| {
+        owner.post("/payments/p1/refund", &[("way", way), ("amount", amount), ("reason", reason)]).await
+    };
+    for (way, amount, reason, complaint) in [
+        ("reversal", "", "", "say why"),
+        ("reversal", "much", "twice", "is not an amount"),
+        ("reversal", "5", "twice", "all of it goes back"),
+        ("payout", "", "twice", "hides whose phone paid"),
+    ] {
+        let answer = ask(&mut owner, way, amount, reason).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.body.contains(complaint), "{complaint}: {}", answer.body);
+    }
+    assert!(owner.get("/refunds").await.body.contains("Nothing was given back yet"));
+    let page = ask(&mut owner, "reversal", "", "paid twice").await.location().to_owned();
+    let shown = owner.get(&page).await.body;
+    assert!(shown.contains("to be sent") && shown.contains("paid twice"), "{shown}");
+    assert!(owner.get("/payments/p1").await.body.contains(&page), "the payment names its refund");
+    assert!(owner.get("/refunds?state=held").await.body.contains(&page));
+    assert!(owner.get("/refunds?state=done").await.body.contains("None stands so"));
+    let mut viewer = served.browser(Role::Viewer).await;
+    assert!(!viewer.get(&page).await.body.contains("Do not give it back"));
+    assert_eq!(viewer.post(&format!("{page}/withdraw"), &[]).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(viewer.get("/payments/p1/refund").await.status, StatusCode::FORBIDDEN);
+    owner.post(&format!("{page}/withdraw"), &[]).await;
+    let shown = owner.get(&page).await.body;
+    assert!(shown.contains("It was not to be") && !shown.contains("Do not give it back"), "{shown}");
+    owner.post(&format!("{page}/withdraw"), &[]).await;
+    assert!(owner.get(&page).await.body.contains("Nothing was done: it has gone on meanwhile"));
     served.stop().await;
 }

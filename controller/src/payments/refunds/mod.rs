@@ -1,0 +1,651 @@
+//! Money that goes back to whoever paid it: by M-Pesa's reversal of the receipt, or by a payment to the phone that paid.
+//!
+//! ```text
+//!   asked for: taken from its owner and held ──▶ stored, sent ──▶ result ──▶ gone, or back with its owner
+//! ```
+//! What can become of a refund is `state`, pure; sending and asking what became of it is `send`. From the ask until its end
+//! the money lies in an account of its own, so that nobody spends it and it is never given back twice. A whole payment takes
+//! what it bought with it (`corrections`); a part is paid out of what is left in the wallet. A result that never comes is
+//! asked for, and a refund of which nobody knows is never sent again but by a person.
+
+pub(crate) mod api;
+pub(crate) mod pages;
+pub(crate) mod send;
+mod state;
+mod store;
+
+use std::fmt;
+
+use tawi_shared::{IdSource, UnixMillis};
+
+pub use self::state::State;
+use self::state::{Due, Effect, Event, Refused};
+use super::corrections::{self, Closed};
+use super::counter::Limits;
+use super::credit::TakenIn;
+use super::outcome::CallbackOutcome;
+use super::store as payments_store;
+use super::{Payment, PaymentError, PaymentRow, Provider, Unspent};
+use crate::audit::Actor;
+use crate::customers::phone::Msisdn;
+use crate::database::Connection;
+use crate::ids::{CustomerId, PaymentId, RefundId};
+use crate::ledger::{self, Account, Entry};
+use crate::live::{Hint, Live};
+use crate::money::Money;
+use crate::mpesa::evidence::Reason;
+use crate::mpesa::operator::{OperatorRequest, Question, State as Asked};
+use crate::staff::Role;
+use crate::usage::history::day_of;
+
+/// The longest reason, in characters.
+pub const REASON_CHARACTERS: usize = 200;
+/// The least that M-Pesa pays to a phone, and the most, in cents.
+const PAYOUT_CENTS: std::ops::RangeInclusive<i64> = 1_000..=25_000_000;
+/// M-Pesa's word for a receipt that was reversed before: the money is back with whoever paid it.
+const ALREADY_REVERSED: &str = "R000001";
+
+/// How money goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// M-Pesa undoes the payment: all of it.
+    Reversal,
+    /// The phone that paid is paid.
+    Payout,
+}
+
+impl Way {
+    /// The word in the database and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Reversal => "reversal",
+            Self::Payout => "payout",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Reversal, Self::Payout].into_iter().find(|way| way.as_str() == text)
+    }
+}
+
+/// One refund. `Debug` hides whose phone is paid.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refund {
+    /// Its id; M-Pesa knows a payment to a phone by it.
+    pub id: RefundId,
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// Whose it was; `None` for nobody's.
+    pub customer: Option<CustomerId>,
+    /// How it goes back.
+    pub way: Way,
+    /// How much.
+    pub amount: Money,
+    /// Whether all of the payment goes back, with what it bought.
+    pub is_whole: bool,
+    /// Out of which short code.
+    pub short_code: String,
+    /// M-Pesa's receipt of the payment.
+    pub receipt_number: String,
+    /// Whose phone is paid; empty for a reversal.
+    pub phone: String,
+    /// Why.
+    pub reason: String,
+    due: Due,
+    /// What M-Pesa said last; empty until then.
+    pub result_code: String,
+    /// Its words for it.
+    pub result_description: String,
+    /// The receipt of what it did; empty until then.
+    pub result_receipt: String,
+    /// Who asked for it.
+    pub requested_by: String,
+    /// Who agreed; empty where nobody had to.
+    pub approved_by: String,
+    /// When it was asked for.
+    pub created_at: UnixMillis,
+    /// When something became of it last.
+    pub updated_at: UnixMillis,
+}
+
+impl Refund {
+    /// Where it stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.due.state
+    }
+
+    /// Whether nobody knows what became of it, and nothing is asked any more.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        self.due.state == State::Unknown && self.due.next_at.is_none()
+    }
+}
+
+impl fmt::Debug for Refund {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refund")
+            .field("id", &self.id)
+            .field("payment", &self.payment)
+            .field("way", &self.way)
+            .field("amount", &self.amount)
+            .field("due", &self.due)
+            .field("result_code", &self.result_code)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A refund in a list. `Debug` hides the name.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RefundRow {
+    /// The refund.
+    pub refund: Refund,
+    /// The customer's name; empty for nobody's.
+    pub customer_name: String,
+}
+
+impl fmt::Debug for RefundRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.refund.fmt(f)
+    }
+}
+
+/// What is to go back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Of which payment.
+    pub payment: PaymentId,
+    /// How.
+    pub way: Way,
+    /// How much; `None` for all of it.
+    pub amount: Option<Money>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Who asks, or agrees: within which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Under whose name.
+    pub actor: &'a Actor,
+    /// What they are.
+    pub role: Role,
+    /// What an operator may.
+    pub limits: Limits,
+}
+
+/// Why nothing goes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotRefunded {
+    /// There is no such payment, or no such refund.
+    NoSuchPayment,
+    /// It is no money of anybody's any more.
+    Closed(Closed),
+    /// It did not come by M-Pesa, or is a part of what did.
+    NotByMpesa,
+    /// No reason was given, or a long one.
+    BadReason,
+    /// A reversal gives all of it back; so much was asked.
+    NotTheWhole(Money),
+    /// Some of it went back before.
+    InRefund,
+    /// M-Pesa does not pay so little, so much, or parts of a shilling to a phone.
+    BadAmount,
+    /// Nobody knows whose phone paid: M-Pesa hides it.
+    NoPhone,
+    /// So much is left: the rest bought something that is used up, or was spent.
+    Left(Money),
+    /// It is more than this person may give back today.
+    OverLimit {
+        /// The limit of a day.
+        most: Money,
+        /// What they gave back today.
+        given: Money,
+    },
+    /// Whoever asked for it cannot agree to it as well.
+    SamePerson,
+    /// It has gone on: in this state that means nothing.
+    NotNow(State),
+}
+
+/// What was asked for, or became of it.
+#[derive(Debug)]
+pub struct Begun {
+    /// The refund as it stands now.
+    pub refund: Refund,
+    is_site_to_be_told: bool,
+    hints: Vec<Hint>,
+}
+
+impl Begun {
+    /// After the commit: the outbox, the open pages, and whoever sends refunds.
+    pub(super) fn tell(self, live: &Live) {
+        if self.is_site_to_be_told {
+            live.ring_outbox();
+        }
+        live.ring_refunds();
+        self.hints.into_iter().for_each(|hint| live.tell(hint));
+    }
+}
+
+/// What of a payment goes back, or has gone.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn given_back(connection: &mut Connection, payment: &PaymentId) -> Result<Money, PaymentError> {
+    Ok(store::given_back(connection, payment).await?)
+}
+
+/// One refund.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn get(connection: &mut Connection, id: &RefundId) -> Result<Option<RefundRow>, PaymentError> {
+    Ok(store::by_id(connection, id).await?)
+}
+
+/// Refunds, the newest first: all, or those in one state, or those of one payment.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn list(
+    connection: &mut Connection,
+    only: (Option<State>, Option<&PaymentId>),
+    limit: u32,
+) -> Result<Vec<RefundRow>, PaymentError> {
+    Ok(store::list(connection, only, limit).await?)
+}
+
+/// Takes money from its owner and holds it for whoever paid it; it is sent at once, or when a second person agrees. The row in
+/// the audit log is the caller's, here and below.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back, also where it is [`NotRefunded`].
+pub async fn ask(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    asker: Asker<'_>,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<Begun, NotRefunded>, PaymentError> {
+    let Some(PaymentRow { payment, .. }) = super::payment(connection, &wanted.payment).await? else {
+        return Ok(Err(NotRefunded::NoSuchPayment));
+    };
+    let (amount, is_whole) = match permitted(connection, wanted, &payment, &asker, now).await? {
+        Ok(permitted) => permitted,
+        Err(why) => return Ok(Err(why)),
+    };
+    let by = asker.actor.to_string();
+    let state = if asker.limits.refunds_need_two { State::Waiting } else { State::Held };
+    let refund = Refund {
+        id: RefundId::random(ids),
+        payment: payment.id.clone(),
+        customer: payment.customer.clone(),
+        way: wanted.way,
+        amount,
+        is_whole,
+        short_code: payment.short_code.clone(),
+        receipt_number: payment.receipt_number.clone(),
+        phone: match (wanted.way, &payment.phone) {
+            (Way::Payout, Some(phone)) => phone.digits().to_owned(),
+            _ => String::new(),
+        },
+        reason: wanted.reason.trim().to_owned(),
+        due: Due { state, next_at: (state == State::Held).then_some(now), looks: 0 },
+        result_code: String::new(),
+        result_description: String::new(),
+        result_receipt: String::new(),
+        requested_by: by.clone(),
+        approved_by: String::new(),
+        created_at: now,
+        updated_at: now,
+    };
+    let mut begun = Begun { refund, is_site_to_be_told: false, hints: Vec::new() };
+    begun.hints.extend(payment.customer.clone().map(Hint::Payment));
+    if let Err(why) = hold(connection, &payment, &mut begun, &by, ids, now).await? {
+        return Ok(Err(why));
+    }
+    store::insert(connection, &begun.refund).await?;
+    Ok(Ok(begun))
+}
+
+/// How much may go back, and whether that is all of it.
+async fn permitted(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    payment: &Payment,
+    asker: &Asker<'_>,
+    now: UnixMillis,
+) -> Result<Result<(Money, bool), NotRefunded>, PaymentError> {
+    let refuse = |why| Ok(Err(why));
+    if let Some(closed) = payment.closed {
+        return refuse(NotRefunded::Closed(closed));
+    }
+    if payment.provider != Provider::Mpesa || payment.part_of.is_some() {
+        return refuse(NotRefunded::NotByMpesa);
+    }
+    if !(1..=REASON_CHARACTERS).contains(&wanted.reason.trim().chars().count()) {
+        return refuse(NotRefunded::BadReason);
+    }
+    let amount = wanted.amount.unwrap_or(payment.amount);
+    let is_whole = amount == payment.amount;
+    let before = store::given_back(connection, &payment.id).await?;
+    match wanted.way {
+        Way::Reversal if !is_whole => return refuse(NotRefunded::NotTheWhole(payment.amount)),
+        Way::Payout if payment.phone.is_none() => return refuse(NotRefunded::NoPhone),
+        Way::Payout if !PAYOUT_CENTS.contains(&amount.cents()) || amount.cents() % 100 != 0 => {
+            return refuse(NotRefunded::BadAmount);
+        }
+        Way::Reversal | Way::Payout => {}
+    }
+    if before.is_positive() && (is_whole || payment.customer.is_none()) {
+        return refuse(NotRefunded::InRefund);
+    }
+    if !is_whole {
+        // What lies in suspense is one payment's whole, and goes to somebody whole.
+        let Some(customer) = &payment.customer else {
+            return refuse(NotRefunded::NotTheWhole(payment.amount));
+        };
+        let of_payment = payment.amount.checked_sub(before).unwrap_or(Money::ZERO);
+        let left = ledger::wallet_of(connection, customer).await?.min(of_payment).max(Money::ZERO);
+        if amount > left {
+            return refuse(NotRefunded::Left(left));
+        }
+    }
+    if asker.role != Role::Owner {
+        let most = asker.limits.refunded_a_day;
+        let names = same_person(asker.actor);
+        let names = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
+        let given = store::asked_since(connection, names, day_of(now)).await?;
+        if given.checked_add(amount).is_none_or(|sum| sum > most) {
+            return refuse(NotRefunded::OverLimit { most, given });
+        }
+    }
+    Ok(Ok((amount, is_whole)))
+}
+
+/// The names under which one person acts: signed in, by a token that has their login as its name, and at a shell.
+#[must_use]
+pub(super) fn same_person(actor: &Actor) -> [String; 3] {
+    let actor = actor.to_string();
+    let name = actor.split_once(':').map_or(&*actor, |(_, name)| name);
+    [format!("staff:{name}"), format!("token:{name}"), format!("cli:{name}")]
+}
+
+/// Takes the money from whoever has it, into the account of refunds.
+async fn hold(
+    connection: &mut Connection,
+    payment: &Payment,
+    begun: &mut Begun,
+    by: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<(), NotRefunded>, PaymentError> {
+    let refund = &begun.refund;
+    let out_of = if refund.is_whole {
+        let out = corrections::take_out(connection, payment, by, ids, now).await?;
+        if out.owes.is_positive() {
+            let left = payment.amount.checked_sub(out.owes).unwrap_or(Money::ZERO).max(Money::ZERO);
+            return Ok(Err(NotRefunded::Left(left)));
+        }
+        corrections::store::close(connection, &payment.id, Closed::Refunded).await?;
+        payments_store::settle_booked(connection, payment).await?;
+        begun.is_site_to_be_told |= out.is_site_to_be_told;
+        begun.hints.extend(out.hints);
+        corrections::place_of(connection, payment).await?
+    } else {
+        corrections::held_by(payment.customer.as_ref())
+    };
+    let memo = format!("{}, to be given back", payment.name());
+    book(connection, refund, ("refund_held", &memo), (out_of, Account::RefundsHeld), by, ids, now).await?;
+    if let (false, Some(customer)) = (refund.is_whole, &payment.customer) {
+        let left = ledger::wallet_of(connection, customer).await?;
+        payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
+    }
+    Ok(Ok(()))
+}
+
+/// One entry of a refund: debit the first account, credit the second.
+async fn book(
+    connection: &mut Connection,
+    refund: &Refund,
+    (kind, memo): (&'static str, &str),
+    accounts: (Account, Account),
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(), PaymentError> {
+    let cause = (kind, refund.id.to_string());
+    let entry = Entry::transfer(cause, actor, memo, accounts, refund.amount)
+        .map_err(ledger::LedgerError::Unbalanced)?;
+    ledger::book(connection, &entry, ids, now).await?;
+    Ok(())
+}
+
+/// What a person decides of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// A second person agrees.
+    Approve,
+    /// It is not to be.
+    Withdraw,
+    /// The portal says that it went through.
+    WentThrough,
+    /// The portal says that it did not.
+    DidNot,
+    /// It is to be sent once more: M-Pesa does it once all the same.
+    Again,
+}
+
+impl Decision {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Approve, Self::Withdraw, Self::WentThrough, Self::DidNot, Self::Again];
+
+    /// The word in paths and in the audit log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Withdraw => "withdraw",
+            Self::WentThrough => "went-through",
+            Self::DidNot => "did-not",
+            Self::Again => "again",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|decision| decision.as_str() == text)
+    }
+
+    /// Whether it can be made while a refund stands so.
+    #[must_use]
+    pub fn fits(self, refund: &Refund) -> bool {
+        match self {
+            Self::Approve => refund.state() == State::Waiting,
+            Self::Withdraw => matches!(refund.state(), State::Waiting | State::Held),
+            Self::WentThrough | Self::DidNot | Self::Again => refund.needs_a_person(),
+        }
+    }
+}
+
+/// Carries out what a person decided.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub async fn decide(
+    connection: &mut Connection,
+    (id, decision): (&RefundId, Decision),
+    asker: Asker<'_>,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<Begun, NotRefunded>, PaymentError> {
+    let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else {
+        return Ok(Err(NotRefunded::NoSuchPayment));
+    };
+    if !decision.fits(&refund) {
+        return Ok(Err(NotRefunded::NotNow(refund.state())));
+    }
+    let by = asker.actor.to_string();
+    let event = match decision {
+        Decision::Approve => {
+            if same_person(asker.actor).contains(&refund.requested_by) {
+                return Ok(Err(NotRefunded::SamePerson));
+            }
+            if asker.role != Role::Owner && refund.amount > asker.limits.refunded_a_day {
+                let most = asker.limits.refunded_a_day;
+                return Ok(Err(NotRefunded::OverLimit { most, given: Money::ZERO }));
+            }
+            refund.approved_by.clone_from(&by);
+            Event::Approved
+        }
+        Decision::Withdraw => Event::Withdrawn,
+        Decision::WentThrough => Event::WentThrough,
+        Decision::DidNot => Event::DidNot,
+        Decision::Again => Event::Again,
+    };
+    let state = refund.state();
+    match step(connection, refund, event, &by, ids, now).await? {
+        Ok((refund, _)) => {
+            let hints = refund.customer.clone().map(Hint::Payment).into_iter().collect();
+            Ok(Ok(Begun { refund, is_site_to_be_told: false, hints }))
+        }
+        Err(_) => Ok(Err(NotRefunded::NotNow(state))),
+    }
+}
+
+/// Takes an event in, and does with the money what follows, in the same transaction.
+async fn step(
+    connection: &mut Connection,
+    mut refund: Refund,
+    event: Event,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<(Refund, Effect), Refused>, PaymentError> {
+    let (due, effect) = match state::apply(refund.due, event, now) {
+        Ok(after) => after,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    refund.due = due;
+    refund.updated_at = now;
+    store::update(connection, &refund).await?;
+    let clearing = || Account::MpesaClearing(refund.short_code.clone());
+    let owner = || corrections::held_by(refund.customer.as_ref());
+    let name = &refund.receipt_number;
+    match effect {
+        Effect::None => {}
+        Effect::Gone => {
+            let memo = format!("{name}, given back");
+            let accounts = (Account::RefundsHeld, clearing());
+            book(connection, &refund, ("refund_paid", &memo), accounts, actor, ids, now).await?;
+        }
+        Effect::Back => {
+            let memo = format!("{name}, not given back");
+            let accounts = (Account::RefundsHeld, owner());
+            book(connection, &refund, ("refund_returned", &memo), accounts, actor, ids, now).await?;
+            if refund.is_whole {
+                store::reopen(connection, &refund.payment).await?;
+                if refund.customer.is_some() {
+                    payments_store::note_unspent(connection, &refund.payment, Some(Unspent::Other)).await?;
+                }
+            }
+        }
+        Effect::GoneAfterAll => {
+            let memo = format!("{name}, given back after all");
+            book(connection, &refund, ("refund_paid", &memo), (owner(), clearing()), actor, ids, now).await?;
+            if refund.is_whole {
+                corrections::store::close(connection, &refund.payment, Closed::Refunded).await?;
+            }
+            if let Some(customer) = &refund.customer {
+                let left = ledger::wallet_of(connection, customer).await?;
+                payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
+            }
+        }
+    }
+    Ok(Ok((refund, effect)))
+}
+
+/// What the answer of M-Pesa says of a refund; `None` where it says nothing.
+fn told_by(request: &OperatorRequest, refund: &Refund) -> Option<Event> {
+    let reason = match &request.state {
+        Asked::QueueTimedOut => {
+            // Nobody knows, which is what a question about it leaves behind as well.
+            return matches!(request.question, Question::Reversal(_) | Question::Payout(_))
+                .then_some(Event::TimedOut);
+        }
+        Asked::Answered(reason) => reason,
+        Asked::Asking | Asked::Accepted | Asked::Refused(_) | Asked::ReplyLost => return None,
+    };
+    match &request.question {
+        Question::Reversal(_) if reason.code == ALREADY_REVERSED => Some(Event::WentThrough),
+        Question::Reversal(_) | Question::Payout(_) if reason.code == "0" => Some(Event::WentThrough),
+        Question::Reversal(_) | Question::Payout(_) => Some(Event::DidNot),
+        Question::RefundStatus(_) => status_of(refund.way, request.transaction()?.status.as_deref()?),
+        Question::Balance | Question::Status(_) => None,
+    }
+}
+
+/// What the state of a transaction says. That a receipt which was to be reversed is completed says nothing: its reversal may
+/// be under way. Which words Safaricom has for the rest is not published.
+fn status_of(way: Way, status: &str) -> Option<Event> {
+    let status = status.to_ascii_lowercase();
+    let is = |words: &[&str]| words.iter().any(|word| status.starts_with(word));
+    match way {
+        Way::Reversal => is(&["revers"]).then_some(Event::WentThrough),
+        Way::Payout if is(&["complet"]) => Some(Event::WentThrough),
+        Way::Payout => is(&["fail", "cancel", "declin", "expir", "revers"]).then_some(Event::DidNot),
+    }
+}
+
+/// Takes in what M-Pesa answered about a refund, in the transaction that notes the answer.
+///
+/// # Errors
+/// [`PaymentError`]; the savepoint must then be rolled back.
+pub(crate) async fn take_in(
+    connection: &mut Connection,
+    request: &OperatorRequest,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let noted = || TakenIn::quietly(CallbackOutcome::Noted(request.state.as_str()));
+    let Some(id) = request.question.refund() else { return Ok(noted()) };
+    let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(noted()) };
+    let Some(event) = told_by(request, &refund) else { return Ok(noted()) };
+    if let Some(Reason { code, description }) = request.state.reason() {
+        refund.result_code.clone_from(code);
+        refund.result_description.clone_from(description);
+    }
+    if let (Event::WentThrough, Way::Payout, Some(receipt)) = (event, refund.way, request.done_receipt()) {
+        receipt.clone_into(&mut refund.result_receipt);
+    }
+    let customer = refund.customer.clone();
+    let mut taken_in = match step(connection, refund, event, credit_actor(), ids, now).await? {
+        Ok((refund, Effect::GoneAfterAll)) => {
+            tracing::warn!(refund.id = %refund.id, "a refund went through that was taken to have failed");
+            TakenIn::quietly(CallbackOutcome::RefundedAfterAll)
+        }
+        Ok((refund, _)) => {
+            tracing::info!(refund.id = %refund.id, "refund: {}", refund.state().as_str());
+            noted()
+        }
+        Err(Refused::AlreadySo | Refused::NotNow) => TakenIn::quietly(CallbackOutcome::Repeated),
+        Err(Refused::Contradicts) => TakenIn::quietly(CallbackOutcome::RefundContradicted),
+    };
+    taken_in.hints.extend(customer.map(Hint::Payment));
+    Ok(taken_in)
+}
+
+fn credit_actor() -> &'static str {
+    super::credit::ACTOR
+}
+
+/// The phone of a refund, as pages and the API show it.
+#[must_use]
+pub fn phone_of(refund: &Refund) -> Option<Msisdn> {
+    Msisdn::parse(&refund.phone).ok()
+}

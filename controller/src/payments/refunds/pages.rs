@@ -1,0 +1,334 @@
+//! Refunds for people: all of them, one with what can be decided of it, and asking for one from a payment's page.
+//!
+//! What is not known is called that, and nobody is told that money went that may not have. Deciding is the module above.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tawi_shared::UnixMillis;
+
+use super::api::needed;
+use super::state::State as Standing;
+use super::{Asker, Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
+use crate::audit::Action;
+use crate::ids::{PaymentId, RefundId};
+use crate::money::Money;
+use crate::mpesa::operator::advice;
+use crate::payments::Provider;
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::display::{self, Badge, Moment};
+use crate::web::error::PageError;
+use crate::web::form::Fields;
+use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+
+/// Rows of the list: more is a search, and the API has one.
+const ROWS: u32 = 200;
+
+/// A refund, as pages show it.
+struct RefundView {
+    id: String,
+    payment_id: String,
+    receipt: String,
+    customer_id: Option<String>,
+    customer_name: String,
+    amount: String,
+    way: &'static str,
+    phone: String,
+    reason: String,
+    state: Badge,
+    sentence: String,
+    /// What M-Pesa said; empty for nothing.
+    said: String,
+    result_receipt: String,
+    by: String,
+    approved_by: String,
+    asked: Moment,
+    changed: Moment,
+}
+
+impl RefundView {
+    fn of(row: &RefundRow, now: UnixMillis) -> Self {
+        let refund = &row.refund;
+        let name = |actor: &str| actor.split_once(':').map_or(actor, |(_, name)| name).to_owned();
+        let said = format!("{} {}", refund.result_code, refund.result_description).trim().to_owned();
+        Self {
+            id: refund.id.to_string(),
+            payment_id: refund.payment.to_string(),
+            receipt: refund.receipt_number.clone(),
+            customer_id: refund.customer.as_ref().map(ToString::to_string),
+            customer_name: row.customer_name.clone(),
+            amount: display::kes(refund.amount),
+            way: match refund.way {
+                Way::Reversal => "M-Pesa undoes the payment",
+                Way::Payout => "paid to the phone that paid",
+            },
+            phone: super::phone_of(refund).map(|phone| display::phone(&phone)).unwrap_or_default(),
+            reason: refund.reason.clone(),
+            state: badge(refund),
+            sentence: sentence(refund),
+            said,
+            result_receipt: refund.result_receipt.clone(),
+            by: name(&refund.requested_by),
+            approved_by: name(&refund.approved_by),
+            asked: Moment::of(refund.created_at, now),
+            changed: Moment::of(refund.updated_at, now),
+        }
+    }
+}
+
+fn badge(refund: &Refund) -> Badge {
+    match refund.state() {
+        Standing::Waiting => Badge::warn("needs a second person"),
+        Standing::Held => Badge::info("to be sent"),
+        Standing::Asking | Standing::Asked => Badge::info("with M-Pesa"),
+        Standing::Unknown if refund.needs_a_person() => Badge::bad("look it up"),
+        Standing::Unknown => Badge::warn("not known"),
+        Standing::Done => Badge::good("given back"),
+        Standing::Failed => Badge::bad("failed"),
+        Standing::Withdrawn => Badge::idle("withdrawn"),
+    }
+}
+
+fn sentence(refund: &Refund) -> String {
+    let words = match refund.state() {
+        Standing::Waiting => "Its money is held. It is sent when somebody else than who asked agrees.",
+        Standing::Held => "Its money is held, and it is about to be sent.",
+        Standing::Asking => "It is being sent.",
+        Standing::Asked => "M-Pesa took it: the result comes by itself.",
+        Standing::Unknown if refund.needs_a_person() => {
+            "M-Pesa did not say how it ended. Look the receipt up in M-Pesa’s portal, and say below what stands there. The money stays held until then."
+        }
+        Standing::Unknown => {
+            "M-Pesa did not answer, so that it may have gone through: M-Pesa is asked what became of it. Do not give it back another way."
+        }
+        Standing::Done => "The money is with whoever paid it.",
+        Standing::Failed => "It did not go through: the money is where it was before.",
+        Standing::Withdrawn => "It was not to be: the money is where it was before.",
+    };
+    match advice::of(&refund.result_code).filter(|_| refund.state() == Standing::Failed) {
+        Some(cure) => format!("{words} To do: {cure}."),
+        None => words.to_owned(),
+    }
+}
+
+#[derive(Template)]
+#[template(path = "payments/refunds.html")]
+struct RefundsPage {
+    frame: Frame,
+    rows: Vec<RefundView>,
+    states: [(&'static str, &'static str); 8],
+    state: String,
+    is_full: bool,
+}
+
+#[derive(Template)]
+#[template(path = "payments/refund.html")]
+struct RefundPage {
+    frame: Frame,
+    refund: RefundView,
+    /// What can be decided: where the button leads, and what it says.
+    decisions: Vec<(String, &'static str)>,
+}
+
+#[derive(Template)]
+#[template(path = "payments/give_back.html")]
+struct GiveBackPage {
+    frame: Frame,
+    fields: Fields,
+    payment_id: String,
+    receipt: String,
+    amount: String,
+    customer_name: String,
+    has_phone: bool,
+    needs_two: bool,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Asked {
+    #[serde(default)]
+    state: String,
+}
+
+pub(crate) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/refunds", get(list))
+        .route("/refunds/{id}", get(one))
+        .route("/refunds/{id}/{decision}", post(decide))
+        .route("/payments/{id}/refund", get(new).post(ask))
+}
+
+async fn list(
+    visit: Visit,
+    State(web): State<Web>,
+    Query(asked): Query<Asked>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let state = Standing::parse(&asked.state);
+    let rows = super::list(&mut *web.controller.database.read().await?, (state, None), ROWS).await?;
+    visit.show(&RefundsPage {
+        frame: visit.frame("Refunds", Section::Payments),
+        is_full: u32::try_from(rows.len()).unwrap_or(u32::MAX) >= ROWS,
+        rows: rows.iter().map(|row| RefundView::of(row, visit.now)).collect(),
+        states: [
+            ("waiting", "needs a second person"),
+            ("held", "to be sent"),
+            ("asking", "being sent"),
+            ("asked", "with M-Pesa"),
+            ("unknown", "not known"),
+            ("done", "given back"),
+            ("failed", "failed"),
+            ("withdrawn", "withdrawn"),
+        ],
+        state: state.map_or("", Standing::as_str).to_owned(),
+    })
+}
+
+async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let id = RefundId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let row = super::get(&mut *web.controller.database.read().await?, &id).await?;
+    let row = row.ok_or(PageError::NotFound)?;
+    let may = |decision: &Decision| decision.fits(&row.refund) && visit.may(needed(*decision));
+    let button = |decision: Decision| {
+        let words = match decision {
+            Decision::Approve => "Agree, and send it",
+            Decision::Withdraw => "Do not give it back",
+            Decision::WentThrough => "The portal says that it went through",
+            Decision::DidNot => "The portal says that it did not",
+            Decision::Again => "Send it once more",
+        };
+        (format!("/refunds/{id}/{}", decision.as_str()), words)
+    };
+    visit.show(&RefundPage {
+        frame: visit.frame(format!("Refund of {}", row.refund.receipt_number), Section::Payments),
+        refund: RefundView::of(&row, visit.now),
+        decisions: Decision::ALL.into_iter().filter(may).map(button).collect(),
+    })
+}
+
+async fn decide(
+    State(web): State<Web>,
+    Path((id, decision)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let visit = posted.visit;
+    let id = RefundId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let decision = Decision::parse(&decision).ok_or(PageError::NotFound)?;
+    visit.require(needed(decision))?;
+    let actor = visit.actor();
+    let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
+    let mut transaction = web.controller.database.write().await?;
+    let ids = &web.controller.ids;
+    let page = format!("/refunds/{id}");
+    match super::decide(&mut transaction, (&id, decision), asker, ids, visit.now).await? {
+        Ok(begun) => {
+            let act = (Action::RefundDecided, id.as_str(), decision.as_str());
+            visit.commit(&web, transaction, act, |live| begun.tell(live)).await?;
+            Ok(visit.go(&page, &Note::good("It is done as you said.")))
+        }
+        Err(NotRefunded::NoSuchPayment) => Err(PageError::NotFound),
+        Err(why) => Ok(visit.go(&page, &Note::bad(format!("Nothing was done: {}.", words(&why))))),
+    }
+}
+
+async fn new(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
+    let fields = Fields::with(&[("way", Way::Reversal.as_str())]);
+    show(&visit, &web, &id, fields, StatusCode::OK).await
+}
+
+async fn show(
+    visit: &Visit,
+    web: &Web,
+    id: &str,
+    fields: Fields,
+    status: StatusCode,
+) -> Result<Response, PageError> {
+    visit.require(Permission::Refund)?;
+    let id = PaymentId::parse(id).map_err(|_| PageError::NotFound)?;
+    let row = crate::payments::payment(&mut *web.controller.database.read().await?, &id).await?;
+    let row = row.ok_or(PageError::NotFound)?;
+    let payment = &row.payment;
+    if payment.provider != Provider::Mpesa || payment.closed.is_some() {
+        let note = Note::bad("Nothing of it can go back through M-Pesa.");
+        return Ok(visit.go(&format!("/payments/{id}"), &note));
+    }
+    let page = GiveBackPage {
+        frame: visit.frame(format!("Give {} back", payment.name()), Section::Payments),
+        fields,
+        payment_id: id.to_string(),
+        receipt: payment.name(),
+        amount: display::kes(payment.amount),
+        customer_name: row.customer_name.clone(),
+        has_phone: payment.phone.is_some(),
+        needs_two: web.counter.refunds_need_two,
+    };
+    visit.show_as(status, &page)
+}
+
+async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> Result<Response, PageError> {
+    let Posted { visit, mut fields } = posted;
+    visit.require(Permission::Refund)?;
+    let bad = PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY);
+    let payment = PaymentId::parse(&id).map_err(|_| PageError::NotFound)?;
+    let Some(way) = Way::parse(fields.value("way")) else { return Err(bad) };
+    let amount = match fields.value("amount").is_empty() {
+        true => Some(None),
+        false => fields.read("amount", Money::parse).map(Some),
+    };
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    let Some(amount) = amount else { return show(&visit, &web, &id, fields, unprocessable).await };
+    let wanted = Wanted { payment, way, amount, reason: fields.value("reason").to_owned() };
+    let actor = visit.actor();
+    let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
+    let mut transaction = web.controller.database.write().await?;
+    let ids = &web.controller.ids;
+    let begun = match super::ask(&mut transaction, &wanted, asker, ids, visit.now).await? {
+        Ok(begun) => begun,
+        Err(NotRefunded::NoSuchPayment) => return Err(PageError::NotFound),
+        Err(why) => {
+            transaction.rollback().await?;
+            let field = match &why {
+                NotRefunded::BadReason => "reason",
+                NotRefunded::NoPhone => "way",
+                _ => "amount",
+            };
+            fields.complain(field, words(&why));
+            return show(&visit, &web, &id, fields, unprocessable).await;
+        }
+    };
+    let refund = begun.refund.id.to_string();
+    let act = (Action::RefundAsked, refund.as_str(), wanted.payment.as_str());
+    visit.commit(&web, transaction, act, |live| begun.tell(live)).await?;
+    Ok(visit.go(&format!("/refunds/{refund}"), &Note::good("Its money is held for whoever paid it.")))
+}
+
+/// Why not, without a capital and a full stop.
+fn words(why: &NotRefunded) -> String {
+    match why {
+        NotRefunded::NoSuchPayment => "there is no such payment".to_owned(),
+        NotRefunded::Closed(_) => "it is no money of anybody’s any more".to_owned(),
+        NotRefunded::NotByMpesa => {
+            "it did not come by M-Pesa, or is a part of what did: give it back as it came".to_owned()
+        }
+        NotRefunded::BadReason => format!("say why, in up to {REASON_CHARACTERS} characters"),
+        NotRefunded::NotTheWhole(whole) => {
+            format!("all of it goes back, {}, or nothing", display::kes(*whole))
+        }
+        NotRefunded::InRefund => "some of it goes back already, or has gone: see Refunds".to_owned(),
+        NotRefunded::BadAmount => "M-Pesa pays KES 10 to 250,000 to a phone, in whole shillings".to_owned(),
+        NotRefunded::NoPhone => "M-Pesa hides whose phone paid: let it undo the payment instead".to_owned(),
+        NotRefunded::Left(left) => format!("the rest is used up: {} is left", display::kes(*left)),
+        NotRefunded::OverLimit { most, given } => format!(
+            "you may give back {} a day and have given {}: ask an owner",
+            display::kes(*most),
+            display::kes(*given)
+        ),
+        NotRefunded::SamePerson => "whoever asked for it cannot agree to it as well".to_owned(),
+        NotRefunded::NotNow(_) => "it has gone on meanwhile".to_owned(),
+    }
+}

@@ -1,0 +1,148 @@
+//! Sends refunds, and asks M-Pesa what became of those that nobody knows of.
+//!
+//! That a refund is being sent is committed before it is sent: who is killed between the two finds it `asking`, and asks
+//! what became of it. Nothing here sends twice; a second time is a person's word, and M-Pesa's own names keep it one.
+
+use std::time::Duration;
+
+use super::state::{Event, State};
+use super::{Refund, RefundRow, Way, credit_actor, step, store};
+use crate::ids::RefundId;
+use crate::mpesa::client::Daraja;
+use crate::mpesa::evidence::Reason;
+use crate::mpesa::operator::{self, NotAsked, Question, Refunding, Sent};
+use crate::payments::PaymentError;
+use crate::shutdown::Stop;
+use crate::state::Controller;
+
+/// Refunds in one look: people make them one by one.
+const TOGETHER: u32 = 50;
+/// How often it is looked although nobody rang.
+const LOOK: Duration = Duration::from_secs(5);
+/// What Daraja says when it did nothing because it is too busy, or has had too much of us today.
+const BUSY: [&str; 2] = ["500.003.02", "500.003.03"];
+/// What Daraja says of a name that it took before: that payment to a phone is under way or done.
+const TAKEN_BEFORE: &str = "500.002.1001";
+
+/// Sends what is due until the end.
+pub async fn run_refunds(controller: Controller, daraja: Daraja, mut stop: Stop) {
+    loop {
+        tokio::select! {
+            () = stop.requested() => return,
+            () = controller.live.refunds_rung() => {}
+            () = tokio::time::sleep(LOOK) => {}
+        }
+        if let Err(error) = send_due(&controller, &daraja).await {
+            tracing::error!("refunds cannot be sent: {error}");
+        }
+    }
+}
+
+/// Does for each refund what is due; says for how many.
+///
+/// # Errors
+/// [`PaymentError`]: the others are done at the next look.
+pub(crate) async fn send_due(controller: &Controller, daraja: &Daraja) -> Result<usize, PaymentError> {
+    let now = controller.clock.now();
+    let due = store::due(&mut *controller.database.read().await?, now, TOGETHER).await?;
+    for id in &due {
+        do_next(controller, daraja, id).await?;
+    }
+    Ok(due.len())
+}
+
+async fn do_next(controller: &Controller, daraja: &Daraja, id: &RefundId) -> Result<(), PaymentError> {
+    let (ids, now) = (&controller.ids, controller.clock.now());
+    let mut transaction = controller.database.write().await?;
+    let Some(RefundRow { mut refund, .. }) = store::by_id(&mut transaction, id).await? else { return Ok(()) };
+    if refund.due.next_at.is_none_or(|at| at > now) {
+        return Ok(());
+    }
+    let (event, question) = match refund.state() {
+        State::Held => match refund.way {
+            Way::Reversal => (Event::Sending, Some(Question::Reversal(id.clone()))),
+            Way::Payout => (Event::Sending, Some(Question::Payout(id.clone()))),
+        },
+        State::Unknown => (Event::Looked, Some(Question::RefundStatus(id.clone()))),
+        // Whoever sent it was killed before the answer, or nothing was heard of it for too long.
+        _ => (Event::TimedOut, None),
+    };
+    let is_look = event == Event::Looked;
+    let Some(question) = question else {
+        let _ = step(&mut transaction, refund, event, credit_actor(), ids, now).await?;
+        transaction.commit().await?;
+        return Ok(());
+    };
+    let asked = asked(&refund, is_look);
+    let drawn =
+        operator::draw_refund(&mut transaction, (controller, daraja), question, asked, credit_actor()).await;
+    let drawn = match drawn {
+        Ok(drawn) => drawn,
+        Err(NotAsked::Database(error)) => return Err(error.into()),
+        // Without an operator it is held until there is one, or somebody withdraws it.
+        Err(why) => {
+            refund.result_description = why.to_string();
+            refund.due.next_at = Some(now.plus(Duration::from_secs(60)));
+            store::update(&mut transaction, &refund).await?;
+            transaction.commit().await?;
+            return Ok(());
+        }
+    };
+    let Ok((sending, _)) = step(&mut transaction, refund, event, credit_actor(), ids, now).await? else {
+        return Ok(());
+    };
+    transaction.commit().await?;
+
+    let sent = operator::send_drawn(daraja, &drawn).await;
+    let now = controller.clock.now();
+    let mut transaction = controller.database.write().await?;
+    operator::note_sent(&mut transaction, drawn, &sent, now).await?;
+    if !is_look {
+        // Its result may have come first, and is the end then.
+        note(&mut transaction, controller, &sending.id, sent, now).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn asked(refund: &Refund, is_look: bool) -> Refunding<'_> {
+    let (receipt, amount, name) = (refund.receipt_number.as_str(), refund.amount, refund.id.as_str());
+    match (refund.way, is_look) {
+        (Way::Reversal, false) => Refunding::Reversal { receipt, amount },
+        (Way::Reversal, true) => Refunding::OfReceipt(receipt),
+        (Way::Payout, false) => Refunding::Payout { name, phone: &refund.phone, amount },
+        (Way::Payout, true) => Refunding::OfName(name),
+    }
+}
+
+async fn note(
+    connection: &mut crate::database::Connection,
+    controller: &Controller,
+    id: &RefundId,
+    sent: Sent,
+    now: tawi_shared::UnixMillis,
+) -> Result<(), PaymentError> {
+    let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(()) };
+    let said = |refund: &mut Refund, Reason { code, description }: Reason| {
+        refund.result_code = code;
+        refund.result_description = description;
+    };
+    let event = match sent {
+        Sent::Accepted { .. } => Event::Taken,
+        Sent::Lost => Event::Lost,
+        Sent::Refused(reason) if refund.way == Way::Payout && reason.code == TAKEN_BEFORE => Event::Lost,
+        Sent::Unreached(reason) => {
+            said(&mut refund, reason);
+            Event::NotNow
+        }
+        Sent::Refused(reason) => {
+            let is_busy = BUSY.contains(&reason.code.as_str());
+            said(&mut refund, reason);
+            if is_busy { Event::NotNow } else { Event::DidNot }
+        }
+    };
+    if refund.state() == State::Asking {
+        let _ = step(connection, refund, event, credit_actor(), &controller.ids, now).await?;
+    }
+    Ok(())
+}

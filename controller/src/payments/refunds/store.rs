@@ -1,0 +1,187 @@
+//! All SQL of refunds.
+
+use sqlx::Row as _;
+use tawi_shared::UnixMillis;
+
+use super::state::{Due, State};
+use super::{Refund, RefundRow, Way};
+use crate::columns;
+use crate::database::{Connection, Row};
+use crate::ids::{CustomerId, PaymentId, RefundId};
+use crate::money::Money;
+
+/// The columns that [`read`] reads, with what follows the joins.
+macro_rules! refunds {
+    ($rest:literal) => {
+        concat!(
+            "SELECT r.id, r.payment_id, r.customer_id, r.way, r.amount_cents, r.is_whole, r.short_code, r.receipt_number, ",
+            "r.phone, r.reason, r.state, r.result_code, r.result_description, r.result_receipt, r.next_at, r.looks, ",
+            "r.requested_by, r.approved_by, r.created_at, r.updated_at, COALESCE(c.name, '') AS customer_name ",
+            "FROM refunds r LEFT JOIN customers c ON c.id = r.customer_id ",
+            $rest
+        )
+    };
+}
+
+pub(super) async fn insert(connection: &mut Connection, refund: &Refund) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO refunds (id, payment_id, customer_id, way, amount_cents, is_whole, short_code, receipt_number, phone, \
+                              reason, state, next_at, requested_by, created_at, updated_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+    )
+    .bind(refund.id.as_str())
+    .bind(refund.payment.as_str())
+    .bind(refund.customer.as_ref().map(CustomerId::as_str))
+    .bind(refund.way.as_str())
+    .bind(refund.amount.cents())
+    .bind(i64::from(refund.is_whole))
+    .bind(refund.short_code.as_str())
+    .bind(refund.receipt_number.as_str())
+    .bind(refund.phone.as_str())
+    .bind(refund.reason.as_str())
+    .bind(refund.due.state.as_str())
+    .bind(refund.due.next_at.map(|at| at.0))
+    .bind(refund.requested_by.as_str())
+    .bind(refund.created_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes back what may have changed.
+pub(super) async fn update(connection: &mut Connection, refund: &Refund) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE refunds SET state = $2, next_at = $3, looks = $4, result_code = $5, result_description = $6, \
+                result_receipt = $7, approved_by = $8, updated_at = $9 \
+         WHERE id = $1",
+    )
+    .bind(refund.id.as_str())
+    .bind(refund.due.state.as_str())
+    .bind(refund.due.next_at.map(|at| at.0))
+    .bind(i64::from(refund.due.looks))
+    .bind(refund.result_code.as_str())
+    .bind(refund.result_description.as_str())
+    .bind(refund.result_receipt.as_str())
+    .bind(refund.approved_by.as_str())
+    .bind(refund.updated_at.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn by_id(
+    connection: &mut Connection,
+    id: &RefundId,
+) -> Result<Option<RefundRow>, sqlx::Error> {
+    let row = sqlx::query(refunds!("WHERE r.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
+    row.map(|row| read(&row)).transpose()
+}
+
+/// Refunds, the newest first: all, or those in one state, or those of one payment.
+pub(super) async fn list(
+    connection: &mut Connection,
+    (state, payment): (Option<State>, Option<&PaymentId>),
+    limit: u32,
+) -> Result<Vec<RefundRow>, sqlx::Error> {
+    let rows = sqlx::query(refunds!(
+        "WHERE ($1 = '' OR r.state = $1) AND ($2 = '' OR r.payment_id = $2) \
+         ORDER BY r.created_at DESC, r.id LIMIT $3"
+    ))
+    .bind(state.map_or("", State::as_str))
+    .bind(payment.map_or("", PaymentId::as_str))
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// Those for which something is due, the longest waiting first.
+pub(super) async fn due(
+    connection: &mut Connection,
+    now: UnixMillis,
+    limit: u32,
+) -> Result<Vec<RefundId>, sqlx::Error> {
+    let rows = sqlx::query("SELECT id FROM refunds WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2")
+        .bind(now.0)
+        .bind(i64::from(limit))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(|row| columns::parsed(row, "id")).collect()
+}
+
+/// What of a payment goes back, or has gone.
+pub(super) async fn given_back(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
+         WHERE payment_id = $1 AND state NOT IN ('failed', 'withdrawn')",
+    )
+    .bind(payment.as_str())
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
+/// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.
+pub(super) async fn asked_since(
+    connection: &mut Connection,
+    by: [&str; 3],
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let [first, second, third] = by;
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
+         WHERE requested_by IN ($1, $2, $3) AND created_at >= $4 AND state NOT IN ('failed', 'withdrawn')",
+    )
+    .bind(first)
+    .bind(second)
+    .bind(third)
+    .bind(since.0)
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
+/// Opens a payment again whose refund came to nothing: it lies in its customer's wallet, or in suspense.
+pub(super) async fn reopen(connection: &mut Connection, payment: &PaymentId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE payments SET closed = '', is_by_hand = 1, \
+                no_owner = CASE WHEN customer_id IS NULL THEN 'taken_back' ELSE '' END \
+         WHERE id = $1",
+    )
+    .bind(payment.as_str())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn read(row: &Row) -> Result<RefundRow, sqlx::Error> {
+    let looks: i64 = row.try_get("looks")?;
+    let refund = Refund {
+        id: columns::parsed(row, "id")?,
+        payment: columns::parsed(row, "payment_id")?,
+        customer: columns::parsed_or_none(row, "customer_id")?,
+        way: columns::word(row, "way", Way::parse)?,
+        amount: columns::money(row, "amount_cents")?,
+        is_whole: columns::truth(row, "is_whole")?,
+        short_code: row.try_get("short_code")?,
+        receipt_number: row.try_get("receipt_number")?,
+        phone: row.try_get("phone")?,
+        reason: row.try_get("reason")?,
+        due: Due {
+            state: columns::word(row, "state", State::parse)?,
+            next_at: columns::instant_or_none(row, "next_at")?,
+            looks: u32::try_from(looks).unwrap_or(u32::MAX),
+        },
+        result_code: row.try_get("result_code")?,
+        result_description: row.try_get("result_description")?,
+        result_receipt: row.try_get("result_receipt")?,
+        requested_by: row.try_get("requested_by")?,
+        approved_by: row.try_get("approved_by")?,
+        created_at: columns::instant(row, "created_at")?,
+        updated_at: columns::instant(row, "updated_at")?,
+    };
+    Ok(RefundRow { refund, customer_name: row.try_get("customer_name")? })
+}
