@@ -228,7 +228,7 @@ pub struct ClockVoice {
 
 /// What helps a clock that is not believed.
 pub const CURE_OF_CLOCK: &str = "set what is wrong: timedatectl at this machine, /system ntp client at the router; two that say the same are \
-     believed, and head office is one as soon as it is reached";
+     believed, after ten minutes where they take time back, and head office is one as soon as it is reached";
 
 impl ClockStatus {
     /// What the clock says, and what everybody else does.
@@ -260,6 +260,19 @@ impl ClockStatus {
             format!("{} is {by} {way}", voice.who)
         };
         self.heard.iter().filter(is_off).map(said).collect()
+    }
+
+    /// What is to be said of a move of time that head office was not heard about.
+    #[must_use]
+    pub fn leap(&self) -> Option<String> {
+        let rest = i64::try_from(self.leap_rest_ms).unwrap_or(i64::MAX);
+        (rest > 0).then(|| {
+            format!(
+                "time has moved forward while head office was not heard: whose time ended within that keeps what was left of \
+                 it, the last for {} more",
+                spoken(UnixMillis(0), UnixMillis(rest))
+            )
+        })
     }
 
     /// Why the time is not believed.
@@ -348,16 +361,10 @@ impl Status {
             problems.push(format!("{}; cure: {CURE_OF_CLOCK}", self.clock.doubt()));
         } else {
             let off = self.clock.off();
-            problems.extend(off.iter().map(|off| format!("the clock of {off} of the time that is acted on")));
+            problems
+                .extend(off.iter().map(|off| format!("one clock is off the time that is acted on: {off}")));
         }
-        if self.clock.leap_rest_ms > 0 {
-            let rest = i64::try_from(self.clock.leap_rest_ms).unwrap_or(i64::MAX);
-            problems.push(format!(
-                "time has leapt forward while head office was not heard: whose time ended within the leap keeps what was left \
-                 of it, the last for {} more; cure: reach head office",
-                spoken(UnixMillis(0), UnixMillis(rest))
-            ));
-        }
+        problems.extend(self.clock.leap().map(|leap| format!("{leap}; cure: reach head office")));
         problems
     }
 
@@ -395,7 +402,15 @@ fn rss_of(text: &str) -> Option<u64> {
 /// A duration as people say it: the two largest units.
 #[must_use]
 pub fn spoken(from: UnixMillis, to: UnixMillis) -> String {
-    let seconds = to.since(from).as_secs();
+    let millis = to.since(from).as_millis();
+    // To the smaller of the two units, and not below it: 25 h 59 min 59 s are a day and two hours.
+    let unit = match millis {
+        86_400_000.. => 3_600_000,
+        3_600_000.. => 60_000,
+        _ => 1_000,
+    };
+    let rounded = millis.saturating_add(unit / 2) / unit * unit / 1_000;
+    let seconds = u64::try_from(rounded).unwrap_or(u64::MAX);
     let units = [
         (seconds / 86_400, "d"),
         (seconds / 3_600 % 24, "h"),
@@ -463,9 +478,7 @@ mod tests {
         }
         assert!(!doubted.contains("router core"), "{doubted}");
         let trusted = said(true);
-        assert!(
-            trusted.contains("the clock of this machine is 2 d ahead") && !trusted.contains("not believed")
-        );
+        assert!(trusted.contains("acted on: this machine is 2 d ahead") && !trusted.contains("not believed"));
     }
 
     #[test]
@@ -479,6 +492,8 @@ mod tests {
         check(3_661, "1 h 1 min");
         check(90_000, "1 d 1 h");
         check(86_400 * 3 + 5, "3 d");
+        check(26 * 3_600 - 1, "1 d 2 h");
+        check(3_659, "1 h 1 min");
     }
 
     #[test]

@@ -16,14 +16,14 @@
 //!    whatever is further off than a minute waits for [`PATIENCE`], in which routers are heard.
 //! 5. Nobody: what was counted, and it is not trusted.
 //!
-//! A leap forward by rule 3 stays in doubt until head office stands behind the time; see `doubt.rs`.
+//! A move forward by rule 3 or 4 stays in doubt until head office stands behind the time; see `doubt.rs`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
-use super::doubt::LeapInDoubt;
+use super::doubt::{DOUBTED_BEYOND, LeapInDoubt};
 
 /// How far two sources may differ and still mean the same time: what a machine without a time server drifts in a season,
 /// and less than a wrong time zone, month or year.
@@ -259,6 +259,8 @@ pub struct ClockState {
     leapt_by: Duration,
     taken_back: u32,
     taken_back_by: Duration,
+    /// From where moves forward are measured that head office has not stood behind: small ones add up.
+    steady: Heard,
     /// The leap that is in doubt, and when it was looked at.
     leap_in_doubt: Option<(LeapInDoubt, Duration)>,
 }
@@ -286,6 +288,7 @@ impl ClockState {
             leapt_by: Duration::ZERO,
             taken_back: 0,
             taken_back_by: Duration::ZERO,
+            steady: start,
             leap_in_doubt: kept.leap_in_doubt.map(|leap| (leap, elapsed)),
         }
     }
@@ -307,6 +310,7 @@ impl ClockState {
             return;
         }
         (self.anchor, self.backing) = (self.start, Backing::Floor);
+        self.steady = self.start;
         self.last = self.last.max(time);
         if !agree(time, carried) {
             self.leaps = self.leaps.saturating_add(1);
@@ -386,6 +390,16 @@ impl ClockState {
     fn doubted_at(&self, elapsed: Duration) -> Option<LeapInDoubt> {
         let (leap, seen) = self.leap_in_doubt?;
         leap.carried_by(elapsed.saturating_sub(seen))
+    }
+
+    /// The doubt once time stands here without head office.
+    fn doubted_after(&mut self, time: UnixMillis, elapsed: Duration) -> Option<LeapInDoubt> {
+        let (before, steady) = (self.doubted_at(elapsed), self.steady.carried_to(elapsed));
+        if apart(time, steady) <= DOUBTED_BEYOND {
+            return before;
+        }
+        self.steady = Heard { time, elapsed };
+        LeapInDoubt::extended(before, steady, time)
     }
 
     /// A leap that began before the store was read began from what lay there.
@@ -523,12 +537,10 @@ impl ClockState {
         let doubted = match basis {
             Basis::OfficeAndMachine | Basis::OfficeAndRouter | Basis::Office => {
                 self.vouched = Heard { time, elapsed };
+                self.steady = self.vouched;
                 None
             }
-            Basis::MachineAndRouter if is_leap => {
-                LeapInDoubt::extended(self.doubted_at(elapsed), carried, time)
-            }
-            Basis::MachineAndRouter | Basis::Machine | Basis::Carried => self.doubted_at(elapsed),
+            Basis::MachineAndRouter | Basis::Machine | Basis::Carried => self.doubted_after(time, elapsed),
         };
         self.leap_in_doubt = doubted.map(|leap| (leap, elapsed));
         if is_leap && self.has_observed {

@@ -10,6 +10,10 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
+/// How far time may move without head office before it is doubted: what the floor on flash is old, and what a machine takes
+/// to start. Beyond it somebody's paid time is at stake.
+pub(super) const DOUBTED_BEYOND: Duration = Duration::from_secs(600);
+
 /// The span that was leapt over, as far as it is still in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeapInDoubt {

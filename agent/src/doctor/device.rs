@@ -111,6 +111,9 @@ fn clock(clock: &ClockStatus) -> Finding {
     if !clock.is_trusted {
         return Finding::doubtful("clock", clock.doubt(), CURE_OF_CLOCK);
     }
+    if let Some(leap) = clock.leap() {
+        return Finding::doubtful("clock", leap, "reach head office, which says what time it is");
+    }
     let off = clock.off();
     if off.is_empty() {
         return Finding::good("clock", format!("the agent knows the time: {}", clock.basis));

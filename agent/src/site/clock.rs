@@ -18,6 +18,10 @@ use crate::outbox::Marks;
 
 /// How often the clock's floor is kept: what a power cut may take from it.
 const FLOOR_EVERY: Duration = Duration::from_secs(300);
+/// The same while a leap of time is in doubt.
+const FLOOR_IN_DOUBT: Duration = Duration::from_secs(60);
+/// How old it may be when a line is closed by it: lines of one wave share it.
+const FLOOR_AFTER_CLOSING: Duration = Duration::from_secs(2);
 /// How soon it is kept after a start in which nobody is believed.
 const FLOOR_FIRST: Duration = Duration::from_secs(60);
 /// How soon it is kept anew after time has turned. Once every ten seconds is what ordinary reports cost too.
@@ -43,6 +47,8 @@ pub(super) struct ClockWatch {
     turned: Option<Instant>,
     leaps: u32,
     taken_back: u32,
+    /// Until when the leap that was told reaches.
+    doubted_until: Option<UnixMillis>,
     /// When it was first looked at.
     begun: Option<Instant>,
     /// When the floor was last kept.
@@ -58,7 +64,7 @@ struct Todo {
     is_doubt_news: bool,
     is_trust_news: bool,
     taken_back_by: Option<Duration>,
-    /// How far time has leapt on the word of this machine and a router alone.
+    /// How far time has moved on the word of this machine and a router alone, or of this machine.
     leapt_by: Option<Duration>,
     is_floor_wanted: bool,
 }
@@ -79,8 +85,14 @@ impl ClockWatch {
         if self.taken_back != reading.taken_back {
             todo.taken_back_by = Some(reading.taken_back_by);
         }
-        if self.leaps != reading.leaps && reading.basis == Basis::MachineAndRouter {
-            todo.leapt_by = Some(reading.leapt_by).filter(|by| !by.is_zero());
+        let is_said = matches!(reading.basis, Basis::MachineAndRouter | Basis::Machine);
+        match reading.leap_in_doubt {
+            Some(leap) if is_said && self.doubted_until != Some(leap.until) => {
+                self.doubted_until = Some(leap.until);
+                todo.leapt_by = Some(leap.rest());
+            }
+            Some(_) => {}
+            None => self.doubted_until = None,
         }
         if (self.taken_back, self.leaps) != (reading.taken_back, reading.leaps) {
             (self.taken_back, self.leaps) = (reading.taken_back, reading.leaps);
@@ -110,6 +122,16 @@ impl ClockWatch {
     /// Whether head office is to say its time anew, where it was last asked so long ago.
     pub(super) fn asks_office(&self, asked_ago: Duration) -> bool {
         self.doubted_since.is_some() && asked_ago >= OFFICE_ASKED_EVERY
+    }
+
+    /// Lines were closed because their time was over. A floor from before that would open them again after a power cut, where
+    /// the time that was off is in doubt.
+    pub(super) fn keeps_after_closing(&mut self, now: Instant) -> bool {
+        let is_due = self.kept.is_none_or(|kept| now.saturating_duration_since(kept) >= FLOOR_AFTER_CLOSING);
+        if is_due {
+            self.kept = Some(now);
+        }
+        is_due
     }
 
     /// The time by which what is old may be dropped for good; `None` while that could be a mistake. Head office must have
@@ -145,7 +167,7 @@ impl Site {
         } else if let Some(by) = todo.leapt_by {
             let by = spoken(reading.now, reading.now.plus(by));
             let detail = format!(
-                "time has leapt {by} forward, and head office was not heard: {basis}; whose time ended within the leap keeps what was left of it"
+                "time has moved {by} forward, and head office was not heard: {basis}; whose time ended within that keeps what was left of it"
             );
             warn!(clock.is_trusted = reading.is_trusted, "{detail}");
             self.keep_event(EventKind::ClockTrusted, detail).await;
@@ -179,6 +201,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::LeapInDoubt;
 
     fn reading(is_trusted: bool, leaps: u32, taken_back: u32) -> Reading {
         Reading {
@@ -231,9 +254,11 @@ mod tests {
                 (19, turned, ""),
             ],
         );
-        let alone = Reading { basis: Basis::MachineAndRouter, ..reading(true, 4, 1) };
+        let leap = LeapInDoubt { counted: UnixMillis(0), until: UnixMillis(9_000) };
+        let alone =
+            Reading { basis: Basis::MachineAndRouter, leap_in_doubt: Some(leap), ..reading(true, 4, 1) };
         check("a leap without head office", &[(0, good, "floor"), (1, alone, "back leap"), (2, alone, "")]);
-        let back = Reading { leapt_by: Duration::ZERO, ..alone };
+        let back = Reading { leap_in_doubt: None, ..alone };
         check("back without head office", &[(0, good, "floor"), (1, back, "back")]);
         check("a leap", &[(0, turned, "floor back"), (30, again, "floor"), (35, reading(true, 3, 1), "")]);
     }

@@ -503,6 +503,10 @@ impl Site {
                 Report::Ordered { router, id, done } => self.take_done(&router, &id, done).await,
             }
         }
+        let is_closed = |event: &Event| event.kind == EventKind::LineExpired;
+        if reported.events.iter().any(is_closed) && self.clock_watch.keeps_after_closing(Instant::now()) {
+            self.keep_marks().await;
+        }
         self.say_applied();
         self.with_talk(|talk| talk.waits(!reported.events.is_empty(), !reported.usage.is_empty()));
         self.keep_and_tell(reported).await;

@@ -22,8 +22,23 @@ fn a_leap_on_the_word_of_machine_and_router_is_in_doubt_until_head_office_speaks
     assert_eq!(said("head office takes it back", &back), (None, false));
     let two = [Router(2 * LEAP, HOUR), See(2 * LEAP, HOUR, 2 * LEAP, true)];
     assert_eq!(said("once more", &two), (Some((HOUR, 2 * LEAP)), true));
-    let (_, reading) = check("within the tolerance", &[Router(HOUR, 0), See(HOUR, 0, HOUR, true)]);
-    assert_eq!(reading.leap_in_doubt, None);
+    let minutes = |minutes: i64| minutes * 60_000;
+    let (_, reading) =
+        check("ten minutes", &[Router(minutes(10), 0), See(minutes(10), 0, minutes(10), true)]);
+    assert_eq!(reading.leap_in_doubt, None, "the floor is that old");
+    let leap = |of: &Reading| of.leap_in_doubt.map(|leap| (leap.counted.0 - FLOOR, leap.until.0 - FLOOR));
+    let (_, reading) = check("an hour", &[Router(HOUR, 0), See(HOUR, 0, HOUR, true)]);
+    assert_eq!(leap(&reading), Some((0, HOUR)));
+    let alone = [See(0, 0, 0, true), See(minutes(50), 31_000, minutes(50), true)];
+    let (_, reading) = check("a machine alone", &alone);
+    assert_eq!(leap(&reading), Some((31_000, minutes(50))));
+    let creeping: Vec<Step> = (0..3)
+        .flat_map(|step| {
+            [Router(minutes(step * 9), step), See(minutes(step * 9), step, minutes(step * 9), true)]
+        })
+        .collect();
+    let (_, reading) = check("nine minutes twice", &creeping);
+    assert_eq!(leap(&reading), Some((2, minutes(18))));
     let (_, reading) =
         check("head office", &[Router(LEAP, 0), Controller(LEAP, 0), See(LEAP, 0, LEAP, true)]);
     assert_eq!(reading.leap_in_doubt, None);
