@@ -106,7 +106,9 @@ impl ClockWatch {
                 let age = now.saturating_duration_since(at);
                 // A power cut right after head office was heard must not find the silence before it still there.
                 let is_silence_over = self.kept_silence >= SILENCE_THAT_COUNTS && silence < self.kept_silence;
-                age >= FLOOR_EVERY || ((!self.is_turn_kept || is_silence_over) && age >= FLOOR_AGAIN)
+                // What passes in a doubt counts down what somebody has left.
+                let every = if reading.leap_in_doubt.is_some() { FLOOR_IN_DOUBT } else { FLOOR_EVERY };
+                age >= every || ((!self.is_turn_kept || is_silence_over) && age >= FLOOR_AGAIN)
             }
         };
         if todo.is_floor_wanted {
@@ -258,6 +260,7 @@ mod tests {
         let alone =
             Reading { basis: Basis::MachineAndRouter, leap_in_doubt: Some(leap), ..reading(true, 4, 1) };
         check("a leap without head office", &[(0, good, "floor"), (1, alone, "back leap"), (2, alone, "")]);
+        check("in doubt", &[(0, alone, "floor back leap"), (59, alone, ""), (60, alone, "floor")]);
         let back = Reading { leap_in_doubt: None, ..alone };
         check("back without head office", &[(0, good, "floor"), (1, back, "back")]);
         check("a leap", &[(0, turned, "floor back"), (30, again, "floor"), (35, reading(true, 3, 1), "")]);
