@@ -21,7 +21,7 @@ use crate::live::Hint;
 use crate::messages;
 use crate::money::Money;
 use crate::mpesa::evidence::{self, CheckoutId, Outcome, Receipt, ReceiptNumber};
-use crate::mpesa::intent::{Event, Intent, Refused};
+use crate::mpesa::intent::{Event, Intent, Refused, State};
 use crate::mpesa::store as requests;
 use crate::mpesa::store::StoredCallback;
 
@@ -76,7 +76,7 @@ pub(crate) async fn take_in(
         Outcome::PaidWithoutReceipt => Event::PaidWithoutReceipt { checkout },
         Outcome::Failed(reason) => Event::Failed { reason, checkout },
     };
-    let known = intent.checkout.clone();
+    let (known, before) = (intent.checkout.clone(), intent.state.clone());
     let after = match intent.apply(event, now) {
         Ok(after) => after,
         Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
@@ -85,6 +85,13 @@ pub(crate) async fn take_in(
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     requests::update_intent(connection, &after).await?;
+    // Its receipt may be booked already, for what a rule took it for.
+    if after.state == State::PaidUnreceipted
+        && before != after.state
+        && let Some(found) = moving::find_receipt(connection, &after, ids, now).await?
+    {
+        return Ok(found);
+    }
     let mut taken_in = TakenIn::quietly(CallbackOutcome::Noted(after.state.as_str()));
     taken_in.hints.push(Hint::Intent(after.customer));
     Ok(taken_in)

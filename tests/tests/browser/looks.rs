@@ -153,10 +153,9 @@ async fn held(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
 }
 
 /// Somebody pays by Paybill, and types a phone number that nobody has as the account.
-async fn nobodys(world: &World, payer: &Customer) -> anyhow::Result<String> {
-    world.command(&["--json", "mpesa", "register-urls"]).await?;
+async fn nobodys(world: &World, payer: &Customer, amount: u32) -> anyhow::Result<String> {
     let (short_code, account) = ("174379".to_owned(), "0799 000 999".to_owned());
-    let payment = PaybillPayment { short_code, amount: 700, account };
+    let payment = PaybillPayment { short_code, amount, account };
     let outcome = world.daraja.handle().pay_by_paybill(&payer.phone, &payment).await?;
     let PaybillOutcome::Paid { receipt } = outcome else { bail!("Paybill: {outcome:?}") };
     let path = format!("/api/payments?receipt={receipt}");
@@ -190,6 +189,7 @@ struct Day {
     empty: String,
     payment: String,
     nobodys: String,
+    refund: String,
     strange: String,
     kind: String,
     plan: String,
@@ -222,11 +222,15 @@ async fn day(world: &World) -> anyhow::Result<Day> {
     held(world, &many).await?;
     foreign_rows(world).await?;
     let payment = office.payments(1).await?.into_iter().next().context("a payment")?.id;
-    let nobodys = nobodys(world, &refusing).await?;
+    world.command(&["--json", "mpesa", "register-urls"]).await?;
+    let paid_back = nobodys(world, &refusing, 800).await?;
+    let back = json!({"way": "reversal", "reason": "paid for somebody who has moved away since"});
+    let refund = office.create(&format!("/api/payments/{paid_back}/refunds"), &back).await?;
+    let nobodys = nobodys(world, &refusing, 700).await?;
     let strange = strange(world).await?;
     let long = "A guest house with a very long name beside the old railway station";
     let empty = office.create("/api/customers", &json!({"name": long, "phone": "0733000111"})).await?;
-    Ok(Day { busy, refusing, empty, payment, nobodys, strange, kind, plan })
+    Ok(Day { busy, refusing, empty, payment, nobodys, refund, strange, kind, plan })
 }
 
 /// All pages with something on them.
@@ -256,6 +260,7 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("assign", format!("/payments/{}/assign", day.nobodys)),
         ("assign-to", format!("/payments/{}/assign?customer={}", day.nobodys, busy.customer)),
         ("refunds", "/refunds".to_owned()),
+        ("refund", format!("/refunds/{}", day.refund)),
         ("give-back", format!("/payments/{}/refund", day.payment)),
         ("correct", format!("/payments/{}/correct", day.payment)),
         ("correct-to", format!("/payments/{}/correct?customer={}", day.payment, day.refusing.customer)),

@@ -24,6 +24,7 @@ impl Office {
             amount: Money::from_shillings(shillings).unwrap(),
             means: Means::Cash { occasion: ReceiptNumber::parse(occasion).unwrap() },
             note: String::new(),
+            is_another: true,
         };
         let actor = Actor::CommandLine("till".to_owned());
         let taker = Taker { actor: &actor, role: Role::Owner, limits: Limits::default() };

@@ -241,3 +241,25 @@ async fn money_for_a_customer_with_several_lines_is_shown_to_a_person_until_the_
     );
     assert_eq!(for_review(&shop).await, []);
 }
+
+#[tokio::test]
+async fn a_callback_that_says_paid_without_a_receipt_finds_the_receipt_that_is_booked() {
+    let (shop, token) = registered().await;
+    let day = shop.unanswered().await;
+    let other = Intent { subscription: second_line(&shop).await, ..day.clone() };
+    let other = one_like(&shop, &other, 30).await;
+    confirm(&shop, &token, "RAA1", "1500.00").await;
+    assert_eq!(sums(&shop).await, (150_000, 150_000, 0, 1), "in the wallet, since it may be for either");
+    let checkout = other.checkout.as_ref().unwrap().as_str();
+    let body = format!(
+        r#"{{"Body":{{"stkCallback":{{"MerchantRequestID":"m","CheckoutRequestID":"{checkout}","ResultCode":0,"ResultDesc":"ok"}}}}}}"#
+    );
+    for _ in 0..2 {
+        shop.deliver_to(&other, body.clone()).await;
+        shop.take_in().await;
+        assert_eq!(state(&shop, &other).await, "paid RAA1");
+        assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));
+    }
+    assert_eq!(payment(&shop, "RAA1").await.subscription, Some(other.subscription));
+    assert_eq!(state(&shop, &day).await, "prompted -");
+}

@@ -307,18 +307,20 @@ pub(super) async fn taker_of(
     row.map(|row| row.try_get("taken_by")).transpose()
 }
 
-/// What was written off by somebody since an instant.
+/// What was written off by somebody since an instant, under all their names.
 pub(super) async fn written_off_since(
     connection: &mut Connection,
-    by: &str,
+    [first, second, third]: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(p.amount_cents), 0) AS BIGINT) AS amount \
          FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
-         WHERE p.account_id = 'write_offs' AND e.actor = $1 AND e.booked_at >= $2",
+         WHERE p.account_id = 'write_offs' AND e.actor IN ($1, $2, $3) AND e.booked_at >= $4",
     )
-    .bind(by)
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
     .bind(since.0)
     .fetch_one(connection)
     .await?;

@@ -117,6 +117,7 @@ impl Desk {
             amount,
             means: Means::Cash { occasion: ReceiptNumber::parse(occasion).unwrap() },
             note: String::new(),
+            is_another: false,
         };
         let mut write = self.write().await;
         let taken = counter::take(&mut write, &brought, taker, &self.controller.ids, self.now).await.unwrap();

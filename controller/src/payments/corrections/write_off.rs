@@ -13,7 +13,7 @@ use crate::ids::CustomerId;
 use crate::ledger::{self, Account, Entry};
 use crate::money::Money;
 use crate::payments::PaymentError;
-use crate::payments::counter::Limits;
+use crate::payments::counter::{Limits, same_person};
 use crate::staff::Role;
 use crate::usage::history::day_of;
 
@@ -84,7 +84,8 @@ pub async fn write_off(
     let by = writer.actor.to_string();
     if writer.role != Role::Owner {
         let most = writer.limits.written_off_a_day;
-        let written_off = store::written_off_since(connection, &by, day_of(now)).await?;
+        let written_off =
+            store::written_off_since(connection, &same_person(writer.actor), day_of(now)).await?;
         if written_off.checked_add(amount).is_none_or(|sum| sum > most) {
             return Ok(Err(NotWrittenOff::OverLimit { most, written_off }));
         }

@@ -36,6 +36,10 @@ pub struct CounterPaymentNew {
     /// Up to 200 characters.
     #[serde(default)]
     pub note: String,
+    /// True says that it is other cash than the same amount of the same customer within the last two minutes, which is refused
+    /// otherwise.
+    #[serde(default)]
+    pub is_another: bool,
 }
 
 /// Cash that somebody holds.
@@ -87,7 +91,7 @@ pub(crate) fn routes() -> Vec<Route> {
         (status = 400, body = Problem), (status = 401, body = Problem),
         (status = 403, description = "Not with this role, or over its limit: see `code`", body = Problem),
         (status = 404, body = Problem),
-        (status = 409, description = "The transfer is booked: see `code`", body = Problem),
+        (status = 409, description = "The transfer is booked, or the cash may be: see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
     ),
 )]
@@ -131,7 +135,7 @@ fn read(customer: CustomerId, new: CounterPaymentNew, ids: &IdSource) -> Result<
         ApiError::invalid("reference", "give the bank's reference: 1 to 32 letters and digits")
     })?;
     let amount = Money::from_cents(new.amount_cents);
-    Ok(Brought { customer, subscription, amount, means, note: new.note })
+    Ok(Brought { customer, subscription, amount, means, note: new.note, is_another: new.is_another })
 }
 
 /// Who holds how much of the cash that was taken.
@@ -191,6 +195,12 @@ fn not_taken(why: NotTaken) -> ApiError {
             "over_limit",
             over.to_string(),
             "use a token of an owner, or raise the limit in [counter] of controller.toml",
+        ),
+        NotTaken::PerhapsTaken(payment) => ApiError::new(
+            StatusCode::CONFLICT,
+            "perhaps_taken",
+            "as much cash was taken of this customer less than two minutes ago",
+            format!("read it with GET /api/payments/{payment}, and send is_another if this is other cash"),
         ),
         NotTaken::AlreadyTaken(payment) => ApiError::new(
             StatusCode::CONFLICT,

@@ -9,6 +9,8 @@ pub mod limits;
 pub(crate) mod pages;
 mod store;
 
+use std::time::Duration;
+
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::credit::{self, Owner, TakenIn, Told};
@@ -26,6 +28,8 @@ use crate::usage::history::day_of;
 use crate::{customers, subscriptions};
 pub use limits::{Limits, OverLimit};
 
+/// How long the same amount of cash of the same customer may be the same cash: as long as M-Pesa takes no second payment.
+const PERHAPS_THE_SAME: Duration = Duration::from_secs(120);
 /// The longest note, in characters.
 pub const NOTE_CHARACTERS: usize = 200;
 
@@ -89,6 +93,8 @@ pub struct Brought {
     pub means: Means,
     /// Whatever else is worth knowing.
     pub note: String,
+    /// Whether somebody says that it is another payment than the same amount a moment ago.
+    pub is_another: bool,
 }
 
 /// Why it was not taken.
@@ -106,6 +112,8 @@ pub enum NotTaken {
     OverLimit(OverLimit),
     /// The same form, or the same transfer, is booked.
     AlreadyTaken(PaymentId),
+    /// As much cash was taken of the same customer a moment ago: it may be the same, whose answer was lost.
+    PerhapsTaken(PaymentId),
 }
 
 /// It is booked.
@@ -155,7 +163,7 @@ pub async fn take(
     if let Some(before) = store::payment_of(connection, &brought.means).await? {
         return Ok(Err(NotTaken::AlreadyTaken(before)));
     }
-    let customer = match permitted(connection, brought, &taker, &by, now).await? {
+    let customer = match permitted(connection, brought, &taker, now).await? {
         Ok(customer) => customer,
         Err(why) => return Ok(Err(why)),
     };
@@ -197,7 +205,6 @@ async fn permitted(
     connection: &mut Connection,
     brought: &Brought,
     taker: &Taker<'_>,
-    by: &str,
     now: UnixMillis,
 ) -> Result<Result<Customer, NotTaken>, PaymentError> {
     if !brought.amount.is_positive() {
@@ -206,7 +213,8 @@ async fn permitted(
     if brought.note.chars().count() > NOTE_CHARACTERS {
         return Ok(Err(NotTaken::LongNote));
     }
-    let today = store::taken_since(connection, by, day_of(now)).await?;
+    let names = same_person(taker.actor);
+    let today = store::taken_since(connection, &names, day_of(now)).await?;
     if let Err(over) = taker.limits.allow(taker.role, brought.amount, today) {
         return Ok(Err(NotTaken::OverLimit(over)));
     }
@@ -219,7 +227,20 @@ async fn permitted(
             return Ok(Err(NotTaken::NotTheirs));
         }
     }
+    if let (Means::Cash { .. }, false) = (&brought.means, brought.is_another) {
+        let since = now.minus(PERHAPS_THE_SAME);
+        if let Some(before) = store::same_cash_since(connection, brought, since).await? {
+            return Ok(Err(NotTaken::PerhapsTaken(before)));
+        }
+    }
     Ok(Ok(customer))
+}
+
+/// The names under which one person acts: signed in, by a token that has their login as its name, and at a shell.
+pub(super) fn same_person(actor: &Actor) -> [String; 3] {
+    let actor = actor.to_string();
+    let name = actor.split_once(':').map_or(&*actor, |(_, name)| name);
+    [format!("staff:{name}"), format!("token:{name}"), format!("cli:{name}")]
 }
 
 /// What a person holds of the cash that they took.

@@ -14,7 +14,7 @@ use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments::pages::OCCASION_DIGITS;
-use crate::payments::{PaymentRow, Provider};
+use crate::payments::{PaymentRow, Provider, corrections};
 use crate::staff::Permission;
 use crate::subscriptions;
 use crate::web::Web;
@@ -163,7 +163,7 @@ fn read(customer: CustomerId, fields: &mut Fields) -> Result<Option<Brought>, Pa
     };
     let note = fields.value("note").to_owned();
     let (Some(amount), Some(means)) = (amount, means) else { return Ok(None) };
-    Ok(Some(Brought { customer, subscription, amount, means, note }))
+    Ok(Some(Brought { customer, subscription, amount, means, note, is_another: fields.is("another", "yes") }))
 }
 
 async fn take(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> Result<Response, PageError> {
@@ -176,34 +176,41 @@ async fn take(State(web): State<Web>, Path(id): Path<String>, posted: Posted) ->
     let mut transaction = web.controller.database.write().await?;
     let actor = visit.actor();
     let taker = Taker { actor: &actor, role: visit.member.role, limits: web.counter };
-    let received =
-        match super::take(&mut transaction, &brought, taker, &web.controller.ids, visit.now).await? {
-            Ok(received) => received,
-            Err(NotTaken::NoSuchCustomer) => return Err(PageError::NotFound),
-            Err(NotTaken::NotTheirs) => return Err(PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY)),
-            Err(NotTaken::AlreadyTaken(payment)) => {
-                let note = match brought.means {
-                    Means::Cash { .. } => Note::good(
-                        "This form was sent before: it is booked once, as here. Look at the amount.",
-                    ),
-                    Means::Bank { .. } => {
-                        Note::bad("Nothing was booked: the payment with this number is booked, here it is.")
-                    }
-                };
-                return Ok(visit.go(&format!("/payments/{payment}"), &note));
-            }
-            Err(NotTaken::NoAmount) => {
-                return refuse(&visit, &web, (&id, fields), ("amount", "enter more than nothing".to_owned()))
-                    .await;
-            }
-            Err(NotTaken::LongNote) => {
-                let reason = format!("use up to {NOTE_CHARACTERS} characters");
-                return refuse(&visit, &web, (&id, fields), ("note", reason)).await;
-            }
-            Err(NotTaken::OverLimit(over)) => {
-                return refuse(&visit, &web, (&id, fields), ("amount", over.to_string())).await;
-            }
-        };
+    let received = match super::take(&mut transaction, &brought, taker, &web.controller.ids, visit.now)
+        .await?
+    {
+        Ok(received) => received,
+        Err(NotTaken::NoSuchCustomer) => return Err(PageError::NotFound),
+        Err(NotTaken::NotTheirs) => return Err(PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY)),
+        Err(NotTaken::AlreadyTaken(payment)) => {
+            let note = match brought.means {
+                Means::Cash { .. } => {
+                    Note::good("This form was sent before: it is booked once, as here. Look at the amount.")
+                }
+                Means::Bank { .. } => {
+                    Note::bad("Nothing was booked: the payment with this number is booked, here it is.")
+                }
+            };
+            return Ok(visit.go(&format!("/payments/{payment}"), &note));
+        }
+        Err(NotTaken::PerhapsTaken(before)) => {
+            fields.set("before", before.as_str());
+            let reason =
+                "as much was taken of this customer less than two minutes ago: look whether it is the same";
+            return refuse(&visit, &web, (&id, fields), ("amount", reason.to_owned())).await;
+        }
+        Err(NotTaken::NoAmount) => {
+            return refuse(&visit, &web, (&id, fields), ("amount", "enter more than nothing".to_owned()))
+                .await;
+        }
+        Err(NotTaken::LongNote) => {
+            let reason = format!("use up to {NOTE_CHARACTERS} characters");
+            return refuse(&visit, &web, (&id, fields), ("note", reason)).await;
+        }
+        Err(NotTaken::OverLimit(over)) => {
+            return refuse(&visit, &web, (&id, fields), ("amount", over.to_string())).await;
+        }
+    };
     let note = match received.has_bought {
         true => "It is booked, and has bought what it was for: the site is being told.",
         false => "It is booked, and lies in the wallet: it has bought nothing yet.",
@@ -234,10 +241,8 @@ async fn receipt(
     let mut reader = web.controller.database.read().await?;
     let row = crate::payments::payment(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
     let taken = super::store::taken_by(&mut reader, &id).await?;
-    let line = match &row.payment.subscription {
-        Some(line) => subscriptions::get(&mut reader, line).await?,
-        None => None,
-    };
+    let bought = corrections::bought_by(&mut reader, &id).await?;
+    let bought = bought.into_iter().find(|bought| bought.taken_back_at.is_none());
     let (taken_by, note) = taken.unwrap_or_default();
     let payment = &row.payment;
     visit.show(&ReceiptPage {
@@ -247,10 +252,8 @@ async fn receipt(
         at: Moment::of(payment.received_at, visit.now),
         amount: display::kes(payment.amount),
         paid_by: paid_by(&row),
-        bought: match line {
-            Some(line) if payment.is_spent() => format!("{}, {}", line.plan_name, line.username),
-            Some(_) | None => "For your account".to_owned(),
-        },
+        // As it was called when it was sold, whatever the plan is called since.
+        bought: bought.map_or_else(|| "For your account".to_owned(), |bought| bought.label),
         customer: row.customer_name.clone(),
         account: row.account_number.clone(),
         taken_by: name_of(&taken_by).to_owned(),

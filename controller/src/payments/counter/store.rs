@@ -67,17 +67,38 @@ pub(super) async fn insert(
     Ok(())
 }
 
-/// What one person took since an instant.
+/// The last payment in cash of the same customer and amount since an instant.
+pub(super) async fn same_cash_since(
+    connection: &mut Connection,
+    brought: &Brought,
+    since: UnixMillis,
+) -> Result<Option<PaymentId>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT id FROM payments WHERE customer_id = $1 AND received_at > $2 AND provider = $3 AND amount_cents = $4 \
+           AND closed = '' AND part_of IS NULL ORDER BY received_at DESC, id LIMIT 1",
+    )
+    .bind(brought.customer.as_str())
+    .bind(since.0)
+    .bind(Provider::Cash.as_str())
+    .bind(brought.amount.cents())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::parsed(&row, "id")).transpose()
+}
+
+/// What one person took since an instant, under all their names.
 pub(super) async fn taken_since(
     connection: &mut Connection,
-    by: &str,
+    [first, second, third]: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS taken FROM counter_payments \
-         WHERE taken_by = $1 AND taken_at >= $2",
+         WHERE taken_by IN ($1, $2, $3) AND taken_at >= $4",
     )
-    .bind(by)
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
     .bind(since.0)
     .fetch_one(connection)
     .await?;

@@ -31,7 +31,14 @@ impl Counter {
 
     fn brings(&self, amount: Money, means: Means) -> Brought {
         let subscription = Some(self.world.line.clone());
-        Brought { customer: self.world.customer.id.clone(), subscription, amount, means, note: String::new() }
+        Brought {
+            customer: self.world.customer.id.clone(),
+            subscription,
+            amount,
+            means,
+            note: String::new(),
+            is_another: true,
+        }
     }
 
     async fn take(&self, role: Role, brought: &Brought) -> Result<Received, NotTaken> {
@@ -240,4 +247,42 @@ async fn the_database_itself_refuses_a_gap_and_a_changed_receipt() {
     check("INSERT INTO receipts VALUES (4, 'other', 1)", "without gaps").await;
     assert_eq!(counter.payment(&taken.payment).await.serial, 1);
     assert_eq!(counter.payment(&other.payment).await.serial, 2);
+}
+
+#[tokio::test]
+async fn as_much_cash_a_moment_later_is_asked_about_and_taken_when_somebody_says_that_it_is_other_cash() {
+    let mut counter = Counter::open().await;
+    let brings = |counter: &Counter, cents, occasion: &str, is_another| Brought {
+        is_another,
+        ..counter.brings(Money::from_cents(cents), cash(occasion))
+    };
+    let first = counter.take(Role::Operator, &brings(&counter, 5_000, "h1", false)).await.unwrap();
+    let again = counter.take(Role::Operator, &brings(&counter, 5_000, "h2", false)).await.unwrap_err();
+    assert_eq!(again, NotTaken::PerhapsTaken(first.payment));
+    assert_eq!(counter.books().await.0, 5_000);
+    counter.take(Role::Operator, &brings(&counter, 5_001, "h3", false)).await.unwrap();
+    counter.take(Role::Operator, &brings(&counter, 5_000, "h2", true)).await.unwrap();
+    counter.now = UnixMillis(NOW.0 + 120_000);
+    counter.take(Role::Operator, &brings(&counter, 5_000, "h4", false)).await.unwrap();
+    assert_eq!(counter.books().await.0, 20_001);
+}
+
+#[tokio::test]
+async fn the_limit_of_a_day_is_a_persons_however_they_sign_in() {
+    let counter = Counter::open().await;
+    let Limits { at_once, a_day, .. } = Limits::default();
+    for number in 0..a_day.cents() / at_once.cents() {
+        counter.take(Role::Operator, &counter.brings(at_once, cash(&format!("i{number}")))).await.unwrap();
+    }
+    let check = async |actor: Actor, is_over: bool| {
+        let taker = Taker { actor: &actor, role: Role::Operator, limits: Limits::default() };
+        let brought = counter.brings(Money::from_cents(100), cash("j1"));
+        let mut write = counter.controller.database.write().await.unwrap();
+        let taken = take(&mut write, &brought, taker, &counter.controller.ids, NOW).await.unwrap();
+        write.rollback().await.unwrap();
+        assert_eq!(matches!(taken, Err(NotTaken::OverLimit(_))), is_over, "{actor}");
+    };
+    check(Actor::Token("anna".to_owned()), true).await;
+    check(Actor::Token("till-2".to_owned()), false).await;
+    check(staff("brian"), false).await;
 }

@@ -21,7 +21,7 @@ use tawi_shared::{IdSource, UnixMillis};
 pub use self::state::State;
 use self::state::{Due, Effect, Event, Refused};
 use super::corrections::{self, Closed};
-use super::counter::Limits;
+use super::counter::{Limits, same_person};
 use super::credit::TakenIn;
 use super::outcome::CallbackOutcome;
 use super::store as payments_store;
@@ -358,21 +358,12 @@ async fn permitted(
     if asker.role != Role::Owner {
         let most = asker.limits.refunded_a_day;
         let names = same_person(asker.actor);
-        let names = [names[0].as_str(), names[1].as_str(), names[2].as_str()];
-        let given = store::asked_since(connection, names, day_of(now)).await?;
+        let given = store::asked_since(connection, &names, day_of(now)).await?;
         if given.checked_add(amount).is_none_or(|sum| sum > most) {
             return refuse(NotRefunded::OverLimit { most, given });
         }
     }
     Ok(Ok((amount, is_whole)))
-}
-
-/// The names under which one person acts: signed in, by a token that has their login as its name, and at a shell.
-#[must_use]
-pub(super) fn same_person(actor: &Actor) -> [String; 3] {
-    let actor = actor.to_string();
-    let name = actor.split_once(':').map_or(&*actor, |(_, name)| name);
-    [format!("staff:{name}"), format!("token:{name}"), format!("cli:{name}")]
 }
 
 /// Takes the money from whoever has it, into the account of refunds.

@@ -127,17 +127,16 @@ pub(super) async fn given_back(
 /// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.
 pub(super) async fn asked_since(
     connection: &mut Connection,
-    by: [&str; 3],
+    [first, second, third]: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
-    let [first, second, third] = by;
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
          WHERE requested_by IN ($1, $2, $3) AND created_at >= $4 AND state NOT IN ('failed', 'withdrawn')",
     )
-    .bind(first)
-    .bind(second)
-    .bind(third)
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
     .bind(since.0)
     .fetch_one(connection)
     .await?;

@@ -506,6 +506,7 @@ async fn counter(api: &mut Checker, customer: &str) {
         let taken = api.check("post", described, &answer);
         assert_eq!((answer.status, &taken["provider"]), (201, &json!("cash")), "{taken}");
     }
+    assert_eq!(api.post(described, &path, &cash).await["error"]["code"], "perhaps_taken");
     let transfer = json!({"amount_cents": 50_000, "means": "bank", "reference": "FT-77"});
     assert_eq!(api.post(described, &path, &transfer).await["receipt_number"], "FT77");
     assert_eq!(api.post(described, &path, &transfer).await["error"]["code"], "already_taken");
