@@ -546,6 +546,8 @@ CREATE TABLE refunds (
     receipt_number TEXT NOT NULL,
     phone TEXT NOT NULL DEFAULT '',
     reason TEXT NOT NULL DEFAULT '',
+    -- What the form carried that asked for it, so that a form which is sent twice asks once; NULL for programs, who have keys.
+    occasion TEXT UNIQUE,
     state TEXT NOT NULL CHECK (state IN ('waiting', 'held', 'asking', 'asked', 'unknown', 'done', 'failed', 'withdrawn')),
     -- What M-Pesa said last, and the receipt of what it did; empty until then.
     result_code TEXT NOT NULL DEFAULT '',

@@ -61,6 +61,7 @@ async fn try_ask(
         way,
         amount: amount.map(shillings),
         reason: "they asked".to_owned(),
+        occasion: None,
     };
     let actor = staff(by);
     let asker = Asker { actor: &actor, role, limits };
@@ -208,6 +209,36 @@ async fn a_part_is_paid_out_of_what_is_left_in_the_wallet_and_no_more() {
     let moved =
         corrections::move_payment(&mut write, (&payment, &to), &staff("anna"), ids, now).await.unwrap();
     assert_eq!(moved.unwrap_err(), NotCorrected::InRefund);
+}
+
+#[tokio::test]
+async fn a_part_that_is_asked_for_twice_on_one_occasion_is_paid_once() {
+    let shop = open().await;
+    let payment = paid(&shop, Some(200)).await;
+    let wanted = |occasion: &str| Wanted {
+        payment: payment.clone(),
+        way: Way::Payout,
+        amount: Some(shillings(50)),
+        reason: "they asked".to_owned(),
+        occasion: Some(occasion.to_owned()),
+    };
+    let actor = staff("owner");
+    let asker = Asker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+    let try_it = async |occasion: &str| {
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let mut write = shop.controller.database.write().await.unwrap();
+        let asked = refunds::ask(&mut write, &wanted(occasion), asker, ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        asked.map(|begun| begun.refund.id)
+    };
+    let first = try_it("a form").await.unwrap();
+    assert_eq!(try_it("a form").await, Err(NotRefunded::AlreadyAsked(first.clone())));
+    go(&shop).await;
+    assert_eq!(try_it("a form").await, Err(NotRefunded::AlreadyAsked(first)), "done, and still the same");
+    assert_eq!((shop.handle().payouts().len(), books(&shop).await), (1, (150, 0, 150, 0)));
+    try_it("another form").await.unwrap();
+    go(&shop).await;
+    assert_eq!(shop.handle().payouts().len(), 2);
 }
 
 #[tokio::test]

@@ -160,7 +160,8 @@ pub(crate) async fn ask(
     let payment = PaymentId::parse(&id).map_err(|_| no_payment())?;
     let way = Way::parse(&new.way).ok_or_else(|| ApiError::invalid("way", "use reversal or payout"))?;
     let amount = new.amount_cents.map(Money::from_cents);
-    let wanted = Wanted { payment, way, amount, reason: new.reason };
+    // The key keeps a repeated request from a second refund.
+    let wanted = Wanted { payment, way, amount, reason: new.reason, occasion: None };
     let mut once = match write.begin(&web, Permission::Refund).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
@@ -336,5 +337,8 @@ fn refused(why: NotRefunded) -> ApiError {
             format!("the refund is {}", state.as_str()),
             "read the refund: it has gone on, or waits for M-Pesa",
         ),
+        NotRefunded::AlreadyAsked(before) => {
+            conflict("already_asked", format!("it was asked for before, as {before}"), "read that refund")
+        }
     }
 }

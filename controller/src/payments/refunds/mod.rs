@@ -164,6 +164,8 @@ pub struct Wanted {
     pub amount: Option<Money>,
     /// Why.
     pub reason: String,
+    /// Asked for once however often it is asked with this; `None` where the caller sees to that.
+    pub occasion: Option<String>,
 }
 
 /// Who asks, or agrees: within which limits.
@@ -209,6 +211,8 @@ pub enum NotRefunded {
     SamePerson,
     /// It has gone on: in this state that means nothing.
     NotNow(State),
+    /// It was asked for before on the same occasion, as this refund.
+    AlreadyAsked(RefundId),
 }
 
 /// What was asked for, or became of it.
@@ -271,6 +275,11 @@ pub async fn ask(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Begun, NotRefunded>, PaymentError> {
+    if let Some(occasion) = &wanted.occasion
+        && let Some(before) = store::of_occasion(connection, occasion).await?
+    {
+        return Ok(Err(NotRefunded::AlreadyAsked(before)));
+    }
     let Some(PaymentRow { payment, .. }) = super::payment(connection, &wanted.payment).await? else {
         return Ok(Err(NotRefunded::NoSuchPayment));
     };
@@ -308,7 +317,7 @@ pub async fn ask(
     if let Err(why) = hold(connection, &payment, &mut begun, &by, ids, now).await? {
         return Ok(Err(why));
     }
-    store::insert(connection, &begun.refund).await?;
+    store::insert(connection, &begun.refund, wanted.occasion.as_deref()).await?;
     Ok(Ok(begun))
 }
 

@@ -19,6 +19,7 @@ use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
 use crate::mpesa::operator::advice;
 use crate::payments::Provider;
+use crate::payments::pages::OCCASION_DIGITS;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::display::{self, Badge, Moment};
@@ -237,7 +238,8 @@ async fn decide(
 }
 
 async fn new(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
-    let fields = Fields::with(&[("way", Way::Reversal.as_str())]);
+    let occasion = web.controller.ids.hex(OCCASION_DIGITS / 2);
+    let fields = Fields::with(&[("occasion", &occasion), ("way", Way::Reversal.as_str())]);
     show(&visit, &web, &id, fields, StatusCode::OK).await
 }
 
@@ -275,14 +277,20 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     visit.require(Permission::Refund)?;
     let bad = PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY);
     let payment = PaymentId::parse(&id).map_err(|_| PageError::NotFound)?;
-    let Some(way) = Way::parse(fields.value("way")) else { return Err(bad) };
+    let is_occasion =
+        |text: &str| text.len() == OCCASION_DIGITS && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let occasion = fields.value("occasion").to_owned();
+    let (Some(way), true) = (Way::parse(fields.value("way")), is_occasion(&occasion)) else {
+        return Err(bad);
+    };
     let amount = match fields.value("amount").is_empty() {
         true => Some(None),
         false => fields.read("amount", Money::parse).map(Some),
     };
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     let Some(amount) = amount else { return show(&visit, &web, &id, fields, unprocessable).await };
-    let wanted = Wanted { payment, way, amount, reason: fields.value("reason").to_owned() };
+    let reason = fields.value("reason").to_owned();
+    let wanted = Wanted { payment, way, amount, reason, occasion: Some(occasion) };
     let actor = visit.actor();
     let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
     let mut transaction = web.controller.database.write().await?;
@@ -290,6 +298,11 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     let begun = match super::ask(&mut transaction, &wanted, asker, ids, visit.now).await? {
         Ok(begun) => begun,
         Err(NotRefunded::NoSuchPayment) => return Err(PageError::NotFound),
+        Err(NotRefunded::AlreadyAsked(before)) => {
+            let note =
+                Note::good("This form was sent before: it is given back once, as here. Look at the amount.");
+            return Ok(visit.go(&format!("/refunds/{before}"), &note));
+        }
         Err(why) => {
             transaction.rollback().await?;
             let field = match &why {
@@ -330,5 +343,6 @@ fn words(why: &NotRefunded) -> String {
         ),
         NotRefunded::SamePerson => "whoever asked for it cannot agree to it as well".to_owned(),
         NotRefunded::NotNow(_) => "it has gone on meanwhile".to_owned(),
+        NotRefunded::AlreadyAsked(_) => "it was asked for before".to_owned(),
     }
 }

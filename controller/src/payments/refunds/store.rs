@@ -23,11 +23,15 @@ macro_rules! refunds {
     };
 }
 
-pub(super) async fn insert(connection: &mut Connection, refund: &Refund) -> Result<(), sqlx::Error> {
+pub(super) async fn insert(
+    connection: &mut Connection,
+    refund: &Refund,
+    occasion: Option<&str>,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO refunds (id, payment_id, customer_id, way, amount_cents, is_whole, short_code, receipt_number, phone, \
-                              reason, state, next_at, requested_by, created_at, updated_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)",
+                              reason, state, next_at, requested_by, created_at, updated_at, occasion) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
     )
     .bind(refund.id.as_str())
     .bind(refund.payment.as_str())
@@ -43,6 +47,7 @@ pub(super) async fn insert(connection: &mut Connection, refund: &Refund) -> Resu
     .bind(refund.due.next_at.map(|at| at.0))
     .bind(refund.requested_by.as_str())
     .bind(refund.created_at.0)
+    .bind(occasion)
     .execute(connection)
     .await?;
     Ok(())
@@ -75,6 +80,18 @@ pub(super) async fn by_id(
 ) -> Result<Option<RefundRow>, sqlx::Error> {
     let row = sqlx::query(refunds!("WHERE r.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
     row.map(|row| read(&row)).transpose()
+}
+
+/// The refund that was asked for on an occasion.
+pub(super) async fn of_occasion(
+    connection: &mut Connection,
+    occasion: &str,
+) -> Result<Option<RefundId>, sqlx::Error> {
+    let row = sqlx::query("SELECT id FROM refunds WHERE occasion = $1")
+        .bind(occasion)
+        .fetch_optional(connection)
+        .await?;
+    row.map(|row| columns::parsed(&row, "id")).transpose()
 }
 
 /// Refunds, the newest first: all, or those in one state, or those of one payment.

@@ -133,8 +133,12 @@ async fn a_payment_goes_back_through_a_form_a_list_and_a_page_that_says_how_it_s
     assert!(owner.get("/payments/p1").await.body.contains("/payments/p1/refund"));
     let form = owner.get("/payments/p1/refund").await.body;
     assert!(form.contains("M-Pesa undoes the payment") && !form.contains("Pay the phone"), "{form}");
+    let (_, rest) = form.split_once("name=\"occasion\" value=\"").unwrap();
+    let occasion = rest.split_once('"').unwrap().0.to_owned();
+    assert!(!owner.get("/payments/p1/refund").await.body.contains(&occasion), "each form has its own");
     let ask = async |owner: &mut Browser, way: &str, amount: &str, reason: &str| {
-        owner.post("/payments/p1/refund", &[("way", way), ("amount", amount), ("reason", reason)]).await
+        let fields = [("way", way), ("amount", amount), ("reason", reason), ("occasion", &occasion)];
+        owner.post("/payments/p1/refund", &fields).await
     };
     for (way, amount, reason, complaint) in [
         ("reversal", "", "", "say why"),
@@ -148,6 +152,11 @@ async fn a_payment_goes_back_through_a_form_a_list_and_a_page_that_says_how_it_s
     }
     assert!(owner.get("/refunds").await.body.contains("Nothing was given back yet"));
     let page = ask(&mut owner, "reversal", "", "paid twice").await.location().to_owned();
+    assert_eq!(
+        ask(&mut owner, "reversal", "", "paid twice").await.location(),
+        page,
+        "sent twice, asked once"
+    );
     let shown = owner.get(&page).await.body;
     assert!(shown.contains("to be sent") && shown.contains("paid twice"), "{shown}");
     assert!(owner.get("/payments/p1").await.body.contains(&page), "the payment names its refund");
