@@ -494,7 +494,8 @@ CREATE TABLE payments (
 );
 CREATE INDEX payments_by_customer ON payments (customer_id, received_at);
 CREATE INDEX payments_by_received_at ON payments (received_at);
-CREATE INDEX payments_by_day ON payments ((COALESCE(moved_at, received_at)));
+CREATE INDEX payments_by_day ON payments (short_code, (COALESCE(moved_at, received_at)))
+    WHERE provider = 'mpesa' AND part_of IS NULL;
 CREATE INDEX payments_by_provider ON payments (provider, received_at DESC, id);
 CREATE INDEX payments_for_no_line ON payments (id) WHERE subscription_id IS NULL AND customer_id IS NOT NULL;
 CREATE INDEX payments_unspent ON payments (customer_id, received_at, id) WHERE unspent <> '';

@@ -196,7 +196,8 @@ pub(crate) async fn day_of(
 )]
 pub(crate) async fn last_proof(caller: Caller, State(web): State<Web>) -> Result<Json<ProofBody>, ApiError> {
     caller.require(Permission::Read)?;
-    let proof = proof::last(&mut *reader(&web).await?).await?;
+    let now = web.controller.clock.now();
+    let proof = proof::last(&mut *reader(&web).await?, now).await?;
     Ok(Json(ProofBody {
         proved_at_ms: proof.as_ref().map(|proof| at_ms(proof.proved_at)),
         findings: proof

@@ -96,7 +96,7 @@ impl Kind {
         match self {
             Self::NotInPull => "booked, and Pull does not know it: look the receipt up in the portal",
             Self::NotInStatement => "booked, and not in the statement: look the receipt up in the portal",
-            Self::Disputed => "a source says something else than is booked",
+            Self::Disputed => "a source says what a person has to look at",
             Self::NotBooked => "in the statement, and not booked",
             Self::Nobodys => "nobody’s yet",
         }

@@ -192,7 +192,7 @@ async fn days(visit: Visit, State(web): State<Web>, Query(from): Query<From>) ->
     }
     let page = DaysPage {
         frame: visit.frame("Daily close", Section::Payments),
-        proof: ProofView::of(proof::last(&mut reader).await?, visit.now),
+        proof: ProofView::of(proof::last(&mut reader, visit.now).await?, visit.now),
         days,
         earlier: day.to_string(),
         has_many: codes.len() > 1,

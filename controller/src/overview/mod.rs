@@ -93,10 +93,7 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         held: held_plans::list(connection, None).await?,
         for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
         recent: payments::recent_payments(connection, RECENT).await?,
-        broken_books: closing::proof::last(connection)
-            .await?
-            .map(|proof| proof.findings.iter().map(ToString::to_string).collect())
-            .unwrap_or_default(),
+        broken_books: closing::proof::alarms(closing::proof::last(connection, now).await?.as_ref(), now),
         has_plans: store::has_plans(connection).await?,
     })
 }

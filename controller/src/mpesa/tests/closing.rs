@@ -133,7 +133,7 @@ async fn a_proof_finds_what_was_changed_past_the_books_and_is_told_until_the_nex
     assert!(broken.iter().any(|one| one.contains("do not sum to zero")), "{broken:?}");
     let last = async || {
         let mut read = shop.controller.database.read().await.unwrap();
-        proof::last(&mut read).await.unwrap().unwrap()
+        proof::last(&mut read, shop.controller.clock.now()).await.unwrap().unwrap()
     };
     assert_eq!(last().await.findings, [], "it is asked once a night");
     shop.controller.clock.advance(std::time::Duration::from_secs(86_400));

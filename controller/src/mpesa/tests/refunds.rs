@@ -7,6 +7,7 @@ use daraja_sim::{DEMO_OPERATOR_PASSWORD, FaultsChange, Redelivery, ResultFaults}
 use super::operator::set_up;
 use super::shop::{Shop, success};
 use crate::audit::Actor;
+use crate::closing::proof;
 use crate::entitlements::Status;
 use crate::ids::{PaymentId, RefundId};
 use crate::ledger::{self, Account};
@@ -126,7 +127,8 @@ async fn until_a_person_has_to_look(shop: &Shop, refund: &Refund) {
 /// What lies at M-Pesa, is held, is in the wallet, and was earned, in shillings.
 async fn books(shop: &Shop) -> (i64, i64, i64, i64) {
     let mut read = shop.controller.database.read().await.unwrap();
-    assert_eq!(ledger::trial_balance(&mut read).await.unwrap(), Money::ZERO);
+    let proof = proof::prove(&mut read, shop.controller.clock.now()).await.unwrap();
+    assert_eq!(proof.findings, []);
     let mut balance =
         async |account: Account| ledger::balance_of(&mut read, &account).await.unwrap().cents() / 100;
     let clearing = balance(Account::MpesaClearing("174379".to_owned())).await;
