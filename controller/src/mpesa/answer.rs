@@ -76,8 +76,10 @@ pub enum Acknowledgement {
         /// Safaricom's id of what it does for it.
         conversation: Option<String>,
     },
-    /// Daraja did nothing.
+    /// Daraja did nothing, and would not another time.
     Refused(Reason),
+    /// Daraja did nothing for now: it has too much to do, or does not take the token.
+    NotNow(Reason),
     /// It may have been taken.
     Unknown,
 }
@@ -146,12 +148,10 @@ pub fn of_acknowledgement(body: &[u8]) -> Acknowledgement {
         return Acknowledgement::Unknown;
     };
     match refusal(&answer) {
-        Some(Some(Refusal::Busy(reason) | Refusal::Final(reason))) => {
-            return Acknowledgement::Refused(reason);
-        }
+        Some(Some(Refusal::Final(reason))) => return Acknowledgement::Refused(reason),
+        Some(Some(Refusal::Busy(reason))) => return Acknowledgement::NotNow(reason),
         Some(Some(Refusal::Token)) => {
-            let reason = Reason::new("", "M-Pesa does not take the access token");
-            return Acknowledgement::Refused(reason);
+            return Acknowledgement::NotNow(Reason::new("", "M-Pesa does not take the access token"));
         }
         Some(None) => return Acknowledgement::Unknown,
         None => {}

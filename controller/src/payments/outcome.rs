@@ -86,6 +86,13 @@ pub(crate) enum CallbackOutcome {
     AnotherShortCode,
     /// A refund went through that was taken to have failed: its money is booked out of the wallet again.
     RefundedAfterAll,
+    /// The same, and the payment was moved or given back otherwise since. Nothing is booked.
+    RefundedTooLate {
+        /// M-Pesa's receipt of the payment.
+        receipt: String,
+        /// How much went.
+        amount: Money,
+    },
     /// A refund did not go through that was taken to have gone. Nothing is booked.
     RefundContradicted,
     /// No request has this path any more. Nothing is booked.
@@ -206,6 +213,12 @@ impl fmt::Display for CallbackOutcome {
             Self::RefundedAfterAll => write!(
                 f,
                 "{BOOKED}M-Pesa says that a refund went through whose money had been given back: it is taken out of the wallet again"
+            ),
+            Self::RefundedTooLate { receipt, amount } => write!(
+                f,
+                "review: M-Pesa says that a refund of KES {amount} of {receipt} went through, which was taken to have failed; \
+                 since then the payment was moved, or given back otherwise, so that nothing is booked: look up in M-Pesa's \
+                 portal what went, and correct whose money it was"
             ),
             Self::RefundContradicted => f.write_str(
                 "review: M-Pesa says that a refund did not go through, after it said that it had: look it up in its portal",

@@ -11,6 +11,26 @@ fn fault(code: &str) -> String {
 }
 
 #[test]
+fn an_acknowledgement_that_proves_that_nothing_was_taken_says_whether_another_try_may_be() {
+    let check = |body: &str, is_for_now: bool| {
+        let found = of_acknowledgement(body.as_bytes());
+        let expected = match is_for_now {
+            true => matches!(found, Acknowledgement::NotNow(_)),
+            false => matches!(found, Acknowledgement::Refused(_)),
+        };
+        assert!(expected, "{body}: {found:?}");
+    };
+    for code in ["500.003.02", "500.003.03", "429.001.01", "404.001.03", "400.003.01", "401.003.01"] {
+        check(&error(code, "x"), true);
+    }
+    check(&fault("policies.ratelimit.SpikeArrestViolation"), true);
+    check(&fault("policies.ratelimit.QuotaViolation"), true);
+    check(&fault("keymanagement.service.invalid_access_token"), true);
+    check(&error("400.002.02", "Bad Request - Invalid Amount"), false);
+    check(&fault("policies.jsonthreatprotection.ExecutionFailed"), false);
+}
+
+#[test]
 fn a_push_is_accepted_refused_or_unknown() {
     let check = |body: &str, expected: PushAnswer| assert_eq!(of_push(body.as_bytes()), expected, "{body}");
     let accepted = |merchant: Option<&str>| PushAnswer::Accepted {

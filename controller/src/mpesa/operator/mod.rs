@@ -55,6 +55,17 @@ pub enum NotAsked {
         "no API operator is set up: write initiator_name, initiator_password_file and certificate_file under [mpesa]"
     )]
     NoOperator,
+    /// Money that came to one short code does not go out of another.
+    #[error(
+        "the payment came to {came_to}, and [mpesa] short_code is {now} now: give it back in Safaricom's portal of \
+         {came_to}, or write that short code again"
+    )]
+    AnotherShortCode {
+        /// Where it came to.
+        came_to: String,
+        /// What is set up.
+        now: String,
+    },
     /// The password could not be encrypted.
     #[error(transparent)]
     NotEncrypted(#[from] NotEncrypted),
@@ -97,7 +108,7 @@ pub(crate) enum Sent {
     Accepted { originator: Option<String>, conversation: Option<String> },
     /// Daraja did not take it.
     Refused(Reason),
-    /// Daraja was not reached.
+    /// Daraja was not reached, or had too much to do: another time it may take it.
     Unreached(Reason),
     /// It was sent, and the answer was lost.
     Lost,
@@ -138,6 +149,7 @@ async fn send(daraja: &Daraja, path: &str, body: &serde_json::Value) -> Sent {
                 Sent::Accepted { originator, conversation }
             }
             Acknowledgement::Refused(reason) => Sent::Refused(reason),
+            Acknowledgement::NotNow(reason) => Sent::Unreached(reason),
             Acknowledgement::Unknown => Sent::Lost,
         },
         Exchange::NotSent(reason) => Sent::Unreached(reason),
@@ -166,7 +178,8 @@ pub(crate) struct Drawn {
     body: serde_json::Value,
 }
 
-/// Stores what a refund asks, in the caller's transaction. It is sent after the commit, with [`send_drawn`].
+/// Stores what a refund asks of the short code that its payment came to, in the caller's transaction. It is sent after the
+/// commit, with [`send_drawn`].
 ///
 /// # Errors
 /// [`NotAsked`].
@@ -174,9 +187,14 @@ pub(crate) async fn draw_refund(
     connection: &mut Connection,
     (controller, daraja): (&Controller, &Daraja),
     question: Question,
-    asked: Refunding<'_>,
+    (short_code, asked): (&str, Refunding<'_>),
     requested_by: &str,
 ) -> Result<Drawn, NotAsked> {
+    let settings = daraja.settings();
+    if short_code != settings.short_code() && Some(short_code) != settings.till_number() {
+        let (came_to, now) = (short_code.to_owned(), settings.short_code().to_owned());
+        return Err(NotAsked::AnotherShortCode { came_to, now });
+    }
     let (request, credential) = draw(controller, daraja, question, requested_by)?;
     let (path, body) = body::refund(daraja.settings(), &request, &credential, asked);
     store::insert(connection, &request).await?;

@@ -358,7 +358,7 @@ async fn what_a_person_sends_again_although_it_went_through_goes_once() {
 #[tokio::test]
 async fn what_m_pesa_does_not_do_is_back_where_it_was_and_can_be_asked_for_anew() {
     for (way, code) in
-        [(Way::Reversal, "21"), (Way::Payout, "2040"), (Way::Payout, "SFC_IC0003"), (Way::Reversal, "2001")]
+        [(Way::Reversal, "21"), (Way::Payout, "2040"), (Way::Payout, "TP40153"), (Way::Reversal, "2001")]
     {
         let shop = open().await;
         let payment = paid(&shop, None).await;
@@ -374,6 +374,126 @@ async fn what_m_pesa_does_not_do_is_back_where_it_was_and_can_be_asked_for_anew(
         go(&shop).await;
         assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
     }
+}
+
+#[tokio::test]
+async fn a_code_of_which_nobody_knows_whether_money_went_is_no_failure_and_stays_as_it_came() {
+    for (way, code) in [(Way::Reversal, "SFC_IC0003"), (Way::Payout, "17")] {
+        let shop = open().await;
+        let payment = paid(&shop, None).await;
+        results(&shop, ResultFaults { code: Some(code.to_owned()), ..ResultFaults::default() });
+        let refund = ask(&shop, &payment, way, None).await;
+        go(&shop).await;
+        let unknown = stands(&shop, &refund.id).await;
+        assert_eq!(unknown.state(), State::Unknown, "{way:?} {code:?}");
+        assert_eq!(books(&shop).await, (1_500, 1_500, 0, 0), "held");
+        results(&shop, ResultFaults::default());
+        if way == Way::Reversal {
+            // The receipt is completed still, which says nothing of its reversal, and four such answers change no word of it.
+            until_a_person_has_to_look(&shop, &refund).await;
+            let asked = stands(&shop, &refund.id).await;
+            let said = |refund: &Refund| (refund.result_code.clone(), refund.result_description.clone());
+            assert_eq!((asked.result_code.as_str(), said(&asked)), (code, said(&unknown)));
+            assert_eq!(for_review(&shop).await, [ReviewKind::Refund(refund.id.clone())]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_went_after_all_is_not_taken_from_whoever_has_the_money_since() {
+    for meanwhile in ["moved", "given back otherwise"] {
+        let shop = open().await;
+        let payment = paid(&shop, None).await;
+        results(&shop, ResultFaults { lost: true, ..ResultFaults::default() });
+        let refund = ask(&shop, &payment, Way::Payout, None).await;
+        go(&shop).await;
+        until_a_person_has_to_look(&shop, &refund).await;
+        decide(&shop, &refund, Decision::DidNot, "owner").await.unwrap();
+        if meanwhile == "moved" {
+            let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+            let mut write = shop.controller.database.write().await.unwrap();
+            let to = Target::Suspense;
+            let by = staff("anna");
+            corrections::move_payment(&mut write, (&payment, &to), &by, ids, now).await.unwrap().unwrap();
+            write.commit().await.unwrap();
+        } else {
+            ask(&shop, &payment, Way::Reversal, None).await;
+        }
+        let before = books(&shop).await;
+        shop.handle().redeliver_money_result(Redelivery::default()).await.unwrap();
+        shop.take_in().await;
+        assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Failed, before), "{meanwhile}");
+        let mut read = shop.controller.database.read().await.unwrap();
+        let items = payments::for_review(&mut read, 20).await.unwrap();
+        let told = items.iter().find(|item| matches!(item.kind, ReviewKind::Callback(_))).unwrap();
+        let names = [refund.receipt_number.as_str(), "KES 1,500", "nothing is booked"];
+        assert!(names.into_iter().all(|name| told.reason.contains(name)), "{}", told.reason);
+    }
+}
+
+#[tokio::test]
+async fn money_that_came_to_another_short_code_does_not_go_out_of_this_one() {
+    let shop = open().await;
+    let payment = paid(&shop, None).await;
+    let refund = ask(&shop, &payment, Way::Reversal, None).await;
+    shop.execute("UPDATE refunds SET short_code = '600966'").await;
+    go(&shop).await;
+    let held = stands(&shop, &refund.id).await;
+    let words = &held.result_description;
+    assert_eq!(held.state(), State::Held);
+    assert!(words.contains("600966") && words.contains("174379"), "{words}");
+    shop.execute("UPDATE refunds SET short_code = '174379'").await;
+    results(&shop, ResultFaults { lost: true, ..ResultFaults::default() });
+    shop.controller.clock.advance(Duration::from_secs(61));
+    go(&shop).await;
+    assert_eq!(state(&shop, &refund).await, State::Asked);
+    // What was sent before the change cannot be looked up after it: a person has to.
+    shop.execute("UPDATE refunds SET short_code = '600966'").await;
+    results(&shop, ResultFaults::default());
+    until_a_person_has_to_look(&shop, &refund).await;
+}
+
+#[tokio::test]
+async fn one_refund_that_cannot_be_sent_keeps_no_other_back() {
+    let shop = open().await;
+    let first = paid(&shop, None).await;
+    let stuck = ask(&shop, &first, Way::Reversal, None).await;
+    shop.wait_two_minutes();
+    let second = paid(&shop, Some(100)).await;
+    let behind = ask(&shop, &second, Way::Reversal, None).await;
+    shop.execute(
+        "CREATE TRIGGER stuck BEFORE UPDATE ON refunds WHEN OLD.amount_cents = 150000 \
+         BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+    )
+    .await;
+    go(&shop).await;
+    assert_eq!((state(&shop, &stuck).await, state(&shop, &behind).await), (State::Held, State::Done));
+    shop.execute("DROP TRIGGER stuck").await;
+    go(&shop).await;
+    assert_eq!((state(&shop, &stuck).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
+}
+
+#[tokio::test]
+async fn whoever_gets_money_back_is_told_once_it_is_there() {
+    let shop = open().await;
+    shop.execute(
+        "INSERT INTO message_policy (singleton, is_on, language, quiet_from, quiet_until, a_day, days_kept, updated_at, \
+                                     report_token) VALUES (1, 1, 'en', 0, 0, 9, 90, 0, 'a')",
+    )
+    .await;
+    let payment = paid(&shop, None).await;
+    let refund = ask(&shop, &payment, Way::Reversal, None).await;
+    let told = async || {
+        let mut read = shop.controller.database.read().await.unwrap();
+        let sql = "SELECT body FROM messages WHERE occasion = 'refunded'";
+        sqlx::query_scalar::<_, String>(sql).fetch_all(&mut *read).await.unwrap()
+    };
+    assert!(told().await.is_empty(), "held is not given back");
+    go(&shop).await;
+    shop.handle().redeliver_money_result(Redelivery::default()).await.unwrap();
+    shop.take_in().await;
+    let told = told().await;
+    assert!(told.len() == 1 && told[0].contains(&refund.receipt_number), "{told:?}");
 }
 
 #[tokio::test]

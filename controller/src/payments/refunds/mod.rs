@@ -32,6 +32,7 @@ use crate::database::Connection;
 use crate::ids::{CustomerId, PaymentId, RefundId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
+use crate::messages;
 use crate::money::Money;
 use crate::mpesa::evidence::Reason;
 use crate::mpesa::operator::{OperatorRequest, Question, State as Asked};
@@ -44,6 +45,12 @@ pub const REASON_CHARACTERS: usize = 200;
 const PAYOUT_CENTS: std::ops::RangeInclusive<i64> = 1_000..=25_000_000;
 /// M-Pesa's word for a receipt that was reversed before: the money is back with whoever paid it.
 const ALREADY_REVERSED: &str = "R000001";
+/// Codes with which M-Pesa says that it moved nothing, in lower case: no money, a limit, an account or a phone that cannot take
+/// it, an operator who may not, a receipt that it does not know. With any other one the money may have gone.
+const DID_NOT: [&str; 13] =
+    ["1", "2", "3", "4", "8", "11", "21", "25", "2001", "2006", "2040", "8006", "r000002"];
+/// How the codes of M-Pesa's gateway begin that turn an operator away before anything is done.
+const TURNED_AWAY: &str = "tp";
 
 /// How money goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -543,6 +550,7 @@ async fn step(
             let memo = format!("{name}, given back");
             let accounts = (Account::RefundsHeld, clearing());
             book(connection, &refund, ("refund_paid", &memo), accounts, actor, ids, now).await?;
+            tell(connection, &refund, now).await?;
         }
         Effect::Back => {
             let memo = format!("{name}, not given back");
@@ -565,9 +573,28 @@ async fn step(
                 let left = ledger::wallet_of(connection, customer).await?;
                 payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
             }
+            tell(connection, &refund, now).await?;
         }
     }
     Ok(Ok((refund, effect)))
+}
+
+/// Tells whoever it was of that their money went back.
+async fn tell(connection: &mut Connection, refund: &Refund, now: UnixMillis) -> Result<(), PaymentError> {
+    let Some(customer) = &refund.customer else { return Ok(()) };
+    let what = (refund.id.as_str(), refund.amount, refund.receipt_number.as_str());
+    messages::about::refunded(connection, customer, what, now).await?;
+    Ok(())
+}
+
+/// Whether the money of a refund that came to nothing is where it went back to: the payment is its customer's, open, and none
+/// of it went back another time.
+async fn is_where_it_was(connection: &mut Connection, refund: &Refund) -> Result<bool, PaymentError> {
+    let Some(PaymentRow { payment, .. }) = super::payment(connection, &refund.payment).await? else {
+        return Ok(false);
+    };
+    let is_theirs = payment.closed.is_none() && payment.customer == refund.customer;
+    Ok(is_theirs && !store::given_back(connection, &refund.payment).await?.is_positive())
 }
 
 /// What the answer of M-Pesa says of a refund; `None` where it says nothing.
@@ -582,12 +609,24 @@ fn told_by(request: &OperatorRequest, refund: &Refund) -> Option<Event> {
         Asked::Asking | Asked::Accepted | Asked::Refused(_) | Asked::ReplyLost => return None,
     };
     match &request.question {
-        Question::Reversal(_) if reason.code == ALREADY_REVERSED => Some(Event::WentThrough),
-        Question::Reversal(_) | Question::Payout(_) if reason.code == "0" => Some(Event::WentThrough),
-        Question::Reversal(_) | Question::Payout(_) => Some(Event::DidNot),
+        Question::Payout(_) if reason.code == ALREADY_REVERSED => Some(Event::Unclear),
+        Question::Reversal(_) | Question::Payout(_) if is_gone_code(&reason.code) => Some(Event::WentThrough),
+        Question::Reversal(_) | Question::Payout(_) if is_final(&reason.code) => Some(Event::DidNot),
+        Question::Reversal(_) | Question::Payout(_) => Some(Event::Unclear),
         Question::RefundStatus(_) => status_of(refund.way, request.transaction()?.status.as_deref()?),
         Question::Balance | Question::Status(_) => None,
     }
+}
+
+/// Whether a code says that the money is with whoever paid it.
+fn is_gone_code(code: &str) -> bool {
+    code == "0" || code == ALREADY_REVERSED
+}
+
+/// Whether a code says for certain that nothing was moved.
+fn is_final(code: &str) -> bool {
+    let code = code.to_ascii_lowercase();
+    DID_NOT.contains(&code.as_str()) || code.starts_with(TURNED_AWAY)
 }
 
 /// What the state of a transaction says. That a receipt which was to be reversed is completed says nothing: its reversal may
@@ -616,7 +655,9 @@ pub(crate) async fn take_in(
     let Some(id) = request.question.refund() else { return Ok(noted()) };
     let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(noted()) };
     let Some(event) = told_by(request, &refund) else { return Ok(noted()) };
-    if let Some(Reason { code, description }) = request.state.reason() {
+    // What a question about it is answered with is no result of its own.
+    let is_of_itself = !matches!(request.question, Question::RefundStatus(_));
+    if let (true, Some(Reason { code, description })) = (is_of_itself, request.state.reason()) {
         refund.result_code.clone_from(code);
         refund.result_description.clone_from(description);
     }
@@ -624,6 +665,16 @@ pub(crate) async fn take_in(
         receipt.clone_into(&mut refund.result_receipt);
     }
     let customer = refund.customer.clone();
+    let is_late = matches!(refund.state(), State::Failed | State::Withdrawn) && event == Event::WentThrough;
+    if is_late && !is_where_it_was(connection, &refund).await? {
+        tracing::warn!(refund.id = %refund.id, "a failed refund went through after its money had moved on");
+        refund.updated_at = now;
+        store::update(connection, &refund).await?;
+        let (receipt, amount) = (refund.receipt_number, refund.amount);
+        let mut taken_in = TakenIn::quietly(CallbackOutcome::RefundedTooLate { receipt, amount });
+        taken_in.hints.extend(customer.map(Hint::Payment));
+        return Ok(taken_in);
+    }
     let mut taken_in = match step(connection, refund, event, credit_actor(), ids, now).await? {
         Ok((refund, Effect::GoneAfterAll)) => {
             tracing::warn!(refund.id = %refund.id, "a refund went through that was taken to have failed");

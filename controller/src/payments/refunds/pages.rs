@@ -108,6 +108,9 @@ fn sentence(refund: &Refund) -> String {
             "M-Pesa did not answer, so that it may have gone through: M-Pesa is asked what became of it. Do not give it back another way."
         }
         Standing::Done => "The money is with whoever paid it.",
+        Standing::Failed | Standing::Withdrawn if super::is_gone_code(&refund.result_code) => {
+            "M-Pesa said later that it went through after all, when the payment had been moved or given back otherwise: nothing is booked. Look it up in M-Pesa’s portal, and correct whose money it was."
+        }
         Standing::Failed => "It did not go through: the money is where it was before.",
         Standing::Withdrawn => "It was not to be: the money is where it was before.",
     };

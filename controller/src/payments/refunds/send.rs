@@ -19,8 +19,6 @@ use crate::state::Controller;
 const TOGETHER: u32 = 50;
 /// How often it is looked although nobody rang.
 const LOOK: Duration = Duration::from_secs(5);
-/// What Daraja says when it did nothing because it is too busy, or has had too much of us today.
-const BUSY: [&str; 2] = ["500.003.02", "500.003.03"];
 /// What Daraja says of a name that it took before: that payment to a phone is under way or done.
 const TAKEN_BEFORE: &str = "500.002.1001";
 
@@ -41,12 +39,15 @@ pub async fn run_refunds(controller: Controller, daraja: Daraja, mut stop: Stop)
 /// Does for each refund what is due; says for how many.
 ///
 /// # Errors
-/// [`PaymentError`]: the others are done at the next look.
+/// [`PaymentError`]: when it cannot be read what is due. What goes wrong with one refund is logged, and is tried again at the
+/// next look.
 pub(crate) async fn send_due(controller: &Controller, daraja: &Daraja) -> Result<usize, PaymentError> {
     let now = controller.clock.now();
     let due = store::due(&mut *controller.database.read().await?, now, TOGETHER).await?;
     for id in &due {
-        do_next(controller, daraja, id).await?;
+        if let Err(error) = do_next(controller, daraja, id).await {
+            tracing::error!(refund.id = %id, "a refund cannot be sent or asked about: {error}");
+        }
     }
     Ok(due.len())
 }
@@ -73,15 +74,23 @@ async fn do_next(controller: &Controller, daraja: &Daraja, id: &RefundId) -> Res
         transaction.commit().await?;
         return Ok(());
     };
-    let asked = asked(&refund, is_look);
+    let asked = (refund.short_code.as_str(), asked(&refund, is_look));
     let drawn =
         operator::draw_refund(&mut transaction, (controller, daraja), question, asked, credit_actor()).await;
     let drawn = match drawn {
         Ok(drawn) => drawn,
         Err(NotAsked::Database(error)) => return Err(error.into()),
+        // It cannot be looked up from here, so that a person has to in the end.
+        Err(NotAsked::AnotherShortCode { .. }) if is_look => {
+            let _ = step(&mut transaction, refund, event, credit_actor(), ids, now).await?;
+            transaction.commit().await?;
+            return Ok(());
+        }
         // Without an operator it is held until there is one, or somebody withdraws it.
         Err(why) => {
-            refund.result_description = why.to_string();
+            if !is_look {
+                refund.result_description = why.to_string();
+            }
             refund.due.next_at = Some(now.plus(Duration::from_secs(60)));
             store::update(&mut transaction, &refund).await?;
             transaction.commit().await?;
@@ -136,9 +145,8 @@ async fn note(
             Event::NotNow
         }
         Sent::Refused(reason) => {
-            let is_busy = BUSY.contains(&reason.code.as_str());
             said(&mut refund, reason);
-            if is_busy { Event::NotNow } else { Event::DidNot }
+            Event::DidNot
         }
     };
     if refund.state() == State::Asking {

@@ -108,6 +108,8 @@ pub(super) enum Event {
     WentThrough,
     /// It did not.
     DidNot,
+    /// M-Pesa says something of which nobody knows whether money went.
+    Unclear,
     /// A person wants it sent once more.
     Again,
 }
@@ -153,7 +155,9 @@ pub(super) fn apply(before: Due, event: Event, now: UnixMillis) -> Result<(Due, 
     let done = |effect| Ok((at(State::Done, None), effect));
     let after = match (before.state, event) {
         (State::Done, Event::WentThrough) | (State::Failed, Event::DidNot) => return Err(Refused::AlreadySo),
-        (State::Done, Event::DidNot) => return Err(Refused::Contradicts),
+        (State::Done, Event::DidNot | Event::Unclear) => return Err(Refused::Contradicts),
+        // It is asked about already, or lies with a person.
+        (State::Unknown, Event::Unclear) => before,
         (State::Failed | State::Withdrawn, Event::WentThrough) => return done(Effect::GoneAfterAll),
         (_, Event::WentThrough) => return done(Effect::Gone),
         (State::Waiting | State::Held, Event::Withdrawn) => {
@@ -168,9 +172,8 @@ pub(super) fn apply(before: Due, event: Event, now: UnixMillis) -> Result<(Due, 
         (State::Held, Event::Sending) => at(State::Asking, Some(ANSWER_WITHIN)),
         (State::Asking, Event::NotNow) => at(State::Held, Some(AGAIN)),
         (State::Asking, Event::Taken) => at(State::Asked, Some(RESULT_WITHIN)),
-        (State::Asking, Event::Lost | Event::TimedOut) | (State::Asked, Event::TimedOut) => {
-            at(State::Unknown, LOOKS.first().copied())
-        }
+        (State::Asking, Event::Lost | Event::TimedOut | Event::Unclear)
+        | (State::Asked, Event::TimedOut | Event::Unclear) => at(State::Unknown, LOOKS.first().copied()),
         (State::Unknown, Event::Looked) => {
             let looks = before.looks.saturating_add(1);
             let pause = usize::try_from(looks).ok().and_then(|looks| LOOKS.get(looks)).copied();
@@ -204,6 +207,7 @@ mod tests {
             Event::Looked,
             Event::WentThrough,
             Event::DidNot,
+            Event::Unclear,
             Event::Again,
         ];
         // Every walk of six events from the beginning: what is held is 1 until it goes or comes back.
@@ -256,7 +260,11 @@ mod tests {
         check(State::Done, Event::WentThrough, Err(Refused::AlreadySo));
         check(State::Done, Event::DidNot, Err(Refused::Contradicts));
         check(State::Done, Event::Withdrawn, Err(Refused::NotNow));
+        check(State::Done, Event::Unclear, Err(Refused::Contradicts));
         check(State::Failed, Event::DidNot, Err(Refused::AlreadySo));
+        check(State::Failed, Event::Unclear, Err(Refused::NotNow));
+        check(State::Asked, Event::Unclear, Ok((State::Unknown, Effect::None)));
+        check(State::Unknown, Event::Unclear, Ok((State::Unknown, Effect::None)));
         check(State::Failed, Event::WentThrough, Ok((State::Done, Effect::GoneAfterAll)));
         check(State::Asking, Event::Withdrawn, Err(Refused::NotNow));
         check(State::Unknown, Event::Withdrawn, Err(Refused::NotNow));
