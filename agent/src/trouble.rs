@@ -33,15 +33,10 @@ pub const BOARD: &str = "board";
 
 /// What helps a line that is not on its router as it should be; empty where its own words say so.
 #[must_use]
-pub fn cure_of_failure(
-    kind: FailureKind,
-    service: Option<Service>,
-    router: &str,
-    is_stranger: bool,
-) -> String {
+pub fn cure_of_failure(kind: FailureKind, service: Option<Service>, router: &str) -> String {
     let is_logged_in = service.is_none_or(|service| Family::of(service).logins().is_some());
     match kind {
-        FailureKind::Held if is_stranger => {
+        FailureKind::AnotherBoard => {
             format!("tawi-agent rebuild --router {router}, if it was replaced")
         }
         FailureKind::Held => format!("if it is right: tawi-agent release {router}"),
@@ -240,7 +235,7 @@ mod tests {
     #[test]
     fn a_row_in_the_way_is_taken_over_only_where_rows_are_listed() {
         let check = |service: Option<Service>, can_be_taken_over: bool| {
-            let cure = cure_of_failure(FailureKind::ForeignRow, service, "core", false);
+            let cure = cure_of_failure(FailureKind::ForeignRow, service, "core");
             assert_eq!(cure.contains("tawi-agent adopt"), can_be_taken_over, "{service:?}: {cure}");
             assert_eq!(cure.contains("/queue simple print"), !can_be_taken_over, "{service:?}: {cure}");
         };

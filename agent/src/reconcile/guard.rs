@@ -479,7 +479,7 @@ mod tests {
                 counts(&expiry(), ledger.entries.get("a").map(AsRef::as_ref), Some(&line(9)), now, 0),
                 "{second}"
             );
-            ledger.hold("a", "waits for a person".into());
+            ledger.leave("a", tawi_shared::wire::FailureKind::Held, "waits for a person".into());
         }
         assert_eq!(ledger.held_lines(), ["a"]);
     }

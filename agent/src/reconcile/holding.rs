@@ -10,6 +10,7 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::guard;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, LineChange, Plan};
+use tawi_shared::wire::FailureKind;
 
 impl Reconciler {
     /// Takes the cuts out of the plan that the guard does not allow.
@@ -66,7 +67,7 @@ impl Reconciler {
         };
         for change in held {
             touched.remove(&change.line);
-            self.ledger.hold(&change.line, words.clone());
+            self.ledger.leave(&change.line, FailureKind::Held, words.clone());
         }
         // Whoever looks at one of them sees how many wait by now.
         self.ledger.say_of_held(&words);
@@ -74,12 +75,12 @@ impl Reconciler {
     }
 
     /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be
-    /// somebody else's, or that of another site.
+    /// somebody else's, or that of another site. That is no plan of the guard: there is nothing to let go.
     fn write_nothing(&mut self, planned: &mut Plan, touched: &mut BTreeMap<String, Touched>) {
         for change in planned.lines.drain(..) {
             touched.remove(&change.line);
-            let detail = "another router answers than before; nothing is written to it".to_owned();
-            self.ledger.hold(&change.line, detail);
+            let detail = "nothing is written to it until it is rebuilt".to_owned();
+            self.ledger.leave(&change.line, FailureKind::AnotherBoard, detail);
         }
         planned.profiles.clear();
         planned.unused_profiles.clear();

@@ -173,15 +173,22 @@ impl Ledger {
         self.entry(&line.line).password = Some(hash);
     }
 
-    /// Leaves a cut to a person. What was verified before is no proof any more that it was seen coming: else the same
+    /// Leaves a change to a person, for this reason. What was verified before is no proof any more that it was seen coming: else the same
     /// line would count as that a minute later, and the guard would let go by itself what it holds.
-    pub fn hold(&mut self, line: &str, detail: String) {
+    pub fn leave(&mut self, line: &str, kind: FailureKind, detail: String) {
         self.entry(line).was_held = true;
         self.retries.remove(line);
         // Nor does it wait for a name any more: whoever wakes those who do would have it judged alone.
         self.blocked.remove(line);
-        let failure = LineFailure { line: line.to_owned(), kind: FailureKind::Held, detail };
+        let failure = LineFailure { line: line.to_owned(), kind, detail };
         self.failures.insert(line.to_owned(), failure);
+    }
+
+    /// Whether a line was left to a person: the guard holds it, or its router is another board than before.
+    #[must_use]
+    pub fn is_left(&self, line: &str) -> bool {
+        let kind = self.failures.get(line).map(|failure| failure.kind);
+        matches!(kind, Some(FailureKind::Held | FailureKind::AnotherBoard))
     }
 
     /// Says this of everything that waits for a person.
@@ -335,8 +342,11 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.blocked.insert("a".into(), "holder".into());
         ledger.retries.insert("a".into(), (Duration::ZERO, 1));
-        ledger.hold("a", "waits for a person".into());
+        ledger.leave("a", FailureKind::Held, "waits for a person".into());
         assert!(ledger.blocked.is_empty() && ledger.retries.is_empty());
+        assert!(ledger.is_left("a") && ledger.held_lines() == ["a"]);
+        ledger.leave("a", FailureKind::AnotherBoard, "waits for a rebuild".into());
+        assert!(ledger.is_left("a") && ledger.held_lines().is_empty(), "nothing that a person could let go");
     }
 
     #[test]

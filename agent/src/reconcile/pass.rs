@@ -386,8 +386,8 @@ impl Reconciler {
                 entry.has_tried_removal = true;
                 entry.decision = None;
             }
-            // What the guard held is judged anew by this plan.
-            if self.ledger.failures.get(id).is_some_and(|failure| failure.kind == FailureKind::Held) {
+            // What was left to a person is judged anew by this plan.
+            if self.ledger.is_left(id) {
                 self.ledger.failures.remove(id);
             }
         }
@@ -496,10 +496,8 @@ impl Reconciler {
         self.ledger.blocked.extend(planned.blocked.iter().cloned());
         let failed: BTreeSet<&str> = planned.failures.iter().map(|failure| failure.line.as_str()).collect();
         for id in looked_at {
-            let failure = self.ledger.failures.get(id);
-            let is_held = failure.is_some_and(|failure| failure.kind == FailureKind::Held);
             let is_settled = !changing.contains(id.as_str()) && !failed.contains(id.as_str());
-            if is_settled && !is_held && !self.backlog.contains(id) {
+            if is_settled && !self.ledger.is_left(id) && !self.backlog.contains(id) {
                 self.note_unsupported_or_verified(basis, id).await;
             }
         }

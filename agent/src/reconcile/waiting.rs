@@ -78,8 +78,7 @@ impl Reconciler {
         strays: &mut Vec<Stray>,
     ) {
         // What the guard holds is judged with all that it holds, or it would go one by one.
-        let is_held = |failure: &LineFailure| failure.kind == FailureKind::Held;
-        if self.ledger.failures.get(&holder.line).is_some_and(is_held) {
+        if self.ledger.is_left(&holder.line) {
             return;
         }
         let wanted = self.line(basis.state, &holder.line).map(|line| Family::of_code(line.item.service));
@@ -102,10 +101,8 @@ impl Reconciler {
         planned: &mut Plan,
         touched: &mut BTreeMap<String, Touched>,
     ) {
-        let failures = &self.ledger.failures;
-        let is_held =
-            |line: &String| failures.get(line).is_some_and(|failure| failure.kind == FailureKind::Held);
-        planned.waits.retain(|wait| !self.backlog.contains(&wait.line) && !is_held(&wait.line));
+        let is_left = |line: &String| self.ledger.is_left(line);
+        planned.waits.retain(|wait| !self.backlog.contains(&wait.line) && !is_left(&wait.line));
         loop {
             let changing: BTreeSet<&str> = planned.lines.iter().map(|change| change.line.as_str()).collect();
             let in_vain = planned.waits.iter().find(|wait| !changing.contains(wait.holder.as_str()));

@@ -28,7 +28,7 @@ impl Site {
                 let cure = match own_cure {
                     "" => {
                         let service = wanted.and_then(|line| Service::from_code(line.service));
-                        cure_of_failure(*kind, service, &router, self.progress.is_stranger(&router))
+                        cure_of_failure(*kind, service, &router)
                     }
                     own_cure => own_cure.to_owned(),
                 };

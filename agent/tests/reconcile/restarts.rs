@@ -234,7 +234,7 @@ async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt
     assert!(trouble.part == "board" && trouble.cure.contains("rebuild"), "{trouble}");
     let failures = site.settled(1).await;
     let kinds: Vec<_> = failures.iter().map(|failure| (failure.line.as_str(), failure.kind)).collect();
-    assert_eq!(kinds, [("neighbour", FailureKind::Held)]);
+    assert_eq!(kinds, [("neighbour", FailureKind::AnotherBoard)]);
     assert!(site.secret("neighbour").is_some());
     // Nothing at all is written to it, whatever is wanted or let go at the device.
     let writes = site.writes();
@@ -246,10 +246,17 @@ async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt
         })
         .await;
     assert_eq!(failures.len(), 3, "{failures:?}");
-    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::AnotherBoard), "{failures:?}");
     site.release.release();
     assert_eq!(site.settle(|wants| wants.open("plot3")).await.len(), 4);
     assert_eq!(site.writes(), writes);
+    // None of it is a plan of the guard, which a person would be asked to let go.
+    let is_held = |report: &Report| match report {
+        Report::Held { held, .. } => !held.lines.is_empty(),
+        Report::Event(event) => event.kind == EventKind::PlanHeld,
+        _ => false,
+    };
+    assert!(!site.log.iter().any(is_held), "{:?}", site.log);
     site.rebuild.request();
     site.event(EventKind::RouterRebuilt).await;
     assert!(site.secret("neighbour").is_none());

@@ -16,7 +16,7 @@ use crate::database::Connection;
 use crate::held_plans::{self, HeldPlan};
 use crate::money::Money;
 use crate::payments::{self, PaymentError, PaymentRow, Taken};
-use crate::sites::{self, Site, SiteError};
+use crate::sites::{self, Router, Site, SiteError};
 use crate::web::display;
 
 /// How long a payment may take to reach the router before it is shown as a problem.
@@ -67,6 +67,8 @@ pub struct Overview {
     pub unconnected: Vec<PaymentRow>,
     /// What guards hold until a person has looked.
     pub held: Vec<HeldPlan>,
+    /// Routers on which another board answers than before: nothing is written to them until a person has looked.
+    pub strangers: Vec<Router>,
     /// Payments, requests and callbacks that a person has to look at; counted no further than the list of them goes.
     pub for_review: usize,
     /// The newest payments.
@@ -91,6 +93,7 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         hours,
         unconnected: payments::unconnected(connection, now, CONNECT_WITHIN).await?,
         held: held_plans::list(connection, None).await?,
+        strangers: sites::all_routers(connection).await?.into_iter().filter(Router::is_stranger).collect(),
         for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
         recent: payments::recent_payments(connection, RECENT).await?,
         broken_books: closing::proof::alarms(closing::proof::last(connection, now).await?.as_ref(), now),

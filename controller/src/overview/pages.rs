@@ -41,6 +41,14 @@ struct Waiting {
     site_name: String,
 }
 
+/// A router on which another board answers than before.
+#[derive(Clone, Debug)]
+struct Stranger {
+    site_id: String,
+    site_name: String,
+    router: String,
+}
+
 #[derive(Template)]
 #[template(path = "overview/overview.html")]
 struct OverviewPage {
@@ -55,6 +63,7 @@ struct OverviewPage {
     sites: Vec<SiteView>,
     waiting: Vec<Waiting>,
     held: Vec<HeldView>,
+    strangers: Vec<Stranger>,
     for_review: usize,
     broken_books: Vec<String>,
     recent: Vec<PaymentView>,
@@ -84,6 +93,12 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
             site.map(|site| (site.id.to_string(), site.name.clone())).unwrap_or_default();
         Waiting { payment, site_id, site_name }
     });
+    // While a site is away nobody knows what answers there.
+    let strangers = overview.strangers.iter().filter_map(|router| {
+        let site = site_of(&router.site).filter(|site| site.presence.is_online)?;
+        let (site_id, site_name) = (site.id.to_string(), site.name.clone());
+        Some(Stranger { site_id, site_name, router: router.name.clone() })
+    });
     let counted = || overview.sites.iter().filter(|site| site.revoked_at.is_none());
     let (chart, chart_summary) = chart(&overview.hours);
     let page = OverviewPage {
@@ -97,6 +112,7 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         sites: sites(&overview.sites, now),
         waiting: waiting.collect(),
         held: overview.held.iter().map(|plan| HeldView::of(plan, now)).collect(),
+        strangers: strangers.collect(),
         for_review: overview.for_review,
         broken_books: overview.broken_books.clone(),
         recent: overview.recent.iter().map(|row| view(row).0).collect(),

@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::EventKind;
+use tawi_shared::wire::{EventKind, RouterTrouble};
 use thiserror::Error;
 
 use crate::database::Connection;
@@ -116,6 +116,14 @@ pub struct Router {
     pub release: String,
     /// Why the agent cannot work with it, as the agent's code says: 0 while it can. See `router_trouble.rs`.
     pub trouble: u16,
+}
+
+impl Router {
+    /// Whether another board answers than before, so that the agent writes nothing to it.
+    #[must_use]
+    pub fn is_stranger(&self) -> bool {
+        self.trouble == RouterTrouble::AnotherBoard.code()
+    }
 }
 
 /// Something that an agent reported.

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tawi_shared::UnixMillis;
+use tawi_shared::wire::FailureKind;
 
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
@@ -84,6 +85,10 @@ fn since(at: Option<UnixMillis>, now: UnixMillis) -> String {
 
 struct RouterView {
     name: String,
+    /// Whether another board answers than before, on which nothing is written.
+    is_stranger: bool,
+    /// Lines listed as waiting for it to be rebuilt.
+    waiting: usize,
     release: String,
     badge: Badge,
     since: String,
@@ -94,7 +99,20 @@ struct RouterView {
     cure: &'static str,
 }
 
-fn router_view(router: &Router, reach: Reach, is_site_up: bool, now: UnixMillis) -> RouterView {
+/// How many of these lines wait because the router is another board than before.
+fn waiting_for_rebuild(failing: &[FailingLine], router: &str) -> usize {
+    let is_waiting = |line: &&FailingLine| {
+        line.router_name == router && line.failure.starts_with(FailureKind::AnotherBoard.as_str())
+    };
+    failing.iter().filter(is_waiting).count()
+}
+
+fn router_view(
+    router: &Router,
+    (reach, waiting): (Reach, usize),
+    is_site_up: bool,
+    now: UnixMillis,
+) -> RouterView {
     let badge = match (router.is_reachable, is_site_up, router.reachable_changed_at) {
         (_, _, None) => Badge::idle("not heard of"),
         (true, true, _) if router.trouble != 0 => Badge::bad("not worked with"),
@@ -107,6 +125,8 @@ fn router_view(router: &Router, reach: Reach, is_site_up: bool, now: UnixMillis)
     let trouble = trouble_of(router.trouble).filter(|_| is_site_up);
     RouterView {
         name: router.name.clone(),
+        is_stranger: is_site_up && router.is_stranger(),
+        waiting,
         release: router.release.clone(),
         badge,
         since,
@@ -263,7 +283,8 @@ async fn show(
     let mut router_views = Vec::new();
     for router in &routers {
         let reach = reach::reach(&mut reader, Of::Router(&router.id)).await?;
-        router_views.push(router_view(router, reach, presence.is_online, now));
+        let waiting = waiting_for_rebuild(&failing, &router.name);
+        router_views.push(router_view(router, (reach, waiting), presence.is_online, now));
     }
     drop(reader);
     let has_trouble = router_views.iter().any(|router| !router.trouble.is_empty());

@@ -186,6 +186,8 @@ codes! {
         NoSuchRouter = 7 / "no such router at the site",
         /// The line has no row, and neither head office nor the agent knows a password for a new one.
         NoPassword = 8 / "its password is not known",
+        /// The router is another board than before, and nothing is written to it until a person has it rebuilt.
+        AnotherBoard = 9 / "another board answers than before",
     }
 }
 

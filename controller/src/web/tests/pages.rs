@@ -309,6 +309,7 @@ async fn a_site_shows_what_fails_and_why() {
     write(&served, "UPDATE routers SET is_reachable = 1, trouble = 13;").await;
     let words = ["not worked with", "Another board answers than before.", "rebuild it below"];
     shows(&browser.get("/sites/nyeri-01").await, &words);
+    another_board_is_told_of_as_such(&served, &mut browser).await;
     write(&served, "UPDATE sites SET applied_generation = 9").await;
     let page = browser.get("/sites/nyeri-01").await;
     shows(&page, &["what head office wants, but for 1 line: see"]);
@@ -737,4 +738,23 @@ async fn a_line_is_changed_on_its_page_and_the_audit_log_has_no_password() {
     let mut viewer = served.browser(Role::Viewer).await;
     assert_eq!(viewer.get(&path).await.status, 403);
     served.stop().await;
+}
+
+/// There is nothing of a guard to let go on it: a rebuild is what helps, and the page leads there.
+async fn another_board_is_told_of_as_such(served: &Served, browser: &mut Browser) {
+    shows(
+        &browser.get("/sites/nyeri-01").await,
+        &["Another board answers on core", "No line is known to wait"],
+    );
+    let failure = "another board answers than before: nothing is written to it until it is rebuilt";
+    write(served, &format!("UPDATE subscriptions SET failure = '{failure}'")).await;
+    let page = browser.get("/sites/nyeri-01").await;
+    let words =
+        ["<strong>1 line</strong> waits for it", "href=\"#rebuild-core\"", "id=\"rebuild-core\"", failure];
+    shows(&page, &words);
+    assert!(!page.body.contains("Held on") && !page.body.contains("/let-go"), "{}", page.body);
+    let first = browser.get("/").await;
+    shows(&first, &["Another board answers than before", "/sites/nyeri-01#stranger-core"]);
+    assert!(!first.body.contains("Held until"), "{}", first.body);
+    write(served, "UPDATE subscriptions SET failure = 'a foreign row has that name'").await;
 }
