@@ -129,6 +129,29 @@ impl Tracked {
         }
     }
 
+    /// What goes on of a session that was counted whole, now that this is in doubt: a part under a name of its own, because
+    /// the name is all by which the next start knows that no word on the whole is about it. `None` where it is one already.
+    pub(super) fn rest(&self) -> Option<Self> {
+        (!self.is_partial).then(|| Self {
+            // Twice: no part that was begun by its first reading has such a name.
+            name: format!("{}{PARTIAL}{PARTIAL}", self.name),
+            part: 0,
+            before: UpDown::both(0),
+            total: UpDown::both(0),
+            told: UpDown::both(0),
+            is_partial: true,
+            ..self.clone()
+        })
+    }
+
+    /// It may be another session by the same number, so that nothing that was known of its counters holds.
+    pub(super) fn doubt(&mut self, uptime: Duration) {
+        self.uptime = uptime;
+        self.counters = None;
+        self.heard = None;
+        (self.expected, self.expected_of) = (None, None);
+    }
+
     /// The name of the running part.
     pub(super) fn key(&self) -> String {
         match self.part {

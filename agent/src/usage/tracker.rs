@@ -191,15 +191,18 @@ impl Tracker {
                 Some(other) if rank(&other) > rank(&tracked) => (other, Some(tracked)),
                 other => (tracked, other),
             };
-            if let Some(mut over) = is_over {
+            let mut over: Vec<Box<Tracked>> = is_over.into_iter().collect();
+            if let Some(other) = over.iter().find(|other| other.name != goes_on.name) {
+                // Whichever it is, it is older than the younger of the two was.
+                let uptime = goes_on.uptime.min(other.uptime);
+                if let Some(rest) = goes_on.rest() {
+                    over.push(std::mem::replace(&mut goes_on, Box::new(rest)));
+                }
+                goes_on.doubt(uptime);
+            }
+            for mut over in over {
                 // Nor does any word belong to the one or the other.
                 over.has_last_word = true;
-                if over.name != goes_on.name {
-                    goes_on.is_partial = true;
-                    goes_on.counters = None;
-                    // Whichever it is, it is older than the younger of the two was.
-                    goes_on.uptime = goes_on.uptime.min(over.uptime);
-                }
                 let (at, mut outcome) = (over.last_seen, Outcome::default());
                 self.end(key.clone(), over, at, &mut outcome);
                 self.over.append(&mut outcome.usage);

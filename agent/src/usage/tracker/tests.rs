@@ -397,6 +397,19 @@ fn a_part_that_was_counted_while_the_store_was_shut_is_not_counted_again_when_it
     }
 }
 
+/// Neither of the two that were open is a part by its name, and the next start knows them by their names alone.
+#[test]
+fn a_session_in_doubt_between_two_takes_no_word_on_the_whole_after_further_restarts() {
+    use Happening::{Forgets, LogsOut, Moves, Reboots, Restarts, Samples, SamplesLate};
+    let forgets = Forgets { shift: 0, is_found_again: true };
+    let clock_is_set_back = [SamplesLate(0, 3), Restarts(0), Restarts(-2), forgets, Reboots, Moves(0, 1)];
+    let is_counted_on = [Samples, Restarts(0), Samples];
+    for then in [vec![Restarts(0), LogsOut], vec![Restarts(0), Restarts(0), Moves(0, 5), Samples, LogsOut]] {
+        let happenings = clock_is_set_back.iter().chain(&is_counted_on).chain(&then).cloned().collect();
+        play(happenings, false, 1).unwrap();
+    }
+}
+
 fn word(user: &str, seconds: u64, upload: u64, download: u64) -> LogOut {
     LogOut { user: user.into(), lasted: Duration::from_secs(seconds), bytes: UpDown { upload, download } }
 }
