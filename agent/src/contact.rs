@@ -2,8 +2,9 @@
 //!
 //! A line may have a rule for the time when head office is away, and the hours of it go on through a restart. Only those
 //! count in which the agent ran and could have heard somebody, by the monotonic clock: no leap of the time makes a silence
-//! long, no restart makes it short, and a site without power is not punished for it. It does not decide what follows
-//! (`enforce.rs`) and does not know the link: `site` says when something was heard, and keeps the silence on flash.
+//! long, no restart makes it short, and a site without power is not punished for it. A run strikes anew only after a
+//! silence of its own; what a run before it had struck by then goes on, so that restarts undo no rule. It does not decide
+//! what follows (`enforce.rs`) and does not know the link: `site` says when something was heard, and keeps the silence on flash.
 
 use std::time::Duration;
 
@@ -16,6 +17,23 @@ const SHORT: Duration = Duration::from_secs(60);
 /// How long a run must itself have heard nobody before it acts on a silence that began before it. After a power cut at a
 /// site the agent is up before its uplink is, and the first attempts of the link may fail: ten minutes are many attempts.
 const OWN_SILENCE: Duration = Duration::from_secs(600);
+
+/// What a restart must know of a silence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptSilence {
+    /// All of it.
+    pub whole: Duration,
+    /// As much of it as rules were judged by: those that bear no more have struck.
+    pub struck: Duration,
+}
+
+impl KeptSilence {
+    /// One that no rule was judged by.
+    #[must_use]
+    pub fn unheeded(whole: Duration) -> Self {
+        Self { whole, struck: Duration::ZERO }
+    }
+}
 
 /// The handle. Clones speak of the same head office.
 #[derive(Clone, Debug)]
@@ -30,30 +48,30 @@ enum Heard {
     /// In this run, by the monotonic clock.
     At(Instant),
     /// Not in this run; it had been silent for so long before.
-    Before(Duration),
+    Before(KeptSilence),
 }
 
 impl Default for Contact {
     fn default() -> Self {
-        Self::remembered(Duration::ZERO)
+        Self::remembered(KeptSilence::default())
     }
 }
 
 impl Contact {
     /// Nobody was heard yet in this run, nor for so long before it.
     #[must_use]
-    pub fn remembered(silence: Duration) -> Self {
+    pub fn remembered(silence: KeptSilence) -> Self {
         Self::remembered_after(OWN_SILENCE, silence)
     }
 
     /// Likewise, with another time for which this run must have heard nobody itself.
     #[must_use]
-    pub fn remembered_after(own_silence: Duration, silence: Duration) -> Self {
+    pub fn remembered_after(own_silence: Duration, silence: KeptSilence) -> Self {
         Self { heard: watch::Sender::new(Heard::Before(silence)), started: Instant::now(), own_silence }
     }
 
     /// What is remembered could be read only now.
-    pub fn join(&self, silence: Duration) {
+    pub fn join(&self, silence: KeptSilence) {
         self.heard.send_if_modified(|heard| {
             if let Heard::Before(before) = heard {
                 *before = silence;
@@ -76,22 +94,31 @@ impl Contact {
         });
     }
 
-    /// For how long it was not heard. For the first minutes of a run a silence from before it does not count, however
-    /// often the agent is started: a rule is for an office that does not answer, not for a site whose uplink is not up yet.
+    /// For how long it was not heard, as far as rules are judged by it. For the first minutes of a run a silence from before
+    /// it makes none strike anew, however often the agent is started: a rule is for an office that does not answer, not for
+    /// a site whose uplink is not up yet. Those that had struck stay so until somebody is heard.
     #[must_use]
     pub fn silence(&self) -> Duration {
         match *self.heard.borrow() {
-            Heard::Before(_) if self.started.elapsed() < self.own_silence => self.started.elapsed(),
+            Heard::Before(before) if self.started.elapsed() < self.own_silence => {
+                before.struck.max(self.started.elapsed())
+            }
             _ => self.whole_silence(),
         }
     }
 
-    /// All of it, to keep on flash.
+    /// What is to be kept on flash.
+    #[must_use]
+    pub fn kept(&self) -> KeptSilence {
+        KeptSilence { whole: self.whole_silence(), struck: self.silence() }
+    }
+
+    /// All of it.
     #[must_use]
     pub fn whole_silence(&self) -> Duration {
         match *self.heard.borrow() {
             Heard::At(at) => at.elapsed(),
-            Heard::Before(before) => before.saturating_add(self.started.elapsed()),
+            Heard::Before(before) => before.whole.saturating_add(self.started.elapsed()),
         }
     }
 
@@ -123,7 +150,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_goes_on_across_a_restart_and_ends_with_a_word() {
-        let contact = Contact::remembered(3 * HOUR);
+        let contact = Contact::remembered(KeptSilence::unheeded(3 * HOUR));
         tokio::time::advance(OWN_SILENCE).await;
         assert_eq!(contact.silence(), 3 * HOUR + OWN_SILENCE);
         contact.note();
@@ -134,19 +161,40 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_rule_strikes_before_the_link_had_a_chance_and_no_restart_makes_a_silence_short() {
-        let mut silence = 6 * HOUR;
+        let (mut silence, mut kept) = (6 * HOUR, KeptSilence::default());
         for _ in 0..20 {
-            let contact = Contact::remembered(silence);
+            let contact = Contact::remembered(KeptSilence { whole: silence, ..kept });
             for passed in [Duration::ZERO, OWN_SILENCE - Duration::from_secs(1)] {
                 tokio::time::advance(passed).await;
                 assert!(contact.silence() < HOUR, "no rule is made for less");
             }
-            silence = contact.whole_silence();
+            kept = contact.kept();
+            silence = kept.whole;
         }
         // One that stays up and hears nobody goes on from where the silence began.
-        let contact = Contact::remembered(silence);
+        let contact = Contact::remembered(kept);
         tokio::time::advance(OWN_SILENCE).await;
         assert_eq!(contact.silence(), 6 * HOUR + 21 * OWN_SILENCE - Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_had_struck_stays_struck_however_often_the_agent_is_started_and_nothing_else_strikes_sooner()
+    {
+        let mut kept = KeptSilence { whole: 6 * HOUR, struck: 5 * HOUR };
+        for _ in 0..20 {
+            let contact = Contact::remembered(kept);
+            assert_eq!(contact.silence(), 5 * HOUR, "those that bear less have struck, and no other");
+            tokio::time::advance(OWN_SILENCE - Duration::from_secs(60)).await;
+            kept = contact.kept();
+            assert_eq!(kept.struck, 5 * HOUR);
+        }
+        assert_eq!(kept.whole, 9 * HOUR);
+        let contact = Contact::remembered(kept);
+        tokio::time::advance(OWN_SILENCE).await;
+        assert_eq!(contact.silence(), 9 * HOUR + OWN_SILENCE);
+        contact.note();
+        assert_eq!(contact.kept(), KeptSilence::default(), "the first word ends all of it");
+        assert_eq!(Contact::remembered(contact.kept()).silence(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
@@ -154,10 +202,10 @@ mod tests {
         let contact = Contact::default();
         tokio::time::advance(2 * HOUR).await;
         assert_eq!(contact.silence(), 2 * HOUR, "who never heard anybody counts from the start");
-        contact.join(5 * HOUR);
+        contact.join(KeptSilence::unheeded(5 * HOUR));
         assert_eq!(contact.silence(), 7 * HOUR);
         contact.note();
-        contact.join(5 * HOUR);
+        contact.join(KeptSilence::unheeded(5 * HOUR));
         assert_eq!(contact.silence(), Duration::ZERO);
     }
 

@@ -17,9 +17,9 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
-    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_VOUCHED, PERIOD, SEALED, StoredLine,
-    StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of, numbered,
-    own_password_key, own_password_of, profile_key, router_key, router_of,
+    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_VOUCHED, PERIOD, SEALED,
+    StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of,
+    numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
@@ -27,6 +27,7 @@ use super::{
     StoreHealth,
 };
 use crate::clock::{KeptTime, LeapInDoubt};
+use crate::contact::KeptSilence;
 use crate::desired::DesiredState;
 use crate::reconcile::guard::KeptCuts;
 use crate::reconcile::memory::RouterMemory;
@@ -212,7 +213,8 @@ impl Flash {
             None if self.has_leap => changes.remove(Place::Meta, META_LEAP),
             None => {}
         }
-        for (key, lasted) in [(META_SILENCE, marks.silence), (META_LIVED, marks.lived)] {
+        let (whole, struck) = marks.silence.map(|silence| (silence.whole, silence.struck)).unzip();
+        for (key, lasted) in [(META_SILENCE, whole), (META_STRUCK, struck), (META_LIVED, marks.lived)] {
             if let Some(lasted) = lasted {
                 let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
                 changes.put(Place::Meta, key, &millis)?;
@@ -228,7 +230,9 @@ impl Flash {
         let vouched = self.store.get(Place::Meta, META_VOUCHED)?;
         let lasted = |key| Ok(self.store.get(Place::Meta, key)?.map(Duration::from_millis));
         let heard: Option<UnixMillis> = self.store.get(Place::Meta, META_HEARD)?;
-        let silence = lasted(META_SILENCE)?.or(heard.map(|heard| floor.since(heard)));
+        let whole = lasted(META_SILENCE)?.or(heard.map(|heard| floor.since(heard)));
+        let struck = lasted(META_STRUCK)?.unwrap_or_default();
+        let silence = whole.map(|whole| KeptSilence { whole, struck });
         let leap: Option<(UnixMillis, UnixMillis)> = self.store.get(Place::Meta, META_LEAP)?;
         self.has_leap = leap.is_some();
         let leap_in_doubt = leap.map(|(counted, until)| LeapInDoubt { counted, until });

@@ -40,6 +40,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::KeptTime;
 use crate::commands::Kept;
+use crate::contact::KeptSilence;
 use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::reconcile::found::Remembered;
@@ -274,7 +275,7 @@ pub struct Marks {
     /// What the clock goes on from.
     pub time: KeptTime,
     /// For how long head office was not heard, give or take a few minutes; `None` where nobody counted.
-    pub silence: Option<Duration>,
+    pub silence: Option<KeptSilence>,
     /// The age of a store that was begun anew because the one before was damaged; else `None`.
     pub lived: Option<Duration>,
 }

@@ -16,7 +16,7 @@
 //! meta           state, epoch, connection, router ‖ name, memory-2 ‖ name
 //! meta           clock, vouched     UnixMillis       see `KeptTime`
 //! meta           leap               (UnixMillis, UnixMillis)      see `LeapInDoubt`
-//! meta           silence, lived     u64              milliseconds, see `Marks`
+//! meta           silence, struck, lived  u64         milliseconds, see `Marks`
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
 //! ```
@@ -54,6 +54,8 @@ pub(super) const META_HEARD: &[u8] = b"heard";
 pub(super) const META_VOUCHED: &[u8] = b"vouched";
 pub(super) const META_LEAP: &[u8] = b"leap";
 pub(super) const META_SILENCE: &[u8] = b"silence";
+/// What rules were judged by of it; none in a store of a release before.
+pub(super) const META_STRUCK: &[u8] = b"struck";
 pub(super) const META_LIVED: &[u8] = b"lived";
 const META_ROUTER: &[u8] = b"router/";
 /// With the number of its shape: a memory of a shape before has no place here, and none of its bytes are read as another.

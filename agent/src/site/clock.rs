@@ -1,7 +1,7 @@
 //! The core's part in the clock: what a restart must know of time, and what head office is told of it.
 //!
 //! Whom to believe is decided in `crate::clock`. The floor goes to flash when time is first trusted or a minute after the
-//! start, after each turn of it, and every five minutes, trusted or not: a run that is never trusted counts its hours too,
+//! start, after each turn of it, when a rule for the silence of head office may have struck, and every five minutes, trusted or not: a run that is never trusted counts its hours too,
 //! or power cuts would let time stand still. A clock that flaps must not wear flash out.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use tracing::warn;
 
 use super::Site;
 use crate::clock::{Basis, Reading, TOLERANCE};
+use crate::contact::KeptSilence;
 use crate::health::{ClockStatus, spoken};
 use crate::outbox::Marks;
 
@@ -54,7 +55,7 @@ pub(super) struct ClockWatch {
     /// When the floor was last kept.
     kept: Option<Instant>,
     /// How long head office had been silent then.
-    kept_silence: Duration,
+    kept_silence: KeptSilence,
     is_turn_kept: bool,
 }
 
@@ -70,7 +71,7 @@ struct Todo {
 }
 
 impl ClockWatch {
-    fn look(&mut self, reading: &Reading, silence: Duration, now: Instant) -> Todo {
+    fn look(&mut self, reading: &Reading, silence: KeptSilence, now: Instant) -> Todo {
         let mut todo = Todo::default();
         // Against others that agree head office is not followed; a person must know that one of the clocks is wrong.
         let is_office_off = reading.office.is_some_and(|office| is_apart(office, reading.now));
@@ -105,10 +106,14 @@ impl ClockWatch {
             Some(at) => {
                 let age = now.saturating_duration_since(at);
                 // A power cut right after head office was heard must not find the silence before it still there.
-                let is_silence_over = self.kept_silence >= SILENCE_THAT_COUNTS && silence < self.kept_silence;
+                let kept = self.kept_silence;
+                let is_silence_over = kept.whole >= SILENCE_THAT_COUNTS && silence.whole < kept.whole;
+                // Nor may a restart undo what a rule has just done.
+                let has_struck = hours(silence.struck) > hours(kept.struck);
+                let is_news = !self.is_turn_kept || is_silence_over || has_struck;
                 // What passes in a doubt counts down what somebody has left.
                 let every = if reading.leap_in_doubt.is_some() { FLOOR_IN_DOUBT } else { FLOOR_EVERY };
-                age >= every || ((!self.is_turn_kept || is_silence_over) && age >= FLOOR_AGAIN)
+                age >= every || (is_news && age >= FLOOR_AGAIN)
             }
         };
         if todo.is_floor_wanted {
@@ -146,6 +151,11 @@ impl ClockWatch {
     }
 }
 
+/// Rules are made for whole hours.
+fn hours(silence: Duration) -> u64 {
+    silence.as_secs() / 3_600
+}
+
 fn is_apart(one: UnixMillis, other: UnixMillis) -> bool {
     one.since(other) > TOLERANCE || other.since(one) > TOLERANCE
 }
@@ -155,7 +165,7 @@ impl Site {
     /// the floor.
     pub(super) async fn watch_clock(&mut self) {
         let reading = self.tools.clock.reading();
-        let silence = self.tools.contact.whole_silence();
+        let silence = self.tools.contact.kept();
         let todo = self.clock_watch.look(&reading, silence, Instant::now());
         if todo.is_floor_wanted {
             self.keep_marks().await;
@@ -192,7 +202,7 @@ impl Site {
         }
         let marks = Marks {
             time: self.tools.clock.kept(),
-            silence: Some(self.tools.contact.whole_silence()),
+            silence: Some(self.tools.contact.kept()),
             lived: self.marks_found.lived.map(|lived| lived.saturating_add(self.started.elapsed())),
         };
         // The next ones come.
@@ -223,7 +233,7 @@ mod tests {
     fn check(name: &str, steps: &[(u64, Reading, &str)]) {
         let (mut watch, start) = (ClockWatch::default(), Instant::now());
         for (seconds, reading, expected) in steps {
-            let todo = watch.look(reading, Duration::ZERO, start + Duration::from_secs(*seconds));
+            let todo = watch.look(reading, KeptSilence::default(), start + Duration::from_secs(*seconds));
             let said = [
                 (todo.is_floor_wanted, "floor"),
                 (todo.is_doubt_news, "doubt"),
@@ -273,7 +283,7 @@ mod tests {
             let mut watch = ClockWatch::default();
             let mut look = |(at, silence): &(u64, u64)| {
                 let (at, silence) = (Duration::from_secs(*at), Duration::from_secs(*silence));
-                watch.look(&good, silence, start + at).is_floor_wanted
+                watch.look(&good, KeptSilence::unheeded(silence), start + at).is_floor_wanted
             };
             silences.iter().filter(|step| look(step)).map(|(at, _)| *at).collect()
         };
@@ -284,6 +294,26 @@ mod tests {
         );
         assert_eq!(kept(&[(0, 299), (20, 0), (300, 0)]), [0, 300]);
         assert_eq!(kept(&[(0, six_hours), (299, six_hours + 299), (300, six_hours + 300)]), [0, 300]);
+    }
+
+    #[test]
+    fn a_rule_that_may_have_struck_is_kept_at_once_and_no_other_minute_of_silence() {
+        let (good, start) = (reading(true, 0, 0), Instant::now());
+        let mut watch = ClockWatch::default();
+        let mut look = |at: u64, struck: u64| {
+            let silence =
+                KeptSilence { whole: Duration::from_secs(9 * 3_600), struck: Duration::from_secs(struck) };
+            watch.look(&good, silence, start + Duration::from_secs(at)).is_floor_wanted
+        };
+        let hour = 3_600;
+        assert!(look(0, 2 * hour - 30));
+        assert!(!look(29, 2 * hour - 1));
+        assert!(look(30, 2 * hour));
+        assert!(!look(31, 2 * hour + 1));
+        assert!(!look(329, 2 * hour + 299));
+        assert!(look(330, 2 * hour + 300));
+        // The end of a run's own silence: from what it found to all of it.
+        assert!(look(345, 9 * hour));
     }
 
     #[test]
@@ -315,7 +345,7 @@ mod tests {
         let mut watch = ClockWatch::default();
         for (reading, is_doubted) in [(good, false), (reading(false, 0, 0), true), (good, false), (off, true)]
         {
-            watch.look(&reading, Duration::ZERO, start);
+            watch.look(&reading, KeptSilence::default(), start);
             assert!(!watch.asks_office(Duration::from_secs(299)));
             assert_eq!(watch.asks_office(Duration::from_secs(300)), is_doubted, "{reading:?}");
         }
@@ -329,7 +359,7 @@ mod tests {
             |leaps, office: i64| Reading { office: Some(UnixMillis(office)), ..reading(true, leaps, 0) };
         let mut watch = ClockWatch::default();
         let mut check = |seconds, reading: Reading, expected: bool, name: &str| {
-            watch.look(&reading, Duration::ZERO, at(seconds));
+            watch.look(&reading, KeptSilence::default(), at(seconds));
             assert_eq!(watch.drops_by(&reading, at(seconds)).is_some(), expected, "{name}");
         };
         check(0, reading(true, 0, 0), false, "machine and router alone");

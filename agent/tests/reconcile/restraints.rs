@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::site::{PATIENCE, Site, username};
 use routeros_sim::DeviceState;
-use tawi_agent::contact::Contact;
+use tawi_agent::contact::{Contact, KeptSilence};
 use tawi_agent::flow::{LineFailure, Report};
 use tawi_shared::wire::{Access, EventKind, FailureKind, OfflineRuleV1, Restraint, RestraintV1, Service};
 
@@ -86,7 +86,7 @@ async fn a_restraint_without_its_profile_is_a_failure_and_opens_nobody() {
 
 #[tokio::test]
 async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and_freed_by_its_first_word() {
-    let contact = Contact::remembered_after(Duration::ZERO, 5 * HOUR);
+    let contact = Contact::remembered_after(Duration::ZERO, KeptSilence::unheeded(5 * HOUR));
     let handle = contact.clone();
     let mut site = Site::start_with(|_| {}, move |settings| settings.contact = handle).await;
     let device = site.dial("plot1");
@@ -112,7 +112,7 @@ async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and
 /// An agent that was started in the middle of a silence strikes only once it has heard nobody for a while itself.
 #[tokio::test]
 async fn a_rule_strikes_after_the_runs_own_silence_and_whom_it_cut_off_is_back_with_the_first_word() {
-    let contact = Contact::remembered_after(Duration::from_secs(2), 6 * HOUR);
+    let contact = Contact::remembered_after(Duration::from_secs(2), KeptSilence::unheeded(6 * HOUR));
     let handle = contact.clone();
     let mut site = Site::start_with(
         |_| {},
@@ -141,4 +141,43 @@ async fn a_rule_strikes_after_the_runs_own_silence_and_whom_it_cut_off_is_back_w
     for device in &devices {
         site.online(device).await;
     }
+}
+
+/// Each of the runs is too short to strike anew.
+#[tokio::test]
+async fn an_agent_that_is_started_again_and_again_undoes_no_rule_that_had_struck() {
+    let contact = Contact::remembered_after(Duration::ZERO, KeptSilence::unheeded(6 * HOUR));
+    let handle = contact.clone();
+    let mut site = Site::start_with(|_| {}, move |settings| settings.contact = handle).await;
+    let devices = [site.dial("cut"), site.dial("slowed"), site.dial("patient")];
+    let rule =
+        |after_hours, how, profile: &str| Some(OfflineRuleV1 { after_hours, then: restraint(how, profile) });
+    site.settle(|wants| ["cut", "slowed", "patient"].into_iter().for_each(|name| wants.open(name))).await;
+    site.settle(|wants| {
+        wants.profile("slow", Service::Pppoe, 1);
+        wants.line("cut").offline = rule(5, Restraint::Off, "");
+        wants.line("slowed").offline = rule(6, Restraint::Throttled, "slow");
+        wants.line("patient").offline = rule(7, Restraint::Off, "");
+    })
+    .await;
+    site.offline(&devices[0]).await;
+    for device in &devices[1..] {
+        site.online(device).await;
+    }
+    runs_at(&site, "250000/1000000").await;
+    let session =
+        |site: &Site| site.rows("ppp/active").iter().map(|row| row[".id"].clone()).collect::<Vec<_>>();
+    let (writes, sessions, mut kept) = (site.writes(), session(&site), contact.kept());
+    for _ in 0..3 {
+        let started = Contact::remembered_after(HOUR, KeptSilence { whole: kept.whole + HOUR, ..kept });
+        let handle = started.clone();
+        site.restart(move |settings| settings.contact = handle).await;
+        site.settled(2).await;
+        assert_eq!((site.writes(), session(&site)), (writes, sessions.clone()));
+        kept = started.kept();
+    }
+    assert_eq!(site.secret(&username("cut")).unwrap()["disabled"], "true");
+    assert_eq!(site.secret(&username("slowed")).unwrap()["profile"], "slow");
+    assert_eq!(site.secret(&username("patient")).unwrap()["disabled"], "false", "seven hours are long over");
+    assert!(kept.whole > 8 * HOUR, "{kept:?}");
 }

@@ -46,7 +46,10 @@ fn marks_of_a_release_before_are_read() {
     drop(flash);
     let (_, opening) = directory.open();
     let time = KeptTime { floor: UnixMillis(7_000), vouched: None, leap_in_doubt: None };
-    assert_eq!(opening.marks, Marks { time, silence: Some(Duration::from_secs(3)), lived: None });
+    assert_eq!(
+        opening.marks,
+        Marks { time, silence: Some(KeptSilence::unheeded(Duration::from_secs(3))), lived: None }
+    );
 }
 
 #[test]
@@ -55,8 +58,11 @@ fn marks_of_clock_and_routers_survive() {
     let (mut keeper, _) = directory.open();
     let leap = LeapInDoubt { counted: UnixMillis(70), until: UnixMillis(77) };
     let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)), leap_in_doubt: Some(leap) };
-    let mut marks =
-        Marks { time, silence: Some(Duration::from_millis(55)), lived: Some(Duration::from_millis(44)) };
+    let mut marks = Marks {
+        time,
+        silence: Some(KeptSilence { whole: Duration::from_millis(55), struck: Duration::from_millis(33) }),
+        lived: Some(Duration::from_millis(44)),
+    };
     keeper.put_marks(marks);
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);
     let cuts = |of: &[(&str, i64)]| {
