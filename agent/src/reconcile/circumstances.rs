@@ -16,7 +16,8 @@ impl Reconciler {
     pub(crate) fn basis<'a>(&self, state: &'a crate::desired::DesiredState) -> Basis<'a> {
         let reading = self.clock.reading();
         let silence = self.settings.contact.silence();
-        Basis { state, reading, mono: self.origin.elapsed(), silence }
+        let is_counted = self.settings.recheck.samples() > 0;
+        Basis { state, reading, mono: self.origin.elapsed(), silence, is_counted }
     }
 
     /// How this line should be.

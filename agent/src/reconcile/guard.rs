@@ -60,6 +60,45 @@ pub struct Moment {
 /// When each line was cut off, as it lies on flash; `None` where the clock was not trusted then.
 pub type KeptCuts = BTreeMap<String, Option<UnixMillis>>;
 
+/// What a line may use at the most: until when, and the bytes of its latest period. More is bought, and a mistake that is
+/// taken back brings no more than there was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bought {
+    /// [`i64::MAX`] without an end.
+    until_ms: i64,
+    /// When the latest period begins, and its bytes; both the largest without a quota.
+    quota: (i64, u64),
+}
+
+impl Bought {
+    /// What this line says.
+    #[must_use]
+    pub fn of(line: &LineV1) -> Self {
+        let latest = line.quotas.iter().map(|quota| (quota.from_ms, quota.bytes)).max();
+        Self {
+            until_ms: line.valid_until_ms.unwrap_or(i64::MAX),
+            quota: latest.unwrap_or((i64::MAX, u64::MAX)),
+        }
+    }
+
+    /// The most of both.
+    fn most(self, other: Self) -> Self {
+        Self { until_ms: self.until_ms.max(other.until_ms), quota: self.quota.max(other.quota) }
+    }
+
+    fn exceeds(self, other: Self) -> bool {
+        self.until_ms > other.until_ms || self.quota > other.quota
+    }
+
+    /// All that a line was allowed when it is about to be cut: what it is now, and what it was when it was last verified.
+    /// `None` where one of them is not known: it is off the state, or was not looked at since the start.
+    #[must_use]
+    pub fn before_cut(line: Option<&LineV1>, entry: Option<&Entry>) -> Option<Self> {
+        let verified = entry?.verified.as_ref()?;
+        Some(Self::of(line?).most(Self::of(&verified.decision.line.item)))
+    }
+}
+
 /// When a cut was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum When {
@@ -77,6 +116,8 @@ struct Cut {
     at: Option<UnixMillis>,
     /// Whether it was read back. One that was only begun may be planned once more, and is no second one then.
     is_done: bool,
+    /// See [`Bought::before_cut`]; `None` for one before the start of the agent too.
+    had: Option<Bought>,
 }
 
 impl Cut {
@@ -94,7 +135,8 @@ impl Cut {
 }
 
 /// The lines that were cut off within the last while, also before the agent was started. Having got its access back makes
-/// no line uncut: a state that flaps throws everybody out all the same.
+/// no line uncut: a state that flaps throws everybody out all the same. Only who is back by more than he ever had, a payment
+/// or a top-up, is: no mistake is in that.
 #[derive(Clone, Debug, Default)]
 pub struct CutHistory {
     cuts: BTreeMap<String, Cut>,
@@ -105,28 +147,47 @@ impl CutHistory {
     pub fn restore(&mut self, kept: &KeptCuts) {
         for (line, at) in kept {
             // Whether it was done is not known; to take it for done holds rather too much.
-            self.cuts.entry(line.clone()).or_insert(Cut { when: When::Before, at: *at, is_done: true });
+            self.cuts.entry(line.clone()).or_insert(Cut {
+                when: When::Before,
+                at: *at,
+                is_done: true,
+                had: None,
+            });
         }
     }
 
-    /// Notes a counted cut that is about to be written; whether that is news for flash.
-    pub fn begin(&mut self, line: &str, now: Moment, window: Duration) -> bool {
+    /// Notes a counted cut that is about to be written, of a line that `had` so much by all that is known of it; whether
+    /// that is news for flash.
+    pub fn begin(&mut self, line: &str, had: Option<Bought>, now: Moment, window: Duration) -> bool {
         let when = When::Since(now.mono);
         if self.cuts.get(line).is_some_and(|cut| cut.when == when) {
             return false;
         }
         self.cuts.retain(|_, cut| cut.is_recent(now, window));
         // A line counts once, however often it was cut.
-        let is_done = self.cuts.get(line).is_some_and(|cut| cut.is_done);
+        let known = self.cuts.get(line);
+        let is_done = known.is_some_and(|cut| cut.is_done);
+        let had = match known {
+            Some(known) => known.had.zip(had).map(|(known, had)| known.most(had)),
+            None => had,
+        };
         let at = now.reading.is_trusted.then_some(now.reading.now);
-        self.put(line, Cut { when, at, is_done });
+        self.put(line, Cut { when, at, is_done, had });
         true
     }
 
     /// Notes that it was read back.
     pub fn note_done(&mut self, line: &str, now: Duration) {
-        let at = self.cuts.get(line).and_then(|cut| cut.at);
-        self.put(line, Cut { when: When::Since(now), at, is_done: true });
+        let known = self.cuts.get(line);
+        let (at, had) = known.map_or((None, None), |cut| (cut.at, cut.had));
+        self.put(line, Cut { when: When::Since(now), at, is_done: true, had });
+    }
+
+    /// A line stands open by what it has now; whether its cut counts no more because that was bought since.
+    pub fn note_open(&mut self, line: &str, has: Bought) -> bool {
+        let had = self.cuts.get(line).and_then(|cut| cut.had);
+        let is_bought = had.is_some_and(|had| has.exceeds(had));
+        is_bought && self.cuts.remove(line).is_some()
     }
 
     fn put(&mut self, line: &str, cut: Cut) {
@@ -305,21 +366,21 @@ mod tests {
     #[test]
     fn a_cut_that_was_begun_and_not_done_is_no_second_one_when_it_is_tried_again() {
         let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
-        assert!(history.begin("a", moment(1), window));
-        assert!(!history.begin("a", moment(1), window), "a second round of the same pass is no news");
+        assert!(history.begin("a", None, moment(1), window));
+        assert!(!history.begin("a", None, moment(1), window), "a second round of the same pass is no news");
         let again = BTreeSet::from(["a"]);
         assert_eq!(history.recent(moment(2), window, &again), 0);
         assert_eq!(history.recent(moment(2), window, &BTreeSet::from(["b"])), 1);
         history.note_done("a", Duration::from_secs(2));
         assert_eq!(history.recent(moment(3), window, &again), 1, "a state that flaps");
-        assert!(history.begin("a", moment(9), window));
+        assert!(history.begin("a", None, moment(9), window));
         assert_eq!(history.recent(moment(9), window, &again), 1);
         assert_eq!(history.kept(), KeptCuts::from([("a".into(), Some(moment(9).reading.now))]));
         let mut doubted = moment(10);
         doubted.reading.is_trusted = false;
-        assert!(history.begin("c", doubted, window));
+        assert!(history.begin("c", None, doubted, window));
         assert_eq!(history.kept().get("c"), Some(&None));
-        assert!(history.begin("b", moment(3_700), window));
+        assert!(history.begin("b", None, moment(3_700), window));
         assert_eq!(history.kept().len(), 1, "what is over is forgotten");
     }
 
@@ -327,17 +388,56 @@ mod tests {
     fn a_further_cut_changes_no_record_of_those_before() {
         let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
         for line in ["a", "b", "c"] {
-            assert!(history.begin(line, moment(1), window));
+            assert!(history.begin(line, None, moment(1), window));
             history.note_done(line, Duration::from_secs(2));
         }
         let before = history.kept();
         // The wall clock runs a little otherwise than the monotonic one, and is set now and then.
         let mut later = moment(60);
         later.reading.now = later.reading.now.plus(Duration::from_millis(1_234));
-        assert!(history.begin("d", later, window));
+        assert!(history.begin("d", None, later, window));
         let mut after = history.kept();
         assert!(after.remove("d").is_some());
         assert_eq!(after, before);
+    }
+
+    #[test]
+    fn a_cut_counts_until_its_line_is_open_by_more_than_it_ever_had() {
+        let quota = |bytes| LineV1 { quotas: vec![QuotaV1 { from_ms: 1, bytes }], ..line(9) };
+        let bought = |lines: &[&LineV1]| lines.iter().map(|line| Bought::of(line)).reduce(Bought::most);
+        // Under which states it was cut, by which it is open, and whether that is bought.
+        let check = |had: &[&LineV1], has: &LineV1, expected: bool| {
+            let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+            history.begin("a", bought(had), moment(1), window);
+            history.note_done("a", Duration::from_secs(1));
+            assert_eq!(history.note_open("a", Bought::of(has)), expected, "{had:?} {has:?}");
+            assert_eq!(recent(&history, 2), usize::from(!expected));
+        };
+        check(&[&quota(100)], &quota(200), true);
+        check(&[&quota(100)], &quota(100), false);
+        check(&[&quota(100)], &LineV1 { quotas: vec![QuotaV1 { from_ms: 2, bytes: 50 }], ..line(9) }, true);
+        check(&[&quota(100)], &line(9), true);
+        check(&[&line(9)], &line(10), true);
+        check(&[&line(9)], &LineV1 { valid_until_ms: None, ..line(9) }, true);
+        // A state that flaps: it was cut by less, and has again what it had.
+        check(&[&quota(100), &quota(0)], &quota(100), false);
+        check(&[&line(9), &line(1)], &line(9), false);
+        check(&[&line(9), &quota(0)], &line(9), false);
+        check(&[&line(9)], &LineV1 { access: 1, ..line(9) }, false);
+        check(&[], &line(10), false);
+    }
+
+    #[test]
+    fn what_a_line_had_is_the_most_of_all_its_cuts_and_unknown_once_one_is() {
+        let (mut history, window) = (CutHistory::default(), GuardLimits::default().window);
+        let of = |until| Some(Bought::of(&line(until)));
+        history.begin("a", of(9), moment(1), window);
+        history.begin("a", of(1), moment(2), window);
+        assert!(!history.note_open("a", Bought::of(&line(9))), "back and forth");
+        history.begin("a", None, moment(3), window);
+        assert!(!history.note_open("a", Bought::of(&line(99))));
+        history.restore(&KeptCuts::from([("b".to_owned(), None)]));
+        assert!(!history.note_open("b", Bought::of(&line(99))), "nobody knows what it had");
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct Entry {
     pub limits_tried: Option<QuotaKey>,
     /// The quota that its limits were last verified for; `None` before the first look.
     pub limits_verified: Option<Option<QuotaKey>>,
+    /// Whether a limit was written to its row in this run, of which more is known than of one that was found.
+    pub has_new_limit: bool,
     /// When it was seen to rest; a hotspot line.
     pub rests: Option<Rest>,
     /// Whether a session of it ended since.

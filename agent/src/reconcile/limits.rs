@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, LineV1};
+use tokio::time::Instant;
 
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
@@ -75,8 +76,23 @@ impl Reconciler {
             is_steady: rests.is_some_and(|rests| rests.busy > 0),
             has_ended: entry.is_some_and(|entry| entry.has_ended),
             ceiling: self.limit_ceiling,
+            is_counted: self.are_limits_judged(basis, &line.line),
             ..allowance
         })
+    }
+
+    /// Whether the limits on the row of this line are judged already: a sample of this run is in the book, or the row was
+    /// made in this run.
+    pub(super) fn are_limits_judged(&self, basis: Basis<'_>, line: &str) -> bool {
+        basis.is_counted || self.ledger.entries.get(line).is_some_and(|entry| entry.has_new_limit)
+    }
+
+    /// Has limits looked at that were left alone while nothing was counted in this run, as soon as something is.
+    pub(super) fn check_waiting_limits(&mut self, next_full_check: &mut Instant) {
+        if self.do_limits_wait && self.settings.recheck.samples() > 0 {
+            self.do_limits_wait = false;
+            *next_full_check = Instant::now();
+        }
     }
 
     /// Whether the rows of a hotspot line's sessions are needed: they hold bytes that its own row may not have yet.

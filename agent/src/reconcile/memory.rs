@@ -21,7 +21,7 @@ use crate::enforce::Effective;
 use crate::flow::{Receipt, Report};
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table, text};
-use crate::reconcile::guard::KeptCuts;
+use crate::reconcile::guard::{Bought, KeptCuts};
 use crate::reconcile::ledger::PasswordKnowledge;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{LineChange, Plan, RowChange, profile_for};
@@ -135,12 +135,23 @@ impl Reconciler {
         let window = self.settings.guard.window;
         let mut is_news = false;
         for change in planned.lines.iter().filter(is_counted) {
-            is_news |= self.history.begin(&change.line, basis.moment(), window);
+            let wanted = self.line(basis.state, &change.line).map(|line| &line.item);
+            let entry = self.ledger.entries.get(&change.line).map(AsRef::as_ref);
+            let had = Bought::before_cut(wanted, entry);
+            is_news |= self.history.begin(&change.line, had, basis.moment(), window);
         }
         if is_news {
             self.memory.cuts = self.history.kept();
         }
         is_news
+    }
+
+    /// A line stands open by what it has now: a cut of it before that was bought counts no more.
+    pub(super) async fn note_open(&mut self, line: &LineV1) {
+        if self.history.note_open(&line.line, Bought::of(line)) {
+            self.memory.cuts = self.history.kept();
+            self.report_memory().await;
+        }
     }
 
     /// What this plan changes for running sessions.

@@ -166,6 +166,8 @@ pub(crate) struct Reconciler {
     release: String,
     /// The largest limit of bytes that the router keeps.
     limit_ceiling: u64,
+    /// Whether limits were left alone because nothing was counted yet in this run.
+    do_limits_wait: bool,
 }
 
 impl Reconciler {
@@ -217,6 +219,7 @@ impl Reconciler {
             trouble: None,
             release: String::new(),
             limit_ceiling: u64::MAX,
+            do_limits_wait: false,
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Basis<'a> {
     pub(crate) mono: Duration,
     /// For how long head office was not heard.
     pub(crate) silence: Duration,
+    /// Whether a sample of this run is in the quota book.
+    pub(crate) is_counted: bool,
 }
 
 impl Basis<'_> {
@@ -146,6 +148,7 @@ impl Reconciler {
             changed.extend(lines.iter().cloned());
             let needed = self.needed(basis, &lines, &strays);
             let written = limits_in(&planned.lines);
+            written.keys().for_each(|line| self.ledger.entry(line).has_new_limit = true);
             self.forget_rows_that_go(&planned);
             self.pace.spend(lines.len(), self.origin.elapsed());
             self.remember(basis, &planned, &touched).await;

@@ -167,8 +167,16 @@ impl Reconciler {
         });
         let useless =
             useless.map(|detail| LineFailure { line: id.to_owned(), kind: FailureKind::NotApplied, detail });
+        if decision.state.is_some_and(Effective::is_online) {
+            self.note_open(&decision.line.item).await;
+        }
+        let are_limits_judged = self.are_limits_judged(basis, id);
+        self.do_limits_wait |= !are_limits_judged && quota.is_some();
         let entry = self.ledger.entry(id);
-        entry.limits_verified = Some(quota);
+        // Limits that were left alone are not known to stand for anything.
+        if are_limits_judged {
+            entry.limits_verified = Some(quota);
+        }
         let was_by_rule = entry.verified.as_ref().is_some_and(|verified| is_by_rule(verified.decision.state));
         self.offline_rule_applied += usize::from(is_by_rule(decision.state) && !was_by_rule);
         let was_held = std::mem::take(&mut entry.was_held);

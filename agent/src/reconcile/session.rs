@@ -77,6 +77,7 @@ impl Reconciler {
                 return End::Lost(error);
             }
             self.check_for_profiles(&mut next_full_check);
+            self.check_waiting_limits(&mut next_full_check);
             if self.lacks_policy && next_full_check <= Instant::now() {
                 return End::LogInAgain;
             }

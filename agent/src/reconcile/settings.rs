@@ -231,9 +231,12 @@ impl Recheck {
         self.0.changed.notify_one();
     }
 
-    /// A whole sample is in the quota book.
+    /// A whole sample is in the quota book, and what ended before it as far as that is known.
     pub fn sampled(&self) {
-        self.0.samples.fetch_add(1, Ordering::SeqCst);
+        if self.0.samples.fetch_add(1, Ordering::SeqCst) == 0 {
+            // Limits wait for the first.
+            self.0.changed.notify_one();
+        }
     }
 
     pub(crate) fn samples(&self) -> u64 {

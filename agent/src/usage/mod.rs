@@ -286,9 +286,9 @@ impl Counter {
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
         self.tell(at, outcome, Suspect::All, state).await;
-        self.recheck.sampled();
-        if services.contains(&Service::Hotspot) {
-            self.settle(client, state).await?;
+        // Whom the router has cut at its limit moved the last of it behind the last sample.
+        if !services.contains(&Service::Hotspot) || self.settle(client, state).await? {
+            self.recheck.sampled();
         }
         Ok(Observed { took: Duration::ZERO, cpu_percent, nearest_quota })
     }
@@ -300,11 +300,11 @@ impl Counter {
         self.tracker.expect_of(lines.map(|line| (line.username.as_str(), line.line.as_str())));
     }
 
-    /// Counts what hotspot sessions moved up to their end, by the totals of their users.
-    async fn settle(&mut self, client: &Client, state: &DesiredState) -> Result<(), Error> {
+    /// Counts what hotspot sessions moved up to their end, by the totals of their users; whether they could be read.
+    async fn settle(&mut self, client: &Client, state: &DesiredState) -> Result<bool, Error> {
         let wanted = self.tracker.wanted_totals().clone();
         if wanted.is_empty() {
-            return Ok(());
+            return Ok(true);
         }
         let is_of = |user: &str, line: &str| self.tracker.line_of_total(user) == Some(line);
         let (totals, running) = match read::read_totals(client, &wanted, is_of).await {
@@ -313,13 +313,13 @@ impl Counter {
             Err(error) => {
                 // They are asked for again with the next sample.
                 tracing::debug!(router.name = %self.router, %error, "the totals of hotspot users are not read");
-                return Ok(());
+                return Ok(false);
             }
         };
         let at = self.sampled_at();
         let outcome = self.tracker.settle(at, &totals, &running);
         self.tell(at, outcome, Suspect::Moved, state).await;
-        Ok(())
+        Ok(true)
     }
 
     /// When the first of the lines that moved anything will have used its quota up; those that have do not count.

@@ -9,7 +9,7 @@ use tawi_agent::flow::{LineFailure, Report};
 use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{Access, EventKind, FailureKind};
+use tawi_shared::wire::{Access, EventKind, FailureKind, QuotaV1, Restraint, RestraintV1};
 
 /// More than one pass may change.
 const LINES: usize = 120;
@@ -260,6 +260,65 @@ async fn a_restart_within_the_hour_leaves_no_room_for_as_many_cuts_again() {
     site.clock.note_controller_time(site.hands.now());
     site.restart(|_| {}).await;
     site.router.wait_for(PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+}
+
+/// Wants the quota of these lines to be so large.
+async fn allow(site: &mut Site, from_ms: i64, names: &[String], bytes: u64) -> Vec<LineFailure> {
+    site.settle(|wants| {
+        for name in names {
+            let line = wants.line(name);
+            line.quotas = vec![QuotaV1 { from_ms, bytes }];
+            line.after_quota = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
+        }
+    })
+    .await
+}
+
+async fn guarded_by_five() -> (Site, i64, Vec<String>) {
+    let limits = GuardLimits { lines: 5, ..GuardLimits::default() };
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard = limits).await;
+    let (from_ms, six): (_, Vec<String>) = (site.in_millis(0), names().take(6).collect());
+    assert_eq!(allow(&mut site, from_ms, &six, 1_000).await, []);
+    (site, from_ms, six)
+}
+
+#[tokio::test]
+async fn who_has_paid_since_his_quota_cut_him_off_holds_nobody_elses_cut() {
+    let (mut site, from_ms, six) = guarded_by_five().await;
+    let devices: Vec<String> = six.iter().map(|name| site.dial(name)).collect();
+    for device in &devices {
+        site.online(device).await;
+    }
+    // One by one, as people use their quotas up.
+    for (name, device) in six.iter().zip(&devices).take(4) {
+        site.router.move_traffic(device, 0, 1_000).unwrap();
+        site.row_until("ppp/secret", &username(name), |row| row["disabled"] == "true").await;
+    }
+    assert_eq!(allow(&mut site, from_ms, &six[..4], 9_000).await, []);
+    for device in &devices {
+        site.online(device).await;
+    }
+    for (name, device) in six.iter().zip(&devices).skip(4) {
+        site.router.move_traffic(device, 0, 1_000).unwrap();
+        site.row_until("ppp/secret", &username(name), |row| row["disabled"] == "true").await;
+    }
+    let is_held =
+        |report: &Report| matches!(report, Report::Event(event) if event.kind == EventKind::PlanHeld);
+    assert!(!site.log.iter().any(is_held));
+    let kept: Vec<String> = site.flash.kept().unwrap().cuts.into_keys().collect();
+    assert_eq!(kept, six[4..], "nor does a restart count them");
+}
+
+#[tokio::test]
+async fn a_state_that_takes_and_gives_back_what_everybody_had_leaves_no_room_for_more_cuts() {
+    let (mut site, from_ms, six) = guarded_by_five().await;
+    assert_eq!(allow(&mut site, from_ms, &six[..4], 0).await, []);
+    assert_eq!(enabled(&site), 2);
+    assert_eq!(allow(&mut site, from_ms, &six[..4], 1_000).await, []);
+    assert_eq!(enabled(&site), 6);
+    let failures = allow(&mut site, from_ms, &six[4..], 0).await;
+    assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
+    assert_eq!((failures.len(), enabled(&site)), (2, 6));
 }
 
 /// The power goes right after the row was written, and nobody had read it back.

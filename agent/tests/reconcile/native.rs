@@ -206,6 +206,42 @@ async fn a_hotspot_limit_is_lowered_after_the_router_lost_what_it_had_counted() 
     }
 }
 
+/// The agent is away while he moves up to his limit, and its book is of before when it starts.
+#[tokio::test]
+async fn whom_the_router_has_cut_at_his_limit_is_not_let_in_again_by_an_agent_that_starts() {
+    for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
+        let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
+        // Only a sample reads the interfaces.
+        site.settle(|wants| wants.open("neighbour")).await;
+        let from_ms = site.in_millis(0);
+        grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
+        site.online("phone").await;
+        site.router.move_traffic("phone", 0, MIB).unwrap();
+        counted(&mut site, MIB).await;
+        several_looks(&mut site).await;
+        site.stop();
+        let view = site.router.move_traffic("phone", 0, 65 * MIB).unwrap();
+        assert_eq!(view.state, DeviceState::Dialing, "{counting:?}");
+        let open = crate::usage::counted(&site);
+        let no_sample =
+            FaultsChange { trap_prints_menu: Some("interface".into()), ..FaultsChange::default() };
+        site.router.set_faults(no_sample).unwrap();
+        let writes = site.writes();
+        site.restart(|settings| settings.open_sessions = open).await;
+        site.settled(1).await;
+        several_looks(&mut site).await;
+        assert_eq!((site.writes(), limit(&site)), (writes, QUOTA + margin(QUOTA)), "{counting:?}");
+        assert_eq!(site.router.device("phone").unwrap().state, DeviceState::Dialing);
+        site.router.clear_faults();
+        site.event(EventKind::QuotaReached).await;
+        let row =
+            site.row_until("ip/hotspot/user", &username("plot1"), |row| row["disabled"] == "true").await;
+        assert_eq!(row[LIMIT], (QUOTA + margin(QUOTA)).to_string(), "{counting:?}");
+        assert_eq!(site.router.device("phone").unwrap().state, DeviceState::Dialing);
+    }
+}
+
 /// As an administrator does by hand, once the router answers.
 async fn lose_counters(site: &Site) {
     let options =

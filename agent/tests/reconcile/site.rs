@@ -13,7 +13,7 @@ use tawi_agent::reconcile::found::FoundMemory;
 use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::Orders;
 use tawi_agent::reconcile::pace::PaceLimits;
-use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, RouterSettings, Timings};
+use tawi_agent::reconcile::{self, Backoff, GuardRelease, Rebuild, Recheck, RouterSettings, Timings};
 use tawi_shared::Clock;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{Access, EventKind, LineV1, ProfileV1, Service, SessionUsageV1, StateDeltaV1};
@@ -131,6 +131,7 @@ impl Site {
         let mut settings = RouterSettings {
             release: GuardRelease::default(),
             rebuild: Rebuild::default(),
+            recheck: Recheck::default(),
             ..self.settings.clone()
         };
         while let Ok(report) = self.reports.try_recv() {

@@ -25,7 +25,7 @@ fn totals(site: &Site) -> Vec<SessionUsageV1> {
 }
 
 /// What the outbox would have kept of sessions that are not over.
-fn counted(site: &Site) -> Vec<Counted> {
+pub fn counted(site: &Site) -> Vec<Counted> {
     let mut newest: BTreeMap<String, Counted> = BTreeMap::new();
     for report in &site.log {
         let Report::Usage { sessions, .. } = report else { continue };

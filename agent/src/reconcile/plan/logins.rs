@@ -521,6 +521,7 @@ fn new_row(wanted: &WantedLine<'_>, profile: &str, index: &LoginIndex<'_>) -> Va
         counted: Some(0),
         session: index.session_bytes(&line.username),
         is_written: true,
+        is_new: true,
     };
     let limits = native::writes(menus.table.family(), wanted.allowance.as_ref(), nothing);
     plain.extend(limits.into_iter().map(|(name, bytes)| (name, bytes.to_string())));
@@ -577,6 +578,7 @@ fn differences(
         counted: own.counted,
         session: own.name.as_deref().map_or(0, |name| index.session_bytes(name)),
         is_written: !differs.is_empty(),
+        is_new: false,
     };
     let (family, allowance) = (menus.table.family(), wanted.allowance.as_ref());
     for (name, bytes) in native::writes(family, allowance, standing) {

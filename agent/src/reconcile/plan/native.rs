@@ -45,6 +45,9 @@ pub struct Allowance {
     pub has_ended: bool,
     /// The largest limit that this router keeps.
     pub ceiling: u64,
+    /// Whether a sample of this run is in the book. Before, what was moved while no agent ran seems to remain: a limit by
+    /// which the router has just cut would be raised by it.
+    pub is_counted: bool,
 }
 
 /// For what the limit on the router was made.
@@ -80,6 +83,7 @@ impl Allowance {
             is_steady: false,
             has_ended: false,
             ceiling: u64::MAX,
+            is_counted: true,
         })
     }
 
@@ -120,6 +124,8 @@ pub(super) struct Standing {
     pub(super) session: u64,
     /// Whether the row is written anyway.
     pub(super) is_written: bool,
+    /// Whether it is only being made, so that nobody was cut by its limit.
+    pub(super) is_new: bool,
 }
 
 /// The limits to write: upload and download for PPP, both together for a hotspot; empty where they stand. A limit of a
@@ -130,7 +136,9 @@ pub(super) fn writes(
     standing: Standing,
 ) -> Vec<(&'static str, u64)> {
     let Some(limits) = standing.limits else { return Vec::new() };
+    let waits = !standing.is_new && allowance.is_some_and(|allowance| !allowance.is_counted);
     match family {
+        Family::Ppp if waits => Vec::new(),
         Family::Ppp => {
             let has = UpDown { upload: limits.upload, download: limits.download };
             let wants = per_session(allowance, has, standing.is_written);
@@ -139,7 +147,7 @@ pub(super) fn writes(
         }
         Family::Hotspot => {
             let wants = over_all_sessions(allowance, limits.total, standing.counted, standing.session);
-            let total = wants.map(|bytes| ("limit-bytes-total", bytes));
+            let total = wants.filter(|_| !waits).map(|bytes| ("limit-bytes-total", bytes));
             let others = [
                 ("limit-bytes-in", limits.upload),
                 ("limit-bytes-out", limits.download),
@@ -350,6 +358,32 @@ mod tests {
         assert_eq!(writes(Family::Hotspot, None, standing), []);
         let readable = Standing { limits: Some(Limits::default()), counted: Some(0), ..standing };
         assert_eq!(writes(Family::Hotspot, Some(&left(30)), readable), [("limit-bytes-total", 40 * MIB)]);
+    }
+
+    /// The row has moved up to its limit while no agent ran, and the book does not know.
+    #[test]
+    fn no_limit_of_a_row_that_stands_is_touched_before_a_sample_of_this_run_is_counted() {
+        let limits = Limits { total: 650 * MIB, ..Limits::default() };
+        let cut = Standing { limits: Some(limits), counted: Some(650 * MIB), ..Standing::default() };
+        let stale = Allowance { is_counted: false, ..left(300) };
+        let check = |family, standing, expected: &[(&'static str, u64)]| {
+            assert_eq!(writes(family, Some(&stale), standing), expected, "{family:?} {standing:?}");
+        };
+        for standing in [cut, Standing { is_written: true, ..cut }] {
+            check(Family::Hotspot, standing, &[]);
+            let of_session = Limits { upload: 90 * MIB, download: 90 * MIB, ..Limits::default() };
+            check(Family::Ppp, Standing { limits: Some(of_session), ..standing }, &[]);
+        }
+        let mixed = Standing { limits: Some(Limits { uptime: 250, ..limits }), ..cut };
+        check(Family::Hotspot, mixed, &[("limit-uptime", 0)]);
+        assert_eq!(
+            writes(Family::Hotspot, Some(&left(300)), cut),
+            [("limit-bytes-total", 960 * MIB)],
+            "a top-up that no agent saw"
+        );
+        let made = Standing { limits: Some(Limits::default()), counted: Some(0), ..Standing::default() };
+        let made = Standing { is_new: true, is_written: true, ..made };
+        check(Family::Hotspot, made, &[("limit-bytes-total", 310 * MIB)]);
     }
 
     #[test]
