@@ -18,7 +18,7 @@ use crate::payments::follow::{FollowToken, Followed, followed};
 use crate::payments::progress::progress;
 use crate::payments::{self};
 use crate::sites;
-use crate::subscriptions::Subscription;
+use crate::subscriptions::{self, Subscription};
 use crate::web::error::PageError;
 use crate::web::{Web, display};
 
@@ -62,6 +62,9 @@ pub(super) async fn follow(
         return account.choose_or_show(&web, &visitor, StatusCode::NOT_FOUND).await;
     };
     let (intent, story) = read(&web, &found, line).await?;
+    // What was paid between the two looks is in the line by now: a page that says paid says until when.
+    let line = subscriptions::get(&mut *web.controller.database.read().await?, &line.id).await?;
+    let line = line.as_ref().ok_or(PageError::NotFound)?;
     let page =
         page(&web, &visitor, (&account, line, number), (&found, intent.as_ref(), story), &token).await?;
     show(StatusCode::OK, &page)
