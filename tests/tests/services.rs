@@ -431,6 +431,10 @@ async fn another_board(world: &World) -> anyhow::Result<()> {
     let rows = router.rows("ppp/secret")?;
     ensure!(rows.iter().any(|row| text(row, "name") == "stranger"), "a line of another site is cut off");
     has_trouble(&world.office, &site.id, Some(RouterTrouble::AnotherBoard)).await?;
+    // Pools and the template's addresses are the router's own: whoever puts a board in its place gives it those.
+    router.add_row("ip/pool", &[("name", "dial-in"), ("ranges", "10.64.0.10-10.64.3.250")])?;
+    let addresses = [("local-address", "10.64.0.1"), ("remote-address", "dial-in")];
+    router.set_row("ppp/profile", "default", &addresses)?;
     let config = site.directory().join("agent.toml");
     let rebuild = ["rebuild", "--router", ROUTER_NAME, "--config", &config.to_string_lossy()];
     process::run("tawi-agent", &rebuild).await?;
