@@ -65,6 +65,7 @@ async fn a_speed_is_changed_and_a_top_up_sold_and_both_are_seen_to_arrive() {
         router_has(&world, "queue/simple", "plot0001", "max-limit", "5000000/10000000").await?;
         sign_in(&browser, &password).await?;
         speed(&world, &browser, &kind).await?;
+        desk::all_read_the_prompt(&world, std::slice::from_ref(&customer))?;
         top_up(&browser, &customer).await
     };
     let outcome = outcome.await;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use daraja_sim::Phone;
 use routeros_sim::{DeviceState, Service};
 use tawi_shared::IdSource;
 use tawi_tests::browser::Browser;
@@ -11,6 +12,9 @@ use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
 
 /// A day, so that nobody's time is over while a story is told.
 const DAY_SECONDS: u64 = 86_400;
+
+/// How long a customer looks at the prompt; a page of a busy machine is loaded and read within it.
+const PROMPT_IS_READ_MS: u64 = 8_000;
 
 /// Starts a world with these sites.
 pub async fn world(sites: &[&str]) -> World {
@@ -47,6 +51,15 @@ pub async fn isp(count: u32) -> (World, Vec<Customer>, String) {
 pub async fn customer(world: &World, plan: &str, number: u32) -> anyhow::Result<Customer> {
     let new = NewCustomer { number, site: 0, plan, service: Service::Pppoe, redial_ms: Some(250) };
     world.add_customer(&new).await
+}
+
+/// Everybody reads the prompt before they type their PIN: long enough for the desk to see that it was sent.
+pub fn all_read_the_prompt(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+    for customer in customers {
+        let phone = Phone { delay_ms: PROMPT_IS_READ_MS, ..Phone::default() };
+        world.daraja.handle().set_phone(&customer.phone, phone)?;
+    }
+    Ok(())
 }
 
 /// Everybody pays, and is online at head office too.

@@ -5,7 +5,7 @@
 use tawi_tests::browser::Browser;
 use tawi_tests::world::Customer;
 
-use super::desk::{finish, isp, sign_in};
+use super::desk::{all_read_the_prompt, finish, isp, sign_in};
 
 /// Finds a customer by the search box, and opens their page.
 async fn find(browser: &Browser, words: &str, customer: &Customer) -> anyhow::Result<()> {
@@ -26,6 +26,7 @@ async fn staff_ask_for_a_payment_and_see_it_arrive_without_touching_anything() {
     let (world, customers, password) = isp(3).await;
     let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
     let work = async {
+        all_read_the_prompt(&world, &customers)?;
         sign_in(&browser, &password).await?;
         browser.wait_for_text("#figures", "To be checked").await?;
         browser.wait_for_text("[data-live-state]", "live").await?;
@@ -58,6 +59,7 @@ async fn without_scripts_the_same_work_is_done_by_loading_pages() {
     let (world, customers, password) = isp(3).await;
     let browser = Browser::start(world.directory(), world.dashboard()).await.unwrap();
     let work = async {
+        all_read_the_prompt(&world, &customers)?;
         browser.allow_scripts(false).await?;
         sign_in(&browser, &password).await?;
         let is_silent = browser.value("document.querySelector('[data-live-state]').hidden").await?;
