@@ -87,6 +87,8 @@ pub(super) struct Tracked {
     pub(super) last_seen: SampledAt,
     pub(super) uptime: Duration,
     pub(super) is_resumed: bool,
+    /// What was last given out says more of its counters than is known now.
+    pub(super) is_told_wrongly: bool,
     pub(super) has_last_word: bool,
     /// Its counters may show what was counted under another name: only their growth while we look on is its own.
     pub(super) is_partial: bool,
@@ -120,6 +122,7 @@ impl Tracked {
             last_seen: SampledAt::moment(UnixMillis(usage.sampled_at_ms), Duration::ZERO),
             uptime: Duration::from_secs(open.mark.uptime_seconds),
             is_resumed: true,
+            is_told_wrongly: false,
             has_last_word: false,
             is_partial: name.ends_with(PARTIAL),
             heard: open.mark.heard,
@@ -148,6 +151,7 @@ impl Tracked {
     pub(super) fn doubt(&mut self, uptime: Duration) {
         self.uptime = uptime;
         self.counters = None;
+        self.is_told_wrongly = true;
         self.heard = None;
         (self.expected, self.expected_of) = (None, None);
     }
@@ -350,6 +354,7 @@ impl Tracked {
         let up = self.total.upload.saturating_sub(self.told.upload);
         let down = self.total.download.saturating_sub(self.told.download);
         self.told = self.total;
+        self.is_told_wrongly = false;
         Counted {
             total: SessionUsageV1 {
                 line: self.line.clone(),

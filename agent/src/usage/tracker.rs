@@ -292,6 +292,10 @@ impl Tracker {
         self.looks = (self.looks.1, Some(whole));
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
+        // In one record with the end of the other: the next start must find the doubt, or neither.
+        for tracked in self.sessions.values_mut().filter(|tracked| tracked.is_told_wrongly) {
+            outcome.usage.push(tracked.counted(tracked.last_seen.time, false));
+        }
         self.mark(whole, &mut outcome);
         self.mark_expected(&mut outcome);
         outcome
@@ -449,6 +453,7 @@ impl Tracker {
             last_seen: at,
             uptime: session.uptime,
             is_resumed: false,
+            is_told_wrongly: false,
             has_last_word: false,
             is_partial,
             heard: None,

@@ -763,6 +763,16 @@ fn play(happenings: Vec<Happening>, reuses_numbers: bool, redial_seconds: u64) -
     Ok(())
 }
 
+/// Two were open under one number; what reading the other counts from lies on flash beside its end until the survivor is told.
+#[test]
+fn what_a_session_in_doubt_is_read_by_is_told_with_the_end_of_the_other() {
+    use Happening::{Forgets, Moves, Restarts, Samples, SamplesWithoutCounters};
+    let forgets = Forgets { shift: -1, is_found_again: true };
+    let two_are_open = [Restarts(0), Samples, forgets, Samples, Moves(0, 1), Samples];
+    let then = [Restarts(0), SamplesWithoutCounters, Restarts(0), Samples];
+    play(two_are_open.iter().chain(&then).cloned().collect(), false, 1).unwrap();
+}
+
 proptest! {
     #[test]
     fn totals_never_exceed_what_was_moved_and_never_shrink(
