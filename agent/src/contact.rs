@@ -107,6 +107,15 @@ impl Contact {
         }
     }
 
+    /// In how long the first minutes of this run are over, in which a silence from before it strikes nothing anew; `None`
+    /// where they are over, or somebody was heard.
+    #[must_use]
+    pub fn strikes_anew_in(&self) -> Option<Duration> {
+        let is_before = matches!(*self.heard.borrow(), Heard::Before(_));
+        let rest = self.own_silence.checked_sub(self.started.elapsed());
+        rest.filter(|rest| is_before && !rest.is_zero())
+    }
+
     /// What is to be kept on flash.
     #[must_use]
     pub fn kept(&self) -> KeptSilence {
@@ -151,8 +160,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn silence_goes_on_across_a_restart_and_ends_with_a_word() {
         let contact = Contact::remembered(KeptSilence::unheeded(3 * HOUR));
+        assert_eq!(contact.strikes_anew_in(), Some(OWN_SILENCE));
         tokio::time::advance(OWN_SILENCE).await;
-        assert_eq!(contact.silence(), 3 * HOUR + OWN_SILENCE);
+        assert_eq!((contact.strikes_anew_in(), contact.silence()), (None, 3 * HOUR + OWN_SILENCE));
         contact.note();
         assert_eq!((contact.silence(), contact.whole_silence()), (Duration::ZERO, Duration::ZERO));
         tokio::time::advance(HOUR).await;

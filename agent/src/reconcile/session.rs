@@ -270,10 +270,12 @@ impl Reconciler {
         let basis = self.basis(state);
         let by_time = self.agenda.next(basis.reading.now, basis.reading.leap_in_doubt, basis.silence);
         let by_time = by_time.map(|wait| Instant::now() + wait.min(LONGEST_EXPIRY_WAIT));
+        // What was silence before this run counts from that moment on, in one leap.
+        let own_silence = self.settings.contact.strikes_anew_in().map(|wait| Instant::now() + wait);
         let retry = self.ledger.next_retry().map(|at| self.origin + at);
         let waiting = self.backlog.len();
         let portion = (waiting > 0).then(|| self.origin + self.pace.ready_at(waiting, self.origin.elapsed()));
-        let next = [Some(next_full_check), by_time, retry, portion].into_iter().flatten().min();
+        let next = [Some(next_full_check), by_time, own_silence, retry, portion].into_iter().flatten().min();
         next.unwrap_or(next_full_check).max(Instant::now() + SHORTEST_WAIT)
     }
 
