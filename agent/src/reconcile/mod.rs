@@ -26,6 +26,7 @@ mod holding;
 mod ledger;
 mod limits;
 pub mod memory;
+mod misplaced;
 pub mod orders;
 pub mod pace;
 mod pass;
@@ -110,6 +111,8 @@ pub(crate) struct Reconciler {
     templates: BTreeMap<Family, ProfileRow>,
     /// PPP profiles of the state by which nobody gets an address, as last read.
     without_addresses: BTreeSet<String>,
+    /// Lines whose device is at another address than theirs, with what is said of each.
+    misplaced: BTreeMap<String, String>,
     /// Families whose rows show their passwords on this connection.
     shows_passwords: BTreeSet<Family>,
     /// Our rows that let somebody in, by the last full check.
@@ -202,6 +205,7 @@ impl Reconciler {
             suspect_profiles: BTreeSet::new(),
             templates: BTreeMap::new(),
             without_addresses: BTreeSet::new(),
+            misplaced: BTreeMap::new(),
             shows_passwords: BTreeSet::new(),
             usable_lines: 0,
             backlog: Backlog::default(),

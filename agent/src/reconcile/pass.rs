@@ -115,6 +115,7 @@ impl Reconciler {
             Reach::Everything => (Reach::Everything, Vec::new(), actual),
             Reach::Lines(lines) => self.bring_in_holders(client, basis, lines, actual).await?,
         };
+        self.look_for_devices(client, basis, &reach).await?;
         match &reach {
             Reach::Everything => {
                 self.usable_lines = actual.usable_lines();

@@ -246,6 +246,7 @@ impl Asked {
 /// Devices that a hotspot sees, logged in or not.
 pub(crate) const HOSTS: &str = "/ip/hotspot/host";
 const HOST_PROPERTIES: &[&str] = &[".id", "mac-address"];
+const PLACE_PROPERTIES: &[&str] = &["mac-address", "address", "bypassed"];
 const COOKIE_PROPERTIES: &[&str] = &[".id", "user"];
 
 #[derive(Clone, Copy)]
@@ -352,11 +353,20 @@ pub(crate) fn session_prints<N: AsRef<str>>(menus: &Menus, names: &[N]) -> Vec<(
 
 /// Prints of what the hotspot has of these devices, in the menu of [`HOSTS`].
 pub(crate) fn host_prints<N: AsRef<str>>(macs: &[N]) -> Vec<Command> {
+    prints_of_hosts(macs, HOST_PROPERTIES)
+}
+
+/// Prints of where the hotspot sees these devices.
+pub(crate) fn place_prints<N: AsRef<str>>(macs: &[N]) -> Vec<Command> {
+    prints_of_hosts(macs, PLACE_PROPERTIES)
+}
+
+fn prints_of_hosts<N: AsRef<str>>(macs: &[N], properties: &[&str]) -> Vec<Command> {
     let queries = macs.chunks(LINES_PER_PRINT).filter_map(|chunk| {
         let macs: Vec<&str> = chunk.iter().map(AsRef::as_ref).collect();
         Query::any_of("mac-address", &macs)
     });
-    queries.map(|query| print_of(HOSTS, HOST_PROPERTIES).query(query)).collect()
+    queries.map(|query| print_of(HOSTS, properties).query(query)).collect()
 }
 
 /// The router's words, when it has no such menu or does not let us see it. Any other trap says nothing about the rows.

@@ -161,10 +161,12 @@ impl Reconciler {
         let is_by_rule =
             |state: Option<Effective>| state.and_then(Effective::reason) == Some(Reason::OfflineRule);
         let quota = quota_key(&decision.line.item, basis.reading.now);
-        let useless = over_here_only(&decision, &basis.reading).or_else(|| {
+        let addressless = || {
             let lacking = addressless_profile(&decision, &self.without_addresses)?;
             Some(words_of_addressless(lacking, &self.settings.profile_template))
-        });
+        };
+        let useless = over_here_only(&decision, &basis.reading).or_else(addressless);
+        let useless = useless.or_else(|| self.misplaced.get(id).cloned());
         let useless =
             useless.map(|detail| LineFailure { line: id.to_owned(), kind: FailureKind::NotApplied, detail });
         if decision.state.is_some_and(Effective::is_online) {

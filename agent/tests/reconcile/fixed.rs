@@ -4,6 +4,7 @@ use crate::site::{PATIENCE, ROUTER, Site, Wants};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use std::time::Duration;
 use tawi_agent::flow::{LineFailure, Report};
+use tawi_agent::reconcile::RouterSettings;
 use tawi_shared::wire::{Access, EventKind, FailureKind, LineV1, Restraint, RestraintV1, Service};
 
 const MAC: &str = "02:00:00:00:00:AF";
@@ -138,6 +139,32 @@ async fn a_device_that_is_at_the_portal_already_is_let_by_blocked_and_forgotten_
     assert!(site.settle(|wants| wants.lines.clear()).await.is_empty());
     site.offline("tv").await;
     assert_eq!(host(&site, "")[0][".id"], bystander, "somebody else's was left alone");
+}
+
+/// Its lease is another after a restart of the router: every row is right, and it would get the portal for ever.
+#[tokio::test]
+async fn a_device_at_another_address_than_its_line_fails_with_the_cure_until_it_is_where_it_belongs() {
+    let quick = |settings: &mut RouterSettings| settings.timings.full_check = Duration::from_millis(150);
+    let mut site = Site::start_with(|_| {}, quick).await;
+    let failures = site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, "10.5.5.9")).await;
+    assert!(failures.is_empty(), "nobody is there yet: {failures:?}");
+    let device = NewDevice::new("tv", Dialler::Hotspot, "nobody", "nothing").redialing_after_ms(20);
+    site.router.add_device(device.with_mac(MAC)).unwrap();
+    let host = || site.rows("ip/hotspot/host").first().map(|row| row["address"].clone());
+    let address = site.router.wait_for(PATIENCE, host).await.unwrap();
+    let told = |report: &Report| match report {
+        Report::Settled { failures, .. } => failures.first().cloned(),
+        _ => None,
+    };
+    let failure = site.until("the device to be missed", told).await;
+    assert_eq!((failure.line.as_str(), failure.kind), ("tv", FailureKind::NotApplied));
+    let words = format!("is at {address}, not at 10.5.5.9, ");
+    let cure = format!("; cure: /ip dhcp-server lease add mac-address={MAC} address=10.5.5.9,");
+    assert!(failure.detail.contains(&words) && failure.detail.contains(&cure), "{}", failure.detail);
+
+    let failures = site.settle(|wants| addressed(wants, "tv", Service::HotspotDevice, &address)).await;
+    assert!(failures.is_empty(), "{failures:?}");
+    site.online("tv").await;
 }
 
 /// The only host of the hotspot, and how it is seen.
