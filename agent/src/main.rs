@@ -78,6 +78,9 @@ Exit codes:
   2   wrong use";
 
 const LOG_CODES: &str = "\
+Times are East Africa Time and end in EAT, as in `tawi-controller router writes` and on the pages of
+head office; with --json, at_ms is milliseconds since 1970 in UTC.
+
 Exit codes:
   0   the log was read, whether anything fits or not  78  the settings are wrong
   1   the log cannot be read

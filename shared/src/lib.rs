@@ -21,6 +21,12 @@ pub use clock::{Clock, UnixMillis};
 pub use ids::{IdSource, LineId, SiteId};
 pub use words::counted;
 
+/// East Africa Time: what every page and log shows, at head office and at the sites. It has had no summer time since 1960,
+/// so that a fixed span is all of it.
+pub const ZONE_AHEAD_OF_UTC: Duration = Duration::from_secs(3 * 3_600);
+/// How it is named behind a time.
+pub const ZONE: &str = "EAT";
+
 /// The longest keep-alive that an agent may have: whoever is connected says something at least so often. Head office
 /// judges by it who is offline, so that a longer one would be a longer lie about who can be told of a payment.
 pub const KEEP_ALIVE_LONGEST: Duration = Duration::from_secs(300);

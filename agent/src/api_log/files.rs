@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tawi_shared::UnixMillis;
+use tawi_shared::{UnixMillis, ZONE, ZONE_AHEAD_OF_UTC};
 
 use super::record::Write;
 use crate::outbox::free_bytes;
@@ -216,11 +216,13 @@ pub fn day_of(at: UnixMillis) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// An instant in UTC, such as `2026-11-26 01:25:44`.
+/// An instant as people read it, with its zone: `2026-11-26 04:25:44 EAT`. Head office writes it the same way.
 #[must_use]
 pub fn shown(at: UnixMillis) -> String {
-    let seconds = at.0.div_euclid(1_000).rem_euclid(86_400);
-    format!("{} {:02}:{:02}:{:02}", day_of(at), seconds / 3_600, seconds / 60 % 60, seconds % 60)
+    let local = at.plus(ZONE_AHEAD_OF_UTC);
+    let seconds = local.0.div_euclid(1_000).rem_euclid(86_400);
+    let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);
+    format!("{} {hours:02}:{minutes:02}:{:02} {ZONE}", day_of(local), seconds % 60)
 }
 
 /// Year, month and day of a number of days since 1970, by the Gregorian calendar: eras of 400 years that begin in March.
@@ -283,15 +285,15 @@ mod tests {
     const NOW: UnixMillis = UnixMillis(1_795_656_344_000);
 
     #[test]
-    fn days_are_named_as_the_calendar_has_them() {
+    fn times_are_shown_as_the_calendar_has_them_with_their_zone() {
         let check = |seconds: i64, expected: &str| {
             assert_eq!(shown(UnixMillis(seconds * 1_000)), expected);
         };
-        check(0, "1970-01-01 00:00:00");
-        check(951_782_400, "2000-02-29 00:00:00");
-        check(1_709_251_199, "2024-02-29 23:59:59");
-        check(1_735_689_599, "2024-12-31 23:59:59");
-        check(-1, "1969-12-31 23:59:59");
+        check(0, "1970-01-01 03:00:00 EAT");
+        check(951_771_600, "2000-02-29 00:00:00 EAT");
+        check(1_709_240_399, "2024-02-29 23:59:59 EAT");
+        check(1_735_689_599, "2025-01-01 02:59:59 EAT");
+        check(-10_801, "1969-12-31 23:59:59 EAT");
     }
 
     #[test]

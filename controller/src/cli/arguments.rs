@@ -209,7 +209,8 @@ pub enum RouterCommand {
     /// What agents wrote to routers, newest first; passwords are not in it
     #[command(after_help = "Examples:
   tawi-controller router writes --site nyeri-01 --since 2h
-  tawi-controller router writes --line plot17 --since 30d --status refused --json")]
+  tawi-controller router writes --line plot17 --since 30d --status refused --json
+Times are East Africa Time and end in EAT, as in `tawi-agent log` and on the pages; with --json they are UTC.")]
     Writes(WritesArguments),
 }
 

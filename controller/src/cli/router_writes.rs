@@ -26,12 +26,12 @@ impl Shell {
         let mut reader = self.controller.database.read().await?;
         let writes = router_writes::find(&mut reader, &search, wanted.limit).await?;
         let line = |write: &RouterWrite| {
-            let at = display::Moment::of(write.at, now).full;
+            let at = display::with_zone(write.at);
             let status = write.status.map_or("?", |status| status.as_str());
             let detail =
                 if write.detail.is_empty() { String::new() } else { format!("  ({})", write.detail) };
             format!(
-                "{at:<20}  {status:<8} {}/{}  {} {}{detail}",
+                "{at}  {status:<8} {}/{}  {} {}{detail}",
                 write.site, write.router, write.operation, write.parameters
             )
         };

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone, offset};
-use tawi_shared::UnixMillis;
 pub use tawi_shared::counted;
 use tawi_shared::wire::Service;
+use tawi_shared::{UnixMillis, ZONE};
 
 use crate::customers::phone::Msisdn;
 use crate::money::Money;
@@ -124,6 +124,12 @@ pub fn short_day(at: UnixMillis) -> String {
 #[must_use]
 pub fn numeric(at: UnixMillis) -> String {
     format(at, "%d/%m/%Y %H:%M")
+}
+
+/// `2026-11-26 14:05:07 EAT`: with its zone, as the agents write it, for a shell whose machine may have another.
+#[must_use]
+pub fn with_zone(at: UnixMillis) -> String {
+    format!("{} {ZONE}", format(at, "%Y-%m-%d %H:%M:%S"))
 }
 
 /// Reads a time by Nairobi's clock, as a browser's field for times writes it: `2026-11-26T14:05`.
@@ -274,6 +280,7 @@ mod tests {
         assert_eq!(local(&local_field(NOW)), Some(NOW));
         assert_eq!((local("yesterday"), local("")), (None, None));
         assert_eq!(clock_time(UnixMillis(NOW.0 + 45)), "00:30:00.045");
+        assert_eq!(with_zone(UnixMillis(NOW.0 + 45)), "2026-11-25 00:30:00 EAT");
     }
 
     #[test]
