@@ -11,6 +11,8 @@ use std::sync::Arc;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::wire::{LineV1, ProfileV1, Service, StateDeltaV1};
 
+use crate::reconcile::actual::Family;
+
 /// A profile is known by service code and name.
 pub type ProfileKey = (u16, String);
 
@@ -78,6 +80,19 @@ impl DesiredState {
             *count = count.saturating_add(1);
         }
         services
+    }
+
+    /// How many lines of a router get their address by what its own profile `default` (or the template's) says: those of PPP
+    /// that have none of their own and no pool by their plan.
+    #[must_use]
+    pub fn lines_by_template(&self, router: &str) -> u64 {
+        let is_by_template = |line: &&LineV1| {
+            let key = (line.service, line.profile.clone());
+            let has_pool = self.profiles.get(&key).is_some_and(|profile| !profile.item.pool.is_empty());
+            Family::of_code(line.service) == Some(Family::Ppp) && line.address.is_empty() && !has_pool
+        };
+        let here = self.lines.values().map(|held| &held.item).filter(|line| line.router == router);
+        u64::try_from(here.filter(is_by_template).count()).unwrap_or(u64::MAX)
     }
 
     /// Applies a delta to this state.

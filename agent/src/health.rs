@@ -102,11 +102,19 @@ pub struct FailingLine {
 }
 
 impl FailingLine {
-    fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.found(), self.cure_said())
+    }
+
+    /// Without what helps.
+    pub(crate) fn found(&self) -> String {
         let name = if self.username.is_empty() { String::new() } else { format!(" ({})", self.username) };
         let place = if self.router.is_empty() { String::new() } else { format!(" on {}", self.router) };
-        let cure = if self.cure.is_empty() { String::new() } else { format!("; cure: {}", self.cure) };
-        format!("line {}{name}{place}: {}{cure}", self.line, self.why)
+        format!("line {}{name}{place}: {}", self.line, self.why)
+    }
+
+    fn cure_said(&self) -> String {
+        if self.cure.is_empty() { String::new() } else { format!("; cure: {}", self.cure) }
     }
 }
 
@@ -126,6 +134,9 @@ pub struct RouterStatus {
     /// Lines that belong there, by service.
     #[serde(default)]
     pub lines: BTreeMap<String, u64>,
+    /// Lines that get their address by what its profile `default` says; `None` from an agent that does not tell.
+    #[serde(default)]
+    pub lines_by_template: Option<u64>,
     /// Why it cannot be worked with; `None` while it can.
     #[serde(default)]
     pub problem: Option<String>,

@@ -6,9 +6,11 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use tawi_shared::counted;
+
 use super::finding::Finding;
 use crate::config::WORLD_BITS;
-use crate::health::{CURE_OF_CLOCK, ClockStatus, Status};
+use crate::health::{CURE_OF_CLOCK, ClockStatus, FailingLine, Status};
 use crate::outbox::{RESERVE_BYTES, can_write, free_bytes};
 use crate::status::AskError;
 
@@ -28,13 +30,8 @@ pub(super) fn key(path: &Path) -> Option<Finding> {
 pub(super) fn state(directory: &Path) -> Option<Finding> {
     let check = "state directory";
     let name = directory.display();
-    if !directory.exists() {
-        let cure = "start the agent once, or make the directory for the agent's user: install -d -m 0700 -o tawi-agent";
-        return Some(Finding::doubtful(
-            check,
-            format!("{name} does not exist yet"),
-            format!("{cure} {name}"),
-        ));
+    if let Err(error) = std::fs::metadata(directory) {
+        return Some(absent(directory, &error));
     }
     if let Err(error) = can_write(directory) {
         return Some(unwritable(directory, &error));
@@ -53,24 +50,83 @@ pub(super) fn state(directory: &Path) -> Option<Finding> {
     Some(Finding::good(check, format!("{name} can be written, {free_mib} MiB free")))
 }
 
+/// What stands in the way of a directory that is not there, as far as a look from outside tells. A probe would be left
+/// behind where it cannot be removed, so that nothing is made on the way to it.
+fn absent(directory: &Path, error: &io::Error) -> Finding {
+    if error.kind() != ErrorKind::NotFound || directory.is_symlink() {
+        return unwritable(directory, error);
+    }
+    let existing = directory.ancestors().skip(1).find(|above| std::fs::metadata(above).is_ok());
+    if let Some(Err(error)) = existing.map(may_make_within) {
+        return unwritable(directory, &error);
+    }
+    let name = directory.display();
+    let cure =
+        "start the agent once, or make the directory for the agent's user: install -d -m 0700 -o tawi-agent";
+    Finding::doubtful("state directory", format!("{name} does not exist yet"), format!("{cure} {name}"))
+}
+
+/// Whether a directory can be made within this one. Whose user the agent will be is not known here: systemd makes the
+/// directory for it as root, so that rights are not judged.
+fn may_make_within(above: &Path) -> io::Result<()> {
+    if !above.is_dir() {
+        return Err(ErrorKind::NotADirectory.into());
+    }
+    let system = rustix::fs::statvfs(above)?;
+    if system.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        return Err(ErrorKind::ReadOnlyFilesystem.into());
+    }
+    if free_bytes(above)? < RESERVE_BYTES {
+        return Err(ErrorKind::StorageFull.into());
+    }
+    Ok(())
+}
+
 /// Why nothing can be written there, and what helps: not every time is it the user.
 fn unwritable(directory: &Path, error: &io::Error) -> Finding {
     let name = directory.display();
+    let another = "name another directory as state_directory in agent.toml";
     let (why, cure) = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
             format!("the disk of {name} is full"),
-            format!("free some space: df -h {name}; journalctl --vacuum-size=50M; apt-get clean"),
+            format!(
+                "free some space: df -h {name}; df -i {name}; journalctl --vacuum-size=50M; apt-get clean"
+            ),
         ),
         ErrorKind::ReadOnlyFilesystem => (
             format!("the disk of {name} is read-only, as it becomes when it fails"),
             "look at it: dmesg; findmnt; a worn SD card must be replaced".to_owned(),
         ),
-        _ => (
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => (
+            format!("{name} is no directory, or something on the way to it is none"),
+            format!("look at it: namei -l {name}; move away what is there, or {another}"),
+        ),
+        ErrorKind::NotFound => (
+            format!("{name} is a link to where nothing is"),
+            format!("look at it: namei -l {name}; make what it points to, or {another}"),
+        ),
+        ErrorKind::PermissionDenied => (
             format!("{name} cannot be written: {error}"),
             format!("run the doctor as the agent's user, or chown -R tawi-agent {name}"),
         ),
+        _ => (
+            format!("{name} cannot be written: {error}"),
+            format!("look at the disk: dmesg; findmnt; or {another}"),
+        ),
     };
     Finding::bad("state directory", why, cure)
+}
+
+/// Lines that the running agent cannot make as they should be. Each router's own check tells why where it can be seen there.
+fn lines(status: &Status) -> Option<Finding> {
+    let failing = &status.state.failing;
+    let first = failing.first()?;
+    let verb = if status.state.failing_lines == 1 { "is" } else { "are" };
+    let lines = counted(status.state.failing_lines, "line");
+    let named: Vec<String> = failing.iter().map(FailingLine::found).collect();
+    let detail = format!("{lines} {verb} not on the router as wanted: {}", named.join("; "));
+    let cure = if first.cure.is_empty() { "tawi-agent status" } else { &first.cure };
+    Some(Finding::bad("lines", detail, cure))
 }
 
 /// Whether the agent runs, is the release that this command is, and believes its clock.
@@ -96,6 +152,7 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
         )
     }];
     findings.push(clock(&status.clock));
+    findings.extend(lines(status));
     if let Some(problem) = &status.store.problem {
         findings.push(Finding::bad(
             "flash",
@@ -159,5 +216,47 @@ mod tests {
         check(ErrorKind::QuotaExceeded, "is full", "free some space");
         check(ErrorKind::ReadOnlyFilesystem, "read-only", "dmesg");
         check(ErrorKind::PermissionDenied, "cannot be written", "chown");
+        check(ErrorKind::NotADirectory, "is no directory", "move away");
+        check(ErrorKind::NotFound, "a link to where nothing is", "state_directory");
+        check(ErrorKind::InvalidFilename, "cannot be written", "state_directory");
+    }
+
+    #[test]
+    fn a_state_directory_that_cannot_be_is_bad_and_one_that_is_still_to_be_made_is_doubtful() {
+        let place =
+            std::env::temp_dir().join(format!("tawi-doctor-{}", tawi_shared::IdSource::system().hex(4)));
+        std::fs::create_dir(&place).unwrap();
+        std::fs::write(place.join("file"), "").unwrap();
+        std::os::unix::fs::symlink(place.join("nowhere"), place.join("link")).unwrap();
+        let check = |path: &Path, verdict: Verdict, cure: &str| {
+            let finding = state(path).unwrap();
+            assert_eq!(finding.verdict, verdict, "{finding:?}");
+            assert!(finding.cure.contains(cure), "{finding:?}");
+        };
+        check(&place.join("new/one"), Verdict::Doubtful, "install -d");
+        check(&place.join("file"), Verdict::Bad, "move away what is there");
+        check(&place.join("file/state"), Verdict::Bad, "move away what is there");
+        check(&place.join("link"), Verdict::Bad, "make what it points to");
+        // As it is in a kernel's own file systems, where nobody makes a directory.
+        check(Path::new("/proc/self/state"), Verdict::Bad, "");
+        std::fs::remove_dir_all(&place).unwrap();
+    }
+
+    #[test]
+    fn lines_that_fail_are_bad_and_told_with_the_cure_of_the_first() {
+        let mut status = Status { version: env!("CARGO_PKG_VERSION").into(), ..Status::default() };
+        let found =
+            |status: &Status| agent(&Ok(status.clone())).into_iter().find(|found| found.check == "lines");
+        assert_eq!(found(&status), None);
+        let line = FailingLine {
+            line: "tv".into(),
+            why: "elsewhere".into(),
+            cure: "a lease".into(),
+            ..FailingLine::default()
+        };
+        (status.state.failing_lines, status.state.failing) = (1, vec![line]);
+        let finding = found(&status).unwrap();
+        assert_eq!((finding.verdict, finding.cure.as_str()), (Verdict::Bad, "a lease"));
+        assert_eq!(finding.detail, "1 line is not on the router as wanted: line tv: elsewhere");
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Facts {
     pub(super) clock_ahead_seconds: Option<i64>,
     /// Lines by service, as the running agent knows them; `None` when it does not run.
     pub(super) lines: Option<BTreeMap<String, u64>>,
+    /// Lines that get their address by the profile that ours are made from; `None` when nobody knows.
+    pub(super) lines_by_template: Option<u64>,
     /// The serial number of the router that the agent works with; `None` when it has worked with none by this name.
     pub(super) board: Option<String>,
     /// Whether whoever asks says that another router is the right one from now on.

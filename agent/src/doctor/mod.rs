@@ -20,7 +20,7 @@ use tawi_shared::{Clock, counted};
 use crate::boards;
 use crate::clock::{KeptTime, TrustedClock};
 use crate::config::{Config, ConfigError, RouterConfig};
-use crate::health::Status;
+use crate::health::{RouterStatus, Status};
 use crate::link::tls::{certificates, client_config};
 use crate::run::router_options;
 use crate::status::ask_status;
@@ -85,13 +85,15 @@ pub async fn examine(
     let boards = boards::load(&config.state_directory);
     for router in &config.routers {
         let group = format!("router {}", router.name);
+        let standing = status.as_ref().and_then(|status| standing_of(status, &router.name));
         let facts = Facts {
             router: router.name.clone(),
             user: router.user.clone(),
             seen: memory.of(&router.name).cloned(),
             board: boards.get(&router.name).cloned(),
             is_accepted: accepts_routers,
-            lines: status.as_ref().and_then(|status| lines_of(status, &router.name)),
+            lines: standing.map(|router| router.lines.clone()),
+            lines_by_template: standing.and_then(|router| router.lines_by_template),
             ..Facts::default()
         };
         let (found, seen) = examine_router(router, facts, &clock).await;
@@ -151,13 +153,13 @@ async fn examine_router(
     (findings, Some(seen))
 }
 
-/// Lines by service of a router, as the running agent has them.
-fn lines_of(status: &Status, router: &str) -> Option<std::collections::BTreeMap<String, u64>> {
+/// A router and its lines, as the running agent has them.
+fn standing_of<'s>(status: &'s Status, router: &str) -> Option<&'s RouterStatus> {
     // Before head office has spoken there are none, and nobody knows how many there will be.
     if status.state.generation == 0 {
         return None;
     }
-    status.routers.iter().find(|found| found.name == router).map(|found| found.lines.clone())
+    status.routers.iter().find(|found| found.name == router)
 }
 
 /// The fingerprint of the certificate that a router shows. Nothing is sent to it but the start of a handshake: no user

@@ -85,6 +85,7 @@ impl Site {
                     settled_generation: if self.progress.is_stranger(name) { 0 } else { router.settled },
                     failing_lines: count(router.failures.len()),
                     lines: self.desired.services_of(name),
+                    lines_by_template: Some(self.desired.lines_by_template(name)),
                     problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
                     cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
                     problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),

@@ -325,15 +325,23 @@ pub(super) fn default_profile(facts: &Facts) -> Vec<Finding> {
     if lacking.is_empty() {
         return vec![Finding::good(check, "it gives customers an address")];
     }
-    // Lines may have addresses of their own, so this alone keeps nobody out for certain.
-    let finding = lack(
-        facts,
-        &PPP_SERVICES,
-        check,
-        format!("the PPP profile default, from which ours are made, has no {}", lacking.join(" and no ")),
-        "/ip pool add name=pppoe ranges=10.64.0.2-10.64.255.254; /ppp profile set default local-address=10.64.0.1 remote-address=pppoe",
-    );
-    finding.into_iter().map(|finding| Finding { verdict: Verdict::Doubtful, ..finding }).collect()
+    let detail =
+        format!("the PPP profile default, from which ours are made, has no {}", lacking.join(" and no "));
+    let cure = "/ip pool add name=pppoe ranges=10.64.0.2-10.64.255.254; /ppp profile set default local-address=10.64.0.1 remote-address=pppoe";
+    match facts.lines_by_template {
+        // Each has an address of its own, or a pool by its plan.
+        Some(0) => vec![],
+        Some(lines) if lacking.contains(&"remote-address") => {
+            let who = counted(lines, "line");
+            let verb = if lines == 1 { "gets its" } else { "get their" };
+            vec![Finding::bad(check, format!("{detail}; {who} {verb} address by it"), cure)]
+        }
+        // Lines may have addresses of their own, so this alone keeps nobody out for certain.
+        _ => {
+            let finding = lack(facts, &PPP_SERVICES, check, detail, cure);
+            finding.into_iter().map(|finding| Finding { verdict: Verdict::Doubtful, ..finding }).collect()
+        }
+    }
 }
 
 /// Ours are made from `default`, and one that was made before that was finished gives nobody an address.

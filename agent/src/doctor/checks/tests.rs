@@ -292,6 +292,15 @@ fn what_customers_need() {
         Doubtful,
         "no local-address and no remote-address",
     );
+    let by_template = |lines: u64, rest: &str| {
+        let rows = rows(&format!("name=default{rest}"));
+        move |facts: &mut Facts| {
+            facts.lines_by_template = Some(lines);
+            facts.answers.insert("ppp-profiles", rows);
+        }
+    };
+    check("default profile", by_template(3, ""), Bad, "3 lines get their address by it");
+    check("default profile", by_template(3, " remote-address=pppoe"), Doubtful, "no local-address");
     let walls = "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop";
     check("walled garden", answer("rules", ""), Doubtful, "tawi-walled");
     check(
