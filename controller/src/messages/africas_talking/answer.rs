@@ -48,6 +48,8 @@ pub fn of_message(status: u16, body: &[u8]) -> Answer {
     match status {
         200..=299 => of_envelope(body),
         401 | 403 => Answer::NotNow(refused_key()),
+        // Somebody in between gave up waiting, or may have passed it on all the same.
+        408 | 425 | 499 => ill(format!("Africa's Talking failed: {}", words(status, body))),
         // Anything else below 500 was turned down before anything was sent.
         400..=499 => Answer::NotNow(format!("Africa's Talking refused the request: {}", words(status, body))),
         _ => ill(format!("Africa's Talking failed: {}", words(status, body))),
@@ -175,6 +177,11 @@ mod tests {
         check(401, b"The supplied authentication is invalid", "not now Africa's Talking does not take");
         check(400, b"<html>", "not now Africa's Talking refused the request: HTTP 400");
         check(500, b"Try later", "unknown true Africa's Talking failed: HTTP 500, Try later");
+        check(429, b"", "not now");
+        // A gateway in between gave up waiting, or had passed it on: the text may have left.
+        for status in [408, 425, 499] {
+            check(status, b"", "unknown true Africa's Talking failed: HTTP 4");
+        }
         check(302, b"", "unknown true");
         check(201, b"", "unknown true Africa's Talking gave an answer that is none");
         check(201, b"{\"SMSMessageData\":7}", "unknown true");
