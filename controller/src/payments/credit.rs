@@ -549,7 +549,9 @@ pub(super) async fn claim(
     if let Some(intent) = owner.intent() {
         let is_elsewhere =
             booked.customer.is_some() && booked.subscription.as_ref() != Some(&intent.subscription);
-        if booked.is_spent() || (is_elsewhere && is_given(connection, booked).await?) {
+        // A top-up is another purpose than the line that a person gave it to.
+        let is_other_use = is_elsewhere || intent.top_up.is_some();
+        if booked.is_spent() || (is_other_use && is_given(connection, booked).await?) {
             return join(connection, (told, booked, intent)).await;
         }
     }

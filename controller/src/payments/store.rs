@@ -195,7 +195,7 @@ pub(super) async fn is_owner_guessed(
 }
 
 /// Payments of a request's customer and amount around a time that a rule took for another request's, or that are no
-/// request's: those of another line last.
+/// request's: those of another line last. What a person corrected stays where they put it.
 pub(super) async fn perhaps_of(
     connection: &mut Connection,
     intent: &Intent,
@@ -204,7 +204,7 @@ pub(super) async fn perhaps_of(
     let rows = sqlx::query(payment_rows!(
         "\
          WHERE p.customer_id = $1 AND p.received_at >= $2 AND p.amount_cents = $3 AND p.short_code = $4 \
-           AND p.part_of IS NULL AND p.closed = '' \
+           AND p.part_of IS NULL AND p.closed = '' AND p.is_by_hand = 0 \
            AND ((p.intent_id IS NULL AND p.received_at <= $5) \
                 OR p.intent_id IN (SELECT i.id FROM payment_intents i \
                                    WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \

@@ -8,6 +8,7 @@ use super::c2b::{account, registered};
 use super::disputed::{call_back, confirm, confirmed_now, for_review, payment, second_line, sums};
 use super::pulling::{daraja_that_tells, open, pull_settings, row_of, sweep};
 use super::shop::Shop;
+use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, Customer, NewCustomer};
 use crate::ids::{IntentId, LineId};
@@ -16,8 +17,10 @@ use crate::mpesa::evidence::CheckoutId;
 use crate::mpesa::intent::{CallbackToken, Intent, State};
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::query;
+use crate::payments::corrections::{self, Target};
 use crate::payments::{ReviewKind, Unspent};
 use crate::shutdown::Shutdown;
+use crate::staff::Login;
 use crate::subscriptions::credentials::{Password, Username};
 use crate::subscriptions::{self, NewSubscription};
 
@@ -262,4 +265,31 @@ async fn a_callback_that_says_paid_without_a_receipt_finds_the_receipt_that_is_b
     }
     assert_eq!(payment(&shop, "RAA1").await.subscription, Some(other.subscription));
     assert_eq!(state(&shop, &day).await, "prompted -");
+}
+
+#[tokio::test]
+async fn what_a_person_put_into_a_wallet_is_taken_by_no_request() {
+    let (shop, token) = registered().await;
+    let day = shop.unanswered().await;
+    let other = Intent { subscription: second_line(&shop).await, ..day.clone() };
+    let other = one_like(&shop, &other, 30).await;
+    confirm(&shop, &token, "RAA1", "1500.00").await;
+    let booked = payment(&shop, "RAA1").await;
+    let by = Actor::Staff(Login::parse("anna").unwrap());
+    for to in [Target::Suspense, Target::Customer(day.customer.clone(), None)] {
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let mut write = shop.controller.database.write().await.unwrap();
+        corrections::move_payment(&mut write, (&booked.id, &to), &by, ids, now).await.unwrap().unwrap();
+        write.commit().await.unwrap();
+    }
+    let checkout = other.checkout.as_ref().unwrap().as_str();
+    let body = format!(
+        r#"{{"Body":{{"stkCallback":{{"MerchantRequestID":"m","CheckoutRequestID":"{checkout}","ResultCode":0,"ResultDesc":"ok"}}}}}}"#
+    );
+    shop.deliver_to(&other, body).await;
+    shop.take_in().await;
+    assert_eq!(state(&shop, &other).await, "paid_unreceipted -");
+    assert_eq!(sums(&shop).await, (150_000, 150_000, 0, 1));
+    let booked = payment(&shop, "RAA1").await;
+    assert_eq!((booked.subscription, booked.intent), (None, None));
 }
