@@ -105,15 +105,17 @@ async fn move_money(
     };
     let out = corrections::take_out(connection, booked, told.actor, ids, now).await?;
     corrections::book_in(connection, booked, Some(after), (told.actor, out.number), ids, now).await?;
+    let kept = corrections::kept_by(booked, Some(after));
+    let back = corrections::take_back(connection, (booked, out), kept, told.actor, ids, now).await?;
     store::move_to(connection, &booked.id, &owner).await?;
     // What was said of the wallet that it lay in is said of the wrong one now.
     store::settle_booked(connection, booked).await?;
     let again = format!(" moved {}", out.number);
     let mut taken_in =
         credit::fulfil(connection, told, (booked.id.clone(), &again), &owner, ids, now).await?;
-    taken_in.outcome = corrections::outcome(&out).besides(taken_in.outcome);
-    taken_in.is_site_to_be_told |= out.is_site_to_be_told;
-    taken_in.hints.extend(out.hints);
+    taken_in.outcome = corrections::outcome(&back).besides(taken_in.outcome);
+    taken_in.is_site_to_be_told |= back.is_site_to_be_told;
+    taken_in.hints.extend(back.hints);
     Ok(taken_in)
 }
 

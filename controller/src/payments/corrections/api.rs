@@ -90,7 +90,7 @@ pub struct TakenBackBody {
     pub subscription_id: String,
     /// Out of whose wallet it was bought.
     pub customer_id: String,
-    /// What it cost, in cents of KES: that is in their wallet again, or went with the payment.
+    /// What it cost, in cents of KES: what is left of that is in their wallet again, or went with the payment.
     pub price_cents: i64,
     /// When it was bought.
     pub bought_at_ms: i64,
@@ -101,8 +101,10 @@ pub struct TakenBackBody {
 pub struct CorrectionBody {
     /// The payments that hold the money now: one that was moved, the parts of one that was split, one that is undone.
     pub payments: Vec<PaymentBody>,
-    /// What was taken back of what it had bought. What is used up stays sold.
+    /// What was taken back of what it had bought. What is used of it is not given back.
     pub taken_back: Vec<TakenBackBody>,
+    /// What was written off of time that was used with another's money, in cents of KES.
+    pub written_off_cents: i64,
     /// What the customer who had it owes now, in cents of KES.
     pub owes_cents: i64,
 }
@@ -300,6 +302,7 @@ async fn answer(mut once: Once, corrected: Corrected, web: &Web) -> Result<Respo
     let body = CorrectionBody {
         payments,
         taken_back: corrected.taken_back.iter().map(taken_back).collect(),
+        written_off_cents: corrected.written_off.cents(),
         owes_cents: corrected.owes.cents(),
     };
     let live = web.controller.live.clone();

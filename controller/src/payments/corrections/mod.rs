@@ -1,32 +1,32 @@
 //! Corrections of booked money: a payment that is another customer's, several customers', or was never paid.
 //!
 //! ```text
-//!   whose it was ──▶ what it bought is taken back ──▶ the payment's entry is mirrored ──▶ booked anew: moved, in parts,
-//!                    as far as it is not used up                                          in suspense, or not at all
+//!   whose it was ──▶ the payment's entry is mirrored ──▶ booked anew: moved, in parts, ──▶ what it bought is taken back,
+//!                                                        in suspense, or not at all         as far as it is not used
 //! ```
-//! Nothing in the ledger is changed: each step is an entry that mirrors another. What a payment bought is taken back with
-//! it (`schedule` says how far), and so is what the wallet bought by itself with money that is gone now. What is used up
-//! stays sold: then the customer owes, which their page shows, and `write_off` ends. What the lines may do now goes out in
-//! the same transaction. `moving` uses the same for what rules took for somebody's.
+//! Nothing in the ledger is changed: each step is an entry that mirrors another. What a payment bought goes with it, and so
+//! does what the wallet bought by itself with money that is gone now (`taking_back`); who keeps it for the same line keeps
+//! what it bought. Where somebody comes to owe something their page shows it, and `write_off` ends it. What the lines may do
+//! now goes out in the same transaction. `moving` uses the same for what rules took for somebody's.
 
 pub(crate) mod api;
 pub(crate) mod pages;
 mod schedule;
 pub(super) mod store;
+mod taking_back;
 pub mod write_off;
 
 use std::collections::BTreeSet;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use self::schedule::Span;
+pub(super) use self::taking_back::{Kept, TakenBack, kept_by, take_back, take_out};
 use super::credit::{self, Owner, TakenIn, Told};
 use super::outcome::CallbackOutcome;
 use super::store as payments_store;
 use super::{Payment, PaymentError, PaymentRow, Provider};
 use crate::audit::Actor;
 use crate::database::Connection;
-use crate::desired::Refreshed;
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
@@ -190,6 +190,8 @@ pub enum NotCorrected {
 pub struct Corrected {
     /// What was taken back of what it had bought.
     pub taken_back: Vec<Purchase>,
+    /// What was written off of time that was used with another's money.
+    pub written_off: Money,
     /// What the customer who had it owes now.
     pub owes: Money,
     /// The payments that hold the money now.
@@ -206,17 +208,6 @@ impl Corrected {
         }
         self.hints.into_iter().for_each(|hint| live.tell(hint));
     }
-}
-
-/// What was taken from whoever had a payment.
-#[derive(Debug, Default)]
-pub(super) struct TakenOut {
-    pub(super) taken_back: Vec<Purchase>,
-    pub(super) owes: Money,
-    pub(super) is_site_to_be_told: bool,
-    pub(super) hints: Vec<Hint>,
-    /// Tells the entries of this correction from those of earlier ones.
-    pub(super) number: i64,
 }
 
 /// Notes what a wallet bought, in the transaction of its entry.
@@ -275,10 +266,12 @@ pub async fn move_payment(
     let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::place(connection, id, (to.customer(), to.line())).await?;
     payments_store::settle_booked(connection, &payment).await?;
-    let mut corrected = Corrected::of(out);
-    let number = corrected_number(connection, id).await?;
-    let moved = Payment { corrections: number, ..payment };
-    book_anew(connection, (&moved, to), &actor, &mut corrected, ids, now).await?;
+    book_in(connection, &payment, to.customer(), (&actor, out.number), ids, now).await?;
+    let kept = kept_by(&payment, to.customer());
+    let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
+    let mut corrected = Corrected::of(back);
+    let moved = Payment { corrections: out.number, ..payment };
+    put_to_use(connection, (&moved, to), &actor, &mut corrected, ids, now).await?;
     Ok(Ok(corrected))
 }
 
@@ -309,19 +302,53 @@ pub async fn split(
     let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::close(connection, id, Closed::Split).await?;
     payments_store::settle_booked(connection, &payment).await?;
-    let mut corrected = Corrected::of(out);
+    let parts = book_parts(connection, &payment, parts, &actor, ids, now).await?;
+    let is_theirs = |part: &(Payment, Target)| part.1.customer() == payment.customer.as_ref();
+    let amount = parts
+        .iter()
+        .filter(|part| is_theirs(part))
+        .try_fold(Money::ZERO, |sum, (own, _)| sum.checked_add(own.amount))
+        .unwrap_or(payment.amount);
+    // Who pays for the same line as before has paid for it all along.
+    let same = parts.iter().find(|part| is_theirs(part) && part.1.line() == payment.subscription.as_ref());
+    let line = same.and_then(|(own, to)| Some((to.line()?, &own.id)));
+    let kept = Kept { amount: Some(amount), line };
+    let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
+    let still = line.filter(|_| back.is_line_kept).map(|(_, own)| own.clone());
+    let mut corrected = Corrected::of(back);
+    for (own, to) in &parts {
+        if still.as_ref() == Some(&own.id) {
+            corrected.payments.push(own.id.clone());
+        } else {
+            put_to_use(connection, (own, to), &actor, &mut corrected, ids, now).await?;
+        }
+    }
+    Ok(Ok(corrected))
+}
+
+/// Makes payments of the parts, and books their money for whom they belong to.
+async fn book_parts(
+    connection: &mut Connection,
+    payment: &Payment,
+    parts: &[Part],
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Vec<(Payment, Target)>, PaymentError> {
+    let mut booked = Vec::with_capacity(parts.len());
     for (index, part) in parts.iter().enumerate() {
         let own = PaymentId::random(ids);
         let number = index.saturating_add(1);
         let to = (part.to.customer(), part.to.line());
-        store::insert_part(connection, (id, &own), (number, part.amount), to, now).await?;
+        store::insert_part(connection, (&payment.id, &own), (number, part.amount), to, now).await?;
         payments_store::issue_receipt(connection, &own, now).await?;
         let PaymentRow { payment: own, .. } = super::payment(connection, &own)
             .await?
             .ok_or_else(|| PaymentError::ReceiptVanished(payment.receipt_number.clone()))?;
-        book_anew(connection, (&own, &part.to), &actor, &mut corrected, ids, now).await?;
+        book_in(connection, &own, to.0, (actor, own.corrections), ids, now).await?;
+        booked.push((own, part.to.clone()));
     }
-    Ok(Ok(corrected))
+    Ok(booked)
 }
 
 /// Undoes a booking at the counter: the money never came.
@@ -350,17 +377,19 @@ pub async fn undo(
         }
         Provider::Bank => {}
     }
-    let out = take_out(connection, &payment, &by.to_string(), ids, now).await?;
+    let actor = by.to_string();
+    let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::close(connection, id, Closed::Undone).await?;
-    let mut corrected = Corrected::of(out);
+    let back = take_back(connection, (&payment, out), Kept::USED, &actor, ids, now).await?;
+    let mut corrected = Corrected::of(back);
     corrected.payments.push(id.clone());
     Ok(Ok(corrected))
 }
 
 impl Corrected {
-    fn of(out: TakenOut) -> Self {
-        let TakenOut { taken_back, owes, is_site_to_be_told, hints, number: _ } = out;
-        Self { taken_back, owes, payments: Vec::new(), is_site_to_be_told, hints }
+    fn of(back: TakenBack) -> Self {
+        let TakenBack { purchases, written_off, owes, is_site_to_be_told, hints, .. } = back;
+        Self { taken_back: purchases, written_off, owes, payments: Vec::new(), is_site_to_be_told, hints }
     }
 
     fn take(&mut self, taken_in: TakenIn) {
@@ -368,11 +397,6 @@ impl Corrected {
         self.hints.extend(taken_in.hints);
         self.payments.extend(taken_in.payment);
     }
-}
-
-async fn corrected_number(connection: &mut Connection, id: &PaymentId) -> Result<i64, PaymentError> {
-    let row = super::payment(connection, id).await?;
-    Ok(row.map_or(0, |row| row.payment.corrections))
 }
 
 /// The payment, as long as it is money.
@@ -441,101 +465,6 @@ pub(super) fn held_by(customer: Option<&CustomerId>) -> Account {
     customer.map_or(Account::Suspense, |customer| Account::Wallet(customer.clone()))
 }
 
-/// Takes a payment from whoever has it, with all that it bought and that is not used up. What the wallet bought by itself
-/// since goes too, the newest first, as long as the wallet lacks money for it.
-pub(super) async fn take_out(
-    connection: &mut Connection,
-    payment: &Payment,
-    actor: &str,
-    ids: &IdSource,
-    now: UnixMillis,
-) -> Result<TakenOut, PaymentError> {
-    let mut out =
-        TakenOut { number: store::count_correction(connection, &payment.id).await?, ..TakenOut::default() };
-    if payment.customer.is_some() {
-        for bought in store::of_payment(connection, &payment.id).await? {
-            give_back(connection, &bought, actor, &mut out, ids, now).await?;
-        }
-    }
-    let accounts = (held_by(payment.customer.as_ref()), place_of(connection, payment).await?);
-    let memo = format!("{}, taken back", payment.name());
-    let cause = ("payment_reversal", format!("{} {}", payment.id, out.number));
-    let entry = Entry::transfer(cause, actor, &memo, accounts, payment.amount)
-        .map_err(ledger::LedgerError::Unbalanced)?;
-    ledger::book(connection, &entry, ids, now).await?;
-    let Some(customer) = &payment.customer else { return Ok(out) };
-    for bought in store::unused_from_wallet(connection, customer, payment.booked_at, now).await? {
-        if ledger::wallet_of(connection, customer).await? >= Money::ZERO {
-            break;
-        }
-        give_back(connection, &bought, actor, &mut out, ids, now).await?;
-    }
-    let left = ledger::wallet_of(connection, customer).await?;
-    payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
-    out.owes = left.checked_neg().filter(|owes| owes.is_positive()).unwrap_or(Money::ZERO);
-    out.hints.push(Hint::Payment(customer.clone()));
-    Ok(out)
-}
-
-/// Takes one purchase back, if anything of it is left: its money goes into the wallet that it came from.
-async fn give_back(
-    connection: &mut Connection,
-    bought: &Purchase,
-    actor: &str,
-    out: &mut TakenOut,
-    ids: &IdSource,
-    now: UnixMillis,
-) -> Result<(), PaymentError> {
-    let Some(ends_at) = bought.period_ends_at.filter(|_| !bought.is_used_up(now)) else { return Ok(()) };
-    if !store::note_taken_back(connection, bought, now).await? {
-        return Ok(());
-    }
-    let refreshed = match bought.what {
-        Purchased::Period { paid_until_before } => {
-            for top_up in store::top_ups_of(connection, &bought.line, bought.period_started_at).await? {
-                store::note_taken_back(connection, &top_up, now).await?;
-                money_back(connection, &top_up, actor, ids, now).await?;
-                out.taken_back.push(top_up);
-            }
-            let span = Span { started_at: bought.period_started_at, ends_at };
-            let Some(cut) = schedule::cut(span, now) else { return Ok(()) };
-            store::cut_period(connection, &bought.line, span, paid_until_before, cut).await?;
-            let line = subscriptions::get(connection, &bought.line).await?;
-            let until = line.and_then(|line| line.paid_until);
-            let until = schedule::paid_until(until, span, paid_until_before, cut);
-            subscriptions::set_paid_until(connection, &bought.line, until, now).await?
-        }
-        Purchased::TopUp { bytes } => {
-            store::take_data_back(connection, &bought.line, bought.period_started_at, bytes).await?;
-            crate::desired::refresh_line(connection, &bought.line, now)
-                .await
-                .map_err(subscriptions::SubscriptionError::Desired)?
-        }
-    };
-    out.is_site_to_be_told |= matches!(refreshed, Refreshed::Changed { .. });
-    money_back(connection, bought, actor, ids, now).await?;
-    out.hints.push(Hint::Line(bought.line.clone()));
-    out.taken_back.push(bought.clone());
-    Ok(())
-}
-
-/// The mirror image of what a purchase booked.
-async fn money_back(
-    connection: &mut Connection,
-    bought: &Purchase,
-    actor: &str,
-    ids: &IdSource,
-    now: UnixMillis,
-) -> Result<(), PaymentError> {
-    let cause = ("purchase_reversal", format!("{} {}", bought.cause_kind, bought.cause_id));
-    let memo = format!("{}, taken back", bought.label);
-    let accounts = (Account::Revenue, Account::Wallet(bought.customer.clone()));
-    let entry = Entry::transfer(cause, actor, &memo, accounts, bought.price)
-        .map_err(ledger::LedgerError::Unbalanced)?;
-    ledger::book(connection, &entry, ids, now).await?;
-    Ok(())
-}
-
 /// The entry that gives a payment that was taken out to whom it belongs.
 pub(super) async fn book_in(
     connection: &mut Connection,
@@ -553,8 +482,8 @@ pub(super) async fn book_in(
     Ok(())
 }
 
-/// Books a payment for whom it belongs to, and buys what it is for.
-async fn book_anew(
+/// Buys what a payment is for that is booked where it belongs.
+async fn put_to_use(
     connection: &mut Connection,
     (payment, to): (&Payment, &Target),
     actor: &str,
@@ -562,8 +491,6 @@ async fn book_anew(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<(), PaymentError> {
-    let number = payment.corrections;
-    book_in(connection, payment, to.customer(), (actor, number), ids, now).await?;
     let Target::Customer(customer, line) = to else {
         corrected.payments.push(payment.id.clone());
         return Ok(());
@@ -582,9 +509,12 @@ async fn book_anew(
         actor,
     };
     let owner = Owner::Customer { customer: customer.clone(), subscription: line.clone(), is_unclear: false };
-    let again = format!(" moved {number}");
+    let again = format!(" moved {}", payment.corrections);
     let taken_in = credit::fulfil(connection, &told, (payment.id.clone(), &again), &owner, ids, now).await?;
     corrected.take(taken_in);
+    // It may have paid at once for what the wallet had bought before.
+    let left = ledger::wallet_of(connection, customer).await?;
+    payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
     Ok(())
 }
 
@@ -596,6 +526,12 @@ pub fn words(corrected: &Corrected) -> String {
         0 => String::new(),
         _ => format!(" Taken back: {}.", labels.into_iter().collect::<Vec<_>>().join(", ")),
     };
+    if corrected.written_off.is_positive() {
+        words.push_str(&format!(
+            " What was used of it with another’s money is written off: KES {}.",
+            corrected.written_off
+        ));
+    }
     if corrected.owes.is_positive() {
         words.push_str(&format!(
             " What was used up stays sold: the customer who had it owes KES {}.",
@@ -606,8 +542,8 @@ pub fn words(corrected: &Corrected) -> String {
 }
 
 /// What is said of a rule's correction.
-pub(super) fn outcome(out: &TakenOut) -> CallbackOutcome {
-    CallbackOutcome::TakenFromAnother { owed: out.owes }
+pub(super) fn outcome(back: &TakenBack) -> CallbackOutcome {
+    CallbackOutcome::TakenFromAnother { owed: back.owes }
 }
 
 #[cfg(test)]

@@ -53,10 +53,11 @@ impl BoughtView {
         let what_now = match (bought.taken_back_at, bought.period_ends_at) {
             (Some(at), _) => format!("was taken back on {}", Moment::of(at, now).text),
             (None, Some(ends_at)) if !bought.is_used_up(now) => format!(
-                "would be taken back: it runs until {}, and what was bought ahead besides begins sooner",
-                Moment::of(ends_at, now).text
+                "runs until {}: {} is left of it, and what was bought ahead besides would begin sooner",
+                Moment::of(ends_at, now).text,
+                display::kes(bought.left_now(now))
             ),
-            (None, _) => "is used up and stays sold: the customer would owe it".to_owned(),
+            (None, _) => "is used up, and nothing of it is left".to_owned(),
         };
         Self { label: bought.label.clone(), price: display::kes(bought.price), what_now }
     }

@@ -8,6 +8,11 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
+use crate::money::Money;
+
+/// What may be used of something before it counts, in cents: nobody is asked for less than a shilling, and M-Pesa pays none.
+const UNNOTICED_CENTS: i64 = 100;
+
 /// From when until when a period was bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -32,6 +37,19 @@ pub(super) fn cut(bought: Span, now: UnixMillis) -> Option<Cut> {
     }
     let from = started_at.max(now);
     Some(Cut { ends_at: (started_at < now).then_some(now), sooner: ends_at.since(from) })
+}
+
+/// What is given back of the price of something that was to last a span: the share of the time that is left, rounded down to a
+/// cent. All of it where less than a shilling is used; nothing when the span is over.
+pub(super) fn left_of(price: Money, span: Span, now: UnixMillis) -> Money {
+    let Span { started_at, ends_at } = span;
+    let whole = ends_at.since(started_at).as_millis();
+    let left = ends_at.since(started_at.max(now)).as_millis();
+    let (Ok(whole), Ok(left)) = (i128::try_from(whole), i128::try_from(left)) else { return Money::ZERO };
+    let share = i128::from(price.cents()).saturating_mul(left).checked_div(whole).unwrap_or(0);
+    let share = i64::try_from(share).unwrap_or(0);
+    let is_unnoticed = left > 0 && price.cents().saturating_sub(share) < UNNOTICED_CENTS;
+    if is_unnoticed { price } else { Money::from_cents(share) }
 }
 
 /// Until when a line is paid once a period is taken back, where it was paid until `paid_until` with it and until `before`
@@ -77,5 +95,25 @@ mod tests {
         // Running: it ends now, and what was bought ahead begins.
         check(130, 200, Some(50), Some((Some(130), 70, Some(130))));
         check(130, 350, None, Some((Some(130), 70, Some(280))));
+    }
+
+    #[test]
+    fn what_is_left_is_given_back_to_the_cent_and_less_than_a_shilling_of_use_is_none() {
+        let check = |price: i64, now: i64, expected: i64| {
+            let span = Span { started_at: at(1_000), ends_at: at(4_000) };
+            assert_eq!(left_of(Money::from_cents(price), span, at(now)).cents(), expected, "{price} {now}");
+        };
+        check(150_000, 0, 150_000);
+        check(150_000, 1_000, 150_000);
+        check(150_000, 2_000, 100_000);
+        check(100_000, 2_000, 66_666);
+        check(150_000, 1_001, 150_000);
+        check(150_000, 1_002, 149_900);
+        check(150_000, 3_999, 50);
+        check(99, 3_999, 99);
+        check(99, 4_000, 0);
+        check(150_000, 4_000, 0);
+        check(150_000, 9_000, 0);
+        check(i64::MAX, 2_500, i64::MAX / 2);
     }
 }

@@ -64,23 +64,65 @@ pub(super) async fn of_payment(
     rows.iter().map(read).collect()
 }
 
-/// What a wallet bought by itself since an instant and is not used up, the newest first.
-pub(super) async fn unused_from_wallet(
+/// What a payment bought out of a customer's wallet and was not taken back, the newest first.
+pub(super) async fn held_of_payment(
     connection: &mut Connection,
+    payment: &PaymentId,
     customer: &CustomerId,
+) -> Result<Vec<Purchase>, sqlx::Error> {
+    let rows = sqlx::query(purchases!(
+        "WHERE b.payment_id = $1 AND b.customer_id = $2 AND b.taken_back_at IS NULL \
+         ORDER BY b.bought_at DESC, b.period_started_at DESC"
+    ))
+    .bind(payment.as_str())
+    .bind(customer.as_str())
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
+/// What a customer's wallet bought since an instant with more than one payment's own money, and is not used up, the newest
+/// first: by itself, or when another payment came that was not enough alone.
+pub(super) async fn bought_together(
+    connection: &mut Connection,
+    (payment, customer): (&PaymentId, &CustomerId),
     since: UnixMillis,
     now: UnixMillis,
 ) -> Result<Vec<Purchase>, sqlx::Error> {
     let rows = sqlx::query(purchases!(
-        "WHERE b.customer_id = $1 AND b.bought_at >= $2 AND b.payment_id IS NULL AND b.taken_back_at IS NULL \
-           AND q.ends_at > $3 ORDER BY b.bought_at DESC, b.period_started_at DESC"
+        "WHERE b.customer_id = $1 AND b.bought_at >= $2 AND b.taken_back_at IS NULL AND q.ends_at > $3 \
+           AND (b.payment_id IS NULL \
+                OR (b.payment_id <> $4 AND b.price_cents > (SELECT p.amount_cents FROM payments p WHERE p.id = b.payment_id))) \
+         ORDER BY b.bought_at DESC, b.period_started_at DESC"
     ))
     .bind(customer.as_str())
     .bind(since.0)
     .bind(now.0)
+    .bind(payment.as_str())
     .fetch_all(connection)
     .await?;
     rows.iter().map(read).collect()
+}
+
+/// What a payment bought is another's now that holds its money, with how far it has come.
+pub(super) async fn pass_on(
+    connection: &mut Connection,
+    bought: &Purchase,
+    (from, to): (&PaymentId, &PaymentId),
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE purchases SET payment_id = $3 WHERE cause_kind = $1 AND cause_id = $2")
+        .bind(bought.cause_kind.as_str())
+        .bind(bought.cause_id.as_str())
+        .bind(to.as_str())
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE payment_traces SET payment_id = $2 WHERE payment_id = $1 AND subscription_id = $3")
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .bind(bought.line.as_str())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// Top-ups of a period that are not taken back.

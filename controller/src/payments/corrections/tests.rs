@@ -234,7 +234,99 @@ async fn of_a_running_period_the_rest_is_taken_and_what_was_bought_ahead_stays_w
     let periods = vec![(0.0, 0.5), (0.5, 1.5), (1.5, 2.5)];
     assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(2.5), periods));
     assert_eq!(desk.line(&desk.other.1).await, (Status::Active, Some(1.5), vec![(0.5, 1.5)]));
-    assert_eq!(desk.books().await, (0, 0, 0, 450_000));
+    // The half that the wrong line used stays earned, and is nobody's to pay.
+    assert_eq!(desk.books().await, (0, 0, 0, 525_000));
+    assert_eq!(desk.balance(Account::WriteOffs).await, 75_000);
+}
+
+#[tokio::test]
+async fn who_keeps_a_part_for_the_same_line_keeps_its_period_as_it_was() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKN1", cents(200_000), &desk.theirs()).await;
+    desk.days_pass(1);
+    let parts = [
+        Part { to: desk.others(), amount: cents(50_000) },
+        Part { to: desk.theirs(), amount: cents(150_000) },
+    ];
+    let done = desk.split(&payment, &parts).await.unwrap();
+    assert_eq!(done.taken_back, []);
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+    assert_eq!(desk.books().await, (0, 50_000, 0, 150_000));
+    // The part holds what the whole had bought: it goes with it.
+    let mut read = desk.controller.database.read().await.unwrap();
+    assert_eq!(bought_by(&mut read, &done.payments[0]).await.unwrap(), []);
+    assert_eq!(bought_by(&mut read, &done.payments[1]).await.unwrap().len(), 1);
+    let row = crate::payments::payment(&mut read, &done.payments[1]).await.unwrap().unwrap();
+    assert_eq!((row.trace.is_some(), row.payment.is_spent()), (true, true));
+    drop(read);
+    desk.move_to(&done.payments[1], &desk.others()).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
+    assert_eq!(desk.books().await, (0, 50_000, 0, 225_000));
+    assert_eq!(desk.balance(Account::WriteOffs).await, 75_000);
+}
+
+#[tokio::test]
+async fn who_keeps_too_little_pays_for_what_is_used_with_what_they_keep() {
+    let check = async |kept: i64, (mine, theirs): (i64, i64), earned: i64, off: i64| {
+        let mut desk = Desk::open().await;
+        let payment = desk.paid("RKO1", PRICE, &desk.theirs()).await;
+        desk.days_pass(1);
+        let parts = [
+            Part { to: desk.theirs(), amount: cents(kept) },
+            Part { to: Target::Customer(desk.other.0.id.clone(), None), amount: cents(150_000 - kept) },
+        ];
+        desk.split(&payment, &parts).await.unwrap();
+        assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
+        assert_eq!(desk.books().await, (mine, theirs, 0, earned), "{kept}");
+        assert_eq!(desk.balance(Account::WriteOffs).await, off, "{kept}");
+    };
+    check(100_000, (25_000, 50_000), 75_000, 0).await;
+    check(75_000, (0, 75_000), 75_000, 0).await;
+    check(10_000, (0, 140_000), 75_000, 65_000).await;
+}
+
+#[tokio::test]
+async fn another_line_of_the_same_customer_gets_what_is_left_and_no_free_days() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKP1", PRICE, &desk.theirs()).await;
+    desk.days_pass(1);
+    let wallet = Target::Customer(desk.world.customer.id.clone(), None);
+    desk.move_to(&payment, &wallet).await.unwrap();
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
+    assert_eq!((desk.books().await, desk.balance(Account::WriteOffs).await), ((75_000, 0, 0, 75_000), 0));
+}
+
+#[tokio::test]
+async fn money_that_leaves_a_wallet_for_a_moment_takes_nothing_along() {
+    let mut desk = Desk::open().await;
+    let wallet = Target::Customer(desk.world.customer.id.clone(), None);
+    let payment = desk.paid("RKQ1", PRICE, &wallet).await;
+    let mut write = desk.write().await;
+    let (ids, line) = (&desk.controller.ids, &desk.world.line);
+    wallet::buy_unpaid(&mut write, line, "release", "staff:anna", ids, NOW).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    desk.days_pass(1);
+    let moved = desk.move_to(&payment, &desk.theirs()).await.unwrap();
+    assert_eq!(moved.taken_back, []);
+    assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
+    assert!(desk.row(&payment).await.is_spent(), "nothing of it lies in the wallet");
+}
+
+#[tokio::test]
+async fn what_two_payments_bought_together_goes_with_either_and_what_one_bought_alone_stays() {
+    for goes in [0, 1] {
+        let desk = Desk::open().await;
+        let first = desk.paid("RKR1", cents(100_000), &desk.theirs()).await;
+        let second = desk.paid("RKR2", cents(50_000), &desk.theirs()).await;
+        desk.paid("RKR3", PRICE, &desk.theirs()).await;
+        assert_eq!(desk.line(&desk.world.line).await.1, Some(2.0));
+        let moved = desk.move_to([&first, &second][goes], &Target::Suspense).await.unwrap();
+        assert_eq!((moved.taken_back.len(), moved.owes), (1, Money::ZERO));
+        assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(1.0), vec![(0.0, 1.0)]));
+        let (stays, moved) = [(50_000, 100_000), (100_000, 50_000)][goes];
+        assert_eq!(desk.books().await, (stays, 0, moved, 150_000));
+    }
 }
 
 #[tokio::test]
@@ -250,7 +342,27 @@ async fn a_period_between_others_closes_up_and_one_that_ends_now_closes_the_line
     desk.days_pass(1);
     desk.move_to(&third, &Target::Suspense).await.unwrap();
     assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
-    assert_eq!(desk.books().await, (0, 0, 450_000, 0));
+    assert_eq!(desk.books().await, (0, 0, 450_000, 75_000));
+    assert_eq!(desk.balance(Account::WriteOffs).await, 75_000);
+}
+
+#[tokio::test]
+async fn time_that_was_used_with_anothers_money_is_written_off_once_and_not_owed() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKS1", PRICE, &desk.theirs()).await;
+    desk.days_pass(2);
+    for to in [desk.others(), Target::Suspense, desk.theirs(), desk.others()] {
+        let moved = match to {
+            Target::Customer(..) if desk.row(&payment).await.customer.is_none() => {
+                desk.assign(&payment, &to).await.unwrap();
+                continue;
+            }
+            _ => desk.move_to(&payment, &to).await.unwrap(),
+        };
+        assert_eq!(moved.owes, Money::ZERO);
+        assert_eq!(desk.balance(Account::WriteOffs).await, 150_000, "once");
+    }
+    assert_eq!(desk.books().await, (0, 0, 0, 300_000));
 }
 
 #[tokio::test]
@@ -281,12 +393,12 @@ async fn a_held_line_stays_held_when_its_period_is_taken_back() {
 #[tokio::test]
 async fn what_is_used_up_stays_sold_is_owed_and_can_be_written_off_within_limits() {
     let mut desk = Desk::open().await;
-    let payment = desk.paid("RKF1", PRICE, &desk.theirs()).await;
+    let payment = desk.take_cash("f1", PRICE).await.unwrap();
     desk.days_pass(2);
-    let moved = desk.move_to(&payment, &desk.others()).await.unwrap();
-    assert_eq!((moved.taken_back.len(), moved.owes), (0, PRICE));
-    assert!(words(&moved).contains("owes KES 1,500.00"), "{}", words(&moved));
-    assert_eq!(desk.books().await, (-150_000, 0, 0, 300_000));
+    let undone = desk.undo(&payment).await.unwrap();
+    assert_eq!((undone.taken_back.len(), undone.owes), (0, PRICE));
+    assert!(words(&undone).contains("owes KES 1,500.00"), "{}", words(&undone));
+    assert_eq!(desk.books().await, (-150_000, 0, 0, 150_000));
     let off = async |role, amount: Option<i64>| {
         let (by, customer) = (staff("anna"), desk.world.customer.id.clone());
         let writer = Writer { actor: &by, role, limits: Limits::default() };
@@ -304,7 +416,7 @@ async fn what_is_used_up_stays_sold_is_owed_and_can_be_written_off_within_limits
     assert_eq!(off(Role::Operator, Some(100_000)).await, Ok(cents(100_000)));
     assert_eq!(off(Role::Operator, Some(1)).await, over(cents(100_000)));
     assert_eq!(off(Role::Owner, None).await, Ok(cents(50_000)));
-    assert_eq!(desk.books().await, (0, 0, 0, 300_000));
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
     assert_eq!(desk.balance(Account::WriteOffs).await, 150_000);
     let mut read = desk.controller.database.read().await.unwrap();
     assert_eq!(owed_by(&mut read, &desk.world.customer.id).await.unwrap(), Money::ZERO);
@@ -313,11 +425,11 @@ async fn what_is_used_up_stays_sold_is_owed_and_can_be_written_off_within_limits
 #[tokio::test]
 async fn what_is_owed_is_covered_first_by_the_next_payment() {
     let mut desk = Desk::open().await;
-    let payment = desk.paid("RKG1", PRICE, &desk.theirs()).await;
+    let payment = desk.take_cash("g1", PRICE).await.unwrap();
     desk.days_pass(2);
-    desk.move_to(&payment, &Target::Suspense).await.unwrap();
+    desk.undo(&payment).await.unwrap();
     desk.paid("RKG2", PRICE, &desk.theirs()).await;
-    assert_eq!(desk.books().await, (0, 0, 150_000, 150_000));
+    assert_eq!(desk.books().await, (0, 0, 0, 150_000));
     assert_eq!(desk.line(&desk.world.line).await.0, Status::Active, "nobody expired it yet");
     desk.paid("RKG3", PRICE, &desk.theirs()).await;
     assert_eq!(desk.line(&desk.world.line).await, (Status::Active, Some(2.0), vec![(0.0, 1.0), (1.0, 2.0)]));

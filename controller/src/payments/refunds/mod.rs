@@ -394,6 +394,8 @@ async fn hold(
     let refund = &begun.refund;
     let out_of = if refund.is_whole {
         let out = corrections::take_out(connection, payment, by, ids, now).await?;
+        let kept = corrections::Kept::USED;
+        let out = corrections::take_back(connection, (payment, out), kept, by, ids, now).await?;
         if out.owes.is_positive() {
             let left = payment.amount.checked_sub(out.owes).unwrap_or(Money::ZERO).max(Money::ZERO);
             return Ok(Err(NotRefunded::Left(left)));

@@ -35,7 +35,7 @@ async fn a_payment_is_looked_up_moved_shared_out_and_undone_by_buttons() {
     let correct = format!("{page}/correct");
     assert!(owner.get(&page).await.body.contains(&format!("href=\"{correct}\"")));
     let shown = owner.get(&correct).await.body;
-    assert!(shown.contains("Day, line-1") && shown.contains("would be taken back"), "{shown}");
+    assert!(shown.contains("Day, line-1") && shown.contains("KES 1,500.00 is left of it"), "{shown}");
     let found = owner.post(&format!("{correct}/search"), &[("q", &account)]).await.body;
     assert!(found.contains("Next Door"), "{found}");
     let chosen = owner.get(&format!("{correct}?customer={other}")).await.body;
