@@ -61,6 +61,7 @@ async fn try_ask(
         payment: payment.clone(),
         way,
         amount: amount.map(shillings),
+        with_used: false,
         reason: "they asked".to_owned(),
         occasion: None,
     };
@@ -221,6 +222,7 @@ async fn a_part_that_is_asked_for_twice_on_one_occasion_is_paid_once() {
         payment: payment.clone(),
         way: Way::Payout,
         amount: Some(shillings(50)),
+        with_used: false,
         reason: "they asked".to_owned(),
         occasion: Some(occasion.to_owned()),
     };
@@ -254,6 +256,61 @@ async fn what_is_used_up_does_not_go_back() {
         assert_eq!(asked, Err(NotRefunded::Left(Money::ZERO)));
     }
     assert_eq!(books(&shop).await, before);
+}
+
+#[tokio::test]
+async fn of_a_running_period_what_is_left_goes_back_and_all_of_it_only_where_somebody_says_so() {
+    let owner = || ("owner", Role::Owner, Limits::default());
+    for with_used in [false, true] {
+        let shop = open().await;
+        let payment = paid(&shop, None).await;
+        shop.controller.clock.advance(Duration::from_secs(43_200));
+        let asked = try_ask(&shop, (&payment, Way::Reversal, None), owner()).await;
+        // A few milliseconds beside the half of it.
+        let Err(NotRefunded::Left(left)) = asked else { panic!("{asked:?}") };
+        assert!((749..=750).contains(&(left.cents() / 100)) && left.cents() % 100 == 0, "{left:?}");
+        let whole = (&payment, Way::Payout, Some(1_500));
+        assert_eq!(try_ask(&shop, whole, owner()).await, Err(NotRefunded::Left(left)));
+        let wanted = Wanted {
+            payment: payment.clone(),
+            way: if with_used { Way::Reversal } else { Way::Payout },
+            amount: None,
+            with_used,
+            reason: "they asked".to_owned(),
+            occasion: None,
+        };
+        let try_it = async |role: Role| {
+            let actor = staff("anna");
+            let asker = Asker { actor: &actor, role, limits: Limits::default() };
+            let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+            let limits = Limits { written_off_a_day: shillings(100), ..Limits::default() };
+            let asker = Asker { limits, ..asker };
+            let mut write = shop.controller.database.write().await.unwrap();
+            let asked = refunds::ask(&mut write, &wanted, asker, ids, now).await.unwrap();
+            match asked {
+                Ok(begun) => {
+                    write.commit().await.unwrap();
+                    Ok(begun.refund)
+                }
+                Err(why) => Err(why),
+            }
+        };
+        let refund = if with_used {
+            let over = NotRefunded::OverWriteOff { most: shillings(100), written_off: Money::ZERO };
+            assert_eq!(try_it(Role::Operator).await, Err(over));
+            try_it(Role::Owner).await.unwrap()
+        } else {
+            try_it(Role::Operator).await.unwrap()
+        };
+        assert_eq!(refund.amount, if with_used { shillings(1_500) } else { left });
+        assert_eq!((line(&shop).await.0, refund.is_whole), (Status::Expired, true));
+        go(&shop).await;
+        assert_eq!(state(&shop, &refund).await, State::Done);
+        let (clearing, held, wallet, earned) = books(&shop).await;
+        assert_eq!((held, wallet), (0, 0));
+        assert!((750..=751).contains(&earned), "{earned}");
+        assert_eq!(clearing, if with_used { 0 } else { 1_500 - left.cents() / 100 });
+    }
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ pub(super) async fn of_payment(
 }
 
 /// What a payment bought out of a customer's wallet and was not taken back, the newest first.
-pub(super) async fn held_of_payment(
+pub(in crate::payments) async fn held_of_payment(
     connection: &mut Connection,
     payment: &PaymentId,
     customer: &CustomerId,
@@ -83,7 +83,7 @@ pub(super) async fn held_of_payment(
 
 /// What a customer's wallet bought since an instant with more than one payment's own money, and is not used up, the newest
 /// first: by itself, or when another payment came that was not enough alone.
-pub(super) async fn bought_together(
+pub(in crate::payments) async fn bought_together(
     connection: &mut Connection,
     (payment, customer): (&PaymentId, &CustomerId),
     since: UnixMillis,
@@ -350,7 +350,7 @@ pub(super) async fn taker_of(
 }
 
 /// What was written off by somebody since an instant, under all their names.
-pub(super) async fn written_off_since(
+pub(in crate::payments) async fn written_off_since(
     connection: &mut Connection,
     [first, second, third]: &[String; 3],
     since: UnixMillis,

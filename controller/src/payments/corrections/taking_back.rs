@@ -39,6 +39,8 @@ pub(in crate::payments) struct Kept<'a> {
 }
 
 impl Kept<'_> {
+    /// Nobody is to pay for what is used of it.
+    pub(in crate::payments) const NOTHING: Self = Self { amount: Some(Money::ZERO), line: None };
     /// It was theirs, and goes: what is used is not given back.
     pub(in crate::payments) const USED: Self = Self { amount: None, line: None };
 }

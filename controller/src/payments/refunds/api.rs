@@ -26,9 +26,13 @@ const LISTED_MOST: u32 = 200;
 pub struct RefundNew {
     /// `reversal`: M-Pesa undoes the payment, all of it. `payout`: the phone that paid is paid.
     pub way: String,
-    /// How much, in cents of KES; absent for all of the payment. A part is paid out of what is left in the wallet.
+    /// How much, in cents of KES; absent for all that is not used of what the payment bought, which is taken back. A part is
+    /// paid out of what is left in the wallet.
     #[serde(default)]
     pub amount_cents: Option<i64>,
+    /// Whether what is used goes back as well: it is written off. M-Pesa undoes a payment only whole.
+    #[serde(default)]
+    pub with_used: bool,
     /// Why, in up to 200 characters.
     pub reason: String,
 }
@@ -161,7 +165,8 @@ pub(crate) async fn ask(
     let way = Way::parse(&new.way).ok_or_else(|| ApiError::invalid("way", "use reversal or payout"))?;
     let amount = new.amount_cents.map(Money::from_cents);
     // The key keeps a repeated request from a second refund.
-    let wanted = Wanted { payment, way, amount, reason: new.reason, occasion: None };
+    let wanted =
+        Wanted { payment, way, amount, with_used: new.with_used, reason: new.reason, occasion: None };
     let mut once = match write.begin(&web, Permission::Refund).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
@@ -319,13 +324,18 @@ fn refused(why: NotRefunded) -> ApiError {
         ),
         NotRefunded::Left(left) => conflict(
             "used_up",
-            format!("the rest is used up: KES {left} is left"),
-            "give back what is left, or move the payment",
+            format!("the rest is used: KES {left} can be paid to the phone"),
+            "leave amount_cents out with the way payout for that, or say with_used to give back and write off what is used",
         ),
         NotRefunded::OverLimit { most, given } => forbidden(
             "over_limit",
             format!("this token may give back KES {most} a day and has given {given}"),
             "use a token of an owner, or raise the limit in [counter] of controller.toml",
+        ),
+        NotRefunded::OverWriteOff { most, written_off } => forbidden(
+            "over_limit",
+            format!("this token may write off KES {most} a day and has written off {written_off}"),
+            "give back what is not used, or use a token of an owner",
         ),
         NotRefunded::SamePerson => forbidden(
             "same_person",

@@ -5,10 +5,11 @@
 //! ```
 //! What can become of a refund is `state`, pure; sending and asking what became of it is `send`. From the ask until its end
 //! the money lies in an account of its own, so that nobody spends it and it is never given back twice. A whole payment takes
-//! what it bought with it (`corrections`); a part is paid out of what is left in the wallet. A result that never comes is
+//! what it bought with it, of which what is used is not given back (`left`); a part is paid out of what is left in the wallet. A result that never comes is
 //! asked for, and a refund of which nobody knows is never sent again but by a person.
 
 pub(crate) mod api;
+pub mod left;
 pub(crate) mod pages;
 pub(crate) mod send;
 mod state;
@@ -91,7 +92,7 @@ pub struct Refund {
     pub way: Way,
     /// How much.
     pub amount: Money,
-    /// Whether all of the payment goes back, with what it bought.
+    /// Whether what the payment bought goes back with it: all of it but what is used.
     pub is_whole: bool,
     /// Out of which short code.
     pub short_code: String,
@@ -167,8 +168,10 @@ pub struct Wanted {
     pub payment: PaymentId,
     /// How.
     pub way: Way,
-    /// How much; `None` for all of it.
+    /// How much; `None` for all that is not used.
     pub amount: Option<Money>,
+    /// Whether what is used goes back as well, and is written off.
+    pub with_used: bool,
     /// Why.
     pub reason: String,
     /// Asked for once however often it is asked with this; `None` where the caller sees to that.
@@ -205,8 +208,15 @@ pub enum NotRefunded {
     BadAmount,
     /// Nobody knows whose phone paid: M-Pesa hides it.
     NoPhone,
-    /// So much is left: the rest bought something that is used up, or was spent.
+    /// So much can go back to the phone: the rest is used, or was spent.
     Left(Money),
+    /// What is used and would go back as well is more than this person may write off today.
+    OverWriteOff {
+        /// The limit of a day.
+        most: Money,
+        /// What they wrote off today.
+        written_off: Money,
+    },
     /// It is more than this person may give back today.
     OverLimit {
         /// The limit of a day.
@@ -321,7 +331,8 @@ pub async fn ask(
     };
     let mut begun = Begun { refund, is_site_to_be_told: false, hints: Vec::new() };
     begun.hints.extend(payment.customer.clone().map(Hint::Payment));
-    if let Err(why) = hold(connection, &payment, &mut begun, &by, ids, now).await? {
+    let what = (&payment, wanted.with_used);
+    if let Err(why) = hold(connection, what, &mut begun, &by, ids, now).await? {
         return Ok(Err(why));
     }
     store::insert(connection, &begun.refund, wanted.occasion.as_deref()).await?;
@@ -346,12 +357,19 @@ async fn permitted(
     if !(1..=REASON_CHARACTERS).contains(&wanted.reason.trim().chars().count()) {
         return refuse(NotRefunded::BadReason);
     }
-    let amount = wanted.amount.unwrap_or(payment.amount);
-    let is_whole = amount == payment.amount;
+    let is_whole = wanted.amount.is_none_or(|amount| amount == payment.amount);
     let before = store::given_back(connection, &payment.id).await?;
+    let left = left::of(connection, payment, now).await?;
+    let has_used = left.used.is_positive() && !wanted.with_used;
+    let amount = match wanted.amount {
+        Some(amount) => amount,
+        None if has_used && !before.is_positive() && payment.phone.is_some() => left.payable(),
+        None => payment.amount,
+    };
     match wanted.way {
         Way::Reversal if !is_whole => return refuse(NotRefunded::NotTheWhole(payment.amount)),
         Way::Payout if payment.phone.is_none() => return refuse(NotRefunded::NoPhone),
+        Way::Payout if amount == Money::ZERO => return refuse(NotRefunded::Left(Money::ZERO)),
         Way::Payout if !PAYOUT_CENTS.contains(&amount.cents()) || amount.cents() % 100 != 0 => {
             return refuse(NotRefunded::BadAmount);
         }
@@ -368,8 +386,13 @@ async fn permitted(
         let of_payment = payment.amount.checked_sub(before).unwrap_or(Money::ZERO);
         let left = ledger::wallet_of(connection, customer).await?.min(of_payment).max(Money::ZERO);
         if amount > left {
-            return refuse(NotRefunded::Left(left));
+            return refuse(NotRefunded::Left(left::payable(left)));
         }
+    } else if has_used && (wanted.way == Way::Reversal || amount > left.left) {
+        return refuse(NotRefunded::Left(left.payable()));
+    }
+    if let Some(why) = over_write_off(connection, wanted, left.used, asker, now).await? {
+        return refuse(why);
     }
     if asker.role != Role::Owner {
         let most = asker.limits.refunded_a_day;
@@ -382,10 +405,27 @@ async fn permitted(
     Ok(Ok((amount, is_whole)))
 }
 
+/// Whether what is used is more than somebody may write off in a day, where it is to go back as well.
+async fn over_write_off(
+    connection: &mut Connection,
+    wanted: &Wanted,
+    used: Money,
+    asker: &Asker<'_>,
+    now: UnixMillis,
+) -> Result<Option<NotRefunded>, PaymentError> {
+    if !wanted.with_used || !used.is_positive() || asker.role == Role::Owner {
+        return Ok(None);
+    }
+    let (most, names) = (asker.limits.written_off_a_day, same_person(asker.actor));
+    let written_off = corrections::store::written_off_since(connection, &names, day_of(now)).await?;
+    let is_over = written_off.checked_add(used).is_none_or(|sum| sum > most);
+    Ok(is_over.then_some(NotRefunded::OverWriteOff { most, written_off }))
+}
+
 /// Takes the money from whoever has it, into the account of refunds.
 async fn hold(
     connection: &mut Connection,
-    payment: &Payment,
+    (payment, with_used): (&Payment, bool),
     begun: &mut Begun,
     by: &str,
     ids: &IdSource,
@@ -394,11 +434,17 @@ async fn hold(
     let refund = &begun.refund;
     let out_of = if refund.is_whole {
         let out = corrections::take_out(connection, payment, by, ids, now).await?;
-        let kept = corrections::Kept::USED;
+        // What is used stays sold, and what is less than a shilling with whoever paid it.
+        if let Some(rest) = payment.amount.checked_sub(refund.amount).filter(|rest| rest.is_positive()) {
+            let rest = Payment { amount: rest, ..payment.clone() };
+            let again = (by, out.number);
+            corrections::book_in(connection, &rest, payment.customer.as_ref(), again, ids, now).await?;
+        }
+        let kept = if with_used { corrections::Kept::NOTHING } else { corrections::Kept::USED };
         let out = corrections::take_back(connection, (payment, out), kept, by, ids, now).await?;
         if out.owes.is_positive() {
-            let left = payment.amount.checked_sub(out.owes).unwrap_or(Money::ZERO).max(Money::ZERO);
-            return Ok(Err(NotRefunded::Left(left)));
+            let left = refund.amount.checked_sub(out.owes).unwrap_or(Money::ZERO);
+            return Ok(Err(NotRefunded::Left(left::payable(left))));
         }
         corrections::store::close(connection, &payment.id, Closed::Refunded).await?;
         payments_store::settle_booked(connection, payment).await?;

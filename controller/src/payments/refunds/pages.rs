@@ -149,6 +149,8 @@ struct GiveBackPage {
     amount: String,
     customer_name: String,
     has_phone: bool,
+    /// What is used of what it bought, and what would be given back; `None` where nothing is used.
+    used: Option<(String, String)>,
     needs_two: bool,
 }
 
@@ -255,13 +257,15 @@ async fn show(
 ) -> Result<Response, PageError> {
     visit.require(Permission::Refund)?;
     let id = PaymentId::parse(id).map_err(|_| PageError::NotFound)?;
-    let row = crate::payments::payment(&mut *web.controller.database.read().await?, &id).await?;
-    let row = row.ok_or(PageError::NotFound)?;
+    let mut reader = web.controller.database.read().await?;
+    let row = crate::payments::payment(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
     let payment = &row.payment;
     if payment.provider != Provider::Mpesa || payment.closed.is_some() {
         let note = Note::bad("Nothing of it can go back through M-Pesa.");
         return Ok(visit.go(&format!("/payments/{id}"), &note));
     }
+    let left = super::left::of(&mut reader, payment, visit.now).await?;
+    let used = left.used.is_positive().then(|| (display::kes(left.used), display::kes(left.payable())));
     let page = GiveBackPage {
         frame: visit.frame(format!("Give {} back", payment.name()), Section::Payments),
         fields,
@@ -270,6 +274,7 @@ async fn show(
         amount: display::kes(payment.amount),
         customer_name: row.customer_name.clone(),
         has_phone: payment.phone.is_some(),
+        used,
         needs_two: web.counter.refunds_need_two,
     };
     visit.show_as(status, &page)
@@ -293,7 +298,8 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
     let Some(amount) = amount else { return show(&visit, &web, &id, fields, unprocessable).await };
     let reason = fields.value("reason").to_owned();
-    let wanted = Wanted { payment, way, amount, reason, occasion: Some(occasion) };
+    let with_used = fields.is("used", "too");
+    let wanted = Wanted { payment, way, amount, with_used, reason, occasion: Some(occasion) };
     let actor = visit.actor();
     let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
     let mut transaction = web.controller.database.write().await?;
@@ -338,7 +344,16 @@ fn words(why: &NotRefunded) -> String {
         NotRefunded::InRefund => "some of it goes back already, or has gone: see Refunds".to_owned(),
         NotRefunded::BadAmount => "M-Pesa pays KES 10 to 250,000 to a phone, in whole shillings".to_owned(),
         NotRefunded::NoPhone => "M-Pesa hides whose phone paid: let it undo the payment instead".to_owned(),
-        NotRefunded::Left(left) => format!("the rest is used up: {} is left", display::kes(*left)),
+        NotRefunded::Left(left) if left.is_positive() => format!(
+            "the rest is used: {} can be paid to the phone, or all of it if what is used is given back as well",
+            display::kes(*left)
+        ),
+        NotRefunded::Left(_) => "it is used, or was spent: nothing of it is left".to_owned(),
+        NotRefunded::OverWriteOff { most, written_off } => format!(
+            "what is used is written off: you may write off {} a day and have written off {}: ask an owner",
+            display::kes(*most),
+            display::kes(*written_off)
+        ),
         NotRefunded::OverLimit { most, given } => format!(
             "you may give back {} a day and have given {}: ask an owner",
             display::kes(*most),
