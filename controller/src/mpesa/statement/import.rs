@@ -25,8 +25,8 @@ use crate::ledger::{self, Account, Booked, Entry};
 use crate::mpesa::MpesaSettings;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::incoming::{self, Incoming, Source};
-use crate::payments::PaymentError;
 use crate::payments::credit::{self, TakenIn};
+use crate::payments::{PaymentError, refunds};
 use crate::state::Controller;
 
 /// The source in the key of a piece of evidence.
@@ -317,11 +317,15 @@ impl Importer<'_> {
                 KnownOut::Otherwise(why) => row.what = What::ForPerson(why),
             }
         }
+        if self.is_refund(connection, row).await? {
+            return Ok(Some(Done::NoEffect));
+        }
         if let What::Payment(payment) = &row.what
             && self.reversed.contains(&payment.receipt)
+            // One that is closed is known, and went back or is in parts.
             && credit::booked(connection, &payment.receipt)
                 .await?
-                .is_none_or(|booked| booked.customer.is_none())
+                .is_none_or(|booked| booked.customer.is_none() && booked.closed.is_none())
         {
             row.what = What::ForPerson(Why::Reversed);
         }
@@ -338,6 +342,19 @@ impl Importer<'_> {
             What::Out(_) => None,
             What::Within | What::NotCompleted | What::NoMoney => Some(Done::NoEffect),
         })
+    }
+
+    /// Whether a row tells of money that went back as we asked: nothing is left to book of it.
+    async fn is_refund(&self, connection: &mut Connection, row: &Row) -> Result<bool, PaymentError> {
+        let What::ForPerson(Why::Reversal | Why::Kind) = &row.what else { return Ok(false) };
+        let gone = row.movement.and_then(|movement| movement.amount.checked_neg());
+        let Some(gone) = gone.filter(|gone| gone.is_positive()) else { return Ok(false) };
+        for receipt in row.reverses.iter().chain(&row.receipt) {
+            if refunds::is_done(connection, &self.short_code, (receipt.as_str(), gone)).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What would come of a row.

@@ -30,7 +30,8 @@ pub struct Summary {
     pub settlements_known: usize,
     /// Transfers to the bank that are booked now.
     pub settlements_booked: usize,
-    /// Rows that change nothing: not completed, without money, between two accounts of the short code, or repeated.
+    /// Rows that change nothing: not completed, without money, between two accounts of the short code, of refunds that are
+    /// done, or repeated.
     pub without_effect: usize,
     /// Rows that wait for a person.
     pub for_review: usize,

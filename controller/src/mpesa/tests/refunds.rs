@@ -6,6 +6,7 @@ use daraja_sim::{DEMO_OPERATOR_PASSWORD, FaultsChange, Redelivery, ResultFaults}
 
 use super::operator::set_up;
 use super::shop::{Shop, success};
+use super::statements::{statement, taken_in};
 use crate::audit::Actor;
 use crate::closing::proof;
 use crate::entitlements::Status;
@@ -750,4 +751,46 @@ async fn what_is_nobodys_goes_back_whole() {
     assert_eq!(for_review(&shop).await, [], "it is in nobody's way any more");
     go(&shop).await;
     assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
+}
+
+#[tokio::test]
+async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_is_for_a_person() {
+    for way in [Way::Reversal, Way::Payout] {
+        let shop = open().await;
+        let payment = paid(&shop, None).await;
+        // Nobody's when it went back.
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let mut write = shop.controller.database.write().await.unwrap();
+        let (by, to) = (staff("anna"), Target::Suspense);
+        corrections::move_payment(&mut write, (&payment, &to), &by, ids, now).await.unwrap().unwrap();
+        write.commit().await.unwrap();
+        let refund = ask(&shop, &payment, way, None).await;
+        go(&shop).await;
+        let done = stands(&shop, &refund.id).await;
+        assert_eq!(done.state(), State::Done);
+        let row = |receipt: &str, details: &str, amounts: &str| {
+            format!("{receipt},2026-11-21 12:13:25,,{details},Completed,{amounts},true,,,,")
+        };
+        let receipt = done.receipt_number.as_str();
+        let back = |cents: &str| match way {
+            Way::Reversal => {
+                row("RKL51ZDR4G", &format!("Pay Bill Reversal of {receipt}"), &format!(",-{cents},0.00"))
+            }
+            Way::Payout => row(
+                &done.result_receipt,
+                "Business Payment to Customer via API to 2547****678",
+                &format!(",-{cents},0.00"),
+            ),
+        };
+        let paid = row(receipt, "Pay Bill from 2547****678 Acc. 1", "1500.00,,1500.00");
+        let summary = taken_in(&shop, &statement(&[back("1500.00"), paid.clone()])).await;
+        assert_eq!(
+            (summary.for_review, summary.payments_known, summary.without_effect),
+            (0, 1, 1),
+            "{way:?}"
+        );
+        assert_eq!(for_review(&shop).await, []);
+        let less = taken_in(&shop, &statement(&[back("100.00")])).await;
+        assert_eq!(less.for_review, 1, "{way:?}");
+    }
 }

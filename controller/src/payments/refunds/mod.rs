@@ -260,6 +260,18 @@ pub async fn given_back(connection: &mut Connection, payment: &PaymentId) -> Res
     Ok(store::given_back(connection, payment).await?)
 }
 
+/// Whether money that left a short code with this receipt, or took this receipt back, is a refund that is done.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn is_done(
+    connection: &mut Connection,
+    short_code: &str,
+    gone: (&str, Money),
+) -> Result<bool, PaymentError> {
+    Ok(store::is_done(connection, short_code, gone).await?)
+}
+
 /// One refund.
 ///
 /// # Errors

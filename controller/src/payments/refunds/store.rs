@@ -141,6 +141,26 @@ pub(super) async fn given_back(
     columns::money(&row, "amount")
 }
 
+/// Whether a statement's row tells of a refund that is done: by the receipt that was reversed, or by that of the payment to
+/// the phone, with the same amount.
+pub(super) async fn is_done(
+    connection: &mut Connection,
+    short_code: &str,
+    (receipt, amount): (&str, Money),
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM refunds WHERE state = 'done' AND short_code = $1 AND amount_cents = $2 \
+           AND ((way = 'reversal' AND receipt_number = $3) OR (way = 'payout' AND result_receipt = $3))",
+    )
+    .bind(short_code)
+    .bind(amount.cents())
+    .bind(receipt)
+    .fetch_one(connection)
+    .await?;
+    let found: i64 = row.try_get("found")?;
+    Ok(found > 0)
+}
+
 /// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.
 pub(super) async fn asked_since(
     connection: &mut Connection,
