@@ -150,8 +150,7 @@ pub(crate) async fn move_one(
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let moved =
         move_payment(once.connection(), (&payment, &to), &actor, &ids, now).await?.map_err(refused)?;
-    once.audit(Action::PaymentMoved, payment.as_str(), to.customer().map_or("nobody", CustomerId::as_str))
-        .await?;
+    once.audit(Action::PaymentMoved, payment.as_str(), &moved.in_words).await?;
     answer(once, moved, &web).await
 }
 
@@ -189,7 +188,7 @@ pub(crate) async fn split_one(
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let done = split(once.connection(), (&payment, &parts), &actor, &ids, now).await?.map_err(refused)?;
-    once.audit(Action::PaymentSplit, payment.as_str(), &format!("{} parts", parts.len())).await?;
+    once.audit(Action::PaymentSplit, payment.as_str(), &done.in_words).await?;
     answer(once, done, &web).await
 }
 
@@ -221,7 +220,7 @@ pub(crate) async fn undo_one(
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let undone = undo(once.connection(), &payment, &actor, &ids, now).await?.map_err(refused)?;
-    once.audit(Action::PaymentUndone, payment.as_str(), "").await?;
+    once.audit(Action::PaymentUndone, payment.as_str(), &undone.in_words).await?;
     answer(once, undone, &web).await
 }
 

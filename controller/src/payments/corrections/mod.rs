@@ -196,6 +196,8 @@ pub struct Corrected {
     pub owes: Money,
     /// The payments that hold the money now.
     pub payments: Vec<PaymentId>,
+    /// For the audit log: which receipt, how much, from whom, to whom.
+    pub in_words: String,
     is_site_to_be_told: bool,
     hints: Vec<Hint>,
 }
@@ -269,7 +271,7 @@ pub async fn move_payment(
     book_in(connection, &payment, to.customer(), (&actor, out.number), ids, now).await?;
     let kept = kept_by(&payment, to.customer());
     let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
-    let mut corrected = Corrected::of(back);
+    let mut corrected = Corrected::of(back).from(&payment, name_of(to.customer()));
     let moved = Payment { corrections: out.number, ..payment };
     put_to_use(connection, (&moved, to), &actor, &mut corrected, ids, now).await?;
     Ok(Ok(corrected))
@@ -315,7 +317,8 @@ pub async fn split(
     let kept = Kept { amount: Some(amount), line };
     let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
     let still = line.filter(|_| back.is_line_kept).map(|(_, own)| own.clone());
-    let mut corrected = Corrected::of(back);
+    let shares = parts.iter().map(|(own, to)| format!("KES {}: {}", own.amount, name_of(to.customer())));
+    let mut corrected = Corrected::of(back).from(&payment, &shares.collect::<Vec<_>>().join(", "));
     for (own, to) in &parts {
         if still.as_ref() == Some(&own.id) {
             corrected.payments.push(own.id.clone());
@@ -381,7 +384,7 @@ pub async fn undo(
     let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::close(connection, id, Closed::Undone).await?;
     let back = take_back(connection, (&payment, out), Kept::USED, &actor, ids, now).await?;
-    let mut corrected = Corrected::of(back);
+    let mut corrected = Corrected::of(back).from(&payment, name_of(None));
     corrected.payments.push(id.clone());
     Ok(Ok(corrected))
 }
@@ -389,7 +392,14 @@ pub async fn undo(
 impl Corrected {
     fn of(back: TakenBack) -> Self {
         let TakenBack { purchases, written_off, owes, is_site_to_be_told, hints, .. } = back;
-        Self { taken_back: purchases, written_off, owes, payments: Vec::new(), is_site_to_be_told, hints }
+        let (payments, in_words) = (Vec::new(), String::new());
+        Self { taken_back: purchases, written_off, owes, payments, in_words, is_site_to_be_told, hints }
+    }
+
+    fn from(self, payment: &Payment, to: &str) -> Self {
+        let from = name_of(payment.customer.as_ref());
+        let in_words = format!("{}, KES {}, from {from} to {to}", payment.name(), payment.amount);
+        Self { in_words, ..self }
     }
 
     fn take(&mut self, taken_in: TakenIn) {
@@ -397,6 +407,10 @@ impl Corrected {
         self.hints.extend(taken_in.hints);
         self.payments.extend(taken_in.payment);
     }
+}
+
+fn name_of(customer: Option<&CustomerId>) -> &str {
+    customer.map_or("nobody", CustomerId::as_str)
 }
 
 /// The payment, as long as it is money.

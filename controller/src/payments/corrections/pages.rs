@@ -209,12 +209,11 @@ async fn move_one(
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
     let moved = move_payment(&mut transaction, (&payment, &to), &visit.actor(), ids, visit.now).await?;
-    let whose = to.customer().map_or_else(|| "nobody".to_owned(), ToString::to_string);
     let done = match to {
         Target::Customer(..) => "It is theirs now.",
         Target::Suspense => "It is nobody’s now, and waits under To be checked.",
     };
-    finish(&visit, &web, transaction, (Action::PaymentMoved, &payment, &whose), (moved, done)).await
+    finish(&visit, &web, transaction, (Action::PaymentMoved, &payment), (moved, done)).await
 }
 
 async fn undo_one(
@@ -229,7 +228,7 @@ async fn undo_one(
     let ids = &web.controller.ids;
     let undone = undo(&mut transaction, &payment, &visit.actor(), ids, visit.now).await?;
     let done = "It is undone: the money never came.";
-    finish(&visit, &web, transaction, (Action::PaymentUndone, &payment, ""), (undone, done)).await
+    finish(&visit, &web, transaction, (Action::PaymentUndone, &payment), (undone, done)).await
 }
 
 /// The account numbers and amounts of the form, as parts; `None` where something is complained of.
@@ -286,8 +285,7 @@ async fn split_one(
         fields.complain("amount_1", complaint);
         return show(&visit, &web, &id, Shown { fields, ..Shown::default() }, unprocessable).await;
     }
-    let detail = format!("{} parts", parts.len());
-    let act = (Action::PaymentSplit, &payment, detail.as_str());
+    let act = (Action::PaymentSplit, &payment);
     finish(&visit, &web, transaction, act, (done, "It is shared out.")).await
 }
 
@@ -296,7 +294,7 @@ async fn finish(
     visit: &Visit,
     web: &Web,
     transaction: Transaction,
-    (action, payment, detail): (Action, &PaymentId, &str),
+    (action, payment): (Action, &PaymentId),
     (corrected, done): (Result<Corrected, NotCorrected>, &str),
 ) -> Result<Response, PageError> {
     let page = format!("/payments/{payment}");
@@ -309,7 +307,9 @@ async fn finish(
         Err(why) => return Ok(visit.go(&page, &not_done(&why))),
     };
     let note = Note::good(format!("{done}{}", words(&corrected)));
-    visit.commit(web, transaction, (action, payment.as_str(), detail), |live| corrected.tell(live)).await?;
+    let detail = corrected.in_words.clone();
+    let act = (action, payment.as_str(), detail.as_str());
+    visit.commit(web, transaction, act, |live| corrected.tell(live)).await?;
     Ok(visit.go(&page, &note))
 }
 

@@ -174,7 +174,7 @@ pub(crate) async fn ask(
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let asker = Asker { actor: &actor, role: write.caller.role(), limits: web.counter };
     let begun = super::ask(once.connection(), &wanted, asker, &ids, now).await?.map_err(refused)?;
-    once.audit(Action::RefundAsked, begun.refund.id.as_str(), wanted.payment.as_str()).await?;
+    once.audit(Action::RefundAsked, begun.refund.id.as_str(), &begun.refund.in_words()).await?;
     answer(once, begun, StatusCode::CREATED, &web).await
 }
 

@@ -126,6 +126,12 @@ impl Refund {
         self.due.state
     }
 
+    /// For the audit log: which receipt, how much, from whom, which way.
+    fn in_words(&self) -> String {
+        let from = self.customer.as_ref().map_or("nobody", CustomerId::as_str);
+        format!("{}, KES {}, from {from} by {}", self.receipt_number, self.amount, self.way.as_str())
+    }
+
     /// Whether nobody knows what became of it, and nothing is asked any more.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {

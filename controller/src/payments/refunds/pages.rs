@@ -324,7 +324,8 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         }
     };
     let refund = begun.refund.id.to_string();
-    let act = (Action::RefundAsked, refund.as_str(), wanted.payment.as_str());
+    let detail = begun.refund.in_words();
+    let act = (Action::RefundAsked, refund.as_str(), detail.as_str());
     visit.commit(&web, transaction, act, |live| begun.tell(live)).await?;
     Ok(visit.go(&format!("/refunds/{refund}"), &Note::good("Its money is held for whoever paid it.")))
 }

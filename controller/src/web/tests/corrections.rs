@@ -2,6 +2,7 @@
 
 use reqwest::StatusCode;
 
+use crate::audit;
 use crate::money::Money;
 use crate::staff::Role;
 use crate::web::testing::{Browser, Program, Served};
@@ -44,6 +45,13 @@ async fn a_payment_is_looked_up_moved_shared_out_and_undone_by_buttons() {
     assert_eq!(owner.post(&format!("{page}/move"), &to).await.location(), page);
     let shown = owner.get(&page).await.body;
     assert!(shown.contains("It is theirs now. Taken back: Day, line-1."), "{shown}");
+    let audited = async |action: &str| {
+        let mut read = served.controller.database.read().await.unwrap();
+        let rows = audit::store::latest(&mut read, 20).await.unwrap();
+        rows.into_iter().find(|row| row.action == action).unwrap().detail
+    };
+    let from = served.world.customer.id.to_string();
+    assert_eq!(audited("payment.moved").await, format!("Receipt 1, KES 1,500.00, from {from} to {other}"));
     assert!(shown.contains("Next Door"), "{shown}");
     let own = served.world.customer.account_number.to_string();
     let split = format!("{page}/split");
@@ -70,11 +78,14 @@ async fn a_payment_is_looked_up_moved_shared_out_and_undone_by_buttons() {
         shown.contains("shared out") && shown.contains("Part 2") && !shown.contains("do not pay again"),
         "{shown}"
     );
+    let parts = format!("Receipt 1, KES 1,500.00, from {other} to KES 500.00: {from}, KES 1,000.00: {other}");
+    assert_eq!(audited("payment.split").await, parts);
     assert_eq!(owner.get(&correct).await.location(), page, "there is nothing to correct any more");
     let page = take(&mut owner, &served, "200", "b2").await;
     owner.post(&format!("{page}/undo"), &[]).await;
     let shown = owner.get(&page).await.body;
     assert!(shown.contains("It is undone") && shown.contains("never paid"), "{shown}");
+    assert!(audited("payment.undone").await.ends_with(&format!("KES 200.00, from {from} to nobody")));
     served.stop().await;
 }
 
