@@ -11,19 +11,22 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use thiserror::Error;
 use tracing::level_filters::LevelFilter;
 
 use crate::broker::settings::{BrokerSettings, BrokerSettingsError, RawBroker};
 use crate::messages::settings::{RawSms, SmsSettings, SmsSettingsError};
 use crate::money::Money;
-use crate::mpesa::settings::{MpesaSettings, MpesaSettingsError, RawMpesa};
+use crate::mpesa::settings::{self as mpesa, MpesaSettings, MpesaSettingsError, RawMpesa};
 use crate::payments::counter::Limits;
 
 /// Where the packaged unit looks for the file.
@@ -94,8 +97,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpAddr>,
     /// The broker that agents connect to.
     pub broker: BrokerSettings,
-    /// M-Pesa; `None` while it is not set up.
-    pub mpesa: Option<MpesaSettings>,
+    /// The short codes of M-Pesa; none while it is not set up.
+    pub mpesa: Vec<MpesaSettings>,
     /// Texts to customers; `None` while they are not set up.
     pub sms: Option<SmsSettings>,
     /// What an operator may take at the counter.
@@ -162,7 +165,8 @@ struct RawConfig {
     database: RawDatabase,
     #[serde(default)]
     broker: RawBroker,
-    mpesa: Option<RawMpesa>,
+    #[serde(default, deserialize_with = "one_or_many")]
+    mpesa: Vec<RawMpesa>,
     sms: Option<RawSms>,
     #[serde(default)]
     counter: RawCounter,
@@ -211,6 +215,27 @@ struct RawStaff {
     session_hours: Option<u64>,
 }
 
+/// `[mpesa]`, or several `[[mpesa]]`.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<RawMpesa>, D::Error> {
+    struct Tables;
+    impl<'de> Visitor<'de> for Tables {
+        type Value = Vec<RawMpesa>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            formatter.write_str("[mpesa], or [[mpesa]] for each of several short codes")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            RawMpesa::deserialize(MapAccessDeserializer::new(map)).map(|one| vec![one])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+    deserializer.deserialize_any(Tables)
+}
+
 fn default_data_directory() -> PathBuf {
     PathBuf::from("/var/lib/tawi-controller")
 }
@@ -233,7 +258,7 @@ impl Config {
     fn check(raw: RawConfig, directory: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let data_directory = directory.join(&raw.data_directory);
         let secret_file = |name: &Path| environment.credential(name).unwrap_or_else(|| directory.join(name));
-        let mpesa = raw.mpesa.map(|mpesa| mpesa.with_files(secret_file).check(directory));
+        let raw_mpesa = raw.mpesa.into_iter().map(|mpesa| mpesa.with_files(secret_file)).collect();
         let sms = raw.sms.map(|sms| sms.with_files(secret_file).check(directory));
         Ok(Self {
             database_url: match raw.database.url {
@@ -244,7 +269,7 @@ impl Config {
             public_url: raw.server.public_url.as_deref().map(check_public_url).transpose()?,
             trusted_proxies: check_proxies(&raw.server.trusted_proxies)?,
             broker: raw.broker.check()?,
-            mpesa: mpesa.transpose()?,
+            mpesa: mpesa::check_all(raw_mpesa, directory)?,
             sms: sms.transpose()?,
             counter: check_counter(&raw.counter)?,
             log_level: check_level(raw.log.level.as_deref())?,

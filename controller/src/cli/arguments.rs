@@ -344,7 +344,7 @@ pub enum MpesaCommand {
     /// Tell Safaricom where to report payments by Paybill and to tills
     #[command(after_help = "Examples:
   tawi-controller mpesa register-urls
-  tawi-controller mpesa register-urls --when-silent cancel
+  tawi-controller mpesa register-urls --when-silent cancel --short-code 600100
 In production Safaricom takes this once for a short code. To change it, delete the addresses under \"URL management\" in
 Safaricom's portal first. Whether Safaricom asks before a payment is for its support to switch on; it then refuses
 accounts that are nobody's before the money moves.")]
@@ -352,6 +352,9 @@ accounts that are nobody's before the money moves.")]
         /// What Safaricom does with a payment when it asks before it and gets no answer
         #[arg(long, value_name = "WHAT", default_value = "complete")]
         when_silent: WhenSilent,
+        /// Which short code, where there are several
+        #[arg(long, value_name = "N")]
+        short_code: Option<String>,
     },
     /// Ask M-Pesa what lies on the accounts of the short code
     #[command(after_help = "Examples:
@@ -363,6 +366,9 @@ the result to it, not to this command. Exit codes: 0 with a balance, 1 when M-Pe
         /// How many seconds the result is waited for, 1 to 300
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
         wait: u64,
+        /// Which short code, where there are several
+        #[arg(long, value_name = "N")]
+        short_code: Option<String>,
     },
     /// Ask M-Pesa what became of a receipt
     #[command(after_help = "Examples:
@@ -376,10 +382,14 @@ Needs what mpesa balance needs. Books nothing: the answer is M-Pesa's word, to b
         /// How many seconds the result is waited for, 1 to 300
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
         wait: u64,
+        /// Which short code, where there are several
+        #[arg(long, value_name = "N")]
+        short_code: Option<String>,
     },
-    /// Prove the short code step by step, without moving money
+    /// Prove each short code step by step, without moving money
     #[command(after_help = "Examples:
   tawi-controller mpesa doctor
+  tawi-controller mpesa doctor --short-code 174379
   tawi-controller mpesa doctor --json
 Each step says OK, DOUBT, BAD or SKIPPED, and what cures it. The API operator is proved by asking for the balance once: a
 wrong password counts as a try, and M-Pesa locks the operator after a few, so cure it before running this again. Exit
@@ -388,6 +398,9 @@ codes: 0 without BAD, 1 with one.")]
         /// How many seconds the result of the balance is waited for, 1 to 300
         #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=300))]
         wait: u64,
+        /// Which short code, where there are several
+        #[arg(long, value_name = "N")]
+        short_code: Option<String>,
     },
     /// Take in a statement that Safaricom's organisation portal exported as CSV
     #[command(after_help = "Examples:

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::arguments::{MpesaCommand, WhenSilent};
 use super::{Failure, Shell};
 use crate::audit::Action;
+use crate::mpesa::ShortCodes;
 use crate::mpesa::c2b::{self, ResponseType};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::statement::api::StatementBody;
@@ -21,22 +22,26 @@ const PROGRESS_ROWS: usize = 1_024;
 impl Shell {
     pub(super) async fn mpesa(&self, command: MpesaCommand) -> Result<(), Failure> {
         match command {
-            MpesaCommand::RegisterUrls { when_silent } => self.register_urls(when_silent).await,
-            MpesaCommand::Balance { wait } => self.balance(wait).await,
-            MpesaCommand::Status { receipt, wait } => self.status(receipt, wait).await,
-            MpesaCommand::Doctor { wait } => self.doctor(wait).await,
+            MpesaCommand::RegisterUrls { when_silent, short_code } => {
+                self.register_urls(when_silent, short_code.as_deref()).await
+            }
+            MpesaCommand::Balance { wait, short_code } => self.balance(wait, short_code.as_deref()).await,
+            MpesaCommand::Status { receipt, wait, short_code } => {
+                self.status(receipt, wait, short_code.as_deref()).await
+            }
+            MpesaCommand::Doctor { wait, short_code } => self.doctor(wait, short_code.as_deref()).await,
             MpesaCommand::ImportStatement { file, short_code, dry_run, accept_gaps } => {
                 self.import_statement(&file, short_code.as_deref(), (dry_run, accept_gaps)).await
             }
         }
     }
 
-    async fn register_urls(&self, when_silent: WhenSilent) -> Result<(), Failure> {
+    async fn register_urls(&self, when_silent: WhenSilent, short_code: Option<&str>) -> Result<(), Failure> {
         let response_type = match when_silent {
             WhenSilent::Complete => ResponseType::Completed,
             WhenSilent::Cancel => ResponseType::Cancelled,
         };
-        let registered = c2b::register(&self.controller, &self.daraja()?, response_type).await?;
+        let registered = c2b::register(&self.controller, &self.daraja(short_code)?, response_type).await?;
         let short_code = registered.short_code;
         let words = if registered.was_registered {
             format!(
@@ -58,9 +63,9 @@ impl Shell {
         (is_dry_run, accepts_gaps): (bool, bool),
     ) -> Result<(), Failure> {
         let bytes = read_bounded(path)?;
-        let settings = self.config.mpesa.as_ref();
+        let ours: Vec<_> = self.config.mpesa.iter().collect();
         let pause = statement::BESIDE_A_SERVER;
-        let order = Order { short_code, settings, is_dry_run, accepts_gaps, pause, actor: &self.actor };
+        let order = Order { short_code, ours: &ours, is_dry_run, accepts_gaps, pause, actor: &self.actor };
         let shows_progress = !self.output.is_json && stderr().is_terminal();
         let mut told = 0_usize;
         let progress = |done: usize, all: usize| {
@@ -87,14 +92,30 @@ impl Shell {
         Ok(())
     }
 
-    /// The client of the settings' short code.
-    pub(super) fn daraja(&self) -> Result<Daraja, Failure> {
-        let Some(settings) = self.config.mpesa.clone() else {
-            return Err(Failure::refused("M-Pesa is not set up: fill in [mpesa] in the settings file"));
-        };
+    /// The clients of the settings' short codes.
+    pub(super) fn short_codes(&self) -> Result<ShortCodes, Failure> {
         // The first caller decides for the whole process; nobody was before us.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        Ok(Daraja::new(settings, self.controller.clock.clone()).context("setting up M-Pesa")?)
+        let settings = self.config.mpesa.clone();
+        let none = || Failure::refused("M-Pesa is not set up: fill in [mpesa] in the settings file");
+        ShortCodes::new(settings, &self.controller).context("setting up M-Pesa")?.ok_or_else(none)
+    }
+
+    /// The client of the short code that was said, or of the only one.
+    pub(super) fn daraja(&self, said: Option<&str>) -> Result<Daraja, Failure> {
+        let codes = self.short_codes()?;
+        let listed = || codes.all().map(|one| one.settings().short_code()).collect::<Vec<_>>().join(", ");
+        let found = match said {
+            Some(said) => codes.of(said),
+            None => codes.all().next().filter(|_| codes.all().count() == 1),
+        };
+        found.cloned().ok_or_else(|| match said {
+            Some(said) => Failure::refused(format!(
+                "{said} is no short code of the settings: say one of {}, or write [[mpesa]] for it",
+                listed()
+            )),
+            None => Failure::refused(format!("say which short code: --short-code with one of {}", listed())),
+        })
     }
 }
 

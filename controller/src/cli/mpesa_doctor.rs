@@ -1,4 +1,4 @@
-//! `mpesa doctor`: the findings on a short code as a person and as a program read them.
+//! `mpesa doctor`: the findings on each short code as a person and as a program read them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -8,42 +8,53 @@ use serde_json::json;
 use super::{Failure, Shell};
 use crate::mpesa::doctor::{self, Finding, Hearing, Verdict};
 
-/// The form of the JSON.
-const SCHEMA: u32 = 1;
+/// The form of the JSON: 2 since there are several short codes.
+const SCHEMA: u32 = 2;
 
 impl Shell {
-    pub(super) async fn doctor(&self, wait: u64) -> Result<(), Failure> {
-        let daraja = self.daraja()?;
+    pub(super) async fn doctor(&self, wait: u64, short_code: Option<&str>) -> Result<(), Failure> {
+        let examined = match short_code {
+            Some(said) => vec![self.daraja(Some(said))?],
+            None => self.short_codes()?.all().cloned().collect(),
+        };
         let hearing = match self.is_served().await {
             Ok(()) => Hearing::For(Duration::from_secs(wait)),
             Err(why) => Hearing::Nobody(why),
         };
         let asker = self.actor.to_string();
-        let findings = doctor::examine(&self.controller, &daraja, &hearing, &asker).await;
-        let worst = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Ok);
-        let mut words = format!("Short code {}", daraja.settings().short_code());
-        for Finding { step, verdict, found, cure } in &findings {
-            let _ = write!(words, "\n{:<7} {step}: {found}", verdict.word());
-            if !cure.is_empty() {
-                let _ = write!(words, "\n        cure: {cure}");
-            }
+        let (mut words, mut rows, mut worst) = (Vec::new(), Vec::new(), Verdict::Ok);
+        for daraja in &examined {
+            let short_code = daraja.settings().short_code();
+            let findings = doctor::examine(&self.controller, daraja, &hearing, &asker).await;
+            worst = findings.iter().map(|finding| finding.verdict).fold(worst, Verdict::max);
+            words.push(said_of(short_code, &findings));
+            rows.push(json!({"short_code": short_code, "findings": listed(&findings)}));
         }
-        let rows: Vec<_> = findings
-            .iter()
-            .map(|finding| {
-                json!({
-                    "step": finding.step, "verdict": finding.verdict.word(), "found": finding.found,
-                    "cure": finding.cure,
-                })
-            })
-            .collect();
-        let value = json!({
-            "schema": SCHEMA, "short_code": daraja.settings().short_code(), "verdict": worst.word(), "findings": rows,
-        });
-        self.output.say(&words, &value)?;
+        let value = json!({"schema": SCHEMA, "verdict": worst.word(), "short_codes": rows});
+        self.output.say(&words.join("\n\n"), &value)?;
         if worst == Verdict::Bad {
             return Err(Failure::refused("something is BAD: see above"));
         }
         Ok(())
     }
+}
+
+fn said_of(short_code: &str, findings: &[Finding]) -> String {
+    let mut words = format!("Short code {short_code}");
+    for Finding { step, verdict, found, cure } in findings {
+        let _ = write!(words, "\n{:<7} {step}: {found}", verdict.word());
+        if !cure.is_empty() {
+            let _ = write!(words, "\n        cure: {cure}");
+        }
+    }
+    words
+}
+
+fn listed(findings: &[Finding]) -> Vec<serde_json::Value> {
+    let row = |finding: &Finding| {
+        json!({
+            "step": finding.step, "verdict": finding.verdict.word(), "found": finding.found, "cure": finding.cure,
+        })
+    };
+    findings.iter().map(row).collect()
 }

@@ -14,13 +14,14 @@ use super::{Failure, Shell};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::operator::{self, Account, NotAsked, OperatorRequest, Question, State, advice};
+use crate::payments;
 
 /// How long the controller may take to take a connection.
 const CONNECT: Duration = Duration::from_secs(3);
 
 impl Shell {
-    pub(super) async fn balance(&self, wait: u64) -> Result<(), Failure> {
-        let request = self.ask_operator(Question::Balance, wait).await?;
+    pub(super) async fn balance(&self, wait: u64, short_code: Option<&str>) -> Result<(), Failure> {
+        let request = self.ask_operator(Question::Balance, wait, short_code).await?;
         let Some(balance) = request.balance() else {
             return Err(Failure::refused("M-Pesa's answer has no balance that is understood"));
         };
@@ -45,8 +46,18 @@ impl Shell {
         self.output.say(&words, &value)
     }
 
-    pub(super) async fn status(&self, receipt: ReceiptNumber, wait: u64) -> Result<(), Failure> {
-        let request = self.ask_operator(Question::Status(receipt.clone()), wait).await?;
+    pub(super) async fn status(
+        &self,
+        receipt: ReceiptNumber,
+        wait: u64,
+        short_code: Option<&str>,
+    ) -> Result<(), Failure> {
+        let came_to = match short_code {
+            Some(_) => None,
+            None => self.came_to(&receipt).await?,
+        };
+        let short_code = short_code.or(came_to.as_deref());
+        let request = self.ask_operator(Question::Status(receipt.clone()), wait, short_code).await?;
         let Some(told) = request.transaction() else {
             return Err(Failure::refused("M-Pesa's answer has no transaction that is understood"));
         };
@@ -68,9 +79,22 @@ impl Shell {
         self.output.say(&words, &value)
     }
 
+    /// The short code that a receipt came to, where it is booked and its short code still is in the settings.
+    async fn came_to(&self, receipt: &ReceiptNumber) -> Result<Option<String>, Failure> {
+        let mut reader = self.controller.database.read().await?;
+        let booked = payments::payment_of_receipt(&mut reader, receipt).await?;
+        let is_ours = |code: &String| self.config.mpesa.iter().any(|settings| settings.is_called(code));
+        Ok(booked.map(|row| row.payment.short_code).filter(is_ours))
+    }
+
     /// Asks, waits, and gives back what was answered well.
-    async fn ask_operator(&self, question: Question, wait: u64) -> Result<OperatorRequest, Failure> {
-        let daraja = self.daraja()?;
+    async fn ask_operator(
+        &self,
+        question: Question,
+        wait: u64,
+        short_code: Option<&str>,
+    ) -> Result<OperatorRequest, Failure> {
+        let daraja = self.daraja(short_code)?;
         if daraja.settings().operator().is_none() {
             return Err(Failure::refused(NotAsked::NoOperator.to_string()));
         }

@@ -25,7 +25,8 @@ use super::{Failure, open_database};
 use crate::config::{Config, Environment, LogFormat};
 use crate::messages::sender::Channel;
 use crate::messages::settings::ChannelSettings;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
+use crate::payments::refunds::send::run_refunds;
 use crate::pki::Pki;
 use crate::shutdown::{Shutdown, Stop};
 use crate::state::Controller;
@@ -145,19 +146,19 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     {
         callbacks = callbacks.merge(messages::africas_talking::callback::routes(controller.clone()));
     }
-    if let Some(settings) = config.mpesa {
-        callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &settings));
-        let daraja = Daraja::new(settings, controller.clock.clone()).context("setting up M-Pesa")?;
+    if let Some(short_codes) = ShortCodes::new(config.mpesa, &controller).context("setting up M-Pesa")? {
+        callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &short_codes));
         let stored = mpesa::run_callbacks(controller.clone(), stop.clone());
         workers.spawn(named("M-Pesa callbacks", stored));
-        let asking = mpesa::run_queries(controller.clone(), daraja.clone(), stop.clone());
+        let asking = mpesa::run_queries(controller.clone(), short_codes.clone(), stop.clone());
         workers.spawn(named("M-Pesa queries", asking));
-        let fetching = mpesa::run_pull(controller.clone(), daraja.clone(), stop.clone());
-        workers.spawn(named("M-Pesa Pull", fetching));
-        let refunding =
-            crate::payments::refunds::send::run_refunds(controller.clone(), daraja.clone(), stop.clone());
+        for daraja in short_codes.all() {
+            let fetching = mpesa::run_pull(controller.clone(), daraja.clone(), stop.clone());
+            workers.spawn(named("M-Pesa Pull", fetching));
+        }
+        let refunding = run_refunds(controller.clone(), short_codes.clone(), stop.clone());
         workers.spawn(named("M-Pesa refunds", refunding));
-        web.daraja = Some(daraja);
+        web.short_codes = Some(short_codes);
     }
 
     let unavailable = |error: std::io::Error| {

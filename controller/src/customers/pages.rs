@@ -203,7 +203,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
             known.extend(sites::get(&mut reader, &trace.site).await?);
         }
     }
-    let is_heard = web.is_paybill_heard(&mut reader).await?;
+    let heard = web.heard(&mut reader).await?;
     let (texts, language) = messages::pages::of_customer(&mut reader, &id, now).await?;
     drop(reader);
     let payments: Vec<PaymentView> = rows.iter().map(|row| payment_view(row, &known, now)).collect();
@@ -225,11 +225,11 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         banner: intents.first().and_then(banner),
         lines,
         last: payments.first().cloned(),
-        requests: intents.iter().map(|intent| IntentView::of(intent, is_heard, now)).collect(),
+        requests: intents.iter().map(|intent| IntentView::of(intent, &heard, now)).collect(),
         payments,
         texts,
         language,
-        has_mpesa: web.daraja.is_some(),
+        has_mpesa: web.short_codes.is_some(),
         may_add: visit.may(Permission::AddCustomers),
         may_ask: visit.may(Permission::AskForPayment),
         may_take: visit.may(Permission::TakePayments),

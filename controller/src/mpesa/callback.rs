@@ -22,7 +22,7 @@ use super::c2b;
 use super::c2b::validation::Verdict;
 use super::intent::CallbackToken;
 use super::operator;
-use super::settings::MpesaSettings;
+use super::short_codes::ShortCodes;
 use super::store::{self, CallbackKind, StoredCallback};
 use crate::customers::CustomerError;
 use crate::ids::CallbackId;
@@ -58,6 +58,8 @@ struct Letter {
 struct Desk {
     controller: Controller,
     known_sources: Arc<[IpAddr]>,
+    /// Whether whoever is not among them is turned away.
+    refuses_strangers: bool,
     letters: mpsc::Sender<Letter>,
     /// How many have arrived: what arrived within one millisecond is taken in in this order.
     arrivals: Arc<AtomicU32>,
@@ -66,12 +68,13 @@ struct Desk {
 /// The routes of callbacks. Must be called on the runtime: it starts the task that stores bodies, which ends when the
 /// router is dropped. The source address is stored when the server
 /// gives it as connect info.
-pub fn callback_router(controller: Controller, settings: &MpesaSettings) -> Router {
+pub fn callback_router(controller: Controller, short_codes: &ShortCodes) -> Router {
     let (letters, arriving) = mpsc::channel(WAITING);
     tokio::spawn(store_letters(controller.clone(), arriving));
     let desk = Desk {
         controller,
-        known_sources: settings.known_sources.clone().into(),
+        known_sources: short_codes.known_sources().into(),
+        refuses_strangers: short_codes.refuses_strangers(),
         letters,
         arrivals: Arc::default(),
     };
@@ -127,7 +130,9 @@ async fn validation(
     let Some(token) = CallbackToken::parse(&token) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    desk.note_source(peer.map(|Extension(ConnectInfo(address))| address.ip()));
+    if !desk.admits(peer.map(|Extension(ConnectInfo(address))| address.ip())) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let answer = async {
         let body = read_body(request.into_body()).await?;
         let verdict = judge(&desk.controller, &token, &body).await.unwrap_or_else(|error| {
@@ -170,7 +175,9 @@ async fn receive(desk: &Desk, kind: CallbackKind, token: &str, peer: Peer, reque
     }
     // Behind a proxy this is the sender all the same: `web::shield` sees to it.
     let source = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    desk.note_source(source);
+    if !desk.admits(source) {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let body = match read_body(request.into_body()).await {
         Ok(body) => body,
         Err(status) => return status.into_response(),
@@ -214,15 +221,23 @@ impl Desk {
         CallbackId::parse(&format!("{arrival:08x}{random}")).unwrap_or(random)
     }
 
-    /// Safaricom's addresses change, so a stranger is only mentioned.
-    fn note_source(&self, source: Option<IpAddr>) {
-        if let Some(address) = source
-            && !address.is_loopback()
-            && !self.known_sources.is_empty()
-            && !self.known_sources.contains(&address)
-        {
-            tracing::warn!(source.address = %address, "a callback came from an address that is not on Safaricom's list");
+    /// Safaricom's addresses change, so a stranger is only mentioned unless the settings say otherwise: what it reports is
+    /// compared with Pull and with the statement all the same.
+    fn admits(&self, source: Option<IpAddr>) -> bool {
+        let Some(address) = source else { return true };
+        if address.is_loopback() || self.known_sources.is_empty() || self.known_sources.contains(&address) {
+            return true;
         }
+        if self.refuses_strangers {
+            tracing::error!(
+                source.address = %address,
+                "a callback was turned away: its address is not in [mpesa] known_sources, and refuse_unknown_sources is on. \
+                 Should it be Safaricom's, add it; Pull fetches what it told of"
+            );
+            return false;
+        }
+        tracing::warn!(source.address = %address, "a callback came from an address that is not on Safaricom's list");
+        true
     }
 }
 

@@ -1,8 +1,7 @@
-//! The client of Daraja: one token for all, deadlines on every call, three answers to a push.
+//! The client of Daraja for one short code: deadlines on every call, three answers to a push.
 //!
-//! Getting a token kills the one before it, so there is one owner of the token for all clones, and one request for it
-//! at a time, whose failure is shared as well. A push leaves soon or never. It is repeated only when the answer proves
-//! that nothing was sent. What answers mean is `answer`.
+//! A push leaves soon or never. It is repeated only when the answer proves that nothing was sent. The access token is
+//! `token`'s, which short codes of one app share; what answers mean is `answer`; all short codes are `short_codes`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +9,14 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, DATE, HeaderValue};
 use tawi_shared::{Clock, UnixMillis};
 use thiserror::Error;
-use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::answer::{self, PushAnswer, QueryAnswer, Refusal, TokenAnswer};
 use super::evidence::{CheckoutId, Reason};
 use super::settings::MpesaSettings;
 use super::stk::{self, Push};
+use super::token::TokenOwner;
+use crate::state::Controller;
 
 /// How long a connection may take: Daraja's own advice.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -25,15 +25,10 @@ const TOTAL: Duration = Duration::from_secs(30);
 /// The largest answer that is read; most have less than 1 KiB, and a hundred payments of Pull some 30 KiB. Ten times
 /// that, should its pages ever be longer.
 const ANSWER_BYTES: usize = 512 * 1024;
-/// A token is replaced so long before it dies, so that none dies on the way.
-const TOKEN_MARGIN: Duration = Duration::from_secs(60);
 /// How long a push may wait for a token, and for its turn after a refusal, before it is not sent at all. With the time
 /// that a connection may take it leaves within 30 s or never: long before its request counts as lost (120 s) and another
 /// may be sent.
 const BEGINS_WITHIN: Duration = Duration::from_secs(20);
-/// How long a failure to get a token is the answer for everybody: those who queued behind it would each wait as long
-/// again, and a person who tries once more has not read the message before that.
-const FAILURE_KEPT: Duration = Duration::from_secs(2);
 /// Pauses before a push that found the gateway busy is sent again: together within what a person waits for.
 const BUSY_PAUSES: [Duration; 2] = [Duration::from_millis(400), Duration::from_millis(1_200)];
 
@@ -47,37 +42,13 @@ pub struct Daraja {
     http: reqwest::Client,
     settings: Arc<MpesaSettings>,
     clock: Clock,
-    token: Arc<Mutex<Held>>,
+    token: Arc<TokenOwner>,
 }
 
 /// Why there is no client.
 #[derive(Debug, Error)]
 #[error("making the M-Pesa client: {0}")]
 pub struct DarajaError(#[source] reqwest::Error);
-
-/// What is known of the token.
-#[derive(Debug, Default)]
-enum Held {
-    /// Nothing.
-    #[default]
-    Nothing,
-    /// The one in force.
-    Token(HeldToken),
-    /// It could not be had just now.
-    Failed { reason: Reason, until: Instant },
-}
-
-#[derive(Clone)]
-struct HeldToken {
-    bearer: HeaderValue,
-    good_until: Instant,
-}
-
-impl std::fmt::Debug for HeldToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("HeldToken(hidden)")
-    }
-}
 
 /// How one HTTP exchange ended.
 pub(super) enum Exchange {
@@ -90,11 +61,11 @@ pub(super) enum Exchange {
 }
 
 impl Daraja {
-    /// A client for one short code. Opens no connection yet.
+    /// A client for one short code alone. Opens no connection yet.
     ///
     /// # Errors
     /// When the TLS library cannot be set up.
-    pub fn new(settings: MpesaSettings, clock: Clock) -> Result<Self, DarajaError> {
+    pub fn new(settings: MpesaSettings, controller: &Controller) -> Result<Self, DarajaError> {
         let http = reqwest::Client::builder()
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
@@ -102,7 +73,25 @@ impl Daraja {
             .user_agent(concat!("tawi-controller/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(DarajaError)?;
-        Ok(Self { http, settings: Arc::new(settings), clock, token: Arc::default() })
+        let (database, clock, ids) = (&controller.database, &controller.clock, &controller.ids);
+        let token = TokenOwner::new(&settings, database.clone(), clock.clone(), ids.clone());
+        Ok(Self { http, settings: Arc::new(settings), clock: clock.clone(), token: Arc::new(token) })
+    }
+
+    /// A client for another short code, with the same connections, and the same token where it is of the same app.
+    pub(super) fn beside(&self, settings: MpesaSettings, controller: &Controller) -> Self {
+        let (database, clock, ids) = (&controller.database, &controller.clock, &controller.ids);
+        let token = if self.is_same_app(&settings) {
+            Arc::clone(&self.token)
+        } else {
+            Arc::new(TokenOwner::new(&settings, database.clone(), clock.clone(), ids.clone()))
+        };
+        Self { http: self.http.clone(), settings: Arc::new(settings), clock: clock.clone(), token }
+    }
+
+    /// Whether these settings are of the same app, whose token is one.
+    pub(super) fn is_same_app(&self, settings: &MpesaSettings) -> bool {
+        TokenOwner::is_of(&self.settings, settings)
     }
 
     /// What it was made with.
@@ -134,7 +123,7 @@ impl Daraja {
                 PushAnswer::Refused(Refusal::Token) if !token_was_dead => {
                     token_was_dead = true;
                     refused = Refusal::Token;
-                    self.drop_token(&bearer).await;
+                    self.token.forget(&bearer).await;
                 }
                 PushAnswer::Refused(Refusal::Busy(reason)) => {
                     refused = Refusal::Busy(reason);
@@ -171,7 +160,7 @@ impl Daraja {
             match self.post(path, &bearer, body).await {
                 Exchange::Answered(answer) if !token_was_dead && answer::is_token_refused(&answer) => {
                     token_was_dead = true;
-                    self.drop_token(&bearer).await;
+                    self.token.forget(&bearer).await;
                 }
                 other => return other,
             }
@@ -189,7 +178,7 @@ impl Daraja {
                 return QueryAnswer::NoAnswer;
             };
             match answer::of_query(&body) {
-                QueryAnswer::Token => self.drop_token(&bearer).await,
+                QueryAnswer::Token => self.token.forget(&bearer).await,
                 other => return other,
             }
         }
@@ -223,36 +212,8 @@ impl Daraja {
         self.clock.now()
     }
 
-    /// The token in force, or a new one. Callers queue here while one of them fetches it, and share how that ended.
     async fn bearer(&self) -> Result<HeaderValue, Reason> {
-        let mut held = self.token.lock().await;
-        match &*held {
-            Held::Token(token) if token.good_until > Instant::now() => return Ok(token.bearer.clone()),
-            Held::Failed { reason, until } if *until > Instant::now() => return Err(reason.clone()),
-            Held::Nothing | Held::Token(_) | Held::Failed { .. } => {}
-        }
-        match self.fetch_token().await {
-            Ok(token) => {
-                let bearer = token.bearer.clone();
-                *held = Held::Token(token);
-                Ok(bearer)
-            }
-            Err(reason) => {
-                tracing::warn!(result.code = %reason.code, "M-Pesa gave no access token: {}", reason.description);
-                *held = Held::Failed { reason: reason.clone(), until: after(FAILURE_KEPT) };
-                Err(reason)
-            }
-        }
-    }
-
-    async fn fetch_token(&self) -> Result<HeldToken, Reason> {
-        let asked_at = Instant::now();
-        let answer = self.ask_for_token().await?;
-        let mut bearer = HeaderValue::try_from(format!("Bearer {}", answer.access_token))
-            .map_err(|_| Reason::new("", "the access token is not a header value"))?;
-        bearer.set_sensitive(true);
-        let life = Duration::from_secs(answer.lives_seconds).saturating_sub(TOKEN_MARGIN);
-        Ok(HeldToken { bearer, good_until: asked_at.checked_add(life).unwrap_or(asked_at) })
+        self.token.bearer(self.ask_for_token()).await
     }
 
     async fn ask_for_token(&self) -> Result<TokenAnswer, Reason> {
@@ -263,14 +224,6 @@ impl Daraja {
             Exchange::Answered(body) => answer::of_token(&body),
             Exchange::NotSent(reason) => Err(reason),
             Exchange::Lost => Err(Reason::new("", "M-Pesa did not answer a request for an access token")),
-        }
-    }
-
-    /// Forgets a token that was refused, unless somebody has replaced it already.
-    async fn drop_token(&self, refused: &HeaderValue) {
-        let mut held = self.token.lock().await;
-        if matches!(&*held, Held::Token(token) if token.bearer == *refused) {
-            *held = Held::Nothing;
         }
     }
 

@@ -11,6 +11,7 @@ use super::answer::QueryAnswer;
 use super::client::Daraja;
 use super::evidence::CheckoutId;
 use super::intent::{Event, Intent, State};
+use super::short_codes::ShortCodes;
 use super::{poll, store};
 use crate::database::Transaction;
 use crate::ids::IntentId;
@@ -27,13 +28,13 @@ const ROUND: u32 = 20;
 const AT_ONCE: usize = 4;
 
 /// Asks and gives up until the end.
-pub async fn run_queries(controller: Controller, daraja: Daraja, mut stop: Stop) {
+pub async fn run_queries(controller: Controller, short_codes: ShortCodes, mut stop: Stop) {
     loop {
         tokio::select! {
             () = stop.requested() => return,
             () = tokio::time::sleep(LOOK) => {}
         }
-        if let Err(error) = ask_about_due(&controller, &daraja, &stop).await {
+        if let Err(error) = ask_about_due(&controller, &short_codes, &stop).await {
             tracing::error!("payment requests cannot be followed up: {error}");
         }
     }
@@ -42,7 +43,7 @@ pub async fn run_queries(controller: Controller, daraja: Daraja, mut stop: Stop)
 /// One round over what is due.
 pub(crate) async fn ask_about_due(
     controller: &Controller,
-    daraja: &Daraja,
+    short_codes: &ShortCodes,
     stop: &Stop,
 ) -> Result<(), PaymentError> {
     let due = {
@@ -54,7 +55,11 @@ pub(crate) async fn ask_about_due(
         if stop.is_requested() {
             break;
         }
-        let Some(checkout) = claim(controller, daraja, &intent.id).await? else { continue };
+        // A short code that left the settings is asked no more; the callback may come all the same.
+        let daraja = short_codes.of(&intent.short_code);
+        let may_ask = daraja.is_some_and(|daraja| daraja.settings().may_query());
+        let checkout = claim(controller, may_ask, &intent.id).await?;
+        let (Some(daraja), Some(checkout)) = (daraja, checkout) else { continue };
         if asking.len() >= AT_ONCE {
             asking.join_next().await;
         }
@@ -68,7 +73,7 @@ pub(crate) async fn ask_about_due(
 /// have come since.
 async fn claim(
     controller: &Controller,
-    daraja: &Daraja,
+    may_ask: bool,
     id: &IntentId,
 ) -> Result<Option<CheckoutId>, PaymentError> {
     let now = controller.clock.now();
@@ -77,7 +82,6 @@ async fn claim(
     if intent.next_query_at.is_none_or(|at| at > now) {
         return Ok(None);
     }
-    let may_ask = daraja.settings().may_query();
     let (event, checkout) = match (&intent.state, &intent.checkout) {
         (State::Prompted, Some(checkout)) if may_ask && !poll::is_over(intent.queries_sent) => {
             (Event::Queried, Some(checkout.clone()))

@@ -1,8 +1,10 @@
-//! The `[mpesa]` section of the controller's configuration: raw as written, then valid by construction.
+//! The `[mpesa]` section of the controller's configuration, or several `[[mpesa]]`, one for each short code: raw as
+//! written, then valid by construction.
 //!
 //! Secrets are read from files of their own, never from the configuration, and are hidden in `Debug`. The section is
 //! optional: a controller without it serves everything but payment requests.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::MetadataExt as _;
@@ -17,6 +19,7 @@ use super::operator;
 use super::operator::settings::{OperatorSettings, OperatorSettingsError, RawOperator};
 use super::pull;
 use super::pull::settings::{PullSettings, PullSettingsError};
+use crate::ids::SiteId;
 
 /// Where Safaricom's callbacks came from, as published and as seen since (196.201.212.128 and .132 are in none of
 /// Safaricom's lists). The list drifts, so it decides nothing: a callback from elsewhere is logged.
@@ -40,6 +43,8 @@ const KNOWN_SOURCES: [Ipv4Addr; 14] = [
 const BLOCKED_WORDS: [&str; 8] = ["mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query"];
 /// The longest secret that is taken; today's have 64 characters.
 const SECRET_BYTES: usize = 512;
+/// Tables of short codes that are taken: a paybill and a till for each of some POPs.
+const SHORT_CODES_MOST: usize = 32;
 /// What whoever is neither the owner nor of the group may do with a file.
 const OTHERS: u32 = 0o007;
 
@@ -112,6 +117,10 @@ pub struct RawMpesa {
     callback_base_url: String,
     known_sources: Option<Vec<IpAddr>>,
     #[serde(default)]
+    refuse_unknown_sources: bool,
+    #[serde(default)]
+    sites: Vec<String>,
+    #[serde(default)]
     numbers_as: NumbersAs,
     #[serde(default = "yes")]
     query: bool,
@@ -140,6 +149,8 @@ pub struct MpesaSettings {
     pub(super) passkey: Secret,
     pub(super) callback_base_url: String,
     pub(super) known_sources: Vec<IpAddr>,
+    pub(super) refuses_strangers: bool,
+    pub(super) sites: Vec<SiteId>,
     pub(super) numbers_as: NumbersAs,
     pub(super) query: bool,
     pub(super) pull: Option<PullSettings>,
@@ -204,6 +215,27 @@ pub enum MpesaSettingsError {
         /// The file.
         path: PathBuf,
     },
+    /// A site is no site's id.
+    #[error("[mpesa] sites: {0:?} is no site's id: write them as `tawi-controller site list` shows them")]
+    Site(String),
+    /// Two short codes want the same.
+    #[error("two [[mpesa]] tables have {key} {value}: {cure}")]
+    Twice {
+        /// What.
+        key: &'static str,
+        /// Which.
+        value: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// More than anybody has.
+    #[error("there are more than {SHORT_CODES_MOST} [[mpesa]] tables")]
+    TooMany,
+    /// All callbacks would be turned away, or none.
+    #[error(
+        "[mpesa] refuse_unknown_sources: known_sources is empty, so that nobody is unknown: write the addresses, or leave it out"
+    )]
+    NobodyIsUnknown,
     /// One of the keys of Pull.
     #[error(transparent)]
     Pull(#[from] PullSettingsError),
@@ -235,6 +267,9 @@ impl RawMpesa {
             (TransactionType::BuyGoods, Some(till)) => digits("till_number", till)?,
             _ => return Err(MpesaSettingsError::TillNumber),
         };
+        if self.refuse_unknown_sources && self.known_sources.as_ref().is_some_and(Vec::is_empty) {
+            return Err(MpesaSettingsError::NobodyIsUnknown);
+        }
         let consumer_key = self.consumer_key.trim().to_owned();
         if consumer_key.is_empty() || !consumer_key.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             return Err(MpesaSettingsError::ConsumerKey);
@@ -266,6 +301,8 @@ impl RawMpesa {
             known_sources: self
                 .known_sources
                 .unwrap_or_else(|| KNOWN_SOURCES.into_iter().map(IpAddr::V4).collect()),
+            refuses_strangers: self.refuse_unknown_sources,
+            sites: sites(&self.sites)?,
             numbers_as: self.numbers_as,
             query: self.query,
             pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
@@ -289,6 +326,18 @@ impl MpesaSettings {
             TransactionType::PayBill => Payee::Paybill(&self.short_code),
             TransactionType::BuyGoods => Payee::Till(&self.party),
         }
+    }
+
+    /// Whether lines at this site are asked from it, whatever the others are.
+    #[must_use]
+    pub fn is_of_site(&self, site: &SiteId) -> bool {
+        self.sites.contains(site)
+    }
+
+    /// Whether this is its number, or that of its till.
+    #[must_use]
+    pub fn is_called(&self, number: &str) -> bool {
+        number == self.short_code || self.till_number() == Some(number)
     }
 
     /// Whether Daraja may be asked about prompts that nothing was heard of.
@@ -332,6 +381,48 @@ impl MpesaSettings {
     pub(super) fn till_number(&self) -> Option<&str> {
         Some(self.party.as_str()).filter(|party| *party != self.short_code)
     }
+}
+
+/// Checks all tables, one for each short code; see [`RawMpesa::check`].
+///
+/// # Errors
+/// [`MpesaSettingsError`]: of one of them, or that two do not fit together.
+pub fn check_all(
+    raw: Vec<RawMpesa>,
+    config_directory: &Path,
+) -> Result<Vec<MpesaSettings>, MpesaSettingsError> {
+    if raw.len() > SHORT_CODES_MOST {
+        return Err(MpesaSettingsError::TooMany);
+    }
+    let all: Result<Vec<MpesaSettings>, _> = raw.into_iter().map(|raw| raw.check(config_directory)).collect();
+    let all = all?;
+    let numbers = all.iter().flat_map(|one| std::iter::once(one.short_code()).chain(one.till_number()));
+    let sites = all.iter().flat_map(|one| one.sites.iter().map(SiteId::as_str));
+    let twice = |key, value: &str, cure| MpesaSettingsError::Twice { key, value: value.to_owned(), cure };
+    if let Some(number) = first_twice(numbers) {
+        return Err(twice("the short code or till", number, "write each once, with its own settings"));
+    }
+    if let Some(site) = first_twice(sites) {
+        return Err(twice(
+            "the site",
+            site,
+            "its lines are asked from one of them: leave it out of the other",
+        ));
+    }
+    Ok(all)
+}
+
+fn first_twice<'a>(values: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let mut known = BTreeSet::new();
+    let mut values = values;
+    values.find(|value| !known.insert(*value))
+}
+
+fn sites(texts: &[String]) -> Result<Vec<SiteId>, MpesaSettingsError> {
+    let parse = |text: &String| {
+        SiteId::parse(text).map_err(|_| MpesaSettingsError::Site(text.chars().take(40).collect()))
+    };
+    texts.iter().map(parse).collect()
 }
 
 fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {

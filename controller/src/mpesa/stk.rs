@@ -158,6 +158,8 @@ mod tests {
             passkey: Secret::new("passkey"),
             callback_base_url: "https://pay.example".to_owned(),
             known_sources: Vec::new(),
+            refuses_strangers: false,
+            sites: Vec::new(),
             numbers_as,
             query: true,
             pull: None,

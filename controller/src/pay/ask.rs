@@ -19,7 +19,7 @@ use super::words::Text;
 use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
 use crate::ids::LineId;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
 use crate::payments::follow::{FollowToken, followed};
 use crate::payments::{self, RequestPayment, Requested, Why};
 use crate::web::Web;
@@ -60,8 +60,8 @@ pub(super) async fn ask(
         return Ok(go_on(&visitor, &account, &token));
     }
     let offer = account.offer(&web, line, visitor.now).await?;
-    let daraja = web.daraja.clone().filter(|_| matches!(offer, Offer::Ask(_) | Offer::FromBalance));
-    let (Some(daraja), None) = (daraja, account.wait(line, visitor.now)) else {
+    let short_codes = web.short_codes.clone().filter(|_| matches!(offer, Offer::Ask(_) | Offer::FromBalance));
+    let (Some(short_codes), None) = (short_codes, account.wait(line, visitor.now)) else {
         return account.show(&web, &visitor, number, StatusCode::CONFLICT, said(None, String::new())).await;
     };
     let phone = match (offer, Msisdn::parse(phone_typed)) {
@@ -77,7 +77,7 @@ pub(super) async fn ask(
         return visitor.too_many(wait, &account.path());
     }
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
-    let sending = tokio::spawn(send(web.clone(), daraja, line.id.clone(), phone, token.clone()));
+    let sending = tokio::spawn(send(web.clone(), short_codes, line.id.clone(), phone, token.clone()));
     let outcome = match timeout(ANSWER_WITHIN, sending).await {
         Ok(outcome) => outcome??,
         Err(_) => None,
@@ -101,7 +101,7 @@ fn go_on(visitor: &Visitor, account: &Account, token: &FollowToken) -> Response 
 
 async fn send(
     web: Web,
-    daraja: Daraja,
+    short_codes: ShortCodes,
     line: LineId,
     phone: Option<Msisdn>,
     token: FollowToken,
@@ -113,7 +113,7 @@ async fn send(
         amount: None,
         requested_by: Actor::Customer,
     };
-    Ok(payments::request_followed(&web.controller, &daraja, request, &token).await?)
+    Ok(payments::request_followed(&web.controller, &short_codes, request, &token).await?)
 }
 
 /// Why nothing was asked, where the page itself would not say it.

@@ -123,7 +123,7 @@ async fn page(
     let is_said = |text: &&Text| **text != Text::RunsUntil || !until.is_empty();
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let steps = match account.offer(web, line, visitor.now).await? {
-        Offer::Ask(amount) if story.may_try_again => account.steps(web, language, amount),
+        Offer::Ask(amount) if story.may_try_again => account.steps(web, language, (line, amount)),
         _ => None,
     };
     Ok(FollowPage {

@@ -17,6 +17,7 @@ use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::{self, Customer};
 use crate::entitlements::Status;
 use crate::money::Money;
+use crate::mpesa::c2b::Heard;
 use crate::mpesa::intent::Intent;
 use crate::payments::follow::FollowToken;
 use crate::payments::{self};
@@ -115,7 +116,7 @@ pub(super) struct Account {
     pub(super) lines: Vec<Subscription>,
     in_wallet: Money,
     intents: Vec<Intent>,
-    is_heard: bool,
+    heard: Heard,
 }
 
 /// What came of looking for an account.
@@ -174,8 +175,8 @@ pub(super) async fn find(web: &Web, visitor: &Visitor, typed: &str) -> Result<Fo
     lines.sort_by(|one, other| (one.created_at, &one.id).cmp(&(other.created_at, &other.id)));
     let in_wallet = ledger::wallet_of(&mut reader, &customer.id).await?;
     let intents = payments::latest_intents_of(&mut reader, &customer.id, INTENTS_MOST).await?;
-    let is_heard = web.is_paybill_heard(&mut reader).await?;
-    Ok(Found::Account(Box::new(Account { customer, lines, in_wallet, intents, is_heard })))
+    let heard = web.heard(&mut reader).await?;
+    Ok(Found::Account(Box::new(Account { customer, lines, in_wallet, intents, heard })))
 }
 
 async fn line(
@@ -227,10 +228,17 @@ impl Account {
     }
 
     /// How to pay without a request to a phone; `None` where nobody would hear of it.
-    pub(super) fn steps(&self, web: &Web, language: Language, amount: Money) -> Option<Steps> {
-        let daraja = web.daraja.as_ref().filter(|_| self.is_heard)?;
+    pub(super) fn steps(
+        &self,
+        web: &Web,
+        language: Language,
+        (line, amount): (&Subscription, Money),
+    ) -> Option<Steps> {
+        let settings = web.short_codes.as_ref()?.of_site(&line.site).settings();
         let number = &self.customer.account_number;
-        Some(steps(language, daraja.settings().payee(), number, amount, self.lines.len() > 1))
+        self.heard
+            .has(settings.short_code())
+            .then(|| steps(language, settings.payee(), number, amount, self.lines.len() > 1))
     }
 
     /// The page of the line that was chosen, or all lines to choose from.
@@ -310,7 +318,7 @@ impl Account {
                 frame.refresh = u32::try_from(wait.as_secs().saturating_add(1)).ok();
                 language.fill(Text::Locked, &[("wait", &language.length(wait))])
             }
-            (Offer::Ask(_) | Offer::FromBalance, None) if web.daraja.is_none() => {
+            (Offer::Ask(_) | Offer::FromBalance, None) if web.short_codes.is_none() => {
                 language.say(Text::NotSetUp).to_owned()
             }
             (Offer::Ask(_) | Offer::FromBalance, None) => String::new(),
@@ -320,7 +328,7 @@ impl Account {
             .then(|| self.form(web, visitor, (number, line, offer), typed.phone, typed.complaint));
         // While a request is open, nobody is shown another way to pay: that would be paying twice.
         let steps = match (offer, wait) {
-            (Offer::Ask(amount), None) => self.steps(web, language, amount),
+            (Offer::Ask(amount), None) => self.steps(web, language, (line, amount)),
             _ => None,
         };
         show(

@@ -22,7 +22,8 @@ use crate::audit::Action;
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId, TopUpId};
 use crate::money::Money;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
+use crate::mpesa::c2b::Heard;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
 use crate::staff::Permission;
@@ -300,7 +301,7 @@ impl Wanted {
 }
 
 impl IntentBody {
-    fn of(intent: &Intent, is_paybill_heard: bool) -> Self {
+    fn of(intent: &Intent, heard: &Heard) -> Self {
         let result = intent.result();
         Self {
             id: intent.id.to_string(),
@@ -319,7 +320,7 @@ impl IntentBody {
             receipt_number: intent.receipt().map(str::to_owned),
             result_code: result.map(|(code, _)| code.to_owned()),
             result_description: result.map(|(_, description)| description.to_owned()),
-            advice: intent.advice(is_paybill_heard).to_owned(),
+            advice: intent.advice(heard.has(&intent.short_code)).to_owned(),
             created_at_ms: at_ms(intent.created_at),
             updated_at_ms: at_ms(intent.updated_at),
         }
@@ -469,7 +470,7 @@ pub(crate) async fn request(
     let top_up = new.top_up_id.as_deref().map(TopUpId::parse).transpose();
     let top_up = top_up.map_err(|error| ApiError::invalid("top_up_id", error))?;
     write.caller.require(Permission::AskForPayment)?;
-    let daraja = web.daraja.clone().ok_or_else(not_set_up)?;
+    let short_codes = web.short_codes.clone().ok_or_else(not_set_up)?;
     let request = RequestPayment {
         subscription,
         top_up,
@@ -478,7 +479,7 @@ pub(crate) async fn request(
         requested_by: write.caller.actor(),
     };
     // On a task of its own, so that the answer is kept under the key when the caller goes away or Safaricom is slow.
-    let asking = tokio::spawn(ask(web, daraja, write, request));
+    let asking = tokio::spawn(ask(web, short_codes, write, request));
     match timeout(ANSWER_WITHIN, asking).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(error)) => Err(ApiError::failed(&error.into())),
@@ -487,13 +488,18 @@ pub(crate) async fn request(
 }
 
 /// Two transactions around one prompt: the key with the request, and what M-Pesa said with the answer.
-async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) -> Result<Response, ApiError> {
+async fn ask(
+    web: Web,
+    short_codes: ShortCodes,
+    write: Write,
+    request: RequestPayment,
+) -> Result<Response, ApiError> {
     let controller = &web.controller;
     let mut once = match write.begin(&web, Permission::AskForPayment).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
     };
-    let asked = match prepare(once.connection(), controller, &daraja, request).await? {
+    let asked = match prepare(once.connection(), controller, &short_codes, request).await? {
         Prepared::Ready(asked) => asked,
         Prepared::Bought(bought) => {
             let response = once.answer(StatusCode::OK, &FromWalletBody::from(&bought)).await?;
@@ -509,12 +515,12 @@ async fn ask(web: Web, daraja: Daraja, write: Write, request: RequestPayment) ->
         Prepared::Answer(refused) => return Err(refusal(&refused)),
     };
     let reserved = once.reserve().await?;
-    let answered = asked.send(controller, &daraja).await;
+    let answered = asked.send(controller).await;
     let mut transaction = controller.database.write().await?;
     let requested = answered.note(&mut transaction, controller.clock.now()).await?;
     let Some(intent) = requested.sent() else { return Err(refusal(&requested)) };
-    let is_heard = web.is_paybill_heard(&mut transaction).await?;
-    let body = IntentBody::of(intent, is_heard);
+    let heard = web.heard(&mut transaction).await?;
+    let body = IntentBody::of(intent, &heard);
     let response = reserved.keep(&mut transaction, StatusCode::CREATED, &body).await?;
     transaction.commit().await?;
     requested.tell(controller);
@@ -651,7 +657,7 @@ pub(crate) async fn get_intent(
     let id = IntentId::parse(&id).map_err(|_| missing())?;
     let mut reader = reader(&web).await?;
     let intent = super::intent(&mut reader, &id).await?.ok_or_else(missing)?;
-    Ok(Json(IntentBody::of(&intent, web.is_paybill_heard(&mut reader).await?)))
+    Ok(Json(IntentBody::of(&intent, &web.heard(&mut reader).await?)))
 }
 
 /// Payments, the newest first: all of them, those that fit, or the one of a receipt.

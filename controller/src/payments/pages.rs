@@ -27,7 +27,8 @@ use crate::customers::{self, Customer, phone::Msisdn};
 use crate::entitlements::Status;
 use crate::ids::{LineId, PaymentId, TopUpId};
 use crate::money::Money;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
+use crate::mpesa::c2b::Heard;
 use crate::mpesa::intent::{Intent, State as IntentState};
 use crate::sites::{self, Site};
 use crate::staff::Permission;
@@ -250,7 +251,7 @@ pub(crate) struct IntentView {
 }
 
 impl IntentView {
-    pub(crate) fn of(intent: &Intent, is_paybill_heard: bool, now: UnixMillis) -> Self {
+    pub(crate) fn of(intent: &Intent, heard: &Heard, now: UnixMillis) -> Self {
         let state = match &intent.state {
             IntentState::Created | IntentState::Submitting => Badge::info("being sent"),
             IntentState::Prompted => Badge::info("on the phone"),
@@ -261,7 +262,7 @@ impl IntentView {
             IntentState::Expired => Badge::idle("no answer"),
             IntentState::Review(_) => Badge::bad("to be checked"),
         };
-        let (advice, code) = told(intent, is_paybill_heard);
+        let (advice, code) = told(intent, heard);
         let by = intent.requested_by.split_once(':').map_or(intent.requested_by.as_str(), |(_, name)| name);
         Self {
             id: intent.id.to_string(),
@@ -278,8 +279,8 @@ impl IntentView {
 
 /// What to tell the customer, and Safaricom's code and words for it. A result without a code is our own: its words are
 /// all that there is to tell.
-fn told(intent: &Intent, is_paybill_heard: bool) -> (String, String) {
-    let advice = intent.advice(is_paybill_heard).to_owned();
+fn told(intent: &Intent, heard: &Heard) -> (String, String) {
+    let advice = intent.advice(heard.has(&intent.short_code)).to_owned();
     match intent.result() {
         Some(("", words)) if !words.is_empty() => (format!("{words}."), String::new()),
         Some((code, words)) => (advice, format!("{code} {words}").trim().to_owned()),
@@ -538,7 +539,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     let id = LineId::parse(&id).map_err(|_| PageError::NotFound)?;
     let (subscription, customer) = subscription_of(&web, &id).await?;
     let to = format!("/customers/{}", customer.id);
-    let Some(daraja) = web.daraja.clone() else {
+    let Some(short_codes) = web.short_codes.clone() else {
         let note = "M-Pesa is not set up: fill in [mpesa] in controller.toml and restart the controller.";
         return Ok(visit.go(&to, &Note::bad(note)));
     };
@@ -552,9 +553,9 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     };
     let wanted = Wanted { top_up, phone, amount };
     let said = display::phone(&wanted.phone);
-    let is_heard = web.is_paybill_heard(&mut *web.controller.database.read().await?).await?;
+    let heard = web.heard(&mut *web.controller.database.read().await?).await?;
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
-    let asking = tokio::spawn(send(web, daraja, visit.actor(), id, wanted));
+    let asking = tokio::spawn(send(web, short_codes, visit.actor(), id, wanted));
     let Ok(outcome) = timeout(ANSWER_WITHIN, asking).await else {
         return Ok(visit.go(&to, &Note::bad(NOT_KNOWN)));
     };
@@ -564,7 +565,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
         return complain(&visit, fields, &subscription, &customer);
     }
     let is_held = subscription.status == Status::Suspended;
-    note_of(&requested, &said, (is_held, is_heard), visit.now)
+    note_of(&requested, &said, (is_held, &heard), visit.now)
         .map(|note| visit.go(&to, &note))
         .ok_or(PageError::NotFound)
 }
@@ -635,7 +636,7 @@ async fn subscription_of(web: &Web, id: &LineId) -> Result<(Subscription, Custom
 
 async fn send(
     web: Web,
-    daraja: Daraja,
+    short_codes: ShortCodes,
     actor: Actor,
     id: LineId,
     wanted: Wanted,
@@ -647,7 +648,7 @@ async fn send(
         amount: wanted.amount,
         requested_by: actor,
     };
-    Ok(super::request(&web.controller, &daraja, request).await?)
+    Ok(super::request(&web.controller, &short_codes, request).await?)
 }
 
 /// What the money buys when it comes, where that is not what everybody expects.
@@ -663,7 +664,7 @@ fn buys(intent: &Intent, is_held: bool) -> &'static str {
 fn note_of(
     requested: &Requested,
     phone: &str,
-    (is_held, is_paybill_heard): (bool, bool),
+    (is_held, heard): (bool, &Heard),
     now: UnixMillis,
 ) -> Option<Note> {
     Some(match requested {
@@ -678,7 +679,7 @@ fn note_of(
         },
         Requested::NotKnown(_) => Note::bad(NOT_KNOWN),
         Requested::Declined(intent) => {
-            let (advice, result) = told(intent, is_paybill_heard);
+            let (advice, result) = told(intent, heard);
             let result = if result.is_empty() { result } else { format!(" (M-Pesa: {result})") };
             Note::bad(format!("Nothing is on the phone. {advice}{result}"))
         }

@@ -29,6 +29,7 @@ use crate::ids::{CustomerId, IntentId, LineId, TopUpId};
 use crate::ledger;
 use crate::live::Hint;
 use crate::money::Money;
+use crate::mpesa::ShortCodes;
 use crate::mpesa::answer::{PushAnswer, Refusal};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::Reason;
@@ -104,11 +105,11 @@ pub enum Requested {
 /// When the database refuses; the request is then followed up by the query worker.
 pub async fn request(
     controller: &Controller,
-    daraja: &Daraja,
+    short_codes: &ShortCodes,
     wanted: RequestPayment,
 ) -> Result<Requested, PaymentError> {
     let transaction = controller.database.write().await?;
-    carry_out(transaction, controller, daraja, wanted, None).await
+    carry_out(transaction, controller, short_codes, wanted, None).await
 }
 
 /// The same for somebody who is not signed in and follows it by a token. `None` when something was asked for with that
@@ -118,7 +119,7 @@ pub async fn request(
 /// When the database refuses; the request is then followed up by the query worker.
 pub async fn request_followed(
     controller: &Controller,
-    daraja: &Daraja,
+    short_codes: &ShortCodes,
     wanted: RequestPayment,
     token: &FollowToken,
 ) -> Result<Option<Requested>, PaymentError> {
@@ -126,18 +127,18 @@ pub async fn request_followed(
     if payments_store::followed(&mut transaction, token).await?.is_some() {
         return Ok(None);
     }
-    carry_out(transaction, controller, daraja, wanted, Some(token)).await.map(Some)
+    carry_out(transaction, controller, short_codes, wanted, Some(token)).await.map(Some)
 }
 
 async fn carry_out(
     mut transaction: Transaction,
     controller: &Controller,
-    daraja: &Daraja,
+    short_codes: &ShortCodes,
     wanted: RequestPayment,
     token: Option<&FollowToken>,
 ) -> Result<Requested, PaymentError> {
     let line = wanted.subscription.clone();
-    let prepared = prepare(&mut transaction, controller, daraja, wanted).await?;
+    let prepared = prepare(&mut transaction, controller, short_codes, wanted).await?;
     let intent = match &prepared {
         Prepared::Ready(asked) => Some(asked.intent.id.clone()),
         Prepared::Bought(_) | Prepared::ToppedUp(_) => None,
@@ -160,9 +161,9 @@ async fn carry_out(
         }
         Prepared::Answer(answer) => return Ok(*answer),
     };
-    let (controller, daraja) = (controller.clone(), daraja.clone());
+    let controller = controller.clone();
     let sending = tokio::spawn(async move {
-        let answered = asked.send(&controller, &daraja).await;
+        let answered = asked.send(&controller).await;
         let mut transaction = controller.database.write().await?;
         let requested = answered.note(&mut transaction, controller.clock.now()).await?;
         transaction.commit().await?;
@@ -186,6 +187,7 @@ pub(super) enum Prepared {
 
 /// A request that is stored as being sent.
 pub(super) struct Asked {
+    daraja: Daraja,
     intent: Box<Intent>,
     push: Push,
 }
@@ -200,7 +202,7 @@ pub(super) struct Answered {
 pub(super) async fn prepare(
     connection: &mut Connection,
     controller: &Controller,
-    daraja: &Daraja,
+    short_codes: &ShortCodes,
     wanted: RequestPayment,
 ) -> Result<Prepared, PaymentError> {
     let now = controller.clock.now();
@@ -249,6 +251,7 @@ pub(super) async fn prepare(
     let is_promised = is_enough && wanted.top_up.is_none() && subscription.status != Status::Suspended;
     let promised = || Promised { plan: subscription.plan.clone(), offer: wallet::offered(&subscription) };
     let promised = is_promised.then(promised);
+    let daraja = short_codes.of_site(&subscription.site).clone();
     let created = Intent {
         id: IntentId::random(&controller.ids),
         subscription: subscription.id,
@@ -278,7 +281,7 @@ pub(super) async fn prepare(
     store::insert_intent(connection, &intent).await?;
     let act = (Action::PaymentRequested, intent.subscription.as_str(), intent.id.as_str());
     audit::record(connection, &wanted.requested_by, act, &controller.ids, now).await?;
-    Ok(Prepared::Ready(Asked { intent: Box::new(intent), push }))
+    Ok(Prepared::Ready(Asked { daraja, intent: Box::new(intent), push }))
 }
 
 /// What the wallet can pay, it buys; `None` when it cannot.
@@ -374,9 +377,9 @@ pub(super) async fn bought_recently(
 
 impl Asked {
     /// Sends it, once. Call after the commit: what is sent is known, whatever happens to us next.
-    pub(super) async fn send(self, controller: &Controller, daraja: &Daraja) -> Answered {
+    pub(super) async fn send(self, controller: &Controller) -> Answered {
         controller.live.tell(Hint::Intent(self.intent.customer.clone()));
-        Answered { answer: daraja.push(&self.push).await, id: self.intent.id }
+        Answered { answer: self.daraja.push(&self.push).await, id: self.intent.id }
     }
 }
 

@@ -45,7 +45,7 @@ pub async fn health(State(web): State<Web>) -> (StatusCode, Json<Health>) {
         status: if database && broker { "ok" } else { "degraded" }.to_owned(),
         database,
         broker,
-        mpesa_is_set_up: web.daraja.is_some(),
+        mpesa_is_set_up: web.short_codes.is_some(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let status = if database { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -40,8 +40,8 @@ use axum::middleware::{from_fn, from_fn_with_state};
 
 use crate::broker::Attendance;
 use crate::database::Connection;
-use crate::mpesa::c2b;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
+use crate::mpesa::c2b::Heard;
 use crate::pay::Gate;
 use crate::payments::counter::Limits;
 use crate::shutdown::Stop;
@@ -59,8 +59,8 @@ const BODY_BYTES: usize = 64 * 1024;
 pub struct Web {
     /// Database, bell, clock and ids.
     pub controller: Controller,
-    /// M-Pesa; `None` while it is not set up.
-    pub daraja: Option<Daraja>,
+    /// The short codes of M-Pesa; `None` while it is not set up.
+    pub short_codes: Option<ShortCodes>,
     /// The door for staff.
     pub sign_in: SignIn,
     /// How browsers reach it, where the settings say so: what is asked for under another name was led here from elsewhere.
@@ -89,7 +89,7 @@ impl Web {
         let pay = Gate::new(&controller.ids);
         Self {
             controller,
-            daraja: None,
+            short_codes: None,
             sign_in,
             public_url: None,
             is_https: false,
@@ -102,15 +102,12 @@ impl Web {
         }
     }
 
-    /// Whether a payment by Paybill is heard of: by Pull, or because Safaricom was told where to report it.
+    /// Of which short codes a payment by Paybill is heard of: by Pull, or because Safaricom was told where to report it.
     ///
     /// # Errors
     /// When the database refuses.
-    pub async fn is_paybill_heard(&self, connection: &mut Connection) -> Result<bool, sqlx::Error> {
-        match &self.daraja {
-            Some(daraja) => c2b::is_heard(connection, daraja.settings()).await,
-            None => Ok(false),
-        }
+    pub async fn heard(&self, connection: &mut Connection) -> Result<Heard, sqlx::Error> {
+        Heard::among(connection, self.short_codes.as_ref()).await
     }
 }
 

@@ -15,7 +15,7 @@ use crate::database::Database;
 use crate::ids::CustomerId;
 use crate::ledger::{self, Account, Entry};
 use crate::money::Money;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
 use crate::mpesa::{self, RawMpesa};
 use crate::payments::testing::{World, world};
 use crate::shutdown::Shutdown;
@@ -91,10 +91,10 @@ impl Served {
         let (mut simulator, mut callbacks) = (None, None);
         if has_mpesa {
             let running = daraja_sim::Simulator::start(daraja_sim::Settings::default()).await.unwrap();
-            let daraja = daraja(&directory, &running.base_url().to_string(), address, &controller);
-            callbacks = Some(mpesa::callback_router(controller.clone(), daraja.settings()));
+            let codes = short_codes(&directory, &running.base_url().to_string(), address, &controller);
+            callbacks = Some(mpesa::callback_router(controller.clone(), &codes));
             tokio::spawn(mpesa::run_callbacks(controller.clone(), shutdown.stop()));
-            web.daraja = Some(daraja);
+            web.short_codes = Some(codes);
             simulator = Some(running);
         }
         change(&mut web);
@@ -193,12 +193,12 @@ impl Served {
 }
 
 /// A client whose settings went through the configuration file's own door.
-fn daraja(
+fn short_codes(
     directory: &TemporaryDirectory,
     base_url: &str,
     callbacks: SocketAddr,
     controller: &Controller,
-) -> Daraja {
+) -> ShortCodes {
     directory.write_secret("secret", daraja_sim::DEMO_CONSUMER_SECRET);
     directory.write_secret("passkey", daraja_sim::DEMO_PASSKEY);
     let text = format!(
@@ -208,7 +208,7 @@ fn daraja(
         daraja_sim::DEMO_CONSUMER_KEY
     );
     let raw: RawMpesa = toml::from_str(&text).unwrap();
-    Daraja::new(raw.check(directory.path()).unwrap(), controller.clock.clone()).unwrap()
+    ShortCodes::new(vec![raw.check(directory.path()).unwrap()], controller).unwrap().unwrap()
 }
 
 /// A browser: it keeps cookies, and follows no redirect by itself.

@@ -39,7 +39,7 @@ fn place_for(simulator: &Simulator, operator: &str) -> Place {
 }
 
 fn finding<'a>(report: &'a Value, step: &str) -> &'a Value {
-    let mut findings = report["findings"].as_array().unwrap().iter();
+    let mut findings = report["short_codes"][0]["findings"].as_array().unwrap().iter();
     findings.find(|finding| finding["step"] == step).unwrap_or_else(|| panic!("{step}: {report}"))
 }
 

@@ -17,7 +17,7 @@ use tawi_shared::{IdSource, UnixMillis};
 use self::notification::Notification;
 use super::evidence::{NotUnderstood, ReceiptNumber};
 use super::incoming::{self, Source};
-use super::settings::MpesaSettings;
+use super::short_codes::ShortCodes;
 use super::store::StoredCallback;
 use crate::database::Connection;
 use crate::money::Money;
@@ -28,12 +28,34 @@ pub use register::{NotRegistered, Registered, ResponseType, register};
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "c2b confirmation";
 
-/// Whether a payment by Paybill or to the till is heard of, reported or fetched: nobody is sent there where it is not.
-///
-/// # Errors
-/// When the database refuses.
-pub async fn is_heard(connection: &mut Connection, settings: &MpesaSettings) -> Result<bool, sqlx::Error> {
-    Ok(settings.pull().is_some() || store::is_registered(connection, settings.short_code()).await?)
+/// The short codes of which a payment by Paybill or to the till is heard of, reported or fetched: nobody is sent to another.
+#[derive(Clone, Debug, Default)]
+pub struct Heard(Vec<String>);
+
+impl Heard {
+    /// Of these settings.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn among(
+        connection: &mut Connection,
+        short_codes: Option<&ShortCodes>,
+    ) -> Result<Self, sqlx::Error> {
+        let mut heard = Vec::new();
+        for settings in short_codes.map(ShortCodes::settings).unwrap_or_default() {
+            let short_code = settings.short_code();
+            if settings.pull().is_some() || store::is_registered(connection, short_code).await? {
+                heard.push(short_code.to_owned());
+            }
+        }
+        Ok(Self(heard))
+    }
+
+    /// Whether payments to this one are heard of.
+    #[must_use]
+    pub fn has(&self, short_code: &str) -> bool {
+        self.0.iter().any(|heard| heard == short_code)
+    }
 }
 
 /// What a confirmation says was paid.

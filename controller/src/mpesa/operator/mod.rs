@@ -30,6 +30,7 @@ use super::answer::{self, Acknowledgement};
 use super::client::{Daraja, Exchange};
 use super::evidence::Reason;
 use super::intent::CallbackToken;
+use super::short_codes::ShortCodes;
 use super::store::{CallbackKind, StoredCallback};
 use crate::database::Connection;
 use crate::ids::OperatorRequestId;
@@ -57,8 +58,8 @@ pub enum NotAsked {
     NoOperator,
     /// Money that came to one short code does not go out of another.
     #[error(
-        "the payment came to {came_to}, and [mpesa] short_code is {now} now: give it back in Safaricom's portal of \
-         {came_to}, or write that short code again"
+        "the payment came to {came_to}, and the short code of [mpesa] is {now} now: give it back in Safaricom's portal of \
+         {came_to}, or write [[mpesa]] for that short code again"
     )]
     AnotherShortCode {
         /// Where it came to.
@@ -173,6 +174,7 @@ async fn note(
 /// Something that a refund asks, stored and not sent: with what `refunds` notes of it in the same transaction.
 #[derive(Debug)]
 pub(crate) struct Drawn {
+    daraja: Daraja,
     request: OperatorRequest,
     path: &'static str,
     body: serde_json::Value,
@@ -185,25 +187,24 @@ pub(crate) struct Drawn {
 /// [`NotAsked`].
 pub(crate) async fn draw_refund(
     connection: &mut Connection,
-    (controller, daraja): (&Controller, &Daraja),
+    (controller, short_codes): (&Controller, &ShortCodes),
     question: Question,
     (short_code, asked): (&str, Refunding<'_>),
     requested_by: &str,
 ) -> Result<Drawn, NotAsked> {
-    let settings = daraja.settings();
-    if short_code != settings.short_code() && Some(short_code) != settings.till_number() {
-        let (came_to, now) = (short_code.to_owned(), settings.short_code().to_owned());
-        return Err(NotAsked::AnotherShortCode { came_to, now });
-    }
+    let Some(daraja) = short_codes.of(short_code) else {
+        let now: Vec<&str> = short_codes.all().map(|daraja| daraja.settings().short_code()).collect();
+        return Err(NotAsked::AnotherShortCode { came_to: short_code.to_owned(), now: now.join(", ") });
+    };
     let (request, credential) = draw(controller, daraja, question, requested_by)?;
     let (path, body) = body::refund(daraja.settings(), &request, &credential, asked);
     store::insert(connection, &request).await?;
-    Ok(Drawn { request, path, body })
+    Ok(Drawn { daraja: daraja.clone(), request, path, body })
 }
 
 /// Sends it, once.
-pub(crate) async fn send_drawn(daraja: &Daraja, drawn: &Drawn) -> Sent {
-    send(daraja, drawn.path, &drawn.body).await
+pub(crate) async fn send_drawn(drawn: &Drawn) -> Sent {
+    send(&drawn.daraja, drawn.path, &drawn.body).await
 }
 
 /// Notes how that ended, in the caller's transaction.

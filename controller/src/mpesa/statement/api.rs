@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::{ImportError, Order, Summary, check, import};
+use crate::mpesa::ShortCodes;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Problem, Route, Write};
@@ -139,9 +140,10 @@ pub(crate) async fn take(State(web): State<Web>, write: Write) -> Result<Respons
 /// The key is claimed by itself: an import is many transactions.
 async fn taken(web: Web, write: Write, new: StatementNew) -> Result<Response, ApiError> {
     let actor = write.caller.actor();
+    let ours = web.short_codes.as_ref().map(ShortCodes::settings).unwrap_or_default();
     let order = Order {
         short_code: new.short_code.as_deref(),
-        settings: web.daraja.as_ref().map(crate::mpesa::Daraja::settings),
+        ours: &ours,
         is_dry_run: new.is_dry_run,
         accepts_gaps: new.accepts_gaps,
         pause: Duration::ZERO,

@@ -48,8 +48,8 @@ const UNREAD_MOST: usize = 1_000;
 pub struct Order<'a> {
     /// The short code that somebody said; `None` for what the file and the settings say.
     pub short_code: Option<&'a str>,
-    /// The settings, where M-Pesa is set up.
-    pub settings: Option<&'a MpesaSettings>,
+    /// The settings of all short codes.
+    pub ours: &'a [&'a MpesaSettings],
     /// Whether to say only what would come of it.
     pub is_dry_run: bool,
     /// Whether a file is taken of which rows are missing, by its own balances.
@@ -157,7 +157,7 @@ struct Through<'a> {
 /// Reads a file once, to its end: nothing is taken in of one that cannot be used.
 fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<Through<'a>, ImportError> {
     let file = File::read(bytes)?;
-    let short_code = short_code_of(file.short_code.as_deref(), order.short_code, order.settings)?;
+    let short_code = short_code_of(file.short_code.as_deref(), order.short_code, order.ours)?;
     let mut seen = Repeats::default();
     let mut tally = Tally::default();
     let mut first_unread = None;

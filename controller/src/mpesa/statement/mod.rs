@@ -45,7 +45,7 @@ pub enum NotOurs {
     },
     /// The file names another one than that of the settings.
     #[error(
-        "the file is the statement of {file}, and this controller's short code is {ours}: export the statement of {ours}; \
+        "the file is the statement of {file}, and this controller has {ours}: export the statement of {ours}; \
          should {file} be yours as well: tawi-controller mpesa import-statement --short-code {file}"
     )]
     Another {
@@ -54,6 +54,9 @@ pub enum NotOurs {
         /// What the settings say.
         ours: String,
     },
+    /// It may be of any of several.
+    #[error("the file does not say whose statement it is: say which short code it is of: {0}")]
+    Several(String),
     /// Nothing says whose it is.
     #[error(
         "nothing says whose statement it is: fill in [mpesa] in the settings, or say which short code it is of with \
@@ -69,13 +72,11 @@ pub enum NotOurs {
 pub fn short_code_of(
     file: Option<&str>,
     asked: Option<&str>,
-    settings: Option<&MpesaSettings>,
+    ours: &[&MpesaSettings],
 ) -> Result<String, NotOurs> {
     // A till is booked under its head office, as everything else that tells of its payments has it.
-    let booked_under = |code: &str| match settings {
-        Some(settings) if settings.till_number() == Some(code) => settings.short_code().to_owned(),
-        _ => code.to_owned(),
-    };
+    let of = |code: &str| ours.iter().find(|settings| settings.is_called(code));
+    let booked_under = |code: &str| of(code).map_or(code, |settings| settings.short_code()).to_owned();
     if let Some(asked) = asked {
         if !(5..=7).contains(&asked.len()) || !asked.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(NotOurs::NoShortCode(asked.chars().take(20).collect()));
@@ -87,12 +88,15 @@ pub fn short_code_of(
             _ => Ok(booked_under(asked)),
         };
     }
-    let ours = settings.ok_or(NotOurs::Unknown)?.short_code();
-    match file {
-        Some(file) if booked_under(file) != ours => {
-            Err(NotOurs::Another { file: file.to_owned(), ours: ours.to_owned() })
+    let listed = || ours.iter().map(|settings| settings.short_code()).collect::<Vec<_>>().join(", ");
+    match (file, ours) {
+        (_, []) => Err(NotOurs::Unknown),
+        (Some(file), _) if of(file).is_none() => {
+            Err(NotOurs::Another { file: file.to_owned(), ours: listed() })
         }
-        _ => Ok(ours.to_owned()),
+        (Some(file), _) => Ok(booked_under(file)),
+        (None, [only]) => Ok(only.short_code().to_owned()),
+        (None, _) => Err(NotOurs::Several(listed())),
     }
 }
 

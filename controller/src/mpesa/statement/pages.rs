@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{ImportError, Order, Summary, import};
 use crate::audit::Actor;
+use crate::mpesa::ShortCodes;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::error::PageError;
@@ -31,16 +32,25 @@ struct StatementPage {
     lines: Vec<(&'static str, String)>,
     is_dry_run: bool,
     needs_a_person: bool,
+    /// To choose from, where there are several.
+    short_codes: Vec<String>,
 }
 
 impl StatementPage {
-    fn new(visit: &Visit) -> Self {
+    fn new(visit: &Visit, web: &Web) -> Self {
+        let codes = web.short_codes.as_ref().map(ShortCodes::settings).unwrap_or_default();
+        let has_several = codes.len() > 1;
         Self {
             frame: visit.frame("Statement of M-Pesa", Section::Overview),
             complaint: String::new(),
             lines: Vec::new(),
             is_dry_run: false,
             needs_a_person: false,
+            short_codes: codes
+                .iter()
+                .filter(|_| has_several)
+                .map(|one| one.short_code().to_owned())
+                .collect(),
         }
     }
 }
@@ -51,25 +61,27 @@ pub(crate) fn routes() -> Router<Web> {
         .layer(DefaultBodyLimit::max(FILE_FORM_BYTES))
 }
 
-async fn show(visit: Visit) -> Result<Response, PageError> {
+async fn show(State(web): State<Web>, visit: Visit) -> Result<Response, PageError> {
     visit.require(Permission::ImportStatement)?;
-    visit.show(&StatementPage::new(&visit))
+    visit.show(&StatementPage::new(&visit, &web))
 }
 
 async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, PageError> {
     let PostedFile { visit, fields, file } = posted;
     visit.require(Permission::ImportStatement)?;
     let refuse = |complaint: String| {
-        let page = StatementPage { complaint, ..StatementPage::new(&visit) };
+        let page = StatementPage { complaint, ..StatementPage::new(&visit, &web) };
         visit.show_as(StatusCode::UNPROCESSABLE_ENTITY, &page)
     };
     let Some(file) = file else {
         return refuse("Choose the file that the portal exported.".to_owned());
     };
     let is_dry_run = fields.value("is_dry_run") == "yes";
+    let short_code = fields.value("short_code").to_owned();
     let accepts_gaps = fields.value("accepts_gaps") == "yes";
     // On a task of its own: what was begun goes on when the browser goes away.
-    let taking = tokio::spawn(taken(web, file.bytes, (is_dry_run, accepts_gaps), visit.actor()));
+    let taking =
+        tokio::spawn(taken(web.clone(), (file.bytes, short_code), (is_dry_run, accepts_gaps), visit.actor()));
     let Ok(outcome) = timeout(ANSWER_WITHIN, taking).await else {
         let words = "It is still being taken in, and goes on by itself. What came of it will stand in the audit log; \
                      taking the file in again does no harm.";
@@ -80,7 +92,7 @@ async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, Pa
             lines: summary.lines(),
             is_dry_run,
             needs_a_person: summary.needs_a_person(),
-            ..StatementPage::new(&visit)
+            ..StatementPage::new(&visit, &web)
         }),
         Err(error) if error.is_of_file() => refuse(format!("Nothing was taken in: {error}.")),
         Err(error) => Err(error.into()),
@@ -89,12 +101,13 @@ async fn take(State(web): State<Web>, posted: PostedFile) -> Result<Response, Pa
 
 async fn taken(
     web: Web,
-    bytes: Vec<u8>,
+    (bytes, short_code): (Vec<u8>, String),
     (is_dry_run, accepts_gaps): (bool, bool),
     actor: Actor,
 ) -> Result<Summary, ImportError> {
-    let settings = web.daraja.as_ref().map(crate::mpesa::Daraja::settings);
+    let ours = web.short_codes.as_ref().map(ShortCodes::settings).unwrap_or_default();
+    let short_code = Some(short_code.trim()).filter(|said| !said.is_empty());
     let order =
-        Order { short_code: None, settings, is_dry_run, accepts_gaps, pause: Duration::ZERO, actor: &actor };
+        Order { short_code, ours: &ours, is_dry_run, accepts_gaps, pause: Duration::ZERO, actor: &actor };
     import(&web.controller, &bytes, order, |_, _| {}).await
 }

@@ -255,7 +255,7 @@ fn balances_add_up_or_rows_are_missing() {
 
 #[test]
 fn a_file_for_somebody_else_is_refused_with_the_cure() {
-    let of = |file, asked| short_code_of(file, asked, None);
+    let of = |file, asked| short_code_of(file, asked, &[]);
     assert_eq!(of(None, Some("174379")), Ok("174379".to_owned()));
     assert_eq!(of(Some("174379"), Some("174379")), Ok("174379".to_owned()));
     assert!(matches!(of(Some("174379"), Some("600000")), Err(NotOurs::AnotherThanAsked { .. })));

@@ -15,6 +15,7 @@ mod queries;
 mod refunds;
 mod reviewing;
 mod shop;
+mod short_codes;
 mod statements;
 mod storm;
 mod topping_up;

@@ -131,7 +131,7 @@ async fn a_request_that_the_query_calls_paid_takes_the_receipt_that_a_rule_gave_
     for _ in 0..2 {
         shop.controller.clock.advance(Duration::from_secs(20));
         let shutdown = Shutdown::default();
-        query::ask_about_due(&shop.controller, &shop.daraja, &shutdown.stop()).await.unwrap();
+        query::ask_about_due(&shop.controller, &shop.codes(), &shutdown.stop()).await.unwrap();
         assert!(state(&shop, &paid).await.starts_with("paid "), "{}", state(&shop, &paid).await);
         assert!(!state(&shop, &other).await.starts_with("paid"), "{}", state(&shop, &other).await);
     }
@@ -222,7 +222,7 @@ async fn money_that_may_be_for_one_of_several_things_is_for_the_one_that_the_que
     assert_eq!(for_review(&shop).await.len(), 1);
     shop.controller.clock.advance(Duration::from_secs(20));
     let shutdown = Shutdown::default();
-    query::ask_about_due(&shop.controller, &shop.daraja, &shutdown.stop()).await.unwrap();
+    query::ask_about_due(&shop.controller, &shop.codes(), &shutdown.stop()).await.unwrap();
     assert!(state(&shop, &paid).await.starts_with("paid "), "{}", state(&shop, &paid).await);
     assert_eq!(state(&shop, &other).await, "prompted -");
     assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1));

@@ -266,7 +266,7 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
         amount: None,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
-    let requested = payments::request(&shop.controller, &gone, wanted).await.unwrap();
+    let requested = payments::request(&shop.controller, &gone.into(), wanted).await.unwrap();
     assert!(matches!(requested, Requested::Declined(_)), "{requested:?}");
     assert_eq!(shop.handle().prompts(0, 9).len(), 0);
 }

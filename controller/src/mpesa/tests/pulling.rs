@@ -155,7 +155,7 @@ async fn a_request_that_a_query_called_paid_gets_its_receipt() {
     let intent = lost(&shop).await;
     shop.controller.clock.advance(Duration::from_secs(20));
     let shutdown = Shutdown::default();
-    query::ask_about_due(&shop.controller, &shop.daraja, &shutdown.stop()).await.unwrap();
+    query::ask_about_due(&shop.controller, &shop.codes(), &shutdown.stop()).await.unwrap();
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
     assert_eq!(sweep(&shop, &mut sweeper).await, (1, 1));
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid");
@@ -289,7 +289,7 @@ async fn a_payment_that_bought_a_period_is_spent_even_if_it_was_asked_for_a_top_
         amount: None,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
-    let asked = payments::request(&shop.controller, &shop.daraja, wanted).await.unwrap();
+    let asked = payments::request(&shop.controller, &shop.codes(), wanted).await.unwrap();
     let Requested::Prompted(intent) = asked else { panic!("{asked:?}") };
     shop.deliver_to(&intent, success(&intent, &receipt, "1500.00")).await;
     shop.take_in().await;

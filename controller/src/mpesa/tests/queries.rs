@@ -12,7 +12,7 @@ use crate::shutdown::Shutdown;
 async fn look(shop: &Shop, after_seconds: u64) {
     shop.controller.clock.advance(Duration::from_secs(after_seconds));
     let shutdown = Shutdown::default();
-    query::ask_about_due(&shop.controller, &shop.daraja, &shutdown.stop()).await.unwrap();
+    query::ask_about_due(&shop.controller, &shop.codes(), &shutdown.stop()).await.unwrap();
 }
 
 async fn state(shop: &Shop, intent: &Intent) -> &'static str {

@@ -98,7 +98,7 @@ async fn decide(shop: &Shop, refund: &Refund, decision: Decision, by: &str) -> R
 }
 
 async fn send(shop: &Shop) -> usize {
-    send_due(&shop.controller, &shop.daraja).await.unwrap()
+    send_due(&shop.controller, &shop.codes()).await.unwrap()
 }
 
 /// Sends what is due, and takes in whatever came of it.

@@ -11,6 +11,7 @@ use crate::database::Database;
 use crate::entitlements::Status;
 use crate::ledger::{self, Account};
 use crate::money::Money;
+use crate::mpesa::ShortCodes;
 use crate::mpesa::intake::Round;
 use crate::mpesa::intent::{CallbackToken, Intent};
 use crate::mpesa::{Daraja, RawMpesa, callback_router, intake, store};
@@ -115,10 +116,15 @@ impl Shop {
         self.daraja = daraja(&self.directory, base_url, self.address, &self.controller);
     }
 
+    /// The short codes of the settings: its only one.
+    pub(super) fn codes(&self) -> ShortCodes {
+        self.daraja.clone().into()
+    }
+
     fn serve(&mut self, socket: tokio::net::TcpListener) {
         let shutdown = Shutdown::default();
         let mut stop = shutdown.stop();
-        let routes = callback_router(self.controller.clone(), self.daraja.settings())
+        let routes = callback_router(self.controller.clone(), &self.codes())
             .into_make_service_with_connect_info::<SocketAddr>();
         let serving = tokio::spawn(async move {
             let serve =
@@ -163,7 +169,7 @@ impl Shop {
             amount: shillings.map(|shillings| Money::from_shillings(shillings).unwrap()),
             requested_by: crate::audit::Actor::Token("test".to_owned()),
         };
-        payments::request(&self.controller, &self.daraja, wanted).await.unwrap()
+        payments::request(&self.controller, &self.codes(), wanted).await.unwrap()
     }
 
     /// Asks, and expects the prompt on the phone.
@@ -361,5 +367,5 @@ fn daraja_from_files(
          callback_base_url = \"http://{callbacks}\"\n{more}"
     );
     let raw: RawMpesa = toml::from_str(&text).unwrap();
-    Daraja::new(raw.check(directory.path()).unwrap(), controller.clock.clone()).unwrap()
+    Daraja::new(raw.check(directory.path()).unwrap(), controller).unwrap()
 }

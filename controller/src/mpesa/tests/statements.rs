@@ -35,9 +35,10 @@ fn actor() -> Actor {
 
 async fn try_import(shop: &Shop, text: &str, is_dry_run: bool) -> Result<Summary, ImportError> {
     let actor = actor();
-    let settings = Some(shop.daraja.settings());
+    let ours = [shop.daraja.settings()];
     let pause = Duration::ZERO;
-    let order = Order { short_code: None, settings, is_dry_run, accepts_gaps: false, pause, actor: &actor };
+    let order =
+        Order { short_code: None, ours: &ours, is_dry_run, accepts_gaps: false, pause, actor: &actor };
     import(&shop.controller, text.as_bytes(), order, |_, _| {}).await
 }
 
@@ -352,10 +353,10 @@ async fn a_file_of_which_rows_are_missing_is_refused_unless_gaps_are_accepted() 
     let tried = try_import(&shop, &text, true).await.unwrap();
     assert_eq!(tried.balances.map(|balances| balances.adds_up), Some(false), "trying says so");
     let actor = actor();
-    let settings = Some(shop.daraja.settings());
+    let ours = [shop.daraja.settings()];
     let pause = Duration::ZERO;
     let order =
-        Order { short_code: None, settings, is_dry_run: false, accepts_gaps: true, pause, actor: &actor };
+        Order { short_code: None, ours: &ours, is_dry_run: false, accepts_gaps: true, pause, actor: &actor };
     let summary = import(&shop.controller, text.as_bytes(), order, |_, _| {}).await.unwrap();
     assert_eq!(summary.payments_booked, 2);
 }
@@ -448,10 +449,10 @@ async fn an_import_beside_the_server_leaves_it_the_database_between_any_two_comm
     // Another process has its own writer: the two meet in SQLite's lock alone.
     let other = Database::open(&shop.directory.database_url()).await.unwrap();
     let actor = actor();
-    let settings = Some(shop.daraja.settings());
+    let ours = [shop.daraja.settings()];
     let pause = BESIDE_A_SERVER;
     let order =
-        Order { short_code: None, settings, is_dry_run: false, accepts_gaps: false, pause, actor: &actor };
+        Order { short_code: None, ours: &ours, is_dry_run: false, accepts_gaps: false, pause, actor: &actor };
     let began = tokio::time::Instant::now();
     let importing = import(&shop.controller, text.as_bytes(), order, |_, _| {});
     let writing = async {

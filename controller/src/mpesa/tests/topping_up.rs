@@ -33,7 +33,7 @@ async fn ask(shop: &Shop) -> Requested {
         amount: None,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
-    payments::request(&shop.controller, &shop.daraja, wanted).await.unwrap()
+    payments::request(&shop.controller, &shop.codes(), wanted).await.unwrap()
 }
 
 /// What may be moved in the running period, and what the site is told of it.
@@ -174,9 +174,9 @@ async fn less_than_a_top_up_lacks_is_not_asked_for() {
         amount: Money::from_shillings(shillings),
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
-    let asked = payments::request(&shop.controller, &shop.daraja, wanted(199)).await.unwrap();
+    let asked = payments::request(&shop.controller, &shop.codes(), wanted(199)).await.unwrap();
     assert_eq!(asked, Requested::BelowTopUp { lacking: Money::from_cents(PRICE) });
-    let asked = payments::request(&shop.controller, &shop.daraja, wanted(200)).await.unwrap();
+    let asked = payments::request(&shop.controller, &shop.codes(), wanted(200)).await.unwrap();
     assert!(matches!(asked, Requested::Prompted(_)), "{asked:?}");
 }
 

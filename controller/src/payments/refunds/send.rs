@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::state::{Event, State};
 use super::{Refund, RefundRow, Way, credit_actor, step, store};
 use crate::ids::RefundId;
-use crate::mpesa::client::Daraja;
+use crate::mpesa::ShortCodes;
 use crate::mpesa::evidence::Reason;
 use crate::mpesa::operator::{self, NotAsked, Question, Refunding, Sent};
 use crate::payments::PaymentError;
@@ -23,14 +23,14 @@ const LOOK: Duration = Duration::from_secs(5);
 const TAKEN_BEFORE: &str = "500.002.1001";
 
 /// Sends what is due until the end.
-pub async fn run_refunds(controller: Controller, daraja: Daraja, mut stop: Stop) {
+pub async fn run_refunds(controller: Controller, short_codes: ShortCodes, mut stop: Stop) {
     loop {
         tokio::select! {
             () = stop.requested() => return,
             () = controller.live.refunds_rung() => {}
             () = tokio::time::sleep(LOOK) => {}
         }
-        if let Err(error) = send_due(&controller, &daraja).await {
+        if let Err(error) = send_due(&controller, &short_codes).await {
             tracing::error!("refunds cannot be sent: {error}");
         }
     }
@@ -41,18 +41,25 @@ pub async fn run_refunds(controller: Controller, daraja: Daraja, mut stop: Stop)
 /// # Errors
 /// [`PaymentError`]: when it cannot be read what is due. What goes wrong with one refund is logged, and is tried again at the
 /// next look.
-pub(crate) async fn send_due(controller: &Controller, daraja: &Daraja) -> Result<usize, PaymentError> {
+pub(crate) async fn send_due(
+    controller: &Controller,
+    short_codes: &ShortCodes,
+) -> Result<usize, PaymentError> {
     let now = controller.clock.now();
     let due = store::due(&mut *controller.database.read().await?, now, TOGETHER).await?;
     for id in &due {
-        if let Err(error) = do_next(controller, daraja, id).await {
+        if let Err(error) = do_next(controller, short_codes, id).await {
             tracing::error!(refund.id = %id, "a refund cannot be sent or asked about: {error}");
         }
     }
     Ok(due.len())
 }
 
-async fn do_next(controller: &Controller, daraja: &Daraja, id: &RefundId) -> Result<(), PaymentError> {
+async fn do_next(
+    controller: &Controller,
+    short_codes: &ShortCodes,
+    id: &RefundId,
+) -> Result<(), PaymentError> {
     let (ids, now) = (&controller.ids, controller.clock.now());
     let mut transaction = controller.database.write().await?;
     let Some(RefundRow { mut refund, .. }) = store::by_id(&mut transaction, id).await? else { return Ok(()) };
@@ -76,7 +83,8 @@ async fn do_next(controller: &Controller, daraja: &Daraja, id: &RefundId) -> Res
     };
     let asked = (refund.short_code.as_str(), asked(&refund, is_look));
     let drawn =
-        operator::draw_refund(&mut transaction, (controller, daraja), question, asked, credit_actor()).await;
+        operator::draw_refund(&mut transaction, (controller, short_codes), question, asked, credit_actor())
+            .await;
     let drawn = match drawn {
         Ok(drawn) => drawn,
         Err(NotAsked::Database(error)) => return Err(error.into()),
@@ -102,7 +110,7 @@ async fn do_next(controller: &Controller, daraja: &Daraja, id: &RefundId) -> Res
     };
     transaction.commit().await?;
 
-    let sent = operator::send_drawn(daraja, &drawn).await;
+    let sent = operator::send_drawn(&drawn).await;
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
     operator::note_sent(&mut transaction, drawn, &sent, now).await?;

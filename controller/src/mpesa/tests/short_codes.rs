@@ -1,0 +1,150 @@
+//! Several short codes: each line is asked from its site's, and everything about that money goes through the same one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use daraja_sim::{CallbackFaults, Phone, ShortCode, Simulator};
+
+use super::shop::{DEADLINE, Shop};
+use crate::ids::SiteId;
+use crate::mpesa::settings::check_all;
+use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, callback_router, query};
+use crate::payments::{self, RequestPayment, Requested};
+use crate::shutdown::Shutdown;
+
+const TILL: &str = "buy_goods\"\ntill_number = \"600200";
+
+/// A section of the settings for each: the number, the kind of payment, and more lines.
+fn settings(shop: &Shop, sections: &[(&str, &str, &str)]) -> Result<Vec<MpesaSettings>, String> {
+    let section = |(short_code, kind, more): &(&str, &str, &str)| -> RawMpesa {
+        let text = format!(
+            "base_url = \"{}\"\nshort_code = \"{short_code}\"\ntransaction_type = \"{kind}\"\n\
+             consumer_key = \"demo-key\"\nconsumer_secret_file = \"secret\"\npasskey_file = \"passkey\"\n\
+             callback_base_url = \"http://{}\"\n{more}\n",
+            shop.simulator.base_url(),
+            shop.address,
+        );
+        toml::from_str(&text).unwrap()
+    };
+    check_all(sections.iter().map(section).collect(), shop.directory.path())
+        .map_err(|error| error.to_string())
+}
+
+/// A shop whose Safaricom has two short codes, and our settings of both.
+async fn two(second: (&str, &str, &str)) -> (Shop, ShortCodes) {
+    let mut shop = Shop::open().await;
+    let codes = ["174379", "600100"].map(|code| ShortCode::parse(code).unwrap()).to_vec();
+    let till_number = Some(ShortCode::parse("600200").unwrap());
+    shop.simulator = Simulator::start(daraja_sim::Settings {
+        short_codes: codes,
+        till_number,
+        ..daraja_sim::Settings::default()
+    })
+    .await
+    .unwrap();
+    let all = settings(&shop, &[("174379", "pay_bill", ""), second]).unwrap();
+    let codes = ShortCodes::new(all, &shop.controller).unwrap().unwrap();
+    (shop, codes)
+}
+
+async fn prompt(shop: &Shop, codes: &ShortCodes) -> crate::mpesa::intent::Intent {
+    let wanted = RequestPayment {
+        subscription: shop.world.line.clone(),
+        top_up: None,
+        phone: None,
+        amount: None,
+        requested_by: crate::audit::Actor::Token("test".to_owned()),
+    };
+    match payments::request(&shop.controller, codes, wanted).await.unwrap() {
+        Requested::Prompted(intent) => intent,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_line_is_asked_from_its_sites_short_code_and_followed_up_through_it() {
+    let (shop, codes) = two(("600100", "pay_bill", "sites = [\"nyeri-01\"]")).await;
+    let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
+    shop.phone(Phone { callback, ..Phone::default() });
+    let intent = prompt(&shop, &codes).await;
+    assert_eq!(intent.short_code, "600100");
+    assert_eq!(shop.handle().prompts(0, 9)[0].short_code.as_str(), "600100");
+    assert!(shop.handle().settled(DEADLINE).await);
+    // Daraja answers a query only to the short code that asked.
+    shop.controller.clock.advance(Duration::from_secs(60));
+    query::ask_about_due(&shop.controller, &codes, &Shutdown::default().stop()).await.unwrap();
+    assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
+    // Without its section nobody is asked, and nothing is lost: the callback may still come.
+    let (shop, codes) = two(("600100", "pay_bill", "sites = [\"elsewhere\"]")).await;
+    assert_eq!(prompt(&shop, &codes).await.short_code, "174379");
+    let other = SiteId::parse("elsewhere").unwrap();
+    assert_eq!(codes.of_site(&other).settings().short_code(), "600100");
+}
+
+#[tokio::test]
+async fn a_till_of_a_site_is_booked_under_its_head_office_and_found_by_both_numbers() {
+    let (shop, codes) = two(("600100", TILL, "sites = [\"nyeri-01\"]")).await;
+    let intent = prompt(&shop, &codes).await;
+    let told = &shop.handle().prompts(0, 9)[0];
+    assert_eq!((told.short_code.as_str(), told.party_b.as_str()), ("600100", "600200"));
+    assert_eq!(intent.short_code, "600100");
+    for number in ["600100", "600200"] {
+        assert_eq!(codes.of(number).unwrap().settings().short_code(), "600100");
+    }
+    assert!(codes.of("600300").is_none());
+}
+
+#[tokio::test]
+async fn short_codes_of_one_app_share_its_token() {
+    let (shop, codes) = two(("600100", "pay_bill", "")).await;
+    for daraja in codes.all() {
+        daraja.prove_token().await.unwrap();
+    }
+    assert_eq!(shop.handle().state().tokens_issued, 1);
+}
+
+#[tokio::test]
+async fn sections_that_do_not_fit_together_are_refused() {
+    let shop = Shop::open().await;
+    let check = |sections: &[(&str, &str, &str)], words: &str| {
+        let error = settings(&shop, sections).unwrap_err();
+        assert!(error.contains(words), "{error}");
+    };
+    check(&[("174379", "pay_bill", ""), ("174379", "pay_bill", "")], "174379");
+    check(&[("174379", "pay_bill", ""), ("600200", "pay_bill", ""), ("600100", TILL, "")], "600200");
+    let nyeri = "sites = [\"nyeri-01\"]";
+    check(&[("174379", "pay_bill", nyeri), ("600100", "pay_bill", nyeri)], "nyeri-01");
+    check(&[("174379", "pay_bill", "sites = [\"Nyeri 1\"]")], "no site's id");
+    check(
+        &[("174379", "pay_bill", "known_sources = []\nrefuse_unknown_sources = true")],
+        "nobody is unknown",
+    );
+    let many: Vec<String> = (0..33).map(|number| (600_000 + number).to_string()).collect();
+    let many: Vec<_> = many.iter().map(|code| (code.as_str(), "pay_bill", "")).collect();
+    check(&many, "more than 32");
+}
+
+#[tokio::test]
+async fn a_stranger_is_turned_away_where_the_settings_say_so_and_otherwise_heard() {
+    let shop = Shop::open().await;
+    let check = async |more: &str, from: &str, expected: u16| {
+        let all = settings(&shop, &[("174379", "pay_bill", more)]).unwrap();
+        let codes = ShortCodes::new(all, &shop.controller).unwrap().unwrap();
+        let intent = shop.prompt(None).await;
+        let from: SocketAddr = format!("{from}:443").parse().unwrap();
+        let token = intent.callback_token.reveal();
+        let request = axum::http::Request::post(format!("/callbacks/stk/{token}"))
+            .extension(axum::extract::ConnectInfo(from))
+            .body(axum::body::Body::from("{}"))
+            .unwrap();
+        let routes = callback_router(shop.controller.clone(), &codes);
+        let response = tower::ServiceExt::oneshot(routes, request).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{more} {from}");
+        shop.controller.clock.advance(Duration::from_secs(600));
+    };
+    check("", "41.90.1.1", 200).await;
+    check("refuse_unknown_sources = true", "41.90.1.1", 403).await;
+    check("refuse_unknown_sources = true", "196.201.214.200", 200).await;
+    check("refuse_unknown_sources = true", "127.0.0.1", 200).await;
+    check("refuse_unknown_sources = true\nknown_sources = [\"41.90.1.1\"]", "41.90.1.1", 200).await;
+}
