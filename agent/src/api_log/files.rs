@@ -83,16 +83,34 @@ impl Files {
         Ok(left_out)
     }
 
-    /// Removes days that are older than [`KEPT`]. `now` only while the clock is trusted.
+    /// Removes days that are older than [`KEPT`], and puts days that are still to come, as a wrong clock made them, behind
+    /// what today has: they are in the order in which they were written then, and go with it. `now` only while the clock is
+    /// trusted.
     ///
     /// # Errors
     /// What the system said.
     pub fn forget_old(&self, now: UnixMillis) -> io::Result<()> {
         let oldest = day_of(now.minus(KEPT));
-        for day in self.days()?.iter().filter(|day| **day < oldest) {
-            self.remove(day)?;
+        let today = day_of(now);
+        for day in self.days()? {
+            if day < oldest {
+                self.remove(&day)?;
+            } else if day > today {
+                self.put_behind(&day, &today)?;
+            }
         }
         Ok(())
+    }
+
+    fn put_behind(&self, day: &str, today: &str) -> io::Result<()> {
+        let path = self.path_of(today);
+        let mut file = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&path)?;
+        if file.metadata()?.len() > 0 && !ends_line(&mut file)? {
+            file.write_all(b"\n")?;
+        }
+        // A power cut in between leaves both, and some writes are shown twice.
+        io::copy(&mut File::open(self.path_of(day))?, &mut file)?;
+        self.remove(day)
     }
 
     /// Removes the oldest days until the disk and the bound leave room; `false` where even none of them leaves enough.
@@ -323,6 +341,19 @@ mod tests {
         assert_eq!(read(&files, NOW.minus(DAY)).0, ["1", "0"]);
         files.forget_old(NOW).unwrap();
         assert_eq!(read(&files, UnixMillis(0)).0, ["30", "1", "0"]);
+    }
+
+    #[test]
+    fn days_of_a_clock_that_was_ahead_stand_behind_today_in_the_order_of_writing_and_go_with_it() {
+        let (_place, files) = Place::new();
+        let (ahead, later) = (NOW.plus(DAY * 400), NOW.plus(Duration::from_secs(60)));
+        files.append(&[write(NOW, "a")], NOW).unwrap();
+        files.append(&[write(ahead, "b"), write(ahead, "c")], ahead).unwrap();
+        files.forget_old(later).unwrap();
+        files.append(&[write(later, "d")], later).unwrap();
+        assert_eq!(read(&files, UnixMillis(0)).0, ["a", "b", "c", "d"]);
+        files.forget_old(NOW.plus(DAY * 31)).unwrap();
+        assert!(read(&files, UnixMillis(0)).0.is_empty());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use tawi_shared::envelope;
 use tawi_shared::wire::Lane;
 use tawi_shared::{IdSource, UnixMillis};
 
+use super::bases::Bases;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
@@ -53,6 +54,8 @@ pub(super) struct Flash {
     pub(super) log_lane: LaneSizes,
     /// Of the next pending event or batch of writes.
     pub(super) next_order: u64,
+    /// By which time those were noted.
+    pub(super) bases: Bases,
     pub(super) bad_records: u64,
     pub(super) dropped_records: u64,
     /// Whether syncs wait for the end of a batch, and whether one does.
@@ -77,6 +80,7 @@ impl Flash {
             usage_lane: LaneSizes::default(),
             log_lane: LaneSizes::default(),
             next_order: 1,
+            bases: Bases::default(),
             bad_records: 0,
             dropped_records: 0,
             is_batched: false,

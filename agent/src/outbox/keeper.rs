@@ -28,7 +28,7 @@ use super::records::{event_to_wire, shortened};
 use super::store::from_io;
 use super::{
     Forgot, FoundLate, Lost, Marks, Opening, Overview, RESERVE_BYTES, Reported, SealedRecord, StoreError,
-    StoreHealth,
+    StoreHealth, TimeBase,
 };
 use crate::api_log::Write;
 use crate::api_log::files::{FREE_BYTES, Files};
@@ -182,6 +182,13 @@ impl Keeper {
     pub fn put_state(&mut self, state: Arc<DesiredState>) -> Result<(), StoreError> {
         self.newest = Arc::clone(&state);
         self.attempt(|flash, _| flash.put_state(state))
+    }
+
+    /// By which time what comes from here on is noted, and what waits is set right when it is told.
+    pub fn note_base(&mut self, base: TimeBase) {
+        if let Some(flash) = &mut self.flash {
+            flash.bases.note(flash.next_order, base);
+        }
     }
 
     /// Keeps events: on flash, or in memory until flash takes them.

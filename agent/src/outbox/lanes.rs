@@ -23,8 +23,9 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION, SESSION_BYTES,
-    SESSION_FORMAT, StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered, session_key,
+    BATCH_BYTES, BEFORE, DETAIL_BYTES, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION,
+    SESSION_BYTES, SESSION_FORMAT, StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered,
+    session_key,
 };
 use super::store::{Changes, Place, engine, length};
 use super::{
@@ -81,6 +82,12 @@ impl Sealing {
         self.lane.bytes = self.lane.bytes.saturating_sub(length(value));
         self.changes.remove(self.place, key);
     }
+}
+
+/// Says more in words for people that have a bound: what was said first gives way.
+pub(super) fn append(detail: &mut String, words: &str) {
+    detail.truncate(detail.floor_char_boundary(DETAIL_BYTES.saturating_sub(words.len())));
+    detail.push_str(words);
 }
 
 /// Sessions on their way into one batch.
@@ -374,7 +381,13 @@ impl Flash {
             let (key, value) = entry?;
             sealing.take_out(&key, &value);
             match unframe::<StoredEvent>(&key, FORMAT, &value) {
-                Ok(stored) => sealing.seal(&stored.event, stored.is_historical)?,
+                Ok(StoredEvent { is_historical, mut event }) => {
+                    if let Some((at_ms, words)) = self.corrected(&key, event.at_ms) {
+                        event.at_ms = at_ms;
+                        append(&mut event.detail, &words);
+                    }
+                    sealing.seal(&event, is_historical)?;
+                }
                 Err(_) => bad += 1,
             }
         }
@@ -382,6 +395,11 @@ impl Flash {
         self.event_lane = sealing.lane;
         self.bad_records += bad;
         self.sync()
+    }
+
+    /// The right time of a pending record that bears a wrong one, with words for a person.
+    pub(super) fn corrected(&self, key: &[u8], at_ms: i64) -> Option<(i64, String)> {
+        self.bases.corrected(number_of(key)?, at_ms)
     }
 
     fn seal_usage(&mut self) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@
 //! that they tell of is reported again anyway. Session totals go last, because bills and quotas stand on them; they
 //! hardly grow, as a newer total of a session replaces the older one that still waits.
 
+mod bases;
 mod commands;
 mod directory;
 mod flash;
@@ -48,6 +49,7 @@ use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{BookRecords, PeriodRecord};
 
+pub use bases::TimeBase;
 pub use directory::{StateLock, can_write, free_bytes};
 pub use keeper::Keeper;
 pub use records::shortened;

@@ -8,7 +8,7 @@ use tawi_shared::wire::{Lane, RouterWriteV1, RouterWritesV1, item_bytes};
 
 use super::flash::Flash;
 use super::framing::unframe;
-use super::lanes::DROPPED_AT_ONCE;
+use super::lanes::{DROPPED_AT_ONCE, append};
 use super::records::{BATCH_BYTES, FORMAT, PENDING, StoredWrites, numbered};
 use super::store::{Place, length};
 use super::{StoreError, WAITING_LOG_BYTES};
@@ -44,7 +44,15 @@ impl Flash {
             let (key, value) = entry?;
             sealing.take_out(&key, &value);
             match unframe::<StoredWrites>(&key, FORMAT, &value) {
-                Ok(stored) => sealing.seal(&RouterWritesV1 { writes: stored.writes }, false)?,
+                Ok(StoredWrites { mut writes }) => {
+                    for write in &mut writes {
+                        if let Some((at_ms, words)) = self.corrected(&key, write.at_ms) {
+                            write.at_ms = at_ms;
+                            append(&mut write.detail, &words);
+                        }
+                    }
+                    sealing.seal(&RouterWritesV1 { writes }, false)?;
+                }
                 Err(_) => bad += 1,
             }
         }

@@ -37,7 +37,7 @@ use crate::desired::{DesiredState, Taken};
 use crate::flow::{Event, Report, ReportReceiver, StateSender};
 use crate::health::Status;
 use crate::link::{ByteCounters, Delivery, FromLink};
-use crate::outbox::{Forgot, Marks, Opening, Outbox, Overview, Reported, StoreHealth};
+use crate::outbox::{Forgot, Keeper, Marks, Opening, Outbox, Overview, Reported, StoreHealth, TimeBase};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::orders::Orders;
 use crate::service;
@@ -394,7 +394,12 @@ impl Site {
         let at = self.tools.clock.now();
         let event = Event { at, kind, line: None, router: None, detail };
         let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
-        let kept = self.tools.outbox.call(move |keeper| keeper.put_events(&[event], is_historical)).await;
+        let base = self.time_base();
+        let put = move |keeper: &mut Keeper| {
+            keeper.note_base(base);
+            keeper.put_events(&[event], is_historical);
+        };
+        let kept = self.tools.outbox.call(put).await;
         if let Err(error) = kept {
             warn!(%error, "an event may be lost");
         }
@@ -528,7 +533,12 @@ impl Site {
             }
             let has_reports = !reported.is_empty();
             let part = std::mem::take(&mut reported);
-            match self.tools.outbox.call(move |keeper| keeper.keep(part, is_historical, &room)).await {
+            let base = self.time_base();
+            let keep = move |keeper: &mut Keeper| {
+                keeper.note_base(base);
+                keeper.keep(part, is_historical, &room)
+            };
+            match self.tools.outbox.call(keep).await {
                 Ok(told) => told
                     .into_iter()
                     .for_each(|(next, records)| self.with_talk(|talk| talk.tell(next, records))),
@@ -595,6 +605,13 @@ impl Site {
         }
     }
 
+    /// What tells the time of records that wait from how long ago they were noted.
+    fn time_base(&self) -> TimeBase {
+        let reading = self.tools.clock.reading();
+        let is_sure = reading.is_trusted && reading.leap_in_doubt.is_none();
+        TimeBase { ms: reading.now.minus(self.started.elapsed()).0, is_sure }
+    }
+
     /// Puts the API log down, and tells of it when nothing else is to be said.
     async fn put_log_down(&mut self) {
         let (writes, lost) = self.tools.log.take();
@@ -603,7 +620,12 @@ impl Site {
         }
         if !writes.is_empty() {
             let now = self.tools.clock.now();
-            if self.tools.outbox.call(move |keeper| keeper.put_writes(&writes, now)).await.is_err() {
+            let base = self.time_base();
+            let put = move |keeper: &mut Keeper| {
+                keeper.note_base(base);
+                keeper.put_writes(&writes, now);
+            };
+            if self.tools.outbox.call(put).await.is_err() {
                 warn!("the disk does not answer; writes are missing in the API log");
             }
             self.with_talk(Talk::log_waits);

@@ -5,6 +5,7 @@ use super::{Failure, Shell};
 use crate::router_writes::api::RouterWriteBody;
 use crate::router_writes::search::Asked;
 use crate::router_writes::{self, RouterWrite};
+use crate::sites;
 use crate::web::display;
 
 impl Shell {
@@ -26,7 +27,9 @@ impl Shell {
         let mut reader = self.controller.database.read().await?;
         let writes = router_writes::find(&mut reader, &search, wanted.limit).await?;
         let line = |write: &RouterWrite| {
-            let at = display::with_zone(write.at);
+            let doubt =
+                if sites::is_time_doubtful(write.at, write.received_at) { " (time doubtful)" } else { "" };
+            let at = format!("{}{doubt}", display::with_zone(write.at));
             let status = write.status.map_or("?", |status| status.as_str());
             let detail =
                 if write.detail.is_empty() { String::new() } else { format!("  ({})", write.detail) };

@@ -19,6 +19,7 @@ use tawi_shared::wire::{RouterWriteV1, WriteStatus};
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, SiteId};
 use crate::plain::line_of;
+use crate::sites;
 pub use search::Search;
 pub(crate) use store::forget;
 
@@ -42,6 +43,8 @@ pub struct RouterWrite {
     pub site: SiteId,
     /// When it was answered, by the agent's clock.
     pub at: UnixMillis,
+    /// When we heard of it.
+    pub received_at: UnixMillis,
     /// Router name in the agent's settings.
     pub router: String,
     /// The command, such as `/ppp/secret/set`.
@@ -70,10 +73,16 @@ pub async fn keep(
     line: Option<&LineId>,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
+    let at = UnixMillis(write.at_ms);
+    // What is told as of a time that has not come has its place by when it was told.
+    let place = if sites::is_time_doubtful(at, now) { now } else { at };
+    // Numbers sort as text: within a millisecond, and where the site's clock was wrong, its own order counts.
+    let sequence = format!("{store_epoch:010}-{seq:020}-{position:04}");
     let kept = RouterWrite {
-        id: format!("{}-{site}-{store_epoch}-{seq}-{position}", search::key_of(UnixMillis(write.at_ms))),
+        id: format!("{}-{site}-{sequence}", search::key_of(place)),
         site: site.clone(),
-        at: UnixMillis(write.at_ms),
+        at,
+        received_at: now,
         router: Some(&write.router)
             .filter(|name| tawi_shared::ids::check_id(name).is_ok())
             .cloned()
@@ -85,7 +94,7 @@ pub async fn keep(
         status: WriteStatus::from_code(write.status),
         detail: line_of(&write.detail, DETAIL_CHARACTERS),
     };
-    store::insert(connection, &kept, write.status, now).await
+    store::insert(connection, &kept, write.status).await
 }
 
 /// The writes that fit, newest first, at most `limit`.

@@ -22,6 +22,7 @@ struct WriteView {
     at: Moment,
     clock: String,
     site: String,
+    is_time_doubtful: bool,
     router: String,
     operation: String,
     parameters: String,
@@ -40,6 +41,7 @@ fn write_view(write: &RouterWrite, now: UnixMillis) -> WriteView {
     };
     let at = Moment::of(write.at, now);
     WriteView {
+        is_time_doubtful: sites::is_time_doubtful(write.at, write.received_at),
         clock: at.full.clone(),
         at,
         site: write.site.to_string(),

@@ -13,7 +13,6 @@ pub(super) async fn insert(
     connection: &mut Connection,
     write: &RouterWrite,
     status: u16,
-    now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO router_writes \
@@ -23,7 +22,7 @@ pub(super) async fn insert(
     .bind(write.id.as_str())
     .bind(write.site.as_str())
     .bind(write.at.0)
-    .bind(now.0)
+    .bind(write.received_at.0)
     .bind(write.router.as_str())
     .bind(write.operation.as_str())
     .bind(write.parameters.as_str())
@@ -75,7 +74,7 @@ pub(super) async fn find(
         );
     }
     let query = format!(
-        "SELECT w.id, w.site_id, w.at, w.router_name, w.operation, w.parameters, w.line_id, w.status, w.detail, \
+        "SELECT w.id, w.site_id, w.at, w.received_at, w.router_name, w.operation, w.parameters, w.line_id, w.status, w.detail, \
                 s.customer_id, c.name AS customer_name \
          FROM router_writes w LEFT JOIN subscriptions s ON s.id = w.line_id \
          LEFT JOIN customers c ON c.id = s.customer_id \
@@ -129,6 +128,7 @@ fn read(row: &Row) -> Result<RouterWrite, sqlx::Error> {
         id: row.try_get("id")?,
         site: columns::parsed(row, "site_id")?,
         at: columns::instant(row, "at")?,
+        received_at: columns::instant(row, "received_at")?,
         router: row.try_get("router_name")?,
         operation: row.try_get("operation")?,
         parameters: row.try_get("parameters")?,

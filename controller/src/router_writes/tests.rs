@@ -78,6 +78,30 @@ async fn writes_are_kept_once_and_found_by_what_is_asked() {
     assert_eq!(forget(&mut connection, UnixMillis(NOW.0 + 1), 2).await.unwrap(), 2);
 }
 
+/// The site's clock was a day ahead, and was set right between the second and the third.
+#[tokio::test]
+async fn writes_of_a_clock_that_was_ahead_stand_where_they_were_heard_in_the_sites_own_order() {
+    let (_directory, database, world) = opened().await;
+    let mut connection = database.write().await.unwrap();
+    let ahead = NOW.plus(std::time::Duration::from_secs(86_400));
+    let kept = [(8, ahead, "/first"), (9, ahead, "/second"), (10, NOW, "/third"), (11, NOW, "/fourth")];
+    for (seq, at, operation) in kept {
+        let write = write(at, operation, "", WriteStatus::Done);
+        keep(&mut connection, &world.site, (7, seq, 0), &write, None, NOW).await.unwrap();
+    }
+    let search = Asked::default().read(NOW).unwrap();
+    let found = find(&mut connection, &search, 10).await.unwrap();
+    let shown: Vec<_> = found
+        .iter()
+        .map(|write| {
+            let is_doubtful = sites::is_time_doubtful(write.at, write.received_at);
+            (write.operation.as_str(), write.at == ahead, is_doubtful)
+        })
+        .collect();
+    let expected = [("/fourth", false), ("/third", false), ("/second", true), ("/first", true)];
+    assert_eq!(shown, expected.map(|(operation, is_ahead)| (operation, is_ahead, is_ahead)));
+}
+
 #[tokio::test]
 async fn what_an_agent_says_is_cut_to_what_a_page_can_show() {
     let (_directory, database, world) = opened().await;

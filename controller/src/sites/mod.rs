@@ -14,6 +14,7 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{EventKind, RouterTrouble};
@@ -145,6 +146,16 @@ pub struct Event {
     pub router: Option<String>,
     /// For a person.
     pub detail: String,
+}
+
+/// How far an agent's clock may be ahead of ours without being called wrong: a slow message and two drifting clocks.
+const CLOCK_SLACK: Duration = Duration::from_secs(120);
+
+/// Whether something cannot have been when the site says: it was heard before that. A time that is too early cannot be told
+/// from a link that was down.
+#[must_use]
+pub fn is_time_doubtful(at: UnixMillis, received_at: UnixMillis) -> bool {
+    at.since(received_at) > CLOCK_SLACK
 }
 
 /// A site to be added.

@@ -144,6 +144,8 @@ struct EventView {
     about: String,
     detail: String,
     at: Moment,
+    /// Whether that cannot be.
+    is_time_doubtful: bool,
 }
 
 /// A line as people know it.
@@ -185,6 +187,7 @@ fn event_view(event: &Event, names: &BTreeMap<LineId, LineName>, now: UnixMillis
         about: about.unwrap_or_default(),
         detail: event.detail.clone(),
         at: Moment::of(event.at, now),
+        is_time_doubtful: sites::is_time_doubtful(event.at, event.received_at),
     }
 }
 
