@@ -177,7 +177,7 @@ impl Handle {
         })
     }
 
-    /// A customer pays by paybill. Returns when the money has moved or will not; the confirmation follows.
+    /// A customer pays by paybill, or at the till, where the account is empty. Returns when the money has moved or will not; the confirmation follows.
     pub async fn pay_by_paybill(
         &self,
         msisdn: &str,
@@ -191,12 +191,14 @@ impl Handle {
         }
         let amount = AmountKes::new(paybill.amount).map_err(invalid("amount"))?;
         let account = paybill.account.clone();
-        if !(1..=MAX_BILL_REFERENCE).contains(&account.chars().count())
-            || account.chars().any(char::is_control)
-        {
+        let is_till = self.gateway.settings.till_number.as_ref() == Some(&short_code);
+        // At a till nobody is asked for an account.
+        let lengths = if is_till { 0..=0 } else { 1..=MAX_BILL_REFERENCE };
+        if !lengths.contains(&account.chars().count()) || account.chars().any(char::is_control) {
             return Err(ControlError::Account);
         }
-        let instruction = Instruction { msisdn, short_code, kind: TransactionKind::PayBill, amount, account };
+        let kind = if is_till { TransactionKind::BuyGoods } else { TransactionKind::PayBill };
+        let instruction = Instruction { msisdn, short_code, kind, amount, account };
         Ok(payment::pay(&self.gateway, instruction).await)
     }
 

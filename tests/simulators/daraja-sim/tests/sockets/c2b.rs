@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use daraja_sim::{MsisdnForm, PaybillOutcome, PaybillPayment, Phone, Receipt, Redelivery, Settings};
+use daraja_sim::{
+    MsisdnForm, PaybillOutcome, PaybillPayment, Phone, Receipt, Redelivery, Settings, ShortCode,
+};
 use serde_json::json;
 
 use crate::merchant::{Merchant, PHONE, error_of, send};
@@ -58,6 +60,26 @@ async fn a_dead_token_is_refused_with_the_code_of_c2b() {
     let merchant = Merchant::start().await;
     let answer = merchant.register("dead", "v2", "Completed").await;
     assert_eq!(error_of(&answer), (401, "401.003.01"));
+}
+
+#[tokio::test]
+async fn at_the_till_nobody_types_an_account() {
+    let till_number = Some(ShortCode::parse("5551234").unwrap());
+    let merchant = Merchant::with(Settings { till_number, ..Settings::default() }).await;
+    let token = merchant.token().await;
+    let body = json!({
+        "ShortCode": "5551234", "ResponseType": "Completed",
+        "ConfirmationURL": merchant.listener.at("k"), "ValidationURL": merchant.listener.at("v"),
+    });
+    assert_eq!(send(merchant.call(&token, "/mpesa/c2b/v2/registerurl", &body)).await.0, 200);
+    let at_till = |account: &str| PaybillPayment { short_code: "5551234".to_owned(), ..paybill(account) };
+    assert!(merchant.handle().pay_by_paybill(PHONE, &at_till("12345674")).await.is_err());
+    let paid = merchant.handle().pay_by_paybill(PHONE, &at_till("")).await.unwrap();
+    assert!(matches!(paid, PaybillOutcome::Paid { .. }), "{paid:?}");
+    merchant.settled().await;
+    let told = merchant.listener.received_at("k")[0].json();
+    assert_eq!((&told["TransactionType"], &told["BillRefNumber"]), (&json!("Buy Goods"), &json!("")));
+    assert!(merchant.handle().pay_by_paybill(PHONE, &paybill("")).await.is_err(), "a paybill asks for one");
 }
 
 #[tokio::test]
