@@ -24,16 +24,19 @@ pub enum Actor {
     CommandLine(String),
     /// Somebody at the pay page, who need not be the customer: nobody signs in there.
     Customer,
+    /// Somebody at the pay page who had the receipt number of a payment and the phone that paid.
+    Claimant,
 }
 
 impl fmt::Display for Actor {
-    /// `staff:owner`, `token:billing`, `cli:root`, `customer:pay page`.
+    /// `staff:owner`, `token:billing`, `cli:root`, `customer:pay page`, `customer:claim at the pay page`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Staff(login) => write!(f, "staff:{login}"),
             Self::Token(name) => write!(f, "token:{name}"),
             Self::CommandLine(user) => write!(f, "cli:{user}"),
             Self::Customer => f.write_str("customer:pay page"),
+            Self::Claimant => f.write_str("customer:claim at the pay page"),
         }
     }
 }

@@ -24,12 +24,13 @@ impl Customer {
         let path = request.uri().path();
         let below = path.strip_prefix("/pay").filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
         let (query, language) = query_and_language(request.uri(), request.headers());
+        let is_claim = below.ends_with("/receipt");
         let is_followed = below.split('/').filter(|part| !part.is_empty()).count() > 1;
         Some(Self {
             language,
             path: path.to_owned(),
             line: query.get("line").and_then(|line| line.parse().ok()),
-            is_asking: is_followed || request.method() == Method::POST,
+            is_asking: !is_claim && (is_followed || request.method() == Method::POST),
         })
     }
 

@@ -24,19 +24,19 @@ use crate::web::{Web, display};
 
 #[derive(Template)]
 #[template(path = "pay/follow.html")]
-struct FollowPage {
-    frame: Frame,
-    account: String,
-    plan: String,
-    tone: &'static str,
-    heading: &'static str,
-    sentences: Vec<String>,
+pub(super) struct FollowPage {
+    pub(super) frame: Frame,
+    pub(super) account: String,
+    pub(super) plan: String,
+    pub(super) tone: &'static str,
+    pub(super) heading: &'static str,
+    pub(super) sentences: Vec<String>,
     /// Where paying again is offered; empty where it is not.
-    again_url: String,
+    pub(super) again_url: String,
     /// Where the page is read again by hand, once it does not by itself; empty where nothing will change.
-    look_url: String,
-    steps: Option<Steps>,
-    are_steps_first: bool,
+    pub(super) look_url: String,
+    pub(super) steps: Option<Steps>,
+    pub(super) are_steps_first: bool,
 }
 
 pub(super) async fn follow(
@@ -90,7 +90,7 @@ async fn read(
     Ok((Some(intent), story))
 }
 
-async fn arrival(reader: &mut Connection, receipt: &ReceiptNumber) -> Result<Arrival, PageError> {
+pub(super) async fn arrival(reader: &mut Connection, receipt: &ReceiptNumber) -> Result<Arrival, PageError> {
     let Some(row) = payments::payment_of_receipt(reader, receipt).await? else {
         return Ok(Arrival::Received);
     };

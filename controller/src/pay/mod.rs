@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   /pay ──account number──▶ /pay/{account} ──phone──▶ payments::request ──▶ /pay/{account}/{token}, which follows it
+//!                                  └──▶ /pay/{account}/receipt ──receipt, phone──▶ suspense::claim
 //! ```
 //! Anybody may open it, so that it tells of an account only what a payer needs: plan, price, until when it is paid, the
 //! first letters of the name. It never shows a phone number but the one that the visitor typed, masked. What is asked for
@@ -10,6 +11,7 @@
 
 mod ask;
 mod broken;
+mod claim;
 mod follow;
 mod form_key;
 mod masked;

@@ -12,7 +12,7 @@ use super::offer::{Offer, offer};
 use super::steps::{Steps, steps};
 use super::visitor::{Frame, Visitor, show};
 use super::words::{Language, Text};
-use super::{ask, follow, masked};
+use super::{ask, claim, follow, masked};
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::{self, Customer};
 use crate::entitlements::Status;
@@ -38,6 +38,7 @@ pub(crate) fn routes() -> Router<Web> {
     Router::new()
         .route("/pay", get(which))
         .route("/pay/{account}", get(line).post(ask::ask))
+        .route("/pay/{account}/receipt", get(claim::look).post(claim::send))
         .route("/pay/{account}/{token}", get(follow::follow))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
@@ -79,6 +80,7 @@ struct LinePage {
     has_several_lines: bool,
     lines_url: String,
     other_account_url: String,
+    claim_url: String,
     /// Why there is nothing to press, or what went wrong with the last press; empty for nothing.
     notice: String,
     problem: String,
@@ -341,6 +343,7 @@ impl Account {
                 has_several_lines: self.lines.len() > 1,
                 lines_url: visitor.url(&self.path(), None),
                 other_account_url: visitor.url("/pay", None),
+                claim_url: visitor.url(&format!("{}/{}", self.path(), claim::PATH), Some(number)),
                 notice,
                 problem: typed.problem,
                 form,

@@ -74,6 +74,11 @@ pub(super) fn of_balance(is_site_online: bool) -> Story {
     }
 }
 
+/// What to say of a payment that somebody looks for, and that is on their account.
+pub(super) fn of_one_that_is_theirs() -> Story {
+    over(story("good", Text::TheirsAlready, vec![Text::Received, Text::RunsUntil]))
+}
+
 /// What M-Pesa's code means for whoever wanted to pay. A request that never left has none of Safaricom's.
 fn declined(code: &str) -> Story {
     let (why, may_be_paid) = match code {

@@ -1,4 +1,4 @@
-//! How often strangers may look at accounts and make phones ring. Pure: who, what and `now` in, a wait out.
+//! How often strangers may look at accounts, make phones ring and claim payments. Pure: who, what and `now` in, a wait out.
 //!
 //! Whole sites reach us from one address, so that an address may do what a site with a thousand customers does on a bad
 //! evening. A phone and an account are somebody's own, and may far less. Counting is `attempts`; when its memory is full,
@@ -13,6 +13,7 @@ use crate::attempts::Attempts;
 use crate::crowd::network_of;
 use crate::customers::phone::Msisdn;
 use crate::ids::CustomerId;
+use crate::mpesa::evidence::ReceiptNumber;
 
 /// How long most of it counts.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
@@ -31,6 +32,15 @@ const ASKS_PER_ACCOUNT: u32 = 6;
 const ASKS_PER_PHONE: u32 = 4;
 /// Requests to one phone in a day: somebody who pays for the whole family.
 const ASKS_PER_PHONE_AND_DAY: u32 = 20;
+/// Claims for one account: somebody who copies a receipt number wrongly, more than once.
+const CLAIMS_PER_ACCOUNT: u32 = 6;
+/// Claims from one address: a site whose till payments all went astray.
+const CLAIMS_PER_ADDRESS: u32 = 30;
+/// Claims of everybody: more at once are no customers.
+const CLAIMS_OF_ALL: u32 = 300;
+/// Claims of one receipt in a day. A masked number leaves a thousand phones that fit: whoever saw somebody's receipt number
+/// does not get to try them.
+const CLAIMS_PER_RECEIPT_AND_DAY: u32 = 10;
 /// Keys remembered, of each window.
 const KEYS: usize = 20_000;
 
@@ -41,6 +51,9 @@ enum Key {
     Ask(IpAddr),
     Account(CustomerId),
     Phone(Msisdn),
+    ClaimsOfAll,
+    ClaimFrom(IpAddr),
+    ClaimFor(CustomerId),
 }
 
 /// Remembers who did what.
@@ -48,11 +61,13 @@ enum Key {
 pub(super) struct Throttle {
     lately: Attempts<Key>,
     today: Attempts<Msisdn>,
+    receipts: Attempts<ReceiptNumber>,
 }
 
 impl Default for Throttle {
     fn default() -> Self {
-        Self { lately: Attempts::new(WINDOW, KEYS), today: Attempts::new(DAY, KEYS) }
+        let (lately, today) = (Attempts::new(WINDOW, KEYS), Attempts::new(DAY, KEYS));
+        Self { lately, today, receipts: Attempts::new(DAY, KEYS) }
     }
 }
 
@@ -106,6 +121,32 @@ impl Throttle {
         if let Some(phone) = phone {
             self.today.count(phone.clone(), now);
         }
+        Ok(())
+    }
+
+    /// Asks for one claim of a receipt for an account. How long to wait, where it is not to be.
+    pub(super) fn claim(
+        &mut self,
+        address: IpAddr,
+        (customer, receipt): (&CustomerId, &ReceiptNumber),
+        now: UnixMillis,
+    ) -> Result<(), Duration> {
+        let mut limits =
+            vec![(Key::ClaimsOfAll, CLAIMS_OF_ALL), (Key::ClaimFor(customer.clone()), CLAIMS_PER_ACCOUNT)];
+        limits.extend(places(address).into_iter().map(|place| (Key::ClaimFrom(place), CLAIMS_PER_ADDRESS)));
+        let lately = limits.iter().filter_map(|(key, most)| self.lately.wait(key, *most, now)).max();
+        let today = self.receipts.wait(receipt, CLAIMS_PER_RECEIPT_AND_DAY, now);
+        if let Some(wait) = lately.max(today) {
+            return Err(wait);
+        }
+        let has_room = self.lately.has_room(limits.iter().map(|(key, _)| key), now);
+        if !has_room || !self.receipts.has_room([receipt], now) {
+            return Err(WINDOW);
+        }
+        for (key, _) in limits {
+            self.lately.count(key, now);
+        }
+        self.receipts.count(receipt.clone(), now);
         Ok(())
     }
 }
@@ -180,6 +221,29 @@ mod tests {
         let looks = (0..2_000).filter(|_| throttle.look(address(2), START).is_ok());
         assert_eq!(looks.count(), 1_000);
         assert_eq!(throttle.look(address(1), START.plus(WINDOW)), Ok(()));
+    }
+
+    #[test]
+    fn claims_are_few_for_an_account_an_address_a_receipt_and_altogether() {
+        let ids = IdSource::seeded(1);
+        let receipt = |number: u32| ReceiptNumber::parse(&format!("R{number:09}")).unwrap();
+        let count = |claims: &mut dyn FnMut(u32) -> bool| (0..1_000).filter(|n| claims(*n)).count();
+        let (mut throttle, one) = (Throttle::default(), CustomerId::random(&ids));
+        let of_account = count(&mut |n| throttle.claim(address(n), (&one, &receipt(n)), START).is_ok());
+        assert_eq!(of_account, 6);
+        let at = START.plus(Duration::from_secs(60));
+        let late = throttle.claim(address(5_000), (&one, &receipt(5_000)), at);
+        assert_eq!(late, Err(WINDOW - Duration::from_secs(60)), "and it is said when it is over");
+        let mut of_anybody = |n: u32, from: u32, what: u32, now: UnixMillis| {
+            let whose = CustomerId::random(&ids);
+            throttle.claim(address(if from == 0 { n + 10_000 } else { from }), (&whose, &receipt(what)), now)
+        };
+        assert_eq!(count(&mut |n| of_anybody(n, 9_000, 10_000 + n, START).is_ok()), 30);
+        assert_eq!(count(&mut |n| of_anybody(n, 0, 77_777, START).is_ok()), 10);
+        assert_eq!(count(&mut |n| of_anybody(n, 0, 20_000 + n, START).is_ok()), 300 - 6 - 30 - 10);
+        let next = START.plus(WINDOW);
+        assert_eq!(of_anybody(1, 0, 77_777, next), Err(DAY - WINDOW), "a receipt has its day");
+        assert_eq!(of_anybody(1, 0, 1, next), Ok(()));
     }
 
     #[test]

@@ -169,6 +169,27 @@ texts! {
     WaitsForPerson: "It bought nothing by itself and waits in the account: your internet provider sees it."
         / "Hazikununua chochote zenyewe na zinasubiri kwenye akaunti: mtoa huduma wako wa intaneti anaziona.";
 
+    ClaimLink: "Paid already, and not online? Find the payment" / "Umeshalipa na huna intaneti? Tafuta malipo";
+    ClaimTitle: "Find a payment" / "Tafuta malipo";
+    ClaimWhy: "For a payment to the till, or with another account number, that did not reach this account."
+        / "Kwa malipo kwenye till, au yenye nambari nyingine ya akaunti, ambayo hayakufika kwenye akaunti hii.";
+    Receipt: "M-Pesa receipt number" / "Nambari ya risiti ya M-Pesa";
+    ReceiptHint: "The ten letters and digits at the beginning of M-Pesa's message."
+        / "Herufi na tarakimu kumi zilizo mwanzoni mwa ujumbe wa M-Pesa.";
+    BadReceipt: "A receipt number has ten letters and digits, such as RGP6CZDYG6: copy it from M-Pesa's message."
+        / "Nambari ya risiti ina herufi na tarakimu kumi, kama RGP6CZDYG6: inakili kutoka kwa ujumbe wa M-Pesa.";
+    ClaimPhone: "Phone that paid" / "Simu iliyolipa";
+    ClaimPhoneHint: "The number that M-Pesa's message came to." / "Nambari iliyopokea ujumbe wa M-Pesa.";
+    Claim: "Find the payment" / "Tafuta malipo";
+    ClaimFormOld: "This page was open too long, or came from elsewhere: please try again."
+        / "Ukurasa huu ulikuwa wazi muda mrefu, au ulitoka kwingine: tafadhali jaribu tena.";
+    NothingWaits: "Not heard of yet: do not pay again" / "Bado haijasikika: usilipe tena";
+    NotHeardOfYet: "No payment with this receipt number from this phone waits for its owner. M-Pesa can take some minutes to tell of one: look again then."
+        / "Hakuna malipo yenye nambari hii ya risiti kutoka simu hii yanayosubiri mwenyewe. M-Pesa inaweza kuchukua dakika kadhaa kuyaripoti: angalia tena baadaye.";
+    CompareReceipt: "Compare the receipt number and the phone with M-Pesa's message. If it stays so, show the message to your internet provider."
+        / "Linganisha nambari ya risiti na simu na ujumbe wa M-Pesa. Ikibaki hivyo, mwonyeshe mtoa huduma wako wa intaneti ujumbe huo.";
+    TheirsAlready: "It is on your account already" / "Tayari iko kwenye akaunti yako";
+
     Second: "1 second" / "sekunde 1";
     Seconds: "{n} seconds" / "sekunde {n}";
     Minute: "1 minute" / "dakika 1";

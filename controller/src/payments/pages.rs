@@ -305,6 +305,7 @@ impl EvidenceView {
             "pull" => "Pull",
             "statement" => "Statement",
             "staff" => "A member of staff",
+            "claim" => "A claim at the pay page",
             other => other,
         };
         Self {

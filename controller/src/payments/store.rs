@@ -133,11 +133,11 @@ pub(super) async fn issue_receipt(
     Ok(())
 }
 
-/// Whether nothing but who paid says whose a receipt is: no account was typed, no path names it, and no person.
+/// Whether nothing but who paid says whose a receipt is: no account was typed, no path names it, and no person of ours.
 fn is_guess(told: &Told<'_>, owner: &Owner) -> bool {
-    owner.customer().is_some()
-        && told.account_reference.is_empty()
-        && ![credit::SOURCE, suspense::SOURCE].contains(&told.source)
+    let is_said_by_payer = told.source == suspense::claim::SOURCE
+        || (told.account_reference.is_empty() && ![credit::SOURCE, suspense::SOURCE].contains(&told.source));
+    owner.customer().is_some() && is_said_by_payer
 }
 
 /// Gives a payment to its request. Nothing changes when it has one.

@@ -410,7 +410,34 @@ async fn paying(looker: &mut Looker<'_>, world: &World, day: &Day) -> anyhow::Re
     browser.click("form button").await?;
     browser.wait_for_text("main", "cancelled on the phone").await?;
     let follow = browser.path().await?;
-    looker.open("pay-refused", &follow).await
+    looker.open("pay-refused", &follow).await?;
+    claiming(looker, world, (day, &due)).await
+}
+
+/// Somebody whose payment went astray finds it by its receipt.
+async fn claiming(looker: &mut Looker<'_>, world: &World, (day, due): (&Day, &str)) -> anyhow::Result<()> {
+    let browser = looker.browser;
+    let page = format!("{due}/receipt");
+    looker.open("pay-claim", &page).await?;
+    let claim = async |receipt: &str, text: &str| -> anyhow::Result<()> {
+        browser.value("document.querySelector('form[method=post]').noValidate = true").await?;
+        browser.fill("#receipt", receipt).await?;
+        browser.fill("#phone", &day.refusing.phone).await?;
+        browser.click("form[method=post] button").await?;
+        browser.wait_for_text("main", text).await
+    };
+    claim("RGP6", "has ten letters and digits").await?;
+    looker.look("pay-claim-complaint").await?;
+    claim("RGP6CZDYG6", "Not heard of yet").await?;
+    looker.look("pay-claim-nothing").await?;
+    let astray = nobodys(world, &day.refusing, 900).await?;
+    let astray = world.office.get(&format!("/api/payments/{astray}")).await?;
+    let receipt = astray["receipt_number"].as_str().context("a receipt number")?;
+    claim(receipt, "were received").await?;
+    looker.look("pay-claimed").await?;
+    browser.open(&page).await?;
+    claim(receipt, "on your account already").await?;
+    looker.look("pay-claimed-before").await
 }
 
 /// Ticks a row of the sheet, and enters a new customer for it.

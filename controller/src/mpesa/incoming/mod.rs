@@ -20,7 +20,7 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use self::matching::{Holder, Match, Named, TIME_AROUND};
 pub(in crate::mpesa) use self::paid_at::PaidAt;
-pub(in crate::mpesa) use self::payer::Payer;
+pub(crate) use self::payer::{Agreement, Payer};
 use super::evidence::ReceiptNumber;
 use super::intent::Event;
 use super::store as requests;

@@ -17,7 +17,7 @@ const MASK_DIGITS_LEAST: usize = 6;
 
 /// Who paid, as told.
 #[derive(Clone, PartialEq, Eq)]
-pub(in crate::mpesa) struct Payer {
+pub(crate) struct Payer {
     text: String,
     form: Form,
 }
@@ -32,7 +32,7 @@ enum Form {
 
 /// How far what was told agrees with a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mpesa) enum Agreement {
+pub(crate) enum Agreement {
     /// It is that number.
     Whole,
     /// What is readable of it is that number's.
@@ -45,7 +45,7 @@ pub(in crate::mpesa) enum Agreement {
 
 impl Payer {
     /// Reads what was told; everything is taken.
-    pub(in crate::mpesa) fn told(text: &str) -> Self {
+    pub(crate) fn told(text: &str) -> Self {
         let text = line_of(text.trim(), TEXT_CHARACTERS);
         let compact: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let form = if let Ok(number) = Msisdn::parse(&compact) {
@@ -81,7 +81,7 @@ impl Payer {
     }
 
     /// How far it agrees with a number.
-    pub(in crate::mpesa) fn agrees_with(&self, number: &Msisdn) -> Agreement {
+    pub(crate) fn agrees_with(&self, number: &Msisdn) -> Agreement {
         let is_it = match &self.form {
             Form::Unknown => return Agreement::Silent,
             Form::Masked { start, end } => {

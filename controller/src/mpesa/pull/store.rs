@@ -19,7 +19,7 @@ pub(super) async fn has_traffic(
     let row = sqlx::query(
         "SELECT COUNT(*) AS found FROM payments p \
          WHERE p.short_code = $1 AND p.received_at >= $2 AND p.received_at < $3 \
-           AND EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source NOT IN ($5, $6)) \
+           AND EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source NOT IN ($5, $6, $7)) \
            AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source = $4)",
     )
     .bind(short_code)
@@ -28,6 +28,7 @@ pub(super) async fn has_traffic(
     .bind(source)
     .bind(statement::SOURCE)
     .bind(suspense::SOURCE)
+    .bind(suspense::claim::SOURCE)
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")

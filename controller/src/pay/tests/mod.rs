@@ -1,5 +1,6 @@
 //! The pay page over real sockets, with a simulated Daraja and phones that pay, refuse and ignore.
 
+mod claiming;
 mod paying;
 mod strangers;
 mod telling;

@@ -1,10 +1,11 @@
 //! Money that is nobody's: it was paid, no rule could say for whom, and it lies in suspense until a person can.
 //!
 //! Why it is nobody's is decided where the payment comes in (`mpesa::incoming`). Here a person gives it to a customer,
-//! once: the ledger moves it into the wallet, and there it does what any payment does. Whom the payer may have meant is
+//! or the customer claims it (`claim`), once: the ledger moves it into the wallet, and there it does what any payment does. Whom the payer may have meant is
 //! `near`, which suggests and never decides.
 
 pub(crate) mod api;
+pub(crate) mod claim;
 mod near;
 pub(crate) mod pages;
 mod store;
@@ -147,7 +148,7 @@ pub struct Assigned {
 
 impl Assigned {
     /// After the commit: the outbox, the open pages.
-    pub(super) fn tell(self, live: &crate::live::Live) {
+    pub(crate) fn tell(self, live: &crate::live::Live) {
         if self.taken_in.is_site_to_be_told {
             live.ring_outbox();
         }
@@ -163,6 +164,17 @@ pub async fn assign(
     connection: &mut Connection,
     wanted: &Assignment,
     by: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<Assigned, NotAssigned>, PaymentError> {
+    hand_over(connection, wanted, (SOURCE, by), ids, now).await
+}
+
+/// The same for whoever says whose it is: `source` stands in the key of the piece of evidence.
+async fn hand_over(
+    connection: &mut Connection,
+    wanted: &Assignment,
+    (source, by): (&'static str, &Actor),
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Assigned, NotAssigned>, PaymentError> {
@@ -195,7 +207,7 @@ pub async fn assign(
         account_reference: &payment.account_reference,
         received_at: now,
         moved_at: None,
-        source: SOURCE,
+        source,
         source_id: &actor,
         actor: &actor,
     };

@@ -1,0 +1,118 @@
+//! A payment that is nobody's, claimed by a customer who has its receipt number and the phone that paid.
+//!
+//! ```text
+//!   booked? ─▶ theirs already? ─▶ in suspense, untouched by a person? ─▶ does the phone fit? ─▶ assigned, as staff would
+//! ```
+//! Both must fit what M-Pesa told: a receipt alone is seen over a shoulder. Everything else is one answer, so that nobody
+//! learns here of other people's payments. Whoever claims proves less than a callback on a request's own path, which may
+//! still take the money (`payments::moving`); what a person took back from somebody is theirs to decide. How often
+//! strangers may try is `pay::throttle`.
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::{Assigned, Assignment, NoOwner, hand_over};
+use crate::audit::{self, Action, Actor};
+use crate::customers::phone::Msisdn;
+use crate::database::Connection;
+use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::mpesa::evidence::ReceiptNumber;
+use crate::mpesa::{Agreement, Payer};
+use crate::payments::{self, Payment, PaymentError, PaymentRow, Provider};
+
+/// The source in the key of a piece of evidence: a customer who claimed it.
+pub(crate) const SOURCE: &str = "claim";
+
+/// What a customer says.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// The receipt in M-Pesa's message.
+    pub(crate) receipt: ReceiptNumber,
+    /// The phone that paid.
+    pub(crate) phone: Msisdn,
+    /// Whose account page it is said on.
+    pub(crate) customer: CustomerId,
+    /// Which of their lines it is for.
+    pub(crate) line: LineId,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    /// It is theirs now.
+    Given(Assigned),
+    /// It was theirs before.
+    TheirsAlready(Box<PaymentRow>),
+    /// Nothing that could be theirs is known of: never heard of, another phone's, somebody else's, or for a person to decide.
+    Nothing,
+}
+
+/// How a payment stands towards a claim.
+enum Standing {
+    Free(PaymentId),
+    Theirs(Box<PaymentRow>),
+    Nothing,
+}
+
+/// Whether a claim could change anything: asked without the writer, for which payments wait.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn is_for_nothing(connection: &mut Connection, claim: &Claim) -> Result<bool, PaymentError> {
+    Ok(matches!(standing(connection, claim).await?, Standing::Nothing))
+}
+
+/// Gives a payment to whoever claims it, with the row in the audit log.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub(crate) async fn claim(
+    connection: &mut Connection,
+    claim: &Claim,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Claimed, PaymentError> {
+    let payment = match standing(connection, claim).await? {
+        Standing::Nothing => return Ok(Claimed::Nothing),
+        Standing::Theirs(row) => return Ok(Claimed::TheirsAlready(row)),
+        Standing::Free(payment) => payment,
+    };
+    let (customer, subscription) = (claim.customer.clone(), Some(claim.line.clone()));
+    let wanted = Assignment { payment, customer, subscription };
+    let by = (SOURCE, &Actor::Claimant);
+    let Ok(assigned) = hand_over(connection, &wanted, by, ids, now).await? else {
+        return Ok(Claimed::Nothing);
+    };
+    let act = (Action::PaymentAssigned, wanted.payment.as_str(), wanted.customer.as_str());
+    audit::record(connection, &Actor::Claimant, act, ids, now).await?;
+    Ok(Claimed::Given(assigned))
+}
+
+async fn standing(connection: &mut Connection, claim: &Claim) -> Result<Standing, PaymentError> {
+    let Some(row) = payments::payment_of_receipt(connection, &claim.receipt).await? else {
+        return Ok(Standing::Nothing);
+    };
+    Ok(stands(row, claim))
+}
+
+fn stands(row: PaymentRow, claim: &Claim) -> Standing {
+    let payment = &row.payment;
+    let agreement = Payer::told(&payment.payer).agrees_with(&claim.phone);
+    match &payment.customer {
+        // What M-Pesa told nothing of, the account itself vouches for.
+        Some(owner) if *owner == claim.customer && agreement != Agreement::Another => {
+            Standing::Theirs(Box::new(row))
+        }
+        None if is_free(payment) && matches!(agreement, Agreement::Whole | Agreement::Partly) => {
+            Standing::Free(payment.id.clone())
+        }
+        Some(_) | None => Standing::Nothing,
+    }
+}
+
+/// Whether it waits for its owner, and not for a person.
+fn is_free(payment: &Payment) -> bool {
+    let is_for_a_person = payment.is_by_hand
+        || payment.part_of.is_some()
+        || matches!(payment.no_owner, Some(NoOwner::UnknownKind | NoOwner::TakenBack));
+    payment.provider == Provider::Mpesa && payment.closed.is_none() && !is_for_a_person
+}
