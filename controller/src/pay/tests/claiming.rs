@@ -118,7 +118,8 @@ async fn a_payment_at_the_till_is_claimed_by_its_receipt_and_the_line_comes_on()
             &browser.get(&page_of(&till.served)).await,
             &["Paid already, and not online?", "/receipt?lang=en"],
         );
-        let spelt = format!(" {} {}", receipt[..4].to_lowercase(), &receipt[4..]);
+        let (first, last) = receipt.split_at(4);
+        let spelt = format!(" {} {last}", first.to_lowercase());
         let told = till.claim(&mut browser, &spelt, FITTING).await;
         assert_eq!(told.status, 200, "{form:?}: {}", told.body);
         shows(&told, &["KES 1,500.00 were received", &receipt, "paid until 22/09/2026", "do not pay again"]);
