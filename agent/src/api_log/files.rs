@@ -108,8 +108,16 @@ impl Files {
         if file.metadata()?.len() > 0 && !ends_line(&mut file)? {
             file.write_all(b"\n")?;
         }
-        // A power cut in between leaves both, and some writes are shown twice.
-        io::copy(&mut File::open(self.path_of(day))?, &mut file)?;
+        let (held, more) = (file.metadata()?.len(), std::fs::metadata(self.path_of(day))?.len());
+        // What has no room today stays where it is, and has some tomorrow.
+        if held.saturating_add(more) > DAY_BYTES {
+            return Ok(());
+        }
+        // A power cut in between leaves both, and some writes are shown twice; a full disk leaves what was there.
+        if let Err(error) = io::copy(&mut File::open(self.path_of(day))?, &mut file) {
+            file.set_len(held)?;
+            return Err(error);
+        }
         self.remove(day)
     }
 
@@ -354,6 +362,19 @@ mod tests {
         assert_eq!(read(&files, UnixMillis(0)).0, ["a", "b", "c", "d"]);
         files.forget_old(NOW.plus(DAY * 31)).unwrap();
         assert!(read(&files, UnixMillis(0)).0.is_empty());
+    }
+
+    #[test]
+    fn a_day_of_a_clock_that_was_ahead_takes_no_room_from_what_is_still_to_be_written_today() {
+        let (_place, files) = Place::new();
+        let (ahead, tomorrow) = (NOW.plus(DAY * 400), NOW.plus(DAY));
+        files.append(&[write(NOW, "a")], NOW).unwrap();
+        let full = File::options().create(true).append(true).open(files.path_of(&day_of(ahead))).unwrap();
+        full.set_len(DAY_BYTES).unwrap();
+        files.forget_old(NOW).unwrap();
+        assert_eq!(files.append(&[write(NOW, "b")], NOW).unwrap(), 0, "it is written");
+        files.forget_old(tomorrow).unwrap();
+        assert_eq!(files.days().unwrap(), [day_of(NOW), day_of(tomorrow)]);
     }
 
     #[test]

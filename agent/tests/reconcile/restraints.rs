@@ -112,7 +112,7 @@ async fn a_line_whose_plan_says_so_is_restrained_while_head_office_is_silent_and
 /// An agent that was started in the middle of a silence strikes only once it has heard nobody for a while itself.
 #[tokio::test]
 async fn a_rule_strikes_after_the_runs_own_silence_and_whom_it_cut_off_is_back_with_the_first_word() {
-    let contact = Contact::remembered_after(Duration::from_secs(2), KeptSilence::unheeded(6 * HOUR));
+    let contact = Contact::remembered_after(Duration::from_secs(10), KeptSilence::unheeded(6 * HOUR));
     let handle = contact.clone();
     let mut site = Site::start_with(
         |_| {},

@@ -1,5 +1,6 @@
 //! `mpesa doctor`: the findings on each short code as a person and as a program read them.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -10,6 +11,9 @@ use crate::mpesa::doctor::{self, Finding, Hearing, Verdict};
 
 /// The form of the JSON: 2 since there are several short codes.
 const SCHEMA: u32 = 2;
+
+/// A wrong password counts as a try, and M-Pesa locks an operator after a few.
+const REFUSED_ABOVE: &str = "the same operator was refused above, and is not asked again";
 
 impl Shell {
     pub(super) async fn doctor(&self, wait: u64, short_code: Option<&str>) -> Result<(), Failure> {
@@ -23,9 +27,17 @@ impl Shell {
         };
         let asker = self.actor.to_string();
         let (mut words, mut rows, mut worst) = (Vec::new(), Vec::new(), Verdict::Ok);
+        let mut refused = BTreeSet::new();
         for daraja in &examined {
             let short_code = daraja.settings().short_code();
+            let operator = daraja.settings().operator_name();
+            let was_refused = operator.is_some_and(|name| refused.contains(name));
+            let hearing =
+                if was_refused { Hearing::Nobody(REFUSED_ABOVE.to_owned()) } else { hearing.clone() };
             let findings = doctor::examine(&self.controller, daraja, &hearing, &asker).await;
+            if findings.iter().any(Finding::is_operator_refused) {
+                refused.extend(operator);
+            }
             worst = findings.iter().map(|finding| finding.verdict).fold(worst, Verdict::max);
             words.push(said_of(short_code, &findings));
             rows.push(json!({"short_code": short_code, "findings": listed(&findings)}));

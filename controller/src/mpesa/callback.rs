@@ -130,6 +130,11 @@ async fn validation(
     let Some(token) = CallbackToken::parse(&token) else {
         return StatusCode::NOT_FOUND.into_response();
     };
+    match is_known(&desk.controller, CallbackKind::Confirmation, &token).await {
+        Ok(true) => {}
+        Ok(false) => return StatusCode::NOT_FOUND.into_response(),
+        Err(error) => tracing::error!("a question before a payment could not be looked up: {error}"),
+    }
     if !desk.admits(peer.map(|Extension(ConnectInfo(address))| address.ip())) {
         return StatusCode::FORBIDDEN.into_response();
     }
@@ -224,7 +229,8 @@ impl Desk {
     /// Safaricom's addresses change, so a stranger is only mentioned unless the settings say otherwise: what it reports is
     /// compared with Pull and with the statement all the same.
     fn admits(&self, source: Option<IpAddr>) -> bool {
-        let Some(address) = source else { return true };
+        // An IPv4 address that reaches an IPv6 socket is that address all the same.
+        let Some(address) = source.map(|address| address.to_canonical()) else { return true };
         if address.is_loopback() || self.known_sources.is_empty() || self.known_sources.contains(&address) {
             return true;
         }

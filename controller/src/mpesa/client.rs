@@ -123,7 +123,9 @@ impl Daraja {
                 PushAnswer::Refused(Refusal::Token) if !token_was_dead => {
                     token_was_dead = true;
                     refused = Refusal::Token;
-                    self.token.forget(&bearer).await;
+                    if timeout_at(deadline, self.token.forget(&bearer)).await.is_err() {
+                        return PushAnswer::Refused(refused);
+                    }
                 }
                 PushAnswer::Refused(Refusal::Busy(reason)) => {
                     refused = Refusal::Busy(reason);

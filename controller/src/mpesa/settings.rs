@@ -231,7 +231,7 @@ pub enum MpesaSettingsError {
     /// More than anybody has.
     #[error("there are more than {SHORT_CODES_MOST} [[mpesa]] tables")]
     TooMany,
-    /// All callbacks would be turned away, or none.
+    /// Nobody could be turned away.
     #[error(
         "[mpesa] refuse_unknown_sources: known_sources is empty, so that nobody is unknown: write the addresses, or leave it out"
     )]
@@ -267,9 +267,6 @@ impl RawMpesa {
             (TransactionType::BuyGoods, Some(till)) => digits("till_number", till)?,
             _ => return Err(MpesaSettingsError::TillNumber),
         };
-        if self.refuse_unknown_sources && self.known_sources.as_ref().is_some_and(Vec::is_empty) {
-            return Err(MpesaSettingsError::NobodyIsUnknown);
-        }
         let consumer_key = self.consumer_key.trim().to_owned();
         if consumer_key.is_empty() || !consumer_key.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
             return Err(MpesaSettingsError::ConsumerKey);
@@ -328,6 +325,11 @@ impl MpesaSettings {
         }
     }
 
+    /// The sites whose lines are asked from it.
+    pub(super) fn sites(&self) -> &[SiteId] {
+        &self.sites
+    }
+
     /// Whether lines at this site are asked from it, whatever the others are.
     #[must_use]
     pub fn is_of_site(&self, site: &SiteId) -> bool {
@@ -356,6 +358,12 @@ impl MpesaSettings {
     #[must_use]
     pub fn operator(&self) -> Option<&OperatorSettings> {
         self.operator.as_ref()
+    }
+
+    /// The API operator's user name; `None` where there is none.
+    #[must_use]
+    pub fn operator_name(&self) -> Option<&str> {
+        self.operator().map(OperatorSettings::name)
     }
 
     /// Where Safaricom is to send the result of what an operator asked (`result`), or that it got to none (`timeout`).
@@ -396,6 +404,10 @@ pub fn check_all(
     }
     let all: Result<Vec<MpesaSettings>, _> = raw.into_iter().map(|raw| raw.check(config_directory)).collect();
     let all = all?;
+    let takes_any = all.iter().any(|one| one.known_sources.is_empty());
+    if takes_any && all.iter().any(|one| one.refuses_strangers) {
+        return Err(MpesaSettingsError::NobodyIsUnknown);
+    }
     let numbers = all.iter().flat_map(|one| std::iter::once(one.short_code()).chain(one.till_number()));
     let sites = all.iter().flat_map(|one| one.sites.iter().map(SiteId::as_str));
     let twice = |key, value: &str, cure| MpesaSettingsError::Twice { key, value: value.to_owned(), cure };

@@ -74,7 +74,7 @@ impl ShortCodes {
         if lists().any(Vec::is_empty) {
             return Vec::new();
         }
-        let mut known: Vec<IpAddr> = lists().flatten().copied().collect();
+        let mut known: Vec<IpAddr> = lists().flatten().map(IpAddr::to_canonical).collect();
         known.sort_unstable();
         known.dedup();
         known

@@ -14,7 +14,7 @@ use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
 const DAY_SECONDS: u64 = 86_400;
 
 /// How long a customer looks at the prompt; a page of a busy machine is loaded and read within it.
-const PROMPT_IS_READ_MS: u64 = 8_000;
+const PROMPT_IS_READ_MS: u64 = 12_000;
 
 /// Starts a world with these sites.
 pub async fn world(sites: &[&str]) -> World {

@@ -11,12 +11,36 @@ use tokio::time::timeout;
 
 use super::{Finding, Verdict, verdicts};
 use crate::mpesa::settings::MpesaSettings;
+use crate::sites;
+use crate::state::Controller;
 
 /// How long the name of our own address may take to be resolved.
 const RESOLVE: Duration = Duration::from_secs(10);
 /// What the group may do with a file.
 const GROUP: u32 = 0o070;
 const CALLBACK: &str = "callback address";
+
+/// Whether the sites whose lines it asks are sites.
+pub(super) async fn sites(controller: &Controller, settings: &MpesaSettings) -> Vec<Finding> {
+    let step = "sites";
+    let mut findings = Vec::new();
+    for site in settings.sites() {
+        let known = async { sites::get(&mut *controller.database.read().await?, site).await };
+        findings.push(match known.await {
+            Ok(Some(_)) => Finding::ok(step, format!("lines at {site} are asked from here")),
+            Ok(None) => Finding::new(
+                step,
+                Verdict::Bad,
+                format!("there is no site {site}, so that no line is asked from here because of it"),
+                "write it under [mpesa] sites as tawi-controller site list shows it",
+            ),
+            Err(error) => {
+                Finding::new(step, Verdict::Doubt, error.to_string(), "look at the controller's log")
+            }
+        });
+    }
+    findings
+}
 
 /// Whether the secrets are ours alone. That everybody can read one is refused by the settings.
 pub(super) fn secrets(settings: &MpesaSettings) -> Vec<Finding> {

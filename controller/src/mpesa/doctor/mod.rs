@@ -61,6 +61,14 @@ impl Finding {
     }
 }
 
+impl Finding {
+    /// Whether the API operator was refused: asking again counts as another try.
+    #[must_use]
+    pub fn is_operator_refused(&self) -> bool {
+        self.step == remote::OPERATOR && self.verdict == Verdict::Bad
+    }
+}
+
 /// Whether results are heard.
 #[derive(Clone, Debug)]
 pub enum Hearing {
@@ -81,6 +89,7 @@ pub async fn examine(
     let mut findings = local::secrets(settings);
     findings.extend(local::operator(settings, controller.clock.now()));
     findings.push(local::callback_url(settings).await);
+    findings.extend(local::sites(controller, settings).await);
     findings.push(remote::c2b(controller, settings).await);
     let reach = remote::reach(controller, daraja).await;
     let is_reached =

@@ -17,7 +17,7 @@ const TOKEN: &str = "access token";
 const C2B: &str = "Paybill and till reports";
 const PULL: &str = "Pull";
 const STK: &str = "M-Pesa Express";
-const OPERATOR: &str = "operator";
+pub(super) const OPERATOR: &str = "operator";
 /// What cannot be asked while Safaricom is not reached.
 pub(super) const AFTER_REACH: [&str; 4] = [TOKEN, STK, PULL, OPERATOR];
 /// What cannot be asked without a token.

@@ -74,7 +74,16 @@ async fn a_line_is_asked_from_its_sites_short_code_and_followed_up_through_it() 
     shop.controller.clock.advance(Duration::from_secs(60));
     query::ask_about_due(&shop.controller, &codes, &Shutdown::default().stop()).await.unwrap();
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
-    // Without its section nobody is asked, and nothing is lost: the callback may still come.
+    // A short code that left the settings is asked no more; its callback is heard until the request is given up.
+    let (shop, codes) = two(("600100", "pay_bill", "sites = [\"nyeri-01\"]")).await;
+    shop.phone(Phone { behaviour: daraja_sim::Behaviour::Ignore, delay_ms: 3_600_000, ..Phone::default() });
+    let intent = prompt(&shop, &codes).await;
+    let alone = settings(&shop, &[("174379", "pay_bill", "")]).unwrap();
+    let alone = ShortCodes::new(alone, &shop.controller).unwrap().unwrap();
+    shop.controller.clock.advance(Duration::from_secs(60));
+    query::ask_about_due(&shop.controller, &alone, &Shutdown::default().stop()).await.unwrap();
+    assert_eq!((shop.intent(&intent).await.state.as_str(), shop.handle().state().queries), ("prompted", 0));
+    // A site that no section names is asked from the first.
     let (shop, codes) = two(("600100", "pay_bill", "sites = [\"elsewhere\"]")).await;
     assert_eq!(prompt(&shop, &codes).await.short_code, "174379");
     let other = SiteId::parse("elsewhere").unwrap();
@@ -119,6 +128,8 @@ async fn sections_that_do_not_fit_together_are_refused() {
         &[("174379", "pay_bill", "known_sources = []\nrefuse_unknown_sources = true")],
         "nobody is unknown",
     );
+    let (any, some) = ("known_sources = []", "refuse_unknown_sources = true");
+    check(&[("174379", "pay_bill", any), ("600100", "pay_bill", some)], "nobody is unknown");
     let many: Vec<String> = (0..33).map(|number| (600_000 + number).to_string()).collect();
     let many: Vec<_> = many.iter().map(|code| (code.as_str(), "pay_bill", "")).collect();
     check(&many, "more than 32");
@@ -146,5 +157,7 @@ async fn a_stranger_is_turned_away_where_the_settings_say_so_and_otherwise_heard
     check("refuse_unknown_sources = true", "41.90.1.1", 403).await;
     check("refuse_unknown_sources = true", "196.201.214.200", 200).await;
     check("refuse_unknown_sources = true", "127.0.0.1", 200).await;
+    check("refuse_unknown_sources = true", "[::ffff:196.201.214.200]", 200).await;
+    check("refuse_unknown_sources = true", "[::ffff:41.90.1.1]", 403).await;
     check("refuse_unknown_sources = true\nknown_sources = [\"41.90.1.1\"]", "41.90.1.1", 200).await;
 }
