@@ -3,8 +3,8 @@
 //! In this order: the payment's entry is mirrored, the caller books its money where it belongs, and only then it is looked
 //! what has to go. So a wallet never lacks money for a moment that comes back to it, and what somebody else's money bought
 //! stays. What is used of a period is not given back (`schedule` says how much that is). It is paid from what its customer
-//! keeps of the payment; what goes beyond that was enjoyed with another's money, by nobody's fault but ours, and is written
-//! off. Booking anew is the module above.
+//! put in beside the payment and keeps of it; what goes beyond that was enjoyed with another's money, by nobody's fault but
+//! ours, and is written off: never more than the payment. Booking anew is the module above.
 
 use tawi_shared::{IdSource, UnixMillis};
 
@@ -60,6 +60,8 @@ pub(in crate::payments) struct TakenBack {
     pub(in crate::payments) hints: Vec<Hint>,
     /// What is used of what was taken back.
     used: Money,
+    /// What all of that cost.
+    sold: Money,
 }
 
 /// Takes a payment's money from whoever has it. What it bought is next: [`take_back`].
@@ -133,7 +135,8 @@ pub(in crate::payments) async fn take_back(
     Ok(back)
 }
 
-/// Writes off what was used with money that was another's: what goes beyond what its customer keeps of the payment.
+/// Writes off what was used with money that was another's: what goes beyond what its customer put in beside the payment,
+/// and keeps of it.
 async fn write_off_used(
     connection: &mut Connection,
     (payment, number): (&Payment, i64),
@@ -142,7 +145,8 @@ async fn write_off_used(
     back: &mut TakenBack,
     (ids, now): (&IdSource, UnixMillis),
 ) -> Result<(), PaymentError> {
-    let beyond = back.used.checked_sub(kept).unwrap_or(Money::ZERO);
+    let own = back.sold.checked_sub(payment.amount).unwrap_or(Money::ZERO).max(Money::ZERO);
+    let beyond = back.used.checked_sub(own).and_then(|used| used.checked_sub(kept)).unwrap_or(Money::ZERO);
     let Some(customer) = payment.customer.as_ref().filter(|_| beyond.is_positive()) else { return Ok(()) };
     let accounts = (Account::WriteOffs, Account::Wallet(customer.clone()));
     let cause = ("used_time", format!("{} {number}", payment.id));
@@ -167,6 +171,7 @@ async fn take(
         // Settled once: a later correction of the same payment has another customer's purchases.
         if !is_all_the_used_theirs && store::note_taken_back(connection, bought, now).await? {
             back.used = back.used.checked_add(bought.price).unwrap_or(back.used);
+            back.sold = back.sold.checked_add(bought.price).unwrap_or(back.sold);
         }
         return Ok(());
     };
@@ -211,6 +216,7 @@ async fn money_back(
     let left = bought.left(ends_at, now);
     let used = bought.price.checked_sub(left).unwrap_or(Money::ZERO);
     back.used = back.used.checked_add(used).unwrap_or(back.used);
+    back.sold = back.sold.checked_add(bought.price).unwrap_or(back.sold);
     back.purchases.push(bought.clone());
     if !left.is_positive() {
         return Ok(());

@@ -330,6 +330,43 @@ async fn what_two_payments_bought_together_goes_with_either_and_what_one_bought_
 }
 
 #[tokio::test]
+async fn of_what_is_used_ones_own_money_is_spent_first_and_no_more_is_written_off_than_was_anothers() {
+    let check = async |own: i64, halves: u32, wallet: i64, off: i64| {
+        let mut desk = Desk::open().await;
+        desk.paid("RKT1", cents(own), &desk.theirs()).await;
+        let wrong = desk.paid("RKT2", cents(150_000 - own), &desk.theirs()).await;
+        desk.days_pass(halves);
+        let moved = desk.move_to(&wrong, &Target::Suspense).await.unwrap();
+        assert_eq!((moved.written_off, moved.owes), (cents(off), Money::ZERO), "{own} {halves}");
+        let (mine, _, waits, earned) = desk.books().await;
+        assert_eq!((mine, waits), (wallet, 150_000 - own), "{own} {halves}");
+        assert_eq!(earned, 75_000 * i64::from(halves), "{own} {halves}");
+        assert_eq!(desk.balance(Account::WriteOffs).await, off, "{own} {halves}");
+    };
+    // All used: what was another's of it, and not the month.
+    check(147_000, 2, 0, 3_000).await;
+    check(50_000, 2, 0, 100_000).await;
+    // Half of it used.
+    check(147_000, 1, 72_000, 0).await;
+    check(75_000, 1, 0, 0).await;
+    check(50_000, 1, 0, 25_000).await;
+}
+
+#[tokio::test]
+async fn what_two_payments_bought_together_is_cut_when_either_goes_and_its_used_half_is_paid_by_the_other() {
+    for (goes, wallet, off) in [(0, 0, 25_000), (1, 25_000, 0)] {
+        let mut desk = Desk::open().await;
+        let first = desk.paid("RKU1", cents(100_000), &desk.theirs()).await;
+        let second = desk.paid("RKU2", cents(50_000), &desk.theirs()).await;
+        desk.days_pass(1);
+        desk.move_to([&first, &second][goes], &Target::Suspense).await.unwrap();
+        assert_eq!(desk.line(&desk.world.line).await, (Status::Expired, Some(0.5), vec![(0.0, 0.5)]));
+        assert_eq!(desk.books().await, (wallet, 0, [100_000, 50_000][goes], 75_000));
+        assert_eq!(desk.balance(Account::WriteOffs).await, off);
+    }
+}
+
+#[tokio::test]
 async fn a_period_between_others_closes_up_and_one_that_ends_now_closes_the_line() {
     let mut desk = Desk::open().await;
     let first = desk.paid("RKC1", PRICE, &desk.theirs()).await;
