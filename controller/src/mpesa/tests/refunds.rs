@@ -14,7 +14,8 @@ use crate::ids::{PaymentId, RefundId};
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::intake::{self, Round};
-use crate::payments::corrections::{self, Closed, NotCorrected, Target};
+use crate::payments::corrections::write_off::Writer;
+use crate::payments::corrections::{self, Closed, Corrected, NotCorrected, Target};
 use crate::payments::counter::Limits;
 use crate::payments::refunds::{
     self, Asker, Decision, NotRefunded, Refund, State, Wanted, Way, send::send_due,
@@ -95,6 +96,17 @@ async fn decide(shop: &Shop, refund: &Refund, decision: Decision, by: &str) -> R
     let decided = refunds::decide(&mut write, (&refund.id, decision), asker, ids, now).await.unwrap();
     write.commit().await.unwrap();
     decided.map(|begun| begun.refund)
+}
+
+/// Gives a payment to nobody.
+async fn to_nobody(shop: &Shop, payment: &PaymentId) -> Result<Corrected, NotCorrected> {
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let (by, to) = (staff("anna"), Target::Suspense);
+    let by = Writer::owner(&by);
+    let moved = corrections::move_payment(&mut write, (payment, &to), by, ids, now).await.unwrap();
+    write.commit().await.unwrap();
+    moved
 }
 
 async fn send(shop: &Shop) -> usize {
@@ -207,11 +219,7 @@ async fn a_part_is_paid_out_of_what_is_left_in_the_wallet_and_no_more() {
     assert_eq!(books(&shop).await, (0, 0, 0, 0));
     assert_eq!(shop.handle().payouts().len(), 2);
     assert_eq!(refused(Way::Payout, 10).await, NotRefunded::Left(Money::ZERO));
-    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
-    let mut write = shop.controller.database.write().await.unwrap();
-    let to = Target::Suspense;
-    let moved =
-        corrections::move_payment(&mut write, (&payment, &to), &staff("anna"), ids, now).await.unwrap();
+    let moved = to_nobody(&shop, &payment).await;
     assert_eq!(moved.unwrap_err(), NotCorrected::InRefund);
 }
 
@@ -468,12 +476,7 @@ async fn what_went_after_all_is_not_taken_from_whoever_has_the_money_since() {
         until_a_person_has_to_look(&shop, &refund).await;
         decide(&shop, &refund, Decision::DidNot, "owner").await.unwrap();
         if meanwhile == "moved" {
-            let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
-            let mut write = shop.controller.database.write().await.unwrap();
-            let to = Target::Suspense;
-            let by = staff("anna");
-            corrections::move_payment(&mut write, (&payment, &to), &by, ids, now).await.unwrap().unwrap();
-            write.commit().await.unwrap();
+            to_nobody(&shop, &payment).await.unwrap();
         } else {
             ask(&shop, &payment, Way::Reversal, None).await;
         }
@@ -742,11 +745,7 @@ async fn an_operator_gives_back_up_to_a_limit_and_a_second_person_agrees_where_t
 async fn what_is_nobodys_goes_back_whole() {
     let shop = open().await;
     let payment = paid(&shop, None).await;
-    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
-    let mut write = shop.controller.database.write().await.unwrap();
-    let to = Target::Suspense;
-    corrections::move_payment(&mut write, (&payment, &to), &staff("anna"), ids, now).await.unwrap().unwrap();
-    write.commit().await.unwrap();
+    to_nobody(&shop, &payment).await.unwrap();
     let refund = ask(&shop, &payment, Way::Reversal, None).await;
     assert_eq!(for_review(&shop).await, [], "it is in nobody's way any more");
     go(&shop).await;
@@ -759,11 +758,7 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
         let shop = open().await;
         let payment = paid(&shop, None).await;
         // Nobody's when it went back.
-        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
-        let mut write = shop.controller.database.write().await.unwrap();
-        let (by, to) = (staff("anna"), Target::Suspense);
-        corrections::move_payment(&mut write, (&payment, &to), &by, ids, now).await.unwrap().unwrap();
-        write.commit().await.unwrap();
+        to_nobody(&shop, &payment).await.unwrap();
         let refund = ask(&shop, &payment, way, None).await;
         go(&shop).await;
         let done = stands(&shop, &refund.id).await;

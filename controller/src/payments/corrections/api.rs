@@ -129,7 +129,8 @@ pub(crate) fn routes() -> Vec<Route> {
     ),
     responses(
         (status = 200, description = "It is there", body = CorrectionBody),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, description = "Not with this role, or over its limit: see `code`", body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "It cannot be moved: see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
@@ -148,8 +149,8 @@ pub(crate) async fn move_one(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let moved =
-        move_payment(once.connection(), (&payment, &to), &actor, &ids, now).await?.map_err(refused)?;
+    let by = Writer { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let moved = move_payment(once.connection(), (&payment, &to), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentMoved, payment.as_str(), &moved.in_words).await?;
     answer(once, moved, &web).await
 }
@@ -163,7 +164,8 @@ pub(crate) async fn move_one(
     ),
     responses(
         (status = 200, description = "It is in parts", body = CorrectionBody),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, description = "Not with this role, or over its limit: see `code`", body = Problem),
         (status = 404, body = Problem),
         (status = 409, description = "It cannot be split: see `code`", body = Problem),
         (status = 413, body = Problem), (status = 422, body = Problem),
@@ -187,7 +189,8 @@ pub(crate) async fn split_one(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let done = split(once.connection(), (&payment, &parts), &actor, &ids, now).await?.map_err(refused)?;
+    let by = Writer { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let done = split(once.connection(), (&payment, &parts), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentSplit, payment.as_str(), &done.in_words).await?;
     answer(once, done, &web).await
 }
@@ -351,6 +354,15 @@ fn refused(why: NotCorrected) -> ApiError {
             "not_in_drawer",
             format!("whoever took the cash holds KES {holds}: the rest is at the bank"),
             "move the payment to whose it is",
+        ),
+        NotCorrected::OverWriteOff { most, written_off } => ApiError::new(
+            StatusCode::FORBIDDEN,
+            "over_limit",
+            format!(
+                "what was used of it is written off: this token may write off KES {most} a day and has written off \
+                 {written_off}"
+            ),
+            "use a token of an owner, or raise the limit in [counter] of controller.toml",
         ),
     }
 }

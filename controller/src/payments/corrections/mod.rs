@@ -21,6 +21,8 @@ use std::collections::BTreeSet;
 use tawi_shared::{IdSource, UnixMillis};
 
 pub(super) use self::taking_back::{Kept, TakenBack, kept_by, take_back, take_out};
+use self::write_off::Writer;
+use super::counter::same_person;
 use super::credit::{self, Owner, TakenIn, Told};
 use super::outcome::CallbackOutcome;
 use super::store as payments_store;
@@ -31,6 +33,8 @@ use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
 use crate::money::Money;
+use crate::staff::Role;
+use crate::usage::history::day_of;
 use crate::{customers, subscriptions};
 
 /// Parts of one payment, at most: a payer who pays for more than a house of flats is rare, and parts can be split again.
@@ -183,6 +187,13 @@ pub enum NotCorrected {
     WasPaid,
     /// The cash is not with whoever took it any more; so much they hold.
     NotInDrawer(Money),
+    /// What was used of it is written off, which is more than this person may write off today.
+    OverWriteOff {
+        /// The limit of a day.
+        most: Money,
+        /// What they wrote off today.
+        written_off: Money,
+    },
 }
 
 /// What was done.
@@ -246,11 +257,11 @@ pub async fn parts_of(
 /// below.
 ///
 /// # Errors
-/// [`PaymentError`]; the transaction must then be rolled back, here and below.
+/// [`PaymentError`]; the transaction must then be rolled back, also where it is [`NotCorrected`], here and below.
 pub async fn move_payment(
     connection: &mut Connection,
     (id, to): (&PaymentId, &Target),
-    by: &Actor,
+    by: Writer<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Corrected, NotCorrected>, PaymentError> {
@@ -264,13 +275,16 @@ pub async fn move_payment(
     if let Err(why) = is_there(connection, to).await? {
         return Ok(Err(why));
     }
-    let actor = by.to_string();
+    let actor = by.actor.to_string();
     let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::place(connection, id, (to.customer(), to.line())).await?;
     payments_store::settle_booked(connection, &payment).await?;
     book_in(connection, &payment, to.customer(), (&actor, out.number), ids, now).await?;
     let kept = kept_by(&payment, to.customer());
     let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
+    if let Some(why) = over_write_off(connection, &back, by, now).await? {
+        return Ok(Err(why));
+    }
     let mut corrected = Corrected::of(back).from(&payment, name_of(to.customer()));
     let moved = Payment { corrections: out.number, ..payment };
     put_to_use(connection, (&moved, to), &actor, &mut corrected, ids, now).await?;
@@ -284,7 +298,7 @@ pub async fn move_payment(
 pub async fn split(
     connection: &mut Connection,
     (id, parts): (&PaymentId, &[Part]),
-    by: &Actor,
+    by: Writer<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Corrected, NotCorrected>, PaymentError> {
@@ -300,7 +314,7 @@ pub async fn split(
             return Ok(Err(why));
         }
     }
-    let actor = by.to_string();
+    let actor = by.actor.to_string();
     let out = take_out(connection, &payment, &actor, ids, now).await?;
     store::close(connection, id, Closed::Split).await?;
     payments_store::settle_booked(connection, &payment).await?;
@@ -316,6 +330,9 @@ pub async fn split(
     let line = same.and_then(|(own, to)| Some((to.line()?, &own.id)));
     let kept = Kept { amount: Some(amount), line };
     let back = take_back(connection, (&payment, out), kept, &actor, ids, now).await?;
+    if let Some(why) = over_write_off(connection, &back, by, now).await? {
+        return Ok(Err(why));
+    }
     let still = line.filter(|_| back.is_line_kept).map(|(_, own)| own.clone());
     let shares = parts.iter().map(|(own, to)| format!("KES {}: {}", own.amount, name_of(to.customer())));
     let mut corrected = Corrected::of(back).from(&payment, &shares.collect::<Vec<_>>().join(", "));
@@ -327,6 +344,23 @@ pub async fn split(
         }
     }
     Ok(Ok(corrected))
+}
+
+/// Whether what was just written off is more than somebody may write off in a day. Without that, whoever may correct could
+/// let a line run for nothing: by giving its payment to nobody as its period ends, and back for the next one.
+async fn over_write_off(
+    connection: &mut Connection,
+    back: &TakenBack,
+    by: Writer<'_>,
+    now: UnixMillis,
+) -> Result<Option<NotCorrected>, PaymentError> {
+    if by.role == Role::Owner || !back.written_off.is_positive() {
+        return Ok(None);
+    }
+    let most = by.limits.written_off_a_day;
+    let with_it = store::written_off_since(connection, &same_person(by.actor), day_of(now)).await?;
+    let written_off = with_it.checked_sub(back.written_off).unwrap_or(Money::ZERO);
+    Ok((with_it > most).then_some(NotCorrected::OverWriteOff { most, written_off }))
 }
 
 /// Makes payments of the parts, and books their money for whom they belong to.

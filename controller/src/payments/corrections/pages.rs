@@ -208,7 +208,9 @@ async fn move_one(
     };
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
-    let moved = move_payment(&mut transaction, (&payment, &to), &visit.actor(), ids, visit.now).await?;
+    let actor = visit.actor();
+    let by = Writer { actor: &actor, role: visit.member.role, limits: web.counter };
+    let moved = move_payment(&mut transaction, (&payment, &to), by, ids, visit.now).await?;
     let done = match to {
         Target::Customer(..) => "It is theirs now.",
         Target::Suspense => "It is nobody’s now, and waits under To be checked.",
@@ -270,7 +272,9 @@ async fn split_one(
         return show(&visit, &web, &id, Shown { fields, ..Shown::default() }, unprocessable).await;
     };
     let ids = &web.controller.ids;
-    let done = split(&mut transaction, (&payment, &parts), &visit.actor(), ids, visit.now).await?;
+    let actor = visit.actor();
+    let by = Writer { actor: &actor, role: visit.member.role, limits: web.counter };
+    let done = split(&mut transaction, (&payment, &parts), by, ids, visit.now).await?;
     let complaint = match &done {
         Err(NotCorrected::NotTheWhole(sum)) => {
             Some(format!("together the parts are KES {sum}: make them the whole payment, to the cent"))
@@ -304,7 +308,10 @@ async fn finish(
         Err(NotCorrected::NoSuchCustomer | NotCorrected::NotTheirs) => {
             return Err(PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY));
         }
-        Err(why) => return Ok(visit.go(&page, &not_done(&why))),
+        Err(why) => {
+            transaction.rollback().await?;
+            return Ok(visit.go(&page, &not_done(&why)));
+        }
     };
     let note = Note::good(format!("{done}{}", words(&corrected)));
     let detail = corrected.in_words.clone();
@@ -323,6 +330,12 @@ fn not_done(why: &NotCorrected) -> Note {
         NotCorrected::NotInDrawer(holds) => Note::bad(format!(
             "Nothing was undone: whoever took the cash holds {}, so that it is at the bank. Move the payment instead.",
             display::kes(*holds)
+        )),
+        NotCorrected::OverWriteOff { most, written_off } => Note::bad(format!(
+            "Nothing was done: what was used of it is written off, and you may write off {} a day and have written off {}. \
+             Ask an owner to do it.",
+            display::kes(*most),
+            display::kes(*written_off)
         )),
         _ => Note::bad(
             "Nothing was done: M-Pesa has the money. Move the payment to whose it is, or to nobody.",

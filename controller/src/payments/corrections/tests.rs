@@ -128,7 +128,7 @@ impl Desk {
     async fn move_to(&self, payment: &PaymentId, to: &Target) -> Result<Corrected, NotCorrected> {
         let mut write = self.write().await;
         let (by, ids) = (staff("anna"), &self.controller.ids);
-        let moved = move_payment(&mut write, (payment, to), &by, ids, self.now).await.unwrap();
+        let moved = move_payment(&mut write, (payment, to), Writer::owner(&by), ids, self.now).await.unwrap();
         write.commit().await.unwrap();
         moved
     }
@@ -136,7 +136,7 @@ impl Desk {
     async fn split(&self, payment: &PaymentId, parts: &[Part]) -> Result<Corrected, NotCorrected> {
         let mut write = self.write().await;
         let (by, ids) = (staff("anna"), &self.controller.ids);
-        let done = split(&mut write, (payment, parts), &by, ids, self.now).await.unwrap();
+        let done = split(&mut write, (payment, parts), Writer::owner(&by), ids, self.now).await.unwrap();
         write.commit().await.unwrap();
         done
     }
@@ -628,6 +628,48 @@ async fn a_booking_at_the_counter_is_undone_once_and_only_while_the_cash_is_ther
 }
 
 #[tokio::test]
+async fn a_correction_writes_off_no_more_than_whoever_corrects_may_in_a_day() {
+    let mut desk = Desk::open().await;
+    let payments =
+        [desk.paid("RKV1", PRICE, &desk.theirs()).await, desk.paid("RKV2", PRICE, &desk.others()).await];
+    desk.days_pass(1);
+    let (before, line) = (desk.books().await, desk.line(&desk.world.line).await);
+    let by = staff("anna");
+    let limits = Limits { written_off_a_day: cents(75_000), ..Limits::default() };
+    let correct = async |payment: &PaymentId, role: Role, in_parts: bool| {
+        let by = Writer { actor: &by, role, limits };
+        let (mut write, ids) = (desk.write().await, &desk.controller.ids);
+        let part = |amount| Part { to: Target::Suspense, amount: cents(amount) };
+        let done = if in_parts {
+            split(&mut write, (payment, &[part(50_000), part(100_000)]), by, ids, desk.now).await.unwrap()
+        } else {
+            move_payment(&mut write, (payment, &Target::Suspense), by, ids, desk.now).await.unwrap()
+        };
+        match done {
+            Ok(done) => {
+                write.commit().await.unwrap();
+                Ok(done.written_off)
+            }
+            Err(why) => {
+                write.rollback().await.unwrap();
+                Err(why)
+            }
+        }
+    };
+    let half = cents(75_000);
+    assert_eq!(correct(&payments[0], Role::Operator, false).await, Ok(half), "as much as the limit");
+    let over = Err(NotCorrected::OverWriteOff { most: half, written_off: half });
+    for in_parts in [false, true] {
+        assert_eq!(correct(&payments[1], Role::Operator, in_parts).await, over);
+    }
+    assert_eq!(desk.balance(Account::WriteOffs).await, 75_000);
+    assert_eq!(desk.line(&desk.other.1).await, line, "as it was");
+    assert_eq!(before.3 - desk.books().await.3, 75_000, "of one of them");
+    assert_eq!(correct(&payments[1], Role::Owner, true).await, Ok(half));
+    assert_eq!(desk.balance(Account::WriteOffs).await, 150_000);
+}
+
+#[tokio::test]
 async fn a_correction_that_is_rolled_back_has_done_nothing() {
     let desk = Desk::open().await;
     let payment = desk.paid("RKM1", PRICE, &desk.theirs()).await;
@@ -635,7 +677,7 @@ async fn a_correction_that_is_rolled_back_has_done_nothing() {
     let mut write = desk.write().await;
     let to = desk.others();
     let (by, ids) = (staff("anna"), &desk.controller.ids);
-    move_payment(&mut write, (&payment, &to), &by, ids, NOW).await.unwrap().unwrap();
+    move_payment(&mut write, (&payment, &to), Writer::owner(&by), ids, NOW).await.unwrap().unwrap();
     write.rollback().await.unwrap();
     assert_eq!((desk.books().await, desk.line(&desk.world.line).await), (before, line));
     desk.move_to(&payment, &to).await.unwrap();

@@ -38,7 +38,7 @@ pub enum NotWrittenOff {
     },
 }
 
-/// Who writes off: within which limits.
+/// Who writes off, or corrects what is then written off: within which limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Writer<'a> {
     /// Under whose name.
@@ -47,6 +47,14 @@ pub struct Writer<'a> {
     pub role: Role,
     /// What an operator may.
     pub limits: Limits,
+}
+
+#[cfg(test)]
+impl<'a> Writer<'a> {
+    /// Whom no limit binds.
+    pub(crate) fn owner(actor: &'a Actor) -> Self {
+        Self { actor, role: Role::Owner, limits: Limits::default() }
+    }
 }
 
 /// What a customer owes; nothing for most.
