@@ -8,6 +8,7 @@ use super::{Closed, Purchase, Purchased};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::ledger::Account;
 use crate::money::Money;
 use crate::payments::NoOwner;
 
@@ -347,6 +348,32 @@ pub(super) async fn taker_of(
     .fetch_optional(connection)
     .await?;
     row.map(|row| row.try_get("taken_by")).transpose()
+}
+
+/// What a customer used of what a payment bought and was taken back, less what was written off of it.
+pub(super) async fn used_before(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    customer: &CustomerId,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST( \
+             (SELECT COALESCE(SUM(b.price_cents - COALESCE(p.amount_cents, 0)), 0) FROM purchases b \
+              LEFT JOIN ledger_entries e ON e.cause_kind = 'purchase_reversal' \
+                                        AND e.cause_id = b.cause_kind || ' ' || b.cause_id \
+              LEFT JOIN ledger_postings p ON p.entry_id = e.id AND p.account_id = 'revenue' \
+              WHERE b.payment_id = $1 AND b.customer_id = $2 AND b.taken_back_at IS NOT NULL) \
+             + (SELECT COALESCE(SUM(p.amount_cents), 0) FROM ledger_postings p \
+                JOIN ledger_entries e ON e.id = p.entry_id \
+                WHERE p.account_id = $3 AND e.cause_id LIKE $1 || ' %' \
+                  AND e.cause_kind IN ('used_time', 'used_time_returned', 'used_time_again')) AS BIGINT) AS amount",
+    )
+    .bind(payment.as_str())
+    .bind(customer.as_str())
+    .bind(Account::Wallet(customer.clone()).to_string())
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
 }
 
 /// What was written off by somebody since an instant, under all their names.

@@ -99,6 +99,7 @@ pub(in crate::payments) async fn take_back(
 ) -> Result<TakenBack, PaymentError> {
     let mut back = TakenBack::default();
     let Some(customer) = &payment.customer else { return Ok(back) };
+    let before = store::used_before(connection, &payment.id, customer).await?;
     let (mut stays, mut goes) = (Vec::new(), Vec::new());
     for bought in store::held_of_payment(connection, &payment.id, customer).await? {
         let is_kept = kept.line.is_some_and(|(line, _)| *line == bought.line);
@@ -126,7 +127,7 @@ pub(in crate::payments) async fn take_back(
         take(connection, &bought, is_all_the_used_theirs, actor, &mut back, (ids, now)).await?;
     }
     if let Some(amount) = kept.amount {
-        write_off_used(connection, (payment, out.number), amount, actor, &mut back, (ids, now)).await?;
+        write_off_used(connection, (payment, out), (amount, before), actor, &mut back, (ids, now)).await?;
     }
     let left = ledger::wallet_of(connection, customer).await?;
     payments_store::note_used(connection, customer, left.max(Money::ZERO)).await?;
@@ -136,20 +137,28 @@ pub(in crate::payments) async fn take_back(
 }
 
 /// Writes off what was used with money that was another's: what goes beyond what its customer put in beside the payment,
-/// and keeps of it.
+/// and keeps of it. What an earlier correction left them to pay of it is theirs only while the payment is: of that goes what
+/// their wallet lacks.
 async fn write_off_used(
     connection: &mut Connection,
-    (payment, number): (&Payment, i64),
-    kept: Money,
+    (payment, out): (&Payment, TakenOut),
+    (kept, before): (Money, Money),
     actor: &str,
     back: &mut TakenBack,
     (ids, now): (&IdSource, UnixMillis),
 ) -> Result<(), PaymentError> {
     let own = back.sold.checked_sub(payment.amount).unwrap_or(Money::ZERO).max(Money::ZERO);
     let beyond = back.used.checked_sub(own).and_then(|used| used.checked_sub(kept)).unwrap_or(Money::ZERO);
-    let Some(customer) = payment.customer.as_ref().filter(|_| beyond.is_positive()) else { return Ok(()) };
+    let beyond = beyond.max(Money::ZERO);
+    let Some(customer) = &payment.customer else { return Ok(()) };
+    let has = ledger::wallet_of(connection, customer).await?.checked_add(beyond).unwrap_or(beyond);
+    let lacks = out.floor.checked_sub(has).unwrap_or(Money::ZERO);
+    let beyond = beyond.checked_add(lacks.min(before).max(Money::ZERO)).unwrap_or(beyond);
+    if !beyond.is_positive() {
+        return Ok(());
+    }
     let accounts = (Account::WriteOffs, Account::Wallet(customer.clone()));
-    let cause = ("used_time", format!("{} {number}", payment.id));
+    let cause = ("used_time", format!("{} {}", payment.id, out.number));
     let memo = format!("{}, used with another’s money", payment.name());
     let entry =
         Entry::transfer(cause, actor, &memo, accounts, beyond).map_err(ledger::LedgerError::Unbalanced)?;

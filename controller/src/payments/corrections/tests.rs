@@ -297,6 +297,26 @@ async fn another_line_of_the_same_customer_gets_what_is_left_and_no_free_days() 
 }
 
 #[tokio::test]
+async fn what_its_customer_paid_of_the_used_time_is_written_off_when_the_payment_turns_out_to_be_anothers() {
+    let mut desk = Desk::open().await;
+    let payment = desk.paid("RKW1", PRICE, &desk.theirs()).await;
+    desk.days_pass(1);
+    let wallet = Target::Customer(desk.world.customer.id.clone(), None);
+    let others = Target::Customer(desk.other.0.id.clone(), None);
+    desk.move_to(&payment, &wallet).await.unwrap();
+    assert_eq!((desk.books().await, desk.balance(Account::WriteOffs).await), ((75_000, 0, 0, 75_000), 0));
+    // There and back, as often as people like: once.
+    for _ in 0..2 {
+        let moved = desk.move_to(&payment, &others).await.unwrap();
+        assert_eq!(moved.owes, Money::ZERO);
+        assert_eq!(desk.books().await, (0, 150_000, 0, 75_000));
+        assert_eq!(desk.balance(Account::WriteOffs).await, 75_000);
+        desk.move_to(&payment, &wallet).await.unwrap();
+        assert_eq!(desk.books().await, (150_000, 0, 0, 75_000));
+    }
+}
+
+#[tokio::test]
 async fn money_that_leaves_a_wallet_for_a_moment_takes_nothing_along() {
     let mut desk = Desk::open().await;
     let wallet = Target::Customer(desk.world.customer.id.clone(), None);
