@@ -789,3 +789,5 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
         assert_eq!(less.for_review, 1, "{way:?}");
     }
 }
+
+mod used;

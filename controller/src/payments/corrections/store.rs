@@ -376,7 +376,8 @@ pub(super) async fn used_before(
     columns::money(&row, "amount")
 }
 
-/// What was written off by somebody since an instant, under all their names.
+/// What was written off by somebody since an instant, under all their names, less what was undone of it; nothing where that
+/// was of another day.
 pub(in crate::payments) async fn written_off_since(
     connection: &mut Connection,
     [first, second, third]: &[String; 3],
@@ -393,7 +394,7 @@ pub(in crate::payments) async fn written_off_since(
     .bind(since.0)
     .fetch_one(connection)
     .await?;
-    columns::money(&row, "amount")
+    Ok(columns::money(&row, "amount")?.max(Money::ZERO))
 }
 
 fn read(row: &Row) -> Result<Purchase, sqlx::Error> {

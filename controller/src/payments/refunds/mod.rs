@@ -14,6 +14,7 @@ pub(crate) mod pages;
 pub(crate) mod send;
 mod state;
 mod store;
+mod used;
 
 use std::fmt;
 
@@ -627,6 +628,7 @@ async fn step(
                 if refund.customer.is_some() {
                     payments_store::note_unspent(connection, &refund.payment, Some(Unspent::Other)).await?;
                 }
+                used::undo(connection, &refund, ids, now).await?;
             }
         }
         Effect::GoneAfterAll => {
@@ -634,6 +636,7 @@ async fn step(
             book(connection, &refund, ("refund_paid", &memo), (owner(), clearing()), actor, ids, now).await?;
             if refund.is_whole {
                 corrections::store::close(connection, &refund.payment, Closed::Refunded).await?;
+                used::book_again(connection, &refund, ids, now).await?;
             }
             if let Some(customer) = &refund.customer {
                 let left = ledger::wallet_of(connection, customer).await?;

@@ -180,6 +180,43 @@ pub(super) async fn asked_since(
     columns::money(&row, "amount")
 }
 
+/// The cause of the entry that undoes what was written off for a refund.
+pub(super) const USED_RETURNED: &str = "used_time_returned";
+
+/// What was written off of used time when a payment was corrected last.
+pub(super) async fn written_off_for(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(p.amount_cents), 0) AS BIGINT) AS amount FROM payments y \
+         JOIN ledger_entries e ON e.cause_kind = 'used_time' AND e.cause_id = y.id || ' ' || CAST(y.corrections AS TEXT) \
+         JOIN ledger_postings p ON p.entry_id = e.id AND p.account_id = 'write_offs' \
+         WHERE y.id = $1",
+    )
+    .bind(payment.as_str())
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
+/// What of that was undone when a refund came to nothing.
+pub(super) async fn write_off_undone(
+    connection: &mut Connection,
+    refund: &Refund,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(-SUM(p.amount_cents), 0) AS BIGINT) AS amount FROM ledger_entries e \
+         JOIN ledger_postings p ON p.entry_id = e.id AND p.account_id = 'write_offs' \
+         WHERE e.cause_kind = $1 AND e.cause_id = $2",
+    )
+    .bind(USED_RETURNED)
+    .bind(format!("{} {}", refund.payment, refund.id))
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
 /// Opens a payment again whose refund came to nothing: it lies in its customer's wallet, or in suspense.
 pub(super) async fn reopen(connection: &mut Connection, payment: &PaymentId) -> Result<(), sqlx::Error> {
     sqlx::query(
