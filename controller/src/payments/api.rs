@@ -519,8 +519,7 @@ async fn ask(
     let mut transaction = controller.database.write().await?;
     let requested = answered.note(&mut transaction, controller.clock.now()).await?;
     let Some(intent) = requested.sent() else { return Err(refusal(&requested)) };
-    let heard = web.heard(&mut transaction).await?;
-    let body = IntentBody::of(intent, &heard);
+    let body = IntentBody::of(intent, &web.heard(&mut transaction).await?);
     let response = reserved.keep(&mut transaction, StatusCode::CREATED, &body).await?;
     transaction.commit().await?;
     requested.tell(controller);
