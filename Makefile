@@ -9,12 +9,13 @@ ONCE ?=
 SEED ?=
 MINUTES ?=
 SECONDS ?=
+STEPS ?=
 
 # The examples bring in what only tests need, so that demo, bench and tests share one build of every crate.
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build interop fmt lint deny doc test demo bench bench-intake clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench bench-intake bench-money clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +64,10 @@ bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=
 	@cargo build --release --package tawi-controller
 	@$(BUILD)
 	@$(PROGRAMS)/intake $(if $(SECONDS),--seconds $(SECONDS))
+
+bench-money: setup ## Play a million steps of payments, losses and lies and compare the books; STEPS=50000 plays fewer, SEED=7 others
+	@cargo build --release --package tawi-tests --bin money
+	@$(or $(CARGO_TARGET_DIR),target)/release/money $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove what was built
 	@cargo clean

@@ -100,6 +100,18 @@ pub async fn run(controller: Controller, stop: Stop) {
     );
 }
 
+/// Runs, one after another, the jobs that money and the ends of paid time depend on, as when all of them fall due at once.
+pub(crate) async fn once(controller: &Controller, stop: &Stop) -> anyhow::Result<()> {
+    expire(controller).await?;
+    refresh_plans(controller, stop).await?;
+    follow_up_periods(controller).await?;
+    renew(controller, stop).await?;
+    remind(controller, stop).await?;
+    prove(controller).await?;
+    checkpoint(controller).await?;
+    Ok(())
+}
+
 async fn every<F>(period: Duration, job: &'static str, mut stop: Stop, mut run: impl FnMut() -> F)
 where
     F: Future<Output = Result<(), JobError>>,

@@ -40,6 +40,7 @@ pub mod staff;
 pub mod state;
 pub mod subscriptions;
 pub mod top_ups;
+pub mod turns;
 pub mod usage;
 pub mod web;
 

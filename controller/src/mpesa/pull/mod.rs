@@ -10,7 +10,7 @@
 mod rows;
 pub mod settings;
 mod store;
-pub(in crate::mpesa) mod sweep;
+pub(crate) mod sweep;
 mod window;
 
 use std::time::Duration;

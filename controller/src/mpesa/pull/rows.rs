@@ -37,7 +37,7 @@ impl Page {
 
 /// An answer that brings nothing, and not because there is nothing.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub(in crate::mpesa) enum NoPage {
+pub(crate) enum NoPage {
     /// Daraja refuses.
     #[error("Daraja refuses with {code:?}: {description}", code = .0.code, description = .0.description)]
     Refused(Reason),

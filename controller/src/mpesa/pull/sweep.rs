@@ -49,7 +49,7 @@ const LAG: Duration = Duration::from_secs(15 * 60);
 
 /// Why a sweep did not get through. It is tried again.
 #[derive(Debug, Error)]
-pub(in crate::mpesa) enum PullError {
+pub(crate) enum PullError {
     /// The controller stops.
     #[error("the controller stops")]
     Stopped,
@@ -87,19 +87,19 @@ impl From<sqlx::Error> for PullError {
 
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::mpesa) struct Swept {
+pub(crate) struct Swept {
     /// Payments that were told of.
-    pub(in crate::mpesa) rows: usize,
+    pub(crate) rows: usize,
     /// Payments that were not booked before.
-    pub(in crate::mpesa) booked: usize,
+    pub(crate) booked: usize,
     /// Rows that were not understood.
-    pub(in crate::mpesa) bad: usize,
+    pub(crate) bad: usize,
     /// How many of them are new, and now kept for a person.
-    pub(in crate::mpesa) kept: usize,
+    pub(crate) kept: usize,
     /// Pull said that there is nothing, although callbacks told of payments.
-    pub(in crate::mpesa) is_silent: bool,
+    pub(crate) is_silent: bool,
     /// The window counts as swept.
-    pub(in crate::mpesa) is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 /// A sweep under way.
@@ -132,7 +132,7 @@ struct Batch {
 
 /// Sweeps, and remembers what it has swept.
 #[derive(Debug)]
-pub(in crate::mpesa) struct Sweeper {
+pub(crate) struct Sweeper {
     controller: Controller,
     daraja: Daraja,
     settings: PullSettings,
@@ -142,7 +142,7 @@ pub(in crate::mpesa) struct Sweeper {
 }
 
 impl Sweeper {
-    pub(in crate::mpesa) fn new(controller: Controller, daraja: Daraja, settings: PullSettings) -> Self {
+    pub(crate) fn new(controller: Controller, daraja: Daraja, settings: PullSettings) -> Self {
         let progress = Progress::default();
         Self { controller, daraja, settings, progress, is_registered: false, was_silent: false }
     }
@@ -151,7 +151,7 @@ impl Sweeper {
     ///
     /// # Errors
     /// [`PullError`]; what was taken in until then is kept, and the same window is asked for again.
-    pub(in crate::mpesa) async fn sweep(&mut self, stop: &mut Stop) -> Result<Swept, PullError> {
+    pub(crate) async fn sweep(&mut self, stop: &mut Stop) -> Result<Swept, PullError> {
         if !self.is_registered {
             self.register(stop).await?;
         }
@@ -211,7 +211,7 @@ impl Sweeper {
     ///
     /// # Errors
     /// [`PullError`].
-    pub(in crate::mpesa) async fn probe(&mut self, stop: &mut Stop) -> Result<(usize, bool), PullError> {
+    pub(crate) async fn probe(&mut self, stop: &mut Stop) -> Result<(usize, bool), PullError> {
         self.register(stop).await?;
         let window = self.progress.next(self.controller.clock.now());
         let rows = self.page((window.start, window.end), 0, stop).await?.len();

@@ -1,0 +1,106 @@
+//! `money`: the simulation of money for as long as somebody has patience, printed as JSON.
+//!
+//! Worlds of their own, each made from a seed, are played beside each other, one to a processor. Each is the real controller on
+//! the real store; `tawi_tests::money` says what it goes through and what must hold. The first that fails ends it, with the
+//! command that plays it alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context as _, bail};
+use clap::Parser;
+use serde::Serialize;
+use tawi_tests::money::{self, Played, Template};
+use tokio::time::Instant;
+
+/// Plays payments in random order with losses and lies, and checks the books against others that are kept apart.
+#[derive(Debug, Parser)]
+#[command(after_help = "Examples:\n  make bench-money                       a million steps\n  \
+                        make bench-money STEPS=50000           fewer\n  \
+                        money --seed 7 --seeds 1 --steps 500   one world, as a failure names it")]
+struct Arguments {
+    /// Steps in all.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    steps: u64,
+    /// The seed of the first world; the others follow it.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Worlds that share the steps.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// Worlds that are played beside each other; 0 for one to a processor.
+    #[arg(long, default_value_t = 0)]
+    beside: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct Measured {
+    #[serde(flatten)]
+    played: Played,
+    worlds: u64,
+    first_seed: u64,
+    seconds: f64,
+    steps_per_second: u64,
+    /// Differences between the books and those kept apart: a simulation with one does not come so far.
+    differences: u64,
+}
+
+/// Where all threads are.
+struct Progress {
+    next: AtomicU64,
+    sum: Mutex<Played>,
+    failed: Mutex<Option<String>>,
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { steps, seed, seeds, beside } = Arguments::parse();
+    let each = steps.div_ceil(seeds);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let beside = if beside == 0 { processors } else { beside };
+    let template = money::template().context("making the first world")?;
+    let progress = Progress { next: AtomicU64::new(0), sum: Mutex::default(), failed: Mutex::default() };
+    let began = Instant::now();
+    std::thread::scope(|threads| {
+        for _ in 0..beside {
+            threads.spawn(|| worlds(&template, &progress, (seed, seeds, each), began));
+        }
+    });
+    if let Some(failed) = progress.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        bail!(failed);
+    }
+    let played = progress.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let seconds = began.elapsed().as_secs_f64();
+    let steps_per_second =
+        played.steps.saturating_mul(1_000) / u64::try_from(began.elapsed().as_millis())?.max(1);
+    let measured =
+        Measured { played, worlds: seeds, first_seed: seed, seconds, steps_per_second, differences: 0 };
+    println!("{}", serde_json::to_string_pretty(&measured)?);
+    Ok(())
+}
+
+/// Plays one world after another until none is left or one has failed.
+fn worlds(template: &Template, progress: &Progress, (seed, seeds, each): (u64, u64, u64), began: Instant) {
+    let failed = || progress.failed.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let number = progress.next.fetch_add(1, Ordering::Relaxed);
+        if number >= seeds || failed().is_some() {
+            return;
+        }
+        let seed = seed.wrapping_add(number);
+        match money::play(template, seed, each) {
+            Ok(played) => {
+                let mut sum = progress.sum.lock().unwrap_or_else(PoisonError::into_inner);
+                *sum = sum.and(played);
+                let (steps, seconds) = (sum.steps, began.elapsed().as_secs());
+                drop(sum);
+                if number.is_multiple_of(10) {
+                    eprintln!("· {steps} steps after {seconds} s");
+                }
+            }
+            Err(error) => {
+                let again = format!("money --seed {seed} --seeds 1 --steps {each}");
+                failed().get_or_insert(format!("seed {seed}: {error:#}\nto see it again: {again}"));
+            }
+        }
+    }
+}
