@@ -421,7 +421,8 @@ async fn claiming(looker: &mut Looker<'_>, world: &World, (day, due): (&Day, &st
     looker.open("pay-claim", &page).await?;
     let claim = async |receipt: &str, text: &str| -> anyhow::Result<()> {
         browser.value("document.querySelector('form[method=post]').noValidate = true").await?;
-        browser.fill("#receipt", receipt).await?;
+        let shown = browser.text("main").await?;
+        browser.fill("#receipt", receipt).await.with_context(|| format!("{text}: {shown}"))?;
         browser.fill("#phone", &day.refusing.phone).await?;
         browser.click("form[method=post] button").await?;
         browser.wait_for_text("main", text).await
@@ -433,6 +434,7 @@ async fn claiming(looker: &mut Looker<'_>, world: &World, (day, due): (&Day, &st
     let astray = nobodys(world, &day.refusing, 900).await?;
     let astray = world.office.get(&format!("/api/payments/{astray}")).await?;
     let receipt = astray["receipt_number"].as_str().context("a receipt number")?;
+    browser.open(&page).await?;
     claim(receipt, "were received").await?;
     looker.look("pay-claimed").await?;
     browser.open(&page).await?;
