@@ -13,6 +13,7 @@ pub mod life;
 pub mod money;
 pub mod office;
 pub mod process;
+pub mod replaced;
 pub mod seed;
 pub mod stories;
 pub mod world;

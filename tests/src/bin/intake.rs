@@ -3,6 +3,7 @@
 //! The controller is the release build, on SQLite with full synchronous writes, as it ships. Whoever pays, the disk and the
 //! controller share this machine. The site is dark, so that what is measured is head office alone: from Safaricom's
 //! confirmation to the answer, which follows a durable commit, and to the booking with the state that the site shall have.
+//! Beside it stand the figures of the stack that Tawi replaces.
 
 use std::collections::VecDeque;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -20,6 +21,7 @@ use tawi_shared::IdSource;
 use tawi_tests::disk::fsync_ms;
 use tawi_tests::figures::Spread;
 use tawi_tests::process::release_path_of;
+use tawi_tests::replaced::{Beside, Ours, beside};
 use tawi_tests::stories;
 use tawi_tests::world::{NewCustomer, Plan, World};
 use tokio::task::JoinSet;
@@ -80,6 +82,13 @@ struct Measured {
     sustained: Part,
     /// At the pace at which the time is promised.
     calm: Part,
+    /// What the controller holds when nothing happens, and the most that was seen between the parts.
+    resident_idle_kib: u64,
+    resident_highest_kib: u64,
+    /// From the start of its process to the first answered request.
+    first_answer_ms: u64,
+    /// The same of the stack that Tawi replaces.
+    beside_the_replaced: Vec<Beside>,
     /// What one durable write costs here.
     fsync_ms: f64,
     fsyncs_per_second: f64,
@@ -123,19 +132,54 @@ async fn main() -> anyhow::Result<()> {
     let mut world = World::start(&directory, &plan, &mut say).await?;
     world.kill_agent(0).await?;
     let mut till = Till::open(&world).await?;
+    say("a start of the controller");
+    let first_answer_ms = first_answer_ms(&mut world).await?;
+    let resident = |world: &World| world.controller().context("the controller runs")?.resident_kib();
+    let resident_idle_kib = resident(&world)?;
     say(&format!("{FLOOD} confirmations as fast as they are answered"));
     let flood = till.part(FLOOD, None).await?;
+    let after_flood = resident(&world)?;
     say(&format!("{SUSTAINED_PER_SECOND} a second for {seconds} s"));
     let sustained = till.part(SUSTAINED_PER_SECOND * seconds, Some(SUSTAINED_PER_SECOND)).await?;
     say(&format!("{CALM_PER_SECOND} a second for {CALM_SECONDS} s"));
     let calm = till.part(CALM_PER_SECOND * CALM_SECONDS, Some(CALM_PER_SECOND)).await?;
+    let resident_highest_kib = resident(&world)?.max(after_flood);
     let fsync_ms = fsync_ms(&directory.join("fsync"))?;
     world.stop().await?;
-    let measured = Measured { flood, sustained, calm, fsync_ms, fsyncs_per_second: 1_000.0 / fsync_ms };
+    let ours = Ours {
+        acknowledged_per_second: flood.acknowledged_per_second,
+        acknowledged_us: flood.acknowledged_us.clone(),
+        booked_per_second: flood.booked_per_second,
+        resident_idle_kib,
+        resident_highest_kib,
+        first_answer_ms,
+    };
+    let measured = Measured {
+        flood,
+        sustained,
+        calm,
+        resident_idle_kib,
+        resident_highest_kib,
+        first_answer_ms,
+        beside_the_replaced: beside(&ours),
+        fsync_ms,
+        fsyncs_per_second: 1_000.0 / fsync_ms,
+    };
     println!("{}", serde_json::to_string_pretty(&measured)?);
     let broken = measured.broken_promises();
     ensure!(broken.is_empty(), "promises that these figures break:\n{}", broken.join("\n"));
     Ok(())
+}
+
+/// Starts the controller anew, on what it has by then, and waits for the first page that it serves.
+async fn first_answer_ms(world: &mut World) -> anyhow::Result<u64> {
+    world.kill_controller().await?;
+    let started = Instant::now();
+    world.start_controller().await?;
+    let answer = reqwest::get(format!("{}/sign-in", world.dashboard())).await?;
+    ensure!(answer.status().is_success(), "the first answer is {}", answer.status());
+    answer.bytes().await?;
+    Ok(u64::try_from(started.elapsed().as_millis())?)
 }
 
 fn say(step: &str) {
