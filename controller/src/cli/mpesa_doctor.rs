@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{Failure, Shell};
 use crate::mpesa::doctor::{self, Finding, Hearing, Verdict};
+use crate::mpesa::health;
 
 /// The form of the JSON: 2 since there are several short codes.
 const SCHEMA: u32 = 2;
@@ -38,6 +39,7 @@ impl Shell {
             if findings.iter().any(Finding::is_operator_refused) {
                 refused.extend(operator);
             }
+            self.keep_findings(short_code, &findings).await;
             worst = findings.iter().map(|finding| finding.verdict).fold(worst, Verdict::max);
             words.push(said_of(short_code, &findings));
             rows.push(json!({"short_code": short_code, "findings": listed(&findings)}));
@@ -48,6 +50,19 @@ impl Shell {
             return Err(Failure::refused("something is BAD: see above"));
         }
         Ok(())
+    }
+
+    /// Keeps them for the page of how short codes do. A doctor that cannot write is one all the same.
+    async fn keep_findings(&self, short_code: &str, findings: &[Finding]) {
+        let kept = async {
+            let mut transaction = self.controller.database.write().await?;
+            let now = self.controller.clock.now();
+            health::keep_doctor(&mut transaction, short_code, findings, now).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = kept.await {
+            self.output.tell(&format!("what was found is not kept for the page of M-Pesa: {error}"));
+        }
     }
 }
 

@@ -15,7 +15,8 @@ use super::answer::{self, PushAnswer, QueryAnswer, Refusal, TokenAnswer};
 use super::evidence::{CheckoutId, Reason};
 use super::settings::MpesaSettings;
 use super::stk::{self, Push};
-use super::token::TokenOwner;
+use super::token::{TokenOwner, TokenStanding};
+use crate::database::Connection;
 use crate::state::Controller;
 
 /// How long a connection may take: Daraja's own advice.
@@ -193,6 +194,14 @@ impl Daraja {
     /// Why there is none.
     pub(super) async fn prove_token(&self) -> Result<(), Reason> {
         self.bearer().await.map(drop)
+    }
+
+    /// How the access token stands. Asks Daraja nothing.
+    pub(super) async fn token_standing(
+        &self,
+        connection: &mut Connection,
+    ) -> Result<TokenStanding, sqlx::Error> {
+        self.token.standing(connection).await
     }
 
     /// Asks for nothing and shows nothing, so that no token dies of it: whether Daraja is there, and what its clock shows.

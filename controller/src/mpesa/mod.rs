@@ -14,6 +14,7 @@ pub mod client;
 pub mod doctor;
 pub mod evidence;
 mod fields;
+pub mod health;
 mod incoming;
 pub(crate) mod intake;
 pub mod intent;

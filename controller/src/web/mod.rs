@@ -141,6 +141,7 @@ fn pages() -> Router<Web> {
         .merge(crate::payments::pages::routes())
         .merge(crate::closing::pages::routes())
         .merge(crate::mpesa::statement::pages::routes())
+        .merge(crate::mpesa::health::pages::routes())
         .merge(crate::pay::routes())
         .merge(crate::messages::pages::routes())
         .merge(crate::plans::pages::routes())

@@ -255,6 +255,7 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("payments", "/payments".to_owned()),
         ("days", "/payments/days".to_owned()),
         ("day", "/payments/days/today".to_owned()),
+        ("mpesa-health", "/mpesa/health".to_owned()),
         ("payments-none", "/payments?text=nothing".to_owned()),
         ("payments-complaint", "/payments?from=yesterday".to_owned()),
         ("assign", format!("/payments/{}/assign", day.nobodys)),

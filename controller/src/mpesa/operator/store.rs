@@ -98,6 +98,21 @@ pub(super) async fn by_id(
     row.map(|row| read(&row)).transpose()
 }
 
+/// The last balance of a short code that M-Pesa told.
+pub(in crate::mpesa) async fn last_balance(
+    connection: &mut Connection,
+    short_code: &str,
+) -> Result<Option<OperatorRequest>, sqlx::Error> {
+    let row = sqlx::query(requests!(
+        "WHERE kind = 'balance' AND state = 'answered' AND result_code = '0' AND short_code = $1 \
+         ORDER BY created_at DESC LIMIT 1"
+    ))
+    .bind(short_code)
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read(&row)).transpose()
+}
+
 pub(super) async fn by_token(
     connection: &mut Connection,
     token: &CallbackToken,

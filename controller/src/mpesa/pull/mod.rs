@@ -32,7 +32,7 @@ pub async fn run_pull(controller: Controller, daraja: Daraja, mut stop: Stop) {
     let mut sweeper = Sweeper::new(controller, daraja, settings.clone());
     let mut failures = 0_u32;
     while !stop.is_requested() {
-        match sweeper.sweep(&mut stop).await {
+        match sweeper.sweep_and_note(&mut stop).await {
             Ok(swept) => {
                 failures = 0;
                 tracing::debug!(rows = swept.rows, booked = swept.booked, bad = swept.bad, "Pull was swept");

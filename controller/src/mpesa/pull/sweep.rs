@@ -18,6 +18,8 @@ use super::window::{Progress, Window};
 use crate::closing::{self, ToldBy, ToldSpan};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
+use crate::mpesa::health::SweepOutcome;
+use crate::mpesa::health::store::{Ended, note_sweep};
 use crate::mpesa::incoming::{self, Incoming, Source};
 use crate::mpesa::nairobi;
 use crate::payments::credit::{self, TakenIn};
@@ -191,6 +193,34 @@ impl Sweeper {
             self.note_told(&window).await?;
         }
         Ok(swept)
+    }
+
+    /// The same, and notes how it ended for whoever looks how the short code does. That alone is no reason to fail.
+    ///
+    /// # Errors
+    /// As [`Sweeper::sweep`].
+    pub(crate) async fn sweep_and_note(&mut self, stop: &mut Stop) -> Result<Swept, PullError> {
+        let swept = self.sweep(stop).await;
+        let detail = swept.as_ref().err().map(ToString::to_string).unwrap_or_default();
+        let outcome = match &swept {
+            Ok(swept) if swept.is_silent => SweepOutcome::Silent,
+            Ok(swept) if swept.is_whole => SweepOutcome::Whole,
+            Ok(_) => SweepOutcome::Part,
+            Err(PullError::Stopped) => return swept,
+            Err(_) => SweepOutcome::Failed,
+        };
+        let (told, booked) = swept.as_ref().map_or((0, 0), |swept| (swept.rows, swept.booked));
+        if let Err(error) = self.note(Ended { outcome, told, booked, detail: &detail }).await {
+            tracing::warn!("how a sweep of Pull ended is not noted: {error}");
+        }
+        swept
+    }
+
+    async fn note(&self, ended: Ended<'_>) -> Result<(), sqlx::Error> {
+        let mut transaction = self.controller.database.write().await?;
+        let short_code = self.daraja.settings().short_code();
+        note_sweep(&mut transaction, short_code, ended, self.controller.clock.now()).await?;
+        transaction.commit().await
     }
 
     /// Pull has told of all of a window but the newest of it, of which it may tell later.

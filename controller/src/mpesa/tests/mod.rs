@@ -6,6 +6,7 @@ mod callbacks;
 mod closing;
 mod disputed;
 mod doctor;
+mod health;
 mod moved;
 mod operator;
 mod paying;

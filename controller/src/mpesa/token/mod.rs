@@ -24,7 +24,7 @@ use self::sealed::Seal;
 use super::answer::TokenAnswer;
 use super::evidence::Reason;
 use super::settings::MpesaSettings;
-use crate::database::Database;
+use crate::database::{Connection, Database};
 
 /// A token is replaced so long before it dies, so that none dies on the way.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -38,6 +38,24 @@ const FAILURE_KEPT: Duration = Duration::from_secs(2);
 const LEASE: Duration = Duration::from_secs(35);
 /// The pause between two looks whether it has it.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How an app's token stands, for whoever looks and asks for none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenStanding {
+    /// Some process has one.
+    Held {
+        /// When it was had from Daraja, where that is known.
+        fetched_at: Option<UnixMillis>,
+        /// Until when it is used.
+        good_until: UnixMillis,
+    },
+    /// Some process is fetching one.
+    IsComing,
+    /// There is none: nobody has asked for anything lately.
+    None,
+    /// This process could have none when it last needed one.
+    Refused(Reason),
+}
 
 /// What is known of the token in this process.
 #[derive(Debug, Default)]
@@ -159,6 +177,26 @@ impl TokenOwner {
         }
     }
 
+    /// How the token stands. Asks Daraja nothing.
+    pub(super) async fn standing(&self, connection: &mut Connection) -> Result<TokenStanding, sqlx::Error> {
+        // Whoever holds the lock is fetching one.
+        if let Ok(held) = self.held.try_lock()
+            && let Held::Failed { reason, .. } = &*held
+        {
+            return Ok(TokenStanding::Refused(reason.clone()));
+        }
+        let now = self.clock.now();
+        let Some(row) = store::find(connection, &self.app).await? else { return Ok(TokenStanding::None) };
+        let is_held = !row.sealed_token.is_empty() && row.good_until > now;
+        Ok(if is_held {
+            TokenStanding::Held { fetched_at: row.fetched_at, good_until: row.good_until }
+        } else if row.fetching_until > now {
+            TokenStanding::IsComing
+        } else {
+            TokenStanding::None
+        })
+    }
+
     async fn shared_or_fetched(
         &self,
         fetch: impl Future<Output = Result<TokenAnswer, Reason>> + Send,
@@ -218,9 +256,11 @@ impl TokenOwner {
         let mut transaction = self.database.write().await?;
         match answer {
             Some(answer) => {
-                let good_until = self.clock.now().plus(life_of(answer));
+                let now = self.clock.now();
+                let good_until = now.plus(life_of(answer));
                 let sealed = self.seal.close(&answer.access_token, &self.ids);
-                store::keep(&mut transaction, &self.app, (&sealed, good_until), &self.process).await?;
+                let times = (now, good_until);
+                store::keep(&mut transaction, &self.app, (&sealed, times), &self.process).await?;
             }
             None => store::give_back(&mut transaction, &self.app, &self.process).await?,
         }

@@ -9,6 +9,8 @@ use crate::database::Connection;
 pub(super) struct TokenRow {
     /// Sealed; empty where there is none.
     pub(super) sealed_token: String,
+    /// When it was had from Daraja, where that is known.
+    pub(super) fetched_at: Option<UnixMillis>,
     /// Until when it is good.
     pub(super) good_until: UnixMillis,
     /// Who fetches it, or did.
@@ -19,7 +21,7 @@ pub(super) struct TokenRow {
 
 pub(super) async fn find(connection: &mut Connection, app: &str) -> Result<Option<TokenRow>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT sealed_token, good_until, fetched_by, fetching_until FROM mpesa_tokens WHERE app = $1",
+        "SELECT sealed_token, fetched_at, good_until, fetched_by, fetching_until FROM mpesa_tokens WHERE app = $1",
     )
     .bind(app)
     .fetch_optional(connection)
@@ -27,6 +29,7 @@ pub(super) async fn find(connection: &mut Connection, app: &str) -> Result<Optio
     row.map(|row| {
         Ok(TokenRow {
             sealed_token: row.try_get("sealed_token")?,
+            fetched_at: Some(UnixMillis(row.try_get("fetched_at")?)).filter(|at| at.0 > 0),
             good_until: UnixMillis(row.try_get("good_until")?),
             fetched_by: row.try_get("fetched_by")?,
             fetching_until: UnixMillis(row.try_get("fetching_until")?),
@@ -59,18 +62,20 @@ pub(super) async fn lease(
 pub(super) async fn keep(
     connection: &mut Connection,
     app: &str,
-    (sealed_token, good_until): (&str, UnixMillis),
+    (sealed_token, (fetched_at, good_until)): (&str, (UnixMillis, UnixMillis)),
     process: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT INTO mpesa_tokens (app, sealed_token, good_until, fetched_by, fetching_until) \
-         VALUES ($1, $2, $3, $4, 0) \
-         ON CONFLICT (app) DO UPDATE SET sealed_token = $2, good_until = $3, fetched_by = $4, fetching_until = 0",
+        "INSERT INTO mpesa_tokens (app, sealed_token, good_until, fetched_by, fetching_until, fetched_at) \
+         VALUES ($1, $2, $3, $4, 0, $5) \
+         ON CONFLICT (app) DO UPDATE SET sealed_token = $2, good_until = $3, fetched_by = $4, fetching_until = 0, \
+             fetched_at = $5",
     )
     .bind(app)
     .bind(sealed_token)
     .bind(good_until.0)
     .bind(process)
+    .bind(fetched_at.0)
     .execute(connection)
     .await?;
     Ok(())

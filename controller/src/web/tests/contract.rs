@@ -528,6 +528,9 @@ async fn counter(api: &mut Checker, customer: &str) {
     let bad = api.get("/api/daily-closes/{day}", "/api/daily-closes/yesterday").await;
     assert_eq!(bad["error"]["code"], "invalid", "{bad}");
     assert_eq!(api.get("/api/proof", "/api/proof").await["findings"], json!([]));
+    let health = api.get("/api/mpesa/health", "/api/mpesa/health").await;
+    assert_eq!(health["short_codes"][0]["short_code"], "174379", "{health}");
+    assert_eq!(health["intake"]["standing"], "good", "{health}");
     let held = api.get("/api/cash", "/api/cash").await;
     assert_eq!(held["drawers"][0]["holds_cents"], 120_000, "{held}");
     let bank = "/api/cash/bankings";
