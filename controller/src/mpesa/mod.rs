@@ -11,6 +11,7 @@ pub mod answer;
 pub mod c2b;
 mod callback;
 pub mod client;
+pub mod codes;
 pub mod doctor;
 pub mod evidence;
 mod fields;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   /pay ──account number──▶ /pay/{account} ──phone──▶ payments::request ──▶ /pay/{account}/{token}, which follows it
+//!                                  ├──▶ /pay/{account}/code, which an app scans
 //!                                  └──▶ /pay/{account}/receipt ──receipt, phone──▶ suspense::claim
 //! ```
 //! Anybody may open it, so that it tells of an account only what a payer needs: plan, price, until when it is paid, the
@@ -12,6 +13,7 @@
 mod ask;
 mod broken;
 mod claim;
+mod code;
 mod follow;
 mod form_key;
 mod masked;

@@ -12,7 +12,7 @@ use super::offer::{Offer, offer};
 use super::steps::{Steps, steps};
 use super::visitor::{Frame, Visitor, show};
 use super::words::{Language, Text};
-use super::{ask, claim, follow, masked};
+use super::{ask, claim, code, follow, masked};
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::{self, Customer};
 use crate::entitlements::Status;
@@ -39,6 +39,8 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/pay", get(which))
         .route("/pay/{account}", get(line).post(ask::ask))
         .route("/pay/{account}/receipt", get(claim::look).post(claim::send))
+        .route("/pay/{account}/code", get(code::page))
+        .route("/pay/{account}/code.png", get(code::image))
         .route("/pay/{account}/{token}", get(follow::follow))
         .layer(DefaultBodyLimit::max(BODY_BYTES))
 }
@@ -86,6 +88,8 @@ struct LinePage {
     problem: String,
     form: Option<FormView>,
     steps: Option<Steps>,
+    /// Where a code to scan is; empty where nobody would hear of what is paid with it.
+    code_url: String,
 }
 
 /// What is to be pressed.
@@ -118,7 +122,7 @@ pub(super) struct Account {
     pub(super) lines: Vec<Subscription>,
     in_wallet: Money,
     intents: Vec<Intent>,
-    heard: Heard,
+    pub(super) heard: Heard,
 }
 
 /// What came of looking for an account.
@@ -333,6 +337,8 @@ impl Account {
             (Offer::Ask(amount), None) => self.steps(web, language, (line, amount)),
             _ => None,
         };
+        let code_url =
+            steps.as_ref().map(|_| visitor.url(&format!("{}/{}", self.path(), code::PATH), Some(number)));
         show(
             status,
             &LinePage {
@@ -348,6 +354,7 @@ impl Account {
                 problem: typed.problem,
                 form,
                 steps,
+                code_url: code_url.unwrap_or_default(),
             },
         )
     }

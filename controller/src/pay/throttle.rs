@@ -41,6 +41,11 @@ const CLAIMS_OF_ALL: u32 = 300;
 /// Claims of one receipt in a day. A masked number leaves a thousand phones that fit: whoever saw somebody's receipt number
 /// does not get to try them.
 const CLAIMS_PER_RECEIPT_AND_DAY: u32 = 10;
+/// Looks at codes to scan, each with its picture: somebody who opens the page again and again, a site, and as many as
+/// Safaricom may be asked for all.
+const CODES_PER_ACCOUNT: u32 = 24;
+const CODES_PER_ADDRESS: u32 = 120;
+const CODES_OF_ALL: u32 = 1_200;
 /// Keys remembered, of each window.
 const KEYS: usize = 20_000;
 
@@ -54,6 +59,9 @@ enum Key {
     ClaimsOfAll,
     ClaimFrom(IpAddr),
     ClaimFor(CustomerId),
+    CodesOfAll,
+    CodeFrom(IpAddr),
+    CodeFor(CustomerId),
 }
 
 /// Remembers who did what.
@@ -120,6 +128,28 @@ impl Throttle {
         }
         if let Some(phone) = phone {
             self.today.count(phone.clone(), now);
+        }
+        Ok(())
+    }
+
+    /// Asks for one look at the code of an account, or at its picture. How long to wait, where it is not to be.
+    pub(super) fn code(
+        &mut self,
+        address: IpAddr,
+        customer: &CustomerId,
+        now: UnixMillis,
+    ) -> Result<(), Duration> {
+        let mut limits =
+            vec![(Key::CodesOfAll, CODES_OF_ALL), (Key::CodeFor(customer.clone()), CODES_PER_ACCOUNT)];
+        limits.extend(places(address).into_iter().map(|place| (Key::CodeFrom(place), CODES_PER_ADDRESS)));
+        if let Some(wait) = limits.iter().filter_map(|(key, most)| self.lately.wait(key, *most, now)).max() {
+            return Err(wait);
+        }
+        if !self.lately.has_room(limits.iter().map(|(key, _)| key), now) {
+            return Err(WINDOW);
+        }
+        for (key, _) in limits {
+            self.lately.count(key, now);
         }
         Ok(())
     }
@@ -244,6 +274,21 @@ mod tests {
         let next = START.plus(WINDOW);
         assert_eq!(of_anybody(1, 0, 77_777, next), Err(DAY - WINDOW), "a receipt has its day");
         assert_eq!(of_anybody(1, 0, 1, next), Ok(()));
+    }
+
+    #[test]
+    fn codes_are_looked_at_only_so_often_for_an_account_from_an_address_and_altogether() {
+        let (mut throttle, ids) = (Throttle::default(), IdSource::seeded(1));
+        let one = CustomerId::random(&ids);
+        let of_account = (0..1_000).filter(|n| throttle.code(address(*n), &one, START).is_ok());
+        assert_eq!(of_account.count(), 24);
+        let from =
+            (0..1_000).filter(|_| throttle.code(address(5_000), &CustomerId::random(&ids), START).is_ok());
+        assert_eq!(from.count(), 120);
+        let all =
+            (10_000..20_000).filter(|n| throttle.code(address(*n), &CustomerId::random(&ids), START).is_ok());
+        assert_eq!(all.count(), 1_200 - 24 - 120);
+        assert_eq!(throttle.code(address(1), &one, START.plus(WINDOW)), Ok(()));
     }
 
     #[test]

@@ -88,6 +88,13 @@ texts! {
     NotSetUp: "Requests to a phone cannot be sent here: ask your internet provider how to pay."
         / "Hapa huwezi kutuma maombi kwa simu: uliza mtoa huduma wako wa intaneti jinsi ya kulipa.";
 
+    CodeLink: "A code to scan with another phone" / "Msimbo wa kuskani kwa simu nyingine";
+    CodeTitle: "Scan to pay" / "Skani ulipe";
+    CodeHow: "On the phone that pays, open the M-Pesa app, choose Scan QR, compare the amount and the account, and enter your PIN."
+        / "Kwenye simu itakayolipa, fungua programu ya M-Pesa, chagua Scan QR, linganisha kiasi na akaunti, kisha weka PIN yako.";
+    NoCode: "There is no code now: M-Pesa does not give one. Pay by the steps below."
+        / "Hakuna msimbo kwa sasa: M-Pesa haitoi. Lipa kwa hatua zilizo hapa chini.";
+
     StepsPaybill: "Pay by Paybill instead" / "Lipa kwa Paybill badala yake";
     StepsTill: "Pay by Buy Goods instead" / "Lipa kwa Buy Goods badala yake";
     StepMenu: "In the M-Pesa menu choose Lipa na M-Pesa." / "Katika menyu ya M-Pesa chagua Lipa na M-Pesa.";

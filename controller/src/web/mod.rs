@@ -42,6 +42,7 @@ use crate::broker::Attendance;
 use crate::database::Connection;
 use crate::mpesa::ShortCodes;
 use crate::mpesa::c2b::Heard;
+use crate::mpesa::codes::Codes;
 use crate::pay::Gate;
 use crate::payments::counter::Limits;
 use crate::shutdown::Stop;
@@ -75,6 +76,8 @@ pub struct Web {
     pub broker: Option<(SocketAddr, Attendance)>,
     /// Live streams that are open.
     pub streams: live::Streams,
+    /// Codes to scan that are held.
+    pub codes: Codes,
     /// What keeps strangers at the pay page from making phones ring.
     pub pay: Gate,
     /// Ends live streams when the program ends.
@@ -97,6 +100,7 @@ impl Web {
             proxies: Proxies::default(),
             broker: None,
             streams: live::Streams::default(),
+            codes: Codes::default(),
             pay,
             stop,
         }
@@ -142,6 +146,7 @@ fn pages() -> Router<Web> {
         .merge(crate::closing::pages::routes())
         .merge(crate::mpesa::statement::pages::routes())
         .merge(crate::mpesa::health::pages::routes())
+        .merge(crate::mpesa::codes::pages::routes())
         .merge(crate::pay::routes())
         .merge(crate::messages::pages::routes())
         .merge(crate::plans::pages::routes())

@@ -246,6 +246,7 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("customer-empty", format!("/customers/{empty}")),
         ("subscription-new", format!("/customers/{empty}/subscriptions/new")),
         ("subscription-edit", format!("/subscriptions/{}", busy.subscription)),
+        ("payment-code", format!("/subscriptions/{}/code", busy.subscription)),
         ("payment", format!("/payments/{}", day.payment)),
         ("payment-nobodys", format!("/payments/{}", day.nobodys)),
         ("receipt", format!("/payments/{}/receipt", day.payment)),
@@ -401,6 +402,7 @@ async fn paying(looker: &mut Looker<'_>, world: &World, day: &Day) -> anyhow::Re
     looker.open("pay-paid", &account(&day.busy.customer).await?).await?;
     let due = account(&day.refusing.customer).await?;
     looker.open("pay-line", &due).await?;
+    looker.open("pay-code", &format!("{due}/code")).await?;
     looker.open("pay-line-swahili", &format!("{due}?lang=sw")).await?;
     browser.fill("#phone", "0712").await?;
     browser.click("form button").await?;

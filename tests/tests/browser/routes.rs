@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use super::desk::root;
 
 /// What is got and is no page: for monitoring, the stream of changes, and what pages are drawn with.
-const NO_PAGES: [&str; 7] = [
+const NO_PAGES: [&str; 9] = [
     "/health",
     "/live",
     "/assets/tawi.css",
@@ -18,6 +18,8 @@ const NO_PAGES: [&str; 7] = [
     "/assets/live.js",
     "/assets/icon.svg",
     "/favicon.ico",
+    "/subscriptions/{id}/code.png",
+    "/pay/{account}/code.png",
 ];
 /// The only routes that are no text where they are routed: those of the API, which its own contract test goes through.
 const ROUTES_OF_THE_API: &str = "web/api/mod.rs";

@@ -4,6 +4,7 @@
 mod c2b;
 mod callbacks;
 mod closing;
+mod codes;
 mod disputed;
 mod doctor;
 mod health;

@@ -1,6 +1,7 @@
 //! The pay page over real sockets, with a simulated Daraja and phones that pay, refuse and ignore.
 
 mod claiming;
+mod codes;
 mod paying;
 mod strangers;
 mod telling;

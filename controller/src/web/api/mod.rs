@@ -71,6 +71,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(closing::api::routes());
     routes.extend(mpesa::statement::api::routes());
     routes.extend(mpesa::health::api::routes());
+    routes.extend(mpesa::codes::api::routes());
     routes.extend(usage::api::routes());
     routes.extend(messages::api::routes());
     routes
@@ -128,7 +129,7 @@ pub(super) fn router() -> Router<Web> {
         payments::refunds::api::ask, payments::refunds::api::list, payments::refunds::api::get_one,
         payments::refunds::api::decide,
         payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,
-        mpesa::statement::api::take, mpesa::health::api::health,
+        mpesa::statement::api::take, mpesa::health::api::health, mpesa::codes::api::code,
         usage::api::of_line,
         messages::api::list, messages::api::get_one, messages::api::test,
     ),

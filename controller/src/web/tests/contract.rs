@@ -127,6 +127,36 @@ fn id(value: &Value) -> String {
     value["id"].as_str().unwrap_or_else(|| panic!("no id in {value}")).to_owned()
 }
 
+/// No code before payments by Paybill are heard of, one after, and none while Safaricom has none.
+async fn payment_codes(api: &mut Checker, served: &Served, line: &str) {
+    let (described, path) =
+        ("/api/subscriptions/{id}/payment-code", format!("/api/subscriptions/{line}/payment-code"));
+    assert_eq!(api.get(described, &path).await["error"]["code"], "no_code");
+    let nobody = api.get(described, "/api/subscriptions/x/payment-code").await;
+    assert_eq!(nobody["error"]["code"], "not_found", "{nobody}");
+    let heard = "INSERT INTO c2b_addresses (short_code, callback_token, created_at, registered_at) \
+                 VALUES ('174379', 'cccccccccccccccccccccccccccccccc', 1, 1)";
+    let mut write = served.controller.database.write().await.unwrap();
+    sqlx::query(heard).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let safaricom = served.simulator.as_ref().unwrap().handle();
+    let cut_off = daraja_sim::CodeManner::CutOff;
+    let change = daraja_sim::FaultsChange { codes: Some(cut_off), ..daraja_sim::FaultsChange::default() };
+    safaricom.set_faults(&change).unwrap();
+    assert_eq!(api.get(described, &path).await["error"]["code"], "code_unavailable");
+    safaricom.clear_faults();
+    served.controller.clock.advance(std::time::Duration::from_secs(61));
+    let code = api.get(described, &path).await;
+    assert_eq!(
+        (&code["kind"], &code["payee"], &code["amount_cents"]),
+        (&json!("PB"), &json!("174379"), &json!(5_000))
+    );
+    assert!(code["png_base64"].as_str().unwrap().starts_with("iVBORw0KGgo"), "{code}");
+    let mut write = served.controller.database.write().await.unwrap();
+    sqlx::query("DELETE FROM c2b_addresses").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn every_answer_fits_its_description() {
     let served = Served::start_with_mpesa().await;
@@ -160,6 +190,7 @@ async fn every_answer_fits_its_description() {
     assert!(added["password"].as_str().unwrap().len() >= 8);
     api.post("/api/subscriptions", "/api/subscriptions", &subscription).await;
     let line = id(&added);
+    payment_codes(&mut api, &served, &line).await;
     let (described, path) = ("/api/subscriptions/{id}", format!("/api/subscriptions/{line}"));
     let changed = api.post(described, &path, &json!({"address": "10.9.0.7", "password": "hush-hush"})).await;
     assert_eq!((&changed["address"], changed["caller_id"].is_null()), (&json!("10.9.0.7"), true));

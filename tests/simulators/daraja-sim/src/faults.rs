@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
+use crate::codes::CodeManner;
 use crate::gateway::Gateway;
 use crate::phones::{MAX_COPIES, MAX_DELAY_MS};
 use crate::refusals::{self, Refusal};
@@ -68,6 +69,8 @@ pub enum Product {
     Reversal,
     /// `/mpesa/b2c/…`
     B2c,
+    /// `/mpesa/qrcode/…`
+    DynamicQr,
 }
 
 impl Product {
@@ -82,6 +85,7 @@ impl Product {
             ("/mpesa/transactionstatus/", Self::TransactionStatus),
             ("/mpesa/reversal/", Self::Reversal),
             ("/mpesa/b2c/", Self::B2c),
+            ("/mpesa/qrcode/", Self::DynamicQr),
         ]
         .into_iter()
         .find_map(|(prefix, product)| path.starts_with(prefix).then_some(product))
@@ -156,6 +160,8 @@ pub struct Faults {
     pub rule_17: bool,
     /// What becomes of an API operator's results.
     pub results: ResultFaults,
+    /// What is wrong with the codes that are drawn.
+    pub codes: CodeManner,
 }
 
 /// A change of the faults in force; what is left out stays as it is.
@@ -186,6 +192,8 @@ pub struct FaultsChange {
     pub rule_17: Option<bool>,
     /// See [`Faults::results`]; all of it at once.
     pub results: Option<ResultFaults>,
+    /// See [`Faults::codes`].
+    pub codes: Option<CodeManner>,
     /// Unlocks the API operator now, once.
     pub unlock_operator: bool,
     /// Kills the current token now, once.
@@ -237,6 +245,7 @@ impl Faults {
         set(&mut self.no_product, change.no_product.as_ref());
         set(&mut self.rule_17, change.rule_17.as_ref());
         set(&mut self.results, change.results.as_ref());
+        set(&mut self.codes, change.codes.as_ref());
         if change.token_error.is_some() {
             self.token_error = change.token_error;
         }

@@ -44,6 +44,7 @@ pub(crate) struct Counts {
     pub(crate) queries: u64,
     pub(crate) registrations: u64,
     pub(crate) pulls: u64,
+    pub(crate) codes: u64,
     pub(crate) operator_requests: u64,
     pub(crate) results_sent: u64,
     pub(crate) results_failed: u64,

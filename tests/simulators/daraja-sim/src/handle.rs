@@ -97,6 +97,8 @@ pub struct StateReport {
     pub registrations: u64,
     /// Pull queries answered.
     pub pulls: u64,
+    /// Codes to scan that were drawn.
+    pub codes: u64,
     /// Requests of the API operator taken.
     pub operator_requests: u64,
     /// Results of those sent, copies included, and words of queues that timed out.
@@ -346,6 +348,7 @@ impl Handle {
                 queries,
                 registrations,
                 pulls,
+                codes,
                 operator_requests,
                 results_sent,
                 results_failed,
@@ -362,6 +365,7 @@ impl Handle {
                 queries,
                 registrations,
                 pulls,
+                codes,
                 operator_requests,
                 results_sent,
                 results_failed,

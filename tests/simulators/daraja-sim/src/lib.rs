@@ -1,5 +1,5 @@
-//! A simulated Daraja, Safaricom's M-Pesa API, on a real socket: OAuth, STK push and query, C2B, Pull, balance
-//! and transaction status.
+//! A simulated Daraja, Safaricom's M-Pesa API, on a real socket: OAuth, STK push and query, C2B, Pull, Dynamic
+//! QR, balance and transaction status.
 //!
 //! Behind it stand simulated phones that pay, refuse, ignore or mistype, and a gateway that loses,
 //! doubles, delays and contradicts on request. It keeps Daraja's field names, misspellings and error
@@ -25,6 +25,7 @@ mod c2b;
 mod callback_url;
 mod callbacks;
 mod clock;
+mod codes;
 mod connection;
 mod control;
 mod faults;
@@ -51,6 +52,7 @@ pub use c2b::payment::{PaybillOutcome, PaybillPayment};
 pub use c2b::registration::{ApiVersion, Registration};
 pub use callback_url::CallbackUrl;
 pub use clock::UnixMillis;
+pub use codes::CodeManner;
 pub use faults::{Faults, FaultsChange, Product, QueryManner, ResultFaults, TokenError};
 pub use handle::{ControlError, Handle, Redelivery, StateReport};
 pub use identifiers::{AmountKes, CheckoutRequestId, Msisdn, NotValid, ShortCode};

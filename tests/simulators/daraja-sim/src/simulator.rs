@@ -23,7 +23,7 @@ use crate::handle::Handle;
 use crate::phones::PhoneRefused;
 use crate::refusals::Refusal;
 use crate::settings::Settings;
-use crate::{c2b, control, faults, oauth, operator, pull, stk};
+use crate::{c2b, codes, control, faults, oauth, operator, pull, stk};
 
 /// The largest request body of Daraja. Real ones stay under 1 kB.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -137,6 +137,7 @@ fn daraja_routes(gateway: &Arc<Gateway>) -> Router {
         .route("/mpesa/transactionstatus/v1/query", post(operator::status))
         .route("/mpesa/reversal/v1/request", post(operator::reversal))
         .route("/mpesa/b2c/v3/paymentrequest", post(operator::payout))
+        .route("/mpesa/qrcode/v1/generate", post(codes::generate))
         .route("/pulltransactions/v1/register", post(pull::register))
         .route("/pulltransactions/v1/query", post(pull::query))
         .fallback(move || refuse_path(Arc::clone(&for_path)))
