@@ -541,7 +541,10 @@ impl Decision {
     pub fn fits(self, refund: &Refund) -> bool {
         match self {
             Self::Approve => refund.state() == State::Waiting,
-            Self::Withdraw => matches!(refund.state(), State::Waiting | State::Held),
+            // One that a person sent once more may have gone the first time.
+            Self::Withdraw => {
+                refund.state() == State::Waiting || (refund.state() == State::Held && refund.due.looks == 0)
+            }
             Self::WentThrough | Self::DidNot | Self::Again => refund.needs_a_person(),
         }
     }

@@ -154,7 +154,7 @@ async fn note(
         }
         Sent::Refused(reason) => {
             said(&mut refund, reason);
-            Event::DidNot
+            Event::Refused
         }
     };
     if refund.state() == State::Asking {

@@ -108,6 +108,8 @@ pub(super) enum Event {
     WentThrough,
     /// It did not.
     DidNot,
+    /// It was not taken. Where it was sent before, that says nothing of what became of it then.
+    Refused,
     /// M-Pesa says something of which nobody knows whether money went.
     Unclear,
     /// A person wants it sent once more.
@@ -160,19 +162,30 @@ pub(super) fn apply(before: Due, event: Event, now: UnixMillis) -> Result<(Due, 
         (State::Unknown, Event::Unclear) => before,
         (State::Failed | State::Withdrawn, Event::WentThrough) => return done(Effect::GoneAfterAll),
         (_, Event::WentThrough) => return done(Effect::Gone),
-        (State::Waiting | State::Held, Event::Withdrawn) => {
+        (State::Waiting, Event::Withdrawn) => {
+            return Ok((at(State::Withdrawn, None), Effect::Back));
+        }
+        // One that was sent before may have gone then.
+        (State::Held, Event::Withdrawn) if before.looks == 0 => {
             return Ok((at(State::Withdrawn, None), Effect::Back));
         }
         (State::Held | State::Asking | State::Asked | State::Unknown, Event::DidNot) => {
             return Ok((at(State::Failed, None), Effect::Back));
         }
-        (State::Waiting, Event::Approved) | (State::Unknown, Event::Again) => {
-            at(State::Held, Some(Duration::ZERO))
+        (State::Asking, Event::Refused) if before.looks == 0 => {
+            return Ok((at(State::Failed, None), Effect::Back));
         }
-        (State::Held, Event::Sending) => at(State::Asking, Some(ANSWER_WITHIN)),
-        (State::Asking, Event::NotNow) => at(State::Held, Some(AGAIN)),
+        (State::Waiting, Event::Approved) => at(State::Held, Some(Duration::ZERO)),
+        // That M-Pesa was asked about it stays on it until there is an answer: it was sent before.
+        (State::Unknown, Event::Again) => {
+            Due { looks: before.looks.max(1), ..at(State::Held, Some(Duration::ZERO)) }
+        }
+        (State::Held, Event::Sending) => {
+            Due { looks: before.looks, ..at(State::Asking, Some(ANSWER_WITHIN)) }
+        }
+        (State::Asking, Event::NotNow) => Due { looks: before.looks, ..at(State::Held, Some(AGAIN)) },
         (State::Asking, Event::Taken) => at(State::Asked, Some(RESULT_WITHIN)),
-        (State::Asking, Event::Lost | Event::TimedOut | Event::Unclear)
+        (State::Asking, Event::Lost | Event::TimedOut | Event::Unclear | Event::Refused)
         | (State::Asked, Event::TimedOut | Event::Unclear) => at(State::Unknown, LOOKS.first().copied()),
         (State::Unknown, Event::Looked) => {
             let looks = before.looks.saturating_add(1);
@@ -207,6 +220,7 @@ mod tests {
             Event::Looked,
             Event::WentThrough,
             Event::DidNot,
+            Event::Refused,
             Event::Unclear,
             Event::Again,
         ];
@@ -250,6 +264,27 @@ mod tests {
         assert_eq!(pauses, [30, 300, 1_800, 10_800]);
         let again = apply(at, Event::Again, NOW).unwrap().0;
         assert_eq!((again.state, again.next_at), (State::Held, Some(NOW)));
+    }
+
+    #[test]
+    fn that_it_is_refused_the_second_time_says_nothing_of_the_first() {
+        let walk = |events: &[Event]| {
+            let mut at = apply(due(State::Asking), Event::Lost, NOW).unwrap().0;
+            for event in events {
+                at = apply(at, *event, NOW).unwrap().0;
+            }
+            at
+        };
+        let again = [Event::Looked, Event::Again];
+        let refused = walk(&[&again[..], &[Event::Sending, Event::Refused]].concat());
+        assert_eq!((refused.state, refused.next_at.is_some()), (State::Unknown, true));
+        let later = [&again[..], &[Event::Sending, Event::NotNow, Event::Sending, Event::Refused]].concat();
+        assert_eq!(walk(&later).state, State::Unknown);
+        // Nor is it for nobody to say that it is not to be.
+        assert_eq!(apply(walk(&again), Event::Withdrawn, NOW), Err(Refused::NotNow));
+        // What was never sent before was not done.
+        let first = apply(due(State::Asking), Event::Refused, NOW).map(|(at, effect)| (at.state, effect));
+        assert_eq!(first, Ok((State::Failed, Effect::Back)));
     }
 
     #[test]
