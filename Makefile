@@ -66,8 +66,8 @@ bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=
 	@$(PROGRAMS)/intake $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-money: setup ## Play a million steps of payments, losses and lies and compare the books; STEPS=50000 plays fewer, SEED=7 others
-	@cargo build --release --package tawi-tests --bin money
-	@$(or $(CARGO_TARGET_DIR),target)/release/money $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+	@cargo build --profile simulation --package tawi-tests --bin money
+	@$(or $(CARGO_TARGET_DIR),target)/simulation/money $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
 
 clean: ## Remove what was built
 	@cargo clean

@@ -45,6 +45,9 @@ struct Measured {
     differences: u64,
 }
 
+/// Steps in which everything happens that there is.
+const ALL_KINDS_IN: u64 = 200_000;
+
 /// Where all threads are.
 struct Progress {
     next: AtomicU64,
@@ -69,6 +72,10 @@ fn main() -> anyhow::Result<()> {
         bail!(failed);
     }
     let played = progress.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let missing = played.missing();
+    if played.steps >= ALL_KINDS_IN && !missing.is_empty() {
+        bail!("nothing differs, and this never happened in {} steps: {}", played.steps, missing.join(", "));
+    }
     let seconds = began.elapsed().as_secs_f64();
     let steps_per_second =
         played.steps.saturating_mul(1_000) / u64::try_from(began.elapsed().as_millis())?.max(1);
@@ -90,7 +97,7 @@ fn worlds(template: &Template, progress: &Progress, (seed, seeds, each): (u64, u
         match money::play(template, seed, each) {
             Ok(played) => {
                 let mut sum = progress.sum.lock().unwrap_or_else(PoisonError::into_inner);
-                *sum = sum.and(played);
+                *sum = std::mem::take(&mut *sum).and(played);
                 let (steps, seconds) = (sum.steps, began.elapsed().as_secs());
                 drop(sum);
                 if number.is_multiple_of(10) {

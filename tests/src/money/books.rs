@@ -3,6 +3,27 @@
 //! It knows no ledger, no plan and no request: only receipts, whose they are, and what was given back. So small that it is
 //! right by reading it. What the controller's own books say beside it is compared in `checks`.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
+
+/// So long after it was first heard of, what nobody owns may still go to whom a later word names: as far back as Pull reaches.
+const DECIDED_ANEW_WITHIN: Duration = Duration::from_secs(48 * 3_600);
+
+/// What something true says of a receipt.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// M-Pesa's receipt.
+    pub number: &'a str,
+    /// How much.
+    pub cents: i64,
+    /// Whose it is by what was said: a till's payment whose payer is masked is nobody's.
+    pub owner: Option<usize>,
+    /// When it was said.
+    pub at: UnixMillis,
+}
+
 /// A payment, or a part of one.
 #[derive(Clone, Debug)]
 pub struct Unit {
@@ -16,6 +37,8 @@ pub struct Unit {
     pub owner: Option<usize>,
     /// Whether a person said whose it is.
     pub is_decided: bool,
+    /// When it was first heard of.
+    pub first_told: UnixMillis,
     /// `split`, `undone` or `refunded`; empty while it is money.
     pub closed: &'static str,
     /// Whether it came by M-Pesa.
@@ -48,6 +71,31 @@ pub struct Refund {
     pub is_whole: bool,
     /// Where it is.
     pub standing: Standing,
+    /// Whose the payment was when it was asked for.
+    pub owner: Option<usize>,
+    /// Cents of used time that were written off for it.
+    pub off: i64,
+    /// Whether it came back once.
+    pub was_back: bool,
+    /// Whether it went after all when its money had moved on: then a person is told, and nothing is booked.
+    pub is_too_late: bool,
+    /// Whether a person wanted it sent once more.
+    pub is_again: bool,
+}
+
+/// What a word about a refund did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The first word of it.
+    Gone,
+    /// The first word of it.
+    Back,
+    /// It went after all.
+    AfterAll,
+    /// It went after all, and its money had moved on.
+    TooLate,
+    /// Nothing: that was known.
+    Known,
 }
 
 /// All of it.
@@ -61,6 +109,10 @@ pub struct Books {
     pub written_off: Vec<i64>,
     /// Whether money was taken from a customer: only then may they owe.
     pub was_taken_from: Vec<bool>,
+    /// What statements told of money that Safaricom took or sent to the bank: by which of its outgoings, how much.
+    pub charges: BTreeMap<usize, i64>,
+    /// The same of what it sent to the bank.
+    pub settlements: BTreeMap<usize, i64>,
 }
 
 /// What all accounts of one kind must have.
@@ -70,6 +122,8 @@ pub struct Totals {
     pub clearing: i64,
     /// In drawers and at the bank.
     pub counter: i64,
+    /// Taken by Safaricom.
+    pub charges: i64,
     /// Nobody's.
     pub suspense: i64,
     /// On its way back.
@@ -85,24 +139,30 @@ impl Books {
         Self { written_off: vec![0; customers], was_taken_from: vec![false; customers], ..Self::default() }
     }
 
-    /// Something true told of a receipt of M-Pesa: it is booked, once.
-    pub fn told(&mut self, number: &str, cents: i64, owner: Option<usize>) {
-        let known =
-            self.units.iter_mut().find(|unit| unit.is_mpesa && unit.number.as_deref() == Some(number));
-        if known.is_none() {
-            let number = Some(number.to_owned());
-            let unit = Unit {
-                id: None,
-                number,
-                cents,
-                owner,
-                is_decided: false,
-                closed: "",
-                is_mpesa: true,
-                is_part: false,
-            };
-            self.units.push(unit);
+    /// Something true told of a receipt of M-Pesa: it is booked, once. What is nobody's goes to whom a later word names, unless
+    /// a person has decided. Whether it was news.
+    pub fn told(&mut self, told: Told<'_>) -> bool {
+        let is_it = |unit: &Unit| unit.is_mpesa && unit.number.as_deref() == Some(told.number);
+        // Mostly a late one.
+        if let Some(unit) = self.units.iter_mut().rev().find(|unit| is_it(unit)) {
+            let is_free = unit.owner.is_none() && !unit.is_decided && unit.closed.is_empty();
+            if is_free && told.at.since(unit.first_told) <= DECIDED_ANEW_WITHIN {
+                unit.owner = told.owner;
+            }
+            return false;
         }
+        self.units.push(Unit {
+            id: None,
+            number: Some(told.number.to_owned()),
+            cents: told.cents,
+            owner: told.owner,
+            is_decided: false,
+            first_told: told.at,
+            closed: "",
+            is_mpesa: true,
+            is_part: false,
+        });
+        true
     }
 
     /// A customer brought money.
@@ -114,6 +174,7 @@ impl Books {
             cents,
             owner,
             is_decided: true,
+            first_told: UnixMillis(0),
             closed: "",
             is_mpesa: false,
             is_part: false,
@@ -140,6 +201,7 @@ impl Books {
                 cents: *cents,
                 owner: *owner,
                 is_decided: true,
+                first_told: UnixMillis(0),
                 closed: "",
                 is_mpesa,
                 is_part: true,
@@ -153,25 +215,87 @@ impl Books {
         self.close(unit, "undone");
     }
 
-    /// Money is to go back: so much of it was asked for, or all that is not used; and so much it is.
-    pub fn refund_asked(&mut self, id: String, unit: usize, asked: Option<i64>, cents: i64) {
+    /// Money is to go back: so much of it was asked for, or all that is not used; and so much it is, for which so much used
+    /// time was written off.
+    pub fn refund_asked(&mut self, id: String, unit: usize, asked: Option<i64>, (cents, off): (i64, i64)) {
         let of = self.units.get(unit).map(|unit| unit.cents);
+        let owner = self.units.get(unit).and_then(|unit| unit.owner);
         let is_whole = asked.is_none() || asked == of;
         if is_whole {
             self.close(unit, "refunded");
+            self.decide(unit);
         }
-        self.refunds.push(Refund { id, unit, cents, is_whole, standing: Standing::Held });
+        self.refunds.push(Refund {
+            id,
+            unit,
+            cents,
+            is_whole,
+            standing: Standing::Held,
+            owner,
+            off,
+            was_back: false,
+            is_too_late: false,
+            is_again: false,
+        });
     }
 
-    /// What became of it; the first word is the last.
-    pub fn refund_ended(&mut self, refund: usize, went_through: bool) {
-        let Some(refund) = self.refunds.get_mut(refund).filter(|one| one.standing == Standing::Held) else {
-            return;
+    /// Refunds of which nothing is known yet.
+    pub fn held(&self) -> impl Iterator<Item = usize> {
+        let all = self.refunds.iter().enumerate();
+        all.filter(|(_, one)| one.standing == Standing::Held).map(|(index, _)| index)
+    }
+
+    /// What of a payment goes back, or has gone.
+    #[must_use]
+    pub fn going_back(&self, unit: usize) -> i64 {
+        let going = self.refunds.iter().filter(|one| one.unit == unit && one.standing != Standing::Back);
+        going.map(|one| one.cents).sum()
+    }
+
+    /// What became of it. The first word counts; what went after all has gone, as long as its money is where it came back to.
+    pub fn refund_ended(&mut self, refund: usize, went_through: bool) -> Ended {
+        let Some(one) = self.refunds.get(refund).cloned() else { return Ended::Known };
+        let is_where_it_was =
+            self.units.get(one.unit).is_some_and(|unit| unit.closed.is_empty() && unit.owner == one.owner)
+                && self.going_back(one.unit) == 0;
+        let (standing, ended) = match (one.standing, went_through) {
+            (Standing::Held, true) => (Standing::Gone, Ended::Gone),
+            (Standing::Held, false) => (Standing::Back, Ended::Back),
+            (Standing::Back, true) if is_where_it_was => (Standing::Gone, Ended::AfterAll),
+            (Standing::Back, true) => (Standing::Back, Ended::TooLate),
+            (Standing::Back, false) | (Standing::Gone, _) => return Ended::Known,
         };
-        refund.standing = if went_through { Standing::Gone } else { Standing::Back };
-        let (unit, is_reopened) = (refund.unit, refund.is_whole && !went_through);
-        if is_reopened {
-            self.close(unit, "");
+        if let Some(refund) = self.refunds.get_mut(refund) {
+            refund.standing = standing;
+            refund.was_back |= ended == Ended::Back;
+            refund.is_too_late = ended == Ended::TooLate;
+        }
+        match ended {
+            Ended::Back if one.is_whole => self.close(one.unit, ""),
+            Ended::AfterAll => {
+                self.taken_from(one.unit);
+                if one.is_whole {
+                    self.close(one.unit, "refunded");
+                }
+            }
+            _ => {}
+        }
+        ended
+    }
+
+    /// What was written off for a customer's refunds that came to nothing, and what of it once more since they went after all.
+    #[must_use]
+    pub fn used_returned(&self, customer: usize) -> (i64, i64) {
+        let theirs = |one: &&Refund| one.owner == Some(customer) && one.is_whole && one.was_back;
+        let sum = |is: &dyn Fn(&Refund) -> bool| -> i64 {
+            self.refunds.iter().filter(theirs).filter(|one| is(one)).map(|one| one.off).sum()
+        };
+        (sum(&|_| true), sum(&|one| one.standing == Standing::Gone))
+    }
+
+    fn decide(&mut self, unit: usize) {
+        if let Some(unit) = self.units.get_mut(unit) {
+            unit.is_decided = true;
         }
     }
 
@@ -202,13 +326,10 @@ impl Books {
         paid + changed.sum::<i64>()
     }
 
-    /// Refunds with which a payment went, and not all of its money.
+    /// How much each payment with a number is, by that number.
     #[must_use]
-    pub fn refunds_without_the_used(&self) -> usize {
-        let is_less = |one: &&Refund| {
-            one.is_whole && self.units.get(one.unit).is_some_and(|unit| one.cents < unit.cents)
-        };
-        self.refunds.iter().filter(is_less).count()
+    pub fn amounts(&self) -> BTreeMap<&str, i64> {
+        self.units.iter().filter_map(|unit| Some((unit.number.as_deref()?, unit.cents))).collect()
     }
 
     /// What all accounts of one kind must have.
@@ -220,9 +341,16 @@ impl Books {
         let refunds = |standing: Standing| -> i64 {
             self.refunds.iter().filter(|one| one.standing == standing).map(|one| one.cents).sum()
         };
+        let charges: i64 = self.charges.values().sum();
+        let settlements: i64 = self.settlements.values().sum();
         Totals {
-            clearing: sum(&|unit| unit.is_mpesa && !unit.is_part) - refunds(Standing::Gone),
-            counter: sum(&|unit| !unit.is_mpesa && !unit.is_part) - sum(&|unit| unit.closed == "undone"),
+            clearing: sum(&|unit| unit.is_mpesa && !unit.is_part)
+                - refunds(Standing::Gone)
+                - charges
+                - settlements,
+            counter: sum(&|unit| !unit.is_mpesa && !unit.is_part) - sum(&|unit| unit.closed == "undone")
+                + settlements,
+            charges,
             suspense: sum(&|unit| unit.owner.is_none() && unit.closed.is_empty()),
             held: refunds(Standing::Held),
             written_off: self.written_off.iter().sum(),

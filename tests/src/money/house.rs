@@ -27,6 +27,7 @@ use tawi_controller::web::{self, Web};
 use tawi_shared::{Clock, IdSource, SiteId, UnixMillis};
 use tower::ServiceExt as _;
 
+use super::paid_time::Sold;
 use super::safaricom::{SHORT_CODE, Safaricom};
 use crate::office::id_of;
 
@@ -36,6 +37,14 @@ pub const START: UnixMillis = UnixMillis(1_790_000_000_000);
 pub const CUSTOMERS: u32 = 6;
 /// What a month costs, and a day, in shillings.
 pub const PRICES: [i64; 2] = [1_500, 100];
+/// What more data costs, in shillings.
+pub const TOP_UP_PRICE: i64 = 50;
+const DAY_MS: i64 = 86_400_000;
+/// The plans, by name.
+pub const PLANS: [(&str, Sold); 2] = [
+    ("Month", Sold { price: PRICES[0] * 100, lasts: 30 * DAY_MS }),
+    ("Day", Sold { price: PRICES[1] * 100, lasts: DAY_MS }),
+];
 const ANSWER_BYTES: usize = 4 * 1024 * 1024;
 
 /// A customer of the simulation.
@@ -49,6 +58,8 @@ pub struct Payer {
     pub phone: String,
     /// Their lines.
     pub lines: Vec<String>,
+    /// Of which of [`PLANS`] each is.
+    pub plans: Vec<usize>,
 }
 
 /// A controller with customers in it, made once; every simulation begins with a copy.
@@ -58,6 +69,8 @@ pub struct Template {
     token: String,
     /// Who there is.
     pub payers: Vec<Payer>,
+    /// More data, for whoever pays by the day.
+    pub top_up: String,
     /// Where confirmations come to.
     pub confirmation_path: String,
 }
@@ -107,13 +120,13 @@ impl Template {
         write.commit().await?;
         let Added::Added(token) = added else { anyhow::bail!("the token is there already") };
         token.reveal().clone_into(&mut house.token);
-        let payers = populate(&house).await?;
+        let (payers, top_up) = populate(&house).await?;
         let registered = c2b::register(&controller, &house.daraja()?, c2b::ResponseType::Completed).await;
         registered.context("registering")?;
         let confirmation_path = safaricom.truth().confirmation_path.clone().context("an address")?;
         let token = house.token.clone();
         house.close().await;
-        Ok(Self { directory: directory.to_owned(), token, payers, confirmation_path })
+        Ok(Self { directory: directory.to_owned(), token, payers, top_up, confirmation_path })
     }
 
     /// A copy of it, running.
@@ -146,22 +159,27 @@ fn write_settings(directory: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plan by the month and one by the day, and customers with one line or two.
-async fn populate(house: &House) -> anyhow::Result<Vec<Payer>> {
+/// A plan by the month and one by the day, whose data is limited, and customers with one line or two.
+async fn populate(house: &House) -> anyhow::Result<(Vec<Payer>, String)> {
     let router = house.create("/api/routers", &json!({"site_id": "nyeri-01", "name": "core"})).await?;
     let mut plans = Vec::new();
-    for (name, shillings, days) in [("Month", PRICES[0], 30), ("Day", PRICES[1], 1)] {
+    for (name, sold) in PLANS {
         let kind = json!({
             "service_name": "pppoe", "profile_name": name.to_lowercase(),
             "download_bits_per_second": 10_000_000, "upload_bits_per_second": 5_000_000,
         });
         let kind = house.create("/api/connection-types", &kind).await?;
+        let data = (name == "Day").then_some(1_u64 << 30);
         let plan = json!({
-            "name": name, "connection_type_id": kind, "price_cents": shillings * 100,
-            "validity_seconds": days * 86_400,
+            "name": name, "connection_type_id": kind, "price_cents": sold.price,
+            "validity_seconds": sold.lasts / 1_000, "data_quota_bytes": data,
         });
         plans.push(house.create("/api/plans", &plan).await?);
     }
+    let top_up = json!({
+        "name": "More", "plan_id": plans.last(), "price_cents": TOP_UP_PRICE * 100, "bytes": 1_u64 << 29,
+    });
+    let top_up = house.create("/api/top-ups", &top_up).await?;
     let mut payers = Vec::new();
     for number in 0..CUSTOMERS {
         let phone = format!("2547000000{number:02}");
@@ -172,21 +190,21 @@ async fn populate(house: &House) -> anyhow::Result<Vec<Payer>> {
         let id = id_of(&added)?;
         let mut lines = Vec::new();
         // By the month, by the day, and both.
-        let theirs: Vec<&String> = match number % 3 {
-            0 => plans.iter().take(1).collect(),
-            1 => plans.iter().skip(1).collect(),
-            _ => plans.iter().collect(),
+        let theirs = match number % 3 {
+            0 => vec![0],
+            1 => vec![1],
+            _ => vec![0, 1],
         };
-        for (line, plan) in theirs.into_iter().enumerate() {
+        for (line, plan) in theirs.iter().enumerate() {
             let new = json!({
-                "customer_id": id, "plan_id": plan, "router_id": router,
+                "customer_id": id, "plan_id": plans.get(*plan), "router_id": router,
                 "username": format!("plot{number}-{line}"), "password": "secret99",
             });
             lines.push(house.create("/api/subscriptions", &new).await?);
         }
-        payers.push(Payer { id, account, phone, lines });
+        payers.push(Payer { id, account, phone, lines, plans: theirs });
     }
-    Ok(payers)
+    Ok((payers, top_up))
 }
 
 impl House {
@@ -286,6 +304,25 @@ impl House {
         let (status, answer) = self.post(path, body).await?;
         ensure!(status < 300, "{path}: {status}: {answer}");
         id_of(&answer)
+    }
+
+    /// Claims a payment on the page for it, as somebody who is not signed in does; the status of the answer.
+    ///
+    /// # Errors
+    /// When the page has no form.
+    pub async fn claim(&self, path: &str, receipt: &str, phone: &str) -> anyhow::Result<u16> {
+        let (status, page) = self.answer(Request::builder().uri(path).body(Body::empty())?).await?;
+        let page = String::from_utf8(page)?;
+        let token =
+            page.split_once("name=\"form_token\" value=\"").and_then(|(_, rest)| rest.split_once('"'));
+        let Some((token, _)) = token else { anyhow::bail!("{path} was answered {status} without a form") };
+        let form = format!("form_token={token}&receipt={receipt}&phone={phone}");
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form))?;
+        Ok(self.answer(request).await?.0)
     }
 
     /// Reads by the API.

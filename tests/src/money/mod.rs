@@ -6,12 +6,17 @@
 //! ```
 //! The books are compared every so many steps. Where they differ, the same seed is played again and compared after every step,
 //! so that the failure names the first step after which something does not hold. At the end everything that was lost is told
-//! after all, by Pull and by a statement, and nothing may be left open.
+//! after all, by Pull and by a statement, and nothing may be left open. What happened is counted by kind: a kind that never
+//! came would prove nothing.
 
 mod books;
 mod checks;
 mod house;
+mod kinds;
+mod paid_time;
 mod safaricom;
+mod staff;
+mod statement;
 mod steps;
 mod telling;
 
@@ -22,13 +27,13 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use serde_json::{Value, json};
-use tawi_shared::{Clock, IdSource};
+use tawi_shared::{Clock, IdSource, UnixMillis};
 
 use self::books::{Books, Standing};
 use self::house::{House, START};
 pub use self::house::{Template, scratch};
 use self::safaricom::{Fate, Safaricom};
-use self::steps::Step;
+use self::steps::{Mood, Step};
 use self::telling::Telling;
 
 /// Steps between two comparisons: one costs about as much as twenty steps.
@@ -41,7 +46,7 @@ const LOOKS: u32 = 6;
 const LONG_LOOKS: u32 = 8;
 
 /// What a simulation was made of.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Played {
     /// Steps.
     pub steps: u64,
@@ -49,32 +54,35 @@ pub struct Played {
     pub receipts: u64,
     /// Payments in the books, with what was brought to the counter and parts.
     pub payments: u64,
-    /// Requests on phones that reached M-Pesa.
-    pub prompts: u64,
-    /// Refunds that were asked for.
-    pub refunds: u64,
-    /// Of these, whole ones that left what was used where it was.
-    pub refunds_without_the_used: u64,
     /// Cents of time that was used with another's money.
     pub used_cents: i64,
     /// Comparisons of all books.
     pub comparisons: u64,
+    /// How often what happened.
+    pub kinds: BTreeMap<String, u64>,
 }
 
 impl Played {
     /// Both together.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub fn and(mut self, other: Self) -> Self {
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
         Self {
             steps: self.steps + other.steps,
             receipts: self.receipts + other.receipts,
             payments: self.payments + other.payments,
-            prompts: self.prompts + other.prompts,
-            refunds: self.refunds + other.refunds,
-            refunds_without_the_used: self.refunds_without_the_used + other.refunds_without_the_used,
             used_cents: self.used_cents + other.used_cents,
             comparisons: self.comparisons + other.comparisons,
+            kinds: self.kinds,
         }
+    }
+
+    /// What must come in every simulation that is long enough, and did not.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        kinds::ALL.into_iter().filter(|kind| !self.kinds.contains_key(*kind)).collect()
     }
 }
 
@@ -97,16 +105,20 @@ struct Simulation<'a> {
     books: Books,
     /// What is true and on its way.
     bag: Vec<Telling>,
-    /// What arrived and is not taken in, with the receipt that it told of.
-    arrived: Vec<(Telling, Option<usize>)>,
+    /// What arrived and is not taken in, with the receipt that it told of, and when.
+    arrived: Vec<(Telling, Option<usize>, UnixMillis)>,
     /// Which of the books' refunds is which of those that reached M-Pesa.
     refund_of: BTreeMap<usize, usize>,
     last_write: Option<Written>,
+    mood: Mood,
     /// Whether all that is left is the end.
     is_ending: bool,
     trail: VecDeque<String>,
     comparisons: u64,
     used_cents: i64,
+    kinds: BTreeMap<&'static str, u64>,
+    /// How often a person read the portal wrongly, so that our books and Safaricom's differ until its word comes.
+    mistakes: u64,
 }
 
 /// Plays a seed for so many steps on a runtime of its own.
@@ -168,15 +180,23 @@ impl<'a> Simulation<'a> {
             arrived: Vec::new(),
             refund_of: BTreeMap::new(),
             last_write: None,
+            mood: Mood::of(seed),
             is_ending: false,
             trail: VecDeque::new(),
             comparisons: 0,
             used_cents: 0,
+            kinds: BTreeMap::new(),
+            mistakes: 0,
         })
     }
 
     fn house(&self) -> anyhow::Result<&House> {
         self.house.as_ref().context("the controller did not come back")
+    }
+
+    /// Something happened.
+    fn count(&mut self, kind: &'static str) {
+        *self.kinds.entry(kind).or_default() += 1;
     }
 
     /// A number below `limit`; 0 where there is none.
@@ -192,14 +212,17 @@ impl<'a> Simulation<'a> {
     async fn write(&mut self, path: &str, body: &Value) -> anyhow::Result<(u16, Value)> {
         let key = format!("{:016x}{:016x}", self.chance.number(), self.chance.number());
         let (status, answer) = self.house()?.post_with_key(path, body, &key).await?;
-        let (path, body) = (path.to_owned(), body.clone());
-        self.last_write = Some(Written { path, body, key, answer: answer.clone() });
+        // What was refused did nothing, and may be taken the next time.
+        if status < 300 {
+            let (path, body) = (path.to_owned(), body.clone());
+            self.last_write = Some(Written { path, body, key, answer: answer.clone() });
+        }
         Ok((status, answer))
     }
 
     async fn run(&mut self, steps: u64, every: u64) -> Result<Played, (u64, anyhow::Error)> {
         for number in 1..=steps {
-            let step = Step::of(self.chance.number());
+            let step = Step::of(self.chance.number(), self.mood);
             let said = self.step(step).await.with_context(|| format!("{step:?}"));
             let said = said.map_err(|error| (number, error))?;
             self.tell(format!("{number}: {said}"));
@@ -207,18 +230,26 @@ impl<'a> Simulation<'a> {
                 self.compare().await.map_err(|error| (number, error))?;
             }
         }
+        // Before the end heals what was lost.
+        self.compare().await.map_err(|error| (steps, error))?;
         self.end().await.map_err(|error| (steps, error.context("when all was told")))?;
-        let truth = self.safaricom.truth();
         let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+        let mut kinds: BTreeMap<String, u64> =
+            self.kinds.iter().map(|(kind, count)| ((*kind).to_owned(), *count)).collect();
+        let house = self.house().map_err(|error| (steps, error))?;
+        for payer in &self.template.payers {
+            let booked = checks::booked_kinds(house, payer).await.map_err(|error| (steps, error))?;
+            for (kind, count) in booked {
+                *kinds.entry(format!("booked {kind}")).or_default() += count;
+            }
+        }
         Ok(Played {
             steps,
-            receipts: count(truth.receipts.len()),
+            receipts: count(self.safaricom.truth().receipts.len()),
             payments: count(self.books.units.len()),
-            prompts: count(truth.prompts.len()),
-            refunds: count(self.books.refunds.len()),
-            refunds_without_the_used: count(self.books.refunds_without_the_used()),
             used_cents: self.used_cents,
             comparisons: self.comparisons,
+            kinds,
         })
     }
 
@@ -267,6 +298,13 @@ impl<'a> Simulation<'a> {
         self.look_at_everything().await?;
         self.compare().await.context("when people had looked")?;
         let truth = self.safaricom.truth().clone();
+        if self.mistakes == 0 {
+            let (ours, theirs) = (self.books.totals().clearing, truth.holds());
+            anyhow::ensure!(
+                ours == theirs,
+                "we say that Safaricom holds {ours} cents, and it holds {theirs}"
+            );
+        }
         checks::end(self.house()?, &self.books, &self.template.payers, &truth).await
     }
 
@@ -281,9 +319,7 @@ impl<'a> Simulation<'a> {
             let stands = self.house()?.get(&path).await?;
             let needs_person = stands.get("needs_person").and_then(Value::as_bool).unwrap_or(false);
             anyhow::ensure!(needs_person, "nobody looks at a refund that hangs: {stands}");
-            let sent = self.refund_of.iter().find(|(_, ours)| **ours == number).map(|(theirs, _)| *theirs);
-            let truth = sent.and_then(|sent| self.safaricom.truth().refunds.get(sent).cloned());
-            let went_through = truth.is_some_and(|refund| refund.went_through);
+            let went_through = self.went(number);
             let word = if went_through { "went-through" } else { "did-not" };
             let (status, answer) = self.write(&format!("{path}/{word}"), &json!({})).await?;
             anyhow::ensure!(status < 300, "{word} was answered {status}: {answer}");

@@ -37,6 +37,8 @@ pub struct Receipt {
     pub owner: Option<usize>,
     /// Whether Safaricom gave it back.
     pub is_reversed: bool,
+    /// Whether it was paid as at a till, where nobody types an account.
+    pub is_till: bool,
 }
 
 /// What has become of a prompt.
@@ -84,10 +86,49 @@ pub struct Refund {
     pub name: Option<String>,
     /// How much, in whole shillings.
     pub shillings: i64,
-    /// Whether the money went.
+    /// Whether the money went, or had gone.
     pub went_through: bool,
+    /// What Safaricom says of it.
+    pub code: &'static str,
     /// Safaricom's id of it.
     pub conversation: String,
+}
+
+/// Why money left the short code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// For Safaricom's service.
+    Charge,
+    /// To the bank.
+    Settlement,
+    /// A payment was undone.
+    Reversal,
+    /// A phone was paid.
+    Payout,
+}
+
+/// Money that left the short code.
+#[derive(Clone, Debug)]
+pub struct Out {
+    /// Its number; a charge has that of the payment that it is for.
+    pub number: String,
+    /// What it is about: a receipt or a phone; of a charge, what it is for.
+    pub about: String,
+    /// Why.
+    pub why: Why,
+    /// How much.
+    pub cents: i64,
+    /// When.
+    pub at: UnixMillis,
+}
+
+/// What moved, in its order.
+#[derive(Clone, Copy, Debug)]
+pub enum Movement {
+    /// A receipt.
+    In(usize),
+    /// What left.
+    Out(usize),
 }
 
 /// How the next question is answered.
@@ -111,6 +152,10 @@ pub struct Truth {
     pub prompts: Vec<Prompt>,
     /// All refunds that came here.
     pub refunds: Vec<Refund>,
+    /// All money that left.
+    pub outs: Vec<Out>,
+    /// All that moved, in its order.
+    pub movements: Vec<Movement>,
     /// How the next push or refund is answered.
     pub reply: Reply,
     /// Whether the next refund goes through.
@@ -140,6 +185,8 @@ impl Safaricom {
             receipts: Vec::new(),
             prompts: Vec::new(),
             refunds: Vec::new(),
+            outs: Vec::new(),
+            movements: Vec::new(),
             reply: Reply::Given,
             refund_goes_through: true,
             pulled: Vec::new(),
@@ -191,8 +238,25 @@ impl Truth {
             prompt: None,
             owner,
             is_reversed: false,
+            is_till: account.is_empty(),
         });
+        self.movements.push(Movement::In(index));
         index
+    }
+
+    /// Money leaves.
+    pub fn take(&mut self, why: Why, about: &str, number: Option<String>, cents: i64) {
+        let index = self.outs.len();
+        let number = number.unwrap_or_else(|| format!("SX{index:08}"));
+        self.outs.push(Out { number, about: about.to_owned(), why, cents, at: self.clock.now() });
+        self.movements.push(Movement::Out(index));
+    }
+
+    /// What the short code has, in cents.
+    #[must_use]
+    pub fn holds(&self) -> i64 {
+        let came: i64 = self.receipts.iter().map(|receipt| receipt.shillings * 100).sum();
+        came - self.outs.iter().map(|out| out.cents).sum::<i64>()
     }
 }
 
@@ -288,7 +352,9 @@ async fn pull(State(safaricom): State<Safaricom>, Json(body): Json<Value>) -> St
             told.push(index);
             rows.push(json!({
                 "transactionId": receipt.number, "trxDate": at, "msisdn": receipt.phone,
-                "sender": "MPESA", "transactiontype": "c2b-pay-bill-debit", "billreference": receipt.account,
+                "sender": "MPESA",
+                "transactiontype": if receipt.is_till { "c2b-buy-goods-debit" } else { "c2b-pay-bill-debit" },
+                "billreference": receipt.account,
                 "amount": format!("{}.00", receipt.shillings), "organizationname": "Njia",
             }));
         }
@@ -308,19 +374,38 @@ async fn refund(State(safaricom): State<Safaricom>, Json(body): Json<Value>) -> 
     }
     let conversation = format!("AG_20260921_{:020}", truth.refunds.len());
     let receipt = Some(member(&body, "TransactionID")).filter(|receipt| !receipt.is_empty());
-    let went_through = truth.refund_goes_through;
-    if let (true, Some(number)) = (went_through, &receipt)
-        && let Some(paid) = truth.receipts.iter_mut().find(|paid| paid.number == *number)
-    {
-        paid.is_reversed = true;
+    let name = Some(member(&body, "OriginatorConversationID")).filter(|name| !name.is_empty());
+    if name.is_some() && truth.refunds.iter().any(|before| before.name == name) {
+        return refused("500.002.1001", "Duplicate OriginatorConversationID");
+    }
+    let shillings: i64 = member(&body, "Amount").parse().unwrap_or(0);
+    let paid =
+        receipt.as_ref().and_then(|number| truth.receipts.iter().position(|one| one.number == *number));
+    let is_reversed = paid.and_then(|paid| truth.receipts.get(paid)).is_some_and(|paid| paid.is_reversed);
+    let (went_through, code) = match (is_reversed, truth.refund_goes_through) {
+        (true, _) => (true, "R000001"),
+        (false, true) => (true, "0"),
+        // A code with which M-Pesa says for certain that it moved nothing.
+        (false, false) => (false, "2001"),
+    };
+    if code == "0" {
+        let number = Some(format!("RF{:08}", truth.refunds.len()));
+        match &receipt {
+            Some(receipt) => truth.take(Why::Reversal, receipt, number, shillings * 100),
+            None => truth.take(Why::Payout, &member(&body, "PartyB"), number, shillings * 100),
+        }
+    }
+    if let Some(paid) = paid.and_then(|paid| truth.receipts.get_mut(paid)) {
+        paid.is_reversed |= went_through;
     }
     truth.refunds.push(Refund {
         path: path_of(&member(&body, "ResultURL")),
         timeout_path: path_of(&member(&body, "QueueTimeOutURL")),
         receipt,
-        name: Some(member(&body, "OriginatorConversationID")).filter(|name| !name.is_empty()),
-        shillings: member(&body, "Amount").parse().unwrap_or(0),
+        name,
+        shillings,
         went_through,
+        code,
         conversation: conversation.clone(),
     });
     match truth.reply {

@@ -5,10 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 
+use tawi_shared::UnixMillis;
+
 use super::Simulation;
-use super::books::Standing;
+use super::books::{Ended, Told, Unit};
 use super::house::Payer;
-use super::safaricom::{Fate, Prompt, Reply};
+use super::safaricom::{Fate, Prompt, Receipt, Reply, Why};
+use super::statement::{self, FORMS};
 use super::telling::{self, LIES, Telling};
 
 /// What somebody pays, in shillings: mostly what a period costs.
@@ -20,27 +23,34 @@ const CODES: [&str; 3] = ["1032", "1037", "1"];
 const PIN_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// One kind of step, and how often it comes among a thousand.
-const WEIGHTS: [(Step, u64); 23] = [
-    (Step::PayByPaybill, 120),
-    (Step::AskPhone, 75),
+const WEIGHTS: [(Step, u64); 30] = [
+    (Step::PayByPaybill, 110),
+    (Step::PayAtTill, 30),
+    (Step::AskPhone, 70),
+    (Step::TopUp, 20),
     (Step::AnswerPrompt, 100),
-    (Step::Deliver, 215),
-    (Step::TakeIn, 110),
-    (Step::Lie, 60),
+    (Step::Claim, 15),
+    (Step::Deliver, 205),
+    (Step::TakeIn, 100),
+    (Step::Lie, 50),
     (Step::Ask, 40),
     (Step::Sweep, 20),
     (Step::ShortWhile, 50),
     (Step::LongWhile, 12),
-    (Step::Jobs, 25),
-    (Step::Counter, 40),
+    (Step::Jobs, 20),
+    (Step::Outgoing, 10),
+    (Step::Counter, 35),
     (Step::Bank, 4),
-    (Step::Assign, 35),
+    (Step::Assign, 30),
     (Step::Move, 25),
     (Step::Split, 10),
     (Step::Undo, 8),
     (Step::WriteOff, 6),
-    (Step::Refund, 18),
+    (Step::Refund, 22),
+    (Step::Withdraw, 4),
     (Step::SendRefunds, 15),
+    (Step::LookUp, 4),
+    (Step::Hold, 8),
     (Step::Repeat, 9),
     (Step::Statement, 1),
     (Step::Restart, 2),
@@ -51,10 +61,16 @@ const WEIGHTS: [(Step, u64); 23] = [
 pub enum Step {
     /// A customer or a stranger pays by Paybill.
     PayByPaybill,
+    /// The same where nobody types an account, as at a till.
+    PayAtTill,
     /// Somebody asks a phone for money.
     AskPhone,
+    /// Somebody wants more data, out of the wallet or by phone.
+    TopUp,
     /// A phone answers its prompt.
     AnswerPrompt,
+    /// A customer claims a payment by its receipt and the phone that paid.
+    Claim,
     /// Something true arrives, maybe several times.
     Deliver,
     /// What arrived is taken in.
@@ -71,6 +87,8 @@ pub enum Step {
     LongWhile,
     /// Jobs run.
     Jobs,
+    /// Safaricom takes a charge, or sends money to the bank.
+    Outgoing,
     /// Somebody brings cash, or the bank has a transfer.
     Counter,
     /// Cash is brought to the bank.
@@ -87,8 +105,14 @@ pub enum Step {
     WriteOff,
     /// A payment is to go back, or is not to go back after all.
     Refund,
+    /// A refund is not to be.
+    Withdraw,
     /// Refunds are sent and asked about.
     SendRefunds,
+    /// Somebody looks up what became of refunds.
+    LookUp,
+    /// A line is held or released.
+    Hold,
     /// The last write of staff is sent again with its key.
     Repeat,
     /// A statement is taken in.
@@ -97,13 +121,52 @@ pub enum Step {
     Restart,
 }
 
+/// What more of happens in a world than in others, so that short worlds come to it as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    /// Nothing.
+    Plain,
+    /// Money that goes back.
+    Refunds,
+    /// What was booked wrongly.
+    Corrections,
+    /// Statements, and what only they tell.
+    Statements,
+}
+
+impl Mood {
+    /// Of a seed.
+    #[must_use]
+    pub fn of(seed: u64) -> Self {
+        match seed % 4 {
+            0 => Self::Refunds,
+            1 => Self::Plain,
+            2 => Self::Corrections,
+            _ => Self::Statements,
+        }
+    }
+
+    /// How often a step comes in it.
+    fn weight(self, step: Step, weight: u64) -> u64 {
+        match (self, step) {
+            (Self::Refunds, Step::Refund | Step::SendRefunds) => weight * 5,
+            (Self::Refunds, Step::LookUp) => weight * 15,
+            (Self::Corrections, Step::Move | Step::Split | Step::LongWhile) => weight * 4,
+            (Self::Statements, Step::Outgoing) => weight * 4,
+            (Self::Statements, Step::Statement) => weight * 30,
+            _ => weight,
+        }
+    }
+}
+
 impl Step {
     /// Of a number by the weights.
     #[must_use]
-    pub fn of(number: u64) -> Self {
-        let sum: u64 = WEIGHTS.iter().map(|(_, weight)| weight).sum();
+    pub fn of(number: u64, mood: Mood) -> Self {
+        let weights = WEIGHTS.map(|(step, weight)| (step, mood.weight(step, weight)));
+        let sum: u64 = weights.iter().map(|(_, weight)| weight).sum();
         let mut left = number % sum;
-        for (step, weight) in WEIGHTS {
+        for (step, weight) in weights {
             if left < weight {
                 return step;
             }
@@ -121,7 +184,11 @@ impl Simulation<'_> {
     pub async fn step(&mut self, step: Step) -> anyhow::Result<String> {
         match step {
             Step::PayByPaybill => Ok(self.pay_by_paybill()),
+            Step::PayAtTill => Ok(self.pay_at_till()),
             Step::AskPhone => self.ask_phone().await,
+            Step::TopUp => self.top_up().await,
+            Step::Claim => self.claim().await,
+            Step::Outgoing => self.outgoing(),
             Step::AnswerPrompt => Ok(self.answer_prompt()),
             Step::Deliver => self.deliver().await,
             Step::TakeIn => self.take_in().await,
@@ -143,22 +210,14 @@ impl Simulation<'_> {
                 self.house()?.turns.do_jobs().await?;
                 Ok("jobs run".to_owned())
             }
-            Step::Counter => self.counter().await,
-            Step::Bank => self.bank().await,
-            Step::Assign => self.assign().await,
-            Step::Move => self.move_one().await,
-            Step::Split => self.split().await,
-            Step::Undo => self.undo().await,
-            Step::WriteOff => self.write_off().await,
-            Step::Refund => self.refund().await,
-            Step::SendRefunds => self.send_refunds().await,
-            Step::Repeat => self.repeat().await,
             Step::Statement => self.statement().await,
             Step::Restart => {
                 let house = self.house.take().context("a controller")?;
                 self.house = Some(house.restart().await?);
+                self.count("restarts");
                 Ok("the controller restarts".to_owned())
             }
+            other => self.staff(other).await,
         }
     }
 
@@ -168,12 +227,12 @@ impl Simulation<'_> {
         format!("{seconds} s pass")
     }
 
-    fn payer(&self) -> anyhow::Result<(usize, &Payer)> {
+    pub(super) fn payer(&self) -> anyhow::Result<(usize, &Payer)> {
         let index = self.index(self.template.payers.len());
         Ok((index, self.template.payers.get(index).context("a customer")?))
     }
 
-    fn amount(&self) -> i64 {
+    pub(super) fn amount(&self) -> i64 {
         AMOUNTS.get(self.index(AMOUNTS.len())).copied().unwrap_or(1)
     }
 
@@ -181,18 +240,39 @@ impl Simulation<'_> {
         let amount = self.amount();
         let index = self.index(self.template.payers.len());
         let Some(payer) = self.template.payers.get(index) else { return String::new() };
-        let receipt = match self.below(8) {
-            0 => self.safaricom.truth().pay(amount, "254711111222", "rent", None),
+        let (receipt, kind) = match self.below(8) {
+            0 => (self.safaricom.truth().pay(amount, "254711111222", "rent", None), "paid for words"),
             // The last digit is one more: the check digit says so.
             1 => {
                 let (stem, digit) = payer.account.split_at(payer.account.len().saturating_sub(1));
                 let slip = format!("{stem}{}", (digit.parse().unwrap_or(0) + 1) % 10);
-                self.safaricom.truth().pay(amount, "254711111333", &slip, None)
+                (self.safaricom.truth().pay(amount, "254711111333", &slip, None), "paid with a slip")
             }
-            _ => self.safaricom.truth().pay(amount, &payer.phone, &payer.account, Some(index)),
+            _ => {
+                let paid = self.safaricom.truth().pay(amount, &payer.phone, &payer.account, Some(index));
+                (paid, "paid by Paybill")
+            }
         };
+        self.count(kind);
         self.send_confirmation(receipt);
         format!("receipt {receipt} is paid: {amount} of {index}")
+    }
+
+    /// Only who paid says whose it is, and a confirmation hides that: what Pull tells within two days may find its owner.
+    fn pay_at_till(&mut self) -> String {
+        let index = self.index(self.template.payers.len());
+        let owner = (self.below(4) > 0).then_some(index);
+        let Some(payer) = self.template.payers.get(index) else { return String::new() };
+        let phone = if owner.is_some() { payer.phone.as_str() } else { "254711111444" };
+        // Another amount than any prompt asks for, whose receipt it would be taken for.
+        let mut amount = self.amount() + 3;
+        while self.safaricom.truth().prompts.iter().any(|prompt| prompt.shillings == amount) {
+            amount += 7;
+        }
+        let receipt = self.safaricom.truth().pay(amount, phone, "", owner);
+        self.count("paid at a till");
+        self.send_confirmation(receipt);
+        format!("receipt {receipt} is paid at the till: {amount} of {owner:?}")
     }
 
     /// A confirmation is on its way, several times or never.
@@ -221,7 +301,112 @@ impl Simulation<'_> {
         self.safaricom.truth().reply = Reply::Given;
         let (status, answer) = answered?;
         let state = answer.get("state").and_then(Value::as_str).unwrap_or_default();
+        if status < 300 {
+            self.count(match reply {
+                Reply::Given => "phones asked",
+                Reply::Lost => "phones asked, and the reply lost",
+                Reply::Refused => "phones asked, and refused",
+            });
+        }
         Ok(format!("the phone of {index} is asked, reply {reply:?}: {status} {state}"))
+    }
+
+    /// More data for a line: out of the wallet, or by phone.
+    async fn top_up(&mut self) -> anyhow::Result<String> {
+        let (index, payer) = self.payer()?;
+        let line = payer.lines.last().context("a line")?.clone();
+        let top_up = self.template.top_up.clone();
+        let (path, kind) = match self.below(2) {
+            0 => (format!("/api/subscriptions/{line}/top-ups"), "top-ups out of the wallet"),
+            _ => (format!("/api/subscriptions/{line}/payment-requests"), "top-ups asked for by phone"),
+        };
+        let (status, answer) = self.write(&path, &json!({"top_up_id": top_up})).await?;
+        ensure!(status < 500, "{path}: {status}: {answer}");
+        if status < 300 {
+            self.count(kind);
+        }
+        Ok(format!("{kind} of {index}: {status}"))
+    }
+
+    /// A customer claims a payment that may be theirs: with its receipt, and the phone that paid or another one.
+    async fn claim(&mut self) -> anyhow::Result<String> {
+        let count = self.books.units.len();
+        let Some(number) = self
+            .books
+            .units
+            .get(self.index(count))
+            .and_then(|unit| unit.number.clone().filter(|_| unit.is_mpesa && !unit.is_part))
+        else {
+            return Ok("nothing to claim".to_owned());
+        };
+        let free =
+            |unit: &Unit| unit.is_mpesa && unit.owner.is_none() && !unit.is_decided && unit.closed.is_empty();
+        let frees: Vec<usize> = (0..count).filter(|at| self.books.units.get(*at).is_some_and(free)).collect();
+        // Mostly one that waits.
+        let chosen =
+            frees.get(self.index(frees.len())).and_then(|at| self.books.units.get(*at)?.number.clone());
+        let number = if self.below(4) == 0 { number } else { chosen.unwrap_or(number) };
+        let phone = self
+            .safaricom
+            .truth()
+            .receipts
+            .iter()
+            .find(|one| one.number == number)
+            .map(|one| one.phone.clone());
+        let phone = phone.context("a receipt that nobody paid")?;
+        let is_right = self.below(4) > 0;
+        let phone = if is_right { phone } else { another(&phone) };
+        let (index, payer) = self.payer()?;
+        let path = match payer.lines.len() {
+            1 => format!("/pay/{}/receipt", payer.account),
+            lines => format!("/pay/{}/receipt?line={}", payer.account, 1 + self.below(u64::try_from(lines)?)),
+        };
+        let status = self.house()?.claim(&path, &number, &phone).await?;
+        let unit =
+            self.books.units.iter_mut().find(|unit| unit.is_mpesa && unit.number.as_ref() == Some(&number));
+        let unit = unit.context("a unit")?;
+        let (is_free, is_theirs) = (free(unit), unit.owner == Some(index));
+        match status {
+            429 => {}
+            200 if is_free && is_right => {
+                unit.owner = Some(index);
+                self.count("claimed");
+            }
+            200 => ensure!(is_theirs, "{unit:?} was given to {index} for {phone}"),
+            404 => {
+                ensure!(!(is_free && is_right), "{unit:?} was not given to {index} for {phone}");
+                self.count("claimed in vain");
+            }
+            other => anyhow::bail!("a claim of {unit:?} was answered {other}"),
+        }
+        Ok(format!("{index} claims {number}: {status}"))
+    }
+
+    /// Safaricom takes a charge for some payment, or sends money to the bank; only a statement will tell.
+    fn outgoing(&mut self) -> anyhow::Result<String> {
+        let (chosen, cents) = (self.below(3), 100 + i64::try_from(self.below(2_000))?);
+        let mut truth = self.safaricom.truth();
+        let count = truth.receipts.len();
+        let number = truth.receipts.get(self.index(count)).map(|one| one.number.clone());
+        let holds = truth.holds();
+        let Some(number) = number.filter(|_| holds > cents) else { return Ok("nothing leaves".to_owned()) };
+        // Two of one payment, which differ by what they are for.
+        let what = if chosen == 1 { "Pay Bill Charge" } else { "Pay Bill Service Fee" };
+        let is_charged = truth.outs.iter().any(|out| out.about == what && out.number == number);
+        let kind = if chosen > 0 {
+            if is_charged {
+                return Ok("nothing leaves".to_owned());
+            }
+            truth.take(Why::Charge, what, Some(number), cents);
+            "charges"
+        } else {
+            let cents = i64::try_from(self.below(u64::try_from(holds / 100)?))? * 100 + 100;
+            truth.take(Why::Settlement, "", None, cents.min(holds));
+            "transfers to the bank"
+        };
+        drop(truth);
+        self.count(kind);
+        Ok(format!("{kind}: {cents}"))
     }
 
     fn answer_prompt(&mut self) -> String {
@@ -261,6 +446,11 @@ impl Simulation<'_> {
             prompt.fate = fate;
         }
         drop(truth);
+        self.count(match (fate, prompt.fate) {
+            (Fate::Paid(_), Fate::Ended(_)) => "prompts paid late",
+            (Fate::Paid(_), _) => "prompts paid",
+            _ => "prompts that ended",
+        });
         for _ in 0..self.copies() {
             self.bag.push(Telling::Callback(index));
         }
@@ -301,23 +491,37 @@ impl Simulation<'_> {
             Telling::Confirmation(receipt) => Some(receipt),
             Telling::Result(_) | Telling::TimedOut(_) => None,
         };
-        self.arrived.push((telling, receipt));
+        self.arrived.push((telling, receipt, self.clock.now()));
         Ok(())
     }
 
     /// Takes in what arrived: from now on it is booked.
     pub(super) async fn take_in(&mut self) -> anyhow::Result<String> {
         self.house()?.turns.take_in().await?;
-        let truth = self.safaricom.truth();
+        let truth = self.safaricom.truth().clone();
         let count = self.arrived.len();
-        for (telling, receipt) in std::mem::take(&mut self.arrived) {
+        for (telling, receipt, at) in std::mem::take(&mut self.arrived) {
             if let Some(receipt) = receipt.and_then(|receipt| truth.receipts.get(receipt)) {
-                self.books.told(&receipt.number, receipt.shillings * 100, receipt.owner);
+                // A confirmation hides who paid.
+                let owner = receipt.owner.filter(|_| !receipt.is_till);
+                let (kind, again) = match telling {
+                    Telling::Callback(_) => ("callbacks that told first", "callbacks that told again"),
+                    _ => ("confirmations that told first", "confirmations that told again"),
+                };
+                let is_news = self.books.told(told(receipt, owner, at));
+                self.count(if is_news { kind } else { again });
             }
             if let Telling::Result(refund) = telling
                 && let (Some(ended), Some(&ours)) = (truth.refunds.get(refund), self.refund_of.get(&refund))
             {
-                self.books.refund_ended(ours, ended.went_through);
+                let ended = self.books.refund_ended(ours, ended.went_through);
+                self.count(match ended {
+                    Ended::Gone => "refunds gone",
+                    Ended::Back => "refunds that came back",
+                    Ended::AfterAll => "refunds gone after all",
+                    Ended::TooLate => "refunds gone too late",
+                    Ended::Known => "results told again",
+                });
             }
         }
         Ok(format!("{count} are taken in"))
@@ -336,260 +540,67 @@ impl Simulation<'_> {
         let status = self.house()?.deliver(&path, body).await?;
         let expected = if lie == telling::Lie::StrangePath { 404 } else { 200 };
         ensure!(status == expected, "{lie:?} was answered {status}");
+        self.count(lie.name());
         Ok(format!("{lie:?} arrives"))
     }
 
     /// Sweeps: whatever was paid within the last two days is told of.
     pub(super) async fn sweep(&mut self) -> anyhow::Result<String> {
         self.house.as_mut().context("a controller")?.turns.sweep().await?;
-        let told = self.safaricom.truth().pulled.drain(..).collect::<Vec<usize>>();
-        let truth = self.safaricom.truth();
-        for receipt in told.iter().filter_map(|receipt| truth.receipts.get(*receipt)) {
-            self.books.told(&receipt.number, receipt.shillings * 100, receipt.owner);
-        }
-        Ok(format!("Pull tells of {}", told.len()))
-    }
-
-    async fn counter(&mut self) -> anyhow::Result<String> {
-        let (index, payer) = self.payer()?;
-        let line = payer.lines.get(self.index(payer.lines.len() + 1));
-        let cents = self.amount() * 100;
-        let reference = (self.below(3) == 0).then(|| format!("B{}", self.chance.number() % 1_000_000_000));
-        let means = if reference.is_some() { "bank" } else { "cash" };
-        let mut body = json!({"amount_cents": cents, "means": means, "is_another": true});
-        if let Some(members) = body.as_object_mut() {
-            members.extend(line.map(|line| ("subscription_id".to_owned(), json!(line))));
-            members.extend(reference.clone().map(|reference| ("reference".to_owned(), json!(reference))));
-        }
-        let path = format!("/api/customers/{}/counter-payments", payer.id);
-        let (status, answer) = self.write(&path, &body).await?;
-        ensure!(status == 201, "{path}: {status}: {answer}");
-        self.books.brought(crate::office::id_of(&answer)?, reference, cents, index);
-        Ok(format!("{index} brings {cents} cents by {means}"))
-    }
-
-    async fn bank(&mut self) -> anyhow::Result<String> {
-        let holder = "token:simulation";
-        let drawers = self.house()?.get("/api/cash").await?;
-        let holds = drawers.pointer("/drawers/0/holds_cents").and_then(Value::as_i64).unwrap_or(0);
-        if holds == 0 {
-            return Ok("no cash to bank".to_owned());
-        }
-        let cents = 1 + i64::try_from(self.below(u64::try_from(holds)?))?;
-        let slip = format!("S{}", self.chance.number() % 1_000_000_000);
-        let body = json!({"holder": holder, "amount_cents": cents, "slip": slip});
-        let (status, answer) = self.write("/api/cash/bankings", &body).await?;
-        ensure!(status == 201, "banking {cents}: {status}: {answer}");
-        Ok(format!("{cents} cents are brought to the bank"))
-    }
-
-    /// A unit that the controller was asked about or told of, and its id there.
-    async fn unit(&mut self) -> anyhow::Result<Option<(usize, String)>> {
-        if self.books.units.is_empty() {
-            return Ok(None);
-        }
-        // Mostly a late one, as staff do.
-        let count = self.books.units.len();
-        let back = self.index(if self.below(3) == 0 { count } else { count.min(12) });
-        let index = count - 1 - back;
-        let Some(unit) = self.books.units.get(index) else { return Ok(None) };
-        if let Some(id) = &unit.id {
-            return Ok(Some((index, id.clone())));
-        }
-        let Some(number) = unit.number.clone() else { return Ok(None) };
-        let found = self.house()?.get(&format!("/api/payments?receipt={number}")).await?;
-        let Some(id) = found.pointer("/payments/0/id").and_then(Value::as_str) else { return Ok(None) };
-        if let Some(unit) = self.books.units.get_mut(index) {
-            unit.id = Some(id.to_owned());
-        }
-        Ok(Some((index, id.to_owned())))
-    }
-
-    /// Somebody for whom a payment may be: a customer with or without a line, or nobody.
-    fn target(&self) -> anyhow::Result<(Option<usize>, Value)> {
-        if self.below(6) == 0 {
-            return Ok((None, json!({})));
-        }
-        let (index, payer) = self.payer()?;
-        let line = payer.lines.get(self.index(payer.lines.len() + 1));
-        let body = match line {
-            Some(line) => json!({"customer_id": payer.id, "subscription_id": line}),
-            None => json!({"customer_id": payer.id}),
-        };
-        Ok((Some(index), body))
-    }
-
-    async fn assign(&mut self) -> anyhow::Result<String> {
-        let Some((index, id)) = self.unit().await? else { return Ok("nothing to assign".to_owned()) };
-        let (Some(to), body) = self.target()? else { return Ok("nobody to assign to".to_owned()) };
-        let (status, answer) = self.write(&format!("/api/payments/{id}/assign"), &body).await?;
-        let unit = self.books.units.get_mut(index).context("a unit")?;
-        if status == 200 {
-            ensure!(unit.owner.is_none() && unit.closed.is_empty(), "{unit:?} was assigned: {answer}");
-            (unit.owner, unit.is_decided) = (Some(to), true);
-        } else {
-            let is_free = unit.owner.is_none() && unit.closed.is_empty();
-            ensure!(!is_free && status < 500, "{unit:?} was not assigned: {status}: {answer}");
-        }
-        Ok(format!("unit {index} is assigned to {to}: {status}"))
-    }
-
-    async fn move_one(&mut self) -> anyhow::Result<String> {
-        let Some((index, id)) = self.unit().await? else { return Ok("nothing to move".to_owned()) };
-        let (to, body) = self.target()?;
-        let (status, answer) = self.write(&format!("/api/payments/{id}/move"), &body).await?;
-        ensure!(status < 500, "{status}: {answer}");
-        if status < 300 {
-            self.books.moved(index, to);
-        }
-        Ok(format!("unit {index} is moved to {to:?}: {status}"))
-    }
-
-    async fn split(&mut self) -> anyhow::Result<String> {
-        let Some((index, id)) = self.unit().await? else { return Ok("nothing to split".to_owned()) };
-        let cents = self.books.units.get(index).map_or(0, |unit| unit.cents);
-        let first = 1 + i64::try_from(self.below(u64::try_from(cents.max(1))?))?;
-        let mut parts = Vec::new();
-        let mut owners = Vec::new();
-        for amount in [first, cents - first] {
-            let (owner, mut body) = self.target()?;
-            if let Some(members) = body.as_object_mut() {
-                members.insert("amount_cents".to_owned(), json!(amount));
-            }
-            parts.push(body);
-            owners.push((owner, amount));
-        }
-        let (status, answer) =
-            self.write(&format!("/api/payments/{id}/split"), &json!({"parts": parts})).await?;
-        ensure!(status < 500, "{status}: {answer}");
-        if status < 300 {
-            let payments = answer.get("payments").and_then(Value::as_array).context("parts")?;
-            ensure!(payments.len() == owners.len(), "{answer}");
-            let ids = payments.iter().map(crate::office::id_of).collect::<anyhow::Result<Vec<String>>>()?;
-            let parts: Vec<_> =
-                owners.into_iter().zip(ids).map(|((owner, cents), id)| (owner, cents, id)).collect();
-            self.books.split(index, &parts);
-        }
-        Ok(format!("unit {index} is split at {first}: {status}"))
-    }
-
-    async fn undo(&mut self) -> anyhow::Result<String> {
-        let Some((index, id)) = self.unit().await? else { return Ok("nothing to undo".to_owned()) };
-        let (status, answer) = self.write(&format!("/api/payments/{id}/undo"), &json!({})).await?;
-        ensure!(status < 500, "{status}: {answer}");
-        if status < 300 {
-            let unit = self.books.units.get(index).context("a unit")?;
-            ensure!(!unit.is_mpesa && unit.closed.is_empty(), "{unit:?} was undone");
-            self.books.undone(index);
-        }
-        Ok(format!("unit {index} is undone: {status}"))
-    }
-
-    async fn write_off(&mut self) -> anyhow::Result<String> {
-        let (index, payer) = self.payer()?;
-        let (status, answer) =
-            self.write(&format!("/api/customers/{}/write-offs", payer.id), &json!({})).await?;
-        ensure!(status < 500, "{status}: {answer}");
-        if status < 300 {
-            let cents = answer.get("amount_cents").and_then(Value::as_i64).context("an amount")?;
-            ensure!(cents > 0, "{answer}");
-            if let Some(sum) = self.books.written_off.get_mut(index) {
-                *sum += cents;
-            }
-        }
-        Ok(format!("what {index} owes is written off: {status}"))
-    }
-
-    async fn refund(&mut self) -> anyhow::Result<String> {
-        let Some((index, id)) = self.unit().await? else { return Ok("nothing to give back".to_owned()) };
-        let cents = self.books.units.get(index).map_or(0, |unit| unit.cents);
-        let asked = (cents / 200).max(1) * 100;
-        let body = match self.below(6) {
-            0 => json!({"way": "reversal", "reason": "asked"}),
-            1 => json!({"way": "reversal", "reason": "asked", "with_used": true}),
-            2 => json!({"way": "payout", "reason": "asked"}),
-            3 => json!({"way": "payout", "reason": "asked", "with_used": true}),
-            _ => json!({"way": "payout", "reason": "asked", "amount_cents": asked}),
-        };
-        let asked = body.get("amount_cents").and_then(Value::as_i64);
-        let (status, answer) = self.write(&format!("/api/payments/{id}/refunds"), &body).await?;
-        ensure!(status < 500, "{status}: {answer}");
-        if status == 201 {
-            let amount = answer.get("amount_cents").and_then(Value::as_i64).context("an amount")?;
-            let refund = crate::office::id_of(&answer)?;
-            ensure!(amount > 0 && amount <= asked.unwrap_or(cents), "{amount} cents of {cents}: {answer}");
-            self.books.refund_asked(refund.clone(), index, asked, amount);
-            if self.below(6) == 0 {
-                let (status, _) = self.write(&format!("/api/refunds/{refund}/withdraw"), &json!({})).await?;
-                if status < 300 {
-                    self.books.refund_ended(self.books.refunds.len() - 1, false);
-                }
-                return Ok(format!("unit {index} is to go back, and is not: {status}"));
-            }
-        }
-        Ok(format!("unit {index} is to go back: {status}"))
-    }
-
-    /// Sends refunds, one way or another, and lets their results go on their way.
-    pub(super) async fn send_refunds(&mut self) -> anyhow::Result<String> {
-        let before = {
-            let chosen = self.below(8);
+        let now = self.clock.now();
+        let (pulled, receipts): (Vec<usize>, Vec<Receipt>) = {
             let mut truth = self.safaricom.truth();
-            truth.reply = if chosen == 0 && !self.is_ending { Reply::Lost } else { Reply::Given };
-            truth.refund_goes_through = chosen != 1;
-            truth.refunds.len()
+            let pulled = std::mem::take(&mut truth.pulled);
+            let receipts = pulled.iter().filter_map(|receipt| truth.receipts.get(*receipt).cloned());
+            let receipts = receipts.collect();
+            (pulled, receipts)
         };
-        let sent = self.house()?.turns.send_refunds().await;
-        let mut truth = self.safaricom.truth();
-        truth.reply = Reply::Given;
-        let after = truth.refunds.len();
-        sent?;
-        for index in before..after {
-            let Some(refund) = truth.refunds.get(index) else { continue };
-            let ours = self.books.refunds.iter().position(|one| {
-                let unit = self.books.units.get(one.unit);
-                let is_of = unit.and_then(|unit| unit.number.as_ref()) == refund.receipt.as_ref();
-                one.standing == Standing::Held
-                    && (refund.name.as_ref() == Some(&one.id) || (refund.name.is_none() && is_of))
-            });
-            let ours = ours.with_context(|| format!("nobody asked for {refund:?}"))?;
-            ensure!(!self.refund_of.values().any(|other| *other == ours), "refund {ours} was sent twice");
-            let cents = self.books.refunds.get(ours).map(|ours| ours.cents);
-            ensure!(cents == Some(refund.shillings * 100), "{cents:?} cents were to go back: {refund:?}");
-            self.refund_of.insert(index, ours);
-        }
-        drop(truth);
-        for index in before..after {
-            match self.below(6) {
-                0 => {}
-                1 => self.bag.push(Telling::TimedOut(index)),
-                2 => self.bag.extend([Telling::TimedOut(index), Telling::Result(index)]),
-                3 => self.bag.extend([Telling::Result(index), Telling::Result(index)]),
-                _ => self.bag.push(Telling::Result(index)),
+        for receipt in &receipts {
+            if self.books.told(told(receipt, receipt.owner, now)) {
+                self.count("receipts that Pull told of first");
             }
         }
-        Ok(format!("{} refunds reach M-Pesa", after - before))
+        Ok(format!("Pull tells of {}", pulled.len()))
     }
 
-    async fn repeat(&mut self) -> anyhow::Result<String> {
-        let Some(before) = self.last_write.clone() else { return Ok("nothing to repeat".to_owned()) };
-        let (status, answer) = self.house()?.post_with_key(&before.path, &before.body, &before.key).await?;
-        // A request on a phone is told as it stands now.
-        let is_same = before.path.contains("payment-requests") || answer == before.answer;
-        ensure!(status < 500 && is_same, "{before:?} was answered {status} {answer} the second time");
-        Ok(format!("{} once more: {status}", before.path))
-    }
-
-    /// Takes in the statement over everything so far.
+    /// Takes in the statement over everything so far, in one form or another.
     pub(super) async fn statement(&mut self) -> anyhow::Result<String> {
-        let csv = telling::statement(&self.safaricom.truth());
+        let form = FORMS.get(self.index(FORMS.len())).copied().context("a form")?;
+        let csv = statement::write(&self.safaricom.truth(), form);
         let body = json!({"csv": csv});
         let (status, answer) = self.house()?.post("/api/payments/statements", &body).await?;
-        let truth = self.safaricom.truth();
-        ensure!(status < 300 || truth.receipts.is_empty(), "a statement was answered {status}: {answer}");
+        let truth = self.safaricom.truth().clone();
+        ensure!(status < 300 || truth.movements.is_empty(), "a statement was answered {status}: {answer}");
+        let now = self.clock.now();
         for receipt in &truth.receipts {
-            self.books.told(&receipt.number, receipt.shillings * 100, receipt.owner);
+            let owner = receipt.owner.filter(|_| !receipt.is_till);
+            if self.books.told(told(receipt, owner, now)) {
+                self.count("receipts that a statement told of first");
+            }
         }
-        Ok(format!("a statement of {} is taken in", truth.receipts.len()))
+        for (index, out) in truth.outs.iter().enumerate() {
+            match out.why {
+                Why::Charge => self.books.charges.insert(index, out.cents),
+                Why::Settlement => self.books.settlements.insert(index, out.cents),
+                Why::Reversal | Why::Payout => None,
+            };
+        }
+        self.count(match (form.columns, form.has_balances) {
+            (8, _) => "statements of 8 columns",
+            (9, _) => "statements of 9 columns",
+            (_, true) => "statements of 13 columns",
+            (_, false) => "statements without balances",
+        });
+        Ok(format!("a statement of {} rows is taken in, {form:?}", truth.movements.len()))
     }
+}
+
+fn told(receipt: &Receipt, owner: Option<usize>, at: UnixMillis) -> Told<'_> {
+    Told { number: &receipt.number, cents: receipt.shillings * 100, owner, at }
+}
+
+/// Another phone, whose end differs.
+fn another(phone: &str) -> String {
+    let (stem, digit) = phone.split_at(phone.len().saturating_sub(1));
+    format!("{stem}{}", (digit.parse().unwrap_or(0) + 5) % 10)
 }

@@ -43,6 +43,24 @@ pub enum Lie {
     Junk(&'static str),
 }
 
+impl Lie {
+    /// What it is counted as.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::StrangePath => "lies on a strange path",
+            Self::GuessedPrompt => "lies of a guessed prompt",
+            Self::GuessedAmount => "lies of a guessed amount",
+            Self::OtherAmount => "lies of another amount",
+            Self::Replayed => "lies replayed",
+            Self::OtherShortCode => "lies for another short code",
+            Self::BadAmount(_) => "lies with a bad amount",
+            Self::NoReceipt => "lies without a receipt",
+            Self::Junk(_) => "junk",
+        }
+    }
+}
+
 /// All of them.
 pub const LIES: [Lie; 17] = [
     Lie::StrangePath,
@@ -81,8 +99,8 @@ pub fn told(truth: &Truth, confirmations: &str, telling: Telling) -> Option<(Str
             Some((confirmations.to_owned(), confirmation(truth.receipts.get(receipt)?, SHORT_CODE)))
         }
         Telling::Result(refund) => {
-            let refund = truth.refunds.get(refund)?;
-            Some((refund.path.clone(), result(refund)))
+            let (index, refund) = (refund, truth.refunds.get(refund)?);
+            Some((refund.path.clone(), result(refund, index)))
         }
         Telling::TimedOut(refund) => {
             let refund = truth.refunds.get(refund)?;
@@ -113,6 +131,7 @@ pub fn untrue(
         prompt: None,
         owner: None,
         is_reversed: false,
+        is_till: false,
     };
     let on_confirmations = |body: String| Some((confirmations.to_owned(), body));
     match lie {
@@ -178,7 +197,7 @@ fn confirmation(receipt: &Receipt, short_code: &str) -> String {
     let end = receipt.phone.len().saturating_sub(3);
     let masked = format!("2547 ***** {}", receipt.phone.get(end..).unwrap_or_default());
     json!({
-        "TransactionType": "Pay Bill", "TransID": receipt.number, "TransTime": nairobi(receipt.at, "%Y%m%d%H%M%S"),
+        "TransactionType": if receipt.is_till { "Buy Goods" } else { "Pay Bill" }, "TransID": receipt.number, "TransTime": nairobi(receipt.at, "%Y%m%d%H%M%S"),
         "TransAmount": format!("{}.00", receipt.shillings), "BusinessShortCode": short_code,
         "BillRefNumber": receipt.account, "InvoiceNumber": "", "OrgAccountBalance": "1.00",
         "ThirdPartyTransID": "", "MSISDN": masked, "FirstName": "", "MiddleName": "", "LastName": "",
@@ -186,32 +205,10 @@ fn confirmation(receipt: &Receipt, short_code: &str) -> String {
     .to_string()
 }
 
-fn result(refund: &Refund) -> String {
-    // A code with which M-Pesa says for certain that it moved nothing.
-    let code = if refund.went_through { "0" } else { "2001" };
+fn result(refund: &Refund, index: usize) -> String {
     json!({"Result": {
-        "ResultType": 0, "ResultCode": code, "ResultDesc": "as it ended", "OriginatorConversationID": "o",
-        "ConversationID": refund.conversation, "TransactionID": format!("R{}", refund.conversation.len()),
+        "ResultType": 0, "ResultCode": refund.code, "ResultDesc": "as it ended", "OriginatorConversationID": "o",
+        "ConversationID": refund.conversation, "TransactionID": format!("RF{index:08}"),
     }})
     .to_string()
-}
-
-/// The statement of the portal over everything so far, the latest first, without its balances.
-#[must_use]
-pub fn statement(truth: &Truth) -> String {
-    let mut text = format!(
-        "Organization Name:,Njia\nShort Code:,{SHORT_CODE}\n\nReceipt No.,Completion Time,Initiation Time,Details,\
-         Transaction Status,Paid In,Withdrawn,Balance,Balance Confirmed,Reason Type,Other Party Info,\
-         Linked Transaction ID,A/C No.\n"
-    );
-    for receipt in truth.receipts.iter().rev() {
-        let at = nairobi(receipt.at, "%Y-%m-%d %H:%M:%S");
-        let end = receipt.phone.len().saturating_sub(3);
-        let phone = format!("2547****{}", receipt.phone.get(end..).unwrap_or_default());
-        text.push_str(&format!(
-            "{},{at},{at},Pay Bill from {phone} Acc. {},Completed,{}.00,,,true,Pay Bill,{phone} - NAME,,{}\n",
-            receipt.number, receipt.account, receipt.shillings, receipt.account
-        ));
-    }
-    text
 }
