@@ -78,9 +78,8 @@ impl Codes {
         let settings = daraja.settings();
         let key = Key { short_code: settings.short_code().to_owned(), wanted };
         // Held over the question: one at a time, so that a crowd at the pay page does not spend the app's quota.
-        let mut held = match timeout(WITHIN, self.held.lock()).await {
-            Ok(held) => held,
-            Err(_) => return Err(NoCode::NoAnswer("too many ask at once".to_owned())),
+        let Ok(mut held) = timeout(WITHIN, self.held.lock()).await else {
+            return Err(NoCode::NoAnswer("too many ask at once".to_owned()));
         };
         let now = clock.now();
         if let Some(found) = held.get(&key).filter(|found| found.until > now) {
