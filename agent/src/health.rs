@@ -207,6 +207,33 @@ pub struct StoreStatus {
     pub problem: Option<String>,
     /// What the store takes on the disk, in bytes.
     pub disk_bytes: u64,
+    /// Writes to routers that the API log at the site left out since the start.
+    #[serde(default)]
+    pub writes_left_out: u64,
+    /// Whether it leaves them out now.
+    #[serde(default)]
+    pub leaves_writes_out: bool,
+}
+
+impl StoreStatus {
+    /// That the API log at the site does not hold all writes, and what helps; `None` where it does.
+    #[must_use]
+    pub fn log_lacks(&self) -> Option<(String, &'static str)> {
+        let lacks = counted(self.writes_left_out, "write");
+        match (self.leaves_writes_out, self.writes_left_out) {
+            (true, _) => Some((
+                format!(
+                    "the API log at the site leaves writes out for want of room on the disk: {lacks} since the start"
+                ),
+                CURE_OF_SPACE,
+            )),
+            (false, 0) => None,
+            (false, _) => Some((
+                format!("the API log at the site lacks {lacks} of a time when the disk had no room"),
+                "head office may have them; a restart of the agent forgets this",
+            )),
+        }
+    }
 }
 
 /// What time it is.
@@ -236,6 +263,9 @@ pub struct ClockVoice {
     /// By how much that one is ahead of the time that is acted on, in milliseconds.
     pub ahead_ms: i64,
 }
+
+/// How a disk that runs full is helped.
+pub const CURE_OF_SPACE: &str = "free some space: df -h; journalctl --vacuum-size=50M; apt-get clean";
 
 /// What helps a clock that is not believed.
 pub const CURE_OF_CLOCK: &str = "set what is wrong: timedatectl at this machine, /system ntp client at the router; two that say the same are \
@@ -334,6 +364,8 @@ impl Status {
             unwell_since_ms: since,
             problem,
             disk_bytes: overview.disk_bytes,
+            writes_left_out: overview.left_out.writes,
+            leaves_writes_out: overview.left_out.is_now,
         };
     }
 
@@ -347,6 +379,9 @@ impl Status {
         }
         if let Some(problem) = &self.store.problem {
             problems.push(format!("new records are not safe against a power cut: {problem}"));
+        }
+        if let Some((lack, cure)) = self.store.log_lacks().filter(|_| self.store.leaves_writes_out) {
+            problems.push(format!("{lack}; cure: {cure}"));
         }
         if self.commands_waiting_for_disk > 0 {
             let waiting = counted(self.commands_waiting_for_disk, "command");

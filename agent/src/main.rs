@@ -12,11 +12,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tawi_agent::api_log::files::FREE_BYTES;
 use tawi_agent::api_log::show::{FOLLOW_EVERY, Wanted, parse_ago, print_from};
 use tawi_agent::config::{Config, ConfigError, DEFAULT_PATH, Environment};
 use tawi_agent::doctor;
-use tawi_agent::health::{RouterStatus, Status, spoken};
-use tawi_agent::outbox::StoreError;
+use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
+use tawi_agent::outbox::{StoreError, free_bytes};
 use tawi_agent::run::{StartError, run};
 use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
@@ -183,8 +184,9 @@ fn main() -> ExitCode {
         Command::Doctor(options) => cli::doctor::show(&arguments.config, &environment, &runtime, &options),
         Command::Pin { address } => show_pin(&address, &runtime),
         Command::Log { router, line, since, json, follow } => {
-            let wanted = Wanted { router, line, since: Clock::system().now().minus(since), is_json: json };
-            show_log(&arguments.config, &environment, &runtime, &wanted, follow)
+            let since = Clock::system().now().minus(since);
+            let wanted = Wanted { router, line, since, is_json: json, ..Wanted::default() };
+            show_log(&arguments.config, &environment, &runtime, wanted, follow)
         }
         Command::RouterScript(options) => {
             cli::router_script::show(&arguments.config, &environment, &runtime, &options)
@@ -293,17 +295,26 @@ fn show_log(
     path: &Path,
     environment: &Environment,
     runtime: &Runtime,
-    wanted: &Wanted,
+    wanted: Wanted,
     is_followed: bool,
 ) -> ExitCode {
     let config = match Config::load(path, environment) {
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
+    let not_read = |error: std::io::Error| {
+        let cure = "run it as root, or as the agent's user";
+        let place = config.state_directory.display();
+        fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM)
+    };
+    let wanted = match wanted.with_lines(&config.state_directory) {
+        Ok(wanted) => wanted,
+        Err(error) => return not_read(error),
+    };
     let (mut seen, mut has_shown) = (0, false);
     loop {
         let mut is_read = true;
-        let printed = print_from(&config.state_directory, wanted, seen, |text| {
+        let printed = print_from(&config.state_directory, &wanted, seen, |text| {
             has_shown = true;
             is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
             is_read
@@ -316,16 +327,18 @@ fn show_log(
                 }
                 seen = count;
             }
-            Err(error) => {
-                let cure = "run it as root, or as the agent's user";
-                let place = config.state_directory.display();
-                return fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM);
-            }
+            Err(error) => return not_read(error),
         }
         // Whoever pipes us into `head` is content with less.
         if !is_followed || !is_read {
             if !has_shown {
                 let _ = writeln!(std::io::stderr(), "tawi-agent: {}", wanted.said_of_nothing());
+            }
+            if free_bytes(&config.state_directory).is_ok_and(|free| free < FREE_BYTES) {
+                let _ = writeln!(
+                    std::io::stderr(),
+                    "tawi-agent: the disk is nearly full, and writes are left out of this log\n  cure: {CURE_OF_SPACE}"
+                );
             }
             return ExitCode::SUCCESS;
         }

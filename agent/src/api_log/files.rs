@@ -4,8 +4,8 @@
 //! api-log/2026-11-26.jsonl     by the agent's clock, in UTC
 //! ```
 //!
-//! It is the least of what the disk holds: it stops growing first when space runs short, and its oldest days go before
-//! anything else is at risk. Lines are appended in batches and not synced: a power cut takes the last seconds and may
+//! It is the least of what the disk holds: it stops growing first when space runs short. Its oldest days go where that gives
+//! the space back, and all of it before anything else is at risk; a disk that something else fills costs it nothing more. Lines are appended in batches and not synced: a power cut takes the last seconds and may
 //! tear the last line, which readers pass over. Reading needs no agent. What a line holds is `record.rs`'s business.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -28,6 +28,8 @@ pub const FILES_BYTES: u64 = 64 * 1024 * 1024;
 pub const DAY_BYTES: u64 = FILES_BYTES / 4;
 /// Free space below which it takes none: four times what the store itself keeps back.
 pub const FREE_BYTES: u64 = 16 * 1024 * 1024;
+/// Free space below which the store is at risk, so that all of the log gives way.
+const RISK_BYTES: u64 = FREE_BYTES / 4;
 /// The longest line that is read, in bytes; the longest that is written has less than half of it.
 const LINE_BYTES: u64 = 4 * 1024;
 
@@ -121,22 +123,16 @@ impl Files {
         self.remove(day)
     }
 
-    /// Removes the oldest days until the disk and the bound leave room; `false` where even none of them leaves enough.
+    /// Removes the oldest days where that leaves room; whether there is some.
     ///
     /// # Errors
     /// What the system said.
     pub fn make_room(&self) -> io::Result<bool> {
-        let mut days = self.days()?.into_iter();
-        loop {
-            let has_space = free_bytes(&self.directory)? >= FREE_BYTES;
-            if has_space && self.bytes()? <= FILES_BYTES {
-                return Ok(true);
-            }
-            match days.next() {
-                Some(day) => self.remove(&day)?,
-                None => return Ok(false),
-            }
-        }
+        let days = self.days()?;
+        let sizes = days.iter().map(|day| Ok(fs::metadata(self.path_of(day))?.len()));
+        let room = Room::of(free_bytes(&self.directory)?, &sizes.collect::<io::Result<Vec<_>>>()?);
+        days.iter().take(room.days_to_go).try_for_each(|day| self.remove(day))?;
+        Ok(room.is_there)
     }
 
     /// Reads the writes of all days from `since` on, oldest first, and hands each to `show` until it says `false`. Lines
@@ -185,14 +181,6 @@ impl Files {
         Ok(days)
     }
 
-    fn bytes(&self) -> io::Result<u64> {
-        let mut bytes: u64 = 0;
-        for day in self.days()? {
-            bytes = bytes.saturating_add(fs::metadata(self.path_of(&day))?.len());
-        }
-        Ok(bytes)
-    }
-
     fn remove(&self, day: &str) -> io::Result<()> {
         match fs::remove_file(self.path_of(day)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -202,6 +190,35 @@ impl Files {
 
     fn path_of(&self, day: &str) -> PathBuf {
         self.directory.join(format!("{day}{ENDING}"))
+    }
+}
+
+/// What is done about the days for want of room. Pure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Room {
+    /// So many of the oldest go.
+    days_to_go: usize,
+    /// Whether there is room for more after that.
+    is_there: bool,
+}
+
+impl Room {
+    /// With so much space free and days of these sizes, the oldest first.
+    fn of(free: u64, days: &[u64]) -> Self {
+        let fold = |days: &[u64]| days.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
+        let without = |count: usize| fold(days.get(count..).unwrap_or_default());
+        let all = fold(days);
+        let left = |count: usize| free.saturating_add(all.saturating_sub(without(count)));
+        let fewest = |is_enough: &dyn Fn(usize) -> bool| (0..=days.len()).find(|count| is_enough(*count));
+        let has_space = |count: usize| left(count) >= FREE_BYTES && without(count) <= FILES_BYTES;
+        // The newest stays where somebody else fills the disk: without it the log says that nothing was written.
+        match fewest(&has_space).filter(|count| *count < days.len().max(1)) {
+            Some(days_to_go) => Self { days_to_go, is_there: true },
+            None => {
+                let is_safe = |count: usize| left(count) >= RISK_BYTES && without(count) <= FILES_BYTES;
+                Self { days_to_go: fewest(&is_safe).unwrap_or(days.len()), is_there: false }
+            }
+        }
     }
 }
 
@@ -375,6 +392,33 @@ mod tests {
         assert_eq!(files.append(&[write(NOW, "b")], NOW).unwrap(), 0, "it is written");
         files.forget_old(tomorrow).unwrap();
         assert_eq!(files.days().unwrap(), [day_of(NOW), day_of(tomorrow)]);
+    }
+
+    #[test]
+    fn days_go_for_space_where_that_gives_it_back_or_the_store_is_at_risk() {
+        const MIB: u64 = 1024 * 1024;
+        let check = |free: u64, days: &[u64], expected: (usize, bool)| {
+            let days: Vec<u64> = days.iter().map(|size| size * MIB).collect();
+            let found = Room::of(free * MIB, &days);
+            assert_eq!((found.days_to_go, found.is_there), expected, "{free} {days:?}");
+        };
+        check(100, &[], (0, true));
+        check(100, &[1, 1], (0, true));
+        // The bound of all days.
+        check(100, &[16, 16, 16, 16], (0, true));
+        check(100, &[16, 16, 16, 16, 1], (1, true));
+        // Space that the oldest days give back.
+        check(10, &[4, 4, 4], (2, true));
+        check(6, &[12, 1], (1, true));
+        // Space that something else took.
+        check(10, &[1, 1], (0, false));
+        check(10, &[6], (0, false));
+        check(10, &[], (0, false));
+        // Space that the store needs.
+        check(3, &[1, 1], (1, false));
+        check(0, &[1, 1], (2, false));
+        check(0, &[2, 2, 2], (2, false));
+        check(0, &[], (0, false));
     }
 
     #[test]

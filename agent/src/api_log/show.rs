@@ -3,6 +3,7 @@
 //! It reads the files alone and asks nobody, so that it works while head office, the routers and the agent are down.
 //! What is in a line is `record.rs`'s business.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -20,8 +21,10 @@ pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 pub struct Wanted {
     /// Of this router alone.
     pub router: Option<String>,
-    /// About this line alone: its id, or its name on the router.
+    /// About this line alone: its id, or a name that it has or had on a router.
     pub line: Option<String>,
+    /// Lines that had this name, which most writes do not say: see [`Wanted::with_lines`].
+    pub ids: BTreeSet<String>,
     /// From then on.
     pub since: UnixMillis,
     /// As JSON, one object a line.
@@ -40,9 +43,27 @@ impl Wanted {
         )
     }
 
+    /// Looks through all that is kept for the lines that had the name that is asked for.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn with_lines(mut self, state_directory: &Path) -> io::Result<Self> {
+        let Some(name) = self.line.clone() else { return Ok(self) };
+        Files::within(state_directory).read(UnixMillis(i64::MIN), |write| {
+            if write.is_about(&name) {
+                self.ids.extend(write.line);
+            }
+            true
+        })?;
+        Ok(self)
+    }
+
     fn fits(&self, write: &Write) -> bool {
+        let is_of = |line: &String| {
+            write.is_about(line) || write.line.as_ref().is_some_and(|id| self.ids.contains(id))
+        };
         self.router.as_ref().is_none_or(|router| *router == write.router)
-            && self.line.as_ref().is_none_or(|line| write.is_about(line))
+            && self.line.as_ref().is_none_or(is_of)
     }
 }
 
@@ -145,6 +166,19 @@ mod tests {
         assert_eq!((seen, unread), (3, 0));
         assert_eq!(printed.len(), 2, "{printed:?}");
         assert!(printed[0].contains("line b") && printed[1].contains("line c"), "{printed:?}");
+        // A name is said when a row is made and when it gets another; all other writes say the line alone.
+        let made = Write { parameters: "name=plot17 comment=tawi:c".into(), ..write(4, "core", "c") };
+        files.append(&[made, write(5, "core", "c"), write(6, "core", "a")], UnixMillis(6)).unwrap();
+        let wanted = Wanted { line: Some("plot17".into()), ..Wanted::default() };
+        let wanted = wanted.with_lines(&directory).unwrap();
+        let mut printed = Vec::new();
+        print_from(&directory, &wanted, 0, |text| {
+            printed.push(text.to_owned());
+            true
+        })
+        .unwrap();
+        assert_eq!(printed.len(), 3, "{printed:?}");
+        assert!(printed.iter().all(|text| text.contains("line c")), "{printed:?}");
         std::fs::remove_dir_all(&directory).unwrap();
     }
 }

@@ -157,8 +157,11 @@ pub(super) fn agent(asked: &Result<Status, AskError>) -> Vec<Finding> {
         findings.push(Finding::bad(
             "flash",
             format!("new records are not safe against a power cut: {problem}"),
-            "look at the disk: dmesg, df; then systemctl restart tawi-agent",
+            "look at the disk: df, dmesg; once it can be written the agent goes on by itself, and a restart before that loses what waits in memory",
         ));
+    }
+    if let Some((lack, cure)) = status.store.log_lacks() {
+        findings.push(Finding::doubtful("API log", lack, cure));
     }
     findings
 }

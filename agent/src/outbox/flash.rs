@@ -24,8 +24,8 @@ use super::records::{
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
-    LaneSizes, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES, StoreError,
-    StoreHealth,
+    LaneSizes, LeftOut, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES,
+    StoreError, StoreHealth,
 };
 use crate::clock::{KeptTime, LeapInDoubt};
 use crate::contact::KeptSilence;
@@ -157,6 +157,8 @@ impl Flash {
             dropped_records: self.dropped_records,
             disk_bytes: self.store.disk_bytes(),
             health: StoreHealth::Well,
+            // The log is the keeper's.
+            left_out: LeftOut::default(),
         }
     }
 

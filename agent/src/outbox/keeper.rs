@@ -22,6 +22,7 @@ use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
+use super::LeftOut;
 use super::directory::{can_write, free_bytes, give_up_reserve, prepare, put_aside, put_reserve};
 use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
@@ -91,6 +92,9 @@ impl Memory {
     }
 }
 
+/// Free space below which no writes wait for head office: the log at the site has stopped growing by then.
+const SENT_FREE_BYTES: u64 = FREE_BYTES / 2;
+
 /// The store and what to do when it fails.
 pub struct Keeper {
     directory: PathBuf,
@@ -103,6 +107,8 @@ pub struct Keeper {
     log: Files,
     /// How often the files took nothing; said in the log at powers of two.
     log_failures: u64,
+    /// Writes that they left out since the start, and whether the last ones were.
+    left_out: LeftOut,
     /// The newest state that was given or read, on flash or not.
     newest: Arc<DesiredState>,
     connection_epoch: u64,
@@ -143,6 +149,7 @@ impl Keeper {
             memory: Memory::default(),
             log: Files::within(directory),
             log_failures: 0,
+            left_out: LeftOut::default(),
             newest: Arc::default(),
             connection_epoch: 0,
             found: None,
@@ -223,18 +230,21 @@ impl Keeper {
         let _ = self.attempt(|flash, _| flash.forget_commands(ids));
     }
 
-    /// Keeps writes to routers: in the file of the day, and for head office. Whatever takes none now loses them: no
-    /// alarm is raised over a log, and no memory is spent on it.
+    /// Keeps writes to routers: in the file of the day, and for head office, which goes on longer. Whatever takes none now
+    /// loses them and says so: no memory is spent on a log.
     pub fn put_writes(&mut self, writes: &[Write], now: UnixMillis) {
         let kept = self.log.append(writes, now);
-        if !matches!(kept, Ok(0)) {
+        let left_out = *kept.as_ref().unwrap_or(&writes.len());
+        self.left_out.is_now = left_out > 0;
+        self.left_out.writes += u64::try_from(left_out).unwrap_or(u64::MAX);
+        if left_out > 0 {
             self.log_failures += 1;
             if self.log_failures.is_power_of_two() {
                 let problem = kept.err().map_or_else(|| "no room".to_owned(), |error| error.to_string());
                 warn!(problem, failures = self.log_failures, "the API log at the site leaves writes out");
             }
         }
-        let has_space = free_bytes(&self.directory).is_ok_and(|free| free >= FREE_BYTES);
+        let has_space = free_bytes(&self.directory).is_ok_and(|free| free >= SENT_FREE_BYTES);
         if has_space && self.health == StoreHealth::Well {
             let writes = writes.iter().map(Write::to_wire).collect();
             let _ = self.attempt(|flash, _| flash.put_writes(writes));
@@ -466,6 +476,7 @@ impl Keeper {
             bad_records: self.bad_records + flash.map_or(0, |flash| flash.bad_records),
             dropped_records: self.dropped_records + flash.map_or(0, |flash| flash.dropped_records),
             health: self.health.clone(),
+            left_out: self.left_out,
             ..held
         }
     }

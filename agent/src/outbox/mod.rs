@@ -177,6 +177,17 @@ pub struct Overview {
     pub disk_bytes: u64,
     /// How it fares.
     pub health: StoreHealth,
+    /// What the API log at the site lacks.
+    pub left_out: LeftOut,
+}
+
+/// Writes to routers that the API log at the site left out since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut {
+    /// How many.
+    pub writes: u64,
+    /// Whether the last ones were.
+    pub is_now: bool,
 }
 
 impl Overview {

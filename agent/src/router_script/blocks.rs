@@ -241,9 +241,10 @@ fn service(script: &mut Script, setup: &Setup) {
         script,
         "The API over TLS, for the agent's address alone. What was set before is printed, in case another program used it: allow that with --also-allow.",
     );
-    let get = |property: &str| format!("[{SERVICE} get {name} {property}]");
+    let row = setup.service(name);
+    let get = |property: &str| format!("[{SERVICE} get {row} {property}]");
     let set = |script: &mut Script, property: &'static str, value: &str| {
-        script.set_only(SERVICE, name, &Row::new().with(property, value));
+        script.set_only(SERVICE, &row, &Row::new().with(property, value));
     };
     script.when(&format!("{} != {}", get("certificate"), quoted(CERTIFICATE)), |script| {
         script.line(&format!(":put (\"api-ssl had the certificate: \" . {})", get("certificate")));
@@ -271,8 +272,9 @@ fn service(script: &mut Script, setup: &Setup) {
     script.when(&format!("{} = true", get("disabled")), |script| set(script, "disabled", "no"));
     if !setup.keeps_plain_api {
         script.remark("The API without TLS sends passwords in clear text. Programs that still need it: --keep-plain-api.");
-        script.when(&format!("[{SERVICE} get api disabled] = false"), |script| {
-            script.set_only(SERVICE, "api", &Row::new().with("disabled", "yes"));
+        let plain = setup.service("api");
+        script.when(&format!("[{SERVICE} get {plain} disabled] = false"), |script| {
+            script.set_only(SERVICE, &plain, &Row::new().with("disabled", "yes"));
         });
     }
     script.remark("An address list leaves the port visible, so the firewall lets the agent in before any rule that drops.");

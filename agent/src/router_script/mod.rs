@@ -322,6 +322,16 @@ impl Setup {
         self.release.major < 7
     }
 
+    /// A service as a command names it. Since 7.19 the menu also lists open connections under the name of their service, so
+    /// that a name alone may mean one of those, which cannot be set.
+    fn service(&self, name: &str) -> String {
+        if self.release >= (Version { major: 7, minor: 19, patch: 0 }) {
+            format!("[{} find where name={} !dynamic]", blocks::SERVICE, script::quoted(name))
+        } else {
+            name.to_owned()
+        }
+    }
+
     /// What `/ip/service` calls the addresses that may connect.
     fn address_argument(&self) -> &'static str {
         let renamed = Version { major: 7, minor: 24, patch: 0 };

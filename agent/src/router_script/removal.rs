@@ -45,9 +45,10 @@ pub(super) fn write(setup: &Setup) -> String {
     }
     script.blank();
     script.remark("The way in, last.");
-    script.when(&format!("[{SERVICE} get api-ssl certificate] = {}", quoted(CERTIFICATE)), |script| {
+    let row = setup.service("api-ssl");
+    script.when(&format!("[{SERVICE} get {row} certificate] = {}", quoted(CERTIFICATE)), |script| {
         script.line(&format!(
-            "{SERVICE} set api-ssl disabled=yes certificate=none {}=\"\"",
+            "{SERVICE} set {row} disabled=yes certificate=none {}=\"\"",
             setup.address_argument()
         ));
     });

@@ -90,7 +90,14 @@ fn no_release_is_told_of_policies_and_arguments_that_it_does_not_know() {
             &["!rest-api", " servers=", "set api-ssl address="][..],
             &["dude", "tikapp", "server-dns"][..],
         ),
-        ("7.24", &["!rest-api", "set api-ssl available-from="][..], &["set api-ssl address="][..]),
+        ("7.18", &["/ip service get api-ssl disabled"][..], &["!dynamic] address="][..]),
+        // Since then a name is also that of the connections to the service.
+        (
+            "7.19",
+            &["/ip service set [/ip service find where name=\"api-ssl\" !dynamic] address="][..],
+            &["service get api", "service set api"][..],
+        ),
+        ("7.24", &["!rest-api", "!dynamic] available-from="][..], &["!dynamic] address="][..]),
     ] {
         let script = setup(release).script("secret");
         has.iter().for_each(|text| assert!(script.contains(text), "{release} lacks {text}"));

@@ -14,6 +14,7 @@ const PPP: [&str; 4] = ["pppoe", "l2tp", "pptp", "ovpn"];
 const PPP_SERVICES: [&str; 4] = ["pppoe", "l2tp", "pptp", "openvpn"];
 const TUNNELS: [&str; 3] = ["pppoe", "l2tp", "pptp"];
 const HOTSPOT: [&str; 2] = ["hotspot", "hotspot-device"];
+const BARRED_BY_LIST: [&str; 2] = ["static", "hotspot-device"];
 const SCRIPT: &str = "paste the script of tawi-agent router-script again";
 /// Of a long list of names, so many are shown.
 const SHOWN: usize = 5;
@@ -419,6 +420,11 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
         return vec![];
     }
     let rules = facts.rows("rules");
+    // Lines without a login have nothing else that bars them; of the others it depends on their plans.
+    let barred = |detail: String, cure: &'static str| {
+        lack(facts, &BARRED_BY_LIST, check, detail.clone(), cure)
+            .unwrap_or_else(|| Finding::doubtful(check, detail, cure))
+    };
     let jump_to = |list: &str| {
         rules.iter().position(|row| {
             text(row, "chain") == Some("forward")
@@ -430,8 +436,7 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
         |list: &str| rules.iter().any(|row| text(row, "chain") == Some(list) && !is_set(row, "disabled"));
     for list in [WALLED_LIST, OFF_LIST] {
         if jump_to(list).is_none() || !has_rules(list) {
-            return vec![Finding::doubtful(
-                check,
+            return vec![barred(
                 format!("no rule speaks of the address list {list}: who is put there goes on as before"),
                 SCRIPT,
             )];
@@ -440,9 +445,8 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
     let last_jump = jump_to(WALLED_LIST).max(jump_to(OFF_LIST));
     let fasttrack = rules.iter().position(|row| is_fasttrack(row) && text(row, "chain") == Some("forward"));
     if fasttrack.is_some() && fasttrack < last_jump {
-        return vec![Finding::doubtful(
-            check,
-            "its rules stand behind a FastTrack rule, which most packets never get past",
+        return vec![barred(
+            "its rules stand behind a FastTrack rule, which most packets never get past".to_owned(),
             "/ip firewall filter move the jumps to the top of the chain forward, or remove them and paste the script again",
         )];
     }

@@ -303,6 +303,17 @@ fn what_customers_need() {
     check("default profile", by_template(3, " remote-address=pppoe"), Doubtful, "no local-address");
     let walls = "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop";
     check("walled garden", answer("rules", ""), Doubtful, "tawi-walled");
+    for (what, says) in [
+        ("", "goes on as before; 5 lines need it"),
+        ("chain=forward action=fasttrack-connection / ", "behind"),
+    ] {
+        let text = if what.is_empty() { String::new() } else { format!("{what}{walls}") };
+        let change = move |facts: &mut Facts| {
+            facts.lines = Some(BTreeMap::from([("pppoe".to_owned(), 20), ("static".to_owned(), 5)]));
+            facts.answers.insert("rules", rows(&text));
+        };
+        check("walled garden", change, Bad, says);
+    }
     check(
         "walled garden",
         answer("rules", "chain=forward jump-target=tawi-walled / chain=tawi-walled"),

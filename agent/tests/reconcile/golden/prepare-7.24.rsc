@@ -53,24 +53,24 @@
 
     # The API over TLS, for the agent's address alone. What was set before is printed, in case
     # another program used it: allow that with --also-allow.
-    :if ([/ip service get api-ssl certificate] != "tawi-api") do={
-        :put ("api-ssl had the certificate: " . [/ip service get api-ssl certificate])
-        /ip service set api-ssl certificate=tawi-api
+    :if ([/ip service get [/ip service find where name="api-ssl" !dynamic] certificate] != "tawi-api") do={
+        :put ("api-ssl had the certificate: " . [/ip service get [/ip service find where name="api-ssl" !dynamic] certificate])
+        /ip service set [/ip service find where name="api-ssl" !dynamic] certificate=tawi-api
     }
-    :if ([/ip service get api-ssl tls-version] != "only-1.2") do={
-        /ip service set api-ssl tls-version=only-1.2
+    :if ([/ip service get [/ip service find where name="api-ssl" !dynamic] tls-version] != "only-1.2") do={
+        /ip service set [/ip service find where name="api-ssl" !dynamic] tls-version=only-1.2
     }
-    :if ([:tostr [/ip service get api-ssl available-from]] != "127.0.0.1/32") do={
-        :put ("api-ssl was open for: " . [:tostr [/ip service get api-ssl available-from]])
-        /ip service set api-ssl available-from=127.0.0.1/32
+    :if ([:tostr [/ip service get [/ip service find where name="api-ssl" !dynamic] available-from]] != "127.0.0.1/32") do={
+        :put ("api-ssl was open for: " . [:tostr [/ip service get [/ip service find where name="api-ssl" !dynamic] available-from]])
+        /ip service set [/ip service find where name="api-ssl" !dynamic] available-from=127.0.0.1/32
     }
-    :if ([/ip service get api-ssl disabled] = true) do={
-        /ip service set api-ssl disabled=no
+    :if ([/ip service get [/ip service find where name="api-ssl" !dynamic] disabled] = true) do={
+        /ip service set [/ip service find where name="api-ssl" !dynamic] disabled=no
     }
     # The API without TLS sends passwords in clear text. Programs that still need it:
     # --keep-plain-api.
-    :if ([/ip service get api disabled] = false) do={
-        /ip service set api disabled=yes
+    :if ([/ip service get [/ip service find where name="api" !dynamic] disabled] = false) do={
+        /ip service set [/ip service find where name="api" !dynamic] disabled=yes
     }
     # An address list leaves the port visible, so the firewall lets the agent in before any rule
     # that drops.
