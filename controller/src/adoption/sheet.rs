@@ -116,6 +116,15 @@ pub struct Suggested {
     pub is_plan_said: bool,
 }
 
+impl Suggested {
+    /// Whether a person's table says all that taking the row over needs, so that it is ticked: the preview follows.
+    #[must_use]
+    pub fn is_said_whole(&self) -> bool {
+        let is_new = self.account.is_empty() && !self.name.is_empty() && !self.phone.is_empty();
+        (self.is_customer_said || is_new) && !self.plan.is_empty() && !self.until.is_empty()
+    }
+}
+
 /// What is probably right for a row: as the table says, and else as the row itself says.
 #[must_use]
 pub fn suggest(
