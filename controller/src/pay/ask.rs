@@ -74,7 +74,7 @@ pub(super) async fn ask(
     };
     let whom = (&account.customer.id, phone.as_ref());
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.ask(visitor.address, whom, visitor.now)) {
-        return visitor.too_many(wait, &account.path());
+        return visitor.too_many(wait, &account.path(), None);
     }
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
     let sending = tokio::spawn(send(web.clone(), short_codes, line.id.clone(), phone, token.clone()));

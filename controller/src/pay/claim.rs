@@ -109,7 +109,7 @@ pub(super) async fn send(
     };
     let what = (&account.customer.id, &receipt);
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.claim(visitor.address, what, visitor.now)) {
-        return visitor.too_many(wait, &account.path());
+        return visitor.too_many(wait, &account.path(), Some(Text::ShowMessage));
     }
     let wanted = Claim { receipt, phone, customer: account.customer.id.clone(), line: chosen.1.id.clone() };
     match decide(&web, wanted.clone(), &visitor).await? {
@@ -129,7 +129,8 @@ pub(super) async fn send(
             told(&web, &visitor, (&account, chosen), &row, story).await
         }
         Decided::TheirsAlready(row) => {
-            told(&web, &visitor, (&account, chosen), &row, story::of_one_that_is_theirs()).await
+            let arrival = arrival(&mut *web.controller.database.read().await?, &wanted.receipt).await?;
+            told(&web, &visitor, (&account, chosen), &row, story::of_one_that_is_theirs(&arrival)).await
         }
     }
 }
@@ -203,7 +204,8 @@ async fn told(
     let until = line.paid_until.map(display::numeric).unwrap_or_default();
     let amount = display::kes(row.payment.amount);
     let values = [("amount", amount.as_str()), ("receipt", &row.payment.receipt_number), ("until", &until)];
-    let is_said = |text: &&Text| **text != Text::RunsUntil || !until.is_empty();
+    let runs = row.payment.subscription.is_some() && line.paid_until.is_some_and(|until| until > visitor.now);
+    let is_said = |text: &&Text| **text != Text::RunsUntil || runs;
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let page = FollowPage {
         frame: visitor.frame(&format!("{}/{PATH}", account.path()), Some(number)),

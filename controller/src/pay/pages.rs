@@ -169,7 +169,7 @@ pub(super) async fn find(web: &Web, visitor: &Visitor, typed: &str) -> Result<Fo
     };
     let (address, now) = (visitor.address, visitor.now);
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.look(address, now)) {
-        return visitor.too_many(wait, "/pay").map(Found::Answer);
+        return visitor.too_many(wait, "/pay", None).map(Found::Answer);
     }
     let mut reader = web.controller.database.read().await?;
     let Some(customer) = customers::by_account_number(&mut reader, &number).await? else {

@@ -74,8 +74,11 @@ pub(super) fn of_balance(is_site_online: bool) -> Story {
     }
 }
 
-/// What to say of a payment that somebody looks for, and that is on their account.
-pub(super) fn of_one_that_is_theirs() -> Story {
+/// What to say of a payment that somebody looks for, and that is on their account: what it waits for, if it does.
+pub(super) fn of_one_that_is_theirs(arrival: &Arrival) -> Story {
+    if let Arrival::Unspent(Some(_)) = arrival {
+        return Story { heading: Text::TheirsAlready, ..paid(arrival) };
+    }
     over(story("good", Text::TheirsAlready, vec![Text::Received, Text::RunsUntil]))
 }
 
@@ -150,6 +153,20 @@ pub(super) fn looks_again_after(age: Duration) -> Option<u32> {
 mod tests {
     use super::*;
     use crate::mpesa::evidence::Reason;
+
+    #[test]
+    fn of_a_payment_that_is_on_the_account_it_is_said_what_it_waits_for() {
+        let check = |arrival: Arrival, tone: &str, said: Text| {
+            let story = of_one_that_is_theirs(&arrival);
+            assert_eq!((story.heading, story.tone, story.is_open), (Text::TheirsAlready, tone, false));
+            assert!(story.sentences.contains(&said), "{arrival:?}");
+        };
+        check(Arrival::Received, "good", Text::RunsUntil);
+        check(Arrival::Unspent(None), "good", Text::Received);
+        check(Arrival::Unspent(Some(Unspent::TooLittle)), "warn", Text::TooLittle);
+        check(Arrival::Unspent(Some(Unspent::OnHold)), "warn", Text::WaitsOnHold);
+        check(Arrival::Unspent(Some(Unspent::Other)), "warn", Text::WaitsForPerson);
+    }
 
     /// Every state of a request that is not paid, and what is said of it.
     #[test]

@@ -103,12 +103,21 @@ impl Visitor {
         show(status, &MessagePage { frame: self.frame(back, None), heading, message, back_url })
     }
 
-    /// Too much was asked: when to come again.
+    /// Too much was asked: when to come again, or what to do until then.
     ///
     /// # Errors
     /// When the template fails.
-    pub(super) fn too_many(&self, wait: Duration, back: &str) -> Result<Response, PageError> {
-        let message = self.language.fill(Text::TooManyUntil, &[("wait", &self.language.length(wait))]);
+    pub(super) fn too_many(
+        &self,
+        wait: Duration,
+        back: &str,
+        meanwhile: Option<Text>,
+    ) -> Result<Response, PageError> {
+        let mut message = self.language.fill(Text::TooManyUntil, &[("wait", &self.language.length(wait))]);
+        if let Some(meanwhile) = meanwhile {
+            message.push(' ');
+            message.push_str(self.language.say(meanwhile));
+        }
         let mut response = self.message(StatusCode::TOO_MANY_REQUESTS, (Text::TooMany, message), back)?;
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
         Ok(response)

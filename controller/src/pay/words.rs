@@ -195,6 +195,7 @@ texts! {
         / "Hakuna malipo yenye nambari hii ya risiti kutoka simu hii yanayosubiri mwenyewe. M-Pesa inaweza kuchukua dakika kadhaa kuyaripoti: angalia tena baadaye.";
     CompareReceipt: "Compare the receipt number and the phone with M-Pesa's message. If it stays so, show the message to your internet provider."
         / "Linganisha nambari ya risiti na simu na ujumbe wa M-Pesa. Ikibaki hivyo, mwonyeshe mtoa huduma wako wa intaneti ujumbe huo.";
+    ShowMessage: "Or show M-Pesa's message to your internet provider." / "Au mwonyeshe mtoa huduma wako wa intaneti ujumbe wa M-Pesa.";
     TheirsAlready: "It is on your account already" / "Tayari iko kwenye akaunti yako";
 
     Second: "1 second" / "sekunde 1";

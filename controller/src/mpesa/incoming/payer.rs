@@ -14,6 +14,8 @@ const TEXT_CHARACTERS: usize = 64;
 const HASH_CHARACTERS: usize = 64;
 /// Digits that a mask must leave readable to say anything: `2547…` alone is every second phone in the country.
 const MASK_DIGITS_LEAST: usize = 6;
+/// Digits at the end of a mask that prove something: a thousand tries, where ten a day are allowed.
+const PROOF_DIGITS: usize = 3;
 
 /// Who paid, as told.
 #[derive(Clone, PartialEq, Eq)]
@@ -80,6 +82,16 @@ impl Payer {
         }
     }
 
+    /// Whether whoever names this number can hardly have guessed it: a mask must show its last digits, by which the phones of
+    /// one operator differ.
+    pub(crate) fn proves(&self, number: &Msisdn) -> bool {
+        match self.agrees_with(number) {
+            Agreement::Whole => true,
+            Agreement::Partly => matches!(&self.form, Form::Masked { end, .. } if end.len() >= PROOF_DIGITS),
+            Agreement::Silent | Agreement::Another => false,
+        }
+    }
+
     /// How far it agrees with a number.
     pub(crate) fn agrees_with(&self, number: &Msisdn) -> Agreement {
         let is_it = match &self.form {
@@ -122,6 +134,16 @@ mod tests {
         let check = |text: &str, expected| {
             assert_eq!(Payer::told(text).agrees_with(&number), expected, "{text}");
         };
+        for (text, expected) in [
+            ("254712345678", true),
+            ("2547 ***** 678", true),
+            ("2547 ***** 679", false),
+            ("25471234****78", false),
+            ("254712*****", false),
+            ("", false),
+        ] {
+            assert_eq!(Payer::told(text).proves(&number), expected, "{text}");
+        }
         check("254712345678", Agreement::Whole);
         check(" 0712 345 678 ", Agreement::Whole);
         // Of `printf 254712345678 | sha256sum`.

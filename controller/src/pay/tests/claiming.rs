@@ -136,6 +136,11 @@ async fn a_payment_at_the_till_is_claimed_by_its_receipt_and_the_line_comes_on()
         assert_eq!(again.status, 200, "{}", again.body);
         shows(&again, &["It is on your account already", "paid until 22/09/2026"]);
         assert_eq!(till.books().await, (0, 1_500, Status::Active, until), "once");
+        // What went back to whoever paid it is on nobody's account.
+        write(&till.served, "UPDATE payments SET closed = 'refunded'").await;
+        let gone = till.claim(&mut browser, &receipt, FITTING).await;
+        assert_eq!(gone.status, 404, "{}", gone.body);
+        shows(&gone, &[NOTHING]);
         till.served.stop().await;
     }
 }
@@ -242,7 +247,7 @@ async fn who_tries_too_often_is_told_when_to_come_again() {
     }
     let refused = till.claim(&mut browser, &receipt, FITTING).await;
     assert_eq!((refused.status, refused.header("retry-after")), (429, "900"));
-    shows(&refused, &["15 minutes"]);
+    shows(&refused, &["15 minutes", "message to your internet provider"]);
     till.served.controller.clock.advance(Duration::from_secs(15 * 60));
     assert_eq!(till.claim(&mut browser, &receipt, FITTING).await.status, 200);
     till.served.stop().await;

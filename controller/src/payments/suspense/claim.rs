@@ -96,15 +96,16 @@ async fn standing(connection: &mut Connection, claim: &Claim) -> Result<Standing
 
 fn stands(row: PaymentRow, claim: &Claim) -> Standing {
     let payment = &row.payment;
-    let agreement = Payer::told(&payment.payer).agrees_with(&claim.phone);
+    let told = Payer::told(&payment.payer);
+    let agreement = told.agrees_with(&claim.phone);
     match &payment.customer {
+        // It went back to whoever paid it, or never came.
+        _ if payment.closed.is_some() => Standing::Nothing,
         // What M-Pesa told nothing of, the account itself vouches for.
         Some(owner) if *owner == claim.customer && agreement != Agreement::Another => {
             Standing::Theirs(Box::new(row))
         }
-        None if is_free(payment) && matches!(agreement, Agreement::Whole | Agreement::Partly) => {
-            Standing::Free(payment.id.clone())
-        }
+        None if is_free(payment) && told.proves(&claim.phone) => Standing::Free(payment.id.clone()),
         Some(_) | None => Standing::Nothing,
     }
 }
@@ -114,5 +115,5 @@ fn is_free(payment: &Payment) -> bool {
     let is_for_a_person = payment.is_by_hand
         || payment.part_of.is_some()
         || matches!(payment.no_owner, Some(NoOwner::UnknownKind | NoOwner::TakenBack));
-    payment.provider == Provider::Mpesa && payment.closed.is_none() && !is_for_a_person
+    payment.provider == Provider::Mpesa && !is_for_a_person
 }
