@@ -1,6 +1,5 @@
 //! `mpesa doctor`: the findings on each short code as a person and as a program read them.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use serde_json::json;
 use super::{Failure, Shell};
 use crate::mpesa::doctor::{self, Finding, Hearing, Verdict};
 use crate::mpesa::health;
+use crate::mpesa::operator::OperatorSettings;
 
 /// The form of the JSON: 2 since there are several short codes.
 const SCHEMA: u32 = 2;
@@ -28,11 +28,12 @@ impl Shell {
         };
         let asker = self.actor.to_string();
         let (mut words, mut rows, mut worst) = (Vec::new(), Vec::new(), Verdict::Ok);
-        let mut refused = BTreeSet::new();
+        let mut refused: Vec<&OperatorSettings> = Vec::new();
         for daraja in &examined {
             let short_code = daraja.settings().short_code();
-            let operator = daraja.settings().operator_name();
-            let was_refused = operator.is_some_and(|name| refused.contains(name));
+            let operator = daraja.settings().operator();
+            let was_refused =
+                operator.is_some_and(|operator| refused.iter().any(|other| operator.signs_in_like(other)));
             let hearing =
                 if was_refused { Hearing::Nobody(REFUSED_ABOVE.to_owned()) } else { hearing.clone() };
             let findings = doctor::examine(&self.controller, daraja, &hearing, &asker).await;

@@ -130,10 +130,14 @@ async fn validation(
     let Some(token) = CallbackToken::parse(&token) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    match is_known(&desk.controller, CallbackKind::Confirmation, &token).await {
-        Ok(true) => {}
-        Ok(false) => return StatusCode::NOT_FOUND.into_response(),
-        Err(error) => tracing::error!("a question before a payment could not be looked up: {error}"),
+    // Whoever waits for a reader longer than Safaricom waits for an answer lets good payments be refused.
+    let deadline = tokio::time::Instant::now() + VALIDATION_DEADLINE;
+    let known = is_known(&desk.controller, CallbackKind::Confirmation, &token);
+    match tokio::time::timeout_at(deadline, known).await {
+        Ok(Ok(true)) => {}
+        Ok(Ok(false)) => return StatusCode::NOT_FOUND.into_response(),
+        Ok(Err(error)) => tracing::error!("a question before a payment could not be looked up: {error}"),
+        Err(_) => tracing::error!("a question before a payment could not be looked up in time"),
     }
     if !desk.admits(peer.map(|Extension(ConnectInfo(address))| address.ip())) {
         return StatusCode::FORBIDDEN.into_response();
@@ -146,7 +150,7 @@ async fn validation(
         });
         verdict.ok_or(StatusCode::NOT_FOUND)
     };
-    match tokio::time::timeout(VALIDATION_DEADLINE, answer).await {
+    match tokio::time::timeout_at(deadline, answer).await {
         Ok(Ok(verdict)) => verdict.answer().into_response(),
         Ok(Err(status)) => status.into_response(),
         Err(_) => Verdict::Accepted.answer().into_response(),

@@ -360,12 +360,6 @@ impl MpesaSettings {
         self.operator.as_ref()
     }
 
-    /// The API operator's user name; `None` where there is none.
-    #[must_use]
-    pub fn operator_name(&self) -> Option<&str> {
-        self.operator().map(OperatorSettings::name)
-    }
-
     /// Where Safaricom is to send the result of what an operator asked (`result`), or that it got to none (`timeout`).
     #[must_use]
     pub(super) fn operator_url(&self, token: &CallbackToken, what: &str) -> String {

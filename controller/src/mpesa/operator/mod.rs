@@ -40,6 +40,7 @@ use crate::payments::refunds;
 use crate::state::Controller;
 pub use credential::NotEncrypted;
 pub use request::{OperatorRequest, Question, State};
+pub use settings::OperatorSettings;
 pub(crate) use store::forget;
 pub use told::{Account, Balance, Transaction};
 

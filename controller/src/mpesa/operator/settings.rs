@@ -121,6 +121,12 @@ impl OperatorSettings {
         &self.name
     }
 
+    /// Whether both sign in alike. Two organisations may have operators of the same name.
+    #[must_use]
+    pub fn signs_in_like(&self, other: &Self) -> bool {
+        self.name == other.name && self.password.reveal() == other.password.reveal()
+    }
+
     /// The password, to be encrypted.
     pub(super) fn password(&self) -> &Secret {
         &self.password
