@@ -10,7 +10,7 @@ use crate::messages::occasion::Occasion;
 use crate::messages::{self, about};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
-use crate::payments::counter::{self, Brought, Limits, Means, Taker};
+use crate::payments::counter::{self, Brought, Clerk, Limits, Means};
 use crate::payments::traces;
 use crate::staff::Role;
 use crate::subscriptions;
@@ -27,7 +27,7 @@ impl Office {
             is_another: true,
         };
         let actor = Actor::CommandLine("till".to_owned());
-        let taker = Taker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+        let taker = Clerk { actor: &actor, role: Role::Owner, limits: Limits::default() };
         let mut write = self.controller.database.write().await.unwrap();
         let taken = counter::take(&mut write, &brought, taker, &self.controller.ids, self.now()).await;
         let received = taken.unwrap().unwrap();

@@ -17,8 +17,8 @@ use crate::mpesa::evidence::CheckoutId;
 use crate::mpesa::intent::{CallbackToken, Intent, State};
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::query;
-use crate::payments::corrections::write_off::Writer;
 use crate::payments::corrections::{self, Target};
+use crate::payments::counter::Clerk;
 use crate::payments::{ReviewKind, Unspent};
 use crate::shutdown::Shutdown;
 use crate::staff::Login;
@@ -280,7 +280,7 @@ async fn what_a_person_put_into_a_wallet_is_taken_by_no_request() {
     for to in [Target::Suspense, Target::Customer(day.customer.clone(), None)] {
         let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
         let mut write = shop.controller.database.write().await.unwrap();
-        corrections::move_payment(&mut write, (&booked.id, &to), Writer::owner(&by), ids, now)
+        corrections::move_payment(&mut write, (&booked.id, &to), Clerk::owner(&by), ids, now)
             .await
             .unwrap()
             .unwrap();

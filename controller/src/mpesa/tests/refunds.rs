@@ -14,12 +14,9 @@ use crate::ids::{PaymentId, RefundId};
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::intake::{self, Round};
-use crate::payments::corrections::write_off::Writer;
 use crate::payments::corrections::{self, Closed, Corrected, NotCorrected, Target};
-use crate::payments::counter::Limits;
-use crate::payments::refunds::{
-    self, Asker, Decision, NotRefunded, Refund, State, Wanted, Way, send::send_due,
-};
+use crate::payments::counter::{Clerk, Limits};
+use crate::payments::refunds::{self, Decision, NotRefunded, Refund, State, Wanted, Way, send::send_due};
 use crate::payments::{self, ReviewKind};
 use crate::staff::{Login, Role};
 use crate::subscriptions;
@@ -68,7 +65,7 @@ async fn try_ask(
         occasion: None,
     };
     let actor = staff(by);
-    let asker = Asker { actor: &actor, role, limits };
+    let asker = Clerk { actor: &actor, role, limits };
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
     match refunds::ask(&mut write, &wanted, asker, ids, now).await.unwrap() {
@@ -90,7 +87,7 @@ async fn ask(shop: &Shop, payment: &PaymentId, way: Way, amount: Option<i64>) ->
 
 async fn decide(shop: &Shop, refund: &Refund, decision: Decision, by: &str) -> Result<Refund, NotRefunded> {
     let actor = staff(by);
-    let asker = Asker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+    let asker = Clerk { actor: &actor, role: Role::Owner, limits: Limits::default() };
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
     let decided = refunds::decide(&mut write, (&refund.id, decision), asker, ids, now).await.unwrap();
@@ -103,7 +100,7 @@ async fn to_nobody(shop: &Shop, payment: &PaymentId) -> Result<Corrected, NotCor
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
     let (by, to) = (staff("anna"), Target::Suspense);
-    let by = Writer::owner(&by);
+    let by = Clerk::owner(&by);
     let moved = corrections::move_payment(&mut write, (payment, &to), by, ids, now).await.unwrap();
     write.commit().await.unwrap();
     moved
@@ -236,7 +233,7 @@ async fn a_part_that_is_asked_for_twice_on_one_occasion_is_paid_once() {
         occasion: Some(occasion.to_owned()),
     };
     let actor = staff("owner");
-    let asker = Asker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+    let asker = Clerk { actor: &actor, role: Role::Owner, limits: Limits::default() };
     let try_it = async |occasion: &str| {
         let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
         let mut write = shop.controller.database.write().await.unwrap();
@@ -290,10 +287,10 @@ async fn of_a_running_period_what_is_left_goes_back_and_all_of_it_only_where_som
         };
         let try_it = async |role: Role| {
             let actor = staff("anna");
-            let asker = Asker { actor: &actor, role, limits: Limits::default() };
+            let asker = Clerk { actor: &actor, role, limits: Limits::default() };
             let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
             let limits = Limits { written_off_a_day: shillings(100), ..Limits::default() };
-            let asker = Asker { limits, ..asker };
+            let asker = Clerk { limits, ..asker };
             let mut write = shop.controller.database.write().await.unwrap();
             let asked = refunds::ask(&mut write, &wanted, asker, ids, now).await.unwrap();
             match asked {

@@ -7,7 +7,7 @@ use axum::routing::post;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::write_off::{NotWrittenOff, Writer, write_off};
+use super::write_off::{NotWrittenOff, write_off};
 use super::{
     Corrected, NotCorrected, PARTS_MOST, Part, Purchase, Purchased, Target, move_payment, split, undo,
 };
@@ -16,6 +16,7 @@ use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger;
 use crate::money::Money;
 use crate::payments::api::PaymentBody;
+use crate::payments::counter::Clerk;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Once, Problem, Route, Write, at_ms};
@@ -149,7 +150,7 @@ pub(crate) async fn move_one(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let by = Writer { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let by = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let moved = move_payment(once.connection(), (&payment, &to), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentMoved, payment.as_str(), &moved.in_words).await?;
     answer(once, moved, &web).await
@@ -189,7 +190,7 @@ pub(crate) async fn split_one(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let by = Writer { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let by = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let done = split(once.connection(), (&payment, &parts), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentSplit, payment.as_str(), &done.in_words).await?;
     answer(once, done, &web).await
@@ -256,7 +257,7 @@ pub(crate) async fn write_off_debt(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let writer = Writer { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let writer = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let written = write_off(once.connection(), (&customer, amount), writer, &ids, now).await?;
     let amount = written.map_err(not_written_off)?;
     once.audit(Action::DebtWrittenOff, customer.as_str(), &amount.to_string()).await?;

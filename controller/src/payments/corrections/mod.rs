@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 use tawi_shared::{IdSource, UnixMillis};
 
 pub(super) use self::taking_back::{Kept, TakenBack, kept_by, take_back, take_out};
-use self::write_off::Writer;
-use super::counter::same_person;
+use self::write_off::Over;
+use super::counter::Clerk;
 use super::credit::{self, Owner, TakenIn, Told};
 use super::outcome::CallbackOutcome;
 use super::store as payments_store;
@@ -33,8 +33,6 @@ use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
 use crate::money::Money;
-use crate::staff::Role;
-use crate::usage::history::day_of;
 use crate::{customers, subscriptions};
 
 /// Parts of one payment, at most: a payer who pays for more than a house of flats is rare, and parts can be split again.
@@ -261,7 +259,7 @@ pub async fn parts_of(
 pub async fn move_payment(
     connection: &mut Connection,
     (id, to): (&PaymentId, &Target),
-    by: Writer<'_>,
+    by: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Corrected, NotCorrected>, PaymentError> {
@@ -298,7 +296,7 @@ pub async fn move_payment(
 pub async fn split(
     connection: &mut Connection,
     (id, parts): (&PaymentId, &[Part]),
-    by: Writer<'_>,
+    by: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Corrected, NotCorrected>, PaymentError> {
@@ -351,16 +349,11 @@ pub async fn split(
 async fn over_write_off(
     connection: &mut Connection,
     back: &TakenBack,
-    by: Writer<'_>,
+    by: Clerk<'_>,
     now: UnixMillis,
 ) -> Result<Option<NotCorrected>, PaymentError> {
-    if by.role == Role::Owner || !back.written_off.is_positive() {
-        return Ok(None);
-    }
-    let most = by.limits.written_off_a_day;
-    let with_it = store::written_off_since(connection, &same_person(by.actor), day_of(now)).await?;
-    let written_off = with_it.checked_sub(back.written_off).unwrap_or(Money::ZERO);
-    Ok((with_it > most).then_some(NotCorrected::OverWriteOff { most, written_off }))
+    let over = by.went_over(connection, back.written_off, now).await?;
+    Ok(over.map(|Over { most, written_off }| NotCorrected::OverWriteOff { most, written_off }))
 }
 
 /// Makes payments of the parts, and books their money for whom they belong to.

@@ -11,7 +11,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 
-use super::write_off::{NotWrittenOff, Writer, owed_by, write_off};
+use super::write_off::{NotWrittenOff, owed_by, write_off};
 use super::{Corrected, NotCorrected, Part, Purchase, Target, move_payment, split, undo, words};
 use crate::audit::Action;
 use crate::customers::account_number::AccountNumber;
@@ -19,10 +19,11 @@ use crate::customers::{self, Customer};
 use crate::database::{Connection, Transaction};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::money::Money;
+use crate::payments::counter::Clerk;
 use crate::payments::suspense::pages::{CustomerChoice, LineChoice, choice_of_lines, found};
-use crate::payments::{PaymentError, PaymentRow, Provider};
+use crate::payments::{PaymentRow, Provider};
 use crate::staff::Permission;
-use crate::subscriptions;
+use crate::subscriptions::{self, Subscription};
 use crate::web::Web;
 use crate::web::display::{self, Moment};
 use crate::web::error::PageError;
@@ -209,7 +210,7 @@ async fn move_one(
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
     let actor = visit.actor();
-    let by = Writer { actor: &actor, role: visit.member.role, limits: web.counter };
+    let by = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let moved = move_payment(&mut transaction, (&payment, &to), by, ids, visit.now).await?;
     let done = match to {
         Target::Customer(..) => "It is theirs now.",
@@ -234,7 +235,13 @@ async fn undo_one(
 }
 
 /// The account numbers and amounts of the form, as parts; `None` where something is complained of.
-async fn parts(reader: &mut Connection, fields: &mut Fields) -> Result<Option<Vec<Part>>, PaymentError> {
+async fn parts(
+    reader: &mut Connection,
+    payment: &PaymentId,
+    fields: &mut Fields,
+) -> Result<Option<Vec<Part>>, PageError> {
+    let PaymentRow { payment, .. } =
+        crate::payments::payment(reader, payment).await?.ok_or(PageError::NotFound)?;
     let mut parts = Vec::new();
     for (account, amount) in ROWS {
         if fields.value(account).is_empty() && fields.value(amount).is_empty() {
@@ -248,10 +255,13 @@ async fn parts(reader: &mut Connection, fields: &mut Fields) -> Result<Option<Ve
             continue;
         };
         let lines = subscriptions::of_customer(reader, &customer.id).await?;
+        // Who keeps a part keeps it for the line that it was paid for.
+        let was_paid_for = |line: &&Subscription| payment.subscription.as_ref() == Some(&line.id);
         let line = match lines.as_slice() {
-            [line] => Some(line.id.clone()),
-            _ => None,
+            [line] => Some(line),
+            lines => lines.iter().find(was_paid_for),
         };
+        let line = line.map(|line| line.id.clone());
         parts.push(Part { to: Target::Customer(customer.id, line), amount: share });
     }
     Ok((!fields.has_complaints()).then_some(parts))
@@ -267,13 +277,13 @@ async fn split_one(
     let payment = PaymentId::parse(&id).map_err(|_| PageError::NotFound)?;
     let mut transaction = web.controller.database.write().await?;
     let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
-    let Some(parts) = parts(&mut transaction, &mut fields).await? else {
+    let Some(parts) = parts(&mut transaction, &payment, &mut fields).await? else {
         transaction.rollback().await?;
         return show(&visit, &web, &id, Shown { fields, ..Shown::default() }, unprocessable).await;
     };
     let ids = &web.controller.ids;
     let actor = visit.actor();
-    let by = Writer { actor: &actor, role: visit.member.role, limits: web.counter };
+    let by = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let done = split(&mut transaction, (&payment, &parts), by, ids, visit.now).await?;
     let complaint = match &done {
         Err(NotCorrected::NotTheWhole(sum)) => {
@@ -355,7 +365,7 @@ async fn write_off_debt(
     let amount = amount.ok_or(PageError::BadForm(StatusCode::UNPROCESSABLE_ENTITY))?;
     let mut transaction = web.controller.database.write().await?;
     let actor = visit.actor();
-    let writer = Writer { actor: &actor, role: visit.member.role, limits: web.counter };
+    let writer = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let ids = &web.controller.ids;
     let written = write_off(&mut transaction, (&customer, Some(amount)), writer, ids, visit.now).await?;
     let page = format!("/customers/{customer}");

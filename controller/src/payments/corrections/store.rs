@@ -82,23 +82,21 @@ pub(in crate::payments) async fn held_of_payment(
     rows.iter().map(read).collect()
 }
 
-/// What a customer's wallet bought since an instant with more than one payment's own money, and is not used up, the newest
-/// first: by itself, or when another payment came that was not enough alone.
+/// What a customer's wallet bought since an instant with more than one payment's own money, the newest first: by itself, or
+/// when another payment came that was not enough alone.
 pub(in crate::payments) async fn bought_together(
     connection: &mut Connection,
     (payment, customer): (&PaymentId, &CustomerId),
     since: UnixMillis,
-    now: UnixMillis,
 ) -> Result<Vec<Purchase>, sqlx::Error> {
     let rows = sqlx::query(purchases!(
-        "WHERE b.customer_id = $1 AND b.bought_at >= $2 AND b.taken_back_at IS NULL AND q.ends_at > $3 \
+        "WHERE b.customer_id = $1 AND b.bought_at >= $2 AND b.taken_back_at IS NULL \
            AND (b.payment_id IS NULL \
-                OR (b.payment_id <> $4 AND b.price_cents > (SELECT p.amount_cents FROM payments p WHERE p.id = b.payment_id))) \
+                OR (b.payment_id <> $3 AND b.price_cents > (SELECT p.amount_cents FROM payments p WHERE p.id = b.payment_id))) \
          ORDER BY b.bought_at DESC, b.period_started_at DESC"
     ))
     .bind(customer.as_str())
     .bind(since.0)
-    .bind(now.0)
     .bind(payment.as_str())
     .fetch_all(connection)
     .await?;
@@ -350,7 +348,8 @@ pub(super) async fn taker_of(
     row.map(|row| row.try_get("taken_by")).transpose()
 }
 
-/// What a customer used of what a payment bought and was taken back, less what was written off of it.
+/// What a customer used of what a payment bought, or the one that it is a part of, and was taken back, less what was written
+/// off of it.
 pub(super) async fn used_before(
     connection: &mut Connection,
     payment: &PaymentId,
@@ -362,10 +361,13 @@ pub(super) async fn used_before(
               LEFT JOIN ledger_entries e ON e.cause_kind = 'purchase_reversal' \
                                         AND e.cause_id = b.cause_kind || ' ' || b.cause_id \
               LEFT JOIN ledger_postings p ON p.entry_id = e.id AND p.account_id = 'revenue' \
-              WHERE b.payment_id = $1 AND b.customer_id = $2 AND b.taken_back_at IS NOT NULL) \
+              WHERE b.payment_id IN ($1, (SELECT w.part_of FROM payments w WHERE w.id = $1)) AND b.customer_id = $2 \
+                AND b.taken_back_at IS NOT NULL) \
              + (SELECT COALESCE(SUM(p.amount_cents), 0) FROM ledger_postings p \
                 JOIN ledger_entries e ON e.id = p.entry_id \
-                WHERE p.account_id = $3 AND e.cause_id LIKE $1 || ' %' \
+                WHERE p.account_id = $3 \
+                  AND (e.cause_id LIKE $1 || ' %' \
+                       OR e.cause_id LIKE (SELECT w.part_of FROM payments w WHERE w.id = $1) || ' %') \
                   AND e.cause_kind IN ('used_time', 'used_time_returned', 'used_time_again')) AS BIGINT) AS amount",
     )
     .bind(payment.as_str())
@@ -376,8 +378,8 @@ pub(super) async fn used_before(
     columns::money(&row, "amount")
 }
 
-/// What was written off by somebody since an instant, under all their names, less what was undone of it; nothing where that
-/// was of another day.
+/// What was written off by somebody since an instant, under all their names. What became of a refund counts where that was
+/// asked for since then: what nothing came of gives nobody more on a later day.
 pub(in crate::payments) async fn written_off_since(
     connection: &mut Connection,
     [first, second, third]: &[String; 3],
@@ -386,7 +388,9 @@ pub(in crate::payments) async fn written_off_since(
     let row = sqlx::query(
         "SELECT CAST(COALESCE(SUM(p.amount_cents), 0) AS BIGINT) AS amount \
          FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
-         WHERE p.account_id = 'write_offs' AND e.actor IN ($1, $2, $3) AND e.booked_at >= $4",
+         WHERE p.account_id = 'write_offs' AND e.actor IN ($1, $2, $3) AND e.booked_at >= $4 \
+           AND (e.cause_kind NOT IN ('used_time_returned', 'used_time_again') \
+                OR EXISTS (SELECT 1 FROM refunds r WHERE e.cause_id = r.payment_id || ' ' || r.id AND r.created_at >= $4))",
     )
     .bind(first.as_str())
     .bind(second.as_str())
@@ -394,7 +398,7 @@ pub(in crate::payments) async fn written_off_since(
     .bind(since.0)
     .fetch_one(connection)
     .await?;
-    Ok(columns::money(&row, "amount")?.max(Money::ZERO))
+    columns::money(&row, "amount")
 }
 
 fn read(row: &Row) -> Result<Purchase, sqlx::Error> {

@@ -5,6 +5,12 @@
 //! stays. What is used of a period is not given back (`schedule` says how much that is). It is paid from what its customer
 //! put in beside the payment and keeps of it; what goes beyond that was enjoyed with another's money, by nobody's fault but
 //! ours, and is written off: never more than the payment. Booking anew is the module above.
+//!
+//! ```text
+//!   sold  = what cost what was taken back or is used up        used = the part of it that is not given back
+//!   share = what the payment paid of it: all that it can of what it bought; of other things, what the wallet still lacks
+//!   written off = used − what its customer paid of it (sold − share) − what they keep of the payment
+//! ```
 
 use tawi_shared::{IdSource, UnixMillis};
 
@@ -62,6 +68,8 @@ pub(in crate::payments) struct TakenBack {
     used: Money,
     /// What all of that cost.
     sold: Money,
+    /// What of that the payment paid.
+    share: Money,
 }
 
 /// Takes a payment's money from whoever has it. What it bought is next: [`take_back`].
@@ -105,14 +113,16 @@ pub(in crate::payments) async fn take_back(
         let is_kept = kept.line.is_some_and(|(line, _)| *line == bought.line);
         if is_kept { stays.push(bought) } else { goes.push(bought) }
     }
-    let is_all_the_used_theirs = kept.amount.is_none();
+    let is_used_theirs = kept.amount.is_none();
     for bought in goes {
-        take(connection, &bought, is_all_the_used_theirs, actor, &mut back, (ids, now)).await?;
+        take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
+        back.share = back.sold.min(payment.amount);
     }
     let mut stays = stays.into_iter();
-    while ledger::wallet_of(connection, customer).await? < out.floor {
+    while back.lack(connection, customer, (out, kept)).await?.is_positive() {
         let Some(bought) = stays.next() else { break };
-        take(connection, &bought, is_all_the_used_theirs, actor, &mut back, (ids, now)).await?;
+        take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
+        back.share = back.sold.min(payment.amount);
     }
     for bought in stays {
         back.is_line_kept = true;
@@ -120,11 +130,19 @@ pub(in crate::payments) async fn take_back(
             store::pass_on(connection, &bought, (&payment.id, by)).await?;
         }
     }
-    for bought in store::bought_together(connection, (&payment.id, customer), payment.booked_at, now).await? {
-        if ledger::wallet_of(connection, customer).await? >= out.floor {
+    let together = store::bought_together(connection, (&payment.id, customer), payment.booked_at).await?;
+    let (used_up, running): (Vec<_>, Vec<_>) =
+        together.into_iter().partition(|bought| bought.is_used_up(now));
+    // Money that lies in a wallet goes into what is bought next, and that is used up first.
+    for bought in used_up.into_iter().rev().chain(running) {
+        let lack = back.lack(connection, customer, (out, kept)).await?;
+        if !lack.is_positive() {
             break;
         }
-        take(connection, &bought, is_all_the_used_theirs, actor, &mut back, (ids, now)).await?;
+        let sold = back.sold;
+        take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
+        let price = back.sold.checked_sub(sold).unwrap_or(Money::ZERO);
+        back.share = back.share.checked_add(price.min(lack)).unwrap_or(payment.amount).min(payment.amount);
     }
     if let Some(amount) = kept.amount {
         write_off_used(connection, (payment, out), (amount, before), actor, &mut back, (ids, now)).await?;
@@ -136,9 +154,37 @@ pub(in crate::payments) async fn take_back(
     Ok(back)
 }
 
-/// Writes off what was used with money that was another's: what goes beyond what its customer put in beside the payment,
-/// and keeps of it. What an earlier correction left them to pay of it is theirs only while the payment is: of that goes what
-/// their wallet lacks.
+impl TakenBack {
+    /// What was used beyond what its customer put in beside the payment, and keeps of it.
+    fn used_of_others(&self, kept: Money) -> Money {
+        let theirs = self.sold.checked_sub(self.share).and_then(|own| own.checked_add(kept));
+        let beyond = theirs.and_then(|theirs| self.used.checked_sub(theirs));
+        beyond.unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+
+    /// What the wallet would still lack if it ended here.
+    async fn lack(
+        &self,
+        connection: &mut Connection,
+        customer: &CustomerId,
+        (out, kept): (TakenOut, Kept<'_>),
+    ) -> Result<Money, PaymentError> {
+        let has = ledger::wallet_of(connection, customer).await?;
+        let off = kept.amount.map_or(Money::ZERO, |kept| self.used_of_others(kept));
+        Ok(out.lack(has, off))
+    }
+}
+
+impl TakenOut {
+    /// How far a wallet is below what it may hold at the least, once so much is written off.
+    fn lack(self, has: Money, off: Money) -> Money {
+        let has = has.checked_add(off).unwrap_or(off);
+        self.floor.checked_sub(has).unwrap_or(Money::ZERO).max(Money::ZERO)
+    }
+}
+
+/// Writes off what was used with money that was another's. What an earlier correction left them to pay of it is theirs only
+/// while the payment is: of that goes what their wallet still lacks.
 async fn write_off_used(
     connection: &mut Connection,
     (payment, out): (&Payment, TakenOut),
@@ -147,23 +193,20 @@ async fn write_off_used(
     back: &mut TakenBack,
     (ids, now): (&IdSource, UnixMillis),
 ) -> Result<(), PaymentError> {
-    let own = back.sold.checked_sub(payment.amount).unwrap_or(Money::ZERO).max(Money::ZERO);
-    let beyond = back.used.checked_sub(own).and_then(|used| used.checked_sub(kept)).unwrap_or(Money::ZERO);
-    let beyond = beyond.max(Money::ZERO);
     let Some(customer) = &payment.customer else { return Ok(()) };
-    let has = ledger::wallet_of(connection, customer).await?.checked_add(beyond).unwrap_or(beyond);
-    let lacks = out.floor.checked_sub(has).unwrap_or(Money::ZERO);
-    let beyond = beyond.checked_add(lacks.min(before).max(Money::ZERO)).unwrap_or(beyond);
-    if !beyond.is_positive() {
+    let off = back.used_of_others(kept);
+    let lacks = out.lack(ledger::wallet_of(connection, customer).await?, off);
+    let off = off.checked_add(lacks.min(before).max(Money::ZERO)).unwrap_or(off);
+    if !off.is_positive() {
         return Ok(());
     }
     let accounts = (Account::WriteOffs, Account::Wallet(customer.clone()));
     let cause = ("used_time", format!("{} {}", payment.id, out.number));
     let memo = format!("{}, used with another’s money", payment.name());
     let entry =
-        Entry::transfer(cause, actor, &memo, accounts, beyond).map_err(ledger::LedgerError::Unbalanced)?;
+        Entry::transfer(cause, actor, &memo, accounts, off).map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
-    back.written_off = beyond;
+    back.written_off = off;
     Ok(())
 }
 
@@ -171,14 +214,14 @@ async fn write_off_used(
 async fn take(
     connection: &mut Connection,
     bought: &Purchase,
-    is_all_the_used_theirs: bool,
+    is_used_theirs: bool,
     actor: &str,
     back: &mut TakenBack,
     (ids, now): (&IdSource, UnixMillis),
 ) -> Result<(), PaymentError> {
     let Some(ends_at) = bought.period_ends_at.filter(|_| !bought.is_used_up(now)) else {
         // Settled once: a later correction of the same payment has another customer's purchases.
-        if !is_all_the_used_theirs && store::note_taken_back(connection, bought, now).await? {
+        if !is_used_theirs && store::note_taken_back(connection, bought, now).await? {
             back.used = back.used.checked_add(bought.price).unwrap_or(back.used);
             back.sold = back.sold.checked_add(bought.price).unwrap_or(back.sold);
         }

@@ -6,14 +6,13 @@
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::store;
-use crate::audit::Actor;
 use crate::customers;
 use crate::database::Connection;
 use crate::ids::CustomerId;
 use crate::ledger::{self, Account, Entry};
 use crate::money::Money;
 use crate::payments::PaymentError;
-use crate::payments::counter::{Limits, same_person};
+use crate::payments::counter::{Clerk, same_person};
 use crate::staff::Role;
 use crate::usage::history::day_of;
 
@@ -38,22 +37,31 @@ pub enum NotWrittenOff {
     },
 }
 
-/// Who writes off, or corrects what is then written off: within which limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Writer<'a> {
-    /// Under whose name.
-    pub actor: &'a Actor,
-    /// What they are.
-    pub role: Role,
-    /// What an operator may.
-    pub limits: Limits,
+/// The limit that somebody went over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::payments) struct Over {
+    /// The limit of a day.
+    pub(in crate::payments) most: Money,
+    /// What they wrote off today before it.
+    pub(in crate::payments) written_off: Money,
 }
 
-#[cfg(test)]
-impl<'a> Writer<'a> {
-    /// Whom no limit binds.
-    pub(crate) fn owner(actor: &'a Actor) -> Self {
-        Self { actor, role: Role::Owner, limits: Limits::default() }
+impl Clerk<'_> {
+    /// Whether they wrote off more today than they may, with an entry of this transaction.
+    pub(in crate::payments) async fn went_over(
+        self,
+        connection: &mut Connection,
+        just_now: Money,
+        now: UnixMillis,
+    ) -> Result<Option<Over>, PaymentError> {
+        if self.role == Role::Owner || !just_now.is_positive() {
+            return Ok(None);
+        }
+        let most = self.limits.written_off_a_day;
+        let with_it = store::written_off_since(connection, &same_person(self.actor), day_of(now)).await?;
+        let written_off = with_it.checked_sub(just_now).unwrap_or(Money::ZERO).max(Money::ZERO);
+        let is_over = written_off.checked_add(just_now).is_none_or(|sum| sum > most);
+        Ok(is_over.then_some(Over { most, written_off }))
     }
 }
 
@@ -70,11 +78,11 @@ pub async fn owed_by(connection: &mut Connection, customer: &CustomerId) -> Resu
 /// caller's.
 ///
 /// # Errors
-/// [`PaymentError`]; the transaction must then be rolled back.
+/// [`PaymentError`]; the transaction must then be rolled back, also where it is [`NotWrittenOff`].
 pub async fn write_off(
     connection: &mut Connection,
     (customer, amount): (&CustomerId, Option<Money>),
-    writer: Writer<'_>,
+    writer: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Money, NotWrittenOff>, PaymentError> {
@@ -90,18 +98,13 @@ pub async fn write_off(
         return Ok(Err(NotWrittenOff::OwesLess(owes)));
     }
     let by = writer.actor.to_string();
-    if writer.role != Role::Owner {
-        let most = writer.limits.written_off_a_day;
-        let written_off =
-            store::written_off_since(connection, &same_person(writer.actor), day_of(now)).await?;
-        if written_off.checked_add(amount).is_none_or(|sum| sum > most) {
-            return Ok(Err(NotWrittenOff::OverLimit { most, written_off }));
-        }
-    }
     let accounts = (Account::WriteOffs, Account::Wallet(customer.clone()));
     let cause = ("write_off", ids.hex(OCCASION_BYTES));
     let entry = Entry::transfer(cause, &by, "Written off", accounts, amount)
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
+    if let Some(Over { most, written_off }) = writer.went_over(connection, amount, now).await? {
+        return Ok(Err(NotWrittenOff::OverLimit { most, written_off }));
+    }
     Ok(Ok(amount))
 }

@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Banking, Brought, Drawer, Means, NOTE_CHARACTERS, NotBanked, NotTaken, Taker, read_reference};
+use super::{Banking, Brought, Clerk, Drawer, Means, NOTE_CHARACTERS, NotBanked, NotTaken, read_reference};
 use crate::audit::Action;
 use crate::ids::{CustomerId, IdSource, LineId};
 use crate::money::Money;
@@ -108,7 +108,7 @@ pub(crate) async fn take(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let taker = Taker { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let taker = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let received = super::take(once.connection(), &brought, taker, &ids, now).await?.map_err(not_taken)?;
     let payment = received.payment.clone();
     once.audit(Action::PaymentTaken, payment.as_str(), brought.means.provider().as_str()).await?;

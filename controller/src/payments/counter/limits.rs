@@ -5,6 +5,7 @@
 
 use thiserror::Error;
 
+use crate::audit::Actor;
 use crate::money::Money;
 use crate::staff::Role;
 
@@ -27,6 +28,25 @@ pub struct Limits {
     pub refunded_a_day: Money,
     /// Whether a refund waits until somebody else than who asked agrees; owners' too.
     pub refunds_need_two: bool,
+}
+
+/// Who takes money, corrects, writes off or gives back: within which limits.
+#[derive(Clone, Copy, Debug)]
+pub struct Clerk<'a> {
+    /// Under whose name.
+    pub actor: &'a Actor,
+    /// What they are.
+    pub role: Role,
+    /// What an operator may.
+    pub limits: Limits,
+}
+
+#[cfg(test)]
+impl<'a> Clerk<'a> {
+    /// Whom no limit binds.
+    pub(crate) fn owner(actor: &'a Actor) -> Self {
+        Self { actor, role: Role::Owner, limits: Limits::default() }
+    }
 }
 
 impl Default for Limits {

@@ -23,10 +23,9 @@ use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Live;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
-use crate::staff::Role;
 use crate::usage::history::day_of;
 use crate::{customers, subscriptions};
-pub use limits::{Limits, OverLimit};
+pub use limits::{Clerk, Limits, OverLimit};
 
 /// How long the same amount of cash of the same customer may be the same cash: as long as M-Pesa takes no second payment.
 const PERHAPS_THE_SAME: Duration = Duration::from_secs(120);
@@ -136,17 +135,6 @@ impl Received {
     }
 }
 
-/// Who takes it: within which limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Taker<'a> {
-    /// Under whose name cash stands.
-    pub actor: &'a Actor,
-    /// What they are.
-    pub role: Role,
-    /// What an operator may take.
-    pub limits: Limits,
-}
-
 /// Books what was brought, and buys what it is for. The row in the audit log is the caller's.
 ///
 /// # Errors
@@ -154,7 +142,7 @@ pub struct Taker<'a> {
 pub async fn take(
     connection: &mut Connection,
     brought: &Brought,
-    taker: Taker<'_>,
+    taker: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Received, NotTaken>, PaymentError> {
@@ -204,7 +192,7 @@ pub async fn take(
 async fn permitted(
     connection: &mut Connection,
     brought: &Brought,
-    taker: &Taker<'_>,
+    taker: &Clerk<'_>,
     now: UnixMillis,
 ) -> Result<Result<Customer, NotTaken>, PaymentError> {
     if !brought.amount.is_positive() {

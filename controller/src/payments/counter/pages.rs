@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::{Banking, Brought, Drawer, Means, NOTE_CHARACTERS, NotBanked, NotTaken, Taker, read_reference};
+use super::{Banking, Brought, Clerk, Drawer, Means, NOTE_CHARACTERS, NotBanked, NotTaken, read_reference};
 use crate::audit::Action;
 use crate::customers;
 use crate::ids::{CustomerId, LineId, PaymentId};
@@ -175,7 +175,7 @@ async fn take(State(web): State<Web>, Path(id): Path<String>, posted: Posted) ->
     };
     let mut transaction = web.controller.database.write().await?;
     let actor = visit.actor();
-    let taker = Taker { actor: &actor, role: visit.member.role, limits: web.counter };
+    let taker = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let received = match super::take(&mut transaction, &brought, taker, &web.controller.ids, visit.now)
         .await?
     {

@@ -6,7 +6,7 @@ use super::*;
 use crate::database::Database;
 use crate::entitlements::Status;
 use crate::payments::testing::{PRICE, World, world};
-use crate::staff::Login;
+use crate::staff::{Login, Role};
 use crate::state::Controller;
 use crate::testing::TemporaryDirectory;
 
@@ -43,7 +43,7 @@ impl Counter {
 
     async fn take(&self, role: Role, brought: &Brought) -> Result<Received, NotTaken> {
         let actor = staff("anna");
-        let taker = Taker { actor: &actor, role, limits: Limits::default() };
+        let taker = Clerk { actor: &actor, role, limits: Limits::default() };
         let mut write = self.controller.database.write().await.unwrap();
         let taken = take(&mut write, brought, taker, &self.controller.ids, self.now).await.unwrap();
         write.commit().await.unwrap();
@@ -221,7 +221,7 @@ async fn receipts_are_numbered_without_gaps_also_when_a_booking_is_rolled_back()
     let counter = Counter::open().await;
     let first = counter.take(Role::Owner, &counter.brings(PRICE, cash("f1"))).await.unwrap();
     let actor = staff("anna");
-    let taker = Taker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+    let taker = Clerk { actor: &actor, role: Role::Owner, limits: Limits::default() };
     let mut write = counter.controller.database.write().await.unwrap();
     let lost = counter.brings(PRICE, cash("f2"));
     take(&mut write, &lost, taker, &counter.controller.ids, NOW).await.unwrap().unwrap();
@@ -275,7 +275,7 @@ async fn the_limit_of_a_day_is_a_persons_however_they_sign_in() {
         counter.take(Role::Operator, &counter.brings(at_once, cash(&format!("i{number}")))).await.unwrap();
     }
     let check = async |actor: Actor, is_over: bool| {
-        let taker = Taker { actor: &actor, role: Role::Operator, limits: Limits::default() };
+        let taker = Clerk { actor: &actor, role: Role::Operator, limits: Limits::default() };
         let brought = counter.brings(Money::from_cents(100), cash("j1"));
         let mut write = counter.controller.database.write().await.unwrap();
         let taken = take(&mut write, &brought, taker, &counter.controller.ids, NOW).await.unwrap();

@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::state::State as Standing;
-use super::{Asker, Begun as Asked, Decision, NotRefunded, REASON_CHARACTERS, RefundRow, Wanted, Way};
+use super::{Begun as Asked, Decision, NotRefunded, REASON_CHARACTERS, RefundRow, Wanted, Way};
 use crate::audit::Action;
 use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
+use crate::payments::counter::Clerk;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, ApiQuery, Begun, Caller, Once, Problem, Route, Write, at_ms, reader};
@@ -172,7 +173,7 @@ pub(crate) async fn ask(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let asker = Asker { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let asker = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let begun = super::ask(once.connection(), &wanted, asker, &ids, now).await?.map_err(refused)?;
     once.audit(Action::RefundAsked, begun.refund.id.as_str(), &begun.refund.in_words()).await?;
     answer(once, begun, StatusCode::CREATED, &web).await
@@ -254,7 +255,7 @@ pub(crate) async fn decide(
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    let asker = Asker { actor: &actor, role: write.caller.role(), limits: web.counter };
+    let asker = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
     let decided = super::decide(once.connection(), (&id, decision), asker, &ids, now).await?;
     let begun = decided.map_err(|why| match why {
         NotRefunded::NoSuchPayment => no_refund(),
@@ -326,6 +327,11 @@ fn refused(why: NotRefunded) -> ApiError {
             "used_up",
             format!("the rest is used: KES {left} can be paid to the phone"),
             "leave amount_cents out with the way payout for that, or say with_used to give back and write off what is used",
+        ),
+        NotRefunded::Owed(left) => conflict(
+            "used_up",
+            format!("the rest paid what was owed, or was spent: KES {left} can be paid to the phone"),
+            "give that amount_cents with the way payout",
         ),
         NotRefunded::OverLimit { most, given } => forbidden(
             "over_limit",

@@ -51,8 +51,7 @@ pub async fn of(
     for bought in purchases::held_of_payment(connection, &payment.id, customer).await? {
         has = has.checked_add(bought.left_now(now)).unwrap_or(has);
     }
-    let together =
-        purchases::bought_together(connection, (&payment.id, customer), payment.booked_at, now).await?;
+    let together = purchases::bought_together(connection, (&payment.id, customer), payment.booked_at).await?;
     for bought in together {
         if has >= of_payment {
             break;

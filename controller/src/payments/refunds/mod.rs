@@ -22,13 +22,13 @@ use tawi_shared::{IdSource, UnixMillis};
 
 pub use self::state::State;
 use self::state::{Due, Effect, Event, Refused};
+use super::corrections::write_off::Over;
 use super::corrections::{self, Closed};
-use super::counter::{Limits, same_person};
+use super::counter::{Clerk, same_person};
 use super::credit::TakenIn;
 use super::outcome::CallbackOutcome;
 use super::store as payments_store;
 use super::{Payment, PaymentError, PaymentRow, Provider, Unspent};
-use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::ids::{CustomerId, PaymentId, RefundId};
@@ -185,17 +185,6 @@ pub struct Wanted {
     pub occasion: Option<String>,
 }
 
-/// Who asks, or agrees: within which limits.
-#[derive(Clone, Copy, Debug)]
-pub struct Asker<'a> {
-    /// Under whose name.
-    pub actor: &'a Actor,
-    /// What they are.
-    pub role: Role,
-    /// What an operator may.
-    pub limits: Limits,
-}
-
 /// Why nothing goes back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotRefunded {
@@ -217,6 +206,8 @@ pub enum NotRefunded {
     NoPhone,
     /// So much can go back to the phone: the rest is used, or was spent.
     Left(Money),
+    /// So much can go back to the phone, also with what is used: the rest paid what was owed, or was spent.
+    Owed(Money),
     /// What is used and would go back as well is more than this person may write off today.
     OverWriteOff {
         /// The limit of a day.
@@ -307,7 +298,7 @@ pub async fn list(
 pub async fn ask(
     connection: &mut Connection,
     wanted: &Wanted,
-    asker: Asker<'_>,
+    asker: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Begun, NotRefunded>, PaymentError> {
@@ -351,7 +342,7 @@ pub async fn ask(
     let mut begun = Begun { refund, is_site_to_be_told: false, hints: Vec::new() };
     begun.hints.extend(payment.customer.clone().map(Hint::Payment));
     let what = (&payment, wanted.with_used);
-    if let Err(why) = hold(connection, what, &mut begun, &by, ids, now).await? {
+    if let Err(why) = hold(connection, what, &mut begun, asker, ids, now).await? {
         return Ok(Err(why));
     }
     store::insert(connection, &begun.refund, wanted.occasion.as_deref()).await?;
@@ -363,7 +354,7 @@ async fn permitted(
     connection: &mut Connection,
     wanted: &Wanted,
     payment: &Payment,
-    asker: &Asker<'_>,
+    asker: &Clerk<'_>,
     now: UnixMillis,
 ) -> Result<Result<(Money, bool), NotRefunded>, PaymentError> {
     let refuse = |why| Ok(Err(why));
@@ -410,9 +401,6 @@ async fn permitted(
     } else if has_used && (wanted.way == Way::Reversal || amount > left.left) {
         return refuse(NotRefunded::Left(left.payable()));
     }
-    if let Some(why) = over_write_off(connection, wanted, left.used, asker, now).await? {
-        return refuse(why);
-    }
     if asker.role != Role::Owner {
         let most = asker.limits.refunded_a_day;
         let names = same_person(asker.actor);
@@ -424,33 +412,16 @@ async fn permitted(
     Ok(Ok((amount, is_whole)))
 }
 
-/// Whether what is used is more than somebody may write off in a day, where it is to go back as well.
-async fn over_write_off(
-    connection: &mut Connection,
-    wanted: &Wanted,
-    used: Money,
-    asker: &Asker<'_>,
-    now: UnixMillis,
-) -> Result<Option<NotRefunded>, PaymentError> {
-    if !wanted.with_used || !used.is_positive() || asker.role == Role::Owner {
-        return Ok(None);
-    }
-    let (most, names) = (asker.limits.written_off_a_day, same_person(asker.actor));
-    let written_off = corrections::store::written_off_since(connection, &names, day_of(now)).await?;
-    let is_over = written_off.checked_add(used).is_none_or(|sum| sum > most);
-    Ok(is_over.then_some(NotRefunded::OverWriteOff { most, written_off }))
-}
-
 /// Takes the money from whoever has it, into the account of refunds.
 async fn hold(
     connection: &mut Connection,
     (payment, with_used): (&Payment, bool),
     begun: &mut Begun,
-    by: &str,
+    asker: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<(), NotRefunded>, PaymentError> {
-    let refund = &begun.refund;
+    let (refund, by) = (&begun.refund, begun.refund.requested_by.as_str());
     let out_of = if refund.is_whole {
         let out = corrections::take_out(connection, payment, by, ids, now).await?;
         // What is used stays sold, and what is less than a shilling with whoever paid it.
@@ -463,7 +434,12 @@ async fn hold(
         let out = corrections::take_back(connection, (payment, out), kept, by, ids, now).await?;
         if out.owes.is_positive() {
             let left = refund.amount.checked_sub(out.owes).unwrap_or(Money::ZERO);
-            return Ok(Err(NotRefunded::Left(left::payable(left))));
+            let left = left::payable(left);
+            return Ok(Err(if with_used { NotRefunded::Owed(left) } else { NotRefunded::Left(left) }));
+        }
+        // What is used and goes back as well is written off, also where it was used of something else.
+        if let Some(Over { most, written_off }) = asker.went_over(connection, out.written_off, now).await? {
+            return Ok(Err(NotRefunded::OverWriteOff { most, written_off }));
         }
         corrections::store::close(connection, &payment.id, Closed::Refunded).await?;
         payments_store::settle_booked(connection, payment).await?;
@@ -557,7 +533,7 @@ impl Decision {
 pub async fn decide(
     connection: &mut Connection,
     (id, decision): (&RefundId, Decision),
-    asker: Asker<'_>,
+    asker: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Begun, NotRefunded>, PaymentError> {

@@ -13,12 +13,13 @@ use tawi_shared::UnixMillis;
 
 use super::api::needed;
 use super::state::State as Standing;
-use super::{Asker, Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
+use super::{Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
 use crate::audit::Action;
 use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
 use crate::mpesa::operator::advice;
 use crate::payments::Provider;
+use crate::payments::counter::Clerk;
 use crate::payments::pages::OCCASION_DIGITS;
 use crate::staff::Permission;
 use crate::web::Web;
@@ -227,7 +228,7 @@ async fn decide(
     let decision = Decision::parse(&decision).ok_or(PageError::NotFound)?;
     visit.require(needed(decision))?;
     let actor = visit.actor();
-    let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
+    let asker = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
     let page = format!("/refunds/{id}");
@@ -301,7 +302,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
     let with_used = fields.is("used", "too");
     let wanted = Wanted { payment, way, amount, with_used, reason, occasion: Some(occasion) };
     let actor = visit.actor();
-    let asker = Asker { actor: &actor, role: visit.member.role, limits: web.counter };
+    let asker = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
     let begun = match super::ask(&mut transaction, &wanted, asker, ids, visit.now).await? {
@@ -345,11 +346,17 @@ fn words(why: &NotRefunded) -> String {
         NotRefunded::InRefund => "some of it goes back already, or has gone: see Refunds".to_owned(),
         NotRefunded::BadAmount => "M-Pesa pays KES 10 to 250,000 to a phone, in whole shillings".to_owned(),
         NotRefunded::NoPhone => "M-Pesa hides whose phone paid: let it undo the payment instead".to_owned(),
+        NotRefunded::Owed(left) if left.is_positive() => format!(
+            "the rest paid what was owed, or was spent: {} can be paid to the phone",
+            display::kes(*left)
+        ),
         NotRefunded::Left(left) if left.is_positive() => format!(
             "the rest is used: {} can be paid to the phone, or all of it if what is used is given back as well",
             display::kes(*left)
         ),
-        NotRefunded::Left(_) => "it is used, or was spent: nothing of it is left".to_owned(),
+        NotRefunded::Left(_) | NotRefunded::Owed(_) => {
+            "it is used, or was spent: nothing of it is left".to_owned()
+        }
         NotRefunded::OverWriteOff { most, written_off } => format!(
             "what is used is written off: you may write off {} a day and have written off {}: ask an owner",
             display::kes(*most),

@@ -3,6 +3,14 @@
 use super::*;
 
 async fn ask_with_used(shop: &Shop, payment: &PaymentId) -> Refund {
+    try_with_used(shop, payment, (Role::Owner, Limits::default())).await.unwrap()
+}
+
+async fn try_with_used(
+    shop: &Shop,
+    payment: &PaymentId,
+    (role, limits): (Role, Limits),
+) -> Result<Refund, NotRefunded> {
     let wanted = Wanted {
         payment: payment.clone(),
         way: Way::Reversal,
@@ -12,12 +20,14 @@ async fn ask_with_used(shop: &Shop, payment: &PaymentId) -> Refund {
         occasion: None,
     };
     let actor = staff("anna");
-    let asker = Asker { actor: &actor, role: Role::Owner, limits: Limits::default() };
+    let asker = Clerk { actor: &actor, role, limits };
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
-    let begun = refunds::ask(&mut write, &wanted, asker, ids, now).await.unwrap().unwrap();
-    write.commit().await.unwrap();
-    begun.refund
+    let asked = refunds::ask(&mut write, &wanted, asker, ids, now).await.unwrap();
+    if asked.is_ok() {
+        write.commit().await.unwrap();
+    }
+    asked.map(|begun| begun.refund)
 }
 
 async fn written_off(shop: &Shop) -> i64 {
@@ -97,4 +107,27 @@ async fn a_payout_without_what_is_used_that_failed_leaves_no_debt_when_the_payme
     assert_eq!(moved.owes, Money::ZERO);
     assert!(is_half(written_off(&shop).await));
     assert_eq!(books(&shop).await.2, 0);
+}
+
+#[tokio::test]
+async fn what_an_operator_writes_off_with_refunds_is_limited_for_the_day_and_not_saved_up_for_the_next() {
+    let shop = open().await;
+    let payment = half_used(&shop).await;
+    let limited = |shillings: i64| {
+        (
+            Role::Operator,
+            Limits { written_off_a_day: Money::from_cents(shillings * 100), ..Limits::default() },
+        )
+    };
+    let most = Money::from_cents(50_000);
+    let over = Err(NotRefunded::OverWriteOff { most, written_off: Money::ZERO });
+    assert_eq!(try_with_used(&shop, &payment, limited(500)).await, over);
+    assert_eq!((written_off(&shop).await, books(&shop).await.1), (0, 0), "nothing was held");
+    let refund = try_with_used(&shop, &payment, limited(800)).await.unwrap();
+    assert!(is_half(written_off(&shop).await));
+    // On another day nothing comes of it: that is no room for more than a day's.
+    shop.controller.clock.advance(Duration::from_secs(86_400));
+    decide(&shop, &refund, Decision::Withdraw, "owner").await.unwrap();
+    assert_eq!(written_off(&shop).await, 0);
+    assert_eq!(try_with_used(&shop, &payment, limited(500)).await, over);
 }
