@@ -5,6 +5,8 @@
 //! What is forged here knows everything that somebody outside can know; and where it says so, a path that nobody but
 //! Safaricom was told.
 
+#![cfg(test)]
+
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};

@@ -66,7 +66,7 @@ async fn found(
     };
     let (address, customer) = (visitor.address, account.customer.id.clone());
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.code(address, &customer, visitor.now)) {
-        return Ok(Err(visitor.too_many(wait, &account.path())?));
+        return Ok(Err(visitor.too_many(wait, &account.path(), None)?));
     }
     Ok(Ok((account, number, payable)))
 }

@@ -66,8 +66,10 @@ pub(crate) async fn generate(
         let mut answer = json!({
             "ResponseCode": code, "RequestID": id, "ResponseDescription": "QR Code Successfully Generated.",
         });
-        if let Some(picture) = drawn(&text, side, state.faults.codes) {
-            answer["QRCode"] = picture.into();
+        if let (Some(picture), Some(fields)) =
+            (drawn(&text, side, state.faults.codes), answer.as_object_mut())
+        {
+            fields.insert("QRCode".to_owned(), picture.into());
         }
         Json(answer).into_response()
     })
