@@ -223,13 +223,13 @@ impl StoreStatus {
         match (self.leaves_writes_out, self.writes_left_out) {
             (true, _) => Some((
                 format!(
-                    "the API log at the site leaves writes out for want of room on the disk: {lacks} since the start"
+                    "the API log at the site leaves writes out, for a full disk or a day of over 16 MiB: {lacks} since the start"
                 ),
                 CURE_OF_SPACE,
             )),
             (false, 0) => None,
             (false, _) => Some((
-                format!("the API log at the site lacks {lacks} of a time when the disk had no room"),
+                format!("the API log at the site lacks {lacks}, of a full disk or a day of over 16 MiB"),
                 "head office may have them; a restart of the agent forgets this",
             )),
         }

@@ -58,7 +58,7 @@ impl Files {
             return Ok(0);
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        if !self.make_room()? {
+        if !self.make_room(now)? {
             return Ok(writes.len());
         }
         let path = self.directory.join(format!("{}{ENDING}", day_of(now)));
@@ -127,10 +127,12 @@ impl Files {
     ///
     /// # Errors
     /// What the system said.
-    pub fn make_room(&self) -> io::Result<bool> {
+    pub fn make_room(&self, now: UnixMillis) -> io::Result<bool> {
         let days = self.days()?;
         let sizes = days.iter().map(|day| Ok(fs::metadata(self.path_of(day))?.len()));
-        let room = Room::of(free_bytes(&self.directory)?, &sizes.collect::<io::Result<Vec<_>>>()?);
+        let sizes = sizes.collect::<io::Result<Vec<_>>>()?;
+        let has_today = days.last().is_some_and(|newest| *newest >= day_of(now));
+        let room = Room::of(free_bytes(&self.directory)?, &sizes, has_today);
         days.iter().take(room.days_to_go).try_for_each(|day| self.remove(day))?;
         Ok(room.is_there)
     }
@@ -203,16 +205,17 @@ struct Room {
 }
 
 impl Room {
-    /// With so much space free and days of these sizes, the oldest first.
-    fn of(free: u64, days: &[u64]) -> Self {
+    /// With so much space free and days of these sizes, the oldest first, of which the last may be today.
+    fn of(free: u64, days: &[u64], has_today: bool) -> Self {
         let fold = |days: &[u64]| days.iter().fold(0_u64, |sum, bytes| sum.saturating_add(*bytes));
         let without = |count: usize| fold(days.get(count..).unwrap_or_default());
         let all = fold(days);
         let left = |count: usize| free.saturating_add(all.saturating_sub(without(count)));
         let fewest = |is_enough: &dyn Fn(usize) -> bool| (0..=days.len()).find(|count| is_enough(*count));
         let has_space = |count: usize| left(count) >= FREE_BYTES && without(count) <= FILES_BYTES;
-        // The newest stays where somebody else fills the disk: without it the log says that nothing was written.
-        match fewest(&has_space).filter(|count| *count < days.len().max(1)) {
+        // Today stays where somebody else fills the disk: without it the log says that nothing was written.
+        let before_today = days.len().saturating_sub(usize::from(has_today));
+        match fewest(&has_space).filter(|count| *count <= before_today) {
             Some(days_to_go) => Self { days_to_go, is_there: true },
             None => {
                 let is_safe = |count: usize| left(count) >= RISK_BYTES && without(count) <= FILES_BYTES;
@@ -399,7 +402,7 @@ mod tests {
         const MIB: u64 = 1024 * 1024;
         let check = |free: u64, days: &[u64], expected: (usize, bool)| {
             let days: Vec<u64> = days.iter().map(|size| size * MIB).collect();
-            let found = Room::of(free * MIB, &days);
+            let found = Room::of(free * MIB, &days, !days.is_empty());
             assert_eq!((found.days_to_go, found.is_there), expected, "{free} {days:?}");
         };
         check(100, &[], (0, true));
@@ -419,6 +422,9 @@ mod tests {
         check(0, &[1, 1], (2, false));
         check(0, &[2, 2, 2], (2, false));
         check(0, &[], (0, false));
+        // Days of before, when nothing was written today yet.
+        let room = Room::of(10 * MIB, &[4 * MIB, 4 * MIB], false);
+        assert_eq!((room.days_to_go, room.is_there), (2, true));
     }
 
     #[test]
@@ -432,7 +438,7 @@ mod tests {
         full(0);
         assert_eq!(files.append(&[write(NOW, "a")], NOW).unwrap(), 1);
         (1..5).for_each(full);
-        assert!(files.make_room().unwrap());
+        assert!(files.make_room(NOW).unwrap());
         assert_eq!(files.days().unwrap().len(), 4);
         assert_eq!(files.days().unwrap().last(), Some(&day_of(NOW)));
     }

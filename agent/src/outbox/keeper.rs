@@ -432,7 +432,7 @@ impl Keeper {
             return;
         }
         // The log goes before anything else is at risk.
-        let _ = self.log.make_room();
+        let _ = self.log.make_room(self.clock.now());
         if self.flash.is_none() {
             match self.open_flash() {
                 Ok(opening) => {
