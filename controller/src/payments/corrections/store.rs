@@ -378,6 +378,32 @@ pub(super) async fn used_before(
     columns::money(&row, "amount")
 }
 
+/// What a customer used of everything that they bought since an instant and was taken back, less what was written off of it.
+pub(super) async fn used_since(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST( \
+             (SELECT COALESCE(SUM(b.price_cents - COALESCE(p.amount_cents, 0)), 0) FROM purchases b \
+              LEFT JOIN ledger_entries e ON e.cause_kind = 'purchase_reversal' \
+                                        AND e.cause_id = b.cause_kind || ' ' || b.cause_id \
+              LEFT JOIN ledger_postings p ON p.entry_id = e.id AND p.account_id = 'revenue' \
+              WHERE b.customer_id = $1 AND b.bought_at >= $2 AND b.taken_back_at IS NOT NULL) \
+             + (SELECT COALESCE(SUM(p.amount_cents), 0) FROM ledger_postings p \
+                JOIN ledger_entries e ON e.id = p.entry_id \
+                WHERE p.account_id = $3 AND e.booked_at >= $2 \
+                  AND e.cause_kind IN ('used_time', 'used_time_returned', 'used_time_again')) AS BIGINT) AS amount",
+    )
+    .bind(customer.as_str())
+    .bind(since.0)
+    .bind(Account::Wallet(customer.clone()).to_string())
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
 /// What was written off by somebody since an instant, under all their names. What became of a refund counts where that was
 /// asked for since then: what nothing came of gives nobody more on a later day.
 pub(in crate::payments) async fn written_off_since(

@@ -107,7 +107,9 @@ pub(in crate::payments) async fn take_back(
 ) -> Result<TakenBack, PaymentError> {
     let mut back = TakenBack::default();
     let Some(customer) = &payment.customer else { return Ok(back) };
-    let before = store::used_before(connection, &payment.id, customer).await?;
+    // What several payments bought stands under one of them, or under none.
+    let of_several = store::used_since(connection, customer, payment.booked_at).await?;
+    let before = store::used_before(connection, &payment.id, customer).await?.max(of_several);
     let (mut stays, mut goes) = (Vec::new(), Vec::new());
     for bought in store::held_of_payment(connection, &payment.id, customer).await? {
         let is_kept = kept.line.is_some_and(|(line, _)| *line == bought.line);
@@ -116,13 +118,13 @@ pub(in crate::payments) async fn take_back(
     let is_used_theirs = kept.amount.is_none();
     for bought in goes {
         take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
-        back.share = back.sold.min(payment.amount);
+        back.add_share(bought.price, payment.amount);
     }
     let mut stays = stays.into_iter();
     while back.lack(connection, customer, (out, kept)).await?.is_positive() {
         let Some(bought) = stays.next() else { break };
         take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
-        back.share = back.sold.min(payment.amount);
+        back.add_share(bought.price, payment.amount);
     }
     for bought in stays {
         back.is_line_kept = true;
@@ -142,7 +144,7 @@ pub(in crate::payments) async fn take_back(
         let sold = back.sold;
         take(connection, &bought, is_used_theirs, actor, &mut back, (ids, now)).await?;
         let price = back.sold.checked_sub(sold).unwrap_or(Money::ZERO);
-        back.share = back.share.checked_add(price.min(lack)).unwrap_or(payment.amount).min(payment.amount);
+        back.add_share(price.min(lack), payment.amount);
     }
     if let Some(amount) = kept.amount {
         write_off_used(connection, (payment, out), (amount, before), actor, &mut back, (ids, now)).await?;
@@ -155,6 +157,11 @@ pub(in crate::payments) async fn take_back(
 }
 
 impl TakenBack {
+    /// The payment paid so much more of what was sold, if it had so much.
+    fn add_share(&mut self, paid: Money, amount: Money) {
+        self.share = self.share.checked_add(paid).unwrap_or(amount).min(amount);
+    }
+
     /// What was used beyond what its customer put in beside the payment, and keeps of it.
     fn used_of_others(&self, kept: Money) -> Money {
         let theirs = self.sold.checked_sub(self.share).and_then(|own| own.checked_add(kept));

@@ -668,6 +668,26 @@ async fn what_a_customer_used_with_a_part_that_is_anothers_is_owed_by_nobody() {
 }
 
 #[tokio::test]
+async fn of_several_payments_that_a_third_one_made_a_period_each_is_taken_without_a_debt() {
+    for halves in [1, 2] {
+        let mut desk = Desk::open().await;
+        let into_wallet = Target::Customer(desk.world.customer.id.clone(), None);
+        let first = desk.paid("RLA1", cents(50_000), &into_wallet).await;
+        let second = desk.paid("RLA2", cents(30_000), &into_wallet).await;
+        desk.paid("RLA3", cents(70_000), &desk.theirs()).await;
+        desk.days_pass(halves);
+        for payment in [&first, &second] {
+            let moved = desk.move_to(payment, &Target::Suspense).await.unwrap();
+            assert_eq!(moved.owes, Money::ZERO, "{halves}");
+        }
+        let (mine, _, suspense, revenue) = desk.books().await;
+        let used = if halves == 1 { 75_000 } else { 150_000 };
+        assert_eq!((mine, suspense, revenue), (0, 80_000, used), "{halves}");
+        assert_eq!(desk.balance(Account::WriteOffs).await, used - 70_000, "{halves}: their own is used");
+    }
+}
+
+#[tokio::test]
 async fn of_what_the_wallet_added_to_a_payment_no_more_is_written_off_than_was_anothers() {
     let mut desk = Desk::open().await;
     let into_wallet = Target::Customer(desk.world.customer.id.clone(), None);

@@ -521,6 +521,8 @@ impl Decision {
             Self::Withdraw => {
                 refund.state() == State::Waiting || (refund.state() == State::Held && refund.due.looks == 0)
             }
+            // What is to be sent once more can wait for ever, where there is no operator any more.
+            Self::WentThrough | Self::DidNot if refund.state() == State::Held && refund.due.looks > 0 => true,
             Self::WentThrough | Self::DidNot | Self::Again => refund.needs_a_person(),
         }
     }
@@ -702,7 +704,12 @@ pub(crate) async fn take_in(
     let noted = || TakenIn::quietly(CallbackOutcome::Noted(request.state.as_str()));
     let Some(id) = request.question.refund() else { return Ok(noted()) };
     let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(noted()) };
-    let Some(event) = told_by(request, &refund) else { return Ok(noted()) };
+    let Some(mut event) = told_by(request, &refund) else { return Ok(noted()) };
+    // That M-Pesa did nothing when it was asked once more says nothing of the first time.
+    let is_status = matches!(request.question, Question::RefundStatus(_));
+    if event == Event::DidNot && !is_status && store::was_sent_besides(connection, id, &request.id).await? {
+        event = Event::Unclear;
+    }
     // What a question about it is answered with is no result of its own.
     let is_of_itself = !matches!(request.question, Question::RefundStatus(_));
     if let (true, Some(Reason { code, description })) = (is_of_itself, request.state.reason()) {

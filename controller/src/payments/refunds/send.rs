@@ -94,7 +94,7 @@ async fn do_next(
             transaction.commit().await?;
             return Ok(());
         }
-        // Without an operator it is held until there is one, or somebody withdraws it.
+        // Without an operator it is held until there is one, or somebody decides.
         Err(why) => {
             if !is_look {
                 refund.result_description = why.to_string();

@@ -7,7 +7,7 @@ use super::state::{Due, State};
 use super::{Refund, RefundRow, Way};
 use crate::columns;
 use crate::database::{Connection, Row};
-use crate::ids::{CustomerId, PaymentId, RefundId};
+use crate::ids::{CustomerId, OperatorRequestId, PaymentId, RefundId};
 use crate::money::Money;
 
 /// The columns that [`read`] reads, with what follows the joins.
@@ -228,6 +228,23 @@ pub(super) async fn reopen(connection: &mut Connection, payment: &PaymentId) -> 
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether a refund was also sent by another request than this one, which M-Pesa may have carried out.
+pub(super) async fn was_sent_besides(
+    connection: &mut Connection,
+    refund: &RefundId,
+    request: &OperatorRequestId,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT 1 AS found FROM operator_requests \
+         WHERE refund_id = $1 AND id <> $2 AND kind IN ('reversal', 'payout') AND state <> 'refused' LIMIT 1",
+    )
+    .bind(refund.as_str())
+    .bind(request.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
 }
 
 fn read(row: &Row) -> Result<RefundRow, sqlx::Error> {
