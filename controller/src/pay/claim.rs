@@ -204,7 +204,8 @@ async fn told(
     let until = line.paid_until.map(display::numeric).unwrap_or_default();
     let amount = display::kes(row.payment.amount);
     let values = [("amount", amount.as_str()), ("receipt", &row.payment.receipt_number), ("until", &until)];
-    let runs = row.payment.subscription.is_some() && line.paid_until.is_some_and(|until| until > visitor.now);
+    let is_of_it = row.payment.subscription.as_ref() == Some(&line.id);
+    let runs = is_of_it && line.paid_until.is_some_and(|until| until > visitor.now);
     let is_said = |text: &&Text| **text != Text::RunsUntil || runs;
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let page = FollowPage {

@@ -2,6 +2,8 @@
 //!
 //! Safaricom is asked for it, so that strangers may ask only so often. Where there is none, the steps of the Paybill stand open.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -64,11 +66,13 @@ async fn found(
     let Some((_, payable)) = payable(web, &account, visitor, offer) else {
         return Ok(Err(see_other(&visitor.url(&account.path(), Some(number)))));
     };
-    let (address, customer) = (visitor.address, account.customer.id.clone());
-    if let Err(wait) = web.pay.with_throttle(|throttle| throttle.code(address, &customer, visitor.now)) {
-        return Ok(Err(visitor.too_many(wait, &account.path(), None)?));
-    }
     Ok(Ok((account, number, payable)))
+}
+
+/// How long to wait, where a stranger asked for too many codes.
+fn may_ask(web: &Web, visitor: &Visitor, account: &Account) -> Result<(), Duration> {
+    let customer = &account.customer.id;
+    web.pay.with_throttle(|throttle| throttle.code(visitor.address, customer, visitor.now))
 }
 
 pub(super) async fn page(
@@ -80,7 +84,9 @@ pub(super) async fn page(
         Ok(found) => found,
         Err(response) => return Ok(response),
     };
-    let has_code = payable.code(&web.codes, &web.controller.clock).await.is_ok();
+    // Who asks too often has the steps.
+    let has_code = may_ask(&web, &visitor, &account).is_ok()
+        && payable.code(&web.codes, &web.controller.clock).await.is_ok();
     let path = format!("{}/{PATH}", account.path());
     let page = CodePage {
         frame: visitor.frame(&path, Some(number)),
@@ -100,10 +106,13 @@ pub(super) async fn image(
     State(web): State<Web>,
     Path(typed): Path<String>,
 ) -> Result<Response, PageError> {
-    let (_, _, payable) = match found(&web, &visitor, &typed).await? {
+    let (account, _, payable) = match found(&web, &visitor, &typed).await? {
         Ok(found) => found,
         Err(response) => return Ok(response),
     };
+    if let Err(wait) = may_ask(&web, &visitor, &account) {
+        return visitor.too_many(wait, &account.path(), None);
+    }
     let code = payable.code(&web.codes, &web.controller.clock).await.map_err(|_| PageError::NotFound)?;
     Ok(shown(&code))
 }

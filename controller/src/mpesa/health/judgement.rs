@@ -14,7 +14,7 @@ use crate::web::display::{counted, span};
 const OPEN_MOST: Duration = Duration::from_secs(40 * 60);
 /// Callbacks are taken in within milliseconds; those that wait for longer failed, and are tried again every minute.
 const TAKEN_IN_WITHIN: Duration = Duration::from_secs(60);
-/// A sweep comes every five minutes unless the settings say otherwise, and those that fail at least every minute.
+/// A sweep comes every five minutes unless the settings say otherwise; where they name longer, one may be left out.
 const SWEPT_WITHIN: Duration = Duration::from_secs(30 * 60);
 /// Payments that are nobody's are dealt with on the next working day.
 const NOBODYS_MOST: Duration = Duration::from_secs(24 * 3_600);
@@ -179,7 +179,7 @@ fn registration(facts: &Facts) -> Check {
             "confirmations come, and that Safaricom took the address is not noted",
             cure,
         ),
-        Some(_) | None if facts.is_pull_on => Check::new(
+        Some(_) | None if facts.pull_every.is_some() => Check::new(
             what,
             Standing::Doubt,
             "Safaricom was told none: payments by Paybill are heard of by Pull alone, minutes later",
@@ -196,21 +196,21 @@ fn registration(facts: &Facts) -> Check {
 
 fn pull(facts: &Facts, now: UnixMillis) -> Check {
     let what = "Pull, which fetches what was missed";
-    if !facts.is_pull_on {
+    let Some(every) = facts.pull_every else {
         return Check::new(
             what,
             Standing::Doubt,
             "off: what Safaricom reports while this controller is down is not heard of",
             "set pull = true and pull_nominated_number in [mpesa]",
         );
-    }
+    };
     let Some(sweep) = &facts.sweep else {
         return Check::new(what, Standing::Unknown, "not known yet: no sweep has ended", "");
     };
     let ago = span(now.since(sweep.at));
     let since = span(now.since(sweep.since));
     match sweep.outcome {
-        _ if now.since(sweep.at) > SWEPT_WITHIN => Check::new(
+        _ if now.since(sweep.at) > SWEPT_WITHIN.max(every.saturating_mul(2)) => Check::new(
             what,
             Standing::Bad,
             format!("the last sweep was {ago} ago"),
@@ -387,7 +387,7 @@ mod tests {
             registration: Some(Registration { at: Some(ago(9_000)), is_here: true }),
             confirmation_at: Some(ago(3)),
             callback_at: Some(ago(4)),
-            is_pull_on: true,
+            pull_every: Some(Duration::from_secs(300)),
             sweep: Some(sweep(SweepOutcome::Whole, 1)),
             statement: Some(StatementTold { until: ago(1_000), closing: None }),
             prompts: Prompts { paid: 8, cancelled: 1, ..Prompts::default() },
@@ -455,7 +455,7 @@ mod tests {
         let never = |it: &mut Facts| (it.registration, it.confirmation_at) = (None, None);
         check(never, "address", doubt, "Pull alone", "register-urls");
         check(|it| it.registration = None, "address", doubt, "not noted", "register-urls");
-        check(|it| it.is_pull_on = false, "Pull", doubt, "off", "pull_nominated_number");
+        check(|it| it.pull_every = None, "Pull", doubt, "off", "pull_nominated_number");
         check(|it| it.sweep = None, "Pull", unknown, "not known yet", "");
         let silent = |it: &mut Facts| it.sweep = Some(sweep(SweepOutcome::Silent, 7));
         check(silent, "Pull", bad, "(1001) for 1 h, 7 sweeps in a row", "apisupport@safaricom.co.ke");
@@ -494,7 +494,7 @@ mod tests {
     #[test]
     fn what_hears_of_no_payment_by_paybill_at_all_is_bad() {
         let mut facts = well();
-        (facts.registration, facts.confirmation_at, facts.is_pull_on) = (None, None, false);
+        (facts.registration, facts.confirmation_at, facts.pull_every) = (None, None, None);
         let checks = judge(&facts, NOW);
         let address = checks.iter().find(|check| check.what.starts_with("address")).unwrap();
         assert_eq!(address.standing, Standing::Bad);

@@ -203,8 +203,8 @@ pub struct Facts {
     pub confirmation_at: Option<UnixMillis>,
     /// When a prompt was last called back, of the newest prompts of a week.
     pub callback_at: Option<UnixMillis>,
-    /// Whether missed payments are fetched.
-    pub is_pull_on: bool,
+    /// How often missed payments are fetched; `None` where they are not.
+    pub pull_every: Option<Duration>,
     /// The last sweep of Pull.
     pub sweep: Option<LastSweep>,
     /// The newest statement.
@@ -264,7 +264,7 @@ async fn facts_of(
         registration: store::registration(connection, short_code, &settings.callback_base_url).await?,
         confirmation_at: store::confirmation_at(connection, short_code).await?,
         callback_at: store::callback_at(connection, short_code, now).await?,
-        is_pull_on: settings.pull().is_some(),
+        pull_every: settings.pull().map(|pull| pull.every),
         sweep: store::sweep(connection, short_code).await?,
         statement: store::statement(connection, short_code).await?,
         prompts,

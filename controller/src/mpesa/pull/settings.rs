@@ -18,7 +18,7 @@ pub struct PullSettings {
     /// The number that Safaricom knows as the short code's own; it is sent with the registration.
     pub(super) nominated_number: Msisdn,
     /// How often.
-    pub(super) every: Duration,
+    pub(in crate::mpesa) every: Duration,
 }
 
 /// Why the keys cannot be used; each names the key and what to write.

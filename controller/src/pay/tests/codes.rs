@@ -44,14 +44,17 @@ async fn where_safaricom_gives_no_code_the_steps_of_the_paybill_stand_open() {
 }
 
 #[tokio::test]
-async fn a_code_is_looked_at_only_so_often_and_the_page_says_when_again() {
+async fn whoever_looks_at_codes_too_often_has_the_steps_of_the_paybill() {
     let served = served().await;
     hear_of_paybill(&served).await;
     let (mut browser, page) = (served.stranger(), page_of(&served));
     for _ in 0..24 {
         assert_eq!(browser.get(&format!("{page}/code")).await.status, 200);
     }
-    let stopped = browser.get(&format!("{page}/code")).await;
+    let steps = browser.get(&format!("{page}/code")).await;
+    assert_eq!(steps.status, 200, "{}", steps.body);
+    shows(&steps, &["There is no code now", "Business number: 174379"]);
+    let stopped = browser.get(&format!("{page}/code.png")).await;
     assert_eq!((stopped.status, stopped.header("retry-after")), (429, "900"), "{}", stopped.body);
     assert_eq!(served.simulator.as_ref().unwrap().handle().state().codes, 1);
     served.stop().await;
