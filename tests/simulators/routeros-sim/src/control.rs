@@ -20,8 +20,9 @@ use tracing::debug;
 
 use crate::devices::{DeviceError, NewDevice};
 use crate::engine::Row;
+use crate::engine::packages::{PACKAGES, PackageState};
 use crate::faults::{FaultsChange, FaultsError};
-use crate::router::{FactError, Router, RowsError};
+use crate::router::{FactError, FlashChange, Router, RowsError};
 use crate::tables::menus;
 
 /// The longest body; a row of a secret has a few hundred bytes.
@@ -51,6 +52,8 @@ fn routes(router: Router) -> Routes {
         .route("/replace", post(replace))
         .route("/license", post(license))
         .route("/device-mode", post(device_mode))
+        .route("/packages", post(packages))
+        .route("/flash", post(flash))
         .fallback(unknown_path)
         .layer(DefaultBodyLimit::max(LONGEST_BODY_BYTES))
         .with_state(router)
@@ -121,7 +124,7 @@ fn read<T: DeserializeOwned>(body: &Bytes, example: &str) -> Result<T, Refusal> 
 
 async fn unknown_path() -> Refusal {
     let known = "/devices, /state, /writes, /menus/…, /rows/…, /faults, /drop-connections, /reboot, \
-                 /reset, /replace, /license, /device-mode";
+                 /reset, /replace, /license, /device-mode, /packages, /flash";
     Refusal::new(StatusCode::NOT_FOUND, format!("no such path; there are {known}"))
 }
 
@@ -332,5 +335,22 @@ async fn device_mode(State(router): State<Router>, body: Bytes) -> Result<Status
     for (feature, is_allowed) in &features {
         router.set_device_mode(feature, *is_allowed)?;
     }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn packages(State(router): State<Router>, body: Bytes) -> Result<Response, Refusal> {
+    let wanted: BTreeMap<String, PackageState> =
+        read(&body, r#"{"ppp":"missing","hotspot":"disabled","ntp":"enabled"}"#)?;
+    let wanted: Vec<(&str, PackageState)> =
+        wanted.iter().map(|(name, package)| (name.as_str(), *package)).collect();
+    router.set_packages(&wanted)?;
+    let rows: Vec<JsonValue> = router.rows(PACKAGES)?.iter().map(row_json).collect();
+    Ok(Json(rows).into_response())
+}
+
+async fn flash(State(router): State<Router>, body: Bytes) -> Result<StatusCode, Refusal> {
+    let example = r#"{"free_hdd_space":300000,"write_sect_total":90000,"write_sect_since_reboot":900,"bad_blocks":1.5}"#;
+    let change: FlashChange = read(&body, example)?;
+    router.set_flash(change)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -6,6 +6,7 @@
 
 mod device_mode;
 mod edit;
+pub(crate) mod packages;
 mod print;
 #[cfg(test)]
 mod tests;
@@ -144,6 +145,7 @@ impl Engine {
         if !actor.may(if verb.is_read() { "read" } else { menu.write_policy }) {
             return Err(Trap::not_permitted());
         }
+        self.refuse_by_package(menu, verb, request)?;
         self.refuse_by_device_mode(menu, verb, request)?;
         match verb {
             Verb::Print => self.print(menu, request, actor, now),

@@ -48,10 +48,11 @@ mod values;
 
 pub use crate::devices::{DeviceError, DeviceState, DeviceView, NewDevice};
 pub use crate::engine::Row;
+pub use crate::engine::packages::PackageState;
 pub use crate::faults::{Faults, FaultsChange, FaultsError};
 pub use crate::reach::Reach;
 pub use crate::release::{Release, ReleaseError};
-pub use crate::router::{FactError, Router, RowsError, Summary, TookTooLong};
+pub use crate::router::{FactError, FlashChange, Router, RowsError, Summary, TookTooLong};
 pub use crate::sessions::{HotspotCounting, Service};
 pub use crate::settings::Settings;
 pub use crate::simulator::{Simulator, StartError};

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use ring::digest::{SHA256, digest};
 
 use crate::clock::Moment;
+use crate::engine::packages::{BUILT_MS, usual_packages_of};
 use crate::engine::{Applying, Engine};
 use crate::policies::Actor;
 use crate::release::Release;
@@ -77,11 +78,11 @@ fn singles(engine: &mut Engine, settings: &Settings, board: u32, is_site: bool, 
     let release = settings.release;
     let text = |text: &str| Value::text(text);
     let version = release.version_text();
-    let build = Value::Date(1_740_000_000_000);
+    let build = Value::Date(BUILT_MS);
     let resource = [
         ("uptime", Value::Since(now.monotonic_ms)),
         ("version", text(&version)),
-        ("build-time", build.clone()),
+        ("build-time", build),
         ("factory-software", text("6.49.10")),
         ("free-memory", Value::Count(3_600 * MEBIBYTE)),
         ("total-memory", Value::Count(4_096 * MEBIBYTE)),
@@ -145,17 +146,8 @@ fn singles(engine: &mut Engine, settings: &Settings, board: u32, is_site: bool, 
         };
         engine.furnish(menu, values, now);
     }
-    let packages: &[&str] =
-        if release < Release::new(7, 0) { &["system", "ppp", "hotspot", "security"] } else { &["routeros"] };
-    for package in packages {
-        let values = [
-            ("name", text(package)),
-            ("version", text(&firmware)),
-            ("build-time", build.clone()),
-            ("scheduled", text("")),
-            ("disabled", Value::flag(false)),
-        ];
-        engine.place("system/package", &values, None);
+    for package in usual_packages_of(release) {
+        engine.install(package, false);
     }
 }
 

@@ -10,11 +10,12 @@ use std::net::SocketAddrV4;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::clock::{Clock, Moment};
 use crate::devices::{Device, DeviceError, DeviceState, DeviceView, MOST_DEVICES, NewDevice, keep_dialing};
+use crate::engine::packages::{PackageState, can_be_missing, packages_of};
 use crate::engine::{Answer, Row};
 use crate::faults::{Faults, FaultsChange, FaultsError};
 use crate::preload::Ports;
@@ -111,6 +112,31 @@ pub enum FactError {
         "device-mode of this release knows no feature `{0}`; it knows container, hotspot, fetch, scheduler, pptp and l2tp from 7.0 on"
     )]
     NoSuchFeature(String),
+    /// Not a package that a router of this release may be without, or have.
+    #[error("a router of this release cannot gain or lose a package `{name}`; it can {can}")]
+    NoSuchPackage {
+        /// What was asked for.
+        name: String,
+        /// Those that it can.
+        can: String,
+    },
+    /// Per cent are 0 to 100.
+    #[error("bad blocks are 0 to 100 per cent, not {0}")]
+    NoPercentage(String),
+}
+
+/// What `/system/resource` says of the flash; what is left out stays as it is.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlashChange {
+    /// `free-hdd-space`, in bytes.
+    pub free_hdd_space: Option<u64>,
+    /// `write-sect-total`, since the board was made.
+    pub write_sect_total: Option<u64>,
+    /// `write-sect-since-reboot`.
+    pub write_sect_since_reboot: Option<u64>,
+    /// `bad-blocks`, in per cent.
+    pub bad_blocks: Option<f64>,
 }
 
 /// Waiting took longer than allowed.
@@ -320,6 +346,13 @@ impl Router {
         Ok(state.engine.redacted_rows(menu, now))
     }
 
+    /// Whether the console of this router, as it is now, takes a command and an argument of it (or a property that `get`
+    /// asks for). What it does not know it refuses as it reads.
+    #[must_use]
+    pub fn can_be_typed(&self, menu: &str, command: &str, argument: Option<&str>) -> bool {
+        self.lock().engine.can_be_typed(menu.trim_matches('/'), command, argument)
+    }
+
     /// Adds a row as a foreign admin would; returns its `.id`.
     ///
     /// # Errors
@@ -479,7 +512,7 @@ impl Router {
             return Err(FactError::NoSuchLevel(level));
         }
         self.change(|state, now| {
-            state.set_fact("system/license", "nlevel", Value::text(level.to_string()), now);
+            state.set_fact("system/license", "nlevel", Some(Value::text(level.to_string())), now);
         });
         Ok(())
     }
@@ -496,7 +529,50 @@ impl Router {
         if !is_known {
             return Err(FactError::NoSuchFeature(feature.to_owned()));
         }
-        self.change(|state, now| state.set_fact(MODE, feature, Value::flag(is_allowed), now));
+        self.change(|state, now| state.set_fact(MODE, feature, Some(Value::flag(is_allowed)), now));
+        Ok(())
+    }
+
+    /// Installs, disables or takes away packages and boots anew, as a router does for it: at once, whatever it is with a
+    /// real one.
+    ///
+    /// # Errors
+    /// [`FactError::NoSuchPackage`], and then nothing has changed.
+    pub fn set_packages(&self, packages: &[(&str, PackageState)]) -> Result<(), FactError> {
+        let release = self.lock().engine.release();
+        if let Some((name, _)) = packages.iter().find(|(name, _)| !can_be_missing(name, release)) {
+            let known = packages_of(release).iter().filter(|name| can_be_missing(name, release));
+            let can = known.copied().collect::<Vec<_>>().join(", ");
+            return Err(FactError::NoSuchPackage { name: (*name).to_owned(), can });
+        }
+        self.change(|state, _| {
+            packages.iter().for_each(|(name, package)| state.engine.put_package(name, *package));
+        });
+        self.reboot(0);
+        Ok(())
+    }
+
+    /// Changes what the router says of its flash.
+    ///
+    /// # Errors
+    /// [`FactError::NoPercentage`].
+    pub fn set_flash(&self, flash: FlashChange) -> Result<(), FactError> {
+        if let Some(percent) = flash.bad_blocks.filter(|percent| !(0.0..=100.0).contains(percent)) {
+            return Err(FactError::NoPercentage(percent.to_string()));
+        }
+        let facts = [
+            ("free-hdd-space", flash.free_hdd_space.map(Value::Count)),
+            ("write-sect-total", flash.write_sect_total.map(Value::Count)),
+            ("write-sect-since-reboot", flash.write_sect_since_reboot.map(Value::Count)),
+            ("bad-blocks", flash.bad_blocks.map(|percent| Value::text(percent.to_string()))),
+        ];
+        self.change(|state, now| {
+            for (property, value) in facts {
+                if value.is_some() {
+                    state.set_fact("system/resource", property, value, now);
+                }
+            }
+        });
         Ok(())
     }
 

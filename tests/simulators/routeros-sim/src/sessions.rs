@@ -61,6 +61,15 @@ impl Service {
         }
     }
 
+    /// The package that serves it, where it is one of its own.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Hotspot => "hotspot",
+            Self::Pppoe | Self::L2tp | Self::Pptp | Self::Ovpn => "ppp",
+            Self::Ipoe => "system",
+        }
+    }
+
     /// Whether it comes over the Internet, so that the router knows its caller by address and not by MAC.
     pub(crate) fn is_tunnel(self) -> bool {
         matches!(self, Self::L2tp | Self::Pptp | Self::Ovpn)
@@ -114,6 +123,9 @@ impl fmt::Debug for Dial {
 /// Why the router does not let a device in. More exact than a real one is, for whoever reads the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
+    /// The package of this service is missing or disabled.
+    #[error("the package of this service is missing or disabled; POST /packages changes it")]
+    NoPackage,
     /// No server of this service is enabled.
     #[error("no enabled server for this service")]
     NoServer,
@@ -304,6 +316,9 @@ impl Sessions {
     ) -> Result<Admitted, Refused> {
         if !self.licence_allows(engine, dial.service) {
             return Err(Refused::Licence);
+        }
+        if !engine.has_package(dial.service.package()) {
+            return Err(Refused::NoPackage);
         }
         if !engine.device_mode_allows(dial.service.word()) {
             return Err(Refused::DeviceMode);

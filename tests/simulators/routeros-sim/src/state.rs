@@ -488,9 +488,9 @@ impl State {
     // Facts of the box that no command changes.
 
     /// Sets a property of a menu of facts, as a hand on the box does.
-    pub(crate) fn set_fact(&mut self, menu: &str, property: &str, value: Value, now: Moment) {
+    pub(crate) fn set_fact(&mut self, menu: &str, property: &str, value: Option<Value>, now: Moment) {
         if let Some(id) = self.engine.single(menu) {
-            self.engine.put(menu, id, property, Some(value));
+            self.engine.put(menu, id, property, value);
         }
         self.settle(now);
     }

@@ -272,6 +272,13 @@ impl Menu {
         self.properties.iter().position(|property| property.name == name && property.exists_in(release))
     }
 
+    /// The same of a property that `add` and `set` take.
+    #[must_use]
+    pub(crate) fn writable_position(&self, name: &str, release: Release) -> Option<usize> {
+        self.position(name, release)
+            .filter(|at| self.properties.get(*at).is_some_and(|property| !property.is_read_only))
+    }
+
     /// Whether this menu has the command in `release`.
     #[must_use]
     pub(crate) fn has(&self, verb: Verb, release: Release) -> bool {

@@ -350,9 +350,7 @@ impl Engine {
     fn writable(&self, menu: &'static Menu, name: &[u8]) -> Result<usize, Trap> {
         let unknown = || Trap::unknown_parameter(name);
         let text = std::str::from_utf8(name).map_err(|_| unknown())?;
-        let position = menu.position(text, self.release).ok_or_else(unknown)?;
-        let is_read_only = menu.properties.get(position).is_none_or(|property| property.is_read_only);
-        if is_read_only { Err(unknown()) } else { Ok(position) }
+        menu.writable_position(text, self.release).ok_or_else(unknown)
     }
 
     fn read(

@@ -9,7 +9,7 @@ use crate::request::Request;
 use crate::store::{Item, ItemId, Table};
 use crate::tables::{Kind, Menu, PrintArgument, print_argument};
 use crate::trap::Trap;
-use crate::values::Dialect;
+use crate::values::{Dialect, ValueError};
 
 /// The words of a reply row, in order.
 pub type Row = Vec<(&'static str, Vec<u8>)>;
@@ -125,6 +125,11 @@ impl Engine {
             .first()
             .ok_or_else(Trap::no_such_item)?;
         let wanted = request.argument("value-name").ok_or_else(|| Trap::missing(&["value-name"]))?;
+        let name = std::str::from_utf8(wanted).unwrap_or_default();
+        let is_known = name == ".id" || menu.position(name, self.release).is_some();
+        if !is_known || self.is_hidden(menu.path, name) {
+            return Err(ValueError::NoMatch("value-name").into());
+        }
         let item =
             self.tables.get(menu.path).and_then(|table| table.item(id)).ok_or_else(Trap::no_such_item)?;
         let row = self.row(menu, id, item, &view, self.dialect(now));
@@ -196,7 +201,11 @@ impl Engine {
         for (position, property) in menu.properties.iter().enumerate() {
             let is_secret = matches!(property.kind, Kind::Secret);
             let is_hidden = is_secret && view.secrets == Secrets::LeftOut;
-            if !property.exists_in(self.release) || is_hidden || !view.wants(property.name) {
+            if !property.exists_in(self.release)
+                || is_hidden
+                || !view.wants(property.name)
+                || self.is_hidden(menu.path, property.name)
+            {
                 continue;
             }
             match item.value(position) {

@@ -12,6 +12,9 @@ fn engine(release: &str) -> Engine {
     for menu in menus_of(engine.release).filter(|menu| is_single(menu)) {
         engine.furnish(menu, &[], moment(0));
     }
+    for package in super::packages::usual_packages_of(engine.release) {
+        engine.install(package, false);
+    }
     for (menu, name) in [("ppp/profile", "default"), ("ip/hotspot/user/profile", "default")] {
         let id = engine.place(menu, &[("name", Value::text(name))], None).unwrap();
         engine.protect(menu, id);

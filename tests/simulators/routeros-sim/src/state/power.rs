@@ -23,6 +23,8 @@ const FACTS_OF_THE_BOARD: &[(&str, &str)] = &[
     ("system/device-mode", "pptp"),
     ("system/device-mode", "l2tp"),
     ("system/resource", "write-sect-total"),
+    ("system/resource", "free-hdd-space"),
+    ("system/resource", "bad-blocks"),
 ];
 
 /// How a router loses its configuration.
@@ -63,6 +65,7 @@ impl State {
         let mut engine = preload::furnished(&self.settings, self.ports, board, contents, now)?;
         if let Reset::Configuration { .. } = how {
             engine.keep_facts_of(&self.engine, FACTS_OF_THE_BOARD);
+            engine.keep_packages_of(&self.engine);
         }
         self.lose_power(now);
         self.engine = engine;

@@ -1,7 +1,9 @@
 //! What the box itself decides: licence, device-mode, clock, log, and what is left after the power was gone.
 
 use crate::client::{Client, DEADLINE, settings, start};
-use routeros_sim::{DeviceState, FaultsChange, NewDevice, Router, Service, Settings, Simulator};
+use routeros_sim::{
+    DeviceState, FaultsChange, FlashChange, NewDevice, PackageState, Router, Service, Settings, Simulator,
+};
 
 async fn online(router: &Router, name: &str) {
     router.wait_for_device(name, DeviceState::Online, DEADLINE).await.unwrap();
@@ -339,4 +341,80 @@ async fn a_row_that_is_gone_is_dead_in_the_word_of_the_release() {
         assert_eq!(client.next().await.unwrap(), format!("!re =.id=*1 =.dead={word} .tag=l"));
         simulator.stop().await;
     }
+}
+
+#[tokio::test]
+async fn without_its_package_a_menu_of_6_is_no_menu_and_nobody_dials_it() {
+    let simulator = start("6.49").await;
+    let router = simulator.router();
+    router.add_row("ppp/secret", &[("name", "plot1"), ("password", "w")]).unwrap();
+    router.add_device(device(Service::Pppoe, "plot1")).unwrap();
+    online(&router, "plot1").await;
+    router.set_packages(&[("ppp", PackageState::Disabled), ("hotspot", PackageState::Missing)]).unwrap();
+    refused(
+        &router,
+        "plot1",
+        "the package of this service is missing or disabled; POST /packages changes it",
+    )
+    .await;
+    let mut client = reconnected(&simulator).await;
+    client.log_in().await;
+    for menu in ["/ppp/secret", "/interface/pppoe-server/server", "/ip/hotspot/walled-garden/ip"] {
+        client.check(&format!("{menu}/print"), &["!trap =message=no such command prefix", "!done"]).await;
+    }
+    let packages = "/system/package/print =.proplist=name,disabled ?name=ppp ?name=hotspot ?#|";
+    client.check(packages, &["!re =name=ppp =disabled=true", "!done"]).await;
+    router.set_packages(&[("ppp", PackageState::Enabled)]).unwrap();
+    online(&router, "plot1").await;
+    let mut client = reconnected(&simulator).await;
+    client.log_in().await;
+    client.check("/ppp/secret/print =.proplist=name", &["!re =name=plot1", "!done"]).await;
+}
+
+#[tokio::test]
+async fn the_ntp_package_of_6_puts_a_client_without_names_in_the_place_of_the_other() {
+    let simulator = start("6.49").await;
+    let router = simulator.router();
+    let names = ("system/ntp/client", "set", Some("server-dns-names"));
+    assert!(router.can_be_typed(names.0, names.1, names.2));
+    let mut client = Client::logged_in(&simulator).await;
+    client.check("/system/ntp/client/set =server-dns-names=ntp.example", &["!done"]).await;
+    router.set_packages(&[("ntp", PackageState::Enabled)]).unwrap();
+    let mut client = reconnected(&simulator).await;
+    client.log_in().await;
+    assert!(!router.can_be_typed(names.0, names.1, names.2));
+    assert!(router.can_be_typed("system/ntp/client", "set", Some("primary-ntp")));
+    let unknown = ["!trap =message=unknown parameter server-dns-names", "!done"];
+    client.check("/system/ntp/client/set =server-dns-names=ntp.example", &unknown).await;
+    let print = "/system/ntp/client/print =.proplist=enabled,primary-ntp,server-dns-names";
+    client.check(print, &["!re =enabled=true =primary-ntp=0.0.0.0", "!done"]).await;
+}
+
+#[tokio::test]
+async fn what_belongs_to_the_board_outlives_a_reset() {
+    let simulator = start("6.49").await;
+    let router = simulator.router();
+    router.set_packages(&[("hotspot", PackageState::Disabled)]).unwrap();
+    let flash = FlashChange {
+        free_hdd_space: Some(300_000),
+        write_sect_total: Some(90_000),
+        write_sect_since_reboot: Some(900),
+        bad_blocks: Some(1.5),
+    };
+    router.set_flash(flash).unwrap();
+    let of = |names: [&str; 4]| {
+        let row = router.rows("system/resource").unwrap().remove(0);
+        names.map(|name| {
+            let value = row.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
+            String::from_utf8(value.unwrap()).unwrap()
+        })
+    };
+    let shown = ["free-hdd-space", "write-sect-total", "write-sect-since-reboot", "bad-blocks"];
+    assert_eq!(of(shown), ["300000", "90000", "900", "1.5"]);
+    router.reset_configuration(true, 0).unwrap();
+    assert_eq!(of(shown), ["300000", "90000", "0", "1.5"]);
+    assert!(!router.can_be_typed("ip/hotspot", "add", None));
+    assert!(router.set_flash(FlashChange { bad_blocks: Some(101.0), ..FlashChange::default() }).is_err());
+    let nobody = router.set_packages(&[("system", PackageState::Missing)]).unwrap_err().to_string();
+    assert!(nobody.contains("ppp, hotspot, dhcp, security, ntp"), "{nobody}");
 }

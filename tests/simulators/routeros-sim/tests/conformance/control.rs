@@ -150,6 +150,11 @@ async fn the_box_is_changed_reset_and_replaced_over_the_control_port() {
     let mode = control.get("/menus/system/device-mode").await;
     assert_eq!((&mode[0]["hotspot"], &mode[0]["container"]), (&json!("false"), &json!("true")));
 
+    let (status, packages) = post("/packages", r#"{"container":"missing"}"#).await;
+    assert_eq!((status, packages.as_array().unwrap().len()), (StatusCode::OK, 1));
+    assert_eq!(post("/flash", r#"{"free_hdd_space":300000}"#).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(control.get("/menus/system/resource").await[0]["free-hdd-space"], "300000");
+
     let house = r#"{"name":"house","service":"ipoe","address":"10.9.0.5"}"#;
     assert_eq!(post("/devices", house).await.0, StatusCode::CREATED);
     let router = control.simulator.router();
@@ -168,6 +173,10 @@ async fn the_box_is_changed_reset_and_replaced_over_the_control_port() {
         ("/license", r#"{"level":7}"#, "levels are 0, 1, 3, 4, 5 and 6"),
         ("/device-mode", r#"{"teleport":true}"#, "it knows container, hotspot"),
         ("/device-mode", r#"{"hotspot":"no"}"#, "send JSON like"),
+        ("/packages", r#"{"ppp":"missing"}"#, "it can container"),
+        ("/packages", r#"{"container":"gone"}"#, "send JSON like"),
+        ("/flash", r#"{"bad_blocks":101}"#, "0 to 100 per cent"),
+        ("/flash", r#"{"free":1}"#, "send JSON like"),
         ("/reset", "{}", "down_ms"),
         ("/devices", r#"{"name":"x","service":"ipoe"}"#, "needs its fixed `address`"),
         (
