@@ -23,12 +23,15 @@ pub(super) const OPENVPN_SERVER: &str = "/interface ovpn-server server";
 pub(super) const OPENVPN_NAME: &str = "tawi";
 pub(super) const PPPOE_SERVER: &str = "/interface pppoe-server server";
 pub(super) const NTP_CLIENT: &str = "/system ntp client";
+const DNS: &str = "/ip dns";
 const INTERFACE: &str = "/interface";
 const PACKAGE: &str = "/system package";
 
 /// Groups of rows by the name in their comments, with their menus.
-pub(super) const GROUPS: [(&str, &str); 8] = [
+pub(super) const GROUPS: [(&str, &str); 10] = [
     (FILTER, "api"),
+    (FILTER, "names"),
+    (NAT, "names"),
     (FILTER, "jumps"),
     (FILTER, "walled"),
     (FILTER, "off"),
@@ -320,11 +323,11 @@ fn lists(script: &mut Script, setup: &Setup) {
     heading(
         script,
         &format!(
-            "What customers who have not paid may reach: the pay page and what it needs. The router resolves names by itself. Agent and profiles put such customers into the list {WALLED_LIST}, and those who may reach nothing into {OFF_LIST}."
+            "What customers who have not paid may reach: the pay page and what it needs. The router resolves these names by itself. Agent and profiles put such customers into the list {WALLED_LIST}, and those who may reach nothing into {OFF_LIST}."
         ),
     );
     if hosts.is_empty() {
-        script.remark("No host was named (--allow-host, --pay-page), so they reach name servers only.");
+        script.remark("No host was named (--allow-host, --pay-page), so they reach nothing.");
     }
     let rows = hosts.iter().map(|host| Row::new().with("list", PAY_LIST).with("address", host.to_string()));
     script.ensure(&Group { menu: ADDRESS_LIST, name: "pay", rows: rows.collect(), before_chain: None });
@@ -338,6 +341,7 @@ fn walls(script: &mut Script, setup: &Setup) {
     script.ensure(&Group { menu: FILTER, name: "walled", rows: walled_rules(setup), before_chain: None });
     let off = Row::new().with("chain", OFF_LIST).with("action", "drop");
     script.ensure(&Group { menu: FILTER, name: "off", rows: vec![off], before_chain: None });
+    names(script, setup);
     let jump = |side: &'static str, list: &'static str| {
         Row::new().with("chain", "forward").with("action", "jump").with("jump-target", list).with(side, list)
     };
@@ -367,21 +371,42 @@ fn walls(script: &mut Script, setup: &Setup) {
     script.ensure(&Group { menu: NAT, name: "redirect", rows: vec![redirect], before_chain: Some("dstnat") });
 }
 
+/// Names, which the pay page needs: from the router's own resolver, whatever a customer's device asks, and from those that
+/// were named. On 6.49 as on 7 `redirect` leads to the router itself, so that it is met in the chain input and not in forward.
+fn names(script: &mut Script, setup: &Setup) {
+    script.remark(
+        "Names they get from the router itself: whatever they ask on port 53 is led to it, past whichever resolver their device was given, except to those that were named with --resolver. Were any host open to them on that port, a tunnel there would be the whole Internet for nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and cannot be barred without barring names.",
+    );
+    let questions = |chain: &'static str, action: &'static str| {
+        ["udp", "tcp"].map(|protocol| {
+            let row = Row::new().with("chain", chain).with("action", action).with("protocol", protocol);
+            row.with("src-address-list", WALLED_LIST).with("dst-port", "53")
+        })
+    };
+    let mut rows = vec![];
+    for resolver in &setup.resolvers {
+        let to_it = |row: Row| row.with("dst-address", resolver.to_string());
+        rows.extend(questions("dstnat", "accept").map(to_it));
+    }
+    rows.extend(questions("dstnat", "redirect").map(|row| row.with("to-ports", "53")));
+    script.ensure(&Group { menu: NAT, name: "names", rows, before_chain: Some("dstnat") });
+    let rows = questions("input", "accept").to_vec();
+    script.ensure(&Group { menu: FILTER, name: "names", rows, before_chain: Some("input") });
+    if setup.resolvers.is_empty() {
+        script.when(&format!("[{DNS} get allow-remote-requests] = false"), |script| {
+            script.say("MIND: the router answers no questions for names, so that who has not paid finds no page. Let it: /ip dns set allow-remote-requests=yes");
+            script.say("and bar port 53 in the chain input on every interface to the Internet; or name resolvers with --resolver.");
+        });
+    }
+}
+
 fn walled_rules(setup: &Setup) -> Vec<Row> {
     let chain = || Row::new().with("chain", WALLED_LIST);
-    let resolvers: Vec<Option<String>> = if setup.resolvers.is_empty() {
-        vec![None]
-    } else {
-        setup.resolvers.iter().map(|address| Some(address.to_string())).collect()
-    };
     let mut rows = Vec::new();
-    for resolver in resolvers {
+    for resolver in &setup.resolvers {
         for protocol in ["udp", "tcp"] {
-            let mut row = chain().with("action", "accept").with("protocol", protocol).with("dst-port", "53");
-            if let Some(address) = &resolver {
-                row = row.with("dst-address", address.clone());
-            }
-            rows.push(row);
+            let row = chain().with("action", "accept").with("protocol", protocol).with("dst-port", "53");
+            rows.push(row.with("dst-address", resolver.to_string()));
         }
     }
     rows.push(chain().with("action", "accept").with("dst-address-list", PAY_LIST));
@@ -448,16 +473,11 @@ fn tunnels(script: &mut Script, setup: &Setup) {
 fn time(script: &mut Script, setup: &Setup) {
     let server = setup.time_server.clone().unwrap_or_else(|| Host::Name(TIME_SERVER.to_owned()));
     let text = server.to_string();
-    let (argument, others): (&str, &[(&str, &str)]) = match (&server, setup.is_six()) {
-        (Host::Address(_), true) => {
-            ("primary-ntp", &[("secondary-ntp", "0.0.0.0"), ("server-dns-names", "")])
-        }
-        (Host::Name(_), true) => {
-            ("server-dns-names", &[("primary-ntp", "0.0.0.0"), ("secondary-ntp", "0.0.0.0")])
-        }
-        (_, false) => ("servers", &[]),
-    };
-    let row = Row::new().with("enabled", "yes").with(argument, text.clone());
+    if setup.is_six() {
+        time_of_six(script, &server, setup.time_server.is_none());
+        return;
+    }
+    let row = Row::new().with("enabled", "yes").with("servers", text.clone());
     if setup.time_server.is_none() {
         heading(
             script,
@@ -472,12 +492,70 @@ fn time(script: &mut Script, setup: &Setup) {
         script,
         "The time, without which dates in the log mean nothing: from the server that was named, whatever was set before.",
     );
-    let row = others.iter().fold(row, |row, (name, value)| row.with(name, *value));
-    let shown = format!("[:tostr [{NTP_CLIENT} get {argument}]]");
+    let shown = format!("[:tostr [{NTP_CLIENT} get servers]]");
     let is_off = format!("[{NTP_CLIENT} get enabled] = false");
     script.when(&format!("({is_off}) || ({shown} != {})", quoted(&text)), |script| {
         script.line(&format!(":put (\"the time server was: \" . {shown})"));
         script.set_only(NTP_CLIENT, "", &row);
+    });
+}
+
+/// In release 6 the package `ntp` brings a client of its own into the menu of the SNTP client. It takes addresses alone. A
+/// console refuses the whole of these braces at an argument that it does not know, in a branch that is never taken too:
+/// what only one of them knows is text until it is known which one is there.
+fn time_of_six(script: &mut Script, server: &Host, leaves_what_runs: bool) {
+    heading(
+        script,
+        if leaves_what_runs {
+            "The time, without which dates in the log mean nothing. A client that runs already is left as it is; --time-server sets it. Which client it is, the router's own or that of the package ntp, decides what it takes."
+        } else {
+            "The time, without which dates in the log mean nothing: from the server that was named, whatever was set before. Which client it is, the router's own or that of the package ntp, decides what it takes."
+        },
+    );
+    let is_off = format!("[{NTP_CLIENT} get enabled] = false");
+    let shown = |argument: &str| format!("[:tostr [{NTP_CLIENT} get {argument}]]");
+    let text = server.to_string();
+    let on = || Row::new().with("enabled", "yes");
+    // Of the router's own client: an address or a name. What was named is the only server from then on.
+    let argument = if matches!(server, Host::Address(_)) { "primary-ntp" } else { "server-dns-names" };
+    let others: &[(&str, &str)] = match server {
+        _ if leaves_what_runs => &[],
+        Host::Address(_) => &[("secondary-ntp", "0.0.0.0"), ("server-dns-names", "")],
+        Host::Name(_) => &[("primary-ntp", "0.0.0.0"), ("secondary-ntp", "0.0.0.0")],
+    };
+    let row =
+        others.iter().fold(on().with(argument, text.clone()), |row, (name, value)| row.with(name, *value));
+    let is_to_be_set = |shown: &str, wanted: &str| {
+        if leaves_what_runs { is_off.clone() } else { format!("({is_off}) || ({shown} != {wanted})") }
+    };
+    let condition = is_to_be_set(&shown(argument), &quoted(&text));
+    let own = format!(":if ({condition}) do={{ {NTP_CLIENT} set {} }}", row.words());
+    let address = match server {
+        Host::Address(_) => quoted(&text),
+        Host::Name(_) => format!("[:tostr [:resolve {}]]", quoted(&text)),
+    };
+    let others = if leaves_what_runs { "" } else { " secondary-ntp=0.0.0.0" };
+    let of_package = |script: &mut Script| {
+        script.line(":do {");
+        script.indented(|script| {
+            script.line(&format!(":local server {address}"));
+            script.when(&is_to_be_set(&shown("primary-ntp"), "$server"), |script| {
+                script.line(&format!("{NTP_CLIENT} set enabled=yes primary-ntp=$server{others}"));
+            });
+        });
+        script.braced("} on-error={", |script| {
+            script.say("MIND: the time server could not be set. Give the client of the package ntp an address: /system ntp client set enabled=yes primary-ntp=...");
+        });
+    };
+    let has_none = format!("{} = 0", counted(PACKAGE, "name=\"ntp\" !disabled"));
+    script.line(&format!(":if ({has_none}) do={{"));
+    script.indented(|script| {
+        script.line(&format!(":local own [:parse {}]", quoted(&own)));
+        script.line("$own");
+    });
+    script.braced("} else={", |script| {
+        // No name is looked up for a client that is left as it is.
+        if leaves_what_runs { script.when(&is_off, of_package) } else { of_package(script) }
     });
 }
 

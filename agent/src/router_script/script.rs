@@ -28,7 +28,7 @@ impl Row {
         self
     }
 
-    fn words(&self) -> String {
+    pub(super) fn words(&self) -> String {
         let words: Vec<String> =
             self.0.iter().map(|(name, value)| format!("{name}={}", written(value))).collect();
         words.join(" ")
@@ -90,10 +90,14 @@ impl Script {
     /// What is written by `body` stands between braces that end with `}`.
     pub(super) fn braced(&mut self, opening: &str, body: impl FnOnce(&mut Self)) {
         self.line(opening);
+        self.indented(body);
+        self.line("}");
+    }
+
+    pub(super) fn indented(&mut self, body: impl FnOnce(&mut Self)) {
         self.depth = self.depth.saturating_add(1);
         body(self);
         self.depth = self.depth.saturating_sub(1);
-        self.line("}");
     }
 
     /// `:if` with one branch.
@@ -154,9 +158,7 @@ impl Script {
             };
             script.line(&format!(":local first [{menu} find where chain={} !dynamic]", written(chain)));
             script.line(":if ([:len $first] = 0) do={");
-            script.depth = script.depth.saturating_add(1);
-            numbered.iter().for_each(|row| script.add(menu, row));
-            script.depth = script.depth.saturating_sub(1);
+            script.indented(|script| numbered.iter().for_each(|row| script.add(menu, row)));
             script.braced("} else={", |script| {
                 for row in &numbered {
                     script.line(&format!("{menu} add {} place-before=[:pick $first 0]", row.words()));

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use routeros_api::{Client, Fingerprint, Options, Secret, TlsTrust, Transport};
-use routeros_sim::Router;
+use routeros_sim::{PackageState, Reach, Router};
 use tawi_agent::doctor::pin_of;
 use tawi_agent::router_script::{Host, Name, Setup, Tunnel, parse_release};
 
@@ -97,7 +97,7 @@ async fn foreign_site(release: &str) -> Site {
 pub async fn admin(site: &Site) -> Console {
     let options =
         Options::new(site.sim.api_address(), Transport::Plain, "admin", Secret::new("correct horse"));
-    Console::new(Client::connect(options).await.unwrap())
+    Console::new(Client::connect(options).await.unwrap(), site.router.clone())
 }
 
 /// How the agent connects: over TLS, by the pin of the certificate, as the user that the script made.
@@ -171,13 +171,14 @@ async fn rules_stand_before_those_of_others_and_in_their_order() {
                 })
                 .collect()
         };
-        assert_eq!(of("input"), ["accept ", "drop "], "{release}");
+        let input = ["accept tawi-walled", "accept tawi-walled", "accept ", "drop "];
+        assert_eq!(of("input"), input, "{release}");
         let forward = ["jump tawi-off", "jump ", "jump tawi-walled", "fasttrack-connection ", "accept "];
         assert_eq!(of("forward"), forward, "{release}");
-        assert_eq!(of("tawi-walled"), ["accept ", "accept ", "accept ", "reject ", "drop "], "{release}");
+        assert_eq!(of("tawi-walled"), ["accept ", "reject ", "drop "], "{release}");
         let nat = site.rows("ip/firewall/nat");
         let actions: Vec<&str> = nat.iter().map(|rule| rule["action"].as_str()).collect();
-        assert_eq!(actions, ["dst-nat", "redirect"], "{release}");
+        assert_eq!(actions, ["dst-nat", "redirect", "redirect", "redirect"], "{release}");
     }
 }
 
@@ -258,7 +259,7 @@ async fn a_script_with_other_options_replaces_what_an_earlier_one_made() {
     };
     assert_eq!(
         (ours("ip/firewall/nat"), ours("ip/firewall/address-list"), ours("ip/hotspot/walled-garden")),
-        (0, 0, 0)
+        (4, 0, 0)
     );
     let rules = site.rows("ip/firewall/filter");
     let walled: Vec<_> = rules.iter().filter(|rule| rule["chain"] == "tawi-walled").collect();
@@ -385,6 +386,127 @@ async fn another_time_server_replaces_the_one_before_and_a_server_on_another_int
             .map(|row| row["interface"].as_str())
             .collect();
         assert_eq!(ours, ["ether4"], "{release}: only those that are named");
+    }
+}
+
+/// A console refuses all of a script at one argument that it does not know.
+#[tokio::test]
+async fn the_time_is_set_on_6_with_the_package_ntp_and_without_it() {
+    let named = |server: &str| Setup { time_server: Some(Host::parse(server).unwrap()), ..setup("6.49") };
+    for (has_package, setup, shown) in [
+        (false, setup("6.49"), ["0.0.0.0", "pool.ntp.org"]),
+        (true, setup("6.49"), ["192.0.2.5", ""]),
+        (false, named("ntp.isp.example"), ["0.0.0.0", "ntp.isp.example"]),
+        (true, named("ntp.isp.example"), ["192.0.2.6", ""]),
+        (false, named("192.0.2.7"), ["192.0.2.7", ""]),
+        (true, named("192.0.2.7"), ["192.0.2.7", ""]),
+    ] {
+        let site = foreign_site("6.49").await;
+        site.router.set_row("system/ntp/client", "", &[("enabled", "no")]).unwrap();
+        if has_package {
+            site.router.set_packages(&[("ntp", PackageState::Enabled)]).unwrap();
+        }
+        let mut console = admin(&site).await;
+        console.names.insert("pool.ntp.org".to_owned(), "192.0.2.5".to_owned());
+        console.names.insert("ntp.isp.example".to_owned(), "192.0.2.6".to_owned());
+        console.paste(&setup.script(PASSWORD)).await;
+        assert!(console.printed.last().unwrap().starts_with("tls_pin = "), "{:?}", console.printed);
+        let ntp = || {
+            let row = site.rows("system/ntp/client").remove(0);
+            let of = |name: &str| row.get(name).cloned().unwrap_or_default();
+            (of("enabled"), [of("primary-ntp"), of("server-dns-names")])
+        };
+        let expected = ("true".to_owned(), shown.map(str::to_owned));
+        assert_eq!(ntp(), expected, "{has_package} {:?}", setup.time_server);
+        let writes = site.writes();
+        console.paste(&setup.script(PASSWORD)).await;
+        assert_eq!((ntp(), site.writes()), (expected, writes), "{has_package} {:?}", setup.time_server);
+        assert!(!console.printed.iter().any(|line| line.contains("time server could not")));
+    }
+}
+
+#[tokio::test]
+async fn a_name_of_a_time_server_that_nobody_resolves_does_not_end_the_script() {
+    let site = foreign_site("6.49").await;
+    site.router.set_packages(&[("ntp", PackageState::Enabled)]).unwrap();
+    let time_server = Some(Host::parse("ntp.isp.example").unwrap());
+    let mut console = admin(&site).await;
+    console.import(&Setup { time_server, ..setup("6.49") }.script(PASSWORD)).await;
+    assert!(console.printed.iter().any(|line| line.starts_with("MIND: the time server could not be set")));
+    assert!(console.printed.last().unwrap().starts_with("tls_pin = "), "{:?}", console.printed);
+}
+
+#[tokio::test]
+async fn what_guests_may_reach_is_read_back_as_it_was_given_and_once() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let mut console = admin(&site).await;
+        for _ in 0..2 {
+            console.paste(&setup(release).script(PASSWORD)).await;
+            let ours = |menu: &str, property: &str| -> Vec<String> {
+                let is_ours = |row: &crate::site::Shown| {
+                    row.get("comment").is_some_and(|comment| comment.starts_with("tawi-setup "))
+                };
+                let rows = site.rows(menu).into_iter().filter(is_ours);
+                let mut shown: Vec<String> = rows
+                    .filter_map(|row| {
+                        let value = row.get(property).filter(|value| !value.is_empty())?;
+                        Some(format!("{} {value}", row["action"]))
+                    })
+                    .collect();
+                shown.sort();
+                shown
+            };
+            let garden = "ip/hotspot/walled-garden";
+            assert_eq!(ours(garden, "dst-host"), ["allow pay.isp.example"], "{release}");
+            let ip = "ip/hotspot/walled-garden/ip";
+            assert_eq!(ours(ip, "dst-host"), ["accept pay.isp.example"], "{release}");
+            assert_eq!(ours(ip, "dst-address"), ["accept 198.51.100.7", "accept 203.0.113.10"], "{release}");
+        }
+        let theirs = site.rows("ip/hotspot/walled-garden");
+        assert!(theirs.iter().any(|row| row.get("comment").is_some_and(|comment| comment == "theirs")));
+    }
+}
+
+#[tokio::test]
+async fn who_has_not_paid_asks_the_router_for_names_and_reaches_no_other_host_on_that_port() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        let device = serde_json::json!({"name": "house", "service": "ipoe", "address": "10.9.0.5"});
+        site.router.add_device(serde_json::from_value(device).unwrap()).unwrap();
+        let deadline = std::time::Duration::from_secs(10);
+        site.router.wait_for_device("house", routeros_sim::DeviceState::Online, deadline).await.unwrap();
+        // Their proxy turns aside whatever comes by.
+        let proxy = site.rows("ip/firewall/nat").remove(0);
+        site.router.remove_row("ip/firewall/nat", &proxy[".id"]).unwrap();
+        let reach = |to: &str| site.router.reach("house", to.parse().unwrap()).unwrap();
+        let mut console = admin(&site).await;
+        console.paste(&setup(release).script(PASSWORD)).await;
+        let list = [("list", "tawi-walled"), ("address", "10.9.0.5")];
+        site.router.add_row("ip/firewall/address-list", &list).unwrap();
+        let is_led_to_the_router =
+            |to: &str| matches!(reach(to), Reach::Redirected { to, .. } if to == "router");
+        assert!(is_led_to_the_router("203.0.113.99:53"), "{release}: {:?}", reach("203.0.113.99:53"));
+        assert!(matches!(reach("203.0.113.99:853"), Reach::Dropped { .. }), "{release}");
+        assert_eq!(reach("198.51.100.7:443"), Reach::Allowed, "{release}: what the pay page needs");
+        // Only the names that the router's own resolver knows, and nothing of it is open to others.
+        assert!(console.printed.iter().any(|line| line.contains("answers no questions for names")));
+        site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
+        console.printed.clear();
+        let other = Setup { resolvers: vec!["203.0.113.53".parse().unwrap()], ..setup(release) };
+        for again in [setup(release), other] {
+            console.paste(&again.script(PASSWORD)).await;
+        }
+        assert!(!console.printed.iter().any(|line| line.contains("answers no questions for names")));
+        assert_eq!(reach("203.0.113.53:53"), Reach::Allowed, "{release}: the one that was named");
+        assert!(is_led_to_the_router("203.0.113.99:53"), "{release}");
+        let input: Vec<_> = site.rows("ip/firewall/filter");
+        let names = input
+            .iter()
+            .filter(|row| row["chain"] == "input" && row.get("dst-port").is_some_and(|port| port == "53"));
+        assert!(
+            names.clone().count() == 2 && names.clone().all(|row| row["src-address-list"] == "tawi-walled")
+        );
     }
 }
 

@@ -15,11 +15,30 @@ pub type Path = String;
 #[derive(Debug, Clone)]
 pub enum Statement {
     Block(Vec<Statement>),
-    If { condition: Value, yes: Vec<Statement>, no: Vec<Statement> },
-    While { condition: Value, body: Vec<Statement> },
-    Local { name: String, value: Value },
-    Set { name: String, value: Value },
+    If {
+        condition: Value,
+        yes: Vec<Statement>,
+        no: Vec<Statement>,
+    },
+    While {
+        condition: Value,
+        body: Vec<Statement>,
+    },
+    Local {
+        name: String,
+        value: Value,
+    },
+    Set {
+        name: String,
+        value: Value,
+    },
     Put(Value),
+    /// `$name`: what `[:parse …]` made is run.
+    Run(String),
+    Do {
+        body: Vec<Statement>,
+        on_error: Vec<Statement>,
+    },
     Error(Value),
     Delay,
     Command(Command),
@@ -90,7 +109,10 @@ fn collect(statement: &Statement, found: &mut Vec<Command>) {
         | Statement::Set { value, .. }
         | Statement::Put(value)
         | Statement::Error(value) => collect_value(value, found),
-        Statement::Delay => {}
+        Statement::Delay | Statement::Run(_) => {}
+        Statement::Do { body, on_error } => {
+            body.iter().chain(on_error).for_each(|statement| collect(statement, found));
+        }
         Statement::Command(command) => collect_command(command, found),
     }
 }
@@ -176,7 +198,7 @@ impl Reader<'_> {
             }
             statements.push(self.statement());
             self.blanks();
-            assert!(matches!(self.peek(), None | Some(b'\n')), "more on the line: {}", self.rest());
+            assert!(matches!(self.peek(), None | Some(b'\n' | b'}')), "more on the line: {}", self.rest());
         }
     }
 
@@ -192,6 +214,10 @@ impl Reader<'_> {
             Some(b'{') => Statement::Block(self.block()),
             Some(b'/') => Statement::Command(self.command()),
             Some(b':') => self.keyword(),
+            Some(b'$') => {
+                self.at += 1;
+                Statement::Run(self.word(b""))
+            }
             _ => panic!("no statement: {}", self.rest()),
         }
     }
@@ -222,6 +248,11 @@ impl Reader<'_> {
                 } else {
                     Statement::Set { name: variable, value }
                 }
+            }
+            "do" => {
+                let body = self.block();
+                self.expect(" on-error=");
+                Statement::Do { body, on_error: self.block() }
             }
             "put" => Statement::Put(self.value()),
             "error" => Statement::Error(self.value()),

@@ -4,47 +4,89 @@ use std::collections::HashMap;
 
 use routeros_api::{Client, Command as Call, Row};
 
-use super::{Command, Condition, Statement, Value, parse};
+use routeros_sim::Router;
+
+use super::{Command, Condition, Statement, Value, commands, parse};
 
 /// How often a loop may turn before it counts as endless.
 const TURNS: usize = 1_000;
 
 /// What an expression comes to.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 enum Result {
     Text(String),
     Number(i64),
     Flag(bool),
     Rows(Vec<String>),
+    Code(Vec<Statement>),
 }
 
 /// A console that somebody is logged in to.
 pub struct Console {
     client: Client,
+    /// What knows which commands there are.
+    router: Router,
+    /// Names that `:resolve` finds.
+    pub names: HashMap<String, String>,
     scopes: Vec<HashMap<String, Result>>,
     /// What `:put` and `:error` printed.
     pub printed: Vec<String>,
     /// Whether an error ends the statement at the top that is being run.
     is_ended: bool,
+    /// Whether that error was one of a command.
+    is_failed: bool,
+    /// How many `:do` with `on-error` are open.
+    catching: usize,
 }
 
 impl Console {
-    pub fn new(client: Client) -> Self {
-        Self { client, scopes: vec![HashMap::new()], printed: vec![], is_ended: false }
+    pub fn new(client: Client, router: Router) -> Self {
+        Self {
+            client,
+            router,
+            names: HashMap::new(),
+            scopes: vec![HashMap::new()],
+            printed: vec![],
+            is_ended: false,
+            is_failed: false,
+            catching: 0,
+        }
     }
 
     /// Pastes a script: an error ends its own statement, and the terminal reads on.
     pub async fn paste(&mut self, text: &str) {
         for statement in parse(text) {
-            self.all(&[statement]).await;
+            let statement = [statement];
+            if self.can_be_read(&statement) {
+                self.all(&statement).await;
+            }
             self.is_ended = false;
         }
     }
 
     /// Imports a script: an error ends it.
     pub async fn import(&mut self, text: &str) {
-        self.all(&parse(text)).await;
+        let statements = parse(text);
+        if self.can_be_read(&statements) {
+            self.all(&statements).await;
+        }
         self.is_ended = false;
+    }
+
+    /// A console reads to the last brace before it runs anything, and refuses all of it at the first word that this router
+    /// does not know, in a branch that is never taken too.
+    fn can_be_read(&mut self, statements: &[Statement]) -> bool {
+        for command in commands(statements) {
+            let typed =
+                |argument: Option<&str>| self.router.can_be_typed(&command.menu, &command.verb, argument);
+            let is_known =
+                typed(None) && command.arguments.iter().all(|(name, _)| typed(Some(name.as_str())));
+            if !is_known {
+                self.printed.push(format!("syntax error: {command:?}"));
+                return false;
+            }
+        }
+        true
     }
 
     async fn all(&mut self, statements: &[Statement]) {
@@ -91,6 +133,20 @@ impl Console {
                 let value = self.value(value).await;
                 let scope = self.scopes.iter_mut().rev().find(|scope| scope.contains_key(name));
                 scope.unwrap_or_else(|| panic!("{name} was not declared")).insert(name.clone(), value);
+            }
+            Statement::Run(name) => {
+                let found = self.scopes.iter().rev().find_map(|scope| scope.get(name)).cloned();
+                let Some(Result::Code(code)) = found else { panic!("{name} is no code: {found:?}") };
+                self.block(&code).await;
+            }
+            Statement::Do { body, on_error } => {
+                self.catching += 1;
+                self.block(body).await;
+                self.catching -= 1;
+                if std::mem::take(&mut self.is_failed) {
+                    self.is_ended = false;
+                    self.block(on_error).await;
+                }
             }
             Statement::Put(value) => {
                 let text = self.text(value).await;
@@ -152,6 +208,18 @@ impl Console {
             ("len", [Result::Rows(rows)]) => Result::Number(i64::try_from(rows.len()).unwrap()),
             ("len", [Result::Text(text)]) => Result::Number(i64::try_from(text.len()).unwrap()),
             ("tostr", [Result::Text(text)]) => Result::Text(text.clone()),
+            ("parse", [Result::Text(text)]) => {
+                let code = parse(text);
+                assert!(self.can_be_read(&code), "{:?}", self.printed);
+                Result::Code(code)
+            }
+            ("resolve", [Result::Text(name)]) => match self.names.get(name) {
+                Some(address) => Result::Text(address.clone()),
+                None => {
+                    self.fail("failure: dns name does not exist");
+                    Result::Text(String::new())
+                }
+            },
             ("pick", [Result::Rows(rows), Result::Number(at)]) => {
                 Result::Text(rows.get(usize::try_from(*at).unwrap()).unwrap().clone())
             }
@@ -248,10 +316,19 @@ impl Console {
         }
     }
 
-    async fn send(&self, path: &str, call: Call) {
-        if let Err(error) = self.client.run(call.clone()).await {
-            panic!("{path}: {error}: {call:?}");
+    async fn send(&mut self, path: &str, call: Call) {
+        if self.is_ended {
+            return;
         }
+        if let Err(error) = self.client.run(call.clone()).await {
+            self.fail(&format!("{path}: {error}: {call:?}"));
+        }
+    }
+
+    /// An error of a command ends everything up to the `:do` that catches it; one that nothing catches is the test's.
+    fn fail(&mut self, why: &str) {
+        assert!(self.catching > 0, "{why}");
+        (self.is_ended, self.is_failed) = (true, true);
     }
 }
 

@@ -96,8 +96,8 @@
     }
 
     # What customers who have not paid may reach: the pay page and what it needs. The router
-    # resolves names by itself. Agent and profiles put such customers into the list tawi-walled, and
-    # those who may reach nothing into tawi-off.
+    # resolves these names by itself. Agent and profiles put such customers into the list
+    # tawi-walled, and those who may reach nothing into tawi-off.
     :if ([:len [/ip firewall address-list find where comment~"^tawi-setup pay b2fda302 " !dynamic]] != 3) do={
         /ip firewall address-list remove [/ip firewall address-list find where comment~"^tawi-setup pay " !dynamic]
         /ip firewall address-list add list=tawi-pay address=198.51.100.7 comment="tawi-setup pay b2fda302 1"
@@ -114,17 +114,46 @@
     # chain input and with the addresses in /ip service. A web proxy or SOCKS server of the router
     # would carry traffic past these rules: leave them off.
     # They bar IPv4 alone: lines have no IPv6 address that could be put into a list.
-    :if ([:len [/ip firewall filter find where comment~"^tawi-setup walled d596772e " !dynamic]] != 5) do={
+    :if ([:len [/ip firewall filter find where comment~"^tawi-setup walled c0935e28 " !dynamic]] != 3) do={
         /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled " !dynamic]
-        /ip firewall filter add chain=tawi-walled action=accept protocol=udp dst-port=53 comment="tawi-setup walled d596772e 1"
-        /ip firewall filter add chain=tawi-walled action=accept protocol=tcp dst-port=53 comment="tawi-setup walled d596772e 2"
-        /ip firewall filter add chain=tawi-walled action=accept dst-address-list=tawi-pay comment="tawi-setup walled d596772e 3"
-        /ip firewall filter add chain=tawi-walled action=reject protocol=tcp reject-with=tcp-reset comment="tawi-setup walled d596772e 4"
-        /ip firewall filter add chain=tawi-walled action=drop comment="tawi-setup walled d596772e 5"
+        /ip firewall filter add chain=tawi-walled action=accept dst-address-list=tawi-pay comment="tawi-setup walled c0935e28 1"
+        /ip firewall filter add chain=tawi-walled action=reject protocol=tcp reject-with=tcp-reset comment="tawi-setup walled c0935e28 2"
+        /ip firewall filter add chain=tawi-walled action=drop comment="tawi-setup walled c0935e28 3"
     }
     :if ([:len [/ip firewall filter find where comment~"^tawi-setup off d94e55c8 " !dynamic]] != 1) do={
         /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off " !dynamic]
         /ip firewall filter add chain=tawi-off action=drop comment="tawi-setup off d94e55c8 1"
+    }
+    # Names they get from the router itself: whatever they ask on port 53 is led to it, past
+    # whichever resolver their device was given, except to those that were named with --resolver.
+    # Were any host open to them on that port, a tunnel there would be the whole Internet for
+    # nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and
+    # cannot be barred without barring names.
+    :if ([:len [/ip firewall nat find where comment~"^tawi-setup names 41fc6023 " !dynamic]] != 2) do={
+        /ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup names " !dynamic]
+        :local first [/ip firewall nat find where chain=dstnat !dynamic]
+        :if ([:len $first] = 0) do={
+            /ip firewall nat add chain=dstnat action=redirect protocol=udp src-address-list=tawi-walled dst-port=53 to-ports=53 comment="tawi-setup names 41fc6023 1"
+            /ip firewall nat add chain=dstnat action=redirect protocol=tcp src-address-list=tawi-walled dst-port=53 to-ports=53 comment="tawi-setup names 41fc6023 2"
+        } else={
+            /ip firewall nat add chain=dstnat action=redirect protocol=udp src-address-list=tawi-walled dst-port=53 to-ports=53 comment="tawi-setup names 41fc6023 1" place-before=[:pick $first 0]
+            /ip firewall nat add chain=dstnat action=redirect protocol=tcp src-address-list=tawi-walled dst-port=53 to-ports=53 comment="tawi-setup names 41fc6023 2" place-before=[:pick $first 0]
+        }
+    }
+    :if ([:len [/ip firewall filter find where comment~"^tawi-setup names 8e4d58c4 " !dynamic]] != 2) do={
+        /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup names " !dynamic]
+        :local first [/ip firewall filter find where chain=input !dynamic]
+        :if ([:len $first] = 0) do={
+            /ip firewall filter add chain=input action=accept protocol=udp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 1"
+            /ip firewall filter add chain=input action=accept protocol=tcp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 2"
+        } else={
+            /ip firewall filter add chain=input action=accept protocol=udp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 1" place-before=[:pick $first 0]
+            /ip firewall filter add chain=input action=accept protocol=tcp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 2" place-before=[:pick $first 0]
+        }
+    }
+    :if ([/ip dns get allow-remote-requests] = false) do={
+        :put "MIND: the router answers no questions for names, so that who has not paid finds no page. Let it: /ip dns set allow-remote-requests=yes"
+        :put "and bar port 53 in the chain input on every interface to the Internet; or name resolvers with --resolver."
     }
     :if ([:len [/ip firewall filter find where comment~"^tawi-setup jumps 52b64c1a " !dynamic]] != 3) do={
         /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]

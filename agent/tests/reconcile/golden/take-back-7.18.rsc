@@ -6,6 +6,8 @@
 # Rules, lists and hosts of the walled garden, the jumps first.
 /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]
 /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup api " !dynamic]
+/ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup names " !dynamic]
+/ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup names " !dynamic]
 /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup walled " !dynamic]
 /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off " !dynamic]
 /ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup redirect " !dynamic]
