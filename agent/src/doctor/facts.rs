@@ -158,6 +158,7 @@ pub(super) fn questions(user: &str) -> Vec<Question> {
             ..ask("services", "/ip/service", SERVICE)
         },
         Question { query: Some(forward), ..ask("rules", "/ip/firewall/filter", RULE) },
+        ask("dns", "/ip/dns", &["allow-remote-requests"]),
         ask("logging", "/system/logging", &["topics", "action", "disabled"]),
         ask("pools", "/ip/pool", &["name"]),
         ask("ppp-profiles", "/ppp/profile", &["name", "comment", "local-address", "remote-address"]),
@@ -179,8 +180,15 @@ pub(super) const COUNTED: [(&str, &str); 2] =
 
 const QUEUE: &[&str] = &["name", "target", "dst", "packet-marks", "comment", "disabled", "invalid"];
 const BINDING: &[&str] = &["mac-address", "address", "type", "comment", "disabled"];
-const RESOURCE: &[&str] =
-    &["version", "board-name", "free-hdd-space", "write-sect-total", "bad-blocks", "uptime"];
+const RESOURCE: &[&str] = &[
+    "version",
+    "board-name",
+    "free-hdd-space",
+    "write-sect-total",
+    "write-sect-since-reboot",
+    "bad-blocks",
+    "uptime",
+];
 const SERVICE: &[&str] = &[
     "name",
     "disabled",
@@ -205,4 +213,5 @@ const RULE: &[&str] = &[
     "out-interface",
     "src-address",
     "dst-address",
+    "dst-port",
 ];

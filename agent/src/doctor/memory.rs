@@ -23,6 +23,9 @@ pub(super) struct Seen {
     /// Flash sectors that it had written, and when, in milliseconds since 1970.
     #[serde(default)]
     pub(super) sectors: Option<(u64, i64)>,
+    /// The same of the visit before that.
+    #[serde(default)]
+    pub(super) sectors_before: Option<(u64, i64)>,
 }
 
 /// All routers, by name.
@@ -72,7 +75,7 @@ mod tests {
         std::fs::create_dir_all(&directory).unwrap();
         let mut memory = Memory::load(&directory);
         assert_eq!(memory, Memory::default());
-        memory.note("core", Seen { serial: Some("H1".into()), sectors: Some((7, 9)) });
+        memory.note("core", Seen { serial: Some("H1".into()), sectors: Some((7, 9)), sectors_before: None });
         memory.keep(&directory);
         assert_eq!(Memory::load(&directory), memory);
         std::fs::write(file_in(&directory), "{").unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use routeros_api::Fingerprint;
-use routeros_sim::FaultsChange;
+use routeros_sim::{FaultsChange, FlashChange, PackageState};
 use tawi_agent::config::{Config, Environment};
 use tawi_agent::doctor::{Finding, Verdict, examine};
 use tawi_agent::flow::Report;
@@ -49,6 +49,15 @@ impl Settings {
         Self::new(site.sim.tls_address().unwrap(), &site.sim.tls_pin().unwrap(), PASSWORD)
     }
 
+    /// The doctor was here so long ago.
+    fn visited_earlier(&self, span_ms: i64) {
+        let path = self.0.join("state/doctor.json");
+        let mut seen: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let at = &mut seen["routers"]["core"]["sectors"][1];
+        *at = (at.as_i64().unwrap() - span_ms).into();
+        std::fs::write(&path, seen.to_string()).unwrap();
+    }
+
     /// What the doctor says of the router.
     async fn examine(&self, accepts: bool) -> Vec<Finding> {
         let config = Config::load(&self.0.join("agent.toml"), &Environment::default()).unwrap();
@@ -78,6 +87,7 @@ async fn site_called(identity: &str, release: &str) -> Site {
     let mut site = Site::start_with(prepare, |_| {}).await;
     site.stop();
     admin(&site).await.paste(&setup(release).script(PASSWORD)).await;
+    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
     site
 }
 
@@ -145,6 +155,10 @@ async fn one_thing_wrong_at_a_time_is_found() {
     check(&settings.examine(false).await, "fasttrack", Verdict::Doubtful, "established traffic");
     site.router.remove_row("ip/firewall/filter", &id).unwrap();
 
+    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "no")]).unwrap();
+    check(&settings.examine(false).await, "walled garden", Verdict::Doubtful, "no questions for names");
+    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
+
     site.router.set_device_mode("hotspot", false).unwrap();
     check(&settings.examine(false).await, "device-mode", Verdict::Doubtful, "forbids hotspot");
     site.router.set_device_mode("hotspot", true).unwrap();
@@ -164,6 +178,63 @@ async fn one_thing_wrong_at_a_time_is_found() {
         site.router.remove_row("system/logging", &action[".id"]).unwrap();
     }
     check(&settings.examine(false).await, "account log", Verdict::Doubtful, "");
+}
+
+#[tokio::test]
+async fn a_lack_of_packages_and_of_flash_is_found_on_a_router() {
+    for release in ["6.49.10", "7.18"] {
+        let site = site(release).await;
+        let settings = Settings::of(&site);
+        check(&settings.examine(false).await, "packages", Verdict::Good, "");
+        let flash = |free: u64, bad: f64| FlashChange {
+            free_hdd_space: Some(free),
+            bad_blocks: Some(bad),
+            ..FlashChange::default()
+        };
+        site.router.set_flash(flash(1_500_000, 0.4)).unwrap();
+        let findings = settings.examine(false).await;
+        check(&findings, "flash", Verdict::Doubtful, "1464 KiB");
+        check(&findings, "flash wear", Verdict::Doubtful, "0.4 %");
+        site.router.set_flash(flash(100_000, 7.0)).unwrap();
+        let findings = settings.examine(false).await;
+        check(&findings, "flash", Verdict::Bad, "may not be saved");
+        check(&findings, "flash wear", Verdict::Bad, "7 %");
+        site.router.set_flash(flash(90_000_000, 0.0)).unwrap();
+        settings.visited_earlier(5_400_000);
+        site.router
+            .set_flash(FlashChange { write_sect_total: Some(90_000), ..FlashChange::default() })
+            .unwrap();
+        // Whoever looks twice is told twice.
+        for _ in 0..2 {
+            check(&settings.examine(false).await, "flash wear", Verdict::Doubtful, "sectors a day");
+        }
+        if release.starts_with('7') {
+            continue;
+        }
+        site.router
+            .set_packages(&[("ppp", PackageState::Missing), ("hotspot", PackageState::Disabled)])
+            .unwrap();
+        let findings = settings.examine(false).await;
+        check(&findings, "packages", Verdict::Doubtful, "package ppp");
+        check(&findings, "packages", Verdict::Doubtful, "package hotspot");
+        assert!(findings.iter().all(|finding| finding.check != "reads"), "{findings:#?}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_newer_than_any_that_was_tried_is_doubtful() {
+    for release in ["7.30", "8.1"] {
+        let site = Site::start_with(
+            |router| {
+                router.release = release.parse().unwrap();
+                router.tls_listen = Some("127.0.0.1:0".parse().unwrap());
+            },
+            |_| {},
+        )
+        .await;
+        site.router.add_row("user", &[("name", "tawi"), ("group", "full"), ("password", PASSWORD)]).unwrap();
+        check(&Settings::of(&site).examine(false).await, "release", Verdict::Doubtful, "which is 7.24");
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
             "/system resource print",
         )];
     };
+    let known = format!("{}.{}", KNOWN_TO.0, KNOWN_TO.1);
     let named = format!("{text} ");
     if let Some((_, why)) = TROUBLED.iter().find(|(beginning, _)| named.starts_with(beginning)) {
         return vec![Finding::doubtful(check, format!("{detail}: {why}"), "/system package update install")];
@@ -58,8 +59,25 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
             format!("{detail}, an early release of 7 that nobody tried"),
             "upgrade to a long-term or stable release: /system package update install",
         )
+    } else if release.0 > KNOWN_TO.0 {
+        Finding::doubtful(
+            check,
+            format!(
+                "{detail}, another generation than the newest that this agent was tried with, which is {known}"
+            ),
+            format!(
+                "stay with {known} where customers are served, until a release of tawi-agent names {}: /system package print",
+                release.0
+            ),
+        )
     } else if release > KNOWN_TO {
-        Finding::good(check, format!("{detail}, newer than what this agent knows in detail"))
+        Finding::doubtful(
+            check,
+            format!("{detail}, newer than the newest that this agent was tried with, which is {known}"),
+            format!(
+                "see whether a newer tawi-agent knows it; until then stay with {known}, or upgrade one router first and watch its lines and this doctor for a day"
+            ),
+        )
     } else {
         Finding::good(check, detail)
     }]
@@ -156,28 +174,39 @@ pub(super) fn wear(facts: &Facts) -> Vec<Finding> {
         });
     }
     let Some(now) = facts.number("resource", "write-sect-total") else { return findings };
-    let before = facts.seen.as_ref().and_then(|seen| seen.sectors);
-    let since = before.map_or(0, |(_, at)| facts.now_ms.saturating_sub(at));
-    match before {
-        // Of an hour or less nothing can be said; a count that went back is another board's.
-        Some((sectors, _)) if since >= HOUR_MS && now >= sectors => {
-            let wide =
-                u128::from(now.saturating_sub(sectors)).saturating_mul(u128::from(DAY_MS.unsigned_abs()));
-            let a_day = wide.checked_div(u128::from(since.unsigned_abs())).unwrap_or_default();
-            let detail =
-                format!("{a_day} sectors a day were written since the doctor was here, {now} in all");
-            findings.push(if a_day > u128::from(SECTORS_A_DAY) {
-                Finding::doubtful(check, detail, "find out what writes so often: /log print; scripts and schedulers of other programs; logging to disk")
-            } else {
-                Finding::good(check, detail)
-            });
-        }
-        _ => findings.push(Finding::good(
+    let Some((a_day, since)) = written_a_day(facts, now) else {
+        findings.push(Finding::good(
             check,
             format!("{now} sectors were written in all; the next visit tells how many a day"),
-        )),
-    }
+        ));
+        return findings;
+    };
+    let detail = format!("{a_day} sectors a day were written since {since}, {now} in all");
+    findings.push(if a_day > u128::from(SECTORS_A_DAY) {
+        Finding::doubtful(check, detail, "find out what writes so often: /log print; scripts and schedulers of other programs; logging to disk")
+    } else {
+        Finding::good(check, detail)
+    });
     findings
+}
+
+/// Sectors a day, and since when: an earlier visit, or the router's start. Of an hour or less nothing can be said; a count
+/// that went back is another board's.
+fn written_a_day(facts: &Facts, now: u64) -> Option<(u128, &'static str)> {
+    let a_day = |written: u64, span_ms: i64| {
+        let wide = u128::from(written).saturating_mul(u128::from(DAY_MS.unsigned_abs()));
+        (span_ms >= HOUR_MS).then(|| wide.checked_div(u128::from(span_ms.unsigned_abs()))).flatten()
+    };
+    let visits = facts.seen.iter().flat_map(|seen| [seen.sectors, seen.sectors_before]).flatten();
+    let since_visit = visits
+        .filter(|(sectors, _)| now >= *sectors)
+        .find_map(|(sectors, at)| a_day(now.saturating_sub(sectors), facts.now_ms.saturating_sub(at)));
+    if let Some(a_day) = since_visit {
+        return Some((a_day, "the doctor was here"));
+    }
+    let uptime = routeros_api::value::parse_duration(facts.value("resource", "uptime")?.as_bytes()).ok()?;
+    let written = facts.number("resource", "write-sect-since-reboot")?;
+    a_day(written, i64::try_from(uptime.as_millis()).ok()?).map(|a_day| (a_day, "the router was started"))
 }
 
 /// Whether another router answers than the one that it should be: the agent's, or where the agent has worked with none
@@ -205,6 +234,11 @@ pub(in crate::doctor) fn remembered(facts: &Facts) -> Seen {
     let is_young =
         before.sectors.is_some_and(|(_, at)| (0..HOUR_MS).contains(&facts.now_ms.saturating_sub(at)));
     let read = facts.number("resource", "write-sect-total").map(|sectors| (sectors, facts.now_ms));
-    let sectors = if is_young && !is_new { before.sectors } else { read.or(before.sectors) };
-    Seen { serial: serial.or(before.serial), sectors }
+    let serial = serial.or(before.serial);
+    if is_young && !is_new {
+        return Seen { serial, sectors: before.sectors, sectors_before: before.sectors_before };
+    }
+    // The last but one stays as well: whoever looks again within the hour is told what was told.
+    let sectors_before = before.sectors.filter(|_| !is_new);
+    Seen { serial, sectors: read.or(before.sectors), sectors_before }
 }

@@ -70,16 +70,15 @@ pub(super) fn device_mode(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn packages(facts: &Facts) -> Vec<Finding> {
     let check = "packages";
-    // From release 7 on they are part of the one package.
-    if !facts.was_read("packages") || facts.release().is_none_or(|(major, _)| major >= 7) {
+    if facts.release().is_some_and(|(major, _)| major >= 7) {
+        return vec![Finding::good(check, "RouterOS 7 holds ppp and hotspot")];
+    }
+    if !facts.was_read("packages") || facts.release().is_none() {
         return vec![];
     }
-    let is_there = |name: &str| {
-        facts.rows("packages").iter().any(|row| text(row, "name") == Some(name) && !is_set(row, "disabled"))
-    };
     let lacking: Vec<Finding> = [("ppp", &PPP_SERVICES[..]), ("hotspot", &HOTSPOT[..])]
         .into_iter()
-        .filter(|(name, _)| !is_there(name))
+        .filter(|(name, _)| lacks_package(facts, name))
         .filter_map(|(name, services)| {
             lack(
                 facts,
@@ -95,6 +94,20 @@ pub(super) fn packages(facts: &Facts) -> Vec<Finding> {
     } else {
         lacking
     }
+}
+
+fn is_set_in(facts: &Facts, question: &str, property: &str) -> bool {
+    facts.row(question).is_some_and(|row| is_set(row, property))
+}
+
+/// Whether a router of release 6 is known to do without a package. From release 7 on they are part of the one package.
+fn lacks_package(facts: &Facts, name: &str) -> bool {
+    facts.was_read("packages")
+        && facts.release().is_some_and(|(major, _)| major < 7)
+        && !facts
+            .rows("packages")
+            .iter()
+            .any(|row| text(row, "name") == Some(name) && !is_set(row, "disabled"))
 }
 
 /// How many sessions a licence lets in at a time: of PPPoE, PPTP and L2TP each, and of the hotspot. `None` for no end.
@@ -184,8 +197,11 @@ pub(super) fn readable(facts: &Facts) -> Vec<Finding> {
     if !shown.is_empty() {
         findings.push(Finding::good(check, format!("our user may read them: {}", shown.join(", "))));
     }
-    for (name, services) in [("secrets", &PPP_SERVICES[..]), ("hotspot-users", &HOTSPOT[..])] {
-        if facts.is_absent(name) {
+    for (name, services, package) in
+        [("secrets", &PPP_SERVICES[..], "ppp"), ("hotspot-users", &HOTSPOT[..], "hotspot")]
+    {
+        // Of a package that is missing, `packages` has told.
+        if facts.is_absent(name) && !lacks_package(facts, package) {
             findings.extend(lack(
                 facts,
                 services,
@@ -448,6 +464,27 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
         return vec![barred(
             "its rules stand behind a FastTrack rule, which most packets never get past".to_owned(),
             "/ip firewall filter move the jumps to the top of the chain forward, or remove them and paste the script again",
+        )];
+    }
+    let asks = |row: &&Row| {
+        text(row, "chain") == Some(WALLED_LIST)
+            && text(row, "dst-port") == Some("53")
+            && text(row, "action") == Some("accept")
+            && !is_set(row, "disabled")
+    };
+    let resolvers: Vec<&Row> = rules.iter().filter(asks).collect();
+    if resolvers.iter().any(|row| text(row, "dst-address").is_none()) {
+        return vec![Finding::doubtful(
+            check,
+            "who has not paid reaches any host on port 53, where a tunnel is the Internet for nothing",
+            SCRIPT,
+        )];
+    }
+    if resolvers.is_empty() && facts.was_read("dns") && !is_set_in(facts, "dns", "allow-remote-requests") {
+        return vec![Finding::doubtful(
+            check,
+            "the router answers no questions for names, so that who has not paid finds no page",
+            "/ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet; or name resolvers: tawi-agent router-script --resolver",
         )];
     }
     vec![Finding::good(check, format!("rules for {WALLED_LIST} and {OFF_LIST} are there"))]

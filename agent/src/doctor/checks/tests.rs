@@ -41,6 +41,7 @@ fn sound() -> Facts {
             "rules",
             "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop",
         ),
+        ("dns", "allow-remote-requests=true"),
         ("logging", "topics=info action=memory / topics=ppp,account action=tawiacct"),
         ("pools", "name=pppoe"),
         (
@@ -60,7 +61,7 @@ fn sound() -> Facts {
         counts: BTreeMap::from([("secrets", 20), ("hotspot-users", 10)]),
         clock_ahead_seconds: Some(2),
         lines: Some(BTreeMap::from([("pppoe".to_owned(), 20), ("hotspot".to_owned(), 10)])),
-        seen: Some(Seen { serial: Some("H1".to_owned()), sectors: Some((1_000, 0)) }),
+        seen: Some(Seen { serial: Some("H1".to_owned()), sectors: Some((1_000, 0)), sectors_before: None }),
         now_ms: 86_400_000,
         ..Facts::default()
     }
@@ -179,7 +180,7 @@ fn how_the_box_is() {
     check("release", resource("version=6.49.10"), Good, "6.49.10");
     check("release", resource("version=7.1beta4"), Doubtful, "early");
     check("release", resource("version=7.23.2"), Doubtful, "hundred times");
-    check("release", resource("version=7.30"), Good, "newer");
+    check("release", resource("version=7.30"), Doubtful, "newer");
     check("release", resource("version=eight"), Doubtful, "nothing is known");
     check(
         "identity",
@@ -219,6 +220,72 @@ fn how_the_box_is() {
     check("flash wear", resource("write-sect-total=90000"), Doubtful, "89000 sectors a day");
     check("flash wear", resource("write-sect-total=900"), Good, "the next visit");
     check("flash wear", |facts| facts.now_ms = 60_000, Good, "the next visit");
+    let young = |uptime: &'static str| {
+        move |facts: &mut Facts| {
+            facts.now_ms = 60_000;
+            resource("write-sect-total=90000 write-sect-since-reboot=80000")(facts);
+            let Some(Answer::Rows(rows)) = facts.answers.get_mut("resource") else { panic!() };
+            rows[0].insert("uptime".to_owned(), uptime.to_owned());
+        }
+    };
+    check(
+        "flash wear",
+        young("1d"),
+        Doubtful,
+        "80000 sectors a day were written since the router was started",
+    );
+    check("flash wear", young("10m"), Good, "the next visit");
+}
+
+#[test]
+fn what_was_told_of_the_flash_is_told_again_within_the_hour() {
+    let mut facts = sound();
+    facts.answers.insert("resource", rows("version=7.18.2 write-sect-total=90000"));
+    let wear = |facts: &Facts| all(facts).into_iter().find(|finding| finding.check == "flash wear").unwrap();
+    assert_eq!(wear(&facts).verdict, Doubtful);
+    let first = wear(&facts).detail;
+    facts.seen = Some(remembered(&facts));
+    assert_eq!(wear(&facts).detail, first);
+    facts.now_ms += 60_000;
+    facts.seen = Some(remembered(&facts));
+    assert_eq!(wear(&facts).verdict, Doubtful, "{:?}", facts.seen);
+    // A day later it is the day that counts.
+    facts.now_ms += 86_400_000;
+    assert_eq!((wear(&facts).verdict, wear(&facts).detail.starts_with("0 sectors")), (Good, true));
+}
+
+#[test]
+fn who_has_not_paid_asks_for_names_and_reaches_nobody_else_on_that_port() {
+    let with = |rule: &str, dns: &'static str| {
+        let Answer::Rows(mut found) = sound().answers.remove("rules").unwrap() else { panic!() };
+        let Answer::Rows(more) = rows(rule) else { panic!() };
+        found.extend(more);
+        move |facts: &mut Facts| {
+            facts.answers.insert("rules", Answer::Rows(found));
+            facts.answers.insert("dns", rows(dns));
+        }
+    };
+    let any = "chain=tawi-walled action=accept dst-port=53 protocol=udp";
+    check("walled garden", with(any, "allow-remote-requests=true"), Doubtful, "any host on port 53");
+    check("walled garden", with("", "allow-remote-requests=false"), Doubtful, "no questions for names");
+    let named = "chain=tawi-walled action=accept dst-port=53 dst-address=10.0.0.53";
+    check("walled garden", with(named, "allow-remote-requests=false"), Good, "are there");
+}
+
+#[test]
+fn a_release_that_nobody_tried_is_doubtful_and_names_the_newest_that_was() {
+    let version = |text: &'static str| answer("resource", text);
+    check("release", version("version=7.24.3 board-name=RB5009"), Good, "RouterOS 7.24.3");
+    for newer in ["version=7.25", "version=7.30.1"] {
+        check(
+            "release",
+            version(newer),
+            Doubtful,
+            "newer than the newest that this agent was tried with, which is 7.24",
+        );
+    }
+    check("release", version("version=8.1"), Doubtful, "another generation");
+    check("release", version("version=8.1"), Doubtful, "which is 7.24");
 }
 
 #[test]
@@ -239,6 +306,16 @@ fn what_customers_need() {
         Bad,
         "package ppp",
     );
+    check("packages", answer("packages", ""), Good, "RouterOS 7 holds");
+    let mut facts = sound();
+    facts.answers.insert("resource", rows("version=6.49.10"));
+    facts.answers.insert("packages", rows("name=system"));
+    facts.answers.insert("device-mode", Answer::Absent);
+    facts.counts.clear();
+    facts.answers.insert("secrets", Answer::Absent);
+    facts.answers.insert("hotspot-users", Answer::Absent);
+    let told: Vec<_> = all(&facts).into_iter().filter(|finding| finding.verdict == Bad).collect();
+    assert!(told.len() == 2 && told.iter().all(|told| told.check == "packages"), "{told:#?}");
     check("licence", sold("pppoe", 501), Bad, "lets 500 sessions of pppoe");
     check("licence", sold("l2tp", 450), Doubtful, "450 may come");
     check("licence", answer("license", "nlevel=3"), Bad, "lets 1 session of hotspot");
