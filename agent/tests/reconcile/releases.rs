@@ -90,6 +90,26 @@ async fn a_user_that_may_only_read_fails_each_line_with_the_routers_words_and_tr
 }
 
 #[tokio::test]
+async fn a_router_of_6_without_the_package_of_one_service_serves_the_others_and_tries_no_more() {
+    let mut site = Site::start_with(|router| router.release = "6.49".parse().unwrap(), |_| {}).await;
+    site.router.set_packages(&[("hotspot", routeros_sim::PackageState::Missing)]).unwrap();
+    let failures = site
+        .settle(|wants| {
+            wants.open("plot1");
+            wants.line_of("phone", Service::Hotspot);
+        })
+        .await;
+    let failed: Vec<&str> = failures.iter().map(|failure| failure.line.as_str()).collect();
+    assert_eq!(failed, ["phone"], "{failures:?}");
+    assert_eq!(failures[0].kind, FailureKind::Refused);
+    assert!(failures[0].detail.contains("no such command"), "{}", failures[0].detail);
+    assert_eq!(site.secret(&username("plot1")).unwrap()["comment"], "tawi:plot1");
+    let tried = site.router.writes_after(0).len();
+    site.settle(|wants| wants.profile("other", Service::Pppoe, 10)).await;
+    assert_eq!(site.router.writes_after(0).len(), tried);
+}
+
+#[tokio::test]
 async fn a_policy_that_is_granted_later_is_used_without_anybody_touching_the_agent() {
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.full_check = Duration::from_millis(200)).await;
