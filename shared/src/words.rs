@@ -11,6 +11,14 @@ pub fn counted(count: impl TryInto<u64>, one: &str) -> String {
     format!("{count} {one}{plural}")
 }
 
+/// What a guard holds, in the words of the agent's status, of its event and of head office's pages: whoever compares them
+/// must find one sentence.
+#[must_use]
+pub fn held_words(lines: impl TryInto<u64>, working: impl TryInto<u64>) -> String {
+    let lines = lines.try_into().unwrap_or(u64::MAX);
+    format!("{lines} of {} would lose access; waits for a person", counted(working, "working line"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -20,6 +28,7 @@ mod tests {
         let check = |count: u64, text: &str| assert_eq!(counted(count, "router"), text);
         check(0, "0 routers");
         check(1, "1 router");
+        assert_eq!(held_words(1_u32, 1_u32), "1 of 1 working line would lose access; waits for a person");
         check(2, "2 routers");
         assert_eq!(counted(-1_i64, "line"), format!("{} lines", u64::MAX));
     }

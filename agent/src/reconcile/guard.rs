@@ -222,27 +222,35 @@ pub fn allows(counted: usize, recent: usize, usable: usize, limits: GuardLimits)
     counted == 0 || cuts <= limits.lines || is_share_small
 }
 
-/// Why cuts are held while nobody knows how many there were in the last hour.
-#[must_use]
-pub fn words_of_unknown(waiting: usize) -> String {
-    let waiting = tawi_shared::counted(waiting, "line");
-    format!(
-        "{waiting} would lose access; how many lost it in the last hour cannot be read from flash, so that it waits"
-    )
+/// Why cuts are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Because {
+    /// With those of the last hour they are more than these limits.
+    TooMany {
+        /// How many those are.
+        recent: usize,
+        /// The limits.
+        limits: GuardLimits,
+    },
+    /// Nobody knows how many those are.
+    PastUnknown,
 }
 
-/// Why so many cuts are held, for a person. `counted` are all that wait.
+/// How many cuts are held and why, for a person: the sentence of the event and of head office's pages, and the reason.
 #[must_use]
-pub fn words(counted: usize, recent: usize, limits: GuardLimits) -> String {
-    let before = match recent {
-        0 => String::new(),
-        recent => format!(" and {recent} lost it in the last hour"),
+pub fn words(held: usize, working: usize, because: Because) -> String {
+    let why = match because {
+        Because::PastUnknown => "how many lost it in the last hour cannot be read from flash".to_owned(),
+        Because::TooMany { recent, limits } => {
+            let most = tawi_shared::counted(limits.lines, "line");
+            let before = match recent {
+                0 => String::new(),
+                recent => format!(", with the {recent} that lost it in the last hour"),
+            };
+            format!("more than {most} and {} % do{before}", limits.percent)
+        }
     };
-    let (held, most) = (tawi_shared::counted(counted, "line"), tawi_shared::counted(limits.lines, "line"));
-    format!(
-        "{held} would lose access at once{before}; more than {most} and {} % wait for a person",
-        limits.percent
-    )
+    format!("{}: {why}", tawi_shared::held_words(held, working))
 }
 
 /// Whether the guard counts this cut; the ledger's entry says what was known of the line before.

@@ -61,17 +61,15 @@ impl Reconciler {
         if held.is_empty() {
             return;
         }
-        let words = match is_unknown {
-            true => guard::words_of_unknown(waiting),
-            false => guard::words(waiting, recent, limits),
-        };
+        let because =
+            if is_unknown { guard::Because::PastUnknown } else { guard::Because::TooMany { recent, limits } };
+        let words = guard::words(waiting, usable, because);
         for change in held {
             touched.remove(&change.line);
             self.ledger.leave(&change.line, FailureKind::Held, words.clone());
         }
-        // Whoever looks at one of them sees how many wait by now.
-        self.ledger.say_of_held(&words);
-        self.is_holding = true;
+        // At the end of the pass all of them say how many wait by then.
+        self.held_because = Some(because);
     }
 
     /// Another router answers than the one that is remembered: it is looked at, and nothing is written to it. It may be

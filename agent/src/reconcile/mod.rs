@@ -127,7 +127,8 @@ pub(crate) struct Reconciler {
     checks_put_off: u32,
     /// Drift that was put right and not yet told.
     drift: Vec<(String, String)>,
-    is_holding: bool,
+    /// Why the guard holds what it holds; `None` while it holds nothing.
+    held_because: Option<guard::Because>,
     /// Lines to decide about.
     agenda: Agenda,
     /// How fast many changes go to the router.
@@ -152,10 +153,12 @@ pub(crate) struct Reconciler {
     rebuilds_seen: u64,
     /// Lines that the last passes restrained because head office is silent.
     offline_rule_applied: usize,
-    /// The digest of what was last told to be held; `None` before the first word.
-    told_held: Option<String>,
+    /// The digest of what was last told to be held, and of how many working lines; `None` before the first word.
+    told_held: Option<(String, usize)>,
     /// How many lines the last event about them named; 0 where none did.
     held_in_event: usize,
+    /// How many worked then.
+    working_in_event: usize,
     /// What was last said of a generation.
     settled: Option<(u64, Vec<LineFailure>)>,
     /// Since when the router is away; `None` while it answers. A router that lets us in and then does not answer is away.
@@ -213,9 +216,10 @@ impl Reconciler {
             lacks_policy: false,
             checks_put_off: 0,
             drift: Vec::new(),
-            is_holding: false,
+            held_because: None,
             told_held: None,
             held_in_event: 0,
+            working_in_event: 0,
             settled: None,
             away_since: Some(origin),
             up_at_greeting: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use routeros_api::value::RouterId;
 use tawi_shared::wire::{EventKind, FailureKind, Service};
-use tawi_shared::{UnixMillis, counted};
+use tawi_shared::{UnixMillis, counted, held_words};
 
 use crate::clock::{Reading, SKEW};
 use crate::desired::{DesiredState, ProfileKey};
@@ -19,6 +19,7 @@ use crate::health::spoken;
 use crate::outbox::shortened;
 use crate::reconcile::Reconciler;
 use crate::reconcile::actual::{Actual, Family, Table};
+use crate::reconcile::guard::{self, Because};
 use crate::reconcile::held::Held;
 use crate::reconcile::ledger::{Decision, Verified};
 use crate::reconcile::limits::quota_key;
@@ -237,31 +238,45 @@ impl Reconciler {
     }
 
     /// Tells what is held, and ends the hold when nothing is any more. The event counts what the page lists; of more that
-    /// are held later it tells with the next full check, so that a state that comes in parts is no shower of events.
+    /// are held later it tells with the next full check, so that a state that comes in parts is no shower of events. How
+    /// many lines work is counted for the event, and is the same wherever the hold is told of until the next one.
     pub(super) async fn report_guard(&mut self, is_full_check: bool) {
-        let working = self.ledger.open_lines().max(self.usable_lines);
-        let held = Held { lines: self.ledger.held_lines().into_iter().collect(), working };
-        let count = held.lines.len();
-        if self.is_holding && count == 0 {
-            self.is_holding = false;
-            self.held_in_event = 0;
-            let detail = "released, or no longer needed".to_owned();
-            self.event(EventKind::PlanReleased, None, detail).await;
-        } else if self.is_holding && count > self.held_in_event && (self.held_in_event == 0 || is_full_check)
-        {
-            self.held_in_event = count;
-            let detail = format!(
-                "{count} of {} would lose access; waits for a person",
-                counted(working, "working line")
-            );
-            tracing::warn!(router.name = %self.settings.name, lines = count, "the guard holds a plan");
-            self.event(EventKind::PlanHeld, None, detail).await;
+        let lines: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
+        let count = lines.len();
+        match self.held_because {
+            Some(_) if count == 0 => {
+                (self.held_because, self.held_in_event, self.working_in_event) = (None, 0, 0);
+                let detail = "released, or no longer needed".to_owned();
+                self.event(EventKind::PlanReleased, None, detail).await;
+            }
+            Some(because) => {
+                let is_news = count > self.held_in_event && (self.held_in_event == 0 || is_full_check);
+                if is_news {
+                    self.held_in_event = count;
+                    self.working_in_event = self.working_lines(because);
+                    tracing::warn!(router.name = %self.settings.name, lines = count, "the guard holds a plan");
+                    let detail = held_words(count, self.working_in_event);
+                    self.event(EventKind::PlanHeld, None, detail).await;
+                }
+                self.ledger.say_of_held(&guard::words(count, self.working_in_event, because));
+            }
+            None => {}
         }
-        let digest = held.digest();
-        if self.told_held.as_ref() != Some(&digest) {
-            self.told_held = Some(digest);
+        let held = Held { lines, working: self.working_in_event };
+        let told = (held.digest(), held.working);
+        if self.told_held.as_ref() != Some(&told) {
+            self.told_held = Some(told);
             self.report(Report::Held { router: self.settings.name.clone(), held }).await;
         }
+    }
+
+    /// As the guard counts them: between two full checks the lines that are known to be open, without those of the hour.
+    fn working_lines(&self, because: Because) -> usize {
+        let recent = match because {
+            Because::TooMany { recent, .. } => recent,
+            Because::PastUnknown => 0,
+        };
+        self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent))
     }
 }
 

@@ -69,6 +69,12 @@ async fn an_event_names_as_many_held_lines_as_the_page_lists() {
             _ => None,
         };
         assert_eq!(site.log.iter().rev().find_map(last), Some((held, LINES)));
+        let of_a_line = |report: &Report| match report {
+            Report::Settled { failures, .. } => failures.first().map(|failure| failure.detail.clone()),
+            _ => None,
+        };
+        let told = site.log.iter().rev().find_map(of_a_line).unwrap();
+        assert!(told.starts_with(&format!("{expected}: ")), "{told}");
     }
 }
 
@@ -223,10 +229,10 @@ async fn switch_off_singly(site: &mut Site, lines: usize, held: usize) {
         failures = site.settle(|wants| wants.switch_off(&name)).await;
     }
     assert_eq!((failures.len(), enabled(site)), (held, held), "{failures:?}");
-    let words = format!("{} would lose access at once and 10 lost it", tawi_shared::counted(held, "line"));
+    let words = format!("{held} of {held} working lines would lose access; waits for a person: ");
     for failure in &failures {
         assert_eq!(failure.kind, FailureKind::Held);
-        assert!(failure.detail.starts_with(&words), "{failure:?}");
+        assert!(failure.detail.starts_with(&words) && failure.detail.contains("10 that lost"), "{failure:?}");
     }
 }
 

@@ -393,7 +393,7 @@ async fn what_the_guard_holds_says_how_many_and_by_what_limit() {
     assert_eq!(failures.len(), LINES - 4);
     assert_eq!(
         failures[0].detail,
-        "26 lines would lose access at once and 4 lost it in the last hour; more than 10 lines and 20 % wait \
-         for a person"
+        "26 of 26 working lines would lose access; waits for a person: more than 10 lines and 20 % do, with the 4 \
+         that lost it in the last hour"
     );
 }

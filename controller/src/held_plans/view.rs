@@ -5,7 +5,7 @@ use tawi_shared::UnixMillis;
 use super::{HeldLine, HeldPlan};
 use crate::database::Connection;
 use crate::entitlements::Status;
-use crate::web::display::{self, Moment};
+use crate::web::display::Moment;
 
 /// Lines that a page lists; the rest is counted.
 const LISTED: u32 = 200;
@@ -42,10 +42,7 @@ impl HeldView {
             router: plan.router.clone(),
             digest: plan.digest.clone(),
             total,
-            sentence: format!(
-                "{total} of {} would lose access; waits for a person",
-                display::counted(working, "line")
-            ),
+            sentence: tawi_shared::held_words(total, working),
             since: Moment::of(plan.at, now),
             lines: Vec::new(),
             more: total,

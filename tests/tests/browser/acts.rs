@@ -133,9 +133,9 @@ async fn held_cuts_are_looked_at_let_go_and_found_in_what_was_written() {
 }
 
 async fn release(world: &World, browser: &Browser, customers: &[Customer]) -> anyhow::Result<()> {
-    browser.wait_for_text("#held", "12 of 12 lines would lose access").await?;
+    browser.wait_for_text("#held", "12 of 12 working lines would lose access").await?;
     browser.click("#held a").await?;
-    browser.wait_for_text("#held", "12 of 12 lines would lose access").await?;
+    browser.wait_for_text("#held", "12 of 12 working lines would lose access").await?;
     browser.wait_for_text("#held td", "Plot 001").await?;
     browser.wait_for_text("#held", "on hold by staff").await?;
     browser.wait_for_text("[data-live-state]", "live").await?;

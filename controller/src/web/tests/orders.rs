@@ -62,7 +62,7 @@ async fn what_is_held_is_shown_with_its_lines_and_let_go_by_whoever_may() {
     served.hold("abc123", 25).await;
     for page in ["/", "/sites/nyeri-01"] {
         let shown = viewer.get(page).await.body;
-        assert!(shown.contains("25 of 30 lines would lose access; waits for a person"), "{page}: {shown}");
+        assert!(shown.contains("25 of 30 working lines would lose access; waits for a person"), "{page}: {shown}");
     }
     let shown = viewer.get("/sites/nyeri-01").await.body;
     assert!(shown.contains(&served.world.customer.name) && shown.contains("And 23 more"), "{shown}");
