@@ -36,6 +36,12 @@ pub struct Proposal {
 }
 
 impl Proposal {
+    /// Whether head office has a password for its line, which is not the row's: the router gets it when it is reset.
+    #[must_use]
+    pub fn has_other_password(&self) -> bool {
+        self.is_ready() && self.line.as_ref().is_some_and(|(line, _)| line.has_password)
+    }
+
     /// Whether it can be taken over.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -105,6 +111,35 @@ fn changes(row: &ForeignRowV1, line: &StateLine) -> Vec<String> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a person must know of the passwords of what is ready, before he confirms it; empty where nothing is ready.
+#[must_use]
+pub fn words_of_passwords(proposals: &[Proposal]) -> String {
+    let ready = proposals.iter().filter(|proposal| proposal.is_ready()).count();
+    let others: Vec<&str> = proposals
+        .iter()
+        .filter(|proposal| proposal.has_other_password())
+        .map(|proposal| proposal.username.as_str())
+        .collect();
+    let alone = ready.saturating_sub(others.len());
+    let mut text = String::new();
+    if alone > 0 {
+        text += &format!(
+            "the passwords of {} are known to this router alone; if it burns, set new ones at head office\n",
+            counted(alone, "row")
+        );
+    }
+    if !others.is_empty() {
+        text += &format!(
+            "MIND: head office has passwords of its own for {}: {}\n  The rows keep the router's, which the devices have. A \
+             router that is reset or replaced gets head office's, and\n  these devices are refused: enter the device's own \
+             password on the line's page once its row is taken over.\n",
+            counted(others.len(), "row"),
+            others.join(", ")
+        );
+    }
+    text
 }
 
 /// What a table says, and what is wrong with it.
@@ -215,6 +250,7 @@ mod tests {
             address: String::new(),
             caller_id: String::new(),
             profile: "home".into(),
+            has_password: false,
         }
     }
 
@@ -270,6 +306,18 @@ mod tests {
         check(row("shop", "plot17"), Some(("d9n4", "the table says so")), "plot19");
         check(row("kiosk", ""), None, "nothing");
         check(row("stranger", "hello"), None, "");
+    }
+
+    #[test]
+    fn rows_whose_line_has_another_password_are_named_before_they_are_taken_over() {
+        let own = StateLine { has_password: true, ..line("b7k2", "plot17", Service::Pppoe) };
+        let lines = [own, line("d9n4", "plot19", Service::Pppoe)];
+        let words = |rows: &[ForeignRowV1]| words_of_passwords(&propose(rows, &lines, &BTreeMap::new()));
+        let both = words(&[row("plot17", ""), row("plot19", "")]);
+        assert!(both.contains("passwords of 1 row are known to this router alone"), "{both}");
+        assert!(both.contains("of its own for 1 row: plot17\n"), "{both}");
+        assert!(!words(&[row("plot19", "")]).contains("MIND"));
+        assert_eq!(words(&[row("stranger", "")]), "");
     }
 
     #[test]

@@ -114,6 +114,9 @@ pub struct StateLine {
     pub caller_id: String,
     /// The profile of its speed.
     pub profile: String,
+    /// Whether head office has a password for it.
+    #[serde(default)]
+    pub has_password: bool,
 }
 
 /// A row to be made a line's own.
@@ -227,6 +230,7 @@ impl Doors {
             address: line.address.clone(),
             caller_id: line.caller_id.clone(),
             profile: line.profile.clone(),
+            has_password: !line.password.is_empty(),
         });
         Ok(RowsAndLines { rows, lines: lines.collect() })
     }

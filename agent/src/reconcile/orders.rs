@@ -27,6 +27,10 @@ use crate::reconcile::pass::{Basis, Reach};
 use crate::reconcile::plan::{LineChange, Plan, RowChange, Values, plan};
 use crate::reconcile::read::{pipeline, session_prints};
 
+/// What is said of a row that was taken over for a line that has a password at head office.
+const OTHER_PASSWORD: &str = "it keeps the router's password, and a router that is reset gets head office's: enter the device's own \
+     on the line's page";
+
 /// Orders that wait for one router. Head office's own are paced; a person at the device gives one at a time.
 const WAITING: usize = 64;
 
@@ -307,6 +311,9 @@ impl Reconciler {
             Box::pin(self.mark_row(client, basis, &actual, (line, username, family, id))).await?;
         if !is_ours {
             self.put_own_password_back(line, before).await;
+        } else if digest.is_some() {
+            let words = format!("{}; {OTHER_PASSWORD}", done.detail);
+            return Ok(Done { detail: words, ..done });
         }
         Ok(done)
     }

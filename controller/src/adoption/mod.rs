@@ -62,6 +62,8 @@ pub struct KnownLine {
     pub plan: PlanId,
     /// Whether the site was told of it, so that it has a row of its own there, or will have.
     pub is_on_router: bool,
+    /// Whether head office has a password for it, which is not that of the row.
+    pub has_password: bool,
 }
 
 /// Takes rows that an agent was asked for. A new reading of a router replaces the one before.

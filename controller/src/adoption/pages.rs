@@ -1,13 +1,15 @@
 //! Taking rows over, on pages: read them, fill the sheet, look at the preview, confirm.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use serde::Deserialize;
 use tawi_shared::wire::CommandKind;
 
 use super::matching::People;
@@ -45,6 +47,11 @@ const FIELDS: [&str; 11] = [
 /// it would be many times its size, and sent back it would not fit into a form.
 const SHOWN_BYTES: usize = 64 * 1024;
 
+/// For how long a table is kept whose rows are not all taken over: names and phones that lie about serve nobody.
+const TABLE_KEPT: Duration = Duration::from_secs(14 * 86_400);
+/// Names of lines that a sentence lists; the others are counted.
+const NAMED: usize = 20;
+
 /// What every step needs to know.
 struct Known {
     site: Site,
@@ -56,6 +63,8 @@ struct Known {
     lines: BTreeMap<String, KnownLine>,
     /// The last reading.
     reading: Option<Command>,
+    /// The table that somebody brought for these rows.
+    table: String,
 }
 
 impl Known {
@@ -81,6 +90,7 @@ impl Known {
             lines: store::lines_on(&mut reader, &router).await?,
             reading: commands::latest_of_kind(&mut reader, &id, CommandKind::ListForeign, &router.name)
                 .await?,
+            table: store::kept_table(&mut reader, &id, &router.name).await?,
             site,
             router,
         })
@@ -91,8 +101,21 @@ impl Known {
         self.rows.iter().filter(|row| !self.lines.contains_key(&row.username))
     }
 
-    fn to(&self) -> String {
-        format!("/sites/{}/routers/{}/take-over", self.site.id, self.router.name)
+    /// How many pages the rows fill, at least one.
+    fn pages(&self) -> usize {
+        self.open().count().div_ceil(ROWS).max(1)
+    }
+
+    /// A page of the sheet, the first for one that is not there any more.
+    fn to(&self, page: usize) -> String {
+        let query = if page > 1 { format!("?page={page}") } else { String::new() };
+        format!("/sites/{}/routers/{}/take-over{query}", self.site.id, self.router.name)
+    }
+
+    /// Lines with rows of their name, for which head office has another password than the row may have.
+    fn with_other_passwords(&self) -> Vec<&str> {
+        let lines = self.rows.iter().filter_map(|row| self.lines.get(&row.username));
+        lines.filter(|line| line.has_password).map(|line| line.username.as_str()).collect()
     }
 }
 
@@ -117,8 +140,17 @@ struct SheetPage {
     router: String,
     reading: Option<(Badge, String, Moment)>,
     rows: Vec<RowView>,
-    more: usize,
+    /// From 1.
+    page: usize,
+    pages: usize,
+    /// Rows on all of them.
+    open: usize,
+    /// Of these, rows of which the table says all.
+    said: usize,
     waiting: usize,
+    /// Of those that wait, lines for which head office has another password, in words.
+    other_passwords: String,
+    has_table: bool,
     table: String,
     /// Whether the table that was read is too long to be shown again.
     is_table_long: bool,
@@ -155,6 +187,19 @@ struct PreviewPage {
     new: usize,
     online: usize,
     has_changed: bool,
+    /// The page of the sheet that it is of.
+    page: usize,
+}
+
+/// Which page of the sheet.
+#[derive(Deserialize)]
+struct Asked {
+    page: Option<usize>,
+}
+
+/// The page that a form was of.
+fn page_in(fields: &Fields) -> usize {
+    fields.value("page").parse().unwrap_or(1)
 }
 
 pub(crate) fn routes() -> Router<Web> {
@@ -171,13 +216,14 @@ async fn show(
     visit: Visit,
     State(web): State<Web>,
     Path((site, router)): Path<(String, String)>,
+    Query(asked): Query<Asked>,
 ) -> Result<Response, PageError> {
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &site, &router).await?;
-    sheet_page(&visit, known, "", None)
+    sheet_page(&visit, &known, asked.page.unwrap_or(1), None)
 }
 
-/// The sheet, with what a table says filled in.
+/// The first page of the sheet, filled in from a table that is kept for the others.
 async fn with_table(
     State(web): State<Web>,
     Path((site, router)): Path<(String, String)>,
@@ -185,20 +231,40 @@ async fn with_table(
 ) -> Result<Response, PageError> {
     let PostedFile { visit, fields, file } = posted;
     visit.require(Permission::TakeOver)?;
-    let known = Known::read(&web, &site, &router).await?;
-    match file.map(|file| table::text_of(file.bytes)) {
-        None => sheet_page(&visit, known, fields.exact("table"), None),
-        Some(Ok(text)) => sheet_page(&visit, known, &text, None),
-        Some(Err(why)) => sheet_page(&visit, known, fields.exact("table"), Some(why)),
+    let mut known = Known::read(&web, &site, &router).await?;
+    let typed = || fields.exact("table").to_owned();
+    let (brought, unread) = match file.map(|file| table::text_of(file.bytes)) {
+        None => (typed(), None),
+        Some(Ok(text)) => (text, None),
+        Some(Err(why)) => (typed(), Some(why)),
+    };
+    let is_forgotten = fields.value("forget") == "yes";
+    // A database takes none of these, and no table needs one.
+    let brought = brought.replace('\0', "");
+    // An empty field is also that of a table which is too long to be shown: it stays.
+    if is_forgotten || !brought.trim().is_empty() {
+        let mut transaction = web.controller.database.write().await?;
+        if is_forgotten {
+            store::forget_table(&mut transaction, &known.site.id, &known.router.name).await?;
+            known.table.clear();
+        } else {
+            let (place, span) =
+                ((&known.site.id, known.router.name.as_str()), (visit.now, visit.now.minus(TABLE_KEPT)));
+            store::keep_table(&mut transaction, place, &brought, span).await?;
+            known.table = brought;
+        }
+        transaction.commit().await?;
     }
+    sheet_page(&visit, &known, 1, unread)
 }
 
 fn sheet_page(
     visit: &Visit,
-    known: Known,
-    text: &str,
+    known: &Known,
+    page: usize,
     unread: Option<String>,
 ) -> Result<Response, PageError> {
+    let text = known.table.as_str();
     let plan_of = |name: &str| {
         let found = known.offers.iter().find(|offer| offer.name.eq_ignore_ascii_case(name.trim()));
         found.map(|offer| offer.id.clone())
@@ -208,7 +274,13 @@ fn sheet_page(
     let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
     table.complain_of_strangers(|name| names.contains(name));
     let errors = unread.into_iter().chain(table.errors.iter().cloned()).collect();
-    let rows = known.open().take(ROWS).enumerate().map(|(number, row)| row_view(number, row, &known, &table));
+    let pages = known.pages();
+    let page = page.clamp(1, pages);
+    let rows = known.open().skip(page.saturating_sub(1).saturating_mul(ROWS)).take(ROWS);
+    let rows = rows.enumerate().map(|(number, row)| row_view(number, row, known, &table));
+    let is_said = |row: &&ForeignRow| {
+        sheet::suggest(row, &known.people, &table, &known.offers, &known.lines).is_said_whole()
+    };
     let page = SheetPage {
         frame: visit.frame(format!("Take over {}", known.router.name), Section::Sites),
         router: known.router.name.clone(),
@@ -217,14 +289,29 @@ fn sheet_page(
             (view.badge, view.detail, view.at)
         }),
         rows: rows.collect(),
-        more: known.open().count().saturating_sub(ROWS),
+        page,
+        pages,
+        open: known.open().count(),
+        said: if table.rows.is_empty() { 0 } else { known.open().filter(is_said).count() },
         waiting: known.rows.len().saturating_sub(known.open().count()),
+        other_passwords: named(&known.with_other_passwords()),
+        has_table: !text.trim().is_empty(),
         table: if text.len() > SHOWN_BYTES { String::new() } else { text.to_owned() },
         is_table_long: text.len() > SHOWN_BYTES,
         errors,
-        site: known.site,
+        site: known.site.clone(),
     };
     visit.show(&page)
+}
+
+/// Names in a sentence, the first of many.
+fn named(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().copied().take(NAMED).collect();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
 }
 
 fn row_view(number: usize, row: &ForeignRow, known: &Known, table: &Table) -> RowView {
@@ -288,7 +375,7 @@ async fn preview(
     let known = Known::read(&web, &site, &router).await?;
     let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
     if sheet == Sheet::default() {
-        return Ok(visit.go(&known.to(), &Note::bad("No row is ticked.")));
+        return Ok(visit.go(&known.to(page_in(&fields)), &Note::bad("No row is ticked.")));
     }
     preview_page(&visit, known, &sheet, &fields, false)
 }
@@ -346,6 +433,7 @@ fn preview_page(
         online: count(|entry| entry.is_online),
         entries,
         has_changed,
+        page: page_in(fields),
         site: known.site,
     };
     visit.show_as(status, &page)
@@ -370,10 +458,14 @@ async fn confirm(
     let lines = match take_over(&mut transaction, &known.router, &sheet, doing).await? {
         Outcome::TakenOver(lines) => lines,
         Outcome::Refused(why) => {
-            return Ok(visit.go(&known.to(), &Note::bad(format!("Nothing was done. {why}"))));
+            let to = known.to(page_in(&fields));
+            return Ok(visit.go(&to, &Note::bad(format!("Nothing was done. {why}"))));
         }
     };
     let count = lines.len();
+    if known.open().count() <= count {
+        store::forget_table(&mut transaction, &known.site.id, &known.router.name).await?;
+    }
     let (live, site) = (controller.live.clone(), known.site.id.clone());
     // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.
     let told = tokio::spawn(async move {
@@ -388,7 +480,7 @@ async fn confirm(
         "Entered: {}. The site takes the rows over, one by one, without a break.",
         display::counted(count, "line")
     );
-    Ok(visit.go(&known.to(), &Note::good(note)))
+    Ok(visit.go(&known.to(page_in(&fields)), &Note::good(note)))
 }
 
 async fn again(

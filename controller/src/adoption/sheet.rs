@@ -22,7 +22,7 @@ use crate::subscriptions::credentials::Username;
 use crate::web::display;
 use crate::web::form::Fields;
 
-/// Rows of one sheet: what a person can look over, and a form can carry. The next sheet has the rest.
+/// Rows of one page of the sheet: what a person can look over, and a form can carry. Each page has its own preview.
 pub const ROWS: usize = 100;
 
 /// A plan, as far as the sheet needs it.
@@ -453,6 +453,7 @@ mod tests {
             customer: CustomerId::random(&IdSource::seeded(1)),
             plan: PlanId::parse(plan).unwrap(),
             is_on_router,
+            has_password: false,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sqlx::Row as _;
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::{CommandKind, ForeignRowsV1, Service};
 
 use super::matching::Person;
@@ -104,6 +105,58 @@ pub(super) async fn rows_of(
     Ok(found)
 }
 
+/// Keeps what somebody brought for the rows of a router in the place of an earlier one, and forgets what has been kept since
+/// before `oldest`.
+pub(super) async fn keep_table(
+    connection: &mut Connection,
+    (site, router): (&SiteId, &str),
+    body: &str,
+    (now, oldest): (UnixMillis, UnixMillis),
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM adoption_tables WHERE kept_at < $1")
+        .bind(oldest.0)
+        .execute(&mut *connection)
+        .await?;
+    sqlx::query(
+        "INSERT INTO adoption_tables (site_id, router_name, body, kept_at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (site_id, router_name) DO UPDATE SET body = excluded.body, kept_at = excluded.kept_at",
+    )
+    .bind(site.as_str())
+    .bind(router)
+    .bind(body)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn forget_table(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM adoption_tables WHERE site_id = $1 AND router_name = $2")
+        .bind(site.as_str())
+        .bind(router)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The table that is kept for a router; empty for none.
+pub(super) async fn kept_table(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+) -> Result<String, sqlx::Error> {
+    let row = sqlx::query("SELECT body FROM adoption_tables WHERE site_id = $1 AND router_name = $2")
+        .bind(site.as_str())
+        .bind(router)
+        .fetch_optional(connection)
+        .await?;
+    row.map_or_else(|| Ok(String::new()), |row| row.try_get("body"))
+}
+
 /// All customers, by what they are recognised by. A hundred bytes each.
 pub(super) async fn people(connection: &mut Connection) -> Result<Vec<Person>, sqlx::Error> {
     let rows =
@@ -130,6 +183,7 @@ pub(super) async fn lines_on(
 ) -> Result<BTreeMap<String, KnownLine>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT s.id, s.username, s.customer_id, s.plan_id, \
+                CASE WHEN s.password = '' THEN 0 ELSE 1 END AS has_password, \
                 (SELECT COUNT(*) FROM desired_lines d WHERE d.line_id = s.id AND d.is_removed = 0) AS told \
          FROM subscriptions s WHERE s.router_id = $1",
     )
@@ -143,6 +197,7 @@ pub(super) async fn lines_on(
             customer: columns::parsed(row, "customer_id")?,
             plan: columns::parsed(row, "plan_id")?,
             is_on_router: columns::truth(row, "told")?,
+            has_password: columns::truth(row, "has_password")?,
         };
         Ok((line.username.clone(), line))
     };

@@ -22,6 +22,11 @@ impl Served {
         sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
     }
 
+    async fn text(&self, query: &'static str) -> String {
+        let mut read = self.controller.database.read().await.unwrap();
+        sqlx::query(query).fetch_one(&mut *read).await.unwrap().try_get(0).unwrap()
+    }
+
     async fn execute(&self, sql: &'static str) {
         let mut write = self.controller.database.write().await.unwrap();
         write.execute(sql).await.unwrap();
@@ -62,7 +67,10 @@ async fn what_is_held_is_shown_with_its_lines_and_let_go_by_whoever_may() {
     served.hold("abc123", 25).await;
     for page in ["/", "/sites/nyeri-01"] {
         let shown = viewer.get(page).await.body;
-        assert!(shown.contains("25 of 30 working lines would lose access; waits for a person"), "{page}: {shown}");
+        assert!(
+            shown.contains("25 of 30 working lines would lose access; waits for a person"),
+            "{page}: {shown}"
+        );
     }
     let shown = viewer.get("/sites/nyeri-01").await.body;
     assert!(shown.contains(&served.world.customer.name) && shown.contains("And 23 more"), "{shown}");
@@ -318,6 +326,94 @@ async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
     let again = operator.post(&format!("{to}/again"), &[]).await;
     assert_eq!(again.status, 303);
     assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 2, "both are still open");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn one_table_fills_in_every_page_and_what_is_ticked_on_a_page_is_taken_over() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    let names: Vec<String> = (0..203).map(|number| format!("row{number:03}")).collect();
+    read_rows(&served, &mut operator, names.iter().map(|name| row(name, "")).collect()).await;
+    let plan = &served.world.plan.name;
+    let rows = names.iter().enumerate();
+    let rows = rows.map(|(at, name)| format!("{name},Customer {at},07220{at:05},{plan},2026-12-01\n"));
+    let table = format!("user,name,phone,plan,until\n{}", rows.collect::<String>());
+    let first = operator.post_file(to, table.as_bytes()).await.body;
+    let count = |body: &str, text: &str| body.matches(text).count();
+    assert_eq!((count(&first, "value=\"yes\" checked"), first.contains("page 1 of 3")), (100, true));
+    assert!(first.contains("Of 203 rows the table says all of 203"), "{first}");
+    let last = operator.get(&format!("{to}?page=3")).await.body;
+    assert_eq!(count(&last, "value=\"yes\" checked"), 3, "{last}");
+    assert!(last.contains("row202") && last.contains("?page=2") && !last.contains("?page=4"), "{last}");
+    // What is too long to be shown stays when the form comes back without it; beyond the last page is the last.
+    assert_eq!(count(&operator.post(to, &[("table", "")]).await.body, "value=\"yes\" checked"), 100);
+    assert!(operator.get(&format!("{to}?page=99")).await.body.contains("page 3 of 3"));
+
+    let take_over = async |operator: &mut Browser, page: &str| {
+        let sheet = operator.get(&format!("{to}?page={page}")).await.body;
+        let (_, form) = sheet.split_once("id=\"sheet\"").unwrap();
+        let mut fields = hidden(form);
+        for number in 0..count(form, "value=\"yes\" checked") {
+            fields.push((format!("take-{number}"), "yes".into()));
+            let value = |field: &str| {
+                let (_, rest) = form.split_once(&format!("name=\"{field}-{number}\" value=\"")).unwrap();
+                rest.split('"').next().unwrap().to_owned()
+            };
+            for field in ["name", "phone", "until"] {
+                fields.push((format!("{field}-{number}"), value(field)));
+            }
+            fields.push((format!("plan-{number}"), served.world.plan.id.to_string()));
+        }
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let preview = operator.post(&format!("{to}/preview"), &fields).await;
+        assert_eq!(preview.status, 200, "{}", preview.body);
+        let fields = hidden(&preview.body);
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let done = operator.post(&format!("{to}/confirm"), &fields).await;
+        assert_eq!(done.status, 303, "{}", done.body);
+        done.location().to_owned()
+    };
+    assert_eq!(take_over(&mut operator, "2").await, format!("{to}?page=2"));
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions WHERE username LIKE 'row1%'").await, 100);
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 101);
+    assert_eq!(served.count("SELECT COUNT(*) FROM adoption_tables").await, 1, "some rows are left");
+    let rest = operator.get(&format!("{to}?page=2")).await.body;
+    assert!(rest.contains("page 2 of 2") && rest.contains("row200"), "{rest}");
+    take_over(&mut operator, "1").await;
+    take_over(&mut operator, "1").await;
+    assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 204);
+    assert_eq!(served.count("SELECT COUNT(*) FROM adoption_tables").await, 0, "nobody needs it any more");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_is_forgotten_on_request() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    read_rows(&served, &mut operator, vec![row("kiosk", "")]).await;
+    let table = "user,name,phone\nkiosk,New Kiosk,0722000111\n";
+    assert!(operator.post(to, &[("table", table)]).await.body.contains("value=\"New Kiosk\""));
+    assert!(operator.get(to).await.body.contains("value=\"New Kiosk\""), "it is kept");
+    let forgotten = operator.post(to, &[("table", table), ("forget", "yes")]).await.body;
+    assert!(!forgotten.contains("New Kiosk"), "{forgotten}");
+    assert_eq!(served.count("SELECT COUNT(*) FROM adoption_tables").await, 0);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn lines_whose_row_has_another_password_are_named_before_it_is_taken_over() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    let line = served.text("SELECT username FROM subscriptions").await;
+    read_rows(&served, &mut operator, vec![row(&line, ""), row("kiosk", "")]).await;
+    let shown = operator.get(to).await.body;
+    assert!(shown.contains(&format!("Head office has passwords of its own for {line}.")), "{shown}");
+    served.execute("UPDATE subscriptions SET password = ''").await;
+    assert!(!operator.get(to).await.body.contains("passwords of its own"));
     served.stop().await;
 }
 
