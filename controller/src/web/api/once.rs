@@ -108,20 +108,26 @@ impl Write {
         if serde_json::from_slice::<Value>(body).is_ok_and(|value| !has_plain_texts(&value)) {
             return Err(ApiError::not_plain("the body"));
         }
-        serde_json::from_slice(body).map_err(|error: serde_json::Error| {
-            // What does not fit may come before what is no JSON; the latter is the cause that its sender can use.
-            if let Err(broken) = serde_json::from_slice::<IgnoredAny>(body) {
-                return ApiError::new(
-                    StatusCode::BAD_REQUEST,
-                    "bad_body",
-                    format!("the body is no JSON: {broken}"),
-                    "send one JSON object, whole",
-                );
-            }
+        // What does not fit may come before what is no JSON; the latter is the cause that its sender can use.
+        if let Err(broken) = serde_json::from_slice::<IgnoredAny>(body) {
+            return Err(ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "bad_body",
+                format!("the body is no JSON: {broken}"),
+                "send one JSON object, whole",
+            ));
+        }
+        let mut reader = serde_json::Deserializer::from_slice(body);
+        serde_path_to_error::deserialize(&mut reader).map_err(|misfit| {
+            // Of a value that does not fit serde tells the place in the text, and not of which member it is.
+            let member = match misfit.path().to_string() {
+                path if path == "." => String::new(),
+                path => format!("`{path}`: "),
+            };
             ApiError::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "invalid",
-                format!("the body does not fit: {error}"),
+                format!("the body does not fit: {member}{}", misfit.inner()),
                 "see GET /api/openapi.json for its shape",
             )
         })

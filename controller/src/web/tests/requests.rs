@@ -111,6 +111,41 @@ async fn a_body_that_is_no_json_is_called_so() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_is_named_by_its_member() {
+    let served = Served::start().await;
+    let program = served.program(Role::Owner).await;
+    let whole = serde_json::json!({"customer_id": "c", "plan_id": "p", "router_id": "r", "username": "u"});
+    for (path, member, value, says) in [
+        (
+            "/api/subscriptions",
+            "plan_id",
+            serde_json::Value::Null,
+            "`plan_id`: invalid type: null, expected a string",
+        ),
+        ("/api/subscriptions", "address", serde_json::Value::Null, "`address`: invalid type: null"),
+        ("/api/subscriptions", "username", 5.into(), "`username`: invalid type: integer `5`"),
+        ("/api/customers", "name", serde_json::Value::Null, "`name`: invalid type: null"),
+    ] {
+        let mut body = whole.clone();
+        body[member] = value;
+        if path == "/api/customers" {
+            body = serde_json::json!({"name": null, "phone": "0712345678"});
+        }
+        let answer = program.post(path, &body).await;
+        assert_eq!(answer.status, 422, "{}", answer.body);
+        let error = answer.json()["error"].clone();
+        assert!(error["message"].as_str().unwrap().contains(says), "{error}");
+    }
+    // What is missing was named before.
+    let missing = program.post("/api/customers", &serde_json::json!({"phone": "0712345678"})).await.json();
+    assert_eq!(
+        missing["error"]["message"],
+        "the body does not fit: missing field `name` at line 1 column 22"
+    );
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn live_hints_reach_programs_and_browsers_and_end_with_the_controller() {
     let served = Served::start().await;
     let program = served.program(Role::Viewer).await;
