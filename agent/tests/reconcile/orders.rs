@@ -216,6 +216,7 @@ async fn check_that_the_password_stays(release: routeros_sim::Release) {
     let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
     let done = site.order(adopt).await;
     assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+    assert!(done.detail.contains("keeps the router's password"), "{done:?}");
     assert!(site.settled(1).await.is_empty());
     redial(&mut site).await;
     site.online("plot17").await;
