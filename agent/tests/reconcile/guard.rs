@@ -78,6 +78,33 @@ async fn an_event_names_as_many_held_lines_as_the_page_lists() {
     }
 }
 
+/// People compare the page with the event of an hour ago, and lines are sold meanwhile.
+#[tokio::test]
+async fn a_page_counts_the_working_lines_as_the_event_did_until_the_next_event() {
+    let mut site =
+        Site::start_with(|_| {}, |settings| settings.timings.full_check = Duration::from_millis(100)).await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    let held = LINES / 2;
+    site.settle(|wants| names().take(held).for_each(|name| wants.switch_off(&name))).await;
+    let event = site.event(EventKind::PlanHeld).await.detail;
+    assert_eq!(event, tawi_shared::held_words(held, LINES));
+    // One of them pays, and there are more lines than there were.
+    let failures = site
+        .settle(|wants| {
+            (0..5).for_each(|number| wants.open(&format!("new-{number}")));
+            names().take(1).for_each(|name| wants.line(&name).access = Access::Open.code());
+        })
+        .await;
+    assert_eq!(failures.len(), held - 1);
+    let last = |report: &Report| match report {
+        Report::Held { held, .. } => Some((held.lines.len(), held.working)),
+        _ => None,
+    };
+    assert_eq!(site.log.iter().rev().find_map(last), Some((held - 1, LINES)));
+    let words = tawi_shared::held_words(held - 1, LINES);
+    assert!(failures.iter().all(|failure| failure.detail.starts_with(&words)), "{failures:?}");
+}
+
 #[tokio::test]
 async fn what_a_person_let_go_is_not_forgotten_over_a_payment_that_comes_first() {
     let mut site = Site::start().await;
