@@ -139,7 +139,7 @@ fn the_packaged_examples_state_the_defaults() {
     let known = (all.log_level, all.log_format, all.session_lasts);
     assert_eq!(known, (least.log_level, least.log_format, least.session_lasts));
     // [mpesa] has keys that must be there; the others of it are at their defaults when they are left out.
-    let defaulted = ["numbers_as", "query", "pull_seconds", "known_sources"];
+    let defaulted = ["numbers_as", "merchant_name", "query", "pull_seconds", "known_sources"];
     let least = fixture.load(&packaged_examples(&defaulted)).unwrap();
     assert!(!all.mpesa.is_empty());
     assert_eq!(format!("{:?}", all.mpesa), format!("{:?}", least.mpesa));

@@ -122,6 +122,7 @@ pub struct RawMpesa {
     sites: Vec<String>,
     #[serde(default)]
     numbers_as: NumbersAs,
+    merchant_name: Option<String>,
     #[serde(default = "yes")]
     query: bool,
     #[serde(default)]
@@ -131,6 +132,21 @@ pub struct RawMpesa {
     initiator_name: Option<String>,
     initiator_password_file: Option<PathBuf>,
     certificate_file: Option<PathBuf>,
+}
+
+/// The longest name that is sent: Safaricom says of no limit, and a phone shows no more beside an amount.
+const MERCHANT_CHARACTERS: usize = 40;
+/// What is said where the settings say nothing; Daraja wants a name.
+const MERCHANT: &str = "Internet";
+
+fn merchant_name(written: Option<&str>) -> Result<String, MpesaSettingsError> {
+    let name = written.unwrap_or(MERCHANT).trim();
+    let is_name = (1..=MERCHANT_CHARACTERS).contains(&name.chars().count());
+    if is_name && !name.chars().any(char::is_control) {
+        Ok(name.to_owned())
+    } else {
+        Err(MpesaSettingsError::MerchantName)
+    }
 }
 
 fn yes() -> bool {
@@ -152,6 +168,7 @@ pub struct MpesaSettings {
     pub(super) refuses_strangers: bool,
     pub(super) sites: Vec<SiteId>,
     pub(super) numbers_as: NumbersAs,
+    pub(super) merchant_name: String,
     pub(super) query: bool,
     pub(super) pull: Option<PullSettings>,
     pub(super) operator: Option<OperatorSettings>,
@@ -176,6 +193,11 @@ pub enum MpesaSettingsError {
     /// The till number is missing, or there where it has no meaning.
     #[error("[mpesa] till_number: write it with transaction_type = \"buy_goods\", and only then")]
     TillNumber,
+    /// The name beside a code to scan is none.
+    #[error(
+        "[mpesa] merchant_name: write 1 to {MERCHANT_CHARACTERS} characters, none of them a control character"
+    )]
+    MerchantName,
     /// A URL cannot be used.
     #[error("[mpesa] {key}: {problem}")]
     Url {
@@ -301,6 +323,7 @@ impl RawMpesa {
             refuses_strangers: self.refuse_unknown_sources,
             sites: sites(&self.sites)?,
             numbers_as: self.numbers_as,
+            merchant_name: merchant_name(self.merchant_name.as_deref())?,
             query: self.query,
             pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
             operator: operator::settings::check(&operator, config_directory)?,
@@ -323,6 +346,11 @@ impl MpesaSettings {
             TransactionType::PayBill => Payee::Paybill(&self.short_code),
             TransactionType::BuyGoods => Payee::Till(&self.party),
         }
+    }
+
+    /// What whoever scans a code reads beside the amount.
+    pub(super) fn merchant_name(&self) -> &str {
+        &self.merchant_name
     }
 
     /// The sites whose lines are asked from it.
@@ -553,6 +581,8 @@ mod tests {
         refused(".co.ke\"\n    ", ".co.ke/?a=b\"\n    ", "callback_base_url");
         refused("short_code", "shortcode", "short_code");
         refused("short_code", "pull = true\nshort_code", "pull_nominated_number");
+        refused("short_code", "merchant_name = \" \"\nshort_code", "merchant_name");
+        refused("short_code", "merchant_name = \"a\\tb\"\nshort_code", "merchant_name");
         refused("short_code", "pull_seconds = 0\nshort_code", "pull_seconds");
     }
 

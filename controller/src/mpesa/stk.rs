@@ -161,6 +161,7 @@ mod tests {
             refuses_strangers: false,
             sites: Vec::new(),
             numbers_as,
+            merchant_name: String::new(),
             query: true,
             pull: None,
             operator: None,

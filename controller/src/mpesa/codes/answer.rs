@@ -23,8 +23,6 @@ const SIDE_PIXELS: &str = "300";
 const PNG_BYTES: usize = 128 * 1024;
 /// The longest side that is taken.
 const SIDE_MOST: u32 = 2_000;
-/// What the payer reads beside the amount; Daraja wants one.
-const MERCHANT: &str = "Internet";
 /// How much of a refusal is kept.
 const REASON_CHARACTERS: usize = 200;
 const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n'];
@@ -34,6 +32,8 @@ const END: [u8; 12] = [0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x8
 /// What a code is to say.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Wanted {
+    /// What the payer reads beside the amount.
+    pub merchant: String,
     /// `PB` for a paybill, `BG` for a till.
     pub kind: &'static str,
     /// Who is paid: the paybill, or the till's own number.
@@ -47,12 +47,13 @@ pub struct Wanted {
 impl Wanted {
     /// For an account and an amount.
     #[must_use]
-    pub fn new(payee: Payee<'_>, account: &AccountNumber, amount: Shillings) -> Self {
+    pub fn new(merchant: &str, payee: Payee<'_>, account: &AccountNumber, amount: Shillings) -> Self {
         let (kind, payee) = match payee {
             Payee::Paybill(number) => ("PB", number),
             Payee::Till(number) => ("BG", number),
         };
         Self {
+            merchant: merchant.to_owned(),
             kind,
             payee: payee.to_owned(),
             account: account.to_string(),
@@ -88,7 +89,7 @@ impl fmt::Debug for Png {
 /// The body of the question.
 pub(super) fn body_of(wanted: &Wanted) -> Value {
     json!({
-        "MerchantName": MERCHANT, "RefNo": wanted.account, "Amount": wanted.shillings, "TrxCode": wanted.kind,
+        "MerchantName": wanted.merchant, "RefNo": wanted.account, "Amount": wanted.shillings, "TrxCode": wanted.kind,
         "CPI": wanted.payee, "Size": SIDE_PIXELS,
     })
 }

@@ -103,7 +103,9 @@ impl Payable {
             return Err(NotPayable::NotHeard);
         }
         let shillings = Shillings::exactly(amount).ok_or(NotPayable::BadAmount)?;
-        let wanted = Wanted::new(daraja.settings().payee(), &customer.account_number, shillings);
+        let settings = daraja.settings();
+        let wanted =
+            Wanted::new(settings.merchant_name(), settings.payee(), &customer.account_number, shillings);
         Ok(Self { line, customer, daraja, wanted })
     }
 

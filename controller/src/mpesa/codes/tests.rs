@@ -17,7 +17,7 @@ const PIXEL: &str =
 
 fn wanted(shillings: i64) -> Wanted {
     let amount = Shillings::exactly(Money::from_shillings(shillings).unwrap()).unwrap();
-    Wanted::new(Payee::Paybill("174379"), &AccountNumber::from_serial(1).unwrap(), amount)
+    Wanted::new("An ISP", Payee::Paybill("174379"), &AccountNumber::from_serial(1).unwrap(), amount)
 }
 
 fn read(code: &str) -> Result<usize, NoCode> {
@@ -33,9 +33,10 @@ fn a_code_says_whom_to_pay_for_which_account_and_how_much() {
     let account = AccountNumber::from_serial(1).unwrap();
     let body = answer::body_of(&wanted(1_500));
     assert_eq!((&body["TrxCode"], &body["CPI"]), (&json!("PB"), &json!("174379")));
+    assert_eq!(body["MerchantName"], "An ISP");
     assert_eq!((&body["RefNo"], &body["Amount"]), (&json!(account.as_str()), &json!(1_500)));
     let amount = Shillings::exactly(Money::from_cents(5_000)).unwrap();
-    let till = answer::body_of(&Wanted::new(Payee::Till("5551234"), &account, amount));
+    let till = answer::body_of(&Wanted::new("An ISP", Payee::Till("5551234"), &account, amount));
     assert_eq!(
         (&till["TrxCode"], &till["CPI"], &till["Amount"]),
         (&json!("BG"), &json!("5551234"), &json!(50))

@@ -14,7 +14,7 @@ use crate::mpesa::stk::Shillings;
 
 fn wanted(shillings: i64) -> Wanted {
     let amount = Shillings::exactly(Money::from_shillings(shillings).unwrap()).unwrap();
-    Wanted::new(Payee::Paybill("174379"), &AccountNumber::from_serial(1).unwrap(), amount)
+    Wanted::new("An ISP", Payee::Paybill("174379"), &AccountNumber::from_serial(1).unwrap(), amount)
 }
 
 #[tokio::test]
