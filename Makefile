@@ -62,8 +62,9 @@ bench: setup interop ## Print the figures that the README quotes, and our client
 
 bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=10 shortens a minute's look
 	@cargo build --release --package tawi-controller
+	@cargo build --profile simulation --package tawi-tests --bin intake
 	@$(BUILD)
-	@$(PROGRAMS)/intake $(if $(SECONDS),--seconds $(SECONDS))
+	@$(or $(CARGO_TARGET_DIR),target)/simulation/intake $(if $(SECONDS),--seconds $(SECONDS))
 
 bench-money: setup ## Play a million steps of payments, losses and lies and compare the books; STEPS=50000 plays fewer, SEED=7 others
 	@cargo build --profile simulation --package tawi-tests --bin money

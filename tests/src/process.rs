@@ -29,7 +29,8 @@ pub struct Program {
     ready_line: String,
 }
 
-/// Where cargo put the program `name`: beside the running one, or one folder above a test.
+/// Where cargo put the program `name`: beside the running one, one folder above a test, or among the debug builds when
+/// the running one is none.
 ///
 /// # Errors
 /// When it was not built; the message says how.
@@ -38,12 +39,12 @@ pub fn path_of(name: &str) -> anyhow::Result<PathBuf> {
     own.ancestors()
         .skip(1)
         .take(2)
-        .map(|folder| folder.join(name))
+        .flat_map(|folder| [folder.join(name), folder.with_file_name("debug").join(name)])
         .find(|path| path.is_file())
         .with_context(|| format!("{name} is not built; run: cargo build --workspace --bins"))
 }
 
-/// Where cargo put the release build of the program `name`: the running one is a debug build beside it.
+/// Where cargo put the release build of the program `name`: the running one is a build of another profile beside it.
 ///
 /// # Errors
 /// When it was not built; `command` builds it.
