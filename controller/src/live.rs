@@ -2,6 +2,7 @@
 //! database. A listener that is too slow misses hints, and reads everything anew.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, broadcast};
 
@@ -32,12 +33,19 @@ pub struct Live {
     outbox: Arc<Notify>,
     callbacks: Arc<Notify>,
     refunds: Arc<Notify>,
+    arriving: Arc<AtomicUsize>,
 }
 
 impl Default for Live {
     fn default() -> Self {
         let (hints, _) = broadcast::channel(HINTS_WAITING);
-        Self { hints, outbox: Arc::default(), callbacks: Arc::default(), refunds: Arc::default() }
+        Self {
+            hints,
+            outbox: Arc::default(),
+            callbacks: Arc::default(),
+            refunds: Arc::default(),
+            arriving: Arc::default(),
+        }
     }
 }
 
@@ -69,6 +77,19 @@ impl Live {
         self.callbacks.notify_one();
     }
 
+    /// A callback body has arrived and is to be stored, for as long as what is given lives.
+    #[must_use]
+    pub fn callback_arrives(&self) -> Arriving {
+        self.arriving.fetch_add(1, Ordering::Relaxed);
+        Arriving(Arc::clone(&self.arriving))
+    }
+
+    /// How many callback bodies wait to be stored.
+    #[must_use]
+    pub fn callbacks_arriving(&self) -> usize {
+        self.arriving.load(Ordering::Relaxed)
+    }
+
     /// A refund is to be sent. Ring after the commit.
     pub fn ring_refunds(&self) {
         self.refunds.notify_one();
@@ -82,5 +103,15 @@ impl Live {
     /// Waits for [`Live::ring_callbacks`].
     pub async fn callbacks_rung(&self) {
         self.callbacks.notified().await;
+    }
+}
+
+/// A callback body that waits to be stored.
+#[derive(Debug)]
+pub struct Arriving(Arc<AtomicUsize>);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -40,7 +40,8 @@ impl Turns {
     /// # Errors
     /// When the database refuses.
     pub async fn take_in(&self) -> anyhow::Result<()> {
-        for mut round in [Round::of_failed(), Round::of_fresh()] {
+        for round in [Round::of_failed(), Round::of_fresh()] {
+            let mut round = round.untimed();
             while intake::take_in_some(&self.controller, &mut round).await.context("taking callbacks in")? > 0
             {
             }

@@ -16,7 +16,7 @@ use super::{ForeignRow, KnownLine, store};
 use crate::audit::{self, Action, Actor};
 use crate::commands::{self, NewCommand, SHEET_LASTS};
 use crate::customers::{self, CustomerError, NewCustomer};
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::entitlements::Period;
 use crate::ids::{CustomerId, IdSource, LineId};
 use crate::quota;
@@ -87,13 +87,15 @@ pub async fn take_over(
             Err(why) => return Ok(Outcome::Refused(format!("{}: {why}", entry.username))),
         };
         let line = subscription.id;
+        let mut together = Together::default();
         if entry.until > now {
             let validity = Duration::from_secs(subscription.validity_seconds);
             for period in periods((now, entry.until), validity, subscription.data_quota_bytes) {
-                quota::begin(connection, &line, period).await?;
+                quota::begin(&mut together, &line, period);
+                together.execute_when_full(connection).await?;
             }
         }
-        subscriptions::activate(connection, &line, entry.until, now).await?;
+        subscriptions::activate(connection, together, (&line, entry.until), now).await?;
         queue(connection, router, &entry.row, &line, doing).await?;
         lines.push(line);
     }

@@ -149,7 +149,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     if let Some(short_codes) = ShortCodes::new(config.mpesa, &controller).context("setting up M-Pesa")? {
         callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &short_codes));
         let stored = mpesa::run_callbacks(controller.clone(), stop.clone());
-        workers.spawn(named("M-Pesa callbacks", stored));
+        workers.spawn(named("M-Pesa callbacks", on_own_thread(stored)));
         let asking = mpesa::run_queries(controller.clone(), short_codes.clone(), stop.clone());
         workers.spawn(named("M-Pesa queries", asking));
         for daraja in short_codes.all() {
@@ -179,6 +179,17 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
 async fn named(name: &'static str, work: impl Future<Output = ()>) -> (&'static str, anyhow::Result<()>) {
     work.await;
     (name, Ok(()))
+}
+
+/// Work that waits for the database at every step. On a thread of its own it is woken at once; a worker of the runtime that
+/// has nothing else to do sleeps in the poll of all sockets, and waking that costs as much as a statement.
+async fn on_own_thread(work: impl Future<Output = ()> + Send + 'static) {
+    let runtime = tokio::runtime::Handle::current();
+    if let Err(error) = tokio::task::spawn_blocking(move || runtime.block_on(work)).await
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
 }
 
 type Ended = Option<Result<(&'static str, anyhow::Result<()>), tokio::task::JoinError>>;

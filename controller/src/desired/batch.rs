@@ -9,7 +9,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{LineV1, ProfileV1};
 
 use super::{DesiredError, SiteState, store};
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ids::{ConnectionTypeId, LineId, SiteId};
 
 /// What a transaction has changed so far.
@@ -19,6 +19,8 @@ pub(super) struct Batch {
     sites: BTreeMap<SiteId, SiteState>,
     /// Profiles that were looked at already: lines of one plan need the same.
     seen: BTreeSet<(SiteId, u16, String)>,
+    /// Lines that are not written yet. Nothing here reads one that it wrote.
+    lines: Together,
 }
 
 impl Batch {
@@ -48,23 +50,31 @@ impl Batch {
         }
         state.hash.add_line(wanted);
         let generation = state.generation;
-        store::put_line(connection, site, wanted, generation).await
+        store::add_line(&mut self.lines, site, wanted, generation)?;
+        self.lines.execute_when_full(connection).await?;
+        Ok(())
     }
 
-    /// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was.
-    pub(super) async fn remove_elsewhere(
+    /// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was. Gives how
+    /// it was told at `site`.
+    pub(super) async fn keep_only_at(
         &mut self,
         connection: &mut Connection,
         line: &LineId,
         site: &SiteId,
-    ) -> Result<(), DesiredError> {
-        for (old_site, told) in store::lines_elsewhere(connection, line, site).await? {
-            let state = self.site(connection, &old_site).await?;
+    ) -> Result<Option<LineV1>, DesiredError> {
+        let mut here = None;
+        for (where_told, told) in store::told_of(connection, line).await? {
+            if where_told == *site {
+                here = Some(told);
+                continue;
+            }
+            let state = self.site(connection, &where_told).await?;
             state.hash.remove_line(&told);
             let generation = state.generation;
-            store::remove_line(connection, &old_site, line, generation).await?;
+            store::remove_line(connection, &where_told, line, generation).await?;
         }
-        Ok(())
+        Ok(here)
     }
 
     /// Puts a profile where it is not as it should be.
@@ -118,15 +128,17 @@ impl Batch {
 
     /// Saves the hashes and queues the sites; answers which, with their generation.
     pub(super) async fn close(
-        self,
+        mut self,
         connection: &mut Connection,
         now: UnixMillis,
     ) -> Result<Vec<(SiteId, u64)>, DesiredError> {
         let mut told = Vec::with_capacity(self.sites.len());
         for (site, state) in self.sites {
-            store::save_hash_and_queue(connection, &site, state, now).await?;
+            store::add_hash_and_queue(&mut self.lines, &site, state, now);
+            self.lines.execute_when_full(connection).await?;
             told.push((site, state.generation));
         }
+        self.lines.execute(connection).await?;
         Ok(told)
     }
 }

@@ -50,9 +50,6 @@ pub enum DesiredError {
     /// The database refused.
     #[error("desired state: {0}")]
     Database(#[from] sqlx::Error),
-    /// The plan of a line cannot be found.
-    #[error("the plan of line {0} cannot be found")]
-    NoPlan(LineId),
     /// A row holds what the code never writes.
     #[error("desired state of line {line}: column {column} holds {value:?}")]
     Row {
@@ -170,8 +167,7 @@ async fn refresh(
     facts: &LineFacts,
 ) -> Result<(), DesiredError> {
     let site = &facts.site;
-    batch.remove_elsewhere(connection, &facts.line, site).await?;
-    let told = store::line_at(connection, site, &facts.line).await?;
+    let told = batch.keep_only_at(connection, &facts.line, site).await?;
     let is_unpaid = facts.status == Status::Draft && facts.entitlement().access == Access::Off;
     if told.is_none() && is_unpaid && facts.has_login() {
         // Nobody has paid yet, and nobody is shown where to: the site need not know, for there is nothing to log in with.

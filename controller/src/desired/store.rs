@@ -10,7 +10,7 @@ use tawi_shared::wire::{LineV1, ProfileV1};
 
 use super::{DesiredError, LineFacts, SiteState};
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::entitlements::Status;
 use crate::ids::{ConnectionTypeId, LineId, PlanId, SiteId};
 use crate::{plans, quota};
@@ -21,21 +21,7 @@ pub(super) async fn facts_of(
     line: &LineId,
     now: UnixMillis,
 ) -> Result<Option<LineFacts>, DesiredError> {
-    let row = sqlx::query(
-        "SELECT r.site_id, r.name AS router_name, s.plan_id, s.username, s.password, s.address, s.caller_id, \
-                s.status, s.paid_until \
-         FROM subscriptions s JOIN routers r ON r.id = s.router_id WHERE s.id = $1",
-    )
-    .bind(line.as_str())
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some(row) = row else { return Ok(None) };
-    let plan: PlanId = columns::parsed(&row, "plan_id")?;
-    let plan = match plans::get_plan(connection, &plan).await {
-        Ok(plan) => plan.ok_or_else(|| DesiredError::NoPlan(line.clone()))?,
-        Err(plans::PlanError::Database(error)) => return Err(error.into()),
-        Err(plans::PlanError::Desired(error)) => return Err(error),
-    };
+    let Some((row, plan)) = plans::plan_of_line(connection, line).await? else { return Ok(None) };
     Ok(Some(LineFacts {
         line: line.clone(),
         site: columns::parsed(&row, "site_id")?,
@@ -112,23 +98,23 @@ pub async fn state_of(connection: &mut Connection, site: &SiteId) -> Result<Opti
     row.map(|row| read_site_state(&row)).transpose()
 }
 
-pub(super) async fn put_line(
-    connection: &mut Connection,
+pub(super) fn add_line(
+    together: &mut Together,
     site: &SiteId,
     line: &LineV1,
     generation: u64,
 ) -> Result<(), DesiredError> {
-    sqlx::query(
-        "INSERT INTO desired_lines (site_id, line_id, generation, is_removed, line) VALUES ($1, $2, $3, 0, $4) \
-         ON CONFLICT (site_id, line_id) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
-             line = excluded.line",
-    )
-    .bind(site.as_str())
-    .bind(line.line.as_str())
-    .bind(columns::stored(generation))
-    .bind(written(line)?)
-    .execute(connection)
-    .await?;
+    let written = written(line)?;
+    together
+        .add(
+            "INSERT INTO desired_lines (site_id, line_id, generation, is_removed, line) VALUES ($1, $2, $3, 0, $4) \
+             ON CONFLICT (site_id, line_id) DO UPDATE SET generation = excluded.generation, is_removed = 0, \
+                 line = excluded.line",
+        )
+        .bind(site.as_str())
+        .bind(line.line.as_str())
+        .bind(columns::stored(generation))
+        .bind(written);
     Ok(())
 }
 
@@ -189,20 +175,16 @@ pub(super) async fn profiles_of_type(
     rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_profile(row)?))).collect()
 }
 
-/// Where else than at `site` a line is, and how it was told there.
-pub(super) async fn lines_elsewhere(
+/// Where a line is, and how it was told there.
+pub(super) async fn told_of(
     connection: &mut Connection,
     line: &LineId,
-    site: &SiteId,
 ) -> Result<Vec<(SiteId, LineV1)>, DesiredError> {
-    let rows = sqlx::query(
-        "SELECT site_id, line_id, line FROM desired_lines \
-         WHERE line_id = $1 AND site_id <> $2 AND is_removed = 0",
-    )
-    .bind(line.as_str())
-    .bind(site.as_str())
-    .fetch_all(connection)
-    .await?;
+    let rows =
+        sqlx::query("SELECT site_id, line_id, line FROM desired_lines WHERE line_id = $1 AND is_removed = 0")
+            .bind(line.as_str())
+            .fetch_all(connection)
+            .await?;
     rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_line(row)?))).collect()
 }
 
@@ -324,27 +306,19 @@ pub(super) async fn lines_of_plan(
 }
 
 /// Closes a change: the site's new hash, and the outbox row that tells the site.
-pub(super) async fn save_hash_and_queue(
-    connection: &mut Connection,
-    site: &SiteId,
-    state: SiteState,
-    now: UnixMillis,
-) -> Result<(), DesiredError> {
-    sqlx::query("UPDATE sites SET state_hash = $2 WHERE id = $1")
+pub(super) fn add_hash_and_queue(together: &mut Together, site: &SiteId, state: SiteState, now: UnixMillis) {
+    together
+        .add("UPDATE sites SET state_hash = $2 WHERE id = $1")
         .bind(site.as_str())
-        .bind(hex(&state.hash.to_bytes()))
-        .execute(&mut *connection)
-        .await?;
-    sqlx::query(
-        "INSERT INTO outbox (site_id, generation, queued_at) VALUES ($1, $2, $3) \
-         ON CONFLICT (site_id) DO UPDATE SET generation = excluded.generation",
-    )
-    .bind(site.as_str())
-    .bind(columns::stored(state.generation))
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+        .bind(hex(&state.hash.to_bytes()));
+    together
+        .add(
+            "INSERT INTO outbox (site_id, generation, queued_at) VALUES ($1, $2, $3) \
+             ON CONFLICT (site_id) DO UPDATE SET generation = excluded.generation",
+        )
+        .bind(site.as_str())
+        .bind(columns::stored(state.generation))
+        .bind(now.0);
 }
 
 /// Queues what a site lacks that was taken for dead: its row may have left the outbox meanwhile, and it says no hello.
@@ -469,7 +443,12 @@ pub(super) async fn raise_generation(
     .fetch_optional(&mut *connection)
     .await?;
     match row {
-        Some(row) => save_hash_and_queue(connection, site, read_site_state(&row)?, now).await,
+        Some(row) => {
+            let mut together = Together::default();
+            add_hash_and_queue(&mut together, site, read_site_state(&row)?, now);
+            together.execute(connection).await?;
+            Ok(())
+        }
         None => Ok(()),
     }
 }

@@ -115,7 +115,7 @@ fn is_of_one_line(error: &DesiredError) -> bool {
         DesiredError::Database(error) => {
             matches!(error, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_))
         }
-        DesiredError::NoPlan(_) | DesiredError::Row { .. } | DesiredError::TooLarge { .. } => true,
+        DesiredError::Row { .. } | DesiredError::TooLarge { .. } => true,
         DesiredError::TooManyLines => false,
     }
 }

@@ -63,13 +63,8 @@ pub async fn book(
 ) -> Result<Booked, LedgerError> {
     entry.balanced()?;
     let id = EntryId::random(ids);
-    if store::is_booked(connection, (entry.cause_kind, &entry.cause_id)).await? {
-        return Ok(Booked::AlreadyBooked);
-    }
-    // In this order: the entry closes its postings, and the table refuses it unless they sum to zero.
-    store::insert_postings(connection, &id, &entry.postings, now).await?;
-    store::insert_entry(connection, &id, entry, now).await?;
-    Ok(Booked::Booked(id))
+    let is_new = store::insert(connection, &id, entry, now).await?;
+    Ok(if is_new { Booked::Booked(id) } else { Booked::AlreadyBooked })
 }
 
 /// Whether a fact is booked.
@@ -119,6 +114,21 @@ pub async fn wallet_of(connection: &mut Connection, customer: &CustomerId) -> Re
     let account = Account::Wallet(customer.clone());
     let balance = store::balance_of(connection, &account).await?;
     balance.checked_neg().ok_or_else(|| LedgerError::Overflow(account.to_string()))
+}
+
+/// What a customer has before a fact is booked; `None` when it is.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn wallet_before(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    cause: (&str, &str),
+) -> Result<Option<Money>, LedgerError> {
+    let account = Account::Wallet(customer.clone());
+    let Some(balance) = store::balance_before(connection, &account, cause).await? else { return Ok(None) };
+    let negated = balance.checked_neg().ok_or_else(|| LedgerError::Overflow(account.to_string()));
+    negated.map(Some)
 }
 
 /// The sum of all postings. Zero, or something is broken.

@@ -3,111 +3,60 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::{Account, Entry, Posting, StatementLine};
+use super::{Account, Entry, StatementLine};
 use crate::columns;
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ids::EntryId;
 use crate::money::Money;
 
-/// Closes an entry, whose postings are there. Fails when the cause was booked before.
-pub(super) async fn insert_entry(
+/// Books an entry with the accounts that are new; false, with nothing changed, when its cause was booked before. Whoever books
+/// holds the only writer, so that all of it is one trip. The entry comes last: it closes its postings, and the table refuses
+/// it unless they sum to zero.
+pub(super) async fn insert(
     connection: &mut Connection,
     id: &EntryId,
     entry: &Entry,
     now: UnixMillis,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) \
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(id.as_str())
-    .bind(now.0)
-    .bind(entry.cause_kind)
-    .bind(entry.cause_id.as_str())
-    .bind(entry.actor.as_str())
-    .bind(entry.memo.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// Opens the accounts that are new. Two sides are what almost every entry has, and share their statements: whoever books
-/// holds the only writer.
-pub(super) async fn insert_postings(
-    connection: &mut Connection,
-    entry: &EntryId,
-    postings: &[Posting],
-    now: UnixMillis,
-) -> Result<(), sqlx::Error> {
-    if let [first, second] = postings {
-        return insert_pair(connection, entry, first, second, now).await;
+) -> Result<bool, sqlx::Error> {
+    let (kind, cause) = (entry.cause_kind, entry.cause_id.as_str());
+    let mut together = Together::default();
+    for (position, posting) in entry.postings.iter().enumerate() {
+        let account = posting.account.to_string();
+        together
+            .add(
+                "INSERT INTO ledger_accounts (id, kind, created_at) SELECT $1, $2, $3 \
+                 WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE cause_kind = $4 AND cause_id = $5) \
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(account.as_str())
+            .bind(posting.account.kind())
+            .bind(now.0)
+            .bind(kind)
+            .bind(cause);
+        together
+            .add(
+                "INSERT INTO ledger_postings (entry_id, position, account_id, amount_cents) SELECT $1, $2, $3, $4 \
+                 WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE cause_kind = $5 AND cause_id = $6)",
+            )
+            .bind(id.as_str())
+            .bind(i64::try_from(position).unwrap_or(i64::MAX))
+            .bind(account.as_str())
+            .bind(posting.amount.cents())
+            .bind(kind)
+            .bind(cause);
     }
-    for (position, posting) in postings.iter().enumerate() {
-        insert_posting(connection, entry, position, posting, now).await?;
-    }
-    Ok(())
-}
-
-async fn insert_pair(
-    connection: &mut Connection,
-    entry: &EntryId,
-    first: &Posting,
-    second: &Posting,
-    now: UnixMillis,
-) -> Result<(), sqlx::Error> {
-    let accounts = [first.account.to_string(), second.account.to_string()];
-    let [first_account, second_account] = &accounts;
-    sqlx::query(
-        "INSERT INTO ledger_accounts (id, kind, created_at) VALUES ($1, $2, $5), ($3, $4, $5) \
-         ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(first_account.as_str())
-    .bind(first.account.kind())
-    .bind(second_account.as_str())
-    .bind(second.account.kind())
-    .bind(now.0)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO ledger_postings (entry_id, position, account_id, amount_cents) \
-         VALUES ($1, 0, $2, $3), ($1, 1, $4, $5)",
-    )
-    .bind(entry.as_str())
-    .bind(first_account.as_str())
-    .bind(first.amount.cents())
-    .bind(second_account.as_str())
-    .bind(second.amount.cents())
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-async fn insert_posting(
-    connection: &mut Connection,
-    entry: &EntryId,
-    position: usize,
-    posting: &Posting,
-    now: UnixMillis,
-) -> Result<(), sqlx::Error> {
-    let account = posting.account.to_string();
-    sqlx::query(
-        "INSERT INTO ledger_accounts (id, kind, created_at) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-    )
-    .bind(account.as_str())
-    .bind(posting.account.kind())
-    .bind(now.0)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query(
-        "INSERT INTO ledger_postings (entry_id, position, account_id, amount_cents) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(entry.as_str())
-    .bind(i64::try_from(position).unwrap_or(i64::MAX))
-    .bind(account.as_str())
-    .bind(posting.amount.cents())
-    .execute(connection)
-    .await?;
-    Ok(())
+    together
+        .add(
+            "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) SELECT $1, $2, $3, $4, $5, $6 \
+             WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE cause_kind = $3 AND cause_id = $4)",
+        )
+        .bind(id.as_str())
+        .bind(now.0)
+        .bind(kind)
+        .bind(cause)
+        .bind(entry.actor.as_str())
+        .bind(entry.memo.as_str());
+    Ok(together.execute(connection).await? > 0)
 }
 
 pub(super) async fn is_booked(
@@ -173,6 +122,28 @@ pub(super) async fn balance_of(connection: &mut Connection, account: &Account) -
     columns::money(&row, "balance")
 }
 
+/// The balance of an account, unless a cause is booked.
+pub(super) async fn balance_before(
+    connection: &mut Connection,
+    account: &Account,
+    (kind, id): (&str, &str),
+) -> Result<Option<Money>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM ledger_entries WHERE cause_kind = $2 AND cause_id = $3) AS found, \
+                (SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) FROM ledger_postings \
+                 WHERE account_id = $1) AS balance",
+    )
+    .bind(account.to_string())
+    .bind(kind)
+    .bind(id)
+    .fetch_one(connection)
+    .await?;
+    if columns::truth(&row, "found")? {
+        return Ok(None);
+    }
+    columns::money(&row, "balance").map(Some)
+}
+
 pub(super) async fn trial_balance(connection: &mut Connection) -> Result<Money, sqlx::Error> {
     let row =
         sqlx::query("SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS balance FROM ledger_postings")
@@ -191,12 +162,13 @@ pub(super) async fn last_booked_since(
     let row = sqlx::query(
         "SELECT MAX(e.booked_at) AS booked_at \
          FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
-         WHERE p.account_id = $1 AND e.booked_at > $2 AND e.cause_kind = $3 AND e.cause_id LIKE $4",
+         WHERE p.account_id = $1 AND e.booked_at > $2 AND e.cause_kind = $3 \
+           AND SUBSTR(e.cause_id, 1, LENGTH($4)) = $4",
     )
     .bind(account.to_string())
     .bind(since.0)
     .bind(cause_kind)
-    .bind(format!("{cause_begin}%"))
+    .bind(cause_begin)
     .fetch_one(connection)
     .await?;
     columns::instant_or_none(&row, "booked_at")

@@ -29,6 +29,9 @@ const TIME_DIGITS: usize = 12;
 const HASH_BYTES: usize = 10;
 /// A payment that was booked so long after it was made is no news.
 const BOOKED_LATE: Duration = Duration::from_secs(86_400);
+/// Which of the three is said of a payment depends on the moment; one of them is enough.
+const OF_PAYMENTS: [Occasion; 3] =
+    [Occasion::PaymentReceived, Occasion::PaymentInWallet, Occasion::SiteOffline];
 /// The shortest period whose end is told: who bought an hour knows.
 const PERIOD_LEAST_SECONDS: u64 = 86_400;
 
@@ -39,10 +42,10 @@ pub(crate) async fn payment(
     payment: &PaymentId,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    let Some(policy) = store::policy(connection).await? else { return Ok(()) };
-    let Some(paid) = store::payment(connection, payment).await? else { return Ok(()) };
+    let found = store::payment(connection, payment, OF_PAYMENTS, display::midnight(now)).await?;
+    let Some((policy, paid)) = found else { return Ok(()) };
     let is_old = paid.booked_at.since(paid.paid_at) > BOOKED_LATE;
-    if is_old || is_payment_told(connection, &paid.customer, payment).await? {
+    if is_old || paid.is_told {
         return Ok(());
     }
     let line = match &paid.line {
@@ -59,21 +62,7 @@ pub(crate) async fn payment(
     };
     let told =
         Told { customer: &paid.customer, line: line.as_ref(), occasion, cause: payment.as_str(), facts };
-    queue(connection, &policy, told, now).await
-}
-
-/// Which of the three is said of a payment depends on the moment; one of them is enough.
-async fn is_payment_told(
-    connection: &mut Connection,
-    customer: &CustomerId,
-    payment: &PaymentId,
-) -> Result<bool, sqlx::Error> {
-    for occasion in [Occasion::PaymentReceived, Occasion::PaymentInWallet, Occasion::SiteOffline] {
-        if store::is_told(connection, customer, occasion, payment.as_str()).await? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    queue_new(connection, &policy, told, paid.person?, now).await
 }
 
 /// A site read back that it has what a payment bought on its router. Told where that opened a line which was off: a period
@@ -226,11 +215,24 @@ async fn queue(
     told: Told<'_>,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    let occasion = told.occasion;
-    if store::is_told(connection, told.customer, occasion, told.cause).await? {
+    if store::is_told(connection, told.customer, told.occasion, told.cause).await? {
         return Ok(());
     }
-    let Some(person) = store::person(connection, told.customer).await? else { return Ok(()) };
+    let Some(person) = store::person(connection, told.customer, display::midnight(now)).await? else {
+        return Ok(());
+    };
+    queue_new(connection, policy, told, person, now).await
+}
+
+/// The same where it is known that nothing told of it.
+async fn queue_new(
+    connection: &mut Connection,
+    policy: &Policy,
+    told: Told<'_>,
+    person: Person,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    let occasion = told.occasion;
     let language = person.language.unwrap_or(policy.language);
     let template = template(connection, occasion, language).await?;
     if template.is_empty() {
@@ -245,9 +247,9 @@ async fn queue(
     let starts_at = if occasion.is_answer() { now } else { policy.quiet.end_from(now) };
     let not_after = not_after(occasion, told.line, now);
     let mut course = Course::queued(occasion, starts_at);
-    let today = store::count_since(connection, told.customer, display::midnight(now)).await?;
     let late = (starts_at >= not_after).then_some("it would have been out of date before it could be sent");
-    let over = (today >= policy.a_day).then_some("the customer has had as many texts today as one may have");
+    let over =
+        (person.today >= policy.a_day).then_some("the customer has had as many texts today as one may have");
     if let Some(reason) = over.or(late) {
         course = Course { state: State::Dropped, next_attempt_at: None, reason: reason.to_owned(), ..course };
     }

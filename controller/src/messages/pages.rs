@@ -21,7 +21,7 @@ use crate::database::Connection;
 use crate::ids::CustomerId;
 use crate::staff::Permission;
 use crate::web::Web;
-use crate::web::display::{Badge, Moment, counted};
+use crate::web::display::{self, Badge, Moment, counted};
 use crate::web::error::{PageError, percent_encoded};
 use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
@@ -83,7 +83,7 @@ pub(crate) async fn of_customer(
 ) -> Result<(Vec<MessageView>, String), sqlx::Error> {
     let search = Search { customer: Some(customer.clone()), ..Search::default() }.between(None, None);
     let found = store::find(connection, &search, OF_CUSTOMER).await?;
-    let person = store::person(connection, customer).await?;
+    let person = store::person(connection, customer, display::midnight(now)).await?;
     let language = person.and_then(|person| person.language).map_or("", Language::as_str);
     let views = found.iter().map(|message| MessageView::of(message, None, now)).collect();
     Ok((views, language.to_owned()))
@@ -151,7 +151,10 @@ async fn show(
     let mut messages = Vec::with_capacity(found.len());
     for message in &found {
         let name = match &message.customer {
-            Some(customer) => store::person(&mut reader, customer).await?.map(|person| person.name),
+            Some(customer) => {
+                let person = store::person(&mut reader, customer, display::midnight(visit.now)).await?;
+                person.map(|person| person.name)
+            }
             None => None,
         };
         messages.push(MessageView::of(message, name, visit.now));

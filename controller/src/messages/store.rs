@@ -40,6 +40,8 @@ pub(super) struct Person {
     pub(super) account_number: String,
     pub(super) phone: Msisdn,
     pub(super) language: Option<Language>,
+    /// Texts that came up today, but for those that were dropped.
+    pub(super) today: u32,
 }
 
 /// What a text may say of a line.
@@ -58,7 +60,7 @@ pub(super) struct LineFacts {
 }
 
 /// What a text may say of a payment.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Paid {
     pub(super) customer: CustomerId,
     pub(super) line: Option<LineId>,
@@ -68,6 +70,10 @@ pub(super) struct Paid {
     /// When it was paid, by M-Pesa's own clock where that is known.
     pub(super) paid_at: UnixMillis,
     pub(super) booked_at: UnixMillis,
+    /// Whether any text told of it.
+    pub(super) is_told: bool,
+    /// Whose it is, who may be unreadable where nobody is told.
+    pub(super) person: Result<Person, sqlx::Error>,
 }
 
 /// The settings in force; `None` where texts are not set up.
@@ -77,18 +83,19 @@ pub(super) async fn policy(connection: &mut Connection) -> Result<Option<Policy>
     )
     .fetch_optional(connection)
     .await?;
-    row.map(|row| {
-        Ok(Policy {
-            language: columns::parsed(&row, "language")?,
-            quiet: QuietHours {
-                from: ClockTime::from_minutes(columns::unsigned(&row, "quiet_from")?),
-                until: ClockTime::from_minutes(columns::unsigned(&row, "quiet_until")?),
-            },
-            a_day: columns::unsigned(&row, "a_day")?,
-            days_kept: columns::unsigned(&row, "days_kept")?,
-        })
+    row.map(|row| read_policy(&row, "language")).transpose()
+}
+
+fn read_policy(row: &Row, language: &str) -> Result<Policy, sqlx::Error> {
+    Ok(Policy {
+        language: columns::parsed(row, language)?,
+        quiet: QuietHours {
+            from: ClockTime::from_minutes(columns::unsigned(row, "quiet_from")?),
+            until: ClockTime::from_minutes(columns::unsigned(row, "quiet_until")?),
+        },
+        a_day: columns::unsigned(row, "a_day")?,
+        days_kept: columns::unsigned(row, "days_kept")?,
     })
-    .transpose()
 }
 
 pub(super) async fn set_policy(
@@ -138,20 +145,28 @@ pub(super) async fn template(
 pub(super) async fn person(
     connection: &mut Connection,
     customer: &CustomerId,
+    midnight: UnixMillis,
 ) -> Result<Option<Person>, sqlx::Error> {
-    let row = sqlx::query("SELECT name, account_number, phone, language FROM customers WHERE id = $1")
-        .bind(customer.as_str())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| {
-        Ok(Person {
-            name: row.try_get("name")?,
-            account_number: row.try_get("account_number")?,
-            phone: columns::parsed(&row, "phone")?,
-            language: columns::parsed_or_none(&row, "language")?,
-        })
+    let row = sqlx::query(
+        "SELECT name, account_number, phone, language, \
+                (SELECT COUNT(*) FROM messages WHERE customer_id = $1 AND id >= $2 AND state <> 'dropped') AS today \
+         FROM customers WHERE id = $1",
+    )
+    .bind(customer.as_str())
+    .bind(key_of(midnight))
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| read_person(&row)).transpose()
+}
+
+fn read_person(row: &Row) -> Result<Person, sqlx::Error> {
+    Ok(Person {
+        name: row.try_get("name")?,
+        account_number: row.try_get("account_number")?,
+        phone: columns::parsed(row, "phone")?,
+        language: columns::parsed_or_none(row, "language")?,
+        today: columns::unsigned(row, "today")?,
     })
-    .transpose()
 }
 
 pub(super) async fn line(
@@ -184,25 +199,39 @@ pub(super) async fn line(
     .transpose()
 }
 
-/// A payment that is somebody's.
+/// A payment that is somebody's, and whether a text told of it on one of these occasions, with the settings in force; `None`
+/// also where texts are not set up. One question, since every booking asks it.
 pub(super) async fn payment(
     connection: &mut Connection,
     payment: &PaymentId,
-) -> Result<Option<Paid>, sqlx::Error> {
+    [first, second, third]: [Occasion; 3],
+    midnight: UnixMillis,
+) -> Result<Option<(Policy, Paid)>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT customer_id, subscription_id, amount_cents, unspent, \
-                CASE WHEN provider = 'mpesa' THEN receipt_number \
-                     ELSE (SELECT CAST(r.serial AS TEXT) FROM receipts r WHERE r.payment_id = payments.id) END AS receipt, \
-                COALESCE(moved_at, received_at) AS paid_at, booked_at \
-         FROM payments WHERE id = $1 AND customer_id IS NOT NULL",
+        "SELECT p.customer_id, p.subscription_id, p.amount_cents, p.unspent, \
+                CASE WHEN p.provider = 'mpesa' THEN p.receipt_number \
+                     ELSE (SELECT CAST(r.serial AS TEXT) FROM receipts r WHERE r.payment_id = p.id) END AS receipt, \
+                COALESCE(p.moved_at, p.received_at) AS paid_at, p.booked_at, \
+                (SELECT COUNT(*) FROM messages m WHERE m.customer_id = p.customer_id AND m.cause = $1 \
+                 AND m.occasion IN ($2, $3, $4)) AS is_told, \
+                c.name, c.account_number, c.phone, c.language, \
+                (SELECT COUNT(*) FROM messages m \
+                 WHERE m.customer_id = p.customer_id AND m.id >= $5 AND m.state <> 'dropped') AS today, \
+                y.language AS our_language, y.quiet_from, y.quiet_until, y.a_day, y.days_kept \
+         FROM message_policy y JOIN payments p ON p.id = $1 JOIN customers c ON c.id = p.customer_id \
+         WHERE y.singleton = 1 AND y.is_on = 1",
     )
     .bind(payment.as_str())
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
+    .bind(key_of(midnight))
     .fetch_optional(connection)
     .await?;
     row.map(|row| {
         let line: Option<LineId> = columns::parsed_or_none(&row, "subscription_id")?;
         let unspent: String = row.try_get("unspent")?;
-        Ok(Paid {
+        let paid = Paid {
             customer: columns::parsed(&row, "customer_id")?,
             has_bought: line.is_some() && unspent.is_empty(),
             line,
@@ -211,7 +240,10 @@ pub(super) async fn payment(
             receipt: row.try_get::<Option<String>, _>("receipt")?.unwrap_or_default(),
             paid_at: columns::instant(&row, "paid_at")?,
             booked_at: columns::instant(&row, "booked_at")?,
-        })
+            is_told: columns::truth(&row, "is_told")?,
+            person: read_person(&row),
+        };
+        Ok((read_policy(&row, "our_language")?, paid))
     })
     .transpose()
 }
@@ -249,22 +281,6 @@ pub(super) async fn is_told(
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())
-}
-
-/// Texts of a customer that came up since then, but for those that were dropped.
-pub(super) async fn count_since(
-    connection: &mut Connection,
-    customer: &CustomerId,
-    since: UnixMillis,
-) -> Result<u32, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT COUNT(*) AS n FROM messages WHERE customer_id = $1 AND id >= $2 AND state <> 'dropped'",
-    )
-    .bind(customer.as_str())
-    .bind(key_of(since))
-    .fetch_one(connection)
-    .await?;
-    columns::unsigned(&row, "n")
 }
 
 /// Once for a customer, an occasion and a cause. Beside the cause stands the end of what is paid for, where the text is

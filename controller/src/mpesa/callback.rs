@@ -25,6 +25,7 @@ use super::operator;
 use super::short_codes::ShortCodes;
 use super::store::{self, CallbackKind, StoredCallback};
 use crate::customers::CustomerError;
+use crate::database::Together;
 use crate::ids::CallbackId;
 use crate::state::Controller;
 
@@ -191,8 +192,9 @@ async fn receive(desk: &Desk, kind: CallbackKind, token: &str, peer: Peer, reque
         Ok(body) => body,
         Err(status) => return status.into_response(),
     };
-    let callback = StoredCallback { id: desk.next_id(), kind, token, body, received_at };
+    let callback = StoredCallback { id: desk.next_id(), kind, token, body, received_at, payee: None };
     let (is_stored, stored) = oneshot::channel();
+    let _arriving = desk.controller.live.callback_arrives();
     if desk.letters.send(Letter { callback, source, is_stored }).await.is_ok() && stored.await == Ok(true) {
         return ([(header::CONTENT_TYPE, "application/json")], ACCEPTED).into_response();
     }
@@ -255,7 +257,7 @@ impl Desk {
 async fn store_letters(controller: Controller, mut arriving: mpsc::Receiver<Letter>) {
     let mut letters = Vec::with_capacity(TOGETHER);
     while arriving.recv_many(&mut letters, TOGETHER).await > 0 {
-        let is_stored = store_in_time(&controller, &letters).await;
+        let is_stored = store_in_time(&controller, &mut letters, &mut arriving).await;
         for letter in letters.drain(..) {
             // A sender that hung up is answered by nobody; its body is stored all the same.
             let _ = letter.is_stored.send(is_stored);
@@ -266,10 +268,14 @@ async fn store_letters(controller: Controller, mut arriving: mpsc::Receiver<Lett
 
 /// Tries until it succeeds or nobody waits for the answer any more: the writer may be held by another process, and what is
 /// refused now is told by nobody again.
-async fn store_in_time(controller: &Controller, letters: &[Letter]) -> bool {
+async fn store_in_time(
+    controller: &Controller,
+    letters: &mut Vec<Letter>,
+    arriving: &mut mpsc::Receiver<Letter>,
+) -> bool {
     let patience_ends = Instant::now() + PATIENCE;
     loop {
-        let Err(error) = store_all(controller, letters).await else { return true };
+        let Err(error) = store_all(controller, letters, arriving).await else { return true };
         let count = letters.len();
         if Instant::now() >= patience_ends {
             tracing::error!(
@@ -283,11 +289,24 @@ async fn store_in_time(controller: &Controller, letters: &[Letter]) -> bool {
     }
 }
 
-async fn store_all(controller: &Controller, letters: &[Letter]) -> Result<(), sqlx::Error> {
+async fn store_all(
+    controller: &Controller,
+    letters: &mut Vec<Letter>,
+    arriving: &mut mpsc::Receiver<Letter>,
+) -> Result<(), sqlx::Error> {
     let mut transaction = controller.database.write().await?;
-    for letter in letters {
-        let source = letter.source.map(|address| address.to_string()).unwrap_or_default();
-        store::insert_callback(&mut transaction, &letter.callback, &source).await?;
+    // What came while the writer was waited for goes along: it would wait for it as long again.
+    while letters.len() < TOGETHER
+        && let Ok(letter) = arriving.try_recv()
+    {
+        letters.push(letter);
     }
+    let mut together = Together::default();
+    for letter in letters.iter() {
+        let source = letter.source.map(|address| address.to_string()).unwrap_or_default();
+        store::add_callback(&mut together, &letter.callback, &source);
+        together.execute_when_full(&mut transaction).await?;
+    }
+    together.execute(&mut transaction).await?;
     transaction.commit().await
 }

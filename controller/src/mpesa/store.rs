@@ -12,9 +12,9 @@ use super::evidence::{CheckoutId, Reason, ReceiptNumber};
 use super::intent::{CallbackToken, Intent, Promised, State};
 use crate::columns;
 use crate::customers::phone::Msisdn;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::entitlements::Offer;
-use crate::ids::{CallbackId, CustomerId, IntentId, TopUpId};
+use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId, TopUpId};
 use crate::money::Money;
 
 /// What a stored callback tells of.
@@ -55,6 +55,17 @@ pub(crate) struct StoredCallback {
     pub(crate) token: CallbackToken,
     pub(crate) body: Vec<u8>,
     pub(crate) received_at: UnixMillis,
+    /// Whose address for news of payments by Paybill or to a till it came to, if to any: known when it is read back.
+    pub(crate) payee: Option<Payee>,
+}
+
+/// Whose address for news of payments it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Payee {
+    /// The short code.
+    pub(crate) short_code: String,
+    /// The till's own number; empty for a paybill.
+    pub(crate) till_number: String,
 }
 
 impl fmt::Debug for StoredCallback {
@@ -312,26 +323,20 @@ pub(crate) async fn is_token_known(
     columns::truth(&row, "found")
 }
 
-pub(crate) async fn insert_callback(
-    connection: &mut Connection,
-    callback: &StoredCallback,
-    source_address: &str,
-) -> Result<(), sqlx::Error> {
+pub(crate) fn add_callback(together: &mut Together, callback: &StoredCallback, source_address: &str) {
     let (body, is_hex) = written(&callback.body);
-    sqlx::query(
-        "INSERT INTO callback_bodies (id, callback_token, source_address, body, is_hex, received_at, kind) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
-    )
-    .bind(callback.id.as_str())
-    .bind(callback.token.reveal())
-    .bind(source_address)
-    .bind(body.as_ref())
-    .bind(i64::from(is_hex))
-    .bind(callback.received_at.0)
-    .bind(callback.kind.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
+    together
+        .add(
+            "INSERT INTO callback_bodies (id, callback_token, source_address, body, is_hex, received_at, kind) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        )
+        .bind(callback.id.as_str())
+        .bind(callback.token.reveal())
+        .bind(source_address)
+        .bind(body.as_ref())
+        .bind(i64::from(is_hex))
+        .bind(callback.received_at.0)
+        .bind(callback.kind.as_str());
 }
 
 /// A body as a text, which a person can read where it is kept; as hex when it is no text, or one with a NUL, which
@@ -358,10 +363,11 @@ pub(crate) async fn waiting_callbacks(
     limit: u32,
 ) -> Result<Vec<StoredCallback>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT id, kind, callback_token, body, is_hex, received_at FROM callback_bodies \
-         WHERE processed_at IS NULL AND (CASE WHEN outcome = '' THEN 0 ELSE 1 END) = $1 \
-           AND (received_at > $2 OR (received_at = $2 AND id > $3)) \
-         ORDER BY received_at, id LIMIT $4",
+        "SELECT b.id, b.kind, b.callback_token, b.body, b.is_hex, b.received_at, a.short_code, a.till_number \
+         FROM callback_bodies b LEFT JOIN c2b_addresses a ON a.callback_token = b.callback_token \
+         WHERE b.processed_at IS NULL AND (CASE WHEN b.outcome = '' THEN 0 ELSE 1 END) = $1 \
+           AND (b.received_at > $2 OR (b.received_at = $2 AND b.id > $3)) \
+         ORDER BY b.received_at, b.id LIMIT $4 + 0",
     )
     .bind(i64::from(that_failed))
     .bind(behind.map_or(i64::MIN, |(received_at, _)| received_at.0))
@@ -372,12 +378,17 @@ pub(crate) async fn waiting_callbacks(
     rows.iter()
         .map(|row| {
             let body: String = row.try_get("body")?;
+            let short_code: Option<String> = row.try_get("short_code")?;
+            let payee = short_code.map(|short_code| {
+                Ok::<_, sqlx::Error>(Payee { short_code, till_number: row.try_get("till_number")? })
+            });
             Ok(StoredCallback {
                 id: columns::parsed(row, "id")?,
                 kind: columns::word(row, "kind", CallbackKind::parse)?,
                 token: columns::parsed(row, "callback_token")?,
                 body: if columns::truth(row, "is_hex")? { unhex(&body) } else { body.into_bytes() },
                 received_at: columns::instant(row, "received_at")?,
+                payee: payee.transpose()?,
             })
         })
         .collect()
@@ -396,46 +407,41 @@ pub(crate) struct Closing<'a> {
 }
 
 /// Notes what became of a callback.
-pub(crate) async fn close_callback(
-    connection: &mut Connection,
-    id: &CallbackId,
-    closing: Closing<'_>,
-) -> Result<(), sqlx::Error> {
+pub(crate) fn add_closing(together: &mut Together, id: &CallbackId, closing: Closing<'_>) {
     let (receipt, amount) = closing.told.unzip();
-    sqlx::query(
-        "UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4, receipt_number = $5, \
-                amount_cents = $6, waits_for_receipt = $7 \
-         WHERE id = $1",
-    )
-    .bind(id.as_str())
-    .bind(closing.at.map(|at| at.0))
-    .bind(closing.outcome)
-    .bind(i64::from(closing.needs_person))
-    .bind(receipt.as_ref().map_or("", ReceiptNumber::as_str))
-    .bind(amount.map(Money::cents))
-    .bind(i64::from(closing.waits_for_receipt))
-    .execute(connection)
-    .await?;
-    Ok(())
+    together
+        .add(
+            "UPDATE callback_bodies SET processed_at = $2, outcome = $3, needs_person = $4, receipt_number = $5, \
+                    amount_cents = $6, waits_for_receipt = $7 \
+             WHERE id = $1",
+        )
+        .bind(id.as_str())
+        .bind(closing.at.map(|at| at.0))
+        .bind(closing.outcome)
+        .bind(i64::from(closing.needs_person))
+        .bind(receipt.as_ref().map_or("", ReceiptNumber::as_str))
+        .bind(amount.map(Money::cents))
+        .bind(i64::from(closing.waits_for_receipt));
 }
 
 /// Takes callbacks off the list of what a person has to look at that told of a receipt in vain, which is booked with the
-/// same amount now that another source told of it.
-pub(crate) async fn settle_callbacks(
-    connection: &mut Connection,
+/// same amount, as this payment, now that another source told of it.
+pub(crate) fn add_settled_callbacks(
+    together: &mut Together,
+    payment: &PaymentId,
     (receipt, amount): (&ReceiptNumber, Money),
     source: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "UPDATE callback_bodies SET needs_person = 0, waits_for_receipt = 0, outcome = outcome || $3 \
-         WHERE receipt_number = $1 AND amount_cents = $2 AND waits_for_receipt = 1",
-    )
-    .bind(receipt.as_str())
-    .bind(amount.cents())
-    .bind(format!("; booked since by {source}"))
-    .execute(connection)
-    .await?;
-    Ok(())
+) {
+    together
+        .add(
+            "UPDATE callback_bodies SET needs_person = 0, waits_for_receipt = 0, outcome = outcome || $3 \
+             WHERE receipt_number = $1 AND amount_cents = $2 AND waits_for_receipt = 1 \
+               AND EXISTS (SELECT 1 FROM payments WHERE id = $4)",
+        )
+        .bind(receipt.as_str())
+        .bind(amount.cents())
+        .bind(format!("; booked since by {source}"))
+        .bind(payment.as_str());
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ mod tests {
             router: RouterId::random(&ids),
             router_name: "core".to_owned(),
             site: SiteId::parse("s").unwrap(),
+            is_site_revoked: false,
             service: Service::Pppoe,
             username: Username::parse("line-1").unwrap(),
             address: None,

@@ -356,14 +356,12 @@ pub(crate) async fn credit(
     if !store::insert_payment(connection, &id, told, &owner, now).await? {
         return repeated(connection, told, owner, ids, now).await;
     }
-    store::insert_evidence(connection, &id, told.source, told.source_id, now).await?;
     let into = Account::MpesaClearing(told.short_code.to_owned());
     let out_of = owner.customer().map_or(Account::Suspense, |customer| Account::Wallet(customer.clone()));
     let memo = format!("M-Pesa {}", told.number);
     let entry = Entry::transfer(("payment", id.to_string()), told.actor, &memo, (into, out_of), told.amount)
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
-    requests::settle_callbacks(connection, (told.number, told.amount), told.source).await?;
     let mut taken_in = fulfil(connection, told, (id, ""), &owner, ids, now).await?;
     if store::is_taken_as_transfer(connection, told.number).await? {
         taken_in.outcome = CallbackOutcome::TakenAtCounter.besides(taken_in.outcome);

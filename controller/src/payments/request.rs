@@ -210,7 +210,7 @@ pub(super) async fn prepare(
     let Some(subscription) = subscriptions::get(connection, &wanted.subscription).await? else {
         return answer(Requested::NoSuchSubscription);
     };
-    if wallet::is_at_revoked_site(connection, &subscription).await? {
+    if subscription.is_site_revoked {
         return answer(Requested::SiteRevoked);
     }
     let in_wallet = ledger::wallet_of(connection, &subscription.customer).await?;

@@ -14,11 +14,12 @@ use super::traces;
 use super::{Evidence, NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
+use crate::mpesa::store as requests;
 
 /// The columns that [`read_row`] reads, with what follows the joins.
 macro_rules! payment_rows {
@@ -74,7 +75,8 @@ pub(super) async fn insert_followed(
     Ok(())
 }
 
-/// False when the receipt is booked already.
+/// Inserts a payment with its place in our own receipts and its first piece of evidence, and settles callbacks that told of it
+/// in vain; false, with nothing changed, when the receipt is booked already.
 pub(super) async fn insert_payment(
     connection: &mut Connection,
     id: &PaymentId,
@@ -82,37 +84,45 @@ pub(super) async fn insert_payment(
     owner: &Owner,
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
-                               customer_id, subscription_id, intent_id, received_at, booked_at, no_owner, \
-                               is_owner_guessed, moved_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, \
-                 COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
-                 $7, $8, $9, $10, $11, $13, $14, $15) \
-         ON CONFLICT (provider, receipt_number) DO NOTHING",
-    )
-    .bind(id.as_str())
-    .bind(PROVIDER)
-    .bind(told.number.as_str())
-    .bind(told.amount.cents())
-    .bind(told.short_code)
-    .bind(told.phone)
-    .bind(owner.customer().map(CustomerId::as_str))
-    .bind(owner.subscription().map(LineId::as_str))
-    .bind(owner.intent().map(|intent| intent.id.as_str()))
-    .bind(told.received_at.0)
-    .bind(now.0)
-    .bind(told.account_reference)
-    .bind(owner.no_owner().map_or("", NoOwner::as_str))
-    .bind(i64::from(is_guess(told, owner)))
-    .bind(told.moved_at.map(|at| at.0))
-    .execute(&mut *connection)
-    .await?;
-    let is_new = done.rows_affected() == 1;
-    if is_new {
-        issue_receipt(connection, id, now).await?;
-    }
-    Ok(is_new)
+    let mut together = Together::default();
+    together
+        .add(
+            "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, phone, account_reference, \
+                                   customer_id, subscription_id, intent_id, received_at, booked_at, no_owner, \
+                                   is_owner_guessed, moved_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, \
+                     COALESCE(NULLIF($12, ''), (SELECT account_number FROM customers WHERE id = $7), ''), \
+                     $7, $8, $9, $10, $11, $13, $14, $15) \
+             ON CONFLICT (provider, receipt_number) DO NOTHING",
+        )
+        .bind(id.as_str())
+        .bind(PROVIDER)
+        .bind(told.number.as_str())
+        .bind(told.amount.cents())
+        .bind(told.short_code)
+        .bind(told.phone)
+        .bind(owner.customer().map(CustomerId::as_str))
+        .bind(owner.subscription().map(LineId::as_str))
+        .bind(owner.intent().map(|intent| intent.id.as_str()))
+        .bind(told.received_at.0)
+        .bind(now.0)
+        .bind(told.account_reference)
+        .bind(owner.no_owner().map_or("", NoOwner::as_str))
+        .bind(i64::from(is_guess(told, owner)))
+        .bind(told.moved_at.map(|at| at.0));
+    add_receipt(&mut together, id, now);
+    // Out of the payment's row, as the receipt is: where that is not, neither is this.
+    together
+        .add(
+            "INSERT INTO payment_evidence (payment_id, source, source_id, seen_at) \
+             SELECT id, $2, $3, $4 FROM payments WHERE id = $1",
+        )
+        .bind(id.as_str())
+        .bind(told.source)
+        .bind(told.source_id)
+        .bind(now.0);
+    requests::add_settled_callbacks(&mut together, id, (told.number, told.amount), told.source);
+    Ok(together.execute(connection).await? > 0)
 }
 
 /// Gives a payment its place in our own receipts: the next number. Whoever inserts a payment does this in the same
@@ -122,15 +132,22 @@ pub(super) async fn issue_receipt(
     payment: &PaymentId,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO receipts (serial, payment_id, issued_at) \
-         SELECT COALESCE(MAX(serial), 0) + 1, $1, $2 FROM receipts",
-    )
-    .bind(payment.as_str())
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    let mut together = Together::default();
+    add_receipt(&mut together, payment, now);
+    match together.execute(connection).await? {
+        0 => Err(sqlx::Error::RowNotFound),
+        _ => Ok(()),
+    }
+}
+
+fn add_receipt(together: &mut Together, payment: &PaymentId, now: UnixMillis) {
+    together
+        .add(
+            "INSERT INTO receipts (serial, payment_id, issued_at) \
+             SELECT (SELECT COALESCE(MAX(serial), 0) + 1 FROM receipts), id, $2 FROM payments WHERE id = $1",
+        )
+        .bind(payment.as_str())
+        .bind(now.0);
 }
 
 /// Whether nothing but who paid says whose a receipt is: no account was typed, no path names it, and no person of ours.
@@ -331,8 +348,7 @@ pub(super) async fn is_taken_as_transfer(
     number: &ReceiptNumber,
 ) -> Result<bool, sqlx::Error> {
     let row =
-        sqlx::query("SELECT COUNT(*) AS found FROM payments WHERE provider = $1 AND receipt_number = $2")
-            .bind(Provider::Bank.as_str())
+        sqlx::query("SELECT COUNT(*) AS found FROM payments WHERE provider = 'bank' AND receipt_number = $1")
             .bind(number.as_str())
             .fetch_one(connection)
             .await?;
@@ -536,8 +552,9 @@ pub(super) async fn row_by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
-    let row = sqlx::query(payment_rows!("WHERE p.provider = $1 AND p.receipt_number = $2"))
-        .bind(PROVIDER)
+    // The provider is a literal: SQLite prepares a statement anew each time a value is bound that the condition of an index
+    // speaks of, and every booking comes here.
+    let row = sqlx::query(payment_rows!("WHERE p.provider = 'mpesa' AND p.receipt_number = $1"))
         .bind(number.as_str())
         .fetch_optional(connection)
         .await?;

@@ -9,8 +9,8 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::open::{Open, Wish};
-use super::{PaymentError, corrections, request, store, wallet};
-use crate::database::Connection;
+use super::{PaymentError, corrections, request, store};
+use crate::database::{Connection, Together};
 use crate::desired::{self, Refreshed};
 use crate::entitlements::{self, Period, Status};
 use crate::ids::{CustomerId, LineId, PaymentId, PlanId, TopUpId};
@@ -149,7 +149,7 @@ pub(super) async fn offer(
         return Ok(Err(NoTopUp::NoSuchSubscription));
     };
     let Some(top_up) = top_ups::get(connection, top_up).await? else { return Ok(Err(NoTopUp::NoSuchTopUp)) };
-    if wallet::is_at_revoked_site(connection, &line).await? {
+    if line.is_site_revoked {
         return Ok(Err(NoTopUp::SiteRevoked));
     }
     let periods = quota::periods_of(connection, &line.id, now).await?;
@@ -238,7 +238,9 @@ pub(super) async fn buy(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Err(NoTopUp::AlreadyBought));
     }
-    corrections::note(connection, &purchase).await?;
+    let mut together = Together::default();
+    corrections::note(&mut together, &purchase);
+    together.execute(connection).await?;
     let remaining = in_wallet.checked_sub(top_up.price).unwrap_or(Money::ZERO);
     store::note_used(connection, &line.customer, remaining).await?;
     if !quota::top_up(connection, &line.id, top_up.bytes, now).await? {

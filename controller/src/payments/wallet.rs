@@ -11,7 +11,7 @@ use tawi_shared::{IdSource, UnixMillis};
 
 use super::renewal::RENEWAL;
 use super::{PaymentError, corrections, store};
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Offer, Period, Purchase, Status};
 use crate::ids::{CustomerId, LineId, PaymentId};
@@ -19,9 +19,9 @@ use crate::ledger::{self, Account, Booked, Entry};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::mpesa::intent::Promised;
+use crate::quota;
 use crate::state::Controller;
 use crate::subscriptions::{self, Changed, Subscription};
-use crate::{quota, sites};
 
 /// The kind of cause of a period that is bought because somebody asked for a payment.
 pub(super) const ON_REQUEST: &str = "wallet";
@@ -195,14 +195,6 @@ pub(super) fn offered(line: &Subscription) -> Offer {
     }
 }
 
-/// Whether a line's site is shut out: what is bought there would never come on.
-pub(super) async fn is_at_revoked_site(
-    connection: &mut Connection,
-    line: &Subscription,
-) -> Result<bool, PaymentError> {
-    Ok(sites::get(connection, &line.site).await?.is_some_and(|site| site.revoked_at.is_some()))
-}
-
 /// Buys one period for a line when its customer's wallet covers the price; what remains stays in the wallet. Once for
 /// a cause, which may be a payment. The period with its data is written in the same transaction. What was promised of the line's plan is bought
 /// as it was promised.
@@ -214,21 +206,24 @@ pub(super) async fn buy_period(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Result<Bought, NotBought>, PaymentError> {
-    // Looked for before the money: a wallet that this very cause emptied lacks nothing.
-    if ledger::is_booked(connection, (cause.0, &cause.1)).await? {
-        return Ok(Ok(Bought::Before));
-    }
     let nothing = |why: Unspent| Ok(Err(why.into()));
     let Some(subscription) = subscriptions::get(connection, line).await? else {
-        return nothing(Unspent::Other);
+        return match ledger::is_booked(connection, (cause.0, &cause.1)).await? {
+            true => Ok(Ok(Bought::Before)),
+            false => nothing(Unspent::Other),
+        };
+    };
+    // Before anything else: a wallet that this very cause emptied lacks nothing.
+    let cause_of = (cause.0, cause.1.as_str());
+    let Some(wallet) = ledger::wallet_before(connection, &subscription.customer, cause_of).await? else {
+        return Ok(Ok(Bought::Before));
     };
     if subscription.status == Status::Suspended {
         return nothing(Unspent::OnHold);
     }
-    if is_at_revoked_site(connection, &subscription).await? {
+    if subscription.is_site_revoked {
         return nothing(Unspent::SiteRevoked);
     }
-    let wallet = ledger::wallet_of(connection, &subscription.customer).await?;
     let promised = promised.filter(|promised| promised.plan == subscription.plan);
     let offer = entitlements::chosen(promised.map(|promised| promised.offer), offered(&subscription), wallet);
     let purchase = entitlements::purchase(wallet, offer, subscription.paid_until, now);
@@ -257,11 +252,12 @@ pub(super) async fn buy_period(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Ok(Bought::Before));
     }
-    corrections::note(connection, &purchase).await?;
     store::note_used(connection, &customer, wallet.checked_sub(price).unwrap_or(Money::ZERO)).await?;
+    let mut together = Together::default();
+    corrections::note(&mut together, &purchase);
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
-    quota::begin(connection, line, period).await?;
-    Ok(Ok(Bought::Now(subscriptions::activate(connection, line, paid_until, now).await?)))
+    quota::begin(&mut together, line, period);
+    Ok(Ok(Bought::Now(subscriptions::activate(connection, together, (line, paid_until), now).await?)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub mod pages;
 pub mod profiles;
 mod restraint;
 mod store;
+pub(crate) use store::plan_of_line;
 
 use std::time::Duration;
 

@@ -9,7 +9,7 @@ use tawi_shared::wire::Service;
 use super::{ConnectionType, Family, OfflineRule, Plan, Profile, Restraint, Terms};
 use crate::columns;
 use crate::database::{Connection, Row};
-use crate::ids::{ConnectionTypeId, PlanId};
+use crate::ids::{ConnectionTypeId, LineId, PlanId};
 
 /// The columns of a connection type besides its id and its time, for [`read_connection_type`].
 macro_rules! type_columns {
@@ -32,18 +32,48 @@ macro_rules! connection_types {
     };
 }
 
-/// The columns that [`read_plan`] reads, with what follows the join.
-macro_rules! plans {
-    ($rest:literal) => {
+/// The columns that [`read_plan`] reads.
+macro_rules! plan_columns {
+    () => {
         concat!(
             "SELECT p.id, p.name, p.price_cents, p.validity_seconds, p.data_quota_bytes, p.suspension, p.after_quota, ",
             "p.offline_hours, p.offline, p.description, p.created_at, ",
             "t.id AS type_id, t.created_at AS type_created_at, ",
-            type_columns!(),
+            type_columns!()
+        )
+    };
+}
+
+/// The columns that [`read_plan`] reads, with what follows the join.
+macro_rules! plans {
+    ($rest:literal) => {
+        concat!(
+            plan_columns!(),
             " FROM plans p JOIN connection_types t ON t.id = p.connection_type_id ",
             $rest
         )
     };
+}
+
+/// A line's own columns in a row, and its plan: one question, since every booking asks it.
+pub(crate) async fn plan_of_line(
+    connection: &mut Connection,
+    line: &LineId,
+) -> Result<Option<(Row, Plan)>, sqlx::Error> {
+    let row = sqlx::query(concat!(
+        plan_columns!(),
+        ", r.site_id, r.name AS router_name, s.username, s.password, s.address, s.caller_id, s.status, s.paid_until \
+         FROM subscriptions s JOIN routers r ON r.id = s.router_id JOIN plans p ON p.id = s.plan_id \
+         JOIN connection_types t ON t.id = p.connection_type_id WHERE s.id = $1"
+    ))
+    .bind(line.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| {
+        let plan = read_plan(&row)?;
+        Ok((row, plan))
+    })
+    .transpose()
 }
 
 /// False when one of that family and name is there already.

@@ -3,7 +3,7 @@
 use sqlx::Executor as _;
 
 use super::*;
-use crate::database::{Database, Transaction};
+use crate::database::{Database, Together, Transaction};
 use crate::desired::{Swept, refresh_some, store};
 use crate::ids::{LineId, SiteId};
 use crate::payments::testing::{World, day_terms, world};
@@ -206,7 +206,8 @@ async fn opened() -> (TemporaryDirectory, Transaction, World) {
     let database = Database::open(&directory.database_url()).await.unwrap();
     let world = world(&database).await;
     let mut write = database.write().await.unwrap();
-    subscriptions::activate(&mut write, &world.line, UnixMillis(1_000), UnixMillis(1)).await.unwrap();
+    let paid = (&world.line, UnixMillis(1_000));
+    subscriptions::activate(&mut write, Together::default(), paid, UnixMillis(1)).await.unwrap();
     (directory, write, world)
 }
 

@@ -9,7 +9,7 @@ mod tests;
 
 use tawi_shared::UnixMillis;
 
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::{self, Period};
 use crate::ids::{LineId, SiteId};
@@ -45,15 +45,8 @@ impl Standing {
 }
 
 /// Writes a period that was bought.
-///
-/// # Errors
-/// When the database refuses.
-pub(crate) async fn begin(
-    connection: &mut Connection,
-    line: &LineId,
-    period: Period,
-) -> Result<(), sqlx::Error> {
-    store::insert(connection, line, period).await
+pub(crate) fn begin(together: &mut Together, line: &LineId, period: Period) {
+    store::add(together, line, period);
 }
 
 /// The periods that a site is told of: the running one, or the last one when none runs, and those bought ahead.

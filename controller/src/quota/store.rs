@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::entitlements::Period;
 use crate::ids::{LineId, SiteId};
 
@@ -43,19 +43,13 @@ pub struct LineUsage {
     pub bytes: u64,
 }
 
-pub(super) async fn insert(
-    connection: &mut Connection,
-    line: &LineId,
-    period: Period,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) VALUES ($1, $2, $3, $4)")
+pub(super) fn add(together: &mut Together, line: &LineId, period: Period) {
+    together
+        .add("INSERT INTO quota_periods (line_id, started_at, ends_at, bytes) VALUES ($1, $2, $3, $4)")
         .bind(line.as_str())
         .bind(period.started_at.0)
         .bind(period.ends_at.0)
-        .bind(period.bytes.map(columns::stored))
-        .execute(connection)
-        .await?;
-    Ok(())
+        .bind(period.bytes.map(columns::stored));
 }
 
 pub(super) async fn periods_from_running(
@@ -68,7 +62,7 @@ pub(super) async fn periods_from_running(
         "SELECT started_at, ends_at, bytes, topped_up_bytes FROM quota_periods \
          WHERE line_id = $1 AND started_at >= COALESCE(\
              (SELECT MAX(started_at) FROM quota_periods WHERE line_id = $1 AND started_at <= $2), $2) \
-         ORDER BY started_at LIMIT $3",
+         ORDER BY started_at LIMIT $3 + 0",
     )
     .bind(line.as_str())
     .bind(now.0)

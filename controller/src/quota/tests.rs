@@ -3,7 +3,7 @@
 use sqlx::Executor as _;
 
 use super::*;
-use crate::database::{Database, Transaction};
+use crate::database::{Database, Together, Transaction};
 use crate::payments::testing::world;
 use crate::testing::TemporaryDirectory;
 
@@ -18,11 +18,17 @@ fn period(from: i64, to: i64, bytes: Option<u64>) -> Period {
     Period { started_at: UnixMillis(from), ends_at: UnixMillis(to), bytes }
 }
 
+async fn begun(write: &mut Transaction, line: &LineId, period: Period) {
+    let mut together = Together::default();
+    begin(&mut together, line, period);
+    together.execute(write).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_site_is_told_of_the_running_period_and_of_those_bought_ahead() {
     let (_directory, mut write, line) = open().await;
     for bought in [period(0, 10, Some(5)), period(10, 20, Some(6)), period(20, 30, None)] {
-        begin(&mut write, &line, bought).await.unwrap();
+        begun(&mut write, &line, bought).await;
     }
     for (now, expected) in
         [(-1, vec![0, 10, 20]), (0, vec![0, 10, 20]), (10, vec![10, 20]), (29, vec![20]), (99, vec![20])]
@@ -35,8 +41,8 @@ async fn a_site_is_told_of_the_running_period_and_of_those_bought_ahead() {
 #[tokio::test]
 async fn a_top_up_adds_to_the_running_period_alone() {
     let (_directory, mut write, line) = open().await;
-    begin(&mut write, &line, period(0, 10, Some(5))).await.unwrap();
-    begin(&mut write, &line, period(10, 20, None)).await.unwrap();
+    begun(&mut write, &line, period(0, 10, Some(5))).await;
+    begun(&mut write, &line, period(10, 20, None)).await;
     assert!(top_up(&mut write, &line, 7, UnixMillis(9)).await.unwrap());
     assert!(!top_up(&mut write, &line, 7, UnixMillis(10)).await.unwrap(), "it has no limit");
     assert!(!top_up(&mut write, &line, 7, UnixMillis(20)).await.unwrap(), "none runs");
@@ -50,7 +56,7 @@ async fn a_top_up_adds_to_the_running_period_alone() {
 #[tokio::test]
 async fn what_was_used_elsewhere_is_all_but_what_this_store_told() {
     let (_directory, mut write, line) = open().await;
-    begin(&mut write, &line, period(100, 200, Some(50))).await.unwrap();
+    begun(&mut write, &line, period(100, 200, Some(50))).await;
     write
         .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
             "INSERT INTO sites (id, name, created_at) VALUES ('old', 'Old', 1); \
@@ -87,7 +93,7 @@ async fn what_was_moved_in_a_period_without_a_limit_is_what_its_history_says() {
     // The 22nd of September 2026, 01:00 of Nairobi, and a bit.
     let (hour, day) = (1_790_028_000_000_i64, 1_790_024_400_000_i64);
     assert_eq!(usage::history::day_of(UnixMillis(hour)).0, day);
-    begin(&mut write, &line, period(hour + 60_000, hour + 30 * 86_400_000, None)).await.unwrap();
+    begun(&mut write, &line, period(hour + 60_000, hour + 30 * 86_400_000, None)).await;
     write
         .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
             "INSERT INTO usage_hours VALUES ({}, '{line}', 1000, 0), ({hour}, '{line}', 1, 2), ({}, '{line}', 4, 8);
@@ -112,9 +118,12 @@ async fn of_periods_far_ahead_a_site_is_told_when_it_is_their_turn() {
     let (_directory, mut write, line) = open().await;
     let bought = i64::from(TOLD) + 2;
     for number in 0..bought {
-        begin(&mut write, &line, period(number * 10, number * 10 + 10, Some(5))).await.unwrap();
+        begun(&mut write, &line, period(number * 10, number * 10 + 10, Some(5))).await;
     }
-    crate::subscriptions::activate(&mut write, &line, UnixMillis(bought * 10), UnixMillis(0)).await.unwrap();
+    let until = UnixMillis(bought * 10);
+    crate::subscriptions::activate(&mut write, Together::default(), (&line, until), UnixMillis(0))
+        .await
+        .unwrap();
     let site = SiteId::parse("nyeri-01").unwrap();
     let last_told = async |write: &mut Transaction| {
         let told = desired::store::line_at(write, &site, &line).await.unwrap().unwrap();

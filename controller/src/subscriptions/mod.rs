@@ -21,7 +21,7 @@ use tawi_shared::wire::Service;
 use thiserror::Error;
 
 use crate::customers::Invalid;
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, IdSource, LineId, PlanId, RouterId, SiteId};
@@ -54,6 +54,8 @@ pub struct Subscription {
     pub router_name: String,
     /// The router's site.
     pub site: SiteId,
+    /// Whether that is shut out: what is bought there would never come on.
+    pub is_site_revoked: bool,
     /// How it reaches the network.
     pub service: Service,
     /// Name on the router.
@@ -332,14 +334,16 @@ fn released(paid_until: Option<UnixMillis>, now: UnixMillis) -> Status {
     }
 }
 
-/// Notes a bought period: the line is active until `paid_until`. For `payments`, in the transaction that books it.
+/// Notes a bought period: the line is active until `paid_until`. For `payments`, in the transaction that books it; what has
+/// to be written before it goes with it.
 pub(crate) async fn activate(
     connection: &mut Connection,
-    id: &LineId,
-    paid_until: UnixMillis,
+    mut before: Together,
+    (id, paid_until): (&LineId, UnixMillis),
     now: UnixMillis,
 ) -> Result<Refreshed, SubscriptionError> {
-    store::activate(connection, id, paid_until).await?;
+    store::add_activation(&mut before, id, paid_until);
+    before.execute(connection).await?;
     Ok(desired::refresh_line(connection, id, now).await?)
 }
 

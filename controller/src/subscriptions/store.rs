@@ -12,7 +12,7 @@ use super::editing::{AsRow, Settings};
 use super::reach::{Of, Reach};
 use super::{FailingLine, Holder, NewSubscription, Subscription, device};
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId, PlanId, RouterId, SiteId};
 
@@ -22,9 +22,11 @@ macro_rules! subscriptions {
         concat!(
             "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.created_at, ",
             "s.renews, s.is_online, s.online_changed_at, s.last_address, s.failure, ",
-            "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id ",
+            "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id, ",
+            "CASE WHEN i.revoked_at IS NULL THEN 0 ELSE 1 END AS is_site_revoked ",
             "FROM subscriptions s JOIN plans p ON p.id = s.plan_id ",
             "JOIN connection_types t ON t.id = p.connection_type_id JOIN routers r ON r.id = s.router_id ",
+            "JOIN sites i ON i.id = r.site_id ",
             $rest
         )
     };
@@ -295,17 +297,11 @@ pub(super) async fn set_status(
     Ok(())
 }
 
-pub(super) async fn activate(
-    connection: &mut Connection,
-    id: &LineId,
-    paid_until: UnixMillis,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE subscriptions SET status = 'active', paid_until = $2 WHERE id = $1")
+pub(super) fn add_activation(together: &mut Together, id: &LineId, paid_until: UnixMillis) {
+    together
+        .add("UPDATE subscriptions SET status = 'active', paid_until = $2 WHERE id = $1")
         .bind(id.as_str())
-        .bind(paid_until.0)
-        .execute(connection)
-        .await?;
-    Ok(())
+        .bind(paid_until.0);
 }
 
 pub(super) async fn set_paid_until(
@@ -354,6 +350,7 @@ fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
         router: columns::parsed(row, "router_id")?,
         router_name: row.try_get("router_name")?,
         site: columns::parsed(row, "site_id")?,
+        is_site_revoked: columns::truth(row, "is_site_revoked")?,
         service: columns::word(row, "service_name", Service::parse)?,
         username: columns::parsed(row, "username")?,
         address: columns::word(row, "address", |text| device::address(text).ok())?,

@@ -79,7 +79,9 @@ async fn a_held_line_comes_back_to_where_its_payments_put_it() {
         let (_directory, database, world) = open().await;
         let mut write = database.write().await.unwrap();
         if let Some(until) = paid_until {
-            activate(&mut write, &world.line, UnixMillis(until), UnixMillis(1)).await.unwrap();
+            activate(&mut write, Together::default(), (&world.line, UnixMillis(until)), UnixMillis(1))
+                .await
+                .unwrap();
         }
         let held = hold(&mut write, &world.line, UnixMillis(2)).await.unwrap();
         assert!(matches!(held, Changed::Changed(Refreshed::Changed { .. })), "the site hears of it");
@@ -103,7 +105,7 @@ async fn a_held_line_comes_back_to_where_its_payments_put_it() {
 async fn a_line_expires_once_and_not_before_its_instant() {
     let (_directory, database, world) = open().await;
     let mut write = database.write().await.unwrap();
-    activate(&mut write, &world.line, UnixMillis(10), UnixMillis(1)).await.unwrap();
+    activate(&mut write, Together::default(), (&world.line, UnixMillis(10)), UnixMillis(1)).await.unwrap();
     assert_eq!(expire_due(&mut write, UnixMillis(9), 10).await.unwrap(), []);
     let expected = [(world.line.clone(), world.customer.id.clone())];
     assert_eq!(expire_due(&mut write, UnixMillis(10), 10).await.unwrap(), expected);
@@ -118,7 +120,7 @@ async fn a_line_is_changed_with_the_checks_of_a_new_one_and_its_site_hears_of_it
     let (_directory, database, world) = open().await;
     let ids = IdSource::system();
     let mut write = database.write().await.unwrap();
-    activate(&mut write, &world.line, UnixMillis(100), UnixMillis(1)).await.unwrap();
+    activate(&mut write, Together::default(), (&world.line, UnixMillis(100)), UnixMillis(1)).await.unwrap();
     let new = |username: &str, address: &str| NewSubscription {
         customer: world.customer.id.clone(),
         plan: world.plan.id.clone(),

@@ -74,7 +74,7 @@ pub(super) async fn take_in(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
-    let Some(payee) = store::payee_of(connection, &callback.token).await? else {
+    let Some(payee) = &callback.payee else {
         return Ok(TakenIn::quietly(CallbackOutcome::NoSuchRequest));
     };
     let told = Notification::parse(&callback.body).and_then(|told| Ok((told.payment()?, told.short_code)));

@@ -6,6 +6,7 @@ use tawi_shared::UnixMillis;
 use crate::columns;
 use crate::database::Connection;
 use crate::mpesa::intent::CallbackToken;
+use crate::mpesa::store::Payee;
 
 /// The secret of a short code's address: the one that it has, or this new one.
 pub(super) async fn token_of(
@@ -86,14 +87,6 @@ pub(in crate::mpesa) async fn told_of(
         })
     })
     .transpose()
-}
-
-/// Whose address it is.
-pub(in crate::mpesa) struct Payee {
-    /// The short code.
-    pub(in crate::mpesa) short_code: String,
-    /// The till's own number; empty for a paybill.
-    pub(in crate::mpesa) till_number: String,
 }
 
 /// Whose address holds this secret.

@@ -24,7 +24,6 @@ pub(crate) use self::payer::{Agreement, Payer};
 use super::evidence::ReceiptNumber;
 use super::intent::Event;
 use super::store as requests;
-use crate::customers;
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
@@ -195,8 +194,8 @@ async fn owner_of(
 async fn named_by(connection: &mut Connection, payment: &Incoming) -> Result<Named, PaymentError> {
     match AccountNumber::parse(&payment.reference) {
         Ok(number) => {
-            let customer = customers::by_account_number(connection, &number).await?;
-            named(connection, customer.into_iter().map(|customer| customer.id).collect()).await
+            let holder = store::holder_of(connection, &number).await?;
+            Ok(holder.map_or(Named::Nobody, Named::Holder))
         }
         // It was meant for an account, and is not to go to whoever has that as a phone.
         Err(NotAnAccountNumber::CheckDigit) => Ok(Named::Nobody),

@@ -3,8 +3,9 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::matching::{Candidate, Standing};
+use super::matching::{Candidate, Holder, Standing};
 use crate::columns;
+use crate::customers::account_number::AccountNumber;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, LineId};
 use crate::money::Money;
@@ -55,6 +56,26 @@ fn read_candidate(row: &Row) -> Result<Candidate, sqlx::Error> {
         },
         created_at: columns::instant(row, "created_at")?,
     })
+}
+
+/// The holder of an account number, with what the money could be for.
+pub(in crate::mpesa) async fn holder_of(
+    connection: &mut Connection,
+    number: &AccountNumber,
+) -> Result<Option<Holder>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT c.id, s.id AS line_id FROM customers c LEFT JOIN subscriptions s ON s.customer_id = c.id \
+         WHERE c.account_number = $1 ORDER BY s.id",
+    )
+    .bind(number.as_str())
+    .fetch_all(connection)
+    .await?;
+    let Some(first) = rows.first() else { return Ok(None) };
+    let mut subscriptions = Vec::with_capacity(rows.len());
+    for row in &rows {
+        subscriptions.extend(columns::parsed_or_none::<LineId>(row, "line_id")?);
+    }
+    Ok(Some(Holder { customer: columns::parsed(first, "id")?, subscriptions }))
 }
 
 /// The customer's lines.

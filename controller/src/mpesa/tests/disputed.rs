@@ -303,6 +303,7 @@ async fn nothing_that_is_printed_for_a_log_says_who_paid() {
         token,
         body: body.into_bytes(),
         received_at: shop.controller.clock.now(),
+        payee: None,
     };
     let mut read = shop.controller.database.read().await.unwrap();
     let rows = payments::recent_payments(&mut read, 9).await.unwrap();

@@ -231,6 +231,25 @@ async fn money_that_may_be_for_one_of_several_things_is_for_the_one_that_the_que
 }
 
 #[tokio::test]
+async fn what_a_callback_settles_stays_settled_also_when_both_are_taken_in_together() {
+    for is_together in [false, true] {
+        let (shop, token) = registered().await;
+        let paid = shop.unanswered().await;
+        let other = Intent { subscription: second_line(&shop).await, ..paid.clone() };
+        one_like(&shop, &other, 30).await;
+        let body = confirmed_now(&shop, "RAA1", "1500.00", &account(&shop));
+        assert_eq!(super::c2b::post(&shop, &token, body).await, 200);
+        if !is_together {
+            shop.take_in().await;
+            assert_eq!(for_review(&shop).await.len(), 1, "it may be for either line");
+        }
+        call_back(&shop, &paid, "RAA1", "1500").await;
+        assert_eq!(for_review(&shop).await, [], "{is_together}");
+        assert_eq!(sums(&shop).await, (150_000, 0, 150_000, 1), "{is_together}");
+    }
+}
+
+#[tokio::test]
 async fn money_for_a_customer_with_several_lines_is_shown_to_a_person_until_the_wallet_has_used_it() {
     let (shop, token) = registered().await;
     second_line(&shop).await;

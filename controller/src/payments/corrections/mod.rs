@@ -28,7 +28,7 @@ use super::outcome::CallbackOutcome;
 use super::store as payments_store;
 use super::{Payment, PaymentError, PaymentRow, Provider};
 use crate::audit::Actor;
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
@@ -222,11 +222,8 @@ impl Corrected {
 }
 
 /// Notes what a wallet bought, in the transaction of its entry.
-///
-/// # Errors
-/// When the database refuses.
-pub(super) async fn note(connection: &mut Connection, bought: &Purchase) -> Result<(), PaymentError> {
-    Ok(store::insert(connection, bought).await?)
+pub(super) fn note(together: &mut Together, bought: &Purchase) {
+    store::add(together, bought);
 }
 
 /// What the coming of a payment bought, the newest first; also what is taken back.

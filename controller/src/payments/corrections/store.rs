@@ -6,7 +6,7 @@ use tawi_shared::UnixMillis;
 use super::schedule::{Cut, Span};
 use super::{Closed, Purchase, Purchased};
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::Account;
 use crate::money::Money;
@@ -24,31 +24,29 @@ macro_rules! purchases {
     };
 }
 
-pub(super) async fn insert(connection: &mut Connection, bought: &Purchase) -> Result<(), sqlx::Error> {
+pub(super) fn add(together: &mut Together, bought: &Purchase) {
     let (bytes, before) = match bought.what {
         Purchased::Period { paid_until_before, .. } => (None, paid_until_before),
         Purchased::TopUp { bytes } => (Some(bytes), None),
     };
-    sqlx::query(
-        "INSERT INTO purchases (cause_kind, cause_id, payment_id, customer_id, line_id, what, label, price_cents, \
-                                period_started_at, bytes, paid_until_before, bought_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(bought.cause_kind.as_str())
-    .bind(bought.cause_id.as_str())
-    .bind(bought.payment.as_ref().map(PaymentId::as_str))
-    .bind(bought.customer.as_str())
-    .bind(bought.line.as_str())
-    .bind(bought.what.as_str())
-    .bind(bought.label.as_str())
-    .bind(bought.price.cents())
-    .bind(bought.period_started_at.0)
-    .bind(bytes.map(columns::stored))
-    .bind(before.map(|before| before.0))
-    .bind(bought.bought_at.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    together
+        .add(
+            "INSERT INTO purchases (cause_kind, cause_id, payment_id, customer_id, line_id, what, label, price_cents, \
+                                    period_started_at, bytes, paid_until_before, bought_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(bought.cause_kind.as_str())
+        .bind(bought.cause_id.as_str())
+        .bind(bought.payment.as_ref().map(PaymentId::as_str))
+        .bind(bought.customer.as_str())
+        .bind(bought.line.as_str())
+        .bind(bought.what.as_str())
+        .bind(bought.label.as_str())
+        .bind(bought.price.cents())
+        .bind(bought.period_started_at.0)
+        .bind(bytes.map(columns::stored))
+        .bind(before.map(|before| before.0))
+        .bind(bought.bought_at.0);
 }
 
 /// What the coming of a payment bought, the newest first; also what is taken back.

@@ -484,7 +484,8 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     let line = program.post("/api/subscriptions", &new).await.json()["id"].as_str().unwrap().to_owned();
     // The other line of that customer is paid for, so that it has a row of its own.
     let mut write = served.controller.database.write().await.unwrap();
-    crate::subscriptions::activate(&mut write, &world.line, START.plus(commands::LASTS), START)
+    let paid = (&world.line, START.plus(commands::LASTS));
+    crate::subscriptions::activate(&mut write, crate::database::Together::default(), paid, START)
         .await
         .unwrap();
     write.commit().await.unwrap();
