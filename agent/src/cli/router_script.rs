@@ -97,7 +97,7 @@ pub struct Arguments {
     /// A name or address that customers who have not paid may reach
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
-    /// A resolver that they may ask besides the router itself, which answers whatever they ask elsewhere
+    /// A resolver that they may ask; the first answers whatever they ask elsewhere, and where none is named the router does
     #[arg(long, value_name = "ADDRESS")]
     resolver: Vec<Ipv4Addr>,
     /// Where the router takes its time from; left out, pool.ntp.org if it takes it from nowhere

@@ -9,7 +9,7 @@ use routeros_api::Query;
 
 use super::memory::Seen;
 use crate::reconcile::fixed::made_by_hand;
-use crate::router_script::{OFF_LIST, WALLED_LIST};
+use crate::router_script::{OFF_LIST, PAY_LIST, WALLED_LIST};
 
 /// Rows of one menu that are looked at. Profiles are the longest list, and a site has a few dozen.
 pub(super) const ROWS_AT_MOST: usize = 500;
@@ -135,11 +135,12 @@ pub(super) struct Question {
 /// What is asked of every router, in this order.
 pub(super) fn questions(user: &str) -> Vec<Question> {
     let ask = |name, menu, properties| Question { name, menu, properties, query: None };
-    let forward = Query::equals("action", "fasttrack-connection")
+    let of_walls = Query::equals("action", "fasttrack-connection")
         .or(Query::equals("jump-target", WALLED_LIST))
         .or(Query::equals("jump-target", OFF_LIST))
         .or(Query::equals("chain", WALLED_LIST))
-        .or(Query::equals("chain", OFF_LIST));
+        .or(Query::equals("chain", OFF_LIST))
+        .or(Query::equals("src-address-list", WALLED_LIST));
     vec![
         ask("resource", "/system/resource", RESOURCE),
         ask("identity", "/system/identity", &["name"]),
@@ -157,7 +158,15 @@ pub(super) fn questions(user: &str) -> Vec<Question> {
             query: Some(Query::equals("name", "api").or(Query::equals("name", "api-ssl"))),
             ..ask("services", "/ip/service", SERVICE)
         },
-        Question { query: Some(forward), ..ask("rules", "/ip/firewall/filter", RULE) },
+        Question { query: Some(of_walls), ..ask("rules", "/ip/firewall/filter", RULE) },
+        Question {
+            query: Some(Query::equals("src-address-list", WALLED_LIST)),
+            ..ask("nat", "/ip/firewall/nat", RULE)
+        },
+        Question {
+            query: Some(Query::equals("list", PAY_LIST)),
+            ..ask("pay-list", "/ip/firewall/address-list", &["address", "disabled"])
+        },
         ask("dns", "/ip/dns", &["allow-remote-requests"]),
         ask("logging", "/system/logging", &["topics", "action", "disabled"]),
         ask("pools", "/ip/pool", &["name"]),
@@ -211,7 +220,10 @@ const RULE: &[&str] = &[
     "in-interface",
     "in-interface-list",
     "out-interface",
+    "out-interface-list",
     "src-address",
     "dst-address",
+    "dst-address-type",
+    "protocol",
     "dst-port",
 ];

@@ -153,6 +153,16 @@ fn refusals(script: &mut Script, setup: &Setup) {
             ));
         });
     }
+    if needs_names(setup) && setup.resolvers.is_empty() {
+        script.when(&format!("[{DNS} get allow-remote-requests] = false"), |script| {
+            script.stop("the router answers no questions for names, so that who has not paid would find no page. Nothing was changed. Name a resolver with --resolver; or let the router answer, and paste this again: /ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet.");
+        });
+    }
+}
+
+/// Whether customers who have not paid may reach anything, which they look up by its name.
+fn needs_names(setup: &Setup) -> bool {
+    !setup.reachable().is_empty()
 }
 
 /// The policies in one word, with everything that is not granted denied in so many words: `set` leaves alone what it is
@@ -327,7 +337,7 @@ fn lists(script: &mut Script, setup: &Setup) {
         ),
     );
     if hosts.is_empty() {
-        script.remark("No host was named (--allow-host, --pay-page), so they reach nothing.");
+        script.remark(&format!("No host was named (--allow-host, --pay-page): they reach what somebody else put into the list {PAY_LIST}, and ask nobody for names."));
     }
     let rows = hosts.iter().map(|host| Row::new().with("list", PAY_LIST).with("address", host.to_string()));
     script.ensure(&Group { menu: ADDRESS_LIST, name: "pay", rows: rows.collect(), before_chain: None });
@@ -371,12 +381,22 @@ fn walls(script: &mut Script, setup: &Setup) {
     script.ensure(&Group { menu: NAT, name: "redirect", rows: vec![redirect], before_chain: Some("dstnat") });
 }
 
-/// Names, which the pay page needs: from the router's own resolver, whatever a customer's device asks, and from those that
-/// were named. On 6.49 as on 7 `redirect` leads to the router itself, so that it is met in the chain input and not in forward.
+/// Names, which the pay page needs: from the resolvers that were named, or from the router's own, whatever a customer's
+/// device asks. On 6.49 as on 7 `redirect` leads to the router itself, so that it is met in the chain input and not in
+/// forward.
 fn names(script: &mut Script, setup: &Setup) {
-    script.remark(
-        "Names they get from the router itself: whatever they ask on port 53 is led to it, past whichever resolver their device was given, except to those that were named with --resolver. Were any host open to them on that port, a tunnel there would be the whole Internet for nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and cannot be barred without barring names.",
-    );
+    if !needs_names(setup) {
+        script.ensure(&Group { menu: NAT, name: "names", rows: vec![], before_chain: None });
+        script.ensure(&Group { menu: FILTER, name: "names", rows: vec![], before_chain: None });
+        return;
+    }
+    let who = match setup.resolvers.first() {
+        None => "the router itself".to_owned(),
+        Some(first) => format!("{first}, the first that was named with --resolver, and any other that was"),
+    };
+    script.remark(&format!(
+        "Names they get from {who}: whatever else they ask on port 53 is led there, past whichever resolver their device was given. Were any host open to them on that port, a tunnel there would be the whole Internet for nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and cannot be barred without barring names.\nNAT looks at new connections alone: what a device had open before to another resolver is barred, until the device asks anew.\nThe accepts in the chain input stand before every other rule there, and fit a packet from the Internet that bears such a customer's address too: put a rule above them that drops such packets on the interfaces to the Internet, or, where answers go out the way that questions came in, let the router do it: /ip settings set rp-filter=strict"
+    ));
     let questions = |chain: &'static str, action: &'static str| {
         ["udp", "tcp"].map(|protocol| {
             let row = Row::new().with("chain", chain).with("action", action).with("protocol", protocol);
@@ -388,22 +408,21 @@ fn names(script: &mut Script, setup: &Setup) {
         let to_it = |row: Row| row.with("dst-address", resolver.to_string());
         rows.extend(questions("dstnat", "accept").map(to_it));
     }
-    rows.extend(questions("dstnat", "redirect").map(|row| row.with("to-ports", "53")));
+    rows.extend(match setup.resolvers.first() {
+        None => questions("dstnat", "redirect").map(|row| row.with("to-ports", "53")),
+        // The router may answer nobody: it was not to be asked.
+        Some(first) => questions("dstnat", "dst-nat")
+            .map(|row| row.with("to-addresses", first.to_string()).with("to-ports", "53")),
+    });
     script.ensure(&Group { menu: NAT, name: "names", rows, before_chain: Some("dstnat") });
     let rows = questions("input", "accept").to_vec();
     script.ensure(&Group { menu: FILTER, name: "names", rows, before_chain: Some("input") });
-    if setup.resolvers.is_empty() {
-        script.when(&format!("[{DNS} get allow-remote-requests] = false"), |script| {
-            script.say("MIND: the router answers no questions for names, so that who has not paid finds no page. Let it: /ip dns set allow-remote-requests=yes");
-            script.say("and bar port 53 in the chain input on every interface to the Internet; or name resolvers with --resolver.");
-        });
-    }
 }
 
 fn walled_rules(setup: &Setup) -> Vec<Row> {
     let chain = || Row::new().with("chain", WALLED_LIST);
     let mut rows = Vec::new();
-    for resolver in &setup.resolvers {
+    for resolver in setup.resolvers.iter().filter(|_| needs_names(setup)) {
         for protocol in ["udp", "tcp"] {
             let row = chain().with("action", "accept").with("protocol", protocol).with("dst-port", "53");
             rows.push(row.with("dst-address", resolver.to_string()));
@@ -509,7 +528,7 @@ fn time_of_six(script: &mut Script, server: &Host, leaves_what_runs: bool) {
         if leaves_what_runs {
             "The time, without which dates in the log mean nothing. A client that runs already is left as it is; --time-server sets it. Which client it is, the router's own or that of the package ntp, decides what it takes."
         } else {
-            "The time, without which dates in the log mean nothing: from the server that was named, whatever was set before. Which client it is, the router's own or that of the package ntp, decides what it takes."
+            "The time, without which dates in the log mean nothing: from the server that was named, whatever was set before. Which client it is, the router's own or that of the package ntp, decides what it takes: to the package a name is an address, looked up where it has none, and an address that is set there stays."
         },
     );
     let is_off = format!("[{NTP_CLIENT} get enabled] = false");
@@ -525,23 +544,31 @@ fn time_of_six(script: &mut Script, server: &Host, leaves_what_runs: bool) {
     };
     let row =
         others.iter().fold(on().with(argument, text.clone()), |row, (name, value)| row.with(name, *value));
-    let is_to_be_set = |shown: &str, wanted: &str| {
-        if leaves_what_runs { is_off.clone() } else { format!("({is_off}) || ({shown} != {wanted})") }
+    let is_other = |argument: &str, wanted: &str| {
+        if leaves_what_runs {
+            is_off.clone()
+        } else {
+            format!("({is_off}) || ({} != {})", shown(argument), quoted(wanted))
+        }
     };
-    let condition = is_to_be_set(&shown(argument), &quoted(&text));
+    let condition = is_other(argument, &text);
     let own = format!(":if ({condition}) do={{ {NTP_CLIENT} set {} }}", row.words());
     let address = match server {
         Host::Address(_) => quoted(&text),
         Host::Name(_) => format!("[:tostr [:resolve {}]]", quoted(&text)),
     };
     let others = if leaves_what_runs { "" } else { " secondary-ntp=0.0.0.0" };
+    // A name may have another address each time that it is looked up, so that it is looked up where none is set.
+    let of_package_condition = match server {
+        Host::Address(_) => is_other("primary-ntp", &text),
+        Host::Name(_) if leaves_what_runs => is_off.clone(),
+        Host::Name(_) => format!("({is_off}) || ({} = \"0.0.0.0\")", shown("primary-ntp")),
+    };
     let of_package = |script: &mut Script| {
         script.line(":do {");
         script.indented(|script| {
             script.line(&format!(":local server {address}"));
-            script.when(&is_to_be_set(&shown("primary-ntp"), "$server"), |script| {
-                script.line(&format!("{NTP_CLIENT} set enabled=yes primary-ntp=$server{others}"));
-            });
+            script.line(&format!("{NTP_CLIENT} set enabled=yes primary-ntp=$server{others}"));
         });
         script.braced("} on-error={", |script| {
             script.say("MIND: the time server could not be set. Give the client of the package ntp an address: /system ntp client set enabled=yes primary-ntp=...");
@@ -554,8 +581,7 @@ fn time_of_six(script: &mut Script, server: &Host, leaves_what_runs: bool) {
         script.line("$own");
     });
     script.braced("} else={", |script| {
-        // No name is looked up for a client that is left as it is.
-        if leaves_what_runs { script.when(&is_off, of_package) } else { of_package(script) }
+        script.when(&of_package_condition, of_package);
     });
 }
 

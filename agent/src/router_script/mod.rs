@@ -223,7 +223,7 @@ pub struct Setup {
     pub pay_hosts: Vec<Host>,
     /// Where the pages that they open over HTTP are led to.
     pub pay_page: Option<SocketAddrV4>,
-    /// The resolvers that they may ask besides the router itself.
+    /// The resolvers that they may ask; none for the router itself.
     pub resolvers: Vec<Ipv4Addr>,
     /// Where the router takes its time from; `None` for [`TIME_SERVER`], where it takes it from nowhere.
     pub time_server: Option<Host>,

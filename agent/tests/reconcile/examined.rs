@@ -12,7 +12,7 @@ use tawi_agent::outbox::Keeper;
 use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_shared::{Clock, IdSource};
 
-use crate::prepared::{PASSWORD, admin, as_agent, setup};
+use crate::prepared::{PASSWORD, admin, answer_names, as_agent, setup};
 use crate::site::Site;
 
 /// A directory of a test with the settings of its site.
@@ -86,8 +86,8 @@ async fn site_called(identity: &str, release: &str) -> Site {
     };
     let mut site = Site::start_with(prepare, |_| {}).await;
     site.stop();
+    answer_names(&site, true);
     admin(&site).await.paste(&setup(release).script(PASSWORD)).await;
-    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
     site
 }
 
@@ -155,9 +155,19 @@ async fn one_thing_wrong_at_a_time_is_found() {
     check(&settings.examine(false).await, "fasttrack", Verdict::Doubtful, "established traffic");
     site.router.remove_row("ip/firewall/filter", &id).unwrap();
 
-    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "no")]).unwrap();
+    answer_names(&site, false);
     check(&settings.examine(false).await, "walled garden", Verdict::Doubtful, "no questions for names");
-    site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
+    answer_names(&site, true);
+    for (menu, says) in [("ip/firewall/nat", "led nowhere"), ("ip/firewall/filter", "chain input")] {
+        let is_of_names = |row: &&crate::site::Shown| {
+            row.get("comment").is_some_and(|comment| comment.starts_with("tawi-setup names "))
+        };
+        let id = site.rows(menu).iter().find(is_of_names).unwrap()[".id"].clone();
+        site.router.set_row(menu, &id, &[("disabled", "yes")]).unwrap();
+        check(&settings.examine(false).await, "walled garden", Verdict::Doubtful, says);
+        site.router.set_row(menu, &id, &[("disabled", "no")]).unwrap();
+    }
+    check(&settings.examine(false).await, "walled garden", Verdict::Good, "are there");
 
     site.router.set_device_mode("hotspot", false).unwrap();
     check(&settings.examine(false).await, "device-mode", Verdict::Doubtful, "forbids hotspot");

@@ -91,7 +91,14 @@ async fn foreign_site(release: &str) -> Site {
     for (menu, row) in rows {
         site.router.add_row(menu, row).unwrap();
     }
+    answer_names(&site, true);
     site
+}
+
+/// Whether the router answers questions for names, without which the script asks for a resolver.
+pub fn answer_names(site: &Site, does: bool) {
+    let does = if does { "yes" } else { "no" };
+    site.router.set_row("ip/dns", "", &[("allow-remote-requests", does)]).unwrap();
 }
 
 pub async fn admin(site: &Site) -> Console {
@@ -259,12 +266,13 @@ async fn a_script_with_other_options_replaces_what_an_earlier_one_made() {
     };
     assert_eq!(
         (ours("ip/firewall/nat"), ours("ip/firewall/address-list"), ours("ip/hotspot/walled-garden")),
-        (4, 0, 0)
+        (0, 0, 0),
+        "who may reach nothing needs no names"
     );
     let rules = site.rows("ip/firewall/filter");
     let walled: Vec<_> = rules.iter().filter(|rule| rule["chain"] == "tawi-walled").collect();
-    assert_eq!(walled.len(), 5);
-    assert_eq!(walled[0]["dst-address"], "192.168.88.1");
+    assert_eq!(walled.len(), 3);
+    assert!(rules.iter().all(|rule| rule.get("dst-port").is_none_or(|port| port != "53")));
     for (password, is_right) in [("another1password2of3thirty4twoXY", true), (PASSWORD, false)] {
         assert_eq!(Client::connect(as_agent(&site, password)).await.is_ok(), is_right, "{password}");
     }
@@ -489,17 +497,20 @@ async fn who_has_not_paid_asks_the_router_for_names_and_reaches_no_other_host_on
         assert!(is_led_to_the_router("203.0.113.99:53"), "{release}: {:?}", reach("203.0.113.99:53"));
         assert!(matches!(reach("203.0.113.99:853"), Reach::Dropped { .. }), "{release}");
         assert_eq!(reach("198.51.100.7:443"), Reach::Allowed, "{release}: what the pay page needs");
-        // Only the names that the router's own resolver knows, and nothing of it is open to others.
-        assert!(console.printed.iter().any(|line| line.contains("answers no questions for names")));
-        site.router.set_row("ip/dns", "", &[("allow-remote-requests", "yes")]).unwrap();
-        console.printed.clear();
-        let other = Setup { resolvers: vec!["203.0.113.53".parse().unwrap()], ..setup(release) };
-        for again in [setup(release), other] {
-            console.paste(&again.script(PASSWORD)).await;
+        // From a router that does not answer they are led to the first that was named.
+        answer_names(&site, false);
+        let resolvers = ["203.0.113.53", "203.0.113.54"].map(|text| text.parse().unwrap()).to_vec();
+        let other = Setup { resolvers, ..setup(release) };
+        console.paste(&other.script(PASSWORD)).await;
+        for named in ["203.0.113.53:53", "203.0.113.54:53"] {
+            assert_eq!(reach(named), Reach::Allowed, "{release}: those that were named");
         }
-        assert!(!console.printed.iter().any(|line| line.contains("answers no questions for names")));
-        assert_eq!(reach("203.0.113.53:53"), Reach::Allowed, "{release}: the one that was named");
-        assert!(is_led_to_the_router("203.0.113.99:53"), "{release}");
+        let is_led_to_it =
+            |to: &str| matches!(reach(to), Reach::Redirected { to, .. } if to == "203.0.113.53:53");
+        for asked in ["203.0.113.99:53", "192.168.88.1:53"] {
+            assert!(is_led_to_it(asked), "{release}: {:?}", reach(asked));
+        }
+        assert!(console.printed.iter().all(|line| !line.contains("questions for names")), "{release}");
         let input: Vec<_> = site.rows("ip/firewall/filter");
         let names = input
             .iter()
@@ -508,6 +519,48 @@ async fn who_has_not_paid_asks_the_router_for_names_and_reaches_no_other_host_on
             names.clone().count() == 2 && names.clone().all(|row| row["src-address-list"] == "tawi-walled")
         );
     }
+}
+
+/// A paste of before let them ask anybody: it must not be replaced by one that lets them ask nobody.
+#[tokio::test]
+async fn a_router_that_answers_no_names_keeps_what_it_has_until_a_resolver_is_named() {
+    for release in DIALECTS {
+        let site = foreign_site(release).await;
+        answer_names(&site, false);
+        let before = everything(&site.router);
+        let mut console = admin(&site).await;
+        let script = setup(release).script(PASSWORD);
+        console.paste(&script).await;
+        console.import(&script).await;
+        check_same(&before, &everything(&site.router), release);
+        assert_eq!(console.printed.len(), 2, "{release}: {:?}", console.printed);
+        let is_told = |line: &String| line.starts_with("STOP:") && line.contains("--resolver");
+        assert!(console.printed.iter().all(is_told), "{release}: {:?}", console.printed);
+        // Nothing that they may reach has a name.
+        let none = Setup { pay_hosts: vec![], pay_page: None, ..setup(release) };
+        console.paste(&none.script(PASSWORD)).await;
+        assert!(console.printed.last().unwrap().starts_with("tls_pin = "), "{:?}", console.printed);
+    }
+}
+
+/// A pool of time servers has another address each time.
+#[tokio::test]
+async fn a_named_time_server_is_looked_up_once_by_the_package_ntp() {
+    let site = foreign_site("6.49").await;
+    site.router.set_packages(&[("ntp", PackageState::Enabled)]).unwrap();
+    let time_server = Some(Host::parse("ntp.isp.example").unwrap());
+    let script = Setup { time_server, ..setup("6.49") }.script(PASSWORD);
+    let mut console = admin(&site).await;
+    console.names.insert("ntp.isp.example".to_owned(), "192.0.2.6".to_owned());
+    console.paste(&script).await;
+    let writes = site.writes();
+    console.names.insert("ntp.isp.example".to_owned(), "192.0.2.7".to_owned());
+    console.paste(&script).await;
+    console.names.clear();
+    console.paste(&script).await;
+    assert_eq!(site.rows("system/ntp/client").remove(0)["primary-ntp"], "192.0.2.6");
+    assert_eq!(site.writes(), writes);
+    assert!(!console.printed.iter().any(|line| line.contains("time server could not")));
 }
 
 #[tokio::test]

@@ -66,7 +66,7 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
                 "{detail}, another generation than the newest that this agent was tried with, which is {known}"
             ),
             format!(
-                "stay with {known} where customers are served, until a release of tawi-agent names {}: /system package print",
+                "upgrade no other router past {known} until a release of tawi-agent names {}; watch this one's lines and this doctor meanwhile: /system package print",
                 release.0
             ),
         )
@@ -75,7 +75,7 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
             check,
             format!("{detail}, newer than the newest that this agent was tried with, which is {known}"),
             format!(
-                "see whether a newer tawi-agent knows it; until then stay with {known}, or upgrade one router first and watch its lines and this doctor for a day"
+                "see whether a newer tawi-agent knows it; until then watch this router's lines and this doctor for a day, before another one is upgraded past {known}"
             ),
         )
     } else {
@@ -190,23 +190,25 @@ pub(super) fn wear(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Sectors a day, and since when: an earlier visit, or the router's start. Of an hour or less nothing can be said; a count
+/// Sectors a day, and since when: an earlier visit, or the router's start. Of less than an hour between visits nothing can
+/// be said, nor of less than a day since the start: the day on which a router is set up writes more than any other. A count
 /// that went back is another board's.
 fn written_a_day(facts: &Facts, now: u64) -> Option<(u128, &'static str)> {
-    let a_day = |written: u64, span_ms: i64| {
+    let a_day = |written: u64, span_ms: i64, least_ms: i64| {
         let wide = u128::from(written).saturating_mul(u128::from(DAY_MS.unsigned_abs()));
-        (span_ms >= HOUR_MS).then(|| wide.checked_div(u128::from(span_ms.unsigned_abs()))).flatten()
+        (span_ms >= least_ms).then(|| wide.checked_div(u128::from(span_ms.unsigned_abs()))).flatten()
     };
     let visits = facts.seen.iter().flat_map(|seen| [seen.sectors, seen.sectors_before]).flatten();
-    let since_visit = visits
-        .filter(|(sectors, _)| now >= *sectors)
-        .find_map(|(sectors, at)| a_day(now.saturating_sub(sectors), facts.now_ms.saturating_sub(at)));
+    let since_visit = visits.filter(|(sectors, _)| now >= *sectors).find_map(|(sectors, at)| {
+        a_day(now.saturating_sub(sectors), facts.now_ms.saturating_sub(at), HOUR_MS)
+    });
     if let Some(a_day) = since_visit {
         return Some((a_day, "the doctor was here"));
     }
     let uptime = routeros_api::value::parse_duration(facts.value("resource", "uptime")?.as_bytes()).ok()?;
     let written = facts.number("resource", "write-sect-since-reboot")?;
-    a_day(written, i64::try_from(uptime.as_millis()).ok()?).map(|a_day| (a_day, "the router was started"))
+    a_day(written, i64::try_from(uptime.as_millis()).ok()?, DAY_MS)
+        .map(|a_day| (a_day, "the router was started"))
 }
 
 /// Whether another router answers than the one that it should be: the agent's, or where the agent has worked with none

@@ -70,8 +70,8 @@ pub(super) fn device_mode(facts: &Facts) -> Vec<Finding> {
 
 pub(super) fn packages(facts: &Facts) -> Vec<Finding> {
     let check = "packages";
-    if facts.release().is_some_and(|(major, _)| major >= 7) {
-        return vec![Finding::good(check, "RouterOS 7 holds ppp and hotspot")];
+    if let Some((major, _)) = facts.release().filter(|(major, _)| *major >= 7) {
+        return vec![Finding::good(check, format!("RouterOS {major} holds ppp and hotspot"))];
     }
     if !facts.was_read("packages") || facts.release().is_none() {
         return vec![];
@@ -391,7 +391,7 @@ pub(super) fn our_profiles(facts: &Facts) -> Vec<Finding> {
 }
 
 /// Properties by which a rule speaks of some packets only.
-const CONDITIONS: [&str; 9] = [
+const CONDITIONS: [&str; 11] = [
     "src-address-list",
     "dst-address-list",
     "connection-mark",
@@ -399,9 +399,21 @@ const CONDITIONS: [&str; 9] = [
     "in-interface",
     "in-interface-list",
     "out-interface",
+    "out-interface-list",
     "src-address",
     "dst-address",
+    "dst-address-type",
 ];
+
+fn has_conditions(row: &Row) -> bool {
+    CONDITIONS.iter().any(|name| text(row, name).is_some())
+}
+
+/// Whether a rule is on and speaks of questions for names alone.
+fn is_of_names(row: &Row) -> bool {
+    !is_set(row, "disabled")
+        && text(row, "dst-port").is_some_and(|ports| ports.split(',').any(|port| port == "53"))
+}
 
 fn is_fasttrack(row: &Row) -> bool {
     text(row, "action") == Some("fasttrack-connection") && !is_set(row, "disabled")
@@ -416,7 +428,6 @@ pub(super) fn fasttrack(facts: &Facts) -> Vec<Finding> {
     if rules.peek().is_none() {
         return vec![Finding::good(check, "no rule lets traffic pass the queues")];
     }
-    let has_conditions = |row: &Row| CONDITIONS.iter().any(|name| text(row, name).is_some());
     if rules.all(has_conditions) {
         return vec![Finding::doubtful(
             check,
@@ -466,28 +477,65 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
             "/ip firewall filter move the jumps to the top of the chain forward, or remove them and paste the script again",
         )];
     }
-    let asks = |row: &&Row| {
-        text(row, "chain") == Some(WALLED_LIST)
-            && text(row, "dst-port") == Some("53")
-            && text(row, "action") == Some("accept")
-            && !is_set(row, "disabled")
+    let is_open_to_all = |row: &Row| {
+        let is_accepted = text(row, "chain") == Some(WALLED_LIST) && text(row, "action") == Some("accept");
+        is_accepted && is_of_names(row) && !has_conditions(row)
     };
-    let resolvers: Vec<&Row> = rules.iter().filter(asks).collect();
-    if resolvers.iter().any(|row| text(row, "dst-address").is_none()) {
+    if rules.iter().any(is_open_to_all) {
         return vec![Finding::doubtful(
             check,
             "who has not paid reaches any host on port 53, where a tunnel is the Internet for nothing",
             SCRIPT,
         )];
     }
-    if resolvers.is_empty() && facts.was_read("dns") && !is_set_in(facts, "dns", "allow-remote-requests") {
-        return vec![Finding::doubtful(
-            check,
-            "the router answers no questions for names, so that who has not paid finds no page",
-            "/ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet; or name resolvers: tawi-agent router-script --resolver",
-        )];
+    if let Some((detail, cure)) = lack_of_names(facts) {
+        return vec![Finding::doubtful(check, detail, cure)];
     }
     vec![Finding::good(check, format!("rules for {WALLED_LIST} and {OFF_LIST} are there"))]
+}
+
+/// What keeps who has not paid from looking up what they may reach, with its cure.
+fn lack_of_names(facts: &Facts) -> Option<(String, &'static str)> {
+    let is_in_use = |row: &&Row| !is_set(row, "disabled");
+    let reaches_nothing =
+        facts.was_read("pay-list") && !facts.rows("pay-list").iter().any(|row| is_in_use(&row));
+    if !facts.was_read("nat") || reaches_nothing {
+        return None;
+    }
+    let find = |question: &str, chain: &str, actions: &[&str], protocol: &str| {
+        facts.rows(question).iter().find(|row| {
+            let does = text(row, "action").is_some_and(|action| actions.contains(&action));
+            let fits = text(row, "protocol").is_none_or(|of| of == protocol);
+            let is_theirs = text(row, "src-address-list") == Some(WALLED_LIST);
+            text(row, "chain") == Some(chain) && does && fits && is_theirs && is_of_names(row)
+        })
+    };
+    for protocol in ["udp", "tcp"] {
+        let Some(led) = find("nat", "dstnat", &["redirect", "dst-nat"], protocol) else {
+            let detail = format!(
+                "questions for names over {protocol} are led nowhere, so that who has not paid and asks another resolver finds no page"
+            );
+            return Some((detail, SCRIPT));
+        };
+        // A resolver of its own answers for itself.
+        if text(led, "action") != Some("redirect") {
+            continue;
+        }
+        if facts.was_read("dns") && !is_set_in(facts, "dns", "allow-remote-requests") {
+            return Some((
+                "the router answers no questions for names, so that who has not paid finds no page"
+                    .to_owned(),
+                "/ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet; or name resolvers: tawi-agent router-script --resolver",
+            ));
+        }
+        if find("rules", "input", &["accept"], protocol).is_none() {
+            let detail = format!(
+                "no rule in the chain input lets who has not paid ask the router for names over {protocol}"
+            );
+            return Some((detail, SCRIPT));
+        }
+    }
+    None
 }
 
 pub(super) fn logging(facts: &Facts) -> Vec<Finding> {

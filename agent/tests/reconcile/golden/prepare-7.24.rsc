@@ -17,6 +17,9 @@
     :if ([:len [/interface find where name="ether4"]] = 0) do={
         :error "STOP: there is no interface ether4. Nothing was changed. Look with /interface print, and name the one where customers are with --pppoe."
     }
+    :if ([/ip dns get allow-remote-requests] = false) do={
+        :error "STOP: the router answers no questions for names, so that who has not paid would find no page. Nothing was changed. Name a resolver with --resolver; or let the router answer, and paste this again: /ip dns set allow-remote-requests=yes, with port 53 barred in the chain input on every interface to the Internet."
+    }
 
     # The agent's group and user, with no more rights than it needs. Mind that `write` may change
     # most of the router: the password and the address are what guards it. The user is known by its
@@ -124,11 +127,16 @@
         /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup off " !dynamic]
         /ip firewall filter add chain=tawi-off action=drop comment="tawi-setup off d94e55c8 1"
     }
-    # Names they get from the router itself: whatever they ask on port 53 is led to it, past
-    # whichever resolver their device was given, except to those that were named with --resolver.
-    # Were any host open to them on that port, a tunnel there would be the whole Internet for
-    # nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and
-    # cannot be barred without barring names.
+    # Names they get from the router itself: whatever else they ask on port 53 is led there, past
+    # whichever resolver their device was given. Were any host open to them on that port, a tunnel
+    # there would be the whole Internet for nothing. What is left is a tunnel through a resolver
+    # that asks on for them, which is slow and cannot be barred without barring names.
+    # NAT looks at new connections alone: what a device had open before to another resolver is
+    # barred, until the device asks anew.
+    # The accepts in the chain input stand before every other rule there, and fit a packet from the
+    # Internet that bears such a customer's address too: put a rule above them that drops such
+    # packets on the interfaces to the Internet, or, where answers go out the way that questions
+    # came in, let the router do it: /ip settings set rp-filter=strict
     :if ([:len [/ip firewall nat find where comment~"^tawi-setup names 41fc6023 " !dynamic]] != 2) do={
         /ip firewall nat remove [/ip firewall nat find where comment~"^tawi-setup names " !dynamic]
         :local first [/ip firewall nat find where chain=dstnat !dynamic]
@@ -150,10 +158,6 @@
             /ip firewall filter add chain=input action=accept protocol=udp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 1" place-before=[:pick $first 0]
             /ip firewall filter add chain=input action=accept protocol=tcp src-address-list=tawi-walled dst-port=53 comment="tawi-setup names 8e4d58c4 2" place-before=[:pick $first 0]
         }
-    }
-    :if ([/ip dns get allow-remote-requests] = false) do={
-        :put "MIND: the router answers no questions for names, so that who has not paid finds no page. Let it: /ip dns set allow-remote-requests=yes"
-        :put "and bar port 53 in the chain input on every interface to the Internet; or name resolvers with --resolver."
     }
     :if ([:len [/ip firewall filter find where comment~"^tawi-setup jumps 52b64c1a " !dynamic]] != 3) do={
         /ip firewall filter remove [/ip firewall filter find where comment~"^tawi-setup jumps " !dynamic]
