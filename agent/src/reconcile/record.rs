@@ -239,7 +239,8 @@ impl Reconciler {
 
     /// Tells what is held, and ends the hold when nothing is any more. The event counts what the page lists; of more that
     /// are held later it tells with the next full check, so that a state that comes in parts is no shower of events. How
-    /// many lines work is counted for the event, and is the same wherever the hold is told of until the next one.
+    /// many lines work is counted for the event, and is the same wherever the hold is told of until the next one, unless
+    /// more are held by then than worked: those that were let in meanwhile are counted too.
     pub(super) async fn report_guard(&mut self, is_full_check: bool) {
         let lines: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
         let count = lines.len();
@@ -253,10 +254,13 @@ impl Reconciler {
                 let is_news = count > self.held_in_event && (self.held_in_event == 0 || is_full_check);
                 if is_news {
                     self.held_in_event = count;
-                    self.working_in_event = self.working_lines(because);
+                    self.working_in_event = self.working_lines(because).max(count);
                     tracing::warn!(router.name = %self.settings.name, lines = count, "the guard holds a plan");
                     let detail = held_words(count, self.working_in_event);
                     self.event(EventKind::PlanHeld, None, detail).await;
+                }
+                if count > self.working_in_event {
+                    self.working_in_event = self.working_lines(because).max(count);
                 }
                 self.ledger.say_of_held(&guard::words(count, self.working_in_event, because));
             }

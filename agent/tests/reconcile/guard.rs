@@ -105,6 +105,25 @@ async fn a_page_counts_the_working_lines_as_the_event_did_until_the_next_event()
     assert!(failures.iter().all(|failure| failure.detail.starts_with(&words)), "{failures:?}");
 }
 
+/// What is held between two events is told of by the next full check, which is an hour away.
+#[tokio::test]
+async fn no_more_lines_are_held_than_work() {
+    // Four lines are few enough to be looked at without a full check.
+    let limits = GuardLimits { lines: 0, percent: 1, ..GuardLimits::default() };
+    let mut site = Site::start_with(|_| {}, |settings| settings.guard = limits).await;
+    let all = site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    assert!(all.is_empty(), "{all:?}");
+    site.settle(|wants| names().for_each(|name| wants.switch_off(&name))).await;
+    assert_eq!(site.event(EventKind::PlanHeld).await.detail, tawi_shared::held_words(LINES, LINES));
+    const NEW: usize = 4;
+    let new = || (0..NEW).map(|number| format!("new-{number}"));
+    site.settle(|wants| new().for_each(|name| wants.open(&name))).await;
+    let failures = site.settle(|wants| new().for_each(|name| wants.switch_off(&name))).await;
+    let words = tawi_shared::held_words(LINES + NEW, LINES + NEW);
+    assert_eq!(failures.len(), LINES + NEW);
+    assert!(failures.iter().all(|failure| failure.detail.starts_with(&words)), "{failures:?}");
+}
+
 #[tokio::test]
 async fn what_a_person_let_go_is_not_forgotten_over_a_payment_that_comes_first() {
     let mut site = Site::start().await;
