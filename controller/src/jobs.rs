@@ -24,7 +24,8 @@ use crate::subscriptions::SubscriptionError;
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
 use crate::{
-    closing, commands, desired, messages, payments, quota, router_writes, sites, subscriptions, usage,
+    adoption, closing, commands, desired, messages, payments, quota, router_writes, sites, subscriptions,
+    usage,
 };
 
 /// How often expired subscriptions are shown as such. The line itself ends at its instant, at the site.
@@ -274,6 +275,7 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
         let writes = router_writes::forget(&mut transaction, now.minus(router_writes::KEPT), ROWS).await?;
         let ordered = commands::store::forget(&mut transaction, now.minus(commands::KEPT), ROWS).await?;
         let asked = operator::forget(&mut transaction, now.minus(operator::KEPT), ROWS).await?;
+        adoption::forget_tables(&mut transaction, now).await?;
         let texts = messages::forget(&mut transaction, now, ROWS).await?;
         transaction.commit().await?;
         if [events, sessions, hours, days, writes, ordered, asked, texts].into_iter().max()

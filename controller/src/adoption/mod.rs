@@ -15,6 +15,9 @@ mod store;
 pub mod table;
 pub mod take_over;
 
+use std::time::Duration;
+
+use tawi_shared::UnixMillis;
 use tawi_shared::wire::{ForeignRowsV1, Service};
 
 use crate::database::Connection;
@@ -23,6 +26,8 @@ use crate::plain;
 
 /// Rows of one router that are kept; an agent names no more.
 const ROWS: u64 = 4_096;
+/// For how long a table is kept whose rows are not all taken over: names and phones that lie about serve nobody.
+const TABLE_KEPT: Duration = Duration::from_secs(14 * 86_400);
 /// The longest text of a row that is kept, in characters.
 const TEXT_CHARACTERS: usize = 255;
 
@@ -95,6 +100,14 @@ pub async fn take_rows(
         store::put(connection, site, rows, &row).await?;
     }
     Ok(())
+}
+
+/// Forgets tables that were kept long enough.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn forget_tables(connection: &mut Connection, now: UnixMillis) -> Result<(), sqlx::Error> {
+    store::forget_old_tables(connection, now.minus(TABLE_KEPT)).await
 }
 
 /// The rows of a router, as last read, by name.

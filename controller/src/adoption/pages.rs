@@ -1,7 +1,6 @@
 //! Taking rows over, on pages: read them, fill the sheet, look at the preview, confirm.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
@@ -16,7 +15,8 @@ use super::matching::People;
 use super::sheet::{self, Entry, Offer, ROWS, Sheet, Suggested, Whose, key_of};
 use super::table::{self, Table};
 use super::take_over::{Doing, Outcome, take_over, take_over_again};
-use super::{ForeignRow, KnownLine, store};
+use super::{ForeignRow, KnownLine, TABLE_KEPT, store};
+use crate::audit::{self, Action};
 use crate::commands::{self, Command, LASTS, NewCommand};
 use crate::ids::SiteId;
 use crate::live::Hint;
@@ -46,9 +46,6 @@ const FIELDS: [&str; 11] = [
 /// The longest table that is shown again, in bytes: one of a thousand rows. A longer one is read all the same; a page with
 /// it would be many times its size, and sent back it would not fit into a form.
 const SHOWN_BYTES: usize = 64 * 1024;
-
-/// For how long a table is kept whose rows are not all taken over: names and phones that lie about serve nobody.
-const TABLE_KEPT: Duration = Duration::from_secs(14 * 86_400);
 /// Names of lines that a sentence lists; the others are counted.
 const NAMED: usize = 20;
 
@@ -68,7 +65,7 @@ struct Known {
 }
 
 impl Known {
-    async fn read(web: &Web, site: &str, router: &str) -> Result<Self, PageError> {
+    async fn read(web: &Web, visit: &Visit, site: &str, router: &str) -> Result<Self, PageError> {
         let id = SiteId::parse(site).map_err(|_| PageError::NotFound)?;
         let mut reader = web.controller.database.read().await?;
         let site = sites::get(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
@@ -90,7 +87,7 @@ impl Known {
             lines: store::lines_on(&mut reader, &router).await?,
             reading: commands::latest_of_kind(&mut reader, &id, CommandKind::ListForeign, &router.name)
                 .await?,
-            table: store::kept_table(&mut reader, &id, &router.name).await?,
+            table: store::kept_table(&mut reader, (&id, &router.name), visit.now.minus(TABLE_KEPT)).await?,
             site,
             router,
         })
@@ -110,6 +107,15 @@ impl Known {
     fn to(&self, page: usize) -> String {
         let query = if page > 1 { format!("?page={page}") } else { String::new() };
         format!("/sites/{}/routers/{}/take-over{query}", self.site.id, self.router.name)
+    }
+
+    /// What a text says of them as a table.
+    fn table_of(&self, text: &str) -> Table {
+        let plan_of = |name: &str| {
+            let found = self.offers.iter().find(|offer| offer.name.eq_ignore_ascii_case(name.trim()));
+            found.map(|offer| offer.id.clone())
+        };
+        if text.trim().is_empty() { Table::default() } else { table::read(text, &self.people, plan_of) }
     }
 
     /// Lines with rows of their name, for which head office has another password than the row may have.
@@ -219,8 +225,8 @@ async fn show(
     Query(asked): Query<Asked>,
 ) -> Result<Response, PageError> {
     visit.require(Permission::TakeOver)?;
-    let known = Known::read(&web, &site, &router).await?;
-    sheet_page(&visit, &known, asked.page.unwrap_or(1), None)
+    let known = Known::read(&web, &visit, &site, &router).await?;
+    sheet_page(&visit, &known, asked.page.unwrap_or(1), Unread::default())
 }
 
 /// The first page of the sheet, filled in from a table that is kept for the others.
@@ -231,49 +237,63 @@ async fn with_table(
 ) -> Result<Response, PageError> {
     let PostedFile { visit, fields, file } = posted;
     visit.require(Permission::TakeOver)?;
-    let mut known = Known::read(&web, &site, &router).await?;
+    let mut known = Known::read(&web, &visit, &site, &router).await?;
     let typed = || fields.exact("table").to_owned();
-    let (brought, unread) = match file.map(|file| table::text_of(file.bytes)) {
-        None => (typed(), None),
-        Some(Ok(text)) => (text, None),
-        Some(Err(why)) => (typed(), Some(why)),
+    let mut unread = Unread::default();
+    let brought = match file.map(|file| table::text_of(file.bytes)) {
+        None => typed(),
+        Some(Ok(text)) => text,
+        Some(Err(why)) => {
+            unread.errors.push(why);
+            typed()
+        }
     };
-    let is_forgotten = fields.value("forget") == "yes";
     // A database takes none of these, and no table needs one.
     let brought = brought.replace('\0', "");
-    // An empty field is also that of a table which is too long to be shown: it stays.
-    if is_forgotten || !brought.trim().is_empty() {
-        let mut transaction = web.controller.database.write().await?;
-        if is_forgotten {
-            store::forget_table(&mut transaction, &known.site.id, &known.router.name).await?;
-            known.table.clear();
+    let is_forgotten = fields.value("forget") == "yes";
+    let table = if is_forgotten { Table::default() } else { known.table_of(&brought) };
+    let is_read = !table.rows.is_empty();
+    if is_forgotten || is_read {
+        let controller = &web.controller;
+        let mut transaction = controller.database.write().await?;
+        let (site, router) = (&known.site.id, known.router.name.as_str());
+        let act = if is_forgotten {
+            let was_there = store::forget_table(&mut transaction, site, router).await?;
+            was_there.then(|| (Action::AdoptionTableForgotten, format!("for router {router}")))
         } else {
-            let (place, span) =
-                ((&known.site.id, known.router.name.as_str()), (visit.now, visit.now.minus(TABLE_KEPT)));
-            store::keep_table(&mut transaction, place, &brought, span).await?;
-            known.table = brought;
+            let is_replaced =
+                store::keep_table(&mut transaction, (site, router), &brought, visit.now).await?;
+            let action = if is_replaced { Action::AdoptionTableReplaced } else { Action::AdoptionTableKept };
+            Some((action, format!("{} for router {router}", display::counted(table.rows.len(), "row"))))
+        };
+        if let Some((action, detail)) = act {
+            let act = (action, site.as_str(), detail.as_str());
+            audit::record(&mut transaction, &visit.actor(), act, &controller.ids, visit.now).await?;
         }
         transaction.commit().await?;
+        known.table = if is_forgotten { String::new() } else { brought };
+    } else if !brought.trim().is_empty() {
+        // What is no table may be anything. An empty field is also that of a table which is too long to be shown.
+        unread.errors.extend(table.errors);
+        unread.text = brought;
     }
     sheet_page(&visit, &known, 1, unread)
 }
 
-fn sheet_page(
-    visit: &Visit,
-    known: &Known,
-    page: usize,
-    unread: Option<String>,
-) -> Result<Response, PageError> {
-    let text = known.table.as_str();
-    let plan_of = |name: &str| {
-        let found = known.offers.iter().find(|offer| offer.name.eq_ignore_ascii_case(name.trim()));
-        found.map(|offer| offer.id.clone())
-    };
-    let mut table =
-        if text.trim().is_empty() { Table::default() } else { table::read(text, &known.people, plan_of) };
+/// What somebody brought that is no table.
+#[derive(Default)]
+struct Unread {
+    errors: Vec<String>,
+    /// Shown again, to be put right.
+    text: String,
+}
+
+fn sheet_page(visit: &Visit, known: &Known, page: usize, unread: Unread) -> Result<Response, PageError> {
+    let mut table = known.table_of(&known.table);
+    let text = if unread.text.is_empty() { &known.table } else { &unread.text };
     let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
     table.complain_of_strangers(|name| names.contains(name));
-    let errors = unread.into_iter().chain(table.errors.iter().cloned()).collect();
+    let errors = unread.errors.iter().chain(&table.errors).cloned().collect();
     let pages = known.pages();
     let page = page.clamp(1, pages);
     let rows = known.open().skip(page.saturating_sub(1).saturating_mul(ROWS)).take(ROWS);
@@ -292,12 +312,12 @@ fn sheet_page(
         page,
         pages,
         open: known.open().count(),
-        said: if table.rows.is_empty() { 0 } else { known.open().filter(is_said).count() },
+        said: known.open().filter(|row| table.rows.contains_key(&row.username)).filter(is_said).count(),
         waiting: known.rows.len().saturating_sub(known.open().count()),
         other_passwords: named(&known.with_other_passwords()),
-        has_table: !text.trim().is_empty(),
+        has_table: !known.table.is_empty(),
         table: if text.len() > SHOWN_BYTES { String::new() } else { text.to_owned() },
-        is_table_long: text.len() > SHOWN_BYTES,
+        is_table_long: unread.text.is_empty() && text.len() > SHOWN_BYTES,
         errors,
         site: known.site.clone(),
     };
@@ -372,7 +392,7 @@ async fn preview(
 ) -> Result<Response, PageError> {
     let Posted { visit, fields } = posted;
     visit.require(Permission::TakeOver)?;
-    let known = Known::read(&web, &site, &router).await?;
+    let known = Known::read(&web, &visit, &site, &router).await?;
     let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
     if sheet == Sheet::default() {
         return Ok(visit.go(&known.to(page_in(&fields)), &Note::bad("No row is ticked.")));
@@ -446,7 +466,7 @@ async fn confirm(
 ) -> Result<Response, PageError> {
     let Posted { visit, fields } = posted;
     visit.require(Permission::TakeOver)?;
-    let known = Known::read(&web, &site, &router).await?;
+    let known = Known::read(&web, &visit, &site, &router).await?;
     let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
     if sheet.entries.is_empty() || !sheet.complaints.is_empty() || sheet.digest() != fields.value("digest") {
         return preview_page(&visit, known, &sheet, &fields, true);
@@ -463,8 +483,12 @@ async fn confirm(
         }
     };
     let count = lines.len();
-    if known.open().count() <= count {
-        store::forget_table(&mut transaction, &known.site.id, &known.router.name).await?;
+    // Counted here: another reading, or another person's page, may have come in meanwhile.
+    let is_done = store::count_open(&mut transaction, &known.router).await? == 0;
+    if is_done && store::forget_table(&mut transaction, &known.site.id, &known.router.name).await? {
+        let detail = format!("for router {}", known.router.name);
+        let act = (Action::AdoptionTableForgotten, known.site.id.as_str(), detail.as_str());
+        audit::record(&mut transaction, &actor, act, &controller.ids, visit.now).await?;
     }
     let (live, site) = (controller.live.clone(), known.site.id.clone());
     // On a task of its own: a browser that hangs up ends this handler, and the bell must ring after the commit.

@@ -105,56 +105,76 @@ pub(super) async fn rows_of(
     Ok(found)
 }
 
-/// Keeps what somebody brought for the rows of a router in the place of an earlier one, and forgets what has been kept since
-/// before `oldest`.
+/// Keeps what somebody brought for the rows of a router in the place of an earlier one, and says whether there was one.
 pub(super) async fn keep_table(
     connection: &mut Connection,
     (site, router): (&SiteId, &str),
     body: &str,
-    (now, oldest): (UnixMillis, UnixMillis),
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM adoption_tables WHERE kept_at < $1")
-        .bind(oldest.0)
-        .execute(&mut *connection)
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    let is_replaced = forget_table(connection, site, router).await?;
+    sqlx::query("INSERT INTO adoption_tables (site_id, router_name, body, kept_at) VALUES ($1, $2, $3, $4)")
+        .bind(site.as_str())
+        .bind(router)
+        .bind(body)
+        .bind(now.0)
+        .execute(connection)
         .await?;
-    sqlx::query(
-        "INSERT INTO adoption_tables (site_id, router_name, body, kept_at) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (site_id, router_name) DO UPDATE SET body = excluded.body, kept_at = excluded.kept_at",
-    )
-    .bind(site.as_str())
-    .bind(router)
-    .bind(body)
-    .bind(now.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    Ok(is_replaced)
 }
 
+/// Says whether there was one.
 pub(super) async fn forget_table(
     connection: &mut Connection,
     site: &SiteId,
     router: &str,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM adoption_tables WHERE site_id = $1 AND router_name = $2")
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query("DELETE FROM adoption_tables WHERE site_id = $1 AND router_name = $2")
         .bind(site.as_str())
         .bind(router)
         .execute(connection)
         .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Forgets what has been kept since before `oldest`.
+pub(super) async fn forget_old_tables(
+    connection: &mut Connection,
+    oldest: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM adoption_tables WHERE kept_at < $1").bind(oldest.0).execute(connection).await?;
     Ok(())
 }
 
-/// The table that is kept for a router; empty for none.
+/// The table that is kept for a router since `oldest` or later; empty for none.
 pub(super) async fn kept_table(
     connection: &mut Connection,
-    site: &SiteId,
-    router: &str,
+    (site, router): (&SiteId, &str),
+    oldest: UnixMillis,
 ) -> Result<String, sqlx::Error> {
-    let row = sqlx::query("SELECT body FROM adoption_tables WHERE site_id = $1 AND router_name = $2")
-        .bind(site.as_str())
-        .bind(router)
-        .fetch_optional(connection)
-        .await?;
+    let row = sqlx::query(
+        "SELECT body FROM adoption_tables WHERE site_id = $1 AND router_name = $2 AND kept_at >= $3",
+    )
+    .bind(site.as_str())
+    .bind(router)
+    .bind(oldest.0)
+    .fetch_optional(connection)
+    .await?;
     row.map_or_else(|| Ok(String::new()), |row| row.try_get("body"))
+}
+
+/// How many rows of a router are no line's.
+pub(super) async fn count_open(connection: &mut Connection, router: &Router) -> Result<u64, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS rows FROM foreign_rows f WHERE f.site_id = $1 AND f.router_name = $2 AND NOT EXISTS \
+             (SELECT 1 FROM subscriptions s WHERE s.router_id = $3 AND s.username = f.username)",
+    )
+    .bind(router.site.as_str())
+    .bind(router.name.as_str())
+    .bind(router.id.as_str())
+    .fetch_one(connection)
+    .await?;
+    columns::unsigned(&row, "rows")
 }
 
 /// All customers, by what they are recognised by. A hundred bytes each.

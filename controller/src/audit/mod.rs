@@ -116,6 +116,12 @@ pub enum Action {
     CommandGiven,
     /// Rows of a router were taken over as lines.
     RowsTakenOver,
+    /// A table was kept for the rows of a router.
+    AdoptionTableKept,
+    /// A table was kept in the place of an earlier one.
+    AdoptionTableReplaced,
+    /// A table was forgotten, on request or because all rows are taken over.
+    AdoptionTableForgotten,
     /// Something on the list of what a person has to look at was looked at.
     ReviewLookedAt,
     /// A template of texts was changed.
@@ -171,6 +177,9 @@ impl Action {
             Self::PeriodBought => "period.bought",
             Self::CommandGiven => "command.given",
             Self::RowsTakenOver => "rows.taken_over",
+            Self::AdoptionTableKept => "adoption_table.kept",
+            Self::AdoptionTableReplaced => "adoption_table.replaced",
+            Self::AdoptionTableForgotten => "adoption_table.forgotten",
             Self::ReviewLookedAt => "review.looked_at",
             Self::TextTemplateChanged => "text.template_changed",
             Self::TestTextSent => "text.test_sent",

@@ -109,9 +109,18 @@ async fn old_events_and_sessions_are_forgotten_and_young_ones_kept() {
                  VALUES ('{id}', 'balance', '174379', 'api-op', '{id}', 'answered', 'x', {at}, {at});"
         );
     }
+    let old_table = NOW.minus(Duration::from_secs(14 * 86_400)).0 - 1;
+    for (router, at) in [("core", old_table), ("edge", old_table + 1)] {
+        sql += &format!("INSERT INTO adoption_tables VALUES ('nyeri-01', '{router}', 'user', {at});");
+    }
     write(&controller, sql).await;
     for _ in 0..2 {
         tidy(&controller).await.unwrap();
+        assert_eq!(
+            count(&controller, "SELECT COUNT(*) FROM adoption_tables WHERE router_name = 'edge'").await,
+            1
+        );
+        assert_eq!(count(&controller, "SELECT COUNT(*) FROM adoption_tables").await, 1);
         assert_eq!(count(&controller, "SELECT COUNT(*) FROM site_events").await, 2);
         assert_eq!(
             count(&controller, "SELECT COUNT(*) FROM usage_sessions WHERE session_key = 'young'").await,

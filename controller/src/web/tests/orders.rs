@@ -33,6 +33,15 @@ impl Served {
         write.commit().await.unwrap();
     }
 
+    /// What the audit log says of tables for adoption.
+    async fn told_of_tables(&self) -> Vec<(String, String)> {
+        let mut read = self.controller.database.read().await.unwrap();
+        let query =
+            "SELECT action, detail FROM audit_log WHERE action LIKE 'adoption_table.%' ORDER BY rowid";
+        let rows = sqlx::query(query).fetch_all(&mut *read).await.unwrap();
+        rows.iter().map(|row| (row.try_get(0).unwrap(), row.try_get(1).unwrap())).collect()
+    }
+
     /// The site answers the newest command.
     async fn answer(&self, status: CommandStatus, detail: &str) {
         let id = self.newest_command().await.unwrap().id.to_string();
@@ -385,6 +394,9 @@ async fn one_table_fills_in_every_page_and_what_is_ticked_on_a_page_is_taken_ove
     take_over(&mut operator, "1").await;
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 204);
     assert_eq!(served.count("SELECT COUNT(*) FROM adoption_tables").await, 0, "nobody needs it any more");
+    let told = served.told_of_tables().await;
+    let actions: Vec<&str> = told.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["adoption_table.kept", "adoption_table.forgotten"]);
     served.stop().await;
 }
 
@@ -397,9 +409,64 @@ async fn a_table_is_forgotten_on_request() {
     let table = "user,name,phone\nkiosk,New Kiosk,0722000111\n";
     assert!(operator.post(to, &[("table", table)]).await.body.contains("value=\"New Kiosk\""));
     assert!(operator.get(to).await.body.contains("value=\"New Kiosk\""), "it is kept");
-    let forgotten = operator.post(to, &[("table", table), ("forget", "yes")]).await.body;
-    assert!(!forgotten.contains("New Kiosk"), "{forgotten}");
+    let other = table.replace("New", "Other");
+    assert!(operator.post(to, &[("table", &other)]).await.body.contains("value=\"Other Kiosk\""));
+    for _ in 0..2 {
+        let forgotten = operator.post(to, &[("table", table), ("forget", "yes")]).await.body;
+        assert!(!forgotten.contains("New Kiosk") && !forgotten.contains("Forget this table"), "{forgotten}");
+    }
     assert_eq!(served.count("SELECT COUNT(*) FROM adoption_tables").await, 0);
+    let told = served.told_of_tables().await;
+    let expected = [
+        ("adoption_table.kept", "1 row for router core"),
+        ("adoption_table.replaced", "1 row for router core"),
+        ("adoption_table.forgotten", "for router core"),
+    ];
+    assert_eq!(told, expected.map(|(action, detail)| (action.to_owned(), detail.to_owned())));
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_table_that_nobody_needs_is_not_shown_after_fourteen_days_and_can_be_forgotten_before() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    read_rows(&served, &mut operator, vec![row("kiosk", "")]).await;
+    operator.post(to, &[("table", "user,name,phone\nkiosk,New Kiosk,0722000111\n")]).await;
+    let days = async |days: u64| {
+        served.controller.clock.advance(std::time::Duration::from_secs(days * 86_400));
+        served.browser(Role::Operator).await.get(to).await.body
+    };
+    assert!(days(13).await.contains("value=\"New Kiosk\""));
+    // The rows became lines by another way.
+    served.execute("UPDATE foreign_rows SET username = (SELECT username FROM subscriptions)").await;
+    let shown = days(0).await;
+    assert!(shown.contains("No row of somebody else") && shown.contains("Forget this table"), "{shown}");
+    served.execute("UPDATE foreign_rows SET username = 'kiosk'").await;
+    let shown = days(2).await;
+    assert!(shown.contains("kiosk") && !shown.contains("New Kiosk"), "{shown}");
+    assert!(!shown.contains("Forget this table"), "{shown}");
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_text_that_cannot_be_read_as_a_table_is_shown_again_and_not_kept() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    read_rows(&served, &mut operator, vec![row("kiosk", "")]).await;
+    let kept = "SELECT COUNT(*) FROM adoption_tables";
+    for text in ["Dear Wanjiru, 0722000111", "user,name\nkiosk,\"New"] {
+        let shown = operator.post(to, &[("table", text)]).await.body;
+        assert!(shown.contains("<ul class=\"note bad\"><li>"), "{shown}");
+        assert!(shown.contains(text.split(['\n', '"']).next().unwrap()), "{shown}");
+        assert_eq!(served.count(kept).await, 0, "{text}");
+    }
+    let table = "user,name,phone\nkiosk,New Kiosk,0722000111\n";
+    operator.post(to, &[("table", table)]).await;
+    let shown = operator.post(to, &[("table", "Dear Wanjiru")]).await.body;
+    assert!(shown.contains("Dear Wanjiru") && shown.contains("value=\"New Kiosk\""), "{shown}");
+    assert!(operator.get(to).await.body.contains("value=\"New Kiosk\""), "the one before is kept");
     served.stop().await;
 }
 
