@@ -291,6 +291,9 @@ fn told_of(callback: &StoredCallback) -> Option<(ReceiptNumber, Money)> {
 /// After the commit: the log, the outbox, the open pages.
 fn announce(controller: &Controller, callback: &StoredCallback, taken_in: TakenIn) {
     let outcome = &taken_in.outcome;
+    if let Some(reason) = taken_in.no_owner {
+        tracing::warn!(callback.id = %callback.id, "a payment has no owner and waits in suspense: {reason}");
+    }
     if outcome.needs_a_person() {
         tracing::warn!(callback.id = %callback.id, "a callback needs a person: {outcome}");
     } else if let Some(payment) = &taken_in.payment {

@@ -40,6 +40,8 @@ pub(crate) struct TakenIn {
     pub(crate) outcome: CallbackOutcome,
     /// The payment that was booked just now.
     pub(crate) payment: Option<PaymentId>,
+    /// Why that is nobody's, where it is.
+    pub(crate) no_owner: Option<NoOwner>,
     pub(crate) is_site_to_be_told: bool,
     pub(crate) hints: Vec<Hint>,
 }
@@ -47,7 +49,7 @@ pub(crate) struct TakenIn {
 impl TakenIn {
     /// Nothing has to be told.
     pub(crate) fn quietly(outcome: CallbackOutcome) -> Self {
-        Self { outcome, payment: None, is_site_to_be_told: false, hints: Vec::new() }
+        Self { outcome, payment: None, no_owner: None, is_site_to_be_told: false, hints: Vec::new() }
     }
 }
 

@@ -93,9 +93,7 @@ pub(super) async fn take_in(
         is_kept: true,
         is_enough: true,
     };
-    let (taken_in, reason) = incoming::take_in(connection, &payment, source, ids, now).await?;
-    if let Some(reason) = reason {
-        tracing::warn!(receipt.number = %payment.receipt, "a payment has no owner and waits in suspense: {reason}");
-    }
+    let (mut taken_in, no_owner) = incoming::take_in(connection, &payment, source, ids, now).await?;
+    taken_in.no_owner = no_owner;
     Ok(taken_in)
 }
