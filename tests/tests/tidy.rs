@@ -200,11 +200,14 @@ fn nothing_is_left_for_later() {
 fn sql_stands_only_in_stores() {
     let mut broken = Vec::new();
     for (path, text) in rust_files().into_iter().filter(|(path, _)| path.starts_with("controller/src/")) {
-        if path.ends_with("store.rs") || is_test(&path) || path.ends_with("/database.rs") {
+        if path.ends_with("store.rs") || is_test(&path) || path.starts_with("controller/src/database") {
             continue;
         }
         for (number, line) in shipped(&text).lines().enumerate() {
-            if ["sqlx::query", "QueryBuilder"].iter().any(|name| line.contains(name)) {
+            if ["sqlx::query", "QueryBuilder", "\"INSERT INTO ", "\"UPDATE "]
+                .iter()
+                .any(|name| line.contains(name))
+            {
                 broken.push(format!("{path}:{}", number + 1));
             }
         }
