@@ -19,7 +19,7 @@ use tawi_agent::doctor;
 use tawi_agent::health::{CURE_OF_SPACE, RouterStatus, Status, spoken};
 use tawi_agent::outbox::{StoreError, free_bytes};
 use tawi_agent::run::{StartError, run};
-use tawi_agent::status::{AskError, ask_rebuild, ask_release, ask_status};
+use tawi_agent::status::{AskError, ask_log, ask_rebuild, ask_release, ask_status};
 use tawi_agent::trouble::BOARD;
 use tawi_shared::{Clock, UnixMillis, counted};
 use tokio::runtime::{Builder, Runtime};
@@ -128,12 +128,15 @@ enum Command {
         router: String,
     },
     /// Show what was written to routers, from the last thirty days; the agent need not run.
+    ///
+    /// An agent that runs is asked to put down what it still holds in memory. One that was cut off takes the last seconds
+    /// with it.
     #[command(after_help = LOG_CODES)]
     Log {
         /// Of this router alone.
         #[arg(long)]
         router: Option<String>,
-        /// About this line alone: its id, or its name on the router.
+        /// About this line alone: its id, or a name that it had on the router; while the agent runs also the one that it has.
         #[arg(long)]
         line: Option<String>,
         /// How far back, such as 90m, 2h or 7d.
@@ -307,6 +310,21 @@ fn show_log(
         let place = config.state_directory.display();
         fail(&format!("the log in {place} cannot be read: {error}\n  cure: {cure}"), PROBLEM)
     };
+    // The agent puts it down every few seconds to spare the flash, and now for whoever reads. One that is not asked, or
+    // does not run, keeps nobody from the files.
+    let socket = config.status_socket();
+    let have_it_put_down = |name: Option<&str>| runtime.block_on(ask_log(&socket, name));
+    let mut wanted = wanted;
+    match have_it_put_down(wanted.line.as_deref()) {
+        Ok(lines) => wanted.ids.extend(lines),
+        Err(AskError::NotRunning(_)) => {}
+        Err(error) => {
+            let _ = writeln!(
+                std::io::stderr(),
+                "tawi-agent: what was written in the last seconds may be missing: {error}"
+            );
+        }
+    }
     let wanted = match wanted.with_lines(&config.state_directory) {
         Ok(wanted) => wanted,
         Err(error) => return not_read(error),
@@ -343,6 +361,8 @@ fn show_log(
             return ExitCode::SUCCESS;
         }
         runtime.block_on(tokio::time::sleep(FOLLOW_EVERY));
+        // Whether it still runs is not what whoever follows asks.
+        let _ = have_it_put_down(None);
     }
 }
 

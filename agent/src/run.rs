@@ -140,7 +140,7 @@ pub async fn run_until(
     for router in &config.routers {
         let mut settings = router_settings(&config, router, &mut opening)?;
         settings.contact = contact.clone();
-        settings.connect.witness = Some(log.witness(&router.name, trusted.clone()));
+        settings.connect.witness = Some(log.witness(&router.name, trusted.clone(), state.clone()));
         settings.quotas = quotas.clone();
         settings.orders = orders.get(&router.name).cloned().unwrap_or_default();
         settings.found = memories.get(&router.name).cloned().unwrap_or_default();

@@ -6,6 +6,8 @@
 //! → rebuild <router>       ← {"done":"…"}: every row of that router is made anew, whatever the guard would say
 //! → rows <router>          ← {"rows":[…],"lines":[…]}: rows that somebody else made there, and the lines that it should have
 //! → adopt {…}              ← {"done":"…"}: a row was made a line's own
+//! → log                    ← {"lines":[]}: the files of the API log have all that was written to routers by now
+//! → log <name>             ← {"lines":[…]}: the same, and the ids of lines that are called so today
 //! otherwise                ← {"error":"…"}
 //! ```
 //!
@@ -31,7 +33,7 @@ use crate::flow::{Done, StateReceiver};
 use crate::health::{RouterStatus, Status};
 use crate::reconcile::GuardRelease;
 use crate::reconcile::orders::{Answer, Order, Orders, What};
-use crate::site::StatusRequest;
+use crate::site::Question;
 use crate::trouble::BOARD;
 
 /// A question and its answer; the heart of the agent answers between two pieces of work.
@@ -90,6 +92,11 @@ struct DoneWords {
     done: String,
 }
 
+#[derive(Debug, Serialize, Deserialize)]
+struct LinesNamed {
+    lines: Vec<String>,
+}
+
 /// Rows that somebody else made on a router, and the lines that it should have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowsAndLines {
@@ -143,8 +150,8 @@ pub struct Doors {
     pub state: StateReceiver,
     /// Time.
     pub clock: TrustedClock,
-    /// Where the heart of the agent is asked how it stands.
-    pub questions: mpsc::Sender<StatusRequest>,
+    /// Where the heart of the agent is asked.
+    pub questions: mpsc::Sender<Question>,
 }
 
 impl Doors {
@@ -194,7 +201,7 @@ impl Doors {
     async fn standing_of(&self, router: &str) -> Option<RouterStatus> {
         let asking = async {
             let (sender, receiver) = oneshot::channel();
-            self.questions.send(sender).await.ok()?;
+            self.questions.send(Question::Standing(sender)).await.ok()?;
             receiver.await.ok()?.routers.into_iter().find(|standing| standing.name == router)
         };
         timeout(ANSWER_DEADLINE, asking).await.ok().flatten()
@@ -233,6 +240,17 @@ impl Doors {
             has_password: !line.password.is_empty(),
         });
         Ok(RowsAndLines { rows, lines: lines.collect() })
+    }
+
+    /// Has the API log put down, and names the lines that are called so today: what was written may say another name.
+    async fn log(&self, name: &str) -> Result<LinesNamed, String> {
+        let (sender, receiver) = oneshot::channel();
+        let stopping = "the agent is stopping";
+        self.questions.send(Question::PutLogDown(sender)).await.map_err(|_| stopping)?;
+        receiver.await.map_err(|_| stopping)?;
+        let state = std::sync::Arc::clone(&self.state.borrow());
+        let named = state.lines.values().filter(|held| !name.is_empty() && held.item.username == name);
+        Ok(LinesNamed { lines: named.map(|held| held.item.line.clone()).collect() })
     }
 
     async fn adopt(&self, text: &str) -> Result<DoneWords, String> {
@@ -280,13 +298,17 @@ async fn answer(mut stream: UnixStream, doors: &Doors) -> io::Result<()> {
     let text = match question.trim().split_once(' ') {
         None if question.trim() == "status" => {
             let (sender, receiver) = oneshot::channel();
-            match doors.questions.send(sender).await {
+            match doors.questions.send(Question::Standing(sender)).await {
                 Ok(()) => {
                     receiver.await.map_or_else(|_| refusal("the agent is stopping"), |status| json(&status))
                 }
                 Err(_) => refusal("the agent is stopping"),
             }
         }
+        None if question.trim() == "log" => {
+            doors.log("").await.map_or_else(|why| refusal(&why), |lines| json(&lines))
+        }
+        Some(("log", name)) => doors.log(name).await.map_or_else(|why| refusal(&why), |lines| json(&lines)),
         Some(("rebuild", router)) => match doors.order(router, What::Rebuild).await {
             Ok(done) => json(&DoneWords { done: done.detail }),
             Err(why) => refusal(&why),
@@ -298,7 +320,9 @@ async fn answer(mut stream: UnixStream, doors: &Doors) -> io::Result<()> {
         Some(("release", router)) => {
             doors.release(router).await.map_or_else(|why| refusal(&why), |released| json(&released))
         }
-        _ => refusal("ask `status`, `release <router>`, `rebuild <router>`, `rows <router>` or `adopt {…}`"),
+        _ => refusal(
+            "ask `status`, `release <router>`, `rebuild <router>`, `rows <router>`, `adopt {…}`, `log` or `log <name>`",
+        ),
     };
     let written = async {
         stream.write_all(text.as_bytes()).await?;
@@ -338,6 +362,16 @@ pub async fn ask_release(socket: &Path, router: &str) -> Result<u64, AskError> {
 pub async fn ask_rebuild(socket: &Path, router: &str) -> Result<String, AskError> {
     let text = ask(socket, &format!("rebuild {router}\n"), ORDER_ANSWER_DEADLINE).await?;
     serde_json::from_str::<DoneWords>(&text).map(|words| words.done).map_err(|_| refused(&text))
+}
+
+/// Has the API log put down. Answers with the ids of lines that are called `name` today.
+///
+/// # Errors
+/// [`AskError`] says what to do.
+pub async fn ask_log(socket: &Path, name: Option<&str>) -> Result<Vec<String>, AskError> {
+    let question = name.map_or_else(|| "log\n".to_owned(), |name| format!("log {name}\n"));
+    let text = ask(socket, &question, ANSWER_DEADLINE).await?;
+    serde_json::from_str::<LinesNamed>(&text).map(|named| named.lines).map_err(|_| refused(&text))
 }
 
 /// The rows that somebody else made on `router`, and the lines that it should have.
@@ -387,8 +421,11 @@ async fn ask(socket: &Path, question: &str, deadline: Duration) -> Result<String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::desired::{DesiredState, Revised};
     use crate::link::dialer::bind_private;
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::sync::{Arc, Mutex};
+    use tawi_shared::wire::LineV1;
     use tokio::sync::watch;
 
     struct Socket(PathBuf);
@@ -406,7 +443,7 @@ mod tests {
     #[tokio::test]
     async fn a_running_agent_tells_how_it_stands_and_releases_what_a_person_names() {
         let path = socket("answers");
-        let (sender, mut questions) = mpsc::channel::<StatusRequest>(1);
+        let (sender, mut questions) = mpsc::channel::<Question>(1);
         let release = GuardRelease::default();
         let releases = BTreeMap::from([("core".to_owned(), release.clone())]);
         let (state_sender, state) = watch::channel(Arc::default());
@@ -416,13 +453,31 @@ mod tests {
         tokio::spawn(serve(bind_private(&path.0).unwrap(), doors));
         let standing = Arc::new(Mutex::new(RouterStatus { name: "core".into(), ..RouterStatus::default() }));
         let told = Arc::clone(&standing);
+        let puts = Arc::new(AtomicU32::new(0));
+        let put_down = Arc::clone(&puts);
         tokio::spawn(async move {
-            while let Some(answer) = questions.recv().await {
+            while let Some(question) = questions.recv().await {
+                let answer = match question {
+                    Question::Standing(answer) => answer,
+                    Question::PutLogDown(answer) => {
+                        put_down.fetch_add(1, Ordering::Relaxed);
+                        let _ = answer.send(());
+                        continue;
+                    }
+                };
                 let routers = vec![told.lock().unwrap().clone()];
                 let _ = answer.send(Status { site: "nyeri-01".into(), routers, ..Status::default() });
             }
         });
         assert_eq!(ask_status(&path.0).await.unwrap().site, "nyeri-01");
+        assert!(ask_log(&path.0, None).await.unwrap().is_empty());
+        let mut state = DesiredState::default();
+        let item = LineV1 { line: "b7k2".into(), username: "plot 18".into(), ..LineV1::default() };
+        state.lines.insert("b7k2".into(), Arc::new(Revised { revision: 1, item }));
+        state_sender.send_replace(Arc::new(state));
+        assert_eq!(ask_log(&path.0, Some("plot 18")).await.unwrap(), ["b7k2"]);
+        assert!(ask_log(&path.0, Some("plot")).await.unwrap().is_empty());
+        assert_eq!(puts.load(Ordering::Relaxed), 3, "it is put down for whoever reads, each time");
         assert_eq!(ask_release(&path.0, "core").await.unwrap(), 0);
         standing.lock().unwrap().held_lines = 12;
         assert_eq!(ask_release(&path.0, "core").await.unwrap(), 12);

@@ -313,6 +313,7 @@ mod tests {
             operation: "/ppp/secret/set".into(),
             parameters: parameters.into(),
             line: None,
+            name: None,
             status: "done".into(),
             detail: String::new(),
         }

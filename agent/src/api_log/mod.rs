@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use routeros_api::Witness;
 
 use crate::clock::TrustedClock;
+use crate::flow::StateReceiver;
 pub use record::Write;
 
 /// Writes that wait in memory: one full check that rewrites 2,000 lines, twice over, in about 1.5 MB.
@@ -34,11 +35,14 @@ struct Waiting {
 }
 
 impl ApiLog {
-    /// Hears the writes of one router.
+    /// Hears the writes of one router. `state` says what a line is called at the time: a write to its row seldom does.
     #[must_use]
-    pub fn witness(&self, router: &str, clock: TrustedClock) -> Witness {
+    pub fn witness(&self, router: &str, clock: TrustedClock, state: StateReceiver) -> Witness {
         let (log, router) = (self.clone(), router.to_owned());
-        Witness::new(move |command, fate| log.note(Write::of(clock.now(), &router, command, fate)))
+        Witness::new(move |command, fate| {
+            let write = Write::of(clock.now(), &router, command, fate);
+            log.note(write.named(|line| Some(state.borrow().lines.get(line)?.item.username.clone())));
+        })
     }
 
     /// Notes a write. Without room it is lost and counted: nobody waits for a log.

@@ -36,6 +36,10 @@ pub struct Write {
     /// Line id, where it concerns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
+    /// What that line was called on its router then, where the parameters do not say it: a row that was taken over has
+    /// its name from somebody else, and no write of ours may ever say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `done`, `refused` or `unknown`.
     pub status: String,
     /// The router's words where it refused.
@@ -63,9 +67,18 @@ impl Write {
             operation: String::from_utf8_lossy(command.path()).into_owned(),
             parameters: cut(&shown.parameters, PARAMETERS_BYTES).to_owned(),
             line: command.subject().map(str::to_owned).or(shown.line),
+            name: None,
             status: status.as_str().to_owned(),
             detail: shortened(&detail).to_owned(),
         }
+    }
+
+    /// The record with the name of its line, by `name_of` its id, where it does not say one itself.
+    #[must_use]
+    pub fn named(mut self, name_of: impl FnOnce(&str) -> Option<String>) -> Self {
+        let name = self.line.as_deref().and_then(name_of).filter(|name| !name.is_empty());
+        self.name = name.filter(|name| !self.says_name(name));
+        self
     }
 
     /// The record as it travels.
@@ -82,11 +95,16 @@ impl Write {
         }
     }
 
-    /// Whether it is about this line: by the line's id, or by the name on the router where the write says it.
+    /// Whether it is about this line: by the line's id, or by the name on the router that it had then or gets.
     #[must_use]
     pub fn is_about(&self, line: &str) -> bool {
-        let names = |word: &str| ["name=", "user="].iter().any(|key| word.strip_prefix(key) == Some(line));
-        self.line.as_deref() == Some(line) || self.parameters.split(' ').any(names)
+        self.line.as_deref() == Some(line) || self.name.as_deref() == Some(line) || self.says_name(line)
+    }
+
+    fn says_name(&self, name: &str) -> bool {
+        // A name may have spaces in it.
+        let parameters = format!(" {} ", self.parameters);
+        ["name", "user"].iter().any(|key| parameters.contains(&format!(" {key}={name} ")))
     }
 }
 
@@ -162,6 +180,8 @@ mod tests {
         assert_eq!(write.parameters, "name=plot17 password=*** comment=tawi:b7k2");
         assert_eq!((write.line.as_deref(), write.status.as_str()), (Some("b7k2"), "done"));
         assert!(write.is_about("b7k2") && write.is_about("plot17") && !write.is_about("plot1"));
+        let spaced = Command::new("/ppp/secret/set").attribute("name", "plot 17").attribute("disabled", "no");
+        assert!(Write::of(AT, "core", &spaced, Fate::Done).is_about("plot 17"));
         let kick = Command::new("/ppp/active/remove").attribute(".id", "*1").about("b7k2");
         assert_eq!(Write::of(AT, "core", &kick, Fate::Unknown).line.as_deref(), Some("b7k2"));
         let profile = Command::new("/ppp/profile/add").attribute("comment", "tawi:profile");

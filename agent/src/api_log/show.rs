@@ -1,7 +1,7 @@
 //! `tawi-agent log`: reads the API log at the site, whether the agent runs or not.
 //!
-//! It reads the files alone and asks nobody, so that it works while head office, the routers and the agent are down.
-//! What is in a line is `record.rs`'s business.
+//! It reads the files alone, so that it works while head office, the routers and the agent are down. Whoever calls it has an
+//! agent that runs put down first what it holds in memory (`status::ask_log`). What is in a line is `record.rs`'s business.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -96,7 +96,8 @@ fn json_of(write: &Write) -> String {
 
 /// One write as a person reads it.
 fn line_of(write: &Write) -> String {
-    let line = write.line.as_ref().map(|line| format!("  line {line}")).unwrap_or_default();
+    let name = write.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
+    let line = write.line.as_ref().map(|line| format!("  line {line}{name}")).unwrap_or_default();
     let detail = if write.detail.is_empty() { String::new() } else { format!("  ({})", write.detail) };
     format!(
         "{}  {:<8} {}  {} {}{line}{detail}\n",
@@ -150,6 +151,7 @@ mod tests {
             operation: "/ppp/secret/set".into(),
             parameters: "disabled=no".into(),
             line: Some(line.into()),
+            name: None,
             status: "done".into(),
             detail: String::new(),
         };

@@ -64,8 +64,14 @@ const HELLO_AGAIN: Duration = Duration::from_secs(2);
 /// The longest of these pauses: a whole state every few seconds would eat a metered line up.
 const HELLO_AGAIN_AT_MOST: Duration = Duration::from_secs(300);
 
-/// A question of how the agent stands, and where the answer goes.
-pub type StatusRequest = oneshot::Sender<Status>;
+/// A question, and where the answer goes.
+#[derive(Debug)]
+pub enum Question {
+    /// How the agent stands.
+    Standing(oneshot::Sender<Status>),
+    /// That what the API log holds in memory is put down, for somebody who reads the files.
+    PutLogDown(oneshot::Sender<()>),
+}
 
 /// What the heart of the agent is connected to.
 pub struct Ends {
@@ -73,8 +79,8 @@ pub struct Ends {
     pub inbound: mpsc::Receiver<FromLink>,
     /// From the reconcilers.
     pub reports: ReportReceiver,
-    /// From whoever asks how the agent stands.
-    pub questions: mpsc::Receiver<StatusRequest>,
+    /// From whoever asks at the device.
+    pub questions: mpsc::Receiver<Question>,
     /// Ends when the agent is asked to stop.
     pub stop: oneshot::Receiver<()>,
 }
@@ -195,8 +201,8 @@ impl Site {
                         if let Ok(first) = ends.reports.try_recv() {
                             Box::pin(self.take_reports(first, &mut ends.reports)).await;
                         }
-                        if let Ok(answer) = ends.questions.try_recv() {
-                            self.answer(answer).await;
+                        if let Ok(question) = ends.questions.try_recv() {
+                            self.answer(question).await;
                         }
                     }
                     None => break,
@@ -206,16 +212,24 @@ impl Site {
                     // A site without routers has nobody to report.
                     None => has_reports = false,
                 },
-                Some(answer) = ends.questions.recv() => self.answer(answer).await,
+                Some(question) = ends.questions.recv() => self.answer(question).await,
             }
         }
         self.stop().await;
     }
 
-    async fn answer(&mut self, answer: StatusRequest) {
-        self.refresh_overview().await;
+    async fn answer(&mut self, question: Question) {
         // Whoever asked may be gone.
-        let _ = answer.send(self.status());
+        match question {
+            Question::Standing(answer) => {
+                self.refresh_overview().await;
+                let _ = answer.send(self.status());
+            }
+            Question::PutLogDown(answer) => {
+                self.put_log_down().await;
+                let _ = answer.send(());
+            }
+        }
     }
 
     async fn stop(mut self) {

@@ -7,7 +7,7 @@ pub struct Agent {
     pub outbox: Outbox,
     pub reports: ReportSender,
     pub state: StateReceiver,
-    pub questions: mpsc::Sender<StatusRequest>,
+    pub questions: mpsc::Sender<Question>,
     pub stop: Option<oneshot::Sender<()>>,
     pub quotas: Quotas,
     pub memories: BTreeMap<String, FoundMemory>,
@@ -101,7 +101,7 @@ impl Agent {
 
     pub async fn status(&self) -> Status {
         let (answer, answered) = oneshot::channel();
-        self.questions.send(answer).await.unwrap();
+        self.questions.send(Question::Standing(answer)).await.unwrap();
         timeout(PATIENCE, answered).await.unwrap().unwrap()
     }
 

@@ -37,7 +37,7 @@ use tawi_agent::link::{self, ByteCounters, LinkSettings};
 use tawi_agent::outbox::{Keeper, Opening, Outbox, StoreError};
 use tawi_agent::reconcile::found::{FoundMemory, Remembered};
 use tawi_agent::reconcile::memory::RouterMemory;
-use tawi_agent::site::{Ends, Site, StatusRequest, Tools};
+use tawi_agent::site::{Ends, Question, Site, Tools};
 use tawi_agent::usage::book::Quotas;
 use tawi_agent::usage::quota::QuotaBook;
 use tawi_shared::envelope::FLAG_HISTORICAL;

@@ -1,13 +1,18 @@
 //! The API log of a router that was really written to: every write is in it, and no password is, wherever it rests.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::site::{ROUTER, Site, password, username};
+use tawi_agent::api_log::files::Files;
+use tawi_agent::api_log::show::{Wanted, print_from};
 use tawi_agent::api_log::{ApiLog, Write};
 use tawi_agent::clock::{KeptTime, TrustedClock};
 use tawi_agent::outbox::Keeper;
-use tawi_shared::wire::{Lane, UpMessage};
+use tawi_agent::reconcile::orders::What;
+use tawi_shared::wire::{Access, CommandStatus, Lane, Service, UpMessage};
 use tawi_shared::{Clock, IdSource};
+use tokio::sync::watch;
 
 const LINES: [&str; 4] = ["plot-a", "plot-b", "plot-c", "plot-d"];
 
@@ -32,7 +37,8 @@ fn holds(bytes: &[u8], text: &str) -> bool {
 async fn written() -> Vec<Write> {
     let log = ApiLog::default();
     let clock = TrustedClock::new(Clock::system(), KeptTime::default());
-    let witness = log.witness(ROUTER, clock);
+    let (_core, state) = watch::channel(Arc::default());
+    let witness = log.witness(ROUTER, clock, state);
     let mut site = Site::start_with(|_| {}, |settings| settings.connect.witness = Some(witness)).await;
     site.settle(|wants| LINES.iter().for_each(|line| wants.open(line))).await;
     let device = site.dial("plot-a");
@@ -84,4 +90,58 @@ async fn every_write_is_in_the_log_with_its_line_and_no_password_rests_anywhere(
         assert!(!everywhere.iter().any(|bytes| holds(bytes, secret)), "{secret}");
     }
     std::fs::remove_dir_all(&directory).unwrap();
+}
+
+/// What `tawi-agent log --line` shows of these writes.
+fn shown(writes: &[Write], line: &str) -> Vec<String> {
+    let directory = std::env::temp_dir().join(format!("tawi-log-of-line-{}", IdSource::system().hex(4)));
+    Files::within(&directory).append(writes, Clock::system().now()).unwrap();
+    let wanted = Wanted { line: Some(line.into()), ..Wanted::default() };
+    let mut shown = vec![];
+    let print = |text: &str| {
+        shown.push(text.to_owned());
+        true
+    };
+    print_from(&directory, &wanted.with_lines(&directory).unwrap(), 0, print).unwrap();
+    std::fs::remove_dir_all(&directory).unwrap();
+    shown
+}
+
+#[tokio::test]
+async fn a_line_that_was_taken_over_is_found_by_the_name_that_it_had_and_by_the_one_that_it_got() {
+    let log = ApiLog::default();
+    let clock = TrustedClock::new(Clock::system(), KeptTime::default());
+    let (core, state) = watch::channel(Arc::default());
+    let witness = log.witness(ROUTER, clock, state);
+    let mut site = Site::start_with(|_| {}, |settings| settings.connect.witness = Some(witness)).await;
+    let row = [("name", "plot17"), ("password", "their own"), ("service", "pppoe"), ("profile", "default")];
+    site.router.add_row("ppp/secret", &row).unwrap();
+    site.settle(|wants| {
+        wants.open("other");
+        let line = wants.line("b7k2");
+        (line.username, line.password) = ("plot17".into(), String::new());
+    })
+    .await;
+    core.send_replace(site.state());
+    let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+    let done = site.order(adopt).await;
+    assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+    site.settle(|wants| wants.switch_off("b7k2")).await;
+    let (mut writes, _) = log.take();
+    let told = shown(&writes, "plot17");
+    assert_eq!(told, shown(&writes, "b7k2"));
+    assert!(told.iter().any(|text| text.contains("comment=tawi:b7k2")), "{told:?}");
+    assert!(told.iter().all(|text| text.contains("line b7k2 (plot17)")), "{told:?}");
+
+    site.settle(|wants| {
+        let line = wants.line("b7k2");
+        (line.access, line.username) = (Access::Open.code(), "plot18".into());
+    })
+    .await;
+    core.send_replace(site.state());
+    writes.extend(log.take().0);
+    let by_id = shown(&writes, "b7k2");
+    assert!(by_id.len() > told.len(), "{by_id:?}");
+    assert_eq!((shown(&writes, "plot17"), shown(&writes, "plot18")), (by_id.clone(), by_id));
+    assert_eq!(shown(&writes, "plot1"), Vec::<String>::new());
 }

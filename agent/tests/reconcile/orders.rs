@@ -20,7 +20,7 @@ fn names() -> impl Iterator<Item = String> {
 }
 
 impl Site {
-    async fn order(&mut self, what: What) -> Done {
+    pub async fn order(&mut self, what: What) -> Done {
         self.order_until(what, UnixMillis(i64::MAX)).await
     }
 

@@ -154,6 +154,10 @@ impl Site {
         self.state.send_replace(Arc::default())
     }
 
+    pub fn state(&self) -> Arc<DesiredState> {
+        self.state.borrow().clone()
+    }
+
     pub fn give_state(&self, state: Arc<DesiredState>) {
         self.state.send_replace(state);
     }

@@ -19,6 +19,7 @@ fn what_waits_from_the_time_of_a_wrong_clock_is_told_by_the_right_one_and_says_s
         operation: "/ppp/secret/set".into(),
         parameters: String::new(),
         line: None,
+        name: None,
         status: "done".into(),
         detail: String::new(),
     };
