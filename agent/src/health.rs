@@ -118,6 +118,15 @@ impl FailingLine {
     }
 }
 
+/// Lines that stay logged in while they are walled in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walled {
+    /// Walled in at this moment.
+    pub now: u64,
+    /// Walled in by their plans, at this moment or some day.
+    pub by_plan: u64,
+}
+
 /// One router.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RouterStatus {
@@ -137,6 +146,10 @@ pub struct RouterStatus {
     /// Lines that get their address by what its profile `default` says; `None` from an agent that does not tell.
     #[serde(default)]
     pub lines_by_template: Option<u64>,
+    /// Lines there that log in by PPP and that nothing but the router's firewall bars from the network; `None` from an
+    /// agent that does not tell.
+    #[serde(default)]
+    pub walled: Option<Walled>,
     /// Why it cannot be worked with; `None` while it can.
     #[serde(default)]
     pub problem: Option<String>,

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use routeros_api::Query;
 
 use super::memory::Seen;
+use crate::health::Walled;
 use crate::reconcile::fixed::made_by_hand;
 use crate::router_script::{OFF_LIST, PAY_LIST, WALLED_LIST};
 
@@ -47,6 +48,10 @@ pub(super) struct Facts {
     pub(super) lines: Option<BTreeMap<String, u64>>,
     /// Lines that get their address by the profile that ours are made from; `None` when nobody knows.
     pub(super) lines_by_template: Option<u64>,
+    /// Lines that the router's firewall alone bars while they are walled in; `None` when nobody knows.
+    pub(super) walled: Option<Walled>,
+    /// What would have to be for it to be known how many lines need something; empty where that is known.
+    pub(super) lines_known: &'static str,
     /// The serial number of the router that the agent works with; `None` when it has worked with none by this name.
     pub(super) board: Option<String>,
     /// Whether whoever asks says that another router is the right one from now on.

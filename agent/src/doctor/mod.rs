@@ -94,6 +94,8 @@ pub async fn examine(
             is_accepted: accepts_routers,
             lines: standing.map(|router| router.lines.clone()),
             lines_by_template: standing.and_then(|router| router.lines_by_template),
+            walled: standing.and_then(|router| router.walled),
+            lines_known: lines_known(status.as_ref()),
             ..Facts::default()
         };
         let (found, seen) = examine_router(router, facts, &clock).await;
@@ -160,6 +162,15 @@ fn standing_of<'s>(status: &'s Status, router: &str) -> Option<&'s RouterStatus>
         return None;
     }
     status.routers.iter().find(|found| found.name == router)
+}
+
+/// What would have to be for the lines of a router to be known that has no standing.
+fn lines_known(status: Option<&Status>) -> &'static str {
+    match status {
+        None => "when the agent runs",
+        Some(status) if status.state.generation == 0 => "once head office has told the agent of its lines",
+        Some(_) => "once the agent was restarted, which serves this router then",
+    }
 }
 
 /// The fingerprint of the certificate that a router shows. Nothing is sent to it but the start of a handshake: no user

@@ -4,15 +4,17 @@
 //! `status.rs`.
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{LineV1, Service};
+use tawi_shared::wire::{LineV1, Restraint, Service};
 
 use super::applied;
 use super::{Site, Talk};
 use crate::clock::Reading;
 use crate::enforce::{self, Circumstances, Effective, Reason};
 use crate::health::{
-    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, rss_bytes,
+    ClockStatus, ControllerStatus, FAILING_NAMED, FailingLine, RouterStatus, StateStatus, Status, Walled,
+    rss_bytes,
 };
+use crate::reconcile::actual::Family;
 use crate::trouble::cure_of_failure;
 
 impl Site {
@@ -86,6 +88,7 @@ impl Site {
                     failing_lines: count(router.failures.len()),
                     lines: self.desired.services_of(name),
                     lines_by_template: Some(self.desired.lines_by_template(name)),
+                    walled: Some(self.walled(name)),
                     problem: router.trouble.as_ref().map(|trouble| trouble.why.clone()),
                     cure: router.trouble.as_ref().map(|trouble| trouble.cure.clone()),
                     problem_part: router.trouble.as_ref().map(|trouble| trouble.part.to_owned()),
@@ -114,16 +117,34 @@ impl Site {
         lines.any(|line| self.progress.is_stranger(&line.router))
     }
 
+    /// How a line should be at this moment; `None` where this release does not know its codes.
+    fn effective(&self, line: &LineV1) -> Option<Effective> {
+        let Reading { now, leap_in_doubt, .. } = self.tools.clock.reading();
+        let used = self.tools.quotas.used(line, now);
+        let silence = self.tools.contact.silence();
+        let circumstances = Circumstances { now, used, silence, leap_in_doubt };
+        enforce::effective(line, &circumstances).ok().map(|(_, state)| state)
+    }
+
+    /// Lines of a router that the firewall alone bars while they are walled in.
+    fn walled(&self, router: &str) -> Walled {
+        let lines = self.desired.lines.values().map(|held| &held.item).filter(|line| line.router == router);
+        let mut walled = Walled::default();
+        for line in lines.filter(|line| is_walled_by_plan(line)) {
+            walled.by_plan = walled.by_plan.saturating_add(1);
+            if matches!(self.effective(line), Some(Effective::Walled(_))) {
+                walled.now = walled.now.saturating_add(1);
+            }
+        }
+        walled
+    }
+
     /// How many lines are restrained because head office is silent, and since when the first of them.
     fn under_offline_rule(&self) -> (usize, Option<UnixMillis>) {
-        let Reading { now, leap_in_doubt, .. } = self.tools.clock.reading();
+        let now = self.tools.clock.reading().now;
         let silence = self.tools.contact.silence();
-        let is_under = |line: &&LineV1| {
-            let used = self.tools.quotas.used(line, now);
-            let circumstances = Circumstances { now, used, silence, leap_in_doubt };
-            let state = enforce::effective(line, &circumstances).ok().map(|(_, state)| state);
-            state.and_then(Effective::reason) == Some(Reason::OfflineRule)
-        };
+        let is_under =
+            |line: &&LineV1| self.effective(line).and_then(Effective::reason) == Some(Reason::OfflineRule);
         let under = || {
             let with_rule =
                 self.desired.lines.values().map(|held| &held.item).filter(|line| line.offline.is_some());
@@ -134,4 +155,12 @@ impl Site {
         };
         (under().count(), under().filter_map(since).min())
     }
+}
+
+/// Whether a line logs in by PPP and has a plan that walls it in.
+fn is_walled_by_plan(line: &LineV1) -> bool {
+    let after_silence = line.offline.as_ref().map(|rule| &rule.then);
+    let mut restraints = [&line.suspension, &line.after_quota].into_iter().chain(after_silence);
+    Family::of_code(line.service) == Some(Family::Ppp)
+        && restraints.any(|restraint| restraint.how == Restraint::Walled.code())
 }

@@ -30,7 +30,7 @@ use tawi_agent::config::Config;
 use tawi_agent::contact::Contact;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Event, LineFailure, Report, ReportSender, StateReceiver};
-use tawi_agent::health::Status;
+use tawi_agent::health::{Status, Walled};
 use tawi_agent::link::dialer::Dialer;
 use tawi_agent::link::tls::client_config;
 use tawi_agent::link::{self, ByteCounters, LinkSettings};
@@ -45,7 +45,8 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
     Access, CommandKind, CommandStatus, CommandV1, EventKind, FailureKind, Lane, LineUsageBeforeV1, LineV1,
-    QuotaV1, Service, SessionUsageV1, StateDeltaV1, StateSnapshotV1, UpMessage, UsageBeforeV1,
+    QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1, StateDeltaV1, StateSnapshotV1, UpMessage,
+    UsageBeforeV1,
 };
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,6 +80,30 @@ async fn a_delta_is_stored_enforced_and_reported_applied() {
     assert_eq!((status.state.generation, status.state.stored_generation), (1, 1));
     assert!(status.controller.bytes_sent > 100 && status.controller.bytes_received > 100);
     assert!(status.clock.is_trusted, "the controller's time stands behind ours");
+    agent.stop().await;
+}
+
+/// What the doctor judges a router's walls by.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_that_are_walled_in_or_may_be_are_counted_for_their_router() {
+    let directory = Directory::new("link");
+    let (office, mut agent, _) = connected(&directory.0, &["core"]).await;
+    let walled = RestraintV1 { how: Restraint::Walled.code(), profile: "walled".into() };
+    let of = |id: &str, until| LineV1 { suspension: walled.clone(), ..line(id, until) };
+    let lines = [
+        of("a", 5),
+        LineV1 { access: Access::Suspended.code(), ..of("b", i64::MAX) },
+        of("paid", i64::MAX),
+        LineV1 { router: "roof".into(), ..of("elsewhere", 5) },
+        // Its own page is what a hotspot shows.
+        LineV1 { service: Service::Hotspot.code(), ..of("guest", 5) },
+        line("off", 5),
+    ];
+    office.say_delta(&delta(0, 1, &lines, &lines)).await;
+    agent.enforces(1).await;
+    let status = agent.status().await;
+    let core = status.routers.iter().find(|router| router.name == "core").unwrap();
+    assert_eq!(core.walled, Some(Walled { now: 2, by_plan: 3 }));
     agent.stop().await;
 }
 

@@ -6,6 +6,7 @@ use tawi_shared::counted;
 
 use super::super::facts::{Facts, Row, is_set, text};
 use super::super::finding::{Finding, Verdict};
+use crate::health::Walled;
 use crate::reconcile::actual::PROFILE_MARK;
 use crate::router_script::{LOG_ACTION, OFF_LIST, WALLED_LIST};
 
@@ -38,7 +39,7 @@ fn lack(
         }
         None => Some(Finding::doubtful(
             check,
-            format!("{}; how many lines need it is known when the agent runs", detail.into()),
+            format!("{}; how many lines need it is known {}", detail.into(), facts.lines_known),
             cure,
         )),
     }
@@ -177,9 +178,10 @@ fn enough(facts: &Facts, level: &str, ppp: Option<u64>, hotspot: Option<u64>) ->
         return Finding::good(check, format!("level {level} is enough for what is sold here"));
     }
     let detail = format!(
-        "level {level} lets {} of each PPP service and {} of the hotspot in at a time; how many lines need it is known when the agent runs",
+        "level {level} lets {} of each PPP service and {} of the hotspot in at a time; how many lines need it is known {}",
         counted(ppp, "session"),
         counted(hotspot, "session"),
+        facts.lines_known,
     );
     match ppp {
         0 | 1 => Finding::doubtful(check, detail, "a higher level lets more in: /system license print"),
@@ -447,10 +449,16 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
         return vec![];
     }
     let rules = facts.rows("rules");
-    // Lines without a login have nothing else that bars them; of the others it depends on their plans.
-    let barred = |detail: String, cure: &'static str| {
-        lack(facts, &BARRED_BY_LIST, check, detail.clone(), cure)
-            .unwrap_or_else(|| Finding::doubtful(check, detail, cure))
+    // Lines without a login have nothing else that bars them; those of PPP have nothing else that walls them in.
+    let barred = |list: &str, detail: String, cure: &'static str| {
+        let walled = facts.walled.filter(|_| list == WALLED_LIST).and_then(said_of_walled);
+        let detail = walled.as_ref().map_or(detail.clone(), |said| format!("{detail}; {said}"));
+        match lack(facts, &BARRED_BY_LIST, check, detail.clone(), cure) {
+            Some(finding) if walled.is_none() => finding,
+            Some(finding) => Finding::bad(check, finding.detail, cure),
+            None if walled.is_some() => Finding::bad(check, detail, cure),
+            None => Finding::doubtful(check, detail, cure),
+        }
     };
     let jump_to = |list: &str| {
         rules.iter().position(|row| {
@@ -464,6 +472,7 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
     for list in [WALLED_LIST, OFF_LIST] {
         if jump_to(list).is_none() || !has_rules(list) {
             return vec![barred(
+                list,
                 format!("no rule speaks of the address list {list}: who is put there goes on as before"),
                 SCRIPT,
             )];
@@ -473,6 +482,7 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
     let fasttrack = rules.iter().position(|row| is_fasttrack(row) && text(row, "chain") == Some("forward"));
     if fasttrack.is_some() && fasttrack < last_jump {
         return vec![barred(
+            WALLED_LIST,
             "its rules stand behind a FastTrack rule, which most packets never get past".to_owned(),
             "/ip firewall filter move the jumps to the top of the chain forward, or remove them and paste the script again",
         )];
@@ -492,6 +502,20 @@ pub(super) fn walls(facts: &Facts) -> Vec<Finding> {
         return vec![Finding::doubtful(check, detail, cure)];
     }
     vec![Finding::good(check, format!("rules for {WALLED_LIST} and {OFF_LIST} are there"))]
+}
+
+/// Who reaches everything where nothing walls in; `None` where nobody is to be walled in.
+fn said_of_walled(walled: Walled) -> Option<String> {
+    match walled {
+        Walled { by_plan: 0, .. } => None,
+        Walled { now: 0, by_plan: 1 } => Some("1 line has a plan that walls in".to_owned()),
+        Walled { now: 0, by_plan } => Some(format!("{by_plan} lines have plans that wall in")),
+        Walled { now, by_plan } => {
+            let are = if now == 1 { "is" } else { "are" };
+            let lines = counted(now, "line");
+            Some(format!("{lines} {are} walled in at this moment, of {by_plan} with a plan that walls in"))
+        }
+    }
 }
 
 /// What keeps who has not paid from looking up what they may reach, with its cure.

@@ -6,6 +6,7 @@ use super::super::facts::Row;
 use super::super::finding::Verdict::{self, Bad, Doubtful, Good};
 use super::super::memory::Seen;
 use super::*;
+use crate::health::Walled;
 use crate::reconcile::actual::PROFILE_MARK;
 
 fn rows(text: &str) -> Answer {
@@ -67,6 +68,7 @@ fn sound() -> Facts {
         clock_ahead_seconds: Some(2),
         lines: Some(BTreeMap::from([("pppoe".to_owned(), 20), ("hotspot".to_owned(), 10)])),
         seen: Some(Seen { serial: Some("H1".to_owned()), sectors: Some((1_000, 0)), sectors_before: None }),
+        lines_known: "when the agent runs",
         now_ms: 86_400_000,
         ..Facts::default()
     }
@@ -444,6 +446,31 @@ fn what_customers_need() {
         };
         check("walled garden", change, Bad, says);
     }
+    let with = |walled: Walled, text: &'static str| {
+        move |facts: &mut Facts| {
+            facts.walled = Some(walled);
+            facts.answers.insert("rules", rows(text));
+        }
+    };
+    let behind = "chain=forward action=fasttrack-connection / chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop";
+    for text in ["", behind] {
+        check(
+            "walled garden",
+            with(Walled { now: 1, by_plan: 3 }, text),
+            Bad,
+            "1 line is walled in at this moment, of 3",
+        );
+        check(
+            "walled garden",
+            with(Walled { now: 0, by_plan: 1 }, text),
+            Bad,
+            "1 line has a plan that walls in",
+        );
+        check("walled garden", with(Walled { now: 0, by_plan: 0 }, text), Doubtful, "");
+    }
+    // Who is off cannot log in by PPP, whatever stands in the firewall.
+    let without_off = "chain=forward jump-target=tawi-walled / chain=tawi-walled";
+    check("walled garden", with(Walled { now: 1, by_plan: 1 }, without_off), Doubtful, "tawi-off");
     check(
         "walled garden",
         answer("rules", "chain=forward jump-target=tawi-walled / chain=tawi-walled"),
