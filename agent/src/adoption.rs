@@ -9,12 +9,31 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tawi_shared::ids::hex;
 use tawi_shared::wire::{ForeignRowV1, Service};
 use tawi_shared::{counted, csv};
 
-use crate::status::StateLine;
+/// A line of the state, by what a person knows it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateLine {
+    /// Line id.
+    pub line: String,
+    /// A service code.
+    pub service: u16,
+    /// Its name on the router.
+    pub username: String,
+    /// Its own address; empty for none.
+    pub address: String,
+    /// The only device that may use it; empty for any.
+    pub caller_id: String,
+    /// The profile that it uses now; empty while it is off.
+    pub profile: String,
+    /// What it may not do now and why; empty while it is open.
+    pub restraint: String,
+    /// Whether head office has a password for it.
+    pub has_password: bool,
+}
 
 /// A row, and whose it probably is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -103,14 +122,53 @@ fn changes(row: &ForeignRowV1, line: &StateLine) -> Vec<String> {
         (true, _) => Some(format!("{what} becomes {wants}")),
         (false, false) => Some(format!("{what} {has} becomes {wants}")),
     };
+    let is_open = line.restraint.is_empty();
+    let end = if row.is_online { ", and the session that runs ends" } else { "" };
     [
         differs("address", &row.address, &line.address),
         differs("only from", &row.caller_id, &line.caller_id),
-        differs("profile", &row.profile, &line.profile),
+        // Whoever is off keeps the profile that he has.
+        differs("profile", &row.profile, &line.profile).filter(|_| is_open || !line.profile.is_empty()),
+        (!is_open).then(|| format!("MIND: {}{end}", line.restraint)),
     ]
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// What a person must know of the sessions of what is ready, before he confirms it; empty where none runs.
+#[must_use]
+pub fn words_of_sessions(proposals: &[Proposal]) -> String {
+    let is_online = |proposal: &&Proposal| proposal.is_ready() && proposal.is_online;
+    let is_open =
+        |proposal: &&Proposal| proposal.line.as_ref().is_some_and(|(line, _)| line.restraint.is_empty());
+    let running = || proposals.iter().filter(is_online);
+    let (open, changing) = (running().filter(is_open), running().filter(is_open));
+    let (open, changing) = (open.count(), changing.filter(|proposal| !proposal.changes.is_empty()).count());
+    let restrained = running().count().saturating_sub(open);
+    let mut text = String::new();
+    if open > 0 {
+        text += &format!(
+            "{}\n",
+            match open {
+                1 => "1 session that runs goes on without a break".to_owned(),
+                _ => format!("{open} sessions that run go on without a break"),
+            }
+        );
+    }
+    if changing > 0 {
+        text += &format!(
+            "  {changing} of them with the speed and address of today until the device dials in again: end a session on the \
+             line's page\n  to give it the new ones at once\n"
+        );
+    }
+    if restrained > 0 {
+        text += &format!(
+            "MIND: {} of lines that may not do all they pay for: such a session ends once its row is taken over\n",
+            counted(restrained, "session")
+        );
+    }
+    text
 }
 
 /// What a person must know of the passwords of what is ready, before he confirms it; empty where nothing is ready.
@@ -204,8 +262,8 @@ pub fn read_table(text: &str) -> Result<Table, String> {
     Ok(table)
 }
 
-/// Names exactly the rows that are ready, and whose they become: 32 bits of SHA-256, in hex. Whoever confirms it says what
-/// was shown to him; a row more or less, or another line, has another one. Empty where nothing is ready.
+/// Names exactly the rows that are ready, whose they become, and whether that may use the network: 32 bits of SHA-256, in
+/// hex. Whoever confirms it says what was shown to him; a row more or less, or another line, has another one. Empty where nothing is ready.
 #[must_use]
 pub fn digest(proposals: &[Proposal]) -> String {
     let mut ready: Vec<String> = proposals
@@ -213,7 +271,9 @@ pub fn digest(proposals: &[Proposal]) -> String {
         .filter(|proposal| proposal.is_ready())
         .filter_map(|proposal| {
             let (line, _) = proposal.line.as_ref()?;
-            Some(format!("{}\0{}\0{}\0", proposal.service, proposal.username, line.line))
+            let whose = format!("{}\0{}\0{}\0", proposal.service, proposal.username, line.line);
+            // Whoever was paid for when it was shown and is not any more would lose his session unseen.
+            Some(whose + &line.restraint + "\0")
         })
         .collect();
     if ready.is_empty() {
@@ -250,6 +310,7 @@ mod tests {
             address: String::new(),
             caller_id: String::new(),
             profile: "home".into(),
+            restraint: String::new(),
             has_password: false,
         }
     }
@@ -280,6 +341,27 @@ mod tests {
         assert_eq!(of(locked.clone(), own), others);
         let other_service = StateLine { service: Service::L2tp.code(), ..plain };
         assert_eq!(of(locked, other_service), Vec::<String>::new(), "nothing is done to it");
+    }
+
+    #[test]
+    fn whoever_is_not_paid_for_and_what_running_sessions_keep_is_said_before_it() {
+        let check = |line: StateLine, changes: &[&str], words: &str| {
+            let found = propose(&[row("plot17", "")], &[line], &BTreeMap::new());
+            assert_eq!(found[0].changes, changes);
+            assert!(words_of_sessions(&found).contains(words), "{}", words_of_sessions(&found));
+        };
+        let plain = line("b7k2", "plot17", Service::Pppoe);
+        check(plain.clone(), &[], "1 session that runs goes on without a break\n");
+        let faster = StateLine { profile: "home-10".into(), ..plain.clone() };
+        check(faster, &["profile home becomes home-10"], "1 of them with the speed and address of today");
+        let restraint = "its time is over: it reaches the pay page only".to_owned();
+        let walled = StateLine { profile: "home-walled".into(), restraint, ..plain.clone() };
+        let end = "MIND: its time is over: it reaches the pay page only, and the session that runs ends";
+        check(walled, &["profile home becomes home-walled", end], "MIND: 1 session of lines");
+        let off = "its time is over: it is off".to_owned();
+        let off = StateLine { profile: String::new(), restraint: off, ..plain };
+        check(off, &["MIND: its time is over: it is off, and the session that runs ends"], "MIND: 1 session");
+        assert_eq!(words_of_sessions(&propose(&[row("stranger", "")], &[], &BTreeMap::new())), "");
     }
 
     #[test]
@@ -355,6 +437,9 @@ mod tests {
         );
         assert_ne!(one, of(&[row("plot17", ""), row("plot18", "")], &lines));
         assert_ne!(one, of(&[row("plot17", "")], &[line("d9n4", "plot17", Service::Pppoe)]));
+        let over =
+            StateLine { restraint: "its time is over".into(), ..line("b7k2", "plot17", Service::Pppoe) };
+        assert_ne!(one, of(&[row("plot17", "")], &[over]));
         assert_eq!(of(&[row("stranger", "")], &lines), "");
     }
 }

@@ -56,6 +56,20 @@ pub enum Reason {
     OfflineRule,
 }
 
+impl Reason {
+    /// For a person.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Expired => "its time is over",
+            Self::Suspended => "it is suspended",
+            Self::SwitchedOff => "it is switched off at head office",
+            Self::QuotaReached => "its data is used up",
+            Self::OfflineRule => "head office is silent for longer than its plan allows",
+        }
+    }
+}
+
 /// A code of a newer contract. The line keeps whatever it has until this agent is updated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum Unsupported {
@@ -78,6 +92,18 @@ impl Effective {
             Self::Open => None,
             Self::Throttled(reason) | Self::Walled(reason) | Self::Off(reason) => Some(reason),
         }
+    }
+
+    /// What it may not do and why, for a person; `None` while it is open.
+    #[must_use]
+    pub fn words(self) -> Option<String> {
+        let effect = match self {
+            Self::Open => return None,
+            Self::Throttled(_) => "it goes on slowly",
+            Self::Walled(_) => "it reaches the pay page only",
+            Self::Off(_) => "it is off",
+        };
+        Some(format!("{}: {effect}", self.reason()?.words()))
     }
 
     /// Whether its customer reaches the network at large.

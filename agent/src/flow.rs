@@ -15,6 +15,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::{CommandStatus, EventKind, FailureKind, ForeignRowV1};
 use tokio::sync::{mpsc, watch};
 
+use crate::adoption::StateLine;
 use crate::desired::DesiredState;
 use crate::reconcile::held::Held;
 use crate::reconcile::memory::RouterMemory;
@@ -142,13 +143,15 @@ pub struct Done {
     pub detail: String,
     /// What was found, where that was asked for.
     pub rows: Vec<ForeignRowV1>,
+    /// Beside that, the lines that it may belong to; for whoever asks at the device.
+    pub lines: Vec<StateLine>,
 }
 
 impl Done {
     /// It was done.
     #[must_use]
     pub fn succeeded(detail: impl Into<String>) -> Self {
-        Self { status: CommandStatus::Succeeded, detail: detail.into(), rows: Vec::new() }
+        Self { status: CommandStatus::Succeeded, detail: detail.into(), rows: vec![], lines: vec![] }
     }
 
     /// It was not done, or nobody knows.

@@ -28,6 +28,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{debug, info};
 
+use crate::adoption::StateLine;
 use crate::clock::TrustedClock;
 use crate::flow::{Done, StateReceiver};
 use crate::health::{RouterStatus, Status};
@@ -104,26 +105,6 @@ pub struct RowsAndLines {
     pub rows: Vec<ForeignRowV1>,
     /// Lines of the state.
     pub lines: Vec<StateLine>,
-}
-
-/// A line of the state, by what a person knows it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StateLine {
-    /// Line id.
-    pub line: String,
-    /// A service code.
-    pub service: u16,
-    /// Its name on the router.
-    pub username: String,
-    /// Its own address; empty for none.
-    pub address: String,
-    /// The only device that may use it; empty for any.
-    pub caller_id: String,
-    /// The profile of its speed.
-    pub profile: String,
-    /// Whether head office has a password for it.
-    #[serde(default)]
-    pub has_password: bool,
 }
 
 /// A row to be made a line's own.
@@ -227,19 +208,8 @@ impl Doors {
     }
 
     async fn rows(&self, router: &str) -> Result<RowsAndLines, String> {
-        let rows = self.order(router, What::ListForeign).await?.rows;
-        let state = std::sync::Arc::clone(&self.state.borrow());
-        let lines = state.lines.values().map(|held| &held.item).filter(|line| line.router == router);
-        let lines = lines.map(|line| StateLine {
-            line: line.line.clone(),
-            service: line.service,
-            username: line.username.clone(),
-            address: line.address.clone(),
-            caller_id: line.caller_id.clone(),
-            profile: line.profile.clone(),
-            has_password: !line.password.is_empty(),
-        });
-        Ok(RowsAndLines { rows, lines: lines.collect() })
+        let Done { rows, lines, .. } = self.order(router, What::ListForeign).await?;
+        Ok(RowsAndLines { rows, lines })
     }
 
     /// Has the API log put down, and names the lines that are called so today: what was written may say another name.

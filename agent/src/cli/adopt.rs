@@ -9,7 +9,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use serde::Serialize;
-use tawi_agent::adoption::{Proposal, Table, digest, propose, read_table, words_of_passwords};
+use tawi_agent::adoption::{
+    Proposal, Table, digest, propose, read_table, words_of_passwords, words_of_sessions,
+};
 use tawi_agent::config::{Config, Environment};
 use tawi_agent::status::{AdoptRow, ask_adopt, ask_rows};
 use tawi_shared::counted;
@@ -135,6 +137,7 @@ impl Answer {
         let (rows, router) = (counted(self.rows.len(), "row"), &self.router);
         text += &format!("{rows} of others on {router}, {} ready\n", self.ready);
         if self.ready > 0 {
+            text += &words_of_sessions(&self.rows);
             text += &words_of_passwords(&self.rows);
             text += &format!("to take over exactly what is ready: --confirm {}\n", self.digest);
         }

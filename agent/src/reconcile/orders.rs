@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use routeros_api::value::RouterId;
 use routeros_api::{Client, Command, Error, Reply};
-use tawi_shared::wire::{EventKind, Service};
+use tawi_shared::wire::{EventKind, LineV1, Service};
 use tawi_shared::{UnixMillis, counted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use crate::adoption::StateLine;
 use crate::desired::DesiredState;
 use crate::flow::{Done, Report};
 use crate::reconcile::Reconciler;
@@ -24,12 +25,16 @@ use crate::reconcile::foreign;
 use crate::reconcile::held::digest_of;
 use crate::reconcile::memory::password_digest;
 use crate::reconcile::pass::{Basis, Reach};
-use crate::reconcile::plan::{LineChange, Plan, RowChange, Values, plan};
+use crate::reconcile::plan::{LineChange, Plan, RowChange, Values, plan, profile_for};
 use crate::reconcile::read::{pipeline, session_prints};
 
 /// What is said of a row that was taken over for a line that has a password at head office.
 const OTHER_PASSWORD: &str = "it keeps the router's password, and a router that is reset gets head office's: enter the device's own \
      on the line's page";
+
+/// What is said of a row that was taken over with another speed or address than its sessions may run with.
+const OLD_SESSION: &str = "a session that runs goes on with the speed and address it has until it dials in again: end the line's \
+     sessions for it to have the new ones at once";
 
 /// Orders that wait for one router. Head office's own are paced; a person at the device gives one at a time.
 const WAITING: usize = 64;
@@ -187,11 +192,37 @@ impl Reconciler {
                 self.settings.rebuild.request();
                 Ok(Done::succeeded("every row is looked at, and made anew where it is missing"))
             }
-            What::ListForeign => foreign::list(client).await,
+            What::ListForeign => {
+                let found = foreign::list(client).await?;
+                Ok(Done { lines: self.lines_as_they_are(state), ..found })
+            }
             What::Adopt { line, service, username } => {
                 self.adopt(client, state, (line, *service, username)).await
             }
         }
+    }
+
+    /// The lines of this router as they should be now.
+    fn lines_as_they_are(&self, state: &DesiredState) -> Vec<StateLine> {
+        let basis = self.basis(state);
+        let as_it_is = |line: &LineV1| {
+            let now = self.effective(basis, line).ok();
+            let profile = match now {
+                Some((service, state)) => profile_for(service, state, line).unwrap_or_default(),
+                None => &line.profile,
+            };
+            StateLine {
+                line: line.line.clone(),
+                service: line.service,
+                username: line.username.clone(),
+                address: line.address.clone(),
+                caller_id: line.caller_id.clone(),
+                profile: profile.to_owned(),
+                restraint: now.and_then(|(_, state)| state.words()).unwrap_or_default(),
+                has_password: !line.password.is_empty(),
+            }
+        };
+        self.lines(state).map(|line| as_it_is(&line.item)).collect()
     }
 
     /// Releases what is held, if it is what the person saw.
@@ -263,6 +294,9 @@ impl Reconciler {
     /// Makes a row of somebody else the line's own: our mark and all that the line wants of it, in one `set`. No session
     /// is ended for it, so that a customer who is online stays so; what the next session finds is the line's. The password
     /// stays that of the row, which the customer's device has, for as long as head office wants the one that it wants now.
+    ///
+    /// Of a line that may not do all it pays for only the mark is written here. The next pass restrains it like any other
+    /// line of ours, with the end of its sessions, and asks the guard before.
     async fn adopt(
         &mut self,
         client: &Client,
@@ -332,15 +366,20 @@ impl Reconciler {
         (line, username, family, id): (&str, &str, Family, RouterId),
     ) -> Result<(Done, bool), Error> {
         let lines = BTreeSet::from([line.to_owned()]);
-        let planned = plan(&self.scope(basis, &lines, false, &[]), actual);
+        let mut planned = plan(&self.scope(basis, &lines, false, &[]), actual);
         if let Some(failure) = planned.failures.first() {
             return Ok((Done::failed(failure.detail.clone()), false));
+        }
+        let restraint = self.restraint_of(basis, line);
+        if restraint.is_some() {
+            planned = Plan::default();
         }
         // Sessions of others would go on at the speed that it had. The next full check puts it right.
         if let Some(profile) = planned.profiles.iter().find(|profile| profile.is_felt) {
             let words = format!("profile {} is about to change on the router; try again", profile.name);
             return Ok((Done::failed(words), false));
         }
+        let is_felt = planned.lines.iter().any(|change| !change.kick.is_empty());
         let Some(menu) = family.logins() else {
             return Ok((Done::failed("nobody logs in on that line: there is no row to take over"), false));
         };
@@ -358,15 +397,31 @@ impl Reconciler {
             let words = refused.map_or("the row does not bear our mark when it is read back", String::as_str);
             return Ok((Done::failed(words), false));
         }
-        self.ledger.entry(line).is_suspect = true;
+        let entry = self.ledger.entry(line);
+        entry.is_suspect = true;
+        // While the row was somebody else's nothing of the line's was cut by what was verified, and the guard must count it.
+        entry.verified = None;
+        entry.reopened = None;
         self.agenda.add(line.to_owned());
-        self.event(EventKind::RowAdopted, Some(line), format!("{username} was taken over")).await;
-        let words = match refused {
+        let mut words = format!("{username} was taken over");
+        if let Some(restraint) = restraint {
+            words += &format!("; {restraint}");
+        }
+        self.event(EventKind::RowAdopted, Some(line), words.clone()).await;
+        if is_felt {
+            words += &format!("; {OLD_SESSION}");
+        }
+        if let Some(why) = refused {
             // It took several writes, and the mark was in one that the router took.
-            Some(why) => format!("{username} was taken over, but not all that its line wants: {why}"),
-            None => format!("{username} was taken over"),
-        };
+            words += &format!(", but not all that its line wants: {why}");
+        }
         Ok((Done::succeeded(words), true))
+    }
+
+    /// What a line may not do now, in words; `None` where it may do all that it pays for.
+    fn restraint_of(&self, basis: Basis<'_>, line: &str) -> Option<String> {
+        let (_, state) = self.effective(basis, &self.line(basis.state, line)?.item).ok()?;
+        state.words()
     }
 }
 

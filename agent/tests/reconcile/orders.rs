@@ -11,7 +11,7 @@ use tawi_agent::reconcile::held::Held;
 use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::{Answer, Order, What};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{Access, CommandStatus, EventKind, FailureKind, Service};
+use tawi_shared::wire::{Access, CommandStatus, EventKind, FailureKind, Restraint, RestraintV1, Service};
 
 const LINES: usize = 30;
 
@@ -162,6 +162,70 @@ async fn a_row_of_somebody_else_is_taken_over_while_its_customer_stays_online() 
     site.order(What::ListForeign).await;
     site.offline("plot17").await;
     assert_eq!(site.secret("plot17").unwrap()["disabled"], "true");
+}
+
+/// What a line may do that nobody pays for any more, of a row that is taken over while its customer is online.
+#[tokio::test]
+async fn a_row_that_is_not_paid_for_is_restrained_once_it_is_taken_over_and_its_session_ends() {
+    for how in [Restraint::Walled, Restraint::Throttled, Restraint::Off] {
+        let mut site = Site::start().await;
+        let (session, _) = foreign_customer(&site).await;
+        let over = site.in_millis(0);
+        site.settle(|wants| {
+            wants.profile("slow", Service::Pppoe, 1);
+            let line = wants.line("b7k2");
+            (line.username, line.password) = ("plot17".into(), String::new());
+            line.suspension = RestraintV1 { how: how.code(), profile: "slow".into() };
+            line.valid_until_ms = Some(over);
+        })
+        .await;
+        let listed = site.order(What::ListForeign).await;
+        let line = listed.lines.iter().find(|line| line.line == "b7k2").unwrap();
+        assert!(line.restraint.contains("its time is over"), "{line:?}");
+        assert_eq!(line.profile, if how == Restraint::Off { "" } else { "slow" });
+        let adopt = What::Adopt { line: "b7k2".into(), service: Service::Pppoe, username: "plot17".into() };
+        let done = site.order(adopt).await;
+        assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+        assert!(done.detail.contains("its time is over"), "{done:?}");
+        let is_off = how == Restraint::Off;
+        site.row_until("ppp/secret", "plot17", |row| {
+            row["comment"] == "tawi:b7k2" && (row["profile"] == "slow" || row["disabled"] == "true")
+        })
+        .await;
+        let is_gone = || {
+            let sessions = crate::site::rows_of(&site.router, "ppp/active");
+            let runs = sessions.iter().find(|row| row["name"] == "plot17");
+            (runs.map(|row| row["session-id"].as_str()) != Some(session.as_str()) && runs.is_none() == is_off)
+                .then_some(())
+        };
+        let router = site.router.clone();
+        router.wait_for(PATIENCE, is_gone).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn rows_that_are_not_paid_for_are_cut_off_no_faster_than_the_guard_allows_once_they_are_taken_over() {
+    let mut site = Site::start().await;
+    for name in names() {
+        let row = [("name", username(&name)), ("password", "theirs".to_owned())];
+        let row: Vec<_> = row.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        site.router.add_row("ppp/secret", &row).unwrap();
+    }
+    let over = site.in_millis(0);
+    site.settle(|wants| {
+        for name in names() {
+            wants.open(&name);
+            wants.line(&name).valid_until_ms = Some(over);
+        }
+    })
+    .await;
+    for name in names() {
+        let what = What::Adopt { line: name.clone(), service: Service::Pppoe, username: username(&name) };
+        assert_eq!(site.order(what).await.status, CommandStatus::Succeeded);
+    }
+    site.held(LINES - 10).await;
+    let cut = site.rows("ppp/secret").iter().filter(|row| row["disabled"] == "true").count();
+    assert_eq!(cut, 10, "what one guard allows within the hour");
 }
 
 #[tokio::test]
