@@ -33,6 +33,8 @@ pub struct Person {
 pub enum Because {
     /// A table that somebody wrote says so.
     Table,
+    /// A line of theirs has the row's name.
+    Line,
     /// Their account number is the row's name, or in it.
     AccountInName,
     /// Their account number is in the comment.
@@ -51,6 +53,7 @@ impl Because {
     pub fn words(self) -> &'static str {
         match self {
             Self::Table => "your table says so",
+            Self::Line => "has the line of this name",
             Self::AccountInName => "account number in the name",
             Self::AccountInComment => "account number in the comment",
             Self::PhoneInName => "phone in the name",

@@ -67,6 +67,8 @@ pub struct KnownLine {
     pub plan: PlanId,
     /// Whether the site was told of it, so that it has a row of its own there, or will have.
     pub is_on_router: bool,
+    /// Whether a row that somebody else made has its name.
+    pub has_foreign_row: bool,
     /// Whether head office has a password for it, which is not that of the row.
     pub has_password: bool,
 }

@@ -93,9 +93,14 @@ impl Known {
         })
     }
 
-    /// Rows that are not a line's yet.
+    /// Rows that are not a line's yet that the site was told of.
     fn open(&self) -> impl Iterator<Item = &ForeignRow> {
-        self.rows.iter().filter(|row| !self.lines.contains_key(&row.username))
+        self.rows.iter().filter(|row| !self.is_on_router(&row.username))
+    }
+
+    /// Whether the site was told of a line of that name, which has a row of its own or is about to take it over.
+    fn is_on_router(&self, username: &str) -> bool {
+        self.lines.get(username).is_some_and(|line| line.is_on_router)
     }
 
     /// How many pages the rows fill, at least one.
@@ -121,7 +126,10 @@ impl Known {
     /// Lines with rows of their name, for which head office has another password than the row may have.
     fn with_other_passwords(&self) -> Vec<&str> {
         let lines = self.rows.iter().filter_map(|row| self.lines.get(&row.username));
-        lines.filter(|line| line.has_password).map(|line| line.username.as_str()).collect()
+        lines
+            .filter(|line| line.has_password && line.is_on_router)
+            .map(|line| line.username.as_str())
+            .collect()
     }
 }
 
@@ -167,8 +175,10 @@ struct EntryView {
     username: String,
     customer: String,
     is_new: bool,
-    /// The name that its line had; empty for a new line.
+    /// The name that its line had; empty for a new line, and where it is this one.
     instead_of: String,
+    /// Whether the line is entered for it.
+    is_new_line: bool,
     /// Whether that line was on another plan.
     is_new_plan: bool,
     plan: String,
@@ -191,6 +201,9 @@ struct PreviewPage {
     over: usize,
     /// Customers that are entered for it.
     new: usize,
+    /// Lines that are entered for it.
+    new_lines: usize,
+    /// Sessions that run and go on.
     online: usize,
     has_changed: bool,
     /// The page of the sheet that it is of.
@@ -293,6 +306,7 @@ fn sheet_page(visit: &Visit, known: &Known, page: usize, unread: Unread) -> Resu
     let text = if unread.text.is_empty() { &known.table } else { &unread.text };
     let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
     table.complain_of_strangers(|name| names.contains(name));
+    table.complain_of_ends(|name| names.contains(name) && known.is_on_router(name));
     let errors = unread.errors.iter().chain(&table.errors).cloned().collect();
     let pages = known.pages();
     let page = page.clamp(1, pages);
@@ -416,7 +430,13 @@ fn preview_page(
             username: entry.username.to_string(),
             customer,
             is_new,
-            instead_of: entry.line.as_ref().map(|line| line.username.clone()).unwrap_or_default(),
+            instead_of: entry
+                .line
+                .as_ref()
+                .filter(|line| line.username != entry.username.as_str())
+                .map(|line| line.username.clone())
+                .unwrap_or_default(),
+            is_new_line: entry.line.is_none(),
             is_new_plan: entry.line.as_ref().is_some_and(|line| line.plan != entry.offer.id),
             plan: format!("{}, {}", entry.offer.name, display::kes(entry.offer.price)),
             until: Moment::of(entry.until, visit.now).full,
@@ -450,7 +470,8 @@ fn preview_page(
         digest: sheet.digest(),
         over: count(|entry| entry.is_over),
         new: count(|entry| entry.is_new),
-        online: count(|entry| entry.is_online),
+        new_lines: count(|entry| entry.is_new_line),
+        online: count(|entry| entry.is_online && !entry.is_over),
         entries,
         has_changed,
         page: page_in(fields),
@@ -501,8 +522,8 @@ async fn confirm(
     });
     told.await??;
     let note = format!(
-        "Entered: {}. The site takes the rows over, one by one, without a break.",
-        display::counted(count, "line")
+        "Ordered to be taken over: {}. The site does it one by one, without a break for whoever is paid for.",
+        display::counted(count, "row")
     );
     Ok(visit.go(&known.to(page_in(&fields)), &Note::good(note)))
 }

@@ -71,7 +71,7 @@ pub struct Entry {
     pub offer: Offer,
     /// Paid until then.
     pub until: UnixMillis,
-    /// The line of another name that takes the row's; `None` for a new line.
+    /// The line that takes the row, with its name; `None` for a new line.
     pub line: Option<KnownLine>,
 }
 
@@ -135,14 +135,16 @@ pub fn suggest(
     lines: &BTreeMap<String, KnownLine>,
 ) -> Suggested {
     let said = table.rows.get(&row.username);
+    let own = lines.get(&row.username).filter(|line| !line.is_on_router);
     let by_table = said.and_then(|said| people.get(said.customer.as_ref()?)).map(|p| (p, Because::Table));
+    let by_line = own.and_then(|line| Some((people.get(&line.customer)?, Because::Line)));
     let is_new = said.is_some_and(|said| said.customer.is_none() && !said.name.is_empty());
-    let found = by_table.or_else(|| if is_new { None } else { people.suggest(row) });
+    let found = by_table.or(by_line).or_else(|| if is_new { None } else { people.suggest(row) });
     let plan = said.and_then(|said| said.plan.clone()).or_else(|| offer_of(row, offers));
     let mut suggested = Suggested {
         plan: plan.map(|plan| plan.to_string()).unwrap_or_default(),
         until: said.and_then(|said| said.until).map(display::local_field).unwrap_or_default(),
-        is_customer_said: by_table.is_some(),
+        is_customer_said: by_table.or(by_line).is_some(),
         is_plan_said: said.is_some_and(|said| said.plan.is_some()),
         ..Suggested::default()
     };
@@ -150,10 +152,13 @@ pub fn suggest(
         suggested.account = person.account.to_string();
         suggested.name.clone_from(&person.name);
         suggested.because = because.words();
-        let is_free =
-            |line: &&KnownLine| line.customer == person.id && fit(line, row, &line.plan, offers).is_ok();
+        let is_free = |line: &&KnownLine| {
+            let is_theirs = line.customer == person.id && !line.has_foreign_row;
+            is_theirs && fit(line, row, &line.plan, offers).is_ok()
+        };
         let mut free = lines.values().filter(is_free);
-        if let (Some(line), None) = (free.next(), free.next()) {
+        let only_free = || free.next().filter(|_| free.next().is_none());
+        if let Some(line) = own.or_else(only_free) {
             suggested.line.clone_from(&line.username);
             if !suggested.is_plan_said {
                 suggested.plan = line.plan.to_string();
@@ -266,11 +271,16 @@ fn entry(
 ) -> Result<Entry, String> {
     let username =
         Username::parse(&row.username).map_err(|invalid| format!("its name: {}", invalid.reason))?;
-    if lines.contains_key(&row.username) {
+    let own = lines.get(&row.username);
+    if own.is_some_and(|line| line.is_on_router) {
         return Err("a line of that name is on this router already".to_owned());
     }
     let until = || display::local(&value("until")).ok_or("say until when it is paid");
-    if let Some(line) = line_of(&value, people, lines)? {
+    let line = match own {
+        Some(own) => Some(own_line(own, &value, people)?),
+        None => line_of(&value, people, lines)?,
+    };
+    if let Some(line) = line {
         let plan = PlanId::parse(&typed(&value, "plan")).unwrap_or_else(|_| line.plan.clone());
         let offer = fit(line, row, &plan, offers)?.clone();
         let person = people.get(&line.customer).ok_or("its customer is not there any more")?;
@@ -292,6 +302,40 @@ fn typed(value: impl Fn(&str) -> String, field: &str) -> String {
     if text == value(&format!("given-{field}")) { String::new() } else { text }
 }
 
+/// The line of the row's own name, that its site was never told of: it takes the row, and nobody else's can.
+fn own_line<'a>(
+    line: &'a KnownLine,
+    value: impl Fn(&str) -> String,
+    people: &People,
+) -> Result<&'a KnownLine, String> {
+    let (own, typed) = (&line.username, value("line"));
+    if !typed.is_empty() && typed != *own {
+        return Err(format!(
+            "the line {own} has its name and takes it: leave the field for another line empty"
+        ));
+    }
+    match other_than(line, value, people)? {
+        None => Ok(line),
+        Some(Whose::Known(Person { name: other, .. }) | Whose::New { name: other, .. }) => Err(format!(
+            "the line {own}, which has its name, is not {other}'s: leave the customer empty to keep the line's"
+        )),
+    }
+}
+
+/// Who was typed as the customer of a line that is somebody else's; `None` where nobody was, or its own.
+fn other_than(
+    line: &KnownLine,
+    value: impl Fn(&str) -> String,
+    people: &People,
+) -> Result<Option<Whose>, String> {
+    let is_new = value("customer").is_empty() && !value("name").is_empty();
+    if !is_new && typed(&value, "customer").is_empty() {
+        return Ok(None);
+    }
+    let is_its_own = |whose: &Whose| matches!(whose, Whose::Known(person) if person.id == line.customer);
+    Ok(Some(whose(&value, people)?).filter(|whose| !is_its_own(whose)))
+}
+
 /// The line that takes the row's name; `None` for a new one. A customer who was typed goes before a line that was suggested:
 /// money that is theirs is not to pay for somebody else's line.
 fn line_of<'a>(
@@ -304,14 +348,7 @@ fn line_of<'a>(
         return Ok(None);
     }
     let line = lines.get(&name).ok_or_else(|| format!("this router has no line {name}"))?;
-    let is_new = value("customer").is_empty() && !value("name").is_empty();
-    let other = if is_new || !typed(&value, "customer").is_empty() {
-        Some(whose(&value, people)?)
-            .filter(|whose| !matches!(whose, Whose::Known(person) if person.id == line.customer))
-    } else {
-        None
-    };
-    match other {
+    match other_than(line, &value, people)? {
         None => Ok(Some(line)),
         Some(_) if typed(&value, "line").is_empty() => Ok(None),
         Some(Whose::Known(Person { name: other, .. }) | Whose::New { name: other, .. }) => Err(format!(
@@ -453,8 +490,51 @@ mod tests {
             customer: CustomerId::random(&IdSource::seeded(1)),
             plan: PlanId::parse(plan).unwrap(),
             is_on_router,
+            has_foreign_row: false,
             has_password: false,
         }
+    }
+
+    fn lines(lines: impl IntoIterator<Item = KnownLine>) -> BTreeMap<String, KnownLine> {
+        lines.into_iter().map(|line| (line.username.clone(), line)).collect()
+    }
+
+    #[test]
+    fn a_line_that_was_entered_before_its_row_was_read_takes_it_with_what_is_left() {
+        let own = KnownLine { has_foreign_row: true, ..line("plot17", "p10", false) };
+        let lines = lines([own, line("acc-1", "p10", false)]);
+        let people = people();
+        let table = super::super::table::read("user,until\nplot17,2026-12-01", &people, |_| None);
+        let strange = ForeignRow { comment: String::new(), ..row("plot17") };
+        let suggested = suggest(&strange, &people, &table, &offers(), &lines);
+        assert_eq!((suggested.line.as_str(), suggested.plan.as_str()), ("plot17", "p10"));
+        assert_eq!(
+            (suggested.name.as_str(), suggested.because),
+            ("Corner Shop", "has the line of this name")
+        );
+        assert!(suggested.is_said_whole(), "whose it is its line says");
+        let other = ForeignRow { username: "plot99".into(), ..row("plot99") };
+        assert_eq!(
+            suggest(&other, &people, &table, &offers(), &lines).line,
+            "acc-1",
+            "not that of another row"
+        );
+        let read = |more: &[(&str, &str)]| {
+            let mut form = typed(&[("until-0", "2026-12-01T23:59")]);
+            more.iter().for_each(|(name, value)| form.set(name, value));
+            let rows = [row("plot17")];
+            super::read(&form, &rows, &people, &offers(), &lines)
+        };
+        let sheet = read(&[]);
+        assert_eq!(sheet.complaints, []);
+        assert_eq!(sheet.entries[0].line.as_ref().map(|line| line.username.as_str()), Some("plot17"));
+        let complaint = |more: &[(&str, &str)]| read(more).complaints.remove(0).reason;
+        assert!(complaint(&[("line-0", "acc-1")]).contains("the line plot17 has its name"));
+        assert!(complaint(&[("customer-0", "0733000111")]).contains("is not Bakery's"));
+        let told = BTreeMap::from([("plot17".to_owned(), line("plot17", "p10", true))]);
+        let form = typed(&[("until-0", "2026-12-01T23:59")]);
+        let told = super::read(&form, &[row("plot17")], &people, &offers(), &told);
+        assert!(told.complaints[0].reason.contains("on this router already"), "{told:?}");
     }
 
     fn typed(more: &[(&str, &str)]) -> Fields {

@@ -163,11 +163,12 @@ pub(super) async fn kept_table(
     row.map_or_else(|| Ok(String::new()), |row| row.try_get("body"))
 }
 
-/// How many rows of a router are no line's.
+/// How many rows of a router are no line's that its site was told of.
 pub(super) async fn count_open(connection: &mut Connection, router: &Router) -> Result<u64, sqlx::Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS rows FROM foreign_rows f WHERE f.site_id = $1 AND f.router_name = $2 AND NOT EXISTS \
-             (SELECT 1 FROM subscriptions s WHERE s.router_id = $3 AND s.username = f.username)",
+             (SELECT 1 FROM subscriptions s JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 \
+               WHERE s.router_id = $3 AND s.username = f.username)",
     )
     .bind(router.site.as_str())
     .bind(router.name.as_str())
@@ -204,10 +205,14 @@ pub(super) async fn lines_on(
     let rows = sqlx::query(
         "SELECT s.id, s.username, s.customer_id, s.plan_id, \
                 CASE WHEN s.password = '' THEN 0 ELSE 1 END AS has_password, \
-                (SELECT COUNT(*) FROM desired_lines d WHERE d.line_id = s.id AND d.is_removed = 0) AS told \
+                (SELECT COUNT(*) FROM desired_lines d WHERE d.line_id = s.id AND d.is_removed = 0) AS told, \
+                CASE WHEN EXISTS (SELECT 1 FROM foreign_rows f WHERE f.site_id = $2 AND f.router_name = $3 \
+                                      AND f.username = s.username) THEN 1 ELSE 0 END AS is_row \
          FROM subscriptions s WHERE s.router_id = $1",
     )
     .bind(router.id.as_str())
+    .bind(router.site.as_str())
+    .bind(router.name.as_str())
     .fetch_all(connection)
     .await?;
     let line = |row: &Row| {
@@ -217,6 +222,7 @@ pub(super) async fn lines_on(
             customer: columns::parsed(row, "customer_id")?,
             plan: columns::parsed(row, "plan_id")?,
             is_on_router: columns::truth(row, "told")?,
+            has_foreign_row: columns::truth(row, "is_row")?,
             has_password: columns::truth(row, "has_password")?,
         };
         Ok((line.username.clone(), line))
@@ -224,14 +230,16 @@ pub(super) async fn lines_on(
     rows.iter().map(line).collect()
 }
 
-/// Rows that have the name of a line of their router, whom no open command is about.
+/// Rows that have the name of a line of their router which the site was told of, whom no open command is about. To another
+/// line the site could give no row.
 pub(super) async fn rows_with_lines(
     connection: &mut Connection,
     router: &Router,
 ) -> Result<Vec<(ForeignRow, LineId)>, sqlx::Error> {
     let rows = rows_of(connection, &router.site, &router.name).await?;
     let lines = sqlx::query(
-        "SELECT s.id, s.username FROM subscriptions s WHERE s.router_id = $1 AND NOT EXISTS \
+        "SELECT s.id, s.username FROM subscriptions s \
+         JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 WHERE s.router_id = $1 AND NOT EXISTS \
              (SELECT 1 FROM commands c WHERE c.line_id = s.id AND c.kind = $2 \
                                           AND c.standing IN ('queued', 'executing'))",
     )

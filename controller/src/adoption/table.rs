@@ -185,6 +185,17 @@ impl Table {
         strangers.iter().for_each(|(line, what)| self.complain(*line, what));
     }
 
+    /// Complains of ends of lines that are on the router already: what they are paid for is known at head office.
+    pub fn complain_of_ends(&mut self, is_on_router: impl Fn(&str) -> bool) {
+        let ends = self.rows.iter().filter(|(name, said)| said.until.is_some() && is_on_router(name));
+        let mut ends: Vec<(usize, String)> = ends.map(|(name, said)| (said.line, name.clone())).collect();
+        ends.sort();
+        for (line, name) in ends {
+            let what = "its line is on this router already, and is paid until when its own page says";
+            self.complain(line, &format!("{name} is not used: {what}"));
+        }
+    }
+
     /// Complains of a row that has not as many columns as the headings; empty ones at its end do not count as too many.
     fn complain_of_width(&mut self, row: &csv::Row, named: usize, username: &str) {
         let has = row.fields.len();
@@ -309,6 +320,10 @@ mod tests {
             strangers.errors,
             ["line 3: plot9 is no row of this router", "line 5: plot8 is no row of this router"]
         );
+        let mut on_router = read("user,until\nplot2,2026-12-01\nplot1,2026-12-01\nplot3,", &people(), plan);
+        on_router.complain_of_ends(|name| name != "plot1");
+        let own = "line 2: plot2 is not used: its line is on this router already, and is paid until when its own page says";
+        assert_eq!(on_router.errors, [own]);
         assert!(read("a,b\n1,2", &people(), plan).errors[0].contains("username"));
         assert!(read("user\n\"x", &people(), plan).errors[0].contains("quote"));
         assert_eq!(read("", &people(), plan), Table::default());

@@ -209,7 +209,7 @@ async fn added(
     Ok(Err(why))
 }
 
-/// A line of another name that takes the row's.
+/// A line that its site was never told of takes the row, with its name where it had another.
 async fn renamed(
     connection: &mut Connection,
     entry: &Entry,
@@ -225,8 +225,11 @@ async fn renamed(
     };
     let why = match editing::take_row(connection, &line.id, row).await? {
         TookRow::Took(subscription) => {
-            let mut detail =
-                format!("name: {} to {}, with the row on its router", line.username, entry.username);
+            let mut detail = if line.username == entry.username.as_str() {
+                "the row of its name on its router".to_owned()
+            } else {
+                format!("name: {} to {}, with the row on its router", line.username, entry.username)
+            };
             if entry.offer.id != line.plan {
                 detail.push_str("; plan: ");
                 detail.push_str(&entry.offer.name);

@@ -33,6 +33,15 @@ impl Served {
         write.commit().await.unwrap();
     }
 
+    /// The line of the world is paid for, so that its site is told of it.
+    async fn pay_for_the_line(&self) {
+        let mut write = self.controller.database.write().await.unwrap();
+        let paid = (&self.world.line, START.plus(commands::LASTS));
+        let together = crate::database::Together::default();
+        crate::subscriptions::activate(&mut write, together, paid, START).await.unwrap();
+        write.commit().await.unwrap();
+    }
+
     /// What the audit log says of tables for adoption.
     async fn told_of_tables(&self) -> Vec<(String, String)> {
         let mut read = self.controller.database.read().await.unwrap();
@@ -331,7 +340,9 @@ async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
     let of_plot = lines.iter().find(|line| line.username == "plot17").unwrap();
     assert_eq!((of_plot.password.as_str(), lines.len()), ("", 2));
     drop(read);
-    assert!(operator.get(to).await.body.contains("With the name of a line of this router: 2 rows"));
+    assert!(
+        operator.get(to).await.body.contains("With the name of a line that this site was told of: 2 rows")
+    );
     let again = operator.post(&format!("{to}/again"), &[]).await;
     assert_eq!(again.status, 303);
     assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 2, "both are still open");
@@ -439,6 +450,7 @@ async fn a_table_that_nobody_needs_is_not_shown_after_fourteen_days_and_can_be_f
     };
     assert!(days(13).await.contains("value=\"New Kiosk\""));
     // The rows became lines by another way.
+    served.pay_for_the_line().await;
     served.execute("UPDATE foreign_rows SET username = (SELECT username FROM subscriptions)").await;
     let shown = days(0).await;
     assert!(shown.contains("No row of somebody else") && shown.contains("Forget this table"), "{shown}");
@@ -476,6 +488,7 @@ async fn lines_whose_row_has_another_password_are_named_before_it_is_taken_over(
     let mut operator = served.browser(Role::Operator).await;
     let to = "/sites/nyeri-01/routers/core/take-over";
     let line = served.text("SELECT username FROM subscriptions").await;
+    served.pay_for_the_line().await;
     read_rows(&served, &mut operator, vec![row(&line, ""), row("kiosk", "")]).await;
     let shown = operator.get(to).await.body;
     assert!(shown.contains(&format!("Head office has passwords of its own for {line}.")), "{shown}");
@@ -549,13 +562,8 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     let new = serde_json::json!({"customer_id": world.customer.id, "plan_id": world.plan.id,
         "router_id": world.router, "username": "acc-1", "password": "of-nobody", "address": "10.9.0.1"});
     let line = program.post("/api/subscriptions", &new).await.json()["id"].as_str().unwrap().to_owned();
-    // The other line of that customer is paid for, so that it has a row of its own.
-    let mut write = served.controller.database.write().await.unwrap();
-    let paid = (&world.line, START.plus(commands::LASTS));
-    crate::subscriptions::activate(&mut write, crate::database::Together::default(), paid, START)
-        .await
-        .unwrap();
-    write.commit().await.unwrap();
+    // The other line of that customer has a row of its own.
+    served.pay_for_the_line().await;
     let account = world.customer.account_number.to_string();
     read_rows(&served, &mut operator, vec![row("plot17", &account)]).await;
     let sheet = operator.get(to).await.body;
@@ -588,6 +596,51 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     );
     drop(read);
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions").await, 2);
+    served.stop().await;
+}
+
+#[tokio::test]
+async fn a_line_that_was_entered_under_the_rows_own_name_takes_it_with_the_time_of_the_table() {
+    let served = Served::start().await;
+    let program = served.program(Role::Operator).await;
+    let mut operator = served.browser(Role::Operator).await;
+    let (to, world) = ("/sites/nyeri-01/routers/core/take-over", &served.world);
+    let new = serde_json::json!({"customer_id": world.customer.id, "plan_id": world.plan.id,
+        "router_id": world.router, "username": "plot17", "password": "of-nobody"});
+    let line = program.post("/api/subscriptions", &new).await.json()["id"].as_str().unwrap().to_owned();
+    read_rows(&served, &mut operator, vec![row("plot17", ""), row("kiosk", "")]).await;
+    assert_eq!(operator.post(&format!("{to}/again"), &[]).await.status, 303);
+    let orders = "SELECT COUNT(*) FROM commands WHERE kind = 5";
+    assert_eq!(served.count(orders).await, 0, "the site has no line to which it could give the row");
+    let sheet = operator.post(to, &[("table", "user,until\nplot17,2026-10-21\n")]).await.body;
+    assert!(sheet.contains("name=\"until-1\" value=\"2026-10-21T23:59\""), "{sheet}");
+    assert!(sheet.contains("has the line of this name"), "{sheet}");
+    let account = world.customer.account_number.to_string();
+    let plan = world.plan.id.to_string();
+    let typed = [
+        ("take-1", "yes"),
+        ("row-1", "1:plot17"),
+        ("customer-1", account.as_str()),
+        ("line-1", "plot17"),
+        ("given-line-1", "plot17"),
+        ("plan-1", plan.as_str()),
+        ("given-plan-1", plan.as_str()),
+        ("until-1", "2026-10-21T23:59"),
+    ];
+    let preview = operator.post(&format!("{to}/preview"), &typed).await;
+    assert!(preview.status == 200 && preview.body.contains("the line of this name"), "{}", preview.body);
+    assert!(preview.body.contains("Entered for it: 0 lines"), "{}", preview.body);
+    let fields = hidden(&preview.body);
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(operator.post(&format!("{to}/confirm"), &fields).await.status, 303);
+    let after = program.read(&format!("/api/subscriptions/{line}")).await;
+    assert_eq!((&after["username"], &after["status"]), (&"plot17".into(), &"active".into()));
+    let until = crate::web::display::local("2026-10-21T23:59").unwrap();
+    assert_eq!(after["paid_until_ms"].as_i64(), Some(until.0), "{after}");
+    assert_eq!(served.count(orders).await, 1);
+    let sheet = operator.post(to, &[("table", "user,until\nplot17,2026-11-21\nkiosk,\n")]).await.body;
+    assert!(sheet.contains("plot17 is not used: its line is on this router already"), "{sheet}");
     served.stop().await;
 }
 
