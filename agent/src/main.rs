@@ -371,7 +371,7 @@ fn release(path: &Path, environment: &Environment, runtime: &Runtime, router: &s
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
-    match runtime.block_on(ask_release(&config.status_socket(), router)) {
+    match runtime.block_on(ask_release(&config.status_socket(), router, &environment.shell_user)) {
         Ok(0) => {
             print(&format!("nothing is held on {router}; nothing was let go\n"));
             ExitCode::SUCCESS

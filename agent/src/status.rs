@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! → status                 ← the JSON of `health::Status`
-//! → release <router>       ← {"released":"<router>"}: cuts that the guard of that router holds may go ahead
+//! → release <router> <who> ← {"released":"<router>"}: cuts that the guard of that router holds may go ahead
 //! → rebuild <router>       ← {"done":"…"}: every row of that router is made anew, whatever the guard would say
 //! → rows <router>          ← {"rows":[…],"lines":[…]}: rows that somebody else made there, and the lines that it should have
 //! → adopt {…}              ← {"done":"…"}: a row was made a line's own
@@ -196,14 +196,15 @@ impl Doors {
     }
 
     /// Lets what the guard holds go ahead, and says how much that is.
-    async fn release(&self, router: &str) -> Result<Released, String> {
+    async fn release(&self, wanted: &str) -> Result<Released, String> {
+        let (router, by) = wanted.split_once(' ').unwrap_or((wanted, "somebody"));
         let release = self.releases.get(router).ok_or_else(|| self.no_such(router))?;
         let standing = self.standing_of(router).await.unwrap_or_default();
         if standing.problem_part.as_deref() == Some(BOARD) {
             return Err(format!("nothing was let go: {}", standing.said()));
         }
         info!(router.name = router, "a person released what the guard holds");
-        release.release();
+        release.release(by);
         Ok(Released { released: router.to_owned(), held_lines: standing.held_lines })
     }
 
@@ -291,7 +292,7 @@ async fn answer(mut stream: UnixStream, doors: &Doors) -> io::Result<()> {
             doors.release(router).await.map_or_else(|why| refusal(&why), |released| json(&released))
         }
         _ => refusal(
-            "ask `status`, `release <router>`, `rebuild <router>`, `rows <router>`, `adopt {…}`, `log` or `log <name>`",
+            "ask `status`, `release <router> <who>`, `rebuild <router>`, `rows <router>`, `adopt {…}`, `log` or `log <name>`",
         ),
     };
     let written = async {
@@ -316,12 +317,12 @@ pub async fn ask_status(socket: &Path) -> Result<Status, AskError> {
     serde_json::from_str(&text).map_err(|_| refused(&text))
 }
 
-/// Lets what the guard of `router` holds go ahead. Answers with how many lines that are.
+/// Lets what the guard of `router` holds go ahead, as `by` says. Answers with how many lines that are.
 ///
 /// # Errors
 /// [`AskError`] says what to do.
-pub async fn ask_release(socket: &Path, router: &str) -> Result<u64, AskError> {
-    let text = ask(socket, &format!("release {router}\n"), ANSWER_DEADLINE).await?;
+pub async fn ask_release(socket: &Path, router: &str, by: &str) -> Result<u64, AskError> {
+    let text = ask(socket, &format!("release {router} {by}\n"), ANSWER_DEADLINE).await?;
     serde_json::from_str::<Released>(&text).map(|released| released.held_lines).map_err(|_| refused(&text))
 }
 
@@ -448,9 +449,9 @@ mod tests {
         assert_eq!(ask_log(&path.0, Some("plot 18")).await.unwrap(), ["b7k2"]);
         assert!(ask_log(&path.0, Some("plot")).await.unwrap().is_empty());
         assert_eq!(puts.load(Ordering::Relaxed), 3, "it is put down for whoever reads, each time");
-        assert_eq!(ask_release(&path.0, "core").await.unwrap(), 0);
+        assert_eq!(ask_release(&path.0, "core", "root").await.unwrap(), 0);
         standing.lock().unwrap().held_lines = 12;
-        assert_eq!(ask_release(&path.0, "core").await.unwrap(), 12);
+        assert_eq!(ask_release(&path.0, "core", "root").await.unwrap(), 12);
         let say = |part: &str| {
             let mut standing = standing.lock().unwrap();
             standing.problem = Some("what is wrong".into());
@@ -469,9 +470,9 @@ mod tests {
         }
         assert!(asked.elapsed() < ANSWER_DEADLINE);
         say(BOARD);
-        let refused = ask_release(&path.0, "core").await.unwrap_err().to_string();
+        let refused = ask_release(&path.0, "core", "root").await.unwrap_err().to_string();
         assert!(refused.contains("what is wrong"), "{refused}");
-        let refused = ask_release(&path.0, "attic").await.unwrap_err();
+        let refused = ask_release(&path.0, "attic", "root").await.unwrap_err();
         assert!(matches!(refused, AskError::Refused(why) if why.contains("attic")));
         let refused = ask(&path.0, "dance\n", ANSWER_DEADLINE).await.unwrap();
         assert!(refused.contains("error"));

@@ -19,7 +19,7 @@ mod words;
 pub use bandwidth::Bandwidth;
 pub use clock::{Clock, UnixMillis};
 pub use ids::{IdSource, LineId, SiteId};
-pub use words::{counted, held_words};
+pub use words::{LET_GO_BY_OFFICE, counted, held_words};
 
 /// East Africa Time: what every page and log shows, at head office and at the sites. It has had no summer time since 1960,
 /// so that a fixed span is all of it.

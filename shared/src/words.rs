@@ -19,6 +19,10 @@ pub fn held_words(lines: impl TryInto<u64>, working: impl TryInto<u64>) -> Strin
     format!("{lines} of {} would lose access; waits for a person", counted(working, "working line"))
 }
 
+/// How the agent's event ends that tells of lines which head office let go: by whose order is known there alone, and is added
+/// behind it.
+pub const LET_GO_BY_OFFICE: &str = "let go by head office";
+
 #[cfg(test)]
 mod tests {
     use super::*;

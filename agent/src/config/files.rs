@@ -55,6 +55,8 @@ pub struct Environment {
     /// Whether somebody has said how the C library's allocator works: `MALLOC_ARENA_MAX` (`man mallopt`) or
     /// `GLIBC_TUNABLES` is set.
     pub is_allocator_set: bool,
+    /// Who is at the shell: `SUDO_USER`, or else `USER`. Head office writes it into its audit log.
+    pub shell_user: String,
 }
 
 impl Environment {
@@ -75,6 +77,10 @@ impl Environment {
             is_allocator_set: ["MALLOC_ARENA_MAX", "GLIBC_TUNABLES"]
                 .iter()
                 .any(|name| std::env::var_os(name).is_some()),
+            shell_user: ["SUDO_USER", "USER"]
+                .iter()
+                .find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()))
+                .unwrap_or_else(|| "unknown".to_owned()),
         }
     }
 }

@@ -232,6 +232,11 @@ pub enum Because {
         /// The limits.
         limits: GuardLimits,
     },
+    /// They were, and are not any more: some are not to be cut, or were let go.
+    FewByNow {
+        /// The limits.
+        limits: GuardLimits,
+    },
     /// Nobody knows how many those are.
     PastUnknown,
 }
@@ -248,6 +253,14 @@ pub fn words(held: usize, working: usize, because: Because) -> String {
                 recent => format!(", with the {recent} that lost it in the last hour"),
             };
             format!("more than {most} and {} % do{before}", limits.percent)
+        }
+        Because::FewByNow { limits } => {
+            let (lines, percent) = (tawi_shared::counted(limits.lines, "line"), limits.percent);
+            let working = tawi_shared::counted(working, "working line");
+            return format!(
+                "{held} of {working} would lose access; they were more, and are within {lines} or {percent} % by now, so that the \
+                 next look at all rows lets them go"
+            );
         }
     };
     format!("{}: {why}", tawi_shared::held_words(held, working))

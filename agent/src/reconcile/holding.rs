@@ -1,7 +1,7 @@
 //! Takes out of a plan what is not to be written now: the cuts that the guard holds, and all of it on another board.
 //!
 //! What the guard allows is decided in `guard.rs`; here it is asked, and what it holds is noted in the ledger and told.
-//! Nothing is let go here: a person does that, or the state, or the hour.
+//! Nothing is let go here but what a person says: it is a person who lets go, or the state, or the hour.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,49 @@ use crate::reconcile::Reconciler;
 use crate::reconcile::guard;
 use crate::reconcile::pass::{Basis, Touched};
 use crate::reconcile::plan::{CutReason, LineChange, Plan};
-use tawi_shared::wire::FailureKind;
+use tawi_shared::wire::{EventKind, FailureKind};
+use tawi_shared::{LET_GO_BY_OFFICE, counted};
+
+/// What a person let go.
+#[derive(Debug)]
+pub(super) struct LetGo {
+    /// How many lines.
+    lines: usize,
+    /// Who, at the device; `None` for head office.
+    by: Option<String>,
+}
+
+impl LetGo {
+    /// For the event.
+    pub(super) fn said(&self) -> String {
+        let lines = counted(self.lines, "line");
+        match &self.by {
+            Some(by) => format!("{lines} let go at the site by {by}"),
+            None => format!("{lines} {LET_GO_BY_OFFICE}"),
+        }
+    }
+}
 
 impl Reconciler {
+    /// Somebody at the device lets go what is held. Head office hears who, for its audit log.
+    pub(super) async fn let_go_here(&mut self) {
+        self.released = self.ledger.held_lines().into_iter().collect();
+        if self.released.is_empty() {
+            return;
+        }
+        let (lines, by) = (self.released.len(), self.settings.release.by());
+        let detail = format!("{}, by {by}", counted(lines, "line"));
+        self.let_go = Some(LetGo { lines, by: Some(by) });
+        self.event(EventKind::LetGoAtSite, None, detail).await;
+    }
+
+    /// Remembers for the event what is let go, unless somebody at the device did it, who is remembered already.
+    pub(super) fn note_let_go(&mut self) {
+        if !self.released.is_empty() && self.let_go.is_none() {
+            self.let_go = Some(LetGo { lines: self.released.len(), by: None });
+        }
+    }
+
     /// Takes the cuts out of the plan that the guard does not allow.
     pub(super) fn hold_back(
         &mut self,

@@ -101,6 +101,8 @@ pub(crate) struct Reconciler {
     history: CutHistory,
     /// Lines whose held cuts a person let go.
     released: BTreeSet<String>,
+    /// What was let go and not yet told of.
+    let_go: Option<holding::LetGo>,
     /// Profiles that stand on the router as this revision wants them.
     good_profiles: BTreeMap<ProfileKey, Arc<Revised<ProfileV1>>>,
     /// Since when sessions were ended for profiles.
@@ -203,6 +205,7 @@ impl Reconciler {
             ledger: Ledger::default(),
             history,
             released: BTreeSet::new(),
+            let_go: None,
             good_profiles: BTreeMap::new(),
             profile_kicks: ProfileKicks::default(),
             suspect_profiles: BTreeSet::new(),

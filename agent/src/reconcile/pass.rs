@@ -125,6 +125,7 @@ impl Reconciler {
         }
         let (mut planned, looked_at) = self.first_look(basis, &reach, &holders, &mut actual);
         self.spare_sessions(basis, &mut planned);
+        self.note_let_go();
         let mut touched = self.note_touched(basis, &planned);
         self.hold_back(basis, &mut planned, &mut touched);
         let is_full_check = matches!(reach, Reach::Everything);
@@ -178,7 +179,7 @@ impl Reconciler {
         // A pass over a few other lines has nothing to say about what a person let go.
         released.retain(|line| !looked_at.contains(line) || backlog.contains(line));
         self.report_drift().await;
-        self.report_guard(is_full_check).await;
+        self.report_guard(basis, is_full_check).await;
         Ok(())
     }
 

@@ -241,16 +241,30 @@ impl Reconciler {
     /// are held later it tells with the next full check, so that a state that comes in parts is no shower of events. How
     /// many lines work is counted for the event, and is the same wherever the hold is told of until the next one, unless
     /// more are held by then than worked: those that were let in meanwhile are counted too.
-    pub(super) async fn report_guard(&mut self, is_full_check: bool) {
+    pub(super) async fn report_guard(&mut self, basis: Basis<'_>, is_full_check: bool) {
         let lines: BTreeSet<String> = self.ledger.held_lines().into_iter().collect();
         let count = lines.len();
+        // What was let go is over when nothing of it waits for its turn.
+        let let_go = if self.released.is_empty() || count == 0 { self.let_go.take() } else { None };
         match self.held_because {
             Some(_) if count == 0 => {
+                let before = counted(self.held_in_event, "line");
+                let unasked = || {
+                    format!(
+                        "none of {before} is held any more: each keeps access, or lost it within the limits"
+                    )
+                };
+                let detail = let_go.map_or_else(unasked, |let_go| let_go.said());
                 (self.held_because, self.held_in_event, self.working_in_event) = (None, 0, 0);
-                let detail = "released, or no longer needed".to_owned();
                 self.event(EventKind::PlanReleased, None, detail).await;
             }
             Some(because) => {
+                let because = self.because_now(basis, because, count);
+                if let Some(let_go) = let_go {
+                    self.held_in_event = self.held_in_event.min(count);
+                    let detail = format!("{}; {count} still held", let_go.said());
+                    self.event(EventKind::PlanReleased, None, detail).await;
+                }
                 let is_news = count > self.held_in_event && (self.held_in_event == 0 || is_full_check);
                 if is_news {
                     self.held_in_event = count;
@@ -274,11 +288,24 @@ impl Reconciler {
         }
     }
 
+    /// Why what is held by now is held, if it is fewer than it was.
+    fn because_now(&self, basis: Basis<'_>, because: Because, count: usize) -> Because {
+        let Because::TooMany { limits, .. } = because else { return because };
+        let held = self.ledger.held_lines();
+        let held: BTreeSet<&str> = held.iter().map(String::as_str).collect();
+        let recent = self.history.recent(basis.moment(), limits.window, &held);
+        let working = self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent));
+        if guard::allows(count, recent, working, limits) {
+            return Because::FewByNow { limits };
+        }
+        Because::TooMany { recent, limits }
+    }
+
     /// As the guard counts them: between two full checks the lines that are known to be open, without those of the hour.
     fn working_lines(&self, because: Because) -> usize {
         let recent = match because {
             Because::TooMany { recent, .. } => recent,
-            Because::PastUnknown => 0,
+            Because::PastUnknown | Because::FewByNow { .. } => 0,
         };
         self.ledger.open_lines().max(self.usable_lines.saturating_sub(recent))
     }

@@ -117,7 +117,7 @@ impl Reconciler {
                         releases_seen = self.settings.release.count();
                         // To another router than before nothing is written until it is rebuilt.
                         if !self.is_stranger {
-                            self.released = self.ledger.held_lines().into_iter().collect();
+                            self.let_go_here().await;
                             next_full_check = Instant::now();
                         }
                     }

@@ -162,7 +162,10 @@ impl Backoff {
 
 /// Releases what the guard of one router holds. Clones act on the same router.
 #[derive(Clone, Debug, Default)]
-pub struct GuardRelease(Arc<Switch>);
+pub struct GuardRelease {
+    switch: Arc<Switch>,
+    by: Arc<Mutex<String>>,
+}
 
 #[derive(Debug, Default)]
 struct Switch {
@@ -171,18 +174,24 @@ struct Switch {
 }
 
 impl GuardRelease {
-    /// Lets the cuts that are held at this moment go ahead. Later ones are judged anew.
-    pub fn release(&self) {
-        self.0.releases.fetch_add(1, Ordering::SeqCst);
-        self.0.changed.notify_one();
+    /// Lets the cuts that are held at this moment go ahead, as this person at the device says. Later ones are judged anew.
+    pub fn release(&self, by: &str) {
+        by.clone_into(&mut self.by.lock().unwrap_or_else(PoisonError::into_inner));
+        self.switch.releases.fetch_add(1, Ordering::SeqCst);
+        self.switch.changed.notify_one();
     }
 
     pub(crate) fn count(&self) -> u64 {
-        self.0.releases.load(Ordering::SeqCst)
+        self.switch.releases.load(Ordering::SeqCst)
+    }
+
+    /// Who released last.
+    pub(crate) fn by(&self) -> String {
+        self.by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) async fn changed(&self) {
-        self.0.changed.notified().await;
+        self.switch.changed.notified().await;
     }
 }
 

@@ -313,7 +313,7 @@ async fn a_cut_that_is_held_back_does_not_come_by_the_entry_of_another_line() {
         assert_eq!((held, entries(&site)), (20, vec![]), "{failures:?}");
         let queues = site.rows("queue/simple").len();
         assert_eq!(queues, 20);
-        site.release.release();
+        site.release.release("root");
         let are_barred = || (entries(&site).len() == 20).then_some(());
         let barred = site.router.wait_for(PATIENCE, are_barred).await;
         assert!(barred.is_ok(), "{:?}", entries(&site));

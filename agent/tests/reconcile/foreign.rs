@@ -157,7 +157,7 @@ async fn live(seed: u64) {
             0 => site.restart(|_| {}).await,
             1 => site.router.drop_connections(),
             2 => site.rebuild.request(),
-            3 => site.release.release(),
+            3 => site.release.release("root"),
             _ => order(&mut site, roll),
         }
         let asked = site.router.summary().commands_total + roll(12);

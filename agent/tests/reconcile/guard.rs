@@ -8,6 +8,7 @@ use tawi_agent::clock::TrustedClock;
 use tawi_agent::flow::{LineFailure, Report};
 use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
+use tawi_agent::reconcile::orders::What;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{Access, EventKind, FailureKind, QuotaV1, Restraint, RestraintV1};
 
@@ -47,7 +48,7 @@ async fn a_state_that_switches_everybody_off_is_held_and_its_harmless_part_is_no
     .await;
     assert_eq!(enabled(&site), LINES + 1);
     assert!(site.secret(&username("new")).is_some());
-    site.release.release();
+    site.release.release("root");
     site.event(EventKind::PlanReleased).await;
     assert!(site.settled(2).await.is_empty());
     assert_eq!(enabled(&site), 1);
@@ -105,6 +106,44 @@ async fn a_page_counts_the_working_lines_as_the_event_did_until_the_next_event()
     assert!(failures.iter().all(|failure| failure.detail.starts_with(&words)), "{failures:?}");
 }
 
+/// Most of a mistake is taken back: what is left is no longer more than the limits, and nobody may be told so.
+#[tokio::test]
+async fn what_is_left_of_a_hold_is_not_said_to_be_more_than_the_limits() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    site.settle(|wants| names().take(30).for_each(|name| wants.switch_off(&name))).await;
+    let failures = site
+        .settle(|wants| names().take(26).for_each(|name| wants.line(&name).access = Access::Open.code()))
+        .await;
+    assert_eq!(failures.len(), 4, "{failures:?}");
+    for failure in &failures {
+        assert!(!failure.detail.contains("more than 10 lines"), "{failure:?}");
+        assert!(failure.detail.contains("within 10 lines or 20 %"), "{failure:?}");
+    }
+}
+
+/// People at head office read the event: it must say who let go how much.
+#[tokio::test]
+async fn an_event_says_who_let_go_how_many_lines() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    hold(&mut site, |wants| names().for_each(|name| wants.switch_off(&name))).await;
+    site.release.release("wanjiru");
+    assert_eq!(site.event(EventKind::LetGoAtSite).await.detail, format!("{LINES} lines, by wanjiru"));
+    let released = site.event(EventKind::PlanReleased).await.detail;
+    assert_eq!(released, format!("{LINES} lines let go at the site by wanjiru"));
+    site.settle(|wants| names().for_each(|name| wants.line(&name).access = Access::Open.code())).await;
+    hold(&mut site, |wants| names().for_each(|name| wants.switch_off(&name))).await;
+    let held = |report: &Report| match report {
+        Report::Held { held, .. } if held.lines.len() == LINES => Some(held.digest()),
+        _ => None,
+    };
+    let digest = site.until("what is held", held).await;
+    site.order(What::LetGo { digest }).await;
+    let released = site.event(EventKind::PlanReleased).await.detail;
+    assert_eq!(released, format!("{LINES} lines {}", tawi_shared::LET_GO_BY_OFFICE));
+}
+
 /// What is held between two events is told of by the next full check, which is an hour away.
 #[tokio::test]
 async fn no_more_lines_are_held_than_work() {
@@ -131,7 +170,7 @@ async fn what_a_person_let_go_is_not_forgotten_over_a_payment_that_comes_first()
     for round in 1..=5 {
         site.settle(|wants| names().for_each(|name| wants.line(&name).access = Access::Open.code())).await;
         hold(&mut site, |wants| names().for_each(|name| wants.switch_off(&name))).await;
-        site.release.release();
+        site.release.release("root");
         site.want(|wants| wants.open(&format!("paid-{round}")));
         let is_cut = |report: &Report| match report {
             Report::Settled { failures, .. } => failures.is_empty().then_some(()),
@@ -173,7 +212,7 @@ async fn what_is_held_is_not_let_go_one_by_one() {
     let failures = site.settle(|wants| wants.open("new")).await;
     assert_eq!(failures.len(), LINES);
     assert_eq!(enabled(&site), LINES + 1);
-    site.release.release();
+    site.release.release("root");
     site.router.wait_for(crate::site::PATIENCE, || (enabled(&site) == 1).then_some(())).await.unwrap();
 }
 
@@ -211,7 +250,7 @@ async fn whoever_was_let_in_by_a_write_that_was_never_read_back_is_no_cheaper_to
     let two = || names().take(2);
     site.settle(|wants| two().for_each(|name| wants.open(&name))).await;
     assert_eq!(site.settle(|wants| two().for_each(|name| wants.switch_off(&name))).await.len(), 2);
-    site.release.release();
+    site.release.release("root");
     assert!(site.settled(2).await.is_empty());
     assert_eq!(enabled(&site), 0);
 
@@ -261,7 +300,7 @@ async fn a_clock_that_leaps_expires_nobody_and_a_leap_that_is_confirmed_still_as
     site.clock.note_controller_time(site.hands.now());
     site.event(EventKind::PlanHeld).await;
     assert_eq!(enabled(&site), LINES);
-    site.release.release();
+    site.release.release("root");
     site.event(EventKind::PlanReleased).await;
     site.event(EventKind::LineExpired).await;
     site.router.wait_for(crate::site::PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
@@ -293,7 +332,7 @@ async fn a_restart_lets_nobody_go_whom_the_guard_holds() {
         assert!(failures.iter().all(|failure| failure.kind == FailureKind::Held), "{failures:?}");
         assert_eq!((failures.len(), enabled(&site)), (4, 4));
     }
-    site.release.release();
+    site.release.release("root");
     site.router.wait_for(PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
 }
 

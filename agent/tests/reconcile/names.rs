@@ -355,7 +355,7 @@ async fn what_the_guard_holds_keeps_its_name_until_a_person_lets_it_go() {
         .await;
     assert!(failures.iter().any(|failure| failure.line == "new"), "{failures:?}");
     assert_eq!(names(&site, "ppp/secret").len(), crowd.len());
-    site.release.release();
+    site.release.release("root");
     let whole = |report: &Report| match report {
         Report::Settled { failures, .. } => failures.is_empty().then_some(()),
         _ => None,
@@ -379,7 +379,7 @@ async fn whoever_waits_for_a_cut_that_is_held_now_fails_and_is_not_taken_for_rig
         .await;
     let of_new = failures.iter().find(|failure| failure.line == "new");
     assert_eq!(of_new.map(|failure| failure.kind), Some(FailureKind::NotApplied), "{failures:?}");
-    site.release.release();
+    site.release.release("root");
     let whole = |report: &Report| match report {
         Report::Settled { failures, .. } => failures.is_empty().then_some(()),
         _ => None,

@@ -247,7 +247,7 @@ async fn another_router_than_before_keeps_its_rows_until_a_person_has_it_rebuilt
         .await;
     assert_eq!(failures.len(), 3, "{failures:?}");
     assert!(failures.iter().all(|failure| failure.kind == FailureKind::AnotherBoard), "{failures:?}");
-    site.release.release();
+    site.release.release("root");
     assert_eq!(site.settle(|wants| wants.open("plot3")).await.len(), 4);
     assert_eq!(site.writes(), writes);
     // None of it is a plan of the guard, which a person would be asked to let go.

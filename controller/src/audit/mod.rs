@@ -10,7 +10,7 @@ use std::fmt;
 use tawi_shared::UnixMillis;
 
 use crate::database::Connection;
-use crate::ids::{AuditId, IdSource};
+use crate::ids::{AuditId, IdSource, SiteId};
 use crate::staff::Login;
 
 /// Who acts.
@@ -22,6 +22,8 @@ pub enum Actor {
     Token(String),
     /// Somebody at a shell of the controller's machine.
     CommandLine(String),
+    /// Somebody at the device of a site, as far as the device says.
+    Site(SiteId),
     /// Somebody at the pay page, who need not be the customer: nobody signs in there.
     Customer,
     /// Somebody at the pay page who had the receipt number of a payment and the phone that paid.
@@ -29,12 +31,13 @@ pub enum Actor {
 }
 
 impl fmt::Display for Actor {
-    /// `staff:owner`, `token:billing`, `cli:root`, `customer:pay page`, `customer:claim at the pay page`.
+    /// `staff:owner`, `token:billing`, `cli:root`, `site:nyeri-01`, `customer:pay page`, `customer:claim at the pay page`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Staff(login) => write!(f, "staff:{login}"),
             Self::Token(name) => write!(f, "token:{name}"),
             Self::CommandLine(user) => write!(f, "cli:{user}"),
+            Self::Site(site) => write!(f, "site:{site}"),
             Self::Customer => f.write_str("customer:pay page"),
             Self::Claimant => f.write_str("customer:claim at the pay page"),
         }
@@ -114,6 +117,8 @@ pub enum Action {
     StatementImported,
     /// A site was commanded to do something once.
     CommandGiven,
+    /// Somebody at a site let go what a guard held there.
+    HeldLetGo,
     /// Rows of a router were taken over as lines.
     RowsTakenOver,
     /// A table was kept for the rows of a router.
@@ -176,6 +181,7 @@ impl Action {
             Self::StatementImported => "mpesa.statement_imported",
             Self::PeriodBought => "period.bought",
             Self::CommandGiven => "command.given",
+            Self::HeldLetGo => "held.let_go",
             Self::RowsTakenOver => "rows.taken_over",
             Self::AdoptionTableKept => "adoption_table.kept",
             Self::AdoptionTableReplaced => "adoption_table.replaced",

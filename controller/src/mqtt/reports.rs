@@ -3,20 +3,23 @@
 //! A site is believed about itself only: lines, routers and sessions that are not its own are passed over. Whatever
 //! must happen outside the database is left in [`Effects`].
 
-use tawi_shared::UnixMillis;
 use tawi_shared::ids::check_id;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, AppliedV1, ByeV1, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1, LineUsageBeforeV1,
-    PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1, UsageBeforeV1,
+    self, AppliedV1, ByeV1, CommandKind, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1,
+    LineUsageBeforeV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1,
+    UsageBeforeV1,
 };
+use tawi_shared::{LET_GO_BY_OFFICE, UnixMillis};
 
 use super::answers;
 use super::budget::Spent;
 use super::intake::{Effects, Memory, Said};
 use super::positions::{Position, position};
 use super::{LinkError, store};
+use crate::audit::{self, Action, Actor};
+use crate::commands;
 use crate::database::Connection;
 use crate::desired::{self, Delta, Held, Missing, SiteState};
 use crate::ids::{LineId, SiteId};
@@ -70,7 +73,9 @@ pub(super) async fn take(
             take_applied(connection, memory, said, applied, state, now, effects).await
         }
         UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, now, effects).await,
-        UpMessage::Event(event) => take_event(connection, memory, said, event, now, effects).await,
+        UpMessage::Event(event) => {
+            take_event(connection, controller, memory, said, event, now, effects).await
+        }
         UpMessage::RouterWrites(batch) => {
             answers::take_writes(connection, memory, said, batch, now, effects).await
         }
@@ -505,6 +510,7 @@ async fn take_usage(
 
 async fn take_event(
     connection: &mut Connection,
+    controller: &Controller,
     memory: &mut Memory,
     said: &Said,
     event: &EventV1,
@@ -520,12 +526,22 @@ async fn take_event(
         _ => None,
     };
     let router = event.router.clone().filter(|name| check_id(name).is_ok());
-    let kept = EventV1 { detail: line_of(&event.detail, DETAIL_CHARACTERS), router, ..event.clone() };
+    let kind = EventKind::from_code(event.kind);
+    let mut detail = line_of(&event.detail, DETAIL_CHARACTERS);
+    if let (Some(EventKind::PlanReleased), Some(router)) = (kind, &router) {
+        detail = with_whose_order(connection, site, router, detail).await?;
+    }
+    let kept = EventV1 { detail, router, ..event.clone() };
     let position = (said.header.store_epoch, said.header.seq);
     match memory.events.spend(site, now) {
         Spent::Yes => {
             if !sites::store::insert_event(connection, site, position, &kept, line.as_ref(), now).await? {
                 return Ok(());
+            }
+            if kind == Some(EventKind::LetGoAtSite) {
+                let told = format!("{}: {}", kept.router.as_deref().unwrap_or("?"), kept.detail);
+                let act = (Action::HeldLetGo, site.as_str(), told.as_str());
+                audit::record(connection, &Actor::Site(site.clone()), act, &controller.ids, now).await?;
             }
         }
         Spent::No(count) => {
@@ -535,7 +551,7 @@ async fn take_event(
         }
     }
     effects.hints.push(Hint::Site(site.clone()));
-    match (EventKind::from_code(event.kind), line, kept.router) {
+    match (kind, line, kept.router) {
         (Some(kind @ (EventKind::LineOnline | EventKind::LineOffline)), Some(line), _) => {
             let is_online = kind == EventKind::LineOnline;
             if store::set_line_online(connection, site, &line, is_online, now).await? {
@@ -557,6 +573,23 @@ async fn take_event(
         _ => {}
     }
     Ok(())
+}
+
+/// What a site says of lines that head office let go, with whose order that was: the site does not know.
+async fn with_whose_order(
+    connection: &mut Connection,
+    site: &SiteId,
+    router: &str,
+    detail: String,
+) -> Result<String, LinkError> {
+    if !detail.contains(LET_GO_BY_OFFICE) {
+        return Ok(detail);
+    }
+    let order = commands::latest_of_kind(connection, site, CommandKind::ReleaseHeld, router).await?;
+    Ok(match order {
+        Some(order) => detail.replacen(LET_GO_BY_OFFICE, &format!("{LET_GO_BY_OFFICE} ({})", order.actor), 1),
+        None => detail,
+    })
 }
 
 /// Whether the message is to be taken; moves the lane's cursor then, and has the site told where it stands in any case.

@@ -164,6 +164,8 @@ codes! {
         RouterRebuilt = 16 / "router rebuilt",
         /// A row that somebody else made was taken over.
         RowAdopted = 17 / "row adopted",
+        /// Somebody at the site let go what a guard held.
+        LetGoAtSite = 18 / "let go at the site",
     }
 }
 

@@ -236,3 +236,31 @@ async fn the_api_log_is_taken_once_and_for_lines_of_the_site_alone() {
     drop(read);
     link.close().await;
 }
+
+#[tokio::test]
+async fn who_let_go_what_a_guard_held_stands_in_the_event_or_in_the_audit_log() {
+    let link = Link::open().await;
+    let mut agent = link.greeted(hello(1, 0, StateHash::default())).await;
+    link.order(CommandKind::ReleaseHeld).await;
+    command(&mut agent).await;
+    let detail = format!("12 lines {}; 4 still held", tawi_shared::LET_GO_BY_OFFICE);
+    let of = |kind, detail: &str| EventV1 {
+        detail: detail.into(),
+        router: Some("core".into()),
+        ..event(kind, None)
+    };
+    agent.say(Up::Event, &of(EventKind::PlanReleased, &detail), (EPOCH, 1)).await;
+    cursor(&mut agent).await;
+    for _ in 0..2 {
+        agent.say(Up::Event, &of(EventKind::LetGoAtSite, "12 lines, by wanjiru"), (EPOCH, 2)).await;
+        cursor(&mut agent).await;
+    }
+    let said = "SELECT COUNT(*) FROM site_events WHERE detail = '12 lines let go by head office (cli:test); 4 still held'";
+    assert_eq!(link.column(said).await, 1);
+    let audited = "SELECT COUNT(*) FROM audit_log WHERE action = 'held.let_go' AND detail = 'core: 12 lines, by wanjiru'";
+    assert_eq!(link.column(audited).await, 1, "and once");
+    let actor =
+        "SELECT COUNT(*) FROM audit_log a JOIN sites s ON a.actor = 'site:' || s.id AND a.subject = s.id";
+    assert_eq!(link.column(actor).await, 1);
+    link.close().await;
+}
