@@ -52,14 +52,15 @@ pub struct Arguments {
     /// The router's name in routers.toml. It need not stand there yet
     #[arg(long, value_name = "NAME")]
     router: String,
-    /// RouterOS's release; left out, the router is asked, if the agent can log in already
+    /// RouterOS's release, such as 7.18 or v7.18.2; left out, the router is asked, if the agent can log in already. One that is
+    /// newer than the newest that is known gets the script of that one, with a warning
     #[arg(long, value_name = "RELEASE")]
     release: Option<String>,
     /// Where the agent reaches the router; left out, what routers.toml says
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     router_address: Option<Ipv4Addr>,
     /// The agent's address as the router sees it; left out, this machine's towards the router
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     agent: Option<Ipv4Addr>,
     /// The agent's user on the router; left out, what routers.toml says, or tawi
     #[arg(long, value_name = "NAME")]
@@ -97,8 +98,9 @@ pub struct Arguments {
     /// A name or address that customers who have not paid may reach
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
-    /// A resolver that they may ask; the first answers whatever they ask elsewhere, and where none is named the router does
-    #[arg(long, value_name = "ADDRESS")]
+    /// A resolver that they may ask; the first answers whatever they ask elsewhere, and where none is named the router does,
+    /// which needs none of its own addresses here
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     resolver: Vec<Ipv4Addr>,
     /// Where the router takes its time from; left out, pool.ntp.org if it takes it from nowhere
     #[arg(long, value_name = "HOST")]
@@ -106,9 +108,16 @@ pub struct Arguments {
     /// Write the script there, for its owner alone, instead of printing it
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Print the script that takes back what the other one made
+    /// Print the script that takes back what any other one made, whatever options it was made with
     #[arg(long)]
     remove: bool,
+}
+
+fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
+    text.parse().map_err(|_| {
+        "it is no IPv4 address\n  cure: give one without a port, such as 192.168.88.1; a port of api-ssl that is not 8729 stands in routers.toml"
+            .to_owned()
+    })
 }
 
 fn parse_page(text: &str) -> Result<SocketAddrV4, String> {
@@ -172,6 +181,9 @@ fn make(
     let (directory, outline) = outline_of(path, environment, &arguments.router)?;
     let setup = setup_of(path, environment, runtime, arguments, outline.as_ref())?;
     setup.check()?;
+    if let Some(warning) = setup.warning() {
+        note(&format!("WARNING: {warning}"));
+    }
     if arguments.remove {
         return put(arguments, &setup.removal());
     }

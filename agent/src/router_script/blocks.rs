@@ -103,6 +103,7 @@ pub(super) fn write(setup: &Setup, password: &str) -> String {
 
 fn head(script: &mut Script, setup: &Setup) {
     let Setup { release, agent, router, port, .. } = setup;
+    warning(script, setup);
     script.remark(&format!(
         "Prepares this MikroTik for Tawi's agent. Made for RouterOS {}.{}; on another release make it anew.",
         release.major, release.minor
@@ -115,6 +116,14 @@ fn head(script: &mut Script, setup: &Setup) {
         "Afterwards, in routers.toml beside agent.toml: address = \"{router}:{port}\", user = {}, and the tls_pin, which is the last line that it prints. The agent speaks from {agent}.",
         quoted(setup.user.as_str())
     ));
+}
+
+/// At the head, where whoever pastes it sees it first.
+pub(super) fn warning(script: &mut Script, setup: &Setup) {
+    if let Some(warning) = setup.warning() {
+        script.remark(&format!("WARNING: {warning}."));
+        script.blank();
+    }
 }
 
 fn heading(script: &mut Script, text: &str) {
@@ -395,8 +404,13 @@ fn names(script: &mut Script, setup: &Setup) {
         Some(first) => format!("{first}, the first that was named with --resolver, and any other that was"),
     };
     script.remark(&format!(
-        "Names they get from {who}: whatever else they ask on port 53 is led there, past whichever resolver their device was given. Were any host open to them on that port, a tunnel there would be the whole Internet for nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and cannot be barred without barring names.\nNAT looks at new connections alone: what a device had open before to another resolver is barred, until the device asks anew.\nThe accepts in the chain input stand before every other rule there, and fit a packet from the Internet that bears such a customer's address too: put a rule above them that drops such packets on the interfaces to the Internet, or, where answers go out the way that questions came in, let the router do it: /ip settings set rp-filter=strict"
+        "Names they get from {who}: whatever else they ask on port 53 is led there, past whichever resolver their device was given. Were any host open to them on that port, a tunnel there would be the whole Internet for nothing. What is left is a tunnel through a resolver that asks on for them, which is slow and cannot be barred without barring names.\nNAT looks at new connections alone: what a device had open before to another resolver is barred, until the device asks anew."
     ));
+    // Another resolver answers for itself: the router is met in the chain input where it is the one that is asked.
+    let asks_the_router = setup.resolvers.is_empty() || setup.resolvers.contains(&setup.router);
+    if asks_the_router {
+        script.remark("The accepts in the chain input stand before every other rule there, and fit a packet from the Internet that bears such a customer's address too: put a rule above them that drops such packets on the interfaces to the Internet, or, where answers go out the way that questions came in, let the router do it: /ip settings set rp-filter=strict");
+    }
     let questions = |chain: &'static str, action: &'static str| {
         ["udp", "tcp"].map(|protocol| {
             let row = Row::new().with("chain", chain).with("action", action).with("protocol", protocol);
@@ -415,7 +429,7 @@ fn names(script: &mut Script, setup: &Setup) {
             .map(|row| row.with("to-addresses", first.to_string()).with("to-ports", "53")),
     });
     script.ensure(&Group { menu: NAT, name: "names", rows, before_chain: Some("dstnat") });
-    let rows = questions("input", "accept").to_vec();
+    let rows = if asks_the_router { questions("input", "accept").to_vec() } else { vec![] };
     script.ensure(&Group { menu: FILTER, name: "names", rows, before_chain: Some("input") });
 }
 

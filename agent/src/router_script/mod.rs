@@ -41,6 +41,10 @@ pub const OLDEST: Version = Version { major: 6, minor: 49, patch: 0 };
 /// The oldest 7 that it serves: what came before was in flux.
 pub const OLDEST_OF_SEVEN: Version = Version { major: 7, minor: 9, patch: 0 };
 
+/// The newest release, by its first two numbers, whose commands and arguments are known. What is newer is given the script of
+/// this one, with a warning.
+pub const NEWEST: (u16, u16) = (7, 24);
+
 /// RouterOS's own user, through whom a person gets in.
 const BUILT_IN_USER: &str = "admin";
 /// Groups that RouterOS comes with.
@@ -55,7 +59,7 @@ const LIST_ENTRIES: usize = 64;
 pub enum SetupError {
     /// The release is too old or of no known form.
     #[error(
-        "{0:?} is no release that the agent serves\n  cure: give 6.49, or 7.9 or later, such as 7.12 or 7.18.2: /system resource print; upgrade what lies between"
+        "{0:?} is no release that the agent serves\n  cure: give 6.49, or 7.9 or later, such as 7.12, 7.18.2 or v7.18.2: /system resource print; upgrade what lies between"
     )]
     Release(String),
     /// A name holds what a script cannot hold safely.
@@ -85,6 +89,11 @@ pub enum SetupError {
     /// A prefix that is none.
     #[error("{0:?} is no IPv4 address or prefix\n  cure: give 192.168.88.10 or 192.168.88.0/24")]
     Prefix(String),
+    /// Nothing may be reached, whatever its name is.
+    #[error(
+        "--resolver tells where customers who have not paid look up the pay page, and none is named\n  cure: name it with --allow-host or --pay-page, or leave --resolver out"
+    )]
+    ResolverForNothing,
     /// More than a script should carry.
     #[error(
         "{0} are given more than {LIST_ENTRIES} times\n  cure: leave out what customers do not need in order to pay"
@@ -253,12 +262,11 @@ impl Tunnel {
 /// # Errors
 /// [`SetupError::Release`].
 pub fn parse_release(text: &str) -> Result<Version, SetupError> {
-    Version::parse(text.as_bytes())
+    Version::parse(text.strip_prefix(['v', 'V']).unwrap_or(text).as_bytes())
         .ok()
         .filter(|version| match version.major {
             6 => *version >= OLDEST,
-            7 => *version >= OLDEST_OF_SEVEN,
-            _ => false,
+            _ => *version >= OLDEST_OF_SEVEN,
         })
         .ok_or_else(|| SetupError::Release(text.to_owned()))
 }
@@ -288,6 +296,9 @@ impl Setup {
         if self.user.as_str() == BUILT_IN_USER {
             return Err(SetupError::BuiltInUser);
         }
+        if !self.resolvers.is_empty() && self.reachable().is_empty() {
+            return Err(SetupError::ResolverForNothing);
+        }
         for (what, count) in [
             ("hosts", self.pay_hosts.len()),
             ("resolvers", self.resolvers.len()),
@@ -299,6 +310,19 @@ impl Setup {
             }
         }
         Ok(())
+    }
+
+    /// What is said of a release that is newer than any that is known; `None` for one that is.
+    #[must_use]
+    pub fn warning(&self) -> Option<String> {
+        let (major, minor) = (self.release.major, self.release.minor);
+        ((major, minor) > NEWEST).then(|| {
+            format!(
+                "this script is written for RouterOS {}.{}, the newest release that is known, and untested on {major}.{minor}: \
+                 read what it prints, and run tawi-agent doctor afterwards",
+                NEWEST.0, NEWEST.1
+            )
+        })
     }
 
     /// The script. It holds the password, so it is as secret as the password is.

@@ -5,26 +5,25 @@
 
 use super::blocks::{
     CERTIFICATES, GROUPS, HOTSPOT_GROUPS, LOGGING, LOGGING_ACTION, OPENVPN_NAME, OPENVPN_SERVER,
-    PPPOE_SERVER, PPPOE_SERVICE, SERVICE, USER, USER_GROUP,
+    PPPOE_SERVER, PPPOE_SERVICE, SERVICE, USER, USER_GROUP, warning,
 };
 use super::script::{Script, any_of, counted, quoted};
 use super::{CERTIFICATE, LOG_ACTION, MARK, Setup};
 
 pub(super) fn write(setup: &Setup) -> String {
     let mut script = Script::default();
+    warning(&mut script, setup);
     script.remark("Takes back what Tawi's set-up script made on this MikroTik, and leaves everything else.");
     script.remark("It does not touch customers: their secrets and hotspot users stay, and stay open.");
     script.remark(
         "What was set before the set-up is not known any more: api-ssl is closed, the API without TLS stays as it is, the NTP client goes on, and so do servers of L2TP, PPTP and, before 7.17, OpenVPN.",
     );
     script.blank();
-    script.remark("Rules, lists and hosts of the walled garden, the jumps first.");
-    let (mut jumps, mut others) = (Vec::new(), Vec::new());
-    for group in GROUPS {
-        if setup.has_hotspot || !HOTSPOT_GROUPS.contains(&group.1) {
-            if group.1 == "jumps" { jumps.push(group) } else { others.push(group) }
-        }
-    }
+    script.remark("Rules and lists of the walled garden, the jumps first.");
+    let (jumps, others): (Vec<_>, Vec<_>) = GROUPS
+        .into_iter()
+        .filter(|(_, name)| !HOTSPOT_GROUPS.contains(name))
+        .partition(|(_, name)| *name == "jumps");
     for (menu, name) in jumps.into_iter().chain(others) {
         script.remove(menu, &any_of(name));
     }
@@ -32,19 +31,11 @@ pub(super) fn write(setup: &Setup) -> String {
     script.remark("The log of accounts.");
     script.remove(LOGGING, &format!("action={}", quoted(LOG_ACTION)));
     script.remove(LOGGING_ACTION, &format!("name={}", quoted(LOG_ACTION)));
-    for interface in &setup.pppoe_interfaces {
-        script.blank();
-        script.remark("The PPPoE server, if it is ours: customers on it are cut off.");
-        let ours = format!("interface={} service-name={}", quoted(interface.as_str()), quoted(PPPOE_SERVICE));
-        script.remove(PPPOE_SERVER, &ours);
-    }
-    if setup.openvpn_certificate.is_some() && setup.lists_openvpn() {
-        script.blank();
-        script.remark("The OpenVPN server that is ours: customers on it are cut off.");
-        script.remove(OPENVPN_SERVER, &format!("name={}", quoted(OPENVPN_NAME)));
+    if !setup.is_six() {
+        services(&mut script, setup);
     }
     script.blank();
-    script.remark("The way in, last.");
+    script.remark("The way in.");
     let row = setup.service("api-ssl");
     script.when(&format!("[{SERVICE} get {row} certificate] = {}", quoted(CERTIFICATE)), |script| {
         script.line(&format!(
@@ -61,5 +52,35 @@ pub(super) fn write(setup: &Setup) -> String {
             script.remove(USER_GROUP, &format!("name={group}"));
         });
     });
+    if setup.is_six() {
+        script.blank();
+        script.remark("Services, behind everything else: a router without the package of one does not know its line, and nothing is left to do there.");
+        services(&mut script, setup);
+    }
     script.into_text()
+}
+
+/// What any script of ours may have made for the services, whichever of them this one names.
+fn services(script: &mut Script, setup: &Setup) {
+    script.blank();
+    script.remark("Hosts of the hotspot's walled garden.");
+    for (menu, name) in GROUPS.into_iter().filter(|(_, name)| HOTSPOT_GROUPS.contains(name)) {
+        script.remove(menu, &any_of(name));
+    }
+    script.blank();
+    script.remark(
+        "PPPoE servers by our name: customers on them are cut off. Of several, --pppoe says which one goes.",
+    );
+    let ours = format!("service-name={}", quoted(PPPOE_SERVICE));
+    for interface in &setup.pppoe_interfaces {
+        script.remove(PPPOE_SERVER, &format!("interface={} {ours}", quoted(interface.as_str())));
+    }
+    if setup.pppoe_interfaces.is_empty() {
+        script.remove(PPPOE_SERVER, &ours);
+    }
+    if setup.lists_openvpn() {
+        script.blank();
+        script.remark("The OpenVPN server that is ours: customers on it are cut off.");
+        script.remove(OPENVPN_SERVER, &format!("name={}", quoted(OPENVPN_NAME)));
+    }
 }

@@ -65,7 +65,11 @@ fn options_that_a_script_cannot_hold_safely_are_refused() {
         ("7.24", true),
         ("6.48.6", false),
         ("7.8", false),
-        ("8.0", false),
+        ("v7.18.2", true),
+        ("7.30", true),
+        ("8.1", true),
+        ("5.26", false),
+        ("vseven", false),
         ("seven", false),
     ] {
         assert_eq!(parse_release(text).is_ok(), is_right, "{text:?}");
@@ -165,6 +169,61 @@ fn everything_that_is_made_by_group_is_taken_back_by_group() {
         );
     }
     assert!(!removal.contains("Zk3vTq8R"));
+}
+
+#[test]
+fn what_any_script_made_is_taken_back_whatever_this_one_is_asked_for() {
+    let bare = |release: &str| Setup { has_hotspot: false, pppoe_interfaces: vec![], ..setup(release) };
+    for release in ["6.49", "7.12", "7.18", "7.24"] {
+        let removal = bare(release).removal();
+        for (menu, name) in GROUPS {
+            assert!(
+                removal.contains(&format!("{menu} remove [{menu} find where comment~\"^{MARK} {name} \"")),
+                "{release} {name}"
+            );
+        }
+        assert!(removal.contains("pppoe-server server find where service-name=\"tawi\"]"), "{release}");
+        assert_eq!(
+            removal.contains("ovpn-server server find where name=\"tawi\"]"),
+            release == "7.18" || release == "7.24"
+        );
+    }
+    // A router of 6 that lacks a package stops at its line, when all else is done.
+    let removal = bare("6.49").removal();
+    assert!(removal.find("walled-garden").unwrap() > removal.find("/user remove").unwrap());
+}
+
+#[test]
+fn a_release_that_is_newer_than_any_that_is_known_gets_the_script_of_the_newest_with_a_warning() {
+    for release in ["7.30", "8.1"] {
+        let newer = setup(release);
+        for text in [newer.script("secret"), newer.removal()] {
+            let head = text.lines().next().unwrap();
+            assert!(head.starts_with("# WARNING: ") && head.contains("RouterOS 7.24"), "{head}");
+            let words = text.replace("\n#", "");
+            assert!(words.contains(&format!("untested on {release}")), "{text}");
+        }
+        let code = |text: String| {
+            text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<String>()
+        };
+        assert_eq!(code(newer.script("secret")), code(setup("7.24").script("secret")));
+    }
+    assert_eq!(setup("7.24").warning(), None);
+    assert!(!setup("7.24.3").script("secret").contains("WARNING"));
+}
+
+#[test]
+fn resolvers_are_for_who_may_reach_a_page_and_the_router_is_open_only_where_it_is_asked() {
+    let elsewhere = Setup { resolvers: vec![Ipv4Addr::new(10, 0, 0, 53)], ..setup("7.18") };
+    let asks = "chain=input action=accept protocol=udp src-address-list=tawi-walled dst-port=53";
+    assert!(!elsewhere.script("secret").contains(asks));
+    assert!(setup("7.18").script("secret").contains(asks));
+    let itself = Setup { resolvers: vec![elsewhere.router], ..elsewhere.clone() };
+    assert!(itself.script("secret").contains(asks));
+    let nothing = Setup { pay_hosts: vec![], pay_page: None, ..elsewhere };
+    let refused = nothing.check().unwrap_err();
+    assert_eq!(refused, SetupError::ResolverForNothing);
+    assert!(refused.to_string().contains("--allow-host"), "{refused}");
 }
 
 #[test]

@@ -85,8 +85,26 @@ fn what_cannot_be_done_is_refused_with_the_cure() {
     check(&[&whole[..], &["--pay-page", "pay.isp.example"]].concat(), 2, "203.0.113.10");
     check(&["--router", "core", "--release", "5.26", "--router-address", "127.0.0.1"], 2, "7.9 or later");
     check(&[&whole[..], &["--user", "admin"]].concat(), 2, "such as tawi");
+    for option in ["--router-address", "--agent", "--resolver"] {
+        let bad = ["--router", "core", "--release", "7.18", option, "router.lan:8729"];
+        check(&bad, 2, "cure: give one without a port");
+    }
+    check(&[&whole[..], &["--resolver", "10.0.0.53"]].concat(), 2, "cure: name it with --allow-host");
     check(&[&whole[..], &["--pay-page", "203.0.113.10:443"]].concat(), 2, "such as 80");
     let nowhere = directory.0.join("nowhere/core.rsc");
     let refused = run(&directory.0, &[&whole[..], &["--output", nowhere.to_str().unwrap()]].concat());
     assert_eq!(refused.status.code(), Some(73), "{}", text(&refused.stderr));
+}
+
+#[test]
+fn a_release_that_nobody_tried_is_warned_of_beside_the_script() {
+    let directory = Directory::new("script");
+    std::fs::write(directory.0.join("agent.toml"), SETTINGS).unwrap();
+    for (release, is_known) in [("v7.18.2", true), ("7.30", false), ("v8.1", false)] {
+        let made =
+            run(&directory.0, &["--router", "core", "--release", release, "--router-address", "127.0.0.1"]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        assert_eq!(text(&made.stderr).contains("WARNING: "), !is_known, "{release}");
+        assert_eq!(text(&made.stdout).starts_with("# WARNING: "), !is_known, "{release}");
+    }
 }

@@ -54,6 +54,17 @@ pub(super) fn policies(facts: &Facts) -> Vec<Finding> {
     )]
 }
 
+/// How a command names a service, and the addresses that it lets in: the script does it the same way.
+fn as_commands_name(facts: &Facts, service: &str) -> (String, &'static str) {
+    let release = facts.release().unwrap_or_default();
+    let row = if release >= (7, 19) {
+        format!("[/ip service find where name={service} !dynamic]")
+    } else {
+        service.to_owned()
+    };
+    (row, if release >= (7, 24) { "available-from" } else { "address" })
+}
+
 pub(super) fn services(facts: &Facts) -> Vec<Finding> {
     let check = "api service";
     // From some release on, the menu lists open connections too.
@@ -62,6 +73,7 @@ pub(super) fn services(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for row in rows.iter().filter(|row| !is_set(row, "disabled")) {
         let name = text(row, "name").unwrap_or("api");
+        let (named, argument) = as_commands_name(facts, name);
         let is_open = text(row, "available-from").or(text(row, "address")).is_none();
         if let Some(most) = text(row, "max-sessions").and_then(|most| most.parse::<u64>().ok())
             && most < FEWEST_SESSIONS
@@ -69,10 +81,18 @@ pub(super) fn services(facts: &Facts) -> Vec<Finding> {
             findings.push(Finding::doubtful(
                 check,
                 format!("{name} takes {most} sessions at a time, and programs share them"),
-                format!("/ip service set {name} max-sessions=20"),
+                format!("/ip service set {named} max-sessions=20"),
             ));
         }
-        if is_open {
+        if is_open && name == "api" {
+            findings.push(Finding::doubtful(
+                check,
+                "api takes connections from everywhere, and sends passwords in clear text",
+                format!(
+                    "/ip service disable {named}; or, where a program needs it, let that one's address alone in: /ip service set {named} {argument}=192.0.2.10/32"
+                ),
+            ));
+        } else if is_open {
             findings.push(Finding::doubtful(
                 check,
                 format!("{name} takes connections from everywhere"),
@@ -83,7 +103,7 @@ pub(super) fn services(facts: &Facts) -> Vec<Finding> {
             findings.push(Finding::doubtful(
                 check,
                 "api is enabled, and sends passwords in clear text",
-                "/ip service disable api, unless another program needs it",
+                format!("/ip service disable {named}, unless another program needs it"),
             ));
         }
         if name == "api-ssl" && matches!(text(row, "certificate"), None | Some("none")) {

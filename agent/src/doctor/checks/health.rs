@@ -5,10 +5,11 @@
 use super::super::facts::Facts;
 use super::super::finding::Finding;
 use super::super::memory::Seen;
+use crate::router_script::NEWEST;
 
 /// The releases whose commands and arguments are known.
 const KNOWN_FROM: (u16, u16) = (7, 9);
-const KNOWN_TO: (u16, u16) = (7, 24);
+const KNOWN_TO: (u16, u16) = NEWEST;
 const OLDEST: (u16, u16) = (6, 49);
 /// Releases of which users tell that they trouble the agent, by the beginning of their names.
 const TROUBLED: [(&str, &str); 1] =
@@ -66,7 +67,7 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
                 "{detail}, another generation than the newest that this agent was tried with, which is {known}"
             ),
             format!(
-                "upgrade no other router past {known} until a release of tawi-agent names {}; watch this one's lines and this doctor meanwhile: /system package print",
+                "upgrade no other router past {known} until a release of tawi-agent names {}; watch this one's lines and this doctor meanwhile: /system package print; tawi-agent router-script writes the script of {known} for it, with a warning",
                 release.0
             ),
         )
@@ -75,7 +76,7 @@ pub(super) fn release(facts: &Facts) -> Vec<Finding> {
             check,
             format!("{detail}, newer than the newest that this agent was tried with, which is {known}"),
             format!(
-                "see whether a newer tawi-agent knows it; until then watch this router's lines and this doctor for a day, before another one is upgraded past {known}"
+                "see whether a newer tawi-agent knows it; until then watch this router's lines and this doctor for a day, before another one is upgraded past {known}; tawi-agent router-script writes the script of {known} for it, with a warning"
             ),
         )
     } else {

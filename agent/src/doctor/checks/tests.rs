@@ -327,6 +327,26 @@ fn nobody_is_told_to_stay_where_the_router_is_not_any_more() {
     check("packages", answer("resource", "version=8.1"), Good, "RouterOS 8 holds");
 }
 
+/// Whoever keeps it has a reason, so that pasting the script again, which would switch it off, is no help.
+#[test]
+fn an_open_api_is_closed_to_all_but_the_program_that_needs_it() {
+    for (release, words) in [
+        ("version=7.18.2", "/ip service set api address=192.0.2.10/32"),
+        ("version=7.19", "set [/ip service find where name=api !dynamic] address=192.0.2.10/32"),
+        ("version=7.24", "set [/ip service find where name=api !dynamic] available-from=192.0.2.10/32"),
+    ] {
+        let mut facts = sound();
+        facts.answers.insert("resource", rows(release));
+        let services =
+            "name=api-ssl disabled=false address=10.0.0.2/32 certificate=tawi-api / name=api disabled=false";
+        facts.answers.insert("services", rows(services));
+        let found: Vec<_> = all(&facts).into_iter().filter(|found| found.check == "api service").collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].detail.contains("clear text") && found[0].cure.contains(words), "{found:?}");
+        assert!(!found[0].cure.contains("router-script"), "{found:?}");
+    }
+}
+
 #[test]
 fn a_release_that_nobody_tried_is_doubtful_and_names_the_newest_that_was() {
     let version = |text: &'static str| answer("resource", text);
