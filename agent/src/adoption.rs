@@ -7,7 +7,7 @@
 //! Only a row that has the name and the service of its line can be taken over: the agent changes what a row allows, never
 //! what a customer's device has to dial. Taking it over is `reconcile/orders.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use tawi_shared::ids::hex;
@@ -42,6 +42,8 @@ pub struct Proposal {
     pub username: String,
     /// Where it is: a service code.
     pub service: u16,
+    /// Whether its service is `any`, which is told as PPPoE.
+    pub is_any_service: bool,
     /// What stands beside it.
     pub comment: String,
     /// Whether somebody is logged in under it.
@@ -59,6 +61,18 @@ impl Proposal {
     #[must_use]
     pub fn has_other_password(&self) -> bool {
         self.is_ready() && self.line.as_ref().is_some_and(|(line, _)| line.has_password)
+    }
+
+    /// Notes that its service is `any` if it is one of these rows, and that it is not when it was taken over.
+    pub fn note_any_service(&mut self, any_service: &BTreeSet<String>) {
+        if self.service == Service::Hotspot.code() || !any_service.contains(&self.username) {
+            return;
+        }
+        self.is_any_service = true;
+        if self.is_ready() {
+            let name = Service::from_code(self.service).map_or("unknown", Service::as_str);
+            self.changes.push(format!("service any becomes {name}"));
+        }
     }
 
     /// Whether it can be taken over.
@@ -101,6 +115,7 @@ pub fn propose(
             Proposal {
                 username: row.username.clone(),
                 service: row.service,
+                is_any_service: false,
                 comment: row.comment.clone(),
                 is_online: row.is_online,
                 line: line.map(|(line, why)| (line.clone(), why)),
@@ -190,9 +205,9 @@ pub fn words_of_passwords(proposals: &[Proposal]) -> String {
     }
     if !others.is_empty() {
         text += &format!(
-            "MIND: head office has passwords of its own for {}: {}\n  The rows keep the router's, which the devices have. A \
-             router that is reset or replaced gets head office's, and\n  these devices are refused: enter the device's own \
-             password on the line's page once its row is taken over.\n",
+            "MIND: head office has passwords too for {}: {}\n  The rows keep the router's, which the devices have. A \
+             router that is reset or replaced gets head office's, and\n  devices that have another are refused. Where they \
+             are not the same, enter the device's own password on the line's\n  page once its row is taken over.\n",
             counted(others.len(), "row"),
             others.join(", ")
         );
@@ -211,15 +226,23 @@ pub struct Table {
 }
 
 impl Table {
-    /// Everything that is wrong, given the rows of the router: what cannot be used, and names that no row has.
+    /// Everything that is wrong, given the rows of the router and the lines of the site: what cannot be used, and names that
+    /// no row or no line has.
     #[must_use]
-    pub fn faults_for(&self, rows: &[ForeignRowV1]) -> Vec<String> {
-        let is_there = |name: &str| rows.iter().any(|row| row.username == name);
-        let unknown = self.places.iter().filter(|(name, _)| !is_there(name));
+    pub fn faults_for(&self, rows: &[ForeignRowV1], lines: &[StateLine]) -> Vec<String> {
         let mut faults = self.faults.clone();
-        faults.extend(unknown.map(|(name, place)| {
-            format!("line {place}: the router has no row called {name} that somebody else made")
-        }));
+        for (name, place) in &self.places {
+            let said = self.lines.get(name).map(String::as_str).unwrap_or_default();
+            if !rows.iter().any(|row| row.username == *name) {
+                faults.push(format!(
+                    "line {place}: the router has no row called {name} that somebody else made"
+                ));
+            } else if !lines.iter().any(|line| line.line == said || line.username == said) {
+                faults.push(format!(
+                    "line {place}: {name} is to become {said}, and no line of this router has that id or name"
+                ));
+            }
+        }
         faults
     }
 }
@@ -391,15 +414,36 @@ mod tests {
     }
 
     #[test]
+    fn a_row_of_any_service_is_called_so_and_what_becomes_of_it_is_said() {
+        let lines = [line("b7k2", "plot17", Service::Pppoe)];
+        let mut rows = propose(&[row("plot17", ""), row("stranger", "")], &lines, &BTreeMap::new());
+        let any = BTreeSet::from(["plot17".to_owned(), "stranger".to_owned()]);
+        rows.iter_mut().for_each(|proposal| proposal.note_any_service(&any));
+        assert!(rows.iter().all(|proposal| proposal.is_any_service));
+        assert_eq!(rows[0].changes, ["service any becomes pppoe"]);
+        assert_eq!(rows[1].changes, Vec::<String>::new());
+    }
+
+    #[test]
     fn rows_whose_line_has_another_password_are_named_before_they_are_taken_over() {
         let own = StateLine { has_password: true, ..line("b7k2", "plot17", Service::Pppoe) };
         let lines = [own, line("d9n4", "plot19", Service::Pppoe)];
         let words = |rows: &[ForeignRowV1]| words_of_passwords(&propose(rows, &lines, &BTreeMap::new()));
         let both = words(&[row("plot17", ""), row("plot19", "")]);
         assert!(both.contains("passwords of 1 row are known to this router alone"), "{both}");
-        assert!(both.contains("of its own for 1 row: plot17\n"), "{both}");
+        assert!(both.contains("passwords too for 1 row: plot17\n"), "{both}");
         assert!(!words(&[row("plot19", "")]).contains("MIND"));
         assert_eq!(words(&[row("stranger", "")]), "");
+    }
+
+    #[test]
+    fn a_line_that_nobody_knows_is_a_fault_of_the_table_with_its_place() {
+        let table = read_table("username,line\nplot17,plot17\nplot18,nothing\nplot19,d9n4\n").unwrap();
+        let rows = ["plot17", "plot18", "plot19"].map(|name| row(name, ""));
+        let lines = [line("b7k2", "plot17", Service::Pppoe), line("d9n4", "plot19", Service::Pppoe)];
+        let faults = table.faults_for(&rows, &lines);
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        assert!(faults[0].starts_with("line 3: plot18") && faults[0].contains("nothing"), "{faults:?}");
     }
 
     #[test]
@@ -415,7 +459,9 @@ mod tests {
     fn what_a_table_says_in_vain_is_named_by_its_line() {
         let check = |text: &str, faults: &[&str]| {
             let table = read_table(&format!("username,line\n{text}")).unwrap();
-            assert_eq!(table.faults_for(&[row("plot17", ""), row("plot18", "")]), faults, "{text}");
+            let lines = [line("b7k2", "plot17", Service::Pppoe), line("c8m3", "plot18", Service::Pppoe)];
+            let rows = [row("plot17", ""), row("plot18", "")];
+            assert_eq!(table.faults_for(&rows, &lines), faults, "{text}");
         };
         check("plot17,b7k2\nplot18,c8m3\n", &[]);
         check("plot17\n", &["line 2: 1 column where the first line has 2"]);

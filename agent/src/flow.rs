@@ -7,7 +7,7 @@
 //! The state goes down by a `watch`: whoever is slow sees the newest and never a queue. Reports come up by one
 //! bounded channel, whose sender waits: a report is never dropped, and the reconciler has no deadline of its own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,13 +145,21 @@ pub struct Done {
     pub rows: Vec<ForeignRowV1>,
     /// Beside that, the lines that it may belong to; for whoever asks at the device.
     pub lines: Vec<StateLine>,
+    /// The names of those whose service is `any`: a row as it travels has one service, and is told as PPPoE.
+    pub any_service: BTreeSet<String>,
 }
 
 impl Done {
     /// It was done.
     #[must_use]
     pub fn succeeded(detail: impl Into<String>) -> Self {
-        Self { status: CommandStatus::Succeeded, detail: detail.into(), rows: vec![], lines: vec![] }
+        Self {
+            status: CommandStatus::Succeeded,
+            detail: detail.into(),
+            rows: Vec::new(),
+            lines: Vec::new(),
+            any_service: BTreeSet::new(),
+        }
     }
 
     /// It was not done, or nobody knows.

@@ -401,10 +401,11 @@ fn describe(status: &Status, problems: &[String]) -> String {
         _ => "head office not connected\n".to_owned(),
     };
     text += &format!(
-        "state       generation {} in force, {} on flash, {} on the routers; {}, {}\n",
+        "state       generation {} in force, {} on flash, {} on the routers{}; {}, {}\n",
         status.state.generation,
         status.state.stored_generation,
         status.state.applied_generation,
+        but_for(status),
         counted(status.state.lines, "line"),
         counted(status.state.profiles, "profile"),
     );
@@ -447,6 +448,16 @@ fn describe(status: &Status, problems: &[String]) -> String {
         text += &format!("PROBLEM     {problem}\n");
     }
     text
+}
+
+/// Lines that are not on the routers as that generation wants them; those that a guard holds are among them.
+fn but_for(status: &Status) -> String {
+    if status.state.failing_lines == 0 {
+        return String::new();
+    }
+    let held = status.routers.iter().fold(0_u64, |sum, router| sum.saturating_add(router.held_lines));
+    let held = if held == 0 { String::new() } else { format!(", {held} of them held by a guard") };
+    format!(" but for {}{held}", counted(status.state.failing_lines, "line"))
 }
 
 /// When the router was last looked at as a whole, and how long that took.

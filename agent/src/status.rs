@@ -13,7 +13,7 @@
 //!
 //! Whoever may open the socket (the agent's user, and root) may ask. It changes nothing but what these words say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -103,6 +103,9 @@ struct LinesNamed {
 pub struct RowsAndLines {
     /// Rows without our mark.
     pub rows: Vec<ForeignRowV1>,
+    /// The names of those whose service is `any`.
+    #[serde(default)]
+    pub any_service: BTreeSet<String>,
     /// Lines of the state.
     pub lines: Vec<StateLine>,
 }
@@ -209,8 +212,8 @@ impl Doors {
     }
 
     async fn rows(&self, router: &str) -> Result<RowsAndLines, String> {
-        let Done { rows, lines, .. } = self.order(router, What::ListForeign).await?;
-        Ok(RowsAndLines { rows, lines })
+        let Done { rows, lines, any_service, .. } = self.order(router, What::ListForeign).await?;
+        Ok(RowsAndLines { rows, any_service, lines })
     }
 
     /// Has the API log put down, and names the lines that are called so today: what was written may say another name.

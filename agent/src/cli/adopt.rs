@@ -98,12 +98,13 @@ pub fn show(path: &Path, environment: &Environment, runtime: &Runtime, options: 
         Ok(found) => found,
         Err(error) => return not_answered(&error),
     };
-    let rows = propose(&found.rows, &found.lines, &table.lines);
+    let mut rows = propose(&found.rows, &found.lines, &table.lines);
+    rows.iter_mut().for_each(|proposal| proposal.note_any_service(&found.any_service));
     let mut answer = Answer {
         router: options.router.clone(),
         ready: rows.iter().filter(|proposal| proposal.is_ready()).count(),
         digest: digest(&rows),
-        faults: table.faults_for(&found.rows),
+        faults: table.faults_for(&found.rows, &found.lines),
         rows,
         ..Answer::default()
     };
@@ -188,7 +189,10 @@ fn table_of(path: &Path) -> Result<Table, String> {
 }
 
 fn line_of(proposal: &Proposal) -> String {
-    let service = Service::from_code(proposal.service).map_or("?", Service::as_str);
+    let service = match proposal.is_any_service {
+        true => "any",
+        false => Service::from_code(proposal.service).map_or("?", Service::as_str),
+    };
     let online = if proposal.is_online { ", online" } else { "" };
     let comment =
         if proposal.comment.is_empty() { String::new() } else { format!("  \"{}\"", proposal.comment) };

@@ -28,7 +28,7 @@ const TRIAL_USER: &str = "default-trial";
 /// # Errors
 /// When the connection is lost. A menu that the router lacks has no rows.
 pub(super) async fn list(client: &Client) -> Result<Done, Error> {
-    let mut rows = Vec::new();
+    let (mut rows, mut any_service) = (Vec::new(), BTreeSet::new());
     for (users, profiles, sessions, session_user) in [
         ("/ppp/secret", "/ppp/profile", "/ppp/active", "name"),
         ("/ip/hotspot/user", "/ip/hotspot/user/profile", "/ip/hotspot/active", "user"),
@@ -53,15 +53,20 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
             let mut found = foreign(row, is_hotspot)?;
             found.rate_limit = limits.get(&found.profile).cloned().unwrap_or_default();
             found.is_online = online.contains(&found.username);
-            Some(found)
+            Some((found, !is_hotspot && text(row, "service").as_deref() == Some("any")))
         });
-        rows.extend(found.await?);
+        for (row, is_any) in found.await? {
+            if is_any {
+                any_service.insert(row.username.clone());
+            }
+            rows.push(row);
+        }
     }
     let total = rows.len();
     rows.truncate(ROWS);
     let words =
         if total > ROWS { format!("the first {ROWS} of {total} rows") } else { counted(total, "row") };
-    Ok(Done { rows, ..Done::succeeded(words) })
+    Ok(Done { rows, any_service, ..Done::succeeded(words) })
 }
 
 async fn read<T>(

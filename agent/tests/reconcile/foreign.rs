@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::site::{PATIENCE, ROUTER, Site, username};
 use tawi_agent::flow::Report;
+use tawi_agent::reconcile::orders::What;
 use tawi_shared::IdSource;
 use tawi_shared::wire::{Access, LineV1, Restraint, RestraintV1, Service};
 
@@ -190,4 +191,18 @@ async fn whatever_the_agent_lives_through_no_foreign_row_is_changed_or_removed()
     for seed in 1..=3 {
         live(seed).await;
     }
+}
+
+#[tokio::test]
+async fn a_row_of_any_service_is_told_apart_from_one_of_pppoe() {
+    let mut site = Site::start().await;
+    for (name, service) in [("plot17", "any"), ("plot18", "pppoe")] {
+        site.router
+            .add_row("ppp/secret", &[("name", name), ("service", service), ("profile", "default")])
+            .unwrap();
+    }
+    let listed = site.order(What::ListForeign).await;
+    let is_there = |name: &str| listed.rows.iter().any(|row| row.username == name);
+    assert!(is_there("plot17") && is_there("plot18"));
+    assert!(listed.any_service.contains("plot17") && !listed.any_service.contains("plot18"));
 }

@@ -123,6 +123,12 @@ impl Known {
         if text.trim().is_empty() { Table::default() } else { table::read(text, &self.people, plan_of) }
     }
 
+    /// Whether a table says anything of any row, as far as the rows were read.
+    fn can_use(&self, table: &Table) -> bool {
+        let is_row = |name: &str| self.rows.is_empty() || self.rows.iter().any(|row| row.username == name);
+        table.rows.iter().any(|(name, said)| said.says_anything() && is_row(name))
+    }
+
     /// Lines with rows of their name, for which head office has another password than the row may have.
     fn with_other_passwords(&self) -> Vec<&str> {
         let lines = self.rows.iter().filter_map(|row| self.lines.get(&row.username));
@@ -264,8 +270,8 @@ async fn with_table(
     // A database takes none of these, and no table needs one.
     let brought = brought.replace('\0', "");
     let is_forgotten = fields.value("forget") == "yes";
-    let table = if is_forgotten { Table::default() } else { known.table_of(&brought) };
-    let is_read = !table.rows.is_empty();
+    let mut table = if is_forgotten { Table::default() } else { known.table_of(&brought) };
+    let is_read = known.can_use(&table);
     if is_forgotten || is_read {
         let controller = &web.controller;
         let mut transaction = controller.database.write().await?;
@@ -287,6 +293,11 @@ async fn with_table(
         known.table = if is_forgotten { String::new() } else { brought };
     } else if !brought.trim().is_empty() {
         // What is no table may be anything. An empty field is also that of a table which is too long to be shown.
+        let kept = if known.table.is_empty() { "it is not kept" } else { "the table that was kept stays" };
+        unread.errors.push(format!("Nothing in this table can be used for a row of this router: {kept}."));
+        if !known.rows.is_empty() {
+            table.complain_of_strangers(|name| known.rows.iter().any(|row| row.username == name));
+        }
         unread.errors.extend(table.errors);
         unread.text = brought;
     }
@@ -552,5 +563,9 @@ async fn again(
     });
     told.await??;
     let to = format!("/sites/{id}/routers/{}/take-over", router.name);
-    Ok(visit.go(&to, &Note::good(format!("Ordered to be taken over: {}.", display::counted(count, "row")))))
+    let note = match count {
+        0 => "Nothing is left to be tried again: every row was taken over, or is ordered to be.".to_owned(),
+        count => format!("Ordered to be taken over: {}.", display::counted(count, "row")),
+    };
+    Ok(visit.go(&to, &Note::good(note)))
 }

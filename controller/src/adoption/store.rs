@@ -241,10 +241,14 @@ pub(super) async fn rows_with_lines(
         "SELECT s.id, s.username FROM subscriptions s \
          JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 WHERE s.router_id = $1 AND NOT EXISTS \
              (SELECT 1 FROM commands c WHERE c.line_id = s.id AND c.kind = $2 \
-                                          AND c.standing IN ('queued', 'executing'))",
+                AND (c.standing IN ('queued', 'executing') OR (c.standing = 'succeeded' AND c.created_at >= \
+                     (SELECT MAX(r.created_at) FROM foreign_rows f JOIN commands r ON r.id = f.command_id \
+                      WHERE f.site_id = $3 AND f.router_name = $4))))",
     )
     .bind(router.id.as_str())
     .bind(i64::from(CommandKind::Adopt.code()))
+    .bind(router.site.as_str())
+    .bind(router.name.as_str())
     .fetch_all(connection)
     .await?;
     let mut found = Vec::new();

@@ -33,6 +33,15 @@ pub struct Said {
     pub until: Option<UnixMillis>,
 }
 
+impl Said {
+    /// Whether anything of it was understood.
+    #[must_use]
+    pub fn says_anything(&self) -> bool {
+        let is_somebody_new = !self.name.is_empty() && !self.phone.is_empty();
+        self.customer.is_some() || is_somebody_new || self.plan.is_some() || self.until.is_some()
+    }
+}
+
 /// A table, read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Table {

@@ -48,8 +48,8 @@ impl Bundle {
              1. Install tawi-agent at the site and stop it.\n\
              2. Copy the files of the bundle into /etc/tawi-agent/ there, and give agent.key to the agent's user with \
              mode 0600.\n\
-             3. Name the site's routers in /etc/tawi-agent/routers.toml; they appear here by themselves.\n\
-             4. Start tawi-agent; `tawi-controller site list` shows the site as online.\n\
+             3. Prepare each router with `tawi-agent router-script` and name it in /etc/tawi-agent/routers.toml.\n\
+             4. Start tawi-agent; `tawi-controller site list` shows the site as online, and the routers that it names appear at head office.\n\
              5. Delete the bundle here.\n",
             directory = self.directory.display()
         )

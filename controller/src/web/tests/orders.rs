@@ -346,6 +346,14 @@ async fn rows_are_taken_over_after_a_preview_and_nothing_before() {
     let again = operator.post(&format!("{to}/again"), &[]).await;
     assert_eq!(again.status, 303);
     assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 2, "both are still open");
+    // One is done, and stands in the list of what was read all the same; the other did not come about.
+    served
+        .execute("UPDATE commands SET standing = 'succeeded' WHERE id = (SELECT MIN(id) FROM commands WHERE kind = 5)")
+        .await;
+    served.execute("UPDATE commands SET standing = 'failed' WHERE kind = 5 AND standing = 'queued'").await;
+    operator.post(&format!("{to}/again"), &[]).await;
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands WHERE kind = 5").await, 3, "only that one");
+    assert!(operator.get(to).await.body.contains("Ordered to be taken over: 1 row."));
     served.stop().await;
 }
 
@@ -479,6 +487,15 @@ async fn a_text_that_cannot_be_read_as_a_table_is_shown_again_and_not_kept() {
     let shown = operator.post(to, &[("table", "Dear Wanjiru")]).await.body;
     assert!(shown.contains("Dear Wanjiru") && shown.contains("value=\"New Kiosk\""), "{shown}");
     assert!(operator.get(to).await.body.contains("value=\"New Kiosk\""), "the one before is kept");
+    // It can be read, and nothing of it is of use.
+    for faulty in
+        ["user,account,plan\nkiosk,123,Gold\n", "user,name,phone\nattic,Attic,0722000222\n", "user\nkiosk\n"]
+    {
+        let shown = operator.post(to, &[("table", faulty)]).await.body;
+        assert!(shown.contains("the table that was kept stays"), "{shown}");
+        assert!(operator.get(to).await.body.contains("value=\"New Kiosk\""), "{faulty}");
+    }
+    assert_eq!(served.told_of_tables().await.len(), 1);
     served.stop().await;
 }
 
