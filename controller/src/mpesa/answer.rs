@@ -23,6 +23,8 @@ const OVERLOADED: &str = "500.001.1001";
 /// Texts of [`OVERLOADED`] that say that nothing was started.
 const NOTHING_STARTED: [&str; 3] =
     ["merchant does not exist", "wrong credentials", "unable to lock subscriber"];
+/// A payment to a phone whose name Daraja has taken before: what became of that one counts, and this one is none.
+const TAKEN_BEFORE: &str = "500.002.1001";
 /// "Still being processed", as the query writes it.
 const STILL_PROCESSING: &str = "4999";
 
@@ -80,6 +82,8 @@ pub enum Acknowledgement {
     Refused(Reason),
     /// Daraja did nothing for now: it has too much to do, or does not take the token.
     NotNow(Reason),
+    /// Daraja did nothing, since it took the same by the same name before.
+    TakenBefore(Reason),
     /// It may have been taken.
     Unknown,
 }
@@ -152,6 +156,10 @@ pub fn of_acknowledgement(body: &[u8]) -> Acknowledgement {
         Some(Some(Refusal::Busy(reason))) => return Acknowledgement::NotNow(reason),
         Some(Some(Refusal::Token)) => {
             return Acknowledgement::NotNow(Reason::new("", "M-Pesa does not take the access token"));
+        }
+        Some(None) if text_or_empty(&answer, "errorcode") == TAKEN_BEFORE => {
+            let message = text_or_empty(&answer, "errormessage");
+            return Acknowledgement::TakenBefore(Reason::new(TAKEN_BEFORE, &message));
         }
         Some(None) => return Acknowledgement::Unknown,
         None => {}

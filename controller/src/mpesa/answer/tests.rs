@@ -31,6 +31,15 @@ fn an_acknowledgement_that_proves_that_nothing_was_taken_says_whether_another_tr
 }
 
 #[test]
+fn a_name_that_was_taken_before_is_neither_refused_nor_perhaps_taken_once_more() {
+    let said = error("500.002.1001", "Duplicate OriginatorConversationID");
+    let reason = Reason::new("500.002.1001", "Duplicate OriginatorConversationID");
+    assert_eq!(of_acknowledgement(said.as_bytes()), Acknowledgement::TakenBefore(reason));
+    let other = error("500.003.1001", "Internal Server Error");
+    assert_eq!(of_acknowledgement(other.as_bytes()), Acknowledgement::Unknown);
+}
+
+#[test]
 fn a_push_is_accepted_refused_or_unknown() {
     let check = |body: &str, expected: PushAnswer| assert_eq!(of_push(body.as_bytes()), expected, "{body}");
     let accepted = |merchant: Option<&str>| PushAnswer::Accepted {

@@ -95,7 +95,8 @@ pub async fn ask(
     let event = match send(daraja, path, &body).await {
         Sent::Accepted { originator, conversation } => Event::Accepted { originator, conversation },
         Sent::Refused(reason) | Sent::Unreached(reason) => Event::Refused(reason),
-        Sent::Lost => Event::ReplyLost,
+        // Nothing but a payment to a phone has a name.
+        Sent::TakenBefore(_) | Sent::Lost => Event::ReplyLost,
     };
     let mut transaction = controller.database.write().await?;
     let after = note(&mut transaction, request, event, controller.clock.now()).await?;
@@ -112,6 +113,8 @@ pub(crate) enum Sent {
     Refused(Reason),
     /// Daraja was not reached, or had too much to do: another time it may take it.
     Unreached(Reason),
+    /// Daraja took the same by the same name before: there is no result of this one.
+    TakenBefore(Reason),
     /// It was sent, and the answer was lost.
     Lost,
 }
@@ -152,6 +155,7 @@ async fn send(daraja: &Daraja, path: &str, body: &serde_json::Value) -> Sent {
             }
             Acknowledgement::Refused(reason) => Sent::Refused(reason),
             Acknowledgement::NotNow(reason) => Sent::Unreached(reason),
+            Acknowledgement::TakenBefore(reason) => Sent::TakenBefore(reason),
             Acknowledgement::Unknown => Sent::Lost,
         },
         Exchange::NotSent(reason) => Sent::Unreached(reason),
@@ -223,7 +227,10 @@ pub(crate) async fn note_sent(
             Event::Accepted { originator: originator.clone(), conversation: conversation.clone() }
         }
         Sent::Refused(reason) | Sent::Unreached(reason) => Event::Refused(reason.clone()),
-        Sent::Lost => Event::ReplyLost,
+        Sent::TakenBefore(reason) if matches!(drawn.request.question, Question::Payout(_)) => {
+            Event::Refused(reason.clone())
+        }
+        Sent::TakenBefore(_) | Sent::Lost => Event::ReplyLost,
     };
     note(connection, drawn.request, event, now).await?;
     Ok(())

@@ -705,13 +705,15 @@ pub(crate) async fn take_in(
     let Some(id) = request.question.refund() else { return Ok(noted()) };
     let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(noted()) };
     let Some(mut event) = told_by(request, &refund) else { return Ok(noted()) };
-    // That M-Pesa did nothing when it was asked once more says nothing of the first time.
-    let is_status = matches!(request.question, Question::RefundStatus(_));
-    if event == Event::DidNot && !is_status && store::was_sent_besides(connection, id, &request.id).await? {
-        event = Event::Unclear;
-    }
     // What a question about it is answered with is no result of its own.
     let is_of_itself = !matches!(request.question, Question::RefundStatus(_));
+    // That M-Pesa did nothing one time says nothing of another, but for what it said of that itself.
+    if event == Event::DidNot && is_of_itself {
+        let besides = store::codes_besides(connection, id, &request.id).await?;
+        if !besides.iter().all(|code| code.as_deref().is_some_and(is_final)) {
+            event = Event::Unclear;
+        }
+    }
     if let (true, Some(Reason { code, description })) = (is_of_itself, request.state.reason()) {
         refund.result_code.clone_from(code);
         refund.result_description.clone_from(description);

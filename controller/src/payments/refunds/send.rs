@@ -19,8 +19,6 @@ use crate::state::Controller;
 const TOGETHER: u32 = 50;
 /// How often it is looked although nobody rang.
 const LOOK: Duration = Duration::from_secs(5);
-/// What Daraja says of a name that it took before: that payment to a phone is under way or done.
-const TAKEN_BEFORE: &str = "500.002.1001";
 
 /// Sends what is due until the end.
 pub async fn run_refunds(controller: Controller, short_codes: ShortCodes, mut stop: Stop) {
@@ -146,8 +144,8 @@ async fn note(
     };
     let event = match sent {
         Sent::Accepted { .. } => Event::Taken,
-        Sent::Lost => Event::Lost,
-        Sent::Refused(reason) if refund.way == Way::Payout && reason.code == TAKEN_BEFORE => Event::Lost,
+        // By a name that was taken before it is under way, or has ended.
+        Sent::TakenBefore(_) | Sent::Lost => Event::Lost,
         Sent::Unreached(reason) => {
             said(&mut refund, reason);
             Event::NotNow

@@ -230,21 +230,22 @@ pub(super) async fn reopen(connection: &mut Connection, payment: &PaymentId) -> 
     Ok(())
 }
 
-/// Whether a refund was also sent by another request than this one, which M-Pesa may have carried out.
-pub(super) async fn was_sent_besides(
+/// What M-Pesa answered to each other request than this one by which a refund was sent, and which it took or may have taken;
+/// `None` of one without a result.
+pub(super) async fn codes_besides(
     connection: &mut Connection,
     refund: &RefundId,
     request: &OperatorRequestId,
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT 1 AS found FROM operator_requests \
-         WHERE refund_id = $1 AND id <> $2 AND kind IN ('reversal', 'payout') AND state <> 'refused' LIMIT 1",
+) -> Result<Vec<Option<String>>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT CASE WHEN state = 'answered' THEN result_code END AS code FROM operator_requests \
+         WHERE refund_id = $1 AND id <> $2 AND kind IN ('reversal', 'payout') AND state <> 'refused'",
     )
     .bind(refund.as_str())
     .bind(request.as_str())
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.is_some())
+    rows.iter().map(|row| row.try_get("code")).collect()
 }
 
 fn read(row: &Row) -> Result<RefundRow, sqlx::Error> {

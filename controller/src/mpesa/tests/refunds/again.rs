@@ -32,3 +32,39 @@ async fn what_is_to_be_sent_again_and_cannot_be_is_decided_by_a_person() {
     decide(&shop, &refund, Decision::WentThrough, "owner").await.unwrap();
     assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
 }
+
+/// Sends a refund whose first result says that nothing was done and comes only when a person has it sent once more; then all
+/// results are taken in.
+async fn sent_twice_before_its_first_result(way: Way) -> (Shop, PaymentId, Refund) {
+    let shop = open().await;
+    let payment = paid(&shop, None).await;
+    results(&shop, ResultFaults { code: Some("2001".to_owned()), ..ResultFaults::default() });
+    let refund = ask(&shop, &payment, way, None).await;
+    send(&shop).await;
+    assert!(shop.handle().settled(Duration::from_secs(10)).await);
+    // It is stored, and is taken in last; what M-Pesa is asked meanwhile it does not answer.
+    results(&shop, ResultFaults { lost: true, ..ResultFaults::default() });
+    for _ in 0..8 {
+        shop.controller.clock.advance(Duration::from_secs(4 * 3_600));
+        send(&shop).await;
+    }
+    results(&shop, ResultFaults { code: Some("2001".to_owned()), ..ResultFaults::default() });
+    decide(&shop, &refund, Decision::Again, "owner").await.unwrap();
+    send(&shop).await;
+    shop.settle().await;
+    (shop, payment, refund)
+}
+
+#[tokio::test]
+async fn a_payout_whose_name_m_pesa_took_before_ends_as_it_did_the_first_time() {
+    let (shop, payment, refund) = sent_twice_before_its_first_result(Way::Payout).await;
+    assert_eq!(state(&shop, &refund).await, State::Failed, "of the second time there is no result");
+    assert_eq!((books(&shop).await, closed(&shop, &payment).await), ((1_500, 0, 1_500, 0), None));
+}
+
+#[tokio::test]
+async fn a_refund_that_did_not_go_any_time_that_it_was_sent_is_back_with_its_owner() {
+    let (shop, payment, refund) = sent_twice_before_its_first_result(Way::Reversal).await;
+    assert_eq!(state(&shop, &refund).await, State::Failed, "M-Pesa did nothing both times");
+    assert_eq!((books(&shop).await, closed(&shop, &payment).await), ((1_500, 0, 1_500, 0), None));
+}
