@@ -1,7 +1,7 @@
 //! What must happen in a simulation that is long enough: of each kind at least one.
 
 /// As the steps count them, and, behind `booked`, kinds of entries on the wallets of customers.
-pub const ALL: [&str; 79] = [
+pub const ALL: [&str; 80] = [
     "assigned",
     "booked claim",
     "booked payment",
@@ -69,6 +69,7 @@ pub const ALL: [&str; 79] = [
     "refunds withdrawn",
     "refunds without the used",
     "restarts",
+    "results of one time of two",
     "results told again",
     "split",
     "statements of 13 columns",

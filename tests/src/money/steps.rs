@@ -514,17 +514,31 @@ impl Simulation<'_> {
             if let Telling::Result(refund) = telling
                 && let (Some(ended), Some(&ours)) = (truth.refunds.get(refund), self.refund_of.get(&refund))
             {
-                let ended = self.books.refund_ended(ours, ended.went_through);
-                self.count(match ended {
-                    Ended::Gone => "refunds gone",
-                    Ended::Back => "refunds that came back",
-                    Ended::AfterAll => "refunds gone after all",
-                    Ended::TooLate => "refunds gone too late",
-                    Ended::Known => "results told again",
-                });
+                self.result_told((refund, ended.went_through), ours);
             }
         }
         Ok(format!("{count} are taken in"))
+    }
+
+    /// M-Pesa told what became of a refund one time that it was sent. That it did nothing then is no end of it as long as it
+    /// was sent another time of which that is not known.
+    fn result_told(&mut self, (theirs, went_through): (usize, bool), ours: usize) {
+        if !went_through {
+            self.told_of_nothing.insert(theirs);
+            let mut sent = self.refund_of.iter().filter(|(_, one)| **one == ours);
+            if sent.any(|(theirs, _)| !self.told_of_nothing.contains(theirs)) {
+                self.count("results of one time of two");
+                return;
+            }
+        }
+        let ended = self.books.refund_ended(ours, went_through);
+        self.count(match ended {
+            Ended::Gone => "refunds gone",
+            Ended::Back => "refunds that came back",
+            Ended::AfterAll => "refunds gone after all",
+            Ended::TooLate => "refunds gone too late",
+            Ended::Known => "results told again",
+        });
     }
 
     async fn lie(&mut self) -> anyhow::Result<String> {
