@@ -250,6 +250,35 @@ async fn what_a_callback_settles_stays_settled_also_when_both_are_taken_in_toget
 }
 
 #[tokio::test]
+async fn what_was_to_be_said_of_a_wallet_is_not_said_once_its_money_moved_on_in_the_same_commit() {
+    for is_together in [false, true] {
+        let (shop, token) = registered().await;
+        let (customer, line) = neighbour(&shop).await;
+        let asked = shop.unanswered().await;
+        let intent = Intent { customer: customer.id.clone(), subscription: line, ..asked };
+        let intent = one_like(&shop, &intent, 0).await;
+        // Too late for a rule to take the payment for what either was asked for; its callback is late as well.
+        shop.controller.clock.advance(Duration::from_secs(3_600));
+        shop.execute("UPDATE subscriptions SET status = 'suspended' WHERE username = 'line-1'").await;
+        // At a till, and nothing but the phone says whose it is.
+        let body = confirmed_now(&shop, "RAA1", "1500.00", "")
+            .replace("Pay Bill", "Buy Goods")
+            .replace("2547 ***** 678", "254712345678");
+        assert_eq!(super::c2b::post(&shop, &token, body).await, 200);
+        if !is_together {
+            shop.take_in().await;
+            assert_eq!(payment(&shop, "RAA1").await.customer, Some(shop.world.customer.id.clone()));
+            assert!(for_review(&shop).await[0].reason.contains("the line is on hold"));
+        }
+        call_back(&shop, &intent, "RAA1", "1500").await;
+        assert_eq!(payment(&shop, "RAA1").await.customer, Some(customer.id), "{is_together}");
+        let items = for_review(&shop).await;
+        assert_eq!(items.len(), 1, "{is_together}: {items:?}");
+        assert!(items[0].reason.contains("another customer"), "{}", items[0].reason);
+    }
+}
+
+#[tokio::test]
 async fn money_for_a_customer_with_several_lines_is_shown_to_a_person_until_the_wallet_has_used_it() {
     let (shop, token) = registered().await;
     second_line(&shop).await;
