@@ -294,6 +294,9 @@ fn announce(controller: &Controller, callback: &StoredCallback, taken_in: TakenI
     if let Some(reason) = taken_in.no_owner {
         tracing::warn!(callback.id = %callback.id, "a payment has no owner and waits in suspense: {reason}");
     }
+    if let Some((refund, state)) = &taken_in.refund {
+        tracing::info!(callback.id = %callback.id, refund.id = %refund, "refund: {}", state.as_str());
+    }
     if outcome.needs_a_person() {
         tracing::warn!(callback.id = %callback.id, "a callback needs a person: {outcome}");
     } else if let Some(payment) = &taken_in.payment {

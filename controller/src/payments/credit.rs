@@ -11,11 +11,11 @@ use tawi_shared::{IdSource, UnixMillis};
 pub(crate) use super::outcome::CallbackOutcome;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{NoOwner, Payment, PaymentError, Provider, moving, store, suspense, traces, wallet};
+use super::{NoOwner, Payment, PaymentError, Provider, moving, refunds, store, suspense, traces, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
-use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::ids::{CustomerId, LineId, PaymentId, RefundId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::messages;
@@ -42,6 +42,8 @@ pub(crate) struct TakenIn {
     pub(crate) payment: Option<PaymentId>,
     /// Why that is nobody's, where it is.
     pub(crate) no_owner: Option<NoOwner>,
+    /// The refund of which it told, and where that stands now.
+    pub(crate) refund: Option<(RefundId, refunds::State)>,
     pub(crate) is_site_to_be_told: bool,
     pub(crate) hints: Vec<Hint>,
 }
@@ -49,7 +51,14 @@ pub(crate) struct TakenIn {
 impl TakenIn {
     /// Nothing has to be told.
     pub(crate) fn quietly(outcome: CallbackOutcome) -> Self {
-        Self { outcome, payment: None, no_owner: None, is_site_to_be_told: false, hints: Vec::new() }
+        Self {
+            outcome,
+            payment: None,
+            no_owner: None,
+            refund: None,
+            is_site_to_be_told: false,
+            hints: Vec::new(),
+        }
     }
 }
 

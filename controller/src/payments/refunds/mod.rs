@@ -724,22 +724,22 @@ pub(crate) async fn take_in(
     let customer = refund.customer.clone();
     let is_late = matches!(refund.state(), State::Failed | State::Withdrawn) && event == Event::WentThrough;
     if is_late && !is_where_it_was(connection, &refund).await? {
-        tracing::warn!(refund.id = %refund.id, "a failed refund went through after its money had moved on");
         refund.updated_at = now;
         store::update(connection, &refund).await?;
+        let stands = (refund.id.clone(), refund.state());
         let (receipt, amount) = (refund.receipt_number, refund.amount);
         let mut taken_in = TakenIn::quietly(CallbackOutcome::RefundedTooLate { receipt, amount });
+        taken_in.refund = Some(stands);
         taken_in.hints.extend(customer.map(Hint::Payment));
         return Ok(taken_in);
     }
     let mut taken_in = match step(connection, refund, event, credit_actor(), ids, now).await? {
-        Ok((refund, Effect::GoneAfterAll)) => {
-            tracing::warn!(refund.id = %refund.id, "a refund went through that was taken to have failed");
-            TakenIn::quietly(CallbackOutcome::RefundedAfterAll)
-        }
-        Ok((refund, _)) => {
-            tracing::info!(refund.id = %refund.id, "refund: {}", refund.state().as_str());
-            noted()
+        Ok((refund, effect)) => {
+            let outcome = match effect {
+                Effect::GoneAfterAll => CallbackOutcome::RefundedAfterAll,
+                Effect::None | Effect::Gone | Effect::Back => CallbackOutcome::Noted(request.state.as_str()),
+            };
+            TakenIn { refund: Some((refund.id.clone(), refund.state())), ..TakenIn::quietly(outcome) }
         }
         Err(Refused::AlreadySo | Refused::NotNow) => TakenIn::quietly(CallbackOutcome::Repeated),
         Err(Refused::Contradicts) => TakenIn::quietly(CallbackOutcome::RefundContradicted),
