@@ -11,7 +11,9 @@ use tawi_shared::{IdSource, UnixMillis};
 pub(crate) use super::outcome::CallbackOutcome;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
-use super::{NoOwner, Payment, PaymentError, Provider, moving, refunds, store, suspense, traces, wallet};
+use super::{
+    NoOwner, Payment, PaymentError, Provider, corrections, moving, refunds, store, suspense, traces, wallet,
+};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
 use crate::desired::Refreshed;
@@ -147,13 +149,15 @@ async fn take_in_receipt(
     let (after, replaced) = match intent.clone().apply(event, now) {
         Ok(after) => (after, None),
         Err(Refused::AnotherReceipt) => {
-            // Its own path, its own prompt. What a rule took for its receipt was somebody's guess.
-            let Some(guessed) = store::matched_payment_of(connection, &intent, SOURCE).await? else {
+            // Its own path, its own prompt. What a rule took for its receipt was somebody's guess, which a person may have
+            // put elsewhere since.
+            let guessed = store::matched_payment_of(connection, &intent, SOURCE).await?;
+            if guessed.is_none() && !corrections::store::is_guess_moved(connection, &intent, SOURCE).await? {
                 keep_evidence(connection, &told, booked.as_ref(), now).await?;
                 return Ok(TakenIn::quietly(another_receipt(&told, booked.as_ref())));
-            };
+            }
             match intent.apply(Event::PaidInstead { receipt: number(), checkout }, now) {
-                Ok(after) => (after, Some(guessed)),
+                Ok(after) => (after, guessed),
                 Err(refused) => return Ok(TakenIn::quietly(CallbackOutcome::Refused(refused))),
             }
         }

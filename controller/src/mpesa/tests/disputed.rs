@@ -10,6 +10,8 @@ use crate::mpesa::intent::{CallbackToken, Intent};
 use crate::mpesa::nairobi;
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::store::{CallbackKind, StoredCallback};
+use crate::payments::corrections::{self, Target};
+use crate::payments::counter::Clerk;
 use crate::payments::suspense::{Assignment, assign};
 use crate::payments::{self, ForReview, Payment, ReviewKind, Unspent};
 use crate::subscriptions::credentials::{Password, Username};
@@ -98,6 +100,35 @@ async fn a_receipt_that_its_own_callback_names_is_booked_although_matching_gave_
     confirm(&shop, &token, "RAA1", "1500.00").await;
     assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2));
     assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA2"));
+}
+
+#[tokio::test]
+async fn a_receipt_that_its_own_callback_names_is_booked_although_a_person_has_moved_the_one_of_matching() {
+    for is_nobodys in [true, false] {
+        let (shop, token) = registered().await;
+        let intent = shop.unanswered().await;
+        confirm(&shop, &token, "RAA1", "1500.00").await;
+        assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA1"), "account, amount and time fit");
+        let by = Actor::CommandLine("clerk".to_owned());
+        let to = if is_nobodys { Target::Suspense } else { Target::Customer(intent.customer.clone(), None) };
+        let matched = payment(&shop, "RAA1").await;
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let mut write = shop.controller.database.write().await.unwrap();
+        let moved =
+            corrections::move_payment(&mut write, (&matched.id, &to), Clerk::owner(&by), ids, now).await;
+        moved.unwrap().unwrap();
+        write.commit().await.unwrap();
+        let moved = payment(&shop, "RAA1").await;
+        call_back(&shop, &intent, "RAA2", "1500.00").await;
+        assert_eq!(shop.intent(&intent).await.receipt(), Some("RAA2"), "{is_nobodys}");
+        assert_eq!(payment(&shop, "RAA2").await.intent, Some(intent.id.clone()));
+        assert_eq!(payment(&shop, "RAA1").await, moved, "it stays where the person put it");
+        assert_eq!(shop.books().await.clearing, 300_000);
+        assert!(!for_review(&shop).await.iter().any(|item| matches!(item.kind, ReviewKind::Callback(_))));
+        // Its own callback has spoken: another receipt on its path is believed no more than any second one.
+        call_back(&shop, &intent, "RAA3", "1500.00").await;
+        assert_eq!(shop.books().await.clearing, 300_000);
+    }
 }
 
 #[tokio::test]

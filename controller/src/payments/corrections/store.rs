@@ -10,6 +10,7 @@ use crate::database::{Connection, Row, Together};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::Account;
 use crate::money::Money;
+use crate::mpesa::intent::Intent;
 use crate::payments::NoOwner;
 
 /// The columns that [`read`] reads, with what follows the joins.
@@ -287,6 +288,27 @@ pub(in crate::payments) async fn close(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Whether a person has corrected the payment that a rule took for a request's, although no callback on the request's own path
+/// ever named it: it is no request's any more.
+pub(in crate::payments) async fn is_guess_moved(
+    connection: &mut Connection,
+    intent: &Intent,
+    callbacks: &str,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM payments p \
+         WHERE p.provider = 'mpesa' AND p.receipt_number = $1 AND p.intent_id IS NULL AND p.is_by_hand = 1 \
+           AND NOT EXISTS (SELECT 1 FROM payment_evidence e JOIN callback_bodies b ON b.id = e.source_id \
+                           WHERE e.payment_id = p.id AND e.source = $2 AND b.callback_token = $3)",
+    )
+    .bind(intent.receipt().unwrap_or_default())
+    .bind(callbacks)
+    .bind(intent.callback_token.reveal())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
 }
 
 /// One part of a payment that is split: a payment of its own, which says of what.
