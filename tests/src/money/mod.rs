@@ -109,8 +109,8 @@ struct Simulation<'a> {
     arrived: Vec<(Telling, Option<usize>, UnixMillis)>,
     /// Which of the books' refunds is which of those that reached M-Pesa.
     refund_of: BTreeMap<usize, usize>,
-    /// Those of M-Pesa of which it was told that they came to nothing.
-    told_of_nothing: BTreeSet<usize>,
+    /// Those of M-Pesa of which it was told what became of them: told again, that says nothing new.
+    ended: BTreeSet<usize>,
     last_write: Option<Written>,
     mood: Mood,
     /// Whether all that is left is the end.
@@ -181,7 +181,7 @@ impl<'a> Simulation<'a> {
             bag: Vec::new(),
             arrived: Vec::new(),
             refund_of: BTreeMap::new(),
-            told_of_nothing: BTreeSet::new(),
+            ended: BTreeSet::new(),
             last_write: None,
             mood: Mood::of(seed),
             is_ending: false,

@@ -523,13 +523,14 @@ impl Simulation<'_> {
     /// M-Pesa told what became of a refund one time that it was sent. That it did nothing then is no end of it as long as it
     /// was sent another time of which that is not known.
     fn result_told(&mut self, (theirs, went_through): (usize, bool), ours: usize) {
-        if !went_through {
-            self.told_of_nothing.insert(theirs);
-            let mut sent = self.refund_of.iter().filter(|(_, one)| **one == ours);
-            if sent.any(|(theirs, _)| !self.told_of_nothing.contains(theirs)) {
-                self.count("results of one time of two");
-                return;
-            }
+        if !self.ended.insert(theirs) {
+            self.count("results told again");
+            return;
+        }
+        let mut sent = self.refund_of.iter().filter(|(_, one)| **one == ours);
+        if !went_through && sent.any(|(theirs, _)| !self.ended.contains(theirs)) {
+            self.count("results of one time of two");
+            return;
         }
         let ended = self.books.refund_ended(ours, went_through);
         self.count(match ended {
@@ -537,7 +538,7 @@ impl Simulation<'_> {
             Ended::Back => "refunds that came back",
             Ended::AfterAll => "refunds gone after all",
             Ended::TooLate => "refunds gone too late",
-            Ended::Known => "results told again",
+            Ended::Known => "results of what was known",
         });
     }
 
