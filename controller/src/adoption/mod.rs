@@ -65,8 +65,15 @@ pub struct KnownLine {
     pub customer: CustomerId,
     /// On which plan.
     pub plan: PlanId,
-    /// Whether the site was told of it, so that it has a row of its own there, or will have.
+    /// Whether the site was told of it, so that it has a row of its own there, or will have. One that was never paid for and
+    /// whose name a row of somebody else has can have none yet, although a plan with a wall is told of at once.
     pub is_on_router: bool,
+    /// Until when it is paid.
+    pub paid_until: Option<UnixMillis>,
+    /// Its own address; empty for none.
+    pub address: String,
+    /// The only device that may use it; empty for any.
+    pub caller_id: String,
     /// Whether a row that somebody else made has its name.
     pub has_foreign_row: bool,
     /// Whether head office has a password for it, which is not that of the row.

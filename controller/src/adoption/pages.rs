@@ -191,6 +191,10 @@ struct EntryView {
     until: String,
     is_over: bool,
     is_online: bool,
+    /// What of the row becomes another.
+    changes: Vec<String>,
+    /// Whether head office keeps a password for it, which may be another than the row's.
+    has_own_password: bool,
 }
 
 #[derive(Template)]
@@ -211,6 +215,8 @@ struct PreviewPage {
     new_lines: usize,
     /// Sessions that run and go on.
     online: usize,
+    /// Rows whose passwords nobody at head office knows.
+    unknown_passwords: usize,
     has_changed: bool,
     /// The page of the sheet that it is of.
     page: usize,
@@ -316,8 +322,13 @@ fn sheet_page(visit: &Visit, known: &Known, page: usize, unread: Unread) -> Resu
     let mut table = known.table_of(&known.table);
     let text = if unread.text.is_empty() { &known.table } else { &unread.text };
     let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
-    table.complain_of_strangers(|name| names.contains(name));
-    table.complain_of_ends(|name| names.contains(name) && known.is_on_router(name));
+    // One that was taken over is no row of somebody else any more, and was used.
+    table.complain_of_strangers(|name| names.contains(name) || known.is_on_router(name));
+    let other_end = |name: &str, until| {
+        let line = known.lines.get(name).filter(|line| line.is_on_router)?;
+        (line.paid_until != Some(until)).then_some(())
+    };
+    table.complain_of_ends(|name, until| names.contains(name) && other_end(name, until).is_some());
     let errors = unread.errors.iter().chain(&table.errors).cloned().collect();
     let pages = known.pages();
     let page = page.clamp(1, pages);
@@ -453,6 +464,8 @@ fn preview_page(
             until: Moment::of(entry.until, visit.now).full,
             is_over: entry.until <= visit.now,
             is_online: entry.row.is_online,
+            changes: entry.changes(visit.now),
+            has_own_password: entry.keeps_password(),
         }
     };
     let mut again = Vec::new();
@@ -478,10 +491,11 @@ fn preview_page(
         router: known.router.name.clone(),
         complaints: sheet.complaints.clone(),
         fields: again,
-        digest: sheet.digest(),
+        digest: sheet.digest(visit.now),
         over: count(|entry| entry.is_over),
         new: count(|entry| entry.is_new),
         new_lines: count(|entry| entry.is_new_line),
+        unknown_passwords: count(|entry| !entry.has_own_password),
         online: count(|entry| entry.is_online && !entry.is_over),
         entries,
         has_changed,
@@ -500,7 +514,10 @@ async fn confirm(
     visit.require(Permission::TakeOver)?;
     let known = Known::read(&web, &visit, &site, &router).await?;
     let sheet = sheet::read(&fields, &known.rows, &known.people, &known.offers, &known.lines);
-    if sheet.entries.is_empty() || !sheet.complaints.is_empty() || sheet.digest() != fields.value("digest") {
+    if sheet.entries.is_empty()
+        || !sheet.complaints.is_empty()
+        || sheet.digest(visit.now) != fields.value("digest")
+    {
         return preview_page(&visit, known, &sheet, &fields, true);
     }
     let controller = &web.controller;

@@ -374,14 +374,50 @@ fn whose(value: impl Fn(&str) -> String, people: &People) -> Result<Whose, Strin
     Ok(Whose::New { name, phone })
 }
 
+impl Entry {
+    /// The line of the row's own name, where one was entered before.
+    fn own_line(&self) -> Option<&KnownLine> {
+        self.line.as_ref().filter(|line| line.username == self.username.as_str())
+    }
+
+    /// Whether its line keeps a password that head office has for it, and that may be another than the row's.
+    #[must_use]
+    pub fn keeps_password(&self) -> bool {
+        self.own_line().is_some_and(|line| line.has_password)
+    }
+
+    /// What of the row becomes another with its line, in a few words each. A new line has the row's own address and device.
+    #[must_use]
+    pub fn changes(&self, now: UnixMillis) -> Vec<String> {
+        let (row, is_paid) = (&self.row, self.until > now);
+        let differs = |what: &str, has: &str, wants: &str| {
+            let is_other = !wants.is_empty() && !has.eq_ignore_ascii_case(wants);
+            is_other.then(|| match has {
+                "" => format!("{what} becomes {wants}"),
+                has => format!("{what} {has} becomes {wants}"),
+            })
+        };
+        let own = self.own_line();
+        [
+            differs("address", &row.address, own.map_or("", |line| &line.address)),
+            differs("only from", &row.caller_id, own.map_or("", |line| &line.caller_id)),
+            differs("profile", &row.profile, &self.offer.profile).filter(|_| is_paid),
+            (is_paid && row.is_disabled).then(|| "it is disabled, and becomes enabled".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+}
+
 impl Sheet {
     fn complain(&mut self, username: &str, reason: &str) {
         self.complaints.push(Complaint { username: username.to_owned(), reason: reason.to_owned() });
     }
 
-    /// Names exactly what the preview shows and the confirmation does.
+    /// Names exactly what the preview shows and the confirmation does: also whose time is over, who would lose access by it.
     #[must_use]
-    pub fn digest(&self) -> String {
+    pub fn digest(&self, now: UnixMillis) -> String {
         let mut context = Context::new(&SHA256);
         for entry in &self.entries {
             let whose = match &entry.whose {
@@ -398,6 +434,7 @@ impl Sheet {
                 offer.name.clone(),
                 offer.price.cents().to_string(),
                 entry.until.to_string(),
+                if entry.until <= now { "over" } else { "paid" }.to_owned(),
                 entry.line.as_ref().map(|line| format!("{} {}", line.id, line.username)).unwrap_or_default(),
             ] {
                 // With its length, so that no two sheets look alike.
@@ -490,6 +527,9 @@ mod tests {
             customer: CustomerId::random(&IdSource::seeded(1)),
             plan: PlanId::parse(plan).unwrap(),
             is_on_router,
+            paid_until: None,
+            address: String::new(),
+            caller_id: String::new(),
             has_foreign_row: false,
             has_password: false,
         }
@@ -585,8 +625,8 @@ mod tests {
         );
         assert!(matches!(&entry.whose, Whose::Known(person) if person.name == "Corner Shop"));
         assert_ne!(
-            renamed.digest(),
-            read(&typed(&[("plan-0", "p20")])).digest(),
+            renamed.digest(UnixMillis(0)),
+            read(&typed(&[("plan-0", "p20")])).digest(UnixMillis(0)),
             "a new line is another thing"
         );
         check(&[("line-0", "plot18")], "a row of its own");
@@ -662,7 +702,7 @@ mod tests {
     fn a_digest_changes_with_whatever_the_preview_shows() {
         let rows = [row("plot17")];
         let digest = |more: &[(&str, &str)], rows: &[ForeignRow], offers: &[Offer]| {
-            read(&typed(more), rows, &people(), offers, &BTreeMap::new()).digest()
+            read(&typed(more), rows, &people(), offers, &BTreeMap::new()).digest(UnixMillis(0))
         };
         let first = digest(&[], &rows, &offers());
         assert_eq!(first, digest(&[], &rows, &offers()));

@@ -163,12 +163,12 @@ pub(super) async fn kept_table(
     row.map_or_else(|| Ok(String::new()), |row| row.try_get("body"))
 }
 
-/// How many rows of a router are no line's that its site was told of.
+/// How many rows of a router are no line's that its site was told of and that was ever paid for.
 pub(super) async fn count_open(connection: &mut Connection, router: &Router) -> Result<u64, sqlx::Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS rows FROM foreign_rows f WHERE f.site_id = $1 AND f.router_name = $2 AND NOT EXISTS \
              (SELECT 1 FROM subscriptions s JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 \
-               WHERE s.router_id = $3 AND s.username = f.username)",
+               WHERE s.router_id = $3 AND s.username = f.username AND s.paid_until IS NOT NULL)",
     )
     .bind(router.site.as_str())
     .bind(router.name.as_str())
@@ -203,7 +203,7 @@ pub(super) async fn lines_on(
     router: &Router,
 ) -> Result<BTreeMap<String, KnownLine>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT s.id, s.username, s.customer_id, s.plan_id, \
+        "SELECT s.id, s.username, s.customer_id, s.plan_id, s.paid_until, s.address, s.caller_id, \
                 CASE WHEN s.password = '' THEN 0 ELSE 1 END AS has_password, \
                 (SELECT COUNT(*) FROM desired_lines d WHERE d.line_id = s.id AND d.is_removed = 0) AS told, \
                 CASE WHEN EXISTS (SELECT 1 FROM foreign_rows f WHERE f.site_id = $2 AND f.router_name = $3 \
@@ -216,13 +216,18 @@ pub(super) async fn lines_on(
     .fetch_all(connection)
     .await?;
     let line = |row: &Row| {
+        let (is_told, has_foreign_row) = (columns::truth(row, "told")?, columns::truth(row, "is_row")?);
+        let paid_until = columns::instant_or_none(row, "paid_until")?;
         let line = KnownLine {
             id: columns::parsed(row, "id")?,
             username: row.try_get("username")?,
             customer: columns::parsed(row, "customer_id")?,
             plan: columns::parsed(row, "plan_id")?,
-            is_on_router: columns::truth(row, "told")?,
-            has_foreign_row: columns::truth(row, "is_row")?,
+            is_on_router: is_told && (paid_until.is_some() || !has_foreign_row),
+            paid_until,
+            address: row.try_get("address")?,
+            caller_id: row.try_get("caller_id")?,
+            has_foreign_row,
             has_password: columns::truth(row, "has_password")?,
         };
         Ok((line.username.clone(), line))
@@ -230,7 +235,8 @@ pub(super) async fn lines_on(
     rows.iter().map(line).collect()
 }
 
-/// Rows that have the name of a line of their router which the site was told of, whom no open command is about. To another
+/// Rows that have the name of a line of their router which the site was told of and which was paid for, whom no open command
+/// is about. To another
 /// line the site could give no row.
 pub(super) async fn rows_with_lines(
     connection: &mut Connection,
@@ -239,7 +245,8 @@ pub(super) async fn rows_with_lines(
     let rows = rows_of(connection, &router.site, &router.name).await?;
     let lines = sqlx::query(
         "SELECT s.id, s.username FROM subscriptions s \
-         JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 WHERE s.router_id = $1 AND NOT EXISTS \
+         JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 \
+         WHERE s.router_id = $1 AND s.paid_until IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM commands c WHERE c.line_id = s.id AND c.kind = $2 \
                 AND (c.standing IN ('queued', 'executing') OR (c.standing = 'succeeded' AND c.created_at >= \
                      (SELECT MAX(r.created_at) FROM foreign_rows f JOIN commands r ON r.id = f.command_id \

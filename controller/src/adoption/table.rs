@@ -194,13 +194,15 @@ impl Table {
         strangers.iter().for_each(|(line, what)| self.complain(*line, what));
     }
 
-    /// Complains of ends of lines that are on the router already: what they are paid for is known at head office.
-    pub fn complain_of_ends(&mut self, is_on_router: impl Fn(&str) -> bool) {
-        let ends = self.rows.iter().filter(|(name, said)| said.until.is_some() && is_on_router(name));
+    /// Complains of ends that are not used: those of lines that are paid until another time by head office's own books.
+    pub fn complain_of_ends(&mut self, is_other: impl Fn(&str, UnixMillis) -> bool) {
+        let is_unused =
+            |(name, said): &(&String, &Said)| said.until.is_some_and(|until| is_other(name, until));
+        let ends = self.rows.iter().filter(is_unused);
         let mut ends: Vec<(usize, String)> = ends.map(|(name, said)| (said.line, name.clone())).collect();
         ends.sort();
         for (line, name) in ends {
-            let what = "its line is on this router already, and is paid until when its own page says";
+            let what = "its line was paid for before, and is paid until when its own page says";
             self.complain(line, &format!("{name} is not used: {what}"));
         }
     }
@@ -330,8 +332,8 @@ mod tests {
             ["line 3: plot9 is no row of this router", "line 5: plot8 is no row of this router"]
         );
         let mut on_router = read("user,until\nplot2,2026-12-01\nplot1,2026-12-01\nplot3,", &people(), plan);
-        on_router.complain_of_ends(|name| name != "plot1");
-        let own = "line 2: plot2 is not used: its line is on this router already, and is paid until when its own page says";
+        on_router.complain_of_ends(|name, _| name != "plot1");
+        let own = "line 2: plot2 is not used: its line was paid for before, and is paid until when its own page says";
         assert_eq!(on_router.errors, [own]);
         assert!(read("a,b\n1,2", &people(), plan).errors[0].contains("username"));
         assert!(read("user\n\"x", &people(), plan).errors[0].contains("quote"));

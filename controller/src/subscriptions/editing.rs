@@ -153,7 +153,9 @@ pub enum TookRow {
 }
 
 /// Gives a line that its site was never told of the name of a row that somebody else made there, for `adoption`. Nothing of
-/// it is on the router yet, so that nobody is thrown out for a name.
+/// it is on the router yet, so that nobody is thrown out for a name. A line of that very name which nobody ever paid for has
+/// no row of its own either, as the name is taken there; it keeps the address, the device and the password that it was
+/// entered with.
 ///
 /// # Errors
 /// [`SubscriptionError`]; the transaction must then be rolled back.
@@ -163,7 +165,8 @@ pub async fn take_row(
     row: AsRow,
 ) -> Result<TookRow, SubscriptionError> {
     let Some(line) = store::by_id(connection, id).await? else { return Ok(TookRow::NoSuchSubscription) };
-    if desired::store::line_at(connection, &line.site, id).await?.is_some() {
+    let is_told = desired::store::line_at(connection, &line.site, id).await?.is_some();
+    if is_told && (line.username != row.username || line.paid_until.is_some()) {
         return Ok(TookRow::OnRouter);
     }
     match store::service_of(connection, &row.plan).await? {

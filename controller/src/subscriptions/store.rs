@@ -187,8 +187,11 @@ pub(super) async fn rename(
     row: &AsRow,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        "UPDATE subscriptions SET username = $2, password = '', address = $3, caller_id = $4, plan_id = $6, \
-             device_mac = $7 \
+        "UPDATE subscriptions SET username = $2, plan_id = $6, \
+             password = CASE WHEN username = $2 THEN password ELSE '' END, \
+             address = CASE WHEN username = $2 AND address <> '' THEN address ELSE $3 END, \
+             caller_id = CASE WHEN username = $2 AND caller_id <> '' THEN caller_id ELSE $4 END, \
+             device_mac = CASE WHEN username = $2 AND caller_id <> '' THEN device_mac ELSE $7 END \
          WHERE id = $1 AND NOT EXISTS \
              (SELECT 1 FROM subscriptions o WHERE o.router_id = $5 AND o.username = $2 AND o.id <> $1)",
     )

@@ -1,5 +1,6 @@
 //! The HTTP half over real sockets and a real SQLite file.
 
+mod adoption;
 mod contract;
 mod corrections;
 mod orders;
