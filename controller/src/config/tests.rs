@@ -66,6 +66,23 @@ fn paths_are_relative_to_the_file() {
 }
 
 #[test]
+fn a_file_that_is_named_from_elsewhere_finds_what_lies_beside_it() {
+    let fixture = Fixture::new();
+    fixture.packaged_files();
+    let path = fixture.0.path().join("controller.toml");
+    let text = format!("data_directory = \"../data\"\n{}", packaged_examples(&["data_directory"]));
+    std::fs::write(&path, text).unwrap();
+    let up = "../".repeat(std::env::current_dir().unwrap().components().count());
+    let relative = format!("{up}{}", path.strip_prefix("/").unwrap().display());
+    let config = Config::load(Path::new(&relative), &Environment::default()).unwrap();
+    assert!(!config.mpesa.is_empty());
+    assert!(
+        config.data_directory.is_absolute() && config.database_url.starts_with("sqlite:///"),
+        "{config:?}"
+    );
+}
+
+#[test]
 fn a_refusal_names_the_key_and_the_cure() {
     let fixture = Fixture::new();
     let check = |text: &str, key: &str| {
