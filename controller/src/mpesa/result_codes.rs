@@ -22,6 +22,9 @@ const NOT_SENT: &str = "The request could not be sent to the phone. Try again.";
 /// The same where a payment by Paybill is heard of.
 const NOT_SENT_OR_PAYBILL: &str = "The request could not be sent to the phone. Try again, or pay by Paybill.";
 
+/// The same amount from the same phone within two minutes.
+pub const SAME_AGAIN: &str = "17";
+
 /// Sources: Safaricom's Daraja 3.0 pages (December 2025), and observations at the sandbox and in public logs.
 const KNOWN: &[Known] = &[
     Known("1", Meaning::Declined, "Too little money in M-Pesa. Top up and try again."),
@@ -33,7 +36,11 @@ const KNOWN: &[Known] = &[
         Meaning::Declined,
         "The paybill's balance limit is reached: the owner must settle it with Safaricom.",
     ),
-    Known("17", Meaning::Declined, "The same amount was asked of this phone a moment ago. Wait two minutes."),
+    Known(
+        SAME_AGAIN,
+        Meaning::Declined,
+        "The same amount was asked of this phone a moment ago. Wait two minutes.",
+    ),
     Known("26", Meaning::Declined, "M-Pesa is busy. Try again in half a minute."),
     Known("1001", Meaning::Declined, "Another M-Pesa menu is open on the phone. Close it and try again."),
     Known("1019", Meaning::Declined, "The request expired on the phone. Try again."),

@@ -206,24 +206,31 @@ pub(crate) async fn intents_of_customer(
     rows.iter().map(read_intent).collect()
 }
 
-/// The newest requests since an instant that may still be answered, of a customer or on a phone.
-pub(crate) async fn open_intents_since(
+/// The newest requests that may stand in the way of another, of a customer or on a phone: those since `lately` that may
+/// still be answered, those that have ended since, and since `unclear` those of which nobody knows whether they were paid. All
+/// were made since `oldest`, by which they are found.
+pub(crate) async fn standing_intents_since(
     connection: &mut Connection,
     customer: &CustomerId,
     phone: Option<&Msisdn>,
-    since: UnixMillis,
+    [lately, unclear, oldest]: [UnixMillis; 3],
     limit: u32,
 ) -> Result<Vec<Intent>, sqlx::Error> {
     let rows = sqlx::query(intents!(
         "\
-         WHERE (customer_id = $1 OR phone = $2) AND created_at > $3 \
-           AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', 'paid_unreceipted') \
+         WHERE (customer_id = $1 OR phone = $2) AND created_at > $6 \
+           AND ((created_at > $3 AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', \
+                                               'paid_unreceipted')) \
+                OR (updated_at > $3 AND (state = 'paid' OR (state = 'declined' AND result_code = '17'))) \
+                OR (updated_at > $5 AND state = 'review')) \
          ORDER BY created_at DESC, id LIMIT $4"
     ))
     .bind(customer.as_str())
     .bind(phone.map_or("", Msisdn::digits))
-    .bind(since.0)
+    .bind(lately.0)
     .bind(i64::from(limit))
+    .bind(unclear.0)
+    .bind(oldest.0)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read_intent).collect()

@@ -20,7 +20,7 @@ use crate::money::Money;
 use crate::mpesa::c2b::Heard;
 use crate::mpesa::intent::Intent;
 use crate::payments::follow::FollowToken;
-use crate::payments::{self};
+use crate::payments::{self, Why};
 use crate::subscriptions::{self, Subscription};
 use crate::web::error::PageError;
 use crate::web::visit::see_other;
@@ -228,9 +228,11 @@ impl Account {
         Ok(offer(line, self.in_wallet, is_revoked, now))
     }
 
-    /// How long a request for a period of a line stands in the way of another.
-    pub(super) fn wait(&self, line: &Subscription, now: UnixMillis) -> Option<std::time::Duration> {
-        payments::wait_of(&self.intents, &line.id, now)
+    /// Why and how long a request for a period of a line stands in the way of another.
+    pub(super) fn wait(&self, line: &Subscription, now: UnixMillis) -> Option<(Why, std::time::Duration)> {
+        // What is over by now, or was given back, may well be paid anew.
+        let is_paid = line.paid_until.is_some_and(|until| until > now);
+        payments::wait_of(&self.intents, &line.id, now).filter(|(why, _)| *why != Why::JustPaid || is_paid)
     }
 
     /// How to pay without a request to a phone; `None` where nobody would hear of it.
@@ -319,10 +321,16 @@ impl Account {
             (Offer::OnHold, _) => language.say(Text::OnHold).to_owned(),
             (Offer::NotHere, _) => language.say(Text::NotHere).to_owned(),
             (Offer::Covered, _) => language.say(Text::Covered).to_owned(),
-            (Offer::Ask(_) | Offer::FromBalance, Some(wait)) => {
+            (Offer::Ask(_) | Offer::FromBalance, Some((why, wait))) => {
                 // Nothing can be typed meanwhile, so that reading it again loses nothing.
                 frame.refresh = u32::try_from(wait.as_secs().saturating_add(1)).ok();
-                language.fill(Text::Locked, &[("wait", &language.length(wait))])
+                let text = match why {
+                    Why::JustPaid => Text::JustPaid,
+                    Why::Unclear => Text::Unclear,
+                    Why::TooSoon => Text::TooSoon,
+                    Why::SameThing | Why::SamePhone | Why::CountsOnWallet => Text::Locked,
+                };
+                language.fill(text, &[("wait", &language.length(wait))])
             }
             (Offer::Ask(_) | Offer::FromBalance, None) if web.short_codes.is_none() => {
                 language.say(Text::NotSetUp).to_owned()

@@ -73,6 +73,12 @@ texts! {
 
     Locked: "A request for this line is open. Enter the PIN on the phone that shows it, and do not pay twice. Another can be sent in {wait}."
         / "Ombi la laini hii bado liko wazi. Weka PIN kwenye simu inayolionyesha, na usilipe mara mbili. Lingine linaweza kutumwa baada ya {wait}.";
+    JustPaid: "This line was paid for a moment ago. Another period can be paid for in {wait}."
+        / "Laini hii imelipiwa sasa hivi. Kipindi kingine kinaweza kulipiwa baada ya {wait}.";
+    Unclear: "It is not clear whether the last request was paid: do not pay again. A payment that comes is credited. Another request can be sent in {wait}."
+        / "Haijulikani kama ombi la mwisho limelipwa: usilipe tena. Malipo yakifika yatahesabiwa. Ombi lingine linaweza kutumwa baada ya {wait}.";
+    TooSoon: "M-Pesa takes the same amount from the same phone only after two minutes. Another request can be sent in {wait}."
+        / "M-Pesa inakubali kiasi kilekile kutoka simu ileile baada ya dakika mbili tu. Ombi lingine linaweza kutumwa baada ya {wait}.";
     PhoneBusy: "Nothing was sent: that phone has another request open. Answer it, or wait {wait}."
         / "Hakuna kilichotumwa: simu hiyo ina ombi lingine lililo wazi. Lijibu, au subiri {wait}.";
     BalanceBusy: "Nothing was sent: another open request counts on the money in the account. Wait {wait}."

@@ -167,6 +167,12 @@ async fn take_in_receipt(
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     keep_evidence(connection, &told, booked.as_ref(), now).await?;
+    if let (Some(booked), Some(phone)) = (&booked, &receipt.phone)
+        && booked.phone.is_none()
+        && booked.amount == told.amount
+    {
+        super::corrections::store::note_phone(connection, &booked.id, phone).await?;
+    }
     if booked.as_ref().is_some_and(|booked| booked.is_by_hand && booked.amount == told.amount) {
         // The request is paid; where its money belongs, a person has said.
         requests::update_intent(connection, &after).await?;

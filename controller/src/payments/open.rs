@@ -1,9 +1,12 @@
-//! Which open request for payment stands in the way of what somebody wants now. Pure.
+//! Which request for payment stands in the way of what somebody wants now. Pure.
 //!
 //! ```text
-//! the same thing for the same line ─> two prompts would be two payments
-//! the same phone ─> M-Pesa holds one prompt on a phone, and refuses the same amount for two minutes
-//! it counts on the wallet ─> what is spent now would be missing when its money comes
+//! an open one: the same thing for the same line ─> two prompts would be two payments
+//!              the same phone ─> M-Pesa holds one prompt on a phone, and refuses the same amount for two minutes
+//!              it counts on the wallet ─> what is spent now would be missing when its money comes
+//! one that has ended, for the same thing: paid a moment ago ─> a button that was pressed twice
+//!              nobody knows whether it was paid ─> whoever pays again may pay twice
+//!              M-Pesa refused it as the same once more ─> it would again
 //! ```
 //!
 //! Anything else goes on beside it: a top-up out of the wallet does not wait for a phone. Asking is `request`.
@@ -15,10 +18,16 @@ use tawi_shared::UnixMillis;
 use crate::customers::phone::Msisdn;
 use crate::ids::{LineId, TopUpId};
 use crate::money::Money;
-use crate::mpesa::intent::Intent;
+use crate::mpesa::intent::{Intent, State};
+use crate::mpesa::result_codes;
 
 /// M-Pesa's own rule (result code 17): the same amount from the same phone not twice within two minutes.
 pub(super) const TWO_MINUTES: Duration = Duration::from_secs(120);
+/// How long nobody is asked again after an answer of which nobody knows whether money moved. What it moved has been told by
+/// Pull or a confirmation by then.
+pub(super) const UNCLEAR_FOR: Duration = Duration::from_secs(15 * 60);
+/// How long after it was made a request can still stand in the way: its end is told within minutes.
+pub(super) const MADE_WITHIN: Duration = Duration::from_secs(30 * 60);
 
 /// Why an open request stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +38,15 @@ pub enum Why {
     SamePhone,
     /// Its money buys what it is for only together with what is in the wallet.
     CountsOnWallet,
+    /// It asked for the same thing, and was paid a moment ago.
+    JustPaid,
+    /// It asked for the same thing, and nobody knows whether it was paid.
+    Unclear,
+    /// It asked for the same thing, and M-Pesa refused it as the same amount from the same phone.
+    TooSoon,
 }
 
-/// An open request that stands in the way.
+/// A request that stands in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     /// Which.
@@ -61,20 +76,44 @@ impl Open {
                 "The phone is being asked for KES {amount} for {what}, which counts on what is in the wallet: wait for \
                  the answer, or {wait} seconds."
             ),
+            Why::JustPaid => format!(
+                "A request for KES {amount} for {what} was paid a moment ago. If another is wanted, it can be asked for in \
+                 {wait} seconds."
+            ),
+            Why::Unclear => format!(
+                "Nobody knows whether a request for KES {amount} for {what} was paid: the customer must not pay again. \
+                 Another can be sent in {wait} seconds."
+            ),
+            Why::TooSoon => format!(
+                "M-Pesa takes the same amount from the same phone only after two minutes: ask again in {wait} seconds."
+            ),
         }
     }
 }
 
-/// How long another request for a period of a line must wait for one of these; `None` when none stands in the way.
-pub(crate) fn wait_of(intents: &[Intent], line: &LineId, now: UnixMillis) -> Option<Duration> {
-    let is_in_the_way =
-        |intent: &&Intent| intent.is_open() && intent.subscription == *line && intent.top_up.is_none();
-    let waits =
-        intents.iter().filter(is_in_the_way).map(|intent| intent.created_at.plus(TWO_MINUTES).since(now));
-    waits.filter(|wait| !wait.is_zero()).max()
+/// Why a request stands in the way of another for the same thing, and for how long; `None` when it does not, or not now.
+fn lock_of(intent: &Intent, now: UnixMillis) -> Option<(Why, Duration)> {
+    let (why, until) = match &intent.state {
+        _ if intent.is_open() => (Why::SameThing, intent.created_at.plus(TWO_MINUTES)),
+        State::Paid(_) if intent.is_to_buy() => (Why::JustPaid, intent.updated_at.plus(TWO_MINUTES)),
+        State::Review(_) => (Why::Unclear, intent.updated_at.plus(UNCLEAR_FOR)),
+        State::Declined(reason) if reason.code == result_codes::SAME_AGAIN => {
+            (Why::TooSoon, intent.updated_at.plus(TWO_MINUTES))
+        }
+        _ => return None,
+    };
+    let wait = until.since(now);
+    (!wait.is_zero()).then_some((why, wait))
 }
 
-/// An open request, and what of the wallet it needs besides its own money.
+/// Why and how long another request for a period of a line must wait for one of these; `None` when none stands in the way.
+pub(crate) fn wait_of(intents: &[Intent], line: &LineId, now: UnixMillis) -> Option<(Why, Duration)> {
+    let is_for_it = |intent: &&Intent| intent.subscription == *line && intent.top_up.is_none();
+    let locks = intents.iter().filter(is_for_it).filter_map(|intent| lock_of(intent, now));
+    locks.max_by_key(|(_, wait)| *wait)
+}
+
+/// A request, and what of the wallet it needs besides its own money.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) intent: Intent,
@@ -93,16 +132,19 @@ pub(super) struct Wish<'a> {
     pub(super) in_wallet: Money,
 }
 
-/// The open request that stands in the way, of those of the same customer or phone, newest first.
+/// The request that stands in the way, of those of the same customer or phone, newest first.
 pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis) -> Option<Open> {
     let taken = wish.price.min(wish.in_wallet);
     let left = wish.in_wallet.checked_sub(taken).unwrap_or(Money::ZERO);
     // Of all that were looked at: once the one with which it is too much has lapsed, so have the older ones.
     let mut leaned = Some(Money::ZERO);
     let mut why = |Pending { intent, leans }: &Pending| {
+        let (why, _) = lock_of(intent, now)?;
         let is_same_thing = intent.subscription == *wish.line && intent.top_up.as_ref() == wish.top_up;
         if is_same_thing {
-            Some(Why::SameThing)
+            Some(why)
+        } else if !intent.is_open() {
+            None
         } else if wish.phone == Some(&intent.phone) {
             Some(Why::SamePhone)
         } else {
@@ -112,7 +154,7 @@ pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis)
         }
     };
     let (pending, why) = pending.into_iter().find_map(|pending| why(&pending).map(|why| (pending, why)))?;
-    let wait = pending.intent.created_at.plus(TWO_MINUTES).since(now);
+    let (_, wait) = lock_of(&pending.intent, now)?;
     Some(Open { intent: pending.intent, why, wait })
 }
 
@@ -120,7 +162,8 @@ pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis)
 mod tests {
     use super::*;
     use crate::ids::{CustomerId, IntentId};
-    use crate::mpesa::intent::{CallbackToken, State};
+    use crate::mpesa::evidence::Reason;
+    use crate::mpesa::intent::CallbackToken;
     use tawi_shared::IdSource;
 
     const PHONE: &str = "254712345678";
@@ -180,6 +223,38 @@ mod tests {
     }
 
     #[test]
+    fn what_was_just_paid_or_refused_or_is_not_known_stands_in_the_way_of_the_same_thing_for_a_while() {
+        let (line, more) = (LineId::parse("l1").unwrap(), TopUpId::parse("t1").unwrap());
+        let check = |state: State, asked: (&str, Option<&str>), second: i64, expected: Option<(Why, u64)>| {
+            let mut ended = pending(asked.0, asked.1, PHONE, 0);
+            (ended.intent.state, ended.intent.updated_at) = (state, UnixMillis(60_000));
+            let (price, phone) = (Money::from_cents(20_000), Msisdn::parse(PHONE).unwrap());
+            let wish =
+                Wish { line: &line, top_up: Some(&more), phone: Some(&phone), price, in_wallet: Money::ZERO };
+            let found = in_the_way(vec![ended], wish, UnixMillis(second * 1_000));
+            assert_eq!(found.map(|open| (open.why, open.wait.as_secs())), expected, "{asked:?} {second}");
+        };
+        let receipt = || State::Paid(crate::mpesa::evidence::ReceiptNumber::parse("RAA1").unwrap());
+        let (same, other) = (("l1", Some("t1")), ("l2", Some("t1")));
+        check(receipt(), same, 100, Some((Why::JustPaid, 80)));
+        check(receipt(), same, 180, None);
+        check(receipt(), other, 100, None);
+        let code = |code: &str| Reason::new(code, "said so");
+        check(State::Review(code("77")), same, 100, Some((Why::Unclear, 860)));
+        check(State::Review(code("77")), same, 960, None);
+        check(State::Declined(code("17")), same, 100, Some((Why::TooSoon, 80)));
+        check(State::Declined(code("17")), other, 100, None);
+        check(State::Declined(code("1032")), same, 100, None);
+        // Less than what it is for lacks buys nothing, and the rest may be paid at once.
+        let mut part = pending("l1", None, PHONE, 0).intent;
+        (part.state, part.updated_at) = (receipt(), UnixMillis(60_000));
+        assert_eq!(wait_of(&[part.clone()], &line, UnixMillis(70_000)), None);
+        part.state = State::Review(code("77"));
+        let wait = Duration::from_secs(890);
+        assert_eq!(wait_of(&[part], &line, UnixMillis(70_000)), Some((Why::Unclear, wait)));
+    }
+
+    #[test]
     fn open_requests_lean_on_the_wallet_together_and_the_newest_that_is_too_much_says_until_when() {
         let line = LineId::parse("l1").unwrap();
         // Newest first, with the second in which each was made; 200 of the 700 in the wallet would be taken.
@@ -218,5 +293,8 @@ mod tests {
             &["KES 1,000.00", "for a top-up", "one request at a time", "95 seconds"],
         );
         check(Why::CountsOnWallet, None, &["KES 1,000.00", "for a period", "wallet", "95 seconds"]);
+        check(Why::JustPaid, None, &["was paid a moment ago", "95 seconds"]);
+        check(Why::Unclear, None, &["must not pay again", "95 seconds"]);
+        check(Why::TooSoon, None, &["two minutes", "95 seconds"]);
     }
 }

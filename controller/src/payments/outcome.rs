@@ -221,7 +221,7 @@ impl fmt::Display for CallbackOutcome {
                  portal what went, and correct whose money it was"
             ),
             Self::RefundContradicted => f.write_str(
-                "review: M-Pesa says that a refund did not go through, after it said that it had: look it up in its portal",
+                "review: M-Pesa says something else of a refund than it said before: look it up in its portal",
             ),
             Self::NoSuchRequest => f.write_str("review: no request has this path"),
             Self::Refused(refused) => write!(f, "review: {refused}"),

@@ -16,7 +16,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::follow::{FollowToken, Followed};
-use super::open::{Open, Pending, TWO_MINUTES, Wish, in_the_way};
+use super::open::{MADE_WITHIN, Open, Pending, TWO_MINUTES, UNCLEAR_FOR, Why, Wish, in_the_way};
 use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
 use super::{PaymentError, store as payments_store};
@@ -318,7 +318,10 @@ async fn refused(
     wish: Wish<'_>,
     now: UnixMillis,
 ) -> Result<Option<Requested>, PaymentError> {
-    if let Some(open) = open(connection, &line.customer, wish, now).await? {
+    // What was paid a moment ago and is over by now, or was given back, may well be paid anew.
+    let is_over = line.paid_until.is_none_or(|until| until <= now);
+    let is_no_slip = |open: &Open| open.why == Why::JustPaid && wish.top_up.is_none() && is_over;
+    if let Some(open) = open(connection, &line.customer, wish, now).await?.filter(|open| !is_no_slip(open)) {
         return Ok(Some(Requested::AlreadyOpen(Box::new(open))));
     }
     if let Some(wait) = bought_recently(connection, line, wish.top_up.is_some(), now).await? {
@@ -335,12 +338,12 @@ pub(super) async fn open(
     wish: Wish<'_>,
     now: UnixMillis,
 ) -> Result<Option<Open>, PaymentError> {
-    let since = now.minus(TWO_MINUTES);
-    let intents = store::open_intents_since(connection, customer, wish.phone, since, OPEN_MOST).await?;
+    let since = [TWO_MINUTES, UNCLEAR_FOR, MADE_WITHIN].map(|back| now.minus(back));
+    let intents = store::standing_intents_since(connection, customer, wish.phone, since, OPEN_MOST).await?;
     let mut pending = Vec::with_capacity(intents.len());
     for intent in intents {
         let price = match (&intent.top_up, &intent.promised) {
-            _ if intent.customer != *customer => None,
+            _ if intent.customer != *customer || !intent.is_open() => None,
             (Some(top_up), _) => top_ups::get(connection, top_up).await?.map(|top_up| top_up.price),
             (None, promised) => promised.as_ref().map(|promised| promised.offer.price),
         };

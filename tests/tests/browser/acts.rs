@@ -230,7 +230,7 @@ async fn take_over(world: &World, browser: &Browser) -> anyhow::Result<()> {
     let owner = || value_of(world, "ppp/secret", "kiosk17", "comment").unwrap_or_default();
     ensure!(owner().is_empty(), "touched before it was confirmed: {}", owner());
     browser.click("main form button.primary").await?;
-    browser.wait_for_text(".note.good", "1 line").await?;
+    browser.wait_for_text(".note.good", "1 row").await?;
     world
         .site(0)?
         .router

@@ -280,6 +280,16 @@ pub(super) async fn take_in(
             Err(why) => return Ok(TakenIn::quietly(CallbackOutcome::NotUnderstood(why))),
         }
     };
+    if let Event::Result(told) = &event
+        && let Some(other) = request.contradicted_by(told, now)
+        && other.question.refund().is_some()
+    {
+        let taken_in = refunds::take_in_another(connection, &other, ids, now).await?;
+        if !matches!(taken_in.outcome, CallbackOutcome::Repeated | CallbackOutcome::RefundContradicted) {
+            store::update(connection, &other).await?;
+        }
+        return Ok(taken_in);
+    }
     let outcome = match request.apply(event, now) {
         Ok(after) => {
             store::update(connection, &after).await?;

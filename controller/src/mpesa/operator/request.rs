@@ -229,6 +229,20 @@ impl OperatorRequest {
         Ok(self)
     }
 
+    /// How it would stand if this answer were its own, where that says something else than the one that it has; `None` where
+    /// it says the same, or is another conversation's. Nobody has published that there is one answer only.
+    pub(super) fn contradicted_by(&self, told: &ResultTold, now: UnixMillis) -> Option<Self> {
+        let State::Answered(known) = &self.state else { return None };
+        if known.code == told.reason.code || self.is_another(told) {
+            return None;
+        }
+        let mut other = self.clone();
+        other.state = State::Answered(told.reason.clone());
+        other.parameters.clone_from(&told.parameters);
+        other.updated_at = now;
+        Some(other)
+    }
+
     /// Takes the ids that are not known yet.
     fn name(&mut self, originator: Option<String>, conversation: Option<String>) {
         self.originator_conversation_id = self.originator_conversation_id.take().or(originator);

@@ -152,6 +152,7 @@ async fn one_receipt_is_one_payment_whatever_else_is_said_of_it() {
     let failed = success(&first, "x", "1").replace("\"ResultCode\":0", "\"ResultCode\":1032");
     shop.deliver_to(&first, failed).await;
     // And the same receipt on another request's path.
+    shop.wait_two_minutes();
     let second = shop.unanswered().await;
     shop.deliver_to(&second, success(&second, "RGP6CZDYG6", "1500")).await;
     shop.take_in().await;

@@ -10,6 +10,7 @@ mod doctor;
 mod health;
 mod moved;
 mod operator;
+mod payer_phone;
 mod paying;
 mod promised;
 mod pulling;

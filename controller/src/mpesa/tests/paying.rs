@@ -18,7 +18,7 @@ use crate::mpesa::answer::{PushAnswer, Refusal};
 use crate::mpesa::intent::CallbackToken;
 use crate::mpesa::stk::{Push, Shillings};
 use crate::mpesa::{Daraja, run_callbacks};
-use crate::payments::{self, Requested};
+use crate::payments::{self, Requested, Why};
 use crate::shutdown::Shutdown;
 use crate::state::Controller;
 use crate::subscriptions;
@@ -151,6 +151,9 @@ async fn what_was_paid_too_much_stays_in_the_wallet_and_buys_the_next_period_in_
     let shop = Shop::open().await;
     shop.pay(Some(2_000)).await;
     assert_eq!(shop.books().await, Books { clearing: 200_000, wallet: 50_000, ..Books::PAID_ONCE });
+    let asked = shop.ask(None).await;
+    assert!(matches!(&asked, Requested::AlreadyOpen(open) if open.why == Why::JustPaid), "{asked:?}");
+    shop.wait_two_minutes();
     let next = shop.pay(None).await;
     assert_eq!(next.amount.cents(), 100_000);
     let twice = Books { clearing: 300_000, revenue: 300_000, payments: 2, evidence: 2, ..Books::PAID_ONCE };

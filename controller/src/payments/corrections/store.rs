@@ -6,6 +6,7 @@ use tawi_shared::UnixMillis;
 use super::schedule::{Cut, Span};
 use super::{Closed, Purchase, Purchased};
 use crate::columns;
+use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row, Together};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::ledger::Account;
@@ -309,6 +310,20 @@ pub(in crate::payments) async fn is_guess_moved(
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")
+}
+
+/// Notes whose phone paid, where the first that told of the payment hid the number.
+pub(in crate::payments) async fn note_phone(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    phone: &Msisdn,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE payments SET phone = $2 WHERE id = $1")
+        .bind(payment.as_str())
+        .bind(phone.digits())
+        .execute(connection)
+        .await?;
+    Ok(())
 }
 
 /// One part of a payment that is split: a payment of its own, which says of what.

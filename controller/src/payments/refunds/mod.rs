@@ -748,6 +748,34 @@ pub(crate) async fn take_in(
     Ok(taken_in)
 }
 
+/// Takes in that M-Pesa answered once more about a refund, and otherwise than before. Money that went has gone, whatever was
+/// said of it before; that it did not go after all is for a person to look at, and the first answer stays.
+///
+/// # Errors
+/// [`PaymentError`]; the savepoint must then be rolled back.
+pub(crate) async fn take_in_another(
+    connection: &mut Connection,
+    request: &OperatorRequest,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<TakenIn, PaymentError> {
+    let repeated = || TakenIn::quietly(CallbackOutcome::Repeated);
+    if matches!(request.question, Question::RefundStatus(_)) {
+        return Ok(repeated());
+    }
+    let Some(id) = request.question.refund() else { return Ok(repeated()) };
+    let Some(RefundRow { refund, .. }) = store::by_id(connection, id).await? else { return Ok(repeated()) };
+    match (told_by(request, &refund), refund.state()) {
+        (None, _) | (Some(Event::WentThrough), State::Done) | (Some(Event::DidNot), State::Failed) => {
+            Ok(repeated())
+        }
+        (Some(Event::DidNot | Event::Unclear), State::Done) | (Some(Event::Unclear), State::Failed) => {
+            Ok(TakenIn::quietly(CallbackOutcome::RefundContradicted))
+        }
+        (Some(_), _) => take_in(connection, request, ids, now).await,
+    }
+}
+
 fn credit_actor() -> &'static str {
     super::credit::ACTOR
 }
