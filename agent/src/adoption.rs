@@ -158,8 +158,8 @@ pub fn words_of_sessions(proposals: &[Proposal]) -> String {
     let is_open =
         |proposal: &&Proposal| proposal.line.as_ref().is_some_and(|(line, _)| line.restraint.is_empty());
     let running = || proposals.iter().filter(is_online);
-    let (open, changing) = (running().filter(is_open), running().filter(is_open));
-    let (open, changing) = (open.count(), changing.filter(|proposal| !proposal.changes.is_empty()).count());
+    let open = running().filter(is_open).count();
+    let changing = running().filter(is_open).filter(|proposal| !proposal.changes.is_empty()).count();
     let restrained = running().count().saturating_sub(open);
     let mut text = String::new();
     if open > 0 {

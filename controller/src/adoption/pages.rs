@@ -324,11 +324,10 @@ fn sheet_page(visit: &Visit, known: &Known, page: usize, unread: Unread) -> Resu
     let names: BTreeSet<&str> = known.rows.iter().map(|row| row.username.as_str()).collect();
     // One that was taken over is no row of somebody else any more, and was used.
     table.complain_of_strangers(|name| names.contains(name) || known.is_on_router(name));
-    let other_end = |name: &str, until| {
-        let line = known.lines.get(name).filter(|line| line.is_on_router)?;
-        (line.paid_until != Some(until)).then_some(())
-    };
-    table.complain_of_ends(|name, until| names.contains(name) && other_end(name, until).is_some());
+    let has_other_end = |line: &KnownLine, until| line.is_on_router && line.paid_until != Some(until);
+    table.complain_of_ends(|name, until| {
+        names.contains(name) && known.lines.get(name).is_some_and(|line| has_other_end(line, until))
+    });
     let errors = unread.errors.iter().chain(&table.errors).cloned().collect();
     let pages = known.pages();
     let page = page.clamp(1, pages);

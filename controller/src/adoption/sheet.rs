@@ -302,7 +302,7 @@ fn typed(value: impl Fn(&str) -> String, field: &str) -> String {
     if text == value(&format!("given-{field}")) { String::new() } else { text }
 }
 
-/// The line of the row's own name, that its site was never told of: it takes the row, and nobody else's can.
+/// The line of the row's own name, which has no row of its own yet: it takes this one, and no other line can.
 fn own_line<'a>(
     line: &'a KnownLine,
     value: impl Fn(&str) -> String,

@@ -10,6 +10,7 @@ use tawi_shared::ids::hex;
 
 use super::evidence::{CheckoutId, Reason, ReceiptNumber};
 use super::intent::{CallbackToken, Intent, Promised, State};
+use super::result_codes;
 use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row, Together};
@@ -221,7 +222,7 @@ pub(crate) async fn standing_intents_since(
          WHERE (customer_id = $1 OR phone = $2) AND created_at > $6 \
            AND ((created_at > $3 AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', \
                                                'paid_unreceipted')) \
-                OR (updated_at > $3 AND (state = 'paid' OR (state = 'declined' AND result_code = '17'))) \
+                OR (updated_at > $3 AND (state = 'paid' OR (state = 'declined' AND result_code = $7))) \
                 OR (updated_at > $5 AND state = 'review')) \
          ORDER BY created_at DESC, id LIMIT $4"
     ))
@@ -231,6 +232,7 @@ pub(crate) async fn standing_intents_since(
     .bind(i64::from(limit))
     .bind(unclear.0)
     .bind(oldest.0)
+    .bind(result_codes::SAME_AGAIN)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read_intent).collect()

@@ -6,7 +6,7 @@ use tawi_shared::wire::{CommandKind, CommandStatus, ForeignRowV1, ForeignRowsV1,
 use crate::database::Together;
 use crate::staff::Role;
 use crate::web::display;
-use crate::web::testing::{Browser, START, Served};
+use crate::web::testing::{Answer, Browser, START, Served};
 use crate::{adoption, commands, desired, subscriptions};
 
 impl Served {
@@ -73,6 +73,14 @@ pub(super) fn hidden(body: &str) -> Vec<(String, String)> {
         Some((name.to_owned(), rest.split_once('"')?.0.to_owned()))
     };
     inputs.filter_map(field).filter(|(name, _)| name != "form_token").collect()
+}
+
+/// Confirms what a preview shows.
+async fn confirm(browser: &mut Browser, preview: &str) -> Answer {
+    let fields = hidden(preview);
+    let fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    browser.post("/sites/nyeri-01/routers/core/take-over/confirm", &fields).await
 }
 
 #[tokio::test]
@@ -195,9 +203,7 @@ async fn one_table_fills_in_every_page_and_what_is_ticked_on_a_page_is_taken_ove
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
         let preview = operator.post(&format!("{to}/preview"), &fields).await;
         assert_eq!(preview.status, 200, "{}", preview.body);
-        let fields = hidden(&preview.body);
-        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let done = operator.post(&format!("{to}/confirm"), &fields).await;
+        let done = confirm(operator, &preview.body).await;
         assert_eq!(done.status, 303, "{}", done.body);
         done.location().to_owned()
     };
@@ -392,10 +398,7 @@ async fn a_line_that_was_entered_under_another_name_takes_the_rows_and_nothing_b
     assert!(preview.body.contains("the line acc-1 takes this name"), "{}", preview.body);
     let before = program.read(&format!("/api/subscriptions/{line}")).await;
     assert_eq!((&before["username"], &before["status"]), (&"acc-1".into(), &"draft".into()));
-    let fields = hidden(&preview.body);
-    let fields: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(operator.post(&format!("{to}/confirm"), &fields).await.status, 303);
+    assert_eq!(confirm(&mut operator, &preview.body).await.status, 303);
     let after = program.read(&format!("/api/subscriptions/{line}")).await;
     assert_eq!((&after["username"], &after["status"]), (&"plot17".into(), &"active".into()));
     assert!(after["address"].is_null(), "what the row has not, the line has not: {after}");
@@ -450,10 +453,7 @@ async fn a_line_that_was_entered_under_the_rows_own_name_takes_it_with_the_time_
     {
         assert!(preview.body.contains(change), "{change}: {}", preview.body);
     }
-    let fields = hidden(&preview.body);
-    let fields: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(operator.post(&format!("{to}/confirm"), &fields).await.status, 303);
+    assert_eq!(confirm(&mut operator, &preview.body).await.status, 303);
     let after = program.read(&format!("/api/subscriptions/{line}")).await;
     assert_eq!((&after["username"], &after["status"]), (&"plot17".into(), &"active".into()));
     let until = display::local("2026-10-21T23:59").unwrap();
@@ -492,10 +492,7 @@ async fn a_line_that_is_walled_in_from_the_beginning_takes_the_row_of_its_name_w
     assert!(sheet.contains("name=\"until-0\" value=\"2026-10-21T23:59\""), "{sheet}");
     let typed = [("take-0", "yes"), ("row-0", key.as_str()), ("until-0", "2026-10-21T23:59")];
     let preview = operator.post(&format!("{to}/preview"), &typed).await;
-    let fields = hidden(&preview.body);
-    let fields: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    assert_eq!(operator.post(&format!("{to}/confirm"), &fields).await.status, 303, "{}", preview.body);
+    assert_eq!(confirm(&mut operator, &preview.body).await.status, 303, "{}", preview.body);
     assert_eq!(served.count(orders).await, 1);
     assert_eq!(served.count("SELECT COUNT(*) FROM subscriptions WHERE paid_until IS NOT NULL").await, 1);
     served.stop().await;
@@ -520,11 +517,8 @@ async fn whoever_is_over_by_the_time_of_the_confirmation_is_shown_first() {
     ];
     let preview = operator.post(&format!("{to}/preview"), &typed).await;
     assert!(!preview.body.contains("Not paid for any more"), "{}", preview.body);
-    let fields = hidden(&preview.body);
-    let fields: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     served.controller.clock.advance(std::time::Duration::from_secs(301));
-    let answer = operator.post(&format!("{to}/confirm"), &fields).await;
+    let answer = confirm(&mut operator, &preview.body).await;
     assert!(answer.status == 422 && answer.body.contains("Not paid for any more: 1"), "{}", answer.body);
     served.stop().await;
 }
