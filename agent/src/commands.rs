@@ -4,14 +4,16 @@
 //!            ┌────────── no room ──────────> failed
 //! command ───┼────────── too late ─────────> expired
 //!            └─> waits for its router ─> executing ─> succeeded | failed
+//!                        ^── restart, and twice is once ──┘
 //! ```
 //!
 //! A command may come any number of times: with each hello, and again while head office has not heard what became of it.
 //! What is executing is on flash before anything is done, so that a restart in the middle never does it again; whether it
-//! was done is then not known, and said so. Results are kept and told again until nobody can ask any more. Doing it is
-//! `reconcile/orders.rs`; keeping it on flash is `outbox`.
+//! was done is then not known, and said so. Only what is the same done twice as once is begun again, when it comes again.
+//! Results are kept and told again until nobody can ask any more. Doing it is `reconcile/orders.rs`; keeping it on flash is
+//! `outbox`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -79,8 +81,19 @@ pub enum Taken {
 #[derive(Clone, Debug, Default)]
 pub struct Commands {
     kept: BTreeMap<String, Kept>,
-    /// Not begun. They are not on flash: head office commands them again.
+    /// Not begun in this run. They are not on flash: head office commands them again.
     waiting: BTreeMap<String, CommandV1>,
+    /// What was executing when the agent was stopped, and did not come again yet.
+    interrupted: BTreeSet<String>,
+}
+
+/// Whether done twice it is the same as done once, so that it may be begun again although it may have been done: a row that
+/// is the line's own already stays so, and to name rows changes nothing.
+fn is_repeatable(kind: u16) -> bool {
+    match CommandKind::from_code(kind) {
+        Some(CommandKind::Adopt | CommandKind::ListForeign) => true,
+        Some(CommandKind::ReleaseHeld | CommandKind::Kick | CommandKind::Rebuild) | None => false,
+    }
 }
 
 impl Commands {
@@ -92,6 +105,7 @@ impl Commands {
             if kept.status == CommandStatus::Executing.code() {
                 "the agent was restarted while it was at it; look before you command it again"
                     .clone_into(&mut kept.detail);
+                commands.interrupted.insert(kept.id.clone());
             }
             commands.kept.insert(kept.id.clone(), kept);
         }
@@ -100,6 +114,7 @@ impl Commands {
 
     /// Goes on with what was found on flash only after others had come: what was begun before is not begun again.
     pub fn join(&mut self, found: Vec<Kept>) {
+        // What the store itself refuses to have begun again is not.
         for (id, kept) in Self::restored(found).kept {
             self.waiting.remove(&id);
             // Nothing is begun without flash: what came meanwhile was refused, and that is not what became of it.
@@ -109,7 +124,12 @@ impl Commands {
 
     /// Takes a command. What is refused here is refused for good.
     pub fn take(&mut self, command: CommandV1, now: UnixMillis) -> Taken {
-        if let Some(kept) = self.kept.get(&command.id) {
+        if let Some(kept) = self.kept.get_mut(&command.id) {
+            let is_begun_again = is_repeatable(command.kind) && command.not_after_ms >= now.0;
+            if is_begun_again && self.interrupted.remove(&command.id) {
+                "the agent was restarted while it was at it; it is begun again".clone_into(&mut kept.detail);
+                self.waiting.insert(command.id.clone(), command);
+            }
             return Taken::Answer(kept.result());
         }
         if self.waiting.contains_key(&command.id) {
@@ -156,7 +176,14 @@ impl Commands {
             .filter(|command| command.not_after_ms < now.0)
             .map(|command| command.id.clone())
             .collect();
-        late.iter().filter_map(|id| self.settle(id, CommandStatus::Expired, now, why)).collect()
+        let settle = |id: &String| {
+            let was_begun = self.kept.contains_key(id);
+            let begun =
+                (CommandStatus::Failed, "it was begun before a restart; whether it was done is not known");
+            let (status, why) = if was_begun { begun } else { (CommandStatus::Expired, why) };
+            self.settle(id, status, now, why)
+        };
+        late.iter().filter_map(settle).collect()
     }
 
     /// Notes that a command is about to be begun. It must be on flash before anything is done; `None` for one that does
@@ -244,6 +271,39 @@ mod tests {
         let mut restarted = Commands::restored(vec![done]);
         assert_eq!(status(restarted.take(kick("a", 2_000_000), NOW)), Some(CommandStatus::Succeeded));
         assert_eq!(restarted.results().len(), 1);
+    }
+
+    #[test]
+    fn what_is_the_same_done_twice_is_begun_again_after_a_restart_and_nothing_else() {
+        for kind in CommandKind::ALL {
+            let command = CommandV1 { kind: kind.code(), ..kick("a", 2_000_000) };
+            let mut before = Commands::default();
+            before.take(command.clone(), NOW);
+            let begun = before.begin("a", NOW).unwrap();
+            assert_eq!(status(before.take(command.clone(), NOW)), Some(CommandStatus::Executing));
+            assert!(before.due(|_| true).is_empty(), "{kind:?} is begun twice in one run");
+            let mut late = Commands::restored(vec![begun.clone()]);
+            late.take(command.clone(), UnixMillis(2_000_001));
+            assert!(late.due(|_| true).is_empty(), "{kind:?} is begun too late");
+
+            let mut restarted = Commands::restored(vec![begun]);
+            for _ in 0..2 {
+                assert_eq!(status(restarted.take(command.clone(), NOW)), Some(CommandStatus::Executing));
+            }
+            let is_again = matches!(kind, CommandKind::Adopt | CommandKind::ListForeign);
+            assert_eq!(restarted.due(|_| true).len(), usize::from(is_again), "{kind:?}");
+            let said = &restarted.results()[0].detail;
+            assert_eq!(said.contains("begun again"), is_again, "{kind:?}: {said}");
+            let mut silent = restarted.clone();
+            let expired = silent.expire(UnixMillis(2_000_001), "its router did not answer in time");
+            let expired: Vec<_> = expired.iter().map(|kept| kept.status).collect();
+            let unknown = is_again.then_some(CommandStatus::Failed.code());
+            assert_eq!(expired, Vec::from_iter(unknown), "{kind:?}: nobody knows whether it was done");
+            restarted.begin("a", NOW);
+            restarted.take(command, NOW);
+            assert!(restarted.due(|_| true).is_empty(), "{kind:?} is begun a third time");
+            assert!(restarted.settle("a", CommandStatus::Succeeded, NOW, "").is_some());
+        }
     }
 
     #[test]

@@ -113,7 +113,9 @@ impl Orders {
         Ok(())
     }
 
-    fn take(&self) -> Option<Order> {
+    /// Takes the oldest order that waits.
+    #[must_use]
+    pub fn take(&self) -> Option<Order> {
         self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 

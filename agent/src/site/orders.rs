@@ -34,8 +34,9 @@ const ROWS_AT_ONCE: usize = 4;
 const ROWS_BYTES: usize = 40 * 1024;
 /// Line ids of one message about held lines, in bytes.
 const HELD_BYTES: usize = 40 * 1024;
-/// Orders of one router that are begun in one go; each is a few round trips.
-const BEGUN_AT_ONCE: usize = 32;
+/// Orders of one router that are begun and not done: it carries out one after the other, and of what only waits for its
+/// turn a restart should not have to say that nobody knows. Not one alone, so that the router does not wait for flash.
+const BEGUN_AHEAD: usize = 4;
 
 /// Why a command was not begun in time.
 const ROUTER_SILENT: &str = "its router did not answer in time";
@@ -48,6 +49,8 @@ const STORE_SHUT: &str =
 pub(super) struct Desk {
     commands: Commands,
     orders: BTreeMap<String, Orders>,
+    /// Commands that routers were given and have not answered, with the router of each.
+    begun: BTreeMap<String, String>,
     results: VecDeque<CommandResultV1>,
     rows: VecDeque<ForeignRowsV1>,
     held: BTreeMap<String, HeldPlanV1>,
@@ -56,6 +59,11 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(orders: BTreeMap<String, Orders>, found: Vec<Kept>) -> Self {
         Self { commands: Commands::restored(found), orders, ..Self::default() }
+    }
+
+    /// How many more orders a router may be given.
+    fn room(&self, router: &str) -> usize {
+        BEGUN_AHEAD.saturating_sub(self.begun.values().filter(|of| *of == router).count())
     }
 
     fn tell(&mut self, result: CommandResultV1) {
@@ -133,8 +141,11 @@ impl Site {
         }
         self.keep(expired).await;
         let due = self.desk.commands.due(|command| self.is_ready(command));
-        let mut begun = Vec::new();
-        for command in due.into_iter().take(BEGUN_AT_ONCE) {
+        let (mut begun, mut rooms) = (Vec::new(), BTreeMap::new());
+        for command in due {
+            let room = rooms.entry(command.router.clone()).or_insert_with(|| self.desk.room(&command.router));
+            let Some(left) = room.checked_sub(1) else { continue };
+            *room = left;
             match what_of(&command) {
                 Ok(what) => {
                     begun
@@ -172,7 +183,10 @@ impl Site {
                 let not_after = UnixMillis(command.not_after_ms);
                 let order = Order { what, not_after, answer: Answer::HeadOffice(command.id.clone()) };
                 match orders.give(order) {
-                    Ok(()) => return,
+                    Ok(()) => {
+                        self.desk.begun.insert(command.id, command.router);
+                        return;
+                    }
                     Err(_) => Done::failed("too many orders wait for that router"),
                 }
             }
@@ -194,6 +208,7 @@ impl Site {
     async fn settle(&mut self, id: &str, done: &Done) {
         let now = self.tools.clock.now();
         let detail = shortened(&done.detail);
+        self.desk.begun.remove(id);
         if let Some(kept) = self.desk.commands.settle(id, done.status, now, detail) {
             self.desk.tell(kept.clone().into());
             self.keep(vec![kept]).await;

@@ -11,6 +11,7 @@ pub struct Agent {
     pub stop: Option<oneshot::Sender<()>>,
     pub quotas: Quotas,
     pub memories: BTreeMap<String, FoundMemory>,
+    pub orders: BTreeMap<String, Orders>,
     pub tasks: JoinSet<()>,
 }
 
@@ -57,11 +58,13 @@ impl Agent {
         let quotas = Quotas::new(book);
         let memories: BTreeMap<String, FoundMemory> =
             routers.iter().map(|name| ((*name).to_owned(), FoundMemory::default())).collect();
+        let orders: BTreeMap<String, Orders> =
+            routers.iter().map(|name| ((*name).to_owned(), Orders::default())).collect();
         let tools = Tools {
             contact: Contact::default(),
             log: tawi_agent::api_log::ApiLog::default(),
             quotas: quotas.clone(),
-            orders: BTreeMap::default(),
+            orders: orders.clone(),
             memories: memories.clone(),
             site: config.site.clone(),
             clock,
@@ -85,7 +88,7 @@ impl Agent {
             stop: stopped,
         }));
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
-        Self { outbox, reports, state, quotas, memories, questions, stop: Some(stop), tasks }
+        Self { outbox, reports, state, quotas, memories, orders, questions, stop: Some(stop), tasks }
     }
 
     pub async fn report(&self, report: Report) {

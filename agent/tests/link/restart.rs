@@ -136,3 +136,84 @@ async fn what_flash_remembers_is_handed_on_when_the_store_opens_late() {
     assert!(said.detail.contains("restarted"), "{said:?}");
     agent.kill().await;
 }
+
+impl Agent {
+    /// The ids of the orders that a router was given and has not begun.
+    async fn given(&self, count: usize) -> Vec<String> {
+        let mut given = Vec::new();
+        let taking = async {
+            while given.len() < count {
+                let Some(Order { answer: Answer::HeadOffice(id), .. }) =
+                    self.orders.get("core").and_then(Orders::take)
+                else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                given.push(id);
+            }
+        };
+        assert!(timeout(PATIENCE, taking).await.is_ok(), "the router is given {given:?} alone");
+        given
+    }
+}
+
+/// Head office has many rows taken over, and the machine at the site is restarted while its router is at the first ones.
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_to_take_rows_over_that_a_restart_cuts_short_are_carried_out_all_the_same() {
+    const ROWS: usize = 15;
+    let directory = Directory::new("orders");
+    let (mut office, mut agent, epoch) = connected(&directory.0, &["core"]).await;
+    let config = office.config(&directory.0);
+    let lines: Vec<LineV1> = (0..ROWS).map(|number| line(&format!("line-{number:02}"), 5)).collect();
+    office.say_delta(&delta(0, 1, &lines, &lines)).await;
+    agent.enforces(1).await;
+    let commands: Vec<CommandV1> = lines
+        .iter()
+        .map(|line| CommandV1 {
+            id: format!("take {}", line.line),
+            kind: CommandKind::Adopt.code(),
+            not_after_ms: i64::MAX,
+            router: "core".into(),
+            line: line.line.clone(),
+            argument: line.username.clone(),
+            service: line.service,
+        })
+        .collect();
+    let reachable =
+        || Report::RouterStatus { router: "core".into(), is_reachable: true, release: Some("7.18".into()) };
+    agent.report(reachable()).await;
+    for command in &commands {
+        office.say(Down::Command, command).await;
+    }
+    let before = agent.given(4).await;
+    assert!(agent.orders["core"].take().is_none(), "no more are begun than are soon done");
+    let is_done =
+        |id: &str| Report::Ordered { router: "core".into(), id: id.into(), done: Done::succeeded("") };
+    agent.report(is_done(&before[0])).await;
+    agent.given(1).await;
+    agent.kill().await;
+
+    let agent = Agent::start(&config, &["core"]).await;
+    office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    agent.report(reachable()).await;
+    // As head office does of all that it has not heard the end of.
+    for command in commands.iter().filter(|command| command.id != before[0]) {
+        office.say(Down::Command, command).await;
+    }
+    let mut carried_out = vec![before[0].clone()];
+    for _ in 1..ROWS {
+        let id = agent.given(1).await.remove(0);
+        agent.report(is_done(&id)).await;
+        carried_out.push(id);
+    }
+    carried_out.sort();
+    assert_eq!(carried_out, commands.iter().map(|command| command.id.clone()).collect::<Vec<_>>());
+    let mut open: Vec<&str> = carried_out.iter().map(String::as_str).collect();
+    while !open.is_empty() {
+        let said = office.hear_until(|(_, _, message)| office::command_result(message)).await;
+        if said.status == CommandStatus::Succeeded.code() {
+            open.retain(|id| *id != said.id);
+        }
+    }
+}
