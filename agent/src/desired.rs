@@ -95,6 +95,16 @@ impl DesiredState {
         u64::try_from(here.filter(is_by_template).count()).unwrap_or(u64::MAX)
     }
 
+    /// Whether this state has no line of that id whose sessions are those of `line`: whatever of them runs already began
+    /// when the line was not there, or was another's.
+    #[must_use]
+    pub fn is_news_of_sessions(&self, line: &LineV1) -> bool {
+        let held = self.lines.get(&line.line).map(|held| &held.item);
+        held.is_none_or(|held| {
+            (&held.router, held.service, &held.username) != (&line.router, line.service, &line.username)
+        })
+    }
+
     /// Applies a delta to this state.
     #[must_use]
     pub fn take_delta(&self, delta: &StateDeltaV1) -> Taken {

@@ -56,6 +56,11 @@ pub enum Report {
         /// What the ended sessions of lines moved in the running period; goes to flash in one commit with the totals.
         periods: BTreeMap<String, PeriodRecord>,
     },
+    /// The sessions of these lines were looked at since they came.
+    LinesSeen {
+        /// Line ids.
+        lines: Vec<String>,
+    },
     /// What must be known of a router after a restart, whole.
     Remember {
         /// Router name.

@@ -192,6 +192,7 @@ fn router_settings(
     };
     settings.settled_generation = opening.settled.get(&router.name).copied();
     settings.is_past_unknown = opening.epoch == 0 || opening.marks.lived.is_some();
+    settings.looked_at = Arc::clone(&opening.looked_at);
     settings.past_known = opening.marks.lived.unwrap_or_default();
     settings.memory = opening.memories.remove(&router.name).unwrap_or_default();
     (settings.open_sessions, settings.are_sessions_known) = opening.take_sessions_of(&router.name);

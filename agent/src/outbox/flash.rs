@@ -4,7 +4,7 @@
 //! lines in the hole off the router; none is better, because then nothing is written to a router until the controller
 //! has sent a whole one. Keys and values in raw form are `store.rs`'s business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,10 @@ use super::bases::Bases;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
-    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_VOUCHED, PERIOD, SEALED,
-    StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key, memory_of,
-    numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
+    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_UNSEEN, META_VOUCHED, PERIOD,
+    SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key,
+    memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of, unseen_key,
+    unseen_of,
 };
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
@@ -43,6 +44,8 @@ pub(super) struct Flash {
     pub(super) epoch: u32,
     stored: Arc<DesiredState>,
     is_state_whole: bool,
+    /// Lines whose sessions were not looked at since they came, as they lie on flash.
+    unseen: BTreeSet<String>,
     /// Digests of passwords that rows keep, by router and line, as they lie on flash.
     own_passwords: BTreeMap<String, BTreeMap<String, u64>>,
     /// The guard's cuts, by router, as they lie on flash.
@@ -73,6 +76,7 @@ impl Flash {
             epoch: 0,
             stored: Arc::default(),
             is_state_whole: false,
+            unseen: BTreeSet::new(),
             own_passwords: BTreeMap::new(),
             cuts: BTreeMap::new(),
             has_leap: false,
@@ -101,6 +105,7 @@ impl Flash {
             book: flash.load_book()?,
             are_sessions_known: are_sessions_whole && !is_new,
             settled: flash.load_settled()?,
+            looked_at: flash.load_looked_at()?,
             memories: flash.load_memories()?,
             commands: flash.load_commands()?,
             marks: flash.load_marks()?,
@@ -166,8 +171,12 @@ impl Flash {
     /// returns, a power cut cannot take it back. On an error what was there before is still there.
     pub(super) fn put_state(&mut self, state: Arc<DesiredState>) -> Result<(), StoreError> {
         self.store.require(RESERVE_BYTES)?;
-        let mut changes = Changes::default();
+        let (mut changes, mut unseen) = (Changes::default(), self.unseen.clone());
         for (id, held) in &state.lines {
+            // In one commit with the line: an agent that starts between must not take its session for one of its own.
+            if self.stored.is_news_of_sessions(&held.item) && unseen.insert(id.clone()) {
+                changes.put(Place::Meta, &unseen_key(id), &state.generation)?;
+            }
             if self.stored.lines.get(id).is_none_or(|old| !Arc::ptr_eq(old, held) && old != held) {
                 let value = StoredLine { revision: held.revision, line: held.item.clone() };
                 changes.put(Place::Lines, id.as_bytes(), &value)?;
@@ -175,6 +184,9 @@ impl Flash {
         }
         for id in self.stored.lines.keys().filter(|id| !state.lines.contains_key(*id)) {
             changes.remove(Place::Lines, id.as_bytes());
+            if unseen.remove(id) {
+                changes.remove(Place::Meta, &unseen_key(id));
+            }
         }
         for (key, held) in &state.profiles {
             if self.stored.profiles.get(key).is_none_or(|old| !Arc::ptr_eq(old, held) && old != held) {
@@ -190,8 +202,30 @@ impl Flash {
         self.store.commit(&changes)?;
         self.store.sync()?;
         self.stored = state;
+        self.unseen = unseen;
         self.is_state_whole = true;
         Ok(())
+    }
+
+    /// The sessions of these lines were looked at. What comes back after a power cut is looked at again, and counts less.
+    pub(super) fn forget_unseen(&mut self, lines: &[String]) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        for line in lines.iter().filter(|line| self.unseen.remove(*line)) {
+            changes.remove(Place::Meta, &unseen_key(line));
+        }
+        self.store.commit(&changes)
+    }
+
+    fn load_looked_at(&mut self) -> Result<Arc<DesiredState>, StoreError> {
+        for entry in self.store.scan(Place::Meta, META_UNSEEN)? {
+            let (key, _) = entry?;
+            self.unseen.extend(unseen_of(&key).map(str::to_owned));
+        }
+        let mut looked_at = Arc::clone(&self.stored);
+        if !self.unseen.is_empty() {
+            Arc::make_mut(&mut looked_at).lines.retain(|line, _| !self.unseen.contains(line));
+        }
+        Ok(looked_at)
     }
 
     /// The number of the next connection. It grows across restarts, and with the clock, so that it grows across a

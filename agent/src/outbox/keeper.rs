@@ -265,7 +265,7 @@ impl Keeper {
         is_historical: bool,
         room: &Room,
     ) -> Vec<(Next, Vec<SealedRecord>)> {
-        let Reported { events, usage, periods, settled } = reported;
+        let Reported { events, usage, periods, settled, seen_lines } = reported;
         let periods = self.beside_found(periods);
         let usage: Vec<_> = usage.into_iter().map(|counted| (counted, is_historical)).collect();
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
@@ -286,6 +286,7 @@ impl Keeper {
                     for (router, generation) in &settled {
                         flash.put_settled(router, *generation)?;
                     }
+                    flash.forget_unseen(&seen_lines)?;
                     room.fill(|next| flash.take(next.lane, next.after, next.limit))
                 })?;
                 // Not before the sync: until then a power cut may take them.

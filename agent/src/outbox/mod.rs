@@ -222,13 +222,16 @@ pub struct Reported {
     pub periods: BTreeMap<String, PeriodRecord>,
     /// The newest generation that each of these routers settled.
     pub settled: Vec<(String, u64)>,
+    /// Lines whose sessions were looked at since they came.
+    pub seen_lines: Vec<String>,
 }
 
 impl Reported {
     /// Whether there is nothing to keep.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.events.is_empty() && self.usage.is_empty() && self.periods.is_empty() && self.settled.is_empty()
+        let has_no_usage = self.usage.is_empty() && self.periods.is_empty() && self.seen_lines.is_empty();
+        has_no_usage && self.events.is_empty() && self.settled.is_empty()
     }
 }
 
@@ -270,6 +273,8 @@ pub struct Opening {
     pub are_sessions_known: bool,
     /// The newest generation that each router had settled.
     pub settled: BTreeMap<String, u64>,
+    /// The lines on flash whose sessions were looked at since they came.
+    pub looked_at: Arc<DesiredState>,
     /// The store's present life; 0 while it does not open.
     pub epoch: u32,
     /// What was counted for quotas.

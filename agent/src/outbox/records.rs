@@ -18,6 +18,7 @@
 //! meta           leap               (UnixMillis, UnixMillis)      see `LeapInDoubt`
 //! meta           silence, struck, lived  u64         milliseconds, see `Marks`
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
+//! meta           unseen ‖ line                  u64    the generation that brought a line whose sessions were not looked at yet
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
 //! ```
 //!
@@ -63,6 +64,8 @@ const META_MEMORY: &[u8] = b"memory-2/";
 /// What shapes before lay under; taken away where it is found.
 pub(super) const META_MEMORY_BEFORE: &[u8] = b"memory/";
 const META_OWN_PASSWORD: &[u8] = b"own-password/";
+/// A line whose sessions were not looked at since it came.
+pub(super) const META_UNSEEN: &[u8] = b"unseen/";
 /// With the number of its shape.
 const META_CUT: &[u8] = b"cut-1/";
 
@@ -192,6 +195,16 @@ pub(super) fn own_password_key(router: &str, line: &str) -> Vec<u8> {
 /// The router and the line of such a key.
 pub(super) fn own_password_of(key: &[u8]) -> Option<(&str, &str)> {
     router_and_line(key.strip_prefix(META_OWN_PASSWORD)?)
+}
+
+/// The key of a line whose sessions were not looked at since it came.
+pub(super) fn unseen_key(line: &str) -> Vec<u8> {
+    [META_UNSEEN, line.as_bytes()].concat()
+}
+
+/// The line of such a key.
+pub(super) fn unseen_of(key: &[u8]) -> Option<&str> {
+    std::str::from_utf8(key.strip_prefix(META_UNSEEN)?).ok()
 }
 
 /// The key of when a line was cut off.

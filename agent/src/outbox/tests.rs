@@ -23,6 +23,7 @@ use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook}
 mod former;
 mod late;
 mod marks;
+mod newcomers;
 mod turns;
 
 /// A state directory of its own for each test, gone at the end.

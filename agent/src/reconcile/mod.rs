@@ -237,7 +237,12 @@ impl Reconciler {
     async fn run(mut self, mut state: StateReceiver) {
         let (clients, shared_client) = watch::channel(None);
         let mut counting = JoinSet::new();
-        let usage = usage::Counter::new(&mut self.settings, self.reports.clone(), self.clock.clone());
+        let usage = usage::Counter::new(
+            &mut self.settings,
+            self.reports.clone(),
+            self.clock.clone(),
+            &state.borrow(),
+        );
         counting.spawn(usage.run(shared_client, state.clone()));
         let mut attempt: u32 = 0;
         while let Some(client) = self.connect(&mut state, attempt).await {

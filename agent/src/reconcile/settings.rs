@@ -12,6 +12,7 @@ use routeros_api::Options;
 use tokio::sync::Notify;
 
 use crate::contact::Contact;
+use crate::desired::DesiredState;
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
 use crate::reconcile::memory::RouterMemory;
@@ -68,6 +69,9 @@ pub struct RouterSettings {
     pub open_sessions: Vec<Counted>,
     /// Whether those are all. If not, a session that runs already is counted from its first reading on.
     pub are_sessions_known: bool,
+    /// The lines whose sessions were looked at before the restart. What runs for others may be of a time when the line
+    /// was not there.
+    pub looked_at: Arc<DesiredState>,
     /// What lines moved in the running period of their quota: one book for the whole site.
     pub quotas: Quotas,
 }
@@ -97,6 +101,7 @@ impl RouterSettings {
             settled_generation: None,
             open_sessions: Vec::new(),
             are_sessions_known: true,
+            looked_at: Arc::default(),
             quotas: Quotas::default(),
         }
     }

@@ -486,7 +486,7 @@ impl Site {
 
     /// Takes what waits from the reconcilers: good news first, records after.
     async fn take_reports(&mut self, first: Report, reports: &mut ReportReceiver) {
-        let mut reported = Reported::default();
+        let (mut reported, mut is_order_done) = (Reported::default(), false);
         let mut next = Some(first);
         for _ in 0..TAKEN_AT_ONCE {
             let Some(report) = next.take().or_else(|| reports.try_recv().ok()) else { break };
@@ -509,6 +509,7 @@ impl Site {
                     reported.usage.extend(sessions);
                     reported.periods.extend(periods);
                 }
+                Report::LinesSeen { lines } => reported.seen_lines.extend(lines),
                 Report::Remember { router, memory, receipt } => {
                     let put = self.tools.outbox.call(move |keeper| keeper.put_memory(&router, &memory)).await;
                     let kept = put.and_then(|put| put);
@@ -519,7 +520,10 @@ impl Site {
                 }
                 Report::Event(event) => reported.events.push(event),
                 Report::Held { router, held } => self.take_held(router, &held),
-                Report::Ordered { router, id, done } => self.take_done(&router, &id, done).await,
+                Report::Ordered { router, id, done } => {
+                    is_order_done = true;
+                    self.take_done(&router, &id, done).await;
+                }
             }
         }
         let is_closed = |event: &Event| event.kind == EventKind::LineExpired;
@@ -529,6 +533,10 @@ impl Site {
         self.say_applied();
         self.with_talk(|talk| talk.waits(!reported.events.is_empty(), !reported.usage.is_empty()));
         self.keep_and_tell(reported).await;
+        if is_order_done {
+            // The next ones wait for their turn.
+            Box::pin(self.work_at_desk()).await;
+        }
     }
 
     /// Tells head office what waits, as far as the window allows.

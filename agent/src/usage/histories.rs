@@ -107,6 +107,8 @@ struct Word {
 struct Flash {
     sessions: BTreeMap<String, Counted>,
     records: BookRecords,
+    /// Whether the sessions of the line that came were not looked at since.
+    is_unseen: bool,
 }
 
 #[derive(Default)]
@@ -182,15 +184,19 @@ struct World {
 }
 
 mod hotspot;
+mod newcomer;
 mod restarts;
 use hotspot::Hotspot;
+use newcomer::{LINE, NEWCOMER};
 
 /// Who may dial in, by which service, for which line.
-const USERS: [(&str, Service, &str); 4] = [
+const USERS: [(&str, Service, &str); 5] = [
     ("a", Service::Pppoe, "line-a"),
     ("x logged out, 1 2 3 4 5", Service::L2tp, "line-x"),
     ("h", Service::Hotspot, "line-h"),
     ("line-q", Service::Static, "line-q"),
+    // Somebody else's until it is taken over.
+    ("t", Service::Pptp, LINE),
 ];
 
 impl World {
@@ -200,10 +206,10 @@ impl World {
             bytes: u64::MAX,
         });
         let quotas: Vec<QuotaV1> = quotas.collect();
-        let lines = USERS.map(|(_, _, line)| LineV1 {
-            line: line.into(),
+        let lines = USERS.iter().filter(|(.., line)| *line != LINE).map(|(.., line)| LineV1 {
+            line: (*line).into(),
             // One line has no quota.
-            quotas: if line == "line-h" { Vec::new() } else { quotas.clone() },
+            quotas: if *line == "line-h" { Vec::new() } else { quotas.clone() },
             ..LineV1::default()
         });
         let mut world = Self {
@@ -212,7 +218,7 @@ impl World {
             numbers: 0,
             queue_id: 1,
             live: Vec::new(),
-            lines: lines.to_vec(),
+            lines: lines.collect(),
             moved: BTreeMap::new(),
             lost: BTreeMap::new(),
             words: Vec::new(),
@@ -293,7 +299,9 @@ impl World {
             }
             live.unread += up + down;
             live.unsynced += up + down;
-            *self.moved.entry(live.line).or_default() += up + down;
+            if self.lines.iter().any(|known| known.line == live.line) {
+                *self.moved.entry(live.line).or_default() += up + down;
+            }
         }
     }
 
@@ -572,11 +580,13 @@ impl World {
             10..=18 => {
                 let outcome = self.sample();
                 self.keep(outcome);
+                self.flash.is_unseen = false;
             }
             19..=23 => self.second += self.dice.below(60),
             24 => self.second += self.dice.below(400),
             25..=28 => {
-                let who = usize::try_from(self.dice.below(3)).unwrap();
+                let who = usize::try_from(self.dice.below(4)).unwrap();
+                let who = if who == 3 { NEWCOMER } else { who };
                 let is_there = self.live.iter().any(|live| live.user == USERS[who].0);
                 let several = self.live.iter().filter(|live| live.user == USERS[who].0).count();
                 if !is_there
@@ -630,7 +640,7 @@ impl World {
                 }
             }
             39 if !self.is_told_before => self.tell_before(),
-            _ => {}
+            _ => self.take_over(),
         }
     }
 
@@ -656,7 +666,7 @@ impl World {
             let moved = self.moved.get(line).copied().unwrap_or(0);
             let billed = self.office.billed(line, None, u32::MAX);
             assert!(billed <= moved, "{line} moved {moved} and is billed for {billed}");
-            if !is_over || self.has_shifted {
+            if !is_over || self.has_shifted || line == LINE {
                 continue;
             }
             let unread = self.live.iter().filter(|live| live.line == line).map(|live| live.unread);
@@ -683,7 +693,7 @@ impl Office {
 }
 
 fn is_ppp(service: Service) -> bool {
-    matches!(service, Service::Pppoe | Service::L2tp)
+    matches!(service, Service::Pppoe | Service::L2tp | Service::Pptp)
 }
 
 fn last_word(gone: &Live, seconds: u64) -> AccountLine {

@@ -69,6 +69,10 @@ pub(crate) struct Counter {
     /// When the last whole sample was taken, by `origin`.
     sampled: Option<Duration>,
     heard: Heard,
+    /// The state whose lines are known to the tracker.
+    known: Arc<DesiredState>,
+    /// Lines that came, and whose sessions were not looked at since.
+    unseen_lines: BTreeSet<String>,
     /// The queues of the last whole sample on this connection: one that was not there began to count since.
     queues_seen: Option<BTreeSet<String>>,
 }
@@ -90,14 +94,19 @@ enum End {
 
 impl Counter {
     /// Takes the open sessions out of the settings: they would be held for as long as the router is served.
-    pub(crate) fn new(settings: &mut RouterSettings, reports: ReportSender, clock: TrustedClock) -> Self {
+    pub(crate) fn new(
+        settings: &mut RouterSettings,
+        reports: ReportSender,
+        clock: TrustedClock,
+        state: &Arc<DesiredState>,
+    ) -> Self {
         let mut tracker = Tracker::new(&settings.name);
         tracker.idle_after(settings.timings.idle);
         tracker.resume(&std::mem::take(&mut settings.open_sessions));
         if !settings.are_sessions_known {
             tracker.doubt_running();
         }
-        Self {
+        let mut counter = Self {
             router: settings.name.clone(),
             interval: settings.timings.sample,
             reports,
@@ -108,8 +117,30 @@ impl Counter {
             origin: Instant::now(),
             sampled: None,
             heard: Heard::default(),
+            known: std::mem::take(&mut settings.looked_at),
+            unseen_lines: BTreeSet::new(),
             queues_seen: None,
+        };
+        counter.note_lines(state);
+        counter
+    }
+
+    /// Takes note of lines that came: what their users moved before is nobody's. Whether there are any.
+    fn note_lines(&mut self, state: &Arc<DesiredState>) -> bool {
+        if Arc::ptr_eq(&self.known, state) {
+            return false;
         }
+        let known = std::mem::replace(&mut self.known, Arc::clone(state));
+        let new = lines_of(state, &self.router).filter(|line| known.is_news_of_sessions(line));
+        let new: Vec<String> = new.map(|line| line.line.clone()).collect();
+        let since = self.origin.elapsed();
+        new.iter().for_each(|line| self.tracker.line_came(line, since));
+        let is_here = |id: &str| state.lines.get(id).is_some_and(|line| line.item.router == self.router);
+        self.tracker.keep_lines(is_here);
+        self.unseen_lines.retain(|id| is_here(id));
+        let has_come = !new.is_empty();
+        self.unseen_lines.extend(new);
+        has_come
     }
 
     /// Counts until the agent stops.
@@ -128,7 +159,9 @@ impl Counter {
     }
 
     async fn serve(&mut self, client: &Client, clients: &mut SharedClient, state: &StateReceiver) -> End {
-        let mut services = services_of(&state.borrow(), &self.router);
+        let current = Arc::clone(&state.borrow());
+        self.note_lines(&current);
+        let mut services = services_of(&current, &self.router);
         let mut news = self.listen(client, &services, state).await;
         let mut next_period = NextPeriod::of(state, &self.router, self.clock.now());
         let mut next_sample = Instant::now();
@@ -148,6 +181,7 @@ impl Counter {
                         continue;
                     }
                     let current = Arc::clone(&state.borrow());
+                    self.note_lines(&current);
                     let wanted = services_of(&current, &self.router);
                     if wanted != services {
                         services = wanted;
@@ -191,8 +225,10 @@ impl Counter {
                     Err(_) => End::Stopped,
                 },
                 Ok(()) = states.changed() => {
-                    // A session may begin and end before the next sample: its log is to be listened to by then.
-                    if services_of(&states.borrow_and_update(), &self.router) != services {
+                    // A session may begin and end before the next sample: its log is to be listened to by then. And what
+                    // the session of a line that came has moved is nobody's up to the first look at it.
+                    let current = Arc::clone(&states.borrow_and_update());
+                    if self.note_lines(&current) | (services_of(&current, &self.router) != services) {
                         next_sample = next_sample.min(Instant::now().max(next_by_news));
                     }
                 }
@@ -286,6 +322,11 @@ impl Counter {
         let since_last = at.elapsed.saturating_sub(self.sampled.replace(at.elapsed).unwrap_or(at.elapsed));
         let nearest_quota = self.nearest_quota(&outcome, state, at.time, since_last);
         self.tell(at, outcome, Suspect::All, state).await;
+        // Behind what was counted: a start between the two looks at them once more.
+        if !self.unseen_lines.is_empty() {
+            let lines = std::mem::take(&mut self.unseen_lines).into_iter().collect();
+            let _ = self.reports.send(Report::LinesSeen { lines }).await;
+        }
         // Whom the router has cut at its limit moved the last of it behind the last sample.
         if !services.contains(&Service::Hotspot) || self.settle(client, state).await? {
             self.recheck.sampled();

@@ -12,7 +12,7 @@
 //! another; the router's last word on one that ended meanwhile is found in its log (`tracker/log.rs`). Where what was told before is not known, because the store is new or lost, sessions that run already are
 //! counted from their first reading on: head office may have been told of the bytes before it, under a key that nobody
 //! remembers. So is the queue of a line where nobody logs in, which may be older than the line, unless a look before did not
-//! show it. A session that no sample can have shown is counted by its last word alone (`tracker/unseen.rs`). Where in doubt it counts
+//! show it. So is a session that may have run when its line was not here (`tracker/newcomers.rs`). A session that no sample can have shown is counted by its last word alone (`tracker/unseen.rs`). Where in doubt it counts
 //! too little: a total never exceeds what was moved. One session is `session.rs`, reading the counters `join.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -25,6 +25,7 @@ use tawi_shared::wire::{EventKind, Service};
 use super::counted::Counted;
 use super::logout::{LineDigest, LogOut};
 use super::session::{Kinship, PARTIAL, Tracked, UPTIME_SLACK, is_standing};
+use newcomers::Newcomer;
 use totals::Totals;
 use unseen::Said;
 
@@ -143,6 +144,8 @@ pub struct Tracker {
     printed: Said,
     /// What is expected of the totals of a hotspot's users.
     totals: Totals,
+    /// Lines that came in this run.
+    newcomers: BTreeMap<String, Newcomer>,
 }
 
 impl Tracker {
@@ -162,6 +165,7 @@ impl Tracker {
             said: Said::default(),
             printed: Said::default(),
             totals: Totals::default(),
+            newcomers: BTreeMap::new(),
         }
     }
 
@@ -272,6 +276,9 @@ impl Tracker {
                 }
                 None => {
                     let Some(owner) = owner else { continue };
+                    if self.may_be_older_than_line(session, at, owner.line) {
+                        kinship = Kinship::Unsure;
+                    }
                     if session.service == Service::Hotspot {
                         self.totals.note(&session.user, session.bytes.unwrap_or_default(), true);
                     }
@@ -289,6 +296,7 @@ impl Tracker {
             self.end(key, gone, at, &mut outcome);
         }
         self.first_look.get_or_insert(at.asked);
+        self.note_look(whole);
         self.looks = (self.looks.1, Some(whole));
         outcome.usage.extend(begun.usage);
         outcome.events.extend(begun.events);
@@ -313,6 +321,10 @@ impl Tracker {
     ) -> Outcome {
         let mut outcome = Outcome::default();
         if !self.said.note(service, word) {
+            self.mark_others_of(service, &word.user, &mut outcome);
+            return outcome;
+        }
+        if owner.is_some_and(|owner| self.may_be_of_before(at, word, owner.line)) {
             self.mark_others_of(service, &word.user, &mut outcome);
             return outcome;
         }
@@ -350,7 +362,7 @@ impl Tracker {
                 }
             }
             (None, None, ..) => {
-                if let Some(owner) = owner.filter(|_| self.is_unseen(at, service, word)) {
+                if let Some(owner) = owner.filter(|owner| self.is_unseen(at, service, word, owner.line)) {
                     self.count_unseen(at, service, word, owner, &mut outcome);
                 }
             }
@@ -520,6 +532,7 @@ fn go_on(
 }
 
 mod log;
+mod newcomers;
 #[cfg(test)]
 mod tests;
 mod totals;

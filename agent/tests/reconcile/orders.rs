@@ -1,9 +1,10 @@
 //! What a person orders of a router once: who is let go, whose session ends, whose row is taken over, and what is said
 //! of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::site::{PATIENCE, ROUTER, Site, username};
+use crate::site::{PATIENCE, ROUTER, Shown, Site, username};
 use routeros_sim::{FaultsChange, NewDevice, Service as Dialler};
 use tawi_agent::flow::{Done, Report};
 use tawi_agent::reconcile::found::Remembered;
@@ -11,7 +12,9 @@ use tawi_agent::reconcile::held::Held;
 use tawi_agent::reconcile::memory::RouterMemory;
 use tawi_agent::reconcile::orders::{Answer, Order, What};
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{Access, CommandStatus, EventKind, FailureKind, Restraint, RestraintV1, Service};
+use tawi_shared::wire::{
+    Access, CommandStatus, EventKind, FailureKind, QuotaV1, Restraint, RestraintV1, Service, SessionUsageV1,
+};
 
 const LINES: usize = 30;
 
@@ -122,6 +125,17 @@ async fn foreign_customer(site: &Site) -> (String, String) {
     (session["session-id"].clone(), session[".id"].clone())
 }
 
+/// A hotspot user of somebody else who is online.
+async fn foreign_guest(site: &Site) -> (String, String) {
+    let user = [("name", "plot17"), ("password", "known to nobody"), ("profile", "default")];
+    site.router.add_row("ip/hotspot/user", &user).unwrap();
+    let device = NewDevice::new("plot17", Dialler::Hotspot, "plot17", "known to nobody");
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online("plot17").await;
+    let (rows, is_his) = (site.rows("ip/hotspot/active"), |row: &&Shown| row["user"] == "plot17");
+    (String::new(), rows.iter().find(is_his).unwrap()[".id"].clone())
+}
+
 #[tokio::test]
 async fn a_row_of_somebody_else_is_taken_over_while_its_customer_stays_online() {
     let mut site = Site::start_with_hands(|_| {}).await;
@@ -162,6 +176,57 @@ async fn a_row_of_somebody_else_is_taken_over_while_its_customer_stays_online() 
     site.order(What::ListForeign).await;
     site.offline("plot17").await;
     assert_eq!(site.secret("plot17").unwrap()["disabled"], "true");
+}
+
+/// Whoever was somebody else's customer is online when the row is taken over for a line that has paid for so many bytes.
+#[tokio::test]
+async fn what_a_session_moved_before_its_row_was_taken_over_is_not_billed() {
+    const QUOTA: u64 = 100_000_000;
+    for service in [Service::Pppoe, Service::Hotspot] {
+        for is_restarted in [false, true] {
+            let mut site = Site::start().await;
+            let session = match service {
+                Service::Hotspot => foreign_guest(&site).await,
+                _ => foreign_customer(&site).await,
+            };
+            site.router.move_traffic("plot17", 10_000_000, 300_000_000).unwrap();
+            let from_ms = site.in_millis(0);
+            let adopt = What::Adopt { line: "b7k2".into(), service, username: "plot17".into() };
+            site.settle(|wants| {
+                let line = wants.line_of("b7k2", service);
+                (line.username, line.password) = ("plot17".into(), String::new());
+                line.quotas = vec![QuotaV1 { from_ms, bytes: QUOTA }];
+                line.after_quota = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
+            })
+            .await;
+            if is_restarted {
+                // As an agent is started that has the line on flash and never saw its sessions.
+                site.restart(|settings| settings.looked_at = Arc::default()).await;
+                site.looked_at_new_lines().await;
+            }
+            let done = site.order(adopt).await;
+            assert_eq!(done.status, CommandStatus::Succeeded, "{done:?}");
+            // A session that dialled in just now has no counters yet.
+            site.until("a first reading", |report| match report {
+                Report::Usage { sessions, .. } => sessions.iter().find_map(|counted| counted.mark.counters),
+                _ => None,
+            })
+            .await;
+            let moved = |told: &SessionUsageV1| told.upload_bytes + told.download_bytes;
+            site.router.move_traffic("plot17", 0, QUOTA / 2).unwrap();
+            let told = site.usage(|told| told.line == "b7k2" && moved(told) > 0).await;
+            assert_eq!(moved(&told), QUOTA / 2, "{service:?} {is_restarted} {told:?}");
+            let menu = if service == Service::Hotspot { "ip/hotspot/active" } else { "ppp/active" };
+            let user = if service == Service::Hotspot { "user" } else { "name" };
+            let rows = site.rows(menu);
+            let now = rows.iter().find(|row| row[user] == "plot17").unwrap();
+            assert_eq!(now[".id"], session.1, "the session is the same");
+            // What he moves from now on is his: he is cut when it is as much as he has bought, and not before.
+            site.router.move_traffic("plot17", 0, QUOTA / 2).unwrap();
+            site.event(EventKind::QuotaReached).await;
+            site.offline("plot17").await;
+        }
+    }
 }
 
 /// What a line may do that nobody pays for any more, of a row that is taken over while its customer is online.

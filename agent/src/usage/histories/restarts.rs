@@ -50,6 +50,7 @@ impl World {
         if is_store_lost || is_shut || open.is_empty() {
             self.tracker.doubt_running();
         }
+        self.come_again(is_store_lost || is_shut);
         self.remember_total(is_store_lost || is_shut || is_shifted);
         let epoch = if is_shut { 0 } else { self.epoch };
         self.book = QuotaBook::load(epoch, &self.flash.records, &open);

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use tawi_shared::wire::SessionUsageV1;
 
 mod log;
+mod newcomers;
 mod reboots;
 mod totals;
 mod unseen;

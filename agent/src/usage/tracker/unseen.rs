@@ -2,7 +2,7 @@
 //!
 //! Pure. Such a word counts only where it can be about nothing that was counted, or will be. It was not heard before in
 //! this run; it fits no session of its user that a sample showed; the session began after the first look of this run, so
-//! that no earlier agent can have told of it; and it lasted no longer than the time between two looks. Two sessions of one
+//! that no earlier agent can have told of it, and after its line came; and it lasted no longer than the time between two looks. Two sessions of one
 //! user whose lines are the same to the byte and the second count once. Sessions that samples show are `tracker.rs`.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -55,7 +55,7 @@ fn number_of(service: Service, word: &LogOut) -> u64 {
 
 impl Tracker {
     /// Whether no sample can have shown the session of this word, and nobody can have counted it.
-    pub(super) fn is_unseen(&self, at: SampledAt, service: Service, word: &LogOut) -> bool {
+    pub(super) fn is_unseen(&self, at: SampledAt, service: Service, word: &LogOut, line: &str) -> bool {
         if self.printed.has(service, word) {
             return false;
         }
@@ -69,7 +69,8 @@ impl Tracker {
         let oldest = self.ended.front().filter(|_| self.ended.len() >= ENDED_REMEMBERED);
         let is_remembered =
             oldest.is_none_or(|(.., ended)| at.elapsed.saturating_sub(ended.elapsed) >= LAST_WORD_WITHIN);
-        is_short && is_remembered && began_at_least.is_some_and(|began| began >= first)
+        let since = self.came_at(line).map_or(first, |came| came.max(first));
+        is_short && is_remembered && began_at_least.is_some_and(|began| began >= since)
     }
 
     /// Counts it, as over.
