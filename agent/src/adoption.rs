@@ -142,6 +142,7 @@ fn changes(row: &ForeignRowV1, line: &StateLine) -> Vec<String> {
     [
         differs("address", &row.address, &line.address),
         differs("only from", &row.caller_id, &line.caller_id),
+        (row.is_disabled && is_open).then(|| "it is disabled, and becomes enabled".to_owned()),
         // Whoever is off keeps the profile that he has.
         differs("profile", &row.profile, &line.profile).filter(|_| is_open || !line.profile.is_empty()),
         (!is_open).then(|| format!("MIND: {}{end}", line.restraint)),
@@ -184,6 +185,19 @@ pub fn words_of_sessions(proposals: &[Proposal]) -> String {
         );
     }
     text
+}
+
+/// What a person must know of the limits of what is ready, before he confirms it; empty where no hotspot user is.
+#[must_use]
+pub fn words_of_limits(proposals: &[Proposal]) -> String {
+    let is_guest = |proposal: &&Proposal| proposal.is_ready() && proposal.service == Service::Hotspot.code();
+    match proposals.iter().filter(is_guest).count() {
+        0 => String::new(),
+        guests => format!(
+            "limits of time and data that {} had on the router go: what the line has paid for holds\n",
+            counted(guests, "hotspot user")
+        ),
+    }
 }
 
 /// What a person must know of the passwords of what is ready, before he confirms it; empty where nothing is ready.
@@ -377,13 +391,17 @@ mod tests {
         check(plain.clone(), &[], "1 session that runs goes on without a break\n");
         let faster = StateLine { profile: "home-10".into(), ..plain.clone() };
         check(faster, &["profile home becomes home-10"], "1 of them with the speed and address of today");
-        let restraint = "its time is over: it reaches the pay page only".to_owned();
+        let restraint = "its time is over: it is to reach the pay page only".to_owned();
         let walled = StateLine { profile: "home-walled".into(), restraint, ..plain.clone() };
-        let end = "MIND: its time is over: it reaches the pay page only, and the session that runs ends";
+        let end = "MIND: its time is over: it is to reach the pay page only, and the session that runs ends";
         check(walled, &["profile home becomes home-walled", end], "MIND: 1 session of lines");
-        let off = "its time is over: it is off".to_owned();
+        let off = "its time is over: it is to be off".to_owned();
         let off = StateLine { profile: String::new(), restraint: off, ..plain };
-        check(off, &["MIND: its time is over: it is off, and the session that runs ends"], "MIND: 1 session");
+        check(
+            off,
+            &["MIND: its time is over: it is to be off, and the session that runs ends"],
+            "MIND: 1 session",
+        );
         assert_eq!(words_of_sessions(&propose(&[row("stranger", "")], &[], &BTreeMap::new())), "");
     }
 

@@ -62,7 +62,7 @@ impl Reason {
     pub fn words(self) -> &'static str {
         match self {
             Self::Expired => "its time is over",
-            Self::Suspended => "it is suspended",
+            Self::Suspended => "it is suspended or was never paid for",
             Self::SwitchedOff => "it is switched off at head office",
             Self::QuotaReached => "its data is used up",
             Self::OfflineRule => "head office is silent for longer than its plan allows",
@@ -94,14 +94,14 @@ impl Effective {
         }
     }
 
-    /// What it may not do and why, for a person; `None` while it is open.
+    /// What it should not do and why, for a person; `None` while it is open. Whether it is so by now, a guard may decide.
     #[must_use]
     pub fn words(self) -> Option<String> {
         let effect = match self {
             Self::Open => return None,
-            Self::Throttled(_) => "it goes on slowly",
-            Self::Walled(_) => "it reaches the pay page only",
-            Self::Off(_) => "it is off",
+            Self::Throttled(_) => "it is to go on slowly",
+            Self::Walled(_) => "it is to reach the pay page only",
+            Self::Off(_) => "it is to be off",
         };
         Some(format!("{}: {effect}", self.reason()?.words()))
     }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 use tawi_agent::adoption::{
-    Proposal, Table, digest, propose, read_table, words_of_passwords, words_of_sessions,
+    Proposal, Table, digest, propose, read_table, words_of_limits, words_of_passwords, words_of_sessions,
 };
 use tawi_agent::config::{Config, Environment};
 use tawi_agent::status::{AdoptRow, ask_adopt, ask_rows};
@@ -28,11 +28,11 @@ pub const EXAMPLES: &str = "\
 Examples:
   tawi-agent adopt --router core                     the rows of others, whose they probably are, and a digest of both
   tawi-agent adopt --router core --csv rows.csv      the same, where a table with the columns username and line says whose
-  tawi-agent adopt --router core --confirm 1a2b3c4d  take over exactly what was shown with that digest; nobody's session ends
+  tawi-agent adopt --router core --confirm 1a2b3c4d  take over exactly what was shown with that digest
   tawi-agent adopt --router core --json | jq .rows   the same for programs
 
 Only rows with the name and the service of a line can be taken over. Lines come from head office; passwords stay on the
-router, for as long as head office wants the ones that it wants now.
+router, for as long as head office wants the ones that it wants now. Sessions of lines that are paid for go on.
 
 Exit codes:
   0   all is well, and what was confirmed was done      69  the agent does not run or does not answer
@@ -69,7 +69,7 @@ struct Answer {
     digest: String,
     /// What is wrong with the table.
     faults: Vec<String>,
-    /// Why nothing was done although it was confirmed.
+    /// Why nothing was done although it was confirmed, or nothing could be shown.
     refused: Option<String>,
     /// What became of those that were taken over.
     done: Vec<Outcome>,
@@ -89,14 +89,26 @@ pub fn show(path: &Path, environment: &Environment, runtime: &Runtime, options: 
         Ok(config) => config,
         Err(error) => return bad_config(&error),
     };
+    // Whoever reads JSON reads why there is none of the rest.
+    let tell = |why: String| {
+        if options.json {
+            print_json(&Answer { router: options.router.clone(), refused: Some(why), ..Answer::default() });
+        }
+    };
     let table = match options.csv.as_deref().map(table_of).transpose() {
         Ok(table) => table.unwrap_or_default(),
-        Err(why) => return fail(&why, PROBLEM),
+        Err(why) => {
+            tell(why.clone());
+            return fail(&why, PROBLEM);
+        }
     };
     let socket = config.status_socket();
     let found = match runtime.block_on(ask_rows(&socket, &options.router)) {
         Ok(found) => found,
-        Err(error) => return not_answered(&error),
+        Err(error) => {
+            tell(error.to_string());
+            return not_answered(&error);
+        }
     };
     let mut rows = propose(&found.rows, &found.lines, &table.lines);
     rows.iter_mut().for_each(|proposal| proposal.note_any_service(&found.any_service));
@@ -140,8 +152,18 @@ impl Answer {
         if self.ready > 0 {
             text += &words_of_sessions(&self.rows);
             text += &words_of_passwords(&self.rows);
-            text += &format!("to take over exactly what is ready: --confirm {}\n", self.digest);
+            text += &words_of_limits(&self.rows);
         }
+        text += &match (self.ready, self.faults.len()) {
+            (0, _) => String::new(),
+            (_, 0) => format!("to take over exactly what is ready: --confirm {}\n", self.digest),
+            (_, faults) => {
+                format!(
+                    "nothing is taken over while the table has {}: put it right first\n",
+                    counted(faults, "fault")
+                )
+            }
+        };
         text
     }
 

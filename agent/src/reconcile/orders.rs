@@ -399,6 +399,13 @@ impl Reconciler {
             let words = refused.map_or("the row does not bear our mark when it is read back", String::as_str);
             return Ok((Done::failed(words), false));
         }
+        let is_usable = actual.logins.get(&family).is_some_and(|rows| {
+            rows.users.iter().any(|row| row.mark.as_deref() == Some(line) && row.is_disabled != Some(true))
+        });
+        if is_usable {
+            // Until the next full check counts them.
+            self.usable_lines = self.usable_lines.saturating_add(1);
+        }
         let entry = self.ledger.entry(line);
         entry.is_suspect = true;
         // While the row was somebody else's nothing of the line's was cut by what was verified, and the guard must count it.
@@ -407,7 +414,7 @@ impl Reconciler {
         self.agenda.add(line.to_owned());
         let mut words = format!("{username} was taken over");
         if let Some(restraint) = restraint {
-            words += &format!("; {restraint}");
+            words += &format!("; {restraint}, as far as the guard lets it");
         }
         self.event(EventKind::RowAdopted, Some(line), words.clone()).await;
         if is_felt {

@@ -10,7 +10,7 @@ use tawi_agent::reconcile::found::Remembered;
 use tawi_agent::reconcile::guard::GuardLimits;
 use tawi_agent::reconcile::orders::What;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::{Access, EventKind, FailureKind, QuotaV1, Restraint, RestraintV1};
+use tawi_shared::wire::{Access, EventKind, FailureKind, QuotaV1, Restraint, RestraintV1, Service};
 
 /// More than one pass may change.
 const LINES: usize = 120;
@@ -351,6 +351,37 @@ async fn a_restart_within_the_hour_leaves_no_room_for_as_many_cuts_again() {
     site.clock.note_controller_time(site.hands.now());
     site.restart(|_| {}).await;
     site.router.wait_for(PATIENCE, || (enabled(&site) == 0).then_some(())).await.unwrap();
+}
+
+/// His time was over, and the guard held that; nothing was taken from him that has to be given back.
+#[tokio::test]
+async fn whoever_pays_while_the_guard_holds_his_cut_keeps_the_session_that_runs() {
+    for how in [Restraint::Off, Restraint::Walled] {
+        let mut site = Site::start().await;
+        site.settle(|wants| {
+            names().for_each(|name| {
+                let line = wants.line(&name);
+                line.suspension = RestraintV1 {
+                    how: how.code(),
+                    profile: if how == Restraint::Walled { "walled".into() } else { String::new() },
+                };
+            });
+            wants.profile("walled", Service::Pppoe, 1);
+        })
+        .await;
+        let name = names().next().unwrap();
+        let device = site.dial(&name);
+        site.online(&device).await;
+        let before = site.row("ppp/active", &username(&name)).unwrap()["session-id"].clone();
+        let failures = site
+            .settle(|wants| names().for_each(|name| wants.line(&name).access = Access::Suspended.code()))
+            .await;
+        assert_eq!(failures.len(), names().count(), "{failures:?}");
+        let failures = site.settle(|wants| wants.line(&name).access = Access::Open.code()).await;
+        assert_eq!(failures.len(), names().count() - 1, "{failures:?}");
+        let after = site.row("ppp/active", &username(&name)).map(|row| row["session-id"].clone());
+        assert_eq!(after, Some(before), "{how:?}");
+    }
 }
 
 /// Wants the quota of these lines to be so large.

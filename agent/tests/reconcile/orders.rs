@@ -294,6 +294,28 @@ async fn rows_that_are_not_paid_for_are_cut_off_no_faster_than_the_guard_allows_
 }
 
 #[tokio::test]
+async fn the_guard_counts_rows_that_were_taken_over_among_the_lines_that_work() {
+    let mut site = Site::start().await;
+    site.settle(|wants| names().for_each(|name| wants.open(&name))).await;
+    // The full check of a start counts them on the router.
+    site.restart(|_| {}).await;
+    site.settled(1).await;
+    let taken: Vec<String> = (0..15).map(|number| format!("theirs-{number:02}")).collect();
+    for name in &taken {
+        let name = username(name);
+        site.router.add_row("ppp/secret", &[("name", name.as_str()), ("password", "theirs")]).unwrap();
+    }
+    let over = site.in_millis(0);
+    site.settle(|wants| taken.iter().for_each(|name| wants.line(name).valid_until_ms = Some(over))).await;
+    for name in &taken {
+        let what = What::Adopt { line: name.clone(), service: Service::Pppoe, username: username(name) };
+        assert_eq!(site.order(what).await.status, CommandStatus::Succeeded);
+    }
+    // As of the event, for the eleventh: the ten before it were cut within the hour.
+    assert_eq!(site.held(5).await.working, LINES + 1);
+}
+
+#[tokio::test]
 async fn what_cannot_be_taken_over_is_left_as_it_is() {
     let mut site = Site::start().await;
     foreign_customer(&site).await;

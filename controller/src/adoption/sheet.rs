@@ -6,6 +6,7 @@
 //! the preview is shown again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use ring::digest::{Context, SHA256};
 use tawi_shared::ids::hex;
@@ -249,11 +250,19 @@ pub fn read(
                     &format!("the line {} stands on this sheet already", line.username),
                 );
             }
-            Ok(entry) => sheet.entries.push(entry),
+            Ok(entry) => match entry.clash(lines, &sheet.entries) {
+                None => sheet.entries.push(entry),
+                Some(reason) => sheet.complain(&row.username, &reason),
+            },
             Err(reason) => sheet.complain(&row.username, &reason),
         }
     }
     sheet
+}
+
+/// The address that is the row's own; `None` for one of a pool, which stands in the same place by its name.
+pub(super) fn address_of(row: &ForeignRow) -> Option<Ipv4Addr> {
+    row.address.parse().ok().filter(|address: &Ipv4Addr| !address.is_unspecified())
 }
 
 /// What names a row within its router.
@@ -378,6 +387,26 @@ impl Entry {
     /// The line of the row's own name, where one was entered before.
     fn own_line(&self) -> Option<&KnownLine> {
         self.line.as_ref().filter(|line| line.username == self.username.as_str())
+    }
+
+    /// The address that its line gets from the row; `None` where it gets none, or keeps one of its own.
+    fn new_address(&self) -> Option<Ipv4Addr> {
+        if self.own_line().is_some() { None } else { address_of(&self.row) }
+    }
+
+    /// Why its line cannot have the row's address, if another line or another row of the sheet has it.
+    fn clash(&self, lines: &BTreeMap<String, KnownLine>, before: &[Self]) -> Option<String> {
+        let address = self.new_address()?;
+        let own = self.line.as_ref().map(|line| &line.id);
+        let is_holder = |line: &&KnownLine| line.address.parse() == Ok(address) && Some(&line.id) != own;
+        if let Some(holder) = lines.values().find(is_holder) {
+            let name = &holder.username;
+            return Some(format!(
+                "the line {name} has its address, {address}: give one of them another first"
+            ));
+        }
+        let other = before.iter().find(|entry| entry.new_address() == Some(address))?;
+        Some(format!("the row {} has its address too, {address}: take only one of them over", other.username))
     }
 
     /// Whether its line keeps a password that head office has for it, and that may be another than the row's.
@@ -636,6 +665,42 @@ mod tests {
         let suggested = suggest(&rows[0], &people(), &Table::default(), &offers(), &taken);
         assert_eq!(suggested.line, "acc-1", "the only one that could be meant");
         assert_eq!(suggested.plan, "p20", "with its own plan");
+    }
+
+    #[test]
+    fn no_address_is_given_to_two_lines() {
+        let addressed = |name: &str, address: &str| ForeignRow { address: address.into(), ..row(name) };
+        let with_address = |name: &str, address: &str, is_on_router: bool| {
+            let known = line(name, "p20", is_on_router);
+            (name.to_owned(), KnownLine { address: address.into(), ..known })
+        };
+        let fields = |number: usize, name: &str| {
+            [("take", "yes"), ("customer", "Corner Shop"), ("plan", "p20"), ("until", "2027-01-01T00:00")]
+                .map(|(field, value)| (format!("{field}-{number}"), value.to_owned()))
+                .into_iter()
+                .chain([(format!("row-{number}"), key_of(&row(name)))])
+                .collect::<Vec<_>>()
+        };
+        let reading = |rows: &[ForeignRow], lines: &[(String, KnownLine)]| {
+            let fields: Vec<_> =
+                rows.iter().enumerate().flat_map(|(number, row)| fields(number, &row.username)).collect();
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+            read(&Fields::with(&fields), rows, &people(), &offers(), &lines.iter().cloned().collect())
+        };
+        let holder = with_address("plot1", "10.9.0.7", true);
+        let taken = reading(&[addressed("plot17", "10.9.0.7")], std::slice::from_ref(&holder));
+        assert!(taken.complaints[0].reason.contains("the line plot1 has its address, 10.9.0.7"), "{taken:?}");
+        let free = reading(&[addressed("plot17", "10.9.0.8")], std::slice::from_ref(&holder));
+        assert_eq!((free.entries.len(), free.complaints.len()), (1, 0), "{free:?}");
+        let pool = reading(&[addressed("plot17", "pool1"), addressed("plot18", "pool1")], &[]);
+        assert_eq!((pool.entries.len(), pool.complaints.len()), (2, 0), "{pool:?}");
+        let twice = reading(&[addressed("plot17", "10.9.0.8"), addressed("plot18", "10.9.0.8")], &[]);
+        assert_eq!(twice.entries.len(), 1);
+        assert!(twice.complaints[0].reason.contains("the row plot17 has its address too"), "{twice:?}");
+        // A line that was entered before keeps its own.
+        let own = [holder, with_address("plot17", "10.9.0.9", false)];
+        let kept = reading(&[addressed("plot17", "10.9.0.7")], &own);
+        assert_eq!((kept.entries.len(), kept.complaints.len()), (1, 0), "{kept:?}");
     }
 
     #[test]

@@ -235,7 +235,7 @@ pub(super) async fn lines_on(
     rows.iter().map(line).collect()
 }
 
-/// Rows that have the name of a line of their router which the site was told of and which was paid for, whom no open command
+/// Rows that have the name and the service of a line of their router which the site was told of and which was paid for, whom no open command
 /// is about. To another
 /// line the site could give no row.
 pub(super) async fn rows_with_lines(
@@ -244,7 +244,8 @@ pub(super) async fn rows_with_lines(
 ) -> Result<Vec<(ForeignRow, LineId)>, sqlx::Error> {
     let rows = rows_of(connection, &router.site, &router.name).await?;
     let lines = sqlx::query(
-        "SELECT s.id, s.username FROM subscriptions s \
+        "SELECT s.id, s.username, t.service_name FROM subscriptions s \
+         JOIN plans p ON p.id = s.plan_id JOIN connection_types t ON t.id = p.connection_type_id \
          JOIN desired_lines d ON d.line_id = s.id AND d.is_removed = 0 \
          WHERE s.router_id = $1 AND s.paid_until IS NOT NULL AND NOT EXISTS \
              (SELECT 1 FROM commands c WHERE c.line_id = s.id AND c.kind = $2 \
@@ -261,7 +262,8 @@ pub(super) async fn rows_with_lines(
     let mut found = Vec::new();
     for line in &lines {
         let username: String = line.try_get("username")?;
-        if let Some(row) = rows.iter().find(|row| row.username == username) {
+        let service = columns::word(line, "service_name", Service::parse)?;
+        if let Some(row) = rows.iter().find(|row| row.username == username && row.service == service) {
             found.push((row.clone(), columns::parsed(line, "id")?));
         }
     }

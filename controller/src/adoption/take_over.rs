@@ -4,14 +4,13 @@
 //! The site hears of the lines before it hears of the commands; until then the rows stay as they are, and the agent makes
 //! no second one of the same name. What is done with a row is the agent's business.
 
-use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::CommandKind;
 use thiserror::Error;
 
-use super::sheet::{Entry, Sheet, Whose};
+use super::sheet::{Entry, Sheet, Whose, address_of};
 use super::{ForeignRow, KnownLine, store};
 use crate::audit::{self, Action, Actor};
 use crate::commands::{self, NewCommand, SHEET_LASTS};
@@ -155,11 +154,6 @@ async fn queue(
         lasts: SHEET_LASTS,
     };
     commands::queue(connection, new, actor, ids, now).await.map(drop)
-}
-
-/// The address that is the row's own; `None` for one of a pool, which stands in the same place by its name.
-fn address_of(row: &ForeignRow) -> Option<Ipv4Addr> {
-    row.address.parse().ok().filter(|address: &Ipv4Addr| !address.is_unspecified())
 }
 
 /// Whether the row names a device; all zeros is what a hotspot has for any.
