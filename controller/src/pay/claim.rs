@@ -4,7 +4,7 @@
 //!   ours and fresh? ─▶ a receipt and a phone? ─▶ not too often? ─▶ suspense::claim ─▶ theirs now, theirs before, or nothing
 //! ```
 //! "Nothing" is the same page whatever the reason: never heard of, another phone's, or somebody else's. It asks nobody:
-//! what M-Pesa has not told of yet comes by itself, or with the next sweep of Pull.
+//! what M-Pesa has not told of yet comes by itself, or with the next sweep of Pull. Whoever paid is told when it goes back.
 
 use askama::Template;
 use axum::extract::{Path, Request, State};
@@ -20,7 +20,8 @@ use crate::customers::phone::Msisdn;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::State as IntentState;
 use crate::payments::follow::FollowToken;
-use crate::payments::suspense::claim::{Claim, Claimed, claim, is_for_nothing};
+use crate::payments::refunds::State as Refund;
+use crate::payments::suspense::claim::{Claim, Claimed, claim, look_up};
 use crate::payments::{self, PaymentRow};
 use crate::subscriptions::{self, Subscription};
 use crate::web::error::PageError;
@@ -119,6 +120,12 @@ pub(super) async fn send(
                 [Text::NotHeardOfYet, Text::CompareReceipt].map(|text| visitor.language.say(text)).into();
             form(&web, &visitor, (&account, chosen), StatusCode::NOT_FOUND, typed)
         }
+        Decided::GoesBack(refund) => {
+            let (heading, why) = goes_back(refund);
+            typed.problem = visitor.language.say(heading);
+            typed.cures = vec![visitor.language.say(why)];
+            form(&web, &visitor, (&account, chosen), StatusCode::CONFLICT, typed)
+        }
         Decided::Given => {
             let mut reader = web.controller.database.read().await?;
             let row = payments::payment_of_receipt(&mut reader, &wanted.receipt).await?;
@@ -138,15 +145,33 @@ pub(super) async fn send(
 /// What came of a claim, once it is committed.
 enum Decided {
     Nothing,
+    GoesBack(Refund),
     Given,
     TheirsAlready(Box<PaymentRow>),
+}
+
+/// What is said of a payment that goes back to whoever paid it, and what of it there is to wait for.
+fn goes_back(refund: Refund) -> (Text, Text) {
+    match refund {
+        Refund::Done => (Text::WentBack, Text::WentBackWhere),
+        Refund::Unknown => (Text::GoesBackUnknown, Text::GoesBackLooked),
+        Refund::Waiting
+        | Refund::Held
+        | Refund::Asking
+        | Refund::Asked
+        | Refund::Failed
+        | Refund::Withdrawn => (Text::GoesBack, Text::GoesBackThen),
+    }
 }
 
 /// Looks first without the writer, for which payments wait: most of what strangers try changes nothing.
 async fn decide(web: &Web, wanted: Claim, visitor: &Visitor) -> Result<Decided, PageError> {
     let controller = web.controller.clone();
-    if is_for_nothing(&mut *controller.database.read().await?, &wanted).await? {
-        return Ok(Decided::Nothing);
+    match look_up(&mut *controller.database.read().await?, &wanted).await? {
+        Some(Claimed::GoesBack(refund)) => return Ok(Decided::GoesBack(refund)),
+        Some(Claimed::TheirsAlready(row)) => return Ok(Decided::TheirsAlready(row)),
+        Some(Claimed::Nothing) => return Ok(Decided::Nothing),
+        Some(Claimed::Given(_)) | None => {}
     }
     let now = visitor.now;
     // On a task of its own: what is given is also told to the site when the browser goes away.
@@ -155,6 +180,7 @@ async fn decide(web: &Web, wanted: Claim, visitor: &Visitor) -> Result<Decided, 
         let found = match claim(&mut transaction, &wanted, &controller.ids, now).await? {
             Claimed::Nothing => return Ok(Decided::Nothing),
             Claimed::TheirsAlready(row) => return Ok(Decided::TheirsAlready(row)),
+            Claimed::GoesBack(refund) => return Ok(Decided::GoesBack(refund)),
             Claimed::Given(assigned) => assigned,
         };
         transaction.commit().await?;

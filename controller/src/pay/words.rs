@@ -201,6 +201,15 @@ texts! {
         / "Hakuna malipo yenye nambari hii ya risiti kutoka simu hii yanayosubiri mwenyewe. M-Pesa inaweza kuchukua dakika kadhaa kuyaripoti: angalia tena baadaye.";
     CompareReceipt: "Compare the receipt number and the phone with M-Pesa's message. If it stays so, show the message to your internet provider."
         / "Linganisha nambari ya risiti na simu na ujumbe wa M-Pesa. Ikibaki hivyo, mwonyeshe mtoa huduma wako wa intaneti ujumbe huo.";
+    GoesBack: "It is being given back to the phone that paid" / "Yanarudishwa kwa simu iliyolipa";
+    GoesBackThen: "M-Pesa sends a message when it is there. If it cannot be given back, it waits here again: look again later."
+        / "M-Pesa itatuma ujumbe yakifika. Yasipoweza kurudishwa, yatasubiri hapa tena: angalia tena baadaye.";
+    GoesBackUnknown: "It was to be given back, and it is not known yet whether it went back" / "Yalikuwa yarudishwe, na bado haijulikani kama yalirudi";
+    GoesBackLooked: "Your internet provider is looking into it: see whether M-Pesa sent you a message, and look again later."
+        / "Mtoa huduma wako wa intaneti anachunguza: angalia kama M-Pesa ilikutumia ujumbe, na uangalie hapa tena baadaye.";
+    WentBack: "It was given back to the phone that paid" / "Yalirudishwa kwa simu iliyolipa";
+    WentBackWhere: "M-Pesa sent a message about it. Ask your internet provider if the money is not there."
+        / "M-Pesa ilituma ujumbe kuhusu hilo. Uliza mtoa huduma wako wa intaneti kama pesa hazipo.";
     ShowMessage: "Or show M-Pesa's message to your internet provider." / "Au mwonyeshe mtoa huduma wako wa intaneti ujumbe wa M-Pesa.";
     TheirsAlready: "It is on your account already" / "Tayari iko kwenye akaunti yako";
 

@@ -37,6 +37,8 @@ pub struct Unit {
     pub owner: Option<usize>,
     /// Whether a person said whose it is.
     pub is_decided: bool,
+    /// Whether it was to go back and did not, and its payer may claim it all the same.
+    pub is_back: bool,
     /// When it was first heard of.
     pub first_told: UnixMillis,
     /// `split`, `undone` or `refunded`; empty while it is money.
@@ -73,6 +75,8 @@ pub struct Refund {
     pub standing: Standing,
     /// Whose the payment was when it was asked for.
     pub owner: Option<usize>,
+    /// Whether a person had said by then whose it is.
+    pub was_decided: bool,
     /// Cents of used time that were written off for it.
     pub off: i64,
     /// Whether it came back once.
@@ -157,6 +161,7 @@ impl Books {
             cents: told.cents,
             owner: told.owner,
             is_decided: false,
+            is_back: false,
             first_told: told.at,
             closed: "",
             is_mpesa: true,
@@ -174,6 +179,7 @@ impl Books {
             cents,
             owner,
             is_decided: true,
+            is_back: false,
             first_told: UnixMillis(0),
             closed: "",
             is_mpesa: false,
@@ -185,7 +191,7 @@ impl Books {
     pub fn moved(&mut self, unit: usize, to: Option<usize>) {
         self.taken_from(unit);
         if let Some(unit) = self.units.get_mut(unit) {
-            (unit.owner, unit.is_decided) = (to, true);
+            (unit.owner, unit.is_decided, unit.is_back) = (to, true, false);
         }
     }
 
@@ -201,6 +207,7 @@ impl Books {
                 cents: *cents,
                 owner: *owner,
                 is_decided: true,
+                is_back: false,
                 first_told: UnixMillis(0),
                 closed: "",
                 is_mpesa,
@@ -220,6 +227,7 @@ impl Books {
     pub fn refund_asked(&mut self, id: String, unit: usize, asked: Option<i64>, (cents, off): (i64, i64)) {
         let of = self.units.get(unit).map(|unit| unit.cents);
         let owner = self.units.get(unit).and_then(|unit| unit.owner);
+        let was_decided = self.units.get(unit).is_some_and(|unit| unit.is_decided && !unit.is_back);
         let is_whole = asked.is_none() || asked == of;
         if is_whole {
             self.close(unit, "refunded");
@@ -232,6 +240,7 @@ impl Books {
             is_whole,
             standing: Standing::Held,
             owner,
+            was_decided,
             off,
             was_back: false,
             is_too_late: false,
@@ -271,7 +280,13 @@ impl Books {
             refund.is_too_late = ended == Ended::TooLate;
         }
         match ended {
-            Ended::Back if one.is_whole => self.close(one.unit, ""),
+            Ended::Back if one.is_whole => {
+                self.close(one.unit, "");
+                // What was nobody's waits for its payer as before, and for no other word.
+                if let Some(unit) = self.units.get_mut(one.unit) {
+                    unit.is_back = one.owner.is_none() && !one.was_decided;
+                }
+            }
             Ended::AfterAll => {
                 self.taken_from(one.unit);
                 if one.is_whole {

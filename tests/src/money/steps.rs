@@ -339,8 +339,10 @@ impl Simulation<'_> {
         else {
             return Ok("nothing to claim".to_owned());
         };
-        let free =
-            |unit: &Unit| unit.is_mpesa && unit.owner.is_none() && !unit.is_decided && unit.closed.is_empty();
+        let free = |unit: &Unit| {
+            let waits = !unit.is_decided || unit.is_back;
+            unit.is_mpesa && unit.owner.is_none() && waits && unit.closed.is_empty()
+        };
         let frees: Vec<usize> = (0..count).filter(|at| self.books.units.get(*at).is_some_and(free)).collect();
         // Mostly one that waits.
         let chosen =
@@ -366,6 +368,7 @@ impl Simulation<'_> {
             self.books.units.iter_mut().find(|unit| unit.is_mpesa && unit.number.as_ref() == Some(&number));
         let unit = unit.context("a unit")?;
         let (is_free, is_theirs) = (free(unit), unit.owner == Some(index));
+        let goes_back = is_right && unit.closed == "refunded";
         match status {
             429 => {}
             200 if is_free && is_right => {
@@ -373,6 +376,10 @@ impl Simulation<'_> {
                 self.count("claimed");
             }
             200 => ensure!(is_theirs, "{unit:?} was given to {index} for {phone}"),
+            409 => {
+                ensure!(goes_back, "{unit:?} is said to go back to {phone}");
+                self.count("claimed while it goes back");
+            }
             404 => {
                 ensure!(!(is_free && is_right), "{unit:?} was not given to {index} for {phone}");
                 self.count("claimed in vain");

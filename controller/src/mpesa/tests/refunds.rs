@@ -739,17 +739,6 @@ async fn an_operator_gives_back_up_to_a_limit_and_a_second_person_agrees_where_t
 }
 
 #[tokio::test]
-async fn what_is_nobodys_goes_back_whole() {
-    let shop = open().await;
-    let payment = paid(&shop, None).await;
-    to_nobody(&shop, &payment).await.unwrap();
-    let refund = ask(&shop, &payment, Way::Reversal, None).await;
-    assert_eq!(for_review(&shop).await, [], "it is in nobody's way any more");
-    go(&shop).await;
-    assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
-}
-
-#[tokio::test]
 async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_is_for_a_person() {
     for way in [Way::Reversal, Way::Payout] {
         let shop = open().await;
@@ -790,3 +779,4 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
 mod again;
 mod contradicted;
 mod used;
+mod nobodys;

@@ -6,11 +6,15 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::*;
+use crate::audit::Actor;
 use crate::entitlements::Status;
+use crate::ids::{PaymentId, RefundId};
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments;
+use crate::payments::counter::Clerk;
+use crate::payments::refunds::{self, Decision, Wanted, Way};
 
 const TILL: &str = "5551234";
 const NOTHING: &str = "Not heard of yet: do not pay again";
@@ -250,5 +254,59 @@ async fn who_tries_too_often_is_told_when_to_come_again() {
     shows(&refused, &["15 minutes", "message to your internet provider"]);
     till.served.controller.clock.advance(Duration::from_secs(15 * 60));
     assert_eq!(till.claim(&mut browser, &receipt, FITTING).await.status, 200);
+    till.served.stop().await;
+}
+
+/// Somebody of the staff gives the only payment back.
+async fn give_back(till: &Till) -> RefundId {
+    let controller = &till.served.controller;
+    let mut write = controller.database.write().await.unwrap();
+    let id: String = sqlx::query("SELECT id FROM payments").fetch_one(&mut *write).await.unwrap().get(0);
+    let wanted = Wanted {
+        payment: PaymentId::parse(&id).unwrap(),
+        way: Way::Reversal,
+        amount: None,
+        with_used: false,
+        reason: "paid by mistake".to_owned(),
+        occasion: None,
+    };
+    let owner = Actor::CommandLine("owner".to_owned());
+    let (ids, now) = (&controller.ids, controller.clock.now());
+    let begun = refunds::ask(&mut write, &wanted, Clerk::owner(&owner), ids, now).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    begun.refund.id
+}
+
+#[tokio::test]
+async fn whoever_paid_is_told_that_it_goes_back_and_finds_what_did_not_go() {
+    let till = Till::open(MsisdnForm::Masked).await;
+    let receipt = till.paid(1_500).await;
+    let refund = give_back(&till).await;
+    let mut browser = till.served.stranger();
+    let other = "0733000223";
+    for (state, words) in [
+        ("held", "It is being given back"),
+        ("asked", "It is being given back"),
+        ("unknown", "not known yet whether it went back"),
+        ("done", "It was given back"),
+    ] {
+        write(&till.served, &format!("UPDATE refunds SET state = '{state}'")).await;
+        let told = till.claim(&mut browser, &receipt, FITTING).await;
+        assert_eq!(told.status, 409, "{state}: {}", told.body);
+        shows(&told, &[words]);
+        shows(&till.claim(&mut browser, &receipt, other).await, &[NOTHING]);
+        till.served.controller.clock.advance(Duration::from_secs(15 * 60));
+    }
+    write(&till.served, "UPDATE refunds SET state = 'held'").await;
+    let controller = &till.served.controller;
+    let mut transaction = controller.database.write().await.unwrap();
+    let owner = Actor::CommandLine("owner".to_owned());
+    let what = (&refund, Decision::Withdraw);
+    let (ids, now) = (&controller.ids, controller.clock.now());
+    refunds::decide(&mut transaction, what, Clerk::owner(&owner), ids, now).await.unwrap().unwrap();
+    transaction.commit().await.unwrap();
+    let found = till.claim(&mut browser, &receipt, FITTING).await;
+    assert_eq!(found.status, 200, "{}", found.body);
+    assert_eq!(till.books().await.0, 0, "it lies in suspense no more");
     till.served.stop().await;
 }

@@ -270,6 +270,17 @@ pub(crate) async fn is_done(
     Ok(store::is_done(connection, short_code, gone).await?)
 }
 
+/// How the refund stands with which all of a payment went back last; `None` where none was asked for.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn whole_of(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Option<State>, PaymentError> {
+    Ok(store::whole_of(connection, payment).await?)
+}
+
 /// One refund.
 ///
 /// # Errors
@@ -345,7 +356,7 @@ pub async fn ask(
     if let Err(why) = hold(connection, what, &mut begun, asker, ids, now).await? {
         return Ok(Err(why));
     }
-    store::insert(connection, &begun.refund, wanted.occasion.as_deref()).await?;
+    store::insert(connection, &begun.refund, payment.no_owner, wanted.occasion.as_deref()).await?;
     Ok(Ok(begun))
 }
 
@@ -605,7 +616,7 @@ async fn step(
             let accounts = (Account::RefundsHeld, owner());
             book(connection, &refund, ("refund_returned", &memo), accounts, actor, ids, now).await?;
             if refund.is_whole {
-                store::reopen(connection, &refund.payment).await?;
+                store::reopen(connection, &refund).await?;
                 if refund.customer.is_some() {
                     payments_store::note_unspent(connection, &refund.payment, Some(Unspent::Other)).await?;
                 }

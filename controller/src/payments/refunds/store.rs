@@ -9,6 +9,7 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, OperatorRequestId, PaymentId, RefundId};
 use crate::money::Money;
+use crate::payments::suspense::NoOwner;
 
 /// The columns that [`read`] reads, with what follows the joins.
 macro_rules! refunds {
@@ -23,15 +24,17 @@ macro_rules! refunds {
     };
 }
 
+/// Keeps a refund, and why its payment was nobody's, where it was.
 pub(super) async fn insert(
     connection: &mut Connection,
     refund: &Refund,
+    was_no_owner: Option<NoOwner>,
     occasion: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO refunds (id, payment_id, customer_id, way, amount_cents, is_whole, short_code, receipt_number, phone, \
-                              reason, state, next_at, requested_by, created_at, updated_at, occasion) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)",
+                              reason, state, next_at, requested_by, created_at, updated_at, occasion, was_no_owner) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15, $16)",
     )
     .bind(refund.id.as_str())
     .bind(refund.payment.as_str())
@@ -48,6 +51,7 @@ pub(super) async fn insert(
     .bind(refund.requested_by.as_str())
     .bind(refund.created_at.0)
     .bind(occasion)
+    .bind(was_no_owner.map_or("", NoOwner::as_str))
     .execute(connection)
     .await?;
     Ok(())
@@ -80,6 +84,20 @@ pub(super) async fn by_id(
 ) -> Result<Option<RefundRow>, sqlx::Error> {
     let row = sqlx::query(refunds!("WHERE r.id = $1")).bind(id.as_str()).fetch_optional(connection).await?;
     row.map(|row| read(&row)).transpose()
+}
+
+/// How the refund stands with which all of a payment went back last.
+pub(super) async fn whole_of(
+    connection: &mut Connection,
+    payment: &PaymentId,
+) -> Result<Option<State>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT state FROM refunds WHERE payment_id = $1 AND is_whole = 1 ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .bind(payment.as_str())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| columns::word(&row, "state", State::parse)).transpose()
 }
 
 /// The refund that was asked for on an occasion.
@@ -217,14 +235,17 @@ pub(super) async fn write_off_undone(
     columns::money(&row, "amount")
 }
 
-/// Opens a payment again whose refund came to nothing: it lies in its customer's wallet, or in suspense.
-pub(super) async fn reopen(connection: &mut Connection, payment: &PaymentId) -> Result<(), sqlx::Error> {
+/// Opens the payment of a refund again that came to nothing: it lies in its customer's wallet, where a person left it, or in
+/// suspense for the reason that it had, for its payer to claim or a person to give. No rule moves it any more.
+pub(super) async fn reopen(connection: &mut Connection, refund: &Refund) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE payments SET closed = '', is_by_hand = 1, \
-                no_owner = CASE WHEN customer_id IS NULL THEN 'taken_back' ELSE '' END \
+                no_owner = CASE WHEN customer_id IS NULL \
+                                THEN (SELECT r.was_no_owner FROM refunds r WHERE r.id = $2) ELSE '' END \
          WHERE id = $1",
     )
-    .bind(payment.as_str())
+    .bind(refund.payment.as_str())
+    .bind(refund.id.as_str())
     .execute(connection)
     .await?;
     Ok(())

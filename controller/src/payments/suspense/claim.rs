@@ -3,6 +3,8 @@
 //! ```text
 //!   booked? ─▶ theirs already? ─▶ in suspense, untouched by a person? ─▶ does the phone fit? ─▶ assigned, as staff would
 //! ```
+//! Whoever paid what goes back to them, or went, is told so, by the same two proofs.
+//!
 //! Both must fit what M-Pesa told: a receipt alone is seen over a shoulder. Everything else is one answer, so that nobody
 //! learns here of other people's payments. Whoever claims proves less than a callback on a request's own path, which may
 //! still take the money (`payments::moving`); what a person took back from somebody is theirs to decide. How often
@@ -17,6 +19,8 @@ use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::{Agreement, Payer};
+use crate::payments::corrections::Closed;
+use crate::payments::refunds::{self, State};
 use crate::payments::{self, Payment, PaymentError, PaymentRow, Provider};
 
 /// The source in the key of a piece of evidence: a customer who claimed it.
@@ -42,6 +46,8 @@ pub(crate) enum Claimed {
     Given(Assigned),
     /// It was theirs before.
     TheirsAlready(Box<PaymentRow>),
+    /// It goes back to the phone that they name, or went: so its refund stands.
+    GoesBack(State),
     /// Nothing that could be theirs is known of: never heard of, another phone's, somebody else's, or for a person to decide.
     Nothing,
 }
@@ -50,15 +56,24 @@ pub(crate) enum Claimed {
 enum Standing {
     Free(PaymentId),
     Theirs(Box<PaymentRow>),
+    GoesBack(State),
     Nothing,
 }
 
-/// Whether a claim could change anything: asked without the writer, for which payments wait.
+/// What comes of a claim that changes nothing: asked without the writer, for which payments wait. `None` for one that gives.
 ///
 /// # Errors
 /// When the database refuses.
-pub(crate) async fn is_for_nothing(connection: &mut Connection, claim: &Claim) -> Result<bool, PaymentError> {
-    Ok(matches!(standing(connection, claim).await?, Standing::Nothing))
+pub(crate) async fn look_up(
+    connection: &mut Connection,
+    claim: &Claim,
+) -> Result<Option<Claimed>, PaymentError> {
+    Ok(match standing(connection, claim).await? {
+        Standing::Nothing => Some(Claimed::Nothing),
+        Standing::Theirs(row) => Some(Claimed::TheirsAlready(row)),
+        Standing::GoesBack(state) => Some(Claimed::GoesBack(state)),
+        Standing::Free(_) => None,
+    })
 }
 
 /// Gives a payment to whoever claims it, with the row in the audit log.
@@ -74,6 +89,7 @@ pub(crate) async fn claim(
     let payment = match standing(connection, claim).await? {
         Standing::Nothing => return Ok(Claimed::Nothing),
         Standing::Theirs(row) => return Ok(Claimed::TheirsAlready(row)),
+        Standing::GoesBack(state) => return Ok(Claimed::GoesBack(state)),
         Standing::Free(payment) => payment,
     };
     let (customer, subscription) = (claim.customer.clone(), Some(claim.line.clone()));
@@ -91,6 +107,10 @@ async fn standing(connection: &mut Connection, claim: &Claim) -> Result<Standing
     let Some(row) = payments::payment_of_receipt(connection, &claim.receipt).await? else {
         return Ok(Standing::Nothing);
     };
+    if row.payment.closed == Some(Closed::Refunded) && Payer::told(&row.payment.payer).proves(&claim.phone) {
+        let refund = refunds::whole_of(connection, &row.payment.id).await?;
+        return Ok(refund.map_or(Standing::Nothing, Standing::GoesBack));
+    }
     Ok(stands(row, claim))
 }
 
@@ -112,8 +132,8 @@ fn stands(row: PaymentRow, claim: &Claim) -> Standing {
 
 /// Whether it waits for its owner, and not for a person.
 fn is_free(payment: &Payment) -> bool {
-    let is_for_a_person = payment.is_by_hand
-        || payment.part_of.is_some()
+    // One whose refund did not go was touched by a person as well, and is its payer's as it was.
+    let is_for_a_person = payment.part_of.is_some()
         || matches!(payment.no_owner, Some(NoOwner::UnknownKind | NoOwner::TakenBack));
     payment.provider == Provider::Mpesa && !is_for_a_person
 }
