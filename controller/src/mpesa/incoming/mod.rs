@@ -19,7 +19,7 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::matching::{Holder, Match, Named, TIME_AROUND};
-pub(in crate::mpesa) use self::paid_at::PaidAt;
+pub(in crate::mpesa) use self::paid_at::{PaidAt, is_month_first};
 pub(crate) use self::payer::{Agreement, Payer};
 use super::evidence::ReceiptNumber;
 use super::intent::Event;

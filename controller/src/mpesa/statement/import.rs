@@ -75,6 +75,12 @@ pub enum ImportError {
         "{0} of its rows are not understood, the first on line {1}: is it the portal's own export, not changed since?"
     )]
     Unread(usize, usize),
+    /// Its dates have the month first, at least one for certain. Nothing of it was taken in.
+    #[error(
+        "line {0} has a date with the month first under Completion Time, so that no date of the file is certain: a table \
+         program has changed it. Export the statement anew and take the file in as it comes"
+    )]
+    MonthFirst(usize),
     /// Its own balances say that rows are missing. Nothing of it was taken in.
     #[error(
         "rows are missing: KES {opening} and all that moved is not KES {closing}. Export the statement without a filter, or say \
@@ -116,6 +122,7 @@ impl ImportError {
             Self::File(_)
                 | Self::NotOurs(_)
                 | Self::Unread(..)
+                | Self::MonthFirst(_)
                 | Self::DoesNotAddUp(_)
                 | Self::Unreadable { .. }
         )
@@ -164,6 +171,9 @@ fn read_through<'a>(bytes: &'a [u8], order: Order<'_>) -> Result<Through<'a>, Im
     let mut reversed = HashSet::new();
     for row in file.rows() {
         reversed.extend(row.reverses.iter().cloned());
+        if let What::ForPerson(Why::MonthFirst(_)) = &row.what {
+            return Err(ImportError::MonthFirst(row.line));
+        }
         if let What::ForPerson(why) = &row.what
             && why.is_unread()
         {

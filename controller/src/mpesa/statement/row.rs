@@ -8,10 +8,14 @@ use std::fmt;
 use super::file::Columns;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
-use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
+use crate::mpesa::incoming::{
+    Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind, is_month_first,
+};
 
 /// How much is kept of a row for a person: several times what today's rows have.
 const TEXT_CHARACTERS: usize = 2_000;
+/// The column of the time at which money moved, as it is called in the portal.
+const COMPLETED_AT: &str = "Completion Time";
 /// Kinds of payments by customers and to tills, in lower case.
 const PAYMENTS: [&str; 6] =
     ["pay bill", "paybill", "pay utility", "merchant payment", "buy goods", "customer payment"];
@@ -98,6 +102,10 @@ pub(super) enum Why {
     Receipt,
     /// What stands in this column is no amount.
     Amount(&'static str),
+    /// What stands in this column is no date that is understood, with the day first.
+    Date(&'static str),
+    /// What stands there is a date with the month first.
+    MonthFirst(&'static str),
     /// It says that money came in and went out.
     BothWays,
     /// It does not say whether it was completed.
@@ -125,6 +133,8 @@ impl Why {
                 | Self::Width { .. }
                 | Self::Receipt
                 | Self::Amount(_)
+                | Self::Date(_)
+                | Self::MonthFirst(_)
                 | Self::BothWays
                 | Self::NoStatus
         )
@@ -138,6 +148,10 @@ impl fmt::Display for Why {
             Self::Width { has, named } => write!(f, "it has {has} columns where the headings name {named}"),
             Self::Receipt => f.write_str("it has no receipt number"),
             Self::Amount(column) => write!(f, "what stands under {column} is no amount"),
+            Self::Date(column) => write!(f, "what stands under {column} is no date that is understood"),
+            Self::MonthFirst(column) => {
+                write!(f, "what stands under {column} is a date with the month first")
+            }
             Self::BothWays => f.write_str("it says that money came in and went out"),
             Self::NoStatus => f.write_str("it does not say whether it was completed"),
             Self::Reversal => f.write_str("money was paid back"),
@@ -212,7 +226,13 @@ fn told(fields: &[String], columns: &Columns) -> Result<Told, Why> {
         (false, true) => withdrawn.checked_neg().ok_or(Why::Amount("Withdrawn"))?,
     };
     let receipt = receipt.ok_or(Why::Receipt)?;
-    let at = PaidAt::read(field(columns.completed_at));
+    let completed_at = field(columns.completed_at);
+    let at = match PaidAt::read(completed_at) {
+        Some(at) => Some(at),
+        None if is_month_first(completed_at) => return Err(Why::MonthFirst(COMPLETED_AT)),
+        // Booked as of now it would buy time from now on, and be missing on its own day.
+        None => return Err(Why::Date(COMPLETED_AT)),
+    };
     let movement = Movement { amount, balance: signed(maybe(columns.balance)), at };
     let details = field(columns.details);
     let kind = Kind::of(maybe(columns.reason), details);

@@ -469,3 +469,52 @@ async fn an_import_beside_the_server_leaves_it_the_database_between_any_two_comm
     assert!(took >= BESIDE_A_SERVER * 20, "the lock is free after each of twenty commits: {took:?}");
     assert!(wrote_within < took, "as many writes fit in between: {wrote_within:?} of {took:?}");
 }
+
+#[tokio::test]
+async fn a_row_whose_date_is_not_understood_is_named_and_nothing_of_it_is_booked() {
+    let dated = |receipt: &str, at: &str, balance: &str| {
+        format!("{receipt},{at},,Pay Bill from 2547****678 Acc. 1,Completed,10.00,,{balance},true,,,,")
+    };
+    for at in ["21/11/2026 12:13", "21-11-2026 12:13", "21/11/2026 12:13:25"] {
+        let (shop, _) = open().await;
+        taken_in(&shop, &statement(&[dated("RKL51ZDR4F", at, "10.00")])).await;
+        let row = only_payment(&shop).await;
+        let moved: i64 = {
+            let mut read = shop.controller.database.read().await.unwrap();
+            sqlx::query("SELECT moved_at FROM payments").fetch_one(&mut *read).await.unwrap().get(0)
+        };
+        assert_eq!((row.amount.cents(), moved / 60_000), (1_000, 1_795_252_405_000 / 60_000), "{at}");
+    }
+    for bad in ["Sat 21 Nov", ""] {
+        let (shop, _) = open().await;
+        let rows = [
+            dated("RKL51ZDR4H", "21/11/2026 12:14", "30.00"),
+            dated("RKL51ZDR4G", bad, "20.00"),
+            dated("RKL51ZDR4F", "21/11/2026 12:13", "10.00"),
+        ];
+        let refused = try_import(&shop, &statement(&rows), false).await.unwrap_err().to_string();
+        assert!(refused.contains("line 6") && refused.contains("Completion Time"), "{refused}");
+        // Where the file tells no balances, the row waits for a person, and the others are taken in.
+        let rows = [dated("RKL51ZDR4G", bad, ""), dated("RKL51ZDR4F", "21/11/2026 12:13", "")];
+        let summary = taken_in(&shop, &statement(&rows)).await;
+        assert_eq!((summary.payments_booked, summary.for_review), (1, 1));
+        let listed = for_review(&shop).await;
+        let row = listed.iter().find(|item| matches!(item.kind, ReviewKind::StatementRow(_)));
+        let reason = &row.unwrap_or_else(|| panic!("{listed:?}")).reason;
+        assert!(reason.contains("Completion Time"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_the_month_first_is_refused_whole() {
+    let (shop, _) = open().await;
+    let dated = |receipt: &str, at: &str| {
+        format!("{receipt},{at},,Pay Bill from 2547****678 Acc. 1,Completed,10.00,,,true,,,,")
+    };
+    let rows = [dated("RKL51ZDR4G", "11/21/2026 12:13"), dated("RKL51ZDR4F", "11/12/2026 12:13")];
+    let refused = try_import(&shop, &statement(&rows), false).await.unwrap_err();
+    assert!(refused.is_of_file(), "{refused:?}");
+    let words = refused.to_string();
+    assert!(words.contains("line 5") && words.contains("month first"), "{words}");
+    assert_eq!(shop.books().await, Books::EMPTY);
+}

@@ -473,8 +473,9 @@ async fn an_import_that_failed_may_be_sent_again_under_the_same_key() {
     let program = served.program(Role::Owner).await;
     let headings =
         "Receipt No.,Completion Time,Details,Transaction Status,Paid In,Withdrawn,Balance,Balance Confirmed";
-    let rows: Vec<String> =
-        (0..20).map(|number| format!("RKL{number:07},,Pay Bill Charge,Completed,,-1.00,,true")).collect();
+    let rows: Vec<String> = (0..20)
+        .map(|number| format!("RKL{number:07},21/11/2026 12:13,Pay Bill Charge,Completed,,-1.00,,true"))
+        .collect();
     let body = json!({"csv": format!("{headings}\n{}", rows.join("\n")), "short_code": "174379"});
     let execute = async |sql: &'static str| {
         let mut write = served.controller.database.write().await.unwrap();
