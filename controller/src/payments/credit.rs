@@ -9,6 +9,7 @@
 use tawi_shared::{IdSource, UnixMillis};
 
 pub(crate) use super::outcome::CallbackOutcome;
+use super::outcome::Otherwise;
 use super::topping_up::{self, NoTopUp};
 use super::wallet::{Bought, NotBought, Unspent};
 use super::{
@@ -521,6 +522,12 @@ async fn repeated(
     if booked.amount != told.amount {
         let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
         return Ok(TakenIn::quietly(outcome));
+    }
+    // What comes on a request's own path is known by it, and is compared with whom it asked.
+    if told.source != SOURCE
+        && let Some(otherwise) = Otherwise::of(&booked, told)
+    {
+        return Ok(TakenIn::quietly(CallbackOutcome::ToldOtherwise(otherwise)));
     }
     if booked.is_by_hand {
         return Ok(TakenIn::quietly(CallbackOutcome::Repeated));

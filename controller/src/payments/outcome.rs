@@ -5,10 +5,17 @@
 
 use std::fmt;
 
+use super::Payment;
+use super::credit::Told;
+use crate::customers::account_number::AccountNumber;
+use crate::customers::phone::Msisdn;
 use crate::money::Money;
+use crate::mpesa::Payer;
 use crate::mpesa::evidence::NotUnderstood;
 use crate::mpesa::intent::Refused;
 
+/// Letters and digits from which on an account may have been cut by what tells of it: the shortest limit of Safaricom's fields.
+const CUT_CHARACTERS: usize = 12;
 /// How what a person has to look at begins when the money is booked.
 pub(super) const BOOKED: &str = "review: booked; ";
 
@@ -76,6 +83,8 @@ pub(crate) enum CallbackOutcome {
         /// What this callback says.
         told: Money,
     },
+    /// The receipt was booked before with this amount, and with another account, another payer, or both. Nothing is booked.
+    ToldOtherwise(Otherwise),
     /// The receipt was booked for another request. Nothing is booked.
     ReceiptOfAnother,
     /// The prompt belongs to another request. Nothing is booked.
@@ -101,6 +110,57 @@ pub(crate) enum CallbackOutcome {
     Refused(Refused),
     /// It is not a callback as we know them. Nothing is booked.
     NotUnderstood(NotUnderstood),
+}
+
+/// What differs in two tellings of one receipt, beside the amount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// The account.
+    Account,
+    /// Who paid.
+    Payer,
+    /// Both.
+    Both,
+}
+
+impl Otherwise {
+    /// What differs, in what is booked of a receipt and what is told of it now.
+    pub(super) fn of(booked: &Payment, told: &Told<'_>) -> Option<Self> {
+        let payer = Payer::told(&booked.payer).contradicts(&Payer::told(told.phone));
+        match (is_another_account(&booked.account_reference, told.account_reference), payer) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Account),
+            (false, true) => Some(Self::Payer),
+            (false, false) => None,
+        }
+    }
+}
+
+impl fmt::Display for Otherwise {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Account => "another account",
+            Self::Payer => "another payer",
+            Self::Both => "another account and another payer",
+        })
+    }
+}
+
+/// Whether two accounts as they were typed, or as some source cut and spelt them, are of two.
+fn is_another_account(booked: &str, told: &str) -> bool {
+    if let (Ok(booked), Ok(told)) = (AccountNumber::parse(booked), AccountNumber::parse(told)) {
+        return booked != told;
+    }
+    if let (Ok(booked), Ok(told)) = (Msisdn::parse(booked), Msisdn::parse(told)) {
+        return booked != told;
+    }
+    let plain = |text: &str| -> String {
+        text.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let (booked, told) = (plain(booked), plain(told));
+    let (short, long) = if booked.len() < told.len() { (&booked, &told) } else { (&told, &booked) };
+    let is_cut = short.chars().count() >= CUT_CHARACTERS && long.starts_with(short.as_str());
+    !short.is_empty() && short != long && !is_cut
 }
 
 impl CallbackOutcome {
@@ -202,6 +262,10 @@ impl fmt::Display for CallbackOutcome {
             Self::Contradiction { booked, told } => {
                 write!(f, "review: the receipt is booked with {booked}, and this says {told}")
             }
+            Self::ToldOtherwise(otherwise) => write!(
+                f,
+                "review: the receipt is booked, and this names {otherwise} than what told of it before: it credits nobody"
+            ),
             Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
             Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),
             Self::ConversationOfAnother => {
@@ -227,5 +291,30 @@ impl fmt::Display for CallbackOutcome {
             Self::Refused(refused) => write!(f, "review: {refused}"),
             Self::NotUnderstood(why) => write!(f, "not understood: {why}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_account_is_the_same_however_it_is_spelt_and_cut() {
+        let number = AccountNumber::from_serial(77).unwrap().to_string();
+        let other = AccountNumber::from_serial(78).unwrap().to_string();
+        let check = |booked: &str, told: &str, expected| {
+            assert_eq!(is_another_account(booked, told), expected, "{booked} {told}");
+            assert_eq!(is_another_account(told, booked), expected, "{told} {booked}");
+        };
+        check(&number, &format!(" {}-{}", number.split_at(4).0, number.split_at(4).1), false);
+        check(&number, &number.replace('0', "O"), false);
+        check(&number, &other, true);
+        check(&number, "rent", true);
+        check(&number, "", false);
+        check("rent november", "RENT  November", false);
+        check("rent nov shop", "rent nov", true);
+        check("the rent november shop", "The rent november", false);
+        check("0712345678", "254712345678", false);
+        check("0712345678", "0712345679", true);
     }
 }

@@ -92,6 +92,21 @@ impl Payer {
         }
     }
 
+    /// Whether the same person cannot be meant by both: what is readable of both differs.
+    pub(crate) fn contradicts(&self, other: &Self) -> bool {
+        match (&self.form, &other.form) {
+            (Form::Whole(number), _) => other.agrees_with(number) == Agreement::Another,
+            (_, Form::Whole(number)) => self.agrees_with(number) == Agreement::Another,
+            (Form::Hashed(one), Form::Hashed(two)) => one != two,
+            (Form::Masked { start, end }, Form::Masked { start: other_start, end: other_end }) => {
+                let is_begin = start.bytes().zip(other_start.bytes()).all(|(one, two)| one == two);
+                let is_end = end.bytes().rev().zip(other_end.bytes().rev()).all(|(one, two)| one == two);
+                !(is_begin && is_end)
+            }
+            _ => false,
+        }
+    }
+
     /// How far it agrees with a number.
     pub(crate) fn agrees_with(&self, number: &Msisdn) -> Agreement {
         let is_it = match &self.form {
@@ -160,6 +175,28 @@ mod tests {
         for silent in ["", "MPESA", "0", "2547*****", "****", "600000", "2547-*-a-678"] {
             check(silent, Agreement::Silent);
         }
+    }
+
+    #[test]
+    fn two_tellings_contradict_where_what_both_show_differs() {
+        // Of `printf 254712345678 | sha256sum`.
+        let hash = "7132104d6aae9c3fac82095a42c2817952bca48e09d98d5bf4ac08218982fb90";
+        let check = |one: &str, two: &str, expected| {
+            assert_eq!(Payer::told(one).contradicts(&Payer::told(two)), expected, "{one} {two}");
+            assert_eq!(Payer::told(two).contradicts(&Payer::told(one)), expected, "{two} {one}");
+        };
+        for same in ["254712345678", "0712345678", hash, "2547 ***** 678", "25471****678", "", "MPESA"] {
+            check("254712345678", same, false);
+            check("2547 ***** 678", same, false);
+            check(hash, same, false);
+        }
+        check("254712345678", "254712345679", true);
+        check("254712345679", hash, true);
+        check("254712345679", "2547 ***** 678", true);
+        check("25471****678", "25472****678", true);
+        check("25471****678", "2547 ***** 5679", true);
+        check(hash, &hash.replace('1', "2"), true);
+        check("2547 ***** 678", &hash.replace('1', "2"), false);
     }
 
     #[test]

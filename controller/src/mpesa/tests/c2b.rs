@@ -138,6 +138,49 @@ async fn what_has_no_owner_waits_in_suspense_and_what_is_too_little_in_the_walle
 }
 
 #[tokio::test]
+async fn a_receipt_that_is_told_of_with_another_account_or_payer_is_for_a_person_and_credits_nobody_anew() {
+    let (shop, token) = registered().await;
+    let (own, number) = (account(&shop), "RAB1");
+    let nobody = customers::account_number::AccountNumber::from_serial(9_000_000).unwrap().to_string();
+    let first = confirmation(number, "500.00", "174379", &own);
+    assert_eq!(deliver(&shop, &token, first.clone()).await, 200);
+    let before = shop.books().await;
+    let spelt = format!("{}-{}", own.split_at(4).0, own.split_at(4).1);
+    let whole = first.replace("2547 ***** 678", PHONE);
+    let hashed = first.replace("2547 ***** 678", "MPESA");
+    for same in [first.clone(), confirmation(number, "500.00", "174379", &spelt), whole, hashed] {
+        assert_eq!(deliver(&shop, &token, same).await, 200);
+        assert_eq!(shop.outcomes().await.pop().unwrap(), "booked before");
+    }
+    for (told, words) in [
+        (confirmation(number, "500.00", "174379", &nobody), "another account"),
+        (confirmation(number, "500.00", "174379", "rent"), "another account"),
+        (first.replace("2547 ***** 678", "2547 ***** 679"), "another payer"),
+        (first.replace("2547 ***** 678", "254733000111"), "another payer"),
+        (
+            confirmation(number, "500.00", "174379", "x").replace("678", "679"),
+            "another account and another payer",
+        ),
+    ] {
+        assert_eq!(deliver(&shop, &token, told).await, 200);
+        let outcome = shop.outcomes().await.pop().unwrap();
+        assert!(outcome.starts_with("review:") && outcome.contains(words), "{outcome}");
+        assert!(!outcome.contains("rent") && !outcome.contains("679"), "{outcome}");
+    }
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.payments), (before.wallet, before.payments));
+    // What lies in suspense is not given to whom a second word names for another account.
+    assert_eq!(deliver(&shop, &token, confirmation("RAB2", "700.00", "174379", "rent")).await, 200);
+    assert_eq!(deliver(&shop, &token, confirmation("RAB2", "700.00", "174379", &own)).await, 200);
+    let outcome = shop.outcomes().await.pop().unwrap();
+    assert!(outcome.contains("another account"), "{outcome}");
+    assert_eq!((suspense(&shop).await, shop.books().await.wallet), (70_000, before.wallet));
+    let mut read = shop.controller.database.read().await.unwrap();
+    let review = crate::payments::for_review(&mut read, 99).await.unwrap();
+    assert_eq!(review.len(), 7, "each and what is nobody's: {review:?}");
+}
+
+#[tokio::test]
 async fn a_forged_confirmation_moves_nothing() {
     let (shop, token) = registered().await;
     let guessed = CallbackToken::random(&shop.controller.ids);

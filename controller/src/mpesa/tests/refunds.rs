@@ -763,7 +763,8 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
                 &format!(",-{cents},0.00"),
             ),
         };
-        let paid = row(receipt, "Pay Bill from 2547****678 Acc. 1", "1500.00,,1500.00");
+        let account = &shop.world.customer.account_number;
+        let paid = row(receipt, &format!("Pay Bill from 2547****678 Acc. {account}"), "1500.00,,1500.00");
         let summary = taken_in(&shop, &statement(&[back("1500.00"), paid.clone()])).await;
         assert_eq!(
             (summary.for_review, summary.payments_known, summary.without_effect),
