@@ -223,7 +223,7 @@ async fn hand_over(
 }
 
 /// Customers whom the payer may have meant, the likeliest first: those whose account number is a slip away from what was
-/// typed, and those whose phone fits what was told of the payer.
+/// typed, those who have the phone that was typed in its place, and those whose phone fits what was told of the payer.
 ///
 /// # Errors
 /// When the database refuses.
@@ -235,9 +235,11 @@ pub async fn suggestions(
     for number in near::account_numbers(&payment.payment.account_reference) {
         found.extend(customers::by_account_number(connection, &number).await?);
     }
-    for customer in store::customers_like(connection, &near::phone(&payment.payment.payer)).await? {
-        if found.iter().all(|one| one.id != customer.id) {
-            found.push(customer);
+    for told in [&payment.payment.account_reference, &payment.payment.payer] {
+        for customer in store::customers_like(connection, &near::phone(told)).await? {
+            if found.iter().all(|one| one.id != customer.id) {
+                found.push(customer);
+            }
         }
     }
     found.truncate(usize::try_from(store::SUGGESTIONS).unwrap_or_default());

@@ -153,3 +153,28 @@ async fn a_slip_and_a_masked_phone_suggest_whom_the_payer_meant() {
         assert_eq!(ids, [&desk.world.customer.id], "{typed}");
     }
 }
+
+#[tokio::test]
+async fn a_phone_that_was_typed_suggests_all_who_share_it() {
+    let desk = Desk::open().await;
+    let mut write = desk.controller.database.write().await.unwrap();
+    let phone = desk.world.customer.phone.clone();
+    let new = customers::NewCustomer { name: "Bakery".to_owned(), phone };
+    let created = customers::create(&mut write, new, &desk.controller.ids, NOW).await.unwrap();
+    let customers::Created::Created(other) = created else { panic!("{created:?}") };
+    write.commit().await.unwrap();
+    let typed = format!("0{}", desk.world.customer.phone.digits().strip_prefix("254").unwrap());
+    let payment = desk.nobodys("RKE1", PRICE, &typed).await;
+    // What was told of the payer fits nobody.
+    let mut write = desk.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE payments SET phone = '2547 ***** 999'").execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let row = desk.row(&payment).await;
+    let mut read = desk.controller.database.read().await.unwrap();
+    let found = suggestions(&mut read, &row).await.unwrap();
+    let mut ids: Vec<&CustomerId> = found.iter().map(|customer| &customer.id).collect();
+    let mut both = [&desk.world.customer.id, &other.id];
+    ids.sort();
+    both.sort();
+    assert_eq!(ids, both);
+}
