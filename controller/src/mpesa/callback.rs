@@ -6,7 +6,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -15,6 +15,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use axum::{Extension, Router};
+use tawi_shared::UnixMillis;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -45,6 +46,8 @@ const TOGETHER: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The pause before they are tried again.
 const PAUSE: Duration = Duration::from_millis(200);
+/// How often it is kept that somebody was turned away: often enough for the doctor, and no work for whoever tries to be heard.
+const NOTED_EVERY: Duration = Duration::from_secs(60);
 /// What Safaricom wants to hear.
 const ACCEPTED: &str = r#"{"ResultCode":0,"ResultDesc":"Accepted"}"#;
 
@@ -61,6 +64,12 @@ struct Desk {
     known_sources: Arc<[IpAddr]>,
     /// Whether whoever is not among them is turned away.
     refuses_strangers: bool,
+    /// Whether Safaricom comes to an address of https, and so through a proxy.
+    is_reached_from_outside: bool,
+    /// Whether it was said that nobody knows from where callbacks come.
+    has_warned: Arc<AtomicBool>,
+    /// When it was kept last that somebody was turned away.
+    noted_at: Arc<AtomicI64>,
     letters: mpsc::Sender<Letter>,
     /// How many have arrived: what arrived within one millisecond is taken in in this order.
     arrivals: Arc<AtomicU32>,
@@ -76,6 +85,9 @@ pub fn callback_router(controller: Controller, short_codes: &ShortCodes) -> Rout
         controller,
         known_sources: short_codes.known_sources().into(),
         refuses_strangers: short_codes.refuses_strangers(),
+        is_reached_from_outside: short_codes.are_reached_from_outside(),
+        has_warned: Arc::default(),
+        noted_at: Arc::default(),
         letters,
         arrivals: Arc::default(),
     };
@@ -140,7 +152,10 @@ async fn validation(
         Ok(Err(error)) => tracing::error!("a question before a payment could not be looked up: {error}"),
         Err(_) => tracing::error!("a question before a payment could not be looked up in time"),
     }
-    if !desk.admits(peer.map(|Extension(ConnectInfo(address))| address.ip())) {
+    // A question moves no money, and unanswered it may refuse everybody's: behind a proxy that names nobody it is answered.
+    let source = peer.map(|Extension(ConnectInfo(address))| address.ip());
+    let stranger = source.filter(|address| !address.to_canonical().is_loopback());
+    if desk.turns_away(stranger).is_some() {
         return StatusCode::FORBIDDEN.into_response();
     }
     let answer = async {
@@ -185,7 +200,8 @@ async fn receive(desk: &Desk, kind: CallbackKind, token: &str, peer: Peer, reque
     }
     // Behind a proxy this is the sender all the same: `web::shield` sees to it.
     let source = peer.map(|Extension(ConnectInfo(address))| address.ip());
-    if !desk.admits(source) {
+    if let Some(stranger) = desk.turns_away(source) {
+        desk.note_turned_away(stranger, received_at).await;
         return StatusCode::FORBIDDEN.into_response();
     }
     let body = match read_body(request.into_body()).await {
@@ -233,23 +249,57 @@ impl Desk {
     }
 
     /// Safaricom's addresses change, so a stranger is only mentioned unless the settings say otherwise: what it reports is
-    /// compared with Pull and with the statement all the same.
-    fn admits(&self, source: Option<IpAddr>) -> bool {
+    /// compared with Pull and with the statement all the same. `None` for whoever is heard. This machine itself is a stranger
+    /// too: behind a proxy that does not say for whom it speaks, everybody seems to be here.
+    fn turns_away(&self, source: Option<IpAddr>) -> Option<IpAddr> {
         // An IPv4 address that reaches an IPv6 socket is that address all the same.
-        let Some(address) = source.map(|address| address.to_canonical()) else { return true };
-        if address.is_loopback() || self.known_sources.is_empty() || self.known_sources.contains(&address) {
-            return true;
+        let address = source?.to_canonical();
+        if self.known_sources.is_empty() || self.known_sources.contains(&address) {
+            return None;
         }
-        if self.refuses_strangers {
-            tracing::error!(
+        match (self.refuses_strangers, address.is_loopback()) {
+            (true, true) => tracing::error!(
+                "a callback was turned away: it came from this machine itself, so that nobody knows who sent it, and \
+                 [mpesa] refuse_unknown_sources is on. Let the proxy before the controller write X-Forwarded-For (nginx: \
+                 proxy_set_header X-Forwarded-For $remote_addr). Pull fetches what it told of"
+            ),
+            (true, false) => tracing::error!(
                 source.address = %address,
                 "a callback was turned away: its address is not in [mpesa] known_sources, and refuse_unknown_sources is on. \
-                 Should it be Safaricom's, add it; Pull fetches what it told of"
-            );
-            return false;
+                 Should it be Safaricom's, add it; should it be your own proxy's, let that write X-Forwarded-For, and name it \
+                 in [server] trusted_proxies. Pull fetches what it told of"
+            ),
+            (false, true) => {
+                if self.is_reached_from_outside && !self.has_warned.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "callbacks come from this machine itself, so that nobody compares where they come from with \
+                         Safaricom's list: let the proxy before the controller write X-Forwarded-For"
+                    );
+                }
+            }
+            (false, false) => tracing::warn!(
+                source.address = %address,
+                "a callback came from an address that is not on Safaricom's list"
+            ),
         }
-        tracing::warn!(source.address = %address, "a callback came from an address that is not on Safaricom's list");
-        true
+        self.refuses_strangers.then_some(address)
+    }
+
+    /// Keeps for the doctor that somebody was turned away. The writer is asked for it once a minute at most.
+    async fn note_turned_away(&self, source: IpAddr, now: UnixMillis) {
+        let last = self.noted_at.swap(now.0, Ordering::Relaxed);
+        if now.since(UnixMillis(last)) < NOTED_EVERY {
+            self.noted_at.store(last, Ordering::Relaxed);
+            return;
+        }
+        let noted = async {
+            let mut transaction = self.controller.database.write().await?;
+            store::note_turned_away(&mut transaction, &source.to_string(), now).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!("that a callback was turned away could not be kept for the doctor: {error}");
+        }
     }
 }
 

@@ -84,6 +84,11 @@ impl ShortCodes {
     pub(super) fn refuses_strangers(&self) -> bool {
         self.all().any(|daraja| daraja.settings().refuses_strangers)
     }
+
+    /// Whether Safaricom reaches any of them over https: then a proxy stands before the controller.
+    pub(super) fn are_reached_from_outside(&self) -> bool {
+        self.all().any(|daraja| daraja.settings().callback_base_url.starts_with("https://"))
+    }
 }
 
 impl From<Daraja> for ShortCodes {

@@ -453,6 +453,39 @@ pub(crate) fn add_settled_callbacks(
         .bind(payment.as_str());
 }
 
+/// Notes that callbacks from an address are turned away.
+pub(super) async fn note_turned_away(
+    connection: &mut Connection,
+    source: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO callbacks_turned_away (source, first_at, last_at) VALUES ($1, $2, $2) \
+         ON CONFLICT (source) DO UPDATE SET last_at = $2",
+    )
+    .bind(source)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// From where callbacks were turned away since an instant, the latest first.
+pub(super) async fn turned_away_since(
+    connection: &mut Connection,
+    since: UnixMillis,
+    limit: u32,
+) -> Result<Vec<(String, UnixMillis)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT source, last_at FROM callbacks_turned_away WHERE last_at >= $1 ORDER BY last_at DESC, source LIMIT $2",
+    )
+    .bind(since.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| Ok((row.try_get("source")?, columns::instant(row, "last_at")?))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use super::{Finding, Verdict, verdicts};
 use crate::mpesa::settings::MpesaSettings;
+use crate::mpesa::store;
 use crate::sites;
 use crate::state::Controller;
 
@@ -18,6 +19,10 @@ use crate::state::Controller;
 const RESOLVE: Duration = Duration::from_secs(10);
 /// What the group may do with a file.
 const GROUP: u32 = 0o070;
+/// How far back callbacks that were turned away are told of: what is older was cured, or is no matter.
+const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(7 * 86_400);
+/// Of how many addresses: Safaricom has a dozen.
+const TURNED_AWAY_SHOWN: u32 = 12;
 const CALLBACK: &str = "callback address";
 
 /// Whether the sites whose lines it asks are sites.
@@ -40,6 +45,33 @@ pub(super) async fn sites(controller: &Controller, settings: &MpesaSettings) -> 
         });
     }
     findings
+}
+
+/// Whether callbacks are turned away that may be Safaricom's: where the settings turn strangers away at all.
+pub(super) async fn senders(controller: &Controller, settings: &MpesaSettings) -> Vec<Finding> {
+    let step = "callback senders";
+    if !settings.refuses_strangers {
+        return Vec::new();
+    }
+    let since = controller.clock.now().minus(TURNED_AWAY_WITHIN);
+    let turned_away = async {
+        store::turned_away_since(&mut *controller.database.read().await?, since, TURNED_AWAY_SHOWN).await
+    };
+    let turned_away = match turned_away.await {
+        Ok(turned_away) => turned_away,
+        Err(error) => {
+            return vec![Finding::new(
+                step,
+                Verdict::Doubt,
+                error.to_string(),
+                "look at the controller's log",
+            )];
+        }
+    };
+    if turned_away.is_empty() {
+        return vec![Finding::ok(step, "none was turned away in the last seven days")];
+    }
+    turned_away.iter().map(|(source, at)| verdicts::turned_away(source, *at)).collect()
 }
 
 /// Whether the secrets are ours alone. That everybody can read one is refused by the settings.

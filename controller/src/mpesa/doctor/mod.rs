@@ -89,6 +89,7 @@ pub async fn examine(
     let mut findings = local::secrets(settings);
     findings.extend(local::operator(settings, controller.clock.now()));
     findings.push(local::callback_url(settings).await);
+    findings.extend(local::senders(controller, settings).await);
     findings.extend(local::sites(controller, settings).await);
     findings.push(remote::c2b(controller, settings).await);
     let reach = remote::reach(controller, daraja).await;

@@ -55,6 +55,31 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// What it means that callbacks from an address were turned away, the last of them at this time.
+pub(super) fn turned_away(source: &str, at: UnixMillis) -> Finding {
+    let step = "callback senders";
+    let when = nairobi::written(at, "%Y-%m-%d %H:%M");
+    if source.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback()) {
+        return Finding::new(
+            step,
+            Verdict::Bad,
+            format!(
+                "callbacks were turned away, the last on {when}: they came from this machine itself, so that nobody knows who \
+                 sent them, and refuse_unknown_sources is on"
+            ),
+            "let the proxy before the controller write X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For \
+             $remote_addr), or leave refuse_unknown_sources out; Pull fetches what they told of",
+        );
+    }
+    Finding::new(
+        step,
+        Verdict::Doubt,
+        format!("callbacks from {source} were turned away, the last on {when}"),
+        "should it be Safaricom's, add it to known_sources; should it be your own proxy's, let that write X-Forwarded-For, and \
+         name it in [server] trusted_proxies",
+    )
+}
+
 /// What a certificate is good for at this address.
 pub(super) fn certificate(key: &OperatorKey, base_url: &str, now: UnixMillis) -> Finding {
     let step = "operator's certificate";

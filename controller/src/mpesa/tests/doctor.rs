@@ -80,6 +80,29 @@ async fn a_clock_that_is_wrong_and_reports_that_go_elsewhere_are_found() {
 }
 
 #[tokio::test]
+async fn callbacks_that_are_turned_away_are_found_with_what_cures_it() {
+    let mut shop = open().await;
+    let step = "callback senders";
+    assert!(
+        examine(&shop, heard()).await.iter().all(|finding| finding.step != step),
+        "nobody is turned away"
+    );
+    shop.with_settings("refuse_unknown_sources = true");
+    check(&examine(&shop, heard()).await, step, Verdict::Ok, "none was turned away");
+    let now = shop.controller.clock.now().0;
+    let rows = format!("('127.0.0.1', 1, {now}), ('41.90.1.1', 1, 1)");
+    let mut write = shop.controller.database.write().await.unwrap();
+    let sql = format!("INSERT INTO callbacks_turned_away (source, first_at, last_at) VALUES {rows}");
+    sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let findings = examine(&shop, heard()).await;
+    check(&findings, step, Verdict::Bad, "X-Forwarded-For");
+    assert_eq!(findings.iter().filter(|finding| finding.step == step).count(), 1, "the other is long ago");
+    shop.execute("UPDATE callbacks_turned_away SET last_at = last_at + 1, source = '41.90.1.2' WHERE first_at = 1 AND last_at > 1").await;
+    check(&examine(&shop, heard()).await, step, Verdict::Doubt, "41.90.1.2");
+}
+
+#[tokio::test]
 async fn wrong_secrets_are_told_apart() {
     let mut shop = open().await;
     shop.directory.write_secret("passkey", "another");

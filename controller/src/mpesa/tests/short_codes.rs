@@ -156,8 +156,17 @@ async fn a_stranger_is_turned_away_where_the_settings_say_so_and_otherwise_heard
     check("", "41.90.1.1", 200).await;
     check("refuse_unknown_sources = true", "41.90.1.1", 403).await;
     check("refuse_unknown_sources = true", "196.201.214.200", 200).await;
-    check("refuse_unknown_sources = true", "127.0.0.1", 200).await;
+    // Behind a proxy that names nobody, everybody seems to be here.
+    check("refuse_unknown_sources = true", "127.0.0.1", 403).await;
+    check("refuse_unknown_sources = true", "[::ffff:127.0.0.1]", 403).await;
+    check("refuse_unknown_sources = true\nknown_sources = [\"127.0.0.1\"]", "127.0.0.1", 200).await;
+    check("", "127.0.0.1", 200).await;
     check("refuse_unknown_sources = true", "[::ffff:196.201.214.200]", 200).await;
     check("refuse_unknown_sources = true", "[::ffff:41.90.1.1]", 403).await;
     check("refuse_unknown_sources = true\nknown_sources = [\"41.90.1.1\"]", "41.90.1.1", 200).await;
+    // Whoever was turned away is kept for the doctor, each address once.
+    let mut read = shop.controller.database.read().await.unwrap();
+    let since = crate::mpesa::store::turned_away_since(&mut read, tawi_shared::UnixMillis(0), 9).await;
+    let sources: Vec<String> = since.unwrap().into_iter().map(|(source, _)| source).collect();
+    assert_eq!(sources, ["41.90.1.1", "127.0.0.1"]);
 }
