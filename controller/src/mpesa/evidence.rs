@@ -81,6 +81,9 @@ pub enum NotUnderstood {
     /// Something named is not there, or is there in a form that nobody has seen.
     #[error("{0} is missing or not in a known form")]
     Field(&'static str),
+    /// An amount that M-Pesa does not move at once.
+    #[error("{0} is more than M-Pesa takes in one payment")]
+    TooMuch(&'static str),
 }
 
 /// Reads a callback's body.

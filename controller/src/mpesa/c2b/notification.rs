@@ -9,6 +9,7 @@ use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::fields::{self, Fields};
 use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
+use crate::mpesa::stk::AMOUNT_MAX_SHILLINGS;
 use crate::plain::line_of;
 
 /// The longest short code that is taken; today's have 5 to 7 digits.
@@ -66,8 +67,12 @@ impl<'a> Notification<'a> {
     /// The payment that it is news of.
     ///
     /// # Errors
-    /// [`NotUnderstood`] without a receipt number: nothing can be booked.
+    /// [`NotUnderstood`] without a receipt number, and of more than M-Pesa lets anybody pay at once: nothing is booked. Should
+    /// such a payment ever be, Pull and the statement tell of it.
     pub(super) fn payment(&self) -> Result<Incoming, NotUnderstood> {
+        if self.amount > Money::from_shillings(AMOUNT_MAX_SHILLINGS).unwrap_or(Money::ZERO) {
+            return Err(NotUnderstood::TooMuch("TransAmount"));
+        }
         let receipt = fields::text(&self.fields, "transid")
             .and_then(|text| ReceiptNumber::parse(&text))
             .ok_or(NotUnderstood::Field("TransID"))?;

@@ -190,6 +190,7 @@ async fn a_forged_confirmation_moves_nothing() {
     for (body, expected) in [
         (confirmation("RBB2", "1500.00", "600000", &account), "another short code"),
         (confirmation("RBB3", "-1500.00", "174379", &account), "TransAmount"),
+        (confirmation("RBB4", "250000.01", "174379", &account), "more than M-Pesa takes"),
         (confirmation("", "1500.00", "174379", &account), "TransID"),
         ("amount=1500&account=x".to_owned(), "not in the form of a callback"),
     ] {
@@ -200,7 +201,7 @@ async fn a_forged_confirmation_moves_nothing() {
     assert_eq!(shop.books().await, Books::EMPTY);
     let mut read = shop.controller.database.read().await.unwrap();
     let review = crate::payments::for_review(&mut read, 99).await.unwrap();
-    assert_eq!(review.len(), 4, "each is kept for a person: {review:?}");
+    assert_eq!(review.len(), 5, "each is kept for a person: {review:?}");
     assert_eq!(ledger::trial_balance(&mut read).await.unwrap(), crate::money::Money::ZERO);
 }
 
