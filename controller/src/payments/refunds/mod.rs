@@ -534,7 +534,9 @@ impl Decision {
             }
             // What is to be sent once more can wait for ever, where there is no operator any more.
             Self::WentThrough | Self::DidNot if refund.state() == State::Held && refund.due.looks > 0 => true,
-            Self::WentThrough | Self::DidNot | Self::Again => refund.needs_a_person(),
+            // Whoever reads it in the portal need not wait until M-Pesa was asked for the last time.
+            Self::WentThrough | Self::DidNot => refund.state() == State::Unknown,
+            Self::Again => refund.needs_a_person(),
         }
     }
 }

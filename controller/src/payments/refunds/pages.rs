@@ -102,6 +102,12 @@ fn sentence(refund: &Refund) -> String {
         Standing::Held => "Its money is held, and it is about to be sent.",
         Standing::Asking => "It is being sent.",
         Standing::Asked => "M-Pesa took it: the result comes by itself.",
+        Standing::Unknown if !refund.result_code.is_empty() && !refund.needs_a_person() => {
+            return format!(
+                "M-Pesa answered with {}, which does not say whether it went through: M-Pesa is asked what became of it. Do not give it back another way.",
+                refund.result_code
+            );
+        }
         Standing::Unknown if refund.needs_a_person() => {
             "M-Pesa did not say how it ended. Look the receipt up in M-Pesa’s portal, and say below what stands there. The money stays held until then."
         }
@@ -138,6 +144,8 @@ struct RefundPage {
     refund: RefundView,
     /// What can be decided: where the button leads, and what it says.
     decisions: Vec<(String, &'static str)>,
+    /// Whether M-Pesa is still asked about it, so that what is decided may be contradicted.
+    is_early: bool,
 }
 
 #[derive(Template)]
@@ -214,6 +222,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     visit.show(&RefundPage {
         frame: visit.frame(format!("Refund of {}", row.refund.receipt_number), Section::Payments),
         refund: RefundView::of(&row, visit.now),
+        is_early: row.refund.state() == Standing::Unknown && !row.refund.needs_a_person(),
         decisions: Decision::ALL.into_iter().filter(may).map(button).collect(),
     })
 }

@@ -68,3 +68,24 @@ async fn a_refund_that_did_not_go_any_time_that_it_was_sent_is_back_with_its_own
     assert_eq!(state(&shop, &refund).await, State::Failed, "M-Pesa did nothing both times");
     assert_eq!((books(&shop).await, closed(&shop, &payment).await), ((1_500, 0, 1_500, 0), None));
 }
+
+#[tokio::test]
+async fn whoever_reads_it_in_the_portal_decides_before_m_pesa_was_asked_for_the_last_time() {
+    for (decision, expected, held) in [
+        (Decision::WentThrough, State::Done, (0, 0, 0, 0)),
+        (Decision::DidNot, State::Failed, (1_500, 0, 1_500, 0)),
+    ] {
+        let shop = open().await;
+        let payment = paid(&shop, None).await;
+        results(&shop, ResultFaults { lost: true, ..ResultFaults::default() });
+        faults(&shop, FaultsChange { html_next: Some(1), ..FaultsChange::default() });
+        let refund = ask(&shop, &payment, Way::Reversal, None).await;
+        go(&shop).await;
+        let found = stands(&shop, &refund.id).await;
+        assert!(found.state() == State::Unknown && !found.needs_a_person(), "{found:?}");
+        let again = decide(&shop, &refund, Decision::Again, "owner").await;
+        assert_eq!(again, Err(NotRefunded::NotNow(State::Unknown)), "it may still be done");
+        decide(&shop, &refund, decision, "owner").await.unwrap();
+        assert_eq!((state(&shop, &refund).await, books(&shop).await), (expected, held), "{decision:?}");
+    }
+}
