@@ -8,6 +8,7 @@ pub mod pages;
 pub mod phone;
 mod search;
 mod store;
+pub(crate) mod wallet;
 
 use tawi_shared::UnixMillis;
 use thiserror::Error;

@@ -35,6 +35,8 @@ pub struct StatementLine {
     pub memo: String,
     /// As the customer sees it: above zero came in, below went out.
     pub amount: Money,
+    /// What they had afterwards; below zero is owed.
+    pub balance: Money,
 }
 
 /// Why the ledger cannot be read or written.
@@ -139,16 +141,17 @@ pub async fn trial_balance(connection: &mut Connection) -> Result<Money, LedgerE
     Ok(store::trial_balance(connection).await?)
 }
 
-/// What went into and out of a customer's wallet, newest first.
+/// What went into and out of a customer's wallet, newest first: so many lines, behind so many. What was booked in one
+/// millisecond came in before it went out.
 ///
 /// # Errors
 /// When the database refuses.
 pub async fn statement_of(
     connection: &mut Connection,
     customer: &CustomerId,
-    limit: u32,
+    (limit, behind): (u32, u32),
 ) -> Result<Vec<StatementLine>, LedgerError> {
-    Ok(store::statement_of(connection, &Account::Wallet(customer.clone()), limit).await?)
+    Ok(store::statement_of(connection, &Account::Wallet(customer.clone()), (limit, behind)).await?)
 }
 
 /// When an entry of this kind, whose cause begins so, was last booked on a customer's wallet after `since`; `None` when

@@ -177,15 +177,20 @@ pub(super) async fn last_booked_since(
 pub(super) async fn statement_of(
     connection: &mut Connection,
     account: &Account,
-    limit: u32,
+    (limit, behind): (u32, u32),
 ) -> Result<Vec<StatementLine>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT e.booked_at, e.cause_kind, e.memo, -p.amount_cents AS amount_cents \
-         FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
-         WHERE p.account_id = $1 ORDER BY e.booked_at DESC, e.id LIMIT $2",
+        "SELECT booked_at, cause_kind, memo, amount_cents, balance_cents FROM ( \
+             SELECT e.id, p.position, e.booked_at, e.cause_kind, e.memo, -p.amount_cents AS amount_cents, \
+                    CAST(SUM(-p.amount_cents) OVER (ORDER BY e.booked_at, p.amount_cents, e.id, p.position) AS BIGINT) \
+                        AS balance_cents \
+             FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
+             WHERE p.account_id = $1) AS movements \
+         ORDER BY booked_at DESC, amount_cents, id DESC, position DESC LIMIT $2 OFFSET $3",
     )
     .bind(account.to_string())
     .bind(i64::from(limit))
+    .bind(i64::from(behind))
     .fetch_all(connection)
     .await?;
     rows.iter()
@@ -195,6 +200,7 @@ pub(super) async fn statement_of(
                 cause_kind: row.try_get("cause_kind")?,
                 memo: row.try_get("memo")?,
                 amount: columns::money(row, "amount_cents")?,
+                balance: columns::money(row, "balance_cents")?,
             })
         })
         .collect()

@@ -31,9 +31,35 @@ async fn a_cause_is_booked_once_and_everything_sums_to_zero() {
     let clearing = Account::MpesaClearing("174379".to_owned());
     assert_eq!(balance_of(&mut write, &clearing).await.unwrap(), Money::from_cents(750));
     assert_eq!(trial_balance(&mut write).await.unwrap(), Money::ZERO);
-    let statement = statement_of(&mut write, &customer, 1).await.unwrap();
+    let statement = statement_of(&mut write, &customer, (1, 0)).await.unwrap();
     assert_eq!(statement.len(), 1);
     assert_eq!((statement[0].at, statement[0].amount), (UnixMillis(3), Money::from_cents(250)));
+}
+
+#[tokio::test]
+async fn each_movement_of_a_wallet_is_told_with_what_was_left_also_on_later_pages() {
+    let directory = TemporaryDirectory::new();
+    let database = Database::open(&directory.database_url()).await.unwrap();
+    let (ids, customer) = (IdSource::system(), CustomerId::parse("c1").unwrap());
+    let mut write = database.write().await.unwrap();
+    let mut booked = 0;
+    for at in 1..=7 {
+        // Each payment buys something in the millisecond in which it comes.
+        book(&mut write, &payment(&at.to_string(), 500), &ids, UnixMillis(at)).await.unwrap();
+        let accounts = (Account::Wallet(customer.clone()), Account::Revenue);
+        let cause = ("period", at.to_string());
+        let bought = Entry::transfer(cause, "test", "Home 10", accounts, Money::from_cents(400)).unwrap();
+        book(&mut write, &bought, &ids, UnixMillis(at)).await.unwrap();
+        booked += 2;
+    }
+    let mut seen = Vec::new();
+    for behind in (0..booked).step_by(3) {
+        seen.extend(statement_of(&mut write, &customer, (3, behind)).await.unwrap());
+    }
+    let told: Vec<(i64, i64, i64)> =
+        seen.iter().map(|line| (line.at.0, line.amount.cents(), line.balance.cents())).collect();
+    let expected = (1..=7).rev().flat_map(|at| [(at, -400, at * 100), (at, 500, at * 100 + 400)]);
+    assert_eq!(told, expected.collect::<Vec<_>>());
 }
 
 #[tokio::test]

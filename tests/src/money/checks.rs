@@ -74,7 +74,7 @@ async fn wallet_holds(house: &House, books: &Books, (index, payer): (usize, &Pay
     let mut read = house.controller.database.read().await?;
     let customer = CustomerId::parse(&payer.id)?;
     let wallet = ledger::wallet_of(&mut read, &customer).await?.cents();
-    let lines = ledger::statement_of(&mut read, &customer, ALL).await?;
+    let lines = ledger::statement_of(&mut read, &customer, (ALL, 0)).await?;
     let (mut given, mut bought, mut written_off, mut used) = (0, 0, 0, 0);
     let (mut returned, mut again) = (0, 0);
     let amounts = books.amounts();
@@ -175,7 +175,7 @@ async fn time_holds(house: &House, payer: &Payer, lines: &[StatementLine]) -> an
 pub async fn used_time_of(house: &House, payer: &Payer) -> anyhow::Result<i64> {
     let mut read = house.controller.database.read().await?;
     let customer = CustomerId::parse(&payer.id)?;
-    let lines = ledger::statement_of(&mut read, &customer, ALL).await?;
+    let lines = ledger::statement_of(&mut read, &customer, (ALL, 0)).await?;
     Ok(lines.iter().filter(|line| line.cause_kind == USED_TIME).map(|line| line.amount.cents()).sum())
 }
 
@@ -187,7 +187,7 @@ pub async fn booked_kinds(house: &House, payer: &Payer) -> anyhow::Result<BTreeM
     let mut read = house.controller.database.read().await?;
     let customer = CustomerId::parse(&payer.id)?;
     let mut kinds = BTreeMap::new();
-    for line in ledger::statement_of(&mut read, &customer, ALL).await? {
+    for line in ledger::statement_of(&mut read, &customer, (ALL, 0)).await? {
         *kinds.entry(line.cause_kind).or_default() += 1;
     }
     Ok(kinds)

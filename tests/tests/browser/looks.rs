@@ -244,6 +244,8 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("customer-busy", format!("/customers/{}", busy.customer)),
         ("customer-due", format!("/customers/{}", day.refusing.customer)),
         ("customer-empty", format!("/customers/{empty}")),
+        ("wallet", format!("/customers/{}/wallet", busy.customer)),
+        ("wallet-empty", format!("/customers/{empty}/wallet")),
         ("subscription-new", format!("/customers/{empty}/subscriptions/new")),
         ("subscription-edit", format!("/subscriptions/{}", busy.subscription)),
         ("payment-code", format!("/subscriptions/{}/code", busy.subscription)),

@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(commands::api::routes());
     routes.extend(held_plans::api::routes());
     routes.extend(customers::api::routes());
+    routes.extend(customers::wallet::api::routes());
     routes.extend(plans::api::routes());
     routes.extend(top_ups::api::routes());
     routes.extend(subscriptions::api::routes());
@@ -115,6 +116,7 @@ pub(super) fn router() -> Router<Web> {
         commands::api::list, commands::api::give, commands::api::get_one,
         held_plans::api::list, held_plans::api::get_one,
         customers::api::search, customers::api::create, customers::api::get_one,
+        customers::wallet::api::movements,
         plans::api::list_connection_types, plans::api::create_connection_type,
         plans::api::change_connection_type,
         plans::api::list_plans, plans::api::create_plan, plans::api::change_plan,

@@ -612,6 +612,9 @@ async fn what_the_wallet_can_pay_is_bought_and_said() {
 }
 
 #[tokio::test]
+    let wallet = browser.get(&format!("/customers/{}/wallet", served.world.customer.id)).await;
+    shows(&wallet, &["+KES 1,500.00", "−KES 1,500.00", "KES 0.00"]);
+    assert_eq!(browser.get("/customers/nobody/wallet").await.status, 404);
 async fn asking_for_a_payment_is_told_as_it_is() {
     let served = Served::start_with_mpesa().await;
     let mut browser = served.browser(Role::Operator).await;
