@@ -179,8 +179,9 @@ async fn open_database(config: &Config) -> Result<Database, Failure> {
     Database::open(&config.database_url).await.map_err(|error| match error {
         DatabaseError::UnsupportedUrl(_) => Failure::Refused(error.to_string()),
         other => {
+            // What went wrong first, and then what to look at.
             let cure = "is the data directory writable for this user, and the disk not full?";
-            Failure::Unavailable(anyhow::Error::new(other).context(format!("cure: {cure}")))
+            Failure::Unavailable(anyhow::anyhow!("{:#}\ncure: {cure}", anyhow::Error::new(other)))
         }
     })
 }

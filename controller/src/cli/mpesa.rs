@@ -11,7 +11,7 @@ use super::arguments::{MpesaCommand, WhenSilent};
 use super::{Failure, Shell};
 use crate::audit::Action;
 use crate::mpesa::ShortCodes;
-use crate::mpesa::c2b::{self, ResponseType};
+use crate::mpesa::c2b::{self, Registered, ResponseType};
 use crate::mpesa::client::Daraja;
 use crate::mpesa::statement::api::StatementBody;
 use crate::mpesa::statement::{self, FILE_BYTES, NotAStatement, Order};
@@ -43,7 +43,12 @@ impl Shell {
         };
         let registered = c2b::register(&self.controller, &self.daraja(short_code)?, response_type).await?;
         let short_code = registered.short_code;
-        let words = if registered.was_registered {
+        let words = if registered.was_registered && registered.is_ours {
+            format!(
+                "Safaricom has the addresses of this controller for {short_code} already; another --when-silent needs \
+                 that they are deleted under \"URL management\" in Safaricom's portal first"
+            )
+        } else if registered.was_registered {
             format!(
                 "Safaricom has addresses for {short_code} already: if they are not this controller's, delete them under \
                  \"URL management\" in Safaricom's portal and run this again"
@@ -52,8 +57,10 @@ impl Shell {
             self.note((Action::UrlsRegistered, &short_code, "")).await?;
             format!("Safaricom reports payments to {short_code} here from now on")
         };
-        self.output
-            .say(&words, &json!({"short_code": short_code, "was_registered": registered.was_registered}))
+        let Registered { was_registered, is_ours, .. } = registered;
+        let value = json!({"short_code": short_code, "was_registered": was_registered, "is_ours": is_ours});
+        self.output.say(&words, &value)?;
+        if is_ours { Ok(()) } else { Err(Failure::refused("payments are not reported here: see above")) }
     }
 
     async fn import_statement(

@@ -12,7 +12,7 @@ use crate::audit::{self, Action};
 use crate::customers::phone::Msisdn;
 use crate::messages::doctor;
 use crate::messages::sender::Channel;
-use crate::messages::settings::SmsSettings;
+use crate::messages::settings::{ChannelSettings, SmsSettings};
 use crate::messages::state::State;
 use crate::messages::words::Language;
 use crate::messages::{self, Message};
@@ -68,7 +68,7 @@ impl Shell {
     }
 
     async fn sms_test(&self, number: &Msisdn, language: Language, wait: u64) -> Result<(), Failure> {
-        self.sms_settings()?;
+        let is_log = matches!(self.sms_settings()?.channel, ChannelSettings::Log);
         let Some(queued) = self.queue_test(number, language).await? else {
             return Err(Failure::refused("texts were never switched on: start the controller once"));
         };
@@ -78,6 +78,9 @@ impl Shell {
         let words = match state {
             State::Queued | State::Sending => {
                 format!("It still waits after {wait} s: is the controller running? {reason}")
+            }
+            State::Sent | State::Delivered if is_log => {
+                "The log has a line for it, and no phone: [sms] channel is \"log\"".to_owned()
             }
             State::Sent => "The provider took it; no delivery report has come yet".to_owned(),
             State::Delivered => "It is on the phone".to_owned(),

@@ -28,6 +28,7 @@ struct DaysPage {
     days: Vec<DayView>,
     earlier: String,
     has_many: bool,
+    may_import: bool,
 }
 
 #[derive(Template)]
@@ -196,6 +197,7 @@ async fn days(visit: Visit, State(web): State<Web>, Query(from): Query<From>) ->
         days,
         earlier: day.to_string(),
         has_many: codes.len() > 1,
+        may_import: visit.may(Permission::ImportStatement),
     };
     visit.show(&page)
 }

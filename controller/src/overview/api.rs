@@ -28,6 +28,10 @@ pub struct OverviewBody {
     pub unconnected: Vec<PaymentBody>,
     /// What a person has to look at, at most 200: GET /api/payments/review lists it.
     pub for_review: u64,
+    /// How many of these wait for more than a day.
+    pub overdue_reviews: u64,
+    /// What does not work with M-Pesa, each in a sentence: GET /api/mpesa/health tells more.
+    pub mpesa_alarms: Vec<String>,
     /// The newest payments, newest first.
     pub recent_payments: Vec<PaymentBody>,
 }
@@ -41,6 +45,8 @@ impl From<&Overview> for OverviewBody {
             payments_today: overview.today.payments,
             unconnected: overview.unconnected.iter().map(PaymentBody::from).collect(),
             for_review: u64::try_from(overview.for_review).unwrap_or(u64::MAX),
+            overdue_reviews: u64::try_from(overview.overdue_reviews).unwrap_or(u64::MAX),
+            mpesa_alarms: overview.mpesa_alarms.clone(),
             recent_payments: overview.recent.iter().map(PaymentBody::from).collect(),
         }
     }
@@ -58,6 +64,6 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) async fn overview(caller: Caller, State(web): State<Web>) -> Result<Json<OverviewBody>, ApiError> {
     caller.require(Permission::Read)?;
     let now = web.controller.clock.now();
-    let overview = super::read(&mut *reader(&web).await?, now).await?;
+    let overview = super::read(&mut *reader(&web).await?, web.short_codes.as_ref(), now).await?;
     Ok(Json((&overview).into()))
 }

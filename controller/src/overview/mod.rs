@@ -15,7 +15,9 @@ use crate::closing;
 use crate::database::Connection;
 use crate::held_plans::{self, HeldPlan};
 use crate::money::Money;
-use crate::payments::{self, PaymentError, PaymentRow, Taken};
+use crate::mpesa::ShortCodes;
+use crate::mpesa::health::{self, judgement};
+use crate::payments::{self, ForReview, PaymentError, PaymentRow, Taken};
 use crate::sites::{self, Router, Site, SiteError};
 use crate::web::display;
 
@@ -71,6 +73,10 @@ pub struct Overview {
     pub strangers: Vec<Router>,
     /// Payments, requests and callbacks that a person has to look at; counted no further than the list of them goes.
     pub for_review: usize,
+    /// How many of these wait for more than a day.
+    pub overdue_reviews: usize,
+    /// What does not work with M-Pesa, each in a sentence without a full stop.
+    pub mpesa_alarms: Vec<String>,
     /// The newest payments.
     pub recent: Vec<PaymentRow>,
     /// What the last proof of the books found broken.
@@ -83,7 +89,13 @@ pub struct Overview {
 ///
 /// # Errors
 /// When the database refuses.
-pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overview, OverviewError> {
+pub async fn read(
+    connection: &mut Connection,
+    short_codes: Option<&ShortCodes>,
+    now: UnixMillis,
+) -> Result<Overview, OverviewError> {
+    let for_review = payments::for_review(connection, payments::REVIEW_ROWS).await?;
+    let is_overdue = |item: &&ForReview| now.since(item.since) > payments::REVIEWED_WITHIN;
     let midnight = display::midnight(now);
     let hours = hours(store::taken_by_hour(connection, midnight, now).await?, midnight, now);
     Ok(Overview {
@@ -94,7 +106,9 @@ pub async fn read(connection: &mut Connection, now: UnixMillis) -> Result<Overvi
         unconnected: payments::unconnected(connection, now, CONNECT_WITHIN).await?,
         held: held_plans::list(connection, None).await?,
         strangers: sites::all_routers(connection).await?.into_iter().filter(Router::is_stranger).collect(),
-        for_review: payments::for_review(connection, payments::REVIEW_ROWS).await?.len(),
+        for_review: for_review.len(),
+        overdue_reviews: for_review.iter().filter(is_overdue).count(),
+        mpesa_alarms: judgement::alarms(&health::read(connection, short_codes, now).await?, now),
         recent: payments::recent_payments(connection, RECENT).await?,
         broken_books: closing::proof::alarms(closing::proof::last(connection, now).await?.as_ref(), now),
         has_plans: store::has_plans(connection).await?,

@@ -65,6 +65,8 @@ struct OverviewPage {
     held: Vec<HeldView>,
     strangers: Vec<Stranger>,
     for_review: usize,
+    overdue_reviews: usize,
+    mpesa_alarms: Vec<String>,
     broken_books: Vec<String>,
     recent: Vec<PaymentView>,
     first_steps: Vec<FirstStep>,
@@ -81,7 +83,9 @@ pub(crate) fn routes() -> Router<Web> {
 async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
     visit.require(Permission::Read)?;
     let now = visit.now;
-    let overview = super::read(&mut *web.controller.database.read().await?, now).await?;
+    let mut reader = web.controller.database.read().await?;
+    let overview = super::read(&mut reader, web.short_codes.as_ref(), now).await?;
+    drop(reader);
     let site_of = |id: &SiteId| overview.sites.iter().find(|site| site.id == *id);
     let view = |row: &PaymentRow| {
         let site = row.trace.as_ref().and_then(|trace| site_of(&trace.site));
@@ -114,6 +118,8 @@ async fn overview(visit: Visit, State(web): State<Web>) -> Result<Response, Page
         held: overview.held.iter().map(|plan| HeldView::of(plan, now)).collect(),
         strangers: strangers.collect(),
         for_review: overview.for_review,
+        overdue_reviews: overview.overdue_reviews,
+        mpesa_alarms: overview.mpesa_alarms.clone(),
         broken_books: overview.broken_books.clone(),
         recent: overview.recent.iter().map(|row| view(row).0).collect(),
         first_steps: first_steps(&overview),

@@ -55,6 +55,8 @@ pub use wallet::{FromWallet, Released, Unspent, release};
 const UNCONNECTED_ROWS: u32 = 200;
 /// Rows of the list of what a person has to look at: more than that is one incident, not a list.
 pub const REVIEW_ROWS: i64 = 200;
+/// How long what a person has to look at may wait: until the next day.
+pub const REVIEWED_WITHIN: Duration = Duration::from_secs(24 * 3_600);
 
 /// Who or what took the money in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

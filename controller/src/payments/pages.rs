@@ -351,6 +351,8 @@ struct ReviewView {
     /// Tells rows apart, for the script.
     key: String,
     since: Moment,
+    /// Whether it waits for more than a day.
+    is_overdue: bool,
     what: &'static str,
     customer_id: Option<String>,
     customer_name: String,
@@ -388,6 +390,7 @@ impl ReviewView {
             // A payment of nobody may be contradicted as well: the kind keeps the two apart.
             key: format!("{}-{id}", item.kind.as_str()),
             since: Moment::of(item.since, now),
+            is_overdue: now.since(item.since) > super::REVIEWED_WITHIN,
             what,
             customer_id: item.customer.as_ref().map(ToString::to_string),
             customer_name: item.customer_name.clone(),

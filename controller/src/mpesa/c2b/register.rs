@@ -37,6 +37,8 @@ pub struct Registered {
     pub short_code: String,
     /// Whether Safaricom had addresses of it before: these, or others.
     pub was_registered: bool,
+    /// Whether what it has is what this controller told it, now or before.
+    pub is_ours: bool,
 }
 
 /// Why nothing was registered.
@@ -81,10 +83,14 @@ pub async fn register(
                 let base_url = &settings.callback_base_url;
                 store::note_registered(&mut transaction, &short_code, base_url, now).await?;
                 transaction.commit().await?;
-                return Ok(Registered { short_code, was_registered: false });
+                return Ok(Registered { short_code, was_registered: false, is_ours: true });
             }
             Err(reason) if reason.description.to_lowercase().contains(REGISTERED) => {
-                return Ok(Registered { short_code, was_registered: true });
+                let mut connection = controller.database.read().await?;
+                let told = store::told_of(&mut connection, &short_code).await?;
+                let is_ours =
+                    told.is_some_and(|told| told.is_taken && told.base_url == settings.callback_base_url);
+                return Ok(Registered { short_code, was_registered: true, is_ours });
             }
             Err(reason) => {
                 let is_other_product = reason.description.to_lowercase().contains(PRODUCT);

@@ -170,8 +170,11 @@ pub(super) fn stk(answer: &[u8]) -> Finding {
             "the passkey is not this short code's: copy it anew from Safaricom's go-live mail into passkey_file",
         );
     }
-    if lowered.contains("merchant does not exist") {
-        return bad("short_code is none for prompts: for a till it is the head-office number of the go-live");
+    if lowered.contains("merchant does not exist") || lowered.contains("businessshortcode") {
+        return bad(
+            "correct short_code: it is none that this app may prompt for. Of a paybill it is the paybill's own number; of a till it \
+             is the head-office number of the go-live, and the till itself is till_number",
+        );
     }
     let is_known = lowered.contains("transaction") || !text_or_empty(&told, "resultcode").is_empty();
     if is_known {
@@ -255,6 +258,11 @@ mod tests {
         check(r#"{"ResponseCode":"0","ResultCode":"1032"}"#, Verdict::Ok, "nobody was asked");
         check(&error("500.001.1001", "[MerchantValidate] - Wrong credentials"), Verdict::Bad, "passkey_file");
         check(&error("500.001.1001", "Merchant does not exist"), Verdict::Bad, "short_code");
+        check(
+            &error("400.002.02", "Bad Request - Invalid BusinessShortCode"),
+            Verdict::Bad,
+            "correct short_code",
+        );
         check(&error("400.002.02", "Bad Request - Invalid Timestamp"), Verdict::Bad, "400.002.02");
         check(&error("500.001.1001", ""), Verdict::Doubt, "500.001.1001");
         check(&error("500.003.02", "System is busy"), Verdict::Doubt, "few minutes");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
-use super::{Environment, Facts, Prompts, SweepOutcome, Waiting};
+use super::{Environment, Facts, Health, Prompts, SweepOutcome, Waiting};
 use crate::mpesa::token::TokenStanding;
 use crate::web::display::{counted, span};
 
@@ -92,6 +92,21 @@ pub fn judge(facts: &Facts, now: UnixMillis) -> Vec<Check> {
 pub fn worst(checks: &[Check]) -> Standing {
     let known = checks.iter().map(|check| check.standing).filter(|standing| *standing != Standing::Unknown);
     known.max().unwrap_or(Standing::Unknown)
+}
+
+/// What does not work of all short codes, each in a sentence without a full stop.
+#[must_use]
+pub fn alarms(health: &Health, now: UnixMillis) -> Vec<String> {
+    let is_bad = |check: &Check| check.standing == Standing::Bad;
+    let of = |facts: &Facts| {
+        let checks = judge(facts, now).into_iter().filter(is_bad);
+        checks
+            .map(|check| format!("{}, {}: {}", facts.short_code, check.what, check.said))
+            .collect::<Vec<String>>()
+    };
+    let intake = Some(intake(health.intake, now)).filter(is_bad);
+    let intake = intake.map(|check| format!("{}: {}", check.what, check.said));
+    intake.into_iter().chain(health.short_codes.iter().flat_map(of)).collect()
 }
 
 /// Callbacks on their way into the books, of all short codes.

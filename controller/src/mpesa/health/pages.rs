@@ -24,6 +24,7 @@ struct HealthPage {
     frame: Frame,
     intake: CheckView,
     codes: Vec<CodeView>,
+    may_import: bool,
 }
 
 struct CheckView {
@@ -90,6 +91,7 @@ async fn health(visit: Visit, State(web): State<Web>) -> Result<Response, PageEr
         frame: visit.frame("M-Pesa", Section::Payments),
         intake: CheckView::of(&judgement::intake(health.intake, now)),
         codes: health.short_codes.iter().map(|facts| CodeView::of(facts, now)).collect(),
+        may_import: visit.may(Permission::ImportStatement),
     };
     visit.show(&page)
 }

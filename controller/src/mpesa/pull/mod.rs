@@ -25,7 +25,9 @@ use sweep::{PullError, Sweeper};
 pub async fn run_pull(controller: Controller, daraja: Daraja, mut stop: Stop) {
     let Some(settings) = daraja.settings().pull().cloned() else {
         tracing::warn!(
-            "payments that Safaricom reports while this controller is down will not be heard of: [mpesa] pull is off"
+            short_code = daraja.settings().short_code(),
+            "payments that Safaricom reports while this controller is down will not be heard of: [mpesa] pull is off for this \
+             short code"
         );
         return stop.requested().await;
     };

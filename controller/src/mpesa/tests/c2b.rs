@@ -13,7 +13,7 @@ use crate::{customers, ledger};
 pub(super) async fn registered() -> (Shop, CallbackToken) {
     let (shop, _) = open().await;
     let told = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
-    assert_eq!(told, Registered { short_code: "174379".to_owned(), was_registered: false });
+    assert_eq!(told, Registered { short_code: "174379".to_owned(), was_registered: false, is_ours: true });
     let registrations = shop.handle().registrations();
     let url = registrations.values().next().unwrap().confirmation_url.as_str().to_owned();
     let token = url.split('/').rev().nth(1).unwrap().to_owned();
@@ -209,7 +209,10 @@ async fn a_forged_confirmation_moves_nothing() {
 async fn an_address_is_told_once_and_stays_the_same() {
     let (shop, token) = registered().await;
     let again = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
-    assert_eq!(again, Registered { short_code: "174379".to_owned(), was_registered: true });
+    assert_eq!(again, Registered { short_code: "174379".to_owned(), was_registered: true, is_ours: true });
+    shop.execute("UPDATE c2b_addresses SET base_url = 'https://old.example'").await;
+    let others = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
+    assert!(others.was_registered && !others.is_ours, "what it has is not what the settings say");
     shop.handle().forget_registration("174379").unwrap();
     let anew = register(&shop.controller, &shop.daraja, ResponseType::Cancelled).await.unwrap();
     assert!(!anew.was_registered);

@@ -81,6 +81,15 @@ async fn a_pull_that_stays_silent_although_payments_came_is_counted_and_cured_by
     assert_eq!(alarm.standing, Standing::Bad);
     assert!(alarm.said.contains("1001") && alarm.said.contains("3 sweeps"), "{alarm:?}");
     assert!(alarm.cure.contains("apisupport@safaricom.co.ke"), "{alarm:?}");
+    let overview = {
+        let mut read = shop.controller.database.read().await.unwrap();
+        crate::overview::read(&mut read, Some(&shop.codes()), shop.controller.clock.now()).await.unwrap()
+    };
+    let on_first_page = overview.mpesa_alarms;
+    assert!(
+        on_first_page.iter().any(|alarm| alarm.contains("174379, Pull") && alarm.contains("1001")),
+        "{on_first_page:?}"
+    );
     let gone = super::shop::daraja(&shop.directory, "http://127.0.0.1:9", shop.address, &shop.controller);
     let mut sweeper = Sweeper::new(shop.controller.clone(), gone, pull_settings(&shop));
     sweeper.sweep_and_note(&mut shutdown.stop()).await.unwrap_err();

@@ -134,8 +134,17 @@ async fn what_was_looked_at_is_taken_off_the_list_by_those_who_may() {
     assert!(!page.body.contains(came), "a viewer sees neither the button nor the way to what came");
     assert_eq!(viewer.get(came).await.status, 403);
     assert_eq!(viewer.post(path, &[]).await.status, 403);
+    for page in ["/mpesa/health", "/payments/days"] {
+        let page = viewer.get(page).await;
+        assert!(
+            page.status == 200 && !page.body.contains("/payments/statement"),
+            "a way to a refusal: {}",
+            page.body
+        );
+    }
     let mut browser = served.browser(Role::Operator).await;
-    shows(&browser.get("/payments/review").await, &["As it came", path, "Looked at"]);
+    shows(&browser.get("/payments/review").await, &["As it came", path, "Looked at", "overdue"]);
+    shows(&browser.get("/").await, &["1 for more than a day"]);
     shows(&browser.get(came).await, &["odd 2547"]);
     assert_eq!(browser.get("/payments/review/pull_row/none").await.status, 404);
     assert_eq!(browser.post(path, &[]).await.location(), "/payments/review");
@@ -603,6 +612,9 @@ async fn what_the_wallet_can_pay_is_bought_and_said() {
     browser.get(&page).await;
     browser.post(&format!("/subscriptions/{line}/release"), &[]).await;
     shows(&browser.get(&page).await, &["Released: KES 1,500.00 of the wallet bought a period."]);
+    let wallet = browser.get(&format!("/customers/{}/wallet", served.world.customer.id)).await;
+    shows(&wallet, &["+KES 1,500.00", "−KES 1,500.00", "KES 0.00"]);
+    assert_eq!(browser.get("/customers/nobody/wallet").await.status, 404);
     served.fill_wallet().await;
     let fields = [("phone", "0712345678"), ("amount", "1500")];
     browser.post(&format!("/subscriptions/{line}/payment-requests"), &fields).await;
@@ -612,9 +624,6 @@ async fn what_the_wallet_can_pay_is_bought_and_said() {
 }
 
 #[tokio::test]
-    let wallet = browser.get(&format!("/customers/{}/wallet", served.world.customer.id)).await;
-    shows(&wallet, &["+KES 1,500.00", "−KES 1,500.00", "KES 0.00"]);
-    assert_eq!(browser.get("/customers/nobody/wallet").await.status, 404);
 async fn asking_for_a_payment_is_told_as_it_is() {
     let served = Served::start_with_mpesa().await;
     let mut browser = served.browser(Role::Operator).await;
