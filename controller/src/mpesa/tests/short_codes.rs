@@ -170,3 +170,27 @@ async fn a_stranger_is_turned_away_where_the_settings_say_so_and_otherwise_heard
     let sources: Vec<String> = since.unwrap().into_iter().map(|(source, _)| source).collect();
     assert_eq!(sources, ["41.90.1.1", "127.0.0.1"]);
 }
+
+#[tokio::test]
+async fn a_question_before_a_payment_is_answered_also_where_nobody_knows_who_asks() {
+    let (shop, token) = super::c2b::registered().await;
+    let all = settings(&shop, &[("174379", "pay_bill", "refuse_unknown_sources = true")]).unwrap();
+    let codes = ShortCodes::new(all, &shop.controller).unwrap().unwrap();
+    let account = super::c2b::account(&shop);
+    for (part, from, expected) in [
+        ("validation", "127.0.0.1", 200),
+        ("validation", "41.90.1.1", 403),
+        ("confirmation", "127.0.0.1", 403),
+        ("confirmation", "196.201.214.200", 200),
+    ] {
+        let from: SocketAddr = format!("{from}:443").parse().unwrap();
+        let body = super::c2b::confirmation("RAC1", "500.00", "174379", &account);
+        let request = axum::http::Request::post(format!("/callbacks/c2b/{}/{part}", token.reveal()))
+            .extension(axum::extract::ConnectInfo(from))
+            .body(axum::body::Body::from(body))
+            .unwrap();
+        let routes = callback_router(shop.controller.clone(), &codes);
+        let response = tower::ServiceExt::oneshot(routes, request).await.unwrap();
+        assert_eq!(response.status().as_u16(), expected, "{part} {from}");
+    }
+}
