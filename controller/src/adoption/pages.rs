@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
-use tawi_shared::wire::CommandKind;
+use tawi_shared::wire::{CommandKind, Service};
 
 use super::matching::People;
 use super::sheet::{self, Entry, Offer, ROWS, Sheet, Suggested, Whose, key_of};
@@ -217,6 +217,8 @@ struct PreviewPage {
     online: usize,
     /// Rows whose passwords nobody at head office knows.
     unknown_passwords: usize,
+    /// Rows of hotspot users, whose limits become their lines'.
+    guests: usize,
     has_changed: bool,
     /// The page of the sheet that it is of.
     page: usize,
@@ -495,6 +497,7 @@ fn preview_page(
         new: count(|entry| entry.is_new),
         new_lines: count(|entry| entry.is_new_line),
         unknown_passwords: count(|entry| !entry.has_own_password),
+        guests: sheet.entries.iter().filter(|entry| entry.row.service == Service::Hotspot).count(),
         online: count(|entry| entry.is_online && !entry.is_over),
         entries,
         has_changed,

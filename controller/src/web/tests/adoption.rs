@@ -522,3 +522,31 @@ async fn whoever_is_over_by_the_time_of_the_confirmation_is_shown_first() {
     assert!(answer.status == 422 && answer.body.contains("Not paid for any more: 1"), "{}", answer.body);
     served.stop().await;
 }
+
+#[tokio::test]
+async fn a_row_of_another_service_is_no_row_of_the_line_of_its_name_and_a_guests_own_limits_are_said_to_go() {
+    let served = Served::start().await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = "/sites/nyeri-01/routers/core/take-over";
+    served.pay_for_the_line().await;
+    let name = served.text("SELECT username FROM subscriptions").await;
+    let guest = |name: &str| ForeignRowV1 { service: Service::Hotspot.code(), ..row(name, "") };
+    read_rows(&served, &mut operator, vec![guest(&name), guest("guest")]).await;
+    let before = served.count("SELECT COUNT(*) FROM commands").await;
+    operator.post(&format!("{to}/again"), &[]).await;
+    assert_eq!(served.count("SELECT COUNT(*) FROM commands").await, before, "its agent could not take it");
+
+    served.execute("UPDATE connection_types SET service_name = 'hotspot', family = 'hotspot'").await;
+    let key = format!("{}:guest", Service::Hotspot.code());
+    let typed = [
+        ("take-0", "yes"),
+        ("row-0", key.as_str()),
+        ("customer-0", served.world.customer.account_number.as_str()),
+        ("plan-0", served.world.plan.id.as_str()),
+        ("until-0", "2026-12-21T16:13"),
+    ];
+    let preview = operator.post(&format!("{to}/preview"), &typed).await;
+    let words = "Limits of time and data that 1 hotspot user had on the router go";
+    assert!(preview.status == 200 && preview.body.contains(words), "{}", preview.body);
+    served.stop().await;
+}
