@@ -156,6 +156,12 @@ impl Reconciler {
             self.remember(basis, &planned, &touched).await;
             self.ledger.note_openings(&lines, &basis.reading);
             let needed = self.with_changed_profiles(needed, &planned);
+            let is_made = |change: &&LineChange| matches!(change.row, RowChange::Add(_));
+            planned
+                .lines
+                .iter()
+                .filter(is_made)
+                .for_each(|change| self.settings.made_rows.note(&change.line));
             let mut applied = {
                 let judge = |actual: &Actual| self.unkept(basis, &lines, &strays, actual);
                 let read_back = ReadBack { needed: &needed, judge: &judge };

@@ -20,6 +20,7 @@ use crate::reconcile::orders::Orders;
 use crate::reconcile::pace::PaceLimits;
 use crate::usage::book::Quotas;
 use crate::usage::counted::Counted;
+use crate::usage::made::MadeRows;
 
 /// Silence after which the router is asked for its name, unless the options say otherwise: listens may be silent for
 /// hours, and a firewall between forgets a silent connection after minutes.
@@ -69,6 +70,8 @@ pub struct RouterSettings {
     pub open_sessions: Vec<Counted>,
     /// Whether those are all. If not, a session that runs already is counted from its first reading on.
     pub are_sessions_known: bool,
+    /// Lines whose rows are made, for whoever counts.
+    pub made_rows: MadeRows,
     /// The lines whose sessions were looked at before the restart. What runs for others may be of a time when the line
     /// was not there.
     pub looked_at: Arc<DesiredState>,
@@ -101,6 +104,7 @@ impl RouterSettings {
             settled_generation: None,
             open_sessions: Vec::new(),
             are_sessions_known: true,
+            made_rows: MadeRows::default(),
             looked_at: Arc::default(),
             quotas: Quotas::default(),
         }

@@ -13,6 +13,7 @@ pub mod counted;
 mod histories;
 pub mod join;
 pub mod logout;
+pub mod made;
 mod news;
 mod next_period;
 pub mod pace;
@@ -41,6 +42,7 @@ use crate::reconcile::{Recheck, RouterSettings};
 use book::Quotas;
 use counted::Counted;
 use logout::{AccountLine, Caught, Heard};
+use made::MadeRows;
 use news::{News, Told};
 use next_period::NextPeriod;
 use pace::{Observed, PAUSE_PER_SAMPLE, Refusals, time_left};
@@ -64,6 +66,7 @@ pub(crate) struct Counter {
     clock: TrustedClock,
     quotas: Quotas,
     recheck: Recheck,
+    made: MadeRows,
     tracker: Tracker,
     origin: Instant,
     /// When the last whole sample was taken, by `origin`.
@@ -113,6 +116,7 @@ impl Counter {
             clock,
             quotas: settings.quotas.clone(),
             recheck: settings.recheck.clone(),
+            made: settings.made_rows.clone(),
             tracker,
             origin: Instant::now(),
             sampled: None,
@@ -311,6 +315,9 @@ impl Counter {
             })
             .await?;
         self.queues_seen = queues;
+        for line in self.made.take() {
+            self.tracker.row_made(&line, state.lines.contains_key(&line));
+        }
         let at = SampledAt { asked, ..self.sampled_at() };
         let owner_of = |service, user: &str| {
             let line = lines.get(&(service, user))?;

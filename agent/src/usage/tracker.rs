@@ -15,7 +15,7 @@
 //! show it. So is a session that may have run when its line was not here (`tracker/newcomers.rs`). A session that no sample can have shown is counted by its last word alone (`tracker/unseen.rs`). Where in doubt it counts
 //! too little: a total never exceeds what was moved. One session is `session.rs`, reading the counters `join.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use routeros_api::value::UpDown;
@@ -146,6 +146,8 @@ pub struct Tracker {
     totals: Totals,
     /// Lines that came in this run.
     newcomers: BTreeMap<String, Newcomer>,
+    /// Lines that are yet to come, whose rows were made.
+    made: BTreeSet<String>,
 }
 
 impl Tracker {
@@ -166,6 +168,7 @@ impl Tracker {
             printed: Said::default(),
             totals: Totals::default(),
             newcomers: BTreeMap::new(),
+            made: BTreeSet::new(),
         }
     }
 

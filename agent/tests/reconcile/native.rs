@@ -34,9 +34,7 @@ async fn grant(site: &mut Site, service: Service, from_ms: i64, bytes: u64) {
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// Dials in, once it is known that nobody has.
-async fn phone(site: &mut Site, dialler: Dialler) {
-    site.age_lines().await;
+fn phone(site: &Site, dialler: Dialler) {
     let device = NewDevice::new("phone", dialler, &username("plot1"), &password("plot1"));
     site.router.add_device(device.redialing_after_ms(20)).unwrap();
 }
@@ -62,9 +60,9 @@ async fn several_looks(site: &mut Site) {
 async fn a_hotspot_user_is_cut_and_kept_out_at_his_quota_when_the_agent_is_dead() {
     for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
         let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
         let from_ms = site.in_millis(0);
         grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
-        phone(&mut site, Dialler::Hotspot).await;
         assert_eq!(limit(&site), QUOTA + margin(QUOTA));
         site.online("phone").await;
         site.router.move_traffic("phone", 10 * MIB, 20 * MIB).unwrap();
@@ -87,9 +85,9 @@ async fn a_hotspot_user_is_cut_and_kept_out_at_his_quota_when_the_agent_is_dead(
 async fn a_quota_that_is_used_in_several_sessions_costs_one_write_and_a_top_up_another() {
     for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
         let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
         let from_ms = site.in_millis(0);
         grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
-        phone(&mut site, Dialler::Hotspot).await;
         let writes = site.writes();
         for _ in 0..3 {
             site.online("phone").await;
@@ -122,9 +120,9 @@ async fn a_quota_that_is_used_in_several_sessions_costs_one_write_and_a_top_up_a
 #[tokio::test]
 async fn a_ppp_session_is_cut_at_what_was_left_when_the_agent_is_dead() {
     let mut site = site(HotspotCounting::Live).await;
+    phone(&site, Dialler::Pppoe);
     let from_ms = site.in_millis(0);
     grant(&mut site, Service::Pppoe, from_ms, QUOTA).await;
-    phone(&mut site, Dialler::Pppoe).await;
     let limits = |site: &Site| {
         let row = site.secret(&username("plot1")).unwrap();
         ["limit-bytes-in", "limit-bytes-out"].map(|name| row[name].parse::<u64>().unwrap())
@@ -172,9 +170,9 @@ async fn a_ppp_session_is_cut_at_what_was_left_when_the_agent_is_dead() {
 async fn a_hotspot_limit_is_lowered_after_the_router_lost_what_it_had_counted() {
     for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
         let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
         let from_ms = site.in_millis(0);
         grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
-        phone(&mut site, Dialler::Hotspot).await;
         site.online("phone").await;
         site.router.move_traffic("phone", 10 * MIB, 30 * MIB).unwrap();
         counted(&mut site, 40 * MIB).await;
@@ -212,11 +210,11 @@ async fn a_hotspot_limit_is_lowered_after_the_router_lost_what_it_had_counted() 
 async fn whom_the_router_has_cut_at_his_limit_is_not_let_in_again_by_an_agent_that_starts() {
     for counting in [HotspotCounting::AtLogout, HotspotCounting::Live] {
         let mut site = site(counting).await;
+        phone(&site, Dialler::Hotspot);
         // Only a sample reads the interfaces.
         site.settle(|wants| wants.open("neighbour")).await;
         let from_ms = site.in_millis(0);
         grant(&mut site, Service::Hotspot, from_ms, QUOTA).await;
-        phone(&mut site, Dialler::Hotspot).await;
         site.online("phone").await;
         site.router.move_traffic("phone", 0, MIB).unwrap();
         counted(&mut site, MIB).await;
@@ -291,7 +289,7 @@ async fn limits_of_a_hotspot_user_that_are_none_of_ours_go_and_the_customer_is_l
     let writes = site.router.summary().writes_total;
     several_looks(&mut site).await;
     assert_eq!(site.router.summary().writes_total, writes, "and that is all");
-    phone(&mut site, Dialler::Hotspot).await;
+    phone(&site, Dialler::Hotspot);
     let online = || (site.router.device("phone").unwrap().state == DeviceState::Online).then_some(());
     site.router.clone().wait_for(PATIENCE, online).await.unwrap();
 }

@@ -220,19 +220,10 @@ impl Site {
         .await
     }
 
-    /// Waits until the sessions of lines that came since the last generation were looked at: whoever dials in afterwards
-    /// is counted from his first byte.
+    /// Waits until the sessions of lines that came since the last generation were looked at.
     pub async fn looked_at_new_lines(&mut self) {
         self.until("a look at new lines", |report| matches!(report, Report::LinesSeen { .. }).then_some(()))
             .await;
-    }
-
-    /// Goes on with an agent that finds the lines on flash, and that they were there for long: of those that came just now
-    /// the router's last words are not believed yet.
-    pub async fn age_lines(&mut self) {
-        self.looked_at_new_lines().await;
-        self.restart(|_| {}).await;
-        assert_eq!(self.settled(1).await, []);
     }
 
     /// Waits for a report about a session that fits.

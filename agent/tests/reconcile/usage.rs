@@ -37,9 +37,8 @@ pub fn counted(site: &Site) -> Vec<Counted> {
 #[tokio::test]
 async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     let came = site.event(EventKind::LineOnline).await;
     assert_eq!(came.line.as_deref(), Some("plot1"));
@@ -63,9 +62,8 @@ async fn a_session_is_counted_with_upload_and_download_the_right_way_round() {
 async fn bytes_between_the_last_sample_and_the_log_out_are_not_lost() {
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.event(EventKind::LineOnline).await;
     site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
@@ -81,9 +79,8 @@ async fn a_service_that_is_new_at_a_site_is_listened_to_at_once() {
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
     // The first look is over, and there was nothing to count.
     site.settle(|_| {}).await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.event(EventKind::LineOnline).await;
     site.router.move_traffic(&device, 200, 300).unwrap();
@@ -101,7 +98,6 @@ async fn a_hotspot_session_is_exact_to_its_end_however_its_user_is_counted() {
         )
         .await;
         site.settle(|wants| drop(wants.line_of("plot1", Service::Hotspot).clone())).await;
-        site.age_lines().await;
         let mut moved = (0, 0);
         // The user's total is known once its first session, which moves nothing, has come and gone.
         for bytes in [(0, 0), (7_000_000, 8_000_000), (9_000_000, 1)] {
@@ -129,9 +125,8 @@ async fn a_hotspot_session_is_exact_to_its_end_however_its_user_is_counted() {
 async fn what_was_logged_while_the_agent_was_away_is_read_when_it_is_back() {
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.event(EventKind::LineOnline).await;
     site.router.move_traffic(&device, 5_000_000_000, 70_000).unwrap();
@@ -151,9 +146,8 @@ async fn what_was_logged_while_the_agent_was_away_is_read_when_it_is_back() {
 async fn a_log_out_during_a_restart_of_the_agent_is_found_in_the_log() {
     let mut site =
         Site::start_with(|_| {}, |settings| settings.timings.sample = Duration::from_secs(3_600)).await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.usage(|session| !session.is_ended).await;
     site.stop();
@@ -169,10 +163,12 @@ async fn a_log_out_during_a_restart_of_the_agent_is_found_in_the_log() {
 #[tokio::test]
 async fn a_hotspot_session_is_counted_too() {
     let mut site = Site::start().await;
-    site.settle(|wants| drop(wants.line_of("plot1", Service::Hotspot).clone())).await;
-    site.age_lines().await;
     let device = NewDevice::new("phone", Dialler::Hotspot, &username("plot1"), &password("plot1"));
     site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.settle(|wants| {
+        wants.line_of("plot1", Service::Hotspot);
+    })
+    .await;
     site.online("phone").await;
     site.router.move_traffic("phone", 300, 4_000).unwrap();
     let usage = site.usage(|session| session.download_bytes > 0).await;
@@ -186,9 +182,8 @@ async fn strangers_are_nobodys_usage() {
     let stranger = NewDevice::new("stranger", Dialler::Pppoe, "foreign-00001", "foreign-00001");
     site.router.add_device(stranger.redialing_after_ms(20)).unwrap();
     site.online("stranger").await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic("stranger", 9, 9).unwrap();
     site.router.move_traffic(&device, 1, 1).unwrap();
@@ -199,9 +194,8 @@ async fn strangers_are_nobodys_usage() {
 #[tokio::test]
 async fn a_reboot_starts_new_sessions_and_loses_none_of_what_was_counted() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic(&device, 10, 100).unwrap();
     site.usage(|session| session.download_bytes == 100).await;
@@ -218,9 +212,8 @@ async fn a_reboot_starts_new_sessions_and_loses_none_of_what_was_counted() {
 #[tokio::test]
 async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic(&device, 10, 100).unwrap();
     let before = site.usage(|session| session.download_bytes == 100).await;
@@ -239,6 +232,7 @@ async fn a_restart_of_the_agent_goes_on_with_the_same_session() {
 #[tokio::test]
 async fn a_quota_is_enforced_when_it_is_crossed_and_a_top_up_opens_the_line_at_once() {
     let mut site = Site::start().await;
+    let device = site.dial("plot1");
     let from_ms = site.in_millis(0);
     let quota = |bytes| vec![QuotaV1 { from_ms, bytes }];
     site.settle(|wants| {
@@ -247,8 +241,6 @@ async fn a_quota_is_enforced_when_it_is_crossed_and_a_top_up_opens_the_line_at_o
         line.after_quota = RestraintV1 { how: Restraint::Off.code(), profile: String::new() };
     })
     .await;
-    site.age_lines().await;
-    let device = site.dial("plot1");
     site.online(&device).await;
     site.router.move_traffic(&device, 300, 600).unwrap();
     let usage = site.usage(|session| session.download_bytes == 600).await;
@@ -271,9 +263,8 @@ async fn a_quota_is_enforced_when_it_is_crossed_and_a_top_up_opens_the_line_at_o
 #[tokio::test]
 async fn a_session_that_runs_when_a_period_begins_goes_on_in_another_part() {
     let mut site = Site::start().await;
-    site.settle(|wants| wants.open("plot1")).await;
-    site.age_lines().await;
     let device = site.dial("plot1");
+    site.settle(|wants| wants.open("plot1")).await;
     site.online(&device).await;
     site.router.move_traffic(&device, 10, 100).unwrap();
     let before = site.usage(|session| session.download_bytes == 100).await;
@@ -295,10 +286,9 @@ async fn tunnels_over_ip_are_counted_and_their_last_word_is_heard() {
     for (line, dialler, service) in
         [("plot1", Dialler::L2tp, Service::L2tp), ("plot2", Dialler::Pptp, Service::Pptp)]
     {
-        site.settle(|wants| drop(wants.line_of(line, service).clone())).await;
-        site.age_lines().await;
         let device = NewDevice::new(line, dialler, &username(line), &password(line));
         site.router.add_device(device.redialing_after_ms(20)).unwrap();
+        site.settle(|wants| drop(wants.line_of(line, service).clone())).await;
         site.online(line).await;
         site.router.move_traffic(line, 7, 5_000_000_000).unwrap();
         let usage = site.usage(|session| session.download_bytes == 5_000_000_000).await;

@@ -48,6 +48,44 @@ fn what_a_session_moved_before_its_line_came_is_nobodys() {
     check(&[(101, of(511, 310)), (130, next)], &[(0, true), (7, false)]);
 }
 
+/// A customer whose device dials in within a second of the first payment, and out again before the next look.
+#[test]
+fn where_no_row_was_a_session_is_its_lines_from_its_first_byte_to_its_last() {
+    for is_told_early in [false, true] {
+        let mut tracker = Tracker::new("core");
+        let nobodys = |_: Service, _: &str| None::<Owner<'static>>;
+        tracker.sample(at(90), &[], nobodys);
+        if is_told_early {
+            tracker.row_made("line-a", false);
+        }
+        tracker.line_came("line-a", Duration::from_secs(100));
+        if !is_told_early {
+            tracker.row_made("line-a", true);
+        }
+        let blind = SeenSession { bytes: None, ..seen("0x1", "a", 0, None) };
+        tracker.sample(at(100), &[blind], line_of);
+        let outcome = tracker.sample(at(130), &[seen("0x1", "a", 29, Some((310, 0)))], line_of);
+        assert_eq!(outcome.usage.iter().map(|usage| usage.total.upload_bytes).collect::<Vec<_>>(), [310]);
+        let owner = line_of(Service::Pppoe, "a");
+        let last = tracker.log_out(at(135), Service::Pppoe, &word("a", 35, 330, 0), owner);
+        assert_eq!(last.usage.iter().map(|usage| usage.total.upload_bytes).collect::<Vec<_>>(), [330]);
+    }
+    // One that ran before the row was made is older all the same.
+    let mut tracker = Tracker::new("core");
+    tracker.line_came("line-a", Duration::from_secs(100));
+    tracker.row_made("line-a", true);
+    let over = [seen("0x1", "a", 500, Some((310, 0)))];
+    let outcome = tracker.sample(at(101), &over, line_of);
+    assert_eq!(outcome.usage.iter().map(|usage| usage.total.upload_bytes).collect::<Vec<_>>(), [0]);
+    // What was made for a line that is here long ago says nothing of another name that it gets.
+    let mut tracker = Tracker::new("core");
+    tracker.row_made("line-a", true);
+    tracker.line_came("line-a", Duration::from_secs(100));
+    let young = [seen("0x1", "a", 1, Some((310, 0)))];
+    let outcome = tracker.sample(at(101), &young, line_of);
+    assert_eq!(outcome.usage.iter().map(|usage| usage.total.upload_bytes).collect::<Vec<_>>(), [0]);
+}
+
 #[test]
 fn no_word_of_the_router_brings_back_what_was_moved_before_a_line_came() {
     let mut tracker = Tracker::new("core");
