@@ -20,6 +20,8 @@ pub mod pace;
 pub mod quota;
 mod read;
 mod session;
+#[cfg(test)]
+mod tests;
 pub mod tracker;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -147,6 +149,13 @@ impl Counter {
         has_come
     }
 
+    /// Takes note of rows that were made, before anything is judged that may be of a session under one of them.
+    fn note_made(&mut self) {
+        for line in self.made.take() {
+            self.tracker.row_made(&line, self.known.lines.contains_key(&line));
+        }
+    }
+
     /// Counts until the agent stops.
     pub(crate) async fn run(mut self, mut clients: SharedClient, state: StateReceiver) {
         loop {
@@ -266,6 +275,7 @@ impl Counter {
     async fn take_caught(&mut self, caught: &Caught, state: &StateReceiver) {
         let current = Arc::clone(&state.borrow());
         let at = self.sampled_at();
+        self.note_made();
         self.tracker.note_heard(self.heard.by_service());
         let outcome = match caught {
             Caught::Whole(printed) => self.tracker.catch_up(at, printed),
@@ -282,6 +292,7 @@ impl Counter {
 
     async fn take_log_out(&mut self, line: &AccountLine, state: &DesiredState) {
         let at = self.sampled_at();
+        self.note_made();
         self.tracker.note_heard(self.heard.by_service());
         let owner = owner_of(state, &self.router, line, at.time);
         let outcome = self.tracker.log_out(at, line.service, &line.word, owner);
@@ -298,7 +309,8 @@ impl Counter {
             return Ok(Observed::default());
         }
         self.expect(state);
-        let lines: HashMap<(Service, &str), &LineV1> = lines_of(state, &self.router)
+        let router = self.router.clone();
+        let lines: HashMap<(Service, &str), &LineV1> = lines_of(state, &router)
             .filter_map(|line| {
                 let service = Service::from_code(line.service)?;
                 let is_standing = session::is_standing(service);
@@ -315,9 +327,7 @@ impl Counter {
             })
             .await?;
         self.queues_seen = queues;
-        for line in self.made.take() {
-            self.tracker.row_made(&line, state.lines.contains_key(&line));
-        }
+        self.note_made();
         let at = SampledAt { asked, ..self.sampled_at() };
         let owner_of = |service, user: &str| {
             let line = lines.get(&(service, user))?;

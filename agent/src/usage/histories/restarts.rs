@@ -2,6 +2,8 @@
 //! for a while, sessions end unseen, and the router's log tells of them, or not.
 
 use super::*;
+use crate::usage::logout::LineDigest;
+use crate::usage::session::UPTIME_SLACK;
 
 impl World {
     pub(super) fn restart(&mut self, power_fails: bool, is_store_lost: bool) {
@@ -108,7 +110,19 @@ impl World {
         // was shut since. None seems to have begun before it did.
         let started_at_ms = START_MS + i64::try_from(gone.started * 1_000).unwrap();
         let is_it = counted.total.started_at_ms >= started_at_ms;
-        is_it && is_whole && name.contains(&of) && !name.contains('+') && counted.mark.heard.is_some()
+        let Some(heard) = counted.mark.heard else { return false };
+        is_it && is_whole && name.contains(&of) && !name.contains('+') && self.is_first_word(heard, counted)
+    }
+
+    /// Whether the newest line of the log is the first behind the digest that can be about this session. One on another of
+    /// its user that no sample showed, and that lasted as long, is taken for its own: nothing tells the two apart.
+    fn is_first_word(&self, heard: LineDigest, counted: &Counted) -> bool {
+        let behind = self.log.iter().rposition(|line| line.digest() == heard).map_or(0, |heard| heard + 1);
+        let may_be = |line: &&AccountLine| {
+            line.word.user == counted.mark.user
+                && line.word.lasted + UPTIME_SLACK >= Duration::from_secs(counted.mark.uptime_seconds)
+        };
+        self.log[behind..].iter().filter(may_be).count() == 1
     }
 
     /// Its total is what it moved, to the byte, and it is over.
