@@ -42,7 +42,7 @@ pub struct Proposal {
     pub username: String,
     /// Where it is: a service code.
     pub service: u16,
-    /// Whether its service is `any`, which is told as PPPoE.
+    /// Whether its service is `any`, which is told as that of the session that runs, or else as PPPoE.
     pub is_any_service: bool,
     /// What stands beside it.
     pub comment: String,

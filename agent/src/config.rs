@@ -148,6 +148,8 @@ pub struct EnforceConfig {
     pub full_check: Duration,
     /// How often session totals are read.
     pub sample: Duration,
+    /// How often the totals of sessions that run are told to head office.
+    pub report: Duration,
     /// A line where nobody logs in counts as offline after so long without traffic.
     pub idle: Duration,
     /// A plan that would cut off more than this share of a router's lines waits for a person, in per cent.
@@ -291,6 +293,7 @@ fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {
             3_600,
         )?),
         sample: Duration::from_secs(within("enforce.sample_seconds", raw.sample_seconds, 1, 3_600)?),
+        report: Duration::from_secs(within("enforce.report_seconds", raw.report_seconds, 1, 86_400)?),
         idle: Duration::from_secs(within("enforce.idle_seconds", raw.idle_seconds, 1, 86_400)?),
         guard_percent: u8::try_from(percent).unwrap_or(100),
         guard_lines: u32::try_from(lines).unwrap_or(u32::MAX),

@@ -126,6 +126,7 @@ pub async fn run_until(
             outbox: outbox.clone(),
             state: state_sender,
             quotas: quotas.clone(),
+            report_every: config.enforce.report,
             bytes,
             log: log.clone(),
             orders: orders.clone(),

@@ -145,7 +145,7 @@ impl Doors {
             return Err(self.no_such(router));
         };
         if let Some(problem) = self.problem_of(router).await {
-            return Err(format!("nothing was done: {problem}"));
+            return Err(format!("nothing was done: {problem}; it is tried again within a minute"));
         }
         info!(router.name = router, "a person orders something of a router");
         let (answer, mut answered) = oneshot::channel();

@@ -166,7 +166,7 @@ fn is_about_policies(message: &str) -> bool {
 fn cure_of_connect(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::ConnectionRefused => {
-            "the router answers, and nothing listens on that port: check the port in router.address, and enable the service: /ip service set api-ssl disabled=no"
+            "the router answers, and nothing listens on that port: check the port in router.address, and enable the service: /ip service set api-ssl disabled=no (api in its place with transport = \"plain\")"
         }
         ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => {
             "this machine has no way there: check router.address, the cable and this machine's addresses: ip address"

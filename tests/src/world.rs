@@ -520,7 +520,7 @@ fn finish_agent_config(directory: &Path, timing: Option<Timing>) -> anyhow::Resu
     let enforce = timing.map_or_else(String::new, |timing| {
         let Timing { sample_seconds, full_check_seconds, idle_seconds } = timing;
         format!(
-            "[enforce]\nsample_seconds = {sample_seconds}\nfull_check_seconds = {full_check_seconds}\n\
+            "[enforce]\nsample_seconds = {sample_seconds}\nreport_seconds = 1\nfull_check_seconds = {full_check_seconds}\n\
              idle_seconds = {idle_seconds}\n"
         )
     });

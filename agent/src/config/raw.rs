@@ -71,6 +71,7 @@ pub(super) struct RawRouter {
 pub(super) struct RawEnforce {
     pub(super) full_check_seconds: u64,
     pub(super) sample_seconds: u64,
+    pub(super) report_seconds: u64,
     pub(super) idle_seconds: u64,
     pub(super) guard_percent: u64,
     pub(super) guard_lines: u64,
@@ -81,6 +82,7 @@ impl Default for RawEnforce {
         Self {
             full_check_seconds: 100,
             sample_seconds: 30,
+            report_seconds: 900,
             idle_seconds: 300,
             guard_percent: 20,
             guard_lines: 10,

@@ -39,6 +39,7 @@ use crate::desired::DesiredState;
 use crate::flow::Event;
 use crate::link::window::{Next, Room};
 use crate::reconcile::memory::RouterMemory;
+use crate::site::cadence::UsageDue;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{CountedBefore, PeriodRecord, QuotaBook};
 
@@ -201,13 +202,13 @@ impl Keeper {
     /// Keeps events: on flash, or in memory until flash takes them.
     pub fn put_events(&mut self, events: &[Event], is_historical: bool) {
         let reported = Reported { events: events.to_vec(), ..Reported::default() };
-        self.keep(reported, is_historical, &Room::default());
+        self.keep(reported, is_historical, &Room::default(), &UsageDue::Nothing);
     }
 
     /// Keeps session totals: on flash, or in memory until flash takes them.
     pub fn put_usage(&mut self, sessions: Vec<Counted>, is_historical: bool) {
         let reported = Reported { usage: sessions, ..Reported::default() };
-        self.keep(reported, is_historical, &Room::default());
+        self.keep(reported, is_historical, &Room::default(), &UsageDue::Nothing);
     }
 
     /// Puts commands on flash, durably: before one is begun, and when it is over.
@@ -251,19 +252,25 @@ impl Keeper {
         }
     }
 
-    /// The sealed records of a lane after position `after`, at most `limit`. None while flash fails.
+    /// The sealed records of a lane after position `after`, at most `limit`, of all that waits. None while flash fails.
     pub fn take(&mut self, lane: Lane, after: u64, limit: u64) -> Vec<SealedRecord> {
-        self.attempt(|flash, _| flash.take(lane, after, limit)).unwrap_or_default()
+        self.take_due(Next { lane, after, limit }, &UsageDue::All)
+    }
+
+    fn take_due(&mut self, next: Next, due: &UsageDue) -> Vec<SealedRecord> {
+        let Next { lane, after, limit } = next;
+        self.attempt(|flash, _| flash.take(lane, after, limit, due)).unwrap_or_default()
     }
 
     /// Keeps what the reconcilers reported, and gives what can be told of it and of what waited, as far as `room`
-    /// allows: everything with a single sync of flash, because payments wait behind it. While flash fails, as each
+    /// and what is `due` of usage allow: everything with a single sync of flash, because payments wait behind it. While flash fails, as each
     /// alone.
     pub fn keep(
         &mut self,
         reported: Reported,
         is_historical: bool,
         room: &Room,
+        due: &UsageDue,
     ) -> Vec<(Next, Vec<SealedRecord>)> {
         let Reported { events, usage, periods, settled, seen_lines } = reported;
         let periods = self.beside_found(periods);
@@ -287,7 +294,7 @@ impl Keeper {
                         flash.put_settled(router, *generation)?;
                     }
                     flash.forget_unseen(&seen_lines)?;
-                    room.fill(|next| flash.take(next.lane, next.after, next.limit))
+                    room.fill(|next| flash.take(next.lane, next.after, next.limit, due))
                 })?;
                 // Not before the sync: until then a power cut may take them.
                 (are_events_kept, is_usage_kept) = (are_events_put, is_usage_put);
@@ -306,8 +313,7 @@ impl Keeper {
             self.memory.periods.extend(periods);
         }
         settled.iter().for_each(|(router, generation)| self.put_settled(router, *generation));
-        room.fill(|next| Ok::<_, StoreError>(self.take(next.lane, next.after, next.limit)))
-            .unwrap_or_default()
+        room.fill(|next| Ok::<_, StoreError>(self.take_due(next, due))).unwrap_or_default()
     }
 
     /// Keeps what head office told of the time before: on flash, or in memory until flash takes it.

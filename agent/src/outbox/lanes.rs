@@ -32,6 +32,7 @@ use super::{
     Forgot, LaneSizes, RESERVE_BYTES, SEALED_RECORDS, SealedRecord, StoreError, URGENT_RESERVE_BYTES,
     WAITING_BYTES,
 };
+use crate::site::cadence::UsageDue;
 use crate::usage::counted::Counted;
 use crate::usage::quota::PeriodRecord;
 
@@ -205,19 +206,22 @@ impl Flash {
         Ok(())
     }
 
-    /// The sealed records of a lane after position `after`, at most `limit`; seals more if there is room and need.
+    /// The sealed records of a lane after position `after`, at most `limit`; seals more if there is room and need. Totals
+    /// are sealed as far as they are due.
     pub(super) fn take(
         &mut self,
         lane: Lane,
         after: u64,
         limit: u64,
+        due: &UsageDue,
     ) -> Result<Vec<SealedRecord>, StoreError> {
         let sizes = self.lane(lane);
-        if sizes.pending > 0 && sizes.sealed < SEALED_RECORDS {
+        let is_wanted = lane != Lane::Usage || *due != UsageDue::Nothing;
+        if is_wanted && sizes.pending > 0 && sizes.sealed < SEALED_RECORDS {
             self.store.require(RESERVE_BYTES)?;
             match lane {
                 Lane::Event => self.seal_events()?,
-                Lane::Usage => self.seal_usage()?,
+                Lane::Usage => self.seal_usage(due)?,
                 Lane::Log => self.seal_writes()?,
             }
         }
@@ -402,7 +406,7 @@ impl Flash {
         self.bases.corrected(number_of(key)?, at_ms)
     }
 
-    fn seal_usage(&mut self) -> Result<(), StoreError> {
+    fn seal_usage(&mut self, due: &UsageDue) -> Result<(), StoreError> {
         let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
             let (key, value) = entry?;
@@ -412,7 +416,7 @@ impl Flash {
                 sealing.changes.remove(Place::Usage, &key);
                 continue;
             };
-            if !stored.is_waiting {
+            if !stored.is_waiting || !due.takes(&stored.total.line, stored.total.is_ended) {
                 continue;
             }
             if gathered.bytes.saturating_add(value.len()) > BATCH_BYTES {

@@ -17,6 +17,7 @@ use crate::clock::KeptTime;
 use crate::desired::Taken;
 use crate::flow::Event;
 use crate::link::window::Room;
+use crate::site::cadence::UsageDue;
 use crate::usage::counted::{Counted, Mark};
 use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook};
 
@@ -569,6 +570,7 @@ fn what_counts_for_quotas_is_kept_with_its_totals_and_told_apart_by_the_life_of_
         },
         false,
         &Room::default(),
+        &UsageDue::All,
     );
     drop(keeper);
     let (mut keeper, opening) = directory.open();

@@ -39,11 +39,14 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
         .await?
         .into_iter()
         .collect();
-        let online: BTreeSet<String> = read(client, sessions, &[session_user], |row| text(row, session_user))
-            .await?
-            .into_iter()
-            .collect();
         let is_hotspot = users == "/ip/hotspot/user";
+        let of_session: &[&str] = if is_hotspot { &[session_user] } else { &[session_user, "service"] };
+        let online: BTreeMap<String, String> = read(client, sessions, of_session, |row| {
+            Some((text(row, session_user)?, text(row, "service").unwrap_or_default()))
+        })
+        .await?
+        .into_iter()
+        .collect();
         let properties: &[&str] = if is_hotspot {
             &["name", "comment", "profile", "disabled", "dynamic", "address", "mac-address"]
         } else {
@@ -52,8 +55,14 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
         let found = read(client, users, properties, |row| {
             let mut found = foreign(row, is_hotspot)?;
             found.rate_limit = limits.get(&found.profile).cloned().unwrap_or_default();
-            found.is_online = online.contains(&found.username);
-            Some((found, !is_hotspot && text(row, "service").as_deref() == Some("any")))
+            let session = online.get(&found.username);
+            found.is_online = session.is_some();
+            let is_any = !is_hotspot && text(row, "service").as_deref() == Some("any");
+            // Whoever is online under it says which one its customer dials.
+            if let Some(service) = session.and_then(|service| ppp_service(service)).filter(|_| is_any) {
+                found.service = service.code();
+            }
+            Some((found, is_any))
         });
         for (row, is_any) in found.await? {
             if is_any {
@@ -81,6 +90,17 @@ async fn read<T>(
     }
 }
 
+/// The service of a secret or of a session, by the router's word.
+fn ppp_service(word: &str) -> Option<Service> {
+    match word {
+        "pppoe" => Some(Service::Pppoe),
+        "l2tp" => Some(Service::L2tp),
+        "pptp" => Some(Service::Pptp),
+        "ovpn" => Some(Service::Openvpn),
+        _ => None,
+    }
+}
+
 /// A row as a person may recognise it; `None` for one that cannot become a line, or is one.
 fn foreign(row: &Row, is_hotspot: bool) -> Option<ForeignRowV1> {
     let value = |name: &str| text(row, name).unwrap_or_default();
@@ -93,11 +113,8 @@ fn foreign(row: &Row, is_hotspot: bool) -> Option<ForeignRowV1> {
     }
     let service = match (is_hotspot, value("service").as_str()) {
         (true, _) => Service::Hotspot,
-        (false, "any" | "pppoe" | "") => Service::Pppoe,
-        (false, "l2tp") => Service::L2tp,
-        (false, "pptp") => Service::Pptp,
-        (false, "ovpn") => Service::Openvpn,
-        (false, _) => return None,
+        (false, "any" | "") => Service::Pppoe,
+        (false, named) => ppp_service(named)?,
     };
     let (address, caller_id) =
         if is_hotspot { ("address", "mac-address") } else { ("remote-address", "caller-id") };

@@ -202,7 +202,12 @@ impl Reconciler {
             self.history.note_done(id, basis.mono);
         }
         if note.is_cut == Some(CutReason::Restrained(Reason::Expired)) {
-            let detail = "its time is over; taken off the router".to_owned();
+            let verified = self.ledger.entry(id).verified.as_ref();
+            let became = match verified.and_then(|verified| verified.decision.state) {
+                Some(Effective::Walled(_)) => "it reaches the pay page only",
+                _ => "switched off",
+            };
+            let detail = format!("its time is over; {became}, as its plan says");
             self.event(EventKind::LineExpired, Some(id), detail).await;
         } else if note.is_slowed {
             let detail = "its time is over; slowed down, as its plan says".to_owned();

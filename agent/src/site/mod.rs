@@ -11,6 +11,7 @@
 //! (`outbox`) or RouterOS (`reconcile`); pure parts are next door in `applied`, `chunks` and `link::window`.
 
 pub mod applied;
+pub mod cadence;
 mod chunks;
 mod clock;
 mod orders;
@@ -43,6 +44,7 @@ use crate::reconcile::orders::Orders;
 use crate::service;
 use crate::usage::book::Quotas;
 use applied::Progress;
+use cadence::{Cadence, UsageDue};
 use chunks::{Chunks, Joined};
 use clock::ClockWatch;
 use orders::Desk;
@@ -101,6 +103,8 @@ pub struct Tools {
     pub state: StateSender,
     /// What lines moved in the running period of their quota.
     pub quotas: Quotas,
+    /// How often the totals of sessions that run are told.
+    pub report_every: Duration,
     /// What the line has carried.
     pub bytes: Arc<ByteCounters>,
     /// What was written to routers.
@@ -137,6 +141,7 @@ pub struct Site {
     chunks: Chunks,
     progress: Progress,
     talk: Option<Talk>,
+    cadence: Cadence,
     desk: Desk,
     overview: Overview,
     /// Whether what the store held before this start is known here: state, commands, routers' memories, the quota book.
@@ -168,6 +173,7 @@ impl Site {
             chunks: Chunks::default(),
             progress: Progress::new(tools.routers.iter().cloned()),
             talk: None,
+            cadence: Cadence::new(tools.report_every),
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
             is_store_joined: opening.epoch != 0,
@@ -531,7 +537,8 @@ impl Site {
             self.keep_marks().await;
         }
         self.say_applied();
-        self.with_talk(|talk| talk.waits(!reported.events.is_empty(), !reported.usage.is_empty()));
+        self.note_cadence(&reported);
+        self.with_talk(|talk| talk.waits(!reported.events.is_empty(), false));
         self.keep_and_tell(reported).await;
         if is_order_done {
             // The next ones wait for their turn.
@@ -548,7 +555,10 @@ impl Site {
     /// holds up the payments behind it.
     async fn keep_and_tell(&mut self, mut reported: Reported) {
         let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
+        let is_due = self.cadence.due(self.started.elapsed()) != UsageDue::Nothing;
+        self.with_talk(|talk| talk.waits(false, is_due));
         loop {
+            let due = self.cadence.due(self.started.elapsed());
             let room = self.talk.as_ref().map(Talk::room).unwrap_or_default();
             if reported.is_empty() && room.is_empty() {
                 break;
@@ -556,14 +566,13 @@ impl Site {
             let has_reports = !reported.is_empty();
             let part = std::mem::take(&mut reported);
             let base = self.time_base();
+            let asked_due = due.clone();
             let keep = move |keeper: &mut Keeper| {
                 keeper.note_base(base);
-                keeper.keep(part, is_historical, &room)
+                keeper.keep(part, is_historical, &room, &asked_due)
             };
             match self.tools.outbox.call(keep).await {
-                Ok(told) => told
-                    .into_iter()
-                    .for_each(|(next, records)| self.with_talk(|talk| talk.tell(next, records))),
+                Ok(told) => self.tell(told, &due),
                 Err(error) => {
                     if has_reports {
                         warn!(%error, "reports of the routers may be lost");
@@ -599,6 +608,7 @@ impl Site {
             self.say_hello();
         }
         self.work_at_desk().await;
+        self.tell_due_usage().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();
             self.refresh_overview().await;
@@ -668,6 +678,8 @@ impl Site {
                 self.stored = Arc::clone(&self.desired);
                 self.with_talk(|talk| talk.is_stored_wanted = true);
             }
+            // What was asked of a store that failed was not told.
+            self.cadence = Cadence::new(self.tools.report_every);
             self.with_talk(|talk| talk.waits(true, true));
             self.store_state(&mut Vec::new()).await;
             self.pump().await;

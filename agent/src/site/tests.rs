@@ -74,6 +74,7 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         outbox,
         state: sender,
         quotas: Quotas::new(QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions)),
+        report_every: Duration::ZERO,
         bytes: Arc::default(),
         log: ApiLog::default(),
         routers: vec!["core".to_owned()],

@@ -1,17 +1,53 @@
-//! The core's part in quotas: what head office tells of the time before, and lines that are no more.
+//! The core's part in usage: when it is told to head office, what head office tells of the time before, and lines that
+//! are no more.
 //!
 //! Nothing is counted here (`crate::usage`), and nothing is restrained (`crate::reconcile`).
 
 use std::sync::Arc;
 
-use tawi_shared::wire::UsageBeforeV1;
+use tawi_shared::wire::{EventKind, Lane, UsageBeforeV1};
 use tracing::{info, warn};
 
 use super::Site;
-use crate::outbox::{FoundLate, Keeper};
+use super::cadence::UsageDue;
+use crate::link::window::Next;
+use crate::outbox::{FoundLate, Keeper, Reported, SealedRecord};
 use crate::reconcile::found::Remembered;
 
 impl Site {
+    /// What was just reported may have to be told before the running totals are.
+    pub(super) fn note_cadence(&mut self, reported: &Reported) {
+        let now = self.started.elapsed();
+        if reported.usage.iter().any(|counted| counted.total.is_ended) {
+            self.cadence.ended(now);
+        }
+        for event in &reported.events {
+            match (event.kind, &event.line) {
+                (EventKind::LineOnline, Some(line)) => self.cadence.came(line, now),
+                (EventKind::QuotaReached, Some(line)) => self.cadence.used_up(line, now),
+                _ => {}
+            }
+        }
+    }
+
+    /// Tells usage that has waited for as long as it may, if there is anybody to tell.
+    pub(super) async fn tell_due_usage(&mut self) {
+        if self.talk.is_some() && self.cadence.due(self.started.elapsed()) != UsageDue::Nothing {
+            self.pump().await;
+        }
+    }
+
+    /// Tells records that were taken from flash when `due` was due of usage.
+    pub(super) fn tell(&mut self, told: Vec<(Next, Vec<SealedRecord>)>, due: &UsageDue) {
+        for (next, records) in told {
+            let are_all = u64::try_from(records.len()).unwrap_or(u64::MAX) < next.limit;
+            if next.lane == Lane::Usage && are_all {
+                self.cadence.told(due, self.started.elapsed());
+            }
+            self.with_talk(|talk| talk.tell(next, records));
+        }
+    }
+
     /// Takes what lines had moved before this life of the store. It is on flash before it is acknowledged, because it is
     /// told once.
     pub(super) async fn take_usage_before(&mut self, told: &UsageBeforeV1) {

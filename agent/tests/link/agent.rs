@@ -71,6 +71,7 @@ impl Agent {
             ids: IdSource::system(),
             outbox: outbox.clone(),
             state: state_sender,
+            report_every: config.enforce.report,
             bytes,
             routers: routers.iter().map(|name| (*name).to_owned()).collect(),
         };

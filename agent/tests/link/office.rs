@@ -177,6 +177,7 @@ impl Office {
             enforce: EnforceConfig {
                 full_check: Duration::from_secs(120),
                 sample: Duration::from_secs(30),
+                report: Duration::ZERO,
                 idle: Duration::from_secs(300),
                 guard_percent: 20,
                 guard_lines: 10,

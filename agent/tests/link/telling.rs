@@ -88,6 +88,52 @@ async fn a_hundred_events_come_in_order_with_never_more_than_sixteen_unanswered(
     agent.stop().await;
 }
 
+/// The session of a line that runs and has moved so many bytes each way.
+fn running(line: &str, bytes: u64) -> SessionUsageV1 {
+    SessionUsageV1 {
+        line: line.into(),
+        session: format!("core/{line}"),
+        started_at_ms: 1,
+        sampled_at_ms: 2,
+        upload_bytes: bytes,
+        download_bytes: bytes,
+        is_ended: false,
+        address: String::new(),
+        period_started_ms: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_that_used_up_its_quota_is_told_of_at_once_and_the_others_when_it_is_their_time() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let mut config = office.config(&directory.0);
+    config.enforce.report = Duration::from_secs(2);
+    let agent = Agent::start(&config, &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 0).await;
+    agent.event("here").await;
+    assert_eq!(office.hear_event().await.2, "here");
+    let started = tokio::time::Instant::now();
+    let sessions = ["a", "b"].map(|line| running(line, 7).into()).into();
+    agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
+    let (kind, line) = (EventKind::QuotaReached, Some("a".to_owned()));
+    let event = Event { at: UnixMillis(7), kind, line, router: None, detail: "7 bytes".to_owned() };
+    agent.report(Report::Event(event)).await;
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        let batch = |heard: &office::Heard| match &heard.2 {
+            UpMessage::Usage(batch) => Some(batch.sessions.clone()),
+            _ => None,
+        };
+        let sessions = office.hear_until(batch).await;
+        told.push(sessions.into_iter().map(|session| session.line).collect::<Vec<_>>());
+    }
+    assert_eq!(told, [["a"], ["b"]]);
+    assert!(started.elapsed() >= Duration::from_secs(1), "not before the others are due");
+    agent.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
     let directory = Directory::new("link");
@@ -95,21 +141,8 @@ async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
     let agent = Agent::start(&office.config(&directory.0), &[]).await;
     let (epoch, _) = office.hear_hello().await;
     for bytes in 1..=300 {
-        let sessions = vec![
-            SessionUsageV1 {
-                line: "a".into(),
-                session: "core/1".into(),
-                started_at_ms: 1,
-                sampled_at_ms: 2,
-                upload_bytes: bytes,
-                download_bytes: bytes,
-                is_ended: bytes == 300,
-                address: String::new(),
-                period_started_ms: 0,
-            }
-            .into(),
-        ];
-        agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
+        let total = SessionUsageV1 { is_ended: bytes == 300, ..running("a", bytes) };
+        agent.report(Report::Usage { sessions: vec![total.into()], periods: BTreeMap::new() }).await;
     }
     let waiting = async {
         // The reports go through a queue; the last one is marked as final.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::site::{PATIENCE, ROUTER, Site, username};
+use routeros_sim::{NewDevice, Service as Dialler};
 use tawi_agent::flow::Report;
 use tawi_agent::reconcile::orders::What;
 use tawi_shared::IdSource;
@@ -201,8 +202,22 @@ async fn a_row_of_any_service_is_told_apart_from_one_of_pppoe() {
             .add_row("ppp/secret", &[("name", name), ("service", service), ("profile", "default")])
             .unwrap();
     }
+    // Whoever is online under one tells which service the line of its customer is of.
+    let secret = [("name", "plot19"), ("password", "plot19"), ("service", "any"), ("profile", "default")];
+    site.router.add_row("ppp/secret", &secret).unwrap();
+    site.router.set_row("interface/l2tp-server/server", "", &[("enabled", "yes")]).unwrap();
+    let device = NewDevice::new("plot19", Dialler::L2tp, "plot19", "plot19");
+    site.router.add_device(device.redialing_after_ms(20)).unwrap();
+    site.online("plot19").await;
     let listed = site.order(What::ListForeign).await;
-    let is_there = |name: &str| listed.rows.iter().any(|row| row.username == name);
-    assert!(is_there("plot17") && is_there("plot18"));
-    assert!(listed.any_service.contains("plot17") && !listed.any_service.contains("plot18"));
+    let service_of = |name: &str| {
+        let row = listed.rows.iter().find(|row| row.username == name);
+        row.and_then(|row| Service::from_code(row.service))
+    };
+    assert_eq!(
+        ["plot17", "plot18", "plot19"].map(service_of),
+        [Service::Pppoe, Service::Pppoe, Service::L2tp].map(Some)
+    );
+    let is_any = |name: &str| listed.any_service.contains(name);
+    assert_eq!(["plot17", "plot18", "plot19"].map(is_any), [true, false, true]);
 }

@@ -66,6 +66,12 @@ async fn a_line_whose_time_ends_says_so_once_however_it_is_restrained() {
         site.online(&device).await;
         let event = site.event(EventKind::LineExpired).await;
         assert_eq!(event.line.as_deref(), Some("plot1"), "{how:?}");
+        let became = match how {
+            Restraint::Throttled => "slowed down",
+            Restraint::Walled => "it reaches the pay page only",
+            Restraint::Off => "switched off",
+        };
+        assert_eq!(event.detail, format!("its time is over; {became}, as its plan says"));
         // Nor does the next pass over every row say it again.
         site.settle(|wants| wants.open("another")).await;
         let is_told =

@@ -32,13 +32,18 @@ fn ahead(validity_seconds: u64) -> Duration {
     (Duration::from_secs(validity_seconds) / PART_AHEAD).min(AHEAD_MOST)
 }
 
+/// Whether the wallet is ever asked for the next period of a line. Pure.
+#[must_use]
+pub(crate) fn goes_on_by_itself(line: &Subscription) -> bool {
+    line.renews && Duration::from_secs(line.validity_seconds) >= PERIOD_LEAST
+}
+
 /// Whether a line is to go on now, if its wallet can pay. Pure.
 fn is_due(line: &Subscription, now: UnixMillis) -> bool {
     let is_open = matches!(line.status, Status::Active | Status::Expired);
     let near = ahead(line.validity_seconds);
-    line.renews
+    goes_on_by_itself(line)
         && is_open
-        && Duration::from_secs(line.validity_seconds) >= PERIOD_LEAST
         && line.paid_until.is_some_and(|until| until <= now.plus(near) && until > now.minus(near))
 }
 

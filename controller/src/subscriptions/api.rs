@@ -55,7 +55,7 @@ pub struct SubscriptionBody {
     pub status: String,
     /// End of what is paid for; null when nothing ever was.
     pub paid_until_ms: Option<i64>,
-    /// Whether the wallet buys the next period before this one ends.
+    /// Whether the wallet buys the next period before this one ends. Periods of less than a day are bought one by one.
     pub renews: bool,
     /// Whether a session is up.
     pub is_online: bool,
@@ -149,7 +149,8 @@ pub struct SubscriptionChange {
     /// The only device that may use it; empty for any.
     #[serde(default)]
     pub caller_id: Option<String>,
-    /// Whether the wallet buys the next period before the running one ends.
+    /// Whether the wallet buys the next period before the running one ends. Periods of less than a day are bought one by
+    /// one all the same.
     #[serde(default)]
     pub renews: Option<bool>,
     /// A new password on the router.

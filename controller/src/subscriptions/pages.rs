@@ -67,8 +67,9 @@ pub(crate) struct LineView {
     pub(crate) online_word: &'static str,
     pub(crate) online_since: Option<Moment>,
     pub(crate) address: String,
-    /// Its own address and the only device that may use it; empty for none.
+    /// Whether the wallet buys the next period by itself.
     pub(crate) renews: bool,
+    /// Its own address and the only device that may use it; empty for none.
     pub(crate) own_address: String,
     pub(crate) caller_id: String,
     pub(crate) last_login: Option<Moment>,
@@ -219,6 +220,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
     // Rows that log in are what can be taken over: a profile or a queue of another's cannot.
     let is_row = family != Family::Static && !line.failure.contains(": profile ");
     let after_quota = terms.map(|terms| terms.after_quota).unwrap_or_default();
+    let renews = payments::renewal::goes_on_by_itself(&line);
     LineView {
         id: line.id.to_string(),
         plan: line.plan_name,
@@ -234,7 +236,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         online_word: if line.is_online { "Online since" } else { "Offline since" },
         online_since: Moment::maybe(line.online_changed_at, now),
         address: line.last_address,
-        renews: line.renews,
+        renews,
         own_address: line.address.map(|address| address.to_string()).unwrap_or_default(),
         caller_id: line.caller_id.map(|device| device.to_string()).unwrap_or_default(),
         last_login: newest.filter(|_| logs_in).map(|session| Moment::of(session.started_at, now)),

@@ -33,13 +33,12 @@ fn lack(
     match facts.lines_of(services) {
         Some(0) => None,
         Some(lines) => {
-            let need = if lines == 1 { "needs" } else { "need" };
-            let lines = counted(lines, "line");
-            Some(Finding::bad(check, format!("{}; {lines} {need} it", detail.into()), cure))
+            let concerned = counted(lines, "line");
+            Some(Finding::bad(check, format!("{}; this concerns {concerned}", detail.into()), cure))
         }
         None => Some(Finding::doubtful(
             check,
-            format!("{}; how many lines need it is known {}", detail.into(), facts.lines_known),
+            format!("{}; how many lines this concerns is known {}", detail.into(), facts.lines_known),
             cure,
         )),
     }

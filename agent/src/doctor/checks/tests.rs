@@ -370,7 +370,12 @@ fn what_customers_need() {
             facts.lines = Some(BTreeMap::from([(service.to_owned(), count)]));
         }
     };
-    check("device-mode", answer("device-mode", "mode=home hotspot=no"), Bad, "forbids hotspot; 10 lines");
+    check(
+        "device-mode",
+        answer("device-mode", "mode=home hotspot=no"),
+        Bad,
+        "forbids hotspot; this concerns 10 lines",
+    );
     check("device-mode", answer("device-mode", "mode=home l2tp=no"), Good, "forbids nothing");
     check(
         "packages",
@@ -456,7 +461,7 @@ fn what_customers_need() {
     let walls = "chain=forward jump-target=tawi-off / chain=forward jump-target=tawi-walled / chain=tawi-walled action=drop / chain=tawi-off action=drop";
     check("walled garden", answer("rules", ""), Doubtful, "tawi-walled");
     for (what, says) in [
-        ("", "goes on as before; 5 lines need it"),
+        ("", "goes on as before; this concerns 5 lines"),
         ("chain=forward action=fasttrack-connection / ", "behind"),
     ] {
         let text = if what.is_empty() { String::new() } else { format!("{what}{walls}") };

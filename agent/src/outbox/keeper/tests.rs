@@ -49,7 +49,7 @@ fn a_report_costs_one_sync_whatever_is_in_it_and_whatever_it_lets_be_told() {
     window.cursor(Lane::Usage, 0);
     let syncs = |keeper: &Keeper| keeper.flash.as_ref().unwrap().syncs;
     let before = syncs(&keeper);
-    let told = keeper.keep(reported(), false, &window.room(true, true, false));
+    let told = keeper.keep(reported(), false, &window.room(true, true, false), &UsageDue::All);
     let counts: Vec<_> = told.iter().map(|(next, records)| (next.lane, records.len())).collect();
     assert_eq!(counts, [(Lane::Event, 1), (Lane::Usage, 1)]);
     assert_eq!(syncs(&keeper) - before, 1);
@@ -62,7 +62,7 @@ fn what_was_put_down_before_the_store_failed_is_not_put_down_again() {
     for (failing, waits) in [(Place::Events, (1, 1)), (Place::Usage, (0, 1)), (Place::Meta, (0, 0))] {
         let (directory, mut keeper) = opened();
         keeper.flash.as_mut().unwrap().store.lose(failing);
-        keeper.keep(reported(), false, &Room::default());
+        keeper.keep(reported(), false, &Room::default(), &UsageDue::All);
         assert!(keeper.flash.is_none(), "{failing:?}");
         let is_told = |(event, _): &&(EventV1, bool)| event.kind == EventKind::LineOnline.code();
         let waiting = (keeper.memory.events.iter().filter(is_told).count(), keeper.memory.sessions.len());

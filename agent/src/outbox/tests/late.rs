@@ -19,7 +19,7 @@ fn a_store_that_opens_late_is_joined_with_what_was_kept_without_it() {
     };
     let before =
         |bytes| BTreeMap::from([("a".to_owned(), CountedBefore { period_ms: P, bytes, own_bytes: 0 })]);
-    let keep = |keeper: &mut Keeper, reported| keeper.keep(reported, false, &Room::default());
+    let keep = |keeper: &mut Keeper, reported| keeper.keep(reported, false, &Room::default(), &UsageDue::All);
     let (mut keeper, opening) = directory.open();
     let epoch = opening.epoch;
     keep(&mut keeper, reported(vec![of_period("core/1", 5, false), of_period("core/2", 30, true)], 30));

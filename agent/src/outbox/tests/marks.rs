@@ -16,7 +16,7 @@ fn records_of_periods_are_read_as_releases_before_wrote_them_and_written_so_that
     let (mut keeper, _) = directory.open();
     let record = PeriodRecord { running: told, last: open };
     let periods = BTreeMap::from([("a".to_owned(), record)]);
-    keeper.keep(Reported { periods, ..Reported::default() }, false, &Room::default());
+    keeper.keep(Reported { periods, ..Reported::default() }, false, &Room::default(), &UsageDue::All);
     drop(keeper);
     let flash = directory.flash();
     let hex = |key: &[u8]| -> String {

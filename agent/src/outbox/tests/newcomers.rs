@@ -19,7 +19,7 @@ fn a_start_knows_which_lines_were_not_looked_at_since_they_came() {
     drop(keeper);
     let (mut keeper, opening) = directory.open();
     assert_eq!((opening.state.lines.len(), looked_at(&opening)), (3, vec![]));
-    keeper.keep(seen(&["a", "b", "nobody"]), false, &Room::default());
+    keeper.keep(seen(&["a", "b", "nobody"]), false, &Room::default(), &UsageDue::All);
     drop(keeper);
 
     let (mut keeper, opening) = directory.open();
@@ -36,7 +36,7 @@ fn a_start_knows_which_lines_were_not_looked_at_since_they_came() {
     drop(keeper);
     let (mut keeper, opening) = directory.open();
     assert_eq!(looked_at(&opening), ["a"]);
-    keeper.keep(seen(&["b", "c"]), false, &Room::default());
+    keeper.keep(seen(&["b", "c"]), false, &Room::default(), &UsageDue::All);
     let third = moved(
         &opening.state,
         &[
@@ -54,7 +54,7 @@ fn a_start_knows_which_lines_were_not_looked_at_since_they_came() {
     // One that went is forgotten, and is new when it comes back.
     let (mut keeper, opening) = directory.open();
     assert_eq!((opening.state.lines.len(), looked_at(&opening)), (2, vec![]));
-    keeper.keep(seen(&["a", "b"]), false, &Room::default());
+    keeper.keep(seen(&["a", "b"]), false, &Room::default(), &UsageDue::All);
     keeper.put_state(moved(&opening.state, &[line("c", 3)], &[], &[])).unwrap();
     drop(keeper);
     let (_, opening) = directory.open();

@@ -747,6 +747,11 @@ async fn a_line_is_changed_on_its_page_and_the_audit_log_has_no_password() {
     let detail: String = sqlx::Row::try_get(&row, "detail").unwrap();
     assert_eq!(detail, "own address: none to 10.9.0.7; new password");
     drop(read);
+    let customer = format!("/customers/{}", served.world.customer.id);
+    shows(&browser.get(&customer).await, &["from the wallet, when it covers the price"]);
+    // Periods of an hour are bought one by one, whatever is ticked.
+    write(&served, "UPDATE plans SET validity_seconds = 3600").await;
+    shows(&browser.get(&customer).await, &["when somebody pays for it"]);
     let mut viewer = served.browser(Role::Viewer).await;
     assert_eq!(viewer.get(&path).await.status, 403);
     served.stop().await;
