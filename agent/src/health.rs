@@ -432,7 +432,8 @@ impl Status {
     pub fn summary(&self) -> String {
         let reachable = self.routers.iter().filter(|router| router.is_reachable).count();
         let line = if self.controller.is_connected { "connected" } else { "cut off" };
-        let waiting = self.outbox.events.pending.saturating_add(self.outbox.usage.pending);
+        // Totals of sessions that run wait for their time, at a healthy site too.
+        let waiting = self.outbox.events.pending.saturating_add(self.outbox.usage.sealed);
         format!(
             "{line}; {}, generation {} applied of {}; {reachable} of {} answer; {} waiting",
             counted(self.state.lines, "line"),

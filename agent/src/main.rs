@@ -438,7 +438,7 @@ fn describe(status: &Status, problems: &[String]) -> String {
     }
     let (events, usage) = (&status.outbox.events, &status.outbox.usage);
     text += &format!(
-        "outbox      {} and {} waiting, {} unconfirmed; {} KiB on flash\n",
+        "outbox      {} waiting, {} not told yet, {} unconfirmed; {} KiB on flash\n",
         counted(events.pending, "event"),
         counted(usage.pending, "session total"),
         counted(events.sealed.saturating_add(usage.sealed), "record"),

@@ -59,8 +59,8 @@ pub(super) async fn list(client: &Client) -> Result<Done, Error> {
             found.is_online = session.is_some();
             let is_any = !is_hotspot && text(row, "service").as_deref() == Some("any");
             // Whoever is online under it says which one its customer dials.
-            if let Some(service) = session.and_then(|service| ppp_service(service)).filter(|_| is_any) {
-                found.service = service.code();
+            if let Some(service) = session.filter(|service| is_any && !service.is_empty()) {
+                found.service = ppp_service(service)?.code();
             }
             Some((found, is_any))
         });

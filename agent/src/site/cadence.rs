@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! running totals ── all of them, every `report_seconds` ──┐
-//! a session came or ended ── within five minutes ─────────┼─> sealed, told
+//! a session came or ended ── within a minute ─────────────┼─> sealed, told
 //! a quota is used up ── that line's, at once ─────────────┘
 //! ```
 //!
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a session that came or ended waits for others, so that they are told together.
-const TOGETHER: Duration = Duration::from_secs(300);
+const TOGETHER: Duration = Duration::from_secs(60);
 
 /// Which totals may be told now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,19 +135,19 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_come_and_end_are_told_together_within_five_minutes() {
+    fn sessions_that_come_and_end_are_told_together_within_a_minute() {
         let mut cadence = told();
         cadence.ended(at(10));
-        cadence.came("a", at(200));
-        assert_eq!(cadence.due(at(309)), UsageDue::Nothing);
-        assert_eq!(cadence.due(at(310)), of(&["a"]));
+        cadence.came("a", at(50));
+        assert_eq!(cadence.due(at(69)), UsageDue::Nothing);
+        assert_eq!(cadence.due(at(70)), of(&["a"]));
         // One that comes while they are told is told next.
-        let due = cadence.due(at(310));
-        cadence.came("b", at(311));
-        cadence.told(&due, at(312));
-        assert_eq!(cadence.due(at(611)), UsageDue::Nothing);
-        assert_eq!(cadence.due(at(612)), of(&["b"]));
-        cadence.told(&of(&["b"]), at(613));
+        let due = cadence.due(at(70));
+        cadence.came("b", at(71));
+        cadence.told(&due, at(72));
+        assert_eq!(cadence.due(at(131)), UsageDue::Nothing);
+        assert_eq!(cadence.due(at(132)), of(&["b"]));
+        cadence.told(&of(&["b"]), at(133));
         assert_eq!(cadence.due(at(899)), UsageDue::Nothing);
         assert_eq!(cadence.due(at(900)), UsageDue::All, "these do not put the others off");
     }

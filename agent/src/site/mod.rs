@@ -611,8 +611,10 @@ impl Site {
         self.tell_due_usage().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();
+            let was_well = self.overview.health == StoreHealth::Well;
             self.refresh_overview().await;
-            if self.overview.health != StoreHealth::Well {
+            // One that took longer to recover than anybody waits is well by now, and its lanes were not told so.
+            if !was_well || self.overview.health != StoreHealth::Well {
                 self.recover().await;
             }
             self.join_found_store().await;
@@ -680,6 +682,8 @@ impl Site {
             }
             // What was asked of a store that failed was not told.
             self.cadence = Cadence::new(self.tools.report_every);
+            // Cursors that could not be taken come again with the answer.
+            self.with_talk(|talk| talk.is_hello_wanted = true);
             self.with_talk(|talk| talk.waits(true, true));
             self.store_state(&mut Vec::new()).await;
             self.pump().await;

@@ -174,7 +174,7 @@ impl Talk {
         self.window.room(self.events_wait, self.usage_waits, self.log_waits)
     }
 
-    /// Tells records of a lane; fewer than were asked for means that no more wait.
+    /// Tells records of a lane; fewer than were asked for means that no more are due.
     pub(super) fn tell(&mut self, asked: Next, records: Vec<SealedRecord>) {
         if u64::try_from(records.len()).unwrap_or(u64::MAX) < asked.limit {
             match asked.lane {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use super::Site;
 use super::cadence::UsageDue;
 use crate::link::window::Next;
-use crate::outbox::{FoundLate, Keeper, Reported, SealedRecord};
+use crate::outbox::{FoundLate, Keeper, Reported, SealedRecord, StoreHealth};
 use crate::reconcile::found::Remembered;
 
 impl Site {
@@ -30,9 +30,11 @@ impl Site {
         }
     }
 
-    /// Tells usage that has waited for as long as it may, if there is anybody to tell.
+    /// Tells usage that has waited for as long as it may, if there is anybody to tell. A disk that hangs is not asked each
+    /// second: its queue is for what would be lost.
     pub(super) async fn tell_due_usage(&mut self) {
-        if self.talk.is_some() && self.cadence.due(self.started.elapsed()) != UsageDue::Nothing {
+        let is_well = self.overview.health == StoreHealth::Well;
+        if is_well && self.talk.is_some() && self.cadence.due(self.started.elapsed()) != UsageDue::Nothing {
             self.pump().await;
         }
     }

@@ -225,10 +225,17 @@ impl Counter {
                     Some(Told::CameOrWent) => has_news = true,
                     Some(Told::Logged(line)) => {
                         let current = Arc::clone(&state.borrow());
+                        // Whose it is is judged by what is known of its line.
+                        if self.note_lines(&current) {
+                            next_sample = next_sample.min(Instant::now().max(next_by_news));
+                        }
                         self.take_log_out(&line, &current).await;
                     }
                     Some(Told::Missed) => {
                         let caught = news.catch_up(client, &services, &mut self.heard).await;
+                        if self.note_lines(&Arc::clone(&state.borrow())) {
+                            next_sample = next_sample.min(Instant::now().max(next_by_news));
+                        }
                         self.take_caught(&caught, state).await;
                     }
                     None => return self.wait_for_another(clients).await,
@@ -435,13 +442,14 @@ impl Counter {
             events.push((EventKind::QuotaReached, line.clone(), format!("{bytes} bytes are used up")));
             periods.insert(line, record);
         }
+        // Totals go first: whoever hears that a quota is used up is told of the bytes that did it.
+        if !usage.is_empty() || !periods.is_empty() {
+            let _ = self.reports.send(Report::Usage { sessions: usage, periods }).await;
+        }
         for (kind, line, detail) in events {
             let router = Some(self.router.clone());
             let event = Event { at: at.time, kind, line: Some(line), router, detail };
             let _ = self.reports.send(Report::Event(event)).await;
-        }
-        if !usage.is_empty() || !periods.is_empty() {
-            let _ = self.reports.send(Report::Usage { sessions: usage, periods }).await;
         }
     }
 

@@ -116,6 +116,7 @@ async fn a_line_that_used_up_its_quota_is_told_of_at_once_and_the_others_when_it
     assert_eq!(office.hear_event().await.2, "here");
     let started = tokio::time::Instant::now();
     let sessions = ["a", "b"].map(|line| running(line, 7).into()).into();
+    // In the order in which whoever counts says it.
     agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
     let (kind, line) = (EventKind::QuotaReached, Some("a".to_owned()));
     let event = Event { at: UnixMillis(7), kind, line, router: None, detail: "7 bytes".to_owned() };

@@ -15,8 +15,8 @@ pub(crate) mod store;
 
 use std::time::Duration;
 
-use tawi_shared::UnixMillis;
 use tawi_shared::wire::{CommandKind, CommandResultV1, CommandStatus, CommandV1, Service};
+use tawi_shared::{UnixMillis, counted};
 
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
@@ -172,8 +172,20 @@ pub async fn queue(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Command, sqlx::Error> {
+    queue_with(connection, new, "", actor, ids, now).await
+}
+
+/// The same with more words for the audit log.
+async fn queue_with(
+    connection: &mut Connection,
+    new: NewCommand,
+    words: &str,
+    actor: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Command, sqlx::Error> {
     let about = new.line.as_ref().map(|line| format!(" for line {line}")).unwrap_or_default();
-    let detail = format!("{} on router {}{about}", new.kind.as_str(), new.router);
+    let detail = format!("{} on router {}{about}{words}", new.kind.as_str(), new.router);
     let command = Command {
         id: CommandId::random(ids),
         site: new.site,
@@ -234,15 +246,16 @@ pub async fn order(
     if site.revoked_at.is_some() {
         return Ok(Ordered::SiteRevoked);
     }
+    let mut words = String::new();
     if new.kind == CommandKind::ReleaseHeld {
         // The agent compares as well; what is known here is said at once.
         match held_plans::of_router(connection, &site.id, &new.router).await? {
             None => return Ok(Ordered::NothingHeld),
             Some(plan) if plan.digest != new.argument => return Ok(Ordered::HeldChanged),
-            Some(_) => {}
+            Some(plan) => words = format!(": {}", counted(plan.lines_total, "line")),
         }
     }
-    let command = queue(connection, new, actor, ids, now).await?;
+    let command = queue_with(connection, new, &words, actor, ids, now).await?;
     Ok(Ordered::Queued { command, is_site_online: site.presence.is_online })
 }
 

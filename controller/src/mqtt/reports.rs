@@ -3,6 +3,8 @@
 //! A site is believed about itself only: lines, routers and sessions that are not its own are passed over. Whatever
 //! must happen outside the database is left in [`Effects`].
 
+use std::net::IpAddr;
+
 use tawi_shared::ids::check_id;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
@@ -482,7 +484,8 @@ async fn take_usage(
         };
         let teller = (site, said.header.store_epoch);
         match usage::take(connection, teller, session, now, may_add).await? {
-            usage::Taken::Recorded if session.address.is_empty() => {}
+            // The customer may be online again with another; who came online was told with the event.
+            usage::Taken::Recorded if session.address.is_empty() || session.is_ended => {}
             usage::Taken::Recorded => {
                 let address = line_of(&session.address, usage::ADDRESS_BYTES);
                 let has_moved = session.upload_bytes > 0 || session.download_bytes > 0;
@@ -556,6 +559,9 @@ async fn take_event(
             let is_online = kind == EventKind::LineOnline;
             if store::set_line_online(connection, site, &line, is_online, now).await? {
                 effects.hints.push(Hint::Line(line.clone()));
+            }
+            if is_online && kept.detail.parse::<IpAddr>().is_ok() {
+                store::set_last_address(connection, site, (line.as_str(), &kept.detail), true).await?;
             }
             if is_online && let Some(customer) = traces::online(connection, &line, now).await? {
                 effects.hints.push(Hint::Payment(customer));

@@ -13,8 +13,8 @@ pub const HOUR: i64 = 3_600_000;
 pub const DAY: i64 = 24 * HOUR;
 /// Nairobi's clock.
 const NAIROBI: i64 = 3 * HOUR;
-/// The longest time over which a reading is spread. Agents read every minute, and keep what they read while they cannot
-/// tell; a longer gap is a router that could not be read, and its bytes go to the last week of it.
+/// The longest time over which a reading is spread. Agents tell every quarter of an hour, and keep what they
+/// read while they cannot tell; a longer gap is a site or a router that was away, and its bytes go to the last week of it.
 const SPREAD_LONGEST: i64 = 7 * DAY;
 /// How long hours are kept.
 pub const HOURS_KEPT: Duration = Duration::from_secs(100 * 86_400);

@@ -23,3 +23,25 @@ async fn a_line_where_nobody_logs_in_was_seen_once_it_has_moved_something() {
     }
     link.close().await;
 }
+
+/// Events come at once, and the total of the session before may come a minute later.
+#[tokio::test]
+async fn who_came_online_is_seen_at_the_new_address_although_the_last_session_is_told_of_later() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let came = EventV1 { detail: "10.0.0.9".into(), ..event(EventKind::LineOnline, Some(&link.world.line)) };
+    agent.say(Up::Event, &came, (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    let mut batch = usage_of(&link.world.line, 7);
+    let came_with = "SELECT COUNT(*) FROM subscriptions WHERE last_address = '10.0.0.9'";
+    let runs_with = "SELECT COUNT(*) FROM subscriptions WHERE last_address = '10.0.0.2'";
+    for (is_ended, seq, seen) in [(true, 1, came_with), (false, 2, runs_with)] {
+        batch.sessions[0].is_ended = is_ended;
+        batch.sessions[0].session = format!("core:1:{seq}");
+        agent.say(Up::Usage, &batch, (EPOCH, seq)).await;
+        assert_eq!(cursor(&mut agent).await.cursor, seq);
+        assert_eq!(link.column(seen).await, 1, "{seen}");
+    }
+    link.close().await;
+}

@@ -86,6 +86,8 @@ async fn what_is_held_is_shown_with_its_lines_and_let_go_by_whoever_may() {
     let command = served.newest_command().await.unwrap();
     assert_eq!((command.kind, command.argument.as_str()), (Some(CommandKind::ReleaseHeld), "abc123"));
     assert!(command.actor.starts_with("staff:operator"), "{}", command.actor);
+    let audited = served.text("SELECT detail FROM audit_log WHERE action = 'command.given'").await;
+    assert!(audited.ends_with("on router core: 25 lines"), "{audited}");
     served.answer(CommandStatus::Failed, "what is held has changed; look again").await;
     assert!(viewer.get("/sites/nyeri-01").await.body.contains("look again"));
     served.hold("", 0).await;
