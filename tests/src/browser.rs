@@ -38,6 +38,8 @@ const ARGUMENTS: [&str; 9] = [
     "--disable-sync",
     "--lang=en-GB",
 ];
+/// How often chromedriver is started before it counts as broken.
+const STARTS: usize = 20;
 /// The name under which WebDriver hands out elements (W3C WebDriver, section 12.1).
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -57,28 +59,7 @@ impl Browser {
     /// # Errors
     /// When Chromium or its driver is not installed or does not start.
     pub async fn start(directory: &Path, base: &str) -> anyhow::Result<Self> {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            // Chromium leaves folders of its own behind when it is killed.
-            .env("TMPDIR", directory)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .context("starting chromedriver; `make setup` installs it")?;
-        let mut lines = BufReader::new(driver.stdout.take().context("standard output is piped")?).lines();
-        let port = async {
-            while let Some(line) = lines.next_line().await? {
-                if let Some(port) = line.strip_prefix(READY) {
-                    return Ok(port.trim_end_matches('.').to_owned());
-                }
-            }
-            bail!("chromedriver ended before it was ready")
-        };
-        let port = timeout(STARTS_WITHIN, port).await.context("chromedriver is not ready in time")??;
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let (driver, port) = start_driver(directory).await?;
         let profile = directory.join(format!("browser-{port}"));
         let mut arguments = ARGUMENTS.map(str::to_owned).to_vec();
         arguments.push(format!("--user-data-dir={}", profile.display()));
@@ -273,6 +254,42 @@ impl Drop for Browser {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Starts chromedriver and returns it with its port.
+///
+/// It takes a port that IPv6 gives it and wants the same one of IPv4, where another process may have it; then it ends, and
+/// is started again.
+async fn start_driver(directory: &Path) -> anyhow::Result<(Child, String)> {
+    let mut said = String::new();
+    for _ in 0..STARTS {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            // Chromium leaves folders of its own behind when it is killed.
+            .env("TMPDIR", directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting chromedriver; `make setup` installs it")?;
+        let mut lines = BufReader::new(driver.stdout.take().context("standard output is piped")?).lines();
+        let port = async {
+            while let Some(line) = lines.next_line().await? {
+                if let Some(port) = line.strip_prefix(READY) {
+                    return anyhow::Ok(Some(port.trim_end_matches('.').to_owned()));
+                }
+                said = line;
+            }
+            Ok(None)
+        };
+        if let Some(port) = timeout(STARTS_WITHIN, port).await.context("chromedriver is not ready in time")?? {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok((driver, port));
+        }
+    }
+    bail!("chromedriver ended {STARTS} times before it was ready; it said: {said}")
 }
 
 async fn value_of(answer: reqwest::Response) -> anyhow::Result<Value> {
