@@ -18,7 +18,7 @@ use sqlx::any::{Any, AnyPoolOptions};
 use sqlx::{AnyConnection, AssertSqlSafe, Connection as _, Row as _};
 use thiserror::Error;
 
-pub use together::Together;
+pub use together::{Answers, Together};
 
 /// A connection inside or outside a transaction; what every function in a `store.rs` takes.
 pub type Connection = AnyConnection;

@@ -1,18 +1,20 @@
 //! Several statements in one trip to the database.
 //!
 //! Every statement is handed to the thread of its connection and back, which on a busy machine takes longer than what most of
-//! ours do there. Where nobody needs the answers, or only how many rows they changed, they travel together.
+//! ours do there. Where nobody needs the answers before the next is asked, they travel together.
 //!
 //! SQLite takes them as one text. PostgreSQL prepares one statement at a time: there they would have to go one by one, in the
 //! same order and with the same effect.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use sqlx::any::{Any, AnyArguments};
 use sqlx::error::BoxDynError;
-use sqlx::{Arguments as _, AssertSqlSafe, Encode, Type};
+use sqlx::{Arguments as _, AssertSqlSafe, Either, Encode, Executor as _, Type};
+use tokio_stream::StreamExt as _;
 
-use super::Connection;
+use super::{Connection, Row};
 
 /// Statements that travel together at most, where their number is open. The connection keeps each combination prepared, and
 /// combinations of many would drive out others.
@@ -85,6 +87,32 @@ impl Together {
         Ok(query.execute(connection).await?.rows_affected())
     }
 
+    /// Executes them; gives what each answered, in their order.
+    ///
+    /// # Errors
+    /// When the database refuses one of them.
+    pub async fn fetch(self, connection: &mut Connection) -> Result<Answers, sqlx::Error> {
+        let mut all = VecDeque::with_capacity(self.statements);
+        if self.statements == 0 {
+            return Ok(Answers(all));
+        }
+        if let Some(error) = self.unbound {
+            return Err(sqlx::Error::Encode(error));
+        }
+        // Statements are literals of ours, and values are bound.
+        let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
+        // The rows of each are followed by a word of how many it changed.
+        let mut answers = connection.fetch_many(query);
+        let mut rows = Vec::new();
+        while let Some(answer) = answers.try_next().await? {
+            match answer {
+                Either::Right(row) => rows.push(row),
+                Either::Left(done) => all.push_back((std::mem::take(&mut rows), done.rows_affected())),
+            }
+        }
+        Ok(Answers(all))
+    }
+
     /// Executes them once they are many, and begins anew.
     ///
     /// # Errors
@@ -94,6 +122,55 @@ impl Together {
             std::mem::take(self).execute(connection).await?;
         }
         Ok(())
+    }
+}
+
+/// What statements that travelled together answered, in their order.
+pub struct Answers(VecDeque<(Vec<Row>, u64)>);
+
+impl fmt::Debug for Answers {
+    /// Without the rows: passwords and phones are among them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").field("statements", &self.0.len()).finish_non_exhaustive()
+    }
+}
+
+impl Answers {
+    fn next(&mut self) -> Result<(Vec<Row>, u64), sqlx::Error> {
+        self.0.pop_front().ok_or(sqlx::Error::RowNotFound)
+    }
+
+    /// The rows of the next statement, which asks.
+    ///
+    /// # Errors
+    /// When there is no further one.
+    pub fn rows(&mut self) -> Result<Vec<Row>, sqlx::Error> {
+        Ok(self.next()?.0)
+    }
+
+    /// The row of the next statement, which asks for one or none.
+    ///
+    /// # Errors
+    /// When there is no further statement.
+    pub fn row(&mut self) -> Result<Option<Row>, sqlx::Error> {
+        Ok(self.rows()?.into_iter().next())
+    }
+
+    /// The row of the last statement, which asks for one or none.
+    ///
+    /// # Errors
+    /// When there is none left.
+    pub fn last_row(&mut self) -> Result<Option<Row>, sqlx::Error> {
+        let (rows, _) = self.0.pop_back().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(rows.into_iter().next())
+    }
+
+    /// How many rows the next statement changed, which changes some. Of one that asks, databases say something else.
+    ///
+    /// # Errors
+    /// When there is no further one.
+    pub fn changed(&mut self) -> Result<u64, sqlx::Error> {
+        Ok(self.next()?.1)
     }
 }
 
@@ -158,6 +235,40 @@ mod tests {
         assert_eq!(three(2).execute(&mut write).await.unwrap(), 3);
         write.commit().await.unwrap();
         assert_eq!(pairs(&database).await, [(1, None), (2, None), (3, None)]);
+    }
+
+    #[tokio::test]
+    async fn each_question_has_its_own_answer_beside_changes_and_sees_those_before_it() {
+        let (_directory, database) = open().await;
+        let mut write = database.write().await.unwrap();
+        // Twice: the second time they are prepared already.
+        for begin in [0_i64, 10] {
+            let mut together = Together::default();
+            together.add("SELECT b FROM pairs WHERE a = $1").bind(begin + 1);
+            together.add("INSERT INTO pairs (a, b) VALUES ($1, $2)").bind(begin + 1).bind("one");
+            together.add("INSERT INTO pairs (a) VALUES ($1), ($2)").bind(begin + 2).bind(begin + 3);
+            together.add("SELECT a, b FROM pairs WHERE a > $1 ORDER BY a").bind(begin);
+            together.add("SELECT COUNT(*) AS found FROM pairs WHERE b = $1").bind("nobody's");
+            let mut answers = together.fetch(&mut write).await.unwrap();
+            assert!(answers.row().unwrap().is_none());
+            assert_eq!((answers.changed().unwrap(), answers.changed().unwrap()), (1, 2));
+            let seen = answers.rows().unwrap();
+            let seen: Vec<(i64, Option<String>)> =
+                seen.iter().map(|row| (row.get("a"), row.get("b"))).collect();
+            assert_eq!(seen, [(begin + 1, Some("one".into())), (begin + 2, None), (begin + 3, None)]);
+            assert_eq!(answers.row().unwrap().unwrap().get::<i64, _>("found"), 0);
+            assert!(answers.row().is_err(), "that were all");
+        }
+        let mut together = Together::default();
+        together.add("INSERT INTO pairs (a) VALUES ($1)").bind(30_i64);
+        together.add("SELECT a FROM pairs WHERE a = $1").bind(30_i64);
+        let mut answers = together.fetch(&mut write).await.unwrap();
+        assert_eq!(answers.last_row().unwrap().unwrap().get::<i64, _>("a"), 30);
+        let mut refused = Together::default();
+        refused.add("SELECT a FROM pairs");
+        refused.add("INSERT INTO pairs (a) VALUES ($1)").bind(1_i64);
+        assert!(refused.fetch(&mut write).await.is_err());
+        assert!(Together::default().fetch(&mut write).await.unwrap().rows().is_err());
     }
 
     #[tokio::test]

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::{LineV1, ProfileV1};
 
-use super::{DesiredError, SiteState, store};
+use super::{DesiredError, LineFacts, SiteState, store};
 use crate::database::{Connection, Together};
-use crate::ids::{ConnectionTypeId, LineId, SiteId};
+use crate::ids::{ConnectionTypeId, SiteId};
 
 /// What a transaction has changed so far.
 #[derive(Debug, Default)]
@@ -55,24 +55,23 @@ impl Batch {
         Ok(())
     }
 
-    /// Takes the line away from every site but `site`: a subscription that moved must not stay open where it was. Gives how
-    /// it was told at `site`.
-    pub(super) async fn keep_only_at(
+    /// Takes the line away from every site but its own: a subscription that moved must not stay open where it was. Gives how
+    /// it was told at its own.
+    pub(super) async fn keep_only_at_its_site<'f>(
         &mut self,
         connection: &mut Connection,
-        line: &LineId,
-        site: &SiteId,
-    ) -> Result<Option<LineV1>, DesiredError> {
+        facts: &'f LineFacts,
+    ) -> Result<Option<&'f LineV1>, DesiredError> {
         let mut here = None;
-        for (where_told, told) in store::told_of(connection, line).await? {
-            if where_told == *site {
+        for (where_told, told) in &facts.told {
+            if *where_told == facts.site {
                 here = Some(told);
                 continue;
             }
-            let state = self.site(connection, &where_told).await?;
-            state.hash.remove_line(&told);
+            let state = self.site(connection, where_told).await?;
+            state.hash.remove_line(told);
             let generation = state.generation;
-            store::remove_line(connection, &where_told, line, generation).await?;
+            store::remove_line(connection, where_told, &facts.line, generation).await?;
         }
         Ok(here)
     }

@@ -96,6 +96,8 @@ pub struct LineFacts {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// The sites that were told of it and not to forget it, with what they were told.
+    pub told: Vec<(SiteId, LineV1)>,
 }
 
 impl fmt::Debug for LineFacts {
@@ -167,7 +169,7 @@ async fn refresh(
     facts: &LineFacts,
 ) -> Result<(), DesiredError> {
     let site = &facts.site;
-    let told = batch.keep_only_at(connection, &facts.line, site).await?;
+    let told = batch.keep_only_at_its_site(connection, facts).await?;
     let is_unpaid = facts.status == Status::Draft && facts.entitlement().access == Access::Off;
     if told.is_none() && is_unpaid && facts.has_login() {
         // Nobody has paid yet, and nobody is shown where to: the site need not know, for there is nothing to log in with.
@@ -178,8 +180,8 @@ async fn refresh(
         batch.put_profile(connection, site, &facts.plan.connection_type.id, &profile).await?;
     }
     let wanted = facts.desired();
-    if told.as_ref() != Some(&wanted) {
-        batch.put_line(connection, site, told.as_ref(), &wanted).await?;
+    if told != Some(&wanted) {
+        batch.put_line(connection, site, told, &wanted).await?;
     }
     Ok(())
 }

@@ -15,13 +15,20 @@ use crate::entitlements::Status;
 use crate::ids::{ConnectionTypeId, LineId, PlanId, SiteId};
 use crate::{plans, quota};
 
-/// Everything about a line; `None` when there is no such subscription.
+/// Everything about a line; `None` when there is no such subscription. One trip, since every booking asks it.
 pub(super) async fn facts_of(
     connection: &mut Connection,
     line: &LineId,
     now: UnixMillis,
 ) -> Result<Option<LineFacts>, DesiredError> {
-    let Some((row, plan)) = plans::plan_of_line(connection, line).await? else { return Ok(None) };
+    let mut together = Together::default();
+    plans::ask_plan_of_line(&mut together, line);
+    quota::ask_periods_of(&mut together, line, now);
+    together
+        .add("SELECT site_id, line_id, line FROM desired_lines WHERE line_id = $1 AND is_removed = 0")
+        .bind(line.as_str());
+    let mut answers = together.fetch(connection).await?;
+    let Some((row, plan)) = plans::answered_plan_of_line(&mut answers)? else { return Ok(None) };
     Ok(Some(LineFacts {
         line: line.clone(),
         site: columns::parsed(&row, "site_id")?,
@@ -31,7 +38,12 @@ pub(super) async fn facts_of(
         address: row.try_get("address")?,
         caller_id: row.try_get("caller_id")?,
         plan,
-        periods: quota::periods_of(connection, line, now).await?,
+        periods: quota::answered_periods(&mut answers)?,
+        told: answers
+            .rows()?
+            .iter()
+            .map(|row| Ok((columns::parsed(row, "site_id")?, read_line(row)?)))
+            .collect::<Result<_, DesiredError>>()?,
         status: columns::word(&row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(&row, "paid_until")?,
     }))
@@ -173,19 +185,6 @@ pub(super) async fn profiles_of_type(
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_profile(row)?))).collect()
-}
-
-/// Where a line is, and how it was told there.
-pub(super) async fn told_of(
-    connection: &mut Connection,
-    line: &LineId,
-) -> Result<Vec<(SiteId, LineV1)>, DesiredError> {
-    let rows =
-        sqlx::query("SELECT site_id, line_id, line FROM desired_lines WHERE line_id = $1 AND is_removed = 0")
-            .bind(line.as_str())
-            .fetch_all(connection)
-            .await?;
-    rows.iter().map(|row| Ok((columns::parsed(row, "site_id")?, read_line(row)?))).collect()
 }
 
 pub(super) async fn remove_line(

@@ -10,7 +10,7 @@ mod store;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ids::{CustomerId, EntryId, IdSource};
 use crate::money::Money;
 pub use entry::{Account, Entry, NotAnAccount, Posting, Unbalanced};
@@ -67,6 +67,18 @@ pub async fn book(
     let id = EntryId::random(ids);
     let is_new = store::insert(connection, &id, entry, now).await?;
     Ok(if is_new { Booked::Booked(id) } else { Booked::AlreadyBooked })
+}
+
+/// The same beside other changes, of a fact that the caller knows not to be booked.
+pub(crate) fn add(
+    together: &mut Together,
+    entry: &Entry,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(), LedgerError> {
+    entry.balanced()?;
+    store::add(together, &EntryId::random(ids), entry, now);
+    Ok(())
 }
 
 /// Whether a fact is booked.

@@ -18,8 +18,14 @@ pub(super) async fn insert(
     entry: &Entry,
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
-    let (kind, cause) = (entry.cause_kind, entry.cause_id.as_str());
     let mut together = Together::default();
+    add(&mut together, id, entry, now);
+    Ok(together.execute(connection).await? > 0)
+}
+
+/// The same among others.
+pub(super) fn add(together: &mut Together, id: &EntryId, entry: &Entry, now: UnixMillis) {
+    let (kind, cause) = (entry.cause_kind, entry.cause_id.as_str());
     for (position, posting) in entry.postings.iter().enumerate() {
         let account = posting.account.to_string();
         together
@@ -56,7 +62,6 @@ pub(super) async fn insert(
         .bind(cause)
         .bind(entry.actor.as_str())
         .bind(entry.memo.as_str());
-    Ok(together.execute(connection).await? > 0)
 }
 
 pub(super) async fn is_booked(

@@ -16,7 +16,7 @@ use super::store::{self, LineFacts, Person};
 use super::template::Facts;
 use super::{Message, Policy, segments, template};
 use crate::customers::phone::Msisdn;
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId, MessageId, PaymentId};
 use crate::ledger::{self, LedgerError};
@@ -36,13 +36,15 @@ const OF_PAYMENTS: [Occasion; 3] =
 const PERIOD_LEAST_SECONDS: u64 = 86_400;
 
 /// A payment was put where it belongs: it bought what it was for, or lies in the wallet. Of one that was booked late, out of a
-/// statement or by Pull, nothing is said: whoever enters the books of a year sends no year of texts.
+/// statement or by Pull, nothing is said: whoever enters the books of a year sends no year of texts. What is to be written
+/// `before` is written in the same trip.
 pub(crate) async fn payment(
     connection: &mut Connection,
+    before: Together,
     payment: &PaymentId,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
-    let found = store::payment(connection, payment, OF_PAYMENTS, display::midnight(now)).await?;
+    let found = store::payment(connection, before, payment, OF_PAYMENTS, display::midnight(now)).await?;
     let Some((policy, paid)) = found else { return Ok(()) };
     let is_old = paid.booked_at.since(paid.paid_at) > BOOKED_LATE;
     if is_old || paid.is_told {

@@ -13,7 +13,7 @@ use super::words::Language;
 use super::{Message, Policy};
 use crate::columns;
 use crate::customers::phone::Msisdn;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId, MessageId, PaymentId};
 use crate::money::Money;
@@ -203,11 +203,12 @@ pub(super) async fn line(
 /// also where texts are not set up. One question, since every booking asks it.
 pub(super) async fn payment(
     connection: &mut Connection,
+    mut before: Together,
     payment: &PaymentId,
     [first, second, third]: [Occasion; 3],
     midnight: UnixMillis,
 ) -> Result<Option<(Policy, Paid)>, sqlx::Error> {
-    let row = sqlx::query(
+    before.add(
         "SELECT p.customer_id, p.subscription_id, p.amount_cents, p.unspent, \
                 CASE WHEN p.provider = 'mpesa' THEN p.receipt_number \
                      ELSE (SELECT CAST(r.serial AS TEXT) FROM receipts r WHERE r.payment_id = p.id) END AS receipt, \
@@ -225,27 +226,29 @@ pub(super) async fn payment(
     .bind(first.as_str())
     .bind(second.as_str())
     .bind(third.as_str())
-    .bind(key_of(midnight))
-    .fetch_optional(connection)
-    .await?;
-    row.map(|row| {
-        let line: Option<LineId> = columns::parsed_or_none(&row, "subscription_id")?;
-        let unspent: String = row.try_get("unspent")?;
-        let paid = Paid {
-            customer: columns::parsed(&row, "customer_id")?,
-            has_bought: line.is_some() && unspent.is_empty(),
-            line,
-            amount: columns::money(&row, "amount_cents")?,
-            // M-Pesa's own, or else the number of ours.
-            receipt: row.try_get::<Option<String>, _>("receipt")?.unwrap_or_default(),
-            paid_at: columns::instant(&row, "paid_at")?,
-            booked_at: columns::instant(&row, "booked_at")?,
-            is_told: columns::truth(&row, "is_told")?,
-            person: read_person(&row),
-        };
-        Ok((read_policy(&row, "our_language")?, paid))
-    })
-    .transpose()
+    .bind(key_of(midnight));
+    before
+        .fetch(connection)
+        .await?
+        .last_row()?
+        .map(|row| {
+            let line: Option<LineId> = columns::parsed_or_none(&row, "subscription_id")?;
+            let unspent: String = row.try_get("unspent")?;
+            let paid = Paid {
+                customer: columns::parsed(&row, "customer_id")?,
+                has_bought: line.is_some() && unspent.is_empty(),
+                line,
+                amount: columns::money(&row, "amount_cents")?,
+                // M-Pesa's own, or else the number of ours.
+                receipt: row.try_get::<Option<String>, _>("receipt")?.unwrap_or_default(),
+                paid_at: columns::instant(&row, "paid_at")?,
+                booked_at: columns::instant(&row, "booked_at")?,
+                is_told: columns::truth(&row, "is_told")?,
+                person: read_person(&row),
+            };
+            Ok((read_policy(&row, "our_language")?, paid))
+        })
+        .transpose()
 }
 
 /// Whether the period that a payment bought began with its booking, which is so where nothing was paid for at that time.

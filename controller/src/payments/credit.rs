@@ -16,7 +16,7 @@ use super::{
     NoOwner, Payment, PaymentError, Provider, corrections, moving, refunds, store, suspense, traces, wallet,
 };
 use crate::customers::phone::Msisdn;
-use crate::database::Connection;
+use crate::database::{Answers, Connection, Together};
 use crate::desired::Refreshed;
 use crate::ids::{CustomerId, LineId, PaymentId, RefundId};
 use crate::ledger::{self, Account, Entry};
@@ -353,6 +353,16 @@ pub(crate) async fn booked(
     Ok(store::by_receipt(connection, number).await?)
 }
 
+/// The same question among others; [`answered_booked`] reads the answer.
+pub(crate) fn ask_booked(together: &mut Together, number: &ReceiptNumber) {
+    store::ask_by_receipt(together, number);
+}
+
+/// The answer to [`ask_booked`].
+pub(crate) fn answered_booked(answers: &mut Answers) -> Result<Option<Payment>, PaymentError> {
+    Ok(store::answered_payment(answers)?)
+}
+
 /// Keeps for a person that what was told does not fit what is booked. For sources that keep no message of their own, as
 /// callbacks do: the piece of evidence is then never taken in again, and would be seen by nobody.
 pub(crate) async fn keep_for_person(
@@ -375,7 +385,8 @@ pub(crate) async fn credit(
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
     let id = PaymentId::random(ids);
-    if !store::insert_payment(connection, &id, told, &owner, now).await? {
+    let inserted = store::insert_payment(connection, &id, told, &owner, now).await?;
+    if !inserted.is_new {
         return repeated(connection, told, owner, ids, now).await;
     }
     let into = Account::MpesaClearing(told.short_code.to_owned());
@@ -385,7 +396,7 @@ pub(crate) async fn credit(
         .map_err(ledger::LedgerError::Unbalanced)?;
     ledger::book(connection, &entry, ids, now).await?;
     let mut taken_in = fulfil(connection, told, (id, ""), &owner, ids, now).await?;
-    if store::is_taken_as_transfer(connection, told.number).await? {
+    if inserted.is_taken_as_transfer {
         taken_in.outcome = CallbackOutcome::TakenAtCounter.besides(taken_in.outcome);
     }
     Ok(taken_in)
@@ -402,6 +413,8 @@ pub(super) async fn fulfil(
     now: UnixMillis,
 ) -> Result<TakenIn, PaymentError> {
     let mut taken_in = TakenIn::quietly(CallbackOutcome::Booked);
+    // What nothing here reads is written with the text to the customer, in one trip.
+    let mut together = Together::default();
     taken_in.hints.extend(owner.customer().cloned().map(Hint::Payment));
     if let Some(intent) = owner.intent() {
         requests::update_intent(connection, intent).await?;
@@ -439,11 +452,11 @@ pub(super) async fn fulfil(
                 callback_received_at: told.received_at,
                 booked_at: now,
             };
-            traces::begin(connection, steps).await?;
+            traces::begin(&mut together, steps);
         }
         taken_in.hints.extend(bought.ok().map(|_| Hint::Line(line.clone())));
     }
-    messages::about::payment(connection, &id, now).await?;
+    messages::about::payment(connection, together, &id, now).await?;
     taken_in.payment = Some(id);
     Ok(taken_in)
 }

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
-use super::follow::{FollowToken, Followed};
+use super::PaymentError;
+use super::follow::{self, FollowToken, Followed};
 use super::open::{MADE_WITHIN, Open, Pending, TWO_MINUTES, UNCLEAR_FOR, Why, Wish, in_the_way};
 use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
-use super::{PaymentError, store as payments_store};
 use crate::audit::{self, Action, Actor};
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
@@ -124,7 +124,7 @@ pub async fn request_followed(
     token: &FollowToken,
 ) -> Result<Option<Requested>, PaymentError> {
     let mut transaction = controller.database.write().await?;
-    if payments_store::followed(&mut transaction, token).await?.is_some() {
+    if follow::store::followed(&mut transaction, token).await?.is_some() {
         return Ok(None);
     }
     carry_out(transaction, controller, short_codes, wanted, Some(token)).await.map(Some)
@@ -146,7 +146,7 @@ async fn carry_out(
     };
     if let Some(token) = token {
         let followed = Followed { line, intent, at: controller.clock.now() };
-        payments_store::insert_followed(&mut transaction, token, &followed).await?;
+        follow::store::insert_followed(&mut transaction, token, &followed).await?;
     }
     transaction.commit().await?;
     let asked = match prepared {

@@ -7,14 +7,13 @@ use tawi_shared::UnixMillis;
 
 use super::corrections::Closed;
 use super::credit::{self, Owner, PROVIDER, Told};
-use super::follow::{FollowToken, Followed};
 use super::outcome::BOOKED;
 use super::search::{Search, Standing};
 use super::traces;
 use super::{Evidence, NoOwner, Payment, PaymentRow, Provider, Taken, Unspent, suspense};
 use crate::columns;
 use crate::customers::phone::Msisdn;
-use crate::database::{Connection, Row, Together};
+use crate::database::{Answers, Connection, Row, Together};
 use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
@@ -38,52 +37,23 @@ macro_rules! payment_rows {
     };
 }
 
-/// What was asked for with a token.
-pub(super) async fn followed(
-    connection: &mut Connection,
-    token: &FollowToken,
-) -> Result<Option<Followed>, sqlx::Error> {
-    let row =
-        sqlx::query("SELECT subscription_id, intent_id, created_at FROM pay_page_requests WHERE token = $1")
-            .bind(token.reveal())
-            .fetch_optional(connection)
-            .await?;
-    row.map(|row| {
-        Ok(Followed {
-            line: columns::parsed(&row, "subscription_id")?,
-            intent: columns::parsed_or_none(&row, "intent_id")?,
-            at: columns::instant(&row, "created_at")?,
-        })
-    })
-    .transpose()
-}
-
-pub(super) async fn insert_followed(
-    connection: &mut Connection,
-    token: &FollowToken,
-    followed: &Followed,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO pay_page_requests (token, subscription_id, intent_id, created_at) VALUES ($1, $2, $3, $4)",
-    )
-    .bind(token.reveal())
-    .bind(followed.line.as_str())
-    .bind(followed.intent.as_ref().map(IntentId::as_str))
-    .bind(followed.at.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+/// What inserting a payment did and found.
+pub(super) struct Inserted {
+    /// Whether the receipt was not booked before.
+    pub(super) is_new: bool,
+    /// Whether somebody booked a transfer to the bank with the number of this receipt.
+    pub(super) is_taken_as_transfer: bool,
 }
 
 /// Inserts a payment with its place in our own receipts and its first piece of evidence, and settles callbacks that told of it
-/// in vain; false, with nothing changed, when the receipt is booked already.
+/// in vain; nothing changes when the receipt is booked already.
 pub(super) async fn insert_payment(
     connection: &mut Connection,
     id: &PaymentId,
     told: &Told<'_>,
     owner: &Owner,
     now: UnixMillis,
-) -> Result<bool, sqlx::Error> {
+) -> Result<Inserted, sqlx::Error> {
     let mut together = Together::default();
     together
         .add(
@@ -121,8 +91,15 @@ pub(super) async fn insert_payment(
         .bind(told.source)
         .bind(told.source_id)
         .bind(now.0);
+    together
+        .add("SELECT COUNT(*) AS found FROM payments WHERE provider = 'bank' AND receipt_number = $1")
+        .bind(told.number.as_str());
     requests::add_settled_callbacks(&mut together, id, (told.number, told.amount), told.source);
-    Ok(together.execute(connection).await? > 0)
+    let mut answers = together.fetch(connection).await?;
+    let is_new = answers.changed()? > 0;
+    let [_receipt, _evidence] = [answers.changed()?, answers.changed()?];
+    let row = answers.row()?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Inserted { is_new, is_taken_as_transfer: columns::truth(&row, "found")? })
 }
 
 /// Gives a payment its place in our own receipts: the next number. Whoever inserts a payment does this in the same
@@ -342,17 +319,11 @@ pub(super) async fn note_used(
     Ok(())
 }
 
-/// Whether somebody booked a transfer to the bank with the number of this receipt.
-pub(super) async fn is_taken_as_transfer(
-    connection: &mut Connection,
-    number: &ReceiptNumber,
-) -> Result<bool, sqlx::Error> {
-    let row =
-        sqlx::query("SELECT COUNT(*) AS found FROM payments WHERE provider = 'bank' AND receipt_number = $1")
-            .bind(number.as_str())
-            .fetch_one(connection)
-            .await?;
-    columns::truth(&row, "found")
+/// The same where nothing remains.
+pub(super) fn add_all_used(together: &mut Together, customer: &CustomerId) {
+    together
+        .add("UPDATE payments SET unspent = '' WHERE customer_id = $1 AND unspent <> ''")
+        .bind(customer.as_str());
 }
 
 /// Whether a receipt is booked, and a source has told of it.
@@ -552,13 +523,19 @@ pub(super) async fn row_by_receipt(
     connection: &mut Connection,
     number: &ReceiptNumber,
 ) -> Result<Option<PaymentRow>, sqlx::Error> {
+    let mut together = Together::default();
+    ask_by_receipt(&mut together, number);
+    together.fetch(connection).await?.row()?.map(|row| read_row(&row)).transpose()
+}
+
+pub(super) fn ask_by_receipt(together: &mut Together, number: &ReceiptNumber) {
     // The provider is a literal: SQLite prepares a statement anew each time a value is bound that the condition of an index
     // speaks of, and every booking comes here.
-    let row = sqlx::query(payment_rows!("WHERE p.provider = 'mpesa' AND p.receipt_number = $1"))
-        .bind(number.as_str())
-        .fetch_optional(connection)
-        .await?;
-    row.map(|row| read_row(&row)).transpose()
+    together.add(payment_rows!("WHERE p.provider = 'mpesa' AND p.receipt_number = $1")).bind(number.as_str());
+}
+
+pub(super) fn answered_payment(answers: &mut Answers) -> Result<Option<Payment>, sqlx::Error> {
+    answers.row()?.map(|row| read_row(&row).map(|row| row.payment)).transpose()
 }
 
 pub(super) async fn row_by_id(

@@ -15,7 +15,7 @@ use crate::database::{Connection, Together};
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Offer, Period, Purchase, Status};
 use crate::ids::{CustomerId, LineId, PaymentId};
-use crate::ledger::{self, Account, Booked, Entry};
+use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::mpesa::intent::Promised;
@@ -249,11 +249,13 @@ pub(super) async fn buy_period(
     };
     let entry = Entry::transfer(cause, actor, &subscription.plan_name, accounts, price)
         .map_err(ledger::LedgerError::Unbalanced)?;
-    if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
-        return Ok(Ok(Bought::Before));
-    }
-    store::note_used(connection, &customer, wallet.checked_sub(price).unwrap_or(Money::ZERO)).await?;
     let mut together = Together::default();
+    // It is not booked, as the wallet before it says, and a purchase of the same cause would be refused below.
+    ledger::add(&mut together, &entry, ids, now)?;
+    match wallet.checked_sub(price).unwrap_or(Money::ZERO) {
+        Money::ZERO => store::add_all_used(&mut together, &customer),
+        remaining => store::note_used(connection, &customer, remaining).await?,
+    }
     corrections::note(&mut together, &purchase);
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
     quota::begin(&mut together, line, period);

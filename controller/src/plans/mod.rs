@@ -11,7 +11,7 @@ pub mod pages;
 pub mod profiles;
 mod restraint;
 mod store;
-pub(crate) use store::plan_of_line;
+pub(crate) use store::{answered_plan_of_line, ask_plan_of_line};
 
 use std::time::Duration;
 

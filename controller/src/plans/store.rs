@@ -8,7 +8,7 @@ use tawi_shared::wire::Service;
 
 use super::{ConnectionType, Family, OfflineRule, Plan, Profile, Restraint, Terms};
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Answers, Connection, Row, Together};
 use crate::ids::{ConnectionTypeId, LineId, PlanId};
 
 /// The columns of a connection type besides its id and its time, for [`read_connection_type`].
@@ -56,19 +56,20 @@ macro_rules! plans {
 }
 
 /// A line's own columns in a row, and its plan: one question, since every booking asks it.
-pub(crate) async fn plan_of_line(
-    connection: &mut Connection,
-    line: &LineId,
-) -> Result<Option<(Row, Plan)>, sqlx::Error> {
-    let row = sqlx::query(concat!(
-        plan_columns!(),
-        ", r.site_id, r.name AS router_name, s.username, s.password, s.address, s.caller_id, s.status, s.paid_until \
-         FROM subscriptions s JOIN routers r ON r.id = s.router_id JOIN plans p ON p.id = s.plan_id \
-         JOIN connection_types t ON t.id = p.connection_type_id WHERE s.id = $1"
-    ))
-    .bind(line.as_str())
-    .fetch_optional(connection)
-    .await?;
+pub(crate) fn ask_plan_of_line(together: &mut Together, line: &LineId) {
+    together
+        .add(concat!(
+            plan_columns!(),
+            ", r.site_id, r.name AS router_name, s.username, s.password, s.address, s.caller_id, s.status, s.paid_until \
+             FROM subscriptions s JOIN routers r ON r.id = s.router_id JOIN plans p ON p.id = s.plan_id \
+             JOIN connection_types t ON t.id = p.connection_type_id WHERE s.id = $1"
+        ))
+        .bind(line.as_str());
+}
+
+/// The answer to [`ask_plan_of_line`].
+pub(crate) fn answered_plan_of_line(answers: &mut Answers) -> Result<Option<(Row, Plan)>, sqlx::Error> {
+    let row = answers.row()?;
     row.map(|row| {
         let plan = read_plan(&row)?;
         Ok((row, plan))

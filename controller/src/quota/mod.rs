@@ -9,7 +9,7 @@ mod tests;
 
 use tawi_shared::UnixMillis;
 
-use crate::database::{Connection, Together};
+use crate::database::{Answers, Connection, Together};
 use crate::desired::{self, DesiredError, Refreshed};
 use crate::entitlements::{self, Period};
 use crate::ids::{LineId, SiteId};
@@ -58,7 +58,19 @@ pub async fn periods_of(
     line: &LineId,
     now: UnixMillis,
 ) -> Result<Vec<Period>, sqlx::Error> {
-    store::periods_from_running(connection, line, now, TOLD).await
+    let mut together = Together::default();
+    ask_periods_of(&mut together, line, now);
+    answered_periods(&mut together.fetch(connection).await?)
+}
+
+/// The same question among others; [`answered_periods`] reads the answer.
+pub(crate) fn ask_periods_of(together: &mut Together, line: &LineId, now: UnixMillis) {
+    store::ask_periods_from_running(together, line, now, TOLD);
+}
+
+/// The answer to [`ask_periods_of`].
+pub(crate) fn answered_periods(answers: &mut Answers) -> Result<Vec<Period>, sqlx::Error> {
+    store::answered_periods(answers)
 }
 
 /// Refreshes lines of which a period has ended and more are bought ahead than a site is told of, and notes the ended

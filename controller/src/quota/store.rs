@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use crate::columns;
-use crate::database::{Connection, Row, Together};
+use crate::database::{Answers, Connection, Row, Together};
 use crate::entitlements::Period;
 use crate::ids::{LineId, SiteId};
 
@@ -52,24 +52,21 @@ pub(super) fn add(together: &mut Together, line: &LineId, period: Period) {
         .bind(period.bytes.map(columns::stored));
 }
 
-pub(super) async fn periods_from_running(
-    connection: &mut Connection,
-    line: &LineId,
-    now: UnixMillis,
-    limit: u32,
-) -> Result<Vec<Period>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT started_at, ends_at, bytes, topped_up_bytes FROM quota_periods \
+pub(super) fn ask_periods_from_running(together: &mut Together, line: &LineId, now: UnixMillis, limit: u32) {
+    together
+        .add(
+            "SELECT started_at, ends_at, bytes, topped_up_bytes FROM quota_periods \
          WHERE line_id = $1 AND started_at >= COALESCE(\
              (SELECT MAX(started_at) FROM quota_periods WHERE line_id = $1 AND started_at <= $2), $2) \
          ORDER BY started_at LIMIT $3 + 0",
-    )
-    .bind(line.as_str())
-    .bind(now.0)
-    .bind(i64::from(limit))
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(|row| Ok(read(row)?.0)).collect()
+        )
+        .bind(line.as_str())
+        .bind(now.0)
+        .bind(i64::from(limit));
+}
+
+pub(super) fn answered_periods(answers: &mut Answers) -> Result<Vec<Period>, sqlx::Error> {
+    answers.rows()?.iter().map(|row| Ok(read(row)?.0)).collect()
 }
 
 /// Periods that have ended since anybody looked, the longest ended first.

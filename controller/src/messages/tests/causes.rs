@@ -5,6 +5,7 @@ use tawi_shared::UnixMillis;
 use super::{DAY, Office, TEN};
 use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
+use crate::database::Together;
 use crate::ids::PaymentId;
 use crate::messages::occasion::Occasion;
 use crate::messages::{self, about};
@@ -54,7 +55,7 @@ async fn a_payment_is_told_once_and_so_is_that_it_opened_the_line() {
     let office = Office::open().await;
     let payment = office.pay(1_500, "c1").await;
     let mut write = office.controller.database.write().await.unwrap();
-    about::payment(&mut write, &payment, office.now()).await.unwrap();
+    about::payment(&mut write, Together::default(), &payment, office.now()).await.unwrap();
     write.commit().await.unwrap();
     office.read_back().await;
     office.read_back().await;

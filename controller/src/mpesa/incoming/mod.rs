@@ -26,7 +26,7 @@ use super::intent::Event;
 use super::store as requests;
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
-use crate::database::Connection;
+use crate::database::{Answers, Connection, Together};
 use crate::ids::CustomerId;
 use crate::money::Money;
 use crate::payments::credit::{self, CallbackOutcome, Owner, TakenIn, Told};
@@ -98,10 +98,15 @@ pub(in crate::mpesa) async fn take_in(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<(TakenIn, Option<NoOwner>), PaymentError> {
-    let booked = credit::booked(connection, &payment.receipt).await?;
+    // Hardly any is booked before, and whoever it may belong to is asked in the same trip to the database.
+    let mut together = Together::default();
+    credit::ask_booked(&mut together, &payment.receipt);
+    let asked = ask_owner(&mut together, payment, source.short_code);
+    let mut answers = together.fetch(connection).await?;
+    let booked = credit::answered_booked(&mut answers)?;
     let is_new = booked.is_none();
     let (owner, reason) = if booked.is_none_or(|booked| is_decided_anew(&booked, source.received_at)) {
-        owner_of(connection, payment, source.short_code, now).await?
+        owner_of(connection, (payment, source.short_code), (asked, answers), now).await?
     } else {
         (Owner::Nobody(None), None)
     };
@@ -153,21 +158,44 @@ pub(in crate::mpesa) async fn reason_for_nobody(
     short_code: &str,
     now: UnixMillis,
 ) -> Result<Option<NoOwner>, PaymentError> {
-    Ok(owner_of(connection, payment, short_code, now).await?.1)
+    let mut together = Together::default();
+    let asked = ask_owner(&mut together, payment, short_code);
+    let answers = together.fetch(connection).await?;
+    Ok(owner_of(connection, (payment, short_code), (asked, answers), now).await?.1)
+}
+
+/// What was asked of whose a payment may be.
+struct Asked {
+    /// What was typed as account.
+    account: Result<AccountNumber, NotAnAccountNumber>,
+    /// At how many times somebody may have been asked for it.
+    times: usize,
+}
+
+fn ask_owner(together: &mut Together, payment: &Incoming, short_code: &str) -> Asked {
+    let account = AccountNumber::parse(&payment.reference);
+    if let Ok(number) = &account {
+        store::ask_holder_of(together, number);
+    }
+    let mut times = 0;
+    for time in payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten() {
+        let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
+        store::ask_unreceipted_between(together, short_code, payment.amount, around);
+        times += 1;
+    }
+    Asked { account, times }
 }
 
 async fn owner_of(
     connection: &mut Connection,
-    payment: &Incoming,
-    short_code: &str,
+    (payment, short_code): (&Incoming, &str),
+    (asked, mut answers): (Asked, Answers),
     now: UnixMillis,
 ) -> Result<(Owner, Option<NoOwner>), PaymentError> {
-    let named = named_by(connection, payment).await?;
-    let times = payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten();
+    let named = named_by(connection, payment, &asked, &mut answers).await?;
     let mut candidates = Vec::new();
-    for time in times {
-        let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
-        candidates.extend(store::unreceipted_between(connection, short_code, payment.amount, around).await?);
+    for _ in 0..asked.times {
+        candidates.extend(store::answered_candidates(&mut answers)?);
     }
     let owner = match matching::decide(payment, short_code, &named, &candidates) {
         Match::Customer { customer, subscription, is_unclear } => {
@@ -191,10 +219,15 @@ async fn owner_of(
 
 /// Whom a payment names: the holder of the account number that was typed, or of the phone that was typed in its place,
 /// or, where nothing was, whoever paid. Words name nobody: "Mama Njeri" may be the neighbour of whoever paid.
-async fn named_by(connection: &mut Connection, payment: &Incoming) -> Result<Named, PaymentError> {
-    match AccountNumber::parse(&payment.reference) {
-        Ok(number) => {
-            let holder = store::holder_of(connection, &number).await?;
+async fn named_by(
+    connection: &mut Connection,
+    payment: &Incoming,
+    asked: &Asked,
+    answers: &mut Answers,
+) -> Result<Named, PaymentError> {
+    match asked.account {
+        Ok(_) => {
+            let holder = store::answered_holder(answers)?;
             Ok(holder.map_or(Named::Nobody, Named::Holder))
         }
         // It was meant for an account, and is not to go to whoever has that as a phone.

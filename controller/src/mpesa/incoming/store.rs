@@ -6,20 +6,20 @@ use tawi_shared::UnixMillis;
 use super::matching::{Candidate, Holder, Standing};
 use crate::columns;
 use crate::customers::account_number::AccountNumber;
-use crate::database::{Connection, Row};
+use crate::database::{Answers, Connection, Row, Together};
 use crate::ids::{CustomerId, LineId};
 use crate::money::Money;
 use crate::mpesa::store as requests;
 
 /// Requests without a receipt, of this short code and amount, that were made between the two instants. A request that
 /// was never sent cannot have been paid.
-pub(in crate::mpesa) async fn unreceipted_between(
-    connection: &mut Connection,
+pub(super) fn ask_unreceipted_between(
+    together: &mut Together,
     short_code: &str,
     amount: Money,
     (from, to): (UnixMillis, UnixMillis),
-) -> Result<Vec<Candidate>, sqlx::Error> {
-    let rows = sqlx::query(
+) {
+    together.add(
         "SELECT i.id, i.subscription_id, i.customer_id, c.account_number, i.short_code, i.phone, i.amount_cents, \
                 i.state, i.created_at, i.top_up_id, i.promised_plan_id, i.promised_price_cents, \
                 i.promised_validity_seconds, i.promised_bytes \
@@ -31,10 +31,11 @@ pub(in crate::mpesa) async fn unreceipted_between(
     .bind(from.0)
     .bind(to.0)
     .bind(short_code)
-    .bind(amount.cents())
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(read_candidate).collect()
+    .bind(amount.cents());
+}
+
+pub(super) fn answered_candidates(answers: &mut Answers) -> Result<Vec<Candidate>, sqlx::Error> {
+    answers.rows()?.iter().map(read_candidate).collect()
 }
 
 fn read_candidate(row: &Row) -> Result<Candidate, sqlx::Error> {
@@ -59,17 +60,17 @@ fn read_candidate(row: &Row) -> Result<Candidate, sqlx::Error> {
 }
 
 /// The holder of an account number, with what the money could be for.
-pub(in crate::mpesa) async fn holder_of(
-    connection: &mut Connection,
-    number: &AccountNumber,
-) -> Result<Option<Holder>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT c.id, s.id AS line_id FROM customers c LEFT JOIN subscriptions s ON s.customer_id = c.id \
+pub(super) fn ask_holder_of(together: &mut Together, number: &AccountNumber) {
+    together
+        .add(
+            "SELECT c.id, s.id AS line_id FROM customers c LEFT JOIN subscriptions s ON s.customer_id = c.id \
          WHERE c.account_number = $1 ORDER BY s.id",
-    )
-    .bind(number.as_str())
-    .fetch_all(connection)
-    .await?;
+        )
+        .bind(number.as_str());
+}
+
+pub(super) fn answered_holder(answers: &mut Answers) -> Result<Option<Holder>, sqlx::Error> {
+    let rows = answers.rows()?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut subscriptions = Vec::with_capacity(rows.len());
     for row in &rows {

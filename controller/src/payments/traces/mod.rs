@@ -13,7 +13,7 @@ pub(super) mod store;
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ids::{CustomerId, LineId, PaymentId, SiteId};
 use crate::messages;
 
@@ -60,8 +60,8 @@ pub(super) struct Begun<'a> {
     pub(super) booked_at: UnixMillis,
 }
 
-pub(super) async fn begin(connection: &mut Connection, begun: Begun<'_>) -> Result<(), TraceError> {
-    Ok(store::insert(connection, begun).await?)
+pub(super) fn begin(together: &mut Together, begun: Begun<'_>) {
+    store::add(together, begun);
 }
 
 /// Everything up to `generation` was sent to the site. Says whose payments moved on.

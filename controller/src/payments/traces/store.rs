@@ -5,7 +5,7 @@ use tawi_shared::UnixMillis;
 
 use super::{Begun, Trace};
 use crate::columns;
-use crate::database::{Connection, Row};
+use crate::database::{Connection, Row, Together};
 use crate::ids::{CustomerId, LineId, PaymentId, SiteId};
 
 /// The columns that [`read`] reads, with what follows `FROM payment_traces t`.
@@ -20,8 +20,8 @@ macro_rules! traces {
 }
 
 /// A payment that came back to a line that had it before is on its way anew.
-pub(super) async fn insert(connection: &mut Connection, begun: Begun<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query(
+pub(super) fn add(together: &mut Together, begun: Begun<'_>) {
+    together.add(
         "INSERT INTO payment_traces (payment_id, subscription_id, site_id, generation, callback_received_at, \
                                      booked_at) \
          VALUES ($1, $2, $3, $4, $5, $6) \
@@ -35,10 +35,7 @@ pub(super) async fn insert(connection: &mut Connection, begun: Begun<'_>) -> Res
     .bind(begun.site.as_str())
     .bind(columns::stored(begun.generation))
     .bind(begun.callback_received_at.0)
-    .bind(begun.booked_at.0)
-    .execute(connection)
-    .await?;
-    Ok(())
+    .bind(begun.booked_at.0);
 }
 
 /// A trace that is verified already is dated too: the site's answer may be faster than the note of what it was told.

@@ -38,7 +38,9 @@ async fn paid(connection: &mut Connection, world: &World, generation: u64, at: i
         callback_received_at: UnixMillis(at - 1),
         booked_at: UnixMillis(at),
     };
-    begin(connection, begun).await.unwrap();
+    let mut together = Together::default();
+    begin(&mut together, begun);
+    together.execute(connection).await.unwrap();
     id
 }
 

@@ -3,11 +3,13 @@
 //!
 //! The token is drawn when the form is, not when it is sent, so that a form that is sent twice asks once.
 
+pub(super) mod store;
+
 use std::fmt;
 
 use tawi_shared::UnixMillis;
 
-use super::{PaymentError, store};
+use super::PaymentError;
 use crate::database::Connection;
 use crate::ids::{IdSource, IntentId, LineId};
 
