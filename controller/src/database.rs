@@ -85,7 +85,7 @@ impl Database {
         }
         let separator = if url.contains('?') { '&' } else { '?' };
         let writer = pool(&format!("{url}{separator}mode=rwc"), 1, BUSY, WRITER_CACHE_KIB).await?;
-        sqlx::migrate!("./migrations").run(&writer).await?;
+        migrate(&writer).await?;
         let readers = pool(url, READERS, BUSY, CACHE_KIB).await?;
         let first_readers = pool(url, FIRST_READERS, BUSY, CACHE_KIB).await?;
         let checkpointer = pool(url, 1, CUT_PATIENCE, CACHE_KIB).await?;
@@ -185,6 +185,14 @@ async fn is_usable(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> 
     }
     connection.ping().await?;
     Ok(!connection.is_in_transaction())
+}
+
+/// Brings the tables up to date. An index over all that was ever booked is sorted in a file, because it need not fit into memory.
+async fn migrate(writer: &sqlx::Pool<Any>) -> Result<(), DatabaseError> {
+    sqlx::raw_sql("PRAGMA temp_store = FILE").execute(writer).await.map_err(DatabaseError::Open)?;
+    sqlx::migrate!("./migrations").run(writer).await?;
+    sqlx::raw_sql("PRAGMA temp_store = MEMORY").execute(writer).await.map_err(DatabaseError::Open)?;
+    Ok(())
 }
 
 /// WAL lets readers go on during a write; FULL makes a commit survive a power cut, which money needs. Recursive triggers are

@@ -284,7 +284,9 @@ async fn start_driver(directory: &Path) -> anyhow::Result<(Child, String)> {
             }
             Ok(None)
         };
-        if let Some(port) = timeout(STARTS_WITHIN, port).await.context("chromedriver is not ready in time")?? {
+        if let Some(port) =
+            timeout(STARTS_WITHIN, port).await.context("chromedriver is not ready in time")??
+        {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Ok((driver, port));
         }

@@ -99,6 +99,7 @@ impl Together {
         if let Some(error) = self.unbound {
             return Err(sqlx::Error::Encode(error));
         }
+        let statements = self.statements;
         // Statements are literals of ours, and values are bound.
         let query = sqlx::query_with(AssertSqlSafe(self.sql), self.arguments);
         // The rows of each are followed by a word of how many it changed.
@@ -109,6 +110,11 @@ impl Together {
                 Either::Right(row) => rows.push(row),
                 Either::Left(done) => all.push_back((std::mem::take(&mut rows), done.rows_affected())),
             }
+        }
+        drop(answers);
+        // A connection whose thread died ends its answers without a word.
+        if all.len() != statements {
+            return Err(sqlx::Error::WorkerCrashed);
         }
         Ok(Answers(all))
     }

@@ -9,6 +9,13 @@ use crate::database::{Connection, Together};
 use crate::ids::EntryId;
 use crate::money::Money;
 
+/// The entry itself, whose values [`bind_entry`] binds.
+macro_rules! insert_entry {
+    () => {
+        "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) SELECT $1, $2, $3, $4, $5, $6"
+    };
+}
+
 /// Books an entry with the accounts that are new; false, with nothing changed, when its cause was booked before. Whoever books
 /// holds the only writer, so that all of it is one trip. The entry comes last: it closes its postings, and the table refuses
 /// it unless they sum to zero.
@@ -19,12 +26,23 @@ pub(super) async fn insert(
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let mut together = Together::default();
-    add(&mut together, id, entry, now);
+    add_postings(&mut together, id, entry, now);
+    together.add(concat!(
+        insert_entry!(),
+        " WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE cause_kind = $3 AND cause_id = $4)"
+    ));
+    bind_entry(&mut together, id, entry, now);
     Ok(together.execute(connection).await? > 0)
 }
 
-/// The same among others.
+/// The same among others, of a cause that is not booked: one that is fails all of them.
 pub(super) fn add(together: &mut Together, id: &EntryId, entry: &Entry, now: UnixMillis) {
+    add_postings(together, id, entry, now);
+    together.add(insert_entry!());
+    bind_entry(together, id, entry, now);
+}
+
+fn add_postings(together: &mut Together, id: &EntryId, entry: &Entry, now: UnixMillis) {
     let (kind, cause) = (entry.cause_kind, entry.cause_id.as_str());
     for (position, posting) in entry.postings.iter().enumerate() {
         let account = posting.account.to_string();
@@ -51,15 +69,14 @@ pub(super) fn add(together: &mut Together, id: &EntryId, entry: &Entry, now: Uni
             .bind(kind)
             .bind(cause);
     }
+}
+
+fn bind_entry(together: &mut Together, id: &EntryId, entry: &Entry, now: UnixMillis) {
     together
-        .add(
-            "INSERT INTO ledger_entries (id, booked_at, cause_kind, cause_id, actor, memo) SELECT $1, $2, $3, $4, $5, $6 \
-             WHERE NOT EXISTS (SELECT 1 FROM ledger_entries WHERE cause_kind = $3 AND cause_id = $4)",
-        )
         .bind(id.as_str())
         .bind(now.0)
-        .bind(kind)
-        .bind(cause)
+        .bind(entry.cause_kind)
+        .bind(entry.cause_id.as_str())
         .bind(entry.actor.as_str())
         .bind(entry.memo.as_str());
 }
@@ -101,10 +118,11 @@ pub(super) async fn is_any_booked(
     account: &Account,
     amount: Money,
 ) -> Result<bool, sqlx::Error> {
+    // Found by their entry, which the expressions leave as the only way: an account may have any number of one amount.
     let row = sqlx::query(
         "SELECT COUNT(*) AS found FROM ledger_postings p JOIN ledger_entries e ON e.id = p.entry_id \
-         WHERE e.cause_kind = $1 AND e.cause_id >= $2 AND e.cause_id < $3 AND p.account_id = $4 \
-           AND p.amount_cents = $5",
+         WHERE e.cause_kind = $1 AND e.cause_id >= $2 AND e.cause_id < $3 AND p.account_id || '' = $4 \
+           AND p.amount_cents + 0 = $5",
     )
     .bind(kind)
     .bind(begin)

@@ -507,7 +507,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     let refunds = super::refunds::list(&mut reader, (None, Some(&id)), REFUNDS).await?;
     let refunds =
         refunds.iter().map(|row| (row.refund.id.to_string(), display::kes(row.refund.amount))).collect();
-    let is_mpesa = row.payment.provider == Provider::Mpesa && row.payment.part_of.is_none();
+    let is_mpesa = row.payment.provider == Provider::Mpesa;
     let may_give_back = is_open && is_mpesa && visit.may(Permission::Refund);
     let may_correct = is_open && visit.may(Permission::CorrectPayments);
     let is_nobodys = is_open && row.payment.customer.is_none();

@@ -180,7 +180,7 @@ fn ask_owner(together: &mut Together, payment: &Incoming, short_code: &str) -> A
     let mut times = 0;
     for time in payment.paid_at.into_iter().flat_map(|at| [Some(at.probably), at.perhaps]).flatten() {
         let around = (time.minus(TIME_AROUND), time.plus(TIME_AROUND));
-        store::ask_unreceipted_between(together, short_code, payment.amount, around);
+        store::ask_unreceipted_between(together, payment, short_code, around);
         times += 1;
     }
     Asked { account, times }

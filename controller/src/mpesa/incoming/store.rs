@@ -3,27 +3,30 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
+use super::Incoming;
 use super::matching::{Candidate, Holder, Standing};
 use crate::columns;
 use crate::customers::account_number::AccountNumber;
 use crate::database::{Answers, Connection, Row, Together};
 use crate::ids::{CustomerId, LineId};
-use crate::money::Money;
 use crate::mpesa::store as requests;
 
 /// Requests without a receipt, of this short code and amount, that were made between the two instants. A request that
-/// was never sent cannot have been paid.
+/// was never sent cannot have been paid. Of a receipt that somebody owns nothing is looked for: Pull and statements tell of
+/// each once more.
 pub(super) fn ask_unreceipted_between(
     together: &mut Together,
+    payment: &Incoming,
     short_code: &str,
-    amount: Money,
     (from, to): (UnixMillis, UnixMillis),
 ) {
     together.add(
         "SELECT i.id, i.subscription_id, i.customer_id, c.account_number, i.short_code, i.phone, i.amount_cents, \
                 i.state, i.created_at, i.top_up_id, i.promised_plan_id, i.promised_price_cents, \
                 i.promised_validity_seconds, i.promised_bytes \
-         FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
+         FROM (SELECT 1 AS is_free WHERE NOT EXISTS (SELECT 1 FROM payments \
+                   WHERE provider = 'mpesa' AND receipt_number = $5 AND customer_id IS NOT NULL)) f \
+         CROSS JOIN payment_intents i JOIN customers c ON c.id = i.customer_id \
          WHERE i.created_at >= $1 AND i.created_at <= $2 AND i.short_code = $3 AND i.amount_cents = $4 \
            AND i.state NOT IN ('created', 'paid') \
          ORDER BY i.created_at, i.id",
@@ -31,7 +34,8 @@ pub(super) fn ask_unreceipted_between(
     .bind(from.0)
     .bind(to.0)
     .bind(short_code)
-    .bind(amount.cents());
+    .bind(payment.amount.cents())
+    .bind(payment.receipt.as_str());
 }
 
 pub(super) fn answered_candidates(answers: &mut Answers) -> Result<Vec<Candidate>, sqlx::Error> {

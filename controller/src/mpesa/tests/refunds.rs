@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use daraja_sim::{DEMO_OPERATOR_PASSWORD, FaultsChange, Redelivery, ResultFaults};
+use daraja_sim::{DEMO_OPERATOR_PASSWORD, FaultsChange, Product, Redelivery, ResultFaults};
 
 use super::operator::set_up;
 use super::shop::{Shop, success};
@@ -14,7 +14,7 @@ use crate::ids::{PaymentId, RefundId};
 use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::mpesa::intake::{self, Round};
-use crate::payments::corrections::{self, Closed, Corrected, NotCorrected, Target};
+use crate::payments::corrections::{self, Closed, Corrected, NotCorrected, Part, Target};
 use crate::payments::counter::{Clerk, Limits};
 use crate::payments::refunds::{self, Decision, NotRefunded, Refund, State, Wanted, Way, send::send_due};
 use crate::payments::{self, ReviewKind};
@@ -780,4 +780,5 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
 mod again;
 mod contradicted;
 mod nobodys;
+mod parts;
 mod used;

@@ -299,10 +299,13 @@ fn refused(why: NotRefunded) -> ApiError {
             "the payment is no money of anybody's any more".to_owned(),
             "read the payment to see why",
         ),
-        NotRefunded::NotByMpesa => conflict(
-            "not_by_mpesa",
-            "it did not come by M-Pesa, or is a part of what did".to_owned(),
-            "give it back as it came",
+        NotRefunded::NotByMpesa => {
+            conflict("not_by_mpesa", "it did not come by M-Pesa".to_owned(), "give it back as it came")
+        }
+        NotRefunded::PartOfReceipt => conflict(
+            "part_of_receipt",
+            "it is a part of a receipt, and M-Pesa reverses only all of one".to_owned(),
+            "pay it to the phone that paid, with the way payout",
         ),
         NotRefunded::BadReason => {
             ApiError::invalid("reason", format!("say why, in up to {REASON_CHARACTERS} characters"))

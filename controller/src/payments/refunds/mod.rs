@@ -3,9 +3,10 @@
 //! ```text
 //!   asked for: taken from its owner and held ──▶ stored, sent ──▶ result ──▶ gone, or back with its owner
 //! ```
-//! What can become of a refund is `state`, pure; sending and asking what became of it is `send`. From the ask until its end
-//! the money lies in an account of its own, so that nobody spends it and it is never given back twice. A whole payment takes
-//! what it bought with it, of which what is used is not given back (`left`); a part is paid out of what is left in the wallet. A result that never comes is
+//! What can become of a refund is `state`, pure, and what an answer says of it `told`; sending and asking what became of it is
+//! `send`. From the ask until its end the money lies in an account of its own, so that nobody spends it and it is never given
+//! back twice. A whole payment takes what it bought with it, of which what is used is not given back (`left`); a part is paid
+//! out of what is left in the wallet. A result that never comes is
 //! asked for, and a refund of which nobody knows is never sent again but by a person.
 
 pub(crate) mod api;
@@ -14,6 +15,7 @@ pub(crate) mod pages;
 pub(crate) mod send;
 mod state;
 mod store;
+mod told;
 mod used;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use tawi_shared::{IdSource, UnixMillis};
 
 pub use self::state::State;
 use self::state::{Due, Effect, Event, Refused};
+use self::told::{is_each_final, told_by};
 use super::corrections::write_off::Over;
 use super::corrections::{self, Closed};
 use super::counter::{Clerk, same_person};
@@ -37,7 +40,7 @@ use crate::live::{Hint, Live};
 use crate::messages;
 use crate::money::Money;
 use crate::mpesa::evidence::Reason;
-use crate::mpesa::operator::{OperatorRequest, Question, State as Asked};
+use crate::mpesa::operator::{OperatorRequest, Question};
 use crate::staff::Role;
 use crate::usage::history::day_of;
 
@@ -45,14 +48,6 @@ use crate::usage::history::day_of;
 pub const REASON_CHARACTERS: usize = 200;
 /// The least that M-Pesa pays to a phone, and the most, in cents.
 const PAYOUT_CENTS: std::ops::RangeInclusive<i64> = 1_000..=25_000_000;
-/// M-Pesa's word for a receipt that was reversed before: the money is back with whoever paid it.
-const ALREADY_REVERSED: &str = "R000001";
-/// Codes with which M-Pesa says that it moved nothing, in lower case: no money, a limit, an account or a phone that cannot take
-/// it, an operator who may not, a receipt that it does not know. With any other one the money may have gone.
-const DID_NOT: [&str; 13] =
-    ["1", "2", "3", "4", "8", "11", "21", "25", "2001", "2006", "2040", "8006", "r000002"];
-/// How the codes of M-Pesa's gateway begin that turn an operator away before anything is done.
-const TURNED_AWAY: &str = "tp";
 
 /// How money goes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,8 +187,10 @@ pub enum NotRefunded {
     NoSuchPayment,
     /// It is no money of anybody's any more.
     Closed(Closed),
-    /// It did not come by M-Pesa, or is a part of what did.
+    /// It did not come by M-Pesa.
     NotByMpesa,
+    /// It is a part of a receipt, and M-Pesa reverses only all of one.
+    PartOfReceipt,
     /// No reason was given, or a long one.
     BadReason,
     /// A reversal gives all of it back; so much was asked.
@@ -372,8 +369,11 @@ async fn permitted(
     if let Some(closed) = payment.closed {
         return refuse(NotRefunded::Closed(closed));
     }
-    if payment.provider != Provider::Mpesa || payment.part_of.is_some() {
+    if payment.provider != Provider::Mpesa {
         return refuse(NotRefunded::NotByMpesa);
+    }
+    if payment.part_of.is_some() && wanted.way == Way::Reversal {
+        return refuse(NotRefunded::PartOfReceipt);
     }
     if !(1..=REASON_CHARACTERS).contains(&wanted.reason.trim().chars().count()) {
         return refuse(NotRefunded::BadReason);
@@ -660,50 +660,6 @@ async fn is_where_it_was(connection: &mut Connection, refund: &Refund) -> Result
     Ok(is_theirs && !store::given_back(connection, &refund.payment).await?.is_positive())
 }
 
-/// What the answer of M-Pesa says of a refund; `None` where it says nothing.
-fn told_by(request: &OperatorRequest, refund: &Refund) -> Option<Event> {
-    let reason = match &request.state {
-        Asked::QueueTimedOut => {
-            // Nobody knows, which is what a question about it leaves behind as well.
-            return matches!(request.question, Question::Reversal(_) | Question::Payout(_))
-                .then_some(Event::TimedOut);
-        }
-        Asked::Answered(reason) => reason,
-        Asked::Asking | Asked::Accepted | Asked::Refused(_) | Asked::ReplyLost => return None,
-    };
-    match &request.question {
-        Question::Payout(_) if reason.code == ALREADY_REVERSED => Some(Event::Unclear),
-        Question::Reversal(_) | Question::Payout(_) if is_gone_code(&reason.code) => Some(Event::WentThrough),
-        Question::Reversal(_) | Question::Payout(_) if is_final(&reason.code) => Some(Event::DidNot),
-        Question::Reversal(_) | Question::Payout(_) => Some(Event::Unclear),
-        Question::RefundStatus(_) => status_of(refund.way, request.transaction()?.status.as_deref()?),
-        Question::Balance | Question::Status(_) => None,
-    }
-}
-
-/// Whether a code says that the money is with whoever paid it.
-fn is_gone_code(code: &str) -> bool {
-    code == "0" || code == ALREADY_REVERSED
-}
-
-/// Whether a code says for certain that nothing was moved.
-fn is_final(code: &str) -> bool {
-    let code = code.to_ascii_lowercase();
-    DID_NOT.contains(&code.as_str()) || code.starts_with(TURNED_AWAY)
-}
-
-/// What the state of a transaction says. That a receipt which was to be reversed is completed says nothing: its reversal may
-/// be under way. Which words Safaricom has for the rest is not published.
-fn status_of(way: Way, status: &str) -> Option<Event> {
-    let status = status.to_ascii_lowercase();
-    let is = |words: &[&str]| words.iter().any(|word| status.starts_with(word));
-    match way {
-        Way::Reversal => is(&["revers"]).then_some(Event::WentThrough),
-        Way::Payout if is(&["complet"]) => Some(Event::WentThrough),
-        Way::Payout => is(&["fail", "cancel", "declin", "expir", "revers"]).then_some(Event::DidNot),
-    }
-}
-
 /// Takes in what M-Pesa answered about a refund, in the transaction that notes the answer.
 ///
 /// # Errors
@@ -717,13 +673,13 @@ pub(crate) async fn take_in(
     let noted = || TakenIn::quietly(CallbackOutcome::Noted(request.state.as_str()));
     let Some(id) = request.question.refund() else { return Ok(noted()) };
     let Some(RefundRow { mut refund, .. }) = store::by_id(connection, id).await? else { return Ok(noted()) };
-    let Some(mut event) = told_by(request, &refund) else { return Ok(noted()) };
+    let Some(mut event) = told_by(request, refund.way) else { return Ok(noted()) };
     // What a question about it is answered with is no result of its own.
     let is_of_itself = !matches!(request.question, Question::RefundStatus(_));
     // That M-Pesa did nothing one time says nothing of another, but for what it said of that itself.
     if event == Event::DidNot && is_of_itself {
-        let besides = store::codes_besides(connection, id, &request.id).await?;
-        if !besides.iter().all(|code| code.as_deref().is_some_and(is_final)) {
+        let besides = store::codes_besides(connection, id, Some(&request.id)).await?;
+        if !is_each_final(&besides) {
             event = Event::Unclear;
         }
     }
@@ -778,7 +734,7 @@ pub(crate) async fn take_in_another(
     }
     let Some(id) = request.question.refund() else { return Ok(repeated()) };
     let Some(RefundRow { refund, .. }) = store::by_id(connection, id).await? else { return Ok(repeated()) };
-    match (told_by(request, &refund), refund.state()) {
+    match (told_by(request, refund.way), refund.state()) {
         (None, _) | (Some(Event::WentThrough), State::Done) | (Some(Event::DidNot), State::Failed) => {
             Ok(repeated())
         }

@@ -115,7 +115,7 @@ fn sentence(refund: &Refund) -> String {
             "M-Pesa did not answer, so that it may have gone through: M-Pesa is asked what became of it. Do not give it back another way."
         }
         Standing::Done => "The money is with whoever paid it.",
-        Standing::Failed | Standing::Withdrawn if super::is_gone_code(&refund.result_code) => {
+        Standing::Failed | Standing::Withdrawn if super::told::is_gone_code(&refund.result_code) => {
             "M-Pesa said later that it went through after all, when the payment had been moved or given back otherwise: nothing is booked. Look it up in M-Pesa’s portal, and correct whose money it was."
         }
         Standing::Failed => "It did not go through: the money is where it was before.",
@@ -158,6 +158,7 @@ struct GiveBackPage {
     amount: String,
     customer_name: String,
     has_phone: bool,
+    is_part: bool,
     /// What is used of what it bought, and what would be given back; `None` where nothing is used.
     used: Option<(String, String)>,
     needs_two: bool,
@@ -254,7 +255,7 @@ async fn decide(
 
 async fn new(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
     let occasion = web.controller.ids.hex(OCCASION_DIGITS / 2);
-    let fields = Fields::with(&[("occasion", &occasion), ("way", Way::Reversal.as_str())]);
+    let fields = Fields::with(&[("occasion", &occasion)]);
     show(&visit, &web, &id, fields, StatusCode::OK).await
 }
 
@@ -262,7 +263,7 @@ async fn show(
     visit: &Visit,
     web: &Web,
     id: &str,
-    fields: Fields,
+    mut fields: Fields,
     status: StatusCode,
 ) -> Result<Response, PageError> {
     visit.require(Permission::Refund)?;
@@ -274,6 +275,18 @@ async fn show(
         let note = Note::bad("Nothing of it can go back through M-Pesa.");
         return Ok(visit.go(&format!("/payments/{id}"), &note));
     }
+    let is_part = payment.part_of.is_some();
+    if is_part && payment.phone.is_none() {
+        let note = Note::bad(
+            "It is a part of a receipt, which M-Pesa undoes only whole, and it hides whose phone paid: it cannot go back \
+             from here.",
+        );
+        return Ok(visit.go(&format!("/payments/{id}"), &note));
+    }
+    if fields.value("way").is_empty() {
+        let way = if is_part { Way::Payout } else { Way::Reversal };
+        fields.set("way", way.as_str());
+    }
     let left = super::left::of(&mut reader, payment, visit.now).await?;
     let used = left.used.is_positive().then(|| (display::kes(left.used), display::kes(left.payable())));
     let page = GiveBackPage {
@@ -284,6 +297,7 @@ async fn show(
         amount: display::kes(payment.amount),
         customer_name: row.customer_name.clone(),
         has_phone: payment.phone.is_some(),
+        is_part,
         used,
         needs_two: web.counter.refunds_need_two,
     };
@@ -326,7 +340,7 @@ async fn ask(State(web): State<Web>, Path(id): Path<String>, posted: Posted) -> 
             transaction.rollback().await?;
             let field = match &why {
                 NotRefunded::BadReason => "reason",
-                NotRefunded::NoPhone => "way",
+                NotRefunded::NoPhone | NotRefunded::PartOfReceipt => "way",
                 _ => "amount",
             };
             fields.complain(field, words(&why));
@@ -345,8 +359,10 @@ fn words(why: &NotRefunded) -> String {
     match why {
         NotRefunded::NoSuchPayment => "there is no such payment".to_owned(),
         NotRefunded::Closed(_) => "it is no money of anybody’s any more".to_owned(),
-        NotRefunded::NotByMpesa => {
-            "it did not come by M-Pesa, or is a part of what did: give it back as it came".to_owned()
+        NotRefunded::NotByMpesa => "it did not come by M-Pesa: give it back as it came".to_owned(),
+        NotRefunded::PartOfReceipt => {
+            "it is a part of a receipt, and M-Pesa undoes only all of one: pay it to the phone that paid"
+                .to_owned()
         }
         NotRefunded::BadReason => format!("say why, in up to {REASON_CHARACTERS} characters"),
         NotRefunded::NotTheWhole(whole) => {

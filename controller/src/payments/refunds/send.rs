@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::state::{Event, State};
+use super::told::is_each_final;
 use super::{Refund, RefundRow, Way, credit_actor, step, store};
 use crate::ids::RefundId;
 use crate::mpesa::ShortCodes;
@@ -155,7 +156,12 @@ async fn note(
             Event::Refused
         }
     };
-    if refund.state() == State::Asking {
+    let was_not_taken = matches!(event, Event::Refused | Event::NotNow);
+    let before = store::codes_besides(connection, id, None).await?;
+    // While it was being sent, the answer to an earlier sending may have come, which then was not the last word.
+    if refund.state() == State::Unknown && was_not_taken && !before.is_empty() && is_each_final(&before) {
+        let _ = step(connection, refund, Event::DidNot, credit_actor(), &controller.ids, now).await?;
+    } else if refund.state() == State::Asking {
         let _ = step(connection, refund, event, credit_actor(), &controller.ids, now).await?;
     }
     Ok(())

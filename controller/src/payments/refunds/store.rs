@@ -251,19 +251,19 @@ pub(super) async fn reopen(connection: &mut Connection, refund: &Refund) -> Resu
     Ok(())
 }
 
-/// What M-Pesa answered to each other request than this one by which a refund was sent, and which it took or may have taken;
-/// `None` of one without a result.
+/// What M-Pesa answered to each request by which a refund was sent, but for this one, and which it took or may have taken; `None`
+/// of one without a result.
 pub(super) async fn codes_besides(
     connection: &mut Connection,
     refund: &RefundId,
-    request: &OperatorRequestId,
+    request: Option<&OperatorRequestId>,
 ) -> Result<Vec<Option<String>>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT CASE WHEN state = 'answered' THEN result_code END AS code FROM operator_requests \
          WHERE refund_id = $1 AND id <> $2 AND kind IN ('reversal', 'payout') AND state <> 'refused'",
     )
     .bind(refund.as_str())
-    .bind(request.as_str())
+    .bind(request.map_or("", OperatorRequestId::as_str))
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| row.try_get("code")).collect()

@@ -33,21 +33,28 @@ async fn what_is_to_be_sent_again_and_cannot_be_is_decided_by_a_person() {
     assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
 }
 
+/// Sends a refund whose result says that nothing was done, and which is stored and not taken in until a person may have it sent
+/// once more.
+async fn never_heard_of_in_time(shop: &Shop, payment: &PaymentId, way: Way) -> Refund {
+    results(shop, ResultFaults { code: Some("2001".to_owned()), ..ResultFaults::default() });
+    let refund = ask(shop, payment, way, None).await;
+    send(shop).await;
+    assert!(shop.handle().settled(Duration::from_secs(10)).await);
+    // What M-Pesa is asked meanwhile it does not answer.
+    results(shop, ResultFaults { lost: true, ..ResultFaults::default() });
+    for _ in 0..8 {
+        shop.controller.clock.advance(Duration::from_secs(4 * 3_600));
+        send(shop).await;
+    }
+    refund
+}
+
 /// Sends a refund whose first result says that nothing was done and comes only when a person has it sent once more; then all
 /// results are taken in.
 async fn sent_twice_before_its_first_result(way: Way) -> (Shop, PaymentId, Refund) {
     let shop = open().await;
     let payment = paid(&shop, None).await;
-    results(&shop, ResultFaults { code: Some("2001".to_owned()), ..ResultFaults::default() });
-    let refund = ask(&shop, &payment, way, None).await;
-    send(&shop).await;
-    assert!(shop.handle().settled(Duration::from_secs(10)).await);
-    // It is stored, and is taken in last; what M-Pesa is asked meanwhile it does not answer.
-    results(&shop, ResultFaults { lost: true, ..ResultFaults::default() });
-    for _ in 0..8 {
-        shop.controller.clock.advance(Duration::from_secs(4 * 3_600));
-        send(&shop).await;
-    }
+    let refund = never_heard_of_in_time(&shop, &payment, way).await;
     results(&shop, ResultFaults { code: Some("2001".to_owned()), ..ResultFaults::default() });
     decide(&shop, &refund, Decision::Again, "owner").await.unwrap();
     send(&shop).await;
@@ -88,4 +95,28 @@ async fn whoever_reads_it_in_the_portal_decides_before_m_pesa_was_asked_for_the_
         decide(&shop, &refund, decision, "owner").await.unwrap();
         assert_eq!((state(&shop, &refund).await, books(&shop).await), (expected, held), "{decision:?}");
     }
+}
+
+#[tokio::test]
+async fn what_did_not_go_the_first_time_is_over_when_the_second_is_turned_away_meanwhile() {
+    let shop = open().await;
+    let payment = paid(&shop, None).await;
+    let refund = never_heard_of_in_time(&shop, &payment, Way::Reversal).await;
+    let turned_away = FaultsChange {
+        slow_reply_ms: Some(1_500),
+        no_product: Some(vec![Product::Reversal]),
+        ..FaultsChange::default()
+    };
+    faults(&shop, turned_away);
+    decide(&shop, &refund, Decision::Again, "owner").await.unwrap();
+    let first_result = async {
+        while state(&shop, &refund).await != State::Asking {
+            tokio::task::yield_now().await;
+        }
+        shop.take_in().await;
+        assert_eq!(state(&shop, &refund).await, State::Unknown, "the second may still be taken");
+    };
+    tokio::join!(send(&shop), first_result);
+    assert_eq!(state(&shop, &refund).await, State::Failed);
+    assert_eq!((books(&shop).await, closed(&shop, &payment).await), ((1_500, 0, 1_500, 0), None));
 }
