@@ -147,6 +147,8 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         callbacks = callbacks.merge(messages::africas_talking::callback::routes(controller.clone()));
     }
     if let Some(short_codes) = ShortCodes::new(config.mpesa, &controller).context("setting up M-Pesa")? {
+        let tills = mpesa::c2b::note_tills(&controller, &short_codes.settings()).await;
+        tills.context("noting the tills of the settings")?;
         callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &short_codes));
         let stored = mpesa::run_callbacks(controller.clone(), stop.clone());
         workers.spawn(named("M-Pesa callbacks", on_own_thread(stored)));

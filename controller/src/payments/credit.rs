@@ -23,6 +23,7 @@ use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::messages;
 use crate::money::Money;
+use crate::mpesa::c2b;
 use crate::mpesa::evidence::{self, CheckoutId, Outcome, Receipt, ReceiptNumber};
 use crate::mpesa::intent::{Event, Intent, Refused, State};
 use crate::mpesa::store as requests;
@@ -168,6 +169,11 @@ async fn take_in_receipt(
         return Ok(TakenIn::quietly(CallbackOutcome::PromptOfAnother));
     }
     keep_evidence(connection, &told, booked.as_ref(), now).await?;
+    if let Some(booked) = &booked
+        && let Some(outcome) = another_payee(connection, &told, booked).await?
+    {
+        return Ok(TakenIn::quietly(outcome));
+    }
     if let (Some(booked), Some(phone)) = (&booked, &receipt.phone)
         && booked.phone.is_none()
         && booked.amount == told.amount
@@ -214,6 +220,20 @@ async fn keep_evidence(
         store::insert_evidence(connection, &booked.id, told.source, told.source_id, now).await?;
     }
     Ok(())
+}
+
+/// Whether a receipt is booked as money that came to another short code: one of the two is wrong, and which a person has to
+/// find out. A till and its head office are one.
+async fn another_payee(
+    connection: &mut Connection,
+    told: &Told<'_>,
+    booked: &Payment,
+) -> Result<Option<CallbackOutcome>, PaymentError> {
+    if c2b::are_one_payee(connection, &booked.short_code, told.short_code).await? {
+        return Ok(None);
+    }
+    let (booked, told) = (booked.short_code.clone(), told.short_code.to_owned());
+    Ok(Some(CallbackOutcome::AnotherPayee { booked, told }))
 }
 
 /// What is said of a second receipt on the path of a request that is paid: one that another source has told of is no claim.
@@ -319,13 +339,15 @@ impl Owner {
     }
 }
 
-/// Whether a source has told of a receipt before: then there is nothing to take in.
+/// Whether a source has told of a receipt before, as of a payment to this short code: then there is nothing to take in. Where
+/// it is booked under another, it has told of that once it has told this piece.
 pub(crate) async fn is_told_by(
     connection: &mut Connection,
     number: &ReceiptNumber,
-    source: &str,
+    piece: (&str, &str),
+    short_code: &str,
 ) -> Result<bool, PaymentError> {
-    Ok(store::is_told_by(connection, number, source).await?)
+    Ok(store::is_told_by(connection, number, piece, short_code).await?)
 }
 
 /// Whether what this piece of a source told of a receipt before waits for a person; `None` when it told of nothing yet.
@@ -534,6 +556,9 @@ async fn repeated(
     store::note_moved(connection, &booked.id, told).await?;
     if booked.amount != told.amount {
         let outcome = CallbackOutcome::Contradiction { booked: booked.amount, told: told.amount };
+        return Ok(TakenIn::quietly(outcome));
+    }
+    if let Some(outcome) = another_payee(connection, told, &booked).await? {
         return Ok(TakenIn::quietly(outcome));
     }
     // What comes on a request's own path is known by it, and is compared with whom it asked.

@@ -85,6 +85,13 @@ pub(crate) enum CallbackOutcome {
     },
     /// The receipt was booked before with this amount, and with another account, another payer, or both. Nothing is booked.
     ToldOtherwise(Otherwise),
+    /// The receipt was booked before as money that came to another short code. Nothing is booked.
+    AnotherPayee {
+        /// To which it is booked as paid.
+        booked: String,
+        /// To which this says that it was.
+        told: String,
+    },
     /// The receipt was booked for another request. Nothing is booked.
     ReceiptOfAnother,
     /// The prompt belongs to another request. Nothing is booked.
@@ -265,6 +272,10 @@ impl fmt::Display for CallbackOutcome {
             Self::ToldOtherwise(otherwise) => write!(
                 f,
                 "review: the receipt is booked, and this names {otherwise} than what told of it before: it credits nobody"
+            ),
+            Self::AnotherPayee { booked, told } => write!(
+                f,
+                "review: the receipt is booked as paid to {booked}, and this says that it was paid to {told}: it credits nobody"
             ),
             Self::ReceiptOfAnother => f.write_str("review: the receipt is booked for another request"),
             Self::PromptOfAnother => f.write_str("review: the prompt belongs to another request"),

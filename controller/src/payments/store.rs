@@ -330,15 +330,18 @@ pub(super) fn add_all_used(together: &mut Together, customer: &CustomerId) {
 pub(super) async fn is_told_by(
     connection: &mut Connection,
     number: &ReceiptNumber,
-    source: &str,
+    (source, source_id): (&str, &str),
+    short_code: &str,
 ) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(
         "SELECT COUNT(*) AS found FROM payments p JOIN payment_evidence e ON e.payment_id = p.id \
-         WHERE p.provider = $1 AND p.receipt_number = $2 AND e.source = $3",
+         WHERE p.provider = $1 AND p.receipt_number = $2 AND e.source = $3 AND (p.short_code = $5 OR e.source_id = $4)",
     )
     .bind(PROVIDER)
     .bind(number.as_str())
     .bind(source)
+    .bind(source_id)
+    .bind(short_code)
     .fetch_one(connection)
     .await?;
     columns::truth(&row, "found")

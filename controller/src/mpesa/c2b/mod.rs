@@ -17,12 +17,14 @@ use tawi_shared::{IdSource, UnixMillis};
 use self::notification::Notification;
 use super::evidence::{NotUnderstood, ReceiptNumber};
 use super::incoming::{self, Source};
+use super::settings::MpesaSettings;
 use super::short_codes::ShortCodes;
 use super::store::StoredCallback;
 use crate::database::Connection;
 use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{CallbackOutcome, TakenIn};
+use crate::state::Controller;
 pub use register::{NotRegistered, Registered, ResponseType, register};
 
 /// The source in the key of a piece of evidence.
@@ -56,6 +58,32 @@ impl Heard {
     pub fn has(&self, short_code: &str) -> bool {
         self.0.iter().any(|heard| heard == short_code)
     }
+}
+
+/// Notes which tills are paid under which head office, by the settings.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn note_tills(controller: &Controller, all: &[&MpesaSettings]) -> Result<(), sqlx::Error> {
+    let mut transaction = controller.database.write().await?;
+    for settings in all {
+        let short_code = settings.short_code();
+        store::note_no_till(&mut transaction, short_code).await?;
+        if let Some(till_number) = settings.till_number() {
+            store::note_till(&mut transaction, till_number, short_code).await?;
+        }
+    }
+    transaction.commit().await
+}
+
+/// Whether two numbers are those of one payee: the same, or a till's and that of its head office, or of two of its tills.
+pub(crate) async fn are_one_payee(
+    connection: &mut Connection,
+    one: &str,
+    other: &str,
+) -> Result<bool, sqlx::Error> {
+    Ok(one == other
+        || store::booked_under(connection, one).await? == store::booked_under(connection, other).await?)
 }
 
 /// What a confirmation says was paid.

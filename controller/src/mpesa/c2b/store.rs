@@ -28,6 +28,41 @@ pub(super) async fn token_of(
     columns::parsed(&row, "callback_token")
 }
 
+/// A till is paid under this head office.
+pub(super) async fn note_till(
+    connection: &mut Connection,
+    till_number: &str,
+    short_code: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO short_code_tills (till_number, short_code) VALUES ($1, $2) \
+         ON CONFLICT (till_number) DO UPDATE SET short_code = $2",
+    )
+    .bind(till_number)
+    .bind(short_code)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A number is a short code of its own.
+pub(super) async fn note_no_till(connection: &mut Connection, short_code: &str) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM short_code_tills WHERE till_number = $1")
+        .bind(short_code)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// The head office of a till, or the number itself.
+pub(super) async fn booked_under(connection: &mut Connection, number: &str) -> Result<String, sqlx::Error> {
+    let row = sqlx::query("SELECT short_code FROM short_code_tills WHERE till_number = $1")
+        .bind(number)
+        .fetch_optional(connection)
+        .await?;
+    row.map_or_else(|| Ok(number.to_owned()), |row| row.try_get("short_code"))
+}
+
 /// Safaricom has taken the address.
 pub(super) async fn note_registered(
     connection: &mut Connection,

@@ -347,8 +347,10 @@ impl Sweeper {
             let mut news = Vec::with_capacity(rows.len());
             {
                 let mut connection = self.controller.database.read().await?;
+                let short_code = self.daraja.settings().short_code();
                 for row in rows {
-                    if !credit::is_told_by(&mut connection, &row.receipt, SOURCE).await? {
+                    let piece = (SOURCE, &*self.piece_of(row));
+                    if !credit::is_told_by(&mut connection, &row.receipt, piece, short_code).await? {
                         news.push(row);
                     }
                 }
@@ -366,6 +368,11 @@ impl Sweeper {
         Ok(())
     }
 
+    /// The piece of evidence that a row is of its payment: that another short code was paid is another piece.
+    fn piece_of(&self, row: &Incoming) -> String {
+        format!("{} {}", row.receipt, self.daraja.settings().short_code())
+    }
+
     /// Takes rows in, in one transaction: one that fails is rolled back alone.
     async fn take_in(&self, rows: &[&Incoming]) -> Result<Batch, PaymentError> {
         let mut batch = Batch::default();
@@ -375,7 +382,7 @@ impl Sweeper {
             let mut savepoint = transaction.begin().await?;
             let now = self.controller.clock.now();
             let short_code = self.daraja.settings().short_code();
-            let id = row.receipt.as_str();
+            let id = &*self.piece_of(row);
             let source =
                 Source { short_code, name: SOURCE, id, received_at: now, is_kept: false, is_enough: true };
             match incoming::take_in(&mut savepoint, row, source, &self.controller.ids, now).await {

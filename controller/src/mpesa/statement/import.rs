@@ -20,9 +20,10 @@ use super::summary::{Balances, Summary, Tally};
 use super::{NotOurs, short_code_of};
 use crate::audit::{self, Action, Actor};
 use crate::closing::{self, ToldBy};
-use crate::database::Connection;
+use crate::database::{Connection, Together};
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::mpesa::MpesaSettings;
+use crate::mpesa::c2b;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::incoming::{self, Incoming, Source};
 use crate::payments::credit::{self, TakenIn};
@@ -70,6 +71,23 @@ pub enum ImportError {
     /// It is somebody else's, or nobody knows whose. Nothing of it was taken in.
     #[error(transparent)]
     NotOurs(#[from] NotOurs),
+    /// It tells of money that is booked under another short code: it is that one's, or that one's was booked under this.
+    /// Nothing of it was taken in.
+    #[error(
+        "line {line} tells of {receipt}, which is booked as money of {booked}, and the file would be taken in as the statement \
+         of {short_code}: say --short-code {booked} if it is that one's; otherwise find out in M-Pesa's portal which of them \
+         {receipt} is of"
+    )]
+    BookedUnderAnother {
+        /// Where it stands.
+        line: usize,
+        /// Which transaction.
+        receipt: ReceiptNumber,
+        /// Under which short code it is booked.
+        booked: String,
+        /// Under which the file would be.
+        short_code: String,
+    },
     /// Too much of it is not understood. Nothing of it was taken in.
     #[error(
         "{0} of its rows are not understood, the first on line {1}: is it the portal's own export, not changed since?"
@@ -121,6 +139,7 @@ impl ImportError {
             self,
             Self::File(_)
                 | Self::NotOurs(_)
+                | Self::BookedUnderAnother { .. }
                 | Self::Unread(..)
                 | Self::MonthFirst(_)
                 | Self::DoesNotAddUp(_)
@@ -211,6 +230,7 @@ pub async fn import(
     mut progress: impl FnMut(usize, usize) + Send,
 ) -> Result<Summary, ImportError> {
     let Through { file, short_code, tally, reversed } = read_through(bytes, order)?;
+    refuse_of_another(controller, &file, &short_code, order).await?;
     let summary = Summary {
         short_code: short_code.clone(),
         rows: tally.rows,
@@ -232,6 +252,52 @@ pub async fn import(
         note(controller, order.actor, &summary).await?;
     }
     Ok(summary)
+}
+
+/// Refuses a file that tells of money which is booked under another short code. One that names no short code, taken in as that
+/// of the wrong one, would be right in every figure and wrong in all of them.
+async fn refuse_of_another(
+    controller: &Controller,
+    file: &File<'_>,
+    short_code: &str,
+    order: Order<'_>,
+) -> Result<(), ImportError> {
+    let is_one_by_settings =
+        |other: &str| order.ours.iter().any(|one| one.is_called(short_code) && one.is_called(other));
+    let mut connection = controller.database.read().await?;
+    let mut rows = file.rows().peekable();
+    while rows.peek().is_some() {
+        let mut together = Together::default();
+        let mut asked = Vec::with_capacity(TOGETHER);
+        for row in rows.by_ref().take(TOGETHER) {
+            match &row.what {
+                What::Payment(payment) => {
+                    store::ask_payee_of(&mut together, Some(&payment.receipt), ("", ""), short_code);
+                }
+                What::Out(out) => {
+                    let (kind, id) = cause_of(out).0;
+                    store::ask_payee_of(&mut together, None, (kind, &id), short_code);
+                }
+                _ => continue,
+            }
+            asked.push(row);
+        }
+        let mut answers = together.fetch(&mut connection).await?;
+        for row in asked {
+            let Some(booked) = store::answered_payee(&mut answers)? else { continue };
+            let is_one = is_one_by_settings(&booked)
+                || c2b::are_one_payee(&mut connection, &booked, short_code).await?;
+            if let (false, Some(receipt)) = (is_one, row.receipt) {
+                let (line, short_code) = (row.line, short_code.to_owned());
+                return Err(ImportError::BookedUnderAnother { line, receipt, booked, short_code });
+            }
+        }
+    }
+    drop(connection);
+    if !order.is_dry_run {
+        c2b::note_tills(controller, order.ours).await?;
+    }
+    Ok(())
 }
 
 /// Leaves the row in the audit log.

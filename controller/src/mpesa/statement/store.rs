@@ -1,12 +1,38 @@
 //! All SQL of statements alone: rows that wait for a person, and when money left.
 
+use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::row::{OutKind, Row};
 use crate::columns;
-use crate::database::Connection;
+use crate::database::{Answers, Connection, Together};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
+
+/// Under which other short code than this a payment, or money that left, is booked. One statement for both, since each
+/// combination of several would be another one.
+pub(super) fn ask_payee_of(
+    together: &mut Together,
+    receipt: Option<&ReceiptNumber>,
+    (cause_kind, cause_id): (&str, &str),
+    short_code: &str,
+) {
+    together
+        .add(
+            "SELECT short_code FROM payments WHERE provider = 'mpesa' AND receipt_number = $1 AND short_code <> $4 \
+             UNION ALL \
+             SELECT short_code FROM mpesa_outgoings WHERE cause_kind = $2 AND cause_id = $3 AND short_code <> $4",
+        )
+        .bind(receipt.map_or("", ReceiptNumber::as_str))
+        .bind(cause_kind)
+        .bind(cause_id)
+        .bind(short_code);
+}
+
+/// The answer to [`ask_payee_of`].
+pub(super) fn answered_payee(answers: &mut Answers) -> Result<Option<String>, sqlx::Error> {
+    answers.row()?.map(|row| row.try_get("short_code")).transpose()
+}
 
 /// Whether a row that was kept waits for a person; `None` when it is not kept.
 pub(super) async fn row_waits(

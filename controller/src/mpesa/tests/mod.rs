@@ -9,6 +9,7 @@ mod disputed;
 mod doctor;
 mod health;
 mod moved;
+mod one_payee;
 mod operator;
 mod payer_phone;
 mod paying;

@@ -12,10 +12,10 @@ use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, callback_router, query};
 use crate::payments::{self, RequestPayment, Requested};
 use crate::shutdown::Shutdown;
 
-const TILL: &str = "buy_goods\"\ntill_number = \"600200";
+pub(super) const TILL: &str = "buy_goods\"\ntill_number = \"600200";
 
 /// A section of the settings for each: the number, the kind of payment, and more lines.
-fn settings(shop: &Shop, sections: &[(&str, &str, &str)]) -> Result<Vec<MpesaSettings>, String> {
+pub(super) fn settings(shop: &Shop, sections: &[(&str, &str, &str)]) -> Result<Vec<MpesaSettings>, String> {
     let section = |(short_code, kind, more): &(&str, &str, &str)| -> RawMpesa {
         let text = format!(
             "base_url = \"{}\"\nshort_code = \"{short_code}\"\ntransaction_type = \"{kind}\"\n\
