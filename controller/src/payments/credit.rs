@@ -204,7 +204,7 @@ async fn take_in_receipt(
     };
     if replaced.is_some() {
         taken_in.outcome = CallbackOutcome::ReceiptReplaced.besides(taken_in.outcome);
-        moving::pass_on(connection, (&own, &customer), &mut taken_in, ids, now).await?;
+        moving::pass_on(connection, (Some(&own), &customer), &mut taken_in, ids, now).await?;
     }
     Ok(taken_in)
 }

@@ -22,8 +22,9 @@ use crate::mpesa::store as requests;
 const QUERY: &str = "stk query";
 /// How far two requests may be from each other for one payment to fit both: it is within fifteen minutes of each.
 const APART: Duration = Duration::from_secs(30 * 60);
-/// How long a request is looked at that waits for its receipt: Pull has told of all by then, and a person was shown it.
-const WAITING: Duration = Duration::from_secs(48 * 3_600);
+/// How long a request is looked at that waits for its receipt, and holds back what its customer has: Pull has told of all by
+/// then, and a person was shown it.
+pub(super) const WAITING: Duration = Duration::from_secs(48 * 3_600);
 
 /// Where a receipt is booked that is another request's.
 pub(super) struct Elsewhere {
@@ -178,18 +179,18 @@ pub(crate) async fn find_receipt(
     Ok(Some(taken_in))
 }
 
-/// A payment is no request's any more: a request of the same customer that waits for its receipt, and of which M-Pesa says
-/// that it is paid, may have it.
+/// A payment of a customer is no request's, or no request's any more: a request of theirs that waits for its receipt, and of
+/// which M-Pesa says that it is paid, may have it. Not the one that it was taken from.
 pub(super) async fn pass_on(
     connection: &mut Connection,
-    intent: (&IntentId, &CustomerId),
+    (taken_from, customer): (Option<&IntentId>, &CustomerId),
     taken_in: &mut TakenIn,
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<(), PaymentError> {
     let since = now.minus(WAITING);
-    for waiting in requests::said_paid_since(connection, intent.1, since).await? {
-        if waiting.id == *intent.0 {
+    for waiting in requests::said_paid_since(connection, customer, since).await? {
+        if taken_from == Some(&waiting.id) {
             continue;
         }
         if let Some(found) = find_receipt(connection, &waiting, ids, now).await? {

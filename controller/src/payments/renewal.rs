@@ -73,7 +73,7 @@ pub(crate) async fn renew(
     if !is_due(&standing, now) {
         return Ok(None);
     }
-    if store::is_money_unclear(connection, &standing.customer).await? {
+    if store::is_money_unclear(connection, &standing.customer, now).await? {
         return Ok(None);
     }
     let in_wallet = ledger::wallet_of(connection, &standing.customer).await?;

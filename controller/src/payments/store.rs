@@ -7,6 +7,7 @@ use tawi_shared::UnixMillis;
 
 use super::corrections::Closed;
 use super::credit::{self, Owner, PROVIDER, Told};
+use super::moving::WAITING;
 use super::outcome::BOOKED;
 use super::search::{Search, Standing};
 use super::traces;
@@ -366,16 +367,20 @@ pub(super) async fn piece_waits(
     row.map(|row| columns::truth(&row, "needs_person")).transpose()
 }
 
-/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing.
+/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing and
+/// may still come.
 pub(super) async fn is_money_unclear(
     connection: &mut Connection,
     customer: &CustomerId,
+    now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM payments WHERE customer_id = $1 AND unspent <> '' AND unspent = 'unclear') \
-              + (SELECT COUNT(*) FROM payment_intents WHERE customer_id = $1 AND state = 'paid_unreceipted') AS found",
+              + (SELECT COUNT(*) FROM payment_intents WHERE customer_id = $1 AND created_at > $2 \
+                                                        AND state = 'paid_unreceipted') AS found",
     )
     .bind(customer.as_str())
+    .bind(now.minus(WAITING).0)
     .fetch_one(connection)
     .await?;
     let found: i64 = row.try_get("found")?;
@@ -402,7 +407,7 @@ pub(super) async fn due_for_renewal(
            AND NOT EXISTS (SELECT 1 FROM payments u WHERE u.customer_id = s.customer_id AND u.unspent <> '' \
                                                       AND u.unspent = 'unclear') \
            AND NOT EXISTS (SELECT 1 FROM payment_intents i WHERE i.customer_id = s.customer_id \
-                                                             AND i.state = 'paid_unreceipted') \
+                                                             AND i.created_at > $7 AND i.state = 'paid_unreceipted') \
          ORDER BY s.paid_until, s.id LIMIT $5",
     )
     .bind(now.minus(most).0)
@@ -411,6 +416,7 @@ pub(super) async fn due_for_renewal(
     .bind(i64::from(part))
     .bind(i64::from(limit))
     .bind(i64::try_from(least.as_secs()).unwrap_or(i64::MAX))
+    .bind(now.minus(WAITING).0)
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| columns::parsed(row, "id")).collect()

@@ -23,4 +23,5 @@ mod short_codes;
 mod statements;
 mod storm;
 mod topping_up;
+mod unreceipted;
 mod wallet;

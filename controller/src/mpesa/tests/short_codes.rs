@@ -31,7 +31,7 @@ pub(super) fn settings(shop: &Shop, sections: &[(&str, &str, &str)]) -> Result<V
 }
 
 /// A shop whose Safaricom has two short codes, and our settings of both.
-async fn two(second: (&str, &str, &str)) -> (Shop, ShortCodes) {
+pub(super) async fn two(second: (&str, &str, &str)) -> (Shop, ShortCodes) {
     let mut shop = Shop::open().await;
     let codes = ["174379", "600100"].map(|code| ShortCode::parse(code).unwrap()).to_vec();
     let till_number = Some(ShortCode::parse("600200").unwrap());
@@ -47,7 +47,7 @@ async fn two(second: (&str, &str, &str)) -> (Shop, ShortCodes) {
     (shop, codes)
 }
 
-async fn prompt(shop: &Shop, codes: &ShortCodes) -> crate::mpesa::intent::Intent {
+pub(super) async fn prompt(shop: &Shop, codes: &ShortCodes) -> crate::mpesa::intent::Intent {
     let wanted = RequestPayment {
         subscription: shop.world.line.clone(),
         top_up: None,

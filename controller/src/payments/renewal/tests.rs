@@ -140,10 +140,17 @@ async fn money_that_somebody_is_about_to_use_otherwise_is_left_alone() {
     };
     check(intent("prompted", NOW.0 - 1_000, 50_000), 1).await;
     check(intent("paid_unreceipted", NOW.0 - 900_000, 50_000), 0).await;
+    check(intent("paid_unreceipted", NOW.0 - 48 * HOUR + 1, 50_000), 0).await;
     let unclear = "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, unspent, \
                        received_at, booked_at) \
                    SELECT 'p1', 'mpesa', 'RK1', 100, '174379', id, 'unclear', 1, 1 FROM customers;";
     check(unclear.to_owned(), 0).await;
+    // Its receipt has not come in two days: whoever looks for it finds the customer connected.
+    let shop = Shop::open(PRICE).await;
+    shop.write(&intent("paid_unreceipted", NOW.0 - 48 * HOUR, 50_000)).await;
+    assert_eq!(shop.due(NOW.0).await, 1);
+    assert!(shop.renew(NOW.0).await.is_some());
+    assert_eq!(shop.wallet().await, 0);
 }
 
 #[tokio::test]

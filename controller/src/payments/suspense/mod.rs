@@ -15,7 +15,7 @@ use std::fmt;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::credit::{self, Owner, TakenIn, Told};
-use super::{PaymentError, PaymentRow};
+use super::{PaymentError, PaymentRow, moving};
 use crate::audit::Actor;
 use crate::customers::Customer;
 use crate::database::Connection;
@@ -216,7 +216,9 @@ async fn hand_over(
         subscription: wanted.subscription.clone(),
         is_unclear: false,
     };
-    let taken_in = credit::give(connection, &told, &payment, owner, ids, now).await?;
+    let mut taken_in = credit::give(connection, &told, &payment, owner, ids, now).await?;
+    // It may be what a request of theirs waits for, which nothing else would tell of any more.
+    moving::pass_on(connection, (None, &wanted.customer), &mut taken_in, ids, now).await?;
     let after = super::payment(connection, &payment.id).await?;
     let has_bought = after.is_some_and(|row| row.trace.is_some());
     Ok(Ok(Assigned { has_bought, taken_in }))
