@@ -331,14 +331,31 @@ mod tests {
         let (_directory, database) = open().await;
         let mut read = database.read().await.unwrap();
         for (table, condition) in [
-            ("callback_bodies", "needs_person = 1 ORDER BY received_at DESC, id DESC LIMIT 5"),
+            (
+                "callback_bodies",
+                "needs_person = 1 AND received_at <= 9 AND (received_at < 9 OR id < 'x') \
+                 ORDER BY received_at DESC, id DESC LIMIT 5",
+            ),
             (
                 "payment_intents",
-                "state IN ('paid_unreceipted', 'review') ORDER BY updated_at DESC, id DESC LIMIT 5",
+                "state IN ('paid_unreceipted', 'review') AND is_looked_at = 0 \
+                 AND updated_at <= 9 AND (updated_at < 9 OR id < 'x') ORDER BY updated_at DESC, id DESC LIMIT 5",
             ),
-            ("pull_rows_for_review", "needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5"),
-            ("statement_rows_for_review", "needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5"),
-            ("payment_evidence", "needs_person = 1 ORDER BY seen_at DESC, payment_id DESC LIMIT 5"),
+            (
+                "pull_rows_for_review",
+                "needs_person = 1 AND seen_at <= 9 AND (seen_at < 9 OR row_sha256 < 'x') \
+                 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5",
+            ),
+            (
+                "statement_rows_for_review",
+                "needs_person = 1 AND seen_at <= 9 AND (seen_at < 9 OR row_sha256 < 'x') \
+                 ORDER BY seen_at DESC, row_sha256 DESC LIMIT 5",
+            ),
+            (
+                "payment_evidence",
+                "needs_person = 1 AND seen_at <= 9 AND (seen_at < 9 OR payment_id < 'x') \
+                 ORDER BY seen_at DESC, payment_id DESC LIMIT 5",
+            ),
         ] {
             let explain = format!("EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE {condition}");
             let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(&mut *read).await.unwrap();

@@ -136,7 +136,8 @@ pub(crate) async fn update_intent(connection: &mut Connection, intent: &Intent) 
         "UPDATE payment_intents SET state = $2, checkout_request_id = $3, merchant_request_id = $4, \
                 result_code = $5, result_description = $6, receipt_number = $7, next_query_at = $8, \
                 queries_sent = $9, updated_at = $10, \
-                is_said_paid = CASE WHEN $2 = 'paid_unreceipted' THEN 1 ELSE is_said_paid END \
+                is_said_paid = CASE WHEN $2 = 'paid_unreceipted' THEN 1 ELSE is_said_paid END, \
+                is_looked_at = CASE WHEN state = $2 THEN is_looked_at ELSE 0 END \
          WHERE id = $1",
     )
     .bind(intent.id.as_str())

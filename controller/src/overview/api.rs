@@ -26,7 +26,7 @@ pub struct OverviewBody {
     pub payments_today: u64,
     /// Paid more than a minute ago, and not on the router yet.
     pub unconnected: Vec<PaymentBody>,
-    /// What a person has to look at, at most 200: GET /api/payments/review lists it.
+    /// How much a person has to look at: GET /api/payments/review lists it.
     pub for_review: u64,
     /// How many of these wait for more than a day.
     pub overdue_reviews: u64,
@@ -44,8 +44,8 @@ impl From<&Overview> for OverviewBody {
             money_today_cents: overview.today.amount.cents(),
             payments_today: overview.today.payments,
             unconnected: overview.unconnected.iter().map(PaymentBody::from).collect(),
-            for_review: u64::try_from(overview.for_review).unwrap_or(u64::MAX),
-            overdue_reviews: u64::try_from(overview.overdue_reviews).unwrap_or(u64::MAX),
+            for_review: overview.for_review,
+            overdue_reviews: overview.overdue_reviews,
             mpesa_alarms: overview.mpesa_alarms.clone(),
             recent_payments: overview.recent.iter().map(PaymentBody::from).collect(),
         }

@@ -17,7 +17,7 @@ use crate::held_plans::{self, HeldPlan};
 use crate::money::Money;
 use crate::mpesa::ShortCodes;
 use crate::mpesa::health::{self, judgement};
-use crate::payments::{self, ForReview, PaymentError, PaymentRow, Taken};
+use crate::payments::{self, PaymentError, PaymentRow, Taken};
 use crate::sites::{self, Router, Site, SiteError};
 use crate::web::display;
 
@@ -71,10 +71,10 @@ pub struct Overview {
     pub held: Vec<HeldPlan>,
     /// Routers on which another board answers than before: nothing is written to them until a person has looked.
     pub strangers: Vec<Router>,
-    /// Payments, requests and callbacks that a person has to look at; counted no further than the list of them goes.
-    pub for_review: usize,
+    /// Payments, requests and callbacks that a person has to look at, however many they are.
+    pub for_review: u64,
     /// How many of these wait for more than a day.
-    pub overdue_reviews: usize,
+    pub overdue_reviews: u64,
     /// What does not work with M-Pesa, each in a sentence without a full stop.
     pub mpesa_alarms: Vec<String>,
     /// The newest payments.
@@ -94,8 +94,7 @@ pub async fn read(
     short_codes: Option<&ShortCodes>,
     now: UnixMillis,
 ) -> Result<Overview, OverviewError> {
-    let for_review = payments::for_review(connection, payments::REVIEW_ROWS).await?;
-    let is_overdue = |item: &&ForReview| now.since(item.since) > payments::REVIEWED_WITHIN;
+    let reviews = payments::review::waiting(connection, now).await?;
     let midnight = display::midnight(now);
     let hours = hours(store::taken_by_hour(connection, midnight, now).await?, midnight, now);
     Ok(Overview {
@@ -106,8 +105,8 @@ pub async fn read(
         unconnected: payments::unconnected(connection, now, CONNECT_WITHIN).await?,
         held: held_plans::list(connection, None).await?,
         strangers: sites::all_routers(connection).await?.into_iter().filter(Router::is_stranger).collect(),
-        for_review: for_review.len(),
-        overdue_reviews: for_review.iter().filter(is_overdue).count(),
+        for_review: reviews.all,
+        overdue_reviews: reviews.overdue,
         mpesa_alarms: judgement::alarms(&health::read(connection, short_codes, now).await?, now),
         recent: payments::recent_payments(connection, RECENT).await?,
         broken_books: closing::proof::alarms(closing::proof::last(connection, now).await?.as_ref(), now),

@@ -14,10 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::request::{Prepared, prepare};
 use super::search::{self, Search};
 use super::traces::Trace;
-use super::{
-    ForReview, FromWallet, LookedAt, NoTopUp, Open, PaymentRow, REVIEW_ROWS, RequestPayment, Requested,
-    ToppedUp,
-};
+use super::{FromWallet, NoTopUp, Open, PaymentRow, RequestPayment, Requested, ToppedUp};
 use crate::audit::Action;
 use crate::customers::phone::Msisdn;
 use crate::ids::{IntentId, LineId, PaymentId, TopUpId};
@@ -214,56 +211,6 @@ pub struct PaymentList {
     pub next: Option<String>,
 }
 
-/// Something that a person has to look at.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReviewBody {
-    /// `callback`: what M-Pesa sent does not fit; `request`: M-Pesa told too little of it; `pull_row`, `statement_row`: it is not
-    /// understood, or no rule books it; `payment`: it is nobody's; `refund`: M-Pesa does not say whether it went through;
-    /// `evidence`: Pull or a statement tells of a payment otherwise than it is booked.
-    pub kind: String,
-    /// The id of that callback, request or payment, or of the payment that the evidence is of; the digest of that row.
-    pub id: String,
-    /// Why it needs a person.
-    pub reason: String,
-    /// How much, in cents of KES; null when nobody knows.
-    pub amount_cents: Option<i64>,
-    /// M-Pesa's receipt; null when there is none.
-    pub receipt_number: Option<String>,
-    /// Since when it waits.
-    pub since_at_ms: i64,
-    /// Whose it probably is; null when nobody knows.
-    pub customer_id: Option<String>,
-    /// Their name; empty when nobody knows.
-    pub customer_name: String,
-}
-
-/// What a person has to look at.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct ReviewList {
-    /// Newest first, at most 200.
-    pub items: Vec<ReviewBody>,
-}
-
-/// Something for a person as it came.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct AsItCameBody {
-    /// As in the list.
-    pub kind: String,
-    /// As in the list.
-    pub id: String,
-    /// A text, or the bytes in hex where it was none.
-    pub body: String,
-}
-
-/// What a person has looked at.
-#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
-pub struct LookedAtBody {
-    /// As in the list.
-    pub kind: String,
-    /// As in the list.
-    pub id: String,
-}
-
 /// Which payments, and how many.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -401,34 +348,16 @@ impl From<&PaymentRow> for PaymentBody {
     }
 }
 
-impl From<&ForReview> for ReviewBody {
-    fn from(item: &ForReview) -> Self {
-        let id = item.kind.id();
-        Self {
-            kind: item.kind.as_str().to_owned(),
-            id,
-            reason: item.reason.clone(),
-            amount_cents: item.amount.map(Money::cents),
-            receipt_number: item.receipt_number.clone(),
-            since_at_ms: at_ms(item.since),
-            customer_id: item.customer.as_ref().map(ToString::to_string),
-            customer_name: item.customer_name.clone(),
-        }
-    }
-}
-
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("POST", "/api/subscriptions/{id}/payment-requests", post(request)),
         Route::new("POST", "/api/subscriptions/{id}/top-ups", post(top_up)),
         Route::new("GET", "/api/intents/{id}", get(get_intent)),
         Route::new("GET", "/api/payments", get(list)),
-        Route::new("GET", "/api/payments/review", get(review)),
-        Route::new("GET", "/api/payments/review/{kind}/{id}", get(as_it_came)),
-        Route::new("POST", "/api/payments/review/{kind}/{id}/looked-at", post(looked_at)),
         Route::new("GET", "/api/payments/{id}", get(get_one)),
     ]
     .into_iter()
+    .chain(super::review::api::routes())
     .chain(super::corrections::api::routes())
     .chain(super::refunds::api::routes())
     .chain(super::counter::api::routes())
@@ -689,84 +618,6 @@ pub(crate) async fn list(
     let is_full = u32::try_from(rows.len()).unwrap_or(u32::MAX) >= limit;
     let next = rows.last().filter(|_| is_full).map(search::place_of);
     Ok(Json(PaymentList { payments: rows.iter().map(PaymentBody::from).collect(), next }))
-}
-
-/// What a person has to look at: money that no rule could place.
-#[utoipa::path(
-    get, path = "/api/payments/review", tag = "payments",
-    responses((status = 200, body = ReviewList), (status = 401, body = Problem)),
-)]
-pub(crate) async fn review(caller: Caller, State(web): State<Web>) -> Result<Json<ReviewList>, ApiError> {
-    caller.require(Permission::Read)?;
-    let items = super::for_review(&mut *reader(&web).await?, REVIEW_ROWS).await?;
-    Ok(Json(ReviewList { items: items.iter().map(ReviewBody::from).collect() }))
-}
-
-/// Something of that list as it came: a message from M-Pesa, a row of Pull or of a statement. With names and numbers of
-/// whoever paid, so that only those may read it who may take it off the list.
-#[utoipa::path(
-    get, path = "/api/payments/review/{kind}/{id}", tag = "payments",
-    params(
-        ("kind" = String, Path, description = "`callback`, `pull_row` or `statement_row`"), ("id" = String, Path),
-    ),
-    responses(
-        (status = 200, body = AsItCameBody), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem),
-    ),
-)]
-pub(crate) async fn as_it_came(
-    caller: Caller,
-    State(web): State<Web>,
-    Path((kind, id)): Path<(String, String)>,
-) -> Result<Json<AsItCameBody>, ApiError> {
-    caller.require(Permission::SettleReview)?;
-    let body = super::as_it_came(&mut *reader(&web).await?, (&kind, &id)).await?;
-    let body =
-        body.ok_or_else(|| ApiError::not_found("item", "GET /api/payments/review lists what there is"))?;
-    Ok(Json(AsItCameBody { kind, id, body }))
-}
-
-/// Takes something off the list of what a person has to look at, because one has. No money moves, and nothing is
-/// forgotten. A message from M-Pesa that cannot be taken in comes back when that fails again.
-#[utoipa::path(
-    post, path = "/api/payments/review/{kind}/{id}/looked-at", tag = "payments",
-    params(
-        ("kind" = String, Path, description = "`callback`, `evidence`, `pull_row` or `statement_row`"),
-        ("id" = String, Path),
-        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
-    ),
-    responses(
-        (status = 200, description = "It is not on the list any more", body = LookedAtBody),
-        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
-        (status = 404, body = Problem),
-        (status = 409, description = "Requests and payments leave the list by themselves", body = Problem),
-        (status = 413, body = Problem),
-    ),
-)]
-pub(crate) async fn looked_at(
-    State(web): State<Web>,
-    Path((kind, id)): Path<(String, String)>,
-    write: Write,
-) -> Result<Response, ApiError> {
-    let mut once = match write.begin(&web, Permission::SettleReview).await? {
-        Begun::New(once) => once,
-        Begun::Answered(response) => return Ok(response),
-    };
-    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
-    match super::looked_at(once.connection(), (&kind, &id), &actor, &ids, now).await? {
-        LookedAt::Noted | LookedAt::AlreadySo => {
-            once.answer(StatusCode::OK, &LookedAtBody { kind, id }).await
-        }
-        LookedAt::NoSuchItem => {
-            Err(ApiError::not_found("item", "GET /api/payments/review lists what there is"))
-        }
-        LookedAt::LeavesByItself => Err(ApiError::new(
-            StatusCode::CONFLICT,
-            "leaves_by_itself",
-            "requests and payments leave the list by themselves",
-            "wait for the receipt of the request, or the owner of the payment",
-        )),
-    }
 }
 
 /// One payment with its way to the router.

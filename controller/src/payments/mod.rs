@@ -17,7 +17,7 @@ pub mod progress;
 pub mod refunds;
 pub(crate) mod renewal;
 mod request;
-mod review;
+pub mod review;
 pub mod search;
 mod store;
 pub mod suspense;
@@ -53,7 +53,7 @@ pub use wallet::{FromWallet, Released, Unspent, release};
 
 /// Rows of the "paid but not connected" list: more than that is one incident, not a list.
 const UNCONNECTED_ROWS: u32 = 200;
-/// Rows of the list of what a person has to look at: more than that is one incident, not a list.
+/// Rows on one page of the list of what a person has to look at.
 pub const REVIEW_ROWS: i64 = 200;
 /// How long what a person has to look at may wait: until the next day.
 pub const REVIEWED_WITHIN: Duration = Duration::from_secs(24 * 3_600);

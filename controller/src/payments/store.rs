@@ -367,8 +367,8 @@ pub(super) async fn piece_waits(
     row.map(|row| columns::truth(&row, "needs_person")).transpose()
 }
 
-/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing and
-/// may still come.
+/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing, may
+/// still come, and was looked for by nobody.
 pub(super) async fn is_money_unclear(
     connection: &mut Connection,
     customer: &CustomerId,
@@ -377,7 +377,7 @@ pub(super) async fn is_money_unclear(
     let row = sqlx::query(
         "SELECT (SELECT COUNT(*) FROM payments WHERE customer_id = $1 AND unspent <> '' AND unspent = 'unclear') \
               + (SELECT COUNT(*) FROM payment_intents WHERE customer_id = $1 AND created_at > $2 \
-                                                        AND state = 'paid_unreceipted') AS found",
+                                                        AND state = 'paid_unreceipted' AND is_looked_at = 0) AS found",
     )
     .bind(customer.as_str())
     .bind(now.minus(WAITING).0)
@@ -407,7 +407,8 @@ pub(super) async fn due_for_renewal(
            AND NOT EXISTS (SELECT 1 FROM payments u WHERE u.customer_id = s.customer_id AND u.unspent <> '' \
                                                       AND u.unspent = 'unclear') \
            AND NOT EXISTS (SELECT 1 FROM payment_intents i WHERE i.customer_id = s.customer_id \
-                                                             AND i.created_at > $7 AND i.state = 'paid_unreceipted') \
+                                                             AND i.created_at > $7 AND i.state = 'paid_unreceipted' \
+                                                             AND i.is_looked_at = 0) \
          ORDER BY s.paid_until, s.id LIMIT $5",
     )
     .bind(now.minus(most).0)

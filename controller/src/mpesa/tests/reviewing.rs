@@ -9,6 +9,8 @@ use crate::money::Money;
 use crate::mpesa::intake::Round;
 use crate::mpesa::intent::Event;
 use crate::mpesa::{intake, store};
+use crate::payments::review::place::Place;
+use crate::payments::review::{Waits, waiting};
 use crate::payments::{self, ForReview, LookedAt, ReviewKind, ReviewTarget, Unspent};
 
 async fn for_review(shop: &Shop, limit: i64) -> Vec<ForReview> {
@@ -119,11 +121,12 @@ async fn what_a_person_has_looked_at_leaves_the_list_once_and_stays_away() {
 }
 
 #[tokio::test]
-async fn requests_and_payments_leave_by_themselves_and_what_is_not_there_cannot_be_looked_at() {
+async fn payments_and_refunds_leave_by_themselves_and_what_is_not_there_cannot_be_looked_at() {
     let shop = Shop::open().await;
     for (kind, id, expected) in [
-        ("request", "x", LookedAt::LeavesByItself),
         ("payment", "x", LookedAt::LeavesByItself),
+        ("refund", "x", LookedAt::LeavesByItself),
+        ("request", "x", LookedAt::NoSuchItem),
         ("callback", "x", LookedAt::NoSuchItem),
         ("evidence", "x", LookedAt::NoSuchItem),
         ("pull_row", "x", LookedAt::NoSuchItem),
@@ -209,4 +212,92 @@ async fn the_newest_come_first_and_no_more_than_asked_for() {
     assert_eq!(items.len(), 2);
     assert!(items[0].since > items[1].since);
     assert_eq!(for_review(&shop, 0).await, []);
+}
+
+#[tokio::test]
+async fn a_request_that_a_person_has_looked_at_leaves_the_list_and_takes_its_receipt_all_the_same() {
+    let shop = Shop::open().await;
+    let fail =
+        Phone { behaviour: Behaviour::Fail, result_code: Some("31337".to_owned()), ..Phone::default() };
+    shop.phone(fail);
+    let intent = shop.pay(None).await;
+    for expected in [LookedAt::Noted, LookedAt::AlreadySo] {
+        assert_eq!(look_at(&shop, "request", intent.id.as_str()).await, expected);
+        assert_eq!(for_review(&shop, 9).await, []);
+    }
+    assert_eq!(shop.intent(&intent).await.state, intent.state, "looking changes nothing else");
+    // M-Pesa says something else of it: that is to be looked at anew.
+    let mut write = shop.controller.database.write().await.unwrap();
+    let said = shop.intent(&intent).await.apply(Event::QueryPaid, shop.controller.clock.now()).unwrap();
+    store::update_intent(&mut write, &said).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(for_review(&shop, 9).await.len(), 1);
+    assert_eq!(look_at(&shop, "request", intent.id.as_str()).await, LookedAt::Noted);
+    shop.deliver_to(&intent, success(&intent, "RGP6CZDYG6", "1500")).await;
+    shop.take_in().await;
+    assert_eq!(shop.intent(&intent).await.receipt(), Some("RGP6CZDYG6"));
+    assert_eq!((shop.books().await.revenue, for_review(&shop, 9).await.len()), (150_000, 0));
+}
+
+#[tokio::test]
+async fn what_does_not_fit_on_a_page_is_on_the_next_ones_each_once_and_in_order() {
+    let shop = Shop::open().await;
+    let intent = shop.unanswered().await;
+    // Of one instant, in four lists, and some before.
+    for _ in 0..5 {
+        shop.deliver_to(&intent, "junk").await;
+    }
+    shop.take_in().await;
+    let now = shop.controller.clock.now().0;
+    let mut write = shop.controller.database.write().await.unwrap();
+    for (id, at) in [("a", now), ("b", now), ("c", now - 5)] {
+        for sql in [
+            "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ($1, '{}', $2)",
+            "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, received_at, booked_at) \
+             VALUES ($1, 'mpesa', $1, 100, '174379', NULL, $2, $2)",
+            "INSERT INTO payments (id, provider, receipt_number, amount_cents, short_code, customer_id, unspent, received_at, \
+                                   booked_at) \
+             SELECT 'u' || $1, 'mpesa', 'u' || $1, 100, '174379', id, 'unclear', $2, $2 FROM customers",
+        ] {
+            sqlx::query(sql).bind(id).bind(at).execute(&mut *write).await.unwrap();
+        }
+    }
+    write.commit().await.unwrap();
+    let all = for_review(&shop, 99).await;
+    assert_eq!(all.len(), 14);
+    for size in 1..=14 {
+        let mut read = shop.controller.database.read().await.unwrap();
+        let (mut found, mut after) = (Vec::new(), None::<Place>);
+        loop {
+            let page = payments::review::for_review_after(&mut read, after.as_ref(), size).await.unwrap();
+            after = payments::review::place::next(&page, size);
+            found.extend(page);
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(found, all, "pages of {size}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_counted_whole_and_the_oldest_is_overdue_however_much_came_since() {
+    let shop = Shop::open().await;
+    let now = shop.controller.clock.now();
+    let day = i64::try_from(payments::REVIEWED_WITHIN.as_millis()).unwrap();
+    let mut write = shop.controller.database.write().await.unwrap();
+    // Three that are old, and more than a page of what came today.
+    let many = "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) \
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 303) \
+                SELECT 'row ' || i, '{}', CASE WHEN i <= 3 THEN $1 - $2 - i ELSE $1 - i END FROM n";
+    sqlx::query(many).bind(now.0).bind(day).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let mut read = shop.controller.database.read().await.unwrap();
+    assert_eq!(waiting(&mut read, now).await.unwrap(), Waits { all: 303, overdue: 3 });
+    let overview = crate::overview::read(&mut read, None, now).await.unwrap();
+    assert_eq!((overview.for_review, overview.overdue_reviews), (303, 3));
+    drop(read);
+    let fresh = Shop::open().await;
+    let mut read = fresh.controller.database.read().await.unwrap();
+    assert_eq!(waiting(&mut read, now).await.unwrap(), Waits::default());
 }

@@ -2,16 +2,19 @@
 //!
 //! It gathers six things: callbacks that did not fit (`credit`), requests of which Safaricom said too little
 //! (`mpesa::intent`), payments that are nobody's, rows that are not understood, and rows that do not fit what is booked
-//! (`mpesa::pull`), and rows of the portal's statements that no rule books (`mpesa::statement`). It decides nothing. A request leaves the list when its receipt comes, a payment when its owner is known; the others when a
-//! person has looked at them, which moves no money and forgets nothing.
+//! (`mpesa::pull`), and rows of the portal's statements that no rule books (`mpesa::statement`). It decides nothing. A payment
+//! leaves the list when its owner is known, a refund when its end is; the others when a person has looked at them, which moves
+//! no money and forgets nothing, and a request when its receipt comes as well.
 
+pub(crate) mod api;
+pub(crate) mod pages;
+pub mod place;
 mod store;
-
-use std::cmp::Reverse;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-use super::PaymentError;
+use self::place::{List, Place};
+use super::{PaymentError, REVIEWED_WITHIN};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ids::{CallbackId, CustomerId, IntentId, PaymentId, RefundId};
@@ -60,6 +63,8 @@ pub enum ReviewKind {
 pub enum Settled {
     /// A callback.
     Callback(CallbackId),
+    /// A request, whatever becomes of it later.
+    Request(IntentId),
     /// What Pull or a statement told of this payment.
     Evidence(PaymentId),
     /// A row of Pull, by its SHA-256.
@@ -77,7 +82,7 @@ pub enum LookedAt {
     AlreadySo,
     /// There is no such item.
     NoSuchItem,
-    /// It is a request or a payment: those leave the list by themselves.
+    /// It is a payment or a refund: those leave the list by themselves.
     LeavesByItself,
 }
 
@@ -124,6 +129,7 @@ impl Settled {
     fn named(kind: &str, id: &str) -> Option<Self> {
         match kind {
             "callback" => CallbackId::parse(id).ok().map(Self::Callback),
+            "request" => IntentId::parse(id).ok().map(Self::Request),
             "evidence" => PaymentId::parse(id).ok().map(Self::Evidence),
             "pull_row" => Some(Self::PullRow(id.to_owned())),
             "statement_row" => Some(Self::StatementRow(id.to_owned())),
@@ -134,6 +140,7 @@ impl Settled {
     fn id(&self) -> &str {
         match self {
             Self::Callback(id) => id.as_str(),
+            Self::Request(id) => id.as_str(),
             Self::Evidence(id) => id.as_str(),
             Self::PullRow(digest) | Self::StatementRow(digest) => digest,
         }
@@ -144,7 +151,7 @@ impl ForReview {
     /// Whether a person takes it off the list, with [`looked_at`].
     #[must_use]
     pub fn is_taken_off_by_hand(&self) -> bool {
-        !matches!(self.kind, ReviewKind::Request(_) | ReviewKind::Payment(_) | ReviewKind::Refund(_))
+        !matches!(self.kind, ReviewKind::Payment(_) | ReviewKind::Refund(_))
     }
 
     /// Whether [`as_it_came`] has it.
@@ -172,18 +179,44 @@ impl ForReview {
 /// # Errors
 /// When the database refuses.
 pub async fn for_review(connection: &mut Connection, limit: i64) -> Result<Vec<ForReview>, PaymentError> {
+    for_review_after(connection, None, limit).await
+}
+
+/// The same after a place in the list.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn for_review_after(
+    connection: &mut Connection,
+    after: Option<&Place>,
+    limit: i64,
+) -> Result<Vec<ForReview>, PaymentError> {
     // Each list is read from an index in its own order, and no further than the limit.
-    let mut items = store::callbacks_for_review(connection, limit).await?;
-    items.extend(store::requests_for_review(connection, limit).await?);
-    items.extend(store::payments_for_review(connection, limit).await?);
-    items.extend(store::unclear_for_review(connection, limit).await?);
-    items.extend(store::refunds_for_review(connection, limit).await?);
-    items.extend(store::evidence_for_review(connection, limit).await?);
-    items.extend(store::pull_rows_for_review(connection, limit).await?);
-    items.extend(store::statement_rows_for_review(connection, limit).await?);
-    items.sort_by_key(|item| Reverse(item.since));
+    let mut items = Vec::new();
+    for list in List::ALL {
+        let begins = place::begins(after, list);
+        items.extend(store::items_of(connection, list, &begins, limit).await?);
+    }
+    place::sort(&mut items);
     items.truncate(usize::try_from(limit).unwrap_or_default());
     Ok(items)
+}
+
+/// How much waits for a person.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// All of it.
+    pub all: u64,
+    /// What waits for longer than [`REVIEWED_WITHIN`].
+    pub overdue: u64,
+}
+
+/// Counts what a person has to look at, however much it is.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn waiting(connection: &mut Connection, now: UnixMillis) -> Result<Waits, PaymentError> {
+    Ok(store::waits(connection, now.minus(REVIEWED_WITHIN)).await?)
 }
 
 /// An item as it came, named as for [`looked_at`]: with names and numbers of whoever paid, so that the list itself does not
@@ -212,7 +245,7 @@ pub async fn looked_at(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<LookedAt, PaymentError> {
-    if matches!(kind, "request" | "payment" | "refund") {
+    if matches!(kind, "payment" | "refund") {
         return Ok(LookedAt::LeavesByItself);
     }
     let Some(item) = Settled::named(kind, id) else { return Ok(LookedAt::NoSuchItem) };

@@ -2,7 +2,10 @@
 
 use sqlx::Row as _;
 
-use super::{ForReview, ReviewKind, Settled};
+use tawi_shared::UnixMillis;
+
+use super::place::{Begins, List};
+use super::{ForReview, ReviewKind, Settled, Waits};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::money::Money;
@@ -19,10 +22,51 @@ macro_rules! waiting {
     };
 }
 
+/// What one of the lists has, from where it goes on, at most `limit`.
+pub(super) async fn items_of(
+    connection: &mut Connection,
+    list: List,
+    begins: &Begins,
+    limit: i64,
+) -> Result<Vec<ForReview>, sqlx::Error> {
+    match list {
+        List::Callbacks => callbacks_for_review(connection, begins, limit).await,
+        List::Requests => requests_for_review(connection, begins, limit).await,
+        List::Nobodys => payments_for_review(connection, begins, limit).await,
+        List::Unclear => unclear_for_review(connection, begins, limit).await,
+        List::Refunds => refunds_for_review(connection, begins, limit).await,
+        List::Evidence => evidence_for_review(connection, begins, limit).await,
+        List::PullRows => pull_rows_for_review(connection, begins, limit).await,
+        List::StatementRows => statement_rows_for_review(connection, begins, limit).await,
+    }
+}
+
+/// How much the lists have in all, and how much of it from before an instant: each is counted in its own index.
+pub(super) async fn waits(connection: &mut Connection, before: UnixMillis) -> Result<Waits, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found, \
+                CAST(COALESCE(SUM(CASE WHEN w.since < $1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS overdue \
+         FROM (SELECT received_at AS since FROM callback_bodies WHERE needs_person = 1 \
+               UNION ALL SELECT updated_at FROM payment_intents \
+                         WHERE state IN ('paid_unreceipted', 'review') AND is_looked_at = 0 \
+               UNION ALL SELECT received_at FROM payments WHERE customer_id IS NULL AND closed = '' \
+               UNION ALL SELECT received_at FROM payments WHERE unspent = 'unclear' \
+               UNION ALL SELECT updated_at FROM refunds WHERE state = 'unknown' AND next_at IS NULL \
+               UNION ALL SELECT seen_at FROM payment_evidence WHERE needs_person = 1 \
+               UNION ALL SELECT seen_at FROM pull_rows_for_review WHERE needs_person = 1 \
+               UNION ALL SELECT seen_at FROM statement_rows_for_review WHERE needs_person = 1) w",
+    )
+    .bind(before.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(Waits { all: columns::unsigned(&row, "found")?, overdue: columns::unsigned(&row, "overdue")? })
+}
+
 /// Callbacks that a person has to look at, newest first. The receipt is the one that the body names; the amount too, or,
 /// where it names none, what was asked for.
-pub(super) async fn callbacks_for_review(
+async fn callbacks_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
@@ -31,9 +75,12 @@ pub(super) async fn callbacks_for_review(
                 COALESCE(c.name, '') AS customer_name \
          FROM callback_bodies b LEFT JOIN payment_intents i ON i.callback_token = b.callback_token \
          LEFT JOIN customers c ON c.id = i.customer_id \
-         WHERE b.needs_person = 1 ORDER BY b.received_at DESC, b.id DESC LIMIT $1",
+         WHERE b.needs_person = 1 AND b.received_at <= $2 AND (b.received_at < $2 OR b.id < $3) \
+         ORDER BY b.received_at DESC, b.id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -44,8 +91,9 @@ pub(super) async fn callbacks_for_review(
 }
 
 /// Requests whose end a person has to find out, newest first.
-pub(super) async fn requests_for_review(
+async fn requests_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
@@ -53,9 +101,12 @@ pub(super) async fn requests_for_review(
                 COALESCE(i.result_description, '') AS result_description, i.amount_cents, i.receipt_number, \
                 i.customer_id, c.name AS customer_name \
          FROM payment_intents i JOIN customers c ON c.id = i.customer_id \
-         WHERE i.state IN ('paid_unreceipted', 'review') ORDER BY i.updated_at DESC, i.id DESC LIMIT $1",
+         WHERE i.state IN ('paid_unreceipted', 'review') AND i.is_looked_at = 0 AND i.updated_at <= $2 AND (i.updated_at < $2 OR i.id < $3) \
+         ORDER BY i.updated_at DESC, i.id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -72,16 +123,20 @@ pub(super) async fn requests_for_review(
 }
 
 /// Payments that are nobody's, newest first.
-pub(super) async fn payments_for_review(
+async fn payments_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT p.id, p.received_at AS since, p.no_owner, p.amount_cents, p.receipt_number, p.customer_id, \
                 '' AS customer_name \
-         FROM payments p WHERE p.customer_id IS NULL AND p.closed = '' ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+         FROM payments p WHERE p.customer_id IS NULL AND p.closed = '' AND p.received_at <= $2 AND (p.received_at < $2 OR p.id < $3) \
+         ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -92,17 +147,21 @@ pub(super) async fn payments_for_review(
 }
 
 /// Payments of which nobody knows which of a customer's lines or requests they are for, newest first.
-pub(super) async fn unclear_for_review(
+async fn unclear_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT p.id, p.received_at AS since, p.amount_cents, p.receipt_number, p.customer_id, \
                 c.name AS customer_name \
          FROM payments p JOIN customers c ON c.id = p.customer_id \
-         WHERE p.unspent = 'unclear' ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
+         WHERE p.unspent = 'unclear' AND p.received_at <= $2 AND (p.received_at < $2 OR p.id < $3) \
+         ORDER BY p.received_at DESC, p.id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -114,17 +173,21 @@ pub(super) async fn unclear_for_review(
 }
 
 /// Refunds of which M-Pesa does not say how they ended, newest first.
-pub(super) async fn refunds_for_review(
+async fn refunds_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT r.id, r.updated_at AS since, r.amount_cents, r.receipt_number, r.customer_id, \
                 COALESCE(c.name, '') AS customer_name \
          FROM refunds r LEFT JOIN customers c ON c.id = r.customer_id \
-         WHERE r.state = 'unknown' AND r.next_at IS NULL ORDER BY r.updated_at DESC, r.id DESC LIMIT $1",
+         WHERE r.state = 'unknown' AND r.next_at IS NULL AND r.updated_at <= $2 AND (r.updated_at < $2 OR r.id < $3) \
+         ORDER BY r.updated_at DESC, r.id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -136,8 +199,9 @@ pub(super) async fn refunds_for_review(
 }
 
 /// Evidence that does not fit the payment that is booked, newest first.
-pub(super) async fn evidence_for_review(
+async fn evidence_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
@@ -145,9 +209,12 @@ pub(super) async fn evidence_for_review(
                 COALESCE(c.name, '') AS customer_name \
          FROM payment_evidence e JOIN payments p ON p.id = e.payment_id \
          LEFT JOIN customers c ON c.id = p.customer_id \
-         WHERE e.needs_person = 1 ORDER BY e.seen_at DESC, e.payment_id DESC LIMIT $1",
+         WHERE e.needs_person = 1 AND e.seen_at <= $2 AND (e.seen_at < $2 OR e.payment_id < $3) \
+         ORDER BY e.seen_at DESC, e.payment_id DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -158,15 +225,19 @@ pub(super) async fn evidence_for_review(
 }
 
 /// Rows of Pull that were not understood, newest first. What they say is [`body_of`].
-pub(super) async fn pull_rows_for_review(
+async fn pull_rows_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT row_sha256, seen_at FROM pull_rows_for_review \
-         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+         WHERE needs_person = 1 AND seen_at <= $2 AND (seen_at < $2 OR row_sha256 < $3) \
+         ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -184,16 +255,20 @@ pub(super) async fn pull_rows_for_review(
 }
 
 /// Rows of statements of which no rule decides, newest first.
-pub(super) async fn statement_rows_for_review(
+async fn statement_rows_for_review(
     connection: &mut Connection,
+    begins: &Begins,
     limit: i64,
 ) -> Result<Vec<ForReview>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT row_sha256, short_code, line, reason, receipt_number, amount_cents, seen_at \
          FROM statement_rows_for_review \
-         WHERE needs_person = 1 ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
+         WHERE needs_person = 1 AND seen_at <= $2 AND (seen_at < $2 OR row_sha256 < $3) \
+         ORDER BY seen_at DESC, row_sha256 DESC LIMIT $1",
     )
     .bind(limit)
+    .bind(begins.since)
+    .bind(begins.id.as_str())
     .fetch_all(connection)
     .await?;
     let item = |row: &Row| {
@@ -220,6 +295,12 @@ pub(super) async fn waits_for_person(
 ) -> Result<Option<bool>, sqlx::Error> {
     let (sql, id) = match item {
         Settled::Callback(id) => (waiting!("callback_bodies WHERE id = $1"), id.as_str()),
+        Settled::Request(id) => (
+            "SELECT COUNT(*) AS found, CAST(COALESCE(MAX(CASE WHEN state IN ('paid_unreceipted', 'review') \
+                    AND is_looked_at = 0 THEN 1 ELSE 0 END), 0) AS BIGINT) AS waiting \
+             FROM payment_intents WHERE id = $1",
+            id.as_str(),
+        ),
         Settled::Evidence(id) => (waiting!("payment_evidence WHERE payment_id = $1"), id.as_str()),
         Settled::PullRow(digest) => (waiting!("pull_rows_for_review WHERE row_sha256 = $1"), digest.as_str()),
         Settled::StatementRow(digest) => {
@@ -237,7 +318,7 @@ pub(super) async fn body_of(
 ) -> Result<Option<String>, sqlx::Error> {
     let (sql, id) = match item {
         Settled::Callback(id) => ("SELECT body FROM callback_bodies WHERE id = $1", id.as_str()),
-        Settled::Evidence(_) => return Ok(None),
+        Settled::Request(_) | Settled::Evidence(_) => return Ok(None),
         Settled::PullRow(digest) => {
             ("SELECT body FROM pull_rows_for_review WHERE row_sha256 = $1", digest.as_str())
         }
@@ -253,6 +334,7 @@ pub(super) async fn body_of(
 pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) -> Result<(), sqlx::Error> {
     let (sql, id) = match item {
         Settled::Callback(id) => ("UPDATE callback_bodies SET needs_person = 0 WHERE id = $1", id.as_str()),
+        Settled::Request(id) => ("UPDATE payment_intents SET is_looked_at = 1 WHERE id = $1", id.as_str()),
         Settled::Evidence(id) => {
             ("UPDATE payment_evidence SET needs_person = 0 WHERE payment_id = $1", id.as_str())
         }

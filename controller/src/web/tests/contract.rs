@@ -248,7 +248,12 @@ async fn every_answer_fits_its_description() {
     write.commit().await.unwrap();
     let review = api.get("/api/payments/review", "/api/payments/review").await;
     let items = review["items"].as_array().unwrap();
-    assert_eq!(items.len(), 2, "{review}");
+    assert_eq!((items.len(), review["next"].is_null()), (2, true), "{review}");
+    let place = format!("{}-callbacks-{}", items[0]["since_at_ms"], items[0]["id"].as_str().unwrap());
+    let behind = api.get("/api/payments/review", &format!("/api/payments/review?before={place}")).await;
+    assert_eq!(behind["items"].as_array().unwrap().len(), 1, "{review} {behind}");
+    let nowhere = api.get("/api/payments/review", "/api/payments/review?before=x").await;
+    assert_eq!(nowhere["error"]["code"], "invalid", "{nowhere}");
     for item in items {
         let of = format!("/api/payments/review/{}/{}", item["kind"].as_str().unwrap(), id(item));
         let came = api.get("/api/payments/review/{kind}/{id}", &of).await;
@@ -269,7 +274,14 @@ async fn every_answer_fits_its_description() {
             assert!(expected, "{answer}");
         }
     }
-    for strange in ["callback/none", "evidence/none", "pull_row/none", "statement_row/none", "rumour/none"] {
+    for strange in [
+        "callback/none",
+        "request/none",
+        "evidence/none",
+        "pull_row/none",
+        "statement_row/none",
+        "rumour/none",
+    ] {
         let path = format!("/api/payments/review/{strange}/looked-at");
         let answer = api.post("/api/payments/review/{kind}/{id}/looked-at", &path, &json!({})).await;
         assert_eq!(answer["error"]["code"], "not_found", "{strange}");

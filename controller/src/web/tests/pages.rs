@@ -118,6 +118,28 @@ async fn what_no_rule_could_decide_is_counted_on_the_overview_and_listed_with_it
 }
 
 #[tokio::test]
+async fn what_is_older_than_the_first_page_is_on_the_next_one() {
+    let served = Served::start().await;
+    let many = "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) \
+                WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 201) \
+                SELECT 'row' || i, '{}', i FROM n";
+    write(&served, many).await;
+    let mut browser = served.browser(Role::Viewer).await;
+    let page = browser.get("/payments/review").await;
+    shows(&page, &["Older", "data-key=\"pull_row-row2\""]);
+    assert!(!page.body.contains("data-key=\"pull_row-row1\""), "the oldest is on the next page");
+    let (_, rest) = page.body.split_once("href=\"/payments/review?before=").unwrap();
+    let (before, _) = rest.split_once('"').unwrap();
+    let older = browser.get(&format!("/payments/review?before={before}")).await;
+    shows(&older, &["data-key=\"pull_row-row1\"", "The newest"]);
+    assert!(!older.body.contains("Older"), "it is the last");
+    let end = browser.get("/payments/review?before=1-pull-row1").await;
+    shows(&end, &["Nothing older"]);
+    assert_eq!(browser.get("/payments/review?before=somewhere").await.status, 404);
+    served.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_looked_at_is_taken_off_the_list_by_those_who_may() {
     let served = Served::start().await;
     write(

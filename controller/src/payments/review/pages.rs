@@ -1,0 +1,164 @@
+//! The page of what a person has to look at, and one item as it came.
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tawi_shared::UnixMillis;
+
+use super::place::{self, Place};
+use super::{ForReview, LookedAt, ReviewKind};
+use crate::payments::{REVIEW_ROWS, REVIEWED_WITHIN};
+use crate::staff::Permission;
+use crate::web::Web;
+use crate::web::display::{self, Moment};
+use crate::web::error::{PageError, percent_encoded};
+use crate::web::visit::{Frame, Note, Posted, Section, Visit};
+
+/// Something that a person has to look at.
+struct ReviewView {
+    /// Tells rows apart, for the script.
+    key: String,
+    since: Moment,
+    /// Whether it waits for more than a day.
+    is_overdue: bool,
+    what: &'static str,
+    customer_id: Option<String>,
+    customer_name: String,
+    /// Empty when nobody knows.
+    amount: String,
+    /// Empty for none.
+    receipt: String,
+    /// Where the button for having looked at it leads; `None` for no button.
+    looked_at: Option<String>,
+    /// Where it is shown as it came; `None` where it is not.
+    as_it_came: Option<String>,
+    /// The refund's own page, when it is about one.
+    refund_id: Option<String>,
+    /// The payment's own page, when it is about one.
+    payment_id: Option<String>,
+    reason: String,
+}
+
+impl ReviewView {
+    fn of(item: &ForReview, may_settle: bool, now: UnixMillis) -> Self {
+        let (what, id, payment_id) = match &item.kind {
+            ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
+            ReviewKind::Request(id) => ("Request", id.as_str(), None),
+            ReviewKind::Payment(id) => ("Payment", id.as_str(), Some(id.to_string())),
+            ReviewKind::Evidence(id) => ("What M-Pesa says", id.as_str(), Some(id.to_string())),
+            ReviewKind::PullRow(digest) => ("Row of Pull", digest.as_str(), None),
+            ReviewKind::StatementRow(digest) => ("Row of a statement", digest.as_str(), None),
+            ReviewKind::Refund(id) => ("Refund", id.as_str(), None),
+        };
+        let path = format!("/payments/review/{}/{id}", item.kind.as_str());
+        let looked_at = format!("{path}/looked-at");
+        Self {
+            looked_at: (may_settle && item.is_taken_off_by_hand()).then_some(looked_at),
+            as_it_came: (may_settle && item.is_kept_as_it_came()).then_some(path),
+            // A payment of nobody may be contradicted as well: the kind keeps the two apart.
+            key: format!("{}-{id}", item.kind.as_str()),
+            since: Moment::of(item.since, now),
+            is_overdue: now.since(item.since) > REVIEWED_WITHIN,
+            what,
+            customer_id: item.customer.as_ref().map(ToString::to_string),
+            customer_name: item.customer_name.clone(),
+            amount: item.amount.map(display::kes).unwrap_or_default(),
+            receipt: item.receipt_number.clone().unwrap_or_default(),
+            payment_id,
+            refund_id: match &item.kind {
+                ReviewKind::Refund(id) => Some(id.to_string()),
+                _ => None,
+            },
+            reason: item.reason.clone(),
+        }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "payments/review.html")]
+struct ReviewPage {
+    frame: Frame,
+    rows: Vec<ReviewView>,
+    /// Where the older ones are; `None` where there are none.
+    older: Option<String>,
+    /// Whether it does not begin with the newest.
+    is_further: bool,
+    may_import: bool,
+}
+
+pub(crate) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/payments/review", get(review))
+        .route("/payments/review/{kind}/{id}", get(as_it_came))
+        .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
+}
+
+/// Where in the list.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    before: String,
+}
+
+async fn review(
+    visit: Visit,
+    State(web): State<Web>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::Read)?;
+    let after = match wanted.before.trim() {
+        "" => None,
+        text => Some(Place::parse(text).ok_or(PageError::NotFound)?),
+    };
+    let mut reader = web.controller.database.read().await?;
+    let items = super::for_review_after(&mut reader, after.as_ref(), REVIEW_ROWS).await?;
+    drop(reader);
+    let may_settle = visit.may(Permission::SettleReview);
+    let rows: Vec<ReviewView> =
+        items.iter().map(|item| ReviewView::of(item, may_settle, visit.now)).collect();
+    let older = place::next(&items, REVIEW_ROWS)
+        .map(|place| format!("/payments/review?before={}", percent_encoded(&place.to_string())));
+    let may_import = visit.may(Permission::ImportStatement);
+    let frame = visit.frame("To be checked", Section::Payments);
+    visit.show(&ReviewPage { frame, rows, older, is_further: after.is_some(), may_import })
+}
+
+#[derive(Template)]
+#[template(path = "payments/as_it_came.html")]
+struct AsItCamePage {
+    frame: Frame,
+    body: String,
+}
+
+/// Names and numbers of whoever paid stand in it: it is for those who can do something about it.
+async fn as_it_came(
+    visit: Visit,
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::SettleReview)?;
+    let mut reader = web.controller.database.read().await?;
+    let body = super::as_it_came(&mut reader, (&kind, &id)).await?.ok_or(PageError::NotFound)?;
+    visit.show(&AsItCamePage { frame: visit.frame("As it came", Section::Payments), body })
+}
+
+async fn looked_at(
+    State(web): State<Web>,
+    Path((kind, id)): Path<(String, String)>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let visit = posted.visit;
+    visit.require(Permission::SettleReview)?;
+    let mut transaction = web.controller.database.write().await?;
+    let (item, ids) = ((kind.as_str(), id.as_str()), &web.controller.ids);
+    let note = match super::looked_at(&mut transaction, item, &visit.actor(), ids, visit.now).await? {
+        LookedAt::Noted => "Looked at: it has left the list.",
+        LookedAt::AlreadySo => "It was looked at already.",
+        LookedAt::NoSuchItem | LookedAt::LeavesByItself => return Err(PageError::NotFound),
+    };
+    transaction.commit().await?;
+    Ok(visit.go("/payments/review", &Note::good(note)))
+}
