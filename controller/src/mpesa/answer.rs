@@ -12,17 +12,18 @@ use crate::plain::line_of;
 /// Codes of a token that Daraja does not take, any more or at all. The request did nothing.
 const TOKEN_CODES: [&str; 4] = ["404.001.03", "400.003.01", "401.002.01", "401.003.01"];
 /// Codes of a gateway that did not pass the request on: too much at once, or today.
-const BUSY_CODES: [&str; 2] = ["500.003.02", "500.003.03"];
+pub(super) const BUSY_CODES: [&str; 2] = ["500.003.02", "500.003.03"];
 /// Where the gateway's faults come from that it finds before it passes a request on. Any other fault, such as
 /// `messaging.adaptors.http.flow.GatewayTimeout` or an unexpected end of the answer, may come after that.
 const FAULTS_BEFORE: [&str; 3] = ["keymanagement.", "oauth.", "policies."];
 /// Words of the gateway's faults for too much at once or today, as in `policies.ratelimit.SpikeArrestViolation`.
-const FAULTS_BUSY: [&str; 2] = ["spikearrest", "quota"];
+pub(super) const FAULTS_BUSY: [&str; 2] = ["spikearrest", "quota"];
 /// "Overloaded", and three other things, told apart by the text alone.
-const OVERLOADED: &str = "500.001.1001";
-/// Texts of [`OVERLOADED`] that say that nothing was started.
-const NOTHING_STARTED: [&str; 3] =
-    ["merchant does not exist", "wrong credentials", "unable to lock subscriber"];
+pub(in crate::mpesa) const OVERLOADED: &str = "500.001.1001";
+/// Texts of [`OVERLOADED`] that say that nothing was started, because the short code or its passkey is wrong.
+pub(super) const WRONG_SHORT_CODE: [&str; 2] = ["merchant does not exist", "wrong credentials"];
+/// The same, because the phone has another transaction under way.
+pub(super) const PHONE_BUSY: &str = "unable to lock subscriber";
 /// A payment to a phone whose name Daraja has taken before: what became of that one counts, and this one is none.
 const TAKEN_BEFORE: &str = "500.002.1001";
 /// "Still being processed", as the query writes it.
@@ -222,7 +223,9 @@ fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
     } else if BUSY_CODES.contains(&code.as_str()) || code.starts_with("429.") {
         Some(Refusal::Busy(reason))
     } else if code == OVERLOADED {
-        NOTHING_STARTED.iter().any(|start| lowered.contains(start)).then_some(Refusal::Final(reason))
+        let is_told = |text: &&str| lowered.contains(*text);
+        let is_started = !is_told(&PHONE_BUSY) && !WRONG_SHORT_CODE.iter().any(|text| is_told(text));
+        (!is_started).then_some(Refusal::Final(reason))
     } else if code.starts_with('4') {
         Some(Refusal::Final(reason))
     } else {

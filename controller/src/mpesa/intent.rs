@@ -24,8 +24,8 @@ use tawi_shared::UnixMillis;
 use thiserror::Error;
 
 use super::evidence::{BadForm, CheckoutId, Reason, ReceiptNumber};
-use super::poll;
 use super::result_codes::{self, Meaning};
+use super::{not_sent, poll};
 use crate::customers::phone::Msisdn;
 use crate::entitlements::Offer;
 use crate::ids::{CustomerId, IdSource, IntentId, LineId, PlanId, TopUpId};
@@ -325,6 +325,8 @@ impl Intent {
             State::PaidUnreceipted => "M-Pesa says that it is paid; the receipt has not come yet.",
             State::Paid(_) => "Paid.",
             State::Expired => "Nothing was heard from the phone. If the customer paid, it is still credited.",
+            // No prompt was ever named: it did not leave, or was not taken.
+            State::Declined(reason) if self.checkout.is_none() => not_sent::advice(reason, is_paybill_heard),
             State::Declined(reason) | State::Review(reason) => {
                 result_codes::advice(&reason.code, is_paybill_heard)
             }

@@ -20,6 +20,7 @@ mod incoming;
 pub(crate) mod intake;
 pub mod intent;
 mod nairobi;
+mod not_sent;
 pub mod operator;
 pub mod poll;
 pub mod pull;

@@ -22,6 +22,9 @@ const NOT_SENT: &str = "The request could not be sent to the phone. Try again.";
 /// The same where a payment by Paybill is heard of.
 const NOT_SENT_OR_PAYBILL: &str = "The request could not be sent to the phone. Try again, or pay by Paybill.";
 
+/// What says nothing of a request yet, or, of the second code, of one that `not_sent` knows.
+const STILL_AT_IT: &str = "M-Pesa has not said yet what became of the request.";
+
 /// The same amount from the same phone within two minutes.
 pub const SAME_AGAIN: &str = "17";
 
@@ -57,8 +60,8 @@ const KNOWN: &[Known] = &[
     Known("8006", Meaning::Declined, "The M-Pesa PIN is locked. The customer must call Safaricom on 100."),
     Known("9999", Meaning::Declined, NOT_SENT),
     Known("SFC_IC0003", Meaning::Declined, "The till is set up wrongly: the owner must check its number."),
-    Known("4999", Meaning::Pending, "The request is on the phone."),
-    Known("500.001.1001", Meaning::Pending, "The request is on the phone."),
+    Known("4999", Meaning::Pending, STILL_AT_IT),
+    Known("500.001.1001", Meaning::Pending, STILL_AT_IT),
 ];
 
 /// What to say when nobody knows.

@@ -254,6 +254,7 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
     shop.handle().set_faults(&busy).unwrap();
     let Requested::Declined(intent) = shop.ask(None).await else { panic!("not refused") };
     assert_eq!(intent.result().map(|(code, _)| code), Some("500.003.02"));
+    assert_eq!(intent.advice(false), "It was not sent: M-Pesa is busy. Try again in a minute.");
     // A page of HTML proves nothing.
     let html = FaultsChange { html_next: Some(1), ..FaultsChange::default() };
     shop.handle().set_faults(&html).unwrap();
@@ -272,6 +273,17 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
     let requested = payments::request(&shop.controller, &gone.into(), wanted).await.unwrap();
     assert!(matches!(requested, Requested::Declined(_)), "{requested:?}");
     assert_eq!(shop.handle().prompts(0, 9).len(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_passkey_puts_nothing_on_the_phone_and_is_said_to_be_for_the_owner() {
+    let mut shop = Shop::open().await;
+    shop.directory.write_secret("passkey", "wrong\n");
+    shop.with_secrets("");
+    let Requested::Declined(intent) = shop.ask(None).await else { panic!("not refused") };
+    assert_eq!(intent.result().map(|(code, _)| code), Some("500.001.1001"));
+    let advice = intent.advice(true);
+    assert!(advice.starts_with("It was not sent") && advice.contains("owner must check both"), "{advice}");
 }
 
 /// Asks eight phones at once.
