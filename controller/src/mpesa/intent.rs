@@ -13,7 +13,7 @@
 //! ```
 //! Only a receipt makes `paid`, from any state, since callbacks come before replies and after time-outs. One thing leads out
 //! of it: where a rule took some payment for the request's, the receipt of its own callback replaces it, and when that payment
-//! turns out to be another request's, this one is asked about again. A query can say "paid", which is noted and is no money.
+//! turns out to be another request's, this one waits for its own, or is asked about again. A query can say "paid", which is noted and is no money.
 //! A push whose answer was lost is never sent again.
 
 use std::fmt;
@@ -156,7 +156,10 @@ pub enum Event {
     /// Nothing more will be asked.
     TimeUp,
     /// What a rule had taken for its receipt is another request's.
-    ReceiptGone,
+    ReceiptGone {
+        /// Whether Safaricom ever said that it is paid: then it is, with a receipt that has not come.
+        is_said_paid: bool,
+    },
 }
 
 /// Why an event changes nothing, and a person should know.
@@ -345,9 +348,11 @@ fn next_state(state: &State, event: &Event) -> Result<State, Refused> {
         }
         (State::Paid(_), Event::Failed { .. } | Event::NotSent(_)) => Err(Refused::AlreadyPaid),
         (State::Paid(_), Event::Submit) => Err(Refused::NotPossible),
-        // As if nothing had been heard of it: it is asked about again, and given up in its time.
-        (State::Paid(_), Event::ReceiptGone) => Ok(State::Prompted),
-        (_, Event::ReceiptGone) => stay(),
+        // As if the receipt had never been taken for its: what Safaricom said of it stands, and where that was nothing, it is
+        // asked about again, and given up in its time.
+        (State::Paid(_), Event::ReceiptGone { is_said_paid: true }) => Ok(State::PaidUnreceipted),
+        (State::Paid(_), Event::ReceiptGone { is_said_paid: false }) => Ok(State::Prompted),
+        (_, Event::ReceiptGone { .. }) => stay(),
         (State::Paid(_), _) => stay(),
 
         (State::Created, Event::Submit) => Ok(State::Submitting),

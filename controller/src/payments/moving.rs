@@ -75,7 +75,8 @@ pub(super) async fn take_back(
     let mut hints = Vec::new();
     if let Some(other) = elsewhere.request {
         hints.push(Hint::Intent(other.customer.clone()));
-        if let Ok(reopened) = other.apply(Event::ReceiptGone, now) {
+        let is_said_paid = requests::is_said_paid(connection, &other.id).await?;
+        if let Ok(reopened) = other.apply(Event::ReceiptGone { is_said_paid }, now) {
             requests::update_intent(connection, &reopened).await?;
         }
         store::detach(connection, &booked.id).await?;

@@ -8,6 +8,7 @@ mod codes;
 mod disputed;
 mod doctor;
 mod health;
+mod late;
 mod moved;
 mod one_payee;
 mod operator;

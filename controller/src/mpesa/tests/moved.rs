@@ -14,7 +14,7 @@ use crate::customers::{self, Customer, NewCustomer};
 use crate::ids::{IntentId, LineId};
 use crate::ledger;
 use crate::mpesa::evidence::CheckoutId;
-use crate::mpesa::intent::{CallbackToken, Intent, State};
+use crate::mpesa::intent::{CallbackToken, Event, Intent, State};
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::query;
 use crate::payments::corrections::{self, Target};
@@ -95,6 +95,29 @@ async fn a_receipt_that_a_rule_gave_to_a_like_request_goes_to_the_one_whose_path
         (state(&shop, &first).await, state(&shop, &second).await),
         ("paid RAA1".into(), "paid RAA2".into())
     );
+    assert_eq!(for_review(&shop).await, []);
+}
+
+#[tokio::test]
+async fn a_request_that_mpesa_calls_paid_waits_for_its_own_receipt_however_late_a_wrong_one_is_taken_from_it()
+{
+    let (shop, token) = registered().await;
+    let second = shop.unanswered().await;
+    let first = one_like(&shop, &second, 60).await;
+    query::note(&shop.controller, &first.id, Event::QueryPaid).await.unwrap();
+    confirm(&shop, &token, "RAA2", "1500.00").await;
+    assert_eq!(state(&shop, &first).await, "paid RAA2", "it is the one that is said to be paid");
+    shop.controller.clock.advance(Duration::from_secs(31 * 60));
+    call_back(&shop, &second, "RAA2", "1500.00").await;
+    assert_eq!(
+        (state(&shop, &first).await, state(&shop, &second).await),
+        ("paid_unreceipted -".into(), "paid RAA2".into())
+    );
+    let kinds: Vec<ReviewKind> = for_review(&shop).await.into_iter().map(|item| item.kind).collect();
+    assert_eq!(kinds, [ReviewKind::Request(first.id.clone())]);
+    call_back(&shop, &first, "RAA1", "1500.00").await;
+    assert_eq!(state(&shop, &first).await, "paid RAA1");
+    assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2));
     assert_eq!(for_review(&shop).await, []);
 }
 

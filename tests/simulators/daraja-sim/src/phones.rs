@@ -38,6 +38,13 @@ pub enum Behaviour {
     Fail,
 }
 
+impl Behaviour {
+    /// Whether it ends a prompt in a way after which customers were seen to pay after all.
+    pub(crate) fn may_pay_late(self) -> bool {
+        matches!(self, Self::Ignore | Self::Refuse)
+    }
+}
+
 /// What goes wrong with a phone's STK callback.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -90,7 +97,7 @@ pub struct Phone {
     pub delay_ms: u64,
     /// Money in the wallet, in cents; `null` is plenty. Payments take from it; too little ends in 1.
     pub balance_cents: Option<u64>,
-    /// Only with `ignore`: milliseconds after the 1037 at which the customer pays after all.
+    /// Only with `ignore` and `refuse`: milliseconds after the 1037 or 1032 at which the customer pays after all.
     pub late_success_ms: Option<u64>,
     /// Only with `fail`: the code to end with, such as `"1019"` or `"SFC_IC0003"`.
     pub result_code: Option<String>,
@@ -118,8 +125,8 @@ pub enum PhoneRefused {
         field: &'static str,
     },
     /// A late success without an earlier failure.
-    #[error("late_success_ms goes with behaviour \"ignore\" only")]
-    LateSuccessNeedsIgnore,
+    #[error("late_success_ms goes with behaviour \"ignore\" or \"refuse\" only")]
+    LateSuccessNeedsFailure,
     /// `fail` without a code, or a code without `fail`.
     #[error(
         "result_code goes with behaviour \"fail\", which needs one of 1 to 16 letters, digits, dots or underscores"
@@ -147,8 +154,8 @@ impl Phone {
         if let Some((field, _)) = copies.into_iter().find(|(_, count)| !(1..=MAX_COPIES).contains(count)) {
             return Err(PhoneRefused::Copies { field });
         }
-        if self.late_success_ms.is_some() && self.behaviour != Behaviour::Ignore {
-            return Err(PhoneRefused::LateSuccessNeedsIgnore);
+        if self.late_success_ms.is_some() && !self.behaviour.may_pay_late() {
+            return Err(PhoneRefused::LateSuccessNeedsFailure);
         }
         let code_is_right = match (&self.result_code, self.behaviour) {
             (Some(code), Behaviour::Fail) => {
@@ -334,7 +341,7 @@ mod tests {
     #[test]
     fn senseless_descriptions_are_refused() {
         let late = Phone { late_success_ms: Some(5), ..Phone::default() };
-        assert_eq!(late.check(), Err(PhoneRefused::LateSuccessNeedsIgnore));
+        assert_eq!(late.check(), Err(PhoneRefused::LateSuccessNeedsFailure));
         let fails = Phone { behaviour: Behaviour::Fail, ..Phone::default() };
         assert_eq!(fails.check(), Err(PhoneRefused::ResultCode));
         let slow = Phone { delay_ms: MAX_DELAY_MS + 1, ..Phone::default() };

@@ -37,7 +37,7 @@ pub(crate) async fn prompt(
     if let Some(letters) = settle(&gateway, &id, phone.behaviour, &phone) {
         send(&gateway, letters, &phone, Some(delivered)).await;
     }
-    if let (Behaviour::Ignore, Some(late_success_ms)) = (phone.behaviour, phone.late_success_ms) {
+    if let (true, Some(late_success_ms)) = (phone.behaviour.may_pay_late(), phone.late_success_ms) {
         think(late_success_ms).await;
         if let Some(letters) = settle(&gateway, &id, Behaviour::Pay, &phone) {
             send(&gateway, letters, &phone, None).await;

@@ -176,19 +176,21 @@ async fn a_counted_wallet_empties_by_what_is_paid() {
 }
 
 #[tokio::test]
-async fn a_late_success_follows_the_1037_under_the_same_id() {
-    let merchant = Merchant::start().await;
-    let token = merchant.token().await;
-    let late = Phone { late_success_ms: Some(1), ..phone(Behaviour::Ignore) };
-    merchant.handle().set_phone(PHONE, late).unwrap();
-    let id = merchant.push(&token).await;
-    let received = merchant.listener.wait_for(2).await;
-    merchant.settled().await;
-    let codes: Vec<_> = received.iter().map(|one| one.stk()["ResultCode"].clone()).collect();
-    assert_eq!(codes, [json!(1037), json!(0)]);
-    assert!(received.iter().all(|one| one.stk()["CheckoutRequestID"] == id.as_str()));
-    assert!(matches!(merchant.handle().prompt(&id).unwrap().state, PromptState::Paid { .. }));
-    assert_eq!(merchant.query(&token, &id).await.1["ResultCode"], "0");
+async fn a_late_success_follows_the_1037_or_the_1032_under_the_same_id() {
+    for (behaviour, code) in [(Behaviour::Ignore, 1037), (Behaviour::Refuse, 1032)] {
+        let merchant = Merchant::start().await;
+        let token = merchant.token().await;
+        let late = Phone { late_success_ms: Some(1), ..phone(behaviour) };
+        merchant.handle().set_phone(PHONE, late).unwrap();
+        let id = merchant.push(&token).await;
+        let received = merchant.listener.wait_for(2).await;
+        merchant.settled().await;
+        let codes: Vec<_> = received.iter().map(|one| one.stk()["ResultCode"].clone()).collect();
+        assert_eq!(codes, [json!(code), json!(0)]);
+        assert!(received.iter().all(|one| one.stk()["CheckoutRequestID"] == id.as_str()));
+        assert!(matches!(merchant.handle().prompt(&id).unwrap().state, PromptState::Paid { .. }));
+        assert_eq!(merchant.query(&token, &id).await.1["ResultCode"], "0");
+    }
 }
 
 #[tokio::test]
