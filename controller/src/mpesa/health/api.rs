@@ -47,6 +47,8 @@ pub struct HealthPromptsBody {
     pub unanswered: u64,
     /// M-Pesa or the phone refused.
     pub refused: u64,
+    /// Refused for what the owner can cure: the short code is full, or set up wrongly.
+    pub own_fault: u64,
     /// How they ended is not known, or their receipt is missing.
     pub unknown: u64,
     /// On the phone now, or on their way there.
@@ -183,8 +185,8 @@ impl From<Waiting> for HealthWaitingBody {
 
 impl From<Prompts> for HealthPromptsBody {
     fn from(prompts: Prompts) -> Self {
-        let Prompts { paid, cancelled, unanswered, refused, unknown, open } = prompts;
-        Self { paid, cancelled, unanswered, refused, unknown, open }
+        let Prompts { paid, cancelled, unanswered, refused, own_fault, unknown, open } = prompts;
+        Self { paid, cancelled, unanswered, refused, own_fault, unknown, open }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
-use super::{Environment, Facts, Health, Prompts, SweepOutcome, Waiting};
+use super::{Environment, Facts, Health, Prompts, SweepOutcome, Waiting, own_faults};
 use crate::mpesa::token::TokenStanding;
 use crate::web::display::{counted, span};
 
@@ -20,6 +20,12 @@ const SWEPT_WITHIN: Duration = Duration::from_secs(30 * 60);
 const NOBODYS_MOST: Duration = Duration::from_secs(24 * 3_600);
 /// A statement a week closes the days behind it.
 const STATEMENT_WITHIN: Duration = Duration::from_secs(8 * 86_400);
+/// Of fewer payments of which Pull alone told nothing follows.
+const PULLED_THAT_TELL: u64 = 5;
+/// After an outage of ours Pull tells of all that was missed before the first callback comes.
+const CALLED_BACK_WITHIN: Duration = Duration::from_secs(15 * 60);
+/// What the owner can cure and came within this time is so now.
+const STILL_SO: Duration = Duration::from_secs(3_600);
 /// Of fewer prompts nothing follows.
 const PROMPTS_THAT_TELL: u64 = 5;
 
@@ -79,8 +85,10 @@ pub fn judge(facts: &Facts, now: UnixMillis) -> Vec<Check> {
         environment(facts.environment),
         token(&facts.token, now),
         registration(facts),
+        reaching(facts, now),
         pull(facts, now),
         prompts(facts, now),
+        own_fault(facts, now),
         suspense(facts.suspense, now),
         statement(facts, now),
         doctor(facts, now),
@@ -207,6 +215,43 @@ fn registration(facts: &Facts) -> Check {
             cure,
         ),
     }
+}
+
+/// Whether what Safaricom reports by itself reaches this controller: Pull books the money all the same, minutes later, so that
+/// nobody would notice.
+fn reaching(facts: &Facts, now: UnixMillis) -> Check {
+    let what = "callbacks and confirmations";
+    let newest = facts.callback_at.max(facts.confirmation_at);
+    let alone = facts.pulled_alone;
+    if alone.count >= PULLED_THAT_TELL {
+        let is_long = alone.oldest.is_some_and(|oldest| now.since(oldest) >= CALLED_BACK_WITHIN);
+        let since = newest.map_or_else(
+            || "none came yet".to_owned(),
+            |newest| format!("the newest came {} ago", span(now.since(newest))),
+        );
+        return Check::new(
+            what,
+            if is_long { Standing::Bad } else { Standing::Doubt },
+            format!("{since}, and Pull alone told of {} since", counted(alone.count, "payment")),
+            "they do not reach this controller: look from outside whether callback_base_url answers and its certificate is good, \
+             and whether known_sources turns Safaricom away, which tawi-controller mpesa doctor tells; then run tawi-controller \
+             mpesa register-urls",
+        );
+    }
+    match newest {
+        Some(newest) => Check::good(what, format!("the newest came {} ago", span(now.since(newest)))),
+        None => Check::new(what, Standing::Unknown, "none came yet", ""),
+    }
+}
+
+fn own_fault(facts: &Facts, now: UnixMillis) -> Check {
+    let what = "prompts refused for what the owner can cure";
+    let Some(faults) = facts.own_faults else { return Check::good(what, "none in 24 hours") };
+    let age = now.since(faults.newest);
+    let (count, said) = (counted(faults.count, "prompt"), faults.fault.said);
+    let standing = if age < STILL_SO { Standing::Bad } else { Standing::Doubt };
+    let said = format!("{count} in 24 hours, the last {} ago: {said}", span(age));
+    Check::new(what, standing, said, faults.fault.cure)
 }
 
 fn pull(facts: &Facts, now: UnixMillis) -> Check {
@@ -368,12 +413,17 @@ fn doctor(facts: &Facts, now: UnixMillis) -> Check {
 }
 
 /// The part of the picture that a request in this state belongs to.
-pub(super) fn outcome_of<'a>(prompts: &'a mut Prompts, state: &str, code: &str) -> &'a mut u64 {
+pub(super) fn outcome_of<'a>(
+    prompts: &'a mut Prompts,
+    state: &str,
+    (code, words): (&str, &str),
+) -> &'a mut u64 {
     match (state, code) {
         ("paid", _) => &mut prompts.paid,
         ("created" | "submitting" | "prompted", _) => &mut prompts.open,
         ("declined", "1031" | "1032") => &mut prompts.cancelled,
         ("declined", "1019" | "1037") | ("expired", _) => &mut prompts.unanswered,
+        ("declined", code) if own_faults::of(code, words).is_some() => &mut prompts.own_fault,
         ("declined", _) => &mut prompts.refused,
         // Lost on the way, paid without a receipt, or with a code that nobody has seen.
         (_, _) => &mut prompts.unknown,
@@ -382,6 +432,7 @@ pub(super) fn outcome_of<'a>(prompts: &'a mut Prompts, state: &str, code: &str) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::own_faults::OwnFaults;
     use super::super::{DoctorSaid, DoctorStep, LastSweep, Registration, StatementTold};
     use super::*;
     use crate::mpesa::evidence::Reason;
@@ -407,11 +458,17 @@ mod tests {
             statement: Some(StatementTold { until: ago(1_000), closing: None }),
             prompts: Prompts { paid: 8, cancelled: 1, ..Prompts::default() },
             oldest_open: None,
+            own_faults: None,
+            pulled_alone: Waiting { count: 1, oldest: Some(ago(2)) },
             suspense: Waiting::default(),
             has_operator: false,
             balance: None,
             doctor: Some(doctor_said("OK")),
         }
+    }
+
+    fn full(minutes: i64) -> Option<OwnFaults> {
+        Some(OwnFaults { fault: own_faults::of("8", "").unwrap(), count: 2, newest: ago(minutes) })
     }
 
     fn sweep(outcome: SweepOutcome, streak: u64) -> LastSweep {
@@ -483,6 +540,18 @@ mod tests {
             "doctor",
         );
         check(|it| it.sweep = Some(sweep(SweepOutcome::Part, 1)), "Pull", doubt, "understood", "statement");
+        let alone = |it: &mut Facts| it.pulled_alone = Waiting { count: 5, oldest: Some(ago(15)) };
+        check(alone, "callbacks", bad, "3 min ago, and Pull alone told of 5 payments", "register-urls");
+        let just = |it: &mut Facts| it.pulled_alone = Waiting { count: 50, oldest: Some(ago(14)) };
+        check(just, "callbacks", doubt, "Pull alone told of 50 payments", "certificate");
+        check(
+            |it| it.own_faults = full(59),
+            "owner can cure",
+            bad,
+            "2 prompts in 24 hours, the last 59 min ago: the paybill",
+            "bank",
+        );
+        check(|it| it.own_faults = full(60), "owner can cure", doubt, "the last 1 h ago", "bank");
         let late =
             |it: &mut Facts| it.sweep = Some(LastSweep { at: ago(31), ..sweep(SweepOutcome::Whole, 9) });
         check(late, "Pull", bad, "31 min ago", "log");
@@ -528,7 +597,7 @@ mod tests {
     fn every_end_of_a_prompt_has_its_part_of_the_picture() {
         let check = |state: &str, code: &str, expected: Prompts| {
             let mut prompts = Prompts::default();
-            *outcome_of(&mut prompts, state, code) += 1;
+            *outcome_of(&mut prompts, state, (code, "Merchant does not exist")) += 1;
             assert_eq!(prompts, expected, "{state} {code}");
         };
         let none = Prompts::default();
@@ -537,6 +606,8 @@ mod tests {
         check("declined", "1037", Prompts { unanswered: 1, ..none });
         check("expired", "", Prompts { unanswered: 1, ..none });
         check("declined", "2001", Prompts { refused: 1, ..none });
+        check("declined", "8", Prompts { own_fault: 1, ..none });
+        check("declined", "500.001.1001", Prompts { own_fault: 1, ..none });
         check("review", "31337", Prompts { unknown: 1, ..none });
         check("submit_unknown", "", Prompts { unknown: 1, ..none });
         check("paid_unreceipted", "", Prompts { unknown: 1, ..none });

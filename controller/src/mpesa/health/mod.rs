@@ -8,6 +8,7 @@
 
 pub(crate) mod api;
 pub mod judgement;
+pub mod own_faults;
 pub(crate) mod pages;
 pub(in crate::mpesa) mod store;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
+use self::own_faults::OwnFaults;
 use super::client::Daraja;
 use super::operator::OperatorRequest;
 use super::short_codes::ShortCodes;
@@ -24,6 +26,8 @@ use crate::money::Money;
 
 /// How far back prompts are counted.
 pub const PROMPTS_OF: Duration = Duration::from_secs(24 * 3_600);
+/// How far back payments are looked at of which Pull alone told: as far as Pull reaches.
+const PULLED_WITHIN: Duration = Duration::from_secs(48 * 3_600);
 
 /// Which of Safaricom's worlds it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +124,8 @@ pub struct Prompts {
     pub unanswered: u64,
     /// M-Pesa or the phone refused: too little money, a wrong PIN, a limit.
     pub refused: u64,
+    /// Refused for what the owner can cure: the short code is full, or set up wrongly.
+    pub own_fault: u64,
     /// What became of them is not known, or their receipt is missing.
     pub unknown: u64,
     /// On the phone now, or on their way there.
@@ -130,8 +136,8 @@ impl Prompts {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        let Self { paid, cancelled, unanswered, refused, unknown, open } = self;
-        [paid, cancelled, unanswered, refused, unknown, open]
+        let Self { paid, cancelled, unanswered, refused, own_fault, unknown, open } = self;
+        [paid, cancelled, unanswered, refused, own_fault, unknown, open]
             .into_iter()
             .fold(0, |total, part| total.saturating_add(*part))
     }
@@ -213,6 +219,10 @@ pub struct Facts {
     pub prompts: Prompts,
     /// Since when the oldest of those that are open is.
     pub oldest_open: Option<UnixMillis>,
+    /// Those of them that were refused for what the owner can cure.
+    pub own_faults: Option<OwnFaults>,
+    /// Payments of which Pull alone told, although a callback or a confirmation should have, since the newest of these.
+    pub pulled_alone: Waiting,
     /// Payments that are nobody's.
     pub suspense: Waiting,
     /// Whether there is an API operator who could be asked for the balance.
@@ -255,20 +265,27 @@ async fn facts_of(
 ) -> Result<Facts, sqlx::Error> {
     let settings = daraja.settings();
     let short_code = settings.short_code();
-    let (prompts, oldest_open) = store::prompts_since(connection, short_code, now.minus(PROMPTS_OF)).await?;
+    let told = store::prompts_since(connection, short_code, now.minus(PROMPTS_OF)).await?;
+    let registration = store::registration(connection, short_code, &settings.callback_base_url).await?;
+    let confirmation_at = store::confirmation_at(connection, short_code).await?;
+    let callback_at = store::callback_at(connection, short_code, now).await?;
+    let since = confirmation_at.max(callback_at).unwrap_or(UnixMillis(0)).max(now.minus(PULLED_WITHIN));
+    let is_registered = registration.as_ref().is_some_and(|told| told.at.is_some());
     Ok(Facts {
         short_code: short_code.to_owned(),
         till_number: settings.till_number().map(str::to_owned),
         environment: Environment::of(&settings.base_url),
         token: daraja.token_standing(connection).await?,
-        registration: store::registration(connection, short_code, &settings.callback_base_url).await?,
-        confirmation_at: store::confirmation_at(connection, short_code).await?,
-        callback_at: store::callback_at(connection, short_code, now).await?,
+        registration,
+        confirmation_at,
+        callback_at,
+        pulled_alone: store::pulled_alone(connection, short_code, since, is_registered).await?,
         pull_every: settings.pull().map(|pull| pull.every),
         sweep: store::sweep(connection, short_code).await?,
         statement: store::statement(connection, short_code).await?,
-        prompts,
-        oldest_open,
+        prompts: told.prompts,
+        oldest_open: told.oldest_open,
+        own_faults: told.own_faults,
         suspense: store::suspense(connection, short_code).await?,
         has_operator: settings.operator().is_some(),
         balance: super::operator::store::last_balance(connection, short_code).await?,

@@ -168,13 +168,14 @@ impl StepView {
     }
 }
 
-fn named(prompts: Prompts) -> [(&'static str, &'static str, u64); 6] {
-    let Prompts { paid, cancelled, unanswered, refused, unknown, open } = prompts;
+fn named(prompts: Prompts) -> [(&'static str, &'static str, u64); 7] {
+    let Prompts { paid, cancelled, unanswered, refused, own_fault, unknown, open } = prompts;
     [
         ("paid", "paid", paid),
         ("cancelled", "cancelled", cancelled),
         ("unanswered", "not answered", unanswered),
         ("refused", "refused", refused),
+        ("own-fault", "refused for what the owner can cure", own_fault),
         ("unknown", "not known", unknown),
         ("open", "on the phone", open),
     ]
@@ -208,7 +209,7 @@ mod tests {
     fn every_part_of_the_picture_that_there_is_can_be_seen_and_has_its_word() {
         let prompts = Prompts { paid: 9_999, unknown: 1, ..Prompts::default() };
         let widths: Vec<(u64, u64)> = picture(prompts).iter().map(|part| (part.x, part.width)).collect();
-        assert_eq!(widths, [(0, 999), (999, 0), (999, 0), (999, 0), (999, 4), (1_003, 0)]);
+        assert_eq!(widths, [(0, 999), (999, 0), (999, 0), (999, 0), (999, 0), (999, 4), (1_003, 0)]);
         assert_eq!(summary(prompts), "9999 paid, 1 not known.");
         assert!(picture(Prompts::default()).iter().all(|part| part.width == 0));
         assert_eq!(summary(Prompts::default()), "No prompt in 24 hours.");

@@ -6,15 +6,19 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::judgement::outcome_of;
+use super::own_faults::{self, OwnFaults};
 use super::{DoctorSaid, DoctorStep, LastSweep, Prompts, Registration, StatementTold, SweepOutcome, Waiting};
 use crate::columns;
 use crate::database::Connection;
 use crate::money::Money;
+use crate::mpesa::answer::OVERLOADED;
 
 /// Prompts whose callbacks are looked for: what a busy hour has.
 const NEWEST_PROMPTS: i64 = 200;
 /// How far back.
 const PROMPTS_WITHIN: Duration = Duration::from_secs(7 * 86_400);
+/// The state of one that was refused.
+const DECLINED: &str = "declined";
 /// States in which a prompt is on the phone, or on its way there.
 const OPEN: [&str; 3] = ["created", "submitting", "prompted"];
 
@@ -168,32 +172,81 @@ pub(super) async fn callback_at(
     columns::instant_or_none(&row, "newest")
 }
 
-/// The prompts since an instant by what became of them, and since when the oldest of those that are open is.
+/// What the prompts since an instant tell.
+pub(super) struct PromptsTold {
+    pub(super) prompts: Prompts,
+    /// Since when the oldest of those that are open is.
+    pub(super) oldest_open: Option<UnixMillis>,
+    pub(super) own_faults: Option<OwnFaults>,
+}
+
+/// The prompts since an instant by what became of them.
 pub(super) async fn prompts_since(
     connection: &mut Connection,
     short_code: &str,
     since: UnixMillis,
-) -> Result<(Prompts, Option<UnixMillis>), sqlx::Error> {
+) -> Result<PromptsTold, sqlx::Error> {
+    // Of one code the words tell what it means; those of the others differ without a meaning.
     let rows = sqlx::query(
-        "SELECT state, COALESCE(result_code, '') AS code, COUNT(*) AS count, MIN(created_at) AS oldest \
-         FROM payment_intents WHERE short_code = $1 AND created_at > $2 GROUP BY state, COALESCE(result_code, '')",
+        "SELECT state, code, words, COUNT(*) AS count, MIN(created_at) AS oldest, MAX(updated_at) AS newest \
+         FROM (SELECT state, COALESCE(result_code, '') AS code, created_at, updated_at, \
+                      CASE WHEN result_code = $3 THEN COALESCE(result_description, '') ELSE '' END AS words \
+               FROM payment_intents WHERE short_code = $1 AND created_at > $2) i \
+         GROUP BY state, code, words",
     )
     .bind(short_code)
     .bind(since.0)
+    .bind(OVERLOADED)
     .fetch_all(connection)
     .await?;
     let (mut prompts, mut oldest_open) = (Prompts::default(), None::<UnixMillis>);
+    let mut own_faults = None::<OwnFaults>;
     for row in rows {
         let (state, code): (String, String) = (row.try_get("state")?, row.try_get("code")?);
+        let words: String = row.try_get("words")?;
         let count: u64 = columns::unsigned(&row, "count")?;
-        let part = outcome_of(&mut prompts, &state, &code);
+        let part = outcome_of(&mut prompts, &state, (&code, &words));
         *part = part.saturating_add(count);
         if OPEN.contains(&state.as_str()) {
             let oldest = columns::instant(&row, "oldest")?;
             oldest_open = Some(oldest_open.map_or(oldest, |known| known.min(oldest)));
         }
+        if let Some(fault) = own_faults::of(&code, &words).filter(|_| state == DECLINED) {
+            let newest = columns::instant(&row, "newest")?;
+            let before = own_faults.map_or(0, |known| known.count);
+            let known = own_faults.filter(|known| known.newest > newest);
+            let found = known.unwrap_or(OwnFaults { fault, count, newest });
+            own_faults = Some(OwnFaults { count: before.saturating_add(count), ..found });
+        }
     }
-    Ok((prompts, oldest_open))
+    Ok(PromptsTold { prompts, oldest_open, own_faults })
+}
+
+/// Payments since an instant of which Pull told, and neither a callback nor a confirmation: of prompts, and of all where
+/// Safaricom took an address for the others.
+pub(super) async fn pulled_alone(
+    connection: &mut Connection,
+    short_code: &str,
+    since: UnixMillis,
+    is_registered: bool,
+) -> Result<Waiting, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS count, MIN(p.received_at) AS oldest FROM payments p \
+         WHERE p.received_at > $2 AND p.short_code = $1 AND p.provider = 'mpesa' AND p.part_of IS NULL \
+           AND (p.intent_id IS NOT NULL OR $3 = 1) \
+           AND EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source = 'pull') \
+           AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id \
+                                                          AND e.source IN ('stk callback', 'c2b confirmation'))",
+    )
+    .bind(short_code)
+    .bind(since.0)
+    .bind(i64::from(is_registered))
+    .fetch_one(connection)
+    .await?;
+    Ok(Waiting {
+        count: columns::unsigned(&row, "count")?,
+        oldest: columns::instant_or_none(&row, "oldest")?,
+    })
 }
 
 pub(super) async fn suspense(connection: &mut Connection, short_code: &str) -> Result<Waiting, sqlx::Error> {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use daraja_sim::Behaviour;
+use daraja_sim::{Behaviour, CallbackFaults, Phone};
 
 use super::c2b::{account, confirmation, deliver, registered};
 use super::disputed::confirmed_now;
-use super::pulling::{daraja_that_answers, pull_settings};
+use super::pulling::{daraja_that_answers, open, pull_settings, sweep};
 use super::shop::Shop;
 use crate::mpesa::doctor::{Finding, Verdict};
 use crate::mpesa::health::judgement::{self, Check, Standing};
@@ -134,4 +134,58 @@ async fn what_the_doctor_said_last_is_kept_in_place_of_what_it_said_before() {
         assert_eq!(check(&shop, "last look").await.standing, standing);
         shop.controller.clock.advance(Duration::from_secs(60));
     }
+}
+
+#[tokio::test]
+async fn callbacks_that_are_all_lost_are_an_alarm_although_pull_books_the_money() {
+    let (shop, mut sweeper) = open().await;
+    let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
+    shop.phone(Phone { callback, ..Phone::default() });
+    for shillings in 10..15 {
+        shop.prompt(Some(shillings)).await;
+        shop.settle().await;
+        shop.wait_two_minutes();
+    }
+    assert_eq!(check(&shop, "callbacks").await.standing, Standing::Unknown);
+    assert_eq!(sweep(&shop, &mut sweeper).await, (5, 5));
+    assert_eq!(check(&shop, "callbacks").await.standing, Standing::Doubt, "the next may come in a moment");
+    shop.controller.clock.advance(Duration::from_secs(15 * 60));
+    let lost = check(&shop, "callbacks").await;
+    assert!(lost.standing == Standing::Bad && lost.said.contains("5 payments"), "{lost:?}");
+    assert!(lost.cure.contains("callback_base_url") && lost.cure.contains("known_sources"), "{lost:?}");
+    shop.phone(Phone::default());
+    shop.pay(Some(20)).await;
+    assert_eq!(check(&shop, "callbacks").await.standing, Standing::Good);
+}
+
+#[tokio::test]
+async fn refusals_that_the_owner_can_cure_are_an_alarm_and_are_not_counted_as_the_customers() {
+    let mut shop = Shop::open().await;
+    assert_eq!(check(&shop, "prompts refused for").await.standing, Standing::Good);
+    for code in ["8", "2028", "SFC_IC0003"] {
+        let phone =
+            Phone { behaviour: Behaviour::Fail, result_code: Some(code.to_owned()), ..Phone::default() };
+        shop.phone(phone);
+        assert_eq!(shop.pay(None).await.state.as_str(), "declined", "{code}");
+        shop.wait_two_minutes();
+    }
+    let till = check(&shop, "prompts refused for").await;
+    assert!(till.standing == Standing::Bad && till.said.starts_with("3 prompts in 24 hours"), "{till:?}");
+    assert!(till.cure.contains("till_number"), "the newest names the cure: {till:?}");
+    shop.directory.write_secret("passkey", "wrong\n");
+    shop.with_secrets("");
+    shop.ask(None).await;
+    let passkey = check(&shop, "prompts refused for").await;
+    assert!(passkey.standing == Standing::Bad && passkey.cure.contains("passkey_file"), "{passkey:?}");
+    assert_eq!(facts(&shop).await.prompts, Prompts { own_fault: 4, ..Prompts::default() });
+    let mut read = shop.controller.database.read().await.unwrap();
+    let now = shop.controller.clock.now();
+    let alarms = judgement::alarms(&health::read(&mut read, Some(&shop.codes()), now).await.unwrap(), now);
+    drop(read);
+    assert!(
+        alarms.iter().any(|alarm| alarm.contains("owner can cure") && alarm.contains("passkey")),
+        "{alarms:?}"
+    );
+    shop.controller.clock.advance(Duration::from_secs(3_600));
+    assert_eq!(check(&shop, "prompts refused for").await.standing, Standing::Doubt);
 }
