@@ -8,6 +8,7 @@
 
 use tawi_shared::{IdSource, UnixMillis};
 
+use super::moving::Elsewhere;
 pub(crate) use super::outcome::CallbackOutcome;
 use super::outcome::Otherwise;
 use super::topping_up::{self, NoTopUp};
@@ -196,6 +197,7 @@ async fn take_in_receipt(
         store::detach(connection, guessed).await?;
     }
     let (own, customer) = (after.id.clone(), after.customer.clone());
+    let taken_from = elsewhere.as_ref().and_then(Elsewhere::customer_of_request);
     let mut taken_in = match (&booked, elsewhere) {
         (Some(booked), Some(elsewhere)) => {
             moving::take_back(connection, &told, (booked, elsewhere), after, ids, now).await?
@@ -204,6 +206,10 @@ async fn take_in_receipt(
     };
     if replaced.is_some() {
         taken_in.outcome = CallbackOutcome::ReceiptReplaced.besides(taken_in.outcome);
+        moving::pass_on(connection, (Some(&own), &customer), &mut taken_in, ids, now).await?;
+    }
+    if let Some(customer) = taken_from {
+        // The request that loses it may be one that is paid, by a receipt that is booked for no request.
         moving::pass_on(connection, (Some(&own), &customer), &mut taken_in, ids, now).await?;
     }
     Ok(taken_in)

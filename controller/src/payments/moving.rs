@@ -34,6 +34,13 @@ pub(super) struct Elsewhere {
     is_guessed_owner: bool,
 }
 
+impl Elsewhere {
+    /// Whose request loses the receipt.
+    pub(super) fn customer_of_request(&self) -> Option<CustomerId> {
+        self.request.as_ref().map(|request| request.customer.clone())
+    }
+}
+
 /// Where a booked receipt is that its own request may take back; `None` where it is free for it, or stays where it is.
 pub(super) async fn elsewhere(
     connection: &mut Connection,
@@ -181,7 +188,8 @@ pub(crate) async fn find_receipt(
 }
 
 /// A payment of a customer is no request's, or no request's any more: a request of theirs that waits for its receipt, and of
-/// which M-Pesa says that it is paid, may have it. Not the one that it was taken from.
+/// which M-Pesa says that it is paid, may have it. Not the one that it was taken from; and where a person says whose the payment
+/// is, however long the request has waited.
 pub(super) async fn pass_on(
     connection: &mut Connection,
     (taken_from, customer): (Option<&IntentId>, &CustomerId),
@@ -189,7 +197,7 @@ pub(super) async fn pass_on(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<(), PaymentError> {
-    let since = now.minus(WAITING);
+    let since = if taken_from.is_some() { now.minus(WAITING) } else { UnixMillis(0) };
     for waiting in requests::said_paid_since(connection, customer, since).await? {
         if taken_from == Some(&waiting.id) {
             continue;

@@ -190,7 +190,8 @@ pub(super) async fn is_owner_guessed(
 }
 
 /// Payments of a request's customer and amount around a time that a rule took for another request's, or that are no
-/// request's: those of another line last. What a person corrected stays where they put it.
+/// request's, by when they were told of or by M-Pesa's own clock: those of another line last. What a person corrected stays
+/// where they put it.
 pub(super) async fn perhaps_of(
     connection: &mut Connection,
     intent: &Intent,
@@ -200,7 +201,7 @@ pub(super) async fn perhaps_of(
         "\
          WHERE p.customer_id = $1 AND p.received_at >= $2 AND p.amount_cents = $3 AND p.short_code = $4 \
            AND p.part_of IS NULL AND p.closed = '' AND p.is_by_hand = 0 \
-           AND ((p.intent_id IS NULL AND p.received_at <= $5) \
+           AND ((p.intent_id IS NULL AND (p.received_at <= $5 OR (p.moved_at >= $2 AND p.moved_at <= $5))) \
                 OR p.intent_id IN (SELECT i.id FROM payment_intents i \
                                    WHERE i.customer_id = $1 AND i.created_at >= $2 AND i.created_at <= $5 \
                                      AND i.id <> $6)) \

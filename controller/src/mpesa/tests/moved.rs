@@ -122,6 +122,25 @@ async fn a_request_that_mpesa_calls_paid_waits_for_its_own_receipt_however_late_
 }
 
 #[tokio::test]
+async fn a_request_that_loses_its_receipt_and_is_paid_takes_the_one_that_is_booked_for_no_request() {
+    let (shop, token) = registered().await;
+    let first = shop.unanswered().await;
+    query::note(&shop.controller, &first.id, Event::QueryPaid).await.unwrap();
+    confirm(&shop, &token, "RAA2", "1500.00").await;
+    confirm(&shop, &token, "RAA1", "1500.00").await;
+    assert_eq!(state(&shop, &first).await, "paid RAA2", "the first that fits");
+    assert_eq!(payment(&shop, "RAA1").await.intent, None);
+    let second = one_like(&shop, &first, 0).await;
+    call_back(&shop, &second, "RAA2", "1500.00").await;
+    assert_eq!(
+        (state(&shop, &first).await, state(&shop, &second).await),
+        ("paid RAA1".into(), "paid RAA2".into())
+    );
+    assert_eq!(sums(&shop).await, (300_000, 0, 300_000, 2));
+    assert_eq!(for_review(&shop).await, []);
+}
+
+#[tokio::test]
 async fn two_receipts_that_rules_gave_to_the_wrong_one_of_two_requests_change_places() {
     let (shop, token) = registered().await;
     let second = shop.unanswered().await;
