@@ -196,10 +196,16 @@ pub fn of_token(body: &[u8]) -> Result<TokenAnswer, Reason> {
     let access_token = text_or_empty(&answer, "access_token");
     if !access_token.is_empty() && access_token.bytes().all(|byte| byte.is_ascii_graphic()) {
         // Without a life that can be read, it is used once.
-        let lives_seconds = text_or_empty(&answer, "expires_in").parse().unwrap_or(0);
+        let lives_seconds = seconds(&text_or_empty(&answer, "expires_in")).unwrap_or(0);
         return Ok(TokenAnswer { access_token, lives_seconds });
     }
     Err(Reason::new(&text_or_empty(&answer, "errorcode"), &text_or_empty(&answer, "errormessage")))
+}
+
+/// Whole seconds, of which a fraction is left out: `3599`, and `3599.0` as some gateways write it.
+fn seconds(text: &str) -> Option<u64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    fraction.bytes().all(|byte| byte.is_ascii_digit()).then_some(whole)?.parse().ok()
 }
 
 /// A refusal, if the answer is an error: `Some(None)` is an error that leaves open whether anything was done.
@@ -209,6 +215,9 @@ fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
         let detail = fields::object(&fault, "detail").unwrap_or_default();
         let code = text_or_empty(&detail, "errorcode");
         let reason = Reason::new(&code, &text_or_empty(&fault, "faultstring"));
+        if code.is_empty() && is_of_token(&reason.description) {
+            return Some(Some(Refusal::Token));
+        }
         return Some(refusal_of_fault(&code, reason));
     }
     let code = text_or_empty(answer, "errorcode");
@@ -218,7 +227,7 @@ fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
     let message = text_or_empty(answer, "errormessage");
     let reason = Reason::new(&code, &message);
     let lowered = message.to_ascii_lowercase();
-    Some(if TOKEN_CODES.contains(&code.as_str()) {
+    Some(if TOKEN_CODES.contains(&code.as_str()) || is_of_token(&code) {
         Some(Refusal::Token)
     } else if BUSY_CODES.contains(&code.as_str()) || code.starts_with("429.") {
         Some(Refusal::Busy(reason))
@@ -233,13 +242,21 @@ fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
     })
 }
 
+/// Whether the gateway says that it does not take the token, in any spelling: `oauth.v2.InvalidAccessToken`,
+/// `keymanagement.service.invalid_access_token`, "Access Token expired". It looks at that before it passes anything on.
+fn is_of_token(words: &str) -> bool {
+    let plain: String =
+        words.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    plain.contains("invalidaccesstoken") || plain.contains("accesstokenexpired")
+}
+
 /// What a fault of the gateway proves: `None` when the request may have been passed on before.
 fn refusal_of_fault(code: &str, reason: Reason) -> Option<Refusal> {
     let lowered = code.to_ascii_lowercase();
     if !FAULTS_BEFORE.iter().any(|origin| lowered.starts_with(origin)) {
         return None;
     }
-    let is_token = lowered.contains("invalid_access_token") || lowered.contains("access_token_expired");
+    let is_token = is_of_token(code);
     let is_busy = lowered.starts_with("policies.") && FAULTS_BUSY.iter().any(|word| lowered.contains(word));
     Some(match (is_token, is_busy) {
         (true, _) => Refusal::Token,

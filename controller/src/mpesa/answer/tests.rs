@@ -26,6 +26,15 @@ fn an_acknowledgement_that_proves_that_nothing_was_taken_says_whether_another_tr
     check(&fault("policies.ratelimit.SpikeArrestViolation"), true);
     check(&fault("policies.ratelimit.QuotaViolation"), true);
     check(&fault("keymanagement.service.invalid_access_token"), true);
+    for code in
+        ["oauth.v2.InvalidAccessToken", "oauth.v2.invalid_access_token", "OAuth.V2.Invalid-Access-Token"]
+    {
+        check(&fault(code), true);
+        check(&error(code, "x"), true);
+    }
+    check(&fault("oauth.v2.AccessTokenExpired"), true);
+    check(r#"{"fault":{"faultstring":"Invalid Access Token"}}"#, true);
+    assert!(!is_token_refused(br#"{"fault":{"faultstring":"Invalid ApiKey"}}"#));
     check(&error("400.002.02", "Bad Request - Invalid Amount"), false);
     check(&fault("policies.jsonthreatprotection.ExecutionFailed"), false);
 }
@@ -141,7 +150,7 @@ fn a_query_says_nothing_unless_it_says_something() {
 
 #[test]
 fn a_tokens_life_is_a_number_or_a_string() {
-    for life in ["3599", "\"3599\""] {
+    for life in ["3599", "\"3599\"", "3599.0", "\"3599.0\"", "\" 3599.00 \""] {
         let token = of_token(format!(r#"{{"access_token":"abc","expires_in":{life}}}"#).as_bytes()).unwrap();
         assert_eq!((token.access_token.as_str(), token.lives_seconds), ("abc", 3_599));
     }
