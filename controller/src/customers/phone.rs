@@ -71,6 +71,16 @@ impl Msisdn {
     }
 }
 
+/// How a number begins in the form of [`Msisdn::digits`], from how a mask begins: `0712` and `712` are `254712`.
+#[must_use]
+pub fn international_start(start: &str) -> String {
+    match start.as_bytes() {
+        [b'0', b'1' | b'7', ..] => format!("{COUNTRY}{}", start.trim_start_matches('0')),
+        [b'1' | b'7', ..] => format!("{COUNTRY}{start}"),
+        _ => start.to_owned(),
+    }
+}
+
 impl fmt::Debug for Msisdn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Msisdn({})", self.masked())

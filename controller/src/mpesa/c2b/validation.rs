@@ -1,7 +1,7 @@
 //! The answer to a question before a payment by Paybill: yes, or why not.
 //!
 //! Safaricom asks only short codes for which it was told to, waits some 8 seconds, and then does what the registration
-//! says. "No" is said for one reason: the account is certainly nobody's, so that the payer learns of the slip while the
+//! says. "No" is said for one reason: the account is nobody's, nor one slip away from somebody's, so that the payer learns of the slip while the
 //! money is still theirs. Whatever else is wrong, money that came can be sorted out and money that was refused is lost.
 
 use axum::http::StatusCode;
@@ -13,6 +13,7 @@ use crate::customers::account_number::AccountNumber;
 use crate::customers::phone::Msisdn;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
+use crate::payments::suspense::account_numbers_near;
 
 /// What Safaricom is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +56,12 @@ pub(in crate::mpesa) async fn judge(
     if asked.is_for_till || asked.reference.is_empty() || Msisdn::parse(&asked.reference).is_ok() {
         return Ok(Verdict::Accepted);
     }
-    let Ok(number) = AccountNumber::parse(&asked.reference) else { return Ok(Verdict::NoSuchAccount) };
-    let is_known = customers::by_account_number(connection, &number).await?.is_some();
-    Ok(if is_known { Verdict::Accepted } else { Verdict::NoSuchAccount })
+    // What is booked is read by the same rule; what is one slip away from somebody's, a person finds.
+    let typed = AccountNumber::parse(&asked.reference).ok();
+    for number in typed.into_iter().chain(account_numbers_near(&asked.reference)) {
+        if customers::by_account_number(connection, &number).await?.is_some() {
+            return Ok(Verdict::Accepted);
+        }
+    }
+    Ok(Verdict::NoSuchAccount)
 }

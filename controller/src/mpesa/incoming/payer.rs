@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::customers::phone::Msisdn;
+use crate::customers::phone::{Msisdn, international_start};
 use crate::plain::line_of;
 
 /// The longest text that is kept: a hash has 64 characters.
@@ -124,11 +124,13 @@ impl Payer {
 
 /// Digits, stars, digits; the stars do not tell how many digits they hide.
 fn masked(compact: &str) -> Option<Form> {
+    let compact = compact.strip_prefix('+').unwrap_or(compact);
     let start: String = compact.chars().take_while(char::is_ascii_digit).collect();
     let end: String = compact.chars().rev().take_while(char::is_ascii_digit).collect();
     let end: String = end.chars().rev().collect();
     let stars = compact.strip_prefix(&start)?.strip_suffix(&end)?;
     let is_mask = !stars.is_empty() && stars.chars().all(|c| matches!(c, '*' | '•' | 'x' | 'X'));
+    let start = international_start(&start);
     let is_readable = start.len().saturating_add(end.len()) >= MASK_DIGITS_LEAST;
     (is_mask && is_readable).then_some(Form::Masked { start, end })
 }
@@ -169,6 +171,13 @@ mod tests {
         check("2547 ***** 678", Agreement::Partly);
         check("25471****678", Agreement::Partly);
         check("2547•••••678", Agreement::Partly);
+        // The national form, and with the sign of the international one.
+        check("0712***678", Agreement::Partly);
+        check("07****678", Agreement::Partly);
+        check("712****678", Agreement::Partly);
+        check("+2547*****678", Agreement::Partly);
+        check("0713***678", Agreement::Another);
+        check("0112***678", Agreement::Another);
         check("254712345679", Agreement::Another);
         check("2547 ***** 679", Agreement::Another);
         check("25472****678", Agreement::Another);
@@ -194,6 +203,8 @@ mod tests {
         check("254712345679", hash, true);
         check("254712345679", "2547 ***** 678", true);
         check("25471****678", "25472****678", true);
+        check("0712***678", "25471****678", false);
+        check("0712***678", "25472****678", true);
         check("25471****678", "2547 ***** 5679", true);
         check(hash, &hash.replace('1', "2"), true);
         check("2547 ***** 678", &hash.replace('1', "2"), false);

@@ -109,10 +109,9 @@ async fn a_confirmation_that_comes_three_times_and_once_more_after_a_restart_is_
 async fn who_mistypes_the_account_is_refused_before_the_money_moves() {
     let (shop, _) = registered().await;
     let number = account(&shop);
-    let (stem, digit) = number.split_at(7);
-    let slip = format!("{stem}{}", if digit == "0" { '1' } else { '0' });
     let nobody = customers::account_number::AccountNumber::from_serial(9_000_000).unwrap().to_string();
-    for wrong in [slip.as_str(), nobody.as_str(), "rent"] {
+    let slip = format!("{}{}", &nobody[..7], if nobody.ends_with('0') { '1' } else { '0' });
+    for wrong in [slip.as_str(), nobody.as_str(), "rent", &format!("ACC {nobody}")] {
         let refused = PaybillOutcome::Rejected { result_code: "C2B00012".to_owned() };
         assert_eq!(pay(&shop, 1_500, wrong).await, refused, "{wrong}");
     }
@@ -122,6 +121,26 @@ async fn who_mistypes_the_account_is_refused_before_the_money_moves() {
     assert!(matches!(pay(&shop, 100, "0712 345 678").await, PaybillOutcome::Paid { .. }));
     let books = shop.books().await;
     assert_eq!((books.payments, books.wallet, suspense(&shop).await), (2, 10_000, 0));
+}
+
+#[tokio::test]
+async fn what_is_booked_or_found_by_a_person_is_never_refused_before_the_money_moves() {
+    let (shop, _) = registered().await;
+    let number = account(&shop);
+    for (typed, in_suspense) in [
+        (format!("ACC {number}"), 0),
+        (format!("#{number} JANE"), 0),
+        (format!("{}S{}", &number[..2], &number[3..]).replace('S', &number[2..3].replace('0', "O")), 0),
+        // One wrong digit, at which a person sees whose it may be.
+        (format!("{}{}", &number[..7], if number.ends_with('0') { '1' } else { '0' }), 10_000),
+        (format!("A/C {} {}", &number[..7], "JANE"), 20_000),
+    ] {
+        let outcome = pay(&shop, 100, &typed).await;
+        assert!(matches!(outcome, PaybillOutcome::Paid { .. }), "{typed}: {outcome:?}");
+        assert_eq!(suspense(&shop).await, in_suspense, "{typed}");
+        shop.wait_two_minutes();
+    }
+    assert_eq!(shop.books().await.wallet, 30_000);
 }
 
 #[tokio::test]

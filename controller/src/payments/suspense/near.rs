@@ -3,8 +3,8 @@
 //! One wrong digit, or two that changed places, are what people mistype; Damm's check digit lets one digit in ten pass
 //! for each place, so that a typed number has about nine neighbours, of which a customer has one or none.
 
-use crate::customers::account_number::AccountNumber;
-use crate::customers::phone::Msisdn;
+use crate::customers::account_number::{AccountNumber, nearly_typed};
+use crate::customers::phone::{Msisdn, international_start};
 
 /// Digits of an account number.
 const DIGITS: usize = 8;
@@ -23,8 +23,8 @@ pub(super) enum Phone {
 }
 
 /// Account numbers that are one slip away from what was typed.
-pub(super) fn account_numbers(typed: &str) -> Vec<AccountNumber> {
-    let digits: Vec<char> = typed.chars().filter(char::is_ascii_digit).collect();
+pub(crate) fn account_numbers(typed: &str) -> Vec<AccountNumber> {
+    let digits: Vec<char> = nearly_typed(typed).unwrap_or_default().chars().collect();
     let mut near = Vec::new();
     let mut try_number = |candidate: &[char]| {
         if let Ok(number) = AccountNumber::parse(&candidate.iter().collect::<String>())
@@ -69,10 +69,13 @@ pub(super) fn phone(payer: &str) -> Phone {
     if compact.len() == 64 && compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Phone::Hash(compact.to_ascii_lowercase());
     }
+    let compact = compact.strip_prefix('+').unwrap_or(&compact);
     let start: String = compact.chars().take_while(char::is_ascii_digit).collect();
     let end: String = compact.chars().rev().take_while(char::is_ascii_digit).collect();
     let end: String = end.chars().rev().collect();
-    let is_mask = compact.len() > start.len().saturating_add(end.len());
+    let start_digits = start.len();
+    let start = international_start(&start);
+    let is_mask = compact.len() > start_digits.saturating_add(end.len());
     if is_mask && start.len() >= MASK_ENDS.0 && end.len() >= MASK_ENDS.1 {
         return Phone::Ends(start, end);
     }
@@ -108,6 +111,10 @@ mod tests {
         let mut swapped = digits.clone();
         swapped.swap(3, 4);
         check(format!("acc {}", swapped.iter().collect::<String>()));
+        check(format!("A/C {} House 5", swapped.iter().collect::<String>()));
+        let mut looks = swapped.iter().collect::<String>().replace('5', "S").replace('2', "Z");
+        looks.push_str(" JOHN");
+        check(looks);
         for nothing in ["", "rent", "12", "0712345678"] {
             assert_eq!(account_numbers(nothing), [], "{nothing}");
         }
@@ -118,6 +125,8 @@ mod tests {
         let ends = |start: &str, end: &str| Phone::Ends(start.to_owned(), end.to_owned());
         assert_eq!(phone("2547 ***** 126"), ends("2547", "126"));
         assert_eq!(phone("25470****149"), ends("25470", "149"));
+        assert_eq!(phone("0712***678"), ends("254712", "678"));
+        assert_eq!(phone("+25471***678"), ends("25471", "678"));
         let number = Msisdn::parse("0712345678").unwrap();
         assert_eq!(phone("254712345678"), Phone::Hash(number.sha256()));
         assert_eq!(phone(&number.sha256().to_uppercase()), Phone::Hash(number.sha256()));
