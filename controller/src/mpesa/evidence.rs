@@ -91,7 +91,8 @@ pub enum NotUnderstood {
 /// # Errors
 /// [`NotUnderstood`]: then nothing of it may be acted on.
 pub fn parse(body: &[u8]) -> Result<Evidence, NotUnderstood> {
-    let envelope = fields::of(body).ok_or(NotUnderstood::Form)?;
+    let body = fields::readable(body);
+    let envelope = fields::of(&body).ok_or(NotUnderstood::Form)?;
     let body = fields::object(&envelope, "body").ok_or(NotUnderstood::Form)?;
     let callback = fields::object(&body, "stkcallback").ok_or(NotUnderstood::Form)?;
     let code = fields::text(&callback, "resultcode").ok_or(NotUnderstood::Field("ResultCode"))?;
@@ -116,7 +117,10 @@ fn items_of<'a>(callback: &Fields<'a>) -> Result<Vec<Fields<'a>>, NotUnderstood>
     }
     let metadata = fields::object(callback, "callbackmetadata").ok_or(NotUnderstood::Form)?;
     let Some(items) = metadata.get("item").copied() else { return Ok(Vec::new()) };
-    let items: Vec<&'a RawValue> = serde_json::from_str(items.get()).map_err(|_| NotUnderstood::Form)?;
+    let items: Vec<&'a RawValue> = match items.get().trim_start().starts_with('{') {
+        true => vec![items],
+        false => serde_json::from_str(items.get()).map_err(|_| NotUnderstood::Form)?,
+    };
     let item = |raw: &'a RawValue| fields::of(raw.get().as_bytes()).filter(|item| item.contains_key("name"));
     items.into_iter().map(|raw| item(raw).ok_or(NotUnderstood::Form)).collect()
 }

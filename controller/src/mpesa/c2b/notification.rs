@@ -7,7 +7,7 @@
 use super::NotUnderstood;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
-use crate::mpesa::fields::{self, Fields};
+use crate::mpesa::fields;
 use crate::mpesa::incoming::{Incoming, PaidAt, Payer, REFERENCE_CHARACTERS, TransactionKind};
 use crate::mpesa::stk::AMOUNT_MAX_SHILLINGS;
 use crate::plain::line_of;
@@ -20,7 +20,7 @@ const KINDS: [&str; 6] =
 
 /// A body that is one of Safaricom's.
 #[derive(Debug)]
-pub(super) struct Notification<'a> {
+pub(super) struct Notification {
     /// Who is paid.
     pub(super) short_code: String,
     /// What the customer typed as account, as typed; empty for a till.
@@ -31,17 +31,19 @@ pub(super) struct Notification<'a> {
     pub(super) payer: Payer,
     /// Whether it goes to a till, where nobody types an account.
     pub(super) is_for_till: bool,
-    fields: Fields<'a>,
     kind: TransactionKind,
+    receipt: String,
+    paid_at: String,
 }
 
-impl<'a> Notification<'a> {
+impl Notification {
     /// Reads a body.
     ///
     /// # Errors
     /// [`NotUnderstood`]: then nothing of it may be acted on.
-    pub(super) fn parse(body: &'a [u8]) -> Result<Self, NotUnderstood> {
-        let fields = fields::of(body).ok_or(NotUnderstood::Form)?;
+    pub(super) fn parse(body: &[u8]) -> Result<Self, NotUnderstood> {
+        let body = fields::readable(body);
+        let fields = fields::of(&body).ok_or(NotUnderstood::Form)?;
         let short_code = fields::text(&fields, "businessshortcode")
             .filter(|text| text.len() <= SHORT_CODE_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit()))
             .ok_or(NotUnderstood::Field("BusinessShortCode"))?;
@@ -60,7 +62,8 @@ impl<'a> Notification<'a> {
             payer: Payer::told(&fields::text_or_empty(&fields, "msisdn")),
             is_for_till: kind.contains("goods"),
             kind: kind_of(&kind),
-            fields,
+            receipt: fields::text_or_empty(&fields, "transid"),
+            paid_at: fields::text_or_empty(&fields, "transtime"),
         })
     }
 
@@ -73,12 +76,10 @@ impl<'a> Notification<'a> {
         if self.amount > Money::from_shillings(AMOUNT_MAX_SHILLINGS).unwrap_or(Money::ZERO) {
             return Err(NotUnderstood::TooMuch("TransAmount"));
         }
-        let receipt = fields::text(&self.fields, "transid")
-            .and_then(|text| ReceiptNumber::parse(&text))
-            .ok_or(NotUnderstood::Field("TransID"))?;
+        let receipt = ReceiptNumber::parse(&self.receipt).ok_or(NotUnderstood::Field("TransID"))?;
         Ok(Incoming {
             receipt,
-            paid_at: PaidAt::read(&fields::text_or_empty(&self.fields, "transtime")),
+            paid_at: PaidAt::read(&self.paid_at),
             payer: self.payer.clone(),
             kind: self.kind,
             reference: self.reference.clone(),
@@ -119,6 +120,21 @@ mod tests {
         assert_eq!((payment.payer.kept(), payment.kind), ("2547 ***** 126", TransactionKind::Known));
         // 12:13:25 in Nairobi.
         assert_eq!(payment.paid_at.unwrap().probably.0, 1_700_558_005_000);
+    }
+
+    #[test]
+    fn a_name_that_is_no_json_costs_nothing_but_itself() {
+        for strange in [&b"\xd1"[..], b"\xff\xfe", b"\n", b"\x00", b"\x1b[1m"] {
+            let at = BODY.find("JANE").unwrap();
+            let body = [&BODY.as_bytes()[..at], strange, &BODY.as_bytes()[at..]].concat();
+            let told = Notification::parse(&body).unwrap();
+            let payment = told.payment().unwrap();
+            assert_eq!(
+                payment,
+                Notification::parse(BODY.as_bytes()).unwrap().payment().unwrap(),
+                "{strange:?}"
+            );
+        }
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub(in crate::mpesa) async fn judge(
     connection: &mut Connection,
     body: &[u8],
 ) -> Result<Verdict, CustomerError> {
-    let asked: Result<Notification<'_>, NotUnderstood> = Notification::parse(body);
+    let asked: Result<Notification, NotUnderstood> = Notification::parse(body);
     let Ok(asked) = asked else { return Ok(Verdict::Accepted) };
     if asked.is_for_till || asked.reference.is_empty() || Msisdn::parse(&asked.reference).is_ok() {
         return Ok(Verdict::Accepted);

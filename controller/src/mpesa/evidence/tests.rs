@@ -96,6 +96,59 @@ fn a_failure_keeps_its_code_as_it_was_written() {
 }
 
 #[test]
+fn the_one_item_that_there_is_may_stand_alone() {
+    let body = |item: &str| {
+        format!(r#"{{"Body":{{"stkCallback":{{"ResultCode":0,"CallbackMetadata":{{"Item":{item}}}}}}}}}"#)
+    };
+    let alone = body(r#"{"Name":"Amount","Value":1.00}"#);
+    assert_eq!(parse(alone.as_bytes()).unwrap().outcome, Outcome::PaidWithoutReceipt);
+    let alone = body(r#" {"Name":"MpesaReceiptNumber","Value":"RGP6CZDYG6"}"#);
+    assert_eq!(parse(alone.as_bytes()), Err(NotUnderstood::Field("Amount")));
+    assert_eq!(parse(body("\"x\"").as_bytes()), Err(NotUnderstood::Form));
+}
+
+#[test]
+fn bytes_that_json_has_not_cost_no_more_than_the_text_they_stand_in() {
+    let good = success("1.00", RECEIPT).replace("processed", "<here>");
+    for strange in [&b"\xe9"[..], b"\xff\xfe", b"\n", b"\t", b"\x00", b"\x1b[2J", b"\\\"\n"] {
+        let at = good.find("<here>").unwrap();
+        let body = [&good.as_bytes()[..at], strange, &good.as_bytes()[at + 6..]].concat();
+        assert_eq!(parse(&body).map(|told| told.outcome), parse(good.as_bytes()).map(|told| told.outcome));
+    }
+    let marked = [b"\xef\xbb\xbf", good.as_bytes()].concat();
+    assert!(parse(&marked).is_ok(), "with the mark of a file of text before it");
+    // Nothing is joined that stood apart: neither an amount nor a receipt is made of it.
+    for strange in ["\n", "\u{0}", "\u{1b}"] {
+        let amount = success(&format!("\"1{strange}00\""), RECEIPT);
+        assert_eq!(parse(amount.as_bytes()), Err(NotUnderstood::Field("Amount")), "{strange:?}");
+        let receipt = success("1", &RECEIPT.replace("RGP6", &format!("RGP{strange}6")));
+        let refused = Err(NotUnderstood::Field("MpesaReceiptNumber"));
+        assert_eq!(parse(receipt.as_bytes()), refused, "{strange:?}");
+    }
+}
+
+proptest::proptest! {
+    /// Whatever bytes take the place of some of a callback, it says the same money or none.
+    #[test]
+    fn no_bytes_make_another_payment_of_a_callback(
+        at in 0_usize..400, junk in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..4),
+    ) {
+        let text = r#","X":{"ResultDesc":"The service request is processed successfully. Pay slowly."}"#;
+        let good = success("1500.00", RECEIPT).replacen(r#","ResultCode""#, &format!(r#"{text},"ResultCode""#), 1);
+        let within = good.find("Pay slowly").unwrap();
+        let at = within + at % 10;
+        let body = [&good.as_bytes()[..at], &junk, &good.as_bytes()[at..]].concat();
+        if let Ok(Evidence { outcome: Outcome::Paid(receipt), .. }) = parse(&body) {
+            proptest::prop_assert_eq!(receipt.amount, Money::from_cents(150_000));
+            proptest::prop_assert_eq!(receipt.number.as_str(), "RGP6CZDYG6");
+        }
+        if !junk.iter().any(|byte| matches!(byte, b'"' | b'\\')) {
+            proptest::prop_assert!(parse(&body).is_ok(), "{:?}", junk);
+        }
+    }
+}
+
+#[test]
 fn junk_is_refused_whole() {
     let check = |body: &[u8], expected: NotUnderstood| assert_eq!(parse(body), Err(expected), "{body:?}");
     let bodies: [&[u8]; 8] = [

@@ -51,7 +51,8 @@ impl Parameters {
 /// # Errors
 /// [`NotUnderstood`]: then nothing of it may be acted on.
 pub(super) fn parse(body: &[u8]) -> Result<ResultTold, NotUnderstood> {
-    let envelope = fields::of(body).ok_or(NotUnderstood::Form)?;
+    let body = fields::readable(body);
+    let envelope = fields::of(&body).ok_or(NotUnderstood::Form)?;
     let result = match fields::object(&envelope, "result") {
         Some(result) => result,
         None if envelope.contains_key("resultcode") => envelope,

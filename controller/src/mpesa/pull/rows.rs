@@ -55,7 +55,8 @@ pub(crate) enum NoPage {
 /// # Errors
 /// [`NoPage`]: nothing is known about the window.
 pub(super) fn of_query(body: &[u8]) -> Result<Page, NoPage> {
-    let fields = fields::of(body).ok_or(NoPage::NotUnderstood)?;
+    let body = fields::readable(body);
+    let fields = fields::of(&body).ok_or(NoPage::NotUnderstood)?;
     match text(&fields, "responsecode").as_str() {
         "1000" => fields.get("response").map_or_else(|| Ok(Page::default()), |response| page(response)),
         "1001" => Ok(Page::default()),
