@@ -35,7 +35,7 @@ mod token;
 
 pub use callback::callback_router;
 pub use client::Daraja;
-pub(crate) use incoming::{Agreement, Payer};
+pub(crate) use incoming::{Agreement, Payer, request_of_unnamed};
 pub use intake::run_callbacks;
 pub use pull::run_pull;
 pub use query::run_queries;

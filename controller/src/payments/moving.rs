@@ -10,12 +10,13 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::credit::{self, ACTOR, Owner, SOURCE, TakenIn, Told};
-use super::{Payment, PaymentError, corrections, store};
+use super::{Payment, PaymentError, corrections, store, suspense};
 use crate::database::Connection;
 use crate::ids::{CustomerId, IntentId};
 use crate::live::Hint;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::{Event, Intent};
+use crate::mpesa::request_of_unnamed;
 use crate::mpesa::store as requests;
 
 /// What tells that a guess was wrong where it is no callback: in the key of a piece of evidence.
@@ -163,6 +164,10 @@ pub(crate) async fn find_receipt(
             found = Some((payment, elsewhere));
         }
     }
+    let found = match found {
+        Some(found) => Some(found),
+        None => behind_mask(connection, intent, around, now).await?,
+    };
     let Some((payment, elsewhere)) = found else { return Ok(None) };
     let Some(number) = ReceiptNumber::parse(&payment.receipt_number) else { return Ok(None) };
     let event = Event::Paid { receipt: number.clone(), checkout: intent.checkout.clone() };
@@ -185,6 +190,29 @@ pub(crate) async fn find_receipt(
         credit::keep_for_person(connection, &told, &taken_in.outcome).await?;
     }
     Ok(Some(taken_in))
+}
+
+/// The payment to a till that lies in suspense because its payer was masked, where it can be no other request's.
+async fn behind_mask(
+    connection: &mut Connection,
+    intent: &Intent,
+    around: (UnixMillis, UnixMillis),
+    now: UnixMillis,
+) -> Result<Option<(Payment, Elsewhere)>, PaymentError> {
+    let what = (intent.short_code.as_str(), intent.amount);
+    let mut found = None;
+    for (number, paid_at) in suspense::store::unnamed_between(connection, what, around).await? {
+        let Some(payment) = store::by_receipt(connection, &number).await? else { continue };
+        if request_of_unnamed(connection, &payment, paid_at, now).await?.as_ref() != Some(&intent.id) {
+            continue;
+        }
+        let elsewhere = Elsewhere { request: None, is_guessed_owner: false };
+        if found.replace((payment, elsewhere)).is_some() {
+            // Two receipts for one request: which is its own, nothing says.
+            return Ok(None);
+        }
+    }
+    Ok(found)
 }
 
 /// A payment of a customer is no request's, or no request's any more: a request of theirs that waits for its receipt, and of

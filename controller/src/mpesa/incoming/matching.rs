@@ -2,7 +2,8 @@
 //!
 //! It names no prompt. It belongs to a request when short code, account, amount, payer and time all fit; the account
 //! number carries a check digit, so that it is never another customer's by a slip. One without an account, as tills
-//! have it, needs the whole phone number instead. Money is never given to anybody by its amount alone.
+//! have it, needs the whole phone number instead, or the end of it where Safaricom says of one request alone that it is
+//! paid. Money is never given to anybody by its amount alone.
 
 use std::time::Duration;
 
@@ -109,6 +110,11 @@ pub(in crate::mpesa) fn decide(
         subscription: subscription.cloned(),
         is_unclear,
     };
+    if let (true, Named::Nobody) = (fitting.is_empty(), named)
+        && let Some(masked) = only_said_paid(payment, short_code, candidates)
+    {
+        return Match::Intent(masked.intent.clone());
+    }
     match (best_of(&fitting), named) {
         (Some(Ok(intent)), _) => Match::Intent(intent),
         // Several lines or purposes fit: the money is the customer's, and what it is for is theirs to say, or their
@@ -138,6 +144,31 @@ fn nobody(payment: &Incoming, account: Option<Result<AccountNumber, NotAnAccount
         }
         Some(Err(NotAnAccountNumber::Form)) => NoOwner::NotAnAccount,
     }
+}
+
+/// The request whose till payment this is although its payer is masked: Safaricom says that it is paid, the mask shows the end
+/// of its phone, and nothing else that is open was asked for there, for as much and around that time, whoever's it is. Nor
+/// was anything, of a phone that the mask fits as well, of which Safaricom says that it is not paid.
+fn only_said_paid<'a>(
+    payment: &Incoming,
+    short_code: &str,
+    candidates: &'a [Candidate],
+) -> Option<&'a Candidate> {
+    let at = payment.paid_at.filter(|_| payment.reference.is_empty())?.probably;
+    let mut found = None;
+    let around = candidates.iter().filter(|one| {
+        one.short_code == short_code && one.amount == payment.amount && is_around(at, one.created_at)
+    });
+    for one in around {
+        let is_fit = one.standing == Standing::SaidPaid && payment.payer.proves(&one.phone);
+        let is_anothers = payment.payer.agrees_with(&one.phone) == Agreement::Another;
+        match (is_fit, one.standing) {
+            (true, _) if found.is_none() => found = Some(one),
+            (false, Standing::SaidUnpaid) if is_anothers => {}
+            _ => return None,
+        }
+    }
+    found
 }
 
 /// Those that were made around the time of the payment. Its less probable reading counts where nothing fits the other, and

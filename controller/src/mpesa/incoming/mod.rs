@@ -27,7 +27,7 @@ use super::store as requests;
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
 use crate::database::{Answers, Connection, Together};
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, IntentId};
 use crate::money::Money;
 use crate::payments::credit::{self, CallbackOutcome, Owner, TakenIn, Told};
 use crate::payments::{NoOwner, Payment, PaymentError};
@@ -162,6 +162,35 @@ pub(in crate::mpesa) async fn reason_for_nobody(
     let asked = ask_owner(&mut together, payment, short_code);
     let answers = together.fetch(connection).await?;
     Ok(owner_of(connection, (payment, short_code), (asked, answers), now).await?.1)
+}
+
+/// The request whose a till payment is that lies in suspense, were it told of now; `None` where it is no request's.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn request_of_unnamed(
+    connection: &mut Connection,
+    booked: &Payment,
+    paid_at: UnixMillis,
+    now: UnixMillis,
+) -> Result<Option<IntentId>, PaymentError> {
+    let Some(receipt) = ReceiptNumber::parse(&booked.receipt_number) else { return Ok(None) };
+    let payment = Incoming {
+        receipt,
+        paid_at: Some(PaidAt { probably: paid_at, perhaps: None }),
+        payer: Payer::told(&booked.payer),
+        kind: TransactionKind::Known,
+        reference: String::new(),
+        amount: booked.amount,
+    };
+    let mut together = Together::default();
+    let asked = ask_owner(&mut together, &payment, &booked.short_code);
+    let answers = together.fetch(connection).await?;
+    let owner = owner_of(connection, (&payment, &booked.short_code), (asked, answers), now).await?.0;
+    Ok(match owner {
+        Owner::Intent(intent) => Some(intent.id),
+        Owner::Customer { .. } | Owner::Nobody(_) => None,
+    })
 }
 
 /// What was asked of whose a payment may be.

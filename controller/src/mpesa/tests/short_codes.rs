@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use daraja_sim::{CallbackFaults, Phone, ShortCode, Simulator};
+use daraja_sim::{CallbackFaults, ConfirmationFaults, Phone, Redelivery, ShortCode, Simulator};
+use tawi_shared::Clock;
 
 use super::shop::{DEADLINE, Shop};
 use crate::ids::SiteId;
 use crate::mpesa::settings::check_all;
-use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, callback_router, query};
+use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, c2b, callback_router, query};
 use crate::payments::{self, RequestPayment, Requested};
 use crate::shutdown::Shutdown;
 
@@ -101,6 +102,46 @@ async fn a_till_of_a_site_is_booked_under_its_head_office_and_found_by_both_numb
         assert_eq!(codes.of(number).unwrap().settings().short_code(), "600100");
     }
     assert!(codes.of("600300").is_none());
+}
+
+#[tokio::test]
+async fn a_till_prompt_that_safaricom_says_is_paid_has_the_payment_of_the_phone_behind_the_mask_whichever_comes_first()
+ {
+    for is_confirmed_first in [true, false] {
+        let (shop, codes) = two(("600100", TILL, "sites = [\"nyeri-01\"]")).await;
+        shop.controller.clock.set(Clock::system().now());
+        let till = codes.of("600200").unwrap();
+        c2b::register(&shop.controller, till, c2b::ResponseType::Completed).await.unwrap();
+        c2b::note_tills(&shop.controller, &codes.settings()).await.unwrap();
+        let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
+        let confirmation = ConfirmationFaults { lost: !is_confirmed_first, ..ConfirmationFaults::default() };
+        shop.phone(Phone { callback, confirmation, ..Phone::default() });
+        let intent = prompt(&shop, &codes).await;
+        shop.settle().await;
+        if is_confirmed_first {
+            assert_eq!(shop.outcomes().await, ["booked"]);
+            assert_eq!(shop.intent(&intent).await.state.as_str(), "prompted", "a mask alone proves nothing");
+            assert_eq!(super::pulling::suspense(&shop).await, 150_000);
+        }
+        shop.controller.clock.advance(Duration::from_secs(60));
+        query::ask_about_due(&shop.controller, &codes, &Shutdown::default().stop()).await.unwrap();
+        if !is_confirmed_first {
+            assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
+            let receipt = shop.handle().payments(0, 9)[0].receipt.to_string();
+            let again = Redelivery { copies: 1, together: false };
+            shop.handle().redeliver_confirmation(&receipt, again).await.unwrap();
+            shop.settle().await;
+        }
+        let paid = shop.intent(&intent).await;
+        let payment = super::pulling::only_payment(&shop).await;
+        assert_eq!(payment.phone, None, "the mask");
+        assert_eq!(
+            (paid.state.as_str(), paid.receipt()),
+            ("paid", Some(payment.receipt_number.as_str())),
+            "{is_confirmed_first}"
+        );
+        assert_eq!((payment.intent, super::pulling::suspense(&shop).await), (Some(intent.id), 0));
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ pub(crate) mod api;
 pub(crate) mod claim;
 mod near;
 pub(crate) mod pages;
-mod store;
+pub(super) mod store;
 
 use std::fmt;
 

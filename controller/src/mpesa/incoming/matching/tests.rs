@@ -174,6 +174,52 @@ fn a_till_has_no_account_and_needs_the_whole_number() {
 }
 
 #[test]
+fn a_till_payment_of_a_masked_phone_is_the_only_requests_that_safaricom_says_is_paid() {
+    let mask = "2547 ***** 678";
+    let check = |payer: &str, candidates: &[Candidate], expected: Option<&str>| {
+        let till = Incoming { reference: String::new(), payer: Payer::told(payer), ..row() };
+        let found = decide(&till, CODE, &Named::Nobody, candidates);
+        let expected = expected.map_or(Match::Nobody(NoOwner::NoAccount), intent);
+        assert_eq!(found, expected, "{payer} {candidates:?}");
+    };
+    let paid = Candidate { standing: Standing::SaidPaid, ..candidate("paid") };
+    let of = |phone: &str, standing| Candidate {
+        phone: Msisdn::parse(phone).unwrap(),
+        customer: CustomerId::parse("c2").unwrap(),
+        subscription: LineId::parse("l2").unwrap(),
+        standing,
+        ..candidate("other")
+    };
+    let (like, unlike) = ("254799999678", "254799999999");
+    check(mask, std::slice::from_ref(&paid), Some("paid"));
+    check("0712***678", std::slice::from_ref(&paid), Some("paid"));
+    // Too little of it shows, or another's.
+    for payer in ["25471234****78", "2547 ***** 679", "", "MPESA"] {
+        check(payer, std::slice::from_ref(&paid), None);
+    }
+    // Nobody says that it is paid, or it was at another time, for another amount, or elsewhere.
+    check(mask, &[candidate("i1")], None);
+    let late = NOON.minus(Duration::from_secs(16 * 60));
+    check(mask, &[Candidate { created_at: late, ..paid.clone() }], None);
+    check(mask, &[Candidate { amount: Money::from_cents(1), ..paid.clone() }], None);
+    check(mask, &[Candidate { short_code: "600000".to_owned(), ..paid.clone() }], None);
+    // Another that is open, whoever's; and one that is said to be unpaid, where the mask fits it too.
+    for (phone, standing, expected) in [
+        (like, Standing::SaidPaid, None),
+        (unlike, Standing::SaidPaid, None),
+        (like, Standing::Unknown, None),
+        (unlike, Standing::Unknown, None),
+        (like, Standing::SaidUnpaid, None),
+        (unlike, Standing::SaidUnpaid, Some("paid")),
+    ] {
+        check(mask, &[paid.clone(), of(phone, standing)], expected);
+        check(mask, &[of(phone, standing), paid.clone()], expected);
+    }
+    let elsewhere = Candidate { short_code: "600000".to_owned(), ..of(like, Standing::Unknown) };
+    check(mask, &[paid, elsewhere], Some("paid"));
+}
+
+#[test]
 fn of_several_requests_the_likeliest_and_then_the_oldest_is_paid() {
     let at = |id: &str, standing, seconds| Candidate {
         standing,
