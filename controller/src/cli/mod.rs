@@ -11,6 +11,7 @@ mod books;
 mod catalogue;
 mod data_directory;
 mod mpesa;
+mod mpesa_arguments;
 mod mpesa_doctor;
 mod mpesa_operator;
 mod office;

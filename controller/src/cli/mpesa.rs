@@ -7,14 +7,18 @@ use std::path::Path;
 use anyhow::Context as _;
 use serde_json::json;
 
-use super::arguments::{MpesaCommand, WhenSilent};
+use super::mpesa_arguments::{MpesaCommand, WhenSilent};
 use super::{Failure, Shell};
 use crate::audit::Action;
+use crate::customers::phone::Msisdn;
+use crate::money::Money;
 use crate::mpesa::ShortCodes;
 use crate::mpesa::c2b::{self, Registered, ResponseType};
 use crate::mpesa::client::Daraja;
+use crate::mpesa::settings::Payee;
 use crate::mpesa::statement::api::StatementBody;
 use crate::mpesa::statement::{self, FILE_BYTES, NotAStatement, Order};
+use crate::mpesa::stk::Shillings;
 
 /// Rows between two lines of progress; some seconds of work where all are new.
 const PROGRESS_ROWS: usize = 1_024;
@@ -22,8 +26,11 @@ const PROGRESS_ROWS: usize = 1_024;
 impl Shell {
     pub(super) async fn mpesa(&self, command: MpesaCommand) -> Result<(), Failure> {
         match command {
-            MpesaCommand::RegisterUrls { when_silent, short_code } => {
-                self.register_urls(when_silent, short_code.as_deref()).await
+            MpesaCommand::RegisterUrls { when_silent, short_code, force } => {
+                self.register_urls((when_silent, force), short_code.as_deref()).await
+            }
+            MpesaCommand::Simulate { amount, phone, account, short_code } => {
+                self.simulate((amount, &phone, &account), short_code.as_deref()).await
             }
             MpesaCommand::Balance { wait, short_code } => self.balance(wait, short_code.as_deref()).await,
             MpesaCommand::Status { receipt, wait, short_code } => {
@@ -36,12 +43,20 @@ impl Shell {
         }
     }
 
-    async fn register_urls(&self, when_silent: WhenSilent, short_code: Option<&str>) -> Result<(), Failure> {
+    async fn register_urls(
+        &self,
+        (when_silent, is_forced): (WhenSilent, bool),
+        short_code: Option<&str>,
+    ) -> Result<(), Failure> {
+        let daraja = self.daraja(short_code)?;
+        if !is_forced && let Err(unreachable) = c2b::prove_reachable(daraja.settings()).await {
+            return Err(Failure::refused(unreachable.to_string()));
+        }
         let response_type = match when_silent {
             WhenSilent::Complete => ResponseType::Completed,
             WhenSilent::Cancel => ResponseType::Cancelled,
         };
-        let registered = c2b::register(&self.controller, &self.daraja(short_code)?, response_type).await?;
+        let registered = c2b::register(&self.controller, &daraja, response_type).await?;
         let short_code = registered.short_code;
         let words = if registered.was_registered && registered.is_ours {
             format!(
@@ -61,6 +76,25 @@ impl Shell {
         let value = json!({"short_code": short_code, "was_registered": was_registered, "is_ours": is_ours});
         self.output.say(&words, &value)?;
         if is_ours { Ok(()) } else { Err(Failure::refused("payments are not reported here: see above")) }
+    }
+
+    async fn simulate(
+        &self,
+        (shillings, phone, account): (i64, &Msisdn, &str),
+        short_code: Option<&str>,
+    ) -> Result<(), Failure> {
+        let daraja = self.daraja(short_code)?;
+        let amount = Money::from_shillings(shillings).and_then(Shillings::exactly);
+        let amount = amount.ok_or_else(|| Failure::refused("the amount is none that M-Pesa moves"))?;
+        if let Err(refused) = c2b::simulate(&daraja, amount, phone, account).await {
+            return Err(Failure::refused(refused.to_string()));
+        }
+        let payee = match daraja.settings().payee() {
+            Payee::Paybill(number) | Payee::Till(number) => number,
+        };
+        let words =
+            format!("KES {shillings} are on the way to {payee}: they are booked once they are reported");
+        self.output.say(&words, &json!({"short_code": payee, "amount_cents": amount.money().cents()}))
     }
 
     async fn import_statement(

@@ -41,6 +41,8 @@ const KNOWN_SOURCES: [Ipv4Addr; 14] = [
 ];
 /// Words that Safaricom's gateway refuses anywhere in a callback URL, in any case. Source: its C2B pages.
 const BLOCKED_WORDS: [&str; 8] = ["mpesa", "m-pesa", "safaricom", "exe", "exec", "cmd", "sql", "query"];
+/// Safaricom's sandbox.
+const SANDBOX: &str = "sandbox.safaricom.co.ke";
 /// The longest secret that is taken; today's have 64 characters.
 const SECRET_BYTES: usize = 512;
 /// Tables of short codes that are taken: a paybill and a till for each of some POPs.
@@ -370,6 +372,17 @@ impl MpesaSettings {
         number == self.short_code || self.till_number() == Some(number)
     }
 
+    /// Whether Safaricom is a simulator on this machine.
+    pub(super) fn is_on_this_machine(&self) -> bool {
+        Url::parse(&self.base_url).is_ok_and(|url| is_loopback(url.host_str().unwrap_or_default()))
+    }
+
+    /// Whether it is the sandbox, or a simulator on this machine: no real money moves there.
+    pub(super) fn is_sandbox(&self) -> bool {
+        let is_sandbox = |url: Url| url.host_str() == Some(SANDBOX);
+        self.is_on_this_machine() || Url::parse(&self.base_url).is_ok_and(is_sandbox)
+    }
+
     /// Whether Daraja may be asked about prompts that nothing was heard of.
     #[must_use]
     pub fn may_query(&self) -> bool {
@@ -468,17 +481,20 @@ fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
 pub(crate) fn base_url(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
     let refuse = |problem: &str| MpesaSettingsError::Url { key, problem: problem.to_owned() };
     let url = Url::parse(text).map_err(|_| refuse("write a URL like https://api.safaricom.co.ke"))?;
-    let host = url.host_str().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_loopback =
-        bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    if url.scheme() != "https" && !(url.scheme() == "http" && is_loopback) {
+    let is_here = is_loopback(url.host_str().unwrap_or_default());
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_here) {
         return Err(refuse("write https:// (http:// is for this machine alone)"));
     }
     if url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
         return Err(refuse("write only scheme, host, port and path"));
     }
     Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Whether a host in a URL is this machine.
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 fn callback_base_url(text: &str) -> Result<String, MpesaSettingsError> {

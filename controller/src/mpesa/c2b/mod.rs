@@ -9,6 +9,7 @@
 
 mod notification;
 mod register;
+mod simulate;
 pub(crate) mod store;
 pub(super) mod validation;
 
@@ -25,7 +26,8 @@ use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{CallbackOutcome, TakenIn};
 use crate::state::Controller;
-pub use register::{NotRegistered, Registered, ResponseType, register};
+pub use register::{NotRegistered, Registered, ResponseType, prove_reachable, register};
+pub use simulate::{NotSimulated, simulate};
 
 /// The source in the key of a piece of evidence.
 const SOURCE: &str = "c2b confirmation";

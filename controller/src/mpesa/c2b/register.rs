@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::store;
 use crate::mpesa::client::Daraja;
+use crate::mpesa::doctor::{self, Finding, Verdict};
 use crate::mpesa::evidence::Reason;
 use crate::mpesa::fields::{self, text_or_empty};
 use crate::mpesa::intent::CallbackToken;
@@ -44,12 +45,33 @@ pub struct Registered {
 /// Why nothing was registered.
 #[derive(Debug, Error)]
 pub enum NotRegistered {
+    /// Safaricom could not reach the addresses.
+    #[error("{found}, and the addresses are told once: {cure}; or say --force")]
+    Unreachable {
+        /// What is wrong.
+        found: String,
+        /// What cures it.
+        cure: String,
+    },
     /// Safaricom refuses.
     #[error("Safaricom refuses the addresses: {} {}", .0.code, .0.description)]
     Refused(Reason),
     /// The database refused.
     #[error("registering addresses: {0}")]
     Database(#[from] sqlx::Error),
+}
+
+/// Whether Safaricom could reach the addresses of these settings, as far as that is seen from here. A simulator on this machine
+/// reaches any of its own.
+///
+/// # Errors
+/// [`NotRegistered::Unreachable`] says what is wrong and what cures it.
+pub async fn prove_reachable(settings: &MpesaSettings) -> Result<(), NotRegistered> {
+    if settings.is_on_this_machine() {
+        return Ok(());
+    }
+    let Finding { verdict, found, cure, .. } = doctor::callback_url(settings).await;
+    if verdict == Verdict::Bad { Err(NotRegistered::Unreachable { found, cure }) } else { Ok(()) }
 }
 
 /// Registers the addresses of the settings' short code.
@@ -114,7 +136,7 @@ async fn token_of(controller: &Controller, settings: &MpesaSettings) -> Result<C
 }
 
 /// What an answer says. Pure.
-fn outcome(body: &[u8]) -> Result<(), Reason> {
+pub(super) fn outcome(body: &[u8]) -> Result<(), Reason> {
     let Some(answer) = fields::of(body) else {
         return Err(Reason::new("", "the answer is not one of Daraja's"));
     };

@@ -116,7 +116,7 @@ pub(super) fn operator(settings: &MpesaSettings, now: UnixMillis) -> Vec<Finding
 }
 
 /// Whether Safaricom could reach our own address. That it does is not seen from here.
-pub(super) async fn callback_url(settings: &MpesaSettings) -> Finding {
+pub(in crate::mpesa) async fn callback_url(settings: &MpesaSettings) -> Finding {
     let url = &settings.callback_base_url;
     let bad = |found: String, cure: &str| Finding::new(CALLBACK, Verdict::Bad, found, cure);
     let Some((parsed, host)) =

@@ -9,6 +9,7 @@ mod verdicts;
 
 use std::time::Duration;
 
+pub(super) use self::local::callback_url;
 use super::client::Daraja;
 use crate::state::Controller;
 

@@ -4,8 +4,11 @@ use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPaym
 
 use super::pulling::{only_payment, open, suspense, sweep, sweeper};
 use super::shop::{Books, Shop};
-use crate::mpesa::c2b::{Registered, ResponseType, register};
+use crate::customers::phone::Msisdn;
+use crate::money::Money;
+use crate::mpesa::c2b::{NotSimulated, Registered, ResponseType, prove_reachable, register, simulate};
 use crate::mpesa::intent::CallbackToken;
+use crate::mpesa::stk::Shillings;
 use crate::payments::testing::PHONE;
 use crate::{customers, ledger};
 
@@ -141,6 +144,34 @@ async fn what_is_booked_or_found_by_a_person_is_never_refused_before_the_money_m
         shop.wait_two_minutes();
     }
     assert_eq!(shop.books().await.wallet, 30_000);
+}
+
+#[tokio::test]
+async fn what_the_sandbox_simulates_is_booked_as_any_other_payment() {
+    let (mut shop, _) = registered().await;
+    let amount = Shillings::exactly(Money::from_cents(150_000)).unwrap();
+    let phone = Msisdn::parse(PHONE).unwrap();
+    simulate(&shop.daraja, amount, &phone, &account(&shop)).await.unwrap();
+    shop.settle().await;
+    let paid_days = shop.books().await.paid_days;
+    assert_eq!(shop.books().await, Books { paid_days, ..Books::PAID_ONCE });
+    let refused = simulate(&shop.daraja, amount, &phone, "").await.unwrap_err();
+    assert!(matches!(refused, NotSimulated::Account), "{refused}");
+    // Nothing is asked where real money is.
+    shop.with_base_url("https://api.safaricom.co.ke");
+    let refused = simulate(&shop.daraja, amount, &phone, &account(&shop)).await.unwrap_err();
+    assert!(refused.to_string().contains("is not the sandbox"), "{refused}");
+}
+
+#[tokio::test]
+async fn addresses_that_safaricom_cannot_reach_are_not_told_to_it() {
+    let (mut shop, _) = registered().await;
+    prove_reachable(shop.daraja.settings()).await.unwrap();
+    for base_url in ["https://sandbox.safaricom.co.ke", "https://api.safaricom.co.ke"] {
+        shop.with_base_url(base_url);
+        let refused = prove_reachable(shop.daraja.settings()).await.unwrap_err().to_string();
+        assert!(refused.contains("is not https") && refused.contains("--force"), "{refused}");
+    }
 }
 
 #[tokio::test]
