@@ -7,6 +7,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 
 use super::{Environment, Facts, Health, Prompts, SweepOutcome, Waiting, own_faults};
+use crate::mpesa::nairobi;
 use crate::mpesa::token::TokenStanding;
 use crate::web::display::{counted, span};
 
@@ -269,6 +270,21 @@ fn pull(facts: &Facts, now: UnixMillis) -> Check {
     };
     let ago = span(now.since(sweep.at));
     let since = span(now.since(sweep.since));
+    if let (SweepOutcome::Whole, Some((from, until))) = (sweep.outcome, facts.unheard) {
+        let minute = |at| nairobi::written(at, "%Y-%m-%d %H:%M");
+        return Check::new(
+            what,
+            Standing::Bad,
+            format!(
+                "nothing told of what was paid from {from} to {until}, which Pull no longer knows: import the statement for \
+                 {from} to {until}",
+                from = minute(from),
+                until = minute(until)
+            ),
+            "export it as CSV in Safaricom's portal, for whole days; then tawi-controller mpesa import-statement, or the page \
+             of payments",
+        );
+    }
     match sweep.outcome {
         _ if now.since(sweep.at) > SWEPT_WITHIN.max(every.saturating_mul(2)) => Check::new(
             what,
@@ -455,6 +471,7 @@ mod tests {
             callback_at: Some(ago(4)),
             pull_every: Some(Duration::from_secs(300)),
             sweep: Some(sweep(SweepOutcome::Whole, 1)),
+            unheard: None,
             statement: Some(StatementTold { until: ago(1_000), closing: None }),
             prompts: Prompts { paid: 8, cancelled: 1, ..Prompts::default() },
             oldest_open: None,
@@ -555,6 +572,8 @@ mod tests {
         let late =
             |it: &mut Facts| it.sweep = Some(LastSweep { at: ago(31), ..sweep(SweepOutcome::Whole, 9) });
         check(late, "Pull", bad, "31 min ago", "log");
+        let unheard = |it: &mut Facts| it.unheard = Some((ago(9_000), ago(8_000)));
+        check(unheard, "Pull", bad, "import the statement for 20", "import-statement");
         check(|it| it.oldest_open = Some(ago(41)), "prompts", bad, "open for 41 min", "log");
         check(|it| it.prompts = Prompts::default(), "prompts", unknown, "none was sent", "");
         let lost = |it: &mut Facts| it.prompts = Prompts { paid: 2, unknown: 3, ..Prompts::default() };

@@ -11,6 +11,7 @@ pub mod judgement;
 pub mod own_faults;
 pub(crate) mod pages;
 pub(in crate::mpesa) mod store;
+mod unheard;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use super::client::Daraja;
 use super::operator::OperatorRequest;
 use super::short_codes::ShortCodes;
 use super::token::TokenStanding;
+use crate::closing::ToldBy;
 use crate::database::Connection;
 use crate::money::Money;
 
@@ -28,6 +30,8 @@ use crate::money::Money;
 pub const PROMPTS_OF: Duration = Duration::from_secs(24 * 3_600);
 /// How far back payments are looked at of which Pull alone told: as far as Pull reaches.
 const PULLED_WITHIN: Duration = Duration::from_secs(48 * 3_600);
+/// Of which days it is asked whether anything told of them: two months, which the portal still exports.
+const UNHEARD_OF: Duration = Duration::from_secs(61 * 86_400);
 
 /// Which of Safaricom's worlds it is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,6 +217,8 @@ pub struct Facts {
     pub pull_every: Option<Duration>,
     /// The last sweep of Pull.
     pub sweep: Option<LastSweep>,
+    /// Between which instants nothing told of what was paid, and Pull will not any more.
+    pub unheard: Option<(UnixMillis, UnixMillis)>,
     /// The newest statement.
     pub statement: Option<StatementTold>,
     /// Prompts of the last day.
@@ -282,6 +288,7 @@ async fn facts_of(
         pulled_alone: store::pulled_alone(connection, short_code, since, is_registered).await?,
         pull_every: settings.pull().map(|pull| pull.every),
         sweep: store::sweep(connection, short_code).await?,
+        unheard: unheard(connection, short_code, now).await?,
         statement: store::statement(connection, short_code).await?,
         prompts: told.prompts,
         oldest_open: told.oldest_open,
@@ -291,6 +298,20 @@ async fn facts_of(
         balance: super::operator::store::last_balance(connection, short_code).await?,
         doctor: store::doctor(connection, short_code).await?,
     })
+}
+
+async fn unheard(
+    connection: &mut Connection,
+    short_code: &str,
+    now: UnixMillis,
+) -> Result<Option<(UnixMillis, UnixMillis)>, sqlx::Error> {
+    let since = now.minus(UNHEARD_OF);
+    let pull = store::told_since(connection, (ToldBy::Pull, short_code), since).await?;
+    if pull.len() < 2 {
+        return Ok(None);
+    }
+    let statements = store::told_since(connection, (ToldBy::Statement, short_code), since).await?;
+    Ok(unheard::newest(&pull, &statements))
 }
 
 /// Keeps what the doctor said of a short code, in place of what it said before.

@@ -7,7 +7,9 @@ use tawi_shared::UnixMillis;
 
 use super::judgement::outcome_of;
 use super::own_faults::{self, OwnFaults};
+use super::unheard::Span;
 use super::{DoctorSaid, DoctorStep, LastSweep, Prompts, Registration, StatementTold, SweepOutcome, Waiting};
+use crate::closing::ToldBy;
 use crate::columns;
 use crate::database::Connection;
 use crate::money::Money;
@@ -15,6 +17,8 @@ use crate::mpesa::answer::OVERLOADED;
 
 /// Prompts whose callbacks are looked for: what a busy hour has.
 const NEWEST_PROMPTS: i64 = 200;
+/// Spans of a source that are looked at: they grow together, and one more is an outage.
+const SPANS_MOST: i64 = 200;
 /// How far back.
 const PROMPTS_WITHIN: Duration = Duration::from_secs(7 * 86_400);
 /// The state of one that was refused.
@@ -274,6 +278,27 @@ pub(super) async fn untaken(connection: &mut Connection) -> Result<Waiting, sqlx
         count: columns::unsigned(&row, "count")?,
         oldest: columns::instant_or_none(&row, "oldest")?,
     })
+}
+
+/// The spans of which a source told everything and that end behind an instant, at most so many, the newest.
+pub(super) async fn told_since(
+    connection: &mut Connection,
+    (by, short_code): (ToldBy, &str),
+    since: UnixMillis,
+) -> Result<Vec<Span>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT from_at, until_at FROM told_spans WHERE source = $1 AND short_code = $2 AND until_at >= $3 \
+         ORDER BY from_at DESC LIMIT $4",
+    )
+    .bind(by.as_str())
+    .bind(short_code)
+    .bind(since.0)
+    .bind(SPANS_MOST)
+    .fetch_all(connection)
+    .await?;
+    rows.iter()
+        .map(|row| Ok((columns::instant(row, "from_at")?, columns::instant(row, "until_at")?)))
+        .collect()
 }
 
 pub(super) async fn statement(

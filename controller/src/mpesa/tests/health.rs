@@ -8,9 +8,11 @@ use super::c2b::{account, confirmation, deliver, registered};
 use super::disputed::confirmed_now;
 use super::pulling::{daraja_that_answers, open, pull_settings, sweep};
 use super::shop::Shop;
+use super::statements::{statement, taken_in};
 use crate::mpesa::doctor::{Finding, Verdict};
 use crate::mpesa::health::judgement::{self, Check, Standing};
 use crate::mpesa::health::{self, Facts, Prompts, SweepOutcome};
+use crate::mpesa::nairobi;
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::shutdown::Shutdown;
 
@@ -37,6 +39,37 @@ async fn what_nobody_told_of_yet_is_not_known_and_nothing_is_made_up() {
     assert_eq!(check(&shop, "prompts").await.standing, Standing::Unknown);
     // Neither told where to report, nor asked with Pull: nobody would hear of a payment by Paybill.
     assert_eq!(check(&shop, "address").await.standing, Standing::Bad);
+}
+
+#[tokio::test]
+async fn an_outage_longer_than_pull_reaches_back_asks_for_the_statement_of_it() {
+    let (shop, mut sweeper) = open().await;
+    let shutdown = Shutdown::default();
+    sweeper.sweep_and_note(&mut shutdown.stop()).await.unwrap();
+    assert_eq!(check(&shop, "Pull").await.standing, Standing::Good);
+    let down_at = shop.controller.clock.now();
+    shop.controller.clock.advance(Duration::from_secs(47 * 3_600));
+    sweeper.sweep_and_note(&mut shutdown.stop()).await.unwrap();
+    assert_eq!(check(&shop, "Pull").await.standing, Standing::Good, "Pull tells of all of it");
+    shop.controller.clock.advance(Duration::from_secs(5 * 86_400));
+    sweeper.sweep_and_note(&mut shutdown.stop()).await.unwrap();
+    let asked = check(&shop, "Pull").await;
+    assert_eq!(asked.standing, Standing::Bad, "{asked:?}");
+    let from = nairobi::written(down_at.plus(Duration::from_secs(47 * 3_600 - 900)), "%Y-%m-%d");
+    assert!(asked.said.contains(&format!("import the statement for {from}")), "{asked:?}");
+    // The statement of those days, and of a payment on each.
+    let rows: Vec<String> = (0..5_u64)
+        .map(|day| {
+            let at = down_at.plus(Duration::from_secs(47 * 3_600 + day * 86_400));
+            let at = nairobi::written(at, "%Y-%m-%d %H:%M:%S");
+            let sum = 10 * (day + 1);
+            format!("RAA{day},{at},,Pay Bill from 2547****678 Acc. x,Completed,10.00,,{sum}.00,true,,,,")
+        })
+        .rev()
+        .collect();
+    taken_in(&shop, &statement(&rows)).await;
+    let cured = check(&shop, "Pull").await;
+    assert_eq!(cured.standing, Standing::Good, "{cured:?}");
 }
 
 #[tokio::test]
