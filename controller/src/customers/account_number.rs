@@ -156,7 +156,7 @@ fn only_run(text: &str, fits: impl Fn(&str) -> Option<String>) -> Option<String>
     for group in groups(text) {
         let runs = match fits(&group.concat()) {
             Some(whole) => vec![whole],
-            None => beside_phones(&group).into_iter().filter_map(|run| fits(run)).collect(),
+            None => beside_phones(&group).into_iter().filter_map(&fits).collect(),
         };
         for run in runs {
             if found.replace(run).is_some() {
@@ -351,12 +351,12 @@ mod tests {
         |d| format!("0{d}"),
         |d| format!("254{d}"),
         |d| format!("+254 {d}"),
-        |d| format!("0{} {} {}", &d[..3], &d[3..6], &d[6..]),
-        |d| format!("0{} {}", &d[..1], &d[1..]),
-        |d| format!("254{}-{}", &d[..1], &d[1..]),
-        |d| format!("+254 (0){} {}", &d[..1], &d[1..]),
-        |d| format!("{} {}", &d[..1], &d[1..]),
-        |d| format!("254/{}/{}", &d[..1], &d[1..]),
+        |d| format!("0{} {} {}", d.split_at(3).0, d.split_at(6).0.split_at(3).1, d.split_at(6).1),
+        |d| format!("0{} {}", d.split_at(1).0, d.split_at(1).1),
+        |d| format!("254{}-{}", d.split_at(1).0, d.split_at(1).1),
+        |d| format!("+254 (0){} {}", d.split_at(1).0, d.split_at(1).1),
+        |d| format!("{} {}", d.split_at(1).0, d.split_at(1).1),
+        |d| format!("254/{}/{}", d.split_at(1).0, d.split_at(1).1),
     ];
 
     proptest! {

@@ -117,9 +117,10 @@ fn items_of<'a>(callback: &Fields<'a>) -> Result<Vec<Fields<'a>>, NotUnderstood>
     }
     let metadata = fields::object(callback, "callbackmetadata").ok_or(NotUnderstood::Form)?;
     let Some(items) = metadata.get("item").copied() else { return Ok(Vec::new()) };
-    let items: Vec<&'a RawValue> = match items.get().trim_start().starts_with('{') {
-        true => vec![items],
-        false => serde_json::from_str(items.get()).map_err(|_| NotUnderstood::Form)?,
+    let items: Vec<&'a RawValue> = if items.get().trim_start().starts_with('{') {
+        vec![items]
+    } else {
+        serde_json::from_str(items.get()).map_err(|_| NotUnderstood::Form)?
     };
     let item = |raw: &'a RawValue| fields::of(raw.get().as_bytes()).filter(|item| item.contains_key("name"));
     items.into_iter().map(|raw| item(raw).ok_or(NotUnderstood::Form)).collect()

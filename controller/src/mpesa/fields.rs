@@ -35,9 +35,8 @@ pub(super) fn readable(body: &[u8]) -> Cow<'_, [u8]> {
         .chars()
         .map(|letter| {
             let is_within = is_string;
-            match letter {
-                '"' if !is_escaped => is_string = !is_string,
-                _ => {}
+            if letter == '"' && !is_escaped {
+                is_string = !is_string;
             }
             is_escaped = is_within && letter == '\\' && !is_escaped;
             if is_within && letter.is_ascii_control() { ' ' } else { letter }
