@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::intent::CallbackToken;
 use super::operator;
+use super::operator::payout::{self, PayoutSettings};
 use super::operator::settings::{OperatorSettings, OperatorSettingsError, RawOperator};
 use super::pull;
 use super::pull::settings::{PullSettings, PullSettingsError};
@@ -134,6 +135,9 @@ pub struct RawMpesa {
     initiator_name: Option<String>,
     initiator_password_file: Option<PathBuf>,
     certificate_file: Option<PathBuf>,
+    payout_short_code: Option<String>,
+    payout_initiator_name: Option<String>,
+    payout_initiator_password_file: Option<PathBuf>,
 }
 
 /// The longest name that is sent: Safaricom says of no limit, and a phone shows no more beside an amount.
@@ -174,6 +178,7 @@ pub struct MpesaSettings {
     pub(super) query: bool,
     pub(super) pull: Option<PullSettings>,
     pub(super) operator: Option<OperatorSettings>,
+    pub(super) payout: Option<PayoutSettings>,
     pub(super) secret_files: Vec<SecretFile>,
 }
 
@@ -276,6 +281,7 @@ impl RawMpesa {
         self.passkey_file = place(&self.passkey_file);
         self.initiator_password_file = self.initiator_password_file.as_deref().map(&place);
         self.certificate_file = self.certificate_file.as_deref().map(&place);
+        self.payout_initiator_password_file = self.payout_initiator_password_file.as_deref().map(&place);
         self
     }
 
@@ -300,15 +306,24 @@ impl RawMpesa {
         let secret_files = [
             ("consumer_secret_file", Some(&self.consumer_secret_file)),
             ("passkey_file", Some(&self.passkey_file)),
-            (operator::settings::PASSWORD_KEY, self.initiator_password_file.as_ref()),
+            (operator::settings::KEYS.password_file, self.initiator_password_file.as_ref()),
+            (operator::settings::PAYOUT_KEYS.password_file, self.payout_initiator_password_file.as_ref()),
         ]
         .into_iter()
         .filter_map(|(key, path)| Some(SecretFile { key, path: config_directory.join(path?) }))
         .collect();
+        let payout_short_code = self.payout_short_code.as_deref();
+        let payout_short_code =
+            payout_short_code.map(|code| digits("payout_short_code", code)).transpose()?;
+        let payout_operator =
+            (self.payout_initiator_name.as_deref(), self.payout_initiator_password_file.as_deref());
+        let certificate_file = self.certificate_file.as_deref();
+        let payout = payout::check(payout_short_code, payout_operator, certificate_file, config_directory)?;
         let operator = RawOperator {
+            keys: operator::settings::KEYS,
             name: self.initiator_name.as_deref(),
             password_file: self.initiator_password_file.as_deref(),
-            certificate_file: self.certificate_file.as_deref(),
+            certificate_file,
         };
         Ok(MpesaSettings {
             base_url: base_url("base_url", &self.base_url)?,
@@ -329,6 +344,7 @@ impl RawMpesa {
             query: self.query,
             pull: pull::settings::check(self.pull, self.pull_nominated_number.as_deref(), self.pull_seconds)?,
             operator: operator::settings::check(&operator, config_directory)?,
+            payout,
             secret_files,
         })
     }
@@ -399,6 +415,22 @@ impl MpesaSettings {
     #[must_use]
     pub fn operator(&self) -> Option<&OperatorSettings> {
         self.operator.as_ref()
+    }
+
+    /// Out of which short code phones are paid; `None` where it is the same.
+    #[must_use]
+    pub fn payout_short_code(&self) -> Option<&str> {
+        self.payout.as_ref().map(PayoutSettings::short_code)
+    }
+
+    /// As which short code Safaricom is asked about this one, and by which operator.
+    pub(super) fn asks_as(&self, short_code: &str) -> (&str, Option<&OperatorSettings>) {
+        match &self.payout {
+            Some(payout) if payout.short_code() == short_code => {
+                (payout.short_code(), payout.operator().or(self.operator()))
+            }
+            _ => (&self.short_code, self.operator()),
+        }
     }
 
     /// Where Safaricom is to send the result of what an operator asked (`result`), or that it got to none (`timeout`).
@@ -597,6 +629,14 @@ mod tests {
         refused(".co.ke\"\n    ", ".co.ke/?a=b\"\n    ", "callback_base_url");
         refused("short_code", "shortcode", "short_code");
         refused("short_code", "pull = true\nshort_code", "pull_nominated_number");
+        refused("short_code", "payout_short_code = \"x\"\nshort_code", "payout_short_code");
+        refused("short_code", "payout_initiator_name = \"op\"\nshort_code", "payout_short_code: write");
+        let payout = "payout_short_code = \"600300\"\npayout_initiator_name = \"op\"\nshort_code";
+        refused(
+            "short_code",
+            payout,
+            "payout_initiator_password_file: an API operator needs payout_initiator_name",
+        );
         refused("short_code", "merchant_name = \" \"\nshort_code", "merchant_name");
         refused("short_code", "merchant_name = \"a\\tb\"\nshort_code", "merchant_name");
         refused("short_code", "pull_seconds = 0\nshort_code", "pull_seconds");

@@ -68,6 +68,19 @@ impl ShortCodes {
         self.all().find(|daraja| daraja.settings().is_called(short_code))
     }
 
+    /// The one that asks as this short code, be it what collects or what pays phones for it; `None` where the settings know
+    /// none.
+    pub(super) fn that_asks_as(&self, short_code: &str) -> Option<&Daraja> {
+        let pays = |daraja: &&Daraja| daraja.settings().payout_short_code() == Some(short_code);
+        self.of(short_code).or_else(|| self.all().find(pays))
+    }
+
+    /// Out of which short code a phone is paid what came to this one.
+    #[must_use]
+    pub fn pays_out_of<'a>(&'a self, short_code: &'a str) -> &'a str {
+        self.of(short_code).and_then(|daraja| daraja.settings().payout_short_code()).unwrap_or(short_code)
+    }
+
     /// From where callbacks may come, of all of them; empty where one of them takes any.
     pub(super) fn known_sources(&self) -> Vec<IpAddr> {
         let lists = || self.all().map(|daraja| &daraja.settings().known_sources);

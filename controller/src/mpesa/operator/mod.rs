@@ -12,6 +12,7 @@
 pub mod advice;
 mod body;
 pub(in crate::mpesa) mod credential;
+pub(in crate::mpesa) mod payout;
 mod request;
 mod result;
 pub(in crate::mpesa) mod settings;
@@ -39,6 +40,7 @@ use crate::payments::credit::{CallbackOutcome, TakenIn};
 use crate::payments::refunds;
 use crate::state::Controller;
 pub use credential::NotEncrypted;
+pub use payout::PayoutSettings;
 pub use request::{OperatorRequest, Question, State};
 pub use settings::OperatorSettings;
 pub(crate) use store::forget;
@@ -87,7 +89,8 @@ pub async fn ask(
     question: Question,
     requested_by: &str,
 ) -> Result<OperatorRequest, NotAsked> {
-    let (request, credential) = draw(controller, daraja, question, requested_by)?;
+    let of = daraja.settings().short_code();
+    let (request, credential) = draw(controller, daraja, (question, of), requested_by)?;
     let (path, body) = body::of(daraja.settings(), &request, credential);
     let mut transaction = controller.database.write().await?;
     store::insert(&mut transaction, &request).await?;
@@ -123,16 +126,16 @@ pub(crate) enum Sent {
 fn draw(
     controller: &Controller,
     daraja: &Daraja,
-    question: Question,
+    (question, short_code): (Question, &str),
     requested_by: &str,
 ) -> Result<(OperatorRequest, String), NotAsked> {
-    let settings = daraja.settings();
-    let operator = settings.operator().ok_or(NotAsked::NoOperator)?;
+    let (short_code, operator) = daraja.settings().asks_as(short_code);
+    let operator = operator.ok_or(NotAsked::NoOperator)?;
     let now = controller.clock.now();
     let request = OperatorRequest {
         id: OperatorRequestId::random(&controller.ids),
         question,
-        short_code: settings.short_code().to_owned(),
+        short_code: short_code.to_owned(),
         operator: operator.name().to_owned(),
         callback_token: CallbackToken::random(&controller.ids),
         state: State::Asking,
@@ -185,7 +188,7 @@ pub(crate) struct Drawn {
     body: serde_json::Value,
 }
 
-/// Stores what a refund asks of the short code that its payment came to, in the caller's transaction. It is sent after the
+/// Stores what a refund asks of the short code out of which it goes, in the caller's transaction. It is sent after the
 /// commit, with [`send_drawn`].
 ///
 /// # Errors
@@ -197,11 +200,11 @@ pub(crate) async fn draw_refund(
     (short_code, asked): (&str, Refunding<'_>),
     requested_by: &str,
 ) -> Result<Drawn, NotAsked> {
-    let Some(daraja) = short_codes.of(short_code) else {
+    let Some(daraja) = short_codes.that_asks_as(short_code) else {
         let now: Vec<&str> = short_codes.all().map(|daraja| daraja.settings().short_code()).collect();
         return Err(NotAsked::AnotherShortCode { came_to: short_code.to_owned(), now: now.join(", ") });
     };
-    let (request, credential) = draw(controller, daraja, question, requested_by)?;
+    let (request, credential) = draw(controller, daraja, (question, short_code), requested_by)?;
     let (path, body) = body::refund(daraja.settings(), &request, &credential, asked);
     store::insert(connection, &request).await?;
     Ok(Drawn { daraja: daraja.clone(), request, path, body })

@@ -21,9 +21,23 @@ const CERTIFICATE_BYTES: u64 = 64 * 1024;
 /// The special characters that Safaricom takes in an operator's password.
 const SPECIAL: &str = "#&%$";
 
+/// The names of the keys that are an operator's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::mpesa) struct Keys {
+    name: &'static str,
+    pub(in crate::mpesa) password_file: &'static str,
+}
+
+/// Of whoever asks on behalf of a short code.
+pub(in crate::mpesa) const KEYS: Keys = Keys { name: "initiator_name", password_file: PASSWORD_KEY };
+/// Of whoever pays phones on behalf of another short code.
+pub(in crate::mpesa) const PAYOUT_KEYS: Keys =
+    Keys { name: "payout_initiator_name", password_file: "payout_initiator_password_file" };
+
 /// The keys as written.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mpesa) struct RawOperator<'a> {
+    pub(in crate::mpesa) keys: Keys,
     pub(in crate::mpesa) name: Option<&'a str>,
     pub(in crate::mpesa) password_file: Option<&'a Path>,
     pub(in crate::mpesa) certificate_file: Option<&'a Path>,
@@ -42,15 +56,21 @@ pub struct OperatorSettings {
 pub enum OperatorSettingsError {
     /// Some of the keys are there, and not all.
     #[error(
-        "[mpesa] {0}: an API operator needs initiator_name, initiator_password_file and certificate_file: write all \
-         three, or none"
+        "[mpesa] {missing}: an API operator needs {}, {} and certificate_file: write all three, or none",
+        keys.name, keys.password_file
     )]
-    Missing(&'static str),
+    Missing {
+        /// Which is not there.
+        missing: &'static str,
+        /// Whose.
+        keys: Keys,
+    },
     /// The name is not one.
-    #[error(
-        "[mpesa] initiator_name: copy the user name of the API operator from Safaricom's organisation portal"
-    )]
-    Name,
+    #[error("[mpesa] {0}: copy the user name of the API operator from Safaricom's organisation portal")]
+    Name(&'static str),
+    /// There is an operator for a short code that is not said.
+    #[error("[mpesa] payout_short_code: write out of which short code {} pays", PAYOUT_KEYS.name)]
+    NoPayout,
     /// The certificate cannot be read.
     #[error("[mpesa] certificate_file: reading {path}: {source}")]
     Read {
@@ -71,8 +91,8 @@ pub enum OperatorSettingsError {
         source: NotACertificate,
     },
     /// The password does not fit into the key.
-    #[error("[mpesa] {PASSWORD_KEY}: the password is longer than the certificate's key can encrypt")]
-    TooLong,
+    #[error("[mpesa] {0}: the password is longer than the certificate's key can encrypt")]
+    TooLong(&'static str),
 }
 
 /// Checks the keys and reads the files; `None` when there is no operator.
@@ -83,26 +103,28 @@ pub(in crate::mpesa) fn check(
     raw: &RawOperator<'_>,
     directory: &Path,
 ) -> Result<Option<OperatorSettings>, MpesaSettingsError> {
+    let keys = raw.keys;
+    let missing = |missing| Err(OperatorSettingsError::Missing { missing, keys }.into());
     let (name, password_file, certificate_file) = match (raw.name, raw.password_file, raw.certificate_file) {
         (None, None, None) => return Ok(None),
         (Some(name), Some(password_file), Some(certificate_file)) => {
             (name.trim(), password_file, certificate_file)
         }
-        (None, _, _) => return Err(OperatorSettingsError::Missing("initiator_name").into()),
-        (_, None, _) => return Err(OperatorSettingsError::Missing(PASSWORD_KEY).into()),
-        (_, _, None) => return Err(OperatorSettingsError::Missing("certificate_file").into()),
+        (None, _, _) => return missing(keys.name),
+        (_, None, _) => return missing(keys.password_file),
+        (_, _, None) => return missing("certificate_file"),
     };
     if name.is_empty() || name.len() > NAME_BYTES || !name.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(OperatorSettingsError::Name.into());
+        return Err(OperatorSettingsError::Name(keys.name).into());
     }
-    let password = secret(PASSWORD_KEY, directory, password_file)?;
+    let password = secret(keys.password_file, directory, password_file)?;
     let path = directory.join(certificate_file);
     let file =
         read_bounded(&path).map_err(|source| OperatorSettingsError::Read { path: path.clone(), source })?;
     let key =
         OperatorKey::read(&file).map_err(|source| OperatorSettingsError::Certificate { path, source })?;
     if !key.has_room_for(password.reveal().as_bytes()) {
-        return Err(OperatorSettingsError::TooLong.into());
+        return Err(OperatorSettingsError::TooLong(keys.password_file).into());
     }
     Ok(Some(OperatorSettings { name: name.to_owned(), password, key }))
 }
@@ -169,6 +191,7 @@ mod tests {
             std::fs::write(directory.path().join("certificate"), certificate).unwrap();
         }
         let raw = RawOperator {
+            keys: KEYS,
             name,
             password_file: password.map(|_| Path::new("password")),
             certificate_file: certificate.map(|_| Path::new("certificate")),

@@ -14,6 +14,7 @@ mod one_payee;
 mod operator;
 mod payer_phone;
 mod paying;
+mod payout_short_code;
 mod promised;
 mod pulling;
 mod queries;

@@ -90,7 +90,7 @@ pub struct Refund {
     pub amount: Money,
     /// Whether what the payment bought goes back with it: all of it but what is used.
     pub is_whole: bool,
-    /// Out of which short code.
+    /// Out of which short code: of a payment to a phone, as the settings said when it was sent.
     pub short_code: String,
     /// M-Pesa's receipt of the payment.
     pub receipt_number: String,

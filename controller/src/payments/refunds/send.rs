@@ -80,6 +80,10 @@ async fn do_next(
         transaction.commit().await?;
         return Ok(());
     };
+    if refund.way == Way::Payout && !is_look {
+        // Where it goes out of is decided when it is sent; what looks it up asks there.
+        refund.short_code = short_codes.pays_out_of(&refund.short_code).to_owned();
+    }
     let asked = (refund.short_code.as_str(), asked(&refund, is_look));
     let drawn =
         operator::draw_refund(&mut transaction, (controller, short_codes), question, asked, credit_actor())

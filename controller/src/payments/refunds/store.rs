@@ -61,7 +61,7 @@ pub(super) async fn insert(
 pub(super) async fn update(connection: &mut Connection, refund: &Refund) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE refunds SET state = $2, next_at = $3, looks = $4, result_code = $5, result_description = $6, \
-                result_receipt = $7, approved_by = $8, updated_at = $9 \
+                result_receipt = $7, approved_by = $8, updated_at = $9, short_code = $10 \
          WHERE id = $1",
     )
     .bind(refund.id.as_str())
@@ -73,6 +73,7 @@ pub(super) async fn update(connection: &mut Connection, refund: &Refund) -> Resu
     .bind(refund.result_receipt.as_str())
     .bind(refund.approved_by.as_str())
     .bind(refund.updated_at.0)
+    .bind(refund.short_code.as_str())
     .execute(connection)
     .await?;
     Ok(())
