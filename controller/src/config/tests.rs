@@ -30,6 +30,7 @@ impl Fixture {
             "daraja-consumer-secret",
             "daraja-passkey",
             "daraja-initiator-password",
+            "daraja-payout-initiator-password",
             "africastalking-api-key",
         ] {
             self.secret(name);

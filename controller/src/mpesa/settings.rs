@@ -48,6 +48,8 @@ const SANDBOX: &str = "sandbox.safaricom.co.ke";
 const SECRET_BYTES: usize = 512;
 /// Tables of short codes that are taken: a paybill and a till for each of some POPs.
 const SHORT_CODES_MOST: usize = 32;
+/// Tills under one head office that are taken: one for each of some POPs.
+const TILLS_MOST: usize = 32;
 /// What whoever is neither the owner nor of the group may do with a file.
 const OTHERS: u32 = 0o007;
 
@@ -114,6 +116,8 @@ pub struct RawMpesa {
     short_code: String,
     transaction_type: TransactionType,
     till_number: Option<String>,
+    #[serde(default)]
+    till_numbers: Vec<String>,
     consumer_key: String,
     consumer_secret_file: PathBuf,
     passkey_file: PathBuf,
@@ -166,6 +170,7 @@ pub struct MpesaSettings {
     pub(super) short_code: String,
     pub(super) transaction_type: TransactionType,
     pub(super) party: String,
+    pub(super) tills: Vec<String>,
     pub(super) consumer_key: String,
     pub(super) consumer_secret: Secret,
     pub(super) passkey: Secret,
@@ -198,8 +203,13 @@ pub enum MpesaSettingsError {
     #[error("[mpesa] {0}: write 5 to 7 digits in quotes")]
     Digits(&'static str),
     /// The till number is missing, or there where it has no meaning.
-    #[error("[mpesa] till_number: write it with transaction_type = \"buy_goods\", and only then")]
+    #[error(
+        "[mpesa] till_number: write it, or till_numbers, with transaction_type = \"buy_goods\", and only then"
+    )]
     TillNumber,
+    /// More tills than anybody has.
+    #[error("[mpesa] till_numbers: write {TILLS_MOST} at most")]
+    TooManyTills,
     /// The name beside a code to scan is none.
     #[error(
         "[mpesa] merchant_name: write 1 to {MERCHANT_CHARACTERS} characters, none of them a control character"
@@ -292,9 +302,10 @@ impl RawMpesa {
     /// [`MpesaSettingsError`] names the key and the cure.
     pub fn check(self, config_directory: &Path) -> Result<MpesaSettings, MpesaSettingsError> {
         let short_code = digits("short_code", &self.short_code)?;
-        let party = match (self.transaction_type, &self.till_number) {
+        let tills = tills(self.till_number.as_deref(), &self.till_numbers)?;
+        let party = match (self.transaction_type, tills.first()) {
             (TransactionType::PayBill, None) => short_code.clone(),
-            (TransactionType::BuyGoods, Some(till)) => digits("till_number", till)?,
+            (TransactionType::BuyGoods, Some(first)) => first.clone(),
             _ => return Err(MpesaSettingsError::TillNumber),
         };
         let consumer_key = self.consumer_key.trim().to_owned();
@@ -330,6 +341,7 @@ impl RawMpesa {
             short_code,
             transaction_type: self.transaction_type,
             party,
+            tills,
             consumer_key,
             consumer_secret,
             passkey,
@@ -382,10 +394,10 @@ impl MpesaSettings {
         self.sites.contains(site)
     }
 
-    /// Whether this is its number, or that of its till.
+    /// Whether this is its number, or that of one of its tills.
     #[must_use]
     pub fn is_called(&self, number: &str) -> bool {
-        number == self.short_code || self.till_number() == Some(number)
+        number == self.short_code || self.till_numbers().any(|till| till == number)
     }
 
     /// Whether Safaricom is a simulator on this machine.
@@ -451,6 +463,11 @@ impl MpesaSettings {
         format!("{}/callbacks/c2b/{}/{what}", self.callback_base_url, token.reveal())
     }
 
+    /// The numbers of all its tills, that of the one that prompts name before the others.
+    pub(super) fn till_numbers(&self) -> impl Iterator<Item = &str> {
+        self.tills.iter().map(String::as_str).filter(|till| *till != self.short_code)
+    }
+
     /// The till's own number, where the short code is the head office of a till.
     #[must_use]
     pub(super) fn till_number(&self) -> Option<&str> {
@@ -475,7 +492,7 @@ pub fn check_all(
     if takes_any && all.iter().any(|one| one.refuses_strangers) {
         return Err(MpesaSettingsError::NobodyIsUnknown);
     }
-    let numbers = all.iter().flat_map(|one| std::iter::once(one.short_code()).chain(one.till_number()));
+    let numbers = all.iter().flat_map(|one| std::iter::once(one.short_code()).chain(one.till_numbers()));
     let sites = all.iter().flat_map(|one| one.sites.iter().map(SiteId::as_str));
     let twice = |key, value: &str, cure| MpesaSettingsError::Twice { key, value: value.to_owned(), cure };
     if let Some(number) = first_twice(numbers) {
@@ -502,6 +519,22 @@ fn sites(texts: &[String]) -> Result<Vec<SiteId>, MpesaSettingsError> {
         SiteId::parse(text).map_err(|_| MpesaSettingsError::Site(text.chars().take(40).collect()))
     };
     texts.iter().map(parse).collect()
+}
+
+/// The tills under one head office, each once, in the order of the settings.
+fn tills(one: Option<&str>, more: &[String]) -> Result<Vec<String>, MpesaSettingsError> {
+    if more.len() > TILLS_MOST {
+        return Err(MpesaSettingsError::TooManyTills);
+    }
+    let mut tills = Vec::with_capacity(more.len());
+    let all = one.map(|one| ("till_number", one)).into_iter();
+    for (key, text) in all.chain(more.iter().map(|till| ("till_numbers", till.as_str()))) {
+        let till = digits(key, text)?;
+        if !tills.contains(&till) {
+            tills.push(till);
+        }
+    }
+    Ok(tills)
 }
 
 fn digits(key: &'static str, text: &str) -> Result<String, MpesaSettingsError> {
@@ -605,6 +638,10 @@ mod tests {
         assert!(!shown.contains("hush-hush") && !shown.contains("\"pass\""), "{shown}");
         let till = GOOD.replace("pay_bill\"", "buy_goods\"\ntill_number = \"400200\"");
         assert_eq!(check(&till).unwrap().party, "400200");
+        let tills = till.replace("\"400200\"", "\"400200\"\ntill_numbers = [\"400201\", \"400200\"]");
+        let settings = check(&tills).unwrap();
+        assert_eq!(settings.till_numbers().collect::<Vec<_>>(), ["400200", "400201"]);
+        assert_eq!((settings.party.as_str(), settings.is_called("400201")), ("400200", true));
     }
 
     #[test]
@@ -628,6 +665,8 @@ mod tests {
         refused("https://pay.", "https://Pay.", "callback_base_url");
         refused(".co.ke\"\n    ", ".co.ke/?a=b\"\n    ", "callback_base_url");
         refused("short_code", "shortcode", "short_code");
+        refused("short_code", "till_numbers = [\"600200\"]\nshort_code", "till_number");
+        refused("pay_bill\"", "buy_goods\"\ntill_numbers = [\"x\"]", "till_numbers");
         refused("short_code", "pull = true\nshort_code", "pull_nominated_number");
         refused("short_code", "payout_short_code = \"x\"\nshort_code", "payout_short_code");
         refused("short_code", "payout_initiator_name = \"op\"\nshort_code", "payout_short_code: write");

@@ -153,6 +153,7 @@ mod tests {
             short_code: "174379".to_owned(),
             transaction_type: TransactionType::PayBill,
             party: "174379".to_owned(),
+            tills: Vec::new(),
             consumer_key: String::new(),
             consumer_secret: Secret::new(""),
             passkey: Secret::new("passkey"),
@@ -165,6 +166,7 @@ mod tests {
             query: true,
             pull: None,
             operator: None,
+            payout: None,
             secret_files: Vec::new(),
         }
     }

@@ -71,7 +71,7 @@ pub async fn note_tills(controller: &Controller, all: &[&MpesaSettings]) -> Resu
     for settings in all {
         let short_code = settings.short_code();
         store::note_no_till(&mut transaction, short_code).await?;
-        if let Some(till_number) = settings.till_number() {
+        for till_number in settings.till_numbers() {
             store::note_till(&mut transaction, till_number, short_code).await?;
         }
     }
@@ -112,7 +112,7 @@ pub(super) async fn take_in(
         Ok(told) => told,
         Err(why) => return Ok(TakenIn::quietly(CallbackOutcome::NotUnderstood(why))),
     };
-    if told_to != payee.short_code && told_to != payee.till_number {
+    if told_to != payee.till_number && !are_one_payee(connection, &told_to, &payee.short_code).await? {
         return Ok(TakenIn::quietly(CallbackOutcome::AnotherShortCode));
     }
     let source = Source {

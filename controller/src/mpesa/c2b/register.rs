@@ -85,6 +85,7 @@ pub async fn register(
 ) -> Result<Registered, NotRegistered> {
     let settings = daraja.settings();
     let short_code = settings.short_code().to_owned();
+    super::note_tills(controller, &[settings]).await?;
     let token = token_of(controller, settings).await?;
     let body = json!({
         "ShortCode": short_code,

@@ -8,7 +8,7 @@ use tawi_shared::Clock;
 
 use super::shop::{DEADLINE, Shop};
 use crate::ids::SiteId;
-use crate::mpesa::settings::check_all;
+use crate::mpesa::settings::{Payee, check_all};
 use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, c2b, callback_router, query};
 use crate::payments::{self, RequestPayment, Requested};
 use crate::shutdown::Shutdown;
@@ -102,6 +102,33 @@ async fn a_till_of_a_site_is_booked_under_its_head_office_and_found_by_both_numb
         assert_eq!(codes.of(number).unwrap().settings().short_code(), "600100");
     }
     assert!(codes.of("600300").is_none());
+}
+
+#[tokio::test]
+async fn one_head_office_has_several_tills_and_prompts_name_the_first() {
+    let (shop, token) = super::c2b::registered().await;
+    let tills = "buy_goods\"\ntill_numbers = [\"600200\", \"600201\"]\nmerchant_name = \"Njia";
+    let codes = ShortCodes::new(settings(&shop, &[("174379", tills, "")]).unwrap(), &shop.controller)
+        .unwrap()
+        .unwrap();
+    c2b::note_tills(&shop.controller, &codes.settings()).await.unwrap();
+    for number in ["174379", "600200", "600201"] {
+        assert_eq!(codes.of(number).unwrap().settings().short_code(), "174379");
+    }
+    assert_eq!(codes.payee(&shop.world.site), Payee::Till("600200"));
+    let account = super::c2b::account(&shop);
+    for (receipt, number) in [("RAA1", "600200"), ("RAA2", "600201"), ("RAA3", "174379")] {
+        let told = super::c2b::confirmation(receipt, "1500.00", number, &account);
+        super::c2b::deliver(&shop, &token, told).await;
+        assert_eq!(shop.outcomes().await.pop().as_deref(), Some("booked"), "{number}");
+    }
+    let strange = super::c2b::confirmation("RAA4", "1500.00", "600202", &account);
+    super::c2b::deliver(&shop, &token, strange).await;
+    assert!(shop.outcomes().await.pop().unwrap().contains("another short code"));
+    let books = shop.books().await;
+    assert_eq!((books.payments, books.clearing), (3, 450_000), "all under the head office");
+    let error = settings(&shop, &[("174379", tills, ""), ("600201", "pay_bill", "")]).unwrap_err();
+    assert!(error.contains("600201"), "{error}");
 }
 
 #[tokio::test]
