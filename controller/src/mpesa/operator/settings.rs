@@ -23,7 +23,7 @@ const SPECIAL: &str = "#&%$";
 
 /// The names of the keys that are an operator's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::mpesa) struct Keys {
+pub struct Keys {
     name: &'static str,
     pub(in crate::mpesa) password_file: &'static str,
 }
