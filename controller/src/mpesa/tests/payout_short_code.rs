@@ -1,6 +1,6 @@
 //! What goes back to a phone goes out of a short code of its own where the settings name one.
 
-use daraja_sim::{DEMO_OPERATOR_PASSWORD, ShortCode, Simulator};
+use daraja_sim::{DEMO_OPERATOR_PASSWORD, PaybillPayment, ShortCode, Simulator};
 
 use super::operator::set_up;
 use super::pulling::only_payment;
@@ -10,6 +10,7 @@ use crate::ledger::{self, Account};
 use crate::money::Money;
 use crate::payments::counter::{Clerk, Limits};
 use crate::payments::refunds::{self, Refund, State, Wanted, Way, send::send_due};
+use crate::payments::testing::PHONE;
 use crate::staff::{Login, Role};
 
 const KEYS: &str = "payout_short_code = \"600300\"\npayout_initiator_name = \"demo-operator\"\n\
@@ -59,6 +60,10 @@ async fn clearing(shop: &Shop, short_code: &str) -> i64 {
 async fn a_phone_is_paid_out_of_the_short_code_for_that_by_its_own_operator() {
     let shop = open().await;
     shop.pay(None).await;
+    // Somebody put money on the short code that pays.
+    let float =
+        PaybillPayment { short_code: "600300".to_owned(), amount: 2_000, account: "float".to_owned() };
+    shop.handle().pay_by_paybill(PHONE, &float).await.unwrap();
     let refund = ask(&shop, Way::Payout).await;
     send_due(&shop.controller, &shop.codes()).await.unwrap();
     shop.settle().await;
