@@ -11,6 +11,9 @@
 //!                          suspended                           active
 //! ```
 //!
+//! A line that M-Pesa says was paid for, and whose receipt has not come, is open on trust for a while, whatever was paid before
+//! (`payments/grace`).
+//!
 //! What being suspended or expired means (off, behind the wall, slow) is the plan's, and travels with the line. A line
 //! that was never paid for may reach the pay page, and is never merely slow: that would be free use.
 
@@ -67,6 +70,8 @@ pub struct Facts {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// Until when it is open on trust.
+    pub grace_until: Option<UnixMillis>,
     /// What its plan says of suspended lines.
     pub suspension: Restraint,
 }
@@ -90,13 +95,14 @@ pub fn entitlement(facts: Facts) -> Entitlement {
         Restraint::Throttled { .. } if is_unpaid => Access::Off,
         Restraint::Walled | Restraint::Throttled { .. } => Access::Suspended,
     };
-    match (facts.status, facts.paid_until) {
-        (Status::Active | Status::Expired, Some(until)) => {
-            Entitlement { access: Access::Open, valid_until: Some(until) }
-        }
-        (Status::Draft | Status::Suspended, _) | (_, None) => {
-            Entitlement { access: closed, valid_until: None }
-        }
+    let until = match facts.status {
+        Status::Active | Status::Expired => facts.paid_until.max(facts.grace_until),
+        Status::Draft => facts.grace_until,
+        Status::Suspended => None,
+    };
+    match until {
+        Some(until) => Entitlement { access: Access::Open, valid_until: Some(until) },
+        None => Entitlement { access: closed, valid_until: None },
     }
 }
 
@@ -206,7 +212,7 @@ mod tests {
         let slow = Restraint::Throttled { download: rate, upload: rate };
         let check = |status, paid_until, expected: [Access; 3]| {
             for (suspension, access) in [Restraint::Off, Restraint::Walled, slow].into_iter().zip(expected) {
-                let facts = Facts { status, paid_until, suspension };
+                let facts = Facts { status, paid_until, grace_until: None, suspension };
                 assert_eq!(entitlement(facts).access, access, "{facts:?}");
             }
         };
@@ -218,6 +224,26 @@ mod tests {
         check(Status::Suspended, until, [Access::Off, Access::Suspended, Access::Suspended]);
         check(Status::Suspended, None, free_use);
         check(Status::Expired, until, [Access::Open; 3]);
+    }
+
+    #[test]
+    fn a_line_that_is_trusted_is_open_until_then_or_as_long_as_it_is_paid_for_unless_it_is_held() {
+        let check = |status, paid: Option<i64>, expected: Option<i64>| {
+            let facts = Facts {
+                status,
+                paid_until: paid.map(UnixMillis),
+                grace_until: Some(UnixMillis(50)),
+                suspension: Restraint::Off,
+            };
+            let found = entitlement(facts);
+            assert_eq!(found.valid_until, expected.map(UnixMillis), "{facts:?}");
+            assert_eq!(found.access == Access::Open, expected.is_some(), "{facts:?}");
+        };
+        check(Status::Draft, None, Some(50));
+        check(Status::Expired, Some(10), Some(50));
+        check(Status::Active, Some(40), Some(50));
+        check(Status::Active, Some(60), Some(60));
+        check(Status::Suspended, Some(60), None);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::payments::PaymentError;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
 use crate::state::Controller;
-use crate::subscriptions::SubscriptionError;
+use crate::subscriptions::{Expired, SubscriptionError};
 use crate::usage::UsageError;
 use crate::usage::history::{DAYS_KEPT, HOURS_KEPT};
 use crate::{
@@ -39,6 +39,8 @@ const CATALOGUE_PERIOD: Duration = Duration::from_secs(1);
 /// How often it is looked whether periods ended of lines that have many ahead. Weeks lie between the end of one and the
 /// beginning of those that are told late.
 const PERIODS_PERIOD: Duration = Duration::from_secs(60);
+/// How often it is looked whether a line is open on trust, or need not be any more.
+const GRACES_PERIOD: Duration = Duration::from_secs(10);
 /// How often it is looked whether lines go on from their wallets. Hours lie between that and the end of a period.
 const RENEWALS_PERIOD: Duration = Duration::from_secs(60);
 /// How often it is looked whether this night's proof of the books is still to be done.
@@ -94,6 +96,7 @@ pub async fn run(controller: Controller, stop: Stop) {
         every(CHECKPOINT_PERIOD, "checkpoint", stop.clone(), || checkpoint(&controller)),
         every(CATALOGUE_PERIOD, "catalogue", stop.clone(), || refresh_plans(&controller, &stop)),
         every(PERIODS_PERIOD, "periods", stop.clone(), || follow_up_periods(&controller)),
+        every(GRACES_PERIOD, "graces", stop.clone(), || follow_up_graces(&controller)),
         every(RENEWALS_PERIOD, "renewals", stop.clone(), || renew(&controller, &stop)),
         every(REMINDERS_PERIOD, "reminders", stop.clone(), || remind(&controller, &stop)),
         every(TIDY_PERIOD, "tidy", stop.clone(), || tidy(&controller)),
@@ -106,6 +109,7 @@ pub(crate) async fn once(controller: &Controller, stop: &Stop) -> anyhow::Result
     expire(controller).await?;
     refresh_plans(controller, stop).await?;
     follow_up_periods(controller).await?;
+    follow_up_graces(controller).await?;
     renew(controller, stop).await?;
     remind(controller, stop).await?;
     prove(controller).await?;
@@ -147,11 +151,13 @@ async fn expire(controller: &Controller) -> Result<(), JobError> {
     loop {
         let mut transaction = controller.database.write().await?;
         let expired = subscriptions::expire_due(&mut transaction, controller.clock.now(), ROWS).await?;
-        let lines: Vec<LineId> = expired.iter().map(|(line, _)| line.clone()).collect();
+        let is_closed = |line: &&Expired| !line.is_trusted;
+        let lines: Vec<LineId> =
+            expired.iter().filter(is_closed).map(|expired| expired.line.clone()).collect();
         messages::about::ends(&mut transaction, Occasion::Suspended, &lines, controller.clock.now()).await?;
         transaction.commit().await?;
         let is_last = expired.len() < usize::try_from(ROWS).unwrap_or(usize::MAX);
-        for (line, _customer) in expired {
+        for Expired { line, .. } in expired {
             controller.live.tell(Hint::Line(line));
         }
         if is_last {
@@ -188,6 +194,23 @@ async fn follow_up_periods(controller: &Controller) -> Result<(), JobError> {
             controller.live.ring_outbox();
         }
         if seen < usize::try_from(LINES).unwrap_or(usize::MAX) {
+            return Ok(());
+        }
+    }
+}
+
+/// Opens lines on trust, and closes those that are open so and need it no more.
+async fn follow_up_graces(controller: &Controller) -> Result<(), JobError> {
+    loop {
+        let mut transaction = controller.database.write().await?;
+        let followed = payments::grace::follow_up(&mut transaction, controller.clock.now(), LINES).await?;
+        transaction.commit().await?;
+        if followed.is_site_to_be_told {
+            controller.live.ring_outbox();
+        }
+        let is_last = followed.lines.len() < usize::try_from(LINES).unwrap_or(usize::MAX);
+        followed.lines.into_iter().for_each(|line| controller.live.tell(Hint::Line(line)));
+        if is_last {
             return Ok(());
         }
     }

@@ -97,6 +97,10 @@ pub enum Action {
     PaymentTaken,
     /// Cash was brought to the bank.
     CashBanked,
+    /// What else a customer may type as account was entered.
+    ReferenceAdded,
+    /// It was taken away.
+    ReferenceRemoved,
     /// A payment that was nobody's was given to a customer.
     PaymentAssigned,
     /// A payment was given to another, or to nobody.
@@ -170,6 +174,8 @@ impl Action {
             Self::PaymentRequested => "payment.requested",
             Self::PaymentTaken => "payment.taken",
             Self::CashBanked => "cash.banked",
+            Self::ReferenceAdded => "reference.added",
+            Self::ReferenceRemoved => "reference.removed",
             Self::PaymentAssigned => "payment.assigned",
             Self::PaymentMoved => "payment.moved",
             Self::PaymentSplit => "payment.split",

@@ -6,6 +6,7 @@ pub mod account_number;
 pub mod api;
 pub mod pages;
 pub mod phone;
+pub mod references;
 mod search;
 mod store;
 pub(crate) mod wallet;

@@ -96,6 +96,9 @@ struct OnePage {
     payments: Vec<PaymentView>,
     texts: Vec<MessageView>,
     language: String,
+    /// What else they may type as account, in both forms, with when it was entered.
+    references: Vec<(String, String, Moment)>,
+    may_assign: bool,
     has_mpesa: bool,
     may_add: bool,
     may_ask: bool,
@@ -205,6 +208,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     }
     let heard = web.heard(&mut reader).await?;
     let (texts, language) = messages::pages::of_customer(&mut reader, &id, now).await?;
+    let references = customers::references::of_customer(&mut reader, &id).await?;
     drop(reader);
     let payments: Vec<PaymentView> = rows.iter().map(|row| payment_view(row, &known, now)).collect();
     visit.show(&OnePage {
@@ -229,6 +233,14 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         payments,
         texts,
         language,
+        references: references
+            .into_iter()
+            .map(|entered| {
+                let at = Moment::of(entered.created_at, now);
+                (entered.reference.to_string(), entered.written, at)
+            })
+            .collect(),
+        may_assign: visit.may(Permission::AssignPayments),
         has_mpesa: web.short_codes.is_some(),
         may_add: visit.may(Permission::AddCustomers),
         may_ask: visit.may(Permission::AskForPayment),

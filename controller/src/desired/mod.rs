@@ -96,6 +96,8 @@ pub struct LineFacts {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// From when until when it is open on trust.
+    pub grace: Option<(UnixMillis, UnixMillis)>,
     /// The sites that were told of it and not to forget it, with what they were told.
     pub told: Vec<(SiteId, LineV1)>,
 }
@@ -109,7 +111,21 @@ impl fmt::Debug for LineFacts {
 impl LineFacts {
     fn entitlement(&self) -> Entitlement {
         let suspension = self.plan.terms.suspension;
-        entitlements::entitlement(Facts { status: self.status, paid_until: self.paid_until, suspension })
+        let grace_until = self.grace.map(|(_, until)| until);
+        let facts = Facts { status: self.status, paid_until: self.paid_until, grace_until, suspension };
+        entitlements::entitlement(facts)
+    }
+
+    /// The periods with the time that the line is open beyond them: what is used then counts for none of them.
+    fn periods_with_grace(&self) -> Vec<Period> {
+        let mut periods = self.periods.clone();
+        if let Some((from, ends_at)) = self.grace
+            && self.paid_until.is_none_or(|paid| paid < ends_at)
+        {
+            let started_at = self.paid_until.map_or(from, |paid| paid.max(from));
+            periods.push(Period { started_at, ends_at, bytes: None });
+        }
+        periods
     }
 
     /// Whether somebody logs in on it; otherwise its address is all that there is.
@@ -132,7 +148,7 @@ impl LineFacts {
             suspension: terms.suspension.told(kind),
             caller_id: self.caller_id.clone(),
             address: self.address.clone(),
-            quotas: entitlements::quotas(&self.periods),
+            quotas: entitlements::quotas(&self.periods_with_grace()),
             after_quota: terms.after_quota.told(kind),
             offline: terms.offline.map(|rule| rule.told(kind)),
         }

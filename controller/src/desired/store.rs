@@ -46,6 +46,8 @@ pub(super) async fn facts_of(
             .collect::<Result<_, DesiredError>>()?,
         status: columns::word(&row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(&row, "paid_until")?,
+        grace: columns::instant_or_none(&row, "grace_from")?
+            .zip(columns::instant_or_none(&row, "grace_until")?),
     }))
 }
 

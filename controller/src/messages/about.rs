@@ -75,9 +75,6 @@ pub(crate) async fn connected(
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     let Some(policy) = store::policy(connection).await? else { return Ok(()) };
-    if !store::has_opened(connection, payment, line).await? {
-        return Ok(());
-    }
     let Some(line) = store::line(connection, line).await? else { return Ok(()) };
     if line.status != Status::Active || line.paid_until.is_none_or(|until| until <= now) {
         return Ok(());
@@ -106,8 +103,13 @@ pub(crate) async fn ends(
         if line.validity_seconds < PERIOD_LEAST_SECONDS.max(shortest_period(occasion)) {
             continue;
         }
+        if crate::payments::traces::is_awaited(connection, &line.id, now).await? {
+            // It was paid for while its site is away, and begins when that is back.
+            continue;
+        }
         let wallet = wallet(connection, &line.customer).await?;
-        if line.renews && wallet >= line.price {
+        let is_covered = line.renews && wallet >= line.price;
+        if is_covered && !crate::payments::is_money_unclear(connection, &line.customer, now).await? {
             // The wallet pays for the next period, and "pay now" would be wrong.
             continue;
         }
@@ -293,7 +295,10 @@ fn not_after(occasion: Occasion, line: Option<&LineFacts>, now: UnixMillis) -> U
         (Occasion::EndsInThreeDays | Occasion::EndsInOneDay | Occasion::EndsToday, Some(until)) => {
             news.min(until)
         }
-        (Occasion::Suspended, Some(until)) => until.plus(occasion.is_news_for()),
+        (Occasion::Suspended, Some(until)) => {
+            let trusted = line.and_then(|line| line.grace_until);
+            trusted.unwrap_or(until).max(until).plus(occasion.is_news_for())
+        }
         _ => news,
     }
 }

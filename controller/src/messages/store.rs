@@ -51,6 +51,8 @@ pub(super) struct LineFacts {
     pub(super) customer: CustomerId,
     pub(super) status: Status,
     pub(super) paid_until: Option<UnixMillis>,
+    /// Until when it is, or was, open on trust.
+    pub(super) grace_until: Option<UnixMillis>,
     pub(super) renews: bool,
     pub(super) plan_name: String,
     pub(super) price: Money,
@@ -174,7 +176,7 @@ pub(super) async fn line(
     line: &LineId,
 ) -> Result<Option<LineFacts>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT s.id, s.customer_id, s.status, s.paid_until, s.renews, p.name AS plan_name, p.price_cents, \
+        "SELECT s.id, s.customer_id, s.status, s.paid_until, s.grace_until, s.renews, p.name AS plan_name, p.price_cents, \
                 p.validity_seconds, site.name AS site_name, site.is_online \
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
          JOIN sites site ON site.id = r.site_id WHERE s.id = $1",
@@ -188,6 +190,7 @@ pub(super) async fn line(
             customer: columns::parsed(&row, "customer_id")?,
             status: columns::word(&row, "status", Status::parse)?,
             paid_until: columns::instant_or_none(&row, "paid_until")?,
+            grace_until: columns::instant_or_none(&row, "grace_until")?,
             renews: columns::truth(&row, "renews")?,
             plan_name: row.try_get("plan_name")?,
             price: columns::money(&row, "price_cents")?,
@@ -249,24 +252,6 @@ pub(super) async fn payment(
             Ok((read_policy(&row, "our_language")?, paid))
         })
         .transpose()
-}
-
-/// Whether the period that a payment bought began with its booking, which is so where nothing was paid for at that time.
-pub(super) async fn has_opened(
-    connection: &mut Connection,
-    payment: &PaymentId,
-    line: &LineId,
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT 1 AS found FROM payment_traces t \
-         JOIN quota_periods q ON q.line_id = t.subscription_id AND q.started_at = t.booked_at \
-         WHERE t.payment_id = $1 AND t.subscription_id = $2",
-    )
-    .bind(payment.as_str())
-    .bind(line.as_str())
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.is_some())
 }
 
 pub(super) async fn is_told(

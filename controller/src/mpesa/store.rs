@@ -209,13 +209,13 @@ pub(crate) async fn intents_of_customer(
 }
 
 /// The newest requests that may stand in the way of another, of a customer or on a phone: those since `lately` that may
-/// still be answered, those that have ended since, and since `unclear` those of which nobody knows whether they were paid. All
-/// were made since `oldest`, by which they are found.
+/// still be answered, those that have ended since, since `unclear` those of which nobody knows whether they were paid, and since
+/// `said_paid` those of which M-Pesa says so. All were made since `oldest`, by which they are found.
 pub(crate) async fn standing_intents_since(
     connection: &mut Connection,
     customer: &CustomerId,
     phone: Option<&Msisdn>,
-    [lately, unclear, oldest]: [UnixMillis; 3],
+    [lately, unclear, said_paid, oldest]: [UnixMillis; 4],
     limit: u32,
 ) -> Result<Vec<Intent>, sqlx::Error> {
     let rows = sqlx::query(intents!(
@@ -224,7 +224,7 @@ pub(crate) async fn standing_intents_since(
            AND ((created_at > $3 AND state IN ('created', 'submitting', 'prompted', 'submit_unknown', \
                                                'paid_unreceipted')) \
                 OR (updated_at > $3 AND (state = 'paid' OR (state = 'declined' AND result_code = $7))) \
-                OR (updated_at > $5 AND state = 'review')) \
+                OR (updated_at > $5 AND state = 'review') OR (updated_at > $8 AND state = 'paid_unreceipted' AND is_looked_at = 0)) \
          ORDER BY created_at DESC, id LIMIT $4"
     ))
     .bind(customer.as_str())
@@ -234,6 +234,7 @@ pub(crate) async fn standing_intents_since(
     .bind(unclear.0)
     .bind(oldest.0)
     .bind(result_codes::SAME_AGAIN)
+    .bind(said_paid.0)
     .fetch_all(connection)
     .await?;
     rows.iter().map(read_intent).collect()

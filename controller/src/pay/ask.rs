@@ -123,7 +123,7 @@ fn problem(visitor: &Visitor, outcome: Option<&Requested>) -> Option<String> {
     match outcome {
         None => Some(visitor.language.say(Text::Slow).to_owned()),
         Some(Requested::AlreadyOpen(open)) => match open.why {
-            Why::SameThing | Why::JustPaid | Why::Unclear | Why::TooSoon => None,
+            Why::SameThing | Why::JustPaid | Why::Unclear | Why::SaidPaid | Why::TooSoon => None,
             Why::SamePhone => Some(waiting(Text::PhoneBusy, open.wait)),
             Why::CountsOnWallet => Some(waiting(Text::BalanceBusy, open.wait)),
         },

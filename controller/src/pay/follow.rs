@@ -119,8 +119,19 @@ async fn page(
     let phone = intent.map(|intent| intent.phone.to_string()).unwrap_or_default();
     let receipt = intent.and_then(|intent| intent.receipt()).unwrap_or_default();
     let until = line.paid_until.map(display::numeric).unwrap_or_default();
-    let values = [("amount", amount.as_str()), ("phone", &phone), ("receipt", receipt), ("until", &until)];
-    let is_said = |text: &&Text| **text != Text::RunsUntil || !until.is_empty();
+    let trusted = line.trusted_until(visitor.now).map(display::numeric).unwrap_or_default();
+    let values = [
+        ("amount", amount.as_str()),
+        ("phone", &phone),
+        ("receipt", receipt),
+        ("until", &until),
+        ("trusted", &trusted),
+    ];
+    let is_said = |text: &&Text| match text {
+        Text::RunsUntil => !until.is_empty(),
+        Text::OpenOnTrust => !trusted.is_empty(),
+        _ => true,
+    };
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let steps = match account.offer(web, line, visitor.now).await? {
         Offer::Ask(amount) if story.may_try_again => account.steps(web, language, (line, amount)),

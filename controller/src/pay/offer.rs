@@ -71,6 +71,7 @@ mod tests {
             status,
             renews: true,
             paid_until: paid_until.map(UnixMillis),
+            grace_until: None,
             is_online: false,
             online_changed_at: None,
             last_address: String::new(),

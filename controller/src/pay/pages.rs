@@ -33,6 +33,8 @@ const BODY_BYTES: usize = 4 * 1024;
 const TYPED_CHARACTERS: usize = 40;
 /// Requests of a customer that are looked at: more are not open within two minutes.
 const INTENTS_MOST: u32 = 16;
+/// After so many seconds a page that waits looks again: what it waits for may have come.
+const AGAIN_SECONDS: u64 = 60;
 
 pub(crate) fn routes() -> Router<Web> {
     Router::new()
@@ -282,10 +284,15 @@ impl Account {
 
     fn view(&self, visitor: &Visitor, line: &Subscription, number: usize) -> LineView {
         let language = visitor.language;
+        let trusted = line.trusted_until(visitor.now);
         let standing = match line.paid_until {
             Some(until) if line.status == Status::Active && until > visitor.now => {
                 let (left, until) = (language.length(until.since(visitor.now)), display::numeric(until));
                 language.fill(Text::PaidUntil, &[("until", &until), ("left", &left)])
+            }
+            _ if trusted.is_some() => {
+                let until = trusted.map(display::numeric).unwrap_or_default();
+                language.fill(Text::OpenOnTrust, &[("trusted", &until)])
             }
             Some(until) if until <= visitor.now => {
                 language.fill(Text::EndedOn, &[("until", &display::numeric(until))])
@@ -323,10 +330,14 @@ impl Account {
             (Offer::Covered, _) => language.say(Text::Covered).to_owned(),
             (Offer::Ask(_) | Offer::FromBalance, Some((why, wait))) => {
                 // Nothing can be typed meanwhile, so that reading it again loses nothing.
-                frame.refresh = u32::try_from(wait.as_secs().saturating_add(1)).ok();
+                // A receipt that is awaited for hours may come at any time.
+                let looks = wait.as_secs().saturating_add(1);
+                let looks = if why == Why::SaidPaid { looks.min(AGAIN_SECONDS) } else { looks };
+                frame.refresh = u32::try_from(looks).ok();
                 let text = match why {
                     Why::JustPaid => Text::JustPaid,
                     Why::Unclear => Text::Unclear,
+                    Why::SaidPaid => Text::SaidPaid,
                     Why::TooSoon => Text::TooSoon,
                     Why::SameThing | Why::SamePhone | Why::CountsOnWallet => Text::Locked,
                 };

@@ -55,7 +55,9 @@ pub(super) fn of_request(state: &State, arrival: &Arrival) -> Story {
         State::Created | State::Submitting => story("info", Text::Sending, vec![Text::ShowsByItself]),
         State::Prompted => story("info", Text::Prompted, vec![Text::EnterPin, Text::ShowsByItself]),
         State::SubmitUnknown => story("warn", Text::NotKnown, vec![Text::NotKnownWhy, Text::ShowsByItself]),
-        State::PaidUnreceipted => story("warn", Text::Unreceipted, vec![Text::UnreceiptedWhy]),
+        State::PaidUnreceipted => {
+            story("warn", Text::Unreceipted, vec![Text::UnreceiptedWhy, Text::OpenOnTrust])
+        }
         State::Review(_) => story("warn", Text::Review, vec![Text::ReviewWhy]),
         State::Expired => Story { may_try_again: true, ..story("warn", Text::Expired, vec![Text::IfPaid]) },
         State::Declined(reason) => declined(&reason.code),
@@ -122,9 +124,7 @@ fn paid(arrival: &Arrival) -> Story {
         Arrival::Bought(Progress::Failed(_)) => {
             said("warn", Text::LineFails, &[Text::LineFailsWhy, Text::RunsUntil])
         }
-        Arrival::Bought(Progress::SiteOffline(_)) => {
-            said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy, Text::RunsUntil])
-        }
+        Arrival::Bought(Progress::SiteOffline(_)) => said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy]),
         Arrival::Bought(Progress::SiteRevoked) => over(said("warn", Text::LineFails, &[Text::LineFailsWhy])),
         Arrival::Bought(Progress::ToBeSent | Progress::Sent | Progress::Stored) => {
             said("good", Text::Opening, &[Text::RunsUntil])

@@ -77,6 +77,8 @@ texts! {
         / "Laini hii imelipiwa sasa hivi. Kipindi kingine kinaweza kulipiwa baada ya {wait}.";
     Unclear: "It is not clear whether the last request was paid: do not pay again. A payment that comes is credited. Another request can be sent in {wait}."
         / "Haijulikani kama ombi la mwisho limelipwa: usilipe tena. Malipo yakifika yatahesabiwa. Ombi lingine linaweza kutumwa baada ya {wait}.";
+    SaidPaid: "M-Pesa says that the last request was paid, and its receipt is on the way: do not pay again. It is credited by itself. Another request can be sent in {wait}."
+        / "M-Pesa inasema ombi la mwisho limelipwa, na risiti yake iko njiani: usilipe tena. Itahesabiwa yenyewe. Ombi lingine linaweza kutumwa baada ya {wait}.";
     TooSoon: "M-Pesa takes the same amount from the same phone only after two minutes. Another request can be sent in {wait}."
         / "M-Pesa inakubali kiasi kilekile kutoka simu ileile baada ya dakika mbili tu. Ombi lingine linaweza kutumwa baada ya {wait}.";
     PhoneBusy: "Nothing was sent: that phone has another request open. Answer it, or wait {wait}."
@@ -125,8 +127,9 @@ texts! {
     NotKnownWhy: "M-Pesa has not answered, and the request may be on {phone}. If it is there, enter the PIN."
         / "M-Pesa haijajibu, na ombi linaweza kuwa kwenye {phone}. Likiwa hapo, weka PIN.";
     Unreceipted: "Paid, the receipt is on its way: do not pay again" / "Imelipwa, risiti iko njiani: usilipe tena";
-    UnreceiptedWhy: "M-Pesa says that {amount} was paid. The line opens when its receipt is here."
-        / "M-Pesa inasema {amount} zimelipwa. Laini itafunguka risiti yake ikifika hapa.";
+    UnreceiptedWhy: "M-Pesa says that {amount} was paid. The period begins when its receipt is here."
+        / "M-Pesa inasema {amount} zimelipwa. Kipindi kitaanza risiti yake ikifika hapa.";
+    OpenOnTrust: "The line is open until {trusted} meanwhile." / "Laini iko wazi hadi {trusted} kwa sasa.";
     Review: "It is not clear: do not pay again" / "Haieleweki: usilipe tena";
     ReviewWhy: "M-Pesa gave an answer that a person must look at. Your internet provider sees it in the list. Money that was paid is not lost."
         / "M-Pesa imetoa jibu ambalo lazima mtu aliangalie. Mtoa huduma wako wa intaneti analiona kwenye orodha. Pesa zilizolipwa hazijapotea.";
@@ -170,8 +173,8 @@ texts! {
         / "Intaneti isipokuja ndani ya dakika moja, zima na uwashe ruta au kifaa chako.";
     Opening: "Paid, the line is being opened" / "Imelipwa, laini inafunguliwa";
     SiteOffline: "Paid, and your site is offline now" / "Imelipwa, lakini kituo chako hakipatikani kwa sasa";
-    SiteOfflineWhy: "The line opens by itself as soon as the site is back: do not pay again."
-        / "Laini itafunguka yenyewe kituo kikirudi: usilipe tena.";
+    SiteOfflineWhy: "The line opens by itself as soon as the site is back, and the paid time begins then: do not pay again."
+        / "Laini itafunguka yenyewe kituo kikirudi, na muda uliolipiwa utaanza hapo: usilipe tena.";
     LineFails: "Paid, and the line could not be opened" / "Imelipwa, lakini laini haikuweza kufunguliwa";
     LineFailsWhy: "Your internet provider sees this in the list: do not pay again."
         / "Mtoa huduma wako wa intaneti analiona hili kwenye orodha: usilipe tena.";

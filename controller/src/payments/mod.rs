@@ -9,6 +9,7 @@ pub mod corrections;
 pub mod counter;
 pub(crate) mod credit;
 pub mod follow;
+pub(crate) mod grace;
 pub(crate) mod moving;
 mod open;
 mod outcome;
@@ -326,6 +327,19 @@ pub async fn find(
     limit: u32,
 ) -> Result<Vec<PaymentRow>, PaymentError> {
     Ok(store::found_rows(connection, search, limit).await?)
+}
+
+/// Whether a customer has paid something of which nobody can say yet what it came for, or of which the receipt is missing: then
+/// their wallet buys nothing by itself.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn is_money_unclear(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    now: UnixMillis,
+) -> Result<bool, sqlx::Error> {
+    store::is_money_unclear(connection, customer, now).await
 }
 
 /// A customer's payments, newest first.

@@ -6,6 +6,7 @@
 //!              it counts on the wallet ─> what is spent now would be missing when its money comes
 //! one that has ended, for the same thing: paid a moment ago ─> a button that was pressed twice
 //!              nobody knows whether it was paid ─> whoever pays again may pay twice
+//!              M-Pesa says that it was, and the receipt is missing ─> whoever pays again pays twice
 //!              M-Pesa refused it as the same once more ─> it would again
 //! ```
 //!
@@ -26,8 +27,10 @@ pub(super) const TWO_MINUTES: Duration = Duration::from_secs(120);
 /// How long nobody is asked again after an answer of which nobody knows whether money moved. What it moved has been told by
 /// Pull or a confirmation by then.
 pub(super) const UNCLEAR_FOR: Duration = Duration::from_secs(15 * 60);
-/// How long after it was made a request can still stand in the way: its end is told within minutes.
-pub(super) const MADE_WITHIN: Duration = Duration::from_secs(30 * 60);
+/// How long nobody is asked again for what M-Pesa says is paid: as long as a line is open on trust for it.
+pub(super) const SAID_PAID_FOR: Duration = Duration::from_secs(86_400);
+/// How long after it was made a request can still stand in the way: its end, or that it is paid, is told within minutes.
+pub(super) const MADE_WITHIN: Duration = Duration::from_secs(86_400 + 30 * 60);
 
 /// Why an open request stands in the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Why {
     JustPaid,
     /// It asked for the same thing, and nobody knows whether it was paid.
     Unclear,
+    /// It asked for the same thing, and M-Pesa says that it was paid; the receipt has not come.
+    SaidPaid,
     /// It asked for the same thing, and M-Pesa refused it as the same amount from the same phone.
     TooSoon,
 }
@@ -84,6 +89,11 @@ impl Open {
                 "Nobody knows whether a request for KES {amount} for {what} was paid: the customer must not pay again. \
                  Another can be sent in {wait} seconds."
             ),
+            Why::SaidPaid => format!(
+                "M-Pesa says that a request for KES {amount} for {what} was paid, and its receipt has not come: the \
+                 customer must not pay again. It is booked by itself. Another can be sent in {} hours.",
+                wait.div_ceil(3_600)
+            ),
             Why::TooSoon => format!(
                 "M-Pesa takes the same amount from the same phone only after two minutes: ask again in {wait} seconds."
             ),
@@ -94,6 +104,9 @@ impl Open {
 /// Why a request stands in the way of another for the same thing, and for how long; `None` when it does not, or not now.
 fn lock_of(intent: &Intent, now: UnixMillis) -> Option<(Why, Duration)> {
     let (why, until) = match &intent.state {
+        State::PaidUnreceipted if intent.is_to_buy() => {
+            (Why::SaidPaid, intent.updated_at.plus(SAID_PAID_FOR))
+        }
         _ if intent.is_open() => (Why::SameThing, intent.created_at.plus(TWO_MINUTES)),
         State::Paid(_) if intent.is_to_buy() => (Why::JustPaid, intent.updated_at.plus(TWO_MINUTES)),
         State::Review(_) => (Why::Unclear, intent.updated_at.plus(UNCLEAR_FOR)),
@@ -104,6 +117,12 @@ fn lock_of(intent: &Intent, now: UnixMillis) -> Option<(Why, Duration)> {
     };
     let wait = until.since(now);
     (!wait.is_zero()).then_some((why, wait))
+}
+
+/// How long a request is on its phone, and leans on the wallet; `None` when it is and does no more.
+fn open_for(intent: &Intent, now: UnixMillis) -> Option<Duration> {
+    let wait = intent.created_at.plus(TWO_MINUTES).since(now);
+    (intent.is_open() && !wait.is_zero()).then_some(wait)
 }
 
 /// Why and how long another request for a period of a line must wait for one of these; `None` when none stands in the way.
@@ -139,23 +158,20 @@ pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis)
     // Of all that were looked at: once the one with which it is too much has lapsed, so have the older ones.
     let mut leaned = Some(Money::ZERO);
     let mut why = |Pending { intent, leans }: &Pending| {
-        let (why, _) = lock_of(intent, now)?;
         let is_same_thing = intent.subscription == *wish.line && intent.top_up.as_ref() == wish.top_up;
         if is_same_thing {
-            Some(why)
-        } else if !intent.is_open() {
-            None
-        } else if wish.phone == Some(&intent.phone) {
-            Some(Why::SamePhone)
-        } else {
-            leaned = leaned.and_then(|sum| sum.checked_add(*leans));
-            let is_too_much = leaned.is_none_or(|sum| sum > left);
-            (taken.is_positive() && is_too_much).then_some(Why::CountsOnWallet)
+            return lock_of(intent, now);
         }
+        let wait = open_for(intent, now)?;
+        if wish.phone == Some(&intent.phone) {
+            return Some((Why::SamePhone, wait));
+        }
+        leaned = leaned.and_then(|sum| sum.checked_add(*leans));
+        let is_too_much = leaned.is_none_or(|sum| sum > left);
+        (taken.is_positive() && is_too_much).then_some((Why::CountsOnWallet, wait))
     };
-    let (pending, why) = pending.into_iter().find_map(|pending| why(&pending).map(|why| (pending, why)))?;
-    let (_, wait) = lock_of(&pending.intent, now)?;
-    Some(Open { intent: pending.intent, why, wait })
+    let found = pending.into_iter().find_map(|pending| why(&pending).map(|why| (pending.intent, why)));
+    found.map(|(intent, (why, wait))| Open { intent, why, wait })
 }
 
 #[cfg(test)]
@@ -245,6 +261,11 @@ mod tests {
         check(State::Declined(code("17")), same, 100, Some((Why::TooSoon, 80)));
         check(State::Declined(code("17")), other, 100, None);
         check(State::Declined(code("1032")), same, 100, None);
+        check(State::PaidUnreceipted, same, 3_660, Some((Why::SaidPaid, 82_800)));
+        check(State::PaidUnreceipted, same, 86_460, None);
+        // Of another thing it has left the phone.
+        check(State::PaidUnreceipted, other, 60, Some((Why::SamePhone, 60)));
+        check(State::PaidUnreceipted, other, 3_660, None);
         // Less than what it is for lacks buys nothing, and the rest may be paid at once.
         let mut part = pending("l1", None, PHONE, 0).intent;
         (part.state, part.updated_at) = (receipt(), UnixMillis(60_000));
@@ -295,6 +316,7 @@ mod tests {
         check(Why::CountsOnWallet, None, &["KES 1,000.00", "for a period", "wallet", "95 seconds"]);
         check(Why::JustPaid, None, &["was paid a moment ago", "95 seconds"]);
         check(Why::Unclear, None, &["must not pay again", "95 seconds"]);
+        check(Why::SaidPaid, None, &["was paid", "must not pay again", "1 hours"]);
         check(Why::TooSoon, None, &["two minutes", "95 seconds"]);
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct TraceView {
     pub(crate) steps: Vec<Step>,
+    /// By how much the period was moved, because the site was away; empty where it was not.
+    pub(crate) added: String,
 }
 
 /// A payment in a list or on its page.
@@ -229,7 +231,8 @@ impl TraceView {
                 tone,
             }
         });
-        Self { steps: steps.collect() }
+        let added = if trace.added.is_zero() { String::new() } else { display::span(trace.added) };
+        Self { steps: steps.collect(), added }
     }
 }
 

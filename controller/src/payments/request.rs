@@ -17,7 +17,9 @@ use tawi_shared::UnixMillis;
 
 use super::PaymentError;
 use super::follow::{self, FollowToken, Followed};
-use super::open::{MADE_WITHIN, Open, Pending, TWO_MINUTES, UNCLEAR_FOR, Why, Wish, in_the_way};
+use super::open::{
+    MADE_WITHIN, Open, Pending, SAID_PAID_FOR, TWO_MINUTES, UNCLEAR_FOR, Why, Wish, in_the_way,
+};
 use super::topping_up::{self, ASKED, NoTopUp, ToppedUp};
 use super::wallet::{self, FromWallet, ON_REQUEST};
 use crate::audit::{self, Action, Actor};
@@ -338,7 +340,7 @@ pub(super) async fn open(
     wish: Wish<'_>,
     now: UnixMillis,
 ) -> Result<Option<Open>, PaymentError> {
-    let since = [TWO_MINUTES, UNCLEAR_FOR, MADE_WITHIN].map(|back| now.minus(back));
+    let since = [TWO_MINUTES, UNCLEAR_FOR, SAID_PAID_FOR, MADE_WITHIN].map(|back| now.minus(back));
     let intents = store::standing_intents_since(connection, customer, wish.phone, since, OPEN_MOST).await?;
     let mut pending = Vec::with_capacity(intents.len());
     for intent in intents {

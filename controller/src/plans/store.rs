@@ -60,7 +60,8 @@ pub(crate) fn ask_plan_of_line(together: &mut Together, line: &LineId) {
     together
         .add(concat!(
             plan_columns!(),
-            ", r.site_id, r.name AS router_name, s.username, s.password, s.address, s.caller_id, s.status, s.paid_until \
+            ", r.site_id, r.name AS router_name, s.username, s.password, s.address, s.caller_id, s.status, s.paid_until, \
+             s.grace_from, s.grace_until \
              FROM subscriptions s JOIN routers r ON r.id = s.router_id JOIN plans p ON p.id = s.plan_id \
              JOIN connection_types t ON t.id = p.connection_type_id WHERE s.id = $1"
         ))

@@ -55,6 +55,8 @@ pub struct SubscriptionBody {
     pub status: String,
     /// End of what is paid for; null when nothing ever was.
     pub paid_until_ms: Option<i64>,
+    /// Until when it is open on trust, because M-Pesa says that it was paid for and the receipt has not come; null otherwise.
+    pub grace_until_ms: Option<i64>,
     /// Whether the wallet buys the next period before this one ends. Periods of less than a day are bought one by one.
     pub renews: bool,
     /// Whether a session is up.
@@ -215,6 +217,7 @@ impl From<&Subscription> for SubscriptionBody {
             caller_id: subscription.caller_id.as_ref().map(ToString::to_string),
             status: subscription.status.as_str().to_owned(),
             paid_until_ms: subscription.paid_until.map(at_ms),
+            grace_until_ms: subscription.grace_until.map(at_ms),
             renews: subscription.renews,
             is_online: subscription.is_online,
             online_changed_at_ms: subscription.online_changed_at.map(at_ms),

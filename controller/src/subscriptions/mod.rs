@@ -68,6 +68,8 @@ pub struct Subscription {
     pub status: Status,
     /// The end of what is paid for.
     pub paid_until: Option<UnixMillis>,
+    /// Until when it is open on trust: M-Pesa says that it was paid for, and the receipt has not come.
+    pub grace_until: Option<UnixMillis>,
     /// Whether the wallet buys the next period before this one ends.
     pub renews: bool,
     /// Whether the site reported a session. For pages.
@@ -80,6 +82,25 @@ pub struct Subscription {
     pub failure: String,
     /// When it was entered.
     pub created_at: UnixMillis,
+}
+
+impl Subscription {
+    /// Until when it is open although nothing that was paid for runs.
+    #[must_use]
+    pub fn trusted_until(&self, now: UnixMillis) -> Option<UnixMillis> {
+        let is_paid = self.paid_until.is_some_and(|until| until > now);
+        let may_be = !is_paid && self.status != Status::Suspended;
+        self.grace_until.filter(|until| may_be && *until > now)
+    }
+}
+
+/// A line whose paid time is over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expired {
+    /// Which.
+    pub line: LineId,
+    /// Whether it is open on trust all the same.
+    pub is_trusted: bool,
 }
 
 /// A line that is not on its router as it should be.
@@ -370,7 +391,7 @@ pub async fn expire_due(
     connection: &mut Connection,
     now: UnixMillis,
     limit: u32,
-) -> Result<Vec<(LineId, CustomerId)>, SubscriptionError> {
+) -> Result<Vec<Expired>, SubscriptionError> {
     Ok(store::expire_due(connection, now, limit).await?)
 }
 

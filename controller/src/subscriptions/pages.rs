@@ -83,6 +83,8 @@ pub(crate) struct LineView {
     /// What a hold means on its plan.
     pub(crate) suspension: String,
     pub(crate) paid_until: Option<Moment>,
+    /// Until when it is open on trust.
+    pub(crate) grace_until: Option<Moment>,
     pub(crate) failure: String,
     /// Whether another's row with its name is in the way, which can be taken over.
     pub(crate) may_be_taken_over: bool,
@@ -199,6 +201,7 @@ struct Known {
 
 fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, now: UnixMillis) -> LineView {
     let is_paid = line.paid_until.is_some_and(|until| until > now);
+    let trusted_until = line.trusted_until(now);
     let is_site_up = known.site.as_ref().is_some_and(|site| site.presence.is_online);
     let online = match (line.is_online, is_site_up) {
         (true, true) => Badge::good("online"),
@@ -231,7 +234,11 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         router: line.router_name,
         site_name: known.site.as_ref().map_or_else(|| line.site.to_string(), |site| site.name.clone()),
         site_id: line.site.to_string(),
-        status: status_badge(line.status, is_paid, is_used_up),
+        status: if trusted_until.is_some() {
+            Badge::warn("open on trust")
+        } else {
+            status_badge(line.status, is_paid, is_used_up)
+        },
         online,
         online_word: if line.is_online { "Online since" } else { "Offline since" },
         online_since: Moment::maybe(line.online_changed_at, now),
@@ -251,6 +258,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         occasion: ids.hex(payments::pages::OCCASION_DIGITS / 2),
         suspension: terms.map(|terms| terms.suspension.to_string()).unwrap_or_default(),
         paid_until: Moment::maybe(line.paid_until, now),
+        grace_until: Moment::maybe(trusted_until, now),
         failure: line.failure,
         may_be_taken_over: is_foreign && is_row,
         is_in_the_way: is_foreign && !is_row,

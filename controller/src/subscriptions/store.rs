@@ -10,7 +10,7 @@ use tawi_shared::wire::Service;
 use super::credentials::Password;
 use super::editing::{AsRow, Settings};
 use super::reach::{Of, Reach};
-use super::{FailingLine, Holder, NewSubscription, Subscription, device};
+use super::{Expired, FailingLine, Holder, NewSubscription, Subscription, device};
 use crate::columns;
 use crate::database::{Connection, Row, Together};
 use crate::entitlements::Status;
@@ -20,7 +20,7 @@ use crate::ids::{CustomerId, LineId, PlanId, RouterId, SiteId};
 macro_rules! subscriptions {
     ($rest:literal) => {
         concat!(
-            "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.created_at, ",
+            "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.grace_until, s.created_at, ",
             "s.renews, s.is_online, s.online_changed_at, s.last_address, s.failure, ",
             "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id, ",
             "CASE WHEN i.revoked_at IS NULL THEN 0 ELSE 1 END AS is_site_revoked ",
@@ -326,18 +326,22 @@ pub(super) async fn expire_due(
     connection: &mut Connection,
     now: UnixMillis,
     limit: u32,
-) -> Result<Vec<(LineId, CustomerId)>, sqlx::Error> {
+) -> Result<Vec<Expired>, sqlx::Error> {
     let rows = sqlx::query(
         "UPDATE subscriptions SET status = 'expired' \
          WHERE id IN (SELECT id FROM subscriptions WHERE status = 'active' AND paid_until <= $1 \
                       ORDER BY paid_until LIMIT $2) \
-         RETURNING id, customer_id",
+         RETURNING id, CASE WHEN grace_until > $1 THEN 1 ELSE 0 END AS is_trusted",
     )
     .bind(now.0)
     .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
-    rows.iter().map(|row| Ok((columns::parsed(row, "id")?, columns::parsed(row, "customer_id")?))).collect()
+    rows.iter()
+        .map(|row| {
+            Ok(Expired { line: columns::parsed(row, "id")?, is_trusted: columns::truth(row, "is_trusted")? })
+        })
+        .collect()
 }
 
 fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
@@ -360,6 +364,7 @@ fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
         caller_id: columns::word(row, "caller_id", |text| device::caller_id(text).ok())?,
         status: columns::word(row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(row, "paid_until")?,
+        grace_until: columns::instant_or_none(row, "grace_until")?,
         renews: columns::truth(row, "renews")?,
         is_online: columns::truth(row, "is_online")?,
         online_changed_at: columns::instant_or_none(row, "online_changed_at")?,

@@ -107,7 +107,7 @@ async fn a_line_expires_once_and_not_before_its_instant() {
     let mut write = database.write().await.unwrap();
     activate(&mut write, Together::default(), (&world.line, UnixMillis(10)), UnixMillis(1)).await.unwrap();
     assert_eq!(expire_due(&mut write, UnixMillis(9), 10).await.unwrap(), []);
-    let expected = [(world.line.clone(), world.customer.id.clone())];
+    let expected = [Expired { line: world.line.clone(), is_trusted: false }];
     assert_eq!(expire_due(&mut write, UnixMillis(10), 10).await.unwrap(), expected);
     assert_eq!(expire_due(&mut write, UnixMillis(10), 10).await.unwrap(), []);
     write.commit().await.unwrap();

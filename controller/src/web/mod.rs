@@ -141,6 +141,7 @@ fn pages() -> Router<Web> {
         .merge(crate::staff::pages::routes())
         .merge(crate::overview::pages::routes())
         .merge(crate::customers::pages::routes())
+        .merge(crate::customers::references::pages::routes())
         .merge(crate::customers::wallet::pages::routes())
         .merge(crate::subscriptions::pages::routes())
         .merge(crate::payments::pages::routes())

@@ -23,7 +23,7 @@ const KINDS: [&str; 6] =
 pub(super) struct Notification {
     /// Who is paid.
     pub(super) short_code: String,
-    /// What the customer typed as account, as typed; empty for a till.
+    /// What the customer typed as account, as typed, or else the number of an invoice that M-Pesa tells; empty for a till.
     pub(super) reference: String,
     /// What is paid.
     pub(super) amount: Money,
@@ -54,7 +54,10 @@ impl Notification {
             .filter(|amount| amount.is_positive())
             .ok_or(NotUnderstood::Field("TransAmount"))?;
         let kind = fields::text_or_empty(&fields, "transactiontype").to_lowercase();
-        let reference = fields::text_or_empty(&fields, "billrefnumber");
+        let invoice = || fields::text_or_empty(&fields, "invoicenumber");
+        let reference =
+            Some(fields::text_or_empty(&fields, "billrefnumber")).filter(|text| !text.trim().is_empty());
+        let reference = reference.unwrap_or_else(invoice);
         Ok(Self {
             short_code,
             reference: line_of(&reference, REFERENCE_CHARACTERS),

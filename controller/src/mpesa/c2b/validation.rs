@@ -11,6 +11,7 @@ use super::NotUnderstood;
 use super::notification::Notification;
 use crate::customers::account_number::AccountNumber;
 use crate::customers::phone::Msisdn;
+use crate::customers::references;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
 use crate::payments::suspense::account_numbers_near;
@@ -63,5 +64,6 @@ pub(in crate::mpesa) async fn judge(
             return Ok(Verdict::Accepted);
         }
     }
-    Ok(Verdict::NoSuchAccount)
+    let is_reference = references::holder_of_typed(connection, &asked.reference).await?.is_some();
+    Ok(if is_reference { Verdict::Accepted } else { Verdict::NoSuchAccount })
 }

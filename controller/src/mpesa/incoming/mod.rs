@@ -26,6 +26,7 @@ use super::intent::Event;
 use super::store as requests;
 use crate::customers::account_number::{AccountNumber, NotAnAccountNumber};
 use crate::customers::phone::Msisdn;
+use crate::customers::references;
 use crate::database::{Answers, Connection, Together};
 use crate::ids::{CustomerId, IntentId};
 use crate::money::Money;
@@ -246,19 +247,30 @@ async fn owner_of(
     Ok((owner, None))
 }
 
-/// Whom a payment names: the holder of the account number that was typed, or of the phone that was typed in its place,
-/// or, where nothing was, whoever paid. Words name nobody: "Mama Njeri" may be the neighbour of whoever paid.
+/// Whom a payment names: the holder of the account number that was typed, or of an invoice's number or a phone that was typed in
+/// its place, or, where nothing was, whoever paid. Words name nobody: "Mama Njeri" may be the neighbour of whoever paid.
 async fn named_by(
     connection: &mut Connection,
     payment: &Incoming,
     asked: &Asked,
     answers: &mut Answers,
 ) -> Result<Named, PaymentError> {
-    match asked.account {
-        Ok(_) => {
-            let holder = store::answered_holder(answers)?;
-            Ok(holder.map_or(Named::Nobody, Named::Holder))
+    let holder = match asked.account {
+        Ok(_) => store::answered_holder(answers)?,
+        Err(_) => None,
+    };
+    let has_letters = payment.reference.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if has_letters || asked.account.is_err() {
+        if let Some(holder) = references::holder_of_typed(connection, &payment.reference).await? {
+            let subscriptions = match holder.subscription {
+                Some(line) => vec![line],
+                None => store::lines_of(connection, &holder.customer).await?,
+            };
+            return Ok(Named::Holder(Holder { customer: holder.customer, subscriptions }));
         }
+    }
+    match asked.account {
+        Ok(_) => Ok(holder.map_or(Named::Nobody, Named::Holder)),
         // It was meant for an account, and is not to go to whoever has that as a phone.
         Err(NotAnAccountNumber::CheckDigit) => Ok(Named::Nobody),
         Err(NotAnAccountNumber::Form) => {

@@ -2,9 +2,13 @@
 
 use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone, Redelivery};
 
+use tawi_shared::UnixMillis;
+
 use super::pulling::{only_payment, open, suspense, sweep, sweeper};
 use super::shop::{Books, Shop};
 use crate::customers::phone::Msisdn;
+use crate::customers::references::{self, Added, Reference};
+use crate::ids::LineId;
 use crate::money::Money;
 use crate::mpesa::c2b::{NotSimulated, Registered, ResponseType, prove_reachable, register, simulate};
 use crate::mpesa::intent::CallbackToken;
@@ -178,6 +182,34 @@ async fn addresses_that_safaricom_cannot_reach_are_not_told_to_it() {
         let refused = prove_reachable(shop.daraja.settings()).await.unwrap_err().to_string();
         assert!(refused.contains("is not https") && refused.contains("--force"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn who_types_an_invoices_number_pays_as_whose_invoice_it_is_and_for_the_line_it_is_for() {
+    let (shop, token) = registered().await;
+    let customer = shop.world.customer.id.clone();
+    let add = async |written: &str, line: Option<LineId>| {
+        let reference = Reference::parse(written).unwrap();
+        let mut write = shop.controller.database.write().await.unwrap();
+        let added = references::add(&mut write, (&customer, written), reference, line, UnixMillis(1)).await;
+        write.commit().await.unwrap();
+        assert!(matches!(added.unwrap(), Added::Added(_)));
+    };
+    add("INV-2026-0012", Some(shop.world.line.clone())).await;
+    add("old 77", None).await;
+    assert!(matches!(pay(&shop, 1_500, "inv 2026/0012").await, PaybillOutcome::Paid { .. }), "it may go on");
+    let payment = only_payment(&shop).await;
+    assert_eq!(payment.subscription, Some(shop.world.line.clone()));
+    assert_eq!((shop.books().await.revenue, suspense(&shop).await), (150_000, 0));
+    assert!(matches!(pay(&shop, 100, "Old-77").await, PaybillOutcome::Paid { .. }));
+    let refused = PaybillOutcome::Rejected { result_code: "C2B00012".to_owned() };
+    assert_eq!(pay(&shop, 100, "INV-2026-0013").await, refused);
+    // Some tell the invoice beside the account.
+    let told = confirmation("RAC1", "200.00", "174379", "")
+        .replace(r#""InvoiceNumber":"""#, r#""InvoiceNumber":"INV-2026-0012""#);
+    assert!(told.contains("0012"));
+    assert_eq!(deliver(&shop, &token, told).await, 200);
+    assert_eq!((shop.books().await.wallet, suspense(&shop).await), (30_000, 0));
 }
 
 #[tokio::test]

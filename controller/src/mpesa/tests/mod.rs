@@ -7,6 +7,7 @@ mod closing;
 mod codes;
 mod disputed;
 mod doctor;
+mod grace;
 mod health;
 mod late;
 mod moved;

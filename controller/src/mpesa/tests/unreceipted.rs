@@ -29,10 +29,15 @@ async fn paid_at_a_till() -> (Shop, Intent) {
     shop.phone(Phone { callback, ..Phone::default() });
     let intent = prompt(&shop, &codes).await;
     shop.settle().await;
+    // While M-Pesa is asked it seems to be of another hour: else a rule would give it to the only request that it can be of.
+    shop.execute("UPDATE payments SET received_at = received_at - 3600000, moved_at = moved_at - 3600000")
+        .await;
     shop.controller.clock.advance(Duration::from_secs(20));
     query::ask_about_due(&shop.controller, &codes, &Shutdown::default().stop()).await.unwrap();
     assert_eq!(shop.intent(&intent).await.state.as_str(), "paid_unreceipted");
     assert_eq!(suspense(&shop).await, 150_000, "its payer is hidden, and a till has no account");
+    shop.execute("UPDATE payments SET received_at = received_at + 3600000, moved_at = moved_at + 3600000")
+        .await;
     (shop, intent)
 }
 

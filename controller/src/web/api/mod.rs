@@ -64,6 +64,7 @@ pub fn routes() -> Vec<Route> {
     routes.extend(commands::api::routes());
     routes.extend(held_plans::api::routes());
     routes.extend(customers::api::routes());
+    routes.extend(customers::references::api::routes());
     routes.extend(customers::wallet::api::routes());
     routes.extend(plans::api::routes());
     routes.extend(top_ups::api::routes());
@@ -116,6 +117,9 @@ pub(super) fn router() -> Router<Web> {
         commands::api::list, commands::api::give, commands::api::get_one,
         held_plans::api::list, held_plans::api::get_one,
         customers::api::search, customers::api::create, customers::api::get_one,
+        customers::references::api::list,
+        customers::references::api::add,
+        customers::references::api::remove,
         customers::wallet::api::movements,
         plans::api::list_connection_types, plans::api::create_connection_type,
         plans::api::change_connection_type,

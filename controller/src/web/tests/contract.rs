@@ -312,6 +312,7 @@ async fn every_answer_fits_its_description() {
         ("/api/customers", "/api/customers?query=0722000111".to_owned()),
         ("/api/customers/{id}", format!("/api/customers/{customer}")),
         ("/api/customers/{id}", "/api/customers/nobody".to_owned()),
+        ("/api/customers/{id}/references", "/api/customers/nobody/references".to_owned()),
         ("/api/customers/{id}/wallet", format!("/api/customers/{customer}/wallet")),
         ("/api/customers/{id}/wallet", format!("/api/customers/{customer}/wallet?page=1")),
         ("/api/customers/{id}/wallet", "/api/customers/nobody/wallet".to_owned()),
@@ -329,6 +330,7 @@ async fn every_answer_fits_its_description() {
     assign(&mut api, payment["id"].as_str().unwrap(), &customer).await;
     counter(&mut api, &customer).await;
     refunds(&mut api, payment["id"].as_str().unwrap()).await;
+    references(&mut api, (&customer, &line)).await;
     corrections(&mut api, &served, &customer).await;
     texts(&mut api, &served).await;
     assert_nothing_is_left_out(&api);
@@ -644,6 +646,43 @@ async fn corrections(api: &mut Checker, served: &Served, customer: &str) {
     assert_eq!(api.post(described, &path, &json!({})).await["error"]["code"], "invalid");
     let nobody = api.post(described, "/api/customers/nobody/write-offs", &json!({})).await;
     assert_eq!(nobody["error"]["code"], "not_found");
+}
+
+/// What else a customer may type as account is entered, is one customer's alone, and is taken away.
+async fn references(api: &mut Checker, (customer, line): (&str, &str)) {
+    let new = json!({"name": "Somebody Else", "phone": "0733000999"});
+    let other = id(&api.post("/api/customers", "/api/customers", &new).await);
+    let described = "/api/customers/{id}/references";
+    let of = |customer: &str| format!("/api/customers/{customer}/references");
+    let named = |reference: &str| json!({"reference": reference});
+    let entered = json!({"reference": "inv 2026-0012", "subscription_id": line});
+    let entered = api.post(described, &of(customer), &entered).await;
+    assert_eq!(
+        (&entered["reference"], &entered["subscription_id"]),
+        (&json!("INV20260012"), &json!(line)),
+        "{entered}"
+    );
+    let again = api.post(described, &of(customer), &named("INV-2026-0012")).await;
+    assert_eq!((&again["written"], &again["subscription_id"]), (&json!("INV-2026-0012"), &json!(null)));
+    let listed = api.get(described, &of(customer)).await;
+    assert_eq!(listed["references"].as_array().unwrap().len(), 1, "{listed}");
+    let anothers = api.post(described, &of(&other), &named("INV-2026-0012")).await;
+    assert_eq!(anothers["error"]["code"], "anothers");
+    for (customer, body, code) in [
+        (customer, named("rent"), "invalid"),
+        (customer, named("10000014"), "invalid"),
+        ("nobody", named("INV-1"), "not_found"),
+        (other.as_str(), json!({"reference": "INV-1", "subscription_id": line}), "invalid"),
+    ] {
+        let refused = api.post(described, &of(customer), &body).await;
+        assert_eq!(refused["error"]["code"], code, "{body}: {refused}");
+    }
+    let described = "/api/customers/{id}/references/remove";
+    let remove = |customer: &str| format!("{}/remove", of(customer));
+    let refused = api.post(described, &remove(&other), &named("INV-2026-0012")).await;
+    assert_eq!(refused["error"]["code"], "not_found", "it is not theirs");
+    let left = api.post(described, &remove(customer), &named("inv2026/0012")).await;
+    assert_eq!(left["references"], json!([]));
 }
 
 /// A payment of M-Pesa goes back to whoever paid it: its money is held, and what a person decides is one of five words.

@@ -5,6 +5,7 @@ mod contract;
 mod corrections;
 mod orders;
 mod pages;
+mod references;
 mod requests;
 mod schema;
 mod sign_in;
