@@ -233,7 +233,7 @@ fn refusal(answer: &Fields<'_>) -> Option<Option<Refusal>> {
         Some(Refusal::Busy(reason))
     } else if code == OVERLOADED {
         let is_told = |text: &&str| lowered.contains(*text);
-        let is_started = !is_told(&PHONE_BUSY) && !WRONG_SHORT_CODE.iter().any(|text| is_told(text));
+        let is_started = !is_told(&PHONE_BUSY) && !WRONG_SHORT_CODE.iter().any(is_told);
         (!is_started).then_some(Refusal::Final(reason))
     } else if code.starts_with('4') {
         Some(Refusal::Final(reason))

@@ -260,14 +260,14 @@ async fn named_by(
         Err(_) => None,
     };
     let has_letters = payment.reference.bytes().any(|byte| byte.is_ascii_alphabetic());
-    if has_letters || asked.account.is_err() {
-        if let Some(holder) = references::holder_of_typed(connection, &payment.reference).await? {
-            let subscriptions = match holder.subscription {
-                Some(line) => vec![line],
-                None => store::lines_of(connection, &holder.customer).await?,
-            };
-            return Ok(Named::Holder(Holder { customer: holder.customer, subscriptions }));
-        }
+    if (has_letters || asked.account.is_err())
+        && let Some(holder) = references::holder_of_typed(connection, &payment.reference).await?
+    {
+        let subscriptions = match holder.subscription {
+            Some(line) => vec![line],
+            None => store::lines_of(connection, &holder.customer).await?,
+        };
+        return Ok(Named::Holder(Holder { customer: holder.customer, subscriptions }));
     }
     match asked.account {
         Ok(_) => Ok(holder.map_or(Named::Nobody, Named::Holder)),
