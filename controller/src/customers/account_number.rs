@@ -153,7 +153,7 @@ fn only_run(text: &str, fits: impl Fn(&str) -> Option<String>) -> Option<String>
         return None;
     }
     let mut found = None;
-    for group in groups(text) {
+    for group in groups(text).into_iter().filter(|group| !is_date(group)) {
         let runs = match fits(&group.concat()) {
             Some(whole) => vec![whole],
             None => beside_phones(&group).into_iter().filter_map(&fits).collect(),
@@ -165,6 +165,17 @@ fn only_run(text: &str, fits: impl Fn(&str) -> Option<String>) -> Option<String>
         }
     }
     found
+}
+
+/// Whether a group reads as a day: people write for which month they pay.
+fn is_date(group: &[String]) -> bool {
+    let short = |run: &String| run.len() <= 2;
+    match group {
+        [first, second, third] if short(second) => {
+            (short(first) && third.len() == 4) || (first.len() == 4 && short(third))
+        }
+        _ => false,
+    }
 }
 
 /// The runs of a group that are no part of a phone number.
@@ -282,6 +293,10 @@ mod tests {
             let found = AccountNumber::parse(text).ok();
             assert_eq!(found.as_ref().map(AccountNumber::as_str), expected, "{text}");
         };
+        // Their digits alone are account numbers.
+        for month in ["RENT 10/09/2026", "10/09/2026", "JOHN 10-09-2026", "2026.10.09 RENT"] {
+            check(month, None);
+        }
         let number = Some("10000012");
         for text in [
             "ACC 10000012",

@@ -75,6 +75,9 @@ pub(crate) async fn connected(
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     let Some(policy) = store::policy(connection).await? else { return Ok(()) };
+    if !store::has_opened(connection, payment, line).await? {
+        return Ok(());
+    }
     let Some(line) = store::line(connection, line).await? else { return Ok(()) };
     if line.status != Status::Active || line.paid_until.is_none_or(|until| until <= now) {
         return Ok(());
@@ -101,10 +104,6 @@ pub(crate) async fn ends(
         let Some(line) = store::line(connection, line).await? else { continue };
         let Some(until) = line.paid_until else { continue };
         if line.validity_seconds < PERIOD_LEAST_SECONDS.max(shortest_period(occasion)) {
-            continue;
-        }
-        if crate::payments::traces::is_awaited(connection, &line.id, now).await? {
-            // It was paid for while its site is away, and begins when that is back.
             continue;
         }
         let wallet = wallet(connection, &line.customer).await?;

@@ -254,6 +254,24 @@ pub(super) async fn payment(
         .transpose()
 }
 
+/// Whether the period that a payment bought began with its booking, which is so where nothing was paid for at that time.
+pub(super) async fn has_opened(
+    connection: &mut Connection,
+    payment: &PaymentId,
+    line: &LineId,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT 1 AS found FROM payment_traces t \
+         JOIN quota_periods q ON q.line_id = t.subscription_id AND q.started_at = t.booked_at \
+         WHERE t.payment_id = $1 AND t.subscription_id = $2",
+    )
+    .bind(payment.as_str())
+    .bind(line.as_str())
+    .fetch_optional(connection)
+    .await?;
+    Ok(row.is_some())
+}
+
 pub(super) async fn is_told(
     connection: &mut Connection,
     customer: &CustomerId,

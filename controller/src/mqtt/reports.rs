@@ -421,9 +421,8 @@ async fn take_applied(
     let is_complete = applied.failures_total <= listed;
     show_failures(connection, site, &failed, is_complete, effects).await?;
     if is_complete {
-        let verified = traces::verified(connection, site, applied.generation, &failed, now).await?;
-        effects.hints.extend(verified.customers.into_iter().map(Hint::Payment));
-        effects.has_outbox |= verified.is_site_to_be_told;
+        let customers = traces::verified(connection, site, applied.generation, &failed, now).await?;
+        effects.hints.extend(customers.into_iter().map(Hint::Payment));
     } else {
         // Lines that are not listed may have failed as well, so that none is taken for verified.
         tracing::warn!(

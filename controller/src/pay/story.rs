@@ -124,7 +124,9 @@ fn paid(arrival: &Arrival) -> Story {
         Arrival::Bought(Progress::Failed(_)) => {
             said("warn", Text::LineFails, &[Text::LineFailsWhy, Text::RunsUntil])
         }
-        Arrival::Bought(Progress::SiteOffline(_)) => said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy]),
+        Arrival::Bought(Progress::SiteOffline(_)) => {
+            said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy, Text::RunsUntil])
+        }
         Arrival::Bought(Progress::SiteRevoked) => over(said("warn", Text::LineFails, &[Text::LineFailsWhy])),
         Arrival::Bought(Progress::ToBeSent | Progress::Sent | Progress::Stored) => {
             said("good", Text::Opening, &[Text::RunsUntil])

@@ -105,7 +105,7 @@ impl Open {
 fn lock_of(intent: &Intent, now: UnixMillis) -> Option<(Why, Duration)> {
     let (why, until) = match &intent.state {
         State::PaidUnreceipted if intent.is_to_buy() => {
-            (Why::SaidPaid, intent.updated_at.plus(SAID_PAID_FOR))
+            (Why::SaidPaid, intent.updated_at.plus(said_paid_for(intent)))
         }
         _ if intent.is_open() => (Why::SameThing, intent.created_at.plus(TWO_MINUTES)),
         State::Paid(_) if intent.is_to_buy() => (Why::JustPaid, intent.updated_at.plus(TWO_MINUTES)),
@@ -117,6 +117,12 @@ fn lock_of(intent: &Intent, now: UnixMillis) -> Option<(Why, Duration)> {
     };
     let wait = until.since(now);
     (!wait.is_zero()).then_some((why, wait))
+}
+
+/// How long nobody is asked again for what M-Pesa says is paid: no longer than what it buys lasts.
+fn said_paid_for(intent: &Intent) -> Duration {
+    let lasts = intent.promised.as_ref().map(|promised| promised.offer.validity);
+    lasts.map_or(SAID_PAID_FOR, |lasts| lasts.min(SAID_PAID_FOR)).max(UNCLEAR_FOR)
 }
 
 /// How long a request is on its phone, and leans on the wallet; `None` when it is and does no more.
@@ -160,7 +166,9 @@ pub(super) fn in_the_way(pending: Vec<Pending>, wish: Wish<'_>, now: UnixMillis)
     let mut why = |Pending { intent, leans }: &Pending| {
         let is_same_thing = intent.subscription == *wish.line && intent.top_up.as_ref() == wish.top_up;
         if is_same_thing {
-            return lock_of(intent, now);
+            // A wallet that can pay need not wait for other money.
+            let is_for_wallet = wish.phone.is_none();
+            return lock_of(intent, now).filter(|(why, _)| *why != Why::SaidPaid || !is_for_wallet);
         }
         let wait = open_for(intent, now)?;
         if wish.phone == Some(&intent.phone) {

@@ -75,8 +75,6 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct TraceView {
     pub(crate) steps: Vec<Step>,
-    /// By how much the period was moved, because the site was away; empty where it was not.
-    pub(crate) added: String,
 }
 
 /// A payment in a list or on its page.
@@ -231,8 +229,7 @@ impl TraceView {
                 tone,
             }
         });
-        let added = if trace.added.is_zero() { String::new() } else { display::span(trace.added) };
-        Self { steps: steps.collect(), added }
+        Self { steps: steps.collect() }
     }
 }
 

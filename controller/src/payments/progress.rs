@@ -92,7 +92,6 @@ mod tests {
             verified_at: verified,
             online_at: online,
             failure: failure.to_owned(),
-            added: std::time::Duration::ZERO,
         }
     }
 

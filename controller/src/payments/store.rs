@@ -30,7 +30,7 @@ macro_rules! payment_rows {
             "p.received_at, p.booked_at AS paid_booked_at, p.is_by_hand, p.corrections, p.closed, p.part_of, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
-            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure, t.added_ms ",
+            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
             "FROM payments p JOIN receipts r ON r.payment_id = p.id LEFT JOIN customers c ON c.id = p.customer_id ",
             "LEFT JOIN payment_traces t ON t.payment_id = p.id AND t.subscription_id = p.subscription_id ",
             $rest

@@ -152,6 +152,12 @@ pub async fn add(
     {
         return Ok(Added::NotTheirs);
     }
+    // Whoever types it may mean the account number that stands in it.
+    if let Ok(number) = AccountNumber::parse(written)
+        && super::by_account_number(connection, &number).await?.is_some_and(|holder| holder.id != *customer)
+    {
+        return Ok(Added::AnothersAlready);
+    }
     match store::holder(connection, &reference).await? {
         Some(holder) if holder.customer != *customer => return Ok(Added::AnothersAlready),
         Some(_) => {}

@@ -54,7 +54,11 @@ impl Notification {
             .filter(|amount| amount.is_positive())
             .ok_or(NotUnderstood::Field("TransAmount"))?;
         let kind = fields::text_or_empty(&fields, "transactiontype").to_lowercase();
-        let invoice = || fields::text_or_empty(&fields, "invoicenumber");
+        let is_for_till = kind.contains("goods");
+        let invoice = || match is_for_till {
+            true => String::new(),
+            false => fields::text_or_empty(&fields, "invoicenumber"),
+        };
         let reference =
             Some(fields::text_or_empty(&fields, "billrefnumber")).filter(|text| !text.trim().is_empty());
         let reference = reference.unwrap_or_else(invoice);
@@ -63,7 +67,7 @@ impl Notification {
             reference: line_of(&reference, REFERENCE_CHARACTERS),
             amount,
             payer: Payer::told(&fields::text_or_empty(&fields, "msisdn")),
-            is_for_till: kind.contains("goods"),
+            is_for_till,
             kind: kind_of(&kind),
             receipt: fields::text_or_empty(&fields, "transid"),
             paid_at: fields::text_or_empty(&fields, "transtime"),

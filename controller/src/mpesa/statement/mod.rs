@@ -91,11 +91,14 @@ pub fn short_code_of(
     let listed = || ours.iter().map(|settings| settings.short_code()).collect::<Vec<_>>().join(", ");
     match (file, ours) {
         (_, []) => Err(NotOurs::Unknown),
+        (Some(file), _) if ours.iter().any(|settings| settings.payout_short_code() == Some(file)) => {
+            Ok(file.to_owned())
+        }
         (Some(file), _) if of(file).is_none() => {
             Err(NotOurs::Another { file: file.to_owned(), ours: listed() })
         }
         (Some(file), _) => Ok(booked_under(file)),
-        (None, [only]) => Ok(only.short_code().to_owned()),
+        (None, [only]) if only.payout_short_code().is_none() => Ok(only.short_code().to_owned()),
         (None, _) => Err(NotOurs::Several(listed())),
     }
 }

@@ -80,8 +80,9 @@ async fn do_next(
         transaction.commit().await?;
         return Ok(());
     };
-    if refund.way == Way::Payout && !is_look {
-        // Where it goes out of is decided when it is sent; what looks it up asks there.
+    if refund.way == Way::Payout && !is_look && refund.due.looks == 0 {
+        // Where it goes out of is decided when it is sent first. Out of another one it would be another payment, and what looks it
+        // up asks where it went.
         refund.short_code = short_codes.pays_out_of(&refund.short_code).to_owned();
     }
     let asked = (refund.short_code.as_str(), asked(&refund, is_look));

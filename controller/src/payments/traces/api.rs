@@ -27,8 +27,6 @@ pub struct TraceBody {
     pub online_at_ms: Option<i64>,
     /// Why it is not on the router; empty when it is, or not yet known.
     pub failure: String,
-    /// How much later the period begins and ends than it was paid for, because the site was away.
-    pub added_ms: u64,
     /// From the callback to the last step so far.
     pub total_ms: u64,
 }
@@ -51,7 +49,6 @@ impl From<&Trace> for TraceBody {
             verified_at_ms: trace.verified_at.map(at_ms),
             online_at_ms: trace.online_at.map(at_ms),
             failure: trace.failure.clone(),
-            added_ms: u64::try_from(trace.added.as_millis()).unwrap_or(u64::MAX),
             total_ms: u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -9,10 +9,7 @@
 //! of them from the site (`mqtt`), in the transaction that takes the site's message in.
 
 pub(crate) mod api;
-mod lateness;
 pub(super) mod store;
-
-use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 use thiserror::Error;
@@ -46,30 +43,6 @@ pub struct Trace {
     pub online_at: Option<UnixMillis>,
     /// Why the line is not on its router as it should be; empty when it is, or nothing was heard.
     pub failure: String,
-    /// How much later the period begins and ends than it was paid for, because the site was away.
-    pub added: Duration,
-}
-
-/// Whether what was paid for a line last waits for its site, which then moves the period.
-///
-/// # Errors
-/// When the database refuses.
-pub(crate) async fn is_awaited(
-    connection: &mut Connection,
-    line: &LineId,
-    now: UnixMillis,
-) -> Result<bool, sqlx::Error> {
-    let trace = store::last_of_line(connection, line).await?;
-    Ok(trace.is_some_and(|trace| trace.verified_at.is_none() && lateness::may_move(trace.booked_at, now)))
-}
-
-/// What a site's word that it has something on its routers did.
-#[derive(Debug, Default)]
-pub struct Verified {
-    /// Whose payments moved on or failed anew.
-    pub customers: Vec<CustomerId>,
-    /// Whether a site must be told, of periods that begin when their lines opened.
-    pub is_site_to_be_told: bool,
 }
 
 /// Why traces cannot be read or written.
@@ -119,7 +92,7 @@ pub async fn stored(
 }
 
 /// The site has read back everything up to `generation` from its routers, except the lines in `failed`, each with the
-/// reason. What was paid for while the site was away begins now.
+/// reason. Says whose payments moved on or failed anew.
 ///
 /// # Errors
 /// When the database refuses.
@@ -129,8 +102,8 @@ pub async fn verified(
     generation: u64,
     failed: &[(LineId, String)],
     now: UnixMillis,
-) -> Result<Verified, TraceError> {
-    let mut told = Verified::default();
+) -> Result<Vec<CustomerId>, TraceError> {
+    let mut told = Vec::new();
     for waiting in store::unverified(connection, site, generation).await? {
         let reason = failed.iter().find(|(line, _)| *line == waiting.subscription).map(|(_, reason)| reason);
         match reason {
@@ -138,16 +111,11 @@ pub async fn verified(
             Some(reason) => store::set_failure(connection, waiting.of(), reason).await?,
             None => {
                 store::set_verified(connection, waiting.of(), now).await?;
-                // A period that was bought ahead opens nothing, and loses nothing.
-                if store::has_opened(connection, waiting.of()).await? {
-                    told.is_site_to_be_told |=
-                        lateness::make_up(connection, waiting.of(), waiting.booked_at, now).await?;
-                    messages::about::connected(connection, waiting.of(), now).await?;
-                }
+                messages::about::connected(connection, waiting.of(), now).await?;
             }
         }
-        if !told.customers.contains(&waiting.customer) {
-            told.customers.push(waiting.customer);
+        if !told.contains(&waiting.customer) {
+            told.push(waiting.customer);
         }
     }
     Ok(told)

@@ -1,7 +1,5 @@
 //! All SQL of traces.
 
-use std::time::Duration;
-
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
@@ -15,7 +13,7 @@ macro_rules! traces {
     ($rest:literal) => {
         concat!(
             "SELECT t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
-            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure, t.added_ms FROM payment_traces t ",
+            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure FROM payment_traces t ",
             $rest
         )
     };
@@ -30,7 +28,7 @@ pub(super) fn add(together: &mut Together, begun: Begun<'_>) {
          ON CONFLICT (payment_id, subscription_id) DO UPDATE \
              SET site_id = excluded.site_id, generation = excluded.generation, \
                  callback_received_at = excluded.callback_received_at, booked_at = excluded.booked_at, \
-                 published_at = NULL, stored_at = NULL, verified_at = NULL, online_at = NULL, failure = '', added_ms = 0",
+                 published_at = NULL, stored_at = NULL, verified_at = NULL, online_at = NULL, failure = ''",
     )
     .bind(begun.payment.as_str())
     .bind(begun.subscription.as_str())
@@ -86,7 +84,6 @@ pub(super) struct Waiting {
     pub(super) payment: PaymentId,
     pub(super) subscription: LineId,
     pub(super) customer: CustomerId,
-    pub(super) booked_at: UnixMillis,
     pub(super) failure: String,
 }
 
@@ -102,7 +99,7 @@ pub(super) async fn unverified(
     generation: u64,
 ) -> Result<Vec<Waiting>, sqlx::Error> {
     let rows = sqlx::query(
-        "SELECT t.payment_id, t.subscription_id, t.booked_at, t.failure, s.customer_id \
+        "SELECT t.payment_id, t.subscription_id, t.failure, s.customer_id \
          FROM payment_traces t JOIN subscriptions s ON s.id = t.subscription_id \
          WHERE t.site_id = $1 AND t.verified_at IS NULL AND t.generation <= $2",
     )
@@ -116,91 +113,10 @@ pub(super) async fn unverified(
                 payment: columns::parsed(row, "payment_id")?,
                 subscription: columns::parsed(row, "subscription_id")?,
                 customer: columns::parsed(row, "customer_id")?,
-                booked_at: columns::instant(row, "booked_at")?,
                 failure: row.try_get("failure")?,
             })
         })
         .collect()
-}
-
-/// Whether a payment opened a line that was closed: its period began with the booking.
-pub(super) async fn has_opened(
-    connection: &mut Connection,
-    (payment, line): (&PaymentId, &LineId),
-) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT 1 AS found FROM payment_traces t \
-         JOIN quota_periods q ON q.line_id = t.subscription_id AND q.started_at = t.booked_at \
-         WHERE t.payment_id = $1 AND t.subscription_id = $2",
-    )
-    .bind(payment.as_str())
-    .bind(line.as_str())
-    .fetch_optional(connection)
-    .await?;
-    Ok(row.is_some())
-}
-
-/// Lets the period of a line that began at an instant, and those after it, begin and end later. Until when the line is paid
-/// then; `None`, with nothing changed, where it has no such period or is not paid to the end of its last.
-pub(super) async fn move_periods(
-    connection: &mut Connection,
-    line: &LineId,
-    first: UnixMillis,
-    later: Duration,
-) -> Result<Option<UnixMillis>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT q.started_at, q.ends_at, s.paid_until FROM quota_periods q JOIN subscriptions s ON s.id = q.line_id \
-         WHERE q.line_id = $1 AND q.started_at >= $2 ORDER BY q.started_at DESC",
-    )
-    .bind(line.as_str())
-    .bind(first.0)
-    .fetch_all(&mut *connection)
-    .await?;
-    let Some(last) = rows.first() else { return Ok(None) };
-    let (paid_until, ends_at) =
-        (columns::instant_or_none(last, "paid_until")?, columns::instant(last, "ends_at")?);
-    let Some(paid_until) = paid_until.filter(|until| *until == ends_at) else {
-        return Ok(None);
-    };
-    let by = columns::stored(u64::try_from(later.as_millis()).unwrap_or(u64::MAX));
-    // The latest first: none may take the place of one that has not moved.
-    for row in &rows {
-        sqlx::query(
-            "UPDATE quota_periods SET started_at = started_at + $3, ends_at = ends_at + $3, is_end_seen = 0 \
-             WHERE line_id = $1 AND started_at = $2",
-        )
-        .bind(line.as_str())
-        .bind(row.try_get::<i64, _>("started_at")?)
-        .bind(by)
-        .execute(&mut *connection)
-        .await?;
-    }
-    sqlx::query(
-        "UPDATE purchases SET period_started_at = period_started_at + $3, \
-                paid_until_before = CASE WHEN period_started_at = $2 THEN paid_until_before \
-                                         ELSE paid_until_before + $3 END \
-         WHERE line_id = $1 AND period_started_at >= $2 AND taken_back_at IS NULL",
-    )
-    .bind(line.as_str())
-    .bind(first.0)
-    .bind(by)
-    .execute(connection)
-    .await?;
-    Ok(Some(paid_until.plus(later)))
-}
-
-pub(super) async fn note_added(
-    connection: &mut Connection,
-    (payment, line): (&PaymentId, &LineId),
-    added: Duration,
-) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE payment_traces SET added_ms = $3 WHERE payment_id = $1 AND subscription_id = $2")
-        .bind(payment.as_str())
-        .bind(line.as_str())
-        .bind(columns::stored(u64::try_from(added.as_millis()).unwrap_or(u64::MAX)))
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 pub(super) async fn set_verified(
@@ -297,6 +213,5 @@ pub(crate) fn read(row: &Row) -> Result<Trace, sqlx::Error> {
         verified_at: columns::instant_or_none(row, "verified_at")?,
         online_at: columns::instant_or_none(row, "online_at")?,
         failure: row.try_get("failure")?,
-        added: Duration::from_millis(columns::unsigned(row, "added_ms")?),
     })
 }

@@ -46,7 +46,7 @@ async fn payment(served: &Served, id: &str, ago: Duration, steps: [Option<i64>; 
              VALUES ('{id}', 'mpesa', 'TK{id}', 150000, '174379', '{}', '{line}', {at}, {booked}); \
              INSERT INTO receipts SELECT COALESCE(MAX(serial), 0) + 1, '{id}', {booked} FROM receipts; \
              INSERT INTO payment_traces VALUES ('{id}', '{line}', '{site}', 1, {at}, {booked}, {published}, {stored}, \
-                                                {verified}, {online}, '{failure}', 0);",
+                                                {verified}, {online}, '{failure}');",
             customer.id
         ),
     )
