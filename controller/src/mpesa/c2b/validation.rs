@@ -14,7 +14,6 @@ use crate::customers::phone::Msisdn;
 use crate::customers::references;
 use crate::customers::{self, CustomerError};
 use crate::database::Connection;
-use crate::payments::suspense::account_numbers_near;
 
 /// What Safaricom is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +56,11 @@ pub(in crate::mpesa) async fn judge(
     if asked.is_for_till || asked.reference.is_empty() || Msisdn::parse(&asked.reference).is_ok() {
         return Ok(Verdict::Accepted);
     }
-    // What is booked is read by the same rule; what is one slip away from somebody's, a person finds.
-    let typed = AccountNumber::parse(&asked.reference).ok();
-    for number in typed.into_iter().chain(account_numbers_near(&asked.reference)) {
-        if customers::by_account_number(connection, &number).await?.is_some() {
-            return Ok(Verdict::Accepted);
-        }
+    // Read by the rule by which it is booked. A slip is told to the payer now, whose the money still is.
+    if let Ok(number) = AccountNumber::parse(&asked.reference)
+        && customers::by_account_number(connection, &number).await?.is_some()
+    {
+        return Ok(Verdict::Accepted);
     }
     let is_reference = references::holder_of_typed(connection, &asked.reference).await?.is_some();
     Ok(if is_reference { Verdict::Accepted } else { Verdict::NoSuchAccount })

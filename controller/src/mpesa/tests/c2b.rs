@@ -123,7 +123,7 @@ async fn who_mistypes_the_account_is_refused_before_the_money_moves() {
     let (shop, _) = registered().await;
     let number = account(&shop);
     let nobody = customers::account_number::AccountNumber::from_serial(9_000_000).unwrap().to_string();
-    let slip = slip_of(&nobody);
+    let slip = slip_of(&number);
     for wrong in [slip.as_str(), nobody.as_str(), "rent", &format!("ACC {nobody}")] {
         let refused = PaybillOutcome::Rejected { result_code: "C2B00012".to_owned() };
         assert_eq!(pay(&shop, 1_500, wrong).await, refused, "{wrong}");
@@ -137,23 +137,15 @@ async fn who_mistypes_the_account_is_refused_before_the_money_moves() {
 }
 
 #[tokio::test]
-async fn what_is_booked_or_found_by_a_person_is_never_refused_before_the_money_moves() {
+async fn what_is_booked_is_never_refused_before_the_money_moves() {
     let (shop, _) = registered().await;
     let number = account(&shop);
-    for (typed, in_suspense) in [
-        (format!("ACC {number}"), 0),
-        (format!("#{number} JANE"), 0),
-        (number.replacen('0', "O", 2), 0),
-        // One wrong digit, at which a person sees whose it may be.
-        (slip_of(&number), 10_000),
-        (format!("A/C {} JANE", number.split_at(7).0), 20_000),
-    ] {
+    for typed in [format!("ACC {number}"), format!("#{number} JANE"), number.replacen('0', "O", 2)] {
         let outcome = pay(&shop, 100, &typed).await;
         assert!(matches!(outcome, PaybillOutcome::Paid { .. }), "{typed}: {outcome:?}");
-        assert_eq!(suspense(&shop).await, in_suspense, "{typed}");
         shop.wait_two_minutes();
     }
-    assert_eq!(shop.books().await.wallet, 30_000);
+    assert_eq!((shop.books().await.wallet, suspense(&shop).await), (30_000, 0));
 }
 
 #[tokio::test]

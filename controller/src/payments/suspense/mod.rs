@@ -14,7 +14,6 @@ use std::fmt;
 
 use tawi_shared::{IdSource, UnixMillis};
 
-pub(crate) use self::near::account_numbers as account_numbers_near;
 use super::credit::{self, Owner, TakenIn, Told};
 use super::{PaymentError, PaymentRow, moving};
 use crate::audit::Actor;
