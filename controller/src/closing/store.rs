@@ -98,7 +98,7 @@ pub(super) async fn untold_count(
 ) -> Result<u64, sqlx::Error> {
     let sql = format!(
         "SELECT COUNT(*) AS found {MOVED} \
-         AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source = $4)"
+         AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source IN ($4, 'statement'))"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(short_code)
@@ -110,7 +110,7 @@ pub(super) async fn untold_count(
     columns::unsigned(&row, "found")
 }
 
-/// What is booked between two instants and a source did not tell of.
+/// What is booked between two instants, and neither a source nor the statement told of, which knows better than Pull.
 pub(super) async fn untold(
     connection: &mut Connection,
     short_code: &str,
@@ -119,7 +119,7 @@ pub(super) async fn untold(
 ) -> Result<Vec<Difference>, sqlx::Error> {
     let sql = format!(
         "SELECT p.id, p.receipt_number, p.amount_cents, COALESCE(p.moved_at, p.received_at) AS at, '' AS detail {MOVED} \
-         AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source = $4) \
+         AND NOT EXISTS (SELECT 1 FROM payment_evidence e WHERE e.payment_id = p.id AND e.source IN ($4, 'statement')) \
          ORDER BY COALESCE(p.moved_at, p.received_at), p.id LIMIT $5"
     );
     let rows = sqlx::query(sqlx::AssertSqlSafe(sql))

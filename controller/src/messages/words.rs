@@ -112,8 +112,8 @@ fn both(occasion: Occasion) -> (&'static str, &'static str) {
             "Intaneti yako imesimamishwa, na malipo hayatairudisha: tafadhali tupigie simu. Akaunti {account}.",
         ),
         Occasion::Refunded => (
-            "KES {amount} of receipt {receipt} was sent back to you. Account {account}.",
-            "KES {amount} za risiti {receipt} zimerudishwa kwako. Akaunti {account}.",
+            "KES {amount} of receipt {receipt} was sent back to the phone that paid. Account {account}.",
+            "KES {amount} za risiti {receipt} zimerudishwa kwa simu iliyolipa. Akaunti {account}.",
         ),
         Occasion::Test => (
             "This is a test of texts from your internet provider.",

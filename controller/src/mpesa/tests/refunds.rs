@@ -645,6 +645,8 @@ async fn what_reached_nobody_waits_and_is_sent_once() {
     for _ in 0..2 {
         go(&shop).await;
         assert_eq!(state(&shop, &refund).await, State::Held);
+        let gone = decide(&shop, &refund, Decision::WentThrough, "owner").await;
+        assert_eq!(gone, Err(NotRefunded::NotNow(State::Held)), "it is sent again in a minute");
         assert_eq!(send(&shop).await, 0, "not at once");
         shop.controller.clock.advance(Duration::from_secs(61));
     }
@@ -666,6 +668,19 @@ async fn without_an_operator_it_stays_held_until_there_is_one_or_it_is_withdrawn
     let refund = ask(&shop, &payment, Way::Reversal, None).await;
     go(&shop).await;
     assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
+}
+
+#[tokio::test]
+async fn without_an_operator_what_was_given_back_in_the_portal_is_said_to_have_gone() {
+    let shop = Shop::open().await;
+    let payment = paid(&shop, None).await;
+    let refund = ask(&shop, &payment, Way::Reversal, None).await;
+    let early = decide(&shop, &refund, Decision::WentThrough, "owner").await;
+    assert_eq!(early, Err(NotRefunded::NotNow(State::Held)), "it may still be sent");
+    go(&shop).await;
+    decide(&shop, &refund, Decision::WentThrough, "owner").await.unwrap();
+    assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)));
+    assert_eq!(closed(&shop, &payment).await, Some(Closed::Refunded));
 }
 
 #[tokio::test]

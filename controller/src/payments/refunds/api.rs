@@ -225,8 +225,8 @@ pub(crate) async fn get_one(
 }
 
 /// Says what a person decided: `approve` (by somebody else than who asked) or `withdraw` before it is sent; of one that is
-/// `unknown`, `went-through` or `did-not` as M-Pesa's portal says, also while M-Pesa is still asked about it; of one that needs a
-/// person, `again` to send it once more, which M-Pesa does once all the same.
+/// `unknown`, `went-through` or `did-not` as M-Pesa's portal says, also while M-Pesa is still asked about it; `went-through` too of
+/// one that is `held` because no operator can send it, and was given back in the portal; of one that needs a person, `again` to send it once more, which M-Pesa does once all the same.
 #[utoipa::path(
     post, path = "/api/refunds/{id}/{decision}", tag = "payments", request_body = DecisionNew,
     params(

@@ -99,6 +99,8 @@ pub struct Refund {
     /// Why.
     pub reason: String,
     due: Due,
+    /// Whether M-Pesa was asked for it at any time.
+    was_sent: bool,
     /// What M-Pesa said last; empty until then.
     pub result_code: String,
     /// Its words for it.
@@ -126,6 +128,11 @@ impl Refund {
     fn in_words(&self) -> String {
         let from = self.customer.as_ref().map_or("nobody", CustomerId::as_str);
         format!("{}, KES {}, from {from} by {}", self.receipt_number, self.amount, self.way.as_str())
+    }
+
+    /// Whether it was tried to send it and there was nobody to ask for it: no operator, or no such short code.
+    fn is_not_sendable(&self) -> bool {
+        !self.was_sent && self.due.looks == 0 && !self.result_description.is_empty()
     }
 
     /// Whether nobody knows what became of it, and nothing is asked any more.
@@ -339,6 +346,7 @@ pub async fn ask(
         },
         reason: wanted.reason.trim().to_owned(),
         due: Due { state, next_at: (state == State::Held).then_some(now), looks: 0 },
+        was_sent: false,
         result_code: String::new(),
         result_description: String::new(),
         result_receipt: String::new(),
@@ -532,6 +540,8 @@ impl Decision {
             Self::Withdraw => {
                 refund.state() == State::Waiting || (refund.state() == State::Held && refund.due.looks == 0)
             }
+            // Without an operator it is never sent, and whoever has M-Pesa's portal gives it back there.
+            Self::WentThrough if refund.state() == State::Held && refund.is_not_sendable() => true,
             // What is to be sent once more can wait for ever, where there is no operator any more.
             Self::WentThrough | Self::DidNot if refund.state() == State::Held && refund.due.looks > 0 => true,
             // Whoever reads it in the portal need not wait until M-Pesa was asked for the last time.

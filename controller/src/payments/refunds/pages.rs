@@ -99,6 +99,9 @@ fn badge(refund: &Refund) -> Badge {
 fn sentence(refund: &Refund) -> String {
     let words = match refund.state() {
         Standing::Waiting => "Its money is held. It is sent when somebody else than who asked agrees.",
+        Standing::Held if refund.is_not_sendable() => {
+            "Its money is held, and nobody can send it: see what M-Pesa’s settings lack. If you gave it back in M-Pesa’s portal, say so below; otherwise take it back."
+        }
         Standing::Held => "Its money is held, and it is about to be sent.",
         Standing::Asking => "It is being sent.",
         Standing::Asked => "M-Pesa took it: the result comes by itself.",

@@ -17,7 +17,9 @@ macro_rules! refunds {
         concat!(
             "SELECT r.id, r.payment_id, r.customer_id, r.way, r.amount_cents, r.is_whole, r.short_code, r.receipt_number, ",
             "r.phone, r.reason, r.state, r.result_code, r.result_description, r.result_receipt, r.next_at, r.looks, ",
-            "r.requested_by, r.approved_by, r.created_at, r.updated_at, COALESCE(c.name, '') AS customer_name ",
+            "r.requested_by, r.approved_by, r.created_at, r.updated_at, COALESCE(c.name, '') AS customer_name, ",
+            "(SELECT COUNT(*) FROM operator_requests o WHERE o.refund_id = r.id ",
+            "AND o.kind IN ('reversal', 'payout')) AS sendings ",
             "FROM refunds r LEFT JOIN customers c ON c.id = r.customer_id ",
             $rest
         )
@@ -271,7 +273,7 @@ pub(super) async fn codes_besides(
 }
 
 fn read(row: &Row) -> Result<RefundRow, sqlx::Error> {
-    let looks: i64 = row.try_get("looks")?;
+    let (looks, sendings): (i64, i64) = (row.try_get("looks")?, row.try_get("sendings")?);
     let refund = Refund {
         id: columns::parsed(row, "id")?,
         payment: columns::parsed(row, "payment_id")?,
@@ -288,6 +290,7 @@ fn read(row: &Row) -> Result<RefundRow, sqlx::Error> {
             next_at: columns::instant_or_none(row, "next_at")?,
             looks: u32::try_from(looks).unwrap_or(u32::MAX),
         },
+        was_sent: sendings > 0,
         result_code: row.try_get("result_code")?,
         result_description: row.try_get("result_description")?,
         result_receipt: row.try_get("result_receipt")?,

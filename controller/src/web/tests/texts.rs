@@ -120,7 +120,7 @@ async fn a_customer_is_written_to_in_the_language_that_staff_chose_and_a_test_go
     let path = format!("/customers/{customer}/language");
     assert_eq!(operator.post(&path, &[("language", "sw")]).await.status, 303);
     refund(&served, "r1").await;
-    shows(&mut operator, &format!("/customers/{customer}"), &["zimerudishwa kwako", "selected"]).await;
+    shows(&mut operator, &format!("/customers/{customer}"), &["zimerudishwa kwa simu", "selected"]).await;
     assert_eq!(operator.post("/customers/nobody/language", &[("language", "sw")]).await.status, 404);
     let test = [("number", "0722 000 111"), ("language", "sw")];
     assert_eq!(operator.post("/messages/test", &test).await.status, 303);
