@@ -2,15 +2,17 @@
 //!
 //! `serve` runs the workers by the machine's clock, and each for itself. A simulation runs none of them: it says when each
 //! has its turn, so that what happens follows from a seed alone. Nothing is decided here, and nothing is left out: a turn is
-//! what the worker does when its time comes.
+//! what the worker does when its time comes, or when a site says its word.
 
 use anyhow::Context as _;
 
+use crate::ids::SiteId;
 use crate::jobs;
 use crate::mpesa::intake::{self, Round};
 use crate::mpesa::pull::sweep::Sweeper;
 use crate::mpesa::{ShortCodes, query};
 use crate::payments::refunds::send;
+use crate::payments::{deferred_start, traces};
 use crate::shutdown::Shutdown;
 use crate::state::Controller;
 
@@ -69,6 +71,30 @@ impl Turns {
             sweeper.sweep(&mut self.shutdown.stop()).await.context("sweeping Pull")?;
         }
         Ok(())
+    }
+
+    /// A site has stored everything up to a generation.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn site_stored(&self, site: &SiteId, generation: u64) -> anyhow::Result<()> {
+        let now = self.controller.clock.now();
+        let mut transaction = self.controller.database.write().await?;
+        traces::stored(&mut transaction, site, generation, now).await?;
+        deferred_start::stored(&mut transaction, site, generation, now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// A site that was away says hello, and has stored everything up to a generation.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn site_is_back(&self, site: &SiteId, stored_generation: u64) -> anyhow::Result<()> {
+        let now = self.controller.clock.now();
+        let mut transaction = self.controller.database.write().await?;
+        deferred_start::site_is_back(&mut transaction, site, stored_generation, now).await?;
+        traces::stored(&mut transaction, site, stored_generation, now).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// Sends the refunds that are due, and asks about those that nobody knows of.

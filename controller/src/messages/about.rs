@@ -67,15 +67,15 @@ pub(crate) async fn payment(
     queue_new(connection, &policy, told, paid.person?, now).await
 }
 
-/// A site read back that it has what a payment bought on its router. Told where that opened a line which was off: a period
-/// began with the booking itself. Whoever pays ahead notices nothing and is not told.
+/// A site read back that it has what a payment bought on its router. Told where that opened a line which was off:
+/// nothing before it is paid for any more. Whoever pays ahead notices nothing and is not told.
 pub(crate) async fn connected(
     connection: &mut Connection,
     (payment, line): (&PaymentId, &LineId),
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
     let Some(policy) = store::policy(connection).await? else { return Ok(()) };
-    if !store::has_opened(connection, payment, line).await? {
+    if !store::has_opened(connection, (payment, line), now).await? {
         return Ok(());
     }
     let Some(line) = store::line(connection, line).await? else { return Ok(()) };
@@ -102,7 +102,7 @@ pub(crate) async fn ends(
     let Some(policy) = store::policy(connection).await? else { return Ok(()) };
     for line in lines {
         let Some(line) = store::line(connection, line).await? else { continue };
-        let Some(until) = line.paid_until else { continue };
+        let Some(until) = line.paid_until.filter(|_| !line.is_waiting) else { continue };
         if line.validity_seconds < PERIOD_LEAST_SECONDS.max(shortest_period(occasion)) {
             continue;
         }

@@ -51,6 +51,8 @@ pub(super) struct LineFacts {
     pub(super) customer: CustomerId,
     pub(super) status: Status,
     pub(super) paid_until: Option<UnixMillis>,
+    /// Whether something that it is paid for has not begun, because its site is away.
+    pub(super) is_waiting: bool,
     /// Until when it is, or was, open on trust.
     pub(super) grace_until: Option<UnixMillis>,
     pub(super) renews: bool,
@@ -176,7 +178,9 @@ pub(super) async fn line(
     line: &LineId,
 ) -> Result<Option<LineFacts>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT s.id, s.customer_id, s.status, s.paid_until, s.grace_until, s.renews, p.name AS plan_name, p.price_cents, \
+        "SELECT s.id, s.customer_id, s.status, s.paid_until, s.grace_until, s.renews, \
+                CASE WHEN EXISTS (SELECT 1 FROM quota_periods q WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) \
+                     THEN 1 ELSE 0 END AS is_waiting, p.name AS plan_name, p.price_cents, \
                 p.validity_seconds, site.name AS site_name, site.is_online \
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
          JOIN sites site ON site.id = r.site_id WHERE s.id = $1",
@@ -190,6 +194,7 @@ pub(super) async fn line(
             customer: columns::parsed(&row, "customer_id")?,
             status: columns::word(&row, "status", Status::parse)?,
             paid_until: columns::instant_or_none(&row, "paid_until")?,
+            is_waiting: columns::truth(&row, "is_waiting")?,
             grace_until: columns::instant_or_none(&row, "grace_until")?,
             renews: columns::truth(&row, "renews")?,
             plan_name: row.try_get("plan_name")?,
@@ -254,19 +259,20 @@ pub(super) async fn payment(
         .transpose()
 }
 
-/// Whether the period that a payment bought began with its booking, which is so where nothing was paid for at that time.
+/// Whether the period that a payment bought opened a line that was off: it runs, and nothing before it does.
 pub(super) async fn has_opened(
     connection: &mut Connection,
-    payment: &PaymentId,
-    line: &LineId,
+    (payment, line): (&PaymentId, &LineId),
+    now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT 1 AS found FROM payment_traces t \
-         JOIN quota_periods q ON q.line_id = t.subscription_id AND q.started_at = t.booked_at \
-         WHERE t.payment_id = $1 AND t.subscription_id = $2",
+        "SELECT 1 AS found FROM purchases \
+         WHERE payment_id = $1 AND line_id = $2 AND what = 'period' AND taken_back_at IS NULL \
+           AND period_started_at <= $3 AND (paid_until_before IS NULL OR paid_until_before <= $3)",
     )
     .bind(payment.as_str())
     .bind(line.as_str())
+    .bind(now.0)
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())

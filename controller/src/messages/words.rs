@@ -1,8 +1,8 @@
 //! The texts that Tawi comes with, in English and in Swahili. Pure.
 //!
 //! One table, so that neither language is behind the other. Staff change them on the page of templates; what is changed is a
-//! row of the database, and what is not stays as it stands here. They say only what is certain when they leave: the paid time
-//! runs from the payment, whether the site is connected or not.
+//! row of the database, and what is not stays as it stands here. They say only what is certain when they leave: of a site that
+//! is away, that the paid time begins when it is back, and not until when it lasts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -84,8 +84,8 @@ fn both(occasion: Occasion) -> (&'static str, &'static str) {
             "Tumepokea KES {amount}, risiti {receipt}. Ziko kwenye akaunti yako {account}, ambayo sasa ina KES {balance}.",
         ),
         Occasion::SiteOffline => (
-            "Received KES {amount}, receipt {receipt}. {site} is offline now: your internet opens by itself when it is back. Do not pay again. Paid until {until}.",
-            "Tumepokea KES {amount}, risiti {receipt}. {site} haipatikani sasa: intaneti itafunguka ikirudi. Usilipe tena. Imelipiwa hadi {until}.",
+            "Received KES {amount}, receipt {receipt}. {site} is offline now: your internet opens by itself when it is back, and your time starts then. Do not pay again.",
+            "Tumepokea KES {amount}, risiti {receipt}. {site} haipatikani sasa: intaneti itafunguka ikirudi, na muda wako utaanza hapo. Usilipe tena.",
         ),
         Occasion::Connected => (
             "Your internet is open again until {until}. If it does not work within some minutes, restart your router.",

@@ -30,6 +30,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::broker::BrokerAddress;
 use crate::desired::DesiredError;
 use crate::ids::SiteId;
+use crate::payments::PaymentError;
 use crate::payments::traces::TraceError;
 use crate::shutdown::Stop;
 use crate::sites::SiteError;
@@ -52,6 +53,8 @@ enum LinkError {
     Usage(#[from] UsageError),
     #[error(transparent)]
     Traces(#[from] TraceError),
+    #[error(transparent)]
+    Payments(#[from] PaymentError),
     #[error("the state of site {site} does not fit a message: {source}")]
     Encoding { site: SiteId, source: tawi_shared::wire::WireError },
     #[error("column {column} holds {value:?}")]

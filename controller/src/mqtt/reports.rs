@@ -26,7 +26,7 @@ use crate::database::Connection;
 use crate::desired::{self, Delta, Held, Missing, SiteState};
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
-use crate::payments::traces;
+use crate::payments::{deferred_start, traces};
 use crate::plain::line_of;
 use crate::quota::{self, LineUsage};
 use crate::sites::store::RouterNote;
@@ -58,6 +58,8 @@ pub(super) async fn take(
     match &said.message {
         UpMessage::Hello(hello) => {
             if take_hello(connection, controller, said, hello, state, now, effects).await? {
+                // What began only now is told at once.
+                let state = desired::store::state_of(connection, site).await?.unwrap_or(state);
                 let hash = StateHash::from_bytes(hello.state_hash);
                 let held = Held { generation: hello.stored_generation, hash };
                 tell(connection, memory, site, held, state, now, effects).await?;
@@ -142,9 +144,12 @@ async fn take_hello(
         effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));
         effects.await_first(site, lane, true);
     }
-    if hello.stored_generation <= state.generation && hello.stored_generation > 0 {
+    // One that is ahead of us tells nothing of what it has of ours.
+    let stored = if hello.stored_generation <= state.generation { hello.stored_generation } else { 0 };
+    effects.has_outbox |= deferred_start::site_is_back(connection, site, stored, now).await?;
+    if stored > 0 {
         // A Stored may have been lost with the connection before.
-        let customers = traces::stored(connection, site, hello.stored_generation, now).await?;
+        let customers = traces::stored(connection, site, stored, now).await?;
         effects.hints.extend(customers.into_iter().map(Hint::Payment));
     }
     Ok(true)
@@ -389,6 +394,7 @@ async fn take_stored(
     }
     if store::raise_stored(connection, site, stored.generation).await? {
         let customers = traces::stored(connection, site, stored.generation, now).await?;
+        effects.has_outbox |= deferred_start::stored(connection, site, stored.generation, now).await?;
         effects.hints.extend(customers.into_iter().map(Hint::Payment));
         effects.hints.push(Hint::Site(site.clone()));
     }

@@ -231,7 +231,8 @@ async fn told(
     let amount = display::kes(row.payment.amount);
     let values = [("amount", amount.as_str()), ("receipt", &row.payment.receipt_number), ("until", &until)];
     let is_of_it = row.payment.subscription.as_ref() == Some(&line.id);
-    let runs = is_of_it && line.paid_until.is_some_and(|until| until > visitor.now);
+    let has_begun = is_of_it && !line.is_waiting(visitor.now);
+    let runs = has_begun && line.paid_until.is_some_and(|until| until > visitor.now);
     let is_said = |text: &&Text| **text != Text::RunsUntil || runs;
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let page = FollowPage {

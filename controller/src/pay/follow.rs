@@ -128,7 +128,7 @@ async fn page(
         ("trusted", &trusted),
     ];
     let is_said = |text: &&Text| match text {
-        Text::RunsUntil => !until.is_empty(),
+        Text::RunsUntil => !until.is_empty() && !line.is_waiting(visitor.now),
         Text::OpenOnTrust => !trusted.is_empty(),
         _ => true,
     };

@@ -72,6 +72,7 @@ mod tests {
             renews: true,
             paid_until: paid_until.map(UnixMillis),
             grace_until: None,
+            waits_since: None,
             is_online: false,
             online_changed_at: None,
             last_address: String::new(),

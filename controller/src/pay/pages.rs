@@ -286,6 +286,9 @@ impl Account {
         let language = visitor.language;
         let trusted = line.trusted_until(visitor.now);
         let standing = match line.paid_until {
+            Some(_) if line.is_waiting(visitor.now) && line.status == Status::Active => {
+                language.say(Text::WaitsForSite).to_owned()
+            }
             Some(until) if line.status == Status::Active && until > visitor.now => {
                 let (left, until) = (language.length(until.since(visitor.now)), display::numeric(until));
                 language.fill(Text::PaidUntil, &[("until", &until), ("left", &left)])

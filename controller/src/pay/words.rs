@@ -173,8 +173,10 @@ texts! {
         / "Intaneti isipokuja ndani ya dakika moja, zima na uwashe ruta au kifaa chako.";
     Opening: "Paid, the line is being opened" / "Imelipwa, laini inafunguliwa";
     SiteOffline: "Paid, and your site is offline now" / "Imelipwa, lakini kituo chako hakipatikani kwa sasa";
-    SiteOfflineWhy: "The line opens by itself as soon as the site is back: do not pay again."
-        / "Laini itafunguka yenyewe kituo kikirudi: usilipe tena.";
+    SiteOfflineWhy: "The line opens by itself as soon as the site is back, and the paid time starts then: do not pay again."
+        / "Laini itafunguka yenyewe kituo kikirudi, na muda uliolipiwa utaanza hapo: usilipe tena.";
+    WaitsForSite: "Paid for: the time starts when your site hears of it."
+        / "Imelipiwa: muda utaanza kituo chako kikipata habari.";
     LineFails: "Paid, and the line could not be opened" / "Imelipwa, lakini laini haikuweza kufunguliwa";
     LineFailsWhy: "Your internet provider sees this in the list: do not pay again."
         / "Mtoa huduma wako wa intaneti analiona hili kwenye orodha: usilipe tena.";

@@ -8,6 +8,7 @@ pub mod api;
 pub mod corrections;
 pub mod counter;
 pub(crate) mod credit;
+pub(crate) mod deferred_start;
 pub mod follow;
 pub(crate) mod grace;
 pub(crate) mod moving;

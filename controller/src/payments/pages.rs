@@ -75,6 +75,8 @@ pub(crate) struct Step {
 #[derive(Clone, Debug)]
 pub(crate) struct TraceView {
     pub(crate) steps: Vec<Step>,
+    /// How much later what it bought began, because the site was away; empty where it did not.
+    pub(crate) deferred: String,
 }
 
 /// A payment in a list or on its page.
@@ -174,7 +176,9 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
             );
             told(
                 Badge::warn("site offline"),
-                format!("{name}{since}; it is connected the moment that the site is back."),
+                format!(
+                    "{name}{since}; it is connected the moment that the site is back, and what was paid for begins then."
+                ),
             )
         }
         Progress::SiteRevoked => told(
@@ -229,7 +233,8 @@ impl TraceView {
                 tone,
             }
         });
-        Self { steps: steps.collect() }
+        let deferred = if trace.deferred.is_zero() { String::new() } else { display::span(trace.deferred) };
+        Self { steps: steps.collect(), deferred }
     }
 }
 

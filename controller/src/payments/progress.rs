@@ -92,6 +92,7 @@ mod tests {
             verified_at: verified,
             online_at: online,
             failure: failure.to_owned(),
+            deferred: Duration::ZERO,
         }
     }
 

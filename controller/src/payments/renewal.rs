@@ -1,7 +1,8 @@
 //! Lines that go on out of the wallet: a period is bought before the one before it ends.
 //!
 //! It is bought early enough that a site which is dark hears of it in time, and late enough that the money is still the
-//! customer's for most of a period. Left alone, and looked at again, are a line that is said not to go on, a held one, one at
+//! customer's for most of a period. Left alone, and looked at again, are a line of which
+//! something paid has not begun, because its site is away, a line that is said not to go on, a held one, one at
 //! a revoked site, one whose wallet is too small, and every line of a customer whose money somebody is about to use otherwise:
 //! a request on a phone counts on it, or it has come for one of several things. Periods below a day are bought one by one:
 //! who buys an hour and leaves wants the rest another day.
@@ -44,6 +45,7 @@ fn is_due(line: &Subscription, now: UnixMillis) -> bool {
     let near = ahead(line.validity_seconds);
     goes_on_by_itself(line)
         && is_open
+        && line.waits_since.is_none()
         && line.paid_until.is_some_and(|until| until <= now.plus(near) && until > now.minus(near))
 }
 

@@ -30,7 +30,7 @@ macro_rules! payment_rows {
             "p.received_at, p.booked_at AS paid_booked_at, p.is_by_hand, p.corrections, p.closed, p.part_of, ",
             "COALESCE(c.name, '') AS customer_name, COALESCE(c.account_number, '') AS account_number, ",
             "t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
-            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure ",
+            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure, t.deferred_ms ",
             "FROM payments p JOIN receipts r ON r.payment_id = p.id LEFT JOIN customers c ON c.id = p.customer_id ",
             "LEFT JOIN payment_traces t ON t.payment_id = p.id AND t.subscription_id = p.subscription_id ",
             $rest
@@ -403,6 +403,7 @@ pub(super) async fn due_for_renewal(
          WHERE s.renews = 1 AND s.status IN ('active', 'expired') AND s.paid_until > $1 AND s.paid_until <= $2 \
            AND p.validity_seconds >= $6 AND ABS(s.paid_until - $3) * $4 <= p.validity_seconds * 1000 \
            AND t.revoked_at IS NULL \
+           AND NOT EXISTS (SELECT 1 FROM quota_periods q WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) \
            AND (SELECT -COALESCE(SUM(amount_cents), 0) FROM ledger_postings \
                 WHERE account_id = 'wallet:' || s.customer_id) >= p.price_cents \
            AND NOT EXISTS (SELECT 1 FROM payments u WHERE u.customer_id = s.customer_id AND u.unspent <> '' \

@@ -42,7 +42,17 @@ pub(crate) fn day_terms() -> Terms {
     }
 }
 
-/// Enters it all, through the calls that staff's pages use.
+impl World {
+    /// From now on the site stores nothing by itself of what it is told.
+    pub(crate) async fn site_hears_nothing(&self, database: &Database) {
+        let mut write = database.write().await.unwrap();
+        write.execute("DROP TRIGGER site_is_there").await.unwrap();
+        write.commit().await.unwrap();
+    }
+}
+
+/// Enters it all, through the calls that staff's pages use. Its site has stored what was bought as soon as it is written, as
+/// nobody is there who would: so that paid time begins.
 pub(crate) async fn world(database: &Database) -> World {
     let ids = IdSource::system();
     let now = UnixMillis(1);
@@ -50,7 +60,11 @@ pub(crate) async fn world(database: &Database) -> World {
     write
         .execute(
             "INSERT INTO sites (id, name, created_at) VALUES ('nyeri-01', 'Nyeri', 1);
-             INSERT INTO routers (id, site_id, name, created_at) VALUES ('r1', 'nyeri-01', 'core', 1);",
+             INSERT INTO routers (id, site_id, name, created_at) VALUES ('r1', 'nyeri-01', 'core', 1);
+             CREATE TRIGGER site_is_there AFTER INSERT ON quota_periods BEGIN
+                 UPDATE quota_periods SET waits_for_site = NULL, waits_for_generation = NULL
+                 WHERE line_id = new.line_id AND started_at = new.started_at;
+             END;",
         )
         .await
         .unwrap();

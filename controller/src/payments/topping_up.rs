@@ -230,6 +230,7 @@ pub(super) async fn buy(
         price: top_up.price,
         period_started_at,
         period_ends_at: Some(until),
+        is_waiting: false,
         bought_at: now,
         taken_back_at: None,
     };

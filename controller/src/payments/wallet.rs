@@ -10,7 +10,7 @@ use std::time::Duration;
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::renewal::RENEWAL;
-use super::{PaymentError, corrections, store};
+use super::{PaymentError, corrections, deferred_start, store};
 use crate::database::{Connection, Together};
 use crate::desired::Refreshed;
 use crate::entitlements::{self, Offer, Period, Purchase, Status};
@@ -19,7 +19,6 @@ use crate::ledger::{self, Account, Entry};
 use crate::live::Hint;
 use crate::money::Money;
 use crate::mpesa::intent::Promised;
-use crate::quota;
 use crate::state::Controller;
 use crate::subscriptions::{self, Changed, Subscription};
 
@@ -244,6 +243,7 @@ pub(super) async fn buy_period(
         price,
         period_started_at: starts_at,
         period_ends_at: Some(paid_until),
+        is_waiting: true,
         bought_at: now,
         taken_back_at: None,
     };
@@ -258,7 +258,7 @@ pub(super) async fn buy_period(
     }
     corrections::note(&mut together, &purchase);
     let period = Period { started_at: starts_at, ends_at: paid_until, bytes: offer.bytes };
-    quota::begin(&mut together, line, period);
+    deferred_start::begin(&mut together, line, period);
     Ok(Ok(Bought::Now(subscriptions::activate(connection, together, (line, paid_until), now).await?)))
 }
 

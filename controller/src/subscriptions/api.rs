@@ -57,6 +57,9 @@ pub struct SubscriptionBody {
     pub paid_until_ms: Option<i64>,
     /// Until when it is open on trust, because M-Pesa says that it was paid for and the receipt has not come; null otherwise.
     pub grace_until_ms: Option<i64>,
+    /// Since when something that it is paid for waits for its site, which has not stored it: it begins when the site is back,
+    /// and `paid_until_ms` moves then. Null otherwise.
+    pub waits_since_ms: Option<i64>,
     /// Whether the wallet buys the next period before this one ends. Periods of less than a day are bought one by one.
     pub renews: bool,
     /// Whether a session is up.
@@ -218,6 +221,7 @@ impl From<&Subscription> for SubscriptionBody {
             status: subscription.status.as_str().to_owned(),
             paid_until_ms: subscription.paid_until.map(at_ms),
             grace_until_ms: subscription.grace_until.map(at_ms),
+            waits_since_ms: subscription.waits_since.map(at_ms),
             renews: subscription.renews,
             is_online: subscription.is_online,
             online_changed_at_ms: subscription.online_changed_at.map(at_ms),

@@ -70,6 +70,8 @@ pub struct Subscription {
     pub paid_until: Option<UnixMillis>,
     /// Until when it is open on trust: M-Pesa says that it was paid for, and the receipt has not come.
     pub grace_until: Option<UnixMillis>,
+    /// Since when something that it is paid for waits to begin, because its site has not heard of it.
+    pub waits_since: Option<UnixMillis>,
     /// Whether the wallet buys the next period before this one ends.
     pub renews: bool,
     /// Whether the site reported a session. For pages.
@@ -85,6 +87,12 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// Whether what it is paid for begins only when its site is back.
+    #[must_use]
+    pub fn is_waiting(&self, now: UnixMillis) -> bool {
+        self.waits_since.is_some_and(|since| since <= now)
+    }
+
     /// Until when it is open although nothing that was paid for runs.
     #[must_use]
     pub fn trusted_until(&self, now: UnixMillis) -> Option<UnixMillis> {
@@ -382,8 +390,9 @@ pub(crate) async fn set_paid_until(
     Ok(desired::refresh_line(connection, id, now).await?)
 }
 
-/// Marks lines whose paid period is over as expired, at most `limit` at a time, and says which. The site needs no
-/// word: the end of the period travelled with the line. Safe to call at any time.
+/// Marks lines whose paid period is over as expired, at most `limit` at a time, and says which; not those of which a period
+/// has not begun, because their site is away. The site needs no word: the end of the period travelled with the line. Safe to
+/// call at any time.
 ///
 /// # Errors
 /// When the database refuses.

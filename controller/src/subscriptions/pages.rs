@@ -85,6 +85,7 @@ pub(crate) struct LineView {
     pub(crate) paid_until: Option<Moment>,
     /// Until when it is open on trust.
     pub(crate) grace_until: Option<Moment>,
+    pub(crate) is_waiting: bool,
     pub(crate) failure: String,
     /// Whether another's row with its name is in the way, which can be taken over.
     pub(crate) may_be_taken_over: bool,
@@ -201,7 +202,7 @@ struct Known {
 
 fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, now: UnixMillis) -> LineView {
     let is_paid = line.paid_until.is_some_and(|until| until > now);
-    let trusted_until = line.trusted_until(now);
+    let (trusted_until, is_waiting) = (line.trusted_until(now), line.is_waiting(now));
     let is_site_up = known.site.as_ref().is_some_and(|site| site.presence.is_online);
     let online = match (line.is_online, is_site_up) {
         (true, true) => Badge::good("online"),
@@ -236,6 +237,8 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         site_id: line.site.to_string(),
         status: if trusted_until.is_some() {
             Badge::warn("open on trust")
+        } else if is_waiting {
+            Badge::warn("paid, waits for its site")
         } else {
             status_badge(line.status, is_paid, is_used_up)
         },
@@ -259,6 +262,7 @@ fn line_view(line: Subscription, known: &Known, wallet: Money, ids: &IdSource, n
         suspension: terms.map(|terms| terms.suspension.to_string()).unwrap_or_default(),
         paid_until: Moment::maybe(line.paid_until, now),
         grace_until: Moment::maybe(trusted_until, now),
+        is_waiting,
         failure: line.failure,
         may_be_taken_over: is_foreign && is_row,
         is_in_the_way: is_foreign && !is_row,

@@ -21,6 +21,7 @@ macro_rules! subscriptions {
     ($rest:literal) => {
         concat!(
             "SELECT s.id, s.customer_id, s.plan_id, s.router_id, s.username, s.address, s.caller_id, s.status, s.paid_until, s.grace_until, s.created_at, ",
+            "(SELECT MIN(q.started_at) FROM quota_periods q WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) AS waits_since, ",
             "s.renews, s.is_online, s.online_changed_at, s.last_address, s.failure, ",
             "p.name AS plan_name, p.price_cents, p.validity_seconds, p.data_quota_bytes, t.service_name, r.name AS router_name, r.site_id, ",
             "CASE WHEN i.revoked_at IS NULL THEN 0 ELSE 1 END AS is_site_revoked ",
@@ -329,8 +330,10 @@ pub(super) async fn expire_due(
 ) -> Result<Vec<Expired>, sqlx::Error> {
     let rows = sqlx::query(
         "UPDATE subscriptions SET status = 'expired' \
-         WHERE id IN (SELECT id FROM subscriptions WHERE status = 'active' AND paid_until <= $1 \
-                      ORDER BY paid_until LIMIT $2) \
+         WHERE id IN (SELECT s.id FROM subscriptions s WHERE s.status = 'active' AND s.paid_until <= $1 \
+                        AND NOT EXISTS (SELECT 1 FROM quota_periods q \
+                                        WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) \
+                      ORDER BY s.paid_until LIMIT $2) \
          RETURNING id, CASE WHEN grace_until > $1 THEN 1 ELSE 0 END AS is_trusted",
     )
     .bind(now.0)
@@ -365,6 +368,7 @@ fn read(row: &Row) -> Result<Subscription, sqlx::Error> {
         status: columns::word(row, "status", Status::parse)?,
         paid_until: columns::instant_or_none(row, "paid_until")?,
         grace_until: columns::instant_or_none(row, "grace_until")?,
+        waits_since: columns::instant_or_none(row, "waits_since")?,
         renews: columns::truth(row, "renews")?,
         is_online: columns::truth(row, "is_online")?,
         online_changed_at: columns::instant_or_none(row, "online_changed_at")?,

@@ -20,6 +20,7 @@ use super::books::{Books, Totals, Unit};
 use super::house::{House, PLANS, PRICES, Payer, START, TOP_UP_PRICE};
 use super::paid_time::{self, Moved};
 use super::safaricom::{Fate, SHORT_CODE, Truth};
+use super::site::Site;
 
 /// Kinds of entries on a wallet that are purchases, and what takes them back.
 const PURCHASES: [&str; 4] = ["period", "release", "renewal", "wallet"];
@@ -37,7 +38,7 @@ const ALL: u32 = 1_000_000;
 ///
 /// # Errors
 /// When something does not hold: which, and by how much.
-pub async fn hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow::Result<i64> {
+pub async fn hold(house: &House, (books, site): (&Books, &Site), payers: &[Payer]) -> anyhow::Result<i64> {
     let mut read = house.controller.database.read().await?;
     let trial = ledger::trial_balance(&mut read).await?.cents();
     ensure!(trial == 0, "the trial balance is {trial} cents");
@@ -57,7 +58,7 @@ pub async fn hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow::Res
     }
     let mut used = 0;
     for (index, payer) in payers.iter().enumerate() {
-        let theirs = wallet_holds(house, books, (index, payer)).await;
+        let theirs = wallet_holds(house, (books, site), (index, payer)).await;
         used += theirs.with_context(|| format!("customer {index}"))?;
     }
     totals.written_off -= used;
@@ -70,7 +71,11 @@ pub async fn hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow::Res
 }
 
 /// A wallet is what its customer was given, less what they bought; how much of that they used with another's money.
-async fn wallet_holds(house: &House, books: &Books, (index, payer): (usize, &Payer)) -> anyhow::Result<i64> {
+async fn wallet_holds(
+    house: &House,
+    (books, site): (&Books, &Site),
+    (index, payer): (usize, &Payer),
+) -> anyhow::Result<i64> {
     let mut read = house.controller.database.read().await?;
     let customer = CustomerId::parse(&payer.id)?;
     let wallet = ledger::wallet_of(&mut read, &customer).await?.cents();
@@ -130,7 +135,7 @@ async fn wallet_holds(house: &House, books: &Books, (index, payer): (usize, &Pay
     ensure!(written_off == expected, "{written_off} cents are written off, and it should be {expected}");
     let may_owe = books.was_taken_from.get(index).copied().unwrap_or(false);
     ensure!(wallet >= 0 || may_owe, "the wallet has {wallet} cents, and nothing was taken from it");
-    let (ahead, slack) = time_holds(house, payer, &lines).await?;
+    let (ahead, slack) = time_holds(house, site, payer, &lines).await?;
     // Nobody is let off more than they used up.
     ensure!(
         used <= bought - ahead + slack,
@@ -141,7 +146,12 @@ async fn wallet_holds(house: &House, books: &Books, (index, payer): (usize, &Pay
 
 /// Each line is paid for as long as its wallet's purchases say, less what was given back of them; what is ahead of it, in
 /// cents, and by how much that may be off.
-async fn time_holds(house: &House, payer: &Payer, lines: &[StatementLine]) -> anyhow::Result<(i64, i64)> {
+async fn time_holds(
+    house: &House,
+    site: &Site,
+    payer: &Payer,
+    lines: &[StatementLine],
+) -> anyhow::Result<(i64, i64)> {
     let (mut ahead, mut slack) = (0, 0);
     let mut read = house.controller.database.read().await?;
     let now = house.controller.clock.now();
@@ -155,14 +165,31 @@ async fn time_holds(house: &House, payer: &Payer, lines: &[StatementLine]) -> an
         };
         let mut moved: Vec<Moved> =
             lines.iter().filter(of_line).map(|one| Moved { at: one.at, cents: one.amount.cents() }).collect();
-        let paid = paid_time::replay(sold, &mut moved).map_err(anyhow::Error::msg)?;
-        let until = subscriptions::get(&mut read, &LineId::parse(line)?).await?.context("a line")?.paid_until;
+        let line_now = subscriptions::get(&mut read, &LineId::parse(line)?).await?.context("a line")?;
+        let until = line_now.paid_until;
+        // What waits for the site has not begun.
+        let from = line_now.waits_since.unwrap_or(now).min(now);
+        let left = until.map_or(0, |until| until.0 - from.0).max(0);
+        let had = site.had(line) + left;
+        let due = paid_time::bought(sold, &moved);
+        // Whatever the site did: what was paid for and not given back was had, or is still to be.
         ensure!(
-            paid.is(until, now),
-            "the line of {name} is paid until {until:?}, and its money says {paid:?} at {}: {moved:?}",
+            had >= due.until - due.slack,
+            "the line of {name} had {had} ms with {left} ms ahead, and its money says {due:?} at {}: {moved:?}",
             now.0
         );
-        ahead += sold.cents_of(until.map_or(0, |until| until.0 - now.0));
+        let paid = if site.wanders {
+            due
+        } else {
+            let paid = paid_time::replay(sold, &mut moved).map_err(anyhow::Error::msg)?;
+            ensure!(
+                paid.is(until, now),
+                "the line of {name} is paid until {until:?}, and its money says {paid:?} at {}: {moved:?}",
+                now.0
+            );
+            paid
+        };
+        ahead += sold.cents_of(left);
         slack += sold.cents_of(paid.slack) + sold.cents_of(sold.lasts) / 100;
     }
     Ok((ahead, slack))

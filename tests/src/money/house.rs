@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 
 use super::paid_time::Sold;
 use super::safaricom::{SHORT_CODE, Safaricom};
+use super::site::SITE;
 use crate::office::id_of;
 
 /// When every simulation begins.
@@ -113,7 +114,7 @@ impl Template {
         let mut house = House::open(&database, &settings, safaricom.address, (clock, ids), "").await?;
         let controller = house.controller.clone();
         let pki = Pki::open_or_create(&directory.join("pki"), START)?;
-        let site = NewSite { id: SiteId::parse("nyeri-01")?, name: String::new() };
+        let site = NewSite { id: SiteId::parse(SITE)?, name: String::new() };
         sites::add(&controller, &pki, site, &directory.join("bundle"), "127.0.0.1:8883").await?;
         let mut write = controller.database.write().await?;
         let added = staff::add_token(&mut write, "simulation", Role::Owner, &controller.ids, START).await?;
@@ -161,7 +162,7 @@ fn write_settings(directory: &Path) -> anyhow::Result<()> {
 
 /// A plan by the month and one by the day, whose data is limited, and customers with one line or two.
 async fn populate(house: &House) -> anyhow::Result<(Vec<Payer>, String)> {
-    let router = house.create("/api/routers", &json!({"site_id": "nyeri-01", "name": "core"})).await?;
+    let router = house.create("/api/routers", &json!({"site_id": SITE, "name": "core"})).await?;
     let mut plans = Vec::new();
     for (name, sold) in PLANS {
         let kind = json!({

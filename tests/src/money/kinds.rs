@@ -1,7 +1,7 @@
 //! What must happen in a simulation that is long enough: of each kind at least one.
 
 /// As the steps count them, and, behind `booked`, kinds of entries on the wallets of customers.
-pub const ALL: [&str; 80] = [
+pub const ALL: [&str; 82] = [
     "assigned",
     "booked claim",
     "booked payment",
@@ -71,6 +71,8 @@ pub const ALL: [&str; 80] = [
     "restarts",
     "results of one time of two",
     "results told again",
+    "sites that came back",
+    "sites that left",
     "split",
     "statements of 13 columns",
     "statements of 8 columns",

@@ -15,6 +15,7 @@ mod house;
 mod kinds;
 mod paid_time;
 mod safaricom;
+mod site;
 mod staff;
 mod statement;
 mod steps;
@@ -33,6 +34,7 @@ use self::books::{Books, Standing};
 use self::house::{House, START};
 pub use self::house::{Template, scratch};
 use self::safaricom::{Fate, Safaricom};
+use self::site::Site;
 use self::steps::{Mood, Step};
 use self::telling::Telling;
 
@@ -103,6 +105,7 @@ struct Simulation<'a> {
     safaricom: Safaricom,
     house: Option<House>,
     books: Books,
+    site: Site,
     /// What is true and on its way.
     bag: Vec<Telling>,
     /// What arrived and is not taken in, with the receipt that it told of, and when.
@@ -178,6 +181,7 @@ impl<'a> Simulation<'a> {
             safaricom,
             house: Some(house),
             books: Books::of(template.payers.len()),
+            site: Site::of(seed),
             bag: Vec::new(),
             arrived: Vec::new(),
             refund_of: BTreeMap::new(),
@@ -228,6 +232,7 @@ impl<'a> Simulation<'a> {
             let step = Step::of(self.chance.number(), self.mood);
             let said = self.step(step).await.with_context(|| format!("{step:?}"));
             let said = said.map_err(|error| (number, error))?;
+            self.site_hears().await.map_err(|error| (number, error.context("the site")))?;
             self.tell(format!("{number}: {said}"));
             if number.is_multiple_of(every) {
                 self.compare().await.map_err(|error| (number, error))?;
@@ -266,7 +271,8 @@ impl<'a> Simulation<'a> {
     async fn compare(&mut self) -> anyhow::Result<()> {
         self.comparisons += 1;
         // The id of what arrived and is not taken in says nothing yet: it is in no books.
-        self.used_cents = checks::hold(self.house()?, &self.books, &self.template.payers).await?;
+        self.used_cents =
+            checks::hold(self.house()?, (&self.books, &self.site), &self.template.payers).await?;
         Ok(())
     }
 
@@ -277,6 +283,7 @@ impl<'a> Simulation<'a> {
             self.arrive(telling).await?;
         }
         self.take_in().await?;
+        self.site_hears().await?;
         for prompt in &mut self.safaricom.truth().prompts {
             if prompt.fate == Fate::Open {
                 prompt.fate = Fate::Ended("1037");
@@ -293,6 +300,7 @@ impl<'a> Simulation<'a> {
             }
             self.take_in().await?;
             self.house()?.turns.do_jobs().await?;
+            self.site_hears().await?;
         }
         self.compare().await.context("when Pull had told of all that it has")?;
         self.statement().await?;

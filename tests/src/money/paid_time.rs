@@ -72,6 +72,20 @@ pub fn replay(sold: Sold, moved: &mut [Moved]) -> Result<Paid, String> {
     Ok(paid)
 }
 
+/// How long a line was to be paid for in all, what was given back taken off: from 0, in milliseconds. A site stores within a
+/// minute that somebody paid, and what is given back may be off as above.
+#[must_use]
+pub fn bought(sold: Sold, moved: &[Moved]) -> Paid {
+    let shilling = sold.lasts / sold.price * 102;
+    let mut paid = Paid { until: 0, slack: 0 };
+    for Moved { cents, .. } in moved {
+        let time = i128::from(sold.lasts) * i128::from(-cents) / i128::from(sold.price);
+        paid.until += i64::try_from(time).unwrap_or(0);
+        paid.slack += if *cents < 0 { 60_000 } else { shilling };
+    }
+    paid
+}
+
 impl Paid {
     /// Whether a line that is paid until then is what this says, now.
     #[must_use]

@@ -12,9 +12,10 @@ use crate::messages::{self, about};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments::counter::{self, Brought, Clerk, Limits, Means};
-use crate::payments::traces;
+use crate::payments::{deferred_start, traces};
 use crate::staff::Role;
 use crate::subscriptions;
+use crate::web::display;
 
 impl Office {
     /// Somebody brings cash for the line.
@@ -93,7 +94,30 @@ async fn of_a_site_that_is_away_and_of_money_that_buys_nothing_the_truth_is_told
     let texts = office.texts().await;
     assert_eq!((texts[0].0, texts[1].0, texts.len()), ("payment_in_wallet", "site_offline", 2));
     assert!(texts[0].2.contains("now holds KES 500.00"), "{}", texts[0].2);
-    assert!(texts[1].2.contains("Nyeri is offline now") && texts[1].2.contains("Do not pay again"));
+    for said in ["Nyeri is offline now", "your time starts then", "Do not pay again"] {
+        assert!(texts[1].2.contains(said), "{}", texts[1].2);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_told_that_something_ends_which_has_not_begun_and_who_waited_is_told_when_it_does() {
+    let office = Office::open().await;
+    office.world.site_hears_nothing(&office.controller.database).await;
+    office.execute("UPDATE sites SET is_online = 0").await;
+    office.pay(1_500, "c1").await;
+    office.controller.clock.advance(DAY * 3);
+    office.ends(Occasion::EndsToday).await;
+    office.ends(Occasion::Suspended).await;
+    let told = async || office.texts().await.into_iter().map(|text| text.0).collect::<Vec<_>>();
+    assert_eq!(told().await, ["site_offline"]);
+    let mut write = office.controller.database.write().await.unwrap();
+    deferred_start::site_is_back(&mut write, &office.world.site, 0, office.now()).await.unwrap();
+    write.commit().await.unwrap();
+    office.read_back().await;
+    assert_eq!(told().await, ["site_offline", "connected"]);
+    let until = display::numeric(office.now().plus(DAY));
+    let texts = office.texts().await;
+    assert!(texts[1].2.contains(&format!("open again until {until}")), "{}", texts[1].2);
 }
 
 #[tokio::test]

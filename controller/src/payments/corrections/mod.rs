@@ -11,7 +11,7 @@
 
 pub(crate) mod api;
 pub(crate) mod pages;
-mod schedule;
+pub(in crate::payments) mod schedule;
 pub(super) mod store;
 mod taking_back;
 pub mod write_off;
@@ -114,6 +114,8 @@ pub struct Purchase {
     pub period_started_at: UnixMillis,
     /// When that period ends; `None` where it is gone.
     pub period_ends_at: Option<UnixMillis>,
+    /// Whether its site has not heard of it, so that nothing of it is used.
+    pub is_waiting: bool,
     /// When it was bought.
     pub bought_at: UnixMillis,
     /// When it was taken back.
@@ -124,7 +126,7 @@ impl Purchase {
     /// Whether nothing of it is left that could be taken back.
     #[must_use]
     pub fn is_used_up(&self, now: UnixMillis) -> bool {
-        self.period_ends_at.is_none_or(|ends_at| ends_at <= now)
+        self.period_ends_at.is_none_or(|ends_at| ends_at <= now && !self.is_waiting)
     }
 }
 

@@ -13,11 +13,11 @@ use crate::money::Money;
 /// What may be used of something before it counts, in cents: nobody is asked for less than a shilling, and M-Pesa pays none.
 const UNNOTICED_CENTS: i64 = 100;
 
-/// From when until when a period was bought.
+/// From when until when a period runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Span {
-    pub(super) started_at: UnixMillis,
-    pub(super) ends_at: UnixMillis,
+pub(in crate::payments) struct Span {
+    pub(in crate::payments) started_at: UnixMillis,
+    pub(in crate::payments) ends_at: UnixMillis,
 }
 
 /// What becomes of a line's periods.

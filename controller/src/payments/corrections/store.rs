@@ -19,7 +19,8 @@ macro_rules! purchases {
     ($rest:literal) => {
         concat!(
             "SELECT b.cause_kind, b.cause_id, b.payment_id, b.customer_id, b.line_id, b.what, b.label, b.price_cents, ",
-            "b.period_started_at, b.bytes, b.paid_until_before, b.bought_at, b.taken_back_at, q.ends_at ",
+            "b.period_started_at, b.bytes, b.paid_until_before, b.bought_at, b.taken_back_at, q.ends_at, ",
+            "CASE WHEN q.waits_for_generation IS NULL THEN 0 ELSE 1 END AS is_waiting ",
             "FROM purchases b LEFT JOIN quota_periods q ON q.line_id = b.line_id AND q.started_at = b.period_started_at ",
             $rest
         )
@@ -480,6 +481,7 @@ fn read(row: &Row) -> Result<Purchase, sqlx::Error> {
         price: columns::money(row, "price_cents")?,
         period_started_at: columns::instant(row, "period_started_at")?,
         period_ends_at: columns::instant_or_none(row, "ends_at")?,
+        is_waiting: columns::truth(row, "is_waiting")?,
         bought_at: columns::instant(row, "bought_at")?,
         taken_back_at: columns::instant_or_none(row, "taken_back_at")?,
     })

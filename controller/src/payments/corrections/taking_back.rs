@@ -2,7 +2,7 @@
 //!
 //! In this order: the payment's entry is mirrored, the caller books its money where it belongs, and only then it is looked
 //! what has to go. So a wallet never lacks money for a moment that comes back to it, and what somebody else's money bought
-//! stays. What is used of a period is not given back (`schedule` says how much that is). It is paid from what its customer
+//! stays. What is used of a period is not given back (`schedule` says how much that is; nothing is of what its site never heard of). It is paid from what its customer
 //! put in beside the payment and keeps of it; what goes beyond that was enjoyed with another's money, by nobody's fault but
 //! ours, and is written off: never more than the payment. Booking anew is the module above.
 //!
@@ -244,7 +244,7 @@ async fn take(
                 money_back(connection, (&top_up, ends_at), actor, back, (ids, now)).await?;
             }
             let span = Span { started_at: bought.period_started_at, ends_at };
-            let Some(cut) = schedule::cut(span, now) else { return Ok(()) };
+            let Some(cut) = schedule::cut(span, bought.counts_until(now)) else { return Ok(()) };
             store::cut_period(connection, &bought.line, span, paid_until_before, cut).await?;
             let line = subscriptions::get(connection, &bought.line).await?;
             let until = line.and_then(|line| line.paid_until);
@@ -296,7 +296,12 @@ impl Purchase {
             Purchased::Period { .. } => self.period_started_at,
             Purchased::TopUp { .. } => self.bought_at.max(self.period_started_at),
         };
-        schedule::left_of(self.price, Span { started_at, ends_at }, now)
+        schedule::left_of(self.price, Span { started_at, ends_at }, self.counts_until(now))
+    }
+
+    /// Until when its time counts as used: of what no site has heard of, none does.
+    fn counts_until(&self, now: UnixMillis) -> UnixMillis {
+        if self.is_waiting { now.min(self.period_started_at) } else { now }
     }
 
     /// What would be given back of its price now.

@@ -27,6 +27,8 @@ pub struct TraceBody {
     pub online_at_ms: Option<i64>,
     /// Why it is not on the router; empty when it is, or not yet known.
     pub failure: String,
+    /// How much later what it bought began, because the site was away.
+    pub deferred_ms: u64,
     /// From the callback to the last step so far.
     pub total_ms: u64,
 }
@@ -49,6 +51,7 @@ impl From<&Trace> for TraceBody {
             verified_at_ms: trace.verified_at.map(at_ms),
             online_at_ms: trace.online_at.map(at_ms),
             failure: trace.failure.clone(),
+            deferred_ms: u64::try_from(trace.deferred.as_millis()).unwrap_or(u64::MAX),
             total_ms: u64::try_from(total.as_millis()).unwrap_or(u64::MAX),
         }
     }

@@ -11,6 +11,8 @@
 pub(crate) mod api;
 pub(super) mod store;
 
+use std::time::Duration;
+
 use tawi_shared::UnixMillis;
 use thiserror::Error;
 
@@ -43,6 +45,8 @@ pub struct Trace {
     pub online_at: Option<UnixMillis>,
     /// Why the line is not on its router as it should be; empty when it is, or nothing was heard.
     pub failure: String,
+    /// How much later what it bought began, because the site was away.
+    pub deferred: Duration,
 }
 
 /// Why traces cannot be read or written.

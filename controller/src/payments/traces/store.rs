@@ -1,5 +1,7 @@
 //! All SQL of traces.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
@@ -13,7 +15,7 @@ macro_rules! traces {
     ($rest:literal) => {
         concat!(
             "SELECT t.payment_id, t.subscription_id, t.site_id, t.generation, t.callback_received_at, t.booked_at, ",
-            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure FROM payment_traces t ",
+            "t.published_at, t.stored_at, t.verified_at, t.online_at, t.failure, t.deferred_ms FROM payment_traces t ",
             $rest
         )
     };
@@ -28,7 +30,7 @@ pub(super) fn add(together: &mut Together, begun: Begun<'_>) {
          ON CONFLICT (payment_id, subscription_id) DO UPDATE \
              SET site_id = excluded.site_id, generation = excluded.generation, \
                  callback_received_at = excluded.callback_received_at, booked_at = excluded.booked_at, \
-                 published_at = NULL, stored_at = NULL, verified_at = NULL, online_at = NULL, failure = ''",
+                 published_at = NULL, stored_at = NULL, verified_at = NULL, online_at = NULL, failure = '', deferred_ms = 0",
     )
     .bind(begun.payment.as_str())
     .bind(begun.subscription.as_str())
@@ -101,7 +103,7 @@ pub(super) async fn unverified(
     let rows = sqlx::query(
         "SELECT t.payment_id, t.subscription_id, t.failure, s.customer_id \
          FROM payment_traces t JOIN subscriptions s ON s.id = t.subscription_id \
-         WHERE t.site_id = $1 AND t.verified_at IS NULL AND t.generation <= $2",
+         WHERE t.site_id = $1 AND t.verified_at IS NULL AND t.generation <= $2 ORDER BY t.booked_at, t.generation",
     )
     .bind(site.as_str())
     .bind(columns::stored(generation))
@@ -213,5 +215,6 @@ pub(crate) fn read(row: &Row) -> Result<Trace, sqlx::Error> {
         verified_at: columns::instant_or_none(row, "verified_at")?,
         online_at: columns::instant_or_none(row, "online_at")?,
         failure: row.try_get("failure")?,
+        deferred: Duration::from_millis(columns::unsigned(row, "deferred_ms")?),
     })
 }

@@ -46,7 +46,7 @@ async fn payment(served: &Served, id: &str, ago: Duration, steps: [Option<i64>; 
              VALUES ('{id}', 'mpesa', 'TK{id}', 150000, '174379', '{}', '{line}', {at}, {booked}); \
              INSERT INTO receipts SELECT COALESCE(MAX(serial), 0) + 1, '{id}', {booked} FROM receipts; \
              INSERT INTO payment_traces VALUES ('{id}', '{line}', '{site}', 1, {at}, {booked}, {published}, {stored}, \
-                                                {verified}, {online}, '{failure}');",
+                                                {verified}, {online}, '{failure}', 0);",
             customer.id
         ),
     )
@@ -280,7 +280,7 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
              '10.0.0.7', {start}, 1); \
              INSERT INTO usage_hours VALUES ({hour}, '{line}', 12000000, 3400000000); \
              INSERT INTO usage_days VALUES ({day}, '{line}', 12000000, 3400000000); \
-             INSERT INTO quota_periods VALUES ('{line}', {start}, {end}, 4000000000, 1000000000, 0); \
+             INSERT INTO quota_periods (line_id, started_at, ends_at, bytes, topped_up_bytes, is_end_seen) VALUES ('{line}', {start}, {end}, 4000000000, 1000000000, 0); \
              UPDATE subscriptions SET status = 'active', paid_until = {end}, is_online = 1, last_address = '10.0.0.7'; \
              INSERT INTO top_ups VALUES ('t1', '5 GB more', NULL, 20000, 5000000000, 1);",
             now = START.0,
