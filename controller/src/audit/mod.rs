@@ -133,6 +133,8 @@ pub enum Action {
     AdoptionTableForgotten,
     /// Something on the list of what a person has to look at was looked at.
     ReviewLookedAt,
+    /// Money that a statement tells of and no rule books was booked by an owner.
+    StatementRowBooked,
     /// A template of texts was changed.
     TextTemplateChanged,
     /// A text was sent to try whether texts arrive.
@@ -193,6 +195,7 @@ impl Action {
             Self::AdoptionTableReplaced => "adoption_table.replaced",
             Self::AdoptionTableForgotten => "adoption_table.forgotten",
             Self::ReviewLookedAt => "review.looked_at",
+            Self::StatementRowBooked => "review.booked",
             Self::TextTemplateChanged => "text.template_changed",
             Self::TestTextSent => "text.test_sent",
             Self::CustomerLanguageChosen => "customer.language_chosen",

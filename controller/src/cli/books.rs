@@ -63,6 +63,8 @@ fn said(close: &Close, standing: Standing) -> String {
         count("Pull", close.by_pull, Some(close.pull)),
         count("statement", close.by_statement, Some(close.statement)),
     ];
+    lines.push(format!("  {:<12}moved {}", "ledger", display::kes(close.moved)));
+    lines.extend(close.not_compared.iter().map(|why| format!("  not compared: {why}")));
     lines.extend(close.differences.iter().map(|difference| {
         let amount = difference.amount.map_or_else(|| "?".to_owned(), display::kes);
         let (at, words) = (display::hour_minute(difference.at), difference.kind.words());

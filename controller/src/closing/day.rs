@@ -39,6 +39,12 @@ impl Day {
         self.0.plus(DAY)
     }
 
+    /// Its last instant, in milliseconds.
+    #[must_use]
+    pub fn last(self) -> UnixMillis {
+        self.end().minus(Duration::from_millis(1))
+    }
+
     /// The day before.
     #[must_use]
     pub fn before(self) -> Self {

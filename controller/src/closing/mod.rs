@@ -4,12 +4,17 @@
 //!   booked ─────────┐
 //!   Pull ───────────┼─▶ one receipt, three words ─▶ each difference, by name
 //!   statement ──────┘
+//!   ledger's account ──▶ what it moved, beside what M-Pesa held before and after
+//!   the counter ───────▶ what each person took, beside the account of it
 //! ```
 //! Receipts are compared one by one, by M-Pesa's own clock, because equal sums hide two mistakes. A source is only asked
-//! about spans of which it told everything (`told`). Nothing here books or corrects: whoever looks is led to the payment. The
+//! about spans of which it told everything (`told`). What somebody looked at stays, with who and when, and is a difference for
+//! as long as its money is booked nowhere. Nothing here books or corrects: whoever looks is led to where that is done. The
 //! books themselves are proved by `proof`, every night.
 
 pub(crate) mod api;
+pub mod balance;
+pub mod counter;
 pub mod day;
 pub(crate) mod pages;
 pub mod proof;
@@ -20,15 +25,22 @@ use std::time::Duration;
 
 use tawi_shared::UnixMillis;
 
+pub use balance::StatedBalance;
 pub use day::Day;
 pub use told::{ToldBy, ToldSpan};
 
 use crate::database::Connection;
-use crate::ids::PaymentId;
+use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
+use crate::mpesa::operator;
+use crate::web::display;
 
+/// The least time.
+const TICK: Duration = Duration::from_millis(1);
 /// Differences of one kind that are listed; beyond it they are counted.
 pub const LISTED: u32 = 100;
+/// Balances of a day that M-Pesa was asked for and that are looked at: people ask a few times.
+const ASKED_MOST: u32 = 20;
 /// How long after its end a day is still under way: Pull tells a quarter of an hour late.
 const SETTLES: Duration = Duration::from_secs(30 * 60);
 
@@ -75,6 +87,14 @@ pub enum Kind {
     NotBooked,
     /// It is booked, and nobody knows whose it is.
     Nobodys,
+    /// A refund is booked as gone, and the statement told of everything around it and not of this.
+    RefundNotInStatement,
+    /// Somebody looked at it, and its money is booked nowhere.
+    LookedAtNotBooked,
+    /// Pull told of something that is not understood.
+    NotUnderstood,
+    /// The ledger's account moved by something else than what M-Pesa holds.
+    Balance,
 }
 
 impl Kind {
@@ -87,6 +107,10 @@ impl Kind {
             Self::Disputed => "disputed",
             Self::NotBooked => "not_booked",
             Self::Nobodys => "nobodys",
+            Self::RefundNotInStatement => "refund_not_in_statement",
+            Self::LookedAtNotBooked => "looked_at_not_booked",
+            Self::NotUnderstood => "not_understood",
+            Self::Balance => "balance",
         }
     }
 
@@ -99,6 +123,12 @@ impl Kind {
             Self::Disputed => "a source says what a person has to look at",
             Self::NotBooked => "in the statement, and not booked",
             Self::Nobodys => "nobody’s yet",
+            Self::RefundNotInStatement => {
+                "booked as given back, and not in the statement: look the receipt up in the portal"
+            }
+            Self::LookedAtNotBooked => "looked at, and its money is booked nowhere: an owner books it",
+            Self::NotUnderstood => "Pull told of something that is not understood",
+            Self::Balance => "the ledger’s account moved otherwise than what M-Pesa holds",
         }
     }
 }
@@ -110,6 +140,10 @@ pub struct Difference {
     pub kind: Kind,
     /// The payment, where it is booked.
     pub payment: Option<PaymentId>,
+    /// The refund, where it is one.
+    pub refund: Option<RefundId>,
+    /// The row of a statement that an owner can book, by its SHA-256.
+    pub row: Option<String>,
     /// M-Pesa's receipt number; empty where none is understood.
     pub receipt: String,
     /// How much; `None` where nobody knows. Below zero went out.
@@ -118,6 +152,29 @@ pub struct Difference {
     pub at: UnixMillis,
     /// What is said of it; empty where the kind says all.
     pub detail: String,
+}
+
+/// Something of a day that waited for a person, and that one has looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LookedAt {
+    /// What it is, as the list of what is to be checked has it: `evidence`, `pull_row` or `statement_row`.
+    pub kind: &'static str,
+    /// The payment, where it is about one.
+    pub payment: Option<PaymentId>,
+    /// M-Pesa's receipt number; empty where none is understood.
+    pub receipt: String,
+    /// How much; `None` where nobody knows. Below zero went out.
+    pub amount: Option<Money>,
+    /// When, by M-Pesa's clock.
+    pub at: UnixMillis,
+    /// Why it waited.
+    pub detail: String,
+    /// What its money was booked as since; empty for nothing.
+    pub settled_as: String,
+    /// Who looked at it; empty where that is not known any more.
+    pub by: String,
+    /// When.
+    pub looked_at: Option<UnixMillis>,
 }
 
 /// A day of a short code.
@@ -141,10 +198,18 @@ pub struct Close {
     pub charges: Money,
     /// What it sent to the bank, as far as a statement told.
     pub settlements: Money,
+    /// What the ledger's account of the short code moved, by M-Pesa's own clock.
+    pub moved: Money,
+    /// What M-Pesa held before and after the day, or the parts of it that statements have, the earliest first.
+    pub stated: Vec<StatedBalance>,
+    /// What of the ledger's account could not be compared, and why.
+    pub not_compared: Vec<String>,
     /// What does not fit, [`LISTED`] of each kind.
     pub differences: Vec<Difference>,
     /// How many there are.
     pub differences_total: u64,
+    /// What people looked at, [`LISTED`] of each kind.
+    pub looked_at: Vec<LookedAt>,
 }
 
 /// How a day stands.
@@ -203,10 +268,23 @@ pub async fn close(connection: &mut Connection, day: Day, short_code: &str) -> R
         store::disputed(connection, day, short_code).await?,
         store::not_booked(connection, day, short_code).await?,
         store::nobodys(connection, day, short_code).await?,
+        store::looked_at_not_booked(connection, day, short_code).await?,
+        store::not_understood(connection, day, short_code).await?,
     ] {
         total = total.saturating_add(found.total);
         differences.extend(found.listed);
     }
+    if let Some(span) = statement {
+        let found = store::refunds_untold(connection, short_code, span).await?;
+        total = total.saturating_add(found.total);
+        differences.extend(found.listed);
+    }
+    let stated = store::stated_balances(connection, short_code, day).await?;
+    let mut not_compared = Vec::new();
+    let mut apart = of_statement(connection, (day, short_code), &stated, &mut not_compared).await?;
+    apart.extend(of_balances(connection, (day, short_code), &mut not_compared).await?);
+    total = total.saturating_add(u64::try_from(apart.len()).unwrap_or(u64::MAX));
+    differences.extend(apart);
     Ok(Close {
         day,
         short_code: short_code.to_owned(),
@@ -217,9 +295,116 @@ pub async fn close(connection: &mut Connection, day: Day, short_code: &str) -> R
         statement: Covered::of(statement, day),
         charges,
         settlements,
+        moved: store::ledger_moved(connection, short_code, (day.start(), day.last())).await?,
+        stated,
+        not_compared,
         differences,
         differences_total: total,
+        looked_at: store::looked_at(connection, day, short_code).await?,
     })
+}
+
+/// Where the ledger's account moved otherwise than the statement of the day.
+async fn of_statement(
+    connection: &mut Connection,
+    (day, short_code): (Day, &str),
+    stated: &[StatedBalance],
+    not_compared: &mut Vec<String>,
+) -> Result<Vec<Difference>, sqlx::Error> {
+    let mut apart = Vec::new();
+    for one in stated {
+        let (from, until) = (display::hour_minute(one.from), display::hour_minute(one.until));
+        let Some(told) = one.moved() else {
+            not_compared.push("the balances of the statement are beyond what can be counted".to_owned());
+            continue;
+        };
+        let moved = store::ledger_moved(connection, short_code, (one.from, one.until)).await?;
+        if moved == told {
+            continue;
+        }
+        let within = match one.within {
+            Money::ZERO => String::new(),
+            within => format!(", of which KES {within} by another account of the short code"),
+        };
+        let detail = format!(
+            "by the statement from KES {} to KES {} between {from} and {until}{within}; the ledger moved KES {moved}",
+            one.opening, one.closing
+        );
+        apart.push(Difference::of_balance(told.checked_sub(moved), one.until, detail));
+    }
+    match stated {
+        [] => not_compared.push("no statement of this day says what M-Pesa held".to_owned()),
+        [whole] if whole.is_of_day(day) => {}
+        parts => {
+            let spans: Vec<String> = parts
+                .iter()
+                .map(|one| {
+                    format!("{} to {}", display::hour_minute(one.from), display::hour_minute(one.until))
+                })
+                .collect();
+            not_compared.push(format!(
+                "of the rest of the day no statement says what M-Pesa held: they have {}",
+                spans.join(", ")
+            ));
+        }
+    }
+    Ok(apart)
+}
+
+/// Where the ledger's account moved otherwise than the balances that M-Pesa told when it was asked: each is compared with the
+/// one before, where a statement tells of the charges and of the money to the bank in between.
+async fn of_balances(
+    connection: &mut Connection,
+    (day, short_code): (Day, &str),
+    not_compared: &mut Vec<String>,
+) -> Result<Vec<Difference>, sqlx::Error> {
+    let mut apart = Vec::new();
+    let asked = operator::balances_until(connection, short_code, day.end(), ASKED_MOST).await?;
+    for pair in asked.windows(2) {
+        let [later, before] = pair else { continue };
+        if later.at < day.start() {
+            break;
+        }
+        let when = format!(
+            "M-Pesa was asked for the balance at {} and before that on {}",
+            display::hour_minute(later.at),
+            display::numeric(before.at)
+        );
+        let (Some(had), Some(has)) = (before.held, later.held) else {
+            not_compared.push(format!("{when}: a figure of its answers is not understood"));
+            continue;
+        };
+        let spans = store::told_spans(connection, (ToldBy::Statement, short_code), (before.at, later.at));
+        if !spans.await?.iter().any(|span| span.from <= before.at && span.until >= later.at) {
+            not_compared.push(format!(
+                "{when}: no statement tells of the charges and of the money to the bank in between"
+            ));
+            continue;
+        }
+        let moved = store::ledger_moved(connection, short_code, (before.at.plus(TICK), later.at)).await?;
+        let told = has.checked_sub(had);
+        if told == Some(moved) {
+            continue;
+        }
+        let detail = format!("{when}, and it went from KES {had} to KES {has}; the ledger moved KES {moved}");
+        let apart_by = told.and_then(|told| told.checked_sub(moved));
+        apart.push(Difference::of_balance(apart_by, later.at, detail));
+    }
+    match asked.first() {
+        Some(only) if asked.len() == 1 && only.at >= day.start() => not_compared.push(format!(
+            "M-Pesa was asked for the balance at {}, and never before",
+            display::hour_minute(only.at)
+        )),
+        _ => {}
+    }
+    Ok(apart)
+}
+
+impl Difference {
+    fn of_balance(amount: Option<Money>, at: UnixMillis, detail: String) -> Self {
+        let (kind, receipt) = (Kind::Balance, String::new());
+        Self { kind, payment: None, refund: None, row: None, receipt, amount, at, detail }
+    }
 }
 
 /// The span of a day of which a source has told everything: the longest, where there are several.
@@ -251,4 +436,26 @@ pub async fn note_told(
         }
     }
     store::insert_told(connection, of, joined).await
+}
+
+/// Notes what a statement says of balances. One that lies within another tells nothing new.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn note_balances(
+    connection: &mut Connection,
+    short_code: &str,
+    balances: &[StatedBalance],
+) -> Result<(), sqlx::Error> {
+    for balance in balances {
+        let near = store::stated_between(connection, short_code, (balance.from, balance.until)).await?;
+        if near.iter().any(|other| other.has(balance) && !balance.has(other)) {
+            continue;
+        }
+        for other in near.iter().filter(|other| balance.has(other)) {
+            store::remove_stated(connection, short_code, other).await?;
+        }
+        store::insert_stated(connection, short_code, balance).await?;
+    }
+    Ok(())
 }

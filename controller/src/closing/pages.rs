@@ -8,7 +8,9 @@ use axum::routing::get;
 use serde::Deserialize;
 use tawi_shared::UnixMillis;
 
-use super::{Close, Count, Covered, Day, Difference, Standing, close, proof, short_codes};
+use super::counter::{self, Takings};
+use super::{Close, Count, Covered, Day, Difference, Kind, LookedAt, Standing, close, proof, short_codes};
+use crate::payments::Provider;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::display::{self, Badge, Moment};
@@ -40,6 +42,7 @@ struct DayPage {
     before: String,
     after: String,
     closes: Vec<CloseView>,
+    counter: Vec<TakingsView>,
 }
 
 /// What the last proof found.
@@ -64,8 +67,13 @@ struct CloseView {
     told: [ToldView; 3],
     charges: String,
     settlements: String,
+    /// What the ledger's account moved.
+    moved: String,
+    /// What M-Pesa held, in sentences without a full stop.
+    held: Vec<String>,
     differences: Vec<DifferenceView>,
     unlisted: u64,
+    looked_at: Vec<LookedAtView>,
 }
 
 /// What one of the three says.
@@ -79,10 +87,40 @@ struct ToldView {
 struct DifferenceView {
     words: &'static str,
     payment: Option<String>,
+    refund: Option<String>,
+    /// Where an owner books it; empty where that is not possible.
+    book: String,
+    /// Whether nothing has a receipt number.
+    has_no_receipt: bool,
     receipt: String,
     amount: String,
     at: String,
     detail: String,
+}
+
+/// What somebody looked at.
+struct LookedAtView {
+    what: &'static str,
+    payment: Option<String>,
+    receipt: String,
+    amount: String,
+    at: String,
+    detail: String,
+    settled_as: &'static str,
+    by: String,
+    looked_at: Option<Moment>,
+}
+
+/// What one person took at the counter.
+struct TakingsView {
+    by: String,
+    means: &'static str,
+    payments: u64,
+    amount: String,
+    in_ledger: String,
+    agrees: bool,
+    undone: String,
+    holds: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -118,7 +156,7 @@ fn badge(standing: Standing) -> Badge {
 }
 
 impl CloseView {
-    fn of(close: &Close, now: UnixMillis) -> Self {
+    fn of(close: &Close, may_book: bool, now: UnixMillis) -> Self {
         let listed = u64::try_from(close.differences.len()).unwrap_or(u64::MAX);
         Self {
             short_code: close.short_code.clone(),
@@ -134,8 +172,73 @@ impl CloseView {
             ],
             charges: display::kes(close.charges),
             settlements: display::kes(close.settlements),
-            differences: close.differences.iter().map(DifferenceView::of).collect(),
+            moved: display::kes(close.moved),
+            held: held(close),
+            differences: close.differences.iter().map(|one| DifferenceView::of(one, may_book)).collect(),
             unlisted: close.differences_total.saturating_sub(listed),
+            looked_at: close.looked_at.iter().map(|one| LookedAtView::of(one, now)).collect(),
+        }
+    }
+}
+
+/// What M-Pesa held by the statement, and what could not be compared with the ledger.
+fn held(close: &Close) -> Vec<String> {
+    let stated = close.stated.iter().map(|one| {
+        format!(
+            "by the statement M-Pesa held {} before {} and {} after {}",
+            display::kes(one.opening),
+            display::hour_minute(one.from),
+            display::kes(one.closing),
+            display::hour_minute(one.until)
+        )
+    });
+    stated.chain(close.not_compared.iter().map(|why| format!("not compared: {why}"))).collect()
+}
+
+/// A name as pages say it: without what kind of name it is.
+fn name(actor: &str) -> String {
+    actor.split_once(':').map_or(actor, |(_, name)| name).to_owned()
+}
+
+impl LookedAtView {
+    fn of(looked_at: &LookedAt, now: UnixMillis) -> Self {
+        Self {
+            what: match looked_at.kind {
+                "evidence" => "what M-Pesa says",
+                "pull_row" => "row of Pull",
+                _ => "row of a statement",
+            },
+            payment: looked_at.payment.as_ref().map(ToString::to_string),
+            receipt: looked_at.receipt.clone(),
+            amount: looked_at.amount.map_or_else(|| "?".to_owned(), display::kes),
+            at: display::hour_minute(looked_at.at),
+            detail: looked_at.detail.clone(),
+            settled_as: match looked_at.settled_as.as_str() {
+                "expense" => "booked as an expense",
+                "bank" => "booked as moved to or from the bank",
+                "refund" => "a refund of ours",
+                _ => "",
+            },
+            by: name(&looked_at.by),
+            looked_at: Moment::maybe(looked_at.looked_at, now),
+        }
+    }
+}
+
+impl TakingsView {
+    fn of(takings: &Takings) -> Self {
+        Self {
+            by: name(&takings.by),
+            means: match takings.means {
+                Provider::Bank => "bank",
+                Provider::Cash | Provider::Mpesa => "cash",
+            },
+            payments: takings.payments,
+            amount: display::kes(takings.amount),
+            in_ledger: display::kes(takings.in_ledger),
+            agrees: takings.agrees(),
+            undone: if takings.undone.is_positive() { display::kes(takings.undone) } else { String::new() },
+            holds: takings.holds.map(display::kes).unwrap_or_default(),
         }
     }
 }
@@ -155,10 +258,14 @@ fn covered(covered: Covered, none: &str) -> String {
 }
 
 impl DifferenceView {
-    fn of(difference: &Difference) -> Self {
+    fn of(difference: &Difference, may_book: bool) -> Self {
+        let book = |digest: &String| format!("/payments/review/statement_row/{digest}/book");
         Self {
             words: difference.kind.words(),
             payment: difference.payment.as_ref().map(ToString::to_string),
+            refund: difference.refund.as_ref().map(ToString::to_string),
+            book: difference.row.as_ref().filter(|_| may_book).map(book).unwrap_or_default(),
+            has_no_receipt: difference.kind == Kind::Balance,
             receipt: difference.receipt.clone(),
             amount: difference.amount.map_or_else(|| "?".to_owned(), display::kes),
             at: display::hour_minute(difference.at),
@@ -210,8 +317,10 @@ async fn day(visit: Visit, State(web): State<Web>, Path(day): Path<String>) -> R
     let mut reader = web.controller.database.read().await?;
     let mut closes = Vec::new();
     for code in short_codes(&mut reader).await? {
-        closes.push(CloseView::of(&close(&mut reader, day, &code).await?, visit.now));
+        let may_book = visit.may(Permission::BookByHand);
+        closes.push(CloseView::of(&close(&mut reader, day, &code).await?, may_book, visit.now));
     }
+    let counter = counter::of_day(&mut reader, day).await?;
     let after = Some(day.after()).filter(|after| *after <= today);
     let page = DayPage {
         frame: visit.frame("Daily close", Section::Payments),
@@ -220,6 +329,7 @@ async fn day(visit: Visit, State(web): State<Web>, Path(day): Path<String>) -> R
         before: day.before().to_string(),
         after: after.map(|after| after.to_string()).unwrap_or_default(),
         closes,
+        counter: counter.iter().map(TakingsView::of).collect(),
     };
     visit.show(&page)
 }

@@ -52,7 +52,7 @@ struct Question {
     broken: &'static str,
 }
 
-const QUESTIONS: [Question; 11] = [
+const QUESTIONS: [Question; 13] = [
     Question {
         sql: "SELECT COALESCE(SUM(amount_cents), 0) AS broken FROM ledger_postings",
         broken: "cents is the sum of all postings, and it must be 0",
@@ -71,6 +71,21 @@ const QUESTIONS: [Question; 11] = [
         sql: "SELECT COUNT(*) AS broken FROM payments p WHERE p.part_of IS NULL AND NOT EXISTS \
               (SELECT 1 FROM ledger_entries e WHERE e.cause_kind = 'payment' AND e.cause_id = p.id)",
         broken: "payments have no entry in the ledger",
+    },
+    Question {
+        sql: "SELECT COUNT(*) AS broken FROM payments p JOIN ledger_entries e \
+                ON e.cause_kind = 'payment' AND e.cause_id = p.id \
+              WHERE p.part_of IS NULL AND p.amount_cents <> \
+              (SELECT COALESCE(SUM(q.amount_cents), 0) FROM ledger_postings q \
+               WHERE q.entry_id = e.id AND q.amount_cents > 0)",
+        broken: "payments stand in the ledger with another amount",
+    },
+    Question {
+        sql: "SELECT COALESCE(SUM(q.amount_cents), 0) AS broken FROM ledger_accounts a \
+              JOIN ledger_postings q ON q.account_id = a.id JOIN ledger_entries e ON e.id = q.entry_id \
+              WHERE a.kind = 'mpesa_clearing' AND e.cause_kind NOT IN \
+              ('payment', 'mpesa_charge', 'mpesa_settlement', 'refund_paid', 'statement_row')",
+        broken: "cents lie on accounts of M-Pesa that nothing brought there or took away",
     },
     Question {
         sql: "SELECT COUNT(*) AS broken FROM ledger_entries e WHERE e.cause_kind = 'payment' AND NOT EXISTS \

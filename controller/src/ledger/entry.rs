@@ -31,6 +31,8 @@ pub enum Account {
     WriteOffs,
     /// Money on its way back to whoever paid it.
     RefundsHeld,
+    /// What was paid out of a short code for anything else.
+    Expenses,
 }
 
 /// A text that names no account.
@@ -52,6 +54,7 @@ impl Account {
             Self::Bank => "bank",
             Self::WriteOffs => "write_offs",
             Self::RefundsHeld => "refunds_held",
+            Self::Expenses => "expenses",
         }
     }
 }
@@ -68,7 +71,8 @@ impl fmt::Display for Account {
             | Self::MpesaCharges
             | Self::Bank
             | Self::WriteOffs
-            | Self::RefundsHeld => f.write_str(self.kind()),
+            | Self::RefundsHeld
+            | Self::Expenses => f.write_str(self.kind()),
         }
     }
 }
@@ -88,6 +92,7 @@ impl FromStr for Account {
             None if text == "bank" => Ok(Self::Bank),
             None if text == "write_offs" => Ok(Self::WriteOffs),
             None if text == "refunds_held" => Ok(Self::RefundsHeld),
+            None if text == "expenses" => Ok(Self::Expenses),
             _ => Err(refuse()),
         }
     }
@@ -231,6 +236,7 @@ mod tests {
             Account::Bank,
             Account::WriteOffs,
             Account::RefundsHeld,
+            Account::Expenses,
         ] {
             assert_eq!(account.to_string().parse(), Ok(account));
         }

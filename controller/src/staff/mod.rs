@@ -83,6 +83,8 @@ pub enum Permission {
     SettleReview,
     /// Take a statement of M-Pesa's portal in.
     ImportStatement,
+    /// Say what money was that a statement tells of and no rule books, and book it.
+    BookByHand,
     /// Give a payment that is nobody's to a customer.
     AssignPayments,
     /// Move a payment to whose it is, or share it out.
@@ -145,6 +147,7 @@ impl Role {
                 Permission::AddPlans
                 | Permission::AddRouters
                 | Permission::ImportStatement
+                | Permission::BookByHand
                 | Permission::BankCash
                 | Permission::ChangeTexts
                 | Permission::UndoPayments

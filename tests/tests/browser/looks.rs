@@ -182,6 +182,18 @@ async fn strange(world: &World) -> anyhow::Result<String> {
     world.office.wait_for("it is on the list", WITHIN, listed).await
 }
 
+/// A statement tells of a withdrawal that no rule books; where an owner books it.
+async fn unbooked(world: &World) -> anyhow::Result<String> {
+    let csv = "Receipt No.,Completion Time,Details,Transaction Status,Paid In,Withdrawn,Balance\n\
+               RKL51ZDR4H,2026-11-21 12:13:25,Business Payment,Completed,,-300.00,700.00\n";
+    let statement = json!({"csv": csv, "short_code": "174379"});
+    world.office.post("/api/payments/statements", &statement).await?;
+    let list = world.office.get("/api/payments/review").await?;
+    let items = list["items"].as_array().context("a list")?;
+    let found = items.iter().find(|item| item["kind"] == "statement_row").context("it waits")?;
+    Ok(format!("/payments/review/statement_row/{}/book", found["id"].as_str().context("an id")?))
+}
+
 /// A day of an ISP: who paid, who refused, who moved data, who has nothing yet.
 struct Day {
     busy: Customer,
@@ -191,6 +203,7 @@ struct Day {
     nobodys: String,
     refund: String,
     strange: String,
+    unbooked: String,
     kind: String,
     plan: String,
 }
@@ -228,9 +241,10 @@ async fn day(world: &World) -> anyhow::Result<Day> {
     let refund = office.create(&format!("/api/payments/{paid_back}/refunds"), &back).await?;
     let nobodys = nobodys(world, &refusing, 700).await?;
     let strange = strange(world).await?;
+    let unbooked = unbooked(world).await?;
     let long = "A guest house with a very long name beside the old railway station";
     let empty = office.create("/api/customers", &json!({"name": long, "phone": "0733000111"})).await?;
-    Ok(Day { busy, refusing, empty, payment, nobodys, refund, strange, kind, plan })
+    Ok(Day { busy, refusing, empty, payment, nobodys, refund, strange, unbooked, kind, plan })
 }
 
 /// All pages with something on them.
@@ -270,6 +284,8 @@ fn full(day: &Day) -> Vec<(&'static str, String)> {
         ("correct-to", format!("/payments/{}/correct?customer={}", day.payment, day.refusing.customer)),
         ("review", "/payments/review".to_owned()),
         ("review-as-it-came", day.strange.clone()),
+        ("review-book", day.unbooked.clone()),
+        ("day-of-a-statement", "/payments/days/2026-11-21".to_owned()),
         ("statement", "/payments/statement".to_owned()),
         ("sites", "/sites".to_owned()),
         ("site-held", "/sites/nyeri-01".to_owned()),

@@ -6,7 +6,7 @@ use super::{DAY, Office, TEN};
 use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
 use crate::database::Together;
-use crate::ids::PaymentId;
+use crate::ids::{LineId, PaymentId};
 use crate::messages::occasion::Occasion;
 use crate::messages::{self, about};
 use crate::money::Money;

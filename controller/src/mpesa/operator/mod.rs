@@ -30,11 +30,14 @@ use self::request::Event;
 use super::answer::{self, Acknowledgement};
 use super::client::{Daraja, Exchange};
 use super::evidence::Reason;
+use super::incoming::PaidAt;
 use super::intent::CallbackToken;
 use super::short_codes::ShortCodes;
 use super::store::{CallbackKind, StoredCallback};
+use crate::closing;
 use crate::database::Connection;
 use crate::ids::OperatorRequestId;
+use crate::money::Money;
 use crate::payments::PaymentError;
 use crate::payments::credit::{CallbackOutcome, TakenIn};
 use crate::payments::refunds;
@@ -237,6 +240,41 @@ pub(crate) async fn note_sent(
     };
     note(connection, drawn.request, event, now).await?;
     Ok(())
+}
+
+/// What lay at M-Pesa when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// When M-Pesa counted, by its own clock where that is understood.
+    pub at: UnixMillis,
+    /// How much; `None` where a figure is not understood.
+    pub held: Option<Money>,
+}
+
+/// The balances of a short code that were asked for before an instant, the newest first.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn balances_until(
+    connection: &mut Connection,
+    short_code: &str,
+    end: UnixMillis,
+    limit: u32,
+) -> Result<Vec<Told>, sqlx::Error> {
+    let asked = store::balances_before(connection, short_code, end, limit).await?;
+    let told = |request: &OperatorRequest| {
+        let balance = request.balance()?;
+        let counted = balance.counted_at.as_deref().and_then(PaidAt::read);
+        let accounts = balance
+            .accounts
+            .iter()
+            .map(|account| (account.name.as_str(), account.currency.as_str(), account.current));
+        Some(Told {
+            at: counted.map_or(request.updated_at, |at| at.probably),
+            held: closing::balance::together(accounts),
+        })
+    };
+    Ok(asked.iter().filter_map(told).collect())
 }
 
 /// Waits for the end of a request, at most so long, and gives back how it stands then.

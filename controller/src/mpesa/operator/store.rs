@@ -113,6 +113,25 @@ pub(in crate::mpesa) async fn last_balance(
     row.map(|row| read(&row)).transpose()
 }
 
+/// The balances of a short code that M-Pesa told of what was asked before an instant, the newest first.
+pub(super) async fn balances_before(
+    connection: &mut Connection,
+    short_code: &str,
+    end: UnixMillis,
+    limit: u32,
+) -> Result<Vec<OperatorRequest>, sqlx::Error> {
+    let rows = sqlx::query(requests!(
+        "WHERE kind = 'balance' AND state = 'answered' AND result_code = '0' AND short_code = $1 AND created_at < $2 \
+         ORDER BY created_at DESC LIMIT $3"
+    ))
+    .bind(short_code)
+    .bind(end.0)
+    .bind(i64::from(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read).collect()
+}
+
 pub(super) async fn by_token(
     connection: &mut Connection,
     token: &CallbackToken,

@@ -37,18 +37,20 @@ pub(super) async fn has_traffic(
 /// Keeps a row that is not understood, as it came. False when it is kept already.
 pub(super) async fn keep_bad_row(
     connection: &mut Connection,
+    short_code: &str,
     row: &str,
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
     let sha256 = digest(&SHA256, row.as_bytes());
     let id: String = sha256.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
     let done = sqlx::query(
-        "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at) VALUES ($1, $2, $3) \
+        "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at, short_code) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (row_sha256) DO NOTHING",
     )
     .bind(id)
     .bind(row)
     .bind(now.0)
+    .bind(short_code)
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

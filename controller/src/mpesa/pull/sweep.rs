@@ -292,9 +292,10 @@ impl Sweeper {
             return Ok(());
         }
         let now = self.controller.clock.now();
+        let short_code = self.daraja.settings().short_code();
         let mut transaction = self.controller.database.write().await?;
         for row in rows {
-            if store::keep_bad_row(&mut transaction, row, now).await? {
+            if store::keep_bad_row(&mut transaction, short_code, row, now).await? {
                 swept.kept = swept.kept.saturating_add(1);
             }
         }

@@ -21,6 +21,7 @@ use super::{NotOurs, short_code_of};
 use crate::audit::{self, Action, Actor};
 use crate::closing::{self, ToldBy};
 use crate::database::{Connection, Together};
+use crate::ids::RefundId;
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::mpesa::MpesaSettings;
 use crate::mpesa::c2b;
@@ -246,7 +247,9 @@ pub async fn import(
         // A file of which rows are missing, or a row that failed, says nothing of what is not in it.
         if let Some(span) = tally.span().filter(|_| summary.failed == 0) {
             let mut transaction = controller.database.write().await?;
-            closing::note_told(&mut transaction, (ToldBy::Statement, &summary.short_code), span).await?;
+            let short_code = &summary.short_code;
+            closing::note_told(&mut transaction, (ToldBy::Statement, short_code), span).await?;
+            closing::note_balances(&mut transaction, short_code, &tally.days()).await?;
             transaction.commit().await?;
         }
         note(controller, order.actor, &summary).await?;
@@ -393,8 +396,8 @@ impl Importer<'_> {
                 KnownOut::Otherwise(why) => row.what = What::ForPerson(why),
             }
         }
-        if self.is_refund(connection, row).await? {
-            return Ok(Some(Done::NoEffect));
+        if let Some((_, is_stated)) = self.refund_of(connection, row).await? {
+            return Ok((is_stated || self.order.is_dry_run).then_some(Done::NoEffect));
         }
         if let What::Payment(payment) = &row.what
             && self.reversed.contains(&payment.receipt)
@@ -420,17 +423,23 @@ impl Importer<'_> {
         })
     }
 
-    /// Whether a row tells of money that went back as we asked: nothing is left to book of it.
-    async fn is_refund(&self, connection: &mut Connection, row: &Row) -> Result<bool, PaymentError> {
-        let What::ForPerson(Why::Reversal | Why::Kind) = &row.what else { return Ok(false) };
+    /// The refund that a row tells of, money that went back as we asked, and whether that is known: nothing is left to book of
+    /// it.
+    async fn refund_of(
+        &self,
+        connection: &mut Connection,
+        row: &Row,
+    ) -> Result<Option<(RefundId, bool)>, PaymentError> {
+        let What::ForPerson(Why::Reversal | Why::Kind) = &row.what else { return Ok(None) };
         let gone = row.movement.and_then(|movement| movement.amount.checked_neg());
-        let Some(gone) = gone.filter(|gone| gone.is_positive()) else { return Ok(false) };
+        let Some(gone) = gone.filter(|gone| gone.is_positive()) else { return Ok(None) };
         for receipt in row.reverses.iter().chain(&row.receipt) {
-            if refunds::is_done(connection, &self.short_code, (receipt.as_str(), gone)).await? {
-                return Ok(true);
+            let found = refunds::stated(connection, &self.short_code, (receipt.as_str(), gone)).await?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        Ok(false)
+        Ok(None)
     }
 
     /// What would come of a row.
@@ -491,6 +500,13 @@ impl Importer<'_> {
         now: UnixMillis,
     ) -> Result<Done, PaymentError> {
         let ids = &self.controller.ids;
+        if let Some((refund, _)) = self.refund_of(connection, row).await? {
+            let at = row.movement.and_then(|movement| movement.at).map(|at| at.probably);
+            refunds::note_stated(connection, &refund, at).await?;
+            // It may have been kept for a person while M-Pesa had not answered yet.
+            store::settle_refund(connection, &self.digest(row)).await?;
+            return Ok(Done::NoEffect);
+        }
         Ok(match &row.what {
             What::Payment(payment) => {
                 let id = piece_of(payment);

@@ -56,8 +56,8 @@ pub(super) async fn keep_row(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "INSERT INTO statement_rows_for_review \
-         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at, moved_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (row_sha256) DO NOTHING",
+         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at, moved_at, names) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (row_sha256) DO UPDATE SET names = excluded.names",
     )
     .bind(sha256)
     .bind(short_code)
@@ -68,6 +68,30 @@ pub(super) async fn keep_row(
     .bind(row.movement.map(|movement| movement.amount.cents()))
     .bind(now.0)
     .bind(row.movement.and_then(|movement| movement.at).map(|at| at.probably.0))
+    .bind(names_of(row))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The receipts that a row may be about.
+fn names_of(row: &Row) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for receipt in row.receipt.iter().chain(&row.reverses) {
+        if !names.contains(&receipt.as_str()) {
+            names.push(receipt.as_str());
+        }
+    }
+    names.join(" ")
+}
+
+/// A row that was kept is a refund of ours, should it have been kept.
+pub(super) async fn settle_refund(connection: &mut Connection, sha256: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE statement_rows_for_review SET settled_as = 'refund', needs_person = 0 \
+         WHERE row_sha256 = $1 AND settled_as = ''",
+    )
+    .bind(sha256)
     .execute(connection)
     .await?;
     Ok(())

@@ -6,7 +6,8 @@
 use std::fmt;
 
 use super::row::{Movement, Row, What};
-use crate::closing::ToldSpan;
+use crate::closing::balance::{self, Moved};
+use crate::closing::{StatedBalance, ToldSpan};
 use crate::money::Money;
 
 /// What came of a statement.
@@ -113,6 +114,9 @@ pub(super) struct Tally {
     last: Option<Movement>,
     sum: Money,
     has_overflown: bool,
+    /// What moved, in the order of the file; empty from the first on of which nobody knows when.
+    moved: Vec<Moved>,
+    has_lost_time: bool,
     /// Rows that could not be read, each of which may be money.
     pub(super) unread: usize,
     pub(super) rows: usize,
@@ -125,6 +129,13 @@ impl Tally {
             self.unread = self.unread.saturating_add(1);
         }
         let Some(movement) = row.movement else { return };
+        match movement.at {
+            Some(at) => {
+                let (at, amount) = (at.probably, movement.amount);
+                self.moved.push(Moved { at, amount, is_within: row.what == What::Within });
+            }
+            None => self.has_lost_time = true,
+        }
         self.first.get_or_insert(movement);
         self.last = Some(movement);
         match self.sum.checked_add(movement.amount) {
@@ -151,6 +162,18 @@ impl Tally {
             until: first.max(last),
             balances: Some((balances.opening, balances.closing)),
         })
+    }
+
+    /// What the short code had before and after each day of the file, where its balances prove that nothing is missing.
+    pub(super) fn days(&self) -> Vec<StatedBalance> {
+        let Some(balances) = self.balances().filter(|found| found.adds_up && !self.has_lost_time) else {
+            return Vec::new();
+        };
+        if !self.is_latest_first() {
+            return balance::days(balances.opening, &self.moved);
+        }
+        let oldest_first: Vec<Moved> = self.moved.iter().rev().copied().collect();
+        balance::days(balances.opening, &oldest_first)
     }
 
     pub(super) fn balances(&self) -> Option<Balances> {

@@ -2,13 +2,25 @@
 
 use tawi_shared::UnixMillis;
 
+use daraja_sim::DEMO_OPERATOR_PASSWORD;
+
 use super::c2b::{account, confirmation, deliver, registered};
+use super::operator::set_up;
 use super::pulling::{daraja_that_tells, pull_settings, row_of, sweep};
 use super::shop::Shop;
 use super::statements::{statement, taken_in};
+use crate::audit::Actor;
 use crate::closing::{self, Close, Covered, Day, Kind, Standing, proof};
+use crate::ids::RefundId;
+use crate::ledger::{self, Account};
 use crate::money::Money;
+use crate::mpesa::operator::{self, Question};
 use crate::mpesa::pull::sweep::Sweeper;
+use crate::payments::counter::Clerk;
+use crate::payments::refunds::{self, Decision, State, Wanted, Way, send::send_due};
+use crate::payments::review::by_hand::{self, BookedAs, NotBooked};
+use crate::payments::{self, LookedAt};
+use crate::staff::Login;
 use crate::web::display;
 
 const CODE: &str = "174379";
@@ -91,6 +103,13 @@ async fn what_pull_or_the_statement_does_not_know_is_a_difference_where_it_told_
     let kinds = differences(&found);
     assert!(kinds.contains(&(Kind::NotInStatement, "RKL51ZDR4B")), "{kinds:?}");
     assert!(!kinds.contains(&(Kind::NotInPull, "RKL51ZDR4D")), "the statement has it: {kinds:?}");
+    // And the ledger's account has what B brought, as M-Pesa has not.
+    let apart = found.differences.iter().find(|one| one.kind == Kind::Balance).unwrap();
+    assert_eq!((found.moved, apart.amount), (Money::from_cents(580_000), Some(Money::from_cents(-150_000))));
+    for part in ["from KES 0.00 to KES 4,300.00", "the ledger moved KES 5,800.00"] {
+        assert!(apart.detail.contains(part), "{part}: {}", apart.detail);
+    }
+    assert_eq!(found.not_compared, Vec::<String>::new());
     assert_eq!(findings(&shop).await, Vec::<String>::new());
 }
 
@@ -117,6 +136,214 @@ async fn a_day_of_which_all_tell_the_same_agrees_once_it_is_over() {
     let found = close(&shop).await;
     assert_eq!((found.standing(day_after), found.charges), (Standing::Agrees, Money::from_cents(500)));
     assert_eq!(found.differences, []);
+    let held: Vec<_> = found.stated.iter().map(|one| (one.opening.cents(), one.closing.cents())).collect();
+    assert_eq!((held, found.moved), (vec![(500, 150_000)], Money::from_cents(149_500)));
+    assert_eq!(found.not_compared, Vec::<String>::new());
+}
+
+fn owner() -> Actor {
+    Actor::Staff(Login::parse("owner").unwrap())
+}
+
+/// A statement of all of the day whose rows these are, the newest first, beginning with KES 5 that a charge takes.
+async fn whole_day(shop: &Shop, rows: &[String], after: &str) {
+    let next = row("RKL51ZDR4Z", "2026-11-27 00:00:00", "Pay Bill Charge", ("", "-1.00", after));
+    let first = row("RKL51ZDR49", "2026-11-26 00:00:00", "Pay Bill Charge", ("", "-5.00", "0.00"));
+    let all: Vec<String> = [vec![next], rows.to_vec(), vec![first]].concat();
+    taken_in(shop, &statement(&all)).await;
+}
+
+/// One payment, told of by its confirmation, of which all is asked back.
+async fn asked_back(shop: &Shop, token: &crate::mpesa::intent::CallbackToken) -> RefundId {
+    shop.controller.clock.set(at("13:00"));
+    let body = confirmation("RKL51ZDR4A", "1500.00", CODE, &account(shop))
+        .replace("20260921013147", "20261126100000");
+    assert_eq!(deliver(shop, token, body).await, 200);
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let receipt = crate::mpesa::evidence::ReceiptNumber::parse("RKL51ZDR4A").unwrap();
+    let payment = payments::payment_of_receipt(&mut write, &receipt).await.unwrap().unwrap().payment.id;
+    let (way, reason) = (Way::Reversal, "paid twice".to_owned());
+    let wanted = Wanted { payment, way, amount: None, with_used: true, reason, occasion: None };
+    let begun = refunds::ask(&mut write, &wanted, Clerk::owner(&owner()), ids, now).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    send_due(&shop.controller, &shop.codes()).await.unwrap();
+    begun.refund.id
+}
+
+async fn went(shop: &Shop, refund: &RefundId) {
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let what = (refund, Decision::WentThrough);
+    let done = refunds::decide(&mut write, what, Clerk::owner(&owner()), ids, now).await.unwrap().unwrap();
+    assert_eq!(done.refund.state(), State::Done);
+    write.commit().await.unwrap();
+}
+
+fn paid_and_given_back(shop: &Shop) -> [String; 2] {
+    let pay = format!("Pay Bill from 2547****678 Acc. {}", account(shop));
+    [
+        row("RKL51ZDR4A", "2026-11-26 12:00:00", "Pay Bill Reversal", ("", "-1500.00", "0.00")),
+        row("RKL51ZDR4A", "2026-11-26 10:00:00", &pay, ("1500.00", "", "1500.00")),
+    ]
+}
+
+#[tokio::test]
+async fn a_refund_that_the_statement_does_not_know_is_a_difference_until_one_does() {
+    let (shop, token) = registered().await;
+    let refund = asked_back(&shop, &token).await;
+    went(&shop, &refund).await;
+    let rows = paid_and_given_back(&shop);
+    whole_day(&shop, &rows[1..], "1499.00").await;
+    let found = close(&shop).await;
+    assert_eq!(
+        differences(&found),
+        [(Kind::RefundNotInStatement, "RKL51ZDR4A"), (Kind::Balance, "")],
+        "{found:?}"
+    );
+    assert_eq!(found.differences[0].refund, Some(refund));
+    whole_day(&shop, &rows, "-1.00").await;
+    let found = close(&shop).await;
+    assert_eq!((found.differences.clone(), found.looked_at.clone()), (vec![], vec![]));
+    let day_after = day().end().plus(std::time::Duration::from_secs(3_600));
+    assert_eq!(found.standing(day_after), Standing::Agrees);
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_reversal_that_the_statement_told_of_first_is_the_refund_that_is_said_to_have_gone_since() {
+    let (shop, token) = registered().await;
+    let refund = asked_back(&shop, &token).await;
+    whole_day(&shop, &paid_and_given_back(&shop), "-1.00").await;
+    let found = close(&shop).await;
+    assert_eq!(differences(&found), [(Kind::NotBooked, "RKL51ZDR4A"), (Kind::Balance, "")], "{found:?}");
+    shop.controller.clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    went(&shop, &refund).await;
+    let found = close(&shop).await;
+    assert_eq!(found.differences, [], "it went on the day that the statement says");
+    let settled: Vec<&str> = found.looked_at.iter().map(|one| one.settled_as.as_str()).collect();
+    assert_eq!((settled, found.moved), (vec!["refund"], Money::from_cents(-500)));
+}
+
+#[tokio::test]
+async fn what_somebody_looked_at_stays_in_the_day_and_is_a_difference_until_an_owner_books_it() {
+    let (shop, _) = registered().await;
+    shop.controller.clock.set(at("13:00"));
+    let withdrawn = "Business Payment to 2547****678";
+    let rows = [row("RKL51ZDR4J", "2026-11-26 09:00:00", withdrawn, ("", "-100.00", "-100.00"))];
+    whole_day(&shop, &rows, "-101.00").await;
+    assert_eq!(differences(&close(&shop).await), [(Kind::NotBooked, "RKL51ZDR4J"), (Kind::Balance, "")]);
+    let digest = close(&shop).await.differences[0].row.clone().unwrap();
+    let (ids, now, anna) =
+        (&shop.controller.ids, shop.controller.clock.now(), Actor::Staff(Login::parse("anna").unwrap()));
+    let mut write = shop.controller.database.write().await.unwrap();
+    let what = ("statement_row", digest.as_str());
+    assert_eq!(payments::looked_at(&mut write, what, &anna, ids, now).await.unwrap(), LookedAt::Noted);
+    write.commit().await.unwrap();
+    let found = close(&shop).await;
+    assert_eq!(differences(&found), [(Kind::LookedAtNotBooked, "RKL51ZDR4J"), (Kind::Balance, "")]);
+    let looked: Vec<_> = found.looked_at.iter().map(|one| (one.by.as_str(), one.looked_at)).collect();
+    assert_eq!(looked, [("staff:anna", Some(now))]);
+
+    let book = async |what, note: &'static str| {
+        let mut write = shop.controller.database.write().await.unwrap();
+        let done = by_hand::book(&mut write, (&digest, what, note), &owner(), ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        done.map(|row| row.amount.cents())
+    };
+    assert_eq!(book(BookedAs::Expense, "  ").await, Err(NotBooked::BadNote));
+    assert_eq!(book(BookedAs::Expense, "fuel for the generator").await, Ok(-10_000));
+    assert_eq!(book(BookedAs::Bank, "again").await, Err(NotBooked::AlreadyBooked("expense".to_owned())));
+    let mut read = shop.controller.database.read().await.unwrap();
+    let spent = ledger::balance_of(&mut read, &Account::Expenses).await.unwrap();
+    assert_eq!(spent, Money::from_cents(10_000));
+    let found = close(&shop).await;
+    assert_eq!((found.differences.clone(), found.moved), (vec![], Money::from_cents(-10_500)));
+    let settled: Vec<_> =
+        found.looked_at.iter().map(|one| (one.settled_as.as_str(), one.by.as_str())).collect();
+    assert_eq!(settled, [("expense", "staff:anna")]);
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
+    // A row of Pull that nobody understands belongs to the day on which it was told.
+    shop.execute(
+        "INSERT INTO pull_rows_for_review (row_sha256, body, seen_at, short_code) \
+         VALUES ('x', '{}', 1795683600000, '174379'), ('y', '{}', 1795683600000, '600000')",
+    )
+    .await;
+    assert_eq!(differences(&close(&shop).await), [(Kind::NotUnderstood, "")]);
+}
+
+#[tokio::test]
+async fn a_row_that_another_takes_back_or_that_is_booked_is_booked_by_nobody_once_more() {
+    let (shop, token) = registered().await;
+    sold(&shop, &token).await;
+    let rows = [
+        // C came back before anything else told of D, and A stands there under a name that nobody knows.
+        row("RKL51ZDR4E", "2026-11-26 12:30:00", "Reversal of RKL51ZDR4D", ("", "-70.00", "1500.00")),
+        row(
+            "RKL51ZDR4D",
+            "2026-11-26 12:10:00",
+            "Pay Bill from 2547****678 Acc. 1",
+            ("70.00", "", "1570.00"),
+        ),
+        row("RKL51ZDR4A", "2026-11-26 10:00:00", "Something new", ("1500.00", "", "1500.00")),
+    ];
+    whole_day(&shop, &rows, "1499.00").await;
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut seen = 0;
+    for difference in close(&shop).await.differences {
+        let Some(digest) = difference.row else { continue };
+        let mut write = shop.controller.database.write().await.unwrap();
+        let booked = by_hand::book(&mut write, (&digest, BookedAs::Bank, "x"), &owner(), ids, now).await;
+        assert_eq!(booked.unwrap(), Err(NotBooked::BookedElsewhere), "{}", difference.receipt);
+        let what = ("statement_row", digest.as_str());
+        payments::looked_at(&mut write, what, &owner(), ids, now).await.unwrap();
+        write.commit().await.unwrap();
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+    let kinds = close(&shop).await.differences;
+    assert!(kinds.iter().all(|one| one.kind != Kind::LookedAtNotBooked), "{kinds:?}");
+}
+
+#[tokio::test]
+async fn two_balances_that_mpesa_told_are_compared_where_a_statement_tells_of_the_time_between() {
+    let (mut shop, token) = registered().await;
+    set_up(&mut shop, DEMO_OPERATOR_PASSWORD, "");
+    let told = async |time: &str, held: &str| {
+        shop.controller.clock.set(at(time));
+        operator::ask(&shop.controller, &shop.daraja, Question::Balance, "cli:anna").await.unwrap();
+        shop.settle().await;
+        let accounts =
+            format!("Working Account|KES|{held}|{held}|0.00|0.00&Charges Paid Account|KES|-9.00|-9.00|0|0");
+        let counted = at(time).0;
+        let sql = format!(
+            "UPDATE operator_requests SET state = 'answered', result_code = '0', result_parameters = \
+             '[[\"AccountBalance\",\"{accounts}\"]]', updated_at = {counted} WHERE created_at = {counted}"
+        );
+        let mut write = shop.controller.database.write().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+    };
+    told("09:00", "40.00").await;
+    let found = close(&shop).await;
+    assert!(found.not_compared.iter().any(|why| why.contains("never before")), "{:?}", found.not_compared);
+    let body = confirmation("RKL51ZDR4A", "1500.00", CODE, &account(&shop))
+        .replace("20260921013147", "20261126100000");
+    assert_eq!(deliver(&shop, &token, body).await, 200);
+    told("11:00", "1540.00").await;
+    told("12:00", "1530.00").await;
+    let found = close(&shop).await;
+    let waits = |why: &&String| why.contains("no statement tells of the charges");
+    assert_eq!(found.not_compared.iter().filter(waits).count(), 2, "{:?}", found.not_compared);
+    assert_eq!(found.differences, []);
+    let pay = &paid_and_given_back(&shop)[1..];
+    whole_day(&shop, pay, "1499.00").await;
+    let found = close(&shop).await;
+    assert_eq!(found.not_compared, Vec::<String>::new());
+    assert_eq!(differences(&found), [(Kind::Balance, "")], "{found:?}");
+    let apart = &found.differences[0];
+    assert_eq!(apart.amount, Some(Money::from_cents(-1_000)));
+    assert!(apart.detail.contains("from KES 1,540.00 to KES 1,530.00"), "{}", apart.detail);
 }
 
 /// Somebody changed the database past us, which its triggers refuse: they are taken away first.
@@ -131,6 +358,10 @@ async fn a_proof_finds_what_was_changed_past_the_books_and_is_told_until_the_nex
     let broken = findings(&shop).await;
     assert!(broken.iter().any(|one| one.contains("sum of all postings")), "{broken:?}");
     assert!(broken.iter().any(|one| one.contains("do not sum to zero")), "{broken:?}");
+    assert!(
+        broken.iter().any(|one| one.contains("3 payments stand in the ledger with another amount")),
+        "{broken:?}"
+    );
     let last = async || {
         let mut read = shop.controller.database.read().await.unwrap();
         proof::last(&mut read, shop.controller.clock.now()).await.unwrap().unwrap()

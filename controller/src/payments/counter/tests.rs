@@ -286,3 +286,45 @@ async fn the_limit_of_a_day_is_a_persons_however_they_sign_in() {
     check(Actor::Token("till-2".to_owned()), false).await;
     check(staff("brian"), false).await;
 }
+
+#[tokio::test]
+async fn the_daily_close_has_what_each_person_took_beside_the_account_of_it() {
+    use crate::closing::{Day, counter};
+    let counter = Counter::open().await;
+    let cash = |number: &str| Means::Cash { occasion: ReceiptNumber::parse(number).unwrap() };
+    let bank = Means::Bank { reference: ReceiptNumber::parse("FT1").unwrap() };
+    for (amount, means) in [(PRICE, cash("C1")), (Money::from_cents(500), cash("C2")), (PRICE, bank)] {
+        counter.take(Role::Owner, &counter.brings(amount, means)).await.unwrap();
+    }
+    counter.bank("staff:anna", 500, "slip1").await.unwrap();
+    let mut read = counter.controller.database.read().await.unwrap();
+    let day = Day::of(NOW);
+    let found = counter::of_day(&mut read, day).await.unwrap();
+    let price = PRICE.cents();
+    let flat: Vec<_> = found
+        .iter()
+        .map(|one| {
+            (one.by.as_str(), one.means, one.payments, one.amount.cents(), one.holds.map(Money::cents))
+        })
+        .collect();
+    assert_eq!(
+        flat,
+        [
+            ("staff:anna", Provider::Bank, 1, price, None),
+            ("staff:anna", Provider::Cash, 2, price + 500, Some(price)),
+        ]
+    );
+    assert!(found.iter().all(counter::Takings::agrees), "{found:?}");
+    assert_eq!(counter::of_day(&mut read, day.after()).await.unwrap(), []);
+    drop(read);
+    // Somebody wrote more beside a payment than was booked.
+    let mut write = counter.controller.database.write().await.unwrap();
+    sqlx::query("UPDATE counter_payments SET amount_cents = amount_cents + 1 WHERE amount_cents = 500")
+        .execute(&mut *write)
+        .await
+        .unwrap();
+    write.commit().await.unwrap();
+    let mut read = counter.controller.database.read().await.unwrap();
+    let found = counter::of_day(&mut read, day).await.unwrap();
+    assert_eq!(found.iter().filter(|one| !one.agrees()).count(), 1, "{found:?}");
+}

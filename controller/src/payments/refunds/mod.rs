@@ -262,16 +262,29 @@ pub async fn given_back(connection: &mut Connection, payment: &PaymentId) -> Res
     Ok(store::given_back(connection, payment).await?)
 }
 
-/// Whether money that left a short code with this receipt, or took this receipt back, is a refund that is done.
+/// The refund that is done and is money that left a short code with this receipt, or took this receipt back, and whether a
+/// statement has told of it.
 ///
 /// # Errors
 /// When the database refuses.
-pub(crate) async fn is_done(
+pub(crate) async fn stated(
     connection: &mut Connection,
     short_code: &str,
     gone: (&str, Money),
-) -> Result<bool, PaymentError> {
-    Ok(store::is_done(connection, short_code, gone).await?)
+) -> Result<Option<(RefundId, bool)>, PaymentError> {
+    Ok(store::stated(connection, short_code, gone).await?)
+}
+
+/// Notes that a statement tells of a refund, and when its money left, where it says so.
+///
+/// # Errors
+/// When the database refuses.
+pub(crate) async fn note_stated(
+    connection: &mut Connection,
+    refund: &RefundId,
+    at: Option<UnixMillis>,
+) -> Result<(), PaymentError> {
+    Ok(store::note_stated(connection, refund, at).await?)
 }
 
 /// How the refund stands with which all of a payment went back last; `None` where none was asked for.
@@ -621,6 +634,7 @@ async fn step(
             let memo = format!("{name}, given back");
             let accounts = (Account::RefundsHeld, clearing());
             book(connection, &refund, ("refund_paid", &memo), accounts, actor, ids, now).await?;
+            store::note_gone(connection, &refund, now).await?;
             tell(connection, &refund, now).await?;
         }
         Effect::Back => {
@@ -638,6 +652,7 @@ async fn step(
         Effect::GoneAfterAll => {
             let memo = format!("{name}, given back after all");
             book(connection, &refund, ("refund_paid", &memo), (owner(), clearing()), actor, ids, now).await?;
+            store::note_gone(connection, &refund, now).await?;
             if refund.is_whole {
                 corrections::store::close(connection, &refund.payment, Closed::Refunded).await?;
                 used::book_again(connection, &refund, ids, now).await?;

@@ -162,24 +162,77 @@ pub(super) async fn given_back(
     columns::money(&row, "amount")
 }
 
-/// Whether a statement's row tells of a refund that is done: by the receipt that was reversed, or by that of the payment to
-/// the phone, with the same amount.
-pub(super) async fn is_done(
+/// The refund that is done and that a statement's row tells of: by the receipt that was reversed, or by that of the payment to the
+/// phone, with the same amount. And whether a statement told of it before.
+pub(super) async fn stated(
     connection: &mut Connection,
     short_code: &str,
     (receipt, amount): (&str, Money),
-) -> Result<bool, sqlx::Error> {
+) -> Result<Option<(RefundId, bool)>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT COUNT(*) AS found FROM refunds WHERE state = 'done' AND short_code = $1 AND amount_cents = $2 \
-           AND ((way = 'reversal' AND receipt_number = $3) OR (way = 'payout' AND result_receipt = $3))",
+        "SELECT id, is_stated FROM refunds WHERE state = 'done' AND short_code = $1 AND amount_cents = $2 \
+           AND ((way = 'reversal' AND receipt_number = $3) OR (way = 'payout' AND result_receipt = $3)) LIMIT 1",
     )
     .bind(short_code)
     .bind(amount.cents())
     .bind(receipt)
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await?;
-    let found: i64 = row.try_get("found")?;
-    Ok(found > 0)
+    row.map(|row| Ok((columns::parsed(&row, "id")?, columns::truth(&row, "is_stated")?))).transpose()
+}
+
+pub(super) async fn note_stated(
+    connection: &mut Connection,
+    refund: &RefundId,
+    at: Option<UnixMillis>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE refunds SET is_stated = 1, gone_at = COALESCE($2, gone_at) WHERE id = $1")
+        .bind(refund.as_str())
+        .bind(at.map(|at| at.0))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Notes when the money of a refund left: by the row of a statement that tells of it, where one waits that was not understood
+/// before, and now otherwise.
+pub(super) async fn note_gone(
+    connection: &mut Connection,
+    refund: &Refund,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE refunds SET gone_at = $2 WHERE id = $1")
+        .bind(refund.id.as_str())
+        .bind(now.0)
+        .execute(&mut *connection)
+        .await?;
+    let receipt = match refund.way {
+        Way::Reversal => &refund.receipt_number,
+        Way::Payout => &refund.result_receipt,
+    };
+    if receipt.is_empty() {
+        return Ok(());
+    }
+    let row = sqlx::query(
+        "SELECT row_sha256, moved_at FROM statement_rows_for_review \
+         WHERE short_code = $1 AND amount_cents = $2 AND settled_as = '' AND ' ' || names || ' ' LIKE $3 \
+         ORDER BY seen_at, row_sha256 LIMIT 1",
+    )
+    .bind(refund.short_code.as_str())
+    .bind(refund.amount.cents().saturating_neg())
+    .bind(format!("% {receipt} %"))
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(row) = row else { return Ok(()) };
+    let digest: String = row.try_get("row_sha256")?;
+    note_stated(connection, &refund.id, columns::instant_or_none(&row, "moved_at")?).await?;
+    sqlx::query(
+        "UPDATE statement_rows_for_review SET settled_as = 'refund', needs_person = 0 WHERE row_sha256 = $1",
+    )
+    .bind(digest)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.

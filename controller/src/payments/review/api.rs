@@ -1,4 +1,5 @@
-//! What a person has to look at, for programs: the list, one item as it came, and that it was looked at.
+//! What a person has to look at, for programs: the list, one item as it came, that it was looked at, and what the money was that
+//! no rule books.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,6 +9,7 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::by_hand::{self, BookedAs, NOTE_CHARACTERS, NotBooked};
 use super::place::{self, Place};
 use super::{ForReview, LookedAt};
 use crate::money::Money;
@@ -68,6 +70,33 @@ pub struct LookedAtBody {
     pub id: String,
 }
 
+/// What money was that a statement tells of and no rule books.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BookingNew {
+    /// `expense`, or such money that came back; `bank`: sent to our account there, or come from it.
+    pub what: String,
+    /// For what, in 1 to 200 characters.
+    pub note: String,
+}
+
+/// It is booked.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct BookingBody {
+    /// The digest of the row.
+    pub id: String,
+    /// As in the request.
+    pub what: String,
+    /// Of which short code.
+    pub short_code: String,
+    /// M-Pesa's receipt; empty where none is understood.
+    pub receipt_number: String,
+    /// In cents of KES; below zero went out.
+    pub amount_cents: i64,
+    /// When M-Pesa moved it.
+    pub moved_at_ms: i64,
+}
+
 /// Where in the list.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -98,6 +127,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/payments/review", get(review)),
         Route::new("GET", "/api/payments/review/{kind}/{id}", get(as_it_came)),
         Route::new("POST", "/api/payments/review/{kind}/{id}/looked-at", post(looked_at)),
+        Route::new("POST", "/api/payments/review/statement_row/{id}/booking", post(book)),
     ]
 }
 
@@ -191,5 +221,72 @@ pub(crate) async fn looked_at(
             "payments and refunds leave the list by themselves",
             "say whose the payment is, or what became of the refund",
         )),
+    }
+}
+
+/// Books what a row of a statement moved that no rule books, as what an owner says that it was. Once, and only where its money is
+/// booked nowhere else.
+#[utoipa::path(
+    post, path = "/api/payments/review/statement_row/{id}/booking", tag = "payments", request_body = BookingNew,
+    params(
+        ("id" = String, Path, description = "The digest of the row"),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 201, description = "It is booked", body = BookingBody),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem),
+        (status = 409, description = "It is booked, or nobody knows how much it is: see `code`", body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn book(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let new: BookingNew = write.read()?;
+    let what = BookedAs::parse(&new.what).ok_or_else(|| ApiError::invalid("what", "use expense or bank"))?;
+    let mut once = match write.begin(&web, Permission::BookByHand).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
+    let booked = by_hand::book(once.connection(), (&id, what, &new.note), &actor, &ids, now).await?;
+    let row = booked.map_err(not_booked)?;
+    let body = BookingBody {
+        id,
+        what: what.as_str().to_owned(),
+        short_code: row.short_code,
+        receipt_number: row.receipt,
+        amount_cents: row.amount.cents(),
+        moved_at_ms: at_ms(row.moved_at),
+    };
+    once.answer(StatusCode::CREATED, &body).await
+}
+
+fn not_booked(why: NotBooked) -> ApiError {
+    let conflict =
+        |code, message: String, cure: &str| ApiError::new(StatusCode::CONFLICT, code, message, cure);
+    match why {
+        NotBooked::NoSuchRow => {
+            ApiError::not_found("row", "GET /api/daily-closes/{day} names the rows that may be booked")
+        }
+        NotBooked::NoMoney => conflict(
+            "no_money",
+            "nobody knows how much it moved".to_owned(),
+            "say that it was looked at, and look it up in M-Pesa's portal",
+        ),
+        NotBooked::AlreadyBooked(what) => conflict(
+            "already_booked",
+            format!("it is booked as {what}"),
+            "an entry of the ledger stays: see the day in GET /api/daily-closes/{day}",
+        ),
+        NotBooked::BookedElsewhere => conflict(
+            "booked_elsewhere",
+            "its money stands in the books, or another row of the statement takes it back".to_owned(),
+            "say that it was looked at",
+        ),
+        NotBooked::BadNote => ApiError::invalid("note", format!("write 1 to {NOTE_CHARACTERS} characters")),
     }
 }

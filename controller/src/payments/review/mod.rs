@@ -4,9 +4,11 @@
 //! (`mpesa::intent`), payments that are nobody's, rows that are not understood, and rows that do not fit what is booked
 //! (`mpesa::pull`), and rows of the portal's statements that no rule books (`mpesa::statement`). It decides nothing. A payment
 //! leaves the list when its owner is known, a refund when its end is; the others when a person has looked at them, which moves
-//! no money and forgets nothing, and a request when its receipt comes as well.
+//! no money and forgets nothing, and a request when its receipt comes as well. What money a row of a statement moved that no
+//! rule books, an owner says, and books (`by_hand`).
 
 pub(crate) mod api;
+pub mod by_hand;
 pub(crate) mod pages;
 pub mod place;
 mod store;
@@ -14,6 +16,7 @@ mod store;
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::place::{List, Place};
+pub(crate) use self::store::NOWHERE_BOOKED;
 use super::{PaymentError, REVIEWED_WITHIN};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
@@ -252,7 +255,7 @@ pub async fn looked_at(
     match store::waits_for_person(connection, &item).await? {
         None => return Ok(LookedAt::NoSuchItem),
         Some(false) => return Ok(LookedAt::AlreadySo),
-        Some(true) => store::note_looked_at(connection, &item).await?,
+        Some(true) => store::note_looked_at(connection, &item, &by.to_string(), now).await?,
     }
     audit::record(connection, by, (Action::ReviewLookedAt, item.id(), kind), ids, now).await?;
     Ok(LookedAt::Noted)

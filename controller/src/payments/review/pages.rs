@@ -1,20 +1,24 @@
-//! The page of what a person has to look at, and one item as it came.
+//! The page of what a person has to look at, one item as it came, and the form that books what no rule books.
 
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use serde::Deserialize;
 use tawi_shared::UnixMillis;
 
+use super::by_hand::{self, Bookable, BookedAs, NOTE_CHARACTERS, NotBooked};
 use super::place::{self, Place};
 use super::{ForReview, LookedAt, ReviewKind};
+use crate::money::Money;
 use crate::payments::{REVIEW_ROWS, REVIEWED_WITHIN};
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::display::{self, Moment};
 use crate::web::error::{PageError, percent_encoded};
+use crate::web::form::Fields;
 use crate::web::visit::{Frame, Note, Posted, Section, Visit};
 
 /// Something that a person has to look at.
@@ -35,6 +39,8 @@ struct ReviewView {
     looked_at: Option<String>,
     /// Where it is shown as it came; `None` where it is not.
     as_it_came: Option<String>,
+    /// Where its money is booked; `None` where it is not, or not by this person.
+    book: Option<String>,
     /// The refund's own page, when it is about one.
     refund_id: Option<String>,
     /// The payment's own page, when it is about one.
@@ -43,7 +49,7 @@ struct ReviewView {
 }
 
 impl ReviewView {
-    fn of(item: &ForReview, may_settle: bool, now: UnixMillis) -> Self {
+    fn of(item: &ForReview, (may_settle, may_book): (bool, bool), now: UnixMillis) -> Self {
         let (what, id, payment_id) = match &item.kind {
             ReviewKind::Callback(id) => ("Message from M-Pesa", id.as_str(), None),
             ReviewKind::Request(id) => ("Request", id.as_str(), None),
@@ -55,7 +61,10 @@ impl ReviewView {
         };
         let path = format!("/payments/review/{}/{id}", item.kind.as_str());
         let looked_at = format!("{path}/looked-at");
+        let has_money = item.amount.is_some_and(|amount| amount != Money::ZERO);
+        let is_bookable = matches!(item.kind, ReviewKind::StatementRow(_)) && has_money;
         Self {
+            book: (may_book && is_bookable).then(|| format!("{path}/book")),
             looked_at: (may_settle && item.is_taken_off_by_hand()).then_some(looked_at),
             as_it_came: (may_settle && item.is_kept_as_it_came()).then_some(path),
             // A payment of nobody may be contradicted as well: the kind keeps the two apart.
@@ -94,6 +103,7 @@ pub(crate) fn routes() -> Router<Web> {
         .route("/payments/review", get(review))
         .route("/payments/review/{kind}/{id}", get(as_it_came))
         .route("/payments/review/{kind}/{id}/looked-at", post(looked_at))
+        .route("/payments/review/statement_row/{digest}/book", get(form).post(book))
 }
 
 /// Where in the list.
@@ -116,9 +126,8 @@ async fn review(
     let mut reader = web.controller.database.read().await?;
     let items = super::for_review_after(&mut reader, after.as_ref(), REVIEW_ROWS).await?;
     drop(reader);
-    let may_settle = visit.may(Permission::SettleReview);
-    let rows: Vec<ReviewView> =
-        items.iter().map(|item| ReviewView::of(item, may_settle, visit.now)).collect();
+    let may = (visit.may(Permission::SettleReview), visit.may(Permission::BookByHand));
+    let rows: Vec<ReviewView> = items.iter().map(|item| ReviewView::of(item, may, visit.now)).collect();
     let older = place::next(&items, REVIEW_ROWS)
         .map(|place| format!("/payments/review?before={}", percent_encoded(&place.to_string())));
     let may_import = visit.may(Permission::ImportStatement);
@@ -161,4 +170,102 @@ async fn looked_at(
     };
     transaction.commit().await?;
     Ok(visit.go("/payments/review", &Note::good(note)))
+}
+
+#[derive(Template)]
+#[template(path = "payments/book_row.html")]
+struct BookRowPage {
+    frame: Frame,
+    fields: Fields,
+    path: String,
+    as_it_came: String,
+    short_code: String,
+    receipt: String,
+    amount: String,
+    is_out: bool,
+    at: String,
+    reason: String,
+}
+
+async fn form(
+    visit: Visit,
+    State(web): State<Web>,
+    Path(digest): Path<String>,
+) -> Result<Response, PageError> {
+    visit.require(Permission::BookByHand)?;
+    let found = by_hand::bookable(&mut *web.controller.database.read().await?, &digest).await?;
+    match found {
+        Ok(row) => show_form(&visit, (&digest, &row), Fields::default(), StatusCode::OK),
+        Err(why) => not_booked(&visit, why),
+    }
+}
+
+fn show_form(
+    visit: &Visit,
+    (digest, row): (&str, &Bookable),
+    fields: Fields,
+    status: StatusCode,
+) -> Result<Response, PageError> {
+    let as_it_came = format!("/payments/review/statement_row/{digest}");
+    let is_out = !row.amount.is_positive();
+    let amount = if is_out { row.amount.checked_neg().unwrap_or(row.amount) } else { row.amount };
+    visit.show_as(
+        status,
+        &BookRowPage {
+            frame: visit.frame("Book a row", Section::Payments),
+            fields,
+            path: format!("{as_it_came}/book"),
+            as_it_came,
+            short_code: row.short_code.clone(),
+            receipt: row.receipt.clone(),
+            amount: display::kes(amount),
+            is_out,
+            at: display::numeric(row.moved_at),
+            reason: row.reason.clone(),
+        },
+    )
+}
+
+fn not_booked(visit: &Visit, why: NotBooked) -> Result<Response, PageError> {
+    let note = match why {
+        NotBooked::NoSuchRow => return Err(PageError::NotFound),
+        NotBooked::NoMoney => "It is not booked: nobody knows how much it moved.",
+        NotBooked::AlreadyBooked(_) => "It is booked already.",
+        NotBooked::BookedElsewhere => {
+            "It is not booked: its money stands in the books, or another row of the statement takes it back."
+        }
+        NotBooked::BadNote => "It is not booked: say for what it was.",
+    };
+    Ok(visit.go("/payments/review", &Note::bad(note)))
+}
+
+async fn book(
+    State(web): State<Web>,
+    Path(digest): Path<String>,
+    posted: Posted,
+) -> Result<Response, PageError> {
+    let Posted { visit, mut fields } = posted;
+    visit.require(Permission::BookByHand)?;
+    let what = fields.read("what", |text| BookedAs::parse(text).ok_or("say what it was"));
+    let note = fields.value("note").to_owned();
+    let ids = &web.controller.ids;
+    let mut transaction = web.controller.database.write().await?;
+    let row = match by_hand::bookable(&mut transaction, &digest).await? {
+        Ok(row) => row,
+        Err(why) => return not_booked(&visit, why),
+    };
+    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
+    let Some(what) = what else { return show_form(&visit, (&digest, &row), fields, unprocessable) };
+    match by_hand::book(&mut transaction, (&digest, what, &note), &visit.actor(), ids, visit.now).await? {
+        Ok(_) => {
+            transaction.commit().await?;
+            let day = crate::closing::Day::of(row.moved_at);
+            Ok(visit.go(&format!("/payments/days/{day}"), &Note::good("It is booked.")))
+        }
+        Err(NotBooked::BadNote) => {
+            fields.complain("note", format!("write 1 to {NOTE_CHARACTERS} characters"));
+            show_form(&visit, (&digest, &row), fields, unprocessable)
+        }
+        Err(why) => not_booked(&visit, why),
+    }
 }

@@ -12,6 +12,19 @@ use crate::money::Money;
 use crate::payments::store::read_no_owner;
 use crate::payments::suspense;
 
+/// Holds of a row `r` of a statement whose money no entry has: neither a person booked it, nor is it a payment or a charge that
+/// is booked with the same amount, nor a refund of ours, nor does another row take it back.
+pub(crate) const NOWHERE_BOOKED: &str = "r.settled_as = '' AND COALESCE(r.amount_cents, 0) <> 0 \
+     AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.provider = 'mpesa' AND p.receipt_number = r.receipt_number \
+                     AND p.amount_cents = r.amount_cents) \
+     AND NOT EXISTS (SELECT 1 FROM mpesa_outgoings o WHERE o.short_code = r.short_code AND o.amount_cents = -r.amount_cents \
+                     AND r.receipt_number <> '' \
+                     AND (o.cause_id = r.receipt_number OR o.cause_id LIKE r.receipt_number || ':%')) \
+     AND NOT EXISTS (SELECT 1 FROM statement_rows_for_review t WHERE t.short_code = r.short_code AND t.settled_as = '' \
+                     AND t.amount_cents = -r.amount_cents AND r.receipt_number <> '' AND t.receipt_number <> '' \
+                     AND (' ' || r.names || ' ' LIKE '% ' || t.receipt_number || ' %' \
+                          OR ' ' || t.names || ' ' LIKE '% ' || r.receipt_number || ' %'))";
+
 /// Whether there is such a row, and whether it waits for a person.
 macro_rules! waiting {
     ($rest:literal) => {
@@ -330,22 +343,95 @@ pub(super) async fn body_of(
     row.map(|row| row.try_get("body")).transpose()
 }
 
-/// Takes an item off the list of what a person has to look at.
-pub(super) async fn note_looked_at(connection: &mut Connection, item: &Settled) -> Result<(), sqlx::Error> {
+/// Takes an item off the list of what a person has to look at, and keeps who looked, and when, where the daily close shows it.
+pub(super) async fn note_looked_at(
+    connection: &mut Connection,
+    item: &Settled,
+    by: &str,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
     let (sql, id) = match item {
         Settled::Callback(id) => ("UPDATE callback_bodies SET needs_person = 0 WHERE id = $1", id.as_str()),
         Settled::Request(id) => ("UPDATE payment_intents SET is_looked_at = 1 WHERE id = $1", id.as_str()),
-        Settled::Evidence(id) => {
-            ("UPDATE payment_evidence SET needs_person = 0 WHERE payment_id = $1", id.as_str())
-        }
-        Settled::PullRow(digest) => {
-            ("UPDATE pull_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
-        }
-        Settled::StatementRow(digest) => {
-            ("UPDATE statement_rows_for_review SET needs_person = 0 WHERE row_sha256 = $1", digest.as_str())
-        }
+        Settled::Evidence(id) => (
+            "UPDATE payment_evidence SET needs_person = 0, looked_at = $2, looked_at_by = $3 \
+             WHERE payment_id = $1 AND needs_person = 1",
+            id.as_str(),
+        ),
+        Settled::PullRow(digest) => (
+            "UPDATE pull_rows_for_review SET needs_person = 0, looked_at = $2, looked_at_by = $3 WHERE row_sha256 = $1",
+            digest.as_str(),
+        ),
+        Settled::StatementRow(digest) => (
+            "UPDATE statement_rows_for_review SET needs_person = 0, looked_at = $2, looked_at_by = $3 \
+             WHERE row_sha256 = $1",
+            digest.as_str(),
+        ),
     };
-    sqlx::query(sql).bind(id).execute(connection).await?;
+    let query = sqlx::query(sql).bind(id);
+    match item {
+        Settled::Callback(_) | Settled::Request(_) => query.execute(connection).await?,
+        _ => query.bind(now.0).bind(by).execute(connection).await?,
+    };
+    Ok(())
+}
+
+/// A row of a statement as it may be booked by hand.
+#[derive(Debug)]
+pub(super) struct RowToBook {
+    pub(super) short_code: String,
+    pub(super) receipt: String,
+    pub(super) amount: Option<Money>,
+    pub(super) moved_at: UnixMillis,
+    pub(super) reason: String,
+    /// What it was settled as; empty for nothing.
+    pub(super) settled_as: String,
+    pub(super) is_nowhere_booked: bool,
+}
+
+pub(super) async fn row_to_book(
+    connection: &mut Connection,
+    digest: &str,
+) -> Result<Option<RowToBook>, sqlx::Error> {
+    let sql = format!(
+        "SELECT r.short_code, r.receipt_number, r.amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, r.reason, r.settled_as, \
+                CASE WHEN {NOWHERE_BOOKED} THEN 1 ELSE 0 END AS is_nowhere \
+         FROM statement_rows_for_review r WHERE r.row_sha256 = $1"
+    );
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(digest).fetch_optional(connection).await?;
+    row.map(|row| {
+        Ok(RowToBook {
+            short_code: row.try_get("short_code")?,
+            receipt: row.try_get("receipt_number")?,
+            amount: row.try_get::<Option<i64>, _>("amount_cents")?.map(Money::from_cents),
+            moved_at: columns::instant(&row, "at")?,
+            reason: row.try_get("reason")?,
+            settled_as: row.try_get("settled_as")?,
+            is_nowhere_booked: columns::truth(&row, "is_nowhere")?,
+        })
+    })
+    .transpose()
+}
+
+/// Notes what a row was booked as: somebody has looked at it with that, if nobody had before.
+pub(super) async fn settle_row(
+    connection: &mut Connection,
+    digest: &str,
+    settled_as: &str,
+    (by, now): (&str, UnixMillis),
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE statement_rows_for_review SET settled_as = $2, needs_person = 0, \
+                looked_at_by = CASE WHEN looked_at IS NULL THEN $3 ELSE looked_at_by END, \
+                looked_at = COALESCE(looked_at, $4) \
+         WHERE row_sha256 = $1",
+    )
+    .bind(digest)
+    .bind(settled_as)
+    .bind(by)
+    .bind(now.0)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -128,7 +128,7 @@ pub(super) fn router() -> Router<Web> {
         subscriptions::api::create, subscriptions::api::get_one, subscriptions::api::edit,
         subscriptions::api::hold, subscriptions::api::release,
         payments::api::request, payments::api::get_intent, payments::api::list, payments::review::api::review,
-        payments::review::api::as_it_came, payments::review::api::looked_at, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
+        payments::review::api::as_it_came, payments::review::api::looked_at, payments::review::api::book, payments::suspense::api::assign_payment, payments::api::get_one, payments::api::top_up,
         closing::api::day_of, closing::api::last_proof,
         payments::counter::api::take, payments::counter::api::cash, payments::counter::api::bank,
         payments::corrections::api::move_one, payments::corrections::api::split_one,

@@ -521,6 +521,26 @@ async fn statements(api: &mut Checker) {
         assert_eq!((&taken["charges_booked"], &taken["charges_known"]), (&json!(booked), &json!(known)));
         assert_eq!((&taken["opening_cents"], &taken["adds_up"]), (&json!(1_000), &json!(true)), "{taken}");
     }
+    let drawn = csv.replace("Pay Bill Charge", "Something new").replace("4G", "4H").replace("7.00", "4.00");
+    let taken = api.post(path, path, &json!({"csv": drawn, "short_code": "174379"})).await;
+    assert_eq!(taken["for_review"], 1, "{taken}");
+    let of_day = "/api/daily-closes/{day}";
+    let day = api.get(of_day, "/api/daily-closes/2026-11-21").await;
+    let found = day["closes"][0]["differences"].as_array().unwrap();
+    let found = found.iter().find(|one| one["kind"] == "not_booked").unwrap();
+    let described = "/api/payments/review/statement_row/{id}/booking";
+    let booking = described.replace("{id}", found["statement_row"].as_str().unwrap());
+    let wrong = api.post(described, &booking, &json!({"what": "lunch", "note": "x"})).await;
+    assert_eq!(wrong["error"]["code"], "invalid", "{wrong}");
+    let booked = api.post(described, &booking, &json!({"what": "bank", "note": "drawn by the owner"})).await;
+    assert_eq!((&booked["what"], &booked["amount_cents"]), (&json!("bank"), &json!(-300)), "{booked}");
+    let again = api.post(described, &booking, &json!({"what": "bank", "note": "again"})).await;
+    assert_eq!(again["error"]["code"], "already_booked", "{again}");
+    let none =
+        api.post(described, &described.replace("{id}", "none"), &json!({"what": "bank", "note": "x"})).await;
+    assert_eq!(none["error"]["code"], "not_found", "{none}");
+    let day = api.get(of_day, "/api/daily-closes/2026-11-21").await;
+    assert_eq!(day["closes"][0]["looked_at"][0]["settled_as"], "bank", "{day}");
     for wrong in
         [json!({"csv": "no statement"}), json!({"csv": csv, "short_code": "1"}), json!({"text": csv})]
     {

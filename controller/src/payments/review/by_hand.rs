@@ -1,0 +1,144 @@
+//! Money that a statement tells of and no rule books: an owner says what it was, and it is booked.
+//!
+//! A withdrawal of an unknown kind is an expense, or is at the bank; what came in is an expense that came back, or is from the
+//! bank. A payment of a customer is neither: it is taken in as one (`mpesa::statement`). A row is booked once, by the day on
+//! which M-Pesa moved it, and only where its money is booked nowhere else.
+
+use tawi_shared::{IdSource, UnixMillis};
+
+use super::store;
+use crate::audit::{self, Action, Actor};
+use crate::database::Connection;
+use crate::ledger::{self, Account, Booked, Entry};
+use crate::money::Money;
+use crate::payments::PaymentError;
+
+/// The kind of cause of such an entry; the cause is the SHA-256 of the row.
+const CAUSE: &str = "statement_row";
+/// The longest note, in characters.
+pub const NOTE_CHARACTERS: usize = 200;
+
+/// What the money was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BookedAs {
+    /// Paid for something, or such money that came back.
+    Expense,
+    /// Sent to our bank account, or come from it.
+    Bank,
+}
+
+impl BookedAs {
+    /// The word in the database, in forms and in the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Expense => "expense",
+            Self::Bank => "bank",
+        }
+    }
+
+    /// Reads the word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Expense, Self::Bank].into_iter().find(|what| what.as_str() == text)
+    }
+
+    fn account(self) -> Account {
+        match self {
+            Self::Expense => Account::Expenses,
+            Self::Bank => Account::Bank,
+        }
+    }
+}
+
+/// A row that may be booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bookable {
+    /// Out of which short code, or into it.
+    pub short_code: String,
+    /// M-Pesa's receipt number; empty where none is understood.
+    pub receipt: String,
+    /// Above zero came in.
+    pub amount: Money,
+    /// When M-Pesa moved it.
+    pub moved_at: UnixMillis,
+    /// Why no rule books it.
+    pub reason: String,
+}
+
+/// Why a row is not booked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotBooked {
+    /// There is no such row.
+    NoSuchRow,
+    /// Nobody knows how much it moved, or it moved nothing.
+    NoMoney,
+    /// It was settled as this.
+    AlreadyBooked(String),
+    /// Its money is booked: as a payment or a charge, or another row takes it back.
+    BookedElsewhere,
+    /// The note is missing, or too long.
+    BadNote,
+}
+
+/// A row as it may be booked.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn bookable(
+    connection: &mut Connection,
+    digest: &str,
+) -> Result<Result<Bookable, NotBooked>, PaymentError> {
+    let Some(row) = store::row_to_book(connection, digest).await? else {
+        return Ok(Err(NotBooked::NoSuchRow));
+    };
+    if !row.settled_as.is_empty() {
+        return Ok(Err(NotBooked::AlreadyBooked(row.settled_as)));
+    }
+    let Some(amount) = row.amount.filter(|amount| *amount != Money::ZERO) else {
+        return Ok(Err(NotBooked::NoMoney));
+    };
+    if !row.is_nowhere_booked {
+        return Ok(Err(NotBooked::BookedElsewhere));
+    }
+    let (short_code, receipt, reason) = (row.short_code, row.receipt, row.reason);
+    Ok(Ok(Bookable { short_code, receipt, amount, moved_at: row.moved_at, reason }))
+}
+
+/// Books what a row moved, with its row in the audit log.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub async fn book(
+    connection: &mut Connection,
+    (digest, what, note): (&str, BookedAs, &str),
+    by: &Actor,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Result<Bookable, NotBooked>, PaymentError> {
+    let note = note.trim();
+    let row = match bookable(connection, digest).await? {
+        Ok(row) => row,
+        Err(why) => return Ok(Err(why)),
+    };
+    if !(1..=NOTE_CHARACTERS).contains(&note.chars().count()) {
+        return Ok(Err(NotBooked::BadNote));
+    }
+    let actor = by.to_string();
+    let at_mpesa = Account::MpesaClearing(row.short_code.clone());
+    let came = row.amount.is_positive();
+    let amount = if came { Some(row.amount) } else { row.amount.checked_neg() };
+    let Some(amount) = amount else { return Ok(Err(NotBooked::NoMoney)) };
+    let accounts = if came { (at_mpesa, what.account()) } else { (what.account(), at_mpesa) };
+    let memo = format!("{} {note}", row.receipt);
+    let cause = (CAUSE, digest.to_owned());
+    let entry = Entry::transfer(cause, &actor, memo.trim(), accounts, amount)
+        .map_err(ledger::LedgerError::Unbalanced)?;
+    if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
+        return Ok(Err(NotBooked::AlreadyBooked(what.as_str().to_owned())));
+    }
+    store::settle_row(connection, digest, what.as_str(), (&actor, now)).await?;
+    let detail = format!("{}, KES {}, as {}: {note}", row.receipt, row.amount, what.as_str());
+    audit::record(connection, by, (Action::StatementRowBooked, digest, &detail), ids, now).await?;
+    Ok(Ok(row))
+}
