@@ -146,7 +146,9 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     {
         callbacks = callbacks.merge(messages::africas_talking::callback::routes(controller.clone()));
     }
-    if let Some(short_codes) = ShortCodes::new(config.mpesa, &controller).context("setting up M-Pesa")? {
+    let short_codes = ShortCodes::new(config.mpesa, &controller).context("setting up M-Pesa")?;
+    tell_texts(&controller, config.public_url.as_deref(), short_codes.as_ref()).await?;
+    if let Some(short_codes) = short_codes {
         let tills = mpesa::c2b::note_tills(&controller, &short_codes.settings()).await;
         tills.context("noting the tills of the settings")?;
         callbacks = callbacks.merge(mpesa::callback_router(controller.clone(), &short_codes));
@@ -176,6 +178,18 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
         ("pages", outcome.map_err(anyhow::Error::from))
     });
     Ok(Parts { controller, http, mqtt: listening, workers })
+}
+
+/// Tells whoever writes texts where customers pay.
+async fn tell_texts(
+    controller: &Controller,
+    public_url: Option<&str>,
+    short_codes: Option<&ShortCodes>,
+) -> Result<(), Failure> {
+    let mut transaction = controller.database.write().await?;
+    messages::addresses::take_over(&mut transaction, public_url, short_codes).await?;
+    transaction.commit().await?;
+    Ok(())
 }
 
 async fn named(name: &'static str, work: impl Future<Output = ()>) -> (&'static str, anyhow::Result<()>) {

@@ -13,8 +13,8 @@ use tawi_shared::ids::hex;
 use super::occasion::{Occasion, Placeholder};
 use super::state::{Course, State};
 use super::store::{self, LineFacts, Person};
-use super::template::Facts;
-use super::{Message, Policy, segments, template};
+use super::template::{Facts, Template};
+use super::{Message, Policy, addresses, segments, template};
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Together};
 use crate::entitlements::Status;
@@ -237,11 +237,24 @@ async fn queue_new(
 ) -> Result<(), sqlx::Error> {
     let occasion = told.occasion;
     let language = person.language.unwrap_or(policy.language);
-    let template = template(connection, occasion, language).await?;
+    let mut template = template(connection, occasion, language).await?;
     if template.is_empty() {
         return Ok(());
     }
     let mut facts = common_facts(told.facts, &person, told.line);
+    if template.names(Placeholder::PayBill) || template.names(Placeholder::PayLink) {
+        let addresses = addresses::of(connection, told.line.map(|line| &line.site)).await?;
+        let account = &person.account_number;
+        facts = facts.with(Placeholder::PayBill, addresses.pay_to(account, language));
+        match addresses.pay_link(account) {
+            Some(link) => facts = facts.with(Placeholder::PayLink, link),
+            // The settings lack since what it names: it would end in nothing.
+            None if template.names(Placeholder::PayLink) => {
+                template = Template::default_of(occasion, language);
+            }
+            None => {}
+        }
+    }
     if occasion.is_money() {
         let balance = wallet(connection, told.customer).await?;
         facts = facts.with(Placeholder::Balance, balance.to_string());

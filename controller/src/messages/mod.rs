@@ -6,6 +6,7 @@
 //! text ever stand in the log.
 
 pub mod about;
+pub mod addresses;
 pub mod africas_talking;
 pub mod api;
 pub mod doctor;

@@ -53,11 +53,15 @@ pub enum Placeholder {
     ToPay,
     /// When what is paid for ends, by Nairobi's clock.
     Until,
+    /// Where it is paid by hand: the Paybill with the account number, or the till, which takes none.
+    PayBill,
+    /// The page on which it is paid.
+    PayLink,
 }
 
 impl Placeholder {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::Name,
         Self::Account,
         Self::Plan,
@@ -67,6 +71,8 @@ impl Placeholder {
         Self::Balance,
         Self::ToPay,
         Self::Until,
+        Self::PayBill,
+        Self::PayLink,
     ];
 
     /// As it is written between the braces.
@@ -82,6 +88,8 @@ impl Placeholder {
             Self::Balance => "balance",
             Self::ToPay => "to_pay",
             Self::Until => "until",
+            Self::PayBill => "paybill",
+            Self::PayLink => "pay_link",
         }
     }
 
@@ -89,6 +97,16 @@ impl Placeholder {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|placeholder| placeholder.as_str() == text)
+    }
+
+    /// The longest value that is filled in, in characters: of a plan or a site with a longer name the beginning is enough. An address
+    /// of which the end is missing leads nowhere.
+    #[must_use]
+    pub fn characters_most(self) -> usize {
+        match self {
+            Self::PayLink => 200,
+            _ => 40,
+        }
     }
 
     /// What a preview shows in its place: as long as it mostly is.
@@ -103,6 +121,8 @@ impl Placeholder {
             Self::Receipt => "TKQ1A2B3C4",
             Self::Balance => "250.00",
             Self::Until => "29/11/2026 14:05",
+            Self::PayBill => "Paybill 174379, account 10000016",
+            Self::PayLink => "https://isp.example/pay/10000016",
         }
     }
 }
@@ -191,7 +211,9 @@ impl Occasion {
     /// Which facts its text may name.
     #[must_use]
     pub fn placeholders(self) -> &'static [Placeholder] {
-        use Placeholder::{Account, Amount, Balance, Name, Plan, Receipt, Site, ToPay, Until};
+        use Placeholder::{
+            Account, Amount, Balance, Name, PayBill, PayLink, Plan, Receipt, Site, ToPay, Until,
+        };
         match self {
             Self::PaymentReceived | Self::SiteOffline => {
                 &[Name, Account, Plan, Site, Amount, Receipt, Balance, Until]
@@ -199,7 +221,7 @@ impl Occasion {
             Self::PaymentInWallet => &[Name, Account, Amount, Receipt, Balance],
             Self::Connected => &[Name, Account, Plan, Site, Until],
             Self::EndsInThreeDays | Self::EndsInOneDay | Self::EndsToday | Self::Suspended => {
-                &[Name, Account, Plan, Site, Balance, ToPay, Until]
+                &[Name, Account, Plan, Site, Balance, ToPay, Until, PayBill, PayLink]
             }
             Self::OnHold => &[Name, Account, Plan, Site],
             Self::Refunded => &[Name, Account, Amount, Receipt, Balance],

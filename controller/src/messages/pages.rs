@@ -363,6 +363,18 @@ async fn save(
     let which = template_of(&path)?;
     let template = fields.read("body", |text| TextTemplate::parse(text, which.0));
     let act = fields.value("act").to_owned();
+    let is_known = match &template {
+        Some(template) if act != "default" && template.text() != default_text(which.0, which.1) => {
+            let mut reader = web.controller.database.read().await?;
+            super::addresses::are_known(&mut reader, template).await?
+        }
+        _ => Ok(()),
+    };
+    if let Err(why) = is_known {
+        fields.complain("body", why.to_string());
+        let page = template_page(&visit, which, fields, template.as_ref());
+        return visit.show_as(StatusCode::UNPROCESSABLE_ENTITY, &page);
+    }
     if let (Some(template), "save" | "default") = (&template, act.as_str()) {
         let mut transaction = web.controller.database.write().await?;
         let is_default = act == "default" || template.text() == default_text(which.0, which.1);

@@ -4,6 +4,7 @@ use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
 use super::about::key_of;
+use super::addresses::{Addresses, Number};
 use super::africas_talking::report::{End, Report};
 use super::occasion::Occasion;
 use super::quiet::{ClockTime, QuietHours};
@@ -15,7 +16,7 @@ use crate::columns;
 use crate::customers::phone::Msisdn;
 use crate::database::{Connection, Row, Together};
 use crate::entitlements::Status;
-use crate::ids::{CustomerId, LineId, MessageId, PaymentId};
+use crate::ids::{CustomerId, LineId, MessageId, PaymentId, SiteId};
 use crate::money::Money;
 
 /// Reports that are kept for texts whose answers were not written down yet. A second's texts are fifty at most.
@@ -59,6 +60,7 @@ pub(super) struct LineFacts {
     pub(super) plan_name: String,
     pub(super) price: Money,
     pub(super) validity_seconds: u64,
+    pub(super) site: SiteId,
     pub(super) site_name: String,
     pub(super) is_site_online: bool,
 }
@@ -133,6 +135,60 @@ pub(super) async fn set_policy(
     Ok(())
 }
 
+/// The address under which the pages are reached.
+pub(super) const PUBLIC_URL: &str = "public_url";
+/// Where customers of all sites pay to that have no short code of their own.
+pub(super) const PAYEE: &str = "payee";
+
+/// Where customers of a site pay to.
+pub(super) fn payee_of(site: &SiteId) -> String {
+    format!("{PAYEE}:{site}")
+}
+
+/// Replaces what is known of where customers pay.
+pub(super) async fn set_addresses(
+    connection: &mut Connection,
+    all: &[(String, String)],
+) -> Result<(), sqlx::Error> {
+    sqlx::query("DELETE FROM message_addresses").execute(&mut *connection).await?;
+    for (name, value) in all {
+        sqlx::query("INSERT INTO message_addresses (name, value) VALUES ($1, $2)")
+            .bind(name.as_str())
+            .bind(value.as_str())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Where customers of a site pay, or those of a site that has no short code of its own.
+pub(super) async fn addresses(
+    connection: &mut Connection,
+    site: Option<&SiteId>,
+) -> Result<Addresses, sqlx::Error> {
+    let of_site = site.map_or_else(|| PAYEE.to_owned(), payee_of);
+    let rows = sqlx::query("SELECT name, value FROM message_addresses WHERE name IN ($1, $2, $3)")
+        .bind(PUBLIC_URL)
+        .bind(PAYEE)
+        .bind(of_site.as_str())
+        .fetch_all(connection)
+        .await?;
+    let mut found = Addresses::default();
+    let mut own = None;
+    for row in &rows {
+        let (name, value): (String, String) = (row.try_get("name")?, row.try_get("value")?);
+        if name == PUBLIC_URL {
+            found.public_url = Some(value);
+        } else if name == PAYEE {
+            found.payee = Number::parse(&value);
+        } else {
+            own = Number::parse(&value);
+        }
+    }
+    found.payee = own.or(found.payee);
+    Ok(found)
+}
+
 pub(super) async fn template(
     connection: &mut Connection,
     occasion: Occasion,
@@ -181,7 +237,7 @@ pub(super) async fn line(
         "SELECT s.id, s.customer_id, s.status, s.paid_until, s.grace_until, s.renews, \
                 CASE WHEN EXISTS (SELECT 1 FROM quota_periods q WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) \
                      THEN 1 ELSE 0 END AS is_waiting, p.name AS plan_name, p.price_cents, \
-                p.validity_seconds, site.name AS site_name, site.is_online \
+                p.validity_seconds, site.id AS site_id, site.name AS site_name, site.is_online \
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
          JOIN sites site ON site.id = r.site_id WHERE s.id = $1",
     )
@@ -200,6 +256,7 @@ pub(super) async fn line(
             plan_name: row.try_get("plan_name")?,
             price: columns::money(&row, "price_cents")?,
             validity_seconds: columns::unsigned(&row, "validity_seconds")?,
+            site: columns::parsed(&row, "site_id")?,
             site_name: row.try_get("site_name")?,
             is_site_online: columns::truth(&row, "is_online")?,
         })

@@ -15,8 +15,9 @@ use super::words::{Language, default_text};
 pub const CHARACTERS: usize = 480;
 /// The most SMS that the example of a template may be: each is paid for, for every customer.
 pub const SEGMENTS: u32 = 3;
-/// The longest value that is filled in, in characters: of a plan or a site with a longer name the beginning is enough.
-const VALUE_CHARACTERS: usize = 40;
+
+/// How much of a name that is no fact is said back.
+const NAME_CHARACTERS: usize = 40;
 
 /// A template that can be filled in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +57,9 @@ pub enum NoTemplate {
         /// What may help.
         hint: &'static str,
     },
+    /// The settings do not say what it names.
+    #[error("{0}")]
+    NotSetUp(&'static str),
     /// It has control characters.
     #[error("write it without control characters")]
     Control,
@@ -121,6 +125,12 @@ impl Template {
             .unwrap_or_else(|_| Self { text: text.to_owned(), parts: vec![Part::Words(text.to_owned())] })
     }
 
+    /// Whether it names a fact.
+    #[must_use]
+    pub fn names(&self, placeholder: Placeholder) -> bool {
+        self.parts.contains(&Part::Fact(placeholder))
+    }
+
     /// As staff wrote it.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -143,7 +153,8 @@ impl Template {
                 Part::Fact(placeholder) => {
                     let value = facts.value(*placeholder);
                     let plain = segments::plain_signs(value);
-                    text.extend(plain.chars().filter(|one| !one.is_control()).take(VALUE_CHARACTERS));
+                    let most = placeholder.characters_most();
+                    text.extend(plain.chars().filter(|one| !one.is_control()).take(most));
                 }
             }
         }
@@ -168,7 +179,7 @@ fn parts(text: &str, occasion: Occasion) -> Result<Vec<Part>, NoTemplate> {
         let known = occasion.placeholders();
         let placeholder = Placeholder::parse(name.trim()).filter(|one| known.contains(one));
         let placeholder = placeholder.ok_or_else(|| NoTemplate::Unknown {
-            name: name.trim().chars().take(VALUE_CHARACTERS).collect(),
+            name: name.trim().chars().take(NAME_CHARACTERS).collect(),
             known: list(known),
         })?;
         parts.push(Part::Words(words.to_owned()));

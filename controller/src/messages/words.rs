@@ -92,20 +92,20 @@ fn both(occasion: Occasion) -> (&'static str, &'static str) {
             "Intaneti yako imefunguliwa tena hadi {until}. Isipofanya kazi baada ya dakika chache, zima na uwashe ruta yako.",
         ),
         Occasion::EndsInThreeDays => (
-            "Your internet ends within 3 days, on {until}. To go on pay KES {to_pay}, account {account}.",
-            "Intaneti yako itaisha ndani ya siku 3, {until}. Ili iendelee lipa KES {to_pay}, akaunti {account}.",
+            "Your internet ends within 3 days, on {until}. To go on pay KES {to_pay} to {paybill}.",
+            "Intaneti yako itaisha ndani ya siku 3, {until}. Ili iendelee lipa KES {to_pay} kwa {paybill}.",
         ),
         Occasion::EndsInOneDay => (
-            "Your internet ends within 24 hours, on {until}. To go on pay KES {to_pay}, account {account}.",
-            "Intaneti yako itaisha ndani ya saa 24, {until}. Ili iendelee lipa KES {to_pay}, akaunti {account}.",
+            "Your internet ends within 24 hours, on {until}. To go on pay KES {to_pay} to {paybill}.",
+            "Intaneti yako itaisha ndani ya saa 24, {until}. Ili iendelee lipa KES {to_pay} kwa {paybill}.",
         ),
         Occasion::EndsToday => (
-            "Your internet ends today, {until}. To go on pay KES {to_pay}, account {account}.",
-            "Intaneti yako itaisha leo, {until}. Ili iendelee lipa KES {to_pay}, akaunti {account}.",
+            "Your internet ends today, {until}. To go on pay KES {to_pay} to {paybill}.",
+            "Intaneti yako itaisha leo, {until}. Ili iendelee lipa KES {to_pay} kwa {paybill}.",
         ),
         Occasion::Suspended => (
-            "Your internet ended on {until}. Pay KES {to_pay}, account {account}, and it opens by itself.",
-            "Intaneti yako iliisha {until}. Lipa KES {to_pay}, akaunti {account}, na itafunguka yenyewe.",
+            "Your internet ended on {until}. Pay KES {to_pay} to {paybill}, and it opens by itself.",
+            "Intaneti yako iliisha {until}. Lipa KES {to_pay} kwa {paybill}, na itafunguka yenyewe.",
         ),
         Occasion::OnHold => (
             "Your internet is on hold, and a payment does not bring it back: please call us. Account {account}.",

@@ -384,7 +384,8 @@ impl MpesaSettings {
     }
 
     /// The sites whose lines are asked from it.
-    pub(super) fn sites(&self) -> &[SiteId] {
+    #[must_use]
+    pub fn sites(&self) -> &[SiteId] {
         &self.sites
     }
 

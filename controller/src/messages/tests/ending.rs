@@ -64,6 +64,37 @@ async fn a_month_that_runs_out_is_told_three_times_and_at_times_when_people_are_
 }
 
 #[tokio::test]
+async fn a_reminder_says_where_to_pay_and_sends_nobody_to_a_till_with_an_account_number() {
+    let check = async |addresses: &'static str, template: &'static str, expected: &'static str| {
+        let office = Office::open().await;
+        office.execute(addresses).await;
+        office.execute(template).await;
+        office.month_ends_after(1, 5).await;
+        office.live(6).await;
+        let texts = office.texts().await;
+        let last = texts.last().unwrap();
+        assert!(last.0 == "ends_in_1_day" && last.2.contains(expected), "{expected}: {texts:?}");
+        last.2.clone()
+    };
+    let none = "DELETE FROM message_templates";
+    let nothing = "DELETE FROM message_addresses";
+    check(nothing, none, "To go on pay KES 1,500.00 to account ").await;
+    let paybill = "INSERT INTO message_addresses VALUES ('payee', 'paybill 174379')";
+    check(paybill, none, "pay KES 1,500.00 to Paybill 174379, account ").await;
+    let till = "INSERT INTO message_addresses SELECT 'payee', 'paybill 174379' \
+                UNION ALL SELECT 'payee:' || id, 'till 512345' FROM sites";
+    let told = check(till, none, "pay KES 1,500.00 to Till 512345.").await;
+    assert!(!told.contains("ccount"), "{told}");
+    let own = "INSERT INTO message_templates VALUES ('ends_in_1_day', 'en', 'Pay at {pay_link} or {paybill}', 1, 'x')";
+    let long = "INSERT INTO message_addresses VALUES \
+                ('payee', 'till 512345'), ('public_url', 'https://internet.of-a-provider-with-a-long-name.example')";
+    let told = check(long, own, "Pay at https://internet.of-a-provider-with-a-long-name.example/pay/").await;
+    assert!(told.ends_with(" or Till 512345"), "{told}");
+    // The settings lack since what it names.
+    check(paybill, own, "pay KES 1,500.00 to Paybill 174379, account ").await;
+}
+
+#[tokio::test]
 async fn who_pays_in_the_night_gets_no_reminder_in_the_morning() {
     let office = Office::open().await;
     office.month_ends_after(1, 5).await;

@@ -262,3 +262,23 @@ async fn a_question_before_a_payment_is_answered_also_where_nobody_knows_who_ask
         assert_eq!(response.status().as_u16(), expected, "{part} {from}");
     }
 }
+
+#[tokio::test]
+async fn texts_are_told_at_the_start_where_customers_pay_and_forget_what_the_settings_have_no_more() {
+    let mut shop = Shop::open().await;
+    let told = async |shop: &Shop, public_url: Option<&str>, is_set_up: bool| {
+        let codes = shop.codes();
+        let mut write = shop.controller.database.write().await.unwrap();
+        let codes = is_set_up.then_some(&codes);
+        crate::messages::addresses::take_over(&mut write, public_url, codes).await.unwrap();
+        let rows = sqlx::query("SELECT name || ' = ' || value AS told FROM message_addresses ORDER BY name");
+        let rows = rows.fetch_all(&mut *write).await.unwrap();
+        write.commit().await.unwrap();
+        rows.iter().map(|row| sqlx::Row::get::<String, _>(row, "told")).collect::<Vec<_>>()
+    };
+    shop.with_settings("sites = [\"nyeri-01\"]");
+    let expected =
+        ["payee = paybill 174379", "payee:nyeri-01 = paybill 174379", "public_url = https://isp.example"];
+    assert_eq!(told(&shop, Some("https://isp.example"), true).await, expected);
+    assert_eq!(told(&shop, None, false).await, Vec::<String>::new());
+}

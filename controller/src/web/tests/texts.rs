@@ -105,6 +105,19 @@ async fn a_template_is_previewed_checked_and_saved_by_owners_alone() {
     shows(&mut owner, "/messages/templates", &["KES 1,500.00 of receipt"]).await;
     assert_eq!(owner.get("/messages/templates/birthday/en").await.status, 404);
     assert_eq!(owner.get("/messages/templates/refunded/fr").await.status, 404);
+    let ends = "/messages/templates/suspended/en";
+    for (body, cure) in
+        [("Pay: {pay_link}", "public_url in [server]"), ("Pay to {paybill}", "fill in [mpesa]")]
+    {
+        let refused = owner.post(ends, &[("body", body), ("act", "save")]).await;
+        assert!(refused.status == 422 && refused.body.contains(cure), "{}", refused.body);
+    }
+    let mut write = served.controller.database.write().await.unwrap();
+    let known = "INSERT INTO message_addresses VALUES ('payee', 'till 512345'), ('public_url', 'https://isp.example')";
+    sqlx::query(known).execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let body = "Pay: {pay_link} or {paybill}";
+    assert_eq!(owner.post(ends, &[("body", body), ("act", "save")]).await.status, 303);
     let mut operator = served.browser(Role::Operator).await;
     shows(&mut operator, path, &["readonly"]).await;
     assert_eq!(operator.post(path, &[("body", "x"), ("act", "save")]).await.status, 403);
