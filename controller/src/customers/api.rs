@@ -13,6 +13,7 @@ use super::{Created, Customer, CustomerRow, NewCustomer, PAGE_ROWS};
 use crate::audit::Action;
 use crate::ids::CustomerId;
 use crate::ledger;
+use crate::messages;
 use crate::staff::Permission;
 use crate::subscriptions;
 use crate::subscriptions::api::SubscriptionBody;
@@ -65,6 +66,8 @@ pub struct CustomerDetail {
     pub customer: CustomerBody,
     /// What they have paid and not yet used, in cents of KES.
     pub wallet_cents: i64,
+    /// The language in which they are written to, `en` or `sw`; null for the usual one.
+    pub language: Option<String>,
     /// Their lines.
     pub subscriptions: Vec<SubscriptionBody>,
 }
@@ -186,9 +189,11 @@ pub(crate) async fn get_one(
     let customer = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
     let subscriptions = subscriptions::of_customer(&mut reader, &id).await?;
     let wallet = ledger::wallet_of(&mut reader, &id).await?;
+    let language = messages::language_of(&mut reader, &id).await?;
     Ok(Json(CustomerDetail {
         customer: (&customer).into(),
         wallet_cents: wallet.cents(),
+        language: language.map(|language| language.to_string()),
         subscriptions: subscriptions.iter().map(SubscriptionBody::from).collect(),
     }))
 }

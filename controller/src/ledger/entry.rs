@@ -134,6 +134,9 @@ pub enum Unbalanced {
         /// Which, from 0.
         position: usize,
     },
+    /// Nobody is said to have booked it.
+    #[error("an entry says who booked it")]
+    NoActor,
     /// The sum is beyond what cents in an `i64` can hold.
     #[error("the postings overflow")]
     Overflow,
@@ -173,6 +176,9 @@ impl Entry {
     /// # Errors
     /// [`Unbalanced`] names what is wrong.
     pub fn balanced(&self) -> Result<(), Unbalanced> {
+        if self.actor.trim().is_empty() {
+            return Err(Unbalanced::NoActor);
+        }
         if self.postings.len() < 2 {
             return Err(Unbalanced::TooFew);
         }
@@ -193,6 +199,10 @@ mod tests {
     use super::*;
 
     fn check(amounts: &[i64], expected: Result<(), Unbalanced>) {
+        check_by("test", amounts, expected);
+    }
+
+    fn check_by(actor: &str, amounts: &[i64], expected: Result<(), Unbalanced>) {
         let postings = amounts
             .iter()
             .map(|cents| Posting { account: Account::Revenue, amount: Money::from_cents(*cents) })
@@ -200,7 +210,7 @@ mod tests {
         let entry = Entry {
             cause_kind: "test",
             cause_id: String::new(),
-            actor: String::new(),
+            actor: actor.to_owned(),
             memo: String::new(),
             postings,
         };
@@ -216,6 +226,9 @@ mod tests {
         check(&[100, -99], Err(Unbalanced::Off { by: 1 }));
         check(&[100, 0, -100], Err(Unbalanced::Zero { position: 1 }));
         check(&[i64::MAX, 1, i64::MIN], Err(Unbalanced::Overflow));
+        for nobody in ["", " "] {
+            check_by(nobody, &[100, -100], Err(Unbalanced::NoActor));
+        }
     }
 
     #[test]

@@ -112,6 +112,9 @@ async fn the_tables_take_nothing_that_does_not_balance_and_give_nothing_back() {
     check(posted("b", &[5]) + &entry("b"), false).await;
     check(entry("b"), false).await;
     check(posted("b", &[5, -5]), false).await;
+    check(posted("b", &[5, -5]) + &entry("b").replace("'x')", "'')"), false).await;
+    // Each account of a posting is one: the table of accounts was made anew once.
+    check(posted("b", &[5, -5]).replace("wallet:c1", "nowhere") + &entry("b"), false).await;
     check("INSERT INTO ledger_postings VALUES ('a', 2, 'wallet:c1', 5);".to_owned(), false).await;
     check(entry("a").replace("INSERT", "INSERT OR REPLACE").replace("'x')", "'forged')"), false).await;
     // Its cause taken over by another entry, its postings written anew, and itself once more under another cause.

@@ -32,6 +32,9 @@ const BOOKED_LATE: Duration = Duration::from_secs(86_400);
 /// Which of the three is said of a payment depends on the moment; one of them is enough.
 const OF_PAYMENTS: [Occasion; 3] =
     [Occasion::PaymentReceived, Occasion::PaymentInWallet, Occasion::SiteOffline];
+/// How many times as many texts of a day tell of money and of lines that open as of anything else: so many payments of one
+/// customer in a day are a fault somewhere.
+const ANSWERS: u32 = 10;
 /// The shortest period whose end is told: who bought an hour knows.
 const PERIOD_LEAST_SECONDS: u64 = 86_400;
 
@@ -264,8 +267,9 @@ async fn queue_new(
     let not_after = not_after(occasion, told.line, now);
     let mut course = Course::queued(occasion, starts_at);
     let late = (starts_at >= not_after).then_some("it would have been out of date before it could be sent");
-    let over =
-        (person.today >= policy.a_day).then_some("the customer has had as many texts today as one may have");
+    // Who pays must hear that it came, whatever else they were told that day.
+    let most = if occasion.is_answer() { policy.a_day.saturating_mul(ANSWERS) } else { policy.a_day };
+    let over = (person.today >= most).then_some("the customer has had as many texts today as one may have");
     if let Some(reason) = over.or(late) {
         course = Course { state: State::Dropped, next_attempt_at: None, reason: reason.to_owned(), ..course };
     }

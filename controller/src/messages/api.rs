@@ -1,4 +1,4 @@
-//! The log of texts for programs, and a test. Numbers are masked, as on lists of pages.
+//! The log of texts for programs, a test, and which language a customer reads. Numbers are masked, as on lists of pages.
 
 use axum::Json;
 use axum::extract::{Path, State as Extracted};
@@ -15,7 +15,7 @@ use super::words::Language;
 use super::{Message, about, store};
 use crate::audit::Action;
 use crate::customers::phone::Msisdn;
-use crate::ids::MessageId;
+use crate::ids::{CustomerId, MessageId};
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, ApiQuery, Begun, Caller, Problem, Route, Write, at_ms, reader};
@@ -99,6 +99,14 @@ pub struct TestMessageNew {
     pub language: Option<String>,
 }
 
+/// Which language a customer reads.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CustomerLanguage {
+    /// `en` or `sw`; null for the usual one of `[sms]`.
+    pub language: Option<String>,
+}
+
 impl From<&Message> for MessageBody {
     fn from(message: &Message) -> Self {
         let course = &message.course;
@@ -127,6 +135,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new("GET", "/api/messages", get(list)),
         Route::new("GET", "/api/messages/{id}", get(get_one)),
         Route::new("POST", "/api/messages/test", post(test)),
+        Route::new("POST", "/api/customers/{id}/language", post(choose_language)),
     ]
 }
 
@@ -217,4 +226,38 @@ pub(crate) async fn test(Extracted(web): Extracted<Web>, write: Write) -> Result
     })?;
     once.audit(Action::TestTextSent, message.id.as_str(), "").await?;
     once.answer(StatusCode::ACCEPTED, &MessageBody::from(&message)).await
+}
+
+/// Chooses the language in which a customer is written to from now on.
+#[utoipa::path(
+    post, path = "/api/customers/{id}/language", tag = "customers", request_body = CustomerLanguage,
+    params(
+        ("id" = String, Path), ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 200, description = "It is chosen", body = CustomerLanguage),
+        (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
+    ),
+)]
+pub(crate) async fn choose_language(
+    Extracted(web): Extracted<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let new: CustomerLanguage = write.read()?;
+    let language = new.language.as_deref().map(str::parse::<Language>).transpose();
+    let language = language.map_err(|error| ApiError::invalid("language", error))?;
+    let missing = || ApiError::not_found("customer", "look it up with GET /api/customers?query=…");
+    let id = CustomerId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::AddCustomers).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    if !store::set_language(once.connection(), &id, language).await? {
+        return Err(missing());
+    }
+    let chosen = language.map_or("default", Language::as_str);
+    once.audit(Action::CustomerLanguageChosen, id.as_str(), chosen).await?;
+    once.answer(StatusCode::OK, &new).await
 }

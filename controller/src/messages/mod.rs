@@ -131,6 +131,17 @@ pub async fn forget(connection: &mut Connection, now: UnixMillis, limit: u32) ->
     store::forget(connection, now.minus(kept), limit).await
 }
 
+/// The language that a customer chose; `None` for the usual one.
+///
+/// # Errors
+/// When the database refuses.
+pub async fn language_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<Option<Language>, sqlx::Error> {
+    store::language_of(connection, customer).await
+}
+
 /// The template of an occasion in a language: what staff wrote, or else what Tawi comes with.
 ///
 /// # Errors

@@ -774,6 +774,17 @@ pub(super) async fn delete_template(
 }
 
 /// Whether there is such a customer.
+pub(super) async fn language_of(
+    connection: &mut Connection,
+    customer: &CustomerId,
+) -> Result<Option<Language>, sqlx::Error> {
+    let row = sqlx::query("SELECT language FROM customers WHERE id = $1")
+        .bind(customer.as_str())
+        .fetch_optional(connection)
+        .await?;
+    Ok(row.map(|row| columns::parsed_or_none(&row, "language")).transpose()?.flatten())
+}
+
 pub(super) async fn set_language(
     connection: &mut Connection,
     customer: &CustomerId,

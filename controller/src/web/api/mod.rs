@@ -137,7 +137,7 @@ pub(super) fn router() -> Router<Web> {
         payments::corrections::api::undo_one, payments::corrections::api::write_off_debt,
         mpesa::statement::api::take, mpesa::health::api::health, mpesa::codes::api::code,
         usage::api::of_line,
-        messages::api::list, messages::api::get_one, messages::api::test,
+        messages::api::list, messages::api::get_one, messages::api::test, messages::api::choose_language,
     ),
     components(schemas(Problem, ProblemBody)),
 )]

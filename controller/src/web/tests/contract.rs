@@ -485,11 +485,22 @@ async fn texts(api: &mut Checker, served: &Served) {
     for wrong in [json!({"phone": "12"}), json!({"phone": "0722000111", "language": "fr"}), json!({})] {
         assert_eq!(api.post(path, path, &wrong).await["error"]["code"], "invalid", "{wrong}");
     }
+    let customer = &served.world.customer.id;
+    let described = "/api/customers/{id}/language";
+    let path = format!("/api/customers/{customer}/language");
+    let wrong = api.post(described, &path, &json!({"language": "fr"})).await;
+    assert_eq!(wrong["error"]["code"], "invalid", "{wrong}");
+    let none = api.post(described, "/api/customers/nobody/language", &json!({"language": "sw"})).await;
+    assert_eq!(none["error"]["code"], "not_found", "{none}");
+    for language in [json!("sw"), json!(null), json!("en")] {
+        assert_eq!(api.post(described, &path, &json!({"language": language})).await["language"], language);
+        let told = api.get("/api/customers/{id}", &format!("/api/customers/{customer}")).await;
+        assert_eq!(told["language"], language);
+    }
     super::texts::refund(served, "r1").await;
     let page = api.get("/api/messages", "/api/messages?limit=1").await;
     let older = format!("/api/messages?limit=1&before={}", page["next"].as_str().unwrap());
     assert_ne!(api.get("/api/messages", &older).await["messages"][0]["id"], page["messages"][0]["id"]);
-    let customer = &served.world.customer.id;
     let found = format!("/api/messages?customer={customer}&occasion=refunded&state=queued&from_ms=0");
     let found = api.get("/api/messages", &found).await;
     assert_eq!(found["messages"].as_array().unwrap().len(), 1, "{found}");
