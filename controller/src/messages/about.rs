@@ -21,6 +21,8 @@ use crate::entitlements::Status;
 use crate::ids::{CustomerId, LineId, MessageId, PaymentId};
 use crate::ledger::{self, LedgerError};
 use crate::money::Money;
+use crate::payments::renewal;
+use crate::subscriptions::{self, SubscriptionError};
 use crate::web::display;
 
 /// Hex digits of the time in the id of a text: milliseconds for thousands of years.
@@ -110,12 +112,13 @@ pub(crate) async fn ends(
             continue;
         }
         let wallet = wallet(connection, &line.customer).await?;
-        let is_covered = line.renews && wallet >= line.price;
+        let free = free_for(connection, &line, wallet, now).await?;
+        let is_covered = line.renews && free >= line.price;
         if is_covered && !crate::payments::is_money_unclear(connection, &line.customer, now).await? {
             // The wallet pays for the next period, and "pay now" would be wrong.
             continue;
         }
-        let to_pay = crate::payments::wallet::lacking(line.price, wallet).unwrap_or(line.price);
+        let to_pay = crate::payments::wallet::lacking(line.price, free).unwrap_or(line.price);
         let facts = Facts::default()
             .with(Placeholder::ToPay, to_pay.to_string())
             .with(Placeholder::Balance, wallet.to_string());
@@ -125,6 +128,23 @@ pub(crate) async fn ends(
         queue(connection, &policy, told, now).await?;
     }
     Ok(())
+}
+
+/// What of a wallet is left for a line once others of the customer have gone on that end first.
+async fn free_for(
+    connection: &mut Connection,
+    line: &LineFacts,
+    wallet: Money,
+    now: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let lines =
+        subscriptions::of_customer(connection, &line.customer).await.map_err(|error| match error {
+            SubscriptionError::Database(error) => error,
+            other => sqlx::Error::Decode(Box::new(other)),
+        })?;
+    let Some(own) = lines.iter().find(|one| one.id == line.id) else { return Ok(wallet) };
+    let spoken_for = renewal::spoken_for(own, &lines, now);
+    Ok(wallet.checked_sub(spoken_for).unwrap_or(Money::ZERO).max(Money::ZERO.min(wallet)))
 }
 
 /// The shortest period, in seconds, that an occasion is told of: a reminder that comes with the purchase is none.

@@ -19,6 +19,7 @@ use super::words::Text;
 use crate::audit::Actor;
 use crate::customers::phone::Msisdn;
 use crate::ids::LineId;
+use crate::money::Money;
 use crate::mpesa::ShortCodes;
 use crate::payments::follow::{FollowToken, followed};
 use crate::payments::{self, RequestPayment, Requested, Why};
@@ -76,8 +77,14 @@ pub(super) async fn ask(
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.ask(visitor.address, whom, visitor.now)) {
         return visitor.too_many(wait, &account.path(), None);
     }
+    let amount = match offer {
+        // What lies in the wallet is another line's.
+        Offer::Ask(amount) if account.in_wallet >= line.price => Some(amount),
+        _ => None,
+    };
+    let what = (line.id.clone(), amount);
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
-    let sending = tokio::spawn(send(web.clone(), short_codes, line.id.clone(), phone, token.clone()));
+    let sending = tokio::spawn(send(web.clone(), short_codes, what, phone, token.clone()));
     let outcome = match timeout(ANSWER_WITHIN, sending).await {
         Ok(outcome) => outcome??,
         Err(_) => None,
@@ -102,17 +109,12 @@ fn go_on(visitor: &Visitor, account: &Account, token: &FollowToken) -> Response 
 async fn send(
     web: Web,
     short_codes: ShortCodes,
-    line: LineId,
+    (line, amount): (LineId, Option<Money>),
     phone: Option<Msisdn>,
     token: FollowToken,
 ) -> Result<Option<Requested>, PageError> {
-    let request = RequestPayment {
-        subscription: line,
-        top_up: None,
-        phone,
-        amount: None,
-        requested_by: Actor::Customer,
-    };
+    let request =
+        RequestPayment { subscription: line, top_up: None, phone, amount, requested_by: Actor::Customer };
     Ok(payments::request_followed(&web.controller, &short_codes, request, &token).await?)
 }
 

@@ -122,7 +122,7 @@ pub(super) struct Account {
     pub(super) customer: Customer,
     /// In the order in which they were entered, which numbers them.
     pub(super) lines: Vec<Subscription>,
-    in_wallet: Money,
+    pub(super) in_wallet: Money,
     intents: Vec<Intent>,
     pub(super) heard: Heard,
 }
@@ -227,7 +227,8 @@ impl Account {
     ) -> Result<Offer, PageError> {
         let site = sites::get(&mut *web.controller.database.read().await?, &line.site).await?;
         let is_revoked = site.is_some_and(|site| site.revoked_at.is_some());
-        Ok(offer(line, self.in_wallet, is_revoked, now))
+        let spoken_for = payments::renewal::spoken_for(line, &self.lines, now);
+        Ok(offer(line, (self.in_wallet, spoken_for), is_revoked, now))
     }
 
     /// Why and how long a request for a period of a line stands in the way of another.
@@ -331,6 +332,7 @@ impl Account {
             (Offer::OnHold, _) => language.say(Text::OnHold).to_owned(),
             (Offer::NotHere, _) => language.say(Text::NotHere).to_owned(),
             (Offer::Covered, _) => language.say(Text::Covered).to_owned(),
+            (Offer::InBalance, _) => language.say(Text::NextInBalance).to_owned(),
             (Offer::Ask(_) | Offer::FromBalance, Some((why, wait))) => {
                 // Nothing can be typed meanwhile, so that reading it again loses nothing.
                 // A receipt that is awaited for hours may come at any time.

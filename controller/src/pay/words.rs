@@ -60,6 +60,8 @@ texts! {
         / "Laini hii haiwezi kulipiwa hapa kwa sasa: uliza mtoa huduma wako wa intaneti.";
     Covered: "There is enough money in the account for the next period: nothing is to be paid now."
         / "Akaunti ina pesa za kutosha kwa kipindi kijacho: hakuna cha kulipa sasa.";
+    NextInBalance: "There is enough money in the account for the next period. This line does not go on by itself: open this page when its time is over."
+        / "Akaunti ina pesa za kutosha kwa kipindi kijacho. Laini hii haiendelei yenyewe: fungua ukurasa huu muda wake utakapoisha.";
     FromBalance: "There is enough money in the account for this plan: no phone is asked."
         / "Akaunti ina pesa za kutosha kwa kifurushi hiki: hakuna simu itakayoombwa pesa.";
     Connect: "Connect now" / "Unganisha sasa";

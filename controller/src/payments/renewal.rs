@@ -17,6 +17,7 @@ use super::{PaymentError, request, store};
 use crate::database::Connection;
 use crate::entitlements::Status;
 use crate::ledger;
+use crate::money::Money;
 use crate::subscriptions::{self, Subscription};
 
 /// The kind of cause of a period that is bought so, and who books it.
@@ -37,6 +38,21 @@ fn ahead(validity_seconds: u64) -> Duration {
 #[must_use]
 pub(crate) fn goes_on_by_itself(line: &Subscription) -> bool {
     line.renews && Duration::from_secs(line.validity_seconds) >= PERIOD_LEAST
+}
+
+/// What other lines of the same customer take out of the wallet before a line that is paid for can go on: those that go on by
+/// themselves and end first. Pure.
+pub(crate) fn spoken_for(line: &Subscription, lines: &[Subscription], now: UnixMillis) -> Money {
+    let takes = |other: &&Subscription| {
+        let is_open = matches!(other.status, Status::Active | Status::Expired) && !other.is_site_revoked;
+        let is_still_looked_at =
+            other.paid_until.is_some_and(|until| until > now.minus(ahead(other.validity_seconds)));
+        let is_first = (other.paid_until, &other.id) < (line.paid_until, &line.id);
+        other.id != line.id && goes_on_by_itself(other) && is_open && is_still_looked_at && is_first
+    };
+    // What cannot be counted leaves nothing.
+    let sum = lines.iter().filter(takes).try_fold(Money::ZERO, |sum, other| sum.checked_add(other.price));
+    sum.unwrap_or(Money::from_cents(i64::MAX))
 }
 
 /// Whether a line is to go on now, if its wallet can pay. Pure.

@@ -20,9 +20,13 @@ use crate::web::display;
 impl Office {
     /// Somebody brings cash for the line.
     async fn pay(&self, shillings: i64, occasion: &str) -> PaymentId {
+        self.pay_for(Some(self.world.line.clone()), shillings, occasion).await
+    }
+
+    async fn pay_for(&self, subscription: Option<LineId>, shillings: i64, occasion: &str) -> PaymentId {
         let brought = Brought {
             customer: self.world.customer.id.clone(),
-            subscription: Some(self.world.line.clone()),
+            subscription,
             amount: Money::from_shillings(shillings).unwrap(),
             means: Means::Cash { occasion: ReceiptNumber::parse(occasion).unwrap() },
             note: String::new(),
@@ -213,6 +217,28 @@ async fn an_end_is_told_unless_the_wallet_goes_on_or_the_period_is_short() {
     office.execute("UPDATE subscriptions SET renews = 0").await;
     office.ends(Occasion::EndsInThreeDays).await;
     assert_eq!(office.texts().await.len(), 1);
+}
+
+#[tokio::test]
+async fn of_two_lines_of_one_wallet_the_second_is_not_covered_by_what_the_first_takes() {
+    let office = Office::open().await;
+    office.execute("UPDATE plans SET validity_seconds = 2592000").await;
+    office.pay(1_500, "c1").await;
+    office
+        .execute(
+            "INSERT INTO subscriptions (id, customer_id, plan_id, router_id, username, password, status, paid_until, created_at) \
+             SELECT '00-first', customer_id, plan_id, router_id, 'first', '', 'active', paid_until, 1 FROM subscriptions",
+        )
+        .await;
+    office.pay_for(None, 2_000, "c2").await;
+    office.execute("DELETE FROM messages").await;
+    office.ends(Occasion::EndsInThreeDays).await;
+    let texts = office.texts().await;
+    assert!(texts.len() == 1 && texts[0].2.contains("pay KES 1,000.00"), "{texts:?}");
+    office.execute("UPDATE subscriptions SET renews = 0 WHERE id = '00-first'").await;
+    office.execute("DELETE FROM messages").await;
+    office.ends(Occasion::EndsInThreeDays).await;
+    assert_eq!(office.texts().await, [], "the other does not go on by itself");
 }
 
 #[tokio::test]
