@@ -198,6 +198,7 @@ struct RawCounter {
     operator_shillings_a_day: Option<i64>,
     operator_shillings_written_off_a_day: Option<i64>,
     operator_shillings_refunded_a_day: Option<i64>,
+    operator_shillings_placed_a_day: Option<i64>,
     #[serde(default)]
     refunds_need_second_person: bool,
 }
@@ -378,6 +379,7 @@ fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
     let at_once = "counter.operator_shillings_at_once";
     let a_day = "counter.operator_shillings_a_day";
     let refunded = "counter.operator_shillings_refunded_a_day";
+    let placed = "counter.operator_shillings_placed_a_day";
     let written_off = "counter.operator_shillings_written_off_a_day";
     Ok(Limits {
         at_once: read(at_once, raw.operator_shillings_at_once, default.at_once)?,
@@ -388,6 +390,7 @@ fn check_counter(raw: &RawCounter) -> Result<Limits, ConfigError> {
             default.written_off_a_day,
         )?,
         refunded_a_day: read(refunded, raw.operator_shillings_refunded_a_day, default.refunded_a_day)?,
+        placed_a_day: read(placed, raw.operator_shillings_placed_a_day, default.placed_a_day)?,
         refunds_need_two: raw.refunds_need_second_person,
     })
 }

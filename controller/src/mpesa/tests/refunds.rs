@@ -794,6 +794,7 @@ async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_
 
 mod again;
 mod contradicted;
+mod limits;
 mod nobodys;
 mod parts;
 mod used;

@@ -17,6 +17,8 @@ use crate::ledger;
 use crate::money::Money;
 use crate::payments::api::PaymentBody;
 use crate::payments::counter::Clerk;
+use crate::payments::counter::placing::place;
+use crate::payments::suspense::api::over_placed;
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Once, Problem, Route, Write, at_ms};
@@ -151,6 +153,7 @@ pub(crate) async fn move_one(
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let by = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
+    place(once.connection(), &payment, by, now).await?.map_err(over_placed)?;
     let moved = move_payment(once.connection(), (&payment, &to), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentMoved, payment.as_str(), &moved.in_words).await?;
     answer(once, moved, &web).await
@@ -191,6 +194,7 @@ pub(crate) async fn split_one(
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let by = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
+    place(once.connection(), &payment, by, now).await?.map_err(over_placed)?;
     let done = split(once.connection(), (&payment, &parts), by, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentSplit, payment.as_str(), &done.in_words).await?;
     answer(once, done, &web).await

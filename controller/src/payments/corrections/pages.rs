@@ -20,6 +20,7 @@ use crate::database::{Connection, Transaction};
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::money::Money;
 use crate::payments::counter::Clerk;
+use crate::payments::counter::placing::place;
 use crate::payments::suspense::pages::{CustomerChoice, LineChoice, choice_of_lines, found};
 use crate::payments::{PaymentRow, Provider};
 use crate::staff::Permission;
@@ -211,6 +212,11 @@ async fn move_one(
     let ids = &web.controller.ids;
     let actor = visit.actor();
     let by = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
+    if let Err(over) = place(&mut transaction, &payment, by, visit.now).await? {
+        return Ok(
+            visit.go(&format!("/payments/{payment}"), &Note::bad(format!("Nothing was done: {over}.")))
+        );
+    }
     let moved = move_payment(&mut transaction, (&payment, &to), by, ids, visit.now).await?;
     let done = match to {
         Target::Customer(..) => "It is theirs now.",
@@ -284,6 +290,11 @@ async fn split_one(
     let ids = &web.controller.ids;
     let actor = visit.actor();
     let by = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
+    if let Err(over) = place(&mut transaction, &payment, by, visit.now).await? {
+        return Ok(
+            visit.go(&format!("/payments/{payment}"), &Note::bad(format!("Nothing was done: {over}.")))
+        );
+    }
     let done = split(&mut transaction, (&payment, &parts), by, ids, visit.now).await?;
     let complaint = match &done {
         Err(NotCorrected::NotTheWhole(sum)) => {

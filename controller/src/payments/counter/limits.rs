@@ -14,6 +14,7 @@ const SHILLINGS_AT_ONCE: i64 = 50_000;
 const SHILLINGS_A_DAY: i64 = 200_000;
 const SHILLINGS_WRITTEN_OFF: i64 = 1_000;
 const SHILLINGS_REFUNDED: i64 = 5_000;
+const SHILLINGS_PLACED: i64 = 50_000;
 
 /// The limits of operators. Owners have none, and viewers take nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +25,10 @@ pub struct Limits {
     pub a_day: Money,
     /// What customers owe and one person may write off in one of Nairobi's days.
     pub written_off_a_day: Money,
-    /// What one person may give back in one of Nairobi's days.
+    /// What one person may give back in one of Nairobi's days, and what they may agree to that others give back.
     pub refunded_a_day: Money,
+    /// What of payments that came one person may give to customers in one of Nairobi's days: assigned, moved or shared out.
+    pub placed_a_day: Money,
     /// Whether a refund waits until somebody else than who asked agrees; owners' too.
     pub refunds_need_two: bool,
 }
@@ -56,6 +59,7 @@ impl Default for Limits {
             a_day: Money::from_cents(SHILLINGS_A_DAY * 100),
             written_off_a_day: Money::from_cents(SHILLINGS_WRITTEN_OFF * 100),
             refunded_a_day: Money::from_cents(SHILLINGS_REFUNDED * 100),
+            placed_a_day: Money::from_cents(SHILLINGS_PLACED * 100),
             refunds_need_two: false,
         }
     }
@@ -80,6 +84,18 @@ pub enum OverLimit {
         /// What they took today.
         taken: Money,
     },
+}
+
+/// Why a person may not give so much to customers.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error(
+    "you may assign, move and share out KES {most} a day and have done so with {placed}: ask an owner to do it"
+)]
+pub struct OverPlaced {
+    /// The limit of a day.
+    pub most: Money,
+    /// What they gave to customers today.
+    pub placed: Money,
 }
 
 impl Limits {

@@ -7,6 +7,7 @@
 pub(crate) mod api;
 pub mod limits;
 pub(crate) mod pages;
+pub(in crate::payments) mod placing;
 mod store;
 
 use std::time::Duration;
@@ -25,7 +26,7 @@ use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::usage::history::day_of;
 use crate::{customers, subscriptions};
-pub use limits::{Clerk, Limits, OverLimit};
+pub use limits::{Clerk, Limits, OverLimit, OverPlaced};
 
 /// How long the same amount of cash of the same customer may be the same cash: as long as M-Pesa takes no second payment.
 const PERHAPS_THE_SAME: Duration = Duration::from_secs(120);

@@ -10,8 +10,8 @@ use crate::database::Connection;
 use crate::ids::{LineId, PaymentId};
 use crate::ledger::Account;
 use crate::money::Money;
-use crate::payments::Provider;
 use crate::payments::store::issue_receipt;
+use crate::payments::{Payment, Provider};
 
 /// The payment of these means, once it is booked. What M-Pesa told of is no transfer to the bank: its number is found here too.
 pub(super) async fn payment_of(
@@ -103,6 +103,45 @@ pub(super) async fn taken_since(
     .fetch_one(connection)
     .await?;
     columns::money(&row, "taken")
+}
+
+/// What one person gave to customers since an instant, under all their names.
+pub(super) async fn placed_since(
+    connection: &mut Connection,
+    [first, second, third]: &[String; 3],
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS placed FROM placed_payments \
+         WHERE placed_by IN ($1, $2, $3) AND placed_at >= $4",
+    )
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
+    .bind(since.0)
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "placed")
+}
+
+/// Notes that somebody gives a payment to customers. Twice in one instant is once.
+pub(super) async fn note_placed(
+    connection: &mut Connection,
+    by: &str,
+    payment: &Payment,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT INTO placed_payments (placed_by, placed_at, payment_id, amount_cents) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (placed_by, placed_at, payment_id) DO NOTHING",
+    )
+    .bind(by)
+    .bind(now.0)
+    .bind(payment.id.as_str())
+    .bind(payment.amount.cents())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// Who took it, and what they noted; `None` for a payment that no person took.

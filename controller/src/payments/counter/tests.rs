@@ -328,3 +328,27 @@ async fn the_daily_close_has_what_each_person_took_beside_the_account_of_it() {
     let found = counter::of_day(&mut read, day).await.unwrap();
     assert_eq!(found.iter().filter(|one| !one.agrees()).count(), 1, "{found:?}");
 }
+
+#[tokio::test]
+async fn an_operator_gives_payments_to_customers_up_to_a_limit_of_a_day_under_whatever_name() {
+    use super::placing::place;
+    let counter = Counter::open().await;
+    let means = Means::Cash { occasion: ReceiptNumber::parse("C1").unwrap() };
+    let payment = counter.take(Role::Owner, &counter.brings(PRICE, means)).await.unwrap().payment;
+    let limits = Limits { placed_a_day: PRICE, ..Limits::default() };
+    let place = async |actor: Actor, role: Role, now: UnixMillis| {
+        let clerk = Clerk { actor: &actor, role, limits };
+        let mut write = counter.controller.database.write().await.unwrap();
+        let placed = place(&mut write, &payment, clerk, now).await.unwrap();
+        write.commit().await.unwrap();
+        placed
+    };
+    let later = |hours: i64| UnixMillis(NOW.0 + hours * 3_600_000);
+    assert_eq!(place(staff("anna"), Role::Operator, later(0)).await, Ok(()));
+    let over = Err(OverPlaced { most: PRICE, placed: PRICE });
+    assert_eq!(place(staff("anna"), Role::Operator, later(1)).await, over);
+    assert_eq!(place(Actor::CommandLine("anna".to_owned()), Role::Operator, later(1)).await, over);
+    assert_eq!(place(staff("brian"), Role::Operator, later(1)).await, Ok(()));
+    assert_eq!(place(staff("anna"), Role::Owner, later(1)).await, Ok(()));
+    assert_eq!(place(staff("anna"), Role::Operator, later(24)).await, Ok(()), "another day");
+}

@@ -587,10 +587,14 @@ pub async fn decide(
             if same_person(asker.actor).contains(&refund.requested_by) {
                 return Ok(Err(NotRefunded::SamePerson));
             }
-            if asker.role != Role::Owner && refund.amount > asker.limits.refunded_a_day {
-                let most = asker.limits.refunded_a_day;
-                return Ok(Err(NotRefunded::OverLimit { most, given: Money::ZERO }));
+            if asker.role != Role::Owner {
+                let (most, names) = (asker.limits.refunded_a_day, same_person(asker.actor));
+                let given = store::approved_since(connection, &names, day_of(now)).await?;
+                if given.checked_add(refund.amount).is_none_or(|sum| sum > most) {
+                    return Ok(Err(NotRefunded::OverLimit { most, given }));
+                }
             }
+            store::note_approved(connection, id, now).await?;
             refund.approved_by.clone_from(&by);
             Event::Approved
         }

@@ -254,6 +254,38 @@ pub(super) async fn asked_since(
     columns::money(&row, "amount")
 }
 
+/// What somebody agreed to that others asked to give back, since an instant, under any of these names.
+pub(super) async fn approved_since(
+    connection: &mut Connection,
+    [first, second, third]: &[String; 3],
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
+         WHERE approved_by IN ($1, $2, $3) AND approved_at >= $4 AND state NOT IN ('failed', 'withdrawn')",
+    )
+    .bind(first.as_str())
+    .bind(second.as_str())
+    .bind(third.as_str())
+    .bind(since.0)
+    .fetch_one(connection)
+    .await?;
+    columns::money(&row, "amount")
+}
+
+pub(super) async fn note_approved(
+    connection: &mut Connection,
+    id: &RefundId,
+    now: UnixMillis,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE refunds SET approved_at = $2 WHERE id = $1")
+        .bind(id.as_str())
+        .bind(now.0)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The cause of the entry that undoes what was written off for a refund.
 pub(super) const USED_RETURNED: &str = "used_time_returned";
 

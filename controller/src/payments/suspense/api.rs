@@ -11,6 +11,8 @@ use super::{Assignment, NotAssigned, assign};
 use crate::audit::Action;
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::payments::api::PaymentBody;
+use crate::payments::counter::placing::place;
+use crate::payments::counter::{Clerk, OverPlaced};
 use crate::staff::Permission;
 use crate::web::Web;
 use crate::web::api::{ApiError, Begun, Problem, Route, Write};
@@ -63,6 +65,8 @@ pub(crate) async fn assign_payment(
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let wanted = Assignment { payment, customer, subscription };
+    let by = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
+    place(once.connection(), &wanted.payment, by, now).await?.map_err(over_placed)?;
     let assigned = assign(once.connection(), &wanted, &actor, &ids, now).await?.map_err(refused)?;
     once.audit(Action::PaymentAssigned, wanted.payment.as_str(), wanted.customer.as_str()).await?;
     let row = crate::payments::payment(once.connection(), &wanted.payment).await?.ok_or_else(no_payment)?;
@@ -72,6 +76,16 @@ pub(crate) async fn assign_payment(
 
 fn no_payment() -> ApiError {
     ApiError::not_found("payment", "use an id from GET /api/payments")
+}
+
+/// What a program is told whose person has given enough to customers for a day.
+pub(in crate::payments) fn over_placed(over: OverPlaced) -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "over_limit",
+        over.to_string(),
+        "use a token of an owner, or raise the limit in [counter] of controller.toml",
+    )
 }
 
 fn refused(why: NotAssigned) -> ApiError {

@@ -14,6 +14,8 @@ use crate::customers::account_number::AccountNumber;
 use crate::customers::{self, Customer};
 use crate::database::Connection;
 use crate::ids::{CustomerId, LineId, PaymentId};
+use crate::payments::counter::Clerk;
+use crate::payments::counter::placing::place;
 use crate::payments::{PaymentError, PaymentRow};
 use crate::staff::Permission;
 use crate::subscriptions;
@@ -205,6 +207,10 @@ async fn give(State(web): State<Web>, Path(id): Path<String>, posted: Posted) ->
     let wanted = Assignment { payment, customer, subscription };
     let (by, ids) = (visit.actor(), &web.controller.ids);
     let page = format!("/payments/{id}");
+    let clerk = Clerk { actor: &by, role: visit.member.role, limits: web.counter };
+    if let Err(over) = place(&mut transaction, &wanted.payment, clerk, visit.now).await? {
+        return Ok(visit.go(&page, &Note::bad(format!("Nothing was done: {over}."))));
+    }
     let assigned = match assign(&mut transaction, &wanted, &by, ids, visit.now).await? {
         Ok(assigned) => assigned,
         Err(NotAssigned::NoSuchPayment) => return Err(PageError::NotFound),

@@ -184,3 +184,33 @@ async fn a_payment_goes_back_through_a_form_a_list_and_a_page_that_says_how_it_s
     assert!(owner.get(&page).await.body.contains("Nothing was done: it has gone on meanwhile"));
     served.stop().await;
 }
+
+#[tokio::test]
+async fn an_operator_moves_and_shares_out_no_more_than_the_limit_of_a_day() {
+    let served = Served::start().await;
+    let (other, _) = neighbour(&served.program(Role::Owner).await).await;
+    let mut owner = served.browser(Role::Owner).await;
+    let page = take(&mut owner, &served, "60000", "a1").await;
+    let mut operator = served.browser(Role::Operator).await;
+    let to = [("customer", other.as_str()), ("subscription", "wallet")];
+    assert_eq!(operator.post(&format!("{page}/move"), &to).await.location(), page);
+    let shown = operator.get(&page).await.body;
+    assert!(
+        shown.contains("Nothing was done: you may assign, move and share out KES 50,000.00 a day"),
+        "{shown}"
+    );
+    let program = served.program(Role::Operator).await;
+    let half = |customer: &str| serde_json::json!({"customer_id": customer, "amount_cents": 3_000_000});
+    let own = served.world.customer.id.to_string();
+    for (path, body) in [
+        ("move", serde_json::json!({"customer_id": other})),
+        ("split", serde_json::json!({"parts": [half(&other), half(&own)]})),
+    ] {
+        let answer = program.post(&format!("/api{page}/{path}"), &body).await;
+        assert_eq!(answer.status, 403, "{path}");
+        assert_eq!(answer.json()["error"]["code"], "over_limit", "{path}");
+    }
+    assert_eq!(owner.post(&format!("{page}/move"), &to).await.location(), page);
+    assert!(owner.get(&page).await.body.contains("It is theirs now."));
+    served.stop().await;
+}
