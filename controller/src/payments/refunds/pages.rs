@@ -217,7 +217,7 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         let words = match decision {
             Decision::Approve => "Agree, and send it",
             Decision::Withdraw => "Do not give it back",
-            Decision::WentThrough => "The portal says that it went through",
+            Decision::WentThrough => "The portal says that it went",
             Decision::DidNot => "The portal says that it did not",
             Decision::Again => "Send it once more",
         };
