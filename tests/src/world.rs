@@ -31,6 +31,8 @@ pub struct Plan {
     pub router_latency_ms: u64,
     /// Whether Daraja answers a second prompt of the same amount within two minutes with result 17, as the real one does.
     pub rule_17: bool,
+    /// How often Pull is swept, in seconds, besides at each start of the controller.
+    pub pull_seconds: u32,
     /// Where the agents' program is; beside this program where not given.
     pub agent_program: Option<PathBuf>,
     /// Where the controller's program is; beside this program where not given.
@@ -59,6 +61,7 @@ impl Default for Plan {
             sites,
             router_latency_ms: 5,
             rule_17: true,
+            pull_seconds: 2,
             agent_program: None,
             controller_program: None,
             timing,
@@ -169,7 +172,7 @@ impl World {
         let daraja = daraja_sim::Simulator::start(settings).await?;
         say("starting the controller");
         let (http, broker) = (free_address().await?, free_address().await?);
-        write_controller_config(directory, http, broker, &daraja.base_url())?;
+        write_controller_config(directory, (http, broker), &daraja.base_url(), plan.pull_seconds)?;
         let controller = start_controller(directory, plan.controller_program.as_deref()).await?;
         let token =
             controller_command(directory, &["token", "add", "world", "--role", "owner", "--json"]).await?;
@@ -451,9 +454,9 @@ async fn start_agent(program: Option<&Path>, directory: &Path, site: &str) -> an
 
 fn write_controller_config(
     directory: &Path,
-    http: SocketAddr,
-    broker: SocketAddr,
+    (http, broker): (SocketAddr, SocketAddr),
     daraja: &str,
+    pull_seconds: u32,
 ) -> anyhow::Result<()> {
     write_secret(&directory.join("mpesa.secret"), daraja_sim::DEMO_CONSUMER_SECRET)?;
     write_secret(&directory.join("mpesa.passkey"), daraja_sim::DEMO_PASSKEY)?;
@@ -477,7 +480,7 @@ passkey_file = "mpesa.passkey"
 callback_base_url = "http://{http}"
 pull = true
 pull_nominated_number = "0712345678"
-pull_seconds = 2
+pull_seconds = {pull_seconds}
 
 [sms]
 channel = "log"

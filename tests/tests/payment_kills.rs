@@ -1,6 +1,6 @@
 //! The controller is killed at a hundred random points of a storm of five hundred payments by Paybill and by prompt, whose
-//! confirmations and callbacks come once, three times at once, late or never. After the last restart and a sweep of Pull the
-//! books are exact: each receipt stands in them once, with its amount, and has bought one period of the right line.
+//! confirmations and callbacks come once, three times at once, late or never, and Pull has nothing to say all the while. After
+//! the last restart and one sweep of Pull the books are exact: each receipt stands in them once, with its amount, and has bought one period of the right line.
 //!
 //! The points come from a seed, which a failure prints: `TAWI_SEED=7 cargo test -p tawi-tests --test payment_kills`.
 
@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone};
+use daraja_sim::{
+    CallbackFaults, ConfirmationFaults, FaultsChange, PaybillOutcome, PaybillPayment, Phone, Product,
+};
 use routeros_sim::Service;
 use serde_json::Value;
 use tawi_shared::{Clock, IdSource};
@@ -31,7 +33,9 @@ const PROMPTED: u32 = 20;
 const PAID_WITHIN_MS: u64 = 250;
 /// The power goes within this long of them, which a start, an intake and a booking take.
 const KILLED_WITHIN_MS: u64 = 300;
-/// Pull sweeps every two seconds; a request whose fate is unknown is asked about for longer.
+/// Pull is swept at each start, and not again while the test runs.
+const PULL_SECONDS: u32 = 3_600;
+/// How long what is on its way may take, and the sweep: a request whose fate is unknown is asked about for longer.
 const ENDS_WITHIN: Duration = Duration::from_secs(200);
 const PRICE_SHILLINGS: u32 = 1_500;
 const PERIOD_MS: i64 = 30 * 86_400_000;
@@ -41,7 +45,12 @@ async fn a_controller_killed_a_hundred_times_books_each_of_five_hundred_receipts
     let seed = seed();
     eprintln!("seed {seed}");
     let directory: PathBuf = std::env::temp_dir().join(format!("tawi-kills-{}", IdSource::system().hex(4)));
-    let plan = Plan { sites: vec!["nyeri-01".into()], rule_17: false, ..Plan::default() };
+    let plan = Plan {
+        sites: vec!["nyeri-01".into()],
+        rule_17: false,
+        pull_seconds: PULL_SECONDS,
+        ..Plan::default()
+    };
     let mut world = World::start(&directory, &plan, &mut |step| eprintln!("· {step}")).await.unwrap();
     if let Err(error) = storm(&mut world, IdSource::seeded(seed)).await {
         world.keep_directory();
@@ -62,11 +71,20 @@ async fn storm(world: &mut World, chance: IdSource) -> anyhow::Result<()> {
     }
     let (payers, prompted) = customers.split_at(usize::try_from(PAYERS)?);
     world.command(&["--json", "mpesa", "register-urls"]).await?;
+    let safaricom = world.daraja.handle();
+    safaricom
+        .set_faults(&FaultsChange { no_product: Some(vec![Product::Pull]), ..FaultsChange::default() })?;
+    let swept_before = safaricom.state().pulls;
     let began = Clock::system().now().0;
     for kill in 0..KILLS {
         let asked = prompted.get(usize::try_from(kill / 5)?).filter(|_| kill.is_multiple_of(5));
         life(world, &chance, payers, asked).await.with_context(|| format!("kill {kill}"))?;
     }
+    ensure!(safaricom.settled(ENDS_WITHIN).await, "something is still on its way: {:?}", safaricom.state());
+    ensure!(safaricom.state().pulls == swept_before, "Pull had something to say: {:?}", safaricom.state());
+    safaricom.clear_faults();
+    world.kill_controller().await?;
+    world.start_controller().await?;
     the_books_are_exact(world, &customers, began).await
 }
 

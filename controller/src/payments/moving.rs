@@ -14,6 +14,7 @@ use super::{Payment, PaymentError, corrections, store, suspense};
 use crate::database::Connection;
 use crate::ids::{CustomerId, IntentId};
 use crate::live::Hint;
+use crate::mpesa::c2b;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::{Event, Intent};
 use crate::mpesa::request_of_unnamed;
@@ -48,7 +49,9 @@ pub(super) async fn elsewhere(
     booked: &Payment,
     intent: &Intent,
 ) -> Result<Option<Elsewhere>, PaymentError> {
-    if booked.short_code != intent.short_code || booked.intent.as_ref() == Some(&intent.id) {
+    if booked.intent.as_ref() == Some(&intent.id)
+        || !c2b::are_one_payee(connection, &booked.short_code, &intent.short_code).await?
+    {
         return Ok(None);
     }
     let request = match &booked.intent {

@@ -18,6 +18,7 @@ const DAY: u64 = 86_400;
 
 /// A payment whose callback never comes, and of which M-Pesa says that it is paid.
 async fn unreceipted(shop: &Shop) -> Intent {
+    shop.execute("UPDATE sites SET is_online = 1").await;
     let callback = CallbackFaults { lost: true, ..CallbackFaults::default() };
     shop.phone(Phone { callback, ..Phone::default() });
     shop.wait_two_minutes();
@@ -47,6 +48,19 @@ async fn open_until(shop: &Shop) -> Option<UnixMillis> {
 async fn trusted_until(shop: &Shop) -> Option<UnixMillis> {
     let mut read = shop.controller.database.read().await.unwrap();
     subscriptions::get(&mut read, &shop.world.line).await.unwrap().unwrap().grace_until
+}
+
+#[tokio::test]
+async fn nobody_is_trusted_for_a_day_of_which_the_site_is_away() {
+    let shop = Shop::open().await;
+    unreceipted(&shop).await;
+    shop.execute("UPDATE sites SET is_online = 0").await;
+    after(&shop, 2 * DAY).await;
+    assert_eq!(trusted_until(&shop).await, None);
+    shop.execute("UPDATE sites SET is_online = 1").await;
+    after(&shop, 1).await;
+    let trusted = trusted_until(&shop).await.unwrap();
+    assert_eq!(trusted, shop.controller.clock.now().plus(Duration::from_secs(DAY)));
 }
 
 #[tokio::test]

@@ -38,7 +38,8 @@ pub(super) async fn over(
 }
 
 /// Requests for a period that are without a receipt since an instant or longer, and of which nothing was decided; with what is
-/// known of their lines, and whether these were trusted after `since` for money that has not come.
+/// known of their lines, and whether these were trusted after `since` for money that has not come. A line whose site is away
+/// cannot be opened: it is decided of once that is back.
 pub(super) async fn undecided(
     connection: &mut Connection,
     before: UnixMillis,
@@ -51,7 +52,8 @@ pub(super) async fn undecided(
                  WHERE o.subscription_id = i.subscription_id AND o.ends_at > $2 AND o.ends_at > o.begins_at \
                    AND p.state <> 'paid') AS trusted \
          FROM payment_intents i JOIN subscriptions s ON s.id = i.subscription_id \
-         WHERE i.state = 'paid_unreceipted' AND i.updated_at <= $1 AND i.top_up_id IS NULL \
+              JOIN routers r ON r.id = s.router_id JOIN sites t ON t.id = r.site_id \
+         WHERE t.is_online = 1 AND i.state = 'paid_unreceipted' AND i.updated_at <= $1 AND i.top_up_id IS NULL \
            AND i.promised_validity_seconds IS NOT NULL \
            AND NOT EXISTS (SELECT 1 FROM graces g WHERE g.intent_id = i.id) \
          ORDER BY i.updated_at, i.id LIMIT $3",
