@@ -147,20 +147,19 @@ where
 }
 
 /// Shows subscriptions whose paid time is over as expired. Desired state does not change: the instant was in it. Time that a
-/// site never heard of is put off instead.
+/// site never heard of has not begun, and does not end.
 async fn expire(controller: &Controller) -> Result<(), JobError> {
     loop {
         let mut transaction = controller.database.write().await?;
         let now = controller.clock.now();
-        let put_off = payments::deferred_start::put_off_due(&mut transaction, now, ROWS).await?;
         let expired = subscriptions::expire_due(&mut transaction, now, ROWS).await?;
         let is_closed = |line: &&Expired| !line.is_trusted;
         let lines: Vec<LineId> =
             expired.iter().filter(is_closed).map(|expired| expired.line.clone()).collect();
         messages::about::ends(&mut transaction, Occasion::Suspended, &lines, now).await?;
         transaction.commit().await?;
-        let is_last = expired.len().max(put_off.len()) < usize::try_from(ROWS).unwrap_or(usize::MAX);
-        for line in put_off.into_iter().chain(expired.into_iter().map(|expired| expired.line)) {
+        let is_last = expired.len() < usize::try_from(ROWS).unwrap_or(usize::MAX);
+        for Expired { line, .. } in expired {
             controller.live.tell(Hint::Line(line));
         }
         if is_last {

@@ -81,7 +81,7 @@ impl Turns {
         let now = self.controller.clock.now();
         let mut transaction = self.controller.database.write().await?;
         traces::stored(&mut transaction, site, generation, now).await?;
-        deferred_start::stored(&mut transaction, site, generation, now).await?;
+        deferred_start::heard(&mut transaction, site, generation, now).await?;
         Ok(transaction.commit().await?)
     }
 

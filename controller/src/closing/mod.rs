@@ -126,7 +126,7 @@ impl Kind {
             Self::RefundNotInStatement => {
                 "booked as given back, and not in the statement: look the receipt up in the portal"
             }
-            Self::LookedAtNotBooked => "looked at, and its money is booked nowhere: an owner books it",
+            Self::LookedAtNotBooked => "looked at, and not in the books yet: an owner has to book it",
             Self::NotUnderstood => "Pull told of something that is not understood",
             Self::Balance => "the ledger’s account moved otherwise than what M-Pesa holds",
         }

@@ -179,6 +179,25 @@ pub async fn refresh_line(
     Ok(own.map_or(Refreshed::Unchanged, |(site, generation)| Refreshed::Changed { site, generation }))
 }
 
+/// The same of several lines, with one generation for each of their sites. Which sites must be told.
+///
+/// # Errors
+/// As above.
+pub async fn refresh_lines(
+    connection: &mut Connection,
+    lines: &[LineId],
+    now: UnixMillis,
+) -> Result<Vec<SiteId>, DesiredError> {
+    let mut batch = Batch::default();
+    for line in lines {
+        if let Some(facts) = store::facts_of(connection, line, now).await? {
+            refresh(connection, &mut batch, &facts).await?;
+        }
+    }
+    let told = batch.close(connection, now).await?;
+    Ok(told.into_iter().map(|(site, _)| site).collect())
+}
+
 async fn refresh(
     connection: &mut Connection,
     batch: &mut Batch,

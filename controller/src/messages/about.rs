@@ -37,6 +37,8 @@ const OF_PAYMENTS: [Occasion; 3] =
 /// How many times as many texts of a day tell of money and of lines that open as of anything else: so many payments of one
 /// customer in a day are a fault somewhere.
 const ANSWERS: u32 = 10;
+/// A site that is away for less may be back before anybody reads of it.
+const AWAY_FOR: Duration = Duration::from_secs(60);
 /// The shortest period whose end is told: who bought an hour knows.
 const PERIOD_LEAST_SECONDS: u64 = 86_400;
 
@@ -64,8 +66,11 @@ pub(crate) async fn payment(
         .with(Placeholder::Receipt, paid.receipt.clone());
     let occasion = match &line {
         None => Occasion::PaymentInWallet,
-        Some(line) if line.is_site_online => Occasion::PaymentReceived,
-        Some(_) => Occasion::SiteOffline,
+        // What is bought ahead, or on top of a period, runs as it would with the site there.
+        Some(line) if line.is_site_away(now) && line.waits_since.is_some_and(|since| since <= now) => {
+            Occasion::SiteOffline
+        }
+        Some(_) => Occasion::PaymentReceived,
     };
     let told =
         Told { customer: &paid.customer, line: line.as_ref(), occasion, cause: payment.as_str(), facts };
@@ -107,7 +112,7 @@ pub(crate) async fn ends(
     let Some(policy) = store::policy(connection).await? else { return Ok(()) };
     for line in lines {
         let Some(line) = store::line(connection, line).await? else { continue };
-        let Some(until) = line.paid_until.filter(|_| !line.is_waiting) else { continue };
+        let Some(until) = line.paid_until.filter(|_| line.waits_since.is_none()) else { continue };
         if line.validity_seconds < PERIOD_LEAST_SECONDS.max(shortest_period(occasion)) {
             continue;
         }
@@ -145,6 +150,14 @@ async fn free_for(
     let Some(own) = lines.iter().find(|one| one.id == line.id) else { return Ok(wallet) };
     let spoken_for = renewal::spoken_for(own, &lines, now);
     Ok(wallet.checked_sub(spoken_for).unwrap_or(Money::ZERO).max(Money::ZERO.min(wallet)))
+}
+
+impl LineFacts {
+    /// Whether its site is away for a while: after a start nobody is there for a moment, and that is no news for customers.
+    fn is_site_away(&self, now: UnixMillis) -> bool {
+        let is_news = self.site_changed_at.is_none_or(|at| at.plus(AWAY_FOR) <= now);
+        !self.is_site_online && is_news
+    }
 }
 
 /// The shortest period, in seconds, that an occasion is told of: a reminder that comes with the purchase is none.

@@ -194,7 +194,9 @@ impl Occasion {
         match self {
             Self::PaymentReceived => "A payment came and bought what it was for.",
             Self::PaymentInWallet => "A payment came and bought nothing yet: it lies in the wallet.",
-            Self::SiteOffline => "Instead of \"Payment received\", while the line’s site is not connected.",
+            Self::SiteOffline => {
+                "Instead of \"Payment received\", where the line opens only once its site is connected again."
+            }
             Self::Connected => {
                 "The site read back that a line which was off is open again after a payment. Not for lines that go on."
             }
@@ -215,9 +217,9 @@ impl Occasion {
             Account, Amount, Balance, Name, PayBill, PayLink, Plan, Receipt, Site, ToPay, Until,
         };
         match self {
-            Self::PaymentReceived | Self::SiteOffline => {
-                &[Name, Account, Plan, Site, Amount, Receipt, Balance, Until]
-            }
+            Self::PaymentReceived => &[Name, Account, Plan, Site, Amount, Receipt, Balance, Until],
+            // Until when it lasts nobody knows before the site is back.
+            Self::SiteOffline => &[Name, Account, Plan, Site, Amount, Receipt, Balance],
             Self::PaymentInWallet => &[Name, Account, Amount, Receipt, Balance],
             Self::Connected => &[Name, Account, Plan, Site, Until],
             Self::EndsInThreeDays | Self::EndsInOneDay | Self::EndsToday | Self::Suspended => {

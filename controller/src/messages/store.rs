@@ -52,8 +52,8 @@ pub(super) struct LineFacts {
     pub(super) customer: CustomerId,
     pub(super) status: Status,
     pub(super) paid_until: Option<UnixMillis>,
-    /// Whether something that it is paid for has not begun, because its site is away.
-    pub(super) is_waiting: bool,
+    /// When what its site has not heard of was to begin.
+    pub(super) waits_since: Option<UnixMillis>,
     /// Until when it is, or was, open on trust.
     pub(super) grace_until: Option<UnixMillis>,
     pub(super) renews: bool,
@@ -63,6 +63,8 @@ pub(super) struct LineFacts {
     pub(super) site: SiteId,
     pub(super) site_name: String,
     pub(super) is_site_online: bool,
+    /// When that changed last.
+    pub(super) site_changed_at: Option<UnixMillis>,
 }
 
 /// What a text may say of a payment.
@@ -235,9 +237,9 @@ pub(super) async fn line(
 ) -> Result<Option<LineFacts>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT s.id, s.customer_id, s.status, s.paid_until, s.grace_until, s.renews, \
-                CASE WHEN EXISTS (SELECT 1 FROM quota_periods q WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) \
-                     THEN 1 ELSE 0 END AS is_waiting, p.name AS plan_name, p.price_cents, \
-                p.validity_seconds, site.id AS site_id, site.name AS site_name, site.is_online \
+                (SELECT MIN(q.started_at) FROM quota_periods q \
+                 WHERE q.line_id = s.id AND q.waits_for_generation IS NOT NULL) AS waits_since, p.name AS plan_name, p.price_cents, \
+                p.validity_seconds, site.id AS site_id, site.name AS site_name, site.is_online, site.online_changed_at \
          FROM subscriptions s JOIN plans p ON p.id = s.plan_id JOIN routers r ON r.id = s.router_id \
          JOIN sites site ON site.id = r.site_id WHERE s.id = $1",
     )
@@ -250,7 +252,7 @@ pub(super) async fn line(
             customer: columns::parsed(&row, "customer_id")?,
             status: columns::word(&row, "status", Status::parse)?,
             paid_until: columns::instant_or_none(&row, "paid_until")?,
-            is_waiting: columns::truth(&row, "is_waiting")?,
+            waits_since: columns::instant_or_none(&row, "waits_since")?,
             grace_until: columns::instant_or_none(&row, "grace_until")?,
             renews: columns::truth(&row, "renews")?,
             plan_name: row.try_get("plan_name")?,
@@ -259,6 +261,7 @@ pub(super) async fn line(
             site: columns::parsed(&row, "site_id")?,
             site_name: row.try_get("site_name")?,
             is_site_online: columns::truth(&row, "is_online")?,
+            site_changed_at: columns::instant_or_none(&row, "online_changed_at")?,
         })
     })
     .transpose()
@@ -322,17 +325,22 @@ pub(super) async fn has_opened(
     (payment, line): (&PaymentId, &LineId),
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT 1 AS found FROM purchases \
-         WHERE payment_id = $1 AND line_id = $2 AND what = 'period' AND taken_back_at IS NULL \
-           AND period_started_at <= $3 AND (paid_until_before IS NULL OR paid_until_before <= $3)",
+    let rows = sqlx::query(
+        "SELECT line_id, period_started_at, paid_until_before FROM purchases \
+         WHERE payment_id = $1 AND what = 'period' AND taken_back_at IS NULL",
     )
     .bind(payment.as_str())
-    .bind(line.as_str())
-    .bind(now.0)
-    .fetch_optional(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(row.is_some())
+    for row in &rows {
+        let of: LineId = columns::parsed(row, "line_id")?;
+        let before = columns::instant_or_none(row, "paid_until_before")?;
+        let runs = columns::instant(row, "period_started_at")? <= now;
+        if of == *line && runs && before.is_none_or(|before| before <= now) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 pub(super) async fn is_told(
@@ -773,7 +781,7 @@ pub(super) async fn delete_template(
     Ok(())
 }
 
-/// Whether there is such a customer.
+/// The language of a customer; `None` where there is none such.
 pub(super) async fn language_of(
     connection: &mut Connection,
     customer: &CustomerId,

@@ -48,6 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(200);
 /// How often it is kept that somebody was turned away: often enough for the doctor, and no work for whoever tries to be heard.
 const NOTED_EVERY: Duration = Duration::from_secs(60);
+/// The address that the registration of Pull names. Nothing is known to be told there, and whoever tries it is answered.
+pub(super) const PULL_PATH: &str = "/callbacks/pull";
 /// What Safaricom wants to hear.
 const ACCEPTED: &str = r#"{"ResultCode":0,"ResultDesc":"Accepted"}"#;
 
@@ -97,6 +99,7 @@ pub fn callback_router(controller: Controller, short_codes: &ShortCodes) -> Rout
         .route("/callbacks/c2b/{token}/validation", post(validation))
         .route("/callbacks/operator/{token}/result", post(operator_result))
         .route("/callbacks/operator/{token}/timeout", post(operator_time_out))
+        .route(PULL_PATH, post(async || StatusCode::OK))
         .with_state(desk)
 }
 

@@ -21,7 +21,7 @@ use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
 use super::{LinkError, reports};
 use crate::desired::Held;
-use crate::ids::SiteId;
+use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
 use crate::sites;
 use crate::state::Controller;
@@ -101,6 +101,12 @@ impl Effects {
             .map_err(|source| LinkError::Encoding { site: site.clone(), source })?;
         self.messages.push((topic.topic(site), envelope));
         Ok(())
+    }
+
+    /// Paid time of these lines begins now: their sites must be told, and pages look again.
+    pub(super) fn begun(&mut self, lines: Vec<LineId>) {
+        self.has_outbox |= !lines.is_empty();
+        self.hints.extend(lines.into_iter().map(Hint::Line));
     }
 
     /// Notes that a hello restarted a lane, or that the first message after it came.

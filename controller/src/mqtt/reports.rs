@@ -146,7 +146,9 @@ async fn take_hello(
     }
     // One that is ahead of us tells nothing of what it has of ours.
     let stored = if hello.stored_generation <= state.generation { hello.stored_generation } else { 0 };
-    effects.has_outbox |= deferred_start::site_is_back(connection, site, stored, now).await?;
+    let applied = if hello.applied_generation <= state.generation { hello.applied_generation } else { 0 };
+    let begun = deferred_start::site_is_back(connection, site, stored.max(applied), now).await?;
+    effects.begun(begun);
     if stored > 0 {
         // A Stored may have been lost with the connection before.
         let customers = traces::stored(connection, site, stored, now).await?;
@@ -394,7 +396,7 @@ async fn take_stored(
     }
     if store::raise_stored(connection, site, stored.generation).await? {
         let customers = traces::stored(connection, site, stored.generation, now).await?;
-        effects.has_outbox |= deferred_start::stored(connection, site, stored.generation, now).await?;
+        effects.begun(deferred_start::heard(connection, site, stored.generation, now).await?);
         effects.hints.extend(customers.into_iter().map(Hint::Payment));
         effects.hints.push(Hint::Site(site.clone()));
     }
@@ -421,6 +423,8 @@ async fn take_applied(
         return tell(connection, memory, site, held, state, now, effects).await;
     }
     store::set_applied(connection, site, applied.generation, applied.failures_total, now).await?;
+    // A site whose disk takes nothing enforces all the same.
+    effects.begun(deferred_start::heard(connection, site, applied.generation, now).await?);
     effects.hints.push(Hint::Site(site.clone()));
     let failed: Vec<(LineId, String)> = applied.failures.iter().filter_map(read_failure).collect();
     let listed = u32::try_from(applied.failures.len()).unwrap_or(u32::MAX);

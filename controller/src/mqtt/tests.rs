@@ -1,6 +1,7 @@
 //! The link over real sockets: an agent's end of a TLS connection, and the database behind.
 
 mod answers;
+mod deferred;
 mod seen;
 
 use std::time::Duration;
@@ -254,7 +255,6 @@ async fn a_site_that_was_away_is_told_what_it_lacks_by_its_hello() {
     let held = link.hash().await;
     let second = link.pay_while_away(2_000).await;
     let newest = link.hash().await;
-
     let mut behind = link.greeted(hello(1, first, held)).await;
     let told = delta(&mut behind).await;
     assert_eq!((told.from_generation, told.to_generation), (first, second));

@@ -22,7 +22,7 @@ use crate::ids::LineId;
 use crate::money::Money;
 use crate::mpesa::ShortCodes;
 use crate::payments::follow::{FollowToken, followed};
-use crate::payments::{self, RequestPayment, Requested, Why};
+use crate::payments::{self, RequestPayment, Requested, Why, wallet};
 use crate::web::Web;
 use crate::web::error::PageError;
 use crate::web::form::TOKEN_FIELD;
@@ -77,12 +77,13 @@ pub(super) async fn ask(
     if let Err(wait) = web.pay.with_throttle(|throttle| throttle.ask(visitor.address, whom, visitor.now)) {
         return visitor.too_many(wait, &account.path(), None);
     }
+    // Of what lies in the wallet other lines have a part: a phone is asked for what this one needs beside that.
+    let leaves_wallet = matches!(offer, Offer::Ask(_)) && account.in_wallet >= line.price;
     let amount = match offer {
-        // What lies in the wallet is another line's.
-        Offer::Ask(amount) if account.in_wallet >= line.price => Some(amount),
+        Offer::Ask(amount) if wallet::lacking(line.price, account.in_wallet) != Some(amount) => Some(amount),
         _ => None,
     };
-    let what = (line.id.clone(), amount);
+    let what = (line.id.clone(), amount, leaves_wallet);
     // On a task of its own: what was begun is noted and written down, also when the browser goes away.
     let sending = tokio::spawn(send(web.clone(), short_codes, what, phone, token.clone()));
     let outcome = match timeout(ANSWER_WITHIN, sending).await {
@@ -109,12 +110,18 @@ fn go_on(visitor: &Visitor, account: &Account, token: &FollowToken) -> Response 
 async fn send(
     web: Web,
     short_codes: ShortCodes,
-    (line, amount): (LineId, Option<Money>),
+    (line, amount, leaves_wallet): (LineId, Option<Money>, bool),
     phone: Option<Msisdn>,
     token: FollowToken,
 ) -> Result<Option<Requested>, PageError> {
-    let request =
-        RequestPayment { subscription: line, top_up: None, phone, amount, requested_by: Actor::Customer };
+    let request = RequestPayment {
+        subscription: line,
+        top_up: None,
+        phone,
+        amount,
+        leaves_wallet,
+        requested_by: Actor::Customer,
+    };
     Ok(payments::request_followed(&web.controller, &short_codes, request, &token).await?)
 }
 

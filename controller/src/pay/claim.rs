@@ -233,7 +233,11 @@ async fn told(
     let is_of_it = row.payment.subscription.as_ref() == Some(&line.id);
     let has_begun = is_of_it && !line.is_waiting(visitor.now);
     let runs = has_begun && line.paid_until.is_some_and(|until| until > visitor.now);
-    let is_said = |text: &&Text| **text != Text::RunsUntil || runs;
+    let is_said = |text: &&Text| match text {
+        Text::RunsUntil => runs,
+        Text::TimeStartsThen => line.is_waiting(visitor.now),
+        _ => true,
+    };
     let sentences = story.sentences.iter().filter(is_said).map(|text| language.fill(*text, &values));
     let page = FollowPage {
         frame: visitor.frame(&format!("{}/{PATH}", account.path()), Some(number)),

@@ -129,6 +129,7 @@ async fn page(
     ];
     let is_said = |text: &&Text| match text {
         Text::RunsUntil => !until.is_empty() && !line.is_waiting(visitor.now),
+        Text::TimeStartsThen => line.is_waiting(visitor.now),
         Text::OpenOnTrust => !trusted.is_empty(),
         _ => true,
     };

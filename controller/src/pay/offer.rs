@@ -41,7 +41,8 @@ pub(super) fn offer(
     if is_site_revoked {
         return Offer::NotHere;
     }
-    let is_paid = line.status == Status::Active && line.paid_until.is_some_and(|until| until > now);
+    let runs = line.paid_until.is_some_and(|until| until > now);
+    let is_paid = line.status == Status::Active && (runs || line.is_waiting(now));
     // A line that is off is paid for now, before any other goes on.
     let free = match is_paid {
         true => in_wallet.checked_sub(spoken_for).unwrap_or(Money::ZERO).max(Money::ZERO.min(in_wallet)),

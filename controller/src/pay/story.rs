@@ -71,7 +71,8 @@ pub(super) fn of_balance(is_site_online: bool) -> Story {
     if is_site_online {
         over(story("good", Text::Paid, vec![Text::BalancePaid, Text::RunsUntil, Text::Restart]))
     } else {
-        story("warn", Text::SiteOffline, vec![Text::BalancePaid, Text::SiteOfflineWhy])
+        let sentences = vec![Text::BalancePaid, Text::SiteOfflineWhy, Text::TimeStartsThen, Text::RunsUntil];
+        story("warn", Text::SiteOffline, sentences)
     }
 }
 
@@ -123,7 +124,9 @@ fn paid(arrival: &Arrival) -> Story {
         Arrival::Bought(Progress::Failed(_)) => {
             said("warn", Text::LineFails, &[Text::LineFailsWhy, Text::RunsUntil])
         }
-        Arrival::Bought(Progress::SiteOffline(_)) => said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy]),
+        Arrival::Bought(Progress::SiteOffline(_)) => {
+            said("warn", Text::SiteOffline, &[Text::SiteOfflineWhy, Text::TimeStartsThen, Text::RunsUntil])
+        }
         Arrival::Bought(Progress::SiteRevoked) => over(said("warn", Text::LineFails, &[Text::LineFailsWhy])),
         Arrival::Bought(Progress::ToBeSent | Progress::Sent | Progress::Stored) => {
             said("good", Text::Opening, &[Text::RunsUntil])

@@ -131,7 +131,7 @@ texts! {
     Unreceipted: "Paid, the receipt is on its way: do not pay again" / "Imelipwa, risiti iko njiani: usilipe tena";
     UnreceiptedWhy: "M-Pesa says that {amount} was paid. The period begins when its receipt is here."
         / "M-Pesa inasema {amount} zimelipwa. Kipindi kitaanza risiti yake ikifika hapa.";
-    OpenOnTrust: "The line is open until {trusted} meanwhile." / "Laini iko wazi hadi {trusted} kwa sasa.";
+    OpenOnTrust: "Meanwhile the line may be used until {trusted}." / "Kwa sasa laini inaweza kutumika hadi {trusted}.";
     Review: "It is not clear: do not pay again" / "Haieleweki: usilipe tena";
     ReviewWhy: "M-Pesa gave an answer that a person must look at. Your internet provider sees it in the list. Money that was paid is not lost."
         / "M-Pesa imetoa jibu ambalo lazima mtu aliangalie. Mtoa huduma wako wa intaneti analiona kwenye orodha. Pesa zilizolipwa hazijapotea.";
@@ -175,10 +175,11 @@ texts! {
         / "Intaneti isipokuja ndani ya dakika moja, zima na uwashe ruta au kifaa chako.";
     Opening: "Paid, the line is being opened" / "Imelipwa, laini inafunguliwa";
     SiteOffline: "Paid, and your site is offline now" / "Imelipwa, lakini kituo chako hakipatikani kwa sasa";
-    SiteOfflineWhy: "The line opens by itself as soon as the site is back, and the paid time starts then: do not pay again."
-        / "Laini itafunguka yenyewe kituo kikirudi, na muda uliolipiwa utaanza hapo: usilipe tena.";
-    WaitsForSite: "Paid for: the time starts when your site hears of it."
-        / "Imelipiwa: muda utaanza kituo chako kikipata habari.";
+    SiteOfflineWhy: "The line opens by itself as soon as the site is back: do not pay again."
+        / "Laini itafunguka yenyewe kituo kikirudi: usilipe tena.";
+    TimeStartsThen: "The paid time starts then." / "Muda uliolipiwa utaanza hapo.";
+    WaitsForSite: "Paid for: the time starts when your site hears of it. It need not be paid again."
+        / "Imelipiwa: muda utaanza kituo chako kikipata habari. Haihitaji kulipwa tena.";
     LineFails: "Paid, and the line could not be opened" / "Imelipwa, lakini laini haikuweza kufunguliwa";
     LineFailsWhy: "Your internet provider sees this in the list: do not pay again."
         / "Mtoa huduma wako wa intaneti analiona hili kwenye orodha: usilipe tena.";

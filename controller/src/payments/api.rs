@@ -357,6 +357,7 @@ pub(crate) async fn request(
         top_up,
         phone,
         amount: new.amount_cents.map(Money::from_cents),
+        leaves_wallet: false,
         requested_by: write.caller.actor(),
     };
     // On a task of its own, so that the answer is kept under the key when the caller goes away or Safaricom is slow.

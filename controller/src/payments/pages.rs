@@ -177,7 +177,7 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
             told(
                 Badge::warn("site offline"),
                 format!(
-                    "{name}{since}; it is connected the moment that the site is back, and what was paid for begins then."
+                    "{name}{since}; it is connected the moment that the site is back, and what it has not heard of begins then."
                 ),
             )
         }
@@ -531,6 +531,7 @@ async fn send(
         top_up: wanted.top_up,
         phone: Some(wanted.phone),
         amount: wanted.amount,
+        leaves_wallet: false,
         requested_by: actor,
     };
     Ok(super::request(&web.controller, &short_codes, request).await?)

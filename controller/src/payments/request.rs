@@ -56,6 +56,8 @@ pub struct RequestPayment {
     pub phone: Option<Msisdn>,
     /// How much, in whole shillings; when `None`, what the wallet lacks for it.
     pub amount: Option<Money>,
+    /// Whether what lies in the wallet is spoken for, so that it buys nothing here although it could.
+    pub leaves_wallet: bool,
     /// Who asks.
     pub requested_by: Actor,
 }
@@ -233,7 +235,7 @@ pub(super) async fn prepare(
     let phone = wanted.phone.clone().unwrap_or(customer.phone);
     let (line, top_up) = (&subscription.id, wanted.top_up.as_ref());
     // What the wallet pays asks no phone, and need not wait for one.
-    let asked = (in_wallet < price).then_some(&phone);
+    let asked = (in_wallet < price || wanted.leaves_wallet).then_some(&phone);
     let wish = Wish { line, top_up, phone: asked, price, in_wallet };
     if let Some(refused) = refused(connection, &subscription, wish, now).await? {
         return answer(refused);
@@ -243,7 +245,9 @@ pub(super) async fn prepare(
     let Some(shillings) = amount.and_then(Shillings::exactly) else {
         return answer(Requested::BadAmount);
     };
-    if let Some(bought) = buy(connection, controller, &wanted, now).await? {
+    if !wanted.leaves_wallet
+        && let Some(bought) = buy(connection, controller, &wanted, now).await?
+    {
         return Ok(bought);
     }
     let is_enough = lacking.is_some_and(|lacking| shillings.money() >= lacking);

@@ -44,7 +44,7 @@ impl Standing {
     }
 }
 
-/// Writes a period that was bought.
+/// Writes a period that runs on its router already, for `adoption`. What is sold begins with `payments::deferred_start`.
 pub(crate) fn begin(together: &mut Together, line: &LineId, period: Period) {
     store::add(together, line, period);
 }

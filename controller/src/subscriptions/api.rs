@@ -57,8 +57,8 @@ pub struct SubscriptionBody {
     pub paid_until_ms: Option<i64>,
     /// Until when it is open on trust, because M-Pesa says that it was paid for and the receipt has not come; null otherwise.
     pub grace_until_ms: Option<i64>,
-    /// Since when something that it is paid for waits for its site, which has not stored it: it begins when the site is back,
-    /// and `paid_until_ms` moves then. Null otherwise.
+    /// When what its site has not heard of was to begin, which may lie ahead: it begins when the site is back, and
+    /// `paid_until_ms` moves then. Null where the site has heard of everything.
     pub waits_since_ms: Option<i64>,
     /// Whether the wallet buys the next period before this one ends. Periods of less than a day are bought one by one.
     pub renews: bool,
@@ -102,7 +102,7 @@ pub struct SubscriptionDetail {
 /// The period of a subscription that runs now, and where its data stands as far as the site reported it.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct PeriodBody {
-    /// When it began.
+    /// When it began; of what waits for its site, when it was to.
     pub started_at_ms: i64,
     /// When it ends.
     pub ends_at_ms: i64,

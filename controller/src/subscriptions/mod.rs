@@ -70,7 +70,7 @@ pub struct Subscription {
     pub paid_until: Option<UnixMillis>,
     /// Until when it is open on trust: M-Pesa says that it was paid for, and the receipt has not come.
     pub grace_until: Option<UnixMillis>,
-    /// Since when something that it is paid for waits to begin, because its site has not heard of it.
+    /// When what its site has not heard of was to begin, which may lie ahead; `None` where it has heard of everything.
     pub waits_since: Option<UnixMillis>,
     /// Whether the wallet buys the next period before this one ends.
     pub renews: bool,
@@ -384,10 +384,29 @@ pub(crate) async fn set_paid_until(
     paid_until: Option<UnixMillis>,
     now: UnixMillis,
 ) -> Result<Refreshed, SubscriptionError> {
-    let is_held = store::by_id(connection, id).await?.is_some_and(|line| line.status == Status::Suspended);
-    let status = if is_held { Status::Suspended } else { released(paid_until, now) };
+    let line = store::by_id(connection, id).await?;
+    let is_held = line.as_ref().is_some_and(|line| line.status == Status::Suspended);
+    let is_waiting = paid_until.is_some() && line.is_some_and(|line| line.waits_since.is_some());
+    let status = match (is_held, is_waiting) {
+        (true, _) => Status::Suspended,
+        // It ends when its site has heard of it, whatever the date says.
+        (false, true) => Status::Active,
+        (false, false) => released(paid_until, now),
+    };
     store::set_paid_until(connection, id, status, paid_until).await?;
     Ok(desired::refresh_line(connection, id, now).await?)
+}
+
+/// Notes that a line is paid until later than was known, for `payments`, which refreshes what its site has to be told.
+pub(crate) async fn put_off(
+    connection: &mut Connection,
+    line: &Subscription,
+    paid_until: UnixMillis,
+    now: UnixMillis,
+) -> Result<(), SubscriptionError> {
+    let is_held = line.status == Status::Suspended;
+    let status = if is_held { Status::Suspended } else { released(Some(paid_until), now) };
+    Ok(store::set_paid_until(connection, &line.id, status, Some(paid_until)).await?)
 }
 
 /// Marks lines whose paid period is over as expired, at most `limit` at a time, and says which; not those of which a period

@@ -607,6 +607,8 @@ impl Simulation<'_> {
                 Why::Reversal | Why::Payout => None,
             };
         }
+        // An export has all of its last second: nobody has one of a payment that is made just now.
+        self.clock.advance(Duration::from_secs(1));
         self.count(match (form.columns, form.has_balances) {
             (8, _) => "statements of 8 columns",
             (9, _) => "statements of 9 columns",

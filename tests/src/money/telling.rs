@@ -209,6 +209,7 @@ fn result(refund: &Refund, index: usize) -> String {
     json!({"Result": {
         "ResultType": 0, "ResultCode": refund.code, "ResultDesc": "as it ended", "OriginatorConversationID": "o",
         "ConversationID": refund.conversation, "TransactionID": format!("RF{index:08}"),
+        "ResultParameters": {"ResultParameter": {"Key": "TransactionReceipt", "Value": format!("RF{index:08}")}},
     }})
     .to_string()
 }

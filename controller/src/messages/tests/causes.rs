@@ -93,6 +93,7 @@ async fn of_a_site_that_is_away_and_of_money_that_buys_nothing_the_truth_is_told
     let office = Office::open().await;
     office.pay(500, "c1").await;
     office.execute("UPDATE sites SET is_online = 0").await;
+    office.world.site_hears_nothing(&office.controller.database).await;
     office.controller.clock.advance(DAY / 24);
     office.pay(1_000, "c2").await;
     let texts = office.texts().await;
@@ -101,6 +102,32 @@ async fn of_a_site_that_is_away_and_of_money_that_buys_nothing_the_truth_is_told
     for said in ["Nyeri is offline now", "your time starts then", "Do not pay again"] {
         assert!(texts[1].2.contains(said), "{}", texts[1].2);
     }
+}
+
+#[tokio::test]
+async fn a_site_that_was_there_a_moment_ago_is_not_said_to_be_away() {
+    let office = Office::open().await;
+    office.world.site_hears_nothing(&office.controller.database).await;
+    let mut write = office.controller.database.write().await.unwrap();
+    let left = sqlx::query("UPDATE sites SET is_online = 0, online_changed_at = $1").bind(office.now().0);
+    left.execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    office.pay(1_500, "c1").await;
+    office.controller.clock.advance(DAY / 24);
+    office.pay(1_500, "c2").await;
+    let occasions: Vec<_> = office.texts().await.into_iter().map(|text| text.0).collect();
+    assert_eq!(occasions, ["payment_received", "site_offline"]);
+}
+
+#[tokio::test]
+async fn who_pays_ahead_while_the_site_is_away_is_told_until_when_the_line_is_paid() {
+    let office = Office::open().await;
+    office.pay(1_500, "c1").await;
+    office.execute("UPDATE sites SET is_online = 0").await;
+    office.world.site_hears_nothing(&office.controller.database).await;
+    office.pay(1_500, "c2").await;
+    let occasions: Vec<_> = office.texts().await.into_iter().map(|text| text.0).collect();
+    assert_eq!(occasions, ["payment_received", "payment_received"]);
 }
 
 #[tokio::test]

@@ -14,8 +14,9 @@ use thiserror::Error;
 use super::rows::{self, NoPage, Page};
 use super::settings::PullSettings;
 use super::store;
-use super::window::{Progress, Window};
+use super::window::{LAG, Progress, Window};
 use crate::closing::{self, ToldBy, ToldSpan};
+use crate::mpesa::callback::PULL_PATH;
 use crate::mpesa::client::Daraja;
 use crate::mpesa::evidence::{Reason, ReceiptNumber};
 use crate::mpesa::health::SweepOutcome;
@@ -46,8 +47,6 @@ const SPAN_LEAST: Duration = Duration::from_secs(2);
 const TOGETHER: usize = 16;
 /// Rows of one sweep that may fail before it is given up: by then it is not the rows.
 const FAILED_MOST: usize = 10;
-/// How long a payment may take to show up in Pull before its absence means anything.
-const LAG: Duration = Duration::from_secs(15 * 60);
 
 /// Why a sweep did not get through. It is tried again.
 #[derive(Debug, Error)]
@@ -313,7 +312,7 @@ impl Sweeper {
             "ShortCode": settings.short_code(),
             "RequestType": "Pull",
             "NominatedNumber": self.settings.nominated_number.digits(),
-            "CallBackURL": format!("{}/callbacks/pull", settings.callback_base_url),
+            "CallBackURL": format!("{}{PULL_PATH}", settings.callback_base_url),
         });
         rows::of_registration(&self.ask(REGISTER_PATH, &body, stop).await?)?;
         self.is_registered = true;

@@ -5,8 +5,8 @@
 //!   every hour                      the last 6 hours
 //!   at the start, and every day     all that Pull still has, almost 48 hours
 //! ```
-//! Always at least from ten minutes before the last successful sweep, so that nothing is skipped; rows that turn up
-//! late in Safaricom's own tables are found by the longer sweeps. What is found twice is booked once.
+//! Always at least from twenty minutes before the last successful sweep: a payment may take a quarter of an hour to show up,
+//! so that nothing is skipped; rows that turn up later still are found by the longer sweeps. What is found twice is booked once.
 
 use std::time::Duration;
 
@@ -18,8 +18,10 @@ const RECENT: Duration = Duration::from_secs(30 * 60);
 const HOURS: Duration = Duration::from_secs(6 * 3_600);
 /// All that Pull has: 48 hours, less ten minutes for clocks that disagree.
 const REACH: Duration = Duration::from_secs(48 * 3_600 - 600);
-/// How far a sweep goes back behind the last one.
-const OVERLAP: Duration = Duration::from_secs(600);
+/// How long a payment may take to show up in Pull before its absence means anything.
+pub(super) const LAG: Duration = Duration::from_secs(15 * 60);
+/// How far a sweep goes back behind the last one: further than what that could not vouch for.
+const OVERLAP: Duration = LAG.saturating_add(Duration::from_secs(5 * 60));
 /// Between two that look back six hours.
 const HOURLY: Duration = Duration::from_secs(3_600);
 /// Between two that look back on everything.
@@ -113,7 +115,7 @@ mod tests {
         progress.succeeded(&progress.next(at(0)));
         assert_eq!(back(&progress, at(5)), 30);
         progress.succeeded(&progress.next(at(5)));
-        assert_eq!(back(&progress, at(59)), 64, "ten minutes before the last success");
+        assert_eq!(back(&progress, at(59)), 74, "twenty minutes before the last success");
         assert_eq!(back(&progress, at(60)), 360);
         progress.succeeded(&progress.next(at(60)));
         assert_eq!(back(&progress, at(65)), 30);
@@ -124,11 +126,22 @@ mod tests {
     fn a_window_that_failed_is_asked_about_again() {
         let mut progress = Progress::default();
         progress.succeeded(&progress.next(at(0)));
-        assert_eq!(back(&progress, at(600)), 610);
-        assert_eq!(back(&progress, at(601)), 611);
+        assert_eq!(back(&progress, at(600)), 620);
+        assert_eq!(back(&progress, at(601)), 621);
         let all = 48 * 60 - 10;
         assert_eq!(back(&progress, at(9_000)), all, "Pull has no more");
         assert_eq!(back(&Progress::default(), at(1)), all, "it failed at the start");
+    }
+
+    #[test]
+    fn whatever_the_pause_two_sweeps_vouch_for_everything_between_them() {
+        for pause in 1..2_000 {
+            let mut progress = Progress::default();
+            let first = progress.next(at(0));
+            progress.succeeded(&first);
+            let second = progress.next(at(pause));
+            assert!(second.start <= first.end.minus(LAG), "{pause} minutes");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::mpesa::c2b;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::incoming::{self, Incoming, Source};
 use crate::payments::credit::{self, TakenIn};
-use crate::payments::{PaymentError, refunds};
+use crate::payments::{PaymentError, refunds, review};
 use crate::state::Controller;
 
 /// The source in the key of a piece of evidence.
@@ -390,7 +390,7 @@ impl Importer<'_> {
     /// What is known of a row already; `None` when it has to be taken in.
     async fn known(&self, connection: &mut Connection, row: &mut Row) -> Result<Option<Done>, PaymentError> {
         if let What::Out(out) = &row.what {
-            match known_out(connection, out).await? {
+            match known_out(connection, &self.short_code, out).await? {
                 KnownOut::Unknown => return Ok(None),
                 KnownOut::Booked => return Ok(Some(Done::Out(out.kind, false))),
                 KnownOut::Otherwise(why) => row.what = What::ForPerson(why),
@@ -526,7 +526,7 @@ impl Importer<'_> {
             }
             What::Out(out) => {
                 // Looked at again, now that nobody else writes: a row before it, or another import, may have booked it.
-                match known_out(connection, out).await? {
+                match known_out(connection, &self.short_code, out).await? {
                     KnownOut::Unknown => {
                         let entry = self.entry_of(out)?;
                         let booked = ledger::book(connection, &entry, ids, now).await?;
@@ -620,7 +620,18 @@ enum KnownOut {
     Otherwise(Why),
 }
 
-async fn known_out(connection: &mut Connection, out: &Out) -> Result<KnownOut, PaymentError> {
+async fn known_out(
+    connection: &mut Connection,
+    short_code: &str,
+    out: &Out,
+) -> Result<KnownOut, PaymentError> {
+    // An owner may have said what it is while no rule knew it.
+    let of = (short_code, out.receipt.as_str());
+    if let Some(moved) = out.amount.checked_neg()
+        && review::is_settled(connection, of, moved).await?
+    {
+        return Ok(KnownOut::Booked);
+    }
     let (cause, account) = cause_of(out);
     match ledger::booked_on(connection, (cause.0, &cause.1), &account).await? {
         Some(booked) if booked == out.amount => return Ok(KnownOut::Booked),

@@ -1,6 +1,9 @@
 //! Payments by Paybill that Safaricom reports by itself, over real sockets, beside prompts and Pull.
 
-use daraja_sim::{CallbackFaults, ConfirmationFaults, PaybillOutcome, PaybillPayment, Phone, Redelivery};
+use daraja_sim::{
+    CallbackFaults, ConfirmationFaults, FaultsChange, PaybillOutcome, PaybillPayment, Phone, Product,
+    Redelivery,
+};
 
 use tawi_shared::UnixMillis;
 
@@ -25,6 +28,31 @@ pub(super) async fn registered() -> (Shop, CallbackToken) {
     let url = registrations.values().next().unwrap().confirmation_url.as_str().to_owned();
     let token = url.split('/').rev().nth(1).unwrap().to_owned();
     (shop, CallbackToken::parse(&token).unwrap())
+}
+
+#[tokio::test]
+async fn an_app_without_the_second_version_of_c2b_is_registered_with_the_first_and_is_told_of_payments() {
+    let (shop, _) = open().await;
+    let without = FaultsChange { no_product: Some(vec![Product::C2bV2]), ..FaultsChange::default() };
+    shop.handle().set_faults(&without).unwrap();
+    let told = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap();
+    assert!(told.is_ours && !told.was_registered, "{told:?}");
+    pay(&shop, 1_500, &account(&shop)).await;
+    assert_eq!(only_payment(&shop).await.subscription, Some(shop.world.line.clone()));
+    // Without either there is none, and why is said.
+    let (shop, _) = open().await;
+    let products = vec![Product::C2bV1, Product::C2bV2];
+    let without = FaultsChange { no_product: Some(products), ..FaultsChange::default() };
+    shop.handle().set_faults(&without).unwrap();
+    let refused = register(&shop.controller, &shop.daraja, ResponseType::Completed).await.unwrap_err();
+    assert!(refused.to_string().to_lowercase().contains("apiproduct"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_address_that_pull_is_registered_with_answers() {
+    let (shop, _) = open().await;
+    let url = format!("http://{}/callbacks/pull", shop.address);
+    assert_eq!(reqwest::Client::new().post(url).body("x".repeat(1_000)).send().await.unwrap().status(), 200);
 }
 
 async fn pay(shop: &Shop, amount: u32, account: &str) -> PaybillOutcome {

@@ -268,6 +268,7 @@ async fn a_refusal_is_told_apart_from_a_lost_answer() {
         top_up: None,
         phone: None,
         amount: None,
+        leaves_wallet: false,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     let requested = payments::request(&shop.controller, &gone.into(), wanted).await.unwrap();

@@ -287,6 +287,7 @@ async fn a_payment_that_bought_a_period_is_spent_even_if_it_was_asked_for_a_top_
         top_up: Some(TopUpId::parse("t1").unwrap()),
         phone: None,
         amount: None,
+        leaves_wallet: false,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     let asked = payments::request(&shop.controller, &shop.codes(), wanted).await.unwrap();

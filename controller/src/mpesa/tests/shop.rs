@@ -167,6 +167,7 @@ impl Shop {
             top_up: None,
             phone: None,
             amount: shillings.map(|shillings| Money::from_shillings(shillings).unwrap()),
+            leaves_wallet: false,
             requested_by: crate::audit::Actor::Token("test".to_owned()),
         };
         payments::request(&self.controller, &self.codes(), wanted).await.unwrap()

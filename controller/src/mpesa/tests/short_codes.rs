@@ -54,6 +54,7 @@ pub(super) async fn prompt(shop: &Shop, codes: &ShortCodes) -> crate::mpesa::int
         top_up: None,
         phone: None,
         amount: None,
+        leaves_wallet: false,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     match payments::request(&shop.controller, codes, wanted).await.unwrap() {

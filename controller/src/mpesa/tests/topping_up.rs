@@ -31,6 +31,7 @@ async fn ask(shop: &Shop) -> Requested {
         top_up: Some(top_up()),
         phone: None,
         amount: None,
+        leaves_wallet: false,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     payments::request(&shop.controller, &shop.codes(), wanted).await.unwrap()
@@ -172,6 +173,7 @@ async fn less_than_a_top_up_lacks_is_not_asked_for() {
         top_up: Some(top_up()),
         phone: None,
         amount: Money::from_shillings(shillings),
+        leaves_wallet: false,
         requested_by: crate::audit::Actor::Token("test".to_owned()),
     };
     let asked = payments::request(&shop.controller, &shop.codes(), wanted(199)).await.unwrap();

@@ -8,7 +8,8 @@ use super::shop::{Books, DAY_MS, Shop, success};
 use crate::desired;
 use crate::entitlements::Status;
 use crate::live::Hint;
-use crate::payments::{self, FromWallet, Released, Requested};
+use crate::money::Money;
+use crate::payments::{self, FromWallet, Released, RequestPayment, Requested};
 use crate::subscriptions::{self, Changed};
 
 async fn hold(shop: &Shop) {
@@ -127,6 +128,33 @@ async fn a_request_that_the_wallet_can_pay_buys_at_once_and_asks_nobody() {
     shop.wait_two_minutes();
     let intent = shop.prompt(None).await;
     assert_eq!(intent.amount, shop.world.plan.terms.price);
+}
+
+#[tokio::test]
+async fn what_another_line_needs_of_a_wallet_is_left_and_the_phone_is_asked_for_the_rest() {
+    let shop = with_money(1).await;
+    let_go(&shop).await;
+    let wanted = RequestPayment {
+        subscription: shop.world.line.clone(),
+        top_up: None,
+        phone: None,
+        amount: Some(Money::from_cents(100_000)),
+        leaves_wallet: true,
+        requested_by: crate::audit::Actor::Customer,
+    };
+    let asked = payments::request(&shop.controller, &shop.codes(), wanted).await.unwrap();
+    let Requested::Prompted(intent) = asked else { panic!("{asked:?}") };
+    assert_eq!(intent.amount, Money::from_cents(100_000));
+    let books = shop.books().await;
+    assert_eq!((books.wallet, books.revenue), (150_000, 0), "nothing is bought with it");
+}
+
+/// Released by itself, so that nothing is bought with the release.
+async fn let_go(shop: &Shop) {
+    let mut write = shop.controller.database.write().await.unwrap();
+    let now = shop.controller.clock.now();
+    subscriptions::release(&mut write, &shop.world.line, now).await.unwrap();
+    write.commit().await.unwrap();
 }
 
 #[tokio::test]

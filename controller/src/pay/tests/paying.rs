@@ -30,7 +30,7 @@ async fn somebody_pays_from_any_phone_and_follows_it_until_the_line_is_on() {
     );
     let follow = follow(&mut browser, &page, OTHER_PHONE).await;
     let paid = arrives(&served, &mut browser, &follow, "your site is offline").await;
-    shows(&paid, &["KES 1,500.00 were received, receipt", "do not pay again", "the paid time starts then"]);
+    shows(&paid, &["KES 1,500.00 were received, receipt", "do not pay again", "paid until 22/09/2026"]);
     assert!(paid_until(&served).await.is_some());
     let audited = audited(&served).await;
     assert_eq!(audited, [("customer:pay page".to_owned(), "payment.requested".to_owned())]);

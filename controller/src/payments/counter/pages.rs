@@ -13,8 +13,9 @@ use crate::customers;
 use crate::ids::{CustomerId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
+use crate::payments::corrections::{self, Closed};
 use crate::payments::pages::OCCASION_DIGITS;
-use crate::payments::{PaymentRow, Provider, corrections};
+use crate::payments::{PaymentRow, Provider};
 use crate::staff::Permission;
 use crate::subscriptions;
 use crate::web::Web;
@@ -62,6 +63,8 @@ struct ReceiptPage {
     bought: String,
     taken_by: String,
     note: String,
+    /// Why it is no receipt any more; empty where it is one.
+    void: &'static str,
 }
 
 #[derive(Template)]
@@ -231,6 +234,16 @@ async fn refuse(
     show(visit, web, id, fields, StatusCode::UNPROCESSABLE_ENTITY).await
 }
 
+/// Why a receipt is none any more; empty where it is one.
+fn void_words(closed: Option<Closed>) -> &'static str {
+    match closed {
+        None => "",
+        Some(Closed::Split) => "Void: the payment was shared out, and its parts have receipts of their own.",
+        Some(Closed::Undone) => "Void: the payment was booked by mistake.",
+        Some(Closed::Refunded) => "Void: the money was given back.",
+    }
+}
+
 async fn receipt(
     visit: Visit,
     State(web): State<Web>,
@@ -253,7 +266,8 @@ async fn receipt(
         amount: display::kes(payment.amount),
         paid_by: paid_by(&row),
         // As it was called when it was sold, whatever the plan is called since.
-        bought: bought.map_or_else(|| "For your account".to_owned(), |bought| bought.label),
+        bought: bought.map_or_else(|| "Your account".to_owned(), |bought| bought.label),
+        void: void_words(payment.closed),
         customer: row.customer_name.clone(),
         account: row.account_number.clone(),
         taken_by: name_of(&taken_by).to_owned(),

@@ -1,16 +1,18 @@
 //! Paid time that begins when its site has heard of it.
 //!
 //! ```text
-//!   bought ──▶ waits for its site ──▶ stored there at once: it began when it was bought
+//!   bought ──▶ waits for its site ──▶ stored or enforced there at once: it began when it was bought
 //!                    │
-//!                    └── the site is away ──▶ put off, as often as it would end unseen ──▶ the site is back: it begins now
+//!                    └── the site is away ──▶ it is back, or hears of it late: it begins now, and what is behind it later
 //! ```
 //! A site that is away knows nothing of what was paid meanwhile, and its router keeps the line closed. So whatever no site has
-//! stored yet has not begun: it is not used up, does not end, and whatever was bought ahead begins behind it. No money moves.
-//! A period that waits is moved when its site says hello, before it is told of it, so that it hears of the right dates at
-//! once; when a site that was thought to be there stores it late; and when it would end before anybody could use it.
+//! heard of has not begun: it is not used up, does not end, and whatever was bought ahead begins behind it. No money moves.
+//! What waits is moved when its site says hello, before it is told of it, so that it hears of the right dates at once; when a
+//! site that was thought to be there hears of it late; and when somebody is about to buy behind it.
 //!
-//! Time that a site is away once it has stored a period is not made up for: the line is open there.
+//! Time that a site is away once it has heard of a period is not made up for: the line is open there. A site whose disk takes
+//! nothing any more enforces what it cannot store: that counts as heard. Data that is topped up counts from when it is
+//! bought, with the period that it is for.
 
 mod schedule;
 mod store;
@@ -22,76 +24,83 @@ use tawi_shared::UnixMillis;
 use self::schedule::Moved;
 use super::PaymentError;
 use crate::database::{Connection, Together};
-use crate::desired::Refreshed;
+use crate::desired;
 use crate::entitlements::Period;
 use crate::ids::{LineId, SiteId};
-use crate::subscriptions;
+use crate::subscriptions::{self, Subscription, SubscriptionError};
 
-/// What a site that is there stores within this began when it was bought, as far as people notice.
-const STORED_WITHIN: Duration = Duration::from_secs(60);
+/// What a site that is there hears within this began when it was bought, as far as people notice.
+const HEARD_WITHIN: Duration = Duration::from_secs(60);
 
 /// Writes a period that was bought: it waits for the next generation of its line's site.
 pub(super) fn begin(together: &mut Together, line: &LineId, period: Period) {
     store::add(together, line, period);
 }
 
-/// A site says hello, and has stored everything up to a generation. What it has not heard of begins now. Whether it must be
-/// told.
+/// A site says hello, and has heard of everything up to a generation. What it has not heard of begins now. Which lines that
+/// are, of which it must be told.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back, here and below.
 pub(crate) async fn site_is_back(
     connection: &mut Connection,
     site: &SiteId,
-    stored_generation: u64,
+    heard_generation: u64,
     now: UnixMillis,
-) -> Result<bool, PaymentError> {
-    // When it stored them nobody heard, and that was while it was still there.
-    store::set_stored(connection, site, stored_generation).await?;
-    let mut is_told = false;
-    for (line, since) in store::waiting_since(connection, site, now.minus(STORED_WITHIN)).await? {
-        is_told |= put_off(connection, &line, since, now).await?;
-    }
-    Ok(is_told)
+) -> Result<Vec<LineId>, PaymentError> {
+    // When it heard of them nobody knows, and that was while it was still there.
+    store::set_heard(connection, site, heard_generation).await?;
+    let waiting = store::waiting_since(connection, site, now.minus(HEARD_WITHIN)).await?;
+    put_off(connection, waiting, now).await
 }
 
-/// A site has stored everything up to a generation. What comes there late begins now. Whether it must be told.
+/// A site has heard of everything up to a generation: it has stored or enforced it. What comes there late begins now. Which
+/// lines that are, of which it must be told.
 ///
 /// # Errors
 /// As above.
-pub(crate) async fn stored(
+pub(crate) async fn heard(
     connection: &mut Connection,
     site: &SiteId,
     generation: u64,
     now: UnixMillis,
-) -> Result<bool, PaymentError> {
-    let mut is_told = false;
-    for (line, since) in
-        schedule::late(store::set_stored(connection, site, generation).await?, now.minus(STORED_WITHIN))
-    {
-        is_told |= put_off(connection, &line, since, now).await?;
-    }
-    Ok(is_told)
+) -> Result<Vec<LineId>, PaymentError> {
+    let heard = store::set_heard(connection, site, generation).await?;
+    put_off(connection, schedule::late(heard, now.minus(HEARD_WITHIN)), now).await
 }
 
-/// Puts off what would have ended before its site heard of it, at most `limit` lines. Which.
+/// What of a line would be over although its site has not heard of it begins now: something is about to be bought behind it,
+/// or it is looked whether it is paid for. Whether anything was.
 ///
 /// # Errors
 /// As above.
-pub(crate) async fn put_off_due(
+pub(super) async fn put_off_what_waits(
     connection: &mut Connection,
+    line: &Subscription,
     now: UnixMillis,
-    limit: u32,
-) -> Result<Vec<LineId>, PaymentError> {
-    let due = store::due(connection, now, limit).await?;
-    for (line, since) in &due {
-        put_off(connection, line, *since, now).await?;
-    }
-    Ok(due.into_iter().map(|(line, _)| line).collect())
+) -> Result<bool, PaymentError> {
+    let is_over = line.paid_until.is_some_and(|until| until <= now);
+    let Some(since) = line.waits_since.filter(|_| is_over) else { return Ok(false) };
+    Ok(!put_off(connection, [(line.id.clone(), since)], now).await?.is_empty())
 }
 
-/// Lets the periods of a line from one on begin now, and in their order.
+/// Lets the periods of lines from one on begin now, and in their order. Which lines have such periods.
 async fn put_off(
+    connection: &mut Connection,
+    lines: impl IntoIterator<Item = (LineId, UnixMillis)>,
+    now: UnixMillis,
+) -> Result<Vec<LineId>, PaymentError> {
+    let mut moved = Vec::new();
+    for (line, since) in lines {
+        if put_off_line(connection, &line, since, now).await? {
+            moved.push(line);
+        }
+    }
+    desired::refresh_lines(connection, &moved, now).await.map_err(SubscriptionError::Desired)?;
+    Ok(moved)
+}
+
+async fn put_off_line(
     connection: &mut Connection,
     line: &LineId,
     since: UnixMillis,
@@ -99,15 +108,14 @@ async fn put_off(
 ) -> Result<bool, PaymentError> {
     let periods = store::periods_from(connection, line, since).await?;
     let moved = schedule::moved(&periods, now);
-    let Some(last) = moved.last().copied() else { return Ok(false) };
-    let paid_until = subscriptions::get(connection, line).await?.and_then(|line| line.paid_until);
-    let Some(paid_until) = paid_until else { return Ok(false) };
+    let Some(last) = moved.last() else { return Ok(false) };
+    let Some(standing) = subscriptions::get(connection, line).await? else { return Ok(false) };
     store::move_periods(connection, line, &moved).await?;
     let by = last.to.ends_at.since(last.from.ends_at);
     tracing::info!(subscription.id = %line, by_seconds = by.as_secs(), "paid time begins later: its site was away");
-    let paid_until = Some(paid_until.plus(by));
-    let refreshed = subscriptions::set_paid_until(connection, line, paid_until, now).await?;
-    Ok(matches!(refreshed, Refreshed::Changed { .. }))
+    let paid_until = standing.paid_until.map_or(last.to.ends_at, |until| until.max(last.to.ends_at));
+    subscriptions::put_off(connection, &standing, paid_until, now).await?;
+    Ok(true)
 }
 
 impl Moved {

@@ -25,7 +25,7 @@ pub(super) fn add(together: &mut Together, line: &LineId, period: Period) {
 }
 
 /// Nothing up to a generation waits for the site any more. What did: which line, and since when it should have begun.
-pub(super) async fn set_stored(
+pub(super) async fn set_heard(
     connection: &mut Connection,
     site: &SiteId,
     generation: u64,
@@ -54,24 +54,6 @@ pub(super) async fn waiting_since(
     )
     .bind(site.as_str())
     .bind(before.0)
-    .fetch_all(connection)
-    .await?;
-    rows.iter().map(read_line).collect()
-}
-
-/// Lines whose paid time would be over although their site has not heard of all of it, and since when that waits.
-pub(super) async fn due(
-    connection: &mut Connection,
-    now: UnixMillis,
-    limit: u32,
-) -> Result<Vec<(LineId, UnixMillis)>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT q.line_id, MIN(q.started_at) AS started_at FROM quota_periods q JOIN subscriptions s ON s.id = q.line_id \
-         WHERE q.waits_for_generation IS NOT NULL AND s.status = 'active' AND s.paid_until <= $1 \
-         GROUP BY q.line_id ORDER BY q.line_id LIMIT $2",
-    )
-    .bind(now.0)
-    .bind(i64::from(limit))
     .fetch_all(connection)
     .await?;
     rows.iter().map(read_line).collect()

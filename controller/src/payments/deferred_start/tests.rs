@@ -14,7 +14,7 @@ use crate::payments::corrections::{self, Target};
 use crate::payments::counter::{Clerk, Limits};
 use crate::payments::credit::{self, Owner, Told};
 use crate::payments::testing::{PRICE, World, world};
-use crate::payments::{renewal, traces};
+use crate::payments::{renewal, traces, wallet};
 use crate::quota;
 use crate::staff::{Login, Role};
 use crate::testing::TemporaryDirectory;
@@ -90,10 +90,12 @@ impl Link {
             let state = desired::store::state_of(&mut write, &self.world.site).await.unwrap().unwrap();
             let told = desired::store::line_at(&mut write, &self.world.site, &self.world.line).await.unwrap();
             self.stored = (state.generation, told.and_then(|told| told.valid_until_ms).unwrap_or(0));
-            let is_told =
-                is_heard && stored(&mut write, &self.world.site, state.generation, self.now).await.unwrap();
+            let begun = match is_heard {
+                true => heard(&mut write, &self.world.site, state.generation, self.now).await.unwrap(),
+                false => Vec::new(),
+            };
             write.commit().await.unwrap();
-            if !is_told {
+            if begun.is_empty() {
                 return;
             }
         }
@@ -110,7 +112,6 @@ impl Link {
     /// What the jobs do with what has ended.
     async fn expire(&self) -> usize {
         let mut write = self.write().await;
-        put_off_due(&mut write, self.now, 10).await.unwrap();
         let expired = subscriptions::expire_due(&mut write, self.now, 10).await.unwrap();
         write.commit().await.unwrap();
         expired.len()
@@ -176,7 +177,7 @@ async fn what_is_paid_for_while_a_site_is_away_begins_when_it_is_back_with_all_t
     let second = link.pay(PRICE).await;
     link.pass(70 * HOUR);
     assert_eq!(link.expire().await, 0, "nothing ends that has not begun");
-    assert_eq!(link.paid_hours().await, (Status::Active, 71 + 48));
+    assert_eq!(link.paid_hours().await, (Status::Active, 48));
     assert!(link.line().await.is_waiting(link.now));
     link.pass(HOUR);
     link.back().await;
@@ -241,6 +242,7 @@ async fn of_what_a_site_never_heard_of_everything_is_given_back() {
     assert_eq!(link.periods().await, [(0, DAY)], "the other begins as soon as it can");
     link.back().await;
     assert_eq!(link.periods().await, [(10 * HOUR, 10 * HOUR + DAY)]);
+    assert_eq!(link.paid_hours().await, (Status::Active, 34));
     // And of what it has heard of, what is used is used.
     link.pass(12 * HOUR);
     let back = link.take_back(&second).await;
@@ -262,6 +264,43 @@ async fn no_wallet_buys_a_second_period_for_a_line_whose_first_has_not_begun() {
     link.pass(23 * HOUR);
     let mut write = link.write().await;
     assert_eq!(renewal::due(&mut write, link.now, 10).await.unwrap(), [link.world.line.clone()]);
+}
+
+#[tokio::test]
+async fn a_line_whose_first_of_two_periods_is_taken_back_waits_with_the_other_however_late() {
+    let mut link = Link::open().await;
+    let first = link.pay(PRICE).await;
+    link.pay(PRICE).await;
+    link.pass(26 * HOUR);
+    link.take_back(&first).await;
+    assert_eq!(link.paid_hours().await, (Status::Active, 24));
+    assert_eq!(link.expire().await, 0);
+    link.back().await;
+    assert_eq!(link.paid_hours().await, (Status::Active, 50));
+}
+
+#[tokio::test]
+async fn what_is_bought_long_after_something_that_waits_comes_right_behind_it() {
+    let mut link = Link::open().await;
+    link.pay(PRICE).await;
+    link.pass(3 * DAY);
+    link.pay(PRICE).await;
+    assert_eq!(link.periods().await, [(3 * DAY, 4 * DAY), (4 * DAY, 5 * DAY)]);
+}
+
+#[tokio::test]
+async fn a_release_buys_nothing_while_something_paid_waits() {
+    let mut link = Link::open().await;
+    link.pay(Money::from_cents(300_000)).await;
+    let mut write = link.write().await;
+    subscriptions::hold(&mut write, &link.world.line, link.now).await.unwrap();
+    write.commit().await.unwrap();
+    link.pass(2 * DAY);
+    let mut write = link.write().await;
+    let released = wallet::release(&mut write, &link.world.line, "anna", &link.ids, link.now).await.unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(released.bought, None);
+    assert_eq!(link.paid_hours().await, (Status::Active, 72));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@
 //!                                   left as it is
 //! ```
 //! No money is booked and nothing is bought: the line ends at its own instant, at the site, and what the receipt buys begins
-//! when that comes. Whether a line is trusted is decided once for each request, and while its site is there: trust that nobody
+//! when that comes, or when its site hears of it. Whether a line is trusted is decided once for each request, and while its site is there: trust that nobody
 //! can use would be used up.
 
 mod store;

@@ -74,7 +74,8 @@ pub struct LookedAtBody {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BookingNew {
-    /// `expense`, or such money that came back; `bank`: sent to our account there, or come from it.
+    /// `expense`, or such money that came back; `bank`: sent to our account there, or come from it; `refund`: what was given
+    /// back, of which no statement told.
     pub what: String,
     /// For what, in 1 to 200 characters.
     pub note: String,
@@ -246,7 +247,8 @@ pub(crate) async fn book(
     write: Write,
 ) -> Result<Response, ApiError> {
     let new: BookingNew = write.read()?;
-    let what = BookedAs::parse(&new.what).ok_or_else(|| ApiError::invalid("what", "use expense or bank"))?;
+    let what =
+        BookedAs::parse(&new.what).ok_or_else(|| ApiError::invalid("what", "use expense, bank or refund"))?;
     let mut once = match write.begin(&web, Permission::BookByHand).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
@@ -286,6 +288,20 @@ fn not_booked(why: NotBooked) -> ApiError {
             "booked_elsewhere",
             "its money stands in the books, or another row of the statement takes it back".to_owned(),
             "say that it was looked at",
+        ),
+        NotBooked::MayBeRefund { is_done } => conflict(
+            "may_be_refund",
+            "a refund of as much is not in any statement yet".to_owned(),
+            if is_done {
+                "book it as refund, or find the row of that first"
+            } else {
+                "wait until the refund has ended"
+            },
+        ),
+        NotBooked::NoSuchRefund => conflict(
+            "no_such_refund",
+            "no refund of as much has gone of which no statement told".to_owned(),
+            "see GET /api/refunds, or say what else it was",
         ),
         NotBooked::BadNote => ApiError::invalid("note", format!("write 1 to {NOTE_CHARACTERS} characters")),
     }

@@ -1,6 +1,6 @@
 //! Money that a statement tells of and no rule books: an owner says what it was, and it is booked.
 //!
-//! A withdrawal of an unknown kind is an expense, or is at the bank; what came in is an expense that came back, or is from the
+//! A withdrawal of an unknown kind is an expense, is at the bank, or is a refund whose own receipt nobody knew; what came in is an expense that came back, or is from the
 //! bank. A payment of a customer is neither: it is taken in as one (`mpesa::statement`). A row is booked once, by the day on
 //! which M-Pesa moved it, and only where its money is booked nowhere else.
 
@@ -11,7 +11,7 @@ use crate::audit::{self, Action, Actor};
 use crate::database::Connection;
 use crate::ledger::{self, Account, Booked, Entry};
 use crate::money::Money;
-use crate::payments::PaymentError;
+use crate::payments::{PaymentError, refunds};
 
 /// The kind of cause of such an entry; the cause is the SHA-256 of the row.
 const CAUSE: &str = "statement_row";
@@ -25,6 +25,8 @@ pub enum BookedAs {
     Expense,
     /// Sent to our bank account, or come from it.
     Bank,
+    /// What was given back: the refund that no statement told of yet. It is in the ledger already.
+    Refund,
 }
 
 impl BookedAs {
@@ -34,19 +36,22 @@ impl BookedAs {
         match self {
             Self::Expense => "expense",
             Self::Bank => "bank",
+            Self::Refund => "refund",
         }
     }
 
     /// Reads the word.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Expense, Self::Bank].into_iter().find(|what| what.as_str() == text)
+        [Self::Expense, Self::Bank, Self::Refund].into_iter().find(|what| what.as_str() == text)
     }
 
-    fn account(self) -> Account {
+    /// Where its money went; `None` where that is booked.
+    fn account(self) -> Option<Account> {
         match self {
-            Self::Expense => Account::Expenses,
-            Self::Bank => Account::Bank,
+            Self::Expense => Some(Account::Expenses),
+            Self::Bank => Some(Account::Bank),
+            Self::Refund => None,
         }
     }
 }
@@ -77,6 +82,13 @@ pub enum NotBooked {
     AlreadyBooked(String),
     /// Its money is booked: as a payment or a charge, or another row takes it back.
     BookedElsewhere,
+    /// It may be a refund of ours of as much, which no statement told of yet.
+    MayBeRefund {
+        /// Whether that has gone, so that the row can be said to be it.
+        is_done: bool,
+    },
+    /// No refund of as much has gone of which no statement told.
+    NoSuchRefund,
     /// The note is missing, or too long.
     BadNote,
 }
@@ -129,7 +141,22 @@ pub async fn book(
     let came = row.amount.is_positive();
     let amount = if came { Some(row.amount) } else { row.amount.checked_neg() };
     let Some(amount) = amount else { return Ok(Err(NotBooked::NoMoney)) };
-    let accounts = if came { (at_mpesa, what.account()) } else { (what.account(), at_mpesa) };
+    let refund = match came {
+        true => None,
+        false => store::refund_not_stated(connection, &row.short_code, amount).await?,
+    };
+    let account = match (what.account(), refund) {
+        (None, Some((refund, true))) => {
+            refunds::note_stated(connection, &refund, Some(row.moved_at)).await?;
+            settle(connection, (digest, what, note), &row, by, (ids, now)).await?;
+            return Ok(Ok(row));
+        }
+        (None, _) => return Ok(Err(NotBooked::NoSuchRefund)),
+        // Booked as anything else its money would be gone twice.
+        (Some(_), Some((_, is_done))) => return Ok(Err(NotBooked::MayBeRefund { is_done })),
+        (Some(account), None) => account,
+    };
+    let accounts = if came { (at_mpesa, account) } else { (account, at_mpesa) };
     let memo = format!("{} {note}", row.receipt);
     let cause = (CAUSE, digest.to_owned());
     let entry = Entry::transfer(cause, &actor, memo.trim(), accounts, amount)
@@ -137,8 +164,20 @@ pub async fn book(
     if ledger::book(connection, &entry, ids, now).await? == Booked::AlreadyBooked {
         return Ok(Err(NotBooked::AlreadyBooked(what.as_str().to_owned())));
     }
-    store::settle_row(connection, digest, what.as_str(), (&actor, now)).await?;
+    settle(connection, (digest, what, note), &row, by, (ids, now)).await?;
+    Ok(Ok(row))
+}
+
+/// Notes what a row is, and who said so.
+async fn settle(
+    connection: &mut Connection,
+    (digest, what, note): (&str, BookedAs, &str),
+    row: &Bookable,
+    by: &Actor,
+    (ids, now): (&IdSource, UnixMillis),
+) -> Result<(), PaymentError> {
+    store::settle_row(connection, digest, what.as_str(), (&by.to_string(), now)).await?;
     let detail = format!("{}, KES {}, as {}: {note}", row.receipt, row.amount, what.as_str());
     audit::record(connection, by, (Action::StatementRowBooked, digest, &detail), ids, now).await?;
-    Ok(Ok(row))
+    Ok(())
 }

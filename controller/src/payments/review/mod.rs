@@ -16,7 +16,7 @@ mod store;
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::place::{List, Place};
-pub(crate) use self::store::NOWHERE_BOOKED;
+pub(crate) use self::store::{NOWHERE_BOOKED, is_settled};
 use super::{PaymentError, REVIEWED_WITHIN};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;

@@ -234,6 +234,15 @@ fn not_booked(visit: &Visit, why: NotBooked) -> Result<Response, PageError> {
         NotBooked::BookedElsewhere => {
             "It is not booked: its money stands in the books, or another row of the statement takes it back."
         }
+        NotBooked::MayBeRefund { is_done: true } => {
+            "It is not booked: a refund of as much has gone of which no statement told. Say that it is the refund, or find the row of that first."
+        }
+        NotBooked::MayBeRefund { is_done: false } => {
+            "It is not booked: a refund of as much is on its way, and this may be it. Wait until that has ended."
+        }
+        NotBooked::NoSuchRefund => {
+            "It is not booked: no refund of as much has gone of which no statement told. Ask for the refund, or say what else it was."
+        }
         NotBooked::BadNote => "It is not booked: say for what it was.",
     };
     Ok(visit.go("/payments/review", &Note::bad(note)))

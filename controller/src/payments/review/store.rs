@@ -8,18 +8,24 @@ use super::place::{Begins, List};
 use super::{ForReview, ReviewKind, Settled, Waits};
 use crate::columns;
 use crate::database::{Connection, Row};
+use crate::ids::RefundId;
 use crate::money::Money;
 use crate::payments::store::read_no_owner;
 use crate::payments::suspense;
 
 /// Holds of a row `r` of a statement whose money no entry has: neither a person booked it, nor is it a payment or a charge that
-/// is booked with the same amount, nor a refund of ours, nor does another row take it back.
+/// is booked with the same amount, nor a refund of ours, nor is it booked as another export
+/// wrote it, nor does another row take it back.
 pub(crate) const NOWHERE_BOOKED: &str = "r.settled_as = '' AND COALESCE(r.amount_cents, 0) <> 0 \
      AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.provider = 'mpesa' AND p.receipt_number = r.receipt_number \
                      AND p.amount_cents = r.amount_cents) \
-     AND NOT EXISTS (SELECT 1 FROM mpesa_outgoings o WHERE o.short_code = r.short_code AND o.amount_cents = -r.amount_cents \
-                     AND r.receipt_number <> '' \
-                     AND (o.cause_id = r.receipt_number OR o.cause_id LIKE r.receipt_number || ':%')) \
+     AND NOT EXISTS (SELECT 1 FROM mpesa_outgoings o WHERE o.cause_kind IN ('mpesa_charge', 'mpesa_settlement') \
+                     AND (o.cause_id = r.receipt_number OR (o.cause_id > r.receipt_number || ':' \
+                                                            AND o.cause_id < r.receipt_number || ';')) \
+                     AND r.receipt_number <> '' AND o.short_code = r.short_code AND o.amount_cents = -r.amount_cents) \
+     AND NOT EXISTS (SELECT 1 FROM statement_rows_for_review t WHERE t.short_code = r.short_code \
+                     AND t.receipt_number = r.receipt_number AND r.receipt_number <> '' \
+                     AND t.amount_cents = r.amount_cents AND t.settled_as <> '') \
      AND NOT EXISTS (SELECT 1 FROM statement_rows_for_review t WHERE t.short_code = r.short_code AND t.settled_as = '' \
                      AND t.amount_cents = -r.amount_cents AND r.receipt_number <> '' AND t.receipt_number <> '' \
                      AND (' ' || r.names || ' ' LIKE '% ' || t.receipt_number || ' %' \
@@ -411,6 +417,42 @@ pub(super) async fn row_to_book(
         })
     })
     .transpose()
+}
+
+/// The refund of so much that no statement told of, the oldest first: which, and whether it is done.
+pub(super) async fn refund_not_stated(
+    connection: &mut Connection,
+    short_code: &str,
+    amount: Money,
+) -> Result<Option<(RefundId, bool)>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT id, CASE WHEN state = 'done' THEN 1 ELSE 0 END AS is_done FROM refunds \
+         WHERE short_code = $1 AND amount_cents = $2 AND is_stated = 0 AND state NOT IN ('failed', 'withdrawn') \
+         ORDER BY is_done DESC, created_at, id LIMIT 1",
+    )
+    .bind(short_code)
+    .bind(amount.cents())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((columns::parsed(&row, "id")?, columns::truth(&row, "is_done")?))).transpose()
+}
+
+/// Whether a person booked what a row of a statement moved, as this or another export wrote it.
+pub(crate) async fn is_settled(
+    connection: &mut Connection,
+    (short_code, receipt): (&str, &str),
+    amount: Money,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT COUNT(*) AS found FROM statement_rows_for_review \
+         WHERE short_code = $1 AND receipt_number = $2 AND amount_cents = $3 AND settled_as <> ''",
+    )
+    .bind(short_code)
+    .bind(receipt)
+    .bind(amount.cents())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
 }
 
 /// Notes what a row was booked as: somebody has looked at it with that, if nobody had before.

@@ -85,6 +85,8 @@ async fn a_payment_is_looked_up_moved_shared_out_and_undone_by_buttons() {
     owner.post(&format!("{page}/undo"), &[]).await;
     let shown = owner.get(&page).await.body;
     assert!(shown.contains("It is undone") && shown.contains("never paid"), "{shown}");
+    let receipt = owner.get(&format!("{page}/receipt")).await.body;
+    assert!(receipt.contains("Void: the payment was booked by mistake"), "{receipt}");
     assert!(audited("payment.undone").await.ends_with(&format!("KES 200.00, from {from} to nobody")));
     served.stop().await;
 }
