@@ -319,28 +319,18 @@ pub(super) async fn payment(
         .transpose()
 }
 
-/// Whether the period that a payment bought opened a line that was off: it runs, and nothing before it does.
+/// Whether the period that a payment bought opened a line that was off: it runs, and nothing before it does. Found by the payment,
+/// which the expressions leave as the only way.
 pub(super) async fn has_opened(
     connection: &mut Connection,
     (payment, line): (&PaymentId, &LineId),
     now: UnixMillis,
 ) -> Result<bool, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT line_id, period_started_at, paid_until_before FROM purchases \
-         WHERE payment_id = $1 AND what = 'period' AND taken_back_at IS NULL",
-    )
-    .bind(payment.as_str())
-    .fetch_all(connection)
-    .await?;
-    for row in &rows {
-        let of: LineId = columns::parsed(row, "line_id")?;
-        let before = columns::instant_or_none(row, "paid_until_before")?;
-        let runs = columns::instant(row, "period_started_at")? <= now;
-        if of == *line && runs && before.is_none_or(|before| before <= now) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    let sql = "SELECT COUNT(*) AS found FROM purchases \
+               WHERE payment_id = $1 AND line_id || '' = $2 AND what = 'period' AND taken_back_at IS NULL \
+                 AND period_started_at + 0 <= $3 AND COALESCE(paid_until_before, 0) <= $3";
+    let query = sqlx::query(sql).bind(payment.as_str()).bind(line.as_str()).bind(now.0);
+    columns::truth(&query.fetch_one(connection).await?, "found")
 }
 
 pub(super) async fn is_told(

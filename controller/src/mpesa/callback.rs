@@ -99,7 +99,8 @@ pub fn callback_router(controller: Controller, short_codes: &ShortCodes) -> Rout
         .route("/callbacks/c2b/{token}/validation", post(validation))
         .route("/callbacks/operator/{token}/result", post(operator_result))
         .route("/callbacks/operator/{token}/timeout", post(operator_time_out))
-        .route(PULL_PATH, post(async || StatusCode::OK))
+        // As `PULL_PATH` has it: what is routed stands as text, where it is looked for.
+        .route("/callbacks/pull", post(async || StatusCode::OK))
         .with_state(desk)
 }
 

@@ -14,6 +14,7 @@ use crate::customers::references::{self, Added, Reference};
 use crate::ids::LineId;
 use crate::money::Money;
 use crate::mpesa::c2b::{NotSimulated, Registered, ResponseType, prove_reachable, register, simulate};
+use crate::mpesa::callback::PULL_PATH;
 use crate::mpesa::intent::CallbackToken;
 use crate::mpesa::stk::Shillings;
 use crate::payments::testing::PHONE;
@@ -51,7 +52,7 @@ async fn an_app_without_the_second_version_of_c2b_is_registered_with_the_first_a
 #[tokio::test]
 async fn the_address_that_pull_is_registered_with_answers() {
     let (shop, _) = open().await;
-    let url = format!("http://{}/callbacks/pull", shop.address);
+    let url = format!("http://{}{PULL_PATH}", shop.address);
     assert_eq!(reqwest::Client::new().post(url).body("x".repeat(1_000)).send().await.unwrap().status(), 200);
 }
 
