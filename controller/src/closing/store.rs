@@ -184,7 +184,7 @@ pub(super) async fn not_booked(
 ) -> Result<Found, sqlx::Error> {
     let which = "FROM statement_rows_for_review r WHERE r.needs_person = 1 AND r.short_code = $1 \
          AND COALESCE(r.moved_at, r.seen_at) >= $2 AND COALESCE(r.moved_at, r.seen_at) < $3";
-    let columns = "'' AS id, r.receipt_number, r.amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, \
+    let columns = "'' AS id, r.receipt_number, r.amount_cents - r.booked_cents AS amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, \
                    r.reason AS detail, '' AS refund_id, r.row_sha256";
     found(connection, (day, short_code), (columns, which), Kind::NotBooked).await
 }
@@ -199,7 +199,7 @@ pub(super) async fn looked_at_not_booked(
         "FROM statement_rows_for_review r WHERE r.needs_person = 0 AND r.short_code = $1 \
          AND COALESCE(r.moved_at, r.seen_at) >= $2 AND COALESCE(r.moved_at, r.seen_at) < $3 AND {NOWHERE_BOOKED}"
     );
-    let columns = "'' AS id, r.receipt_number, r.amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, \
+    let columns = "'' AS id, r.receipt_number, r.amount_cents - r.booked_cents AS amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, \
                    r.reason AS detail, '' AS refund_id, r.row_sha256";
     found(connection, (day, short_code), (columns, &which), Kind::LookedAtNotBooked).await
 }

@@ -19,7 +19,7 @@ use crate::ids::{CustomerId, IntentId, LineId, PaymentId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::intent::Intent;
-use crate::mpesa::store as requests;
+use crate::mpesa::{statement, store as requests};
 
 /// The columns that [`read_row`] reads, with what follows the joins.
 macro_rules! payment_rows {
@@ -446,18 +446,26 @@ pub(super) async fn insert_evidence(
     Ok(())
 }
 
-/// When it was paid by M-Pesa's own clock, where the first that told of it did not say so.
+/// Clocks of M-Pesa that differ by more are not of the same event.
+const SAME_EVENT_MS: i64 = 5 * 60 * 1_000;
+
+/// When it was paid by M-Pesa's own clock, where the first that told of it did not say so. A statement's word replaces another:
+/// its balances are compared by it, and of a payment at midnight a second decides of which day it is.
 pub(super) async fn note_moved(
     connection: &mut Connection,
     payment: &PaymentId,
     told: &Told<'_>,
 ) -> Result<(), sqlx::Error> {
     let Some(at) = told.moved_at else { return Ok(()) };
-    sqlx::query("UPDATE payments SET moved_at = $2 WHERE id = $1 AND moved_at IS NULL")
-        .bind(payment.as_str())
-        .bind(at.0)
-        .execute(connection)
-        .await?;
+    let most = if told.source == statement::SOURCE { SAME_EVENT_MS } else { -1 };
+    sqlx::query(
+        "UPDATE payments SET moved_at = $2 WHERE id = $1 AND (moved_at IS NULL OR ABS(moved_at - $2) <= $3)",
+    )
+    .bind(payment.as_str())
+    .bind(at.0)
+    .bind(most)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

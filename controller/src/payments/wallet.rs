@@ -137,13 +137,10 @@ pub async fn release(
     ids: &IdSource,
     now: UnixMillis,
 ) -> Result<Released, PaymentError> {
-    if let Some(held) = subscriptions::get(connection, line).await? {
-        // What its site never heard of is paid for still.
-        deferred_start::put_off_what_waits(connection, &held, now).await?;
-    }
     let changed = subscriptions::release(connection, line, now).await?;
     let is_paid = match subscriptions::get(connection, line).await? {
-        Some(released) => released.paid_until.is_some_and(|until| until > now),
+        // What its site never heard of is paid for still.
+        Some(released) => released.paid_until.is_some_and(|until| until > now) || released.is_waiting(now),
         None => false,
     };
     let bought = match changed {
@@ -227,12 +224,6 @@ pub(super) async fn buy_period(
     if subscription.is_site_revoked {
         return nothing(Unspent::SiteRevoked);
     }
-    // What its site never heard of has not begun, and this comes behind it.
-    let put_off = Box::pin(deferred_start::put_off_what_waits(connection, &subscription, now)).await?;
-    let subscription = match put_off {
-        true => subscriptions::get(connection, line).await?.unwrap_or(subscription),
-        false => subscription,
-    };
     let promised = promised.filter(|promised| promised.plan == subscription.plan);
     let offer = entitlements::chosen(promised.map(|promised| promised.offer), offered(&subscription), wallet);
     let purchase = entitlements::purchase(wallet, offer, subscription.paid_until, now);

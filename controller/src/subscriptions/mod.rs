@@ -350,15 +350,16 @@ pub(crate) async fn release(
     if subscription.status != Status::Suspended {
         return Ok(Changed::AlreadySo);
     }
-    store::set_status(connection, id, released(subscription.paid_until, now)).await?;
+    let status = released(subscription.paid_until, subscription.waits_since.is_some(), now);
+    store::set_status(connection, id, status).await?;
     Ok(Changed::Changed(desired::refresh_line(connection, id, now).await?))
 }
 
-/// Where a line stands once nobody holds it.
-fn released(paid_until: Option<UnixMillis>, now: UnixMillis) -> Status {
+/// Where a line stands once nobody holds it. What waits for its site ends when that has heard of it, whatever the date says.
+fn released(paid_until: Option<UnixMillis>, is_waiting: bool, now: UnixMillis) -> Status {
     match paid_until {
         None => Status::Draft,
-        Some(until) if until > now => Status::Active,
+        Some(until) if is_waiting || until > now => Status::Active,
         Some(_) => Status::Expired,
     }
 }
@@ -386,13 +387,8 @@ pub(crate) async fn set_paid_until(
 ) -> Result<Refreshed, SubscriptionError> {
     let line = store::by_id(connection, id).await?;
     let is_held = line.as_ref().is_some_and(|line| line.status == Status::Suspended);
-    let is_waiting = paid_until.is_some() && line.is_some_and(|line| line.waits_since.is_some());
-    let status = match (is_held, is_waiting) {
-        (true, _) => Status::Suspended,
-        // It ends when its site has heard of it, whatever the date says.
-        (false, true) => Status::Active,
-        (false, false) => released(paid_until, now),
-    };
+    let is_waiting = line.is_some_and(|line| line.waits_since.is_some());
+    let status = if is_held { Status::Suspended } else { released(paid_until, is_waiting, now) };
     store::set_paid_until(connection, id, status, paid_until).await?;
     Ok(desired::refresh_line(connection, id, now).await?)
 }
@@ -405,7 +401,7 @@ pub(crate) async fn put_off(
     now: UnixMillis,
 ) -> Result<(), SubscriptionError> {
     let is_held = line.status == Status::Suspended;
-    let status = if is_held { Status::Suspended } else { released(Some(paid_until), now) };
+    let status = if is_held { Status::Suspended } else { released(Some(paid_until), false, now) };
     Ok(store::set_paid_until(connection, &line.id, status, Some(paid_until)).await?)
 }
 

@@ -10,16 +10,18 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail, ensure};
-use tawi_controller::closing::{self, Day, Kind, proof};
+use tawi_controller::closing::{self, Day, Difference, Kind, proof};
+use tawi_controller::database::Connection;
 use tawi_controller::ids::{CustomerId, LineId};
 use tawi_controller::ledger::{self, Account, StatementLine};
 use tawi_controller::payments::{self, PaymentRow, Provider, counter};
-use tawi_controller::subscriptions;
+use tawi_controller::{quota, subscriptions};
+use tawi_shared::UnixMillis;
 
-use super::books::{Books, Totals, Unit};
+use super::books::{Books, Standing, Totals};
 use super::house::{House, PLANS, PRICES, Payer, START, TOP_UP_PRICE};
 use super::paid_time::{self, Moved};
-use super::safaricom::{Fate, SHORT_CODE, Truth};
+use super::safaricom::{self, Fate, SHORT_CODE, Truth};
 use super::site::Site;
 
 /// Kinds of entries on a wallet that are purchases, and what takes them back.
@@ -31,9 +33,6 @@ const WRITTEN_OFF: &str = "write_off";
 const USED_TIME: &str = "used_time";
 const USED_AGAIN: &str = "used_time_again";
 const USED_RETURNED: &str = "used_time_returned";
-/// What a day says of a refund of which a person said that it went, or did not.
-const OF_UNNAMED_REFUNDS: [Kind; 4] =
-    [Kind::Balance, Kind::RefundNotInStatement, Kind::NotBooked, Kind::LookedAtNotBooked];
 /// More lines than any wallet here has.
 const ALL: u32 = 1_000_000;
 
@@ -171,8 +170,7 @@ async fn time_holds(
         let line_now = subscriptions::get(&mut read, &LineId::parse(line)?).await?.context("a line")?;
         let until = line_now.paid_until;
         // What waits for the site has not begun.
-        let from = line_now.waits_since.unwrap_or(now).min(now);
-        let left = until.map_or(0, |until| until.0 - from.0).max(0);
+        let left = time_from(&mut read, &line_now.id, line_now.waits_since.unwrap_or(now).min(now)).await?;
         let had = site.had(line) + left;
         let due = paid_time::bought(sold, &moved);
         // Whatever the site did: what was paid for and not given back was had, or is still to be.
@@ -196,6 +194,18 @@ async fn time_holds(
         slack += sold.cents_of(paid.slack) + sold.cents_of(sold.lasts) / 100;
     }
     Ok((ahead, slack))
+}
+
+/// How much of a line's periods is behind an instant, in milliseconds: between two that wait for the site there may be a gap.
+async fn time_from(read: &mut Connection, line: &LineId, from: UnixMillis) -> anyhow::Result<i64> {
+    let (mut from, mut sum) = (from, 0);
+    loop {
+        let told = quota::periods_of(read, line, from).await?;
+        let behind: Vec<_> = told.iter().filter(|period| period.ends_at > from).collect();
+        let Some(last) = behind.last() else { return Ok(sum) };
+        sum += behind.iter().map(|one| one.ends_at.0 - one.started_at.max(from).0).sum::<i64>();
+        from = last.ends_at;
+    }
 }
 
 /// How much used time was written off for a customer in all.
@@ -267,11 +277,17 @@ async fn payments_hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow
     Ok(())
 }
 
-/// Whether M-Pesa gave a payment back, and a person says that it did not: its row of the statement is then for a person.
-fn is_thought_ours(books: &Books, truth: &Truth, number: &str) -> bool {
-    let is_open = |unit: &Unit| unit.number.as_deref() == Some(number) && unit.closed.is_empty();
-    truth.receipts.iter().any(|receipt| receipt.number == number && receipt.is_reversed)
-        && books.units.iter().any(is_open)
+/// What M-Pesa gave back, and a person says that it did not: its rows of the statement are then for a person.
+fn thought_ours<'a>(books: &'a Books, truth: &'a Truth) -> impl Iterator<Item = &'a safaricom::Refund> {
+    let is_open = |number: &String| {
+        books.units.iter().any(|unit| unit.number.as_ref() == Some(number) && unit.closed.is_empty())
+    };
+    let is_back =
+        |name: &String| books.refunds.iter().any(|one| one.id == *name && one.standing != Standing::Gone);
+    truth.refunds.iter().filter(move |refund| {
+        refund.went_through
+            && (refund.receipt.as_ref().is_some_and(is_open) || refund.name.as_ref().is_some_and(is_back))
+    })
 }
 
 /// What must hold when everything was told: no request waits, each that was paid has its receipt, and no day has a difference
@@ -279,12 +295,7 @@ fn is_thought_ours(books: &Books, truth: &Truth, number: &str) -> bool {
 ///
 /// # Errors
 /// When something does not hold.
-pub async fn end(
-    house: &House,
-    (books, are_refunds_looked_up): (&Books, bool),
-    payers: &[Payer],
-    truth: &Truth,
-) -> anyhow::Result<()> {
+pub async fn end(house: &House, books: &Books, payers: &[Payer], truth: &Truth) -> anyhow::Result<()> {
     let mut read = house.controller.database.read().await?;
     for payer in payers {
         let customer = CustomerId::parse(&payer.id)?;
@@ -312,16 +323,21 @@ pub async fn end(
         }
     }
     let nobodys = books.units.iter().filter(|unit| unit.owner.is_none() && unit.closed.is_empty()).count();
+    let ours: Vec<_> = thought_ours(books, truth).collect();
+    let is_thought_ours = |difference: &Difference| match difference.kind {
+        // By as much as those moved, whenever that was.
+        Kind::Balance => !ours.is_empty(),
+        Kind::NotInStatement | Kind::NotBooked | Kind::LookedAtNotBooked => ours.iter().any(|refund| {
+            refund.number == difference.receipt || refund.receipt.as_ref() == Some(&difference.receipt)
+        }),
+        _ => false,
+    };
     let mut found = 0;
     let mut day = Day::of(house.controller.clock.now());
     while day >= Day::of(START) {
         let close = closing::close(&mut read, day, SHORT_CODE).await?;
         for difference in close.differences {
-            if difference.kind == Kind::NotInStatement && is_thought_ours(books, truth, &difference.receipt) {
-                continue;
-            }
-            // Whoever says that a refund went names no receipt, so that no row of a statement is known for it.
-            if are_refunds_looked_up && OF_UNNAMED_REFUNDS.contains(&difference.kind) {
+            if is_thought_ours(&difference) {
                 continue;
             }
             ensure!(difference.kind == Kind::Nobodys, "{day}: {difference:?}");

@@ -92,6 +92,8 @@ pub struct Refund {
     pub code: &'static str,
     /// Safaricom's id of it.
     pub conversation: String,
+    /// The receipt of what was done.
+    pub number: String,
 }
 
 /// Why money left the short code.
@@ -388,11 +390,12 @@ async fn refund(State(safaricom): State<Safaricom>, Json(body): Json<Value>) -> 
         // A code with which M-Pesa says for certain that it moved nothing.
         (false, false) => (false, "2001"),
     };
+    let number = format!("RF{:08}", truth.refunds.len());
     if code == "0" {
-        let number = Some(format!("RF{:08}", truth.refunds.len()));
+        let done = Some(number.clone());
         match &receipt {
-            Some(receipt) => truth.take(Why::Reversal, receipt, number, shillings * 100),
-            None => truth.take(Why::Payout, &member(&body, "PartyB"), number, shillings * 100),
+            Some(receipt) => truth.take(Why::Reversal, receipt, done, shillings * 100),
+            None => truth.take(Why::Payout, &member(&body, "PartyB"), done, shillings * 100),
         }
     }
     if let Some(paid) = paid.and_then(|paid| truth.receipts.get_mut(paid)) {
@@ -407,6 +410,7 @@ async fn refund(State(safaricom): State<Safaricom>, Json(body): Json<Value>) -> 
         went_through,
         code,
         conversation: conversation.clone(),
+        number,
     });
     match truth.reply {
         Reply::Lost => LOST.to_owned(),

@@ -351,6 +351,17 @@ impl Simulation<'_> {
         theirs.filter_map(|(theirs, _)| truth.refunds.get(*theirs)).any(|refund| refund.went_through)
     }
 
+    /// What staff say of a refund that they looked up in the portal: of a payment to a phone, also the receipt that it shows.
+    pub(super) fn read_in_portal(&self, ours: usize, word: &str) -> Value {
+        let truth = self.safaricom.truth();
+        let theirs = self.refund_of.iter().filter(|(_, one)| **one == ours);
+        let went = theirs.filter_map(|(theirs, _)| truth.refunds.get(*theirs)).find(|one| one.went_through);
+        match went.filter(|one| word == "went-through" && one.name.is_some()) {
+            Some(went) => json!({"receipt": went.number}),
+            None => json!({}),
+        }
+    }
+
     /// Somebody looks up what became of refunds that hang, once M-Pesa was asked about them often enough: mostly they read it
     /// rightly, and sometimes they want one sent once more.
     async fn look_up(&mut self) -> anyhow::Result<String> {
@@ -376,7 +387,8 @@ impl Simulation<'_> {
                 _ if went => "went-through",
                 _ => "did-not",
             };
-            let (status, answer) = self.write(&format!("{path}/{word}"), &json!({})).await?;
+            let read = self.read_in_portal(index, word);
+            let (status, answer) = self.write(&format!("{path}/{word}"), &read).await?;
             ensure!(status < 300, "{word} was answered {status}: {answer}");
             said.push_str(&format!(" {index} {word}"));
             if word == "again" {

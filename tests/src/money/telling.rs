@@ -99,8 +99,8 @@ pub fn told(truth: &Truth, confirmations: &str, telling: Telling) -> Option<(Str
             Some((confirmations.to_owned(), confirmation(truth.receipts.get(receipt)?, SHORT_CODE)))
         }
         Telling::Result(refund) => {
-            let (index, refund) = (refund, truth.refunds.get(refund)?);
-            Some((refund.path.clone(), result(refund, index)))
+            let refund = truth.refunds.get(refund)?;
+            Some((refund.path.clone(), result(refund)))
         }
         Telling::TimedOut(refund) => {
             let refund = truth.refunds.get(refund)?;
@@ -205,11 +205,11 @@ fn confirmation(receipt: &Receipt, short_code: &str) -> String {
     .to_string()
 }
 
-fn result(refund: &Refund, index: usize) -> String {
+fn result(refund: &Refund) -> String {
     json!({"Result": {
         "ResultType": 0, "ResultCode": refund.code, "ResultDesc": "as it ended", "OriginatorConversationID": "o",
-        "ConversationID": refund.conversation, "TransactionID": format!("RF{index:08}"),
-        "ResultParameters": {"ResultParameter": {"Key": "TransactionReceipt", "Value": format!("RF{index:08}")}},
+        "ConversationID": refund.conversation, "TransactionID": refund.number,
+        "ResultParameters": {"ResultParameter": {"Key": "TransactionReceipt", "Value": refund.number}},
     }})
     .to_string()
 }

@@ -32,7 +32,7 @@ use crate::payments::{PaymentError, refunds, review};
 use crate::state::Controller;
 
 /// The source in the key of a piece of evidence.
-pub(in crate::mpesa) const SOURCE: &str = "statement";
+pub(crate) const SOURCE: &str = "statement";
 /// The kind of cause of a charge.
 const CHARGE: &str = "mpesa_charge";
 /// Rows that share one commit: as many as a sweep of Pull has, which leaves the writer to callbacks as often.
@@ -553,7 +553,7 @@ impl Importer<'_> {
         now: UnixMillis,
     ) -> Result<Done, PaymentError> {
         let digest = self.digest(row);
-        store::keep_row(connection, (&digest, &self.short_code), row, &why.to_string(), now).await?;
+        store::keep_row(connection, (&digest, &self.short_code), row, why, now).await?;
         Ok(Done::ForPerson { waits: true })
     }
 

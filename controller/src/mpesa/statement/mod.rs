@@ -19,7 +19,7 @@ mod store;
 mod summary;
 
 pub use file::{FILE_BYTES, File, NotAStatement};
-pub(super) use import::SOURCE;
+pub(crate) use import::SOURCE;
 pub use import::{BESIDE_A_SERVER, ImportError, Order, check, import};
 pub use summary::{Balances, Summary};
 

@@ -3,7 +3,7 @@
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
-use super::row::{OutKind, Row};
+use super::row::{OutKind, Row, Why};
 use crate::columns;
 use crate::database::{Answers, Connection, Together};
 use crate::money::Money;
@@ -51,24 +51,29 @@ pub(super) async fn keep_row(
     connection: &mut Connection,
     (sha256, short_code): (&str, &str),
     row: &Row,
-    why: &str,
+    why: &Why,
     now: UnixMillis,
 ) -> Result<(), sqlx::Error> {
+    let booked = match why {
+        Why::BookedOtherwise(booked) => booked.checked_neg().unwrap_or(Money::ZERO),
+        _ => Money::ZERO,
+    };
     sqlx::query(
         "INSERT INTO statement_rows_for_review \
-         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at, moved_at, names) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (row_sha256) DO UPDATE SET names = excluded.names",
+         (row_sha256, short_code, line, reason, body, receipt_number, amount_cents, seen_at, moved_at, names, booked_cents) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT (row_sha256) DO UPDATE SET names = excluded.names",
     )
     .bind(sha256)
     .bind(short_code)
     .bind(i64::try_from(row.line).unwrap_or(i64::MAX))
-    .bind(why)
+    .bind(why.to_string())
     .bind(row.text.as_str())
     .bind(row.receipt.as_ref().map_or("", ReceiptNumber::as_str))
     .bind(row.movement.map(|movement| movement.amount.cents()))
     .bind(now.0)
     .bind(row.movement.and_then(|movement| movement.at).map(|at| at.probably.0))
     .bind(names_of(row))
+    .bind(booked.cents())
     .execute(connection)
     .await?;
     Ok(())

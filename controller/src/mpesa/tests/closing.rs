@@ -141,6 +141,28 @@ async fn a_day_of_which_all_tell_the_same_agrees_once_it_is_over() {
     assert_eq!(found.not_compared, Vec::<String>::new());
 }
 
+/// Of a payment at midnight a confirmation and the statement may have two days: its balances are compared by the statement's.
+#[tokio::test]
+async fn a_payment_is_of_the_day_of_which_the_statement_has_it() {
+    let (shop, token) = registered().await;
+    shop.controller.clock.set(at("23:59:59"));
+    let body = confirmation("RKL51ZDR4A", "1500.00", CODE, &account(&shop))
+        .replace("20260921013147", "20261126235959");
+    assert_eq!(deliver(&shop, &token, body).await, 200);
+    assert_eq!(close(&shop).await.moved, Money::from_cents(150_000));
+    shop.controller.clock.advance(std::time::Duration::from_secs(3_600));
+    let typed = format!("Pay Bill from 2547****678 Acc. {}", account(&shop));
+    let rows = [
+        row("RKL51ZDR4A", "2026-11-27 00:00:00", &typed, ("1500.00", "", "1495.00")),
+        row("RKL51ZDR4Y", "2026-11-26 23:00:00", "Pay Bill Charge", ("", "-5.00", "-5.00")),
+        row("RKL51ZDR49", "2026-11-26 00:00:00", "Pay Bill Charge", ("", "-5.00", "0.00")),
+    ];
+    taken_in(&shop, &statement(&rows)).await;
+    let found = close(&shop).await;
+    assert_eq!((found.moved, found.booked.payments), (Money::from_cents(-1_000), 0));
+    assert_eq!(found.differences, []);
+}
+
 fn owner() -> Actor {
     Actor::Staff(Login::parse("owner").unwrap())
 }
@@ -174,7 +196,7 @@ async fn asked_back(shop: &Shop, token: &crate::mpesa::intent::CallbackToken) ->
 async fn went(shop: &Shop, refund: &RefundId) {
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
-    let what = (refund, Decision::WentThrough);
+    let what = (refund, Decision::WentThrough.into());
     let done = refunds::decide(&mut write, what, Clerk::owner(&owner()), ids, now).await.unwrap().unwrap();
     assert_eq!(done.refund.state(), State::Done);
     write.commit().await.unwrap();
@@ -308,6 +330,29 @@ async fn a_row_that_may_be_a_refund_is_booked_as_that_and_as_nothing_else() {
     let again = [named, rows[1].clone()];
     whole_day(&shop, &again, "-1.00").await;
     assert_eq!(close(&shop).await.moved, Money::from_cents(-500), "it is booked once");
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn of_a_row_with_another_amount_than_is_booked_an_owner_books_the_rest() {
+    let (shop, _) = registered().await;
+    shop.controller.clock.set(at("13:00"));
+    for amount in ["-5.00", "-7.00"] {
+        let charge = row("RKL51ZDR4Y", "2026-11-26 12:00:00", "Pay Bill Charge", ("", amount, ""));
+        taken_in(&shop, &statement(&[charge])).await;
+    }
+    let found = close(&shop).await;
+    let [rest] = found.differences.as_slice() else { panic!("{:?}", found.differences) };
+    assert_eq!((rest.kind, rest.amount), (Kind::NotBooked, Some(Money::from_cents(-200))));
+    let digest = rest.row.clone().unwrap();
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let what = (digest.as_str(), BookedAs::Expense, "a dearer tariff");
+    let booked = by_hand::book(&mut write, what, &owner(), ids, now).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(booked.amount, Money::from_cents(-200));
+    let found = close(&shop).await;
+    assert_eq!((found.differences, found.moved), (vec![], Money::from_cents(-700)));
     assert_eq!(findings(&shop).await, Vec::<String>::new());
 }
 

@@ -6,7 +6,6 @@ use daraja_sim::{DEMO_OPERATOR_PASSWORD, FaultsChange, Product, Redelivery, Resu
 
 use super::operator::set_up;
 use super::shop::{Shop, success};
-use super::statements::{statement, taken_in};
 use crate::audit::Actor;
 use crate::closing::proof;
 use crate::entitlements::Status;
@@ -90,7 +89,7 @@ async fn decide(shop: &Shop, refund: &Refund, decision: Decision, by: &str) -> R
     let asker = Clerk { actor: &actor, role: Role::Owner, limits: Limits::default() };
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
-    let decided = refunds::decide(&mut write, (&refund.id, decision), asker, ids, now).await.unwrap();
+    let decided = refunds::decide(&mut write, (&refund.id, decision.into()), asker, ids, now).await.unwrap();
     write.commit().await.unwrap();
     decided.map(|begun| begun.refund)
 }
@@ -753,48 +752,10 @@ async fn an_operator_gives_back_up_to_a_limit_and_a_second_person_agrees_where_t
     assert_eq!(late, Err(NotRefunded::NotNow(State::Done)));
 }
 
-#[tokio::test]
-async fn what_went_back_is_known_when_a_statement_tells_of_it_and_any_other_sum_is_for_a_person() {
-    for way in [Way::Reversal, Way::Payout] {
-        let shop = open().await;
-        let payment = paid(&shop, None).await;
-        // Nobody's when it went back.
-        to_nobody(&shop, &payment).await.unwrap();
-        let refund = ask(&shop, &payment, way, None).await;
-        go(&shop).await;
-        let done = stands(&shop, &refund.id).await;
-        assert_eq!(done.state(), State::Done);
-        let row = |receipt: &str, details: &str, amounts: &str| {
-            format!("{receipt},2026-11-21 12:13:25,,{details},Completed,{amounts},true,,,,")
-        };
-        let receipt = done.receipt_number.as_str();
-        let back = |cents: &str| match way {
-            Way::Reversal => {
-                row("RKL51ZDR4G", &format!("Pay Bill Reversal of {receipt}"), &format!(",-{cents},0.00"))
-            }
-            Way::Payout => row(
-                &done.result_receipt,
-                "Business Payment to Customer via API to 2547****678",
-                &format!(",-{cents},0.00"),
-            ),
-        };
-        let account = &shop.world.customer.account_number;
-        let paid = row(receipt, &format!("Pay Bill from 2547****678 Acc. {account}"), "1500.00,,1500.00");
-        let summary = taken_in(&shop, &statement(&[back("1500.00"), paid.clone()])).await;
-        assert_eq!(
-            (summary.for_review, summary.payments_known, summary.without_effect),
-            (0, 1, 1),
-            "{way:?}"
-        );
-        assert_eq!(for_review(&shop).await, []);
-        let less = taken_in(&shop, &statement(&[back("100.00")])).await;
-        assert_eq!(less.for_review, 1, "{way:?}");
-    }
-}
-
 mod again;
 mod contradicted;
 mod limits;
 mod nobodys;
 mod parts;
+mod receipts;
 mod used;

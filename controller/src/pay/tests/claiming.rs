@@ -301,7 +301,7 @@ async fn whoever_paid_is_told_that_it_goes_back_and_finds_what_did_not_go() {
     let controller = &till.served.controller;
     let mut transaction = controller.database.write().await.unwrap();
     let owner = Actor::CommandLine("owner".to_owned());
-    let what = (&refund, Decision::Withdraw);
+    let what = (&refund, Decision::Withdraw.into());
     let (ids, now) = (&controller.ids, controller.clock.now());
     refunds::decide(&mut transaction, what, Clerk::owner(&owner), ids, now).await.unwrap().unwrap();
     transaction.commit().await.unwrap();

@@ -8,7 +8,7 @@ pub(crate) mod api;
 pub mod limits;
 pub(crate) mod pages;
 pub(in crate::payments) mod placing;
-mod store;
+pub(super) mod store;
 
 use std::time::Duration;
 

@@ -86,42 +86,43 @@ pub(super) async fn same_cash_since(
     row.map(|row| columns::parsed(&row, "id")).transpose()
 }
 
-/// What one person took since an instant, under all their names.
+/// What one person took over a counter since an instant, under all their names.
 pub(super) async fn taken_since(
     connection: &mut Connection,
-    [first, second, third]: &[String; 3],
+    names: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS taken FROM counter_payments \
-         WHERE taken_by IN ($1, $2, $3) AND taken_at >= $4",
-    )
-    .bind(first.as_str())
-    .bind(second.as_str())
-    .bind(third.as_str())
-    .bind(since.0)
-    .fetch_one(connection)
-    .await?;
-    columns::money(&row, "taken")
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM counter_payments \
+               WHERE taken_by IN ($1, $2, $3) AND taken_at >= $4";
+    sum_since(connection, sql, names, since).await
 }
 
 /// What one person gave to customers since an instant, under all their names.
 pub(super) async fn placed_since(
     connection: &mut Connection,
+    names: &[String; 3],
+    since: UnixMillis,
+) -> Result<Money, sqlx::Error> {
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM placed_payments \
+               WHERE placed_by IN ($1, $2, $3) AND placed_at >= $4";
+    sum_since(connection, sql, names, since).await
+}
+
+/// A sum of one person since an instant, under all their names, for a limit of a day: `sql` takes the names and the instant.
+pub(in crate::payments) async fn sum_since(
+    connection: &mut Connection,
+    sql: &'static str,
     [first, second, third]: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS placed FROM placed_payments \
-         WHERE placed_by IN ($1, $2, $3) AND placed_at >= $4",
-    )
-    .bind(first.as_str())
-    .bind(second.as_str())
-    .bind(third.as_str())
-    .bind(since.0)
-    .fetch_one(connection)
-    .await?;
-    columns::money(&row, "placed")
+    let row = sqlx::query(sql)
+        .bind(first.as_str())
+        .bind(second.as_str())
+        .bind(third.as_str())
+        .bind(since.0)
+        .fetch_one(connection)
+        .await?;
+    columns::money(&row, "amount")
 }
 
 /// Notes that somebody gives a payment to customers. Twice in one instant is once.

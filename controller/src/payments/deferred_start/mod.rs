@@ -7,8 +7,9 @@
 //! ```
 //! A site that is away knows nothing of what was paid meanwhile, and its router keeps the line closed. So whatever no site has
 //! heard of has not begun: it is not used up, does not end, and whatever was bought ahead begins behind it. No money moves.
-//! What waits is moved when its site says hello, before it is told of it, so that it hears of the right dates at once; when a
-//! site that was thought to be there hears of it late; and when somebody is about to buy behind it.
+//! What waits is moved when its site says hello, before it is told of it, so that it hears of the right dates at once, and when
+//! a site that was thought to be there hears of it late. Never sooner: until its hello nobody knows what a site enforced while
+//! it could not be heard, and a period that ran there would be given twice.
 //!
 //! Time that a site is away once it has heard of a period is not made up for: the line is open there. A site whose disk takes
 //! nothing any more enforces what it cannot store: that counts as heard. Data that is topped up counts from when it is
@@ -27,7 +28,7 @@ use crate::database::{Connection, Together};
 use crate::desired;
 use crate::entitlements::Period;
 use crate::ids::{LineId, SiteId};
-use crate::subscriptions::{self, Subscription, SubscriptionError};
+use crate::subscriptions::{self, SubscriptionError};
 
 /// What a site that is there hears within this began when it was bought, as far as people notice.
 const HEARD_WITHIN: Duration = Duration::from_secs(60);
@@ -67,21 +68,6 @@ pub(crate) async fn heard(
 ) -> Result<Vec<LineId>, PaymentError> {
     let heard = store::set_heard(connection, site, generation).await?;
     put_off(connection, schedule::late(heard, now.minus(HEARD_WITHIN)), now).await
-}
-
-/// What of a line would be over although its site has not heard of it begins now: something is about to be bought behind it,
-/// or it is looked whether it is paid for. Whether anything was.
-///
-/// # Errors
-/// As above.
-pub(super) async fn put_off_what_waits(
-    connection: &mut Connection,
-    line: &Subscription,
-    now: UnixMillis,
-) -> Result<bool, PaymentError> {
-    let is_over = line.paid_until.is_some_and(|until| until <= now);
-    let Some(since) = line.waits_since.filter(|_| is_over) else { return Ok(false) };
-    Ok(!put_off(connection, [(line.id.clone(), since)], now).await?.is_empty())
 }
 
 /// Lets the periods of lines from one on begin now, and in their order. Which lines have such periods.

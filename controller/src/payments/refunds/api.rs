@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::state::State as Standing;
-use super::{Begun as Asked, Decision, NotRefunded, REASON_CHARACTERS, RefundRow, Wanted, Way};
+use super::{Begun as Asked, Decided, Decision, NotRefunded, REASON_CHARACTERS, RefundRow, Wanted, Way};
 use crate::audit::Action;
 use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments::counter::Clerk;
 use crate::staff::Permission;
 use crate::web::Web;
@@ -87,10 +88,15 @@ pub struct RefundList {
     pub refunds: Vec<RefundBody>,
 }
 
-/// Nothing is to be said.
+/// What was read in M-Pesa's portal; mostly nothing is to be said.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DecisionNew {}
+pub struct DecisionNew {
+    /// With `went-through` of a `payout`: the receipt that M-Pesa's portal shows for the payment to the phone. Without it its
+    /// row of the statement is booked by an owner.
+    #[serde(default)]
+    pub receipt: Option<String>,
+}
 
 /// Which refunds.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
@@ -247,21 +253,27 @@ pub(crate) async fn decide(
     Path((id, decision)): Path<(String, String)>,
     write: Write,
 ) -> Result<Response, ApiError> {
-    let DecisionNew {} = write.read()?;
+    let new: DecisionNew = write.read()?;
     let id = RefundId::parse(&id).map_err(|_| no_refund())?;
     let decision = Decision::parse(&decision).ok_or_else(no_refund)?;
+    let receipt = match new.receipt.as_deref() {
+        None => None,
+        Some(text) => Some(ReceiptNumber::parse(text).ok_or_else(|| refused(NotRefunded::BadReceipt))?),
+    };
     let mut once = match write.begin(&web, needed(decision)).await? {
         Begun::New(once) => once,
         Begun::Answered(response) => return Ok(response),
     };
     let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
     let asker = Clerk { actor: &actor, role: write.caller.role(), limits: web.counter };
-    let decided = super::decide(once.connection(), (&id, decision), asker, &ids, now).await?;
-    let begun = decided.map_err(|why| match why {
+    let decided = Decided { decision, receipt };
+    let detail = decided.to_string();
+    let begun = super::decide(once.connection(), (&id, decided), asker, &ids, now).await?;
+    let begun = begun.map_err(|why| match why {
         NotRefunded::NoSuchPayment => no_refund(),
         other => refused(other),
     })?;
-    once.audit(Action::RefundDecided, id.as_str(), decision.as_str()).await?;
+    once.audit(Action::RefundDecided, id.as_str(), &detail).await?;
     answer(once, begun, StatusCode::OK, &web).await
 }
 
@@ -310,6 +322,10 @@ fn refused(why: NotRefunded) -> ApiError {
         NotRefunded::BadReason => {
             ApiError::invalid("reason", format!("say why, in up to {REASON_CHARACTERS} characters"))
         }
+        NotRefunded::BadReceipt => ApiError::invalid(
+            "receipt",
+            "it is the number of the payment to the phone in M-Pesa's portal, such as TFG2ABC9XY, with went-through of a payout alone",
+        ),
         NotRefunded::NotTheWhole(whole) => {
             ApiError::invalid("amount_cents", format!("all of it goes back, KES {whole}, or nothing"))
         }

@@ -10,6 +10,7 @@
 //! asked for, and a refund of which nobody knows is never sent again but by a person.
 
 pub(crate) mod api;
+mod decision;
 pub mod left;
 pub(crate) mod pages;
 pub(crate) mod send;
@@ -22,6 +23,7 @@ use std::fmt;
 
 use tawi_shared::{IdSource, UnixMillis};
 
+pub use self::decision::{Decided, Decision};
 pub use self::state::State;
 use self::state::{Due, Effect, Event, Refused};
 use self::told::{is_each_final, told_by};
@@ -228,6 +230,8 @@ pub enum NotRefunded {
     },
     /// Whoever asked for it cannot agree to it as well.
     SamePerson,
+    /// The receipt is that of something else, or nothing has a receipt of its own there.
+    BadReceipt,
     /// It has gone on: in this state that means nothing.
     NotNow(State),
     /// It was asked for before on the same occasion, as this refund.
@@ -507,70 +511,13 @@ async fn book(
     Ok(())
 }
 
-/// What a person decides of a refund.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// A second person agrees.
-    Approve,
-    /// It is not to be.
-    Withdraw,
-    /// The portal says that it went through.
-    WentThrough,
-    /// The portal says that it did not.
-    DidNot,
-    /// It is to be sent once more: M-Pesa does it once all the same.
-    Again,
-}
-
-impl Decision {
-    /// All of them.
-    pub const ALL: [Self; 5] = [Self::Approve, Self::Withdraw, Self::WentThrough, Self::DidNot, Self::Again];
-
-    /// The word in paths and in the audit log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Withdraw => "withdraw",
-            Self::WentThrough => "went-through",
-            Self::DidNot => "did-not",
-            Self::Again => "again",
-        }
-    }
-
-    /// Reads the word.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|decision| decision.as_str() == text)
-    }
-
-    /// Whether it can be made while a refund stands so.
-    #[must_use]
-    pub fn fits(self, refund: &Refund) -> bool {
-        match self {
-            Self::Approve => refund.state() == State::Waiting,
-            // One that a person sent once more may have gone the first time.
-            Self::Withdraw => {
-                refund.state() == State::Waiting || (refund.state() == State::Held && refund.due.looks == 0)
-            }
-            // Without an operator it is never sent, and whoever has M-Pesa's portal gives it back there.
-            Self::WentThrough if refund.state() == State::Held && refund.is_not_sendable() => true,
-            // What is to be sent once more can wait for ever, where there is no operator any more.
-            Self::WentThrough | Self::DidNot if refund.state() == State::Held && refund.due.looks > 0 => true,
-            // Whoever reads it in the portal need not wait until M-Pesa was asked for the last time.
-            Self::WentThrough | Self::DidNot => refund.state() == State::Unknown,
-            Self::Again => refund.needs_a_person(),
-        }
-    }
-}
-
 /// Carries out what a person decided.
 ///
 /// # Errors
 /// [`PaymentError`]; the transaction must then be rolled back.
 pub async fn decide(
     connection: &mut Connection,
-    (id, decision): (&RefundId, Decision),
+    (id, Decided { decision, receipt }): (&RefundId, Decided),
     asker: Clerk<'_>,
     ids: &IdSource,
     now: UnixMillis,
@@ -580,6 +527,13 @@ pub async fn decide(
     };
     if !decision.fits(&refund) {
         return Ok(Err(NotRefunded::NotNow(refund.state())));
+    }
+    if let Some(receipt) = receipt {
+        let is_of_payout = decision == Decision::WentThrough && refund.way == Way::Payout;
+        if !is_of_payout || store::is_receipt_taken(connection, &refund, &receipt).await? {
+            return Ok(Err(NotRefunded::BadReceipt));
+        }
+        receipt.as_str().clone_into(&mut refund.result_receipt);
     }
     let by = asker.actor.to_string();
     let event = match decision {

@@ -13,10 +13,11 @@ use tawi_shared::UnixMillis;
 
 use super::api::needed;
 use super::state::State as Standing;
-use super::{Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
+use super::{Decided, Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
 use crate::audit::Action;
 use crate::ids::{PaymentId, RefundId};
 use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::operator::advice;
 use crate::payments::Provider;
 use crate::payments::counter::Clerk;
@@ -140,13 +141,21 @@ struct RefundsPage {
     is_full: bool,
 }
 
+/// Something that can be decided.
+struct Choice {
+    /// Where its button leads.
+    to: String,
+    words: &'static str,
+    /// Whether the portal shows a receipt with it.
+    has_receipt: bool,
+}
+
 #[derive(Template)]
 #[template(path = "payments/refund.html")]
 struct RefundPage {
     frame: Frame,
     refund: RefundView,
-    /// What can be decided: where the button leads, and what it says.
-    decisions: Vec<(String, &'static str)>,
+    decisions: Vec<Choice>,
     /// Whether M-Pesa is still asked about it, so that what is decided may be contradicted.
     is_early: bool,
 }
@@ -221,7 +230,8 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
             Decision::DidNot => "The portal says that it did not",
             Decision::Again => "Send it once more",
         };
-        (format!("/refunds/{id}/{}", decision.as_str()), words)
+        let has_receipt = decision == Decision::WentThrough && row.refund.way == Way::Payout;
+        Choice { to: format!("/refunds/{id}/{}", decision.as_str()), words, has_receipt }
     };
     visit.show(&RefundPage {
         frame: visit.frame(format!("Refund of {}", row.refund.receipt_number), Section::Payments),
@@ -236,18 +246,29 @@ async fn decide(
     Path((id, decision)): Path<(String, String)>,
     posted: Posted,
 ) -> Result<Response, PageError> {
-    let visit = posted.visit;
+    let Posted { visit, fields } = posted;
     let id = RefundId::parse(&id).map_err(|_| PageError::NotFound)?;
     let decision = Decision::parse(&decision).ok_or(PageError::NotFound)?;
+    let receipt = fields.value("receipt").trim();
+    let read = if receipt.is_empty() { Some(None) } else { ReceiptNumber::parse(receipt).map(Some) };
     visit.require(needed(decision))?;
     let actor = visit.actor();
     let asker = Clerk { actor: &actor, role: visit.member.role, limits: web.counter };
     let mut transaction = web.controller.database.write().await?;
     let ids = &web.controller.ids;
     let page = format!("/refunds/{id}");
-    match super::decide(&mut transaction, (&id, decision), asker, ids, visit.now).await? {
-        Ok(begun) => {
-            let act = (Action::RefundDecided, id.as_str(), decision.as_str());
+    let decided = match read {
+        Some(receipt) => {
+            let decided = Decided { decision, receipt };
+            let detail = decided.to_string();
+            let begun = super::decide(&mut transaction, (&id, decided), asker, ids, visit.now).await?;
+            begun.map(|begun| (begun, detail))
+        }
+        None => Err(NotRefunded::BadReceipt),
+    };
+    match decided {
+        Ok((begun, detail)) => {
+            let act = (Action::RefundDecided, id.as_str(), detail.as_str());
             visit.commit(&web, transaction, act, |live| begun.tell(live)).await?;
             Ok(visit.go(&page, &Note::good("It is done as you said.")))
         }
@@ -368,6 +389,10 @@ fn words(why: &NotRefunded) -> String {
                 .to_owned()
         }
         NotRefunded::BadReason => format!("say why, in up to {REASON_CHARACTERS} characters"),
+        NotRefunded::BadReceipt => {
+            "that is no receipt of a payment to a phone, or it is another’s: copy it from M-Pesa’s portal, or leave it out"
+                .to_owned()
+        }
         NotRefunded::NotTheWhole(whole) => {
             format!("all of it goes back, {}, or nothing", display::kes(*whole))
         }

@@ -9,6 +9,8 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{CustomerId, OperatorRequestId, PaymentId, RefundId};
 use crate::money::Money;
+use crate::mpesa::evidence::ReceiptNumber;
+use crate::payments::counter::store::sum_since;
 use crate::payments::suspense::NoOwner;
 
 /// The columns that [`read`] reads, with what follows the joins.
@@ -181,6 +183,23 @@ pub(super) async fn stated(
     row.map(|row| Ok((columns::parsed(&row, "id")?, columns::truth(&row, "is_stated")?))).transpose()
 }
 
+/// Whether a receipt is already that of a payment, or of another refund.
+pub(super) async fn is_receipt_taken(
+    connection: &mut Connection,
+    refund: &Refund,
+    receipt: &ReceiptNumber,
+) -> Result<bool, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT (SELECT COUNT(*) FROM payments WHERE receipt_number = $1) \
+              + (SELECT COUNT(*) FROM refunds WHERE result_receipt = $1 AND id <> $2) AS found",
+    )
+    .bind(receipt.as_str())
+    .bind(refund.id.as_str())
+    .fetch_one(connection)
+    .await?;
+    columns::truth(&row, "found")
+}
+
 pub(super) async fn note_stated(
     connection: &mut Connection,
     refund: &RefundId,
@@ -238,39 +257,23 @@ pub(super) async fn note_gone(
 /// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.
 pub(super) async fn asked_since(
     connection: &mut Connection,
-    [first, second, third]: &[String; 3],
+    names: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
-         WHERE requested_by IN ($1, $2, $3) AND created_at >= $4 AND state NOT IN ('failed', 'withdrawn')",
-    )
-    .bind(first.as_str())
-    .bind(second.as_str())
-    .bind(third.as_str())
-    .bind(since.0)
-    .fetch_one(connection)
-    .await?;
-    columns::money(&row, "amount")
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
+               WHERE requested_by IN ($1, $2, $3) AND created_at >= $4 AND state NOT IN ('failed', 'withdrawn')";
+    sum_since(connection, sql, names, since).await
 }
 
 /// What somebody agreed to that others asked to give back, since an instant, under any of these names.
 pub(super) async fn approved_since(
     connection: &mut Connection,
-    [first, second, third]: &[String; 3],
+    names: &[String; 3],
     since: UnixMillis,
 ) -> Result<Money, sqlx::Error> {
-    let row = sqlx::query(
-        "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
-         WHERE approved_by IN ($1, $2, $3) AND approved_at >= $4 AND state NOT IN ('failed', 'withdrawn')",
-    )
-    .bind(first.as_str())
-    .bind(second.as_str())
-    .bind(third.as_str())
-    .bind(since.0)
-    .fetch_one(connection)
-    .await?;
-    columns::money(&row, "amount")
+    let sql = "SELECT CAST(COALESCE(SUM(amount_cents), 0) AS BIGINT) AS amount FROM refunds \
+               WHERE approved_by IN ($1, $2, $3) AND approved_at >= $4 AND state NOT IN ('failed', 'withdrawn')";
+    sum_since(connection, sql, names, since).await
 }
 
 pub(super) async fn note_approved(

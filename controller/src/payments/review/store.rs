@@ -400,7 +400,7 @@ pub(super) async fn row_to_book(
     digest: &str,
 ) -> Result<Option<RowToBook>, sqlx::Error> {
     let sql = format!(
-        "SELECT r.short_code, r.receipt_number, r.amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, r.reason, r.settled_as, \
+        "SELECT r.short_code, r.receipt_number, r.amount_cents - r.booked_cents AS amount_cents, COALESCE(r.moved_at, r.seen_at) AS at, r.reason, r.settled_as, \
                 CASE WHEN {NOWHERE_BOOKED} THEN 1 ELSE 0 END AS is_nowhere \
          FROM statement_rows_for_review r WHERE r.row_sha256 = $1"
     );

@@ -334,7 +334,7 @@ impl Handle {
         let source = ShortCode::parse(short_code);
         let code = source.map_err(|source| ControlError::Invalid { field: "short_code", source })?;
         let now = self.gateway.clock.now();
-        Ok(self.gateway.read(|state| statement::write(&code, state.payments.rows(), form, now)))
+        Ok(self.gateway.read(|state| statement::write(&code, &state.payments, form, now)))
     }
 
     /// What happened since the start, and what is under way.

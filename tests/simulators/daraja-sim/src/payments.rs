@@ -55,9 +55,35 @@ pub struct Payment {
     /// The merchant's balance behind this payment.
     #[serde(skip)]
     pub(crate) balance_after_cents: u64,
+    /// Which movement of money it was, counted with those out.
+    #[serde(skip)]
+    pub(crate) order: u64,
     /// The confirmation, as it was or will be sent, if URLs were registered.
     #[serde(skip)]
     pub(crate) confirmation: Option<Letter>,
+}
+
+/// Why money leaves the merchant.
+#[derive(Debug, Clone)]
+pub(crate) enum Why {
+    /// The payment with this receipt is undone.
+    Reversal(String),
+    /// This phone is paid.
+    Payout(Msisdn),
+}
+
+/// Money that left the merchant.
+#[derive(Debug, Clone)]
+pub(crate) struct Withdrawal {
+    /// Its receipt.
+    pub(crate) receipt: String,
+    pub(crate) short_code: ShortCode,
+    pub(crate) amount: AmountKes,
+    pub(crate) why: Why,
+    pub(crate) at_ms: UnixMillis,
+    /// The merchant's balance behind it, and which movement of money it was.
+    pub(crate) balance_after_cents: u64,
+    pub(crate) order: u64,
 }
 
 /// A payment about to be written down.
@@ -78,6 +104,8 @@ pub(crate) struct NewPayment {
 #[derive(Debug)]
 pub(crate) struct Payments {
     log: BoundedLog<Payment>,
+    withdrawals: BoundedLog<Withdrawal>,
+    movements: u64,
     balance_cents: HashMap<ShortCode, u64>,
     count: u64,
     total_shillings: u64,
@@ -88,6 +116,8 @@ impl Payments {
     pub(crate) fn new() -> Self {
         Self {
             log: BoundedLog::new(MAX_PAYMENTS),
+            withdrawals: BoundedLog::new(MAX_PAYMENTS),
+            movements: 0,
             balance_cents: HashMap::new(),
             count: 0,
             total_shillings: 0,
@@ -100,16 +130,33 @@ impl Payments {
         self.balance_cents.get(short_code).copied().unwrap_or_default()
     }
 
-    /// Takes money off the account of a short code; `false` where it does not hold so much.
-    pub(crate) fn spend(&mut self, short_code: &ShortCode, cents: u64) -> bool {
+    /// Takes money off the account of a short code and writes it down; `false` where it does not hold so much.
+    pub(crate) fn withdraw(
+        &mut self,
+        (short_code, amount): (&ShortCode, AmountKes),
+        (receipt, why): (&str, Why),
+        now: UnixMillis,
+    ) -> bool {
         let balance = self.balance_cents.entry(short_code.clone()).or_default();
-        match balance.checked_sub(cents) {
-            Some(left) => {
-                *balance = left;
-                true
-            }
-            None => false,
-        }
+        let Some(left) = balance.checked_sub(amount.cents()) else { return false };
+        *balance = left;
+        self.movements = self.movements.saturating_add(1);
+        let row = Withdrawal {
+            receipt: receipt.to_owned(),
+            short_code: short_code.clone(),
+            amount,
+            why,
+            at_ms: now,
+            balance_after_cents: left,
+            order: self.movements,
+        };
+        self.withdrawals.push(receipt.to_owned(), |_| row);
+        true
+    }
+
+    /// All money that left and is kept, oldest first.
+    pub(crate) fn withdrawals(&self) -> impl DoubleEndedIterator<Item = &Withdrawal> {
+        self.withdrawals.rows()
     }
 
     pub(crate) fn note_reversed(&mut self, receipt: &str) {
@@ -123,6 +170,7 @@ impl Payments {
         let balance = self.balance_cents.entry(new.short_code.clone()).or_default();
         *balance = balance.saturating_add(new.amount.cents());
         let balance_after_cents = *balance;
+        self.movements = self.movements.saturating_add(1);
         self.count = self.count.saturating_add(1);
         self.total_shillings = self.total_shillings.saturating_add(u64::from(new.amount.shillings()));
         if new.checkout_request_id.is_some() {
@@ -143,6 +191,7 @@ impl Payments {
             first_name: new.first_name,
             kind: new.kind,
             balance_after_cents,
+            order: self.movements,
             confirmation: None,
         };
         self.log.push(row.receipt.as_str().to_owned(), |seq| {

@@ -7,7 +7,7 @@ async fn agrees(shop: &Shop, refund: &Refund, limits: Limits) -> Result<State, N
     let asker = Clerk { actor: &actor, role: Role::Operator, limits };
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
-    let what = (&refund.id, Decision::Approve);
+    let what = (&refund.id, Decision::Approve.into());
     let decided = refunds::decide(&mut write, what, asker, ids, now).await.unwrap();
     write.commit().await.unwrap();
     decided.map(|begun| begun.refund.state())

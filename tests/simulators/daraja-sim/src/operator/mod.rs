@@ -29,6 +29,7 @@ use crate::identifiers::{AmountKes, Msisdn, ShortCode};
 use crate::oauth::{self, Family};
 use crate::operator::results::{Ended, Ids};
 use crate::operator::validation::{Asked, Question};
+use crate::payments::Why;
 use crate::payouts::Payout;
 use crate::refusals::{self, Refusal};
 
@@ -186,7 +187,9 @@ fn take(gateway: &Gateway, asked: &Asked) -> Taken {
                     None => unknown(),
                 },
                 Question::Reversal(..) | Question::Payout(..) if faults.undone => unknown(),
-                Question::Reversal(receipt, amount) => reverse(state, &asked.party, (receipt, *amount)),
+                Question::Reversal(receipt, amount) => {
+                    reverse(state, &asked.party, (receipt, *amount), &ids, now)
+                }
                 Question::Payout(name, phone, amount) => {
                     pay_out(state, &asked.party, (name, phone, *amount), &mut ids, now)
                 }
@@ -229,7 +232,13 @@ fn too_little() -> Ended {
 }
 
 /// Gives a payment back, once and whole. The code for another amount is not published.
-fn reverse(state: &mut Everything, party: &ShortCode, (receipt, amount): (&str, AmountKes)) -> Ended {
+fn reverse(
+    state: &mut Everything,
+    party: &ShortCode,
+    (receipt, amount): (&str, AmountKes),
+    ids: &Ids,
+    now: UnixMillis,
+) -> Ended {
     let Some(payment) = state.payments.get(receipt).filter(|payment| payment.short_code == *party).cloned()
     else {
         return unknown();
@@ -240,7 +249,8 @@ fn reverse(state: &mut Everything, party: &ShortCode, (receipt, amount): (&str, 
     if payment.amount != amount {
         return ended_with("25", "The amount is not that of the transaction.");
     }
-    if !state.payments.spend(party, amount.cents()) {
+    let done = (ids.transaction.as_str(), Why::Reversal(receipt.to_owned()));
+    if !state.payments.withdraw((party, amount), done, now) {
         return too_little();
     }
     state.payments.note_reversed(receipt);
@@ -256,8 +266,10 @@ fn pay_out(
     ids: &mut Ids,
     now: UnixMillis,
 ) -> Ended {
-    let is_paid = state.payments.spend(party, amount.cents());
-    let receipt = is_paid.then(|| state.receipts.tear_off());
+    let receipt = state.receipts.tear_off();
+    let done = (receipt.as_str(), Why::Payout(phone.clone()));
+    let is_paid = state.payments.withdraw((party, amount), done, now);
+    let receipt = is_paid.then_some(receipt);
     if let Some(receipt) = &receipt {
         ids.transaction = receipt.to_string();
     }
