@@ -238,7 +238,7 @@ impl Close {
     }
 }
 
-/// Whose days there are: every short code that money came to.
+/// Whose days there are: every short code that money came to, or of which Pull or a statement told.
 ///
 /// # Errors
 /// When the database refuses.

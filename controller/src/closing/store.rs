@@ -51,9 +51,13 @@ const MOVED: &str = "FROM payments p WHERE p.provider = 'mpesa' AND p.part_of IS
      AND COALESCE(p.moved_at, p.received_at) >= $2 AND COALESCE(p.moved_at, p.received_at) < $3";
 
 pub(super) async fn short_codes(connection: &mut Connection) -> Result<Vec<String>, sqlx::Error> {
-    let rows = sqlx::query("SELECT id FROM ledger_accounts WHERE kind = 'mpesa_clearing' ORDER BY id")
-        .fetch_all(connection)
-        .await?;
+    // A statement may tell of one under which nothing is booked.
+    let rows = sqlx::query(
+        "SELECT id FROM ledger_accounts WHERE kind = 'mpesa_clearing' \
+         UNION SELECT 'mpesa_clearing:' || short_code AS id FROM told_spans ORDER BY id",
+    )
+    .fetch_all(connection)
+    .await?;
     let code = |row: &Row| {
         let id: String = row.try_get("id")?;
         Ok(id.split_once(':').map(|(_, code)| code.to_owned()).unwrap_or(id))

@@ -216,3 +216,39 @@ async fn an_operator_moves_and_shares_out_no_more_than_the_limit_of_a_day() {
     assert!(owner.get(&page).await.body.contains("It is theirs now."));
     served.stop().await;
 }
+
+#[tokio::test]
+async fn an_owner_books_a_row_that_no_rule_knows_by_its_form_and_nobody_else_does() {
+    let served = Served::start().await;
+    let csv = "Receipt No.,Completion Time,Details,Transaction Status,Paid In,Withdrawn,Balance,Balance Confirmed\n\
+               RKL51ZDR4H,2026-09-20 12:13:25,Something new,Completed,,-3.00,4.00,true\n";
+    let program = served.program(Role::Owner).await;
+    let body = serde_json::json!({"csv": csv, "short_code": "174379"});
+    assert_eq!(program.post("/api/payments/statements", &body).await.json()["for_review"], 1);
+    let closes = program.read("/api/daily-closes/2026-09-20").await;
+    let found = closes["closes"][0]["differences"].as_array().unwrap();
+    let digest = found.iter().find_map(|one| one["statement_row"].as_str()).unwrap();
+    let form = format!("/payments/review/statement_row/{digest}/book");
+    let mut operator = served.browser(Role::Operator).await;
+    assert_eq!(operator.get(&form).await.status, StatusCode::FORBIDDEN);
+    let drawn = [("what", "bank"), ("note", "drawn by the owner")];
+    assert_eq!(operator.post(&form, &drawn).await.status, StatusCode::FORBIDDEN);
+    let mut owner = served.browser(Role::Owner).await;
+    let shown = owner.get(&form).await.body;
+    assert!(shown.contains("KES 3.00") && shown.contains("RKL51ZDR4H"), "{shown}");
+    for (fields, complaint) in [
+        ([("what", "lunch"), ("note", "x")], "say what it was"),
+        ([("what", "bank"), ("note", " ")], "write 1 to 200 characters"),
+    ] {
+        let answer = owner.post(&form, &fields).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(answer.body.contains(complaint), "{}", answer.body);
+    }
+    assert_eq!(owner.post(&form, &drawn).await.location(), "/payments/days/2026-09-20");
+    let day = owner.get("/payments/days/2026-09-20").await.body;
+    assert!(day.contains("It is booked.") && day.contains("bank"), "{day}");
+    assert_eq!(owner.post(&form, &drawn).await.location(), "/payments/review", "once");
+    let closes = program.read("/api/daily-closes/2026-09-20").await;
+    assert_eq!(closes["closes"][0]["ledger_moved_cents"], -300, "{closes}");
+    served.stop().await;
+}
