@@ -18,7 +18,7 @@ use tawi_controller::payments::{self, PaymentRow, Provider, counter};
 use tawi_controller::{quota, subscriptions};
 use tawi_shared::UnixMillis;
 
-use super::books::{Books, Standing, Totals};
+use super::books::{Books, Refund, Standing, Totals};
 use super::house::{House, PLANS, PRICES, Payer, START, TOP_UP_PRICE};
 use super::paid_time::{self, Moved};
 use super::safaricom::{self, Fate, SHORT_CODE, Truth};
@@ -279,14 +279,13 @@ async fn payments_hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow
 
 /// What M-Pesa gave back, and a person says that it did not: its rows of the statement are then for a person.
 fn thought_ours<'a>(books: &'a Books, truth: &'a Truth) -> impl Iterator<Item = &'a safaricom::Refund> {
-    let is_open = |number: &String| {
-        books.units.iter().any(|unit| unit.number.as_ref() == Some(number) && unit.closed.is_empty())
-    };
-    let is_back =
-        |name: &String| books.refunds.iter().any(|one| one.id == *name && one.standing != Standing::Gone);
+    let number = |one: &Refund| books.units.get(one.unit).and_then(|unit| unit.number.as_ref());
     truth.refunds.iter().filter(move |refund| {
-        refund.went_through
-            && (refund.receipt.as_ref().is_some_and(is_open) || refund.name.as_ref().is_some_and(is_back))
+        let is_it = |one: &&Refund| match &refund.name {
+            Some(name) => one.id == *name,
+            None => number(one) == refund.receipt.as_ref(),
+        };
+        refund.went_through && !books.refunds.iter().filter(is_it).any(|one| one.standing == Standing::Gone)
     })
 }
 
