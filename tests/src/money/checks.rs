@@ -18,7 +18,7 @@ use tawi_controller::payments::{self, PaymentRow, Provider, counter};
 use tawi_controller::{quota, subscriptions};
 use tawi_shared::UnixMillis;
 
-use super::books::{Books, Refund, Standing, Totals};
+use super::books::{Books, Standing, Totals};
 use super::house::{House, PLANS, PRICES, Payer, START, TOP_UP_PRICE};
 use super::paid_time::{self, Moved};
 use super::safaricom::{self, Fate, SHORT_CODE, Truth};
@@ -277,16 +277,18 @@ async fn payments_hold(house: &House, books: &Books, payers: &[Payer]) -> anyhow
     Ok(())
 }
 
-/// What M-Pesa gave back, and a person says that it did not: its rows of the statement are then for a person.
-fn thought_ours<'a>(books: &'a Books, truth: &'a Truth) -> impl Iterator<Item = &'a safaricom::Refund> {
-    let number = |one: &Refund| books.units.get(one.unit).and_then(|unit| unit.number.as_ref());
-    truth.refunds.iter().filter(move |refund| {
-        let is_it = |one: &&Refund| match &refund.name {
-            Some(name) => one.id == *name,
-            None => number(one) == refund.receipt.as_ref(),
-        };
-        refund.went_through && !books.refunds.iter().filter(is_it).any(|one| one.standing == Standing::Gone)
-    })
+/// What M-Pesa gave back, and a person says that it did not: its rows of the statement are then for a person. `refund_of` says
+/// which of the books' refunds is which of M-Pesa's.
+fn thought_ours<'a>(
+    (books, refund_of): (&'a Books, &'a BTreeMap<usize, usize>),
+    truth: &'a Truth,
+) -> impl Iterator<Item = &'a safaricom::Refund> {
+    let is_gone = |theirs: &usize| {
+        let ours = refund_of.get(theirs).and_then(|ours| books.refunds.get(*ours));
+        ours.is_some_and(|ours| ours.standing == Standing::Gone)
+    };
+    let went = truth.refunds.iter().enumerate().filter(|(_, refund)| refund.went_through);
+    went.filter(move |(theirs, _)| !is_gone(theirs)).map(|(_, refund)| refund)
 }
 
 /// What must hold when everything was told: no request waits, each that was paid has its receipt, and no day has a difference
@@ -322,7 +324,7 @@ pub async fn end(house: &House, books: &Books, payers: &[Payer], truth: &Truth) 
         }
     }
     let nobodys = books.units.iter().filter(|unit| unit.owner.is_none() && unit.closed.is_empty()).count();
-    let ours: Vec<_> = thought_ours(books, truth).collect();
+    let ours: Vec<_> = thought_ours((books, refund_of), truth).collect();
     let is_thought_ours = |difference: &Difference| match difference.kind {
         // By as much as those moved, whenever that was.
         Kind::Balance => !ours.is_empty(),

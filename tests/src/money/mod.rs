@@ -316,7 +316,7 @@ impl<'a> Simulation<'a> {
                 "we say that Safaricom holds {ours} cents, and it holds {theirs}"
             );
         }
-        checks::end(self.house()?, &self.books, &self.template.payers, &truth).await
+        checks::end(self.house()?, (&self.books, &self.refund_of), &self.template.payers, &truth).await
     }
 
     /// A person looks up in the portal what became of the refunds of which nobody knows it, and says so.
