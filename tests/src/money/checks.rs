@@ -296,7 +296,12 @@ fn thought_ours<'a>(
 ///
 /// # Errors
 /// When something does not hold.
-pub async fn end(house: &House, books: &Books, payers: &[Payer], truth: &Truth) -> anyhow::Result<()> {
+pub async fn end(
+    house: &House,
+    (books, refund_of): (&Books, &BTreeMap<usize, usize>),
+    payers: &[Payer],
+    truth: &Truth,
+) -> anyhow::Result<()> {
     let mut read = house.controller.database.read().await?;
     for payer in payers {
         let customer = CustomerId::parse(&payer.id)?;
