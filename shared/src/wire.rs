@@ -22,8 +22,10 @@ use crate::envelope::{self, EnvelopeError, Header};
 
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
-/// See [`PROTOCOL_OLDEST`].
-pub const PROTOCOL_NEWEST: u16 = 1;
+/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`].
+pub const PROTOCOL_NEWEST: u16 = 2;
+/// From this protocol on running totals are told by short names.
+pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
 
 /// A struct that travels in an envelope under its own type number.
 pub trait Body: Serialize + DeserializeOwned {
@@ -153,6 +155,8 @@ direction! {
         ForeignRows(ForeignRowsV1),
         /// What the guard holds.
         HeldPlan(HeldPlanV1),
+        /// Running totals of sessions that were named before.
+        UsageTotals(UsageTotalsV1),
     }
 }
 
@@ -169,6 +173,8 @@ direction! {
         Command(CommandV1),
         /// What lines had moved before.
         UsageBefore(UsageBeforeV1),
+        /// What both ends speak.
+        Welcome(WelcomeV1),
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tawi_shared::envelope;
-use tawi_shared::wire::Lane;
+use tawi_shared::wire::{Lane, PROTOCOL_OLDEST};
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::bases::Bases;
@@ -23,6 +23,7 @@ use super::records::{
     memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of, unseen_key,
     unseen_of,
 };
+use super::short_names::ShortNames;
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, LeftOut, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES,
@@ -55,6 +56,9 @@ pub(super) struct Flash {
     pub(super) event_lane: LaneSizes,
     pub(super) usage_lane: LaneSizes,
     pub(super) log_lane: LaneSizes,
+    /// What head office speaks, as far as is known.
+    pub(super) protocol: u16,
+    pub(super) short_names: ShortNames,
     /// Of the next pending event or batch of writes.
     pub(super) next_order: u64,
     /// By which time those were noted.
@@ -83,6 +87,8 @@ impl Flash {
             event_lane: LaneSizes::default(),
             usage_lane: LaneSizes::default(),
             log_lane: LaneSizes::default(),
+            protocol: PROTOCOL_OLDEST,
+            short_names: ShortNames::default(),
             next_order: 1,
             bases: Bases::default(),
             bad_records: 0,
@@ -368,6 +374,7 @@ impl Flash {
         self.store.commit(&changes)?;
         self.store.sync()?;
         [self.event_lane, self.usage_lane, self.log_lane] = lanes;
+        self.short_names.clear();
         self.epoch = epoch;
         Ok(())
     }

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{EventKind, EventV1, Lane, SessionUsageV1};
+use tawi_shared::wire::{EventKind, EventV1, Lane, PROTOCOL_OLDEST, SessionUsageV1};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
@@ -113,6 +113,8 @@ pub struct Keeper {
     /// The newest state that was given or read, on flash or not.
     newest: Arc<DesiredState>,
     connection_epoch: u64,
+    /// What head office speaks, as far as is known.
+    protocol: u16,
     /// What the store had counted when it opened, where that was after the agent had begun without it. The agent's own
     /// records are put down beside it for as long as it runs.
     found: Option<Arc<QuotaBook>>,
@@ -153,6 +155,7 @@ impl Keeper {
             left_out: LeftOut::default(),
             newest: Arc::default(),
             connection_epoch: 0,
+            protocol: PROTOCOL_OLDEST,
             found: None,
             found_late: None,
             marks: Marks::default(),
@@ -250,6 +253,11 @@ impl Keeper {
             let writes = writes.iter().map(Write::to_wire).collect();
             let _ = self.attempt(|flash, _| flash.put_writes(writes));
         }
+    }
+
+    /// What head office speaks on the connection that there is; the oldest until it says so.
+    pub fn speak(&mut self, protocol: u16) {
+        self.protocol = protocol;
     }
 
     /// The sealed records of a lane after position `after`, at most `limit`, of all that waits. None while flash fails.
@@ -578,6 +586,7 @@ impl Keeper {
             });
         };
         let ids = &self.ids;
+        flash.protocol = self.protocol;
         match caught("use the store", || work(flash, ids)) {
             Ok(result) => Ok(result),
             Err(problem) => {

@@ -16,7 +16,8 @@ use std::ops::RangeInclusive;
 
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::wire::{
-    Body, EventKind, EventV1, Lane, RouterWritesV1, SessionUsageV1, UpMessage, UsageBatchV1, encode,
+    Body, EventKind, EventV1, Lane, PROTOCOL_SHORT_TOTALS, RouterWritesV1, RunningTotalV1, SessionUsageV1,
+    UpMessage, UsageBatchV1, UsageTotalsV1, encode,
 };
 use tawi_shared::{IdSource, UnixMillis};
 
@@ -27,6 +28,7 @@ use super::records::{
     SESSION_BYTES, SESSION_FORMAT, StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered,
     session_key,
 };
+use super::short_names::ShortNames;
 use super::store::{Changes, Place, engine, length};
 use super::{
     Forgot, LaneSizes, RESERVE_BYTES, SEALED_RECORDS, SealedRecord, StoreError, URGENT_RESERVE_BYTES,
@@ -46,7 +48,12 @@ const SESSIONS_PER_COMMIT: usize = 32;
 impl LaneSizes {
     /// The positions that are sealed and not forgotten.
     pub(super) fn sealed_seqs(self) -> RangeInclusive<u64> {
-        self.last_seq.saturating_sub(self.sealed).saturating_add(1)..=self.last_seq
+        self.committed().saturating_add(1)..=self.last_seq
+    }
+
+    /// The last position that head office has committed.
+    fn committed(self) -> u64 {
+        self.last_seq.saturating_sub(self.sealed)
     }
 }
 
@@ -91,22 +98,46 @@ pub(super) fn append(detail: &mut String, words: &str) {
     detail.push_str(words);
 }
 
-/// Sessions on their way into one batch.
+/// Sessions on their way into one batch, and those that are told by their short names beside it.
 #[derive(Default)]
 struct Gathered {
     sessions: Vec<SessionUsageV1>,
+    short: Vec<([u8; 4], SessionUsageV1)>,
     bytes: usize,
     is_historical: bool,
 }
 
 impl Gathered {
-    fn seal_into(&mut self, sealing: &mut Sealing) -> Result<(), StoreError> {
+    fn seal_into(&mut self, sealing: &mut Sealing, names: &mut ShortNames) -> Result<(), StoreError> {
         let gathered = std::mem::take(self);
+        if !gathered.short.is_empty() {
+            sealing.seal(&totals_of(&gathered.short), gathered.is_historical)?;
+        }
         if gathered.sessions.is_empty() {
             return Ok(());
         }
-        sealing.seal(&UsageBatchV1 { sessions: gathered.sessions }, gathered.is_historical)
+        let batch = UsageBatchV1 { sessions: gathered.sessions };
+        sealing.seal(&batch, gathered.is_historical)?;
+        for session in &batch.sessions {
+            match session.is_ended {
+                true => names.end(&session.session),
+                false => names.name(&session.session, sealing.lane.last_seq),
+            }
+        }
+        Ok(())
     }
+}
+
+/// Running totals by short names.
+fn totals_of(sessions: &[([u8; 4], SessionUsageV1)]) -> UsageTotalsV1 {
+    let newest = sessions.iter().map(|(_, total)| total.sampled_at_ms).max().unwrap_or_default();
+    let total = |(session, total): &([u8; 4], SessionUsageV1)| RunningTotalV1 {
+        session: *session,
+        seconds_before: u32::try_from(newest.saturating_sub(total.sampled_at_ms) / 1_000).unwrap_or(u32::MAX),
+        upload_bytes: total.upload_bytes,
+        download_bytes: total.download_bytes,
+    };
+    UsageTotalsV1 { sampled_at_ms: newest, totals: sessions.iter().map(total).collect() }
 }
 
 impl Flash {
@@ -279,16 +310,27 @@ impl Flash {
     /// the mark of the store's life is lost (0), any life will do: what was sealed is moved into the next one.
     pub(super) fn sealed(&mut self, lane: Lane, seq: u64) -> Result<SealedRecord, StoreError> {
         let (place, key) = (Self::place(lane), numbered(SEALED, seq));
+        let empty = UsageBatchV1 { sessions: Vec::new() };
         let is_right = |(header, body): (Header, UpMessage)| {
             let is_of_this_life = self.epoch == 0 || header.store_epoch == self.epoch;
             header.seq == seq && is_of_this_life && is_of(lane, &body)
         };
         if let Some(bytes) = self.store.bytes(place, &key)?
-            && UpMessage::decode(&bytes).is_ok_and(is_right)
+            && let Ok(read) = UpMessage::decode(&bytes)
         {
-            return Ok(SealedRecord { seq, bytes });
+            let is_unheard_of =
+                self.protocol < PROTOCOL_SHORT_TOTALS && matches!(read.1, UpMessage::UsageTotals(_));
+            match is_right(read) {
+                // A controller that was set back to an older release: its next totals are told in full.
+                true if is_unheard_of => {
+                    let bytes = encode(&empty, FLAG_HISTORICAL, self.epoch, seq)
+                        .map_err(|error| engine("tell a record otherwise", error.to_string()))?;
+                    return Ok(SealedRecord { seq, bytes });
+                }
+                true => return Ok(SealedRecord { seq, bytes }),
+                false => {}
+            }
         }
-        let empty = UsageBatchV1 { sessions: Vec::new() };
         let bytes = match lane {
             Lane::Event => encode(&damaged_event(), FLAG_HISTORICAL, self.epoch, seq),
             Lane::Usage => encode(&empty, FLAG_HISTORICAL, self.epoch, seq),
@@ -408,6 +450,8 @@ impl Flash {
 
     fn seal_usage(&mut self, due: &UsageDue) -> Result<(), StoreError> {
         let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
+        let committed = sealing.lane.committed();
+        let mut names = std::mem::take(&mut self.short_names);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
             let (key, value) = entry?;
             let Ok(stored) = StoredSession::read(&key, &value) else {
@@ -420,7 +464,7 @@ impl Flash {
                 continue;
             }
             if gathered.bytes.saturating_add(value.len()) > BATCH_BYTES {
-                gathered.seal_into(&mut sealing)?;
+                gathered.seal_into(&mut sealing, &mut names)?;
                 // Each batch is a commit with the sessions that are in it: one for all would be large in memory.
                 self.store.commit(&std::mem::take(&mut sealing.changes))?;
                 self.usage_lane = sealing.lane;
@@ -430,7 +474,11 @@ impl Flash {
             }
             gathered.bytes = gathered.bytes.saturating_add(value.len());
             gathered.is_historical |= stored.is_historical;
-            gathered.sessions.push(stored.total.clone());
+            let may_be_short = self.protocol >= PROTOCOL_SHORT_TOTALS && !stored.total.is_ended;
+            match may_be_short.then(|| names.tell(&stored.total.session, committed)).flatten() {
+                Some(short) => gathered.short.push((short, stored.total.clone())),
+                None => gathered.sessions.push(stored.total.clone()),
+            }
             if stored.total.is_ended {
                 sealing.take_out(&key, &value);
             } else {
@@ -440,8 +488,10 @@ impl Flash {
                 sealing.changes.put_as(Place::Usage, &key, SESSION_FORMAT, &told)?;
             }
         }
-        gathered.seal_into(&mut sealing)?;
+        gathered.seal_into(&mut sealing, &mut names)?;
         self.store.commit(&sealing.changes)?;
+        // Only now: what is not on flash was not told, and after an error each is named once more.
+        self.short_names = names;
         self.usage_lane = sealing.lane;
         self.bad_records += bad;
         self.sync()
@@ -554,7 +604,7 @@ fn is_of(lane: Lane, message: &UpMessage) -> bool {
     matches!(
         (lane, message),
         (Lane::Event, UpMessage::Event(_))
-            | (Lane::Usage, UpMessage::Usage(_))
+            | (Lane::Usage, UpMessage::Usage(_) | UpMessage::UsageTotals(_))
             | (Lane::Log, UpMessage::RouterWrites(_))
     )
 }

@@ -22,6 +22,7 @@ mod framing;
 mod keeper;
 mod lanes;
 mod records;
+mod short_names;
 mod store;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ mod former;
 mod late;
 mod marks;
 mod newcomers;
+mod short;
 mod turns;
 
 /// A state directory of its own for each test, gone at the end.

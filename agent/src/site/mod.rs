@@ -25,7 +25,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tawi_shared::wire::{DownMessage, EventKind, Lane, StateDeltaV1, StateSnapshotV1, StoredV1};
+use tawi_shared::wire::{
+    DownMessage, EventKind, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, StateDeltaV1, StateSnapshotV1, StoredV1,
+};
 use tawi_shared::{IdSource, SiteId, UnixMillis};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -271,6 +273,7 @@ impl Site {
                     self.store_state(&mut deliveries).await;
                     info!(controller.address = %connection.address, "connected to head office");
                     self.talk = Some(Talk::new(connection));
+                    self.speak(PROTOCOL_OLDEST).await;
                     self.say_hello();
                 }
                 FromLink::Down { connection_epoch, why } => {
@@ -322,6 +325,10 @@ impl Site {
                 self.take_command(command);
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::Welcome(welcome))) => {
+                self.speak(welcome.protocol.clamp(PROTOCOL_OLDEST, PROTOCOL_NEWEST)).await;
+                self.acknowledge(&delivery);
+            }
             Err(error) => {
                 // Bad bytes stay bad: they are counted, and what comes after them is not held up.
                 self.messages_refused = self.messages_refused.saturating_add(1);
@@ -329,6 +336,11 @@ impl Site {
                 self.acknowledge(&delivery);
             }
         }
+    }
+
+    /// What head office speaks on this connection. A store that is not there has nothing to tell.
+    async fn speak(&mut self, protocol: u16) {
+        let _ = self.tools.outbox.call(move |keeper| keeper.speak(protocol)).await;
     }
 
     fn take_delta(&mut self, delta: &StateDeltaV1) {

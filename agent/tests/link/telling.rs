@@ -1,5 +1,7 @@
 //! What waits in the outbox: when it is told, how often, and when no more.
 
+use tawi_shared::wire::{WelcomeV1, short_name};
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -160,5 +162,49 @@ async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
         })
         .await;
     assert_eq!((batch.0, batch.1.sessions.len(), batch.1.sessions[0].upload_bytes), (1, 1, 300));
+    agent.stop().await;
+}
+
+/// What is told of a session next: its total, and whether its name came with it.
+async fn told_of(office: &mut Office) -> (u64, bool) {
+    office
+        .hear_until(|(_, _, message)| match message {
+            UpMessage::Usage(batch) => Some((batch.sessions[0].upload_bytes, true)),
+            UpMessage::UsageTotals(totals) => {
+                assert_eq!(totals.totals[0].session, short_name("core/a"));
+                Some((totals.totals[0].upload_bytes, false))
+            }
+            _ => None,
+        })
+        .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_comes_without_its_name_where_head_office_has_that_and_says_that_it_knows_such() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let mut config = office.config(&directory.0);
+    config.enforce.report = Duration::from_secs(1);
+    let agent = Agent::start(&config, &[]).await;
+    let (epoch, hello) = office.hear_hello().await;
+    assert_eq!((hello.protocol_oldest, hello.protocol_newest), (1, 2));
+    office.say(Down::Ack, &WelcomeV1 { protocol: 2 }).await;
+    office.answer(epoch, 0, 0).await;
+    let report = async |bytes: u64| {
+        let sessions = vec![running("a", bytes).into()];
+        agent.report(Report::Usage { sessions, periods: BTreeMap::new() }).await;
+    };
+    report(7).await;
+    assert_eq!(told_of(&mut office).await, (7, true));
+    office.say_cursor(Lane::Usage, epoch, 1).await;
+    report(9).await;
+    assert_eq!(told_of(&mut office).await, (9, false));
+    office.say_cursor(Lane::Usage, epoch, 2).await;
+    // On the next connection it says nothing of it: it was set back to an older release.
+    office.cut();
+    let (epoch, _) = office.hear_hello().await;
+    office.answer(epoch, 0, 2).await;
+    report(11).await;
+    assert_eq!(told_of(&mut office).await, (11, true));
     agent.stop().await;
 }

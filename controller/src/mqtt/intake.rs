@@ -13,7 +13,7 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use tawi_shared::envelope::Header;
 use tawi_shared::topics::Down;
-use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage};
+use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage, WelcomeV1};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -48,6 +48,8 @@ pub(super) struct Said {
 pub(super) struct Effects {
     /// Topic and envelope, in order.
     pub(super) messages: Vec<(String, Vec<u8>)>,
+    /// What is spoken with sites that said hello. Sent before anything else: whatever they tell next is in it.
+    pub(super) welcomes: BTreeMap<SiteId, u16>,
     /// How far each lane is now. Sent once a batch, before the messages.
     pub(super) cursors: BTreeMap<(SiteId, u16), (u32, u64)>,
     /// Who must look again.
@@ -366,7 +368,11 @@ async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effec
         // Four numbers always fit an envelope.
         wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope))
     });
-    for (topic, envelope) in cursors.chain(effects.messages.iter().cloned()) {
+    let welcomes = effects.welcomes.iter().filter_map(|(site, protocol)| {
+        let body = WelcomeV1 { protocol: *protocol };
+        wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope))
+    });
+    for (topic, envelope) in welcomes.chain(cursors).chain(effects.messages.iter().cloned()) {
         if !pipe.publish(topic, envelope).await {
             // The connection is gone, and with it every site's: they will come back and say hello.
             tracing::debug!("answers were dropped with the connection");

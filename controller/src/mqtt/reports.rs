@@ -10,8 +10,8 @@ use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
     self, AppliedV1, ByeV1, CommandKind, EventKind, EventV1, FailureKind, HelloV1, Lane, LineFailureV1,
-    LineUsageBeforeV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, RouterStatusV1, StoredV1, UpMessage, UsageBatchV1,
-    UsageBeforeV1,
+    LineUsageBeforeV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_SHORT_TOTALS, RouterStatusV1, StoredV1,
+    UpMessage, UsageBatchV1, UsageBeforeV1, UsageTotalsV1,
 };
 use tawi_shared::{LET_GO_BY_OFFICE, UnixMillis};
 
@@ -77,6 +77,7 @@ pub(super) async fn take(
             take_applied(connection, memory, said, applied, state, now, effects).await
         }
         UpMessage::Usage(batch) => take_usage(connection, memory, said, batch, now, effects).await,
+        UpMessage::UsageTotals(totals) => take_totals(connection, memory, said, totals, now, effects).await,
         UpMessage::Event(event) => {
             take_event(connection, controller, memory, said, event, now, effects).await
         }
@@ -137,6 +138,10 @@ async fn take_hello(
             "the agent speaks no contract that this release knows; update the older of the two"
         );
         return Ok(false);
+    }
+    // One that speaks nothing newer would not know the word.
+    if hello.protocol_newest >= PROTOCOL_SHORT_TOTALS {
+        effects.welcomes.insert(site.clone(), hello.protocol_newest.min(PROTOCOL_NEWEST));
     }
     for lane in [Lane::Event, Lane::Usage, Lane::Log] {
         let epoch = said.header.store_epoch;
@@ -517,6 +522,32 @@ async fn take_usage(
         tracing::warn!(site.id = %site, count, "the site begins more sessions than are kept");
     }
     // One for all lines: a report has hundreds, and pages that show usage listen to the site too.
+    effects.hints.push(Hint::Site(site.clone()));
+    Ok(())
+}
+
+/// Running totals by short names. An unknown one is passed over: its session is named again.
+async fn take_totals(
+    connection: &mut Connection,
+    memory: &mut Memory,
+    said: &Said,
+    message: &UsageTotalsV1,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    if !advance(connection, memory, said, Lane::Usage, effects).await? {
+        return Ok(());
+    }
+    let site = &said.site;
+    let mut unknown = 0_u32;
+    for total in &message.totals {
+        let teller = (site, said.header.store_epoch);
+        let taken = usage::take_running(connection, teller, (total, message.sampled_at_ms), now).await?;
+        unknown = unknown.saturating_add(u32::from(taken != Some(usage::Taken::Recorded)));
+    }
+    if unknown > 0 {
+        tracing::info!(site.id = %site, sessions = unknown, "totals of sessions that are not known here wait for their names");
+    }
     effects.hints.push(Hint::Site(site.clone()));
     Ok(())
 }

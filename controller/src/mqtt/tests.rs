@@ -3,6 +3,7 @@
 mod answers;
 mod deferred;
 mod seen;
+mod totals;
 
 use std::time::Duration;
 
@@ -702,22 +703,6 @@ async fn only_the_newest_life_of_an_agents_store_has_a_cursor() {
     }
     assert_eq!(desk.count("SELECT COUNT(*) FROM lane_cursors").await, 1);
     assert_eq!(desk.count("SELECT store_epoch FROM lane_cursors").await, 20);
-    desk.house.close().await;
-}
-
-#[tokio::test]
-async fn a_report_of_hundreds_of_lines_is_one_hint() {
-    let mut desk = Desk::open().await;
-    desk.tell_of_line().await;
-    let mut usage = usage_of(&desk.world.line, 1);
-    for number in 0..300 {
-        let session = SessionUsageV1 { session: format!("s{number}"), ..usage.sessions[0].clone() };
-        usage.sessions.push(session);
-    }
-    let effects = desk.take(&usage, (EPOCH, 1)).await;
-    let mut hints = effects.hints;
-    hints.dedup();
-    assert_eq!(hints, [crate::live::Hint::Site(desk.world.site.clone())]);
     desk.house.close().await;
 }
 

@@ -13,7 +13,7 @@ mod tests;
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::SessionUsageV1;
+use tawi_shared::wire::{RunningTotalV1, SessionUsageV1};
 use thiserror::Error;
 
 use crate::database::Connection;
@@ -140,6 +140,28 @@ pub async fn take(
         }
     }
     Ok(Taken::Recorded)
+}
+
+/// Keeps the running total of a session that was named before: what [`take`] does, without a name. `None` for a short name
+/// that no running session of the site has, or several have: the agent names each anew from time to time.
+///
+/// # Errors
+/// [`UsageError`].
+pub async fn take_running(
+    connection: &mut Connection,
+    teller: (&SiteId, u32),
+    (total, newest_ms): (&RunningTotalV1, i64),
+    now: UnixMillis,
+) -> Result<Option<Taken>, UsageError> {
+    let Some(session) = store::running(connection, teller.0, total.session).await? else { return Ok(None) };
+    let before = i64::from(total.seconds_before).saturating_mul(1_000);
+    let session = SessionUsageV1 {
+        sampled_at_ms: newest_ms.saturating_sub(before),
+        upload_bytes: total.upload_bytes,
+        download_bytes: total.download_bytes,
+        ..session
+    };
+    Ok(Some(take(connection, teller, &session, now, || false).await?))
 }
 
 /// A session of a site whose clock is ahead: nothing was read after it was heard of, and nothing began.

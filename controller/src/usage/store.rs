@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
-use tawi_shared::wire::SessionUsageV1;
+use tawi_shared::wire::{SessionUsageV1, short_name};
 
 use super::{Amount, Session, Totals, UsageError, history};
 use crate::columns;
@@ -167,8 +167,8 @@ pub(super) async fn put(
     // CASE, because the greatest of two is MAX in SQLite and GREATEST in PostgreSQL.
     sqlx::query(
         "INSERT INTO usage_sessions (site_id, session_key, line_id, started_at, sampled_at, is_ended, upload_bytes, \
-                                     download_bytes, address, period_started_at, store_epoch) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+                                     download_bytes, address, period_started_at, store_epoch, short_name) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (site_id, session_key) DO UPDATE SET \
              sampled_at = CASE WHEN excluded.sampled_at > usage_sessions.sampled_at \
                                THEN excluded.sampled_at ELSE usage_sessions.sampled_at END, \
@@ -179,7 +179,8 @@ pub(super) async fn put(
              download_bytes = CASE WHEN excluded.download_bytes > usage_sessions.download_bytes \
                                    THEN excluded.download_bytes ELSE usage_sessions.download_bytes END, \
              address = CASE WHEN excluded.address = '' THEN usage_sessions.address ELSE excluded.address END, \
-             period_started_at = excluded.period_started_at, store_epoch = excluded.store_epoch \
+             period_started_at = excluded.period_started_at, store_epoch = excluded.store_epoch, \
+             short_name = excluded.short_name \
          WHERE usage_sessions.line_id = excluded.line_id",
     )
     .bind(site.as_str())
@@ -193,9 +194,42 @@ pub(super) async fn put(
     .bind(session.address.as_str())
     .bind(session.period_started_ms)
     .bind(i64::from(store_epoch))
+    .bind(number_of(short_name(&session.session)))
     .execute(connection)
     .await?;
     Ok(())
+}
+
+fn number_of(short_name: [u8; 4]) -> i64 {
+    i64::from(u32::from_be_bytes(short_name))
+}
+
+/// The running session of that short name as it was told last; `None` where nobody has it, or two have.
+pub(super) async fn running(
+    connection: &mut Connection,
+    site: &SiteId,
+    short_name: [u8; 4],
+) -> Result<Option<SessionUsageV1>, UsageError> {
+    let rows = sqlx::query(
+        "SELECT session_key, line_id, started_at, period_started_at FROM usage_sessions \
+         WHERE site_id = $1 AND short_name = $2 AND is_ended = 0 AND short_name >= 0 LIMIT 2",
+    )
+    .bind(site.as_str())
+    .bind(number_of(short_name))
+    .fetch_all(connection)
+    .await?;
+    let [row] = rows.as_slice() else { return Ok(None) };
+    Ok(Some(SessionUsageV1 {
+        line: row.try_get("line_id")?,
+        session: row.try_get("session_key")?,
+        started_at_ms: row.try_get("started_at")?,
+        sampled_at_ms: 0,
+        upload_bytes: 0,
+        download_bytes: 0,
+        is_ended: false,
+        address: String::new(),
+        period_started_ms: row.try_get("period_started_at")?,
+    }))
 }
 
 pub(super) async fn sessions_of_line(

@@ -471,3 +471,44 @@ pub struct LineUsageBeforeV1 {
     /// Upload and download together.
     pub bytes: u64,
 }
+
+body! { 0x000B,
+    /// Running totals of sessions that a [`UsageBatchV1`] of this store's life named before: as absolute as those, and a
+    /// fifth of their size. A short name that is not known, or is that of two sessions, is passed over: each session is
+    /// named anew from time to time and when it ends. Said from protocol 2 on.
+    UsageTotalsV1 {
+        /// When the newest of them was read, by the agent's clock.
+        sampled_at_ms: i64,
+        /// One entry per session that changed.
+        totals: Vec<RunningTotalV1>,
+    }
+}
+
+/// What a session moved since it began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTotalV1 {
+    /// [`short_name`] of the session.
+    pub session: [u8; 4],
+    /// How many seconds before the newest of the message it was read.
+    pub seconds_before: u32,
+    /// Bytes from the customer.
+    pub upload_bytes: u64,
+    /// Bytes to the customer.
+    pub download_bytes: u64,
+}
+
+/// A session's name in four bytes: CRC-32C of [`SessionUsageV1::session`]. Names that differ in one run of up to four bytes never
+/// have the same; whoever tells makes sure that no two running ones have.
+#[must_use]
+pub fn short_name(session: &str) -> [u8; 4] {
+    crc32c::crc32c(session.as_bytes()).to_be_bytes()
+}
+
+body! { 0x0106,
+    /// Answers the hello of an agent that speaks protocol 2 or newer: what both ends speak. Until it comes the agent says
+    /// nothing that is newer than protocol 1.
+    WelcomeV1 {
+        /// The newest protocol of both.
+        protocol: u16,
+    }
+}

@@ -140,7 +140,15 @@ fn released_messages_never_change() {
         address: "10.0.0.2".into(),
         period_started_ms: 4,
     };
+    let running = RunningTotalV1 {
+        session: short_name(&session.session),
+        seconds_before: 40,
+        upload_bytes: 1 << 33,
+        download_bytes: 7,
+    };
+    check("usage-totals-v1", &UsageTotalsV1 { sampled_at_ms: 1_790_000_000_123, totals: vec![running] });
     check("usage-batch-v1", &UsageBatchV1 { sessions: vec![session] });
+    check("welcome-v1", &WelcomeV1 { protocol: 2 });
     check(
         "event-v1",
         &EventV1 {

@@ -277,7 +277,7 @@ async fn a_customers_page_draws_the_way_of_the_last_payment_and_the_usage() {
         &served,
         &format!(
             "INSERT INTO usage_sessions VALUES ('nyeri-01', 'k', '{line}', {start}, {now}, 0, 12000000, 3400000000, \
-             '10.0.0.7', {start}, 1); \
+             '10.0.0.7', {start}, 1, -1); \
              INSERT INTO usage_hours VALUES ({hour}, '{line}', 12000000, 3400000000); \
              INSERT INTO usage_days VALUES ({day}, '{line}', 12000000, 3400000000); \
              INSERT INTO quota_periods (line_id, started_at, ends_at, bytes, topped_up_bytes, is_end_seen) VALUES ('{line}', {start}, {end}, 4000000000, 1000000000, 0); \
