@@ -117,7 +117,7 @@ pub struct ControllerConfig {
     /// Its private key.
     pub key_file: PathBuf,
     /// How often a silent line is tried.
-    pub keep_alive: Duration,
+    pub keep_alive: Option<Duration>,
     /// The first pause before another try; it doubles up to five minutes, and the real pause is random below it.
     pub reconnect_base: Duration,
 }
@@ -267,12 +267,13 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
         ca_file: finder.find(&raw.ca_file),
         certificate_file: finder.find(&raw.certificate_file),
         key_file,
-        keep_alive: Duration::from_secs(within(
-            "controller.keep_alive_seconds",
-            raw.keep_alive_seconds,
-            10,
-            KEEP_ALIVE_LONGEST.as_secs(),
-        )?),
+        keep_alive: match raw.keep_alive_seconds {
+            Some(seconds) => {
+                let most = KEEP_ALIVE_LONGEST.as_secs();
+                Some(Duration::from_secs(within("controller.keep_alive_seconds", seconds, 10, most)?))
+            }
+            None => None,
+        },
         reconnect_base: Duration::from_millis(within(
             "controller.reconnect_base_ms",
             raw.reconnect_base_ms,

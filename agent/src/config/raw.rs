@@ -42,8 +42,8 @@ pub(super) struct RawController {
     pub(super) key_file: String,
     #[serde(default)]
     pub(super) server_name: Option<String>,
-    #[serde(default = "keep_alive_seconds")]
-    pub(super) keep_alive_seconds: u64,
+    #[serde(default)]
+    pub(super) keep_alive_seconds: Option<u64>,
     #[serde(default = "reconnect_base_ms")]
     pub(super) reconnect_base_ms: u64,
 }
@@ -116,11 +116,6 @@ fn certificate_file() -> String {
 
 fn key_file() -> String {
     "agent.key".to_owned()
-}
-
-/// A compromise: shorter costs data on metered links, longer lets a carrier's address translation forget us.
-fn keep_alive_seconds() -> u64 {
-    120
 }
 
 fn reconnect_base_ms() -> u64 {

@@ -76,7 +76,10 @@ fn the_packaged_examples_state_the_defaults() {
     assert_eq!(all.enforce, least.enforce);
     assert_eq!(all.log_level, least.log_level);
     assert_eq!(all.state_directory, least.state_directory);
-    assert_eq!(all.controller.keep_alive, least.controller.keep_alive);
+    assert_eq!(
+        (all.controller.keep_alive, least.controller.keep_alive),
+        (Some(Duration::from_secs(180)), None)
+    );
     assert_eq!(all.controller.reconnect_base, least.controller.reconnect_base);
     for (a, b) in [
         (&all.controller.ca_file, &least.controller.ca_file),

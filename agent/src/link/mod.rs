@@ -11,6 +11,7 @@
 
 pub mod backoff;
 pub mod dialer;
+pub mod keep_alive;
 pub mod session;
 pub mod tls;
 pub mod window;
@@ -22,11 +23,12 @@ use std::time::Duration;
 use tawi_shared::{IdSource, SiteId};
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::outbox::Outbox;
 use backoff::Backoff;
 use dialer::{Dialed, Dialer};
+use keep_alive::KeepAlive;
 pub use session::{Connection, Delivery, Lost};
 
 /// Messages from the link that wait for the core. A snapshot of a large site is a dozen of them, and the core takes
@@ -84,8 +86,8 @@ impl ByteCounters {
 pub struct LinkSettings {
     /// Whose topics.
     pub site: SiteId,
-    /// How often a silent line is tried.
-    pub keep_alive: Duration,
+    /// How often a silent line is tried; `None` to learn it.
+    pub keep_alive: Option<Duration>,
     /// The first pause before another try.
     pub reconnect_base: Duration,
 }
@@ -114,8 +116,9 @@ pub async fn run(
     core: LinkSender,
 ) {
     let mut backoff = Backoff::new(settings.reconnect_base);
+    let mut keep_alive = KeepAlive::new(settings.keep_alive);
     loop {
-        match connect_once(&settings, &mut dialer, &outbox, &core).await {
+        match connect_once(&settings, &mut keep_alive, &mut dialer, &outbox, &core).await {
             Ok(was_good) if was_good => backoff.reset(),
             Ok(_) => {}
             Err(error) => {
@@ -134,6 +137,7 @@ pub async fn run(
 /// One connection from dial to end; whether the controller answered its hello.
 async fn connect_once(
     settings: &LinkSettings,
+    keep_alive: &mut KeepAlive,
     dialer: &mut Dialer,
     outbox: &Outbox,
     core: &LinkSender,
@@ -143,12 +147,15 @@ async fn connect_once(
     let connection_epoch =
         outbox.call(crate::outbox::Keeper::next_connection_epoch).await.map_err(|_| TryError::NoNumber)?;
     let splice = dialer.splice(stream);
-    let mut session = session::start(settings, dialer.socket(), connection_epoch, address, core.clone());
+    let begun = Instant::now();
+    let number = (connection_epoch, keep_alive.interval());
+    let mut session = session::start(settings, dialer.socket(), number, address, core.clone());
     let subscribed = timeout(SUBSCRIBE_DEADLINE, session.subscribed()).await;
     if subscribed.is_err() {
         session.stop();
     }
     let ended = session.ended().await;
+    keep_alive.ended(begun.elapsed(), ended.was_silent);
     // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
     // the splice knows how: a refused certificate, for one, shows after the handshake.
     let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();

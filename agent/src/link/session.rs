@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet, Publish, QoS,
-    SubscribeReasonCode, Transport,
+    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet,
+    Publish, QoS, StateError, SubscribeReasonCode, Transport,
 };
 use tawi_shared::SiteId;
 use tawi_shared::topics::{Up, down_filter};
@@ -115,7 +115,7 @@ impl Delivery {
 
 /// The link's end of a connection.
 pub(super) struct Session {
-    task: JoinSet<String>,
+    task: JoinSet<End>,
     subscribed: oneshot::Receiver<()>,
     /// Ends when the core drops its connection.
     held: mpsc::Receiver<()>,
@@ -128,19 +128,33 @@ pub(super) struct Ended {
     pub(super) why: String,
     /// Whether the controller answered the hello.
     pub(super) was_good: bool,
+    /// Whether a try of the silent line had no answer.
+    pub(super) was_silent: bool,
     /// To be dropped when the last byte has left the machine: a farewell waits for it.
     pub(super) _drained: oneshot::Sender<()>,
 }
 
-/// Starts the pair on our own socket.
+/// What the polling task ends with.
+struct End {
+    why: String,
+    was_silent: bool,
+}
+
+impl End {
+    fn said(why: impl Into<String>) -> Self {
+        Self { why: why.into(), was_silent: false }
+    }
+}
+
+/// Starts the pair on our own socket; the connection has a number, and is tried so often while it is silent.
 pub(super) fn start(
     settings: &LinkSettings,
     socket: &Path,
-    connection_epoch: u64,
+    (connection_epoch, keep_alive): (u64, Duration),
     address: ControllerAddress,
     core: LinkSender,
 ) -> Session {
-    let (client, event_loop) = pair(settings, socket, connection_epoch);
+    let (client, event_loop) = pair(settings, socket, connection_epoch, keep_alive);
     let (hold, held) = mpsc::channel(1);
     let (subscribed_sender, subscribed) = oneshot::channel();
     let (drained_sender, drained) = oneshot::channel();
@@ -166,13 +180,18 @@ pub(super) fn start(
     Session { task, subscribed, held, is_good, drained: drained_sender }
 }
 
-fn pair(settings: &LinkSettings, socket: &Path, connection_epoch: u64) -> (AsyncClient, EventLoop) {
+fn pair(
+    settings: &LinkSettings,
+    socket: &Path,
+    connection_epoch: u64,
+    keep_alive: Duration,
+) -> (AsyncClient, EventLoop) {
     let site = settings.site.as_str();
     let mut options = MqttOptions::new(site, socket.to_string_lossy(), 0);
     options.set_transport(Transport::Unix);
     options.set_credentials(site, "");
     options.set_clean_session(true);
-    options.set_keep_alive(settings.keep_alive);
+    options.set_keep_alive(keep_alive);
     options.set_manual_acks(true);
     options.set_max_packet_size(PACKET_BYTES, PACKET_BYTES);
     options.set_inflight(IN_FLIGHT);
@@ -201,16 +220,17 @@ impl Session {
 
     /// Waits for the end: of the line, or of the core's patience.
     pub(super) async fn ended(mut self) -> Ended {
-        let why = tokio::select! {
+        let End { why, was_silent } = tokio::select! {
             ended = self.task.join_next() => match ended {
-                Some(Ok(why)) => why,
-                Some(Err(_)) | None => "the session was stopped".to_owned(),
+                Some(Ok(end)) => end,
+                Some(Err(_)) | None => End::said("the session was stopped"),
             },
             // Nothing is ever sent on it: it ends when the core drops the connection. The loop itself is not
             // cancelled in the middle: the whole pair is dropped.
-            _ = self.held.recv() => "the agent ended it".to_owned(),
+            _ = self.held.recv() => End::said("the agent ended it"),
         };
-        Ended { why, was_good: self.is_good.load(Ordering::Relaxed), _drained: self.drained }
+        let was_good = self.is_good.load(Ordering::Relaxed);
+        Ended { why, was_good, was_silent, _drained: self.drained }
     }
 }
 
@@ -226,11 +246,14 @@ struct Polling {
 
 impl Polling {
     /// Polls until the connection ends, and says why.
-    async fn run(mut self, mut event_loop: EventLoop) -> String {
+    async fn run(mut self, mut event_loop: EventLoop) -> End {
         loop {
             let event = match event_loop.poll().await {
                 Ok(event) => event,
-                Err(error) => return error.to_string(),
+                Err(error) => {
+                    let was_silent = matches!(error, ConnectionError::MqttState(StateError::AwaitPingResp));
+                    return End { why: error.to_string(), was_silent };
+                }
             };
             let outcome = match event {
                 Event::Incoming(Packet::ConnAck(_)) => self.subscribe(),
@@ -240,7 +263,7 @@ impl Polling {
                 _ => Ok(()),
             };
             if let Err(why) = outcome {
-                return why;
+                return End::said(why);
             }
         }
     }

@@ -169,11 +169,11 @@ async fn usage_of_a_long_outage_comes_as_one_total_a_session() {
 async fn told_of(office: &mut Office) -> (u64, bool) {
     office
         .hear_until(|(_, _, message)| match message {
-            UpMessage::Usage(batch) => Some((batch.sessions[0].upload_bytes, true)),
-            UpMessage::UsageTotals(totals) => {
-                assert_eq!(totals.totals[0].session, short_name("core/a"));
-                Some((totals.totals[0].upload_bytes, false))
-            }
+            UpMessage::Usage(batch) => batch.sessions.first().map(|told| (told.upload_bytes, true)),
+            UpMessage::UsageTotals(totals) => totals.totals.first().map(|told| {
+                assert_eq!(told.session, short_name("core/a"));
+                (told.upload_bytes, false)
+            }),
             _ => None,
         })
         .await
