@@ -27,12 +27,70 @@ pub enum Outage {
 /// One read of the relay. As large as a TLS record, so that relaying costs no extra round.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// What a TCP segment carries on an Ethernet path, with time stamps.
+const SEGMENT_BYTES: usize = 1_448;
+/// Headers of IPv4 and of TCP with time stamps.
+const HEADER_BYTES: u64 = 52;
+/// Segments that open and end a connection.
+const CONNECTION_SEGMENTS: u64 = 7;
+
+/// What passed the link, in both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Payload of TCP: TLS and all in it.
+    pub bytes: u64,
+    /// The segments that it was in.
+    pub segments: u64,
+    /// Connections that were begun.
+    pub connections: u64,
+}
+
+impl Carried {
+    /// With IP and TCP: each segment is answered by an empty one, which is the most that there is.
+    #[must_use]
+    pub fn on_the_line(self) -> u64 {
+        let segments = 2 * self.segments + CONNECTION_SEGMENTS * self.connections;
+        self.bytes + HEADER_BYTES * segments
+    }
+
+    /// Without what was carried besides; what does not fit is nothing.
+    #[must_use]
+    pub fn less(self, besides: Self) -> Self {
+        Self {
+            bytes: self.bytes.saturating_sub(besides.bytes),
+            segments: self.segments.saturating_sub(besides.segments),
+            connections: self.connections.saturating_sub(besides.connections),
+        }
+    }
+
+    /// So many of it.
+    #[must_use]
+    pub fn times(self, count: u64) -> Self {
+        let Self { bytes, segments, connections } = self;
+        Self { bytes: bytes * count, segments: segments * count, connections: connections * count }
+    }
+
+    /// One of so many, rounded up.
+    #[must_use]
+    pub fn part(self, of: u64) -> Self {
+        let part = |sum: u64| sum.div_ceil(of.max(1));
+        Self { bytes: part(self.bytes), segments: part(self.segments), connections: part(self.connections) }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    bytes: AtomicU64,
+    segments: AtomicU64,
+    connections: AtomicU64,
+}
+
 /// The relay.
 #[derive(Debug)]
 pub struct Backhaul {
     address: SocketAddr,
     state: watch::Sender<Option<Outage>>,
-    bytes: Arc<AtomicU64>,
+    counters: Arc<Counters>,
     accepting: JoinHandle<()>,
 }
 
@@ -51,14 +109,14 @@ impl Backhaul {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (state, watched) = watch::channel(None);
-        let bytes = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&bytes);
+        let counters = Arc::new(Counters::default());
+        let counted = Arc::clone(&counters);
         let accepting = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(connection(near, target, watched.clone(), Arc::clone(&counter)));
+                tokio::spawn(connection(near, target, watched.clone(), Arc::clone(&counted)));
             }
         });
-        Ok(Self { address, state, bytes, accepting })
+        Ok(Self { address, state, counters, accepting })
     }
 
     /// Where the agent connects to.
@@ -86,7 +144,18 @@ impl Backhaul {
     /// Payload bytes relayed in both directions.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+        self.carried().bytes
+    }
+
+    /// What passed so far.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        let Counters { bytes, segments, connections } = self.counters.as_ref();
+        Carried {
+            bytes: bytes.load(Ordering::Relaxed),
+            segments: segments.load(Ordering::Relaxed),
+            connections: connections.load(Ordering::Relaxed),
+        }
     }
 }
 
@@ -94,7 +163,7 @@ async fn connection(
     near: TcpStream,
     target: SocketAddr,
     mut state: watch::Receiver<Option<Outage>>,
-    bytes: Arc<AtomicU64>,
+    counters: Arc<Counters>,
 ) {
     let outage = *state.borrow_and_update();
     match outage {
@@ -107,12 +176,13 @@ async fn connection(
         None => {}
     }
     let Ok(far) = TcpStream::connect(target).await else { return };
+    counters.connections.fetch_add(1, Ordering::Relaxed);
     // The relay must not add the very delay that the figures are about.
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
     let (near_read, near_write) = near.into_split();
     let (far_read, far_write) = far.into_split();
-    let up = relay(near_read, far_write, Arc::clone(&bytes));
-    let down = relay(far_read, near_write, bytes);
+    let up = relay(near_read, far_write, Arc::clone(&counters));
+    let down = relay(far_read, near_write, counters);
     tokio::select! {
         () = up => {}
         () = down => {}
@@ -129,7 +199,7 @@ async fn connection(
 async fn relay(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    bytes: Arc<AtomicU64>,
+    counters: Arc<Counters>,
 ) {
     let mut buffer = vec![0; CHUNK_BYTES];
     while let Ok(count) = from.read(&mut buffer).await {
@@ -137,6 +207,8 @@ async fn relay(
         if to.write_all(chunk).await.is_err() {
             return;
         }
-        bytes.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+        let count_of = |number: usize| u64::try_from(number).unwrap_or(0);
+        counters.bytes.fetch_add(count_of(count), Ordering::Relaxed);
+        counters.segments.fetch_add(count_of(count.div_ceil(SEGMENT_BYTES)), Ordering::Relaxed);
     }
 }

@@ -108,6 +108,74 @@ pub struct ChangedSpeed {
     pub writes_per_second: u64,
 }
 
+/// What each thing takes on the line, in bytes, with TCP and IP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Costs {
+    /// A try of the silent connection, and its answer.
+    pub keep_alive: u64,
+    /// The running totals of all sessions.
+    pub report: u64,
+    /// A session that ends and begins again.
+    pub session: u64,
+    /// A payment: what is told, stored, applied and logged.
+    pub payment: u64,
+    /// A connection that is lost and comes back.
+    pub reconnect: u64,
+    /// Naming all sessions anew.
+    pub naming: u64,
+}
+
+/// Days of a month.
+const DAYS: u64 = 30;
+/// Reports a day, one each quarter of an hour, and keep-alives, as an agent begins to try.
+const REPORTS_A_DAY: u64 = 96;
+const KEEP_ALIVES_A_DAY: u64 = 86_400 / 180;
+/// How often a subscriber's session ends and begins again in a day, how often they pay in a month, and how often the
+/// connection of a bad link is lost in a day.
+const SESSIONS_A_DAY: u64 = 2;
+const PAYMENTS_A_MONTH: u64 = 1;
+const RECONNECTS_A_DAY: u64 = 50;
+/// What a month may take on a good link, and on a bad one.
+pub const MONTH_BYTES: u64 = 15_000_000;
+/// See [`MONTH_BYTES`].
+pub const BAD_MONTH_BYTES: u64 = 25_000_000;
+
+/// A month of one site on a metered line, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Month {
+    /// What each thing takes.
+    pub one: Costs,
+    /// All keep-alives, and so on.
+    pub keep_alives: u64,
+    /// All reports.
+    pub reports: u64,
+    /// All sessions.
+    pub sessions: u64,
+    /// All payments.
+    pub payments: u64,
+    /// All names.
+    pub names: u64,
+    /// Together, on a link that holds.
+    pub good_link: u64,
+    /// With so many reconnects a day.
+    pub bad_link: u64,
+}
+
+impl Month {
+    /// Of a site with so many subscribers.
+    #[must_use]
+    pub fn of(one: Costs, subscribers: u64) -> Self {
+        let keep_alives = one.keep_alive * KEEP_ALIVES_A_DAY * DAYS;
+        let reports = one.report * REPORTS_A_DAY * DAYS;
+        let sessions = one.session * SESSIONS_A_DAY * subscribers * DAYS;
+        let payments = one.payment * PAYMENTS_A_MONTH * subscribers;
+        let names = one.naming * DAYS;
+        let good_link = keep_alives + reports + sessions + payments + names;
+        let bad_link = good_link + one.reconnect * RECONNECTS_A_DAY * DAYS;
+        Self { one, keep_alives, reports, sessions, payments, names, good_link, bad_link }
+    }
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Measured {

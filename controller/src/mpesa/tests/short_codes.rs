@@ -7,9 +7,13 @@ use daraja_sim::{CallbackFaults, ConfirmationFaults, Phone, Redelivery, ShortCod
 use tawi_shared::Clock;
 
 use super::shop::{DEADLINE, Shop};
+use crate::customers::phone::Msisdn;
 use crate::ids::SiteId;
+use crate::money::Money;
 use crate::mpesa::settings::{Payee, check_all};
+use crate::mpesa::stk::Shillings;
 use crate::mpesa::{MpesaSettings, RawMpesa, ShortCodes, c2b, callback_router, query};
+use crate::payments::testing::PHONE;
 use crate::payments::{self, RequestPayment, Requested};
 use crate::shutdown::Shutdown;
 
@@ -103,6 +107,21 @@ async fn a_till_of_a_site_is_booked_under_its_head_office_and_found_by_both_numb
         assert_eq!(codes.of(number).unwrap().settings().short_code(), "600100");
     }
     assert!(codes.of("600300").is_none());
+}
+
+#[tokio::test]
+async fn what_the_sandbox_simulates_at_a_till_is_told_to_its_head_office() {
+    let (shop, codes) = two(("600100", TILL, "sites = [\"nyeri-01\"]")).await;
+    let till = codes.of("600200").unwrap();
+    c2b::note_tills(&shop.controller, &codes.settings()).await.unwrap();
+    c2b::register(&shop.controller, till, c2b::ResponseType::Completed).await.unwrap();
+    let amount = Shillings::exactly(Money::from_cents(150_000)).unwrap();
+    let phone = Msisdn::parse(PHONE).unwrap();
+    c2b::simulate(till, amount, &phone, "").await.unwrap();
+    shop.settle().await;
+    assert_eq!(shop.books().await.payments, 1);
+    let refused = c2b::simulate(till, amount, &phone, "10000012").await.unwrap_err();
+    assert!(refused.to_string().contains("a till without one"), "{refused}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! builds on the same cores, which only makes the times worse.
 
 mod large_router;
+mod line;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use large_router::large_router;
 use routeros_sim::Service;
 use tawi_shared::IdSource;
 use tawi_tests::disk::fsync_ms;
-use tawi_tests::figures::{AGENT_LIVES, Measured, SUBSCRIBERS, Spread, Steady};
+use tawi_tests::figures::{AGENT_LIVES, BAD_MONTH_BYTES, MONTH_BYTES, Measured, SUBSCRIBERS, Spread, Steady};
 use tawi_tests::office::Office;
 use tawi_tests::process::release_path_of;
 use tawi_tests::stories;
@@ -55,6 +56,9 @@ struct Arguments {
     /// Measure the payments and nothing else, and judge nothing.
     #[arg(long, conflicts_with_all = ["only_large_router", "only_site"])]
     only_payments: bool,
+    /// Measure what a month of one site takes on a metered line and nothing else, of whatever builds are beside this one.
+    #[arg(long, conflicts_with_all = ["only_large_router", "only_site", "only_payments"])]
+    only_line: bool,
 }
 
 /// The release builds that are measured.
@@ -77,7 +81,20 @@ impl Programs {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { minutes, only_large_router, only_site, only_payments } = Arguments::parse();
+    let Arguments { minutes, only_large_router, only_site, only_payments, only_line } = Arguments::parse();
+    if only_line {
+        let month = line::line().await?;
+        println!("{}", serde_json::to_string_pretty(&month)?);
+        ensure!(
+            month.good_link <= MONTH_BYTES,
+            "a month on a good link is to take at most {MONTH_BYTES} bytes"
+        );
+        ensure!(
+            month.bad_link <= BAD_MONTH_BYTES,
+            "a month on a bad link is to take at most {BAD_MONTH_BYTES} bytes"
+        );
+        return Ok(());
+    }
     let programs = Programs {
         agent: release_path_of("tawi-agent", "make bench")?,
         controller: release_path_of("tawi-controller", "make bench")?,

@@ -8,11 +8,13 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::c2b::notification::{self, Verdict};
+use crate::c2b::registration::Registration;
 use crate::callbacks::{Manner, Subject};
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, State};
 use crate::identifiers::{AmountKes, Msisdn, ShortCode};
 use crate::payments::NewPayment;
 use crate::receipts::Receipt;
+use crate::settings::Settings;
 use crate::stk::validation::TransactionKind;
 
 /// A customer opens the M-Pesa menu and pays by paybill.
@@ -57,12 +59,25 @@ pub(crate) struct Instruction {
     pub(crate) account: String,
 }
 
+/// Where payments to a short code are told: of a till, where its head office registered.
+fn registration_of<'a>(
+    state: &'a State,
+    settings: &Settings,
+    short_code: &ShortCode,
+) -> Option<&'a Registration> {
+    let of_head_office = || {
+        let is_till = settings.till_number.as_ref() == Some(short_code);
+        settings.short_codes.iter().filter(|_| is_till).find_map(|code| state.registrations.get(code))
+    };
+    state.registrations.get(short_code).or_else(of_head_office)
+}
+
 /// Pays, and returns once the money has moved or will not.
 pub(crate) async fn pay(gateway: &Arc<Gateway>, instruction: Instruction) -> PaybillOutcome {
     let form = gateway.settings.msisdn_form;
     let asked_at = gateway.clock.now();
     let (receipt, phone, registration) = gateway.change(|state| {
-        let registration = state.registrations.get(&instruction.short_code).cloned();
+        let registration = registration_of(state, &gateway.settings, &instruction.short_code).cloned();
         (state.receipts.tear_off(), state.phones.of(&instruction.msisdn).clone(), registration)
     });
     if phone.balance_cents.is_some_and(|balance_cents| balance_cents < instruction.amount.cents()) {

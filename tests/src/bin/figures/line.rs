@@ -1,0 +1,189 @@
+//! What one site with 200 subscribers costs on a metered line in a month.
+//!
+//! What each thing takes is measured on the wire between the real agent and the real controller: payload bytes with TLS and MQTT as
+//! they pass the backhaul, and how many TCP segments they are. IP is computed from those: each segment has 52 bytes of headers, and
+//! is answered by an empty one of as many, which is the most that TCP sends. A month is then so many of each thing; how
+//! many is written here.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use routeros_sim::Service;
+use tawi_tests::backhaul::{Carried, Outage};
+use tawi_tests::figures::{Costs, Month};
+use tawi_tests::stories;
+use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, sleep};
+
+use crate::{directory, say};
+
+const SUBSCRIBERS: u32 = 200;
+/// What the measured agent is set to, in seconds: shorter than in a month, so that each thing happens often enough.
+const KEEP_ALIVE: u64 = 10;
+const REPORT: u64 = 20;
+/// How long nothing happens.
+const PHASE: Duration = Duration::from_secs(60);
+const REPORTS: u64 = 4;
+const SESSIONS: usize = 20;
+/// Longer than a device waits before it dials again, so that nothing is told together that is not so in a day.
+const BETWEEN_SESSIONS: Duration = Duration::from_secs(6);
+const PAYMENTS: usize = 10;
+const RECONNECTS: u64 = 5;
+/// What each subscriber moves at a time, up and down: a gigabyte and more, as totals are after a day.
+const MOVED_BYTES: (u64, u64) = (200_000_000, 3_000_000_000);
+const WITHIN: Duration = Duration::from_secs(120);
+
+/// Measures, and counts a month.
+pub(crate) async fn line() -> anyhow::Result<Month> {
+    let timing = Some(Timing { sample_seconds: 5, full_check_seconds: 600, idle_seconds: 300 });
+    let plan = Plan { sites: vec!["nyeri-01".into()], rule_17: false, timing, ..Plan::default() };
+    let mut world = World::start(&directory(), &plan, &mut say).await?;
+    let customers = settle(&world).await?;
+    say("the agent starts anew, and names every session");
+    let restart = restart(&mut world, &customers).await?;
+    say("silence");
+    let silence = carried(&world, wait()).await?;
+    let ping = silence.part(PHASE.as_secs() / KEEP_ALIVE);
+    say("reports of all sessions");
+    let busy = Duration::from_secs(REPORT * REPORTS);
+    let reports = carried(&world, move_traffic(&world, &customers, busy)).await?;
+    let report = reports.less(pings(ping, busy)).part(REPORTS);
+    say("sessions end, and begin again");
+    let began = Instant::now();
+    let turns = carried(&world, redial(&world)).await?;
+    let session = turns.less(pings(ping, began.elapsed())).part(u64::try_from(SESSIONS)?);
+    say("payments");
+    let began = Instant::now();
+    let paid = carried(&world, renew(&world, &customers)).await?;
+    let payment = paid.less(pings(ping, began.elapsed())).part(u64::try_from(PAYMENTS)?);
+    say("reconnects");
+    let began = Instant::now();
+    let again = carried(&world, reconnect(&world)).await?;
+    let reconnect = again.less(pings(ping, began.elapsed())).part(RECONNECTS);
+    world.stop().await?;
+    let costs = Costs {
+        keep_alive: ping.on_the_line(),
+        report: report.on_the_line(),
+        session: session.on_the_line(),
+        payment: payment.on_the_line(),
+        reconnect: reconnect.on_the_line(),
+        naming: restart.less(reconnect).on_the_line(),
+    };
+    Ok(Month::of(costs, u64::from(SUBSCRIBERS)))
+}
+
+/// Sells to everybody, and waits until all are online.
+async fn settle(world: &World) -> anyhow::Result<Vec<Customer>> {
+    let plan = world.add_plan("Home 10", Service::Pppoe, "home-10", 10, 150_000, 30 * 86_400).await?;
+    let mut customers = Vec::new();
+    for number in 0..SUBSCRIBERS {
+        let (service, redial_ms) = (Service::Pppoe, Some(2_000));
+        customers.push(
+            world.add_customer(&NewCustomer { number, site: 0, plan: &plan, service, redial_ms }).await?,
+        );
+    }
+    say(&format!("{SUBSCRIBERS} subscribers pay"));
+    LocalSet::new().run_until(stories::all_pay(&world.office, &customers)).await?;
+    let router = world.site(0)?.router.router();
+    let sessions = usize::try_from(SUBSCRIBERS)?;
+    router
+        .wait_for(WITHIN, || (router.summary().sessions >= sessions).then_some(()))
+        .await
+        .context("everybody is online")?;
+    move_all(world, &customers)?;
+    Ok(customers)
+}
+
+/// What passes the line while something is done.
+async fn carried(world: &World, work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<Carried> {
+    let before = world.site(0)?.backhaul.carried();
+    work.await?;
+    Ok(world.site(0)?.backhaul.carried().less(before))
+}
+
+/// Nothing happens.
+async fn wait() -> anyhow::Result<()> {
+    sleep(PHASE).await;
+    Ok(())
+}
+
+/// Keep-alives of so long.
+fn pings(one: Carried, time: Duration) -> Carried {
+    one.times(time.as_secs() / KEEP_ALIVE)
+}
+
+/// Another cadence, from now on; with the first report, in which every session is named.
+async fn restart(world: &mut World, customers: &[Customer]) -> anyhow::Result<Carried> {
+    world.kill_agent(0).await?;
+    let id = world.site(0)?.id.clone();
+    stories::wait_for_site(&world.office, &id, false).await?;
+    let path = world.site(0)?.directory().join("agent.toml");
+    let before = std::fs::read_to_string(&path)?;
+    let text = before
+        .replacen("[controller]", &format!("[controller]\nkeep_alive_seconds = {KEEP_ALIVE}"), 1)
+        .replacen("report_seconds = 1\n", &format!("report_seconds = {REPORT}\n"), 1);
+    ensure!(text.contains(&format!("report_seconds = {REPORT}")), "the agent's settings have its cadence");
+    std::fs::write(&path, text)?;
+    let carried_before = world.site(0)?.backhaul.carried();
+    world.start_agent(0).await?;
+    stories::wait_for_site(&world.office, &id, true).await?;
+    move_all(world, customers)?;
+    // Named in the first report, and committed before the next.
+    sleep(Duration::from_secs(2 * REPORT + 5)).await;
+    Ok(world.site(0)?.backhaul.carried().less(carried_before))
+}
+
+fn move_all(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+    let router = world.site(0)?.router.router();
+    for customer in customers {
+        router.move_traffic(&customer.device, MOVED_BYTES.0, MOVED_BYTES.1)?;
+    }
+    Ok(())
+}
+
+async fn move_traffic(world: &World, customers: &[Customer], time: Duration) -> anyhow::Result<()> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        move_all(world, customers)?;
+        sleep(Duration::from_secs(5)).await;
+    }
+    Ok(())
+}
+
+/// The router ends sessions one by one, as it happens in a day, and their devices dial again.
+async fn redial(world: &World) -> anyhow::Result<()> {
+    let router = world.site(0)?.router.router();
+    let rows = router.rows("ppp/active").map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    for row in rows.iter().take(SESSIONS) {
+        let id = row.iter().find(|(name, _)| *name == ".id").context("a session has an id")?;
+        let id = String::from_utf8(id.1.clone())?;
+        router.remove_row("ppp/active", &id).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        sleep(BETWEEN_SESSIONS).await;
+    }
+    // What ended last is told within a report.
+    sleep(Duration::from_secs(REPORT)).await;
+    Ok(())
+}
+
+async fn renew(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+    let some = customers.get(..PAYMENTS).context("customers")?;
+    let payments = LocalSet::new().run_until(stories::all_pay(&world.office, some)).await?;
+    for payment in &payments {
+        stories::trace_of(&world.office, &payment.id, false).await?;
+    }
+    sleep(Duration::from_secs(REPORT)).await;
+    Ok(())
+}
+
+async fn reconnect(world: &World) -> anyhow::Result<()> {
+    let site = world.site(0)?;
+    for _ in 0..RECONNECTS {
+        site.backhaul.cut(Outage::Reset);
+        stories::wait_for_site(&world.office, &site.id, false).await?;
+        site.backhaul.mend();
+        stories::wait_for_site(&world.office, &site.id, true).await?;
+        sleep(Duration::from_secs(3)).await;
+    }
+    Ok(())
+}
