@@ -84,7 +84,7 @@ const QUESTIONS: [Question; 13] = [
         sql: "SELECT COALESCE(SUM(q.amount_cents), 0) AS broken FROM ledger_accounts a \
               JOIN ledger_postings q ON q.account_id = a.id JOIN ledger_entries e ON e.id = q.entry_id \
               WHERE a.kind = 'mpesa_clearing' AND e.cause_kind NOT IN \
-              ('payment', 'mpesa_charge', 'mpesa_settlement', 'refund_paid', 'statement_row')",
+              ('payment', 'mpesa_charge', 'mpesa_settlement', 'refund_paid', 'statement_row', 'statement_row_taken_back')",
         broken: "cents lie on accounts of M-Pesa that nothing brought there or took away",
     },
     Question {

@@ -34,7 +34,7 @@ const LEDGER_MOVED: &str = "SELECT CAST(COALESCE(SUM(all_of_them.cents), 0) AS B
        JOIN ledger_postings q ON q.entry_id = e.id AND q.account_id || '' = $4 \
        WHERE r.short_code = $1 AND r.gone_at >= $2 AND r.gone_at <= $3 \
      UNION ALL SELECT q.amount_cents FROM statement_rows_for_review s \
-       JOIN ledger_entries e ON e.cause_kind = 'statement_row' AND e.cause_id = s.row_sha256 \
+       JOIN ledger_entries e ON e.cause_kind IN ('statement_row', 'statement_row_taken_back') AND e.cause_id = s.row_sha256 \
        JOIN ledger_postings q ON q.entry_id = e.id AND q.account_id || '' = $4 \
        WHERE s.short_code = $1 AND COALESCE(s.moved_at, s.seen_at) >= $2 AND COALESCE(s.moved_at, s.seen_at) <= $3 \
      ) all_of_them";

@@ -181,6 +181,10 @@ async fn asked_back(shop: &Shop, token: &crate::mpesa::intent::CallbackToken) ->
     let body = confirmation("RKL51ZDR4A", "1500.00", CODE, &account(shop))
         .replace("20260921013147", "20261126100000");
     assert_eq!(deliver(shop, token, body).await, 200);
+    ask_back(shop).await
+}
+
+async fn ask_back(shop: &Shop) -> RefundId {
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
     let receipt = crate::mpesa::evidence::ReceiptNumber::parse("RKL51ZDR4A").unwrap();
@@ -194,11 +198,15 @@ async fn asked_back(shop: &Shop, token: &crate::mpesa::intent::CallbackToken) ->
 }
 
 async fn went(shop: &Shop, refund: &RefundId) {
+    decided(shop, refund, Decision::WentThrough, State::Done).await;
+}
+
+async fn decided(shop: &Shop, refund: &RefundId, decision: Decision, state: State) {
     let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
     let mut write = shop.controller.database.write().await.unwrap();
-    let what = (refund, Decision::WentThrough.into());
+    let what = (refund, decision.into());
     let done = refunds::decide(&mut write, what, Clerk::owner(&owner()), ids, now).await.unwrap().unwrap();
-    assert_eq!(done.refund.state(), State::Done);
+    assert_eq!(done.refund.state(), state);
     write.commit().await.unwrap();
 }
 
@@ -330,6 +338,41 @@ async fn a_row_that_may_be_a_refund_is_booked_as_that_and_as_nothing_else() {
     let again = [named, rows[1].clone()];
     whole_day(&shop, &again, "-1.00").await;
     assert_eq!(close(&shop).await.moved, Money::from_cents(-500), "it is booked once");
+    assert_eq!(findings(&shop).await, Vec::<String>::new());
+}
+
+/// A person takes a refund back that had gone, and books what the statement tells as an expense; then it is asked for again.
+#[tokio::test]
+async fn what_was_booked_as_something_else_and_is_a_refund_has_left_once() {
+    let (shop, token) = registered().await;
+    let refund = asked_back(&shop, &token).await;
+    shop.controller.clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    decided(&shop, &refund, Decision::Withdraw, State::Withdrawn).await;
+    let pay = format!("Pay Bill from 2547****678 Acc. {}", account(&shop));
+    let rows = [
+        row("RKL51ZDR4X", "2026-11-26 12:00:00", "Pay Bill Reversal of RKL51ZDR4A", ("", "-1500.00", "0.00")),
+        row("RKL51ZDR4A", "2026-11-26 10:00:00", &pay, ("1500.00", "", "1500.00")),
+    ];
+    whole_day(&shop, &rows, "-1.00").await;
+    let digest = close(&shop).await.differences.iter().find_map(|one| one.row.clone()).unwrap();
+    let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+    let mut write = shop.controller.database.write().await.unwrap();
+    let what = (digest.as_str(), BookedAs::Expense, "who knows");
+    by_hand::book(&mut write, what, &owner(), ids, now).await.unwrap().unwrap();
+    write.commit().await.unwrap();
+    assert_eq!(close(&shop).await.differences, []);
+    let again = ask_back(&shop).await;
+    shop.controller.clock.advance(std::time::Duration::from_secs(3 * 86_400));
+    went(&shop, &again).await;
+    let found = close(&shop).await;
+    assert_eq!((found.differences, found.moved), (vec![], Money::from_cents(-500)));
+    let mut read = shop.controller.database.read().await.unwrap();
+    for (account, cents) in
+        [(Account::Expenses, 0), (Account::MpesaClearing(CODE.to_owned()), -600), (Account::RefundsHeld, 0)]
+    {
+        assert_eq!(ledger::balance_of(&mut read, &account).await.unwrap().cents(), cents, "{account}");
+    }
+    drop(read);
     assert_eq!(findings(&shop).await, Vec::<String>::new());
 }
 

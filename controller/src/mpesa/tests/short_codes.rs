@@ -119,7 +119,12 @@ async fn what_the_sandbox_simulates_at_a_till_is_told_to_its_head_office() {
     let phone = Msisdn::parse(PHONE).unwrap();
     c2b::simulate(till, amount, &phone, "").await.unwrap();
     shop.settle().await;
-    assert_eq!(shop.books().await.payments, 1);
+    let mut read = shop.controller.database.read().await.unwrap();
+    let booked = payments::recent_payments(&mut read, 9).await.unwrap();
+    drop(read);
+    let booked: Vec<_> =
+        booked.iter().map(|row| (row.payment.short_code.as_str(), row.payment.amount)).collect();
+    assert_eq!(booked, [("600100", Money::from_cents(150_000))]);
     let refused = c2b::simulate(till, amount, &phone, "10000012").await.unwrap_err();
     assert!(refused.to_string().contains("a till without one"), "{refused}");
 }

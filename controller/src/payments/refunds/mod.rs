@@ -32,6 +32,7 @@ use super::corrections::{self, Closed};
 use super::counter::{Clerk, same_person};
 use super::credit::TakenIn;
 use super::outcome::CallbackOutcome;
+use super::review::by_hand;
 use super::store as payments_store;
 use super::{Payment, PaymentError, PaymentRow, Provider, Unspent};
 use crate::customers::phone::Msisdn;
@@ -592,7 +593,7 @@ async fn step(
             let memo = format!("{name}, given back");
             let accounts = (Account::RefundsHeld, clearing());
             book(connection, &refund, ("refund_paid", &memo), accounts, actor, ids, now).await?;
-            store::note_gone(connection, &refund, now).await?;
+            note_gone(connection, &refund, actor, ids, now).await?;
             tell(connection, &refund, now).await?;
         }
         Effect::Back => {
@@ -610,7 +611,7 @@ async fn step(
         Effect::GoneAfterAll => {
             let memo = format!("{name}, given back after all");
             book(connection, &refund, ("refund_paid", &memo), (owner(), clearing()), actor, ids, now).await?;
-            store::note_gone(connection, &refund, now).await?;
+            note_gone(connection, &refund, actor, ids, now).await?;
             if refund.is_whole {
                 corrections::store::close(connection, &refund.payment, Closed::Refunded).await?;
                 used::book_again(connection, &refund, ids, now).await?;
@@ -623,6 +624,21 @@ async fn step(
         }
     }
     Ok(Ok((refund, effect)))
+}
+
+/// Notes when the money of a refund left, and takes back what a person had booked of it as something else.
+async fn note_gone(
+    connection: &mut Connection,
+    refund: &Refund,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<(), PaymentError> {
+    if let Some((digest, booked_as)) = store::note_gone(connection, refund, now).await? {
+        let money = (refund.short_code.as_str(), refund.amount);
+        by_hand::take_back(connection, (&digest, booked_as), money, actor, (ids, now)).await?;
+    }
+    Ok(())
 }
 
 /// Tells whoever it was of that their money went back.

@@ -11,6 +11,7 @@ use crate::ids::{CustomerId, OperatorRequestId, PaymentId, RefundId};
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::payments::counter::store::sum_since;
+use crate::payments::review::by_hand::BookedAs;
 use crate::payments::suspense::NoOwner;
 
 /// The columns that [`read`] reads, with what follows the joins.
@@ -214,12 +215,12 @@ pub(super) async fn note_stated(
 }
 
 /// Notes when the money of a refund left: by the row of a statement that tells of it, where one waits that was not understood
-/// before, and now otherwise.
+/// before, and now otherwise. A row that a person had booked as something else, and as what: that is to be taken back.
 pub(super) async fn note_gone(
     connection: &mut Connection,
     refund: &Refund,
     now: UnixMillis,
-) -> Result<(), sqlx::Error> {
+) -> Result<Option<(String, BookedAs)>, sqlx::Error> {
     sqlx::query("UPDATE refunds SET gone_at = $2 WHERE id = $1")
         .bind(refund.id.as_str())
         .bind(now.0)
@@ -230,28 +231,30 @@ pub(super) async fn note_gone(
         Way::Payout => &refund.result_receipt,
     };
     if receipt.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let row = sqlx::query(
-        "SELECT row_sha256, moved_at FROM statement_rows_for_review \
-         WHERE short_code = $1 AND amount_cents = $2 AND settled_as = '' AND ' ' || names || ' ' LIKE $3 \
-         ORDER BY seen_at, row_sha256 LIMIT 1",
+        "SELECT row_sha256, moved_at, settled_as FROM statement_rows_for_review \
+         WHERE short_code = $1 AND amount_cents = $2 AND booked_cents = 0 AND settled_as IN ('expense', 'bank', '') \
+           AND ' ' || names || ' ' LIKE $3 \
+         ORDER BY settled_as DESC, seen_at, row_sha256 LIMIT 1",
     )
     .bind(refund.short_code.as_str())
     .bind(refund.amount.cents().saturating_neg())
     .bind(format!("% {receipt} %"))
     .fetch_optional(&mut *connection)
     .await?;
-    let Some(row) = row else { return Ok(()) };
+    let Some(row) = row else { return Ok(None) };
     let digest: String = row.try_get("row_sha256")?;
+    let booked_as = BookedAs::parse(row.try_get("settled_as")?);
     note_stated(connection, &refund.id, columns::instant_or_none(&row, "moved_at")?).await?;
     sqlx::query(
         "UPDATE statement_rows_for_review SET settled_as = 'refund', needs_person = 0 WHERE row_sha256 = $1",
     )
-    .bind(digest)
+    .bind(digest.as_str())
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(booked_as.map(|booked_as| (digest, booked_as)))
 }
 
 /// What somebody asked to give back since an instant, under any of these names, and was not withdrawn.

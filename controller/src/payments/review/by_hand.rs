@@ -15,6 +15,8 @@ use crate::payments::{PaymentError, refunds};
 
 /// The kind of cause of such an entry; the cause is the SHA-256 of the row.
 const CAUSE: &str = "statement_row";
+/// And of the one that takes it back.
+const TAKEN_BACK: &str = "statement_row_taken_back";
 /// The longest note, in characters.
 pub const NOTE_CHARACTERS: usize = 200;
 
@@ -166,6 +168,28 @@ pub async fn book(
     }
     settle(connection, (digest, what, note), &row, by, (ids, now)).await?;
     Ok(Ok(row))
+}
+
+/// A row that a person booked as something else is a refund that is booked now: what they booked is taken back, so that its money
+/// left once.
+///
+/// # Errors
+/// [`PaymentError`]; the transaction must then be rolled back.
+pub(in crate::payments) async fn take_back(
+    connection: &mut Connection,
+    (digest, booked_as): (&str, BookedAs),
+    (short_code, amount): (&str, Money),
+    actor: &str,
+    (ids, now): (&IdSource, UnixMillis),
+) -> Result<(), PaymentError> {
+    let Some(account) = booked_as.account() else { return Ok(()) };
+    let accounts = (Account::MpesaClearing(short_code.to_owned()), account);
+    let cause = (TAKEN_BACK, digest.to_owned());
+    let memo = "it was a refund, which is booked as that";
+    let entry =
+        Entry::transfer(cause, actor, memo, accounts, amount).map_err(ledger::LedgerError::Unbalanced)?;
+    ledger::book(connection, &entry, ids, now).await?;
+    Ok(())
 }
 
 /// Notes what a row is, and who said so.
