@@ -414,10 +414,11 @@ impl Importer<'_> {
                 let waits = credit::piece_waits(connection, &payment.receipt, (piece.0, &piece.1)).await?;
                 waits.map(|waits| Done::Payment { is_new: false, is_owned: true, waits })
             }
-            What::ForPerson(_) => {
-                let waits = store::row_waits(connection, &self.digest(row)).await?;
-                waits.map(|waits| Done::ForPerson { waits })
-            }
+            What::ForPerson(_) => match store::row_waits(connection, &self.digest(row)).await? {
+                Some(waits) => Some(Done::ForPerson { waits }),
+                None if self.is_settled(connection, row).await? => Some(Done::NoEffect),
+                None => None,
+            },
             What::Out(_) => None,
             What::Within | What::NotCompleted | What::NoMoney => Some(Done::NoEffect),
         })
@@ -440,6 +441,13 @@ impl Importer<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether an owner booked this row as another form of the export wrote it.
+    async fn is_settled(&self, connection: &mut Connection, row: &Row) -> Result<bool, PaymentError> {
+        let (Some(receipt), Some(movement)) = (&row.receipt, row.movement) else { return Ok(false) };
+        let of = (self.short_code.as_str(), receipt.as_str());
+        Ok(review::is_settled(connection, of, movement.amount).await?)
     }
 
     /// What would come of a row.
