@@ -278,7 +278,7 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
             "controller.reconnect_base_ms",
             raw.reconnect_base_ms,
             10,
-            300_000,
+            60_000,
         )?),
     })
 }

@@ -381,11 +381,10 @@ async fn of_balances(
             ));
             continue;
         }
-        let moved = store::ledger_moved(connection, short_code, (before.at.plus(TICK), later.at)).await?;
         let told = has.checked_sub(had);
-        if told == Some(moved) {
+        let Some(moved) = moved_otherwise(connection, short_code, (before.at, later.at), told).await? else {
             continue;
-        }
+        };
         let detail = format!("{when}, and it went from KES {had} to KES {has}; the ledger moved KES {moved}");
         let apart_by = told.and_then(|told| told.checked_sub(moved));
         apart.push(Difference::of_balance(apart_by, later.at, detail));
@@ -398,6 +397,26 @@ async fn of_balances(
         _ => {}
     }
     Ok(apart)
+}
+
+/// What the ledger moved between two answers, where that is not what they told. M-Pesa tells of payments by the second: one in the
+/// second of an answer is in its balance or is not.
+async fn moved_otherwise(
+    connection: &mut Connection,
+    short_code: &str,
+    (before, later): (UnixMillis, UnixMillis),
+    told: Option<Money>,
+) -> Result<Option<Money>, sqlx::Error> {
+    let second_of = |at: UnixMillis| UnixMillis(at.0 - at.0.rem_euclid(1_000));
+    let moved = store::ledger_moved(connection, short_code, (before.plus(TICK), later)).await?;
+    for from in [before.plus(TICK), second_of(before)] {
+        for until in [later, second_of(later).minus(TICK)] {
+            if told == Some(store::ledger_moved(connection, short_code, (from, until)).await?) {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(moved))
 }
 
 impl Difference {

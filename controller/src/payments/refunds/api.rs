@@ -231,6 +231,7 @@ pub(crate) async fn get_one(
 }
 
 /// Says what a person decided: `approve` (by somebody else than who asked) or `withdraw` before it is sent; of one that is
+/// `failed`, `went-through` where M-Pesa shows that it went after all and its money is still where it was; of one that is
 /// `unknown`, `went-through` or `did-not` as M-Pesa's portal says, also while M-Pesa is still asked about it; `went-through` too of
 /// one that is `held` because no operator can send it, and was given back in the portal; of one that needs a person, `again` to send it once more, which M-Pesa does once all the same.
 #[utoipa::path(
@@ -322,6 +323,11 @@ fn refused(why: NotRefunded) -> ApiError {
         NotRefunded::BadReason => {
             ApiError::invalid("reason", format!("say why, in up to {REASON_CHARACTERS} characters"))
         }
+        NotRefunded::MovedOn => conflict(
+            "moved_on",
+            "its money was moved, or went back otherwise, since it was taken for failed".to_owned(),
+            "move the payment back to whose it was when the refund was asked for, and say it then",
+        ),
         NotRefunded::BadReceipt => ApiError::invalid(
             "receipt",
             "it is the number of the payment to the phone in M-Pesa's portal, such as TFG2ABC9XY, with went-through of a payout alone",

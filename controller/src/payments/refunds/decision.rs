@@ -79,6 +79,8 @@ impl Decision {
             Self::WentThrough if refund.state() == State::Held && refund.is_not_sendable() => true,
             // What is to be sent once more can wait for ever, where there is no operator any more.
             Self::WentThrough | Self::DidNot if refund.state() == State::Held && refund.due.looks > 0 => true,
+            // It was taken for failed, and a statement or the portal shows that it went.
+            Self::WentThrough if refund.state() == State::Failed => true,
             // Whoever reads it in the portal need not wait until M-Pesa was asked for the last time.
             Self::WentThrough | Self::DidNot => refund.state() == State::Unknown,
             Self::Again => refund.needs_a_person(),

@@ -233,6 +233,8 @@ pub enum NotRefunded {
     SamePerson,
     /// The receipt is that of something else, or nothing has a receipt of its own there.
     BadReceipt,
+    /// It was taken for failed, and its money was moved, or went back otherwise, since.
+    MovedOn,
     /// It has gone on: in this state that means nothing.
     NotNow(State),
     /// It was asked for before on the same occasion, as this refund.
@@ -535,6 +537,9 @@ pub async fn decide(
             return Ok(Err(NotRefunded::BadReceipt));
         }
         receipt.as_str().clone_into(&mut refund.result_receipt);
+    }
+    if refund.state() == State::Failed && !is_where_it_was(connection, &refund).await? {
+        return Ok(Err(NotRefunded::MovedOn));
     }
     let by = asker.actor.to_string();
     let event = match decision {

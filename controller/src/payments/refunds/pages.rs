@@ -226,6 +226,9 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         let words = match decision {
             Decision::Approve => "Agree, and send it",
             Decision::Withdraw => "Do not give it back",
+            Decision::WentThrough if row.refund.state() == Standing::Failed => {
+                "The portal says that it went after all"
+            }
             Decision::WentThrough => "The portal says that it went",
             Decision::DidNot => "The portal says that it did not",
             Decision::Again => "Send it once more",
@@ -389,6 +392,9 @@ fn words(why: &NotRefunded) -> String {
                 .to_owned()
         }
         NotRefunded::BadReason => format!("say why, in up to {REASON_CHARACTERS} characters"),
+        NotRefunded::MovedOn => {
+            "its money was moved, or went back otherwise, meanwhile: put it back where it was first".to_owned()
+        }
         NotRefunded::BadReceipt => {
             "that is no receipt of a payment to a phone, or it is another’s: copy it from M-Pesa’s portal, or leave it out"
                 .to_owned()

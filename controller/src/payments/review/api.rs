@@ -301,7 +301,7 @@ fn not_booked(why: NotBooked) -> ApiError {
         NotBooked::NoSuchRefund => conflict(
             "no_such_refund",
             "no refund of as much has gone of which no statement told".to_owned(),
-            "see GET /api/refunds, or say what else it was",
+            "say went-through of one that failed and went after all, see GET /api/refunds, or say what else it was",
         ),
         NotBooked::BadNote => ApiError::invalid("note", format!("write 1 to {NOTE_CHARACTERS} characters")),
     }

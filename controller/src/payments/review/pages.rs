@@ -241,7 +241,7 @@ fn not_booked(visit: &Visit, why: NotBooked) -> Result<Response, PageError> {
             "It is not booked: a refund of as much is on its way, and this may be it. Wait until that has ended."
         }
         NotBooked::NoSuchRefund => {
-            "It is not booked: no refund of as much has gone of which no statement told. Ask for the refund, or say what else it was."
+            "It is not booked: no refund of as much has gone of which no statement told. Of one that failed, say on its page that it went after all; otherwise ask for the refund, or say what else it was."
         }
         NotBooked::BadNote => "It is not booked: say for what it was.",
     };

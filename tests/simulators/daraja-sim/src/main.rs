@@ -55,7 +55,7 @@ struct Arguments {
     /// A paybill of the merchant; may be given several times.
     #[arg(long, value_name = "DIGITS", default_value = "174379", value_parser = ShortCode::parse)]
     short_code: Vec<ShortCode>,
-    /// The merchant's till, for CustomerBuyGoodsOnline.
+    /// The merchant's till, for CustomerBuyGoodsOnline. Its head office is the last short code that registered addresses.
     #[arg(long, value_name = "DIGITS", value_parser = ShortCode::parse)]
     till: Option<ShortCode>,
     /// A file with the passkey of the short codes [default passkey: demo-passkey].

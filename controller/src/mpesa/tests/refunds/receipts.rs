@@ -49,6 +49,41 @@ async fn the_row_of_a_statement_is_known_by_the_receipt_that_a_person_named() {
 }
 
 #[tokio::test]
+async fn what_was_wrongly_said_not_to_have_gone_is_put_right_while_its_money_is_where_it_was() {
+    for way in [Way::Payout, Way::Reversal] {
+        let shop = open().await;
+        let refund = unheard(&shop, way).await;
+        decide(&shop, &refund, Decision::DidNot, "owner").await.unwrap();
+        assert_eq!(books(&shop).await, (1_500, 0, 1_500, 0));
+        let told = match way {
+            Way::Payout => {
+                (shop.handle().payouts()[0].receipt.as_ref().unwrap().to_string(), "Business Payment")
+            }
+            Way::Reversal => ("RKL51ZDR4X".to_owned(), "Pay Bill Reversal of"),
+        };
+        let details = format!("{} {}", told.1, refund.receipt_number);
+        let row = format!("{},2026-11-21 12:13:25,,{details},Completed,,-1500.00,0.00,true,,,,", told.0);
+        assert_eq!(taken_in(&shop, &statement(&[row])).await.for_review, 1, "{way:?}");
+        // Not while it is somebody else's, or nobody's.
+        to_nobody(&shop, &refund.payment).await.unwrap();
+        assert_eq!(decide(&shop, &refund, Decision::WentThrough, "owner").await, Err(NotRefunded::MovedOn));
+        let (ids, now) = (&shop.controller.ids, shop.controller.clock.now());
+        let mut write = shop.controller.database.write().await.unwrap();
+        let (by, to) = (staff("owner"), Target::Customer(refund.customer.clone().unwrap(), None));
+        let moved =
+            corrections::move_payment(&mut write, (&refund.payment, &to), Clerk::owner(&by), ids, now);
+        moved.await.unwrap().unwrap();
+        write.commit().await.unwrap();
+        match way {
+            Way::Payout => went(&shop, &refund, &told.0).await.unwrap(),
+            Way::Reversal => decide(&shop, &refund, Decision::WentThrough, "owner").await.unwrap(),
+        };
+        assert_eq!((state(&shop, &refund).await, books(&shop).await), (State::Done, (0, 0, 0, 0)), "{way:?}");
+        assert_eq!(for_review(&shop).await, [], "and the row is known: {way:?}");
+    }
+}
+
+#[tokio::test]
 async fn no_receipt_is_that_of_two_refunds_and_a_reversal_has_none_of_its_own() {
     let shop = open().await;
     let first = unheard(&shop, Way::Payout).await;

@@ -59,7 +59,8 @@ pub(crate) struct Instruction {
     pub(crate) account: String,
 }
 
-/// Where payments to a short code are told: of a till, where its head office registered.
+/// Where payments to a short code are told: of a till, where its head office registered. That is the last short code that
+/// did, where there are several.
 fn registration_of<'a>(
     state: &'a State,
     settings: &Settings,
@@ -67,7 +68,7 @@ fn registration_of<'a>(
 ) -> Option<&'a Registration> {
     let of_head_office = || {
         let is_till = settings.till_number.as_ref() == Some(short_code);
-        settings.short_codes.iter().filter(|_| is_till).find_map(|code| state.registrations.get(code))
+        settings.short_codes.iter().rev().filter(|_| is_till).find_map(|code| state.registrations.get(code))
     };
     state.registrations.get(short_code).or_else(of_head_office)
 }
