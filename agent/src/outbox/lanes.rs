@@ -40,6 +40,8 @@ use crate::usage::quota::PeriodRecord;
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
 pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
+/// What a total by a short name takes in a message, mostly.
+const SHORT_BYTES: usize = 16;
 /// Session totals that are put down in one commit, and more only where they are of one line, whose record is made of
 /// them. Others need not stand or fall together, and until a commit is over the engine holds every page that it
 /// replaced.
@@ -463,7 +465,10 @@ impl Flash {
             if !stored.is_waiting || !due.takes(&stored.total.line, stored.total.is_ended) {
                 continue;
             }
-            if gathered.bytes.saturating_add(value.len()) > BATCH_BYTES {
+            let may_be_short = self.protocol >= PROTOCOL_SHORT_TOTALS && !stored.total.is_ended;
+            let short = may_be_short.then(|| names.tell(&stored.total.session, committed)).flatten();
+            let bytes = if short.is_some() { SHORT_BYTES } else { value.len() };
+            if gathered.bytes.saturating_add(bytes) > BATCH_BYTES {
                 gathered.seal_into(&mut sealing, &mut names)?;
                 // Each batch is a commit with the sessions that are in it: one for all would be large in memory.
                 self.store.commit(&std::mem::take(&mut sealing.changes))?;
@@ -472,10 +477,9 @@ impl Flash {
                     break;
                 }
             }
-            gathered.bytes = gathered.bytes.saturating_add(value.len());
+            gathered.bytes = gathered.bytes.saturating_add(bytes);
             gathered.is_historical |= stored.is_historical;
-            let may_be_short = self.protocol >= PROTOCOL_SHORT_TOTALS && !stored.total.is_ended;
-            match may_be_short.then(|| names.tell(&stored.total.session, committed)).flatten() {
+            match short {
                 Some(short) => gathered.short.push((short, stored.total.clone())),
                 None => gathered.sessions.push(stored.total.clone()),
             }

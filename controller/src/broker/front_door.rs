@@ -273,8 +273,14 @@ impl Shared {
         let lookup = |source| SentAway::Lookup { site: site.clone(), source };
         let mut connection =
             self.controller.database.read().await.map_err(|error| lookup(SiteError::Database(error)))?;
-        let is_good =
-            sites::is_certificate_good(&mut connection, site, certificate_sha256).await.map_err(lookup)?;
+        let is_good = sites::is_certificate_good(
+            &mut connection,
+            site,
+            certificate_sha256,
+            self.controller.clock.now(),
+        )
+        .await
+        .map_err(lookup)?;
         if is_good { Ok(()) } else { Err(SentAway::Revoked { site: site.clone() }) }
     }
 

@@ -86,6 +86,20 @@ impl House {
         &self,
         certificate: Option<&SiteCertificate>,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.tls_of(&self.client(certificate)).await
+    }
+
+    /// Another connection of the same program, which knows its sessions.
+    pub(crate) async fn tls_of(
+        &self,
+        client: &Arc<rustls::ClientConfig>,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::clone(client)).connect(name, self.tcp().await).await
+    }
+
+    /// A program that connects, with a certificate or without.
+    pub(crate) fn client(&self, certificate: Option<&SiteCertificate>) -> Arc<rustls::ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pki.ca_pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -93,7 +107,7 @@ impl House {
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_root_certificates(roots);
-        let config = match certificate {
+        Arc::new(match certificate {
             Some(certificate) => builder
                 .with_client_auth_cert(
                     vec![CertificateDer::from_pem_slice(certificate.certificate_pem.as_bytes()).unwrap()],
@@ -101,9 +115,7 @@ impl House {
                 )
                 .unwrap(),
             None => builder.with_no_client_auth(),
-        };
-        let name = ServerName::try_from("localhost").unwrap();
-        TlsConnector::from(Arc::new(config)).connect(name, self.tcp().await).await
+        })
     }
 
     /// An agent of `site` that is connected and hears its site's topics.

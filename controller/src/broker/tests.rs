@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rumqttc::mqttbytes::v4::{ConnectReturnCode, Login, Packet, PubAck};
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -117,6 +118,45 @@ async fn a_certificate_that_is_revoked_or_unknown_to_the_database_is_refused() {
     assert_eq!(answer(&house, &unknown, connect("a", "a")).await, refused);
     assert_eq!(answer(&house, &certificate, connect("a", "a")).await, Some(ACCEPTED));
     assert!(sites::revoke(&house.controller, &site).await.unwrap());
+    assert_eq!(answer(&house, &certificate, connect("a", "a")).await, refused);
+    house.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_comes_back_resumes_its_session_and_is_refused_all_the_same_once_it_is_revoked() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    let client = house.client(Some(&certificate));
+    let dial = async |kind: HandshakeKind| {
+        let stream = house.tls_of(&client).await.unwrap();
+        assert_eq!(stream.get_ref().1.handshake_kind(), Some(kind));
+        let mut agent = Agent::over("a", stream);
+        agent.send(&Packet::Connect(connect("a", "a"))).await;
+        match agent.packet().await {
+            Some(Packet::ConnAck(answer)) => Some(answer.code),
+            _ => None,
+        }
+    };
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed, HandshakeKind::Resumed] {
+        assert_eq!(dial(kind).await, Some(ACCEPTED), "{kind:?}");
+    }
+    assert!(sites::revoke(&house.controller, &crate::ids::SiteId::parse("a").unwrap()).await.unwrap());
+    assert_eq!(dial(HandshakeKind::Resumed).await, Some(ConnectReturnCode::NotAuthorized));
+    house.close().await;
+}
+
+/// A resumed TLS session looks at no date.
+#[tokio::test]
+async fn a_certificate_that_is_over_is_refused_by_the_database_too() {
+    let house = house().await;
+    let certificate = house.certificate("a").await;
+    assert_eq!(answer(&house, &certificate, connect("a", "a")).await, Some(ACCEPTED));
+    let mut write = house.controller.database.write().await.unwrap();
+    let over =
+        sqlx::query("UPDATE site_certificates SET expires_at = $1").bind(house.controller.clock.now().0);
+    over.execute(&mut *write).await.unwrap();
+    write.commit().await.unwrap();
+    let refused = Some(ConnectReturnCode::NotAuthorized);
     assert_eq!(answer(&house, &certificate, connect("a", "a")).await, refused);
     house.close().await;
 }

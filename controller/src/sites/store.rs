@@ -65,18 +65,20 @@ pub(crate) async fn insert_certificate(
     Ok(())
 }
 
-/// Whether the site is not revoked, and the certificate was issued to it and is not revoked.
+/// Whether the site is not revoked, and the certificate was issued to it and is neither revoked nor over.
 pub(crate) async fn is_certificate_good(
     connection: &mut Connection,
     site: &SiteId,
     sha256: &str,
+    now: UnixMillis,
 ) -> Result<bool, SiteError> {
     let row = sqlx::query(
         "SELECT c.sha256 FROM site_certificates c JOIN sites s ON s.id = c.site_id \
-         WHERE c.sha256 = $1 AND c.site_id = $2 AND c.revoked_at IS NULL AND s.revoked_at IS NULL",
+         WHERE c.sha256 = $1 AND c.site_id = $2 AND c.revoked_at IS NULL AND s.revoked_at IS NULL AND c.expires_at > $3",
     )
     .bind(sha256)
     .bind(site.as_str())
+    .bind(now.0)
     .fetch_optional(connection)
     .await?;
     Ok(row.is_some())

@@ -55,6 +55,7 @@ fn what_was_named_and_committed_is_told_in_a_fifth_of_the_bytes() {
     put(&mut keeper, 1_000_002_000);
     let (named, short, bytes) = told(&mut keeper, before);
     assert_eq!((named, short), (0, 200));
+    assert_eq!(keeper.overview().usage.last_seq, before + 1, "in one message");
     assert!(bytes <= 200 * 16 && bytes * 5 < in_full, "{bytes} bytes, and {in_full} in full");
     // Whoever is over is told in full, for good.
     let before = commit(&mut keeper);
