@@ -178,8 +178,8 @@ texts! {
     SiteOfflineWhy: "The line opens by itself as soon as the site is back: do not pay again."
         / "Laini itafunguka yenyewe kituo kikirudi: usilipe tena.";
     TimeStartsThen: "The paid time starts then." / "Muda uliolipiwa utaanza hapo.";
-    WaitsForSite: "Paid for: the time starts when your site hears of it. It need not be paid again."
-        / "Imelipiwa: muda utaanza kituo chako kikipata habari. Haihitaji kulipwa tena.";
+    WaitsForSite: "Paid for: the time starts when your site hears of it. A further payment buys the time after it."
+        / "Imelipiwa: muda utaanza kituo chako kikipata habari. Malipo mengine yatanunua muda unaofuata.";
     LineFails: "Paid, and the line could not be opened" / "Imelipwa, lakini laini haikuweza kufunguliwa";
     LineFailsWhy: "Your internet provider sees this in the list: do not pay again."
         / "Mtoa huduma wako wa intaneti analiona hili kwenye orodha: usilipe tena.";

@@ -163,7 +163,7 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
                 Some(Unspent::Unclear) => {
                     "Nobody knows which of the customer’s lines or requests it is for, so that it went to the wallet: ask for a payment of the line that it is for, and the wallet pays."
                 }
-                Some(Unspent::Other) | None => "It bought nothing and went to the wallet.",
+                Some(Unspent::Other) | None => "Its money went to the wallet.",
             };
             told(Badge::info("in the wallet"), why.to_owned())
         }

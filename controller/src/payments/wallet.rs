@@ -24,6 +24,8 @@ use crate::subscriptions::{self, Changed, Subscription};
 
 /// The kind of cause of a period that is bought because somebody asked for a payment.
 pub(super) const ON_REQUEST: &str = "wallet";
+/// The kind of cause of a period that is bought again because its payment is not given back after all.
+pub(super) const RETURNED: &str = "returned";
 
 /// Why money for a line bought nothing when it came. It lies in the wallet since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,16 +140,28 @@ pub async fn release(
     now: UnixMillis,
 ) -> Result<Released, PaymentError> {
     let changed = subscriptions::release(connection, line, now).await?;
-    let is_paid = match subscriptions::get(connection, line).await? {
-        // What its site never heard of is paid for still.
-        Some(released) => released.paid_until.is_some_and(|until| until > now) || released.is_waiting(now),
-        None => false,
-    };
     let bought = match changed {
-        Changed::Changed(_) if !is_paid => buy_unpaid(connection, line, "release", actor, ids, now).await?,
-        Changed::Changed(_) | Changed::AlreadySo | Changed::NoSuchSubscription => None,
+        Changed::Changed(_) => buy_where_none_is_left(connection, line, "release", actor, ids, now).await?,
+        Changed::AlreadySo | Changed::NoSuchSubscription => None,
     };
     Ok(Released { changed, bought })
+}
+
+/// Buys a period for a line of whose paid time nothing is left. What its site never heard of is paid for still.
+pub(super) async fn buy_where_none_is_left(
+    connection: &mut Connection,
+    line: &LineId,
+    kind: &'static str,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<FromWallet>, PaymentError> {
+    let Some(standing) = subscriptions::get(connection, line).await? else { return Ok(None) };
+    let is_paid = standing.paid_until.is_some_and(|until| until > now) || standing.is_waiting(now);
+    if is_paid {
+        return Ok(None);
+    }
+    buy_unpaid(connection, line, kind, actor, ids, now).await
 }
 
 /// When somebody's request, or the line's renewal, last bought a period of it out of the wallet after `since`; `None` when

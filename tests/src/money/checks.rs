@@ -25,7 +25,7 @@ use super::safaricom::{self, Fate, SHORT_CODE, Truth};
 use super::site::Site;
 
 /// Kinds of entries on a wallet that are purchases, and what takes them back.
-const PURCHASES: [&str; 4] = ["period", "release", "renewal", "wallet"];
+const PURCHASES: [&str; 5] = ["period", "release", "renewal", "returned", "wallet"];
 const TOP_UP: &str = "top_up";
 const TAKEN_BACK: &str = "purchase_reversal";
 const WRITTEN_OFF: &str = "write_off";

@@ -662,7 +662,7 @@ async fn without_an_operator_it_stays_held_until_there_is_one_or_it_is_withdrawn
     let held = stands(&shop, &refund.id).await;
     assert!(held.state() == State::Held && held.result_description.contains("initiator_name"), "{held:?}");
     decide(&shop, &refund, Decision::Withdraw, "owner").await.unwrap();
-    assert_eq!(books(&shop).await, (1_500, 0, 1_500, 0));
+    assert_eq!(books(&shop).await, (1_500, 0, 0, 1_500));
     set_up(&mut shop, DEMO_OPERATOR_PASSWORD, "");
     let refund = ask(&shop, &payment, Way::Reversal, None).await;
     go(&shop).await;
@@ -759,3 +759,4 @@ mod nobodys;
 mod parts;
 mod receipts;
 mod used;
+mod withdrawn;

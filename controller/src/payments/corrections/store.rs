@@ -141,6 +141,23 @@ pub(super) async fn top_ups_of(
     rows.iter().map(read).collect()
 }
 
+/// The lines of which periods were taken back at an instant that had been bought out of a customer's wallet.
+pub(in crate::payments) async fn lines_taken_at(
+    connection: &mut Connection,
+    customer: &CustomerId,
+    at: UnixMillis,
+) -> Result<Vec<LineId>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT line_id FROM purchases \
+         WHERE customer_id = $1 AND taken_back_at = $2 AND what = 'period' ORDER BY line_id",
+    )
+    .bind(customer.as_str())
+    .bind(at.0)
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(|row| columns::parsed(row, "line_id")).collect()
+}
+
 /// Once; whether it was not taken back before.
 pub(super) async fn note_taken_back(
     connection: &mut Connection,

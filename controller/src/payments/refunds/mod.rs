@@ -34,10 +34,10 @@ use super::credit::TakenIn;
 use super::outcome::CallbackOutcome;
 use super::review::by_hand;
 use super::store as payments_store;
-use super::{Payment, PaymentError, PaymentRow, Provider, Unspent};
+use super::{Payment, PaymentError, PaymentRow, Provider, Unspent, wallet};
 use crate::customers::phone::Msisdn;
 use crate::database::Connection;
-use crate::ids::{CustomerId, PaymentId, RefundId};
+use crate::ids::{CustomerId, LineId, PaymentId, RefundId};
 use crate::ledger::{self, Account, Entry};
 use crate::live::{Hint, Live};
 use crate::messages;
@@ -564,13 +564,37 @@ pub async fn decide(
         Decision::Again => Event::Again,
     };
     let state = refund.state();
-    match step(connection, refund, event, &by, ids, now).await? {
-        Ok((refund, _)) => {
-            let hints = refund.customer.clone().map(Hint::Payment).into_iter().collect();
-            Ok(Ok(Begun { refund, is_site_to_be_told: false, hints }))
+    let Ok((refund, _)) = step(connection, refund, event, &by, ids, now).await? else {
+        return Ok(Err(NotRefunded::NotNow(state)));
+    };
+    let opened = match event {
+        Event::Withdrawn => open_again(connection, &refund, &by, ids, now).await?,
+        _ => Vec::new(),
+    };
+    let is_site_to_be_told = !opened.is_empty();
+    let hints = refund.customer.clone().map(Hint::Payment).into_iter();
+    let hints = hints.chain(opened.into_iter().map(Hint::Line)).collect();
+    Ok(Ok(Begun { refund, is_site_to_be_told, hints }))
+}
+
+/// Buys again what went when a refund was asked for that is not to be: the wallet has the money, and nobody wants it out.
+/// Which lines that are. After one that failed nobody does: it can have gone all the same, or is asked for anew.
+async fn open_again(
+    connection: &mut Connection,
+    refund: &Refund,
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Vec<LineId>, PaymentError> {
+    let mut opened = Vec::new();
+    let Some(customer) = refund.customer.as_ref().filter(|_| refund.is_whole) else { return Ok(opened) };
+    for line in corrections::store::lines_taken_at(connection, customer, refund.created_at).await? {
+        let again = wallet::buy_where_none_is_left(connection, &line, wallet::RETURNED, actor, ids, now);
+        if again.await?.is_some() {
+            opened.push(line);
         }
-        Err(_) => Ok(Err(NotRefunded::NotNow(state))),
     }
+    Ok(opened)
 }
 
 /// Takes an event in, and does with the money what follows, in the same transaction.

@@ -20,7 +20,7 @@ use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::operator::advice;
 use crate::payments::Provider;
-use crate::payments::counter::Clerk;
+use crate::payments::counter::{Clerk, same_person};
 use crate::payments::pages::OCCASION_DIGITS;
 use crate::staff::Permission;
 use crate::web::Web;
@@ -122,7 +122,13 @@ fn sentence(refund: &Refund) -> String {
         Standing::Failed | Standing::Withdrawn if super::told::is_gone_code(&refund.result_code) => {
             "M-Pesa said later that it went through after all, when the payment had been moved or given back otherwise: nothing is booked. Look it up in M-Pesa’s portal, and correct whose money it was."
         }
+        Standing::Failed if refund.is_whole && refund.customer.is_some() => {
+            "It did not go through: the money is in the wallet. What it had bought was taken back when this was asked for: ask for a payment of the line, and the wallet buys a period again."
+        }
         Standing::Failed => "It did not go through: the money is where it was before.",
+        Standing::Withdrawn if refund.is_whole && refund.customer.is_some() => {
+            "It was not to be: the money is in the wallet, and bought a period of the line again if it was enough."
+        }
         Standing::Withdrawn => "It was not to be: the money is where it was before.",
     };
     match advice::of(&refund.result_code).filter(|_| refund.state() == Standing::Failed) {
@@ -221,7 +227,11 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
     let id = RefundId::parse(&id).map_err(|_| PageError::NotFound)?;
     let row = super::get(&mut *web.controller.database.read().await?, &id).await?;
     let row = row.ok_or(PageError::NotFound)?;
-    let may = |decision: &Decision| decision.fits(&row.refund) && visit.may(needed(*decision));
+    let asked_it = same_person(&visit.actor()).contains(&row.refund.requested_by);
+    let may = |decision: &Decision| {
+        let is_theirs_to_make = *decision != Decision::Approve || !asked_it;
+        is_theirs_to_make && decision.fits(&row.refund) && visit.may(needed(*decision))
+    };
     let button = |decision: Decision| {
         let words = match decision {
             Decision::Approve => "Agree, and send it",
