@@ -24,6 +24,8 @@ pub enum Hint {
     Site(SiteId),
     /// A certificate of a site was revoked: whoever came in with it must go. Pages hear [`Hint::Site`] beside it.
     Revoked(SiteId),
+    /// Somebody looks at a site, or at a line there: what it knows is asked for. Pages hear nothing of it.
+    Watched(SiteId),
 }
 
 /// The bell. Clones ring the same one.

@@ -22,10 +22,12 @@ use crate::envelope::{self, EnvelopeError, Header};
 
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
-/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`].
-pub const PROTOCOL_NEWEST: u16 = 2;
+/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`].
+pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
+/// From this protocol on records wait to be told together, and are told when head office asks.
+pub const PROTOCOL_TELL_NOW: u16 = 3;
 
 /// A struct that travels in an envelope under its own type number.
 pub trait Body: Serialize + DeserializeOwned {
@@ -175,6 +177,8 @@ direction! {
         UsageBefore(UsageBeforeV1),
         /// What both ends speak.
         Welcome(WelcomeV1),
+        /// What waits is to be told.
+        TellNow(TellNowV1),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod figures;
 pub mod interop;
 pub mod life;
 pub mod money;
+pub mod month;
 pub mod office;
 pub mod process;
 pub mod replaced;

@@ -66,7 +66,19 @@ impl Connection {
     /// # Errors
     /// [`Lost`]: drop the connection.
     pub fn say(&self, up: Up, bytes: Vec<u8>) -> Result<(), Lost> {
-        self.client.try_publish(up.topic(&self.site), QoS::AtLeastOnce, false, bytes).map_err(|_| Lost)
+        self.publish(up, QoS::AtLeastOnce, bytes)
+    }
+
+    /// Says something that is answered by head office itself, at most once. Never waits.
+    ///
+    /// # Errors
+    /// [`Lost`]: drop the connection.
+    pub fn say_lightly(&self, up: Up, bytes: Vec<u8>) -> Result<(), Lost> {
+        self.publish(up, QoS::AtMostOnce, bytes)
+    }
+
+    fn publish(&self, up: Up, qos: QoS, bytes: Vec<u8>) -> Result<(), Lost> {
+        self.client.try_publish(up.topic(&self.site), qos, false, bytes).map_err(|_| Lost)
     }
 
     /// Tells the broker that a delivery was dealt with.

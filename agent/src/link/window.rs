@@ -4,6 +4,11 @@
 //! [`WINDOW`] records are unanswered over all lanes, and usage leaves some of it to events, so that a backlog of
 //! totals never stands before "customer online". The log is told while the others have nothing to say and nothing
 //! unanswered. Hello and acks are not counted here: they are said at once.
+//!
+//! Few records at a time are told lightly: the cursor answers them, and the broker's own acknowledgements, one in each
+//! direction, would be a third of what a report takes on the line. A light word can be lost on the way, and overtaken by one
+//! that is not: so they are never mixed while any is unanswered. What is not answered soon is told once more and with
+//! acknowledgements, and so is everything after it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -16,6 +21,10 @@ pub const WINDOW: usize = 16;
 pub const USAGE_WINDOW: usize = 12;
 /// What of it the log may take.
 pub const LOG_WINDOW: usize = 4;
+/// Records that are unanswered while more are told lightly. A crowd of sites that tell so few each fills no queue on the way.
+pub const LIGHT_WINDOW: usize = 2;
+/// How long what was told lightly may stay unanswered.
+pub const LIGHT_DEADLINE: Duration = Duration::from_secs(15);
 /// A connection on which something stays unanswered for so long is dead, or its controller is.
 pub const ANSWER_DEADLINE: Duration = Duration::from_secs(45);
 
@@ -36,6 +45,10 @@ pub struct Window {
     usage: LaneWindow,
     log: LaneWindow,
     hello_at: Option<Duration>,
+    /// Whether what is unanswered was told lightly.
+    is_light: bool,
+    /// Something was not answered in time: nothing is light any more.
+    is_doubted: bool,
 }
 
 /// What to tell next.
@@ -91,14 +104,16 @@ impl Room {
 impl Window {
     /// Hello was said, or said again: lanes wait for their cursors, and nothing counts as told.
     pub fn hello(&mut self, now: Duration) {
-        *self = Self { hello_at: Some(now), ..Self::default() };
+        *self = Self { hello_at: Some(now), is_doubted: self.is_doubted, ..Self::default() };
     }
 
     /// What may be told next, given in which lanes anything may wait.
     #[must_use]
     pub fn room(&self, events_wait: bool, usage_waits: bool, log_waits: bool) -> Room {
         let busy = self.event.unanswered.len().saturating_add(self.usage.unanswered.len());
-        let free = WINDOW.saturating_sub(busy.saturating_add(self.log.unanswered.len()));
+        let unanswered = self.unanswered();
+        let most = if self.is_light && unanswered > 0 { LIGHT_WINDOW } else { WINDOW };
+        let free = most.saturating_sub(unanswered);
         let usage_free = free.min(USAGE_WINDOW.saturating_sub(self.usage.unanswered.len()));
         let ask = |lane, window: &LaneWindow, limit: usize| Next {
             lane,
@@ -118,6 +133,30 @@ impl Window {
             lanes.push(ask(Lane::Log, &self.log, log_free));
         }
         Room { lanes, free: u64::try_from(free).unwrap_or(0) }
+    }
+
+    /// So many records are told next; whether they are told lightly.
+    pub fn begin(&mut self, records: usize) -> bool {
+        if self.unanswered() == 0 {
+            self.is_light = !self.is_doubted && records <= LIGHT_WINDOW;
+        }
+        self.is_light
+    }
+
+    /// Whether something went unanswered for too long. It counts as not told from here on, and nothing is light any more.
+    pub fn doubts(&mut self, now: Duration) -> bool {
+        let is_late = |at: Duration| now.saturating_sub(at) > LIGHT_DEADLINE;
+        if self.is_doubted || !self.oldest_told().is_some_and(is_late) {
+            return false;
+        }
+        self.is_doubted = true;
+        for lane in [&mut self.event, &mut self.usage, &mut self.log] {
+            if let Some((first, _)) = lane.unanswered.front() {
+                lane.told = first.saturating_sub(1);
+                lane.unanswered.clear();
+            }
+        }
+        true
     }
 
     /// A record was told.
@@ -153,10 +192,14 @@ impl Window {
     /// Whether something has been unanswered for too long.
     #[must_use]
     pub fn is_overdue(&self, now: Duration) -> bool {
-        let oldest = |window: &LaneWindow| window.unanswered.front().map(|(_, at)| *at);
-        let lanes = [&self.event, &self.usage, &self.log];
-        let oldest = lanes.into_iter().filter_map(oldest).chain(self.hello_at).min();
+        let oldest = self.oldest_told().into_iter().chain(self.hello_at).min();
         oldest.is_some_and(|at| now.saturating_sub(at) > ANSWER_DEADLINE)
+    }
+
+    /// When the oldest record was told that is unanswered.
+    fn oldest_told(&self) -> Option<Duration> {
+        let oldest = |window: &LaneWindow| window.unanswered.front().map(|(_, at)| *at);
+        [&self.event, &self.usage, &self.log].into_iter().filter_map(oldest).min()
     }
 
     fn lane(&mut self, lane: Lane) -> &mut LaneWindow {
@@ -218,6 +261,55 @@ mod tests {
         check(&full, (false, true), &[(Usage, 12, 5)]);
         full.push(Hello);
         check(&full, (true, true), &[]);
+    }
+
+    #[test]
+    fn little_is_told_lightly_and_never_mixed_with_what_is_not() {
+        let mut window = after(&[Hello, Cursor(Usage, 4), Cursor(Event, 7)]);
+        let limit = |window: &Window| {
+            let room = window.room(true, true, false);
+            (room.free, room.lanes.first().map(|next| next.limit))
+        };
+        assert_eq!(limit(&window), (16, Some(16)));
+        assert!(window.begin(1));
+        window.told(Event, 8, NOW);
+        assert_eq!(limit(&window), (1, Some(1)), "more waits until it is answered");
+        assert!(window.begin(1));
+        window.told(Usage, 5, NOW);
+        assert_eq!(limit(&window), (0, None));
+        window.cursor(Event, 8);
+        window.cursor(Usage, 5);
+        assert_eq!(limit(&window), (16, Some(16)));
+        assert!(!window.begin(3), "a backlog is acknowledged");
+        window.told(Event, 9, NOW);
+        assert!(!window.begin(1), "and what comes behind it");
+        assert_eq!(limit(&window), (15, Some(15)));
+    }
+
+    #[test]
+    fn what_is_not_answered_soon_is_told_again_with_acknowledgements() {
+        let late = NOW + LIGHT_DEADLINE + Duration::from_millis(1);
+        let mut window = after(&[Hello, Cursor(Usage, 4), Cursor(Event, 7)]);
+        assert!(window.begin(2));
+        window.told(Event, 8, NOW);
+        window.told(Usage, 5, NOW);
+        window.cursor(Event, 8);
+        assert!(!window.doubts(NOW + LIGHT_DEADLINE));
+        assert!(window.doubts(late));
+        assert!(!window.doubts(late), "once");
+        assert_eq!(window.unanswered(), 0);
+        let room = window.room(true, true, false);
+        let after: Vec<_> = room.lanes.iter().map(|next| (next.lane, next.after, next.limit)).collect();
+        assert_eq!(after, [(Event, 8, 16), (Usage, 4, 12)]);
+        // Told again, and in silence still: the connection is dead.
+        assert!(!window.begin(1));
+        window.told(Usage, 5, late);
+        assert!(!window.is_overdue(late + ANSWER_DEADLINE));
+        assert!(window.is_overdue(late + ANSWER_DEADLINE + Duration::from_millis(1)));
+        window.cursor(Usage, 6);
+        assert!(!window.begin(1), "this connection loses words");
+        window.hello(late);
+        assert!(!window.begin(1));
     }
 
     #[test]

@@ -325,6 +325,10 @@ impl Site {
                 self.take_command(command);
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::TellNow(_))) => {
+                self.cadence.hurry();
+                self.acknowledge(&delivery);
+            }
             Ok((_, DownMessage::Welcome(welcome))) => {
                 self.speak(welcome.protocol.clamp(PROTOCOL_OLDEST, PROTOCOL_NEWEST)).await;
                 self.acknowledge(&delivery);
@@ -345,6 +349,8 @@ impl Site {
 
     fn take_delta(&mut self, delta: &StateDeltaV1) {
         let taken = self.desired.take_delta(delta);
+        let lines = delta.lines.iter().map(|line| line.line.as_str());
+        self.cadence.changed(lines, self.started.elapsed());
         debug!(state.to = delta.to_generation, "a delta came");
         self.take(taken, "delta");
     }
@@ -550,7 +556,6 @@ impl Site {
         }
         self.say_applied();
         self.note_cadence(&reported);
-        self.with_talk(|talk| talk.waits(!reported.events.is_empty(), false));
         self.keep_and_tell(reported).await;
         if is_order_done {
             // The next ones wait for their turn.
@@ -567,8 +572,9 @@ impl Site {
     /// holds up the payments behind it.
     async fn keep_and_tell(&mut self, mut reported: Reported) {
         let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
-        let is_due = self.cadence.due(self.started.elapsed()) != UsageDue::Nothing;
-        self.with_talk(|talk| talk.waits(false, is_due));
+        let now = self.started.elapsed();
+        let (events, usage) = (self.cadence.are_events_due(now), self.cadence.due(now) != UsageDue::Nothing);
+        self.with_talk(|talk| talk.waits(events, usage));
         loop {
             let due = self.cadence.due(self.started.elapsed());
             let room = self.talk.as_ref().map(Talk::room).unwrap_or_default();
@@ -603,6 +609,10 @@ impl Site {
             self.last_problem = Some("head office stopped answering".to_owned());
             self.talk = None;
         }
+        if self.talk.as_mut().is_some_and(Talk::doubts) {
+            info!("head office has not answered; telling it once more");
+            self.pump().await;
+        }
         // A quiet head office is there for as long as the connection to it holds.
         if self.talk.as_ref().is_some_and(Talk::is_answered) {
             self.tools.contact.note();
@@ -620,7 +630,7 @@ impl Site {
             self.say_hello();
         }
         self.work_at_desk().await;
-        self.tell_due_usage().await;
+        self.tell_what_is_due().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();
             let was_well = self.overview.health == StoreHealth::Well;

@@ -174,8 +174,13 @@ impl Talk {
         self.window.room(self.events_wait, self.usage_waits, self.log_waits)
     }
 
+    /// So many records of all lanes are told next; whether lightly.
+    pub(super) fn begin(&mut self, records: usize) -> bool {
+        self.window.begin(records)
+    }
+
     /// Tells records of a lane; fewer than were asked for means that no more are due.
-    pub(super) fn tell(&mut self, asked: Next, records: Vec<SealedRecord>) {
+    pub(super) fn tell(&mut self, asked: Next, records: Vec<SealedRecord>, is_light: bool) {
         if u64::try_from(records.len()).unwrap_or(u64::MAX) < asked.limit {
             match asked.lane {
                 Lane::Event => self.events_wait = false,
@@ -189,7 +194,11 @@ impl Talk {
             Lane::Log => Up::Log,
         };
         for record in records {
-            self.is_lost |= self.connection.say(topic, record.bytes).is_err();
+            let said = match is_light {
+                true => self.connection.say_lightly(topic, record.bytes),
+                false => self.connection.say(topic, record.bytes),
+            };
+            self.is_lost |= said.is_err();
             self.window.told(asked.lane, record.seq, self.age());
         }
     }
@@ -213,6 +222,15 @@ impl Talk {
 
     pub(super) fn is_overdue(&self) -> bool {
         self.window.is_overdue(self.age())
+    }
+
+    /// What was told lightly and had no answer waits again. Whether there is such.
+    pub(super) fn doubts(&mut self) -> bool {
+        let doubts = self.window.doubts(self.age());
+        if doubts {
+            (self.events_wait, self.usage_waits, self.log_waits) = (true, true, true);
+        }
+        doubts
     }
 
     pub(super) fn acknowledge(&mut self, delivery: &Delivery) {

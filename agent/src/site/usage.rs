@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use tawi_shared::wire::{EventKind, Lane, UsageBeforeV1};
+use tawi_shared::wire::{Lane, UsageBeforeV1};
 use tracing::{info, warn};
 
 use super::Site;
@@ -22,31 +22,33 @@ impl Site {
             self.cadence.ended(now);
         }
         for event in &reported.events {
-            match (event.kind, &event.line) {
-                (EventKind::LineOnline, Some(line)) => self.cadence.came(line, now),
-                (EventKind::QuotaReached, Some(line)) => self.cadence.used_up(line, now),
-                _ => {}
-            }
+            self.cadence.event(event.kind, event.line.as_deref(), now);
         }
     }
 
-    /// Tells usage that has waited for as long as it may, if there is anybody to tell. A disk that hangs is not asked each
+    /// Tells what has waited for as long as it may, if there is anybody to tell. A disk that hangs is not asked each
     /// second: its queue is for what would be lost.
-    pub(super) async fn tell_due_usage(&mut self) {
+    pub(super) async fn tell_what_is_due(&mut self) {
         let is_well = self.overview.health == StoreHealth::Well;
-        if is_well && self.talk.is_some() && self.cadence.due(self.started.elapsed()) != UsageDue::Nothing {
+        let now = self.started.elapsed();
+        let is_due = self.cadence.are_events_due(now) || self.cadence.due(now) != UsageDue::Nothing;
+        if is_well && self.talk.is_some() && is_due {
             self.pump().await;
         }
     }
 
     /// Tells records that were taken from flash when `due` was due of usage.
     pub(super) fn tell(&mut self, told: Vec<(Next, Vec<SealedRecord>)>, due: &UsageDue) {
+        let count = told.iter().map(|(_, records)| records.len()).sum();
+        let is_light = self.talk.as_mut().is_some_and(|talk| talk.begin(count));
         for (next, records) in told {
             let are_all = u64::try_from(records.len()).unwrap_or(u64::MAX) < next.limit;
-            if next.lane == Lane::Usage && are_all {
-                self.cadence.told(due, self.started.elapsed());
+            match next.lane {
+                Lane::Usage if are_all => self.cadence.told(due, self.started.elapsed()),
+                Lane::Event if are_all => self.cadence.events_told(),
+                Lane::Usage | Lane::Event | Lane::Log => {}
             }
-            self.with_talk(|talk| talk.tell(next, records));
+            self.with_talk(|talk| talk.tell(next, records, is_light));
         }
     }
 

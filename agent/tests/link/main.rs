@@ -14,6 +14,7 @@ mod program;
 mod restart;
 mod router_script;
 mod telling;
+mod together;
 mod trust;
 
 use std::collections::BTreeMap;

@@ -116,6 +116,7 @@ async fn a_line_that_used_up_its_quota_is_told_of_at_once_and_the_others_when_it
     office.answer(epoch, 0, 0).await;
     agent.event("here").await;
     assert_eq!(office.hear_event().await.2, "here");
+    office.say_cursor(Lane::Event, epoch, 1).await;
     let started = tokio::time::Instant::now();
     let sessions = ["a", "b"].map(|line| running(line, 7).into()).into();
     // In the order in which whoever counts says it.
@@ -126,10 +127,11 @@ async fn a_line_that_used_up_its_quota_is_told_of_at_once_and_the_others_when_it
     let mut told = Vec::new();
     while told.len() < 2 {
         let batch = |heard: &office::Heard| match &heard.2 {
-            UpMessage::Usage(batch) => Some(batch.sessions.clone()),
+            UpMessage::Usage(batch) => Some((heard.1.seq, batch.sessions.clone())),
             _ => None,
         };
-        let sessions = office.hear_until(batch).await;
+        let (seq, sessions) = office.hear_until(batch).await;
+        office.say_cursor(Lane::Usage, epoch, seq).await;
         told.push(sessions.into_iter().map(|session| session.line).collect::<Vec<_>>());
     }
     assert_eq!(told, [["a"], ["b"]]);
@@ -187,7 +189,7 @@ async fn a_total_comes_without_its_name_where_head_office_has_that_and_says_that
     config.enforce.report = Duration::from_secs(1);
     let agent = Agent::start(&config, &[]).await;
     let (epoch, hello) = office.hear_hello().await;
-    assert_eq!((hello.protocol_oldest, hello.protocol_newest), (1, 2));
+    assert_eq!((hello.protocol_oldest, hello.protocol_newest), (1, 3));
     office.say(Down::Ack, &WelcomeV1 { protocol: 2 }).await;
     office.answer(epoch, 0, 0).await;
     let report = async |bytes: u64| {

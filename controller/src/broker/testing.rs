@@ -210,24 +210,48 @@ impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin> Agent<S> {
     }
 
     pub(crate) async fn publish(&mut self, topic: &str, payload: Vec<u8>) {
-        let mut publish = Publish::new(topic, QoS::AtLeastOnce, payload);
-        publish.pkid = self.packet_id();
+        self.publish_with(QoS::AtLeastOnce, topic, payload).await;
+    }
+
+    async fn publish_with(&mut self, qos: QoS, topic: &str, payload: Vec<u8>) {
+        let mut publish = Publish::new(topic, qos, payload);
+        if qos != QoS::AtMostOnce {
+            publish.pkid = self.packet_id();
+        }
         self.send(&Packet::Publish(publish)).await;
     }
 
     /// Says something of its own.
-    pub(crate) async fn say<B: Body>(&mut self, topic: Up, body: &B, (epoch, seq): (u32, u64)) {
+    pub(crate) async fn say<B: Body>(&mut self, topic: Up, body: &B, position: (u32, u64)) {
+        self.say_with(QoS::AtLeastOnce, topic, body, position).await;
+    }
+
+    /// The same with or without the broker's acknowledgement.
+    pub(crate) async fn say_with<B: Body>(
+        &mut self,
+        qos: QoS,
+        topic: Up,
+        body: &B,
+        (epoch, seq): (u32, u64),
+    ) {
         let envelope = wire::encode(body, 0, epoch, seq).unwrap();
-        self.publish(&topic.topic(&self.site.clone()), envelope).await;
+        self.publish_with(qos, &topic.topic(&self.site.clone()), envelope).await;
     }
 
     /// The next message of the controller, acknowledged.
     pub(crate) async fn heard(&mut self) -> DownMessage {
+        DownMessage::decode(&self.heard_publish().await.payload).unwrap().1
+    }
+
+    /// The packet that brings it.
+    pub(crate) async fn heard_publish(&mut self) -> Publish {
         loop {
             match self.packet().await.expect("a message of the controller") {
                 Packet::Publish(publish) => {
-                    self.send(&Packet::PubAck(v4::PubAck::new(publish.pkid))).await;
-                    return DownMessage::decode(&publish.payload).unwrap().1;
+                    if publish.qos != QoS::AtMostOnce {
+                        self.send(&Packet::PubAck(v4::PubAck::new(publish.pkid))).await;
+                    }
+                    return publish;
                 }
                 Packet::PubAck(_) => {}
                 other => panic!("{other:?}"),

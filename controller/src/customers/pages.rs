@@ -1,5 +1,7 @@
 //! Customers: the list with its search, a new one, and everything about one.
 
+use std::collections::BTreeSet;
+
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, Query, State};
@@ -12,7 +14,8 @@ use tawi_shared::UnixMillis;
 use super::phone::Msisdn;
 use super::{Created, CustomerRow, NewCustomer, PAGE_ROWS};
 use crate::audit::Action;
-use crate::ids::CustomerId;
+use crate::ids::{CustomerId, SiteId};
+use crate::live::Hint;
 use crate::messages::pages::MessageView;
 use crate::money::Money;
 use crate::mpesa::intent::{Intent, State as IntentState};
@@ -205,6 +208,9 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         if known.iter().all(|site| site.id != trace.site) {
             known.extend(sites::get(&mut reader, &trace.site).await?);
         }
+    }
+    for site in lines.iter().filter_map(|line| SiteId::parse(&line.site_id).ok()).collect::<BTreeSet<_>>() {
+        web.controller.live.tell(Hint::Watched(site));
     }
     let heard = web.heard(&mut reader).await?;
     let (texts, language) = messages::pages::of_customer(&mut reader, &id, now).await?;

@@ -43,6 +43,12 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    /// Whether the broker wants no acknowledgement: who said it so is answered so, and says it again otherwise when no answer
+    /// comes.
+    pub(super) fn is_light(&self) -> bool {
+        self.publish.qos == QoS::AtMostOnce
+    }
+
     /// Tells the broker that it need not be delivered again. Call after the commit.
     pub(super) async fn acknowledge(self) {
         // The connection may be gone; then nobody waits for the acknowledgement.
@@ -73,9 +79,18 @@ impl Pipe {
     /// Publishes with QoS 1; `false` when there is no connection now. `true` promises nothing: sites confirm what
     /// they stored.
     pub(super) async fn publish(&self, topic: String, payload: Vec<u8>) -> bool {
+        self.publish_with(QoS::AtLeastOnce, topic, payload).await
+    }
+
+    /// The same at most once, for what is said again when it is missed.
+    pub(super) async fn publish_lightly(&self, topic: String, payload: Vec<u8>) -> bool {
+        self.publish_with(QoS::AtMostOnce, topic, payload).await
+    }
+
+    async fn publish_with(&self, qos: QoS, topic: String, payload: Vec<u8>) -> bool {
         let client = self.0.borrow().clone();
         match client {
-            Some(client) => client.publish(topic, QoS::AtLeastOnce, false, payload).await.is_ok(),
+            Some(client) => client.publish(topic, qos, false, payload).await.is_ok(),
             None => false,
         }
     }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
+use super::watched::Spoken;
 use super::{LinkError, reports};
 use crate::desired::Held;
 use crate::ids::{LineId, SiteId};
@@ -41,6 +42,8 @@ pub(super) struct Said {
     pub(super) site: SiteId,
     pub(super) header: Header,
     pub(super) message: UpMessage,
+    /// Whether it came without the broker's acknowledgement, and is answered so.
+    pub(super) is_light: bool,
 }
 
 /// What has to happen once the transaction is committed.
@@ -50,6 +53,8 @@ pub(super) struct Effects {
     pub(super) messages: Vec<(String, Vec<u8>)>,
     /// What is spoken with sites that said hello. Sent before anything else: whatever they tell next is in it.
     pub(super) welcomes: BTreeMap<SiteId, u16>,
+    /// Sites that said something which is answered with the broker's acknowledgement.
+    pub(super) heavy: HashSet<SiteId>,
     /// How far each lane is now. Sent once a batch, before the messages.
     pub(super) cursors: BTreeMap<(SiteId, u16), (u32, u64)>,
     /// Who must look again.
@@ -78,6 +83,8 @@ pub(super) struct Memory {
     pub(super) sessions: Budgets,
     /// And to the API log.
     pub(super) writes: Budgets,
+    /// What is spoken with each site.
+    spoken: Spoken,
     /// Bad messages by site, so that a broken agent does not fill the log.
     bad: HashMap<SiteId, u64>,
 }
@@ -91,6 +98,7 @@ impl Default for Memory {
             events: Budgets::new(EVENTS),
             sessions: Budgets::new(SESSIONS),
             writes: Budgets::new(WRITES),
+            spoken: Spoken::default(),
             bad: HashMap::new(),
         }
     }
@@ -127,8 +135,13 @@ impl Effects {
 }
 
 /// Runs until what is heard ends.
-pub(super) async fn run(controller: Controller, mut heard: mpsc::Receiver<Heard>, pipe: Pipe) {
-    let mut memory = Memory::default();
+pub(super) async fn run(
+    controller: Controller,
+    mut heard: mpsc::Receiver<Heard>,
+    pipe: Pipe,
+    spoken: Spoken,
+) {
+    let mut memory = Memory { spoken, ..Memory::default() };
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let due = memory.next_owed();
@@ -149,6 +162,7 @@ pub(super) async fn run(controller: Controller, mut heard: mpsc::Receiver<Heard>
                 Heard::Nobody => {
                     take(&controller, &mut memory, &said, &pipe).await;
                     said.clear();
+                    memory.spoken.forget_all();
                     note_nobody(&controller).await;
                 }
             }
@@ -244,7 +258,10 @@ impl Memory {
     /// Opens the envelope. Bad bytes are counted and forgotten: they stay bad however often they come.
     fn read(&mut self, arrival: &Arrival) -> Option<Said> {
         match UpMessage::decode(&arrival.publish.payload) {
-            Ok((header, message)) => Some(Said { site: arrival.site.clone(), header, message }),
+            Ok((header, message)) => {
+                let is_light = arrival.is_light();
+                Some(Said { site: arrival.site.clone(), header, message, is_light })
+            }
             Err(error) => {
                 let count = self.bad.entry(arrival.site.clone()).or_default();
                 *count = count.saturating_add(1);
@@ -326,6 +343,9 @@ async fn try_to_commit(
         if is_superseded(one, said.iter().skip(index.saturating_add(1))) {
             continue;
         }
+        if !one.is_light {
+            effects.heavy.insert(one.site.clone());
+        }
         Box::pin(reports::take(&mut transaction, controller, memory, one, now, &mut effects)).await?;
     }
     transaction.commit().await?;
@@ -360,20 +380,27 @@ async fn usage_elsewhere(
 
 async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effects, pipe: &Pipe) {
     memory.learn(&effects);
+    memory.spoken.note(&effects.welcomes);
     tell_usage(controller, &mut effects).await;
     let now = controller.clock.now();
     let cursors = effects.cursors.iter().filter_map(|((site, lane), (store_epoch, cursor))| {
         let body =
             CursorV1 { lane: *lane, store_epoch: *store_epoch, cursor: *cursor, controller_clock_ms: now.0 };
         // Four numbers always fit an envelope.
-        wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope))
+        let envelope = wire::encode(&body, 0, 0, 0).ok()?;
+        Some((Down::Ack.topic(site), envelope, !effects.heavy.contains(site)))
     });
     let welcomes = effects.welcomes.iter().filter_map(|(site, protocol)| {
         let body = WelcomeV1 { protocol: *protocol };
-        wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope))
+        wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope, false))
     });
-    for (topic, envelope) in welcomes.chain(cursors).chain(effects.messages.iter().cloned()) {
-        if !pipe.publish(topic, envelope).await {
+    let messages = effects.messages.iter().cloned().map(|(topic, envelope)| (topic, envelope, false));
+    for (topic, envelope, is_light) in welcomes.chain(cursors).chain(messages) {
+        let is_sent = match is_light {
+            true => pipe.publish_lightly(topic, envelope).await,
+            false => pipe.publish(topic, envelope).await,
+        };
+        if !is_sent {
             // The connection is gone, and with it every site's: they will come back and say hello.
             tracing::debug!("answers were dropped with the connection");
             break;

@@ -3,7 +3,8 @@
 //! ```text
 //!            ┌─ connection: polls, hands over ─▶ intake: one transaction for what waits ─▶ answers, acknowledgement
 //! broker ────┤
-//!            └─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots ─▶ published: noted
+//!            ├─────────────────────────────────── publisher: outbox ─▶ deltas and snapshots ─▶ published: noted
+//!            └─────────────────────────────────── watched: somebody looks ─▶ what waits at the site is asked for
 //! ```
 //!
 //! Nothing is believed to have arrived because it was published: sites say what they stored, and a site that says
@@ -22,6 +23,7 @@ mod reports;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use thiserror::Error;
 use tokio::sync::mpsc;
@@ -68,7 +70,9 @@ pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
     let (hand_over, heard) = mpsc::channel(ARRIVALS_WAITING);
     let pipe = connection::Pipe::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(intake::run(controller.clone(), heard, pipe.clone()));
+    let spoken = watched::Spoken::default();
+    tasks.spawn(intake::run(controller.clone(), heard, pipe.clone(), spoken.clone()));
+    tasks.spawn(watched::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
     tasks.spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
     let kept = connection::keep(&controller.ids, &address, &pipe, hand_over, stop.clone());
     supervise(kept, tasks, &stop).await;

@@ -2,6 +2,7 @@
 
 mod answers;
 mod deferred;
+mod lightly;
 mod seen;
 mod totals;
 
@@ -647,7 +648,7 @@ impl Desk {
     async fn take<B: wire::Body>(&mut self, body: &B, (epoch, seq): (u32, u64)) -> Effects {
         let envelope = wire::encode(body, 0, epoch, seq).unwrap();
         let (header, message) = wire::UpMessage::decode(&envelope).unwrap();
-        let said = Said { site: self.world.site.clone(), header, message };
+        let said = Said { site: self.world.site.clone(), header, message, is_light: false };
         let mut effects = Effects::default();
         let mut write = self.house.controller.database.write().await.unwrap();
         let controller = &self.house.controller;

@@ -258,6 +258,7 @@ async fn list(visit: Visit, State(web): State<Web>) -> Result<Response, PageErro
 async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
     visit.require(Permission::Read)?;
     let id = SiteId::parse(&id).map_err(|_| PageError::NotFound)?;
+    web.controller.live.tell(Hint::Watched(id.clone()));
     show(&web, &visit, StatusCode::OK, &id, Fields::default()).await
 }
 

@@ -143,8 +143,8 @@ fn event(hint: &Hint) -> Option<Event> {
         Hint::Intent(customer) => ("intent", customer.as_str()),
         Hint::Line(line) => ("line", line.as_str()),
         Hint::Site(site) => ("site", site.as_str()),
-        // Told as a change of its site.
-        Hint::Revoked(_) => return None,
+        // Told as a change of its site; and nothing changed because somebody looks.
+        Hint::Revoked(_) | Hint::Watched(_) => return None,
     };
     // Ids have only letters, digits and dashes: nothing to escape.
     Some(Event::default().event(name).data(format!("{{\"id\":\"{id}\"}}")))

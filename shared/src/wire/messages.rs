@@ -512,3 +512,11 @@ body! { 0x0106,
         protocol: u16,
     }
 }
+
+body! { 0x0107,
+    /// Somebody looks at the site: what waits there to be told together is to be told now.
+    TellNowV1 {
+        /// Milliseconds since 1970 by the controller's clock.
+        controller_clock_ms: i64,
+    }
+}

@@ -35,7 +35,7 @@ async fn who_speaks_it_is_welcomed_and_tells_running_totals_by_short_names() {
     link.pay_while_away(1_000).await;
     let mut agent = link.agent().await;
     agent.say(Up::Hello, &HelloV1 { protocol_newest: 7, ..fresh() }, (EPOCH, 0)).await;
-    assert_eq!(agent.heard().await, DownMessage::Welcome(WelcomeV1 { protocol: 2 }));
+    assert_eq!(agent.heard().await, DownMessage::Welcome(WelcomeV1 { protocol: 3 }));
     for _ in 0..3 {
         cursor(&mut agent).await;
     }

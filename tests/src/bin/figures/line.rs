@@ -3,14 +3,14 @@
 //! What each thing takes is measured on the wire between the real agent and the real controller: payload bytes with TLS and MQTT as
 //! they pass the backhaul, and how many TCP segments they are. IP is computed from those: each segment has 52 bytes of headers, and
 //! is answered by an empty one of as many, which is the most that TCP sends. A month is then so many of each thing; how
-//! many is written here.
+//! many is played (`month.rs`).
 
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use routeros_sim::Service;
 use tawi_tests::backhaul::{Carried, Outage};
-use tawi_tests::figures::{Costs, Month};
+use tawi_tests::month::{Costs, Counts, Month};
 use tawi_tests::stories;
 use tawi_tests::world::{Customer, NewCustomer, Plan, Timing, World};
 use tokio::task::LocalSet;
@@ -25,9 +25,14 @@ const REPORT: u64 = 20;
 /// How long nothing happens.
 const PHASE: Duration = Duration::from_secs(60);
 const REPORTS: u64 = 4;
-const SESSIONS: usize = 20;
-/// Longer than a device waits before it dials again, so that nothing is told together that is not so in a day.
-const BETWEEN_SESSIONS: Duration = Duration::from_secs(6);
+/// Sessions that end one by one, each told for itself; and those that end together, so many times, and are told together.
+const ALONE: usize = 8;
+const TOGETHER: (usize, usize) = (5, 4);
+/// Longer than the cadence of the measured agent, and than a device waits before it dials again.
+const BETWEEN_SESSIONS: Duration = Duration::from_secs(REPORT + 5);
+/// How often totals are told in the month.
+const REPORT_IN_A_MONTH: Duration = Duration::from_secs(900);
+const SEED: u64 = 1;
 const PAYMENTS: usize = 10;
 const RECONNECTS: u64 = 5;
 /// What each subscriber moves at a time, up and down: a gigabyte and more, as totals are after a day.
@@ -41,7 +46,7 @@ pub(crate) async fn line() -> anyhow::Result<Month> {
     let mut world = World::start(&directory(), &plan, &mut say).await?;
     let customers = settle(&world).await?;
     say("the agent starts anew, and names every session");
-    let restart = restart(&mut world, &customers).await?;
+    restart(&mut world, &customers).await?;
     say("silence");
     let silence = carried(&world, wait()).await?;
     let ping = silence.part(PHASE.as_secs() / KEEP_ALIVE);
@@ -49,10 +54,10 @@ pub(crate) async fn line() -> anyhow::Result<Month> {
     let busy = Duration::from_secs(REPORT * REPORTS);
     let reports = carried(&world, move_traffic(&world, &customers, busy)).await?;
     let report = reports.less(pings(ping, busy)).part(REPORTS);
-    say("sessions end, and begin again");
-    let began = Instant::now();
-    let turns = carried(&world, redial(&world)).await?;
-    let session = turns.less(pings(ping, began.elapsed())).part(u64::try_from(SESSIONS)?);
+    say("sessions end, and begin again: one by one, and together");
+    let alone = turns(&world, (1, ALONE), ping).await?;
+    let together = turns(&world, TOGETHER, ping).await?;
+    let turn = (together.saturating_sub(alone)) / u64::try_from(TOGETHER.0 - 1)?;
     say("payments");
     let began = Instant::now();
     let paid = carried(&world, renew(&world, &customers)).await?;
@@ -65,12 +70,12 @@ pub(crate) async fn line() -> anyhow::Result<Month> {
     let costs = Costs {
         keep_alive: ping.on_the_line(),
         report: report.on_the_line(),
-        session: session.on_the_line(),
+        telling: alone.saturating_sub(turn),
+        turn,
         payment: payment.on_the_line(),
         reconnect: reconnect.on_the_line(),
-        naming: restart.less(reconnect).on_the_line(),
     };
-    Ok(Month::of(costs, u64::from(SUBSCRIBERS)))
+    Ok(Month::of(costs, Counts::played(u64::from(SUBSCRIBERS), REPORT_IN_A_MONTH, SEED)))
 }
 
 /// Sells to everybody, and waits until all are online.
@@ -113,8 +118,8 @@ fn pings(one: Carried, time: Duration) -> Carried {
     one.times(time.as_secs() / KEEP_ALIVE)
 }
 
-/// Another cadence, from now on; with the first report, in which every session is named.
-async fn restart(world: &mut World, customers: &[Customer]) -> anyhow::Result<Carried> {
+/// Another cadence, from now on; with the first report, in which every session is named: none of that is in a month.
+async fn restart(world: &mut World, customers: &[Customer]) -> anyhow::Result<()> {
     world.kill_agent(0).await?;
     let id = world.site(0)?.id.clone();
     stories::wait_for_site(&world.office, &id, false).await?;
@@ -125,13 +130,12 @@ async fn restart(world: &mut World, customers: &[Customer]) -> anyhow::Result<Ca
         .replacen("report_seconds = 1\n", &format!("report_seconds = {REPORT}\n"), 1);
     ensure!(text.contains(&format!("report_seconds = {REPORT}")), "the agent's settings have its cadence");
     std::fs::write(&path, text)?;
-    let carried_before = world.site(0)?.backhaul.carried();
     world.start_agent(0).await?;
     stories::wait_for_site(&world.office, &id, true).await?;
     move_all(world, customers)?;
     // Named in the first report, and committed before the next.
     sleep(Duration::from_secs(2 * REPORT + 5)).await;
-    Ok(world.site(0)?.backhaul.carried().less(carried_before))
+    Ok(())
 }
 
 fn move_all(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
@@ -151,18 +155,26 @@ async fn move_traffic(world: &World, customers: &[Customer], time: Duration) -> 
     Ok(())
 }
 
-/// The router ends sessions one by one, as it happens in a day, and their devices dial again.
-async fn redial(world: &World) -> anyhow::Result<()> {
+/// What it takes to tell of so many sessions that end at once and begin again, on the average of so many times.
+async fn turns(world: &World, (at_once, times): (usize, usize), ping: Carried) -> anyhow::Result<u64> {
+    let began = Instant::now();
+    let all = carried(world, redial(world, (at_once, times))).await?;
+    let told = all.less(pings(ping, began.elapsed())).part(u64::try_from(times)?);
+    Ok(told.on_the_line())
+}
+
+/// The router ends sessions, and their devices dial again.
+async fn redial(world: &World, (at_once, times): (usize, usize)) -> anyhow::Result<()> {
     let router = world.site(0)?.router.router();
-    let rows = router.rows("ppp/active").map_err(|error| anyhow::anyhow!("{error:?}"))?;
-    for row in rows.iter().take(SESSIONS) {
-        let id = row.iter().find(|(name, _)| *name == ".id").context("a session has an id")?;
-        let id = String::from_utf8(id.1.clone())?;
-        router.remove_row("ppp/active", &id).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+    for _ in 0..times {
+        let rows = router.rows("ppp/active").map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        for row in rows.iter().take(at_once) {
+            let id = row.iter().find(|(name, _)| *name == ".id").context("a session has an id")?;
+            let id = String::from_utf8(id.1.clone())?;
+            router.remove_row("ppp/active", &id).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        }
         sleep(BETWEEN_SESSIONS).await;
     }
-    // What ended last is told within a report.
-    sleep(Duration::from_secs(REPORT)).await;
     Ok(())
 }
 

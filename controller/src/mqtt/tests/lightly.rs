@@ -1,0 +1,59 @@
+//! What is said without the broker's acknowledgements, and what a site is asked for while somebody looks at it.
+
+use tawi_shared::wire::TellNowV1;
+
+use super::*;
+use crate::live::Hint;
+
+#[tokio::test]
+async fn what_is_said_lightly_is_answered_lightly_and_once_more_with_acknowledgements_is_once() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    for (qos, answered) in [(QoS::AtMostOnce, QoS::AtMostOnce), (QoS::AtLeastOnce, QoS::AtLeastOnce)] {
+        agent.say_with(qos, Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 1)).await;
+        let publish = agent.heard_publish().await;
+        assert_eq!(publish.qos, answered);
+        match DownMessage::decode(&publish.payload).unwrap().1 {
+            DownMessage::Cursor(cursor) => assert_eq!((cursor.lane, cursor.cursor), (2, 1)),
+            other => panic!("{other:?}"),
+        }
+    }
+    let moved =
+        link.column("SELECT CAST(COALESCE(SUM(download_bytes), 0) AS BIGINT) FROM usage_sessions").await;
+    assert_eq!(moved, 700);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn whoever_looks_at_a_site_has_it_tell_what_waits_and_no_more_often_than_it_must() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.agent().await;
+    let newest = HelloV1 { protocol_newest: 3, ..hello(1, 1, link.hash().await) };
+    agent.say(Up::Hello, &newest, (EPOCH, 0)).await;
+    assert!(matches!(agent.heard().await, DownMessage::Welcome(_)));
+    for _ in 0..3 {
+        cursor(&mut agent).await;
+    }
+    let look = || link.house.controller.live.tell(Hint::Watched(link.world.site.clone()));
+    look();
+    let asked = agent.heard().await;
+    assert!(matches!(asked, DownMessage::TellNow(TellNowV1 { .. })), "{asked:?}");
+    // Looked at again, it is not asked again: the next word is the answer to its own.
+    look();
+    agent.say(Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_does_not_know_the_question_is_not_asked() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    link.house.controller.live.tell(Hint::Watched(link.world.site.clone()));
+    agent.say(Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    link.close().await;
+}
