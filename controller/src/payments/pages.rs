@@ -163,7 +163,13 @@ fn standing(row: &PaymentRow, site: Option<&Site>, now: UnixMillis) -> Standing 
                 Some(Unspent::Unclear) => {
                     "Nobody knows which of the customer’s lines or requests it is for, so that it went to the wallet: ask for a payment of the line that it is for, and the wallet pays."
                 }
-                Some(Unspent::Other) | None => "Its money went to the wallet.",
+                Some(Unspent::Other) => "Its money went to the wallet.",
+                None => {
+                    return told(
+                        Badge::info("to the wallet"),
+                        "Its money went to the wallet, and what it bought from there is shown on the customer’s page.".to_owned(),
+                    );
+                }
             };
             told(Badge::info("in the wallet"), why.to_owned())
         }

@@ -416,8 +416,7 @@ impl Importer<'_> {
             }
             What::ForPerson(_) => match store::row_waits(connection, &self.digest(row)).await? {
                 Some(waits) => Some(Done::ForPerson { waits }),
-                None if self.is_settled(connection, row).await? => Some(Done::NoEffect),
-                None => None,
+                None => self.other_form(connection, row).await?,
             },
             What::Out(_) => None,
             What::Within | What::NotCompleted | What::NoMoney => Some(Done::NoEffect),
@@ -443,11 +442,15 @@ impl Importer<'_> {
         Ok(None)
     }
 
-    /// Whether an owner booked this row as another form of the export wrote it.
-    async fn is_settled(&self, connection: &mut Connection, row: &Row) -> Result<bool, PaymentError> {
-        let (Some(receipt), Some(movement)) = (&row.receipt, row.movement) else { return Ok(false) };
+    /// What is known of a row as another form of the export wrote it: an owner booked it, or it waits for one already.
+    async fn other_form(&self, connection: &mut Connection, row: &Row) -> Result<Option<Done>, PaymentError> {
+        let (Some(receipt), Some(movement)) = (&row.receipt, row.movement) else { return Ok(None) };
         let of = (self.short_code.as_str(), receipt.as_str());
-        Ok(review::is_settled(connection, of, movement.amount).await?)
+        let found = review::other_form(connection, of, movement.amount).await?;
+        Ok(found.map(|(is_settled, waits)| match is_settled {
+            true => Done::NoEffect,
+            false => Done::ForPerson { waits },
+        }))
     }
 
     /// What would come of a row.

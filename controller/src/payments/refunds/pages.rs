@@ -123,11 +123,11 @@ fn sentence(refund: &Refund) -> String {
             "M-Pesa said later that it went through after all, when the payment had been moved or given back otherwise: nothing is booked. Look it up in M-Pesa’s portal, and correct whose money it was."
         }
         Standing::Failed if refund.is_whole && refund.customer.is_some() => {
-            "It did not go through: the money is in the wallet. What it had bought was taken back when this was asked for: ask for a payment of the line, and the wallet buys a period again."
+            "It did not go through: the money went back to the wallet. What it had bought was taken back when this was asked for: ask for a payment of the line, and the wallet buys a period again."
         }
         Standing::Failed => "It did not go through: the money is where it was before.",
         Standing::Withdrawn if refund.is_whole && refund.customer.is_some() => {
-            "It was not to be: the money is in the wallet, and bought a period of the line again if it was enough."
+            "It was not to be: the money went back to the wallet, and bought a period of the line again if it was enough."
         }
         Standing::Withdrawn => "It was not to be: the money is where it was before.",
     };

@@ -16,7 +16,7 @@ mod store;
 use tawi_shared::{IdSource, UnixMillis};
 
 use self::place::{List, Place};
-pub(crate) use self::store::{NOWHERE_BOOKED, is_settled};
+pub(crate) use self::store::{NOWHERE_BOOKED, is_settled, other_form};
 use super::{PaymentError, REVIEWED_WITHIN};
 use crate::audit::{self, Action, Actor};
 use crate::database::Connection;

@@ -455,6 +455,27 @@ pub(crate) async fn is_settled(
     columns::truth(&row, "found")
 }
 
+/// How a row of a statement stands that another form of the export wrote otherwise: whether a person booked it, and whether it
+/// waits for one. `None` when no form of it is kept.
+pub(crate) async fn other_form(
+    connection: &mut Connection,
+    (short_code, receipt): (&str, &str),
+    amount: Money,
+) -> Result<Option<(bool, bool)>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT settled_as <> '' AS is_settled, needs_person FROM statement_rows_for_review \
+         WHERE short_code = $1 AND receipt_number = $2 AND amount_cents = $3 \
+         ORDER BY CASE WHEN settled_as <> '' THEN 0 ELSE 1 END, needs_person DESC LIMIT 1",
+    )
+    .bind(short_code)
+    .bind(receipt)
+    .bind(amount.cents())
+    .fetch_optional(connection)
+    .await?;
+    row.map(|row| Ok((columns::truth(&row, "is_settled")?, columns::truth(&row, "needs_person")?)))
+        .transpose()
+}
+
 /// Notes what a row was booked as: somebody has looked at it with that, if nobody had before.
 pub(super) async fn settle_row(
     connection: &mut Connection,
