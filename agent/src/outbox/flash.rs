@@ -27,7 +27,7 @@ use super::short_names::ShortNames;
 use super::store::{Changes, Place, Store, engine, length};
 use super::{
     LaneSizes, LeftOut, Marks, Opening, Overview, RESERVE_BYTES, REWRITE_FACTOR, REWRITE_SLACK_BYTES,
-    StoreError, StoreHealth,
+    StoreError, StoreHealth, WAITING_BYTES,
 };
 use crate::clock::{KeptTime, LeapInDoubt};
 use crate::contact::KeptSilence;
@@ -63,6 +63,8 @@ pub(super) struct Flash {
     pub(super) next_order: u64,
     /// By which time those were noted.
     pub(super) bases: Bases,
+    /// The most that waits in the lanes together.
+    pub(super) waiting_bytes: u64,
     pub(super) bad_records: u64,
     pub(super) dropped_records: u64,
     /// Whether syncs wait for the end of a batch, and whether one does.
@@ -91,6 +93,7 @@ impl Flash {
             short_names: ShortNames::default(),
             next_order: 1,
             bases: Bases::default(),
+            waiting_bytes: WAITING_BYTES,
             bad_records: 0,
             dropped_records: 0,
             is_batched: false,

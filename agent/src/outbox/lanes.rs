@@ -32,7 +32,6 @@ use super::short_names::ShortNames;
 use super::store::{Changes, Place, engine, length};
 use super::{
     Forgot, LaneSizes, RESERVE_BYTES, SEALED_RECORDS, SealedRecord, StoreError, URGENT_RESERVE_BYTES,
-    WAITING_BYTES,
 };
 use crate::site::cadence::UsageDue;
 use crate::usage::counted::Counted;
@@ -501,14 +500,14 @@ impl Flash {
         self.sync()
     }
 
-    /// Drops what is over [`WAITING_BYTES`]: the log first, then events, then the sessions that were read the longest ago.
+    /// Drops what is over the bound: the log first, then events, then the sessions that were read the longest ago.
     pub(super) fn keep_within_bytes(&mut self) -> Result<(), StoreError> {
         // An eighth more than needed, so that a full store does not drop one record at each put.
         let excess = |flash: &Self| {
             let lanes = [flash.event_lane, flash.usage_lane, flash.log_lane];
             let bytes = lanes.iter().fold(0_u64, |bytes, lane| bytes.saturating_add(lane.bytes));
-            let over = bytes.saturating_sub(WAITING_BYTES);
-            if over > 0 { over.saturating_add(WAITING_BYTES / 8) } else { 0 }
+            let over = bytes.saturating_sub(flash.waiting_bytes);
+            if over > 0 { over.saturating_add(flash.waiting_bytes / 8) } else { 0 }
         };
         let over = excess(self);
         if over > 0 {

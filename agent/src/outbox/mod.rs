@@ -59,8 +59,8 @@ pub use records::shortened;
 pub const SEALED_RECORDS: u64 = 16;
 /// The most that waits on flash, over all lanes, in bytes of records.
 pub const WAITING_BYTES: u64 = 64 * 1024 * 1024;
-/// What of it the API log may take.
-pub const WAITING_LOG_BYTES: u64 = WAITING_BYTES / 8;
+/// The API log may take one part in so many of it.
+pub const WAITING_LOG_SHARE: u64 = 8;
 /// The longest that an event or the API log waits. A total of a session that head office has not waits on.
 pub const WAITING_AGE: Duration = Duration::from_secs(45 * 86_400);
 /// Free space below which nothing ordinary is written, in bytes: the engine must never meet the end of the disk in

@@ -11,7 +11,7 @@ use super::framing::unframe;
 use super::lanes::{DROPPED_AT_ONCE, append};
 use super::records::{BATCH_BYTES, FORMAT, PENDING, StoredWrites, numbered};
 use super::store::{Place, length};
-use super::{StoreError, WAITING_LOG_BYTES};
+use super::{StoreError, WAITING_LOG_SHARE};
 
 impl Flash {
     /// Puts writes on flash in batches, not durably. The caller has looked for space.
@@ -26,10 +26,11 @@ impl Flash {
         self.store.commit(&sealing.changes)?;
         self.log_lane = sealing.lane;
         self.next_order = order;
-        let over = self.log_lane.bytes.saturating_sub(WAITING_LOG_BYTES);
+        let most = self.waiting_bytes / WAITING_LOG_SHARE;
+        let over = self.log_lane.bytes.saturating_sub(most);
         if over > 0 {
             // An eighth more than needed, so that a full lane does not drop one batch at each put.
-            let over = over.saturating_add(WAITING_LOG_BYTES / 8);
+            let over = over.saturating_add(most / 8);
             self.drop_writes(|_, dropped| dropped < over)?;
         }
         self.keep_within_bytes()

@@ -141,18 +141,18 @@ pub(super) async fn top_ups_of(
     rows.iter().map(read).collect()
 }
 
-/// The lines of which periods were taken back at an instant that had been bought out of a customer's wallet.
-pub(in crate::payments) async fn lines_taken_at(
+/// The lines of which periods were taken back, out of a customer's wallet, when all of a payment was asked back.
+pub(in crate::payments) async fn lines_taken_for_refunds(
     connection: &mut Connection,
-    customer: &CustomerId,
-    at: UnixMillis,
+    (payment, customer): (&PaymentId, &CustomerId),
 ) -> Result<Vec<LineId>, sqlx::Error> {
     let rows = sqlx::query(
         "SELECT DISTINCT line_id FROM purchases \
-         WHERE customer_id = $1 AND taken_back_at = $2 AND what = 'period' ORDER BY line_id",
+         WHERE customer_id = $1 AND what = 'period' \
+           AND taken_back_at IN (SELECT created_at FROM refunds WHERE payment_id = $2 AND is_whole = 1) ORDER BY line_id",
     )
     .bind(customer.as_str())
-    .bind(at.0)
+    .bind(payment.as_str())
     .fetch_all(connection)
     .await?;
     rows.iter().map(|row| columns::parsed(row, "line_id")).collect()

@@ -231,9 +231,11 @@ pub(crate) async fn get_one(
 }
 
 /// Says what a person decided: `approve` (by somebody else than who asked) or `withdraw` before it is sent; of one that is
-/// `failed`, `went-through` where M-Pesa shows that it went after all and its money is still where it was; of one that is
+/// `failed`, `went-through` where M-Pesa shows that it went after all and its money is its customer's still, who owes what they
+/// have spent of it; of one that is
 /// `unknown`, `went-through` or `did-not` as M-Pesa's portal says, also while M-Pesa is still asked about it; `went-through` too of
-/// one that is `held` because no operator can send it, and was given back in the portal; of one that needs a person, `again` to send it once more, which M-Pesa does once all the same.
+/// one that is `held` because no operator can send it, and was given back in the portal; of one that needs a person, `again` to send it once more, which M-Pesa does once all the same. Only owners say
+/// what the portal shows.
 #[utoipa::path(
     post, path = "/api/refunds/{id}/{decision}", tag = "payments", request_body = DecisionNew,
     params(

@@ -588,7 +588,8 @@ async fn open_again(
 ) -> Result<Vec<LineId>, PaymentError> {
     let mut opened = Vec::new();
     let Some(customer) = refund.customer.as_ref().filter(|_| refund.is_whole) else { return Ok(opened) };
-    for line in corrections::store::lines_taken_at(connection, customer, refund.created_at).await? {
+    // One before it may have taken what it bought, and failed.
+    for line in corrections::store::lines_taken_for_refunds(connection, (&refund.payment, customer)).await? {
         let again = wallet::buy_where_none_is_left(connection, &line, wallet::RETURNED, actor, ids, now);
         if again.await?.is_some() {
             opened.push(line);

@@ -15,7 +15,9 @@ use super::api::needed;
 use super::state::State as Standing;
 use super::{Decided, Decision, NotRefunded, REASON_CHARACTERS, Refund, RefundRow, Wanted, Way};
 use crate::audit::Action;
+use crate::database::Connection;
 use crate::ids::{PaymentId, RefundId};
+use crate::ledger;
 use crate::money::Money;
 use crate::mpesa::evidence::ReceiptNumber;
 use crate::mpesa::operator::advice;
@@ -122,10 +124,7 @@ fn sentence(refund: &Refund) -> String {
         Standing::Failed | Standing::Withdrawn if super::told::is_gone_code(&refund.result_code) => {
             "M-Pesa said later that it went through after all, when the payment had been moved or given back otherwise: nothing is booked. Look it up in M-Pesa’s portal, and correct whose money it was."
         }
-        Standing::Failed if refund.is_whole && refund.customer.is_some() => {
-            "It did not go through: the money went back to the wallet. What it had bought was taken back when this was asked for: ask for a payment of the line, and the wallet buys a period again."
-        }
-        Standing::Failed => "It did not go through: the money is where it was before.",
+        Standing::Failed => "It did not go through: the money went back to where it was.",
         Standing::Withdrawn if refund.is_whole && refund.customer.is_some() => {
             "It was not to be: the money went back to the wallet, and bought a period of the line again if it was enough."
         }
@@ -164,6 +163,8 @@ struct RefundPage {
     decisions: Vec<Choice>,
     /// Whether M-Pesa is still asked about it, so that what is decided may be contradicted.
     is_early: bool,
+    /// What came of its money since it failed; empty for nothing.
+    since: String,
 }
 
 #[derive(Template)]
@@ -225,11 +226,17 @@ async fn list(
 async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
     visit.require(Permission::Read)?;
     let id = RefundId::parse(&id).map_err(|_| PageError::NotFound)?;
-    let row = super::get(&mut *web.controller.database.read().await?, &id).await?;
-    let row = row.ok_or(PageError::NotFound)?;
+    let mut reader = web.controller.database.read().await?;
+    let row = super::get(&mut reader, &id).await?.ok_or(PageError::NotFound)?;
+    let money = money_since(&mut reader, &row.refund).await?;
+    drop(reader);
     let asked_it = same_person(&visit.actor()).contains(&row.refund.requested_by);
     let may = |decision: &Decision| {
-        let is_theirs_to_make = *decision != Decision::Approve || !asked_it;
+        let is_theirs_to_make = match decision {
+            Decision::Approve => !asked_it,
+            Decision::WentThrough => !matches!(money, Some(Since::MovedOn)),
+            Decision::Withdraw | Decision::DidNot | Decision::Again => true,
+        };
         is_theirs_to_make && decision.fits(&row.refund) && visit.may(needed(*decision))
     };
     let button = |decision: Decision| {
@@ -251,6 +258,43 @@ async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Re
         refund: RefundView::of(&row, visit.now),
         is_early: row.refund.state() == Standing::Unknown && !row.refund.needs_a_person(),
         decisions: Decision::ALL.into_iter().filter(may).map(button).collect(),
+        since: money.map(Since::in_words).unwrap_or_default(),
+    })
+}
+
+/// What came of the money of a refund since it failed.
+enum Since {
+    /// It is another's now, or went back otherwise.
+    MovedOn,
+    /// It waits in the wallet, or for its owner.
+    IsThere,
+    /// The wallet has spent so much of it.
+    Spent(Money),
+}
+
+impl Since {
+    fn in_words(self) -> String {
+        match self {
+            Self::MovedOn => "The money was moved since, or goes back another way. Should M-Pesa show that this refund went after all, put the money back where it was first.".to_owned(),
+            Self::IsThere => "It is there still. What it had bought was taken back when this was asked for: ask for a payment of the line, and the wallet buys a period again, if it is enough.".to_owned(),
+            Self::Spent(spent) => format!("The wallet has spent {} of it since: whoever says now that the refund went after all leaves the customer owing that.", display::kes(spent)),
+        }
+    }
+}
+
+async fn money_since(connection: &mut Connection, refund: &Refund) -> Result<Option<Since>, PageError> {
+    if refund.state() != Standing::Failed || super::told::is_gone_code(&refund.result_code) {
+        return Ok(None);
+    }
+    if !super::is_where_it_was(connection, refund).await? {
+        return Ok(Some(Since::MovedOn));
+    }
+    let Some(customer) = &refund.customer else { return Ok(None) };
+    let wallet = ledger::wallet_of(connection, customer).await?.max(Money::ZERO);
+    let spent = refund.amount.checked_sub(wallet).filter(|spent| spent.is_positive());
+    Ok(match spent {
+        Some(spent) => Some(Since::Spent(spent)),
+        None => refund.is_whole.then_some(Since::IsThere),
     })
 }
 

@@ -36,6 +36,23 @@ async fn what_is_bought_again_goes_back_with_the_next_refund_of_the_payment() {
 }
 
 #[tokio::test]
+async fn what_a_refund_took_that_failed_is_bought_again_when_the_next_one_is_withdrawn() {
+    let shop = open().await;
+    let payment = paid(&shop, None).await;
+    results(&shop, ResultFaults { code: Some("21".to_owned()), ..ResultFaults::default() });
+    let failed = ask(&shop, &payment, Way::Reversal, None).await;
+    go(&shop).await;
+    assert_eq!((state(&shop, &failed).await, books(&shop).await), (State::Failed, (1_500, 0, 1_500, 0)));
+    shop.controller.clock.advance(Duration::from_secs(60));
+    let limits = Limits { refunds_need_two: true, ..Limits::default() };
+    let wanted = (&payment, Way::Reversal, None);
+    let refund = try_ask(&shop, wanted, ("anna", Role::Operator, limits)).await.unwrap();
+    decide(&shop, &refund, Decision::Withdraw, "brian").await.unwrap();
+    assert_eq!(books(&shop).await, (1_500, 0, 0, 1_500));
+    assert_eq!(line(&shop).await.0, Status::Active);
+}
+
+#[tokio::test]
 async fn a_line_that_was_paid_anew_meanwhile_buys_nothing_with_what_comes_back() {
     let (shop, token) = registered().await;
     let payment = paid(&shop, None).await;
