@@ -1,8 +1,8 @@
 //! The front door: TLS with a certificate from everybody, one look at the CONNECT, then bytes both ways.
 //!
 //! ```text
-//! accepted ─▶ handshake (15 s) ─▶ CONNECT (10 s) ─▶ admitted? ─▶ in the database? ─▶ spliced to the broker
-//!     └ caps: all, per address, connections          └ admission.rs     └ certificate and site not revoked
+//! accepted ─▶ a turn ─▶ handshake (15 s) ─▶ CONNECT (10 s) ─▶ admitted? ─▶ in the database? ─▶ spliced to the broker
+//!                └ waiting_room.rs                                └ admission.rs  └ certificate and site not revoked
 //! ```
 //!
 //! Each connection has a task of its own, so that a silent one holds up nobody. The door does not understand MQTT
@@ -31,7 +31,7 @@ use super::connect_packet::{ConnectPacket, Malformed, PACKET_BYTES, packet_lengt
 use super::seats::{Ended, Seats};
 use super::settings::BrokerSettings;
 use super::splice::{Speaker, splice, watch_for_silence};
-use crate::crowd::{Crowd, Present, network_of};
+use super::waiting_room::{NoTurn, Waiting, WaitingRoom};
 use crate::desired::{self, DesiredError};
 use crate::ids::SiteId;
 use crate::live::Hint;
@@ -70,9 +70,8 @@ struct Shared {
     behind: Behind,
     controller: Controller,
     settings: BrokerSettings,
-    handshakes: Arc<Semaphore>,
     connections: Arc<Semaphore>,
-    addresses: Crowd<IpAddr>,
+    waiting_room: WaitingRoom,
     seats: Seats,
     allowances: Allowances,
 }
@@ -113,12 +112,6 @@ pub(crate) enum WatchError {
     Desired(#[from] DesiredError),
 }
 
-/// What a connection holds while it is not yet admitted, so that nobody can fill the house from outside.
-struct Entry {
-    _handshake: OwnedSemaphorePermit,
-    _address: Present<IpAddr>,
-}
-
 /// A client that has shown who it is.
 struct Admitted {
     stream: TlsStream<TcpStream>,
@@ -140,9 +133,8 @@ impl FrontDoor {
             acceptor,
             behind,
             controller,
-            handshakes: Arc::new(Semaphore::new(settings.handshakes_at_once)),
             connections: Arc::new(Semaphore::new(settings.connections)),
-            addresses: Crowd::default(),
+            waiting_room: WaitingRoom::new(settings.handshakes_at_once, settings.handshakes_per_address),
             seats: Seats::default(),
             allowances: Allowances::default(),
             settings,
@@ -163,10 +155,10 @@ impl FrontDoor {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    if let Some((entry, place)) = self.shared.entry(peer.ip()) {
+                    if let Some((waiting, place)) = self.shared.entry(peer.ip()) {
                         let shared = Arc::clone(&self.shared);
                         tasks.spawn(async move {
-                            Box::pin(shared.attend(stream, peer, entry)).await;
+                            Box::pin(shared.attend(stream, peer, waiting)).await;
                             drop(place);
                         });
                     }
@@ -194,34 +186,39 @@ async fn accept_when_heard(
 }
 
 impl Shared {
-    /// A way in, or none when the house is full; the connection is then dropped without a word, which costs the least.
-    fn entry(&self, address: IpAddr) -> Option<(Entry, OwnedSemaphorePermit)> {
-        let refused = |what: &str| tracing::debug!(peer.address = %address, "sent away: {what}");
+    /// A place to wait, or none when the house is full; the connection is then dropped without a word, which costs the least.
+    fn entry(&self, address: IpAddr) -> Option<(Waiting, OwnedSemaphorePermit)> {
         let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(connections = self.settings.connections, "the front door is full");
             return None;
         };
-        let Ok(handshake) = Arc::clone(&self.handshakes).try_acquire_owned() else {
-            refused("too many handshakes");
-            return None;
-        };
-        let Some(count) = self.addresses.enter(network_of(address), self.settings.handshakes_per_address)
-        else {
-            refused("too many handshakes from there");
-            return None;
-        };
-        Some((Entry { _handshake: handshake, _address: count }, place))
+        let waiting = self.waiting_room.enter(address);
+        if waiting.is_none() {
+            tracing::debug!(peer.address = %address, "sent away: too many wait from there");
+        }
+        Some((waiting?, place))
     }
 
-    async fn attend(&self, stream: TcpStream, peer: SocketAddr, entry: Entry) {
+    async fn attend(&self, stream: TcpStream, peer: SocketAddr, waiting: Waiting) {
         // Agents send small messages and wait for the answer. A socket that refuses the option works, only slower.
         let _ = stream.set_nodelay(true);
         if let Err(error) = watch_for_silence(&stream) {
             tracing::debug!(%error, "the system does not watch over a connection");
         }
+        let turn = match self.waiting_room.turn(waiting, &stream).await {
+            Ok(turn) => turn,
+            Err(NoTurn::Silent) => {
+                tracing::debug!(peer.address = %peer, "sent away: it says nothing");
+                return;
+            }
+            Err(NoTurn::TooLate) => {
+                tracing::warn!(peer.address = %peer, "sent away: too many sites come at once");
+                return;
+            }
+        };
         match self.receive(stream).await {
             Ok(admitted) => {
-                drop(entry);
+                drop(turn);
                 let site = admitted.site.clone();
                 tracing::info!(site.id = %site, peer.address = %peer, "a site connected");
                 match self.splice(admitted).await {

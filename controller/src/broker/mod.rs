@@ -21,6 +21,7 @@ mod splice;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod waiting_room;
 
 use std::fmt;
 use std::io;

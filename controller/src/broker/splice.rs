@@ -16,9 +16,9 @@ use tokio::time::{Instant, sleep, timeout};
 use super::allowance::{Allowances, Packets};
 use crate::ids::SiteId;
 
-/// What is moved at once, in bytes. Each direction of each connection has one; messages are a kilobyte, and the largest
-/// has 64.
-const CHUNK: usize = 8 * 1_024;
+/// What is moved at once, in bytes. Each direction of each connection has one, for as long as it lasts; most messages are
+/// smaller.
+const CHUNK: usize = 2 * 1_024;
 /// How long what is under way may take once one direction has ended.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a site's connection may leave written bytes unacknowledged, or probes unanswered. A backhaul that fails over
