@@ -15,7 +15,7 @@ STEPS ?=
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-intake bench-money clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-agents bench-intake bench-money clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,11 @@ bench: setup interop ## Print the figures that the README quotes, and our client
 bench-line: setup ## Print what a month of one site takes on a metered line
 	@$(BUILD)
 	@$(PROGRAMS)/figures --only-line
+
+bench-agents: setup ## Print how a thousand sites come back after a restart of the controller; SITES=100 is a shorter look
+	@$(BUILD)
+	@cargo build --release --package tawi-controller
+	@$(PROGRAMS)/agents $(if $(SITES),--sites $(SITES))
 
 bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=10 shortens a minute's look
 	@cargo build --release --package tawi-controller
