@@ -13,6 +13,8 @@ use super::testing::{ACCEPTED, Agent, House, PATIENCE, connect, settings, will};
 use crate::mqtt::acl::CONTROLLER_USER;
 use crate::sites;
 
+mod raw;
+
 async fn house() -> House {
     let house = House::open(settings()).await;
     house.broker.address.attendance.begin();

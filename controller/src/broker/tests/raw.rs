@@ -1,0 +1,303 @@
+//! What a client does that holds a good certificate and speaks no good MQTT: bytes as they are written here, on the socket.
+//!
+//! After each the controller has heard nothing of it, and another site is heard as before.
+
+use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::Publish;
+use tawi_shared::topics::ALL_SITES_UP;
+use tokio_rustls::client::TlsStream;
+
+use super::*;
+use crate::pki::SiteCertificate;
+
+/// A house in which the controller hears, site `b` is connected, and `a` has a certificate.
+struct Scene {
+    house: House,
+    controller: Agent<TcpStream>,
+    good: Agent,
+    certificate: SiteCertificate,
+    /// Of what the good site said last.
+    said: u8,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let house = house().await;
+        let certificate = house.certificate("a").await;
+        let other = house.certificate("b").await;
+        let good = house.agent("b", &other).await;
+        let controller = office(&house).await;
+        Self { house, controller, good, certificate, said: 0 }
+    }
+
+    /// A connection with the certificate of `a`, on which nothing is said.
+    async fn stranger(&self) -> TlsStream<TcpStream> {
+        self.house.tls(Some(&self.certificate)).await.unwrap()
+    }
+
+    /// A connection of `a` that was let in.
+    async fn site(&self) -> TlsStream<TcpStream> {
+        let mut stream = self.stranger().await;
+        stream.write_all(&good_connect()).await.unwrap();
+        let mut connack = [0; 4];
+        timeout(PATIENCE, stream.read_exact(&mut connack)).await.unwrap().unwrap();
+        assert_eq!(connack, [0x20, 2, 0, 0]);
+        stream
+    }
+
+    /// The good site says something, and it is the next thing that the controller hears.
+    async fn is_well(&mut self, after: &str) {
+        self.said += 1;
+        self.good.publish("v1/b/up/event", vec![self.said]).await;
+        loop {
+            match self.controller.packet().await.expect("the broker ended the controller's connection") {
+                // A farewell of whoever was ended is no word of theirs.
+                Packet::Publish(heard) if heard.topic.ends_with("/up/bye") => self.acknowledge(&heard).await,
+                Packet::Publish(heard) => {
+                    let said = (heard.topic.as_str(), &heard.payload[..]);
+                    assert_eq!(said, ("v1/b/up/event", &[self.said][..]), "{after}");
+                    return self.acknowledge(&heard).await;
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn acknowledge(&mut self, heard: &Publish) {
+        if heard.qos != QoS::AtMostOnce {
+            self.controller.send(&Packet::PubAck(PubAck::new(heard.pkid))).await;
+        }
+    }
+}
+
+/// Head office's own connection, which hears all sites from now on.
+async fn office(house: &House) -> Agent<TcpStream> {
+    let stream = TcpStream::connect(("127.0.0.1", house.broker.address.port)).await.unwrap();
+    let mut controller = Agent::over("office", stream);
+    let mut hello = connect(CONTROLLER_USER, CONTROLLER_USER);
+    hello.login = Some(Login::new(CONTROLLER_USER, house.broker.address.password.expose()));
+    controller.send(&Packet::Connect(hello)).await;
+    assert!(matches!(controller.packet().await, Some(Packet::ConnAck(answer)) if answer.code == ACCEPTED));
+    assert!(controller.subscribe(ALL_SITES_UP).await);
+    controller
+}
+
+fn good_connect() -> Vec<u8> {
+    let mut bytes = bytes::BytesMut::new();
+    connect("a", "a").write(&mut bytes).unwrap();
+    bytes.to_vec()
+}
+
+/// A packet of this first byte.
+fn packet(first: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![first];
+    let mut length = body.len();
+    loop {
+        let low = u8::try_from(length % 128).unwrap();
+        length /= 128;
+        bytes.push(if length > 0 { low | 0x80 } else { low });
+        if length == 0 {
+            break;
+        }
+    }
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap().to_be_bytes()[..], text.as_bytes()].concat()
+}
+
+fn publish(first: u8, topic: &str, payload: &[u8]) -> Vec<u8> {
+    let id: &[u8] = if first & 0x06 == 0 { &[] } else { &[0, 9] };
+    packet(first, &[&text(topic)[..], id, payload].concat())
+}
+
+fn subscribe(filter: &str) -> Vec<u8> {
+    packet(0x82, &[&[0, 7][..], &text(filter), &[1]].concat())
+}
+
+/// Everything that comes until the other end hangs up; `None` when it does not within the patience.
+async fn until_ended(stream: &mut TlsStream<TcpStream>) -> Option<Vec<u8>> {
+    let mut answer = Vec::new();
+    // Without a TLS farewell it is an end all the same.
+    timeout(PATIENCE, stream.read_to_end(&mut answer)).await.ok().map(|_| answer)
+}
+
+#[tokio::test]
+async fn what_is_no_connect_is_sent_away() {
+    let mut scene = Scene::open().await;
+    let level = |level: u8, name: &str| {
+        let body = [&text(name)[..], &[level, 2, 0, 60], &text("a")].concat();
+        packet(0x10, &body)
+    };
+    let (mut too_short, mut forbidden) = (good_connect(), good_connect());
+    too_short.truncate(too_short.len() - 3);
+    forbidden[0] = 0x1f;
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("a publish before it", publish(0x32, "v1/a/up/event", b"x")),
+        ("a subscription before it", subscribe("v1/a/down/#")),
+        ("a ping before it", vec![0xc0, 0]),
+        ("a length of five bytes", vec![0x10, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("a length of 256 MB", vec![0x10, 0xff, 0xff, 0xff, 0x7f]),
+        ("a length beyond a CONNECT", vec![0x10, 0xff, 0xff, 0x03]),
+        ("MQTT 5", level(5, "MQTT")),
+        ("MQTT 3.1", level(3, "MQIsdp")),
+        ("no protocol", level(4, "HTTP")),
+        ("HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()),
+        ("flags that are forbidden", forbidden),
+        ("one that ends too soon", too_short),
+        ("noise", (0..=255).collect()),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = scene.stranger().await;
+        stream.write_all(&bytes).await.unwrap();
+        let answer = until_ended(&mut stream).await.unwrap_or_else(|| panic!("{what}: it is let wait"));
+        assert!(!answer.starts_with(&[0x20, 2, 0, 0]), "{what}");
+        scene.is_well(what).await;
+    }
+    scene.house.close().await;
+}
+
+#[tokio::test]
+async fn a_connect_may_come_byte_by_byte_in_its_time_and_no_later() {
+    let mut scene = Scene::open().await;
+    let mut stream = scene.stranger().await;
+    for byte in good_connect() {
+        stream.write_all(&[byte]).await.unwrap();
+        stream.flush().await.unwrap();
+    }
+    let mut connack = [0; 4];
+    timeout(PATIENCE, stream.read_exact(&mut connack)).await.unwrap().unwrap();
+    assert_eq!(connack, [0x20, 2, 0, 0]);
+    let mut slow = scene.stranger().await;
+    let started = Instant::now();
+    for byte in good_connect() {
+        // The door hangs up in the middle.
+        if slow.write_all(&[byte]).await.is_err() || slow.flush().await.is_err() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    assert_eq!(until_ended(&mut slow).await, Some(Vec::new()));
+    assert!(started.elapsed() < Duration::from_secs(10));
+    scene.is_well("a slow CONNECT").await;
+    scene.house.close().await;
+}
+
+#[tokio::test]
+async fn a_handshake_that_crawls_is_ended_and_holds_up_nobody() {
+    let mut scene = Scene::open().await;
+    let mut crawling = scene.house.tcp().await;
+    let started = Instant::now();
+    // The head of a ClientHello of which the rest never comes, byte by byte.
+    for byte in [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3] {
+        if crawling.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        scene.is_well("a handshake that crawls").await;
+        tokio::time::sleep(Duration::from_millis(40)).await;
+    }
+    let mut rest = Vec::new();
+    let ended = timeout(PATIENCE, crawling.read_to_end(&mut rest)).await;
+    assert!(ended.is_ok(), "it is let crawl on");
+    assert!(started.elapsed() < Duration::from_secs(10), "deadlines of 300 ms");
+    scene.is_well("a handshake that crawled").await;
+    scene.house.close().await;
+}
+
+#[tokio::test]
+async fn who_was_let_in_says_nothing_in_anothers_name() {
+    let mut scene = Scene::open().await;
+    // In its own it is heard.
+    let mut own = scene.site().await;
+    own.write_all(&publish(0x30, "v1/a/up/event", b"mine")).await.unwrap();
+    own.flush().await.unwrap();
+    match scene.controller.packet().await {
+        Some(Packet::Publish(heard)) => {
+            assert_eq!((&*heard.topic, &heard.payload[..]), ("v1/a/up/event", &b"mine"[..]))
+        }
+        other => panic!("{other:?}"),
+    }
+    let large = vec![b'x'; 300 * 1024];
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("another site's topic", publish(0x32, "v1/b/up/event", b"x")),
+        ("another site's topic, lightly", publish(0x30, "v1/b/up/event", b"x")),
+        ("what only head office says", publish(0x32, "v1/b/down/state", b"x")),
+        ("its own way down", publish(0x32, "v1/a/down/state", b"x")),
+        ("a topic with a wildcard", publish(0x32, "v1/a/up/#", b"x")),
+        ("a topic of nobody", publish(0x32, "v1/a/up/nonsense", b"x")),
+        ("the broker's own", publish(0x32, "$SYS/broker/clients", b"x")),
+        ("a shared one", publish(0x32, "$share/g/v1/a/up/event", b"x")),
+        ("no topic", publish(0x32, "", b"x")),
+        ("a topic that is no text", packet(0x32, &[0, 2, 0xff, 0xfe, 0, 9, b'x'])),
+        ("quality 3", publish(0x36, "v1/a/up/event", b"x")),
+        ("a second CONNECT", good_connect()),
+        ("a packet of type 0", vec![0x00, 0]),
+        ("a packet of type 15", vec![0xf0, 0]),
+        ("a length of five bytes", vec![0x32, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("a length of 256 MB", vec![0x32, 0xff, 0xff, 0xff, 0x7f]),
+        ("300 KiB", publish(0x32, "v1/a/up/usage", &large)),
+        ("a SUBACK", vec![0x90, 3, 0, 1, 0]),
+        ("noise", (0..=255).collect()),
+    ];
+    for (what, bytes) in cases {
+        let mut stream = scene.site().await;
+        // It may be ended before all of it is written.
+        let _ = stream.write_all(&bytes).await;
+        let _ = stream.flush().await;
+        // Whether it is ended or passed over: nobody hears it.
+        scene.is_well(what).await;
+    }
+    scene.house.close().await;
+}
+
+#[tokio::test]
+async fn a_word_that_is_to_stay_does_not_stay() {
+    let mut scene = Scene::open().await;
+    let mut stream = scene.site().await;
+    stream.write_all(&publish(0x33, "v1/a/up/event", b"kept?")).await.unwrap();
+    stream.flush().await.unwrap();
+    // It is passed on as any other word or not at all; whoever listens later hears nothing of it.
+    let mut later = office(&scene.house).await;
+    scene.good.publish("v1/b/up/log", vec![1]).await;
+    match later.packet().await {
+        Some(Packet::Publish(first)) => assert_eq!(first.topic, "v1/b/up/log"),
+        other => panic!("{other:?}"),
+    }
+    scene.house.close().await;
+}
+
+#[tokio::test]
+async fn foreign_filters_are_refused_on_the_socket() {
+    let mut scene = Scene::open().await;
+    let mut stream = scene.site().await;
+    let filters = [
+        "#",
+        "+/b/down/#",
+        "v1/+/down/#",
+        "v1/b/down/state",
+        "$share/g/v1/b/down/#",
+        "$share/g/#",
+        "$SYS/#",
+        "v1/b/up/#",
+        "v1/a/up/#",
+        "",
+    ];
+    for filter in filters {
+        stream.write_all(&subscribe(filter)).await.unwrap();
+        stream.flush().await.unwrap();
+        let mut answer = [0; 5];
+        match timeout(PATIENCE, stream.read_exact(&mut answer)).await.unwrap() {
+            Ok(_) => assert_eq!(answer, [0x90, 3, 0, 7, 0x80], "{filter:?}"),
+            // Hung up: that is an answer too.
+            Err(_) => stream = scene.site().await,
+        }
+    }
+    scene.is_well("foreign filters").await;
+    scene.controller.publish("v1/b/down/state", vec![7]).await;
+    let mut byte = [0; 1];
+    let heard = timeout(Duration::from_millis(300), stream.read(&mut byte)).await;
+    assert!(!matches!(heard, Ok(Ok(1))), "it hears another site");
+    scene.house.close().await;
+}
