@@ -12,12 +12,13 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -42,6 +43,10 @@ use crate::{database, pki};
 
 /// How long the loopback connection to the broker may take, and a refusal to be written.
 const LOOPBACK: Duration = Duration::from_secs(5);
+/// From where the door reaches the broker: it takes 10,000 connections from one address (mqtt5 0.49.0,
+/// `default_resource_limits`), and this machine has a whole network of them.
+const FIRST_SOURCE: u8 = 2;
+const SOURCES: u8 = 8;
 /// Pause after the system refused to accept, usually because file handles ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// How often revoked sites are looked for; another process may have revoked one.
@@ -74,6 +79,8 @@ struct Shared {
     waiting_room: WaitingRoom,
     seats: Seats,
     allowances: Allowances,
+    /// Of the next connection to the broker.
+    turn: AtomicU8,
 }
 
 /// Why a connection came to nothing.
@@ -137,6 +144,7 @@ impl FrontDoor {
             waiting_room: WaitingRoom::new(settings.handshakes_at_once, settings.handshakes_per_address),
             seats: Seats::default(),
             allowances: Allowances::default(),
+            turn: AtomicU8::new(0),
             settings,
         };
         Self { listener, shared: Arc::new(shared) }
@@ -281,12 +289,20 @@ impl Shared {
         if is_good { Ok(()) } else { Err(SentAway::Revoked { site: site.clone() }) }
     }
 
+    /// A connection to the broker, from one of our addresses after the other.
+    async fn reach_broker(&self) -> io::Result<TcpStream> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % SOURCES;
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::from(([127, 0, 0, FIRST_SOURCE.saturating_add(turn)], 0)))?;
+        socket.connect(self.behind.broker).await
+    }
+
     /// Bytes both ways until either side ends, or we do.
     async fn splice(&self, admitted: Admitted) -> Result<&'static str, SentAway> {
         let mut attendance = self.behind.attendance.clone();
         attendance.mark_unchanged();
         let (seat, ended) = self.seats.take(&admitted.site, &admitted.certificate_sha256);
-        let mut broker = timeout(LOOPBACK, TcpStream::connect(self.behind.broker))
+        let mut broker = timeout(LOOPBACK, self.reach_broker())
             .await
             .map_err(|_| SentAway::Broker(io::ErrorKind::TimedOut.into()))?
             .map_err(SentAway::Broker)?;

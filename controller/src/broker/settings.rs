@@ -115,9 +115,7 @@ impl RawBroker {
                 defaults.handshakes_per_address,
                 10_000,
             )?,
-            // The broker behind the door counts connections by address, and all of ours come from loopback: its
-            // ceiling is 10,000 (mqtt5 0.49.0, `default_resource_limits`).
-            connections: in_range("connections", self.connections, defaults.connections, 9_000)?,
+            connections: in_range("connections", self.connections, defaults.connections, 20_000)?,
             ..defaults
         })
     }
@@ -206,7 +204,7 @@ mod tests {
                 "{bad}"
             );
         }
-        assert!(message("connections = 0").contains("connections = 0 must be between 1 and 9000"));
+        assert!(message("connections = 0").contains("connections = 0 must be between 1 and 20000"));
         assert!(toml::from_str::<RawBroker>("lisen = \"x\"").is_err(), "unknown keys are refused");
     }
 

@@ -48,7 +48,7 @@ const FILES: u64 = 65_536;
 #[command(after_help = "Examples:\n  make bench-agents\n  make bench-agents SITES=100   a shorter look")]
 struct Arguments {
     /// How many sites.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(10..=5_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(10..=20_000))]
     sites: u16,
 }
 
