@@ -22,6 +22,7 @@ use crate::usage::counted::{Counted, Mark};
 use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook};
 
 mod bounds;
+mod damage;
 mod former;
 mod late;
 mod marks;
@@ -508,46 +509,6 @@ fn a_store_that_is_begun_anew_while_the_agent_runs_knows_its_routers_and_the_tim
     drop(keeper);
     let (_, opening) = directory.open();
     assert_eq!((opening.memories, opening.marks), (BTreeMap::from([("core".to_owned(), memory)]), marks));
-}
-
-#[test]
-fn flipped_bits_anywhere_in_the_files_never_stop_the_agent_and_never_give_wrong_records() {
-    let master = Directory::new();
-    let (mut keeper, opening) = master.open();
-    let state = moved(&opening.state, &[line("a", 1), line("b", 1)], &[], &[profile()]);
-    keeper.put_state(Arc::clone(&state)).unwrap();
-    let texts: Vec<_> = (0..20).map(|number| format!("event {number}")).collect();
-    keeper.put_events(&texts.iter().map(|text| event(text)).collect::<Vec<_>>(), false);
-    drop(keeper);
-    let ids = IdSource::seeded(11);
-    for round in 0..24 {
-        let copy = Directory::new();
-        fs::create_dir_all(copy.0.join("store")).unwrap();
-        for entry in fs::read_dir(master.0.join("store")).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_file() {
-                fs::copy(entry.path(), copy.0.join("store").join(entry.file_name())).unwrap();
-            }
-        }
-        let path = copy.0.join("store/db");
-        let mut bytes = fs::read(&path).unwrap();
-        let used = u64::try_from(bytes.iter().rposition(|byte| *byte != 0).unwrap()).unwrap();
-        for _ in 0..3 {
-            let at = usize::try_from(ids.number() % used).unwrap();
-            bytes[at] ^= 1 << (ids.number() % 8);
-        }
-        fs::write(&path, bytes).unwrap();
-
-        let (mut keeper, opening) = copy.open();
-        if opening.state.generation != 0 {
-            assert_eq!(opening.state.lines, state.lines, "round {round}: whole or not at all");
-        }
-        for detail in details(&keeper.take(Lane::Event, 0, 16)) {
-            assert!(texts.contains(&detail) || detail.contains("damaged"), "round {round}: {detail}");
-        }
-        keeper.put_state(Arc::clone(&state)).unwrap();
-        assert_eq!(keeper.overview().stored_generation, 1, "round {round}: it goes on");
-    }
 }
 
 #[test]

@@ -369,6 +369,13 @@ impl SmallDisk {
         while file.write_all(&block).is_ok() {}
     }
 
+    /// Makes it read-only, as the system does with a file system that has a fault, or writable again.
+    fn allow_writes(&self, are_allowed: bool) {
+        let options = if are_allowed { "remount,rw" } else { "remount,ro" };
+        let done = Command::new("mount").args(["-o", options]).arg(self.path()).status();
+        assert!(done.is_ok_and(|status| status.success()));
+    }
+
     fn make_room(&self) {
         std::fs::remove_file(self.path().join("filler")).unwrap();
     }
@@ -453,4 +460,42 @@ fn an_agent_that_starts_on_a_full_disk_reads_what_is_there_and_never_takes_it_fo
     let names: Vec<_> =
         std::fs::read_dir(disk.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("bad")), "{names:?}");
+}
+
+#[test]
+fn an_agent_whose_file_system_is_read_only_works_in_memory_and_takes_up_the_store_when_it_is_not() {
+    let Some(disk) = SmallDisk::mount(24) else {
+        eprintln!("SKIPPED: mounting a small disk needs root");
+        return;
+    };
+    let (mut keeper, opening) = open(disk.path());
+    let first = next(&opening.state);
+    keeper.put_state(Arc::clone(&first)).unwrap();
+    keeper.put_events(&[event(1)], false);
+    let life = keeper.overview().epoch;
+    drop(keeper);
+    disk.allow_writes(false);
+    let (mut keeper, opening) = open(disk.path());
+    assert_eq!(opening.lost, None, "it is not taken for damage");
+    assert!(matches!(keeper.overview().health, StoreHealth::Unwell { .. }));
+    // Head office tells the state again: it is enforced, and not said to be stored.
+    let second = next(&first);
+    assert!(keeper.put_state(Arc::clone(&second)).is_err());
+    keeper.put_events(&[event(2), event(3)], true);
+    keeper.put_usage(vec![ended(9).into()], true);
+    keeper.recover();
+    let overview = keeper.overview();
+    assert!(matches!(overview.health, StoreHealth::Unwell { .. }), "{overview:?}");
+    assert!(overview.in_memory >= 3, "{overview:?}");
+    disk.allow_writes(true);
+    keeper.recover();
+    let overview = keeper.overview();
+    assert_eq!((&overview.health, overview.in_memory), (&StoreHealth::Well, 0));
+    assert_eq!((overview.epoch, overview.stored_generation), (life, 2), "the same life goes on");
+    assert_eq!(drain(&mut keeper, Lane::Usage), [9]);
+    assert_eq!(
+        keeper.take(Lane::Event, 0, 16).len(),
+        4,
+        "one from before, two of meanwhile, and that it was so"
+    );
 }
