@@ -11,7 +11,7 @@ use tawi_shared::KEEP_ALIVE_LONGEST;
 /// The shortest.
 const LEAST: Duration = Duration::from_secs(60);
 /// Of the first connection.
-const FIRST: Duration = Duration::from_secs(180);
+const FIRST: Duration = Duration::from_secs(240);
 /// By how much it grows after a connection that held.
 const STEP: Duration = Duration::from_secs(60);
 /// How many tries a connection must have outlived to have held.
@@ -73,7 +73,7 @@ mod tests {
             learned.ended(HOUR, false);
             seen.push(seconds(&learned));
         }
-        assert_eq!(seen, [180, 240, 300, 300]);
+        assert_eq!(seen, [240, 300, 300, 300]);
         for expected in [150, 75, 60, 60] {
             learned.ended(HOUR, true);
             assert_eq!(seconds(&learned), expected);
@@ -89,15 +89,15 @@ mod tests {
             learned.ended(HOUR, false);
             seen.push(seconds(&learned));
         }
-        assert!(seen.is_sorted() && seen[..5].iter().all(|seconds| *seconds < 180), "{seen:?}");
+        assert!(seen.is_sorted() && seen[..5].iter().all(|seconds| *seconds < 240), "{seen:?}");
         assert_eq!(seen.last(), Some(&300));
     }
 
     #[test]
     fn a_short_connection_says_nothing_and_the_settings_are_kept_to() {
         let mut learned = KeepAlive::new(None);
-        learned.ended(Duration::from_secs(1_079), false);
-        assert_eq!(seconds(&learned), 180);
+        learned.ended(Duration::from_secs(1_439), false);
+        assert_eq!(seconds(&learned), 240);
         let mut fixed = KeepAlive::new(Some(Duration::from_secs(20)));
         for was_silent in [true, false] {
             fixed.ended(HOUR, was_silent);

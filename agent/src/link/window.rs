@@ -21,8 +21,9 @@ pub const WINDOW: usize = 16;
 pub const USAGE_WINDOW: usize = 12;
 /// What of it the log may take.
 pub const LOG_WINDOW: usize = 4;
-/// Records that are unanswered while more are told lightly. A crowd of sites that tell so few each fills no queue on the way.
-pub const LIGHT_WINDOW: usize = 2;
+/// Records that are told lightly at a time: the events and the totals of a few sessions. A crowd that comes back with backlogs is
+/// not, and fills no queue on the way.
+pub const LIGHT_WINDOW: usize = 6;
 /// How long what was told lightly may stay unanswered.
 pub const LIGHT_DEADLINE: Duration = Duration::from_secs(15);
 /// A connection on which something stays unanswered for so long is dead, or its controller is.
@@ -273,14 +274,14 @@ mod tests {
         assert_eq!(limit(&window), (16, Some(16)));
         assert!(window.begin(1));
         window.told(Event, 8, NOW);
-        assert_eq!(limit(&window), (1, Some(1)), "more waits until it is answered");
-        assert!(window.begin(1));
-        window.told(Usage, 5, NOW);
+        assert_eq!(limit(&window), (5, Some(5)), "more waits until it is answered");
+        assert!(window.begin(5));
+        (5..10).for_each(|seq| window.told(Usage, seq, NOW));
         assert_eq!(limit(&window), (0, None));
         window.cursor(Event, 8);
-        window.cursor(Usage, 5);
+        window.cursor(Usage, 9);
         assert_eq!(limit(&window), (16, Some(16)));
-        assert!(!window.begin(3), "a backlog is acknowledged");
+        assert!(!window.begin(7), "a backlog is acknowledged");
         window.told(Event, 9, NOW);
         assert!(!window.begin(1), "and what comes behind it");
         assert_eq!(limit(&window), (15, Some(15)));

@@ -166,7 +166,7 @@ impl FrontDoor {
                     if let Some((waiting, place)) = self.shared.entry(peer.ip()) {
                         let shared = Arc::clone(&self.shared);
                         tasks.spawn(async move {
-                            Box::pin(shared.attend(stream, peer, waiting)).await;
+                            shared.attend(stream, peer, waiting).await;
                             drop(place);
                         });
                     }
@@ -224,12 +224,13 @@ impl Shared {
                 return;
             }
         };
-        match self.receive(stream).await {
+        // Each in a box of its own: a handshake takes more memory than what comes after it, which lasts.
+        match Box::pin(self.receive(stream)).await {
             Ok(admitted) => {
                 drop(turn);
                 let site = admitted.site.clone();
                 tracing::info!(site.id = %site, peer.address = %peer, "a site connected");
-                match self.splice(admitted).await {
+                match Box::pin(self.splice(admitted)).await {
                     Ok(reason) => tracing::info!(site.id = %site, reason, "a site disconnected"),
                     Err(error) => tracing::error!(site.id = %site, %error, "a site was sent away"),
                 }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::net::sockopt;
+use tawi_shared::KEEP_ALIVE_LONGEST;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,15 +18,18 @@ use super::allowance::{Allowances, Packets};
 use crate::ids::SiteId;
 
 /// What is moved at once, in bytes. Each direction of each connection has one, for as long as it lasts; most messages are
-/// smaller.
-const CHUNK: usize = 2 * 1_024;
+/// smaller, and what is told to a site is a TLS record each.
+const SAID: usize = 1_024;
+const TOLD: usize = 2 * 1_024;
 /// How long what is under way may take once one direction has ended.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a site's connection may leave written bytes unacknowledged, or probes unanswered. A backhaul that fails over
 /// takes half a minute; the system's own patience is a quarter of an hour.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
-/// After how much silence, and how often, the system asks whether the other end is there.
-const PROBE_AFTER: Duration = Duration::from_secs(30);
+/// After how much silence, and how often, the system asks whether the other end is there. Longer than the agent's own
+/// keep-alive, which is told apart from silence by the broker: a probe and its answer are 104 bytes of a metered line, and one each
+/// half a minute would be 9 MB a month. What is told to a site that is gone is missed by the above.
+const PROBE_AFTER: Duration = KEEP_ALIVE_LONGEST.saturating_add(Duration::from_secs(30));
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 
 /// Whose bytes move, and what is kept of them.
@@ -85,7 +89,7 @@ async fn said(
     mut packets: Packets,
     speaker: &Speaker<'_>,
 ) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; SAID];
     loop {
         let count = from.read(&mut chunk).await?;
         let bytes = chunk.get(..count).unwrap_or_default();
@@ -103,7 +107,7 @@ async fn said(
 
 /// From the broker to the site.
 async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; TOLD];
     loop {
         let count = from.read(&mut chunk).await?;
         let bytes = chunk.get(..count).unwrap_or_default();

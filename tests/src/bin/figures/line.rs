@@ -31,7 +31,7 @@ const TOGETHER: (usize, usize) = (5, 4);
 /// Longer than the cadence of the measured agent, and than a device waits before it dials again.
 const BETWEEN_SESSIONS: Duration = Duration::from_secs(REPORT + 5);
 /// How often totals are told in the month.
-const REPORT_IN_A_MONTH: Duration = Duration::from_secs(900);
+const REPORT_IN_A_MONTH: Duration = Duration::from_secs(1_200);
 const SEED: u64 = 1;
 const PAYMENTS: usize = 10;
 const RECONNECTS: u64 = 5;
