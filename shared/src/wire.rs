@@ -22,12 +22,15 @@ use crate::envelope::{self, EnvelopeError, Header};
 
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
-/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`].
+/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`] and
+/// [`EventBatchV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
-/// From this protocol on records wait to be told together, and are told when head office asks.
-pub const PROTOCOL_TELL_NOW: u16 = 3;
+/// From this protocol on events are told together, and whatever waits for that is told when head office asks.
+pub const PROTOCOL_TOGETHER: u16 = 3;
+/// The most events of one message.
+pub const EVENTS_TOGETHER: usize = 64;
 
 /// A struct that travels in an envelope under its own type number.
 pub trait Body: Serialize + DeserializeOwned {
@@ -159,6 +162,8 @@ direction! {
         HeldPlan(HeldPlanV1),
         /// Running totals of sessions that were named before.
         UsageTotals(UsageTotalsV1),
+        /// Several events.
+        Events(EventBatchV1),
     }
 }
 

@@ -344,6 +344,7 @@ impl Site {
 
     /// What head office speaks on this connection. A store that is not there has nothing to tell.
     async fn speak(&mut self, protocol: u16) {
+        self.with_talk(|talk| talk.protocol = protocol);
         let _ = self.tools.outbox.call(move |keeper| keeper.speak(protocol)).await;
     }
 

@@ -6,10 +6,11 @@
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
+use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
-    Body, CommandResultV1, ForeignRowsV1, HeldPlanV1, HelloV1, Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST,
-    RouterStatusV1, StoredV1, encode,
+    BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1, HeldPlanV1, HelloV1,
+    Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, StoredV1, UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -42,6 +43,8 @@ pub(super) struct Talk {
     /// What hello said of the routers.
     routers_said: Vec<RouterStatusV1>,
     store_epoch: u32,
+    /// What head office speaks.
+    pub(super) protocol: u16,
     applied_said: Option<Applied>,
     events_wait: bool,
     usage_waits: bool,
@@ -64,6 +67,7 @@ impl Talk {
             hello_at: now,
             routers_said: Vec::new(),
             store_epoch: 0,
+            protocol: PROTOCOL_OLDEST,
             applied_said: None,
             events_wait: true,
             usage_waits: true,
@@ -193,13 +197,15 @@ impl Talk {
             Lane::Usage => Up::Usage,
             Lane::Log => Up::Log,
         };
-        for record in records {
+        for record in &records {
+            self.window.told(asked.lane, record.seq, self.age());
+        }
+        for bytes in together(asked.lane, records, self.protocol) {
             let said = match is_light {
-                true => self.connection.say_lightly(topic, record.bytes),
-                false => self.connection.say(topic, record.bytes),
+                true => self.connection.say_lightly(topic, bytes),
+                false => self.connection.say(topic, bytes),
             };
             self.is_lost |= said.is_err();
-            self.window.told(asked.lane, record.seq, self.age());
         }
     }
 
@@ -248,5 +254,71 @@ impl Talk {
             Err(problem) => error!(error = %problem, "a message is too large to be said"),
         }
         debug!(link.message = ?up, "said");
+    }
+}
+
+/// The messages that tell these records: one for all of them where they are events, which head office can take apart.
+fn together(lane: Lane, records: Vec<SealedRecord>, protocol: u16) -> Vec<Vec<u8>> {
+    let are_events = lane == Lane::Event && records.len() > 1 && records.len() <= EVENTS_TOGETHER;
+    if are_events
+        && protocol >= PROTOCOL_TOGETHER
+        && let Some(bytes) = batched(&records)
+    {
+        return vec![bytes];
+    }
+    records.into_iter().map(|record| record.bytes).collect()
+}
+
+/// `None` where one of them is no event, or where they do not follow each other or fit one envelope: then each is told alone.
+fn batched(records: &[SealedRecord]) -> Option<Vec<u8>> {
+    let mut first: Option<Header> = None;
+    let mut events = Vec::with_capacity(records.len());
+    for record in records {
+        let (header, UpMessage::Event(event)) = UpMessage::decode(&record.bytes).ok()? else { return None };
+        let follows = first.is_none_or(|first| {
+            let before = u64::try_from(events.len()).unwrap_or(u64::MAX);
+            first.store_epoch == header.store_epoch && first.seq.saturating_add(before) == header.seq
+        });
+        if !follows {
+            return None;
+        }
+        first.get_or_insert(header);
+        events.push(BatchedEventV1 { is_historical: header.flags & FLAG_HISTORICAL != 0, event });
+    }
+    let first = first?;
+    encode(&EventBatchV1 { events }, 0, first.store_epoch, first.seq).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use tawi_shared::wire::{EventKind, EventV1};
+
+    use super::*;
+
+    fn record(seq: u64, flags: u8, epoch: u32) -> SealedRecord {
+        let detail = format!("event {seq}");
+        let event =
+            EventV1 { at_ms: 1, kind: EventKind::LineOnline.code(), line: None, router: None, detail };
+        SealedRecord { seq, bytes: encode(&event, flags, epoch, seq).unwrap() }
+    }
+
+    #[test]
+    fn events_are_told_in_one_message_to_whoever_takes_it_apart() {
+        let records = vec![record(7, 0, 3), record(8, FLAG_HISTORICAL, 3), record(9, 0, 3)];
+        let each: Vec<_> = records.iter().map(|record| record.bytes.clone()).collect();
+        assert_eq!(together(Lane::Event, records.clone(), PROTOCOL_TOGETHER - 1), each);
+        let one = together(Lane::Event, records.clone(), PROTOCOL_TOGETHER);
+        let (header, message) = UpMessage::decode(&one[0]).unwrap();
+        assert_eq!((one.len(), header.seq, header.store_epoch, header.flags), (1, 7, 3, 0));
+        let UpMessage::Events(batch) = message else { panic!("{message:?}") };
+        let said: Vec<_> = batch.events.iter().map(|one| (one.is_historical, &*one.event.detail)).collect();
+        assert_eq!(said, [(false, "event 7"), (true, "event 8"), (false, "event 9")]);
+        assert!(one[0].len() < each.iter().map(Vec::len).sum());
+        // One alone, and what does not belong together, is told as it is.
+        assert_eq!(together(Lane::Event, records[..1].to_vec(), PROTOCOL_TOGETHER), each[..1]);
+        for odd in [record(11, 0, 3), record(10, 0, 4), SealedRecord { seq: 10, bytes: vec![1] }] {
+            let all = [records.clone(), vec![odd]].concat();
+            assert_eq!(together(Lane::Event, all, PROTOCOL_TOGETHER).len(), 4);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Who comes and goes is told together, and little is told lightly.
 
-use tawi_shared::wire::TellNowV1;
+use tawi_shared::wire::{TellNowV1, WelcomeV1};
 
 use super::*;
 
@@ -48,6 +48,32 @@ async fn who_comes_and_goes_waits_for_others_and_is_told_when_somebody_looks() {
     happened(&agent, EventKind::RouterLost, "b").await;
     assert_eq!(office.hear_event().await.2, "LineOffline b");
     assert_eq!(office.hear_event().await.2, "RouterLost b");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_events_are_one_message_for_whoever_says_that_it_knows_such() {
+    let directory = Directory::new("link");
+    let mut office = Office::start(SITE).await;
+    let agent = Agent::start(&office.config(&directory.0), &[]).await;
+    let (epoch, _) = office.hear_hello().await;
+    for text in ["one", "two", "three"] {
+        agent.event(text).await;
+    }
+    kept(&agent, 3).await;
+    office.say(Down::Ack, &WelcomeV1 { protocol: 3 }).await;
+    office.answer(epoch, 1, 0).await;
+    let (seq, told) = office
+        .hear_until(|(_, header, message)| match message {
+            UpMessage::Events(batch) => Some((header.seq, batch.events.clone())),
+            UpMessage::Event(event) => panic!("{event:?} comes alone"),
+            _ => None,
+        })
+        .await;
+    let told: Vec<_> = told.iter().map(|one| (one.is_historical, &*one.event.detail)).collect();
+    assert_eq!((seq, told), (2, vec![(true, "two"), (true, "three")]));
+    office.say_cursor(Lane::Event, epoch, 3).await;
+    kept(&agent, 0).await;
     agent.stop().await;
 }
 

@@ -11,9 +11,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use tawi_shared::UnixMillis;
-use tawi_shared::envelope::Header;
+use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Down;
-use tawi_shared::wire::{self, Body, CursorV1, Lane, UpMessage, WelcomeV1};
+use tawi_shared::wire::{self, BatchedEventV1, Body, CursorV1, EVENTS_TOGETHER, Lane, UpMessage, WelcomeV1};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -255,12 +255,15 @@ impl Memory {
         self.owed.extract_if(|site, _| is_due(site)).collect()
     }
 
-    /// Opens the envelope. Bad bytes are counted and forgotten: they stay bad however often they come.
-    fn read(&mut self, arrival: &Arrival) -> Option<Said> {
-        match UpMessage::decode(&arrival.publish.payload) {
-            Ok((header, message)) => {
+    /// Opens the envelope; several for one message of several events. Bad bytes are counted and forgotten: they stay bad
+    /// however often they come.
+    fn read(&mut self, arrival: &Arrival) -> Vec<Said> {
+        let opened = UpMessage::decode(&arrival.publish.payload).map_err(|error| error.to_string());
+        match opened.and_then(|(header, message)| unpacked(header, message)) {
+            Ok(messages) => {
                 let is_light = arrival.is_light();
-                Some(Said { site: arrival.site.clone(), header, message, is_light })
+                let said = |(header, message)| Said { site: arrival.site.clone(), header, message, is_light };
+                messages.into_iter().map(said).collect()
             }
             Err(error) => {
                 let count = self.bad.entry(arrival.site.clone()).or_default();
@@ -268,7 +271,7 @@ impl Memory {
                 if count.is_power_of_two() {
                     tracing::warn!(site.id = %arrival.site, %error, count, "a message cannot be read");
                 }
-                None
+                Vec::new()
             }
         }
     }
@@ -283,6 +286,23 @@ impl Memory {
             }
         }
     }
+}
+
+/// Events that were told together, each with its own position; any other message as it is.
+fn unpacked(header: Header, message: UpMessage) -> Result<Vec<(Header, UpMessage)>, String> {
+    let UpMessage::Events(batch) = message else { return Ok(vec![(header, message)]) };
+    if batch.events.len() > EVENTS_TOGETHER {
+        return Err(format!(
+            "{} events are told together, and at most {EVENTS_TOGETHER} are",
+            batch.events.len()
+        ));
+    }
+    let alone = |(index, one): (u64, BatchedEventV1)| {
+        let flags = if one.is_historical { FLAG_HISTORICAL } else { 0 };
+        let seq = header.seq.saturating_add(index);
+        (Header { seq, flags, ..header }, UpMessage::Event(one.event))
+    };
+    Ok((0..).zip(batch.events).map(alone).collect())
 }
 
 async fn take(controller: &Controller, memory: &mut Memory, said: &[Said], pipe: &Pipe) {

@@ -91,7 +91,8 @@ pub(super) async fn take(
             answers::take_foreign_rows(connection, site, rows, now, effects).await
         }
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
-        UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
+        // Taken apart before it comes here.
+        UpMessage::Events(_) | UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tawi_shared::topics::Down;
-use tawi_shared::wire::{PROTOCOL_TELL_NOW, TellNowV1, encode};
+use tawi_shared::wire::{PROTOCOL_TOGETHER, TellNowV1, encode};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ impl Spoken {
 
     fn knows_the_question(&self, site: &SiteId) -> bool {
         let spoken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        spoken.get(site).is_some_and(|protocol| *protocol >= PROTOCOL_TELL_NOW)
+        spoken.get(site).is_some_and(|protocol| *protocol >= PROTOCOL_TOGETHER)
     }
 }
 

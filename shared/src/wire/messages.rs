@@ -513,6 +513,24 @@ body! { 0x0106,
     }
 }
 
+body! { 0x000C,
+    /// Events of positions that follow each other: the first has the position of the envelope. How they lie on the agent's flash,
+    /// and are told to a controller of protocol 2, is each for itself.
+    EventBatchV1 {
+        /// In the order of their positions; at most [`EVENTS_TOGETHER`](super::EVENTS_TOGETHER).
+        events: Vec<BatchedEventV1>,
+    }
+}
+
+/// One of several events.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchedEventV1 {
+    /// Whether the site was cut off when it happened: what [`FLAG_HISTORICAL`](crate::envelope::FLAG_HISTORICAL) says of one alone.
+    pub is_historical: bool,
+    /// What happened.
+    pub event: EventV1,
+}
+
 body! { 0x0107,
     /// Somebody looks at the site: what waits there to be told together is to be told now.
     TellNowV1 {

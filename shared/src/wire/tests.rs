@@ -160,6 +160,18 @@ fn released_messages_never_change() {
             detail: String::new(),
         },
     );
+    let alone = |at_ms: i64, kind: EventKind| EventV1 {
+        at_ms,
+        kind: kind.code(),
+        line: Some("0a1b2c".into()),
+        router: Some("core".into()),
+        detail: "10.0.0.2".into(),
+    };
+    let came =
+        BatchedEventV1 { is_historical: false, event: alone(1_790_000_000_123, EventKind::LineOnline) };
+    let went =
+        BatchedEventV1 { is_historical: true, event: alone(1_790_000_000_023, EventKind::LineOffline) };
+    check("event-batch-v1", &EventBatchV1 { events: vec![went, came] });
     check("bye-v1", &ByeV1 { connection_epoch: 2 });
     check("router-writes-v1", &RouterWritesV1 { writes: vec![write()] });
     check("foreign-rows-v1", &foreign_rows());

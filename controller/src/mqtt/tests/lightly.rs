@@ -1,6 +1,6 @@
-//! What is said without the broker's acknowledgements, and what a site is asked for while somebody looks at it.
+//! What is said without the broker's acknowledgements or together, and what a site is asked for while somebody looks at it.
 
-use tawi_shared::wire::TellNowV1;
+use tawi_shared::wire::{BatchedEventV1, EventBatchV1, TellNowV1};
 
 use super::*;
 use crate::live::Hint;
@@ -55,5 +55,35 @@ async fn a_site_that_does_not_know_the_question_is_not_asked() {
     link.house.controller.live.tell(Hint::Watched(link.world.site.clone()));
     agent.say(Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 1)).await;
     assert_eq!(cursor(&mut agent).await.cursor, 1);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn events_that_are_told_together_are_each_taken_once_whatever_comes_twice() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let batch = |from: u64, to: u64| EventBatchV1 {
+        events: (from..=to)
+            .map(|position| BatchedEventV1 {
+                is_historical: position == 2,
+                event: EventV1 {
+                    detail: format!("event {position}"),
+                    ..event(EventKind::LineOffline, Some(&link.world.line))
+                },
+            })
+            .collect(),
+    };
+    for (from, to, cursor_after) in [(1, 3, 3), (1, 3, 3), (2, 5, 5), (9, 9, 5)] {
+        agent.say(Up::Event, &batch(from, to), (EPOCH, from)).await;
+        assert_eq!(cursor(&mut agent).await.cursor, cursor_after, "{from} to {to}");
+    }
+    let kept = link.column("SELECT COUNT(*) FROM site_events").await;
+    assert_eq!(kept, 5);
+    // More than are ever told together are no message of an agent's.
+    agent.say(Up::Event, &batch(6, 6 + 64), (EPOCH, 6)).await;
+    agent.say(Up::Event, &batch(6, 6), (EPOCH, 6)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 6);
+    assert_eq!(link.column("SELECT COUNT(*) FROM site_events").await, 6);
     link.close().await;
 }
