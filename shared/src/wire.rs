@@ -22,8 +22,8 @@ use crate::envelope::{self, EnvelopeError, Header};
 
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
-/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`] and
-/// [`EventBatchV1`].
+/// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
+/// [`EventBatchV1`] and [`CursorsV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -184,6 +184,8 @@ direction! {
         Welcome(WelcomeV1),
         /// What waits is to be told.
         TellNow(TellNowV1),
+        /// What the controller has taken in of several lanes.
+        Cursors(CursorsV1),
     }
 }
 

@@ -317,6 +317,15 @@ impl Site {
                 }
                 self.acknowledge(&delivery);
             }
+            Ok((_, DownMessage::Cursors(told))) => {
+                self.tools.clock.note_controller_time(UnixMillis(told.controller_clock_ms));
+                for (lane, cursor) in told.cursors {
+                    if let Some(lane) = Lane::from_code(lane) {
+                        self.take_cursor(lane, told.store_epoch, cursor).await;
+                    }
+                }
+                self.acknowledge(&delivery);
+            }
             Ok((_, DownMessage::UsageBefore(told))) => {
                 self.take_usage_before(&told).await;
                 self.acknowledge(&delivery);

@@ -1,6 +1,6 @@
 //! Who comes and goes is told together, and little is told lightly.
 
-use tawi_shared::wire::{TellNowV1, WelcomeV1};
+use tawi_shared::wire::{CursorsV1, TellNowV1, WelcomeV1};
 
 use super::*;
 
@@ -72,7 +72,9 @@ async fn several_events_are_one_message_for_whoever_says_that_it_knows_such() {
         .await;
     let told: Vec<_> = told.iter().map(|one| (one.is_historical, &*one.event.detail)).collect();
     assert_eq!((seq, told), (2, vec![(true, "two"), (true, "three")]));
-    office.say_cursor(Lane::Event, epoch, 3).await;
+    // And so are cursors.
+    let cursors = vec![(Lane::Event.code(), 3), (Lane::Usage.code(), 0)];
+    office.say(Down::Ack, &CursorsV1 { store_epoch: epoch, controller_clock_ms: 1, cursors }).await;
     kept(&agent, 0).await;
     agent.stop().await;
 }

@@ -13,7 +13,9 @@ use std::time::Duration;
 use tawi_shared::UnixMillis;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Down;
-use tawi_shared::wire::{self, BatchedEventV1, Body, CursorV1, EVENTS_TOGETHER, Lane, UpMessage, WelcomeV1};
+use tawi_shared::wire::{
+    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, UpMessage, WelcomeV1,
+};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -398,18 +400,36 @@ async fn usage_elsewhere(
     reports::usage_before(&mut read, teller, None, now, &mut effects.messages).await
 }
 
+/// How far each lane is now: topic, envelope, and whether it goes without the broker's acknowledgement. One message for each
+/// site that knows such.
+fn cursors(effects: &Effects, spoken: &Spoken, now: UnixMillis) -> Vec<(String, Vec<u8>, bool)> {
+    let mut of_sites: BTreeMap<(&SiteId, u32), Vec<(u16, u64)>> = BTreeMap::new();
+    for ((site, lane), (store_epoch, cursor)) in &effects.cursors {
+        of_sites.entry((site, *store_epoch)).or_default().push((*lane, *cursor));
+    }
+    let mut messages = Vec::new();
+    for ((site, store_epoch), cursors) in of_sites {
+        let controller_clock_ms = now.0;
+        let envelopes: Vec<_> = if cursors.len() > 1 && spoken.together(site) {
+            vec![wire::encode(&CursorsV1 { store_epoch, controller_clock_ms, cursors }, 0, 0, 0)]
+        } else {
+            let alone = |(lane, cursor)| CursorV1 { lane, store_epoch, cursor, controller_clock_ms };
+            cursors.into_iter().map(|cursor| wire::encode(&alone(cursor), 0, 0, 0)).collect()
+        };
+        let is_light = !effects.heavy.contains(site);
+        // A few numbers always fit an envelope.
+        let sent = envelopes.into_iter().flatten();
+        messages.extend(sent.map(|envelope| (Down::Ack.topic(site), envelope, is_light)));
+    }
+    messages
+}
+
 async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effects, pipe: &Pipe) {
     memory.learn(&effects);
     memory.spoken.note(&effects.welcomes);
     tell_usage(controller, &mut effects).await;
     let now = controller.clock.now();
-    let cursors = effects.cursors.iter().filter_map(|((site, lane), (store_epoch, cursor))| {
-        let body =
-            CursorV1 { lane: *lane, store_epoch: *store_epoch, cursor: *cursor, controller_clock_ms: now.0 };
-        // Four numbers always fit an envelope.
-        let envelope = wire::encode(&body, 0, 0, 0).ok()?;
-        Some((Down::Ack.topic(site), envelope, !effects.heavy.contains(site)))
-    });
+    let cursors = cursors(&effects, &memory.spoken, now);
     let welcomes = effects.welcomes.iter().filter_map(|(site, protocol)| {
         let body = WelcomeV1 { protocol: *protocol };
         wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope, false))

@@ -40,7 +40,8 @@ impl Spoken {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn knows_the_question(&self, site: &SiteId) -> bool {
+    /// Whether a site speaks protocol 3 or newer.
+    pub(super) fn together(&self, site: &SiteId) -> bool {
         let spoken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         spoken.get(site).is_some_and(|protocol| *protocol >= PROTOCOL_TOGETHER)
     }
@@ -63,7 +64,7 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
         };
         let now = Instant::now();
         asked.retain(|_, at| now.duration_since(*at) < AGAIN);
-        if asked.contains_key(&site) || !spoken.knows_the_question(&site) {
+        if asked.contains_key(&site) || !spoken.together(&site) {
             continue;
         }
         let question = TellNowV1 { controller_clock_ms: controller.clock.now().0 };

@@ -538,3 +538,15 @@ body! { 0x0107,
         controller_clock_ms: i64,
     }
 }
+
+body! { 0x0108,
+    /// Several cursors of one site, to an agent of protocol 3 or newer.
+    CursorsV1 {
+        /// The store epoch that they belong to.
+        store_epoch: u32,
+        /// Milliseconds since 1970 by the controller's clock.
+        controller_clock_ms: i64,
+        /// A [`Lane`](super::Lane) code, and up to which position all are committed.
+        cursors: Vec<(u16, u64)>,
+    }
+}

@@ -149,6 +149,9 @@ fn released_messages_never_change() {
     check("usage-totals-v1", &UsageTotalsV1 { sampled_at_ms: 1_790_000_000_123, totals: vec![running] });
     check("usage-batch-v1", &UsageBatchV1 { sessions: vec![session] });
     check("welcome-v1", &WelcomeV1 { protocol: 2 });
+    let cursors =
+        CursorsV1 { store_epoch: 7, controller_clock_ms: 1_790_000_000_123, cursors: vec![(1, 9), (2, 300)] };
+    check("cursors-v1", &cursors);
     check("tell-now-v1", &TellNowV1 { controller_clock_ms: 1_790_000_000_123 });
     check(
         "event-v1",

@@ -36,8 +36,11 @@ async fn who_speaks_it_is_welcomed_and_tells_running_totals_by_short_names() {
     let mut agent = link.agent().await;
     agent.say(Up::Hello, &HelloV1 { protocol_newest: 7, ..fresh() }, (EPOCH, 0)).await;
     assert_eq!(agent.heard().await, DownMessage::Welcome(WelcomeV1 { protocol: 3 }));
-    for _ in 0..3 {
-        cursor(&mut agent).await;
+    match agent.heard().await {
+        DownMessage::Cursors(told) => {
+            assert_eq!(told.cursors, [(1, 0), (2, 0), (3, 0)], "all in one message")
+        }
+        other => panic!("{other:?}"),
     }
     assert!(matches!(agent.heard().await, DownMessage::Snapshot(_)));
     agent.say(Up::Usage, &usage_of(&link.world.line, 100), (EPOCH, 1)).await;

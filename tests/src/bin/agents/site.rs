@@ -134,7 +134,7 @@ impl Site {
             }
             let at = Instant::now();
             match DownMessage::decode(&publish.payload)?.1 {
-                DownMessage::Cursor(_) if !*was_answered => {
+                DownMessage::Cursor(_) | DownMessage::Cursors(_) if !*was_answered => {
                     *was_answered = true;
                     let _ = self.news.send(Happened::Answered { resumed });
                 }
