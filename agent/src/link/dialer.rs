@@ -18,10 +18,10 @@ use std::time::Duration;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional_with_sizes};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf, copy_buf};
 use tokio::net::{TcpStream, UnixListener, lookup_host};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -38,6 +38,8 @@ const ADDRESSES: usize = 8;
 const ACCEPT_DEADLINE: Duration = Duration::from_secs(5);
 /// Each way of the splice. A usage batch is 4 KiB.
 const SPLICE_BYTES: usize = 8 * 1024;
+/// What the client says within this is said at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// The kernel's limit for the name of a socket, in bytes, with the closing zero.
 const SOCKET_NAME_BYTES: usize = 108;
 
@@ -158,15 +160,44 @@ impl Dialer {
 
     /// Waits for rumqttc at the door and carries bytes both ways until either side ends.
     #[must_use]
-    pub fn splice(&self, mut stream: TlsStream<Counted>) -> Splice {
+    pub fn splice(&self, stream: TlsStream<Counted>) -> Splice {
         let listener = Arc::clone(&self.listener);
         let mut task = JoinSet::new();
         task.spawn(async move {
             let (mut inner, _) = timeout(ACCEPT_DEADLINE, listener.accept()).await??;
-            copy_bidirectional_with_sizes(&mut inner, &mut stream, SPLICE_BYTES, SPLICE_BYTES).await?;
+            let (mut from_us, mut to_us) = inner.split();
+            let (from_line, mut to_line) = tokio::io::split(stream);
+            let mut from_line = BufReader::with_capacity(SPLICE_BYTES, from_line);
+            let heard = async {
+                copy_buf(&mut from_line, &mut to_us).await?;
+                to_us.shutdown().await
+            };
+            tokio::try_join!(gathered(&mut from_us, &mut to_line), heard)?;
             Ok(())
         });
         Splice { task }
+    }
+}
+
+/// Carries what the client says until it ends. What it says at once it writes message by message: here it becomes one TLS record,
+/// since each of its own is 22 bytes, and each segment with its acknowledgement 104.
+async fn gathered(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    let mut chunk = vec![0; SPLICE_BYTES];
+    loop {
+        let mut count = from.read(&mut chunk).await?;
+        if count == 0 {
+            return to.shutdown().await;
+        }
+        let until = Instant::now() + GATHER;
+        while let Some(rest) = chunk.get_mut(count..).filter(|rest| !rest.is_empty()) {
+            match timeout_at(until, from.read(rest)).await {
+                // An end shows again at the next read.
+                Err(_) | Ok(Ok(0)) => break,
+                Ok(more) => count += more?,
+            }
+        }
+        to.write_all(chunk.get(..count).unwrap_or_default()).await?;
+        to.flush().await?;
     }
 }
 

@@ -12,7 +12,7 @@ use rustix::net::sockopt;
 use tawi_shared::KEEP_ALIVE_LONGEST;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::allowance::{Allowances, Packets};
 use crate::ids::SiteId;
@@ -21,6 +21,8 @@ use crate::ids::SiteId;
 /// smaller, and what is told to a site is a TLS record each.
 const SAID: usize = 1_024;
 const TOLD: usize = 2 * 1_024;
+/// What a site is told within this is told at once.
+const GATHER: Duration = Duration::from_millis(2);
 /// How long what is under way may take once one direction has ended.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// How long a site's connection may leave written bytes unacknowledged, or probes unanswered. A backhaul that fails over
@@ -105,16 +107,24 @@ async fn said(
     }
 }
 
-/// From the broker to the site.
+/// From the broker to the site. What it is told at once is one TLS record and one segment: each of its own would cost more on the
+/// line than most of what is told.
 async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     let mut chunk = vec![0; TOLD];
     loop {
-        let count = from.read(&mut chunk).await?;
-        let bytes = chunk.get(..count).unwrap_or_default();
-        if bytes.is_empty() {
+        let mut count = from.read(&mut chunk).await?;
+        if count == 0 {
             return to.shutdown().await;
         }
-        to.write_all(bytes).await?;
+        let until = Instant::now() + GATHER;
+        while let Some(rest) = chunk.get_mut(count..).filter(|rest| !rest.is_empty()) {
+            match timeout_at(until, from.read(rest)).await {
+                // An end shows again at the next read.
+                Err(_) | Ok(Ok(0)) => break,
+                Ok(more) => count += more?,
+            }
+        }
+        to.write_all(chunk.get(..count).unwrap_or_default()).await?;
         // TLS keeps what it has encrypted until it is asked.
         to.flush().await?;
     }

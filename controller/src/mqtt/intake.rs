@@ -32,6 +32,8 @@ use crate::state::Controller;
 /// Messages that share a transaction. Enough to make the commit cheap for a crowd, few enough that the last of them
 /// is not kept waiting: 64 take about 20 ms.
 const BATCH: usize = 64;
+/// What comes within this shares a transaction, and one answer for each site.
+const GATHER: Duration = Duration::from_millis(1);
 /// How long the database gets to recover before a message is tried for the last time.
 const LAST_TRY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -157,6 +159,7 @@ pub(super) async fn run(
         if count == 0 {
             return;
         }
+        gather(&mut heard, &mut batch).await;
         let mut said = Vec::with_capacity(batch.len());
         for one in &batch {
             match one {
@@ -174,6 +177,18 @@ pub(super) async fn run(
             if let Heard::Site(arrival) = one {
                 arrival.acknowledge().await;
             }
+        }
+    }
+}
+
+/// What a site says at once comes message by message, and is to be answered at once.
+async fn gather(heard: &mut mpsc::Receiver<Heard>, batch: &mut Vec<Heard>) {
+    if batch.len() < BATCH {
+        tokio::time::sleep(GATHER).await;
+        while batch.len() < BATCH
+            && let Ok(next) = heard.try_recv()
+        {
+            batch.push(next);
         }
     }
 }

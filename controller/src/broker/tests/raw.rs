@@ -215,7 +215,7 @@ async fn who_was_let_in_says_nothing_in_anothers_name() {
     own.flush().await.unwrap();
     match scene.controller.packet().await {
         Some(Packet::Publish(heard)) => {
-            assert_eq!((&*heard.topic, &heard.payload[..]), ("v1/a/up/event", &b"mine"[..]))
+            assert_eq!((&*heard.topic, &heard.payload[..]), ("v1/a/up/event", &b"mine"[..]));
         }
         other => panic!("{other:?}"),
     }

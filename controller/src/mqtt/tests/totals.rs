@@ -38,7 +38,7 @@ async fn who_speaks_it_is_welcomed_and_tells_running_totals_by_short_names() {
     assert_eq!(agent.heard().await, DownMessage::Welcome(WelcomeV1 { protocol: 3 }));
     match agent.heard().await {
         DownMessage::Cursors(told) => {
-            assert_eq!(told.cursors, [(1, 0), (2, 0), (3, 0)], "all in one message")
+            assert_eq!(told.cursors, [(1, 0), (2, 0), (3, 0)], "all in one message");
         }
         other => panic!("{other:?}"),
     }
