@@ -28,8 +28,10 @@ const REPORTS: u64 = 4;
 /// Sessions that end one by one, each told for itself; and those that end together, so many times, and are told together.
 const ALONE: usize = 8;
 const TOGETHER: (usize, usize) = (5, 4);
-/// Longer than the cadence of the measured agent, and than a device waits before it dials again.
-const BETWEEN_SESSIONS: Duration = Duration::from_secs(REPORT + 5);
+/// More than a keep-alive takes, which may pass meanwhile, and less than anything that is told.
+const TOLD_BYTES: u64 = 150;
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How often totals are told in the month.
 const REPORT_IN_A_MONTH: Duration = Duration::from_secs(1_200);
 const SEED: u64 = 1;
@@ -157,13 +159,15 @@ async fn move_traffic(world: &World, customers: &[Customer], time: Duration) -> 
 
 /// What it takes to tell of so many sessions that end at once and begin again, on the average of so many times.
 async fn turns(world: &World, (at_once, times): (usize, usize), ping: Carried) -> anyhow::Result<u64> {
+    // The first of them finds the agent anywhere in its cadence, and is told in one message or in two.
+    redial(world, (at_once, 1)).await?;
     let began = Instant::now();
     let all = carried(world, redial(world, (at_once, times))).await?;
     let told = all.less(pings(ping, began.elapsed())).part(u64::try_from(times)?);
     Ok(told.on_the_line())
 }
 
-/// The router ends sessions, and their devices dial again.
+/// The router ends sessions, and their devices dial again; until that is told.
 async fn redial(world: &World, (at_once, times): (usize, usize)) -> anyhow::Result<()> {
     let router = world.site(0)?.router.router();
     for _ in 0..times {
@@ -173,9 +177,25 @@ async fn redial(world: &World, (at_once, times): (usize, usize)) -> anyhow::Resu
             let id = String::from_utf8(id.1.clone())?;
             router.remove_row("ppp/active", &id).map_err(|error| anyhow::anyhow!("{error:?}"))?;
         }
-        sleep(BETWEEN_SESSIONS).await;
+        until_told(world).await?;
     }
     Ok(())
+}
+
+/// Waits until something is told, and for its answer. Told just now, the agent waits for as long as it may before it tells more.
+async fn until_told(world: &World) -> anyhow::Result<()> {
+    let backhaul = &world.site(0)?.backhaul;
+    let deadline = Instant::now() + WITHIN;
+    let mut before = backhaul.carried();
+    loop {
+        ensure!(Instant::now() < deadline, "nothing is told");
+        sleep(LOOK_EVERY).await;
+        let now = backhaul.carried();
+        if now.less(before).bytes >= TOLD_BYTES {
+            return Ok(sleep(ANSWERED_WITHIN).await);
+        }
+        before = now;
+    }
 }
 
 async fn renew(world: &World, customers: &[Customer]) -> anyhow::Result<()> {

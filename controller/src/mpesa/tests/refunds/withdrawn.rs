@@ -1,3 +1,5 @@
+//! Refunds that are not to be after all: the line that they shut is open again.
+
 use super::super::c2b::registered;
 use super::super::disputed::confirm;
 use super::*;
