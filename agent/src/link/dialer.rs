@@ -191,9 +191,9 @@ async fn gathered(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite
         let until = Instant::now() + GATHER;
         while let Some(rest) = chunk.get_mut(count..).filter(|rest| !rest.is_empty()) {
             match timeout_at(until, from.read(rest)).await {
-                // An end shows again at the next read.
-                Err(_) | Ok(Ok(0)) => break,
-                Ok(more) => count += more?,
+                // An end, or how it broke, shows again at the next read; what came before it is carried first.
+                Err(_) | Ok(Ok(0) | Err(_)) => break,
+                Ok(Ok(more)) => count += more,
             }
         }
         to.write_all(chunk.get(..count).unwrap_or_default()).await?;

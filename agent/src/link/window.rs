@@ -144,10 +144,10 @@ impl Window {
         self.is_light
     }
 
-    /// Whether something went unanswered for too long. It counts as not told from here on, and nothing is light any more.
+    /// Whether something light went unanswered for too long. It counts as not told from here on, and nothing is light any more.
     pub fn doubts(&mut self, now: Duration) -> bool {
         let is_late = |at: Duration| now.saturating_sub(at) > LIGHT_DEADLINE;
-        if self.is_doubted || !self.oldest_told().is_some_and(is_late) {
+        if self.is_doubted || !self.is_light || !self.oldest_told().is_some_and(is_late) {
             return false;
         }
         self.is_doubted = true;

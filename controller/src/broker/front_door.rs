@@ -10,7 +10,7 @@
 //! revoked, when the same site comes again, and when the controller no longer hears what is said.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use rustls_pki_types::CertificateDer;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
+use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -141,7 +141,11 @@ impl FrontDoor {
             behind,
             controller,
             connections: Arc::new(Semaphore::new(settings.connections)),
-            waiting_room: WaitingRoom::new(settings.handshakes_at_once, settings.handshakes_per_address),
+            waiting_room: WaitingRoom::new(
+                settings.handshakes_at_once,
+                settings.handshakes_per_address,
+                settings.handshake_deadline,
+            ),
             seats: Seats::default(),
             allowances: Allowances::default(),
             turn: AtomicU8::new(0),
@@ -163,12 +167,12 @@ impl FrontDoor {
             };
             match accepted {
                 Ok((stream, peer)) => {
-                    if let Some((waiting, place)) = self.shared.entry(peer.ip()) {
+                    // Where too many wait it is dropped without a word, which costs the least.
+                    if let Some(waiting) = self.shared.waiting_room.enter(peer.ip()) {
                         let shared = Arc::clone(&self.shared);
-                        tasks.spawn(async move {
-                            shared.attend(stream, peer, waiting).await;
-                            drop(place);
-                        });
+                        tasks.spawn(async move { shared.attend(stream, peer, waiting).await });
+                    } else {
+                        tracing::debug!(peer.address = %peer, "sent away: too many wait");
                     }
                 }
                 Err(error) => {
@@ -194,19 +198,6 @@ async fn accept_when_heard(
 }
 
 impl Shared {
-    /// A place to wait, or none when the house is full; the connection is then dropped without a word, which costs the least.
-    fn entry(&self, address: IpAddr) -> Option<(Waiting, OwnedSemaphorePermit)> {
-        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
-            tracing::warn!(connections = self.settings.connections, "the front door is full");
-            return None;
-        };
-        let waiting = self.waiting_room.enter(address);
-        if waiting.is_none() {
-            tracing::debug!(peer.address = %address, "sent away: too many wait from there");
-        }
-        Some((waiting?, place))
-    }
-
     async fn attend(&self, stream: TcpStream, peer: SocketAddr, waiting: Waiting) {
         // Agents send small messages and wait for the answer. A socket that refuses the option works, only slower.
         let _ = stream.set_nodelay(true);
@@ -223,6 +214,10 @@ impl Shared {
                 tracing::warn!(peer.address = %peer, "sent away: too many sites come at once");
                 return;
             }
+        };
+        let Ok(_place) = Arc::clone(&self.connections).try_acquire_owned() else {
+            tracing::warn!(connections = self.settings.connections, "the front door is full");
+            return;
         };
         // Each in a box of its own: a handshake takes more memory than what comes after it, which lasts.
         match Box::pin(self.receive(stream)).await {

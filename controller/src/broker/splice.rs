@@ -18,7 +18,7 @@ use super::allowance::{Allowances, Packets};
 use crate::ids::SiteId;
 
 /// What is moved at once, in bytes. Each direction of each connection has one, for as long as it lasts; most messages are
-/// smaller, and what is told to a site is a TLS record each.
+/// smaller.
 const SAID: usize = 1_024;
 const TOLD: usize = 2 * 1_024;
 /// What a site is told within this is told at once.
@@ -119,9 +119,9 @@ async fn told(from: &mut (impl AsyncRead + Unpin), to: &mut (impl AsyncWrite + U
         let until = Instant::now() + GATHER;
         while let Some(rest) = chunk.get_mut(count..).filter(|rest| !rest.is_empty()) {
             match timeout_at(until, from.read(rest)).await {
-                // An end shows again at the next read.
-                Err(_) | Ok(Ok(0)) => break,
-                Ok(more) => count += more?,
+                // An end, or how it broke, shows again at the next read; what came before it is carried first.
+                Err(_) | Ok(Ok(0) | Err(_)) => break,
+                Ok(Ok(more)) => count += more,
             }
         }
         to.write_all(chunk.get(..count).unwrap_or_default()).await?;

@@ -1,8 +1,8 @@
 //! Before the handshake: who came waits for a turn, so that a crowd that comes back at once is let in one after the other.
 //!
 //! ```text
-//! accepted ─▶ first byte (3 s) ─▶ a turn of its address, then of the house (8 s) ─▶ handshake
-//!     └ so many wait from one address
+//! accepted ─▶ first byte (6 s) ─▶ a turn of its address, then of the house (8 s) ─▶ handshake
+//!     └ so many wait, and so many of them from one address
 //! ```
 //! A thousand sites may stand behind one address of a carrier, and all of them come within seconds of a restart of the controller.
 //! A turn costs processor and memory, and is given in the order in which they came; from one address no more have one than
@@ -20,16 +20,20 @@ use tokio::time::timeout;
 use crate::crowd::{Crowd, Present, network_of};
 
 /// How long somebody who is accepted may say nothing.
-const FIRST_BYTE: Duration = Duration::from_secs(3);
+const FIRST_BYTE: Duration = Duration::from_secs(6);
 /// How long a turn is waited for: agents give a dial up after ten seconds.
 const TURN: Duration = Duration::from_secs(8);
-/// Who may wait from one address. Each holds a place of the house and a socket, and no memory to speak of.
+/// Who may wait, and from one address. Each holds a socket, and no memory to speak of; nobody who waits has a place that a site
+/// could have.
+const WAITING: usize = 4_096;
 const WAITING_PER_ADDRESS: usize = 2_048;
 
 /// The room.
 pub(super) struct WaitingRoom {
     waiting: Crowd<IpAddr>,
+    chairs: Arc<Semaphore>,
     house: Arc<Semaphore>,
+    first_byte: Duration,
     per_address: usize,
     /// Of the addresses from which somebody waits or has a turn.
     addresses: Mutex<HashMap<IpAddr, Weak<Semaphore>>>,
@@ -39,6 +43,7 @@ pub(super) struct WaitingRoom {
 pub(super) struct Waiting {
     address: IpAddr,
     _present: Present<IpAddr>,
+    _chair: OwnedSemaphorePermit,
 }
 
 /// A turn: given back when dropped.
@@ -57,11 +62,14 @@ pub(super) enum NoTurn {
 }
 
 impl WaitingRoom {
-    /// So many have a turn at once, and so many of them from one address.
-    pub(super) fn new(at_once: usize, per_address: usize) -> Self {
+    /// So many have a turn at once, and so many of them from one address. Nobody is let be silent for longer than a handshake
+    /// may take.
+    pub(super) fn new(at_once: usize, per_address: usize, handshake: Duration) -> Self {
         Self {
             waiting: Crowd::default(),
+            chairs: Arc::new(Semaphore::new(WAITING)),
             house: Arc::new(Semaphore::new(at_once)),
+            first_byte: handshake.min(FIRST_BYTE),
             per_address,
             addresses: Mutex::default(),
         }
@@ -70,14 +78,15 @@ impl WaitingRoom {
     /// Whoever comes from there may wait, unless too many do.
     pub(super) fn enter(&self, from: IpAddr) -> Option<Waiting> {
         let address = network_of(from);
+        let chair = Arc::clone(&self.chairs).try_acquire_owned().ok()?;
         let present = self.waiting.enter(address, WAITING_PER_ADDRESS)?;
-        Some(Waiting { address, _present: present })
+        Some(Waiting { address, _present: present, _chair: chair })
     }
 
     /// Waits for the first byte, and then for a turn.
     pub(super) async fn turn(&self, waiting: Waiting, stream: &TcpStream) -> Result<Turn, NoTurn> {
         let mut byte = [0];
-        match timeout(FIRST_BYTE, stream.peek(&mut byte)).await {
+        match timeout(self.first_byte, stream.peek(&mut byte)).await {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return Err(NoTurn::Silent),
         }
@@ -110,6 +119,7 @@ mod tests {
 
     use super::*;
 
+    const SOON: Duration = Duration::from_millis(300);
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const THERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(41, 90, 1, 1));
 
@@ -121,7 +131,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_crowd_is_let_in_in_turn_and_keeps_no_other_address_waiting() {
-        let room = Arc::new(WaitingRoom::new(3, 2));
+        let room = Arc::new(WaitingRoom::new(3, 2, SOON));
         let (mut client, server) = pair().await;
         client.write_all(b"x").await.unwrap();
         let first = room.turn(room.enter(HERE).unwrap(), &server).await.unwrap();
@@ -141,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_says_nothing_gets_no_turn_and_holds_none() {
-        let room = WaitingRoom::new(1, 1);
+        let room = WaitingRoom::new(1, 1, SOON);
         let (client, server) = pair().await;
         let silent = room.turn(room.enter(HERE).unwrap(), &server);
         let (mut speaker, other) = pair().await;
@@ -154,7 +164,7 @@ mod tests {
 
     #[test]
     fn so_many_wait_from_one_address() {
-        let room = WaitingRoom::new(1, 1);
+        let room = WaitingRoom::new(1, 1, SOON);
         let waiting: Vec<_> = std::iter::from_fn(|| room.enter(HERE)).collect();
         assert_eq!(waiting.len(), WAITING_PER_ADDRESS);
         assert!(room.enter(THERE).is_some());

@@ -57,6 +57,8 @@ pub(super) struct Effects {
     pub(super) messages: Vec<(String, Vec<u8>)>,
     /// What is spoken with sites that said hello. Sent before anything else: whatever they tell next is in it.
     pub(super) welcomes: BTreeMap<SiteId, u16>,
+    /// The same of all of them, also of those that know no welcome.
+    pub(super) spoken: BTreeMap<SiteId, u16>,
     /// Sites that said something which is answered with the broker's acknowledgement.
     pub(super) heavy: HashSet<SiteId>,
     /// How far each lane is now. Sent once a batch, before the messages.
@@ -165,19 +167,26 @@ pub(super) async fn run(
             match one {
                 Heard::Site(arrival) => said.extend(memory.read(arrival)),
                 Heard::Nobody => {
-                    take(&controller, &mut memory, &said, &pipe).await;
+                    take_all(&controller, &mut memory, &said, &pipe).await;
                     said.clear();
                     memory.spoken.forget_all();
                     note_nobody(&controller).await;
                 }
             }
         }
-        take(&controller, &mut memory, &said, &pipe).await;
+        take_all(&controller, &mut memory, &said, &pipe).await;
         for one in batch.drain(..) {
             if let Heard::Site(arrival) = one {
                 arrival.acknowledge().await;
             }
         }
+    }
+}
+
+/// Events that came in one message are no more in a transaction than others.
+async fn take_all(controller: &Controller, memory: &mut Memory, said: &[Said], pipe: &Pipe) {
+    for some in said.chunks(BATCH) {
+        take(controller, memory, some, pipe).await;
     }
 }
 
@@ -441,7 +450,7 @@ fn cursors(effects: &Effects, spoken: &Spoken, now: UnixMillis) -> Vec<(String, 
 
 async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effects, pipe: &Pipe) {
     memory.learn(&effects);
-    memory.spoken.note(&effects.welcomes);
+    memory.spoken.note(&effects.spoken);
     tell_usage(controller, &mut effects).await;
     let now = controller.clock.now();
     let cursors = cursors(&effects, &memory.spoken, now);

@@ -140,9 +140,11 @@ async fn take_hello(
         );
         return Ok(false);
     }
+    let protocol = hello.protocol_newest.min(PROTOCOL_NEWEST);
+    effects.spoken.insert(site.clone(), protocol);
     // One that speaks nothing newer would not know the word.
-    if hello.protocol_newest >= PROTOCOL_SHORT_TOTALS {
-        effects.welcomes.insert(site.clone(), hello.protocol_newest.min(PROTOCOL_NEWEST));
+    if protocol >= PROTOCOL_SHORT_TOTALS {
+        effects.welcomes.insert(site.clone(), protocol);
     }
     for lane in [Lane::Event, Lane::Usage, Lane::Log] {
         let epoch = said.header.store_epoch;
@@ -653,7 +655,9 @@ pub(super) async fn advance(
     // Positions begin at 1, so that a life with a cursor has a larger one.
     let is_new_life = cursor == 0;
     let is_first = effects.is_first(memory, site, lane);
-    let decided = position(seq, cursor, is_first);
+    // A light word before it may have been lost on the way, and is said again: only one with acknowledgements says that nothing
+    // before it exists any more.
+    let decided = position(seq, cursor, is_first && !said.is_light);
     let (is_taken, cursor) = match decided {
         Position::Next => (true, seq),
         Position::Resumed { lost } => {
@@ -672,7 +676,7 @@ pub(super) async fn advance(
         }
         store::set_cursor(connection, site, lane.code(), epoch, seq).await?;
     }
-    if is_first {
+    if is_first && decided != Position::Ahead {
         effects.await_first(site, lane, false);
     }
     effects.cursors.insert((site.clone(), lane.code()), (epoch, cursor));

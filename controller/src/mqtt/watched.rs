@@ -27,11 +27,11 @@ const AGAIN: Duration = Duration::from_secs(30);
 pub(super) struct Spoken(Arc<Mutex<HashMap<SiteId, u16>>>);
 
 impl Spoken {
-    /// Sites were welcomed.
-    pub(super) fn note(&self, welcomes: &BTreeMap<SiteId, u16>) {
-        if !welcomes.is_empty() {
-            let welcomes = welcomes.iter().map(|(site, protocol)| (site.clone(), *protocol));
-            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(welcomes);
+    /// Sites said hello.
+    pub(super) fn note(&self, spoken: &BTreeMap<SiteId, u16>) {
+        if !spoken.is_empty() {
+            let spoken = spoken.iter().map(|(site, protocol)| (site.clone(), *protocol));
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(spoken);
         }
     }
 

@@ -141,7 +141,13 @@ pub async fn release(
 ) -> Result<Released, PaymentError> {
     let changed = subscriptions::release(connection, line, now).await?;
     let bought = match changed {
-        Changed::Changed(_) => buy_where_none_is_left(connection, line, "release", actor, ids, now).await?,
+        Changed::Changed(_) => match subscriptions::get(connection, line).await? {
+            Some(released) => {
+                let cause = ("release", after(&released));
+                buy_where_none_is_left(connection, line, cause, actor, ids, now).await?
+            }
+            None => None,
+        },
         Changed::AlreadySo | Changed::NoSuchSubscription => None,
     };
     Ok(Released { changed, bought })
@@ -151,7 +157,7 @@ pub async fn release(
 pub(super) async fn buy_where_none_is_left(
     connection: &mut Connection,
     line: &LineId,
-    kind: &'static str,
+    cause: (&'static str, String),
     actor: &str,
     ids: &IdSource,
     now: UnixMillis,
@@ -161,7 +167,7 @@ pub(super) async fn buy_where_none_is_left(
     if is_paid {
         return Ok(None);
     }
-    buy_unpaid(connection, line, kind, actor, ids, now).await
+    buy_by(connection, standing, cause, actor, ids, now).await
 }
 
 /// When somebody's request, or the line's renewal, last bought a period of it out of the wallet after `since`; `None` when
@@ -189,11 +195,28 @@ pub(super) async fn buy_unpaid(
     now: UnixMillis,
 ) -> Result<Option<FromWallet>, PaymentError> {
     let Some(before) = subscriptions::get(connection, line).await? else { return Ok(None) };
-    let follows = before.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
-    let cause = (kind, format!("{line} after {follows}"));
-    let bought = buy_period(connection, (line, None), (cause, None), actor, ids, now).await?;
+    let cause = (kind, after(&before));
+    buy_by(connection, before, cause, actor, ids, now).await
+}
+
+/// What a period of a line is called that follows whatever it is paid for.
+fn after(line: &Subscription) -> String {
+    let follows = line.paid_until.map_or_else(|| "nothing".to_owned(), |until| until.0.to_string());
+    format!("{} after {follows}", line.id)
+}
+
+/// Buys a period of a line as it stands, once for a cause.
+async fn buy_by(
+    connection: &mut Connection,
+    before: Subscription,
+    cause: (&'static str, String),
+    actor: &str,
+    ids: &IdSource,
+    now: UnixMillis,
+) -> Result<Option<FromWallet>, PaymentError> {
+    let bought = buy_period(connection, (&before.id, None), (cause, None), actor, ids, now).await?;
     let Ok(Bought::Now(_)) = bought else { return Ok(None) };
-    let after = subscriptions::get(connection, line).await?;
+    let after = subscriptions::get(connection, &before.id).await?;
     Ok(after.and_then(|after| {
         let paid_until = after.paid_until?;
         Some(FromWallet { subscription: after.id, customer: after.customer, price: before.price, paid_until })

@@ -416,6 +416,8 @@ impl Importer<'_> {
             }
             What::ForPerson(_) => match store::row_waits(connection, &self.digest(row)).await? {
                 Some(waits) => Some(Done::ForPerson { waits }),
+                // It is beside another of the same transaction, and not that in other words.
+                None if matches!(row.what, What::ForPerson(Why::Twice)) => None,
                 None => self.other_form(connection, row).await?,
             },
             What::Out(_) => None,

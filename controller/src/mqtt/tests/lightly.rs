@@ -85,3 +85,44 @@ async fn events_that_are_told_together_are_each_taken_once_whatever_comes_twice(
     assert_eq!(link.column("SELECT COUNT(*) FROM site_events").await, 6);
     link.close().await;
 }
+
+#[tokio::test]
+async fn a_light_word_that_comes_without_the_one_before_it_takes_nothing_with_it() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    // The first of the lane since the hello, and one before it was lost on the way.
+    agent.say_with(QoS::AtMostOnce, Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 2)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 0, "it waits for the other");
+    agent.say(Up::Usage, &usage_of(&link.world.line, 500), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 1);
+    agent.say(Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 2)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 2);
+    // What is gone for good is passed over on the word of one with acknowledgements, as ever.
+    agent.say(Up::Hello, &hello(1, 1, link.hash().await), (EPOCH, 0)).await;
+    for _ in 0..3 {
+        cursor(&mut agent).await;
+    }
+    agent.say_with(QoS::AtMostOnce, Up::Usage, &usage_of(&link.world.line, 800), (EPOCH, 5)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 2);
+    agent.say(Up::Usage, &usage_of(&link.world.line, 800), (EPOCH, 5)).await;
+    assert_eq!(cursor(&mut agent).await.cursor, 5);
+    link.close().await;
+}
+
+#[tokio::test]
+async fn a_site_that_is_set_back_to_an_older_release_is_told_what_that_knows() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.agent().await;
+    let newest = HelloV1 { protocol_newest: 3, ..hello(1, 1, link.hash().await) };
+    agent.say(Up::Hello, &newest, (EPOCH, 0)).await;
+    assert!(matches!(agent.heard().await, DownMessage::Welcome(_)));
+    assert!(matches!(agent.heard().await, DownMessage::Cursors(_)));
+    drop(agent);
+    let mut older = link.greeted(hello(2, 1, link.hash().await)).await;
+    link.house.controller.live.tell(Hint::Watched(link.world.site.clone()));
+    older.say(Up::Usage, &usage_of(&link.world.line, 700), (EPOCH, 1)).await;
+    assert_eq!(cursor(&mut older).await.cursor, 1);
+    link.close().await;
+}

@@ -141,7 +141,8 @@ pub(super) async fn top_ups_of(
     rows.iter().map(read).collect()
 }
 
-/// The lines of which periods were taken back, out of a customer's wallet, when all of a payment was asked back.
+/// The lines of which periods were taken back, out of a customer's wallet, when all of a payment was last asked back and there
+/// was any to take.
 pub(in crate::payments) async fn lines_taken_for_refunds(
     connection: &mut Connection,
     (payment, customer): (&PaymentId, &CustomerId),
@@ -149,7 +150,10 @@ pub(in crate::payments) async fn lines_taken_for_refunds(
     let rows = sqlx::query(
         "SELECT DISTINCT line_id FROM purchases \
          WHERE customer_id = $1 AND what = 'period' \
-           AND taken_back_at IN (SELECT created_at FROM refunds WHERE payment_id = $2 AND is_whole = 1) ORDER BY line_id",
+           AND taken_back_at = (SELECT MAX(b.taken_back_at) FROM purchases b \
+                                JOIN refunds r ON r.created_at = b.taken_back_at \
+                                WHERE b.customer_id = $1 AND b.what = 'period' AND r.payment_id = $2 AND r.is_whole = 1) \
+         ORDER BY line_id",
     )
     .bind(customer.as_str())
     .bind(payment.as_str())

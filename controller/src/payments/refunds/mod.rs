@@ -590,7 +590,9 @@ async fn open_again(
     let Some(customer) = refund.customer.as_ref().filter(|_| refund.is_whole) else { return Ok(opened) };
     // One before it may have taken what it bought, and failed.
     for line in corrections::store::lines_taken_for_refunds(connection, (&refund.payment, customer)).await? {
-        let again = wallet::buy_where_none_is_left(connection, &line, wallet::RETURNED, actor, ids, now);
+        // Once for each refund: a period that had not begun leaves no trace in what the line is paid until.
+        let cause = (wallet::RETURNED, format!("{line} {}", refund.id));
+        let again = wallet::buy_where_none_is_left(connection, &line, cause, actor, ids, now);
         if again.await?.is_some() {
             opened.push(line);
         }

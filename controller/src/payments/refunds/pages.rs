@@ -126,7 +126,7 @@ fn sentence(refund: &Refund) -> String {
         }
         Standing::Failed => "It did not go through: the money went back to where it was.",
         Standing::Withdrawn if refund.is_whole && refund.customer.is_some() => {
-            "It was not to be: the money went back to the wallet, and bought a period of the line again if it was enough."
+            "It was not to be: the money went back to the wallet. A line that it left without a period has one again where the wallet covers it."
         }
         Standing::Withdrawn => "It was not to be: the money is where it was before.",
     };

@@ -55,6 +55,20 @@ async fn what_a_refund_took_that_failed_is_bought_again_when_the_next_one_is_wit
 }
 
 #[tokio::test]
+async fn a_refund_that_is_asked_for_and_withdrawn_again_and_again_leaves_the_line_open() {
+    let (shop, first) = withdrawn_after(0).await;
+    let limits = Limits { refunds_need_two: true, ..Limits::default() };
+    for _ in 0..3 {
+        let wanted = (&first.payment, Way::Reversal, None);
+        let refund = try_ask(&shop, wanted, ("anna", Role::Operator, limits)).await.unwrap();
+        assert_eq!(books(&shop).await, (1_500, 1_500, 0, 0));
+        decide(&shop, &refund, Decision::Withdraw, "brian").await.unwrap();
+        assert_eq!(books(&shop).await, (1_500, 0, 0, 1_500));
+        assert_eq!(line(&shop).await.0, Status::Active);
+    }
+}
+
+#[tokio::test]
 async fn a_line_that_was_paid_anew_meanwhile_buys_nothing_with_what_comes_back() {
     let (shop, token) = registered().await;
     let payment = paid(&shop, None).await;
