@@ -192,7 +192,8 @@ async fn until_told(world: &World) -> anyhow::Result<()> {
         sleep(LOOK_EVERY).await;
         let now = backhaul.carried();
         if now.less(before).bytes >= TOLD_BYTES {
-            return Ok(sleep(ANSWERED_WITHIN).await);
+            sleep(ANSWERED_WITHIN).await;
+            return Ok(());
         }
         before = now;
     }
