@@ -4,6 +4,7 @@
 //! must happen outside the database is left in [`Effects`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tawi_shared::ids::check_id;
 use tawi_shared::state_hash::StateHash;
@@ -40,6 +41,9 @@ const ROUTERS: usize = 64;
 const RELEASE_CHARACTERS: usize = 40;
 /// The longest text for people that is kept, in characters; the contract says 200 bytes.
 const DETAIL_CHARACTERS: usize = 200;
+
+/// The longest that an agent keeps an event.
+const WAITED_MOST: Duration = Duration::from_secs(45 * 86_400);
 
 /// Takes one message.
 pub(super) async fn take(
@@ -601,7 +605,9 @@ async fn take_event(
     match (kind, line, kept.router) {
         (Some(kind @ (EventKind::LineOnline | EventKind::LineOffline)), Some(line), _) => {
             let is_online = kind == EventKind::LineOnline;
-            if store::set_line_online(connection, site, &line, is_online, now).await? {
+            // It may have waited there; a clock that is wrong makes it no older than anything waits, and never of tomorrow.
+            let at = UnixMillis(event.at_ms).clamp(now.minus(WAITED_MOST), now);
+            if store::set_line_online(connection, site, &line, is_online, at).await? {
                 effects.hints.push(Hint::Line(line.clone()));
             }
             if is_online && kept.detail.parse::<IpAddr>().is_ok() {

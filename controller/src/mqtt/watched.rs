@@ -2,16 +2,17 @@
 //!
 //! A site tells who came and went together, minutes later: each of them alone would be most of what it costs in a month.
 //! Whoever opens the page of a line or a site wants to see how it is now, so that the site is asked. A page is read again at
-//! each change, so that a site is asked no more often than [`AGAIN`].
+//! each change, so that a site is asked no more often than [`AGAIN`]; whoever looks sooner has it asked then.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::future::pending;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{PROTOCOL_TOGETHER, TellNowV1, encode};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::connection::Pipe;
 use crate::ids::SiteId;
@@ -51,20 +52,28 @@ impl Spoken {
 pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut stop: Stop) {
     let mut hints = controller.live.listen();
     let mut asked: HashMap<SiteId, Instant> = HashMap::new();
+    // Looked at again too soon: asked once the time has come.
+    let mut owed: BTreeSet<SiteId> = BTreeSet::new();
     loop {
-        let hint = tokio::select! {
+        let looked_at = tokio::select! {
             () = stop.requested() => return,
-            hint = hints.recv() => hint,
+            site = soonest(&owed, &asked) => Some(site),
+            hint = hints.recv() => match hint {
+                Ok(Hint::Watched(site)) => Some(site),
+                // Who fell behind has missed somebody who looked: their page tells of it at the next change.
+                Ok(_) | Err(RecvError::Lagged(_)) => None,
+                Err(RecvError::Closed) => return,
+            },
         };
-        let site = match hint {
-            Ok(Hint::Watched(site)) => site,
-            // Who fell behind has missed somebody who looked: their page tells of it at the next change.
-            Ok(_) | Err(RecvError::Lagged(_)) => continue,
-            Err(RecvError::Closed) => return,
-        };
+        let Some(site) = looked_at else { continue };
         let now = Instant::now();
         asked.retain(|_, at| now.duration_since(*at) < AGAIN);
-        if asked.contains_key(&site) || !spoken.together(&site) {
+        if asked.contains_key(&site) {
+            owed.insert(site);
+            continue;
+        }
+        owed.remove(&site);
+        if !spoken.together(&site) {
             continue;
         }
         let question = TellNowV1 { controller_clock_ms: controller.clock.now().0 };
@@ -74,5 +83,41 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut 
         {
             asked.insert(site, now);
         }
+    }
+}
+
+/// Waits for the first of those that are owed a question.
+async fn soonest(owed: &BTreeSet<SiteId>, asked: &HashMap<SiteId, Instant>) -> SiteId {
+    let due = |site: &SiteId| asked.get(site).map(|at| *at + AGAIN);
+    match owed.iter().map(|site| (due(site), site)).min() {
+        Some((at, site)) => {
+            if let Some(at) = at {
+                sleep_until(at).await;
+            }
+            site.clone()
+        }
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, timeout};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_looked_at_again_too_soon_is_asked_once_the_time_has_come() {
+        let [first, second] = ["a", "b"].map(|site| SiteId::parse(site).unwrap());
+        let mut asked = HashMap::from([(second.clone(), Instant::now())]);
+        advance(Duration::from_secs(10)).await;
+        asked.insert(first.clone(), Instant::now());
+        let nobody = timeout(Duration::from_secs(3_600), soonest(&BTreeSet::new(), &asked)).await;
+        assert!(nobody.is_err(), "nobody is owed anything");
+        asked.values_mut().for_each(|at| *at += Duration::from_secs(3_600));
+        let owed = BTreeSet::from([first, second.clone()]);
+        let started = Instant::now();
+        assert_eq!(soonest(&owed, &asked).await, second);
+        assert_eq!(started.elapsed().as_secs(), 20);
     }
 }

@@ -45,3 +45,26 @@ async fn who_came_online_is_seen_at_the_new_address_although_the_last_session_is
     }
     link.close().await;
 }
+
+/// Who comes and goes is told minutes later.
+#[tokio::test]
+async fn a_line_is_online_since_it_came_and_not_since_head_office_heard_of_it() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let now = link.house.controller.clock.now().0;
+    let since = "SELECT online_changed_at FROM subscriptions";
+    for (seq, kind, at_ms, expected) in [
+        (1, EventKind::LineOnline, now - 200_000, now - 200_000..=now - 200_000),
+        // A clock that is wrong.
+        (2, EventKind::LineOffline, now + 86_400_000, now..=now + 60_000),
+        (3, EventKind::LineOnline, 5, now - 45 * 86_400_000..=now + 60_000 - 45 * 86_400_000),
+    ] {
+        let told = EventV1 { at_ms, ..event(kind, Some(&link.world.line)) };
+        agent.say(Up::Event, &told, (EPOCH, seq)).await;
+        assert_eq!(cursor(&mut agent).await.cursor, seq);
+        let found = link.column(since).await;
+        assert!(expected.contains(&found), "{kind:?}: {found}");
+    }
+    link.close().await;
+}
