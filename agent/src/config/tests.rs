@@ -78,7 +78,7 @@ fn the_packaged_examples_state_the_defaults() {
     assert_eq!(all.state_directory, least.state_directory);
     assert_eq!(
         (all.controller.keep_alive, least.controller.keep_alive),
-        (Some(Duration::from_secs(180)), None)
+        (Some(Duration::from_secs(240)), None)
     );
     assert_eq!(all.controller.reconnect_base, least.controller.reconnect_base);
     for (a, b) in [

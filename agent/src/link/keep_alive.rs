@@ -1,8 +1,9 @@
 //! How often a silent connection is tried: seldom enough for a metered line, often enough for whatever forgets it. Pure.
 //!
-//! A try is some 180 bytes on the line, so that one each minute is 8 MB a month, and one each five minutes is 1.6. A carrier's
-//! address translation that forgets the connection sooner shows as a try without an answer: then it is tried more often, and
-//! from there less often again as long as connections hold. Learned from connection to connection; a restart begins anew.
+//! A try is 256 bytes on the line at the most, so that one each minute is 11 MB a month, and one each five minutes is 2.2. A
+//! carrier's address translation that forgets the connection sooner shows as a try without an answer: then it is tried more
+//! often, and from there less often again as long as connections hold. Learned from connection to connection; a restart begins
+//! anew.
 
 use std::time::Duration;
 
