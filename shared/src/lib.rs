@@ -9,6 +9,7 @@ use std::time::Duration;
 pub mod bandwidth;
 pub mod clock;
 pub mod csv;
+pub mod enrolment;
 pub mod envelope;
 pub mod ids;
 pub mod state_hash;
