@@ -39,6 +39,8 @@ pub const ROUTERS_FILE: &str = "routers.toml";
 pub const CONTROLLER_PORT: u16 = 8883;
 /// The most routers of one site. Each costs a connection, a task and a full check every two minutes.
 pub const ROUTERS: usize = 64;
+/// The least that may be told in an hour, in kilobytes of a thousand bytes.
+const HOURLY_KILOBYTES_LEAST: u64 = 10;
 /// The most controller addresses; more only make a site wait longer for the one that works.
 pub const CONTROLLER_ADDRESSES: usize = 8;
 
@@ -118,6 +120,8 @@ pub struct ControllerConfig {
     pub key_file: PathBuf,
     /// How often a silent line is tried.
     pub keep_alive: Option<Duration>,
+    /// What may be told on it in an hour, in bytes; 0 without a bound.
+    pub hourly_bytes: u64,
     /// The first pause before another try; it doubles up to five minutes, and the real pause is random below it.
     pub reconnect_base: Duration,
 }
@@ -274,6 +278,7 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
             }
             None => None,
         },
+        hourly_bytes: hourly_bytes(raw.kilobytes_an_hour)?,
         reconnect_base: Duration::from_millis(within(
             "controller.reconnect_base_ms",
             raw.reconnect_base_ms,
@@ -281,6 +286,15 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
             60_000,
         )?),
     })
+}
+
+/// Less than the least would not carry what a small site tells in a day.
+fn hourly_bytes(kilobytes: u64) -> Result<u64, ConfigError> {
+    if kilobytes == 0 {
+        return Ok(0);
+    }
+    let kilobytes = within("controller.kilobytes_an_hour", kilobytes, HOURLY_KILOBYTES_LEAST, 10_000_000)?;
+    Ok(kilobytes.saturating_mul(1_000))
 }
 
 fn check_enforce(raw: &RawEnforce) -> Result<EnforceConfig, ConfigError> {

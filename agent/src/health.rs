@@ -55,6 +55,67 @@ pub struct ControllerStatus {
     pub bytes_sent: u64,
     /// Bytes from the controller since the start.
     pub bytes_received: u64,
+    /// What the line carried in this month, and may carry.
+    #[serde(default)]
+    pub line: LineStatus,
+}
+
+/// What the line to head office carries, in bytes with the headers of IP.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineStatus {
+    /// The running month in East Africa Time, such as 202611; 0 while the clock is not believed.
+    pub month: u32,
+    /// Both directions since it began, as far as the agent ran.
+    pub month_bytes: u64,
+    /// The same of the month before.
+    pub month_before_bytes: u64,
+    /// Of the running month, by what it was for.
+    pub parts: Vec<LinePartStatus>,
+    /// What may be told in an hour; 0 without a bound.
+    pub hourly_bytes: u64,
+    /// How often the silent connection is tried, in seconds; 0 before the first one.
+    pub keep_alive_seconds: u64,
+    /// What was noted while the site was cut off, and waits for its turn.
+    pub backlog_records: u64,
+}
+
+impl LineStatus {
+    /// For people: what the month came to, for what, and what may be told. Empty before the month is known.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let megabytes = |bytes: u64| {
+            let tenths = bytes.saturating_add(50_000) / 100_000;
+            format!("{}.{} MB", tenths / 10, tenths % 10)
+        };
+        if self.month == 0 {
+            return String::new();
+        }
+        let both = |part: &LinePartStatus| part.bytes_sent.saturating_add(part.bytes_received);
+        let parts = self.parts.iter().filter(|part| both(part) >= 50_000);
+        let parts: Vec<_> = parts.map(|part| format!("{} {}", part.part, megabytes(both(part)))).collect();
+        let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) };
+        let bound = match self.hourly_bytes {
+            0 => "no bound".to_owned(),
+            bytes => format!("{} kB an hour", bytes / 1_000),
+        };
+        let backlog = match self.backlog_records {
+            0 => String::new(),
+            records => format!("; {} of the time without a line wait", counted(records, "record")),
+        };
+        let (year, month) = (self.month / 100, self.month % 100);
+        format!("line        {}{parts} in {year}-{month:02}; {bound}{backlog}\n", megabytes(self.month_bytes))
+    }
+}
+
+/// See [`LineStatus::parts`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinePartStatus {
+    /// A stable word.
+    pub part: String,
+    /// To head office.
+    pub bytes_sent: u64,
+    /// From there.
+    pub bytes_received: u64,
 }
 
 /// What head office wants, and how far it is.
@@ -195,6 +256,9 @@ pub struct OutboxStatus {
 pub struct LaneStatus {
     /// Without a position.
     pub pending: u64,
+    /// Those of them that were noted while the site was cut off, and wait behind what is fresh.
+    #[serde(default)]
+    pub backlog: u64,
     /// With a position, and not confirmed.
     pub sealed: u64,
     /// Their bytes.
@@ -205,7 +269,8 @@ pub struct LaneStatus {
 
 impl From<LaneSizes> for LaneStatus {
     fn from(sizes: LaneSizes) -> Self {
-        Self { pending: sizes.pending, sealed: sizes.sealed, bytes: sizes.bytes, last_seq: sizes.last_seq }
+        let LaneSizes { pending, backlog, sealed, bytes, last_seq } = sizes;
+        Self { pending, backlog, sealed, bytes, last_seq }
     }
 }
 
@@ -490,6 +555,27 @@ pub fn spoken(from: UnixMillis, to: UnixMillis) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_line_carried_is_said_with_what_it_was_for() {
+        assert_eq!(LineStatus::default().said(), "");
+        let part =
+            |part: &str, bytes_sent| LinePartStatus { part: part.into(), bytes_sent, bytes_received: 0 };
+        let mut line = LineStatus {
+            month: 202_611,
+            month_bytes: 12_340_000,
+            parts: vec![part("link", 4_000_000), part("log", 100)],
+            hourly_bytes: 100_000,
+            ..LineStatus::default()
+        };
+        assert_eq!(line.said(), "line        12.3 MB (link 4.0 MB) in 2026-11; 100 kB an hour\n");
+        (line.hourly_bytes, line.backlog_records) = (0, 2);
+        assert!(
+            line.said().ends_with("no bound; 2 records of the time without a line wait\n"),
+            "{}",
+            line.said()
+        );
+    }
 
     #[test]
     fn memory_is_read_from_what_linux_writes() {

@@ -400,6 +400,7 @@ fn describe(status: &Status, problems: &[String]) -> String {
         }
         _ => "head office not connected\n".to_owned(),
     };
+    text += &status.controller.line.said();
     text += &format!(
         "state       generation {} in force, {} on flash, {} on the routers{}; {}, {}\n",
         status.state.generation,

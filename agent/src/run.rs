@@ -127,6 +127,7 @@ pub async fn run_until(
             state: state_sender,
             quotas: quotas.clone(),
             report_every: config.enforce.report,
+            hourly_bytes: config.controller.hourly_bytes,
             bytes,
             log: log.clone(),
             orders: orders.clone(),

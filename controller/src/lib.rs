@@ -6,6 +6,7 @@
 pub mod adoption;
 mod attempts;
 pub mod audit;
+pub mod backhaul;
 pub mod broker;
 pub mod cli;
 pub mod closing;

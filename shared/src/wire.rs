@@ -9,8 +9,8 @@ mod codes;
 mod messages;
 
 pub use codes::{
-    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, Restraint, RouterTrouble, Service,
-    WriteStatus,
+    Access, CommandKind, CommandStatus, EventKind, FailureKind, Lane, LinePart, Restraint, RouterTrouble,
+    Service, WriteStatus,
 };
 pub use messages::*;
 
@@ -23,7 +23,7 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`] and [`CursorsV1`].
+/// [`EventBatchV1`], [`CursorsV1`] and [`LineReportV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -164,6 +164,8 @@ direction! {
         UsageTotals(UsageTotalsV1),
         /// Several events.
         Events(EventBatchV1),
+        /// What the line carried.
+        Line(LineReportV1),
     }
 }
 

@@ -272,7 +272,7 @@ pub fn shown(at: UnixMillis) -> String {
 }
 
 /// Year, month and day of a number of days since 1970, by the Gregorian calendar: eras of 400 years that begin in March.
-fn civil(days: i64) -> (i64, i64, i64) {
+pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
     let days = days.saturating_add(719_468);
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

@@ -44,6 +44,8 @@ pub(super) struct RawController {
     pub(super) server_name: Option<String>,
     #[serde(default)]
     pub(super) keep_alive_seconds: Option<u64>,
+    #[serde(default = "kilobytes_an_hour")]
+    pub(super) kilobytes_an_hour: u64,
     #[serde(default = "reconnect_base_ms")]
     pub(super) reconnect_base_ms: u64,
 }
@@ -116,6 +118,10 @@ fn certificate_file() -> String {
 
 fn key_file() -> String {
     "agent.key".to_owned()
+}
+
+fn kilobytes_an_hour() -> u64 {
+    100
 }
 
 fn reconnect_base_ms() -> u64 {

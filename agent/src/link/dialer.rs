@@ -11,7 +11,6 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -141,6 +140,12 @@ impl Dialer {
         &self.socket
     }
 
+    /// What counts the line's bytes.
+    #[must_use]
+    pub fn counters(&self) -> Arc<ByteCounters> {
+        Arc::clone(&self.bytes)
+    }
+
     /// Dials the next address of the list.
     ///
     /// # Errors
@@ -230,6 +235,7 @@ pub async fn dial_address(
             .await
             .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
             .map_err(|source| DialError::Connect { address: address.clone(), source })?;
+        bytes.connected();
         let counted = Counted { tcp, bytes: Arc::clone(bytes) };
         let stream = tls
             .connect(name, counted)
@@ -316,7 +322,7 @@ impl AsyncRead for Counted {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.tcp).poll_read(context, buffer);
         let read = buffer.filled().len().saturating_sub(before);
-        self.bytes.received.fetch_add(u64::try_from(read).unwrap_or(0), Ordering::Relaxed);
+        self.bytes.received(read);
         polled
     }
 }
@@ -329,7 +335,7 @@ impl AsyncWrite for Counted {
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.tcp).poll_write(context, buffer);
         if let Poll::Ready(Ok(written)) = &polled {
-            self.bytes.sent.fetch_add(u64::try_from(*written).unwrap_or(0), Ordering::Relaxed);
+            self.bytes.sent(*written);
         }
         polled
     }

@@ -7,11 +7,14 @@
 //! Whatever rumqttc accepted may be lost when a connection ends, so that nothing is ever believed to be told before
 //! the controller's own word for it: the core keeps the outbox until a cursor comes. A connection is disposable;
 //! after each end everything is built anew, and the next dial waits for a random time that grows with failures. What
-//! is said and when is the core's business; `window` and `backoff` are the pure parts.
+//! is said and when is the core's business; `window`, `backoff`, `budget` and `ledger` are the pure parts.
 
 pub mod backoff;
+pub mod budget;
+pub mod counters;
 pub mod dialer;
 pub mod keep_alive;
+pub mod ledger;
 pub mod session;
 pub mod tls;
 pub mod window;
@@ -27,6 +30,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::outbox::Outbox;
 use backoff::Backoff;
+pub use counters::ByteCounters;
 use dialer::{Dialed, Dialer};
 use keep_alive::KeepAlive;
 pub use session::{Connection, Delivery, Lost};
@@ -64,23 +68,6 @@ pub enum FromLink {
 
 /// Where the link puts what it hears.
 pub type LinkSender = mpsc::Sender<FromLink>;
-
-/// Bytes over the metered line, as they leave and enter the machine.
-#[derive(Debug, Default)]
-pub struct ByteCounters {
-    /// To the controller.
-    pub sent: AtomicU64,
-    /// From the controller.
-    pub received: AtomicU64,
-}
-
-impl ByteCounters {
-    /// Sent and received since the start.
-    #[must_use]
-    pub fn totals(&self) -> (u64, u64) {
-        (self.sent.load(Ordering::Relaxed), self.received.load(Ordering::Relaxed))
-    }
-}
 
 /// What the link needs to know.
 pub struct LinkSettings {
@@ -149,7 +136,9 @@ async fn connect_once(
     let splice = dialer.splice(stream);
     let begun = Instant::now();
     let number = (connection_epoch, keep_alive.interval());
-    let mut session = session::start(settings, dialer.socket(), number, address, core.clone());
+    let counters = dialer.counters();
+    counters.note_keep_alive(keep_alive.interval());
+    let mut session = session::start(settings, dialer.socket(), number, address, (counters, core.clone()));
     let subscribed = timeout(SUBSCRIBE_DEADLINE, session.subscribed()).await;
     if subscribed.is_err() {
         session.stop();

@@ -18,13 +18,13 @@ use rumqttc::{
     Publish, QoS, StateError, SubscribeReasonCode, Transport,
 };
 use tawi_shared::SiteId;
-use tawi_shared::topics::{Up, down_filter};
+use tawi_shared::topics::{Up, down_filter, parse_down};
 use tawi_shared::wire::{ByeV1, encode};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::{FromLink, LinkSender, LinkSettings, Share};
+use super::{ByteCounters, FromLink, LinkSender, LinkSettings, Share};
 use crate::config::ControllerAddress;
 
 /// The largest packet in either direction. An envelope is at most 64 KiB, and a broker may add to a topic.
@@ -54,6 +54,7 @@ pub struct Connection {
     /// Which address answered.
     pub address: ControllerAddress,
     is_good: Arc<AtomicBool>,
+    counters: Arc<ByteCounters>,
     /// Dropped with this value, which tells the link.
     _hold: mpsc::Sender<()>,
     /// Answers when the last byte has left the machine.
@@ -61,6 +62,29 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// One whose messages somebody else carries: whoever has the other end of `client`. For a simulation; `run` makes its own.
+    #[must_use]
+    pub fn by_hand(
+        client: AsyncClient,
+        site: SiteId,
+        number: (u64, ControllerAddress),
+        counters: Arc<ByteCounters>,
+    ) -> Self {
+        let (connection_epoch, address) = number;
+        let (hold, _) = mpsc::channel(1);
+        let is_good = Arc::default();
+        Self {
+            client,
+            site,
+            connection_epoch,
+            address,
+            is_good,
+            counters,
+            _hold: hold,
+            drained: oneshot::channel().1,
+        }
+    }
+
     /// Says something, at least once, if the connection lives. Never waits.
     ///
     /// # Errors
@@ -78,7 +102,9 @@ impl Connection {
     }
 
     fn publish(&self, up: Up, qos: QoS, bytes: Vec<u8>) -> Result<(), Lost> {
-        self.client.try_publish(up.topic(&self.site), qos, false, bytes).map_err(|_| Lost)
+        let topic = up.topic(&self.site);
+        self.counters.said(up, bytes.len().saturating_add(topic.len()));
+        self.client.try_publish(topic, qos, false, bytes).map_err(|_| Lost)
     }
 
     /// Tells the broker that a delivery was dealt with.
@@ -112,6 +138,13 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// One that came by another way than a connection.
+    #[must_use]
+    pub fn by_hand(topic: &str, bytes: Vec<u8>) -> Self {
+        let share = Share { waiting: Arc::default(), bytes: 0 };
+        Self { publish: Publish::new(topic, QoS::AtLeastOnce, bytes), _share: share }
+    }
+
     /// The bytes, unread.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
@@ -164,7 +197,7 @@ pub(super) fn start(
     socket: &Path,
     (connection_epoch, keep_alive): (u64, Duration),
     address: ControllerAddress,
-    core: LinkSender,
+    (counters, core): (Arc<ByteCounters>, LinkSender),
 ) -> Session {
     let (client, event_loop) = pair(settings, socket, connection_epoch, keep_alive);
     let (hold, held) = mpsc::channel(1);
@@ -177,6 +210,7 @@ pub(super) fn start(
         connection_epoch,
         address,
         is_good: Arc::clone(&is_good),
+        counters: Arc::clone(&counters),
         _hold: hold,
         drained,
     };
@@ -184,6 +218,7 @@ pub(super) fn start(
         client,
         filter: down_filter(&settings.site),
         core,
+        counters,
         waiting: Arc::new(AtomicU64::new(0)),
         opening: Some((connection, subscribed_sender)),
     };
@@ -251,6 +286,7 @@ struct Polling {
     client: AsyncClient,
     filter: String,
     core: LinkSender,
+    counters: Arc<ByteCounters>,
     waiting: Arc<AtomicU64>,
     /// Until the subscription is accepted.
     opening: Option<(Connection, oneshot::Sender<()>)>,
@@ -300,6 +336,8 @@ impl Polling {
     }
 
     fn deliver(&self, publish: Publish) -> Result<(), String> {
+        let what = parse_down(&publish.topic).map(|(_, what)| what);
+        self.counters.heard(what, publish.payload.len().saturating_add(publish.topic.len()));
         let bytes = u64::try_from(publish.payload.len()).unwrap_or(u64::MAX);
         let share = Share::take(&self.waiting, bytes).ok_or_else(|| OVERRUN.to_owned())?;
         let delivery = Delivery { publish, _share: share };

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 use tawi_shared::wire::Lane;
 
+use super::budget::Allowance;
+
 /// Records that may be unanswered. Far below what rumqttc has in flight, so that its packet ids never collide.
 pub const WINDOW: usize = 16;
 /// What of it usage may take.
@@ -70,6 +72,8 @@ pub struct Room {
     lanes: Vec<Next>,
     /// At most so many records of all together.
     free: u64,
+    /// Of the backlog and of the log at most so many bytes, give or take a record.
+    backlog_bytes: u64,
 }
 
 impl Room {
@@ -77,6 +81,24 @@ impl Room {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lanes.is_empty()
+    }
+
+    /// Of the backlog and of the log at most so many bytes.
+    #[must_use]
+    pub fn backlog_bytes(&self) -> u64 {
+        self.backlog_bytes
+    }
+
+    /// As far as the line's budget goes: events wait for nobody.
+    #[must_use]
+    pub fn within(mut self, allowance: Allowance) -> Self {
+        self.lanes.retain(|next| match next.lane {
+            Lane::Event => true,
+            Lane::Usage => allowance.fresh,
+            Lane::Log => allowance.backlog_bytes > 0,
+        });
+        self.backlog_bytes = allowance.backlog_bytes;
+        self
     }
 
     /// Takes records of each lane, as many as there is room for; with what was asked of each.
@@ -133,7 +155,7 @@ impl Window {
         if log_waits && is_idle && self.log.is_heard && log_free > 0 {
             lanes.push(ask(Lane::Log, &self.log, log_free));
         }
-        Room { lanes, free: u64::try_from(free).unwrap_or(0) }
+        Room { lanes, free: u64::try_from(free).unwrap_or(0), backlog_bytes: u64::MAX }
     }
 
     /// So many records are told next; whether they are told lightly.

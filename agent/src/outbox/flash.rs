@@ -18,10 +18,10 @@ use super::bases::Bases;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
-    META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_UNSEEN, META_VOUCHED, PERIOD,
-    SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of, memory_key,
-    memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of, unseen_key,
-    unseen_of,
+    META_LINE, META_LIVED, META_MEMORY_BEFORE, META_SILENCE, META_STATE, META_STRUCK, META_UNSEEN,
+    META_VOUCHED, PERIOD, SEALED, StoredLine, StoredProfile, StoredState, cut_key, cut_of, line_key, line_of,
+    memory_key, memory_of, numbered, own_password_key, own_password_of, profile_key, router_key, router_of,
+    unseen_key, unseen_of,
 };
 use super::short_names::ShortNames;
 use super::store::{Changes, Place, Store, engine, length};
@@ -269,6 +269,7 @@ impl Flash {
                 changes.put(Place::Meta, key, &millis)?;
             }
         }
+        changes.put(Place::Meta, META_LINE, &marks.line)?;
         self.store.commit(&changes)?;
         self.has_leap = marks.time.leap_in_doubt.is_some();
         Ok(())
@@ -286,7 +287,8 @@ impl Flash {
         self.has_leap = leap.is_some();
         let leap_in_doubt = leap.map(|(counted, until)| LeapInDoubt { counted, until });
         let time = KeptTime { floor, vouched, leap_in_doubt };
-        Ok(Marks { time, silence, lived: lasted(META_LIVED)? })
+        let line = self.store.get(Place::Meta, META_LINE)?.unwrap_or_default();
+        Ok(Marks { time, silence, lived: lasted(META_LIVED)?, line })
     }
 
     /// Notes what must be known of a router after a restart. Synced: the router is changed right after. Digests go by

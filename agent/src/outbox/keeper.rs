@@ -262,10 +262,10 @@ impl Keeper {
 
     /// The sealed records of a lane after position `after`, at most `limit`, of all that waits. None while flash fails.
     pub fn take(&mut self, lane: Lane, after: u64, limit: u64) -> Vec<SealedRecord> {
-        self.take_due(Next { lane, after, limit }, &UsageDue::All)
+        self.take_due(Next { lane, after, limit }, (&UsageDue::All, u64::MAX))
     }
 
-    fn take_due(&mut self, next: Next, due: &UsageDue) -> Vec<SealedRecord> {
+    fn take_due(&mut self, next: Next, due: (&UsageDue, u64)) -> Vec<SealedRecord> {
         let Next { lane, after, limit } = next;
         self.attempt(|flash, _| flash.take(lane, after, limit, due)).unwrap_or_default()
     }
@@ -280,16 +280,22 @@ impl Keeper {
         room: &Room,
         due: &UsageDue,
     ) -> Vec<(Next, Vec<SealedRecord>)> {
-        let Reported { events, usage, periods, settled, seen_lines } = reported;
+        let Reported { events, backlog, usage, periods, settled, seen_lines } = reported;
+        let due = (due, room.backlog_bytes());
         let periods = self.beside_found(periods);
         let usage: Vec<_> = usage.into_iter().map(|counted| (counted, is_historical)).collect();
         let events: Vec<EventV1> = events.iter().map(event_to_wire).collect();
+        let backlog: Vec<EventV1> = backlog.iter().map(event_to_wire).collect();
         // What is on flash although something after it failed: put down again it would have a second position.
-        let (mut are_events_kept, mut is_usage_kept) = (false, false);
+        let (mut is_backlog_kept, mut are_events_kept, mut is_usage_kept) = (false, false, false);
         if self.memory.is_empty() {
             let kept = self.attempt(|flash, _| {
-                let (mut are_events_put, mut is_usage_put) = (false, false);
+                let (mut is_backlog_put, mut are_events_put, mut is_usage_put) = (false, false, false);
                 let done = flash.batch(|flash| {
+                    if !backlog.is_empty() {
+                        flash.put_backlog(backlog.clone())?;
+                        is_backlog_put = true;
+                    }
                     if !events.is_empty() {
                         flash.put_events(events.clone(), is_historical, false)?;
                         are_events_put = true;
@@ -305,12 +311,17 @@ impl Keeper {
                     room.fill(|next| flash.take(next.lane, next.after, next.limit, due))
                 })?;
                 // Not before the sync: until then a power cut may take them.
-                (are_events_kept, is_usage_kept) = (are_events_put, is_usage_put);
+                (is_backlog_kept, are_events_kept, is_usage_kept) =
+                    (is_backlog_put, are_events_put, is_usage_put);
                 done
             });
             if let Ok(records) = kept {
                 return records;
             }
+        }
+        // In memory there is one order of all.
+        if !is_backlog_kept {
+            self.dropped_records += self.memory.put_events(backlog, true);
         }
         if !are_events_kept {
             self.dropped_records += self.memory.put_events(events, is_historical);

@@ -9,7 +9,8 @@
 //!
 //! A record gets its position only when it is about to be told. So positions have no gaps, whatever was dropped before;
 //! and a newer total of a session simply replaces the one that still waits, so that a cut-off site keeps one record a
-//! session however long it is cut off. A sealed record that was damaged is replaced by an empty one in its place.
+//! session however long it is cut off. What is fresh is sealed before the backlog of a site that was cut off: its sessions
+//! that are over, and after these who came and went. A sealed record that was damaged is replaced by an empty one in its place.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -24,9 +25,9 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, DETAIL_BYTES, FORMAT, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED, SESSION,
-    SESSION_BYTES, SESSION_FORMAT, StoredEvent, StoredSession, is_too_old, line_key, number_of, numbered,
-    session_key,
+    BATCH_BYTES, BEFORE, DETAIL_BYTES, FORMAT, FRESH, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED,
+    SESSION, SESSION_BYTES, SESSION_FORMAT, STANDING, StoredEvent, StoredSession, StoredStanding, is_too_old,
+    line_key, number_of, numbered, session_key,
 };
 use super::short_names::ShortNames;
 use super::store::{Changes, Place, engine, length};
@@ -39,6 +40,8 @@ use crate::usage::quota::PeriodRecord;
 
 /// Records that are dropped in one commit when a bound is reached. More would make one long pause.
 pub(super) const DROPPED_AT_ONCE: u64 = 4_096;
+/// What an event takes on the line beside fifteen others, roughly.
+const EVENT_BYTES: u64 = 120;
 /// What a total by a short name takes in a message, mostly.
 const SHORT_BYTES: usize = 16;
 /// Session totals that are put down in one commit, and more only where they are of one line, whose record is made of
@@ -50,6 +53,11 @@ impl LaneSizes {
     /// The positions that are sealed and not forgotten.
     pub(super) fn sealed_seqs(self) -> RangeInclusive<u64> {
         self.committed().saturating_add(1)..=self.last_seq
+    }
+
+    /// Records without a position that do not wait behind others.
+    fn fresh(self) -> u64 {
+        self.pending.saturating_sub(self.backlog)
     }
 
     /// The last position that head office has committed.
@@ -86,8 +94,9 @@ impl Sealing {
     }
 
     /// A pending record leaves the lane.
-    pub(super) fn take_out(&mut self, key: &[u8], value: &[u8]) {
+    pub(super) fn take_out(&mut self, key: &[u8], value: &[u8], is_backlog: bool) {
         self.lane.pending = self.lane.pending.saturating_sub(1);
+        self.lane.backlog = self.lane.backlog.saturating_sub(u64::from(is_backlog));
         self.lane.bytes = self.lane.bytes.saturating_sub(length(value));
         self.changes.remove(self.place, key);
     }
@@ -154,15 +163,51 @@ impl Flash {
         let mut sealing = self.sealing(Lane::Event);
         let mut order = self.next_order;
         for event in events {
-            if sealing.lane.pending == 0 && sealing.has_room() {
+            if sealing.lane.fresh() == 0 && sealing.has_room() {
                 sealing.seal(&event, is_historical)?;
             } else {
                 let value = StoredEvent { is_historical, event };
-                sealing.lane.bytes +=
-                    sealing.changes.put(Place::Events, &numbered(PENDING, order), &value)?;
+                sealing.lane.bytes += sealing.changes.put(Place::Events, &numbered(FRESH, order), &value)?;
                 sealing.lane.pending += 1;
                 order += 1;
             }
+        }
+        self.store.commit(&sealing.changes)?;
+        (self.event_lane, self.next_order) = (sealing.lane, order);
+        self.sync()?;
+        self.keep_within_bytes()
+    }
+
+    /// Puts on flash, durably, who came and went while the site was cut off: the last of each line beside what is fresh, as it
+    /// tells how the line stands, and what was before it behind everything.
+    pub(super) fn put_backlog(&mut self, events: Vec<EventV1>) -> Result<(), StoreError> {
+        self.store.require(RESERVE_BYTES)?;
+        let mut sealing = self.sealing(Lane::Event);
+        let mut order = self.next_order;
+        let (mut standing, mut past) = (BTreeMap::new(), Vec::new());
+        for event in events {
+            match event.line.clone() {
+                Some(line) => past.extend(standing.insert(line, (order, event))),
+                None => past.push((order, event)),
+            }
+            order += 1;
+        }
+        for (line, (order, event)) in standing {
+            let key = line_key(STANDING, &line);
+            if let Some(old) = self.store.bytes(Place::Events, &key)? {
+                sealing.take_out(&key, &old, false);
+                let old = unframe::<StoredStanding>(&key, FORMAT, &old).ok();
+                past.extend(old.map(|old| (old.order, old.event)));
+            }
+            let value = StoredStanding { order, event };
+            sealing.lane.bytes += sealing.changes.put(Place::Events, &key, &value)?;
+            sealing.lane.pending += 1;
+        }
+        for (order, event) in past {
+            let value = StoredEvent { is_historical: true, event };
+            sealing.lane.bytes += sealing.changes.put(Place::Events, &numbered(PENDING, order), &value)?;
+            sealing.lane.pending += 1;
+            sealing.lane.backlog += 1;
         }
         self.store.commit(&sealing.changes)?;
         (self.event_lane, self.next_order) = (sealing.lane, order);
@@ -217,15 +262,19 @@ impl Flash {
                 self.dropped_records += 1;
                 continue;
             }
-            let mut was_waiting = false;
+            let (mut was_waiting, mut was_backlog) = (false, false);
             if let Some(old) = self.store.bytes(Place::Usage, &key)? {
                 lane.bytes = lane.bytes.saturating_sub(length(&old));
-                was_waiting = StoredSession::read(&key, &old).is_ok_and(|old| old.is_waiting);
+                let old = StoredSession::read(&key, &old).ok();
+                was_waiting = old.as_ref().is_some_and(|old| old.is_waiting);
+                was_backlog = old.as_ref().is_some_and(StoredSession::is_backlog);
             }
             let is_historical = *is_historical;
             let stored = StoredSession { is_waiting: true, is_historical, total, mark: counted.mark.clone() };
             lane.bytes += changes.put_as(Place::Usage, &key, SESSION_FORMAT, &stored)?;
             lane.pending += u64::from(!was_waiting);
+            lane.backlog = lane.backlog.saturating_sub(u64::from(was_backlog));
+            lane.backlog += u64::from(stored.is_backlog());
         }
         for (line, record) in periods {
             changes.put(Place::Usage, &line_key(PERIOD, line), &record.running)?;
@@ -239,21 +288,33 @@ impl Flash {
     }
 
     /// The sealed records of a lane after position `after`, at most `limit`; seals more if there is room and need. Totals
-    /// are sealed as far as they are due.
+    /// are sealed as far as they are due, and of the backlog so many bytes, give or take a record.
     pub(super) fn take(
         &mut self,
         lane: Lane,
         after: u64,
         limit: u64,
-        due: &UsageDue,
+        (due, backlog_bytes): (&UsageDue, u64),
     ) -> Result<Vec<SealedRecord>, StoreError> {
         let sizes = self.lane(lane);
-        let is_wanted = lane != Lane::Usage || *due != UsageDue::Nothing;
-        if is_wanted && sizes.pending > 0 && sizes.sealed < SEALED_RECORDS {
+        // The log is told when nothing else waits, and who came and went after whatever was used.
+        let backlog_bytes = match lane {
+            Lane::Usage => backlog_bytes,
+            Lane::Event if self.usage_lane.backlog == 0 => backlog_bytes,
+            Lane::Log if self.usage_lane.backlog == 0 && self.event_lane.backlog == 0 => backlog_bytes,
+            Lane::Event | Lane::Log => 0,
+        };
+        let has_backlog = backlog_bytes > 0 && sizes.backlog > 0;
+        let is_wanted = match lane {
+            Lane::Usage => (*due != UsageDue::Nothing && sizes.fresh() > 0) || has_backlog,
+            Lane::Event => sizes.fresh() > 0 || has_backlog,
+            Lane::Log => sizes.pending > 0 && backlog_bytes > 0,
+        };
+        if is_wanted && sizes.sealed < SEALED_RECORDS {
             self.store.require(RESERVE_BYTES)?;
             match lane {
-                Lane::Event => self.seal_events()?,
-                Lane::Usage => self.seal_usage(due)?,
+                Lane::Event => self.seal_events(backlog_bytes)?,
+                Lane::Usage => self.seal_usage(due, backlog_bytes)?,
                 Lane::Log => self.seal_writes()?,
             }
         }
@@ -363,13 +424,19 @@ impl Flash {
                         last = number_of(&key).unwrap_or(last).max(last);
                         first = first.or(number_of(&key));
                     }
-                    Some(PENDING) => {
+                    Some(kind @ (PENDING | FRESH)) => {
                         sizes.pending += 1;
+                        sizes.backlog += u64::from(kind == PENDING && lane == Lane::Event);
                         order = number_of(&key).unwrap_or(order).max(order);
+                    }
+                    Some(STANDING) => {
+                        sizes.pending += 1;
+                        order = pending_event(&key, &value).map_or(order, |(own, _)| own.max(order));
                     }
                     Some(SESSION) => match StoredSession::read(&key, &value) {
                         Ok(stored) => {
                             sizes.pending += u64::from(stored.is_waiting);
+                            sizes.backlog += u64::from(stored.is_backlog());
                             open_sessions
                                 .extend(Some(stored.counted()).filter(|counted| !counted.total.is_ended));
                         }
@@ -419,23 +486,28 @@ impl Flash {
         }
     }
 
-    fn seal_events(&mut self) -> Result<(), StoreError> {
+    fn seal_events(&mut self, backlog_bytes: u64) -> Result<(), StoreError> {
         let (mut sealing, mut bad) = (self.sealing(Lane::Event), 0);
-        for entry in self.store.scan(Place::Events, &[PENDING])? {
-            if !sealing.has_room() {
-                break;
-            }
-            let (key, value) = entry?;
-            sealing.take_out(&key, &value);
-            match unframe::<StoredEvent>(&key, FORMAT, &value) {
-                Ok(StoredEvent { is_historical, mut event }) => {
-                    if let Some((at_ms, words)) = self.corrected(&key, event.at_ms) {
-                        event.at_ms = at_ms;
-                        append(&mut event.detail, &words);
-                    }
-                    sealing.seal(&event, is_historical)?;
+        let most_past = backlog_bytes.div_ceil(EVENT_BYTES);
+        for (kind, most) in [(FRESH, u64::MAX), (STANDING, u64::MAX), (PENDING, most_past)] {
+            let mut count = 0;
+            for entry in self.store.scan(Place::Events, &[kind])? {
+                if !sealing.has_room() || count >= most {
+                    break;
                 }
-                Err(_) => bad += 1,
+                count += 1;
+                let (key, value) = entry?;
+                sealing.take_out(&key, &value, kind == PENDING);
+                let Some((order, StoredEvent { is_historical, mut event })) = pending_event(&key, &value)
+                else {
+                    bad += 1;
+                    continue;
+                };
+                if let Some((at_ms, words)) = self.bases.corrected(order, event.at_ms) {
+                    event.at_ms = at_ms;
+                    append(&mut event.detail, &words);
+                }
+                sealing.seal(&event, is_historical)?;
             }
         }
         self.store.commit(&sealing.changes)?;
@@ -449,8 +521,27 @@ impl Flash {
         self.bases.corrected(number_of(key)?, at_ms)
     }
 
-    fn seal_usage(&mut self, due: &UsageDue) -> Result<(), StoreError> {
+    /// What is fresh, as far as it is due, and then the backlog.
+    fn seal_usage(&mut self, due: &UsageDue, backlog_bytes: u64) -> Result<(), StoreError> {
+        if *due != UsageDue::Nothing {
+            let is_due = |stored: &StoredSession| due.takes(&stored.total.line, stored.total.is_ended);
+            self.seal_sessions(u64::MAX, |stored| !stored.is_backlog() && is_due(stored))?;
+        }
+        let has_room = self.usage_lane.sealed < SEALED_RECORDS;
+        if has_room && backlog_bytes > 0 && self.usage_lane.backlog > 0 {
+            self.seal_sessions(backlog_bytes, StoredSession::is_backlog)?;
+        }
+        self.sync()
+    }
+
+    /// Seals the sessions that are wanted, until so many bytes are.
+    fn seal_sessions(
+        &mut self,
+        most_bytes: u64,
+        is_wanted: impl Fn(&StoredSession) -> bool,
+    ) -> Result<(), StoreError> {
         let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
+        let mut told_bytes = 0_u64;
         let committed = sealing.lane.committed();
         let mut names = std::mem::take(&mut self.short_names);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
@@ -461,18 +552,19 @@ impl Flash {
                 sealing.changes.remove(Place::Usage, &key);
                 continue;
             };
-            if !stored.is_waiting || !due.takes(&stored.total.line, stored.total.is_ended) {
+            if !stored.is_waiting || !is_wanted(&stored) {
                 continue;
             }
             let may_be_short = self.protocol >= PROTOCOL_SHORT_TOTALS && !stored.total.is_ended;
             let short = may_be_short.then(|| names.tell(&stored.total.session, committed)).flatten();
             let bytes = if short.is_some() { SHORT_BYTES } else { value.len() };
             if gathered.bytes.saturating_add(bytes) > BATCH_BYTES {
+                told_bytes = told_bytes.saturating_add(u64::try_from(gathered.bytes).unwrap_or(u64::MAX));
                 gathered.seal_into(&mut sealing, &mut names)?;
                 // Each batch is a commit with the sessions that are in it: one for all would be large in memory.
                 self.store.commit(&std::mem::take(&mut sealing.changes))?;
                 self.usage_lane = sealing.lane;
-                if !sealing.has_room() {
+                if !sealing.has_room() || told_bytes >= most_bytes {
                     break;
                 }
             }
@@ -483,7 +575,7 @@ impl Flash {
                 None => gathered.sessions.push(stored.total.clone()),
             }
             if stored.total.is_ended {
-                sealing.take_out(&key, &value);
+                sealing.take_out(&key, &value, stored.is_backlog());
             } else {
                 // It stays, so that a restart knows which sessions were open.
                 sealing.lane.pending = sealing.lane.pending.saturating_sub(1);
@@ -497,7 +589,7 @@ impl Flash {
         self.short_names = names;
         self.usage_lane = sealing.lane;
         self.bad_records += bad;
-        self.sync()
+        Ok(())
     }
 
     /// Drops what is over the bound: the log first, then events, then the sessions that were read the longest ago.
@@ -545,20 +637,25 @@ impl Flash {
         Ok(i64::MAX)
     }
 
-    /// Drops pending events, oldest first, while `is_dropped` says so of the next one and the bytes dropped so far.
+    /// Drops pending events, oldest first and those of the backlog before others, while `is_dropped` says so of the next one
+    /// and the bytes dropped so far.
     fn drop_events(&mut self, is_dropped: impl Fn(&EventV1, u64) -> bool) -> Result<(), StoreError> {
         let (mut sealing, mut count, mut dropped) = (self.sealing(Lane::Event), 0_u64, 0);
-        for entry in self.store.scan(Place::Events, &[PENDING])? {
-            let (key, value) = entry?;
-            let stored = unframe::<StoredEvent>(&key, FORMAT, &value);
-            if stored.is_ok_and(|stored| !is_dropped(&stored.event, dropped)) {
-                break;
-            }
-            sealing.take_out(&key, &value);
-            dropped += length(&value);
-            count += 1;
-            if count >= DROPPED_AT_ONCE {
-                break;
+        for kind in [PENDING, FRESH, STANDING] {
+            for entry in self.store.scan(Place::Events, &[kind])? {
+                let (key, value) = entry?;
+                let stored = pending_event(&key, &value);
+                let stays = stored.is_some_and(|(_, stored)| !is_dropped(&stored.event, dropped));
+                // Those of lines are not in the order of time, so that one which stays says nothing of the next.
+                if stays && kind == STANDING {
+                    continue;
+                }
+                if stays || count >= DROPPED_AT_ONCE {
+                    break;
+                }
+                sealing.take_out(&key, &value, kind == PENDING);
+                dropped += length(&value);
+                count += 1;
             }
         }
         self.store.commit(&sealing.changes)?;
@@ -578,6 +675,7 @@ impl Flash {
                 continue;
             }
             lane.pending = lane.pending.saturating_sub(u64::from(stored.is_waiting));
+            lane.backlog = lane.backlog.saturating_sub(u64::from(stored.is_backlog()));
             lane.bytes = lane.bytes.saturating_sub(length(&value));
             dropped += length(&value);
             count += 1;
@@ -591,6 +689,15 @@ impl Flash {
         self.dropped_records += count;
         Ok(())
     }
+}
+
+/// An event without a position, of either kind, and its number; `None` for a damaged one.
+fn pending_event(key: &[u8], value: &[u8]) -> Option<(u64, StoredEvent)> {
+    if key.first() == Some(&STANDING) {
+        let StoredStanding { order, event } = unframe(key, FORMAT, value).ok()?;
+        return Some((order, StoredEvent { is_historical: true, event }));
+    }
+    Some((number_of(key)?, unframe(key, FORMAT, value).ok()?))
 }
 
 fn damaged_event() -> EventV1 {

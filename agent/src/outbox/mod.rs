@@ -45,6 +45,7 @@ use crate::commands::Kept;
 use crate::contact::KeptSilence;
 use crate::desired::DesiredState;
 use crate::flow::Event;
+use crate::link::ledger::KeptLine;
 use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;
 use crate::usage::counted::Counted;
@@ -145,6 +146,8 @@ pub enum StoreHealth {
 pub struct LaneSizes {
     /// Records without a position: events, or sessions with a newer total than was told.
     pub pending: u64,
+    /// Those of them that were noted while the site was cut off and are over: they leave the way to what is fresh.
+    pub backlog: u64,
     /// Records with a position that the controller has not confirmed.
     pub sealed: u64,
     /// Their bytes on flash, before the engine's own overhead.
@@ -217,6 +220,8 @@ pub struct SealedRecord {
 pub struct Reported {
     /// What happened.
     pub events: Vec<Event>,
+    /// Who came and went while the site was cut off: told after everything that is fresh.
+    pub backlog: Vec<Event>,
     /// Absolute totals.
     pub usage: Vec<Counted>,
     /// What the ended sessions of lines moved in the running period: belongs to these totals.
@@ -232,7 +237,7 @@ impl Reported {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         let has_no_usage = self.usage.is_empty() && self.periods.is_empty() && self.seen_lines.is_empty();
-        has_no_usage && self.events.is_empty() && self.settled.is_empty()
+        has_no_usage && self.events.is_empty() && self.backlog.is_empty() && self.settled.is_empty()
     }
 }
 
@@ -288,7 +293,7 @@ pub struct Opening {
     pub marks: Marks,
 }
 
-/// What a restart must know of time. All of it is counted by the agent itself, and only while it runs.
+/// What a restart must know of time and of the line. All of it is counted by the agent itself, and only while it runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
     /// What the clock goes on from.
@@ -297,6 +302,8 @@ pub struct Marks {
     pub silence: Option<KeptSilence>,
     /// The age of a store that was begun anew because the one before was damaged; else `None`.
     pub lived: Option<Duration>,
+    /// What the line carried.
+    pub line: KeptLine,
 }
 
 impl Opening {

@@ -4,7 +4,9 @@
 //! tree           key                value
 //! lines          line id            StoredLine
 //! profiles       service ‖ name     StoredProfile
-//! outbox_event   p ‖ order          StoredEvent      waits for a position
+//! outbox_event   f ‖ order          StoredEvent      waits for a position
+//! outbox_event   c ‖ line           StoredStanding   the last of who came and went while the site was cut off
+//! outbox_event   p ‖ order          StoredEvent      those before it
 //! outbox_usage   t ‖ session        StoredSession    newest total of a session
 //! outbox_usage   q ‖ line           PeriodCounted    what its ended sessions moved in the running period
 //! outbox_usage   l ‖ line           PeriodCounted    the same of the period that ran before it
@@ -17,6 +19,7 @@
 //! meta           clock, vouched     UnixMillis       see `KeptTime`
 //! meta           leap               (UnixMillis, UnixMillis)      see `LeapInDoubt`
 //! meta           silence, struck, lived  u64         milliseconds, see `Marks`
+//! meta           line-1             KeptLine         what the line carried
 //! meta           own-password ‖ line ‖ router   u64    see `RouterMemory::own_passwords`
 //! meta           unseen ‖ line                  u64    the generation that brought a line whose sessions were not looked at yet
 //! meta           cut-1 ‖ line ‖ router          Option<UnixMillis>    see `RouterMemory::cuts`
@@ -39,6 +42,10 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const SESSION_FORMAT: u8 = 2;
 
 pub(super) const PENDING: u8 = b'p';
+/// A pending event that does not wait behind the backlog. A release before this one knows only the other kind.
+pub(super) const FRESH: u8 = b'f';
+/// How a line stands since it was last noted while the site was cut off: told before the history of it.
+pub(super) const STANDING: u8 = b'c';
 pub(super) const SESSION: u8 = b't';
 pub(super) const SEALED: u8 = b's';
 pub(super) const PERIOD: u8 = b'q';
@@ -58,6 +65,8 @@ pub(super) const META_SILENCE: &[u8] = b"silence";
 /// What rules were judged by of it; none in a store of a release before.
 pub(super) const META_STRUCK: &[u8] = b"struck";
 pub(super) const META_LIVED: &[u8] = b"lived";
+/// With the number of its shape.
+pub(super) const META_LINE: &[u8] = b"line-1";
 const META_ROUTER: &[u8] = b"router/";
 /// With the number of its shape: a memory of a shape before has no place here, and none of its bytes are read as another.
 const META_MEMORY: &[u8] = b"memory-2/";
@@ -102,6 +111,14 @@ pub(super) struct StoredEvent {
     pub(super) event: EventV1,
 }
 
+/// See [`STANDING`]: always of a site that was cut off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct StoredStanding {
+    /// The number that it would have as a pending event: tells by which time it was noted.
+    pub(super) order: u64,
+    pub(super) event: EventV1,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct StoredSession {
     /// Whether this total is newer than what is sealed.
@@ -116,6 +133,11 @@ impl StoredSession {
     /// Reads what lies under `key`, in this format or in one before.
     pub(super) fn read(key: &[u8], bytes: &[u8]) -> Result<Self, BadRecord> {
         unframe(key, SESSION_FORMAT, bytes).or_else(|_| former::session(key, bytes))
+    }
+
+    /// Whether it waits behind what is fresh: a session that ended while the site was cut off.
+    pub(super) fn is_backlog(&self) -> bool {
+        self.is_waiting && self.is_historical && self.total.is_ended
     }
 
     /// As the counters go on from it.

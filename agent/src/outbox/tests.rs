@@ -21,6 +21,7 @@ use crate::site::cadence::UsageDue;
 use crate::usage::counted::{Counted, Mark};
 use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook};
 
+mod backlog;
 mod bounds;
 mod damage;
 mod former;

@@ -43,7 +43,7 @@ impl Flash {
                 break;
             }
             let (key, value) = entry?;
-            sealing.take_out(&key, &value);
+            sealing.take_out(&key, &value, false);
             match unframe::<StoredWrites>(&key, FORMAT, &value) {
                 Ok(StoredWrites { mut writes }) => {
                     for write in &mut writes {
@@ -74,7 +74,7 @@ impl Flash {
             if at.is_some_and(|at| !is_dropped(at, dropped)) {
                 break;
             }
-            sealing.take_out(&key, &value);
+            sealing.take_out(&key, &value, false);
             dropped += length(&value);
             count += 1;
             if count >= DROPPED_AT_ONCE {

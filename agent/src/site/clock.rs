@@ -204,6 +204,7 @@ impl Site {
             time: self.tools.clock.kept(),
             silence: Some(self.tools.contact.kept()),
             lived: self.marks_found.lived.map(|lived| lived.saturating_add(self.started.elapsed())),
+            line: self.line.kept(),
         };
         // The next ones come.
         let _ = self.tools.outbox.call(move |keeper| keeper.put_marks(marks)).await;

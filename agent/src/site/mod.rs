@@ -14,6 +14,7 @@ pub mod applied;
 pub mod cadence;
 mod chunks;
 mod clock;
+mod line;
 mod orders;
 mod standing;
 mod talk;
@@ -49,6 +50,7 @@ use applied::Progress;
 use cadence::{Cadence, UsageDue};
 use chunks::{Chunks, Joined};
 use clock::ClockWatch;
+use line::Line;
 use orders::Desk;
 use talk::Talk;
 
@@ -109,6 +111,8 @@ pub struct Tools {
     pub report_every: Duration,
     /// What the line has carried.
     pub bytes: Arc<ByteCounters>,
+    /// What may be told on it in an hour, in bytes; 0 without a bound.
+    pub hourly_bytes: u64,
     /// What was written to routers.
     pub log: ApiLog,
     /// The routers of the settings.
@@ -144,6 +148,7 @@ pub struct Site {
     progress: Progress,
     talk: Option<Talk>,
     cadence: Cadence,
+    line: Line,
     desk: Desk,
     overview: Overview,
     /// Whether what the store held before this start is known here: state, commands, routers' memories, the quota book.
@@ -176,6 +181,7 @@ impl Site {
             progress: Progress::new(tools.routers.iter().cloned()),
             talk: None,
             cadence: Cadence::new(tools.report_every),
+            line: Line::new(tools.hourly_bytes, opening.marks.line),
             desk: Desk::new(tools.orders.clone(), opening.commands.clone()),
             overview: Overview::default(),
             is_store_joined: opening.epoch != 0,
@@ -336,6 +342,7 @@ impl Site {
             }
             Ok((_, DownMessage::TellNow(_))) => {
                 self.cadence.hurry();
+                self.line.hurry();
                 self.acknowledge(&delivery);
             }
             Ok((_, DownMessage::Welcome(welcome))) => {
@@ -582,12 +589,15 @@ impl Site {
     /// holds up the payments behind it.
     async fn keep_and_tell(&mut self, mut reported: Reported) {
         let is_historical = !self.talk.as_ref().is_some_and(Talk::is_answered);
-        let now = self.started.elapsed();
+        if self.talk.is_none() {
+            line::put_behind(&mut reported);
+        }
+        let (now, is_backlog_due) = (self.started.elapsed(), self.is_backlog_due());
         let (events, usage) = (self.cadence.are_events_due(now), self.cadence.due(now) != UsageDue::Nothing);
-        self.with_talk(|talk| talk.waits(events, usage));
+        self.with_talk(|talk| talk.waits(events || is_backlog_due, usage || is_backlog_due));
         loop {
-            let due = self.cadence.due(self.started.elapsed());
-            let room = self.talk.as_ref().map(Talk::room).unwrap_or_default();
+            let (due, allowance) = (self.cadence.due(self.started.elapsed()), self.allowance());
+            let room = self.talk.as_ref().map(|talk| talk.room(allowance)).unwrap_or_default();
             if reported.is_empty() && room.is_empty() {
                 break;
             }
@@ -640,6 +650,7 @@ impl Site {
             self.say_hello();
         }
         self.work_at_desk().await;
+        self.watch_line();
         self.tell_what_is_due().await;
         if self.chores.store.elapsed() >= STORE_EVERY {
             self.chores.store = Instant::now();

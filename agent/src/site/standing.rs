@@ -64,6 +64,7 @@ impl Site {
                 last_problem: self.last_problem.clone(),
                 bytes_sent,
                 bytes_received,
+                line: self.line.status(&self.tools.bytes, super::line::backlog_of(&self.overview)),
             },
             state: StateStatus {
                 generation: self.desired.generation,

@@ -10,7 +10,8 @@ use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1, HeldPlanV1, HelloV1,
-    Lane, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, StoredV1, UpMessage, encode,
+    Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, StoredV1,
+    UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -19,6 +20,7 @@ use super::applied::Applied;
 use crate::clock::Reading;
 use crate::config::ControllerAddress;
 use crate::desired::DesiredState;
+use crate::link::budget::Allowance;
 use crate::link::window::{Next, Room, Window};
 use crate::link::{Connection, Delivery};
 use crate::outbox::SealedRecord;
@@ -171,11 +173,26 @@ impl Talk {
     }
 
     /// What may be told now.
-    pub(super) fn room(&self) -> Room {
+    pub(super) fn room(&self, allowance: Allowance) -> Room {
         if self.is_lost {
             return Room::default();
         }
-        self.window.room(self.events_wait, self.usage_waits, self.log_waits)
+        self.window.room(self.events_wait, self.usage_waits, self.log_waits).within(allowance)
+    }
+
+    /// Whether nothing that was told is still on its way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.window.unanswered() == 0
+    }
+
+    /// Whether head office has answered, and knows what a report of the line is.
+    pub(super) fn takes_line_reports(&self) -> bool {
+        self.is_answered() && self.protocol >= PROTOCOL_TOGETHER
+    }
+
+    /// Says what the line carried.
+    pub(super) fn line(&mut self, report: &LineReportV1) {
+        self.say(Up::Ack, report);
     }
 
     /// So many records of all lanes are told next; whether lightly.

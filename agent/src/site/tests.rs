@@ -76,6 +76,7 @@ async fn site_at(directory: &Directory, hands: Clock) -> (Site, watch::Receiver<
         quotas: Quotas::new(QuotaBook::load(opening.epoch, &opening.book, &opening.open_sessions)),
         report_every: Duration::ZERO,
         bytes: Arc::default(),
+        hourly_bytes: 0,
         log: ApiLog::default(),
         routers: vec!["core".to_owned()],
         orders: BTreeMap::new(),
@@ -180,7 +181,8 @@ async fn a_store_that_opens_late_brings_the_time_and_nothing_is_written_over_it_
         vouched: Some(now.minus(hour)),
         leap_in_doubt: None,
     };
-    let marks = Marks { time, silence: Some(KeptSilence::unheeded(5 * hour)), lived: None };
+    let marks =
+        Marks { time, silence: Some(KeptSilence::unheeded(5 * hour)), lived: None, ..Marks::default() };
     let (mut keeper, _) = Keeper::open(&directory.0, IdSource::system(), Clock::manual(now));
     keeper.put_marks(marks);
     let (mut site, _) = site_at(&directory, Clock::manual(now)).await;

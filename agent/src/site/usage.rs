@@ -31,7 +31,9 @@ impl Site {
     pub(super) async fn tell_what_is_due(&mut self) {
         let is_well = self.overview.health == StoreHealth::Well;
         let now = self.started.elapsed();
-        let is_due = self.cadence.are_events_due(now) || self.cadence.due(now) != UsageDue::Nothing;
+        let is_due = self.cadence.are_events_due(now)
+            || self.cadence.due(now) != UsageDue::Nothing
+            || self.is_backlog_due();
         if is_well && self.talk.is_some() && is_due {
             self.pump().await;
         }
@@ -48,6 +50,7 @@ impl Site {
                 Lane::Event if are_all => self.cadence.events_told(),
                 Lane::Usage | Lane::Event | Lane::Log => {}
             }
+            records.iter().for_each(|record| self.line.told(record.bytes.len()));
             self.with_talk(|talk| talk.tell(next, records, is_light));
         }
     }
@@ -115,6 +118,7 @@ impl Site {
         }
         self.tools.clock.join(late.marks.time);
         self.tools.contact.join(late.marks.silence.unwrap_or_default());
+        self.line.join(&late.marks.line);
         self.marks_found = late.marks;
         self.join_commands(late.commands.clone());
     }

@@ -72,6 +72,7 @@ impl Agent {
             outbox: outbox.clone(),
             state: state_sender,
             report_every: config.enforce.report,
+            hourly_bytes: config.controller.hourly_bytes,
             bytes,
             routers: routers.iter().map(|name| (*name).to_owned()).collect(),
         };

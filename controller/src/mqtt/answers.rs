@@ -5,7 +5,7 @@
 use tawi_shared::UnixMillis;
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, Lane, RouterWritesV1,
+    self, CommandKind, CommandResultV1, ForeignRowsV1, HeldPlanV1, Lane, LineReportV1, RouterWritesV1,
 };
 
 use super::LinkError;
@@ -16,7 +16,7 @@ use crate::commands::{Command, RESULT_WITHIN};
 use crate::database::Connection;
 use crate::ids::{LineId, SiteId};
 use crate::live::Hint;
-use crate::{commands, held_plans, router_writes, sites, usage};
+use crate::{backhaul, commands, held_plans, router_writes, sites, usage};
 
 /// Keeps the writes of one batch of the API log.
 pub(super) async fn take_writes(
@@ -45,6 +45,19 @@ pub(super) async fn take_writes(
         let place = (epoch, seq, position);
         router_writes::keep(connection, site, place, write, line.as_ref(), now).await?;
     }
+    Ok(())
+}
+
+/// Notes what the line of a site carried.
+pub(super) async fn take_line(
+    connection: &mut Connection,
+    site: &SiteId,
+    report: &LineReportV1,
+    now: UnixMillis,
+    effects: &mut Effects,
+) -> Result<(), LinkError> {
+    backhaul::note(connection, site, report, now).await?;
+    effects.hints.push(Hint::Site(site.clone()));
     Ok(())
 }
 

@@ -43,6 +43,11 @@ pub(super) struct Arrival {
 }
 
 impl Arrival {
+    /// A packet that came by another way than a connection.
+    pub(super) fn of(site: SiteId, publish: Publish, client: AsyncClient) -> Self {
+        Self { site, publish, client }
+    }
+
     /// Whether the broker wants no acknowledgement: who said it so is answered so, and says it again otherwise when no answer
     /// comes.
     pub(super) fn is_light(&self) -> bool {
@@ -76,6 +81,11 @@ impl Default for Pipe {
 }
 
 impl Pipe {
+    /// One that leads to whoever has the other end of `client`.
+    pub(super) fn to(client: AsyncClient) -> Self {
+        Self(watch::Sender::new(Some(client)))
+    }
+
     /// Publishes with QoS 1; `false` when there is no connection now. `true` promises nothing: sites confirm what
     /// they stored.
     pub(super) async fn publish(&self, topic: String, payload: Vec<u8>) -> bool {

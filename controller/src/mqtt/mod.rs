@@ -14,6 +14,7 @@
 pub mod acl;
 mod answers;
 mod budget;
+pub mod by_hand;
 mod connection;
 mod intake;
 mod positions;

@@ -6,6 +6,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use tawi_shared::envelope::FLAG_HISTORICAL;
 use tawi_shared::ids::check_id;
 use tawi_shared::state_hash::StateHash;
 use tawi_shared::topics::Down;
@@ -44,6 +45,9 @@ const DETAIL_CHARACTERS: usize = 200;
 
 /// The longest that an agent keeps an event.
 const WAITED_MOST: Duration = Duration::from_secs(45 * 86_400);
+
+/// For how long the coming of a line that was noted without a connection is news.
+const NEWS_FOR: Duration = Duration::from_secs(900);
 
 /// Takes one message.
 pub(super) async fn take(
@@ -95,6 +99,7 @@ pub(super) async fn take(
             answers::take_foreign_rows(connection, site, rows, now, effects).await
         }
         UpMessage::HeldPlan(plan) => answers::take_held(connection, site, plan, effects).await,
+        UpMessage::Line(report) => answers::take_line(connection, site, report, now, effects).await,
         // Taken apart before it comes here.
         UpMessage::Events(_) | UpMessage::Hello(_) | UpMessage::Bye(_) => Ok(()),
     }
@@ -605,15 +610,22 @@ async fn take_event(
     match (kind, line, kept.router) {
         (Some(kind @ (EventKind::LineOnline | EventKind::LineOffline)), Some(line), _) => {
             let is_online = kind == EventKind::LineOnline;
+            // What was noted without a connection comes behind what is fresh, and is told as history then.
+            let is_history = said.header.flags & FLAG_HISTORICAL != 0;
             // It may have waited there; a clock that is wrong makes it no older than anything waits, and never of tomorrow.
             let at = UnixMillis(event.at_ms).clamp(now.minus(WAITED_MOST), now);
-            if store::set_line_online(connection, site, &line, is_online, at).await? {
+            if store::set_line_online(connection, site, &line, (is_online, is_history), at).await? {
                 effects.hints.push(Hint::Line(line.clone()));
             }
             if is_online && kept.detail.parse::<IpAddr>().is_ok() {
                 store::set_last_address(connection, site, (line.as_str(), &kept.detail), true).await?;
             }
-            if is_online && let Some(customer) = traces::online(connection, &line, now).await? {
+            // Who came long ago, while the site was cut off, did not come because of a payment.
+            let is_news = !is_history || now.since(at) < NEWS_FOR;
+            if is_online
+                && is_news
+                && let Some(customer) = traces::online(connection, &line, now).await?
+            {
                 effects.hints.push(Hint::Payment(customer));
             }
         }

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::Action;
+use crate::backhaul;
+use crate::backhaul::view::BackhaulBody;
 use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::staff::Permission;
@@ -66,6 +68,8 @@ pub struct SiteDetail {
     pub site: SiteBody,
     /// Its routers.
     pub routers: Vec<RouterBody>,
+    /// What its line to head office carries; null before its agent said so.
+    pub backhaul: Option<BackhaulBody>,
 }
 
 /// A router.
@@ -214,7 +218,12 @@ pub(crate) async fn get_one(
     let mut reader = reader(&web).await?;
     let site = super::get(&mut reader, &id).await?.ok_or_else(missing)?;
     let routers = super::routers_of(&mut reader, &id).await?;
-    Ok(Json(SiteDetail { site: (&site).into(), routers: routers.iter().map(RouterBody::from).collect() }))
+    let backhaul = backhaul::of_site(&mut reader, &id).await?;
+    Ok(Json(SiteDetail {
+        site: (&site).into(),
+        routers: routers.iter().map(RouterBody::from).collect(),
+        backhaul: backhaul.as_ref().map(BackhaulBody::from),
+    }))
 }
 
 /// What a site's agent reported lately.

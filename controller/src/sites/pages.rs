@@ -14,6 +14,8 @@ use tawi_shared::wire::FailureKind;
 use super::router_trouble::trouble_of;
 use super::{AddedRouter, Event, Router, Site};
 use crate::audit::Action;
+use crate::backhaul;
+use crate::backhaul::view::BackhaulView;
 use crate::commands;
 use crate::commands::pages::CommandView;
 use crate::customers;
@@ -231,6 +233,7 @@ struct OnePage {
     events: Vec<EventView>,
     held: Vec<HeldView>,
     commands: Vec<CommandView>,
+    backhaul: Option<BackhaulView>,
     fields: Fields,
     may_add_router: bool,
     may_command: bool,
@@ -283,6 +286,7 @@ async fn show(
     let held_total = held.iter().map(|plan| u64::from(plan.total)).sum();
     let failing_total = failing_total(&site, failing.len(), held_total);
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
+    let backhaul = backhaul::of_site(&mut reader, id).await?;
     let presence = site.presence;
     let mut router_views = Vec::new();
     for router in &routers {
@@ -316,6 +320,7 @@ async fn show(
         site: SiteView::of(&site, &routers, now),
         held,
         commands: ordered.iter().map(|command| CommandView::of(command, now)).collect(),
+        backhaul: backhaul.as_ref().map(|known| BackhaulView::of(known, now)),
         may_take_over: visit.may(Permission::TakeOver) && site.revoked_at.is_none(),
         may_command: visit.may(Permission::CommandRouters) && site.revoked_at.is_none(),
         failing,

@@ -114,6 +114,27 @@ pub fn day(at: UnixMillis) -> String {
     format(at, "%A, %-d %B")
 }
 
+/// `November 2026`, of a month such as 202611.
+#[must_use]
+pub fn month(month: u32) -> String {
+    const NAMES: [&str; 12] = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ];
+    let name = (month % 100).checked_sub(1).and_then(|index| NAMES.get(usize::try_from(index).ok()?));
+    format!("{} {}", name.unwrap_or(&"?"), month / 100)
+}
+
 /// `24 Nov`.
 #[must_use]
 pub fn short_day(at: UnixMillis) -> String {

@@ -128,6 +128,24 @@ codes! {
 }
 
 codes! {
+    /// What bytes on the line between a site and head office are for.
+    LinePart {
+        /// Opening connections, keeping them alive, and the headers of IP, TCP, TLS and MQTT around everything else.
+        Link = 1 / "link",
+        /// Hellos, answers and cursors.
+        Talk = 2 / "answers",
+        /// The desired state and commands.
+        State = 3 / "state",
+        /// Events.
+        Events = 4 / "events",
+        /// Session totals.
+        Usage = 5 / "usage",
+        /// Writes to routers.
+        Log = 6 / "log",
+    }
+}
+
+codes! {
     /// What an event is about.
     EventKind {
         /// The subscriber's session came up.

@@ -550,3 +550,29 @@ body! { 0x0108,
         cursors: Vec<(u16, u64)>,
     }
 }
+
+body! { 0x000D,
+    /// What the line carried in a month, in bytes with the headers of IP: as the agent counted it, so that it says the same as the
+    /// bill of the link within some percent. Said after a hello and some times a day, from protocol 3 on.
+    LineReportV1 {
+        /// Milliseconds since 1970 by the agent's clock.
+        at_ms: i64,
+        /// What may be told in an hour, in bytes; 0 without a bound.
+        hourly_bytes: u64,
+        /// How often the silent connection is tried, in seconds.
+        keep_alive_seconds: u16,
+        /// Events and session totals of before, while the site was cut off, that wait for their turn.
+        backlog_records: u64,
+        /// The running month and the one before, as far as the agent knows them; at most two.
+        months: Vec<LineMonthV1>,
+    }
+}
+
+/// What the line carried in one month.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LineMonthV1 {
+    /// Year and month in East Africa Time, such as 202611.
+    pub month: u32,
+    /// A [`LinePart`](super::LinePart) code, bytes to head office, and bytes from there.
+    pub parts: Vec<(u16, u64, u64)>,
+}

@@ -175,6 +175,18 @@ fn released_messages_never_change() {
     let went =
         BatchedEventV1 { is_historical: true, event: alone(1_790_000_000_023, EventKind::LineOffline) };
     check("event-batch-v1", &EventBatchV1 { events: vec![went, came] });
+    let parts = vec![(LinePart::Link.code(), 900_000, 700_000), (LinePart::Usage.code(), 5_000_000, 0)];
+    let carried = LineReportV1 {
+        at_ms: 1_790_000_000_456,
+        hourly_bytes: 100_000,
+        keep_alive_seconds: 240,
+        backlog_records: 12_000,
+        months: vec![
+            LineMonthV1 { month: 202_611, parts },
+            LineMonthV1 { month: 202_610, parts: Vec::new() },
+        ],
+    };
+    check("line-report-v1", &carried);
     check("bye-v1", &ByeV1 { connection_epoch: 2 });
     check("router-writes-v1", &RouterWritesV1 { writes: vec![write()] });
     check("foreign-rows-v1", &foreign_rows());

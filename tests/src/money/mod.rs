@@ -11,11 +11,11 @@
 
 mod books;
 mod checks;
-mod house;
+pub mod house;
 mod kinds;
 mod paid_time;
-mod safaricom;
-mod site;
+pub mod safaricom;
+pub mod site;
 mod staff;
 mod statement;
 mod steps;

@@ -66,7 +66,7 @@ fn the_log_goes_first_then_the_oldest_events_and_sessions_that_were_read_the_lon
         assert!(hour < 5_000, "nothing is dropped");
     }
     let kept: Vec<_> = flash
-        .take(Lane::Usage, 0, 999, &UsageDue::All)
+        .take(Lane::Usage, 0, 999, (&UsageDue::All, u64::MAX))
         .unwrap()
         .iter()
         .flat_map(|record| totals(std::slice::from_ref(record)))
@@ -91,7 +91,7 @@ fn of_events_the_oldest_that_have_no_position_give_way_and_positions_have_no_gap
     let mut told = Vec::new();
     for _ in 0..2_000 {
         let after = told.len().try_into().unwrap();
-        let records = flash.take(Lane::Event, after, 16, &UsageDue::Nothing).unwrap();
+        let records = flash.take(Lane::Event, after, 16, (&UsageDue::Nothing, u64::MAX)).unwrap();
         let Some(last) = records.last() else { break };
         told.extend(details(&records));
         flash.forget(Lane::Event, flash.epoch, last.seq, &IdSource::system()).unwrap();

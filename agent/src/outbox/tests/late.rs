@@ -126,7 +126,12 @@ fn a_store_that_opens_late_brings_its_marks_of_time() {
     let directory = Directory::new();
     let (mut keeper, _) = directory.open();
     let time = KeptTime { floor: UnixMillis(77), vouched: Some(UnixMillis(66)), leap_in_doubt: None };
-    let marks = Marks { time, silence: Some(KeptSilence::unheeded(Duration::from_secs(9))), lived: None };
+    let marks = Marks {
+        time,
+        silence: Some(KeptSilence::unheeded(Duration::from_secs(9))),
+        lived: None,
+        ..Marks::default()
+    };
     keeper.put_marks(marks);
     drop(keeper);
     let held = directory.flash();

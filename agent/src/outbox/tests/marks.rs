@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::LeapInDoubt;
+use crate::link::ledger::{KeptLine, LineMonth};
 
 /// The bytes as they lie in stores at customers' sites. A release that knew of one period reads the running one as before,
 /// and leaves the other alone.
@@ -48,7 +49,12 @@ fn marks_of_a_release_before_are_read() {
     let time = KeptTime { floor: UnixMillis(7_000), vouched: None, leap_in_doubt: None };
     assert_eq!(
         opening.marks,
-        Marks { time, silence: Some(KeptSilence::unheeded(Duration::from_secs(3))), lived: None }
+        Marks {
+            time,
+            silence: Some(KeptSilence::unheeded(Duration::from_secs(3))),
+            lived: None,
+            ..Marks::default()
+        }
     );
 }
 
@@ -62,6 +68,10 @@ fn marks_of_clock_and_routers_survive() {
         time,
         silence: Some(KeptSilence { whole: Duration::from_millis(55), struck: Duration::from_millis(33) }),
         lived: Some(Duration::from_millis(44)),
+        line: KeptLine {
+            running: LineMonth { month: 202_611, ..LineMonth::default() },
+            ..KeptLine::default()
+        },
     };
     keeper.put_marks(marks);
     let own_passwords = BTreeMap::from([("a".to_owned(), 7), ("b".to_owned(), 9)]);

@@ -1,5 +1,7 @@
 //! What pages show of where a line was last seen, by what its site tells of sessions.
 
+use tawi_shared::envelope::FLAG_HISTORICAL;
+
 use super::*;
 
 /// The queue of a line where nobody logs in counts from before anybody has its address.
@@ -65,6 +67,36 @@ async fn a_line_is_online_since_it_came_and_not_since_head_office_heard_of_it() 
         assert_eq!(cursor(&mut agent).await.cursor, seq);
         let found = link.column(since).await;
         assert!(expected.contains(&found), "{kind:?}: {found}");
+    }
+    link.close().await;
+}
+
+/// A site that was cut off tells first how its lines stand, and the history of it hours later.
+#[tokio::test]
+async fn what_was_noted_while_a_site_was_cut_off_never_stands_against_what_is_later() {
+    let link = Link::open().await;
+    link.pay_while_away(1_000).await;
+    let mut agent = link.greeted(hello(1, 1, link.hash().await)).await;
+    let now = link.house.controller.clock.now().0;
+    let (online, offline) = (EventKind::LineOnline, EventKind::LineOffline);
+    for (seq, (kind, ago, is_history, expected)) in (1..).zip([
+        (online, 900_000, false, (1, 900_000)),
+        (online, 300_000, true, (1, 300_000)),
+        (offline, 600_000, true, (1, 300_000)),
+        (offline, 200_000, true, (0, 200_000)),
+        (online, 100_000, false, (1, 100_000)),
+        (offline, 150_000, true, (1, 100_000)),
+    ]) {
+        let told = EventV1 { at_ms: now - ago, ..event(kind, Some(&link.world.line)) };
+        let flags = if is_history { FLAG_HISTORICAL } else { 0 };
+        let envelope = wire::encode(&told, flags, EPOCH, seq).unwrap();
+        agent.publish(&Up::Event.topic(&link.world.site), envelope).await;
+        assert_eq!(cursor(&mut agent).await.cursor, seq);
+        let found = (
+            link.column("SELECT is_online FROM subscriptions").await,
+            now - link.column("SELECT online_changed_at FROM subscriptions").await,
+        );
+        assert_eq!(found, expected, "{seq}");
     }
     link.close().await;
 }

@@ -1,0 +1,198 @@
+//! What may be told in an hour on a line that is paid by the byte. Pure.
+//!
+//! ```text
+//! an hour's bytes ──four fifths, evenly──▶ the purse (holds one fifth) ──▶ fresh totals, while anything is in it
+//!                                             ▲                       └──▶ the backlog and the log, while it is over half full
+//!          everything that the line carried ──┘ paid afterwards, whatever it was
+//! ```
+//!
+//! So the backlog never takes more than nine tenths of the hour's bytes and one record out of any hour, wherever that begins,
+//! and what is fresh not more than all of them and one telling. What may not wait (hello,
+//! answers, events, state) is said in any case; it is paid all the same, and the rest waits the longer for it. What is told is
+//! charged by its size at once, and set right by what the line really carried when all of it is answered.
+
+use std::time::Duration;
+
+/// What tells a record besides its bytes: its topic, the packets of MQTT, a record of TLS, segments and the cursor that answers.
+const AROUND_A_RECORD: u64 = 320;
+/// One part in so many of the hour's bytes may be told at once.
+const PURSE_SHARE: u64 = 5;
+const HOUR_MS: u64 = 3_600_000;
+
+/// What may be told now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Whether fresh totals may be.
+    pub fresh: bool,
+    /// How many bytes of what was noted while the site was cut off, or of the log.
+    pub backlog_bytes: u64,
+}
+
+impl Allowance {
+    /// Everything.
+    pub const ALL: Self = Self { fresh: true, backlog_bytes: u64::MAX };
+}
+
+/// The purse.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// In bytes; 0 without a bound.
+    hourly: u64,
+    /// What is in the purse; less than nothing after what could not wait.
+    left: i64,
+    /// Up to when it was filled.
+    filled: Duration,
+    /// What was charged since the start, and is compared with what the line carried.
+    charged: u64,
+}
+
+impl Budget {
+    /// So many bytes an hour, with a full purse; 0 for no bound.
+    #[must_use]
+    pub fn new(hourly: u64) -> Self {
+        let mut budget = Self { hourly, left: 0, filled: Duration::ZERO, charged: 0 };
+        budget.left = budget.purse();
+        budget
+    }
+
+    /// Bytes an hour; 0 without a bound.
+    #[must_use]
+    pub fn hourly(&self) -> u64 {
+        self.hourly
+    }
+
+    /// What may be told now.
+    pub fn allowance(&mut self, now: Duration) -> Allowance {
+        if self.hourly == 0 {
+            return Allowance::ALL;
+        }
+        self.fill(now);
+        let above_half = self.left.saturating_sub(self.purse() / 2);
+        Allowance { fresh: self.left > 0, backlog_bytes: u64::try_from(above_half).unwrap_or(0) }
+    }
+
+    /// A record of so many bytes is told.
+    pub fn told(&mut self, bytes: u64) {
+        self.charge(bytes.saturating_add(AROUND_A_RECORD));
+    }
+
+    /// The line has carried so much since the start; `is_idle` when nothing that was told is still on its way.
+    pub fn settle(&mut self, carried: u64, is_idle: bool) {
+        let more = carried.saturating_sub(self.charged);
+        let less = self.charged.saturating_sub(carried);
+        self.charge(more);
+        if is_idle && less > 0 {
+            self.charged = carried;
+            self.put(less);
+        }
+    }
+
+    fn charge(&mut self, bytes: u64) {
+        self.charged = self.charged.saturating_add(bytes);
+        let most_owed = i64::try_from(self.hourly).unwrap_or(i64::MAX).saturating_neg();
+        self.left = self.left.saturating_sub_unsigned(bytes).max(most_owed);
+    }
+
+    fn fill(&mut self, now: Duration) {
+        let rate = self.hourly.saturating_sub(self.hourly / PURSE_SHARE).max(1);
+        let passed = u64::try_from(now.saturating_sub(self.filled).as_millis()).unwrap_or(u64::MAX);
+        let bytes = passed.saturating_mul(rate) / HOUR_MS;
+        // The rest of a byte stays in the time.
+        let paid_for = Duration::from_millis(bytes.saturating_mul(HOUR_MS) / rate);
+        self.filled = self.filled.saturating_add(paid_for);
+        self.put(bytes);
+    }
+
+    fn put(&mut self, bytes: u64) {
+        self.left = self.left.saturating_add_unsigned(bytes).min(self.purse());
+    }
+
+    fn purse(&self) -> i64 {
+        i64::try_from(self.hourly / PURSE_SHARE).unwrap_or(i64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(minute: u64) -> Duration {
+        Duration::from_secs(60 * minute)
+    }
+
+    #[test]
+    fn without_a_bound_everything_may_be_told() {
+        let mut budget = Budget::new(0);
+        budget.told(u64::MAX);
+        assert_eq!(budget.allowance(at(0)), Allowance::ALL);
+    }
+
+    #[test]
+    fn the_backlog_leaves_half_of_the_purse_to_what_is_fresh() {
+        let mut budget = Budget::new(100_000);
+        let check = |budget: &mut Budget, minute, fresh, backlog_bytes| {
+            assert_eq!(budget.allowance(at(minute)), Allowance { fresh, backlog_bytes });
+        };
+        check(&mut budget, 0, true, 10_000);
+        budget.told(9_680);
+        check(&mut budget, 0, true, 0);
+        budget.told(9_679);
+        check(&mut budget, 0, true, 0);
+        budget.told(0);
+        check(&mut budget, 0, false, 0);
+        // 80,000 bytes an hour.
+        check(&mut budget, 15, true, 10_000 - 319);
+        check(&mut budget, 600, true, 10_000);
+    }
+
+    #[test]
+    fn what_could_not_wait_is_paid_by_what_can() {
+        let mut budget = Budget::new(100_000);
+        budget.settle(60_000, false);
+        assert!(!budget.allowance(at(0)).fresh);
+        assert!(!budget.allowance(at(29)).fresh);
+        assert!(budget.allowance(at(31)).fresh);
+        // A state of a megabyte does not silence a site for a day.
+        budget.settle(1_000_000, false);
+        assert!(!budget.allowance(at(31 + 74)).fresh);
+        assert!(budget.allowance(at(31 + 77)).fresh);
+    }
+
+    #[test]
+    fn what_was_charged_is_set_right_by_what_the_line_carried() {
+        let mut budget = Budget::new(100_000);
+        budget.told(4_680);
+        budget.settle(1_000, false);
+        assert_eq!(budget.allowance(at(0)).backlog_bytes, 5_000, "it is still on its way");
+        budget.settle(3_000, true);
+        assert_eq!(budget.allowance(at(0)).backlog_bytes, 7_000);
+        budget.settle(3_500, true);
+        assert_eq!(budget.allowance(at(0)).backlog_bytes, 6_500);
+    }
+
+    proptest! {
+        #[test]
+        fn no_hour_carries_more_of_the_backlog_than_nine_tenths_and_a_record(
+            hourly in 8_000_u64..1_000_000, steps in prop::collection::vec((0_u64..240, 0_u64..4_000), 1..400),
+        ) {
+            let (mut budget, mut now) = (Budget::new(hourly), Duration::ZERO);
+            let mut told: Vec<(Duration, u64)> = Vec::new();
+            for (seconds, bytes) in steps {
+                now += Duration::from_secs(seconds);
+                if budget.allowance(now).backlog_bytes > 0 {
+                    budget.told(bytes);
+                    told.push((now, bytes + AROUND_A_RECORD));
+                }
+            }
+            let hour = Duration::from_secs(3_600);
+            for (begin, _) in &told {
+                let within = told.iter().filter(|(at, _)| at >= begin && *at < *begin + hour);
+                let sum: u64 = within.map(|(_, bytes)| bytes).sum();
+                let most = hourly / 10 * 9 + 10 + 4_000 + AROUND_A_RECORD;
+                prop_assert!(sum <= most, "{sum} bytes of {hourly}");
+            }
+        }
+    }
+}
