@@ -8,6 +8,7 @@
 //! So a lost answer locks nobody out: whoever asks again with the same key is told the same again. Decisions are in
 //! `rule.rs`; HTTP is in `broker/enrolment.rs`. The database keeps digests of tokens, and no token.
 
+pub(crate) mod pages;
 mod rule;
 pub(super) mod store;
 #[cfg(test)]
