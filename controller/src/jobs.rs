@@ -313,7 +313,7 @@ async fn tidy(controller: &Controller) -> Result<(), JobError> {
     let soon = now.plus(CERTIFICATE_WARNING);
     for (site, expires_at) in sites::store::expiring_before(&mut connection, soon).await? {
         let days = expires_at.since(now).as_secs() / 86_400;
-        tracing::warn!(site.id = %site, days, "the site's certificate is about to expire; write it a new bundle");
+        tracing::warn!(site.id = %site, days, "the site's certificate is about to expire, and it did not come for the next one; cure: run tawi-agent doctor there, or make it a new ticket");
     }
     Ok(())
 }

@@ -33,6 +33,7 @@ pub mod payments;
 pub mod pki;
 pub mod plain;
 pub mod plans;
+pub mod qr;
 pub mod quota;
 pub mod router_writes;
 pub mod shutdown;

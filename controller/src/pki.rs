@@ -4,6 +4,9 @@
 //! at each start and never written, so there is none to steal or to forget to renew. There are no revocation lists
 //! either: the front door asks the database at each connection. Nothing here reads the clock or opens a socket.
 
+mod grace;
+mod request;
+
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -18,16 +21,22 @@ use rcgen::{
 };
 use ring::digest::{SHA256, digest};
 use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use tawi_shared::enrolment::{ALPN_HTTP, ALPN_MQTT};
 use tawi_shared::ids::hex;
 use tawi_shared::{Clock, UnixMillis};
 use thiserror::Error;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::ids::SiteId;
+
+pub use grace::GRACE;
+use grace::WithGrace;
+pub use request::{BadRequest, DeviceKey};
 
 /// How long an agent's certificate is good for. A site may be cut off for weeks; a stolen card should not be good for
 /// ever even when nobody notices.
@@ -90,10 +99,12 @@ pub enum PkiError {
     Tls(String),
 }
 
-/// The authority.
+/// The authority. Clones share it.
+#[derive(Clone)]
 pub struct Pki {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Arc<Issuer<'static, KeyPair>>,
     certificate_pem: String,
+    sha256: [u8; 32],
 }
 
 impl fmt::Debug for Pki {
@@ -103,13 +114,20 @@ impl fmt::Debug for Pki {
     }
 }
 
-/// What an agent proves itself with.
+/// What an agent proves itself with, when its key is made here.
 #[derive(Clone)]
 pub struct SiteCertificate {
     /// The certificate.
-    pub certificate_pem: String,
+    pub issued: Issued,
     /// Its private key. The controller keeps no copy.
     pub key_pem: String,
+}
+
+/// A certificate of a site.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate_pem: String,
     /// SHA-256 of the certificate's DER form, in lower-case hex: how the database knows it.
     pub sha256: String,
     /// When it was made.
@@ -121,10 +139,23 @@ pub struct SiteCertificate {
 impl fmt::Debug for SiteCertificate {
     /// Without the key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SiteCertificate")
-            .field("sha256", &self.sha256)
-            .field("expires_at", &self.expires_at)
-            .finish_non_exhaustive()
+        f.debug_struct("SiteCertificate").field("issued", &self.issued).finish_non_exhaustive()
+    }
+}
+
+/// TLS for the two who come to the front door, told apart by ALPN.
+pub struct DoorTls {
+    /// For agents that speak MQTT: a certificate of this authority is demanded.
+    pub mqtt: rustls::ServerConfig,
+    /// For devices that want a certificate: one that they have may have ended within [`GRACE`], and new ones have none. The
+    /// authority's own certificate is shown, by which a ticket knows us.
+    pub enrolment: rustls::ServerConfig,
+}
+
+impl fmt::Debug for DoorTls {
+    /// Without the keys.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DoorTls").finish_non_exhaustive()
     }
 }
 
@@ -168,7 +199,16 @@ impl Pki {
                 pem
             }
         };
-        Ok(Self { issuer: Issuer::new(params, key), certificate_pem })
+        let authority = authority_of(&certificate_pem)?;
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest(&SHA256, &authority).as_ref());
+        Ok(Self { issuer: Arc::new(Issuer::new(params, key)), certificate_pem, sha256 })
+    }
+
+    /// SHA-256 of the authority's certificate in DER form, by which a ticket names us.
+    #[must_use]
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
     }
 
     /// The certificate by which agents know the front door; it goes into each bundle.
@@ -184,47 +224,62 @@ impl Pki {
     pub fn issue_site(&self, site: &SiteId, now: UnixMillis) -> Result<SiteCertificate, PkiError> {
         let failed = |source| PkiError::Certificate { subject: format!("site {site}"), source };
         let key = KeyPair::generate().map_err(failed)?;
-        let mut params = leaf_params(site.as_str(), now, SITE_VALIDITY);
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
-        Ok(SiteCertificate {
-            certificate_pem: certificate.pem(),
-            key_pem: key.serialize_pem(),
-            sha256: sha256_of(certificate.der()),
-            issued_at: now,
-            expires_at: now.plus(SITE_VALIDITY),
-        })
+        let params = site_params(site, now);
+        let certificate = params.signed_by(&key, &*self.issuer).map_err(failed)?;
+        Ok(SiteCertificate { issued: issued(&certificate, now), key_pem: key.serialize_pem() })
     }
 
-    /// TLS for the front door: its own fresh certificate for `names` (host names and IP addresses), and a client
-    /// certificate of this authority demanded from everybody. Validity is judged by `clock`.
+    /// Makes a certificate for the key of a device, which stays there.
+    ///
+    /// # Errors
+    /// [`PkiError::Certificate`].
+    pub fn issue_for(&self, key: &DeviceKey, site: &SiteId, now: UnixMillis) -> Result<Issued, PkiError> {
+        let failed = |source| PkiError::Certificate { subject: format!("site {site}"), source };
+        let certificate = site_params(site, now).signed_by(&key.public_key, &*self.issuer).map_err(failed)?;
+        Ok(issued(&certificate, now))
+    }
+
+    /// TLS for the front door: its own fresh certificate for `names` (host names and IP addresses). Validity is judged by
+    /// `clock`.
     ///
     /// # Errors
     /// [`PkiError::Certificate`] for a name that cannot stand in a certificate, else [`PkiError::Tls`].
-    pub fn server_config(&self, names: &[String], clock: &Clock) -> Result<rustls::ServerConfig, PkiError> {
+    pub fn door_tls(&self, names: &[String], clock: &Clock) -> Result<DoorTls, PkiError> {
         let failed = |source| PkiError::Certificate { subject: names.join(", "), source };
         let key = KeyPair::generate().map_err(failed)?;
         let mut params = leaf_params("tawi front door", clock.now(), SERVER_VALIDITY);
         params.subject_alt_names = CertificateParams::new(names.to_vec()).map_err(failed)?.subject_alt_names;
         params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-        let certificate = params.signed_by(&key, &self.issuer).map_err(failed)?;
+        let certificate = params.signed_by(&key, &*self.issuer).map_err(failed)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authority = authority_of(&self.certificate_pem)?;
         let mut roots = RootCertStore::empty();
-        let authority = CertificateDer::from_pem_slice(self.certificate_pem.as_bytes())
-            .map_err(|error| PkiError::Tls(error.to_string()))?;
-        roots.add(authority).map_err(|error| PkiError::Tls(error.to_string()))?;
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-            .build()
-            .map_err(|error| PkiError::Tls(error.to_string()))?;
-        rustls::ServerConfig::builder_with_details(provider, Arc::new(ByClock(clock.clone())))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| PkiError::Tls(error.to_string()))?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        roots.add(authority.clone()).map_err(|error| PkiError::Tls(error.to_string()))?;
+        let roots = Arc::new(roots);
+        let verifier =
+            || WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider));
+        let wrong = |error: rustls::server::VerifierBuilderError| PkiError::Tls(error.to_string());
+        let of_agents = verifier().build().map_err(wrong)?;
+        let of_devices = WithGrace(verifier().allow_unauthenticated().build().map_err(wrong)?);
+        let with = |verifier: Arc<dyn ClientCertVerifier>, chain: Vec<CertificateDer<'static>>| {
+            rustls::ServerConfig::builder_with_details(
+                Arc::clone(&provider),
+                Arc::new(ByClock(clock.clone())),
             )
-            .map_err(|error| PkiError::Tls(error.to_string()))
+            .with_safe_default_protocol_versions()?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())))
+        };
+        let leaf = certificate.der().clone();
+        let refused = |error: rustls::Error| PkiError::Tls(error.to_string());
+        let mut mqtt = with(of_agents, vec![leaf.clone()]).map_err(refused)?;
+        mqtt.alpn_protocols = vec![ALPN_MQTT.to_vec()];
+        let mut enrolment = with(Arc::new(of_devices), vec![leaf, authority]).map_err(refused)?;
+        enrolment.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+        // A session that is resumed shows no certificate anew, and a device comes once in months.
+        enrolment.session_storage = Arc::new(NoServerSessionStorage {});
+        enrolment.send_tls13_tickets = 0;
+        Ok(DoorTls { mqtt, enrolment })
     }
 }
 
@@ -255,6 +310,26 @@ impl TimeProvider for ByClock {
         let since_epoch = u64::try_from(self.0.now().0).ok()?;
         Some(UnixTime::since_unix_epoch(Duration::from_millis(since_epoch)))
     }
+}
+
+fn authority_of(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|error| PkiError::Tls(error.to_string()))
+}
+
+fn issued(certificate: &rcgen::Certificate, now: UnixMillis) -> Issued {
+    Issued {
+        certificate_pem: certificate.pem(),
+        sha256: sha256_of(certificate.der()),
+        issued_at: now,
+        expires_at: now.plus(SITE_VALIDITY),
+    }
+}
+
+/// For client authentication only, and of one name: the site's.
+fn site_params(site: &SiteId, now: UnixMillis) -> CertificateParams {
+    let mut params = leaf_params(site.as_str(), now, SITE_VALIDITY);
+    params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+    params
 }
 
 fn authority_params(key: &KeyPair, now: UnixMillis) -> CertificateParams {
@@ -392,15 +467,15 @@ mod tests {
         let pki = Pki::open_or_create(directory.path(), NOW).unwrap();
         let site = SiteId::parse("nyeri-01").unwrap();
         let issued = pki.issue_site(&site, NOW).unwrap();
-        let certificate = der(&issued.certificate_pem);
+        let certificate = der(&issued.issued.certificate_pem);
         assert_eq!(site_of(&certificate), Some(site));
-        assert_eq!(sha256_of(&certificate), issued.sha256);
+        assert_eq!(sha256_of(&certificate), issued.issued.sha256);
         let (_, parsed) = X509Certificate::from_der(&certificate).unwrap();
         let days = (parsed.validity().not_after.timestamp() - NOW.0 / 1_000) / 86_400;
         assert!((365..=366).contains(&days), "{days}");
         assert!(parsed.validity().not_before.timestamp() < NOW.0 / 1_000);
         assert!(!parsed.is_ca());
-        assert_eq!(issued.expires_at.0 / 1_000, parsed.validity().not_after.timestamp());
+        assert_eq!(issued.issued.expires_at.0 / 1_000, parsed.validity().not_after.timestamp());
         assert!(!format!("{issued:?}").contains("PRIVATE"));
     }
 
@@ -417,7 +492,7 @@ mod tests {
         let verifier =
             WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build().unwrap();
         let time = UnixTime::since_unix_epoch(Duration::from_millis(NOW.0.unsigned_abs()));
-        verifier.verify_client_cert(&der(&issued.certificate_pem), &[], time).unwrap();
+        verifier.verify_client_cert(&der(&issued.issued.certificate_pem), &[], time).unwrap();
     }
 
     #[test]

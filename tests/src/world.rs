@@ -226,8 +226,18 @@ impl World {
         let bundle = directory.to_string_lossy().into_owned();
         let address = backhaul.address().to_string();
         let name = format!("POP {id}");
-        let arguments =
-            ["site", "add", id, "--name", &name, "--bundle", &bundle, "--address", &address, "--json"];
+        let arguments = [
+            "site",
+            "add",
+            id,
+            "--name",
+            &name,
+            "--offline-bundle",
+            &bundle,
+            "--address",
+            &address,
+            "--json",
+        ];
         controller_command(&self.directory, &arguments).await?;
         let router_row =
             self.office.post("/api/routers", &json!({"site_id": id, "name": ROUTER_NAME})).await?;

@@ -51,6 +51,12 @@ pub enum Action {
     SiteAdded,
     /// A site got a new certificate, and its old ones were revoked.
     SiteRenewed,
+    /// A ticket was made for a site.
+    SiteTokenMade,
+    /// A device became a site by a ticket, and every earlier certificate of the site was revoked.
+    SiteEnrolled,
+    /// A site got its next certificate.
+    SiteCertificateRenewed,
     /// A site was shut out.
     SiteRevoked,
     /// A router was added.
@@ -154,6 +160,9 @@ impl Action {
         match self {
             Self::SiteAdded => "site.added",
             Self::SiteRenewed => "site.renewed",
+            Self::SiteTokenMade => "site.token_made",
+            Self::SiteEnrolled => "site.enrolled",
+            Self::SiteCertificateRenewed => "site.certificate_renewed",
             Self::SiteRevoked => "site.revoked",
             Self::RouterAdded => "router.added",
             Self::StaffAdded => "staff.added",

@@ -2,44 +2,50 @@
 //!
 //! ```text
 //! accepted ─▶ a turn ─▶ handshake (15 s) ─▶ CONNECT (10 s) ─▶ admitted? ─▶ in the database? ─▶ spliced to the broker
-//!                └ waiting_room.rs                                └ admission.rs  └ certificate and site not revoked
+//!                └ waiting_room.rs  └ ALPN http/1.1 ─▶ enrolment.rs └ admission.rs  └ certificate and site not revoked
 //! ```
 //!
 //! Each connection has a task of its own, so that a silent one holds up nobody. The door does not understand MQTT
 //! beyond the first packet; it slows who says too much (`allowance.rs`), and ends a connection when its site is
 //! revoked, when the same site comes again, and when the controller no longer hears what is said.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use rustls_pki_types::CertificateDer;
+use rustls::ServerConfig;
+use rustls::server::{Acceptor, ClientHello};
+use tawi_shared::enrolment::{ALPN_HTTP, ALPN_MQTT};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Secret;
 use super::admission::{NotAdmitted, admit};
 use super::allowance::{Allowances, Packets};
 use super::connect_packet::{ConnectPacket, Malformed, PACKET_BYTES, packet_length};
+use super::enrolment::{Desk, identity};
 use super::seats::{Ended, Seats};
 use super::settings::BrokerSettings;
 use super::splice::{Speaker, splice, watch_for_silence};
 use super::waiting_room::{NoTurn, Waiting, WaitingRoom};
+use crate::database;
 use crate::desired::{self, DesiredError};
 use crate::ids::SiteId;
 use crate::live::Hint;
+use crate::pki::DoorTls;
 use crate::shutdown::Stop;
-use crate::sites::{self, SiteError};
+use crate::sites::{self, SiteError, Standing, enrolment};
 use crate::state::Controller;
-use crate::{database, pki};
 
 /// How long the loopback connection to the broker may take, and a refusal to be written.
 const LOOPBACK: Duration = Duration::from_secs(5);
@@ -66,12 +72,14 @@ pub(super) struct Behind {
 
 /// The door.
 pub(super) struct FrontDoor {
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    acceptor: TlsAcceptor,
+    for_agents: Arc<ServerConfig>,
+    for_devices: Arc<ServerConfig>,
+    desk: Arc<Desk>,
     behind: Behind,
     controller: Controller,
     settings: BrokerSettings,
@@ -128,16 +136,27 @@ struct Admitted {
     opening: Vec<u8>,
 }
 
+/// Who came through the handshake.
+enum Received {
+    /// An agent that may come in.
+    Agent(Box<Admitted>),
+    /// A device that wants a certificate.
+    Device(TlsStream<TcpStream>),
+}
+
 impl FrontDoor {
     pub(super) fn new(
-        listener: TcpListener,
-        acceptor: TlsAcceptor,
+        listeners: Vec<TcpListener>,
+        tls: DoorTls,
+        desk: Desk,
         behind: Behind,
         controller: Controller,
         settings: BrokerSettings,
     ) -> Self {
         let shared = Shared {
-            acceptor,
+            for_agents: Arc::new(tls.mqtt),
+            for_devices: Arc::new(tls.enrolment),
+            desk: Arc::new(desk),
             behind,
             controller,
             connections: Arc::new(Semaphore::new(settings.connections)),
@@ -151,7 +170,7 @@ impl FrontDoor {
             turn: AtomicU8::new(0),
             settings,
         };
-        Self { listener, shared: Arc::new(shared) }
+        Self { listeners, shared: Arc::new(shared) }
     }
 
     /// Lets agents in until `stop`; then all connections end.
@@ -159,11 +178,12 @@ impl FrontDoor {
         let mut tasks = JoinSet::new();
         tasks.spawn(watch_over(Arc::clone(&self.shared)));
         let mut attendance = self.shared.behind.attendance.clone();
+        let mut first = 0;
         loop {
             let accepted = tokio::select! {
                 () = stop.requested() => break,
                 Some(_) = tasks.join_next() => continue,
-                accepted = accept_when_heard(&self.listener, &mut attendance) => accepted,
+                accepted = accept_when_heard(&self.listeners, &mut first, &mut attendance) => accepted,
             };
             match accepted {
                 Ok((stream, peer)) => {
@@ -187,14 +207,34 @@ impl FrontDoor {
 
 /// While the controller does not hear, agents wait in the system's queue, and later at their own back-off.
 async fn accept_when_heard(
-    listener: &TcpListener,
+    listeners: &[TcpListener],
+    first: &mut usize,
     attendance: &mut watch::Receiver<u64>,
 ) -> io::Result<(TcpStream, SocketAddr)> {
     attendance
         .wait_for(|turn| turn % 2 == 1)
         .await
         .map_err(|_| io::Error::other("the controller's client is gone"))?;
-    listener.accept().await
+    poll_fn(|context| {
+        for step in 0..listeners.len() {
+            // Beginning behind whoever was last, so that a crowd at one port keeps no other waiting.
+            let at = first.wrapping_add(step) % listeners.len();
+            if let Some(listener) = listeners.get(at)
+                && let Poll::Ready(accepted) = listener.poll_accept(context)
+            {
+                *first = at.wrapping_add(1);
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Whether a client wants a certificate, and not MQTT. Releases before enrolment name no protocol.
+fn wants_enrolment(hello: &ClientHello<'_>) -> bool {
+    let offers = |protocol: &[u8]| hello.alpn().is_some_and(|mut all| all.any(|one| one == protocol));
+    offers(ALPN_HTTP) && !offers(ALPN_MQTT)
 }
 
 impl Shared {
@@ -215,14 +255,21 @@ impl Shared {
                 return;
             }
         };
-        let Ok(_place) = Arc::clone(&self.connections).try_acquire_owned() else {
+        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(connections = self.settings.connections, "the front door is full");
             return;
         };
         // Each in a box of its own: a handshake takes more memory than what comes after it, which lasts.
         match Box::pin(self.receive(stream)).await {
-            Ok(admitted) => {
+            Ok(Received::Device(stream)) => {
                 drop(turn);
+                // It takes no agent's place; the desk has its own.
+                drop(place);
+                Box::pin(Arc::clone(&self.desk).serve(stream, peer)).await;
+            }
+            Ok(Received::Agent(admitted)) => {
+                drop(turn);
+                let admitted = *admitted;
                 let site = admitted.site.clone();
                 tracing::info!(site.id = %site, peer.address = %peer, "a site connected");
                 match Box::pin(self.splice(admitted)).await {
@@ -241,18 +288,27 @@ impl Shared {
         }
     }
 
-    /// From an accepted connection to a client that is known and may come in.
-    async fn receive(&self, stream: TcpStream) -> Result<Admitted, SentAway> {
-        let mut stream = timeout(self.settings.handshake_deadline, self.acceptor.accept(stream))
+    /// From an accepted connection to a client that is known and may come in, or to one that wants to become known.
+    async fn receive(&self, stream: TcpStream) -> Result<Received, SentAway> {
+        let handshake = async {
+            let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+            let is_device = wants_enrolment(&start.client_hello());
+            let config = if is_device { &self.for_devices } else { &self.for_agents };
+            Ok::<_, io::Error>((is_device, start.into_stream(Arc::clone(config)).await?))
+        };
+        let (is_device, mut stream) = timeout(self.settings.handshake_deadline, handshake)
             .await
             .map_err(|_| SentAway::HandshakeSlow)?
             .map_err(SentAway::Handshake)?;
+        if is_device {
+            return Ok(Received::Device(stream));
+        }
         let (site, certificate_sha256) = identity(&stream).ok_or(SentAway::NoSite)?;
         let (packet, rest) = timeout(self.settings.connect_deadline, read_connect(&mut stream))
             .await
             .map_err(|_| SentAway::ConnectSlow)??;
         let checked = match admit(packet, &site) {
-            Ok(packet) => self.check_standing(&site, &certificate_sha256).await.map(|()| packet),
+            Ok(packet) => self.check_standing(&site, &certificate_sha256).await.map(|_| packet),
             Err(source) => Err(SentAway::NotAdmitted { site: site.clone(), source }),
         };
         match checked {
@@ -260,7 +316,7 @@ impl Shared {
                 let mut opening =
                     packet.encode(Some(self.behind.voucher.expose().as_bytes())).ok_or(Malformed::TooLong)?;
                 opening.extend_from_slice(&rest);
-                Ok(Admitted { stream, site, certificate_sha256, opening })
+                Ok(Received::Agent(Box::new(Admitted { stream, site, certificate_sha256, opening })))
             }
             Err(error) => {
                 refuse(&mut stream, &error).await;
@@ -269,20 +325,17 @@ impl Shared {
         }
     }
 
-    /// Asks the database. When it cannot be asked, nobody comes in.
-    async fn check_standing(&self, site: &SiteId, certificate_sha256: &str) -> Result<(), SentAway> {
+    /// Asks the database; whether certificates that the site had before are still good. When it cannot be asked, nobody
+    /// comes in.
+    async fn check_standing(&self, site: &SiteId, certificate_sha256: &str) -> Result<bool, SentAway> {
         let lookup = |source| SentAway::Lookup { site: site.clone(), source };
         let mut connection =
             self.controller.database.read().await.map_err(|error| lookup(SiteError::Database(error)))?;
-        let is_good = sites::is_certificate_good(
-            &mut connection,
-            site,
-            certificate_sha256,
-            self.controller.clock.now(),
-        )
-        .await
-        .map_err(lookup)?;
-        if is_good { Ok(()) } else { Err(SentAway::Revoked { site: site.clone() }) }
+        let now = self.controller.clock.now();
+        match sites::standing_of(&mut connection, site, certificate_sha256, now).await.map_err(lookup)? {
+            Standing::Good { has_older } => Ok(has_older),
+            Standing::Refused => Err(SentAway::Revoked { site: site.clone() }),
+        }
     }
 
     /// A connection to the broker, from one of our addresses after the other.
@@ -305,7 +358,12 @@ impl Shared {
         let _ = broker.set_nodelay(true);
         broker.write_all(&admitted.opening).await.map_err(SentAway::Broker)?;
         // Who revoked it between the look at the database and the seat is seen here and not five seconds later.
-        self.check_standing(&admitted.site, &admitted.certificate_sha256).await?;
+        if self.check_standing(&admitted.site, &admitted.certificate_sha256).await? {
+            // It proved that the answer with this certificate arrived.
+            enrolment::note_first(&self.controller, &admitted.site, &admitted.certificate_sha256)
+                .await
+                .map_err(|source| SentAway::Lookup { site: admitted.site.clone(), source })?;
+        }
         let mut packets = Packets::Between;
         // Spent without a wait: it is one CONNECT and at most a kilobyte or two.
         self.allowances.spend(&admitted.site, packets.cost(&admitted.opening), Instant::now().into_std());
@@ -323,13 +381,6 @@ impl Shared {
             _ = attendance.changed() => Ok("the controller stopped listening"),
         }
     }
-}
-
-/// The site and the digest of the certificate that the client proved to hold.
-fn identity(stream: &TlsStream<TcpStream>) -> Option<(SiteId, String)> {
-    let (_, session) = stream.get_ref();
-    let certificate: &CertificateDer<'_> = session.peer_certificates()?.first()?;
-    Some((pki::site_of(certificate)?, pki::sha256_of(certificate)))
 }
 
 /// Reads up to the end of the first packet. What came after it belongs to the broker.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! agent ──TLS, certificate──▶ front_door ──CONNECT vouched for──▶ embedded broker (loopback) ◀── mqtt/, the controller
+//! new device ──HTTPS, token──▶ front_door ──▶ enrolment.rs ──▶ sites/enrolment
 //! ```
 //!
 //! The broker is a pipe: it keeps nothing, and is trusted with nothing but order. The front door knows who somebody
@@ -13,6 +14,7 @@ pub mod admission;
 mod allowance;
 pub mod connect_packet;
 mod embedded;
+mod enrolment;
 mod front_door;
 mod seats;
 pub mod settings;
@@ -34,7 +36,6 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::ids::IdSource;
 use crate::pki::{Pki, PkiError};
@@ -51,9 +52,11 @@ pub use settings::{BrokerSettings, BrokerSettingsError, RawBroker};
 pub enum BrokerError {
     /// Agents cannot be heard at the address of the configuration.
     #[error(
-        "[broker] listen = \"{address}\" cannot be used; cure: end whatever listens there, or choose another port"
+        "[broker] {key}: \"{address}\" cannot be used; cure: end whatever listens there, choose another port, or let the controller open ports below 1024, as its packaged unit says"
     )]
     Listen {
+        /// Which key names it.
+        key: &'static str,
         /// Which address.
         address: SocketAddr,
         /// What the system said.
@@ -155,6 +158,8 @@ pub struct RunningBroker {
     pub address: BrokerAddress,
     /// Where agents are heard.
     pub listening: SocketAddr,
+    /// Where else, in the order of the settings.
+    pub also_listening: Vec<SocketAddr>,
     tasks: JoinSet<()>,
     stop: Stop,
 }
@@ -187,15 +192,17 @@ pub async fn start(
     pki: &Pki,
     stop: Stop,
 ) -> Result<RunningBroker, BrokerError> {
-    let mut tls = pki.server_config(&settings.certificate_names(), &controller.clock)?;
+    let mut tls = pki.door_tls(&settings.certificate_names(), &controller.clock)?;
     // Each site resumes its session when it comes back, which saves it 3 kB of certificates; one ticket each is enough.
-    tls.session_storage = ServerSessionMemoryCache::new(settings.connections);
-    tls.send_tls13_tickets = 1;
-    let listener = TcpListener::bind(settings.listen)
-        .await
-        .map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
-    let listening =
-        listener.local_addr().map_err(|source| BrokerError::Listen { address: settings.listen, source })?;
+    tls.mqtt.session_storage = ServerSessionMemoryCache::new(settings.connections);
+    tls.mqtt.send_tls13_tickets = 1;
+    let (first, listening) = listen("listen", settings.listen).await?;
+    let (mut listeners, mut also_listening) = (vec![first], Vec::new());
+    for address in &settings.also_listen {
+        let (listener, address) = listen("also_listen", *address).await?;
+        listeners.push(listener);
+        also_listening.push(address);
+    }
     let attendance = Attendance::default();
     let voucher = Secret::random(&controller.ids);
     let password = Secret::random(&controller.ids);
@@ -203,14 +210,17 @@ pub async fn start(
     let embedded =
         embedded::start(settings, password.clone(), voucher.clone(), stop.clone(), &mut tasks).await?;
     let door = front_door::FrontDoor::new(
-        listener,
-        TlsAcceptor::from(Arc::new(tls)),
+        listeners,
+        tls,
+        enrolment::Desk::new(controller.clone(), pki.clone(), settings.advertised_addresses.clone()),
         front_door::Behind { broker: embedded, voucher, attendance: attendance.watch() },
         controller.clone(),
         settings.clone(),
     );
     tasks.spawn(door.run(stop.clone()));
-    tracing::info!(broker.listening = %listening, "agents are heard");
+    for address in std::iter::once(&listening).chain(&also_listening) {
+        tracing::info!(broker.listening = %address, "agents are heard");
+    }
     Ok(RunningBroker {
         address: BrokerAddress {
             host: embedded.ip().to_string(),
@@ -220,7 +230,15 @@ pub async fn start(
             attendance,
         },
         listening,
+        also_listening,
         tasks,
         stop,
     })
+}
+
+async fn listen(key: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), BrokerError> {
+    let failed = |source| BrokerError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listening = listener.local_addr().map_err(failed)?;
+    Ok((listener, listening))
 }

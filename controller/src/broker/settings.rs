@@ -4,7 +4,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serde::Deserialize;
+use tawi_shared::enrolment::TICKET_ADDRESSES;
 use thiserror::Error;
+
+/// Further addresses to listen on: each takes a socket, and two or three are all that make sense.
+const ALSO_LISTEN: usize = 8;
 
 /// How long a TLS handshake may take: three round trips over a satellite link with losses.
 pub const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -17,8 +21,10 @@ pub const CONNECT: Duration = Duration::from_secs(10);
 pub struct RawBroker {
     /// Where agents are heard: address and port.
     pub listen: Option<String>,
-    /// How agents reach it from outside: host and port, written into bundles and into the certificate.
-    pub advertised_address: Option<String>,
+    /// Where else, for links that pass nothing but another port.
+    pub also_listen: Option<Vec<String>>,
+    /// How agents reach it from outside: host and port, written into tickets and into the certificate; several, best first.
+    pub advertised_address: Option<OneOrMore>,
     /// TLS handshakes in progress at once, from everywhere.
     pub handshakes_at_once: Option<usize>,
     /// TLS handshakes in progress at once, from one address.
@@ -27,13 +33,25 @@ pub struct RawBroker {
     pub connections: Option<usize>,
 }
 
+/// One text, or a list of them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a text such as \"isp.example:8883\", or a list of such texts")]
+pub enum OneOrMore {
+    /// One.
+    One(String),
+    /// A list.
+    More(Vec<String>),
+}
+
 /// `[broker]`, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerSettings {
     /// Where agents are heard. Port 0 takes any free one.
     pub listen: SocketAddr,
-    /// How agents reach it from outside, as `host:port`.
-    pub advertised_address: String,
+    /// Where else, with the same behind it.
+    pub also_listen: Vec<SocketAddr>,
+    /// How agents reach it from outside, as `host:port`, best first. 1 to [`TICKET_ADDRESSES`].
+    pub advertised_addresses: Vec<String>,
     /// TLS handshakes in progress at once, from everywhere. Each costs about 1 ms of processor and 40 KB.
     pub handshakes_at_once: usize,
     /// TLS handshakes in progress at once, from one address: many sites may share one behind a carrier's NAT.
@@ -52,6 +70,21 @@ pub enum BrokerSettingsError {
     /// Not an address to listen on.
     #[error("[broker] listen = {0:?} is not an address and port such as \"0.0.0.0:8883\"")]
     Listen(String),
+    /// Not an address to listen on either.
+    #[error("[broker] also_listen: {0:?} is not an address and port such as \"0.0.0.0:443\"")]
+    AlsoListen(String),
+    /// More than make sense.
+    #[error("[broker] {key} names {count} addresses, and between {least} and {most} may be named")]
+    Count {
+        /// Which key.
+        key: &'static str,
+        /// How many it names.
+        count: usize,
+        /// The least that works.
+        least: usize,
+        /// The most.
+        most: usize,
+    },
     /// Not an address to connect to.
     #[error("[broker] advertised_address = {0:?} is not a host and port such as \"isp.example:8883\"")]
     AdvertisedAddress(String),
@@ -73,7 +106,8 @@ impl Default for BrokerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8883)),
-            advertised_address: "127.0.0.1:8883".to_owned(),
+            also_listen: Vec::new(),
+            advertised_addresses: vec!["127.0.0.1:8883".to_owned()],
             handshakes_at_once: 256,
             handshakes_per_address: 64,
             connections: 4_096,
@@ -94,15 +128,26 @@ impl RawBroker {
             Some(text) => text.parse().map_err(|_| BrokerSettingsError::Listen(text))?,
             None => defaults.listen,
         };
-        let advertised_address = match self.advertised_address {
-            Some(text) if is_host_and_port(&text) => text,
-            Some(text) => return Err(BrokerSettingsError::AdvertisedAddress(text)),
+        let also = self.also_listen.unwrap_or_default();
+        check_count("also_listen", also.len(), 0, ALSO_LISTEN)?;
+        let also_listen = also
+            .into_iter()
+            .map(|text| text.parse().map_err(|_| BrokerSettingsError::AlsoListen(text)))
+            .collect::<Result<_, _>>()?;
+        let advertised_addresses = match self.advertised_address {
+            Some(OneOrMore::One(text)) => vec![text],
+            Some(OneOrMore::More(texts)) => texts,
             // Good for a trial on one machine; a real installation names itself.
-            None => format!("127.0.0.1:{}", listen.port()),
+            None => vec![format!("127.0.0.1:{}", listen.port())],
         };
+        check_count("advertised_address", advertised_addresses.len(), 1, TICKET_ADDRESSES)?;
+        if let Some(bad) = advertised_addresses.iter().find(|text| !is_host_and_port(text)) {
+            return Err(BrokerSettingsError::AdvertisedAddress(bad.clone()));
+        }
         Ok(BrokerSettings {
             listen,
-            advertised_address,
+            also_listen,
+            advertised_addresses,
             handshakes_at_once: in_range(
                 "handshakes_at_once",
                 self.handshakes_at_once,
@@ -122,7 +167,7 @@ impl RawBroker {
 }
 
 impl BrokerSettings {
-    /// The names that the front door's certificate must carry: the advertised host and this machine itself.
+    /// The names that the front door's certificate must carry: the advertised hosts and this machine itself.
     #[must_use]
     pub fn certificate_names(&self) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
@@ -131,11 +176,13 @@ impl BrokerSettings {
                 names.push(name);
             }
         };
-        if let Some((host, _port)) = split_host_and_port(&self.advertised_address) {
+        for (host, _port) in self.advertised_addresses.iter().filter_map(|text| split_host_and_port(text)) {
             add(host.to_owned());
         }
-        if !self.listen.ip().is_unspecified() {
-            add(self.listen.ip().to_string());
+        for listen in std::iter::once(&self.listen).chain(&self.also_listen) {
+            if !listen.ip().is_unspecified() {
+                add(listen.ip().to_string());
+            }
         }
         names
     }
@@ -162,6 +209,19 @@ fn split_host_and_port(text: &str) -> Option<(&str, u16)> {
         && host.len() <= 253
         && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-');
     (is_name || host.parse::<IpAddr>().is_ok()).then_some((host, port))
+}
+
+fn check_count(
+    key: &'static str,
+    count: usize,
+    least: usize,
+    most: usize,
+) -> Result<(), BrokerSettingsError> {
+    if (least..=most).contains(&count) {
+        Ok(())
+    } else {
+        Err(BrokerSettingsError::Count { key, count, least, most })
+    }
 }
 
 fn in_range(
@@ -204,6 +264,15 @@ mod tests {
                 "{bad}"
             );
         }
+        assert!(message("also_listen = [\"443\"]").contains("also_listen"));
+        assert!(message("advertised_address = []").contains("names 0 addresses, and between 1 and 8"));
+        assert!(message("advertised_address = [\"isp.example:1\", \"x\"]").contains("\"x\""));
+        assert!(
+            toml::from_str::<RawBroker>("advertised_address = 1")
+                .unwrap_err()
+                .to_string()
+                .contains("or a list")
+        );
         assert!(message("connections = 0").contains("connections = 0 must be between 1 and 20000"));
         assert!(toml::from_str::<RawBroker>("lisen = \"x\"").is_err(), "unknown keys are refused");
     }
@@ -218,6 +287,12 @@ mod tests {
         assert_eq!(
             names("advertised_address = \"[2001:db8::1]:8883\""),
             ["localhost", "127.0.0.1", "2001:db8::1"]
+        );
+        assert_eq!(
+            names(
+                "also_listen = [\"192.0.2.8:443\"]\nadvertised_address = [\"a.example:8883\", \"b.example:443\"]"
+            ),
+            ["localhost", "127.0.0.1", "a.example", "b.example", "192.0.2.8"]
         );
         assert_eq!(names("listen = \"192.0.2.7:1\""), ["localhost", "127.0.0.1", "192.0.2.7"]);
     }

@@ -9,6 +9,7 @@ use rumqttc::mqttbytes::{self, QoS};
 use rustls::RootCertStore;
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tawi_shared::Clock;
 use tawi_shared::topics::{Up, down_filter};
 use tawi_shared::wire::{self, Body, DownMessage};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -51,9 +52,14 @@ pub(crate) fn settings() -> BrokerSettings {
 impl House {
     /// Opens a database and starts the broker. Nobody hears the sites yet.
     pub(crate) async fn open(settings: BrokerSettings) -> Self {
+        Self::open_at(settings, Clock::system()).await
+    }
+
+    /// The same by a clock that a test moves.
+    pub(crate) async fn open_at(settings: BrokerSettings, clock: Clock) -> Self {
         let directory = TemporaryDirectory::new();
         let database = Database::open(&directory.database_url()).await.unwrap();
-        let controller = Controller::new(database);
+        let controller = Controller { clock, ..Controller::new(database) };
         let pki = Pki::open_or_create(&directory.path().join("pki"), controller.clock.now()).unwrap();
         let shutdown = Shutdown::default();
         let broker = start(&controller, &settings, &pki, shutdown.stop()).await.unwrap();
@@ -67,7 +73,7 @@ impl House {
         let certificate = self.pki.issue_site(&site, now).unwrap();
         let mut write = self.controller.database.write().await.unwrap();
         sites::store::insert_site(&mut write, &site, site.as_str(), now).await.unwrap();
-        sites::store::insert_certificate(&mut write, &site, &certificate).await.unwrap();
+        sites::store::insert_certificate(&mut write, &site, &certificate.issued, None).await.unwrap();
         write.commit().await.unwrap();
         certificate
     }
@@ -110,7 +116,10 @@ impl House {
         Arc::new(match certificate {
             Some(certificate) => builder
                 .with_client_auth_cert(
-                    vec![CertificateDer::from_pem_slice(certificate.certificate_pem.as_bytes()).unwrap()],
+                    vec![
+                        CertificateDer::from_pem_slice(certificate.issued.certificate_pem.as_bytes())
+                            .unwrap(),
+                    ],
                     PrivateKeyDer::from_pem_slice(certificate.key_pem.as_bytes()).unwrap(),
                 )
                 .unwrap(),

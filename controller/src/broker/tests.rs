@@ -13,6 +13,7 @@ use super::testing::{ACCEPTED, Agent, House, PATIENCE, connect, settings, will};
 use crate::mqtt::acl::CONTROLLER_USER;
 use crate::sites;
 
+mod enrolment;
 mod raw;
 
 async fn house() -> House {

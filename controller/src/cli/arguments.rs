@@ -150,47 +150,63 @@ pub enum ConfigCommand {
 /// About sites.
 #[derive(Debug, Subcommand)]
 pub enum SiteCommand {
-    /// Add a site, and write the bundle that its agent needs
-    #[command(after_help = "Example:
-  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle ./nyeri-01
-The bundle holds the agent's private key: bring it to the site, then delete it here.")]
+    /// Add a site, and make the ticket by which a device there becomes it
+    #[command(after_help = "Examples:
+  tawi-controller site add nyeri-01 --name \"Nyeri town\"
+  tawi-controller site add nyeri-01 --name \"Nyeri town\" --bundle nyeri-01.ticket
+  tawi-controller site add nyeri-01 --name \"Nyeri town\" --offline-bundle ./nyeri-01
+The ticket is good once, within 24 hours; a new one: tawi-controller site renew. Where nothing but MQTT passes, --offline-bundle
+makes the key here instead: bring the directory to the site, then delete it.")]
     Add {
         /// Its id: a-z, 0-9 and dashes, such as nyeri-01
         id: SiteId,
         /// Its name
         #[arg(long)]
         name: String,
-        /// A directory that is made for the bundle
-        #[arg(long, value_name = "DIRECTORY")]
-        bundle: PathBuf,
-        /// Where the agent reaches the broker; the advertised_address of the settings if not given
-        #[arg(long, value_name = "HOST:PORT")]
-        address: Option<String>,
+        /// How.
+        #[command(flatten)]
+        way: SiteWay,
     },
     /// List all sites
     List,
-    /// Write a new bundle for a site: its agent was stolen or broke, or its certificate is about to expire
-    #[command(after_help = "Example:
-  tawi-controller site renew nyeri-01 --bundle ./nyeri-01-again
-The old certificates stop working at once. A site that was revoked comes back by it.")]
+    /// Make a new ticket for a site: its device broke, was stolen or flashed anew, or the site was revoked
+    #[command(after_help = "Examples:
+  tawi-controller site renew nyeri-01
+  tawi-controller site renew nyeri-01 --offline-bundle ./nyeri-01-again
+What the site's device has is good until another one comes with the ticket, and is refused from then on; with --offline-bundle it
+is refused at once. A device was stolen? Run tawi-controller site revoke first: the ticket brings the site back.")]
     Renew {
         /// Which site
         id: SiteId,
-        /// A directory that is made for the bundle
-        #[arg(long, value_name = "DIRECTORY")]
-        bundle: PathBuf,
-        /// Where the agent reaches the broker; the advertised_address of the settings if not given
-        #[arg(long, value_name = "HOST:PORT")]
-        address: Option<String>,
+        /// How.
+        #[command(flatten)]
+        way: SiteWay,
     },
     /// Shut a site out: it is gone for good
     #[command(after_help = "Example:
   tawi-controller site revoke nyeri-01
-Nothing is sold there any more. When only the agent was stolen: tawi-controller site renew")]
+Nothing is sold there any more, until the site is brought back: tawi-controller site renew")]
     Revoke {
         /// Which site
         id: SiteId,
     },
+}
+
+/// How a device is made a site.
+#[derive(Debug, clap::Args)]
+pub struct SiteWay {
+    /// A file that is made for the ticket, to be sent to the technician
+    #[arg(long, value_name = "FILE", conflicts_with = "offline_bundle")]
+    pub bundle: Option<PathBuf>,
+    /// A directory that is made for settings, key and certificate: for a site where nothing but MQTT passes
+    #[arg(long, value_name = "DIRECTORY")]
+    pub offline_bundle: Option<PathBuf>,
+    /// Where the site reaches this controller, several with commas; the advertised_address of the settings if not given
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub address: Vec<String>,
+    /// Show no QR code
+    #[arg(long)]
+    pub no_qr: bool,
 }
 
 /// About routers.

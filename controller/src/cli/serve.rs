@@ -29,6 +29,7 @@ use crate::mpesa::ShortCodes;
 use crate::payments::refunds::send::run_refunds;
 use crate::pki::Pki;
 use crate::shutdown::{Shutdown, Stop};
+use crate::sites::enrolment::Tickets;
 use crate::state::Controller;
 use crate::web::{self, Proxies, Web};
 use crate::{broker, jobs, messages, mpesa, mqtt};
@@ -140,6 +141,7 @@ async fn start(config: Config, stop: &Stop) -> Result<Parts, Failure> {
     web.counter = config.counter;
     web.proxies = Proxies::new(config.trusted_proxies);
     web.broker = Some((listening, attendance));
+    web.tickets = Some(Tickets::new(&pki, &config.broker));
     let mut callbacks = Router::new();
     if let Some(sms) = &config.sms
         && let ChannelSettings::AfricasTalking(_) = sms.channel

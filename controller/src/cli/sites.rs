@@ -1,16 +1,25 @@
 //! `site` and `router`.
 
+use std::fmt::Write as _;
+use std::fs::OpenOptions;
+use std::io::{self, IsTerminal as _, Write as _, stdout};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::arguments::{RouterCommand, SiteCommand};
+use super::arguments::{RouterCommand, SiteCommand, SiteWay};
 use super::{Failure, Shell};
-use crate::audit::Action;
+use crate::audit::{self, Action};
+use crate::database::Transaction;
 use crate::ids::SiteId;
 use crate::pki::Pki;
+use crate::qr::Qr;
 use crate::sites::api::{RouterBody, SiteBody};
+use crate::sites::enrolment::{self, AddedSite, NewTicket, Ticketed, Tickets};
 use crate::sites::{self, Added, AddedRouter, NewSite};
+use crate::web::api::at_ms;
+use crate::web::display;
 
 /// Where the certificate authority is, in the data directory.
 pub(super) const PKI_DIRECTORY: &str = "pki";
@@ -19,36 +28,125 @@ impl Shell {
     pub(super) async fn site(&self, command: SiteCommand) -> Result<(), Failure> {
         match command {
             SiteCommand::List => self.list_sites().await,
-            SiteCommand::Add { id, name, bundle, address } => {
-                let address = self.address(address);
-                let new = NewSite { id: id.clone(), name: name.clone() };
-                let added = sites::add(&self.controller, &self.pki()?, new, &bundle, &address).await?;
-                let bundle = written(&id, added)?;
-                self.note((Action::SiteAdded, id.as_str(), &name)).await?;
-                self.say_bundle("added", &id, &bundle, &address)
-            }
-            SiteCommand::Renew { id, bundle, address } => {
-                let address = self.address(address);
-                let added = sites::renew(&self.controller, &self.pki()?, &id, &bundle, &address).await?;
-                let bundle = written(&id, added)?;
-                self.note((Action::SiteRenewed, id.as_str(), "")).await?;
-                self.say_bundle("renewed", &id, &bundle, &address)
-            }
+            SiteCommand::Add { id, name, way } => match &way.offline_bundle {
+                None => self.add_with_ticket(&id, name, &way).await,
+                Some(bundle) => {
+                    let addresses = self.addresses(&way);
+                    let new = NewSite { id: id.clone(), name: name.clone() };
+                    let added = sites::add(&self.controller, &self.pki()?, new, bundle, &addresses).await?;
+                    let bundle = written(&id, added)?;
+                    self.note((Action::SiteAdded, id.as_str(), &name)).await?;
+                    self.say_bundle("added", &id, &bundle, &addresses)
+                }
+            },
+            SiteCommand::Renew { id, way } => match &way.offline_bundle {
+                None => self.make_ticket(&id, &way).await,
+                Some(bundle) => {
+                    let addresses = self.addresses(&way);
+                    let added = sites::renew(&self.controller, &self.pki()?, &id, bundle, &addresses).await?;
+                    let bundle = written(&id, added)?;
+                    self.note((Action::SiteRenewed, id.as_str(), "")).await?;
+                    self.say_bundle("renewed", &id, &bundle, &addresses)
+                }
+            },
             SiteCommand::Revoke { id } => {
                 if !sites::revoke(&self.controller, &id).await? {
                     let problem = format!("there is no site {id}, or it is revoked already");
                     return Err(Failure::refused(format!("{problem}: tawi-controller site list")));
                 }
                 self.note((Action::SiteRevoked, id.as_str(), "")).await?;
-                let back = format!("tawi-controller site renew {id} --bundle DIRECTORY");
+                let back = format!("tawi-controller site renew {id}");
                 let words = format!("site {id} is shut out; to bring it back: {back}");
                 self.output.say(&words, &json!({"id": id}))
             }
         }
     }
 
-    fn address(&self, given: Option<String>) -> String {
-        given.unwrap_or_else(|| self.config.broker.advertised_address.clone())
+    async fn add_with_ticket(&self, id: &SiteId, name: String, way: &SiteWay) -> Result<(), Failure> {
+        let tickets = self.tickets(way)?;
+        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
+        let mut transaction = self.controller.database.write().await?;
+        let new = NewSite { id: id.clone(), name: name.clone() };
+        let added = enrolment::add(&mut transaction, &tickets, new, &self.actor, (ids, now)).await?;
+        let ticket = match added {
+            AddedSite::Added(ticket) => ticket,
+            AddedSite::AlreadyThere => return Err(Failure::Refused(already_there(id))),
+            AddedSite::BadName => return Err(Failure::refused(BAD_NAME)),
+        };
+        let act = (Action::SiteAdded, id.as_str(), name.as_str());
+        audit::record(&mut transaction, &self.actor, act, ids, now).await?;
+        self.hand_out("added", ticket, way, transaction).await
+    }
+
+    async fn make_ticket(&self, id: &SiteId, way: &SiteWay) -> Result<(), Failure> {
+        let tickets = self.tickets(way)?;
+        let (ids, now) = (&self.controller.ids, self.controller.clock.now());
+        let mut transaction = self.controller.database.write().await?;
+        match enrolment::make_ticket(&mut transaction, &tickets, id, &self.actor, (ids, now)).await? {
+            Ticketed::Made(ticket) => self.hand_out("has a new ticket", ticket, way, transaction).await,
+            Ticketed::NoSuchSite => Err(Failure::Refused(no_such_site(id))),
+        }
+    }
+
+    /// Writes the file if one is wanted, commits, and shows the ticket, in this order: what is shown is good.
+    async fn hand_out(
+        &self,
+        done: &str,
+        ticket: NewTicket,
+        way: &SiteWay,
+        transaction: Transaction,
+    ) -> Result<(), Failure> {
+        let (id, until) = (&ticket.site, display::with_zone(ticket.expires_at));
+        if let Some(path) = &way.bundle {
+            write_ticket(path, &ticket.file(&until))?;
+        }
+        if let Err(failure) = self.commit(transaction, (Action::SiteTokenMade, id.as_str(), "")).await {
+            if let Some(path) = &way.bundle {
+                // A ticket that no database knows would only confuse whoever finds it.
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(failure);
+        }
+        let addresses = ticket.addresses.join(", ");
+        let mut words = format!(
+            "site {id} {done}; the ticket is good once, until {until}, and says that this controller is at {addresses}\n"
+        );
+        let shows_qr = !way.no_qr && !self.output.is_json && stdout().is_terminal();
+        if let Some(qr) = shows_qr.then(|| Qr::of(ticket.expose())).flatten() {
+            let _ = write!(words, "\n{}", qr.to_terminal());
+        }
+        let _ = write!(
+            words,
+            "\nAt the site, where tawi-agent is installed, paste this line:\n\n{}\n",
+            ticket.line_to_paste()
+        );
+        if let Some(path) = &way.bundle {
+            let _ = write!(words, "\nThe ticket is in {} too: delete it when it is used\n", path.display());
+        }
+        let value = json!({
+            "id": id,
+            "ticket": ticket.expose(),
+            "expires_at_ms": at_ms(ticket.expires_at),
+            "addresses": ticket.addresses,
+            "bundle": way.bundle.as_ref().map(|path| path.display().to_string()),
+        });
+        self.output.say(words.trim_end(), &value)
+    }
+
+    fn tickets(&self, way: &SiteWay) -> Result<Tickets, Failure> {
+        let tickets = Tickets::new(&self.pki()?, &self.config.broker);
+        if way.address.is_empty() {
+            return Ok(tickets);
+        }
+        tickets.at(way.address.clone()).map_err(|bad| Failure::Refused(bad_address(&bad)))
+    }
+
+    fn addresses(&self, way: &SiteWay) -> Vec<String> {
+        if way.address.is_empty() {
+            self.config.broker.advertised_addresses.clone()
+        } else {
+            way.address.clone()
+        }
     }
 
     fn pki(&self) -> Result<Pki, Failure> {
@@ -56,13 +154,20 @@ impl Shell {
         Ok(Pki::open_or_create(&directory, self.controller.clock.now())?)
     }
 
-    fn say_bundle(&self, done: &str, id: &SiteId, bundle: &Path, address: &str) -> Result<(), Failure> {
+    fn say_bundle(
+        &self,
+        done: &str,
+        id: &SiteId,
+        bundle: &Path,
+        addresses: &[String],
+    ) -> Result<(), Failure> {
         let directory = bundle.display().to_string();
         let words = format!(
-            "site {id} {done}; bring {directory} to its agent, which reaches this controller at {address}, and delete \
-             it here"
+            "site {id} {done}; bring {directory} to its agent, which reaches this controller at {}, and delete \
+             it here",
+            addresses.join(", ")
         );
-        self.output.say(&words, &json!({"id": id, "bundle": directory, "address": address}))
+        self.output.say(&words, &json!({"id": id, "offline_bundle": directory, "addresses": addresses}))
     }
 
     async fn list_sites(&self) -> Result<(), Failure> {
@@ -103,7 +208,7 @@ impl Shell {
                 return Err(Failure::refused(format!("there is no site {site}: tawi-controller site list")));
             }
             AddedRouter::SiteRevoked => {
-                let cure = format!("tawi-controller site renew {site} --bundle DIRECTORY");
+                let cure = format!("tawi-controller site renew {site}");
                 return Err(Failure::refused(format!("site {site} is revoked; to bring it back: {cure}")));
             }
             AddedRouter::BadName => {
@@ -118,13 +223,46 @@ impl Shell {
 fn written(id: &SiteId, added: Added) -> Result<PathBuf, Failure> {
     let problem = match added {
         Added::Added(bundle) => return Ok(bundle.directory),
-        Added::AlreadyThere => format!("there is a site {id} already: tawi-controller site renew"),
-        Added::NoSuchSite => format!("there is no site {id}: tawi-controller site list"),
+        Added::AlreadyThere => already_there(id),
+        Added::NoSuchSite => no_such_site(id),
         Added::DirectoryTaken(path) => {
-            format!("--bundle: {} is there already; name a new directory", path.display())
+            format!("--offline-bundle: {} is there already; name a new directory", path.display())
         }
-        Added::BadAddress(address) => format!("--address: {address:?} is not host:port"),
-        Added::BadName => "--name: enter a name of at most 80 characters on one line".to_owned(),
+        Added::BadAddress(address) => bad_address(&address),
+        Added::BadName => BAD_NAME.to_owned(),
     };
     Err(Failure::Refused(problem))
+}
+
+const BAD_NAME: &str = "--name: enter a name of at most 80 characters on one line";
+
+fn already_there(id: &SiteId) -> String {
+    format!("there is a site {id} already; for a new ticket: tawi-controller site renew {id}")
+}
+
+fn no_such_site(id: &SiteId) -> String {
+    format!("there is no site {id}: tawi-controller site list")
+}
+
+fn bad_address(address: &str) -> String {
+    format!("--address: {address:?} is not one to eight of host:port, with commas between")
+}
+
+/// A new file for its owner alone. Nothing is overwritten.
+fn write_ticket(path: &Path, text: &str) -> Result<(), Failure> {
+    let shown = path.display();
+    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = file.map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Failure::Refused(format!("--bundle: {shown} is there already; name a new file"))
+        }
+        _ => Failure::Refused(format!(
+            "--bundle: creating {shown}: {error}; name a file in a directory of yours"
+        )),
+    })?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
+        // Half a ticket is none.
+        let _ = std::fs::remove_file(path);
+        Failure::Refused(format!("--bundle: writing {shown}: {error}; is the disk full?"))
+    })
 }

@@ -1,4 +1,6 @@
-//! Sites and routers for programs. A site itself is added on the command line, since its keys go into a bundle there.
+//! Sites and routers for programs.
+
+use std::fmt;
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -8,8 +10,9 @@ use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::enrolment::{self, AddedSite, NewTicket, Ticketed};
 use super::router_trouble::trouble_of;
-use super::{AddedRouter, Event, Router, Site};
+use super::{AddedRouter, Event, NewSite, Router, Site};
 use crate::audit::Action;
 use crate::backhaul;
 use crate::backhaul::view::BackhaulBody;
@@ -17,7 +20,7 @@ use crate::ids::SiteId;
 use crate::live::Hint;
 use crate::staff::Permission;
 use crate::web::Web;
-use crate::web::api::{ApiError, Begun, Caller, Problem, Route, Write, at_ms, reader};
+use crate::web::api::{ApiError, Begun, Caller, Once, Problem, Route, Write, at_ms, reader};
 
 /// Events in one answer.
 const EVENTS: u32 = 100;
@@ -110,6 +113,55 @@ pub struct RouterNew {
     pub name: String,
 }
 
+/// A site to add.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SiteNew {
+    /// Its id: a-z, 0-9 and dashes, such as `nyeri-01`.
+    pub id: String,
+    /// Its name; the id when empty.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// A ticket by which one device becomes a site.
+#[derive(Clone, Serialize, Deserialize, ToSchema)]
+pub struct TicketBody {
+    /// Which site.
+    pub site_id: String,
+    /// The ticket: good once. Null when the request is repeated under the same key, since it is kept nowhere: ask for a new one.
+    pub ticket: Option<String>,
+    /// What is pasted at the site; null like the ticket.
+    pub line_to_paste: Option<String>,
+    /// From when it is refused.
+    pub expires_at_ms: i64,
+    /// Where the site will reach this controller.
+    pub addresses: Vec<String>,
+}
+
+impl fmt::Debug for TicketBody {
+    /// Without the ticket.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TicketBody").field("site_id", &self.site_id).finish_non_exhaustive()
+    }
+}
+
+impl TicketBody {
+    fn of(ticket: &NewTicket) -> Self {
+        Self {
+            site_id: ticket.site.to_string(),
+            ticket: Some(ticket.expose().to_owned()),
+            line_to_paste: Some(ticket.line_to_paste()),
+            expires_at_ms: at_ms(ticket.expires_at),
+            addresses: ticket.addresses.clone(),
+        }
+    }
+
+    fn without_secret(&self) -> Self {
+        Self { ticket: None, line_to_paste: None, ..self.clone() }
+    }
+}
+
 /// Something that an agent reported.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventBody {
@@ -185,6 +237,8 @@ impl From<&Event> for EventBody {
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new("GET", "/api/sites", get(list)),
+        Route::new("POST", "/api/sites", post(add)),
+        Route::new("POST", "/api/sites/{id}/tickets", post(make_ticket)),
         Route::new("GET", "/api/sites/{id}", get(get_one)),
         Route::new("GET", "/api/sites/{id}/events", get(events)),
         Route::new("GET", "/api/routers", get(list_routers)),
@@ -224,6 +278,90 @@ pub(crate) async fn get_one(
         routers: routers.iter().map(RouterBody::from).collect(),
         backhaul: backhaul.as_ref().map(BackhaulBody::from),
     }))
+}
+
+/// Adds a site with its first ticket.
+#[utoipa::path(
+    post, path = "/api/sites", tag = "sites", request_body = SiteNew,
+    params(("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters")),
+    responses(
+        (status = 201, body = TicketBody), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem), (status = 422, body = Problem),
+        (status = 503, body = Problem),
+    ),
+)]
+pub(crate) async fn add(State(web): State<Web>, write: Write) -> Result<Response, ApiError> {
+    let new: SiteNew = write.read()?;
+    let id = SiteId::parse(&new.id).map_err(|error| ApiError::invalid("id", error.to_string()))?;
+    let mut once = match write.begin(&web, Permission::AddSites).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let tickets = web.tickets.as_ref().ok_or_else(no_authority)?;
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
+    let site = NewSite { id: id.clone(), name: new.name.clone() };
+    match enrolment::add(once.connection(), tickets, site, &actor, (&ids, now)).await? {
+        AddedSite::Added(ticket) => {
+            once.audit(Action::SiteAdded, id.as_str(), &new.name).await?;
+            hand_out(&web, once, &ticket).await
+        }
+        AddedSite::AlreadyThere => Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "taken",
+            "there is a site of that id already",
+            "choose another id, or POST /api/sites/{id}/tickets for a new ticket",
+        )),
+        AddedSite::BadName => Err(ApiError::invalid("name", "use at most 80 characters on one line")),
+    }
+}
+
+/// Makes a new ticket for a site: its device broke or was flashed anew, or the site was revoked. What its device has is good
+/// until another one comes with the ticket.
+#[utoipa::path(
+    post, path = "/api/sites/{id}/tickets", tag = "sites",
+    params(
+        ("id" = String, Path),
+        ("Idempotency-Key" = String, Header, description = "1 to 100 visible ASCII characters"),
+    ),
+    responses(
+        (status = 201, body = TicketBody), (status = 400, body = Problem), (status = 401, body = Problem),
+        (status = 403, body = Problem), (status = 404, body = Problem), (status = 409, body = Problem),
+        (status = 413, body = Problem), (status = 422, body = Problem), (status = 503, body = Problem),
+    ),
+)]
+pub(crate) async fn make_ticket(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    write: Write,
+) -> Result<Response, ApiError> {
+    let id = SiteId::parse(&id).map_err(|_| missing())?;
+    let mut once = match write.begin(&web, Permission::AddSites).await? {
+        Begun::New(once) => once,
+        Begun::Answered(response) => return Ok(response),
+    };
+    let tickets = web.tickets.as_ref().ok_or_else(no_authority)?;
+    let (ids, now, actor) = (once.ids.clone(), once.now, write.caller.actor());
+    match enrolment::make_ticket(once.connection(), tickets, &id, &actor, (&ids, now)).await? {
+        Ticketed::Made(ticket) => hand_out(&web, once, &ticket).await,
+        Ticketed::NoSuchSite => Err(missing()),
+    }
+}
+
+async fn hand_out(web: &Web, mut once: Once, ticket: &NewTicket) -> Result<Response, ApiError> {
+    once.audit(Action::SiteTokenMade, ticket.site.as_str(), "").await?;
+    let (live, site) = (web.controller.live.clone(), ticket.site.clone());
+    let body = TicketBody::of(ticket);
+    let kept = body.without_secret();
+    once.answer_keeping(StatusCode::CREATED, (&body, &kept), move || live.tell(Hint::Site(site))).await
+}
+
+fn no_authority() -> ApiError {
+    ApiError::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no_authority",
+        "this process has no certificate authority",
+        "ask the controller that serves the sites",
+    )
 }
 
 /// What a site's agent reported lately.

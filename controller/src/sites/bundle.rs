@@ -65,23 +65,24 @@ impl Bundle {
 pub(super) fn write(
     directory: &Path,
     site: &SiteId,
-    address: &str,
+    addresses: &[String],
     ca_pem: &str,
     certificate: &SiteCertificate,
 ) -> Result<Bundle, NotWritten> {
+    let addresses = addresses.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ");
     let configuration = format!(
         "# Written by head office for site {site}. The full list of keys is in the agent's packaged agent.toml.\n\
          site = \"{site}\"\n\
          \n\
          [controller]\n\
-         addresses = [\"{address}\"]\n\
+         addresses = [{addresses}]\n\
          ca_file = \"ca.pem\"\n\
          certificate_file = \"agent.pem\"\n\
          key_file = \"agent.key\"\n"
     );
     let files: [(&str, &str, u32); 4] = [
         ("agent.key", &certificate.key_pem, 0o600),
-        ("agent.pem", &certificate.certificate_pem, 0o644),
+        ("agent.pem", &certificate.issued.certificate_pem, 0o644),
         ("ca.pem", ca_pem, 0o644),
         ("agent.toml", &configuration, 0o644),
     ];
@@ -109,7 +110,7 @@ pub(super) fn write(
         remove(directory, &written);
         return Err(failed("writing", directory, source));
     }
-    Ok(Bundle { directory: directory.to_owned(), files: written, expires_at: certificate.expires_at })
+    Ok(Bundle { directory: directory.to_owned(), files: written, expires_at: certificate.issued.expires_at })
 }
 
 fn write_new(path: &Path, content: &str, mode: u32) -> Result<(), NotWritten> {

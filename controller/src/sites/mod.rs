@@ -1,11 +1,13 @@
 //! Sites, their routers, and the certificates of their agents.
 //!
-//! A site begins with [`add`], which writes the bundle that is carried to the site; what happens on the way is not
-//! known here, so the bundle is the only copy of the agent's key. Routers appear when staff add them or when the
+//! A site begins with a ticket (`enrolment/`), by which a device at the site gets a certificate for a key of its own; or, where
+//! nothing but MQTT passes, with [`add`], which writes a bundle that is carried to the site and has the only copy of the
+//! agent's key. Routers appear when staff add them or when the
 //! agent reports them. What the link knows of a site (presence, generations) is written by `mqtt/` and shown here.
 
 pub mod api;
 mod bundle;
+pub mod enrolment;
 pub mod pages;
 mod router_trouble;
 pub mod store;
@@ -28,7 +30,7 @@ use crate::plain::is_one_line;
 use crate::state::Controller;
 
 pub use bundle::{Bundle, NotWritten};
-pub(crate) use store::{is_certificate_good, note_seen, revoked_certificates};
+pub(crate) use store::{Standing, note_seen, revoked_certificates, standing_of};
 
 /// The longest name of a site, in characters: a line on a page.
 pub const NAME_CHARACTERS: usize = 80;
@@ -200,7 +202,7 @@ pub enum AddedRouter {
 }
 
 /// Adds a site and writes its bundle: configuration, certificate and key of its agent, and the authority by which it
-/// knows us. `address` is `host:port` of the front door as seen from the site.
+/// knows us. `addresses` are `host:port` of the front door as seen from the site.
 ///
 /// # Errors
 /// [`SiteError`]; the site is not there then, and what was written of the bundle is removed.
@@ -209,18 +211,15 @@ pub async fn add(
     pki: &Pki,
     new: NewSite,
     bundle: &Path,
-    address: &str,
+    addresses: &[String],
 ) -> Result<Added, SiteError> {
-    let name = if new.name.trim().is_empty() { new.id.to_string() } else { new.name.trim().to_owned() };
-    if name.chars().count() > NAME_CHARACTERS || !is_one_line(&name) {
-        return Ok(Added::BadName);
-    }
+    let Some(name) = good_name(&new) else { return Ok(Added::BadName) };
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
     if !store::insert_site(&mut transaction, &new.id, &name, now).await? {
         return Ok(Added::AlreadyThere);
     }
-    let added = issue(&mut transaction, pki, &new.id, bundle, address, now).await?;
+    let added = issue(&mut transaction, pki, &new.id, bundle, addresses, now).await?;
     finish(controller, transaction, &new.id, added).await
 }
 
@@ -234,7 +233,7 @@ pub async fn renew(
     pki: &Pki,
     site: &SiteId,
     bundle: &Path,
-    address: &str,
+    addresses: &[String],
 ) -> Result<Added, SiteError> {
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
@@ -243,7 +242,7 @@ pub async fn renew(
     }
     store::revoke_certificates(&mut transaction, site, now).await?;
     store::readmit_site(&mut transaction, site).await?;
-    let added = issue(&mut transaction, pki, site, bundle, address, now).await?;
+    let added = issue(&mut transaction, pki, site, bundle, addresses, now).await?;
     let added = finish(controller, transaction, site, added).await?;
     if matches!(added, Added::Added(_)) {
         controller.live.tell(Hint::Revoked(site.clone()));
@@ -252,20 +251,33 @@ pub async fn renew(
 }
 
 /// Shuts a site out: its connection ends within seconds and no certificate that it has is taken again. Its customers
-/// and their payments stay, nothing of it is sold, and only [`renew`] brings it back. `false` when there is no such
+/// and their payments stay, nothing of it is sold, and only a new ticket or [`renew`] brings it back. `false` when there is no such
 /// site, or it is revoked already.
 ///
 /// # Errors
 /// [`SiteError`].
 pub async fn revoke(controller: &Controller, site: &SiteId) -> Result<bool, SiteError> {
     let mut transaction = controller.database.write().await?;
-    let is_done = store::revoke_site(&mut transaction, site, controller.clock.now()).await?;
+    let now = controller.clock.now();
+    let is_done = store::revoke_site(&mut transaction, site, now).await?;
+    enrolment::store::withdraw_tokens(&mut transaction, site, now).await?;
     transaction.commit().await?;
     if is_done {
         controller.live.tell(Hint::Revoked(site.clone()));
         controller.live.tell(Hint::Site(site.clone()));
     }
     Ok(is_done)
+}
+
+/// Until when the site's newest certificate is good; `None` while it has none.
+///
+/// # Errors
+/// [`SiteError`].
+pub async fn certificate_until(
+    connection: &mut Connection,
+    site: &SiteId,
+) -> Result<Option<UnixMillis>, SiteError> {
+    store::certificate_until(connection, site).await
 }
 
 /// All sites by name.
@@ -383,20 +395,28 @@ pub async fn events_of_line(
     store::events_of_line(connection, line, limit).await
 }
 
+/// The name of a new site: its id when it has none; `None` when it is too long or has control characters.
+fn good_name(new: &NewSite) -> Option<String> {
+    let name = if new.name.trim().is_empty() { new.id.to_string() } else { new.name.trim().to_owned() };
+    (name.chars().count() <= NAME_CHARACTERS && is_one_line(&name)).then_some(name)
+}
+
 async fn issue(
     connection: &mut Connection,
     pki: &Pki,
     site: &SiteId,
     directory: &Path,
-    address: &str,
+    addresses: &[String],
     now: UnixMillis,
 ) -> Result<Added, SiteError> {
-    if !crate::broker::settings::is_host_and_port(address) {
-        return Ok(Added::BadAddress(address.to_owned()));
+    if let Some(bad) = addresses.iter().find(|address| !crate::broker::settings::is_host_and_port(address)) {
+        return Ok(Added::BadAddress(bad.clone()));
     }
+    // Whoever has a ticket of the site would put out whom the bundle is for.
+    enrolment::store::withdraw_tokens(connection, site, now).await?;
     let certificate: SiteCertificate = pki.issue_site(site, now)?;
-    store::insert_certificate(connection, site, &certificate).await?;
-    match bundle::write(directory, site, address, pki.ca_pem(), &certificate) {
+    store::insert_certificate(connection, site, &certificate.issued, None).await?;
+    match bundle::write(directory, site, addresses, pki.ca_pem(), &certificate) {
         Ok(bundle) => Ok(Added::Added(bundle)),
         Err(NotWritten::Taken(path)) => Ok(Added::DirectoryTaken(path)),
         Err(NotWritten::Failed { operation, path, source }) => {

@@ -12,7 +12,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::wire::FailureKind;
 
 use super::router_trouble::trouble_of;
-use super::{AddedRouter, Event, Router, Site};
+use super::{AddedRouter, Event, Router, Site, enrolment};
 use crate::audit::Action;
 use crate::backhaul;
 use crate::backhaul::view::BackhaulView;
@@ -203,6 +203,8 @@ fn capitalised(text: &str) -> String {
 struct ListPage {
     frame: Frame,
     sites: Vec<SiteView>,
+    fields: Fields,
+    may_add: bool,
 }
 
 #[derive(Template)]
@@ -236,6 +238,11 @@ struct OnePage {
     backhaul: Option<BackhaulView>,
     fields: Fields,
     may_add_router: bool,
+    may_make_ticket: bool,
+    /// When the certificate of its agent ends.
+    certificate_ends: Option<Moment>,
+    /// Until when a ticket waits for its device.
+    ticket_until: Option<Moment>,
     may_command: bool,
     may_take_over: bool,
 }
@@ -245,17 +252,28 @@ pub(crate) fn routes() -> axum::Router<Web> {
         .route("/sites", get(list))
         .route("/sites/{id}", get(one))
         .route("/sites/{id}/routers", post(add_router))
+        .merge(enrolment::pages::routes())
 }
 
 async fn list(visit: Visit, State(web): State<Web>) -> Result<Response, PageError> {
     visit.require(Permission::Read)?;
+    show_list(&web, &visit, StatusCode::OK, Fields::default()).await
+}
+
+pub(super) async fn show_list(
+    web: &Web,
+    visit: &Visit,
+    status: StatusCode,
+    fields: Fields,
+) -> Result<Response, PageError> {
     let mut reader = web.controller.database.read().await?;
     let sites = sites::list(&mut reader).await?;
     let routers = sites::all_routers(&mut reader).await?;
     drop(reader);
     let frame = visit.frame("Sites", Section::Sites);
     let sites = sites.iter().map(|site| SiteView::of(site, &routers, visit.now)).collect();
-    visit.show(&ListPage { frame, sites })
+    let may_add = visit.may(Permission::AddSites) && web.tickets.is_some();
+    visit.show_as(status, &ListPage { frame, sites, fields, may_add })
 }
 
 async fn one(visit: Visit, State(web): State<Web>, Path(id): Path<String>) -> Result<Response, PageError> {
@@ -285,6 +303,8 @@ async fn show(
     }
     let held_total = held.iter().map(|plan| u64::from(plan.total)).sum();
     let failing_total = failing_total(&site, failing.len(), held_total);
+    let certificate_until = sites::certificate_until(&mut reader, id).await?;
+    let ticket_until = enrolment::open_until(&mut reader, id, now).await?;
     let ordered = commands::latest_of(&mut reader, id, COMMANDS).await?;
     let backhaul = backhaul::of_site(&mut reader, id).await?;
     let presence = site.presence;
@@ -325,6 +345,9 @@ async fn show(
         may_command: visit.may(Permission::CommandRouters) && site.revoked_at.is_none(),
         failing,
         fields,
+        may_make_ticket: visit.may(Permission::AddSites) && web.tickets.is_some(),
+        certificate_ends: Moment::maybe(certificate_until, now),
+        ticket_until: Moment::maybe(ticket_until, now),
         may_add_router: visit.may(Permission::AddRouters) && site.revoked_at.is_none(),
     };
     visit.show_as(status, &page)

@@ -10,7 +10,7 @@ use super::{Event, Presence, Router, Site, SiteError};
 use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::{LineId, RouterId, SiteId};
-use crate::pki::SiteCertificate;
+use crate::pki::{DeviceKey, Issued};
 
 const SITE_COLUMNS: &str = "id, name, created_at, revoked_at, is_online, online_changed_at, last_seen_at, \
                             agent_version, generation, stored_generation, applied_generation, applied_at, \
@@ -48,32 +48,52 @@ pub(crate) async fn insert_site(
     Ok(done.rows_affected() == 1)
 }
 
+/// `key` is of a device that made it itself: the certificate is kept with it, for whoever loses the answer.
 pub(crate) async fn insert_certificate(
     connection: &mut Connection,
     site: &SiteId,
-    certificate: &SiteCertificate,
+    certificate: &Issued,
+    key: Option<&DeviceKey>,
 ) -> Result<(), SiteError> {
     sqlx::query(
-        "INSERT INTO site_certificates (sha256, site_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO site_certificates (sha256, site_id, issued_at, expires_at, key_sha256, certificate_pem) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(certificate.sha256.as_str())
     .bind(site.as_str())
     .bind(certificate.issued_at.0)
     .bind(certificate.expires_at.0)
+    .bind(key.map(DeviceKey::sha256))
+    .bind(key.map(|_| certificate.certificate_pem.as_str()))
     .execute(connection)
     .await?;
     Ok(())
 }
 
+/// What a certificate is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It is unknown, revoked or over, or its site is shut out.
+    Refused,
+    /// Whoever holds it may come in.
+    Good {
+        /// Whether certificates that the site had before it are still good.
+        has_older: bool,
+    },
+}
+
 /// Whether the site is not revoked, and the certificate was issued to it and is neither revoked nor over.
-pub(crate) async fn is_certificate_good(
+pub(crate) async fn standing_of(
     connection: &mut Connection,
     site: &SiteId,
     sha256: &str,
     now: UnixMillis,
-) -> Result<bool, SiteError> {
+) -> Result<Standing, SiteError> {
     let row = sqlx::query(
-        "SELECT c.sha256 FROM site_certificates c JOIN sites s ON s.id = c.site_id \
+        "SELECT (SELECT COUNT(*) FROM site_certificates o \
+                 WHERE o.site_id = c.site_id AND o.issued_at <= c.issued_at AND o.revoked_at IS NULL \
+                       AND o.sha256 <> c.sha256) AS older \
+         FROM site_certificates c JOIN sites s ON s.id = c.site_id \
          WHERE c.sha256 = $1 AND c.site_id = $2 AND c.revoked_at IS NULL AND s.revoked_at IS NULL AND c.expires_at > $3",
     )
     .bind(sha256)
@@ -81,7 +101,22 @@ pub(crate) async fn is_certificate_good(
     .bind(now.0)
     .fetch_optional(connection)
     .await?;
-    Ok(row.is_some())
+    let Some(row) = row else { return Ok(Standing::Refused) };
+    Ok(Standing::Good { has_older: row.try_get::<i64, _>("older")? > 0 })
+}
+
+/// Until when the site's newest certificate is good; `None` while it has none that is.
+pub(super) async fn certificate_until(
+    connection: &mut Connection,
+    site: &SiteId,
+) -> Result<Option<UnixMillis>, SiteError> {
+    let row = sqlx::query(
+        "SELECT MAX(expires_at) AS expires_at FROM site_certificates WHERE site_id = $1 AND revoked_at IS NULL",
+    )
+    .bind(site.as_str())
+    .fetch_one(connection)
+    .await?;
+    instant(&row, "expires_at")
 }
 
 /// The digests of all certificates that must not be used. They are few, and never more than were ever issued.

@@ -30,7 +30,7 @@ impl Office {
 
     async fn add(&self, id: &str, bundle: &str, address: &str) -> Added {
         let new = NewSite { id: SiteId::parse(id).unwrap(), name: String::new() };
-        add(&self.controller, &self.pki, new, &self.bundle(bundle), address).await.unwrap()
+        add(&self.controller, &self.pki, new, &self.bundle(bundle), &[address.to_owned()]).await.unwrap()
     }
 
     async fn get(&self, id: &str) -> Option<Site> {
@@ -84,7 +84,9 @@ async fn a_renewed_site_has_one_good_certificate_and_a_revoked_one_none_until_it
     let office = Office::open().await;
     let site = SiteId::parse("a").unwrap();
     let renewed = async |bundle: &str| {
-        renew(&office.controller, &office.pki, &site, &office.bundle(bundle), ADDRESS).await.unwrap()
+        renew(&office.controller, &office.pki, &site, &office.bundle(bundle), &[ADDRESS.to_owned()])
+            .await
+            .unwrap()
     };
     assert_eq!(renewed("none").await, Added::NoSuchSite);
     office.add("a", "first", ADDRESS).await;

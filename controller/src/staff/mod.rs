@@ -105,6 +105,8 @@ pub enum Permission {
     AddPlans,
     /// Add routers.
     AddRouters,
+    /// Add sites, and make tickets by which devices become them.
+    AddSites,
     /// Let held cuts go, end sessions, rebuild routers.
     CommandRouters,
     /// Take over rows of a router as lines.
@@ -146,6 +148,7 @@ impl Role {
                 Self::Operator,
                 Permission::AddPlans
                 | Permission::AddRouters
+                | Permission::AddSites
                 | Permission::ImportStatement
                 | Permission::BookByHand
                 | Permission::BankCash

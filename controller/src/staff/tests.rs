@@ -124,9 +124,13 @@ fn viewers_read_operators_serve_customers_and_owners_do_all() {
         check(Role::Operator, daily, true);
         check(Role::Owner, daily, true);
     }
-    for rare in
-        [Permission::AddPlans, Permission::AddRouters, Permission::ImportStatement, Permission::BookByHand]
-    {
+    for rare in [
+        Permission::AddPlans,
+        Permission::AddRouters,
+        Permission::AddSites,
+        Permission::ImportStatement,
+        Permission::BookByHand,
+    ] {
         check(Role::Viewer, rare, false);
         check(Role::Operator, rare, false);
         check(Role::Owner, rare, true);

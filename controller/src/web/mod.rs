@@ -46,6 +46,7 @@ use crate::mpesa::codes::Codes;
 use crate::pay::Gate;
 use crate::payments::counter::Limits;
 use crate::shutdown::Stop;
+use crate::sites::enrolment::Tickets;
 use crate::staff::SignIn;
 use crate::state::Controller;
 
@@ -74,6 +75,8 @@ pub struct Web {
     pub proxies: Proxies,
     /// Where the broker listens, and whether it is listened to; `None` in a process without one.
     pub broker: Option<(SocketAddr, Attendance)>,
+    /// What tickets of new sites say; `None` in a process without a certificate authority.
+    pub tickets: Option<Tickets>,
     /// Live streams that are open.
     pub streams: live::Streams,
     /// Codes to scan that are held.
@@ -99,6 +102,7 @@ impl Web {
             counter: Limits::default(),
             proxies: Proxies::default(),
             broker: None,
+            tickets: None,
             streams: live::Streams::default(),
             codes: Codes::default(),
             pay,

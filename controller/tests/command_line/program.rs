@@ -195,7 +195,7 @@ async fn a_whole_office_is_set_up_by_commands_while_it_serves() {
     let token = token["token"].as_str().unwrap().to_owned();
     let serving = place.serve();
 
-    let site = place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "bundle"]);
+    let site = place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--offline-bundle", "bundle"]);
     assert_eq!(site["id"], "nyeri-01");
     assert!(Path::new(&place.0).join("bundle").is_dir());
     let router = place.json(&["router", "add", "--site", "nyeri-01", "--name", "core"]);
@@ -324,7 +324,7 @@ fn what_is_sold_is_printed_in_units_that_people_use() {
 #[test]
 fn a_password_is_made_for_lines_alone_that_log_in() {
     let place = Place::new("");
-    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "bundle"]);
+    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri"]);
     place.json(&["router", "add", "--site", "nyeri-01", "--name", "core"]);
     let rates = ["--download", "10M", "--upload", "10M"];
     let customer = place.json(&["customer", "add", "--name", "Corner Shop", "--phone", "0712 345 678"]);
@@ -426,7 +426,7 @@ async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
     place.json(&["staff", "add", "technician", "--role", "operator"]);
     let token = place.json(&["token", "add", "billing", "--role", "viewer"]);
     let token = token["token"].as_str().unwrap().to_owned();
-    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "first"]);
+    place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--offline-bundle", "first"]);
     let serving = place.serve();
     assert_eq!(get(&serving.http, "/api/overview", &token).await.0, 200);
 
@@ -441,16 +441,58 @@ async fn whoever_was_let_in_can_be_shut_out_while_it_serves() {
     assert!(place.json(&["staff", "password", "technician"])["password"].is_string());
     place.refusal(1, &["staff", "disable", "nobody"]);
 
-    let renewed =
-        place.json(&["site", "renew", "nyeri-01", "--bundle", "second", "--address", "isp.example:8883"]);
-    assert_eq!(renewed["address"], "isp.example:8883");
+    let renewed = place.json(&[
+        "site",
+        "renew",
+        "nyeri-01",
+        "--offline-bundle",
+        "second",
+        "--address",
+        "isp.example:8883",
+    ]);
+    assert_eq!(renewed["addresses"][0], "isp.example:8883");
     place.json(&["site", "revoke", "nyeri-01"]);
     assert!(place.json(&["site", "list"])[0]["revoked_at_ms"].is_i64());
     // A stolen agent is shut out by a new certificate for its successor, whether or not the site was revoked before.
-    place.json(&["site", "renew", "nyeri-01", "--bundle", "third"]);
+    place.json(&["site", "renew", "nyeri-01", "--offline-bundle", "third"]);
     assert!(place.json(&["site", "list"])[0]["revoked_at_ms"].is_null());
-    place.refusal(1, &["site", "renew", "othaya-01", "--bundle", "fourth"]);
+    place.refusal(1, &["site", "renew", "othaya-01", "--offline-bundle", "fourth"]);
     assert_eq!(serving.stop().0, Some(0));
+}
+
+#[test]
+fn a_site_begins_with_a_ticket_that_is_shown_and_written_once() {
+    use std::os::unix::fs::PermissionsExt as _;
+    use tawi_shared::enrolment::Ticket;
+
+    let place = Place::new("advertised_address = [\"isp.example:8883\", \"isp.example:443\"]\n");
+    let site = place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "nyeri-01.ticket"]);
+    let shown = site["ticket"].as_str().unwrap();
+    let ticket = Ticket::parse(shown).unwrap();
+    assert_eq!((ticket.site.as_str(), ticket.addresses.len()), ("nyeri-01", 2));
+    assert!(site["expires_at_ms"].is_i64());
+    let path = place.directory().join("nyeri-01.ticket");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let written = std::fs::read_to_string(&path).unwrap();
+    let said: Vec<&str> = written.lines().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(said, [shown]);
+    place.refusal(1, &["site", "add", "nyeri-01", "--name", "Nyeri"]);
+    let taken = place.refusal(1, &["site", "renew", "nyeri-01", "--bundle", "nyeri-01.ticket"]);
+    assert!(taken.contains("name a new file"), "{taken}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), written);
+
+    let again = place.run(&["site", "renew", "nyeri-01", "--address", "10.1.1.1:8883"]);
+    assert!(again.status.success());
+    let said = text(&again.stdout);
+    let line = said.lines().find(|line| line.starts_with("echo ")).unwrap();
+    let word = line.strip_prefix("echo ").unwrap().strip_suffix(" | sudo tawi-agent enrol").unwrap();
+    assert_eq!(Ticket::parse(word).unwrap().addresses, ["10.1.1.1:8883"]);
+    assert!(said.contains("EAT") && !said.contains('\u{1b}'), "no picture where no terminal is: {said}");
+    let bad = place.refusal(1, &["site", "renew", "nyeri-01", "--address", "10.1.1.1"]);
+    assert!(bad.contains("10.1.1.1"), "{bad}");
+    place.refusal(2, &["site", "renew", "nyeri-01", "--bundle", "a", "--offline-bundle", "b"]);
+    let log = text(&place.run(&["audit", "list", "--json"]).stdout);
+    assert!(log.contains("site.token_made") && !log.contains(shown), "{log}");
 }
 
 #[test]

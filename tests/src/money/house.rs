@@ -115,7 +115,8 @@ impl Template {
         let controller = house.controller.clone();
         let pki = Pki::open_or_create(&directory.join("pki"), START)?;
         let site = NewSite { id: SiteId::parse(SITE)?, name: String::new() };
-        sites::add(&controller, &pki, site, &directory.join("bundle"), "127.0.0.1:8883").await?;
+        sites::add(&controller, &pki, site, &directory.join("bundle"), &["127.0.0.1:8883".to_owned()])
+            .await?;
         let mut write = controller.database.write().await?;
         let added = staff::add_token(&mut write, "simulation", Role::Owner, &controller.ids, START).await?;
         write.commit().await?;

@@ -111,7 +111,7 @@ pub(super) fn router() -> Router<Web> {
         events::events,
         super::health::health,
         overview::api::overview,
-        sites::api::list, sites::api::get_one, sites::api::events,
+        sites::api::list, sites::api::add, sites::api::get_one, sites::api::make_ticket, sites::api::events,
         sites::api::list_routers, sites::api::add_router,
         router_writes::api::list,
         commands::api::list, commands::api::give, commands::api::get_one,

@@ -243,15 +243,29 @@ impl Once {
     /// # Errors
     /// When the database refuses; nothing was done then.
     pub async fn answer_and_tell(
-        mut self,
+        self,
         status: StatusCode,
         body: &impl Serialize,
         tell: impl FnOnce() + Send + 'static,
     ) -> Result<Response, ApiError> {
-        let body = serialized(body)?;
+        self.answer_keeping(status, (body, body), tell).await
+    }
+
+    /// The same where the answer has a secret in it, which is not to lie in the database: `kept` is without, and is what
+    /// whoever repeats the request is answered.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing was done then.
+    pub async fn answer_keeping<B: Serialize>(
+        mut self,
+        status: StatusCode,
+        (body, kept): (&B, &B),
+        tell: impl FnOnce() + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let (body, without_secret) = (serialized(body)?, serialized(kept)?);
         let kept = tokio::spawn(async move {
             let actor = self.caller.actor().to_string();
-            store::keep(&mut self.transaction, &actor, &self.key, status.as_u16(), &body).await?;
+            store::keep(&mut self.transaction, &actor, &self.key, status.as_u16(), &without_secret).await?;
             self.transaction.commit().await?;
             tell();
             Ok(answer(status, body))

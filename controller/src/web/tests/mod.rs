@@ -10,4 +10,5 @@ mod requests;
 mod schema;
 mod sign_in;
 mod texts;
+mod tickets;
 mod writes;

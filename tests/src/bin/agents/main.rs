@@ -188,7 +188,7 @@ async fn found(
         let id = SiteId::parse(&format!("site-{number:04}"))?;
         let bundle = world.directory().join("bundles").join(id.as_str());
         let new = NewSite { id: id.clone(), name: String::new() };
-        let added = sites::add(&controller, &pki, new, &bundle, &broker.to_string()).await?;
+        let added = sites::add(&controller, &pki, new, &bundle, &[broker.to_string()]).await?;
         ensure!(matches!(added, Added::Added(_)), "{added:?}");
         let read = |name: &str| std::fs::read(bundle.join(name));
         let tls = site::connector(&read("ca.pem")?, &read("agent.pem")?, &read("agent.key")?)?;
