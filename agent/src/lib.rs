@@ -6,6 +6,7 @@
 pub mod adoption;
 pub mod api_log;
 pub mod boards;
+pub mod certificate;
 pub mod clock;
 pub mod commands;
 pub mod config;
@@ -13,6 +14,7 @@ pub mod contact;
 pub mod desired;
 pub mod doctor;
 pub mod enforce;
+pub mod enrol;
 pub mod flow;
 pub mod health;
 pub mod link;

@@ -5,7 +5,6 @@
 //! runs and while it does not. What is read (`read.rs`, `device.rs`, `office.rs`) stands apart from what it means
 //! (`checks/`); how findings are shown is `cli/doctor.rs`'s business.
 
-mod certificate;
 mod checks;
 mod device;
 mod facts;
@@ -13,6 +12,7 @@ mod finding;
 mod memory;
 mod office;
 mod read;
+mod site_certificate;
 
 use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
 use tawi_shared::{Clock, counted};
@@ -69,7 +69,9 @@ pub async fn examine(
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
             let chain = certificates("certificate_file", &config.controller.certificate_file);
             if let Some(own) = chain.ok().and_then(|chain| chain.into_iter().next()) {
-                note(certificate::examine(&own, config.site.as_str()), OFFICE);
+                note(site_certificate::examine(&own, config.site.as_str()), OFFICE);
+                let left = site_certificate::remaining(&own, clock.now(), config.is_enrolled());
+                left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
             for address in &config.controller.addresses {
                 let server_name = config.controller.server_name.as_deref();
