@@ -49,6 +49,7 @@ const ONE_HEAP: [(&str, &str); 5] = [
 
 const EXAMPLES: &str = "\
 Examples:
+  echo tawi1.… | sudo tawi-agent enrol           make this device the site of head office's ticket
   tawi-agent doctor                              look at everything, with a cure for what is wrong
   tawi-agent status                              how the running agent stands
   tawi-agent status --json | jq .state           the same for programs
@@ -102,6 +103,12 @@ struct Arguments {
 enum Command {
     /// Serve the site until SIGTERM or SIGINT.
     Run,
+    /// Make this device a site, with a ticket of head office.
+    ///
+    /// The device makes its own key, which never leaves it, and gets a certificate for it. The ticket is read from standard
+    /// input or a file, is good once, and names where head office is and how to know it.
+    #[command(after_help = cli::enrol::EXAMPLES)]
+    Enrol(cli::enrol::Arguments),
     /// Ask the running agent how it stands.
     #[command(after_help = STATUS_CODES)]
     Status {
@@ -183,6 +190,7 @@ fn main() -> ExitCode {
     });
     let outcome = match arguments.command {
         Command::Run => serve(&arguments.config, &environment, &runtime, failed_start.as_ref()),
+        Command::Enrol(options) => cli::enrol::show(&arguments.config, &environment, &runtime, &options),
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
         Command::Doctor(options) => cli::doctor::show(&arguments.config, &environment, &runtime, &options),
         Command::Pin { address } => show_pin(&address, &runtime),

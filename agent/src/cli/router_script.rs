@@ -4,7 +4,6 @@
 //! change it first.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,10 +22,9 @@ use tawi_agent::run::router_options;
 use tawi_shared::IdSource;
 use tokio::runtime::Runtime;
 
+use super::{USAGE, note};
 use crate::{BAD_CONFIG, CANNOT_CREATE, UNAVAILABLE, fail, print};
 
-/// Wrong use, as clap has it.
-const USAGE: u8 = 2;
 /// The user and group of a router that the settings do not name yet.
 const DEFAULT_USER: &str = "tawi";
 const TLS_PORT: u16 = 8729;
@@ -309,9 +307,4 @@ fn put(arguments: &Arguments, text: &str) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// Beside the script, which may go into a pipe.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "tawi-agent: {text}");
 }

@@ -20,7 +20,9 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 use serde::Serialize;
-use tawi_shared::enrolment::{ALPN_HTTP, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, Ticket};
+use tawi_shared::enrolment::{
+    ALPN_HTTP, BadTicket, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, Ticket,
+};
 use thiserror::Error;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
@@ -105,6 +107,16 @@ impl EnrolError {
             _ => false,
         }
     }
+}
+
+/// The ticket in what a person pasted, or in the file that head office wrote: lines that begin with `#` are words for people.
+///
+/// # Errors
+/// [`BadTicket`].
+pub fn ticket_in(text: &str) -> Result<Ticket, BadTicket> {
+    let mut word = Zeroizing::new(String::with_capacity(text.len()));
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).for_each(|line| word.push_str(line));
+    Ticket::parse(&word)
 }
 
 /// Shows the ticket's token to head office, once at each address until one answers. `tell` hears of each.
