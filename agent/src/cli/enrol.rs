@@ -81,8 +81,12 @@ enum Problem {
     NamedOtherwise(SiteId, SiteId),
     #[error("the agent of {0} runs\n  cure: systemctl stop tawi-agent; then run this again")]
     Running(SiteId),
-    #[error("{}: what {1} has not told yet cannot be put aside: {2}\n  cure: run it as root (sudo)", .0.display())]
-    Aside(PathBuf, SiteId, io::Error),
+    #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: run it as root (sudo)")]
+    Aside {
+        site: SiteId,
+        #[source]
+        source: io::Error,
+    },
     #[error(transparent)]
     Keep(#[from] KeepError),
     #[error(transparent)]
@@ -98,7 +102,7 @@ impl Problem {
             Self::Enrol(EnrolError::Refused { .. } | EnrolError::Bad(_) | EnrolError::Key(_)) => PROBLEM,
             Self::Enrol(_) => UNAVAILABLE,
             Self::Keep(KeepError::Busy(_)) => TRY_LATER,
-            Self::Keep(_) | Self::Aside(..) => CANNOT_CREATE,
+            Self::Keep(_) | Self::Aside { .. } => CANNOT_CREATE,
         }
     }
 }
@@ -141,7 +145,7 @@ fn become_site(
     let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, note)))?;
     if let Some(another) = &another {
         put_aside(&state_directory, another)
-            .map_err(|error| Problem::Aside(state_directory.clone(), another.clone(), error))?;
+            .map_err(|source| Problem::Aside { site: another.clone(), source })?;
     }
     place.keep(&Next { site: &ticket.site, key: &key, issued: &issued })?;
     if let Some(file) = &arguments.file

@@ -6,10 +6,7 @@ use tawi_shared::UnixMillis;
 
 use super::finding::Finding;
 use crate::certificate::Certificate;
-use crate::enrol::renewal::GRACE;
-
-/// A certificate that nobody renews by itself is told of so long before its end: a person has to carry a new one.
-const NOTICE: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+use crate::enrol::renewal::{GRACE, NOTICE};
 
 /// Compares the certificate with the site of the settings, before head office does and hangs up.
 pub(super) fn examine(certificate: &[u8], site: &str) -> Finding {

@@ -205,7 +205,11 @@ impl Place {
         step("sync it", &self.directory, &mut || sync(&self.directory))?;
         // From here on the new one is in force; what is left is put away, and by the next one if not by us.
         let pending = self.directory.join(PENDING_KEY);
-        step("remove it", &pending, &mut || remove_file(&pending))?;
+        // A renewal must not take away the key of an enrolment that is still without its answer.
+        let is_used = |found: AgentKey| found.public_key() == next.key.public_key();
+        if self.pending_key()?.is_none_or(is_used) {
+            step("remove it", &pending, &mut || remove_file(&pending))?;
+        }
         step("remove what was left", &new, &mut || remove_directory(&new))?;
         step("remove what was left", &former, &mut || remove_directory(&former))?;
         step("sync it", &self.directory, &mut || sync(&self.directory))
