@@ -31,7 +31,7 @@ pub use identity::{
     CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, SETTINGS_FILE,
     state_directory_of,
 };
-pub use outline::{RouterOutline, outline_of};
+pub use outline::{RouterOutline, check_routers_text, outline_of};
 pub use router::{RouterConfig, RouterTransport};
 
 use files::Finder;

@@ -22,6 +22,7 @@ pub mod outbox;
 pub mod reconcile;
 pub mod router_script;
 pub mod router_script_files;
+pub mod routers_file;
 pub mod run;
 pub mod service;
 pub mod site;

@@ -5,6 +5,7 @@
 pub mod adopt;
 pub mod doctor;
 pub mod enrol;
+pub mod router_add;
 pub mod router_script;
 
 use std::io::Write as _;

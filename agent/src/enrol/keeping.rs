@@ -284,6 +284,16 @@ fn give(file: &File, owner: Option<(u32, u32)>) -> io::Result<()> {
     owner.map_or(Ok(()), |(user, group)| fchown(file, Some(user), Some(group)))
 }
 
+/// To whom files of the agent belong that are written for it; `None` where only root could give them away.
+#[must_use]
+pub fn owner_for(state_directory: &Path) -> Option<(u32, u32)> {
+    if !geteuid().is_root() {
+        return None;
+    }
+    let there = fs::metadata(state_directory).ok().map(|metadata| (metadata.uid(), metadata.gid()));
+    there.or_else(|| user_in(&fs::read_to_string(USERS).unwrap_or_default(), SERVICE_USER))
+}
+
 /// A link that somebody put in its place is given, and not what it leads to.
 fn give_directory(directory: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
     owner.map_or(Ok(()), |(user, group)| lchown(directory, Some(user), Some(group)))
