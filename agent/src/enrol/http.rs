@@ -192,4 +192,23 @@ mod tests {
         check(&[b"HTTP/1.1 200 OK\r\nX: ".as_slice(), &[b'x'; 2 * HEAD_BYTES]].concat(), too_long);
         check(&[b"HTTP/1.1 200 OK\r\n\r\n".as_slice(), &[b'x'; BODY_BYTES + 1]].concat(), too_long);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_does_not_come_is_waited_for_half_a_minute() {
+        let (mut ours, mut theirs) = tokio::io::duplex(64 * 1024);
+        let slow = async {
+            let mut bytes = vec![0; 4096];
+            let _ = theirs.read(&mut bytes).await;
+            for letter in b"HTTP/1.1 200 OK\r\n".iter().cycle() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                let _ = theirs.write_all(&[*letter]).await;
+            }
+        };
+        tokio::select! {
+            answer = post(&mut ours, "isp.example", "/v1/enrol", b"{}") => {
+                assert!(matches!(answer, Err(HttpError::TooSlow)), "{answer:?}");
+            }
+            () = slow => unreachable!(),
+        }
+    }
 }

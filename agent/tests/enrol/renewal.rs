@@ -166,11 +166,11 @@ async fn a_bad_answer_leaves_everything_as_it_was_and_is_asked_for_again_later()
 #[tokio::test(flavor = "multi_thread")]
 async fn files_that_a_person_put_somewhere_are_never_touched() {
     let (directory, office) = (Directory::new(), Office::start().await);
-    let mut agent = Agent::enrolled(&directory, &office, 360).await;
+    drop(Agent::enrolled(&directory, &office, 360).await);
     for name in ["agent.key", "agent.pem", "ca.pem"] {
         std::fs::copy(directory.state().join("identity").join(name), directory.0.join(name)).unwrap();
     }
-    agent = Agent { tasks: JoinSet::new(), ..Agent::of(&directory, "") };
+    let mut agent = Agent::of(&directory, "");
     assert!(!agent.config.is_enrolled());
     let line = agent.run(Duration::from_millis(50));
     (0..9).for_each(|_| line.note(true));
