@@ -18,7 +18,7 @@ pub(super) fn examine(certificate: &[u8], site: &str) -> Finding {
             check,
             format!("it was made for {name}, and the settings say site {site}: head office refuses it"),
             format!(
-                "leave site out of agent.toml if this device was enrolled; otherwise copy agent.pem and agent.key from the bundle of {site}; if this machine is {name}, set site = \"{name}\" in agent.toml"
+                "copy agent.pem and agent.key from the bundle of {site}, or leave site out of agent.toml if this device was enrolled; if this machine is {name}, set site = \"{name}\" in agent.toml"
             ),
         ),
         None => Finding::bad(

@@ -50,7 +50,7 @@ impl Directory {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, waiting).await.expect("it is not written")
+        timeout(PATIENCE, waiting).await.unwrap()
     }
 }
 
@@ -62,8 +62,7 @@ impl Drop for Directory {
 
 async fn ended(running: std::process::Child) -> (Option<i32>, String) {
     let waiting = tokio::task::spawn_blocking(move || running.wait_with_output().unwrap());
-    let Output { status, stdout, stderr } =
-        timeout(PATIENCE, waiting).await.expect("it does not end").unwrap();
+    let Output { status, stdout, stderr } = timeout(PATIENCE, waiting).await.unwrap().unwrap();
     (status.code(), String::from_utf8(stdout).unwrap() + &String::from_utf8(stderr).unwrap())
 }
 
