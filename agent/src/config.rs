@@ -28,8 +28,7 @@ use tracing::level_filters::LevelFilter;
 pub(crate) use files::WORLD_BITS;
 pub use files::{Environment, Secret};
 pub use identity::{
-    CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, SETTINGS_FILE,
-    state_directory_of,
+    CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, Named, SETTINGS_FILE,
 };
 pub use outline::{RouterOutline, check_routers_text, outline_of};
 pub use router::{RouterConfig, RouterTransport};

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Args;
 use tawi_agent::api_log::files::shown;
 use tawi_agent::clock::{KeptTime, TrustedClock};
-use tawi_agent::config::{Config, ConfigError, Environment, Identity, KEY_FILE, state_directory_of};
+use tawi_agent::config::{Config, ConfigError, Environment, Identity, KEY_FILE, Named};
 use tawi_agent::enrol::answer::Issued;
 use tawi_agent::enrol::keeping::{KeepError, Next, Place, read_key};
 use tawi_agent::enrol::key::AgentKey;
@@ -120,14 +120,15 @@ fn become_site(
     runtime: &Runtime,
     arguments: &Arguments,
 ) -> Result<(), Problem> {
-    let (state_directory, named) = state_directory_of(path)?;
+    let named = Named::load(path)?;
+    let state_directory = &named.state_directory;
     let ticket = read_ticket(arguments.file.as_deref())?;
-    if let Some(named) = named.filter(|named| *named != ticket.site) {
-        return Err(Problem::NamedOtherwise(named, ticket.site));
+    if let Some(site) = named.site.as_ref().filter(|site| **site != ticket.site) {
+        return Err(Problem::NamedOtherwise(site.clone(), ticket.site));
     }
-    let place = Place::take(&state_directory)?;
+    let place = Place::take(state_directory)?;
     // One that cannot be read is replaced: that is what the error of everything else says to do.
-    let former = Identity::load(&state_directory).ok().flatten();
+    let former = Identity::load(state_directory).ok().flatten();
     let another =
         former.as_ref().filter(|former| former.site != ticket.site).map(|former| former.site.clone());
     let is_running = runtime.block_on(ask_status(&state_directory.join("status.sock"))).is_ok();
@@ -144,7 +145,7 @@ fn become_site(
     let clock = TrustedClock::new(Clock::system(), KeptTime::default());
     let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, note)))?;
     if let Some(another) = &another {
-        put_aside(&state_directory, another)
+        put_aside(state_directory, another)
             .map_err(|source| Problem::Aside { site: another.clone(), source })?;
     }
     place.keep(&Next { site: &ticket.site, key: &key, issued: &issued })?;
@@ -154,7 +155,7 @@ fn become_site(
         let file = file.display();
         note(&format!("{file}: it is used up and cannot be removed: {error}\n  cure: shred -u {file}"));
     }
-    print(&what_comes_next(path, environment, &ticket.site, &issued, is_running));
+    print(&what_comes_next(path, environment, &named, &ticket.site, &issued, is_running));
     Ok(())
 }
 
@@ -245,6 +246,7 @@ fn put_aside(state_directory: &Path, former: &SiteId) -> io::Result<()> {
 fn what_comes_next(
     path: &Path,
     environment: &Environment,
+    named: &Named,
     site: &SiteId,
     issued: &Issued,
     is_running: bool,
@@ -261,10 +263,8 @@ fn what_comes_next(
                     "BUT the agent goes by {file}, which stands beside agent.toml or is named there.\n  cure: remove that name or that file, and its key\n"
                 );
             }
-            let used: Vec<String> = config.controller.addresses.iter().map(ToString::to_string).collect();
-            if used != issued.addresses {
-                text +=
-                    &format!("agent.toml names where head office is, and that wins: {}\n", used.join(", "));
+            if named.has_addresses {
+                text += "agent.toml names where head office is, and that wins over the ticket.\n";
             }
             if config.routers.is_empty() {
                 next.push("sudo tawi-agent router add core 192.168.88.1");

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use routeros_api::Fingerprint;
-use tawi_agent::config::{Config, Environment, ROUTERS_FILE, outline_of, state_directory_of};
+use tawi_agent::config::{Config, Environment, Named, ROUTERS_FILE, outline_of};
 use tawi_agent::doctor::{Verdict, examine_only, prove};
 use tawi_agent::enrol::keeping::owner_for;
 use tawi_agent::routers_file::{ProvenRouter, RoutersFileError, put as put_router};
@@ -150,8 +150,8 @@ fn add(
         return Err(Problem::Elsewhere(arguments.name.clone()));
     }
     let (file, password) = prepared.password(path, &arguments.name)?;
-    let (state_directory, _) = state_directory_of(path).map_err(ScriptProblem::from)?;
-    let owner = owner_for(&state_directory);
+    let named = Named::load(path).map_err(ScriptProblem::from)?;
+    let owner = owner_for(&named.state_directory);
     give(&file, owner)?;
     put(&arguments.purpose, &prepared.setup.script(password.reveal()))?;
     note("paste all of it into the router's terminal; the last line that it prints there is its pin");

@@ -86,13 +86,29 @@ impl Identity {
     }
 }
 
-/// The state directory of settings that need not be complete otherwise, and the site that they name themselves.
-///
-/// # Errors
-/// [`ConfigError`] names the key and the cure.
-pub fn state_directory_of(path: &Path) -> Result<(PathBuf, Option<SiteId>), ConfigError> {
-    let text = files::read_text(path, "create it, or name another with --config")?;
-    let raw: super::raw::RawConfig = files::parse(path, &text)?;
-    let site = raw.site.as_deref().map(super::check_site).transpose()?;
-    Ok((super::absolute("state_directory", &raw.state_directory)?, site))
+/// What settings that need not be complete say of what enrolment leaves.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Where the identity is, or will be.
+    pub state_directory: PathBuf,
+    /// The site, where they name it themselves.
+    pub site: Option<SiteId>,
+    /// Whether they name where head office is.
+    pub has_addresses: bool,
+}
+
+impl Named {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the key and the cure.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = files::read_text(path, "create it, or name another with --config")?;
+        let raw: super::raw::RawConfig = files::parse(path, &text)?;
+        Ok(Self {
+            state_directory: super::absolute("state_directory", &raw.state_directory)?,
+            site: raw.site.as_deref().map(super::check_site).transpose()?,
+            has_addresses: raw.controller.addresses.is_some(),
+        })
+    }
 }

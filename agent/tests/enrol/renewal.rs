@@ -91,7 +91,7 @@ async fn at_a_third_of_its_life_the_next_one_is_had_for_the_same_key_and_the_nex
         let key = std::fs::read(directory.state().join("identity").join(KEY_FILE)).unwrap();
         agent.dialer.dial().await.unwrap();
         office.connects(1).await;
-        assert_eq!(office.connected(), [before.clone()], "also one that is over is shown");
+        assert_eq!(office.connected().first(), Some(&before), "also one that is over is shown");
 
         agent.run(LONG);
         agent.is_renewed(&before).await;
