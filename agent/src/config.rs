@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! agent.toml + routers.toml ──serde──> RawConfig (unknown keys refused) ──check──> Config (valid by construction)
+//!                                      identity/ (what agent.toml leaves out) ──┘
 //! ```
 //!
 //! This is the only file that reads the environment. It refuses secrets that every user of the machine can read, and
@@ -9,6 +10,7 @@
 //! `packaging/agent.toml`, which a test reads with this code. Every refusal names the key and the cure.
 
 mod files;
+mod identity;
 mod outline;
 mod raw;
 mod router;
@@ -25,7 +27,10 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use files::WORLD_BITS;
 pub use files::{Environment, Secret};
-pub use outline::{RouterOutline, outline_of};
+pub use identity::{
+    CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, Named, SETTINGS_FILE,
+};
+pub use outline::{RouterOutline, check_routers_text, outline_of};
 pub use router::{RouterConfig, RouterTransport};
 
 use files::Finder;
@@ -188,20 +193,35 @@ impl Config {
         if beside.iter().any(holds_secrets) {
             files::refuse_world_readable("router.password", &routers_path)?;
         }
-        let routers = router::check(raw.router.into_iter().chain(beside), &finder)?;
         let state_directory = absolute("state_directory", &raw.state_directory)?;
+        let home = Home::of(&raw, &finder, &state_directory)?;
+        let routers = router::check(raw.router.into_iter().chain(beside), &finder)?;
         Ok(Self {
-            site: check_site(&raw.site)?,
+            site: match (&raw.site, &home.identity) {
+                (Some(site), _) => check_site(site)?,
+                (None, Some(identity)) => identity.site.clone(),
+                (None, None) => return Err(unknown("site")),
+            },
             runtime_directory: environment
                 .runtime_directory
                 .clone()
                 .unwrap_or_else(|| state_directory.join("run")),
             state_directory,
-            controller: check_controller(&raw.controller, &finder)?,
+            controller: check_controller(&raw.controller, &finder, &home)?,
             routers,
             enforce: check_enforce(&raw.enforce)?,
             log_level: check_level(&raw.log.level)?,
         })
+    }
+
+    /// Whether the certificate in use is one of enrolment's, which the running agent renews; files that a person put
+    /// somewhere are that person's.
+    #[must_use]
+    pub fn is_enrolled(&self) -> bool {
+        let places = [IDENTITY, FORMER_IDENTITY].map(|name| self.state_directory.join(name));
+        let is_ours = |file: &Path, name: &str| places.iter().any(|place| file == place.join(name));
+        is_ours(&self.controller.key_file, KEY_FILE)
+            && is_ours(&self.controller.certificate_file, CERTIFICATE_FILE)
     }
 
     /// The socket on which the running agent tells how it stands.
@@ -209,6 +229,44 @@ impl Config {
     pub fn status_socket(&self) -> PathBuf {
         self.state_directory.join("status.sock")
     }
+}
+
+/// Where the files are that the settings do not name.
+struct Home {
+    identity: Option<Identity>,
+    /// `None`: beside the settings or among the credentials, as before there was enrolment.
+    directory: Option<PathBuf>,
+}
+
+impl Home {
+    /// Key and certificate belong together, and so do they and the authority: what is not named comes from one place.
+    fn of(raw: &RawConfig, finder: &Finder<'_>, state_directory: &Path) -> Result<Self, ConfigError> {
+        let names_one = raw.controller.certificate_file.is_some() || raw.controller.key_file.is_some();
+        let is_beside = || [KEY_FILE, CERTIFICATE_FILE].iter().any(|name| finder.find(name).exists());
+        let is_by_hand = names_one || is_beside();
+        let is_complete = raw.site.is_some() && raw.controller.addresses.is_some();
+        // A user who may not look into the state directory can use settings that need nothing of it.
+        let identity = if is_by_hand && is_complete { None } else { Identity::load(state_directory)? };
+        let directory = identity.as_ref().filter(|_| !is_by_hand).map(|identity| identity.directory.clone());
+        Ok(Self { identity, directory })
+    }
+
+    fn find(&self, named: Option<&str>, name: &str, finder: &Finder<'_>) -> PathBuf {
+        match (named, &self.directory) {
+            (Some(named), _) => finder.find(named),
+            (None, Some(directory)) => directory.join(name),
+            (None, None) => finder.find(name),
+        }
+    }
+}
+
+/// Nobody says what is needed: neither the settings nor an identity.
+fn unknown(key: &str) -> ConfigError {
+    ConfigError::value(
+        key,
+        "agent.toml does not name it, and this device was not enrolled yet",
+        "ask head office for this site's ticket, and run: sudo tawi-agent enrol",
+    )
 }
 
 fn check_site(text: &str) -> Result<SiteId, ConfigError> {
@@ -230,18 +288,24 @@ fn absolute(key: &str, text: &str) -> Result<PathBuf, ConfigError> {
     Err(ConfigError::value(key, problem, "name it from the root, such as /var/lib/tawi-agent"))
 }
 
-fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<ControllerConfig, ConfigError> {
+fn check_controller(
+    raw: &RawController,
+    finder: &Finder<'_>,
+    home: &Home,
+) -> Result<ControllerConfig, ConfigError> {
     let key = "controller.addresses";
-    if raw.addresses.is_empty() || raw.addresses.len() > CONTROLLER_ADDRESSES {
-        let problem = format!("it names {} addresses", raw.addresses.len());
+    let known = home.identity.as_ref().map(|identity| &identity.addresses);
+    let texts = raw.addresses.as_ref().or(known).ok_or_else(|| unknown(key))?;
+    if texts.is_empty() || texts.len() > CONTROLLER_ADDRESSES {
+        let problem = format!("it names {} addresses", texts.len());
         return Err(ConfigError::value(
             key,
             problem,
             format!("name 1 to {CONTROLLER_ADDRESSES}, such as [\"isp.example:8883\"]"),
         ));
     }
-    let mut addresses = Vec::with_capacity(raw.addresses.len());
-    for text in &raw.addresses {
+    let mut addresses = Vec::with_capacity(texts.len());
+    for text in texts {
         let (host, port) = split_host_port(text, CONTROLLER_PORT).ok_or_else(|| {
             ConfigError::value(
                 key,
@@ -263,13 +327,13 @@ fn check_controller(raw: &RawController, finder: &Finder<'_>) -> Result<Controll
             "use the name in the controller's certificate",
         ));
     }
-    let key_file = finder.find(&raw.key_file);
+    let key_file = home.find(raw.key_file.as_deref(), KEY_FILE, finder);
     files::refuse_world_readable("controller.key_file", &key_file)?;
     Ok(ControllerConfig {
         addresses,
         server_name: raw.server_name.clone(),
-        ca_file: finder.find(&raw.ca_file),
-        certificate_file: finder.find(&raw.certificate_file),
+        ca_file: home.find(raw.ca_file.as_deref(), CA_FILE, finder),
+        certificate_file: home.find(raw.certificate_file.as_deref(), CERTIFICATE_FILE, finder),
         key_file,
         keep_alive: match raw.keep_alive_seconds {
             Some(seconds) => {

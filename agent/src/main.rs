@@ -49,6 +49,8 @@ const ONE_HEAP: [(&str, &str); 5] = [
 
 const EXAMPLES: &str = "\
 Examples:
+  echo tawi1.… | sudo tawi-agent enrol           make this device the site of head office's ticket
+  sudo tawi-agent router add core 192.168.88.1   prepare a router and serve it
   tawi-agent doctor                              look at everything, with a cure for what is wrong
   tawi-agent status                              how the running agent stands
   tawi-agent status --json | jq .state           the same for programs
@@ -102,6 +104,12 @@ struct Arguments {
 enum Command {
     /// Serve the site until SIGTERM or SIGINT.
     Run,
+    /// Make this device a site, with a ticket of head office.
+    ///
+    /// The device makes its own key, which never leaves it, and gets a certificate for it. The ticket is read from standard
+    /// input or a file, is good once, and names where head office is and how to know it.
+    #[command(after_help = cli::enrol::EXAMPLES)]
+    Enrol(cli::enrol::Arguments),
     /// Ask the running agent how it stands.
     #[command(after_help = STATUS_CODES)]
     Status {
@@ -149,6 +157,11 @@ enum Command {
         #[arg(long)]
         follow: bool,
     },
+    /// Add a router to this site.
+    Router {
+        #[command(subcommand)]
+        command: cli::router_add::Command,
+    },
     /// Print the script that prepares a router for the agent: paste it into the router's terminal.
     ///
     /// It makes a user with the least rights, api-ssl with a certificate of its own, the log of accounts and the walled
@@ -183,6 +196,7 @@ fn main() -> ExitCode {
     });
     let outcome = match arguments.command {
         Command::Run => serve(&arguments.config, &environment, &runtime, failed_start.as_ref()),
+        Command::Enrol(options) => cli::enrol::show(&arguments.config, &environment, &runtime, &options),
         Command::Status { json } => show_status(&arguments.config, &environment, &runtime, json),
         Command::Doctor(options) => cli::doctor::show(&arguments.config, &environment, &runtime, &options),
         Command::Pin { address } => show_pin(&address, &runtime),
@@ -190,6 +204,9 @@ fn main() -> ExitCode {
             let since = Clock::system().now().minus(since);
             let wanted = Wanted { router, line, since, is_json: json, ..Wanted::default() };
             show_log(&arguments.config, &environment, &runtime, wanted, follow)
+        }
+        Command::Router { command } => {
+            cli::router_add::show(&arguments.config, &environment, &runtime, command)
         }
         Command::RouterScript(options) => {
             cli::router_script::show(&arguments.config, &environment, &runtime, &options)

@@ -20,6 +20,7 @@ use crate::api_log::ApiLog;
 use crate::clock::TrustedClock;
 use crate::config::{Config, RouterConfig, RouterTransport};
 use crate::contact::Contact;
+use crate::enrol::renewal::{self, Pace, Renewal};
 use crate::flow::REPORTS_WAITING;
 use crate::link::dialer::{BindError, Dialer, bind_private};
 use crate::link::tls::{TlsFileError, client_config};
@@ -102,6 +103,13 @@ pub async fn run_until(
     let tls = client_config(&config.controller, trusted.clone())?;
     let bytes = Arc::new(ByteCounters::default());
     let dialer = Dialer::bind(&config.runtime_directory, &config.controller, tls, Arc::clone(&bytes))?;
+    let renewal = Renewal {
+        config: config.clone(),
+        clock: trusted.clone(),
+        ids: ids.clone(),
+        bytes: Arc::clone(&bytes),
+        pace: Pace::default(),
+    };
     let status_listener = bind_private(&config.status_socket())?;
 
     let book = QuotaBook::load(opening.epoch, &std::mem::take(&mut opening.book), &opening.open_sessions);
@@ -157,6 +165,7 @@ pub async fn run_until(
         keep_alive: config.controller.keep_alive,
         reconnect_base: config.controller.reconnect_base,
     };
+    tasks.spawn(Box::pin(renewal::run(renewal, dialer.line())));
     tasks.spawn(link::run(link_settings, dialer, outbox, ids, link_sender));
     let doors = Doors { releases, orders, state, clock: trusted, questions: question_sender };
     tasks.spawn(status::serve(status_listener, doors));

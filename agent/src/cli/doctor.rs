@@ -88,7 +88,8 @@ fn code_of(report: &Report, is_strict: bool) -> ExitCode {
     }
 }
 
-fn line_of(finding: &Finding, is_coloured: bool) -> String {
+/// A finding for people.
+pub fn line_of(finding: &Finding, is_coloured: bool) -> String {
     let (word, colour) = match finding.verdict {
         Verdict::Good => ("good    ", "32"),
         Verdict::Doubtful => ("doubtful", "33"),

@@ -4,7 +4,6 @@
 //! change it first.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 use routeros_api::Client;
 use routeros_api::menu::Resource;
-use tawi_agent::config::{Config, ConfigError, Environment, RouterOutline, outline_of};
+use tawi_agent::config::{Config, ConfigError, Environment, RouterOutline, Secret, outline_of};
 use tawi_agent::router_script::{
     ExtraPolicy, Host, Name, Setup, SetupError, Tunnel, parse_prefix, parse_release,
 };
@@ -23,10 +22,9 @@ use tawi_agent::run::router_options;
 use tawi_shared::IdSource;
 use tokio::runtime::Runtime;
 
+use super::{USAGE, note};
 use crate::{BAD_CONFIG, CANNOT_CREATE, UNAVAILABLE, fail, print};
 
-/// Wrong use, as clap has it.
-const USAGE: u8 = 2;
 /// The user and group of a router that the settings do not name yet.
 const DEFAULT_USER: &str = "tawi";
 const TLS_PORT: u16 = 8729;
@@ -46,19 +44,29 @@ Exit codes:
   2   an option is wrong           73  a file cannot be written
                                    78  the settings or the password file are wrong";
 
-/// What the router is to be prepared for.
+/// Which router, and what it is to be prepared for.
 #[derive(Args)]
 pub struct Arguments {
     /// The router's name in routers.toml. It need not stand there yet
     #[arg(long, value_name = "NAME")]
     router: String,
-    /// RouterOS's release, such as 7.18 or v7.18.2; left out, the router is asked, if the agent can log in already. One that is
-    /// newer than the newest that is known gets the script of that one, with a warning
-    #[arg(long, value_name = "RELEASE")]
-    release: Option<String>,
     /// Where the agent reaches the router; left out, what routers.toml says
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     router_address: Option<Ipv4Addr>,
+    /// Print the script that takes back what any other one made, whatever options it was made with
+    #[arg(long)]
+    remove: bool,
+    #[command(flatten)]
+    purpose: Purpose,
+}
+
+/// What a router is to be prepared for.
+#[derive(Args)]
+pub struct Purpose {
+    /// RouterOS's release, such as 7.18 or v7.18.2; left out, the router is asked, if the agent can log in already. One that is
+    /// newer than the newest that is known gets the script of that one, with a warning
+    #[arg(long, value_name = "RELEASE")]
+    pub release: Option<String>,
     /// The agent's address as the router sees it; left out, this machine's towards the router
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     agent: Option<Ipv4Addr>,
@@ -108,12 +116,9 @@ pub struct Arguments {
     /// Write the script there, for its owner alone, instead of printing it
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Print the script that takes back what any other one made, whatever options it was made with
-    #[arg(long)]
-    remove: bool,
 }
 
-fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
+pub fn parse_address(text: &str) -> Result<Ipv4Addr, String> {
     text.parse().map_err(|_| {
         "it is no IPv4 address\n  cure: give one without a port, such as 192.168.88.1; a port of api-ssl that is not 8729 stands in routers.toml"
             .to_owned()
@@ -137,7 +142,7 @@ fn parse_page(text: &str) -> Result<SocketAddrV4, String> {
 
 /// Why there is no script.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub enum Problem {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -153,7 +158,7 @@ enum Problem {
 }
 
 impl Problem {
-    fn code(&self) -> u8 {
+    pub fn code(&self) -> u8 {
         match self {
             Self::Config(_) | Self::File(FileError::Read(_) | FileError::Letters(_)) => BAD_CONFIG,
             Self::Option(_) | Self::Missing(_) => USAGE,
@@ -176,62 +181,119 @@ fn make(
     runtime: &Runtime,
     arguments: &Arguments,
 ) -> Result<(), Problem> {
-    tawi_shared::ids::check_id(&arguments.router)
-        .map_err(|error| Problem::Missing(format!("--router: {error}")))?;
-    let (directory, outline) = outline_of(path, environment, &arguments.router)?;
-    let setup = setup_of(path, environment, runtime, arguments, outline.as_ref())?;
+    let name = &arguments.router;
+    let router = Router { name, address: arguments.router_address, port: None };
+    let prepared = prepare(path, environment, runtime, &router, &arguments.purpose)?;
+    if arguments.remove {
+        return put(&arguments.purpose, &prepared.setup.removal());
+    }
+    let (file, password) = prepared.password(path, name)?;
+    put(&arguments.purpose, &prepared.setup.script(password.reveal()))?;
+    if prepared.outline.is_none() {
+        note(&format!(
+            "routers.toml does not name it yet; add, with the pin that the script prints:\n\n[[router]]\nname = \"{name}\"\naddress = \"{}\"\nuser = \"{}\"\npassword_file = \"{}\"\ntls_pin = \"…\"\n\nor have that done: tawi-agent router add {name} {}",
+            prepared.setup.router,
+            prepared.setup.user.as_str(),
+            prepared.shown(&file),
+            prepared.setup.router,
+        ));
+    }
+    Ok(())
+}
+
+/// Which router.
+pub struct Router<'r> {
+    /// Its name in the settings.
+    pub name: &'r str,
+    /// Where it is, if not as the settings say.
+    pub address: Option<Ipv4Addr>,
+    /// Where api-ssl listens, if not as the settings say.
+    pub port: Option<u16>,
+}
+
+/// All that a script is made of but the password.
+pub struct Prepared {
+    /// What the router is to be prepared for.
+    pub setup: Setup,
+    /// What the settings say of it already.
+    pub outline: Option<RouterOutline>,
+    /// Where the settings are.
+    pub directory: PathBuf,
+}
+
+/// Checks the options against the settings.
+pub fn prepare(
+    path: &Path,
+    environment: &Environment,
+    runtime: &Runtime,
+    router: &Router<'_>,
+    purpose: &Purpose,
+) -> Result<Prepared, Problem> {
+    tawi_shared::ids::check_id(router.name).map_err(|error| {
+        Problem::Missing(format!(
+            "--router: {error}\n  cure: use the router's name at head office, such as core"
+        ))
+    })?;
+    let (directory, outline) = outline_of(path, environment, router.name)?;
+    let setup = setup_of(path, environment, runtime, router, purpose, outline.as_ref())?;
     setup.check()?;
     if let Some(warning) = setup.warning() {
         note(&format!("WARNING: {warning}"));
     }
-    if arguments.remove {
-        return put(arguments, &setup.removal());
-    }
-    let file = outline
-        .as_ref()
-        .and_then(|outline| outline.password_file.clone())
-        .unwrap_or_else(|| directory.join(format!("{}.password", arguments.router)));
-    let password = match outline.as_ref().and_then(|outline| outline.password.clone()) {
-        Some(password) if can_be_pasted(password.reveal()) => password,
-        Some(_) => return Err(FileError::Letters(path.to_path_buf()).into()),
-        None => {
-            let (password, is_new) = take_password(&file, &IdSource::system())?;
-            if is_new {
-                note(&format!(
-                    "wrote a new password to {}; the agent's user must be able to read it: chown tawi-agent {0}",
-                    file.display()
-                ));
+    Ok(Prepared { setup, outline, directory })
+}
+
+impl Prepared {
+    /// The password that the agent and the router share, and its file, which is made where there is none.
+    pub fn password(&self, path: &Path, name: &str) -> Result<(PathBuf, Secret), Problem> {
+        let named = self.outline.as_ref().and_then(|outline| outline.password_file.clone());
+        let file = named.unwrap_or_else(|| self.directory.join(format!("{name}.password")));
+        match self.outline.as_ref().and_then(|outline| outline.password.clone()) {
+            Some(password) if can_be_pasted(password.reveal()) => Ok((file, password)),
+            Some(_) => Err(FileError::Letters(path.to_path_buf()).into()),
+            None => {
+                let (password, is_new) = take_password(&file, &IdSource::system())?;
+                if is_new {
+                    note(&format!(
+                        "wrote a new password to {}; the agent's user must be able to read it: chown tawi-agent {0}",
+                        file.display()
+                    ));
+                }
+                Ok((file, password))
             }
-            password
         }
-    };
-    put(arguments, &setup.script(password.reveal()))?;
-    if outline.is_none() {
-        let name = &arguments.router;
-        let shown = file.strip_prefix(&directory).unwrap_or(&file).display();
-        note(&format!(
-            "routers.toml does not name it yet; add, with the pin that the script prints:\n\n[[router]]\nname = \"{name}\"\naddress = \"{}\"\nuser = \"{}\"\npassword_file = \"{shown}\"\ntls_pin = \"…\"\n",
-            setup.router,
-            setup.user.as_str(),
-        ));
     }
-    Ok(())
+
+    /// Whether the password stands in the settings themselves.
+    pub fn holds_password(&self) -> bool {
+        self.outline.as_ref().is_some_and(|outline| outline.password.is_some())
+    }
+
+    /// How a file beside the settings is named in them.
+    pub fn shown(&self, file: &Path) -> String {
+        file.strip_prefix(&self.directory).unwrap_or(file).display().to_string()
+    }
 }
 
 fn setup_of(
     path: &Path,
     environment: &Environment,
     runtime: &Runtime,
-    arguments: &Arguments,
+    wanted: &Router<'_>,
+    arguments: &Purpose,
     outline: Option<&RouterOutline>,
 ) -> Result<Setup, Problem> {
-    let router = arguments
-        .router_address
+    let router = wanted
+        .address
         .or_else(|| outline.and_then(|outline| outline.host.parse().ok()))
         .ok_or_else(|| {
-        Problem::Missing("where is the router?\n  cure: give its address with --router-address".to_owned())
-    })?;
-    let port = outline.map_or(TLS_PORT, |outline| if outline.port == 8728 { TLS_PORT } else { outline.port });
+            Problem::Missing(
+                "where is the router?\n  cure: give its address with --router-address".to_owned(),
+            )
+        })?;
+    let known =
+        outline.map_or(TLS_PORT, |outline| if outline.port == 8728 { TLS_PORT } else { outline.port });
+    let port = wanted.port.unwrap_or(known);
     let agent = arguments.agent.or_else(|| own_address_towards(router, port)).ok_or_else(|| {
         Problem::Missing(format!(
             "this machine has no way to {router}\n  cure: give the agent's address with --agent, as the router sees it"
@@ -240,9 +302,7 @@ fn setup_of(
     let user = arguments.user.as_deref().or(outline.map(|outline| outline.user.as_str()));
     let release = match &arguments.release {
         Some(text) => parse_release(text)?,
-        None => {
-            parse_release(&runtime.block_on(Box::pin(ask_release(path, environment, &arguments.router)))?)?
-        }
+        None => parse_release(&runtime.block_on(Box::pin(ask_release(path, environment, wanted.name)))?)?,
     };
     let each = |texts: &[String]| -> Result<Vec<Host>, SetupError> {
         texts.iter().map(|text| Host::parse(text)).collect()
@@ -300,7 +360,7 @@ async fn ask_release(path: &Path, environment: &Environment, name: &str) -> Resu
     Ok(String::from_utf8_lossy(&version).into_owned())
 }
 
-fn put(arguments: &Arguments, text: &str) -> Result<(), Problem> {
+pub fn put(arguments: &Purpose, text: &str) -> Result<(), Problem> {
     match &arguments.output {
         None => print(text),
         Some(file) => {
@@ -309,9 +369,4 @@ fn put(arguments: &Arguments, text: &str) -> Result<(), Problem> {
         }
     }
     Ok(())
-}
-
-/// Beside the script, which may go into a pipe.
-fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "tawi-agent: {text}");
 }

@@ -60,3 +60,11 @@ pub fn outline_of(
         Some(RouterOutline { host, port, user: router.user, password: router.password, password_file }),
     ))
 }
+
+/// Whether a text could stand in `routers.toml`, as far as its form goes.
+///
+/// # Errors
+/// [`ConfigError`] names the line and the cure.
+pub fn check_routers_text(path: &Path, text: &str) -> Result<(), ConfigError> {
+    files::parse::<RawRouters>(path, text).map(drop)
+}

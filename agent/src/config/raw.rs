@@ -10,9 +10,11 @@ use super::files::Secret;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawConfig {
-    pub(super) site: String,
+    #[serde(default)]
+    pub(super) site: Option<String>,
     #[serde(default = "state_directory")]
     pub(super) state_directory: String,
+    #[serde(default)]
     pub(super) controller: RawController,
     #[serde(default)]
     pub(super) router: Vec<RawRouter>,
@@ -30,24 +32,33 @@ pub(super) struct RawRouters {
     pub(super) router: Vec<RawRouter>,
 }
 
+/// What is left out of the first four comes from the identity that enrolment left.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub(super) struct RawController {
-    pub(super) addresses: Vec<String>,
-    #[serde(default = "ca_file")]
-    pub(super) ca_file: String,
-    #[serde(default = "certificate_file")]
-    pub(super) certificate_file: String,
-    #[serde(default = "key_file")]
-    pub(super) key_file: String,
-    #[serde(default)]
+    pub(super) addresses: Option<Vec<String>>,
+    pub(super) ca_file: Option<String>,
+    pub(super) certificate_file: Option<String>,
+    pub(super) key_file: Option<String>,
     pub(super) server_name: Option<String>,
-    #[serde(default)]
     pub(super) keep_alive_seconds: Option<u64>,
-    #[serde(default = "kilobytes_an_hour")]
     pub(super) kilobytes_an_hour: u64,
-    #[serde(default = "reconnect_base_ms")]
     pub(super) reconnect_base_ms: u64,
+}
+
+impl Default for RawController {
+    fn default() -> Self {
+        Self {
+            addresses: None,
+            ca_file: None,
+            certificate_file: None,
+            key_file: None,
+            server_name: None,
+            keep_alive_seconds: None,
+            kilobytes_an_hour: 100,
+            reconnect_base_ms: 2_000,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -106,26 +117,6 @@ impl Default for RawLog {
 
 fn state_directory() -> String {
     "/var/lib/tawi-agent".to_owned()
-}
-
-fn ca_file() -> String {
-    "ca.pem".to_owned()
-}
-
-fn certificate_file() -> String {
-    "agent.pem".to_owned()
-}
-
-fn key_file() -> String {
-    "agent.key".to_owned()
-}
-
-fn kilobytes_an_hour() -> u64 {
-    100
-}
-
-fn reconnect_base_ms() -> u64 {
-    2_000
 }
 
 fn transport() -> String {

@@ -55,9 +55,82 @@ fn with_router(fields: &str) -> String {
 
 #[test]
 fn the_packaged_file_is_read_as_it_is() {
-    let config = load(PACKAGED).unwrap();
+    // With an identity in a state directory of its own, since the packaged one may be another's.
+    let directory = Directory::new();
+    let state = enrolled(&directory, "nyeri-01", "[\"isp.example:8883\"]");
+    let path =
+        directory.put("agent.toml", &format!("state_directory = \"{}\"\n{PACKAGED}", state.display()), 0o644);
+    let config = Config::load(&path, &Environment::default()).unwrap();
     assert_eq!(config.site.as_str(), "nyeri-01");
-    assert!(config.routers.is_empty());
+    assert!(config.routers.is_empty() && config.is_enrolled());
+}
+
+/// The files that enrolment leaves in a state directory.
+fn enrolled(directory: &Directory, site: &str, addresses: &str) -> PathBuf {
+    let state = directory.0.join("state");
+    fs::create_dir_all(state.join(IDENTITY)).unwrap();
+    directory.put("state/identity/agent.key", "a key", 0o600);
+    for (name, text) in [("agent.pem", "a certificate"), ("ca.pem", "an authority")] {
+        directory.put(&format!("state/identity/{name}"), text, 0o644);
+    }
+    let text = format!("# made\nsite = \"{site}\"\naddresses = {addresses}\nlater = 1\n");
+    directory.put("state/identity/identity.toml", &text, 0o644);
+    state
+}
+
+#[test]
+fn what_the_settings_leave_out_comes_from_the_identity_and_what_they_name_wins() {
+    let directory = Directory::new();
+    let state = enrolled(&directory, "nyeri-01", "[\"isp.example:8883\", \"[2001:db8::1]:443\"]");
+    let load = |more: &str| {
+        let text = format!("state_directory = \"{}\"\n{more}", state.display());
+        Config::load(&directory.put("agent.toml", &text, 0o644), &Environment::default())
+    };
+    let config = load("").unwrap();
+    assert_eq!(config.site.as_str(), "nyeri-01");
+    let addresses: Vec<_> = config.controller.addresses.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["isp.example:8883", "[2001:db8::1]:443"]);
+    assert_eq!(config.controller.ca_file, state.join("identity/ca.pem"));
+    assert!(config.is_enrolled());
+
+    let config =
+        load("site = \"thika-02\"\n[controller]\naddresses = [\"other.example\"]\nkeep_alive_seconds = 60")
+            .unwrap();
+    assert_eq!((config.site.as_str(), config.controller.addresses.len()), ("thika-02", 1));
+    assert!(config.is_enrolled(), "the files are still those of the identity");
+
+    // A bundle that names its files, and one whose files stand beside the settings: both as before there was enrolment.
+    let named = load("site = \"a\"\n[controller]\naddresses = [\"a\"]\nkey_file = \"own.key\"").unwrap();
+    assert!(!named.is_enrolled());
+    assert_eq!(named.controller.key_file, directory.0.join("own.key"));
+    assert_eq!(named.controller.certificate_file, directory.0.join("agent.pem"));
+    directory.put("agent.pem", "a certificate", 0o644);
+    let beside = load("").unwrap();
+    assert!(!beside.is_enrolled());
+    assert_eq!(beside.controller.key_file, directory.0.join("agent.key"));
+    fs::remove_file(directory.0.join("agent.pem")).unwrap();
+
+    // A power cut between two renames, where a file system cannot exchange two names.
+    fs::rename(state.join(IDENTITY), state.join(FORMER_IDENTITY)).unwrap();
+    let former = load("").unwrap();
+    assert!(former.is_enrolled() && former.controller.key_file.starts_with(state.join(FORMER_IDENTITY)));
+}
+
+#[test]
+fn who_was_never_enrolled_is_told_to() {
+    let directory = Directory::new();
+    let state = directory.0.join("state");
+    let load = |more: &str| {
+        let text = format!("state_directory = \"{}\"\n{more}", state.display());
+        Config::load(&directory.put("agent.toml", &text, 0o644), &Environment::default())
+    };
+    for (settings, key) in [("", "site"), ("site = \"nyeri-01\"", "controller.addresses")] {
+        let message = load(settings).unwrap_err().to_string();
+        assert!(message.contains(key) && message.contains("tawi-agent enrol"), "{message}");
+    }
+    enrolled(&directory, "Nyeri!", "[]");
+    let message = load("").unwrap_err().to_string();
+    assert!(message.contains("identity.toml") && message.contains("tawi-agent enrol"), "{message}");
 }
 
 #[test]
@@ -72,7 +145,8 @@ fn the_packaged_examples_state_the_defaults() {
             _ => line,
         })
         .fold(String::new(), |text, line| text + line + "\n");
-    let (all, least) = (load(&uncommented).unwrap(), load(PACKAGED).unwrap());
+    let (all, least) =
+        (load(&uncommented).unwrap(), load(&format!("{LEAST}{}", of_packaged("[enforce]"))).unwrap());
     assert_eq!(all.enforce, least.enforce);
     assert_eq!(all.log_level, least.log_level);
     assert_eq!(all.state_directory, least.state_directory);
@@ -90,6 +164,11 @@ fn the_packaged_examples_state_the_defaults() {
     }
     let router = &all.routers[0];
     assert_eq!((router.name.as_str(), router.port, router.password.reveal()), ("core", 8729, "s3cret"));
+}
+
+/// The packaged file from this table on.
+fn of_packaged(table: &str) -> &'static str {
+    PACKAGED.split_at(PACKAGED.find(table).unwrap()).1
 }
 
 #[test]
@@ -159,6 +238,8 @@ fn every_refusal_names_its_key_and_a_cure() {
         assert!(message.contains(key) && message.contains("cure: "), "{text}\n→ {message}");
     };
     check("site = \"A\"\n[controller]\naddresses = [\"a\"]", "site");
+    check("site = \"a\"\nstate_directory = \"/nowhere\"", "controller.addresses");
+    check("state_directory = \"/nowhere\"\n[controller]\naddresses = [\"a\"]", "site");
     check("site = \"a\"\n[controller]\naddresses = []", "controller.addresses");
     check("site = \"a\"\n[controller]\naddresses = [\"a:b\"]", "controller.addresses");
     check("site = \"a\"\nstate_directory = \"x\"\n[controller]\naddresses = [\"a\"]", "state_directory");

@@ -5,7 +5,6 @@
 //! runs and while it does not. What is read (`read.rs`, `device.rs`, `office.rs`) stands apart from what it means
 //! (`checks/`); how findings are shown is `cli/doctor.rs`'s business.
 
-mod certificate;
 mod checks;
 mod device;
 mod facts;
@@ -13,6 +12,9 @@ mod finding;
 mod memory;
 mod office;
 mod read;
+mod site_certificate;
+
+use std::collections::BTreeMap;
 
 use routeros_api::{Client, Error, Fingerprint, Options, Secret, TlsError, TlsTrust, Transport};
 use tawi_shared::{Clock, counted};
@@ -69,7 +71,9 @@ pub async fn examine(
             note(Finding::good("certificates", "the CA, our certificate and its key can be read"), OFFICE);
             let chain = certificates("certificate_file", &config.controller.certificate_file);
             if let Some(own) = chain.ok().and_then(|chain| chain.into_iter().next()) {
-                note(certificate::examine(&own, config.site.as_str()), OFFICE);
+                note(site_certificate::examine(&own, config.site.as_str()), OFFICE);
+                let left = site_certificate::remaining(&own, clock.now(), config.is_enrolled());
+                left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
             for address in &config.controller.addresses {
                 let server_name = config.controller.server_name.as_deref();
@@ -85,19 +89,7 @@ pub async fn examine(
     let boards = boards::load(&config.state_directory);
     for router in &config.routers {
         let group = format!("router {}", router.name);
-        let standing = status.as_ref().and_then(|status| standing_of(status, &router.name));
-        let facts = Facts {
-            router: router.name.clone(),
-            user: router.user.clone(),
-            seen: memory.of(&router.name).cloned(),
-            board: boards.get(&router.name).cloned(),
-            is_accepted: accepts_routers,
-            lines: standing.map(|router| router.lines.clone()),
-            lines_by_template: standing.and_then(|router| router.lines_by_template),
-            walled: standing.and_then(|router| router.walled),
-            lines_known: lines_known(status.as_ref()),
-            ..Facts::default()
-        };
+        let facts = facts_of(router, status.as_ref(), &memory, &boards, accepts_routers);
         let (found, seen) = examine_router(router, facts, &clock).await;
         for finding in found {
             note(finding, &group);
@@ -108,6 +100,43 @@ pub async fn examine(
     }
     memory.keep(&config.state_directory);
     Report::new(config.site.to_string(), findings)
+}
+
+/// Looks at one router alone, such as one that was just prepared and is the right one whatever was seen before.
+pub async fn examine_only(config: &Config, router: &RouterConfig, clock: Clock) -> Vec<Finding> {
+    let status = ask_status(&config.status_socket()).await.ok();
+    let mut memory = Memory::load(&config.state_directory);
+    let boards = boards::load(&config.state_directory);
+    let facts = facts_of(router, status.as_ref(), &memory, &boards, true);
+    let (found, seen) = examine_router(router, facts, &clock).await;
+    if let Some(seen) = seen {
+        memory.note(&router.name, seen);
+        memory.keep(&config.state_directory);
+    }
+    found
+}
+
+/// What is known of a router before it is asked.
+fn facts_of(
+    router: &RouterConfig,
+    status: Option<&Status>,
+    memory: &Memory,
+    boards: &BTreeMap<String, String>,
+    accepts_routers: bool,
+) -> Facts {
+    let standing = status.and_then(|status| standing_of(status, &router.name));
+    Facts {
+        router: router.name.clone(),
+        user: router.user.clone(),
+        seen: memory.of(&router.name).cloned(),
+        board: boards.get(&router.name).cloned(),
+        is_accepted: accepts_routers,
+        lines: standing.map(|router| router.lines.clone()),
+        lines_by_template: standing.and_then(|router| router.lines_by_template),
+        walled: standing.and_then(|router| router.walled),
+        lines_known: lines_known(status),
+        ..Facts::default()
+    }
 }
 
 /// What is said where not even the settings can be read: nothing else could be looked at.
@@ -170,6 +199,23 @@ fn lines_known(status: Option<&Status>) -> &'static str {
         None => "when the agent runs",
         Some(status) if status.state.generation == 0 => "once head office has told the agent of its lines",
         Some(_) => "once the agent was restarted, which serves this router then",
+    }
+}
+
+/// Whether a router lets the agent's user in over TLS, and the fingerprint of the certificate that it shows. Which router it
+/// is nobody can tell yet: whoever asks first believes what answers, and compares the pin.
+///
+/// # Errors
+/// What stands in the way, in words.
+pub async fn prove(address: &str, user: &str, password: &str) -> Result<Fingerprint, String> {
+    let pin = pin_of(address).await?;
+    let password = Secret::new(password.as_bytes().to_vec());
+    match Client::connect(Options::new(address, Transport::Tls(TlsTrust::Pin(pin)), user, password)).await {
+        Ok(client) => {
+            client.close();
+            Ok(pin)
+        }
+        Err(error) => Err(trouble_of(&error).why),
     }
 }
 

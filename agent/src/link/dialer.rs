@@ -11,6 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use rustls_pki_types::ServerName;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf, copy_buf};
 use tokio::net::{TcpStream, UnixListener, lookup_host};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
@@ -39,6 +41,11 @@ const ACCEPT_DEADLINE: Duration = Duration::from_secs(5);
 const SPLICE_BYTES: usize = 8 * 1024;
 /// What the client says within this is said at once.
 const GATHER: Duration = Duration::from_millis(2);
+/// A connection that was made with a certificate which was renewed since is made anew after so long: head office may refuse
+/// the old one from its end on, and the renewals themselves are spread over weeks.
+const RENEWED_WAIT: Duration = Duration::from_secs(12 * 3_600);
+/// So many refusals in a row are no controller that was being restarted.
+const REFUSALS: u32 = 5;
 /// The kernel's limit for the name of a socket, in bytes, with the closing zero.
 const SOCKET_NAME_BYTES: usize = 108;
 
@@ -103,7 +110,7 @@ pub struct Dialed {
 pub struct Dialer {
     socket: PathBuf,
     listener: Arc<UnixListener>,
-    tls: TlsConnector,
+    line: Line,
     addresses: Vec<ControllerAddress>,
     server_name: Option<String>,
     next: usize,
@@ -126,12 +133,18 @@ impl Dialer {
         Ok(Self {
             socket,
             listener: Arc::new(listener),
-            tls: TlsConnector::from(tls),
+            line: Line { tls: watch::Sender::new(tls), refusals: Arc::default() },
             addresses: controller.addresses.clone(),
             server_name: controller.server_name.clone(),
             next: 0,
             bytes,
         })
+    }
+
+    /// What all connections share, for whoever renews the certificate.
+    #[must_use]
+    pub fn line(&self) -> Line {
+        self.line.clone()
     }
 
     /// Where rumqttc connects to.
@@ -155,7 +168,8 @@ impl Dialer {
         let address = self.addresses.get(self.next % count).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
         self.next = self.next.wrapping_add(1) % count;
-        let dialed = dial_address(&address, self.server_name.as_deref(), &self.tls, &self.bytes).await;
+        let tls = TlsConnector::from(Arc::clone(&self.line.tls.borrow()));
+        let dialed = dial_address(&address, self.server_name.as_deref(), &tls, &self.bytes).await;
         if dialed.is_ok() {
             // What worked is tried first the next time.
             self.next = self.next.wrapping_add(count).wrapping_sub(1) % count;
@@ -167,6 +181,7 @@ impl Dialer {
     #[must_use]
     pub fn splice(&self, stream: TlsStream<Counted>) -> Splice {
         let listener = Arc::clone(&self.listener);
+        let renewed = self.line.renewed();
         let mut task = JoinSet::new();
         task.spawn(async move {
             let (mut inner, _) = timeout(ACCEPT_DEADLINE, listener.accept()).await??;
@@ -177,10 +192,50 @@ impl Dialer {
                 copy_buf(&mut from_line, &mut to_us).await?;
                 to_us.shutdown().await
             };
-            tokio::try_join!(gathered(&mut from_us, &mut to_line), heard)?;
-            Ok(())
+            tokio::select! {
+                carried = async { tokio::try_join!(gathered(&mut from_us, &mut to_line), heard) } => carried.map(drop),
+                () = renewed => Err(io::Error::other("the certificate was renewed, and the connection is made anew with it")),
+            }
         });
         Splice { task }
+    }
+}
+
+/// What all connections share: the certificate that they are made with, and whether head office takes it. Clones are one.
+#[derive(Clone, Debug)]
+pub struct Line {
+    tls: watch::Sender<Arc<ClientConfig>>,
+    refusals: Arc<AtomicU32>,
+}
+
+impl Line {
+    /// The next connection is made with this; the one that there is goes on for [`RENEWED_WAIT`] at most.
+    pub fn renew(&self, tls: Arc<ClientConfig>) {
+        self.tls.send_replace(tls);
+    }
+
+    /// Whether head office was reached [`REFUSALS`] times in a row and did not let us in.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.refusals.load(Ordering::Relaxed) >= REFUSALS
+    }
+
+    /// Notes that head office did not let us in, or that it did.
+    pub fn note(&self, is_refusal: bool) {
+        let refusals = if is_refusal { self.refusals.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        self.refusals.store(refusals, Ordering::Relaxed);
+    }
+
+    /// Ends when a connection of now should be made anew.
+    fn renewed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut tls = self.tls.subscribe();
+        async move {
+            // Nobody renews it any more once all others are gone, and then the connection is about to end.
+            if tls.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            sleep(RENEWED_WAIT).await;
+        }
     }
 }
 

@@ -94,6 +94,13 @@ enum TryError {
     Refused(String),
 }
 
+impl TryError {
+    /// Whether head office was there and did not take our certificate, as far as can be told.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Dial(dialer::DialError::Tls { .. }) | Self::Refused(_))
+    }
+}
+
 /// Keeps a connection to head office for as long as the core listens.
 pub async fn run(
     settings: LinkSettings,
@@ -109,6 +116,10 @@ pub async fn run(
             Ok(was_good) if was_good => backoff.reset(),
             Ok(_) => {}
             Err(error) => {
+                // A link that is down in between takes nothing back.
+                if error.is_refusal() {
+                    dialer.line().note(true);
+                }
                 if core.send(FromLink::Failed { why: error.to_string() }).await.is_err() {
                     return;
                 }
@@ -142,6 +153,9 @@ async fn connect_once(
     let subscribed = timeout(SUBSCRIBE_DEADLINE, session.subscribed()).await;
     if subscribed.is_err() {
         session.stop();
+    }
+    if matches!(subscribed, Ok(true)) {
+        dialer.line().note(false);
     }
     let ended = session.ended().await;
     keep_alive.ended(begun.elapsed(), ended.was_silent);

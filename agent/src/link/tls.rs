@@ -18,6 +18,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::{self, PemObject as _};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tawi_shared::enrolment::ALPN_MQTT;
 use thiserror::Error;
 
 use crate::clock::TrustedClock;
@@ -30,7 +31,7 @@ const SESSIONS: usize = 8;
 #[derive(Debug, Error)]
 pub enum TlsFileError {
     /// A file cannot be read.
-    #[error("controller.{key}: {}: {source}\n  cure: copy the file from the bundle that head office made for this site", path.display())]
+    #[error("controller.{key}: {}: {source}\n  cure: enrol this device with a ticket of head office: tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
     Unreadable {
         /// The key in the settings.
         key: &'static str,
@@ -40,7 +41,7 @@ pub enum TlsFileError {
         source: io::Error,
     },
     /// A file holds something else than it should.
-    #[error("controller.{key}: {}: {problem}\n  cure: copy the file from the bundle that head office made for this site", path.display())]
+    #[error("controller.{key}: {}: {problem}\n  cure: enrol this device with a ticket of head office: tawi-agent enrol; or copy the file from the bundle that it made for this site", path.display())]
     Unusable {
         /// The key in the settings.
         key: &'static str,
@@ -51,11 +52,23 @@ pub enum TlsFileError {
     },
 }
 
-/// The client's side of every TLS connection to head office.
+/// The client's side of every connection to head office for MQTT.
 ///
 /// # Errors
 /// [`TlsFileError`] names the key and the file.
 pub fn client_config(
+    controller: &ControllerConfig,
+    clock: TrustedClock,
+) -> Result<Arc<ClientConfig>, TlsFileError> {
+    client_config_for(ALPN_MQTT, controller, clock)
+}
+
+/// The same for what is said in another protocol.
+///
+/// # Errors
+/// [`TlsFileError`] names the key and the file.
+pub fn client_config_for(
+    protocol: &[u8],
     controller: &ControllerConfig,
     clock: TrustedClock,
 ) -> Result<Arc<ClientConfig>, TlsFileError> {
@@ -83,6 +96,8 @@ pub fn client_config(
         .with_client_auth_cert(chain, key)
         .map_err(|error| unusable("key_file", &controller.key_file, error.to_string()))?;
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
+    // A controller of before there was enrolment names none, and then none is agreed on.
+    config.alpn_protocols = vec![protocol.to_vec()];
     Ok(Arc::new(config))
 }
 
@@ -113,7 +128,7 @@ fn pem_problem(error: &pem::Error) -> String {
 }
 
 /// The trusted clock, as rustls asks for it.
-struct OurTime(TrustedClock);
+pub(crate) struct OurTime(pub(crate) TrustedClock);
 
 impl fmt::Debug for OurTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,7 +150,7 @@ impl TimeProvider for OurTime {
 /// from head office, which says it over this very connection. Somebody who holds the CA's key could do worse than to
 /// date a certificate ahead.
 #[derive(Debug)]
-struct BegunByNow(Arc<WebPkiServerVerifier>);
+pub(crate) struct BegunByNow(pub(crate) Arc<WebPkiServerVerifier>);
 
 impl ServerCertVerifier for BegunByNow {
     fn verify_server_cert(

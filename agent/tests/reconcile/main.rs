@@ -10,6 +10,7 @@
     reason = "a test that cannot go on stops; clippy's own exception knows only functions marked as tests"
 )]
 
+mod added;
 mod api_log;
 mod chaos;
 mod console;

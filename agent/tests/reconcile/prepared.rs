@@ -66,7 +66,7 @@ pub fn setup(release: &str) -> Setup {
 }
 
 /// A router with rules of somebody else in every menu that the script writes to.
-async fn foreign_site(release: &str) -> Site {
+pub async fn foreign_site(release: &str) -> Site {
     let prepare = |router: &mut routeros_sim::Settings| {
         router.release = release.parse().unwrap();
         router.tls_listen = Some("127.0.0.1:0".parse().unwrap());
