@@ -23,15 +23,15 @@ use tawi_tests::money::house::{START, scratch};
 use tokio::time::Instant;
 
 /// Subscribers of the site.
-const LINES: usize = 200;
+const LINES: usize = 100;
 const DARK_DAYS: u64 = 30;
 /// Each session lasts half a day.
 const SESSION: Duration = Duration::from_secs(12 * 3_600);
 /// What a site may tell in an hour, unless its settings say otherwise.
 const HOURLY: u64 = 100_000;
-const STEP: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_secs(20);
 /// Running totals are read so often here.
-const SAMPLE: Duration = Duration::from_secs(300);
+const SAMPLE: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// What the customers do: each has one session after the other, and moves some bytes a second of its own.
@@ -100,23 +100,21 @@ impl Meter {
     }
 }
 
-/// Carries what both say until neither says more.
+/// Carries what both say until neither says more: what is sealed may wait for the budget.
 async fn exchange(site: &mut Site, office: &mut Office) {
-    loop {
-        let status = site.status().await;
+    let mut quiet_rounds = 0;
+    while quiet_rounds < 2 {
+        site.status().await;
         let words = site.said();
-        let (mut is_answered, was_silent) = (false, words.is_empty());
+        let was_silent = words.is_empty();
+        let mut is_answered = false;
         for (topic, bytes, is_light) in words {
             is_answered |= office.hear(&topic, bytes, is_light).await;
         }
         let answers = office.said(is_answered).await;
-        let is_quiet = was_silent && answers.is_empty();
+        quiet_rounds = if was_silent && answers.is_empty() { quiet_rounds + 1 } else { 0 };
         for word in answers {
             site.hear(&word.topic, word.bytes).await;
-        }
-        let unanswered = status.outbox.usage.sealed + status.outbox.events.sealed;
-        if is_quiet && (unanswered == 0 || !site.is_connected()) {
-            return;
         }
     }
 }
@@ -144,7 +142,7 @@ async fn a_month_in_the_dark_is_told_in_order_within_the_budget_and_to_the_byte(
     let dark_since = begun.elapsed();
     let mut days = 0;
     while begun.elapsed() - dark_since < Duration::from_secs(DARK_DAYS * 86_400) {
-        office.pass(HOUR / 2).await;
+        office.pass(6 * HOUR).await;
         let now = begun.elapsed();
         site.report(customers.pass(last, now)).await;
         last = now;
@@ -186,7 +184,7 @@ async fn a_month_in_the_dark_is_told_in_order_within_the_budget_and_to_the_byte(
                 // Nothing that is fresh waits for longer than its own time.
                 let told = office.newest_sample_of(&customers.lines[0]).await;
                 let age = office.clock.now().since(UnixMillis(told));
-                assert!(age <= Duration::from_secs(1_500), "{age:?} old");
+                assert!(age <= Duration::from_secs(2_400), "{age:?} old");
             } else {
                 usage_after.get_or_insert(now - back);
             }

@@ -111,10 +111,6 @@ impl Site {
         self.tasks.shutdown().await;
     }
 
-    pub fn is_connected(&self) -> bool {
-        self.line.is_some()
-    }
-
     pub async fn connect(&mut self) {
         let number = self.outbox.call(Keeper::next_connection_epoch).await.unwrap();
         let (client, event_loop) = AsyncClient::new(MqttOptions::new("by-hand", "127.0.0.1", 1), 4_096);
