@@ -15,7 +15,7 @@ use tawi_tests::world::{Plan, World};
 use tokio::io::AsyncWriteExt as _;
 
 const SITE: &str = "kisumu-01";
-const ROUTER_PASSWORD: &str = "as the script says";
+const ROUTER_PASSWORD: &str = "as-the-script-says";
 
 /// The device at the new site: where its agent keeps what it knows.
 struct Device {
@@ -88,7 +88,8 @@ async fn a_ticket_and_four_commands_put_a_site_on_the_air_and_a_new_device_takes
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(device.directory.join("core.password"), mode).unwrap();
     let port = device.router.tls_address().unwrap().port().to_string();
-    let adding = ["router", "add", "core", "127.0.0.1", "--port", &port, "--release", "7.18", "--pppoe", "ether4"];
+    let adding =
+        ["router", "add", "core", "127.0.0.1", "--port", &port, "--release", "7.18", "--pppoe", "ether4"];
     let (_, said) = device.agent(&adding, "").await.unwrap();
     assert!(said.contains("lets the agent in"), "{said}");
     // 5.
@@ -99,7 +100,10 @@ async fn a_ticket_and_four_commands_put_a_site_on_the_air_and_a_new_device_takes
         .wait_for("the router answers at head office", Duration::from_secs(60), async |office| {
             let site = office.get(&format!("/api/sites/{SITE}")).await?;
             let routers = site.get("routers").and_then(Value::as_array).cloned().unwrap_or_default();
-            Ok(routers.iter().any(|router| router.get("is_reachable") == Some(&json!(true))).then_some(routers))
+            Ok(routers
+                .iter()
+                .any(|router| router.get("is_reachable") == Some(&json!(true)))
+                .then_some(routers))
         })
         .await
         .unwrap();

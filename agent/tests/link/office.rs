@@ -170,6 +170,7 @@ impl Office {
                 ca_file: directory.join("ca.pem"),
                 certificate_file: directory.join("agent.pem"),
                 key_file: directory.join("agent.key"),
+                hourly_bytes: 0,
                 keep_alive: Some(Duration::from_secs(120)),
                 reconnect_base: Duration::from_millis(10),
             },

@@ -138,6 +138,8 @@ async fn a_month_in_the_dark_is_told_in_order_within_the_budget_and_to_the_byte(
         last = now;
         exchange(&mut site, &mut office).await;
     }
+    let (status, known) = (site.status().await, office.sessions().await.len());
+    assert!(status.controller.is_connected && known >= LINES, "{known} sessions are known: {status:?}");
     site.cut().await;
     let dark_since = begun.elapsed();
     let mut days = 0;
