@@ -8,7 +8,8 @@
 //!
 //! So the backlog never takes more than nine tenths of the hour's bytes and one record out of any hour, wherever that begins,
 //! and what is fresh not more than all of them and one telling. What may not wait (hello,
-//! answers, events, state) is said in any case; it is paid all the same, and the rest waits the longer for it. What is told is
+//! answers, events, state) is said in any case; it is paid all the same, and the rest waits the longer for it, up to a floor that no
+//! debt takes away: fresh totals once in an hour, and a record of the backlog in a quarter of one. What is told is
 //! charged by its size at once, and set right by what the line really carried when all of it is answered.
 
 use std::time::Duration;
@@ -18,6 +19,9 @@ const AROUND_A_RECORD: u64 = 320;
 /// One part in so many of the hour's bytes may be told at once.
 const PURSE_SHARE: u64 = 5;
 const HOUR_MS: u64 = 3_600_000;
+/// However much is owed, fresh totals wait no longer than this, and a record of the backlog no longer than that.
+const FRESH_FLOOR: Duration = Duration::from_secs(3_600);
+const BACKLOG_FLOOR: Duration = Duration::from_secs(900);
 
 /// What may be told now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,13 +48,18 @@ pub struct Budget {
     filled: Duration,
     /// What was charged since the start, and is compared with what the line carried.
     charged: u64,
+    /// When fresh totals, and something of the backlog, were last told.
+    fresh_told: Duration,
+    backlog_told: Duration,
 }
 
 impl Budget {
     /// So many bytes an hour, with a full purse; 0 for no bound.
     #[must_use]
     pub fn new(hourly: u64) -> Self {
-        let mut budget = Self { hourly, left: 0, filled: Duration::ZERO, charged: 0 };
+        let none = Duration::ZERO;
+        let mut budget =
+            Self { hourly, left: 0, filled: none, charged: 0, fresh_told: none, backlog_told: none };
         budget.left = budget.purse();
         budget
     }
@@ -68,12 +77,27 @@ impl Budget {
         }
         self.fill(now);
         let above_half = self.left.saturating_sub(self.purse() / 2);
-        Allowance { fresh: self.left > 0, backlog_bytes: u64::try_from(above_half).unwrap_or(0) }
+        let waited = |since, floor| now.saturating_sub(since) >= floor;
+        let least = u64::from(waited(self.backlog_told, BACKLOG_FLOOR));
+        Allowance {
+            fresh: self.left > 0 || waited(self.fresh_told, FRESH_FLOOR),
+            backlog_bytes: u64::try_from(above_half).unwrap_or(0).max(least),
+        }
     }
 
     /// A record of so many bytes is told.
     pub fn told(&mut self, bytes: u64) {
         self.charge(bytes.saturating_add(AROUND_A_RECORD));
+    }
+
+    /// Fresh totals were told, or there were none.
+    pub fn told_fresh(&mut self, now: Duration) {
+        self.fresh_told = now;
+    }
+
+    /// Something of the backlog or of the log was told, or there was none.
+    pub fn told_backlog(&mut self, now: Duration) {
+        self.backlog_told = now;
     }
 
     /// The line has carried so much since the start; `is_idle` when nothing that was told is still on its way.
@@ -89,7 +113,7 @@ impl Budget {
 
     fn charge(&mut self, bytes: u64) {
         self.charged = self.charged.saturating_add(bytes);
-        let most_owed = i64::try_from(self.hourly).unwrap_or(i64::MAX).saturating_neg();
+        let most_owed = self.purse().saturating_neg();
         self.left = self.left.saturating_sub_unsigned(bytes).max(most_owed);
     }
 
@@ -148,21 +172,37 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_wait_is_paid_by_what_can() {
+    fn what_could_not_wait_is_paid_by_what_can_and_never_for_ever() {
         let mut budget = Budget::new(100_000);
-        budget.settle(60_000, false);
+        budget.told_fresh(at(0));
+        budget.settle(30_000, false);
         assert!(!budget.allowance(at(0)).fresh);
-        assert!(!budget.allowance(at(29)).fresh);
-        assert!(budget.allowance(at(31)).fresh);
-        // A state of a megabyte does not silence a site for a day.
-        budget.settle(1_000_000, false);
-        assert!(!budget.allowance(at(31 + 74)).fresh);
-        assert!(budget.allowance(at(31 + 77)).fresh);
+        assert!(!budget.allowance(at(7)).fresh);
+        assert!(budget.allowance(at(8)).fresh);
+        // A state of megabytes silences a site for a quarter of an hour.
+        budget.settle(5_000_000, false);
+        assert!(!budget.allowance(at(8 + 14)).fresh);
+        assert!(budget.allowance(at(8 + 16)).fresh);
+        // And a line that wastes more than all of it leaves the floors.
+        for minute in 24..200 {
+            budget.settle(5_000_000 + minute * 10_000, false);
+            let allowance = budget.allowance(at(minute));
+            if allowance.fresh {
+                budget.told_fresh(at(minute));
+            }
+            if allowance.backlog_bytes > 0 {
+                assert_eq!(allowance.backlog_bytes, 1);
+                budget.told_backlog(at(minute));
+            }
+            let since = (at(minute) - budget.fresh_told, at(minute) - budget.backlog_told);
+            assert!(since.0 < FRESH_FLOOR && since.1 < BACKLOG_FLOOR, "{since:?}");
+        }
     }
 
     #[test]
     fn what_was_charged_is_set_right_by_what_the_line_carried() {
         let mut budget = Budget::new(100_000);
+        budget.told_backlog(at(0));
         budget.told(4_680);
         budget.settle(1_000, false);
         assert_eq!(budget.allowance(at(0)).backlog_bytes, 5_000, "it is still on its way");
@@ -181,6 +221,8 @@ mod tests {
             let mut told: Vec<(Duration, u64)> = Vec::new();
             for (seconds, bytes) in steps {
                 now += Duration::from_secs(seconds);
+                // The floor is another matter.
+                budget.told_backlog(now);
                 if budget.allowance(now).backlog_bytes > 0 {
                     budget.told(bytes);
                     told.push((now, bytes + AROUND_A_RECORD));

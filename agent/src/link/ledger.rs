@@ -77,7 +77,10 @@ impl Ledger {
         for (news, (counted, taken)) in news.iter_mut().zip(counters.iter().zip(&self.taken)) {
             *news = (counted.0.saturating_sub(taken.0), counted.1.saturating_sub(taken.1));
         }
-        self.taken = *counters;
+        // What is around the payload shrinks for a moment while payload that was said has not left yet: that is no less.
+        for (taken, counted) in self.taken.iter_mut().zip(counters) {
+            *taken = (taken.0.max(counted.0), taken.1.max(counted.1));
+        }
         let month = month_of(now);
         if self.kept.running.month == 0 || (is_sure && self.kept.running.month != month) {
             // What was counted before anybody knew the month is of this one.
@@ -156,6 +159,15 @@ mod tests {
         let said = ledger.to_wire();
         assert_eq!(said[0].parts, [(LinePart::Link.code(), 70, 35), (LinePart::Usage.code(), 70, 0)]);
         assert_eq!(said[1].month, 202_611);
+    }
+
+    #[test]
+    fn what_shrinks_and_grows_again_is_counted_once() {
+        let mut ledger = Ledger::default();
+        for bytes in [100, 40, 100, 110] {
+            ledger.note(&counters(bytes), NOVEMBER, true);
+        }
+        assert_eq!(ledger.kept().running.total(), 275);
     }
 
     #[test]

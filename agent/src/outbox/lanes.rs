@@ -25,7 +25,7 @@ use tawi_shared::{IdSource, UnixMillis};
 use super::flash::Flash;
 use super::framing::unframe;
 use super::records::{
-    BATCH_BYTES, BEFORE, DETAIL_BYTES, FORMAT, FRESH, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED,
+    BATCH_BYTES, BEFORE, DETAIL_BYTES, FORMAT, HISTORY, LAST_PERIOD, LAST_SEQ, PENDING, PERIOD, SEALED,
     SESSION, SESSION_BYTES, SESSION_FORMAT, STANDING, StoredEvent, StoredSession, StoredStanding, is_too_old,
     line_key, number_of, numbered, session_key,
 };
@@ -167,7 +167,8 @@ impl Flash {
                 sealing.seal(&event, is_historical)?;
             } else {
                 let value = StoredEvent { is_historical, event };
-                sealing.lane.bytes += sealing.changes.put(Place::Events, &numbered(FRESH, order), &value)?;
+                sealing.lane.bytes +=
+                    sealing.changes.put(Place::Events, &numbered(PENDING, order), &value)?;
                 sealing.lane.pending += 1;
                 order += 1;
             }
@@ -205,7 +206,7 @@ impl Flash {
         }
         for (order, event) in past {
             let value = StoredEvent { is_historical: true, event };
-            sealing.lane.bytes += sealing.changes.put(Place::Events, &numbered(PENDING, order), &value)?;
+            sealing.lane.bytes += sealing.changes.put(Place::Events, &numbered(HISTORY, order), &value)?;
             sealing.lane.pending += 1;
             sealing.lane.backlog += 1;
         }
@@ -424,9 +425,9 @@ impl Flash {
                         last = number_of(&key).unwrap_or(last).max(last);
                         first = first.or(number_of(&key));
                     }
-                    Some(kind @ (PENDING | FRESH)) => {
+                    Some(kind @ (PENDING | HISTORY)) => {
                         sizes.pending += 1;
-                        sizes.backlog += u64::from(kind == PENDING && lane == Lane::Event);
+                        sizes.backlog += u64::from(kind == HISTORY);
                         order = number_of(&key).unwrap_or(order).max(order);
                     }
                     Some(STANDING) => {
@@ -489,7 +490,7 @@ impl Flash {
     fn seal_events(&mut self, backlog_bytes: u64) -> Result<(), StoreError> {
         let (mut sealing, mut bad) = (self.sealing(Lane::Event), 0);
         let most_past = backlog_bytes.div_ceil(EVENT_BYTES);
-        for (kind, most) in [(FRESH, u64::MAX), (STANDING, u64::MAX), (PENDING, most_past)] {
+        for (kind, most) in [(PENDING, u64::MAX), (STANDING, u64::MAX), (HISTORY, most_past)] {
             let mut count = 0;
             for entry in self.store.scan(Place::Events, &[kind])? {
                 if !sealing.has_room() || count >= most {
@@ -497,7 +498,7 @@ impl Flash {
                 }
                 count += 1;
                 let (key, value) = entry?;
-                sealing.take_out(&key, &value, kind == PENDING);
+                sealing.take_out(&key, &value, kind == HISTORY);
                 let Some((order, StoredEvent { is_historical, mut event })) = pending_event(&key, &value)
                 else {
                     bad += 1;
@@ -529,19 +530,23 @@ impl Flash {
         }
         let has_room = self.usage_lane.sealed < SEALED_RECORDS;
         if has_room && backlog_bytes > 0 && self.usage_lane.backlog > 0 {
-            self.seal_sessions(backlog_bytes, StoredSession::is_backlog)?;
+            let are_all = self.seal_sessions(backlog_bytes, StoredSession::is_backlog)?;
+            // Of a damaged one nobody knows whether it was counted here.
+            if are_all {
+                self.usage_lane.backlog = 0;
+            }
         }
         self.sync()
     }
 
-    /// Seals the sessions that are wanted, until so many bytes are.
+    /// Seals the sessions that are wanted, until so many bytes are; whether those are all.
     fn seal_sessions(
         &mut self,
         most_bytes: u64,
         is_wanted: impl Fn(&StoredSession) -> bool,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (mut sealing, mut gathered, mut bad) = (self.sealing(Lane::Usage), Gathered::default(), 0);
-        let mut told_bytes = 0_u64;
+        let (mut told_bytes, mut are_all) = (0_u64, true);
         let committed = sealing.lane.committed();
         let mut names = std::mem::take(&mut self.short_names);
         for entry in self.store.scan(Place::Usage, &[SESSION])? {
@@ -565,6 +570,7 @@ impl Flash {
                 self.store.commit(&std::mem::take(&mut sealing.changes))?;
                 self.usage_lane = sealing.lane;
                 if !sealing.has_room() || told_bytes >= most_bytes {
+                    are_all = false;
                     break;
                 }
             }
@@ -589,7 +595,7 @@ impl Flash {
         self.short_names = names;
         self.usage_lane = sealing.lane;
         self.bad_records += bad;
-        Ok(())
+        Ok(are_all)
     }
 
     /// Drops what is over the bound: the log first, then events, then the sessions that were read the longest ago.
@@ -641,7 +647,7 @@ impl Flash {
     /// and the bytes dropped so far.
     fn drop_events(&mut self, is_dropped: impl Fn(&EventV1, u64) -> bool) -> Result<(), StoreError> {
         let (mut sealing, mut count, mut dropped) = (self.sealing(Lane::Event), 0_u64, 0);
-        for kind in [PENDING, FRESH, STANDING] {
+        for kind in [HISTORY, PENDING, STANDING] {
             for entry in self.store.scan(Place::Events, &[kind])? {
                 let (key, value) = entry?;
                 let stored = pending_event(&key, &value);
@@ -653,7 +659,7 @@ impl Flash {
                 if stays || count >= DROPPED_AT_ONCE {
                     break;
                 }
-                sealing.take_out(&key, &value, kind == PENDING);
+                sealing.take_out(&key, &value, kind == HISTORY);
                 dropped += length(&value);
                 count += 1;
             }

@@ -4,9 +4,9 @@
 //! tree           key                value
 //! lines          line id            StoredLine
 //! profiles       service ‖ name     StoredProfile
-//! outbox_event   f ‖ order          StoredEvent      waits for a position
+//! outbox_event   p ‖ order          StoredEvent      waits for a position
 //! outbox_event   c ‖ line           StoredStanding   the last of who came and went while the site was cut off
-//! outbox_event   p ‖ order          StoredEvent      those before it
+//! outbox_event   h ‖ order          StoredEvent      the history of those
 //! outbox_usage   t ‖ session        StoredSession    newest total of a session
 //! outbox_usage   q ‖ line           PeriodCounted    what its ended sessions moved in the running period
 //! outbox_usage   l ‖ line           PeriodCounted    the same of the period that ran before it
@@ -42,8 +42,8 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const SESSION_FORMAT: u8 = 2;
 
 pub(super) const PENDING: u8 = b'p';
-/// A pending event that does not wait behind the backlog. A release before this one knows only the other kind.
-pub(super) const FRESH: u8 = b'f';
+/// A pending event that waits behind everything else. A release before this one does not know it, and leaves it where it is.
+pub(super) const HISTORY: u8 = b'h';
 /// How a line stands since it was last noted while the site was cut off: told before the history of it.
 pub(super) const STANDING: u8 = b'c';
 pub(super) const SESSION: u8 = b't';

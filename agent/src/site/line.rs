@@ -40,6 +40,17 @@ impl Line {
         self.budget.told(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
+    /// So much was allowed, and all of it that there was is told.
+    pub(super) fn allowed(&mut self, allowance: Allowance, was_asked: (bool, bool), now: Duration) {
+        let (fresh, backlog) = was_asked;
+        if fresh && allowance.fresh {
+            self.budget.told_fresh(now);
+        }
+        if backlog && allowance.backlog_bytes > 0 {
+            self.budget.told_backlog(now);
+        }
+    }
+
     /// Takes over what the counters say. `is_idle` while nothing is on its way.
     fn settle(&mut self, counters: &ByteCounters, now: UnixMillis, (is_sure, is_idle): (bool, bool)) {
         self.budget.settle(counters.carried(), is_idle);

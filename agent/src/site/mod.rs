@@ -15,6 +15,7 @@ pub mod cadence;
 mod chunks;
 mod clock;
 mod line;
+mod log;
 mod orders;
 mod standing;
 mod talk;
@@ -610,7 +611,12 @@ impl Site {
                 keeper.keep(part, is_historical, &room, &asked_due)
             };
             match self.tools.outbox.call(keep).await {
-                Ok(told) => self.tell(told, &due),
+                Ok(told) => {
+                    let is_usage_asked = told.iter().any(|(next, _)| next.lane == Lane::Usage);
+                    let was_asked = (is_usage_asked && due != UsageDue::Nothing, !told.is_empty());
+                    self.line.allowed(allowance, was_asked, self.started.elapsed());
+                    self.tell(told, &due);
+                }
                 Err(error) => {
                     if has_reports {
                         warn!(%error, "reports of the routers may be lost");
@@ -687,27 +693,6 @@ impl Site {
         let reading = self.tools.clock.reading();
         let is_sure = reading.is_trusted && reading.leap_in_doubt.is_none();
         TimeBase { ms: reading.now.minus(self.started.elapsed()).0, is_sure }
-    }
-
-    /// Puts the API log down, and tells of it when nothing else is to be said.
-    async fn put_log_down(&mut self) {
-        let (writes, lost) = self.tools.log.take();
-        if lost > 0 {
-            warn!(writes = lost, "the API log could not keep up; these writes are not in it");
-        }
-        if !writes.is_empty() {
-            let now = self.tools.clock.now();
-            let base = self.time_base();
-            let put = move |keeper: &mut Keeper| {
-                keeper.note_base(base);
-                keeper.put_writes(&writes, now);
-            };
-            if self.tools.outbox.call(put).await.is_err() {
-                warn!("the disk does not answer; writes are missing in the API log");
-            }
-            self.with_talk(Talk::log_waits);
-        }
-        self.pump().await;
     }
 
     /// Flash failed: whether it takes records again.

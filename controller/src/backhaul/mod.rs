@@ -16,6 +16,9 @@ use crate::ids::SiteId;
 /// Months that are kept, with the running one.
 const MONTHS: u32 = 13;
 
+/// Months of one report: more are not read.
+const MONTHS_SAID: usize = 3;
+
 /// What a site's line carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backhaul {
@@ -60,7 +63,8 @@ pub async fn note(
 ) -> Result<(), sqlx::Error> {
     store::put(connection, site, report, now).await?;
     let running = month_of(now);
-    for month in report.months.iter().filter(|month| is_believed(month, running)) {
+    let said = report.months.iter().take(MONTHS_SAID);
+    for month in said.filter(|month| is_believed(month, running)) {
         for (code, up, down) in month.parts.iter().take(LinePart::ALL.len()) {
             // What a newer agent tells of besides is not known here.
             let Some(part) = LinePart::from_code(*code) else { continue };

@@ -27,7 +27,7 @@ use tawi_shared::UnixMillis;
 use tawi_shared::enrolment::{
     BODY_BYTES, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, RENEW_PATH, RenewRequest,
 };
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -43,6 +43,11 @@ use crate::state::Controller;
 
 /// How long a request and its answer may take: a few kilobytes over a satellite link with losses.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// What of a request is held at a time.
+const HEAD_BYTES: usize = 16 * 1_024;
+/// How long whoever is turned away may take to hear it, and how much of what they say meanwhile is read.
+const TURNED_AWAY: Duration = Duration::from_secs(2);
+const UNHEARD_BYTES: u64 = 32 * 1_024;
 /// Devices that are answered at once. Each writes to the database, which payments wait for too.
 const AT_ONCE: usize = 30;
 /// How often one address may come, in [`WINDOW`]: a technician who tries again, and a few sites behind a carrier's NAT. Agents
@@ -179,16 +184,20 @@ impl Desk {
         }
     }
 
-    /// Answers one request, and hangs up.
+    /// Answers one request, and hangs up. Whoever finds no place, or comes too often, is told so at once and unheard.
     pub(super) async fn serve(self: Arc<Self>, stream: TlsStream<TcpStream>, peer: SocketAddr) {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        let counted = self.count(peer, self.controller.clock.now());
+        let place = match (counted, Arc::clone(&self.places).try_acquire_owned()) {
+            (Ok(()), Ok(place)) => place,
+            (Err(error), _) => return turn_away(stream, peer, &error).await,
+            (Ok(()), Err(_)) => return turn_away(stream, peer, &SentAway::Busy).await,
+        };
         let holds = identity(&stream);
         let visitor = Visitor { peer, holds };
-        let is_busy = place.is_none();
         let service = service_fn(move |request: hyper::Request<Incoming>| {
             let (desk, visitor) = (Arc::clone(&self), visitor.clone());
             async move {
-                let answered = desk.answer(request, &visitor, is_busy).await;
+                let answered = desk.answer(request, &visitor).await;
                 Ok::<_, Infallible>(answered.unwrap_or_else(|error| {
                     error.log(visitor.peer);
                     error.answer()
@@ -196,7 +205,8 @@ impl Desk {
             }
         });
         let mut protocol = http1::Builder::new();
-        protocol.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(DEADLINE);
+        protocol.keep_alive(false).max_buf_size(HEAD_BYTES);
+        protocol.timer(TokioTimer::new()).header_read_timeout(DEADLINE);
         let connection = protocol.serve_connection(TokioIo::new(stream), service).without_shutdown();
         match timeout(DEADLINE, connection).await {
             Ok(Ok(parts)) => {
@@ -214,13 +224,7 @@ impl Desk {
         &self,
         request: hyper::Request<Incoming>,
         visitor: &Visitor,
-        is_busy: bool,
     ) -> Result<Response, SentAway> {
-        // Told before the body is read.
-        self.count(visitor.peer, self.controller.clock.now())?;
-        if is_busy {
-            return Err(SentAway::Busy);
-        }
         let path = request.uri().path();
         let is_enrolment = match path {
             ENROL_PATH => true,
@@ -268,6 +272,28 @@ impl Desk {
         visits.count(network, now);
         Ok(())
     }
+}
+
+/// Says why before anything was heard, and hears a little, so that the answer is not lost with the connection.
+async fn turn_away(mut stream: TlsStream<TcpStream>, peer: SocketAddr, error: &SentAway) {
+    error.log(peer);
+    let body = EnrolRefused { code: error.code().to_owned(), error: error.to_string() };
+    let body = serde_json::to_string(&body).unwrap_or_default();
+    let status = error.status();
+    let answer = format!(
+        "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncache-control: no-store\r\nretry-after: 60\r\n\
+         connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        status.as_u16(),
+        status.canonical_reason().unwrap_or_default(),
+        body.len()
+    );
+    let telling = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream.take(UNHEARD_BYTES), &mut tokio::io::sink()).await
+    };
+    // Whoever does not take it is gone, or wants to hold us up.
+    let _ = timeout(TURNED_AWAY, telling).await;
 }
 
 /// On a task of its own: a device that hangs up ends its handler wherever that stands, and a bell between the commit and that

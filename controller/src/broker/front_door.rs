@@ -255,7 +255,7 @@ impl Shared {
                 return;
             }
         };
-        let Ok(place) = Arc::clone(&self.connections).try_acquire_owned() else {
+        let Ok(_place) = Arc::clone(&self.connections).try_acquire_owned() else {
             tracing::warn!(connections = self.settings.connections, "the front door is full");
             return;
         };
@@ -263,8 +263,6 @@ impl Shared {
         match Box::pin(self.receive(stream)).await {
             Ok(Received::Device(stream)) => {
                 drop(turn);
-                // It takes no agent's place; the desk has its own.
-                drop(place);
                 Box::pin(Arc::clone(&self.desk).serve(stream, peer)).await;
             }
             Ok(Received::Agent(admitted)) => {

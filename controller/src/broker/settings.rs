@@ -194,7 +194,7 @@ pub fn is_host_and_port(text: &str) -> bool {
     split_host_and_port(text).is_some()
 }
 
-fn split_host_and_port(text: &str) -> Option<(&str, u16)> {
+pub(crate) fn split_host_and_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let host = match host.strip_prefix('[') {

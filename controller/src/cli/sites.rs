@@ -138,7 +138,7 @@ impl Shell {
         if way.address.is_empty() {
             return Ok(tickets);
         }
-        tickets.at(way.address.clone()).map_err(|bad| Failure::Refused(bad_address(&bad)))
+        tickets.at(way.address.clone()).map_err(|bad| Failure::Refused(format!("--address: {bad}")))
     }
 
     fn addresses(&self, way: &SiteWay) -> Vec<String> {

@@ -46,9 +46,6 @@ const DETAIL_CHARACTERS: usize = 200;
 /// The longest that an agent keeps an event.
 const WAITED_MOST: Duration = Duration::from_secs(45 * 86_400);
 
-/// For how long the coming of a line that was noted without a connection is news.
-const NEWS_FOR: Duration = Duration::from_secs(900);
-
 /// Takes one message.
 pub(super) async fn take(
     connection: &mut Connection,
@@ -614,18 +611,16 @@ async fn take_event(
             let is_history = said.header.flags & FLAG_HISTORICAL != 0;
             // It may have waited there; a clock that is wrong makes it no older than anything waits, and never of tomorrow.
             let at = UnixMillis(event.at_ms).clamp(now.minus(WAITED_MOST), now);
-            if store::set_line_online(connection, site, &line, (is_online, is_history), at).await? {
+            let is_new = store::set_line_online(connection, site, &line, (is_online, is_history), at).await?;
+            if is_new {
                 effects.hints.push(Hint::Line(line.clone()));
             }
-            if is_online && kept.detail.parse::<IpAddr>().is_ok() {
+            if is_online && (is_new || !is_history) && kept.detail.parse::<IpAddr>().is_ok() {
                 store::set_last_address(connection, site, (line.as_str(), &kept.detail), true).await?;
             }
-            // Who came long ago, while the site was cut off, did not come because of a payment.
-            let is_news = !is_history || now.since(at) < NEWS_FOR;
-            if is_online
-                && is_news
-                && let Some(customer) = traces::online(connection, &line, now).await?
-            {
+            // Whoever came before they paid did not come because of that.
+            let came_at = if is_history { at } else { now };
+            if is_online && let Some(customer) = traces::online(connection, &line, came_at).await? {
                 effects.hints.push(Hint::Payment(customer));
             }
         }

@@ -231,7 +231,7 @@ pub(super) async fn set_failure(
     Ok(done.rows_affected() == 1)
 }
 
-/// Shows a line as on- or offline; `false` when that is not a line of this site, or it was shown so already. History comes in any
+/// Shows a line as on- or offline; `false` when that is not a line of this site, or it is shown so already. History comes in any
 /// order, and behind what is fresh: the latest of it stands, and none of it against what is later.
 pub(super) async fn set_line_online(
     connection: &mut Connection,
@@ -240,20 +240,31 @@ pub(super) async fn set_line_online(
     (is_online, is_history): (bool, bool),
     at: UnixMillis,
 ) -> Result<bool, LinkError> {
-    let done = sqlx::query(
-        "UPDATE subscriptions SET is_online = $3, online_changed_at = $4 \
-         WHERE id = $2 AND (($5 = 0 AND is_online <> $3) \
-                            OR ($5 = 1 AND (online_changed_at IS NULL OR online_changed_at < $4))) \
-               AND router_id IN (SELECT id FROM routers WHERE site_id = $1)",
+    let changed = sqlx::query(
+        "UPDATE subscriptions SET is_online = $3, online_changed_at = $4, online_heard_at = $4 \
+         WHERE id = $2 AND router_id IN (SELECT id FROM routers WHERE site_id = $1) \
+               AND (($5 = 0 AND is_online <> $3) \
+                    OR ($5 = 1 AND COALESCE(online_heard_at, online_changed_at, $4 - 1) < $4))",
     )
     .bind(site.as_str())
     .bind(line.as_str())
     .bind(i64::from(is_online))
     .bind(at.0)
     .bind(i64::from(is_history))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if changed.rows_affected() == 0 && !is_history {
+        sqlx::query(
+            "UPDATE subscriptions SET online_heard_at = $3 \
+             WHERE id = $2 AND router_id IN (SELECT id FROM routers WHERE site_id = $1)",
+        )
+        .bind(site.as_str())
+        .bind(line.as_str())
+        .bind(at.0)
+        .execute(connection)
+        .await?;
+    }
+    Ok(changed.rows_affected() == 1)
 }
 
 /// Shows the address that a line was last seen with. Where nobody logs in the site counts whatever the address moves,

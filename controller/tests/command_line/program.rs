@@ -465,11 +465,12 @@ fn a_site_begins_with_a_ticket_that_is_shown_and_written_once() {
     use std::os::unix::fs::PermissionsExt as _;
     use tawi_shared::enrolment::Ticket;
 
-    let place = Place::new("advertised_address = [\"isp.example:8883\", \"isp.example:443\"]\n");
+    let place =
+        Place::new("advertised_address = [\"isp.example:8883\", \"isp.example:443\", \"10.1.1.1:8883\"]\n");
     let site = place.json(&["site", "add", "nyeri-01", "--name", "Nyeri", "--bundle", "nyeri-01.ticket"]);
     let shown = site["ticket"].as_str().unwrap();
     let ticket = Ticket::parse(shown).unwrap();
-    assert_eq!((ticket.site.as_str(), ticket.addresses.len()), ("nyeri-01", 2));
+    assert_eq!((ticket.site.as_str(), ticket.addresses.len()), ("nyeri-01", 3));
     assert!(site["expires_at_ms"].is_i64());
     let path = place.directory().join("nyeri-01.ticket");
     assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);

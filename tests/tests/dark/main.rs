@@ -19,9 +19,11 @@ use office::Office;
 use site::Site;
 use tawi_shared::UnixMillis;
 use tawi_shared::wire::SessionUsageV1;
-use tawi_tests::money::house::{START, scratch};
+use tawi_tests::money::scratch;
 use tokio::time::Instant;
 
+/// 2027-01-15, in Nairobi: no agent believes a time before it was built.
+const BEGIN: UnixMillis = UnixMillis(1_800_000_000_000);
 /// Subscribers of the site.
 const LINES: usize = 100;
 const DARK_DAYS: u64 = 30;
@@ -47,8 +49,8 @@ impl Customers {
         SessionUsageV1 {
             line: self.lines[line].clone(),
             session: format!("core/pppoe/8100{line:04x}/{}", begun.as_secs()),
-            started_at_ms: START.plus(begun).0,
-            sampled_at_ms: START.plus(begun + lasted).0,
+            started_at_ms: BEGIN.plus(begun).0,
+            sampled_at_ms: BEGIN.plus(begun + lasted).0,
             upload_bytes: rate * lasted.as_secs(),
             download_bytes: 9 * rate * lasted.as_secs(),
             is_ended: lasted == SESSION,

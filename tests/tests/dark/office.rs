@@ -10,7 +10,9 @@ use tawi_controller::mqtt::by_hand::{ByHand, Word};
 use tawi_controller::shutdown::Shutdown;
 use tawi_shared::topics::{Up, parse_up};
 use tawi_shared::{Clock, SiteId};
-use tawi_tests::money::house::{House, START, Template};
+use tawi_tests::money::house::{House, Template};
+
+use super::BEGIN;
 use tawi_tests::money::safaricom::Safaricom;
 use tawi_tests::money::site::SITE;
 use tawi_tests::office::id_of;
@@ -39,7 +41,7 @@ pub fn hold_time() -> std::sync::mpsc::Sender<()> {
 impl Office {
     pub async fn open(directory: &Path, lines: usize) -> Self {
         let template = Template::make(&directory.join("office")).await.unwrap();
-        let clock = Clock::manual(START);
+        let clock = Clock::manual(BEGIN);
         let safaricom = Safaricom::start(clock.clone()).await.unwrap();
         let house = template.copy(1, clock.clone(), safaricom.address).await.unwrap();
         let mut office = Self {

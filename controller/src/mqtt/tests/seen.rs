@@ -86,6 +86,9 @@ async fn what_was_noted_while_a_site_was_cut_off_never_stands_against_what_is_la
         (offline, 200_000, true, (0, 200_000)),
         (online, 100_000, false, (1, 100_000)),
         (offline, 150_000, true, (1, 100_000)),
+        // It went and came while nobody could tell; that it came is heard first, and is no news.
+        (online, 50_000, false, (1, 100_000)),
+        (offline, 70_000, true, (1, 100_000)),
     ]) {
         let told = EventV1 { at_ms: now - ago, ..event(kind, Some(&link.world.line)) };
         let flags = if is_history { FLAG_HISTORICAL } else { 0 };

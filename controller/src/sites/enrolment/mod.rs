@@ -20,10 +20,11 @@ use ring::digest::{SHA256, digest};
 use tawi_shared::UnixMillis;
 use tawi_shared::enrolment::{TICKET_ADDRESSES, Ticket, Token};
 use tawi_shared::ids::hex;
+use thiserror::Error;
 
 use super::{SiteError, good_name};
 use crate::audit::{self, Action, Actor};
-use crate::broker::settings::{BrokerSettings, is_host_and_port};
+use crate::broker::settings::{BrokerSettings, split_host_and_port};
 use crate::database::Connection;
 use crate::ids::{IdSource, SiteId};
 use crate::live::Hint;
@@ -40,27 +41,53 @@ pub struct Tickets {
     addresses: Vec<String>,
     /// Whether they are others than the settings say.
     are_own: bool,
+    /// What the front door's certificate says: a device believes no other name.
+    names: Vec<String>,
+}
+
+/// Why a ticket cannot say that head office is there.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum BadAddress {
+    /// None, or more than a ticket holds.
+    #[error("name one to {TICKET_ADDRESSES} addresses")]
+    Count,
+    /// No address.
+    #[error("{0:?} is not host:port")]
+    Form(String),
+    /// Nobody would believe it.
+    #[error(
+        "{0:?} is not among the names of the front door's certificate; cure: name it in [broker] advertised_address too, and restart the controller"
+    )]
+    NotNamed(String),
 }
 
 impl Tickets {
     /// With the addresses of the settings.
     #[must_use]
     pub fn new(pki: &Pki, settings: &BrokerSettings) -> Self {
-        Self { authority: pki.sha256(), addresses: settings.advertised_addresses.clone(), are_own: false }
+        Self {
+            authority: pki.sha256(),
+            addresses: settings.advertised_addresses.clone(),
+            are_own: false,
+            names: settings.certificate_names(),
+        }
     }
 
     /// With others, for a site that reaches us by another way.
     ///
     /// # Errors
-    /// The text that is not `host:port`, or none of them all when there are too many or too few.
-    pub fn at(self, addresses: Vec<String>) -> Result<Self, String> {
+    /// [`BadAddress`], whose words are for whoever typed it.
+    pub fn at(self, addresses: Vec<String>) -> Result<Self, BadAddress> {
         if addresses.is_empty() || addresses.len() > TICKET_ADDRESSES {
-            return Err(addresses.join(","));
+            return Err(BadAddress::Count);
         }
-        match addresses.iter().find(|address| !is_host_and_port(address)) {
-            Some(bad) => Err(bad.clone()),
-            None => Ok(Self { addresses, are_own: true, ..self }),
+        for address in &addresses {
+            let (host, _) = split_host_and_port(address).ok_or_else(|| BadAddress::Form(address.clone()))?;
+            if !self.names.iter().any(|name| name == host) {
+                return Err(BadAddress::NotNamed(host.to_owned()));
+            }
         }
+        Ok(Self { addresses, are_own: true, ..self })
     }
 
     /// Where sites reach head office.
@@ -285,7 +312,7 @@ pub async fn renew(
 ) -> Result<Answer, SiteError> {
     let now = controller.clock.now();
     let mut transaction = controller.database.write().await?;
-    let found = store::certificate(&mut transaction, site, certificate_sha256, key.sha256()).await?;
+    let found = store::certificate(&mut transaction, site, certificate_sha256, key.sha256(), now).await?;
     let addresses = store::addresses_of(&mut transaction, site).await?;
     let (certificate_pem, is_again) = match rule::of_certificate(found.as_ref(), now) {
         Decision::Refused(why) => return Ok(Answer::Refused { site: Some(site.clone()), why }),

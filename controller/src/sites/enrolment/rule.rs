@@ -20,6 +20,9 @@ pub const TOKEN_LASTS: Duration = Duration::from_secs(86_400);
 /// How long the same device may ask again for the answer that it lost.
 pub const AGAIN: Duration = Duration::from_secs(86_400);
 
+/// Certificates that a site gets in a day without a ticket. An agent needs one in a year, and asks for each with the same key.
+pub(super) const A_DAY: u32 = 5;
+
 /// What the database knows of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TokenRow {
@@ -49,6 +52,8 @@ pub(super) struct CertificateRow {
     pub(super) is_revoked: bool,
     /// A newer one of this site for the key that asks, and whose answer was lost therefore.
     pub(super) next_pem: Option<String>,
+    /// How many its site got within a day.
+    pub(super) in_a_day: u32,
 }
 
 /// What to do.
@@ -93,6 +98,9 @@ pub enum Refusal {
         "the certificate of this device was revoked; cure: ask head office for a ticket, and run tawi-agent enrol with it"
     )]
     CertificateRevoked,
+    /// Over and over, with one key after the other.
+    #[error("head office gave this site {A_DAY} certificates within a day; cure: try again tomorrow")]
+    RenewedTooOften,
     /// For longer than the grace.
     #[error(
         "the certificate of this device ended more than 90 days ago; cure: ask head office for a ticket, and run tawi-agent enrol with it"
@@ -112,6 +120,7 @@ impl Refusal {
             Self::CertificateUnknown => "certificate_unknown",
             Self::CertificateRevoked => "certificate_revoked",
             Self::CertificateOver => "certificate_over",
+            Self::RenewedTooOften => "renewed_too_often",
         }
     }
 }
@@ -141,6 +150,7 @@ pub(super) fn of_certificate(certificate: Option<&CertificateRow>, now: UnixMill
         Some(found) if found.is_revoked => Decision::Refused(Refusal::CertificateRevoked),
         Some(found) if now > found.expires_at.plus(pki::GRACE) => Decision::Refused(Refusal::CertificateOver),
         Some(CertificateRow { next_pem: Some(pem), .. }) => Decision::SameAgain(pem.clone()),
+        Some(found) if found.in_a_day >= A_DAY => Decision::Refused(Refusal::RenewedTooOften),
         Some(_) => Decision::Issue,
     }
 }
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn a_certificate_gets_the_next_one_until_ninety_days_after_its_end() {
         let end = MADE;
-        let good = CertificateRow { expires_at: end, is_revoked: false, next_pem: None };
+        let good = CertificateRow { expires_at: end, is_revoked: false, next_pem: None, in_a_day: A_DAY - 1 };
         let check = |certificate: Option<&CertificateRow>, now, expected: Decision| {
             assert_eq!(of_certificate(certificate, now), expected, "{certificate:?}");
         };

@@ -1,5 +1,7 @@
 //! All SQL of tokens, and of the certificates that they bring.
 
+use std::time::Duration;
+
 use sqlx::Row as _;
 use tawi_shared::UnixMillis;
 
@@ -8,6 +10,8 @@ use crate::columns;
 use crate::database::{Connection, Row};
 use crate::ids::SiteId;
 use crate::sites::SiteError;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// A token to be kept, without the token.
 pub(super) struct NewToken<'a> {
@@ -122,6 +126,18 @@ pub(super) async fn addresses_of(
     row.as_ref().map_or_else(|| Ok(Vec::new()), addresses)
 }
 
+/// How many certificates the site got since then.
+async fn issued_since(
+    connection: &mut Connection,
+    site: &SiteId,
+    since: UnixMillis,
+) -> Result<u32, SiteError> {
+    let query =
+        "SELECT COUNT(*) AS certificates FROM site_certificates WHERE site_id = $1 AND issued_at > $2";
+    let row = sqlx::query(query).bind(site.as_str()).bind(since.0).fetch_one(connection).await?;
+    Ok(columns::unsigned(&row, "certificates")?)
+}
+
 /// Until when a ticket of the site waits for its device; `None` when none does.
 pub(super) async fn open_until(
     connection: &mut Connection,
@@ -145,6 +161,7 @@ pub(super) async fn certificate(
     site: &SiteId,
     sha256: &str,
     key_sha256: &str,
+    now: UnixMillis,
 ) -> Result<Option<CertificateRow>, SiteError> {
     let row = sqlx::query(
         "SELECT c.expires_at, c.revoked_at AS certificate_revoked_at, s.revoked_at AS site_revoked_at, \
@@ -157,7 +174,7 @@ pub(super) async fn certificate(
     .bind(sha256)
     .bind(site.as_str())
     .bind(key_sha256)
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(CertificateRow {
@@ -165,6 +182,7 @@ pub(super) async fn certificate(
         is_revoked: columns::instant_or_none(&row, "certificate_revoked_at")?.is_some()
             || columns::instant_or_none(&row, "site_revoked_at")?.is_some(),
         next_pem: row.try_get("next_pem")?,
+        in_a_day: issued_since(connection, site, now.minus(DAY)).await?,
     }))
 }
 
