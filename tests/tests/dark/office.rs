@@ -72,6 +72,14 @@ impl Office {
             let (status, line) = self.house.post("/api/subscriptions", &new).await.unwrap();
             assert_eq!(status, 201, "{line}");
             self.lines.push(id_of(&line).unwrap());
+            // What nobody ever paid for is no line of the site.
+            let path = format!("/api/customers/{}/counter-payments", id_of(&customer).unwrap());
+            let paid = json!({
+                "means": "cash", "amount_cents": 150_000, "is_another": true,
+                "subscription_id": self.lines.last().unwrap(),
+            });
+            let (status, answer) = self.house.post(&path, &paid).await.unwrap();
+            assert!(status < 300, "{answer}");
         }
     }
 

@@ -8,6 +8,7 @@ use crate::testing::TemporaryDirectory;
 struct Office {
     controller: Controller,
     tickets: Tickets,
+    pki: Pki,
     _directory: TemporaryDirectory,
 }
 
@@ -17,7 +18,7 @@ impl Office {
         let controller = Controller::new(Database::open(&directory.database_url()).await.unwrap());
         let pki = Pki::open_or_create(&directory.path().join("pki"), controller.clock.now()).unwrap();
         let tickets = Tickets::new(&pki, &BrokerSettings::default());
-        Self { controller, tickets, _directory: directory }
+        Self { controller, tickets, pki, _directory: directory }
     }
 
     async fn add(&self, tickets: &Tickets, id: &str, name: &str) -> AddedSite {
