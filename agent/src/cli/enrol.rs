@@ -4,8 +4,9 @@
 //! can read. It may be run again with the same ticket whenever its end was not seen. A device that is another site already
 //! stays that one unless somebody says otherwise.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ use crate::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, UNAVAILABLE, fail, pr
 
 /// A ticket with the words that head office puts around it.
 const INPUT_BYTES: usize = 16 * 1_024;
+/// Stores of one former site that are kept aside: a device changes sites a few times in its life.
+const ASIDES: u32 = 1_000;
 
 /// What `--help` shows.
 pub const EXAMPLES: &str = "\
@@ -227,20 +230,33 @@ fn wipe(file: &Path) -> io::Result<()> {
     std::fs::remove_file(file)
 }
 
-/// The store of the former site: its lines are not this one's, and what it has not told is not for this one's office.
+/// The store of the former site: its lines are not this one's, and what it has not told is not for this one's office. What
+/// was put aside before stays: only a person knows whether somebody still wants it.
 fn put_aside(state_directory: &Path, former: &SiteId) -> io::Result<()> {
     for name in ["store", "store.new", "store.old"] {
         let path = state_directory.join(name);
         if path.symlink_metadata().is_ok() {
-            let aside = state_directory.join(format!("{name}.of-{former}"));
-            match std::fs::remove_dir_all(&aside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            std::fs::rename(&path, aside)?;
+            std::fs::rename(&path, free_name(state_directory, &format!("{name}.of-{former}"))?)?;
         }
     }
-    Ok(())
+    // On flash before the identity is another.
+    File::open(state_directory)?.sync_all()
+}
+
+/// This name, or the next with a number that nothing has yet.
+fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let numbered = (2..=ASIDES).map(|number| format!("{name}-{number}"));
+    for name in iter::once(name.to_owned()).chain(numbered) {
+        let path = directory.join(name);
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            outcome => drop(outcome?),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("{ASIDES} of {name} are there; keep them elsewhere"),
+    ))
 }
 
 fn what_comes_next(

@@ -133,6 +133,27 @@ async fn a_device_of_another_site_becomes_this_one_only_when_somebody_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_aside_of_a_site_is_there_for_good_however_often_the_device_was_it() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let (path, state) = (directory.settings(""), directory.state());
+    for round in 1..=3 {
+        std::fs::create_dir_all(state.join("identity")).unwrap();
+        std::fs::write(state.join("identity/identity.toml"), "site = \"thika-02\"\n").unwrap();
+        std::fs::create_dir(state.join("store")).unwrap();
+        std::fs::write(state.join("store/untold"), round.to_string()).unwrap();
+        let text = office.ticket(SITE, round).to_text();
+        let (code, said) = run(&["enrol", "--replace"], &path, &text).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!state.join("store").exists());
+    }
+    for (name, round) in
+        [("store.of-thika-02", "1"), ("store.of-thika-02-2", "2"), ("store.of-thika-02-3", "3")]
+    {
+        assert_eq!(std::fs::read_to_string(state.join(name).join("untold")).unwrap(), round);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
     let (directory, office) = (Directory::new(), Office::start().await);
     let path = directory.settings("");
