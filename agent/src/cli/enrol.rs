@@ -82,6 +82,10 @@ enum Problem {
         "agent.toml names site = \"{0}\", and the ticket is for {1}\n  cure: take site out of agent.toml, or ask head office for a ticket of {0}"
     )]
     NamedOtherwise(SiteId, SiteId),
+    #[error(
+        "the agent goes by {}, which agent.toml names or which lies beside it, and head office would take what it issues for this ticket alone\n  cure: take ca_file, certificate_file and key_file out of agent.toml, or move agent.pem, agent.key and ca.pem beside it away; then run this again with the same ticket", .0.display()
+    )]
+    ByHand(PathBuf),
     #[error("the agent of {0} runs\n  cure: systemctl stop tawi-agent; then run this again")]
     Running(SiteId),
     #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: run it as root (sudo)")]
@@ -99,7 +103,7 @@ enum Problem {
 impl Problem {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NamedOtherwise(..) => BAD_CONFIG,
+            Self::Config(_) | Self::NamedOtherwise(..) | Self::ByHand(_) => BAD_CONFIG,
             Self::Ticket(_) | Self::Input(..) => USAGE,
             Self::AnotherSite(..) | Self::Running(_) => PROBLEM,
             Self::Enrol(EnrolError::Refused { .. } | EnrolError::Bad(_) | EnrolError::Key(_)) => PROBLEM,
@@ -123,11 +127,15 @@ fn become_site(
     runtime: &Runtime,
     arguments: &Arguments,
 ) -> Result<(), Problem> {
-    let named = Named::load(path)?;
+    let named = Named::load(path, environment)?;
     let state_directory = &named.state_directory;
     let ticket = read_ticket(arguments.file.as_deref())?;
     if let Some(site) = named.site.as_ref().filter(|site| **site != ticket.site) {
         return Err(Problem::NamedOtherwise(site.clone(), ticket.site));
+    }
+    // The certificate of those files would be revoked, and the agent would go on with it.
+    if let Some(file) = &named.by_hand {
+        return Err(Problem::ByHand(file.clone()));
     }
     let place = Place::take(state_directory)?;
     // One that cannot be read is replaced: that is what the error of everything else says to do.
@@ -273,12 +281,6 @@ fn what_comes_next(
     let mut next = Vec::new();
     match Config::load(path, environment) {
         Ok(config) => {
-            if !config.is_enrolled() {
-                let file = config.controller.certificate_file.display();
-                text += &format!(
-                    "BUT the agent goes by {file}, which stands beside agent.toml or is named there.\n  cure: remove that name or that file, and its key\n"
-                );
-            }
             if named.has_addresses {
                 text += "agent.toml names where head office is, and that wins over the ticket.\n";
             }

@@ -172,6 +172,18 @@ async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
     check(&["enrol"], &ticket.to_text(), 69, "was told nothing").await;
     directory.settings("site = \"thika-02\"\n");
     check(&["enrol"], &text, 78, "take site out of agent.toml").await;
+    // Certificates of a person's, named or beside the settings: they would win over what the ticket brings.
+    let cure = "take ca_file, certificate_file and key_file out of agent.toml, or move agent.pem";
+    for key in ["ca_file", "certificate_file", "key_file"] {
+        directory.settings(&format!("[controller]\n{key} = \"own.pem\"\n"));
+        check(&["enrol"], &text, 78, cure).await;
+    }
+    directory.settings("");
+    for name in ["agent.pem", "agent.key"] {
+        std::fs::write(directory.0.join(name), "a person's").unwrap();
+        check(&["enrol"], &text, 78, cure).await;
+        std::fs::remove_file(directory.0.join(name)).unwrap();
+    }
     std::fs::remove_file(&path).unwrap();
     check(&["enrol"], &text, 78, "cure: ").await;
     assert!(office.heard().is_empty() && stranger.heard().is_empty());
