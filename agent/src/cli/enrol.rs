@@ -18,6 +18,7 @@ use tawi_agent::enrol::answer::Issued;
 use tawi_agent::enrol::keeping::{KeepError, Next, Place, read_key};
 use tawi_agent::enrol::key::AgentKey;
 use tawi_agent::enrol::{EnrolError, enrol, ticket_in};
+use tawi_agent::outbox::owner::{OwnerError, forget_owner, owner_of};
 use tawi_agent::status::ask_status;
 use tawi_shared::enrolment::{BadTicket, TICKET_CHARACTERS, Ticket};
 use tawi_shared::{Clock, SiteId};
@@ -95,6 +96,8 @@ enum Problem {
         source: io::Error,
     },
     #[error(transparent)]
+    Owner(#[from] OwnerError),
+    #[error(transparent)]
     Keep(#[from] KeepError),
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -109,7 +112,7 @@ impl Problem {
             Self::Enrol(EnrolError::Refused { .. } | EnrolError::Bad(_) | EnrolError::Key(_)) => PROBLEM,
             Self::Enrol(_) => UNAVAILABLE,
             Self::Keep(KeepError::Busy(_)) => TRY_LATER,
-            Self::Keep(_) | Self::Aside { .. } => CANNOT_CREATE,
+            Self::Keep(_) | Self::Aside { .. } | Self::Owner(_) => CANNOT_CREATE,
         }
     }
 }
@@ -140,8 +143,11 @@ fn become_site(
     let place = Place::take(state_directory)?;
     // One that cannot be read is replaced: that is what the error of everything else says to do.
     let former = Identity::load(state_directory).ok().flatten();
-    let another =
-        former.as_ref().filter(|former| former.site != ticket.site).map(|former| former.site.clone());
+    let former_site = former.as_ref().map(|former| former.site.clone());
+    let is_another = |site: &SiteId| *site != ticket.site;
+    // The store knows best whose it is: an identity can be damaged, or beside settings that name another site.
+    let stranger = owner_of(state_directory)?.or_else(|| former_site.clone()).filter(is_another);
+    let another = former_site.filter(is_another).or_else(|| stranger.clone());
     let is_running = runtime.block_on(ask_status(&state_directory.join("status.sock"))).is_ok();
     if let Some(another) = &another {
         if !arguments.replace {
@@ -151,13 +157,13 @@ fn become_site(
             return Err(Problem::Running(another.clone()));
         }
     }
-    let key = key_for(&place, former.as_ref().filter(|_| another.is_none() && !arguments.new_key))?;
+    let key =
+        key_for(&place, former.as_ref().filter(|former| !is_another(&former.site) && !arguments.new_key))?;
     note(&format!("making this device {}", ticket.site));
     let clock = TrustedClock::new(Clock::system(), KeptTime::default());
     let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, note)))?;
-    if let Some(another) = &another {
-        put_aside(state_directory, another)
-            .map_err(|source| Problem::Aside { site: another.clone(), source })?;
+    if let Some(stranger) = stranger {
+        put_aside(state_directory, &stranger).map_err(|source| Problem::Aside { site: stranger, source })?;
     }
     place.keep(&Next { site: &ticket.site, key: &key, issued: &issued })?;
     if let Some(file) = &arguments.file
@@ -247,8 +253,9 @@ fn put_aside(state_directory: &Path, former: &SiteId) -> io::Result<()> {
             std::fs::rename(&path, free_name(state_directory, &format!("{name}.of-{former}"))?)?;
         }
     }
-    // On flash before the identity is another.
-    File::open(state_directory)?.sync_all()
+    // On flash before anything says that the next store is another's.
+    File::open(state_directory)?.sync_all()?;
+    forget_owner(state_directory)
 }
 
 /// This name, or the next with a number that nothing has yet.
