@@ -241,9 +241,8 @@ struct Home {
 impl Home {
     /// Key and certificate belong together, and so do they and the authority: what is not named comes from one place.
     fn of(raw: &RawConfig, finder: &Finder<'_>, state_directory: &Path) -> Result<Self, ConfigError> {
-        let names_one = raw.controller.certificate_file.is_some() || raw.controller.key_file.is_some();
         let is_beside = || [KEY_FILE, CERTIFICATE_FILE].iter().any(|name| finder.find(name).exists());
-        let is_by_hand = names_one || is_beside();
+        let is_by_hand = names_own(&raw.controller) || is_beside();
         let is_complete = raw.site.is_some() && raw.controller.addresses.is_some();
         // A user who may not look into the state directory can use settings that need nothing of it.
         let identity = if is_by_hand && is_complete { None } else { Identity::load(state_directory)? };
@@ -258,6 +257,26 @@ impl Home {
             (None, None) => finder.find(name),
         }
     }
+}
+
+/// Whether the settings name where key or certificate are.
+fn names_own(raw: &RawController) -> bool {
+    raw.certificate_file.is_some() || raw.key_file.is_some()
+}
+
+/// The first file that a person put somewhere and that wins over what enrolment would leave.
+fn by_hand(raw: &RawController, finder: &Finder<'_>, state_directory: &Path) -> Option<PathBuf> {
+    let is_of_identity = |path: &Path, name: &str| {
+        [IDENTITY, FORMER_IDENTITY].iter().any(|place| path == state_directory.join(place).join(name))
+    };
+    let names_one = names_own(raw);
+    let own = [(&raw.key_file, KEY_FILE), (&raw.certificate_file, CERTIFICATE_FILE)].map(|(named, name)| {
+        let path = finder.find(named.as_deref().unwrap_or(name));
+        (if names_one { !is_of_identity(&path, name) } else { path.exists() }).then_some(path)
+    });
+    let authority = raw.ca_file.as_deref().map(|named| finder.find(named));
+    let authority = authority.filter(|path| !is_of_identity(path, CA_FILE));
+    own.into_iter().flatten().next().or(authority)
 }
 
 /// Nobody says what is needed: neither the settings nor an identity.

@@ -260,7 +260,7 @@ fn serve(
 
 fn code_of(error: &StartError) -> u8 {
     match error {
-        StartError::Tls(_) | StartError::RouterCa { .. } => BAD_CONFIG,
+        StartError::Tls(_) | StartError::RouterCa { .. } | StartError::Owner(_) => BAD_CONFIG,
         StartError::Store(StoreError::Locked(_)) => TRY_LATER,
         StartError::Store(_) | StartError::Socket(_) => CANNOT_CREATE,
         StartError::Signals(_) => PROBLEM,

@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::api_log::ApiLog;
 use crate::clock::TrustedClock;
@@ -25,6 +25,7 @@ use crate::flow::REPORTS_WAITING;
 use crate::link::dialer::{BindError, Dialer, bind_private};
 use crate::link::tls::{TlsFileError, client_config};
 use crate::link::{self, ByteCounters, INBOUND_WAITING, LinkSettings};
+use crate::outbox::owner::{OwnerError, check_owner, note_owner};
 use crate::outbox::{Opening, Outbox, StoreError};
 use crate::reconcile::found::FoundMemory;
 use crate::reconcile::guard::GuardLimits;
@@ -55,6 +56,9 @@ pub enum StartError {
     /// The state directory.
     #[error("state_directory: {0}\n  cure: let the agent's user own it, and run one agent only")]
     Store(#[from] StoreError),
+    /// What the state directory keeps is another site's.
+    #[error("state_directory: {0}")]
+    Owner(#[from] OwnerError),
     /// A socket.
     #[error(transparent)]
     Socket(#[from] BindError),
@@ -94,8 +98,16 @@ pub async fn run_until(
     clock: Clock,
     ids: IdSource,
 ) -> Result<(), StartError> {
+    match check_owner(&config.state_directory, &config.site) {
+        // A file that cannot be read proves nothing, and a site whose disk is in trouble is served as well.
+        Err(error @ OwnerError::Unreadable { .. }) => warn!(%error, "nothing says whose store this is"),
+        verdict => verdict?,
+    }
     let (outbox, mut opening) = Outbox::start(&config.state_directory, ids.clone(), clock.clone()).await?;
     let served = config.routers.iter().map(|router| router.name.clone()).collect();
+    if let Err(error) = note_owner(&config.state_directory, &config.site) {
+        warn!(%error, "whose store this is cannot be written down yet; it is tried again at the next start");
+    }
     // A disk that does not answer has the agent go on without: the file is for whoever looks while it is stopped.
     let _ = outbox.call(move |keeper| keeper.serve(served)).await;
     let trusted = TrustedClock::new(clock, opening.marks.time);

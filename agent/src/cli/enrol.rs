@@ -4,8 +4,9 @@
 //! can read. It may be run again with the same ticket whenever its end was not seen. A device that is another site already
 //! stays that one unless somebody says otherwise.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -17,6 +18,7 @@ use tawi_agent::enrol::answer::Issued;
 use tawi_agent::enrol::keeping::{KeepError, Next, Place, read_key};
 use tawi_agent::enrol::key::AgentKey;
 use tawi_agent::enrol::{EnrolError, enrol, ticket_in};
+use tawi_agent::outbox::owner::{OwnerError, forget_owner, owner_of};
 use tawi_agent::status::ask_status;
 use tawi_shared::enrolment::{BadTicket, TICKET_CHARACTERS, Ticket};
 use tawi_shared::{Clock, SiteId};
@@ -28,6 +30,8 @@ use crate::{BAD_CONFIG, CANNOT_CREATE, PROBLEM, TRY_LATER, UNAVAILABLE, fail, pr
 
 /// A ticket with the words that head office puts around it.
 const INPUT_BYTES: usize = 16 * 1_024;
+/// Stores of one former site that are kept aside: a device changes sites a few times in its life.
+const ASIDES: u32 = 1_000;
 
 /// What `--help` shows.
 pub const EXAMPLES: &str = "\
@@ -79,6 +83,10 @@ enum Problem {
         "agent.toml names site = \"{0}\", and the ticket is for {1}\n  cure: take site out of agent.toml, or ask head office for a ticket of {0}"
     )]
     NamedOtherwise(SiteId, SiteId),
+    #[error(
+        "the agent goes by {}, which agent.toml names or which lies beside it, and head office would take what it issues for this ticket alone\n  cure: take ca_file, certificate_file and key_file out of agent.toml, or move agent.pem, agent.key and ca.pem beside it away; then run this again with the same ticket", .0.display()
+    )]
+    ByHand(PathBuf),
     #[error("the agent of {0} runs\n  cure: systemctl stop tawi-agent; then run this again")]
     Running(SiteId),
     #[error("what {site} has not told yet cannot be put aside: {source}\n  cure: run it as root (sudo)")]
@@ -88,6 +96,8 @@ enum Problem {
         source: io::Error,
     },
     #[error(transparent)]
+    Owner(#[from] OwnerError),
+    #[error(transparent)]
     Keep(#[from] KeepError),
     #[error(transparent)]
     Enrol(#[from] EnrolError),
@@ -96,13 +106,13 @@ enum Problem {
 impl Problem {
     fn code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::NamedOtherwise(..) => BAD_CONFIG,
+            Self::Config(_) | Self::NamedOtherwise(..) | Self::ByHand(_) => BAD_CONFIG,
             Self::Ticket(_) | Self::Input(..) => USAGE,
             Self::AnotherSite(..) | Self::Running(_) => PROBLEM,
             Self::Enrol(EnrolError::Refused { .. } | EnrolError::Bad(_) | EnrolError::Key(_)) => PROBLEM,
             Self::Enrol(_) => UNAVAILABLE,
             Self::Keep(KeepError::Busy(_)) => TRY_LATER,
-            Self::Keep(_) | Self::Aside { .. } => CANNOT_CREATE,
+            Self::Keep(_) | Self::Aside { .. } | Self::Owner(_) => CANNOT_CREATE,
         }
     }
 }
@@ -120,17 +130,24 @@ fn become_site(
     runtime: &Runtime,
     arguments: &Arguments,
 ) -> Result<(), Problem> {
-    let named = Named::load(path)?;
+    let named = Named::load(path, environment)?;
     let state_directory = &named.state_directory;
     let ticket = read_ticket(arguments.file.as_deref())?;
     if let Some(site) = named.site.as_ref().filter(|site| **site != ticket.site) {
         return Err(Problem::NamedOtherwise(site.clone(), ticket.site));
     }
+    // The certificate of those files would be revoked, and the agent would go on with it.
+    if let Some(file) = &named.by_hand {
+        return Err(Problem::ByHand(file.clone()));
+    }
     let place = Place::take(state_directory)?;
     // One that cannot be read is replaced: that is what the error of everything else says to do.
     let former = Identity::load(state_directory).ok().flatten();
-    let another =
-        former.as_ref().filter(|former| former.site != ticket.site).map(|former| former.site.clone());
+    let former_site = former.as_ref().map(|former| former.site.clone());
+    let is_another = |site: &SiteId| *site != ticket.site;
+    // The store knows best whose it is: an identity can be damaged, or beside settings that name another site.
+    let stranger = owner_of(state_directory)?.or_else(|| former_site.clone()).filter(is_another);
+    let another = former_site.filter(is_another).or_else(|| stranger.clone());
     let is_running = runtime.block_on(ask_status(&state_directory.join("status.sock"))).is_ok();
     if let Some(another) = &another {
         if !arguments.replace {
@@ -140,13 +157,13 @@ fn become_site(
             return Err(Problem::Running(another.clone()));
         }
     }
-    let key = key_for(&place, former.as_ref().filter(|_| another.is_none() && !arguments.new_key))?;
+    let key =
+        key_for(&place, former.as_ref().filter(|former| !is_another(&former.site) && !arguments.new_key))?;
     note(&format!("making this device {}", ticket.site));
     let clock = TrustedClock::new(Clock::system(), KeptTime::default());
     let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, note)))?;
-    if let Some(another) = &another {
-        put_aside(state_directory, another)
-            .map_err(|source| Problem::Aside { site: another.clone(), source })?;
+    if let Some(stranger) = stranger {
+        put_aside(state_directory, &stranger).map_err(|source| Problem::Aside { site: stranger, source })?;
     }
     place.keep(&Next { site: &ticket.site, key: &key, issued: &issued })?;
     if let Some(file) = &arguments.file
@@ -227,20 +244,34 @@ fn wipe(file: &Path) -> io::Result<()> {
     std::fs::remove_file(file)
 }
 
-/// The store of the former site: its lines are not this one's, and what it has not told is not for this one's office.
+/// The store of the former site: its lines are not this one's, and what it has not told is not for this one's office. What
+/// was put aside before stays: only a person knows whether somebody still wants it.
 fn put_aside(state_directory: &Path, former: &SiteId) -> io::Result<()> {
     for name in ["store", "store.new", "store.old"] {
         let path = state_directory.join(name);
         if path.symlink_metadata().is_ok() {
-            let aside = state_directory.join(format!("{name}.of-{former}"));
-            match std::fs::remove_dir_all(&aside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            std::fs::rename(&path, aside)?;
+            std::fs::rename(&path, free_name(state_directory, &format!("{name}.of-{former}"))?)?;
         }
     }
-    Ok(())
+    // On flash before anything says that the next store is another's.
+    File::open(state_directory)?.sync_all()?;
+    forget_owner(state_directory)
+}
+
+/// This name, or the next with a number that nothing has yet.
+fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
+    let numbered = (2..=ASIDES).map(|number| format!("{name}-{number}"));
+    for name in iter::once(name.to_owned()).chain(numbered) {
+        let path = directory.join(name);
+        match path.symlink_metadata() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
+            outcome => drop(outcome?),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!("{ASIDES} of {name} are there; keep them elsewhere"),
+    ))
 }
 
 fn what_comes_next(
@@ -257,12 +288,6 @@ fn what_comes_next(
     let mut next = Vec::new();
     match Config::load(path, environment) {
         Ok(config) => {
-            if !config.is_enrolled() {
-                let file = config.controller.certificate_file.display();
-                text += &format!(
-                    "BUT the agent goes by {file}, which stands beside agent.toml or is named there.\n  cure: remove that name or that file, and its key\n"
-                );
-            }
             if named.has_addresses {
                 text += "agent.toml names where head office is, and that wins over the ticket.\n";
             }

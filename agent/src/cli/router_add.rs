@@ -150,7 +150,7 @@ fn add(
         return Err(Problem::Elsewhere(arguments.name.clone()));
     }
     let (file, password) = prepared.password(path, &arguments.name)?;
-    let named = Named::load(path).map_err(ScriptProblem::from)?;
+    let named = Named::load(path, environment).map_err(ScriptProblem::from)?;
     let owner = owner_for(&named.state_directory);
     give(&file, owner)?;
     put(&arguments.purpose, &prepared.setup.script(password.reveal()))?;

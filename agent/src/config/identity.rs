@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use tawi_shared::SiteId;
 
-use super::{ConfigError, files};
+use super::{ConfigError, Environment, files};
 
 /// The directory within the state directory.
 pub const IDENTITY: &str = "identity";
@@ -95,6 +95,8 @@ pub struct Named {
     pub site: Option<SiteId>,
     /// Whether they name where head office is.
     pub has_addresses: bool,
+    /// A key or certificate of a person's that the agent goes by, whatever enrolment leaves.
+    pub by_hand: Option<PathBuf>,
 }
 
 impl Named {
@@ -102,11 +104,15 @@ impl Named {
     ///
     /// # Errors
     /// [`ConfigError`] names the key and the cure.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
         let text = files::read_text(path, "create it, or name another with --config")?;
         let raw: super::raw::RawConfig = files::parse(path, &text)?;
+        let directory = files::directory_of(path);
+        let finder = files::Finder::new(&directory, environment);
+        let state_directory = super::absolute("state_directory", &raw.state_directory)?;
         Ok(Self {
-            state_directory: super::absolute("state_directory", &raw.state_directory)?,
+            by_hand: super::by_hand(&raw.controller, &finder, &state_directory),
+            state_directory,
             site: raw.site.as_deref().map(super::check_site).transpose()?,
             has_addresses: raw.controller.addresses.is_some(),
         })

@@ -111,15 +111,14 @@ pub async fn run(renewal: Renewal, line: Line) {
     let mut in_use = read(&renewal.config.controller).map(|found| found.digest);
     loop {
         let found = read(&in_force(&renewal.config));
-        if let Some(found) = found.filter(|_| Instant::now() >= ask_at) {
-            if !is_enrolled {
-                warn_of_end(&found, renewal.clock.certificate_time());
-                ask_at = Instant::now() + NOTICE_EVERY;
-            } else if in_use.is_some_and(|in_use| in_use != found.digest) {
-                // A person enrolled this device anew beside us.
-                in_use = Some(found.digest);
-                take_up(&renewal, &line);
-            } else {
+        if let Some(found) = found.as_ref().filter(|found| in_use.is_some_and(|used| used != found.digest))
+            && is_enrolled
+        {
+            // A person enrolled this device anew beside us, perhaps because head office refused the last request.
+            (in_use, renewed_at) = (Some(found.digest), Some(Instant::now()));
+            take_up(&renewal, &line);
+        } else if let Some(found) = found.filter(|_| Instant::now() >= ask_at) {
+            if is_enrolled {
                 let is_over = renewed_at.is_none_or(|at| at.elapsed() > RENEWED) && line.is_refused();
                 if is_over || renewal.clock.certificate_time() >= found.due() {
                     // First, so that nothing that fails is tried at once again.
@@ -128,6 +127,9 @@ pub async fn run(renewal: Renewal, line: Line) {
                         (in_use, renewed_at) = (Some(digest), Some(Instant::now()));
                     }
                 }
+            } else {
+                warn_of_end(&found, renewal.clock.certificate_time());
+                ask_at = Instant::now() + NOTICE_EVERY;
             }
         }
         sleep(renewal.pace.look).await;

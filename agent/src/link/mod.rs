@@ -34,6 +34,7 @@ pub use counters::ByteCounters;
 use dialer::{Dialed, Dialer};
 use keep_alive::KeepAlive;
 pub use session::{Connection, Delivery, Lost};
+use tls::is_certificate_refused;
 
 /// Messages from the link that wait for the core. A snapshot of a large site is a dozen of them, and the core takes
 /// one in milliseconds; whoever fills this queue has a core that hangs, and the connection is dropped.
@@ -89,15 +90,20 @@ enum TryError {
     #[error("the controller did not accept the subscription within {} s", SUBSCRIBE_DEADLINE.as_secs())]
     NotSubscribed,
     #[error(
-        "head office hung up before it let us in ({0}); where that goes on, ask there whether this site was revoked or given a newer bundle"
+        "head office hung up before it let us in ({why}); where that goes on, ask there whether this site was revoked or given a newer bundle"
     )]
-    Refused(String),
+    HungUp { why: String, was_refused: bool },
 }
 
 impl TryError {
-    /// Whether head office was there and did not take our certificate, as far as can be told.
+    /// Whether head office said that it does not take our certificate. One that cannot say who comes in, because its database
+    /// does not answer, says something else: all sites would ask it for new ones.
     fn is_refusal(&self) -> bool {
-        matches!(self, Self::Dial(dialer::DialError::Tls { .. }) | Self::Refused(_))
+        match self {
+            Self::Dial(dialer::DialError::Tls { source, .. }) => is_certificate_refused(source),
+            Self::HungUp { was_refused, .. } => *was_refused,
+            _ => false,
+        }
     }
 }
 
@@ -162,6 +168,7 @@ async fn connect_once(
     // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
     // the splice knows how: a refused certificate, for one, shows after the handshake.
     let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();
+    let was_refused = ended.was_refused || line_error.as_ref().is_some_and(is_certificate_refused);
     let why = line_error.map_or_else(|| ended.why.clone(), |line_error| why_the_line_ended(&line_error));
     match subscribed {
         Ok(true) => {
@@ -169,7 +176,7 @@ async fn connect_once(
             let _ = core.send(FromLink::Down { connection_epoch, why }).await;
             Ok(ended.was_good)
         }
-        Ok(false) => Err(TryError::Refused(why)),
+        Ok(false) => Err(TryError::HungUp { why, was_refused }),
         Err(_) => Err(TryError::NotSubscribed),
     }
 }

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions, Outgoing, Packet,
-    Publish, QoS, StateError, SubscribeReasonCode, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
+    Outgoing, Packet, Publish, QoS, StateError, SubscribeReasonCode, Transport,
 };
 use tawi_shared::SiteId;
 use tawi_shared::topics::{Up, down_filter, parse_down};
@@ -175,6 +175,8 @@ pub(super) struct Ended {
     pub(super) was_good: bool,
     /// Whether a try of the silent line had no answer.
     pub(super) was_silent: bool,
+    /// Whether head office said that we may not come in, which is not what it says when it cannot tell.
+    pub(super) was_refused: bool,
     /// To be dropped when the last byte has left the machine: a farewell waits for it.
     pub(super) _drained: oneshot::Sender<()>,
 }
@@ -183,11 +185,14 @@ pub(super) struct Ended {
 struct End {
     why: String,
     was_silent: bool,
+    was_refused: bool,
+    /// What the core never had. Were it dropped with the task, it would look as if the core had ended the connection.
+    unopened: Option<Connection>,
 }
 
 impl End {
     fn said(why: impl Into<String>) -> Self {
-        Self { why: why.into(), was_silent: false }
+        Self { why: why.into(), was_silent: false, was_refused: false, unopened: None }
     }
 }
 
@@ -267,7 +272,7 @@ impl Session {
 
     /// Waits for the end: of the line, or of the core's patience.
     pub(super) async fn ended(mut self) -> Ended {
-        let End { why, was_silent } = tokio::select! {
+        let End { why, was_silent, was_refused, unopened: _unopened } = tokio::select! {
             ended = self.task.join_next() => match ended {
                 Some(Ok(end)) => end,
                 Some(Err(_)) | None => End::said("the session was stopped"),
@@ -277,7 +282,7 @@ impl Session {
             _ = self.held.recv() => End::said("the agent ended it"),
         };
         let was_good = self.is_good.load(Ordering::Relaxed);
-        Ended { why, was_good, was_silent, _drained: self.drained }
+        Ended { why, was_good, was_silent, was_refused, _drained: self.drained }
     }
 }
 
@@ -294,13 +299,21 @@ struct Polling {
 
 impl Polling {
     /// Polls until the connection ends, and says why.
-    async fn run(mut self, mut event_loop: EventLoop) -> End {
+    async fn run(mut self, event_loop: EventLoop) -> End {
+        let end = self.poll(event_loop).await;
+        let unopened = self.opening.take().map(|(connection, _)| connection);
+        End { unopened, ..end }
+    }
+
+    async fn poll(&mut self, mut event_loop: EventLoop) -> End {
         loop {
             let event = match event_loop.poll().await {
                 Ok(event) => event,
                 Err(error) => {
                     let was_silent = matches!(error, ConnectionError::MqttState(StateError::AwaitPingResp));
-                    return End { why: error.to_string(), was_silent };
+                    let was_refused =
+                        matches!(error, ConnectionError::ConnectionRefused(ConnectReturnCode::NotAuthorized));
+                    return End { was_silent, was_refused, ..End::said(error.to_string()) };
                 }
             };
             let outcome = match event {

@@ -101,6 +101,28 @@ pub fn client_config_for(
     Ok(Arc::new(config))
 }
 
+/// Whether the other side says by an alert that it does not take our certificate (RFC 8446, section 6.2). With TLS 1.3 that
+/// comes after the handshake, with what is read first.
+#[must_use]
+pub fn is_certificate_refused(error: &io::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    let said = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let Some(rustls::Error::AlertReceived(alert)) = said else { return false };
+    matches!(
+        alert,
+        Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA
+            | Alert::AccessDenied
+            | Alert::CertificateRequired
+            // What rustls says of one that a namesake of its authority signed.
+            | Alert::DecryptError
+    )
+}
+
 /// The certificates of a PEM file, at least one.
 ///
 /// # Errors
@@ -192,5 +214,41 @@ impl ServerCertVerifier for BegunByNow {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::AlertDescription as Alert;
+
+    use super::*;
+
+    #[test]
+    fn only_what_an_alert_says_of_our_certificate_counts_against_it() {
+        let of = |error: rustls::Error| io::Error::new(io::ErrorKind::InvalidData, error);
+        let alert = |alert| of(rustls::Error::AlertReceived(alert));
+        let check =
+            |error: &io::Error, expected| assert_eq!(is_certificate_refused(error), expected, "{error}");
+        for said in [
+            Alert::CertificateExpired,
+            Alert::CertificateRevoked,
+            Alert::CertificateUnknown,
+            Alert::CertificateRequired,
+            Alert::BadCertificate,
+            Alert::UnknownCA,
+            Alert::AccessDenied,
+            Alert::DecryptError,
+        ] {
+            check(&alert(said), true);
+        }
+        // A head office in trouble, one of another release, something on the way, and one that we do not believe ourselves.
+        for said in
+            [Alert::InternalError, Alert::HandshakeFailure, Alert::NoApplicationProtocol, Alert::CloseNotify]
+        {
+            check(&alert(said), false);
+        }
+        check(&of(rustls::Error::InvalidCertificate(CertificateError::Expired)), false);
+        check(&io::ErrorKind::ConnectionReset.into(), false);
+        check(&io::ErrorKind::UnexpectedEof.into(), false);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! lock            one agent at a time
+//! site            whose store it is (`owner.rs`)
 //! store/          the engine's directory
 //! store.new/      being written by a rewrite; complete as soon as store.old exists
 //! store.old/      the one before a rewrite, about to be removed

@@ -21,6 +21,7 @@ mod former;
 mod framing;
 mod keeper;
 mod lanes;
+pub mod owner;
 mod records;
 mod short_names;
 mod store;

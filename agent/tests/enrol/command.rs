@@ -133,6 +133,69 @@ async fn a_device_of_another_site_becomes_this_one_only_when_somebody_says_so() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_put_aside_of_a_site_is_there_for_good_however_often_the_device_was_it() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let (path, state) = (directory.settings(""), directory.state());
+    for round in 1..=3 {
+        std::fs::create_dir_all(state.join("identity")).unwrap();
+        std::fs::write(state.join("identity/identity.toml"), "site = \"thika-02\"\n").unwrap();
+        std::fs::create_dir(state.join("store")).unwrap();
+        std::fs::write(state.join("store/untold"), round.to_string()).unwrap();
+        let text = office.ticket(SITE, round).to_text();
+        let (code, said) = run(&["enrol", "--replace"], &path, &text).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!state.join("store").exists());
+    }
+    for (name, round) in
+        [("store.of-thika-02", "1"), ("store.of-thika-02-2", "2"), ("store.of-thika-02-3", "3")]
+    {
+        assert_eq!(std::fs::read_to_string(state.join(name).join("untold")).unwrap(), round);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_stays_its_sites_also_where_the_identity_is_damaged_or_gone() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let (path, state) = (directory.settings(""), directory.state());
+    for (round, identity) in [(1, Some("damaged")), (2, None), (3, Some("site = \"nyeri-01\""))] {
+        let _ = std::fs::remove_dir_all(state.join("identity"));
+        std::fs::create_dir_all(state.join("store")).unwrap();
+        std::fs::write(state.join("site"), "thika-02\n").unwrap();
+        if let Some(text) = identity {
+            std::fs::create_dir_all(state.join("identity")).unwrap();
+            std::fs::write(state.join("identity/identity.toml"), text).unwrap();
+        }
+        let text = office.ticket(SITE, round).to_text();
+        let (code, said) = run(&["enrol"], &path, &text).await;
+        assert!(code == Some(1) && said.contains("thika-02") && said.contains("--replace"), "{said}");
+        assert_eq!(office.heard().len(), usize::from(round) - 1, "the ticket is still good");
+        let (code, said) = run(&["enrol", "--replace"], &path, &text).await;
+        assert_eq!(code, Some(0), "{said}");
+        assert!(!state.join("store").exists() && !state.join("site").exists());
+    }
+    assert!(state.join("store.of-thika-02-3").exists());
+
+    // What is this site's own is left alone, whatever the identity was.
+    std::fs::create_dir(state.join("store")).unwrap();
+    std::fs::write(state.join("site"), "nyeri-01\n").unwrap();
+    std::fs::write(state.join("identity/identity.toml"), "site = \"thika-02\"").unwrap();
+    let (code, said) = run(&["enrol", "--replace"], &path, &office.ticket(SITE, 4).to_text()).await;
+    assert!(code == Some(0) && state.join("store").exists() && state.join("site").exists(), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_does_not_start_on_the_store_of_another_site() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let (path, state) = (directory.settings(""), directory.state());
+    let (code, said) = run(&["enrol"], &path, &office.ticket(SITE, 1).to_text()).await;
+    assert_eq!(code, Some(0), "{said}");
+    std::fs::write(state.join("site"), "thika-02\n").unwrap();
+    let (code, said) = run(&["run"], &path, "").await;
+    assert!(code == Some(78) && said.contains("thika-02") && said.contains("cure: "), "{said}");
+    assert!(!state.join("store").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
     let (directory, office) = (Directory::new(), Office::start().await);
     let path = directory.settings("");
@@ -151,6 +214,18 @@ async fn what_cannot_be_done_is_refused_with_the_cure_and_spends_no_ticket() {
     check(&["enrol"], &ticket.to_text(), 69, "was told nothing").await;
     directory.settings("site = \"thika-02\"\n");
     check(&["enrol"], &text, 78, "take site out of agent.toml").await;
+    // Certificates of a person's, named or beside the settings: they would win over what the ticket brings.
+    let cure = "take ca_file, certificate_file and key_file out of agent.toml, or move agent.pem";
+    for key in ["ca_file", "certificate_file", "key_file"] {
+        directory.settings(&format!("[controller]\n{key} = \"own.pem\"\n"));
+        check(&["enrol"], &text, 78, cure).await;
+    }
+    directory.settings("");
+    for name in ["agent.pem", "agent.key"] {
+        std::fs::write(directory.0.join(name), "a person's").unwrap();
+        check(&["enrol"], &text, 78, cure).await;
+        std::fs::remove_file(directory.0.join(name)).unwrap();
+    }
     std::fs::remove_file(&path).unwrap();
     check(&["enrol"], &text, 78, "cure: ").await;
     assert!(office.heard().is_empty() && stranger.heard().is_empty());

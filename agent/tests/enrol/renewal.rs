@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tawi_agent::clock::{KeptTime, TrustedClock};
 use tawi_agent::config::{Config, Environment, KEY_FILE};
-use tawi_agent::enrol::keeping::{Next, Place};
+use tawi_agent::enrol::keeping::{KeepError, Next, Place};
 use tawi_agent::enrol::key::AgentKey;
 use tawi_agent::enrol::renewal::{Pace, Renewal, run};
 use tawi_agent::link::ByteCounters;
@@ -184,10 +184,39 @@ async fn a_device_that_was_enrolled_anew_beside_the_agent_is_taken_up_without_a_
     let mut agent = Agent::enrolled(&directory, &office, 10).await;
     agent.run(LONG);
     sleep(Duration::from_millis(100)).await;
+    enrolled_anew(&mut agent, &directory, &office).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_was_refused_keeps_nobody_from_enrolling_the_device_anew_beside_the_agent() {
+    let (directory, office) = (Directory::new(), Office::start().await);
+    let mut agent = Agent::enrolled(&directory, &office, 200).await;
+    office.answers(Way::Refused(403, "revoked"));
+    agent.run(LONG);
+    office.hears(2).await;
+    office.answers(Way::Right);
+    enrolled_anew(&mut agent, &directory, &office).await;
+    let renewals = office.heard().iter().filter(|heard| heard.path == RENEW_PATH).count();
+    assert_eq!(renewals, 1, "it did not have to ask again");
+}
+
+/// A person enrols the device of a running agent, whose next connections show what came of it.
+async fn enrolled_anew(agent: &mut Agent, directory: &Directory, office: &Office) {
     let (ticket, key) = (office.ticket(SITE, 2), AgentKey::generate().unwrap());
     let issued = ask(&ticket, &key).await.unwrap();
     let site = SiteId::parse(SITE).unwrap();
-    Place::take(&directory.state()).unwrap().keep(&Next { site: &site, key: &key, issued: &issued }).unwrap();
+    let taking = async {
+        loop {
+            match Place::take(&directory.state()) {
+                // A request whose answer was just heard is about to let go of it.
+                Err(KeepError::Busy(_)) => sleep(Duration::from_millis(5)).await,
+                taken => break taken.unwrap(),
+            }
+        }
+    };
+    let place = timeout(PATIENCE, taking).await.expect("it is kept for good");
+    place.keep(&Next { site: &site, key: &key, issued: &issued }).unwrap();
+    drop(place);
     let waiting = async {
         while office.connected().last() != Some(&agent.certificate()) {
             agent.dialer.dial().await.unwrap();

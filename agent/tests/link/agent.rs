@@ -12,6 +12,7 @@ pub struct Agent {
     pub quotas: Quotas,
     pub memories: BTreeMap<String, FoundMemory>,
     pub orders: BTreeMap<String, Orders>,
+    pub line: Line,
     pub tasks: JoinSet<()>,
 }
 
@@ -82,6 +83,7 @@ impl Agent {
             keep_alive: config.controller.keep_alive,
             reconnect_base: config.controller.reconnect_base,
         };
+        let line = dialer.line();
         let mut tasks = JoinSet::new();
         tasks.spawn(site.run(Ends {
             inbound,
@@ -90,7 +92,7 @@ impl Agent {
             stop: stopped,
         }));
         tasks.spawn(link::run(settings, dialer, outbox.clone(), IdSource::system(), link_sender));
-        Self { outbox, reports, state, quotas, memories, orders, questions, stop: Some(stop), tasks }
+        Self { outbox, reports, state, quotas, memories, orders, questions, stop: Some(stop), line, tasks }
     }
 
     pub async fn report(&self, report: Report) {

@@ -32,7 +32,7 @@ use tawi_agent::contact::Contact;
 use tawi_agent::desired::{DesiredState, Taken};
 use tawi_agent::flow::{Done, Event, LineFailure, Report, ReportSender, StateReceiver};
 use tawi_agent::health::{Status, Walled};
-use tawi_agent::link::dialer::Dialer;
+use tawi_agent::link::dialer::{Dialer, Line};
 use tawi_agent::link::tls::client_config;
 use tawi_agent::link::{self, ByteCounters, LinkSettings};
 use tawi_agent::outbox::{Keeper, Opening, Outbox, StoreError};

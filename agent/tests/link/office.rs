@@ -20,6 +20,7 @@ use tawi_shared::envelope::Header;
 use tawi_shared::topics::{ALL_SITES_UP, Down, Up, parse_up};
 use tawi_shared::wire::{Body, CommandResultV1, CursorV1, HelloV1, Lane, StateDeltaV1, UpMessage, encode};
 use tawi_shared::{Clock, SiteId, UnixMillis};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -125,6 +126,7 @@ pub struct Office {
     client: AsyncClient,
     heard: mpsc::UnboundedReceiver<Heard>,
     cuts: watch::Sender<u64>,
+    farewells: watch::Sender<Option<Vec<u8>>>,
     pub connections: Arc<AtomicUsize>,
     pub resumed: Arc<AtomicUsize>,
     _tasks: JoinSet<()>,
@@ -141,6 +143,7 @@ impl Office {
         let broker_port = start_broker(&mut tasks).await;
         let keys = Keys::new();
         let (cuts, cut) = watch::channel(0);
+        let (farewells, farewell) = watch::channel(None);
         let (connections, resumed) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -150,11 +153,12 @@ impl Office {
             connections: Arc::clone(&connections),
             resumed: Arc::clone(&resumed),
             cut,
+            farewell,
         };
         tasks.spawn(door.serve(listener));
         let (client, heard) = start_controller(broker_port, &mut tasks).await;
         let site = SiteId::parse(site).unwrap();
-        Self { keys, port, site, client, heard, cuts, connections, resumed, _tasks: tasks }
+        Self { keys, port, site, client, heard, cuts, farewells, connections, resumed, _tasks: tasks }
     }
 
     /// Settings of an agent of this office, without routers.
@@ -190,6 +194,21 @@ impl Office {
     /// Ends every connection in the middle of whatever it does.
     pub fn cut(&self) {
         self.cuts.send_modify(|count| *count += 1);
+    }
+
+    /// From now on answers a CONNECT with these bytes, and hangs up.
+    pub fn sends_away(&self, farewell: &[u8]) {
+        self.farewells.send_replace(Some(farewell.to_vec()));
+    }
+
+    /// Waits until so many connections were made.
+    pub async fn connects(&self, count: usize) {
+        let waiting = async {
+            while self.connections.load(Ordering::SeqCst) < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("nobody connects");
     }
 
     /// The next thing that the agent says.
@@ -323,6 +342,7 @@ struct Door {
     connections: Arc<AtomicUsize>,
     resumed: Arc<AtomicUsize>,
     cut: watch::Receiver<u64>,
+    farewell: watch::Receiver<Option<Vec<u8>>>,
 }
 
 impl Door {
@@ -335,11 +355,18 @@ impl Door {
             let (connections, resumed) = (Arc::clone(&self.connections), Arc::clone(&self.resumed));
             let mut cut = self.cut.clone();
             cut.mark_unchanged();
+            let farewell = self.farewell.borrow().clone();
             guests.spawn(async move {
                 let Ok(mut tls) = acceptor.accept(tcp).await else { return };
                 connections.fetch_add(1, Ordering::SeqCst);
                 if tls.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
                     resumed.fetch_add(1, Ordering::SeqCst);
+                }
+                if let Some(farewell) = farewell {
+                    let _ = tls.read(&mut [0; 512]).await;
+                    let _ = tls.write_all(&farewell).await;
+                    let _ = tls.shutdown().await;
+                    return;
                 }
                 let Ok(mut broker) = TcpStream::connect(("127.0.0.1", broker_port)).await else { return };
                 broker.set_nodelay(true).unwrap();

@@ -29,9 +29,33 @@ async fn an_agent_with_a_foreign_certificate_is_told_so_in_its_own_status() {
         std::fs::copy(stranger.0.join(name), directory.0.join(name)).unwrap();
     }
     let agent = Agent::start(&config, &[]).await;
-    let why = problem(&agent, "alert").await;
-    println!("{why}");
+    problem(&agent, "alert").await;
+    let refused = async {
+        while !agent.line.is_refused() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, refused).await.expect("it does not ask for another one");
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_head_office_that_says_no_makes_an_agent_ask_for_another_certificate() {
+    let not_authorised = [0x20, 2, 0, 5];
+    // While its database does not answer; for another client name; and one that falls before it says anything.
+    let others = [&[0x20, 2, 0, 3][..], &[0x20, 2, 0, 2], &[]];
+    for (farewell, is_no) in
+        others.into_iter().map(|other| (other, false)).chain([(&not_authorised[..], true)])
+    {
+        let directory = Directory::new("link");
+        let office = Office::start(SITE).await;
+        office.sends_away(farewell);
+        let agent = Agent::start(&office.config(&directory.0), &[]).await;
+        // Each try is judged before the next, and five in a row count.
+        office.connects(6).await;
+        assert_eq!(agent.line.is_refused(), is_no, "{farewell:?}");
+        agent.stop().await;
+    }
 }
 
 /// The agent's last problem, once it speaks of `word`.
