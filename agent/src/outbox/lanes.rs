@@ -491,12 +491,11 @@ impl Flash {
         let (mut sealing, mut bad) = (self.sealing(Lane::Event), 0);
         let most_past = backlog_bytes.div_ceil(EVENT_BYTES);
         for (kind, most) in [(PENDING, u64::MAX), (STANDING, u64::MAX), (HISTORY, most_past)] {
-            let mut count = 0;
-            for entry in self.store.scan(Place::Events, &[kind])? {
-                if !sealing.has_room() || count >= most {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            for entry in self.store.scan(Place::Events, &[kind])?.take(most) {
+                if !sealing.has_room() {
                     break;
                 }
-                count += 1;
                 let (key, value) = entry?;
                 sealing.take_out(&key, &value, kind == HISTORY);
                 let Some((order, StoredEvent { is_historical, mut event })) = pending_event(&key, &value)

@@ -141,7 +141,7 @@ enum Received {
     /// An agent that may come in.
     Agent(Box<Admitted>),
     /// A device that wants a certificate.
-    Device(TlsStream<TcpStream>),
+    Device(Box<TlsStream<TcpStream>>),
 }
 
 impl FrontDoor {
@@ -263,7 +263,7 @@ impl Shared {
         match Box::pin(self.receive(stream)).await {
             Ok(Received::Device(stream)) => {
                 drop(turn);
-                Box::pin(Arc::clone(&self.desk).serve(stream, peer)).await;
+                Box::pin(Arc::clone(&self.desk).serve(*stream, peer)).await;
             }
             Ok(Received::Agent(admitted)) => {
                 drop(turn);
@@ -299,7 +299,7 @@ impl Shared {
             .map_err(|_| SentAway::HandshakeSlow)?
             .map_err(SentAway::Handshake)?;
         if is_device {
-            return Ok(Received::Device(stream));
+            return Ok(Received::Device(Box::new(stream)));
         }
         let (site, certificate_sha256) = identity(&stream).ok_or(SentAway::NoSite)?;
         let (packet, rest) = timeout(self.settings.connect_deadline, read_connect(&mut stream))
