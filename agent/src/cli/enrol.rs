@@ -265,7 +265,8 @@ fn free_name(directory: &Path, name: &str) -> io::Result<PathBuf> {
         let path = directory.join(name);
         match path.symlink_metadata() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(path),
-            outcome => drop(outcome?),
+            Err(error) => return Err(error),
+            Ok(_) => {}
         }
     }
     Err(io::Error::new(

@@ -182,6 +182,8 @@ async fn the_whole_life_of_the_program() {
     office.answer(epoch, 0, 0).await;
     office.say_delta(&delta(0, 1, &[line("a", 5)], &[line("a", 5)])).await;
     assert_eq!(office.hear_stored().await, 1);
+    let owner = std::fs::read_to_string(directory.0.join("state/site")).unwrap();
+    assert_eq!(owner, format!("{SITE}\n"), "a store says whose it is");
     let seen = status(&path).await;
     assert_eq!((&seen["site"], &seen["state"]["stored_generation"]), (&SITE.into(), &1.into()));
     assert_eq!(seen["controller"]["is_connected"], true);
