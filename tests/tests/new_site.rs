@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use tawi_tests::process::{Program, path_of};
 use tawi_tests::stories;
 use tawi_tests::world::{Plan, World};
 use tokio::io::AsyncWriteExt as _;
+use tokio::time::Instant;
 
 const SITE: &str = "kisumu-01";
 const ROUTER_PASSWORD: &str = "as-the-script-says";
