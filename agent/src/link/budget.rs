@@ -6,11 +6,11 @@
 //!          everything that the line carried ──┘ paid afterwards, whatever it was
 //! ```
 //!
-//! So the backlog never takes more than nine tenths of the hour's bytes and one record out of any hour, wherever that begins,
-//! and what is fresh not more than all of them and one telling. What may not wait (hello,
-//! answers, events, state) is said in any case; it is paid all the same, and the rest waits the longer for it, up to a floor that no
-//! debt takes away: fresh totals once in an hour, and a record of the backlog in a quarter of one. What is told is
-//! charged by its size at once, and set right by what the line really carried when all of it is answered.
+//! So the backlog takes no more than nine tenths of the hour's bytes and one record out of any hour, wherever that begins, and
+//! what is fresh no more than all of them and one telling; but for what is told again after a cut, and for a start of the agent, which
+//! begins with a full purse. What may not wait (hello, answers, events, state) is said in any case; it is paid all the same, and the
+//! rest waits the longer for it, up to a floor that no debt takes away: fresh totals once in an hour, and a record of the backlog in a
+//! quarter of one. What is told is charged by its size at once, and set right by what the line really carried when all is answered.
 
 use std::time::Duration;
 

@@ -111,6 +111,8 @@ pub struct Dialer {
     socket: PathBuf,
     listener: Arc<UnixListener>,
     line: Line,
+    /// Sees whether the last connection was made with what is used now.
+    made_with: watch::Receiver<Arc<ClientConfig>>,
     addresses: Vec<ControllerAddress>,
     server_name: Option<String>,
     next: usize,
@@ -130,10 +132,12 @@ impl Dialer {
     ) -> Result<Self, BindError> {
         let socket = directory.join("mqtt.sock");
         let listener = bind_private(&socket)?;
+        let tls = watch::Sender::new(tls);
         Ok(Self {
             socket,
             listener: Arc::new(listener),
-            line: Line { tls: watch::Sender::new(tls), refusals: Arc::default() },
+            made_with: tls.subscribe(),
+            line: Line { tls, refusals: Arc::default() },
             addresses: controller.addresses.clone(),
             server_name: controller.server_name.clone(),
             next: 0,
@@ -168,7 +172,7 @@ impl Dialer {
         let address = self.addresses.get(self.next % count).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
         self.next = self.next.wrapping_add(1) % count;
-        let tls = TlsConnector::from(Arc::clone(&self.line.tls.borrow()));
+        let tls = TlsConnector::from(Arc::clone(&self.made_with.borrow_and_update()));
         let dialed = dial_address(&address, self.server_name.as_deref(), &tls, &self.bytes).await;
         if dialed.is_ok() {
             // What worked is tried first the next time.
@@ -181,7 +185,7 @@ impl Dialer {
     #[must_use]
     pub fn splice(&self, stream: TlsStream<Counted>) -> Splice {
         let listener = Arc::clone(&self.listener);
-        let renewed = self.line.renewed();
+        let renewed = renewed_since(self.made_with.clone());
         let mut task = JoinSet::new();
         task.spawn(async move {
             let (mut inner, _) = timeout(ACCEPT_DEADLINE, listener.accept()).await??;
@@ -209,12 +213,12 @@ pub struct Line {
 }
 
 impl Line {
-    /// The next connection is made with this; the one that there is goes on for [`RENEWED_WAIT`] at most.
+    /// The next connection is made with this; the one that there is goes on for some hours at most.
     pub fn renew(&self, tls: Arc<ClientConfig>) {
         self.tls.send_replace(tls);
     }
 
-    /// Whether head office was reached [`REFUSALS`] times in a row and did not let us in.
+    /// Whether head office was reached several times in a row and did not let us in.
     #[must_use]
     pub fn is_refused(&self) -> bool {
         self.refusals.load(Ordering::Relaxed) >= REFUSALS
@@ -225,18 +229,15 @@ impl Line {
         let refusals = if is_refusal { self.refusals.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
         self.refusals.store(refusals, Ordering::Relaxed);
     }
+}
 
-    /// Ends when a connection of now should be made anew.
-    fn renewed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let mut tls = self.tls.subscribe();
-        async move {
-            // Nobody renews it any more once all others are gone, and then the connection is about to end.
-            if tls.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            sleep(RENEWED_WAIT).await;
-        }
+/// Ends when a connection that was made with what `made_with` saw should be made anew.
+async fn renewed_since(mut made_with: watch::Receiver<Arc<ClientConfig>>) {
+    // Nobody renews it any more once all others are gone, and then the connection is about to end.
+    if made_with.changed().await.is_err() {
+        std::future::pending::<()>().await;
     }
+    sleep(RENEWED_WAIT).await;
 }
 
 /// Carries what the client says until it ends. What it says at once it writes message by message: here it becomes one TLS record,
