@@ -523,12 +523,13 @@ password_file = "router.password"
 }
 
 /// The bundle is what an operator carries to the site; a world adds where to keep state, and a short temper about
-/// reconnecting, since nobody wants to wait minutes for a test.
+/// reconnecting, since nobody wants to wait minutes for a test, and no bound of what may be told in an hour: an hour passes in a minute.
 fn finish_agent_config(directory: &Path, timing: Option<Timing>) -> anyhow::Result<()> {
     let path = directory.join("agent.toml");
     let bundle =
         std::fs::read_to_string(&path).with_context(|| format!("the bundle has {}", path.display()))?;
-    let text = bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100", 1);
+    let text =
+        bundle.replacen("[controller]", "[controller]\nreconnect_base_ms = 100\nkilobytes_an_hour = 0", 1);
     anyhow::ensure!(text != bundle, "the bundle's agent.toml has a [controller] section");
     let enforce = timing.map_or_else(String::new, |timing| {
         let Timing { sample_seconds, full_check_seconds, idle_seconds } = timing;

@@ -612,8 +612,11 @@ impl Site {
             };
             match self.tools.outbox.call(keep).await {
                 Ok(told) => {
-                    let is_usage_asked = told.iter().any(|(next, _)| next.lane == Lane::Usage);
-                    let was_asked = (is_usage_asked && due != UsageDue::Nothing, !told.is_empty());
+                    let was_asked = |lane| told.iter().any(|(next, _)| next.lane == lane);
+                    let is_usage_asked = was_asked(Lane::Usage);
+                    let has_backlog = line::backlog_of(&self.overview) > 0;
+                    let is_backlog_asked = was_asked(Lane::Log) || (is_usage_asked && has_backlog);
+                    let was_asked = (is_usage_asked && due != UsageDue::Nothing, is_backlog_asked);
                     self.line.allowed(allowance, was_asked, self.started.elapsed());
                     self.tell(told, &due);
                 }

@@ -6,11 +6,15 @@ use serde_json::{Value, json};
 use utoipa::OpenApi as _;
 
 use super::schema::misfits;
+use crate::broker::BrokerSettings;
 use crate::ids::PaymentId;
 use crate::money::Money;
+use crate::pki::Pki;
+use crate::sites::enrolment::Tickets;
 use crate::staff::Role;
+use crate::testing::TemporaryDirectory;
 use crate::web::api;
-use crate::web::testing::{Answer, Program, Served};
+use crate::web::testing::{Answer, Program, START, Served};
 
 fn description() -> Value {
     serde_json::to_value(api::Description::openapi()).unwrap()
@@ -159,7 +163,10 @@ async fn payment_codes(api: &mut Checker, served: &Served, line: &str) {
 
 #[tokio::test]
 async fn every_answer_fits_its_description() {
-    let served = Served::start_with_mpesa().await;
+    let directory = TemporaryDirectory::new();
+    let pki = Pki::open_or_create(directory.path(), START).unwrap();
+    let tickets = Tickets::new(&pki, &BrokerSettings::default());
+    let served = Served::start_with(|web| web.tickets = Some(tickets), true).await;
     let program = served.program(Role::Owner).await;
     let mut api = Checker { root: description(), program, covered: BTreeSet::new() };
 
@@ -333,6 +340,7 @@ async fn every_answer_fits_its_description() {
     references(&mut api, (&customer, &line)).await;
     corrections(&mut api, &served, &customer).await;
     texts(&mut api, &served).await;
+    new_sites(&mut api).await;
     assert_nothing_is_left_out(&api);
     served.stop().await;
 }
@@ -511,6 +519,22 @@ async fn texts(api: &mut Checker, served: &Served) {
     }
     api.get("/api/messages/{id}", &format!("/api/messages/{}", id(&sent))).await;
     api.get("/api/messages/{id}", "/api/messages/none").await;
+}
+
+/// A site and its tickets.
+async fn new_sites(api: &mut Checker) {
+    let (sites, tickets) = ("/api/sites", "/api/sites/{id}/tickets");
+    let new = json!({"id": "othaya-01", "name": "Othaya"});
+    let added = api.post(sites, sites, &new).await;
+    assert!(added["ticket"].as_str().is_some_and(|ticket| ticket.starts_with("tawi1.")), "{added}");
+    assert_eq!(api.post(sites, sites, &new).await["error"]["code"], "taken");
+    assert_eq!(api.post(sites, sites, &json!({"id": "O", "name": ""})).await["error"]["code"], "invalid");
+    let again = api.post(tickets, "/api/sites/othaya-01/tickets", &json!({})).await;
+    assert_ne!(again["ticket"], added["ticket"]);
+    assert_eq!(
+        api.post(tickets, "/api/sites/nobody/tickets", &json!({})).await["error"]["code"],
+        "not_found"
+    );
 }
 
 fn assert_nothing_is_left_out(api: &Checker) {
