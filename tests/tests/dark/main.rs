@@ -237,6 +237,9 @@ async fn a_month_in_the_dark_is_told_in_order_within_the_budget_and_to_the_byte(
     for (session, bytes) in &moved {
         assert_eq!(known.get(session), Some(bytes), "{session}");
     }
+    // Whose session is over came once and went once.
+    let ended = customers.all(last).iter().filter(|total| total.is_ended).count();
+    assert_eq!(office.turns().await, 2 * u64::try_from(ended).unwrap(), "every coming and going is there");
     assert_eq!(office.twice_told().await, 0, "events are told once");
     assert_eq!(office.by_day().await, moved.values().map(|(up, down)| up + down).sum::<u64>());
 

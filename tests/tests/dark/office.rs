@@ -124,6 +124,11 @@ impl Office {
         self.count("SELECT CAST(SUM(upload_bytes + download_bytes) AS BIGINT) FROM usage_days").await
     }
 
+    /// How often anybody came or went, as far as is known.
+    pub async fn turns(&self) -> u64 {
+        self.count("SELECT COUNT(*) FROM site_events WHERE kind IN (1, 2)").await
+    }
+
     /// Events that are there more than once.
     pub async fn twice_told(&self) -> u64 {
         self.count(
