@@ -21,7 +21,11 @@ use std::path::{Path, PathBuf};
 
 use tawi_shared::UnixMillis;
 
+use super::engine::sled::Sled;
+use super::engine::{Engine, Medium};
 use super::{RESERVE_BYTES, StoreError};
+use crate::api_log::files::Files;
+use crate::boards::{self, Boards};
 
 /// What the engine needs at most to open: it ends its last segment and begins another, and writes a snapshot.
 const RESERVE_FILE_BYTES: usize = 2 * 1024 * 1024;
@@ -66,6 +70,55 @@ impl StateLock {
     }
 }
 
+/// A state directory as what a store lies on.
+pub(super) struct Directory(pub(super) PathBuf);
+
+impl Medium for Directory {
+    fn prepare(&self) -> io::Result<()> {
+        prepare(&self.0)
+    }
+
+    fn open(&self) -> Result<Box<dyn Engine>, StoreError> {
+        Ok(Box::new(Sled::open(&self.0)?))
+    }
+
+    fn put_aside(&self, now: UnixMillis) -> io::Result<PathBuf> {
+        put_aside(&self.0, now)
+    }
+
+    fn directory(&self) -> &Path {
+        &self.0
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        free_bytes(&self.0)
+    }
+
+    fn can_write(&self) -> io::Result<()> {
+        can_write(&self.0)
+    }
+
+    fn put_reserve(&self) {
+        put_reserve(&self.0);
+    }
+
+    fn give_up_reserve(&self) -> bool {
+        give_up_reserve(&self.0)
+    }
+
+    fn boards(&self) -> Boards {
+        boards::load(&self.0)
+    }
+
+    fn keep_boards(&self, boards: &Boards) -> bool {
+        boards::keep(&self.0, boards).is_ok()
+    }
+
+    fn log(&self) -> Option<Files> {
+        Some(Files::within(&self.0))
+    }
+}
+
 pub(super) fn store_of(directory: &Path) -> PathBuf {
     directory.join("store")
 }
@@ -107,7 +160,7 @@ pub(super) fn swap(directory: &Path) -> io::Result<()> {
 }
 
 /// Moves a damaged store out of the way; the damaged one before it goes.
-pub(super) fn put_aside(directory: &Path, now: UnixMillis) -> io::Result<PathBuf> {
+fn put_aside(directory: &Path, now: UnixMillis) -> io::Result<PathBuf> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().starts_with(BAD_PREFIX) {
@@ -156,7 +209,7 @@ pub fn can_write(directory: &Path) -> io::Result<()> {
 }
 
 /// Puts something aside for the day when the disk is full, if there is plenty now. Without it the store works too.
-pub(super) fn put_reserve(directory: &Path) {
+fn put_reserve(directory: &Path) {
     let path = directory.join("reserve");
     let plenty = RESERVE_BYTES.saturating_mul(2);
     if path.exists() || !free_bytes(directory).is_ok_and(|free| free > plenty) {
@@ -180,7 +233,7 @@ fn fill(path: &Path) -> io::Result<()> {
 }
 
 /// Gives the reserve up; whether there was one.
-pub(super) fn give_up_reserve(directory: &Path) -> bool {
+fn give_up_reserve(directory: &Path) -> bool {
     fs::remove_file(directory.join("reserve")).is_ok()
 }
 

@@ -5,7 +5,6 @@
 //! has sent a whole one. Keys and values in raw form are `store.rs`'s business.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use tawi_shared::wire::{Lane, PROTOCOL_OLDEST};
 use tawi_shared::{IdSource, UnixMillis};
 
 use super::bases::Bases;
+use super::engine::Engine;
 use super::framing::unframe;
 use super::records::{
     BEFORE, FORMAT, LAST_PERIOD, LAST_SEQ, META_CLOCK, META_CONNECTION, META_EPOCH, META_HEARD, META_LEAP,
@@ -75,10 +75,10 @@ pub(super) struct Flash {
 }
 
 impl Flash {
-    /// Opens the store and reads everything once. The caller has prepared the directory, and catches panics.
-    pub(super) fn open(directory: &Path, ids: &IdSource) -> Result<(Self, Opening), StoreError> {
+    /// Reads everything once. The caller catches panics.
+    pub(super) fn open(engine: Box<dyn Engine>, ids: &IdSource) -> Result<(Self, Opening), StoreError> {
         let mut flash = Self {
-            store: Store::open(directory)?,
+            store: Store::on(engine),
             epoch: 0,
             stored: Arc::default(),
             is_state_whole: false,

@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,9 @@ use tawi_shared::{Clock, IdSource, UnixMillis};
 use tracing::{error, info, warn};
 
 use super::LeftOut;
-use super::directory::{can_write, free_bytes, give_up_reserve, prepare, put_aside, put_reserve};
+use super::directory::Directory;
+use super::engine::Medium;
+use super::engine::memory::Disk;
 use super::flash::Flash;
 use super::records::{event_to_wire, shortened};
 use super::store::from_io;
@@ -33,7 +35,7 @@ use super::{
 };
 use crate::api_log::Write;
 use crate::api_log::files::{FREE_BYTES, Files};
-use crate::boards::{self, Boards};
+use crate::boards::Boards;
 use crate::commands::Kept;
 use crate::desired::DesiredState;
 use crate::flow::Event;
@@ -98,14 +100,14 @@ const SENT_FREE_BYTES: u64 = FREE_BYTES / 2;
 
 /// The store and what to do when it fails.
 pub struct Keeper {
-    directory: PathBuf,
+    medium: Box<dyn Medium>,
     ids: IdSource,
     clock: Clock,
     flash: Option<Flash>,
     health: StoreHealth,
     memory: Memory,
-    /// The API log in files.
-    log: Files,
+    /// The API log in files, where there are files.
+    log: Option<Files>,
     /// How often the files took nothing; said in the log at powers of two.
     log_failures: u64,
     /// Writes that they left out since the start, and whether the last ones were.
@@ -143,14 +145,25 @@ impl Keeper {
     /// Opens the store, or goes on without. A damaged one is put aside.
     #[must_use]
     pub fn open(directory: &Path, ids: IdSource, clock: Clock) -> (Self, Opening) {
+        Self::on(Box::new(Directory(directory.to_path_buf())), ids, clock)
+    }
+
+    /// The same on a disk in memory. For a simulation.
+    #[must_use]
+    pub fn on_disk(disk: &Disk, ids: IdSource, clock: Clock) -> (Self, Opening) {
+        Self::on(disk.medium(), ids, clock)
+    }
+
+    fn on(medium: Box<dyn Medium>, ids: IdSource, clock: Clock) -> (Self, Opening) {
+        let boards = medium.boards();
         let mut keeper = Self {
-            directory: directory.to_path_buf(),
+            log: medium.log(),
+            medium,
             ids,
             clock,
             flash: None,
             health: StoreHealth::Well,
             memory: Memory::default(),
-            log: Files::within(directory),
             log_failures: 0,
             left_out: LeftOut::default(),
             newest: Arc::default(),
@@ -161,8 +174,8 @@ impl Keeper {
             marks: Marks::default(),
             memories: BTreeMap::new(),
             owed_memories: BTreeSet::new(),
-            boards: boards::load(directory),
-            boards_kept: boards::load(directory),
+            boards: boards.clone(),
+            boards_kept: boards,
             routers: None,
             was_open: false,
             bad_records: 0,
@@ -237,7 +250,7 @@ impl Keeper {
     /// Keeps writes to routers: in the file of the day, and for head office, which goes on longer. Whatever takes none now
     /// loses them and says so: no memory is spent on a log.
     pub fn put_writes(&mut self, writes: &[Write], now: UnixMillis) {
-        let kept = self.log.append(writes, now);
+        let kept = self.log.as_ref().map_or(Ok(0), |log| log.append(writes, now));
         let left_out = *kept.as_ref().unwrap_or(&writes.len());
         self.left_out.is_now = left_out > 0;
         self.left_out.writes += u64::try_from(left_out).unwrap_or(u64::MAX);
@@ -248,7 +261,7 @@ impl Keeper {
                 warn!(problem, failures = self.log_failures, "the API log at the site leaves writes out");
             }
         }
-        let has_space = free_bytes(&self.directory).is_ok_and(|free| free >= SENT_FREE_BYTES);
+        let has_space = self.medium.free_bytes().is_ok_and(|free| free >= SENT_FREE_BYTES);
         if has_space && self.health == StoreHealth::Well {
             let writes = writes.iter().map(Write::to_wire).collect();
             let _ = self.attempt(|flash, _| flash.put_writes(writes));
@@ -436,7 +449,7 @@ impl Keeper {
         if let Some(routers) = &self.routers {
             boards.retain(|router, _| routers.contains(router));
         }
-        if boards != self.boards_kept && boards::keep(&self.directory, &boards).is_ok() {
+        if boards != self.boards_kept && self.medium.keep_boards(&boards) {
             self.boards_kept = boards;
         }
     }
@@ -458,7 +471,7 @@ impl Keeper {
             return;
         }
         // The log goes before anything else is at risk.
-        let _ = self.log.make_room(self.clock.now());
+        let _ = self.log.as_ref().map(|log| log.make_room(self.clock.now()));
         if self.flash.is_none() {
             match self.open_flash() {
                 Ok(opening) => {
@@ -485,7 +498,7 @@ impl Keeper {
     pub fn maintain(&mut self, now: Option<UnixMillis>) {
         if let Some(now) = now {
             let _ = self.attempt(|flash, _| flash.drop_old(now));
-            let _ = self.log.forget_old(now);
+            let _ = self.log.as_ref().map(|log| log.forget_old(now));
         }
         if self.flash.as_ref().is_some_and(Flash::is_bloated) {
             self.rewrite();
@@ -654,25 +667,25 @@ impl Keeper {
     /// what to enforce.
     fn open_flash(&mut self) -> Result<Opening, StoreError> {
         let opened = match self.open_or_begin() {
-            Err(problem) if give_up_reserve(&self.directory) => {
+            Err(problem) if self.medium.give_up_reserve() => {
                 warn!(error = %problem, "the store does not open; trying again with the reserve given up");
                 self.open_or_begin()
             }
             other => other,
         };
         if opened.is_ok() {
-            put_reserve(&self.directory);
+            self.medium.put_reserve();
         }
         opened
     }
 
     /// Opens the store; a damaged one is put aside and a new one begun.
     fn open_or_begin(&mut self) -> Result<Opening, StoreError> {
-        let directory = self.directory.clone();
+        let directory = self.medium.directory().to_path_buf();
         let prepared =
-            || prepare(&directory).map_err(|error| from_io(&directory, "prepare the store", &error));
-        let opened =
-            prepared().and_then(|()| caught("open the store", || Flash::open(&directory, &self.ids)));
+            self.medium.prepare().map_err(|error| from_io(&directory, "prepare the store", &error));
+        let open = || Flash::open(self.medium.open()?, &self.ids);
+        let opened = prepared.and_then(|()| caught("open the store", open));
         let why = match opened {
             Ok((flash, opening)) => {
                 let lost = flash.bad_records;
@@ -692,20 +705,22 @@ impl Keeper {
             Err(other) => return Err(other),
         };
         // An engine that cannot write may look just like a damaged one.
-        can_write(&directory).map_err(|error| match from_io(&directory, "try the disk", &error) {
+        self.medium.can_write().map_err(|error| match from_io(&directory, "try the disk", &error) {
             StoreError::Engine { operation, detail } => {
                 StoreError::Unwritable { operation, directory: directory.clone(), detail }
             }
             other => other,
         })?;
-        let moved_to = put_aside(&directory, self.clock.now())
+        let moved_to = self
+            .medium
+            .put_aside(self.clock.now())
             .map_err(|error| from_io(&directory, "put the damaged store aside", &error))?;
         error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
         // Who was cut off in the last hour is known to an agent that began with the store.
         let lived = (!self.was_open).then_some(Duration::ZERO);
         let begun = Marks { lived, ..self.marks };
         let (flash, mut opening) = caught("begin a new store", || {
-            let (mut flash, opening) = Flash::open(&directory, &self.ids)?;
+            let (mut flash, opening) = Flash::open(self.medium.open()?, &self.ids)?;
             // On a disk that is nearly full the store is worth more than its marks.
             if let Err(problem) = flash.put_marks(begun) {
                 warn!(error = %problem, "the new store does not know yet that it was begun anew");

@@ -1,12 +1,13 @@
 //! What rests on flash: the desired state, and what waits to be told to head office.
 //!
 //! ```text
-//! core ──call──> [store thread: Keeper ──> Store ──> sled]
+//! core ──call──> [store thread: Keeper ──> Store ──> Engine ──> sled]
 //!                        └─ while flash takes nothing: the same records, bounded, in memory
 //! ```
 //!
-//! All blocking happens on one thread of its own, so that a slow card never holds up a router. `store.rs` is the only
-//! file that knows the engine; `keeper.rs` decides what happens when it fails; `directory.rs` is about files.
+//! All blocking happens on one thread of its own, so that a slow card never holds up a router. `engine/sled.rs`
+//! is the only file that knows sled; `keeper.rs` decides what happens when it fails; `directory.rs` is about files. A
+//! simulation has no thread and an engine in memory: [`Outbox::inline`].
 //!
 //! What is dropped when the bounds are reached: the API log first, which the site keeps in files too, and of which no
 //! more is taken here than an eighth of the whole. Then events, oldest first, because they tell a story and the state
@@ -16,6 +17,7 @@
 mod bases;
 mod commands;
 mod directory;
+mod engine;
 mod flash;
 mod former;
 mod framing;
@@ -31,8 +33,8 @@ mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tawi_shared::state_hash::StateHash;
@@ -54,6 +56,7 @@ use crate::usage::quota::{BookRecords, PeriodRecord};
 
 pub use bases::TimeBase;
 pub use directory::{StateLock, can_write, free_bytes};
+pub use engine::memory::{Disk, Work};
 pub use keeper::Keeper;
 pub use records::shortened;
 
@@ -357,10 +360,32 @@ impl FoundLate {
 
 type Job = Box<dyn FnOnce(&mut Keeper) + Send>;
 
+/// Who does jobs.
+#[derive(Clone)]
+enum Worker {
+    /// The store's thread, one after the other.
+    Thread(mpsc::Sender<Job>),
+    /// Whoever hands them in, at once.
+    Caller(Arc<Mutex<Keeper>>),
+}
+
+impl Worker {
+    /// Whether the job was taken.
+    fn take(&self, job: Job) -> bool {
+        match self {
+            Self::Thread(jobs) => jobs.try_send(job).is_ok(),
+            Self::Caller(keeper) => {
+                job(&mut keeper.lock().unwrap_or_else(PoisonError::into_inner));
+                true
+            }
+        }
+    }
+}
+
 /// The handle by which the runtime speaks to the store's thread.
 #[derive(Clone)]
 pub struct Outbox {
-    jobs: mpsc::Sender<Job>,
+    worker: Worker,
     /// Set while a call has not come back in time: then nobody waits for the next ones.
     is_hung: Arc<AtomicBool>,
 }
@@ -396,7 +421,16 @@ impl Outbox {
             })
             .map_err(|error| unwritable(error.to_string()))?;
         let opening = opened.await.map_err(|_| unwritable("it ended at once".to_owned()))?;
-        Ok((Self { jobs, is_hung: Arc::default() }, opening))
+        Ok((Self { worker: Worker::Thread(jobs), is_hung: Arc::default() }, opening))
+    }
+
+    /// A store on a disk in memory, without a thread: a call is done when it is made. For a simulation, which ends an
+    /// agent by dropping whatever has its outbox, and begins the next on the same disk.
+    #[must_use]
+    pub fn inline(disk: &Disk, ids: IdSource, clock: Clock) -> (Self, Opening) {
+        let (keeper, opening) = Keeper::on_disk(disk, ids, clock);
+        let worker = Worker::Caller(Arc::new(Mutex::new(keeper)));
+        (Self { worker, is_hung: Arc::default() }, opening)
     }
 
     /// Does `work` on the store's thread. The core awaits each call before the next, so order is kept.
@@ -415,8 +449,7 @@ impl Outbox {
             // Whoever asked may have given up waiting.
             let _ = answer.send(result);
         });
-        self.jobs.try_send(job).map_err(|_| StoreError::Hung)?;
-        if self.is_hung.load(Ordering::Relaxed) {
+        if !self.worker.take(job) || self.is_hung.load(Ordering::Relaxed) {
             return Err(StoreError::Hung);
         }
         match tokio::time::timeout(CALL_DEADLINE, answered).await {

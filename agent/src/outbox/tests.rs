@@ -49,7 +49,8 @@ impl Directory {
 
     fn flash(&self) -> flash::Flash {
         directory::prepare(&self.0).unwrap();
-        flash::Flash::open(&self.0, &IdSource::system()).unwrap().0
+        let engine = engine::sled::Sled::open(&self.0).unwrap();
+        flash::Flash::open(Box::new(engine), &IdSource::system()).unwrap().0
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What the keeper does about a store that fails while the agent runs: seen from inside.
 
+use std::path::PathBuf;
+
 use super::*;
 use crate::link::window::Window;
 use crate::outbox::directory::LEFT;
