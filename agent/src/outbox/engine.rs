@@ -6,9 +6,11 @@
 //! ```
 //!
 //! An engine makes the changes of one commit together or not at all, in the order of commits, and promises to have them
-//! after a power cut once a sync that followed has returned. What a value means
+//! after a power cut once a sync that followed has returned. `conformance.rs` holds both engines to it. What a value means
 //! is nobody's business here.
 
+#[cfg(test)]
+mod conformance;
 pub(super) mod memory;
 pub(super) mod sled;
 

@@ -747,7 +747,8 @@ impl Keeper {
         self.fail(&StoreError::Engine { operation: "try", detail: "a test".to_owned() });
     }
 
-    fn rewrite(&mut self) {
+    /// Writes the store anew, where there is room, whatever its size: what [`Keeper::maintain`] does with a bloated one.
+    pub fn rewrite(&mut self) {
         // The copy is far smaller than the store, or there would be no rewrite; half of it is more than enough.
         let needed_bytes =
             |flash: &Flash| flash.store.disk_bytes().saturating_div(2).saturating_add(RESERVE_BYTES);

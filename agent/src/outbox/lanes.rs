@@ -218,8 +218,7 @@ impl Flash {
 
     /// Puts session totals on flash; each replaces the one of the same session that still waits. Beside each is whether
     /// the site was cut off. What `periods` says of a line is in one commit with its totals. Final totals are durable at
-    /// once. A running total is at the engine's next own flush, half a second later: the next sample would replace a
-    /// lost one.
+    /// once. A running total is with whatever is synced next: the next sample would replace a lost one.
     pub(super) fn put_usage(
         &mut self,
         sessions: &[(Counted, bool)],

@@ -24,6 +24,7 @@ use crate::usage::quota::{CountedBefore, PeriodCounted, PeriodRecord, QuotaBook}
 mod backlog;
 mod bounds;
 mod damage;
+mod disks;
 mod former;
 mod late;
 mod marks;

@@ -432,8 +432,10 @@ impl Engine for Memory {
     }
 
     fn rewrite(self: Box<Self>) -> Result<(), StoreError> {
-        let bytes = self.handle.reached("write the copy")?;
-        let bytes = bytes.seen.iter().map(|((_, key), value)| length(key) + length(value)).sum();
+        let live = |contents: &Contents| {
+            contents.seen.iter().map(|((_, key), value)| length(key) + length(value)).sum()
+        };
+        let bytes = live(&*self.handle.reached("write the copy")?);
         let mut contents = self.handle.writable("write the copy", bytes)?;
         contents.work.bytes_written += bytes;
         contents.work.syncs += 1;

@@ -38,6 +38,13 @@ impl Master {
         copy
     }
 
+    /// The files of the engine.
+    fn names(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.directory.0.join("store")).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        files.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
     /// How far the file of the engine is written.
     fn used(&self) -> usize {
         let bytes = fs::read(self.directory.0.join("store/db")).unwrap();
@@ -87,14 +94,51 @@ fn a_store_that_was_cut_off_anywhere_never_stops_the_agent() {
 }
 
 #[test]
+fn a_file_beside_the_engines_own_that_is_cut_off_or_flipped_anywhere_never_stops_the_agent() {
+    let master = Master::new();
+    let ids = IdSource::seeded(17);
+    for name in master.names().into_iter().filter(|name| name != "db") {
+        let length = fs::metadata(master.directory.0.join("store").join(&name)).unwrap().len();
+        for round in 0..16 {
+            let at = usize::try_from(ids.number() % length.max(1)).unwrap();
+            let copy = master.damaged(&name, |bytes| bytes.truncate(at));
+            master.goes_on(&copy, &format!("{name} ends after {at} of {length} bytes"));
+            let copy = master.damaged(&name, |bytes| bytes[at] ^= 1 << (round % 8));
+            master.goes_on(&copy, &format!("a bit of byte {at} of {name}"));
+        }
+    }
+}
+
+#[test]
+fn a_snapshot_that_was_being_written_is_no_harm_however_much_of_it_is_there() {
+    let master = Master::new();
+    let ids = IdSource::seeded(19);
+    let whole = master
+        .names()
+        .into_iter()
+        .find(|name| name.starts_with("snap."))
+        .map(|name| fs::read(master.directory.0.join("store").join(name)).unwrap());
+    // What the engine has not written yet is as good as any bytes: it reads them at its start all the same.
+    let whole = whole.unwrap_or_else(|| {
+        let mut bytes = vec![0; 4_096];
+        ids.fill(&mut bytes);
+        bytes
+    });
+    for part in 0..=16 {
+        let copy = master.damaged("conf", |_| ());
+        let torn = whole.get(..whole.len() * part / 16).unwrap();
+        fs::write(copy.0.join("store/snap.00000000000F4240.generating"), torn).unwrap();
+        let (mut keeper, opening) = copy.open();
+        assert_eq!(opening.lost, None, "{part} of 16 parts");
+        assert_eq!(opening.state.lines, master.state.lines, "{part} of 16 parts");
+        assert_eq!(details(&keeper.take(Lane::Event, 0, 16)), master.texts[..16], "{part} of 16 parts");
+    }
+}
+
+#[test]
 fn whatever_file_of_the_store_is_empty_or_noise_the_agent_starts() {
     let master = Master::new();
-    let names: Vec<String> = fs::read_dir(master.directory.0.join("store"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().unwrap().is_file())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect();
+    let names = master.names();
     assert!(names.len() >= 2, "{names:?}");
     let ids = IdSource::seeded(3);
     for name in names {
