@@ -12,6 +12,7 @@
 mod files;
 mod identity;
 mod outline;
+mod proxy;
 mod raw;
 mod router;
 
@@ -31,6 +32,7 @@ pub use identity::{
     CA_FILE, CERTIFICATE_FILE, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE, Named, SETTINGS_FILE,
 };
 pub use outline::{RouterOutline, check_routers_text, outline_of};
+pub use proxy::Proxy;
 pub use router::{RouterConfig, RouterTransport};
 
 use files::Finder;
@@ -117,6 +119,8 @@ pub struct ControllerConfig {
     pub addresses: Vec<ControllerAddress>,
     /// The name that the controller's certificate must carry; `None` for the host of each address.
     pub server_name: Option<String>,
+    /// Through what they are reached; `None`: directly.
+    pub proxy: Option<Proxy>,
     /// Who may have signed the controller's certificate.
     pub ca_file: PathBuf,
     /// Our certificate, and what leads from it to the CA.
@@ -173,7 +177,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the key and the cure.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = files::read_text(path, "create it, or name another with --config")?;
+        let text = files::read_text(path, files::CREATE_IT)?;
         let raw: RawConfig = files::parse(path, &text)?;
         let directory = files::directory_of(path);
         let finder = Finder::new(&directory, environment);
@@ -351,6 +355,7 @@ fn check_controller(
     Ok(ControllerConfig {
         addresses,
         server_name: raw.server_name.clone(),
+        proxy: proxy::check(raw, finder)?,
         ca_file: home.find(raw.ca_file.as_deref(), CA_FILE, finder),
         certificate_file: home.find(raw.certificate_file.as_deref(), CERTIFICATE_FILE, finder),
         key_file,

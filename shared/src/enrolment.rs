@@ -34,7 +34,7 @@ pub const TICKET_CHARACTERS: usize = 3_500;
 /// The most addresses of one ticket, as in the agent's settings.
 pub const TICKET_ADDRESSES: usize = 8;
 /// How every ticket of this form begins.
-const FORM: &str = "tawi1.";
+pub const FORM: &str = "tawi1.";
 /// Bytes of the checksum behind the content.
 const CHECKSUM_BYTES: usize = 4;
 /// The longest address: a host name of DNS with its port.
@@ -96,6 +96,9 @@ pub struct Ticket {
 /// Why a text is not a ticket.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum BadTicket {
+    /// There is nothing.
+    #[error("no ticket was given; copy the whole line that head office shows")]
+    Missing,
     /// It begins otherwise.
     #[error("a ticket begins with {FORM}; copy the whole line that head office shows")]
     Form,
@@ -127,6 +130,9 @@ impl Ticket {
             return Err(BadTicket::Damaged);
         }
         let word: String = text.chars().filter(|character| !character.is_whitespace()).collect();
+        if word.is_empty() {
+            return Err(BadTicket::Missing);
+        }
         let Some(content) = word.strip_prefix(FORM) else {
             let is_later =
                 word.strip_prefix("tawi").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()));

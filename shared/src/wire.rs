@@ -23,7 +23,7 @@ use crate::envelope::{self, EnvelopeError, Header};
 /// The oldest and newest contract that this release speaks; both ends use the lower of the two newest.
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// See [`PROTOCOL_OLDEST`]. What came with which: 2 has [`WelcomeV1`] and [`UsageTotalsV1`], 3 has [`TellNowV1`],
-/// [`EventBatchV1`], [`CursorsV1`] and [`LineReportV1`].
+/// [`EventBatchV1`], [`CursorsV1`], [`LineReportV1`] and [`SpreadV1`].
 pub const PROTOCOL_NEWEST: u16 = 3;
 /// From this protocol on running totals are told by short names.
 pub const PROTOCOL_SHORT_TOTALS: u16 = 2;
@@ -188,6 +188,8 @@ direction! {
         TellNow(TellNowV1),
         /// What the controller has taken in of several lanes.
         Cursors(CursorsV1),
+        /// When to come back.
+        Spread(SpreadV1),
     }
 }
 

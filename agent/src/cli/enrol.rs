@@ -161,7 +161,7 @@ fn become_site(
         key_for(&place, former.as_ref().filter(|former| !is_another(&former.site) && !arguments.new_key))?;
     note(&format!("making this device {}", ticket.site));
     let clock = TrustedClock::new(Clock::system(), KeptTime::default());
-    let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, note)))?;
+    let issued = runtime.block_on(Box::pin(enrol(&ticket, &key, clock, named.proxy.as_ref(), note)))?;
     if let Some(stranger) = stranger {
         put_aside(state_directory, &stranger).map_err(|source| Problem::Aside { site: stranger, source })?;
     }

@@ -15,6 +15,8 @@ use super::ConfigError;
 
 /// The largest settings or secret file that is read, in bytes. Ours are a few hundred lines.
 const FILE_BYTES: u64 = 1024 * 1024;
+/// What to do where the settings file is missing. Nothing needs to stand in it on a device that was enrolled.
+pub(super) const CREATE_IT: &str = "create it, empty at first (sudo install -D -m 640 -g tawi-agent /dev/null /etc/tawi-agent/agent.toml; the package brings one with every key explained), or name another with --config";
 /// Any of these bits lets everybody on the machine read or change a file.
 pub(crate) const WORLD_BITS: u32 = 0o007;
 

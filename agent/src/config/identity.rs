@@ -97,6 +97,8 @@ pub struct Named {
     pub has_addresses: bool,
     /// A key or certificate of a person's that the agent goes by, whatever enrolment leaves.
     pub by_hand: Option<PathBuf>,
+    /// Through what head office is reached.
+    pub proxy: Option<super::Proxy>,
 }
 
 impl Named {
@@ -105,7 +107,7 @@ impl Named {
     /// # Errors
     /// [`ConfigError`] names the key and the cure.
     pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
-        let text = files::read_text(path, "create it, or name another with --config")?;
+        let text = files::read_text(path, files::CREATE_IT)?;
         let raw: super::raw::RawConfig = files::parse(path, &text)?;
         let directory = files::directory_of(path);
         let finder = files::Finder::new(&directory, environment);
@@ -115,6 +117,7 @@ impl Named {
             state_directory,
             site: raw.site.as_deref().map(super::check_site).transpose()?,
             has_addresses: raw.controller.addresses.is_some(),
+            proxy: super::proxy::check(&raw.controller, &finder)?,
         })
     }
 }

@@ -39,6 +39,8 @@ impl Drop for Directory {
 fn load(text: &str) -> Result<Config, ConfigError> {
     let directory = Directory::new();
     directory.put("core.password", "s3cret\n", 0o600);
+    directory.put("proxy.credentials", "tawi:s3cret\n", 0o600);
+    directory.put("no.credentials", "s3cret\n", 0o600);
     let path = directory.put("agent.toml", text, 0o600);
     Config::load(&path, &Environment::default())
 }
@@ -313,4 +315,29 @@ fn addresses_are_read_as_people_write_them() {
     for bad in ["", ":443", "isp.example:", "isp.example:0", "isp.example:70000", "[x]:1", "a b"] {
         check(bad, None);
     }
+}
+
+#[test]
+fn a_proxy_is_named_without_its_password() {
+    let load = |keys: &str| load(&format!("{LEAST}{keys}\n")).map(|config| config.controller.proxy);
+    let found =
+        load("proxy = \"http://proxy.example:8080/\"\nproxy_credentials_file = \"proxy.credentials\"");
+    let proxy = found.unwrap().unwrap();
+    assert_eq!(
+        (proxy.to_string(), proxy.credentials.unwrap().reveal()),
+        ("proxy.example:8080".into(), "tawi:s3cret")
+    );
+    assert_eq!(load("proxy = \"proxy.example\"").unwrap().unwrap().to_string(), "proxy.example:3128");
+    assert_eq!(load("").unwrap(), None);
+    let refused = |keys: &str, word: &str| {
+        let message = load(keys).unwrap_err().to_string();
+        assert!(
+            message.contains(word) && message.contains("cure:") && !message.contains("s3cret"),
+            "{message}"
+        );
+    };
+    refused("proxy = \"http://tawi:s3cret@proxy.example\"", "proxy_credentials_file");
+    refused("proxy = \"socks5://proxy.example:1080\"", "CONNECT");
+    refused("proxy = \"proxy.example\"\nproxy_credentials_file = \"no.credentials\"", "user:password");
+    refused("proxy_credentials_file = \"proxy.credentials\"", "controller.proxy");
 }

@@ -23,6 +23,7 @@ use crate::boards;
 use crate::clock::{KeptTime, TrustedClock};
 use crate::config::{Config, ConfigError, RouterConfig};
 use crate::health::{RouterStatus, Status};
+use crate::link::dialer::Way;
 use crate::link::tls::{certificates, client_config};
 use crate::run::router_options;
 use crate::status::ask_status;
@@ -76,8 +77,8 @@ pub async fn examine(
                 left.into_iter().for_each(|finding| note(finding, OFFICE));
             }
             for address in &config.controller.addresses {
-                let server_name = config.controller.server_name.as_deref();
-                note(office::examine_controller(address, server_name, &tls).await, OFFICE);
+                let way = Way::of(&config.controller);
+                note(office::examine_controller(address, way, &tls).await, OFFICE);
             }
         }
         Err(error) => note(split_cure("certificates", &error.to_string()), OFFICE),

@@ -15,7 +15,7 @@ use super::finding::Finding;
 use crate::config::ControllerAddress;
 use crate::health::Status;
 use crate::link::ByteCounters;
-use crate::link::dialer::{DialError, dial_address};
+use crate::link::dialer::{DialError, Way, dial_address};
 
 /// How long a refusal of our certificate may take: TLS 1.3 sends it after the handshake has ended for us.
 const REFUSAL_WAIT: Duration = Duration::from_secs(2);
@@ -23,12 +23,12 @@ const CHECK: &str = "head office";
 
 pub(super) async fn examine_controller(
     address: &ControllerAddress,
-    server_name: Option<&str>,
+    way: Way<'_>,
     tls: &Arc<ClientConfig>,
 ) -> Finding {
     let connector = TlsConnector::from(Arc::clone(tls));
     let bytes = Arc::new(ByteCounters::default());
-    let mut dialed = match dial_address(address, server_name, &connector, &bytes).await {
+    let mut dialed = match dial_address(address, way, &connector, &bytes).await {
         Ok(dialed) => dialed,
         Err(error) => {
             let cure = cure_of(&error);
@@ -63,6 +63,7 @@ fn cure_of(error: &DialError) -> String {
             std::io::ErrorKind::NetworkUnreachable | std::io::ErrorKind::HostUnreachable => "check this machine's default route: ip route",
             _ => "check the name in controller.addresses and this machine's DNS: getent hosts <name>",
         },
+        DialError::Proxy { source, .. } => source.cure(),
         DialError::Tls { source, .. } => {
             let text = source.to_string();
             if text.contains("UnknownIssuer") || text.contains("BadSignature") {
@@ -113,7 +114,8 @@ mod tests {
             .unwrap()
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();
-        let finding = examine_controller(&address, None, &Arc::new(tls)).await;
+        let finding =
+            examine_controller(&address, Way { server_name: None, proxy: None }, &Arc::new(tls)).await;
         assert_eq!(finding.verdict, Verdict::Bad);
         assert_eq!(finding.detail.matches(&address.to_string()).count(), 1, "{}", finding.detail);
         assert!(finding.cure.contains("nothing listens there"), "{}", finding.cure);

@@ -21,16 +21,16 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use serde::Serialize;
 use tawi_shared::enrolment::{
-    ALPN_HTTP, BadTicket, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, Ticket,
+    ALPN_HTTP, BadTicket, ENROL_PATH, EnrolRefused, EnrolRequest, Enrolled, FORM, Ticket,
 };
 use thiserror::Error;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
 use crate::clock::TrustedClock;
-use crate::config::{CONTROLLER_PORT, ControllerAddress, split_host_port};
+use crate::config::{CONTROLLER_PORT, ControllerAddress, Proxy, split_host_port};
 use crate::link::ByteCounters;
-use crate::link::dialer::{DialError, dial_address};
+use crate::link::dialer::{DialError, Way, dial_address};
 use answer::{BadAnswer, Expected, Issued, judge};
 use http::{HttpError, post};
 use key::{AgentKey, KeyError};
@@ -109,14 +109,17 @@ impl EnrolError {
     }
 }
 
-/// The ticket in what a person pasted, or in the file that head office wrote: lines that begin with `#` are words for people.
+/// The ticket in what a person pasted, or in the file that head office wrote: lines that begin with `#` are words for people,
+/// and around the ticket the whole command may stand that head office shows.
 ///
 /// # Errors
 /// [`BadTicket`].
 pub fn ticket_in(text: &str) -> Result<Ticket, BadTicket> {
     let mut word = Zeroizing::new(String::with_capacity(text.len()));
     text.lines().filter(|line| !line.trim_start().starts_with('#')).for_each(|line| word.push_str(line));
-    Ticket::parse(&word)
+    let begun = word.find(FORM).and_then(|start| word.get(start..)).unwrap_or(&word);
+    let end = begun.find(['|', ';', '\'', '"']).unwrap_or(begun.len());
+    Ticket::parse(begun.get(..end).unwrap_or_default())
 }
 
 /// Shows the ticket's token to head office, once at each address until one answers. `tell` hears of each.
@@ -127,6 +130,7 @@ pub async fn enrol(
     ticket: &Ticket,
     key: &AgentKey,
     clock: TrustedClock,
+    proxy: Option<&Proxy>,
     mut tell: impl FnMut(&str),
 ) -> Result<Issued, EnrolError> {
     let tls = pinned(ticket, clock)?;
@@ -136,9 +140,12 @@ pub async fn enrol(
     let mut last = EnrolError::NoAddress;
     for (host, port) in addresses {
         let address = ControllerAddress { host, port };
-        tell(&format!("asking {address} …"));
-        let asking =
-            Question { address: &address, server_name: None, tls: &tls, path: ENROL_PATH, body: &body };
+        match proxy {
+            Some(proxy) => tell(&format!("asking {address} through the proxy {proxy} …")),
+            None => tell(&format!("asking {address} …")),
+        }
+        let way = Way { server_name: None, proxy };
+        let asking = Question { address: &address, way, tls: &tls, path: ENROL_PATH, body: &body };
         match Box::pin(asking.ask(&Arc::default())).await {
             Ok(answer) => {
                 let expected = Expected {
@@ -174,7 +181,7 @@ fn json(body: &impl Serialize) -> Zeroizing<Vec<u8>> {
 /// One request to one address.
 struct Question<'q> {
     address: &'q ControllerAddress,
-    server_name: Option<&'q str>,
+    way: Way<'q>,
     tls: &'q Arc<ClientConfig>,
     path: &'q str,
     body: &'q [u8],
@@ -183,7 +190,7 @@ struct Question<'q> {
 impl Question<'_> {
     async fn ask(&self, bytes: &Arc<ByteCounters>) -> Result<Enrolled, EnrolError> {
         let connector = TlsConnector::from(Arc::clone(self.tls));
-        let mut stream = match dial_address(self.address, self.server_name, &connector, bytes).await {
+        let mut stream = match dial_address(self.address, self.way, &connector, bytes).await {
             Ok(dialed) => dialed.stream,
             Err(error) => return Err(why_not_reached(error)),
         };
@@ -224,4 +231,33 @@ fn why_not_reached(error: DialError) -> EnrolError {
 /// Words of somebody else for a terminal: nothing that it would act on, and not more than fit.
 fn printable(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control() || *letter == '\n').take(WORDS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use tawi_shared::enrolment::Token;
+
+    use super::*;
+
+    #[test]
+    fn the_ticket_is_found_in_whatever_a_person_pastes() {
+        let site = tawi_shared::SiteId::parse("nyeri-01").unwrap();
+        let addresses = vec!["isp.example:8883".to_owned()];
+        let ticket = Ticket { site, token: Token::new([7; 16]), authority: [9; 32], addresses };
+        let text = ticket.to_text();
+        let (first, rest) = text.split_at(40);
+        for pasted in [
+            text.clone(),
+            format!("  {text}\n"),
+            format!("echo {text} | sudo tawi-agent enrol"),
+            format!("echo '{text}' | sudo tawi-agent enrol\n"),
+            format!("echo {first}\n{rest} | sudo tawi-agent enrol"),
+            format!("# for nyeri-01: echo … | sudo\n{first}\n  {rest}\n# tawi1.no\n"),
+        ] {
+            assert_eq!(ticket_in(&pasted).map(|found| found.to_text()), Ok(text.clone()), "{pasted:?}");
+        }
+        assert_eq!(ticket_in(" \n# words\n").unwrap_err(), BadTicket::Missing);
+        assert_eq!(ticket_in("hello").unwrap_err(), BadTicket::Form);
+        assert_eq!(ticket_in(&format!("echo {first} | sudo")).unwrap_err(), BadTicket::Damaged);
+    }
 }

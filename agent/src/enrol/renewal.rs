@@ -26,7 +26,7 @@ use crate::certificate::Certificate;
 use crate::clock::TrustedClock;
 use crate::config::{Config, ConfigError, ControllerConfig, FORMER_IDENTITY, IDENTITY, Identity, KEY_FILE};
 use crate::link::ByteCounters;
-use crate::link::dialer::Line;
+use crate::link::dialer::{Line, Way};
 use crate::link::tls::{TlsFileError, certificates, client_config, client_config_for};
 
 /// How long after its end a certificate still gets the next one, as long as the key is the same.
@@ -221,10 +221,10 @@ async fn renew(
     let authority = authority.first().map(|authority| digest_of(authority)).unwrap_or_default();
     let tls = client_config_for(ALPN_HTTP, &controller, clock.clone())?;
     let body = json(&RenewRequest { csr: key.request(&identity.site)? });
-    let server_name = controller.server_name.as_deref();
+    let way = Way::of(&controller);
     let mut last = EnrolError::NoAddress;
     for address in &controller.addresses {
-        let question = Question { address, server_name, tls: &tls, path: RENEW_PATH, body: &body };
+        let question = Question { address, way, tls: &tls, path: RENEW_PATH, body: &body };
         match Box::pin(question.ask(bytes)).await {
             Ok(answer) => {
                 let public_key = key.public_key();

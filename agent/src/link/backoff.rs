@@ -10,11 +10,15 @@ use crate::reconcile;
 /// The highest ceiling: a site is never away for longer than this after the line is back. A try that comes to nothing is a
 /// hundred bytes, and a thousand sites whose tries are spread over a minute are seventeen a second.
 pub const CEILING: Duration = Duration::from_secs(60);
+/// The widest spread that head office may ask for: whoever pays meanwhile waits for it.
+const SPREAD_AT_MOST: Duration = Duration::from_secs(300);
 
 /// The failures so far.
 #[derive(Clone, Debug)]
 pub struct Backoff {
     base: Duration,
+    /// What head office asked for; no ceiling is lower.
+    spread: Duration,
     failures: u32,
 }
 
@@ -22,15 +26,20 @@ impl Backoff {
     /// Begins with a ceiling of `base`.
     #[must_use]
     pub fn new(base: Duration) -> Self {
-        Self { base, failures: 0 }
+        Self { base, spread: Duration::ZERO, failures: 0 }
     }
 
     /// The next wait; the one after it has twice the ceiling.
     pub fn next(&mut self, random: u64) -> Duration {
-        let waits = reconcile::Backoff { least: self.base, most: CEILING };
+        let waits = reconcile::Backoff { least: self.base.max(self.spread), most: CEILING.max(self.spread) };
         let wait = waits.wait(self.failures, random);
         self.failures = self.failures.saturating_add(1);
         wait
+    }
+
+    /// Head office asks for patience, because many come at once.
+    pub fn spread(&mut self, within: Duration) {
+        self.spread = within.min(SPREAD_AT_MOST);
     }
 
     /// A connection was good: the next wait is short again.
@@ -74,8 +83,28 @@ mod tests {
     }
 
     #[test]
+    fn head_office_may_ask_for_patience_and_not_for_more_than_five_minutes() {
+        let mut backoff = Backoff::new(Duration::from_secs(2));
+        backoff.spread(Duration::from_secs(18));
+        let mut ceilings = Vec::new();
+        for _ in 0..4 {
+            let ceiling = (18 << ceilings.len()).min(60);
+            assert_eq!(backoff.next(ceiling * 1_000), Duration::from_secs(ceiling));
+            ceilings.push(ceiling);
+        }
+        assert_eq!(ceilings, [18, 36, 60, 60]);
+        backoff.reset();
+        assert_eq!(backoff.next(18_000), Duration::from_secs(18), "it holds until told otherwise");
+        backoff.spread(Duration::from_secs(3_600));
+        assert_eq!(backoff.next(300_000), SPREAD_AT_MOST);
+        backoff.spread(Duration::from_secs(1));
+        backoff.reset();
+        assert_eq!(backoff.next(2_000), Duration::from_secs(2));
+    }
+
+    #[test]
     fn many_failures_do_not_overflow() {
-        let mut backoff = Backoff { base: Duration::MAX, failures: u32::MAX };
+        let mut backoff = Backoff { failures: u32::MAX, ..Backoff::new(Duration::MAX) };
         assert!(backoff.next(u64::MAX) <= CEILING);
     }
 }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use thiserror::Error;
@@ -25,9 +26,12 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tracing::debug;
 
 use super::ByteCounters;
-use crate::config::{ControllerAddress, ControllerConfig};
+use super::order::Order;
+use super::proxy::{ProxyError, pass_through};
+use crate::config::{ControllerAddress, ControllerConfig, Proxy};
 
 /// Name look-up, TCP and TLS together.
 pub const DIAL_DEADLINE: Duration = Duration::from_secs(10);
@@ -46,6 +50,10 @@ const GATHER: Duration = Duration::from_millis(2);
 const RENEWED_WAIT: Duration = Duration::from_secs(12 * 3_600);
 /// So many refusals in a row are no controller that was being restarted.
 const REFUSALS: u32 = 5;
+/// How long what was written may stay unacknowledged before the line is dead: a try of the silent line is written, and who
+/// forgot the connection does not answer it. A backhaul that fails over takes half a minute; the system's own patience is a
+/// quarter of an hour.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
 /// The kernel's limit for the name of a socket, in bytes, with the closing zero.
 const SOCKET_NAME_BYTES: usize = 108;
 
@@ -59,6 +67,16 @@ pub enum DialError {
         address: ControllerAddress,
         /// Why.
         source: io::Error,
+    },
+    /// The proxy does not lead there.
+    #[error("{address}: the proxy {proxy}: {source}")]
+    Proxy {
+        /// Which address.
+        address: ControllerAddress,
+        /// Which proxy.
+        proxy: ControllerAddress,
+        /// Why.
+        source: ProxyError,
     },
     /// No TLS on it.
     #[error("{address}: TLS: {source}")]
@@ -115,7 +133,8 @@ pub struct Dialer {
     made_with: watch::Receiver<Arc<ClientConfig>>,
     addresses: Vec<ControllerAddress>,
     server_name: Option<String>,
-    next: usize,
+    proxy: Option<Proxy>,
+    order: Order,
     bytes: Arc<ByteCounters>,
 }
 
@@ -140,7 +159,8 @@ impl Dialer {
             line: Line { tls, refusals: Arc::default() },
             addresses: controller.addresses.clone(),
             server_name: controller.server_name.clone(),
-            next: 0,
+            proxy: controller.proxy.clone(),
+            order: Order::new(controller.addresses.len()),
             bytes,
         })
     }
@@ -163,21 +183,18 @@ impl Dialer {
         Arc::clone(&self.bytes)
     }
 
-    /// Dials the next address of the list.
+    /// Dials the address whose turn it is.
     ///
     /// # Errors
     /// [`DialError`] names the address; the next call tries the one after it.
     pub async fn dial(&mut self) -> Result<Dialed, DialError> {
-        let count = self.addresses.len().max(1);
-        let address = self.addresses.get(self.next % count).cloned();
+        let turn = self.order.next(Instant::now());
+        let address = self.addresses.get(turn).cloned();
         let address = address.unwrap_or(ControllerAddress { host: String::new(), port: 0 });
-        self.next = self.next.wrapping_add(1) % count;
         let tls = TlsConnector::from(Arc::clone(&self.made_with.borrow_and_update()));
-        let dialed = dial_address(&address, self.server_name.as_deref(), &tls, &self.bytes).await;
-        if dialed.is_ok() {
-            // What worked is tried first the next time.
-            self.next = self.next.wrapping_add(count).wrapping_sub(1) % count;
-        }
+        let way = Way { server_name: self.server_name.as_deref(), proxy: self.proxy.as_ref() };
+        let dialed = dial_address(&address, way, &tls, &self.bytes).await;
+        self.order.tried(turn, dialed.is_ok());
         dialed
     }
 
@@ -274,25 +291,42 @@ impl Splice {
     }
 }
 
+/// How an address is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Way<'w> {
+    /// The name that the certificate must carry; `None`: the host of the address.
+    pub server_name: Option<&'w str>,
+    /// Through what; `None`: directly.
+    pub proxy: Option<&'w Proxy>,
+}
+
+impl<'w> Way<'w> {
+    /// As the settings have it.
+    #[must_use]
+    pub fn of(controller: &'w ControllerConfig) -> Self {
+        Self { server_name: controller.server_name.as_deref(), proxy: controller.proxy.as_ref() }
+    }
+}
+
 /// Dials one address, with TLS. The doctor uses it too.
 ///
 /// # Errors
 /// [`DialError`].
 pub async fn dial_address(
     address: &ControllerAddress,
-    server_name: Option<&str>,
+    way: Way<'_>,
     tls: &TlsConnector,
     bytes: &Arc<ByteCounters>,
 ) -> Result<Dialed, DialError> {
-    let name = ServerName::try_from(server_name.unwrap_or(&address.host).to_owned())
+    let name = ServerName::try_from(way.server_name.unwrap_or(&address.host).to_owned())
         .map_err(|_| DialError::BadName { address: address.clone() })?;
     let dialing = async {
-        let tcp = connect(&address.host, address.port)
-            .await
-            .and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp))
-            .map_err(|source| DialError::Connect { address: address.clone(), source })?;
+        let mut counted = Counted { tcp: reach(address, way.proxy).await?, bytes: Arc::clone(bytes) };
         bytes.connected();
-        let counted = Counted { tcp, bytes: Arc::clone(bytes) };
+        if let Some(proxy) = way.proxy {
+            let passed = pass_through(&mut counted, address, proxy).await;
+            passed.map_err(|source| of_proxy(address, proxy, source))?;
+        }
         let stream = tls
             .connect(name, counted)
             .await
@@ -303,6 +337,27 @@ pub async fn dial_address(
         Ok(dialed) => dialed,
         Err(_) => Err(DialError::TooSlow { address: address.clone() }),
     }
+}
+
+/// TCP to whoever is first on the way.
+async fn reach(address: &ControllerAddress, proxy: Option<&Proxy>) -> Result<TcpStream, DialError> {
+    let first = proxy.map_or(address, |proxy| &proxy.address);
+    let connected = connect(&first.host, first.port).await;
+    let connected = connected.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp));
+    let tcp = connected.map_err(|source| match proxy {
+        Some(proxy) => of_proxy(address, proxy, source.into()),
+        None => DialError::Connect { address: address.clone(), source },
+    })?;
+    let unacknowledged = u32::try_from(UNACKNOWLEDGED.as_millis()).unwrap_or(u32::MAX);
+    // A system that does not know it finds out later.
+    if let Err(error) = sockopt::set_tcp_user_timeout(&tcp, unacknowledged) {
+        debug!(%error, "the system does not watch over the connection");
+    }
+    Ok(tcp)
+}
+
+fn of_proxy(address: &ControllerAddress, proxy: &Proxy, source: ProxyError) -> DialError {
+    DialError::Proxy { address: address.clone(), proxy: proxy.address.clone(), source }
 }
 
 /// Connects to whichever address of a host answers first. They are tried one after the other with a short start

@@ -15,6 +15,8 @@ pub mod counters;
 pub mod dialer;
 pub mod keep_alive;
 pub mod ledger;
+pub mod order;
+pub mod proxy;
 pub mod session;
 pub mod tls;
 pub mod window;
@@ -119,8 +121,14 @@ pub async fn run(
     let mut keep_alive = KeepAlive::new(settings.keep_alive);
     loop {
         match connect_once(&settings, &mut keep_alive, &mut dialer, &outbox, &core).await {
-            Ok(was_good) if was_good => backoff.reset(),
-            Ok(_) => {}
+            Ok(ended) => {
+                if let Some(within) = ended.return_within {
+                    backoff.spread(within);
+                }
+                if ended.was_good {
+                    backoff.reset();
+                }
+            }
             Err(error) => {
                 // A link that is down in between takes nothing back.
                 if error.is_refusal() {
@@ -138,14 +146,14 @@ pub async fn run(
     }
 }
 
-/// One connection from dial to end; whether the controller answered its hello.
+/// One connection from dial to end.
 async fn connect_once(
     settings: &LinkSettings,
     keep_alive: &mut KeepAlive,
     dialer: &mut Dialer,
     outbox: &Outbox,
     core: &LinkSender,
-) -> Result<bool, TryError> {
+) -> Result<session::Ended, TryError> {
     let Dialed { stream, address } = dialer.dial().await?;
     // Only now, because the number costs a write to flash.
     let connection_epoch =
@@ -164,21 +172,31 @@ async fn connect_once(
         dialer.line().note(false);
     }
     let ended = session.ended().await;
-    keep_alive.ended(begun.elapsed(), ended.was_silent);
+    let lived = begun.elapsed();
     // What the session wrote last (a farewell) is still on its way through the splice; and when the line broke, only
     // the splice knows how: a refused certificate, for one, shows after the handshake.
     let line_error = timeout(DRAIN_DEADLINE, splice.ended()).await.ok().flatten();
+    let was_forgotten =
+        ended.was_silent || (ended.was_tried && line_error.as_ref().is_some_and(is_forgotten));
+    keep_alive.ended(lived, was_forgotten);
     let was_refused = ended.was_refused || line_error.as_ref().is_some_and(is_certificate_refused);
     let why = line_error.map_or_else(|| ended.why.clone(), |line_error| why_the_line_ended(&line_error));
     match subscribed {
         Ok(true) => {
             // A core that is gone needs no telling.
             let _ = core.send(FromLink::Down { connection_epoch, why }).await;
-            Ok(ended.was_good)
+            Ok(ended)
         }
         Ok(false) => Err(TryError::HungUp { why, was_refused }),
         Err(_) => Err(TryError::NotSubscribed),
     }
+}
+
+/// Whether a line that was tried after a silence ended as one does that somebody on the way has forgotten: with a word that
+/// there is no such connection, or without any.
+fn is_forgotten(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, TimedOut};
+    matches!(error.kind(), ConnectionReset | BrokenPipe | TimedOut)
 }
 
 /// In words for a technician: the TLS library's own for a missing farewell speak of the protocol.

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rumqttc::{
@@ -44,6 +44,15 @@ const FAREWELL_DEADLINE: Duration = Duration::from_secs(4);
 #[error("the connection to the controller is gone")]
 pub struct Lost;
 
+/// What the core found out on a connection, for whoever makes the next one.
+#[derive(Debug, Default)]
+struct Wishes {
+    /// Head office answered.
+    is_good: AtomicBool,
+    /// Within how many seconds to come back; 0: it has not said.
+    return_within: AtomicU16,
+}
+
 /// The core's end of a connection. Dropping it ends the connection.
 #[derive(Debug)]
 pub struct Connection {
@@ -53,7 +62,7 @@ pub struct Connection {
     pub connection_epoch: u64,
     /// Which address answered.
     pub address: ControllerAddress,
-    is_good: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     counters: Arc<ByteCounters>,
     /// Dropped with this value, which tells the link.
     _hold: mpsc::Sender<()>,
@@ -72,13 +81,12 @@ impl Connection {
     ) -> Self {
         let (connection_epoch, address) = number;
         let (hold, _) = mpsc::channel(1);
-        let is_good = Arc::default();
         Self {
             client,
             site,
             connection_epoch,
             address,
-            is_good,
+            wishes: Arc::default(),
             counters,
             _hold: hold,
             drained: oneshot::channel().1,
@@ -117,7 +125,12 @@ impl Connection {
 
     /// The controller answered our hello: the next dial need not wait long.
     pub fn mark_good(&self) {
-        self.is_good.store(true, Ordering::Relaxed);
+        self.wishes.is_good.store(true, Ordering::Relaxed);
+    }
+
+    /// Head office asks that the next connection begins at any time within so many seconds after the end of this one.
+    pub fn return_within(&self, seconds: u16) {
+        self.wishes.return_within.store(seconds, Ordering::Relaxed);
     }
 
     /// Says bye and ends the connection, waiting for a moment until that is on its way.
@@ -164,7 +177,7 @@ pub(super) struct Session {
     subscribed: oneshot::Receiver<()>,
     /// Ends when the core drops its connection.
     held: mpsc::Receiver<()>,
-    is_good: Arc<AtomicBool>,
+    wishes: Arc<Wishes>,
     drained: oneshot::Sender<()>,
 }
 
@@ -173,8 +186,12 @@ pub(super) struct Ended {
     pub(super) why: String,
     /// Whether the controller answered the hello.
     pub(super) was_good: bool,
+    /// Within how many seconds to come back, if head office has said.
+    pub(super) return_within: Option<Duration>,
     /// Whether a try of the silent line had no answer.
     pub(super) was_silent: bool,
+    /// Whether one was under way when it ended.
+    pub(super) was_tried: bool,
     /// Whether head office said that we may not come in, which is not what it says when it cannot tell.
     pub(super) was_refused: bool,
     /// To be dropped when the last byte has left the machine: a farewell waits for it.
@@ -185,6 +202,7 @@ pub(super) struct Ended {
 struct End {
     why: String,
     was_silent: bool,
+    was_tried: bool,
     was_refused: bool,
     /// What the core never had. Were it dropped with the task, it would look as if the core had ended the connection.
     unopened: Option<Connection>,
@@ -192,7 +210,7 @@ struct End {
 
 impl End {
     fn said(why: impl Into<String>) -> Self {
-        Self { why: why.into(), was_silent: false, was_refused: false, unopened: None }
+        Self { why: why.into(), was_silent: false, was_tried: false, was_refused: false, unopened: None }
     }
 }
 
@@ -208,13 +226,13 @@ pub(super) fn start(
     let (hold, held) = mpsc::channel(1);
     let (subscribed_sender, subscribed) = oneshot::channel();
     let (drained_sender, drained) = oneshot::channel();
-    let is_good = Arc::new(AtomicBool::new(false));
+    let wishes = Arc::<Wishes>::default();
     let connection = Connection {
         client: client.clone(),
         site: settings.site.clone(),
         connection_epoch,
         address,
-        is_good: Arc::clone(&is_good),
+        wishes: Arc::clone(&wishes),
         counters: Arc::clone(&counters),
         _hold: hold,
         drained,
@@ -226,10 +244,11 @@ pub(super) fn start(
         counters,
         waiting: Arc::new(AtomicU64::new(0)),
         opening: Some((connection, subscribed_sender)),
+        is_tried: false,
     };
     let mut task = JoinSet::new();
     task.spawn(polling.run(event_loop));
-    Session { task, subscribed, held, is_good, drained: drained_sender }
+    Session { task, subscribed, held, wishes, drained: drained_sender }
 }
 
 fn pair(
@@ -272,7 +291,7 @@ impl Session {
 
     /// Waits for the end: of the line, or of the core's patience.
     pub(super) async fn ended(mut self) -> Ended {
-        let End { why, was_silent, was_refused, unopened: _unopened } = tokio::select! {
+        let End { why, was_silent, was_tried, was_refused, unopened: _unopened } = tokio::select! {
             ended = self.task.join_next() => match ended {
                 Some(Ok(end)) => end,
                 Some(Err(_)) | None => End::said("the session was stopped"),
@@ -281,8 +300,12 @@ impl Session {
             // cancelled in the middle: the whole pair is dropped.
             _ = self.held.recv() => End::said("the agent ended it"),
         };
-        let was_good = self.is_good.load(Ordering::Relaxed);
-        Ended { why, was_good, was_silent, was_refused, _drained: self.drained }
+        let was_good = self.wishes.is_good.load(Ordering::Relaxed);
+        let return_within = match self.wishes.return_within.load(Ordering::Relaxed) {
+            0 => None,
+            seconds => Some(Duration::from_secs(seconds.into())),
+        };
+        Ended { why, was_good, return_within, was_silent, was_tried, was_refused, _drained: self.drained }
     }
 }
 
@@ -295,6 +318,8 @@ struct Polling {
     waiting: Arc<AtomicU64>,
     /// Until the subscription is accepted.
     opening: Option<(Connection, oneshot::Sender<()>)>,
+    /// Whether the silent line was tried and nothing came since.
+    is_tried: bool,
 }
 
 impl Polling {
@@ -302,7 +327,7 @@ impl Polling {
     async fn run(mut self, event_loop: EventLoop) -> End {
         let end = self.poll(event_loop).await;
         let unopened = self.opening.take().map(|(connection, _)| connection);
-        End { unopened, ..end }
+        End { unopened, was_tried: self.is_tried, ..end }
     }
 
     async fn poll(&mut self, mut event_loop: EventLoop) -> End {
@@ -316,6 +341,11 @@ impl Polling {
                     return End { was_silent, was_refused, ..End::said(error.to_string()) };
                 }
             };
+            match &event {
+                Event::Outgoing(Outgoing::PingReq) => self.is_tried = true,
+                Event::Incoming(_) => self.is_tried = false,
+                Event::Outgoing(_) => {}
+            }
             let outcome = match event {
                 Event::Incoming(Packet::ConnAck(_)) => self.subscribe(),
                 Event::Incoming(Packet::SubAck(ack)) => self.open(&ack.return_codes),

@@ -10,8 +10,8 @@ use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Up;
 use tawi_shared::wire::{
     BatchedEventV1, Body, CommandResultV1, EVENTS_TOGETHER, EventBatchV1, ForeignRowsV1, HeldPlanV1, HelloV1,
-    Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, StoredV1,
-    UpMessage, encode,
+    Lane, LineReportV1, PROTOCOL_NEWEST, PROTOCOL_OLDEST, PROTOCOL_TOGETHER, RouterStatusV1, SpreadV1,
+    StoredV1, UpMessage, encode,
 };
 use tokio::time::Instant;
 use tracing::{debug, error};
@@ -53,6 +53,8 @@ pub(super) struct Talk {
     log_waits: bool,
     /// The controller should hear once more where we stand.
     pub(super) is_hello_wanted: bool,
+    /// When head office wants to hear it in any case.
+    hello_due: Option<Instant>,
     /// The controller should hear what is stored: it is news, or the controller seems to have missed it.
     pub(super) is_stored_wanted: bool,
     /// Nothing more can be said on it.
@@ -75,6 +77,7 @@ impl Talk {
             usage_waits: true,
             log_waits: true,
             is_hello_wanted: false,
+            hello_due: None,
             is_stored_wanted: false,
             is_lost: false,
         }
@@ -107,6 +110,20 @@ impl Talk {
         self.hello_at.elapsed()
     }
 
+    /// Head office asks for patience: it is not the only one that everybody speaks to.
+    pub(super) fn spread(&mut self, spread: &SpreadV1, random: u64) {
+        self.connection.return_within(spread.return_within_seconds);
+        let within_ms = u64::from(spread.hello_within_seconds).saturating_mul(1_000);
+        if let Some(wait_ms) = random.checked_rem(within_ms) {
+            self.hello_due = Some(Instant::now() + Duration::from_millis(wait_ms));
+        }
+    }
+
+    /// Whether the time has come at which head office wants to hear where we stand.
+    pub(super) fn is_hello_due(&self) -> bool {
+        self.hello_due.is_some_and(|due| due <= Instant::now())
+    }
+
     pub(super) fn hello(&mut self, hello: Hello) {
         self.routers_said.clone_from(&hello.routers);
         let body = HelloV1 {
@@ -125,6 +142,7 @@ impl Talk {
         self.store_epoch = hello.store_epoch;
         self.hello_at = Instant::now();
         self.is_hello_wanted = false;
+        self.hello_due = None;
         self.window.hello(self.age());
         (self.events_wait, self.usage_waits, self.log_waits) = (true, true, true);
         self.say(Up::Hello, &body);

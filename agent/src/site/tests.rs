@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
-use tawi_shared::Clock;
 use tawi_shared::state_hash::StateHash;
-use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service};
+use tawi_shared::wire::{Access, LineV1, OfflineRuleV1, Restraint, RestraintV1, Service, StateDeltaV1};
+use tawi_shared::{Clock, UnixMillis};
 use tokio::sync::watch;
 
 use super::*;
 use crate::clock::{KeptTime, build_date};
 use crate::contact::KeptSilence;
+use crate::desired::Taken;
 use crate::outbox::{Keeper, StoreError};
 use crate::reconcile::found::Remembered;
 use crate::reconcile::memory::RouterMemory;

@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod hard_lines;
 mod office;
 mod program;
 mod restart;

@@ -171,6 +171,7 @@ impl Office {
             controller: ControllerConfig {
                 addresses: vec![ControllerAddress { host: "localhost".into(), port: self.port }],
                 server_name: None,
+                proxy: None,
                 ca_file: directory.join("ca.pem"),
                 certificate_file: directory.join("agent.pem"),
                 key_file: directory.join("agent.key"),

@@ -59,7 +59,7 @@ async fn only_a_head_office_that_says_no_makes_an_agent_ask_for_another_certific
 }
 
 /// The agent's last problem, once it speaks of `word`.
-async fn problem(agent: &Agent, word: &str) -> String {
+pub async fn problem(agent: &Agent, word: &str) -> String {
     let mut last = String::new();
     let waiting = async {
         loop {

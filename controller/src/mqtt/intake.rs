@@ -14,13 +14,15 @@ use tawi_shared::UnixMillis;
 use tawi_shared::envelope::{FLAG_HISTORICAL, Header};
 use tawi_shared::topics::Down;
 use tawi_shared::wire::{
-    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, UpMessage, WelcomeV1,
+    self, BatchedEventV1, Body, CursorV1, CursorsV1, EVENTS_TOGETHER, Lane, PROTOCOL_TOGETHER, SpreadV1,
+    UpMessage, WelcomeV1,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::budget::{Budgets, EVENTS, SESSIONS, WRITES};
 use super::connection::{Arrival, Heard, Pipe};
+use super::spread::spread_of;
 use super::watched::Spoken;
 use super::{LinkError, reports};
 use crate::desired::Held;
@@ -448,15 +450,34 @@ fn cursors(effects: &Effects, spoken: &Spoken, now: UnixMillis) -> Vec<(String, 
     messages
 }
 
+/// How many there are decides how soon each may come back.
+async fn spread(controller: &Controller, now: UnixMillis) -> Option<SpreadV1> {
+    let counted = async {
+        let mut read = controller.database.read().await?;
+        Ok::<_, LinkError>(sites::store::count_certified(&mut read, now).await?)
+    };
+    match counted.await {
+        Ok(sites) => spread_of(sites),
+        Err(error) => {
+            tracing::warn!(%error, "sites are not told how soon they may come back");
+            None
+        }
+    }
+}
+
 async fn finish(controller: &Controller, memory: &mut Memory, mut effects: Effects, pipe: &Pipe) {
     memory.learn(&effects);
     memory.spoken.note(&effects.spoken);
     tell_usage(controller, &mut effects).await;
     let now = controller.clock.now();
     let cursors = cursors(&effects, &memory.spoken, now);
-    let welcomes = effects.welcomes.iter().filter_map(|(site, protocol)| {
-        let body = WelcomeV1 { protocol: *protocol };
-        wire::encode(&body, 0, 0, 0).ok().map(|envelope| (Down::Ack.topic(site), envelope, false))
+    let spread = if effects.welcomes.is_empty() { None } else { spread(controller, now).await };
+    // A few numbers always fit an envelope.
+    let welcomes = effects.welcomes.iter().flat_map(|(site, protocol)| {
+        let welcome = wire::encode(&WelcomeV1 { protocol: *protocol }, 0, 0, 0).ok();
+        let spread = spread.as_ref().filter(|_| *protocol >= PROTOCOL_TOGETHER);
+        let spread = spread.and_then(|spread| wire::encode(spread, 0, 0, 0).ok());
+        welcome.into_iter().chain(spread).map(|envelope| (Down::Ack.topic(site), envelope, false))
     });
     let messages = effects.messages.iter().cloned().map(|(topic, envelope)| (topic, envelope, false));
     for (topic, envelope, is_light) in welcomes.chain(cursors).chain(messages) {

@@ -21,6 +21,7 @@ mod positions;
 mod published;
 mod publisher;
 mod reports;
+mod spread;
 mod store;
 #[cfg(test)]
 mod tests;

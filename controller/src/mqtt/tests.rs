@@ -4,6 +4,7 @@ mod answers;
 mod deferred;
 mod lightly;
 mod seen;
+mod spread;
 mod totals;
 
 use std::time::Duration;

@@ -119,6 +119,18 @@ pub(super) async fn certificate_until(
     instant(&row, "expires_at")
 }
 
+/// How many sites may be connected at once: those with a certificate that is good.
+pub(crate) async fn count_certified(connection: &mut Connection, now: UnixMillis) -> Result<u64, SiteError> {
+    let row = sqlx::query(
+        "SELECT COUNT(DISTINCT c.site_id) AS sites FROM site_certificates c JOIN sites s ON s.id = c.site_id \
+         WHERE c.revoked_at IS NULL AND s.revoked_at IS NULL AND c.expires_at > $1",
+    )
+    .bind(now.0)
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(row.try_get::<i64, _>("sites")?).unwrap_or(0))
+}
+
 /// The digests of all certificates that must not be used. They are few, and never more than were ever issued.
 pub(crate) async fn revoked_certificates(connection: &mut Connection) -> Result<HashSet<String>, SiteError> {
     let rows = sqlx::query(

@@ -152,6 +152,7 @@ fn released_messages_never_change() {
     let cursors =
         CursorsV1 { store_epoch: 7, controller_clock_ms: 1_790_000_000_123, cursors: vec![(1, 9), (2, 300)] };
     check("cursors-v1", &cursors);
+    check("spread-v1", &SpreadV1 { return_within_seconds: 18, hello_within_seconds: 300 });
     check("tell-now-v1", &TellNowV1 { controller_clock_ms: 1_790_000_000_123 });
     check(
         "event-v1",
