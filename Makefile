@@ -15,7 +15,7 @@ STEPS ?=
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-agents bench-intake bench-money clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-agents bench-intake bench-money soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,10 @@ bench-intake: setup ## Print how fast payments by Paybill are taken in; SECONDS=
 bench-money: setup ## Play a million steps of payments, losses and lies and compare the books; STEPS=50000 plays fewer, SEED=7 others
 	@cargo build --profile simulation --package tawi-tests --bin money
 	@$(or $(CARGO_TARGET_DIR),target)/simulation/money $(if $(STEPS),--steps $(STEPS)) $(if $(SEED),--seed $(SEED))
+
+soak: setup ## Play worlds of the link with every fault there is; SEEDS=100000 is a night, SEED=7 SEEDS=1 one of them
+	@cargo build --profile simulation --package tawi-tests --bin link
+	@$(or $(CARGO_TARGET_DIR),target)/simulation/link $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
 
 clean: ## Remove what was built
 	@cargo clean

@@ -6,10 +6,12 @@
 
 pub mod backhaul;
 pub mod browser;
+pub mod carried;
 pub mod disk;
 pub mod figures;
 pub mod interop;
 pub mod life;
+pub mod link;
 pub mod money;
 pub mod month;
 pub mod office;
@@ -18,3 +20,4 @@ pub mod replaced;
 pub mod seed;
 pub mod stories;
 pub mod world;
+pub mod worlds;

@@ -71,17 +71,18 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// One whose messages somebody else carries: whoever has the other end of `client`. For a simulation; `run` makes its own.
+    /// One whose messages somebody else carries: whoever has the other end of `client`; and what is closed once the core gives
+    /// it up. For a simulation; `run` makes its own.
     #[must_use]
     pub fn by_hand(
         client: AsyncClient,
         site: SiteId,
         number: (u64, ControllerAddress),
         counters: Arc<ByteCounters>,
-    ) -> Self {
+    ) -> (Self, mpsc::Receiver<()>) {
         let (connection_epoch, address) = number;
-        let (hold, _) = mpsc::channel(1);
-        Self {
+        let (hold, held) = mpsc::channel(1);
+        let connection = Self {
             client,
             site,
             connection_epoch,
@@ -90,7 +91,8 @@ impl Connection {
             counters,
             _hold: hold,
             drained: oneshot::channel().1,
-        }
+        };
+        (connection, held)
     }
 
     /// Says something, at least once, if the connection lives. Never waits.

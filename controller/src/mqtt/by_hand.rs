@@ -67,11 +67,16 @@ impl ByHand {
 
     /// What was said since the last time, in order.
     pub fn said(&mut self) -> Vec<Word> {
-        self.waiting.clean();
-        let word = |request| match request {
-            Request::Publish(publish) => Some(Word { topic: publish.topic, bytes: publish.payload.to_vec() }),
-            _ => None,
-        };
-        self.waiting.pending.drain(..).filter_map(word).collect()
+        words_of(&mut self.waiting)
     }
+}
+
+/// What waits for whoever carries it.
+pub(super) fn words_of(waiting: &mut EventLoop) -> Vec<Word> {
+    waiting.clean();
+    let word = |request| match request {
+        Request::Publish(publish) => Some(Word { topic: publish.topic, bytes: publish.payload.to_vec() }),
+        _ => None,
+    };
+    waiting.pending.drain(..).filter_map(word).collect()
 }

@@ -84,7 +84,7 @@ pub(super) struct Memory {
     /// When each site was last told the whole.
     wholes: HashMap<SiteId, Instant>,
     /// Who asked for the whole too soon, and what they hold.
-    owed: HashMap<SiteId, Held>,
+    owed: BTreeMap<SiteId, Held>,
     /// What each site may add to its events.
     pub(super) events: Budgets,
     /// And to its sessions.
@@ -102,7 +102,7 @@ impl Default for Memory {
         Self {
             awaited: HashSet::new(),
             wholes: HashMap::new(),
-            owed: HashMap::new(),
+            owed: BTreeMap::new(),
             events: Budgets::new(EVENTS),
             sessions: Budgets::new(SESSIONS),
             writes: Budgets::new(WRITES),
@@ -164,25 +164,30 @@ pub(super) async fn run(
             return;
         }
         gather(&mut heard, &mut batch).await;
-        let mut said = Vec::with_capacity(batch.len());
-        for one in &batch {
-            match one {
-                Heard::Site(arrival) => said.extend(memory.read(arrival)),
-                Heard::Nobody => {
-                    take_all(&controller, &mut memory, &said, &pipe).await;
-                    said.clear();
-                    memory.spoken.forget_all();
-                    note_nobody(&controller).await;
-                }
-            }
-        }
-        take_all(&controller, &mut memory, &said, &pipe).await;
+        take_heard(&controller, &mut memory, &batch, &pipe).await;
         for one in batch.drain(..) {
             if let Heard::Site(arrival) = one {
                 arrival.acknowledge().await;
             }
         }
     }
+}
+
+/// Takes what was heard, in its order.
+pub(super) async fn take_heard(controller: &Controller, memory: &mut Memory, batch: &[Heard], pipe: &Pipe) {
+    let mut said = Vec::with_capacity(batch.len());
+    for one in batch {
+        match one {
+            Heard::Site(arrival) => said.extend(memory.read(arrival)),
+            Heard::Nobody => {
+                take_all(controller, memory, &said, pipe).await;
+                said.clear();
+                memory.spoken.forget_all();
+                note_nobody(controller).await;
+            }
+        }
+    }
+    take_all(controller, memory, &said, pipe).await;
 }
 
 /// Events that came in one message are no more in a transaction than others.
@@ -229,7 +234,7 @@ async fn until(due: Option<Instant>) {
 }
 
 /// Tells the whole to those who asked for it too soon, once it is time.
-async fn tell_owed(controller: &Controller, memory: &mut Memory, pipe: &Pipe) {
+pub(super) async fn tell_owed(controller: &Controller, memory: &mut Memory, pipe: &Pipe) {
     for (site, held) in memory.take_owed(Instant::now()) {
         match commit_owed(controller, memory, &site, held).await {
             Ok(effects) => finish(controller, memory, effects, pipe).await,
@@ -280,7 +285,7 @@ impl Memory {
         let wholes = &self.wholes;
         let is_due =
             |site: &SiteId| wholes.get(site).is_none_or(|last| now.duration_since(*last) >= WHOLE_AGAIN);
-        self.owed.extract_if(|site, _| is_due(site)).collect()
+        self.owed.extract_if(.., |site, _| is_due(site)).collect()
     }
 
     /// Opens the envelope; several for one message of several events. Bad bytes are counted and forgotten: they stay bad

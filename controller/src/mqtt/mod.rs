@@ -15,6 +15,7 @@ pub mod acl;
 mod answers;
 mod budget;
 pub mod by_hand;
+pub mod by_turns;
 mod connection;
 mod intake;
 mod positions;

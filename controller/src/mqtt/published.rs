@@ -47,7 +47,7 @@ pub(super) async fn run(controller: Controller, mut handed_over: mpsc::Receiver<
     }
 }
 
-async fn note(controller: &Controller, batch: &[Published]) -> Result<(), LinkError> {
+pub(super) async fn note(controller: &Controller, batch: &[Published]) -> Result<(), LinkError> {
     let mut transaction = controller.database.write().await?;
     let mut hints = Vec::new();
     for Published { site, generation, told_at } in batch {

@@ -42,7 +42,7 @@ struct Told {
 
 /// What the publisher remembers of each site. It never holds more than there are sites.
 #[derive(Debug, Default)]
-struct Memory {
+pub(super) struct Memory {
     /// Of those that have not said that they stored it.
     told: HashMap<SiteId, Told>,
     /// Up to where the row is about to be taken out, or was.
@@ -79,7 +79,8 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
     }
 }
 
-async fn pass(
+/// Tells sites what is due; `is_tick` also those that were told and have not said that they have it.
+pub(super) async fn pass(
     controller: &Controller,
     pipe: &Pipe,
     memory: &mut Memory,

@@ -4,13 +4,11 @@
 //! the real store; `tawi_tests::money` says what it goes through and what must hold. The first that fails ends it, with the
 //! command that plays it alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
-
 use anyhow::{Context as _, bail};
 use clap::Parser;
 use serde::Serialize;
-use tawi_tests::money::{self, Played, Template};
+use tawi_tests::money::{self, Played};
+use tawi_tests::worlds::{Failed, play_all};
 use tokio::time::Instant;
 
 /// Plays payments in random order with losses and lies, and checks the books against others that are kept apart.
@@ -48,30 +46,29 @@ struct Measured {
 /// Steps in which everything happens that there is.
 const ALL_KINDS_IN: u64 = 200_000;
 
-/// Where all threads are.
-struct Progress {
-    next: AtomicU64,
-    sum: Mutex<Played>,
-    failed: Mutex<Option<String>>,
-}
+/// Worlds between two words of progress.
+const TOLD_EVERY: u64 = 10;
 
 fn main() -> anyhow::Result<()> {
     let Arguments { steps, seed, seeds, beside } = Arguments::parse();
     let each = steps.div_ceil(seeds);
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let beside = if beside == 0 { processors } else { beside };
     let template = money::template().context("making the first world")?;
-    let progress = Progress { next: AtomicU64::new(0), sum: Mutex::default(), failed: Mutex::default() };
     let began = Instant::now();
-    std::thread::scope(|threads| {
-        for _ in 0..beside {
-            threads.spawn(|| worlds(&template, &progress, (seed, seeds, each), began));
-        }
-    });
-    if let Some(failed) = progress.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        bail!(failed);
+    let mut played = Played::default();
+    let outcome = play_all(
+        (seed, seeds),
+        beside,
+        |seed| money::play(&template, seed, each),
+        |number, one| {
+            played = std::mem::take(&mut played).and(one);
+            if number.is_multiple_of(TOLD_EVERY) {
+                eprintln!("· {} steps after {} s", played.steps, began.elapsed().as_secs());
+            }
+        },
+    );
+    if let Err(Failed { seed, error }) = outcome {
+        bail!("seed {seed}: {error:#}\nto see it again: money --seed {seed} --seeds 1 --steps {each}");
     }
-    let played = progress.sum.into_inner().unwrap_or_else(PoisonError::into_inner);
     let missing = played.missing();
     if played.steps >= ALL_KINDS_IN && !missing.is_empty() {
         bail!("nothing differs, and this never happened in {} steps: {}", played.steps, missing.join(", "));
@@ -83,31 +80,4 @@ fn main() -> anyhow::Result<()> {
         Measured { played, worlds: seeds, first_seed: seed, seconds, steps_per_second, differences: 0 };
     println!("{}", serde_json::to_string_pretty(&measured)?);
     Ok(())
-}
-
-/// Plays one world after another until none is left or one has failed.
-fn worlds(template: &Template, progress: &Progress, (seed, seeds, each): (u64, u64, u64), began: Instant) {
-    let failed = || progress.failed.lock().unwrap_or_else(PoisonError::into_inner);
-    loop {
-        let number = progress.next.fetch_add(1, Ordering::Relaxed);
-        if number >= seeds || failed().is_some() {
-            return;
-        }
-        let seed = seed.wrapping_add(number);
-        match money::play(template, seed, each) {
-            Ok(played) => {
-                let mut sum = progress.sum.lock().unwrap_or_else(PoisonError::into_inner);
-                *sum = std::mem::take(&mut *sum).and(played);
-                let (steps, seconds) = (sum.steps, began.elapsed().as_secs());
-                drop(sum);
-                if number.is_multiple_of(10) {
-                    eprintln!("· {steps} steps after {seconds} s");
-                }
-            }
-            Err(error) => {
-                let again = format!("money --seed {seed} --seeds 1 --steps {each}");
-                failed().get_or_insert(format!("seed {seed}: {error:#}\nto see it again: {again}"));
-            }
-        }
-    }
 }

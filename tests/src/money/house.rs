@@ -258,6 +258,16 @@ impl House {
         let _ = std::fs::remove_file(database);
     }
 
+    /// Ends it, and puts its database there.
+    ///
+    /// # Errors
+    /// When the file cannot be moved.
+    pub async fn keep(self, path: &Path) -> anyhow::Result<()> {
+        let database = self.database.clone();
+        self.close().await;
+        Ok(std::fs::rename(database, path)?)
+    }
+
     /// What a request is answered with.
     async fn answer(&self, request: Request<Body>) -> anyhow::Result<(u16, Vec<u8>)> {
         let mut request = request;

@@ -104,6 +104,11 @@ impl Disk {
         self.contents().planned = Some((actions, is_tearing));
     }
 
+    /// No cut is planned any more.
+    pub fn cancel_planned_cut(&self) {
+        self.contents().planned = None;
+    }
+
     /// From now on so many bytes are left.
     pub fn fill(&self, free_bytes: u64) {
         self.contents().free_bytes = free_bytes;

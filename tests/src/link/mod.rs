@@ -1,0 +1,281 @@
+//! The simulation of the link: head office and twenty sites, steps in any order made from a seed, and what must hold.
+//!
+//! ```text
+//!   seed ─▶ steps ─┬─▶ site × 20 (heart of the agent, disk in memory, router played) ─▶ words ─┐ lost, late, twice, in any order
+//!                  └─▶ head office (intake, publisher, database) ◀──────────────────────────────┘
+//! ```
+//! The heart of the agent, its store, the controller's link and its database are whole. Sockets, TLS and the broker are not
+//! there: what they do to messages is done to them here, and worse. Nothing runs by itself and time stands still between steps,
+//! so that a seed plays the same each time. What was broken is mended at the end: then every site must be as head office wants
+//! it, and every byte that was moved must be booked once.
+
+mod checks;
+mod site;
+mod steps;
+mod template;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use tawi_controller::mqtt::by_turns::ByTurns;
+use tawi_controller::state::Controller;
+use tawi_shared::topics::parse_down;
+use tawi_shared::{Clock, IdSource, UnixMillis};
+
+use self::checks::Seen;
+use self::site::SimSite;
+use self::steps::Mood;
+pub use self::template::Template;
+
+/// When every world begins: 2027-01-15, in Nairobi. No agent believes a time before it was built.
+const BEGIN: UnixMillis = UnixMillis(1_800_000_000_000);
+/// Sites of head office.
+pub const SITES: usize = 20;
+/// Lines of each.
+const LINES: usize = 2;
+/// Steps that a failure tells of, the last one last.
+const TOLD: usize = 25;
+/// Steps between two looks at everything.
+const LOOKED_EVERY: u64 = 20;
+/// Turns at the end, of half a minute each: totals of sessions that run are told each twenty minutes
+const TURNS: u32 = 90;
+const TURN: Duration = Duration::from_secs(30);
+
+/// What was played.
+#[derive(Clone, Debug, Default, Serialize, PartialEq, Eq)]
+pub struct Played {
+    /// Steps.
+    pub steps: u64,
+    /// Sessions that were booked to the byte.
+    pub sessions: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Messages that arrived.
+    pub messages: u64,
+    /// How often what happened.
+    pub kinds: BTreeMap<String, u64>,
+}
+
+impl Played {
+    /// Both together.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        for (kind, count) in other.kinds {
+            *self.kinds.entry(kind).or_default() += count;
+        }
+        Self {
+            steps: self.steps + other.steps,
+            sessions: self.sessions + other.sessions,
+            bytes: self.bytes + other.bytes,
+            messages: self.messages + other.messages,
+            kinds: self.kinds,
+        }
+    }
+
+    /// What must come in every simulation that is long enough, and did not.
+    #[must_use]
+    pub fn missing(&self) -> Vec<&'static str> {
+        steps::KINDS.into_iter().filter(|kind| !self.kinds.contains_key(*kind)).collect()
+    }
+}
+
+/// A world under way.
+struct World {
+    controller: Controller,
+    database: PathBuf,
+    office: ByTurns,
+    clock: Clock,
+    sites: Vec<SimSite>,
+    chance: IdSource,
+    mood: Mood,
+    seen: Seen,
+    trail: VecDeque<String>,
+    played: Played,
+}
+
+/// The template of all worlds.
+///
+/// # Errors
+/// When the controller refuses anything.
+pub fn template() -> anyhow::Result<Template> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(Template::make())
+}
+
+/// Plays a seed for so many steps on a runtime of its own.
+///
+/// # Errors
+/// When something does not hold: after which step, and what went before.
+pub fn play(template: &Template, seed: u64, steps: u64) -> anyhow::Result<Played> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut world = World::open(template, seed).await?;
+        let _still = hold_time();
+        let outcome = world.run(steps).await;
+        let told = world.trail.iter().map(|step| format!("\n  {step}")).collect::<String>();
+        let played = world.close().await;
+        outcome.with_context(|| format!("after these steps:{told}"))?;
+        Ok(played)
+    })
+}
+
+/// From here on time passes only by hand; threads of the database are waited for all the same.
+fn hold_time() -> std::sync::mpsc::Sender<()> {
+    let (held, hold) = std::sync::mpsc::channel::<()>();
+    tokio::time::pause();
+    // Time would run by itself while nothing else does; it does not while somebody is at work outside.
+    tokio::task::spawn_blocking(move || {
+        let _ = hold.recv();
+    });
+    held
+}
+
+impl World {
+    async fn open(template: &Template, seed: u64) -> anyhow::Result<Self> {
+        let clock = Clock::manual(BEGIN);
+        let (controller, database) = template.copy(seed, clock.clone()).await?;
+        let chance = IdSource::seeded(seed);
+        let sites = template.sites.iter().cloned().map(|planned| SimSite::new(planned, chance.number()));
+        Ok(Self {
+            office: ByTurns::open(controller.clone()).await,
+            controller,
+            database,
+            clock,
+            sites: sites.collect(),
+            mood: Mood::of(seed),
+            chance,
+            seen: Seen::default(),
+            trail: VecDeque::new(),
+            played: Played::default(),
+        })
+    }
+
+    async fn close(self) -> Played {
+        for mut site in self.sites {
+            site.lose_power().await;
+        }
+        drop(self.office);
+        self.controller.database.close().await;
+        let _ = std::fs::remove_file(self.database);
+        self.played
+    }
+
+    async fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        for site in &mut self.sites {
+            site.start().await;
+            site.connect().await;
+        }
+        for step in 0..steps {
+            self.step().await?;
+            self.played.steps += 1;
+            if step % LOOKED_EVERY == 0 {
+                self.look().await?;
+            }
+        }
+        self.heal().await?;
+        self.look().await?;
+        self.judge().await
+    }
+
+    /// A number below `limit`; 0 where that is 0.
+    fn below(&self, limit: u64) -> u64 {
+        self.chance.number().checked_rem(limit).unwrap_or(0)
+    }
+
+    fn any_site(&self) -> usize {
+        usize::try_from(self.below(u64::try_from(self.sites.len()).unwrap_or(1))).unwrap_or(0)
+    }
+
+    /// It happened, to whomever.
+    fn note(&mut self, kind: &'static str, who: &str) {
+        *self.played.kinds.entry(kind.to_owned()).or_default() += 1;
+        if self.trail.len() >= TOLD {
+            self.trail.pop_front();
+        }
+        self.trail.push_back(format!("{}: {kind} {who}", self.played.steps));
+    }
+
+    /// Time passes for everybody, whatever their clocks show.
+    async fn pass(&mut self, time: Duration) {
+        self.clock.advance(time);
+        for site in &self.sites {
+            site.clock.advance(time);
+        }
+        tokio::time::advance(time).await;
+        for site in &mut self.sites {
+            site.beat().await;
+        }
+    }
+
+    /// What head office said goes on its way; to whoever has no line it is lost.
+    fn post(&mut self) {
+        for word in self.office.said() {
+            let Some((site, _)) = parse_down(&word.topic) else { continue };
+            let reached = self.sites.iter_mut().find(|one| one.id() == &site);
+            if let Some(reached) = reached.filter(|one| one.is_up && !one.is_stuck) {
+                reached.down.push_back(word);
+            }
+        }
+    }
+
+    /// Everything that broke is mended, and what is due is done until nothing more is.
+    async fn heal(&mut self) -> anyhow::Result<()> {
+        for site in &mut self.sites {
+            site.disk.make_room();
+            site.disk.refuse(false);
+            site.disk.cancel_planned_cut();
+            // Clocks that were set wrong are set right by whoever keeps time at the site.
+            site.clock.set(self.clock.now());
+            if site.is_stuck {
+                site.cut().await;
+            }
+        }
+        for turn in 0..TURNS {
+            for site in &mut self.sites {
+                if site.heart.is_none() {
+                    site.start().await;
+                }
+                site.connect().await;
+                site.sample().await;
+                site.reconcile().await;
+                site.report().await;
+            }
+            for _ in 0..4 {
+                self.carry_everything().await;
+            }
+            self.office.publish(turn % 2 == 0).await?;
+            self.post();
+            self.carry_everything().await;
+            if turn > 2 && self.is_quiet().await? {
+                return Ok(());
+            }
+            self.pass(TURN).await;
+        }
+        self.is_quiet_and_why().await
+    }
+
+    /// What is on its way arrives, in order.
+    async fn carry_everything(&mut self) {
+        let mut spoken = Vec::new();
+        for site in &mut self.sites {
+            let alive = if site.is_up { 1 } else { 0 };
+            let over = site.wills.len().saturating_sub(alive);
+            spoken.extend(site.wills.drain(..over));
+            spoken.extend(site.up.drain(..));
+        }
+        self.played.messages += u64::try_from(spoken.len()).unwrap_or(0);
+        if !spoken.is_empty() {
+            self.office.hear(spoken).await;
+        }
+        self.post();
+        for site in &mut self.sites {
+            while let Some(word) = site.down.pop_front() {
+                self.played.messages += 1;
+                site.hear(word).await;
+            }
+        }
+    }
+}
