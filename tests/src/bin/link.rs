@@ -14,7 +14,8 @@ use tokio::time::Instant;
 #[derive(Debug, Parser)]
 #[command(after_help = "Examples:\n  make soak SEEDS=100000       a night\n  \
                         make soak SEED=7 SEEDS=1     one world, as a failure names it\n  \
-                        link --seed 7 --seeds 1 --steps 150")]
+                        link --seed 7 --seeds 1 --steps 150 --tell-of site-04\n                               \
+                        what was said to and by one site")]
 struct Arguments {
     /// The seed of the first world; the others follow it.
     #[arg(long, default_value_t = 1)]
@@ -25,6 +26,9 @@ struct Arguments {
     /// Steps of each.
     #[arg(long, default_value_t = 150, value_parser = clap::value_parser!(u64).range(1..))]
     steps: u64,
+    /// Write what this site says and hears to standard error, such as site-04
+    #[arg(long, value_name = "SITE")]
+    tell_of: Option<String>,
     /// Worlds that are played beside each other; 0 for one to a processor.
     #[arg(long, default_value_t = 0)]
     beside: usize,
@@ -47,14 +51,14 @@ const ALL_KINDS_IN: u64 = 500;
 const TOLD_EVERY: u64 = 250;
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { seed, seeds, steps, beside } = Arguments::parse();
+    let Arguments { seed, seeds, steps, tell_of, beside } = Arguments::parse();
     let template = link::template()?;
     let began = Instant::now();
     let mut sum = Played::default();
     let played = play_all(
         (seed, seeds),
         beside,
-        |seed| link::play(&template, seed, steps),
+        |seed| link::play_and_tell(&template, seed, steps, tell_of.as_deref()),
         |number, played| {
             sum = std::mem::take(&mut sum).and(played);
             if number > 0 && number.is_multiple_of(TOLD_EVERY) {

@@ -149,13 +149,7 @@ impl World {
         for site in &self.sites {
             for session in &site.sessions {
                 let booked = self.seen.booked.get(&session.key).copied().unwrap_or(0);
-                ensure!(
-                    booked == session.moved,
-                    "{}: {} of {} bytes are booked",
-                    session.key,
-                    booked,
-                    session.moved
-                );
+                ensure!(booked == session.moved, "{booked} bytes are booked of {session:?} of {}", site.id());
                 self.played.sessions += 1;
                 self.played.bytes += booked;
             }

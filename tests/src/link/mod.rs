@@ -14,15 +14,17 @@ mod site;
 mod steps;
 mod template;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use serde::Serialize;
-use tawi_controller::mqtt::by_turns::ByTurns;
+use tawi_controller::mqtt::by_hand::Word;
+use tawi_controller::mqtt::by_turns::{ByTurns, Spoken};
 use tawi_controller::state::Controller;
 use tawi_shared::topics::parse_down;
+use tawi_shared::wire::{DownMessage, UpMessage};
 use tawi_shared::{Clock, IdSource, UnixMillis};
 
 use self::checks::Seen;
@@ -37,7 +39,9 @@ pub const SITES: usize = 20;
 /// Lines of each.
 const LINES: usize = 2;
 /// Steps that a failure tells of, the last one last.
-const TOLD: usize = 25;
+const TOLD: usize = 40;
+/// Whom a step concerns that concerns no single site.
+const EVERYBODY: &str = "everybody";
 /// Steps between two looks at everything.
 const LOOKED_EVERY: u64 = 20;
 /// Turns at the end, of half a minute each: totals of sessions that run are told each twenty minutes
@@ -92,7 +96,9 @@ struct World {
     chance: IdSource,
     mood: Mood,
     seen: Seen,
-    trail: VecDeque<String>,
+    trail: Vec<String>,
+    /// Of which site everything is told.
+    told_of: Option<String>,
     played: Played,
 }
 
@@ -110,15 +116,28 @@ pub fn template() -> anyhow::Result<Template> {
 /// # Errors
 /// When something does not hold: after which step, and what went before.
 pub fn play(template: &Template, seed: u64, steps: u64) -> anyhow::Result<Played> {
+    play_and_tell(template, seed, steps, None)
+}
+
+/// The same, and writes to standard error what a site says and hears, and what happens to it.
+///
+/// # Errors
+/// See [`play`].
+pub fn play_and_tell(
+    template: &Template,
+    seed: u64,
+    steps: u64,
+    told_of: Option<&str>,
+) -> anyhow::Result<Played> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut world = World::open(template, seed).await?;
+        world.told_of = told_of.map(str::to_owned);
         let _still = hold_time();
         let outcome = world.run(steps).await;
-        let told = world.trail.iter().map(|step| format!("\n  {step}")).collect::<String>();
+        let outcome = outcome.map_err(|error| world.with_trail(&error));
         let played = world.close().await;
-        outcome.with_context(|| format!("after these steps:{told}"))?;
-        Ok(played)
+        outcome.map(|()| played)
     })
 }
 
@@ -148,7 +167,8 @@ impl World {
             mood: Mood::of(seed),
             chance,
             seen: Seen::default(),
-            trail: VecDeque::new(),
+            trail: Vec::new(),
+            told_of: None,
             played: Played::default(),
         })
     }
@@ -192,10 +212,53 @@ impl World {
     /// It happened, to whomever.
     fn note(&mut self, kind: &'static str, who: &str) {
         *self.played.kinds.entry(kind.to_owned()).or_default() += 1;
-        if self.trail.len() >= TOLD {
-            self.trail.pop_front();
+        self.tell(who, || format!("-- {kind}"));
+        self.trail.push(format!("{}: {kind} {who}", self.played.steps));
+    }
+
+    /// Tells of a site, if it is the one.
+    fn tell(&self, who: &str, what: impl FnOnce() -> String) {
+        if self.told_of.as_deref().is_some_and(|told_of| told_of == who || who == EVERYBODY) {
+            eprintln!("{:4} {}", self.played.steps, what());
         }
-        self.trail.push_back(format!("{}: {kind} {who}", self.played.steps));
+    }
+
+    /// Head office hears this.
+    async fn hear(&mut self, spoken: Vec<Spoken>) {
+        for word in &spoken {
+            self.tell(word.site.as_str(), || {
+                let light = if word.is_light { " lightly" } else { "" };
+                format!("> {:?}{light}", UpMessage::decode(&word.bytes))
+            });
+        }
+        self.played.messages += u64::try_from(spoken.len()).unwrap_or(0);
+        if !spoken.is_empty() {
+            self.office.hear(spoken).await;
+        }
+        self.post();
+    }
+
+    /// A site hears this.
+    async fn say(&mut self, at: usize, word: Word) {
+        let Some(site) = self.sites.get_mut(at) else { return };
+        let who = site.id().to_string();
+        let told = word.clone();
+        site.hear(word).await;
+        self.played.messages += 1;
+        self.tell(&who, || format!("< {:?}", DownMessage::decode(&told.bytes)));
+    }
+
+    /// What failed, and what went before: all that has to do with the site that it names, or else the last steps.
+    fn with_trail(&self, error: &anyhow::Error) -> anyhow::Error {
+        let why = format!("{error:#}");
+        let named = self.sites.iter().find(|site| why.contains(site.id().as_str()));
+        let is_told = |step: &&String| {
+            named.is_none_or(|site| step.contains(site.id().as_str()) || step.ends_with(EVERYBODY))
+        };
+        let steps: Vec<_> = self.trail.iter().filter(is_told).collect();
+        let told = steps.iter().skip(steps.len().saturating_sub(TOLD));
+        let told = told.map(|step| format!("\n  {step}")).collect::<String>();
+        anyhow!("{why}; before it:{told}")
     }
 
     /// Time passes for everybody, whatever their clocks show.
@@ -266,15 +329,10 @@ impl World {
             spoken.extend(site.wills.drain(..over));
             spoken.extend(site.up.drain(..));
         }
-        self.played.messages += u64::try_from(spoken.len()).unwrap_or(0);
-        if !spoken.is_empty() {
-            self.office.hear(spoken).await;
-        }
-        self.post();
-        for site in &mut self.sites {
-            while let Some(word) = site.down.pop_front() {
-                self.played.messages += 1;
-                site.hear(word).await;
+        self.hear(spoken).await;
+        for at in 0..self.sites.len() {
+            while let Some(word) = self.sites.get_mut(at).and_then(|site| site.down.pop_front()) {
+                self.say(at, word).await;
             }
         }
     }

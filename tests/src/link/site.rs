@@ -65,6 +65,8 @@ pub struct SimSite {
     pub settled: u64,
     /// Whether its disk lost what it had promised to keep.
     pub was_robbed: bool,
+    /// Whether a record may be damaged that was there before: its new value was being written as the power went.
+    pub may_be_torn: bool,
     ids: IdSource,
     cuts_seen: u64,
     sessions_begun: u64,
@@ -89,6 +91,7 @@ impl SimSite {
             to_report: Vec::new(),
             settled: 0,
             was_robbed: false,
+            may_be_torn: false,
             ids: IdSource::seeded(seed),
             cuts_seen: 0,
             sessions_begun: 0,
@@ -114,6 +117,10 @@ impl SimSite {
         // Its router says again how it stands, and what was carried out and not reported is forgotten with the agent.
         (self.settled, self.cuts_seen) = (0, self.disk.work().cuts);
         self.to_report.clear();
+        if std::mem::take(&mut self.may_be_torn) {
+            // A record that was damaged is found and passed over, and the router tells of its session again.
+            self.sessions.iter_mut().for_each(|session| session.kept = 0);
+        }
         self.beat().await;
     }
 

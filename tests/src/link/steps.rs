@@ -13,7 +13,7 @@ use tawi_shared::wire::{
     CommandKind, CommandResultV1, CommandStatus, SessionUsageV1, StoredV1, UsageBatchV1, encode,
 };
 
-use super::World;
+use super::{EVERYBODY, World};
 use crate::carried::ROUTER;
 
 /// How bad a world is, in parts of a thousand.
@@ -159,9 +159,7 @@ impl World {
             return;
         }
         self.note("words arrive at head office", &format!("{}", spoken.len()));
-        self.played.messages += u64::try_from(spoken.len()).unwrap_or(0);
-        self.office.hear(spoken).await;
-        self.post();
+        self.hear(spoken).await;
     }
 
     /// The next word of a site, or another, or none of it, or twice.
@@ -189,11 +187,10 @@ impl World {
             if is_twice {
                 site.down.push_back(word.clone());
             }
-            if !is_lost {
-                site.hear(word).await;
-                self.played.messages += 1;
-            }
             self.note("words arrive at a site", &who);
+            if !is_lost {
+                self.say(at, word).await;
+            }
             self.tell_fate(&who, (is_lost, is_twice, index));
         }
     }
@@ -231,7 +228,8 @@ impl World {
             .await?;
         refresh_line(&mut write, &LineId::parse(&line)?, self.clock.now()).await?;
         write.commit().await?;
-        self.note("a line is paid", &line);
+        let who = self.sites.get(at).map(|site| site.id().to_string()).unwrap_or_default();
+        self.note("a line is paid", &who);
         if self.below(2) == 0 {
             self.office.publish(false).await?;
             self.post();
@@ -280,10 +278,7 @@ impl World {
                 let alive = if site.is_stuck { 0 } else { 1 };
                 let over = site.wills.len().saturating_sub(alive);
                 let words: Vec<_> = site.wills.drain(..over).collect();
-                if !words.is_empty() {
-                    self.office.hear(words).await;
-                    self.post();
-                }
+                self.hear(words).await;
             }
         }
     }
@@ -310,12 +305,14 @@ impl World {
             6 => "a disk is mended",
             _ => "head office restarts",
         };
-        self.with(at, kind, |_| ());
         if kind == "head office restarts" {
+            self.note(kind, EVERYBODY);
             self.restart().await;
             return;
         }
+        self.with(at, kind, |_| ());
         let Some(site) = self.sites.get_mut(at) else { return };
+        site.may_be_torn |= is_tearing && kind.starts_with("the power");
         match kind {
             "the power goes" => {
                 site.lose_power().await;
@@ -410,8 +407,7 @@ impl World {
             is_light: false,
         });
         self.note("a site lies", liar.as_str());
-        self.office.hear(spoken.into()).await;
-        self.post();
+        self.hear(spoken.into()).await;
         Ok(())
     }
 }
