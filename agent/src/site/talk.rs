@@ -112,7 +112,9 @@ impl Talk {
 
     /// Head office asks for patience: it is not the only one that everybody speaks to.
     pub(super) fn spread(&mut self, spread: &SpreadV1, random: u64) {
-        self.connection.return_within(spread.return_within_seconds);
+        if spread.return_within_seconds > 0 {
+            self.connection.return_within(spread.return_within_seconds);
+        }
         let within_ms = u64::from(spread.hello_within_seconds).saturating_mul(1_000);
         if let Some(wait_ms) = random.checked_rem(within_ms) {
             self.hello_due = Some(Instant::now() + Duration::from_millis(wait_ms));
@@ -143,6 +145,8 @@ impl Talk {
         self.hello_at = Instant::now();
         self.is_hello_wanted = false;
         self.hello_due = None;
+        // Head office may have missed it.
+        self.applied_said = None;
         self.window.hello(self.age());
         (self.events_wait, self.usage_waits, self.log_waits) = (true, true, true);
         self.say(Up::Hello, &body);

@@ -47,8 +47,8 @@ impl ByHand {
         let spoken = watched::Spoken::default();
         let mut parts = JoinSet::new();
         parts.spawn(intake::run(controller.clone(), heard, pipe.clone(), spoken.clone()));
-        parts.spawn(watched::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
-        parts.spawn(publisher::run(controller.clone(), pipe, stop.clone()));
+        parts.spawn(watched::run(controller.clone(), pipe.clone(), spoken.clone(), stop.clone()));
+        parts.spawn(publisher::run(controller.clone(), pipe, spoken, stop.clone()));
         Self { hand_over, client, waiting, _parts: parts }
     }
 

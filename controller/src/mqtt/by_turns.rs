@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::by_hand::{Word, words_of};
 use super::connection::{Arrival, Heard, Pipe};
 use super::published::{self, Published};
-use super::{intake, publisher};
+use super::{intake, publisher, watched};
 use crate::ids::SiteId;
 use crate::state::Controller;
 
@@ -35,7 +35,7 @@ pub struct ByTurns {
     controller: Controller,
     intake: intake::Memory,
     publisher: publisher::Memory,
-    pipe: Pipe,
+    way: (Pipe, watched::Spoken),
     client: AsyncClient,
     waiting: EventLoop,
     hand_over: mpsc::Sender<Published>,
@@ -47,11 +47,12 @@ impl ByTurns {
     pub async fn open(controller: Controller) -> Self {
         let (client, waiting) = AsyncClient::new(MqttOptions::new("by-turns", "127.0.0.1", 1), WAITING);
         let (hand_over, handed_over) = mpsc::channel(published::WAITING);
+        let spoken = watched::Spoken::default();
         let mut link = Self {
             controller,
-            intake: intake::Memory::default(),
+            intake: intake::Memory::knowing(spoken.clone()),
             publisher: publisher::Memory::default(),
-            pipe: Pipe::to(client.clone()),
+            way: (Pipe::to(client.clone()), spoken),
             client,
             waiting,
             hand_over,
@@ -73,7 +74,7 @@ impl ByTurns {
     }
 
     async fn take(&mut self, batch: &[Heard]) {
-        intake::take_heard(&self.controller, &mut self.intake, batch, &self.pipe).await;
+        intake::take_heard(&self.controller, &mut self.intake, batch, &self.way.0).await;
     }
 
     /// Tells sites what changed; on a tick also those that have not said that they have it, and those that asked too soon.
@@ -82,9 +83,9 @@ impl ByTurns {
     /// When the database refuses.
     pub async fn publish(&mut self, is_tick: bool) -> anyhow::Result<()> {
         if is_tick {
-            intake::tell_owed(&self.controller, &mut self.intake, &self.pipe).await;
+            intake::tell_owed(&self.controller, &mut self.intake, &self.way.0).await;
         }
-        publisher::pass(&self.controller, &self.pipe, &mut self.publisher, &self.hand_over, is_tick).await?;
+        publisher::pass(&self.controller, &self.way, &mut self.publisher, &self.hand_over, is_tick).await?;
         let mut batch = Vec::new();
         while let Ok(published) = self.handed_over.try_recv() {
             batch.push(published);

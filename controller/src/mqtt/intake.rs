@@ -149,7 +149,7 @@ pub(super) async fn run(
     pipe: Pipe,
     spoken: Spoken,
 ) {
-    let mut memory = Memory { spoken, ..Memory::default() };
+    let mut memory = Memory::knowing(spoken);
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         let due = memory.next_owed();
@@ -260,6 +260,11 @@ async fn commit_owed(
 }
 
 impl Memory {
+    /// One that tells others what is spoken with whom.
+    pub(super) fn knowing(spoken: Spoken) -> Self {
+        Self { spoken, ..Self::default() }
+    }
+
     /// Whether a site that holds `held` may be told the whole now. If not, it is owed it.
     pub(super) fn may_tell_whole(&mut self, site: &SiteId, held: Held) -> bool {
         let now = Instant::now();

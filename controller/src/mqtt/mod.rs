@@ -75,8 +75,8 @@ pub async fn run(controller: Controller, address: BrokerAddress, stop: Stop) {
     let mut tasks = JoinSet::new();
     let spoken = watched::Spoken::default();
     tasks.spawn(intake::run(controller.clone(), heard, pipe.clone(), spoken.clone()));
-    tasks.spawn(watched::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
-    tasks.spawn(publisher::run(controller.clone(), pipe.clone(), stop.clone()));
+    tasks.spawn(watched::run(controller.clone(), pipe.clone(), spoken.clone(), stop.clone()));
+    tasks.spawn(publisher::run(controller.clone(), pipe.clone(), spoken, stop.clone()));
     let kept = connection::keep(&controller.ids, &address, &pipe, hand_over, stop.clone());
     supervise(kept, tasks, &stop).await;
     // Nobody is let in any more, and whoever is in goes.

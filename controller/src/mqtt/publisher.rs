@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use sqlx::Connection as _;
 use tawi_shared::UnixMillis;
+use tawi_shared::topics::Down;
+use tawi_shared::wire::{SpreadV1, encode};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::connection::Pipe;
 use super::published::{self, Published};
 use super::store::{self, Behind};
+use super::watched::Spoken;
 use super::{LinkError, answers, reports};
 use crate::ids::{CommandId, SiteId};
 use crate::shutdown::Stop;
@@ -29,6 +32,12 @@ const PERIOD: Duration = Duration::from_secs(5);
 /// How long a site has to say that it stored what it was told; doubles with each time it is told again.
 const FIRST_PATIENCE: Duration = Duration::from_secs(10);
 const LONGEST_PATIENCE: Duration = Duration::from_secs(300);
+/// How long a site has to say that its routers are at what it stored before it is asked; doubles with each time. A router that
+/// is away for days is a reason to say nothing.
+const FIRST_APPLIED_PATIENCE: Duration = Duration::from_secs(60);
+const LONGEST_APPLIED_PATIENCE: Duration = Duration::from_secs(6 * 3_600);
+/// Within how many seconds whoever is asked says where it stands.
+const HELLO_WITHIN_SECONDS: u16 = 5;
 /// How long a site has to say what became of a command before it is told of it again; it does each once.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -45,6 +54,8 @@ struct Told {
 pub(super) struct Memory {
     /// Of those that have not said that they stored it.
     told: HashMap<SiteId, Told>,
+    /// Of those that have not said that their routers are at it.
+    asked: HashMap<SiteId, Told>,
     /// Up to where the row is about to be taken out, or was.
     handed_over: HashMap<SiteId, u64>,
     /// When each open command was last told: it is told again while its site says nothing of it.
@@ -52,10 +63,11 @@ pub(super) struct Memory {
 }
 
 /// Runs until `stop`, and then until what was published is noted.
-pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
+pub(super) async fn run(controller: Controller, pipe: Pipe, spoken: Spoken, mut stop: Stop) {
     let (hand_over, handed_over) = mpsc::channel(published::WAITING);
     let noting = tokio::spawn(published::run(controller.clone(), handed_over));
     let mut memory = Memory::default();
+    let way = (pipe.clone(), spoken);
     let mut connection = pipe.changes();
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -69,7 +81,7 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
         if !pipe.is_open() {
             continue;
         }
-        if let Err(error) = pass(&controller, &pipe, &mut memory, &hand_over, is_tick).await {
+        if let Err(error) = pass(&controller, &way, &mut memory, &hand_over, is_tick).await {
             tracing::error!(%error, "sites could not be told what changed; trying again");
         }
     }
@@ -82,7 +94,7 @@ pub(super) async fn run(controller: Controller, pipe: Pipe, mut stop: Stop) {
 /// Tells sites what is due; `is_tick` also those that were told and have not said that they have it.
 pub(super) async fn pass(
     controller: &Controller,
-    pipe: &Pipe,
+    (pipe, spoken): &(Pipe, Spoken),
     memory: &mut Memory,
     hand_over: &mpsc::Sender<Published>,
     is_tick: bool,
@@ -99,10 +111,12 @@ pub(super) async fn pass(
         let now = Instant::now();
         memory.told.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
         for behind in silent {
-            if is_due(&mut memory.told, &behind, now) {
+            if is_due(&mut memory.told, &behind, FIRST_PATIENCE, now) {
+                tracing::info!(site.id = %behind.site, generation = behind.generation, "a site is told again");
                 due.entry(behind.site.clone()).or_insert(behind);
             }
         }
+        ask_where_they_stand(&mut connection, (pipe, spoken), memory).await?;
     }
     for Behind { site, generation, is_online } in due.into_values() {
         if !is_online {
@@ -133,12 +147,39 @@ pub(super) async fn pass(
         }
         let told_at = is_told.then(|| controller.clock.now());
         if is_told {
-            note_told(&mut memory.told, &site, generation);
+            note_told(&mut memory.told, &site, generation, (FIRST_PATIENCE, LONGEST_PATIENCE));
         }
         memory.hand_over(hand_over, Published { site, generation, told_at }).await;
     }
     // After the states: a row that is taken over needs its line.
     tell_commands(&mut connection, pipe, memory).await
+}
+
+/// Asks sites whose routers should be at what they stored, and which have not said so: their word may have been lost.
+async fn ask_where_they_stand(
+    connection: &mut database::Connection,
+    (pipe, spoken): (&Pipe, &Spoken),
+    memory: &mut Memory,
+) -> Result<(), LinkError> {
+    let silent = store::unapplied(connection).await?;
+    memory.asked.retain(|site, _| silent.iter().any(|behind| behind.site == *site));
+    let now = Instant::now();
+    for behind in silent {
+        if !is_due(&mut memory.asked, &behind, FIRST_APPLIED_PATIENCE, now) || !spoken.together(&behind.site)
+        {
+            continue;
+        }
+        let question = SpreadV1 { return_within_seconds: 0, hello_within_seconds: HELLO_WITHIN_SECONDS };
+        // Two numbers always fit an envelope. A question that is lost is asked again.
+        if let Ok(envelope) = encode(&question, 0, 0, 0)
+            && pipe.publish_lightly(Down::Ack.topic(&behind.site), envelope).await
+        {
+            tracing::info!(site.id = %behind.site, generation = behind.generation, "a site is asked where it stands");
+            let patience = (FIRST_APPLIED_PATIENCE, LONGEST_APPLIED_PATIENCE);
+            note_told(&mut memory.asked, &behind.site, behind.generation, patience);
+        }
+    }
+    Ok(())
 }
 
 /// Tells sites that are connected the commands that they have not answered.
@@ -198,21 +239,22 @@ async fn read_state(
 
 /// Whether a site that is behind has had its time. One that is met for the first time gets it now: its hello may have
 /// been answered this instant.
-fn is_due(told: &mut HashMap<SiteId, Told>, behind: &Behind, now: Instant) -> bool {
-    let fresh = Told { generation: behind.generation, at: now, patience: FIRST_PATIENCE };
+fn is_due(told: &mut HashMap<SiteId, Told>, behind: &Behind, first: Duration, now: Instant) -> bool {
+    let fresh = Told { generation: behind.generation, at: now, patience: first };
     let last = told.entry(behind.site.clone()).or_insert(fresh);
-    if now.duration_since(last.at) < last.patience {
-        return false;
-    }
-    tracing::info!(site.id = %behind.site, generation = behind.generation, "a site is told again");
-    true
+    now.duration_since(last.at) >= last.patience
 }
 
-fn note_told(told: &mut HashMap<SiteId, Told>, site: &SiteId, generation: u64) {
+fn note_told(
+    told: &mut HashMap<SiteId, Told>,
+    site: &SiteId,
+    generation: u64,
+    (first, longest): (Duration, Duration),
+) {
     let now = Instant::now();
     let patience = match told.get(site) {
-        Some(last) if last.generation == generation => last.patience.saturating_mul(2).min(LONGEST_PATIENCE),
-        _ => FIRST_PATIENCE,
+        Some(last) if last.generation == generation => last.patience.saturating_mul(2).min(longest),
+        _ => first,
     };
     told.insert(site.clone(), Told { generation, at: now, patience });
 }
@@ -225,18 +267,18 @@ mod tests {
     async fn a_site_that_says_nothing_is_told_again_and_ever_more_rarely() {
         let mut told = HashMap::new();
         let behind = Behind { site: SiteId::parse("a").unwrap(), generation: 3, is_online: true };
-        assert!(!is_due(&mut told, &behind, Instant::now()), "its hello was just answered");
+        assert!(!is_due(&mut told, &behind, FIRST_PATIENCE, Instant::now()), "its hello was just answered");
         let mut pauses = Vec::new();
         for _ in 0..7 {
             let start = Instant::now();
-            while !is_due(&mut told, &behind, Instant::now()) {
+            while !is_due(&mut told, &behind, FIRST_PATIENCE, Instant::now()) {
                 tokio::time::advance(Duration::from_secs(1)).await;
             }
             pauses.push(start.elapsed().as_secs());
-            note_told(&mut told, &behind.site, behind.generation);
+            note_told(&mut told, &behind.site, behind.generation, (FIRST_PATIENCE, LONGEST_PATIENCE));
         }
         assert_eq!(pauses, [10, 20, 40, 80, 160, 300, 300]);
-        note_told(&mut told, &behind.site, 4);
+        note_told(&mut told, &behind.site, 4, (FIRST_PATIENCE, LONGEST_PATIENCE));
         assert_eq!(told[&behind.site].patience, FIRST_PATIENCE, "a newer generation starts anew");
     }
 }

@@ -319,6 +319,18 @@ pub(super) async fn behind(connection: &mut Connection) -> Result<Vec<Behind>, L
     rows.iter().map(read_behind).collect()
 }
 
+/// Sites that are online, have stored the newest generation, and have not said that their routers are at it.
+pub(super) async fn unapplied(connection: &mut Connection) -> Result<Vec<Behind>, LinkError> {
+    let rows = sqlx::query(
+        "SELECT id, generation, is_online FROM sites \
+         WHERE is_online = 1 AND revoked_at IS NULL AND stored_generation = generation \
+               AND applied_generation < generation ORDER BY id",
+    )
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(read_behind).collect()
+}
+
 /// Takes a site out of the outbox, unless something newer than `generation` was queued meanwhile.
 pub(super) async fn delete_from_outbox(
     connection: &mut Connection,
