@@ -138,7 +138,15 @@ impl World {
             };
             return Ok(Some(format!("{id}: {why}")));
         }
-        Ok(None)
+        let mut read = self.controller.database.read().await?;
+        let open = "SELECT site_id, id, standing FROM commands WHERE standing IN ('queued', 'executing')";
+        let open = sqlx::query(open).fetch_optional(&mut *read).await?;
+        open.map(|row| {
+            let (site, id, standing): (&str, &str, &str) =
+                (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            Ok(format!("{site}: command {id} is {standing} still"))
+        })
+        .transpose()
     }
 
     /// What must hold once everything is mended: every byte is booked once, and no command is left open.

@@ -287,6 +287,7 @@ impl World {
     /// Everything that broke is mended, and what is due is done until nothing more is.
     async fn heal(&mut self) -> anyhow::Result<()> {
         for site in &mut self.sites {
+            site.end_sessions();
             site.disk.make_room();
             site.disk.refuse(false);
             site.disk.cancel_planned_cut();

@@ -117,9 +117,15 @@ impl SimSite {
         // Its router says again how it stands, and what was carried out and not reported is forgotten with the agent.
         (self.settled, self.cuts_seen) = (0, self.disk.work().cuts);
         self.to_report.clear();
-        if std::mem::take(&mut self.may_be_torn) {
-            // A record that was damaged is found and passed over, and the router tells of its session again.
-            self.sessions.iter_mut().for_each(|session| session.kept = 0);
+        // A total that grows is not made safe each time: the router tells of it again. And a record that was damaged is found
+        // and passed over.
+        let was_torn = std::mem::take(&mut self.may_be_torn);
+        for session in self.sessions.iter_mut().filter(|session| was_torn || !session.is_ended) {
+            session.kept = 0;
+        }
+        if let Some(heart) = &self.heart {
+            let (router, release) = (ROUTER.to_owned(), Some("7.16".to_owned()));
+            heart.report(Report::RouterStatus { router, is_reachable: true, release }).await;
         }
         self.beat().await;
     }
@@ -228,6 +234,13 @@ impl SimSite {
                     started_at_ms: now,
                 });
             }
+        }
+    }
+
+    /// Every session is over, and its router says a last time what it moved.
+    pub fn end_sessions(&mut self) {
+        for session in self.sessions.iter_mut().filter(|session| !session.is_ended) {
+            (session.is_ended, session.kept) = (true, 0);
         }
     }
 
