@@ -312,6 +312,10 @@ impl Medium for Handle {
         }))
     }
 
+    fn has_past(&self) -> bool {
+        !self.boards().is_empty()
+    }
+
     fn put_aside(&self, now: UnixMillis) -> io::Result<PathBuf> {
         Self::told(self.writable("put the damaged store aside", 0))?.begin_anew();
         Ok(self.directory.join(format!("store.bad-{now}")))

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,7 +124,13 @@ impl Engine for Sled {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(|error| self.failed("flush the store", error))?;
-        self.file.sync_data().map_err(|error| from_io(&self.directory, "sync the store", &error))
+        let failed = |error| from_io(&self.directory, "sync the store", &error);
+        self.file.sync_data().map_err(failed)?;
+        // Safe in a file that nobody finds any more is not safe.
+        if self.file.metadata().map_err(failed)?.nlink() == 0 {
+            return Err(engine("sync the store", "its file was removed".to_owned()));
+        }
+        Ok(())
     }
 
     fn disk_bytes(&self) -> u64 {
