@@ -12,7 +12,7 @@ use tawi_agent::contact::Contact;
 use tawi_agent::flow::{Event, Report, ReportSender};
 use tawi_agent::health::Status;
 use tawi_agent::link::{ByteCounters, Connection, Delivery, FromLink};
-use tawi_agent::outbox::{Keeper, Outbox, StoreError};
+use tawi_agent::outbox::{Keeper, Opening, Outbox, StoreError};
 use tawi_agent::site::{Ends, Question, Site as Heart, Tools};
 use tawi_agent::usage::book::Quotas;
 use tawi_agent::usage::counted::{Counted, Mark};
@@ -52,6 +52,12 @@ impl Site {
                 opened => break opened.unwrap(),
             }
         };
+        Self::on((outbox, opening), directory, clock, hourly_bytes)
+    }
+
+    /// On a store that is open.
+    pub fn on(store: (Outbox, Opening), directory: &Path, clock: Clock, hourly_bytes: u64) -> Self {
+        let (outbox, opening) = store;
         let trusted = TrustedClock::new(clock.clone(), opening.marks.time);
         let (state, _) = watch::channel(Arc::default());
         let (reports, report_receiver) = mpsc::channel(256);
