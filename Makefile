@@ -15,7 +15,7 @@ STEPS ?=
 BUILD := cargo build --workspace --bins --examples
 PROGRAMS := $(or $(CARGO_TARGET_DIR),target)/debug
 
-.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-agents bench-intake bench-money soak clean
+.PHONY: help setup build interop fmt lint deny doc test demo bench bench-line bench-flash bench-agents bench-intake bench-money soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ bench: setup interop ## Print the figures that the README quotes, and our client
 bench-line: setup ## Print what a month of one site takes on a metered line
 	@$(BUILD)
 	@$(PROGRAMS)/figures --only-line
+
+bench-flash: setup ## Print what the agent of a site with 200 subscribers writes to its disk in a day; MINUTES=5 shortens a ten-minute look
+	@$(BUILD)
+	@$(PROGRAMS)/figures --only-flash $(if $(MINUTES),--minutes $(MINUTES))
 
 bench-agents: setup ## Print how a thousand sites come back after a restart of the controller; SITES=100 is a shorter look
 	@$(BUILD)

@@ -185,6 +185,17 @@ impl Program {
         Ok(Duration::from_millis(ticks.saturating_mul(1_000) / rustix::param::clock_ticks_per_second()))
     }
 
+    /// What it had written to a disk since it started, in bytes of whole pages, as Linux counts it.
+    ///
+    /// # Errors
+    /// When the process is gone, or its system does not count.
+    pub fn written_bytes(&self) -> anyhow::Result<u64> {
+        let id = self.child.id().context("the process has ended")?;
+        let io = std::fs::read_to_string(format!("/proc/{id}/io"))?;
+        let written = io.lines().find_map(|line| line.strip_prefix("write_bytes: ")?.parse().ok());
+        written.context("/proc/<id>/io has no write_bytes line")
+    }
+
     /// Resident memory in KiB, as Linux counts it.
     ///
     /// # Errors

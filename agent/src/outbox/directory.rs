@@ -23,6 +23,7 @@ use tawi_shared::UnixMillis;
 
 use super::engine::sled::Sled;
 use super::engine::{Engine, Medium};
+use super::owner::owner_of;
 use super::{RESERVE_BYTES, StoreError};
 use crate::api_log::files::Files;
 use crate::boards::{self, Boards};
@@ -51,11 +52,7 @@ impl StateLock {
             directory: directory.to_path_buf(),
             detail: error.to_string(),
         };
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(|error| unwritable("make the state directory", error))?;
+        make(directory).map_err(|error| unwritable("make the state directory", error))?;
         let file = File::options()
             .create(true)
             .write(true)
@@ -75,11 +72,17 @@ pub(super) struct Directory(pub(super) PathBuf);
 
 impl Medium for Directory {
     fn prepare(&self) -> io::Result<()> {
+        // Somebody may have removed it while the agent ran.
+        make(&self.0)?;
         prepare(&self.0)
     }
 
     fn open(&self) -> Result<Box<dyn Engine>, StoreError> {
         Ok(Box::new(Sled::open(&self.0)?))
+    }
+
+    fn has_past(&self) -> bool {
+        !matches!(owner_of(&self.0), Ok(None))
     }
 
     fn put_aside(&self, now: UnixMillis) -> io::Result<PathBuf> {
@@ -117,6 +120,10 @@ impl Medium for Directory {
     fn log(&self) -> Option<Files> {
         Some(Files::within(&self.0))
     }
+}
+
+fn make(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
 pub(super) fn store_of(directory: &Path) -> PathBuf {

@@ -95,6 +95,9 @@ pub(super) trait Medium: Send {
     /// Opens the engine. It may panic on damage.
     fn open(&self) -> Result<Box<dyn Engine>, StoreError>;
 
+    /// Whether something beside the store says that there was one.
+    fn has_past(&self) -> bool;
+
     /// Moves a damaged store out of the way, and says where to.
     fn put_aside(&self, now: UnixMillis) -> io::Result<PathBuf>;
 

@@ -109,6 +109,7 @@ impl Flash {
             state: if flash.is_state_whole { Arc::clone(&flash.stored) } else { Arc::default() },
             is_state_whole: flash.is_state_whole,
             lost: None,
+            is_new,
             open_sessions,
             epoch: flash.epoch,
             book: flash.load_book()?,

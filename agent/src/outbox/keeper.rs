@@ -9,10 +9,11 @@
 //! It runs on the store's thread and blocks. Records in memory are bounded; of events the oldest go first. A state
 //! that is not on flash is enforced all the same; it is the core that does not tell the controller "stored".
 
+mod aside;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -44,56 +45,7 @@ use crate::reconcile::memory::RouterMemory;
 use crate::site::cadence::UsageDue;
 use crate::usage::counted::Counted;
 use crate::usage::quota::{CountedBefore, PeriodRecord, QuotaBook};
-
-/// Events that are kept in memory while flash takes none: a day of a busy site, in about 150 KB.
-const MEMORY_EVENTS: usize = 1_000;
-/// Sessions that are kept in memory while flash takes none: two for each line of a large site.
-const MEMORY_SESSIONS: usize = 4_000;
-
-/// Records that wait in memory, with whether the site was cut off when they came.
-#[derive(Default)]
-struct Memory {
-    events: VecDeque<(EventV1, bool)>,
-    sessions: BTreeMap<String, (Counted, bool)>,
-    /// One for each line of the site at most.
-    periods: BTreeMap<String, PeriodRecord>,
-    befores: BTreeMap<String, CountedBefore>,
-}
-
-impl Memory {
-    fn is_empty(&self) -> bool {
-        self.events.is_empty()
-            && self.sessions.is_empty()
-            && self.periods.is_empty()
-            && self.befores.is_empty()
-    }
-
-    fn len(&self) -> u64 {
-        u64::try_from(self.events.len().saturating_add(self.sessions.len())).unwrap_or(u64::MAX)
-    }
-
-    /// How many old ones had to go.
-    fn put_events(&mut self, events: Vec<EventV1>, is_historical: bool) -> u64 {
-        self.events.extend(events.into_iter().map(|event| (event, is_historical)));
-        let excess = self.events.len().saturating_sub(MEMORY_EVENTS);
-        self.events.drain(..excess);
-        u64::try_from(excess).unwrap_or(u64::MAX)
-    }
-
-    /// How many could not be taken.
-    fn put_usage(&mut self, sessions: Vec<Counted>, is_historical: bool) -> u64 {
-        let mut refused = 0;
-        for total in sessions {
-            let session = &total.total.session;
-            if self.sessions.len() < MEMORY_SESSIONS || self.sessions.contains_key(session) {
-                self.sessions.insert(session.clone(), (total, is_historical));
-            } else {
-                refused += 1;
-            }
-        }
-        refused
-    }
-}
+use aside::Memory;
 
 /// Free space below which no writes wait for head office: the log at the site has stopped growing by then.
 const SENT_FREE_BYTES: u64 = FREE_BYTES / 2;
@@ -690,6 +642,16 @@ impl Keeper {
             Ok((flash, opening)) => {
                 let lost = flash.bad_records;
                 self.flash = Some(flash);
+                if opening.is_new && (self.was_open || self.medium.has_past()) {
+                    warn!("the store is gone with everything in it; beginning a new one");
+                    let why = "the store is gone with everything in it; a new one is begun".to_owned();
+                    return Ok(Opening { marks: self.tell_new_store(&why), ..opening });
+                }
+                if opening.is_new {
+                    info!(
+                        "a new store: head office is asked for the state, and what runs is counted from now on"
+                    );
+                }
                 if !opening.is_state_whole {
                     let detail = format!("{lost} stored records were damaged; the state is asked for anew");
                     warn!(
@@ -716,23 +678,29 @@ impl Keeper {
             .put_aside(self.clock.now())
             .map_err(|error| from_io(&directory, "put the damaged store aside", &error))?;
         error!(store.why = why, store.moved_to = %moved_to.display(), "the store was damaged; beginning a new one");
+        let (flash, mut opening) =
+            caught("begin a new store", || Flash::open(self.medium.open()?, &self.ids))?;
+        self.flash = Some(flash);
+        opening.marks = self.tell_new_store(&format!("the store was damaged and begun anew: {why}"));
+        opening.lost = Some(Lost { moved_to, why });
+        Ok(opening)
+    }
+
+    /// Tells a store that was begun anew what is known all the same, and head office that it was; what it says of time.
+    fn tell_new_store(&mut self, detail: &str) -> Marks {
         // Who was cut off in the last hour is known to an agent that began with the store.
         let lived = (!self.was_open).then_some(Duration::ZERO);
         let begun = Marks { lived, ..self.marks };
-        let (flash, mut opening) = caught("begin a new store", || {
-            let (mut flash, opening) = Flash::open(self.medium.open()?, &self.ids)?;
-            // On a disk that is nearly full the store is worth more than its marks.
-            if let Err(problem) = flash.put_marks(begun) {
-                warn!(error = %problem, "the new store does not know yet that it was begun anew");
-            }
-            Ok((flash, Opening { marks: begun, ..opening }))
-        })?;
-        self.flash = Some(flash);
+        // On a disk that is nearly full the store is worth more than its marks.
+        let flash = self.flash.as_mut();
+        let told = flash.map(|flash| caught("tell the new store", || flash.put_marks(begun)));
+        if let Some(Err(problem)) = told {
+            warn!(error = %problem, "the new store does not know yet that it was begun anew");
+        }
         self.owed_memories = self.memories.keys().cloned().collect();
-        let event = self.alarm(EventKind::StoreLost, &format!("the store was damaged and begun anew: {why}"));
+        let event = self.alarm(EventKind::StoreLost, detail);
         self.put_wire_events(vec![event], false);
-        opening.lost = Some(Lost { moved_to, why });
-        Ok(opening)
+        begun
     }
 
     /// What was last noted of time, or found when the store opened at the start.

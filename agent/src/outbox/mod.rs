@@ -276,6 +276,8 @@ pub struct Opening {
     pub is_state_whole: bool,
     /// Set when the last store was damaged.
     pub lost: Option<Lost>,
+    /// Whether nothing was ever kept in it: the first start of a site, or everything is gone.
+    pub is_new: bool,
     /// Totals of sessions that were not over, for the reconcilers to go on from.
     pub open_sessions: Vec<Counted>,
     /// Whether those are all: `false` when the store is new, was damaged or does not open. An agent that was put on new

@@ -489,6 +489,52 @@ fn a_damaged_store_is_put_aside_and_a_new_life_begins() {
 }
 
 #[test]
+fn a_store_that_is_gone_is_said_where_anything_tells_that_there_was_one() {
+    let directory = Directory::new();
+    drop(directory.open());
+    let lost = |keeper: &mut Keeper| details(&keeper.take(Lane::Event, 0, 16));
+    fs::remove_dir_all(directory.0.join("store")).unwrap();
+    let (mut keeper, opening) = directory.open();
+    assert!(opening.is_new && lost(&mut keeper).is_empty(), "nobody can tell it from a new site");
+    drop(keeper);
+    owner::note_owner(&directory.0, &"nyeri-01".parse().unwrap()).unwrap();
+    fs::remove_dir_all(directory.0.join("store")).unwrap();
+    let (mut keeper, opening) = directory.open();
+    assert!(opening.is_new && !opening.are_sessions_known);
+    assert!(lost(&mut keeper)[0].contains("gone"));
+    drop(keeper);
+    let (_, opening) = directory.open();
+    assert_eq!((opening.is_new, opening.marks.lived), (false, Some(Duration::ZERO)));
+}
+
+#[test]
+fn a_directory_that_is_removed_while_the_agent_runs_is_made_again_with_all_that_it_knows() {
+    let directory = Directory::new();
+    let (mut keeper, opening) = directory.open();
+    let first = moved(&opening.state, &[line("a", 1)], &[], &[]);
+    keeper.put_state(Arc::clone(&first)).unwrap();
+    let memory = RouterMemory { serial: "HEX1".into(), ..RouterMemory::default() };
+    keeper.put_memory("core", &memory).unwrap();
+    let life = keeper.overview().epoch;
+    fs::remove_dir_all(&directory.0).unwrap();
+    let second = moved(&first, &[line("a", 2)], &[], &[]);
+    keeper.put_state(Arc::clone(&second)).unwrap_err();
+    keeper.put_events(&[event("meanwhile")], false);
+    keeper.recover();
+    assert_eq!(keeper.overview().health, StoreHealth::Well);
+    drop(keeper);
+    let (mut keeper, opening) = directory.open();
+    assert_ne!(keeper.overview().epoch, life);
+    assert_eq!(
+        (opening.state.lines.clone(), opening.memories.get("core")),
+        (second.lines.clone(), Some(&memory))
+    );
+    let told = details(&keeper.take(Lane::Event, 0, 16));
+    assert!(told.iter().any(|detail| detail == "meanwhile"), "{told:?}");
+    assert!(told.iter().any(|detail| detail.contains("gone")), "{told:?}");
+}
+
+#[test]
 fn a_store_that_is_begun_anew_while_the_agent_runs_knows_its_routers_and_the_time_again() {
     let directory = Directory::new();
     let (mut keeper, opening) = directory.open();

@@ -1,4 +1,5 @@
-//! What survives on flash when the process is killed in the middle of a write, and when the disk takes no more.
+//! What survives on flash when the process is killed in the middle of a write, when the disk takes no more, and when the
+//! power goes (`cuts.rs`).
 //!
 //! A writer is this same test program, started again with one ignored test: it does what it is told on standard input
 //! and prints what it believes to be safe. A full disk is a small tmpfs where the test may mount one (root), and a
@@ -8,8 +9,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a test that cannot go on stops; clippy's own exception knows only functions marked as tests"
 )]
+
+mod cuts;
+mod recorder;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};

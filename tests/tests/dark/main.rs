@@ -1,6 +1,7 @@
 //! A site that is dark for thirty days: what it tells when it is back, in which order, and what the line carries of it in any
 //! hour. The heart of the agent, its flash, the controller's link and its database are whole; the messages between them are
-//! carried by hand, and time by `office.rs` and `site.rs`, so that a month takes a minute.
+//! carried by hand, and time by `office.rs` and `site.rs`, so that a month takes a minute. What a site costs its flash while
+//! nothing happens is played by the same means in `steady.rs`.
 
 #![expect(
     clippy::unwrap_used,
@@ -15,6 +16,7 @@
 
 mod office;
 mod site;
+mod steady;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -65,7 +67,7 @@ impl Customers {
 
     /// Their turns are spread over the half day.
     fn begins(&self, line: usize, number: u64) -> Duration {
-        let parts = u32::try_from(LINES).unwrap();
+        let parts = u32::try_from(self.lines.len()).unwrap();
         SESSION * u32::try_from(number).unwrap() + SESSION / parts * u32::try_from(line).unwrap()
     }
 

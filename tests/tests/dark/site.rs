@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use tawi_agent::flow::{Event, Report};
 use tawi_agent::health::Status;
-use tawi_agent::outbox::{Outbox, StoreError};
+use tawi_agent::outbox::{Opening, Outbox, StoreError};
 use tawi_agent::usage::counted::{Counted, Mark};
 use tawi_shared::wire::{EventKind, SessionUsageV1};
-use tawi_shared::{IdSource, SiteId, UnixMillis};
+use tawi_shared::{Clock, IdSource, SiteId, UnixMillis};
 use tawi_tests::carried::{Heart, Life, ROUTER, Word};
 use tawi_tests::money::site::SITE;
 
@@ -22,9 +22,8 @@ pub struct Site {
 }
 
 impl Site {
-    pub async fn start(directory: &Path, clock: tawi_shared::Clock, hourly_bytes: u64) -> Self {
-        let site = SiteId::parse(SITE).unwrap();
-        Self::begin(directory, Life { site, clock, ids: IdSource::system(), hourly_bytes }).await
+    pub async fn start(directory: &Path, clock: Clock, hourly_bytes: u64) -> Self {
+        Self::begin(directory, Self::life(clock, hourly_bytes)).await
     }
 
     async fn begin(directory: &Path, life: Life) -> Self {
@@ -35,6 +34,19 @@ impl Site {
                 opened => break opened.unwrap(),
             }
         };
+        Self::begin_on((outbox, opening), directory, life)
+    }
+
+    /// On a store that is open.
+    pub fn on(store: (Outbox, Opening), directory: &Path, clock: Clock, hourly_bytes: u64) -> Self {
+        Self::begin_on(store, directory, Self::life(clock, hourly_bytes))
+    }
+
+    fn life(clock: Clock, hourly_bytes: u64) -> Life {
+        Life { site: SiteId::parse(SITE).unwrap(), clock, ids: IdSource::system(), hourly_bytes }
+    }
+
+    fn begin_on((outbox, opening): (Outbox, Opening), directory: &Path, life: Life) -> Self {
         let heart = Heart::start(&life, outbox, &opening);
         Self { directory: directory.to_owned(), life, heart, minutes: 0 }
     }

@@ -69,7 +69,7 @@ impl Ground {
             }
             Self::Files(path) => {
                 let left = Self::files();
-                let Self::Files(copy) = &left else { unreachable!("it is made of files") };
+                let Self::Files(copy) = &left else { panic!("it is made of files") };
                 std::fs::create_dir_all(copy.join("store")).unwrap();
                 for name in ["conf", "db"] {
                     std::fs::copy(path.join("store").join(name), copy.join("store").join(name)).unwrap();

@@ -10,6 +10,7 @@
 //! a cut finds no disk any more, so that an agent that is to be dropped writes nothing. All chance comes from its seed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -64,7 +65,7 @@ struct Contents {
     free_bytes: u64,
     is_refusing: bool,
     is_spoilt: bool,
-    /// Commits and syncs until a planned cut, and whether it tears.
+    /// Commits, syncs and copies until a planned cut, and whether it tears.
     planned: Option<(u64, bool)>,
 }
 
@@ -98,7 +99,7 @@ impl Disk {
         self.contents().cut(true);
     }
 
-    /// The power goes in the middle of things: instead of the commit or sync that follows after `actions` more of them.
+    /// The power goes in the middle of things: instead of the commit, sync or copy that follows after `actions` more of them.
     /// [`Work::cuts`] says when it has happened.
     pub fn cut_power_after(&self, actions: u64, is_tearing: bool) {
         self.contents().planned = Some((actions, is_tearing));
@@ -177,6 +178,12 @@ impl Disk {
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk").field("work", &self.work()).finish_non_exhaustive()
     }
 }
 
@@ -317,6 +324,10 @@ impl Medium for Handle {
         }))
     }
 
+    fn has_past(&self) -> bool {
+        !self.boards().is_empty()
+    }
+
     fn put_aside(&self, now: UnixMillis) -> io::Result<PathBuf> {
         Self::told(self.writable("put the damaged store aside", 0))?.begin_anew();
         Ok(self.directory.join(format!("store.bad-{now}")))
@@ -437,6 +448,9 @@ impl Engine for Memory {
     }
 
     fn rewrite(self: Box<Self>) -> Result<(), StoreError> {
+        if !self.handle.reached("write the copy")?.act() {
+            return self.handle.reached("write the copy").map(drop);
+        }
         let live = |contents: &Contents| {
             contents.seen.iter().map(|((_, key), value)| length(key) + length(value)).sum()
         };

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -66,6 +67,7 @@ impl Sled {
         let db = opened.map_err(|error| failed("open the store", error))?;
         let file = File::open(path.join("db"))
             .map_err(|error| from_io(directory, "open the store's file", &error))?;
+        settle(path).map_err(|error| from_io(directory, "settle the store's files", &error))?;
         let trees = Place::ALL
             .into_iter()
             .map(|(place, name)| Ok((place, db.open_tree(name)?)))
@@ -122,7 +124,13 @@ impl Engine for Sled {
 
     fn sync(&self) -> Result<(), StoreError> {
         self.db.flush().map_err(|error| self.failed("flush the store", error))?;
-        self.file.sync_data().map_err(|error| from_io(&self.directory, "sync the store", &error))
+        let failed = |error| from_io(&self.directory, "sync the store", &error);
+        self.file.sync_data().map_err(failed)?;
+        // Safe in a file that nobody finds any more is not safe.
+        if self.file.metadata().map_err(failed)?.nlink() == 0 {
+            return Err(engine("sync the store", "its file was removed".to_owned()));
+        }
+        Ok(())
     }
 
     fn disk_bytes(&self) -> u64 {
@@ -160,6 +168,15 @@ impl Engine for Sled {
     fn lose(&mut self, place: Place) {
         self.trees.retain(|(of, _)| *of != place);
     }
+}
+
+/// The engine writes its own settings once and never syncs them, nor any directory: after a power cut everything that was
+/// synced since could lie in a file that nobody finds, or beside settings that are empty, which it takes for damage. At each
+/// opening, because the one that wrote them may have been killed before it came to this.
+fn settle(path: &Path) -> io::Result<()> {
+    File::open(path.join("conf"))?.sync_all()?;
+    sync_directory(path)?;
+    path.parent().map_or(Ok(()), sync_directory)
 }
 
 fn batch_of(changes: &Changes, place: Place) -> Option<Batch> {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{directory, say};
 
-const SUBSCRIBERS: u32 = 200;
+pub(crate) const SUBSCRIBERS: u32 = 200;
 /// What the measured agent is set to, in seconds: shorter than in a month, so that each thing happens often enough.
 const KEEP_ALIVE: u64 = 10;
 const REPORT: u64 = 20;
@@ -81,7 +81,7 @@ pub(crate) async fn line() -> anyhow::Result<Month> {
 }
 
 /// Sells to everybody, and waits until all are online.
-async fn settle(world: &World) -> anyhow::Result<Vec<Customer>> {
+pub(crate) async fn settle(world: &World) -> anyhow::Result<Vec<Customer>> {
     let plan = world.add_plan("Home 10", Service::Pppoe, "home-10", 10, 150_000, 30 * 86_400).await?;
     let mut customers = Vec::new();
     for number in 0..SUBSCRIBERS {
@@ -140,7 +140,8 @@ async fn restart(world: &mut World, customers: &[Customer]) -> anyhow::Result<()
     Ok(())
 }
 
-fn move_all(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
+/// Everybody moves something.
+pub(crate) fn move_all(world: &World, customers: &[Customer]) -> anyhow::Result<()> {
     let router = world.site(0)?.router.router();
     for customer in customers {
         router.move_traffic(&customer.device, MOVED_BYTES.0, MOVED_BYTES.1)?;

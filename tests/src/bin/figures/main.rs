@@ -3,6 +3,7 @@
 //! Agent and controller are the release builds that a customer runs. The simulated routers, phones and Daraja are debug
 //! builds on the same cores, which only makes the times worse.
 
+mod flash;
 mod large_router;
 mod line;
 
@@ -45,7 +46,7 @@ const PAYMENTS: u32 = 200;
     after_help = "Examples:\n  make bench\n  make bench MINUTES=2   a shorter look at the large router"
 )]
 struct Arguments {
-    /// How long to watch a large router.
+    /// How long to watch a large router, or what is written to a disk.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     minutes: u64,
     /// Measure the large router and nothing else, and judge nothing.
@@ -60,6 +61,9 @@ struct Arguments {
     /// Measure what a month of one site takes on a metered line and nothing else, of whatever builds are beside this one.
     #[arg(long, conflicts_with_all = ["only_large_router", "only_site", "only_payments"])]
     only_line: bool,
+    /// Measure what the agent writes to its disk and nothing else, of whatever builds are beside this one.
+    #[arg(long, conflicts_with_all = ["only_large_router", "only_site", "only_payments", "only_line"])]
+    only_flash: bool,
 }
 
 /// The release builds that are measured.
@@ -82,7 +86,12 @@ impl Programs {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let Arguments { minutes, only_large_router, only_site, only_payments, only_line } = Arguments::parse();
+    let Arguments { minutes, only_large_router, only_site, only_payments, only_line, only_flash } =
+        Arguments::parse();
+    if only_flash {
+        println!("{}", serde_json::to_string_pretty(&flash::flash(minutes).await?)?);
+        return Ok(());
+    }
     if only_line {
         let month = line::line().await?;
         println!("{}", serde_json::to_string_pretty(&month)?);
