@@ -101,7 +101,7 @@ impl World {
             44..=57 => {
                 let (line, bytes, ends) = (self.below(2), 1 + self.below(1_000_000), self.below(4) == 0);
                 self.with(at, "bytes are moved", |site| {
-                    site.moves(usize::try_from(line).unwrap_or(0), bytes, ends)
+                    site.moves(usize::try_from(line).unwrap_or(0), bytes, ends);
                 });
                 if let Some(site) = self.sites.get_mut(at) {
                     site.sample().await;
